@@ -1,0 +1,1 @@
+"""The coordinator's side of the federation: everything here runs under CPython."""

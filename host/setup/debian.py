@@ -1,0 +1,97 @@
+"""Packages of Debian, fetched by a private apt that needs no root and leaves the system alone.
+
+The private apt has its own sources, lists and cache. It reads the machine's other apt settings
+(proxies), and it checks signatures and checksums like any apt, against Debian's keyring.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from host.setup import SetupError, finished, run_step
+
+# The first release with a `micropython` package, and the one that the kernels were measured on.
+SUITE = "trixie"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+DEFAULT_MIRROR = "http://deb.debian.org/debian"
+
+
+def mirror() -> str:
+    """The address of a Debian archive: $DEBIAN_MIRROR, else the machine's own, else Debian's."""
+    if chosen := os.environ.get("DEBIAN_MIRROR"):
+        return chosen
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
+    # Security updates and third parties have addresses that end otherwise.
+    listing = finished(command).stdout.splitlines()
+    own = [line for line in listing if line.rstrip("/").endswith("/debian")]
+    return own[0] if own else DEFAULT_MIRROR
+
+
+class Archive:
+    """One architecture's packages, with apt's lists and cache kept in a folder of ours.
+
+    Raises SetupError where the machine has no apt or no Debian keyring.
+    """
+
+    def __init__(self, folder: Path, architecture: str, sources: bool = False) -> None:
+        for program in ("apt-get", "dpkg-deb"):
+            if not shutil.which(program):
+                raise SetupError(f"no {program} here, so nothing can be had from Debian")
+        if not KEYRING.exists():
+            raise SetupError(f"no {KEYRING} here, so Debian's signatures cannot be checked")
+        self.folder = folder
+        self.cache = folder / "cache"
+        for made in ("lists/partial", "cache/archives/partial"):
+            (folder / made).mkdir(parents=True, exist_ok=True)
+        (folder / "debian.sources").write_text(
+            f"Types: {'deb-src' if sources else 'deb'}\nURIs: {mirror()}\nSuites: {SUITE}\n"
+            f"Components: main\nArchitectures: {architecture}\nSigned-By: {KEYRING}\n"
+        )
+        options = {
+            "Dir::Etc::sourcelist": folder / "debian.sources",
+            "Dir::Etc::sourceparts": "/dev/null",
+            "Dir::Etc::preferences": "/dev/null",
+            "Dir::Etc::preferencesparts": "/dev/null",
+            "Dir::State": folder,
+            "Dir::State::lists": folder / "lists",
+            # What the machine has installed is of another release or architecture.
+            "Dir::State::status": "/dev/null",
+            "Dir::Cache": self.cache,
+            "APT::Architecture": architecture,
+            "APT::Architectures::": architecture,
+            # Root's apt would read our folder as the user _apt, who may not.
+            "APT::Sandbox::User": "root",
+            "APT::Install-Recommends": "false",
+            "Acquire::Languages": "none",
+            "Acquire::Retries": "2",
+            "Acquire::http::Timeout": "20",
+            "Debug::NoLocking": "true",
+        }
+        settings = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        self.apt = ["apt-get", "-q", "-y", *settings]
+        # Hooks of the machine (cache cleaners) may fail for an ordinary user and spoil the exit
+        # status of a good update. A bad update shows at the first download.
+        self.update_output = finished([*self.apt, "update"]).stdout
+
+    def _run(self, *arguments: str, cwd: Path | None = None) -> None:
+        ended = finished([*self.apt, *arguments], cwd)
+        if ended.returncode:
+            said = self.update_output.splitlines() + ended.stdout.splitlines()
+            reasons = [line for line in said if line.startswith(("E:", "W:", "Err:"))]
+            reason = reasons[0] if reasons else f"status {ended.returncode}"
+            raise SetupError(f"apt-get {arguments[0]} failed: {reason}")
+
+    def unpack(self, package: str, root: Path, dependencies: bool = False) -> None:
+        """Put the files of a package, and of all that it depends on where asked, under root."""
+        downloads = self.cache / "archives"
+        if dependencies:
+            self._run("install", "--download-only", package)
+        else:
+            self._run("download", package, cwd=downloads)
+        for file in downloads.glob("*.deb"):
+            run_step("dpkg-deb", "-x", str(file), str(root))
+
+    def upstream_source(self, package: str) -> Path:
+        """The tar archive of a source package as its authors released it."""
+        self._run("source", "--download-only", "--only-source", package, cwd=self.cache)
+        return next(self.cache.glob(f"{package}_*.orig.tar.*z*"))

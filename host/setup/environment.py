@@ -1,0 +1,71 @@
+"""The checkout's virtual environment, with what pyproject.toml lists.
+
+    python3 -m host.setup.environment
+
+Debian's python3 comes without pip and without ensurepip. There, pip's wheel is taken from
+Debian's package python3-pip-whl by a private apt, which needs no root.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import tempfile
+from pathlib import Path
+
+from host.setup import SetupError, finished, run_step
+from host.setup.debian import Archive
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FOLDER = REPOSITORY / ".venv"
+PYTHON = FOLDER / "bin" / "python"
+
+OLDEST_PYTHON = (3, 11)
+
+
+def requirements(pyproject: Path) -> list[str]:
+    """What the project needs to run, and its developers to test it."""
+    import tomllib  # from Python 3.11 on, which main() has made sure of
+
+    table = tomllib.loads(pyproject.read_text())
+    needed: list[str] = table["project"]["dependencies"] + table["dependency-groups"]["dev"]
+    return needed
+
+
+def has_pip() -> bool:
+    """Whether the environment is there and its pip works."""
+    return PYTHON.exists() and finished([str(PYTHON), "-m", "pip", "--version"]).returncode == 0
+
+
+def create_environment() -> None:
+    """Make the environment anew, with pip in it."""
+    if importlib.util.find_spec("ensurepip"):
+        run_step(sys.executable, "-m", "venv", "--clear", str(FOLDER))
+        return
+    run_step(sys.executable, "-m", "venv", "--clear", "--without-pip", str(FOLDER))
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary) / "root"
+        # The package is the same for every architecture.
+        Archive(Path(temporary), "amd64").unpack("python3-pip-whl", root)
+        wheel = next(root.glob("usr/share/python-wheels/pip-*.whl"))
+        # Python runs the pip inside the wheel, which installs itself.
+        run_step(str(PYTHON), f"{wheel}/pip", "install", "-q", "--no-index", str(wheel))
+
+
+def main() -> None:
+    if sys.version_info < OLDEST_PYTHON:
+        sys.exit(f"setup: this is Python {sys.version.split()[0]}; 3.11 or later is needed")
+    try:
+        needed = requirements(REPOSITORY / "pyproject.toml")
+        if not has_pip():
+            print("setup: virtual environment in .venv", flush=True)
+            create_environment()
+        print(f"setup: {len(needed)} packages and what they need", flush=True)
+        quiet = ["-q", "--disable-pip-version-check", "--no-input"]
+        run_step(str(PYTHON), "-m", "pip", "install", *quiet, *needed)
+    except (SetupError, OSError) as reason:
+        sys.exit(f"setup: {reason}")
+
+
+if __name__ == "__main__":
+    main()

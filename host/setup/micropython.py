@@ -1,0 +1,208 @@
+"""A MicroPython for this checkout, to run simulated chips and half of the tests.
+
+$MICROPYTHON wins where it is set. Otherwise the best of these that passes the probe:
+
+1. Debian's 32-bit build, run through its own loader. Like an ESP32 it has 4-byte pointers,
+   31-bit small ints, 32-bit viper ints and 16-byte heap blocks, so its heap figures hold there.
+2. A `micropython` on PATH.
+3. A build from Debian's source package, which needs make and a C compiler.
+"""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from host.setup import SetupError, run_step
+from host.setup.debian import Archive
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FOLDER = REPOSITORY / ".micropython"
+LOCAL = FOLDER / "micropython"
+
+OLDEST_VERSION = (1, 25)
+
+# Per machine, Debian's name of the 32-bit architecture that it can run.
+ARCHITECTURES = {"x86_64": "i386", "i686": "i386", "aarch64": "armhf", "armv7l": "armhf"}
+
+PROBE = """
+import binascii, hashlib, json, micropython, select, socket, sys
+@micropython.viper
+def total(p: ptr8, n: int) -> int:
+    s = 0
+    while n:
+        n -= 1
+        s = p[n] + s
+    return s
+assert total(b"abc", 3) == 294
+assert binascii.crc32(b"abc") == 0x352441C2
+assert hashlib.sha256(b"abc").digest()[:4] == b"\\xba\\x78\\x16\\xbf"
+bits = 64 if sys.maxsize >> 32 else 32
+print(json.dumps({"version": sys.implementation[1][:3], "word_bits": bits}))
+"""
+
+# The loader and the libraries lie in one folder of the unpacked packages.
+LAUNCHER = """#!/bin/sh
+root=$(dirname -- "$(readlink -f -- "$0")")/debian
+exec "$root/{loader}" --library-path "$root/{libraries}" "$root/usr/bin/micropython" "$@"
+"""
+
+
+class Interpreter(NamedTuple):
+    """What a probed MicroPython is: its version and the bits of its machine word."""
+
+    version: tuple[int, ...]
+    word_bits: int
+
+    def __str__(self) -> str:
+        return f"MicroPython {'.'.join(map(str, self.version))}, {self.word_bits}-bit"
+
+
+def probed(program: Path) -> Interpreter:
+    """The program's version and word size, if it can stand in for a chip, else SetupError.
+
+    It must limit its heap, compile viper code, and have the modules that a chip uses.
+    """
+    command = [str(program), "-X", "heapsize=128K", "-c", PROBE]
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired) as reason:
+        raise SetupError(f"{program} does not run: {reason}") from reason
+    if ended.returncode:
+        said = (ended.stderr or ended.stdout).strip().splitlines()
+        last = said[-1] if said else f"status {ended.returncode}"
+        raise SetupError(f"{program} cannot stand in for a chip: {last}")
+    found = json.loads(ended.stdout)
+    interpreter = Interpreter(tuple(found["version"]), found["word_bits"])
+    if interpreter.version < OLDEST_VERSION:
+        oldest = ".".join(map(str, OLDEST_VERSION))
+        raise SetupError(f"{program} is {interpreter}; {oldest} or later is needed")
+    return interpreter
+
+
+def find() -> Path:
+    """The MicroPython to run: $MICROPYTHON, probed, or the checkout's own, else SetupError."""
+    if named := os.environ.get("MICROPYTHON"):
+        program = shutil.which(named)
+        if program is None:
+            raise SetupError(f"MICROPYTHON={named} names no program")
+        probed(Path(program))
+        return Path(program).absolute()
+    if not LOCAL.exists():
+        raise SetupError("there is no MicroPython in this checkout yet: run `make setup`")
+    return LOCAL
+
+
+def debian_build(staging: Path) -> None:
+    """Put Debian's 32-bit build for this machine, and a launcher, into the staging folder."""
+    architecture = ARCHITECTURES.get(platform.machine())
+    if architecture is None:
+        raise SetupError(f"Debian has no 32-bit build for {platform.machine()}")
+    root = staging / "debian"
+    with tempfile.TemporaryDirectory(dir=staging) as folder:
+        Archive(Path(folder), architecture).unpack("micropython", root, dependencies=True)
+    loader = next((file for file in root.glob("usr/lib/*-linux-*/ld-linux*.so.*")), None)
+    if loader is None:
+        raise SetupError("Debian's C library came without its loader")
+    loader = loader.relative_to(root)
+    launcher = staging / "micropython"
+    launcher.write_text(LAUNCHER.format(loader=loader, libraries=loader.parent))
+    launcher.chmod(0o755)
+
+
+def program_on_path(staging: Path) -> None:
+    """Link the `micropython` on PATH into the staging folder."""
+    program = shutil.which("micropython")
+    if program is None:
+        raise SetupError("none on PATH")
+    (staging / "micropython").symlink_to(Path(program).absolute())
+
+
+def source_build(staging: Path) -> None:
+    """Build MicroPython's unix port from Debian's source package into the staging folder."""
+    for program in ("make", "cc"):
+        if not shutil.which(program):
+            raise SetupError(f"no {program} here to build one")
+    with tempfile.TemporaryDirectory(dir=staging) as folder:
+        archive = Archive(Path(folder), "amd64", sources=True)
+        tree = Path(folder) / "tree"
+        tree.mkdir()
+        run_step("tar", "-xf", str(archive.upstream_source("micropython")), "--strip-components=1",
+                 "-C", str(tree))  # fmt: skip
+        # Debian strips the libraries; the build asks only whether their folder is there.
+        (tree / "lib/micropython-lib").mkdir(parents=True, exist_ok=True)
+        (tree / "lib/micropython-lib/README.md").touch()
+        frozen = tree / "frozen_modules.py"
+        frozen.write_text('include("$(MPY_DIR)/extmod/asyncio")\n')
+        jobs = f"-j{os.cpu_count() or 1}"
+        run_step("make", jobs, "-C", str(tree / "mpy-cross"))
+        # Without the features whose libraries Debian takes from elsewhere.
+        absent = ("MICROPY_PY_SSL", "MICROPY_SSL_MBEDTLS", "MICROPY_PY_BTREE", "MICROPY_PY_FFI")
+        run_step("make", jobs, "-C", str(tree / "ports/unix"), f"FROZEN_MANIFEST={frozen}",
+                 *(f"{feature}=0" for feature in absent))  # fmt: skip
+        shutil.copy(tree / "ports/unix/build-standard/micropython", staging)
+
+
+def installed(kind: Callable[[Path], None]) -> Interpreter:
+    """Try one way to have a MicroPython; it replaces the checkout's own only if it is good."""
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+        staging = Path(folder)
+        kind(staging)
+        interpreter = probed(staging / "micropython")
+        for part in ("debian", "micropython"):
+            if (staging / part).exists():
+                shutil.rmtree(FOLDER / part, ignore_errors=True)
+                (staging / part).replace(FOLDER / part)
+    return interpreter
+
+
+def provision() -> Path:
+    """Install a MicroPython in the checkout unless a good one is there; SetupError if none is."""
+    if os.environ.get("MICROPYTHON"):
+        program = find()
+        report(probed(program), "$MICROPYTHON")
+        return program
+    if LOCAL.exists():
+        try:
+            probed(LOCAL)
+            return LOCAL
+        except SetupError as reason:
+            print(f"setup: installing MicroPython anew: {reason}", flush=True)
+    reasons = []
+    for kind, name in ((debian_build, "Debian's 32-bit build"), (program_on_path, "on PATH"),
+                       (source_build, "built from Debian's source package")):  # fmt: skip
+        print(f"setup: MicroPython, {name}", flush=True)
+        try:
+            report(installed(kind), name)
+            return LOCAL
+        except SetupError as reason:
+            reasons.append(str(reason))
+    raise SetupError(
+        f"no MicroPython could be had ({'; '.join(reasons)}): install one of version 1.25 or "
+        "later, with viper, and set MICROPYTHON to its path"
+    )
+
+
+def report(interpreter: Interpreter, name: str) -> None:
+    """One line on what was found, and a warning where a chip's figures will not hold."""
+    print(f"setup: {interpreter} ({name})", flush=True)
+    if interpreter.word_bits != 32:
+        print("setup: warning: its words are not a chip's 32 bits: heap figures will be too high")
+
+
+def main() -> None:
+    try:
+        provision()
+    except (SetupError, OSError) as reason:
+        sys.exit(f"setup: {reason}")
+
+
+if __name__ == "__main__":
+    main()
