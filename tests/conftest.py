@@ -1,0 +1,27 @@
+"""Fixtures for the whole suite."""
+
+from pathlib import Path
+
+import pytest
+
+from host.setup.micropython import find
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Kernels of viper code do not compile under CPython: test_under_micropython.py runs their cases.
+collect_ignore_glob = ["firmware/test_*_viper.py"]
+
+
+@pytest.fixture(scope="session")
+def micropython() -> Path:
+    """The MicroPython that this checkout uses."""
+    return find()
+
+
+@pytest.fixture(scope="session")
+def shared_models() -> Path:
+    """The folder of published models, which lies beside the checkout and is never copied."""
+    folder = REPOSITORY.parent / "shared" / "models"
+    if not folder.is_dir():
+        pytest.skip("no folder ../shared/models beside this checkout")
+    return folder
