@@ -1,0 +1,55 @@
+# Everything that this checkout needs is put into .venv, .micropython and build, and nothing
+# elsewhere. The first target lists the others.
+
+PYTHON ?= python3
+VENV_PYTHON := .venv/bin/python
+CHIPS ?= 5
+
+# Through the environment, so that quotes and spaces in a prompt or a path arrive as they are.
+export MODEL TOKENIZER PROMPT
+
+.PHONY: help setup run test verify lint flash bench clean probe-micropython
+
+help: ## list these targets
+	@echo "make TARGET, where TARGET is one of"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+# A MicroPython of the user's own is probed each time; ours was when it was installed.
+CHIP_PYTHON := $(if $(MICROPYTHON),probe-micropython,.micropython/micropython)
+
+setup: ## install the Python packages and MicroPython into this folder
+	@$(MAKE) --no-print-directory --silent -j2 .venv/installed $(CHIP_PYTHON)
+
+# The stamp is written last, so what was broken off is done again.
+.venv/installed: pyproject.toml
+	@$(PYTHON) -m host.setup.environment
+	@touch $@
+
+.micropython/micropython probe-micropython:
+	@$(PYTHON) -m host.setup.micropython
+
+run: setup ## generate text on simulated chips: MODEL= TOKENIZER= PROMPT= CHIPS=5 ARGS=
+	@$(VENV_PYTHON) -m host.run --chips $(CHIPS) $(if $(MODEL),--model "$$MODEL") \
+		$(if $(TOKENIZER),--tokenizer "$$TOKENIZER") $(if $(PROMPT),--prompt "$$PROMPT") $(ARGS)
+
+lint: setup ## check style (ruff) and types (mypy)
+	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m mypy
+
+test: lint ## check style and types, then run the tests: ARGS= for pytest
+	@$(VENV_PYTHON) -m pytest $(ARGS)
+
+verify: setup ## run the large test matrices, which make test samples: ARGS= for pytest
+	@$(VENV_PYTHON) -m pytest -m verify $(ARGS)
+
+flash: setup ## put a chip's share onto a board: BOARD= CHIP_ID= PORT= MODEL= CHIPS=5 ARGS=
+	@$(VENV_PYTHON) -m host.flash --chips $(CHIPS) $(if $(BOARD),--board "$(BOARD)") \
+		$(if $(CHIP_ID),--chip-id "$(CHIP_ID)") $(if $(PORT),--port "$(PORT)") \
+		$(if $(MODEL),--model "$$MODEL") $(ARGS)
+
+bench: setup ## measure: ARGS=
+	@$(VENV_PYTHON) -m bench $(ARGS)
+
+clean: ## remove all that make has put here, the environment and MicroPython included
+	@rm -rf .venv .micropython build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
