@@ -30,10 +30,15 @@ def finished(command: Sequence[str], cwd: Path | None = None) -> subprocess.Comp
     )
 
 
+def telling_line(ended: subprocess.CompletedProcess[str]) -> str:
+    """The line of a failed command's output that says most: the last error, or the last line."""
+    lines = ended.stdout.strip().splitlines() or [f"status {ended.returncode}"]
+    errors = [line for line in lines if line.lower().startswith("error")]
+    return (errors or lines)[-1]
+
+
 def run_step(*command: str) -> None:
     """Run a command to its end; SetupError with its most telling line where it fails."""
     ended = finished(command)
     if ended.returncode:
-        lines = ended.stdout.strip().splitlines() or [f"status {ended.returncode}"]
-        errors = [line for line in lines if line.lower().startswith("error")]
-        raise SetupError(f"{Path(command[0]).name} failed: {(errors or lines)[-1]}")
+        raise SetupError(f"{Path(command[0]).name} failed: {telling_line(ended)}")

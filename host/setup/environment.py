@@ -9,11 +9,12 @@ Debian's package python3-pip-whl by a private apt, which needs no root.
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 import tempfile
 from pathlib import Path
 
-from host.setup import SetupError, finished, run_step
+from host.setup import SetupError, finished, run_step, telling_line
 from host.setup.debian import Archive
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -52,6 +53,17 @@ def create_environment() -> None:
         run_step(str(PYTHON), f"{wheel}/pip", "install", "-q", "--no-index", str(wheel))
 
 
+def install(needed: list[str]) -> None:
+    """Have pip install packages; SetupError with the cause, where there is no connection too."""
+    options = ["-q", "--disable-pip-version-check", "--no-input", "--retries", "2"]
+    ended = finished([str(PYTHON), "-m", "pip", "install", *options, *needed])
+    if ended.returncode:
+        # Without a connection pip's last words are that there is no such package.
+        broken = re.search(r"connection broken by '(.+)': /", ended.stdout)
+        reason = f"no connection: {broken[1]}" if broken else telling_line(ended)
+        raise SetupError(f"pip failed: {reason}")
+
+
 def main() -> None:
     if sys.version_info < OLDEST_PYTHON:
         sys.exit(f"setup: this is Python {sys.version.split()[0]}; 3.11 or later is needed")
@@ -61,8 +73,7 @@ def main() -> None:
             print("setup: virtual environment in .venv", flush=True)
             create_environment()
         print(f"setup: {len(needed)} packages and what they need", flush=True)
-        quiet = ["-q", "--disable-pip-version-check", "--no-input"]
-        run_step(str(PYTHON), "-m", "pip", "install", *quiet, *needed)
+        install(needed)
     except (SetupError, OSError) as reason:
         sys.exit(f"setup: {reason}")
 
