@@ -32,15 +32,15 @@ run: setup ## generate text on simulated chips: MODEL= TOKENIZER= PROMPT= CHIPS=
 	@$(VENV_PYTHON) -m host.run --chips $(CHIPS) $(if $(MODEL),--model "$$MODEL") \
 		$(if $(TOKENIZER),--tokenizer "$$TOKENIZER") $(if $(PROMPT),--prompt "$$PROMPT") $(ARGS)
 
-lint: setup ## check style (ruff) and types (mypy)
-	@$(VENV_PYTHON) -m ruff check .
-	@$(VENV_PYTHON) -m mypy
-
 test: lint ## check style and types, then run the tests: ARGS= for pytest
 	@$(VENV_PYTHON) -m pytest $(ARGS)
 
 verify: setup ## run the large test matrices, which make test samples: ARGS= for pytest
 	@$(VENV_PYTHON) -m pytest -m verify $(ARGS)
+
+lint: setup ## check style (ruff) and types (mypy)
+	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m mypy
 
 flash: setup ## put a chip's share onto a board: BOARD= CHIP_ID= PORT= MODEL= CHIPS=5 ARGS=
 	@$(VENV_PYTHON) -m host.flash --chips $(CHIPS) $(if $(BOARD),--board "$(BOARD)") \

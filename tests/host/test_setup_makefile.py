@@ -1,0 +1,114 @@
+"""The Makefile hands its variables on, and .ci/run ends with pytest's summary."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.host.test_setup_micropython import script
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TARGETS = ("help", "setup", "run", "test", "verify", "lint", "flash", "bench", "clean")
+
+
+# A make that runs these tests hands its variables down to the ones that they run.
+OF_A_MAKE_ABOVE = ("MAKE", "MODEL", "TOKENIZER", "PROMPT", "CHIPS", "ARGS", "MICROPYTHON")
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if not name.startswith(OF_A_MAKE_ABOVE)
+}
+
+
+def made(*arguments: str) -> str:
+    """What make prints."""
+    ended = subprocess.run(
+        ["make", *arguments], cwd=REPOSITORY, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def command_line(tmp_path: Path, target: str, *variables: str) -> list[str]:
+    """The arguments that a target gives to the environment's Python, without setting up."""
+    python = script(tmp_path / "python", 'printf "%s\\n" "$@"')
+    return made("--old-file=setup", target, f"VENV_PYTHON={python}", *variables).splitlines()
+
+
+def test_help_is_the_default_and_lists_every_target():
+    listed = re.findall(r"^  (\w+) +\S", made(), re.MULTILINE)
+    assert tuple(listed) == TARGETS
+
+
+def test_run_without_variables_is_five_chips(tmp_path):
+    assert command_line(tmp_path, "run") == ["-m", "host.run", "--chips", "5"]
+
+
+def test_run_keeps_quotes_and_spaces(tmp_path):
+    arguments = command_line(
+        tmp_path, "run", "CHIPS=8", "MODEL=a model.bin", "TOKENIZER=t.bin",
+        """PROMPT=Lily's "cat" `is` \\x""", "ARGS=--steps 3 --json",
+    )  # fmt: skip
+    assert arguments == [
+        "-m", "host.run", "--chips", "8", "--model", "a model.bin", "--tokenizer", "t.bin",
+        "--prompt", """Lily's "cat" `is` \\x""", "--steps", "3", "--json",
+    ]  # fmt: skip
+
+
+def test_flash_names_board_chip_port_and_model(tmp_path):
+    variables = ("BOARD=esp32s3", "CHIP_ID=2", "PORT=/dev/ttyACM0", "MODEL=m.bin")
+    assert command_line(tmp_path, "flash", *variables) == [
+        "-m", "host.flash", "--chips", "5", "--board", "esp32s3", "--chip-id", "2",
+        "--port", "/dev/ttyACM0", "--model", "m.bin",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("bench", ["-m", "bench", "-x"]),
+        ("verify", ["-m", "pytest", "-m", "verify", "-x"]),
+        ("lint", ["-m", "ruff", "check", ".", "-m", "mypy"]),
+        ("test", ["-m", "ruff", "check", ".", "-m", "mypy", "-m", "pytest", "-x"]),
+    ],
+)
+def test_the_other_targets_run_their_modules(tmp_path, target, expected):
+    assert command_line(tmp_path, target, "ARGS=-x") == expected
+
+
+@pytest.mark.parametrize(
+    ("summary", "status"),
+    [
+        ("=========== 12 passed, 1 deselected in 3.21s ===========", 0),
+        ("====== 1 failed, 90 passed in 125.07s (0:02:05) ======", 2),
+    ],
+)
+def test_the_ci_script_ends_with_the_summary_and_makes_status(tmp_path, summary, status):
+    script(
+        tmp_path / "make",
+        f'[ "$*" = test ] || exit 9\necho "{summary}"\n'
+        f'echo "make: *** Error 1" >&2\nexit {status}',
+    )
+    ended = subprocess.run(
+        [REPOSITORY / ".ci" / "run"],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == status
+    assert ended.stdout.splitlines()[-1] == summary
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(300)
+def test_a_fresh_clone_sets_itself_up_and_a_second_time_does_nothing(tmp_path):
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", REPOSITORY, clone], check=True)
+    assert "MicroPython" in made("-C", str(clone), "setup")
+    assert made("-C", str(clone), "setup") == ""
+    finding = "from host.setup.micropython import find; print(find())"
+    python = clone / ".venv" / "bin" / "python"
+    found = subprocess.run(
+        [python, "-c", finding], cwd=clone, env=ENVIRONMENT, check=True, stdout=subprocess.PIPE
+    )
+    assert Path(found.stdout.decode().strip()).is_relative_to(clone)

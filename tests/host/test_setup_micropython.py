@@ -1,0 +1,170 @@
+"""How this checkout comes by a MicroPython, and what it says where it cannot."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from host.setup import SetupError
+from host.setup import micropython as setup
+
+
+def script(path: Path, body: str) -> Path:
+    """An executable shell script."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return path
+
+
+def reporting(path: Path, version: tuple[int, ...], word_bits: int) -> Path:
+    """A program that answers the probe as a MicroPython of that kind does."""
+    return script(path, f"""echo '{{"version": {list(version)}, "word_bits": {word_bits}}}'""")
+
+
+def failing(_: Path) -> None:
+    raise SetupError("not this way")
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch) -> Path:
+    """A folder that stands for .micropython of a fresh clone, with nothing on PATH but a shell."""
+    folder = tmp_path / "checkout"
+    monkeypatch.setattr(setup, "FOLDER", folder)
+    monkeypatch.setattr(setup, "LOCAL", folder / "micropython")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.delenv("MICROPYTHON", raising=False)
+    return folder
+
+
+def test_the_probe_reads_version_and_word_size(micropython):
+    interpreter = setup.probed(micropython)
+    assert interpreter.version >= (1, 25)
+    assert interpreter.word_bits in (32, 64)
+
+
+def test_the_probe_refuses_what_does_not_run(tmp_path):
+    with pytest.raises(SetupError, match="absent does not run"):
+        setup.probed(tmp_path / "absent")
+
+
+def test_the_probe_refuses_a_python_without_viper():
+    with pytest.raises(SetupError, match="cannot stand in for a chip: .*micropython"):
+        setup.probed(Path(sys.executable))
+
+
+def test_the_probe_refuses_what_says_nothing(tmp_path):
+    with pytest.raises(SetupError, match="cannot stand in for a chip: status 3"):
+        setup.probed(script(tmp_path / "silent", "exit 3"))
+
+
+def test_the_probe_refuses_an_old_version(tmp_path):
+    with pytest.raises(SetupError, match=r"MicroPython 1\.24\.1, 32-bit; 1\.25 or later"):
+        setup.probed(reporting(tmp_path / "old", (1, 24, 1), 32))
+
+
+def test_the_named_micropython_wins(checkout, monkeypatch, tmp_path):
+    reporting(checkout / "micropython", (1, 25, 0), 32)
+    named = reporting(tmp_path / "named", (1, 26, 0), 32)
+    monkeypatch.setenv("MICROPYTHON", str(named))
+    assert setup.find() == named
+    assert setup.provision() == named
+
+
+def test_a_named_micropython_that_is_absent_is_an_error(checkout, monkeypatch):
+    monkeypatch.setenv("MICROPYTHON", "no-such-program")
+    with pytest.raises(SetupError, match="MICROPYTHON=no-such-program names no program"):
+        setup.find()
+
+
+def test_without_any_the_message_says_what_to_run(checkout):
+    with pytest.raises(SetupError, match="run `make setup`"):
+        setup.find()
+
+
+def test_a_good_one_is_kept(checkout, monkeypatch):
+    monkeypatch.setattr(setup, "debian_build", failing)
+    local = reporting(checkout / "micropython", (1, 25, 0), 32)
+    before = local.stat().st_ino
+    assert setup.provision() == local == setup.find()
+    assert local.stat().st_ino == before
+
+
+def test_a_broken_one_is_replaced(checkout, monkeypatch, capsys):
+    script(checkout / "micropython", "exit 1")
+    monkeypatch.setattr(
+        setup, "debian_build", lambda staging: reporting(staging / "micropython", (1, 25, 0), 32)
+    )
+    setup.provision()
+    assert setup.probed(setup.find()).word_bits == 32
+    assert "installing MicroPython anew" in capsys.readouterr().out
+
+
+def test_next_comes_the_one_on_path_with_a_warning_of_its_word_size(
+    checkout, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setattr(setup, "debian_build", failing)
+    program = reporting(tmp_path / "bin" / "micropython", (1, 27, 0), 64)
+    assert setup.provision().resolve() == program
+    printed = capsys.readouterr().out
+    assert "MicroPython 1.27.0, 64-bit (on PATH)" in printed
+    assert printed.count("warning: its words are not a chip's 32 bits") == 1
+
+
+def test_no_warning_for_the_word_size_of_a_chip(checkout, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(setup, "debian_build", failing)
+    reporting(tmp_path / "bin" / "micropython", (1, 27, 0), 32)
+    setup.provision()
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_last_comes_a_build_from_source(checkout, monkeypatch):
+    monkeypatch.setattr(setup, "debian_build", failing)
+    monkeypatch.setattr(
+        setup, "source_build", lambda staging: reporting(staging / "micropython", (1, 25, 0), 32)
+    )
+    assert setup.probed(setup.provision()).version == (1, 25, 0)
+
+
+def test_where_nothing_works_one_line_gives_every_reason(checkout, monkeypatch):
+    monkeypatch.setattr(setup.platform, "machine", lambda: "riscv64")
+    with pytest.raises(SetupError) as raised:
+        setup.provision()
+    message = str(raised.value)
+    assert "no 32-bit build for riscv64; none on PATH; no make here" in message
+    assert "set MICROPYTHON to its path" in message
+    assert "\n" not in message
+    assert list(checkout.iterdir()) == []
+
+
+def test_a_bad_build_leaves_the_old_one_in_place(checkout):
+    local = reporting(checkout / "micropython", (1, 25, 0), 32)
+    with pytest.raises(SetupError):
+        setup.installed(lambda staging: script(staging / "micropython", "exit 1"))
+    assert setup.probed(local).version == (1, 25, 0)
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(300)
+def test_debians_build_is_a_chips_kind_and_can_be_moved(tmp_path):
+    setup.debian_build(tmp_path)
+    moved = tmp_path / "a folder with spaces"
+    moved.mkdir()
+    for part in ("debian", "micropython"):
+        (tmp_path / part).rename(moved / part)
+    assert setup.probed(moved / "micropython").word_bits == 32
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(600)
+def test_the_source_package_builds(tmp_path):
+    setup.source_build(tmp_path)
+    assert setup.probed(tmp_path / "micropython").version >= (1, 25)
+    assert [file.name for file in tmp_path.iterdir()] == ["micropython"]
+
+
+def test_the_command_line_ends_with_one_line_and_a_status(checkout, monkeypatch):
+    monkeypatch.setenv("MICROPYTHON", "nowhere")
+    with pytest.raises(SystemExit) as ended:
+        setup.main()
+    assert ended.value.code == "setup: MICROPYTHON=nowhere names no program"
