@@ -1,0 +1,1 @@
+"""Models: loading them, the text side (tokenizer, sampling), and their arithmetic on the host."""

@@ -1,0 +1,114 @@
+"""A Llama model in memory: its dimensions and its float weights, whatever file they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class ModelError(Exception):
+    """A model or tokenizer that cannot be used; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Dimensions of a Llama model.
+
+    Raises ModelError where they contradict each other.
+    """
+
+    dim: int
+    hidden_dim: int
+    layers: int
+    heads: int
+    kv_heads: int
+    vocab_size: int
+    context: int  # positions the model was trained for
+    rope_theta: float = 10000.0
+    norm_eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        for name in ("dim", "hidden_dim", "layers", "heads", "kv_heads", "vocab_size", "context"):
+            if getattr(self, name) < 1:
+                raise ModelError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.dim % self.heads:
+            raise ModelError(f"dim {self.dim} is not divisible by {self.heads} heads")
+        if self.head_dim % 2:
+            raise ModelError(f"head size {self.head_dim} is odd, rope needs pairs")
+        if self.heads % self.kv_heads:
+            raise ModelError(f"{self.heads} heads are not divisible by {self.kv_heads} KV heads")
+
+    @property
+    def head_dim(self) -> int:
+        """Elements of one head."""
+        return self.dim // self.heads
+
+    @property
+    def kv_dim(self) -> int:
+        """Elements of all keys (or values) of one position in one layer."""
+        return self.kv_heads * self.head_dim
+
+    @property
+    def heads_per_kv_head(self) -> int:
+        """Query heads that share one KV head; query head h uses KV head h // this."""
+        return self.heads // self.kv_heads
+
+
+def weight_shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    """Shape of every weight of `config`; matrices are [rows = outputs, columns = inputs]."""
+    dim, hidden, layers = config.dim, config.hidden_dim, config.layers
+    return {
+        "embedding": (config.vocab_size, dim),
+        "attention_norm": (layers, dim),
+        "wq": (layers, dim, dim),
+        "wk": (layers, config.kv_dim, dim),
+        "wv": (layers, config.kv_dim, dim),
+        "wo": (layers, dim, dim),
+        "ffn_norm": (layers, dim),
+        "w1": (layers, hidden, dim),
+        "w2": (layers, dim, hidden),
+        "w3": (layers, hidden, dim),
+        "final_norm": (dim,),
+        "classifier": (config.vocab_size, dim),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Float32 weights of a model, shaped as `weight_shapes` says.
+
+    Raises ModelError for a wrong shape or type, and for NaN and infinite weights.
+    """
+
+    config: Config
+    embedding: FloatArray
+    attention_norm: FloatArray
+    wq: FloatArray
+    wk: FloatArray
+    wv: FloatArray
+    wo: FloatArray
+    ffn_norm: FloatArray
+    w1: FloatArray  # gate projection
+    w2: FloatArray  # down projection
+    w3: FloatArray  # up projection
+    final_norm: FloatArray
+    classifier: FloatArray  # `embedding` itself where the two are shared
+
+    def __post_init__(self) -> None:
+        for name, shape in weight_shapes(self.config).items():
+            weight = getattr(self, name)
+            if weight.shape != shape:
+                raise ModelError(f"{name} has shape {weight.shape}, expected {shape}")
+            if weight.dtype != np.float32:
+                raise ModelError(f"{name} holds {weight.dtype}, expected float32")
+            if not np.isfinite(weight).all():
+                raise ModelError(f"{name} holds values that are not finite numbers")
+
+    @property
+    def shared_classifier(self) -> bool:
+        """Whether the classifier is the embedding."""
+        return self.classifier is self.embedding
