@@ -1,0 +1,185 @@
+"""llama2.c's tokenizer: byte-pair encoding by scores, with bytes to fall back on.
+
+It gives what `encode` and `decode` of llama2.c's run.c give. Its file, little-endian: int32
+length of the longest token, then for each token float32 score, int32 length, and its bytes.
+Tokens 0, 1, 2 are unknown, BOS, EOS; tokens 3 to 258 stand for the 256 byte values.
+"""
+
+from __future__ import annotations
+
+import codecs
+import itertools
+import re
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+from host.model.checkpoint import ModelError
+
+BOS = 1
+EOS = 2
+FIRST_BYTE_TOKEN = 3
+
+TOKEN_HEADER = struct.Struct("<fi")
+LONGEST_LENGTH = struct.Struct("<i")
+# run.c's search for the best merge starts here, so a score at or below it never merges.
+LOWEST_SCORE = -1e10
+# A byte and the continuation bytes after it, four bytes at most: a UTF-8 character, in run.c's
+# view, which also cuts malformed text.
+CHARACTER = re.compile(rb"[\x00-\xff][\x80-\xbf]{0,3}")
+# Tokens such as <0x0A> stand for that byte. No closing bracket: run.c's sscanf asks for none.
+RAW_BYTE = re.compile(rb"<0x([0-9A-Fa-f]{1,2})")
+# What isprint or isspace accept in the C locale, plus all of 0x80 to 0xFF, which run.c drops
+# when they come alone but which are parts of UTF-8 characters.
+SHOWN_BYTES = frozenset(b"\t\n\v\f\r" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100)))
+
+
+class Tokenizer:
+    """Text to tokens and back."""
+
+    def __init__(self, pieces: list[bytes], scores: list[float]) -> None:
+        """`pieces` [vocab]: the bytes of each token; `scores` [vocab]: higher merges first."""
+        self.pieces = pieces
+        self.scores = scores
+        # Reversed, so that the lowest token wins where two have the same bytes.
+        self._token_of = {piece: token for token, piece in reversed(list(enumerate(pieces)))}
+
+    @classmethod
+    def load(cls, path: str | Path, vocab_size: int) -> Tokenizer:
+        """The tokenizer at `path`, for a model of `vocab_size` tokens.
+
+        Raises ModelError, naming the file and what is wrong with it.
+        """
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise ModelError(f"{path}: cannot read the tokenizer: {error.strerror}") from error
+        try:
+            pieces, scores = _tokens(data)
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from None
+        if len(pieces) != vocab_size:
+            raise ModelError(
+                f"{path}: the tokenizer has {len(pieces)} tokens, the model has {vocab_size}"
+            )
+        return cls(pieces, scores)
+
+    def encode(self, text: str, bos: bool = True, eos: bool = False) -> list[int]:
+        """Tokens of `text`, a space put before it, between BOS and EOS where asked for.
+
+        Surrogate escapes, as in a command line that was not UTF-8, become the bytes they stand
+        for; other lone surrogates raise UnicodeEncodeError. Raises ModelError for a byte that
+        this vocabulary cannot express.
+        """
+        data = text.encode("utf-8", "surrogateescape")
+        tokens = [BOS] if bos else []
+        if data:
+            tokens += self._character_tokens(b" ")
+        for character in CHARACTER.findall(data):
+            tokens += self._character_tokens(character)
+        tokens = self._merged(tokens)
+        return [*tokens, EOS] if eos else tokens
+
+    def decode(self, token: int, previous: int) -> bytes:
+        """Bytes of `token` when it follows `previous`: after BOS a leading space goes."""
+        piece = self.pieces[token]
+        if previous == BOS and piece.startswith(b" "):
+            piece = piece[1:]
+        raw = RAW_BYTE.match(piece)
+        return bytes([int(raw[1], 16)]) if raw else piece
+
+    def decode_all(self, tokens: Iterable[int]) -> bytes:
+        """Bytes of `tokens` from the start of a text; a BOS that leads them gives none."""
+        pieces = []
+        previous = BOS
+        for index, token in enumerate(tokens):
+            if index or token != BOS:
+                pieces.append(self.decode(token, previous))
+            previous = token
+        return b"".join(pieces)
+
+    def _character_tokens(self, character: bytes) -> list[int]:
+        """The token of a character, or else one token for each of its bytes."""
+        token = self._token_of.get(character)
+        if token is not None:
+            return [token]
+        highest = max(character)
+        if FIRST_BYTE_TOKEN + highest >= len(self.pieces):
+            raise ModelError(
+                f"none of the tokenizer's {len(self.pieces)} tokens is for byte 0x{highest:02x}"
+            )
+        return [FIRST_BYTE_TOKEN + byte for byte in character]
+
+    def _merged(self, tokens: list[int]) -> list[int]:
+        """`tokens` after merging the pair of highest score, leftmost first, while there is one."""
+        merges = [self._merge(*pair) for pair in itertools.pairwise(tokens)]
+        while merges:
+            score, merged = max(merges, key=_score)  # the first of equals: the leftmost
+            if merged < 0:
+                break
+            at = merges.index((score, merged))
+            tokens[at : at + 2] = [merged]
+            del merges[at]
+            if at > 0:
+                merges[at - 1] = self._merge(tokens[at - 1], merged)
+            if at < len(merges):
+                merges[at] = self._merge(merged, tokens[at + 1])
+        return tokens
+
+    def _merge(self, left: int, right: int) -> tuple[float, int]:
+        """Score and token of `left` and `right` joined; token -1 where there is none."""
+        token = self._token_of.get(self.pieces[left] + self.pieces[right], -1)
+        if token < 0 or not self.scores[token] > LOWEST_SCORE:
+            return LOWEST_SCORE, -1
+        return self.scores[token], token
+
+
+class TextStream:
+    """Text of a generation as its tokens come."""
+
+    def __init__(self, tokenizer: Tokenizer, previous: int = BOS) -> None:
+        """`previous`: the token before the first one that is pushed."""
+        self._tokenizer = tokenizer
+        self._previous = previous
+        # A byte that cannot be part of a UTF-8 character gives nothing, as in run.c.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+
+    def push(self, token: int) -> str:
+        """Text that `token` completes; empty while a UTF-8 character is incomplete.
+
+        As in run.c, single bytes that are control characters give nothing. Unlike there,
+        characters outside ASCII that come byte by byte are put together.
+        """
+        piece = self._tokenizer.decode(token, self._previous)
+        self._previous = token
+        if len(piece) == 1 and piece[0] not in SHOWN_BYTES:
+            return ""
+        return self._decoder.decode(piece)
+
+
+def _score(merge: tuple[float, int]) -> float:
+    return merge[0]
+
+
+def _tokens(data: bytes) -> tuple[list[bytes], list[float]]:
+    """Pieces and scores of all tokens in a tokenizer file."""
+    if len(data) < LONGEST_LENGTH.size:
+        raise ModelError(f"{len(data)} bytes, too few for a llama2.c tokenizer")
+    pieces: list[bytes] = []
+    scores: list[float] = []
+    offset = LONGEST_LENGTH.size
+    while offset < len(data):
+        if offset + TOKEN_HEADER.size > len(data):
+            raise ModelError(f"truncated in the header of token {len(pieces)}")
+        score, length = TOKEN_HEADER.unpack_from(data, offset)
+        offset += TOKEN_HEADER.size
+        if length < 0:
+            raise ModelError(f"not a llama2.c tokenizer: token {len(pieces)} has length {length}")
+        if offset + length > len(data):
+            raise ModelError(
+                f"truncated in token {len(pieces)}: {len(data) - offset} of its {length} bytes"
+            )
+        pieces.append(data[offset : offset + length])
+        scores.append(score)
+        offset += length
+    return pieces, scores
