@@ -1,0 +1,215 @@
+"""The Llama forward pass in float64: what quantized arithmetic is measured against.
+
+The same computation as llama2.c's run.c: RMSNorm, rope on adjacent pairs, attention with
+grouped queries, SwiGLU. Everything is batched: hidden states are [batch, positions, dim].
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from host.model.checkpoint import Checkpoint, Config, ModelError
+from host.model.ranges import Ranges
+from host.model.sampling import softmax
+from host.model.tokenizer import BOS
+
+Array = npt.NDArray[np.float64]
+Tokens = npt.NDArray[np.integer[Any]]
+# Called with the site, the layer (-1 outside the layers) and the values there.
+Observer = Callable[[str, int, Array], None]
+
+# Largest temporary of a batch, in elements (64 MB), so that calibration of a large model with a
+# large vocabulary is split rather than running out of memory.
+BATCH_ELEMENTS = 1 << 23
+
+
+class KVCache:
+    """Keys (after rope) and values of `batch` sequences of up to `positions` positions."""
+
+    def __init__(self, config: Config, batch: int, positions: int) -> None:
+        shape = (config.layers, batch, config.kv_heads, positions, config.head_dim)
+        self.keys = np.zeros(shape)
+        self.values = np.zeros(shape)
+        self.filled = 0  # positions that hold keys and values
+
+
+class FloatModel:
+    """A checkpoint that computes, in float64."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.config = config = checkpoint.config
+        # Transposed and doubled once, so that each use is a plain product.
+        self._embedding = checkpoint.embedding.astype(np.float64)
+        self._classifier = checkpoint.classifier.astype(np.float64).T
+        self._norms = {
+            name: getattr(checkpoint, name).astype(np.float64)
+            for name in ("attention_norm", "ffn_norm", "final_norm")
+        }
+        self._matrices = {
+            name: getattr(checkpoint, name).astype(np.float64).transpose(0, 2, 1)
+            for name in ("wq", "wk", "wv", "wo", "w1", "w2", "w3")
+        }
+        pairs = np.arange(0, config.head_dim, 2)
+        angles = np.outer(
+            np.arange(config.context), config.rope_theta ** (-pairs / config.head_dim)
+        )
+        self._rotations = np.exp(1j * angles)  # [context, head size / 2]
+
+    def logits(self, tokens: npt.ArrayLike) -> Array:
+        """Logits [..., positions, vocab] after each of `tokens` [positions] or [batch, positions].
+
+        Raises ModelError for more positions than the model's context.
+        """
+        array = np.asarray(tokens)
+        batch = np.atleast_2d(array)
+        logits = self._forward(batch, self.cache(*batch.shape))
+        return logits.reshape(*array.shape, self.config.vocab_size)
+
+    def cache(self, batch: int = 1, positions: int | None = None) -> KVCache:
+        """An empty KV cache, by default for the model's whole context."""
+        positions = self.config.context if positions is None else positions
+        if positions > self.config.context:
+            raise ModelError(
+                f"{positions} positions do not fit the model's context of {self.config.context}"
+            )
+        return KVCache(self.config, batch, positions)
+
+    def step(self, tokens: npt.ArrayLike, cache: KVCache) -> Array:
+        """Logits [batch, vocab] after one more token for each sequence of `cache`.
+
+        Raises ModelError where the cache is full.
+        """
+        return self._forward(np.asarray(tokens).reshape(-1, 1), cache)[:, 0]
+
+    def activation_ranges(self, sequences: Iterable[npt.ArrayLike]) -> Ranges:
+        """Largest magnitudes at every site over all positions of `sequences` of tokens."""
+        ranges = Ranges(self.config.layers)
+        for batch in self._batches([np.asarray(sequence) for sequence in sequences]):
+            self._forward(batch, self.cache(*batch.shape), ranges.observe)
+        return ranges
+
+    def sampled_sequences(self, count: int, length: int, seed: int) -> npt.NDArray[np.int64]:
+        """Token sequences [count, length] that the model draws at temperature 1 from BOS on."""
+        random = np.random.default_rng(seed)
+        cache = self.cache(count, length)
+        sequences = np.full((count, length), BOS)
+        for position in range(1, length):
+            probabilities = softmax(self.step(sequences[:, position - 1], cache))
+            cumulative = probabilities.cumsum(axis=1)
+            drawn = random.random((count, 1)) * cumulative[:, -1:]
+            sequences[:, position] = (cumulative <= drawn).sum(axis=1)
+        return sequences
+
+    def _batches(self, sequences: Sequence[Tokens]) -> Iterable[Tokens]:
+        """Sequences of equal length stacked [batch, positions], each batch of bounded size."""
+        by_length: dict[int, list[Tokens]] = defaultdict(list)
+        for sequence in sequences:
+            by_length[len(sequence)].append(sequence)
+        for length, group in by_length.items():
+            widest = max(self.config.vocab_size, self.config.heads * length)
+            size = max(1, BATCH_ELEMENTS // (length * widest))
+            for start in range(0, len(group), size):
+                yield np.stack(group[start : start + size])
+
+    def _forward(self, tokens: Tokens, cache: KVCache, observe: Observer | None = None) -> Array:
+        """Logits [batch, positions, vocab] for `tokens` that follow what `cache` holds."""
+        seen = observe or _unobserved
+        if cache.filled + tokens.shape[1] > cache.keys.shape[3]:
+            raise ModelError(f"the KV cache of {cache.keys.shape[3]} positions is full")
+        x = self._embedding[tokens]
+        seen("residual", -1, x)
+        for layer in range(self.config.layers):
+            x = x + self._attention(layer, x, cache, seen)
+            seen("residual", -1, x)
+            x = x + self._feed_forward(layer, x, seen)
+            seen("residual", -1, x)
+        cache.filled += tokens.shape[1]
+        normed = self._normalized(x, self._norms["final_norm"])
+        seen("final", -1, normed)
+        logits = normed @ self._classifier
+        seen("logits", -1, logits)
+        return logits
+
+    def _attention(self, layer: int, x: Array, cache: KVCache, seen: Observer) -> Array:
+        """What the attention of `layer` adds to the residual stream `x`."""
+        config = self.config
+        normed = self._normalized(x, self._norms["attention_norm"][layer])
+        seen("attention_input", layer, normed)
+        query = self._heads(normed @ self._matrices["wq"][layer], config.heads)
+        key = self._heads(normed @ self._matrices["wk"][layer], config.kv_heads)
+        value = self._heads(normed @ self._matrices["wv"][layer], config.kv_heads)
+        for site, values in (("q", query), ("k", key), ("v", value)):
+            seen(site, layer, values)
+        start, end = cache.filled, cache.filled + x.shape[1]
+        query, key = self._rotated(query, start), self._rotated(key, start)
+        seen("rotated_q", layer, query)
+        seen("rotated_k", layer, key)
+        cache.keys[layer, :, :, start:end] = key
+        cache.values[layer, :, :, start:end] = value
+        keys, values = cache.keys[layer, :, :, :end], cache.values[layer, :, :, :end]
+        heads = self._attended(query, keys, values)
+        seen("attention_output", layer, heads)
+        return np.asarray(heads @ self._matrices["wo"][layer])
+
+    def _attended(self, query: Array, keys: Array, values: Array) -> Array:
+        """Results of all heads [batch, positions, dim].
+
+        query [batch, heads, positions, head size]; keys and values [batch, KV heads, end, head
+        size], where `end` is the position after the last of the queries.
+        """
+        batch, heads, positions, head_dim = query.shape
+        end = keys.shape[2]
+        # Query head h belongs to KV head h // group, so the groups lie side by side.
+        grouped = query.reshape(batch, self.config.kv_heads, -1, positions, head_dim)
+        scores = grouped @ keys[:, :, None].swapaxes(-1, -2) / np.sqrt(head_dim)
+        future = np.arange(end) > np.arange(end - positions, end)[:, None]
+        scores[..., future] = -np.inf
+        attended = softmax(scores) @ values[:, :, None]
+        attended = attended.reshape(batch, heads, positions, head_dim)
+        return np.asarray(attended.swapaxes(1, 2).reshape(batch, positions, heads * head_dim))
+
+    def _feed_forward(self, layer: int, x: Array, seen: Observer) -> Array:
+        """What the feed-forward network of `layer` adds to the residual stream `x`."""
+        normed = self._normalized(x, self._norms["ffn_norm"][layer])
+        seen("ffn_input", layer, normed)
+        gate = normed @ self._matrices["w1"][layer]
+        seen("gate", layer, gate)
+        up = normed @ self._matrices["w3"][layer]
+        seen("up", layer, up)
+        hidden = gate / (1.0 + np.exp(-gate)) * up
+        seen("hidden", layer, hidden)
+        return np.asarray(hidden @ self._matrices["w2"][layer])
+
+    def _normalized(self, x: Array, weight: Array) -> Array:
+        """RMSNorm: x / sqrt(mean(x^2) + epsilon) * weight."""
+        mean_square = np.mean(x * x, axis=-1, keepdims=True)
+        return np.asarray(x / np.sqrt(mean_square + self.config.norm_eps) * weight)
+
+    def _heads(self, x: Array, heads: int) -> Array:
+        """[batch, positions, heads * head size] as [batch, heads, positions, head size]."""
+        return x.reshape(*x.shape[:2], heads, self.config.head_dim).swapaxes(1, 2)
+
+    def _rotated(self, x: Array, start: int) -> Array:
+        """Rope: each adjacent pair turned, as a complex number, by its position's angle."""
+        pairs = np.ascontiguousarray(x).view(np.complex128)
+        turned = pairs * self._rotations[start : start + x.shape[2]]
+        return np.asarray(turned.view(np.float64))
+
+
+def perplexity(logits: Array, sequences: npt.ArrayLike) -> float:
+    """exp(mean negative log probability) of each next token; logits [..., positions, vocab]."""
+    targets = np.asarray(sequences)[..., 1:].astype(np.intp)
+    scores = np.asarray(logits, dtype=np.float64)[..., :-1, :]
+    peak = scores.max(axis=-1)
+    log_sum = peak + np.log(np.exp(scores - peak[..., None]).sum(axis=-1))
+    chosen = np.take_along_axis(scores, targets[..., None], axis=-1)[..., 0]
+    return float(np.exp(np.mean(log_sum - chosen)))
+
+
+def _unobserved(site: str, layer: int, values: Array) -> None:
+    """The observer of a forward pass that nobody watches."""

@@ -1,0 +1,64 @@
+"""Choosing the next token from logits: greedy, temperature, top-p (nucleus)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def softmax(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Probabilities over the last axis; scores of -inf get 0."""
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+class Sampler:
+    """Chooses tokens; the same arguments and logits give the same tokens.
+
+    temperature 0 takes the most probable token, the lowest one among equals. Above 0, tokens
+    are drawn with probability softmax(logits / temperature), and `top_p` below 1 draws only
+    from the smallest set of most probable tokens whose probabilities sum to more than it
+    (Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020), as llama2.c does.
+
+    Raises ValueError, a line for the user, for arguments out of range.
+    """
+
+    def __init__(self, temperature: float = 0.0, top_p: float = 1.0, seed: int = 0) -> None:
+        if not (math.isfinite(temperature) and temperature >= 0):
+            raise ValueError(f"temperature is {temperature}, expected 0 or more")
+        if not 0 < top_p <= 1:
+            raise ValueError(f"top-p is {top_p}, expected more than 0 and at most 1")
+        if seed < 0:
+            raise ValueError(f"seed is {seed}, expected 0 or more")
+        self.temperature = temperature
+        self.top_p = top_p
+        self._random = np.random.default_rng(seed)
+
+    def choose(self, logits: npt.NDArray[Any]) -> int:
+        """The next token for `logits` [vocab].
+
+        Greedy takes integers at any scale; with a temperature, logits must be in natural
+        units (multiply fixed-point ones by their scale first).
+        """
+        if self.temperature == 0:
+            return int(np.argmax(logits))
+        scaled = logits.astype(np.float64) / self.temperature
+        probabilities = softmax(scaled)
+        tokens = self._nucleus(probabilities)
+        cumulative = np.cumsum(probabilities[tokens])
+        # Drawing below the sum, not below 1, renormalizes the nucleus and absorbs rounding.
+        drawn = np.searchsorted(cumulative, self._random.random() * cumulative[-1], side="right")
+        return int(tokens[min(int(drawn), len(tokens) - 1)])
+
+    def _nucleus(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+        """Tokens to draw from, the most probable first."""
+        if self.top_p == 1:
+            return np.arange(len(probabilities))
+        order = np.argsort(-probabilities, kind="stable")
+        beyond = np.cumsum(probabilities[order]) > self.top_p
+        # Rounding may leave the whole sum at or below top_p; then every token stays.
+        count = int(np.argmax(beyond)) + 1 if beyond.any() else len(order)
+        return order[:count]
