@@ -1,0 +1,175 @@
+"""Boards: what a chip of the cluster offers, read from the files in boards/.
+
+`python -m host.boards` lists them. The fields are explained in boards/README.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+import tomllib
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+FOLDER = Path(__file__).resolve().parent.parent / "boards"
+
+
+class BoardError(Exception):
+    """A board that is not known or whose file is malformed; the message is one line."""
+
+
+@dataclass(frozen=True)
+class EspNow:
+    """Radio limits: largest packet in bytes; rate for `ESPNow.config`, None: not settable."""
+
+    mtu: int
+    rate: int | None = None
+
+
+@dataclass(frozen=True)
+class Uart:
+    """The cluster's UART: port number, GPIO numbers, bits per second, receive buffer in bytes."""
+
+    number: int
+    tx: int
+    rx: int
+    baud: int
+    rxbuf: int
+
+
+@dataclass(frozen=True)
+class Flash:
+    """MicroPython's image name; all other fields are bytes."""
+
+    image: str
+    offset: int
+    size: int
+    filesystem_offset: int
+    filesystem_size: int
+
+
+@dataclass(frozen=True)
+class Led:
+    """GPIO and kind ("gpio" or "ws2812") of the LED."""
+
+    pin: int
+    kind: typing.Literal["gpio", "ws2812"]
+
+
+@dataclass(frozen=True)
+class Board:
+    """One board; a simulated one has no chip, clock, UART, flash or LED."""
+
+    name: str
+    description: str
+    mpy_arch: typing.Literal["x86", "xtensawin", "rv32imc"]
+    heap_kb: int  # KiB free on MicroPython's heap
+    espnow: EspNow
+    psram_kb: int = 0
+    chip: str | None = None
+    clock_mhz: int | None = None
+    uart: Uart | None = None
+    flash: Flash | None = None
+    led: Led | None = None
+
+
+def names(folder: Path = FOLDER) -> list[str]:
+    """Names of all boards, sorted."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def load(name: str, folder: Path = FOLDER) -> Board:
+    """The board called `name`. Raises BoardError where it is unknown or its file malformed."""
+    known = names(folder)
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+        hint = f", did you mean {nearest[0]}?" if nearest else "."
+        raise BoardError(f"no board is called {name!r}{hint} Boards: {', '.join(known)}")
+    path = folder / f"{name}.toml"
+    try:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BoardError(f"{path}: not a TOML file: {error}") from None
+    if "name" in fields:
+        raise BoardError(f"{path}: field name is not known: the file's name is the board's")
+    return typing.cast(Board, _record(Board, {"name": name, **fields}, path, ""))
+
+
+def _record(kind: type[Any], fields: dict[str, Any], path: Path, prefix: str) -> object:
+    """The dataclass `kind` made of `fields`, each checked against its type."""
+    types_of = typing.get_type_hints(kind)
+    for name in fields:
+        if name not in types_of:
+            raise BoardError(f"{path}: field {prefix}{name} is not known")
+    values = {}
+    for field in dataclasses.fields(kind):
+        if field.name in fields:
+            values[field.name] = _value(
+                types_of[field.name], fields[field.name], path, prefix + field.name
+            )
+        elif field.default is dataclasses.MISSING:
+            raise BoardError(f"{path}: field {prefix}{field.name} is missing")
+    return kind(**values)
+
+
+def _value(kind: Any, value: object, path: Path, field: str) -> object:
+    """`value` if it is of the type `kind`: a record, one of some words, text or a count."""
+    if isinstance(kind, types.UnionType):  # X | None: a field that is there is an X
+        kind = typing.get_args(kind)[0]
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        return _record(typing.cast("type[Any]", kind), value, path, field + ".")
+    words = typing.get_args(kind)
+    if words:
+        if value in words:
+            return value
+        raise BoardError(f"{path}: field {field} is {value!r}, expected one of {', '.join(words)}")
+    if kind is str and isinstance(value, str) and value:
+        return value
+    # A TOML true is a Python int too.
+    if kind is int and isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    expected = {str: "text", int: "a whole number from 0 on"}.get(kind, "a table")
+    raise BoardError(f"{path}: field {field} is {value!r}, expected {expected}")
+
+
+def table(boards: list[Board]) -> Table:
+    """The boards as a table for people."""
+    result = Table(title="Boards (sizes in KiB)")
+    result.add_column("board", no_wrap=True)
+    result.add_column("arch", no_wrap=True)
+    for heading in ("MHz", "heap", "PSRAM", "flash"):
+        result.add_column(heading, justify="right", no_wrap=True)
+    result.add_column("description", overflow="fold")
+    for board in boards:
+        result.add_row(
+            board.name,
+            board.mpy_arch,
+            str(board.clock_mhz or ""),
+            str(board.heap_kb),
+            str(board.psram_kb or ""),
+            str(board.flash.size // 1024) if board.flash else "",
+            board.description,
+        )
+    return result
+
+
+def main() -> int:
+    """Prints the table of boards; the exit code."""
+    try:
+        boards = [load(name) for name in names()]
+    except BoardError as error:
+        print(error, file=sys.stderr)
+        return 1
+    Console().print(table(boards))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
