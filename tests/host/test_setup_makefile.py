@@ -20,10 +20,10 @@ ENVIRONMENT = {
 }
 
 
-def made(*arguments: str) -> str:
+def made(*arguments: str, folder: Path = REPOSITORY) -> str:
     """What make prints."""
     ended = subprocess.run(
-        ["make", *arguments], cwd=REPOSITORY, env=ENVIRONMENT, capture_output=True, text=True
+        ["make", *arguments], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
@@ -104,8 +104,8 @@ def test_the_ci_script_ends_with_the_summary_and_makes_status(tmp_path, summary,
 def test_a_fresh_clone_sets_itself_up_and_a_second_time_does_nothing(tmp_path):
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", REPOSITORY, clone], check=True)
-    assert "MicroPython" in made("-C", str(clone), "setup")
-    assert made("-C", str(clone), "setup") == ""
+    assert "MicroPython" in made("setup", folder=clone)
+    assert made("setup", folder=clone) == ""
     finding = "from host.setup.micropython import find; print(find())"
     python = clone / ".venv" / "bin" / "python"
     found = subprocess.run(
