@@ -1,0 +1,205 @@
+"""The integer arithmetic of a federation, primitive by primitive, in numpy.
+
+This file and `reference.py` are the specification: a chip's kernel must give these values to the
+bit. Every primitive here fits 32-bit registers with 32-bit products, which is all that a
+viper kernel has; numpy's int64 only carries them. Conventions, used without exception:
+
+* `>>` is an arithmetic shift (floor). Rounding is half-up: add half of the divisor, then shift.
+* Saturation is symmetric: a value is clipped to [-limit, limit].
+* Weights are int8 in [-127, 127] with one real scale per output row. An activation that enters a
+  matrix is an integer of at most 16 bits at a static power-of-two scale: real = integer * 2**-exponent.
+* The residual stream is an integer below 2**24 at one power-of-two scale for the whole model.
+
+All functions take arrays of any leading shape and work on the last axis.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+INT16_LIMIT = 32767
+RESIDUAL_LIMIT = (1 << 24) - 1
+# A row's accumulator stays within this, so that acc * multiplier >> 15 plus its rounding fits 32 bits.
+ACCUMULATOR_LIMIT = 1 << 30
+MULTIPLIER_BITS = 15
+
+EXP_FRACTION_BITS = 9
+EXP_ONE = 1 << 15
+EXP_CUTOFF = 16 << EXP_FRACTION_BITS  # 2**15 >> 16 is 0
+
+SIGMOID_STEP_BITS = 6  # entries per unit: 64
+SIGMOID_RANGE = 8  # the table covers [-8, 8)
+SIGMOID_ONE = 1 << 15
+
+ROPE_BITS = 14
+ROPE_STEP_BITS = 30
+
+
+class Rescale(NamedTuple):
+    """Row-wise multiplication by a real factor below one half.
+
+    factor[row] = multiplier[row] * 2**-shift, multiplier below 2**15, 16 <= shift <= 45.
+    """
+
+    multiplier: NDArray[np.int64]
+    shift: int
+
+
+class Gain(NamedTuple):
+    """The elementwise weight of an RMSNorm: |multiplier| < 2**15 [dim], 15 <= shift <= 29,
+    and the epsilon in squared residual units, summed over dim (below 2**30)."""
+
+    multiplier: NDArray[np.int64]
+    shift: int
+    epsilon: int
+
+
+def saturated(values: Ints, limit: int) -> Ints:
+    """values clipped to [-limit, limit]."""
+    return np.clip(values, -limit, limit)
+
+
+def matvec(weight: NDArray[np.int8], x: Ints) -> Ints:
+    """Raw accumulators of `weight` [rows, columns] times `x` [..., columns]: [..., rows].
+
+    Exact: products and sums stay below 2**53, so float64 (and its fast BLAS) holds them.
+    """
+    return (x.astype(np.float64) @ weight.T.astype(np.float64)).astype(np.int64)
+
+
+def rescaled(accumulator: Ints, rescale: Rescale) -> Ints:
+    """accumulator * multiplier / 2**shift, half-up, for 32-bit accumulators [..., rows].
+
+    A chip splits the 32 x 15 bit product: accumulator = high * 2**15 + low, and computes
+    (high * m + (low * m >> 15) + 2**(shift - 16)) >> (shift - 15), which is the same integer:
+    flooring the low part first changes nothing under a floor.
+    """
+    half = 1 << (rescale.shift - 1)
+    return (accumulator * rescale.multiplier + half) >> rescale.shift
+
+
+def residual_sum(residual: Ints, accumulator: Ints, rescale: Rescale) -> Ints:
+    """The residual stream [..., dim] after adding a layer's summed partial results."""
+    return saturated(residual + rescaled(accumulator, rescale), RESIDUAL_LIMIT)
+
+
+def rms_normalized(residual: Ints, gain: Gain, limit: int) -> Ints:
+    """RMSNorm of the residual [..., dim] times its gain, saturated to `limit`.
+
+    The vector is first brought to 15 bits (`v`); squares are pre-shifted by L = ceil(log2 dim), so
+    that their sum stays below 2**31; the inverse square root comes from an integer square
+    root of the sum brought to [2**28, 2**30) and one division: 15 bits of it.
+    """
+    dim = residual.shape[-1]
+    log_dim = (dim - 1).bit_length()
+    largest = np.abs(residual).max(axis=-1, keepdims=True)
+    shift = np.maximum(_bit_length(largest) - 15, 0)
+    v = _half_up(residual, shift)
+    v = np.minimum(v, INT16_LIMIT)  # rounding up may reach 2**15
+    total = ((v * v) >> log_dim).sum(axis=-1, keepdims=True)
+    total = np.maximum(total + (gain.epsilon >> (2 * shift + log_dim)), 1)
+    doublings = (30 - _bit_length(total)) // 2  # brings total to [2**28, 2**30); -1 at most once
+    total = np.where(doublings < 0, total >> 2, total << np.maximum(2 * doublings, 0))
+    inverse = (1 << 29) // np.floor(np.sqrt(total)).astype(np.int64)
+    normalized = (v * inverse + (1 << 14)) >> 15
+    return saturated(_half_up(normalized * gain.multiplier, gain.shift - doublings), limit)
+
+
+def rotated(pairs: Ints, cosine: Ints, sine: Ints, limit: int) -> Ints:
+    """Rotary embedding of [..., head_dim] by adjacent pairs; cosine and sine [..., head_dim / 2]
+    in units of 2**-14."""
+    even, odd = pairs[..., 0::2], pairs[..., 1::2]
+    half = 1 << (ROPE_BITS - 1)
+    out = np.empty_like(pairs)
+    out[..., 0::2] = (even * cosine - odd * sine + half) >> ROPE_BITS
+    out[..., 1::2] = (even * sine + odd * cosine + half) >> ROPE_BITS
+    return saturated(out, limit)
+
+
+def rope_steps(head_dim: int, theta: float) -> Ints:
+    """cos and sin of each pair's angle per position, [head_dim / 2, 2] in units of 2**-30.
+
+    The angles are theta ** (-2i / head_dim) (Su et al., RoFormer, 2021).
+    """
+    angles = theta ** -(np.arange(0, head_dim, 2) / head_dim)
+    return np.round(np.stack([np.cos(angles), np.sin(angles)], -1) * (1 << ROPE_STEP_BITS)).astype(
+        np.int64
+    )
+
+
+def rope_tables(steps: Ints, context: int) -> tuple[Ints, Ints]:
+    """Cosine and sine [context, head_dim / 2] in units of 2**-14, by repeated rotation.
+
+    Integers only, so that a chip with single-precision floats makes the very same table: each
+    position is the one before, rotated by the step in 30-bit fixed point, half-up. The
+    error after 10,000 positions is below 2**-16.
+    """
+    cosine = np.full(len(steps), 1 << ROPE_STEP_BITS, np.int64)
+    sine = np.zeros(len(steps), np.int64)
+    half, fine = 1 << (ROPE_STEP_BITS - 1), ROPE_STEP_BITS - ROPE_BITS
+    rows = []
+    for _ in range(context):
+        rows.append((_half_up(cosine, fine), _half_up(sine, fine)))
+        cosine, sine = (
+            (cosine * steps[:, 0] - sine * steps[:, 1] + half) >> ROPE_STEP_BITS,
+            (cosine * steps[:, 1] + sine * steps[:, 0] + half) >> ROPE_STEP_BITS,
+        )
+    return np.array([c for c, _ in rows]), np.array([s for _, s in rows])
+
+
+def exp_table() -> Ints:
+    """2**(-i / 512) in units of 2**-15, for i in 0..511."""
+    return np.round(EXP_ONE * 2.0 ** -(np.arange(1 << EXP_FRACTION_BITS) / 512)).astype(np.int64)
+
+
+def attention_weights(scores: Ints, shift: int, table: Ints) -> Ints:
+    """Unnormalized softmax weights of scores [..., positions]; score units are base-2
+    exponents: weight = 2**((score - max) / 2**(shift + 9)).
+
+    Each is at most 2**15. They are then shifted right by as much as brings their sum to about
+    2**15, so that the weighted sum of 16-bit values fits 32 bits; `weighted_mean` divides by the
+    exact sum of the shifted weights, so that they still add up to one.
+    """
+    distance = (scores.max(axis=-1, keepdims=True) - scores) >> shift
+    weights = table[distance & (len(table) - 1)] >> np.minimum(distance >> EXP_FRACTION_BITS, 16)
+    total = weights.sum(axis=-1, keepdims=True)
+    return _half_up(weights, np.maximum(_bit_length(total - 1) - 15, 0))
+
+
+def weighted_mean(weights: Ints, values: Ints) -> Ints:
+    """Mean of values [..., positions, head_dim] under weights [..., positions], half-up."""
+    total = weights.sum(axis=-1)[..., None]
+    summed = (weights[..., None, :] @ values)[..., 0, :]
+    return (summed + (total >> 1)) // total
+
+
+def sigmoid_table() -> Ints:
+    """The logistic function at (i - 512) / 64 in units of 2**-15, for i in 0..1023."""
+    z = np.arange(-SIGMOID_RANGE, SIGMOID_RANGE, 1 / (1 << SIGMOID_STEP_BITS))
+    return np.round(SIGMOID_ONE / (1 + np.exp(-z))).astype(np.int64)
+
+
+def gated(gate: Ints, up: Ints, index_shift: int, shift: int, table: Ints, limit: int) -> Ints:
+    """SiLU(gate) * up for integers of 16 bits, rescaled by 2**-shift and saturated.
+
+    SiLU(z) = z * sigmoid(z), the sigmoid from the table at gate / 2**index_shift rounded half-up.
+    """
+    index = np.clip(_half_up(gate, index_shift) + len(table) // 2, 0, len(table) - 1)
+    silu = _half_up(gate * table[index], 15)
+    return saturated(_half_up(silu * up, shift), limit)
+
+
+def _half_up(values: Ints, shift: Ints | int) -> Ints:
+    """values / 2**shift rounded half-up, elementwise; shift 0 gives values."""
+    shift = np.asarray(shift)
+    return (values + ((1 << shift) >> 1)) >> shift
+
+
+def _bit_length(values: Ints) -> Ints:
+    """Bits of each non-negative integer below 2**53; 0 has none."""
+    return np.frexp(values.astype(np.float64))[1].astype(np.int64)

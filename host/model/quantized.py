@@ -1,0 +1,82 @@
+"""The quantized model: what `quantize.py` makes, `reference.py` runs and shards are cut from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from host.model.arithmetic import Gain, Rescale
+from host.model.checkpoint import Config
+
+
+class Linear(NamedTuple):
+    """int8 weight [rows, columns] and the rescaling of its accumulators [rows]."""
+
+    weight: NDArray[np.int8]
+    rescale: Rescale
+
+
+@dataclass(frozen=True)
+class QuantizedLayer:
+    """One transformer block. Limits are saturation bounds of the integers named."""
+
+    attention_gain: Gain
+    attention_limit: int
+    q: Linear
+    k: Linear
+    v: Linear
+    q_limit: int
+    k_limit: int
+    v_limit: int
+    score_shift: int  # see arithmetic.attention_weights
+    o: Linear
+    feed_forward_gain: Gain
+    feed_forward_limit: int
+    gate: Linear
+    up: Linear
+    index_shift: int  # see arithmetic.gated
+    product_shift: int
+    hidden_limit: int
+    down: Linear
+
+
+@dataclass(frozen=True)
+class QuantizedModel:
+    """A whole model. `embedding` [vocab, dim] is in units of the residual stream, 2**-residual_exponent;
+    logits are int16 in units of 2**-logit_exponent; `rope_steps` as arithmetic.rope_steps."""
+
+    config: Config
+    residual_exponent: int
+    embedding: NDArray[np.int32]
+    layers: tuple[QuantizedLayer, ...]
+    final_gain: Gain
+    final_limit: int
+    classifier: Linear
+    logit_exponent: int
+    rope_steps: NDArray[np.int64]
+
+    def sha256(self) -> bytes:
+        """Digest of every number in the model: equal models, and only those, compute the same."""
+        digest = hashlib.sha256()
+        for part in _parts(self):
+            digest.update(part)
+        return digest.digest()
+
+
+def _parts(value: Any) -> Iterator[bytes]:
+    if isinstance(value, np.ndarray):
+        yield f"{value.dtype.str}{value.shape}".encode()
+        yield np.ascontiguousarray(value).tobytes()
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _parts(getattr(value, field.name))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _parts(item)
+    else:
+        yield repr(value).encode() + b";"

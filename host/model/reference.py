@@ -1,0 +1,89 @@
+"""The reference: a quantized Llama forward pass in plain numpy, which every federation equals to the bit.
+
+Together with `arithmetic.py` this is the specification of what chips and host compute. It runs a
+batch of sequences at once, position by position, with the KV cache in the open.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from host.model import arithmetic
+from host.model.arithmetic import INT16_LIMIT, Ints
+from host.model.quantized import QuantizedLayer, QuantizedModel
+
+
+class Reference:
+    """Runs `batch` sequences of at most `context` positions; `step` advances all by a token."""
+
+    def __init__(self, model: QuantizedModel, batch: int = 1, context: int | None = None) -> None:
+        config = model.config
+        self.model, self.position = model, 0
+        self.context = context or config.context
+        shape = (config.layers, batch, config.kv_heads, self.context, config.head_dim)
+        self.keys, self.values = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        self._cosine, self._sine = arithmetic.rope_tables(model.rope_steps, self.context)
+        self._exp, self._sigmoid = arithmetic.exp_table(), arithmetic.sigmoid_table()
+
+    def step(self, tokens: ArrayLike) -> NDArray[np.int64]:
+        """int16-valued logits [batch, vocab] after one more token of each sequence [batch]."""
+        model = self.model
+        residual = model.embedding[np.asarray(tokens)].astype(np.int64)
+        for index, layer in enumerate(model.layers):
+            x = arithmetic.rms_normalized(residual, layer.attention_gain, layer.attention_limit)
+            residual = arithmetic.residual_sum(
+                residual, self._attention(index, layer, x), layer.o.rescale
+            )
+            x = arithmetic.rms_normalized(
+                residual, layer.feed_forward_gain, layer.feed_forward_limit
+            )
+            residual = arithmetic.residual_sum(
+                residual, self._feed_forward(layer, x), layer.down.rescale
+            )
+        self.position += 1
+        x = arithmetic.rms_normalized(residual, model.final_gain, model.final_limit)
+        logits = arithmetic.matvec(model.classifier.weight, x)
+        return arithmetic.saturated(
+            arithmetic.rescaled(logits, model.classifier.rescale), INT16_LIMIT
+        )
+
+    def logits(self, tokens: ArrayLike) -> NDArray[np.int64]:
+        """Teacher-forced logits [batch, length, vocab] for token ids [batch, length]."""
+        return np.stack([self.step(column) for column in np.asarray(tokens).T], axis=1)
+
+    def _attention(self, index: int, layer: QuantizedLayer, x: Ints) -> Ints:
+        """Accumulators [batch, dim] of the output projection, the sum of all chips' partial results."""
+        config, now, past = self.model.config, self.position, self.position + 1
+        cosine, sine = self._cosine[now], self._sine[now]
+
+        def heads(name: str, limit: int) -> Ints:
+            linear = getattr(layer, name)
+            rows = arithmetic.rescaled(arithmetic.matvec(linear.weight, x), linear.rescale)
+            return arithmetic.saturated(rows, limit).reshape(len(x), -1, config.head_dim)
+
+        q = arithmetic.rotated(heads("q", layer.q_limit), cosine, sine, layer.q_limit)
+        self.keys[index, :, :, now] = arithmetic.rotated(
+            heads("k", layer.k_limit), cosine, sine, layer.k_limit
+        )
+        self.values[index, :, :, now] = heads("v", layer.v_limit)
+        # Query heads that share a KV head are neighbours: [batch, kv_heads, group, head_dim].
+        q = q.reshape(len(x), config.kv_heads, -1, config.head_dim)
+        keys, values = self.keys[index, :, :, None, :past], self.values[index, :, :, None, :past]
+        scores = (keys @ q[..., None])[..., 0]
+        weights = arithmetic.attention_weights(scores, layer.score_shift, self._exp)
+        mean = arithmetic.weighted_mean(weights, values)
+        return arithmetic.matvec(layer.o.weight, mean.reshape(len(x), -1))
+
+    def _feed_forward(self, layer: QuantizedLayer, x: Ints) -> Ints:
+        """Accumulators [batch, dim] of the down projection, the sum of all chips' partial results."""
+        gate, up = (
+            arithmetic.saturated(
+                arithmetic.rescaled(arithmetic.matvec(linear.weight, x), linear.rescale), INT16_LIMIT
+            )
+            for linear in (layer.gate, layer.up)
+        )
+        hidden = arithmetic.gated(
+            gate, up, layer.index_shift, layer.product_shift, self._sigmoid, layer.hidden_limit
+        )
+        return arithmetic.matvec(layer.down.weight, hidden)
