@@ -1,0 +1,153 @@
+"""Source of the viper kernels whose code depends on the model's shapes.
+
+A matrix-vector kernel is written out for its number of columns: all inputs sit in locals and a
+multiply-accumulate is one load, one multiplication and one addition, in the order
+`acc = w * x + acc` that viper compiles best. The same is done for q.k and a.v at the model's head
+size. The source goes through mpy-cross like any other firmware file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+# Viper goes wrong silently beyond some 250 locals on Xtensa, and a byte load's literal index ends at
+# 255: 192 inputs leave room for both.
+MAX_COLUMNS = 192
+
+_MATVEC = '''
+@micropython.viper
+def {name}(w: ptr8, acc: int, y: ptr32, xp: ptr32, rows: int):
+    """{doc}"""
+{load}
+    bias = 0 - ({total} << 7)
+    while rows:
+        acc = {start}
+{multiply}
+        y[0] = acc
+        w = ptr8(int(w) + {columns})
+        y = ptr32(int(y) + 4)
+        rows -= 1
+'''
+
+_SCORES = '''
+@micropython.viper
+def scores(k: ptr16, acc: int, out: ptr32, qp: ptr32, n: int) -> int:
+    """out [n] = k [n, {size}] q [{size}]; the largest. k holds value + 2**15, |out| < 2**30."""
+{load}
+    bias = 0 - ({total} << 15)
+    largest = 0 - 0x3fffffff
+    while n:
+        acc = bias
+{multiply}
+        out[0] = acc
+        if acc > largest:
+            largest = acc
+        k = ptr16(int(k) + {stride})
+        out = ptr32(int(out) + 4)
+        n -= 1
+    return largest
+'''
+
+_MEAN = '''
+@micropython.viper
+def mean(v: ptr16, weight: int, weights: ptr32, out: ptr32, n: int, total: int):
+    """out [{size}]: mean of v [n, {size}] under weights [n], half-up. v holds value + 2**15.
+
+    `total` is the sum of weights; they are first shifted right until it has about 15 bits.
+    """
+    shift = 0
+    total -= 1
+    while total > 32767:
+        total = total >> 1
+        shift += 1
+    half = 1 << shift >> 1
+    total = 0
+{clear}
+    while n:
+        weight = weights[0] + half >> shift
+        total += weight
+{multiply}
+        v = ptr16(int(v) + {stride})
+        weights = ptr32(int(weights) + 4)
+        n -= 1
+    bias = (total >> 1) - (total << 15)
+{divide}
+'''
+
+
+def column_blocks(columns: int) -> list[tuple[int, int]]:
+    """(first column, columns) of the blocks in which rows of a matrix are stored and multiplied."""
+    count = -(-columns // MAX_COLUMNS)
+    edges = [columns * i // count for i in range(count + 1)]
+    return [(low, high - low) for low, high in zip(edges, edges[1:], strict=False)]
+
+
+def kernel_source(matrix_columns: Iterable[int], head_dim: int) -> str:
+    """The module `firmware/model_kernels.py` for a chip whose matrices have these column counts."""
+    blocks = {columns: column_blocks(columns) for columns in sorted(set(matrix_columns))}
+    kernels = {(count, first > 0) for parts in blocks.values() for first, count in parts}
+    return "\n".join(
+        [
+            '"""Generated for this chip\'s share of the model: see host/deploy/kernels.py."""\n',
+            "import micropython",
+            "from firmware.kernels import *",
+            *(_matvec(count, adds) for count, adds in sorted(kernels)),
+            _scores(head_dim),
+            _mean(head_dim),
+            "# For each number of columns: first column, columns and kernel of each block.",
+            "MATVEC = {",
+            *(f"    {columns}: ({_entries(parts)}),\n" for columns, parts in blocks.items()),
+            "}\n",
+        ]
+    )
+
+
+def _entries(blocks: list[tuple[int, int]]) -> str:
+    return " ".join(
+        f"({first}, {count}, {_matvec_name(count, first > 0)})," for first, count in blocks
+    )
+
+
+def _matvec_name(columns: int, adds: bool) -> str:
+    return f"matvec_add_{columns}" if adds else f"matvec_{columns}"
+
+
+def _matvec(columns: int, adds: bool) -> str:
+    doc = f"y [rows] {'+' if adds else ''}= W [rows, {columns}] x; w holds W + 128."
+    return _MATVEC.format(
+        name=_matvec_name(columns, adds),
+        doc=doc,
+        load=_lines(4, (f"x{i} = xp[{i}]" for i in range(columns))),
+        total=_sum("x", columns),
+        start="y[0] + bias" if adds else "bias",
+        multiply=_lines(8, (f"acc = w[{i}] * x{i} + acc" for i in range(columns))),
+        columns=columns,
+    )
+
+
+def _scores(size: int) -> str:
+    return _SCORES.format(
+        size=size,
+        load=_lines(4, (f"q{i} = qp[{i}]" for i in range(size))),
+        total=_sum("q", size),
+        multiply=_lines(8, (f"acc = k[{i}] * q{i} + acc" for i in range(size))),
+        stride=2 * size,
+    )
+
+
+def _mean(size: int) -> str:
+    return _MEAN.format(
+        size=size,
+        clear=_lines(4, (f"a{i} = 0" for i in range(size))),
+        multiply=_lines(8, (f"a{i} = v[{i}] * weight + a{i}" for i in range(size))),
+        divide=_lines(4, (f"out[{i}] = (a{i} + bias) // total" for i in range(size))),
+        stride=2 * size,
+    )
+
+
+def _sum(name: str, count: int) -> str:
+    return "(" + " + ".join(f"{name}{i}" for i in range(count)) + ")"
+
+
+def _lines(indent: int, lines: Iterable[str]) -> str:
+    return "\n".join(" " * indent + line for line in lines)

@@ -1,0 +1,125 @@
+"""The shard file: one chip's share of a quantized model, laid out as the chip holds it.
+
+| part | content |
+| --- | --- |
+| 8 bytes | b"FEDSHARD" |
+| u16, u16, u32 | format version, 0, length of the header |
+| header | JSON: shapes, indices, shifts and limits; padded with spaces to a multiple of 4 |
+| tables | exponential u16 [512], sigmoid u16 [1024] |
+| each layer | u16 row multipliers of q, k, v, gate, up; then the weights of q, k, v (rows one after another), o, gate and up, down |
+| vocabulary | u16 row multipliers, then weights |
+| 32 bytes | SHA-256 of all before |
+
+Everything is little-endian. A weight is stored as weight + 128, so that a byte load needs no sign
+extension. A matrix is stored in the blocks of columns that its kernel takes
+(host/deploy/kernels.py), row-major in each. Blocks are padded to a multiple of 4 bytes. The row
+multipliers of o and down stay with the host, which rescales after the sum over chips.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+
+from host.deploy.kernels import column_blocks
+from host.model import arithmetic
+from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
+from host.parallel.plan import Plan, Share
+
+MAGIC = b"FEDSHARD"
+VERSION = 1
+
+
+def shard_file(model: QuantizedModel, plan: Plan, share: Share) -> bytes:
+    """The file that makes a chip the owner of `share`."""
+    header = json.dumps(_header(model, plan, share), separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 4)
+    body = MAGIC + VERSION.to_bytes(2, "little") + bytes(2) + len(header).to_bytes(4, "little")
+    body += header + _u16(arithmetic.exp_table()) + _u16(arithmetic.sigmoid_table())
+    body += b"".join(_layer_block(layer, share, model.config.head_dim) for layer in model.layers)
+    rows = slice(share.rows.start, share.rows.stop)
+    classifier = model.classifier
+    body += _u16(classifier.rescale.multiplier[rows])
+    body += _weights(classifier.weight[rows])
+    body += bytes(-len(body) % 4)
+    return body + hashlib.sha256(body).digest()
+
+
+def matrix_columns(model: QuantizedModel, share: Share) -> set[int]:
+    """Column counts of the matrices in a share: the shapes that its kernels are generated for."""
+    local = {len(share.heads) * model.config.head_dim, len(share.units)} - {0}
+    return local | {model.config.dim}
+
+
+def _header(model: QuantizedModel, plan: Plan, share: Share) -> dict[str, object]:
+    config = model.config
+    return {
+        "model": model.sha256()[:8].hex(),
+        "chip": share.chip,
+        "chips": plan.chips,
+        "dim": config.dim,
+        "head_dim": config.head_dim,
+        "total_heads": config.heads,
+        "total_kv_heads": config.kv_heads,
+        "heads": share.heads,
+        "kv_heads": share.kv_heads,
+        "units": len(share.units),
+        "rows": len(share.rows),
+        "first_row": share.rows.start,
+        "context": plan.context,
+        "rope": model.rope_steps.tolist(),
+        "logits": [model.classifier.rescale.shift, model.logit_exponent],
+        "layers": [_layer_header(layer) for layer in model.layers],
+    }
+
+
+def _layer_header(layer: QuantizedLayer) -> dict[str, object]:
+    return {
+        "q": [layer.q.rescale.shift, layer.q_limit],
+        "k": [layer.k.rescale.shift, layer.k_limit],
+        "v": [layer.v.rescale.shift, layer.v_limit],
+        "score": layer.score_shift,
+        "gate": layer.gate.rescale.shift,
+        "up": layer.up.rescale.shift,
+        "index": layer.index_shift,
+        "product": layer.product_shift,
+        "hidden": layer.hidden_limit,
+    }
+
+
+def _layer_block(layer: QuantizedLayer, share: Share, head_dim: int) -> bytes:
+    q_rows = _head_rows(share.heads, head_dim)
+    kv_rows = _head_rows(share.kv_heads, head_dim)
+    units = slice(share.units.start, share.units.stop)
+    owned: list[tuple[Linear, NDArray[np.intp] | slice]] = [
+        (layer.q, q_rows), (layer.k, kv_rows), (layer.v, kv_rows),
+        (layer.gate, units), (layer.up, units),
+    ]  # fmt: skip
+    block = b"".join(_u16(linear.rescale.multiplier[rows]) for linear, rows in owned)
+    qkv, gate_up = owned[:3], owned[3:]
+    block += _weights(np.concatenate([linear.weight[rows] for linear, rows in qkv]))
+    block += _weights(layer.o.weight[:, q_rows])
+    block += _weights(np.concatenate([linear.weight[rows] for linear, rows in gate_up]))
+    block += _weights(layer.down.weight[:, units])
+    return block + bytes(-len(block) % 4)
+
+
+def _head_rows(heads: tuple[int, ...], head_dim: int) -> NDArray[np.intp]:
+    """Row (or column) indices of whole heads."""
+    return (np.array(heads, np.intp)[:, None] * head_dim + np.arange(head_dim)).reshape(-1)
+
+
+def _weights(weight: NDArray[np.int8]) -> bytes:
+    if not weight.size:
+        return b""
+    stored = (weight.astype(np.int16) + 128).astype(np.uint8)
+    return b"".join(
+        stored[:, first : first + count].tobytes() for first, count in column_blocks(stored.shape[1])
+    )
+
+
+def _u16(values: NDArray[np.int64]) -> bytes:
+    return values.astype("<u2").tobytes()
