@@ -77,7 +77,7 @@ class Archive:
         ended = finished([*self.apt, *arguments], cwd)
         if ended.returncode:
             said = self.update_output.splitlines() + ended.stdout.splitlines()
-            reasons = [line for line in said if line.startswith(("E:", "W:", "Err:"))]
+            reasons = [line for line in said if line.startswith(("E:", "W:"))]
             reason = reasons[0] if reasons else f"status {ended.returncode}"
             raise SetupError(f"apt-get {arguments[0]} failed: {reason}")
 

@@ -69,11 +69,11 @@ def test_a_failed_download_names_the_cause_that_the_update_met(programs, tmp_pat
     script(
         programs / "apt-get",
         'case "$*" in\n'
-        '*update) echo "Err:1 http://deb.debian.org trixie: no route to host"; exit 100;;\n'
+        '*update) echo "W: Failed to fetch http://deb.debian.org  No route to host"; exit 100;;\n'
         '*download*) echo "E: Unable to locate package micropython"; exit 100;;\nesac',
     )
     archive = debian.Archive(tmp_path / "apt", "i386")
-    with pytest.raises(SetupError, match=r"download failed: Err:1 .*no route to host"):
+    with pytest.raises(SetupError, match=r"download failed: W: .*No route to host$"):
         archive.unpack("micropython", tmp_path / "root")
 
 
