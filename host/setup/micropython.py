@@ -27,6 +27,7 @@ FOLDER = REPOSITORY / ".micropython"
 LOCAL = FOLDER / "micropython"
 
 OLDEST_VERSION = (1, 25)
+OLDEST = ".".join(map(str, OLDEST_VERSION))
 
 # Per machine, Debian's name of the 32-bit architecture that it can run.
 ARCHITECTURES = {"x86_64": "i386", "i686": "i386", "aarch64": "armhf", "armv7l": "armhf"}
@@ -81,8 +82,7 @@ def probed(program: Path) -> Interpreter:
     found = json.loads(ended.stdout)
     interpreter = Interpreter(tuple(found["version"]), found["word_bits"])
     if interpreter.version < OLDEST_VERSION:
-        oldest = ".".join(map(str, OLDEST_VERSION))
-        raise SetupError(f"{program} is {interpreter}; {oldest} or later is needed")
+        raise SetupError(f"{program} is {interpreter}; {OLDEST} or later is needed")
     return interpreter
 
 
@@ -149,12 +149,12 @@ def source_build(staging: Path) -> None:
         shutil.copy(tree / "ports/unix/build-standard/micropython", staging)
 
 
-def installed(kind: Callable[[Path], None]) -> Interpreter:
-    """Try one way to have a MicroPython; it replaces the checkout's own only if it is good."""
+def installed(build: Callable[[Path], None]) -> Interpreter:
+    """What one way to have a MicroPython gives; it replaces the checkout's only if it is good."""
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         staging = Path(folder)
-        kind(staging)
+        build(staging)
         interpreter = probed(staging / "micropython")
         for part in ("debian", "micropython"):
             if (staging / part).exists():
@@ -176,16 +176,19 @@ def provision() -> Path:
         except SetupError as reason:
             print(f"setup: installing MicroPython anew: {reason}", flush=True)
     reasons = []
-    for kind, name in ((debian_build, "Debian's 32-bit build"), (program_on_path, "on PATH"),
-                       (source_build, "built from Debian's source package")):  # fmt: skip
+    for build, name in (
+        (debian_build, "Debian's 32-bit build"),
+        (program_on_path, "on PATH"),
+        (source_build, "built from Debian's source package"),
+    ):
         print(f"setup: MicroPython, {name}", flush=True)
         try:
-            report(installed(kind), name)
+            report(installed(build), name)
             return LOCAL
         except SetupError as reason:
             reasons.append(str(reason))
     raise SetupError(
-        f"no MicroPython could be had ({'; '.join(reasons)}): install one of version 1.25 or "
+        f"no MicroPython could be had ({'; '.join(reasons)}): install one of version {OLDEST} or "
         "later, with viper, and set MICROPYTHON to its path"
     )
 

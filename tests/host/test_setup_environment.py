@@ -61,6 +61,7 @@ def test_pip_is_asked_for_all_of_them(pip, tmp_path):
 
 
 def test_an_environment_is_taken_only_with_a_pip_that_works(pip, tmp_path):
+    pip('[ "$*" = "-m pip --version" ]')
     assert environment.has_pip()
     pip("exit 1")
     assert not environment.has_pip()
