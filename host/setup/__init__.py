@@ -21,7 +21,8 @@ def finished(command: Sequence[str], cwd: Path | None = None) -> subprocess.Comp
     return subprocess.run(
         command,
         cwd=cwd,
-        env={**os.environ, "LC_ALL": "C.UTF-8"},
+        # A make that called us has flags that are not for the makes that we call.
+        env={**os.environ, "LC_ALL": "C.UTF-8", "MAKEFLAGS": ""},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
