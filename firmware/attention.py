@@ -5,7 +5,7 @@ from firmware.linear import Linear
 
 
 class Attention:
-    """One layer. `run(position)` turns workspace.x into the partial sum workspace.out."""
+    """One layer. `run(position, out)` turns workspace.x into the partial sum `out` [dim]."""
 
     def __init__(self, shard, layer, workspace, kernels):
         layout, numbers = shard.layout, layer.numbers
@@ -17,9 +17,9 @@ class Attention:
         self._scores = workspace.scores
         heads, kv_heads = layout["heads"], layout["kv_heads"]
         dim, q_rows, kv_rows = layout["dim"], len(heads) * head_dim, len(kv_heads) * head_dim
-        rows = workspace.rows[: q_rows + 2 * kv_rows]
-        self._qkv = Linear(layer.qkv, len(rows), dim, workspace.x, rows, kernels)
-        self._o = Linear(layer.o, dim, q_rows, workspace.heads, workspace.out, kernels)
+        self._rows = rows = workspace.rows[: q_rows + 2 * kv_rows]
+        self._qkv = Linear(layer.qkv, len(rows), dim, workspace.x, kernels)
+        self._o = Linear(layer.o, dim, q_rows, workspace.heads, kernels)
         self._q, self._k, self._v = (
             rows[:q_rows],
             rows[q_rows : q_rows + kv_rows],
@@ -44,22 +44,22 @@ class Attention:
             for head, at in zip(heads, range(0, q_rows, head_dim))
         ]
 
-    def run(self, position):
+    def run(self, position, out):
         """Appends k and v to the cache at `position` and attends to 0..position."""
         kernels, scores, head_dim = self._kernels, self._scores, self._head_dim
-        self._qkv.run()
+        self._qkv.run(self._rows)
         self._rescale_and_rotate(position)
         for keys, k, values, v in self._cached:
             kernels.cache_row(k, keys, position, head_dim)
             kernels.cache_row(v, values, position, head_dim)
         seen = position + 1
-        for q, keys, values, out in self._heads:
+        for q, keys, values, mean in self._heads:
             largest = kernels.scores(keys, 0, scores, q, seen)
             total = kernels.exponentials(
                 scores, 0, self._exp_table, largest, seen, self._score_shift
             )
-            kernels.mean(values, 0, scores, out, seen, total)
-        self._o.run()
+            kernels.mean(values, 0, scores, mean, seen, total)
+        self._o.run(out)
 
     def _rescale_and_rotate(self, position):
         rescale, rotate, layer = self._kernels.rescale, self._kernels.rotate, self._layer

@@ -18,11 +18,11 @@ class Vocabulary:
         self.first_row = layout["first_row"]
         self.exponent = layout["logits"][1]
         self._classifier = Linear(
-            memoryview(shard.classifier), rows, layout["dim"], workspace.x, self.logits, kernels
+            memoryview(shard.classifier), rows, layout["dim"], workspace.x, kernels
         )
 
     def run(self):
         """Computes the logits."""
         logits = self.logits
-        self._classifier.run()
+        self._classifier.run(logits)
         self._rescale(logits, 0, self._multipliers, logits, len(logits), self._shift, _INT16_LIMIT)

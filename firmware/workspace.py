@@ -10,8 +10,9 @@ def int32s(count):
 
 class Workspace:
     """x [dim]: the activation that came in. rows: accumulators of whichever matrix runs.
-    out [dim]: the partial result. heads, hidden: activations between two matrices.
-    scores [context]: one head's attention."""
+    heads: activations between attention and its output projection. scores [context]: one
+    head's attention. results [positions * dim]: the partial sums of one request, of which
+    out[i] [dim] is the i-th position's."""
 
     def __init__(self, layout):
         head_dim, units = layout["head_dim"], layout["units"]
@@ -19,6 +20,8 @@ class Workspace:
         kv_rows = len(layout["kv_heads"]) * head_dim
         self.x = int32s(layout["dim"])
         self.rows = int32s(max(q_rows + 2 * kv_rows, 2 * units, layout["rows"]))
-        self.out = int32s(layout["dim"])
         self.heads = int32s(q_rows)
         self.scores = int32s(layout["context"] if q_rows else 0)
+        dim = layout["dim"]
+        self.results = int32s(layout["positions"] * dim)
+        self.out = [self.results[at : at + dim] for at in range(0, len(self.results), dim)]

@@ -7,11 +7,12 @@ batch of sequences at once, position by position, with the KV cache in the open.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT, Ints
-from host.model.quantized import QuantizedLayer, QuantizedModel
+from host.model.quantized import QuantizedModel
+from host.model.transformer import final_activation
 
 
 class Reference:
@@ -26,35 +27,24 @@ class Reference:
         self._cosine, self._sine = arithmetic.rope_tables(model.rope_steps, self.context)
         self._exp, self._sigmoid = arithmetic.exp_table(), arithmetic.sigmoid_table()
 
-    def step(self, tokens: ArrayLike) -> NDArray[np.int64]:
+    def step(self, tokens: ArrayLike) -> Ints:
         """int16-valued logits [batch, vocab] after one more token of each sequence [batch]."""
-        model = self.model
-        residual = model.embedding[np.asarray(tokens)].astype(np.int64)
-        for index, layer in enumerate(model.layers):
-            x = arithmetic.rms_normalized(residual, layer.attention_gain, layer.attention_limit)
-            residual = arithmetic.residual_sum(
-                residual, self._attention(index, layer, x), layer.o.rescale
-            )
-            x = arithmetic.rms_normalized(
-                residual, layer.feed_forward_gain, layer.feed_forward_limit
-            )
-            residual = arithmetic.residual_sum(
-                residual, self._feed_forward(layer, x), layer.down.rescale
-            )
+        x = final_activation(self.model, tokens, self)
         self.position += 1
-        x = arithmetic.rms_normalized(residual, model.final_gain, model.final_limit)
-        logits = arithmetic.matvec(model.classifier.weight, x)
+        classifier = self.model.classifier
+        accumulator = arithmetic.matvec(classifier.weight, x)
         return arithmetic.saturated(
-            arithmetic.rescaled(logits, model.classifier.rescale), INT16_LIMIT
+            arithmetic.rescaled(accumulator, classifier.rescale), INT16_LIMIT
         )
 
-    def logits(self, tokens: ArrayLike) -> NDArray[np.int64]:
+    def logits(self, tokens: ArrayLike) -> Ints:
         """Teacher-forced logits [batch, length, vocab] for token ids [batch, length]."""
         return np.stack([self.step(column) for column in np.asarray(tokens).T], axis=1)
 
-    def _attention(self, index: int, layer: QuantizedLayer, x: Ints) -> Ints:
-        """Accumulators [batch, dim] of the output projection, the sum of all chips' partial results."""
-        config, now, past = self.model.config, self.position, self.position + 1
+    def attention(self, index: int, x: Ints) -> Ints:
+        """Accumulators [batch, dim] of the output projection, at the current position."""
+        layer, config = self.model.layers[index], self.model.config
+        now, past = self.position, self.position + 1
         cosine, sine = self._cosine[now], self._sine[now]
 
         def heads(name: str, limit: int) -> Ints:
@@ -75,8 +65,9 @@ class Reference:
         mean = arithmetic.weighted_mean(weights, values)
         return arithmetic.matvec(layer.o.weight, mean.reshape(len(x), -1))
 
-    def _feed_forward(self, layer: QuantizedLayer, x: Ints) -> Ints:
-        """Accumulators [batch, dim] of the down projection, the sum of all chips' partial results."""
+    def feed_forward(self, index: int, x: Ints) -> Ints:
+        """Accumulators [batch, dim] of the down projection."""
+        layer = self.model.layers[index]
         gate, up = (
             arithmetic.saturated(
                 arithmetic.rescaled(arithmetic.matvec(linear.weight, x), linear.rescale), INT16_LIMIT

@@ -1,0 +1,210 @@
+"""A chip's message loop: takes requests from its link, answers them, reports its errors."""
+
+import gc
+
+from firmware.share import BadRequest, NeedKV
+from protocol.compat import const
+from protocol.control import (
+    BAD_REQUEST,
+    FAULT,
+    NEED_KV,
+    Ready,
+    Statistics,
+    error_payload,
+    ready_payload,
+    statistics_payload,
+)
+from protocol.fields import u16
+from protocol.fragment import Reassembler, fragments
+from protocol.matching import AnswerCache
+from protocol.message import (
+    BROADCAST,
+    DST,
+    HEADER_SIZE,
+    HOST,
+    MAX_FRAME,
+    MAX_PAYLOAD,
+    SEQUENCE,
+    SRC,
+    TYPE,
+    MessageType,
+    ProtocolError,
+    append_trailer,
+    opened,
+    write_header,
+)
+from protocol.payloads import LAYER, PHASE, POSITION
+from protocol.session import CHIP_NONCE_SIZE, STATE_READY
+
+VERSION = "0.1.0"
+
+_CAPACITY = const(2048)
+# An answer may be asked for again until the next request is there; the host asks one at a time.
+_KEPT_ANSWERS = const(1)
+_REASSEMBLIES = const(1)
+
+
+class Node:
+    """One chip on its link.
+
+    share and shard may be None with a `fault` text: such a chip has failed to start, and all
+    that it does is to say why. With a signer (protocol.session.ChipAuthenticator) the node speaks
+    version 3, else version 2.
+    """
+
+    def __init__(self, chip_id, link, boot_id, shard=None, share=None, signer=None, fault=""):
+        self._chip_id = chip_id
+        self._link = link
+        self._boot_id = boot_id
+        self._shard = shard
+        self._share = share
+        self._signer = signer
+        self._fault = fault
+        self._version = 3 if signer else 2
+        self._answers = AnswerCache(_KEPT_ANSWERS, _CAPACITY)
+        self._control = bytearray(HEADER_SIZE + 256 + 12)
+        self._fragment = bytearray(min(link.mtu, MAX_FRAME))
+        self._reassembler = Reassembler(_REASSEMBLIES, _CAPACITY)
+        self._sent = self._received = self._bytes_sent = self._bytes_received = 0
+        self._dropped = self._resent = 0
+
+    def poll(self):
+        """Handles one received frame; False if there was none."""
+        length = self._link.receive()
+        if length == 0:
+            return False
+        frame = self._link.frame
+        try:
+            if self._is_mine(frame, length):
+                self._received += 1
+                self._bytes_received += length
+                self._handle(frame, opened(frame, length, self._signer))
+        except ProtocolError:
+            self._dropped += 1
+        return True
+
+    def report(self, text):
+        """Tells the host of a fault that belongs to no request."""
+        self._send_error(HOST, 0, FAULT, 0, 0, text)
+
+    def _is_mine(self, frame, length):
+        return length > DST and (frame[DST] == self._chip_id or frame[DST] == BROADCAST)
+
+    def _handle(self, frame, length):
+        kind = frame[TYPE]
+        if kind == MessageType.FRAGMENT:
+            length = self._reassembler.accept(frame, length)
+            if length == 0:
+                return
+            frame = self._reassembler.message
+            kind = frame[TYPE]
+        if kind == MessageType.COMPUTE:
+            self._on_compute(frame, length)
+        elif kind == MessageType.DISCOVERY:
+            self._on_discovery(frame, length)
+        elif kind == MessageType.STATISTICS:
+            self._on_statistics(frame, length)
+
+    def _on_compute(self, frame, length):
+        if self._share is None:
+            self._send_error(frame[SRC], u16(frame, SEQUENCE), FAULT, 0, 0, self._fault)
+            return
+        answer = self._answers.found(frame)
+        if answer is not None:
+            self._resent += 1
+            self._send(answer, u16(answer, 6))
+            return
+        answer = self._answers.room()
+        try:
+            size = self._share.answer(frame, length, answer)
+        except Exception as error:
+            self._send_failure(frame, error)
+            return
+        if size:
+            kind = self._share.kind_of_answer(frame[PHASE])
+            sequence = u16(frame, SEQUENCE)
+            write_header(answer, self._version, kind, self._chip_id, frame[SRC], sequence, size)
+            self._answers.keep(frame[SRC])
+            self._send(answer, size)
+
+    def _send_failure(self, frame, error):
+        code, layer, position = FAULT, frame[LAYER], u16(frame, POSITION)
+        text = "%s: %s" % (type(error).__name__, error)
+        if isinstance(error, NeedKV):
+            code, (layer, position), text = NEED_KV, error.args, ""
+        elif isinstance(error, BadRequest):
+            code = BAD_REQUEST
+        self._send_error(frame[SRC], u16(frame, SEQUENCE), code, layer, position, text)
+
+    def _on_discovery(self, frame, length):
+        """A host starts, or asks who is there: what came before is no longer of use."""
+        state = self._signer.state_after(frame, length) if self._signer else STATE_READY
+        sequence = u16(frame, SEQUENCE)
+        if self._share is None:
+            self._send_error(frame[SRC], sequence, FAULT, 0, 0, self._fault)
+            return
+        self._answers.clear()
+        self._share.forget()
+        self._send_control(MessageType.READY, frame[SRC], sequence, self._ready(state))
+
+    def _ready(self, state):
+        layout = self._shard.layout
+        gc.collect()
+        return ready_payload(
+            Ready(
+                self._boot_id,
+                state,
+                self._signer.nonce if self._signer else bytes(CHIP_NONCE_SIZE),
+                self._shard.model_hash,
+                len(layout["heads"]),
+                layout["units"],
+                layout["rows"],
+                layout["context"],
+                self._shard.bytes,
+                gc.mem_alloc(),
+                gc.mem_free(),
+                VERSION,
+            )
+        )
+
+    def _on_statistics(self, frame, length):
+        """The counters; a payload of one non-zero byte asks to collect garbage first."""
+        if length and frame[HEADER_SIZE]:
+            gc.collect()
+        statistics = Statistics(
+            gc.mem_alloc(),
+            gc.mem_free(),
+            self._sent,
+            self._received,
+            self._bytes_sent,
+            self._bytes_received,
+            self._dropped + self._link.dropped + self._reassembler.dropped,
+            self._resent,
+        )
+        sequence = u16(frame, SEQUENCE)
+        payload = statistics_payload(statistics)
+        self._send_control(MessageType.STATISTICS, frame[SRC], sequence, payload)
+
+    def _send_error(self, dst, sequence, code, layer, position, text):
+        payload = error_payload(code, layer, position, text)
+        self._send_control(MessageType.ERROR, dst, sequence, payload)
+
+    def _send_control(self, kind, dst, sequence, payload):
+        frame = self._control
+        length = len(payload)
+        frame[HEADER_SIZE : HEADER_SIZE + length] = payload
+        write_header(frame, self._version, kind, self._chip_id, dst, sequence, length)
+        self._send(frame, length)
+
+    def _send(self, frame, length):
+        """Ends and sends a frame whose header and payload stand; in fragments if it is too long."""
+        if HEADER_SIZE + length + 12 <= self._link.mtu:
+            self._put(frame, append_trailer(frame, length, self._signer))
+            return
+        for size in fragments(frame, length, self._link.mtu, self._fragment, self._signer):
+            self._put(self._fragment, size)
+
+    def _put(self, frame, size):
+        self._link.send(frame, size)
+        self._sent += 1
+        self._bytes_sent += size

@@ -1,0 +1,89 @@
+"""The radio link: frames over ESP-NOW, and the gateway that joins it to the host's serial line.
+
+Facts of espnow that shape this: a broadcast is not acknowledged; send() returning True means
+that a radio has it, not that the program does; packets beyond `rxbuf` are lost although they
+were acknowledged, so rxbuf holds an answer of every chip; irecv reuses its buffers.
+"""
+
+from protocol.message import BROADCAST, DST, HOST
+
+_EVERYBODY = b"\xff\xff\xff\xff\xff\xff"
+
+
+class RadioLink:
+    """Frames between chips; a chip's answers go to the station that its last frame came from."""
+
+    def __init__(self, espnow, mtu):
+        """espnow: an active espnow.ESPNow; mtu: the longest frame in bytes."""
+        self.mtu = mtu
+        self.dropped = 0
+        self.frame = bytearray(mtu)
+        self._espnow = espnow
+        self._peer = bytearray(6)
+        self._has_peer = False
+        self._sender = None
+        espnow.add_peer(_EVERYBODY)
+
+    def receive(self):
+        """The length of a frame that came in, now in `frame`, or 0. Does not wait."""
+        self._sender, message = self._espnow.irecv(0)
+        if message is None:
+            return 0
+        self.frame = message
+        return len(message)
+
+    def send(self, frame, length):
+        """Sends frame[:length] to the station that the last received frame came from."""
+        if self._sender is not None and self._sender != self._peer:
+            if self._has_peer:
+                self._espnow.del_peer(self._peer)
+            self._peer[:] = self._sender
+            self._espnow.add_peer(self._peer)
+            self._has_peer = True
+        self._espnow.send(self._peer, memoryview(frame)[:length], False)
+
+    def broadcast(self, frame, length):
+        """Sends frame[:length] to all stations."""
+        self._espnow.send(_EVERYBODY, memoryview(frame)[:length], False)
+
+
+class Gateway:
+    """Chip 0's link: the host's serial line, and through it the host's way to the radio.
+
+    Frames are relayed as they are; whoever they are for checks them.
+    """
+
+    def __init__(self, chip_id, uart, radio):
+        self.mtu = radio.mtu
+        self._chip_id = chip_id
+        self._uart = uart
+        self._radio = radio
+        self.frame = uart.frame
+
+    @property
+    def dropped(self):
+        """Damaged frames skipped so far."""
+        return self._uart.dropped
+
+    def receive(self):
+        """As a link's: a frame for this chip; frames for others are relayed on the way."""
+        while True:
+            length = self._uart.receive()
+            if length:
+                frame = self._uart.frame
+                if length > DST and frame[DST] != self._chip_id:
+                    if length <= self.mtu:
+                        self._radio.broadcast(frame, length)
+                    if frame[DST] != BROADCAST:
+                        continue
+                return length
+            length = self._radio.receive()
+            if length == 0:
+                return 0
+            frame = self._radio.frame
+            if length > DST and frame[DST] == HOST:
+                self._uart.send(frame, length)
+
+    def send(self, frame, length):
+        """Sends frame[:length] to the host."""
+        self._uart.send(frame, length)

@@ -1,0 +1,152 @@
+"""A chip's share of the model at work: requests in, partial sums and logits out."""
+
+from firmware.attention import Attention
+from firmware.feedforward import FeedForward
+from firmware.vocabulary import Vocabulary
+from firmware.workspace import Workspace, int32s
+from protocol.bitpack import bits_needed, pack
+from protocol.compat import const
+from protocol.fields import put_u16
+from protocol.message import HEADER_SIZE, MessageType
+from protocol.payloads import (
+    COMPUTE_DATA,
+    LOGITS_DATA,
+    LOGITS_FIRST_ROW,
+    LOGITS_SHIFT,
+    PARTIAL_BITS,
+    PARTIAL_DATA,
+    PHASE_ATTENTION,
+    PHASE_FEED_FORWARD,
+    PHASE_VOCABULARY,
+    begin_answer,
+    compute_fields,
+)
+
+_HALF = const(0x8000)  # sequence ids wrap: less than half the circle behind is older
+
+
+class BadRequest(Exception):
+    """A request that contradicts this chip's shard."""
+
+
+class NeedKV(Exception):
+    """A position beyond what the KV cache holds of this sequence; args: layer, positions held."""
+
+
+class Share:
+    """Computes requests with one chip's weights and keeps its KV cache in order.
+
+    The cache belongs to one sequence id at a time. A newer id empties it; older ones are refused.
+    """
+
+    def __init__(self, shard, kernels, boot_id):
+        layout = shard.layout
+        self._kernels = kernels
+        self._boot_id = boot_id
+        self._dim = layout["dim"]
+        self._context = layout["context"]
+        self._workspace = workspace = Workspace(layout)
+        self._attention = [
+            Attention(shard, layer, workspace, kernels) if layout["heads"] else None
+            for layer in shard.layers
+        ]
+        self._feed_forward = [
+            FeedForward(shard, layer, workspace, kernels) if layout["units"] else None
+            for layer in shard.layers
+        ]
+        self._vocabulary = Vocabulary(shard, workspace, kernels) if layout["rows"] else None
+        self._fields = int32s(5)
+        self._filled = [0] * len(shard.layers)  # positions in each layer's KV cache
+        self._sequence_id = -1
+
+    def forget(self):
+        """Empties the KV cache: whatever sequence comes next is a new one."""
+        self._sequence_id = -1
+
+    def answer(self, request, length, answer):
+        """Computes an opened COMPUTE frame into the payload of the frame buffer `answer`.
+
+        Returns the payload's length, 0 where there is nothing to say: the request is of an
+        older sequence, or this chip has no part in its phase. `kind_of_answer` tells the
+        message type. Raises BadRequest and NeedKV.
+        """
+        fields = self._fields
+        values = compute_fields(request, length, fields)
+        layer, phase, position, count = fields[1], fields[2], fields[3], fields[4]
+        if values != count * self._dim or count > len(self._workspace.out):
+            raise BadRequest("%d values for %d positions of %d" % (values, count, self._dim))
+        if layer >= len(self._filled) or position + count > self._context:
+            raise BadRequest(
+                "layer %d, position %d of a model of %d layers and a context of %d"
+                % (layer, position + count - 1, len(self._filled), self._context)
+            )
+        if not self._is_current(fields[0]):
+            return 0
+        begin_answer(request, answer, self._boot_id)
+        if phase == PHASE_ATTENTION:
+            return self._attended(request, layer, position, count, answer)
+        if phase == PHASE_FEED_FORWARD:
+            return self._fed_forward(request, layer, count, answer)
+        return self._logits(request, count, answer)
+
+    def kind_of_answer(self, phase):
+        """The message type that answers a phase."""
+        return MessageType.LOGITS if phase == PHASE_VOCABULARY else MessageType.PARTIAL
+
+    def _is_current(self, sequence_id):
+        """Whether this is the current sequence, after turning to it if it is newer."""
+        if sequence_id != self._sequence_id:
+            if self._sequence_id >= 0 and (self._sequence_id - sequence_id) & 0xFFFF < _HALF:
+                return False
+            self._sequence_id = sequence_id
+            for layer in range(len(self._filled)):
+                self._filled[layer] = 0
+        return True
+
+    def _attended(self, request, layer, position, count, answer):
+        if position > self._filled[layer]:
+            raise NeedKV(layer, self._filled[layer])
+        attention, workspace = self._attention[layer], self._workspace
+        if attention is None:
+            return 0
+        for i in range(count):
+            self._load(request, i)
+            attention.run(position + i, workspace.out[i])
+        self._filled[layer] = max(self._filled[layer], position + count)
+        return self._partial(count, answer)
+
+    def _fed_forward(self, request, layer, count, answer):
+        feed_forward, workspace = self._feed_forward[layer], self._workspace
+        if feed_forward is None:
+            return 0
+        for i in range(count):
+            self._load(request, i)
+            feed_forward.run(workspace.out[i])
+        return self._partial(count, answer)
+
+    def _logits(self, request, count, answer):
+        vocabulary = self._vocabulary
+        if vocabulary is None:
+            return 0
+        if count != 1:
+            raise BadRequest("logits of %d positions: one at a time" % count)
+        self._load(request, 0)
+        vocabulary.run()
+        put_u16(answer, LOGITS_FIRST_ROW, vocabulary.first_row)
+        answer[LOGITS_SHIFT] = vocabulary.exponent
+        rows = len(vocabulary.logits)
+        self._kernels.store_int16s(vocabulary.logits, 0, LOGITS_DATA, answer, rows)
+        return LOGITS_DATA - HEADER_SIZE + 2 * rows
+
+    def _load(self, request, index):
+        """Widens the request's index-th activation to workspace.x."""
+        dim = self._dim
+        at = COMPUTE_DATA + 2 * dim * index
+        self._kernels.load_int16s(request, 0, at, self._workspace.x, dim)
+
+    def _partial(self, count, answer):
+        """Packs the results of `count` positions; the payload's length."""
+        results, elements = self._workspace.results, count * self._dim
+        bits = bits_needed(results, elements)
+        answer[PARTIAL_BITS] = bits
+        return PARTIAL_DATA - HEADER_SIZE + pack(answer, PARTIAL_DATA, results, elements, bits)

@@ -1,0 +1,41 @@
+"""The serial link: COBS frames over a UART."""
+
+from protocol.compat import const
+from protocol.framing import FrameReader, encoded, encoded_size
+from protocol.message import MAX_FRAME
+
+# One read takes at most what the REPL port's ring holds on an ESP32.
+_READ_SIZE = const(256)
+
+
+class UartLink:
+    """Frames to and from whoever is at the other end of `uart` (the host)."""
+
+    mtu = MAX_FRAME
+
+    def __init__(self, uart):
+        """uart: a machine.UART with timeout 0, or anything with its any, readinto and write."""
+        self._uart = uart
+        self._received = bytearray(_READ_SIZE)
+        self._reader = FrameReader(MAX_FRAME)
+        self._encoded = bytearray(encoded_size(MAX_FRAME))
+        self.frame = self._reader.frame
+
+    @property
+    def dropped(self):
+        """Damaged frames skipped so far."""
+        return self._reader.dropped
+
+    def receive(self):
+        """The length of a frame that came in, now in `frame`, or 0. Does not wait."""
+        reader = self._reader
+        length = reader.next()
+        while length == 0 and self._uart.any():
+            reader.feed(self._received, self._uart.readinto(self._received) or 0)
+            length = reader.next()
+        return length
+
+    def send(self, frame, length):
+        """Sends frame[:length]."""
+        size = encoded(frame, self._encoded, length)
+        self._uart.write(memoryview(self._encoded)[:size])
