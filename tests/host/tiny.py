@@ -1,0 +1,20 @@
+"""Small random models for tests that need every kind of weight but no sense."""
+
+import numpy as np
+
+from host.model.checkpoint import Checkpoint, Config, weight_shapes
+
+# Three query heads share a KV head, and no two dimensions are equal.
+TINY = Config(dim=24, hidden_dim=10, layers=2, heads=6, kv_heads=2, vocab_size=40, context=16)
+
+
+def random_checkpoint(config: Config = TINY, shared: bool = True, seed: int = 0) -> Checkpoint:
+    """Weights about as large as trained ones; the classifier is the embedding if `shared`."""
+    random = np.random.default_rng(seed)
+    weights = {
+        name: (random.standard_normal(shape) * 0.3 + name.endswith("norm")).astype(np.float32)
+        for name, shape in weight_shapes(config).items()
+    }
+    if shared:
+        weights["classifier"] = weights["embedding"]
+    return Checkpoint(config=config, **weights)
