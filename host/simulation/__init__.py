@@ -1,0 +1,1 @@
+"""What stands in for hardware: the air between chips, and the modules a simulated chip imports."""
