@@ -1,0 +1,97 @@
+"""An air for the stand-in `espnow` in unit tests: a fake radio in the same process.
+
+Waiting makes the radio's virtual time pass, so a test never sleeps and always runs the same:
+
+    radio = FakeRadio(seed=1, loss=0.2)
+    esp = ESPNow(InProcessAir(radio, b"\\x02\\0\\0\\0\\0\\1"))
+    esp.active(True)
+"""
+
+from typing import Protocol
+
+from host.simulation.radio import FakeRadio, Payload, Station
+
+
+class Receiver(Protocol):
+    """What takes the frames: the stand-in ESPNow."""
+
+    def arrived(self, frame: bytes) -> bool:
+        """Whether there was room for the frame."""
+
+
+class InProcessAir:
+    """One station of a `FakeRadio`, on the air from the start."""
+
+    def __init__(
+        self,
+        radio: FakeRadio,
+        mac: bytes,
+        *,
+        mtu: int = 250,
+        chip: str = "esp32",
+        channel: int = 1,
+    ) -> None:
+        self.mac = mac
+        self.mtu = mtu
+        self.chip = chip
+        self.macs: dict[int, bytes] = {}
+        self.responses = 0
+        self.failures = 0
+        self.missed = 0
+        self.receiver: Receiver | None = None
+        self._radio = radio
+        self.join(channel)
+
+    def join(self, channel: int) -> None:
+        """Be on the air, on this channel."""
+        self.channel = channel
+        self.up = True
+        self._station = self._radio.join(self.mac, channel, self._receive, self._respond)
+
+    def leave(self) -> None:
+        """Be off the air."""
+        self.up = False
+        self._radio.leave(self.mac)
+
+    def transmit(self, mac: bytes, message: Payload, length: int, wants_status: bool) -> None:
+        """Send a frame; the response is always counted."""
+        self._radio.transmit(self._station, bytes(mac), bytes(message))
+
+    def poll(self) -> None:
+        """Nothing to do: frames arrive while time passes."""
+
+    def wait(self, timeout_ms: int) -> None:
+        """Let time pass until the next frame arrives or the timeout.
+
+        Raises RuntimeError for a wait without end when nothing is in flight.
+        """
+        due_us = self._radio.next_event_us
+        if timeout_ms < 0:
+            if due_us is None:
+                raise RuntimeError("waits for ever: nothing is on the air")
+            self._radio.advance_to(due_us)
+            return
+        limit_us = self._radio.now_us + 1000 * timeout_ms
+        self._radio.advance_to(limit_us if due_us is None else min(due_us, limit_us))
+
+    def query(self) -> None:
+        """Nothing to do: the counts are always right."""
+
+    def ticks_ms(self) -> int:
+        """The virtual time in milliseconds."""
+        return self._radio.now_us // 1000
+
+    def elapsed_ms(self, start: int) -> int:
+        """The virtual milliseconds since `start`."""
+        return self.ticks_ms() - start
+
+    def _receive(self, sender: Station, payload: Payload, rssi: int) -> bool:
+        if self.receiver is None:
+            return True  # acknowledged by the radio, and nobody wants it
+        self.macs[sender.number] = sender.mac
+        head = len(payload).to_bytes(2, "little") + bytes([sender.number, rssi & 0xFF])
+        return self.receiver.arrived(bytes(10) + head + payload)
+
+    def _respond(self, acknowledged: bool) -> None:
+        self.responses += 1
+        self.failures += not acknowledged

@@ -1,0 +1,147 @@
+# mypy: ignore-errors
+"""A simulated chip's way to the air: UDP datagrams to the hub (`host/simulation/hub.py`).
+
+The environment says where: FEDERATION_HUB, the hub's port on 127.0.0.1; FEDERATION_MAC, the
+chip's address as 12 hexadecimal digits; FEDERATION_MTU, 250 (default) or 1470; FEDERATION_CHIP,
+the chip's name (esp32c6: no `rate`).
+
+The datagrams' layout is described in hub.py. Those to a chip all have one size, so that
+`readinto(buffer, size)` reads exactly one: asked for more, MicroPython would go on reading and
+merge the next one into the same buffer.
+"""
+
+import os
+import select
+import socket
+import time
+
+import _idle
+from micropython import const
+
+_FRAME = const(0)  # the first byte of a datagram
+_FRAME_STATUS = const(1)
+_JOIN = const(2)
+_LEAVE = const(3)
+_QUERY = const(4)
+
+_SEND_HEADER = const(10)
+_RECEIVE_HEADER = const(14)
+_TO_CHIP_STATUS = const(1)
+
+
+class UdpAir:
+    """One station; see the docstring of espnow.py for what an air offers."""
+
+    def __init__(self, port, mac, mtu, chip):
+        self.mac = mac
+        self.mtu = mtu
+        self.chip = chip
+        self.channel = 1
+        self.up = False
+        self.macs = {}
+        self.responses = 0
+        self.failures = 0
+        self.missed = 0  # frames that the kernel's buffer overflowed with, as rxbuf might have
+        self.receiver = None
+        self._out = bytearray(_SEND_HEADER + mtu)
+        self._in = bytearray(_RECEIVE_HEADER + mtu)
+        self._size = len(self._in)
+        self._sent_serial = 0
+        self._serial = 0
+        self._statuses = 0
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.connect(socket.getaddrinfo("127.0.0.1", port)[0][-1])
+        self._socket.setblocking(False)
+        self._poller = select.poll()
+        self._poller.register(self._socket, select.POLLIN)
+        _idle.watch(self._socket, self)
+
+    def join(self, channel):
+        """Be on the air, on this channel."""
+        self.channel = channel
+        self.up = True
+        self._out[1] = channel
+        self._send(_JOIN, self.mac)
+
+    def leave(self):
+        """Be off the air."""
+        self.up = False
+        self._send(_LEAVE, self.mac)
+
+    def transmit(self, mac, message, length, wants_status):
+        """Send a frame; with wants_status the hub tells when all frames have been responded to."""
+        out = self._out
+        out[0] = _FRAME_STATUS if wants_status else _FRAME
+        serial = self._sent_serial = (self._sent_serial + 1) & 0xFFFF
+        out[2] = serial & 0xFF
+        out[3] = serial >> 8
+        out[4:10] = mac
+        out[_SEND_HEADER : _SEND_HEADER + length] = message
+        # One write is one datagram. The kernel's buffer is full only for a moment, if ever.
+        while self._socket.write(out, _SEND_HEADER + length) is None:
+            time.sleep_ms(1)
+
+    def poll(self):
+        """Take in all that has arrived."""
+        frame = self._in
+        while self._socket.readinto(frame, self._size):
+            serial = frame[2] | frame[3] << 8
+            if serial != self._serial:
+                self.missed += (serial - self._serial) & 0xFFFF
+            self._serial = (serial + 1) & 0xFFFF
+            if frame[0] == _TO_CHIP_STATUS:
+                self.responses = int.from_bytes(frame[4:8], "little")
+                self.failures = int.from_bytes(frame[8:12], "little")
+                self._statuses += 1
+            elif self.receiver is not None:
+                if frame[12] not in self.macs:
+                    self.macs[frame[12]] = bytes(frame[4:10])
+                self.receiver.arrived(frame)
+
+    def waiting(self):
+        """Whether the program has something to receive."""
+        self.poll()
+        return self.receiver is not None and self.receiver.waiting()
+
+    def wait(self, timeout_ms):
+        """Sleep until a datagram arrives or the time is over; a negative time has no end."""
+        self._poller.ipoll(timeout_ms)
+
+    def query(self):
+        """Bring `responses` and `failures` up to date."""
+        before = self._statuses
+        self._send(_QUERY, self.mac)
+        start = time.ticks_ms()
+        while self._statuses == before and self.elapsed_ms(start) < 1000:
+            self.wait(100)
+            self.poll()
+
+    def ticks_ms(self):
+        """The time in milliseconds, which wraps."""
+        return time.ticks_ms()
+
+    def elapsed_ms(self, start):
+        """The milliseconds since `start`."""
+        return time.ticks_diff(time.ticks_ms(), start)
+
+    def _send(self, kind, mac):
+        self._out[0] = kind
+        self._out[4:10] = mac
+        self._socket.write(self._out, _SEND_HEADER)
+
+
+_process_air = None
+
+
+def process_air():
+    """The air of this process, from its environment; RuntimeError where that names no hub."""
+    global _process_air
+    if _process_air is None:
+        port = os.getenv("FEDERATION_HUB")
+        mac = os.getenv("FEDERATION_MAC")
+        if not port or not mac:
+            raise RuntimeError("no radio: FEDERATION_HUB and FEDERATION_MAC are not set")
+        mtu = int(os.getenv("FEDERATION_MTU") or 250)
+        chip = os.getenv("FEDERATION_CHIP") or "esp32"
+        _process_air = UdpAir(int(port), bytes.fromhex(mac), mtu, chip)
+    return _process_air

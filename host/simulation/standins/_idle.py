@@ -1,0 +1,48 @@
+# mypy: ignore-errors
+"""How a simulated chip waits: asleep in the kernel until something arrives for it.
+
+`select.poll` on stand-in objects would look at them once a millisecond, because their buffers
+lie in Python; twenty chips doing so keep a core busy. Firmware therefore ends each turn of its
+loop in which nothing was to be done with `machine.idle()`, which exists on boards too.
+"""
+
+import select
+import time
+
+from micropython import const
+
+_LONGEST_MS = const(20)  # the firmware looks at its own deadlines that often
+
+_poller = select.poll()
+_sources = []
+
+
+def watch(stream, source):
+    """Have idle() wake on the stream; source.waiting() says if the program has input from it."""
+    _poller.register(stream, select.POLLIN)
+    _sources.append(source)
+
+
+def unwatch(stream, source):
+    """Undo watch()."""
+    _poller.unregister(stream)
+    _sources.remove(source)
+
+
+def idle():
+    """Return as soon as there is something to receive, at the latest after 20 ms."""
+    if _pending():
+        return
+    start = time.ticks_ms()
+    _poller.ipoll(_LONGEST_MS)
+    # Looking again runs what an interrupt would have done, such as ESPNow's callback. A stream
+    # that stays ready without giving anything (a hung-up terminal) must not make the program spin.
+    if not _pending() and time.ticks_diff(time.ticks_ms(), start) < _LONGEST_MS:
+        time.sleep_ms(1)
+
+
+def _pending():
+    for source in _sources:
+        if source.waiting():
+            return True
+    return False

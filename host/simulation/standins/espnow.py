@@ -1,0 +1,410 @@
+# mypy: ignore-errors
+"""Stand-in for MicroPython's `espnow` on a simulated chip: its API and its traps.
+
+It follows docs.micropython.org/library/espnow, and ports/esp32/modespnow.c and
+ports/esp32/modules/espnow.py of MicroPython 1.25:
+
+* an unknown peer, a 21st peer, a peer added twice, a module that is not active, a WLAN that is
+  not: OSError(number, name) with ESP-IDF's numbers and names;
+* `send` to a broadcast address needs that address as a peer too, and is never acknowledged;
+* `send(...) == True` says that a radio acknowledged: the frame may since have been dropped,
+  because the receiver's buffer was full or its ESPNow not active;
+* the ring of `rxbuf` bytes holds 13 bytes besides each message (14 where a message may be 1470
+  bytes: its length takes another byte there) and is never filled to the last byte, so the
+  default holds *one* message of the greatest length, not two;
+* a new `rxbuf` counts from the next `active(True)`, and `active(False)` forgets the peers;
+* `irecv` gives the same list with the same bytearray each time, `recv` makes new objects;
+* `config(rate=...)` fails on an ESP32-C6, as with every chip on some versions of the firmware.
+
+Where it differs from a board:
+
+* A frame enters the ring when the program next calls `any`, a receive, or `machine.idle`: a
+  simulated chip has no interrupts. Each such call takes in all that has arrived, so the ring
+  overflows exactly when the real one would. The `irq` callback is scheduled from there too, and
+  the time in `peers_table` is the time of receiving.
+* A lost acknowledgement is noticed after 2 s and not after 0.1 s (OSError ETIMEDOUT): real time
+  on a loaded machine is not the chips' time. And `stats` asks the air for the responses.
+* `poll` on the object works, but without a file descriptor MicroPython looks once a millisecond;
+  `machine.idle` sleeps in the kernel.
+* Encryption is accounted for (6 peers, never broadcast) but frames go in clear.
+
+The constructor takes the air as an argument that the real one does not have; without it there
+is one object per process, on the process's own air (`_air.py`). An air has: `mtu`, `chip`,
+`channel`, `up` (WLAN active); `macs`, address by station number; `responses` and `failures`,
+counts of acknowledgements; `receiver`, the object whose `arrived` gets each frame;
+`transmit(mac, message, length, wants_status)`, `poll()`, `wait(ms)`, `query()`, `ticks_ms()` and
+`elapsed_ms(start)`.
+"""
+
+import errno
+import io
+import os
+
+try:
+    from micropython import RingIO, const, schedule
+except ImportError:  # under CPython, in unit tests
+    from host.simulation.ringio import RingIO
+
+    def const(value):
+        return value
+
+    def schedule(function, argument):
+        function(argument)
+
+
+MAX_DATA_LEN = int(os.getenv("FEDERATION_MTU") or 250)
+ADDR_LEN = const(6)
+KEY_LEN = const(16)
+MAX_TOTAL_PEER_NUM = const(20)
+MAX_ENCRYPT_PEER_NUM = const(6)
+
+_BASE = const(12388)  # ESP_ERR_ESPNOW_BASE; MicroPython gives the number negated
+_NAMES = ("NOT_INIT", "ARG", "NO_MEM", "FULL", "NOT_FOUND", "INTERNAL", "EXIST", "IF", "CHAN")
+
+_RECORD = const(10)  # where a ring record starts in what an air hands over
+_RECORD_HEAD = const(4)  # message length u16, station number u8, RSSI i8
+_RECV_TIMEOUT_MS = const(300_000)
+_SEND_TIMEOUT_MS = const(2000)
+_MP_STREAM_POLL = const(3)
+_POLLIN = const(1)
+_POLLOUT = const(4)
+_EINVAL = const(22)
+_MISSING = object()
+
+
+def _error(name):
+    return OSError(-(_BASE + 1 + _NAMES.index(name)), "ESP_ERR_ESPNOW_" + name)
+
+
+def _of_length(buffer, length):
+    if len(buffer) != length:
+        raise ValueError("invalid buffer length")
+    return bytes(buffer)
+
+
+class ESPNow(io.IOBase):
+    """ESP-NOW on this chip, or on the given air."""
+
+    _single = None
+
+    def __new__(cls, air=None):
+        if air is not None:
+            return super().__new__(cls)
+        if ESPNow._single is None:
+            ESPNow._single = super().__new__(cls)
+        return ESPNow._single
+
+    def __init__(self, air=None):
+        if hasattr(self, "_air"):
+            return  # the one object of the process, asked for again
+        if air is None:
+            import _air
+
+            air = _air.process_air()
+        self._air = air
+        self._mtu = air.mtu
+        self._overhead = 13 if air.mtu < 256 else 14
+        self._rxbuf = 2 * (self._overhead + air.mtu)
+        self._timeout_ms = _RECV_TIMEOUT_MS
+        self._callback = None
+        self._ring = None
+        self._room = 0
+        self._peers = {}
+        self._sent = 0
+        self._received = 0
+        self._dropped = 0
+        self._head = bytearray(_RECORD_HEAD)
+        self._full_length = bytearray(air.mtu)
+        self._data = [None, bytearray(air.mtu)]
+        self._resized = {}
+        self._nothing = (None, None)
+        self.peers_table = {}
+
+    # Configuration
+
+    def active(self, flag=None):
+        """Whether ESP-NOW is on; with an argument, turns it on or off before."""
+        if flag is not None:
+            if flag and self._ring is None:
+                self._ring = RingIO(self._rxbuf)
+                self._room = self._rxbuf - 1
+                self._air.receiver = self
+            elif not flag and self._ring is not None:
+                self._air.poll()
+                self._air.receiver = None
+                self._ring = None
+                self._peers = {}
+        return self._ring is not None
+
+    def config(self, param=None, *, rxbuf=-1, timeout_ms=None, rate=-1):
+        """The value of the named parameter, or sets rxbuf (bytes), timeout_ms, rate."""
+        if rxbuf >= 0:
+            self._rxbuf = rxbuf
+        if timeout_ms is not None:
+            self._timeout_ms = timeout_ms
+        if rate >= 0 and self._air.chip == "esp32c6":
+            raise OSError(errno.EPERM, "ESP_FAIL")
+        if param is None:
+            return None
+        if param == "rxbuf":
+            return self._rxbuf
+        if param == "timeout_ms":
+            return self._timeout_ms
+        raise ValueError("unknown config param")
+
+    def irq(self, callback):
+        """Have callback(self) run soon after a frame has arrived; None ends it."""
+        if callback is not None and not callable(callback):
+            raise ValueError("invalid handler")
+        self._callback = callback
+
+    def stats(self):
+        """(frames sent, responses, failures, frames received, frames dropped)."""
+        air = self._air
+        if air.responses < self._sent:
+            air.query()
+        dropped = self._dropped + air.missed
+        return (self._sent, air.responses, air.failures, self._received, dropped)
+
+    # Sending and receiving
+
+    def send(self, mac, msg=_MISSING, sync=True):
+        """Send to a peer, or without an address to all; False where one did not acknowledge."""
+        self._require_active()
+        if msg is _MISSING:
+            msg = mac
+            mac = None
+        if isinstance(msg, str):
+            msg = msg.encode()
+        air = self._air
+        sync = sync is None or sync
+        if sync and air.responses < self._sent:
+            air.query()
+            self._await_responses()
+        failures = air.failures
+        length = len(msg)
+        if not 0 < length <= self._mtu:
+            raise _error("ARG")
+        if mac:
+            self._transmit(mac, msg, length, sync)
+        else:
+            unicast = [peer for peer in self._peers if not peer[0] & 1]
+            if not unicast:
+                raise _error("NOT_FOUND")
+            for peer in unicast:
+                self._transmit(peer, msg, length, sync)
+        if sync:
+            self._await_responses()
+            return air.failures == failures
+        return True
+
+    def recvinto(self, buffers, timeout_ms=None):
+        """The length of the frame put into [mac, bytearray(MAX_DATA_LEN)], 0 on timeout.
+
+        With a list of four, RSSI (dBm) and time (ms) go into the others.
+        """
+        self._require_active()
+        if not isinstance(buffers, list) or len(buffers) < 2:
+            raise ValueError("ESPNow.recvinto(): Invalid argument")
+        message = buffers[1]
+        if message is not self._data[1] and len(message) != self._mtu:
+            # A bytearray that was resized here has the space it was made with.
+            if id(message) not in self._resized:
+                raise ValueError("invalid buffer length")
+        if not self._await_frame(timeout_ms):
+            return 0
+        ring = self._ring
+        head = self._head
+        ring.readinto(head, _RECORD_HEAD)
+        length = head[0] | head[1] << 8
+        self._room += self._overhead + length
+        if isinstance(message, bytearray) and len(message) != length:
+            if message is not self._data[1]:
+                self._resized[id(message)] = message
+            # Grows into the space it was made with and shrinks in place: no allocation of the
+            # message's size, and it stays the same object, as on a board.
+            message[:] = self._full_length
+            if length < self._mtu:
+                message[length:] = b""
+        ring.readinto(message, length)
+        mac = self._air.macs[head[2]]
+        buffers[0] = mac
+        rssi = head[3] - 256
+        now = self._air.ticks_ms()
+        seen = self.peers_table.get(mac)
+        if seen is None:
+            self.peers_table[mac] = [rssi, now]
+        else:
+            seen[0] = rssi
+            seen[1] = now
+        if len(buffers) >= 4:
+            buffers[2] = rssi
+            buffers[3] = now
+        return length
+
+    def irecv(self, timeout_ms=None):
+        """[mac, message], the same list and bytearray each time; (None, None) on timeout."""
+        return self._data if self.recvinto(self._data, timeout_ms) else self._nothing
+
+    def recv(self, timeout_ms=None):
+        """[mac, message] in new bytes; (None, None) on timeout."""
+        if self.recvinto(self._data, timeout_ms):
+            return [bytes(self._data[0]), bytes(self._data[1])]
+        return self._nothing
+
+    def any(self):
+        """Whether a frame is waiting."""
+        self._require_active()
+        self._air.poll()
+        return self._ring.any() > 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self.irecv()
+
+    def ioctl(self, request, flags):
+        """Support for select.poll()."""
+        if request != _MP_STREAM_POLL:
+            return -_EINVAL
+        return flags & (_POLLOUT | _POLLIN if self.waiting() else _POLLOUT)
+
+    # Peers
+
+    def set_pmk(self, pmk):
+        """Set the primary key, 16 bytes."""
+        self._require_active()
+        _of_length(pmk, KEY_LEN)
+
+    def add_peer(self, mac, lmk=None, channel=None, ifidx=None, encrypt=None):
+        """Register an address, so that frames can be sent to it."""
+        self._require_active()
+        mac = _of_length(mac, ADDR_LEN)
+        peer = self._peer(mac, [bytes(KEY_LEN), 0, 0, False], lmk, channel, ifidx, encrypt)
+        if mac in self._peers:
+            raise _error("EXIST")
+        if len(self._peers) == MAX_TOTAL_PEER_NUM:
+            raise _error("FULL")
+        self._peers[mac] = peer
+
+    def mod_peer(self, mac, lmk=None, channel=None, ifidx=None, encrypt=None):
+        """Change what is given of a registered peer."""
+        known = self._known(mac)
+        mac = bytes(mac)
+        self._peers[mac] = self._peer(mac, list(known), lmk, channel, ifidx, encrypt)
+
+    def del_peer(self, mac):
+        """Forget a peer."""
+        self._known(mac)
+        del self._peers[bytes(mac)]
+
+    def get_peer(self, mac):
+        """(mac, lmk, channel, ifidx, encrypt) of a peer."""
+        return (bytes(mac),) + tuple(self._known(mac))
+
+    def get_peers(self):
+        """A tuple of what get_peer gives for all peers, without broadcast and multicast ones."""
+        self._require_active()
+        return tuple(self.get_peer(mac) for mac in self._peers if not mac[0] & 1)
+
+    def peer_count(self):
+        """(peers, encrypted peers)."""
+        self._require_active()
+        return len(self._peers), sum(1 for peer in self._peers.values() if peer[3])
+
+    # What the air calls
+
+    def arrived(self, frame):
+        """Whether the ring had room for the record of a frame, which starts at byte 10."""
+        length = frame[_RECORD] | frame[_RECORD + 1] << 8
+        size = self._overhead + length
+        if size >= self._room:
+            self._dropped += 1
+            return False
+        self._room -= size
+        self._ring.write(frame, _RECORD, _RECORD_HEAD + length)
+        self._received += 1
+        if self._callback is not None:
+            try:
+                schedule(self._callback, self)
+            except RuntimeError:
+                pass  # the queue of callbacks is full: as on a board, this call is dropped
+        return True
+
+    def waiting(self):
+        """Whether a frame is waiting; False when not active."""
+        self._air.poll()
+        return self._ring is not None and self._ring.any() > 0
+
+    def _require_active(self):
+        if self._ring is None:
+            raise _error("NOT_INIT")
+
+    def _known(self, mac):
+        self._require_active()
+        peer = self._peers.get(_of_length(mac, ADDR_LEN))
+        if peer is None:
+            raise _error("NOT_FOUND")
+        return peer
+
+    def _peer(self, mac, peer, lmk, channel, ifidx, encrypt):
+        if lmk is not None:
+            peer[3] = bool(lmk)
+            if lmk:
+                peer[0] = _of_length(lmk, KEY_LEN)
+        if channel is not None:
+            peer[1] = channel
+        if ifidx is not None:
+            peer[2] = ifidx
+        if encrypt is not None:
+            peer[3] = bool(encrypt)
+        if not 0 <= peer[1] <= 14 or (peer[3] and mac[0] & 1):
+            raise _error("ARG")
+        encrypted = sum(1 for other in self._peers if other != mac and self._peers[other][3])
+        if peer[3] and encrypted >= MAX_ENCRYPT_PEER_NUM:
+            raise _error("FULL")
+        return peer
+
+    def _transmit(self, mac, msg, length, wants_status):
+        peer = self._peers.get(mac if isinstance(mac, bytes) else bytes(mac))
+        if peer is None:
+            _of_length(mac, ADDR_LEN)
+            raise _error("NOT_FOUND")
+        air = self._air
+        if not air.up or peer[2] != 0:
+            raise _error("IF")
+        if peer[1] and peer[1] != air.channel:
+            raise _error("CHAN")
+        air.transmit(mac, msg, length, wants_status)
+        self._sent += 1
+
+    def _await_responses(self):
+        air = self._air
+        start = air.ticks_ms()
+        while air.responses < self._sent:
+            left = _SEND_TIMEOUT_MS - air.elapsed_ms(start)
+            if left <= 0:
+                raise OSError(errno.ETIMEDOUT)
+            air.wait(left)
+            air.poll()
+
+    def _await_frame(self, timeout_ms):
+        air = self._air
+        ring = self._ring
+        air.poll()
+        if ring.any():
+            return True
+        if timeout_ms is None:
+            timeout_ms = self._timeout_ms
+        if timeout_ms == 0:
+            return False
+        start = air.ticks_ms()
+        left = timeout_ms
+        while timeout_ms < 0 or left > 0:
+            air.wait(left)
+            air.poll()
+            if ring.any():
+                return True
+            left = timeout_ms if timeout_ms < 0 else timeout_ms - air.elapsed_ms(start)
+        return False
