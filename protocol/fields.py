@@ -1,0 +1,48 @@
+"""Little-endian fields in a buffer, read and written in place, without struct's tuples."""
+
+from protocol.compat import micropython, ptr8
+
+
+@micropython.viper
+def u16(buf: ptr8, at: int) -> int:
+    """The unsigned 16-bit field at offset `at`."""
+    return buf[at] | buf[at + 1] << 8
+
+
+@micropython.viper
+def u32(buf: ptr8, at: int) -> int:
+    """The 32-bit field at offset `at`; MicroPython gives values from 2**31 as negative."""
+    return buf[at] | buf[at + 1] << 8 | buf[at + 2] << 16 | buf[at + 3] << 24
+
+
+@micropython.viper
+def put_u16(buf: ptr8, at: int, value: int):
+    """Writes the low 16 bits of `value` at offset `at`."""
+    buf[at] = value & 255
+    buf[at + 1] = value >> 8 & 255
+
+
+@micropython.viper
+def put_u32(buf: ptr8, at: int, value: int):
+    """Writes the low 32 bits of `value` at offset `at`."""
+    buf[at] = value & 255
+    buf[at + 1] = value >> 8 & 255
+    buf[at + 2] = value >> 16 & 255
+    buf[at + 3] = value >> 24 & 255
+
+
+@micropython.viper
+def same(a: ptr8, a_at: int, b: ptr8, b_at: int, count: int) -> int:
+    """1 if `count` bytes of a from a_at equal those of b from b_at, else 0.
+
+    Every byte is looked at whatever the earlier ones were, so the time tells an attacker
+    nothing about how much of a MAC was right.
+    """
+    differing = 0
+    i = 0
+    while i < count:
+        differing = a[a_at + i] ^ b[b_at + i] | differing
+        i += 1
+    if differing:
+        return 0
+    return 1

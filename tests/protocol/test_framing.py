@@ -1,0 +1,156 @@
+"""COBS and the frame readers: round trips at every size, resynchronization, bounded memory."""
+
+from protocol.framing import FrameReader, encoded, encoded_size
+from protocol.framing_bytes import FrameSplitter, decoded_frame, encoded_frame
+from tests.dual import raises
+from tests.protocol.noise import below, random_bytes, sparse_bytes
+
+
+def on_the_wire(frame):
+    dst = bytearray(encoded_size(len(frame)))
+    return dst[: encoded(frame, dst, len(frame))]
+
+
+def frames_of(reader, data):
+    """What the reader finds in a chunk of the stream."""
+    reader.feed(data, len(data))
+    found = []
+    while True:
+        n = reader.next()
+        if n == 0:
+            return found
+        found.append(bytes(reader.frame[:n]))
+
+
+def test_known_encodings():
+    # From the examples in the COBS article in Wikipedia, which follow the paper.
+    run = bytes(range(1, 255))
+    for frame, wire in (
+        (b"\0", b"\1\1\0"),
+        (b"\0\0", b"\1\1\1\0"),
+        (b"\0\x11\0", b"\1\2\x11\1\0"),
+        (b"\x11\x22\0\x33", b"\3\x11\x22\2\x33\0"),
+        (b"\x11\x22\x33\x44", b"\5\x11\x22\x33\x44\0"),
+        (b"\x11\0\0\0", b"\2\x11\1\1\1\0"),
+        (run, b"\xff" + run + b"\0"),
+        (b"\0" + run, b"\1\xff" + run + b"\0"),
+        (run + b"\xff", b"\xff" + run + b"\2\xff\0"),
+        (run[1:] + b"\xff\0", b"\xff" + run[1:] + b"\xff\1\1\0"),
+        (run[1:] + b"\0\1", b"\xfe" + run[1:] + b"\2\1\0"),
+    ):
+        assert on_the_wire(frame) == wire
+        assert encoded_frame(frame) == wire
+        assert frames_of(FrameReader(300), wire) == [frame]
+
+
+def test_every_size_round_trips():
+    reader = FrameReader(800)
+    splitter = FrameSplitter(800)
+    for size in range(1, 801):
+        for frame in (sparse_bytes(size), b"\0" * size, b"\xff" * size):
+            wire = on_the_wire(frame)
+            assert len(wire) <= encoded_size(size)
+            assert bytes(wire).find(b"\0") == len(wire) - 1
+            assert wire == encoded_frame(frame)
+            assert frames_of(reader, wire) == [frame]
+            assert splitter.frames(bytes(wire)) == [frame]
+    assert reader.dropped == 0 and splitter.dropped == 0
+
+
+def test_frames_cut_anywhere_are_read():
+    frames = [bytes(sparse_bytes(1 + below(600))) for _ in range(60)]
+    stream = b"".join(bytes(on_the_wire(frame)) for frame in frames)
+    reader = FrameReader(600)
+    splitter = FrameSplitter(600)
+    found = []
+    split = []
+    at = 0
+    while at < len(stream):
+        size = 1 + below(90)
+        found += frames_of(reader, stream[at : at + size])
+        split += splitter.frames(stream[at : at + size])
+        at += size
+    assert found == frames and split == frames
+    assert reader.dropped == 0
+
+
+def test_reading_goes_on_after_damage():
+    for _ in range(200):
+        frame = bytes(random_bytes(40))
+        wire = on_the_wire(random_bytes(60))
+        lost = below(len(wire) - 1)
+        damaged = wire[:lost] + wire[lost + 1 :]
+        reader = FrameReader(100)
+        found = frames_of(reader, damaged + on_the_wire(frame) + on_the_wire(frame))
+        assert found[-2:] == [frame, frame]
+        assert len(found) + reader.dropped <= 3
+
+
+def test_a_stray_zero_is_one_dropped_frame_and_silence_is_none():
+    wire = on_the_wire(b"\1\2\3\4\5\6")
+    reader = FrameReader(100)
+    assert frames_of(reader, b"\0\0\0" + wire[:3] + b"\0\0" + wire) == [b"\1\2\3\4\5\6"]
+    assert reader.dropped == 1
+    splitter = FrameSplitter(100)
+    assert splitter.frames(b"\0\0\0" + wire[:3] + b"\0\0" + wire) == [b"\1\2\3\4\5\6"]
+    assert splitter.dropped == 1
+
+
+def test_an_overlong_frame_is_dropped_whole():
+    for reader, found_in in ((FrameReader(50), frames_of), (FrameSplitter(50), None)):
+
+        def found(data, reader=reader, found_in=found_in):
+            return found_in(reader, data) if found_in else reader.frames(bytes(data))
+
+        assert found(on_the_wire(b"\0" * 50)) == [b"\0" * 50]
+        assert found(on_the_wire(b"\0" * 51) + on_the_wire(b"next")) == [b"next"]
+        assert found(on_the_wire(b"\7" * 51) + on_the_wire(b"next")) == [b"next"]
+        assert reader.dropped == 2
+        for _ in range(100):
+            assert found(b"\7" * 100) == []
+        assert found(b"\0" + on_the_wire(b"next")) == [b"next"]
+        assert reader.dropped == 3
+
+
+def test_an_unfinished_overlong_frame_is_not_kept():
+    splitter = FrameSplitter(50)
+    for _ in range(100):
+        splitter.frames(b"\7" * 1000)
+        assert len(splitter._rest) <= encoded_size(50) + 1
+
+
+def test_both_readers_agree_on_noise():
+    reader = FrameReader(64)
+    splitter = FrameSplitter(64)
+    total = 0
+    for _ in range(300):
+        noise = bytes(sparse_bytes(below(200)))
+        if below(2):
+            noise = bytes(byte & 7 for byte in noise)
+        found = frames_of(reader, noise)
+        assert found == splitter.frames(noise)
+        total += len(found)
+    assert reader.dropped == splitter.dropped > 0
+    assert total > 100
+
+
+def test_only_the_given_bytes_are_read():
+    wire = on_the_wire(b"one")
+    reader = FrameReader(10)
+    reader.feed(bytes(wire) + bytes(on_the_wire(b"two")), len(wire))
+    assert reader.next() == 3 and reader.frame[:3] == b"one"
+    assert reader.next() == 0
+
+
+def test_feeding_before_all_was_read_is_refused():
+    reader = FrameReader(10)
+    wire = on_the_wire(b"one") + on_the_wire(b"two")
+    reader.feed(wire, len(wire))
+    assert reader.next() == 3
+    raises(ValueError, reader.feed, wire, len(wire))
+
+
+def test_decoded_frame_of_nothing_is_none():
+    assert decoded_frame(b"") is None
+    assert decoded_frame(b"\1") is None
+    assert decoded_frame(b"\3a") is None
