@@ -1,0 +1,167 @@
+"""How host and chips that hold a cluster key agree on a session key.
+
+1. Host to all: DISCOVERY(session nonce, 16 random bytes per session).
+2. Chip to host: READY with state 0 and its own random nonce (8 bytes, protocol/payloads.py).
+3. Host to that chip: DISCOVERY(session nonce, proof), proof being the first 16 bytes of
+   HMAC(cluster key, "proof", session nonce, chip nonce, chip id).
+4. The chip checks the proof, takes HMAC(cluster key, session nonce) as the session key and
+   answers READY with state 1. Any of these may be lost or doubled: the host asks again.
+
+Why it is sound:
+
+- A chip takes a session only on a proof over its own nonce, which is random, never used
+  before, and replaced once a proof was taken. So neither an old session nor an old proof can
+  be replayed to it, whether it restarted or not; a replayed DISCOVERY gets a READY and
+  changes nothing.
+- DISCOVERY and READY themselves travel before there is a session. They are version 3 frames
+  under a join key, HMAC(cluster key, "join", session nonce): only members make them, and a
+  READY of another session does not verify at the host. Their freshness is that of the
+  nonces, not of a counter, which is 0. The join key signs nothing else.
+- The host answers one nonce of each chip per session. A second nonce means that the chip
+  restarted: it lost its counters and windows, so that going on under the same key would
+  repeat counters and let frames from before the restart be replayed to it. ChipRestarted
+  tells the host to begin a new session, for all: with it every counter and window is new.
+- A READY may be replayed within its session. It can only claim what the chip once said: that
+  a chip is still in the session is shown by its answers, which the session key signs.
+- The three uses of the cluster key cannot be confused: their messages differ in length.
+"""
+
+import os
+
+from protocol.auth import Hmac, Signer
+from protocol.compat import const
+from protocol.fields import put_u32, same
+from protocol.message import HEADER_SIZE, HOST, SRC, TYPE, MessageType, ProtocolError
+
+SESSION_NONCE_SIZE = const(16)
+CHIP_NONCE_SIZE = const(8)
+PROOF_SIZE = const(16)
+MIN_KEY_SIZE = const(16)  # bytes: 128 bits cannot be searched
+
+STATE_ASKS_PROOF = const(0)
+STATE_READY = const(1)
+
+
+class ChipRestarted(Exception):
+    """A chip came with a second nonce in one session: the host must begin a new one."""
+
+
+def _proof(cluster, session_nonce, chip_nonce, chip_id):
+    return cluster.digest(b"proof" + session_nonce + chip_nonce + bytes([chip_id]))[:PROOF_SIZE]
+
+
+class _Member:
+    """Signs and verifies as `seal` and `opened` want it: the type decides under which key."""
+
+    def __init__(self, cluster_key, random):
+        if len(cluster_key) < MIN_KEY_SIZE:
+            raise ValueError("cluster key has %d bytes, 16 at least" % len(cluster_key))
+        self.session = None  # the Signer of the session, once there is one
+        self._cluster = Hmac(cluster_key)
+        self._random = random
+        self._join = None
+        self._join_nonce = b""
+
+    def sign(self, buf, end):
+        """Writes the trailer at buf[end]; ProtocolError while there is no key to sign with."""
+        if buf[TYPE] in (MessageType.DISCOVERY, MessageType.READY):
+            if self._join is None:
+                raise ProtocolError("no session to join yet")
+            put_u32(buf, end, 0)
+            self._join.append(buf, end + 4)
+        elif self.session is None:
+            raise ProtocolError("no session yet")
+        else:
+            self.session.sign(buf, end)
+
+    def verify(self, buf, n):
+        """Returns if buf[:n] is authentic and new; raises ProtocolError if it is not."""
+        if buf[TYPE] in (MessageType.DISCOVERY, MessageType.READY):
+            if self._join is None or not self._join.ends(buf, n):
+                raise ProtocolError("frame is not of a member that joins this session")
+        elif self.session is None:
+            raise ProtocolError("no session yet")
+        else:
+            self.session.verify(buf, n)
+
+    def _join_key(self, nonce):
+        return Hmac(self._cluster.digest(b"join" + nonce))
+
+
+class HostAuthenticator(_Member):
+    """The host's side; give it to `seal` and `opened` as the signer."""
+
+    def __init__(self, cluster_key, random=os.urandom):
+        """cluster_key: at least 16 secret bytes, the same on all; random(n): n random bytes."""
+        super().__init__(cluster_key, random)
+        self._chip_nonces = {}
+        self.renew()
+
+    def renew(self):
+        """Begins a new session: no chip is in it until it has been given its proof."""
+        self._join_nonce = self._random(SESSION_NONCE_SIZE)
+        self._join = self._join_key(self._join_nonce)
+        self.session = Signer(self._cluster.digest(self._join_nonce))
+        self._chip_nonces.clear()
+
+    def announcement(self):
+        """The payload of the DISCOVERY to all."""
+        return self._join_nonce
+
+    def proof(self, chip_id, chip_nonce):
+        """The payload of the DISCOVERY to a chip that asked for a proof (READY, state 0).
+
+        Raises ChipRestarted if that chip asked with another nonce in this session.
+        """
+        chip_nonce = bytes(chip_nonce)
+        if self._chip_nonces.setdefault(chip_id, chip_nonce) != chip_nonce:
+            raise ChipRestarted("chip %d restarted: a new session is needed" % chip_id)
+        return self._join_nonce + _proof(self._cluster, self._join_nonce, chip_nonce, chip_id)
+
+
+class ChipAuthenticator(_Member):
+    """A chip's side; give it to `seal` and `opened` as the signer.
+
+    `nonce` is what READY carries; `refused` counts proofs that were wrong.
+    """
+
+    def __init__(self, cluster_key, chip_id, random=os.urandom):
+        super().__init__(cluster_key, random)
+        self.nonce = random(CHIP_NONCE_SIZE)
+        self.refused = 0
+        self._chip_id = chip_id
+        self._session_nonce = b""
+
+    def verify(self, buf, n):
+        """As for every member; a DISCOVERY must be the host's, for whatever session."""
+        if buf[TYPE] != MessageType.DISCOVERY:
+            super().verify(buf, n)
+            return
+        nonce = bytes(memoryview(buf)[HEADER_SIZE : HEADER_SIZE + SESSION_NONCE_SIZE])
+        join = self._join
+        if join is None or nonce != self._join_nonce:
+            join = self._join_key(nonce)
+        if buf[SRC] != HOST or n < HEADER_SIZE + SESSION_NONCE_SIZE + 12 or not join.ends(buf, n):
+            raise ProtocolError("DISCOVERY is not the host's")
+        self._join = join
+        self._join_nonce = nonce
+
+    def state_after(self, frame, length):
+        """The state to answer an opened DISCOVERY with: STATE_ASKS_PROOF or STATE_READY.
+
+        With a right proof this starts the session: whoever calls must then forget all that
+        rests on the session before (caches by sequence id, answers kept to send again).
+        """
+        if self._join_nonce == self._session_nonce:
+            return STATE_READY
+        if length != SESSION_NONCE_SIZE + PROOF_SIZE:
+            return STATE_ASKS_PROOF
+        right = _proof(self._cluster, self._join_nonce, self.nonce, self._chip_id)
+        if not same(right, 0, frame, HEADER_SIZE + SESSION_NONCE_SIZE, PROOF_SIZE):
+            self.refused += 1
+            return STATE_ASKS_PROOF
+        self.session = None  # gives back its memory before the next one takes its own
+        self.session = Signer(self._cluster.digest(self._join_nonce))
+        self._session_nonce = self._join_nonce
+        self.nonce = self._random(CHIP_NONCE_SIZE)
+        return STATE_READY
