@@ -1,0 +1,232 @@
+"""The payloads of the messages that make up a generated token, and of those around it.
+
+For each type: its layout, `X_payload(...)` giving the bytes and `x_from(payload)` giving a
+named tuple. All integers are little-endian and unsigned unless said otherwise. A decoder
+raises ProtocolError for bytes that are not such a payload, an encoder ValueError for a number
+that does not fit its field. On the hot path a chip uses the offsets, `compute_fields` and
+`begin_answer` instead, which allocate nothing.
+
+Our own types begin with the request, seven bytes that name the work and that its answers
+repeat: sequence id u16, layer u8, phase u8, first position u16, count of positions u8.
+"""
+
+import struct
+from collections import namedtuple
+
+from protocol.compat import const, micropython, ptr8, ptr32
+from protocol.message import ProtocolError
+
+PHASE_ATTENTION = const(0)
+PHASE_FEED_FORWARD = const(1)
+PHASE_VOCABULARY = const(2)
+
+# Offsets into a frame; the payload begins at 8.
+SEQUENCE_ID = const(8)
+LAYER = const(10)
+PHASE = const(11)
+POSITION = const(12)
+COUNT = const(14)
+COMPUTE_DATA = const(15)
+BOOT_ID = const(15)
+PARTIAL_BITS = const(17)
+PARTIAL_DATA = const(18)
+LOGITS_FIRST_ROW = const(17)
+LOGITS_SHIFT = const(19)
+LOGITS_DATA = const(20)
+
+REQUEST_SIZE = const(7)
+HASH_SIZE = const(8)
+MAX_ERROR_TEXT = const(200)  # bytes: with header and trailer still one 250-byte frame
+
+_REQUEST = "<HBBHB"
+_REQUEST_NAMES = ("sequence_id", "layer", "phase", "position", "count")
+_LARGEST = {"B": 0xFF, "H": 0xFFFF, "I": 0xFFFFFFFF}
+
+Compute = namedtuple("Compute", ("sequence_id", "layer", "phase", "position", "count", "data"))
+Partial = namedtuple(
+    "Partial",
+    ("sequence_id", "layer", "phase", "position", "count", "boot_id", "bits", "data"),
+)
+Logits = namedtuple(
+    "Logits",
+    (
+        "sequence_id",
+        "layer",
+        "phase",
+        "position",
+        "count",
+        "boot_id",
+        "first_row",
+        "shift",
+        "data",
+    ),
+)
+Activation = namedtuple("Activation", ("layer", "position", "data"))
+
+
+def packed_fields(layout, names, values):
+    """struct.pack of unsigned fields; ValueError names one that does not fit.
+
+    MicroPython's own struct cuts off silently what does not fit.
+    """
+    for code, name, value in zip(layout[1:], names, values):
+        if not 0 <= value <= _LARGEST[code]:
+            raise ValueError("%s %d is not 0 to %d" % (name, value, _LARGEST[code]))
+    return struct.pack(layout, *values)
+
+
+def unpacked_fields(what, layout, payload):
+    """struct.unpack of the payload's beginning; ProtocolError if it is too short."""
+    if len(payload) < struct.calcsize(layout):
+        raise ProtocolError("%s payload is too short" % what)
+    return struct.unpack_from(layout, payload)
+
+
+def _request_payload(values):
+    if values[2] > PHASE_VOCABULARY:
+        raise ValueError("phase %d is not 0 to 2" % values[2])
+    if values[4] < 1:
+        raise ValueError("count of positions is 0")
+    return packed_fields(_REQUEST, _REQUEST_NAMES, values)
+
+
+def _check_request(what, fields):
+    if fields[2] > PHASE_VOCABULARY or fields[4] == 0:
+        raise ProtocolError("%s payload has no such phase or no positions" % what)
+
+
+def compute_payload(sequence_id, layer, phase, position, count, data):
+    """COMPUTE: the request, then count * dim activations int16, as bytes in `data`."""
+    return _request_payload((sequence_id, layer, phase, position, count)) + bytes(data)
+
+
+def compute_from(payload):
+    """The Compute in a payload; data are the bytes of count * dim int16."""
+    fields = unpacked_fields("COMPUTE", _REQUEST, payload)
+    _check_request("COMPUTE", fields)
+    data = payload[REQUEST_SIZE:]
+    if len(data) == 0 or len(data) % (2 * fields[4]):
+        raise ProtocolError("COMPUTE payload does not have int16 for each of its positions")
+    return Compute(*(fields + (data,)))
+
+
+def partial_payload(sequence_id, layer, phase, position, count, boot_id, bits, data):
+    """PARTIAL: the request, boot id u16, bits per element u8, then the packed elements."""
+    if not 1 <= bits <= 32:
+        raise ValueError("%d bits per element is not 1 to 32" % bits)
+    request = _request_payload((sequence_id, layer, phase, position, count))
+    return request + packed_fields("<HB", ("boot_id", "bits"), (boot_id, bits)) + bytes(data)
+
+
+def partial_from(payload):
+    """The Partial in a payload; data are packed as protocol/bitpack.py says."""
+    fields = unpacked_fields("PARTIAL", _REQUEST + "HB", payload)
+    _check_request("PARTIAL", fields)
+    if not 1 <= fields[6] <= 32:
+        raise ProtocolError("PARTIAL payload does not have 1 to 32 bits per element")
+    return Partial(*(fields + (payload[10:],)))
+
+
+def logits_payload(sequence_id, layer, phase, position, count, boot_id, first_row, shift, data):
+    """LOGITS: the request, boot id u16, first row u16, shift u8, then int16 per row."""
+    request = _request_payload((sequence_id, layer, phase, position, count))
+    names = ("boot_id", "first_row", "shift")
+    return request + packed_fields("<HHB", names, (boot_id, first_row, shift)) + bytes(data)
+
+
+def logits_from(payload):
+    """The Logits in a payload; data are the bytes of int16."""
+    fields = unpacked_fields("LOGITS", _REQUEST + "HHB", payload)
+    _check_request("LOGITS", fields)
+    data = payload[12:]
+    if len(data) % 2:
+        raise ProtocolError("LOGITS payload ends within a row's int16")
+    return Logits(*(fields + (data,)))
+
+
+def activation_payload(layer, position, data):
+    """ACTIVATION, for interoperation: layer u8, position u16, then the data."""
+    return packed_fields("<BH", ("layer", "position"), (layer, position)) + bytes(data)
+
+
+def activation_from(payload):
+    """The Activation in a payload."""
+    return Activation(*(unpacked_fields("ACTIVATION", "<BH", payload) + (payload[3:],)))
+
+
+def token_payload(token):
+    """TOKEN: u16."""
+    return packed_fields("<H", ("token",), (token,))
+
+
+def token_from(payload):
+    """The token in a TOKEN payload."""
+    if len(payload) != 2:
+        raise ProtocolError("TOKEN payload is not 2 bytes")
+    return struct.unpack("<H", payload)[0]
+
+
+def barrier_payload(barrier):
+    """BARRIER: u16, the barrier's number."""
+    return packed_fields("<H", ("barrier",), (barrier,))
+
+
+def barrier_from(payload):
+    """The number in a BARRIER payload."""
+    if len(payload) != 2:
+        raise ProtocolError("BARRIER payload is not 2 bytes")
+    return struct.unpack("<H", payload)[0]
+
+
+def draft_tokens_payload(tokens):
+    """DRAFT_TOKENS: count u8, then u16 for each token."""
+    layout = "<B" + "H" * len(tokens)
+    names = ("count",) + ("token",) * len(tokens)
+    return packed_fields(layout, names, (len(tokens),) + tuple(tokens))
+
+
+def draft_tokens_from(payload):
+    """The list of tokens in a DRAFT_TOKENS payload."""
+    (count,) = unpacked_fields("DRAFT_TOKENS", "<B", payload)
+    if len(payload) != 1 + 2 * count:
+        raise ProtocolError("DRAFT_TOKENS payload does not have the tokens that it counts")
+    return list(struct.unpack("<" + "H" * count, bytes(payload[1:])))
+
+
+@micropython.viper
+def compute_fields(frame: ptr8, length: int, fields: ptr32) -> int:
+    """Reads an opened COMPUTE frame in place; how many int16 follow, or -1 if it is malformed.
+
+    fields, of five int32, gets sequence id, layer, phase, first position and count.
+    """
+    if length < 9:
+        return -1
+    count = frame[14]
+    phase = frame[11]
+    if count == 0 or phase > 2:
+        return -1
+    size = length - 7
+    if size & 1:
+        return -1
+    fields[0] = frame[8] | frame[9] << 8
+    fields[1] = frame[10]
+    fields[2] = phase
+    fields[3] = frame[12] | frame[13] << 8
+    fields[4] = count
+    size = size >> 1
+    # A chip's shapes are fixed, so it compares this with count * dim, without a division.
+    return size
+
+
+@micropython.viper
+def begin_answer(request: ptr8, answer: ptr8, boot_id: int):
+    """Writes what PARTIAL and LOGITS begin with: the request's seven bytes and the boot id.
+
+    Both are frames, whose payloads begin at 8.
+    """
+    i = 8
+    while i < 15:
+        answer[i] = request[i]
+        i += 1
+    answer[15] = boot_id & 255
+    answer[16] = boot_id >> 8 & 255
