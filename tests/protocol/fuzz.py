@@ -1,0 +1,138 @@
+"""Random, mutated and maliciously sealed frames through every decoder there is."""
+
+import random
+
+from protocol import control, payloads
+from protocol.auth import Signer
+from protocol.fragment import Reassembler, fragments
+from protocol.framing import FrameReader
+from protocol.message import (
+    HEADER_SIZE,
+    HOST,
+    MAX_FRAME,
+    TYPE,
+    MessageType,
+    ProtocolError,
+    opened,
+    seal,
+    write_header,
+)
+from tests.protocol.noise import below, flipped, random_bytes
+
+KEY = b"a session key of thirty-two byte"
+
+DECODERS = {
+    MessageType.COMPUTE: payloads.compute_from,
+    MessageType.PARTIAL: payloads.partial_from,
+    MessageType.LOGITS: payloads.logits_from,
+    MessageType.ACTIVATION: payloads.activation_from,
+    MessageType.TOKEN: payloads.token_from,
+    MessageType.BARRIER: payloads.barrier_from,
+    MessageType.DRAFT_TOKENS: payloads.draft_tokens_from,
+    MessageType.READY: control.ready_from,
+    MessageType.ERROR: control.error_from,
+    MessageType.STATISTICS: control.statistics_from,
+}
+
+SOUND_PAYLOADS = (
+    (MessageType.COMPUTE, payloads.compute_payload(1, 2, 1, 3, 2, bytes(range(64)))),
+    (MessageType.PARTIAL, payloads.partial_payload(1, 2, 1, 3, 2, 9, 13, bytes(range(32)))),
+    (MessageType.LOGITS, payloads.logits_payload(1, 2, 2, 3, 1, 9, 8, 7, bytes(range(40)))),
+    (MessageType.ACTIVATION, payloads.activation_payload(1, 2, b"12345678")),
+    (MessageType.TOKEN, payloads.token_payload(3)),
+    (MessageType.BARRIER, payloads.barrier_payload(4)),
+    (MessageType.DRAFT_TOKENS, payloads.draft_tokens_payload([1, 2, 3])),
+    (
+        MessageType.READY,
+        control.ready_payload(
+            control.Ready(1, 0, bytes(8), bytes(8), 1, 2, 3, 4, 5, 6, 7, "version")
+        ),
+    ),
+    (MessageType.ERROR, control.error_payload(1, 2, 3, "wörds")),
+    (MessageType.STATISTICS, bytes(36)),
+)
+
+
+def fragment_payloads():
+    """The payloads of the fragments of one message."""
+    message = bytearray(HEADER_SIZE) + random_bytes(700)
+    write_header(message, 2, MessageType.PARTIAL, 1, HOST, 5, 700)
+    frame = bytearray(250)
+    return [
+        (MessageType.FRAGMENT, bytes(frame[HEADER_SIZE : n - 4]))
+        for n in fragments(message, 700, 250, frame)
+    ]
+
+
+class Storm:
+    """A receiver's decoders, all with state, and what is thrown at them."""
+
+    def __init__(self, seed):
+        random.seed(seed)
+        self.opened = 0
+        self.refused = 0
+        self.decoded = 0
+        self.reassembled = 0
+        self.read = 0
+        self._buf = bytearray(MAX_FRAME)
+        self._sender = Signer(KEY)
+        self._receiver = Signer(KEY)
+        self._reassembler = Reassembler(2, 1000)
+        self._reader = FrameReader(300)
+        self._corpus = list(SOUND_PAYLOADS) + 3 * fragment_payloads()
+
+    def run(self, count):
+        """Throws `count` frames. Whatever is not a ProtocolError passes through."""
+        for _ in range(count):
+            self._throw(self._frame())
+
+    def _frame(self):
+        """A frame of random bytes, a sound one, or one mutated before or after sealing."""
+        how = below(5)
+        if how == 0:
+            data = random_bytes(below(40))
+            if len(data) > 8 and below(2):  # past the header's checks
+                data[0] = 1 + below(3)
+                data[6] = len(data) - HEADER_SIZE - (1, 4, 12)[data[0] - 1] & 255
+                data[7] = 0
+            return data
+        kind, payload = self._corpus[below(len(self._corpus))]
+        if how == 1:
+            payload = self._mutated(payload)
+        elif how == 2:
+            kind, payload = below(256), random_bytes(below(30))
+        # Fragments mostly of one version, or hardly a message would ever be finished.
+        version = 2 if kind == MessageType.FRAGMENT and below(8) else 1 + below(3)
+        frame = self._sealed(version, kind, payload)
+        return self._mutated(frame) if how == 3 else frame
+
+    def _sealed(self, version, kind, payload):
+        self._buf[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
+        signer = self._sender if version == 3 else None
+        n = seal(self._buf, version, kind, 253 + below(2), HOST, 5, len(payload), signer)
+        return bytearray(memoryview(self._buf)[:n])
+
+    def _mutated(self, data):
+        """The data with a bit flipped, cut short, or lengthened."""
+        how = below(4)
+        if how == 0 or len(data) == 0:
+            return data + random_bytes(1 + below(9))
+        if how == 1:
+            return data[: below(len(data))]
+        return flipped(data, below(8 * len(data)))
+
+    def _throw(self, frame):
+        signer = self._receiver if below(4) == 0 or frame[:1] == b"\3" else None
+        try:
+            length = opened(frame, len(frame), signer)
+            self.opened += 1
+            if frame[TYPE] == MessageType.FRAGMENT:
+                self.reassembled += self._reassembler.accept(frame, length) > 0
+            elif frame[TYPE] in DECODERS:
+                DECODERS[frame[TYPE]](frame[HEADER_SIZE : HEADER_SIZE + length])
+                self.decoded += 1
+        except ProtocolError:
+            self.refused += 1
+        self._reader.feed(frame, len(frame))
+        while self._reader.next():
+            self.read += 1
