@@ -6,13 +6,15 @@ because the answer was lost is answered without computing again (`AnswerCache`).
 """
 
 from protocol.compat import const
-from protocol.fields import same
-from protocol.message import HEADER_SIZE, SEQUENCE, SRC, TRAILER_SIZE, sequence_after
+from protocol.fields import same, u16
+from protocol.message import HEADER_SIZE, LENGTH, SEQUENCE, SRC, TRAILER_SIZE, sequence_after
 from protocol.payloads import REQUEST_SIZE
 
 _NOT_ASKED = const(0)
 _AWAITED = const(1)
 _ANSWERED = const(2)
+
+_NOBODY = bytes(256)  # the marks of a request to no one
 
 _HALF = const(0x8000)  # sequence numbers wrap: less than half the circle behind is "before"
 
@@ -35,8 +37,7 @@ class Outstanding:
 
     def begin(self, chips):
         """The sequence number of a new request, to the ids in `chips`, each to answer once."""
-        for chip in range(256):
-            self._marks[chip] = _NOT_ASKED
+        self._marks[:] = _NOBODY
         self.awaited = 0
         for chip in chips:
             self.awaited += self._marks[chip] == _NOT_ASKED
@@ -87,6 +88,8 @@ class AnswerCache:
 
     def found(self, request):
         """The buffer with the answer to this opened request frame, or None."""
+        if u16(request, LENGTH) < REQUEST_SIZE:
+            return None
         src = request[SRC]
         for slot in range(len(self._buffers)):
             if self._sources[slot] == src:

@@ -126,3 +126,12 @@ def test_an_answer_given_up_is_not_found():
     answer(cache, 7)
     cache.room()
     assert cache.found(request_of(7)) is None
+
+
+def test_a_request_too_short_to_have_a_name_is_not_found():
+    cache = AnswerCache(1, 64)
+    answer(cache, 7)
+    for length in range(7):
+        short = bytearray(HEADER_SIZE + length + 4)
+        seal(short, 2, MessageType.COMPUTE, HOST, 3, 7, length)
+        assert cache.found(short) is None
