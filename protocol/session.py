@@ -1,7 +1,7 @@
 """How host and chips that hold a cluster key agree on a session key.
 
 1. Host to all: DISCOVERY(session nonce, 16 random bytes per session).
-2. Chip to host: READY with state 0 and its own random nonce (8 bytes, protocol/payloads.py).
+2. Chip to host: READY with state 0 and its own random nonce (8 bytes, protocol/control.py).
 3. Host to that chip: DISCOVERY(session nonce, proof), proof being the first 16 bytes of
    HMAC(cluster key, "proof", session nonce, chip nonce, chip id).
 4. The chip checks the proof, takes HMAC(cluster key, session nonce) as the session key and
