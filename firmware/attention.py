@@ -5,67 +5,61 @@ from firmware.linear import Linear
 
 
 class Attention:
-    """One layer. `run(position, out)` turns workspace.x into the partial sum `out` [dim]."""
+    """Turns workspace.x into a layer's partial sum; the layers share shapes and buffers."""
 
-    def __init__(self, shard, layer, workspace, kernels):
-        layout, numbers = shard.layout, layer.numbers
-        self._kernels = kernels
-        self._layer = layer
-        self._head_dim = head_dim = layout["head_dim"]
-        self._exp_table = shard.exp_table
-        self._rope_table = shard.rope_table
-        self._scores = workspace.scores
+    def __init__(self, shard, workspace, kernels):
+        layout, places = shard.layout, shard.places
+        head_dim, context = layout["head_dim"], layout["context"]
         heads, kv_heads = layout["heads"], layout["kv_heads"]
         dim, q_rows, kv_rows = layout["dim"], len(heads) * head_dim, len(kv_heads) * head_dim
+        self._kernels = kernels
+        self._head_dim = head_dim
+        self._exp_table, self._rope_table = shard.exp_table, shard.rope_table
+        self._scores = workspace.scores
         self._rows = rows = workspace.rows[: q_rows + 2 * kv_rows]
-        self._qkv = Linear(layer.qkv, len(rows), dim, workspace.x, kernels)
-        self._o = Linear(layer.o, dim, q_rows, workspace.heads, kernels)
-        self._q, self._k, self._v = (
-            rows[:q_rows],
-            rows[q_rows : q_rows + kv_rows],
-            rows[q_rows + kv_rows :],
-        )
-        self._q_shift, self._q_limit = numbers["q"]
-        self._k_shift, self._k_limit = numbers["k"]
-        self._v_shift, self._v_limit = numbers["v"]
-        self._score_shift = numbers["score"]
-        group = layout["total_heads"] // layout["total_kv_heads"]
+        self._q = rows[:q_rows]
+        self._k = rows[q_rows : q_rows + kv_rows]
+        self._v = rows[q_rows + kv_rows :]
+        self._q_at, self._k_at, self._v_at = places["q"], places["k"], places["v"]
+        self._qkv = Linear(places["qkv"], len(rows), dim, workspace.x, kernels)
+        self._o = Linear(places["o"], dim, q_rows, workspace.heads, kernels)
+        # Rows of the caches [kv_heads * context, head_dim] at which each KV head's begin.
         self._cached = [
-            (layer.keys[i], self._k[at : at + head_dim], layer.values[i], self._v[at : at + head_dim])
+            (i * context, self._k[at : at + head_dim], self._v[at : at + head_dim])
             for i, at in enumerate(range(0, kv_rows, head_dim))
         ]
+        group = layout["total_heads"] // layout["total_kv_heads"]
         self._heads = [
             (
+                kv_heads.index(head // group) * context,
                 self._q[at : at + head_dim],
-                layer.keys[kv_heads.index(head // group)],
-                layer.values[kv_heads.index(head // group)],
                 workspace.heads[at : at + head_dim],
             )
             for head, at in zip(heads, range(0, q_rows, head_dim))
         ]
 
-    def run(self, position, out):
-        """Appends k and v to the cache at `position` and attends to 0..position."""
+    def run(self, layer, position, out):
+        """The partial sum `out` [dim] at `position`, which joins the cache and attends to all up to
+        itself."""
         kernels, scores, head_dim = self._kernels, self._scores, self._head_dim
-        self._qkv.run(self._rows)
-        self._rescale_and_rotate(position)
-        for keys, k, values, v in self._cached:
-            kernels.cache_row(k, keys, position, head_dim)
-            kernels.cache_row(v, values, position, head_dim)
+        self._qkv.run(layer.weights, self._rows)
+        self._rescale_and_rotate(layer, position)
+        keys, values, shift = layer.keys, layer.values, layer.score_shift
+        for first, k, v in self._cached:
+            kernels.cache_row(k, keys, first + position, head_dim)
+            kernels.cache_row(v, values, first + position, head_dim)
         seen = position + 1
-        for q, keys, values, mean in self._heads:
-            largest = kernels.scores(keys, 0, scores, q, seen)
-            total = kernels.exponentials(
-                scores, 0, self._exp_table, largest, seen, self._score_shift
-            )
-            kernels.mean(values, 0, scores, mean, seen, total)
-        self._o.run(out)
+        for first, q, mean in self._heads:
+            largest = kernels.scores(keys, 0, scores, q, seen, first)
+            total = kernels.exponentials(scores, 0, self._exp_table, largest, seen, shift)
+            kernels.mean(values, 0, scores, mean, seen, total, first)
+        self._o.run(layer.weights, out)
 
-    def _rescale_and_rotate(self, position):
-        rescale, rotate, layer = self._kernels.rescale, self._kernels.rotate, self._layer
+    def _rescale_and_rotate(self, layer, position):
+        rescale, rotate, weights = self._kernels.rescale, self._kernels.rotate, layer.weights
         q, k, v, pairs = self._q, self._k, self._v, self._head_dim // 2
-        rescale(q, 0, layer.q_multipliers, q, len(q), self._q_shift, self._q_limit)
-        rescale(k, 0, layer.k_multipliers, k, len(k), self._k_shift, self._k_limit)
-        rescale(v, 0, layer.v_multipliers, v, len(v), self._v_shift, self._v_limit)
-        rotate(q, 0, self._rope_table, position, pairs, len(self._heads), self._q_limit)
-        rotate(k, 0, self._rope_table, position, pairs, len(self._cached), self._k_limit)
+        rescale(q, 0, weights, self._q_at, len(q), layer.q_shift, layer.q_limit)
+        rescale(k, 0, weights, self._k_at, len(k), layer.k_shift, layer.k_limit)
+        rescale(v, 0, weights, self._v_at, len(v), layer.v_shift, layer.v_limit)
+        rotate(q, 0, self._rope_table, position, pairs, len(self._heads), layer.q_limit)
+        rotate(k, 0, self._rope_table, position, pairs, len(self._cached), layer.k_limit)

@@ -1,43 +1,33 @@
 """The feed-forward units of a chip: SiLU(gate x) * up x, and its columns of the down projection."""
 
 from firmware.linear import Linear
+from protocol.compat import const
 
-_INT16_LIMIT = 32767
+_INT16_LIMIT = const(32767)
 
 
 class FeedForward:
-    """One layer. `run(out)` turns workspace.x into the partial sum `out` [dim]."""
+    """Turns workspace.x into a layer's partial sum; the layers share shapes and buffers."""
 
-    def __init__(self, shard, layer, workspace, kernels):
-        layout, numbers = shard.layout, layer.numbers
+    def __init__(self, shard, workspace, kernels):
+        layout, places = shard.layout, shard.places
         dim, units = layout["dim"], layout["units"]
-        self._rows = rows = workspace.rows[: 2 * units]
         self._kernels = kernels
-        self._layer = layer
-        self._units = units
         self._table = shard.sigmoid_table
+        self._rows = rows = workspace.rows[: 2 * units]
         self._gate, self._up = rows[:units], rows[units:]
-        self._gate_up = Linear(layer.gate_up, 2 * units, dim, workspace.x, kernels)
-        self._down = Linear(layer.down, dim, units, self._gate, kernels)
-        self._gate_shift, self._up_shift = numbers["gate"], numbers["up"]
-        self._index_shift, self._product_shift = numbers["index"], numbers["product"]
-        self._limit = numbers["hidden"]
+        self._gate_at, self._up_at = places["gate"], places["up"]
+        self._gate_up = Linear(places["gate_up"], 2 * units, dim, workspace.x, kernels)
+        self._down = Linear(places["down"], dim, units, self._gate, kernels)
 
-    def run(self, out):
-        """Computes the partial sum."""
-        kernels, layer, gate, up, units = (
-            self._kernels,
-            self._layer,
-            self._gate,
-            self._up,
-            self._units,
-        )
-        self._gate_up.run(self._rows)
-        kernels.rescale(
-            gate, 0, layer.gate_multipliers, gate, units, self._gate_shift, _INT16_LIMIT
-        )
-        kernels.rescale(up, 0, layer.up_multipliers, up, units, self._up_shift, _INT16_LIMIT)
+    def run(self, layer, out):
+        """The partial sum `out` [dim]."""
+        kernels, weights, gate, up = self._kernels, layer.weights, self._gate, self._up
+        units = len(gate)
+        self._gate_up.run(weights, self._rows)
+        kernels.rescale(gate, 0, weights, self._gate_at, units, layer.gate_shift, _INT16_LIMIT)
+        kernels.rescale(up, 0, weights, self._up_at, units, layer.up_shift, _INT16_LIMIT)
         kernels.gate(
-            gate, 0, up, self._table, units, self._index_shift, self._product_shift, self._limit
+            gate, 0, up, self._table, units, layer.index_shift, layer.product_shift, layer.limit
         )
-        self._down.run(out)
+        self._down.run(weights, out)

@@ -35,25 +35,26 @@ def store_int16s(src: ptr32, v: int, at: int, out: ptr8, n: int):
 
 
 @micropython.viper
-def rescale(acc: ptr32, v: int, multiplier: ptr16, out: ptr32, n: int, shift: int, limit: int):
-    """acc [n] * multiplier [n] / 2**shift, half-up, within limit; 16 <= shift <= 45.
+def rescale(x: ptr32, v: int, multiplier: ptr16, at: int, n: int, shift: int, limit: int):
+    """Accumulators x [n] * multiplier [n] / 2**shift in place, half-up, within limit.
 
-    The 47-bit product is split: see arithmetic.rescaled.
+    multiplier: u16 from byte `at` on; 16 <= shift <= 45. The 47-bit product is split: see
+    arithmetic.rescaled.
     """
+    multiplier = ptr16(int(multiplier) + at)
     shift -= 15
     half = 1 << shift >> 1
     low = 0 - limit
     while n:
-        v = acc[0]
+        v = x[0]
         v = (v >> 15) * multiplier[0] + ((v & 32767) * multiplier[0] >> 15) + half >> shift
         if v > limit:
             v = limit
         if v < low:
             v = low
-        out[0] = v
-        acc = ptr32(int(acc) + 4)
+        x[0] = v
+        x = ptr32(int(x) + 4)
         multiplier = ptr16(int(multiplier) + 2)
-        out = ptr32(int(out) + 4)
         n -= 1
 
 

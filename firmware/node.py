@@ -23,7 +23,6 @@ from protocol.message import (
     HEADER_SIZE,
     HOST,
     MAX_FRAME,
-    MAX_PAYLOAD,
     SEQUENCE,
     SRC,
     TYPE,
@@ -34,7 +33,7 @@ from protocol.message import (
     write_header,
 )
 from protocol.payloads import LAYER, PHASE, POSITION
-from protocol.session import CHIP_NONCE_SIZE, STATE_READY
+from protocol.session import CHIP_NONCE_SIZE, SESSION_NONCE_SIZE, STATE_READY
 
 VERSION = "0.1.0"
 
@@ -60,6 +59,7 @@ class Node:
         self._share = share
         self._signer = signer
         self._fault = fault
+        self._session_nonce = b""
         self._version = 3 if signer else 2
         self._answers = AnswerCache(_KEPT_ANSWERS, _CAPACITY)
         self._control = bytearray(HEADER_SIZE + 256 + 12)
@@ -137,15 +137,22 @@ class Node:
         self._send_error(frame[SRC], u16(frame, SEQUENCE), code, layer, position, text)
 
     def _on_discovery(self, frame, length):
-        """A host starts, or asks who is there: what came before is no longer of use."""
+        """A host starts, or wants to know whether this chip still is what it was."""
         state = self._signer.state_after(frame, length) if self._signer else STATE_READY
         sequence = u16(frame, SEQUENCE)
         if self._share is None:
             self._send_error(frame[SRC], sequence, FAULT, 0, 0, self._fault)
             return
-        self._answers.clear()
-        self._share.forget()
+        if state == STATE_READY:
+            self._enter(bytes(frame[HEADER_SIZE : HEADER_SIZE + SESSION_NONCE_SIZE]))
         self._send_control(MessageType.READY, frame[SRC], sequence, self._ready(state))
+
+    def _enter(self, session_nonce):
+        """In a session of another host run, what was kept for the last one is of no use."""
+        if session_nonce != self._session_nonce:
+            self._session_nonce = session_nonce
+            self._answers.clear()
+            self._share.forget()
 
     def _ready(self, state):
         layout = self._shard.layout

@@ -24,8 +24,9 @@ class ShardError(Exception):
 class Shard:
     """Weights, tables and KV cache of one chip.
 
-    `layers` are `LayerShard`s; `layout` holds the header's numbers by name; `tensor_parallel`
-    is the chip's TPConfig; `bytes` counts what lies in buffers.
+    `layers` are `Layer`s, `places` the offsets in their weights; `vocabulary` holds the row
+    multipliers and weights of the classifier; `layout` the header's numbers by name;
+    `tensor_parallel` is the chip's TPConfig; `bytes` counts what lies in buffers.
     """
 
     def __init__(self, path, chip_id):
@@ -48,11 +49,14 @@ class Shard:
         self._check_memory()
         self.exp_table = file.buffer(2 * _EXP_ENTRIES)
         self.sigmoid_table = file.buffer(2 * _SIGMOID_ENTRIES)
-        self.layers = [LayerShard(layout, numbers, file) for numbers in layout.pop("layers")]
-        rows = layout["rows"]
-        self.logit_multipliers = file.buffer(2 * rows)
-        self.classifier = file.buffer(rows * layout["dim"])
-        file.skip(-(2 * rows + rows * layout["dim"]) % 4)
+        self.places = places_in_layer(layout)
+        self.layers = [
+            Layer(layout, numbers, file.buffer(self.places["end"]))
+            for numbers in layout.pop("layers")
+        ]
+        size = layout["rows"] * (layout["dim"] + 2)
+        self.vocabulary = file.buffer(size)
+        file.buffer(-size % 4)
         if not file.digest_matches():
             raise ShardError("SHA-256 of the shard is wrong: flash this chip again")
         self.rope_table = _rope_table(layout.pop("rope"), layout["context"])
@@ -90,61 +94,56 @@ class Shard:
             )
 
 
-class LayerShard:
-    """One layer's weights, multipliers, shifts, limits and KV cache.
+class Layer:
+    """One layer's weights with their multipliers, its KV cache, shifts and limits.
 
-    keys and values: per KV head a buffer [context, head_dim] of u16, value + 2**15.
+    keys and values: u16 [kv_heads * context, head_dim], value + 2**15.
     """
 
-    def __init__(self, layout, numbers, file):
-        head_dim, dim, units = layout["head_dim"], layout["dim"], layout["units"]
-        q_rows = len(layout["heads"]) * head_dim
-        kv_rows = len(layout["kv_heads"]) * head_dim
-        self.numbers = numbers
-        size = layer_bytes(layout)
-        block = memoryview(file.buffer(size))
-        part = _Cursor(block)
-        self.q_multipliers = part.take(2 * q_rows)
-        self.k_multipliers = part.take(2 * kv_rows)
-        self.v_multipliers = part.take(2 * kv_rows)
-        self.gate_multipliers = part.take(2 * units)
-        self.up_multipliers = part.take(2 * units)
-        self.qkv = part.take((q_rows + 2 * kv_rows) * dim)
-        self.o = part.take(dim * q_rows)
-        self.gate_up = part.take(2 * units * dim)
-        self.down = part.take(dim * units)
-        cache = 2 * layout["context"] * head_dim
-        self.keys = [bytearray(cache) for _ in layout["kv_heads"]]
-        self.values = [bytearray(cache) for _ in layout["kv_heads"]]
+    def __init__(self, layout, numbers, weights):
+        cache = 2 * len(layout["kv_heads"]) * layout["context"] * layout["head_dim"]
+        self.weights = weights
+        self.keys = bytearray(cache)
+        self.values = bytearray(cache)
+        self.q_shift, self.q_limit = numbers["q"]
+        self.k_shift, self.k_limit = numbers["k"]
+        self.v_shift, self.v_limit = numbers["v"]
+        self.score_shift = numbers["score"]
+        self.gate_shift, self.up_shift = numbers["gate"], numbers["up"]
+        self.index_shift, self.product_shift = numbers["index"], numbers["product"]
+        self.limit = numbers["hidden"]
 
 
-def layer_bytes(layout):
-    """Bytes of one layer's multipliers and weights in a shard, padded to 4."""
+def places_in_layer(layout):
+    """Byte offsets in a layer's buffer of the multipliers (q, k, v, gate, up) and the weights (qkv, o,
+    gate_up, down), and its length ("end", a multiple of 4)."""
     head_dim, dim, units = layout["head_dim"], layout["dim"], layout["units"]
     q_rows = len(layout["heads"]) * head_dim
     kv_rows = len(layout["kv_heads"]) * head_dim
-    size = 2 * (q_rows + 2 * kv_rows + 2 * units) + (2 * q_rows + 2 * kv_rows + 3 * units) * dim
-    return size + -size % 4
+    places, at = {}, 0
+    for name, size in (
+        ("q", 2 * q_rows),
+        ("k", 2 * kv_rows),
+        ("v", 2 * kv_rows),
+        ("gate", 2 * units),
+        ("up", 2 * units),
+        ("qkv", (q_rows + 2 * kv_rows) * dim),
+        ("o", dim * q_rows),
+        ("gate_up", 2 * units * dim),
+        ("down", dim * units),
+    ):
+        places[name] = at
+        at += size
+    places["end"] = at + -at % 4
+    return places
 
 
 def share_bytes(layout):
     """Bytes that a share takes in buffers: tables, weights and KV cache."""
     head_dim, context, layers = layout["head_dim"], layout["context"], len(layout["layers"])
     tables = 2 * (_EXP_ENTRIES + _SIGMOID_ENTRIES) + 2 * context * head_dim
-    cache = 4 * len(layout["kv_heads"]) * context * head_dim * layers
-    return tables + cache + layers * layer_bytes(layout) + layout["rows"] * (layout["dim"] + 2)
-
-
-class _Cursor:
-    """Takes consecutive slices of a memoryview."""
-
-    def __init__(self, view):
-        self._view = view
-        self._at = 0
-
-    def take(self, count):
-        self._at += count
-        return self._view[self._at - count : self._at]
+    layer = places_in_layer(layout)["end"] + 4 * len(layout["kv_heads"]) * context * head_dim
+    return tables + layers * layer + layout["rows"] * (layout["dim"] + 2)
 
 
 class _HashedFile:
@@ -162,10 +161,6 @@ class _HashedFile:
                 raise ShardError("the shard is cut short: flash this chip again")
             self._hash.update(buffer)
         return buffer
-
-    def skip(self, size):
-        """Reads over padding."""
-        self.buffer(size)
 
     def digest_matches(self):
         """Whether the file ends here with the SHA-256 of what was read."""

@@ -46,14 +46,9 @@ class Share:
         self._dim = layout["dim"]
         self._context = layout["context"]
         self._workspace = workspace = Workspace(layout)
-        self._attention = [
-            Attention(shard, layer, workspace, kernels) if layout["heads"] else None
-            for layer in shard.layers
-        ]
-        self._feed_forward = [
-            FeedForward(shard, layer, workspace, kernels) if layout["units"] else None
-            for layer in shard.layers
-        ]
+        self._layers = shard.layers
+        self._attention = Attention(shard, workspace, kernels) if layout["heads"] else None
+        self._feed_forward = FeedForward(shard, workspace, kernels) if layout["units"] else None
         self._vocabulary = Vocabulary(shard, workspace, kernels) if layout["rows"] else None
         self._fields = int32s(5)
         self._filled = [0] * len(shard.layers)  # positions in each layer's KV cache
@@ -104,24 +99,24 @@ class Share:
         return True
 
     def _attended(self, request, layer, position, count, answer):
-        if position > self._filled[layer]:
-            raise NeedKV(layer, self._filled[layer])
-        attention, workspace = self._attention[layer], self._workspace
+        attention, workspace = self._attention, self._workspace
         if attention is None:
             return 0
+        if position > self._filled[layer]:
+            raise NeedKV(layer, self._filled[layer])
         for i in range(count):
             self._load(request, i)
-            attention.run(position + i, workspace.out[i])
+            attention.run(self._layers[layer], position + i, workspace.out[i])
         self._filled[layer] = max(self._filled[layer], position + count)
         return self._partial(count, answer)
 
     def _fed_forward(self, request, layer, count, answer):
-        feed_forward, workspace = self._feed_forward[layer], self._workspace
+        feed_forward, workspace = self._feed_forward, self._workspace
         if feed_forward is None:
             return 0
         for i in range(count):
             self._load(request, i)
-            feed_forward.run(workspace.out[i])
+            feed_forward.run(self._layers[layer], workspace.out[i])
         return self._partial(count, answer)
 
     def _logits(self, request, count, answer):

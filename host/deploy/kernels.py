@@ -16,8 +16,9 @@ MAX_COLUMNS = 192
 
 _MATVEC = '''
 @micropython.viper
-def {name}(w: ptr8, acc: int, y: ptr32, xp: ptr32, rows: int):
+def {name}(w: ptr8, acc: int, y: ptr32, xp: ptr32, rows: int, at: int):
     """{doc}"""
+    w = ptr8(int(w) + at)
 {load}
     bias = 0 - ({total} << 7)
     while rows:
@@ -31,8 +32,12 @@ def {name}(w: ptr8, acc: int, y: ptr32, xp: ptr32, rows: int):
 
 _SCORES = '''
 @micropython.viper
-def scores(k: ptr16, acc: int, out: ptr32, qp: ptr32, n: int) -> int:
-    """out [n] = k [n, {size}] q [{size}]; the largest. k holds value + 2**15, |out| < 2**30."""
+def scores(k: ptr16, acc: int, out: ptr32, qp: ptr32, n: int, row: int) -> int:
+    """out [n] = k [n, {size}] q [{size}]; the largest. |out| < 2**30.
+
+    k: value + 2**15, from row `row` of the cache on.
+    """
+    k = ptr16(int(k) + row * {stride})
 {load}
     bias = 0 - ({total} << 15)
     largest = 0 - 0x3fffffff
@@ -50,11 +55,13 @@ def scores(k: ptr16, acc: int, out: ptr32, qp: ptr32, n: int) -> int:
 
 _MEAN = '''
 @micropython.viper
-def mean(v: ptr16, weight: int, weights: ptr32, out: ptr32, n: int, total: int):
-    """out [{size}]: mean of v [n, {size}] under weights [n], half-up. v holds value + 2**15.
+def mean(v: ptr16, weight: int, weights: ptr32, out: ptr32, n: int, total: int, row: int):
+    """out [{size}]: mean of v [n, {size}] under weights [n], half-up.
 
-    `total` is the sum of weights; they are first shifted right until it has about 15 bits.
+    v: value + 2**15, from row `row` of the cache on. `total` is the sum of weights; they are
+    first shifted right until it has about 15 bits.
     """
+    v = ptr16(int(v) + row * {stride})
     shift = 0
     total -= 1
     while total > 32767:
@@ -113,7 +120,7 @@ def _matvec_name(columns: int, adds: bool) -> str:
 
 
 def _matvec(columns: int, adds: bool) -> str:
-    doc = f"y [rows] {'+' if adds else ''}= W [rows, {columns}] x; w holds W + 128."
+    doc = f"y [rows] {'+' if adds else ''}= W [rows, {columns}] x; w holds W + 128 from byte `at`."
     return _MATVEC.format(
         name=_matvec_name(columns, adds),
         doc=doc,

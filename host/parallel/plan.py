@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from host.model.checkpoint import Config, ModelError
+from host.model.quantized import QuantizedModel
+from protocol.message import MAX_PAYLOAD
+from protocol.payloads import REQUEST_SIZE
 
 MAX_CHIPS = 254  # ids 0 to 253 on the wire
+# More positions in a request save little more waiting and cost a chip buffers.
+MAX_POSITIONS = 8
+PARTIAL_HEAD = REQUEST_SIZE + 3  # boot id and width
 
 
 @dataclass(frozen=True)
@@ -22,10 +30,14 @@ class Share:
 
 @dataclass(frozen=True)
 class Plan:
-    """A division of a model among chips, for caches of `context` positions."""
+    """A division of a model among chips, for caches of `context` positions.
+
+    positions: how many positions of a prompt go into one request at most.
+    """
 
     config: Config
     context: int
+    positions: int
     shares: tuple[Share, ...]
 
     @property
@@ -34,13 +46,14 @@ class Plan:
         return len(self.shares)
 
 
-def tensor_parallel(config: Config, chips: int, context: int | None = None) -> Plan:
+def tensor_parallel(model: QuantizedModel, chips: int, context: int | None = None) -> Plan:
     """Every layer divided among all chips. Raises ModelError for a count or context that cannot be.
 
     Heads are dealt as `dealt_heads` says. Units and rows are dealt in even blocks: attention and
     feed-forward are separated by a synchronization, so a chip that waits in one cannot make up
     for it in the other, and each phase takes as long as its busiest chip.
     """
+    config = model.config
     if not 1 <= chips <= MAX_CHIPS:
         raise ModelError(f"{chips} chips: a federation has 1 to {MAX_CHIPS}")
     context = config.context if context is None else context
@@ -53,7 +66,30 @@ def tensor_parallel(config: Config, chips: int, context: int | None = None) -> P
     for chip, owned in enumerate(heads):
         kv_heads = tuple(sorted({head // config.heads_per_kv_head for head in owned}))
         shares.append(Share(chip, owned, kv_heads, units[chip], rows[chip]))
-    return Plan(config, context, tuple(shares))
+    return Plan(config, context, _positions(model), tuple(shares))
+
+
+def _positions(model: QuantizedModel) -> int:
+    """As many positions as one message carries, to the chips and packed back, at most MAX_POSITIONS."""
+    bits = accumulator_bits(model)
+    there = (MAX_PAYLOAD[2] - REQUEST_SIZE) // (2 * model.config.dim)
+    back = (MAX_PAYLOAD[2] - PARTIAL_HEAD) * 8 // (model.config.dim * bits)
+    if not min(there, back):
+        raise ModelError(
+            f"dim {model.config.dim}: {bits}-bit partial sums of one position do not fit a message"
+            f" of {MAX_PAYLOAD[2]} bytes"
+        )
+    return min(there, back, MAX_POSITIONS)
+
+
+def accumulator_bits(model: QuantizedModel) -> int:
+    """Bits of the widest partial sum that any chip can send: of a row's L1 norm times the largest input."""
+    largest = 0
+    for layer in model.layers:
+        for linear, limit in ((layer.o, layer.v_limit), (layer.down, layer.hidden_limit)):
+            norm = int(np.abs(linear.weight.astype(np.int64)).sum(axis=1).max())
+            largest = max(largest, norm * limit)
+    return largest.bit_length() + 1
 
 
 def dealt_heads(heads: int, kv_heads: int, chips: int) -> list[tuple[int, ...]]:

@@ -70,6 +70,7 @@ def _header(model: QuantizedModel, plan: Plan, share: Share) -> dict[str, object
         "rows": len(share.rows),
         "first_row": share.rows.start,
         "context": plan.context,
+        "positions": plan.positions,
         "rope": model.rope_steps.tolist(),
         "logits": [model.classifier.rescale.shift, model.logit_exponent],
         "layers": [_layer_header(layer) for layer in model.layers],

@@ -1,0 +1,186 @@
+"""A model running on a cluster: the forward pass whose matrix work is done by chips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from host.cluster.coordinator import Coordinator, NeedsCache, NeedsGreeting
+from host.cluster.errors import ClusterError
+from host.model.arithmetic import Ints
+from host.model.checkpoint import ModelError
+from host.model.quantized import QuantizedModel
+from host.model.transformer import final_activation
+from host.parallel.plan import Plan
+from protocol.control import Ready
+from protocol.payloads import (
+    PHASE_ATTENTION,
+    PHASE_FEED_FORWARD,
+    PHASE_VOCABULARY,
+    compute_payload,
+    logits_from,
+    partial_from,
+)
+
+_PHASES = {
+    PHASE_ATTENTION: "attention",
+    PHASE_FEED_FORWARD: "feed-forward",
+    PHASE_VOCABULARY: "vocabulary",
+}
+# A chip that restarts more often than this within one request has a fault of its own.
+_MOST_RECOVERIES = 8
+
+
+class Federation:
+    """Runs one sequence at a time; equal to the reference to the bit.
+
+    `synchronizations` counts requests to all chips, `caught_up` the times that a chip had to be
+    given its cache anew.
+    """
+
+    def __init__(self, model: QuantizedModel, plan: Plan, coordinator: Coordinator) -> None:
+        self.model, self.plan = model, plan
+        self.synchronizations = 0
+        self.caught_up = 0
+        self.position = 0
+        self._coordinator = coordinator
+        self._sequence_id = 0
+        # What attention was given at each layer and position: with it, a chip that lost its
+        # cache can be given it again without the others.
+        config = model.config
+        self._history = np.zeros((config.layers, plan.context, config.dim), np.int16)
+        self._recorded = [0] * config.layers
+        self._owners = {
+            PHASE_ATTENTION: [share.chip for share in plan.shares if share.heads],
+            PHASE_FEED_FORWARD: [share.chip for share in plan.shares if share.units],
+            PHASE_VOCABULARY: [share.chip for share in plan.shares if share.rows],
+        }
+
+    def connect(
+        self, patience: float, arrived: Callable[[int], None] = lambda chip: None
+    ) -> dict[int, Ready]:
+        """Takes all chips into the session; raises ClusterError where one has another model."""
+        ready = self._coordinator.greet(self._coordinator.chips, patience, arrived)
+        for chip in ready:
+            self._check(chip, ready[chip])
+        return ready
+
+    def begin(self) -> None:
+        """Starts a new sequence at position 0."""
+        self.position = 0
+        self._sequence_id = (self._sequence_id + 1) & 0xFFFF
+        self._recorded = [0] * len(self._recorded)
+
+    def forward(self, tokens: Sequence[int]) -> Ints:
+        """Logits [vocab] after the last of `tokens`, which continue the sequence.
+
+        Several tokens go to the chips in requests of up to plan.positions positions each.
+        """
+        if not tokens:
+            raise ValueError("no tokens to run")
+        if self.position + len(tokens) > self.plan.context:
+            raise ModelError(
+                f"position {self.position + len(tokens)} is beyond the context of {self.plan.context}"
+            )
+        for start in range(0, len(tokens), self.plan.positions):
+            chunk = tokens[start : start + self.plan.positions]
+            x = final_activation(self.model, chunk, self)
+            self.position += len(chunk)
+        return self._logits(x[-1:])
+
+    def attention(self, layer: int, x: Ints) -> Ints:
+        """The chips' partial sums [n, dim] for attention at the next n positions, added up."""
+        seen = self.position + len(x)
+        self._history[layer, self.position : seen] = x
+        total = self._partial_sum(layer, PHASE_ATTENTION, x)
+        self._recorded[layer] = seen
+        return total
+
+    def feed_forward(self, layer: int, x: Ints) -> Ints:
+        """The chips' partial sums [n, dim] of a feed-forward layer, added up."""
+        return self._partial_sum(layer, PHASE_FEED_FORWARD, x)
+
+    def _logits(self, x: Ints) -> Ints:
+        answers = self._computed(0, PHASE_VOCABULARY, self.position - 1, x)
+        logits = np.empty(self.model.config.vocab_size, np.int64)
+        for payload in answers.values():
+            part = logits_from(payload)
+            values = np.frombuffer(part.data, "<i2")
+            logits[part.first_row : part.first_row + len(values)] = values
+        return logits
+
+    def _partial_sum(self, layer: int, phase: int, x: Ints) -> Ints:
+        answers = self._computed(layer, phase, self.position, x)
+        total = np.zeros(x.size, np.int64)
+        for payload in answers.values():
+            part = partial_from(payload)
+            total += unpacked(part.data, x.size, part.bits)
+        return total.reshape(x.shape)
+
+    def _computed(self, layer: int, phase: int, position: int, x: Ints) -> dict[int, bytes]:
+        """Each owner's answer; chips that restarted meanwhile are brought up to date first."""
+        self.synchronizations += 1
+        data = x.astype("<i2").tobytes()
+        payload = compute_payload(self._sequence_id, layer, phase, position, len(x), data)
+        where = f"{_PHASES[phase]} of layer {layer}, position {position}"
+        if phase == PHASE_VOCABULARY:
+            where = f"vocabulary, position {position}"
+        for _ in range(_MOST_RECOVERIES):
+            try:
+                answers = self._coordinator.compute(
+                    payload, self._owners[phase], where, (phase, len(x))
+                )
+            except NeedsCache as need:
+                self._catch_up(need.chip)
+            except NeedsGreeting as need:
+                self._greet(need.chips)
+            else:
+                self._notice_restarts(answers)
+                return answers
+        raise ClusterError(f"chips keep restarting ({where})")
+
+    def _notice_restarts(self, answers: dict[int, bytes]) -> None:
+        """Checks anew the chips whose boot id changed; their answers hold all the same."""
+        boot_ids = self._coordinator.boot_ids
+        restarted = [
+            chip for chip, payload in answers.items()
+            if int.from_bytes(payload[7:9], "little") != boot_ids[chip]
+        ]  # fmt: skip
+        if restarted:
+            self._greet(restarted)
+
+    def _greet(self, chips: list[int]) -> None:
+        for chip, ready in self._coordinator.greet(chips).items():
+            self._check(chip, ready)
+
+    def _catch_up(self, chip: int) -> None:
+        """Gives a chip the keys and values of all positions so far, from the recorded inputs."""
+        self.caught_up += 1
+        self._greet([chip])
+        for layer, recorded in enumerate(self._recorded):
+            for start in range(0, recorded, self.plan.positions):
+                x = self._history[layer, start : min(start + self.plan.positions, recorded)]
+                payload = compute_payload(
+                    self._sequence_id, layer, PHASE_ATTENTION, start, len(x),
+                    x.astype("<i2").tobytes(),
+                )  # fmt: skip
+                where = f"catching up, layer {layer}, position {start}"
+                self._coordinator.compute(payload, [chip], where, (PHASE_ATTENTION, len(x)))
+
+    def _check(self, chip: int, ready: Ready) -> None:
+        expected = self.model.sha256()[: len(ready.model_hash)]
+        if ready.model_hash != expected:
+            raise ClusterError(
+                f"chip {chip} holds model {ready.model_hash.hex()}, not {expected.hex()}: flash it again"
+            )
+
+
+def unpacked(data: bytes, count: int, bits: int) -> NDArray[np.int64]:
+    """The `count` integers that protocol/bitpack.py packed into fields of `bits` bits."""
+    stream = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+    fields = stream[: count * bits].reshape(count, bits)
+    weights = 2.0 ** np.arange(bits)
+    weights[-1] = -weights[-1]
+    return (fields.astype(np.float64) @ weights).astype(np.int64)

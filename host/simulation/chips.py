@@ -1,0 +1,155 @@
+"""Simulated chips: a MicroPython process each, with the very files that a board would hold."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import tty
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+
+from host.cluster.errors import ClusterError
+from host.deploy.bundle import compiled
+from host.setup import micropython
+from host.simulation.hub import HubProcess
+
+_STANDINS = Path(__file__).parent / "standins"
+_START = "import chip_process; from firmware.main import run; run()"
+_LAST_WORDS = 400  # characters of a dead chip's output worth showing
+
+
+class SimulatedChip:
+    """One chip's folder, its process and the terminal that is its UART."""
+
+    def __init__(self, chip: int, folder: Path, heap: int, environment: Mapping[str, str]) -> None:
+        self.chip = chip
+        self._folder = folder
+        self._heap = heap
+        self._environment = dict(environment)
+        # The host opens the slave's path as a serial port. It is kept open here, so that the chip
+        # sees no hang-up while nobody has.
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self.url = os.ttyname(self._slave)
+        self.process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with open(self._folder / "output.txt", "wb") as output:
+            return subprocess.Popen(
+                [micropython.find(), "-X", f"heapsize={self._heap}", "-c", _START],
+                cwd=self._folder,
+                env={
+                    **self._environment,
+                    "MICROPYPATH": ".:standins:.frozen",
+                    "FEDERATION_UART": str(self._master),
+                },
+                pass_fds=[self._master],
+                stdin=subprocess.PIPE,  # its end tells the chip that its host is gone
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def restart(self) -> None:
+        """Power off and on: all that the chip held in memory is lost."""
+        self._end()
+        self.process = self._started()
+
+    def fate(self) -> str | None:
+        """How the process ended, None while it runs."""
+        code = self.process.poll()
+        if code is None:
+            return None
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        text = (self._folder / "output.txt").read_text(errors="replace").strip()
+        last = text.splitlines()[-1][-_LAST_WORDS:] if text else ""
+        return how + (f", last words: {last}" if last else "")
+
+    def close(self) -> None:
+        """Ends the process and closes the terminal."""
+        self._end()
+        os.close(self._master)
+        os.close(self._slave)
+
+    def _end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        with suppress(BrokenPipeError):
+            assert self.process.stdin is not None
+            self.process.stdin.close()
+
+
+class SimulatedCluster:
+    """All chips of a simulation, and the radio between them for ESP-NOW.
+
+    A context manager: when it ends, so does every process, and their folders are removed.
+    """
+
+    def __init__(
+        self,
+        files: Mapping[int, Mapping[str, bytes]],
+        *,
+        arch: str,
+        heap: int,
+        radio: Mapping[str, float] | None = None,
+    ) -> None:
+        """files: each chip's, by path; heap: bytes; radio: options of the hub, None for no radio.
+
+        Raises SetupError without a MicroPython.
+        """
+        self._exit = ExitStack()
+        self.chips: dict[int, SimulatedChip] = {}
+        micropython.find()
+        try:
+            folder = Path(self._exit.enter_context(tempfile.TemporaryDirectory("federation")))
+            environment: dict[str, str] = {}
+            if radio is not None:
+                hub = self._exit.enter_context(HubProcess(**radio))
+                environment["FEDERATION_HUB"] = str(hub.port)
+                environment["FEDERATION_MTU"] = str(int(radio["mtu"]))
+            standins = {
+                f"standins/{path.stem}.mpy": compiled(path.read_bytes(), path.name, arch)
+                for path in _STANDINS.glob("*.py")
+            }
+            for chip, content in files.items():
+                own = folder / f"chip{chip}"
+                _write(own, {**standins, **content})
+                mac = {"FEDERATION_MAC": f"0242{chip:08x}"}
+                self.chips[chip] = SimulatedChip(chip, own, heap, {**environment, **mac})
+                self._exit.callback(self.chips[chip].close)
+        except BaseException:
+            self.close()
+            raise
+
+    def watch(self) -> None:
+        """Raises ClusterError, with its last words, if a chip's process has ended."""
+        for chip in self.chips.values():
+            fate = chip.fate()
+            if fate is not None:
+                raise ClusterError(f"chip {chip.chip} died: {fate}")
+
+    def close(self) -> None:
+        """Ends all processes."""
+        self._exit.close()
+
+    def __enter__(self) -> SimulatedCluster:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
