@@ -1,5 +1,6 @@
 """Start MicroPython processes that import the stand-in modules."""
 
+import atexit
 import os
 import subprocess
 from pathlib import Path
@@ -8,26 +9,44 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 STANDINS = REPOSITORY / "host" / "simulation" / "standins"
 
 
+def gate(path):
+    """MicroPython statements that wait until a file of this path exists."""
+    return f"""
+import os, time
+while True:
+    try:
+        os.stat({str(path)!r})
+        break
+    except OSError:
+        time.sleep_ms(2)
+"""
+
+
 def mac_of(number):
     """The address that tests give to a chip."""
     return bytes([2, 0, 0, 0, 0, number])
 
 
-def chip(micropython, program, number=1, hub=None, uart=None, heap="1M", **environment):
-    """A process that runs the program's text, with pipes for its output."""
+def environment(number, hub=None, uart=None, **variables):
+    """The environment of a chip's process."""
     known = {
         **os.environ,
         "MICROPYPATH": f"{STANDINS}:{REPOSITORY}:.frozen",
         "FEDERATION_MAC": mac_of(number).hex(),
-        **environment,
+        **variables,
     }
     if hub is not None:
         known["FEDERATION_HUB"] = str(hub.port)
     if uart is not None:
         known["FEDERATION_UART"] = str(uart)
-    return subprocess.Popen(
+    return known
+
+
+def chip(micropython, program, number=1, hub=None, uart=None, heap="1M", **variables):
+    """A process that runs the program's text, with pipes for its output."""
+    process = subprocess.Popen(
         [micropython, "-X", f"heapsize={heap}", "-c", program],
-        env=known,
+        env=environment(number, hub, uart, **variables),
         cwd=REPOSITORY,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -35,6 +54,8 @@ def chip(micropython, program, number=1, hub=None, uart=None, heap="1M", **envir
         text=True,
         pass_fds=[] if uart is None else [uart],
     )
+    atexit.register(process.kill)  # of a test that failed; nothing where it has ended
+    return process
 
 
 def output(process, timeout=20):
@@ -47,3 +68,12 @@ def output(process, timeout=20):
         raise AssertionError(f"still running, has printed:\n{text}") from None
     assert process.returncode == 0, text
     return text
+
+
+def running(pid):
+    """Whether a process of this number runs; one that ended and was not waited for does not."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -4,16 +4,23 @@
 `select.poll` on stand-in objects would look at them once a millisecond, because their buffers
 lie in Python; twenty chips doing so keep a core busy. Firmware therefore ends each turn of its
 loop in which nothing was to be done with `machine.idle()`, which exists on boards too.
+
+A chip whose standard input is a pipe ends when the other end is closed: it does not outlive the
+program that started it, however that ended.
 """
 
 import select
+import sys
 import time
 
 from micropython import const
 
 _LONGEST_MS = const(20)  # the firmware looks at its own deadlines that often
 
+_STDIN = const(0)
+
 _poller = select.poll()
+_poller.register(_STDIN, 0)  # no events asked for: only its hang-up is told
 _sources = []
 
 
@@ -34,7 +41,9 @@ def idle():
     if _pending():
         return
     start = time.ticks_ms()
-    _poller.ipoll(_LONGEST_MS)
+    for stream, event in _poller.ipoll(_LONGEST_MS):
+        if stream == _STDIN and event & select.POLLHUP:
+            sys.exit(1)
     # Looking again runs what an interrupt would have done, such as ESPNow's callback. A stream
     # that stays ready without giving anything (a hung-up terminal) must not make the program spin.
     if not _pending() and time.ticks_diff(time.ticks_ms(), start) < _LONGEST_MS:

@@ -1,0 +1,118 @@
+# mypy: ignore-errors
+"""Stand-in for MicroPython's `machine` on a simulated chip; UART is in `_uart.py`.
+
+A reset ends the process with exit code 70 + the reset cause that the chip sees when it is
+started again (FEDERATION_RESET_CAUSE in its environment): 72 `reset()`, 73 a watchdog that
+was not fed, 75 `soft_reset()`. Whoever launched the process starts it again.
+"""
+
+import os
+import sys
+import time
+
+from _idle import idle  # noqa: F401  (part of this module's API)
+from _uart import UART  # noqa: F401
+from micropython import const
+
+PWRON_RESET = const(1)
+HARD_RESET = const(2)
+WDT_RESET = const(3)
+DEEPSLEEP_RESET = const(4)
+SOFT_RESET = const(5)
+
+_RESET_EXIT = const(70)
+_FREQUENCIES_MHZ = (20, 40, 80, 160, 240)
+
+_frequency = 160_000_000
+
+
+def unique_id():
+    """The six bytes of FEDERATION_MAC: on a board too, the address of the radio."""
+    return bytes.fromhex(os.getenv("FEDERATION_MAC") or "020000000000")
+
+
+def reset():
+    """Start again from nothing."""
+    sys.exit(_RESET_EXIT + HARD_RESET)
+
+
+def soft_reset():
+    """Start the interpreter again."""
+    sys.exit(_RESET_EXIT + SOFT_RESET)
+
+
+def reset_cause():
+    """Why this run started: PWRON_RESET, HARD_RESET, WDT_RESET or SOFT_RESET."""
+    return int(os.getenv("FEDERATION_RESET_CAUSE") or PWRON_RESET)
+
+
+def freq(hertz=None):
+    """The clock in hertz; with an argument, sets it (here it is only remembered)."""
+    global _frequency
+    if hertz is not None:
+        if hertz not in [mhz * 1_000_000 for mhz in _FREQUENCIES_MHZ]:
+            raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
+        _frequency = hertz
+        return None
+    return _frequency
+
+
+class Pin:
+    """A pin that keeps its value, such as that of a light. Pins of one number are one."""
+
+    IN = const(1)
+    OUT = const(3)
+    OPEN_DRAIN = const(7)
+    PULL_UP = const(2)
+    PULL_DOWN = const(1)
+
+    _values = {}
+
+    def __init__(self, id, mode=-1, pull=-1, *, value=None):
+        self._id = id
+        self.init(mode, pull, value=value)
+
+    def init(self, mode=-1, pull=-1, *, value=None):
+        """Configure the pin; only the value has an effect."""
+        if value is not None:
+            self.value(value)
+
+    def value(self, value=None):
+        """The level, 0 or 1; with an argument, sets it."""
+        if value is None:
+            return Pin._values.get(self._id, 0)
+        Pin._values[self._id] = 1 if value else 0
+        return None
+
+    __call__ = value
+
+    def on(self):
+        """Set the level to 1."""
+        self.value(1)
+
+    def off(self):
+        """Set the level to 0."""
+        self.value(0)
+
+    def toggle(self):
+        """Set the other level."""
+        self.value(not self.value())
+
+
+class WDT:
+    """A watchdog. It bites when it is fed too late: nothing interrupts a simulated program."""
+
+    def __init__(self, id=0, timeout=5000):
+        if id != 0:
+            raise ValueError("WDT(%d) doesn't exist" % id)
+        if timeout < 1:
+            raise ValueError("WDT timeout too short")
+        self._timeout_ms = timeout
+        self._fed = time.ticks_ms()
+
+    def feed(self):
+        """Start the time anew; resets the chip when it was over already."""
+        now = time.ticks_ms()
+        if time.ticks_diff(now, self._fed) > self._timeout_ms:
+            sys.exit(_RESET_EXIT + WDT_RESET)
+        self._fed = now
