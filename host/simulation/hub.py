@@ -131,6 +131,7 @@ class Hub:
         self._chips: dict[Address, RemoteStation] = {}
         self._in = bytearray(SEND_HEADER + mtu)
         self._view = memoryview(self._in)
+        self._keeps_time = not radio.impairments.none
         self._start_ns = time.monotonic_ns()
 
     @property
@@ -175,7 +176,7 @@ class Hub:
             chip = chips.get(address)
             if kind > FRAME_STATUS or size <= SEND_HEADER or chip is None or not chip.on_air:
                 continue
-            if radio.next_event_us is not None or radio.impairments.delay_us:
+            if self._keeps_time:
                 radio.advance_to(self._now_us())
             chip.sent(datagram[2] | datagram[3] << 8, kind == FRAME_STATUS)
             assert chip.station is not None

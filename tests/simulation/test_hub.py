@@ -23,7 +23,7 @@ esp = espnow.ESPNow()
 esp.config(rxbuf=16384)
 esp.active(True)
 mine = wlan.config("mac")
-OTHER = mine[:5] + bytes([3 - mine[5]])
+OTHER = mine[:5] + bytes([mine[5] ^ 3])  # of chip 1 it is chip 2, and of 2 it is 1
 BROADCAST = b"\\xff" * 6
 esp.add_peer(OTHER)
 esp.add_peer(BROADCAST)
@@ -84,6 +84,61 @@ def test_two_chips_exchange_2000_frames(micropython):
     # Sending copies the address and the message with two slices of 16 bytes; receiving a frame
     # of the same length as the one before allocates nothing.
     assert int(re.search(r"allocates (\d+)", text)[1]) <= 64
+
+
+MEMBER = (
+    CHIP
+    + """
+answer = bytearray(200)
+while True:
+    mac, message = esp.irecv(-1)
+    if mac not in [peer[0] for peer in esp.get_peers()]:
+        esp.add_peer(mac)
+    if message == b"end":
+        break
+    esp.send(mac, answer, False)
+"""
+)
+
+STAR = (
+    CHIP
+    + """
+members = set()
+while len(members) < %d:  # until all have started
+    esp.send(BROADCAST, b"there?", False)
+    while True:
+        mac, message = esp.irecv(20)
+        if mac is None:
+            break
+        members.add(mac)
+request = bytearray(145)
+rounds = 0
+start = time.ticks_us()
+while rounds < 300:
+    esp.send(BROADCAST, request, False)
+    for member in members:
+        assert esp.irecv(2000)[0] in members
+    rounds += 1
+took = time.ticks_diff(time.ticks_us(), start)
+print("%%d members: %%d rounds a second, %%d us an answer"
+    %% (len(members), rounds * 1000000 // took, took // rounds // len(members)))
+print(esp.stats()[4])
+esp.send(BROADCAST, b"end", False)
+"""
+)
+
+
+@pytest.mark.parametrize("members", [4, 19])
+def test_a_star_of_chips_loses_no_answer(micropython, members):
+    with HubProcess() as hub:
+        processes = [launch.chip(micropython, MEMBER, 10 + n, hub) for n in range(members)]
+        speed, dropped = launch.output(
+            launch.chip(micropython, STAR % members, 1, hub)
+        ).splitlines()
+        for process in processes:
+            launch.output(process)
+    print(speed)
+    assert dropped == "0"
 
 
 class FakeChip:
@@ -182,6 +237,16 @@ def test_the_same_seed_loses_the_same_frames():
     assert survivors(1) == survivors(1) != survivors(2)
 
 
+def test_a_reordered_frame_is_late_by_the_real_clock():
+    with HubProcess(reorder=1.0, reorder_us=30_000) as hub:
+        a, b = FakeChip(hub, 1), FakeChip(hub, 2)
+        time.sleep(0.1)
+        start = time.monotonic()
+        a.send(b.mac, b"x")
+        assert b.payload() == b"x"
+        assert 0.03 <= time.monotonic() - start < 1
+
+
 def test_delayed_frames_arrive_late_and_so_do_responses():
     with HubProcess(delay_us=30_000) as hub:
         a, b = FakeChip(hub, 1), FakeChip(hub, 2)
@@ -257,18 +322,9 @@ def test_it_ends_when_its_parent_dies():
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     deadline = time.monotonic() + 5
-    while running(pid):
+    while launch.running(pid):
         assert time.monotonic() < deadline, "the hub outlives its parent"
         time.sleep(0.01)
-
-
-def running(pid):
-    """Whether a process of this number runs; one that ended and was not waited for does not."""
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 @pytest.mark.parametrize(

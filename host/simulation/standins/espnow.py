@@ -14,7 +14,8 @@ ports/esp32/modules/espnow.py of MicroPython 1.25:
   default holds *one* message of the greatest length, not two;
 * a new `rxbuf` counts from the next `active(True)`, and `active(False)` forgets the peers;
 * `irecv` gives the same list with the same bytearray each time, `recv` makes new objects;
-* `config(rate=...)` fails on an ESP32-C6, as with every chip on some versions of the firmware.
+* `config(rate=...)` fails on an ESP32-C6. (MicroPython 1.26.1 has been seen to fail in the same
+  way on an ESP32 and a C3, micropython/micropython#18217: firmware has to bear it anywhere.)
 
 Where it differs from a board:
 
@@ -31,7 +32,7 @@ Where it differs from a board:
 The constructor takes the air as an argument that the real one does not have; without it there
 is one object per process, on the process's own air (`_air.py`). An air has: `mtu`, `chip`,
 `channel`, `up` (WLAN active); `macs`, address by station number; `responses` and `failures`,
-counts of acknowledgements; `receiver`, the object whose `arrived` gets each frame;
+counts of acknowledgements; `missed`, frames dropped before ESPNow saw them; `receiver`, the object whose `arrived` gets each frame;
 `transmit(mac, message, length, wants_status)`, `poll()`, `wait(ms)`, `query()`, `ticks_ms()` and
 `elapsed_ms(start)`.
 """
