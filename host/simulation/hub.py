@@ -9,8 +9,8 @@ kernel's buffer was full. Those count as sent and not acknowledged.
 Datagrams, little-endian. From a chip, which is known by its socket's address:
 
     kind u8: 0 frame, 1 frame whose sender waits for responses, 2 join, 3 leave, 4 query
-    channel u8 (of a join), serial u16 (of a frame: counts from 1), address 6 bytes (of the
-    destination for a frame, else of the chip), then the frame's payload
+    channel u8 (of a join), serial u16 (a frame's counts from 1; 0 in a program's first join, 1
+    in a later one), address 6 bytes (a frame's destination, else the chip), a frame's payload
 
 To a chip, every one padded to 14 bytes and the greatest payload (standins/_air.py says why):
 
@@ -185,7 +185,7 @@ class Hub:
     def _manage(self, kind: int, address: Address) -> None:
         chip = self._chips.get(address)
         if kind == JOIN:
-            if chip is None:
+            if chip is None or not self._in[2]:
                 chip = self._chips[address] = RemoteStation(self._link, address, self._mtu)
             mac = bytes(self._in[4:10])
             try:

@@ -151,7 +151,10 @@ class FakeChip:
         self.mac = launch.mac_of(number)
         self.mtu = mtu
         self._serial = 0
-        self.socket.send(bytes([JOIN, 1, 0, 0]) + self.mac)
+        self.join()
+
+    def join(self, again=0):
+        self.socket.send(bytes([JOIN, 1, again, 0]) + self.mac)
         self.status()
 
     def send(self, mac, payload, kind=FRAME, skip=0):
@@ -282,6 +285,16 @@ def test_an_address_that_starts_again_is_a_new_chip():
         before.socket.settimeout(0.05)
         with pytest.raises(TimeoutError):
             before.receive()
+
+
+def test_joining_again_keeps_the_counts_unless_the_program_starts():
+    with HubProcess() as hub:
+        a, b = FakeChip(hub, 1), FakeChip(hub, 2)
+        a.send(b.mac, b"1")
+        a.join(again=1)
+        assert a.status() == (1, 0)
+        a.join()  # another program that got the same port
+        assert a.status() == (0, 0)
 
 
 def test_foreign_datagrams_change_nothing():

@@ -38,6 +38,7 @@ class UdpAir:
         self.chip = chip
         self.channel = 1
         self.up = False
+        self._joined = False
         self.macs = {}
         self.responses = 0
         self.failures = 0
@@ -61,6 +62,11 @@ class UdpAir:
         self.channel = channel
         self.up = True
         self._out[1] = channel
+        # A program that starts may have got the port of one that ended: the hub must not go on
+        # counting for that one.
+        self._out[2] = 1 if self._joined else 0
+        self._out[3] = 0
+        self._joined = True
         self._send(_JOIN, self.mac)
 
     def leave(self):

@@ -32,9 +32,9 @@ Where it differs from a board:
 The constructor takes the air as an argument that the real one does not have; without it there
 is one object per process, on the process's own air (`_air.py`). An air has: `mtu`, `chip`,
 `channel`, `up` (WLAN active); `macs`, address by station number; `responses` and `failures`,
-counts of acknowledgements; `missed`, frames dropped before ESPNow saw them; `receiver`, the object whose `arrived` gets each frame;
-`transmit(mac, message, length, wants_status)`, `poll()`, `wait(ms)`, `query()`, `ticks_ms()` and
-`elapsed_ms(start)`.
+counts of acknowledgements; `missed`, frames dropped before ESPNow saw them; `receiver`, the
+object whose `arrived` gets each frame; `transmit(mac, message, length, wants_status)`, `poll()`,
+`wait(ms)`, `query()`, `ticks_ms()` and `elapsed_ms(start)`.
 """
 
 import errno
@@ -42,9 +42,18 @@ import io
 import os
 
 try:
+    from _peers import ADDR_LEN, KEY_LEN, MAX_ENCRYPT_PEER_NUM, MAX_TOTAL_PEER_NUM, Peers, error
     from micropython import RingIO, const, schedule
 except ImportError:  # under CPython, in unit tests
     from host.simulation.ringio import RingIO
+    from host.simulation.standins._peers import (  # noqa: F401  (part of this module's API)
+        ADDR_LEN,
+        KEY_LEN,
+        MAX_ENCRYPT_PEER_NUM,
+        MAX_TOTAL_PEER_NUM,
+        Peers,
+        error,
+    )
 
     def const(value):
         return value
@@ -54,14 +63,6 @@ except ImportError:  # under CPython, in unit tests
 
 
 MAX_DATA_LEN = int(os.getenv("FEDERATION_MTU") or 250)
-ADDR_LEN = const(6)
-KEY_LEN = const(16)
-MAX_TOTAL_PEER_NUM = const(20)
-MAX_ENCRYPT_PEER_NUM = const(6)
-
-_BASE = const(12388)  # ESP_ERR_ESPNOW_BASE; MicroPython gives the number negated
-_NAMES = ("NOT_INIT", "ARG", "NO_MEM", "FULL", "NOT_FOUND", "INTERNAL", "EXIST", "IF", "CHAN")
-
 _RECORD = const(10)  # where a ring record starts in what an air hands over
 _RECORD_HEAD = const(4)  # message length u16, station number u8, RSSI i8
 _RECV_TIMEOUT_MS = const(300_000)
@@ -71,16 +72,6 @@ _POLLIN = const(1)
 _POLLOUT = const(4)
 _EINVAL = const(22)
 _MISSING = object()
-
-
-def _error(name):
-    return OSError(-(_BASE + 1 + _NAMES.index(name)), "ESP_ERR_ESPNOW_" + name)
-
-
-def _of_length(buffer, length):
-    if len(buffer) != length:
-        raise ValueError("invalid buffer length")
-    return bytes(buffer)
 
 
 class ESPNow(io.IOBase):
@@ -110,7 +101,7 @@ class ESPNow(io.IOBase):
         self._callback = None
         self._ring = None
         self._room = 0
-        self._peers = {}
+        self._peers = Peers()
         self._sent = 0
         self._received = 0
         self._dropped = 0
@@ -134,7 +125,7 @@ class ESPNow(io.IOBase):
                 self._air.poll()
                 self._air.receiver = None
                 self._ring = None
-                self._peers = {}
+                self._peers = Peers()
         return self._ring is not None
 
     def config(self, param=None, *, rxbuf=-1, timeout_ms=None, rate=-1):
@@ -185,13 +176,13 @@ class ESPNow(io.IOBase):
         failures = air.failures
         length = len(msg)
         if not 0 < length <= self._mtu:
-            raise _error("ARG")
+            raise error("ARG")
         if mac:
             self._transmit(mac, msg, length, sync)
         else:
-            unicast = [peer for peer in self._peers if not peer[0] & 1]
+            unicast = self._peers.unicast()
             if not unicast:
-                raise _error("NOT_FOUND")
+                raise error("NOT_FOUND")
             for peer in unicast:
                 self._transmit(peer, msg, length, sync)
         if sync:
@@ -276,43 +267,38 @@ class ESPNow(io.IOBase):
     def set_pmk(self, pmk):
         """Set the primary key, 16 bytes."""
         self._require_active()
-        _of_length(pmk, KEY_LEN)
+        if len(pmk) != KEY_LEN:
+            raise ValueError("invalid buffer length")
 
     def add_peer(self, mac, lmk=None, channel=None, ifidx=None, encrypt=None):
         """Register an address, so that frames can be sent to it."""
         self._require_active()
-        mac = _of_length(mac, ADDR_LEN)
-        peer = self._peer(mac, [bytes(KEY_LEN), 0, 0, False], lmk, channel, ifidx, encrypt)
-        if mac in self._peers:
-            raise _error("EXIST")
-        if len(self._peers) == MAX_TOTAL_PEER_NUM:
-            raise _error("FULL")
-        self._peers[mac] = peer
+        self._peers.add(mac, lmk, channel, ifidx, encrypt)
 
     def mod_peer(self, mac, lmk=None, channel=None, ifidx=None, encrypt=None):
         """Change what is given of a registered peer."""
-        known = self._known(mac)
-        mac = bytes(mac)
-        self._peers[mac] = self._peer(mac, list(known), lmk, channel, ifidx, encrypt)
+        self._require_active()
+        self._peers.change(mac, lmk, channel, ifidx, encrypt)
 
     def del_peer(self, mac):
         """Forget a peer."""
-        self._known(mac)
-        del self._peers[bytes(mac)]
+        self._require_active()
+        self._peers.remove(mac)
 
     def get_peer(self, mac):
         """(mac, lmk, channel, ifidx, encrypt) of a peer."""
-        return (bytes(mac),) + tuple(self._known(mac))
+        self._require_active()
+        return (bytes(mac),) + tuple(self._peers.get(mac))
 
     def get_peers(self):
         """A tuple of what get_peer gives for all peers, without broadcast and multicast ones."""
         self._require_active()
-        return tuple(self.get_peer(mac) for mac in self._peers if not mac[0] & 1)
+        return tuple([self.get_peer(mac) for mac in self._peers.unicast()])
 
     def peer_count(self):
         """(peers, encrypted peers)."""
         self._require_active()
-        return len(self._peers), sum(1 for peer in self._peers.values() if peer[3])
+        return self._peers.count()
 
     # What the air calls
 
@@ -340,43 +326,15 @@ class ESPNow(io.IOBase):
 
     def _require_active(self):
         if self._ring is None:
-            raise _error("NOT_INIT")
-
-    def _known(self, mac):
-        self._require_active()
-        peer = self._peers.get(_of_length(mac, ADDR_LEN))
-        if peer is None:
-            raise _error("NOT_FOUND")
-        return peer
-
-    def _peer(self, mac, peer, lmk, channel, ifidx, encrypt):
-        if lmk is not None:
-            peer[3] = bool(lmk)
-            if lmk:
-                peer[0] = _of_length(lmk, KEY_LEN)
-        if channel is not None:
-            peer[1] = channel
-        if ifidx is not None:
-            peer[2] = ifidx
-        if encrypt is not None:
-            peer[3] = bool(encrypt)
-        if not 0 <= peer[1] <= 14 or (peer[3] and mac[0] & 1):
-            raise _error("ARG")
-        encrypted = sum(1 for other in self._peers if other != mac and self._peers[other][3])
-        if peer[3] and encrypted >= MAX_ENCRYPT_PEER_NUM:
-            raise _error("FULL")
-        return peer
+            raise error("NOT_INIT")
 
     def _transmit(self, mac, msg, length, wants_status):
-        peer = self._peers.get(mac if isinstance(mac, bytes) else bytes(mac))
-        if peer is None:
-            _of_length(mac, ADDR_LEN)
-            raise _error("NOT_FOUND")
+        peer = self._peers.get(mac)
         air = self._air
         if not air.up or peer[2] != 0:
-            raise _error("IF")
+            raise error("IF")
         if peer[1] and peer[1] != air.channel:
-            raise _error("CHAN")
+            raise error("CHAN")
         air.transmit(mac, msg, length, wants_status)
         self._sent += 1
 
