@@ -209,7 +209,12 @@ class HubProcess:
             command += [f"--{name.replace('_', '-')}", str(value)]
         root = Path(__file__).resolve().parents[2]
         self.process = subprocess.Popen(
-            command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            cwd=root,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            process_group=0,  # Ctrl-C in the terminal is for the parent, which ends the hub last
         )
         assert self.process.stdout is not None
         word, _, port = self.process.stdout.readline().partition(" ")
