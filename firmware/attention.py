@@ -15,14 +15,15 @@ class Attention:
         self._kernels = kernels
         self._head_dim = head_dim
         self._exp_table, self._rope_table = shard.exp_table, shard.rope_table
+        self._rope_row, self._rope_position = workspace.rope_row, -1
         self._scores = workspace.scores
         self._rows = rows = workspace.rows[: q_rows + 2 * kv_rows]
         self._q = rows[:q_rows]
         self._k = rows[q_rows : q_rows + kv_rows]
         self._v = rows[q_rows + kv_rows :]
-        self._q_at, self._k_at, self._v_at = places["q"], places["k"], places["v"]
-        self._qkv = Linear(places["qkv"], len(rows), dim, workspace.x, kernels)
-        self._o = Linear(places["o"], dim, q_rows, workspace.heads, kernels)
+        self._q_at, self._k_at, self._v_at = places[:3]
+        self._qkv = Linear(places[5], len(rows), dim, workspace.x, kernels)
+        self._o = Linear(places[6], dim, q_rows, workspace.heads, kernels)
         # Rows of the caches [kv_heads * context, head_dim] at which each KV head's begin.
         self._cached = [
             (i * context, self._k[at : at + head_dim], self._v[at : at + head_dim])
@@ -61,5 +62,9 @@ class Attention:
         rescale(q, 0, weights, self._q_at, len(q), layer.q_shift, layer.q_limit)
         rescale(k, 0, weights, self._k_at, len(k), layer.k_shift, layer.k_limit)
         rescale(v, 0, weights, self._v_at, len(v), layer.v_shift, layer.v_limit)
-        rotate(q, 0, self._rope_table, position, pairs, len(self._heads), layer.q_limit)
-        rotate(k, 0, self._rope_table, position, pairs, len(self._cached), layer.k_limit)
+        row = self._rope_row
+        if position != self._rope_position:
+            self._kernels.rope_row(self._rope_table, 0, position, row, pairs)
+            self._rope_position = position
+        rotate(q, 0, row, pairs, len(self._heads), layer.q_limit)
+        rotate(k, 0, row, pairs, len(self._cached), layer.k_limit)

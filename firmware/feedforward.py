@@ -16,9 +16,9 @@ class FeedForward:
         self._table = shard.sigmoid_table
         self._rows = rows = workspace.rows[: 2 * units]
         self._gate, self._up = rows[:units], rows[units:]
-        self._gate_at, self._up_at = places["gate"], places["up"]
-        self._gate_up = Linear(places["gate_up"], 2 * units, dim, workspace.x, kernels)
-        self._down = Linear(places["down"], dim, units, self._gate, kernels)
+        self._gate_at, self._up_at = places[3:5]
+        self._gate_up = Linear(places[7], 2 * units, dim, workspace.x, kernels)
+        self._down = Linear(places[8], dim, units, self._gate, kernels)
 
     def run(self, layer, out):
         """The partial sum `out` [dim]."""

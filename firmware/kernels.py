@@ -59,19 +59,37 @@ def rescale(x: ptr32, v: int, multiplier: ptr16, at: int, n: int, shift: int, li
 
 
 @micropython.viper
-def rotate(x: ptr32, v: int, table: ptr16, row: int, pairs: int, heads: int, limit: int):
-    """Rotary embedding in place of x [heads, 2 * pairs] for the position `row`.
+def rope_row(table: ptr16, v: int, position: int, row: ptr32, pairs: int):
+    """row [pairs, 2]: cosine and sine at `position` in units of 2**-14.
 
-    table [positions, pairs, 2]: cosine and sine in units of 2**-14, plus 2**14.
+    table u16 [32 + n, pairs, 2]: those of positions 0..31, then of each 32nd, plus 2**14.
     """
+    far = ptr16(int(table) + ((position >> 5) + 32) * (pairs << 2))
+    table = ptr16(int(table) + (position & 31) * (pairs << 2))
+    while pairs:
+        cosine = table[0] - 16384
+        sine = table[1] - 16384
+        v = far[0] - 16384
+        w = far[1] - 16384
+        row[0] = cosine * v - sine * w + 8192 >> 14
+        row[1] = cosine * w + sine * v + 8192 >> 14
+        table = ptr16(int(table) + 4)
+        far = ptr16(int(far) + 4)
+        row = ptr32(int(row) + 8)
+        pairs -= 1
+
+
+@micropython.viper
+def rotate(x: ptr32, v: int, table: ptr32, pairs: int, heads: int, limit: int):
+    """Rotary embedding in place of x [heads, 2 * pairs] by cosines and sines table [pairs, 2]."""
     low = 0 - limit
-    row = int(table) + (row * pairs << 2)
+    begin = int(table)
     while heads:
-        table = ptr16(row)
+        table = ptr32(begin)
         n = pairs
         while n:
-            cosine = table[0] - 16384
-            sine = table[1] - 16384
+            cosine = table[0]
+            sine = table[1]
             v = x[0] * cosine - x[1] * sine + 8192 >> 14
             w = x[0] * sine + x[1] * cosine + 8192 >> 14
             if v > limit:
@@ -85,7 +103,7 @@ def rotate(x: ptr32, v: int, table: ptr16, row: int, pairs: int, heads: int, lim
             x[0] = v
             x[1] = w
             x = ptr32(int(x) + 8)
-            table = ptr16(int(table) + 4)
+            table = ptr32(int(table) + 8)
             n -= 1
         heads -= 1
 

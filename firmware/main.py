@@ -1,21 +1,20 @@
 """Starts a chip: reads config.json, opens its links, loads its shard, runs its node."""
 
+import gc
 import json
 import os
 import sys
 
 import machine
 
-from firmware.node import Node
-
-BROADCAST_RXBUF_FRAMES = 24  # an answer of each of 20 chips at once, and some
+from firmware.node import CONTROL_PAYLOAD, Node, frame_size
 
 
-def _uart(config):
+def _uart(config, receives, sends):
     from firmware.uart import UartLink
 
     settings = dict(config["uart"])
-    return UartLink(machine.UART(settings.pop("id"), timeout=0, **settings))
+    return UartLink(machine.UART(settings.pop("id"), timeout=0, **settings), receives, sends)
 
 
 def _radio(config):
@@ -34,17 +33,20 @@ def _radio(config):
     esp.active(True)
     if "rate" in settings:
         esp.config(rate=settings["rate"])
+    sys.modules.pop("network", None)  # not needed again; where it is a file it leaves the heap
     return RadioLink(esp, settings["mtu"])
 
 
-def _link(config):
+def _link(config, receives, sends):
+    """The link; receives, sends: the longest frames in bytes that this chip takes and makes."""
     if config["link"] == "uart":
-        return _uart(config)
+        return _uart(config, receives, sends)
     if not config["gateway"]:
         return _radio(config)
     from firmware.radio import Gateway
 
-    return Gateway(config["chip"], _uart(config), _radio(config))
+    mtu = config["radio"]["mtu"]
+    return Gateway(config["chip"], _uart(config, mtu, mtu), _radio(config))
 
 
 def _signer(config):
@@ -56,23 +58,39 @@ def _signer(config):
     return ChipAuthenticator(key, config["chip"])
 
 
+def _shard(config):
+    """The shard, after which its loader is given back to the heap."""
+    from firmware.shard import loaded
+
+    shard = loaded("shard.bin", config["chip"])
+    for name in ("shard", "tensor_parallel"):
+        del sys.modules["firmware." + name]
+        delattr(sys.modules["firmware"], name)
+    gc.collect()
+    return shard
+
+
 def node(config):
     """The node that a configuration describes; if its share cannot be loaded, one that says why."""
+    chip_id = config["chip"]
     boot_id = int.from_bytes(os.urandom(2), "little")
-    signer, link = _signer(config), _link(config)
+    shard = share = None
+    receives = sends = frame_size(CONTROL_PAYLOAD)
+    fault = ""
     try:
         from firmware import model_kernels
-        from firmware.shard import Shard
+
+        shard = _shard(config)
         from firmware.share import Share
 
-        shard = Shard("shard.bin", config["chip"])
-        return Node(
-            config["chip"], link, boot_id, shard, Share(shard, model_kernels, boot_id), signer
-        )
+        share = Share(shard, model_kernels, boot_id)
+        receives, sends = frame_size(shard.request_size), frame_size(shard.answer_size)
     except Exception as error:
         sys.print_exception(error)
+        shard = share = None
         fault = "%s: %s" % (type(error).__name__, error)
-        return Node(config["chip"], link, boot_id, signer=signer, fault=fault)
+    link = _link(config, receives, sends)
+    return Node(chip_id, link, boot_id, shard, share, _signer(config), fault)
 
 
 def run():

@@ -3,44 +3,45 @@
 import gc
 
 from firmware.share import BadRequest, NeedKV
+from protocol.answers import AnswerCache
 from protocol.compat import const
-from protocol.control import (
-    BAD_REQUEST,
-    FAULT,
-    NEED_KV,
-    Ready,
-    Statistics,
-    error_payload,
-    ready_payload,
-    statistics_payload,
-)
 from protocol.fields import u16
 from protocol.fragment import Reassembler, fragments
-from protocol.matching import AnswerCache
-from protocol.message import (
+from protocol.frame import (
     BROADCAST,
     DST,
     HEADER_SIZE,
     HOST,
-    MAX_FRAME,
     SEQUENCE,
     SRC,
     TYPE,
-    MessageType,
     ProtocolError,
     append_trailer,
     opened,
     write_header,
 )
-from protocol.payloads import LAYER, PHASE, POSITION
-from protocol.session import CHIP_NONCE_SIZE, SESSION_NONCE_SIZE, STATE_READY
+from protocol.kinds import COMPUTE, DISCOVERY, ERROR, FRAGMENT, READY, STATISTICS
+from protocol.layout import LAYER, PHASE, POSITION
+from protocol.reports import (
+    BAD_REQUEST,
+    CHIP_NONCE_SIZE,
+    FAULT,
+    NEED_KV,
+    STATE_READY,
+    error_payload,
+    ready_payload,
+    statistics_payload,
+)
 
 VERSION = "0.1.0"
 
-_CAPACITY = const(2048)
+# READY, STATISTICS and ERROR with the longest text; what a chip without a share has room for.
+CONTROL_PAYLOAD = const(224)
 # An answer may be asked for again until the next request is there; the host asks one at a time.
 _KEPT_ANSWERS = const(1)
 _REASSEMBLIES = const(1)
+_LONGEST_TRAILER = const(12)
+_SESSION_NONCE_SIZE = const(16)  # what a DISCOVERY begins with, see protocol/session.py
 
 
 class Node:
@@ -61,10 +62,13 @@ class Node:
         self._fault = fault
         self._session_nonce = b""
         self._version = 3 if signer else 2
-        self._answers = AnswerCache(_KEPT_ANSWERS, _CAPACITY)
-        self._control = bytearray(HEADER_SIZE + 256 + 12)
-        self._fragment = bytearray(min(link.mtu, MAX_FRAME))
-        self._reassembler = Reassembler(_REASSEMBLIES, _CAPACITY)
+        self._control = bytearray(HEADER_SIZE + CONTROL_PAYLOAD + _LONGEST_TRAILER)
+        self._answers = self._reassembler = self._fragment = None
+        if shard:
+            self._answers = AnswerCache(_KEPT_ANSWERS, shard.answer_size)
+            if frame_size(max(shard.request_size, shard.answer_size)) > link.mtu:
+                self._reassembler = Reassembler(_REASSEMBLIES, shard.request_size)
+                self._fragment = bytearray(link.mtu)
         self._sent = self._received = self._bytes_sent = self._bytes_received = 0
         self._dropped = self._resent = 0
 
@@ -92,17 +96,17 @@ class Node:
 
     def _handle(self, frame, length):
         kind = frame[TYPE]
-        if kind == MessageType.FRAGMENT:
-            length = self._reassembler.accept(frame, length)
+        if kind == FRAGMENT:
+            length = self._reassembler.accept(frame, length) if self._reassembler else 0
             if length == 0:
                 return
             frame = self._reassembler.message
             kind = frame[TYPE]
-        if kind == MessageType.COMPUTE:
+        if kind == COMPUTE:
             self._on_compute(frame, length)
-        elif kind == MessageType.DISCOVERY:
+        elif kind == DISCOVERY:
             self._on_discovery(frame, length)
-        elif kind == MessageType.STATISTICS:
+        elif kind == STATISTICS:
             self._on_statistics(frame, length)
 
     def _on_compute(self, frame, length):
@@ -144,8 +148,8 @@ class Node:
             self._send_error(frame[SRC], sequence, FAULT, 0, 0, self._fault)
             return
         if state == STATE_READY:
-            self._enter(bytes(frame[HEADER_SIZE : HEADER_SIZE + SESSION_NONCE_SIZE]))
-        self._send_control(MessageType.READY, frame[SRC], sequence, self._ready(state))
+            self._enter(bytes(frame[HEADER_SIZE : HEADER_SIZE + _SESSION_NONCE_SIZE]))
+        self._send_control(READY, frame[SRC], sequence, self._ready(state))
 
     def _enter(self, session_nonce):
         """In a session of another host run, what was kept for the last one is of no use."""
@@ -158,43 +162,40 @@ class Node:
         layout = self._shard.layout
         gc.collect()
         return ready_payload(
-            Ready(
-                self._boot_id,
-                state,
-                self._signer.nonce if self._signer else bytes(CHIP_NONCE_SIZE),
-                self._shard.model_hash,
-                len(layout["heads"]),
-                layout["units"],
-                layout["rows"],
-                layout["context"],
-                self._shard.bytes,
-                gc.mem_alloc(),
-                gc.mem_free(),
-                VERSION,
-            )
+            self._boot_id,
+            state,
+            self._signer.nonce if self._signer else bytes(CHIP_NONCE_SIZE),
+            self._shard.model_hash,
+            len(layout["heads"]),
+            layout["units"],
+            layout["rows"],
+            layout["context"],
+            self._shard.bytes,
+            gc.mem_alloc(),
+            gc.mem_free(),
+            VERSION,
         )
 
     def _on_statistics(self, frame, length):
         """The counters; a payload of one non-zero byte asks to collect garbage first."""
         if length and frame[HEADER_SIZE]:
             gc.collect()
-        statistics = Statistics(
+        payload = statistics_payload(
             gc.mem_alloc(),
             gc.mem_free(),
             self._sent,
             self._received,
             self._bytes_sent,
             self._bytes_received,
-            self._dropped + self._link.dropped + self._reassembler.dropped,
+            self._dropped + self._link.dropped,
             self._resent,
         )
         sequence = u16(frame, SEQUENCE)
-        payload = statistics_payload(statistics)
-        self._send_control(MessageType.STATISTICS, frame[SRC], sequence, payload)
+        self._send_control(STATISTICS, frame[SRC], sequence, payload)
 
     def _send_error(self, dst, sequence, code, layer, position, text):
         payload = error_payload(code, layer, position, text)
-        self._send_control(MessageType.ERROR, dst, sequence, payload)
+        self._send_control(ERROR, dst, sequence, payload)
 
     def _send_control(self, kind, dst, sequence, payload):
         frame = self._control
@@ -205,7 +206,7 @@ class Node:
 
     def _send(self, frame, length):
         """Ends and sends a frame whose header and payload stand; in fragments if it is too long."""
-        if HEADER_SIZE + length + 12 <= self._link.mtu:
+        if frame_size(length) <= self._link.mtu:
             self._put(frame, append_trailer(frame, length, self._signer))
             return
         for size in fragments(frame, length, self._link.mtu, self._fragment, self._signer):
@@ -215,3 +216,8 @@ class Node:
         self._link.send(frame, size)
         self._sent += 1
         self._bytes_sent += size
+
+
+def frame_size(payload):
+    """The most bytes that a frame with a payload of this length takes, in any version."""
+    return HEADER_SIZE + payload + _LONGEST_TRAILER

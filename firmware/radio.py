@@ -5,7 +5,7 @@ that a radio has it, not that the program does; packets beyond `rxbuf` are lost 
 were acknowledged, so rxbuf holds an answer of every chip; irecv reuses its buffers.
 """
 
-from protocol.message import BROADCAST, DST, HOST
+from protocol.frame import BROADCAST, DST, HOST
 
 _EVERYBODY = b"\xff\xff\xff\xff\xff\xff"
 
@@ -17,7 +17,7 @@ class RadioLink:
         """espnow: an active espnow.ESPNow; mtu: the longest frame in bytes."""
         self.mtu = mtu
         self.dropped = 0
-        self.frame = bytearray(mtu)
+        self.frame = None
         self._espnow = espnow
         self._peer = bytearray(6)
         self._has_peer = False

@@ -6,143 +6,126 @@ host/parallel/shard.py describes the file and writes it.
 import gc
 import hashlib
 import json
+from binascii import unhexlify
 
 from firmware.tensor_parallel import BufferOverflow, TPConfig
+from firmware.weights import Layer, Weights
+from protocol.bitpack import packed_size
 from protocol.compat import const
+from protocol.fields import put_u16
+from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE
 
 _VERSION = const(1)
 _EXP_ENTRIES = const(512)
 _SIGMOID_ENTRIES = const(1024)
+_ROPE_STRIDE = const(32)
 # Heap that must stay free beside the share: message buffers, link buffers, transient objects.
-_RESERVE = const(14336)
+_RESERVE = const(12288)
 
 
 class ShardError(Exception):
     """A shard file that this chip must not use; the text says why."""
 
 
-class Shard:
-    """Weights, tables and KV cache of one chip.
+def loaded(path, chip_id):
+    """The Weights in the shard file at `path`, which must be chip `chip_id`'s.
 
-    `layers` are `Layer`s, `places` the offsets in their weights; `vocabulary` holds the row
-    multipliers and weights of the classifier; `layout` the header's numbers by name;
-    `tensor_parallel` is the chip's TPConfig; `bytes` counts what lies in buffers.
+    Raises ShardError for a file that is damaged or another chip's, BufferOverflow where the heap
+    cannot hold the share.
     """
+    try:
+        with open(path, "rb") as file:
+            return _weights(_HashedFile(file), chip_id)
+    except OSError as error:
+        reason = error
+    raise ShardError("no shard at %s (%s): flash this chip" % (path, reason))
 
-    def __init__(self, path, chip_id):
-        """Raises ShardError for a file that is damaged or another chip's, BufferOverflow
-        where the heap cannot hold the share."""
-        try:
-            with open(path, "rb") as file:
-                self._load(_HashedFile(file), chip_id)
-        except OSError as error:
-            raise ShardError("no shard at %s (%s): flash this chip" % (path, error))
 
-    def _load(self, file, chip_id):
-        self.layout = layout = _header(file)
-        if layout["chip"] != chip_id:
-            raise ShardError("the shard is chip %d's and this is chip %d" % (layout["chip"], chip_id))
-        self.model_hash = bytes(
-            int(layout["model"][i : i + 2], 16) for i in range(0, len(layout["model"]), 2)
-        )
-        self.tensor_parallel = self._tensor_parallel(chip_id)
-        self._check_memory()
-        self.exp_table = file.buffer(2 * _EXP_ENTRIES)
-        self.sigmoid_table = file.buffer(2 * _SIGMOID_ENTRIES)
-        self.places = places_in_layer(layout)
-        self.layers = [
-            Layer(layout, numbers, file.buffer(self.places["end"]))
-            for numbers in layout.pop("layers")
-        ]
-        size = layout["rows"] * (layout["dim"] + 2)
-        self.vocabulary = file.buffer(size)
-        file.buffer(-size % 4)
-        if not file.digest_matches():
-            raise ShardError("SHA-256 of the shard is wrong: flash this chip again")
-        self.rope_table = _rope_table(layout.pop("rope"), layout["context"])
+def _weights(file, chip_id):
+    weights = Weights()
+    weights.layout = layout = _header(file)
+    _check_owner(layout, chip_id)
+    weights.bytes = share_bytes(layout)
+    _check_memory(layout, weights.bytes)
+    weights.model_hash = unhexlify(layout.pop("model"))
+    positions, dim, rows = layout["positions"], layout["dim"], layout["rows"]
+    weights.request_size = REQUEST_SIZE + 2 * positions * dim
+    partial = PARTIAL_DATA + packed_size(positions * dim, layout.pop("bits"))
+    weights.answer_size = max(partial, LOGITS_DATA + 2 * rows)
+    weights.exp_table = file.buffer(2 * _EXP_ENTRIES)
+    weights.sigmoid_table = file.buffer(2 * _SIGMOID_ENTRIES)
+    weights.places = places = places_in_layer(layout)
+    weights.layers = [
+        Layer(layout, numbers, file.buffer(places[-1])) for numbers in layout.pop("layers")
+    ]
+    weights.vocabulary = file.buffer(rows * (dim + 2))
+    file.buffer(-rows * (dim + 2) % 4)
+    if not file.digest_matches():
+        raise ShardError("SHA-256 of the shard is wrong: flash this chip again")
+    weights.rope_table = _rope_table(layout, layout.pop("rope"))
+    return weights
 
-    def _tensor_parallel(self, chip_id):
-        """The TPConfig that the rule gives; the shard must hold the heads it names."""
-        layout = self.layout
-        config = TPConfig.distribute_heads(
-            chip_id,
-            layout["chips"],
-            layout["total_heads"],
-            layout["head_dim"],
-            layout["total_kv_heads"],
-        )
-        if config.heads != layout["heads"] or config.kv_heads != layout["kv_heads"]:
-            raise ShardError("the shard holds heads %s, not %s" % (layout["heads"], config.heads))
-        return config
 
-    def _check_memory(self):
-        """Raises BufferOverflow before anything is allocated that would not fit."""
-        layout = self.layout
-        self.bytes = share_bytes(layout)
-        gc.collect()
-        free = gc.mem_free() if hasattr(gc, "mem_free") else self.bytes + _RESERVE
-        if self.bytes + _RESERVE > free:
-            raise BufferOverflow(
-                "chip %d: %d heads with their share of %d layers need %d bytes, %d are free"
-                % (
-                    layout["chip"],
-                    len(layout["heads"]),
-                    len(layout["layers"]),
-                    self.bytes + _RESERVE,
-                    free,
-                )
+def _check_owner(layout, chip_id):
+    """Raises ShardError unless the shard is this chip's, with the heads that the rule gives it."""
+    if layout["chip"] != chip_id:
+        raise ShardError("the shard is chip %d's, this is chip %d" % (layout["chip"], chip_id))
+    config = TPConfig.distribute_heads(
+        chip_id,
+        layout.pop("chips"),
+        layout["total_heads"],
+        layout["head_dim"],
+        layout["total_kv_heads"],
+    )
+    if config.heads != layout["heads"] or config.kv_heads != layout["kv_heads"]:
+        raise ShardError("the shard holds heads %s, not %s" % (layout["heads"], config.heads))
+
+
+def _check_memory(layout, share):
+    """Raises BufferOverflow before anything is allocated that would not fit."""
+    gc.collect()
+    free = gc.mem_free() if hasattr(gc, "mem_free") else share + _RESERVE
+    if share + _RESERVE > free:
+        raise BufferOverflow(
+            "chip %d: %d heads with their share of %d layers need %d bytes, %d are free"
+            % (
+                layout["chip"],
+                len(layout["heads"]),
+                len(layout["layers"]),
+                share + _RESERVE,
+                free,
             )
-
-
-class Layer:
-    """One layer's weights with their multipliers, its KV cache, shifts and limits.
-
-    keys and values: u16 [kv_heads * context, head_dim], value + 2**15.
-    """
-
-    def __init__(self, layout, numbers, weights):
-        cache = 2 * len(layout["kv_heads"]) * layout["context"] * layout["head_dim"]
-        self.weights = weights
-        self.keys = bytearray(cache)
-        self.values = bytearray(cache)
-        self.q_shift, self.q_limit = numbers["q"]
-        self.k_shift, self.k_limit = numbers["k"]
-        self.v_shift, self.v_limit = numbers["v"]
-        self.score_shift = numbers["score"]
-        self.gate_shift, self.up_shift = numbers["gate"], numbers["up"]
-        self.index_shift, self.product_shift = numbers["index"], numbers["product"]
-        self.limit = numbers["hidden"]
+        )
 
 
 def places_in_layer(layout):
-    """Byte offsets in a layer's buffer of the multipliers (q, k, v, gate, up) and the weights (qkv, o,
-    gate_up, down), and its length ("end", a multiple of 4)."""
+    """Byte offsets in a layer's buffer: of the row multipliers (q, k, v, gate, up), of the weights
+    (q with k and v, o, gate with up, down), and of its end, a multiple of 4."""
     head_dim, dim, units = layout["head_dim"], layout["dim"], layout["units"]
     q_rows = len(layout["heads"]) * head_dim
     kv_rows = len(layout["kv_heads"]) * head_dim
-    places, at = {}, 0
-    for name, size in (
-        ("q", 2 * q_rows),
-        ("k", 2 * kv_rows),
-        ("v", 2 * kv_rows),
-        ("gate", 2 * units),
-        ("up", 2 * units),
-        ("qkv", (q_rows + 2 * kv_rows) * dim),
-        ("o", dim * q_rows),
-        ("gate_up", 2 * units * dim),
-        ("down", dim * units),
+    places = [0]
+    for size in (
+        2 * q_rows,
+        2 * kv_rows,
+        2 * kv_rows,
+        2 * units,
+        2 * units,
+        (q_rows + 2 * kv_rows) * dim,
+        dim * q_rows,
+        2 * units * dim,
+        dim * units,
     ):
-        places[name] = at
-        at += size
-    places["end"] = at + -at % 4
+        places.append(places[-1] + size)
+    places[-1] += -places[-1] % 4
     return places
 
 
 def share_bytes(layout):
     """Bytes that a share takes in buffers: tables, weights and KV cache."""
     head_dim, context, layers = layout["head_dim"], layout["context"], len(layout["layers"])
-    tables = 2 * (_EXP_ENTRIES + _SIGMOID_ENTRIES) + 2 * context * head_dim
-    layer = places_in_layer(layout)["end"] + 4 * len(layout["kv_heads"]) * context * head_dim
+    tables = 2 * (_EXP_ENTRIES + _SIGMOID_ENTRIES) + 2 * _rope_rows(layout) * head_dim
+    layer = places_in_layer(layout)[-1] + 4 * len(layout["kv_heads"]) * context * head_dim
     return tables + layers * layer + layout["rows"] * (layout["dim"] + 2)
 
 
@@ -177,26 +160,38 @@ def _header(file):
     return json.loads(file.buffer(start[12] | start[13] << 8 | start[14] << 16))
 
 
-def _rope_table(steps, context):
-    """u16 [context, head_dim / 2, 2]: cosine and sine in units of 2**-14, plus 2**14.
+def _rope_rows(layout):
+    """Rows of the rope table: positions 0..31, then each 32nd."""
+    return _ROPE_STRIDE + -(-layout["context"] // _ROPE_STRIDE)
 
-    Whole-number arithmetic, as in host/model/arithmetic.py, so that every chip's table is the same.
+
+def _rope_table(layout, steps):
+    """u16 [rows, head_dim / 2, 2]: cosine and sine in units of 2**-14, plus 2**14.
+
+    Whole-number arithmetic, as host/model/arithmetic.py has it, so that every chip's is the same.
     """
     pairs = len(steps)
-    table = bytearray(4 * context * pairs)
-    half = 1 << 29
+    table = bytearray(4 * _rope_rows(layout) * pairs)
     for pair in range(pairs):
-        step_cosine, step_sine = steps[pair]
         cosine, sine = 1 << 30, 0
-        for position in range(context):
-            at = 4 * (position * pairs + pair)
-            for value in (cosine, sine):
-                entry = (value + 32768 >> 16) + 16384
-                table[at] = entry & 255
-                table[at + 1] = entry >> 8
-                at += 2
-            cosine, sine = (
-                cosine * step_cosine - sine * step_sine + half >> 30,
-                cosine * step_sine + sine * step_cosine + half >> 30,
-            )
+        for position in range(max(layout["context"], _ROPE_STRIDE)):
+            if position < _ROPE_STRIDE:
+                _put_entry(table, position * pairs + pair, cosine, sine)
+            if position % _ROPE_STRIDE == 0:
+                row = _ROPE_STRIDE + position // _ROPE_STRIDE
+                _put_entry(table, row * pairs + pair, cosine, sine)
+            cosine, sine = _turned(cosine, sine, steps[pair])
     return table
+
+
+def _turned(cosine, sine, step):
+    half = 1 << 29
+    return (
+        cosine * step[0] - sine * step[1] + half >> 30,
+        cosine * step[1] + sine * step[0] + half >> 30,
+    )
+
+
+def _put_entry(table, index, cosine, sine):
+    put_u16(table, 4 * index, (cosine + 32768 >> 16) + 16384)
+    put_u16(table, 4 * index + 2, (sine + 32768 >> 16) + 16384)

@@ -7,8 +7,9 @@ from firmware.workspace import Workspace, int32s
 from protocol.bitpack import bits_needed, pack
 from protocol.compat import const
 from protocol.fields import put_u16
-from protocol.message import HEADER_SIZE, MessageType
-from protocol.payloads import (
+from protocol.frame import HEADER_SIZE
+from protocol.kinds import LOGITS, PARTIAL
+from protocol.layout import (
     COMPUTE_DATA,
     LOGITS_DATA,
     LOGITS_FIRST_ROW,
@@ -86,7 +87,7 @@ class Share:
 
     def kind_of_answer(self, phase):
         """The message type that answers a phase."""
-        return MessageType.LOGITS if phase == PHASE_VOCABULARY else MessageType.PARTIAL
+        return LOGITS if phase == PHASE_VOCABULARY else PARTIAL
 
     def _is_current(self, sequence_id):
         """Whether this is the current sequence, after turning to it if it is newer."""

@@ -1,8 +1,8 @@
 """The serial link: COBS frames over a UART."""
 
 from protocol.compat import const
+from protocol.frame import MAX_FRAME
 from protocol.framing import FrameReader, encoded, encoded_size
-from protocol.message import MAX_FRAME
 
 # One read takes at most what the REPL port's ring holds on an ESP32.
 _READ_SIZE = const(256)
@@ -13,12 +13,13 @@ class UartLink:
 
     mtu = MAX_FRAME
 
-    def __init__(self, uart):
-        """uart: a machine.UART with timeout 0, or anything with its any, readinto and write."""
+    def __init__(self, uart, receives, sends):
+        """uart: a machine.UART with timeout 0, or anything with its any, readinto and write.
+        receives, sends: the longest frames in bytes, to and from this chip."""
         self._uart = uart
         self._received = bytearray(_READ_SIZE)
-        self._reader = FrameReader(MAX_FRAME)
-        self._encoded = bytearray(encoded_size(MAX_FRAME))
+        self._reader = FrameReader(receives)
+        self._encoded = bytearray(encoded_size(sends))
         self.frame = self._reader.frame
 
     @property

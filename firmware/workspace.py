@@ -11,7 +11,7 @@ def int32s(count):
 class Workspace:
     """x [dim]: the activation that came in. rows: accumulators of whichever matrix runs.
     heads: activations between attention and its output projection. scores [context]: one
-    head's attention. results [positions * dim]: the partial sums of one request, of which
+    head's attention. rope_row [head_dim]: cosines and sines of a position. results [positions * dim]: the partial sums of one request, of which
     out[i] [dim] is the i-th position's."""
 
     def __init__(self, layout):
@@ -21,6 +21,7 @@ class Workspace:
         self.x = int32s(layout["dim"])
         self.rows = int32s(max(q_rows + 2 * kv_rows, 2 * units, layout["rows"]))
         self.heads = int32s(q_rows)
+        self.rope_row = int32s(head_dim)
         self.scores = int32s(layout["context"] if q_rows else 0)
         dim = layout["dim"]
         self.results = int32s(layout["positions"] * dim)

@@ -15,7 +15,7 @@ from hashlib import sha256
 
 from protocol.compat import const, micropython, ptr8, ptr32
 from protocol.fields import put_u32, same, u32
-from protocol.message import SRC, ProtocolError
+from protocol.frame import SRC, ProtocolError
 
 # 8 of 32 bytes: a forger's chance is 2**-64 a frame, and 24 more bytes would cost a tenth of
 # a 250-byte radio frame.

@@ -21,7 +21,7 @@ sequence number comes round again, a host starts anew) and is checked on the who
 from protocol.checksum import crc32
 from protocol.compat import const
 from protocol.fields import put_u16, same, u16
-from protocol.message import (
+from protocol.frame import (
     DST,
     HEADER_SIZE,
     MAX_PAYLOAD,
@@ -30,11 +30,11 @@ from protocol.message import (
     TRAILER_SIZE,
     TYPE,
     VERSION,
-    MessageType,
     ProtocolError,
     seal,
     write_header,
 )
+from protocol.kinds import FRAGMENT
 
 FRAGMENT_FIELDS = const(7)
 # Which fragments have arrived is kept in one integer, which with 30 bits is a small one (no
@@ -86,7 +86,7 @@ def fragments(message, length, mtu, frame, signer=None):
         yield seal(
             frame,
             version,
-            MessageType.FRAGMENT,
+            FRAGMENT,
             message[SRC],
             message[DST],
             sequence,
@@ -171,7 +171,7 @@ class Reassembler:
         capacity or its version allows, or if the finished one is not what was sent.
         """
         count = length - FRAGMENT_FIELDS
-        if count < 1 or frame[_KIND] == MessageType.FRAGMENT:
+        if count < 1 or frame[_KIND] == FRAGMENT:
             raise ProtocolError("fragment is empty or nested")
         whole = u16(frame, _LENGTH)
         room = _room_used(frame[_INDEX], frame[_TOTAL], whole, count)

@@ -1,72 +1,47 @@
-"""A message and its frame: 8-byte header, payload, and the trailer that the version names.
+"""FederationMessage: one message as an object, for where convenience counts more than allocation.
 
-| offset | field |
-| --- | --- |
-| 0 | version u8: 1, 2 or 3 |
-| 1 | type u8 |
-| 2 | src u8: a chip 0 to 253, or the host 254 |
-| 3 | dst u8: a chip, the host, or 255 for all |
-| 4 | sequence u16, little-endian; an answer repeats its request's |
-| 6 | payload length u16, little-endian |
-| 8 | payload: at most 512 bytes in version 1, 2048 in versions 2 and 3 |
-
-Trailers: version 1, u8 sum of all bytes before it; version 2, u32 CRC-32; version 3, u32
-counter and 8 bytes of HMAC-SHA256 (protocol/auth.py). Version 1 and its types are those of
-ruvllm-esp32.
-
-A chip builds and reads frames in place with `seal` and `opened`; the host may as well use
-`FederationMessage`, which is made of them.
+protocol/frame.py has the format, and the functions that a chip uses in its place.
 """
 
-from protocol.checksum import crc32, crc32_is_right, sum8
-from protocol.compat import const, micropython, ptr8
-from protocol.fields import put_u32, u16
-
-HEADER_SIZE = const(8)
-HOST = const(254)
-BROADCAST = const(255)
-MAX_CHIP_ID = const(253)
-
-# Offsets into a frame.
-VERSION = const(0)
-TYPE = const(1)
-SRC = const(2)
-DST = const(3)
-SEQUENCE = const(4)
-LENGTH = const(6)
-
-MAX_PAYLOAD = {1: 512, 2: 2048, 3: 2048}
-TRAILER_SIZE = {1: 1, 2: 4, 3: 12}
-MAX_FRAME = const(8 + 2048 + 12)
-
-
-class ProtocolError(Exception):
-    """Received bytes that are not what the protocol allows. Decoders raise nothing else."""
+from protocol import kinds
+from protocol.fields import u16
+from protocol.frame import (
+    DST,
+    HEADER_SIZE,
+    SEQUENCE,
+    SRC,
+    TRAILER_SIZE,
+    TYPE,
+    VERSION,
+    opened,
+    seal,
+    write_header,
+)
 
 
 class MessageType:
     """The numbers in a header's type field."""
 
-    HEARTBEAT = const(0x00)
-    DISCOVERY = const(0x01)
-    READY = const(0x02)
-    ACTIVATION = const(0x10)
-    KV_CACHE = const(0x11)
-    GRADIENT = const(0x12)
-    PARTIAL = const(0x13)
-    COMPUTE = const(0x14)
-    EMBED_REQUEST = const(0x20)
-    EMBED_RESPONSE = const(0x21)
-    LOGITS = const(0x22)
-    TOKEN = const(0x23)
-    DRAFT_TOKENS = const(0x30)
-    VERIFY_RESULT = const(0x31)
-    BARRIER = const(0x40)
-    ACK = const(0x41)
-    FRAGMENT = const(0x50)
-    SHARD = const(0x60)
-    STATISTICS = const(0x61)
-    ERROR = const(0xFF)
+    HEARTBEAT = 0x00
+    DISCOVERY = kinds.DISCOVERY
+    READY = kinds.READY
+    ACTIVATION = 0x10
+    KV_CACHE = 0x11
+    GRADIENT = 0x12
+    PARTIAL = kinds.PARTIAL
+    COMPUTE = kinds.COMPUTE
+    EMBED_REQUEST = 0x20
+    EMBED_RESPONSE = 0x21
+    LOGITS = kinds.LOGITS
+    TOKEN = 0x23
+    DRAFT_TOKENS = 0x30
+    VERIFY_RESULT = 0x31
+    BARRIER = 0x40
+    ACK = 0x41
+    FRAGMENT = kinds.FRAGMENT
+    SHARD = 0x60
+    STATISTICS = kinds.STATISTICS
+    ERROR = kinds.ERROR
 
 
 def type_name(kind):
@@ -75,151 +50,6 @@ def type_name(kind):
         if not name.startswith("_") and getattr(MessageType, name) == kind:
             return name
     return "0x%02x" % kind
-
-
-# What `_written_header` and `_payload_length` return, negated, for a header that may not be.
-_FAULTS = (
-    "",
-    "version is not 1, 2 or 3",
-    "source is not a chip (0 to 253) or the host (254)",
-    "payload is longer than the version allows",
-    "frame is shorter than a header and trailer",
-    "frame length is not that of header, payload and trailer",
-    "destination or type is not 0 to 255, or sequence not 0 to 65535",
-)
-
-
-@micropython.viper
-def _written_header(
-    buf: ptr8, version: int, kind: int, src: int, dst: int, sequence: int, length: int
-) -> int:
-    """Writes the eight bytes; the version's trailer size, or a fault negated."""
-    trailer = 4
-    largest = 2048
-    if version == 1:
-        trailer = 1
-        largest = 512
-    elif version == 3:
-        trailer = 12
-    elif version != 2:
-        return -1
-    if src < 0 or src > 254:
-        return -2
-    if length < 0 or length > largest:
-        return -3
-    if kind >> 8 | dst >> 8 | sequence >> 16:
-        return -6
-    buf[0] = version
-    buf[1] = kind
-    buf[2] = src
-    buf[3] = dst
-    buf[4] = sequence & 255
-    buf[5] = sequence >> 8
-    buf[6] = length & 255
-    buf[7] = length >> 8
-    return trailer
-
-
-@micropython.viper
-def _payload_length(buf: ptr8, n: int) -> int:
-    """The payload length of an n-byte frame whose header is sound, or a fault negated."""
-    if n < 9:
-        return -4
-    version = buf[0]
-    trailer = 4
-    largest = 2048
-    if version == 1:
-        trailer = 1
-        largest = 512
-    elif version == 3:
-        trailer = 12
-    elif version != 2:
-        return -1
-    length = buf[6] | buf[7] << 8
-    if length > largest:
-        return -3
-    if n != length + trailer + 8:
-        return -5
-    if buf[2] == 255:
-        return -2
-    return length
-
-
-def write_header(buf, version, kind, src, dst, sequence, length):
-    """Writes a header at the start of buf and returns the size of its version's trailer.
-
-    Raises ValueError, naming what is wrong, for a version, id, sequence number or payload
-    length that the protocol does not allow.
-    """
-    trailer = _written_header(buf, version, kind, src, dst, sequence, length)
-    if trailer < 0:
-        raise ValueError(
-            "%s: version %d, type %d, source %d, destination %d, sequence %d, %d payload bytes"
-            % (_FAULTS[0 - trailer], version, kind, src, dst, sequence, length)
-        )
-    return trailer
-
-
-def append_trailer(buf, length, signer=None):
-    """Ends a frame whose header and `length` bytes of payload stand in buf; its whole length.
-
-    Appending again is how a frame is sent again: version 3 then gets a new counter. Raises
-    ValueError when version 3 has no signer or another version has one.
-    """
-    end = HEADER_SIZE + length
-    version = buf[VERSION]
-    if (version == 3) != (signer is not None):
-        raise ValueError("version 3 is sent with a signer, versions 1 and 2 without")
-    if version == 2:
-        put_u32(buf, end, crc32(buf, end))
-        return end + 4
-    if version == 1:
-        buf[end] = sum8(buf, end)
-        return end + 1
-    signer.sign(buf, end)
-    return end + 12
-
-
-def seal(buf, version, kind, src, dst, sequence, length, signer=None):
-    """Makes a frame of the payload that stands at buf[8 : 8 + length]; the frame's length.
-
-    buf must have room for header, payload and trailer. `signer` (with sign and verify, as
-    protocol.auth.Signer) is given for version 3 and only then. Raises ValueError as
-    `write_header` and `append_trailer` do.
-    """
-    write_header(buf, version, kind, src, dst, sequence, length)
-    return append_trailer(buf, length, signer)
-
-
-def opened(buf, n, signer=None):
-    """The payload length of the frame buf[:n], all of which has been checked.
-
-    The fields are then at the offsets TYPE, SRC, DST and SEQUENCE, the payload at
-    HEADER_SIZE. With a signer only version 3 is accepted, without one only versions 1 and 2.
-    Raises ProtocolError for anything else than an intact frame.
-    """
-    length = _payload_length(buf, n)
-    if length < 0:
-        raise ProtocolError(_FAULTS[0 - length])
-    version = buf[VERSION]
-    if signer is not None:
-        if version != 3:
-            raise ProtocolError("frame is not signed")
-        signer.verify(buf, n)
-    elif version == 2:
-        if not crc32_is_right(buf, n):
-            raise ProtocolError("CRC-32 is wrong")
-    elif version == 1:
-        if sum8(buf, n - 1) != buf[n - 1]:
-            raise ProtocolError("byte sum is wrong")
-    else:
-        raise ProtocolError("frame is signed and there is no key")
-    return length
-
-
-def sequence_after(sequence):
-    """The sequence number that follows; they wrap at 65536."""
-    return (sequence + 1) & 0xFFFF
 
 
 class FederationMessage:

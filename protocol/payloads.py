@@ -3,44 +3,18 @@
 For each type: its layout, `X_payload(...)` giving the bytes and `x_from(payload)` giving a
 named tuple. All integers are little-endian and unsigned unless said otherwise. A decoder
 raises ProtocolError for bytes that are not such a payload, an encoder ValueError for a number
-that does not fit its field. On the hot path a chip uses the offsets, `compute_fields` and
-`begin_answer` instead, which allocate nothing.
-
-Our own types begin with the request, seven bytes that name the work and that its answers
-repeat: sequence id u16, layer u8, phase u8, first position u16, count of positions u8.
+that does not fit its field. On its hot path a chip uses protocol/layout.py instead.
 """
 
 import struct
 from collections import namedtuple
 
-from protocol.compat import const, micropython, ptr8, ptr32
-from protocol.message import ProtocolError
-
-PHASE_ATTENTION = const(0)
-PHASE_FEED_FORWARD = const(1)
-PHASE_VOCABULARY = const(2)
-
-# Offsets into a frame; the payload begins at 8.
-SEQUENCE_ID = const(8)
-LAYER = const(10)
-PHASE = const(11)
-POSITION = const(12)
-COUNT = const(14)
-COMPUTE_DATA = const(15)
-BOOT_ID = const(15)
-PARTIAL_BITS = const(17)
-PARTIAL_DATA = const(18)
-LOGITS_FIRST_ROW = const(17)
-LOGITS_SHIFT = const(19)
-LOGITS_DATA = const(20)
-
-REQUEST_SIZE = const(7)
-HASH_SIZE = const(8)
-MAX_ERROR_TEXT = const(200)  # bytes: with header and trailer still one 250-byte frame
+from protocol.frame import ProtocolError
+from protocol.layout import PHASE_VOCABULARY, REQUEST_SIZE
+from protocol.structs import packed_fields, unpacked_fields
 
 _REQUEST = "<HBBHB"
 _REQUEST_NAMES = ("sequence_id", "layer", "phase", "position", "count")
-_LARGEST = {"B": 0xFF, "H": 0xFFFF, "I": 0xFFFFFFFF}
 
 Compute = namedtuple("Compute", ("sequence_id", "layer", "phase", "position", "count", "data"))
 Partial = namedtuple(
@@ -62,24 +36,6 @@ Logits = namedtuple(
     ),
 )
 Activation = namedtuple("Activation", ("layer", "position", "data"))
-
-
-def packed_fields(layout, names, values):
-    """struct.pack of unsigned fields; ValueError names one that does not fit.
-
-    MicroPython's own struct cuts off silently what does not fit.
-    """
-    for code, name, value in zip(layout[1:], names, values):
-        if not 0 <= value <= _LARGEST[code]:
-            raise ValueError("%s %d is not 0 to %d" % (name, value, _LARGEST[code]))
-    return struct.pack(layout, *values)
-
-
-def unpacked_fields(what, layout, payload):
-    """struct.unpack of the payload's beginning; ProtocolError if it is too short."""
-    if len(payload) < struct.calcsize(layout):
-        raise ProtocolError("%s payload is too short" % what)
-    return struct.unpack_from(layout, payload)
 
 
 def _request_payload(values):
@@ -191,42 +147,3 @@ def draft_tokens_from(payload):
     if len(payload) != 1 + 2 * count:
         raise ProtocolError("DRAFT_TOKENS payload does not have the tokens that it counts")
     return list(struct.unpack("<" + "H" * count, bytes(payload[1:])))
-
-
-@micropython.viper
-def compute_fields(frame: ptr8, length: int, fields: ptr32) -> int:
-    """Reads an opened COMPUTE frame in place; how many int16 follow, or -1 if it is malformed.
-
-    fields, of five int32, gets sequence id, layer, phase, first position and count.
-    """
-    if length < 9:
-        return -1
-    count = frame[14]
-    phase = frame[11]
-    if count == 0 or phase > 2:
-        return -1
-    size = length - 7
-    if size & 1:
-        return -1
-    fields[0] = frame[8] | frame[9] << 8
-    fields[1] = frame[10]
-    fields[2] = phase
-    fields[3] = frame[12] | frame[13] << 8
-    fields[4] = count
-    size = size >> 1
-    # A chip's shapes are fixed, so it compares this with count * dim, without a division.
-    return size
-
-
-@micropython.viper
-def begin_answer(request: ptr8, answer: ptr8, boot_id: int):
-    """Writes what PARTIAL and LOGITS begin with: the request's seven bytes and the boot id.
-
-    Both are frames, whose payloads begin at 8.
-    """
-    i = 8
-    while i < 15:
-        answer[i] = request[i]
-        i += 1
-    answer[15] = boot_id & 255
-    answer[16] = boot_id >> 8 & 255

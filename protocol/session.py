@@ -31,15 +31,13 @@ import os
 from protocol.auth import Hmac, Signer
 from protocol.compat import const
 from protocol.fields import put_u32, same
-from protocol.message import HEADER_SIZE, HOST, SRC, TYPE, MessageType, ProtocolError
+from protocol.frame import HEADER_SIZE, HOST, SRC, TYPE, ProtocolError
+from protocol.kinds import DISCOVERY, READY
+from protocol.reports import CHIP_NONCE_SIZE, STATE_ASKS_PROOF, STATE_READY
 
 SESSION_NONCE_SIZE = const(16)
-CHIP_NONCE_SIZE = const(8)
 PROOF_SIZE = const(16)
 MIN_KEY_SIZE = const(16)  # bytes: 128 bits cannot be searched
-
-STATE_ASKS_PROOF = const(0)
-STATE_READY = const(1)
 
 
 class ChipRestarted(Exception):
@@ -64,7 +62,7 @@ class _Member:
 
     def sign(self, buf, end):
         """Writes the trailer at buf[end]; ProtocolError while there is no key to sign with."""
-        if buf[TYPE] in (MessageType.DISCOVERY, MessageType.READY):
+        if buf[TYPE] in (DISCOVERY, READY):
             if self._join is None:
                 raise ProtocolError("no session to join yet")
             put_u32(buf, end, 0)
@@ -76,7 +74,7 @@ class _Member:
 
     def verify(self, buf, n):
         """Returns if buf[:n] is authentic and new; raises ProtocolError if it is not."""
-        if buf[TYPE] in (MessageType.DISCOVERY, MessageType.READY):
+        if buf[TYPE] in (DISCOVERY, READY):
             if self._join is None or not self._join.ends(buf, n):
                 raise ProtocolError("frame is not of a member that joins this session")
         elif self.session is None:
@@ -134,7 +132,7 @@ class ChipAuthenticator(_Member):
 
     def verify(self, buf, n):
         """As for every member; a DISCOVERY must be the host's, for whatever session."""
-        if buf[TYPE] != MessageType.DISCOVERY:
+        if buf[TYPE] != DISCOVERY:
             super().verify(buf, n)
             return
         nonce = bytes(memoryview(buf)[HEADER_SIZE : HEADER_SIZE + SESSION_NONCE_SIZE])

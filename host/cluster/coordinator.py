@@ -10,6 +10,7 @@ from host.cluster.errors import ClusterError
 from host.cluster.transport import Transport
 from protocol.control import (
     NEED_KV,
+    STATE_READY,
     Error,
     Ready,
     Statistics,
@@ -20,8 +21,7 @@ from protocol.control import (
 )
 from protocol.fields import u16
 from protocol.fragment import Reassembler, fragments
-from protocol.matching import Outstanding
-from protocol.message import (
+from protocol.frame import (
     BROADCAST,
     HEADER_SIZE,
     HOST,
@@ -31,13 +31,14 @@ from protocol.message import (
     SRC,
     TRAILER_SIZE,
     TYPE,
-    MessageType,
     ProtocolError,
     append_trailer,
     opened,
     write_header,
 )
-from protocol.session import STATE_READY, ChipRestarted, HostAuthenticator
+from protocol.matching import Outstanding
+from protocol.message import MessageType
+from protocol.session import ChipRestarted, HostAuthenticator
 
 # A request is sent again after this many times the usual time for its answers, in seconds
 # between these bounds; each further time the wait doubles.

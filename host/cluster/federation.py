@@ -15,14 +15,8 @@ from host.model.quantized import QuantizedModel
 from host.model.transformer import final_activation
 from host.parallel.plan import Plan
 from protocol.control import Ready
-from protocol.payloads import (
-    PHASE_ATTENTION,
-    PHASE_FEED_FORWARD,
-    PHASE_VOCABULARY,
-    compute_payload,
-    logits_from,
-    partial_from,
-)
+from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
+from protocol.payloads import compute_payload, logits_from, partial_from
 
 _PHASES = {
     PHASE_ATTENTION: "attention",

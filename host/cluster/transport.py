@@ -11,8 +11,8 @@ from typing import Protocol
 import serial
 
 from host.cluster.errors import ClusterError
+from protocol.frame import BROADCAST, MAX_FRAME
 from protocol.framing_bytes import FrameSplitter, encoded_frame
-from protocol.message import BROADCAST, MAX_FRAME
 
 
 class Port(Protocol):

@@ -38,6 +38,7 @@ SIGMOID_ONE = 1 << 15
 
 ROPE_BITS = 14
 ROPE_STEP_BITS = 30
+ROPE_STRIDE = 32
 
 
 class Rescale(NamedTuple):
@@ -132,24 +133,38 @@ def rope_steps(head_dim: int, theta: float) -> Ints:
     )
 
 
-def rope_tables(steps: Ints, context: int) -> tuple[Ints, Ints]:
-    """Cosine and sine [context, head_dim / 2] in units of 2**-14, by repeated rotation.
+def rope_table(steps: Ints, context: int) -> Ints:
+    """Cosine and sine of positions 0..31 and then of every 32nd below `context`, in units of 2**-14:
+    [32 + ceil(context / 32), head_dim / 2, 2].
 
-    Integers only, so that a chip with single-precision floats makes the very same table: each
-    position is the one before, rotated by the step in 30-bit fixed point, half-up. The
-    error after 10,000 positions is below 2**-16.
+    Whole-number arithmetic, so that a chip with single-precision floats makes the very same
+    table: each position is the one before, rotated by the step in 30-bit fixed point, half-up.
+    The error after 10,000 positions is below 2**-16.
     """
     cosine = np.full(len(steps), 1 << ROPE_STEP_BITS, np.int64)
     sine = np.zeros(len(steps), np.int64)
-    half, fine = 1 << (ROPE_STEP_BITS - 1), ROPE_STEP_BITS - ROPE_BITS
-    rows = []
-    for _ in range(context):
-        rows.append((_half_up(cosine, fine), _half_up(sine, fine)))
+    half = 1 << (ROPE_STEP_BITS - 1)
+    near, far = [], []
+    for position in range(max(context, ROPE_STRIDE)):
+        entry = _half_up(np.stack([cosine, sine], -1), ROPE_STEP_BITS - ROPE_BITS)
+        if position < ROPE_STRIDE:
+            near.append(entry)
+        if position % ROPE_STRIDE == 0:
+            far.append(entry)
         cosine, sine = (
             (cosine * steps[:, 0] - sine * steps[:, 1] + half) >> ROPE_STEP_BITS,
             (cosine * steps[:, 1] + sine * steps[:, 0] + half) >> ROPE_STEP_BITS,
         )
-    return np.array([c for c, _ in rows]), np.array([s for _, s in rows])
+    return np.array(near + far)
+
+
+def rope_row(table: Ints, position: int) -> tuple[Ints, Ints]:
+    """Cosine and sine [head_dim / 2] at `position`, in units of 2**-14: two entries of the table,
+    one rotated by the other. So a table for a context of 4,096 positions has 160 rows."""
+    c, s = table[position % ROPE_STRIDE].T
+    far_c, far_s = table[ROPE_STRIDE + position // ROPE_STRIDE].T
+    half = 1 << (ROPE_BITS - 1)
+    return (c * far_c - s * far_s + half) >> ROPE_BITS, (c * far_s + s * far_c + half) >> ROPE_BITS
 
 
 def exp_table() -> Ints:

@@ -24,7 +24,7 @@ class Reference:
         self.context = context or config.context
         shape = (config.layers, batch, config.kv_heads, self.context, config.head_dim)
         self.keys, self.values = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-        self._cosine, self._sine = arithmetic.rope_tables(model.rope_steps, self.context)
+        self._rope = arithmetic.rope_table(model.rope_steps, self.context)
         self._exp, self._sigmoid = arithmetic.exp_table(), arithmetic.sigmoid_table()
 
     def step(self, tokens: ArrayLike) -> Ints:
@@ -45,7 +45,7 @@ class Reference:
         """Accumulators [batch, dim] of the output projection, at the current position."""
         layer, config = self.model.layers[index], self.model.config
         now, past = self.position, self.position + 1
-        cosine, sine = self._cosine[now], self._sine[now]
+        cosine, sine = arithmetic.rope_row(self._rope, now)
 
         def heads(name: str, limit: int) -> Ints:
             linear = getattr(layer, name)

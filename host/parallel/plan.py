@@ -8,12 +8,12 @@ import numpy as np
 
 from host.model.checkpoint import Config, ModelError
 from host.model.quantized import QuantizedModel
-from protocol.message import MAX_PAYLOAD
-from protocol.payloads import REQUEST_SIZE
+from protocol.frame import MAX_PAYLOAD
+from protocol.layout import REQUEST_SIZE
 
 MAX_CHIPS = 254  # ids 0 to 253 on the wire
 # More positions in a request save little more waiting and cost a chip buffers.
-MAX_POSITIONS = 8
+MAX_POSITIONS = 4
 PARTIAL_HEAD = REQUEST_SIZE + 3  # boot id and width
 
 

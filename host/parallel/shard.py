@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from host.deploy.kernels import column_blocks
 from host.model import arithmetic
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
-from host.parallel.plan import Plan, Share
+from host.parallel.plan import Plan, Share, accumulator_bits
 
 MAGIC = b"FEDSHARD"
 VERSION = 1
@@ -71,24 +71,21 @@ def _header(model: QuantizedModel, plan: Plan, share: Share) -> dict[str, object
         "first_row": share.rows.start,
         "context": plan.context,
         "positions": plan.positions,
+        "bits": accumulator_bits(model),
         "rope": model.rope_steps.tolist(),
         "logits": [model.classifier.rescale.shift, model.logit_exponent],
-        "layers": [_layer_header(layer) for layer in model.layers],
+        "layers": [_layer_numbers(layer) for layer in model.layers],
     }
 
 
-def _layer_header(layer: QuantizedLayer) -> dict[str, object]:
-    return {
-        "q": [layer.q.rescale.shift, layer.q_limit],
-        "k": [layer.k.rescale.shift, layer.k_limit],
-        "v": [layer.v.rescale.shift, layer.v_limit],
-        "score": layer.score_shift,
-        "gate": layer.gate.rescale.shift,
-        "up": layer.up.rescale.shift,
-        "index": layer.index_shift,
-        "product": layer.product_shift,
-        "hidden": layer.hidden_limit,
-    }
+def _layer_numbers(layer: QuantizedLayer) -> list[int]:
+    """In the order of firmware/weights.py."""
+    return [
+        layer.q.rescale.shift, layer.q_limit, layer.k.rescale.shift, layer.k_limit,
+        layer.v.rescale.shift, layer.v_limit, layer.score_shift,
+        layer.gate.rescale.shift, layer.up.rescale.shift, layer.index_shift, layer.product_shift,
+        layer.hidden_limit,
+    ]  # fmt: skip
 
 
 def _layer_block(layer: QuantizedLayer, share: Share, head_dim: int) -> bytes:

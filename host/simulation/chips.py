@@ -18,7 +18,7 @@ from host.setup import micropython
 from host.simulation.hub import HubProcess
 
 _STANDINS = Path(__file__).parent / "standins"
-_START = "import chip_process; from firmware.main import run; run()"
+_START = "from firmware.main import run; run()"
 _LAST_WORDS = 400  # characters of a dead chip's output worth showing
 
 

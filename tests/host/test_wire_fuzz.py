@@ -15,15 +15,10 @@ from hypothesis import strategies as st
 from protocol.auth import Hmac
 from protocol.bitpack import bits_needed, pack, packed_size, unpack
 from protocol.fragment import Reassembler, fragments
+from protocol.frame import HEADER_SIZE, ProtocolError, opened, write_header
 from protocol.framing import FrameReader, encoded, encoded_size
 from protocol.framing_bytes import FrameSplitter, encoded_frame
-from protocol.message import (
-    HEADER_SIZE,
-    FederationMessage,
-    ProtocolError,
-    opened,
-    write_header,
-)
+from protocol.message import FederationMessage
 from protocol.session import ChipAuthenticator, HostAuthenticator
 from tests.protocol.fuzz import DECODERS, Storm
 

@@ -2,21 +2,21 @@
 
 import random
 
-from protocol import control, payloads
+from protocol import control, payloads, reports
 from protocol.auth import Signer
 from protocol.fragment import Reassembler, fragments
-from protocol.framing import FrameReader
-from protocol.message import (
+from protocol.frame import (
     HEADER_SIZE,
     HOST,
     MAX_FRAME,
     TYPE,
-    MessageType,
     ProtocolError,
     opened,
     seal,
     write_header,
 )
+from protocol.framing import FrameReader
+from protocol.message import MessageType
 from tests.protocol.noise import below, flipped, random_bytes
 
 KEY = b"a session key of thirty-two byte"
@@ -44,12 +44,12 @@ SOUND_PAYLOADS = (
     (MessageType.DRAFT_TOKENS, payloads.draft_tokens_payload([1, 2, 3])),
     (
         MessageType.READY,
-        control.ready_payload(
-            control.Ready(1, 0, bytes(8), bytes(8), 1, 2, 3, 4, 5, 6, 7, "version")
+        reports.ready_payload(
+            1, 0, bytes(8), bytes(8), 1, 2, 3, 4, 5, 6, 7, "version"
         ),
     ),
-    (MessageType.ERROR, control.error_payload(1, 2, 3, "wörds")),
-    (MessageType.STATISTICS, bytes(36)),
+    (MessageType.ERROR, reports.error_payload(1, 2, 3, "wörds")),
+    (MessageType.STATISTICS, bytes(32)),
 )
 
 

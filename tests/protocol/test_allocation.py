@@ -4,14 +4,17 @@ import gc
 import sys
 from array import array
 
+from protocol.answers import AnswerCache
 from protocol.auth import Signer
 from protocol.bitpack import bits_needed, pack, unpack
 from protocol.fields import put_u16, u16
 from protocol.fragment import Reassembler, fragments
+from protocol.frame import HEADER_SIZE, HOST, opened, seal, write_header
 from protocol.framing import FrameReader, encoded
-from protocol.matching import AnswerCache, Outstanding
-from protocol.message import HEADER_SIZE, HOST, MessageType, opened, seal, write_header
-from protocol.payloads import begin_answer, compute_fields, compute_payload
+from protocol.layout import begin_answer, compute_fields
+from protocol.matching import Outstanding
+from protocol.message import MessageType
+from protocol.payloads import compute_payload
 
 ROUNDS = 20
 PAYLOAD = compute_payload(1, 2, 1, 3, 1, bytes(128))

@@ -4,7 +4,7 @@ from binascii import hexlify
 
 from protocol import auth
 from protocol.auth import Hmac, Signer
-from protocol.message import HEADER_SIZE, HOST, MAX_FRAME, ProtocolError, opened, seal
+from protocol.frame import HEADER_SIZE, HOST, MAX_FRAME, ProtocolError, opened, seal
 from tests.dual import raises
 from tests.protocol.noise import flipped, random_bytes, shuffled
 

@@ -3,7 +3,7 @@
 from protocol.auth import Signer
 from protocol.fields import u16
 from protocol.fragment import MAX_FRAGMENTS, Reassembler, fragment_room, fragments
-from protocol.message import (
+from protocol.frame import (
     DST,
     HEADER_SIZE,
     HOST,
@@ -11,12 +11,12 @@ from protocol.message import (
     SRC,
     TYPE,
     VERSION,
-    MessageType,
     ProtocolError,
     opened,
     seal,
     write_header,
 )
+from protocol.message import MessageType
 from tests.dual import raises
 from tests.protocol.noise import below, random_bytes, shuffled
 

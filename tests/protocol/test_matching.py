@@ -1,7 +1,9 @@
 """Requests and answers find each other."""
 
-from protocol.matching import AnswerCache, Outstanding
-from protocol.message import HEADER_SIZE, HOST, MessageType, append_trailer, seal, write_header
+from protocol.answers import AnswerCache
+from protocol.frame import HEADER_SIZE, HOST, append_trailer, seal, write_header
+from protocol.matching import Outstanding
+from protocol.message import MessageType
 from protocol.payloads import compute_payload, partial_payload
 from tests.protocol.noise import below, shuffled
 

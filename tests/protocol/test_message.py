@@ -3,7 +3,7 @@
 from binascii import hexlify, unhexlify
 
 from protocol.auth import Signer
-from protocol.message import (
+from protocol.frame import (
     BROADCAST,
     HEADER_SIZE,
     HOST,
@@ -11,16 +11,14 @@ from protocol.message import (
     MAX_FRAME,
     MAX_PAYLOAD,
     TRAILER_SIZE,
-    FederationMessage,
-    MessageType,
     ProtocolError,
     append_trailer,
     opened,
     seal,
     sequence_after,
-    type_name,
     write_header,
 )
+from protocol.message import FederationMessage, MessageType, type_name
 from tests.dual import raises
 from tests.protocol.noise import flipped, random_bytes
 

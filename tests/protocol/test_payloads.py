@@ -3,8 +3,9 @@
 from array import array
 from binascii import hexlify
 
+from protocol import layout as l
 from protocol import payloads as p
-from protocol.message import HEADER_SIZE, ProtocolError
+from protocol.frame import HEADER_SIZE, ProtocolError
 from tests.dual import raises
 from tests.protocol.noise import random_bytes
 
@@ -102,25 +103,25 @@ def test_a_chip_reads_a_request_as_the_decoder_does():
     for phase in range(3):
         payload = p.compute_payload(0xABCD, 200, phase, 0x8001, 3, random_bytes(66))
         frame = bytes(HEADER_SIZE) + payload
-        assert p.compute_fields(frame, len(payload), fields) == 33
+        assert l.compute_fields(frame, len(payload), fields) == 33
         assert tuple(fields) == tuple(p.compute_from(payload))[:5]
         for length in (0, 7, 8, len(payload) - 1):
-            assert p.compute_fields(frame, length, fields) == -1
-    for at, value in ((p.PHASE, 3), (p.COUNT, 0)):
+            assert l.compute_fields(frame, length, fields) == -1
+    for at, value in ((l.PHASE, 3), (l.COUNT, 0)):
         wrong = bytearray(frame)
         wrong[at] = value
-        assert p.compute_fields(wrong, len(payload), fields) == -1
+        assert l.compute_fields(wrong, len(payload), fields) == -1
 
 
 def test_a_chip_begins_an_answer_as_the_encoder_does():
     request = bytes(HEADER_SIZE) + p.compute_payload(0xABCD, 200, 1, 0x8001, 3, bytes(6))
     answer = bytearray(HEADER_SIZE + 15)
-    p.begin_answer(request, answer, 0xBEEF)
-    answer[p.PARTIAL_BITS] = 13
-    answer[p.PARTIAL_DATA : p.PARTIAL_DATA + 5] = b"12345"
+    l.begin_answer(request, answer, 0xBEEF)
+    answer[l.PARTIAL_BITS] = 13
+    answer[l.PARTIAL_DATA : l.PARTIAL_DATA + 5] = b"12345"
     partial = p.partial_payload(0xABCD, 200, 1, 0x8001, 3, 0xBEEF, 13, b"12345")
     assert bytes(answer[HEADER_SIZE:]) == partial
-    p.begin_answer(request, answer, 0x1234)
+    l.begin_answer(request, answer, 0x1234)
     logits = p.logits_payload(0xABCD, 200, 1, 0x8001, 3, 0x1234, 0, 0, b"")
-    assert bytes(answer[HEADER_SIZE : p.LOGITS_FIRST_ROW]) == logits[:9]
-    assert (p.LOGITS_SHIFT, p.LOGITS_DATA) == (p.LOGITS_FIRST_ROW + 2, HEADER_SIZE + len(logits))
+    assert bytes(answer[HEADER_SIZE : l.LOGITS_FIRST_ROW]) == logits[:9]
+    assert (l.LOGITS_SHIFT, l.LOGITS_DATA) == (l.LOGITS_FIRST_ROW + 2, HEADER_SIZE + len(logits))

@@ -1,23 +1,10 @@
 """The session handshake between keyed nodes, and what an attacker may try on it."""
 
 from protocol.auth import Hmac, Signer
-from protocol.message import (
-    BROADCAST,
-    HOST,
-    MAX_FRAME,
-    FederationMessage,
-    MessageType,
-    ProtocolError,
-    opened,
-    seal,
-)
-from protocol.session import (
-    STATE_ASKS_PROOF,
-    STATE_READY,
-    ChipAuthenticator,
-    ChipRestarted,
-    HostAuthenticator,
-)
+from protocol.frame import BROADCAST, HOST, MAX_FRAME, ProtocolError, opened, seal
+from protocol.message import FederationMessage, MessageType
+from protocol.reports import STATE_ASKS_PROOF, STATE_READY
+from protocol.session import ChipAuthenticator, ChipRestarted, HostAuthenticator
 from tests.dual import raises
 
 KEY = b"the key of the whole cluster"

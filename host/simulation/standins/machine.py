@@ -1,5 +1,6 @@
 # mypy: ignore-errors
-"""Stand-in for MicroPython's `machine` on a simulated chip; UART is in `_uart.py`.
+"""Stand-in for MicroPython's `machine` on a simulated chip; UART is in `_uart.py`, Pin and WDT are
+in `_pins.py`.
 
 A reset ends the process with exit code 70 + the reset cause that the chip sees when it is
 started again (FEDERATION_RESET_CAUSE in its environment): 72 `reset()`, 73 a watchdog that
@@ -8,7 +9,6 @@ was not fed, 75 `soft_reset()`. Whoever launched the process starts it again.
 
 import os
 import sys
-import time
 
 from _idle import idle  # noqa: F401  (part of this module's API)
 from _uart import UART  # noqa: F401
@@ -57,62 +57,10 @@ def freq(hertz=None):
     return _frequency
 
 
-class Pin:
-    """A pin that keeps its value, such as that of a light. Pins of one number are one."""
+def __getattr__(name):
+    """Pin and WDT when they are first asked for: on a board they take no heap, here they do."""
+    if name in ("Pin", "WDT"):
+        import _pins
 
-    IN = const(1)
-    OUT = const(3)
-    OPEN_DRAIN = const(7)
-    PULL_UP = const(2)
-    PULL_DOWN = const(1)
-
-    _values = {}
-
-    def __init__(self, id, mode=-1, pull=-1, *, value=None):
-        self._id = id
-        self.init(mode, pull, value=value)
-
-    def init(self, mode=-1, pull=-1, *, value=None):
-        """Configure the pin; only the value has an effect."""
-        if value is not None:
-            self.value(value)
-
-    def value(self, value=None):
-        """The level, 0 or 1; with an argument, sets it."""
-        if value is None:
-            return Pin._values.get(self._id, 0)
-        Pin._values[self._id] = 1 if value else 0
-        return None
-
-    __call__ = value
-
-    def on(self):
-        """Set the level to 1."""
-        self.value(1)
-
-    def off(self):
-        """Set the level to 0."""
-        self.value(0)
-
-    def toggle(self):
-        """Set the other level."""
-        self.value(not self.value())
-
-
-class WDT:
-    """A watchdog. It bites when it is fed too late: nothing interrupts a simulated program."""
-
-    def __init__(self, id=0, timeout=5000):
-        if id != 0:
-            raise ValueError("WDT(%d) doesn't exist" % id)
-        if timeout < 1:
-            raise ValueError("WDT timeout too short")
-        self._timeout_ms = timeout
-        self._fed = time.ticks_ms()
-
-    def feed(self):
-        """Start the time anew; resets the chip when it was over already."""
-        now = time.ticks_ms()
-        if time.ticks_diff(now, self._fed) > self._timeout_ms:
-            sys.exit(_RESET_EXIT + WDT_RESET)
-        self._fed = now
+        return getattr(_pins, name)
+    raise AttributeError(name)

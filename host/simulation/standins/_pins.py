@@ -1,0 +1,70 @@
+# mypy: ignore-errors
+"""`machine.Pin` and `machine.WDT` on a simulated chip."""
+
+import sys
+import time
+
+from micropython import const
+
+_WATCHDOG_EXIT = const(73)  # see machine.py
+
+
+class Pin:
+    """A pin that keeps its value, such as that of a light. Pins of one number are one."""
+
+    IN = const(1)
+    OUT = const(3)
+    OPEN_DRAIN = const(7)
+    PULL_UP = const(2)
+    PULL_DOWN = const(1)
+
+    _values = {}
+
+    def __init__(self, id, mode=-1, pull=-1, *, value=None):
+        self._id = id
+        self.init(mode, pull, value=value)
+
+    def init(self, mode=-1, pull=-1, *, value=None):
+        """Configure the pin; only the value has an effect."""
+        if value is not None:
+            self.value(value)
+
+    def value(self, value=None):
+        """The level, 0 or 1; with an argument, sets it."""
+        if value is None:
+            return Pin._values.get(self._id, 0)
+        Pin._values[self._id] = 1 if value else 0
+        return None
+
+    __call__ = value
+
+    def on(self):
+        """Set the level to 1."""
+        self.value(1)
+
+    def off(self):
+        """Set the level to 0."""
+        self.value(0)
+
+    def toggle(self):
+        """Set the other level."""
+        self.value(not self.value())
+
+
+class WDT:
+    """A watchdog. It bites when it is fed too late: nothing interrupts a simulated program."""
+
+    def __init__(self, id=0, timeout=5000):
+        if id != 0:
+            raise ValueError("WDT(%d) doesn't exist" % id)
+        if timeout < 1:
+            raise ValueError("WDT timeout too short")
+        self._timeout_ms = timeout
+        self._fed = time.ticks_ms()
+
+    def feed(self):
+        """Start the time anew; resets the chip when it was over already."""
+        now = time.ticks_ms()
+        if time.ticks_diff(now, self._fed) > self._timeout_ms:
+            sys.exit(_WATCHDOG_EXIT)
+        self._fed = now

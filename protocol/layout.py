@@ -1,0 +1,74 @@
+"""Where the fields of COMPUTE, PARTIAL and LOGITS lie, for reading and writing frames in place.
+
+All three begin with the request, seven bytes that name the work and that its answers repeat:
+sequence id u16, layer u8, phase u8, first position u16, count of positions u8. Then come
+
+| type | fields |
+| --- | --- |
+| COMPUTE | count * dim activations int16 |
+| PARTIAL | boot id u16, bits per element u8, count * dim elements packed (protocol/bitpack.py) |
+| LOGITS | boot id u16, first row u16, shift u8 (logit = integer / 2**shift), int16 per row |
+
+protocol/payloads.py has the same as functions on bytes.
+"""
+
+from protocol.compat import const, micropython, ptr8, ptr32
+
+PHASE_ATTENTION = const(0)
+PHASE_FEED_FORWARD = const(1)
+PHASE_VOCABULARY = const(2)
+
+# Offsets into a frame; the payload begins at 8.
+SEQUENCE_ID = const(8)
+LAYER = const(10)
+PHASE = const(11)
+POSITION = const(12)
+COUNT = const(14)
+COMPUTE_DATA = const(15)
+BOOT_ID = const(15)
+PARTIAL_BITS = const(17)
+PARTIAL_DATA = const(18)
+LOGITS_FIRST_ROW = const(17)
+LOGITS_SHIFT = const(19)
+LOGITS_DATA = const(20)
+
+REQUEST_SIZE = const(7)
+
+
+@micropython.viper
+def compute_fields(frame: ptr8, length: int, fields: ptr32) -> int:
+    """Reads an opened COMPUTE frame in place; how many int16 follow, or -1 if it is malformed.
+
+    fields, of five int32, gets sequence id, layer, phase, first position and count.
+    """
+    if length < 9:
+        return -1
+    count = frame[14]
+    phase = frame[11]
+    if count == 0 or phase > 2:
+        return -1
+    size = length - 7
+    if size & 1:
+        return -1
+    fields[0] = frame[8] | frame[9] << 8
+    fields[1] = frame[10]
+    fields[2] = phase
+    fields[3] = frame[12] | frame[13] << 8
+    fields[4] = count
+    size = size >> 1
+    # A chip's shapes are fixed, so it compares this with count * dim, without a division.
+    return size
+
+
+@micropython.viper
+def begin_answer(request: ptr8, answer: ptr8, boot_id: int):
+    """Writes what PARTIAL and LOGITS begin with: the request's seven bytes and the boot id.
+
+    Both are frames, whose payloads begin at 8.
+    """
+    i = 8
+    while i < 15:
+        answer[i] = request[i]
+        i += 1
+    answer[15] = boot_id & 255
+    answer[16] = boot_id >> 8 & 255
