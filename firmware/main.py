@@ -5,9 +5,13 @@ import json
 import os
 import sys
 
-import machine
+from firmware import heap
 
-from firmware.node import CONTROL_PAYLOAD, Node, frame_size
+heap.reserve()  # before the imports that bring code
+
+import machine  # noqa: E402
+
+from firmware.node import CONTROL_PAYLOAD, Node, frame_size  # noqa: E402
 
 
 def _uart(config, receives, sends):
@@ -97,6 +101,7 @@ def run():
     """Runs the chip until its loop fails; the host is told why."""
     with open("config.json") as file:
         chip = node(json.load(file))
+    heap.release()
     try:
         while True:
             if not chip.poll():

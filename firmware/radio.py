@@ -67,22 +67,23 @@ class Gateway:
 
     def receive(self):
         """As a link's: a frame for this chip; frames for others are relayed on the way."""
-        while True:
-            length = self._uart.receive()
-            if length:
-                frame = self._uart.frame
-                if length > DST and frame[DST] != self._chip_id:
-                    if length <= self.mtu:
-                        self._radio.broadcast(frame, length)
-                    if frame[DST] != BROADCAST:
-                        continue
+        radio, uart = self._radio, self._uart
+        length = radio.receive()
+        while length:
+            if length > DST and radio.frame[DST] == HOST:
+                uart.send(radio.frame, length)
+            length = radio.receive()
+        length = uart.receive()
+        while length:
+            frame = uart.frame
+            if length <= DST or frame[DST] == self._chip_id:
                 return length
-            length = self._radio.receive()
-            if length == 0:
-                return 0
-            frame = self._radio.frame
-            if length > DST and frame[DST] == HOST:
-                self._uart.send(frame, length)
+            if length <= self.mtu:
+                radio.broadcast(frame, length)
+            if frame[DST] == BROADCAST:
+                return length
+            length = uart.receive()
+        return 0
 
     def send(self, frame, length):
         """Sends frame[:length] to the host."""

@@ -106,8 +106,10 @@ class UdpAir:
 
     def waiting(self):
         """Whether the program has something to receive."""
+        if self.receiver is not None:
+            return self.receiver.waiting()
         self.poll()
-        return self.receiver is not None and self.receiver.waiting()
+        return False
 
     def wait(self, timeout_ms):
         """Sleep until a datagram arrives or the time is over; a negative time has no end."""

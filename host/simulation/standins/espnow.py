@@ -351,6 +351,8 @@ class ESPNow(io.IOBase):
     def _await_frame(self, timeout_ms):
         air = self._air
         ring = self._ring
+        if ring.any():
+            return True  # without a look at the air, which costs a system call
         air.poll()
         if ring.any():
             return True

@@ -1,12 +1,38 @@
 # mypy: ignore-errors
-"""`machine.Pin` and `machine.WDT` on a simulated chip."""
+"""What of `machine` is seldom asked for on a simulated chip: Pin, WDT, freq, reset_cause."""
 
+import os
 import sys
 import time
 
 from micropython import const
 
+PWRON_RESET = const(1)
+HARD_RESET = const(2)
+WDT_RESET = const(3)
+DEEPSLEEP_RESET = const(4)
+SOFT_RESET = const(5)
+
 _WATCHDOG_EXIT = const(73)  # see machine.py
+_FREQUENCIES_MHZ = (20, 40, 80, 160, 240)
+
+_frequency = 160_000_000
+
+
+def reset_cause():
+    """Why this run started: PWRON_RESET, HARD_RESET, WDT_RESET or SOFT_RESET."""
+    return int(os.getenv("FEDERATION_RESET_CAUSE") or PWRON_RESET)
+
+
+def freq(hertz=None):
+    """The clock in hertz; with an argument, sets it (here it is only remembered)."""
+    global _frequency
+    if hertz is not None:
+        if hertz not in [mhz * 1_000_000 for mhz in _FREQUENCIES_MHZ]:
+            raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
+        _frequency = hertz
+        return None
+    return _frequency
 
 
 class Pin:
