@@ -40,10 +40,12 @@ from protocol.matching import Outstanding
 from protocol.message import MessageType
 from protocol.session import ChipRestarted, HostAuthenticator
 
-# A request is sent again after this many times the usual time for its answers, in seconds
-# between these bounds; each further time the wait doubles.
-_RESEND_FACTOR = 4.0
-_SHORTEST_WAIT, _FIRST_WAIT, _LONGEST_WAIT = 0.004, 0.1, 0.25
+# Seconds to wait for answers of a kind not seen before, and bounds of what is then learned. The
+# upper one leaves a chip some 20 repetitions within the default patience, so that with one frame
+# in five lost, either way, no chip in a billion is given up for dead.
+_FIRST_WAIT, _SHORTEST_WAIT, _LONGEST_WAIT = 0.05, 0.003, 0.1
+# Asked again all at once, many chips would again answer all at once and overflow a gateway.
+_MOST_REPEATS = 8
 # With a key, a chip that is silent this long may have restarted and lost the session.
 _GREET_AFTER = 0.4
 
@@ -62,6 +64,42 @@ class NeedsGreeting(Exception):
     def __init__(self, chips: list[int]) -> None:
         super().__init__(chips)
         self.chips = chips
+
+
+class Pace:
+    """How long answers of one kind take, and so how long to wait before asking again.
+
+    The mean and mean deviation of the time until the last answer, as TCP estimates its
+    round-trip time (RFC 6298). Of a request that had to be repeated, the answers that came before
+    count; a chip that answers twice says that the repetition came too early.
+    """
+
+    def __init__(self) -> None:
+        self._mean: float | None = None
+        self._deviation = 0.0
+
+    @property
+    def wait(self) -> float:
+        """Seconds to wait."""
+        if self._mean is None:
+            return _FIRST_WAIT
+        return max(self._mean + 4 * self._deviation, _SHORTEST_WAIT)
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds beyond which waiting is not drawn out while there is no answer."""
+        return max(self.wait, _LONGEST_WAIT)
+
+    def learn(self, taken: float) -> None:
+        """Takes in the time, in seconds, until the last answer to a request sent once."""
+        if self._mean is None:
+            self._mean, self._deviation = taken, taken / 2
+        self._deviation += (abs(taken - self._mean) - self._deviation) / 4
+        self._mean += (taken - self._mean) / 8
+
+    def was_hasty(self) -> None:
+        """Takes in that a request was repeated while its answer was on the way."""
+        self._deviation = max(2 * self._deviation, _SHORTEST_WAIT / 4)
 
 
 class Coordinator:
@@ -95,7 +133,7 @@ class Coordinator:
         self._reassembler = Reassembler(len(self.chips) + 1, MAX_PAYLOAD[2])
         self._message = bytearray(MAX_FRAME)
         self._fragment = bytearray(MAX_FRAME)
-        self._usual: dict[object, float] = {}
+        self._paces: dict[object, Pace] = {}
         self._answers: dict[int, bytes] = {}
 
     def greet(
@@ -157,33 +195,43 @@ class Coordinator:
         length = len(payload)
         self._message[HEADER_SIZE : HEADER_SIZE + length] = payload
         self._answers = {}
-        start = now = time.monotonic()
+        patience = patience or self._patience
+        pace = self._paces.setdefault(kind, Pace())
+        duplicates = self._outstanding.duplicate
+        started = progress = now = time.monotonic()
         self._send(message_type, BROADCAST if len(chips) > 1 else chips[0], sequence, length)
-        wait = self._wait(kind)
-        resend_at = now + wait
+        wait, repeats = pace.wait, 0
+        deadline = now + wait
         while self._outstanding.awaited:
-            for frame in self._transport.receive(resend_at - now):
-                self._take(frame, where, arrived)
+            frames = self._transport.receive(deadline - now)
             now = time.monotonic()
-            if now >= resend_at and self._outstanding.awaited:
-                self._watch()
-                self._check_silence(now - start, patience or self._patience, message_type, where)
-                for chip in self._outstanding.missing():
-                    self._send(message_type, chip, sequence, length)
-                    self.resends += 1
-                wait = min(2 * wait, _LONGEST_WAIT)
-                resend_at = now + wait
-        self._learn(kind, now - start)
+            for frame in frames:
+                if self._take(frame, where, arrived):
+                    progress = now
+            if now < deadline or not self._outstanding.awaited:
+                continue
+            if not repeats and progress > started:
+                pace.learn(progress - started)
+            self._watch()
+            self._check_silence(now - progress, patience, message_type, where)
+            self._repeat(message_type, sequence, length, repeats)
+            wait = pace.wait if progress > deadline - wait else min(2 * wait, pace.longest_wait)
+            deadline, repeats = now + wait, repeats + 1
+        if not repeats:
+            pace.learn(now - started)
+        elif self._outstanding.duplicate > duplicates:
+            pace.was_hasty()
         return self._answers
 
-    def _wait(self, kind: object) -> float:
-        usual = self._usual.get(kind)
-        return _FIRST_WAIT if usual is None else max(_RESEND_FACTOR * usual, _SHORTEST_WAIT)
-
-    def _learn(self, kind: object, taken: float) -> None:
-        """Follows the usual time down at once and up slowly, so that resends do not inflate it."""
-        usual = self._usual.get(kind, taken)
-        self._usual[kind] = min(usual + max(taken - usual, 0) / 16, max(taken, usual / 2))
+    def _repeat(self, message_type: int, sequence: int, length: int, turn: int) -> None:
+        """Asks some who have not answered again, others in the next turn, and nobody whose port has
+        not yet taken the request whole."""
+        missing = self._outstanding.missing()
+        first = turn * _MOST_REPEATS % len(missing)
+        for chip in (missing[first:] + missing[:first])[:_MOST_REPEATS]:
+            if not self._transport.is_sending(chip):
+                self._send(message_type, chip, sequence, length)
+                self.resends += 1
 
     def _check_silence(
         self, silent: float, patience: float, message_type: int, where: str
@@ -210,15 +258,15 @@ class Coordinator:
         for size in fragments(message, length, mtu, self._fragment, self._signer):
             self._transport.send(bytes(self._fragment[:size]), destination)
 
-    def _take(self, frame: bytes, where: str, arrived: Callable[[int], None]) -> None:
-        """Files an answer; raises what an ERROR means."""
+    def _take(self, frame: bytes, where: str, arrived: Callable[[int], None]) -> bool:
+        """Files an answer, True if it or a part of it was awaited; raises what an ERROR means."""
         message: bytes | bytearray = frame
         try:
             length = opened(frame, len(frame), self._signer)
             if frame[TYPE] == MessageType.FRAGMENT:
                 length = self._reassembler.accept(frame, length)
                 if not length:
-                    return
+                    return True
                 message = self._reassembler.message
             payload = bytes(message[HEADER_SIZE : HEADER_SIZE + length])
             if message[TYPE] == MessageType.ERROR:
@@ -226,8 +274,10 @@ class Coordinator:
             elif self._outstanding.accept(message[SRC], u16(message, SEQUENCE)):
                 self._answers[message[SRC]] = payload
                 arrived(message[SRC])
+                return True
         except ProtocolError:
             self.dropped += 1
+        return False
 
     def _take_error(self, chip: int, sequence: int, error: Error, where: str) -> None:
         if error.text:

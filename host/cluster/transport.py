@@ -5,6 +5,7 @@ On UART every chip has a line of its own; on ESP-NOW all are reached through the
 
 from __future__ import annotations
 
+import select
 import selectors
 from typing import Protocol
 
@@ -14,6 +15,9 @@ from host.cluster.errors import ClusterError
 from protocol.frame import BROADCAST, MAX_FRAME
 from protocol.framing_bytes import FrameSplitter, encoded_frame
 
+# Seconds after which a port that was full is tried again.
+_FLUSH_AGAIN = 0.001
+
 
 class Port(Protocol):
     """What is used of a pyserial port."""
@@ -22,29 +26,36 @@ class Port(Protocol):
     def in_waiting(self) -> int: ...
     def fileno(self) -> int: ...
     def read(self, size: int) -> bytes: ...
-    def write(self, data: bytes) -> int | None: ...
+    def write(self, data: bytes) -> int: ...
     def close(self) -> None: ...
 
 
 def open_port(url: str, baud: int) -> Port:
     """The pyserial port at `url`, a device or any URL that pyserial knows; ClusterError if it will not open."""
     try:
-        port: Port = serial.serial_for_url(url, baud, timeout=0)
+        port: Port = serial.serial_for_url(url, baud, timeout=0, write_timeout=0)
     except (serial.SerialException, ValueError) as error:
         raise ClusterError(f"cannot open port {url}: {error}") from None
     return port
 
 
 class Line:
-    """COBS frames over one port."""
+    """COBS frames over one port. Writing never waits: what the port does not take is kept."""
 
     def __init__(self, port: Port) -> None:
         self.port = port
+        self.pending = b""
         self._splitter = FrameSplitter(MAX_FRAME)
 
     def send(self, frame: bytes) -> None:
-        """Sends one frame."""
-        self.port.write(encoded_frame(frame))
+        """Sends one frame, as far as the port takes it now."""
+        self.pending += encoded_frame(frame)
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes what is pending, as far as the port takes it now."""
+        while self.pending and select.select([], [self.port], [], 0)[1]:
+            self.pending = self.pending[self.port.write(self.pending) :]
 
     def received(self) -> list[bytes]:
         """The frames that have come in; damaged ones are left out."""
@@ -61,14 +72,15 @@ class Transport:
         self.frames_sent = self.frames_received = 0
         self.bytes_sent = self.bytes_received = 0
         self._lines = lines
+        self._distinct = list(dict.fromkeys(lines.values()))
         self._selector = selectors.DefaultSelector()
-        for line in dict.fromkeys(lines.values()):
+        for line in self._distinct:
             self._selector.register(line.port.fileno(), selectors.EVENT_READ, line)
 
     def send(self, frame: bytes, destination: int) -> None:
         """Sends a frame to a chip or to all; raises ClusterError when a port is gone."""
         to_all = destination == BROADCAST
-        lines = dict.fromkeys(self._lines.values()) if to_all else [self._lines[destination]]
+        lines = self._distinct if to_all else [self._lines[destination]]
         for line in lines:
             try:
                 line.send(frame)
@@ -80,6 +92,9 @@ class Transport:
     def receive(self, timeout: float) -> list[bytes]:
         """Frames that have come in, waiting for the first at most `timeout` seconds."""
         frames = []
+        for line in self._lines_to_flush():
+            timeout = min(timeout, _FLUSH_AGAIN)
+            line.flush()
         for key, _ in self._selector.select(max(timeout, 0)):
             try:
                 frames += key.data.received()
@@ -89,11 +104,18 @@ class Transport:
         self.bytes_received += sum(map(len, frames))
         return frames
 
+    def is_sending(self, chip: int) -> bool:
+        """Whether a port has not yet taken all that was sent to this chip."""
+        return bool(self._lines[chip].pending)
+
     def close(self) -> None:
         """Closes all ports."""
         self._selector.close()
-        for line in dict.fromkeys(self._lines.values()):
+        for line in self._distinct:
             line.port.close()
+
+    def _lines_to_flush(self) -> list[Line]:
+        return [line for line in self._distinct if line.pending]
 
     def _lost(self, line: Line, error: Exception) -> ClusterError:
         chips = [chip for chip, own in self._lines.items() if own is line]

@@ -12,8 +12,9 @@ from protocol.frame import MAX_PAYLOAD
 from protocol.layout import REQUEST_SIZE
 
 MAX_CHIPS = 254  # ids 0 to 253 on the wire
-# More positions in a request save little more waiting and cost a chip buffers.
-MAX_POSITIONS = 4
+# More positions in a request save less and less waiting, cost a chip buffers, and on the radio come
+# back in more frames at once than a gateway takes in.
+MAX_POSITIONS = 2
 PARTIAL_HEAD = REQUEST_SIZE + 3  # boot id and width
 
 
