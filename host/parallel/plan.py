@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from host.model.checkpoint import Config, ModelError
 from host.model.quantized import QuantizedModel
+from host.parallel.memory import HeapNeed, Shape, heap_need, row_bytes, unit_bytes, usable
 from protocol.frame import MAX_PAYLOAD
 from protocol.layout import REQUEST_SIZE
 
 MAX_CHIPS = 254  # ids 0 to 253 on the wire
 # More positions in a request save less and less waiting, cost a chip buffers, and on the radio come
-# back in more frames at once than a gateway takes in.
-MAX_POSITIONS = 2
-PARTIAL_HEAD = REQUEST_SIZE + 3  # boot id and width
+# back in more frames at once than a gateway can take in.
+MAX_POSITIONS_UART, MAX_POSITIONS_RADIO = 4, 2
+_PARTIAL_HEAD = REQUEST_SIZE + 3  # boot id and width
+# What a unit and a row cost beside their weights: accumulators, and the row's place in an answer.
+_UNIT_BUFFERS, _ROW_BUFFERS = 8, 8
+
+
+class DoesNotFit(ModelError):
+    """The chips' heaps are too small; the message says by how much and how many chips would do."""
 
 
 @dataclass(frozen=True)
@@ -31,28 +41,60 @@ class Share:
 
 @dataclass(frozen=True)
 class Plan:
-    """A division of a model among chips, for caches of `context` positions.
+    """A division of a model among chips."""
 
-    positions: how many positions of a prompt go into one request at most.
-    """
-
-    config: Config
-    context: int
-    positions: int
+    shape: Shape
     shares: tuple[Share, ...]
+
+    @property
+    def config(self) -> Config:
+        """The model's dimensions."""
+        return self.shape.config
 
     @property
     def chips(self) -> int:
         """How many chips there are."""
-        return len(self.shares)
+        return self.shape.chips
+
+    @property
+    def context(self) -> int:
+        """Positions that the KV caches hold."""
+        return self.shape.context
+
+    @property
+    def positions(self) -> int:
+        """How many positions of a prompt go into one request at most."""
+        return self.shape.positions
+
+    def heap_need(self, share: Share) -> HeapNeed:
+        """What a chip's share takes of its heap."""
+        return heap_need(
+            self.shape,
+            share.chip,
+            len(share.heads),
+            len(share.kv_heads),
+            len(share.units),
+            len(share.rows),
+        )
 
 
-def tensor_parallel(model: QuantizedModel, chips: int, context: int | None = None) -> Plan:
-    """Every layer divided among all chips. Raises ModelError for a count or context that cannot be.
+def tensor_parallel(
+    model: QuantizedModel,
+    chips: int,
+    context: int | None = None,
+    *,
+    heap: int | None = None,
+    mtu: int | None = None,
+) -> Plan:
+    """Every layer divided among all chips.
 
-    Heads are dealt as `dealt_heads` says. Units and rows are dealt in even blocks: attention and
-    feed-forward are separated by a synchronization, so a chip that waits in one cannot make up
-    for it in the other, and each phase takes as long as its busiest chip.
+    Heads are dealt as `dealt_heads` says. Units and rows are dealt evenly: attention and feed-forward
+    are separated by a synchronization, so a chip that waits in one cannot make up for it in the
+    other, and each phase takes as long as its busiest chip. Only where a chip's heap is too
+    small for that do others take more.
+
+    heap: bytes of each chip's heap, None for no bound; mtu: the radio's, None on UART. Raises
+    ModelError for a count or context that cannot be, and DoesNotFit where the heaps are too small.
     """
     config = model.config
     if not 1 <= chips <= MAX_CHIPS:
@@ -60,27 +102,64 @@ def tensor_parallel(model: QuantizedModel, chips: int, context: int | None = Non
     context = config.context if context is None else context
     if not 1 <= context <= config.context:
         raise ModelError(f"context {context}: the model was made for 1 to {config.context} positions")
-    heads = dealt_heads(config.heads, config.kv_heads, chips)
-    units = even_blocks(config.hidden_dim, chips)
-    rows = even_blocks(config.vocab_size, chips)
-    shares = []
-    for chip, owned in enumerate(heads):
-        kv_heads = tuple(sorted({head // config.heads_per_kv_head for head in owned}))
-        shares.append(Share(chip, owned, kv_heads, units[chip], rows[chip]))
-    return Plan(config, context, _positions(model), tuple(shares))
-
-
-def _positions(model: QuantizedModel) -> int:
-    """As many positions as one message carries, to the chips and packed back, at most MAX_POSITIONS."""
     bits = accumulator_bits(model)
+    most = MAX_POSITIONS_UART if mtu is None else MAX_POSITIONS_RADIO
+    shape = Shape(config, chips, context, _positions(model, bits, most), bits, mtu)
+    missing, shares = _dealt(shape, heap)
+    if missing:
+        assert heap is not None
+        raise DoesNotFit(_advice(shape, heap, missing))
+    return Plan(shape, tuple(shares))
+
+
+def _dealt(shape: Shape, heap: int | None) -> tuple[int, list[Share]]:
+    """How many bytes of weights find no room, and the shares where all do."""
+    config = shape.config
+    heads = dealt_heads(config.heads, config.kv_heads, shape.chips)
+    kv_heads = [tuple(sorted({h // config.heads_per_kv_head for h in own})) for own in heads]
+    room = [
+        math.inf
+        if heap is None
+        else usable(heap) - heap_need(shape, chip, len(heads[chip]), len(kv_heads[chip]), 0, 0).total
+        for chip in range(shape.chips)
+    ]
+    row, unit = row_bytes(config) + _ROW_BUFFERS, unit_bytes(config) + _UNIT_BUFFERS
+    short = sum(-size for size in room if size < 0)
+    rows = level(config.vocab_size, [size // row for size in room])
+    room = [size - count * row for size, count in zip(room, rows, strict=True)]
+    units = level(config.hidden_dim, [size // unit for size in room])
+    missing = (config.vocab_size - sum(rows)) * row + (config.hidden_dim - sum(units)) * unit
+    if short or missing:
+        return int(short) + missing, []
+    return 0, [
+        Share(chip, heads[chip], kv_heads[chip], units_of, rows_of)
+        for chip, (units_of, rows_of) in enumerate(zip(_blocks(units), _blocks(rows), strict=True))
+    ]
+
+
+def _advice(shape: Shape, heap: int, missing: int) -> str:
+    """What is missing, and how many chips would do."""
+    text = (
+        f"{shape.chips} chip{'s' if shape.chips > 1 else ''} with {heap // 1024} KB of heap"
+        f" {'are' if shape.chips > 1 else 'is'} {_ceil(missing, 1024)} KB short of the model"
+        f" with a context of {shape.context}"
+    )
+    for chips in range(shape.chips + 1, MAX_CHIPS + 1):
+        if not _dealt(replace(shape, chips=chips), heap)[0]:
+            return f"{text}: {chips} chips would do, or a smaller --context"
+    return f"{text}, and no number of chips would do: use boards with more heap or a smaller --context"
+
+
+def _positions(model: QuantizedModel, bits: int, most: int) -> int:
+    """As many positions as one message carries, to the chips and packed back, and at most `most`."""
     there = (MAX_PAYLOAD[2] - REQUEST_SIZE) // (2 * model.config.dim)
-    back = (MAX_PAYLOAD[2] - PARTIAL_HEAD) * 8 // (model.config.dim * bits)
+    back = (MAX_PAYLOAD[2] - _PARTIAL_HEAD) * 8 // (model.config.dim * bits)
     if not min(there, back):
         raise ModelError(
             f"dim {model.config.dim}: {bits}-bit partial sums of one position do not fit a message"
             f" of {MAX_PAYLOAD[2]} bytes"
         )
-    return min(there, back, MAX_POSITIONS)
+    return min(there, back, most)
 
 
 def accumulator_bits(model: QuantizedModel) -> int:
@@ -105,10 +184,27 @@ def dealt_heads(heads: int, kv_heads: int, chips: int) -> list[tuple[int, ...]]:
     return [tuple(h for h in range(heads) if h // card % chips == chip) for chip in range(chips)]
 
 
-def even_blocks(total: int, parts: int) -> list[range]:
-    """0..total-1 in contiguous blocks whose lengths differ by at most one, longer ones first."""
-    edges = [total // parts * i + min(i, total % parts) for i in range(parts + 1)]
-    return [range(low, high) for low, high in zip(edges, edges[1:], strict=False)]
+def level(total: int, room: Sequence[float]) -> list[int]:
+    """`total` dealt as evenly as `room` (per part, a whole number or infinite) allows, larger parts
+    first; less than total where there is not room for all."""
+    parts = [0] * len(room)
+    left = total
+    while left:
+        open_parts = [i for i, size in enumerate(room) if parts[i] < size]
+        if not open_parts:
+            break
+        step = max(left // len(open_parts), 1)
+        for i in open_parts[:left]:
+            taken = int(min(step, room[i] - parts[i]))
+            parts[i] += taken
+            left -= taken
+    return parts
+
+
+def _blocks(counts: list[int]) -> list[range]:
+    """Contiguous ranges of these lengths, one after another from 0."""
+    edges = [0, *itertools.accumulate(counts)]
+    return [range(low, high) for low, high in itertools.pairwise(edges)]
 
 
 def _ceil(total: int, parts: int) -> int:

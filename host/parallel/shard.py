@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from host.deploy.kernels import column_blocks
 from host.model import arithmetic
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
-from host.parallel.plan import Plan, Share, accumulator_bits
+from host.parallel.plan import Plan, Share
 
 MAGIC = b"FEDSHARD"
 VERSION = 1
@@ -71,7 +71,7 @@ def _header(model: QuantizedModel, plan: Plan, share: Share) -> dict[str, object
         "first_row": share.rows.start,
         "context": plan.context,
         "positions": plan.positions,
-        "bits": accumulator_bits(model),
+        "bits": plan.shape.bits,
         "rope": model.rope_steps.tolist(),
         "logits": [model.classifier.rescale.shift, model.logit_exponent],
         "layers": [_layer_numbers(layer) for layer in model.layers],

@@ -1,0 +1,150 @@
+"""How much of a chip's heap its share takes, part by part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from host.model import arithmetic
+from host.model.checkpoint import Config
+from protocol.bitpack import packed_size
+from protocol.frame import HEADER_SIZE, TRAILER_SIZE
+from protocol.framing import encoded_size
+from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE
+
+# Code and objects of firmware and protocol, and on a simulated chip of the modules that stand in
+# for a board's: what the parts below leave of the heap that such a chip reports. Measured;
+# tests/host/test_memory.py holds these figures to what chips report.
+CODE = {"uart": 40_300, "radio": 49_200, "gateway": 52_500}
+# Free heap without which garbage would be collected at every turn.
+TRANSIENT = 6_144
+# MicroPython keeps 3 bits for each block of 16 bytes of its heap.
+_HEAP_OVERHEAD = 128 / 131
+UART_RXBUF = 1024  # two requests
+# What ESP-NOW's receive buffer keeps beside a message, and frames it should hold per chip: all
+# may answer at once, each in as many fragments as an answer takes.
+_RXBUF_OVERHEAD = 14
+_READ_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What all chips of a federation have in common, and the link between them.
+
+    positions: in one request; bits: of the widest partial sum; mtu: None on UART.
+    """
+
+    config: Config
+    chips: int
+    context: int
+    positions: int
+    bits: int
+    mtu: int | None = None
+
+    @property
+    def request_frame(self) -> int:
+        """Bytes of the longest COMPUTE frame."""
+        size = REQUEST_SIZE + 2 * self.positions * self.config.dim
+        return HEADER_SIZE + size + TRAILER_SIZE[3]
+
+    def answer_frame(self, rows: int) -> int:
+        """Bytes of the longest answer frame of a chip that has `rows` rows of the vocabulary."""
+        partial = PARTIAL_DATA + packed_size(self.positions * self.config.dim, self.bits)
+        return HEADER_SIZE + max(partial, LOGITS_DATA + 2 * rows) + TRAILER_SIZE[3]
+
+    def radio_rxbuf(self) -> int:
+        """Bytes of ESP-NOW's receive buffer: at the gateway all may answer at once."""
+        assert self.mtu is not None
+        frames = -(-self.answer_frame(0) // self.mtu)
+        return (self.mtu + _RXBUF_OVERHEAD) * frames * (self.chips + 1)
+
+
+@dataclass(frozen=True)
+class HeapNeed:
+    """Bytes of a chip's heap."""
+
+    weights: int
+    kv_cache: int
+    tables: int
+    buffers: int
+    code: int
+
+    @property
+    def total(self) -> int:
+        """All parts, and room for what comes and goes."""
+        return self.weights + self.kv_cache + self.tables + self.buffers + self.code + TRANSIENT
+
+
+def heap_need(
+    shape: Shape, chip: int, heads: int, kv_heads: int, units: int, rows: int
+) -> HeapNeed:
+    """What a chip with these numbers of heads, feed-forward units and vocabulary rows needs."""
+    config = shape.config
+    link = "uart" if shape.mtu is None else "radio" if chip else "gateway"
+    return HeapNeed(
+        weights=_head_bytes(config, heads, kv_heads)
+        + units * unit_bytes(config)
+        + rows * row_bytes(config),
+        kv_cache=4 * config.layers * kv_heads * shape.context * config.head_dim,
+        tables=_table_bytes(config, shape.context),
+        buffers=_workspace_bytes(shape, heads, kv_heads, units, rows)
+        + _node_bytes(shape, rows)
+        + _link_bytes(shape, rows, link),
+        code=CODE[link],
+    )
+
+
+def usable(heap: int) -> int:
+    """Bytes that a heap of `heap` bytes has for blocks."""
+    return int(heap * _HEAP_OVERHEAD)
+
+
+def unit_bytes(config: Config) -> int:
+    """Weights and multipliers of one feed-forward unit in all layers."""
+    return config.layers * (3 * config.dim + 4)
+
+
+def row_bytes(config: Config) -> int:
+    """Weights and multiplier of one vocabulary row."""
+    return config.dim + 2
+
+
+def _head_bytes(config: Config, heads: int, kv_heads: int) -> int:
+    q_rows, kv_rows = heads * config.head_dim, kv_heads * config.head_dim
+    return config.layers * (2 * (q_rows + 2 * kv_rows) + 2 * (q_rows + kv_rows) * config.dim)
+
+
+def _table_bytes(config: Config, context: int) -> int:
+    """The exponential, sigmoid and rope tables."""
+    rope = (arithmetic.ROPE_STRIDE + -(-context // arithmetic.ROPE_STRIDE)) * config.head_dim
+    return 2 * (len(arithmetic.exp_table()) + len(arithmetic.sigmoid_table()) + rope)
+
+
+def _workspace_bytes(shape: Shape, heads: int, kv_heads: int, units: int, rows: int) -> int:
+    """firmware/workspace.py."""
+    config = shape.config
+    q_rows, kv_rows = heads * config.head_dim, kv_heads * config.head_dim
+    widest = max(q_rows + 2 * kv_rows, 2 * units, rows)
+    scores = shape.context if heads else 0
+    results = shape.positions * config.dim
+    return 4 * (config.dim + widest + q_rows + config.head_dim + scores + results)
+
+
+def _node_bytes(shape: Shape, rows: int) -> int:
+    """firmware/node.py: the answer that is kept, and what fragments are put together in."""
+    answer = shape.answer_frame(rows)
+    if shape.mtu is None or max(shape.request_frame, answer) <= shape.mtu:
+        return answer
+    return answer + shape.request_frame + shape.mtu
+
+
+def _link_bytes(shape: Shape, rows: int, link: str) -> int:
+    """firmware/uart.py and radio.py, and what a simulated chip's UART and ESPNow keep."""
+    size = 0
+    if link != "radio":
+        received, sent = shape.request_frame, shape.answer_frame(rows)
+        if shape.mtu is not None:
+            received = sent = shape.mtu
+        size += UART_RXBUF + 2 * _READ_SIZE + received + encoded_size(sent)
+    if shape.mtu is not None:
+        size += shape.radio_rxbuf() + 5 * (shape.mtu + _RXBUF_OVERHEAD)
+    return size
