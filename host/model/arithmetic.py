@@ -7,7 +7,8 @@ viper kernel has; numpy's int64 only carries them. Conventions, used without exc
 * `>>` is an arithmetic shift (floor). Rounding is half-up: add half of the divisor, then shift.
 * Saturation is symmetric: a value is clipped to [-limit, limit].
 * Weights are int8 in [-127, 127] with one real scale per output row. An activation that enters a
-  matrix is an integer of at most 16 bits at a static power-of-two scale: real = integer * 2**-exponent.
+  matrix is an integer of at most 16 bits at a static power-of-two scale:
+  real = integer * 2**-exponent.
 * The residual stream is an integer below 2**24 at one power-of-two scale for the whole model.
 
 All functions take arrays of any leading shape and work on the last axis.
@@ -24,7 +25,8 @@ Ints = NDArray[np.int64]
 
 INT16_LIMIT = 32767
 RESIDUAL_LIMIT = (1 << 24) - 1
-# A row's accumulator stays within this, so that acc * multiplier >> 15 plus its rounding fits 32 bits.
+# A row's accumulator stays within this, so that acc * multiplier >> 15 plus its rounding fits
+# 32 bits.
 ACCUMULATOR_LIMIT = 1 << 30
 MULTIPLIER_BITS = 15
 
@@ -134,8 +136,9 @@ def rope_steps(head_dim: int, theta: float) -> Ints:
 
 
 def rope_table(steps: Ints, context: int) -> Ints:
-    """Cosine and sine of positions 0..31 and then of every 32nd below `context`, in units of 2**-14:
-    [32 + ceil(context / 32), head_dim / 2, 2].
+    """Cosine and sine of positions 0..31 and then of every 32nd below `context`.
+
+    [32 + ceil(context / 32), head_dim / 2, 2] in units of 2**-14.
 
     Whole-number arithmetic, so that a chip with single-precision floats makes the very same
     table: each position is the one before, rotated by the step in 30-bit fixed point, half-up.

@@ -9,6 +9,7 @@ the model's real weights; `arithmetic.py` states what each is for.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ Floats = NDArray[np.float64]
 
 
 def quantized(checkpoint: Checkpoint, ranges: Ranges | None = None) -> QuantizedModel:
-    """The checkpoint in integers, calibrated on `ranges`, or on text that the model samples itself.
+    """The checkpoint in integers, calibrated on `ranges` or else on text that it samples itself.
 
     Raises ModelError where no scale keeps the arithmetic within 32 bits.
     """
@@ -66,7 +67,9 @@ class _Rows:
 def _rescale(factors: Floats) -> Rescale:
     largest = float(factors.max())
     if largest >= 0.5:
-        raise ModelError(f"weights too large to quantize: rescaling factor {largest:.3g} exceeds 0.5")
+        raise ModelError(
+            f"weights too large to quantize: rescaling factor {largest:.3g} exceeds 0.5"
+        )
     shift = min(max(14 - _floor_log2(max(largest, 1e-30)), 16), 45)
     multiplier = np.minimum(np.round(factors * 2.0**shift), INT16_LIMIT)
     return Rescale(multiplier.astype(np.int64), shift)
@@ -90,7 +93,9 @@ class _Quantizer:
         self.v_limits = [rows.input_limit() for rows in self.o]
         self.hidden_limits = [rows.input_limit() for rows in self.down]
         self.v_exponents = [_exponent(ranges.v[i], self.v_limits[i]) for i in layers]
-        self.hidden_exponents = [_exponent(ranges.hidden[i], self.hidden_limits[i]) for i in layers]
+        self.hidden_exponents = [
+            _exponent(ranges.hidden[i], self.hidden_limits[i]) for i in layers
+        ]
         self.residual_exponent = self._residual_exponent()
 
     def _residual_exponent(self) -> int:
@@ -145,7 +150,7 @@ class _Quantizer:
     def _layer(self, index: int) -> QuantizedLayer:
         return QuantizedLayer(**self._attention(index), **self._feed_forward(index))
 
-    def _attention(self, index: int) -> dict[str, object]:
+    def _attention(self, index: int) -> dict[str, Any]:
         checkpoint, ranges = self.checkpoint, self.ranges
         q, k, v = (_Rows(w[index]) for w in (checkpoint.wq, checkpoint.wk, checkpoint.wv))
         limit = min(rows.input_limit() for rows in (q, k, v))
@@ -153,7 +158,10 @@ class _Quantizer:
             checkpoint.attention_norm[index], ranges.attention_input[index], limit
         )
         q_limit, k_limit = score_limits(self.config.head_dim)
-        k_exponent = min(_exponent(max(ranges.k[index], ranges.rotated_k[index]), k_limit), k.highest_exponent(exponent))
+        k_exponent = min(
+            _exponent(max(ranges.k[index], ranges.rotated_k[index]), k_limit),
+            k.highest_exponent(exponent),
+        )
         # Scores come out as base-2 exponents with `fraction` fractional bits: 1 / sqrt(head_dim)
         # and log2(e) are part of q's scale, so that the exp table is indexed by a shift alone.
         factor = math.log2(math.e) / math.sqrt(self.config.head_dim) * 2.0**-k_exponent
@@ -178,7 +186,7 @@ class _Quantizer:
             "o": self.o[index].linear(v_exponent, 2.0**-self.residual_exponent),
         }
 
-    def _feed_forward(self, index: int) -> dict[str, object]:
+    def _feed_forward(self, index: int) -> dict[str, Any]:
         checkpoint, ranges = self.checkpoint, self.ranges
         gate, up = _Rows(checkpoint.w1[index]), _Rows(checkpoint.w3[index])
         limit = min(gate.input_limit(), up.input_limit())
@@ -204,8 +212,11 @@ class _Quantizer:
 
 
 def score_limits(head_dim: int) -> tuple[int, int]:
-    """Saturation bounds of q and k: their bits add up to 32 - log2(head_dim), so that |q.k| < 2**30
-    and the difference of two scores still fits 32 bits."""
+    """Saturation bounds of q and k.
+
+    Their bits add up to 32 - log2(head_dim), so that |q.k| < 2**30 and the difference of two
+    scores still fits 32 bits.
+    """
     bits = 32 - (head_dim - 1).bit_length()
     q_bits = min(bits // 2, 16)
     return (1 << (q_bits - 1)) - 1, (1 << (min(bits - q_bits, 16) - 1)) - 1

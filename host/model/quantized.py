@@ -47,8 +47,11 @@ class QuantizedLayer:
 
 @dataclass(frozen=True)
 class QuantizedModel:
-    """A whole model. `embedding` [vocab, dim] is in units of the residual stream, 2**-residual_exponent;
-    logits are int16 in units of 2**-logit_exponent; `rope_steps` as arithmetic.rope_steps."""
+    """A whole model.
+
+    `embedding` [vocab, dim] is in units of the residual stream, 2**-residual_exponent; logits are
+    int16 in units of 2**-logit_exponent; `rope_steps` as arithmetic.rope_steps.
+    """
 
     config: Config
     residual_exponent: int

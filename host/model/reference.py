@@ -1,4 +1,4 @@
-"""The reference: a quantized Llama forward pass in plain numpy, which every federation equals to the bit.
+"""The reference: a quantized Llama forward pass in numpy, which federations equal to the bit.
 
 Together with `arithmetic.py` this is the specification of what chips and host compute. It runs a
 batch of sequences at once, position by position, with the KV cache in the open.
@@ -70,7 +70,8 @@ class Reference:
         layer = self.model.layers[index]
         gate, up = (
             arithmetic.saturated(
-                arithmetic.rescaled(arithmetic.matvec(linear.weight, x), linear.rescale), INT16_LIMIT
+                arithmetic.rescaled(arithmetic.matvec(linear.weight, x), linear.rescale),
+                INT16_LIMIT,
             )
             for linear in (layer.gate, layer.up)
         )

@@ -6,14 +6,15 @@
 | u16, u16, u32 | format version, 0, length of the header |
 | header | JSON: shapes, indices, shifts and limits; padded with spaces to a multiple of 4 |
 | tables | exponential u16 [512], sigmoid u16 [1024] |
-| each layer | u16 row multipliers of q, k, v, gate, up; then the weights of q, k, v (rows one after another), o, gate and up, down |
+| each layer | u16 row multipliers of q, k, v, gate, up; then weights: q, k, v; o; gate, up; down |
 | vocabulary | u16 row multipliers, then weights |
 | 32 bytes | SHA-256 of all before |
 
 Everything is little-endian. A weight is stored as weight + 128, so that a byte load needs no sign
-extension. A matrix is stored in the blocks of columns that its kernel takes
-(host/deploy/kernels.py), row-major in each. Blocks are padded to a multiple of 4 bytes. The row
-multipliers of o and down stay with the host, which rescales after the sum over chips.
+extension. Matrices named between two semicolons are one, their rows one after another. A matrix is
+stored in the blocks of columns that its kernel takes (host/deploy/kernels.py), row-major in each.
+Each layer and the vocabulary are padded to a multiple of 4 bytes. The row multipliers of o and
+down stay with the host, which rescales after the sum over chips.
 """
 
 from __future__ import annotations
@@ -115,7 +116,8 @@ def _weights(weight: NDArray[np.int8]) -> bytes:
         return b""
     stored = (weight.astype(np.int16) + 128).astype(np.uint8)
     return b"".join(
-        stored[:, first : first + count].tobytes() for first, count in column_blocks(stored.shape[1])
+        stored[:, first : first + count].tobytes()
+        for first, count in column_blocks(stored.shape[1])
     )
 
 
