@@ -1,29 +1,39 @@
-"""Keeps the bottom of the heap for what comes and goes.
+"""Puts a chip's share of the model at the top of the heap, in one piece.
 
-MicroPython's allocator searches from the lowest block that may be free. With a share of the model
-at the bottom, which never goes, every allocation of more than 16 bytes would walk over all of
-its blocks: some 2,500 steps for 160 KB. So the first thing a chip does is to reserve a piece of
-heap, and the last before its loop starts is to give it back; garbage is collected before the
-transient objects have outgrown it.
+MicroPython's allocator takes the lowest gap that is large enough, and searches for it from the
+lowest block that may be free. With the share at the bottom, where it never goes, each
+allocation of more than 16 bytes would walk over all of its blocks, some 2,500 steps for
+160 KB; and loaded after the code, it would find the heap full of gaps too small for it. So
+the share is loaded first, above a filler that is then given back: code, buffers and all that
+comes and goes have the bottom to themselves.
 """
 
 import gc
 
 from protocol.compat import const
 
-_MOST = const(65536)  # bytes; collecting costs more time than this much room saves
-_FRACTION = const(16)  # of the free heap
-
-_reserved = []
-
-
-def reserve():
-    """Takes the bottom of the heap, before anything else of size is made."""
-    _reserved.append(bytearray(min(_MOST, gc.mem_free() // _FRACTION)))
+# At most what gaps below take, left by loading the loader; what is not needed stays free on top.
+_GAPS = const(12288)
+# Garbage is collected before transient objects climb far up a large heap.
+_CLIMB = const(49152)
 
 
-def release():
-    """Gives it back, when all that stays has been made."""
-    size = len(_reserved.pop())
+def filler(size):
+    """An object that leaves `size` bytes of the heap above it, or None where that cannot be had.
+
+    Drop it when what belongs above has been made.
+    """
     gc.collect()
-    gc.threshold(size * 3 // 4)
+    fill = gc.mem_free() - size - _GAPS
+    while fill > _GAPS:
+        try:
+            return bytearray(fill)
+        except MemoryError:
+            fill -= _GAPS  # a heap in several areas, as an ESP32's, has no piece so large
+    return None
+
+
+def settle():
+    """To be called when all that stays has been made."""
+    gc.collect()
+    gc.threshold(_CLIMB)

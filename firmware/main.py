@@ -1,17 +1,15 @@
-"""Starts a chip: reads config.json, opens its links, loads its shard, runs its node."""
+"""Starts a chip: reads config.json, loads its shard, opens its links, runs its node.
+
+Modules are imported when they are needed: the share must be loaded before the heap fills with
+code (firmware/heap.py says why).
+"""
 
 import gc
 import json
 import os
 import sys
 
-from firmware import heap
-
-heap.reserve()  # before the imports that bring code
-
-import machine  # noqa: E402
-
-from firmware.node import CONTROL_PAYLOAD, Node, frame_size  # noqa: E402
+import machine
 
 
 def _uart(config, receives, sends):
@@ -41,10 +39,9 @@ def _radio(config):
     return RadioLink(esp, settings["mtu"])
 
 
-def _link(config, receives, sends):
-    """The link; receives, sends: the longest frames in bytes that this chip takes and makes."""
+def _link(config):
     if config["link"] == "uart":
-        return _uart(config, receives, sends)
+        return _uart(config, config["receives"], config["sends"])
     if not config["gateway"]:
         return _radio(config)
     from firmware.radio import Gateway
@@ -63,49 +60,62 @@ def _signer(config):
 
 
 def _shard(config):
-    """The shard, after which its loader is given back to the heap."""
+    """The weights, after which their loader is given back to the heap."""
     from firmware.shard import loaded
 
-    shard = loaded("shard.bin", config["chip"])
-    for name in ("shard", "tensor_parallel"):
-        del sys.modules["firmware." + name]
-        delattr(sys.modules["firmware"], name)
-    gc.collect()
-    return shard
+    try:
+        return loaded("shard.bin", config["chip"])
+    finally:
+        for name in ("shard", "tensor_parallel"):
+            sys.modules.pop("firmware." + name, None)
+            delattr(sys.modules["firmware"], name)
 
 
 def node(config):
-    """The node that a configuration describes; if its share cannot be loaded, one that says why."""
-    chip_id = config["chip"]
+    """The node that a configuration describes; if its share cannot be loaded, one that says why.
+
+    config: chip, link ("uart" or "espnow"), gateway, receives and sends (the longest frames in
+    bytes, on UART), uart and radio (settings of machine.UART and of ESP-NOW), key (hexadecimal).
+    """
     boot_id = int.from_bytes(os.urandom(2), "little")
-    shard = share = None
-    receives = sends = frame_size(CONTROL_PAYLOAD)
-    fault = ""
+    weights, share, fault = None, None, ""
     try:
-        from firmware import model_kernels
-
-        shard = _shard(config)
-        from firmware.share import Share
-
-        share = Share(shard, model_kernels, boot_id)
-        receives, sends = frame_size(shard.request_size), frame_size(shard.answer_size)
+        weights = _shard(config)
     except Exception as error:
-        sys.print_exception(error)
-        shard = share = None
-        fault = "%s: %s" % (type(error).__name__, error)
-    link = _link(config, receives, sends)
-    return Node(chip_id, link, boot_id, shard, share, _signer(config), fault)
+        fault = _told(error)
+    gc.collect()
+    link = _link(config)  # its buffers are larger than the gaps that code leaves
+    try:
+        if weights:
+            from firmware import model_kernels
+            from firmware.share import Share
+
+            share = Share(weights, model_kernels, boot_id)
+    except Exception as error:
+        weights = share = None
+        fault = _told(error)
+    from firmware.node import Node
+
+    return Node(config["chip"], link, boot_id, weights, share, _signer(config), fault)
+
+
+def _told(error):
+    """One line about an exception, which is also printed whole."""
+    sys.print_exception(error)
+    return "%s: %s" % (type(error).__name__, error)
 
 
 def run():
     """Runs the chip until its loop fails; the host is told why."""
     with open("config.json") as file:
         chip = node(json.load(file))
-    heap.release()
+    from firmware.heap import settle
+
+    settle()
     try:
         while True:
             if not chip.poll():
                 machine.idle()
     except Exception as error:
-        chip.report("%s: %s" % (type(error).__name__, error))
+        chip.report(_told(error))
         raise

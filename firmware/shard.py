@@ -8,6 +8,7 @@ import hashlib
 import json
 from binascii import unhexlify
 
+from firmware.heap import filler
 from firmware.tensor_parallel import BufferOverflow, TPConfig
 from firmware.weights import Layer, Weights
 from protocol.bitpack import packed_size
@@ -19,8 +20,9 @@ _VERSION = const(1)
 _EXP_ENTRIES = const(512)
 _SIGMOID_ENTRIES = const(1024)
 _ROPE_STRIDE = const(32)
-# Heap that must stay free beside the share: message buffers, link buffers, transient objects.
-_RESERVE = const(12288)
+# Heap that must stay free beside the share, for the code and buffers that work with it: the least
+# that a chip on UART takes.
+_RESERVE = const(28672)
 
 
 class ShardError(Exception):
@@ -47,6 +49,7 @@ def _weights(file, chip_id):
     _check_owner(layout, chip_id)
     weights.bytes = share_bytes(layout)
     _check_memory(layout, weights.bytes)
+    below = filler(weights.bytes)
     weights.model_hash = unhexlify(layout.pop("model"))
     positions, dim, rows = layout["positions"], layout["dim"], layout["rows"]
     weights.request_size = REQUEST_SIZE + 2 * positions * dim
@@ -60,6 +63,7 @@ def _weights(file, chip_id):
     ]
     weights.vocabulary = file.buffer(rows * (dim + 2))
     file.buffer(-rows * (dim + 2) % 4)
+    del below
     if not file.digest_matches():
         raise ShardError("SHA-256 of the shard is wrong: flash this chip again")
     weights.rope_table = _rope_table(layout, layout.pop("rope"))

@@ -14,15 +14,14 @@ from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE
 # Code and objects of firmware and protocol, and on a simulated chip of the modules that stand in
 # for a board's: what the parts below leave of the heap that such a chip reports. Measured;
 # tests/host/test_memory.py holds these figures to what chips report.
-CODE = {"uart": 40_300, "radio": 49_200, "gateway": 52_500}
-# Free heap without which garbage would be collected at every turn.
-TRANSIENT = 6_144
+CODE = {"uart": 40_300, "radio": 49_400, "gateway": 52_500}
+# Free heap without which garbage would be collected at every turn, and a buffer find no place
+# between the smaller ones.
+TRANSIENT = 10_240
 # MicroPython keeps 3 bits for each block of 16 bytes of its heap.
 _HEAP_OVERHEAD = 128 / 131
 UART_RXBUF = 1024  # two requests
-# What ESP-NOW's receive buffer keeps beside a message, and frames it should hold per chip: all
-# may answer at once, each in as many fragments as an answer takes.
-_RXBUF_OVERHEAD = 14
+_RXBUF_OVERHEAD = 14  # bytes that ESP-NOW's receive buffer keeps beside a message
 _READ_SIZE = 256
 
 
@@ -51,11 +50,13 @@ class Shape:
         partial = PARTIAL_DATA + packed_size(self.positions * self.config.dim, self.bits)
         return HEADER_SIZE + max(partial, LOGITS_DATA + 2 * rows) + TRAILER_SIZE[3]
 
-    def radio_rxbuf(self) -> int:
-        """Bytes of ESP-NOW's receive buffer: at the gateway all may answer at once."""
+    def radio_rxbuf(self, gateway: bool) -> int:
+        """Bytes of ESP-NOW's receive buffer: two requests, or at the gateway all chips' answers."""
         assert self.mtu is not None
-        frames = -(-self.answer_frame(0) // self.mtu)
-        return (self.mtu + _RXBUF_OVERHEAD) * frames * (self.chips + 1)
+        frames = 2 * -(-self.request_frame // self.mtu)
+        if gateway:
+            frames = max(frames, -(-self.answer_frame(0) // self.mtu) * (self.chips - 1))
+        return (self.mtu + _RXBUF_OVERHEAD) * frames
 
 
 @dataclass(frozen=True)
@@ -146,5 +147,5 @@ def _link_bytes(shape: Shape, rows: int, link: str) -> int:
             received = sent = shape.mtu
         size += UART_RXBUF + 2 * _READ_SIZE + received + encoded_size(sent)
     if shape.mtu is not None:
-        size += shape.radio_rxbuf() + 5 * (shape.mtu + _RXBUF_OVERHEAD)
+        size += shape.radio_rxbuf(link == "gateway") + 5 * (shape.mtu + _RXBUF_OVERHEAD)
     return size
