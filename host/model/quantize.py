@@ -9,7 +9,6 @@ the model's real weights; `arithmetic.py` states what each is for.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from host.model.ranges import Ranges
 
 HEADROOM = 2.0
 RESIDUAL_HEADROOM = 4.0  # the residual has bits to spare and cannot be allowed to clip
+MAX_SHIFT = 30  # of a kernel that adds half of the divisor in 32 bits
 CALIBRATION_SEQUENCES, CALIBRATION_LENGTH, CALIBRATION_SEED = 16, 128, 0
 
 Floats = NDArray[np.float64]
@@ -65,12 +65,8 @@ class _Rows:
 
 
 def _rescale(factors: Floats) -> Rescale:
-    largest = float(factors.max())
-    if largest >= 0.5:
-        raise ModelError(
-            f"weights too large to quantize: rescaling factor {largest:.3g} exceeds 0.5"
-        )
-    shift = min(max(14 - _floor_log2(max(largest, 1e-30)), 16), 45)
+    """For factors below one half, which highest_exponent sees to."""
+    shift = min(max(14 - _floor_log2(max(float(factors.max()), 1e-30)), 16), 45)
     multiplier = np.minimum(np.round(factors * 2.0**shift), INT16_LIMIT)
     return Rescale(multiplier.astype(np.int64), shift)
 
@@ -84,131 +80,158 @@ def _exponent(largest: float, limit: int, headroom: float = HEADROOM) -> int:
     return _floor_log2(limit / (headroom * max(float(largest), 1e-9)))
 
 
-class _Quantizer:
-    def __init__(self, checkpoint: Checkpoint, ranges: Ranges) -> None:
-        self.checkpoint, self.config, self.ranges = checkpoint, checkpoint.config, ranges
-        layers = range(self.config.layers)
-        self.o = [_Rows(checkpoint.wo[i]) for i in layers]
-        self.down = [_Rows(checkpoint.w2[i]) for i in layers]
-        self.v_limits = [rows.input_limit() for rows in self.o]
-        self.hidden_limits = [rows.input_limit() for rows in self.down]
-        self.v_exponents = [_exponent(ranges.v[i], self.v_limits[i]) for i in layers]
-        self.hidden_exponents = [
-            _exponent(ranges.hidden[i], self.hidden_limits[i]) for i in layers
-        ]
-        self.residual_exponent = self._residual_exponent()
+def _unit_gain(weight: NDArray[np.float32]) -> Floats:
+    """Real multipliers of an RMSNorm whose output is in units of 1.
 
-    def _residual_exponent(self) -> int:
-        into = [(rows, e) for rows, e in zip(self.o, self.v_exponents, strict=True)]
-        into += [(rows, e) for rows, e in zip(self.down, self.hidden_exponents, strict=True)]
-        epsilon = self.config.dim * self.config.norm_eps
-        return min(
-            _exponent(self.ranges.residual, arithmetic.RESIDUAL_LIMIT, RESIDUAL_HEADROOM),
-            _floor_log2(2.0**29 / epsilon) // 2,  # keeps Gain.epsilon below 2**30
-            *(rows.highest_exponent(exponent) for rows, exponent in into),
+    output = normalized * multiplier >> (shift - doublings), see arithmetic.rms_normalized;
+    there, normalized = real * 2**14 / sqrt(dim / 2**L) / 2**doublings.
+    """
+    dim = len(weight)
+    correction = math.sqrt(dim / (1 << (dim - 1).bit_length()))
+    return weight.astype(np.float64) * correction * 2.0**-14
+
+
+def _norm_exponent(weight: NDArray[np.float32], largest: float, limit: int) -> int:
+    """The output scale of an RMSNorm whose outputs reach `largest`."""
+    top = max(float(np.abs(_unit_gain(weight)).max()), 1e-30)
+    return min(_exponent(largest, limit), _floor_log2(0.99 / top))
+
+
+class _LayerScales:
+    """One layer's integer weights, and the scales of its activations but the residual stream's."""
+
+    def __init__(self, checkpoint: Checkpoint, ranges: Ranges, index: int) -> None:
+        self.index, self.ranges, self.head_dim = index, ranges, checkpoint.config.head_dim
+        self.attention_norm = checkpoint.attention_norm[index]
+        self.q, self.k = _Rows(checkpoint.wq[index]), _Rows(checkpoint.wk[index])
+        self.v, self.o = _Rows(checkpoint.wv[index]), _Rows(checkpoint.wo[index])
+        self.ffn_norm = checkpoint.ffn_norm[index]
+        self.gate, self.up = _Rows(checkpoint.w1[index]), _Rows(checkpoint.w3[index])
+        self.down = _Rows(checkpoint.w2[index])
+        self._scale_attention()
+        self._scale_feed_forward()
+
+    def _scale_attention(self) -> None:
+        ranges, index = self.ranges, self.index
+        self.attention_limit = min(rows.input_limit() for rows in (self.q, self.k, self.v))
+        self.attention_exponent = exponent = _norm_exponent(
+            self.attention_norm, ranges.attention_input[index], self.attention_limit
         )
-
-    def model(self) -> QuantizedModel:
-        config, checkpoint = self.config, self.checkpoint
-        classifier = _Rows(checkpoint.classifier)
-        limit = classifier.input_limit()
-        gain, exponent = self._gain(checkpoint.final_norm, self.ranges.final, limit)
-        logit_exponent = min(
-            _exponent(self.ranges.logits, INT16_LIMIT), classifier.highest_exponent(exponent)
-        )
-        embedding = np.round(checkpoint.embedding.astype(np.float64) * 2.0**self.residual_exponent)
-        return QuantizedModel(
-            config=config,
-            residual_exponent=self.residual_exponent,
-            embedding=np.clip(
-                embedding, -arithmetic.RESIDUAL_LIMIT, arithmetic.RESIDUAL_LIMIT
-            ).astype(np.int32),
-            layers=tuple(self._layer(i) for i in range(config.layers)),
-            final_gain=gain,
-            final_limit=limit,
-            classifier=classifier.linear(exponent, 2.0**-logit_exponent),
-            logit_exponent=logit_exponent,
-            rope_steps=arithmetic.rope_steps(config.head_dim, config.rope_theta),
-        )
-
-    def _gain(self, weight: NDArray[np.float32], largest: float, limit: int) -> tuple[Gain, int]:
-        """An RMSNorm's gain, and the exponent of its output.
-
-        output = normalized * multiplier >> (shift - doublings), see arithmetic.rms_normalized;
-        there, normalized = real * 2**14 / sqrt(dim / 2**L) / 2**doublings.
-        """
-        dim = self.config.dim
-        correction = math.sqrt(dim / (1 << (dim - 1).bit_length()))
-        base = weight.astype(np.float64) * correction * 2.0**-14
-        top = max(float(np.abs(base).max()), 1e-30)
-        exponent = min(_exponent(largest, limit), _floor_log2(0.99 / top))
-        shift = min(max(14 - _floor_log2(top * 2.0**exponent), 15), 29)
-        multiplier = np.clip(np.round(base * 2.0 ** (exponent + shift)), -INT16_LIMIT, INT16_LIMIT)
-        epsilon = round(dim * self.config.norm_eps * 4.0**self.residual_exponent)
-        return Gain(multiplier.astype(np.int64), shift, epsilon), exponent
-
-    def _layer(self, index: int) -> QuantizedLayer:
-        return QuantizedLayer(**self._attention(index), **self._feed_forward(index))
-
-    def _attention(self, index: int) -> dict[str, Any]:
-        checkpoint, ranges = self.checkpoint, self.ranges
-        q, k, v = (_Rows(w[index]) for w in (checkpoint.wq, checkpoint.wk, checkpoint.wv))
-        limit = min(rows.input_limit() for rows in (q, k, v))
-        gain, exponent = self._gain(
-            checkpoint.attention_norm[index], ranges.attention_input[index], limit
-        )
-        q_limit, k_limit = score_limits(self.config.head_dim)
-        k_exponent = min(
-            _exponent(max(ranges.k[index], ranges.rotated_k[index]), k_limit),
-            k.highest_exponent(exponent),
+        self.q_limit, self.k_limit = score_limits(self.head_dim)
+        self.k_exponent = min(
+            _exponent(max(ranges.k[index], ranges.rotated_k[index]), self.k_limit),
+            self.k.highest_exponent(exponent),
         )
         # Scores come out as base-2 exponents with `fraction` fractional bits: 1 / sqrt(head_dim)
         # and log2(e) are part of q's scale, so that the exp table is indexed by a shift alone.
-        factor = math.log2(math.e) / math.sqrt(self.config.head_dim) * 2.0**-k_exponent
+        factor = math.log2(math.e) / math.sqrt(self.head_dim) * 2.0**-self.k_exponent
         fraction = min(
-            _exponent(max(ranges.q[index], ranges.rotated_q[index]) * factor, q_limit),
-            _floor_log2(0.49 / (max(float(q.scale.max()), 1e-30) * 2.0**-exponent * factor)),
+            _exponent(max(ranges.q[index], ranges.rotated_q[index]) * factor, self.q_limit),
+            _floor_log2(0.49 / (max(float(self.q.scale.max()), 1e-30) * 2.0**-exponent * factor)),
+            arithmetic.EXP_FRACTION_BITS + MAX_SHIFT,
         )
         if fraction < arithmetic.EXP_FRACTION_BITS:
             raise ModelError(f"layer {index}: attention scores too large to quantize")
-        fraction = min(fraction, arithmetic.EXP_FRACTION_BITS + 30)
-        v_exponent = min(self.v_exponents[index], v.highest_exponent(exponent))
-        return {
-            "attention_gain": gain,
-            "attention_limit": limit,
-            "q": q.linear(exponent, 1 / (factor * 2.0**fraction)),
-            "k": k.linear(exponent, 2.0**-k_exponent),
-            "v": v.linear(exponent, 2.0**-v_exponent),
-            "q_limit": q_limit,
-            "k_limit": k_limit,
-            "v_limit": self.v_limits[index],
-            "score_shift": fraction - arithmetic.EXP_FRACTION_BITS,
-            "o": self.o[index].linear(v_exponent, 2.0**-self.residual_exponent),
-        }
-
-    def _feed_forward(self, index: int) -> dict[str, Any]:
-        checkpoint, ranges = self.checkpoint, self.ranges
-        gate, up = _Rows(checkpoint.w1[index]), _Rows(checkpoint.w3[index])
-        limit = min(gate.input_limit(), up.input_limit())
-        gain, exponent = self._gain(checkpoint.ffn_norm[index], ranges.ffn_input[index], limit)
-        gate_exponent = min(
-            max(_exponent(ranges.gate[index], INT16_LIMIT), arithmetic.SIGMOID_STEP_BITS),
-            gate.highest_exponent(exponent),
+        self.score_shift = fraction - arithmetic.EXP_FRACTION_BITS
+        self.q_unit = 1 / (factor * 2.0**fraction)
+        self.v_limit = self.o.input_limit()
+        self.v_exponent = min(
+            _exponent(ranges.v[index], self.v_limit), self.v.highest_exponent(exponent)
         )
-        up_exponent = min(_exponent(ranges.up[index], INT16_LIMIT), up.highest_exponent(exponent))
-        hidden_exponent = min(self.hidden_exponents[index], gate_exponent + up_exponent - 1)
-        if gate_exponent < arithmetic.SIGMOID_STEP_BITS:
+
+    def _scale_feed_forward(self) -> None:
+        ranges, index, steps = self.ranges, self.index, arithmetic.SIGMOID_STEP_BITS
+        self.feed_forward_limit = min(self.gate.input_limit(), self.up.input_limit())
+        self.feed_forward_exponent = exponent = _norm_exponent(
+            self.ffn_norm, ranges.ffn_input[index], self.feed_forward_limit
+        )
+        gate = min(
+            max(_exponent(ranges.gate[index], INT16_LIMIT), steps),
+            self.gate.highest_exponent(exponent),
+            steps + MAX_SHIFT,
+        )
+        if gate < steps or ranges.gate[index] * 2.0**gate > INT16_LIMIT:
             raise ModelError(f"layer {index}: gate activations too large to quantize")
-        return {
-            "feed_forward_gain": gain,
-            "feed_forward_limit": limit,
-            "gate": gate.linear(exponent, 2.0**-gate_exponent),
-            "up": up.linear(exponent, 2.0**-up_exponent),
-            "index_shift": gate_exponent - arithmetic.SIGMOID_STEP_BITS,
-            "product_shift": min(gate_exponent + up_exponent - hidden_exponent, 30),
-            "hidden_limit": self.hidden_limits[index],
-            "down": self.down[index].linear(hidden_exponent, 2.0**-self.residual_exponent),
-        }
+        up = min(_exponent(ranges.up[index], INT16_LIMIT), self.up.highest_exponent(exponent))
+        self.hidden_limit = self.down.input_limit()
+        hidden = _exponent(ranges.hidden[index], self.hidden_limit)
+        # A product is shifted by 1 to MAX_SHIFT bits.
+        self.hidden_exponent = max(min(hidden, gate + up - 1), gate + up - MAX_SHIFT)
+        self.gate_exponent, self.up_exponent = gate, up
+
+    def highest_residual_exponent(self) -> int:
+        """The finest scale that the layer's sums can be brought to."""
+        return min(
+            self.o.highest_exponent(self.v_exponent),
+            self.down.highest_exponent(self.hidden_exponent),
+        )
+
+
+class _Quantizer:
+    def __init__(self, checkpoint: Checkpoint, ranges: Ranges) -> None:
+        self.checkpoint, self.config, self.ranges = checkpoint, checkpoint.config, ranges
+        self.layers = [_LayerScales(checkpoint, ranges, i) for i in range(self.config.layers)]
+        epsilon = max(self.config.dim * self.config.norm_eps, 1e-30)
+        self.residual_exponent = min(
+            _exponent(ranges.residual, arithmetic.RESIDUAL_LIMIT, RESIDUAL_HEADROOM),
+            _floor_log2(2.0**29 / epsilon) // 2,  # keeps Gain.epsilon below 2**30
+            *(layer.highest_residual_exponent() for layer in self.layers),
+        )
+
+    def model(self) -> QuantizedModel:
+        checkpoint, limit = self.checkpoint, arithmetic.RESIDUAL_LIMIT
+        classifier = _Rows(checkpoint.classifier)
+        final_limit = classifier.input_limit()
+        exponent = _norm_exponent(checkpoint.final_norm, self.ranges.final, final_limit)
+        logit_exponent = min(
+            _exponent(self.ranges.logits, INT16_LIMIT), classifier.highest_exponent(exponent)
+        )
+        if logit_exponent < 0:
+            raise ModelError("logits too large to quantize")
+        embedding = np.round(checkpoint.embedding.astype(np.float64) * 2.0**self.residual_exponent)
+        return QuantizedModel(
+            config=self.config,
+            residual_exponent=self.residual_exponent,
+            embedding=np.clip(embedding, -limit, limit).astype(np.int32),
+            layers=tuple(self._layer(layer) for layer in self.layers),
+            final_gain=self._gain(checkpoint.final_norm, exponent),
+            final_limit=final_limit,
+            classifier=classifier.linear(exponent, 2.0**-logit_exponent),
+            logit_exponent=logit_exponent,
+            rope_steps=arithmetic.rope_steps(self.config.head_dim, self.config.rope_theta),
+        )
+
+    def _gain(self, weight: NDArray[np.float32], exponent: int) -> Gain:
+        """An RMSNorm's gain for outputs at 2**-exponent, as _norm_exponent gives it."""
+        base = _unit_gain(weight) * 2.0**exponent
+        shift = min(max(14 - _floor_log2(max(float(np.abs(base).max()), 1e-30)), 15), 29)
+        multiplier = np.clip(np.round(base * 2.0**shift), -INT16_LIMIT, INT16_LIMIT)
+        epsilon = self.config.dim * self.config.norm_eps * 4.0**self.residual_exponent
+        return Gain(multiplier.astype(np.int64), shift, round(epsilon))
+
+    def _layer(self, layer: _LayerScales) -> QuantizedLayer:
+        attention, feed_forward = layer.attention_exponent, layer.feed_forward_exponent
+        residual_unit = 2.0**-self.residual_exponent
+        return QuantizedLayer(
+            attention_gain=self._gain(layer.attention_norm, attention),
+            attention_limit=layer.attention_limit,
+            q=layer.q.linear(attention, layer.q_unit),
+            k=layer.k.linear(attention, 2.0**-layer.k_exponent),
+            v=layer.v.linear(attention, 2.0**-layer.v_exponent),
+            q_limit=layer.q_limit,
+            k_limit=layer.k_limit,
+            v_limit=layer.v_limit,
+            score_shift=layer.score_shift,
+            o=layer.o.linear(layer.v_exponent, residual_unit),
+            feed_forward_gain=self._gain(layer.ffn_norm, feed_forward),
+            feed_forward_limit=layer.feed_forward_limit,
+            gate=layer.gate.linear(feed_forward, 2.0**-layer.gate_exponent),
+            up=layer.up.linear(feed_forward, 2.0**-layer.up_exponent),
+            index_shift=layer.gate_exponent - arithmetic.SIGMOID_STEP_BITS,
+            product_shift=layer.gate_exponent + layer.up_exponent - layer.hidden_exponent,
+            hidden_limit=layer.hidden_limit,
+            down=layer.down.linear(layer.hidden_exponent, residual_unit),
+        )
 
 
 def score_limits(head_dim: int) -> tuple[int, int]:
