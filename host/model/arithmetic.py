@@ -197,9 +197,15 @@ def weighted_mean(weights: Ints, values: Ints) -> Ints:
 
 
 def sigmoid_table() -> Ints:
-    """The logistic function at (i - 512) / 64 in units of 2**-15, for i in 0..1023."""
+    """The logistic function at (i - 512) / 64 in units of 2**-15, for i in 0..1023.
+
+    The ends stand for all beyond, where it is as good as 0 and 1: any other number there would
+    make SiLU's error grow with its argument.
+    """
     z = np.arange(-SIGMOID_RANGE, SIGMOID_RANGE, 1 / (1 << SIGMOID_STEP_BITS))
-    return np.round(SIGMOID_ONE / (1 + np.exp(-z))).astype(np.int64)
+    table = np.round(SIGMOID_ONE / (1 + np.exp(-z))).astype(np.int64)
+    table[0], table[-1] = 0, SIGMOID_ONE
+    return table
 
 
 def gated(gate: Ints, up: Ints, index_shift: int, shift: int, table: Ints, limit: int) -> Ints:
