@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from host.model.arithmetic import Gain, Rescale
+from host.model.arithmetic import Gain, Rescale, exp_table, sigmoid_table
 from host.model.checkpoint import Config
 
 
@@ -64,9 +64,12 @@ class QuantizedModel:
     rope_steps: NDArray[np.int64]
 
     def sha256(self) -> bytes:
-        """Digest of every number in the model: equal models, and only those, compute the same."""
+        """Digest of every number in the model and in the tables that all models share.
+
+        Models of equal digest, and only those, compute the same.
+        """
         digest = hashlib.sha256()
-        for part in _parts(self):
+        for part in _parts((self, exp_table(), sigmoid_table())):
             digest.update(part)
         return digest.digest()
 
