@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
+from host.model.checkpoint import ModelError
+
 # Viper goes wrong silently beyond some 250 locals on Xtensa, and a byte load's literal index ends
 # at 255: 192 inputs leave room for both.
 MAX_COLUMNS = 192
@@ -91,7 +93,12 @@ def column_blocks(columns: int) -> list[tuple[int, int]]:
 
 
 def kernel_source(matrix_columns: Iterable[int], head_dim: int) -> str:
-    """The module `firmware/model_kernels.py` for matrices of these column counts."""
+    """The module `firmware/model_kernels.py` for matrices of these column counts.
+
+    Raises ModelError for heads too large to be held in locals.
+    """
+    if head_dim > MAX_COLUMNS:
+        raise ModelError(f"head size {head_dim}: kernels are made for at most {MAX_COLUMNS}")
     blocks = {columns: column_blocks(columns) for columns in sorted(set(matrix_columns))}
     kernels = {(count, first > 0) for parts in blocks.values() for first, count in parts}
     return "\n".join(
