@@ -52,6 +52,7 @@ class SimulatedChip:
                 stdin=subprocess.PIPE,  # its end tells the chip that its host is gone
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for the host, which ends the chips
             )
 
     def restart(self) -> None:

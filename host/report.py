@@ -1,0 +1,110 @@
+"""What a run says of itself: a table for people, an object for programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from host.parallel.plan import Share
+from protocol.control import Ready, Statistics
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Figures of the generated tokens, the prompt's not counted.
+
+    seconds: by the clock of the machine that simulates; bytes: frames between host and chips,
+    both ways, as the host sees them.
+    """
+
+    tokens: int
+    seconds: float
+    synchronizations: int
+    bytes: int
+    resends: int
+    caught_up: int
+
+    def per_token(self, count: int) -> float:
+        """`count` divided among the generated tokens."""
+        return count / self.tokens if self.tokens else 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens generated per second of this machine's time."""
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class ChipReport:
+    """One chip: its share, what it said when it was ready, its counters at the end."""
+
+    share: Share
+    ready: Ready
+    statistics: Statistics
+    shard_bytes: int
+
+    def as_dict(self) -> dict[str, int]:
+        """For `--json`."""
+        return {
+            "id": self.share.chip,
+            "heads": len(self.share.heads),
+            "units": len(self.share.units),
+            "rows": len(self.share.rows),
+            "shard_bytes": self.shard_bytes,
+            "heap_used": self.statistics.heap_used,
+            "heap_free": self.statistics.heap_free,
+            "frames_sent": self.statistics.frames_sent,
+            "frames_received": self.statistics.frames_received,
+            "bytes_sent": self.statistics.bytes_sent,
+            "bytes_received": self.statistics.bytes_received,
+            "answers_resent": self.statistics.answers_resent,
+        }
+
+
+def report(text: str, tokens: list[int], totals: Totals, chips: list[ChipReport]) -> dict[str, object]:
+    """The object that `--json` prints."""
+    return {
+        "text": text,
+        "tokens": tokens,
+        "tokens_per_second": round(totals.tokens_per_second, 2),
+        "synchronizations_per_token": round(totals.per_token(totals.synchronizations), 3),
+        "bytes_per_token": round(totals.per_token(totals.bytes), 1),
+        "resends": totals.resends,
+        "caught_up": totals.caught_up,
+        "chips": [chip.as_dict() for chip in chips],
+    }
+
+
+def print_report(console: Console, totals: Totals, chips: list[ChipReport]) -> None:
+    """The same for people."""
+    table = Table(box=None, pad_edge=False, title_justify="left")
+    for heading in ("chip", "heads", "units", "rows", "shard KB", "heap KB used", "free",
+                    "frames in", "out", "KB in", "out", "resent"):  # fmt: skip
+        table.add_column(heading, justify="right", max_width=9)
+    for chip in chips:
+        share, counters = chip.share, chip.statistics
+        kilobytes = [
+            f"{size / 1024:,.1f}"
+            for size in (
+                chip.shard_bytes, counters.heap_used, counters.heap_free,
+                counters.bytes_received, counters.bytes_sent,
+            )
+        ]  # fmt: skip
+        table.add_row(
+            f"{share.chip}", f"{len(share.heads)}", f"{len(share.units)}", f"{len(share.rows)}",
+            *kilobytes[:3], f"{counters.frames_received}", f"{counters.frames_sent}",
+            *kilobytes[3:], f"{counters.answers_resent}",
+        )  # fmt: skip
+    console.print(table)
+    parts = [
+        f"{totals.tokens} tokens at {totals.tokens_per_second:.1f} a second (simulated: this"
+        " machine's speed, not a chip's)",
+        f"{totals.per_token(totals.synchronizations):.1f} synchronizations and"
+        f" {totals.per_token(totals.bytes):,.0f} bytes a token between host and chips (measured)",
+        f"{totals.resends} requests sent again"
+        + (f", {totals.caught_up} times a chip caught up" if totals.caught_up else ""),
+    ]
+    for part in parts:
+        console.print(part, highlight=False)

@@ -1,0 +1,133 @@
+"""A federation of simulated chips, started and connected: what `run` uses without boards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from host.boards import Board
+from host.cluster.coordinator import Coordinator
+from host.cluster.federation import Federation
+from host.cluster.transport import Line, Port, Transport, open_port
+from host.deploy.bundle import chip_files
+from host.model.quantized import QuantizedModel
+from host.parallel.memory import UART_RXBUF
+from host.parallel.plan import Plan, Share, tensor_parallel
+from host.simulation.chips import SimulatedCluster
+from host.simulation.lossy_port import LossyPort
+from protocol.control import Ready
+from protocol.frame import MAX_FRAME
+from protocol.session import MIN_KEY_SIZE, HostAuthenticator
+
+# Seconds within which chips must have started and loaded their shards: 20 of them on a slow core.
+START_PATIENCE = 30.0
+_BAUD = 921600
+_CHANNEL = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to simulate. heap: bytes of each chip's; loss: the probability that a frame is lost;
+    key: of the cluster, empty for frames that are not signed."""
+
+    chips: int
+    link: str
+    board: Board
+    heap: int
+    context: int | None = None
+    loss: float = 0.0
+    seed: int = 0
+    key: bytes = b""
+
+    @property
+    def mtu(self) -> int | None:
+        """The radio's longest frame in bytes, None on UART."""
+        return self.board.espnow.mtu if self.link == "espnow" else None
+
+
+@dataclass(frozen=True)
+class Running:
+    """A connected federation and what its chips said of themselves."""
+
+    federation: Federation
+    coordinator: Coordinator
+    transport: Transport
+    cluster: SimulatedCluster
+    ready: dict[int, Ready]
+    shard_bytes: dict[int, int]  # of each chip's shard file
+
+
+def random_key() -> bytes:
+    """A cluster key."""
+    return os.urandom(2 * MIN_KEY_SIZE)
+
+
+@contextmanager
+def running(
+    model: QuantizedModel,
+    settings: Settings,
+    arrived: Callable[[int], None] = lambda chip: None,
+) -> Iterator[Running]:
+    """A federation of `settings.chips` chips, of which `arrived` is called with each that is ready.
+
+    Raises ModelError or DoesNotFit before anything is started, ClusterError for a chip that fails,
+    SetupError without a MicroPython. Nothing is left when it ends.
+    """
+    plan = tensor_parallel(
+        model, settings.chips, settings.context, heap=settings.heap, mtu=settings.mtu
+    )
+    files = {
+        share.chip: chip_files(model, plan, share, "x86", _config(settings, plan, share))
+        for share in plan.shares
+    }
+    radio = None
+    if settings.mtu is not None:
+        radio = {"mtu": settings.mtu, "loss": settings.loss, "seed": settings.seed}
+    with SimulatedCluster(files, arch="x86", heap=settings.heap, radio=radio) as cluster:
+        transport = _transport(settings, cluster)
+        try:
+            coordinator = Coordinator(
+                transport,
+                range(settings.chips),
+                signer=HostAuthenticator(settings.key) if settings.key else None,
+                watch=cluster.watch,
+            )
+            federation = Federation(model, plan, coordinator)
+            ready = federation.connect(START_PATIENCE, arrived)
+            sizes = {chip: len(content["shard.bin"]) for chip, content in files.items()}
+            yield Running(federation, coordinator, transport, cluster, ready, sizes)
+        finally:
+            transport.close()
+
+
+def _config(settings: Settings, plan: Plan, share: Share) -> dict[str, object]:
+    """What firmware/main.py reads."""
+    config: dict[str, object] = {
+        "chip": share.chip,
+        "link": settings.link,
+        "gateway": share.chip == 0,
+        "receives": plan.shape.request_frame,
+        "sends": plan.shape.answer_frame(len(share.rows)),
+        "uart": {"id": 1, "baudrate": _BAUD, "rxbuf": UART_RXBUF},
+        "key": settings.key.hex(),
+    }
+    if settings.mtu is not None:
+        rxbuf = plan.shape.radio_rxbuf(share.chip == 0)
+        config["radio"] = {"channel": _CHANNEL, "rxbuf": rxbuf, "mtu": settings.mtu}
+    return config
+
+
+def _transport(settings: Settings, cluster: SimulatedCluster) -> Transport:
+    """On UART a line to each chip, on ESP-NOW the gateway's for all."""
+    if settings.mtu is not None:
+        gateway = Line(open_port(cluster.chips[0].url, _BAUD))
+        return Transport(dict.fromkeys(cluster.chips, gateway), settings.mtu)
+    lines = {}
+    for chip, simulated in cluster.chips.items():
+        port: Port = open_port(simulated.url, _BAUD)
+        if settings.loss:
+            port = LossyPort(port, seed=settings.seed * 256 + chip, loss=settings.loss)
+        lines[chip] = Line(port)
+    return Transport(lines, MAX_FRAME)
