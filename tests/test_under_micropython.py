@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.deployed import deployed_kernels
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 FOLDERS = ("tests/protocol", "tests/firmware")
 HEAP = "4M"  # the free heap of a board with PSRAM
@@ -44,7 +46,8 @@ def process_output(micropython: Path, file: str, cases: list[str], root: Path) -
     command = f"import tests.dual; tests.dual.run_cases({module!r}, {cases!r})"
     arguments = [micropython, "-X", f"heapsize={HEAP}", "-c", command]
     # The checkout comes before any library folder of the user's own.
-    environment = {**os.environ, "MICROPYPATH": f"{root}:{REPOSITORY}:.frozen"}
+    path = f"{root}:{REPOSITORY}:{deployed_kernels()}:.frozen"
+    environment = {**os.environ, "MICROPYPATH": path}
     try:
         ended = subprocess.run(
             arguments,

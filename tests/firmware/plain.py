@@ -1,0 +1,154 @@
+"""The kernels' arithmetic in plain Python: whole numbers of any size, which never wrap.
+
+`PlainKernels` has the names and signatures of firmware/kernels.py and of the code that
+host/deploy/kernels.py generates, and works on the same buffers. It is written from
+host/model/arithmetic.py, not from the kernels, so that it can stand in for them under CPython
+and be their peer under MicroPython.
+"""
+
+EXP_TABLE = [round(32768 * 2.0 ** (-i / 512)) for i in range(512)]
+E = 2.718281828459045
+SIGMOID_TABLE = [round(32768 / (1 + E ** ((512 - i) / 64))) for i in range(1024)]
+
+
+def clipped(value, limit):
+    return max(-limit, min(limit, value))
+
+
+def half_up(value, shift):
+    """value / 2**shift, a half rounded up."""
+    return (2 * value + (1 << shift)) >> (shift + 1)
+
+
+def bit_length(value):
+    """Bits of a positive integer; MicroPython's have no such method before 1.26."""
+    return len(bin(value)) - 2
+
+
+def read_u16(buffer, index):
+    """The index-th little-endian u16 of a buffer of bytes."""
+    return buffer[2 * index] | buffer[2 * index + 1] << 8
+
+
+def write_u16(buffer, index, value):
+    if not 0 <= value < 65536:
+        raise OverflowError("%d is not an unsigned 16-bit integer" % value)
+    buffer[2 * index] = value & 255
+    buffer[2 * index + 1] = value >> 8
+
+
+def u16_buffer(values):
+    """The values as a bytearray of little-endian u16."""
+    buffer = bytearray(2 * len(values))
+    for index, value in enumerate(values):
+        write_u16(buffer, index, value)
+    return buffer
+
+
+class Blocks:
+    """For each number of columns, the blocks in which a matrix is stored: (first, columns)."""
+
+    def __init__(self, widest):
+        self.widest = widest
+
+    def edges(self, columns):
+        count = -(-columns // self.widest)
+        at = [columns * i // count for i in range(count + 1)]
+        return [(low, high - low) for low, high in zip(at, at[1:])]
+
+    def __getitem__(self, columns):
+        return [(first, n, matvec(n, first > 0)) for first, n in self.edges(columns)]
+
+
+def matvec(columns, adds):
+    """A kernel for matrices of this number of columns; adds: to what is in y."""
+
+    def kernel(w, _, y, x, rows, at):
+        for row in range(rows):
+            begin = at + row * columns
+            total = sum((w[begin + i] - 128) * x[i] for i in range(columns))
+            y[row] = y[row] + total if adds else total
+
+    return kernel
+
+
+class PlainKernels:
+    """Kernels for one head size and matrices stored in blocks of at most `widest` columns."""
+
+    def __init__(self, head_dim, widest=192):
+        self.head_dim = head_dim
+        self.MATVEC = Blocks(widest)
+
+    def load_int16s(self, src, _, at, out, n):
+        for i in range(n):
+            value = src[at + 2 * i] | src[at + 2 * i + 1] << 8
+            out[i] = value - 65536 if value > 32767 else value
+
+    def store_int16s(self, src, _, at, out, n):
+        for i in range(n):
+            value = src[i] % 65536
+            out[at + 2 * i] = value % 256
+            out[at + 2 * i + 1] = value // 256
+
+    def rescale(self, x, _, multiplier, at, n, shift, limit):
+        for i in range(n):
+            product = x[i] * read_u16(multiplier, at // 2 + i)
+            x[i] = clipped(half_up(product, shift), limit)
+
+    def rope_row(self, table, _, position, row, pairs):
+        near, far = position % 32, 32 + position // 32
+        for i in range(pairs):
+            c, s = self._rope_entry(table, near * pairs + i)
+            far_c, far_s = self._rope_entry(table, far * pairs + i)
+            row[2 * i] = half_up(c * far_c - s * far_s, 14)
+            row[2 * i + 1] = half_up(c * far_s + s * far_c, 14)
+
+    def _rope_entry(self, table, index):
+        return read_u16(table, 2 * index) - 16384, read_u16(table, 2 * index + 1) - 16384
+
+    def rotate(self, x, _, row, pairs, heads, limit):
+        for head in range(heads):
+            for i in range(pairs):
+                at = 2 * (head * pairs + i)
+                even, odd, c, s = x[at], x[at + 1], row[2 * i], row[2 * i + 1]
+                x[at] = clipped(half_up(even * c - odd * s, 14), limit)
+                x[at + 1] = clipped(half_up(even * s + odd * c, 14), limit)
+
+    def cache_row(self, x, cache, row, head_dim):
+        for i in range(head_dim):
+            write_u16(cache, row * head_dim + i, x[i] + 32768)
+
+    def scores(self, k, _, out, q, n, row):
+        size = self.head_dim
+        for i in range(n):
+            at = (row + i) * size
+            out[i] = sum((read_u16(k, at + j) - 32768) * q[j] for j in range(size))
+        return max(out[i] for i in range(n))
+
+    def exponentials(self, scores, _, table, largest, n, shift):
+        total = 0
+        for i in range(n):
+            halvings, index = divmod((largest - scores[i]) >> shift, 512)
+            scores[i] = read_u16(table, index) // 2 ** min(halvings, 16)
+            total += scores[i]
+        return total
+
+    def mean(self, v, _, weights, out, n, total, row):
+        shift, size = 0, self.head_dim
+        while (total - 1) >> shift > 32767:
+            shift += 1
+        shifted = [half_up(weights[i], shift) for i in range(n)]
+        total = sum(shifted)
+        for j in range(size):
+            summed = sum(
+                weight * (read_u16(v, (row + i) * size + j) - 32768)
+                for i, weight in enumerate(shifted)
+            )
+            out[j] = (summed + total // 2) // total
+
+    def gate(self, g, _, up, table, n, index_shift, shift, limit):
+        for i in range(n):
+            index = half_up(g[i], index_shift) + 512
+            sigmoid = read_u16(table, max(0, min(1023, index)))
+            silu = half_up(g[i] * sigmoid, 15)
+            g[i] = clipped(half_up(silu * up[i], shift), limit)

@@ -1,0 +1,61 @@
+"""Kernels take nothing from the heap, not even for a moment. MicroPython alone runs these."""
+
+import gc
+from array import array
+
+from deployed import head_8, kernels, matrices
+
+from firmware import kernels as compiled_here
+from firmware.workspace import int32s
+from tests.firmware.plain import EXP_TABLE, SIGMOID_TABLE, u16_buffer
+
+CALLS = 1000
+X, Y, WIDE = int32s(64), int32s(64), int32s(192)
+BYTES = bytearray(4096)
+WEIGHTS = array("i", [1092] * 30)
+EXP, SIGMOID = u16_buffer(EXP_TABLE), u16_buffer(SIGMOID_TABLE)
+
+
+def growth(function):
+    """Bytes that so many calls take from the heap, garbage included."""
+    function()
+    gc.collect()
+    gc.disable()
+    before = gc.mem_alloc()
+    for _ in range(CALLS):
+        function()
+    after = gc.mem_alloc()
+    gc.enable()
+    return after - before
+
+
+def test_the_measure_sees_an_allocation():
+    assert growth(lambda: bytearray(1)) >= 16 * CALLS
+
+
+def check_fixed(k):
+    assert growth(lambda: k.load_int16s(BYTES, 0, 15, X, 64)) == 0
+    assert growth(lambda: k.store_int16s(X, 0, 15, BYTES, 64)) == 0
+    assert growth(lambda: k.rescale(X, 0, BYTES, 0, 64, 20, 32767)) == 0
+    assert growth(lambda: k.rope_row(BYTES, 0, 40, X, 4)) == 0
+    assert growth(lambda: k.rotate(X, 0, Y, 4, 4, 32767)) == 0
+    assert growth(lambda: k.cache_row(X, BYTES, 3, 8)) == 0
+    assert growth(lambda: k.exponentials(X, 0, EXP, 1000000, 64, 5)) == 0
+    assert growth(lambda: k.gate(X, 0, Y, SIGMOID, 64, 6, 15, 32767)) == 0
+
+
+def test_fixed_kernels_allocate_nothing():
+    check_fixed(compiled_here)
+    check_fixed(kernels)
+
+
+def check_matvec(kernel):
+    assert growth(lambda: kernel(BYTES, 0, Y, WIDE, 2, 1)) == 0
+
+
+def test_generated_kernels_allocate_nothing():
+    assert growth(lambda: head_8.scores(BYTES, 0, Y, X, 30, 2)) == 0
+    assert growth(lambda: head_8.mean(BYTES, 0, WEIGHTS, Y, 30, 30 * 1092, 2)) == 0
+    for blocks in matrices.MATVEC.values():
+        for _, _, kernel in blocks:
+            check_matvec(kernel)

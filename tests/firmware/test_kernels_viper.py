@@ -1,0 +1,159 @@
+"""The kernels whose code does not depend on the model, bit for bit against plain Python.
+
+MicroPython alone runs these: as it compiles them itself and as mpy-cross does for chips.
+"""
+
+import random
+
+from deployed import kernels as compiled_ahead
+
+from firmware import kernels as compiled_here
+from tests.firmware.plain import EXP_TABLE, SIGMOID_TABLE, PlainKernels, bit_length, u16_buffer
+from tests.firmware.samples import Guarded, between, mixed
+from tests.protocol.noise import random_bytes
+
+COMPILED = (compiled_here, compiled_ahead)
+PLAIN = PlainKernels(8)
+EXP = u16_buffer(EXP_TABLE)
+SIGMOID = u16_buffer(SIGMOID_TABLE)
+LIMITS = (1, 511, 16383, 32767)
+INT_MIN = -(1 << 31)
+ACCUMULATOR_LIMIT = 1 << 30
+
+
+def test_int16s_are_loaded_from_any_byte():
+    random.seed(1)
+    src = random_bytes(400)
+    src[2:8] = b"\x00\x80\xff\x7f\xff\xff"
+    for kernels in COMPILED:
+        for n in (0, 1, 2, 64, 180):
+            for at in (0, 1, 2, 3, 15):
+                out, expected = Guarded([7] * n), [7] * n
+                kernels.load_int16s(src, 0, at, out.view, n)
+                PLAIN.load_int16s(src, 0, at, expected, n)
+                assert out.values() == expected
+
+
+def test_int16s_are_stored_at_any_byte():
+    random.seed(2)
+    for kernels in COMPILED:
+        for n in (0, 1, 2, 64, 180):
+            for at in (0, 1, 2, 3, 20):
+                values = mixed(-32768, 32767, n)
+                out = random_bytes(400)
+                expected = bytearray(out)
+                kernels.store_int16s(Guarded(values).view, 0, at, out, n)
+                PLAIN.store_int16s(values, 0, at, expected, n)
+                assert out == expected
+
+
+def test_rescale_is_exact_at_every_shift():
+    """Below 2**30 as the specification has it, and down to the least of all 32-bit integers."""
+    random.seed(3)
+    for kernels in COMPILED:
+        for shift in range(16, 46):
+            for limit in LIMITS:
+                n, at = between(0, 40), 2 * between(0, 3)
+                values = mixed(INT_MIN, ACCUMULATOR_LIMIT, n)
+                multiplier = u16_buffer(mixed(0, 32767, n + 4))
+                x, expected = Guarded(values), list(values)
+                kernels.rescale(x.view, 0, multiplier, at, n, shift, limit)
+                PLAIN.rescale(expected, 0, multiplier, at, n, shift, limit)
+                assert x.values() == expected, (shift, limit, values)
+
+
+def test_rescale_rounds_half_up_on_both_sides_of_zero():
+    for kernels in COMPILED:
+        x = Guarded([-3, -2, -1, 0, 1, 2, 3])
+        kernels.rescale(x.view, 0, u16_buffer([16384] * 7), 0, 7, 15 + 1, 32767)
+        assert x.values() == [-1, 0, 0, 0, 0, 1, 1]
+
+
+def test_rope_rows_of_near_and_far_positions():
+    random.seed(4)
+    for kernels in COMPILED:
+        for pairs in (1, 2, 4, 24, 32):
+            table = u16_buffer(mixed(0, 32768, 2 * pairs * (32 + 128)))
+            for position in (0, 1, 31, 32, 33, 511, 512, 4095):
+                row, expected = Guarded([0] * (2 * pairs)), [0] * (2 * pairs)
+                kernels.rope_row(table, 0, position, row.view, pairs)
+                PLAIN.rope_row(table, 0, position, expected, pairs)
+                assert row.values() == expected, (pairs, position)
+
+
+def test_rotate_saturates_and_takes_every_head():
+    random.seed(5)
+    for kernels in COMPILED:
+        for pairs in (1, 2, 4, 24, 32):
+            for heads in (0, 1, 2, 5):
+                for limit in LIMITS:
+                    values = mixed(-32767, 32767, 2 * pairs * heads)
+                    row = Guarded(mixed(-16384, 16384, 2 * pairs))
+                    x, expected = Guarded(values), list(values)
+                    kernels.rotate(x.view, 0, row.view, pairs, heads, limit)
+                    PLAIN.rotate(expected, 0, row.values(), pairs, heads, limit)
+                    assert x.values() == expected, (pairs, heads, limit)
+
+
+def test_cache_rows_are_written_where_they_belong():
+    random.seed(6)
+    for kernels in COMPILED:
+        for head_dim in (2, 8, 64):
+            for row in (0, 1, 4, 9):
+                values = mixed(-32767, 32767, head_dim)
+                cache = random_bytes(2 * 10 * head_dim)
+                expected = bytearray(cache)
+                kernels.cache_row(Guarded(values).view, cache, row, head_dim)
+                PLAIN.cache_row(values, expected, row, head_dim)
+                assert cache == expected
+
+
+def test_exponentials_of_1_to_512_positions_at_every_shift():
+    random.seed(7)
+    greatest = (1 << 30) - 1
+    for kernels in COMPILED:
+        for shift in range(31):
+            reach = min(greatest, 9000 << shift)  # some beyond the cut-off, some before it
+            for n in (1, 2, between(3, 511), 512):
+                values = mixed(-greatest, reach - greatest, n)
+                scores, expected = Guarded(values), list(values)
+                arguments = (EXP, max(values), n, shift)
+                total = kernels.exponentials(scores.view, 0, *arguments)
+                assert total == PLAIN.exponentials(expected, 0, *arguments)
+                assert scores.values() == expected
+                assert max(expected) == 32768
+
+
+def test_exponentials_of_the_greatest_difference_of_scores():
+    for kernels in COMPILED:
+        scores = Guarded([(1 << 30) - 1, 1 - (1 << 30)])
+        assert kernels.exponentials(scores.view, 0, EXP, (1 << 30) - 1, 2, 0) == 32768
+        assert scores.values() == [32768, 0]
+
+
+def test_gate_at_all_shifts():
+    random.seed(8)
+    for kernels in COMPILED:
+        for index_shift in (0, 1, 5, 6, 9, 14, 25, 30):
+            for shift in (0, 1, 8, 15, 29, 30):
+                for limit in LIMITS:
+                    n = between(0, 50)
+                    gates, up = mixed(-32767, 32767, n), Guarded(mixed(-32767, 32767, n))
+                    g, expected = Guarded(gates), list(gates)
+                    kernels.gate(g.view, 0, up.view, SIGMOID, n, index_shift, shift, limit)
+                    PLAIN.gate(expected, 0, up.values(), SIGMOID, n, index_shift, shift, limit)
+                    assert g.values() == expected, (index_shift, shift, limit)
+
+
+def test_gate_takes_the_ends_of_the_sigmoid_table():
+    for kernels in COMPILED:
+        for gate in range(-520, 521):
+            g, expected = Guarded([gate]), [gate]
+            up = Guarded([32767])
+            kernels.gate(g.view, 0, up.view, SIGMOID, 1, 0, 6, 32767)
+            PLAIN.gate(expected, 0, up.values(), SIGMOID, 1, 0, 6, 32767)
+            assert g.values() == expected, gate
+
+
+def test_the_peer_counts_bits_right():
+    assert [bit_length(n) for n in (1, 2, 3, 4, 255, 256)] == [1, 2, 2, 3, 8, 9]

@@ -1,0 +1,19 @@
+"""The rule by which heads are dealt, in its two statements: a chip's and the host's."""
+
+import pytest
+
+from firmware.tensor_parallel import TPConfig
+from host.parallel.plan import dealt_heads
+
+
+@pytest.mark.parametrize("heads", range(1, 17))
+def test_chips_and_host_deal_the_same_heads(heads):
+    for kv_heads in (n for n in range(1, heads + 1) if heads % n == 0):
+        for chips in range(1, 21):
+            configs = [
+                TPConfig.distribute_heads(chip, chips, heads, 8, kv_heads) for chip in range(chips)
+            ]
+            planned = dealt_heads(heads, kv_heads, chips)
+            assert [tuple(config.heads) for config in configs] == planned
+            for config in configs:
+                assert config.kv_heads == sorted({h * kv_heads // heads for h in config.heads})
