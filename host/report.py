@@ -80,22 +80,17 @@ def report(text: str, tokens: list[int], totals: Totals, chips: list[ChipReport]
 def print_report(console: Console, totals: Totals, chips: list[ChipReport]) -> None:
     """The same for people."""
     table = Table(box=None, pad_edge=False, title_justify="left")
-    for heading in ("chip", "heads", "units", "rows", "shard KB", "heap KB used", "free",
+    for heading in ("chip", "heads", "units", "rows", "shard KB", "heap KB", "free KB",
                     "frames in", "out", "KB in", "out", "resent"):  # fmt: skip
-        table.add_column(heading, justify="right", max_width=9)
+        table.add_column(heading, justify="right")
     for chip in chips:
         share, counters = chip.share, chip.statistics
-        kilobytes = [
-            f"{size / 1024:,.1f}"
-            for size in (
-                chip.shard_bytes, counters.heap_used, counters.heap_free,
-                counters.bytes_received, counters.bytes_sent,
-            )
-        ]  # fmt: skip
         table.add_row(
             f"{share.chip}", f"{len(share.heads)}", f"{len(share.units)}", f"{len(share.rows)}",
-            *kilobytes[:3], f"{counters.frames_received}", f"{counters.frames_sent}",
-            *kilobytes[3:], f"{counters.answers_resent}",
+            f"{chip.shard_bytes / 1024:.1f}", f"{counters.heap_used / 1024:.0f}",
+            f"{counters.heap_free / 1024:.0f}", f"{counters.frames_received}",
+            f"{counters.frames_sent}", f"{counters.bytes_received / 1024:.0f}",
+            f"{counters.bytes_sent / 1024:.0f}", f"{counters.answers_resent}",
         )  # fmt: skip
     console.print(table)
     parts = [

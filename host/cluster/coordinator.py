@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -39,6 +40,8 @@ from protocol.frame import (
 from protocol.matching import Outstanding
 from protocol.message import MessageType
 from protocol.session import ChipRestarted, HostAuthenticator
+
+_LOG = logging.getLogger("federation")
 
 # Seconds to wait for answers of a kind not seen before, and bounds of what is then learned. The
 # upper one leaves a chip some 20 repetitions within the default patience, so that with one frame
@@ -214,6 +217,7 @@ class Coordinator:
                 pace.learn(progress - started)
             self._watch()
             self._check_silence(now - progress, patience, message_type, where)
+            _LOG.debug("asking again: %s, chips %s", where, self._outstanding.missing())
             self._repeat(message_type, sequence, length, repeats)
             wait = pace.wait if progress > deadline - wait else min(2 * wait, pace.longest_wait)
             deadline, repeats = now + wait, repeats + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,6 +18,8 @@ from host.parallel.plan import Plan
 from protocol.control import Ready
 from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 from protocol.payloads import compute_payload, logits_from, partial_from
+
+_LOG = logging.getLogger("federation")
 
 _PHASES = {
     PHASE_ATTENTION: "attention",
@@ -143,6 +146,7 @@ class Federation:
             if int.from_bytes(payload[7:9], "little") != boot_ids[chip]
         ]  # fmt: skip
         if restarted:
+            _LOG.info("restarted: chips %s", restarted)
             self._greet(restarted)
 
     def _greet(self, chips: list[int]) -> None:
@@ -152,6 +156,7 @@ class Federation:
     def _catch_up(self, chip: int) -> None:
         """Gives a chip the keys and values of all positions so far, from the recorded inputs."""
         self.caught_up += 1
+        _LOG.info("chip %d lost its cache: giving it %d positions", chip, max(self._recorded))
         self._greet([chip])
         for layer, recorded in enumerate(self._recorded):
             for start in range(0, recorded, self.plan.positions):
