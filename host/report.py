@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from host.parallel.plan import Share
-from protocol.control import Ready, Statistics
+from protocol.control import Statistics
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,9 @@ class Totals:
 
 @dataclass(frozen=True)
 class ChipReport:
-    """One chip: its share, what it said when it was ready, its counters at the end."""
+    """One chip: its share, the size of its shard file, its counters at the end."""
 
     share: Share
-    ready: Ready
     statistics: Statistics
     shard_bytes: int
 
@@ -63,7 +62,9 @@ class ChipReport:
         }
 
 
-def report(text: str, tokens: list[int], totals: Totals, chips: list[ChipReport]) -> dict[str, object]:
+def report(
+    text: str, tokens: list[int], totals: Totals, chips: list[ChipReport]
+) -> dict[str, object]:
     """The object that `--json` prints."""
     return {
         "text": text,

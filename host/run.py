@@ -22,8 +22,7 @@ from host.model import llama2c
 from host.model.checkpoint import Config, ModelError
 from host.model.quantize import quantized
 from host.model.sampling import Sampler
-from host.model.tokenizer import BOS, TextStream, Tokenizer
-from host.parallel.plan import Plan
+from host.model.tokenizer import TextStream, Tokenizer
 from host.report import ChipReport, Totals, print_report, report
 from host.setup import SetupError
 from host.simulation.federation import Running, Settings, random_key, running
@@ -90,7 +89,9 @@ def tokenizer_for(model: Path, tokenizer: str | None, config: Config) -> Tokeniz
     for name in (f"tok{config.vocab_size}.bin", "tokenizer.bin"):
         if (model.parent / name).exists():
             return Tokenizer.load(model.parent / name, config.vocab_size)
-    raise ModelError(f"no tok{config.vocab_size}.bin or tokenizer.bin beside {model}: give --tokenizer")
+    raise ModelError(
+        f"no tok{config.vocab_size}.bin or tokenizer.bin beside {model}: give --tokenizer"
+    )
 
 
 def settings_for(options: argparse.Namespace) -> Settings:
@@ -111,7 +112,7 @@ def settings_for(options: argparse.Namespace) -> Settings:
 def run(options: argparse.Namespace, console: Console) -> None:
     """Starts the federation, generates and reports. Raises what main prints as one line."""
     if not options.model:
-        raise ModelError("no model: give --model FILE, a llama2.c checkpoint (make run MODEL=FILE)")
+        raise ModelError("no model: give --model FILE (make run MODEL=FILE), a llama2.c checkpoint")
     try:
         sampler = Sampler(options.temperature, options.top_p, options.seed)
     except ValueError as error:
@@ -180,7 +181,7 @@ def _generate(
         return
     statistics = chips.coordinator.statistics(collect=True)
     reports = [
-        ChipReport(share, chips.ready[share.chip], statistics[share.chip], chips.shard_bytes[share.chip])
+        ChipReport(share, statistics[share.chip], chips.shard_bytes[share.chip])
         for share in federation.plan.shares
     ]
     if options.json:

@@ -46,7 +46,7 @@ _LOG = logging.getLogger("federation")
 # Seconds to wait for answers of a kind not seen before, and bounds of what is then learned. The
 # upper one leaves a chip some 20 repetitions within the default patience, so that with one frame
 # in five lost, either way, no chip in a billion is given up for dead.
-_FIRST_WAIT, _SHORTEST_WAIT, _LONGEST_WAIT = 0.05, 0.003, 0.1
+_FIRST_WAIT, _SHORTEST_WAIT, _LONGEST_WAIT = 0.05, 0.006, 0.1
 # Asked again all at once, many chips would again answer all at once and overflow a gateway.
 _MOST_REPEATS = 8
 # With a key, a chip that is silent this long may have restarted and lost the session.
@@ -158,7 +158,7 @@ class Coordinator:
             ready[chip] = ready_from(payload)
             if ready[chip].state != STATE_READY:
                 if not self._signer:
-                    raise ClusterError(f"chip {chip} wants a cluster key: give the one it was flashed with")
+                    raise ClusterError(f"chip {chip} wants the key of its cluster")
                 try:
                     proof = self._signer.proof(chip, ready[chip].nonce)
                 except ChipRestarted:
@@ -171,7 +171,9 @@ class Coordinator:
             self.boot_ids[chip] = ready[chip].boot_id
         return ready
 
-    def compute(self, payload: bytes, chips: list[int], where: str, kind: object) -> dict[int, bytes]:
+    def compute(
+        self, payload: bytes, chips: list[int], where: str, kind: object
+    ) -> dict[int, bytes]:
         """The payload with which each chip answers a COMPUTE; kind: what takes the same time.
 
         Raises NeedsCache, NeedsGreeting, or ClusterError naming chip, `where` and what it said.
@@ -181,7 +183,9 @@ class Coordinator:
     def statistics(self, collect: bool = False) -> dict[int, Statistics]:
         """Every chip's counters; `collect`: after collecting garbage."""
         payload = bytes([collect])
-        answers = self._ask(MessageType.STATISTICS, payload, self.chips, "at the end", "statistics")
+        answers = self._ask(
+            MessageType.STATISTICS, payload, self.chips, "at the end", "statistics"
+        )
         return {chip: statistics_from(answers[chip]) for chip in self.chips}
 
     def _ask(
@@ -228,8 +232,8 @@ class Coordinator:
         return self._answers
 
     def _repeat(self, message_type: int, sequence: int, length: int, turn: int) -> None:
-        """Asks some who have not answered again, others in the next turn, and nobody whose port has
-        not yet taken the request whole."""
+        """Asks some who have not answered again, others in the next turn, and nobody whose port
+        has not yet taken the request whole."""
         missing = self._outstanding.missing()
         first = turn * _MOST_REPEATS % len(missing)
         for chip in (missing[first:] + missing[:first])[:_MOST_REPEATS]:
@@ -271,7 +275,7 @@ class Coordinator:
                 length = self._reassembler.accept(frame, length)
                 if not length:
                     return True
-                message = self._reassembler.message
+                message = self._reassembler.message or frame
             payload = bytes(message[HEADER_SIZE : HEADER_SIZE + length])
             if message[TYPE] == MessageType.ERROR:
                 self._take_error(message[SRC], u16(message, SEQUENCE), error_from(payload), where)

@@ -79,7 +79,8 @@ class Federation:
             raise ValueError("no tokens to run")
         if self.position + len(tokens) > self.plan.context:
             raise ModelError(
-                f"position {self.position + len(tokens)} is beyond the context of {self.plan.context}"
+                f"position {self.position + len(tokens) - 1} is beyond the context of"
+                f" {self.plan.context}"
             )
         for start in range(0, len(tokens), self.plan.positions):
             chunk = tokens[start : start + self.plan.positions]
@@ -172,7 +173,8 @@ class Federation:
         expected = self.model.sha256()[: len(ready.model_hash)]
         if ready.model_hash != expected:
             raise ClusterError(
-                f"chip {chip} holds model {ready.model_hash.hex()}, not {expected.hex()}: flash it again"
+                f"chip {chip} holds model {ready.model_hash.hex()}, not {expected.hex()}:"
+                " flash it again"
             )
 
 

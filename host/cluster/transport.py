@@ -31,7 +31,10 @@ class Port(Protocol):
 
 
 def open_port(url: str, baud: int) -> Port:
-    """The pyserial port at `url`, a device or any URL that pyserial knows; ClusterError if it will not open."""
+    """The port at `url`, a device or any URL that pyserial knows.
+
+    Raises ClusterError if it will not open.
+    """
     try:
         port: Port = serial.serial_for_url(url, baud, timeout=0, write_timeout=0)
     except (serial.SerialException, ValueError) as error:

@@ -51,7 +51,7 @@ class Shape:
         return HEADER_SIZE + max(partial, LOGITS_DATA + 2 * rows) + TRAILER_SIZE[3]
 
     def radio_rxbuf(self, gateway: bool) -> int:
-        """Bytes of ESP-NOW's receive buffer: two requests, or at the gateway all chips' answers."""
+        """Bytes of ESP-NOW's receive buffer: two requests, or at the gateway all answers."""
         assert self.mtu is not None
         frames = 2 * -(-self.request_frame // self.mtu)
         if gateway:

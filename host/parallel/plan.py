@@ -16,8 +16,8 @@ from protocol.frame import MAX_PAYLOAD
 from protocol.layout import REQUEST_SIZE
 
 MAX_CHIPS = 254  # ids 0 to 253 on the wire
-# More positions in a request save less and less waiting, cost a chip buffers, and on the radio come
-# back in more frames at once than a gateway can take in.
+# More positions in a request save less and less waiting, cost a chip buffers, and on the radio
+# come back in more frames at once than a gateway can take in.
 MAX_POSITIONS_UART, MAX_POSITIONS_RADIO = 4, 2
 _PARTIAL_HEAD = REQUEST_SIZE + 3  # boot id and width
 # What a unit and a row cost beside their weights: accumulators, and the row's place in an answer.
@@ -88,10 +88,10 @@ def tensor_parallel(
 ) -> Plan:
     """Every layer divided among all chips.
 
-    Heads are dealt as `dealt_heads` says. Units and rows are dealt evenly: attention and feed-forward
-    are separated by a synchronization, so a chip that waits in one cannot make up for it in the
-    other, and each phase takes as long as its busiest chip. Only where a chip's heap is too
-    small for that do others take more.
+    Heads are dealt as `dealt_heads` says. Units and rows are dealt evenly: attention and
+    feed-forward are separated by a synchronization, so a chip that waits in one cannot make up
+    for it in the other, and each phase takes as long as its busiest chip. Only where a chip's
+    heap is too small for that do others take more.
 
     heap: bytes of each chip's heap, None for no bound; mtu: the radio's, None on UART. Raises
     ModelError for a count or context that cannot be, and DoesNotFit where the heaps are too small.
@@ -101,7 +101,9 @@ def tensor_parallel(
         raise ModelError(f"{chips} chips: a federation has 1 to {MAX_CHIPS}")
     context = config.context if context is None else context
     if not 1 <= context <= config.context:
-        raise ModelError(f"context {context}: the model was made for 1 to {config.context} positions")
+        raise ModelError(
+            f"context {context}: the model was made for 1 to {config.context} positions"
+        )
     bits = accumulator_bits(model)
     most = MAX_POSITIONS_UART if mtu is None else MAX_POSITIONS_RADIO
     shape = Shape(config, chips, context, _positions(model, bits, most), bits, mtu)
@@ -117,12 +119,13 @@ def _dealt(shape: Shape, heap: int | None) -> tuple[int, list[Share]]:
     config = shape.config
     heads = dealt_heads(config.heads, config.kv_heads, shape.chips)
     kv_heads = [tuple(sorted({h // config.heads_per_kv_head for h in own})) for own in heads]
-    room = [
-        math.inf
-        if heap is None
-        else usable(heap) - heap_need(shape, chip, len(heads[chip]), len(kv_heads[chip]), 0, 0).total
-        for chip in range(shape.chips)
-    ]
+    room: list[float] = [math.inf] * shape.chips
+    if heap is not None:
+        bare = [
+            heap_need(shape, chip, len(heads[chip]), len(kv_heads[chip]), 0, 0)
+            for chip in range(shape.chips)
+        ]
+        room = [usable(heap) - need.total for need in bare]
     row, unit = row_bytes(config) + _ROW_BUFFERS, unit_bytes(config) + _UNIT_BUFFERS
     short = sum(-size for size in room if size < 0)
     rows = level(config.vocab_size, [size // row for size in room])
@@ -147,11 +150,13 @@ def _advice(shape: Shape, heap: int, missing: int) -> str:
     for chips in range(shape.chips + 1, MAX_CHIPS + 1):
         if not _dealt(replace(shape, chips=chips), heap)[0]:
             return f"{text}: {chips} chips would do, or a smaller --context"
-    return f"{text}, and no number of chips would do: use boards with more heap or a smaller --context"
+    return (
+        f"{text}, and no number of chips would do: use boards with more heap or a smaller --context"
+    )
 
 
 def _positions(model: QuantizedModel, bits: int, most: int) -> int:
-    """As many positions as one message carries, to the chips and packed back, and at most `most`."""
+    """As many positions as one message carries, there and packed back, and at most `most`."""
     there = (MAX_PAYLOAD[2] - REQUEST_SIZE) // (2 * model.config.dim)
     back = (MAX_PAYLOAD[2] - _PARTIAL_HEAD) * 8 // (model.config.dim * bits)
     if not min(there, back):
@@ -163,7 +168,8 @@ def _positions(model: QuantizedModel, bits: int, most: int) -> int:
 
 
 def accumulator_bits(model: QuantizedModel) -> int:
-    """Bits of the widest partial sum that any chip can send: of a row's L1 norm times the largest input."""
+    """Bits of the widest partial sum that any chip can send: a row's L1 norm times the largest
+    input."""
     largest = 0
     for layer in model.layers:
         for linear, limit in ((layer.o, layer.v_limit), (layer.down, layer.hidden_limit)):
@@ -173,7 +179,7 @@ def accumulator_bits(model: QuantizedModel) -> int:
 
 
 def dealt_heads(heads: int, kv_heads: int, chips: int) -> list[tuple[int, ...]]:
-    """Global head indices of each chip, dealt round-robin; TPConfig.distribute_heads is its peer on a chip.
+    """Global head indices of each chip, dealt round-robin; on a chip, TPConfig says the same.
 
     The card that is dealt is the KV group, so that no KV head is held twice. Where chips outnumber
     KV heads and it leaves the busiest chip fewer heads, single heads are dealt.
@@ -185,8 +191,8 @@ def dealt_heads(heads: int, kv_heads: int, chips: int) -> list[tuple[int, ...]]:
 
 
 def level(total: int, room: Sequence[float]) -> list[int]:
-    """`total` dealt as evenly as `room` (per part, a whole number or infinite) allows, larger parts
-    first; less than total where there is not room for all."""
+    """`total` dealt as evenly as `room` (per part, whole or infinite) allows, larger parts first;
+    less than total where there is not room for all."""
     parts = [0] * len(room)
     left = total
     while left:

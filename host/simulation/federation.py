@@ -70,7 +70,7 @@ def running(
     settings: Settings,
     arrived: Callable[[int], None] = lambda chip: None,
 ) -> Iterator[Running]:
-    """A federation of `settings.chips` chips, of which `arrived` is called with each that is ready.
+    """A federation of `settings.chips` chips; `arrived` is called with each when it is ready.
 
     Raises ModelError or DoesNotFit before anything is started, ClusterError for a chip that fails,
     SetupError without a MicroPython. Nothing is left when it ends.
