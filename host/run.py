@@ -112,7 +112,7 @@ def settings_for(options: argparse.Namespace) -> Settings:
 def run(options: argparse.Namespace, console: Console) -> None:
     """Starts the federation, generates and reports. Raises what main prints as one line."""
     if not options.model:
-        raise ModelError("no model: give --model FILE (make run MODEL=FILE), a llama2.c checkpoint")
+        raise ModelError("no model: give --model FILE or MODEL=FILE, a llama2.c checkpoint")
     try:
         sampler = Sampler(options.temperature, options.top_p, options.seed)
     except ValueError as error:

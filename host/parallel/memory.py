@@ -15,6 +15,8 @@ from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE
 # for a board's: what the parts below leave of the heap that such a chip reports. Measured;
 # tests/host/test_memory.py holds these figures to what chips report.
 CODE = {"uart": 40_300, "radio": 49_400, "gateway": 52_500}
+# What authentication adds: its code, and the windows in which replayed frames are noticed.
+SIGNING = {"uart": 8_700, "radio": 13_100, "gateway": 13_200}
 # Free heap without which garbage would be collected at every turn, and a buffer find no place
 # between the smaller ones.
 TRANSIENT = 10_240
@@ -29,7 +31,8 @@ _READ_SIZE = 256
 class Shape:
     """What all chips of a federation have in common, and the link between them.
 
-    positions: in one request; bits: of the widest partial sum; mtu: None on UART.
+    positions: in one request; bits: of the widest partial sum; mtu: None on UART; signed: whether
+    frames are (version 3).
     """
 
     config: Config
@@ -38,6 +41,7 @@ class Shape:
     positions: int
     bits: int
     mtu: int | None = None
+    signed: bool = False
 
     @property
     def request_frame(self) -> int:
@@ -90,7 +94,7 @@ def heap_need(
         buffers=_workspace_bytes(shape, heads, kv_heads, units, rows)
         + _node_bytes(shape, rows)
         + _link_bytes(shape, rows, link),
-        code=CODE[link],
+        code=CODE[link] + (SIGNING[link] if shape.signed else 0),
     )
 
 

@@ -85,6 +85,7 @@ def tensor_parallel(
     *,
     heap: int | None = None,
     mtu: int | None = None,
+    signed: bool = False,
 ) -> Plan:
     """Every layer divided among all chips.
 
@@ -93,8 +94,9 @@ def tensor_parallel(
     for it in the other, and each phase takes as long as its busiest chip. Only where a chip's
     heap is too small for that do others take more.
 
-    heap: bytes of each chip's heap, None for no bound; mtu: the radio's, None on UART. Raises
-    ModelError for a count or context that cannot be, and DoesNotFit where the heaps are too small.
+    heap: bytes of each chip's heap, None for no bound; mtu: the radio's, None on UART; signed:
+    whether frames are. Raises ModelError for a count or context that cannot be, and DoesNotFit
+    where the heaps are too small.
     """
     config = model.config
     if not 1 <= chips <= MAX_CHIPS:
@@ -106,7 +108,7 @@ def tensor_parallel(
         )
     bits = accumulator_bits(model)
     most = MAX_POSITIONS_UART if mtu is None else MAX_POSITIONS_RADIO
-    shape = Shape(config, chips, context, _positions(model, bits, most), bits, mtu)
+    shape = Shape(config, chips, context, _positions(model, bits, most), bits, mtu, signed)
     missing, shares = _dealt(shape, heap)
     if missing:
         assert heap is not None
@@ -179,7 +181,7 @@ def accumulator_bits(model: QuantizedModel) -> int:
 
 
 def dealt_heads(heads: int, kv_heads: int, chips: int) -> list[tuple[int, ...]]:
-    """Global head indices of each chip, dealt round-robin; on a chip, TPConfig says the same.
+    """Global head indices of each chip, dealt round-robin; a chip's TPConfig says the same.
 
     The card that is dealt is the KV group, so that no KV head is held twice. Where chips outnumber
     KV heads and it leaves the busiest chip fewer heads, single heads are dealt.

@@ -76,7 +76,12 @@ def running(
     SetupError without a MicroPython. Nothing is left when it ends.
     """
     plan = tensor_parallel(
-        model, settings.chips, settings.context, heap=settings.heap, mtu=settings.mtu
+        model,
+        settings.chips,
+        settings.context,
+        heap=settings.heap,
+        mtu=settings.mtu,
+        signed=bool(settings.key),
     )
     files = {
         share.chip: chip_files(model, plan, share, "x86", _config(settings, plan, share))
