@@ -88,8 +88,11 @@ class Node:
         return True
 
     def report(self, text):
-        """Tells the host of a fault that belongs to no request."""
-        self._send_error(HOST, 0, FAULT, 0, 0, text)
+        """Tells the host of a fault that belongs to no request, if there is a session to do so."""
+        try:
+            self._send_error(HOST, 0, FAULT, 0, 0, text)
+        except ProtocolError:
+            pass
 
     def _is_mine(self, frame, length):
         return length > DST and (frame[DST] == self._chip_id or frame[DST] == BROADCAST)

@@ -95,10 +95,18 @@ class Signer:
     def __init__(self, key):
         self.forged = 0
         self.replayed = 0
+        self._highest = array("i", bytes(4 * SOURCES))
+        self._seen = bytearray(8 * SOURCES)
+        self.begin(key)
+
+    def begin(self, key):
+        """Starts anew under another key: no frame has been sent or seen."""
         self._mac = Hmac(key)
         self._counter = 0
-        self._highest = array("i", [-1] * SOURCES)
-        self._seen = bytearray(8 * SOURCES)
+        for src in range(SOURCES):
+            self._highest[src] = -1
+        for at in range(len(self._seen)):
+            self._seen[at] = 0
 
     def sign(self, buf, end):
         """Writes the 12-byte trailer at buf[end]; ProtocolError once the counter is used up."""

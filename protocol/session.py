@@ -127,6 +127,7 @@ class ChipAuthenticator(_Member):
         super().__init__(cluster_key, random)
         self.nonce = random(CHIP_NONCE_SIZE)
         self.refused = 0
+        self._signer = Signer(cluster_key)  # made at the start, used when there is a session
         self._chip_id = chip_id
         self._session_nonce = b""
 
@@ -158,8 +159,8 @@ class ChipAuthenticator(_Member):
         if not same(right, 0, frame, HEADER_SIZE + SESSION_NONCE_SIZE, PROOF_SIZE):
             self.refused += 1
             return STATE_ASKS_PROOF
-        self.session = None  # gives back its memory before the next one takes its own
-        self.session = Signer(self._cluster.digest(self._join_nonce))
+        self._signer.begin(self._cluster.digest(self._join_nonce))
+        self.session = self._signer
         self._session_nonce = self._join_nonce
         self.nonce = self._random(CHIP_NONCE_SIZE)
         return STATE_READY

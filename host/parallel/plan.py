@@ -170,7 +170,7 @@ def _positions(model: QuantizedModel, bits: int, most: int) -> int:
 
 
 def accumulator_bits(model: QuantizedModel) -> int:
-    """Bits of the widest partial sum that any chip can send: a row's L1 norm times the largest
+    """Bits of the widest partial sum that a chip can send: a row's L1 norm times the largest
     input."""
     largest = 0
     for layer in model.layers:
