@@ -17,6 +17,9 @@ from protocol.fields import put_u16
 from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE
 
 _VERSION = const(1)
+_HEADER = const(16)  # bytes before the JSON
+_DIGEST_SIZE = const(32)
+_CHUNK = const(512)  # read at once for the digest
 _EXP_ENTRIES = const(512)
 _SIGMOID_ENTRIES = const(1024)
 _ROPE_STRIDE = const(32)
@@ -37,15 +40,43 @@ def loaded(path, chip_id):
     """
     try:
         with open(path, "rb") as file:
-            return _weights(_HashedFile(file), chip_id)
+            size = _header_size(file)
+            _check_digest(file)
+            file.seek(_HEADER)
+            return _weights(file, size, chip_id)
     except OSError as error:
         reason = error
     raise ShardError("no shard at %s (%s): flash this chip" % (path, reason))
 
 
-def _weights(file, chip_id):
+def _header_size(file):
+    start = _buffer(file, _HEADER)
+    if start[:8] != b"FEDSHARD":
+        raise ShardError("the shard file is not one: flash this chip again")
+    version = start[8] | start[9] << 8
+    if version != _VERSION:
+        raise ShardError("shard format %d, firmware reads %d: flash both" % (version, _VERSION))
+    return start[12] | start[13] << 8 | start[14] << 16
+
+
+def _check_digest(file):
+    """Raises ShardError unless the file ends in the SHA-256 of all before: nothing that a damaged
+    file says is believed, sizes least of all."""
+    digest = hashlib.sha256()
+    chunk = memoryview(bytearray(_CHUNK))
+    left = file.seek(0, 2) - _DIGEST_SIZE
+    file.seek(0)
+    while left > 0:
+        count = file.readinto(chunk[: min(left, _CHUNK)])
+        digest.update(chunk[:count])
+        left -= count
+    if file.read() != digest.digest():
+        raise ShardError("SHA-256 of the shard is wrong: flash this chip again")
+
+
+def _weights(file, header_size, chip_id):
     weights = Weights()
-    weights.layout = layout = _header(file)
+    weights.layout = layout = json.loads(_buffer(file, header_size))
     _check_owner(layout, chip_id)
     weights.bytes = share_bytes(layout)
     _check_memory(layout, weights.bytes)
@@ -55,17 +86,14 @@ def _weights(file, chip_id):
     weights.request_size = REQUEST_SIZE + 2 * positions * dim
     partial = PARTIAL_DATA + packed_size(positions * dim, layout.pop("bits"))
     weights.answer_size = max(partial, LOGITS_DATA + 2 * rows)
-    weights.exp_table = file.buffer(2 * _EXP_ENTRIES)
-    weights.sigmoid_table = file.buffer(2 * _SIGMOID_ENTRIES)
+    weights.exp_table = _buffer(file, 2 * _EXP_ENTRIES)
+    weights.sigmoid_table = _buffer(file, 2 * _SIGMOID_ENTRIES)
     weights.places = places = places_in_layer(layout)
     weights.layers = [
-        Layer(layout, numbers, file.buffer(places[-1])) for numbers in layout.pop("layers")
+        Layer(layout, numbers, _buffer(file, places[-1])) for numbers in layout.pop("layers")
     ]
-    weights.vocabulary = file.buffer(rows * (dim + 2))
-    file.buffer(-rows * (dim + 2) % 4)
+    weights.vocabulary = _buffer(file, rows * (dim + 2))
     del below
-    if not file.digest_matches():
-        raise ShardError("SHA-256 of the shard is wrong: flash this chip again")
     weights.rope_table = _rope_table(layout, layout.pop("rope"))
     return weights
 
@@ -133,35 +161,12 @@ def share_bytes(layout):
     return tables + layers * layer + layout["rows"] * (layout["dim"] + 2)
 
 
-class _HashedFile:
-    """Reads a file into buffers made for it and hashes on the way."""
-
-    def __init__(self, file):
-        self._file = file
-        self._hash = hashlib.sha256()
-
-    def buffer(self, size):
-        """The next `size` bytes in a buffer of their own."""
-        buffer = bytearray(size)
-        if size:
-            if self._file.readinto(buffer) != size:
-                raise ShardError("the shard is cut short: flash this chip again")
-            self._hash.update(buffer)
-        return buffer
-
-    def digest_matches(self):
-        """Whether the file ends here with the SHA-256 of what was read."""
-        return self._file.read() == self._hash.digest()
-
-
-def _header(file):
-    start = file.buffer(16)
-    if start[:8] != b"FEDSHARD":
-        raise ShardError("the shard file is not one: flash this chip again")
-    version = start[8] | start[9] << 8
-    if version != _VERSION:
-        raise ShardError("shard format %d, firmware reads %d: flash both" % (version, _VERSION))
-    return json.loads(file.buffer(start[12] | start[13] << 8 | start[14] << 16))
+def _buffer(file, size):
+    """The next `size` bytes in a buffer of their own."""
+    buffer = bytearray(size)
+    if size and file.readinto(buffer) != size:
+        raise ShardError("the shard is cut short: flash this chip again")
+    return buffer
 
 
 def _rope_rows(layout):
