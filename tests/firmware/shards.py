@@ -1,0 +1,148 @@
+"""Shard files of tiny models, written from the format's description in host/parallel/shard.py.
+
+The file that a chip reads is thus checked against two writers that share no code.
+"""
+
+import hashlib
+import json
+import os
+
+from firmware.shard import loaded
+from firmware.share import Share
+from tests.firmware.plain import (
+    EXP_TABLE,
+    SIGMOID_TABLE,
+    Blocks,
+    PlainKernels,
+    bit_length,
+    u16_buffer,
+)
+
+MODEL_HASH = bytes(range(0x10, 0x18))
+WIDEST = 7  # columns of a block: so that the tiny matrices have several
+# The checkout's build folder, which git ignores. MicroPython has no tempfile.
+_BUILD = __file__.rsplit("/", 3)[0] + "/build"
+
+
+class Part:
+    """What chip `chip` of `chips` owns of a tiny model: heads dealt, units and rows in blocks."""
+
+    def __init__(self, model, chip=0, chips=1):
+        group = model.heads // model.kv_heads
+        self.chip, self.chips = chip, chips
+        self.heads = [h for h in range(model.heads) if h // group % chips == chip]
+        self.kv_heads = [g for g in range(model.kv_heads) if g % chips == chip]
+        self.units = _block(model.units, chip, chips)
+        self.rows = _block(model.rows, chip, chips)
+
+
+def _block(total, index, count):
+    return range(total * index // count, total * (index + 1) // count)
+
+
+def header(model, part):
+    """The header's numbers by name."""
+    widest = bit_length(127 * 32767 * max(model.dim, model.units)) + 1
+    return {
+        "model": "".join("%02x" % byte for byte in MODEL_HASH),
+        "chip": part.chip,
+        "chips": part.chips,
+        "dim": model.dim,
+        "head_dim": model.head_dim,
+        "total_heads": model.heads,
+        "total_kv_heads": model.kv_heads,
+        "heads": part.heads,
+        "kv_heads": part.kv_heads,
+        "units": len(part.units),
+        "rows": len(part.rows),
+        "first_row": part.rows[0] if len(part.rows) else 0,
+        "context": model.context,
+        "positions": model.positions,
+        "bits": widest,
+        "rope": model.rope,
+        "logits": [model.classifier.shift, model.logit_exponent],
+        "layers": [layer.numbers() for layer in model.layers],
+    }
+
+
+def file_of(model, part, version=1, **changes):
+    """The bytes of a shard file; `changes` replace numbers in its header."""
+    numbers = header(model, part)
+    numbers.update(changes)
+    text = json.dumps(numbers).encode()
+    text += b" " * (-len(text) % 4)
+    body = bytearray(b"FEDSHARD")
+    body += version.to_bytes(2, "little") + bytes(2) + len(text).to_bytes(4, "little") + text
+    body += u16_buffer(EXP_TABLE) + u16_buffer(SIGMOID_TABLE)
+    for layer in model.layers:
+        body += _padded(_layer(model, layer, part))
+    classifier = model.classifier
+    body += _padded(_multipliers(classifier, part.rows) + stored(_rows(classifier, part.rows)))
+    return bytes(body) + hashlib.sha256(body).digest()
+
+
+def _layer(model, layer, part):
+    size = model.head_dim
+    q = [head * size + i for head in part.heads for i in range(size)]
+    kv = [head * size + i for head in part.kv_heads for i in range(size)]
+    block = bytearray()
+    for matrix, rows in ((layer.q, q), (layer.k, kv), (layer.v, kv)):
+        block += _multipliers(matrix, rows)
+    block += _multipliers(layer.gate, part.units) + _multipliers(layer.up, part.units)
+    block += stored(_rows(layer.q, q) + _rows(layer.k, kv) + _rows(layer.v, kv))
+    block += stored([[row[c] for c in q] for row in layer.o.rows])
+    block += stored(_rows(layer.gate, part.units) + _rows(layer.up, part.units))
+    return block + stored([[row[c] for c in part.units] for row in layer.down.rows])
+
+
+def _multipliers(matrix, rows):
+    return u16_buffer([matrix.multipliers[row] for row in rows])
+
+
+def _rows(matrix, rows):
+    return [matrix.rows[row] for row in rows]
+
+
+def stored(rows):
+    """Block after block of columns, row-major in each, 128 added to each weight."""
+    if not rows or not rows[0]:
+        return bytearray()
+    stored = bytearray()
+    for first, count in Blocks(WIDEST).edges(len(rows[0])):
+        for row in rows:
+            stored += bytes(weight + 128 for weight in row[first : first + count])
+    return stored
+
+
+def _padded(block):
+    return block + bytes(-len(block) % 4)
+
+
+def in_file(data, function, *arguments):
+    """What function(path, *arguments) gives for a file with these bytes, which is then removed."""
+    try:
+        os.mkdir(_BUILD)
+    except OSError:
+        pass  # it is there
+    path = "%s/%s.bin" % (_BUILD, "".join("%02x" % byte for byte in os.urandom(8)))
+    with open(path, "wb") as file:
+        file.write(data)
+    try:
+        return function(path, *arguments)
+    finally:
+        os.remove(path)
+
+
+def weights_of(model, part):
+    """The Weights that a chip loads for its part."""
+    return in_file(file_of(model, part), loaded, part.chip)
+
+
+def kernels_of(model):
+    """Plain kernels for the blocks in which `file_of` stores matrices."""
+    return PlainKernels(model.head_dim, WIDEST)
+
+
+def share_of(model, part, boot_id=0xB007):
+    """A Share at work with plain kernels."""
+    return Share(weights_of(model, part), kernels_of(model), boot_id)

@@ -1,0 +1,79 @@
+"""Attention of a chip's heads against the plain statement of it, to the bit."""
+
+from firmware.attention import Attention
+from firmware.workspace import Workspace, int32s
+from tests.firmware.shards import Part, kernels_of, weights_of
+from tests.firmware.tiny import TinyModel
+
+
+class Chip:
+    """One chip's attention with its own weights, caches and buffers."""
+
+    def __init__(self, model, chip, chips):
+        self.part = Part(model, chip, chips)
+        self._weights = weights_of(model, self.part)
+        self._workspace = Workspace(self._weights.layout)
+        self._attention = Attention(self._weights, self._workspace, kernels_of(model))
+        self._out = int32s(model.dim)
+
+    def partial(self, layer, position, x):
+        for i, value in enumerate(x):
+            self._workspace.x[i] = value
+        self._attention.run(self._weights.layers[layer], position, self._out)
+        return list(self._out)
+
+
+def check(model, chips, positions):
+    """Every chip's partial sums at these positions, and that they add up to those of one chip."""
+    workers = [Chip(model, chip, chips) for chip in range(chips)]
+    for position in positions:
+        for layer in range(len(model.layers)):
+            x = model.activations()[0]
+            total = [0] * model.dim
+            for worker in workers:
+                partial = worker.partial(layer, position, x)
+                assert partial == model.attention(layer, position, x, worker.part.heads)
+                total = [a + b for a, b in zip(total, partial)]
+            assert total == model.attention(layer, position, x, range(model.heads))
+
+
+def test_grouped_heads_on_one_and_on_two_chips():
+    for chips in (1, 2):
+        check(TinyModel(seed=chips), chips, range(12))
+
+
+def test_a_kv_head_for_each_head():
+    check(TinyModel(seed=3, kv_heads=4), 3, range(6))
+
+
+def test_one_kv_head_for_all():
+    check(TinyModel(seed=4, kv_heads=1), 1, range(6))
+
+
+def test_head_sizes_2_and_12():
+    check(TinyModel(seed=5, dim=8, head_dim=2, heads=4, kv_heads=2), 2, range(5))
+    check(TinyModel(seed=6, dim=24, head_dim=12, heads=2, kv_heads=2), 2, range(5))
+
+
+def test_positions_beyond_the_near_rows_of_the_rope_table():
+    check(TinyModel(seed=7, context=70, layers=1, heads=2, kv_heads=1), 1, range(70))
+
+
+def test_a_position_computed_again_gives_the_same_and_forgets_nothing():
+    model = TinyModel(seed=8, layers=1)
+    chip = Chip(model, 0, 1)
+    inputs = model.activations(6)
+    first = [chip.partial(0, position, x) for position, x in enumerate(inputs)]
+    for position in (2, 5, 0, 3):
+        assert chip.partial(0, position, inputs[position]) == first[position]
+
+
+def test_some_activations_saturate_and_some_do_not():
+    """Or the clipping would be tested by nothing."""
+    model = TinyModel(seed=1)
+    for position in range(12):
+        model.attention(0, position, model.activations()[0], [0])
+    layer = model.layers[0]
+    for cache, limit in ((layer.keys, layer.k_limit), (layer.values, layer.v_limit)):
+        cached = [abs(v) for v in sum((row for row in cache[0] if row), [])]
+        assert 0 < cached.count(limit) < len(cached)
