@@ -84,7 +84,7 @@ def node(config):
     except Exception as error:
         fault = _told(error)
     gc.collect()
-    link = _link(config)  # its buffers are larger than the gaps that code leaves
+    link, signer = _link(config), _signer(config)  # with buffers larger than gaps in code
     try:
         if weights:
             from firmware import model_kernels
@@ -96,7 +96,7 @@ def node(config):
         fault = _told(error)
     from firmware.node import Node
 
-    return Node(config["chip"], link, boot_id, weights, share, _signer(config), fault)
+    return Node(config["chip"], link, boot_id, weights, share, signer, fault)
 
 
 def _told(error):
