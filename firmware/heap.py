@@ -12,26 +12,29 @@ import gc
 
 from protocol.compat import const
 
-# At most what gaps below take, left by loading the loader; what is not needed stays free on top.
-_GAPS = const(12288)
+_STEP = const(2048)  # bytes by which a filler is tried smaller
+_ENDS = const(2048)  # bytes that buffers lose at their ends: each takes whole blocks of 16
 # Garbage is collected before transient objects climb far up a large heap.
 _CLIMB = const(49152)
 
 
 def filler(size):
-    """An object that leaves `size` bytes of the heap above it, or None where that cannot be had.
+    """An object that leaves room above it for buffers of `size` bytes together, or None where the
+    heap has no piece large enough (an ESP32's lies in several areas).
 
-    Drop it when what belongs above has been made.
+    Drop it when the buffers have been made.
     """
-    if not hasattr(gc, "mem_free"):
-        return None  # under CPython, in tests
     gc.collect()
-    fill = gc.mem_free() - size - _GAPS
-    while fill > _GAPS:
+    size += _ENDS
+    fill = gc.mem_free() - size
+    while fill > 0:
+        held = None
         try:
-            return bytearray(fill)
+            held = bytearray(fill)
+            bytearray(size)  # is there room above?
+            return held
         except MemoryError:
-            fill -= _GAPS  # a heap in several areas, as an ESP32's, has no piece so large
+            fill -= _STEP
     return None
 
 

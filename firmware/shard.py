@@ -19,7 +19,7 @@ from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE
 _VERSION = const(1)
 _HEADER = const(16)  # bytes before the JSON
 _DIGEST_SIZE = const(32)
-_CHUNK = const(512)  # read at once for the digest
+_CHUNK = const(1024)  # read at once for the digest
 _EXP_ENTRIES = const(512)
 _SIGMOID_ENTRIES = const(1024)
 _ROPE_STRIDE = const(32)
@@ -42,6 +42,7 @@ def loaded(path, chip_id):
         with open(path, "rb") as file:
             size = _header_size(file)
             _check_digest(file)
+            gc.collect()  # so that what stays of the header lies low
             file.seek(_HEADER)
             return _weights(file, size, chip_id)
     except OSError as error:
