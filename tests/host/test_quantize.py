@@ -1,0 +1,242 @@
+"""Limits and scales of quantized models, whatever the weights."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+
+from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT, RESIDUAL_LIMIT, Gain, Rescale
+from host.model.checkpoint import Checkpoint, Config, ModelError
+from host.model.float_model import FloatModel
+from host.model.quantize import quantized
+from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
+from host.model.ranges import Ranges
+from tests.host.random_models import checkpoints
+from tests.host.tiny import TINY, random_checkpoint
+
+
+def inputs(layer: QuantizedLayer) -> list[tuple[Linear, int]]:
+    """A layer's matrices and the limits of what they are multiplied with."""
+    return [
+        *((linear, layer.attention_limit) for linear in (layer.q, layer.k, layer.v)),
+        (layer.o, layer.v_limit),
+        *((linear, layer.feed_forward_limit) for linear in (layer.gate, layer.up)),
+        (layer.down, layer.hidden_limit),
+    ]
+
+
+def assert_linear(linear: Linear, limit: int) -> None:
+    weight, (multiplier, shift) = linear.weight, linear.rescale
+    assert weight.dtype == np.int8
+    assert np.abs(weight.astype(int)).max() <= 127
+    assert 0 < limit <= INT16_LIMIT
+    assert np.abs(weight.astype(int)).sum(axis=1).max() * limit <= ACCUMULATOR_LIMIT
+    assert multiplier.shape == weight.shape[:1]
+    assert multiplier.min() >= 0
+    assert multiplier.max() < 1 << 15
+    assert 16 <= shift <= 45
+
+
+def assert_gain(gain: Gain) -> None:
+    assert np.abs(gain.multiplier).max() < 1 << 15
+    assert 15 <= gain.shift <= 29
+    assert 0 <= gain.epsilon < 1 << 30
+
+
+def assert_limits(model: QuantizedModel) -> None:
+    """What arithmetic.py asks of a model so that no register overflows."""
+    assert np.abs(model.embedding).max() <= RESIDUAL_LIMIT
+    assert_linear(model.classifier, model.final_limit)
+    assert_gain(model.final_gain)
+    assert 0 <= model.logit_exponent < 256  # a byte on the wire
+    for layer in model.layers:
+        for linear, limit in inputs(layer):
+            assert_linear(linear, limit)
+        assert_gain(layer.attention_gain)
+        assert_gain(layer.feed_forward_gain)
+        assert 0 < layer.q_limit <= INT16_LIMIT
+        assert 0 < layer.k_limit <= INT16_LIMIT
+        assert model.config.head_dim * layer.q_limit * layer.k_limit < 1 << 30
+        assert 0 <= layer.score_shift <= 30
+        assert 0 <= layer.index_shift <= 30
+        assert 1 <= layer.product_shift <= 30
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in exp")  # gates below -700
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(checkpoints())
+def test_every_limit_holds_or_the_model_is_refused(checkpoint: Checkpoint) -> None:
+    try:
+        model = quantized(checkpoint)
+    except ModelError as error:
+        event("refused")
+        assert "too large to quantize" in str(error)
+        assert "\n" not in str(error)
+    else:
+        event("quantized")
+        assert_limits(model)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("seed", range(20))
+def test_usual_weights_are_never_refused(seed: int, shared: bool) -> None:
+    assert_limits(quantized(random_checkpoint(shared=shared, seed=seed)))
+
+
+def test_weights_are_rounded_to_steps_of_their_row() -> None:
+    checkpoint = random_checkpoint()
+    checkpoint.w1[1, 3] = 0
+    model = quantized(checkpoint)
+    for index, layer in enumerate(model.layers):
+        for name, linear in (("wq", layer.q), ("wo", layer.o), ("w1", layer.gate)):
+            weight = getattr(checkpoint, name)[index].astype(float)
+            step = np.abs(weight).max(axis=1, keepdims=True) / 127
+            assert (np.abs(linear.weight * step - weight) <= step / 2 * 1.000001).all()
+            # What the rows' factors have in common is the scale of input and output.
+            factors = linear.rescale.multiplier / step[:, 0].clip(1e-30)
+            factors = factors[step[:, 0] > 0]
+            assert np.allclose(factors, factors[0], rtol=2**-12)
+    assert (model.layers[1].gate.weight[3] == 0).all()
+    assert model.layers[1].gate.rescale.multiplier[3] == 0
+
+
+def checkpoint_of(config: Config, **weights: float) -> Checkpoint:
+    """A random checkpoint of which some weights are one number throughout."""
+    checkpoint = random_checkpoint(config)
+    for name, value in weights.items():
+        getattr(checkpoint, name)[:] = value
+    return checkpoint
+
+
+def test_long_rows_take_bits_from_their_inputs() -> None:
+    config = dataclasses.replace(TINY, hidden_dim=600)
+    for sign in (0.25, -0.25):
+        layer = quantized(checkpoint_of(config, w2=sign)).layers[0]
+        assert layer.hidden_limit == ACCUMULATOR_LIMIT // (600 * 127) == 14091
+        assert layer.v_limit == INT16_LIMIT
+    # 258 inputs are the most that keep all 16 bits whatever the weights.
+    for hidden, limit in ((258, INT16_LIMIT), (259, ACCUMULATOR_LIMIT // (259 * 127))):
+        config = dataclasses.replace(TINY, hidden_dim=hidden)
+        assert quantized(checkpoint_of(config, w2=1)).layers[1].hidden_limit == limit
+    config = dataclasses.replace(TINY, dim=600, heads=6)
+    model = quantized(checkpoint_of(config, wk=1, wo=1, w3=1, classifier=1))
+    for limit in (
+        model.layers[0].attention_limit,
+        model.layers[0].v_limit,
+        model.layers[1].feed_forward_limit,
+        model.final_limit,
+    ):
+        assert limit == 14091
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in exp")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("wq", "layer 1: attention scores too large to quantize"),
+        ("wk", "layer 1: attention scores too large to quantize"),
+        ("w1", "layer 1: gate activations too large to quantize"),
+    ],
+)
+def test_what_no_scale_can_hold_is_refused(name: str, message: str) -> None:
+    checkpoint = random_checkpoint()
+    getattr(checkpoint, name)[1] *= 1e6
+    with pytest.raises(ModelError) as raised:
+        quantized(checkpoint)
+    assert str(raised.value) == message
+
+
+def test_logits_that_no_scale_can_hold_are_refused() -> None:
+    checkpoint = random_checkpoint(shared=False)
+    checkpoint.classifier[:] *= 1e5
+    with pytest.raises(ModelError, match="^logits too large to quantize$"):
+        quantized(checkpoint)
+
+
+def test_gates_are_held_up_to_512() -> None:
+    checkpoint = random_checkpoint()
+    ranges = Ranges(TINY.layers)
+    ranges.gate[:] = 511.9
+    assert [layer.index_shift for layer in quantized(checkpoint, ranges).layers] == [0, 0]
+    ranges.gate[1] = 512.1
+    with pytest.raises(ModelError, match="layer 1: gate activations"):
+        quantized(checkpoint, ranges)
+
+
+def test_a_coarse_input_scale_makes_the_residual_stream_coarser() -> None:
+    """Values v whose inputs cancel out have a coarser scale than their range asks for; the output
+    projection's factors must be below one half with that one."""
+    checkpoint = random_checkpoint()
+    model = FloatModel(checkpoint)
+    ranges = model.activation_ranges(model.sampled_sequences(16, TINY.context, 0))
+    ranges.v[:] = 1e-7
+    usual = quantized(checkpoint, ranges)
+    checkpoint.wo[:] *= 4096
+    coarse = quantized(checkpoint, ranges)
+    assert_limits(coarse)
+    assert coarse.residual_exponent < usual.residual_exponent
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-12, 1e-5, 1.0, 1e6])
+def test_any_epsilon_of_norms(epsilon: float) -> None:
+    config = dataclasses.replace(TINY, norm_eps=epsilon)
+    model = quantized(random_checkpoint(config))
+    assert_limits(model)
+    exact = config.dim * epsilon * 4.0**model.residual_exponent
+    assert abs(model.final_gain.epsilon - exact) <= 0.5
+
+
+def test_the_same_checkpoint_gives_the_same_model() -> None:
+    first, second = (quantized(random_checkpoint()).sha256() for _ in range(2))
+    assert first == second
+    assert quantized(random_checkpoint(seed=1)).sha256() != first
+
+
+def changed(value: Any) -> Iterator[Any]:
+    """`value` with one of its numbers changed, once for each place that holds numbers."""
+    if isinstance(value, np.ndarray):
+        for at in (0, value.size - 1):
+            other = value.copy()
+            other.reshape(-1)[at] ^= 1
+            yield other
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type | Config):
+        for field in dataclasses.fields(value):
+            for other in changed(getattr(value, field.name)):
+                yield dataclasses.replace(value, **{field.name: other})
+    elif isinstance(value, tuple):
+        make = value._make if isinstance(value, Linear | Gain | Rescale) else tuple
+        for i, item in enumerate(value):
+            for other in changed(item):
+                yield make([*value[:i], other, *value[i + 1 :]])
+    elif isinstance(value, Config):
+        yield dataclasses.replace(value, rope_theta=20000.0)
+        yield dataclasses.replace(value, context=17)
+    else:
+        yield value + 1
+
+
+def test_the_digest_changes_with_any_number() -> None:
+    model = quantized(random_checkpoint())
+    digests = [model.sha256()]
+    digests += [other.sha256() for other in changed(model)]
+    assert len(digests) > 2 * 40
+    assert len(set(digests)) == len(digests)
+
+
+def test_the_digest_changes_with_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = quantized(random_checkpoint())
+    digests = {model.sha256()}
+    for name in ("exp_table", "sigmoid_table"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"host.model.quantized.{name}", lambda: np.zeros(4, np.int64))
+            digests.add(model.sha256())
+    assert len(digests) == 3
+
+
+def test_the_digest_tells_shapes_apart() -> None:
+    model = quantized(random_checkpoint())
+    turned = dataclasses.replace(model, embedding=model.embedding.reshape(24, 40))
+    assert turned.sha256() != model.sha256()
