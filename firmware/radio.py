@@ -33,14 +33,15 @@ class RadioLink:
         return len(message)
 
     def send(self, frame, length):
-        """Sends frame[:length] to the station that the last received frame came from."""
+        """Sends frame[:length] to the station that the last received frame came from, if any."""
         if self._sender is not None and self._sender != self._peer:
             if self._has_peer:
                 self._espnow.del_peer(self._peer)
             self._peer[:] = self._sender
             self._espnow.add_peer(self._peer)
             self._has_peer = True
-        self._espnow.send(self._peer, memoryview(frame)[:length], False)
+        if self._has_peer:
+            self._espnow.send(self._peer, memoryview(frame)[:length], False)
 
     def broadcast(self, frame, length):
         """Sends frame[:length] to all stations."""
@@ -70,7 +71,8 @@ class Gateway:
         radio, uart = self._radio, self._uart
         length = radio.receive()
         while length:
-            if length > DST and radio.frame[DST] == HOST:
+            # A foreign station may send longer frames than the buffers of the serial line hold.
+            if DST < length <= self.mtu and radio.frame[DST] == HOST:
                 uart.send(radio.frame, length)
             length = radio.receive()
         length = uart.receive()
