@@ -14,6 +14,7 @@ from protocol.frame import (
     HOST,
     SEQUENCE,
     SRC,
+    TRAILER_SIZE,
     TYPE,
     ProtocolError,
     append_trailer,
@@ -21,11 +22,12 @@ from protocol.frame import (
     write_header,
 )
 from protocol.kinds import COMPUTE, DISCOVERY, ERROR, FRAGMENT, READY, STATISTICS
-from protocol.layout import LAYER, PHASE, POSITION
+from protocol.layout import LAYER, PHASE, POSITION, REQUEST_SIZE
 from protocol.reports import (
     BAD_REQUEST,
     CHIP_NONCE_SIZE,
     FAULT,
+    HASH_SIZE,
     NEED_KV,
     STATE_READY,
     error_payload,
@@ -40,7 +42,6 @@ CONTROL_PAYLOAD = const(224)
 # An answer may be asked for again until the next request is there; the host asks one at a time.
 _KEPT_ANSWERS = const(1)
 _REASSEMBLIES = const(1)
-_LONGEST_TRAILER = const(12)
 _SESSION_NONCE_SIZE = const(16)  # what a DISCOVERY begins with, see protocol/session.py
 
 
@@ -62,11 +63,12 @@ class Node:
         self._fault = fault
         self._session_nonce = b""
         self._version = 3 if signer else 2
-        self._control = bytearray(HEADER_SIZE + CONTROL_PAYLOAD + _LONGEST_TRAILER)
+        self._overhead = HEADER_SIZE + TRAILER_SIZE[self._version]
+        self._control = bytearray(self._overhead + CONTROL_PAYLOAD)
         self._answers = self._reassembler = self._fragment = None
         if shard:
             self._answers = AnswerCache(_KEPT_ANSWERS, shard.answer_size)
-            if frame_size(max(shard.request_size, shard.answer_size)) > link.mtu:
+            if self._overhead + max(shard.request_size, shard.answer_size) > link.mtu:
                 self._reassembler = Reassembler(_REASSEMBLIES, shard.request_size)
                 self._fragment = bytearray(link.mtu)
         self._sent = self._received = self._bytes_sent = self._bytes_received = 0
@@ -113,6 +115,8 @@ class Node:
             self._on_statistics(frame, length)
 
     def _on_compute(self, frame, length):
+        if length < REQUEST_SIZE:
+            raise ProtocolError("COMPUTE names no request")
         if self._share is None:
             self._send_error(frame[SRC], u16(frame, SEQUENCE), FAULT, 0, 0, self._fault)
             return
@@ -147,11 +151,13 @@ class Node:
         """A host starts, or wants to know whether this chip still is what it was."""
         state = self._signer.state_after(frame, length) if self._signer else STATE_READY
         sequence = u16(frame, SEQUENCE)
-        if self._share is None:
+        # What went wrong can be told as soon as there is a session to sign it in.
+        if self._share is None and state == STATE_READY:
             self._send_error(frame[SRC], sequence, FAULT, 0, 0, self._fault)
             return
         if state == STATE_READY:
-            self._enter(bytes(frame[HEADER_SIZE : HEADER_SIZE + _SESSION_NONCE_SIZE]))
+            nonce = min(length, _SESSION_NONCE_SIZE)
+            self._enter(bytes(frame[HEADER_SIZE : HEADER_SIZE + nonce]))
         self._send_control(READY, frame[SRC], sequence, self._ready(state))
 
     def _enter(self, session_nonce):
@@ -162,21 +168,30 @@ class Node:
             self._share.forget()
 
     def _ready(self, state):
-        layout = self._shard.layout
         gc.collect()
         return ready_payload(
             self._boot_id,
             state,
             self._signer.nonce if self._signer else bytes(CHIP_NONCE_SIZE),
-            self._shard.model_hash,
+            *self._holdings(),
+            gc.mem_alloc(),
+            gc.mem_free(),
+            VERSION,
+        )
+
+    def _holdings(self):
+        """Model hash, heads, units, rows, context and bytes of the share, zeros without one."""
+        shard = self._shard
+        if shard is None:
+            return bytes(HASH_SIZE), 0, 0, 0, 0, 0
+        layout = shard.layout
+        return (
+            shard.model_hash,
             len(layout["heads"]),
             layout["units"],
             layout["rows"],
             layout["context"],
-            self._shard.bytes,
-            gc.mem_alloc(),
-            gc.mem_free(),
-            VERSION,
+            shard.bytes,
         )
 
     def _on_statistics(self, frame, length):
@@ -208,8 +223,8 @@ class Node:
         self._send(frame, length)
 
     def _send(self, frame, length):
-        """Ends and sends a frame whose header and payload stand; in fragments if it is too long."""
-        if frame_size(length) <= self._link.mtu:
+        """Ends and sends a frame whose header and payload stand, in fragments if need be."""
+        if self._overhead + length <= self._link.mtu:
             self._put(frame, append_trailer(frame, length, self._signer))
             return
         for size in fragments(frame, length, self._link.mtu, self._fragment, self._signer):
@@ -219,8 +234,3 @@ class Node:
         self._link.send(frame, size)
         self._sent += 1
         self._bytes_sent += size
-
-
-def frame_size(payload):
-    """The most bytes that a frame with a payload of this length takes, in any version."""
-    return HEADER_SIZE + payload + _LONGEST_TRAILER
