@@ -40,8 +40,8 @@ class Attention:
         ]
 
     def run(self, layer, position, out):
-        """The partial sum `out` [dim] at `position`, which joins the cache and attends to all up to
-        itself."""
+        """The partial sum `out` [dim] at `position`, which joins the cache and attends to all
+        positions up to itself."""
         kernels, scores, head_dim = self._kernels, self._scores, self._head_dim
         self._qkv.run(layer.weights, self._rows)
         self._rescale_and_rotate(layer, position)

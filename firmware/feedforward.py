@@ -1,4 +1,4 @@
-"""The feed-forward units of a chip: SiLU(gate x) * up x, and its columns of the down projection."""
+"""Feed-forward units of a chip: SiLU(gate x) * up x, and its columns of the down projection."""
 
 from firmware.linear import Linear
 from protocol.compat import const

@@ -1,9 +1,10 @@
-"""Viper kernels whose code does not depend on the model; host/model/arithmetic.py states their values.
+"""Viper kernels whose code does not depend on the model.
 
-All integers are 32 bits and wrap. Pointers move with the loop, because a literal index on a
-register pointer is one instruction; the hottest variables come first among the parameters,
-because mpy-cross keeps the first two locals in registers. Kernels check nothing: callers
-hold buffers of the right size and never ask for zero positions.
+host/model/arithmetic.py states their values. All integers are 32 bits and wrap. Pointers move
+with the loop, because a literal index on a register pointer is one instruction; the hottest
+variables come first among the parameters, because mpy-cross keeps the first two locals in
+registers. Kernels check nothing: callers hold buffers of the right size and never ask for zero
+positions.
 """
 
 import micropython

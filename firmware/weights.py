@@ -4,10 +4,10 @@
 class Weights:
     """One chip's share.
 
-    layout: the shard header's numbers by name; model_hash: 8 bytes; layers: a `Layer` each; places: where matrices begin in a layer; vocabulary: row
-    multipliers and weights of the classifier; exp_table, sigmoid_table, rope_table: u16;
-    bytes: what lies in buffers; request_size, answer_size: the longest payloads of COMPUTE and
-    of its answers.
+    layout: the shard header's numbers by name; model_hash: 8 bytes; layers: a `Layer` each;
+    places: where matrices begin in a layer; vocabulary: row multipliers and weights of the
+    classifier; exp_table, sigmoid_table, rope_table: u16; bytes: what lies in buffers;
+    request_size, answer_size: the longest payloads of COMPUTE and of its answers.
     """
 
 

@@ -11,8 +11,9 @@ def int32s(count):
 class Workspace:
     """x [dim]: the activation that came in. rows: accumulators of whichever matrix runs.
     heads: activations between attention and its output projection. scores [context]: one
-    head's attention. rope_row [head_dim]: cosines and sines of a position. results [positions * dim]: the partial sums of one request, of which
-    out[i] [dim] is the i-th position's."""
+    head's attention. rope_row [head_dim]: cosines and sines of a position. results
+    [positions * dim]: the partial sums of one request, of which out[i] [dim] is the i-th
+    position's."""
 
     def __init__(self, layout):
         head_dim, units = layout["head_dim"], layout["units"]
