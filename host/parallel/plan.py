@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +21,7 @@ MAX_POSITIONS_UART, MAX_POSITIONS_RADIO = 4, 2
 _PARTIAL_HEAD = REQUEST_SIZE + 3  # boot id and width
 # What a unit and a row cost beside their weights: accumulators, and the row's place in an answer.
 _UNIT_BUFFERS, _ROW_BUFFERS = 8, 8
+_UNBOUNDED = 1 << 40  # bytes of heap, where there is no bound
 
 
 class DoesNotFit(ModelError):
@@ -109,25 +109,23 @@ def tensor_parallel(
     bits = accumulator_bits(model)
     most = MAX_POSITIONS_UART if mtu is None else MAX_POSITIONS_RADIO
     shape = Shape(config, chips, context, _positions(model, bits, most), bits, mtu, signed)
+    if heap is None:
+        heap = _UNBOUNDED
     missing, shares = _dealt(shape, heap)
     if missing:
-        assert heap is not None
         raise DoesNotFit(_advice(shape, heap, missing))
     return Plan(shape, tuple(shares))
 
 
-def _dealt(shape: Shape, heap: int | None) -> tuple[int, list[Share]]:
+def _dealt(shape: Shape, heap: int) -> tuple[int, list[Share]]:
     """How many bytes of weights find no room, and the shares where all do."""
     config = shape.config
     heads = dealt_heads(config.heads, config.kv_heads, shape.chips)
     kv_heads = [tuple(sorted({h // config.heads_per_kv_head for h in own})) for own in heads]
-    room: list[float] = [math.inf] * shape.chips
-    if heap is not None:
-        bare = [
-            heap_need(shape, chip, len(heads[chip]), len(kv_heads[chip]), 0, 0)
-            for chip in range(shape.chips)
-        ]
-        room = [usable(heap) - need.total for need in bare]
+    room = [
+        usable(heap) - heap_need(shape, chip, len(heads[chip]), len(kv_heads[chip]), 0, 0).total
+        for chip in range(shape.chips)
+    ]
     row, unit = row_bytes(config) + _ROW_BUFFERS, unit_bytes(config) + _UNIT_BUFFERS
     short = sum(-size for size in room if size < 0)
     rows = level(config.vocab_size, [size // row for size in room])
@@ -135,7 +133,7 @@ def _dealt(shape: Shape, heap: int | None) -> tuple[int, list[Share]]:
     units = level(config.hidden_dim, [size // unit for size in room])
     missing = (config.vocab_size - sum(rows)) * row + (config.hidden_dim - sum(units)) * unit
     if short or missing:
-        return int(short) + missing, []
+        return short + missing, []
     return 0, [
         Share(chip, heads[chip], kv_heads[chip], units_of, rows_of)
         for chip, (units_of, rows_of) in enumerate(zip(_blocks(units), _blocks(rows), strict=True))
@@ -192,9 +190,9 @@ def dealt_heads(heads: int, kv_heads: int, chips: int) -> list[tuple[int, ...]]:
     return [tuple(h for h in range(heads) if h // card % chips == chip) for chip in range(chips)]
 
 
-def level(total: int, room: Sequence[float]) -> list[int]:
-    """`total` dealt as evenly as `room` (per part, whole or infinite) allows, larger parts first;
-    less than total where there is not room for all."""
+def level(total: int, room: Sequence[int]) -> list[int]:
+    """`total` dealt as evenly as `room`, of each part, allows, larger parts first; less than total
+    where there is not room for all."""
     parts = [0] * len(room)
     left = total
     while left:
@@ -203,7 +201,7 @@ def level(total: int, room: Sequence[float]) -> list[int]:
             break
         step = max(left // len(open_parts), 1)
         for i in open_parts[:left]:
-            taken = int(min(step, room[i] - parts[i]))
+            taken = min(step, room[i] - parts[i])
             parts[i] += taken
             left -= taken
     return parts
