@@ -151,7 +151,8 @@ def _advice(shape: Shape, heap: int, missing: int) -> str:
         if not _dealt(replace(shape, chips=chips), heap)[0]:
             return f"{text}: {chips} chips would do, or a smaller --context"
     return (
-        f"{text}, and no number of chips would do: use boards with more heap or a smaller --context"
+        f"{text}, and no number of chips would do: use boards with more heap, or a smaller"
+        " --context"
     )
 
 

@@ -1,0 +1,205 @@
+"""Plans: heads dealt, units and rows levelled, what does not fit and what would."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from host.model.checkpoint import Config, ModelError
+from host.model.quantize import quantized
+from host.parallel.memory import usable
+from host.parallel.plan import (
+    MAX_CHIPS,
+    DoesNotFit,
+    accumulator_bits,
+    dealt_heads,
+    level,
+    tensor_parallel,
+)
+from tests.host.tiny import TINY, random_checkpoint
+
+# As stories260K, whose heap figures the issue states, with random weights.
+STORIES = Config(
+    dim=64, hidden_dim=172, layers=5, heads=8, kv_heads=4, vocab_size=512, context=512
+)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return quantized(random_checkpoint())
+
+
+@pytest.fixture(scope="module")
+def stories():
+    return quantized(random_checkpoint(STORIES))
+
+
+ROOM = st.lists(st.integers(-5, 60), min_size=1, max_size=12)
+
+
+@given(st.integers(0, 300), ROOM)
+def test_level_deals_all_that_there_is_room_for_and_not_more(total, room):
+    parts = level(total, room)
+    assert all(0 <= part <= max(size, 0) for part, size in zip(parts, room, strict=True))
+    assert sum(parts) == min(total, sum(max(size, 0) for size in room))
+
+
+@given(st.integers(0, 300), ROOM)
+def test_level_is_even_but_for_parts_that_are_full(total, room):
+    parts = level(total, room)
+    largest = max(parts)
+    for part, size in zip(parts, room, strict=True):
+        assert part >= largest - 1 or part == max(size, 0)
+    unbounded = [part for part, size in zip(parts, room, strict=True) if part < size]
+    assert unbounded == sorted(unbounded, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "chips", "dealt"),
+    [
+        (4, 4, 5, [(0,), (1,), (2,), (3,), ()]),
+        (8, 8, 3, [(0, 3, 6), (1, 4, 7), (2, 5)]),
+        # Two query heads share a KV head and stay together ...
+        (8, 4, 1, [tuple(range(8))]),
+        (8, 4, 3, [(0, 1, 6, 7), (2, 3), (4, 5)]),
+        (8, 4, 4, [(0, 1), (2, 3), (4, 5), (6, 7)]),
+        # ... also here, where splitting would leave the busiest chip with two heads all the same.
+        (8, 4, 5, [(0, 1), (2, 3), (4, 5), (6, 7), ()]),
+        (8, 4, 7, [(0, 1), (2, 3), (4, 5), (6, 7), (), (), ()]),
+        # With a chip for each head, groups are split.
+        (8, 4, 8, [(h,) for h in range(8)]),
+        (8, 4, 9, [*((h,) for h in range(8)), ()]),
+        (6, 2, 3, [(0, 3), (1, 4), (2, 5)]),
+    ],
+)
+def test_heads_are_dealt_by_kv_group(heads, kv_heads, chips, dealt):
+    assert dealt_heads(heads, kv_heads, chips) == dealt
+
+
+@given(st.integers(1, 8), st.integers(1, 6), st.integers(1, 60))
+def test_every_head_is_dealt_once_and_no_kv_head_twice_without_need(kv_heads, group, chips):
+    heads = kv_heads * group
+    dealt = dealt_heads(heads, kv_heads, chips)
+    assert len(dealt) == chips
+    assert sorted(head for own in dealt for head in own) == list(range(heads))
+    holders = [{h // group for h in own} for own in dealt]
+    if chips <= kv_heads:
+        assert sum(map(len, holders)) == kv_heads
+    # A split is worth it only where the busiest chip gets fewer heads than whole groups would be.
+    by_group = -(-kv_heads // chips) * group
+    if sum(map(len, holders)) > kv_heads:
+        assert max(map(len, dealt)) < by_group
+    else:
+        assert max(map(len, dealt)) <= by_group
+
+
+@pytest.mark.parametrize("chips", [1, 2, 3, 5, 7, 41, MAX_CHIPS])
+def test_shares_cover_the_model_once_and_evenly(tiny, chips):
+    plan = tensor_parallel(tiny, chips)
+    assert [share.chip for share in plan.shares] == list(range(chips)) and plan.chips == chips
+    for name, total in (("units", TINY.hidden_dim), ("rows", TINY.vocab_size)):
+        ranges = [getattr(share, name) for share in plan.shares]
+        assert [index for own in ranges for index in own] == list(range(total))
+        assert max(map(len, ranges)) - min(map(len, ranges)) <= 1
+    for share in plan.shares:
+        assert share.kv_heads == tuple(sorted({h // 3 for h in share.heads}))
+
+
+@pytest.mark.parametrize("chips", [-1, 0, MAX_CHIPS + 1, 300])
+def test_a_count_of_chips_that_cannot_be(tiny, chips):
+    with pytest.raises(ModelError) as caught:
+        tensor_parallel(tiny, chips)
+    assert str(caught.value) == f"{chips} chips: a federation has 1 to {MAX_CHIPS}"
+
+
+def test_context_is_the_models_or_less(tiny):
+    assert tensor_parallel(tiny, 2).context == TINY.context
+    assert tensor_parallel(tiny, 2, 1).context == 1
+    for context in (0, -3, TINY.context + 1):
+        with pytest.raises(ModelError) as caught:
+            tensor_parallel(tiny, 2, context)
+        assert str(caught.value) == (
+            f"context {context}: the model was made for 1 to {TINY.context} positions"
+        )
+
+
+def test_positions_are_as_many_as_a_message_and_a_link_take(tiny, stories):
+    assert tensor_parallel(tiny, 2).positions == 4
+    assert tensor_parallel(stories, 2, mtu=250).positions == 2
+    wide = Config(dim=512, hidden_dim=8, layers=1, heads=8, kv_heads=8, vocab_size=8, context=4)
+    # Partial sums of 512 elements take most of a message's 2048 bytes.
+    assert tensor_parallel(quantized(random_checkpoint(wide)), 2).positions == 1
+
+
+def test_a_dimension_whose_sums_fit_no_message_is_refused():
+    wide = Config(dim=768, hidden_dim=8, layers=1, heads=8, kv_heads=8, vocab_size=8, context=4)
+    with pytest.raises(
+        ModelError, match="dim 768: .*-bit partial sums of one position do not fit"
+    ):
+        tensor_parallel(quantized(random_checkpoint(wide)), 2)
+
+
+def test_accumulator_bits_hold_the_worst_sum_and_no_more(tiny):
+    worst = max(
+        int(np.abs(linear.weight.astype(int)).sum(axis=1).max()) * limit
+        for layer in tiny.layers
+        for linear, limit in ((layer.o, layer.v_limit), (layer.down, layer.hidden_limit))
+    )
+    bits = accumulator_bits(tiny)
+    assert 1 << (bits - 2) <= worst < 1 << (bits - 1)
+
+
+@pytest.mark.parametrize("mtu", [None, 250])
+@pytest.mark.parametrize("heap_kb", [160, 176, 256, 4096])
+def test_every_share_fits_the_heap_that_it_was_planned_for(stories, heap_kb, mtu):
+    plan = tensor_parallel(stories, 5, 256, heap=heap_kb * 1024, mtu=mtu)
+    for share in plan.shares:
+        assert plan.heap_need(share).total <= usable(heap_kb * 1024)
+
+
+def test_where_a_chip_is_short_of_heap_others_take_more(stories):
+    roomy = tensor_parallel(stories, 5, 256, mtu=250)
+    tight = tensor_parallel(stories, 5, 256, heap=160 * 1024, mtu=250)
+    assert [share.heads for share in tight.shares] == [share.heads for share in roomy.shares]
+    units = [len(share.units) for share in tight.shares]
+    # Chip 4 has no heads, chip 0 the gateway's buffers.
+    assert max(units) == units[4] > 35 and min(units) == units[0] < 34
+    assert sum(units) == STORIES.hidden_dim
+
+
+@pytest.mark.parametrize("mtu", [None, 250])
+@pytest.mark.parametrize(
+    ("chips", "context", "heap_kb"), [(1, 64, 160), (2, 128, 192), (1, 1, 110)]
+)
+def test_the_advice_is_true(stories, chips, context, heap_kb, mtu):
+    with pytest.raises(DoesNotFit) as caught:
+        tensor_parallel(stories, chips, context, heap=heap_kb * 1024, mtu=mtu)
+    advice = re.fullmatch(
+        rf"{chips} chips? with {heap_kb} KB of heap (?:is|are) (\d+) KB short of the model with a"
+        rf" context of {context}: (\d+) chips would do, or a smaller --context",
+        str(caught.value),
+    )
+    assert advice, caught.value
+    enough = int(advice[2])
+    assert enough > chips
+    tensor_parallel(stories, enough, context, heap=heap_kb * 1024, mtu=mtu)
+    with pytest.raises(DoesNotFit):
+        tensor_parallel(stories, enough - 1, context, heap=heap_kb * 1024, mtu=mtu)
+
+
+def test_what_is_missing_is_what_more_heap_cures(stories):
+    """One chip short by n KB fits with n KB more, and not with a KB less than that."""
+    with pytest.raises(DoesNotFit) as caught:
+        tensor_parallel(stories, 1, 64, heap=160 * 1024)
+    missing = int(re.search(r"is (\d+) KB short", str(caught.value))[1])
+    # Of each heap 3 in 131 bytes are MicroPython's own.
+    tensor_parallel(stories, 1, 64, heap=(160 + missing + missing // 40 + 1) * 1024)
+    with pytest.raises(DoesNotFit):
+        tensor_parallel(stories, 1, 64, heap=(160 + missing - 1) * 1024)
+
+
+def test_where_no_number_of_chips_would_do_the_advice_says_so(stories):
+    with pytest.raises(DoesNotFit, match="no number of chips would do: use boards with more heap"):
+        tensor_parallel(stories, 5, heap=64 * 1024)
