@@ -7,8 +7,8 @@ import hashlib
 import json
 import os
 
+from firmware import shard
 from firmware.shard import loaded
-from firmware.share import Share
 from tests.firmware.plain import (
     EXP_TABLE,
     SIGMOID_TABLE,
@@ -17,6 +17,9 @@ from tests.firmware.plain import (
     bit_length,
     u16_buffer,
 )
+
+# It takes the whole heap for a moment, which is slow in a large one; test_heap_viper.py tests it.
+shard.filler = lambda size: None
 
 MODEL_HASH = bytes(range(0x10, 0x18))
 WIDEST = 7  # columns of a block: so that the tiny matrices have several
@@ -141,8 +144,3 @@ def weights_of(model, part):
 def kernels_of(model):
     """Plain kernels for the blocks in which `file_of` stores matrices."""
     return PlainKernels(model.head_dim, WIDEST)
-
-
-def share_of(model, part, boot_id=0xB007):
-    """A Share at work with plain kernels."""
-    return Share(weights_of(model, part), kernels_of(model), boot_id)

@@ -1,6 +1,6 @@
 """A share at work: requests in, partial sums and logits out, and the KV cache in order."""
 
-from firmware.share import BadRequest, NeedKV
+from firmware.share import BadRequest, NeedKV, Share
 from protocol.frame import HEADER_SIZE
 from protocol.kinds import LOGITS, PARTIAL
 from protocol.payloads import logits_from, partial_from
@@ -15,7 +15,7 @@ from tests.firmware.requests import (
     opened_frame,
     unpacked,
 )
-from tests.firmware.shards import Part, share_of, weights_of
+from tests.firmware.shards import Part, kernels_of, weights_of
 from tests.firmware.tiny import TinyModel
 
 BOOT_ID = 0xB007
@@ -25,8 +25,9 @@ class Asked:
     """A share and the buffer that it answers into."""
 
     def __init__(self, model, part):
-        self.share = share_of(model, part, BOOT_ID)
-        self._answer = bytearray(HEADER_SIZE + weights_of(model, part).answer_size)
+        weights = weights_of(model, part)
+        self.share = Share(weights, kernels_of(model), BOOT_ID)
+        self._answer = bytearray(HEADER_SIZE + weights.answer_size)
 
     def payload(self, request):
         """The payload of the answer, b"" where there is none."""

@@ -1,0 +1,124 @@
+"""Messages that are longer than a radio's frames, in and out, and those that just fit."""
+
+from firmware.node import Node
+from protocol.bitpack import packed_size
+from protocol.control import statistics_from
+from protocol.frame import HEADER_SIZE
+from protocol.kinds import PARTIAL
+from protocol.message import MessageType
+from protocol.payloads import logits_from, partial_from
+from tests.firmware.nodes import BOOT_ID, Bench, MemoryLink
+from tests.firmware.requests import (
+    VOCABULARY,
+    compute,
+    expected_sums,
+    int16s,
+    unpacked,
+)
+from tests.firmware.shards import Part
+from tests.firmware.tiny import TinyModel
+from tests.protocol.noise import shuffled
+
+MTU = 250
+
+
+def radio_bench():
+    """dim 64, as stories260K's, and more rows than a frame has room for."""
+    model = TinyModel(seed=1, dim=64, head_dim=8, heads=2, kv_heads=1, units=5, rows=140, layers=1)
+    part = Part(model)
+    return model, part, Bench(model, part, mtu=MTU)
+
+
+def test_two_positions_come_and_go_in_fragments():
+    model, part, bench = radio_bench()
+    inputs = model.activations(2)
+    frames = bench.frames(MessageType.COMPUTE, compute(inputs))
+    assert len(frames) == 2
+    (message,) = bench.answers(*frames)
+    assert len(bench.link.sent) == 2
+    partial = partial_from(message.payload)
+    assert unpacked(partial, 128) == expected_sums(model, part, inputs)
+
+
+def test_logits_go_in_fragments():
+    model, part, bench = radio_bench()
+    x = model.activations()
+    message = bench.computed(x, 0, VOCABULARY)
+    assert len(bench.link.sent) == 2
+    assert int16s(logits_from(message.payload).data) == model.logits(x[0], part.rows)
+
+
+def test_fragments_in_any_order_and_more_than_once():
+    model, part, bench = radio_bench()
+    for position in range(0, 8, 2):
+        inputs = model.activations(2)
+        frames = bench.frames(MessageType.COMPUTE, compute(inputs, position=position))
+        (message,) = bench.answers(*([frames[0]] + shuffled(frames)))[:1]
+        sums = unpacked(partial_from(message.payload), 128)
+        assert sums == expected_sums(model, part, inputs, position=position)
+
+
+def test_a_lost_fragment_is_filled_in_by_sending_again():
+    model, _, bench = radio_bench()
+    frames = bench.frames(MessageType.COMPUTE, compute(model.activations(2)))
+    assert bench.answers(frames[1]) == []
+    (message,) = bench.answers(*frames)
+    assert message.kind == PARTIAL
+
+
+def test_a_resend_in_fragments_is_the_same_message():
+    model, _, bench = radio_bench()
+    frames = bench.frames(MessageType.COMPUTE, compute(model.activations(2)))
+    (first,) = bench.answers(*frames)
+    (second,) = bench.answers(*frames)
+    assert first == second
+    statistics = bench.answer(MessageType.STATISTICS, b"\1").payload
+    assert statistics_from(statistics).answers_resent == 1
+
+
+def test_fragments_to_a_node_on_a_link_without_them_are_passed_over():
+    model, part, radio = radio_bench()
+    frames = radio.frames(MessageType.COMPUTE, compute(model.activations(2)))
+    assert Bench(model, part).answers(*frames) == []
+
+
+class FixedShare:
+    """Answers with a payload of so many bytes."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def answer(self, request, length, answer):
+        for i in range(7):
+            answer[HEADER_SIZE + i] = request[HEADER_SIZE + i]
+        for i in range(7, self.size):
+            answer[HEADER_SIZE + i] = i & 255
+        return self.size
+
+    def kind_of_answer(self, phase):
+        return PARTIAL
+
+
+def test_answers_of_every_length_around_the_mtu():
+    model, part, bench = radio_bench()
+    for size in range(MTU - 30, MTU + 5):
+        node = Node(0, bench.link, BOOT_ID, bench.weights, FixedShare(size))
+        bench.node = node
+        message = bench.computed(model.activations())
+        assert len(message.payload) == size
+        assert message.payload[7:] == bytes(i & 255 for i in range(7, size))
+        assert len(bench.link.sent) == (1 if size + 12 <= MTU else 2), size
+
+
+def test_the_longest_answers_fit_their_buffer():
+    model, part, bench = radio_bench()
+    weights = bench.weights
+    assert weights.answer_size >= 10 + packed_size(128, 32 - 5)
+    assert weights.answer_size >= 12 + 2 * model.rows
+    assert weights.request_size == len(compute(model.activations(2)))
+
+
+def test_a_small_share_needs_no_fragments():
+    model = TinyModel(seed=2)
+    node = Node(0, MemoryLink(MTU), BOOT_ID, Bench(model, Part(model)).weights, None)
+    assert node._fragment is None and node._reassembler is None

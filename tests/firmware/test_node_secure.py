@@ -1,0 +1,132 @@
+"""A node with a cluster key: it joins, answers in version 3, and takes nothing else."""
+
+from protocol.control import error_from, ready_from, statistics_from
+from protocol.message import FederationMessage, MessageType
+from protocol.payloads import partial_from
+from protocol.reports import FAULT, NEED_KV, STATE_ASKS_PROOF, STATE_READY
+from protocol.session import ChipAuthenticator, HostAuthenticator
+from tests.firmware.nodes import Bench
+from tests.firmware.requests import ATTENTION, compute, expected_sums, unpacked
+from tests.firmware.shards import Part
+from tests.firmware.tiny import TinyModel
+
+KEY = b"the key of the whole cluster"
+COMPUTE = MessageType.COMPUTE
+
+
+def secure_bench(model=None, **options):
+    """A node that has not joined yet, and its host."""
+    part = Part(model) if model else None
+    bench = Bench(model, part, signer=ChipAuthenticator(KEY, 0), **options)
+    bench.host_signer = HostAuthenticator(KEY)
+    return bench
+
+
+def joined(bench):
+    """Runs the handshake; the READY at its end, or what came in its place."""
+    announcement = bench.host_signer.announcement()
+    ready = ready_from(bench.answer(MessageType.DISCOVERY, announcement).payload)
+    assert ready.state == STATE_ASKS_PROOF
+    return bench.answer(MessageType.DISCOVERY, bench.host_signer.proof(0, ready.nonce))
+
+
+def test_a_chip_joins_and_computes():
+    model = TinyModel(seed=1)
+    bench = secure_bench(model)
+    ready = ready_from(joined(bench).payload)
+    assert ready.state == STATE_READY
+    inputs = model.activations(2)
+    message = bench.computed(inputs)
+    assert message.version == 3
+    sums = unpacked(partial_from(message.payload), 2 * model.dim)
+    assert sums == expected_sums(model, Part(model), inputs)
+
+
+def test_a_chip_without_a_session_computes_nothing():
+    model = TinyModel(seed=1)
+    bench = secure_bench(model)
+    assert bench.answers(*bench.frames(COMPUTE, compute(model.activations()))) == []
+    bench.answer(MessageType.DISCOVERY, bench.host_signer.announcement())
+    assert bench.answers(*bench.frames(COMPUTE, compute(model.activations()))) == []
+
+
+def test_versions_1_and_2_are_refused():
+    model = TinyModel(seed=1)
+    bench = secure_bench(model)
+    joined(bench)
+    for version in (1, 2):
+        for kind, payload in (
+            (COMPUTE, compute(model.activations())),
+            (MessageType.DISCOVERY, bench.host_signer.announcement()),
+            (MessageType.STATISTICS, b""),
+        ):
+            frame = FederationMessage(kind, 254, 0, 1, payload, version).encode()
+            assert bench.answers(frame) == []
+    statistics = statistics_from(bench.answer(MessageType.STATISTICS, b"").payload)
+    assert statistics.frames_dropped == 6
+
+
+def test_a_wrong_proof_is_refused():
+    bench = secure_bench(TinyModel(seed=1))
+    nonce = bench.host_signer.announcement()
+    ready = ready_from(bench.answer(MessageType.DISCOVERY, nonce + bytes(16)).payload)
+    assert ready.state == STATE_ASKS_PROOF
+    assert ready_from(joined(bench).payload).state == STATE_READY
+
+
+def test_a_replayed_request_is_dropped_and_a_resend_signed_anew():
+    model = TinyModel(seed=1)
+    bench = secure_bench(model)
+    joined(bench)
+    payload = compute(model.activations())
+    frames = bench.frames(COMPUTE, payload)
+    (first,) = bench.answers(*frames)
+    sent = bench.link.sent[0]
+    assert bench.answers(*frames) == []
+    assert bench.answer(COMPUTE, payload, first.sequence) == first
+    assert bench.link.sent[0] != sent
+
+
+def test_messages_in_fragments_are_signed_each():
+    model = TinyModel(seed=1, dim=64, head_dim=8, heads=2, kv_heads=1, units=5, layers=1)
+    bench = secure_bench(model, mtu=250)
+    joined(bench)
+    inputs = model.activations(2)
+    frames = bench.frames(COMPUTE, compute(inputs))
+    assert len(frames) == 2
+    (message,) = bench.answers(*frames)
+    assert len(bench.link.sent) == 2
+    sums = unpacked(partial_from(message.payload), 128)
+    assert sums == expected_sums(model, Part(model), inputs)
+
+
+def test_greeting_again_keeps_the_cache_and_a_new_session_drops_it():
+    model = TinyModel(seed=1)
+    bench = secure_bench(model)
+    joined(bench)
+    bench.computed(model.activations(2), sequence_id=3)
+    again = bench.answer(MessageType.DISCOVERY, bench.host_signer.announcement())
+    assert ready_from(again.payload).state == STATE_READY
+    answer = bench.computed(model.activations(), 0, ATTENTION, 2, 3)
+    assert answer.kind == MessageType.PARTIAL
+    bench.host_signer.renew()
+    joined(bench)
+    error = error_from(bench.computed(model.activations(), 0, ATTENTION, 3, 3).payload)
+    assert error == (NEED_KV, 0, 0, "")
+
+
+def test_a_chip_that_failed_to_start_joins_to_say_why():
+    bench = secure_bench(fault="ShardError: flash this chip")
+    message = joined(bench)
+    assert message.kind == MessageType.ERROR
+    assert error_from(message.payload) == (FAULT, 0, 0, "ShardError: flash this chip")
+
+
+def test_a_fault_without_a_session_is_kept_to_itself():
+    bench = secure_bench(TinyModel(seed=1))
+    bench.node.report("RuntimeError")
+    assert bench.link.sent == []
+    joined(bench)
+    bench.link.sent = []
+    bench.node.report("RuntimeError")
+    assert len(bench.link.sent) == 1
