@@ -1,6 +1,7 @@
 """Limits and scales of quantized models, whatever the weights."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,6 +66,50 @@ def assert_limits(model: QuantizedModel) -> None:
         assert 1 <= layer.product_shift <= 30
 
 
+def gain_unit(gain: Gain, weight: np.ndarray) -> float:
+    """Integer units in a norm's output of 1; NaN where its weights say nothing of it."""
+    top = np.abs(weight).argmax()
+    if abs(gain.multiplier[top]) < 1 << 9:
+        return math.nan
+    dim = len(weight)
+    spread = math.sqrt((1 << (dim - 1).bit_length()) / dim)
+    factor = gain.multiplier[top] / 2.0**gain.shift / float(weight[top])
+    return factor * 2**14 * spread
+
+
+def scale_ratio(linear: Linear, weight: np.ndarray) -> float:
+    """Units of a matrix's output for each unit of its input; NaN where its rows say nothing."""
+    steps = np.abs(weight.astype(float)).max(axis=1) / 127
+    top = steps.argmax()
+    if linear.rescale.multiplier[top] < 1 << 9:
+        return math.nan
+    return linear.rescale.multiplier[top] / 2.0**linear.rescale.shift / steps[top]
+
+
+def assert_scales(model: QuantizedModel, checkpoint: Checkpoint) -> None:
+    """The scales along every path through the model are what its ends ask for."""
+    residual, size = 2.0**model.residual_exponent, model.config.head_dim
+    ends = []
+    for i, layer in enumerate(model.layers):
+        norm = gain_unit(layer.attention_gain, checkpoint.attention_norm[i])
+        q = norm * scale_ratio(layer.q, checkpoint.wq[i])
+        k = norm * scale_ratio(layer.k, checkpoint.wk[i])
+        v = norm * scale_ratio(layer.v, checkpoint.wv[i])
+        ends.append((q * k, math.log2(math.e) / math.sqrt(size) * 2.0 ** (layer.score_shift + 9)))
+        ends.append((v * scale_ratio(layer.o, checkpoint.wo[i]), residual))
+        norm = gain_unit(layer.feed_forward_gain, checkpoint.ffn_norm[i])
+        gate = norm * scale_ratio(layer.gate, checkpoint.w1[i])
+        up = norm * scale_ratio(layer.up, checkpoint.w3[i])
+        hidden = gate * up / 2.0**layer.product_shift
+        ends.append((gate, 2.0 ** (layer.index_shift + 6)))
+        ends.append((hidden * scale_ratio(layer.down, checkpoint.w2[i]), residual))
+    norm = gain_unit(model.final_gain, checkpoint.final_norm)
+    logit = norm * scale_ratio(model.classifier, checkpoint.classifier)
+    ends.append((logit, 2.0**model.logit_exponent))
+    for found, expected in ends:
+        assert math.isnan(found) or math.isclose(found, expected, rel_tol=2**-6)
+
+
 @pytest.mark.filterwarnings("ignore:overflow encountered in exp")  # gates below -700
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(checkpoints())
@@ -78,14 +123,19 @@ def test_every_limit_holds_or_the_model_is_refused(checkpoint: Checkpoint) -> No
     else:
         event("quantized")
         assert_limits(model)
+        assert_scales(model, checkpoint)
 
 
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("seed", range(20))
 def test_usual_weights_are_never_refused(seed: int, shared: bool) -> None:
-    assert_limits(quantized(random_checkpoint(shared=shared, seed=seed)))
+    checkpoint = random_checkpoint(shared=shared, seed=seed)
+    model = quantized(checkpoint)
+    assert_limits(model)
+    assert_scales(model, checkpoint)
 
 
+@pytest.mark.filterwarnings("error")  # of a row of zeros
 def test_weights_are_rounded_to_steps_of_their_row() -> None:
     checkpoint = random_checkpoint()
     checkpoint.w1[1, 3] = 0
@@ -95,10 +145,8 @@ def test_weights_are_rounded_to_steps_of_their_row() -> None:
             weight = getattr(checkpoint, name)[index].astype(float)
             step = np.abs(weight).max(axis=1, keepdims=True) / 127
             assert (np.abs(linear.weight * step - weight) <= step / 2 * 1.000001).all()
-            # What the rows' factors have in common is the scale of input and output.
-            factors = linear.rescale.multiplier / step[:, 0].clip(1e-30)
-            factors = factors[step[:, 0] > 0]
-            assert np.allclose(factors, factors[0], rtol=2**-12)
+            ratio = scale_ratio(linear, weight) * 2.0**linear.rescale.shift
+            assert np.abs(linear.rescale.multiplier - step[:, 0] * ratio).max() <= 1
     assert (model.layers[1].gate.weight[3] == 0).all()
     assert model.layers[1].gate.rescale.multiplier[3] == 0
 
@@ -166,6 +214,17 @@ def test_gates_are_held_up_to_512() -> None:
         quantized(checkpoint, ranges)
 
 
+def test_vanishing_activations_keep_shifts_within_registers() -> None:
+    checkpoint, ranges = random_checkpoint(), Ranges(TINY.layers)
+    ranges.gate[:], ranges.up[:] = 5.0, 5.0
+    assert [layer.product_shift for layer in quantized(checkpoint, ranges).layers] == [1, 1]
+    checkpoint.w1[:] *= 1e-12
+    checkpoint.w3[:] *= 1e-12
+    layers = quantized(checkpoint, Ranges(TINY.layers)).layers
+    assert [layer.index_shift for layer in layers] == [30, 30]
+    assert [layer.product_shift for layer in layers] == [30, 30]
+
+
 def test_a_coarse_input_scale_makes_the_residual_stream_coarser() -> None:
     """Values v whose inputs cancel out have a coarser scale than their range asks for; the output
     projection's factors must be below one half with that one."""
@@ -177,7 +236,18 @@ def test_a_coarse_input_scale_makes_the_residual_stream_coarser() -> None:
     checkpoint.wo[:] *= 4096
     coarse = quantized(checkpoint, ranges)
     assert_limits(coarse)
+    assert_scales(coarse, checkpoint)
     assert coarse.residual_exponent < usual.residual_exponent
+
+
+def test_embeddings_beyond_the_residual_streams_range_are_clipped() -> None:
+    """Those of tokens that calibration never met."""
+    checkpoint = random_checkpoint(shared=False)
+    model = FloatModel(checkpoint)
+    ranges = model.activation_ranges(model.sampled_sequences(16, TINY.context, 0))
+    checkpoint.embedding[7, :2] = 1000, -1000
+    embedding = quantized(checkpoint, ranges).embedding
+    assert embedding[7, :2].tolist() == [RESIDUAL_LIMIT, -RESIDUAL_LIMIT]
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 1e-12, 1e-5, 1.0, 1e6])
