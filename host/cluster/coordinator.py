@@ -144,6 +144,7 @@ class Coordinator:
         chips: list[int],
         patience: float | None = None,
         arrived: Callable[[int], None] = lambda chip: None,
+        where: str = "at the start",
     ) -> dict[int, Ready]:
         """What each chip says of itself, after taking it into the session.
 
@@ -151,11 +152,9 @@ class Coordinator:
         """
         ready: dict[int, Ready] = {}
         nonce = self._signer.announcement() if self._signer else self._nonce
-        answers = self._ask(
-            MessageType.DISCOVERY, nonce, chips, "at the start", "greet", patience, arrived
-        )
+        answers = self._ask(MessageType.DISCOVERY, nonce, chips, where, "greet", patience, arrived)
         for chip, payload in answers.items():
-            ready[chip] = ready_from(payload)
+            ready[chip] = _ready(chip, payload)
             if ready[chip].state != STATE_READY:
                 if not self._signer:
                     raise ClusterError(f"chip {chip} wants the key of its cluster")
@@ -163,9 +162,9 @@ class Coordinator:
                     proof = self._signer.proof(chip, ready[chip].nonce)
                 except ChipRestarted:
                     self._signer.renew()
-                    return self.greet(self.chips, patience)
-                answer = self._ask(MessageType.DISCOVERY, proof, [chip], "at the start", "greet")
-                ready[chip] = ready_from(answer[chip])
+                    return self.greet(self.chips, patience, where=where)
+                answer = self._ask(MessageType.DISCOVERY, proof, [chip], where, "greet", patience)
+                ready[chip] = _ready(chip, answer[chip])
                 if ready[chip].state != STATE_READY:
                     raise ClusterError(f"chip {chip} refuses the cluster key")
             self.boot_ids[chip] = ready[chip].boot_id
@@ -294,6 +293,13 @@ class Coordinator:
             if error.code == NEED_KV:
                 raise NeedsCache(chip)
             raise ClusterError(f"chip {chip}, {where}: {error_name(error.code)}: {error.text}")
+
+
+def _ready(chip: int, payload: bytes) -> Ready:
+    try:
+        return ready_from(payload)
+    except ProtocolError as error:
+        raise ClusterError(f"chip {chip} speaks another version: {error}") from None
 
 
 def _listed(chips: list[int]) -> str:

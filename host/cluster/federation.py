@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -125,21 +126,37 @@ class Federation:
         where = f"{_PHASES[phase]} of layer {layer}, position {position}"
         if phase == PHASE_VOCABULARY:
             where = f"vocabulary, position {position}"
+        behind: int | None = None
+        restarts: Counter[int] = Counter()
+        while True:
+            try:
+                if behind is not None:
+                    self._catch_up(behind, where)  # in which it may restart again
+                    behind = None
+                answers = self._answers(payload, self._owners[phase], where, (phase, len(x)))
+            except NeedsCache as need:
+                behind = need.chip
+                restarts[behind] += 1
+                if restarts[behind] > _MOST_RECOVERIES:
+                    raise ClusterError(f"chip {behind} keeps restarting ({where})") from None
+            else:
+                self._notice_restarts(answers, where)
+                return answers
+
+    def _answers(
+        self, payload: bytes, chips: list[int], where: str, kind: object
+    ) -> dict[int, bytes]:
+        """Each chip's answer; chips that fell silent are taken into the session again."""
+        silent: list[int] = []
         for _ in range(_MOST_RECOVERIES):
             try:
-                answers = self._coordinator.compute(
-                    payload, self._owners[phase], where, (phase, len(x))
-                )
-            except NeedsCache as need:
-                self._catch_up(need.chip)
+                return self._coordinator.compute(payload, chips, where, kind)
             except NeedsGreeting as need:
-                self._greet(need.chips)
-            else:
-                self._notice_restarts(answers)
-                return answers
-        raise ClusterError(f"chips keep restarting ({where})")
+                silent = need.chips
+                self._greet(silent, where)
+        raise ClusterError(f"chip {silent[0]} answers greetings and nothing else ({where})")
 
-    def _notice_restarts(self, answers: dict[int, bytes]) -> None:
+    def _notice_restarts(self, answers: dict[int, bytes], where: str) -> None:
         """Checks anew the chips whose boot id changed; their answers hold all the same."""
         boot_ids = self._coordinator.boot_ids
         restarted = [
@@ -148,17 +165,17 @@ class Federation:
         ]  # fmt: skip
         if restarted:
             _LOG.info("restarted: chips %s", restarted)
-            self._greet(restarted)
+            self._greet(restarted, where)
 
-    def _greet(self, chips: list[int]) -> None:
-        for chip, ready in self._coordinator.greet(chips).items():
+    def _greet(self, chips: list[int], where: str) -> None:
+        for chip, ready in self._coordinator.greet(chips, where=where).items():
             self._check(chip, ready)
 
-    def _catch_up(self, chip: int) -> None:
+    def _catch_up(self, chip: int, where: str) -> None:
         """Gives a chip the keys and values of all positions so far, from the recorded inputs."""
         self.caught_up += 1
         _LOG.info("chip %d lost its cache: giving it %d positions", chip, max(self._recorded))
-        self._greet([chip])
+        self._greet([chip], where)
         for layer, recorded in enumerate(self._recorded):
             for start in range(0, recorded, self.plan.positions):
                 x = self._history[layer, start : min(start + self.plan.positions, recorded)]
@@ -167,7 +184,7 @@ class Federation:
                     x.astype("<i2").tobytes(),
                 )  # fmt: skip
                 where = f"catching up, layer {layer}, position {start}"
-                self._coordinator.compute(payload, [chip], where, (PHASE_ATTENTION, len(x)))
+                self._answers(payload, [chip], where, (PHASE_ATTENTION, len(x)))
 
     def _check(self, chip: int, ready: Ready) -> None:
         expected = self.model.sha256()[: len(ready.model_hash)]
