@@ -25,7 +25,7 @@ def configs(
 @st.composite
 def checkpoints(draw: st.DrawFn, shapes: st.SearchStrategy[Config] | None = None) -> Checkpoint:
     """Weights of which some are zero, some have zero rows, and some are of an odd scale."""
-    config = draw(shapes or configs())
+    config = draw(configs() if shapes is None else shapes)
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     weights = {}
     for name, shape in weight_shapes(config).items():

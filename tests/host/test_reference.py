@@ -1,0 +1,227 @@
+"""The reference against a forward pass in 32-bit registers, one number at a time, and floats."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import strategies as st
+
+from host.model import arithmetic
+from host.model.arithmetic import INT16_LIMIT, Gain
+from host.model.checkpoint import Checkpoint, ModelError
+from host.model.float_model import FloatModel
+from host.model.quantize import quantized
+from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
+from host.model.reference import Reference
+from tests.host import registers
+from tests.host.random_models import VOCABULARY, checkpoints, configs
+from tests.host.tiny import TINY, random_checkpoint
+
+EXP, SIGMOID = arithmetic.exp_table().tolist(), arithmetic.sigmoid_table().tolist()
+TOKENS = [1, 7, 39, 0, 7, 21, 5, 5, 12]
+
+
+class PlainModel:
+    """A quantized model that runs one token at a time in registers of 32 bits."""
+
+    def __init__(self, model: QuantizedModel) -> None:
+        self.model, self.config = model, model.config
+        self.rope = registers.rope_table(model.rope_steps.tolist(), model.config.context)
+        # For each layer and KV head, the keys and values of each position.
+        layers, kv_heads = range(self.config.layers), range(self.config.kv_heads)
+        self.keys: list[list[list[list[int]]]] = [[[] for _ in kv_heads] for _ in layers]
+        self.values: list[list[list[list[int]]]] = [[[] for _ in kv_heads] for _ in layers]
+        self.position = 0
+
+    def step(self, token: int) -> list[int]:
+        model = self.model
+        residual = model.embedding[token].tolist()
+        for index, layer in enumerate(model.layers):
+            x = normalized(residual, layer.attention_gain, layer.attention_limit)
+            residual = added(residual, layer.o, self.attention(index, x))
+            x = normalized(residual, layer.feed_forward_gain, layer.feed_forward_limit)
+            residual = added(residual, layer.down, hidden_units(layer, x))
+        self.position += 1
+        x = normalized(residual, model.final_gain, model.final_limit)
+        return product(model.classifier, x, INT16_LIMIT)
+
+    def attention(self, index: int, x: list[int]) -> list[int]:
+        layer, size = self.model.layers[index], self.config.head_dim
+        queries = self.rotated(product(layer.q, x, layer.q_limit), layer.q_limit)
+        keys = self.rotated(product(layer.k, x, layer.k_limit), layer.k_limit)
+        values = product(layer.v, x, layer.v_limit)
+        for head in range(self.config.kv_heads):
+            self.keys[index][head].append(keys[head * size : (head + 1) * size])
+            self.values[index][head].append(values[head * size : (head + 1) * size])
+        means = []
+        for head in range(self.config.heads):
+            query = queries[head * size : (head + 1) * size]
+            shared = head * self.config.kv_heads // self.config.heads
+            scores = [registers.dot(key, query) for key in self.keys[index][shared]]
+            weights = registers.attention_weights(scores, layer.score_shift, EXP)
+            for column in zip(*self.values[index][shared], strict=True):
+                means.append(registers.weighted_mean(weights, column))
+        return means
+
+    def rotated(self, rows: list[int], limit: int) -> list[int]:
+        row = registers.rope_row(self.rope, self.position)
+        out: list[int] = []
+        for i in range(0, len(rows), 2):
+            cosine, sine = row[i // 2 % len(row)]
+            out += registers.rotated(rows[i], rows[i + 1], cosine, sine, limit)
+        return out
+
+
+def normalized(residual: list[int], gain: Gain, limit: int) -> list[int]:
+    multipliers = gain.multiplier.tolist()
+    return registers.rms_normalized(residual, multipliers, gain.shift, gain.epsilon, limit)
+
+
+def product(linear: Linear, x: list[int], limit: int) -> list[int]:
+    multipliers, shift = linear.rescale.multiplier.tolist(), linear.rescale.shift
+    return [
+        registers.clipped(registers.rescaled(registers.dot(row, x), multiplier, shift), limit)
+        for row, multiplier in zip(linear.weight.tolist(), multipliers, strict=True)
+    ]
+
+
+def hidden_units(layer: QuantizedLayer, x: list[int]) -> list[int]:
+    shifts, limit = (layer.index_shift, layer.product_shift), layer.hidden_limit
+    pairs = zip(product(layer.gate, x, 32767), product(layer.up, x, 32767), strict=True)
+    return [registers.gated(gate, up, *shifts, SIGMOID, limit) for gate, up in pairs]
+
+
+def added(residual: list[int], linear: Linear, x: list[int]) -> list[int]:
+    multipliers, shift = linear.rescale.multiplier.tolist(), linear.rescale.shift
+    return [
+        registers.residual_sum(value, registers.dot(row, x), multiplier, shift)
+        for value, row, multiplier in zip(
+            residual, linear.weight.tolist(), multipliers, strict=True
+        )
+    ]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_logits_equal_those_of_registers(seed: int, shared: bool) -> None:
+    model = quantized(random_checkpoint(shared=shared, seed=seed))
+    plain = PlainModel(model)
+    logits = Reference(model).logits([TOKENS])[0]
+    assert np.abs(logits).max() > 5000  # 13 bits and more of logits to compare
+    for token, expected in zip(TOKENS, logits.tolist(), strict=True):
+        assert plain.step(token) == expected
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in exp")
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    checkpoints(configs((2, 6, 8, 16), largest_hidden=90)),
+    st.lists(st.integers(0, VOCABULARY - 1), min_size=2, max_size=5),
+)
+def test_logits_of_any_model_equal_those_of_registers(
+    checkpoint: Checkpoint, tokens: list[int]
+) -> None:
+    try:
+        model = quantized(checkpoint)
+    except ModelError:
+        event("refused")
+        assume(False)
+    plain, reference = PlainModel(model), Reference(model)
+    for token in tokens:
+        assert plain.step(token) == reference.step([token])[0].tolist()
+
+
+def saturating(model: QuantizedModel) -> QuantizedModel:
+    """The model with such shifts that nearly every activation passes its limit."""
+
+    def louder(linear: Linear) -> Linear:
+        return linear._replace(rescale=linear.rescale._replace(shift=16))
+
+    def layer(quiet: QuantizedLayer) -> QuantizedLayer:
+        names = ("q", "k", "v", "o", "gate", "up", "down")
+        return dataclasses.replace(
+            quiet, product_shift=1, **{name: louder(getattr(quiet, name)) for name in names}
+        )
+
+    layers = tuple(layer(quiet) for quiet in model.layers)
+    return dataclasses.replace(model, layers=layers, classifier=louder(model.classifier))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_registers_hold_when_all_that_can_saturates(seed: int) -> None:
+    """Calibration never saw the text that a chip will run: nothing may rest on its ranges."""
+    model = saturating(quantized(random_checkpoint(seed=seed)))
+    plain, reference = PlainModel(model), Reference(model)
+    clipped = 0
+    for token in TOKENS:
+        logits = reference.step([token])[0].tolist()
+        assert plain.step(token) == logits
+        clipped += sum(abs(logit) == INT16_LIMIT for logit in logits)
+    for values, name in ((reference.keys, "k_limit"), (reference.values, "v_limit")):
+        for held, layer in zip(values, model.layers, strict=True):
+            clipped += int((np.abs(held) == getattr(layer, name)).sum())
+    assert clipped > 200
+
+
+def test_a_batch_gives_what_its_sequences_give() -> None:
+    model = quantized(random_checkpoint())
+    batch = np.array([TOKENS, TOKENS[::-1], [39] * len(TOKENS)])
+    together = Reference(model, batch=3).logits(batch)
+    for sequence, logits in zip(batch, together, strict=True):
+        assert np.array_equal(Reference(model).logits([sequence])[0], logits)
+    assert len({logits.tobytes() for logits in together}) == 3
+
+
+def test_a_shorter_cache_gives_the_same_logits() -> None:
+    model = quantized(random_checkpoint())
+    whole = Reference(model).logits([TOKENS])
+    assert np.array_equal(Reference(model, context=len(TOKENS)).logits([TOKENS]), whole)
+
+
+def test_steps_give_what_the_whole_sequence_gives() -> None:
+    model = quantized(random_checkpoint())
+    stepped = Reference(model)
+    for token, logits in zip(TOKENS, Reference(model).logits([TOKENS])[0], strict=True):
+        assert np.array_equal(stepped.step([token])[0], logits)
+    assert stepped.position == len(TOKENS)
+
+
+def agreement(checkpoint: Checkpoint, seed: int) -> tuple[float, float]:
+    """Correlation of the reference's logits with the float model's, and top-1 agreement."""
+    sequences = np.random.default_rng(seed).integers(0, TINY.vocab_size, (30, TINY.context))
+    exact = FloatModel(checkpoint).logits(sequences)
+    found = Reference(quantized(checkpoint), batch=len(sequences)).logits(sequences)
+    correlation = np.corrcoef(exact.reshape(-1), found.reshape(-1))[0, 1]
+    return float(correlation), float((exact.argmax(-1) == found.argmax(-1)).mean())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_logits_agree_with_the_float_models(seed: int) -> None:
+    correlation, top1 = agreement(random_checkpoint(seed=seed), seed)
+    assert correlation > 0.9995
+    assert top1 > 0.95
+
+
+def test_logits_are_in_units_of_their_exponent() -> None:
+    checkpoint = random_checkpoint()
+    model = quantized(checkpoint)
+    exact = FloatModel(checkpoint).logits([TOKENS])
+    found = Reference(model).logits([TOKENS]) * 2.0**-model.logit_exponent
+    assert np.abs(found - exact).max() < 0.03 * np.abs(exact).max()
+
+
+def test_rounding_weights_is_the_largest_loss() -> None:
+    """With weights that int8 holds exactly, only activations are rounded: far closer logits."""
+    checkpoint = random_checkpoint()
+    for name in ("wq", "wk", "wv", "wo", "w1", "w2", "w3", "embedding"):
+        weight = getattr(checkpoint, name)
+        step = np.abs(weight).max(axis=-1, keepdims=True) / 127
+        weight[:] = np.round(weight / step) * step
+    assert checkpoint.shared_classifier
+    sequences = np.random.default_rng(3).integers(0, TINY.vocab_size, (30, TINY.context))
+    exact = FloatModel(checkpoint).logits(sequences)
+    model = quantized(checkpoint)
+    found = Reference(model, 30).logits(sequences) * 2.0**-model.logit_exponent
+    assert np.abs(found - exact).max() < 0.01 * np.abs(exact).max()
+    assert (exact.argmax(-1) == found.argmax(-1)).mean() > 0.99
