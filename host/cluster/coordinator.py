@@ -101,8 +101,13 @@ class Pace:
         self._mean += (taken - self._mean) / 8
 
     def was_hasty(self) -> None:
-        """Takes in that a request was repeated while its answer was on the way."""
-        self._deviation = max(2 * self._deviation, _SHORTEST_WAIT / 4)
+        """Takes in that a request was repeated while its answer was on the way.
+
+        Bounded, because where frames are lost and doubled every repetition looks hasty.
+        """
+        most = max(self._mean or 0.0, _LONGEST_WAIT) / 4
+        doubled = max(2 * self._deviation, _SHORTEST_WAIT / 4)
+        self._deviation = max(self._deviation, min(doubled, most))
 
 
 class Coordinator:
@@ -204,11 +209,11 @@ class Coordinator:
         patience = patience or self._patience
         pace = self._paces.setdefault(kind, Pace())
         duplicates = self._outstanding.duplicate
-        started = progress = now = time.monotonic()
+        started = asked = progress = now = time.monotonic()
         self._send(message_type, BROADCAST if len(chips) > 1 else chips[0], sequence, length)
         wait, repeats = pace.wait, 0
-        deadline = now + wait
         while self._outstanding.awaited:
+            deadline = min(asked + wait, progress + patience)
             frames = self._transport.receive(deadline - now)
             now = time.monotonic()
             for frame in frames:
@@ -219,11 +224,11 @@ class Coordinator:
             if not repeats and progress > started:
                 pace.learn(progress - started)
             self._watch()
-            self._check_silence(now - progress, patience, message_type, where)
+            self._check_silence(now, progress, patience, message_type, where)
             _LOG.debug("asking again: %s, chips %s", where, self._outstanding.missing())
             self._repeat(message_type, sequence, length, repeats)
-            wait = pace.wait if progress > deadline - wait else min(2 * wait, pace.longest_wait)
-            deadline, repeats = now + wait, repeats + 1
+            wait = pace.wait if progress > asked else min(2 * wait, pace.longest_wait)
+            asked, repeats = now, repeats + 1
         if not repeats:
             pace.learn(now - started)
         elif self._outstanding.duplicate > duplicates:
@@ -241,17 +246,17 @@ class Coordinator:
                 self.resends += 1
 
     def _check_silence(
-        self, silent: float, patience: float, message_type: int, where: str
+        self, now: float, progress: float, patience: float, message_type: int, where: str
     ) -> None:
         missing = self._outstanding.missing()
-        if silent >= patience:
+        if now >= progress + patience:
             name = f"chip {missing[0]}" if len(missing) == 1 else f"chips {_listed(missing)}"
             words = "; ".join(f"chip {c}: {w}" for c, w in self.last_words.items() if c in missing)
             raise ClusterError(
-                f"{name} did not answer for {silent:.1f} s ({where})"
+                f"{name} did not answer for {now - progress:.1f} s ({where})"
                 + (f"; last words of {words}" if words else "")
             )
-        if self._signer and message_type == MessageType.COMPUTE and silent >= _GREET_AFTER:
+        if self._signer and message_type == MessageType.COMPUTE and now - progress >= _GREET_AFTER:
             raise NeedsGreeting(missing)
 
     def _send(self, message_type: int, destination: int, sequence: int, length: int) -> None:
