@@ -97,7 +97,10 @@ class Transport:
         frames = []
         for line in self._lines_to_flush():
             timeout = min(timeout, _FLUSH_AGAIN)
-            line.flush()
+            try:
+                line.flush()
+            except (OSError, serial.SerialException) as error:
+                raise self._lost(line, error) from None
         for key, _ in self._selector.select(max(timeout, 0)):
             try:
                 frames += key.data.received()
