@@ -1,0 +1,172 @@
+"""Lines to chips over pseudo-terminals: partial writes, damage, ports that are lost, counting."""
+
+import os
+import time
+import tty
+
+import pytest
+import serial
+
+from host.cluster.errors import ClusterError
+from host.cluster.transport import Line, Transport, open_port
+from protocol.frame import BROADCAST, MAX_FRAME
+from protocol.framing_bytes import FrameSplitter, encoded_frame
+
+FRAMES = [bytes([number]) * (number + 1) for number in range(9)]
+
+
+class Terminal:
+    """A pseudo-terminal: `line` is the host's end of it, `chip` the descriptor of the other."""
+
+    def __init__(self):
+        self.chip, slave = os.openpty()
+        tty.setraw(slave)
+        os.set_blocking(self.chip, False)
+        self.line = Line(open_port(os.ttyname(slave), 115200))
+        os.close(slave)
+        self._splitter = FrameSplitter(MAX_FRAME)
+
+    def received(self, timeout=1.0):
+        """The frames that have come to the chip, as soon as there are any."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            try:
+                frames = self._splitter.frames(os.read(self.chip, 4096))
+            except BlockingIOError:
+                frames = []
+            if frames:
+                return frames
+            time.sleep(0.001)
+        return []
+
+    def hang_up(self):
+        os.close(self.chip)
+        self.chip = None
+
+    def close(self):
+        if self.chip is not None:
+            self.hang_up()
+
+
+@pytest.fixture
+def terminals():
+    pair = [Terminal(), Terminal()]
+    yield pair
+    for terminal in pair:
+        terminal.close()
+
+
+@pytest.fixture
+def transport(terminals):
+    transport = Transport({0: terminals[0].line, 1: terminals[1].line})
+    yield transport
+    transport.close()
+
+
+def test_a_frame_goes_to_its_chip_and_a_broadcast_to_each_port_once(terminals, transport):
+    transport.send(b"to one", 1)
+    assert terminals[1].received() == [b"to one"] and terminals[0].received(0.02) == []
+    transport.send(b"\0to all\0", BROADCAST)
+    assert [terminal.received() for terminal in terminals] == [[b"\0to all\0"]] * 2
+    assert (transport.frames_sent, transport.bytes_sent) == (3, 6 + 2 * 8)
+
+
+def test_behind_a_gateway_a_broadcast_is_one_frame(terminals):
+    transport = Transport(dict.fromkeys(range(5), terminals[0].line), 250)
+    transport.send(b"all", BROADCAST)
+    transport.send(b"three", 3)
+    frames = terminals[0].received()
+    while len(frames) < 2:
+        frames += terminals[0].received()
+    assert frames == [b"all", b"three"] and transport.mtu == 250
+    transport.close()
+
+
+def test_frames_are_received_from_all_ports_however_they_are_cut(terminals, transport):
+    os.write(terminals[0].chip, b"".join(map(encoded_frame, FRAMES[:5])) + b"\x03a")
+    os.write(terminals[1].chip, encoded_frame(FRAMES[5]))
+    frames = transport.receive(1)
+    while len(frames) < 6:
+        frames += transport.receive(1)
+    assert sorted(frames) == sorted(FRAMES[:6])
+    os.write(terminals[0].chip, b"b\0")
+    assert transport.receive(1) == [b"ab"]
+    assert (transport.frames_received, transport.bytes_received) == (7, 21 + 2)
+
+
+def test_a_damaged_frame_does_not_take_the_next_with_it(terminals, transport):
+    os.write(terminals[0].chip, b"\x09\x07junk\0" + b"\xff" * 50 + b"\0" + encoded_frame(b"good"))
+    assert transport.receive(1) == [b"good"]
+
+
+def test_receiving_waits_no_longer_than_asked(transport):
+    for timeout in (0.05, 0.0, -1.0):
+        start = time.monotonic()
+        assert transport.receive(timeout) == []
+        assert max(timeout, 0) - 0.005 < time.monotonic() - start < max(timeout, 0) + 0.5
+
+
+def test_writing_never_waits_and_what_a_port_does_not_take_follows_later(terminals, transport):
+    frames = [bytes([1 + number % 255]) * 2000 for number in range(100)]  # a pty holds 4 to 64 KB
+    start = time.monotonic()
+    for frame in frames:
+        transport.send(frame, 0)
+    assert time.monotonic() - start < 0.5
+    assert transport.is_sending(0) and not transport.is_sending(1)
+    arrived = []
+    while len(arrived) < len(frames):
+        arrived += terminals[0].received()
+        transport.receive(0)
+    assert arrived == frames
+    assert not transport.is_sending(0)
+    transport.send(b"after", 0)
+    assert terminals[0].received() == [b"after"]
+
+
+def test_a_full_port_does_not_keep_answers_of_others_waiting(terminals, transport):
+    for _ in range(100):
+        transport.send(b"x" * 2000, 0)
+    os.write(terminals[1].chip, encoded_frame(b"answer"))
+    frames = []
+    end = time.monotonic() + 1
+    while not frames and time.monotonic() < end:
+        frames = transport.receive(0.5)
+    assert frames == [b"answer"]
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_port_that_is_gone_is_named_by_its_chip_when_it_is_read(terminals, transport, lost):
+    terminals[lost].hang_up()
+    with pytest.raises(ClusterError, match=f"^lost the port of chip {lost}: "):
+        transport.receive(1)
+
+
+def test_a_port_that_is_gone_is_named_by_its_chip_when_it_is_written(terminals, transport):
+    terminals[1].hang_up()
+    with pytest.raises(ClusterError, match="^lost the port of chip 1: "):
+        transport.send(b"frame", BROADCAST)
+
+
+def test_a_port_that_goes_with_frames_pending_is_named_too(terminals, transport):
+    for _ in range(100):
+        transport.send(b"x" * 2000, 1)
+    assert transport.is_sending(1)
+    terminals[1].hang_up()
+    with pytest.raises(ClusterError, match="^lost the port of chip 1: "):
+        transport.receive(1)
+
+
+@pytest.mark.parametrize(
+    "url", ["/dev/no such port", "/dev/null", "nonsense://", "socket://[::1]:1"]
+)
+def test_a_port_that_does_not_open_is_one_line(url):
+    with pytest.raises(ClusterError) as caught:
+        open_port(url, 115200)
+    assert str(caught.value).startswith(f"cannot open port {url}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_any_port_that_pyserial_knows_will_do():
+    port = open_port("loop://", 115200)
+    assert isinstance(port, serial.SerialBase)
+    port.close()
