@@ -94,6 +94,7 @@ def node(config):
     except Exception as error:
         weights = share = None
         fault = _told(error)
+    gc.collect()  # or what stays of the node would be strewn over the last large piece
     from firmware.node import Node
 
     return Node(config["chip"], link, boot_id, weights, share, signer, fault)

@@ -81,6 +81,17 @@ def _weights(file, header_size, chip_id):
     _check_owner(layout, chip_id)
     weights.bytes = share_bytes(layout)
     _check_memory(layout, weights.bytes)
+    try:
+        _fill(weights, layout, file)
+        del layout["layers"]
+        return weights
+    except MemoryError:
+        pass  # not raised from here: MicroPython has no chained exceptions
+    raise _overflow(layout, weights.bytes, "there are no pieces of heap so large")
+
+
+def _fill(weights, layout, file):
+    """Makes the buffers and reads the file into them."""
     below = filler(weights.bytes)
     weights.model_hash = unhexlify(layout.pop("model"))
     positions, dim, rows = layout["positions"], layout["dim"], layout["rows"]
@@ -91,12 +102,11 @@ def _weights(file, header_size, chip_id):
     weights.sigmoid_table = _buffer(file, 2 * _SIGMOID_ENTRIES)
     weights.places = places = places_in_layer(layout)
     weights.layers = [
-        Layer(layout, numbers, _buffer(file, places[-1])) for numbers in layout.pop("layers")
+        Layer(layout, numbers, _buffer(file, places[-1])) for numbers in layout["layers"]
     ]
     weights.vocabulary = _buffer(file, rows * (dim + 2))
     del below
     weights.rope_table = _rope_table(layout, layout.pop("rope"))
-    return weights
 
 
 def _check_owner(layout, chip_id):
@@ -119,16 +129,14 @@ def _check_memory(layout, share):
     gc.collect()
     free = gc.mem_free() if hasattr(gc, "mem_free") else share + _RESERVE
     if share + _RESERVE > free:
-        raise BufferOverflow(
-            "chip %d: %d heads with their share of %d layers need %d bytes, %d are free"
-            % (
-                layout["chip"],
-                len(layout["heads"]),
-                len(layout["layers"]),
-                share + _RESERVE,
-                free,
-            )
-        )
+        raise _overflow(layout, share + _RESERVE, "%d are free" % free)
+
+
+def _overflow(layout, needed, lacking):
+    return BufferOverflow(
+        "chip %d: %d heads with their share of %d layers need %d bytes, %s"
+        % (layout["chip"], len(layout["heads"]), len(layout["layers"]), needed, lacking)
+    )
 
 
 def places_in_layer(layout):
