@@ -1,0 +1,176 @@
+"""Loading a shard file, and refusing one that is damaged, another chip's, or too large."""
+
+import gc
+import math
+
+from firmware import shard
+from firmware.shard import ShardError, loaded, places_in_layer
+from firmware.tensor_parallel import BufferOverflow
+from tests.dual import raises
+from tests.firmware.nodes import HEAP_FREE
+from tests.firmware.plain import EXP_TABLE, SIGMOID_TABLE, read_u16, u16_buffer
+from tests.firmware.requests import compute
+from tests.firmware.shards import MODEL_HASH, Part, file_of, in_file, weights_of
+from tests.firmware.tiny import TinyModel
+from tests.protocol.noise import below, flipped
+
+
+class _ChipHeap:
+    """MicroPython's gc module, for CPython."""
+
+    @staticmethod
+    def collect():
+        pass
+
+    @staticmethod
+    def mem_free():
+        return HEAP_FREE
+
+
+def refusal(data, chip=0, exception=ShardError):
+    """What a chip says of a file with these bytes."""
+    return str(raises(exception, in_file, data, loaded, chip))
+
+
+def test_a_shard_is_loaded_into_buffers_of_its_own():
+    model = TinyModel(seed=1)
+    part = Part(model, 1, 2)
+    weights = weights_of(model, part)
+    assert weights.model_hash == MODEL_HASH
+    assert weights.exp_table == u16_buffer(EXP_TABLE)
+    assert weights.sigmoid_table == u16_buffer(SIGMOID_TABLE)
+    assert weights.layout["heads"] == part.heads and weights.layout["kv_heads"] == part.kv_heads
+    assert len(weights.layers) == 2
+    for layer, plain in zip(weights.layers, model.layers):
+        assert read_u16(layer.weights, 0) == plain.q.multipliers[part.heads[0] * 4]
+        first = layer.weights[weights.places[5]]
+        assert first == plain.q.rows[part.heads[0] * 4][0] + 128
+        assert (layer.q_limit, layer.score_shift) == (plain.q_limit, plain.score_shift)
+        assert (layer.index_shift, layer.limit) == (plain.index_shift, plain.limit)
+        # Each KV head's position has head_dim entries of two bytes.
+        assert len(layer.keys) == len(layer.values) == 2 * 1 * model.context * 4
+    assert read_u16(weights.vocabulary, 0) == model.classifier.multipliers[part.rows[0]]
+
+
+def test_the_bytes_told_are_those_of_the_buffers():
+    for chip in range(5):
+        model = TinyModel(seed=2, kv_heads=4, rows=3, units=4)
+        weights = weights_of(model, Part(model, chip, 5))
+        held = [weights.exp_table, weights.sigmoid_table, weights.rope_table, weights.vocabulary]
+        for layer in weights.layers:
+            held += [layer.weights, layer.keys, layer.values]
+        assert weights.bytes == sum(len(buffer) for buffer in held)
+
+
+def test_matrices_begin_one_after_another():
+    model = TinyModel(seed=3)
+    layout = weights_of(model, Part(model)).layout
+    places = places_in_layer(layout)
+    assert places[:5] == [0, 32, 48, 64, 86]  # multipliers of q 16, k 8, v 8, gate and up 11 rows
+    assert places[5:] == [108, 108 + 512, 620 + 256, 876 + 352, 1228 + 176]
+    assert places[-1] % 4 == 0
+
+
+def test_the_longest_request_is_that_of_all_positions():
+    model = TinyModel(seed=4, positions=3)
+    weights = weights_of(model, Part(model))
+    assert weights.request_size == len(compute(model.activations(3)))
+
+
+def test_the_rope_table_has_near_and_far_positions():
+    model = TinyModel(seed=5, context=300)
+    table = weights_of(model, Part(model)).rope_table
+    positions = list(range(32)) + list(range(0, 300, 32))
+    assert len(table) == len(positions) * 2 * 2 * 2
+    for row, position in enumerate(positions):
+        for pair in range(2):
+            angle = position * 10000.0 ** (-2 * pair / model.head_dim)
+            for i, exact in enumerate((math.cos(angle), math.sin(angle))):
+                entry = read_u16(table, 2 * (2 * row + pair) + i) - 16384
+                assert abs(entry - exact * 16384) < 1
+
+
+def test_another_chips_shard_is_refused():
+    model = TinyModel(seed=1)
+    data = file_of(model, Part(model, 1, 2))
+    assert in_file(data, loaded, 1)
+    assert "chip 1's, this is chip 0" in refusal(data, 0)
+
+
+def test_another_format_is_refused():
+    model = TinyModel(seed=1)
+    for version in (0, 2, 257):
+        told = refusal(file_of(model, Part(model), version))
+        assert "format %d" % version in told and "reads 1" in told
+
+
+def test_heads_that_the_rule_does_not_give_are_refused():
+    model = TinyModel(seed=1)
+    assert "heads [0, 1]" in refusal(file_of(model, Part(model), heads=[0, 1]))
+    assert "heads" in refusal(file_of(model, Part(model), kv_heads=[0]))
+
+
+def test_a_flipped_bit_anywhere_is_noticed():
+    model = TinyModel(seed=1)
+    data = file_of(model, Part(model))
+    header = 16 + (data[12] | data[13] << 8)
+    for byte in list(range(0, header, 5)) + [header, header + 2000, len(data) - 33, len(data) - 1]:
+        assert "flash" in refusal(flipped(data, 8 * byte + below(8))), byte
+
+
+def test_a_file_cut_short_or_too_long_is_refused():
+    model = TinyModel(seed=1)
+    data = file_of(model, Part(model))
+    for length in (0, 1, 15, 16, 40, 400, len(data) // 2, len(data) - 32, len(data) - 1):
+        assert "flash" in refusal(data[:length]), length
+    assert "SHA-256" in refusal(data + b"\0")
+
+
+def test_a_header_that_promises_more_than_the_file_has_is_refused():
+    model = TinyModel(seed=1)
+    assert "cut short" in refusal(file_of(model, Part(model), rows=40))
+
+
+def test_a_file_that_is_no_shard_is_refused():
+    assert "is not one" in refusal(b"import machine\nmachine.reset()\n" * 9)
+
+
+def test_a_missing_file_is_told():
+    told = str(raises(ShardError, loaded, "nowhere/shard.bin", 0))
+    assert "nowhere/shard.bin" in told and "flash" in told
+
+
+def test_a_share_that_does_not_fit_names_chip_heads_and_bytes():
+    model = TinyModel(seed=1)
+    part = Part(model, 1, 2)
+    if not hasattr(gc, "mem_free"):
+        shard.gc = _ChipHeap
+    try:
+        gc.collect()
+        free = shard.gc.mem_free()
+        # 2 layers, 1 KV head of 4 elements, keys and values of 2 bytes: 32 for each position.
+        told = refusal(file_of(model, part, context=free // 32), 1, BufferOverflow)
+        assert told.startswith("chip 1: 2 heads with their share of 2 layers need ")
+        needed, available = [int(word) for word in told.split() if word.isdigit()][-2:]
+        assert needed > free // 32 * 32 and 0 < available < needed
+        # Here the share would fit, but not what has to work with it.
+        gc.collect()
+        free = shard.gc.mem_free()
+        refusal(file_of(model, part, context=(free - 20000) // 32), 1, BufferOverflow)
+        assert in_file(file_of(model, part), loaded, 1).bytes < free
+    finally:
+        shard.gc = gc
+
+
+def test_a_heap_in_small_pieces_is_told_in_the_same_words():
+    def no_piece(*_):
+        raise MemoryError("memory allocation failed")
+
+    model = TinyModel(seed=1)
+    layer, shard.Layer = shard.Layer, no_piece
+    try:
+        told = refusal(file_of(model, Part(model)), 0, BufferOverflow)
+    finally:
+        shard.Layer = layer
+    assert told.startswith("chip 0: 4 heads with their share of 2 layers need ")
+    assert "pieces" in told

@@ -1,0 +1,113 @@
+"""The serial link: frames out of a stream of bytes, and into one."""
+
+import random
+
+from firmware.uart import UartLink
+from protocol.framing import FrameReader, encoded, encoded_size
+from tests.protocol.noise import below, random_bytes, sparse_bytes
+
+LONGEST = 300
+
+
+class FakeUart:
+    """machine.UART with timeout 0: gives what has arrived, at most a piece of `most` bytes."""
+
+    def __init__(self, most=256):
+        self.received = b""
+        self.written = b""
+        self._most = most
+
+    def any(self):
+        return len(self.received)
+
+    def readinto(self, buffer):
+        count = min(len(buffer), len(self.received), self._most)
+        if count == 0:
+            return None
+        buffer[:count] = self.received[:count]
+        self.received = self.received[count:]
+        return count
+
+    def write(self, data):
+        self.written += bytes(data)
+        return len(data)
+
+
+def stream(frame):
+    """The bytes of a frame on the line."""
+    out = bytearray(encoded_size(len(frame)))
+    return bytes(out[: encoded(frame, out, len(frame))])
+
+
+def link_of(uart):
+    return UartLink(uart, LONGEST, LONGEST)
+
+
+def received(link):
+    """All frames that have come in."""
+    frames = []
+    length = link.receive()
+    while length:
+        frames.append(bytes(link.frame[:length]))
+        length = link.receive()
+    return frames
+
+
+def test_frames_come_out_one_at_a_time():
+    random.seed(1)
+    for most in (1, 7, 256):
+        uart = FakeUart(most)
+        link = link_of(uart)
+        frames = [bytes(sparse_bytes(1 + below(LONGEST))) for _ in range(20)]
+        uart.received = b"".join(stream(frame) for frame in frames)
+        assert received(link) == frames
+        assert link.dropped == 0
+
+
+def test_a_frame_waits_for_its_end():
+    uart = FakeUart()
+    link = link_of(uart)
+    frame = bytes(random_bytes(100))
+    whole = stream(frame)
+    assert link.receive() == 0
+    uart.received = whole[:60]
+    assert link.receive() == 0
+    uart.received = whole[60:]
+    assert received(link) == [frame]
+
+
+def test_a_line_that_gives_nothing_after_all_is_left():
+    class Empty(FakeUart):
+        polls = 0
+
+        def any(self):
+            self.polls += 1
+            return self.polls < 3
+
+    assert link_of(Empty()).receive() == 0
+
+
+def test_noise_and_frames_that_are_too_long_are_skipped_and_counted():
+    uart = FakeUart()
+    link = link_of(uart)
+    frame = bytes(random_bytes(50))
+    too_long = stream(bytes(random_bytes(LONGEST + 1)))
+    uart.received = b"boot: hello\r\n\0" + stream(frame) + too_long + b"\0\0" + stream(frame)
+    assert received(link) == [frame, frame]
+    assert link.dropped == 2
+
+
+def test_what_is_sent_is_one_frame_on_the_line():
+    random.seed(2)
+    uart = FakeUart()
+    link = link_of(uart)
+    buffer = bytearray(LONGEST + 50)
+    for length in (1, 20, 254, 255, LONGEST):
+        frame = bytes(sparse_bytes(length))
+        buffer[:length] = frame
+        uart.written = b""
+        link.send(buffer, length)
+        assert uart.written == stream(frame)
+        reader = FrameReader(LONGEST)
+        reader.feed(uart.written, len(uart.written))
+        assert reader.next() == length and bytes(reader.frame[:length]) == frame
