@@ -1,0 +1,224 @@
+"""Shard files taken apart by the words of their format: together they are the model."""
+
+import dataclasses
+import hashlib
+import json
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from host.deploy.kernels import column_blocks
+from host.model import arithmetic
+from host.model.checkpoint import Config
+from host.model.quantize import quantized
+from host.model.quantized import Linear, QuantizedModel
+from host.parallel.plan import Plan, Share, tensor_parallel
+from host.parallel.shard import matrix_columns, shard_file
+from tests.host.random_models import configs
+from tests.host.tiny import TINY, random_checkpoint
+
+NUMBERS = [
+    "q.rescale.shift", "q_limit", "k.rescale.shift", "k_limit", "v.rescale.shift", "v_limit",
+    "score_shift", "gate.rescale.shift", "up.rescale.shift", "index_shift", "product_shift",
+    "hidden_limit",
+]  # fmt: skip
+
+
+class ShardReader:
+    """Reads a shard file from its beginning on."""
+
+    def __init__(self, file: bytes) -> None:
+        self.file, self.at = file, 0
+        magic, self.version, zero, length = struct.unpack("<8sHHI", self.bytes(16))
+        assert (magic, zero) == (b"FEDSHARD", 0)
+        assert length % 4 == 0
+        self.header: dict[str, Any] = json.loads(self.bytes(length))
+
+    def bytes(self, count: int) -> bytes:
+        self.at += count
+        assert self.at <= len(self.file)
+        return self.file[self.at - count : self.at]
+
+    def u16(self, count: int) -> np.ndarray:
+        assert self.at % 2 == 0
+        return np.frombuffer(self.bytes(2 * count), "<u2").astype(int)
+
+    def matrix(self, rows: int, columns: int) -> np.ndarray:
+        """int8-valued [rows, columns]; blocks of columns lie one after another."""
+        blocks = [
+            np.frombuffer(self.bytes(rows * count), np.uint8).reshape(rows, count)
+            for _, count in (column_blocks(columns) if columns else [])
+        ]
+        return np.hstack([np.zeros((rows, 0), int), *blocks]).astype(int) - 128
+
+    def padding(self) -> None:
+        assert self.bytes(-self.at % 4).strip(b"\0") == b""
+
+
+class Merged:
+    """Matrices put together from shards; every element must be given, and always the same."""
+
+    def __init__(self, linear: Linear) -> None:
+        self.linear = linear
+        self.weight = np.full(linear.weight.shape, 999)
+        self.multiplier = np.full(len(linear.weight), 99999)
+        self.given = np.zeros(linear.weight.shape, int)
+
+    def put(self, rows: Any, columns: Any, part: np.ndarray) -> None:
+        place = np.ix_(rows, columns)
+        assert ((self.weight[place] == 999) | (self.weight[place] == part)).all()
+        self.weight[place] = part
+        self.given[place] += 1
+
+    def assert_whole(self, times: int = 1) -> None:
+        """Every element was given, right, and none more often than `times`."""
+        assert np.array_equal(self.weight, self.linear.weight)
+        assert self.given.min() >= 1
+        assert self.given.max() <= times
+
+    def assert_multipliers(self) -> None:
+        assert np.array_equal(self.multiplier, self.linear.rescale.multiplier)
+
+
+def head_rows(heads: tuple[int, ...], size: int) -> list[int]:
+    return [head * size + i for head in heads for i in range(size)]
+
+
+class Merger:
+    """A model's matrices, and the shards of a plan read into them."""
+
+    def __init__(self, model: QuantizedModel) -> None:
+        self.model = model
+        names = ("q", "k", "v", "o", "gate", "up", "down")
+        self.layers = [
+            {name: Merged(getattr(layer, name)) for name in names} for layer in model.layers
+        ]
+        self.classifier = Merged(model.classifier)
+
+    def read(self, plan: Plan, share: Share) -> None:
+        file = shard_file(self.model, plan, share)
+        shard = ShardReader(file)
+        assert shard.version == 1
+        self.assert_header(shard.header, plan, share)
+        assert shard.u16(512).tolist() == arithmetic.exp_table().tolist()
+        assert shard.u16(1024).tolist() == arithmetic.sigmoid_table().tolist()
+        for index in range(len(self.layers)):
+            self.read_layer(shard, index, share)
+        dim = self.model.config.dim
+        self.classifier.multiplier[share.rows] = shard.u16(len(share.rows))
+        self.classifier.put(share.rows, range(dim), shard.matrix(len(share.rows), dim))
+        shard.padding()
+        assert shard.file[shard.at :] == hashlib.sha256(shard.file[: shard.at]).digest()
+
+    def read_layer(self, shard: ShardReader, index: int, share: Share) -> None:
+        layer, dim, size = self.layers[index], self.model.config.dim, self.model.config.head_dim
+        assert shard.at % 4 == 0
+        q, kv = head_rows(share.heads, size), head_rows(share.kv_heads, size)
+        rows = {"q": q, "k": kv, "v": kv, "gate": share.units, "up": share.units}
+        for name, own in rows.items():
+            layer[name].multiplier[own] = shard.u16(len(own))
+        stacked = shard.matrix(len(q) + 2 * len(kv), dim)
+        for name, part in zip("qkv", np.split(stacked, [len(q), len(q) + len(kv)]), strict=True):
+            layer[name].put(rows[name], range(dim), part)
+        layer["o"].put(range(dim), q, shard.matrix(dim, len(q)))
+        stacked = shard.matrix(2 * len(share.units), dim)
+        for name, part in zip(("gate", "up"), np.split(stacked, 2), strict=True):
+            layer[name].put(share.units, range(dim), part)
+        layer["down"].put(range(dim), share.units, shard.matrix(dim, len(share.units)))
+        shard.padding()
+
+    def assert_header(self, header: dict[str, Any], plan: Plan, share: Share) -> None:
+        config, model = self.model.config, self.model
+        expected = {
+            "model": model.sha256().hex()[:16],
+            "chip": share.chip, "chips": plan.chips,
+            "dim": config.dim, "head_dim": config.head_dim,
+            "total_heads": config.heads, "total_kv_heads": config.kv_heads,
+            "heads": list(share.heads), "kv_heads": list(share.kv_heads),
+            "units": len(share.units), "rows": len(share.rows), "first_row": share.rows.start,
+            "context": plan.context, "positions": plan.positions,
+            "rope": model.rope_steps.tolist(),
+            "logits": [model.classifier.rescale.shift, model.logit_exponent],
+        }  # fmt: skip
+        assert {name: header[name] for name in expected} == expected
+        for numbers, layer in zip(header["layers"], model.layers, strict=True):
+            assert numbers == [number(layer, name) for name in NUMBERS]
+        for layer in model.layers:
+            for linear, limit in ((layer.o, layer.v_limit), (layer.down, layer.hidden_limit)):
+                widest = np.abs(linear.weight.astype(int)).sum(axis=1).max() * limit
+                assert widest < 1 << (header["bits"] - 1)
+
+    def assert_whole(self, kv_times: int) -> None:
+        for layer in self.layers:
+            for name, merged in layer.items():
+                merged.assert_whole(kv_times if name in "kv" else 1)
+                if name not in ("o", "down"):
+                    merged.assert_multipliers()
+        self.classifier.assert_whole()
+        self.classifier.assert_multipliers()
+
+
+def number(layer: Any, path: str) -> int:
+    for name in path.split("."):
+        layer = getattr(layer, name)
+    return layer
+
+
+def assert_merges(model: QuantizedModel, chips: int) -> None:
+    plan = tensor_parallel(model, chips)
+    merger = Merger(model)
+    for share in plan.shares:
+        merger.read(plan, share)
+    # A KV head is held twice or more only where its query heads are apart.
+    merger.assert_whole(kv_times=model.config.heads_per_kv_head)
+
+
+@pytest.mark.parametrize("chips", range(1, 21))
+def test_the_shards_of_any_number_of_chips_are_the_model(chips: int) -> None:
+    assert_merges(quantized(random_checkpoint()), chips)
+
+
+@settings(deadline=None, max_examples=50)
+@given(configs((2, 6, 8, 22), largest_hidden=450), st.integers(1, 20), st.booleans())
+def test_the_shards_of_any_model_are_the_model(config: Config, chips: int, shared: bool) -> None:
+    assert_merges(quantized(random_checkpoint(config, shared)), chips)
+
+
+def test_a_hundred_chips_of_which_most_own_little() -> None:
+    assert_merges(quantized(random_checkpoint()), 100)
+
+
+@pytest.mark.parametrize("chips", [1, 5, 20])
+def test_shards_hold_no_column_count_without_a_kernel(chips: int) -> None:
+    config = dataclasses.replace(TINY, hidden_dim=401)
+    model = quantized(random_checkpoint(config))
+    for share in tensor_parallel(model, chips).shares:
+        columns = matrix_columns(model, share)
+        assert 0 not in columns
+        assert {24, len(share.heads) * 4 or 24, len(share.units)} == columns
+
+
+def test_each_shard_ends_in_a_hash_of_its_own() -> None:
+    model = quantized(random_checkpoint())
+    plan = tensor_parallel(model, 3)
+    files = [shard_file(model, plan, share) for share in plan.shares]
+    assert len({file[-32:] for file in files}) == 3
+    for file in files:
+        assert len(file) % 4 == 0
+        assert hashlib.sha256(file[:-32]).digest() == file[-32:]
+    assert shard_file(model, plan, plan.shares[1]) == files[1]
+
+
+def test_a_smaller_context_and_another_model_show_in_the_header() -> None:
+    model = quantized(random_checkpoint())
+    small = tensor_parallel(model, 2, context=7)
+    header = ShardReader(shard_file(model, small, small.shares[0])).header
+    assert header["context"] == 7
+    other = quantized(random_checkpoint(seed=1))
+    assert (
+        ShardReader(shard_file(other, small, small.shares[0])).header["model"] != header["model"]
+    )
