@@ -1,0 +1,137 @@
+"""A coordinator whose chips compute as the reference does, lose their caches and fall silent."""
+
+import itertools
+from array import array
+
+import numpy as np
+
+from host.cluster.coordinator import NeedsCache, NeedsGreeting
+from host.model import arithmetic
+from host.model.arithmetic import INT16_LIMIT
+from host.model.reference import Reference
+from protocol.bitpack import bits_needed, pack, packed_size
+from protocol.control import Ready
+from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD
+from protocol.payloads import compute_from, logits_payload, partial_payload
+
+BOOTED = 100  # a chip's first boot id
+
+
+class FakeCoordinator:
+    """Takes the place of host.cluster.coordinator.Coordinator.
+
+    script: called before each COMPUTE with (this, message, chips); what it changes is what happens
+    to the chips. `asked` has (chips, layer, phase, position, count) of each COMPUTE.
+    """
+
+    def __init__(self, model, plan, script=lambda cluster, message, chips: None):
+        self.model, self.plan, self.script = model, plan, script
+        self.chips = [share.chip for share in plan.shares]
+        self.boot_ids = {}
+        self.model_hash = model.sha256()[:8]
+        self.asked, self.greeted = [], []
+        self._boots = dict.fromkeys(self.chips, BOOTED)
+        self._filled = {}  # of a chip: positions in each layer's cache
+        self._inputs = {}  # attention's, by layer and position
+        self._sequence_id = None
+        self._random = np.random.default_rng(0)
+
+    def restart(self, *chips):
+        """Power off and on."""
+        for chip in chips:
+            self._boots[chip] += 1
+            self._filled.pop(chip, None)
+
+    def fall_silent(self, *chips):
+        """As a chip does that has lost the session of a cluster with a key."""
+        raise NeedsGreeting(list(chips))
+
+    def greet(self, chips, patience=None, arrived=lambda chip: None, where=""):
+        self.greeted.append((chips, where))
+        ready = {}
+        for chip in chips:
+            self.boot_ids[chip] = self._boots[chip]
+            arrived(chip)
+            ready[chip] = Ready(
+                self._boots[chip], 1, bytes(8), self.model_hash, 1, 1, 1, 1, 1, 1, 1, ""
+            )
+        return ready
+
+    def compute(self, payload, chips, where, kind):
+        message = compute_from(payload)
+        self.asked.append((chips, *message[1:5]))
+        self.script(self, message, chips)
+        if message.sequence_id != self._sequence_id:
+            self._sequence_id = message.sequence_id
+            self._reference = Reference(self.model, context=self.plan.context)
+            self._filled.clear()
+            self._inputs.clear()
+        x = np.frombuffer(message.data, "<i2").reshape(message.count, -1).astype(np.int64)
+        if message.phase == PHASE_ATTENTION:
+            self._fill(message, x, chips)
+        elif message.phase != PHASE_FEED_FORWARD:
+            return self._logits(message, x)
+        return self._partials(message, self._sums(message, x), chips)
+
+    def _fill(self, message, x, chips):
+        for index, row in enumerate(x):
+            seen = self._inputs.setdefault((message.layer, message.position + index), row)
+            np.testing.assert_array_equal(row, seen)
+        for chip in chips:
+            filled = self._filled.setdefault(chip, [0] * self.model.config.layers)
+            if message.position > filled[message.layer]:
+                raise NeedsCache(chip)
+            end = message.position + message.count
+            filled[message.layer] = max(filled[message.layer], end)
+
+    def _sums(self, message, x):
+        if message.phase == PHASE_FEED_FORWARD:
+            return self._reference.feed_forward(message.layer, x)
+        rows = []
+        for index in range(message.count):
+            self._reference.position = message.position + index
+            rows.append(self._reference.attention(message.layer, x[index : index + 1]))
+        return np.concatenate(rows)
+
+    def _partials(self, message, sums, chips):
+        """The sums as any division among chips might give them: at random."""
+        sums = sums.reshape(-1)
+        parts = self._random.integers(-(2**26), 2**26, (len(chips), sums.size))
+        parts[-1] = sums - parts[:-1].sum(axis=0)
+        answers = {}
+        for chip, part in zip(chips, parts.tolist(), strict=True):
+            values = array("i", part)
+            bits = bits_needed(values, len(values))
+            packed = bytearray(packed_size(len(values), bits))
+            pack(packed, 0, values, len(values), bits)
+            answers[chip] = partial_payload(*message[:5], self._boots[chip], bits, packed)
+        return answers
+
+    def _logits(self, message, x):
+        classifier = self.model.classifier
+        accumulator = arithmetic.matvec(classifier.weight, x)
+        logits = arithmetic.saturated(
+            arithmetic.rescaled(accumulator, classifier.rescale), INT16_LIMIT
+        )[0]
+        return {
+            share.chip: logits_payload(
+                *message[:5],
+                self._boots[share.chip],
+                share.rows.start,
+                self.model.logit_exponent,
+                logits[share.rows.start : share.rows.stop].astype("<i2").tobytes(),
+            )
+            for share in self.plan.shares
+            if share.rows
+        }
+
+
+def at(call, action):
+    """A script that does action(cluster) before the COMPUTE of this number, counted from 0."""
+    number = itertools.count()
+
+    def script(cluster, message, chips):
+        if next(number) == call:
+            action(cluster)
+
+    return script
