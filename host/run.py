@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import re
 import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -28,13 +30,22 @@ from host.setup import SetupError
 from host.simulation.federation import Running, Settings, random_key, running
 
 _FAILURES = (BoardError, ClusterError, DeployError, ModelError, SetupError)
-_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_USAGE = 2
+_INTERRUPTED, _NOBODY_READS = 130, 141  # 128 + SIGINT or SIGPIPE, as shells have it
+_LARGEST_HEAP = 1 << 30  # bytes that a 32-bit process is sure to have room for
 _SIZE = re.compile(r"(\d+)([KM]?)", re.IGNORECASE)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as for all other errors."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_USAGE, f"error: {message}\n")
 
 
 def parsed(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m host.run", description=__doc__.split(":")[0])
+    parser = _Parser(prog="python -m host.run", description=__doc__.split(":")[0])
     add = parser.add_argument
     add("--chips", type=int, default=5, metavar="N", help="how many chips (default 5)")
     add("--model", metavar="FILE", help="a llama2.c checkpoint")
@@ -67,9 +78,12 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
 
 def _bytes(text: str) -> int:
     match = _SIZE.fullmatch(text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: give bytes, or as 160K or 4M")
-    return int(match[1]) << {"": 0, "k": 10, "m": 20}[match[2].lower()]
+    size = int(match[1]) << {"": 0, "k": 10, "m": 20}[match[2].lower()] if match else 0
+    if not 0 < size <= _LARGEST_HEAP:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size up to 1024M: give bytes, or as 160K or 4M"
+        )
+    return size
 
 
 def _probability(text: str) -> float:
@@ -169,13 +183,16 @@ def _generate(
     meter = _Meter(chips)
     tokens, text = prompt[1:], "".join(map(stream.push, prompt[1:]))
     _show(options, text)
-    for token in generated(federation, prompt, steps, sampler, federation.model.logit_exponent):
-        meter.token()
-        tokens.append(token)
-        piece = stream.push(token)
-        text += piece
-        _show(options, piece)
-    _show(options, "\n")
+    exponent = federation.model.logit_exponent
+    try:
+        for token in generated(federation, prompt, steps, sampler, exponent):
+            meter.token()
+            tokens.append(token)
+            piece = stream.push(token)
+            text += piece
+            _show(options, piece)
+    finally:
+        _show(options, "\n")  # what is said next, an error too, begins a line
     totals = meter.totals()
     if not options.json and not options.stats:
         return
@@ -243,8 +260,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(file=sys.stderr)
         return _INTERRUPTED
+    except BrokenPipeError:
+        # Python would meet the same error again when it flushes what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _NOBODY_READS
     return 0
 
 
