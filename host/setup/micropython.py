@@ -79,7 +79,10 @@ def probed(program: Path) -> Interpreter:
         said = (ended.stderr or ended.stdout).strip().splitlines()
         last = said[-1] if said else f"status {ended.returncode}"
         raise SetupError(f"{program} cannot stand in for a chip: {last}")
-    found = json.loads(ended.stdout)
+    try:
+        found = json.loads(ended.stdout)
+    except ValueError:
+        raise SetupError(f"{program} is no MicroPython") from None
     interpreter = Interpreter(tuple(found["version"]), found["word_bits"])
     if interpreter.version < OLDEST_VERSION:
         raise SetupError(f"{program} is {interpreter}; {OLDEST} or later is needed")
