@@ -133,19 +133,27 @@ def test_logits_of_any_model_equal_those_of_registers(
 
 
 def saturating(model: QuantizedModel) -> QuantizedModel:
-    """The model with such shifts that nearly every activation passes its limit."""
+    """The model with such shifts and limits that nearly every activation passes its own."""
 
     def louder(linear: Linear) -> Linear:
         return linear._replace(rescale=linear.rescale._replace(shift=16))
 
     def layer(quiet: QuantizedLayer) -> QuantizedLayer:
         names = ("q", "k", "v", "o", "gate", "up", "down")
+        limits = ("attention", "v", "feed_forward", "hidden")
         return dataclasses.replace(
-            quiet, product_shift=1, **{name: louder(getattr(quiet, name)) for name in names}
+            quiet,
+            product_shift=1,
+            **{name: louder(getattr(quiet, name)) for name in names},
+            **{f"{name}_limit": 5000 + 1000 * i for i, name in enumerate(limits)},
         )
 
-    layers = tuple(layer(quiet) for quiet in model.layers)
-    return dataclasses.replace(model, layers=layers, classifier=louder(model.classifier))
+    return dataclasses.replace(
+        model,
+        layers=tuple(layer(quiet) for quiet in model.layers),
+        final_limit=900,
+        classifier=louder(model.classifier),
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))

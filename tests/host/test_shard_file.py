@@ -213,6 +213,24 @@ def test_each_shard_ends_in_a_hash_of_its_own() -> None:
     assert shard_file(model, plan, plan.shares[1]) == files[1]
 
 
+def test_each_number_of_a_layer_has_its_place() -> None:
+    model = quantized(random_checkpoint())
+    layers = []
+    for index, layer in enumerate(model.layers):
+        for i, name in enumerate(NUMBERS):
+            place, _, field = name.partition(".")
+            value: Any = 20 + i + 100 * index
+            if field:
+                linear = getattr(layer, place)
+                value = linear._replace(rescale=linear.rescale._replace(shift=value))
+            layer = dataclasses.replace(layer, **{place: value})
+        layers.append(layer)
+    model = dataclasses.replace(model, layers=tuple(layers))
+    plan = tensor_parallel(model, 1)
+    header = ShardReader(shard_file(model, plan, plan.shares[0])).header
+    assert header["layers"] == [list(range(20, 32)), list(range(120, 132))]
+
+
 def test_a_smaller_context_and_another_model_show_in_the_header() -> None:
     model = quantized(random_checkpoint())
     small = tensor_parallel(model, 2, context=7)
