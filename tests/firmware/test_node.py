@@ -207,17 +207,23 @@ def test_discovery_within_a_session_keeps_the_cache():
 def test_discovery_of_another_host_drops_the_cache():
     model, _, bench = bench_of()
     discovered(bench)
-    payload = compute(model.activations(2), sequence_id=9)
-    first = bench.answer(COMPUTE, payload)
+    bench.computed(model.activations(2), sequence_id=9)
     discovered(bench, bytes(16))
     request = compute(model.activations(), 0, ATTENTION, 2, 9)
     assert error_of(bench.answer(COMPUTE, request)) == (NEED_KV, 0, 0, "")
     discovered(bench, NONCE)
-    calls = counted(bench)
-    bench.answer(COMPUTE, payload, first.sequence)
-    assert calls == [1]  # nor is the kept answer another host's
-    discovered(bench, bytes(16))
     assert bench.computed(model.activations(), sequence_id=1).kind == MessageType.PARTIAL
+
+
+def test_discovery_of_another_host_drops_the_kept_answer():
+    model, _, bench = bench_of()
+    discovered(bench)
+    payload = compute(model.activations())
+    first = bench.answer(COMPUTE, payload)
+    discovered(bench, bytes(16))
+    calls = counted(bench)
+    assert bench.answer(COMPUTE, payload, first.sequence) == first
+    assert calls == [1]
 
 
 def test_a_discovery_without_a_nonce_is_one_session():

@@ -111,11 +111,14 @@ def test_answers_of_every_length_around_the_mtu():
 
 
 def test_the_longest_answers_fit_their_buffer():
-    model, part, bench = radio_bench()
-    weights = bench.weights
-    assert weights.answer_size >= 10 + packed_size(128, 32 - 5)
-    assert weights.answer_size >= 12 + 2 * model.rows
-    assert weights.request_size == len(compute(model.activations(2)))
+    for dim, rows in ((64, 5), (16, 300)):
+        model = TinyModel(seed=1, dim=dim, rows=rows, layers=1)
+        bench = Bench(model, Part(model))
+        sums = partial_from(bench.computed(model.activations(2)).payload)
+        logits = bench.computed(model.activations(), 0, VOCABULARY).payload
+        widest = 10 + packed_size(2 * dim, sums.bits + 2)
+        assert bench.weights.answer_size >= max(widest, len(logits))
+        assert len(logits) == 12 + 2 * rows
 
 
 def test_a_small_share_needs_no_fragments():

@@ -11,7 +11,7 @@ from tests.firmware.nodes import HEAP_FREE
 from tests.firmware.plain import EXP_TABLE, SIGMOID_TABLE, read_u16, u16_buffer
 from tests.firmware.requests import compute
 from tests.firmware.shards import MODEL_HASH, Part, file_of, in_file, weights_of
-from tests.firmware.tiny import TinyModel
+from tests.firmware.tiny import TinyModel, turn
 from tests.protocol.noise import below, flipped
 
 
@@ -84,10 +84,12 @@ def test_the_rope_table_has_near_and_far_positions():
     assert len(table) == len(positions) * 2 * 2 * 2
     for row, position in enumerate(positions):
         for pair in range(2):
+            at = 2 * (2 * row + pair)
+            cosine, sine = [read_u16(table, i) - 16384 for i in (at, at + 1)]
+            assert (cosine, sine) == turn(model.rope[pair], position)
             angle = position * 10000.0 ** (-2 * pair / model.head_dim)
-            for i, exact in enumerate((math.cos(angle), math.sin(angle))):
-                entry = read_u16(table, 2 * (2 * row + pair) + i) - 16384
-                assert abs(entry - exact * 16384) < 1
+            assert abs(cosine - math.cos(angle) * 16384) < 0.6
+            assert abs(sine - math.sin(angle) * 16384) < 0.6
 
 
 def test_another_chips_shard_is_refused():

@@ -29,6 +29,8 @@ def test_the_heads_of_a_group_stay_together():
 def test_a_group_is_split_only_where_that_leaves_the_busiest_chip_less():
     # 8 heads in 4 groups over 5 chips: a busiest chip has 2 heads either way.
     assert dealt(5, 8, 4) == dealt(4, 8, 4) + [([], [])]
+    # Here 3 would do in place of 4, but with KV heads held twice on fewer chips than there are.
+    assert dealt(3, 8, 4) == [([0, 1, 6, 7], [0, 3]), ([2, 3], [1]), ([4, 5], [2])]
 
 
 def test_more_chips_than_kv_heads_split_groups():

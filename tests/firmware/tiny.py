@@ -131,13 +131,14 @@ class TinyModel:
         multiple of 32 before it, each rounded, composed and rounded again."""
         turns = []
         for step in self.rope:
-            c, s = _turn(step, position % 32)
-            far_c, far_s = _turn(step, position // 32 * 32)
+            c, s = turn(step, position % 32)
+            far_c, far_s = turn(step, position // 32 * 32)
             turns.append((half_up(c * far_c - s * far_s, 14), half_up(c * far_s + s * far_c, 14)))
         return turns
 
 
-def _turn(step, times):
+def turn(step, times):
+    """(cosine, sine) in units of 2**-14 after so many rotations by a step in units of 2**-30."""
     c, s = 1 << 30, 0
     for _ in range(times):
         c, s = half_up(c * step[0] - s * step[1], 30), half_up(c * step[1] + s * step[0], 30)

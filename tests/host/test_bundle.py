@@ -12,9 +12,9 @@ import pytest
 from host.deploy import bundle
 from host.deploy.bundle import DeployError, chip_files, compiled
 from host.deploy.kernels import kernel_source
+from host.deploy.shard import matrix_columns, shard_file
 from host.model.quantize import quantized
 from host.parallel.plan import tensor_parallel
-from host.parallel.shard import matrix_columns, shard_file
 from tests.host.tiny import random_checkpoint
 
 

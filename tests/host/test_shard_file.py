@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host.deploy.kernels import column_blocks
+from host.deploy.shard import matrix_columns, shard_file
 from host.model import arithmetic
 from host.model.checkpoint import Config
 from host.model.quantize import quantized
 from host.model.quantized import Linear, QuantizedModel
 from host.parallel.plan import Plan, Share, tensor_parallel
-from host.parallel.shard import matrix_columns, shard_file
 from tests.host.random_models import configs
 from tests.host.tiny import TINY, random_checkpoint
 
