@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host.model import arithmetic
@@ -27,6 +27,8 @@ int16s = symmetric(INT16_LIMIT)
 multipliers = st.integers(0, INT16_LIMIT) | st.sampled_from([0, 1, INT16_LIMIT])
 shifts = st.integers(16, 45)
 seeds = st.integers(0, 2**32 - 1)
+# Thousands of elements one by one take a while on a busy machine.
+unhurried = settings(deadline=None)
 
 
 def half_up(value: Fraction) -> int:
@@ -64,6 +66,7 @@ def test_the_residual_stream_saturates(
     assert value == registers.residual_sum(residual, accumulator, multiplier, shift)
 
 
+@unhurried
 @given(st.integers(1, 300), st.integers(1, 5), seeds, st.booleans())
 def test_products_with_a_matrix_are_exact(
     columns: int, rows: int, seed: int, extreme: bool
@@ -105,6 +108,7 @@ dims = st.integers(1, 130) | st.sampled_from([255, 256, 257, 288, 1000, 2048, 40
 
 
 @pytest.mark.parametrize("kind", sorted(VECTORS))
+@unhurried
 @given(
     dim=dims,
     seed=seeds,
@@ -146,6 +150,7 @@ def real_norm(residual: np.ndarray, gain: Gain) -> tuple[np.ndarray, np.ndarray]
 
 
 @pytest.mark.parametrize("kind", ["largest", "one hot", "normal"])
+@unhurried
 @given(dim=dims, seed=seeds, shift=st.integers(15, 29))
 def test_norms_are_close_to_real_ones(kind: str, dim: int, seed: int, shift: int) -> None:
     random = np.random.default_rng(seed)
@@ -253,6 +258,7 @@ def scores_of(random: np.random.Generator, positions: int, reach: int) -> np.nda
 counts = st.integers(1, 60) | st.sampled_from([255, 512, 1024, 4095, 4096])
 
 
+@unhurried
 @given(counts, st.integers(0, 30), seeds, st.integers(1, 30))
 def test_attention_weights_are_a_softmax(positions: int, shift: int, seed: int, bits: int) -> None:
     scores = scores_of(np.random.default_rng(seed), positions, (1 << bits) - 1)
@@ -279,6 +285,7 @@ def test_distances_beyond_sixteen_powers_weigh_nothing() -> None:
     assert weights.tolist() == [8192, 4102, 4096, 0, 0, 0, 0]
 
 
+@unhurried
 @given(counts, seeds, st.integers(1, 6), st.booleans(), st.integers(0, 12))
 def test_weighted_means(
     positions: int, seed: int, head_dim: int, extreme: bool, bits: int
