@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import signal
 import sys
 import time
 from contextlib import ExitStack
@@ -31,7 +32,8 @@ from host.simulation.federation import Running, Settings, random_key, running
 
 _FAILURES = (BoardError, ClusterError, DeployError, ModelError, SetupError)
 _USAGE = 2
-_INTERRUPTED, _NOBODY_READS = 130, 141  # 128 + SIGINT or SIGPIPE, as shells have it
+# 128 + SIGINT, SIGPIPE or SIGTERM, as shells have it.
+_INTERRUPTED, _NOBODY_READS, _TERMINATED = 130, 141, 143
 _LARGEST_HEAP = 1 << 30  # bytes that a 32-bit process is sure to have room for
 _SIZE = re.compile(r"(\d+)([KM]?)", re.IGNORECASE)
 
@@ -250,6 +252,7 @@ class _Meter:
 def main(arguments: list[str] | None = None) -> int:
     """The exit code."""
     options = parsed(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))  # not without cleaning up
     console = Console(stderr=True)
     logging.basicConfig(
         level=logging.DEBUG if options.verbose else logging.WARNING, format="%(message)s"
