@@ -31,8 +31,7 @@ def reference_runs(model, tokenizer, greedy_file, steps):
             if position + 1 >= len(prompt):
                 row[position + 1] = scores.argmax()
     return [
-        Run(*of_one, len(prompt))
-        for *of_one, prompt in zip(tokens, logits, prompts, strict=True)
+        Run(*of_one, len(prompt)) for *of_one, prompt in zip(tokens, logits, prompts, strict=True)
     ]
 
 

@@ -1,0 +1,207 @@
+"""What users see when chips or the host are killed, interrupted, hang or fail."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from host.boards import load
+from host.cluster.errors import ClusterError
+from host.deploy.bundle import REPOSITORY, compiled
+from host.simulation import federation as module
+from host.simulation.federation import Settings, random_key, running
+from tests.system.processes import Command
+from tests.system.reference_runs import assert_equals_reference
+
+STEPS = 40
+
+
+@pytest.fixture
+def started(model_file, tmp_path):
+    """Starts `host.run`, slowed down by loss so that it is still generating when it is looked at."""
+    commands = []
+
+    def start(*arguments):
+        command = Command(
+            tmp_path / "tmp", "--model", model_file, "--loss", 0.1, "--steps", 512, *arguments
+        )
+        commands.append(command)
+        return command
+
+    yield start
+    for command in commands:
+        command.close()
+
+
+@pytest.mark.parametrize(
+    ("link", "chip", "options"),
+    [("espnow", 0, []), ("espnow", 3, ["--secure"]), ("espnow", 4, ["--json"]), ("uart", 2, [])],
+)
+def test_a_killed_chip_is_named_within_three_seconds(started, link, chip, options):
+    command = started("--link", link, *options)
+    if "--json" in options:
+        command.wait_for_chips(5)
+        time.sleep(1.5)
+    else:
+        command.wait_for_text(20)
+    os.kill(command.chips()[chip], signal.SIGKILL)
+    killed = time.monotonic()
+    code, text, errors = command.ended()
+    assert time.monotonic() - killed < 3
+    assert (code, errors) == (1, [f"error: chip {chip} died: signal SIGKILL"])
+    assert text.endswith("\n") or "--json" in options
+    command.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("link", ["espnow", "uart"])
+def test_a_killed_host_leaves_no_process(started, link):
+    command = started("--link", link)
+    command.wait_for_text(20)
+    assert len(command.chips()) == 5
+    assert len(command.started) == (6 if link == "espnow" else 5)  # and the radio's hub
+    command.process.kill()
+    command.assert_nothing_is_left(files=True)
+
+
+@pytest.mark.parametrize(
+    ("kill", "how", "expected"),
+    [
+        (os.killpg, signal.SIGINT, 130),  # as a terminal's Ctrl-C
+        (os.kill, signal.SIGINT, 130),
+        (os.kill, signal.SIGTERM, 143),
+    ],
+)
+def test_an_interrupt_in_mid_generation_ends_cleanly(started, kill, how, expected):
+    command = started()
+    command.wait_for_text(20)
+    command.children()
+    kill(command.process.pid, how)
+    interrupted = time.monotonic()
+    code, text, errors = command.ended()
+    assert time.monotonic() - interrupted < 3
+    assert (code, errors) == (expected, [])
+    assert text.endswith("\n")
+    command.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("chips", [1, 5])
+def test_an_interrupt_while_chips_start_ends_cleanly(started, chips):
+    command = started("--chips", 5)
+    command.wait_for_chips(chips)
+    os.killpg(command.process.pid, signal.SIGINT)
+    assert command.ended() == (130, "", [])
+    command.assert_nothing_is_left()
+
+
+def settings(link, key=b""):
+    board = load("simulated")
+    return Settings(5, link, board, board.heap_kb * 1024, key=key)
+
+
+@pytest.mark.parametrize("key", [b"", random_key()], ids=["plain", "secure"])
+@pytest.mark.parametrize(
+    ("link", "chip"), [("espnow", 0), ("espnow", 2), ("espnow", 4), ("uart", 1), ("uart", 4)]
+)
+def test_a_restarted_chip_is_caught_up_and_the_text_stays_the_same(model, runs, link, chip, key):
+    with running(model, settings(link, key)) as cluster:
+
+        def restart(position):
+            if position == STEPS - 5:
+                cluster.cluster.chips[chip].restart()
+
+        boot_id = cluster.ready[chip].boot_id
+        assert_equals_reference(cluster.federation, runs[1], STEPS, restart)
+        assert cluster.coordinator.boot_ids[chip] != boot_id
+        # Chip 4 has no heads, so no cache. A new session costs every chip its own.
+        owners = 4 if key else int(chip != 4)
+        assert cluster.federation.caught_up == owners
+        assert_equals_reference(cluster.federation, runs[2], 20)
+        assert cluster.federation.caught_up == owners
+
+
+@pytest.mark.parametrize("key", [b"", random_key()], ids=["plain", "secure"])
+@pytest.mark.parametrize(("link", "chip"), [("uart", 3), ("espnow", 1), ("espnow", 0)])
+def test_a_chip_that_hangs_is_named_with_the_place(model, runs, link, chip, key):
+    with running(model, settings(link, key)) as cluster:
+        hung = []
+
+        def hang(position):
+            if position == STEPS - 5:
+                os.kill(cluster.cluster.chips[chip].process.pid, signal.SIGSTOP)
+                hung.append(time.monotonic())
+
+        with pytest.raises(ClusterError) as caught:
+            assert_equals_reference(cluster.federation, runs[1], STEPS, hang)
+        assert time.monotonic() - hung[0] < 3.5
+        # Behind a gateway that hangs nobody answers.
+        name = "chips 0, 1, 2 and 3" if (link, chip) == ("espnow", 0) else f"chip {chip}"
+        assert str(caught.value) == (
+            f"{name} did not answer for 2.5 s (attention of layer 0, position {STEPS - 5})"
+        )
+
+
+def with_failing(monkeypatch, chip, path, failing):
+    """Gives one chip a firmware file with `failing` appended."""
+    files = module.chip_files
+
+    def chip_files(model, plan, share, arch, config):
+        content = files(model, plan, share, arch, config)
+        if share.chip == chip:
+            source = (REPOSITORY / path).read_text() + failing
+            name = path.replace(".py", ".mpy")
+            content[name] = compiled(source.encode(), path, arch)
+        return content
+
+    monkeypatch.setattr(module, "chip_files", chip_files)
+
+
+# What a method does until the count is down.
+FAILING = """
+_left = [{count}]
+_whole = {name}
+def _failing(*arguments):
+    _left[0] -= 1
+    if _left[0] < 0:
+        raise ValueError("out of luck")
+    return _whole(*arguments)
+{name} = _failing
+"""
+
+
+@pytest.mark.parametrize("link", ["espnow", "uart"])
+def test_a_request_that_raises_on_a_chip_is_told_with_its_text(model, runs, monkeypatch, link):
+    failing = FAILING.format(name="Vocabulary.run", count=5)
+    with_failing(monkeypatch, 2, "firmware/vocabulary.py", failing)
+    with running(model, settings(link)) as cluster, pytest.raises(ClusterError) as caught:
+        assert_equals_reference(cluster.federation, runs[0], STEPS)
+    assert str(caught.value) == "chip 2, vocabulary, position 5: FAULT: ValueError: out of luck"
+
+
+@pytest.mark.parametrize("link", ["espnow", "uart"])
+def test_a_chip_whose_loop_raises_dies_with_last_words(model, runs, monkeypatch, link):
+    failing = FAILING.format(name="Node._on_compute", count=50)
+    with_failing(monkeypatch, 3, "firmware/node.py", failing)
+    with running(model, settings(link)) as cluster, pytest.raises(ClusterError) as caught:
+        assert_equals_reference(cluster.federation, runs[0], STEPS)
+    assert str(caught.value) == "chip 3 died: exit code 1, last words: ValueError: out of luck"
+
+
+def test_a_chip_that_cannot_start_says_why(model, monkeypatch):
+    files = module.chip_files
+
+    def chip_files(model, plan, share, arch, config):
+        content = files(model, plan, share, arch, config)
+        if share.chip == 1:
+            damaged = bytearray(content["shard.bin"])
+            damaged[5000] ^= 1
+            content["shard.bin"] = bytes(damaged)
+        return content
+
+    monkeypatch.setattr(module, "chip_files", chip_files)
+    with pytest.raises(ClusterError) as caught, running(model, settings("espnow")):
+        pass
+    assert str(caught.value) == (
+        "chip 1, at the start: FAULT: ShardError: SHA-256 of the shard is wrong: flash this chip"
+        " again"
+    )
