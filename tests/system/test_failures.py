@@ -19,7 +19,7 @@ STEPS = 40
 
 @pytest.fixture
 def started(model_file, tmp_path):
-    """Starts `host.run`, slowed down by loss so that it is still generating when it is looked at."""
+    """Starts `host.run`, slowed down by loss so that it still generates when it is looked at."""
     commands = []
 
     def start(*arguments):

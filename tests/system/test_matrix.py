@@ -28,8 +28,10 @@ def assert_prompts_equal(model, runs, prompts, steps, how):
     with running(model, how) as cluster:
         for prompt in prompts:
             assert_equals_reference(cluster.federation, runs[prompt], steps)
-        assert bool(how.loss) == (cluster.coordinator.resends > how.chips * 10)
         assert cluster.federation.caught_up == 0
+        # A lone chip's answers do not go through the air.
+        if how.loss and (how.link == "uart" or how.chips > 1):
+            assert cluster.coordinator.resends > steps
 
 
 @pytest.mark.parametrize(
