@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,6 +69,10 @@ class QuantizedModel:
 
         Models of equal digest, and only those, compute the same.
         """
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> bytes:
         digest = hashlib.sha256()
         for part in _parts((self, exp_table(), sigmoid_table())):
             digest.update(part)
