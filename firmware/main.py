@@ -11,12 +11,19 @@ import sys
 
 import machine
 
+from protocol.compat import const
+
+# Header, READY or an ERROR with the longest text, and trailer: frames of any model's chips. The
+# lines' buffers are at least that long, for encoding does not look where they end.
+_CONTROL_FRAME = const(244)
+
 
 def _uart(config, receives, sends):
     from firmware.uart import UartLink
 
     settings = dict(config["uart"])
-    return UartLink(machine.UART(settings.pop("id"), timeout=0, **settings), receives, sends)
+    uart = machine.UART(settings.pop("id"), timeout=0, **settings)
+    return UartLink(uart, max(receives, _CONTROL_FRAME), max(sends, _CONTROL_FRAME))
 
 
 def _radio(config):
