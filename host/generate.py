@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from host.model.arithmetic import Ints
-from host.model.checkpoint import ModelError
 from host.model.sampling import Sampler
 from host.model.tokenizer import BOS, EOS
 
@@ -31,13 +30,10 @@ def generated(
     """Tokens that follow `prompt` (which begins with BOS) until `steps` tokens stand after BOS.
 
     As in llama2.c, steps counts the prompt's tokens too, and BOS or EOS ends the text. Raises
-    ModelError where the prompt leaves no step.
+    ValueError where the prompt leaves no step.
     """
     if len(prompt) > steps:
-        raise ModelError(
-            f"the prompt has {len(prompt)} tokens, BOS included: --steps {steps} leaves none to"
-            " generate"
-        )
+        raise ValueError(f"{steps} steps for a prompt of {len(prompt)} tokens")
     model.begin()
     scale = 2.0**-logit_exponent if sampler.temperature else 1
     tokens = list(prompt)

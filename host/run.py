@@ -168,7 +168,13 @@ def _steps(asked: int | None, context: int, prompt: int) -> int:
         )
     if asked is not None and not 1 <= asked <= context:
         raise ModelError(f"--steps {asked}: 1 to {context}, the context, can be generated")
-    return asked or min(256, context)
+    steps = asked or min(256, context)
+    if prompt > steps:
+        raise ModelError(
+            f"the prompt has {prompt} tokens, BOS included: --steps {steps} leaves none to"
+            " generate"
+        )
+    return steps
 
 
 def _generate(
