@@ -1,0 +1,187 @@
+"""The command line: what it takes, and each error that a user can meet, in one line."""
+
+import re
+import shutil
+import tempfile
+
+import numpy as np
+import pytest
+
+from host.model.checkpoint import ModelError
+from host.run import main, parsed, settings_for, tokenizer_for
+from tests.host.tiny import TINY
+
+
+@pytest.fixture
+def model(shared_models):
+    return shared_models / "stories260K.bin"
+
+
+@pytest.fixture
+def error(model, tmp_path, monkeypatch, capsys):
+    """Runs a command line that fails; its exit code and the one line that it prints."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+
+    def failing(*arguments):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as exit:
+            code = exit.code
+        printed = capsys.readouterr()
+        assert printed.out.strip() == ""
+        lines = printed.err.splitlines()
+        assert len(lines) == 1 and lines[0].startswith("error: "), printed.err
+        assert list(folder.iterdir()) == []
+        return code, lines[0].removeprefix("error: ")
+
+    return failing
+
+
+def test_no_model(error):
+    code, line = error()
+    assert code == 1 and line == "no model: give --model FILE or MODEL=FILE, a llama2.c checkpoint"
+
+
+def test_a_model_that_is_missing_cut_short_or_empty(error, model, tmp_path):
+    file = tmp_path / "model.bin"
+    assert error("--model", file) == (
+        1, f"{file}: cannot read the model: No such file or directory"
+    )  # fmt: skip
+    file.write_bytes(model.read_bytes()[:5000])
+    assert error("--model", file) == (
+        1, f"{file}: truncated: 5000 bytes, the header asks for 1056540"
+    )  # fmt: skip
+    file.write_bytes(b"")
+    code, line = error("--model", file)
+    assert (code, line) == (1, f"{file}: the file is empty, expected a llama2.c checkpoint")
+    assert error("--model", tmp_path)[1] == f"{tmp_path}: cannot read the model: Is a directory"
+
+
+def test_a_tokenizer_that_is_missing_cut_short_or_of_another_size(error, model, tmp_path):
+    alone = shutil.copy(model, tmp_path)
+    assert error("--model", alone) == (
+        1, f"no tok512.bin or tokenizer.bin beside {alone}: give --tokenizer"
+    )  # fmt: skip
+    file = tmp_path / "tokens.bin"
+    code, line = error("--model", model, "--tokenizer", file)
+    assert (code, line) == (1, f"{file}: cannot read the tokenizer: No such file or directory")
+    whole = (model.parent / "tok512.bin").read_bytes()
+    for size, wrong in ((1000, whole[:1000]), (len(whole) + 9, whole + bytes(8) + b"x")):
+        file.write_bytes(wrong)
+        code, line = error("--model", model, "--tokenizer", file)
+        assert code == 1 and line.startswith(f"{file}: "), size
+
+
+def test_a_prompt_that_is_too_long(error, model):
+    prompt = "one two three four five six seven eight nine ten"
+    assert error("--model", model, "--prompt", prompt, "--context", 10) == (
+        1,
+        "the prompt has 31 tokens, BOS included, and the context 10 positions: shorten it or raise"
+        " --context",
+    )
+    assert error("--model", model, "--prompt", prompt, "--steps", 30) == (
+        1, "the prompt has 31 tokens, BOS included: --steps 30 leaves none to generate"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("chips", "context", "pattern"),
+    [
+        (1, 64, r"1 chip with 160 KB of heap is \d+ KB short of the model with a context of 64:"
+         r" [2-5] chips would do, or a smaller --context"),
+        (5, 512, r"5 chips with 160 KB of heap are \d+ KB short of the model with a context of 512,"
+         r" and no number of chips would do: use boards with more heap, or a smaller --context"),
+    ],
+)  # fmt: skip
+def test_a_heap_that_is_too_small(error, model, chips, context, pattern):
+    code, line = error("--model", model, "--heap", "160K", "--chips", chips, "--context", context)
+    assert code == 1 and re.fullmatch(pattern, line), line
+
+
+@pytest.mark.parametrize("chips", [0, -1, 255, 300])
+def test_a_count_of_chips_that_cannot_be(error, model, chips):
+    assert error("--model", model, "--chips", chips) == (
+        1, f"{chips} chips: a federation has 1 to 254"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "pattern"),
+    [
+        (("--board", "esp32c33"), 1, r"no board is called 'esp32c33', did you mean esp32c3\? .*"),
+        (("--loss", "2"), 2, "argument --loss: '2' is no probability below 1"),
+        (("--loss", "1"), 2, "argument --loss: '1' is no probability below 1"),
+        (("--loss", "nan"), 2, "argument --loss: 'nan' is no probability below 1"),
+        (("--loss", "some"), 2, "argument --loss: 'some' is no probability below 1"),
+        (("--heap", "12Q"), 2, "argument --heap: '12Q' is no size up to 1024M: .*"),
+        (("--heap", "0"), 2, "argument --heap: '0' is no size up to 1024M: .*"),
+        (("--heap", "-5K"), 2, "argument --heap: .*"),
+        (("--heap", "1025M"), 2, "argument --heap: '1025M' is no size up to 1024M: .*"),
+        (("--chips", "five"), 2, "argument --chips: invalid int value: 'five'"),
+        (("--link", "wifi"), 2, "argument --link: invalid choice: 'wifi' .*"),
+        (("--nonsense",), 2, "unrecognized arguments: --nonsense"),
+        (("--steps", "0"), 1, "--steps 0: 1 to 512, the context, can be generated"),
+        (("--steps", "513"), 1, "--steps 513: 1 to 512, the context, can be generated"),
+        (("--context", "0"), 1, "context 0: the model was made for 1 to 512 positions"),
+        (("--context", "513"), 1, "context 513: the model was made for 1 to 512 positions"),
+        (("--temperature", "-1"), 1, "temperature is -1.0, expected 0 or more"),
+        (("--top-p", "0"), 1, "top-p is 0.0, expected more than 0 and at most 1"),
+        (("--seed", "-1"), 1, "seed is -1, expected 0 or more"),
+    ],
+)  # fmt: skip
+def test_options_that_are_wrong(error, model, options, code, pattern):
+    found, line = error("--model", model, *options)
+    assert found == code and re.fullmatch(pattern, line), line
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("/nonexistent", "MICROPYTHON=/nonexistent names no program"),
+        ("true", "is no MicroPython"),
+        ("false", "cannot stand in for a chip: status 1"),
+    ],
+)
+def test_no_micropython(error, model, monkeypatch, program, words):
+    monkeypatch.setenv("MICROPYTHON", program)
+    code, line = error("--model", model)
+    assert code == 1 and words in line
+
+
+def test_defaults_are_five_chips_on_the_radio_and_the_likeliest_tokens():
+    options = parsed([])
+    settings = settings_for(options)
+    assert (settings.chips, settings.link, settings.heap) == (5, "espnow", 4 << 20)
+    assert (settings.context, settings.loss, settings.key) == (None, 0.0, b"")
+    assert (options.temperature, options.seed) == (0.0, 0)
+    assert options.stats and not options.json
+
+
+def test_the_board_gives_the_heap_unless_one_is_named():
+    assert settings_for(parsed(["--board", "esp32c3"])).heap == 160 << 10
+    for text, size in (("100K", 100 << 10), ("2m", 2 << 20), ("70000", 70000)):
+        assert settings_for(parsed(["--board", "esp32c3", "--heap", text])).heap == size
+
+
+def test_a_secure_run_has_a_key_of_its_own():
+    keys = {settings_for(parsed(["--secure"])).key for _ in range(3)}
+    assert len(keys) == 3 and {len(key) for key in keys} == {32}
+
+
+def write_tokenizer(path, size):
+    entry = np.float32(0).tobytes() + np.int32(1).tobytes() + b"a"
+    path.write_bytes(np.int32(1).tobytes() + entry * size)
+
+
+def test_the_tokenizer_beside_the_model_is_taken(tmp_path):
+    model = tmp_path / "model.bin"
+    with pytest.raises(ModelError, match=r"no tok40.bin or tokenizer.bin beside .*model.bin"):
+        tokenizer_for(model, None, TINY)
+    write_tokenizer(tmp_path / "tokenizer.bin", TINY.vocab_size)
+    tokenizer_for(model, None, TINY)
+    (tmp_path / "tok40.bin").write_bytes(b"")  # is taken before it, and refused
+    with pytest.raises(ModelError, match=r"tok40.bin: "):
+        tokenizer_for(model, None, TINY)
+    tokenizer_for(model, str(tmp_path / "tokenizer.bin"), TINY)
