@@ -91,8 +91,9 @@ def test_a_prompt_that_is_too_long(error, model):
     [
         (1, 64, r"1 chip with 160 KB of heap is \d+ KB short of the model with a context of 64:"
          r" [2-5] chips would do, or a smaller --context"),
-        (5, 512, r"5 chips with 160 KB of heap are \d+ KB short of the model with a context of 512,"
-         r" and no number of chips would do: use boards with more heap, or a smaller --context"),
+        (5, 512, r"5 chips with 160 KB of heap are \d+ KB short of the model with a context of"
+         r" 512, and no number of chips would do: use boards with more heap, or a smaller"
+         r" --context"),
     ],
 )  # fmt: skip
 def test_a_heap_that_is_too_small(error, model, chips, context, pattern):
