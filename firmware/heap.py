@@ -12,7 +12,7 @@ import gc
 
 from protocol.compat import const
 
-_STEP = const(2048)  # bytes by which a filler is tried smaller
+_STEP = const(2048)  # bytes by which a filler is tried smaller, doubled each time
 _ENDS = const(2048)  # bytes that buffers lose at their ends: each takes whole blocks of 16
 # Garbage is collected before transient objects climb far up a large heap.
 _CLIMB = const(49152)
@@ -28,7 +28,7 @@ def filler(size):
     if not hasattr(gc, "mem_free"):
         return None  # CPython
     size += _ENDS
-    fill = gc.mem_free() - size
+    fill, step = gc.mem_free() - size, _STEP
     while fill > 0:
         held = None
         try:
@@ -36,7 +36,8 @@ def filler(size):
             bytearray(size)  # is there room above?
             return held
         except MemoryError:
-            fill -= _STEP
+            fill -= step
+            step *= 2
     return None
 
 

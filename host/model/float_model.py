@@ -93,11 +93,13 @@ class FloatModel:
             self._forward(batch, self.cache(*batch.shape), ranges.observe)
         return ranges
 
-    def sampled_sequences(self, count: int, length: int, seed: int) -> npt.NDArray[np.int64]:
+    def sampled_sequences(
+        self, count: int, length: int, seed: int, bos: int = BOS
+    ) -> npt.NDArray[np.int64]:
         """Token sequences [count, length] that the model draws at temperature 1 from BOS on."""
         random = np.random.default_rng(seed)
         cache = self.cache(count, length)
-        sequences = np.full((count, length), BOS)
+        sequences = np.full((count, length), bos)
         for position in range(1, length):
             probabilities = softmax(self.step(sequences[:, position - 1], cache))
             cumulative = probabilities.cumsum(axis=1)

@@ -19,6 +19,7 @@ from host.model.checkpoint import Checkpoint, ModelError
 from host.model.float_model import FloatModel
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 from host.model.ranges import Ranges
+from host.model.tokenizer import BOS
 
 HEADROOM = 2.0
 RESIDUAL_HEADROOM = 4.0  # the residual has bits to spare and cannot be allowed to clip
@@ -33,12 +34,18 @@ def quantized(checkpoint: Checkpoint, ranges: Ranges | None = None) -> Quantized
 
     Raises ModelError where no scale keeps the arithmetic within 32 bits.
     """
-    model = FloatModel(checkpoint)
     if ranges is None:
-        length = min(CALIBRATION_LENGTH, checkpoint.config.context)
-        sequences = model.sampled_sequences(CALIBRATION_SEQUENCES, length, CALIBRATION_SEED)
-        ranges = model.activation_ranges(sequences)
+        model = FloatModel(checkpoint)
+        ranges = model.activation_ranges(calibration_sequences(model))
     return _Quantizer(checkpoint, ranges).model()
+
+
+def calibration_sequences(
+    model: FloatModel, bos: int = BOS, seed: int = CALIBRATION_SEED
+) -> NDArray[np.int64]:
+    """Tokens [sequences, length] of text that the model samples itself."""
+    length = min(CALIBRATION_LENGTH, model.config.context)
+    return model.sampled_sequences(CALIBRATION_SEQUENCES, length, seed, bos)
 
 
 class _Rows:

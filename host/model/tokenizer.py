@@ -1,6 +1,6 @@
-"""llama2.c's tokenizer: byte-pair encoding by scores, with bytes to fall back on.
+"""What a tokenizer gives, and llama2.c's: byte-pair encoding by scores, with bytes to fall back on.
 
-It gives what `encode` and `decode` of llama2.c's run.c give. Its file, little-endian: int32
+llama2.c's gives what `encode` and `decode` of run.c give. Its file, little-endian: int32
 length of the longest token, then for each token float32 score, int32 length, and its bytes.
 Tokens 0, 1, 2 are unknown, BOS, EOS; tokens 3 to 258 stand for the 256 byte values.
 """
@@ -11,8 +11,9 @@ import codecs
 import itertools
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from host.model.checkpoint import ModelError
 
@@ -34,13 +35,47 @@ RAW_BYTE = re.compile(rb"<0x([0-9A-Fa-f]{1,2})")
 SHOWN_BYTES = frozenset(b"\t\n\v\f\r" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100)))
 
 
-class Tokenizer:
-    """Text to tokens and back."""
+class TextTokenizer(Protocol):
+    """Text to tokens and back, whatever file the tokens came from."""
 
-    def __init__(self, pieces: list[bytes], scores: list[float]) -> None:
-        """`pieces` [vocab]: the bytes of each token; `scores` [vocab]: higher merges first."""
+    @property
+    def bos(self) -> int:
+        """The token that every text begins with."""
+
+    @property
+    def stops(self) -> frozenset[int]:
+        """The tokens that end a text; `bos`, which begins another, is one of them."""
+
+    def encode(self, text: str, bos: bool = True) -> list[int]:
+        """Tokens of `text`, after `bos` where asked for."""
+
+    def decode(self, token: int, previous: int) -> bytes:
+        """Bytes of `token` when it follows `previous`; they may be a part of a character."""
+
+
+class Tokenizer:
+    """Tokens by pieces and scores: llama2.c's, and SentencePiece's BPE in other files."""
+
+    def __init__(
+        self,
+        pieces: list[bytes],
+        scores: list[float],
+        *,
+        bos: int = BOS,
+        eos: int = EOS,
+        byte_tokens: Sequence[int] = range(FIRST_BYTE_TOKEN, FIRST_BYTE_TOKEN + 256),
+        space_first: bool = True,
+    ) -> None:
+        """`pieces` [vocab]: the bytes of each token; `scores` [vocab]: higher merges first.
+
+        byte_tokens [256]: the token for each byte, one beyond the vocabulary where there is none;
+        space_first: whether a space is put before a text.
+        """
         self.pieces = pieces
         self.scores = scores
+        self.bos, self.eos = bos, eos
+        self.stops = frozenset((bos, eos))
+        self.byte_tokens, self.space_first = byte_tokens, space_first
         # Reversed, so that the lowest token wins where two have the same bytes.
         self._token_of = {piece: token for token, piece in reversed(list(enumerate(pieces)))}
 
@@ -55,7 +90,7 @@ class Tokenizer:
         except OSError as error:
             raise ModelError(f"{path}: cannot read the tokenizer: {error.strerror}") from error
         try:
-            pieces, scores = _tokens(data)
+            pieces, scores = tokens_in(data)
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from None
         if len(pieces) != vocab_size:
@@ -65,25 +100,25 @@ class Tokenizer:
         return cls(pieces, scores)
 
     def encode(self, text: str, bos: bool = True, eos: bool = False) -> list[int]:
-        """Tokens of `text`, a space put before it, between BOS and EOS where asked for.
+        """Tokens of `text`, between BOS and EOS where asked for.
 
         Surrogate escapes, as in a command line that was not UTF-8, become the bytes they stand
         for; other lone surrogates raise UnicodeEncodeError. Raises ModelError for a byte that
         this vocabulary cannot express.
         """
         data = text.encode("utf-8", "surrogateescape")
-        tokens = [BOS] if bos else []
-        if data:
+        tokens = [self.bos] if bos else []
+        if data and self.space_first:
             tokens += self._character_tokens(b" ")
         for character in CHARACTER.findall(data):
             tokens += self._character_tokens(character)
         tokens = self._merged(tokens)
-        return [*tokens, EOS] if eos else tokens
+        return [*tokens, self.eos] if eos else tokens
 
     def decode(self, token: int, previous: int) -> bytes:
-        """Bytes of `token` when it follows `previous`: after BOS a leading space goes."""
+        """Bytes of `token` when it follows `previous`: after BOS a space put first goes."""
         piece = self.pieces[token]
-        if previous == BOS and piece.startswith(b" "):
+        if self.space_first and previous == self.bos and piece.startswith(b" "):
             piece = piece[1:]
         raw = RAW_BYTE.match(piece)
         return bytes([int(raw[1], 16)]) if raw else piece
@@ -91,9 +126,9 @@ class Tokenizer:
     def decode_all(self, tokens: Iterable[int]) -> bytes:
         """Bytes of `tokens` from the start of a text; a BOS that leads them gives none."""
         pieces = []
-        previous = BOS
+        previous = self.bos
         for index, token in enumerate(tokens):
-            if index or token != BOS:
+            if index or token != self.bos:
                 pieces.append(self.decode(token, previous))
             previous = token
         return b"".join(pieces)
@@ -103,12 +138,13 @@ class Tokenizer:
         token = self._token_of.get(character)
         if token is not None:
             return [token]
-        highest = max(character)
-        if FIRST_BYTE_TOKEN + highest >= len(self.pieces):
+        tokens = [self.byte_tokens[byte] for byte in character]
+        if max(tokens) >= len(self.pieces):
+            byte = character[tokens.index(max(tokens))]
             raise ModelError(
-                f"none of the tokenizer's {len(self.pieces)} tokens is for byte 0x{highest:02x}"
+                f"none of the tokenizer's {len(self.pieces)} tokens is for byte 0x{byte:02x}"
             )
-        return [FIRST_BYTE_TOKEN + byte for byte in character]
+        return tokens
 
     def _merged(self, tokens: list[int]) -> list[int]:
         """`tokens` after merging the pair of highest score, leftmost first, while there is one."""
@@ -137,10 +173,10 @@ class Tokenizer:
 class TextStream:
     """Text of a generation as its tokens come."""
 
-    def __init__(self, tokenizer: Tokenizer, previous: int = BOS) -> None:
-        """`previous`: the token before the first one that is pushed."""
+    def __init__(self, tokenizer: TextTokenizer, previous: int | None = None) -> None:
+        """`previous`: the token before the first one that is pushed, None for BOS."""
         self._tokenizer = tokenizer
-        self._previous = previous
+        self._previous = tokenizer.bos if previous is None else previous
         # A byte that cannot be part of a UTF-8 character gives nothing, as in run.c.
         self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
 
@@ -161,8 +197,17 @@ def _score(merge: tuple[float, int]) -> float:
     return merge[0]
 
 
-def _tokens(data: bytes) -> tuple[list[bytes], list[float]]:
-    """Pieces and scores of all tokens in a tokenizer file."""
+def token_bytes(tokenizer: Tokenizer) -> bytes:
+    """llama2.c's tokenizer file of these pieces and scores: the inverse of `tokens_in`."""
+    tokens = zip(tokenizer.pieces, tokenizer.scores, strict=True)
+    longest = LONGEST_LENGTH.pack(max(map(len, tokenizer.pieces)))
+    return longest + b"".join(
+        TOKEN_HEADER.pack(score, len(piece)) + piece for piece, score in tokens
+    )
+
+
+def tokens_in(data: bytes) -> tuple[list[bytes], list[float]]:
+    """Pieces and scores of all tokens in llama2.c's tokenizer file. Raises ModelError."""
     if len(data) < LONGEST_LENGTH.size:
         raise ModelError(f"{len(data)} bytes, too few for a llama2.c tokenizer")
     pieces: list[bytes] = []

@@ -19,13 +19,21 @@ MAX_CHIPS = 254  # ids 0 to 253 on the wire
 # come back in more frames at once than a gateway can take in.
 MAX_POSITIONS_UART, MAX_POSITIONS_RADIO = 4, 2
 _PARTIAL_HEAD = REQUEST_SIZE + 3  # boot id and width
+MAX_ROWS = (MAX_PAYLOAD[2] - REQUEST_SIZE - 5) // 2  # logits that one message carries
 # What a unit and a row cost beside their weights: accumulators, and the row's place in an answer.
 _UNIT_BUFFERS, _ROW_BUFFERS = 8, 8
 _UNBOUNDED = 1 << 40  # bytes of heap, where there is no bound
 
 
 class DoesNotFit(ModelError):
-    """The chips' heaps are too small; the message says by how much and how many chips would do."""
+    """The chips' heaps are too small; the message says by how much and how many chips would do.
+
+    chips: that number, None where none would.
+    """
+
+    def __init__(self, message: str, chips: int | None) -> None:
+        super().__init__(message)
+        self.chips = chips
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,11 @@ def tensor_parallel(
         raise ModelError(
             f"context {context}: the model was made for 1 to {config.context} positions"
         )
+    if config.vocab_size > chips * MAX_ROWS:
+        raise ModelError(
+            f"a vocabulary of {config.vocab_size} tokens takes at least"
+            f" {_ceil(config.vocab_size, MAX_ROWS)} chips, each answering with {MAX_ROWS}"
+        )
     bits = accumulator_bits(model)
     most = MAX_POSITIONS_UART if mtu is None else MAX_POSITIONS_RADIO
     shape = Shape(config, chips, context, _positions(model, bits, most), bits, mtu, signed)
@@ -113,7 +126,8 @@ def tensor_parallel(
         heap = _UNBOUNDED
     missing, shares = _dealt(shape, heap)
     if missing:
-        raise DoesNotFit(_advice(shape, heap, missing))
+        enough = _enough_chips(shape, heap)
+        raise DoesNotFit(_advice(shape, heap, missing, enough), enough)
     return Plan(shape, tuple(shares))
 
 
@@ -128,7 +142,7 @@ def _dealt(shape: Shape, heap: int) -> tuple[int, list[Share]]:
     ]
     row, unit = row_bytes(config) + _ROW_BUFFERS, unit_bytes(config) + _UNIT_BUFFERS
     short = sum(-size for size in room if size < 0)
-    rows = level(config.vocab_size, [size // row for size in room])
+    rows = level(config.vocab_size, [min(size // row, MAX_ROWS) for size in room])
     room = [size - count * row for size, count in zip(room, rows, strict=True)]
     units = level(config.hidden_dim, [size // unit for size in room])
     missing = (config.vocab_size - sum(rows)) * row + (config.hidden_dim - sum(units)) * unit
@@ -140,16 +154,21 @@ def _dealt(shape: Shape, heap: int) -> tuple[int, list[Share]]:
     ]
 
 
-def _advice(shape: Shape, heap: int, missing: int) -> str:
+def _enough_chips(shape: Shape, heap: int) -> int | None:
+    """How many chips would do where those of `shape` do not."""
+    more = range(shape.chips + 1, MAX_CHIPS + 1)
+    return next((n for n in more if not _dealt(replace(shape, chips=n), heap)[0]), None)
+
+
+def _advice(shape: Shape, heap: int, missing: int, enough: int | None) -> str:
     """What is missing, and how many chips would do."""
     text = (
         f"{shape.chips} chip{'s' if shape.chips > 1 else ''} with {heap // 1024} KB of heap"
         f" {'are' if shape.chips > 1 else 'is'} {_ceil(missing, 1024)} KB short of the model"
         f" with a context of {shape.context}"
     )
-    for chips in range(shape.chips + 1, MAX_CHIPS + 1):
-        if not _dealt(replace(shape, chips=chips), heap)[0]:
-            return f"{text}: {chips} chips would do, or a smaller --context"
+    if enough:
+        return f"{text}: {enough} chips would do, or a smaller --context"
     return (
         f"{text}, and no number of chips would do: use boards with more heap, or a smaller"
         " --context"
