@@ -18,8 +18,9 @@ CODE = {"uart": 40_300, "radio": 49_400, "gateway": 56_800}
 # What authentication adds: its code, and the windows in which replayed frames are noticed.
 SIGNING = {"uart": 8_700, "radio": 13_100, "gateway": 8_700}
 # Free heap without which garbage would be collected at every turn, and a buffer find no place
-# between the smaller ones.
-TRANSIENT = 10_240
+# between the smaller ones. With both the radio and signing there are so many modules, and gaps
+# left between them, that in less the last one finds no place.
+TRANSIENT, SIGNED_RADIO_TRANSIENT = 10_240, 15_360
 # MicroPython keeps 3 bits for each block of 16 bytes of its heap.
 _HEAP_OVERHEAD = 128 / 131
 UART_RXBUF = 1024  # two requests
@@ -52,7 +53,7 @@ class Shape:
     def answer_frame(self, rows: int) -> int:
         """Bytes of the longest answer frame of a chip that has `rows` rows of the vocabulary."""
         partial = PARTIAL_DATA + packed_size(self.positions * self.config.dim, self.bits)
-        return HEADER_SIZE + max(partial, LOGITS_DATA + 2 * rows) + TRAILER_SIZE[3]
+        return max(partial, LOGITS_DATA + 2 * rows) + TRAILER_SIZE[3]
 
     def radio_rxbuf(self, gateway: bool) -> int:
         """Bytes of ESP-NOW's receive buffer: two requests, or at the gateway all answers."""
@@ -72,11 +73,17 @@ class HeapNeed:
     tables: int
     buffers: int
     code: int
+    transient: int  # room for what comes and goes
+
+    @property
+    def kept(self) -> int:
+        """All that stays."""
+        return self.weights + self.kv_cache + self.tables + self.buffers + self.code
 
     @property
     def total(self) -> int:
-        """All parts, and room for what comes and goes."""
-        return self.weights + self.kv_cache + self.tables + self.buffers + self.code + TRANSIENT
+        """All parts."""
+        return self.kept + self.transient
 
 
 def heap_need(
@@ -95,6 +102,7 @@ def heap_need(
         + _node_bytes(shape, rows)
         + _link_bytes(shape, rows, link),
         code=CODE[link] + (SIGNING[link] if shape.signed else 0),
+        transient=SIGNED_RADIO_TRANSIENT if shape.signed and shape.mtu else TRANSIENT,
     )
 
 
