@@ -1,0 +1,116 @@
+"""The heap that plans count with, held to what simulated chips report."""
+
+import pytest
+
+from host.boards import load
+from host.deploy.shard import shard_file
+from host.model.checkpoint import Config
+from host.model.quantize import quantized
+from host.parallel.memory import Shape, heap_need, row_bytes, unit_bytes, usable
+from host.parallel.plan import tensor_parallel
+from host.simulation.federation import Settings, random_key, running
+from tests.host.tiny import random_checkpoint
+
+# The shapes of stories260K, for which the constants were measured.
+STORIES = Config(
+    dim=64, hidden_dim=172, layers=5, heads=8, kv_heads=4, vocab_size=512, context=512
+)
+TOO_LITTLE, TOO_MUCH = 512, 0.02  # bytes, and the part of what is used
+
+
+@pytest.fixture(scope="module")
+def model():
+    return quantized(random_checkpoint(STORIES))
+
+
+def kept_bytes(cluster):
+    """What each chip has in use after it has worked and collected its garbage."""
+    cluster.federation.begin()
+    cluster.federation.forward([1, 2, 3, 4, 5, 6])
+    cluster.federation.forward([7])
+    statistics = cluster.coordinator.statistics(collect=True)
+    return {chip: of_one.heap_used for chip, of_one in statistics.items()}
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize(
+    ("chips", "link", "heap_kb", "context"),
+    [
+        (1, "uart", 1024, 64),
+        (1, "uart", 1024, 256),
+        (1, "espnow", 1024, 64),
+        (1, "espnow", 1024, 256),
+        (5, "uart", 160, 64),
+        (5, "espnow", 176, 64),
+        # Heaps that plans fill to the last kilobyte.
+        (5, "uart", 160, 256),
+        (5, "espnow", 184, 256),
+        (20, "espnow", 164, 256),
+    ],
+)
+def test_the_need_is_what_chips_use(model, chips, link, heap_kb, context, secure):
+    key = random_key() if secure else b""
+    settings = Settings(chips, link, load("simulated"), heap_kb * 1024, context, key=key)
+    with running(model, settings) as cluster:
+        used = kept_bytes(cluster)
+        plan = cluster.federation.plan
+    for share in plan.shares:
+        over = plan.heap_need(share).kept - used[share.chip]
+        assert -TOO_LITTLE <= over <= TOO_MUCH * used[share.chip], (share.chip, over)
+
+
+def test_a_chip_reports_the_heap_that_is_usable(model):
+    with running(model, Settings(1, "uart", load("simulated"), 1 << 20, 64)) as cluster:
+        statistics = cluster.coordinator.statistics()[0]
+    assert abs(statistics.heap_used + statistics.heap_free - usable(1 << 20)) <= 64
+
+
+@pytest.mark.parametrize("chips", [1, 5, 8])
+def test_weights_and_tables_are_those_of_the_shard_file(model, chips):
+    """But for its header and digest; the rope table is made on the chip."""
+    plan = tensor_parallel(model, chips)
+    for share in plan.shares:
+        need = plan.heap_need(share)
+        content = shard_file(model, plan, share)
+        header = 16 + int.from_bytes(content[12:16], "little")
+        carried = len(content) - header - 32
+        rope = 2 * (32 + 512 // 32) * STORIES.head_dim
+        padding = 4 * (STORIES.layers + 1)
+        assert 0 <= carried - (need.weights + need.tables - rope) <= padding
+
+
+def shape(**changes):
+    fields = {"config": STORIES, "chips": 5, "context": 128, "positions": 2, "bits": 27, **changes}
+    return Shape(**fields)
+
+
+def total(of_shape, heads=2, kv_heads=1, units=34, rows=102, chip=1):
+    return heap_need(of_shape, chip, heads, kv_heads, units, rows).total
+
+
+def test_units_and_rows_cost_their_weights_and_little_more():
+    base = total(shape())
+    assert 0 <= total(shape(), units=134) - base - 100 * unit_bytes(STORIES) <= 100 * 8
+    assert 0 <= total(shape(), rows=202) - base - 100 * row_bytes(STORIES) <= 100 * 8
+
+
+def test_a_position_costs_its_keys_and_values_and_a_score():
+    longer = total(shape(context=228)) - total(shape(context=128))
+    keys_and_values = 100 * 2 * 2 * STORIES.head_dim * STORIES.layers
+    assert 0 <= longer - keys_and_values - 4 * 100 <= 100 * STORIES.head_dim  # and its rope
+    without = total(shape(context=228), 0, 0) - total(shape(context=128), 0, 0)
+    assert 0 <= without <= 100 * STORIES.head_dim
+
+
+def test_the_radio_costs_more_than_a_wire_and_the_gateway_most():
+    wire, radio = shape(), shape(mtu=250)
+    assert total(wire) < total(radio) < total(radio, chip=0)
+    assert total(radio, chip=0) < total(shape(mtu=250, chips=20), chip=0)
+    for link in (wire, radio):
+        signed = Shape(**{**vars(link), "signed": True})
+        assert total(link) < total(signed)
+
+
+@pytest.mark.parametrize(("rows", "longest"), [(10, 8 + 10 + 432 + 12), (300, 8 + 12 + 600 + 12)])
+def test_the_longest_answer_is_of_partial_sums_or_of_logits(rows, longest):
+    assert shape().answer_frame(rows) == longest  # 2 * 64 sums of 27 bits
