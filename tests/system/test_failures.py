@@ -8,9 +8,8 @@ import pytest
 
 from host.boards import load
 from host.cluster.errors import ClusterError
-from host.deploy.bundle import REPOSITORY, compiled
-from host.simulation import federation as module
 from host.simulation.federation import Settings, random_key, running
+from tests.system.changed_firmware import append_source, change_files
 from tests.system.processes import Command
 from tests.system.reference_runs import assert_equals_reference
 
@@ -141,21 +140,6 @@ def test_a_chip_that_hangs_is_named_with_the_place(model, runs, link, chip, key)
         )
 
 
-def with_failing(monkeypatch, chip, path, failing):
-    """Gives one chip a firmware file with `failing` appended."""
-    files = module.chip_files
-
-    def chip_files(model, plan, share, arch, config):
-        content = files(model, plan, share, arch, config)
-        if share.chip == chip:
-            source = (REPOSITORY / path).read_text() + failing
-            name = path.replace(".py", ".mpy")
-            content[name] = compiled(source.encode(), path, arch)
-        return content
-
-    monkeypatch.setattr(module, "chip_files", chip_files)
-
-
 # What a method does until the count is down.
 FAILING = """
 _left = [{count}]
@@ -172,7 +156,7 @@ def _failing(*arguments):
 @pytest.mark.parametrize("link", ["espnow", "uart"])
 def test_a_request_that_raises_on_a_chip_is_told_with_its_text(model, runs, monkeypatch, link):
     failing = FAILING.format(name="Vocabulary.run", count=5)
-    with_failing(monkeypatch, 2, "firmware/vocabulary.py", failing)
+    append_source(monkeypatch, "firmware/vocabulary.py", failing, only=2)
     with running(model, settings(link)) as cluster, pytest.raises(ClusterError) as caught:
         assert_equals_reference(cluster.federation, runs[0], STEPS)
     assert str(caught.value) == "chip 2, vocabulary, position 5: FAULT: ValueError: out of luck"
@@ -181,24 +165,20 @@ def test_a_request_that_raises_on_a_chip_is_told_with_its_text(model, runs, monk
 @pytest.mark.parametrize("link", ["espnow", "uart"])
 def test_a_chip_whose_loop_raises_dies_with_last_words(model, runs, monkeypatch, link):
     failing = FAILING.format(name="Node._on_compute", count=50)
-    with_failing(monkeypatch, 3, "firmware/node.py", failing)
+    append_source(monkeypatch, "firmware/node.py", failing, only=3)
     with running(model, settings(link)) as cluster, pytest.raises(ClusterError) as caught:
         assert_equals_reference(cluster.federation, runs[0], STEPS)
     assert str(caught.value) == "chip 3 died: exit code 1, last words: ValueError: out of luck"
 
 
 def test_a_chip_that_cannot_start_says_why(model, monkeypatch):
-    files = module.chip_files
-
-    def chip_files(model, plan, share, arch, config):
-        content = files(model, plan, share, arch, config)
-        if share.chip == 1:
+    def damage(chip, content):
+        if chip == 1:
             damaged = bytearray(content["shard.bin"])
             damaged[5000] ^= 1
             content["shard.bin"] = bytes(damaged)
-        return content
 
-    monkeypatch.setattr(module, "chip_files", chip_files)
+    change_files(monkeypatch, damage)
     with pytest.raises(ClusterError) as caught, running(model, settings("espnow")):
         pass
     assert str(caught.value) == (

@@ -1,0 +1,27 @@
+"""Simulated chips with firmware that was changed for a test."""
+
+from host.deploy.bundle import REPOSITORY, compiled
+from host.simulation import federation
+
+
+def change_files(monkeypatch, change):
+    """Has change(chip, content) alter the files of each chip before it starts."""
+    files = federation.chip_files
+
+    def chip_files(model, plan, share, arch, config):
+        content = files(model, plan, share, arch, config)
+        change(share.chip, content)
+        return content
+
+    monkeypatch.setattr(federation, "chip_files", chip_files)
+
+
+def append_source(monkeypatch, path, appended, only=None):
+    """Appends statements to a file of the firmware, on all chips or one."""
+
+    def change(chip, content):
+        if only in (None, chip):
+            source = (REPOSITORY / path).read_text() + appended
+            content[path.replace(".py", ".mpy")] = compiled(source.encode(), path, "x86")
+
+    change_files(monkeypatch, change)
