@@ -1,4 +1,4 @@
-"""What a tokenizer gives, and llama2.c's: byte-pair encoding by scores, with bytes to fall back on.
+"""What a tokenizer gives, and llama2.c's: byte-pair encoding by scores, bytes to fall back on.
 
 llama2.c's gives what `encode` and `decode` of run.c give. Its file, little-endian: int32
 length of the longest token, then for each token float32 score, int32 length, and its bytes.
