@@ -16,6 +16,7 @@ All functions take arrays of any leading shape and work on the last axis.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -170,9 +171,12 @@ def rope_row(table: Ints, position: int) -> tuple[Ints, Ints]:
     return (c * far_c - s * far_s + half) >> ROPE_BITS, (c * far_s + s * far_c + half) >> ROPE_BITS
 
 
+@functools.cache
 def exp_table() -> Ints:
     """2**(-i / 512) in units of 2**-15, for i in 0..511."""
-    return np.round(EXP_ONE * 2.0 ** -(np.arange(1 << EXP_FRACTION_BITS) / 512)).astype(np.int64)
+    table = np.round(EXP_ONE * 2.0 ** -(np.arange(1 << EXP_FRACTION_BITS) / 512)).astype(np.int64)
+    table.flags.writeable = False  # all callers share it
+    return table
 
 
 def attention_weights(scores: Ints, shift: int, table: Ints) -> Ints:
@@ -196,6 +200,7 @@ def weighted_mean(weights: Ints, values: Ints) -> Ints:
     return (summed + (total >> 1)) // total
 
 
+@functools.cache
 def sigmoid_table() -> Ints:
     """The logistic function at (i - 512) / 64 in units of 2**-15, for i in 0..1023.
 
@@ -205,6 +210,7 @@ def sigmoid_table() -> Ints:
     z = np.arange(-SIGMOID_RANGE, SIGMOID_RANGE, 1 / (1 << SIGMOID_STEP_BITS))
     table = np.round(SIGMOID_ONE / (1 + np.exp(-z))).astype(np.int64)
     table[0], table[-1] = 0, SIGMOID_ONE
+    table.flags.writeable = False
     return table
 
 
