@@ -1,10 +1,16 @@
-"""Checkpoints of llama2.c, "version 0": read and written.
+"""Checkpoints of llama2.c: versions 0 and 2 are read, version 0 is written.
 
-The format (https://github.com/karpathy/llama2.c, `legacy_export` in export.py), little-endian:
+Version 0 (https://github.com/karpathy/llama2.c, `legacy_export` in export.py), little-endian:
 seven int32 (dim, hidden dim, layers, heads, KV heads, vocabulary size, context; a negative
 vocabulary size says that the classifier is a matrix of its own), then float32 weights in the
 order of `checkpoint.weight_shapes`, with two tables of rope cosines and sines, which readers
 ignore today, before the classifier. A classifier that shares the embedding is not stored.
+
+Version 2 (`version2_export` there, `read_checkpoint` in runq.c) begins with 256 bytes: the magic
+number, the version, the same seven int32 (the vocabulary size positive), a byte that is 1 where
+the classifier shares the embedding, and int32 group size, unaligned. Then come the norms in
+float32 and the matrices in int8, each (of each layer) followed by a float32 scale for every group
+of that many weights.
 """
 
 from __future__ import annotations
@@ -20,12 +26,16 @@ HEADER = struct.Struct("<7i")
 FLOAT_BYTES = 4
 # Newer versions of the format start with this magic number, "ak42" read as a number.
 VERSIONED_MAGIC = 0x616B3432
+VERSIONED_HEADER = struct.Struct("<Ii7iBi")
+VERSIONED_HEADER_SIZE = 256
+NORMS = ("attention_norm", "ffn_norm", "final_norm")
+MATRICES = ("embedding", "wq", "wk", "wv", "wo", "w1", "w2", "w3", "classifier")
 # No model of this family comes near; a header beyond it is some other file read as numbers.
 LARGEST_DIMENSION = 1 << 20
 
 
 def load(path: str | Path) -> Checkpoint:
-    """The model in the version 0 checkpoint at `path`.
+    """The model in the checkpoint of version 0 or 2 at `path`; int8 weights become floats.
 
     Raises ModelError, naming the file and what is wrong with it.
     """
@@ -34,8 +44,8 @@ def load(path: str | Path) -> Checkpoint:
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model: {error.strerror}") from error
     try:
-        config, shared = _header(data)
-        return Checkpoint(config=config, **_weights(data, config, shared))
+        versioned = data[:4] == VERSIONED_MAGIC.to_bytes(4, "little")
+        return _version_2(data) if versioned else _version_0(data)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
 
@@ -65,24 +75,47 @@ def save(checkpoint: Checkpoint, path: str | Path) -> None:
             file.write(getattr(checkpoint, name).astype("<f4").tobytes())
 
 
-def _header(data: bytes) -> tuple[Config, bool]:
-    """The dimensions in the header, and whether the classifier shares the embedding."""
+def _version_0(data: bytes) -> Checkpoint:
     if not data:
         raise ModelError("the file is empty, expected a llama2.c checkpoint")
     if len(data) < HEADER.size:
         raise ModelError(f"truncated: {len(data)} bytes, the header alone needs {HEADER.size}")
-    numbers = HEADER.unpack_from(data)
-    if numbers[0] == VERSIONED_MAGIC:
-        raise ModelError(f"a llama2.c checkpoint of version {numbers[1]}, expected version 0")
-    dim, hidden_dim, layers, heads, kv_heads, vocab, context = numbers
-    sizes = (dim, hidden_dim, layers, heads, kv_heads, abs(vocab), context)
+    sizes = list(HEADER.unpack_from(data))
+    shared, sizes[5] = sizes[5] > 0, abs(sizes[5])
+    config = _config(sizes)
+    return Checkpoint(config=config, **_weights(data, config, shared))
+
+
+def _version_2(data: bytes) -> Checkpoint:
+    if len(data) < VERSIONED_HEADER_SIZE:
+        raise ModelError(
+            f"truncated: {len(data)} bytes, the header alone needs {VERSIONED_HEADER_SIZE}"
+        )
+    _, version, *sizes, shared, group = VERSIONED_HEADER.unpack_from(data)
+    if version != 2:
+        raise ModelError(f"a llama2.c checkpoint of version {version}, expected version 0 or 2")
+    config = _config(sizes)
+    return Checkpoint(config=config, **_grouped_weights(data, config, bool(shared), group))
+
+
+def _config(sizes: list[int]) -> Config:
+    dim, hidden_dim, layers, heads, kv_heads, vocab, context = sizes
     if not all(1 <= size <= LARGEST_DIMENSION for size in sizes):
         raise ModelError(
             f"not a llama2.c checkpoint: its header reads dim {dim}, hidden dim {hidden_dim}, "
             f"{layers} layers, {heads} heads, {kv_heads} KV heads, vocabulary {vocab}, "
             f"context {context}"
         )
-    return Config(*sizes), vocab > 0
+    return Config(*sizes)
+
+
+def _check_size(data: bytes, needed: int) -> None:
+    if len(data) < needed:
+        raise ModelError(f"truncated: {len(data)} bytes, the header asks for {needed}")
+    if len(data) > needed:
+        raise ModelError(
+            f"{len(data) - needed} bytes too many: {len(data)}, the header asks for {needed}"
+        )
 
 
 def _weights(data: bytes, config: Config, shared: bool) -> dict[str, FloatArray]:
@@ -91,13 +124,7 @@ def _weights(data: bytes, config: Config, shared: bool) -> dict[str, FloatArray]
     sizes = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in shapes.items()}
     rope_floats = config.context * config.head_dim
     floats = sum(sizes.values()) + rope_floats - (sizes["classifier"] if shared else 0)
-    needed = HEADER.size + FLOAT_BYTES * floats
-    if len(data) < needed:
-        raise ModelError(f"truncated: {len(data)} bytes, the header asks for {needed}")
-    if len(data) > needed:
-        raise ModelError(
-            f"{len(data) - needed} bytes too many: {len(data)}, the header asks for {needed}"
-        )
+    _check_size(data, HEADER.size + FLOAT_BYTES * floats)
     values = np.frombuffer(data, "<f4", offset=HEADER.size).astype(np.float32, copy=False)
     weights: dict[str, FloatArray] = {}
     offset = 0
@@ -110,6 +137,45 @@ def _weights(data: bytes, config: Config, shared: bool) -> dict[str, FloatArray]
         weights[name] = values[offset : offset + sizes[name]].reshape(shape)
         offset += sizes[name]
     return weights
+
+
+def _grouped_weights(
+    data: bytes, config: Config, shared: bool, group: int
+) -> dict[str, FloatArray]:
+    """Every weight by name, of version 2."""
+    shapes = weight_shapes(config)
+    stored = [name for name in MATRICES if name != "classifier" or not shared]
+    # Groups do not end with rows, but with the matrix of a layer.
+    sizes = {name: int(np.prod(shapes[name][-2:], dtype=np.int64)) for name in stored}
+    if group < 1 or any(size % group for size in sizes.values()):
+        raise ModelError(f"the header's group size {group} does not divide every matrix")
+    needed = VERSIONED_HEADER_SIZE
+    needed += FLOAT_BYTES * sum(int(np.prod(shapes[name])) for name in NORMS)
+    for name, size in sizes.items():
+        needed += _matrices(shapes[name]) * (size + FLOAT_BYTES * (size // group))
+    _check_size(data, needed)
+    weights: dict[str, FloatArray] = {}
+    offset = VERSIONED_HEADER_SIZE
+    for name in NORMS:
+        count = int(np.prod(shapes[name]))
+        values = np.frombuffer(data, "<f4", count, offset)
+        weights[name] = values.astype(np.float32, copy=False).reshape(shapes[name])
+        offset += FLOAT_BYTES * count
+    for name, size in sizes.items():
+        count, each = _matrices(shapes[name]), size + FLOAT_BYTES * (size // group)
+        raw = np.frombuffer(data, np.uint8, count * each, offset).reshape(count, each)
+        integers = raw[:, :size].view(np.int8).reshape(count, -1, group)
+        scales = raw[:, size:].copy().view("<f4").astype(np.float32, copy=False)
+        weights[name] = (integers * scales[..., None]).reshape(shapes[name])
+        offset += count * each
+    if shared:
+        weights["classifier"] = weights["embedding"]
+    return weights
+
+
+def _matrices(shape: tuple[int, ...]) -> int:
+    """How many matrices a weight of this shape is: one, or one for each layer."""
+    return shape[0] if len(shape) == 3 else 1
 
 
 def _rope_tables(config: Config) -> FloatArray:
