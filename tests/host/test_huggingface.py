@@ -1,0 +1,237 @@
+"""Hugging Face folders: logits as transformers computes them, and what is refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from host.model import huggingface
+from host.model.checkpoint import Checkpoint, Config, ModelError, weight_shapes
+from host.model.float_model import FloatModel
+from tests.host.model_files import (
+    SHAPES,
+    huggingface_tensors,
+    plain_logits,
+    write_huggingface,
+)
+from tests.host.tiny import random_checkpoint
+
+TOKENS = [1, 7, 39, 0, 7, 21, 5, 5, 12]
+CONFIG = SHAPES[1]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_huggingface(random_checkpoint(CONFIG, shared=False), tmp_path / "model")
+
+
+def changed(folder: Path, **fields: object) -> Path:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+    return folder
+
+
+def refusal(folder: Path) -> str:
+    """What loading says after the folder's name, in one line."""
+    with pytest.raises(ModelError) as caught:
+        huggingface.load(folder)
+    message = str(caught.value)
+    assert message.startswith(f"{folder}: ") and "\n" not in message
+    return message.removeprefix(f"{folder}: ")
+
+
+def assert_equal(found: Checkpoint, expected: Checkpoint) -> None:
+    assert found.config == expected.config
+    assert found.shared_classifier == expected.shared_classifier
+    for name in weight_shapes(expected.config):
+        assert getattr(found, name).tobytes() == getattr(expected, name).tobytes(), name
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("config", SHAPES, ids=str)
+def test_logits_are_those_of_the_library(config: Config, shared: bool, tmp_path: Path) -> None:
+    config = replace(config, rope_theta=500.0, norm_eps=1e-3)
+    folder = write_huggingface(random_checkpoint(config, shared), tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
+    expected = plain_logits(config, tensors, TOKENS)
+    logits = FloatModel(huggingface.load(folder)).logits(TOKENS)
+    assert np.abs(expected).max() > 1
+    np.testing.assert_allclose(logits, expected, rtol=1e-9, atol=1e-11)
+    # A rope that turned other pairs, or none, would be seen.
+    swapped = dict(tensors)
+    for name, tensor in tensors.items():
+        if name.endswith("k_proj.weight"):
+            swapped[name] = tensor[::-1]
+    assert np.abs(plain_logits(config, swapped, TOKENS) - expected).max() > 1e-3
+
+
+@pytest.mark.parametrize("config", SHAPES, ids=str)
+def test_weights_come_back_bit_for_bit(config: Config, tmp_path: Path) -> None:
+    for shared in (True, False):
+        original = random_checkpoint(config, shared)
+        assert_equal(huggingface.load(write_huggingface(original, tmp_path / "m")), original)
+
+
+def test_half_precision_of_both_kinds_and_doubles(folder: Path) -> None:
+    from safetensors import TensorSpec, serialize_file
+
+    original = huggingface.load(folder)
+    tensors = load_file(folder / "model.safetensors")
+    path = folder / "model.safetensors"
+    save_file({name: tensor.astype(np.float16) for name, tensor in tensors.items()}, path)
+    halves = huggingface.load(folder)
+    assert halves.w1.dtype == np.float32
+    assert (halves.w1 == original.w1.astype(np.float16)).all()
+    save_file({name: tensor.astype(np.float64) for name, tensor in tensors.items()}, path)
+    assert_equal(huggingface.load(folder), original)
+    # bfloat16: the upper half of a float32.
+    upper = {name: (t.view(np.uint32) >> 16).astype(np.uint16) for name, t in tensors.items()}
+    serialize_file(
+        {
+            name: TensorSpec(
+                dtype="bfloat16", shape=t.shape, data_ptr=t.ctypes.data, data_len=t.nbytes
+            )
+            for name, t in upper.items()
+        },
+        path,
+    )
+    brain = huggingface.load(folder)
+    assert (brain.w2.view(np.uint32) == original.w2.view(np.uint32) & 0xFFFF0000).all()
+    save_file({name: tensor.astype(np.int8) for name, tensor in tensors.items()}, path)
+    assert refusal(folder).endswith("holds I8, expected BF16, F64, F32, F16")
+
+
+def test_shards_by_an_index(folder: Path) -> None:
+    original = huggingface.load(folder)
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names = sorted(tensors)
+    file_of = {name: f"model-{i % 3 + 1:05}-of-00003.safetensors" for i, name in enumerate(names)}
+    for file in set(file_of.values()):
+        save_file({n: tensors[n] for n in names if file_of[n] == file}, folder / file)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": file_of}))
+    assert_equal(huggingface.load(folder), original)
+    second = "model-00002-of-00003.safetensors"
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(names, second)}))
+    assert second in refusal(folder) and "which the index puts there" in refusal(folder)
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(names, "../x.safetensors")}))
+    assert refusal(folder) == "model.safetensors.index.json has no weight_map of files beside it"
+    index.write_text(json.dumps({"weight_map": file_of}))
+    (folder / second).unlink()
+    assert refusal(folder) == f"cannot read {second}: No such file or directory"
+
+
+def test_defaults_of_fields_that_are_absent(tmp_path: Path) -> None:
+    config = Config(24, 10, 2, 3, 3, 40, 2048, 10000.0, 1e-6)
+    folder = write_huggingface(random_checkpoint(config), tmp_path / "m")
+    path = folder / "config.json"
+    fields = json.loads(path.read_text())
+    for name in ("num_key_value_heads", "max_position_embeddings", "rope_theta", "rms_norm_eps"):
+        del fields[name]
+    path.write_text(json.dumps(fields))
+    assert huggingface.load(folder).config == config
+
+
+def test_rope_parameters_of_newer_files(folder: Path) -> None:
+    changed(folder, rope_parameters={"rope_theta": 250000.0, "rope_type": "default"})
+    assert huggingface.load(folder).config.rope_theta == 250000.0
+    changed(folder, rope_parameters={"rope_theta": 1.0, "rope_type": "yarn"})
+    assert refusal(folder) == "rope scaling yarn is not supported"
+
+
+def test_a_tied_model_may_store_its_classifier_all_the_same(folder: Path) -> None:
+    assert huggingface.load(changed(folder, tie_word_embeddings=True)).shared_classifier
+    assert not huggingface.load(changed(folder, tie_word_embeddings=False)).shared_classifier
+
+
+def test_rope_frequencies_of_old_files_are_left_alone(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    extra = {"model.layers.0.self_attn.rotary_emb.inv_freq": np.zeros(4, np.float32)}
+    save_file({**load_file(path), **extra}, path)
+    huggingface.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"architectures": ["MistralForCausalLM"], "model_type": "mistral"},
+         "architecture MistralForCausalLM, expected LlamaForCausalLM"),
+        ({"architectures": ["LlamaForSequenceClassification"]},
+         "architecture LlamaForSequenceClassification, expected LlamaForCausalLM"),
+        ({"architectures": None, "model_type": "qwen2"},
+         "architecture qwen2, expected LlamaForCausalLM"),
+        ({"attention_bias": True}, "attention_bias is true, which is not supported"),
+        ({"mlp_bias": True}, "mlp_bias is true, which is not supported"),
+        ({"sliding_window": 4096}, "sliding_window is 4096, which is not supported"),
+        ({"hidden_act": "gelu"}, "hidden_act is gelu, which is not supported"),
+        ({"quantization_config": {"bits": 4}},
+         'quantization_config is {"bits": 4}, which is not supported'),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 8}},
+         "rope scaling llama3 is not supported"),
+        ({"rope_scaling": {"type": "linear", "factor": 2}},
+         "rope scaling linear is not supported"),
+        ({"head_dim": 16},
+         "head_dim is 16, expected hidden_size / num_attention_heads, 8"),
+        ({"hidden_size": "wide"}, "config.json: hidden_size is wide, expected a whole number"),
+        ({"num_hidden_layers": 0}, "layers is 0, expected at least 1"),
+        ({"num_hidden_layers": 3}, "tensor model.layers.2.input_layernorm.weight is missing"),
+        ({"num_hidden_layers": 1},
+         "tensor model.layers.1.input_layernorm.weight is not known: a variant of Llama,"
+         " not supported"),
+        ({"intermediate_size": 54}, "tensor model.layers.0.mlp.gate_proj.weight has shape"
+         " (53, 64), expected (54, 64)"),
+        ({"rope_theta": "big"}, "config.json: rope_theta is big, expected a number from 0 on"),
+    ],
+)  # fmt: skip
+def test_what_is_not_supported_is_named(
+    folder: Path, fields: dict[str, object], message: str
+) -> None:
+    assert refusal(changed(folder, **fields)) == message
+
+
+def test_plain_values_of_the_same_fields_are_no_objection(folder: Path) -> None:
+    changed(folder, attention_bias=False, sliding_window=None, hidden_act="silu", head_dim=8,
+            rope_scaling=None, partial_rotary_factor=1.0, pretraining_tp=1)  # fmt: skip
+    huggingface.load(folder)
+
+
+def test_biases_are_refused(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    name = "model.layers.0.self_attn.q_proj.bias"
+    save_file({**load_file(path), name: np.zeros(64, np.float32)}, path)
+    assert refusal(folder) == f"it has biases ({name}), which are not supported"
+
+
+def test_damaged_files(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    whole = path.read_bytes()
+    for length in (0, 5, 8, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        assert refusal(folder).startswith("model.safetensors is damaged or no safetensors file")
+    path.unlink()
+    assert refusal(folder).startswith("no model.safetensors or model.safetensors.index.json")
+    (folder / "config.json").write_text('{"model_type": ')
+    assert refusal(folder).startswith("config.json is no JSON file: ")
+    (folder / "config.json").write_bytes(b"\xff\xfe")
+    assert refusal(folder).startswith("config.json is no JSON file: ")
+    (folder / "config.json").write_text("[]")
+    assert refusal(folder) == "config.json holds no JSON object"
+    (folder / "config.json").unlink()
+    assert refusal(folder) == "cannot read config.json: No such file or directory"
+
+
+def test_weights_that_are_no_numbers(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    tensors["model.norm.weight"][3] = np.nan
+    save_file(tensors, path)
+    assert refusal(folder) == "final_norm holds values that are not finite numbers"
+
+
+def test_the_names_of_tensors_are_all_there() -> None:
+    checkpoint = random_checkpoint(CONFIG, shared=False)
+    assert len(huggingface_tensors(checkpoint)) == 3 + 9 * CONFIG.layers
