@@ -1,0 +1,88 @@
+"""What a run says of itself: the same figures as an object and as a table."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from host.parallel.plan import Share
+from host.report import ChipReport, Totals, print_report, report
+from protocol.control import Statistics
+
+TOTALS = Totals(
+    tokens=200, seconds=1.6, synchronizations=2200, bytes=2_194_400, resends=3, caught_up=0
+)
+
+
+def chip(number, **counters):
+    fields = {
+        "heap_used": 100_000, "heap_free": 60_000, "frames_sent": 2780, "frames_received": 2781,
+        "bytes_sent": 522_000, "bytes_received": 408_700, "frames_dropped": 5,
+        "answers_resent": 7, **counters,
+    }  # fmt: skip
+    share = Share(number, (number, number + 5), (number // 2,), range(34), range(10, 112))
+    return ChipReport(share, Statistics(**fields), 60_416)
+
+
+def printed(totals, chips, width=80):
+    stream = io.StringIO()
+    print_report(Console(file=stream, width=width), totals, chips)
+    return stream.getvalue()
+
+
+def test_figures_are_divided_among_the_generated_tokens():
+    assert TOTALS.tokens_per_second == 125
+    assert TOTALS.per_token(TOTALS.synchronizations) == 11
+    assert TOTALS.per_token(TOTALS.bytes) == 10_972
+
+
+def test_no_token_and_no_time_divide_nothing():
+    nothing = Totals(0, 0.0, 0, 0, 0, 0)
+    assert (nothing.tokens_per_second, nothing.per_token(5)) == (0.0, 0.0)
+    assert "0 tokens at 0.0 a second" in printed(nothing, [])
+
+
+def test_the_object_is_json_with_each_chip_by_name():
+    result = json.loads(json.dumps(report("text", [5, 6], TOTALS, [chip(0), chip(1)])))
+    chips = result.pop("chips")
+    assert result == {
+        "text": "text",
+        "tokens": [5, 6],
+        "tokens_per_second": 125.0,
+        "synchronizations_per_token": 11.0,
+        "bytes_per_token": 10972.0,
+        "resends": 3,
+        "caught_up": 0,
+    }
+    expected = {
+        "id": 1, "heads": 2, "units": 34, "rows": 102, "shard_bytes": 60_416,
+        "heap_used": 100_000, "heap_free": 60_000, "frames_sent": 2780, "frames_received": 2781,
+        "bytes_sent": 522_000, "bytes_received": 408_700, "answers_resent": 7,
+    }  # fmt: skip
+    assert chips[1] == expected
+
+
+def test_the_table_has_a_row_for_each_chip():
+    rows = [line.split() for line in printed(TOTALS, [chip(0), chip(12)]).splitlines()]
+    counters = ["2", "34", "102", "59.0", "98", "59", "2781", "2780", "399", "510", "7"]
+    assert [row for row in rows if row[1:] == counters] == [["0", *counters], ["12", *counters]]
+
+
+def test_large_figures_still_fit_80_columns():
+    large = {"heap_used": 4 << 20, "heap_free": 8 << 20, "frames_sent": 60_000,
+             "frames_received": 60_000, "bytes_sent": 9 << 20, "bytes_received": 9 << 20,
+             "answers_resent": 9_999}  # fmt: skip
+    text = printed(TOTALS, [chip(253, **large)])
+    assert "…" not in text and max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(("caught_up", "words"), [(0, ""), (2, ", 2 times a chip caught up")])
+def test_totals_are_labelled_as_simulated_or_measured(caught_up, words):
+    totals = Totals(200, 1.6, 2200, 2_194_400, 3, caught_up)
+    text = " ".join(printed(totals, [chip(0)], width=200).split())
+    assert text.endswith(
+        "200 tokens at 125.0 a second (simulated: this machine's speed, not a chip's)"
+        " 11.0 synchronizations and 10,972 bytes a token between host and chips (measured)"
+        f" 3 requests sent again{words}"
+    )
