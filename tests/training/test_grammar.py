@@ -1,0 +1,103 @@
+"""Commands mean one thing each, and what is held out is in no training command."""
+
+import re
+from itertools import islice
+from random import Random
+
+import pytest
+
+from host.evaluate import COMMANDS, held_out
+from training.grammar import SEED, SHARES, Command, Grammar, held_out_commands
+from training.phrases import ACTIONS
+from training.sayings import NEVER_HELD_OUT, UNKNOWN
+from training.split import HELD_OUT_ONE_IN, is_held_out
+from training.style import misspelt
+from training.vocabulary import DEVICES, ROOMS
+
+TRAINING_COMMANDS = 60_000
+DEVICE = rf"({'|'.join(DEVICES)})\.({'|'.join(ROOMS)}|all|here)"
+ACTION = r"[a-z]+(=[a-z_\d]+|\?)?"
+LINE = re.compile(
+    rf"{UNKNOWN}"
+    rf"|scene\.[a-z]+|alarm (at=\d\d:\d\d|cancel|at\?)"
+    rf"|(({DEVICE}|timer(\.[a-z]+)?|alarm) {ACTION}( (in|at|for)=[\d:hms]+)?(; |$))+"
+)
+
+
+@pytest.fixture(scope="module")
+def training() -> list[Command]:
+    return list(islice(Grammar(SEED + 2).commands(), TRAINING_COMMANDS))
+
+
+@pytest.fixture(scope="module")
+def judged() -> list[Command]:
+    return held_out_commands()
+
+
+def test_the_same_seed_gives_the_same_commands(training: list[Command]) -> None:
+    assert list(islice(Grammar(SEED + 2).commands(), 500)) == training[:500]
+    assert list(islice(Grammar(SEED + 3).commands(), 500)) != training[:500]
+
+
+def test_a_text_has_one_answer(training: list[Command], judged: list[Command]) -> None:
+    answers: dict[str, str] = {}
+    for command in (*training, *judged):
+        assert answers.setdefault(command.text, command.action) == command.action, command.text
+
+
+def test_answers_are_action_lines(training: list[Command], judged: list[Command]) -> None:
+    for command in (*training, *judged):
+        for line in command.action.split("; "):
+            assert LINE.fullmatch(line), command
+        assert not re.search(r"[{}()|\n\t]|  |^ | $", command.text), command
+        assert command.text.isascii()
+
+
+def test_every_action_of_every_device_is_trained(training: list[Command]) -> None:
+    seen = {key[2:4] for command in training for key in command.keys if key[0] == "combination"}
+    assert seen == {(action.device, action.answer) for action in ACTIONS}
+
+
+def test_no_held_out_combination_is_trained(
+    training: list[Command], judged: list[Command]
+) -> None:
+    trained = {key for command in training for key in command.keys}
+    assert not any(is_held_out(*key) for key in trained)
+    for command in judged:
+        assert command.keys and all(is_held_out(*key) for key in command.keys), command
+    assert not trained & {key for command in judged for key in command.keys}
+    assert not {command.text for command in training} & {command.text for command in judged}
+
+
+def test_what_has_no_other_words_is_trained() -> None:
+    assert not is_held_out(*NEVER_HELD_OUT)
+
+
+def test_the_share_that_is_held_out() -> None:
+    held = sum(is_held_out("combination", str(i)) for i in range(8000))
+    assert 8000 / HELD_OUT_ONE_IN * 0.9 < held < 8000 / HELD_OUT_ONE_IN * 1.1
+
+
+def test_held_out_commands_are_of_every_category(judged: list[Command]) -> None:
+    assert len(judged) == len({command.text for command in judged}) == 2000
+    counts = {name: sum(c.category == name for c in judged) for name in (*SHARES, "typo")}
+    assert sum(counts.values()) == 2000
+    assert min(counts.values()) >= 70
+
+
+def test_the_file_of_held_out_commands_is_what_the_grammar_draws(judged: list[Command]) -> None:
+    assert [tuple(c) for c in held_out(COMMANDS)] == [
+        (c.category, c.text, c.action) for c in judged
+    ]
+
+
+def test_a_typing_error_is_in_one_word_that_is_long_enough() -> None:
+    random, text = Random(1), "turn the kitchen light to thirty"
+    errors = {misspelt(random, text) for _ in range(2000)}
+    assert len(errors) > 50
+    for error in errors:
+        words = zip(error.split(), text.split(), strict=True)
+        wrong = [(found, word) for found, word in words if found != word]
+        assert len(wrong) <= 1  # none where two equal letters were exchanged
+        assert all(word in ("turn", "kitchen", "light") for _, word in wrong)
+    assert misspelt(random, "tv on") == "tv on"
