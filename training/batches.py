@@ -1,0 +1,62 @@
+"""Batches of training commands as tokens, drawn anew from the grammar, none twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from host.model.tokenizer import BOS, FIRST_BYTE_TOKEN
+from training.bpe import Encoder
+from training.grammar import SEED, Command, Grammar
+
+CONTEXT = 128  # positions: the longest command and its action, and some to spare
+BATCH = 128  # commands
+CHUNK = 64  # batches that are drawn together and sorted by length, so that few tokens pad
+NEWLINE = FIRST_BYTE_TOKEN + ord("\n")
+PADDING = 0
+# How much a token of the command counts against one of the action. What counts is the action, but
+# the host calibrates quantization on text that the model makes up: so it learns commands as well.
+COMMAND_WEIGHT = 0.1
+
+
+class Batch(NamedTuple):
+    """Tokens [commands, positions], those that follow, and how much each of these counts."""
+
+    tokens: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+
+def sequence_of(encoder: Encoder, command: Command) -> list[int]:
+    """The tokens of a command and its action, between two BOS."""
+    return [*encoder.encode(f"{command.text}\n{command.action}"), BOS]
+
+
+def batch(sequences: list[list[int]]) -> Batch:
+    """`sequences` of tokens side by side."""
+    padded = np.full((len(sequences), max(map(len, sequences))), PADDING, np.int64)
+    for row, sequence in zip(padded, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    tokens, targets = padded[:, :-1], padded[:, 1:]
+    in_action = np.cumsum(tokens == NEWLINE, axis=1) > 0
+    weights = np.where(in_action, 1.0, COMMAND_WEIGHT) * (targets != PADDING)
+    return Batch(tokens, targets, weights.astype(np.float32))
+
+
+def batches(encoder: Encoder, first: int) -> Iterator[Batch]:
+    """Batches from number `first` on, without end: batch n is the same wherever one starts."""
+    chunk, skipped = divmod(first, CHUNK)
+    while True:
+        commands = Grammar(SEED + 2 + chunk).commands()
+        sequences = [sequence_of(encoder, command) for command in islice(commands, BATCH * CHUNK)]
+        sequences.sort(key=len)
+        order = list(range(CHUNK))
+        Random(chunk).shuffle(order)
+        for index in order[skipped:]:
+            yield batch(sequences[index * BATCH : (index + 1) * BATCH])
+        chunk, skipped = chunk + 1, 0

@@ -1,0 +1,85 @@
+"""The tokenizer of the shipped model: byte-pair merges learnt from commands, in llama2.c's format.
+
+Tokens 0, 1, 2 are unknown, BOS, EOS; 3 to 258 the bytes, of which printable ASCII characters are
+written as themselves, so that merges start from them and no token is spent twice; then merges,
+the earlier the higher their score.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from host.model.tokenizer import FIRST_BYTE_TOKEN, LONGEST_LENGTH, TOKEN_HEADER, Tokenizer
+
+VOCABULARY = 512
+SPECIAL = (b"<unk>", b"\n<s>\n", b"\n</s>\n")  # as in llama2.c's files
+PRINTABLE = range(0x20, 0x7F)
+# What merges stay within: a word with the space before it. A digit is a token of its own, so
+# that every number is read and written in the same way.
+WORD = r" ?[^\s\d]+|\d| |\n"
+_WORDS = re.compile(r" ?[^ \n]+|[ \n]")
+
+
+def byte_piece(byte: int) -> bytes:
+    """The token of one byte."""
+    return bytes([byte]) if byte in PRINTABLE else b"<0x%02X>" % byte
+
+
+def trained(texts: Iterable[str]) -> Tokenizer:
+    """A tokenizer of VOCABULARY tokens whose merges are the most frequent ones of `texts`."""
+    from tokenizers import Regex, models, pre_tokenizers
+    from tokenizers import Tokenizer as Learner
+    from tokenizers.trainers import BpeTrainer
+
+    learner = Learner(models.BPE())
+    learner.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "isolated")
+    letters = [chr(byte) for byte in PRINTABLE]
+    count = VOCABULARY - FIRST_BYTE_TOKEN - 256
+    trainer = BpeTrainer(
+        vocab_size=len(letters) + 1 + count, initial_alphabet=[*letters, "\n"], show_progress=False
+    )
+    learner.train_from_iterator((f" {text}" for text in texts), trainer)
+    ranked = sorted(learner.get_vocab().items(), key=lambda item: item[1])
+    merges = [piece.encode() for piece, _ in ranked if len(piece) > 1]
+    if len(merges) != count:
+        raise ValueError(f"{len(merges)} merges learnt, expected {count}")
+    pieces = [*SPECIAL, *map(byte_piece, range(256)), *merges]
+    return Tokenizer(pieces, [0.0] * (len(pieces) - count) + [-float(i) for i in range(count)])
+
+
+def save(tokenizer: Tokenizer, path: str | Path) -> None:
+    """Writes `tokenizer` as a file of llama2.c."""
+    with open(path, "wb") as file:
+        file.write(LONGEST_LENGTH.pack(max(map(len, tokenizer.pieces))))
+        for piece, score in zip(tokenizer.pieces, tokenizer.scores, strict=True):
+            file.write(TOKEN_HEADER.pack(score, len(piece)) + piece)
+
+
+class Encoder:
+    """The tokens that Tokenizer.encode gives, word by word and each word but once.
+
+    It holds for vocabularies without a token that goes on over a space or a line's end.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._words: dict[str, list[int]] = {}
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of `text` after BOS."""
+        tokens = self._tokenizer.encode("")
+        for word in _WORDS.findall(f" {text}"):
+            if word not in self._words:
+                self._words[word] = self._word(word)
+            tokens += self._words[word]
+        return tokens
+
+    def _word(self, word: str) -> list[int]:
+        """Tokens of a word, whose leading space is the one that encode puts before a text."""
+        if word.startswith(" "):
+            return self._tokenizer.encode(word[1:] or " ", bos=False)[: None if word[1:] else 1]
+        # A line's end gets no space before it; what encode puts there is a token by itself.
+        space = self._tokenizer.encode(f"\n{word}", bos=False)
+        return space[2:] if word != "\n" else space[1:2]
