@@ -68,18 +68,11 @@ class Encoder:
         self._words: dict[str, list[int]] = {}
 
     def encode(self, text: str) -> list[int]:
-        """Tokens of `text` after BOS."""
+        """Tokens of `text`, which is not empty, after BOS."""
         tokens = self._tokenizer.encode("")
         for word in _WORDS.findall(f" {text}"):
             if word not in self._words:
-                self._words[word] = self._word(word)
+                # After a line's end: encode's own space before a text is then a token by itself.
+                self._words[word] = self._tokenizer.encode(f"\n{word}", bos=False)[2:]
             tokens += self._words[word]
         return tokens
-
-    def _word(self, word: str) -> list[int]:
-        """Tokens of a word, whose leading space is the one that encode puts before a text."""
-        if word.startswith(" "):
-            return self._tokenizer.encode(word[1:] or " ", bos=False)[: None if word[1:] else 1]
-        # A line's end gets no space before it; what encode puts there is a token by itself.
-        space = self._tokenizer.encode(f"\n{word}", bos=False)
-        return space[2:] if word != "\n" else space[1:2]

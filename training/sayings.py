@@ -163,9 +163,8 @@ class Sayings:
     def _timer_without_value(self) -> Drawn:
         (name, device), named = self._name(), self.random.random() < 0.7
         cancels = self.random.random() < 0.5
-        if named:
-            patterns = TIMER_CANCELS if cancels else TIMER_QUESTIONS
-        else:
+        patterns: tuple[str, ...] = TIMER_CANCELS if cancels else TIMER_QUESTIONS
+        if not named:
             device, name, patterns = "alarm", "", ALARM_CANCELS if cancels else ALARM_QUESTIONS
         pattern = chosen(self.random, self.random.choice(patterns))
         text = pattern.format(name=f"{name} " if name else "")
