@@ -8,7 +8,7 @@ CHIPS ?= 5
 # Through the environment, so that quotes and spaces in a prompt or a path arrive as they are.
 export MODEL TOKENIZER PROMPT
 
-.PHONY: help setup run test verify lint flash bench clean probe-micropython
+.PHONY: help setup run test verify lint flash bench clean train eval probe-micropython
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of"
@@ -49,6 +49,19 @@ flash: setup ## put a chip's share onto a board: BOARD= CHIP_ID= PORT= MODEL= CH
 
 bench: setup ## measure: ARGS=
 	@$(VENV_PYTHON) -m bench $(ARGS)
+
+# Train the shipped model anew, or go on where that was broken off: under an hour on two cores.
+train: setup .venv/train-installed
+	@$(VENV_PYTHON) -m training.train $(ARGS)
+
+# Only training needs these packages, which are large.
+.venv/train-installed: pyproject.toml
+	@$(VENV_PYTHON) -m training.environment
+	@touch $@
+
+# Count how many held-out commands the shipped model answers rightly, in float and in integers.
+eval: setup
+	@$(VENV_PYTHON) -m host.evaluate $(ARGS)
 
 clean: ## remove all that make has put here, the environment and MicroPython included
 	@rm -rf .venv .micropython build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,33 @@
+"""What training alone needs, into the checkout's virtual environment.
+
+python -m training.environment
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+
+from host.setup import SetupError
+from host.setup.environment import REPOSITORY, install
+
+
+def requirements(pyproject: Path) -> list[str]:
+    """The packages of the dependency group "train"."""
+    packages: list[str] = tomllib.loads(pyproject.read_text())["dependency-groups"]["train"]
+    return packages
+
+
+def main() -> None:
+    """Installs them."""
+    needed = requirements(REPOSITORY / "pyproject.toml")
+    print(f"train: {', '.join(needed)} and what they need", flush=True)
+    try:
+        install(needed)
+    except SetupError as reason:
+        sys.exit(f"train: {reason}")
+
+
+if __name__ == "__main__":
+    main()

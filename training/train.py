@@ -1,0 +1,207 @@
+"""Trains the shipped model from nothing but this repository: `make train`.
+
+Progress is kept in build/training, so that a run that was broken off goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import math
+import os
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.nn import functional
+
+from host.model import llama2c
+from host.model.checkpoint import Checkpoint
+from host.model.float_model import FloatModel
+from host.model.tokenizer import Tokenizer
+from training import bpe
+from training.batches import Batch, batches
+from training.grammar import SEED, Grammar, held_out_commands
+from training.model import CONFIG, Llama
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+STATE = REPOSITORY / "build" / "training"
+MODELS = REPOSITORY / "models"
+STEPS = 5500
+WARM_UP = 300
+LEARNING_RATE = 3e-3
+MATRIX_LEARNING_RATE = 2e-2  # of Muon
+WEIGHT_DECAY = 0.01
+LARGEST_GRADIENT = 1.0
+SAVED_EVERY = 250
+TOKENIZER_COMMANDS = 50_000
+DIGESTED_COMMANDS = 5_000
+EXPORT_CHECKED = 16  # commands
+EXPORT_TOLERANCE = 1e-3  # logits: float32 against float64
+THREADS = 2
+
+
+class Training:
+    """A model on its way, and its optimizers."""
+
+    def __init__(self, steps: int, data: str) -> None:
+        """`data`: a digest of what the model learns from, with which a kept state must agree."""
+        self.data = data
+        torch.manual_seed(SEED)
+        self.steps, self.step, self.seconds = steps, 0, 0.0
+        self.model = Llama(CONFIG)
+        hidden = [p for p in self.model.layers.parameters() if p.ndim == 2]
+        others = [p for p in self.model.parameters() if all(p is not h for h in hidden)]
+        # Muon (https://kellerjordan.github.io/posts/muon/) is for matrices between activations.
+        self.optimizers = (
+            torch.optim.Muon(hidden, lr=MATRIX_LEARNING_RATE, weight_decay=WEIGHT_DECAY),
+            torch.optim.AdamW(others, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.0),
+        )
+        self._rates = (MATRIX_LEARNING_RATE, LEARNING_RATE)
+
+    def learn(self, batch: Batch) -> float:
+        """The loss per token of action lines, after which the weights are better."""
+        for optimizer, rate in zip(self.optimizers, self._rates, strict=True):
+            optimizer.param_groups[0]["lr"] = rate * self._schedule()
+            optimizer.zero_grad()
+        tokens, targets, weights = map(torch.from_numpy, batch)
+        losses = functional.cross_entropy(
+            self.model(tokens).flatten(0, 1), targets.flatten(), reduction="none"
+        )
+        answers = (weights == 1).flatten()
+        (losses @ weights.flatten() / answers.sum()).backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.step += 1
+        return float(losses.detach()[answers].mean())
+
+    def _schedule(self) -> float:
+        """Part of the learning rate: a linear rise, then half a cosine down to nothing."""
+        if self.step < WARM_UP:
+            return (self.step + 1) / WARM_UP
+        done = (self.step - WARM_UP) / max(self.steps - WARM_UP, 1)
+        return 0.5 * (1 + math.cos(math.pi * done))
+
+    def state(self) -> dict[str, object]:
+        """All that a later process needs to go on."""
+        return {
+            "step": self.step,
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "data": self.data,
+            "config": repr(CONFIG),
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+
+    def restore(self, path: Path) -> bool:
+        """Whether `path` held the state of such a training, which then goes on from there."""
+        if not path.exists():
+            return False
+        state = torch.load(path, weights_only=True)
+        same = (self.data, repr(CONFIG), self.steps)
+        if (state["data"], state["config"], state["steps"]) != same:
+            return False
+        self.model.load_state_dict(state["model"])
+        for optimizer, part in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(part)
+        self.step, self.seconds = state["step"], state["seconds"]
+        return True
+
+    def save(self, path: Path) -> None:
+        """Keeps the state at `path`; a process that dies meanwhile leaves the one before."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(self.state(), path.with_suffix(".new"))
+        os.replace(path.with_suffix(".new"), path)
+
+
+def run(training: Training, encoder: bpe.Encoder, state: Path, console: Console) -> None:
+    """Trains to the last step, keeping the state now and then."""
+    columns = (
+        TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}"),
+    )  # fmt: skip
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=training.steps, completed=training.step, loss=math.nan)
+        mean = math.nan
+        begun = time.monotonic() - training.seconds
+        for batch in batches(encoder, training.step):
+            if training.step >= training.steps:
+                break
+            loss = training.learn(batch)
+            mean = loss if math.isnan(mean) else 0.98 * mean + 0.02 * loss
+            progress.update(task, advance=1, loss=mean)
+            if training.step % SAVED_EVERY == 0 or training.step == training.steps:
+                training.seconds = time.monotonic() - begun
+                training.save(state)
+                if not console.is_terminal:
+                    console.print(f"step {training.step} loss {mean:.4f} {training.seconds:.0f} s")
+
+
+def tokenizer_texts() -> Iterator[str]:
+    """What the tokenizer's merges are learnt from."""
+    commands = islice(Grammar(SEED).commands(), TOKENIZER_COMMANDS)
+    return (f"{command.text}\n{command.action}" for command in commands)
+
+
+def data_digest(tokenizer: Tokenizer) -> str:
+    """What tells apart two versions of the grammar or the tokenizer."""
+    digest = hashlib.sha256(repr(tokenizer.pieces).encode())
+    for text in islice(tokenizer_texts(), DIGESTED_COMMANDS):
+        digest.update(text.encode())
+    return digest.hexdigest()
+
+
+def exported(model: Llama, sample: Batch) -> Checkpoint:
+    """The host's form of the model, which gives the same logits for `sample`.
+
+    Raises ValueError where it does not, which only a mistake in either forward pass can cause.
+    """
+    checkpoint = model.checkpoint()
+    tokens = sample.tokens[:EXPORT_CHECKED]
+    with torch.no_grad():
+        logits = model(torch.from_numpy(tokens)).numpy()
+    difference = float(np.abs(FloatModel(checkpoint).logits(tokens) - logits).max())
+    if not difference <= EXPORT_TOLERANCE:
+        raise ValueError(f"the host's logits differ from PyTorch's by {difference}")
+    return checkpoint
+
+
+def write_held_out(path: Path) -> None:
+    """The held-out commands as lines of category, command and action, with tabs between."""
+    lines = (f"{c.category}\t{c.text}\t{c.action}\n" for c in held_out_commands())
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def main() -> None:
+    """Writes the tokenizer, the held-out commands and the model into a folder."""
+    parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--models", type=Path, default=MODELS, metavar="FOLDER")
+    parser.add_argument("--state", type=Path, default=STATE, metavar="FOLDER")
+    parser.add_argument("--threads", type=int, default=THREADS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    console = Console()
+    options.models.mkdir(parents=True, exist_ok=True)
+    tokenizer = bpe.trained(tokenizer_texts())
+    bpe.save(tokenizer, options.models / f"tok{bpe.VOCABULARY}.bin")
+    write_held_out(options.models / "held_out.tsv")
+    training = Training(options.steps, data_digest(tokenizer))
+    if training.restore(options.state / "state.pt"):
+        console.print(f"going on from step {training.step}")
+    encoder = bpe.Encoder(tokenizer)
+    run(training, encoder, options.state / "state.pt", console)
+    sample = next(batches(encoder, 0))
+    llama2c.save(exported(training.model, sample), options.models / "home.bin")
+    console.print(f"trained in {training.seconds / 60:.0f} minutes")
+
+
+if __name__ == "__main__":
+    main()
