@@ -54,8 +54,8 @@ bench: setup ## measure: ARGS=
 train: setup .venv/train-installed
 	@$(VENV_PYTHON) -m training.train $(ARGS)
 
-# Only training needs these packages, which are large.
-.venv/train-installed: pyproject.toml
+# Only training needs PyTorch, which is large.
+.venv/train-installed: .venv/installed
 	@$(VENV_PYTHON) -m training.environment
 	@touch $@
 

@@ -14,6 +14,7 @@ from host.model.tokenizer import BOS, FIRST_BYTE_TOKEN
 from training.bpe import Encoder
 from training.grammar import SEED, Command, Grammar
 
+TOKENIZER_COMMANDS = 50_000
 CONTEXT = 128  # positions: the longest command and its action, and some to spare
 BATCH = 128  # commands
 CHUNK = 64  # batches that are drawn together and sorted by length, so that few tokens pad
@@ -22,6 +23,12 @@ PADDING = 0
 # How much a token of the command counts against one of the action. What counts is the action, but
 # the host calibrates quantization on text that the model makes up: so it learns commands as well.
 COMMAND_WEIGHT = 0.1
+
+
+def tokenizer_texts() -> Iterator[str]:
+    """What the tokenizer's merges are learnt from."""
+    commands = islice(Grammar(SEED).commands(), TOKENIZER_COMMANDS)
+    return (f"{command.text}\n{command.action}" for command in commands)
 
 
 class Batch(NamedTuple):

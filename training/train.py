@@ -10,7 +10,6 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -25,8 +24,8 @@ from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel
 from host.model.tokenizer import Tokenizer
 from training import bpe
-from training.batches import Batch, batches
-from training.grammar import SEED, Grammar, held_out_commands
+from training.batches import Batch, batches, tokenizer_texts
+from training.grammar import SEED, held_out_commands
 from training.model import CONFIG, Llama
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -39,7 +38,6 @@ MATRIX_LEARNING_RATE = 2e-2  # of Muon
 WEIGHT_DECAY = 0.01
 LARGEST_GRADIENT = 1.0
 SAVED_EVERY = 250
-TOKENIZER_COMMANDS = 50_000
 DIGESTED_COMMANDS = 5_000
 EXPORT_CHECKED = 16  # commands
 EXPORT_TOLERANCE = 1e-3  # logits: float32 against float64
@@ -142,12 +140,6 @@ def run(training: Training, encoder: bpe.Encoder, state: Path, console: Console)
                 training.save(state)
                 if not console.is_terminal:
                     console.print(f"step {training.step} loss {mean:.4f} {training.seconds:.0f} s")
-
-
-def tokenizer_texts() -> Iterator[str]:
-    """What the tokenizer's merges are learnt from."""
-    commands = islice(Grammar(SEED).commands(), TOKENIZER_COMMANDS)
-    return (f"{command.text}\n{command.action}" for command in commands)
 
 
 def data_digest(tokenizer: Tokenizer) -> str:

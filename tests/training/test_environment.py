@@ -19,9 +19,9 @@ def printed(*arguments: str) -> str:
     ).stdout
 
 
-def test_the_group_is_of_pytorch_and_tokenizers() -> None:
+def test_the_group_is_pytorch() -> None:
     names = [re.match(r"[a-z]+", line)[0] for line in requirements(REPOSITORY / "pyproject.toml")]
-    assert names == ["tokenizers", "torch"]
+    assert names == ["torch"]
 
 
 def test_nothing_else_installs_pytorch() -> None:
@@ -37,7 +37,7 @@ def test_installing_hands_the_group_to_pip(
     monkeypatch.setattr(environment, "install", installed.append)
     environment.main()
     assert installed == [requirements(REPOSITORY / "pyproject.toml")]
-    assert "train: tokenizers" in capsys.readouterr().out
+    assert "train: torch" in capsys.readouterr().out
 
 
 def test_train_installs_once_and_trains() -> None:

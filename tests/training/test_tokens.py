@@ -9,7 +9,16 @@ import pytest
 from host.evaluate import TOKENIZER
 from host.model.tokenizer import BOS, Tokenizer
 from training import bpe
-from training.batches import BATCH, CHUNK, CONTEXT, NEWLINE, batch, batches, sequence_of
+from training.batches import (
+    BATCH,
+    CHUNK,
+    CONTEXT,
+    NEWLINE,
+    batch,
+    batches,
+    sequence_of,
+    tokenizer_texts,
+)
 from training.grammar import SEED, Command, Grammar
 
 
@@ -47,6 +56,11 @@ def test_every_byte_has_a_token_and_digits_have_no_other(tokenizer: Tokenizer) -
         assert b" " not in piece[1:]
     emoji = tokenizer.encode("é 7\x00")
     assert tokenizer.decode_all(emoji) == "é 7\x00".encode()
+
+
+def test_the_shipped_tokenizer_is_learnt_from_the_grammar(tokenizer: Tokenizer) -> None:
+    learnt = bpe.trained(tokenizer_texts())
+    assert (learnt.pieces, learnt.scores) == (tokenizer.pieces, tokenizer.scores)
 
 
 def test_a_saved_tokenizer_loads_as_it_was(tokenizer: Tokenizer, tmp_path: Path) -> None:
