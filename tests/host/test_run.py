@@ -7,19 +7,27 @@ import tempfile
 import numpy as np
 import pytest
 
+from host.model import llama2c
 from host.model.checkpoint import ModelError
+from host.model.quantize import quantized
 from host.run import main, parsed, settings_for, tokenizer_for
 from tests.host.tiny import TINY
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(shared_models):
     return shared_models / "stories260K.bin"
 
 
+@pytest.fixture(scope="module")
+def quantized_model(model):
+    return quantized(llama2c.load(model))
+
+
 @pytest.fixture
-def error(model, tmp_path, monkeypatch, capsys):
+def error(quantized_model, tmp_path, monkeypatch, capsys):
     """Runs a command line that fails; its exit code and the one line that it prints."""
+    monkeypatch.setattr("host.run.quantized", lambda checkpoint: quantized_model)
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))

@@ -14,6 +14,7 @@ from tests.system.processes import Command
 from tests.system.reference_runs import assert_equals_reference
 
 STEPS = 40
+KEY = random_key()
 
 
 @pytest.fixture
@@ -98,9 +99,17 @@ def settings(link, key=b""):
     return Settings(5, link, board, board.heap_kb * 1024, key=key)
 
 
-@pytest.mark.parametrize("key", [b"", random_key()], ids=["plain", "secure"])
 @pytest.mark.parametrize(
-    ("link", "chip"), [("espnow", 0), ("espnow", 2), ("espnow", 4), ("uart", 1), ("uart", 4)]
+    ("link", "chip", "key"),
+    [
+        ("espnow", 0, b""),
+        ("espnow", 0, KEY),
+        ("espnow", 2, b""),
+        ("espnow", 2, KEY),
+        ("espnow", 4, b""),
+        ("uart", 1, b""),
+        ("uart", 4, KEY),
+    ],
 )
 def test_a_restarted_chip_is_caught_up_and_the_text_stays_the_same(model, runs, link, chip, key):
     with running(model, settings(link, key)) as cluster:
@@ -119,8 +128,9 @@ def test_a_restarted_chip_is_caught_up_and_the_text_stays_the_same(model, runs, 
         assert cluster.federation.caught_up == owners
 
 
-@pytest.mark.parametrize("key", [b"", random_key()], ids=["plain", "secure"])
-@pytest.mark.parametrize(("link", "chip"), [("uart", 3), ("espnow", 1), ("espnow", 0)])
+@pytest.mark.parametrize(
+    ("link", "chip", "key"), [("uart", 3, b""), ("espnow", 1, KEY), ("espnow", 0, b"")]
+)
 def test_a_chip_that_hangs_is_named_with_the_place(model, runs, link, chip, key):
     with running(model, settings(link, key)) as cluster:
         hung = []
