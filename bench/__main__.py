@@ -68,7 +68,7 @@ def main() -> int:
     console = Console()
     table = Table(title="Simulated federations (measured on this machine)", box=None)
     for heading in ("link", "chips", "tokens/s", "syncs/token", "frames/token", "bytes/token",
-                    "largest heap KB"):  # fmt: skip
+                    "heap KB"):  # fmt: skip
         table.add_column(heading, justify="right")
     try:
         if not options.model:

@@ -42,8 +42,9 @@ def test_perplexity_and_agreement(
     change = quantized_perplexity / perplexity(exact, sequences) - 1
     agreeing = float((exact.argmax(-1) == found.argmax(-1)).mean())
     print(f"perplexity {quantized_perplexity:.4f}, {change:+.3%}; top-1 agreement {agreeing:.2%}")
-    assert abs(change) <= 0.001
-    assert agreeing >= 0.98
+    # The goals are 0.1 % and 98 %; the README states what is reached.
+    assert (f"{quantized_perplexity:.4f}", f"{change:+.2%}") == ("3.5587", "-0.03%")
+    assert f"{agreeing:.1%}" == "98.8%"
 
 
 class Run(NamedTuple):
