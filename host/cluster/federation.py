@@ -59,7 +59,7 @@ class Federation:
     def connect(
         self, patience: float, arrived: Callable[[int], None] = lambda chip: None
     ) -> dict[int, Ready]:
-        """Takes all chips into the session; raises ClusterError where one has another model."""
+        """Takes all chips into the session; ClusterError where one has another model or share."""
         ready = self._coordinator.greet(self._coordinator.chips, patience, arrived)
         for chip in ready:
             self._check(chip, ready[chip])
@@ -192,6 +192,15 @@ class Federation:
             raise ClusterError(
                 f"chip {chip} holds model {ready.model_hash.hex()}, not {expected.hex()}:"
                 " flash it again"
+            )
+        share = self.plan.shares[chip]
+        numbers = (len(share.heads), len(share.units), len(share.rows), self.plan.context)
+        held = (ready.heads, ready.units, ready.rows, ready.context)
+        if held != numbers:
+            heads, units, rows, context = held
+            raise ClusterError(
+                f"chip {chip} holds {heads} heads, {units} units, {rows} rows and a context of"
+                f" {context}, the share of another plan: flash it again"
             )
 
 

@@ -29,6 +29,7 @@ class FakeCoordinator:
         self.chips = [share.chip for share in plan.shares]
         self.boot_ids = {}
         self.model_hash = model.sha256()[:8]
+        self.context = plan.context
         self.asked, self.greeted = [], []
         self._boots = dict.fromkeys(self.chips, BOOTED)
         self._filled = {}  # of a chip: positions in each layer's cache
@@ -52,8 +53,10 @@ class FakeCoordinator:
         for chip in chips:
             self.boot_ids[chip] = self._boots[chip]
             arrived(chip)
+            share = self.plan.shares[chip]
+            numbers = len(share.heads), len(share.units), len(share.rows), self.context
             ready[chip] = Ready(
-                self._boots[chip], 1, bytes(8), self.model_hash, 1, 1, 1, 1, 1, 1, 1, ""
+                self._boots[chip], 1, bytes(8), self.model_hash, *numbers, 1, 1, 1, ""
             )
         return ready
 

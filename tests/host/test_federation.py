@@ -203,6 +203,17 @@ def test_a_chip_with_another_model_is_refused_at_the_start_and_after_a_restart(m
         federation.connect(1.0)
 
 
+def test_a_chip_with_the_share_of_another_plan_is_refused(model):
+    federation = federation_of(model)
+    federation._coordinator.context = 9
+    with pytest.raises(ClusterError) as caught:
+        federation.connect(1.0)
+    assert str(caught.value) == (
+        "chip 0 holds 2 heads, 4 units, 14 rows and a context of 9, the share of another plan:"
+        " flash it again"
+    )
+
+
 @given(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=80))
 def test_unpacked_reads_what_chips_pack(values):
     numbers = array("i", values)
