@@ -25,12 +25,14 @@ def clock(monkeypatch):
 class Cluster:
     """Fake chips and their coordinator."""
 
-    def __init__(self, clock, count=3, key=b"", **way):
+    def __init__(self, clock, count=3, key=b"", watch=lambda: None, **way):
         self.clock = clock
         self.chips = [FakeChip(chip, key=key) for chip in range(count)]
         self.transport = FakeTransport(self.chips, clock, **way)
         self.signer = HostAuthenticator(key) if key else None
-        self.coordinator = Coordinator(self.transport, range(count), signer=self.signer)
+        self.coordinator = Coordinator(
+            self.transport, range(count), signer=self.signer, watch=watch
+        )
 
     def compute(self, chips=None, where="attention of layer 2, position 7"):
         chips = list(range(len(self.chips))) if chips is None else chips
@@ -218,13 +220,11 @@ def test_patience_counts_from_the_last_answer(clock):
 
 
 def test_the_watch_is_asked_while_waiting_and_its_error_is_raised(clock):
-    cluster = Cluster(clock)
-    cluster.chips[0].on_compute = silence
-
     def watch():
         raise ClusterError("chip 0 died")
 
-    cluster.coordinator._watch = watch
+    cluster = Cluster(clock, watch=watch)
+    cluster.chips[0].on_compute = silence
     with pytest.raises(ClusterError, match="chip 0 died"):
         cluster.compute()
     assert clock.now < 1000.2

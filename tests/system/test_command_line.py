@@ -54,7 +54,7 @@ def test_json_has_every_figure(reported, runs, tokenizer):
     assert report["text"] == text_of(runs[1], tokenizer, 128)
     assert report["tokens_per_second"] > SLOWEST
     assert report["synchronizations_per_token"] == 11.0
-    assert 9_000 < report["bytes_per_token"] < 14_000
+    assert 9_000 < report["bytes_per_token"] < 20_000
     chips = report["chips"]
     assert [chip["id"] for chip in chips] == list(range(5))
     assert all(set(chip) >= CHIP_KEYS for chip in chips)
