@@ -8,7 +8,7 @@ Tokens 0, 1, 2 are unknown, BOS, EOS; tokens 3 to 258 stand for the 256 byte val
 from __future__ import annotations
 
 import codecs
-import itertools
+import heapq
 import re
 import struct
 from collections.abc import Iterable, Sequence
@@ -148,19 +148,34 @@ class Tokenizer:
 
     def _merged(self, tokens: list[int]) -> list[int]:
         """`tokens` after merging the pair of highest score, leftmost first, while there is one."""
-        merges = [self._merge(*pair) for pair in itertools.pairwise(tokens)]
-        while merges:
-            score, merged = max(merges, key=_score)  # the first of equals: the leftmost
-            if merged < 0:
-                break
-            at = merges.index((score, merged))
-            tokens[at : at + 2] = [merged]
-            del merges[at]
-            if at > 0:
-                merges[at - 1] = self._merge(tokens[at - 1], merged)
-            if at < len(merges):
-                merges[at] = self._merge(merged, tokens[at + 1])
-        return tokens
+        # A token keeps its place, and the one to its right that is merged into it is skipped from
+        # then on. A candidate is stale where one of its two tokens has changed since.
+        following = [*range(1, len(tokens)), -1]
+        preceding = list(range(-1, len(tokens) - 1))
+        candidates: list[tuple[float, int, int, int, int]] = []
+
+        def consider(left: int) -> None:
+            right = following[left] if left >= 0 else -1
+            if right >= 0:
+                score, merged = self._merge(tokens[left], tokens[right])
+                if merged >= 0:
+                    pair = tokens[left], tokens[right]
+                    heapq.heappush(candidates, (-score, left, merged, *pair))
+
+        for place in range(len(tokens)):
+            consider(place)
+        while candidates:
+            _, left, merged, *pair = heapq.heappop(candidates)
+            right = following[left]
+            if right < 0 or [tokens[left], tokens[right]] != pair:
+                continue
+            tokens[left], tokens[right] = merged, -1
+            following[left] = following[right]
+            if following[left] >= 0:
+                preceding[following[left]] = left
+            consider(preceding[left])
+            consider(left)
+        return [token for token in tokens if token >= 0]
 
     def _merge(self, left: int, right: int) -> tuple[float, int]:
         """Score and token of `left` and `right` joined; token -1 where there is none."""
@@ -191,10 +206,6 @@ class TextStream:
         if len(piece) == 1 and piece[0] not in SHOWN_BYTES:
             return ""
         return self._decoder.decode(piece)
-
-
-def _score(merge: tuple[float, int]) -> float:
-    return merge[0]
 
 
 def token_bytes(tokenizer: Tokenizer) -> bytes:

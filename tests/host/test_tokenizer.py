@@ -243,3 +243,21 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff" * 40)
     with pytest.raises(ModelError, match="not a llama2.c tokenizer: token 0 has length -1"):
         Tokenizer.load(path, 512)
+
+
+def test_a_long_text_takes_no_longer_than_its_length(stories: Tokenizer) -> None:
+    text = "Once upon a time, Zoé ☃ was here. " * 3000
+    tokens = stories.encode(text)
+    assert stories.decode_all(tokens).decode() == text
+    # Words do not merge across spaces here, so a text's tokens repeat as it does.
+    once = stories.encode("Once upon a time, Zoé ☃ was here. " * 2)
+    assert tokens[: len(once) - 1] == once[:-1]
+
+
+def test_another_bos_begins_a_stream(small: Tokenizer) -> None:
+    moved = Tokenizer(PIECES, SCORES, bos=7, eos=8)
+    assert moved.stops == {7, 8}
+    assert moved.encode("a", eos=True) == [7, *small.encode("a", bos=False), 8]
+    token = PIECES.index(b" a")
+    assert TextStream(moved).push(token) == "a"
+    assert TextStream(moved, previous=BOS).push(token) == " a"
