@@ -10,6 +10,10 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 
 
+# No model of this family comes near; beyond it, some other file or a damaged one was read.
+LARGEST_DIMENSION = 1 << 20
+
+
 class ModelError(Exception):
     """A model or tokenizer that cannot be used; the message is one line for the user."""
 
@@ -35,6 +39,10 @@ class Config:
         for name in ("dim", "hidden_dim", "layers", "heads", "kv_heads", "vocab_size", "context"):
             if getattr(self, name) < 1:
                 raise ModelError(f"{name} is {getattr(self, name)}, expected at least 1")
+            if getattr(self, name) > LARGEST_DIMENSION:
+                raise ModelError(
+                    f"{name} is {getattr(self, name)}, expected at most {LARGEST_DIMENSION}"
+                )
         if self.dim % self.heads:
             raise ModelError(f"dim {self.dim} is not divisible by {self.heads} heads")
         if self.head_dim % 2:

@@ -119,8 +119,8 @@ def _config(fields: _Fields) -> Config:
         kv_heads=fields.get("llama.attention.head_count_kv", int, heads),
         vocab_size=_vocab_size(fields),
         context=fields.get("llama.context_length", int),
-        rope_theta=fields.get("llama.rope.freq_base", float, 10000.0),
-        norm_eps=fields.get("llama.attention.layer_norm_rms_epsilon", float),
+        rope_theta=_meant(fields.get("llama.rope.freq_base", float, 10000.0)),
+        norm_eps=_meant(fields.get("llama.attention.layer_norm_rms_epsilon", float)),
     )
     for name in ("rope.dimension_count", "attention.key_length", "attention.value_length"):
         size = fields.get(f"llama.{name}", int, config.head_dim)
@@ -133,6 +133,11 @@ def _config(fields: _Fields) -> Config:
     if experts:
         raise ModelError(f"a mixture of {experts} experts is not supported")
     return config
+
+
+def _meant(value: float) -> float:
+    """The shortest decimal number of a float32: 1e-05, which float32 has only nearly."""
+    return float(str(np.float32(value)))
 
 
 def _vocab_size(fields: _Fields) -> int:

@@ -20,7 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
-from host.model.checkpoint import Checkpoint, Config, FloatArray, ModelError, weight_shapes
+from host.model.checkpoint import (
+    LARGEST_DIMENSION,
+    Checkpoint,
+    Config,
+    FloatArray,
+    ModelError,
+    weight_shapes,
+)
 
 HEADER = struct.Struct("<7i")
 FLOAT_BYTES = 4
@@ -30,8 +37,6 @@ VERSIONED_HEADER = struct.Struct("<Ii7iBi")
 VERSIONED_HEADER_SIZE = 256
 NORMS = ("attention_norm", "ffn_norm", "final_norm")
 MATRICES = ("embedding", "wq", "wk", "wv", "wo", "w1", "w2", "w3", "classifier")
-# No model of this family comes near; a header beyond it is some other file read as numbers.
-LARGEST_DIMENSION = 1 << 20
 
 
 def load(path: str | Path) -> Checkpoint:

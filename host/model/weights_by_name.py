@@ -25,6 +25,8 @@ def weights_by_name(
     Raises ModelError for a tensor that is missing, has another shape, or that no Llama model has.
     """
     shapes = weight_shapes(config)
+    if config.layers > len(stored):
+        raise ModelError(f"{config.layers} layers, but only {len(stored)} tensors")
     _check_names({name for weight in names for name in _spelled(names[weight], config)}, stored)
 
     def weight_of(weight: str) -> FloatArray:

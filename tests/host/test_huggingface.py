@@ -175,6 +175,8 @@ def test_rope_frequencies_of_old_files_are_left_alone(folder: Path) -> None:
          "head_dim is 16, expected hidden_size / num_attention_heads, 8"),
         ({"hidden_size": "wide"}, "config.json: hidden_size is wide, expected a whole number"),
         ({"num_hidden_layers": 0}, "layers is 0, expected at least 1"),
+        ({"num_hidden_layers": 10**9}, "layers is 1000000000, expected at most 1048576"),
+        ({"num_hidden_layers": 10**6}, "1000000 layers, but only 21 tensors"),
         ({"num_hidden_layers": 3}, "tensor model.layers.2.input_layernorm.weight is missing"),
         ({"num_hidden_layers": 1},
          "tensor model.layers.1.input_layernorm.weight is not known: a variant of Llama,"
