@@ -1,0 +1,144 @@
+"""Models and their tokenizers, whatever files they come in: the loader is chosen by content.
+
+llama2.c checkpoints, Hugging Face folders, GGUF files, and quantized models of this project.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+
+from host.model import gguf_file, huggingface, llama2c, quantized_file
+from host.model.checkpoint import Checkpoint, Config, ModelError
+from host.model.float_model import FloatModel
+from host.model.huggingface_tokenizer import HuggingFaceTokenizer
+from host.model.quantize import calibration_sequences, quantized
+from host.model.quantized import QuantizedModel
+from host.model.tokenizer import TextTokenizer, Tokenizer
+
+_ZIP = b"PK\x03\x04"  # what torch.save writes
+_LONGEST_START = 64
+
+
+class Format(enum.Enum):
+    """What a model's file or folder is; the value is its name for people."""
+
+    LLAMA2C = "llama2.c checkpoint"
+    HUGGING_FACE = "Hugging Face folder"
+    GGUF = "GGUF file"
+    QUANTIZED = "quantized model"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model, in floats or quantized already, and its tokenizer."""
+
+    weights: Checkpoint | QuantizedModel
+    tokenizer: TextTokenizer
+
+    @property
+    def config(self) -> Config:
+        """The model's dimensions."""
+        return self.weights.config
+
+    def quantized(self) -> QuantizedModel:
+        """The model in integers, which for floats means calibration. Raises ModelError."""
+        if isinstance(self.weights, QuantizedModel):
+            return self.weights
+        model = FloatModel(self.weights)
+        sequences = calibration_sequences(model, self.tokenizer.bos)
+        return quantized(self.weights, model.activation_ranges(sequences))
+
+
+def loaded(path: str | Path, tokenizer: str | Path | None = None) -> Loaded:
+    """The model at `path` with its own tokenizer, or with the one at `tokenizer`.
+
+    Raises ModelError, naming the file and what is wrong with it.
+    """
+    if format_of(path) is Format.QUANTIZED:
+        model, own = quantized_file.load(path)
+        return Loaded(model, tokenizer_at(tokenizer, model.config) if tokenizer else own)
+    weights = checkpoint(path)
+    return Loaded(weights, tokenizer_for(path, tokenizer, weights.config))
+
+
+def format_of(path: str | Path) -> Format:
+    """What is at `path`, by its first bytes: llama2.c's where nothing else fits, or nothing is.
+
+    Raises ModelError for formats that are known but not read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return Format.HUGGING_FACE
+    start = _start(path)
+    if start.startswith(gguf_file.MAGIC):
+        return Format.GGUF
+    if quantized_file.is_quantized(start):
+        return Format.QUANTIZED
+    # safetensors: the length of a JSON object, 8 bytes, then the object.
+    if start[4:9] == b"\0\0\0\0{":
+        raise ModelError(
+            f"{path}: weights alone: give the folder where config.json is beside them"
+        )
+    if start.startswith(_ZIP):
+        raise ModelError(f"{path}: a PyTorch or zip file: save the model as safetensors first")
+    return Format.LLAMA2C
+
+
+def checkpoint(path: str | Path) -> Checkpoint:
+    """The float weights of the model at `path`. Raises ModelError, for a quantized model too."""
+    match format_of(path):
+        case Format.HUGGING_FACE:
+            return huggingface.load(path)
+        case Format.GGUF:
+            return gguf_file.load(path)
+        case Format.QUANTIZED:
+            raise ModelError(f"{path}: is quantized already")
+    return llama2c.load(path)
+
+
+def tokenizer_for(
+    model: str | Path, tokenizer: str | Path | None, config: Config
+) -> TextTokenizer:
+    """The tokenizer at `tokenizer`, or else the one in or beside the float model at `model`.
+
+    Raises ModelError.
+    """
+    if tokenizer:
+        return tokenizer_at(tokenizer, config)
+    model, size = Path(model), config.vocab_size
+    match format_of(model):
+        case Format.HUGGING_FACE:
+            return HuggingFaceTokenizer.load(model / "tokenizer.json", size)
+        case Format.GGUF:
+            return gguf_file.load_tokenizer(model, size)
+    for name in (f"tok{size}.bin", "tokenizer.bin"):
+        if (model.parent / name).exists():
+            return Tokenizer.load(model.parent / name, size)
+    raise ModelError(f"no tok{size}.bin or tokenizer.bin beside {model}: give --tokenizer")
+
+
+def tokenizer_at(path: str | Path, config: Config) -> TextTokenizer:
+    """The tokenizer at `path`: llama2.c's, a tokenizer.json or its folder, or a GGUF file's.
+
+    Raises ModelError.
+    """
+    path, size = Path(path), config.vocab_size
+    if path.is_dir():
+        path /= "tokenizer.json"
+    start = _start(path)
+    if start.startswith(gguf_file.MAGIC):
+        return gguf_file.load_tokenizer(path, size)
+    if path.suffix == ".json" or start.lstrip().startswith(b"{"):
+        return HuggingFaceTokenizer.load(path, size)
+    return Tokenizer.load(path, size)
+
+
+def _start(path: Path) -> bytes:
+    """The first bytes of a file; none where it cannot be read, which its loader will tell."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(_LONGEST_START)
+    except OSError:
+        return b""
