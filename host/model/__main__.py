@@ -1,0 +1,83 @@
+"""Looks at models and quantizes them: `python -m host.model inspect PATH`, or `quantize`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import NoReturn
+
+from rich.console import Console
+
+from host import boards
+from host.boards import BoardError
+from host.model.checkpoint import ModelError
+from host.model.inspection import inspection, print_inspection
+from host.model.quantizing import quantize_to_file
+
+_USAGE, _INTERRUPTED = 2, 130
+_PATH = "a llama2.c checkpoint, a folder from Hugging Face, or a GGUF file"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_USAGE, f"error: {message}\n")
+
+
+def parsed(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = _Parser(prog="python -m host.model", description="Looks at models, quantizes them.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    command = commands.add_parser("inspect", help="what a model is, and which boards hold it")
+    add = command.add_argument
+    add("path", metavar="PATH", help=f"{_PATH}, or a quantized model")
+    add("--chips", type=int, metavar="N",
+        help="say whether so many chips hold it, by the exit code too")
+    add("--board", metavar="NAME", help="which chips (python -m host.boards lists them)")
+    add("--context", type=int, metavar="N", help="positions in the chips' caches (default: all)")
+    add("--json", action="store_true", help="print one JSON object")
+    command = commands.add_parser("quantize", help="write a model that loads at once")
+    add = command.add_argument
+    add("path", metavar="PATH", help=_PATH)
+    add("-o", "--output", required=True, metavar="OUT", help="the file to write")
+    add("--tokenizer", metavar="FILE", help="its tokenizer (default: the one in or beside it)")
+    add("--text", metavar="FILE",
+        help="calibrate on the first half of this text and measure on the second"
+             " (default: on texts that the model samples itself)")
+    return parser.parse_args(arguments)  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """The exit code. Raises what main prints as one line."""
+    if options.command == "quantize":
+        console = Console(stderr=True)
+        quantize_to_file(options.path, options.output, options.tokenizer, options.text, console)
+        return 0
+    if (options.chips is None) != (options.board is None):
+        raise ModelError("--chips and --board tell of a cluster together: give both or none")
+    cluster = None
+    if options.chips is not None:
+        cluster = (options.chips, boards.load(options.board))
+    found = inspection(options.path, options.context, cluster)
+    if options.json:
+        print(json.dumps(found.as_dict()))
+    else:
+        print_inspection(Console(), found)
+    return int(found.cluster is not None and found.cluster.problem is not None)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit code: 1 also where a cluster that was asked about does not hold the model."""
+    try:
+        return run(parsed(arguments))
+    except (BoardError, ModelError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

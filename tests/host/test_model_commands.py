@@ -1,0 +1,218 @@
+"""`python -m host.model inspect` and `quantize`: what they print, write and refuse."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from host import boards
+from host.model import loading, quantized_file
+from host.model.__main__ import main
+from host.model.checkpoint import Checkpoint, Config
+from host.model.float_model import FloatModel, perplexity
+from host.model.inspection import fewest_chips, quantized_bytes
+from host.model.quality import quality
+from host.model.quantize import quantized
+from host.model.quantizing import MOST_SEQUENCES, texts_in
+from host.model.reference import Reference
+from host.parallel.plan import DoesNotFit, tensor_parallel
+from tests.host.model_files import SHAPES, VOCABULARY, config_of, small_tokenizer, write_gguf
+from tests.host.tiny import random_checkpoint
+
+CONFIG = config_of(8, 2, 2, 19, VOCABULARY)
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return random_checkpoint(CONFIG)
+
+
+@pytest.fixture
+def path(checkpoint: Checkpoint, tmp_path: Path) -> Path:
+    return write_gguf(checkpoint, tmp_path / "model.gguf", small_tokenizer())
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit code, and what went to standard output and error."""
+    code = main([str(argument) for argument in arguments])
+    return (code, *capsys.readouterr())
+
+
+@pytest.mark.parametrize("config", SHAPES, ids=str)
+def test_quantized_bytes_are_what_a_plan_counts(config: Config) -> None:
+    plan = tensor_parallel(quantized(random_checkpoint(config)), 1)
+    assert quantized_bytes(config) == plan.heap_need(plan.shares[0]).weights
+
+
+def test_the_smallest_numbers_of_boards(shared_models: Path) -> None:
+    model = quantized(loading.checkpoint(shared_models / "stories260K.bin"))
+    for name in boards.names():
+        board = boards.load(name)
+        heap, mtu = board.heap_kb * 1024, board.espnow.mtu
+        for context in (64, 256):
+            chips = fewest_chips(model, board, context)
+            if chips is None:
+                with pytest.raises(DoesNotFit, match="no number of chips would do"):
+                    tensor_parallel(model, 1, context, heap=heap, mtu=mtu)
+                continue
+            tensor_parallel(model, chips, context, heap=heap, mtu=mtu)
+            for fewer in range(1, chips):
+                with pytest.raises(DoesNotFit):
+                    tensor_parallel(model, fewer, context, heap=heap, mtu=mtu)
+
+
+def test_inspect_says_what_the_model_is(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, error = printed(capsys, "inspect", path)
+    assert (code, error) == (0, "")
+    lines = " ".join(out.split())
+    assert "format GGUF file" in lines
+    assert "llama, 2 layers, dim 32, 4 heads of 8, 2 KV heads, feed-forward 19" in lines
+    assert f"{VOCABULARY} tokens, shared with the classifier" in lines
+    for name in boards.names():
+        assert f"on {name} 1 chip" in lines
+
+
+def test_inspect_as_json(
+    path: Path, checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = printed(capsys, "inspect", path, "--context", 8, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["format"] == "GGUF file" and found["architecture"] == "llama"
+    assert found["config"]["kv_heads"] == 2 and found["shared_classifier"] is True
+    weights = {id(w): w.size for w in vars(checkpoint).values() if isinstance(w, np.ndarray)}
+    assert found["parameters"] == sum(weights.values())
+    # Keys and values, int16, of two layers, two KV heads of 8, and 8 positions.
+    assert found["kv_bytes"] == 2 * 2 * 2 * 2 * 8 * 8
+    assert found["chips"] == dict.fromkeys(boards.names(), 1)
+    assert found["cluster"] is None
+
+
+def test_inspect_tells_whether_a_cluster_holds_it(
+    shared_models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = shared_models / "stories260K.bin"
+    code, out, _ = printed(capsys, "inspect", model, "--chips", 9, "--board", "esp32s3", "--json")
+    assert code == 0
+    assert json.loads(out)["cluster"] == {"chips": 9, "board": "esp32s3", "problem": None}
+    code, out, _ = printed(capsys, "inspect", model, "--chips", 1, "--board", "esp32s3")
+    assert code == 1
+    assert "1 chip esp32s3: does not fit: 1 chip with 240 KB of heap is" in " ".join(out.split())
+
+
+def test_what_inspect_refuses(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "none"
+    cases = [
+        ((missing,), f"{missing}: cannot read the model: No such file or directory"),
+        (
+            (path, "--chips", 5),
+            "--chips and --board tell of a cluster together: give both or none",
+        ),
+        ((path, "--context", 17), "context 17: the model was made for 1 to 16"),
+        ((path, "--chips", 1, "--board", "esp31"), "no board is called 'esp31', did you mean"),
+    ]
+    for arguments, message in cases:
+        code, out, error = printed(capsys, "inspect", *arguments)
+        assert (code, out) == (1, "")
+        assert error.startswith(f"error: {message}") and error.count("\n") == 1
+    with pytest.raises(SystemExit) as caught:
+        main(["inspect"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: the following arguments are required: PATH\n"
+
+
+def test_quantize_writes_what_run_would_make_of_the_floats(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "model.q"
+    code, out, error = printed(capsys, "quantize", path, "-o", output)
+    assert (code, out) == (0, "")
+    assert "texts that the model sampled itself" in error
+    model, tokenizer = quantized_file.load(output)
+    expected = loading.loaded(path)
+    assert model.sha256() == expected.quantized().sha256()
+    assert tokenizer.encode("abba") == expected.tokenizer.encode("abba")
+    assert loading.loaded(output).quantized().sha256() == model.sha256()
+    code, out, _ = printed(capsys, "inspect", output)
+    assert code == 0 and "format quantized model" in " ".join(out.split())
+
+
+def test_quantize_calibrates_on_a_text_and_measures_on_its_other_half(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("abba cab " * 40 + "d é dd " * 60)
+    output = tmp_path / "model.q"
+    code, _, error = printed(capsys, "quantize", path, "-o", output, "--text", text)
+    assert code == 0
+    assert "on the second half of text.txt)" in error
+    checkpoint = loading.checkpoint(path)
+    float_model = FloatModel(checkpoint)
+    texts = texts_in(text, small_tokenizer(), float_model)
+    model, _ = quantized_file.load(output)
+    ranges = float_model.activation_ranges(texts.calibration)
+    assert model.sha256() == quantized(checkpoint, ranges).sha256()
+    assert model.sha256() != loading.loaded(path).quantized().sha256()
+    exact = perplexity(float_model.logits(texts.held_out), texts.held_out)
+    assert f"perplexity {exact:.4f} in floats" in error
+
+
+def test_quality_is_what_whole_forward_passes_give(checkpoint: Checkpoint) -> None:
+    model, steps = FloatModel(checkpoint), []
+    sequences = model.sampled_sequences(5, 12, seed=3)
+    integers = quantized(checkpoint)
+    found = quality(model, integers, sequences, lambda: steps.append(1))
+    exact = model.logits(sequences)
+    approximate = Reference(integers, 5).logits(sequences) * 2.0**-integers.logit_exponent
+    assert found.float_perplexity == pytest.approx(perplexity(exact, sequences))
+    assert found.quantized_perplexity == pytest.approx(perplexity(approximate, sequences))
+    agreeing = (exact.argmax(-1) == approximate.argmax(-1))[:, :-1].mean()
+    assert found.agreement == pytest.approx(agreeing)
+    assert found.predictions == 55 and len(steps) == 11
+    assert abs(found.change) < 0.02 and found.agreement > 0.8
+
+
+def test_a_text_is_cut_into_sequences_that_do_not_meet(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
+    tokenizer, model = small_tokenizer(), FloatModel(checkpoint)
+    text = tmp_path / "text"
+    text.write_text("a b c d " * 10_000)
+    tokens = tokenizer.encode(text.read_text(), bos=False)
+    texts = texts_in(text, tokenizer, model)
+    half = len(tokens) // 2
+    for rows, part in ((texts.calibration, tokens[:half]), (texts.held_out, tokens[half:])):
+        assert rows.shape == (MOST_SEQUENCES, CONFIG.context)
+        assert (rows[:, 0] == tokenizer.bos).all()
+        assert rows[0, 1:].tolist() == part[:15]
+        last = (len(part) // 15 - 1) * 15
+        assert rows[-1, 1:].tolist() == part[last : last + 15]
+    text.write_text("d" * 35)
+    short = texts_in(text, tokenizer, model)
+    assert short.calibration.shape == (1, 16) and short.held_out.shape == (1, 16)
+
+
+def test_what_quantize_refuses(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done, text = tmp_path / "done", tmp_path / "text"
+    quantized_file.save(quantized(loading.checkpoint(path)), small_tokenizer(), done)
+    text.write_text("d d d")
+    picture = tmp_path / "picture"
+    picture.write_bytes(b"\x89PNG\xff")
+    output = tmp_path / "out"
+    nowhere = tmp_path / "none" / "out"
+    cases = [
+        ((done, "-o", output), f"{done}: is quantized already"),
+        ((path, "-o", output, "--text", text), f"{text}: 6 tokens, too few: give at least 32"),
+        ((path, "-o", output, "--text", picture), f"{picture}: is no UTF-8 text"),
+        ((path, "-o", output, "--text", nowhere),
+         f"{nowhere}: cannot read the text: No such file or directory"),
+        ((path, "-o", nowhere), f"{nowhere}: cannot write: No such file or directory"),
+    ]  # fmt: skip
+    for arguments, message in cases:
+        assert printed(capsys, "quantize", *arguments) == (1, "", f"error: {message}\n")
+    assert not output.exists()
