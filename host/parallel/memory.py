@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from host.model import arithmetic
 from host.model.checkpoint import Config
 from protocol.bitpack import packed_size
+from protocol.fragment import fragment_room
 from protocol.frame import HEADER_SIZE, TRAILER_SIZE
 from protocol.framing import encoded_size
 from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE
@@ -14,7 +15,7 @@ from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE
 # Code and objects of firmware and protocol, and on a simulated chip of the modules that stand in
 # for a board's: what the parts below leave of the heap that such a chip reports. Measured;
 # tests/host/test_memory.py holds these figures to what chips report.
-CODE = {"uart": 40_300, "radio": 49_400, "gateway": 56_800}
+CODE = {"uart": 40_300, "radio": 49_400, "gateway": 57_200}
 # What authentication adds: its code, and the windows in which replayed frames are noticed.
 SIGNING = {"uart": 8_700, "radio": 13_100, "gateway": 8_700}
 # Free heap without which garbage would be collected at every turn, and a buffer find no place
@@ -23,7 +24,6 @@ SIGNING = {"uart": 8_700, "radio": 13_100, "gateway": 8_700}
 TRANSIENT, SIGNED_RADIO_TRANSIENT = 10_240, 15_360
 # MicroPython keeps 3 bits for each block of 16 bytes of its heap.
 _HEAP_OVERHEAD = 128 / 131
-UART_RXBUF = 1024  # two requests
 _RXBUF_OVERHEAD = 14  # bytes that ESP-NOW's receive buffer keeps beside a message
 _READ_SIZE = 256
 
@@ -55,13 +55,29 @@ class Shape:
         partial = PARTIAL_DATA + packed_size(self.positions * self.config.dim, self.bits)
         return max(partial, LOGITS_DATA + 2 * rows) + TRAILER_SIZE[3]
 
+    @property
+    def uart_rxbuf(self) -> int:
+        """Bytes of the serial line's receive buffer: two requests, as they are framed."""
+        if self.mtu is None:
+            return 2 * encoded_size(self.request_frame)
+        return 2 * self._frames(self.request_frame) * encoded_size(self.mtu)
+
     def radio_rxbuf(self, gateway: bool) -> int:
         """Bytes of ESP-NOW's receive buffer: two requests, or at the gateway all answers."""
         assert self.mtu is not None
-        frames = 2 * -(-self.request_frame // self.mtu)
+        frames = 2 * self._frames(self.request_frame)
         if gateway:
-            frames = max(frames, -(-self.answer_frame(0) // self.mtu) * (self.chips - 1))
+            rows = -(-self.config.vocab_size // self.chips)
+            frames = max(frames, self._frames(self.answer_frame(rows)) * (self.chips - 1))
         return (self.mtu + _RXBUF_OVERHEAD) * frames
+
+    def _frames(self, frame: int) -> int:
+        """How many frames on the radio a frame of this length is."""
+        assert self.mtu is not None
+        if frame <= self.mtu:
+            return 1
+        payload = frame - HEADER_SIZE - TRAILER_SIZE[3]
+        return -(-payload // fragment_room(3, self.mtu))
 
 
 @dataclass(frozen=True)
@@ -157,7 +173,7 @@ def _link_bytes(shape: Shape, rows: int, link: str) -> int:
         received, sent = shape.request_frame, shape.answer_frame(rows)
         if shape.mtu is not None:
             received = sent = shape.mtu
-        size += UART_RXBUF + 2 * _READ_SIZE + received + encoded_size(sent)
+        size += shape.uart_rxbuf + 2 * _READ_SIZE + received + encoded_size(sent)
     if shape.mtu is not None:
         size += shape.radio_rxbuf(link == "gateway") + 5 * (shape.mtu + _RXBUF_OVERHEAD)
     return size

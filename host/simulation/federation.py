@@ -12,9 +12,9 @@ from host.cluster.coordinator import Coordinator
 from host.cluster.federation import Federation
 from host.cluster.transport import Line, Port, Transport, open_port
 from host.deploy.bundle import chip_files
+from host.deploy.configuration import SIMULATED_UART, configuration
 from host.model.quantized import QuantizedModel
-from host.parallel.memory import UART_RXBUF
-from host.parallel.plan import Plan, Share, tensor_parallel
+from host.parallel.plan import tensor_parallel
 from host.simulation.chips import SimulatedCluster
 from host.simulation.lossy_port import LossyPort
 from protocol.control import Ready
@@ -23,8 +23,6 @@ from protocol.session import MIN_KEY_SIZE, HostAuthenticator
 
 # Seconds within which chips must have started and loaded their shards: 20 of them on a slow core.
 START_PATIENCE = 30.0
-_BAUD = 921600
-_CHANNEL = 1
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,13 @@ def running(
         signed=bool(settings.key),
     )
     files = {
-        share.chip: chip_files(model, plan, share, "x86", _config(settings, plan, share))
+        share.chip: chip_files(
+            model,
+            plan,
+            share,
+            "x86",
+            configuration(plan, share, uart=SIMULATED_UART, key=settings.key),
+        )
         for share in plan.shares
     }
     radio = None
@@ -107,31 +111,15 @@ def running(
             transport.close()
 
 
-def _config(settings: Settings, plan: Plan, share: Share) -> dict[str, object]:
-    """What firmware/main.py reads."""
-    config: dict[str, object] = {
-        "chip": share.chip,
-        "link": settings.link,
-        "gateway": share.chip == 0,
-        "receives": plan.shape.request_frame,
-        "sends": plan.shape.answer_frame(len(share.rows)),
-        "uart": {"id": 1, "baudrate": _BAUD, "rxbuf": UART_RXBUF},
-        "key": settings.key.hex(),
-    }
-    if settings.mtu is not None:
-        rxbuf = plan.shape.radio_rxbuf(share.chip == 0)
-        config["radio"] = {"channel": _CHANNEL, "rxbuf": rxbuf, "mtu": settings.mtu}
-    return config
-
-
 def _transport(settings: Settings, cluster: SimulatedCluster) -> Transport:
     """On UART a line to each chip, on ESP-NOW the gateway's for all."""
+    baud = SIMULATED_UART["baudrate"]
     if settings.mtu is not None:
-        gateway = Line(open_port(cluster.chips[0].url, _BAUD))
+        gateway = Line(open_port(cluster.chips[0].url, baud))
         return Transport(dict.fromkeys(cluster.chips, gateway), settings.mtu)
     lines = {}
     for chip, simulated in cluster.chips.items():
-        port: Port = open_port(simulated.url, _BAUD)
+        port: Port = open_port(simulated.url, baud)
         if settings.loss:
             port = LossyPort(port, seed=settings.seed * 256 + chip, loss=settings.loss)
         lines[chip] = Line(port)
