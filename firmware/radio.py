@@ -5,8 +5,11 @@ that a radio has it, not that the program does; packets beyond `rxbuf` are lost 
 were acknowledged, so rxbuf holds an answer of every chip; irecv reuses its buffers.
 """
 
+from protocol.compat import const
 from protocol.frame import BROADCAST, DST, HOST
 
+# Answers of 20 chips in fragments; a station that never stops must not keep the host out.
+_RADIO_FRAMES_A_TURN = const(64)
 _EVERYBODY = b"\xff\xff\xff\xff\xff\xff"
 
 
@@ -41,11 +44,19 @@ class RadioLink:
             self._espnow.add_peer(self._peer)
             self._has_peer = True
         if self._has_peer:
-            self._espnow.send(self._peer, memoryview(frame)[:length], False)
+            self._put(self._peer, frame, length)
 
     def broadcast(self, frame, length):
         """Sends frame[:length] to all stations."""
-        self._espnow.send(_EVERYBODY, memoryview(frame)[:length], False)
+        self._put(_EVERYBODY, frame, length)
+
+    def _put(self, mac, frame, length):
+        """A frame that the driver has no room for (ESP_ERR_ESPNOW_NO_MEM) is one more that is
+        lost on the air: whoever misses it asks again."""
+        try:
+            self._espnow.send(mac, memoryview(frame)[:length], False)
+        except OSError:
+            self.dropped += 1
 
 
 class Gateway:
@@ -63,18 +74,19 @@ class Gateway:
 
     @property
     def dropped(self):
-        """Damaged frames skipped so far."""
-        return self._uart.dropped
+        """Damaged frames skipped so far, and frames that the radio did not take."""
+        return self._uart.dropped + self._radio.dropped
 
     def receive(self):
         """As a link's: a frame for this chip; frames for others are relayed on the way."""
         radio, uart = self._radio, self._uart
-        length = radio.receive()
-        while length:
+        for _ in range(_RADIO_FRAMES_A_TURN):
+            length = radio.receive()
+            if length == 0:
+                break
             # A foreign station may send longer frames than the buffers of the serial line hold.
             if DST < length <= self.mtu and radio.frame[DST] == HOST:
                 uart.send(radio.frame, length)
-            length = radio.receive()
         length = uart.receive()
         while length:
             frame = uart.frame
