@@ -37,6 +37,7 @@ from protocol.frame import (
     opened,
     write_header,
 )
+from protocol.layout import REQUEST_SIZE
 from protocol.matching import Outstanding
 from protocol.message import MessageType
 from protocol.session import ChipRestarted, HostAuthenticator
@@ -53,8 +54,15 @@ _MOST_REPEATS = 8
 _GREET_AFTER = 0.4
 
 
+_ANSWERS = {
+    MessageType.COMPUTE: (MessageType.PARTIAL, MessageType.LOGITS),
+    MessageType.DISCOVERY: (MessageType.READY,),
+    MessageType.STATISTICS: (MessageType.STATISTICS,),
+}
+
+
 class NeedsCache(Exception):
-    """Chips that have no keys and values for the positions before the one that was asked."""
+    """A chip has no keys and values for the positions before the one that was asked."""
 
     def __init__(self, chip: int) -> None:
         super().__init__(chip)
@@ -143,6 +151,7 @@ class Coordinator:
         self._fragment = bytearray(MAX_FRAME)
         self._paces: dict[object, Pace] = {}
         self._answers: dict[int, bytes] = {}
+        self._pieces: set[tuple[int, int]] = set()  # fragments of answers to the request
 
     def greet(
         self,
@@ -167,7 +176,7 @@ class Coordinator:
                     proof = self._signer.proof(chip, ready[chip].nonce)
                 except ChipRestarted:
                     self._signer.renew()
-                    return self.greet(self.chips, patience, where=where)
+                    return self.greet(self.chips, patience, arrived, where)
                 answer = self._ask(MessageType.DISCOVERY, proof, [chip], where, "greet", patience)
                 ready[chip] = _ready(chip, answer[chip])
                 if ready[chip].state != STATE_READY:
@@ -206,6 +215,7 @@ class Coordinator:
         length = len(payload)
         self._message[HEADER_SIZE : HEADER_SIZE + length] = payload
         self._answers = {}
+        self._pieces.clear()
         patience = patience or self._patience
         pace = self._paces.setdefault(kind, Pace())
         duplicates = self._outstanding.duplicate
@@ -249,6 +259,7 @@ class Coordinator:
         self, now: float, progress: float, patience: float, message_type: int, where: str
     ) -> None:
         missing = self._outstanding.missing()
+        greet_after = max(_GREET_AFTER, patience / 4)
         if now >= progress + patience:
             name = f"chip {missing[0]}" if len(missing) == 1 else f"chips {_listed(missing)}"
             words = "; ".join(f"chip {c}: {w}" for c, w in self.last_words.items() if c in missing)
@@ -256,7 +267,7 @@ class Coordinator:
                 f"{name} did not answer for {now - progress:.1f} s ({where})"
                 + (f"; last words of {words}" if words else "")
             )
-        if self._signer and message_type == MessageType.COMPUTE and now - progress >= _GREET_AFTER:
+        if self._signer and message_type == MessageType.COMPUTE and now - progress >= greet_after:
             raise NeedsGreeting(missing)
 
     def _send(self, message_type: int, destination: int, sequence: int, length: int) -> None:
@@ -278,11 +289,13 @@ class Coordinator:
             if frame[TYPE] == MessageType.FRAGMENT:
                 length = self._reassembler.accept(frame, length)
                 if not length:
-                    return True
+                    return self._is_new_piece(frame)
                 message = self._reassembler.message or frame
             payload = bytes(message[HEADER_SIZE : HEADER_SIZE + length])
             if message[TYPE] == MessageType.ERROR:
                 self._take_error(message[SRC], u16(message, SEQUENCE), error_from(payload), where)
+            elif not self._answers_the_request(message[TYPE], payload):
+                self.dropped += 1
             elif self._outstanding.accept(message[SRC], u16(message, SEQUENCE)):
                 self._answers[message[SRC]] = payload
                 arrived(message[SRC])
@@ -290,6 +303,25 @@ class Coordinator:
         except ProtocolError:
             self.dropped += 1
         return False
+
+    def _is_new_piece(self, fragment: bytes) -> bool:
+        """Whether a fragment is of an answer that is awaited, and not one that came before.
+
+        Its index is the second byte of its payload. There are few of them, so a chip whose last
+        fragment is always lost runs out of patience like one that is silent.
+        """
+        chip, piece = fragment[SRC], (fragment[SRC], fragment[HEADER_SIZE + 1])
+        if u16(fragment, SEQUENCE) != self._outstanding.sequence or piece in self._pieces:
+            return False
+        self._pieces.add(piece)
+        return chip in self._outstanding.missing()
+
+    def _answers_the_request(self, kind: int, payload: bytes) -> bool:
+        """Whether a message is of the type that was asked for and names the work asked for."""
+        if self._message[TYPE] != MessageType.COMPUTE:
+            return kind in _ANSWERS[self._message[TYPE]]
+        request = self._message[HEADER_SIZE : HEADER_SIZE + REQUEST_SIZE]
+        return kind in _ANSWERS[MessageType.COMPUTE] and payload[:REQUEST_SIZE] == request
 
     def _take_error(self, chip: int, sequence: int, error: Error, where: str) -> None:
         if error.text:

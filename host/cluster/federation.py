@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,9 @@ from host.model.checkpoint import ModelError
 from host.model.quantized import QuantizedModel
 from host.model.transformer import final_activation
 from host.parallel.plan import Plan
+from protocol.bitpack import packed_size
 from protocol.control import Ready
+from protocol.frame import ProtocolError
 from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 from protocol.payloads import compute_payload, logits_from, partial_from
 
@@ -104,17 +107,24 @@ class Federation:
     def _logits(self, x: Ints) -> Ints:
         answers = self._computed(0, PHASE_VOCABULARY, self.position - 1, x)
         logits = np.empty(self.model.config.vocab_size, np.int64)
-        for payload in answers.values():
-            part = logits_from(payload)
+        for chip, payload in answers.items():
+            rows = self.plan.shares[chip].rows
+            part = _decoded(chip, logits_from, payload)
             values = np.frombuffer(part.data, "<i2")
-            logits[part.first_row : part.first_row + len(values)] = values
+            if (part.first_row, len(values)) != (rows.start, len(rows)):
+                raise ClusterError(
+                    f"chip {chip} answered with other rows of the vocabulary: flash it again"
+                )
+            logits[rows.start : rows.stop] = values
         return logits
 
     def _partial_sum(self, layer: int, phase: int, x: Ints) -> Ints:
         answers = self._computed(layer, phase, self.position, x)
         total = np.zeros(x.size, np.int64)
-        for payload in answers.values():
-            part = partial_from(payload)
+        for chip, payload in answers.items():
+            part = _decoded(chip, partial_from, payload)
+            if len(part.data) != packed_size(x.size, part.bits):
+                raise ClusterError(f"chip {chip} sent a partial sum of the wrong size")
             total += unpacked(part.data, x.size, part.bits)
         return total.reshape(x.shape)
 
@@ -202,6 +212,13 @@ class Federation:
                 f"chip {chip} holds {heads} heads, {units} units, {rows} rows and a context of"
                 f" {context}, the share of another plan: flash it again"
             )
+
+
+def _decoded(chip: int, decode: Callable[[bytes], Any], payload: bytes) -> Any:
+    try:
+        return decode(payload)
+    except ProtocolError as error:
+        raise ClusterError(f"chip {chip} sent an answer that is none: {error}") from None
 
 
 def unpacked(data: bytes, count: int, bits: int) -> NDArray[np.int64]:

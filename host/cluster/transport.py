@@ -31,13 +31,14 @@ class Port(Protocol):
 
 
 def open_port(url: str, baud: int) -> Port:
-    """The port at `url`, a device or any URL that pyserial knows.
+    """The port at `url`: a device, or a URL of pyserial's that can be waited for, as socket://.
 
     Raises ClusterError if it will not open.
     """
     try:
         port: Port = serial.serial_for_url(url, baud, timeout=0, write_timeout=0)
-    except (serial.SerialException, ValueError) as error:
+        port.fileno()
+    except (serial.SerialException, OSError, ValueError) as error:
         raise ClusterError(f"cannot open port {url}: {error}") from None
     return port
 
@@ -49,6 +50,8 @@ class Line:
         self.port = port
         self.pending = b""
         self._splitter = FrameSplitter(MAX_FRAME)
+        self._writable = select.poll()
+        self._writable.register(port.fileno(), select.POLLOUT)
 
     def send(self, frame: bytes) -> None:
         """Sends one frame, as far as the port takes it now."""
@@ -57,7 +60,7 @@ class Line:
 
     def flush(self) -> None:
         """Writes what is pending, as far as the port takes it now."""
-        while self.pending and select.select([], [self.port], [], 0)[1]:
+        while self.pending and self._writable.poll(0):
             self.pending = self.pending[self.port.write(self.pending) :]
 
     def received(self) -> list[bytes]:

@@ -53,7 +53,7 @@ class FakeChip:
         self.mtu = MAX_FRAME
 
     def echo(self, message):
-        yield self.delay, MessageType.PARTIAL, bytes([self.chip]) + message.payload
+        yield self.delay, MessageType.PARTIAL, message.payload + bytes([self.chip])
 
     def says(self, kind, payload, sequence):
         """The frames of a message to the host."""

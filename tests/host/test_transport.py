@@ -1,6 +1,7 @@
 """Lines to chips over pseudo-terminals: partial writes, damage, ports that are lost, counting."""
 
 import os
+import socket
 import time
 import tty
 
@@ -166,7 +167,13 @@ def test_a_port_that_does_not_open_is_one_line(url):
     assert "\n" not in str(caught.value)
 
 
-def test_any_port_that_pyserial_knows_will_do():
-    port = open_port("loop://", 115200)
-    assert isinstance(port, serial.SerialBase)
-    port.close()
+def test_a_port_that_cannot_be_waited_for_is_refused():
+    with pytest.raises(ClusterError, match="cannot open port loop://"):
+        open_port("loop://", 115200)
+
+
+def test_a_socket_will_do():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = open_port(f"socket://127.0.0.1:{server.getsockname()[1]}", 115200)
+        assert isinstance(port, serial.SerialBase)
+        port.close()
