@@ -23,6 +23,12 @@ _CACHE = REPOSITORY / "build" / "mpy"
 _START = b"from firmware.main import run\n\nrun()\n"
 
 
+# Of protocol/, what no chip imports.
+_HOST_ONLY = (
+    "control.py", "framing_bytes.py", "matching.py", "message.py", "payloads.py", "structs.py",
+)  # fmt: skip
+
+
 class DeployError(Exception):
     """Files for a chip that could not be made; the message says why."""
 
@@ -35,6 +41,7 @@ def chip_files(
         f"{folder}/{path.stem}.mpy": compiled(path.read_bytes(), f"{folder}/{path.name}", arch)
         for folder in ("protocol", "firmware")
         for path in sorted((REPOSITORY / folder).glob("*.py"))
+        if path.name not in _HOST_ONLY
     }
     kernels = kernel_source(matrix_columns(model, share), model.config.head_dim).encode()
     files["firmware/model_kernels.mpy"] = compiled(kernels, "firmware/model_kernels.py", arch)

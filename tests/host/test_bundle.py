@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def test_a_chip_has_all_it_needs(arch: str, number: int) -> None:
         f"{folder}/{path.name}"
         for folder in ("protocol", "firmware")
         for path in (bundle.REPOSITORY / folder).iterdir()
-        if path.suffix == ".py"
+        if path.suffix == ".py" and path.name not in bundle._HOST_ONLY
     }
     assert {"protocol/frame.py", "firmware/main.py", "firmware/kernels.py"} < sources
     modules = {name.replace(".py", ".mpy") for name in sources} | {"firmware/model_kernels.mpy"}
@@ -155,3 +156,13 @@ def test_runs_at_once_do_not_disturb_each_other(cache: Path) -> None:
     assert len(set(results.values())) == 4
     assert all(results[i] == results[i % 4] for i in results)
     assert len(list(cache.iterdir())) == 4
+
+
+def test_a_chip_imports_nothing_that_is_left_on_the_host() -> None:
+    left = {Path(name).stem for name in bundle._HOST_ONLY}
+    for folder in ("firmware", "protocol"):
+        for path in (bundle.REPOSITORY / folder).glob("*.py"):
+            if path.name not in bundle._HOST_ONLY:
+                imported = re.findall(r"(?:from|import) protocol\.(\w+)", path.read_text())
+                imported += re.findall(r"from protocol import (\w+)", path.read_text())
+                assert not left & set(imported), path.name
