@@ -13,7 +13,8 @@ from protocol.control import Statistics
 
 @dataclass(frozen=True)
 class Totals:
-    """Figures of the generated tokens, the prompt's not counted.
+    """Figures of the generated tokens, the prompt's not counted; resends and caught_up are of the
+    whole run.
 
     seconds: by the clock of the machine that simulates; bytes: frames between host and chips,
     both ways, as the host sees them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -258,6 +259,8 @@ class _Meter:
 def main(arguments: list[str] | None = None) -> int:
     """The exit code."""
     options = parsed(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may not know every character
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))  # not without cleaning up
     console = Console(stderr=True)
     logging.basicConfig(

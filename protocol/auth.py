@@ -22,7 +22,7 @@ from protocol.frame import SRC, ProtocolError
 MAC_SIZE = const(8)
 SOURCES = const(255)  # chips 0 to 253 and the host 254
 # Counters stop short of 2**30 to stay small integers on a 32-bit MicroPython. At 1,000 frames
-# a second that takes 12 days; then the host begins a new session.
+# a second that takes 12 days; then the host must be started anew.
 LAST_COUNTER = const(0x3FFFFFFF)
 
 

@@ -29,11 +29,9 @@ RESIDUAL_LIMIT = (1 << 24) - 1
 # A row's accumulator stays within this, so that acc * multiplier >> 15 plus its rounding fits
 # 32 bits.
 ACCUMULATOR_LIMIT = 1 << 30
-MULTIPLIER_BITS = 15
 
 EXP_FRACTION_BITS = 9
 EXP_ONE = 1 << 15
-EXP_CUTOFF = 16 << EXP_FRACTION_BITS  # 2**15 >> 16 is 0
 
 SIGMOID_STEP_BITS = 6  # entries per unit: 64
 SIGMOID_RANGE = 8  # the table covers [-8, 8)

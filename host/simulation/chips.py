@@ -109,7 +109,7 @@ class SimulatedCluster:
             folder = Path(self._exit.enter_context(tempfile.TemporaryDirectory("federation")))
             environment: dict[str, str] = {}
             if radio is not None:
-                hub = self._exit.enter_context(HubProcess(**radio))
+                hub = self._exit.enter_context(_hub(radio))
                 environment["FEDERATION_HUB"] = str(hub.port)
                 environment["FEDERATION_MTU"] = str(int(radio["mtu"]))
             standins = {
@@ -147,6 +147,13 @@ class SimulatedCluster:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _hub(options: Mapping[str, float]) -> HubProcess:
+    try:
+        return HubProcess(**options)
+    except RuntimeError as error:
+        raise ClusterError(f"the simulated radio did not start: {error}") from None
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
