@@ -32,8 +32,9 @@ def configuration(
 ) -> dict[str, object]:
     """The configuration of the chip that owns `share`.
 
-    uart: settings of its machine.UART, whose buffer is made long enough; rate: for `ESPNow.config`, None where it is not to be set;
-    key: of the cluster, empty for frames that are not signed.
+    uart: settings of its machine.UART, whose buffer is made long enough; rate: for
+    `ESPNow.config`, None where it is not to be set; key: of the cluster, empty for frames that
+    are not signed.
     """
     mtu = plan.shape.mtu
     gateway = share.chip == 0
