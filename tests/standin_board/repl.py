@@ -1,0 +1,208 @@
+# ruff: noqa: RUF005, SIM105, SIM115 (MicroPython has no contextlib, and files stay open)
+"""What runs on a stand-in board: MicroPython's REPL with littlefs at / and a board's identity.
+
+The unix port of 1.25 has no raw REPL, so this program is one: friendly, raw, raw-paste and soft
+reset as shared/runtime/pyexec.c has them, for whoever is at the terminal (tests/standin_board/
+board.py, which turns Ctrl-C into an interrupt while code runs and ends lines with \\r\\n).
+
+Arguments: the flash's image file, its blocks, the version to claim ("1.27.0"), the
+`sys.implementation._mpy` to claim, "raw" or "friendly", the descriptor to report on: R before
+the user's code runs, P when the prompt is back.
+"""
+
+import gc
+import io
+import os
+import sys
+from collections import namedtuple
+
+import micropython
+import vfs
+
+BLOCK_SIZE = micropython.const(4096)
+_PASTE_WINDOW = micropython.const(128)
+SOFT_RESET, SOFT_RESET_RAW, HARD_RESET = 3, 4, 72  # exit codes; the last is machine.reset's
+
+_CTRL_A, _CTRL_B, _CTRL_C, _CTRL_D, _CTRL_E = b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"
+
+Implementation = namedtuple("Implementation", ("name", "version", "_machine", "_mpy", "_build"))
+
+
+class Flash:
+    """A block device on a file."""
+
+    def __init__(self, path, blocks):
+        self._blocks = blocks
+        try:
+            self._file = open(path, "r+b")
+        except OSError:
+            self._file = open(path, "w+b")
+            for _ in range(blocks):
+                self._file.write(b"\xff" * BLOCK_SIZE)
+            vfs.VfsLfs2.mkfs(self)
+
+    def readblocks(self, block, buffer, offset=0):
+        self._file.seek(block * BLOCK_SIZE + offset)
+        self._file.readinto(buffer)
+
+    def writeblocks(self, block, buffer, offset=0):
+        self._file.seek(block * BLOCK_SIZE + offset)
+        self._file.write(buffer)
+
+    def ioctl(self, operation, argument):
+        if operation == 4:
+            return self._blocks
+        return BLOCK_SIZE if operation == 5 else 0
+
+
+class BoardSys:
+    """The module `sys` of a board of another version or architecture."""
+
+    def __init__(self, version, mpy):
+        numbers = tuple(int(part) for part in version.split("."))
+        self.implementation = Implementation(
+            "micropython", numbers + ("",), "Stand-in board with x86", mpy, "STANDIN"
+        )
+        self.version = "3.4.0; MicroPython v" + version
+        self.platform = "esp32"
+
+    def __getattr__(self, name):
+        return getattr(sys, name)
+
+
+class Repl:
+    """Reads statements from the terminal and runs them."""
+
+    def __init__(self, report):
+        self._in = sys.stdin.buffer
+        self._write = sys.stdout.buffer.write
+        self._report = report
+        self._globals = {"__name__": "__main__"}
+
+    def run(self, source, name, interactive=False):
+        """Runs a statement. What it raises is printed in the friendly REPL, returned in raw."""
+        try:
+            self._report.write(b"R")
+            try:
+                code = compile(source, name, "single" if interactive else "exec")
+                exec(code, self._globals)
+            finally:
+                self._report.write(b"P")
+        except SystemExit:
+            raise
+        except BaseException as error:
+            text = io.StringIO()
+            sys.print_exception(error, text)
+            return text.getvalue().encode()
+        return b""
+
+    def boot(self):
+        """Runs the board's main.py, if it has one."""
+        try:
+            with open("main.py") as file:
+                source = file.read()
+        except OSError:
+            return
+        self._write(self.run(source, "main.py"))
+
+    def friendly(self):
+        """The prompt for people; does not return."""
+        banner = sys.modules["sys"].version.split("; ")[1]
+        self._write(banner.encode() + b'; stand-in\nType "help()" for more information.\n>>> ')
+        line = b""
+        while True:
+            key = self._key()
+            if key == _CTRL_A:
+                self.raw()
+            elif key == _CTRL_D and not line:
+                self._write(b"\nMPY: soft reboot\n")
+                sys.exit(SOFT_RESET)
+            elif key == b"\r" and line:
+                self._write(b"\n")
+                self._write(self.run(line.decode(), "<stdin>", True))
+            elif key not in (b"\r", _CTRL_B, _CTRL_C):
+                line += key
+                self._write(key)
+                continue
+            line = b""
+            self._write(b"\n>>> ")
+
+    def raw(self):
+        """The REPL for programs; returns when it is told to."""
+        self._write(b"raw REPL; CTRL-B to exit\n>")
+        source = bytearray()
+        while True:
+            key = self._key()
+            if key == _CTRL_A:
+                self._write(b"raw REPL; CTRL-B to exit\n>")
+            elif key == _CTRL_B:
+                return
+            elif key == _CTRL_E and not source:
+                self._paste()
+            elif key == _CTRL_D and not source:
+                self._write(b"OK\nMPY: soft reboot\n")
+                sys.exit(SOFT_RESET_RAW)
+            elif key == _CTRL_D:
+                self._write(b"OK")
+                self._answer(source)
+            elif key != _CTRL_C:
+                source.extend(key)
+                continue
+            source = bytearray()
+
+    def _paste(self):
+        if self._key() != b"A" or self._key() != _CTRL_A:
+            self._write(b"R\x00")
+            return
+        self._write(b"R\x01" + bytes((_PASTE_WINDOW, 0)) + b"\x01")
+        source = bytearray()
+        key = self._key()
+        while key not in (_CTRL_C, _CTRL_D):
+            source.extend(key)
+            if len(source) % _PASTE_WINDOW == 0:
+                self._write(b"\x01")
+            key = self._key()
+        self._write(_CTRL_D)
+        if key == _CTRL_D:
+            self._answer(source)
+        else:
+            self._write(b"\x04\x04>")
+
+    def _answer(self, source):
+        error = self.run(source.decode(), "<stdin>")
+        self._write(_CTRL_D + error + b"\x04>")
+        gc.collect()
+
+    def _key(self):
+        key = self._in.read(1)
+        if not key:
+            sys.exit(0)  # the terminal is gone
+        return key
+
+
+def main(image, blocks, version, mpy, mode, report):
+    """Starts as a board does; does not return."""
+    for name in os.listdir(STANDINS):  # modules of the board, which lie outside its flash
+        if name.endswith(".py"):
+            __import__(name[:-3])
+    flash = Flash(image, int(blocks))
+    repl = Repl(open(int(report), "wb"))
+    vfs.umount("/")
+    vfs.mount(vfs.VfsLfs2(flash), "/")
+    os.chdir("/")
+    sys.path[:] = ["", ".frozen", "/lib"]
+    sys.modules["sys"] = BoardSys(version, int(mpy))
+    if mode == "raw":
+        repl.raw()
+        repl._write(b"\n")
+    else:
+        repl.boot()
+    while True:
+        try:
+            repl.friendly()
+        except KeyboardInterrupt:
+            pass  # came as the code that it was for had just ended
+
+
+STANDINS = os.getenv("MICROPYPATH")
+main(*sys.argv[1:])
