@@ -42,10 +42,10 @@ lint: setup ## check style (ruff) and types (mypy)
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m mypy
 
-flash: setup ## put a chip's share onto a board: BOARD= CHIP_ID= PORT= MODEL= CHIPS=5 ARGS=
+flash: setup ## put a chip's share onto a board: BOARD= CHIP_ID= PORT= MODEL= CHIPS=5 LINK= ARGS=
 	@$(VENV_PYTHON) -m host.flash --chips $(CHIPS) $(if $(BOARD),--board "$(BOARD)") \
 		$(if $(CHIP_ID),--chip-id "$(CHIP_ID)") $(if $(PORT),--port "$(PORT)") \
-		$(if $(MODEL),--model "$$MODEL") $(ARGS)
+		$(if $(MODEL),--model "$$MODEL") $(if $(LINK),--link "$(LINK)") $(ARGS)
 
 bench: setup ## measure: ARGS=
 	@$(VENV_PYTHON) -m bench $(ARGS)

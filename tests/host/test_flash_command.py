@@ -1,0 +1,213 @@
+"""The command line of flashing, and each error that a user can meet, in one line."""
+
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import tty
+
+import pytest
+
+from host.deploy import board_files
+from host.deploy.board_files import BoardFiles
+from host.deploy.changes import Changes
+from host.flash import main
+from tests.host.model_files import config_of, grouped_checkpoint, write_version_2
+from tests.host.test_flash import mpremote
+from tests.simulation.launch import REPOSITORY
+from tests.standin_board.board import StandinBoard
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.bin"
+    write_version_2(grouped_checkpoint(config_of(8, 2, 2, 24), True), path, 8)
+    return path
+
+
+@pytest.fixture
+def board(micropython, tmp_path):
+    """It claims the real board's architecture, so it can be given files but not run them."""
+    with StandinBoard(tmp_path, arch="xtensawin") as standin:
+        yield standin
+
+
+@pytest.fixture
+def arguments(model):
+    """A complete command line, in which options are replaced or, by None, left out."""
+
+    def line(port, **replaced):
+        options = {"board": "esp32s3", "chip_id": 1, "chips": 2, "port": port, "model": model}
+        return [
+            word
+            for name, value in (options | replaced).items()
+            if value is not None
+            for word in ("--" + name.replace("_", "-"), str(value))
+        ]
+
+    return line
+
+
+@pytest.fixture
+def error(arguments, capsys):
+    """The one line with which a command line fails."""
+
+    def failing(port, **replaced):
+        assert main(arguments(port, **replaced)) == 1
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        (line,) = printed.err.splitlines()
+        assert line.startswith("error: ")
+        return line.removeprefix("error: ")
+
+    return failing
+
+
+@pytest.fixture
+def silent_port():
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    yield os.ttyname(slave)
+    os.close(master)
+    os.close(slave)
+
+
+def test_a_board_is_flashed_and_flashed_again(board, arguments, capsys):
+    chip = f"chip 1 of 2 on {board.port} (esp32s3, MicroPython 1.27.0): "
+    assert main(arguments(board.port)) == 0
+    first = capsys.readouterr()
+    assert first.out.startswith(chip) and first.out.endswith(" copied, 0 were there\n")
+    assert first.err == ""
+    files = int(first.out.removeprefix(chip).split()[0])
+    assert main(arguments(board.port)) == 0
+    again = f"{chip}0 files (0 bytes) copied, {files} were there\n"
+    assert capsys.readouterr().out == again
+    mpremote(board, "fs", "touch", ":protocol/older.mpy")
+    assert main(arguments(board.port)) == 0
+    assert capsys.readouterr().out == again.replace("\n", ", 1 old ones removed\n")
+
+
+@pytest.mark.parametrize(
+    ("option", "line"),
+    [
+        ("board", "no board: give --board or BOARD="),
+        ("port", "no port: give --port or PORT="),
+        ("chip_id", "no chip-id: give --chip-id or CHIP_ID="),
+        ("model", "no model: give --model or MODEL="),
+    ],
+)
+def test_an_option_that_is_left_out(error, silent_port, option, line):
+    left = {"port": silent_port} | {option: None}
+    assert error(**left) == line
+
+
+def test_a_board_that_is_not_known_or_no_board(error, silent_port):
+    assert "did you mean esp32s3" in error(silent_port, board="esp32-s3")
+    assert error(silent_port, board="simulated") == (
+        "simulated is no board to flash: its chips are processes"
+    )
+
+
+@pytest.mark.parametrize("chip", [-1, 2])
+def test_a_chip_that_the_cluster_does_not_have(error, silent_port, chip):
+    assert error(silent_port, chip_id=chip) == f"no chip {chip}: 2 chips have the ids 0 to 1"
+
+
+def test_a_model_that_does_not_fit(error, silent_port, tmp_path):
+    path = tmp_path / "large.bin"
+    write_version_2(grouped_checkpoint(config_of(16, 8, 2, 1024), True), path, 8)
+    line = error(silent_port, chips=1, chip_id=0, model=path)
+    assert re.match(r"1 chip with 240 KB of heap is \d+ KB short of the model .*: \d+ chips", line)
+
+
+def test_a_port_that_is_not_there_or_no_port(error, tmp_path):
+    missing = tmp_path / "ttyACM7"
+    assert error(missing) == f"no port {missing}: is the board plugged in?"
+    missing.write_text("")
+    assert error(missing).startswith(f"cannot open {missing}: ")
+    assert error("nothing://here").startswith("cannot open nothing://here: invalid URL")
+
+
+def test_a_port_that_another_program_holds(error, silent_port):
+    with open(silent_port, "rb") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        assert error(silent_port) == f"{silent_port} is in use by another program"
+
+
+def test_a_port_without_an_answer(error, silent_port, monkeypatch):
+    monkeypatch.setattr(board_files, "ATTEMPTS", (0.1, 0.1))
+    assert error(silent_port).startswith(f"no MicroPython answers on {silent_port}: ")
+
+
+def test_a_board_of_another_architecture(error, board):
+    assert error(board.port, board="esp32c3") == (
+        f"the board on {board.port} loads code for xtensawin, and esp32c3 is rv32imc: is it"
+        " another board?"
+    )
+
+
+def test_an_older_micropython(error, micropython, tmp_path):
+    with StandinBoard(tmp_path, arch="xtensawin", version="1.25.0") as board:
+        assert error(board.port) == (
+            f"MicroPython 1.25.0 on {board.port}: 1.26 or later is needed, for 1.25 compiles"
+            " wrong code for Xtensa"
+        )
+
+
+def test_a_board_that_is_unplugged(error, board):
+    board.unplug_after(20_000)
+    line = error(board.port)
+    assert line.startswith(f"lost the board on {board.port} while writing ")
+    assert line.endswith(": the same command goes on from there")
+
+
+def test_a_full_file_system_says_so(error, micropython, tmp_path):
+    with StandinBoard(tmp_path, arch="xtensawin", blocks=16) as board:
+        assert error(board.port).startswith("no room on the board: ")
+
+
+def test_a_file_system_that_fills_up_all_the_same(error, micropython, tmp_path, monkeypatch):
+    monkeypatch.setattr(Changes, "blocks", lambda *_: 0)
+    with StandinBoard(tmp_path, arch="xtensawin", blocks=16) as board:
+        start = f"the file system of the board on {board.port} became full while writing "
+        assert error(board.port).startswith(start)
+
+
+def test_a_file_where_a_folder_belongs(error, board):
+    mpremote(board, "fs", "touch", ":firmware")
+    start = f"the board on {board.port} failed while listing its files: OSError: "
+    assert error(board.port).startswith(start)
+
+
+def test_a_file_that_is_damaged_on_the_way(error, board, monkeypatch):
+    write = BoardFiles.write
+
+    def damaged(files, path, content, written):
+        changed = content[:-1] + b"?" if path == "protocol/frame.mpy" else content
+        write(files, path, changed, written)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BoardFiles, "write", damaged)
+        assert error(board.port) == "protocol/frame.mpy did not reach the board intact: try again"
+    assert "main.py" not in mpremote(board, "fs", "ls")
+
+
+def test_an_interrupted_command_says_how_to_go_on(board, arguments):
+    command = subprocess.Popen(
+        [sys.executable, "-m", "host.flash", *arguments(board.port)],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A test run in the background may ignore interrupts, which a child would inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while board.received < 10_000:
+        assert time.monotonic() < end and command.poll() is None
+        time.sleep(0.005)
+    command.send_signal(signal.SIGINT)
+    output, errors = command.communicate(timeout=60)
+    assert (command.returncode, output) == (130, "")
+    assert errors == "interrupted: the same command goes on from here\n"
+    assert main(arguments(board.port)) == 0
