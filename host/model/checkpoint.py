@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,10 @@ class Config:
                 raise ModelError(
                     f"{name} is {getattr(self, name)}, expected at most {LARGEST_DIMENSION}"
                 )
+        if not (0 < self.rope_theta < math.inf and 0 <= self.norm_eps < math.inf):
+            raise ModelError(
+                f"rope base {self.rope_theta:g} or epsilon {self.norm_eps:g} cannot be"
+            )
         if self.dim % self.heads:
             raise ModelError(f"dim {self.dim} is not divisible by {self.heads} heads")
         if self.head_dim % 2:

@@ -131,8 +131,8 @@ def _count(fields: dict[str, Any], name: str, default: int | None = None) -> int
 
 def _real(fields: dict[str, Any], name: str, default: float) -> float:
     value = fields.get(name, default)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e12:
-        raise ModelError(f"config.json: {name} is {_brief(value)}, expected a number from 0 on")
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ModelError(f"config.json: {name} is {_brief(value)}, expected a number")
     return float(value)
 
 

@@ -53,6 +53,8 @@ def quantize_to_file(
     with _progress(console) as progress:
         task = progress.add_task("loading", total=None)
         checkpoint = loading.checkpoint(path)
+        if checkpoint.config.context < 2:
+            raise ModelError(f"{path}: a context of one position leaves nothing to measure")
         tokens = loading.tokenizer_for(path, tokenizer, checkpoint.config)
         model = FloatModel(checkpoint)
         progress.update(task, description="reading the text" if text else "sampling texts")

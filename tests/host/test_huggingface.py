@@ -183,7 +183,9 @@ def test_rope_frequencies_of_old_files_are_left_alone(folder: Path) -> None:
          " not supported"),
         ({"intermediate_size": 54}, "tensor model.layers.0.mlp.gate_proj.weight has shape"
          " (53, 64), expected (54, 64)"),
-        ({"rope_theta": "big"}, "config.json: rope_theta is big, expected a number from 0 on"),
+        ({"rope_theta": "big"}, "config.json: rope_theta is big, expected a number"),
+        ({"rope_theta": 0}, "rope base 0 or epsilon 1e-05 cannot be"),
+        ({"rms_norm_eps": -1e-5}, "rope base 10000 or epsilon -1e-05 cannot be"),
     ],
 )  # fmt: skip
 def test_what_is_not_supported_is_named(

@@ -1,6 +1,7 @@
 """`python -m host.model inspect` and `quantize`: what they print, write and refuse."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -205,12 +206,15 @@ def test_what_quantize_refuses(
     picture.write_bytes(b"\x89PNG\xff")
     output = tmp_path / "out"
     nowhere = tmp_path / "none" / "out"
+    brief = tmp_path / "brief.gguf"
+    write_gguf(random_checkpoint(replace(CONFIG, context=1)), brief, small_tokenizer())
     cases = [
         ((done, "-o", output), f"{done}: is quantized already"),
         ((path, "-o", output, "--text", text), f"{text}: 6 tokens, too few: give at least 32"),
         ((path, "-o", output, "--text", picture), f"{picture}: is no UTF-8 text"),
         ((path, "-o", output, "--text", nowhere),
          f"{nowhere}: cannot read the text: No such file or directory"),
+        ((brief, "-o", output), f"{brief}: a context of one position leaves nothing to measure"),
         ((path, "-o", nowhere), f"{nowhere}: cannot write: No such file or directory"),
     ]  # fmt: skip
     for arguments, message in cases:
