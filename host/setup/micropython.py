@@ -4,8 +4,8 @@ $MICROPYTHON wins where it is set. Otherwise the best of these that passes the p
 
 1. Debian's 32-bit build, run through its own loader. Like an ESP32 it has 4-byte pointers,
    31-bit small ints, 32-bit viper ints and 16-byte heap blocks, so its heap figures hold there.
-2. A `micropython` on PATH.
-3. A build from Debian's source package, which needs make and a C compiler.
+2. A `micropython` on PATH that is a 32-bit one too.
+3. A build from Debian's source package, which needs make and a C compiler for 32 bits.
 """
 
 import json
@@ -32,6 +32,12 @@ OLDEST = ".".join(map(str, OLDEST_VERSION))
 # Per machine, Debian's name of the 32-bit architecture that it can run.
 ARCHITECTURES = {"x86_64": "i386", "i686": "i386", "aarch64": "armhf", "armv7l": "armhf"}
 
+# mpy-cross's names in the order of MicroPython's numbers (py/persistentcode.h).
+NATIVE_ARCHITECTURES = (
+    "none", "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp",
+    "xtensa", "xtensawin", "rv32imc",
+)  # fmt: skip
+
 PROBE = """
 import binascii, hashlib, json, micropython, select, socket, sys
 @micropython.viper
@@ -45,7 +51,8 @@ assert total(b"abc", 3) == 294
 assert binascii.crc32(b"abc") == 0x352441C2
 assert hashlib.sha256(b"abc").digest()[:4] == b"\\xba\\x78\\x16\\xbf"
 bits = 64 if sys.maxsize >> 32 else 32
-print(json.dumps({"version": sys.implementation[1][:3], "word_bits": bits}))
+arch = sys.implementation._mpy >> 10 & 15
+print(json.dumps({"version": sys.implementation[1][:3], "word_bits": bits, "arch": arch}))
 """
 
 # The loader and the libraries lie in one folder of the unpacked packages.
@@ -56,10 +63,12 @@ exec "$root/{loader}" --library-path "$root/{libraries}" "$root/usr/bin/micropyt
 
 
 class Interpreter(NamedTuple):
-    """What a probed MicroPython is: its version and the bits of its machine word."""
+    """What a probed MicroPython is: its version, the bits of its machine word, and mpy-cross's
+    name of the processor that its native code is for."""
 
     version: tuple[int, ...]
     word_bits: int
+    arch: str
 
     def __str__(self) -> str:
         return f"MicroPython {'.'.join(map(str, self.version))}, {self.word_bits}-bit"
@@ -83,9 +92,14 @@ def probed(program: Path) -> Interpreter:
         found = json.loads(ended.stdout)
     except ValueError:
         raise SetupError(f"{program} is no MicroPython") from None
-    interpreter = Interpreter(tuple(found["version"]), found["word_bits"])
+    if found["arch"] >= len(NATIVE_ARCHITECTURES):
+        raise SetupError(f"{program} runs native code of no known kind")
+    arch = NATIVE_ARCHITECTURES[found["arch"]]
+    interpreter = Interpreter(tuple(found["version"]), found["word_bits"], arch)
     if interpreter.version < OLDEST_VERSION:
         raise SetupError(f"{program} is {interpreter}; {OLDEST} or later is needed")
+    if interpreter.word_bits != 32:
+        raise SetupError(f"{program} is {interpreter}; a chip's kernels need words of 32 bits")
     return interpreter
 
 
@@ -100,6 +114,11 @@ def find() -> Path:
     if not LOCAL.exists():
         raise SetupError("there is no MicroPython in this checkout yet: run `make setup`")
     return LOCAL
+
+
+def native_arch() -> str:
+    """mpy-cross's name of the processor that `find()`'s MicroPython runs native code of."""
+    return probed(find()).arch
 
 
 def debian_build(staging: Path) -> None:
@@ -147,7 +166,9 @@ def source_build(staging: Path) -> None:
         run_step("make", jobs, "-C", str(tree / "mpy-cross"))
         # Without the features whose libraries Debian takes from elsewhere.
         absent = ("MICROPY_PY_SSL", "MICROPY_SSL_MBEDTLS", "MICROPY_PY_BTREE", "MICROPY_PY_FFI")
-        run_step("make", jobs, "-C", str(tree / "ports/unix"), f"FROZEN_MANIFEST={frozen}",
+        # On a 64-bit PC this takes a compiler that can make 32-bit programs (gcc-multilib).
+        words = ["MICROPY_FORCE_32BIT=1"] if platform.machine() == "x86_64" else []
+        run_step("make", jobs, "-C", str(tree / "ports/unix"), f"FROZEN_MANIFEST={frozen}", *words,
                  *(f"{feature}=0" for feature in absent))  # fmt: skip
         shutil.copy(tree / "ports/unix/build-standard/micropython", staging)
 
@@ -197,10 +218,8 @@ def provision() -> Path:
 
 
 def report(interpreter: Interpreter, name: str) -> None:
-    """One line on what was found, and a warning where a chip's figures will not hold."""
+    """One line on what was found."""
     print(f"setup: {interpreter} ({name})", flush=True)
-    if interpreter.word_bits != 32:
-        print("setup: warning: its words are not a chip's 32 bits: heap figures will be too high")
 
 
 def main() -> None:

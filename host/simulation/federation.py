@@ -15,6 +15,7 @@ from host.deploy.bundle import chip_files
 from host.deploy.configuration import SIMULATED_UART, configuration
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import tensor_parallel
+from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
 from host.simulation.lossy_port import LossyPort
 from protocol.control import Ready
@@ -81,12 +82,13 @@ def running(
         mtu=settings.mtu,
         signed=bool(settings.key),
     )
+    arch = native_arch()
     files = {
         share.chip: chip_files(
             model,
             plan,
             share,
-            "x86",
+            arch,
             configuration(plan, share, uart=SIMULATED_UART, key=settings.key),
         )
         for share in plan.shares
@@ -94,7 +96,7 @@ def running(
     radio = None
     if settings.mtu is not None:
         radio = {"mtu": settings.mtu, "loss": settings.loss, "seed": settings.seed}
-    with SimulatedCluster(files, arch="x86", heap=settings.heap, radio=radio) as cluster:
+    with SimulatedCluster(files, arch=arch, heap=settings.heap, radio=radio) as cluster:
         transport = _transport(settings, cluster)
         try:
             coordinator = Coordinator(

@@ -20,7 +20,7 @@ def script(path: Path, body: str) -> Path:
 
 def reporting(path: Path, version: tuple[int, ...], word_bits: int) -> Path:
     """A program that answers the probe as a MicroPython of that kind does."""
-    return script(path, f"""echo '{{"version": {list(version)}, "word_bits": {word_bits}}}'""")
+    return script(path, f"""echo '{{"version": {list(version)}, "word_bits": {word_bits}, "arch": 1}}'""")
 
 
 def failing(_: Path) -> None:
@@ -38,10 +38,11 @@ def checkout(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-def test_the_probe_reads_version_and_word_size(micropython):
+def test_the_probe_reads_version_word_size_and_processor(micropython):
     interpreter = setup.probed(micropython)
     assert interpreter.version >= (1, 25)
-    assert interpreter.word_bits in (32, 64)
+    assert interpreter.word_bits == 32
+    assert interpreter.arch in ("x86", "armv7emsp", "armv7emdp", "armv7m", "armv6")
 
 
 def test_the_probe_refuses_what_does_not_run(tmp_path):
@@ -101,22 +102,17 @@ def test_a_broken_one_is_replaced(checkout, monkeypatch, capsys):
     assert "installing MicroPython anew" in capsys.readouterr().out
 
 
-def test_next_comes_the_one_on_path_with_a_warning_of_its_word_size(
-    checkout, monkeypatch, capsys, tmp_path
-):
+def test_next_comes_the_one_on_path(checkout, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(setup, "debian_build", failing)
-    program = reporting(tmp_path / "bin" / "micropython", (1, 27, 0), 64)
+    program = reporting(tmp_path / "bin" / "micropython", (1, 27, 0), 32)
     assert setup.provision().resolve() == program
-    printed = capsys.readouterr().out
-    assert "MicroPython 1.27.0, 64-bit (on PATH)" in printed
-    assert printed.count("warning: its words are not a chip's 32 bits") == 1
+    assert "MicroPython 1.27.0, 32-bit (on PATH)" in capsys.readouterr().out
 
 
-def test_no_warning_for_the_word_size_of_a_chip(checkout, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(setup, "debian_build", failing)
-    reporting(tmp_path / "bin" / "micropython", (1, 27, 0), 32)
-    setup.provision()
-    assert "warning" not in capsys.readouterr().out
+def test_a_64_bit_one_is_refused(tmp_path):
+    program = reporting(tmp_path / "micropython", (1, 27, 0), 64)
+    with pytest.raises(SetupError, match="64-bit; a chip's kernels need words of 32 bits"):
+        setup.probed(program)
 
 
 def test_last_comes_a_build_from_source(checkout, monkeypatch):
