@@ -20,7 +20,8 @@ def script(path: Path, body: str) -> Path:
 
 def reporting(path: Path, version: tuple[int, ...], word_bits: int) -> Path:
     """A program that answers the probe as a MicroPython of that kind does."""
-    return script(path, f"""echo '{{"version": {list(version)}, "word_bits": {word_bits}, "arch": 1}}'""")
+    found = f'{{"version": {list(version)}, "word_bits": {word_bits}, "arch": 1}}'
+    return script(path, f"echo '{found}'")
 
 
 def failing(_: Path) -> None:
