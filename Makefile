@@ -50,7 +50,7 @@ flash: setup ## put a chip's share onto a board: BOARD= CHIP_ID= PORT= MODEL= CH
 bench: setup ## measure: ARGS=
 	@$(VENV_PYTHON) -m bench $(ARGS)
 
-# Train the shipped model anew, or go on where that was broken off: under an hour on two cores.
+# Train the shipped model anew, or go on where that was broken off.
 train: setup .venv/train-installed
 	@$(VENV_PYTHON) -m training.train $(ARGS)
 

@@ -115,9 +115,14 @@ def integer_answers(
 def _batched(
     batch: Callable[[Sequence[str]], list[str]], texts: Sequence[str], label: str
 ) -> list[str]:
+    # Commands of like length together: a batch takes as many steps as its longest one.
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     starts = range(0, len(texts), BATCH)
-    parts = track(starts, label, console=Console(stderr=True), transient=True)
-    return [answer for start in parts for answer in batch(texts[start : start + BATCH])]
+    found: dict[int, str] = {}
+    for start in track(starts, label, console=Console(stderr=True), transient=True):
+        part = order[start : start + BATCH]
+        found.update(zip(part, batch([texts[index] for index in part]), strict=True))
+    return [found[index] for index in range(len(texts))]
 
 
 def exact(commands: Sequence[Command], found: Sequence[str]) -> dict[str, float]:

@@ -1,0 +1,141 @@
+"""Counting right answers; and the answers of the shipped model, which are to be right."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from host import evaluate
+from host.evaluate import (
+    COMMANDS,
+    MODEL,
+    TOKENIZER,
+    Command,
+    answers,
+    exact,
+    float_answers,
+    held_out,
+    integer_answers,
+)
+from host.model import llama2c
+from host.model.checkpoint import Checkpoint, ModelError
+from host.model.tokenizer import BOS, EOS, Tokenizer
+
+MEGABYTE = 1_000_000
+SLICE = 100
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return llama2c.load(MODEL)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+    return Tokenizer.load(TOKENIZER, checkpoint.config.vocab_size)
+
+
+class Echo:
+    """Answers each command with a line that was agreed on, and `end` after it."""
+
+    def __init__(self, tokenizer: Tokenizer, lines: list[str], end: int) -> None:
+        self.lines = [[*tokenizer.encode(f"\n{line}", bos=False)[2:], end] for line in lines]
+        self.newline = tokenizer.encode("x\n")[-1]
+        self.answered = [-1] * len(lines)
+
+    def step(self, tokens: np.ndarray) -> np.ndarray:
+        """One-hot logits."""
+        logits = np.zeros((len(tokens), 512))
+        for row, token in enumerate(tokens):
+            if self.answered[row] >= 0 or token == self.newline:
+                self.answered[row] += 1
+                line = self.lines[row]
+                logits[row, line[min(self.answered[row], len(line) - 1)]] = 1
+        return logits
+
+
+@pytest.mark.parametrize("end", [BOS, EOS])
+def test_answers_are_what_follows_the_command(tokenizer: Tokenizer, end: int) -> None:
+    lines = ["light.kitchen on", "unknown", "tv.all mute; ac.all off"]
+    texts = ["on", "a longer command, of several words", "mute"]
+    step = Echo(tokenizer, lines, end).step
+    assert answers(step, tokenizer, texts, 60) == lines
+
+
+def test_an_answer_ends_with_the_positions(tokenizer: Tokenizer) -> None:
+    prompt = len(tokenizer.encode("on\n"))
+    step = Echo(tokenizer, ["99999999"], BOS).step
+    assert answers(step, tokenizer, ["on"], prompt + 3) == ["999"]
+    with pytest.raises(ModelError, match="leaves none of"):
+        answers(step, tokenizer, ["on"], prompt)
+
+
+def test_only_whole_lines_are_right() -> None:
+    commands = [Command(c, "text", "light.attic on") for c in ("one", "one", "two", "two")]
+    found = ["light.attic on", "light.attic on; light.attic on", "light.attic on", "light.attic"]
+    assert exact(commands, found) == {"one": 0.5, "two": 0.5, "all": 0.5}
+    assert exact(commands[:1], found[:1]) == {"one": 1, "all": 1}
+
+
+def test_commands_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "commands.tsv"
+    with pytest.raises(ModelError, match="cannot read the commands"):
+        held_out(path)
+    path.write_text("")
+    with pytest.raises(ModelError, match="no commands"):
+        held_out(path)
+    path.write_text("level\tdim it\tlight.here brightness=down\nlevel\tdim it\n")
+    with pytest.raises(ModelError, match="line 2 has 2 fields, expected 3"):
+        held_out(path)
+
+
+def test_the_model_is_of_the_size_that_five_chips_share_evenly(checkpoint: Checkpoint) -> None:
+    config = checkpoint.config
+    assert MODEL.stat().st_size <= 3 * MEGABYTE
+    assert checkpoint.shared_classifier
+    assert config.dim <= 64 and config.kv_heads % 5 == 0 and config.hidden_dim % 5 == 0
+    matrices = ("embedding", "wq", "wk", "wv", "wo", "w1", "w2", "w3")
+    assert 250_000 <= sum(getattr(checkpoint, name).size for name in matrices) <= 600_000
+
+
+@pytest.mark.parametrize(
+    ("text", "action"),
+    [
+        ("could you dim the bedroom lamp to thirty percent", "light.bedroom brightness=30"),
+        ("turn off the kitchen lights", "light.kitchen off"),
+        ("what is the weather like", "unknown"),
+    ],
+)
+def test_commands_of_the_readme(
+    checkpoint: Checkpoint, tokenizer: Tokenizer, text: str, action: str
+) -> None:
+    assert float_answers(checkpoint, tokenizer, [text]) == [action]
+    assert integer_answers(checkpoint, tokenizer, [text]) == [action]
+
+
+def test_a_slice_of_the_held_out_commands(checkpoint: Checkpoint, tokenizer: Tokenizer) -> None:
+    commands = held_out(COMMANDS)
+    part = commands[:: len(commands) // SLICE][:SLICE]
+    texts = [command.text for command in part]
+    in_integers = integer_answers(checkpoint, tokenizer, texts)
+    assert exact(part, in_integers)["all"] >= 0.97
+    in_float = float_answers(checkpoint, tokenizer, texts)
+    assert sum(map(str.__eq__, in_integers, in_float)) >= SLICE - 1
+
+
+def test_the_table_is_of_both_arithmetics_and_says_that_it_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["switch\tturn off the kitchen lights\tlight.kitchen off"]
+    lines.append("scene\tturn off the kitchen lights\tscene.night")
+    (tmp_path / "commands.tsv").write_text("\n".join(lines))
+    commands = str(tmp_path / "commands.tsv")
+    assert evaluate.main(["--commands", commands, "--mistakes"]) == 0
+    printed = capsys.readouterr().out
+    assert "should be 'scene.night'  float: 'light.kitchen off'" in printed
+    assert "2 held-out commands (measured)" in " ".join(printed.split())
+    for row in (r"switch\D+1\D+100.00%\D+100.00%", r"scene\D+1\D+0.00%", r"all\D+2\D+50.00%"):
+        assert re.search(row, printed), printed
+    assert evaluate.main(["--model", str(tmp_path / "none.bin")]) == 1
+    assert "cannot read the model" in capsys.readouterr().err
