@@ -21,7 +21,7 @@ from host.deploy.board_files import BoardFiles, FlashError, System
 from host.deploy.bundle import DeployError, chip_files
 from host.deploy.changes import FOLDERS, START, Changes, changes
 from host.deploy.configuration import board_uart, configuration
-from host.model import llama2c
+from host.model import loading
 from host.model.checkpoint import ModelError
 from host.model.quantize import quantized
 from host.model.quantized import QuantizedModel
@@ -201,9 +201,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
         options.context,
     )
     place.check()
-    checkpoint = llama2c.load(options.model)
     with console.status("quantizing"):
-        model = quantized(checkpoint)
+        model = _model(options.model)
     with _progress(console) as progress:
         task = progress.add_task("looking at the board", total=None)
         done = flashed(
@@ -234,6 +233,13 @@ def _progress(console: Console) -> Progress:
         TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(),
     )  # fmt: skip
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _model(path: str) -> QuantizedModel:
+    """The model at `path`, in integers; no tokenizer is needed. Raises ModelError."""
+    if loading.format_of(path) is loading.Format.QUANTIZED:
+        return loading.loaded(path).quantized()
+    return quantized(loading.checkpoint(path))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Protocol
 
 from host.model.arithmetic import Ints
@@ -26,11 +26,12 @@ def generated(
     steps: int,
     sampler: Sampler,
     logit_exponent: int,
+    stops: Container[int] = (BOS, EOS),
 ) -> Iterator[int]:
     """Tokens that follow `prompt` (which begins with BOS) until `steps` tokens stand after BOS.
 
-    As in llama2.c, steps counts the prompt's tokens too, and BOS or EOS ends the text. Raises
-    ValueError where the prompt leaves no step.
+    As in llama2.c, steps counts the prompt's tokens too, and a token of `stops` ends the text.
+    Raises ValueError where the prompt leaves no step.
     """
     if len(prompt) > steps:
         raise ValueError(f"{steps} steps for a prompt of {len(prompt)} tokens")
@@ -40,7 +41,7 @@ def generated(
     logits = model.forward(tokens)
     while True:
         token = sampler.choose(logits * scale)
-        if token in (BOS, EOS):
+        if token in stops:
             return
         yield token
         tokens.append(token)

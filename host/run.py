@@ -12,7 +12,6 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
@@ -22,11 +21,10 @@ from host.boards import BoardError, load
 from host.cluster.errors import ClusterError
 from host.deploy.bundle import DeployError
 from host.generate import generated
-from host.model import llama2c
-from host.model.checkpoint import Config, ModelError
-from host.model.quantize import quantized
+from host.model import loading
+from host.model.checkpoint import ModelError
 from host.model.sampling import Sampler
-from host.model.tokenizer import TextStream, Tokenizer
+from host.model.tokenizer import TextStream, TextTokenizer
 from host.report import ChipReport, Totals, print_report, report
 from host.setup import SetupError
 from host.simulation.federation import Running, Settings, random_key, running
@@ -51,7 +49,8 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser = _Parser(prog="python -m host.run", description=__doc__.split(":")[0])
     add = parser.add_argument
     add("--chips", type=int, default=5, metavar="N", help="how many chips (default 5)")
-    add("--model", metavar="FILE", help="a llama2.c checkpoint")
+    add("--model", metavar="PATH",
+        help="a llama2.c checkpoint, Hugging Face folder, GGUF file or quantized model")
     add("--tokenizer", metavar="FILE",
         help="its tokenizer (default: tok<vocabulary size>.bin or tokenizer.bin beside the model)")
     add("--prompt", default="", metavar="TEXT", help="text to go on from")
@@ -99,18 +98,6 @@ def _probability(text: str) -> float:
     return value
 
 
-def tokenizer_for(model: Path, tokenizer: str | None, config: Config) -> Tokenizer:
-    """The tokenizer named, or the one that lies beside the model. Raises ModelError."""
-    if tokenizer:
-        return Tokenizer.load(tokenizer, config.vocab_size)
-    for name in (f"tok{config.vocab_size}.bin", "tokenizer.bin"):
-        if (model.parent / name).exists():
-            return Tokenizer.load(model.parent / name, config.vocab_size)
-    raise ModelError(
-        f"no tok{config.vocab_size}.bin or tokenizer.bin beside {model}: give --tokenizer"
-    )
-
-
 def settings_for(options: argparse.Namespace) -> Settings:
     """How to simulate. Raises BoardError."""
     board = load(options.board)
@@ -129,19 +116,19 @@ def settings_for(options: argparse.Namespace) -> Settings:
 def run(options: argparse.Namespace, console: Console) -> None:
     """Starts the federation, generates and reports. Raises what main prints as one line."""
     if not options.model:
-        raise ModelError("no model: give --model FILE or MODEL=FILE, a llama2.c checkpoint")
+        raise ModelError("no model: give --model PATH or MODEL=PATH, as models/home.bin")
     try:
         sampler = Sampler(options.temperature, options.top_p, options.seed)
     except ValueError as error:
         raise ModelError(str(error)) from None
     settings = settings_for(options)
-    checkpoint = llama2c.load(options.model)
-    tokenizer = tokenizer_for(Path(options.model), options.tokenizer, checkpoint.config)
+    source = loading.loaded(options.model, options.tokenizer)
+    tokenizer = source.tokenizer
     prompt = tokenizer.encode(options.prompt)
-    context = options.context or checkpoint.config.context
+    context = options.context or source.config.context
     steps = _steps(options.steps, context, len(prompt))
     with console.status("quantizing"):
-        model = quantized(checkpoint)
+        model = source.quantized()
     with ExitStack() as stack:
         with _progress(console) as progress:
             task = progress.add_task("", total=settings.chips)
@@ -181,7 +168,7 @@ def _steps(asked: int | None, context: int, prompt: int) -> int:
 def _generate(
     options: argparse.Namespace,
     chips: Running,
-    tokenizer: Tokenizer,
+    tokenizer: TextTokenizer,
     prompt: list[int],
     steps: int,
     sampler: Sampler,
@@ -194,7 +181,7 @@ def _generate(
     _show(options, text)
     exponent = federation.model.logit_exponent
     try:
-        for token in generated(federation, prompt, steps, sampler, exponent):
+        for token in generated(federation, prompt, steps, sampler, exponent, tokenizer.stops):
             meter.token()
             tokens.append(token)
             piece = stream.push(token)

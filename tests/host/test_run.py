@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from host.model import llama2c
-from host.model.checkpoint import ModelError
 from host.model.quantize import quantized
-from host.run import main, parsed, settings_for, tokenizer_for
-from tests.host.tiny import TINY
+from host.run import main, parsed, settings_for
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +25,7 @@ def quantized_model(model):
 @pytest.fixture
 def error(quantized_model, tmp_path, monkeypatch, capsys):
     """Runs a command line that fails; its exit code and the one line that it prints."""
-    monkeypatch.setattr("host.run.quantized", lambda checkpoint: quantized_model)
+    monkeypatch.setattr("host.model.loading.Loaded.quantized", lambda self: quantized_model)
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -49,7 +47,7 @@ def error(quantized_model, tmp_path, monkeypatch, capsys):
 
 def test_no_model(error):
     code, line = error()
-    assert code == 1 and line == "no model: give --model FILE or MODEL=FILE, a llama2.c checkpoint"
+    assert code == 1 and line == "no model: give --model PATH or MODEL=PATH, as models/home.bin"
 
 
 def test_a_model_that_is_missing_cut_short_or_empty(error, model, tmp_path):
@@ -64,7 +62,8 @@ def test_a_model_that_is_missing_cut_short_or_empty(error, model, tmp_path):
     file.write_bytes(b"")
     code, line = error("--model", file)
     assert (code, line) == (1, f"{file}: the file is empty, expected a llama2.c checkpoint")
-    assert error("--model", tmp_path)[1] == f"{tmp_path}: cannot read the model: Is a directory"
+    code, line = error("--model", tmp_path)
+    assert line == f"{tmp_path}: cannot read config.json: No such file or directory"
 
 
 def test_a_tokenizer_that_is_missing_cut_short_or_of_another_size(error, model, tmp_path):
@@ -182,15 +181,3 @@ def test_a_secure_run_has_a_key_of_its_own():
 def write_tokenizer(path, size):
     entry = np.float32(0).tobytes() + np.int32(1).tobytes() + b"a"
     path.write_bytes(np.int32(1).tobytes() + entry * size)
-
-
-def test_the_tokenizer_beside_the_model_is_taken(tmp_path):
-    model = tmp_path / "model.bin"
-    with pytest.raises(ModelError, match=r"no tok40.bin or tokenizer.bin beside .*model.bin"):
-        tokenizer_for(model, None, TINY)
-    write_tokenizer(tmp_path / "tokenizer.bin", TINY.vocab_size)
-    tokenizer_for(model, None, TINY)
-    (tmp_path / "tok40.bin").write_bytes(b"")  # is taken before it, and refused
-    with pytest.raises(ModelError, match=r"tok40.bin: "):
-        tokenizer_for(model, None, TINY)
-    tokenizer_for(model, str(tmp_path / "tokenizer.bin"), TINY)
