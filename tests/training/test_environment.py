@@ -9,7 +9,7 @@ from host.setup.environment import REPOSITORY
 from training import environment
 from training.environment import requirements
 
-MAKE = ["make", "--dry-run", "--old-file=setup", "VENV_PYTHON=python", "ARGS=-x"]
+MAKE = ["make", "--no-print-directory", "--dry-run", "--old-file=setup", "VENV_PYTHON=python", "ARGS=-x"]
 
 
 def printed(*arguments: str) -> str:
