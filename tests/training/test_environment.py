@@ -9,7 +9,9 @@ from host.setup.environment import REPOSITORY
 from training import environment
 from training.environment import requirements
 
-MAKE = ["make", "--no-print-directory", "--dry-run", "--old-file=setup", "VENV_PYTHON=python", "ARGS=-x"]
+MAKE = [
+    "make", "--no-print-directory", "--dry-run", "--old-file=setup", "VENV_PYTHON=python", "ARGS=-x",
+]  # fmt: skip
 
 
 def printed(*arguments: str) -> str:
