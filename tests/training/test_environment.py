@@ -10,7 +10,8 @@ from training import environment
 from training.environment import requirements
 
 MAKE = [
-    "make", "--no-print-directory", "--dry-run", "--old-file=setup", "VENV_PYTHON=python", "ARGS=-x",
+    "make", "--no-print-directory", "--dry-run", "--old-file=setup",
+    "VENV_PYTHON=python", "ARGS=-x",
 ]  # fmt: skip
 
 
