@@ -6,7 +6,6 @@ reference, which every federation equals to the bit, so that no chips are needed
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +18,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from host.command_line import FAILED, INTERRUPTED, Parser
 from host.model import llama2c
 from host.model.checkpoint import Checkpoint, ModelError
 from host.model.float_model import FloatModel
@@ -162,7 +162,7 @@ def _mistakes(commands: Sequence[Command], columns: dict[str, Sequence[str]]) ->
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit code."""
-    parser = argparse.ArgumentParser(prog="python -m host.evaluate", description=__doc__)
+    parser = Parser(prog="python -m host.evaluate", description=__doc__)
     parser.add_argument("--model", default=MODEL, metavar="FILE")
     parser.add_argument("--tokenizer", default=TOKENIZER, metavar="FILE")
     parser.add_argument("--commands", default=COMMANDS, metavar="FILE")
@@ -179,7 +179,9 @@ def main(arguments: list[str] | None = None) -> int:
         }
     except ModelError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
     if options.mistakes:
         print("\n".join(_mistakes(commands, columns)))
     Console().print(table(commands, columns))

@@ -11,12 +11,12 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from host.boards import Board, BoardError, load
+from host.command_line import INTERRUPTED, TERMINATED, Parser
 from host.deploy.board_files import BoardFiles, FlashError, System
 from host.deploy.bundle import DeployError, chip_files
 from host.deploy.changes import FOLDERS, START, Changes, changes
@@ -32,7 +32,6 @@ OLDEST_VERSION = (1, 26)
 _OLDEST_WITH_RATE = (1, 27)
 _ARCHITECTURES = {1: "x86", 10: "xtensawin", 11: "rv32imc"}  # py/persistentcode.h
 _FAILURES = (BoardError, DeployError, FlashError, ModelError)
-_USAGE, _INTERRUPTED, _TERMINATED = 2, 130, 143  # 128 + SIGINT or SIGTERM
 
 # Called with the file being written, and how many bytes are there of how many in all.
 Progressed = Callable[[str, int, int], None]
@@ -161,16 +160,9 @@ def _copy(board: BoardFiles, needed: Changes, progressed: Progressed) -> None:
         before += len(content)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(_USAGE, f"error: {message}\n")
-
-
 def parsed(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = _Parser(
+    parser = Parser(
         prog="python -m host.flash", description="Puts a chip's share of a model onto a board."
     )
     add = parser.add_argument
@@ -245,7 +237,7 @@ def _model(path: str) -> QuantizedModel:
 def main(arguments: list[str] | None = None) -> int:
     """The exit code."""
     options = parsed(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))  # not without cleaning up
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # not without cleaning up
     try:
         run(options, Console(stderr=True))
     except _FAILURES as error:
@@ -253,7 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED
     return 0
 
 

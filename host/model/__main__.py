@@ -5,30 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import NoReturn
 
 from rich.console import Console
 
 from host import boards
 from host.boards import BoardError
+from host.command_line import FAILED, INTERRUPTED, Parser
 from host.model.checkpoint import ModelError
 from host.model.inspection import inspection, print_inspection
 from host.model.quantizing import quantize_to_file
 
-_USAGE, _INTERRUPTED = 2, 130
 _PATH = "a llama2.c checkpoint, a folder from Hugging Face, or a GGUF file"
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(_USAGE, f"error: {message}\n")
 
 
 def parsed(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = _Parser(prog="python -m host.model", description="Looks at models, quantizes them.")
+    parser = Parser(prog="python -m host.model", description="Looks at models, quantizes them.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser("inspect", help="what a model is, and which boards hold it")
     add = command.add_argument
@@ -74,9 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
         return run(parsed(arguments))
     except (BoardError, ModelError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return FAILED
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -1,0 +1,56 @@
+"""What the command lines have in common: errors of one line, exit codes, kinds of arguments."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from typing import NoReturn
+
+FAILED, USAGE = 1, 2
+# 128 + SIGINT, SIGPIPE or SIGTERM, as shells have it.
+INTERRUPTED, NOBODY_READS, TERMINATED = 130, 141, 143
+
+_MOST_PSRAM = 32  # MB: no ESP32 comes with more
+_SIZE = re.compile(r"(\d+)([KM]?)", re.IGNORECASE)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line in one line, as for all other errors."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"error: {message}\n")
+
+
+def heap_size(text: str) -> int:
+    """Bytes of a chip's heap, from text as 160K or 4M. Raises ArgumentTypeError."""
+    match = _SIZE.fullmatch(text)
+    size = int(match[1]) << {"": 0, "k": 10, "m": 20}[match[2].lower()] if match else 0
+    if not 0 < size <= _MOST_PSRAM << 20:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size up to {_MOST_PSRAM}M: give bytes, or as 160K or 4M"
+        )
+    return size
+
+
+def probability(text: str) -> float:
+    """A probability below 1. Raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no probability below 1")
+    return value
+
+
+def count_up_to(most: int) -> Callable[[str], int]:
+    """What makes a whole number from 1 to `most` of a text, or raises ArgumentTypeError."""
+
+    def count(text: str) -> int:
+        value = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+        if not 1 <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {most}")
+        return value
+
+    return count

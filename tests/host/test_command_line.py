@@ -1,0 +1,49 @@
+"""Kinds of arguments, and the one line in which a wrong command line is refused."""
+
+import argparse
+
+import pytest
+
+from host.command_line import Parser, count_up_to, heap_size, probability
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("100K", 100 << 10), ("2m", 2 << 20), ("70000", 70000), ("32M", 32 << 20)]
+)
+def test_sizes(text: str, size: int) -> None:
+    assert heap_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "12Q", "0", "-5K", "33M", "1.5M", "K"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' is no size up to 32M: give"):
+        heap_size(text)
+
+
+def test_probabilities() -> None:
+    assert [probability(text) for text in ("0", "0.25", "1e-320")] == [0, 0.25, 1e-320]
+    for text in ("1", "-0.1", "nan", "inf", "some", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' is no probability"):
+            probability(text)
+
+
+def test_counts() -> None:
+    count = count_up_to(254)
+    assert [count(text) for text in ("1", "07", "254")] == [1, 7, 254]
+    for text in ("0", "255", "-1", "five", "1.5", "", "\u0663", "9" * 5000):
+        with pytest.raises(argparse.ArgumentTypeError, match="is no whole number from 1 to 254"):
+            count(text)
+
+
+def test_a_wrong_command_line_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser(prog="program")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("go").add_argument("--chips", type=count_up_to(5))
+    for arguments, line in (
+        ([], "the following arguments are required: COMMAND"),
+        (["go", "--chips", "6"], "argument --chips: '6' is no whole number from 1 to 5"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            parser.parse_args(arguments)
+        assert caught.value.code == 2
+        assert capsys.readouterr().err == f"error: {line}\n"
