@@ -46,9 +46,11 @@ class Uart:
 
 @dataclass(frozen=True)
 class Flash:
-    """MicroPython's image name; all other fields are bytes."""
+    """MicroPython's image: its name and its release, as both stand in the name of the official
+    file; all other fields are bytes."""
 
     image: str
+    version: str
     offset: int
     size: int
     filesystem_offset: int
