@@ -1,0 +1,164 @@
+"""federation.toml: both directions, what is wrong with one, and two writers at once."""
+
+import os
+import stat
+import threading
+import tomllib
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from host.cluster import cluster_file
+from host.cluster.cluster_file import (
+    Cluster,
+    ClusterFileError,
+    FlashedChip,
+    changed,
+    mac_text,
+    read,
+)
+from tests.simulation.launch import REPOSITORY
+
+CHIPS = tuple(
+    FlashedChip(number, "esp32s3", f"34:85:18:00:00:0{number}", f"/dev/ttyACM{number}")
+    for number in range(3)
+)
+CLUSTER = Cluster(
+    "models/home.bin", bytes(range(8)), 5, "espnow", 6, 128, bytes(range(32)), CHIPS[:2]
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "federation.toml"
+
+
+def test_what_is_written_is_read(path):
+    assert read(path) is None
+    assert changed(lambda old: CLUSTER if old is None else old, path) == CLUSTER
+    assert read(path) == CLUSTER
+    fields = tomllib.loads(path.read_text())
+    assert fields["model_hash"] == "0001020304050607" and fields["chips"] == 5
+    assert fields["chip"][1] == {
+        "id": 1, "board": "esp32s3", "mac": "34:85:18:00:00:01", "port": "/dev/ttyACM1",
+    }  # fmt: skip
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_is_read_as_it_was_written(text):
+    assert tomllib.loads(cluster_file._text(replace(CLUSTER, model=text)))["model"] == text
+
+
+def test_only_its_owner_reads_it_and_git_does_not_take_it(path):
+    changed(lambda old: CLUSTER, path)
+    path.chmod(0o644)
+    changed(lambda old: old, path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert os.listdir(path.parent) == [path.name]
+    assert "/federation.toml" in (REPOSITORY / ".gitignore").read_text().splitlines()
+
+
+def test_keys_are_long_and_never_the_same():
+    assert len(cluster_file.random_key()) == 32
+    assert cluster_file.random_key() != cluster_file.random_key()
+
+
+def test_a_chip_takes_the_place_of_its_id_and_of_its_board():
+    third = CLUSTER.with_chip(CHIPS[2])
+    assert third.flashed == CHIPS
+    assert third.chip(2) == CHIPS[2] == third.chip_of(CHIPS[2].mac)
+    assert CLUSTER.chip(2) is None is CLUSTER.chip_of(CHIPS[2].mac)
+    moved = replace(CHIPS[0], id=2)  # the board that was chip 0
+    assert third.with_chip(moved).flashed == (CHIPS[1], moved)
+    other = replace(CHIPS[1], mac="00:00:00:00:00:09")
+    assert third.with_chip(other).flashed == (CHIPS[0], other, CHIPS[2])
+
+
+def test_writers_wait_for_each_other(path):
+    changed(lambda old: replace(CLUSTER, chips=40, flashed=()), path)
+    boards = [
+        FlashedChip(number, "esp32", f"00:00:00:00:00:{number:02x}", "") for number in range(40)
+    ]
+    writers = [
+        threading.Thread(target=changed, args=(lambda old, one=one: old.with_chip(one), path))
+        for one in boards
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert read(path).flashed == tuple(boards)
+
+
+def test_a_change_that_fails_leaves_the_file(path):
+    changed(lambda old: CLUSTER, path)
+
+    def fail(old):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        changed(fail, path)
+    with pytest.raises(ClusterFileError, match="a name in it is not Unicode"):
+        changed(lambda old: replace(old, model="\udcff"), path)
+    assert read(path) == CLUSTER and os.listdir(path.parent) == [path.name]
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(ClusterFileError, match=r"^cannot write .*: No such file or directory$"):
+        changed(lambda old: CLUSTER, tmp_path / "none" / "federation.toml")
+    with pytest.raises(ClusterFileError, match=r"^cannot read .*: Is a directory$"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ('link = "espnow"', "", "link is missing"),
+        ('link = "espnow"', 'link = "radio"', "link is 'radio', expected one of uart, espnow"),
+        ("chips = 5", "chips = 0", "chips is 0, expected 1 to 254"),
+        ("chips = 5", "chips = 1", "chip.id is 1, expected 0 to 0"),
+        ("channel = 6", "channel = true", "channel is True, expected 1 to 14"),
+        ("context = 128", 'context = "x"', "context is 'x', expected 1 to 65535"),
+        ('model = "m', 'other = 1\nmodel = "m', "other is not known"),
+        ('model = "models/home.bin"', "model = 3", "model is 3, expected text"),
+        ('model_hash = "00', 'model_hash = "', "model_hash is not 8 bytes in hexadecimal digits"),
+        ('key = "00', 'key = "0', "key is not at most 64 bytes in hexadecimal digits"),
+        (bytes(range(32)).hex(), "00", "key has 1 bytes, 16 at least are needed"),
+        ("id = 1", "id = 0", "two chips have the id 0"),
+        ("00:01", "00:00", "two chips have the mac 34:85:18:00:00:00"),
+        ("34:85:18:00:00:01", "34:85", "'34:85' is no MAC"),
+        ("id = 1", "id = 1\ncolour = 2", "chip.colour is not known"),
+    ],
+)
+def test_each_fault_is_named(path, old, new, line):
+    changed(lambda _: CLUSTER, path)
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ClusterFileError) as caught:
+        read(path)
+    assert str(caught.value) == f"{path}: {line}: mend it, or remove it and flash again"
+
+
+@pytest.mark.parametrize("chip", ["chip = 3", "chip = [3]"])
+def test_chips_that_are_no_tables(path, chip):
+    changed(lambda _: replace(CLUSTER, flashed=()), path)
+    path.write_text(path.read_text() + chip)
+    with pytest.raises(ClusterFileError, match="chip is no list of tables"):
+        read(path)
+
+
+@pytest.mark.parametrize("content", [b"model = ", b"\xff"])
+def test_what_is_no_toml(path, content):
+    path.write_bytes(content)
+    with pytest.raises(ClusterFileError, match="is not a TOML file: "):
+        read(path)
+
+
+def test_macs_are_written_in_one_way():
+    assert mac_text("34-85-18-AB-CD-EF") == mac_text("348518abcdef") == "34:85:18:ab:cd:ef"
+    for text in ("", "34:85", "34:85:18:ab:cd:eg", "348518abcdef00"):
+        with pytest.raises(ValueError, match="is no MAC"):
+            mac_text(text)
