@@ -69,7 +69,7 @@ def inspection(
     kind = loading.format_of(path)
     shared = False
     if kind is Format.QUANTIZED:
-        model, _ = quantized_file.load(path)
+        model, *_ = quantized_file.load(path)
     else:
         weights = loading.checkpoint(path)
         shared = weights.shared_classifier

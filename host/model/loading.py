@@ -9,10 +9,11 @@ import enum
 from dataclasses import dataclass
 from pathlib import Path
 
-from host.model import gguf_file, huggingface, llama2c, quantized_file
+from host.model import gguf_file, huggingface, llama2c, prompt_format, quantized_file
 from host.model.checkpoint import Checkpoint, Config, ModelError
 from host.model.float_model import FloatModel
 from host.model.huggingface_tokenizer import HuggingFaceTokenizer
+from host.model.prompt_format import CONTINUATION, PromptFormat
 from host.model.quantize import calibration_sequences, quantized
 from host.model.quantized import QuantizedModel
 from host.model.tokenizer import TextTokenizer, Tokenizer
@@ -32,10 +33,11 @@ class Format(enum.Enum):
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model, in floats or quantized already, and its tokenizer."""
+    """A model, in floats or quantized already, its tokenizer, and how it is spoken to."""
 
     weights: Checkpoint | QuantizedModel
     tokenizer: TextTokenizer
+    prompt_format: PromptFormat = CONTINUATION
 
     @property
     def config(self) -> Config:
@@ -57,10 +59,11 @@ def loaded(path: str | Path, tokenizer: str | Path | None = None) -> Loaded:
     Raises ModelError, naming the file and what is wrong with it.
     """
     if format_of(path) is Format.QUANTIZED:
-        model, own = quantized_file.load(path)
-        return Loaded(model, tokenizer_at(tokenizer, model.config) if tokenizer else own)
+        model, own, form = quantized_file.load(path)
+        return Loaded(model, tokenizer_at(tokenizer, model.config) if tokenizer else own, form)
     weights = checkpoint(path)
-    return Loaded(weights, tokenizer_for(path, tokenizer, weights.config))
+    form = prompt_format.format_of(path)
+    return Loaded(weights, tokenizer_for(path, tokenizer, weights.config), form)
 
 
 def format_of(path: str | Path) -> Format:

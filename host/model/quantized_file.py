@@ -4,7 +4,8 @@ The file is of the safetensors format (https://github.com/huggingface/safetensor
 each array of `QuantizedModel`, called by its path there (`layers.0.q.rescale.multiplier`), and
 `tokenizer`, the bytes of a tokenizer file. The header's metadata has one entry, METADATA: a JSON
 object of `version`, `numbers` (all that is no array, by path), `tokenizer` (its kind and what the
-bytes leave open) and `sha256`, over the model's own digest, the object `tokenizer` and its bytes.
+bytes leave open), `prompt` (the fields of `PromptFormat`) and `sha256`, over the model's own
+digest, the objects `tokenizer` and `prompt`, and the tokenizer's bytes.
 """
 
 from __future__ import annotations
@@ -22,29 +23,37 @@ import numpy as np
 
 from host.model.checkpoint import ModelError
 from host.model.huggingface_tokenizer import HuggingFaceTokenizer
+from host.model.prompt_format import CONTINUATION, PromptFormat, format_in
 from host.model.quantized import QuantizedModel
 from host.model.tokenizer import TextTokenizer, Tokenizer, token_bytes, tokens_in
 
 METADATA = "micropython_federation"
-VERSION = 1
+VERSION = 2
 _TOKENIZER = "tokenizer"
 
 
-def save(model: QuantizedModel, tokenizer: TextTokenizer, path: str | Path) -> None:
-    """Writes both, all or nothing: a file that was at `path` stays until the new one is whole.
+def save(
+    model: QuantizedModel,
+    tokenizer: TextTokenizer,
+    path: str | Path,
+    prompt_format: PromptFormat = CONTINUATION,
+) -> None:
+    """Writes them, all or nothing: a file that was at `path` stays until the new one is whole.
 
-    The same model and tokenizer give the same bytes. Raises ModelError where it cannot write.
+    The same arguments give the same bytes. Raises ModelError where it cannot write.
     """
     from safetensors.numpy import save as serialized
 
     leaves = dict(_leaves(model, ""))
     arrays = {name: leaf for name, leaf in leaves.items() if isinstance(leaf, np.ndarray)}
     fields, data = _stored_tokenizer(tokenizer)
+    prompt = prompt_format.fields()
     metadata = {
         "version": VERSION,
         "numbers": {name: leaf for name, leaf in leaves.items() if name not in arrays},
         "tokenizer": fields,
-        "sha256": _digest(model, fields, data),
+        "prompt": prompt,
+        "sha256": _digest(model, [fields, prompt], data),
     }
     arrays[_TOKENIZER] = np.frombuffer(data, np.uint8)
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -56,8 +65,8 @@ def is_quantized(start: bytes) -> bool:
     return start[8:].startswith(b'{"__metadata__":{"%s"' % METADATA.encode())
 
 
-def load(path: str | Path) -> tuple[QuantizedModel, TextTokenizer]:
-    """The model and the tokenizer in the file at `path`.
+def load(path: str | Path) -> tuple[QuantizedModel, TextTokenizer, PromptFormat]:
+    """The model, the tokenizer and the prompt's format in the file at `path`.
 
     Raises ModelError, naming the file and what is wrong with it.
     """
@@ -70,7 +79,7 @@ def load(path: str | Path) -> tuple[QuantizedModel, TextTokenizer]:
         raise ModelError(f"{path}: a damaged quantized model: {reason}") from None
 
 
-def _load(path: str | Path) -> tuple[QuantizedModel, TextTokenizer]:
+def _load(path: str | Path) -> tuple[QuantizedModel, TextTokenizer, PromptFormat]:
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
@@ -83,9 +92,10 @@ def _load(path: str | Path) -> tuple[QuantizedModel, TextTokenizer]:
         leaves = metadata["numbers"] | {name: file.get_tensor(name) for name in names}
     fields, data = metadata["tokenizer"], leaves[_TOKENIZER].tobytes()
     model = _built(QuantizedModel, leaves, "")
-    if _digest(model, fields, data) != metadata["sha256"]:
+    prompt = metadata["prompt"]
+    if _digest(model, [fields, prompt], data) != metadata["sha256"]:
         raise ModelError("damaged, or made for other arithmetic: quantize the model again")
-    return model, _tokenizer(fields, data, model.config.vocab_size)
+    return model, _tokenizer(fields, data, model.config.vocab_size), format_in(prompt)
 
 
 def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -138,8 +148,8 @@ def _tokenizer(fields: dict[str, Any], data: bytes, vocab_size: int) -> TextToke
     return Tokenizer(*tokens_in(data), **options)
 
 
-def _digest(model: QuantizedModel, fields: dict[str, Any], data: bytes) -> str:
-    text = json.dumps(fields, sort_keys=True).encode()
+def _digest(model: QuantizedModel, objects: list[dict[str, Any]], data: bytes) -> str:
+    text = json.dumps(objects, sort_keys=True).encode()
     return hashlib.sha256(model.sha256() + hashlib.sha256(text).digest() + data).hexdigest()
 
 

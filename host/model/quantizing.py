@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from host.model import loading, quantized_file
+from host.model import loading, prompt_format, quantized_file
 from host.model.checkpoint import ModelError
 from host.model.float_model import FloatModel
 from host.model.quality import Quality, quality
@@ -56,6 +56,7 @@ def quantize_to_file(
         if checkpoint.config.context < 2:
             raise ModelError(f"{path}: a context of one position leaves nothing to measure")
         tokens = loading.tokenizer_for(path, tokenizer, checkpoint.config)
+        form = prompt_format.format_of(path)
         model = FloatModel(checkpoint)
         progress.update(task, description="reading the text" if text else "sampling texts")
         texts = texts_in(text, tokens, model) if text else sampled_texts(tokens, model)
@@ -66,7 +67,7 @@ def quantize_to_file(
         steps = texts.held_out.shape[1] - 1
         progress.update(task, description="measuring", total=steps)
         cost = quality(model, result, texts.held_out, lambda: progress.advance(task))
-        quantized_file.save(result, tokens, output)
+        quantized_file.save(result, tokens, output, form)
     _print_cost(console, cost, Path(text).name if text else None)
     console.print(f"{output}: {Path(output).stat().st_size:,} bytes", highlight=False)
     return cost

@@ -132,7 +132,7 @@ def test_quantize_writes_what_run_would_make_of_the_floats(
     code, out, error = printed(capsys, "quantize", path, "-o", output)
     assert (code, out) == (0, "")
     assert "texts that the model sampled itself" in error
-    model, tokenizer = quantized_file.load(output)
+    model, tokenizer, _ = quantized_file.load(output)
     expected = loading.loaded(path)
     assert model.sha256() == expected.quantized().sha256()
     assert tokenizer.encode("abba") == expected.tokenizer.encode("abba")
@@ -153,7 +153,7 @@ def test_quantize_calibrates_on_a_text_and_measures_on_its_other_half(
     checkpoint = loading.checkpoint(path)
     float_model = FloatModel(checkpoint)
     texts = texts_in(text, small_tokenizer(), float_model)
-    model, _ = quantized_file.load(output)
+    model, *_ = quantized_file.load(output)
     ranges = float_model.activation_ranges(texts.calibration)
     assert model.sha256() == quantized(checkpoint, ranges).sha256()
     assert model.sha256() != loading.loaded(path).quantized().sha256()

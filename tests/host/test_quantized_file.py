@@ -12,6 +12,7 @@ from safetensors import safe_open
 from host.model import quantized_file
 from host.model.checkpoint import ModelError
 from host.model.huggingface_tokenizer import HuggingFaceTokenizer
+from host.model.prompt_format import CONTINUATION, PromptFormat
 from host.model.quantize import quantized
 from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
@@ -25,6 +26,7 @@ from tests.host.model_files import (
 from tests.host.tiny import random_checkpoint
 
 CONFIG = config_of(8, 1, 2, 9, VOCABULARY)
+FORMAT = PromptFormat("{prompt} =>", ("abba", "é"))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def model() -> QuantizedModel:
 @pytest.fixture(scope="module")
 def whole(model: QuantizedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("quantized") / "model.q"
-    quantized_file.save(model, small_tokenizer(), path)
+    quantized_file.save(model, small_tokenizer(), path, FORMAT)
     return path
 
 
@@ -48,7 +50,8 @@ def refusal(path: Path) -> str:
 
 
 def test_model_and_tokenizer_come_back(model: QuantizedModel, whole: Path) -> None:
-    found, tokenizer = quantized_file.load(whole)
+    found, tokenizer, form = quantized_file.load(whole)
+    assert form == FORMAT
     assert found.sha256() == model.sha256()
     assert found.config == model.config
     assert found.layers[1].q.rescale.shift == model.layers[1].q.rescale.shift
@@ -62,7 +65,8 @@ def test_model_and_tokenizer_come_back(model: QuantizedModel, whole: Path) -> No
 
 def test_what_was_loaded_is_written_with_the_same_bytes(whole: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
-    quantized_file.save(*quantized_file.load(whole), again)
+    model, tokenizer, form = quantized_file.load(whole)
+    quantized_file.save(model, tokenizer, again, form)
     assert again.read_bytes() == whole.read_bytes()
 
 
@@ -72,7 +76,8 @@ def test_special_tokens_and_bytes_in_other_places(model: QuantizedModel, tmp_pat
         small.pieces, small.scores, bos=9, eos=7, byte_tokens=range(256, 0, -1), space_first=False
     )
     quantized_file.save(model, moved, tmp_path / "m")
-    _, found = quantized_file.load(tmp_path / "m")
+    _, found, form = quantized_file.load(tmp_path / "m")
+    assert form == CONTINUATION
     assert (found.bos, found.stops) == (9, {7, 9})
     assert found.encode("a☃") == moved.encode("a☃") != small.encode("a☃")
 
@@ -81,7 +86,7 @@ def test_a_tokenizer_json(model: QuantizedModel, tmp_path: Path) -> None:
     data = write_tokenizer_json(tmp_path / "tokenizer.json").read_bytes()
     tokenizer = HuggingFaceTokenizer(data, 1, [1, 2, 40], VOCABULARY)
     quantized_file.save(model, tokenizer, tmp_path / "m")
-    _, found = quantized_file.load(tmp_path / "m")
+    _, found, _ = quantized_file.load(tmp_path / "m")
     assert isinstance(found, HuggingFaceTokenizer)
     assert (found.data, found.bos, found.stops) == (data, 1, {1, 2, 40})
     assert found.encode("abba ☃") == tokenizer.encode("abba ☃")
@@ -92,7 +97,7 @@ def test_any_tool_for_safetensors_reads_it(model: QuantizedModel, whole: Path) -
     with safe_open(whole, framework="numpy") as file:
         assert (file.get_tensor("layers.1.down.weight") == model.layers[1].down.weight).all()
         fields = json.loads(file.metadata()[quantized_file.METADATA])
-    assert fields["version"] == 1 and fields["numbers"]["config.dim"] == CONFIG.dim
+    assert fields["version"] == 2 and fields["numbers"]["config.dim"] == CONFIG.dim
 
 
 @settings(max_examples=40, deadline=None)
@@ -115,12 +120,12 @@ def test_no_changed_byte_is_overlooked(whole: Path, at: int, flipped: int) -> No
     path = whole.with_name("damaged")
     path.write_bytes(data)
     try:
-        found, tokenizer = quantized_file.load(path)
+        found, tokenizer, _ = quantized_file.load(path)
     except ModelError as error:
         assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
         return
     # JSON has spaces, and names of tensors that nothing reads may change.
-    expected, same = quantized_file.load(whole)
+    expected, same, _ = quantized_file.load(whole)
     assert found.sha256() == expected.sha256()
     assert tokenizer.encode("abba ☃") == same.encode("abba ☃")
 
@@ -140,9 +145,9 @@ def test_other_tables_are_told(whole: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_another_version_is_told(whole: Path, tmp_path: Path) -> None:
-    data = whole.read_bytes().replace(rb"{\"version\": 1", rb"{\"version\": 2")
+    data = whole.read_bytes().replace(rb"{\"version\": 2", rb"{\"version\": 1")
     (tmp_path / "m").write_bytes(data)
-    assert refusal(tmp_path / "m") == "a quantized model of version 2, expected 1"
+    assert refusal(tmp_path / "m") == "a quantized model of version 1, expected 2"
 
 
 def test_where_it_cannot_write(model: QuantizedModel, tmp_path: Path) -> None:

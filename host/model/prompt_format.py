@@ -1,0 +1,84 @@
+"""How a model is spoken to: what goes around a prompt, and prompts that show what it does.
+
+A model that goes on with any text needs none of this. One that answers, as the home model does,
+has a TOML file beside it, called as the model's file but for the ending, with two fields:
+
+    template = "{prompt}\\n"      # what the model is given, {prompt} being what was said
+    examples = ["turn off the kitchen lights"]    # prompts that show what it does; may be left out
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from host.model.checkpoint import ModelError
+
+_PLACE = "{prompt}"
+
+
+@dataclass(frozen=True)
+class PromptFormat:
+    """template: what the model is given, with {prompt} in the prompt's place; examples: prompts.
+
+    Raises ModelError for a template without the place.
+    """
+
+    template: str = _PLACE
+    examples: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if _PLACE not in self.template:
+            raise ModelError(f"template {self.template!r} has no {_PLACE} in it")
+
+    @property
+    def answers(self) -> bool:
+        """Whether the model's text is an answer to the prompt, and does not go on from it."""
+        return self.template != _PLACE
+
+    def text(self, prompt: str) -> str:
+        """What the model is given for `prompt`; a model that answers, without spaces around it."""
+        return self.template.replace(_PLACE, prompt.strip() if self.answers else prompt)
+
+    def fields(self) -> dict[str, Any]:
+        """The inverse of `format_in`."""
+        return {"template": self.template, "examples": list(self.examples)}
+
+
+CONTINUATION = PromptFormat()
+
+
+def format_in(fields: dict[str, Any]) -> PromptFormat:
+    """The format that these fields of a TOML or JSON object give. Raises ModelError."""
+    examples = fields.get("examples", [])
+    if not isinstance(fields.get("template"), str):
+        raise ModelError('no template, as template = "{prompt}\\n"')
+    if not isinstance(examples, list) or not all(isinstance(text, str) for text in examples):
+        raise ModelError("examples are no list of texts")
+    if unknown := fields.keys() - {"template", "examples"}:
+        raise ModelError(f"unknown field {min(unknown)}")
+    return PromptFormat(fields["template"], tuple(examples))
+
+
+def beside(model: str | Path) -> Path:
+    """Where the file that gives the format of the model at `model` would be."""
+    model = Path(model)
+    return model.with_name(f"{model.name if model.is_dir() else model.stem}.toml")
+
+
+def format_of(model: str | Path) -> PromptFormat:
+    """The format in the file beside the model at `model`, or that of a model that continues.
+
+    Raises ModelError, naming the file and what is wrong with it.
+    """
+    path = beside(model)
+    try:
+        return format_in(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return CONTINUATION
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the prompt's format: {error.strerror}") from error
+    except (ModelError, ValueError) as error:
+        raise ModelError(f"{path}: {error}") from None
