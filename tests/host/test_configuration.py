@@ -3,9 +3,17 @@
 import pytest
 
 from host.boards import load
-from host.deploy.configuration import SIMULATED_UART, board_uart, configuration
+from host.deploy.configuration import (
+    REPL_MTU,
+    REPL_UART,
+    SIMULATED_UART,
+    board_settings,
+    board_uart,
+    configuration,
+)
 from host.model.quantize import quantized
 from host.parallel.plan import tensor_parallel
+from protocol.framing import encoded_size
 from tests.host.tiny import random_checkpoint
 
 
@@ -48,3 +56,36 @@ def test_the_pins_of_a_board():
     uart = load("esp32s3").uart
     assert uart is not None
     assert board_uart(uart) == {"id": 1, "tx": 17, "rx": 18, "baudrate": 921600, "rxbuf": 4096}
+
+
+@pytest.mark.parametrize("mtu", [None, 250])
+def test_a_line_that_is_the_repl_has_short_frames_and_no_buffer(model, mtu):
+    plan = tensor_parallel(model, 2, mtu=mtu)
+    config = configuration(plan, plan.shares[0], uart=REPL_UART)
+    assert config["uart"] == {"id": "repl", "mtu": REPL_MTU}
+    # MicroPython's ports/esp32/mphalport.c: a ring of 260 bytes, of which it keeps one free.
+    assert encoded_size(REPL_MTU) < 260
+
+
+@pytest.mark.parametrize(
+    ("name", "clock", "button", "led"),
+    [
+        ("esp32", 240, 0, {"pin": 2, "kind": "gpio"}),
+        ("esp32s3", 240, 0, {"pin": 48, "kind": "ws2812"}),
+        ("esp32c3", 160, 9, {"pin": 8, "kind": "ws2812"}),
+        ("esp32c6", 160, 9, {"pin": 8, "kind": "ws2812"}),
+    ],
+)
+def test_what_a_board_has_beside_its_links(model, name, clock, button, led):
+    plan = tensor_parallel(model, 1)
+    board = board_settings(load(name))
+    config = configuration(plan, plan.shares[0], uart=REPL_UART, board=board)
+    assert config["board"] == {
+        "clock_mhz": clock, "button": button, "led": led, "prompt_ms": 2000, "watchdog_ms": 8000,
+    }  # fmt: skip
+
+
+def test_a_simulated_chip_has_nothing_beside_its_links(model):
+    plan = tensor_parallel(model, 1)
+    assert "board" not in configuration(plan, plan.shares[0], uart=SIMULATED_UART)
+    assert set(board_settings(load("simulated"))) == {"prompt_ms", "watchdog_ms"}
