@@ -166,7 +166,10 @@ class Coordinator:
         """
         ready: dict[int, Ready] = {}
         nonce = self._signer.announcement() if self._signer else self._nonce
-        answers = self._ask(MessageType.DISCOVERY, nonce, chips, where, "greet", patience, arrived)
+        answers = self._ask(
+            MessageType.DISCOVERY, nonce, chips, where, "greet", patience,
+            lambda chip, payload: arrived(chip),
+        )  # fmt: skip
         for chip, payload in answers.items():
             ready[chip] = _ready(chip, payload)
             if ready[chip].state != STATE_READY:
@@ -185,13 +188,19 @@ class Coordinator:
         return ready
 
     def compute(
-        self, payload: bytes, chips: list[int], where: str, kind: object
+        self,
+        payload: bytes,
+        chips: list[int],
+        where: str,
+        kind: object,
+        arrived: Callable[[int, bytes], None] = lambda chip, payload: None,
     ) -> dict[int, bytes]:
         """The payload with which each chip answers a COMPUTE; kind: what takes the same time.
 
-        Raises NeedsCache, NeedsGreeting, or ClusterError naming chip, `where` and what it said.
+        arrived: called with each answer when it comes, while others are still awaited. Raises
+        NeedsCache, NeedsGreeting, or ClusterError naming chip, `where` and what it said.
         """
-        return self._ask(MessageType.COMPUTE, payload, chips, where, kind)
+        return self._ask(MessageType.COMPUTE, payload, chips, where, kind, None, arrived)
 
     def statistics(self, collect: bool = False) -> dict[int, Statistics]:
         """Every chip's counters; `collect`: after collecting garbage."""
@@ -209,7 +218,7 @@ class Coordinator:
         where: str,
         kind: object,
         patience: float | None = None,
-        arrived: Callable[[int], None] = lambda chip: None,
+        arrived: Callable[[int, bytes], None] = lambda chip, payload: None,
     ) -> dict[int, bytes]:
         sequence = self._outstanding.begin(chips)
         length = len(payload)
@@ -281,7 +290,7 @@ class Coordinator:
         for size in fragments(message, length, mtu, self._fragment, self._signer):
             self._transport.send(bytes(self._fragment[:size]), destination)
 
-    def _take(self, frame: bytes, where: str, arrived: Callable[[int], None]) -> bool:
+    def _take(self, frame: bytes, where: str, arrived: Callable[[int, bytes], None]) -> bool:
         """Files an answer, True if it or a part of it was awaited; raises what an ERROR means."""
         message: bytes | bytearray = frame
         try:
@@ -298,7 +307,7 @@ class Coordinator:
                 self.dropped += 1
             elif self._outstanding.accept(message[SRC], u16(message, SEQUENCE)):
                 self._answers[message[SRC]] = payload
-                arrived(message[SRC])
+                arrived(message[SRC], payload)
                 return True
         except ProtocolError:
             self.dropped += 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from host.cluster.coordinator import Coordinator, NeedsCache, NeedsGreeting
 from host.cluster.errors import ClusterError
@@ -105,9 +105,9 @@ class Federation:
         return self._partial_sum(layer, PHASE_FEED_FORWARD, x)
 
     def _logits(self, x: Ints) -> Ints:
-        answers = self._computed(0, PHASE_VOCABULARY, self.position - 1, x)
         logits = np.empty(self.model.config.vocab_size, np.int64)
-        for chip, payload in answers.items():
+
+        def take(chip: int, payload: bytes) -> None:
             rows = self.plan.shares[chip].rows
             part = _decoded(chip, logits_from, payload)
             values = np.frombuffer(part.data, "<i2")
@@ -116,20 +116,32 @@ class Federation:
                     f"chip {chip} answered with other rows of the vocabulary: flash it again"
                 )
             logits[rows.start : rows.stop] = values
+
+        self._computed(0, PHASE_VOCABULARY, self.position - 1, x, take)
         return logits
 
     def _partial_sum(self, layer: int, phase: int, x: Ints) -> Ints:
-        answers = self._computed(layer, phase, self.position, x)
-        total = np.zeros(x.size, np.int64)
-        for chip, payload in answers.items():
+        parts: dict[int, Ints] = {}
+
+        def take(chip: int, payload: bytes) -> None:
             part = _decoded(chip, partial_from, payload)
             if len(part.data) != packed_size(x.size, part.bits):
                 raise ClusterError(f"chip {chip} sent a partial sum of the wrong size")
-            total += unpacked(part.data, x.size, part.bits)
+            parts[chip] = unpacked(part.data, x.size, part.bits)
+
+        self._computed(layer, phase, self.position, x, take)
+        total: Ints = np.add.reduce(list(parts.values()))
         return total.reshape(x.shape)
 
-    def _computed(self, layer: int, phase: int, position: int, x: Ints) -> dict[int, bytes]:
-        """Each owner's answer; chips that restarted meanwhile are brought up to date first."""
+    def _computed(
+        self,
+        layer: int,
+        phase: int,
+        position: int,
+        x: Ints,
+        take: Callable[[int, bytes], None],
+    ) -> None:
+        """Has each owner's answer taken as it comes, once or, after a chip's restart, again."""
         self.synchronizations += 1
         data = x.astype("<i2").tobytes()
         payload = compute_payload(self._sequence_id, layer, phase, position, len(x), data)
@@ -143,7 +155,8 @@ class Federation:
                 if behind is not None:
                     self._catch_up(behind, where)  # in which it may restart again
                     behind = None
-                answers = self._answers(payload, self._owners[phase], where, (phase, len(x)))
+                kind = phase, len(x)
+                answers = self._answers(payload, self._owners[phase], where, kind, take)
             except NeedsCache as need:
                 behind = need.chip
                 restarts[behind] += 1
@@ -151,16 +164,21 @@ class Federation:
                     raise ClusterError(f"chip {behind} keeps restarting ({where})") from None
             else:
                 self._notice_restarts(answers, where)
-                return answers
+                return
 
     def _answers(
-        self, payload: bytes, chips: list[int], where: str, kind: object
+        self,
+        payload: bytes,
+        chips: list[int],
+        where: str,
+        kind: object,
+        take: Callable[[int, bytes], None] = lambda chip, payload: None,
     ) -> dict[int, bytes]:
         """Each chip's answer; chips that fell silent are taken into the session again."""
         silent: list[int] = []
         for _ in range(_MOST_RECOVERIES):
             try:
-                return self._coordinator.compute(payload, chips, where, kind)
+                return self._coordinator.compute(payload, chips, where, kind, take)
             except NeedsGreeting as need:
                 silent = need.chips
                 self._greet(silent, where)
@@ -221,10 +239,21 @@ def _decoded(chip: int, decode: Callable[[bytes], Any], payload: bytes) -> Any:
         raise ClusterError(f"chip {chip} sent an answer that is none: {error}") from None
 
 
-def unpacked(data: bytes, count: int, bits: int) -> NDArray[np.int64]:
-    """The `count` integers that protocol/bitpack.py packed into fields of `bits` bits."""
-    stream = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
-    fields = stream[: count * bits].reshape(count, bits)
-    weights = 2.0 ** np.arange(bits)
-    weights[-1] = -weights[-1]
-    return (fields.astype(np.float64) @ weights).astype(np.int64)
+def unpacked(data: bytes, count: int, bits: int) -> Ints:
+    """The `count` integers that protocol/bitpack.py packed into fields of `bits` bits, at most 32.
+
+    Each field lies in the 64-bit word that begins at its first byte; two shifts cut it out and
+    extend its sign.
+    """
+    first_bytes, left = _fields(count, bits)
+    padded = data + bytes(8)
+    words = np.ndarray(len(data), "<i8", padded, strides=1)
+    values: Ints = words[first_bytes] << left >> (64 - bits)
+    return values
+
+
+@functools.cache
+def _fields(count: int, bits: int) -> tuple[Ints, Ints]:
+    """First byte of each field, and by how much its word is shifted to have it at the top."""
+    first_bits = np.arange(count) * bits
+    return first_bits >> 3, 64 - bits - (first_bits & 7)

@@ -17,13 +17,12 @@ from protocol.framing_bytes import FrameSplitter, encoded_frame
 
 # Seconds after which a port that was full is tried again.
 _FLUSH_AGAIN = 0.001
+_READ_SIZE = 4096  # bytes taken from a port at once; a port without a timeout gives what it has
 
 
 class Port(Protocol):
     """What is used of a pyserial port."""
 
-    @property
-    def in_waiting(self) -> int: ...
     def fileno(self) -> int: ...
     def read(self, size: int) -> bytes: ...
     def write(self, data: bytes) -> int: ...
@@ -65,7 +64,7 @@ class Line:
 
     def received(self) -> list[bytes]:
         """The frames that have come in; damaged ones are left out."""
-        frames: list[bytes] = self._splitter.frames(self.port.read(self.port.in_waiting))
+        frames: list[bytes] = self._splitter.frames(self.port.read(_READ_SIZE))
         return frames
 
 

@@ -146,41 +146,43 @@ class Hub:
 
     def serve(self, parent: int) -> None:
         """Carry frames until the parent's end of this file descriptor is closed."""
-        waited_for: list[Any] = [self._link, parent]
+        poller = select.poll()
+        poller.register(self._link, select.POLLIN)
+        poller.register(parent, select.POLLIN)
         while True:
-            readable, _, _ = select.select(waited_for, [], [], self._seconds_to_next_event())
-            if parent in readable and not os.read(parent, 4096):
-                return
-            if self._link in readable:
-                self._take_in()
-            self._radio.advance_to(self._now_us())
+            for descriptor, _ in poller.poll(self._ms_to_next_event()):
+                if descriptor != parent:
+                    self._take_in()
+                elif not os.read(parent, 4096):
+                    return
+            if self._keeps_time:
+                self._radio.advance_to(self._now_us())
 
     def _now_us(self) -> int:
         return (time.monotonic_ns() - self._start_ns) // 1000
 
-    def _seconds_to_next_event(self) -> float | None:
+    def _ms_to_next_event(self) -> float | None:
         due_us = self._radio.next_event_us
-        return None if due_us is None else max(0, due_us - self._now_us()) / 1e6
+        return None if due_us is None else max(0, due_us - self._now_us()) / 1e3
 
     def _take_in(self) -> None:
-        """Handle the datagrams that have arrived, and what falls due meanwhile."""
-        radio, chips, datagram = self._radio, self._chips, self._in
-        while True:
-            try:
-                size, address = self._link.recvfrom_into(datagram)
-            except BlockingIOError:
-                return
-            kind = datagram[0]
-            if size == SEND_HEADER:
-                self._manage(kind, address)
-            chip = chips.get(address)
-            if kind > FRAME_STATUS or size <= SEND_HEADER or chip is None or not chip.on_air:
-                continue
-            if self._keeps_time:
-                radio.advance_to(self._now_us())
-            chip.sent(datagram[2] | datagram[3] << 8, kind == FRAME_STATUS)
-            assert chip.station is not None
-            radio.transmit(chip.station, bytes(datagram[4:10]), self._view[SEND_HEADER:size])
+        """Handle a datagram that has arrived, and what fell due before."""
+        datagram = self._in
+        try:
+            size, address = self._link.recvfrom_into(datagram)
+        except BlockingIOError:
+            return  # it was damaged, and the kernel dropped it
+        kind = datagram[0]
+        if size == SEND_HEADER:
+            self._manage(kind, address)
+        chip = self._chips.get(address)
+        if kind > FRAME_STATUS or size <= SEND_HEADER or chip is None or not chip.on_air:
+            return
+        if self._keeps_time:
+            self._radio.advance_to(self._now_us())
+        chip.sent(datagram[2] | datagram[3] << 8, kind == FRAME_STATUS)
+        assert chip.station is not None
+        self._radio.transmit(chip.station, bytes(datagram[4:10]), self._view[SEND_HEADER:size])
 
     def _manage(self, kind: int, address: Address) -> None:
         chip = self._chips.get(address)

@@ -55,7 +55,7 @@ class LossyPort:
     """A pyserial port whose line is lossy; whatever is not named here is the port's own.
 
     `write` keeps the beginning of a frame until its end is written, `read` until its end has
-    arrived. So after `select` on `fileno()` read `in_waiting` bytes: what is kept back here has
+    arrived. So after `select` on `fileno()` read all there is: what is kept back here has
     no more claim to wake anyone. Raises ValueError for a probability out of range.
     """
 

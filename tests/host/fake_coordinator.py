@@ -60,7 +60,13 @@ class FakeCoordinator:
             )
         return ready
 
-    def compute(self, payload, chips, where, kind):
+    def compute(self, payload, chips, where, kind, arrived=lambda chip, payload: None):
+        answers = self._answers(payload, chips)
+        for chip, answer in answers.items():
+            arrived(chip, answer)
+        return answers
+
+    def _answers(self, payload, chips):
         message = compute_from(payload)
         self.asked.append((chips, *message[1:5]))
         self.script(self, message, chips)
