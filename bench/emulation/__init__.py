@@ -1,0 +1,1 @@
+"""Runs the native code of .mpy files, instruction by instruction, and counts."""

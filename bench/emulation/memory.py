@@ -1,0 +1,58 @@
+"""The memory of an emulated chip: small, little-endian, and strict."""
+
+from __future__ import annotations
+
+
+class Fault(Exception):
+    """An access that a chip must not make, or an instruction that is unknown here."""
+
+
+class Memory:
+    """Bytes from address BASE on. Loads and stores raise Fault outside of it and where the address
+    is no multiple of the size: an ESP32 traps there, at a cost of hundreds of instructions or
+    of its life."""
+
+    BASE = 0x10000
+
+    def __init__(self, size: int = 1 << 20) -> None:
+        self.bytes = bytearray(size)
+        self._free = 0
+
+    def placed(self, data: bytes, align: int = 16) -> int:
+        """The address of a copy of data, aligned, with a gap behind it."""
+        at = -(-self._free // align) * align
+        if at + len(data) + 64 > len(self.bytes):
+            raise Fault(f"the emulated memory of {len(self.bytes)} bytes is full")
+        self.bytes[at : at + len(data)] = data
+        self._free = at + len(data) + 64
+        return self.BASE + at
+
+    def clear(self) -> None:
+        """Forgets all that was placed."""
+        self._free = 0
+
+    def top(self) -> int:
+        """The address just beyond the end."""
+        return self.BASE + len(self.bytes)
+
+    def content(self, address: int, size: int) -> bytes:
+        """Bytes at an address."""
+        return bytes(self.bytes[self._offset(address, size, 1) : address - self.BASE + size])
+
+    def load(self, address: int, size: int) -> int:
+        """The unsigned integer of `size` bytes at an address."""
+        at = self._offset(address, size, size)
+        return int.from_bytes(self.bytes[at : at + size], "little")
+
+    def store(self, address: int, size: int, value: int) -> None:
+        """Writes the lowest `size` bytes of a value to an address."""
+        at = self._offset(address, size, size)
+        self.bytes[at : at + size] = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
+
+    def _offset(self, address: int, size: int, align: int) -> int:
+        at = address - self.BASE
+        if at < 0 or at + size > len(self.bytes):
+            raise Fault(f"access of {size} bytes at {address:#x}, outside of the memory")
+        if at % align:
+            raise Fault(f"unaligned access of {size} bytes at {address:#x}")
+        return at
