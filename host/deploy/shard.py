@@ -23,12 +23,13 @@ import hashlib
 import json
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from host.deploy.kernels import column_blocks
 from host.model import arithmetic
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 from host.parallel.plan import Plan, Share
+from host.parallel.sharding import shard_weight
 
 MAGIC = b"FEDSHARD"
 VERSION = 1
@@ -41,10 +42,9 @@ def shard_file(model: QuantizedModel, plan: Plan, share: Share) -> bytes:
     body = MAGIC + VERSION.to_bytes(2, "little") + bytes(2) + len(header).to_bytes(4, "little")
     body += header + _u16(arithmetic.exp_table()) + _u16(arithmetic.sigmoid_table())
     body += b"".join(_layer_block(layer, share, model.config.head_dim) for layer in model.layers)
-    rows = slice(share.rows.start, share.rows.stop)
-    classifier = model.classifier
-    body += _u16(classifier.rescale.multiplier[rows])
-    body += _weights(classifier.weight[rows])
+    vocabulary = _rows_of(model.classifier, share.rows)
+    body += _u16(vocabulary.rescale.multiplier)
+    body += _weights(vocabulary.weight)
     body += bytes(-len(body) % 4)
     return body + hashlib.sha256(body).digest()
 
@@ -92,18 +92,24 @@ def _layer_numbers(layer: QuantizedLayer) -> list[int]:
 def _layer_block(layer: QuantizedLayer, share: Share, head_dim: int) -> bytes:
     q_rows = _head_rows(share.heads, head_dim)
     kv_rows = _head_rows(share.kv_heads, head_dim)
-    units = slice(share.units.start, share.units.stop)
-    owned: list[tuple[Linear, NDArray[np.intp] | slice]] = [
-        (layer.q, q_rows), (layer.k, kv_rows), (layer.v, kv_rows),
-        (layer.gate, units), (layer.up, units),
-    ]  # fmt: skip
-    block = b"".join(_u16(linear.rescale.multiplier[rows]) for linear, rows in owned)
-    qkv, gate_up = owned[:3], owned[3:]
-    block += _weights(np.concatenate([linear.weight[rows] for linear, rows in qkv]))
-    block += _weights(layer.o.weight[:, q_rows])
-    block += _weights(np.concatenate([linear.weight[rows] for linear, rows in gate_up]))
-    block += _weights(layer.down.weight[:, units])
+    qkv = [_rows_of(layer.q, q_rows), _rows_of(layer.k, kv_rows), _rows_of(layer.v, kv_rows)]
+    gate_up = [_rows_of(layer.gate, share.units), _rows_of(layer.up, share.units)]
+    block = b"".join(_u16(linear.rescale.multiplier) for linear in qkv + gate_up)
+    block += _weights(np.concatenate([linear.weight for linear in qkv]))
+    block += _weights(_columns_of(layer.o, q_rows).weight)
+    block += _weights(np.concatenate([linear.weight for linear in gate_up]))
+    block += _weights(_columns_of(layer.down, share.units).weight)
     return block + bytes(-len(block) % 4)
+
+
+def _rows_of(linear: Linear, rows: ArrayLike) -> Linear:
+    """A column-parallel shard: these output features of a matrix."""
+    return shard_weight(linear, 0, indices=rows).weight
+
+
+def _columns_of(linear: Linear, columns: ArrayLike) -> Linear:
+    """A row-parallel shard: these input features of a matrix."""
+    return shard_weight(linear, 1, indices=columns).weight
 
 
 def _head_rows(heads: tuple[int, ...], head_dim: int) -> NDArray[np.intp]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from host.model import arithmetic
 from host.model.checkpoint import Config
+from host.parallel.assignment import LocalSizes
 from protocol.bitpack import packed_size
 from protocol.fragment import fragment_room
 from protocol.frame import HEADER_SIZE, TRAILER_SIZE
@@ -102,19 +103,15 @@ class HeapNeed:
         return self.kept + self.transient
 
 
-def heap_need(
-    shape: Shape, chip: int, heads: int, kv_heads: int, units: int, rows: int
-) -> HeapNeed:
-    """What a chip with these numbers of heads, feed-forward units and vocabulary rows needs."""
+def heap_need(shape: Shape, chip: int, sizes: LocalSizes, rows: int) -> HeapNeed:
+    """What a chip with so much of each layer, and so many vocabulary rows, needs."""
     config = shape.config
     link = "uart" if shape.mtu is None else "radio" if chip else "gateway"
     return HeapNeed(
-        weights=_head_bytes(config, heads, kv_heads)
-        + units * unit_bytes(config)
-        + rows * row_bytes(config),
-        kv_cache=4 * config.layers * kv_heads * shape.context * config.head_dim,
+        weights=weight_bytes(config, sizes, rows),
+        kv_cache=4 * config.layers * shape.context * sizes.kv_size,
         tables=_table_bytes(config, shape.context),
-        buffers=_workspace_bytes(shape, heads, kv_heads, units, rows)
+        buffers=_workspace_bytes(shape, sizes, rows)
         + _node_bytes(shape, rows)
         + _link_bytes(shape, rows, link),
         code=CODE[link] + (SIGNING[link] if shape.signed else 0),
@@ -127,6 +124,14 @@ def usable(heap: int) -> int:
     return int(heap * _HEAP_OVERHEAD)
 
 
+def weight_bytes(config: Config, sizes: LocalSizes, rows: int) -> int:
+    """Weights and multipliers of so much of each layer, and of so many vocabulary rows."""
+    multipliers = 2 * (sizes.q_size + 2 * sizes.kv_size)
+    weights = 2 * (sizes.q_size + sizes.kv_size) * config.dim  # q and o, k and v
+    attention = config.layers * (multipliers + weights)
+    return attention + sizes.intermediate * unit_bytes(config) + rows * row_bytes(config)
+
+
 def unit_bytes(config: Config) -> int:
     """Weights and multipliers of one feed-forward unit in all layers."""
     return config.layers * (3 * config.dim + 4)
@@ -137,25 +142,19 @@ def row_bytes(config: Config) -> int:
     return config.dim + 2
 
 
-def _head_bytes(config: Config, heads: int, kv_heads: int) -> int:
-    q_rows, kv_rows = heads * config.head_dim, kv_heads * config.head_dim
-    return config.layers * (2 * (q_rows + 2 * kv_rows) + 2 * (q_rows + kv_rows) * config.dim)
-
-
 def _table_bytes(config: Config, context: int) -> int:
     """The exponential, sigmoid and rope tables."""
     rope = (arithmetic.ROPE_STRIDE + -(-context // arithmetic.ROPE_STRIDE)) * config.head_dim
     return 2 * (len(arithmetic.exp_table()) + len(arithmetic.sigmoid_table()) + rope)
 
 
-def _workspace_bytes(shape: Shape, heads: int, kv_heads: int, units: int, rows: int) -> int:
+def _workspace_bytes(shape: Shape, sizes: LocalSizes, rows: int) -> int:
     """firmware/workspace.py."""
-    config = shape.config
-    q_rows, kv_rows = heads * config.head_dim, kv_heads * config.head_dim
-    widest = max(q_rows + 2 * kv_rows, 2 * units, rows)
-    scores = shape.context if heads else 0
-    results = shape.positions * config.dim
-    return 4 * (config.dim + widest + q_rows + config.head_dim + scores + results)
+    dim = shape.config.dim
+    widest = max(sizes.q_size + 2 * sizes.kv_size, 2 * sizes.intermediate, rows)
+    scores = shape.context if sizes.heads else 0
+    results = shape.positions * dim
+    return 4 * (dim + widest + sizes.q_size + sizes.head_dim + scores + results)
 
 
 def _node_bytes(shape: Shape, rows: int) -> int:

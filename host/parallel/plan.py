@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from host.model.checkpoint import Config, ModelError
 from host.model.quantized import QuantizedModel
+from host.parallel.assignment import LocalSizes, ShardingPlan, blocks, level
 from host.parallel.memory import HeapNeed, Shape, heap_need, row_bytes, unit_bytes, usable
 from protocol.frame import MAX_PAYLOAD
 from protocol.layout import REQUEST_SIZE
@@ -74,16 +73,14 @@ class Plan:
         """How many positions of a prompt go into one request at most."""
         return self.shape.positions
 
+    def local_sizes(self, share: Share) -> LocalSizes:
+        """How much of a layer a chip's share is."""
+        counts = len(share.heads), len(share.kv_heads), len(share.units)
+        return LocalSizes(*counts, self.config.head_dim)
+
     def heap_need(self, share: Share) -> HeapNeed:
         """What a chip's share takes of its heap."""
-        return heap_need(
-            self.shape,
-            share.chip,
-            len(share.heads),
-            len(share.kv_heads),
-            len(share.units),
-            len(share.rows),
-        )
+        return heap_need(self.shape, share.chip, self.local_sizes(share), len(share.rows))
 
 
 def tensor_parallel(
@@ -94,17 +91,19 @@ def tensor_parallel(
     heap: int | None = None,
     mtu: int | None = None,
     signed: bool = False,
+    strict: bool = False,
 ) -> Plan:
     """Every layer divided among all chips.
 
-    Heads are dealt as `dealt_heads` says. Units and rows are dealt evenly: attention and
+    Heads are dealt as assignment.dealt_heads says. Units and rows are dealt evenly: attention and
     feed-forward are separated by a synchronization, so a chip that waits in one cannot make up
     for it in the other, and each phase takes as long as its busiest chip. Only where a chip's
     heap is too small for that do others take more.
 
     heap: bytes of each chip's heap, None for no bound; mtu: the radio's, None on UART; signed:
-    whether frames are. Raises ModelError for a count or context that cannot be, and DoesNotFit
-    where the heaps are too small.
+    whether frames are; strict: whether heads, KV heads and units must be divisible by `chips`.
+    Raises ModelError for a count or context that cannot be, ParallelError where `strict` finds a
+    remainder, and DoesNotFit where the heaps are too small.
     """
     config = model.config
     if not 1 <= chips <= MAX_CHIPS:
@@ -119,6 +118,8 @@ def tensor_parallel(
             f"a vocabulary of {config.vocab_size} tokens takes at least"
             f" {_ceil(config.vocab_size, MAX_ROWS)} chips, each answering with {MAX_ROWS}"
         )
+    if strict:
+        _evenly_dealt(config, chips, strict=True)
     bits = accumulator_bits(model)
     most = MAX_POSITIONS_UART if mtu is None else MAX_POSITIONS_RADIO
     shape = Shape(config, chips, context, _positions(model, bits, most), bits, mtu, signed)
@@ -134,11 +135,11 @@ def tensor_parallel(
 def _dealt(shape: Shape, heap: int) -> tuple[int, list[Share]]:
     """How many bytes of weights find no room, and the shares where all do."""
     config = shape.config
-    heads = dealt_heads(config.heads, config.kv_heads, shape.chips)
-    kv_heads = [tuple(sorted({h // config.heads_per_kv_head for h in own})) for own in heads]
+    even = _evenly_dealt(config, shape.chips)
     room = [
-        usable(heap) - heap_need(shape, chip, len(heads[chip]), len(kv_heads[chip]), 0, 0).total
+        usable(heap) - heap_need(shape, chip, replace(sizes, intermediate=0), 0).total
         for chip in range(shape.chips)
+        for sizes in [even.local_sizes(chip, config.head_dim)]
     ]
     row, unit = row_bytes(config) + _ROW_BUFFERS, unit_bytes(config) + _UNIT_BUFFERS
     short = sum(-size for size in room if size < 0)
@@ -149,9 +150,18 @@ def _dealt(shape: Shape, heap: int) -> tuple[int, list[Share]]:
     if short or missing:
         return short + missing, []
     return 0, [
-        Share(chip, heads[chip], kv_heads[chip], units_of, rows_of)
-        for chip, (units_of, rows_of) in enumerate(zip(_blocks(units), _blocks(rows), strict=True))
+        Share(chip, *parts)
+        for chip, parts in enumerate(
+            zip(even.heads, even.kv_heads, blocks(units), blocks(rows), strict=True)
+        )
     ]
+
+
+def _evenly_dealt(config: Config, chips: int, strict: bool = False) -> ShardingPlan:
+    """Every layer's heads and units, whatever the chips' heaps."""
+    return ShardingPlan.from_config(
+        config.heads, config.kv_heads, config.hidden_dim, chips, strict=strict
+    )
 
 
 def _enough_chips(shape: Shape, heap: int) -> int | None:
@@ -196,41 +206,6 @@ def accumulator_bits(model: QuantizedModel) -> int:
             norm = int(np.abs(linear.weight.astype(np.int64)).sum(axis=1).max())
             largest = max(largest, norm * limit)
     return largest.bit_length() + 1
-
-
-def dealt_heads(heads: int, kv_heads: int, chips: int) -> list[tuple[int, ...]]:
-    """Global head indices of each chip, dealt round-robin; a chip's TPConfig says the same.
-
-    The card that is dealt is the KV group, so that no KV head is held twice. Where chips outnumber
-    KV heads and it leaves the busiest chip fewer heads, single heads are dealt.
-    """
-    group = heads // kv_heads
-    split = chips > kv_heads and _ceil(heads, chips) < _ceil(kv_heads, chips) * group
-    card = 1 if split else group
-    return [tuple(h for h in range(heads) if h // card % chips == chip) for chip in range(chips)]
-
-
-def level(total: int, room: Sequence[int]) -> list[int]:
-    """`total` dealt as evenly as `room`, of each part, allows, larger parts first; less than total
-    where there is not room for all."""
-    parts = [0] * len(room)
-    left = total
-    while left:
-        open_parts = [i for i, size in enumerate(room) if parts[i] < size]
-        if not open_parts:
-            break
-        step = max(left // len(open_parts), 1)
-        for i in open_parts[:left]:
-            taken = min(step, room[i] - parts[i])
-            parts[i] += taken
-            left -= taken
-    return parts
-
-
-def _blocks(counts: list[int]) -> list[range]:
-    """Contiguous ranges of these lengths, one after another from 0."""
-    edges = [0, *itertools.accumulate(counts)]
-    return [range(low, high) for low, high in itertools.pairwise(edges)]
 
 
 def _ceil(total: int, parts: int) -> int:

@@ -3,7 +3,7 @@
 import pytest
 
 from firmware.tensor_parallel import TPConfig
-from host.parallel.plan import dealt_heads
+from host.parallel.assignment import dealt_heads
 
 
 @pytest.mark.parametrize("heads", range(1, 17))

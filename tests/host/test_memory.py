@@ -6,6 +6,7 @@ from host.boards import load
 from host.deploy.shard import shard_file
 from host.model.checkpoint import Config
 from host.model.quantize import quantized
+from host.parallel.assignment import LocalSizes
 from host.parallel.memory import Shape, heap_need, row_bytes, unit_bytes, usable
 from host.parallel.plan import tensor_parallel
 from host.simulation.federation import Settings, random_key, running
@@ -85,7 +86,8 @@ def shape(**changes):
 
 
 def total(of_shape, heads=2, kv_heads=1, units=34, rows=102, chip=1):
-    return heap_need(of_shape, chip, heads, kv_heads, units, rows).total
+    sizes = LocalSizes(heads, kv_heads, units, STORIES.head_dim)
+    return heap_need(of_shape, chip, sizes, rows).total
 
 
 def test_units_and_rows_cost_their_weights_and_little_more():

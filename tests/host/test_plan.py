@@ -4,8 +4,6 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from host.model.checkpoint import Config, ModelError
 from host.model.quantize import quantized
@@ -14,8 +12,6 @@ from host.parallel.plan import (
     MAX_CHIPS,
     DoesNotFit,
     accumulator_bits,
-    dealt_heads,
-    level,
     tensor_parallel,
 )
 from tests.host.tiny import TINY, random_checkpoint
@@ -36,65 +32,6 @@ def stories():
     return quantized(random_checkpoint(STORIES))
 
 
-ROOM = st.lists(st.integers(-5, 60), min_size=1, max_size=12)
-
-
-@given(st.integers(0, 300), ROOM)
-def test_level_deals_all_that_there_is_room_for_and_not_more(total, room):
-    parts = level(total, room)
-    assert all(0 <= part <= max(size, 0) for part, size in zip(parts, room, strict=True))
-    assert sum(parts) == min(total, sum(max(size, 0) for size in room))
-
-
-@given(st.integers(0, 300), ROOM)
-def test_level_is_even_but_for_parts_that_are_full(total, room):
-    parts = level(total, room)
-    largest = max(parts)
-    for part, size in zip(parts, room, strict=True):
-        assert part >= largest - 1 or part == max(size, 0)
-    unbounded = [part for part, size in zip(parts, room, strict=True) if part < size]
-    assert unbounded == sorted(unbounded, reverse=True)
-
-
-@pytest.mark.parametrize(
-    ("heads", "kv_heads", "chips", "dealt"),
-    [
-        (4, 4, 5, [(0,), (1,), (2,), (3,), ()]),
-        (8, 8, 3, [(0, 3, 6), (1, 4, 7), (2, 5)]),
-        # Two query heads share a KV head and stay together ...
-        (8, 4, 1, [tuple(range(8))]),
-        (8, 4, 3, [(0, 1, 6, 7), (2, 3), (4, 5)]),
-        (8, 4, 4, [(0, 1), (2, 3), (4, 5), (6, 7)]),
-        # ... also here, where splitting would leave the busiest chip with two heads all the same.
-        (8, 4, 5, [(0, 1), (2, 3), (4, 5), (6, 7), ()]),
-        (8, 4, 7, [(0, 1), (2, 3), (4, 5), (6, 7), (), (), ()]),
-        # With a chip for each head, groups are split.
-        (8, 4, 8, [(h,) for h in range(8)]),
-        (8, 4, 9, [*((h,) for h in range(8)), ()]),
-        (6, 2, 3, [(0, 3), (1, 4), (2, 5)]),
-    ],
-)
-def test_heads_are_dealt_by_kv_group(heads, kv_heads, chips, dealt):
-    assert dealt_heads(heads, kv_heads, chips) == dealt
-
-
-@given(st.integers(1, 8), st.integers(1, 6), st.integers(1, 60))
-def test_every_head_is_dealt_once_and_no_kv_head_twice_without_need(kv_heads, group, chips):
-    heads = kv_heads * group
-    dealt = dealt_heads(heads, kv_heads, chips)
-    assert len(dealt) == chips
-    assert sorted(head for own in dealt for head in own) == list(range(heads))
-    holders = [{h // group for h in own} for own in dealt]
-    if chips <= kv_heads:
-        assert sum(map(len, holders)) == kv_heads
-    # A split is worth it only where the busiest chip gets fewer heads than whole groups would be.
-    by_group = -(-kv_heads // chips) * group
-    if sum(map(len, holders)) > kv_heads:
-        assert max(map(len, dealt)) < by_group
-    else:
-        assert max(map(len, dealt)) <= by_group
-
-
 @pytest.mark.parametrize("chips", [1, 2, 3, 5, 7, 41, MAX_CHIPS])
 def test_shares_cover_the_model_once_and_evenly(tiny, chips):
     plan = tensor_parallel(tiny, chips)
@@ -105,6 +42,13 @@ def test_shares_cover_the_model_once_and_evenly(tiny, chips):
         assert max(map(len, ranges)) - min(map(len, ranges)) <= 1
     for share in plan.shares:
         assert share.kv_heads == tuple(sorted({h // 3 for h in share.heads}))
+
+
+def test_a_strict_plan_refuses_a_remainder(tiny):
+    assert tensor_parallel(tiny, 2, strict=True) == tensor_parallel(tiny, 2)
+    with pytest.raises(ModelError) as caught:
+        tensor_parallel(tiny, 5, strict=True)
+    assert str(caught.value) == "6 heads are not divisible by 5 ranks"
 
 
 @pytest.mark.parametrize("chips", [-1, 0, MAX_CHIPS + 1, 300])

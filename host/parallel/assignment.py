@@ -1,0 +1,162 @@
+"""Which of a layer's heads and feed-forward units each rank owns.
+
+A rank is one of the `world_size` workers that divide a layer among them: a chip of a federation,
+or of one stage of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from host.parallel.errors import ParallelError
+
+
+@dataclass(frozen=True)
+class LocalSizes:
+    """How much of a layer a rank holds: counts of query heads, KV heads and feed-forward units."""
+
+    heads: int
+    kv_heads: int
+    intermediate: int
+    head_dim: int
+
+    @property
+    def q_size(self) -> int:
+        """Elements of the rank's queries at one position: rows of its q, columns of its o."""
+        return self.heads * self.head_dim
+
+    @property
+    def kv_size(self) -> int:
+        """Elements of its keys (or values) at one position."""
+        return self.kv_heads * self.head_dim
+
+
+@dataclass(frozen=True)
+class ShardingPlan:
+    """Each rank's part of every layer, by global indices: entry r of each field is rank r's."""
+
+    heads: tuple[tuple[int, ...], ...]
+    kv_heads: tuple[tuple[int, ...], ...]
+    units: tuple[range, ...]
+
+    @classmethod
+    def from_config(
+        cls,
+        num_heads: int,
+        num_kv_heads: int,
+        ffn_dim: int,
+        world_size: int,
+        *,
+        strict: bool = False,
+    ) -> ShardingPlan:
+        """Heads dealt as `dealt_heads` says, units in contiguous blocks as even as can be.
+
+        strict: whether each number must be divisible by `world_size`. Raises ParallelError where
+        it is not, naming both, and for numbers that no layer has.
+        """
+        if strict:
+            for count, name in (
+                (num_heads, "heads"),
+                (num_kv_heads, "KV heads"),
+                (ffn_dim, "feed-forward units"),
+            ):
+                quotient(count, world_size, name)
+            quotient(num_heads, num_kv_heads, "heads", "KV heads")
+        heads = dealt_heads(num_heads, num_kv_heads, world_size)
+        kv_heads = (tuple(sorted({h * num_kv_heads // num_heads for h in own})) for own in heads)
+        return cls(tuple(heads), tuple(kv_heads), tuple(even_blocks(ffn_dim, world_size)))
+
+    @property
+    def world_size(self) -> int:
+        """How many ranks there are."""
+        return len(self.heads)
+
+    def local_sizes(self, rank: int, head_dim: int) -> LocalSizes:
+        """What rank `rank` holds. Raises ParallelError where there is no such rank."""
+        check_rank(rank, self.world_size)
+        return LocalSizes(
+            len(self.heads[rank]), len(self.kv_heads[rank]), len(self.units[rank]), head_dim
+        )
+
+
+def dealt_heads(heads: int, kv_heads: int, world_size: int) -> list[tuple[int, ...]]:
+    """Global head indices of each rank, dealt round-robin; a chip's TPConfig says the same.
+
+    The card that is dealt is the KV group, so that no KV head is held twice. Where ranks outnumber
+    KV heads and it leaves the busiest rank fewer heads, single heads are dealt. (Should heads be
+    no multiple of KV heads, head h belongs to group h * kv_heads // heads.) Raises ParallelError.
+    """
+    if not 1 <= kv_heads <= heads:
+        raise ParallelError(f"{heads} heads cannot share {kv_heads} KV heads")
+    check_world(world_size)
+    groups = [range(_ceil(g * heads, kv_heads), _ceil((g + 1) * heads, kv_heads))
+              for g in range(kv_heads)]  # fmt: skip
+    by_group = [
+        tuple(itertools.chain.from_iterable(groups[rank::world_size]))
+        for rank in range(world_size)
+    ]
+    if world_size <= kv_heads:
+        return by_group
+    single = [tuple(range(rank, heads, world_size)) for rank in range(world_size)]
+    return min(by_group, single, key=lambda dealt: max(map(len, dealt)))
+
+
+def even_blocks(total: int, parts: int) -> list[range]:
+    """0 .. total - 1 in contiguous parts as even as can be, larger parts first.
+
+    Raises ParallelError for less than one part or a negative total.
+    """
+    check_world(parts)
+    if total < 0:
+        raise ParallelError(f"{total} cannot be divided")
+    return blocks(level(total, [total] * parts))
+
+
+def level(total: int, room: Sequence[int]) -> list[int]:
+    """`total` dealt as evenly as `room`, of each part, allows, larger parts first; less than total
+    where there is not room for all."""
+    parts = [0] * len(room)
+    left = total
+    while left:
+        open_parts = [i for i, size in enumerate(room) if parts[i] < size]
+        if not open_parts:
+            break
+        step = max(left // len(open_parts), 1)
+        for i in open_parts[:left]:
+            taken = min(step, room[i] - parts[i])
+            parts[i] += taken
+            left -= taken
+    return parts
+
+
+def blocks(counts: Sequence[int]) -> list[range]:
+    """Contiguous ranges of these lengths, one after another from 0."""
+    edges = [0, *itertools.accumulate(counts)]
+    return [range(low, high) for low, high in itertools.pairwise(edges)]
+
+
+def quotient(total: int, parts: int, name: str, of: str = "ranks") -> int:
+    """total / parts. Raises ParallelError, naming both numbers, where it is not whole."""
+    check_world(parts)
+    if total % parts:
+        raise ParallelError(f"{total} {name} are not divisible by {parts} {of}")
+    return total // parts
+
+
+def check_world(world_size: int) -> None:
+    """Raises ParallelError for a world without ranks."""
+    if world_size < 1:
+        raise ParallelError(f"{world_size} parts: there must be at least one")
+
+
+def check_rank(rank: int, world_size: int) -> None:
+    """Raises ParallelError for a rank outside the world."""
+    check_world(world_size)
+    if not 0 <= rank < world_size:
+        raise ParallelError(f"rank {rank} is not one of 0 to {world_size - 1}")
+
+
+def _ceil(total: int, parts: int) -> int:
+    return -(-total // parts)
