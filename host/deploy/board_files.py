@@ -19,6 +19,7 @@ from mpremote.transport import (  # type: ignore[import-untyped]
 from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
 
 from host.deploy.changes import File
+from host.deploy.errors import FlashError
 
 # Seconds that a board has to come to its prompt, at each attempt: one that has just been reset,
 # by opening its port perhaps, does not hear the first.
@@ -81,10 +82,6 @@ if {folder!r} not in os.listdir("/"):
 
 # The pause lets the host close the port first.
 _RESET = "import machine, time\ntime.sleep_ms(100)\nmachine.reset()"
-
-
-class FlashError(Exception):
-    """Why a board could not be flashed, in one line."""
 
 
 @dataclass(frozen=True)
@@ -230,11 +227,11 @@ def _opened(port: str) -> SerialTransport:
     except ValueError as error:
         raise FlashError(f"cannot open {port}: {error}") from None
     except TransportError:
-        raise FlashError(_why_closed(port)) from None
+        raise FlashError(why_closed(port)) from None
 
 
-def _why_closed(port: str) -> str:
-    """Why a port does not open, which mpremote keeps to itself."""
+def why_closed(port: str) -> str:
+    """Why a port does not open, which neither mpremote nor esptool tells."""
     try:
         serial.serial_for_url(port, exclusive=True).close()
     except OSError as error:

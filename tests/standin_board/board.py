@@ -1,7 +1,8 @@
-"""A board for tests: a REPL on a terminal of its own, a UART, resets, and a plug to pull.
+"""A board for tests: a USB serial port, a UART, a flash chip, resets, and a plug to pull.
 
-The port behaves as a board's USB serial port does for mpremote. The board is a MicroPython
-process that runs repl.py; a reset ends it, and the next is started on the same flash.
+The port is a pseudo-terminal, and behind it is what would be on a real board: the ROM bootloader
+(rom.py) while esptool talks to it, and otherwise what is in the flash, which is the REPL of a
+MicroPython process (repl.py) on the littlefs that the partition table tells of, or nothing.
 """
 
 import os
@@ -12,12 +13,22 @@ import termios
 import threading
 import tty
 
+from host.boards import load
 from host.setup import micropython
 from tests.simulation.launch import REPOSITORY, STANDINS
+from tests.standin_board.flash_chip import SECTOR, FlashChip
+from tests.standin_board.micropython_image import (
+    filesystem_in,
+    micropython_image,
+    version_in,
+)
+from tests.standin_board.rom import SYNC, Rom
 
 _REPL = REPOSITORY / "tests" / "standin_board" / "repl.py"
 _SOFT_RESETS = {3: "friendly", 4: "raw"}  # by exit code, as repl.py has them
 _HARD_RESET = 72
+_BOOTLOADER = "bootloader"
+_SMALL_APP_END = 0x30000  # where the file system of a small flash begins
 MPY_SUB_VERSION = 3
 ARCHITECTURES = {"x86": 1, "xtensawin": 10, "rv32imc": 11}  # py/persistentcode.h
 
@@ -28,18 +39,36 @@ def mpy_number(arch):
 
 
 class StandinBoard:
-    """A context manager. `port`: path of the REPL's terminal; `uart`: of the cluster's UART;
-    `resets`: how often machine.reset() was called; `received`: bytes from the host so far."""
+    """A context manager. `port`: path of the USB port's terminal; `uart`: of the cluster's UART;
+    `flash`: its FlashChip; `resets`: how often machine.reset() was called; `received`: bytes from
+    the host so far."""
 
-    def __init__(self, folder, arch="x86", version="1.27.0", blocks=256):
-        """folder: for the flash, of `blocks` blocks of 4 KB; arch, version: what it claims."""
-        self._image = folder / "flash.img"
-        self._identity = [str(blocks), version, str(mpy_number(arch))]
+    def __init__(self, folder, arch="x86", version="1.27.0", blocks=256, *, kind="esp32s3",
+                 blank=False, mac="240a c400 0001", hub=None):  # fmt: skip
+        """folder: for the flash; arch: what its MicroPython claims to load; version: of the
+        MicroPython that is there, on a file system of `blocks` blocks of 4 KB; blank: with the
+        whole flash that boards/<kind>.toml tells of, erased, in their place; hub: of the radio."""
+        self.mac = bytes.fromhex(mac)
+        self._kind, self._arch = load(kind).chip, arch
+        size = load(kind).flash.size if blank else _SMALL_APP_END + blocks * SECTOR
+        self.flash = FlashChip(folder / "flash.img", size)
+        if not blank:
+            board = load(kind)
+            image = micropython_image(board, version, end=_SMALL_APP_END)
+            self.flash.write(board.flash.offset, image)
         self.resets = self.received = 0
         self._unplug_at = None  # bytes received
         self._uart, self._uart_slave = _terminal()
         os.set_blocking(self._uart, False)
         self.uart = os.ttyname(self._uart_slave)
+        self._environment = {
+            **os.environ,
+            "MICROPYPATH": f"{STANDINS}",
+            "FEDERATION_UART": str(self._uart),
+            "FEDERATION_MAC": self.mac.hex(),
+        }
+        if hub is not None:
+            self._environment["FEDERATION_HUB"] = str(hub.port)
         self._plug_in()
 
     def unplug_after(self, size):
@@ -70,6 +99,7 @@ class StandinBoard:
         self.port = os.ttyname(self._usb_slave)
         self._wake, self._waker = os.pipe()
         self._unplug_at = None
+        self._waiting = b""  # bytes from the host, for what starts next
         self._thread = threading.Thread(target=self._powered, daemon=True)
         self._thread.start()
 
@@ -83,10 +113,54 @@ class StandinBoard:
         mode = "friendly"
         try:
             while mode:
-                mode = self._until_reset(mode)
+                if mode == _BOOTLOADER:
+                    mode = self._in_bootloader()
+                elif version_in(self.flash) is None:
+                    mode = self._without_program()
+                else:
+                    mode = self._until_reset(mode)
         finally:
             for end in (self._usb, self._usb_slave, self._wake):
                 os.close(end)
+
+    def _from_host(self, *others):
+        """Bytes from the host, empty when one of `others` is ready too; None without power."""
+        if self._waiting:
+            data, self._waiting = self._waiting, b""
+            return data
+        ready = select.select([self._usb, self._wake, *others], [], [])[0]
+        if self._wake in ready:
+            return None
+        if self._usb not in ready:
+            return b""
+        data = os.read(self._usb, 4096)
+        self.received += len(data)
+        if self._unplug_at is not None and self.received >= self._unplug_at:
+            return None
+        return data
+
+    def _in_bootloader(self):
+        """The mode to start in after the reset that ends it; None without power."""
+        rom = Rom(self._kind, self.flash, self.mac)
+        while True:
+            data = self._from_host()
+            if data is None:
+                return None
+            answers, self._waiting = rom.feed(data)
+            self._show(answers)
+            if self._waiting:
+                return "friendly"
+
+    def _without_program(self):
+        """The ROM finds nothing to start and says so."""
+        self._show(b"invalid header: 0xffffffff\r\n")
+        data = b""
+        while data is not None:
+            if SYNC in data:
+                self._waiting = data[data.index(SYNC) :]
+                return _BOOTLOADER
+            data = self._from_host()
+        return None
 
     def _until_reset(self, mode):
         """The mode to start the next process in, None without power."""
@@ -94,54 +168,60 @@ class StandinBoard:
         _board_terminal(slave)
         reports, report = os.pipe()
         process = subprocess.Popen(
-            [micropython.find(), "-X", "heapsize=1M", _REPL,
-             self._image, *self._identity, mode, str(report)],
-            env={**os.environ, "MICROPYPATH": f"{STANDINS}", "FEDERATION_UART": str(self._uart)},
+            [micropython.find(), "-X", "heapsize=1M", _REPL, self.flash.path,
+             *map(str, filesystem_in(self.flash)), version_in(self.flash),
+             str(mpy_number(self._arch)), mode, str(report)],
+            env=self._environment,
             stdin=slave, stdout=slave, stderr=slave, pass_fds=[report, self._uart],
             start_new_session=True,
         )  # fmt: skip
         os.close(slave)
         os.close(report)
         try:
-            powered = self._pump(process, console, reports)
+            mode = self._pump(process, console, reports)
         finally:
             process.kill()
             code = process.wait()
             os.close(console)
             os.close(reports)
-        if not powered:
-            return None
+        if mode != "ended":
+            return mode
         self.resets += code == _HARD_RESET
         return _SOFT_RESETS.get(code, "friendly")
 
     def _pump(self, process, console, reports):
-        """Carries bytes until the process ends, or power: whether there is power still."""
-        running, interrupted = None, False
+        """Carries bytes until the process has "ended", or to the next mode; None without power."""
+        running, interrupted, interrupts = None, False, True
         while True:
-            ready = select.select([self._usb, console, reports, self._wake], [], [])[0]
-            if self._wake in ready:
-                return False
+            data = self._from_host(console, reports)
+            if data is None:
+                return None
+            if SYNC in data:
+                self._waiting = data[data.index(SYNC) :]
+                return _BOOTLOADER
+            ready = select.select([console, reports], [], [], 0)[0]
             if reports in ready:
-                running = os.read(reports, 256)[-1:] == b"R"
+                said = os.read(reports, 256)
+                for report in said:
+                    if report in b"RP":
+                        running = report == b"R"[0]
+                    else:
+                        interrupts = report == b"k"[0]
                 if running and interrupted:
                     process.send_signal(signal.SIGINT)
-                interrupted = False
+                    interrupted = False
             if console in ready:
                 try:
                     self._show(os.read(console, 4096))
                 except OSError:
-                    return True  # the process has ended
-            if self._usb in ready:
-                data = os.read(self._usb, 4096)
-                self.received += len(data)
-                if self._unplug_at is not None and self.received >= self._unplug_at:
-                    return False
-                if b"\x03" in data and running is not False:
-                    # To code that runs, or that will when the board has started.
-                    data = data.replace(b"\x03", b"")
-                    interrupted = not running
-                    if running:
-                        process.send_signal(signal.SIGINT)
+                    return "ended"
+            if b"\x03" in data and running is not False and interrupts:
+                # To code that runs, or that will when the board has started.
+                data = data.replace(b"\x03", b"")
+                interrupted = not running
+                if running:
+                    process.send_signal(signal.SIGINT)
+            if data:
                 os.write(console, data)
 
     def _show(self, data):

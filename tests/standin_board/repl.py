@@ -5,15 +5,19 @@ The unix port of 1.25 has no raw REPL, so this program is one: friendly, raw, ra
 reset as shared/runtime/pyexec.c has them, for whoever is at the terminal (tests/standin_board/
 board.py, which turns Ctrl-C into an interrupt while code runs and ends lines with \\r\\n).
 
-Arguments: the flash's image file, its blocks, the version to claim ("1.27.0"), the
-`sys.implementation._mpy` to claim, "raw" or "friendly", the descriptor to report on: R before
-the user's code runs, P when the prompt is back.
+Arguments: the flash's image file, offset and size of the file system in it, the version to claim
+("1.27.0"), the `sys.implementation._mpy` to claim, "raw" or "friendly", the descriptor to report
+on: R before the user's code runs, P when the prompt is back, K when Ctrl-C has become a byte as
+any other (micropython.kbd_intr(-1)), k when it interrupts again.
 """
 
 import gc
 import io
 import os
+import select
 import sys
+import termios
+import time
 from collections import namedtuple
 
 import micropython
@@ -29,30 +33,69 @@ Implementation = namedtuple("Implementation", ("name", "version", "_machine", "_
 
 
 class Flash:
-    """A block device on a file."""
+    """A block device on a part of a file."""
 
-    def __init__(self, path, blocks):
-        self._blocks = blocks
-        try:
-            self._file = open(path, "r+b")
-        except OSError:
-            self._file = open(path, "w+b")
-            for _ in range(blocks):
-                self._file.write(b"\xff" * BLOCK_SIZE)
+    def __init__(self, path, offset, size):
+        self._offset, self._blocks = offset, size // BLOCK_SIZE
+        self._file = open(path, "r+b")
+
+    def mounted(self):
+        """The file system, made where there is none, as ports/esp32/modules/inisetup.py does."""
+        first = bytearray(BLOCK_SIZE)
+        self.readblocks(0, first)
+        if first == b"\xff" * BLOCK_SIZE:
             vfs.VfsLfs2.mkfs(self)
+        try:
+            return vfs.VfsLfs2(self)
+        except OSError:
+            print("The filesystem appears to be corrupted.")
+            while True:
+                time.sleep(1)
 
     def readblocks(self, block, buffer, offset=0):
-        self._file.seek(block * BLOCK_SIZE + offset)
+        self._file.seek(self._offset + block * BLOCK_SIZE + offset)
         self._file.readinto(buffer)
 
     def writeblocks(self, block, buffer, offset=0):
-        self._file.seek(block * BLOCK_SIZE + offset)
+        self._file.seek(self._offset + block * BLOCK_SIZE + offset)
         self._file.write(buffer)
 
     def ioctl(self, operation, argument):
         if operation == 4:
             return self._blocks
         return BLOCK_SIZE if operation == 5 else 0
+
+
+class BoardMicropython:
+    """The module `micropython`, whose kbd_intr would end the process here."""
+
+    def __init__(self, report, idle):
+        """idle: what machine.idle waits with."""
+        self._report, self._idle = report, idle
+        self._interrupts = True
+        self._terminal = termios.tcgetattr(0)
+        self._poller = select.poll()
+        self._poller.register(sys.stdin, select.POLLIN)
+
+    def kbd_intr(self, key):
+        """Ctrl-C as an interrupt (3), or no key (-1): then the terminal is the program's."""
+        if self._interrupts == (key >= 0):
+            return
+        self._interrupts = key >= 0
+        if self._interrupts:
+            termios.tcsetattr(0, termios.TCSANOW, self._terminal)
+            self._idle.unwatch(sys.stdin, self)
+        else:
+            termios.setraw(0)  # frames go out as they are
+            self._idle.watch(sys.stdin, self)
+        self._report.write(b"k" if self._interrupts else b"K")
+
+    def waiting(self):
+        """Whether there is input, for machine.idle."""
+        return bool(self._poller.poll(0))
+
+    def __getattr__(self, name):
+        return getattr(micropython, name)
 
 
 class BoardSys:
@@ -73,10 +116,11 @@ class BoardSys:
 class Repl:
     """Reads statements from the terminal and runs them."""
 
-    def __init__(self, report):
+    def __init__(self, report, board):
+        """board: the BoardMicropython."""
         self._in = sys.stdin.buffer
         self._write = sys.stdout.buffer.write
-        self._report = report
+        self._report, self._board = report, board
         self._globals = {"__name__": "__main__"}
 
     def run(self, source, name, interactive=False):
@@ -87,6 +131,7 @@ class Repl:
                 code = compile(source, name, "single" if interactive else "exec")
                 exec(code, self._globals)
             finally:
+                self._board.kbd_intr(3)
                 self._report.write(b"P")
         except SystemExit:
             raise
@@ -97,13 +142,14 @@ class Repl:
         return b""
 
     def boot(self):
-        """Runs the board's main.py, if it has one."""
-        try:
-            with open("main.py") as file:
-                source = file.read()
-        except OSError:
-            return
-        self._write(self.run(source, "main.py"))
+        """Runs the board's boot.py and main.py, where it has them."""
+        for name in ("boot.py", "main.py"):
+            try:
+                with open(name) as file:
+                    source = file.read()
+            except OSError:
+                continue
+            self._write(self.run(source, name))
 
     def friendly(self):
         """The prompt for people; does not return."""
@@ -180,18 +226,23 @@ class Repl:
         return key
 
 
-def main(image, blocks, version, mpy, mode, report):
+def main(image, offset, size, version, mpy, mode, report):
     """Starts as a board does; does not return."""
     for name in os.listdir(STANDINS):  # modules of the board, which lie outside its flash
         if name.endswith(".py"):
             __import__(name[:-3])
-    flash = Flash(image, int(blocks))
-    repl = Repl(open(int(report), "wb"))
+    import _idle  # of the stand-in modules
+
+    flash = Flash(image, int(offset), int(size))
+    reports = open(int(report), "wb")
+    board = BoardMicropython(reports, _idle)
+    repl = Repl(reports, board)
     vfs.umount("/")
-    vfs.mount(vfs.VfsLfs2(flash), "/")
+    vfs.mount(flash.mounted(), "/")
     os.chdir("/")
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.modules["sys"] = BoardSys(version, int(mpy))
+    sys.modules["micropython"] = board
     if mode == "raw":
         repl.raw()
         repl._write(b"\n")
