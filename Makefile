@@ -28,9 +28,10 @@ setup: ## install the Python packages and MicroPython into this folder
 .micropython/micropython probe-micropython:
 	@$(PYTHON) -m host.setup.micropython
 
-run: setup ## generate text on simulated chips: MODEL= TOKENIZER= PROMPT= CHIPS=5 ARGS=
+run: setup ## run a model on simulated chips: MODEL= TOKENIZER= PROMPT= CHIPS=5 ARGS=
 	@$(VENV_PYTHON) -m host.run --chips $(CHIPS) $(if $(MODEL),--model "$$MODEL") \
-		$(if $(TOKENIZER),--tokenizer "$$TOKENIZER") $(if $(PROMPT),--prompt "$$PROMPT") $(ARGS)
+		$(if $(TOKENIZER),--tokenizer "$$TOKENIZER") \
+		$(if $(PROMPT),--prompt "$$PROMPT",--examples) $(ARGS)
 
 test: lint ## check style and types, then run the tests: ARGS= for pytest
 	@$(VENV_PYTHON) -m pytest $(ARGS)
@@ -50,8 +51,7 @@ flash: setup ## put a chip's share onto a board: BOARD= CHIP_ID= PORT= MODEL= CH
 bench: setup ## measure: ARGS=
 	@$(VENV_PYTHON) -m bench $(ARGS)
 
-# Train the shipped model anew, or go on where that was broken off.
-train: setup .venv/train-installed
+train: setup .venv/train-installed ## train the shipped model anew, or go on where that was broken off: ARGS=
 	@$(VENV_PYTHON) -m training.train $(ARGS)
 
 # Only training needs PyTorch, which is large.
@@ -59,8 +59,7 @@ train: setup .venv/train-installed
 	@$(VENV_PYTHON) -m training.environment
 	@touch $@
 
-# Count how many held-out commands the shipped model answers rightly, in float and in integers.
-eval: setup
+eval: setup ## count the held-out commands that the shipped model answers rightly: ARGS=
 	@$(VENV_PYTHON) -m host.evaluate $(ARGS)
 
 clean: ## remove all that make has put here, the environment and MicroPython included

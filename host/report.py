@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from rich.console import Console
 from rich.table import Table
@@ -13,19 +13,24 @@ from protocol.control import Statistics
 
 @dataclass(frozen=True)
 class Totals:
-    """Figures of the generated tokens, the prompt's not counted; resends and caught_up are of the
-    whole run.
+    """Figures of the generated tokens, the prompt's not counted; resends and caught_up are of
+    the prompts too. Those of several answers add up.
 
     seconds: by the clock of the machine that simulates; bytes: frames between host and chips,
     both ways, as the host sees them.
     """
 
-    tokens: int
-    seconds: float
-    synchronizations: int
-    bytes: int
-    resends: int
-    caught_up: int
+    tokens: int = 0
+    seconds: float = 0.0
+    synchronizations: int = 0
+    bytes: int = 0
+    resends: int = 0
+    caught_up: int = 0
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(
+            *(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True))
+        )
 
     def per_token(self, count: int) -> float:
         """`count` divided among the generated tokens."""
@@ -64,10 +69,11 @@ class ChipReport:
 
 
 def report(
-    text: str, tokens: list[int], totals: Totals, chips: list[ChipReport]
+    prompt: str, text: str, tokens: list[int], totals: Totals, chips: list[ChipReport]
 ) -> dict[str, object]:
-    """The object that `--json` prints."""
+    """The object that `--json` prints for each prompt."""
     return {
+        "prompt": prompt,
         "text": text,
         "tokens": tokens,
         "tokens_per_second": round(totals.tokens_per_second, 2),

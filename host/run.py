@@ -1,4 +1,8 @@
-"""Generates text on a federation of chips: `python -m host.run --chips 5 --model MODEL`."""
+"""Generates text on a federation of chips: `python -m host.run --chips 5 --model MODEL`.
+
+Without --prompt, standard input gives the prompts: line by line from a pipe or file, typed at a
+terminal. Each is a sequence of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,53 +11,65 @@ import io
 import json
 import logging
 import os
-import re
 import signal
 import sys
-import time
-from contextlib import ExitStack
-from typing import NoReturn
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from host.answers import Answer, Answers, PromptEncoder
 from host.boards import BoardError, load
 from host.cluster.errors import ClusterError
+from host.command_line import (
+    FAILED,
+    INTERRUPTED,
+    NOBODY_READS,
+    TERMINATED,
+    Parser,
+    count_up_to,
+    heap_size,
+    probability,
+)
 from host.deploy.bundle import DeployError
-from host.generate import generated
+from host.display import Display
 from host.model import loading
 from host.model.checkpoint import ModelError
+from host.model.loading import Loaded
 from host.model.sampling import Sampler
-from host.model.tokenizer import TextStream, TextTokenizer
+from host.parallel.plan import MAX_CHIPS
+from host.prompts import StopAtInterrupt, example, is_terminal, piped_prompts, typed_prompts
 from host.report import ChipReport, Totals, print_report, report
 from host.setup import SetupError
 from host.simulation.federation import Running, Settings, random_key, running
 
+MODEL = Path(__file__).resolve().parents[1] / "models" / "home.bin"
+
 _FAILURES = (BoardError, ClusterError, DeployError, ModelError, SetupError)
-_USAGE = 2
-# 128 + SIGINT, SIGPIPE or SIGTERM, as shells have it.
-_INTERRUPTED, _NOBODY_READS, _TERMINATED = 130, 141, 143
-_LARGEST_HEAP = 1 << 30  # bytes that a 32-bit process is sure to have room for
-_SIZE = re.compile(r"(\d+)([KM]?)", re.IGNORECASE)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as for all other errors."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(_USAGE, f"error: {message}\n")
 
 
 def parsed(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = _Parser(prog="python -m host.run", description=__doc__.split(":")[0])
+    parser = Parser(
+        prog="python -m host.run",
+        description="Generates text on a federation of chips.",
+        epilog="Without --prompt, each line of standard input is a prompt: typed at a terminal,"
+               " or from a pipe. With nothing to read, a model that goes on from any text begins"
+               " one of its own.",
+    )  # fmt: skip
     add = parser.add_argument
-    add("--chips", type=int, default=5, metavar="N", help="how many chips (default 5)")
-    add("--model", metavar="PATH",
-        help="a llama2.c checkpoint, Hugging Face folder, GGUF file or quantized model")
+    add("--chips", type=count_up_to(MAX_CHIPS), default=5, metavar="N",
+        help="how many chips (default 5)")
+    add("--model", default=str(MODEL), metavar="PATH",
+        help="a llama2.c checkpoint, Hugging Face folder, GGUF file or quantized model (default:"
+             " models/home.bin, which turns home commands into action lines)")
     add("--tokenizer", metavar="FILE",
         help="its tokenizer (default: tok<vocabulary size>.bin or tokenizer.bin beside the model)")
-    add("--prompt", default="", metavar="TEXT", help="text to go on from")
+    add("--prompt", metavar="TEXT", help="text to go on from, or to answer")
+    add("--examples", action="store_true",
+        help="show the model's example prompts and their answers, or a text of its own where it"
+             " has none; then take prompts, at a terminal only")
     add("--steps", type=int, metavar="N",
         help="tokens in all, the prompt's included (default 256, at most the context)")
     add("--context", type=int, metavar="N",
@@ -67,35 +83,16 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         help="a serial port per chip, or radio with chip 0 as the gateway (default)")
     add("--board", default="simulated", metavar="NAME",
         help="simulate chips with this board's heap (python -m host.boards lists them)")
-    add("--heap", type=_bytes, metavar="SIZE", help="each chip's heap instead, as 160K or 4M")
-    add("--loss", type=_probability, default=0.0, metavar="P",
+    add("--heap", type=heap_size, metavar="SIZE", help="each chip's heap instead, as 160K or 4M")
+    add("--loss", type=probability, default=0.0, metavar="P",
         help="lose frames with this probability")
     add("--secure", action="store_true", help="sign all frames with a random cluster key")
-    add("--stats", action=argparse.BooleanOptionalAction, default=True,
-        help="end with a table of chips and figures (default)")
-    add("--json", action="store_true", help="print one JSON object instead of text and table")
+    add("--stats", action=argparse.BooleanOptionalAction, default=None,
+        help="end with a table of chips and figures (default, but for prompts from a pipe)")
+    add("--json", action="store_true",
+        help="print a JSON object for each prompt instead of text and table")
     add("--verbose", action="store_true", help="tell of repeated requests and restarts")
     return parser.parse_args(arguments)  # fmt: skip
-
-
-def _bytes(text: str) -> int:
-    match = _SIZE.fullmatch(text)
-    size = int(match[1]) << {"": 0, "k": 10, "m": 20}[match[2].lower()] if match else 0
-    if not 0 < size <= _LARGEST_HEAP:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no size up to 1024M: give bytes, or as 160K or 4M"
-        )
-    return size
-
-
-def _probability(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no probability below 1")
-    return value
 
 
 def settings_for(options: argparse.Namespace) -> Settings:
@@ -113,20 +110,20 @@ def settings_for(options: argparse.Namespace) -> Settings:
     )
 
 
-def run(options: argparse.Namespace, console: Console) -> None:
-    """Starts the federation, generates and reports. Raises what main prints as one line."""
-    if not options.model:
-        raise ModelError("no model: give --model PATH or MODEL=PATH, as models/home.bin")
+def run(options: argparse.Namespace, console: Console, display: Display) -> int:
+    """Starts the federation, answers and reports; the exit code.
+
+    Raises what main prints as one line.
+    """
     try:
         sampler = Sampler(options.temperature, options.top_p, options.seed)
     except ValueError as error:
         raise ModelError(str(error)) from None
     settings = settings_for(options)
     source = loading.loaded(options.model, options.tokenizer)
-    tokenizer = source.tokenizer
-    prompt = tokenizer.encode(options.prompt)
-    context = options.context or source.config.context
-    steps = _steps(options.steps, context, len(prompt))
+    encoder = PromptEncoder(source, options.context, options.steps)
+    if options.prompt is not None:
+        encoder.tokens(options.prompt)  # what is wrong is told before anything is started
     with console.status("quantizing"):
         model = source.quantized()
     with ExitStack() as stack:
@@ -135,7 +132,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
             chips = stack.enter_context(
                 running(model, settings, lambda chip: progress.advance(task))
             )
-        _generate(options, chips, tokenizer, prompt, steps, sampler, console)
+        answers = Answers(chips, source, encoder, sampler)
+        return _Run(options, chips, source, answers, console, display).all_prompts()
 
 
 def _progress(console: Console) -> Progress:
@@ -147,100 +145,99 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _steps(asked: int | None, context: int, prompt: int) -> int:
-    """How many tokens may stand after BOS. Raises ModelError where the prompt leaves none."""
-    if prompt > context:
-        raise ModelError(
-            f"the prompt has {prompt} tokens, BOS included, and the context {context} positions:"
-            " shorten it or raise --context"
+class _Run:
+    """The prompts of a run, wherever they come from, their answers, and what is printed."""
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        chips: Running,
+        source: Loaded,
+        answers: Answers,
+        console: Console,
+        display: Display,
+    ) -> None:
+        self._options, self._chips, self._answers = options, chips, answers
+        self._format = source.prompt_format
+        self._console, self._display = console, display
+        self._typing = options.prompt is None and is_terminal(sys.stdin)
+        self._totals = Totals()
+
+    def all_prompts(self) -> int:
+        """Answers them all and ends with the table; the exit code."""
+        code, stats = 0, True
+        if self._options.prompt is not None:
+            self._print(self._options.prompt)
+        elif self._typing or self._options.examples:
+            if self._options.examples:
+                self._examples()
+            if self._typing:
+                self._typed()
+        else:
+            code, stats = self._piped()
+        if self._options.stats is not None:
+            stats = self._options.stats
+        if stats and not self._options.json:
+            print_report(self._console, self._totals, self._chip_reports())
+        return code
+
+    def _piped(self) -> tuple[int, bool]:
+        """The exit code, and whether there is a reader who would look at a table."""
+        code, number = 0, 0
+        for number, prompt in piped_prompts():
+            try:
+                self._print(prompt)
+            except ModelError as error:
+                _say(f"error: line {number}: {error}")
+                code = FAILED
+        if number or self._format.answers:
+            return code, False
+        self._print("")
+        return code, True
+
+    def _examples(self) -> None:
+        for prompt in self._format.examples or ("",):
+            if prompt:
+                self._display.show(example(prompt))
+            if not self._print(prompt):
+                break
+
+    def _typed(self) -> None:
+        kind = "a command" if self._format.answers else "a text to go on from"
+        count = len(self._chips.shard_bytes)
+        _say(f"{count} chip{'s' * (count > 1)} ready: type {kind}, or Ctrl-D to end")
+        for prompt in typed_prompts():
+            try:
+                self._print(prompt)
+            except ModelError as error:
+                _say(f"error: {error}")
+
+    def _print(self, prompt: str) -> bool:
+        """Answers a prompt; whether the answer came to its end."""
+        with StopAtInterrupt() if self._typing else nullcontext() as stop:
+            answer = self._answers.answer(
+                prompt, self._display.show, lambda: stop is not None and stop.asked
+            )
+        self._totals += answer.totals
+        if self._options.json:
+            print(json.dumps(self._object(answer)), flush=True)
+        return stop is None or not stop.asked
+
+    def _object(self, answer: Answer) -> dict[str, object]:
+        return report(
+            answer.prompt, answer.text, answer.tokens, answer.totals, self._chip_reports()
         )
-    if asked is not None and not 1 <= asked <= context:
-        raise ModelError(f"--steps {asked}: 1 to {context}, the context, can be generated")
-    steps = asked or min(256, context)
-    if prompt > steps:
-        raise ModelError(
-            f"the prompt has {prompt} tokens, BOS included: --steps {steps} leaves none to"
-            " generate"
-        )
-    return steps
+
+    def _chip_reports(self) -> list[ChipReport]:
+        statistics = self._chips.coordinator.statistics(collect=True)
+        return [
+            ChipReport(share, statistics[share.chip], self._chips.shard_bytes[share.chip])
+            for share in self._chips.federation.plan.shares
+        ]
 
 
-def _generate(
-    options: argparse.Namespace,
-    chips: Running,
-    tokenizer: TextTokenizer,
-    prompt: list[int],
-    steps: int,
-    sampler: Sampler,
-    console: Console,
-) -> None:
-    federation = chips.federation
-    stream = TextStream(tokenizer)
-    meter = _Meter(chips)
-    tokens, text = prompt[1:], "".join(map(stream.push, prompt[1:]))
-    _show(options, text)
-    exponent = federation.model.logit_exponent
-    try:
-        for token in generated(federation, prompt, steps, sampler, exponent, tokenizer.stops):
-            meter.token()
-            tokens.append(token)
-            piece = stream.push(token)
-            text += piece
-            _show(options, piece)
-    finally:
-        _show(options, "\n")  # what is said next, an error too, begins a line
-    totals = meter.totals()
-    if not options.json and not options.stats:
-        return
-    statistics = chips.coordinator.statistics(collect=True)
-    reports = [
-        ChipReport(share, statistics[share.chip], chips.shard_bytes[share.chip])
-        for share in federation.plan.shares
-    ]
-    if options.json:
-        print(json.dumps(report(text, tokens, totals, reports)))
-    else:
-        print_report(console, totals, reports)
-
-
-def _show(options: argparse.Namespace, text: str) -> None:
-    if not options.json:
-        print(text, end="", flush=True)
-
-
-class _Meter:
-    """Counts from the first generated token, which the prompt still paid for, to the last."""
-
-    def __init__(self, chips: Running) -> None:
-        self._chips = chips
-        self._tokens = 0
-        self._start = self._end = (0.0, 0, 0)
-
-    def token(self) -> None:
-        """Takes in that a token was generated."""
-        self._tokens += 1
-        self._end = self._counters()
-        if self._tokens == 1:
-            self._start = self._end
-
-    def _counters(self) -> tuple[float, int, int]:
-        transport = self._chips.transport
-        exchanged = transport.bytes_sent + transport.bytes_received
-        return time.monotonic(), self._chips.federation.synchronizations, exchanged
-
-    def totals(self) -> Totals:
-        """The figures of all tokens after the first."""
-        seconds, synchronizations, exchanged = (
-            end - start for start, end in zip(self._start, self._end, strict=True)
-        )
-        return Totals(
-            tokens=max(self._tokens - 1, 0),
-            seconds=seconds,
-            synchronizations=int(synchronizations),
-            bytes=int(exchanged),
-            resends=self._chips.coordinator.resends,
-            caught_up=self._chips.federation.caught_up,
-        )
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -248,23 +245,25 @@ def main(arguments: list[str] | None = None) -> int:
     options = parsed(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal may not know every character
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))  # not without cleaning up
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # not without cleaning up
     console = Console(stderr=True)
+    display = Display(silent=options.json)
     logging.basicConfig(
-        level=logging.DEBUG if options.verbose else logging.WARNING, format="%(message)s"
+        level=logging.DEBUG if options.verbose else logging.WARNING,
+        format="%(message)s",
+        handlers=[display],
     )
     try:
-        run(options, console)
+        return run(options, console, display)
     except _FAILURES as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return FAILED
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         # Python would meet the same error again when it flushes what is left.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _NOBODY_READS
-    return 0
+        return NOBODY_READS
 
 
 if __name__ == "__main__":

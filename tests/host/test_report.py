@@ -43,10 +43,16 @@ def test_no_token_and_no_time_divide_nothing():
     assert "0 tokens at 0.0 a second" in printed(nothing, [])
 
 
+def test_figures_of_several_answers_add_up():
+    more = Totals(tokens=10, seconds=0.4, synchronizations=110, bytes=600, resends=1, caught_up=2)
+    assert sum([TOTALS, more], Totals()) == Totals(210, 2.0, 2310, 2_195_000, 4, 2)
+
+
 def test_the_object_is_json_with_each_chip_by_name():
-    result = json.loads(json.dumps(report("text", [5, 6], TOTALS, [chip(0), chip(1)])))
+    result = json.loads(json.dumps(report("prompt", "text", [5, 6], TOTALS, [chip(0), chip(1)])))
     chips = result.pop("chips")
     assert result == {
+        "prompt": "prompt",
         "text": "text",
         "tokens": [5, 6],
         "tokens_per_second": 125.0,

@@ -10,7 +10,9 @@ import pytest
 from tests.host.test_setup_micropython import script
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TARGETS = ("help", "setup", "run", "test", "verify", "lint", "flash", "bench", "clean")
+TARGETS = (
+    "help", "setup", "run", "test", "verify", "lint", "flash", "bench", "train", "eval", "clean",
+)  # fmt: skip
 
 
 # A make that runs these tests hands its variables down to the ones that they run.
@@ -40,8 +42,8 @@ def test_help_is_the_default_and_lists_every_target():
     assert tuple(listed) == TARGETS
 
 
-def test_run_without_variables_is_five_chips(tmp_path):
-    assert command_line(tmp_path, "run") == ["-m", "host.run", "--chips", "5"]
+def test_run_without_variables_shows_examples_on_five_chips(tmp_path):
+    assert command_line(tmp_path, "run") == ["-m", "host.run", "--chips", "5", "--examples"]
 
 
 def test_run_keeps_quotes_and_spaces(tmp_path):
@@ -67,6 +69,7 @@ def test_flash_names_board_chip_port_and_model(tmp_path):
     ("target", "expected"),
     [
         ("bench", ["-m", "bench", "-x"]),
+        ("eval", ["-m", "host.evaluate", "-x"]),
         ("verify", ["-m", "pytest", "-m", "verify", "-x"]),
         ("lint", ["-m", "ruff", "check", ".", "-m", "mypy"]),
         ("test", ["-m", "ruff", "check", ".", "-m", "mypy", "-m", "pytest", "-x"]),

@@ -22,6 +22,7 @@ SLOWEST = 30  # tokens a second, on a machine that is busy with much else
 def ran(model_file, model, monkeypatch, capsys):
     """Runs a command line; what it prints on stdout and stderr."""
     monkeypatch.setattr("host.model.loading.Loaded.quantized", lambda self: model)
+    monkeypatch.setattr("sys.stdin", None)
 
     def run(*arguments):
         assert main(["--model", str(model_file), *map(str, arguments)]) == 0

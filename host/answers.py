@@ -1,0 +1,153 @@
+"""Answers of a federation to prompts, one after another, each a sequence of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from host.generate import generated
+from host.model.checkpoint import ModelError
+from host.model.loading import Loaded
+from host.model.sampling import Sampler
+from host.model.tokenizer import TextStream
+from host.report import Totals
+from host.simulation.federation import Running
+
+_DEFAULT_STEPS = 256
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a prompt led to. text, tokens: what is printed, so the prompt's own are among them
+    where the model goes on from it."""
+
+    prompt: str
+    text: str
+    tokens: list[int]
+    totals: Totals
+
+
+class PromptEncoder:
+    """Prompts as tokens, each checked to leave the model room to go on.
+
+    steps: how many tokens may stand after BOS.
+    """
+
+    def __init__(self, source: Loaded, context: int | None, steps: int | None) -> None:
+        """context: positions of the caches, None for all that the model allows.
+
+        Raises ModelError for steps that they cannot hold.
+        """
+        self._tokenizer = source.tokenizer
+        self._format = source.prompt_format
+        self._context = context or source.config.context
+        if steps is not None and not 1 <= steps <= self._context:
+            raise ModelError(
+                f"--steps {steps}: 1 to {self._context}, the context, can be generated"
+            )
+        self.steps = steps or min(_DEFAULT_STEPS, self._context)
+
+    def tokens(self, prompt: str) -> list[int]:
+        """BOS and what the model is given for `prompt`. Raises ModelError where it is too long."""
+        tokens = self._tokenizer.encode(self._format.text(prompt))
+        count = len(tokens)
+        if count > self._context:
+            raise ModelError(
+                f"the prompt has {count} tokens, BOS included, and the context {self._context}"
+                " positions: shorten it or raise --context"
+            )
+        if count > self.steps:
+            raise ModelError(
+                f"the prompt has {count} tokens, BOS included: --steps {self.steps} leaves none"
+                " to generate"
+            )
+        return tokens
+
+
+class Answers:
+    """What runs a prompt on chips."""
+
+    def __init__(
+        self, chips: Running, source: Loaded, encoder: PromptEncoder, sampler: Sampler
+    ) -> None:
+        self._chips, self._encoder, self._sampler = chips, encoder, sampler
+        self._tokenizer = source.tokenizer
+        self._answer_only = source.prompt_format.answers
+
+    def answer(
+        self,
+        prompt: str,
+        show: Callable[[str], None],
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Answer:
+        """The answer to `prompt`, shown piece by piece as it comes.
+
+        It ends early where `stopped` says so. Raises ModelError before anything runs where the
+        prompt is too long, ClusterError where chips fail.
+        """
+        given = self._encoder.tokens(prompt)
+        federation = self._chips.federation
+        stream = TextStream(self._tokenizer)
+        tokens, text = given[1:], "".join(map(stream.push, given[1:]))
+        if self._answer_only:
+            tokens, text = [], ""
+        meter = _Meter(self._chips)
+        show(text)
+        try:
+            for token in generated(
+                federation, given, self._encoder.steps, self._sampler,
+                federation.model.logit_exponent, self._tokenizer.stops,
+            ):  # fmt: skip
+                meter.token()
+                tokens.append(token)
+                piece = stream.push(token)
+                text += piece
+                show(piece)
+                if stopped():
+                    break
+        finally:
+            show("\n")  # what is said next, an error too, begins a line
+        return Answer(prompt, text, tokens, meter.totals())
+
+
+class _Meter:
+    """Counts from the first generated token, which the prompt still paid for, to the last."""
+
+    def __init__(self, chips: Running) -> None:
+        self._chips = chips
+        self._tokens = 0
+        self._start = self._end = (0.0, 0, 0)
+        self._before = self._repairs()
+
+    def token(self) -> None:
+        """Takes in that a token was generated."""
+        self._tokens += 1
+        self._end = self._counters()
+        if self._tokens == 1:
+            self._start = self._end
+
+    def _counters(self) -> tuple[float, int, int]:
+        transport = self._chips.transport
+        exchanged = transport.bytes_sent + transport.bytes_received
+        return time.monotonic(), self._chips.federation.synchronizations, exchanged
+
+    def _repairs(self) -> tuple[int, int]:
+        return self._chips.coordinator.resends, self._chips.federation.caught_up
+
+    def totals(self) -> Totals:
+        """The figures of all tokens after the first, and the prompt's repairs too."""
+        seconds, synchronizations, exchanged = (
+            end - start for start, end in zip(self._start, self._end, strict=True)
+        )
+        resends, caught_up = (
+            now - before for before, now in zip(self._before, self._repairs(), strict=True)
+        )
+        return Totals(
+            tokens=max(self._tokens - 1, 0),
+            seconds=seconds,
+            synchronizations=int(synchronizations),
+            bytes=int(exchanged),
+            resends=resends,
+            caught_up=caught_up,
+        )

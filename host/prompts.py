@@ -1,0 +1,89 @@
+"""Where prompts come from: a terminal, or the lines of a pipe or file; and Ctrl-C among them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, TextIO
+
+_MARK = "> "
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody sits there; not where the stream was closed before we started."""
+    return stream is not None and stream.isatty()
+
+
+def example(prompt: str) -> str:
+    """How an example's prompt is shown: as if it had been typed."""
+    return f"{_MARK}{prompt}\n"
+
+
+def piped_prompts() -> Iterator[tuple[int, str]]:
+    """The lines of standard input that are not empty, each as it arrives, with its number."""
+    if sys.stdin is None:
+        return
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # as Python has it for arguments
+    for number, line in enumerate(sys.stdin, start=1):
+        if line.strip():
+            yield number, line.rstrip("\r\n")
+
+
+def typed_prompts() -> Iterator[str]:
+    """Lines typed at the terminal, until Ctrl-D; Ctrl-C drops the line that is being typed.
+
+    They can be edited, and earlier ones called back.
+    """
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  from now on input() edits and remembers lines
+    while True:
+        try:
+            line = _typed_line()
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+        except EOFError:
+            print(file=sys.stderr)
+            return
+        else:
+            if line.strip():
+                yield line
+
+
+def _typed_line() -> str:
+    """Raises EOFError at Ctrl-D."""
+    if is_terminal(sys.stdout):
+        return input(_MARK)
+    # What is written to a file or a program are answers alone.
+    print(_MARK, end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.rstrip("\n")
+
+
+class StopAtInterrupt:
+    """A context in which the first Ctrl-C only sets `asked`, and a second interrupts as ever.
+
+    So an answer ends between two tokens, with all chips at the same one.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> StopAtInterrupt:
+        self._before = signal.signal(signal.SIGINT, self._interrupted)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
