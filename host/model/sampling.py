@@ -45,8 +45,9 @@ class Sampler:
         """
         if self.temperature == 0:
             return int(np.argmax(logits))
-        scaled = logits.astype(np.float64) / self.temperature
-        probabilities = softmax(scaled)
+        below = logits.astype(np.float64) - logits.max()
+        with np.errstate(over="ignore"):  # -inf, which gets 0, at the lowest temperatures
+            probabilities = softmax(below / self.temperature)
         tokens = self._nucleus(probabilities)
         cumulative = np.cumsum(probabilities[tokens])
         # Drawing below the sum, not below 1, renormalizes the nucleus and absorbs rounding.

@@ -78,6 +78,14 @@ def test_every_choice_is_a_token(logits: list[float], temperature: float, top_p:
     assert 0 <= Sampler(temperature, top_p, seed=5).choose(np.array(logits)) < len(logits)
 
 
+@pytest.mark.parametrize("temperature", [1e-3, 1e-300, 5e-324])
+def test_the_lowest_temperatures_take_the_likeliest(temperature: float) -> None:
+    logits = np.array([3.0, 250.0, 250.0, -7.0, 249.0])
+    sampler = Sampler(temperature, 0.9, seed=2)
+    assert {sampler.choose(logits) for _ in range(50)} == {1, 2}
+    assert {sampler.choose(logits[2:]) for _ in range(50)} == {0}
+
+
 def test_a_seed_repeats_its_choices_and_others_differ() -> None:
     def choices(seed: int) -> list[int]:
         sampler = Sampler(1.0, 0.9, seed)
