@@ -97,7 +97,11 @@ def native_functions(mpy: bytes, source: str) -> dict[str, NativeFunction]:
     codes = list(_children(reader))
     if reader.at != len(mpy):
         raise MpyError(f"{len(mpy) - reader.at} bytes too many in the .mpy file")
-    defined = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    defined = [
+        node.name
+        for node in ast.parse(source).body
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+    ]
     if len(defined) != len(codes):
         raise MpyError(f"{len(codes)} functions in the .mpy file, {len(defined)} in its source")
     return {
@@ -108,16 +112,21 @@ def native_functions(mpy: bytes, source: str) -> dict[str, NativeFunction]:
 
 
 def _children(reader: _Reader) -> Iterator[tuple[int, bytes]]:
-    """Kind and code of each function that the module defines."""
-    _, _, has_children = _function(reader)
-    for _ in range(reader.number() if has_children else 0):
-        kind, code, has_children = _function(reader)
-        if has_children:
-            raise MpyError("functions within functions are not read here")
+    """Kind and code of each function and class body that the module defines."""
+    for _ in range(_function(reader)[2]):
+        kind, code, children = _function(reader)
+        _skip(reader, children)
         yield kind, code
 
 
-def _function(reader: _Reader) -> tuple[int, bytes, bool]:
+def _skip(reader: _Reader, functions: int) -> None:
+    """Read past functions with all that they define."""
+    for _ in range(functions):
+        _skip(reader, _function(reader)[2])
+
+
+def _function(reader: _Reader) -> tuple[int, bytes, int]:
+    """Kind, code, and how many functions follow that this one defines."""
     head = reader.number()
     kind, has_children = head & 3, bool(head & 4)
     code = reader.bytes(head >> 3)
@@ -127,4 +136,4 @@ def _function(reader: _Reader) -> tuple[int, bytes, bool]:
             raise MpyError("viper code with data or relocations is not read here")
         if kind == _ASM:
             reader.number(), reader.number()
-    return kind, code, has_children
+    return kind, code, reader.number() if has_children else 0

@@ -1,0 +1,78 @@
+"""Executed instructions of every kernel on the real targets, emulated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from bench.emulation.module import TARGETS, EmulatedModule
+from bench.kernel_cases import Case, attention, elementwise, matvec
+from bench.results import Label, Row
+from host.deploy.bundle import REPOSITORY
+from host.deploy.kernels import kernel_source
+from host.model.checkpoint import Config
+
+# Square and thin shapes, whatever the models are: those that the goals are stated for.
+SHAPES = ((64, 64), (172, 64), (64, 172), (288, 288), (64, 16), (64, 35))
+POSITIONS = 128
+_CHIPS = (1, 5)
+_HEAD_DIM = 8
+
+
+def cases_of_shapes() -> list[Case]:
+    """The goals' shapes, attention at head size 8, and the other kernels at 64 elements."""
+    products = [matvec(rows, columns) for rows, columns in SHAPES]
+    return [
+        *products,
+        *attention(_HEAD_DIM, POSITIONS),
+        *attention(_HEAD_DIM, 512),
+        *elementwise(64, _HEAD_DIM),
+    ]
+
+
+def cases_of_model(config: Config) -> list[Case]:
+    """The kernels at the shapes of a model's shares, on one chip and on the busiest of five."""
+    products = {}
+    for chips in _CHIPS:
+        for case in _products(config, chips):
+            products[case.shape] = case
+    positions = min(POSITIONS, config.context)
+    return [
+        *products.values(),
+        *attention(config.head_dim, positions),
+        *elementwise(-(-config.hidden_dim // _CHIPS[-1]), config.head_dim),
+    ]
+
+
+def _products(config: Config, chips: int) -> Iterator[Case]:
+    """The matrices of the chip that has most, where groups of heads are dealt."""
+    groups = -(-config.kv_heads // chips)
+    q_rows = groups * (config.heads // config.kv_heads) * config.head_dim
+    units, rows = -(-config.hidden_dim // chips), -(-config.vocab_size // chips)
+    yield matvec(q_rows + 2 * groups * config.head_dim, config.dim)
+    yield matvec(config.dim, q_rows)
+    yield matvec(2 * units, config.dim)
+    yield matvec(config.dim, units)
+    yield matvec(rows, config.dim)
+
+
+def figures(cases: Iterable[Case], head_dim: int, name: str = "") -> Iterator[Row]:
+    """Instructions per unit of work for each case on each target. `name` tells the model."""
+    cases = list(cases)
+    columns = {int(case.shape.split("x")[1]) for case in cases if case.kernel == "matvec"}
+    generated = kernel_source(columns, head_dim)
+    fixed = (REPOSITORY / "firmware" / "kernels.py").read_text()
+    for target in TARGETS:
+        by_shape = EmulatedModule(generated, "firmware/model_kernels.py", target)
+        by_none = EmulatedModule(fixed, "firmware/kernels.py", target)
+        for case in cases:
+            module = by_shape if case.kernel in ("matvec", "scores", "mean") else by_none
+            yield figure(case, module, target, name)
+
+
+def figure(case: Case, module: EmulatedModule, target: str, name: str = "") -> Row:
+    """One case's row. Raises WrongResult where the kernel computes something else."""
+    module.clear()
+    work = case.run(module)
+    shape = f"{name} {case.shape}".strip()
+    value = round(module.instructions / work, 2)
+    return Row(case.kernel, target, shape, value, f"instr/{case.unit}", Label.EMULATED)

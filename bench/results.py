@@ -1,0 +1,58 @@
+"""Rows of figures: what `make bench` prints and writes, each with how it was come by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from rich.table import Table
+
+
+class Label(StrEnum):
+    """How a figure was come by."""
+
+    MEASURED = "measured"  # counted or timed on this machine
+    EMULATED = "emulated"  # instructions of the target's own code, executed in an emulator
+    MODELLED = "modelled"  # computed from emulated counts and published figures
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure. name: what was counted; target: the processor or the link; shape: its size."""
+
+    name: str
+    target: str
+    shape: str
+    value: float
+    unit: str
+    label: Label
+
+    @property
+    def key(self) -> str:
+        """What tells this figure from the others."""
+        return f"{self.name} | {self.target} | {self.shape} | {self.unit}"
+
+
+def table(title: str, rows: Iterable[Row]) -> Table:
+    """The rows for a terminal."""
+    made = Table(title=title, box=None, title_justify="left")
+    for heading in ("name", "target", "shape"):
+        made.add_column(heading)
+    made.add_column("value", justify="right")
+    for heading in ("unit", "label"):
+        made.add_column(heading)
+    for row in rows:
+        made.add_row(row.name, row.target, row.shape, _figure(row.value), row.unit, row.label)
+    return made
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.2f}"
+
+
+def write(rows: Iterable[Row], path: Path) -> None:
+    """Writes the rows as a JSON list of objects."""
+    path.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
