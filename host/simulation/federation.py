@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from host.boards import Board
-from host.cluster.coordinator import Coordinator
-from host.cluster.federation import Federation
+from host.cluster.running import Running, connected
 from host.cluster.transport import Line, Port, Transport, open_port
 from host.deploy.bundle import chip_files
 from host.deploy.configuration import SIMULATED_UART, configuration
@@ -18,9 +17,8 @@ from host.parallel.plan import tensor_parallel
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
 from host.simulation.lossy_port import LossyPort
-from protocol.control import Ready
 from protocol.frame import MAX_FRAME
-from protocol.session import MIN_KEY_SIZE, HostAuthenticator
+from protocol.session import MIN_KEY_SIZE
 
 # Seconds within which chips must have started and loaded their shards: 20 of them on a slow core.
 START_PATIENCE = 30.0
@@ -47,15 +45,10 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Running:
-    """A connected federation and what its chips said of themselves."""
+class Simulated(Running):
+    """A federation of simulated chips, and the chips."""
 
-    federation: Federation
-    coordinator: Coordinator
-    transport: Transport
     cluster: SimulatedCluster
-    ready: dict[int, Ready]
-    shard_bytes: dict[int, int]  # of each chip's shard file
 
 
 def random_key() -> bytes:
@@ -68,7 +61,7 @@ def running(
     model: QuantizedModel,
     settings: Settings,
     arrived: Callable[[int], None] = lambda chip: None,
-) -> Iterator[Running]:
+) -> Iterator[Simulated]:
     """A federation of `settings.chips` chips; `arrived` is called with each when it is ready.
 
     Raises ModelError or DoesNotFit before anything is started, ClusterError for a chip that fails,
@@ -97,20 +90,17 @@ def running(
     if settings.mtu is not None:
         radio = {"mtu": settings.mtu, "loss": settings.loss, "seed": settings.seed}
     with SimulatedCluster(files, arch=arch, heap=settings.heap, radio=radio) as cluster:
-        transport = _transport(settings, cluster)
-        try:
-            coordinator = Coordinator(
-                transport,
-                range(settings.chips),
-                signer=HostAuthenticator(settings.key) if settings.key else None,
-                watch=cluster.watch,
-            )
-            federation = Federation(model, plan, coordinator)
-            ready = federation.connect(START_PATIENCE, arrived)
-            sizes = {chip: len(content["shard.bin"]) for chip, content in files.items()}
-            yield Running(federation, coordinator, transport, cluster, ready, sizes)
-        finally:
-            transport.close()
+        with connected(
+            model,
+            plan,
+            _transport(settings, cluster),
+            shard_bytes={chip: len(content["shard.bin"]) for chip, content in files.items()},
+            key=settings.key,
+            start_patience=START_PATIENCE,
+            watch=cluster.watch,
+            arrived=arrived,
+        ) as federation:
+            yield Simulated(**vars(federation), cluster=cluster)
 
 
 def _transport(settings: Settings, cluster: SimulatedCluster) -> Transport:

@@ -1,0 +1,92 @@
+"""Opening serial ports, and why one does not open: what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import pwd
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import serial
+
+from host.cluster.errors import ClusterError
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that has a port open."""
+
+    pid: int
+    name: str
+
+
+class PortClosed(ClusterError):
+    """A port that does not open. wrong: why; advice: what to do."""
+
+    def __init__(self, wrong: str, advice: str) -> None:
+        super().__init__(f"{wrong}: {advice}")
+        self.wrong, self.advice = wrong, advice
+
+
+def exclusive_port(url: str, baud: int) -> Any:
+    """The pyserial port at `url`, which no other program of this kind can open meanwhile.
+
+    Reading and writing do not wait. Raises PortClosed.
+    """
+    try:
+        port = serial.serial_for_url(url, baud, timeout=0, write_timeout=0, exclusive=True)
+        port.fileno()
+    except (OSError, ValueError) as error:  # SerialException is an OSError
+        raise _closed(url, error) from None
+    return port
+
+
+def holders(path: str, processes: Path = Path("/proc")) -> Iterator[Holder]:
+    """The other processes that have a device open, of those that this user may look into."""
+    device = os.path.realpath(path)
+    for entry in processes.glob("[0-9]*"):
+        if entry.name == str(os.getpid()):
+            continue
+        try:
+            opened = [os.readlink(link) for link in (entry / "fd").iterdir()]
+            name = (entry / "comm").read_text().strip()
+        except OSError:  # of another user, or gone by now
+            continue
+        if device in opened:
+            yield Holder(int(entry.name), name)
+
+
+def _closed(url: str, error: Exception) -> PortClosed:
+    number = getattr(error, "errno", None)
+    if number == errno.ENOENT:
+        return PortClosed(f"there is no port {url}", "plug the board in, with a cable for data")
+    if number in (errno.EACCES, errno.EPERM):
+        return PortClosed(f"no permission to open {url}", _how_to_be_permitted(url))
+    if number in (errno.EAGAIN, errno.EBUSY):
+        return PortClosed(f"another program holds {url}", _how_to_free(url))
+    if isinstance(error, ValueError) or number is None:
+        return PortClosed(f"cannot open port {url}", f"{error}")
+    return PortClosed(f"cannot open port {url}", os.strerror(number))
+
+
+def _how_to_be_permitted(path: str) -> str:
+    try:
+        group = grp.getgrgid(os.stat(path).st_gid)
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except (OSError, KeyError):
+        return "ask whoever administers this machine"
+    if user in group.gr_mem:
+        return f"you are in its group, {group.gr_name}, since your last login: log in again"
+    return (
+        f"become a member of its group with sudo usermod -aG {group.gr_name} {user}, then log in"
+        " again"
+    )
+
+
+def _how_to_free(path: str) -> str:
+    found = ", ".join(f"{holder.name} (process {holder.pid})" for holder in holders(path))
+    return f"end {found or 'it'}"

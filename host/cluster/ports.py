@@ -1,0 +1,250 @@
+"""Which chip is at which serial port.
+
+The serial number of a board's native USB (S2, S3, C3, C6) is its MAC, and federation.toml has the
+MAC of each chip. A USB-UART bridge says nothing of the board behind it: there the node is asked,
+for every answer names the chip that it comes from. So whatever is believed to be a chip's port,
+a DISCOVERY goes out, and who answers is the chip; federation.toml only says where to look first.
+A board that runs no node stays silent and is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from serial import SerialException
+from serial.tools.list_ports import comports
+
+from host.cluster.access import PortClosed, exclusive_port
+from host.cluster.cluster_file import Cluster, mac_text
+from host.cluster.errors import ClusterError
+from host.cluster.transport import Line
+from host.deploy.configuration import REPL_BAUD
+from protocol.frame import BROADCAST, HOST, ProtocolError
+from protocol.message import FederationMessage, MessageType
+from protocol.session import HostAuthenticator
+
+# USB vendors whose devices may be boards: Espressif, and the makers of bridges on boards (Silicon
+# Labs, WCH, FTDI, Prolific). Other serial devices, modems or printers, are not written to.
+_ESPRESSIF = 0x303A
+_VENDORS = (_ESPRESSIF, 0x10C4, 0x1A86, 0x0403, 0x067B)
+
+# Seconds: where a chip was last seen it answers at once, and one that opening its port has reset
+# needs to boot and to load its share.
+EXPECTED_PATIENCE, PATIENCE = 1.5, 8.0
+_ASK_AGAIN = 0.3
+
+ListPorts = Callable[[], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A port that may be a chip's; mac: of the board, where USB tells it."""
+
+    url: str
+    mac: str | None = None
+
+
+def candidates(list_ports: ListPorts = comports) -> list[Candidate]:
+    """The serial ports of this machine that may be boards."""
+    return [
+        Candidate(port.device, _usb_mac(port))
+        for port in list_ports()
+        if port.vid in _VENDORS
+    ]  # fmt: skip
+
+
+def _usb_mac(port: Any) -> str | None:
+    if port.vid != _ESPRESSIF or not port.serial_number:
+        return None
+    try:
+        return mac_text(port.serial_number)
+    except ValueError:
+        return None
+
+
+def probable_port(mac: str, recorded: str, present: Sequence[Candidate]) -> str | None:
+    """Where the board of a MAC is if USB tells, else where it was if no other board is there."""
+    for candidate in present:
+        if candidate.mac == mac:
+            return candidate.url
+    elsewhere = any(one.url == recorded and one.mac is not None for one in present)
+    return None if elsewhere else recorded
+
+
+class Greeting:
+    """A DISCOVERY to whoever is at a port, and the answers to it."""
+
+    def __init__(self, key: bytes = b"", destination: int = BROADCAST) -> None:
+        """key: of the cluster; destination: a chip, so that a gateway keeps it off the air."""
+        self.signer = HostAuthenticator(key) if key else None
+        payload = self.signer.announcement() if self.signer else os.urandom(16)
+        version = 3 if self.signer else 2
+        message = FederationMessage(
+            MessageType.DISCOVERY, HOST, destination, 1, payload, version
+        )  # fmt: skip
+        self.frame: bytes = message.encode(self.signer)
+
+    def answer(self, frame: bytes) -> FederationMessage | None:
+        """The READY or ERROR in a frame, None if it is no such thing."""
+        try:
+            message = FederationMessage.decode(frame, self.signer)
+        except ProtocolError:
+            return None
+        kinds = (MessageType.READY, MessageType.ERROR)
+        return message if message.kind in kinds and message.src != HOST else None
+
+
+class PortSearch:
+    """Opens ports and asks who is there. A context manager that closes those not taken."""
+
+    def __init__(
+        self, greeting: Greeting, open_port: Callable[[str, int], Any] = exclusive_port
+    ) -> None:
+        self.lines: dict[str, Line] = {}  # by url
+        self.closed: dict[str, PortClosed] = {}  # why a port did not open
+        self.chips: dict[int, str] = {}  # the port of each chip that has answered
+        self.answers: dict[int, FederationMessage] = {}
+        self._greeting, self._open = greeting, open_port
+        self._selector = selectors.DefaultSelector()
+
+    def add(self, url: str) -> None:
+        """Opens a port, if it opens and is not open yet."""
+        if url in self.lines:
+            return
+        try:
+            line = Line(self._open(url, REPL_BAUD))
+        except PortClosed as error:
+            self.closed[url] = error
+            return
+        self.lines[url] = line
+        self._selector.register(line.port.fileno(), selectors.EVENT_READ, url)
+
+    def ask(self, wanted: set[int], patience: float) -> set[int]:
+        """The chips of `wanted` that have not answered after `patience` seconds at most.
+
+        Raises ClusterError where two boards say that they are the same chip.
+        """
+        end = time.monotonic() + patience
+        again = 0.0
+        while wanted - self.chips.keys() and self.lines:
+            now = time.monotonic()
+            if now >= end:
+                break
+            if now >= again:
+                again = now + _ASK_AGAIN
+                self._send()
+            for key, _ in self._selector.select(min(again, end) - now):
+                self._receive(key.data)
+        return wanted - self.chips.keys()
+
+    def take(self, chips: Iterable[int]) -> dict[int, Line]:
+        """The lines of these chips, which whoever takes them closes."""
+        return {chip: self.lines.pop(self.chips[chip]) for chip in chips}
+
+    def close(self) -> None:
+        """Closes the ports that were not taken."""
+        self._selector.close()
+        for line in self.lines.values():
+            line.port.close()
+
+    def __enter__(self) -> PortSearch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _send(self) -> None:
+        answered = set(self.chips.values())
+        for url, line in list(self.lines.items()):
+            if url in answered or line.pending:
+                continue
+            try:
+                line.send(self._greeting.frame)
+            except (OSError, SerialException) as error:
+                self._lose(url, error)
+
+    def _receive(self, url: str) -> None:
+        try:
+            frames = self.lines[url].received()
+        except (OSError, SerialException) as error:
+            self._lose(url, error)
+            return
+        for message in filter(None, map(self._greeting.answer, frames)):
+            # Behind a gateway others answer too: the port is that of the chip that answers first.
+            if url in self.chips.values():
+                continue
+            if message.src in self.chips:
+                raise ClusterError(
+                    f"two boards say that they are chip {message.src}: at"
+                    f" {self.chips[message.src]} and {url}: flash one of them anew"
+                )
+            self.chips[message.src] = url
+            self.answers[message.src] = message
+
+    def _lose(self, url: str, error: Exception) -> None:
+        line = self.lines.pop(url)
+        self._selector.unregister(line.port.fileno())
+        line.port.close()
+        self.closed[url] = PortClosed(f"lost the port {url}", str(error))
+
+
+def found_lines(
+    cluster: Cluster, wanted: Sequence[int], list_ports: ListPorts = comports
+) -> dict[int, Line]:
+    """The lines of the `wanted` chips, wherever they are plugged in. Raises ClusterError."""
+    present = candidates(list_ports)
+    with PortSearch(_greeting_for(cluster, wanted)) as search:
+        for chip in wanted:
+            entry = cluster.chip(chip)
+            port = entry and probable_port(entry.mac, entry.port, present)
+            if port:
+                search.add(port)
+        missing = search.ask(set(wanted), EXPECTED_PATIENCE)
+        if missing:
+            for candidate in present:
+                if candidate.mac is None or cluster.chip_of(candidate.mac) is None:
+                    search.add(candidate.url)
+            missing = search.ask(set(wanted), PATIENCE)
+        if missing:
+            raise _nobody(min(missing), cluster, search)
+        return search.take(wanted)
+
+
+def lines_at(urls: Sequence[str], cluster: Cluster, wanted: Sequence[int]) -> dict[int, Line]:
+    """The lines of the `wanted` chips at these ports, whatever their order.
+
+    Raises PortClosed for one that does not open, and ClusterError.
+    """
+    with PortSearch(_greeting_for(cluster, wanted)) as search:
+        for url in urls:
+            search.add(url)
+        for error in search.closed.values():
+            raise error
+        missing = search.ask(set(wanted), PATIENCE)
+        if missing:
+            raise _nobody(min(missing), cluster, search)
+        return search.take(wanted)
+
+
+def _greeting_for(cluster: Cluster, wanted: Sequence[int]) -> Greeting:
+    return Greeting(cluster.key, wanted[0] if len(wanted) == 1 else BROADCAST)
+
+
+def _nobody(chip: int, cluster: Cluster, search: PortSearch) -> ClusterError:
+    """Why a chip was not found, as far as it is known."""
+    for error in search.closed.values():
+        return error
+    silent = sorted(set(search.lines) - set(search.chips.values()))
+    where = f" at {', '.join(silent)}" if silent else ""
+    strangers = sorted(set(search.chips) - set(range(cluster.chips)))
+    if strangers:
+        where = f", but chip {strangers[0]} at {search.chips[strangers[0]]}"
+    key = "" if cluster.key else " (one with a key answers only where its federation.toml is)"
+    return ClusterError(
+        f"chip {chip} does not answer{where}{key}: python -m host.doctor looks at why"
+    )

@@ -1,0 +1,73 @@
+"""A federation that runs: from the ports upward, boards and simulated chips are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from host.cluster.coordinator import Coordinator
+from host.cluster.errors import ClusterError
+from host.cluster.federation import Federation
+from host.cluster.transport import Transport
+from host.model.quantized import QuantizedModel
+from host.parallel.plan import Plan
+from protocol.control import Ready
+from protocol.session import HostAuthenticator
+
+# firmware/node.py's; a test holds the two together.
+FIRMWARE_VERSION = "0.1.0"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A connected federation, what its chips said of themselves, bytes of their shard files."""
+
+    federation: Federation
+    coordinator: Coordinator
+    transport: Transport
+    ready: dict[int, Ready]
+    shard_bytes: dict[int, int]
+
+
+@contextmanager
+def connected(
+    model: QuantizedModel,
+    plan: Plan,
+    transport: Transport,
+    *,
+    shard_bytes: dict[int, int],
+    key: bytes = b"",
+    start_patience: float,
+    patience: float = 2.5,
+    watch: Callable[[], None] = lambda: None,
+    arrived: Callable[[int], None] = lambda chip: None,
+) -> Iterator[Running]:
+    """The federation of the chips at the other end of `transport`, which is closed at the end.
+
+    key: of the cluster; start_patience, patience: seconds until a chip must answer, at the start
+    and later; watch: as Coordinator's; arrived: called with each chip that is ready. Raises
+    ClusterError for a chip that is silent or holds another firmware, model or share.
+    """
+    try:
+        coordinator = Coordinator(
+            transport,
+            range(plan.chips),
+            signer=HostAuthenticator(key) if key else None,
+            patience=patience,
+            watch=watch,
+        )
+        federation = Federation(model, plan, coordinator)
+        ready = federation.connect(start_patience, arrived)
+        for chip, said in ready.items():
+            _check_version(chip, said.firmware)
+        yield Running(federation, coordinator, transport, ready, shard_bytes)
+    finally:
+        transport.close()
+
+
+def _check_version(chip: int, firmware: str) -> None:
+    if firmware != FIRMWARE_VERSION:
+        raise ClusterError(
+            f"chip {chip} runs firmware {firmware}, this is {FIRMWARE_VERSION}: flash it again"
+        )
