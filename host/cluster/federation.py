@@ -16,6 +16,7 @@ from host.model.arithmetic import Ints
 from host.model.checkpoint import ModelError
 from host.model.quantized import QuantizedModel
 from host.model.transformer import final_activation
+from host.parallel.layers import all_reduced
 from host.parallel.plan import Plan
 from protocol.bitpack import packed_size
 from protocol.control import Ready
@@ -130,8 +131,7 @@ class Federation:
             parts[chip] = unpacked(part.data, x.size, part.bits)
 
         self._computed(layer, phase, self.position, x, take)
-        total: Ints = np.add.reduce(list(parts.values()))
-        return total.reshape(x.shape)
+        return all_reduced(list(parts.values())).reshape(x.shape)
 
     def _computed(
         self,

@@ -1,0 +1,175 @@
+"""Layers whose weights are dealt to workers, in numpy: what a federation's chips compute together.
+
+A weight is [rows, columns], as checkpoints have it: y = W x, rows are output features. Dividing
+the output features is called column-parallel (Shoeybi et al., Megatron-LM, 2019, who write
+Y = X A), dividing the input features row-parallel. A quantized weight (`Linear`) takes and gives
+integers; its accumulators are rescaled where a bias would be added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Generic
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from host.model.arithmetic import matvec, rescaled
+from host.model.quantized import Linear
+from host.parallel.errors import ParallelError
+from host.parallel.sharding import Array, Shard, W, merge_shards, shard_weight
+
+
+def all_gathered(
+    parts: Sequence[Array], indices: Sequence[NDArray[np.intp] | range], size: int
+) -> Array:
+    """[..., size] of which parts[i] [..., n_i] stands at indices[i]; together they cover it."""
+    whole = np.empty((*parts[0].shape[:-1], size), parts[0].dtype)
+    for part, own in zip(parts, indices, strict=True):
+        whole[..., np.asarray(own, np.intp)] = part
+    return whole
+
+
+def all_reduced(parts: Sequence[Array]) -> Array:
+    """The sum of at least one partial result, all of equal shape and dtype, which is the sum's."""
+    total: Array = np.add.reduce(parts, dtype=parts[0].dtype)
+    return total
+
+
+class ColumnParallelLinear(Generic[W]):
+    """y = W x + bias [rows], the rows dealt to workers, and the bias with them.
+
+    shards: each worker's, cut along dimension 0. gather_output: whether the workers' outputs are
+    put together. Raises ParallelError where the shards do not make up a weight.
+    """
+
+    def __init__(
+        self, shards: Sequence[Shard[W]], bias: Array | None = None, *, gather_output: bool = True
+    ) -> None:
+        merge_shards(shards, 0)  # or says why they are no weight
+        self.shards: Sequence[Shard[W]] = shards
+        self.rows = shards[0].size
+        self.bias = _checked_bias(bias, self.rows)
+        self.gather_output = gather_output
+
+    @classmethod
+    def split(
+        cls,
+        weight: W,
+        owned: Iterable[ArrayLike],
+        bias: Array | None = None,
+        *,
+        gather_output: bool = True,
+    ) -> ColumnParallelLinear[W]:
+        """Of a whole weight [rows, columns], worker i having the rows owned[i]."""
+        shards: list[Shard[W]] = [shard_weight(weight, 0, indices=own) for own in owned]
+        return cls(shards, bias, gather_output=gather_output)
+
+    def __call__(self, x: Array) -> Array | list[Array]:
+        """[..., rows] for x [..., columns], or each worker's [..., its rows]."""
+        parts = self.parts(x)
+        if not self.gather_output:
+            return parts
+        return all_gathered(parts, [shard.indices for shard in self.shards], self.rows)
+
+    def parts(self, x: Array) -> list[Array]:
+        """Each worker's outputs [..., its rows] for x [..., columns]."""
+        parts = [_finished(shard.weight, _product(shard.weight, x)) for shard in self.shards]
+        if self.bias is None:
+            return parts
+        bias = self.bias
+        return [part + bias[s.indices] for part, s in zip(parts, self.shards, strict=True)]
+
+
+class RowParallelLinear(Generic[W]):
+    """y = W x + bias [rows], the columns dealt to workers; their partial sums are added up, and
+    then, once, the bias.
+
+    shards: each worker's, cut along dimension 1. Raises ParallelError where they do not make up a
+    weight, each column held once.
+    """
+
+    def __init__(self, shards: Sequence[Shard[W]], bias: Array | None = None) -> None:
+        rows = len(_matrix(merge_shards(shards, 1)))
+        held, columns = sum(len(shard.indices) for shard in shards), shards[0].size
+        if held > columns:
+            raise ParallelError(f"{columns} columns are held {held} times: each must be once")
+        self.shards: Sequence[Shard[W]] = shards
+        self.bias = _checked_bias(bias, rows)
+
+    @classmethod
+    def split(
+        cls, weight: W, owned: Iterable[ArrayLike], bias: Array | None = None
+    ) -> RowParallelLinear[W]:
+        """Of a whole weight [rows, columns], worker i having the columns owned[i]."""
+        shards: list[Shard[W]] = [shard_weight(weight, 1, indices=own) for own in owned]
+        return cls(shards, bias)
+
+    def __call__(self, x: Array | Sequence[Array]) -> Array:
+        """[..., rows] for x [..., columns], or for each worker's part of it, as column-parallel
+        workers leave it."""
+        y = _finished(self.shards[0].weight, all_reduced(self.partial_sums(x)))
+        return y if self.bias is None else y + self.bias
+
+    def partial_sums(self, x: Array | Sequence[Array]) -> list[Array]:
+        """Each worker's summand [..., rows], raw: accumulators where the weight is quantized."""
+        if isinstance(x, np.ndarray):
+            x = [x[..., shard.indices] for shard in self.shards]
+        return [_product(s.weight, part) for s, part in zip(self.shards, x, strict=True)]
+
+
+class ParallelEmbedding:
+    """Rows of a table [size, dim], dealt to workers.
+
+    shards: each worker's, cut along dimension 0. Raises ParallelError where they do not make up a
+    table.
+    """
+
+    def __init__(self, shards: Sequence[Shard[Array]]) -> None:
+        merge_shards(shards, 0)
+        self.shards, self.size = shards, shards[0].size
+        self._owner, self._place = np.empty((2, self.size), np.intp)
+        for worker, shard in enumerate(shards):
+            self._owner[shard.indices] = worker
+            self._place[shard.indices] = np.arange(len(shard.indices))
+
+    def owner(self, index: int) -> int:
+        """The worker that holds row `index`. Raises IndexError where there is none."""
+        return int(self._owner[self._checked(index)])
+
+    def __call__(self, indices: ArrayLike) -> Array:
+        """Rows [..., dim] for indices [...]. Raises IndexError for one that is out of range."""
+        wanted = self._checked(indices)
+        first = self.shards[0].weight
+        rows = np.empty((*wanted.shape, *first.shape[1:]), first.dtype)
+        for worker, shard in enumerate(self.shards):
+            own = self._owner[wanted] == worker
+            rows[own] = shard.weight[self._place[wanted[own]]]
+        return rows
+
+    def _checked(self, indices: ArrayLike) -> NDArray[np.intp]:
+        wanted = np.asarray(indices)
+        if wanted.size and not 0 <= wanted.min() <= wanted.max() < self.size:
+            wrong = wanted.min() if wanted.min() < 0 else wanted.max()
+            raise IndexError(f"index {wrong} is not one of 0 to {self.size - 1}")
+        return wanted.astype(np.intp)
+
+
+def _matrix(weight: Array | Linear) -> Array:
+    return weight.weight if isinstance(weight, Linear) else weight
+
+
+def _product(weight: Array | Linear, x: Array) -> Array:
+    """W x: accumulators where W is quantized."""
+    return matvec(weight.weight, x) if isinstance(weight, Linear) else x @ weight.T
+
+
+def _finished(weight: Array | Linear, product: Array) -> Array:
+    """What is to be done once with all of a row's products added up, but for the bias."""
+    return rescaled(product, weight.rescale) if isinstance(weight, Linear) else product
+
+
+def _checked_bias(bias: Array | None, rows: int) -> Array | None:
+    if bias is not None and bias.shape != (rows,):
+        raise ParallelError(f"a bias of shape {bias.shape} does not go with {rows} rows")
+    return bias
