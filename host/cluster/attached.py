@@ -111,7 +111,8 @@ def attached(
         if len(urls) != len(wanted):
             which = "one of each chip" if cluster.link == "uart" else "that of the gateway, chip 0"
             raise ClusterError(
-                f"{len(urls)} ports for {cluster.chips} chips on {cluster.link}: give {which}"
+                f"{len(urls)} port{'' if len(urls) == 1 else 's'} for {cluster.chips} chips on"
+                f" {cluster.link}: give {which}"
             )
         lines = ports.lines_at(urls, cluster, wanted)
     if cluster.link == "espnow":

@@ -59,7 +59,7 @@ def connected(
         )
         federation = Federation(model, plan, coordinator)
         ready = federation.connect(start_patience, arrived)
-        for chip, said in ready.items():
+        for chip, said in sorted(ready.items()):
             _check_version(chip, said.firmware)
         yield Running(federation, coordinator, transport, ready, shard_bytes)
     finally:

@@ -1,0 +1,181 @@
+"""A federation at ports: simulated chips that are reached as boards are."""
+
+import os
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from firmware.node import VERSION
+from host.boards import load
+from host.cluster import attached as attached_module
+from host.cluster import running
+from host.cluster.attached import attached, described, flashed_plan
+from host.cluster.cluster_file import Cluster, FlashedChip, changed
+from host.cluster.errors import ClusterError
+from host.deploy.bundle import chip_files
+from host.deploy.configuration import SIMULATED_UART, configuration
+from host.model.checkpoint import Config
+from host.model.quantize import quantized
+from host.model.reference import Reference
+from host.setup.micropython import native_arch
+from host.simulation.chips import SimulatedCluster
+from tests.host.tiny import random_checkpoint
+
+KEY = bytes(range(32))
+# So narrow that no frame needs fragments, which a chip on a REPL port takes and one on a UART of
+# its own does not.
+NARROW = Config(dim=8, hidden_dim=10, layers=2, heads=2, kv_heads=2, vocab_size=40, context=16)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return quantized(random_checkpoint(NARROW))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def cluster_of(model, **changes):
+    digest = model.sha256()[:8]
+    return replace(Cluster("narrow.bin", digest, 2, "uart", 1, 16, KEY), **changes)
+
+
+@pytest.fixture
+def board_ports(micropython, model):
+    """The ports of chips that hold a cluster's shares, by id."""
+    clusters = []
+
+    def ports(cluster):
+        plan = flashed_plan(model, cluster)
+        arch = native_arch()
+        files = {}
+        for share in plan.shares:
+            config = configuration(plan, share, uart=SIMULATED_UART, key=cluster.key)
+            files[share.chip] = chip_files(model, plan, share, arch, config)
+        radio = {"mtu": plan.shape.mtu} if plan.shape.mtu else None
+        clusters.append(SimulatedCluster(files, arch=arch, heap=1 << 20, radio=radio))
+        return [chip.url for chip in clusters[-1].chips.values()]
+
+    yield ports
+    for cluster in clusters:
+        cluster.close()
+
+
+def flashed(cluster, urls):
+    chips = [
+        FlashedChip(i, "esp32s3", f"00:00:00:00:00:{i:02x}", url) for i, url in enumerate(urls)
+    ]
+    return replace(cluster, flashed=tuple(chips))
+
+
+def assert_equals_reference(model, run):
+    run.federation.begin()
+    tokens = [1, 7, 30, 2]
+    logits = [run.federation.forward([token]) for token in tokens]
+    assert np.array_equal(logits, Reference(model).logits([tokens])[0])
+
+
+def test_the_ports_of_a_cluster_with_a_key(model, board_ports):
+    cluster = cluster_of(model)
+    first, second = board_ports(cluster)
+    arrived = []
+    with attached(model, cluster, [second, first], arrived.append) as run:
+        assert sorted(arrived) == [0, 1] and run.shard_bytes[0] > 1000
+        assert_equals_reference(model, run)
+    with attached(model, flashed(cluster, [first, second]), None, list_ports=list) as run:
+        assert_equals_reference(model, run)
+
+
+def test_the_gateway_of_a_cluster_on_the_air(model, board_ports):
+    cluster = cluster_of(model, link="espnow", key=b"", chips=3)
+    gateway, *others = board_ports(cluster)
+    with attached(model, cluster, [gateway]) as run:
+        assert_equals_reference(model, run)
+    with (
+        pytest.raises(ClusterError, match=r"^2 ports for 3 chips on espnow: .* the gateway"),
+        attached(model, cluster, others),
+    ):
+        pass
+
+
+def test_another_version_model_or_share_is_named(model, board_ports, monkeypatch):
+    cluster = cluster_of(model, key=b"")
+    urls = board_ports(cluster)
+    other = quantized(random_checkpoint(NARROW, seed=1))
+    with (
+        pytest.raises(ClusterError, match=r"^chip 0 holds model .*: flash it again"),
+        attached(other, cluster, urls),
+    ):
+        pass
+    with (
+        pytest.raises(ClusterError, match="the share of another plan: flash it again"),
+        attached(model, replace(cluster, context=8), urls),
+    ):
+        pass
+    monkeypatch.setattr(running, "FIRMWARE_VERSION", "9.9")
+    with (
+        pytest.raises(ClusterError, match=rf"^chip 0 runs firmware {re.escape(VERSION)}, this"),
+        attached(model, cluster, urls),
+    ):
+        pass
+
+
+def test_the_version_is_the_firmware_s():
+    assert running.FIRMWARE_VERSION == VERSION
+
+
+def test_a_chip_that_is_yet_to_be_flashed(model):
+    cluster = flashed(cluster_of(model), ["/dev/none"])
+    with (
+        pytest.raises(ClusterError, match=r"^chip 1 of 2 has not been flashed: make flash"),
+        attached(model, cluster, None),
+    ):
+        pass
+    with (
+        pytest.raises(ClusterError, match="^1 port for 2 chips on uart: give one of each chip"),
+        attached(model, cluster, ["/dev/none"]),
+    ):
+        pass
+
+
+def test_the_smallest_heap_bounds_the_plan(model, monkeypatch):
+    asked = {}
+
+    def planned(*_, **settings):
+        asked.update(settings)
+
+    monkeypatch.setattr(attached_module, "tensor_parallel", planned)
+    chips = [FlashedChip(i, name, f"{i}", "") for i, name in enumerate(["esp32s3", "esp32c3"])]
+    cluster = cluster_of(model, flashed=tuple(chips), link="espnow")
+    flashed_plan(model, cluster)
+    least = min(load(name).heap_kb for name in ("esp32s3", "esp32c3")) * 1024
+    assert asked == {"heap": least, "mtu": 250, "signed": True}
+
+
+NOTHING = {"chips": None, "link": None, "context": None}
+
+
+def test_what_the_file_says(model):
+    cluster = changed(lambda _: cluster_of(model))
+    assert described(model, None, **NOTHING) == cluster
+    assert described(model, ["A"], chips=2, link="uart", context=16) == cluster
+    for name, value in (("chips", 5), ("link", "espnow"), ("context", 8)):
+        with pytest.raises(ClusterError, match=f"^--{name} {value}: the boards were flashed"):
+            described(model, None, **{**NOTHING, name: value})
+    other = quantized(random_checkpoint(NARROW, seed=1))
+    with pytest.raises(ClusterError, match="give --model narrow.bin, or flash the boards again"):
+        described(other, None, **NOTHING)
+
+
+def test_without_a_file_the_options_count(model):
+    assert not os.path.exists("federation.toml")
+    with pytest.raises(ClusterError, match="no federation.toml here, by which --ports auto finds"):
+        described(model, None, **NOTHING)
+    cluster = described(model, ["A", "B"], **NOTHING)
+    assert (cluster.chips, cluster.link, cluster.context, cluster.key) == (2, "uart", 16, b"")
+    cluster = described(model, ["A"], chips=None, link="espnow", context=8)
+    assert (cluster.chips, cluster.link, cluster.context) == (5, "espnow", 8)
