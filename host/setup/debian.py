@@ -30,10 +30,20 @@ def mirror() -> str:
 class Archive:
     """One architecture's packages, with apt's lists and cache kept in a folder of ours.
 
+    suite: a release of Debian; status: dpkg's list of what need not be unpacked, for packages of
+    the machine's own release, none where they are of another.
+
     Raises SetupError where the machine has no apt or no Debian keyring.
     """
 
-    def __init__(self, folder: Path, architecture: str, sources: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        architecture: str,
+        sources: bool = False,
+        suite: str = SUITE,
+        status: Path = Path("/dev/null"),
+    ) -> None:
         for program in ("apt-get", "dpkg-deb"):
             if not shutil.which(program):
                 raise SetupError(f"no {program} here, so nothing can be had from Debian")
@@ -44,7 +54,7 @@ class Archive:
         for made in ("lists/partial", "cache/archives/partial"):
             (folder / made).mkdir(parents=True, exist_ok=True)
         (folder / "debian.sources").write_text(
-            f"Types: {'deb-src' if sources else 'deb'}\nURIs: {mirror()}\nSuites: {SUITE}\n"
+            f"Types: {'deb-src' if sources else 'deb'}\nURIs: {mirror()}\nSuites: {suite}\n"
             f"Components: main\nArchitectures: {architecture}\nSigned-By: {KEYRING}\n"
         )
         options = {
@@ -54,8 +64,7 @@ class Archive:
             "Dir::Etc::preferencesparts": "/dev/null",
             "Dir::State": folder,
             "Dir::State::lists": folder / "lists",
-            # What the machine has installed is of another release or architecture.
-            "Dir::State::status": "/dev/null",
+            "Dir::State::status": status,
             "Dir::Cache": self.cache,
             "APT::Architecture": architecture,
             "APT::Architectures::": architecture,
@@ -90,6 +99,11 @@ class Archive:
             self._run("download", package, cwd=downloads)
         for file in downloads.glob("*.deb"):
             run_step("dpkg-deb", "-x", str(file), str(root))
+
+    def downloaded(self, package: str) -> Path:
+        """The .deb of a package."""
+        self._run("download", package, cwd=self.cache)
+        return next(self.cache.glob(f"{package}_*.deb"))
 
     def upstream_source(self, package: str) -> Path:
         """The tar archive of a source package as its authors released it."""
