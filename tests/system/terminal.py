@@ -1,0 +1,85 @@
+"""A program at a terminal of its own, typed at and read as a user does."""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+from fcntl import ioctl
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# What a line editor writes to place the cursor, clear a line or tell of pastes.
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+CTRL_C, CTRL_D, UP = "\x03", "\x04", "\x1b[A"
+
+
+class Terminal:
+    """`python -m host.run` with these arguments; all three streams are one terminal."""
+
+    def __init__(self, *arguments):
+        self._master, slave = pty.openpty()
+
+        def take_terminal():
+            ioctl(slave, termios.TIOCSCTTY, 0)  # or Ctrl-C would be for nobody
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "host.run", *map(str, arguments)],
+            cwd=REPOSITORY, env={**os.environ, "TERM": "vt100", "COLUMNS": "100"},
+            stdin=slave, stdout=slave, stderr=slave,
+            start_new_session=True, preexec_fn=take_terminal,
+        )  # fmt: skip
+        os.close(slave)
+        self._text = ""
+
+    def type(self, keys):
+        """Types keys; a line ends with a newline."""
+        os.write(self._master, keys.encode())
+
+    def until(self, ending, timeout=60.0):
+        """What is written up to `ending`, both, from where the last call ended."""
+        end = time.monotonic() + timeout
+        while ending not in self._text:
+            assert self._read(end - time.monotonic()), f"no {ending!r} after {self._text!r}"
+        return self._taken(ending)
+
+    def interrupt_until(self, ending):
+        """The same, with Ctrl-C typed each second: readline may overlook one that comes at once
+        after a key, until the next."""
+        for _ in range(60):
+            self.type(CTRL_C)
+            self._read(1.0)
+            if ending in self._text:
+                return self._taken(ending)
+        raise AssertionError(f"no {ending!r} after {self._text!r}")
+
+    def _taken(self, ending):
+        found, _, self._text = self._text.partition(ending)
+        return found + ending
+
+    def ended(self, timeout=60.0):
+        """The exit code, and what was still to be read."""
+        end = time.monotonic() + timeout
+        while self._read(end - time.monotonic()):
+            pass
+        return self.process.wait(max(end - time.monotonic(), 0)), self._text
+
+    def _read(self, timeout):
+        ready, _, _ = select.select([self._master], [], [], max(timeout, 0))
+        try:
+            piece = os.read(self._master, 4096) if ready else b""
+        except OSError:  # nobody holds the other end any more
+            return False
+        self._text = _CONTROL.sub("", self._text + piece.decode()).replace("\r\n", "\n")
+        return bool(piece)
+
+    def close(self):
+        """Ends the program, where a test failed."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self._master)

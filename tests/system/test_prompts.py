@@ -1,0 +1,232 @@
+"""Prompts from pipes, terminals and examples, and what becomes of each."""
+
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+
+from host.answers import Answers, PromptEncoder
+from host.boards import load
+from host.deploy.bundle import REPOSITORY
+from host.evaluate import COMMANDS, MODEL, held_out, integer_answers
+from host.model import loading
+from host.model.sampling import Sampler
+from host.model.tokenizer import TextStream
+from host.run import main
+from host.simulation.federation import Settings, running
+from tests.system.terminal import CTRL_C, CTRL_D, UP, Terminal
+
+SLICE = 100
+TOO_LONG = "dim the light " * 60
+
+
+@pytest.fixture(scope="module")
+def home():
+    return loading.loaded(MODEL)
+
+
+@pytest.fixture(scope="module")
+def home_quantized(home):
+    return home.quantized()
+
+
+@pytest.fixture
+def piped(home_quantized, monkeypatch, capsys):
+    """Runs the shipped model with standard input; exit code and what it prints where."""
+    monkeypatch.setattr("host.model.loading.Loaded.quantized", lambda self: home_quantized)
+
+    def run(text, *arguments):
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        code = main(["--chips", "2", "--link", "uart", *map(str, arguments)])
+        return (code, *capsys.readouterr())
+
+    return run
+
+
+def test_a_slice_of_the_held_out_commands_on_five_chips(home, home_quantized):
+    commands = held_out(COMMANDS)
+    part = commands[:: len(commands) // SLICE][:SLICE]
+    expected = integer_answers(home.weights, home.tokenizer, [command.text for command in part])
+    board = load("simulated")
+    settings = Settings(5, "uart", board, board.heap_kb * 1024)
+    with running(home_quantized, settings) as chips:
+        answers = Answers(chips, home, PromptEncoder(home, None, None), Sampler())
+        found = [answers.answer(command.text, lambda text: None).text for command in part]
+    assert found == expected
+    right = sum(text == command.action for text, command in zip(found, part, strict=True))
+    assert right >= 0.97 * SLICE
+
+
+def test_one_line_from_a_pipe_is_one_action_on_five_chips():
+    command = f'echo "turn off the kitchen lights" | {sys.executable} -m host.run --chips 5'
+    ended = subprocess.run(
+        ["bash", "-c", command], cwd=REPOSITORY, capture_output=True, timeout=60
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"light.kitchen off\n", b"")
+
+
+def test_a_line_is_answered_before_the_next_is_written():
+    with subprocess.Popen(
+        [sys.executable, "-m", "host.run", "--chips", "1"],
+        cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        for command, action in (
+            ("turn off the kitchen lights", "light.kitchen off"),
+            ("order a pizza", "unknown"),
+        ):
+            process.stdin.write(f"{command}\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == f"{action}\n"
+        process.stdin.close()
+        assert process.stdout.read() == "" and process.wait(30) == 0
+
+
+def test_empty_lines_are_skipped_and_spaces_around_a_command_mean_nothing(piped):
+    text = "\n  order a pizza \r\n\n \nturn off the kitchen lights"
+    assert piped(text) == (0, "unknown\nlight.kitchen off\n", "")
+
+
+def test_a_line_that_is_too_long_is_told_and_the_others_are_answered(piped, home):
+    count = len(home.tokenizer.encode(home.prompt_format.text(TOO_LONG)))
+    code, out, err = piped(f"order a pizza\n\n{TOO_LONG}\nturn off the kitchen lights\n")
+    assert (code, out) == (1, "unknown\nlight.kitchen off\n")
+    assert err == (
+        f"error: line 3: the prompt has {count} tokens, BOS included, and the context 128"
+        " positions: shorten it or raise --context\n"
+    )
+
+
+def test_json_is_an_object_for_each_line_with_figures_of_its_own(piped):
+    code, out, err = piped("turn off the kitchen lights\norder a pizza\n", "--json")
+    assert (code, err) == (0, "")
+    first, second = map(json.loads, out.splitlines())
+    assert (first["prompt"], first["text"]) == ("turn off the kitchen lights", "light.kitchen off")
+    assert (second["prompt"], second["text"]) == ("order a pizza", "unknown")
+    assert len(first["tokens"]) > 1
+    assert first["synchronizations_per_token"] == 13.0  # two for each of six layers, and one
+    assert first["chips"][0]["frames_received"] < second["chips"][0]["frames_received"]
+
+
+def test_a_table_only_where_it_is_asked_for(piped):
+    code, out, err = piped("order a pizza\n", "--stats")
+    assert (code, out) == (0, "unknown\n") and "synchronizations and" in err
+
+
+@pytest.mark.parametrize("text", ["", "\n \n"])
+def test_no_command_is_no_action(piped, text):
+    assert piped(text) == (0, "", "")
+
+
+def test_a_prompt_is_answered_alone_and_with_the_table(piped):
+    code, out, err = piped("order a pizza\n", "--prompt", " turn off the kitchen lights\n")
+    assert (code, out) == (0, "light.kitchen off\n") and "synchronizations and" in err
+
+
+def test_examples_do_not_read_what_is_piped(piped, home):
+    code, out, err = piped("turn off the hall light\n", "--examples")
+    asked, answered = out.splitlines()[::2], out.splitlines()[1::2]
+    assert asked == [f"> {text}" for text in home.prompt_format.examples]
+    assert answered == integer_answers(home.weights, home.tokenizer, home.prompt_format.examples)
+    assert code == 0 and "synchronizations and" in err
+
+
+@pytest.fixture
+def stories(model_file, model, monkeypatch, capsys):
+    """The same with the model of stories; what it prints on standard output."""
+    monkeypatch.setattr("host.model.loading.Loaded.quantized", lambda self: model)
+
+    def run(text, *arguments):
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        options = ("--model", model_file, "--chips", 2, "--link", "uart", "--steps", 24)
+        assert main([*map(str, options), *map(str, arguments)]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def text_of(run, tokenizer, steps=24):
+    return "".join(map(TextStream(tokenizer).push, run.tokens[1 : steps + 1].tolist())) + "\n"
+
+
+def test_a_model_of_text_goes_on_from_each_line(stories, runs, tokenizer):
+    once, zoo = text_of(runs[1], tokenizer), text_of(runs[5], tokenizer)
+    assert once.startswith("Once upon a time") and zoo.startswith("Zoo was")
+    assert stories("Zoo was\nOnce upon a time\n\nZoo was\n") == zoo + once + zoo
+
+
+def test_a_model_of_text_that_is_given_none_begins_its_own(stories, runs, tokenizer):
+    own = text_of(runs[0], tokenizer)
+    assert stories("") == stories("", "--prompt", "") == own
+    assert stories("Zoo was\n", "--examples") == own
+
+
+@pytest.fixture
+def terminal():
+    """Starts `host.run` at a terminal."""
+    started = []
+
+    def start(*arguments):
+        started.append(Terminal(*arguments))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+def test_commands_typed_at_a_terminal(terminal):
+    user = terminal("--chips", 2)
+    assert user.until("> ").endswith("2 chips ready: type a command, or Ctrl-D to end\n> ")
+    user.type("turn off the kitchen lightsx\x7f\n")
+    assert user.until("> ").endswith("\nlight.kitchen off\n> ")
+    user.type("order")
+    user.until("order")
+    user.interrupt_until("\n> ")
+    user.type(f"{TOO_LONG}\n")
+    assert "error: the prompt has" in user.until("raise --context\n> ")
+    user.type("order a pizza\n")
+    assert user.until("> ").endswith("\nunknown\n> ")
+    user.type(UP * 3 + "\n")
+    assert user.until("> ").endswith("\nlight.kitchen off\n> ")
+    user.type(CTRL_D)
+    code, rest = user.ended()
+    assert code == 0 and "synchronizations and" in rest
+
+
+def test_an_interrupt_stops_an_answer_and_leaves_the_next_whole(
+    terminal, model_file, runs, tokenizer
+):
+    user = terminal(
+        "--model", model_file, "--chips", 2, "--link", "uart", "--loss", 0.1, "--no-stats"
+    )
+    user.until("> ")
+    user.type("Once upon a time\n")
+    user.until("there was")
+    user.type(CTRL_C)
+    stopped = user.until("> ")
+    assert len(stopped) < 200 and stopped.endswith("\n> ")
+    user.type("Zoo was\n")
+    user.until("Zoo was\n")
+    assert user.until(". ").startswith(text_of(runs[5], tokenizer)[:20])
+    user.type(CTRL_C)
+    user.until("> ")
+    user.type(CTRL_D)
+    assert user.ended() == (0, "\n")
+
+
+def test_messages_stand_on_lines_of_their_own_at_a_terminal(
+    terminal, model_file, runs, tokenizer
+):
+    user = terminal(
+        "--model", model_file, "--chips", 2, "--link", "uart", "--loss", 0.2, "--verbose",
+        "--steps", 24, "--no-stats", "--prompt", "Once upon a time",
+    )  # fmt: skip
+    code, text = user.ended()
+    lines = text.splitlines()
+    told = [line for line in lines if "asking again" in line]
+    assert code == 0 and told
+    assert all(line.startswith("asking again") for line in told)
+    said = [line for line in lines if line not in told]
+    assert text_of(runs[1], tokenizer) in "\n".join(said) + "\n"
