@@ -20,6 +20,8 @@ from host.simulation.hub import HubProcess
 _STANDINS = Path(__file__).parent / "standins"
 _START = "from firmware.main import run; run()"
 _LAST_WORDS = 400  # characters of a dead chip's output worth showing
+# Exit codes of a chip that resets itself (standins/machine.py): 70 and the cause it sees then.
+_RESET_EXIT, _RESETS = 70, (72, 73, 75)
 
 
 class SimulatedChip:
@@ -27,7 +29,7 @@ class SimulatedChip:
 
     def __init__(self, chip: int, folder: Path, heap: int, environment: Mapping[str, str]) -> None:
         self.chip = chip
-        self._folder = folder
+        self.folder = folder
         self._heap = heap
         self._environment = dict(environment)
         # The host opens the slave's path as a serial port. It is kept open here, so that the chip
@@ -39,10 +41,10 @@ class SimulatedChip:
         self.process = self._started()
 
     def _started(self) -> subprocess.Popen[bytes]:
-        with open(self._folder / "output.txt", "wb") as output:
+        with open(self.folder / "output.txt", "ab") as output:
             return subprocess.Popen(
                 [micropython.find(), "-X", f"heapsize={self._heap}", "-c", _START],
-                cwd=self._folder,
+                cwd=self.folder,
                 env={
                     **self._environment,
                     "MICROPYPATH": ".:standins:.frozen",
@@ -57,8 +59,17 @@ class SimulatedChip:
 
     def restart(self) -> None:
         """Power off and on: all that the chip held in memory is lost."""
+        self._environment.pop("FEDERATION_RESET_CAUSE", None)
         self._end()
         self.process = self._started()
+
+    def resume(self) -> None:
+        """What a board does by itself: starts anew where the chip has reset itself."""
+        code = self.process.poll()
+        if code in _RESETS:
+            self._environment["FEDERATION_RESET_CAUSE"] = str(code - _RESET_EXIT)
+            self._end()
+            self.process = self._started()
 
     def fate(self) -> str | None:
         """How the process ended, None while it runs."""
@@ -66,7 +77,7 @@ class SimulatedChip:
         if code is None:
             return None
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        text = (self._folder / "output.txt").read_text(errors="replace").strip()
+        text = (self.folder / "output.txt").read_text(errors="replace").strip()
         last = text.splitlines()[-1][-_LAST_WORDS:] if text else ""
         return how + (f", last words: {last}" if last else "")
 
@@ -112,8 +123,9 @@ class SimulatedCluster:
                 hub = self._exit.enter_context(_hub(radio))
                 environment["FEDERATION_HUB"] = str(hub.port)
                 environment["FEDERATION_MTU"] = str(int(radio["mtu"]))
+            # Machine code, for on a board they are C; and it lies outside the heap, as C does.
             standins = {
-                f"standins/{path.stem}.mpy": compiled(path.read_bytes(), path.name, arch)
+                f"standins/{path.stem}.mpy": compiled(path.read_bytes(), path.name, arch, "native")
                 for path in _STANDINS.glob("*.py")
             }
             for chip, content in files.items():
@@ -127,8 +139,9 @@ class SimulatedCluster:
             raise
 
     def watch(self) -> None:
-        """Raises ClusterError, with its last words, if a chip's process has ended."""
+        """Raises ClusterError, with its last words, if a chip's process has ended for good."""
         for chip in self.chips.values():
+            chip.resume()
             fate = chip.fate()
             if fate is not None:
                 raise ClusterError(f"chip {chip.chip} died: {fate}")

@@ -111,6 +111,10 @@ class UdpAir:
         self.poll()
         return False
 
+    def held(self):
+        """Whether the program had left something to receive at its last look."""
+        return self.receiver is not None and self.receiver.held()
+
     def wait(self, timeout_ms):
         """Sleep until a datagram arrives or the time is over; a negative time has no end."""
         self._poller.ipoll(timeout_ms)

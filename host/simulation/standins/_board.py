@@ -51,9 +51,11 @@ class Pin:
         self.init(mode, pull, value=value)
 
     def init(self, mode=-1, pull=-1, *, value=None):
-        """Configure the pin; only the value has an effect."""
+        """Configure the pin; only the value has an effect, and a pull-up where there is none."""
         if value is not None:
             self.value(value)
+        elif pull == Pin.PULL_UP:
+            Pin._values.setdefault(self._id, 1)
 
     def value(self, value=None):
         """The level, 0 or 1; with an argument, sets it."""

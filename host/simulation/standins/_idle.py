@@ -6,9 +6,11 @@ lie in Python; twenty chips doing so keep a core busy. Firmware therefore ends e
 loop in which nothing was to be done with `machine.idle()`, which exists on boards too.
 
 A chip whose standard input is a pipe ends when the other end is closed: it does not outlive the
-program that started it, however that ended.
+program that started it, however that ended. With FEDERATION_CONSOLE=1 standard input is the
+terminal that is the chip's serial line, and what arrives there wakes it too.
 """
 
+import os
 import select
 import sys
 import time
@@ -20,12 +22,17 @@ _LONGEST_MS = const(20)  # the firmware looks at its own deadlines that often
 _STDIN = const(0)
 
 _poller = select.poll()
-_poller.register(_STDIN, 0)  # no events asked for: only its hang-up is told
+# Where no events are asked for, its hang-up alone is told.
+_poller.register(_STDIN, select.POLLIN if os.getenv("FEDERATION_CONSOLE") else 0)
 _sources = []
 
 
 def watch(stream, source):
-    """Have idle() wake on the stream; source.waiting() says if the program has input from it."""
+    """Have idle() wake on the stream.
+
+    source.waiting() says if the program has input from it, source.held() if it had some when it
+    last looked.
+    """
     _poller.register(stream, select.POLLIN)
     _sources.append(source)
 
@@ -38,12 +45,16 @@ def unwatch(stream, source):
 
 def idle():
     """Return as soon as there is something to receive, at the latest after 20 ms."""
-    if _pending():
-        return
+    # What has not been taken from a stream wakes the poller at once: no need to look at it first.
+    for source in _sources:
+        if source.held():
+            return
     start = time.ticks_ms()
     for stream, event in _poller.ipoll(_LONGEST_MS):
         if stream == _STDIN and event & select.POLLHUP:
             sys.exit(1)
+        if stream == _STDIN and event & select.POLLIN:
+            return
     # Looking again runs what an interrupt would have done, such as ESPNow's callback. A stream
     # that stays ready without giving anything (a hung-up terminal) must not make the program spin.
     if not _pending() and time.ticks_diff(time.ticks_ms(), start) < _LONGEST_MS:

@@ -160,6 +160,10 @@ class UART(io.IOBase):
         self._take_in()
         return self._ring.any() > 0
 
+    def held(self):
+        """Whether there were bytes left to read at the last look at the line."""
+        return self._ring is not None and self._ring.any() > 0
+
     def _require_on(self):
         if self._ring is None:
             raise OSError(_EINVAL)

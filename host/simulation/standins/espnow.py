@@ -322,6 +322,10 @@ class ESPNow(io.IOBase):
     def waiting(self):
         """Whether a frame is waiting; False when not active."""
         self._air.poll()
+        return self.held()
+
+    def held(self):
+        """Whether there was a frame left to receive at the last look at the air."""
         return self._ring is not None and self._ring.any() > 0
 
     def _require_active(self):
