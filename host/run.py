@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from host.answers import Answer, Answers, PromptEncoder
 from host.boards import BoardError, load
+from host.cluster.arithmetic_check import check_arithmetic
 from host.cluster.errors import ClusterError
 from host.command_line import (
     FAILED,
@@ -91,6 +92,8 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         help="end with a table of chips and figures (default, but for prompts from a pipe)")
     add("--json", action="store_true",
         help="print a JSON object for each prompt instead of text and table")
+    add("--check", action="store_true",
+        help="first compare each chip's answers, number by number, with what its share must give")
     add("--verbose", action="store_true", help="tell of repeated requests and restarts")
     return parser.parse_args(arguments)  # fmt: skip
 
@@ -132,6 +135,8 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
             chips = stack.enter_context(
                 running(model, settings, lambda chip: progress.advance(task))
             )
+        if options.check:
+            check_arithmetic(chips.federation)
         answers = Answers(chips, source, encoder, sampler)
         return _Run(options, chips, source, answers, console, display).all_prompts()
 

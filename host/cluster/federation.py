@@ -26,11 +26,13 @@ from protocol.payloads import compute_payload, logits_from, partial_from
 
 _LOG = logging.getLogger("federation")
 
-_PHASES = {
+PHASES = {
     PHASE_ATTENTION: "attention",
     PHASE_FEED_FORWARD: "feed-forward",
     PHASE_VOCABULARY: "vocabulary",
 }
+# Called with layer, phase, first position, x, and each chip's answer in numbers.
+Observer = Callable[[int, int, int, Ints, dict[int, Ints]], None]
 # A chip that restarts more often than this within one request has a fault of its own.
 _MOST_RECOVERIES = 8
 
@@ -39,13 +41,14 @@ class Federation:
     """Runs one sequence at a time; equal to the reference to the bit.
 
     `synchronizations` counts requests to all chips, `caught_up` the times that a chip had to be
-    given its cache anew.
+    given its cache anew. `observer`, where there is one, sees what chips answer.
     """
 
     def __init__(self, model: QuantizedModel, plan: Plan, coordinator: Coordinator) -> None:
         self.model, self.plan = model, plan
         self.synchronizations = 0
         self.caught_up = 0
+        self.observer: Observer | None = None
         self.position = 0
         self._coordinator = coordinator
         self._sequence_id = 0
@@ -119,6 +122,10 @@ class Federation:
             logits[rows.start : rows.stop] = values
 
         self._computed(0, PHASE_VOCABULARY, self.position - 1, x, take)
+        if self.observer:
+            shares = [self.plan.shares[chip] for chip in self._owners[PHASE_VOCABULARY]]
+            parts = {share.chip: logits[share.rows.start : share.rows.stop] for share in shares}
+            self.observer(0, PHASE_VOCABULARY, self.position - 1, x, parts)
         return logits
 
     def _partial_sum(self, layer: int, phase: int, x: Ints) -> Ints:
@@ -131,6 +138,8 @@ class Federation:
             parts[chip] = unpacked(part.data, x.size, part.bits)
 
         self._computed(layer, phase, self.position, x, take)
+        if self.observer:
+            self.observer(layer, phase, self.position, x, parts)
         return all_reduced(list(parts.values())).reshape(x.shape)
 
     def _computed(
@@ -145,7 +154,7 @@ class Federation:
         self.synchronizations += 1
         data = x.astype("<i2").tobytes()
         payload = compute_payload(self._sequence_id, layer, phase, position, len(x), data)
-        where = f"{_PHASES[phase]} of layer {layer}, position {position}"
+        where = f"{PHASES[phase]} of layer {layer}, position {position}"
         if phase == PHASE_VOCABULARY:
             where = f"vocabulary, position {position}"
         behind: int | None = None

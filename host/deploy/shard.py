@@ -29,7 +29,7 @@ from host.deploy.kernels import column_blocks
 from host.model import arithmetic
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 from host.parallel.plan import Plan, Share
-from host.parallel.sharding import shard_weight
+from host.parallel.sharding import head_rows, shard_weight
 
 MAGIC = b"FEDSHARD"
 VERSION = 1
@@ -90,8 +90,8 @@ def _layer_numbers(layer: QuantizedLayer) -> list[int]:
 
 
 def _layer_block(layer: QuantizedLayer, share: Share, head_dim: int) -> bytes:
-    q_rows = _head_rows(share.heads, head_dim)
-    kv_rows = _head_rows(share.kv_heads, head_dim)
+    q_rows = head_rows(share.heads, head_dim)
+    kv_rows = head_rows(share.kv_heads, head_dim)
     qkv = [_rows_of(layer.q, q_rows), _rows_of(layer.k, kv_rows), _rows_of(layer.v, kv_rows)]
     gate_up = [_rows_of(layer.gate, share.units), _rows_of(layer.up, share.units)]
     block = b"".join(_u16(linear.rescale.multiplier) for linear in qkv + gate_up)
@@ -110,11 +110,6 @@ def _rows_of(linear: Linear, rows: ArrayLike) -> Linear:
 def _columns_of(linear: Linear, columns: ArrayLike) -> Linear:
     """A row-parallel shard: these input features of a matrix."""
     return shard_weight(linear, 1, indices=columns).weight
-
-
-def _head_rows(heads: tuple[int, ...], head_dim: int) -> NDArray[np.intp]:
-    """Row (or column) indices of whole heads."""
-    return (np.array(heads, np.intp)[:, None] * head_dim + np.arange(head_dim)).reshape(-1)
 
 
 def _weights(weight: NDArray[np.int8]) -> bytes:

@@ -67,6 +67,11 @@ def shard_weight(
     return Shard(_taken(weight, dim, own), dim, own, size)
 
 
+def head_rows(heads: tuple[int, ...], head_dim: int) -> NDArray[np.intp]:
+    """Row (or column) indices of whole heads."""
+    return (np.array(heads, np.intp)[:, None] * head_dim + np.arange(head_dim)).reshape(-1)
+
+
 def merge_shards(shards: Sequence[Shard[W]], dim: int) -> W:
     """The weight of which `shards` are all parts along `dim`, in any order.
 

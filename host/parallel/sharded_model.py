@@ -1,0 +1,134 @@
+"""What each chip of a plan computes, in numpy: a quantized model made of parallel layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from host.model import arithmetic
+from host.model.arithmetic import INT16_LIMIT, Ints
+from host.model.quantized import Linear, QuantizedModel
+from host.parallel.layers import ColumnParallelLinear, RowParallelLinear
+from host.parallel.plan import Plan, Share
+from host.parallel.sharding import head_rows
+
+Column = ColumnParallelLinear[Linear]
+Row = RowParallelLinear[Linear]
+
+
+class ShardedLayer(NamedTuple):
+    """A block's matrices, dealt to chips; what column-parallel ones give stays where it is."""
+
+    q: Column
+    k: Column
+    v: Column
+    o: Row
+    gate: Column
+    up: Column
+    down: Row
+
+
+class ShardedModel:
+    """All chips' shards of a model, and what they answer; each chip has a KV cache of its own.
+
+    Chips are in the order of `plan.shares`; one with no part in a phase gives zeros, or no rows.
+    """
+
+    def __init__(
+        self, model: QuantizedModel, plan: Plan, layers: list[ShardedLayer], classifier: Column
+    ) -> None:
+        self.model, self.plan = model, plan
+        self.layers, self.classifier = layers, classifier
+        self._rope = arithmetic.rope_table(model.rope_steps, plan.context)
+        size, count = model.config.head_dim, len(layers)
+        # Keys and values [2, layers, KV heads of the chip, context, head_dim].
+        self._caches = [
+            np.zeros((2, count, len(share.kv_heads), plan.context, size), np.int64)
+            for share in plan.shares
+        ]
+
+    @classmethod
+    def of(cls, model: QuantizedModel, plan: Plan) -> ShardedModel:
+        """`model` divided as `plan` says."""
+        size, shares = model.config.head_dim, plan.shares
+        q = [head_rows(share.heads, size) for share in shares]
+        kv = [head_rows(share.kv_heads, size) for share in shares]
+        units = [share.units for share in shares]
+        layers = [
+            ShardedLayer(
+                q=_column(layer.q, q),
+                k=_column(layer.k, kv),
+                v=_column(layer.v, kv),
+                o=Row.split(layer.o, q),
+                gate=_column(layer.gate, units),
+                up=_column(layer.up, units),
+                down=Row.split(layer.down, units),
+            )
+            for layer in model.layers
+        ]
+        classifier = _column(model.classifier, [share.rows for share in shares])
+        return cls(model, plan, layers, classifier)
+
+    def attention(self, index: int, x: Ints, position: int) -> list[Ints]:
+        """Each chip's partial sum [n, dim] for x [n, dim] at n positions from `position` on.
+
+        Their keys and values are cached; all positions before must have been given.
+        """
+        layer = self.layers[index]
+        qkv = zip(layer.q.parts(x), layer.k.parts(x), layer.v.parts(x), strict=True)
+        means = [
+            np.concatenate(
+                [
+                    self._attended(index, chip, [part[i] for part in parts], position + i)
+                    for i in range(len(x))
+                ]
+            )
+            for chip, parts in enumerate(qkv)
+        ]
+        return layer.o.partial_sums(means)
+
+    def feed_forward(self, index: int, x: Ints) -> list[Ints]:
+        """Each chip's partial sum [n, dim] for x [n, dim]."""
+        layer, numbers = self.layers[index], self.model.layers[index]
+        hidden = [
+            arithmetic.gated(
+                arithmetic.saturated(gate, INT16_LIMIT), arithmetic.saturated(up, INT16_LIMIT),
+                numbers.index_shift, numbers.product_shift, arithmetic.sigmoid_table(),
+                numbers.hidden_limit,
+            )
+            for gate, up in zip(layer.gate.parts(x), layer.up.parts(x), strict=True)
+        ]  # fmt: skip
+        return layer.down.partial_sums(hidden)
+
+    def logits(self, x: Ints) -> list[Ints]:
+        """Each chip's logits [n, its rows] for x [n, dim]."""
+        return [arithmetic.saturated(part, INT16_LIMIT) for part in self.classifier.parts(x)]
+
+    def _attended(self, index: int, chip: int, qkv: list[Ints], position: int) -> Ints:
+        """The results [1, heads * head_dim] of a chip's heads, for one row of its q, k and v."""
+        numbers, share, cache = (
+            self.model.layers[index],
+            self.plan.shares[chip],
+            self._caches[chip],
+        )
+        turn = arithmetic.rope_row(self._rope, position)
+        q, k, v = (part.reshape(-1, self.model.config.head_dim) for part in qkv)
+        q, k = arithmetic.saturated(q, numbers.q_limit), arithmetic.saturated(k, numbers.k_limit)
+        cache[0, index, :, position] = arithmetic.rotated(k, *turn, numbers.k_limit)
+        cache[1, index, :, position] = arithmetic.saturated(v, numbers.v_limit)
+        keys, values = cache[:, index, self._kv_places(share), : position + 1]
+        scores = (keys @ arithmetic.rotated(q, *turn, numbers.q_limit)[..., None])[..., 0]
+        weights = arithmetic.attention_weights(scores, numbers.score_shift, arithmetic.exp_table())
+        return arithmetic.weighted_mean(weights, values).reshape(1, -1)
+
+    def _kv_places(self, share: Share) -> list[int]:
+        """Where in a chip's cache the KV head of each of its heads is."""
+        group = self.model.config.heads_per_kv_head
+        return [share.kv_heads.index(head // group) for head in share.heads]
+
+
+def _column(linear: Linear, owned: Sequence[ArrayLike]) -> Column:
+    return Column.split(linear, owned, gather_output=False)

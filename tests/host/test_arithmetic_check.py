@@ -1,0 +1,25 @@
+"""Answers that are not those of a share are found; tests/system has chips that compute."""
+
+import pytest
+
+from host.cluster.arithmetic_check import check_arithmetic
+from host.cluster.errors import ClusterError
+from host.cluster.federation import Federation
+from host.model.quantize import quantized
+from host.parallel.plan import tensor_parallel
+from tests.host.fake_coordinator import FakeCoordinator
+from tests.host.tiny import random_checkpoint
+
+
+def test_a_right_sum_of_wrong_parts_is_found():
+    model = quantized(random_checkpoint())
+    plan = tensor_parallel(model, 3)
+    federation = Federation(model, plan, FakeCoordinator(model, plan))  # random parts
+    federation.connect(1.0)
+    with pytest.raises(ClusterError) as caught:
+        check_arithmetic(federation)
+    assert str(caught.value) == (
+        "chip 0 computes its attention of layer 0 wrongly at position 0: flash it again, with"
+        " MicroPython 1.26 or later"
+    )
+    assert federation.observer is None

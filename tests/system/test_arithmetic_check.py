@@ -1,0 +1,90 @@
+"""Every answer of simulated chips is what their share must give, and one that is not is found."""
+
+import re
+
+import pytest
+
+from host.boards import load
+from host.cluster.arithmetic_check import check_arithmetic
+from host.cluster.errors import ClusterError
+from host.model.quantize import quantized
+from host.run import main
+from host.simulation.federation import Settings, running
+from tests.host.tiny import TINY, random_checkpoint
+from tests.system.changed_firmware import append_source
+
+# Each makes one number of one chip wrong by one.
+FAULTS = {
+    "attention of layer 0": (
+        "firmware/attention.py",
+        """
+_run = Attention.run
+def run(self, layer, position, out):
+    _run(self, layer, position, out)
+    if position == 3:
+        out[5] += 1
+Attention.run = run
+""",
+    ),
+    "feed-forward of layer 0": (
+        "firmware/feedforward.py",
+        """
+_run = FeedForward.run
+def run(self, layer, out):
+    _run(self, layer, out)
+    out[23] -= 1
+FeedForward.run = run
+""",
+    ),
+    "vocabulary": (
+        "firmware/vocabulary.py",
+        """
+_run = Vocabulary.run
+def run(self):
+    _run(self)
+    self.logits[2] += 1
+Vocabulary.run = run
+""",
+    ),
+}
+
+
+def settings(chips: int, link: str = "uart") -> Settings:
+    board = load("simulated")
+    return Settings(chips, link, board, board.heap_kb * 1024)
+
+
+@pytest.mark.parametrize(("chips", "link"), [(1, "uart"), (3, "espnow"), (8, "uart")])
+def test_chips_compute_what_their_shares_must_give(chips: int, link: str) -> None:
+    with running(quantized(random_checkpoint()), settings(chips, link)) as started:
+        check_arithmetic(started.federation)
+        assert started.federation.synchronizations >= 2 * (2 * TINY.layers + 1)
+
+
+@pytest.mark.parametrize("part", FAULTS)
+def test_the_chip_that_computes_wrongly_is_named(monkeypatch, part: str) -> None:
+    append_source(monkeypatch, *FAULTS[part], only=1)
+    with (
+        running(quantized(random_checkpoint()), settings(3)) as started,
+        pytest.raises(ClusterError) as caught,
+    ):
+        check_arithmetic(started.federation)
+    assert re.match(f"chip 1 computes its {part} wrongly at position [0-9]: ", str(caught.value))
+
+
+COMMAND = ["--check", "--chips", "3", "--link", "uart", "--prompt", "turn off the kitchen lights"]
+
+
+def test_a_run_goes_on_after_its_check(capsys) -> None:
+    assert main([*COMMAND, "--no-stats"]) == 0
+    assert "light.kitchen off" in capsys.readouterr().out
+
+
+def test_a_run_with_a_chip_that_computes_wrongly_ends_before_its_prompt(
+    monkeypatch, capsys
+) -> None:
+    append_source(monkeypatch, *FAULTS["vocabulary"], only=2)
+    assert main(COMMAND) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: chip 2 computes its vocabulary wrongly at position 4: ")
