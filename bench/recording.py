@@ -1,0 +1,79 @@
+"""Requests as a host would send them, and what the chips' answers must add up to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from host.model import arithmetic
+from host.model.arithmetic import INT16_LIMIT, Ints
+from host.model.quantized import QuantizedModel
+from host.model.reference import Reference
+from host.model.transformer import final_activation
+from protocol.frame import BROADCAST, HEADER_SIZE, HOST, TRAILER_SIZE, seal
+from protocol.framing_bytes import encoded_frame
+from protocol.kinds import COMPUTE
+from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
+from protocol.payloads import compute_payload
+
+_VERSION = 2
+_SEQUENCE_ID = 1
+
+
+@dataclass(frozen=True)
+class Request:
+    """One synchronization of one position: the activation, and the sum of all chips' answers
+    (for the vocabulary: their logits one after another)."""
+
+    position: int
+    layer: int
+    phase: int
+    x: Ints
+    answer: Ints
+
+    def frame(self, sequence: int) -> bytes:
+        """The COMPUTE message on a UART, in COBS."""
+        payload = compute_payload(
+            _SEQUENCE_ID, self.layer, self.phase, self.position, 1, self.x.astype("<i2").tobytes()
+        )
+        frame = bytearray(HEADER_SIZE + len(payload) + TRAILER_SIZE[_VERSION])
+        frame[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
+        size = seal(frame, _VERSION, COMPUTE, HOST, BROADCAST, sequence & 0xFFFF, len(payload))
+        return encoded_frame(frame[:size])
+
+
+class _Recorder(Reference):
+    """The reference, writing down what it would ask of chips."""
+
+    def __init__(self, model: QuantizedModel, context: int) -> None:
+        super().__init__(model, context=context)
+        self.requests: list[Request] = []
+
+    def attention(self, index: int, x: Ints) -> Ints:
+        return self._noted(index, PHASE_ATTENTION, x, super().attention(index, x))
+
+    def feed_forward(self, index: int, x: Ints) -> Ints:
+        return self._noted(index, PHASE_FEED_FORWARD, x, super().feed_forward(index, x))
+
+    def step_greedily(self, token: int) -> int:
+        """The likeliest token after one more."""
+        x = final_activation(self.model, [token], self)
+        classifier = self.model.classifier
+        sums = arithmetic.matvec(classifier.weight, x)
+        logits = arithmetic.saturated(arithmetic.rescaled(sums, classifier.rescale), INT16_LIMIT)
+        self._noted(0, PHASE_VOCABULARY, x, logits)
+        self.position += 1
+        return int(np.argmax(logits[0]))
+
+    def _noted(self, layer: int, phase: int, x: Ints, answer: Ints) -> Ints:
+        self.requests.append(Request(self.position, layer, phase, x[0], answer[0]))
+        return answer
+
+
+def requests(model: QuantizedModel, tokens: list[int], positions: int) -> list[Request]:
+    """All requests of so many positions: the text that `tokens` begin, continued greedily."""
+    recorder, token = _Recorder(model, positions), 0
+    for position in range(positions):
+        token = recorder.step_greedily(tokens[position] if position < len(tokens) else token)
+    return recorder.requests
