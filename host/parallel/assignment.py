@@ -91,8 +91,8 @@ def dealt_heads(heads: int, kv_heads: int, world_size: int) -> list[tuple[int, .
     if not 1 <= kv_heads <= heads:
         raise ParallelError(f"{heads} heads cannot share {kv_heads} KV heads")
     check_world(world_size)
-    groups = [range(_ceil(g * heads, kv_heads), _ceil((g + 1) * heads, kv_heads))
-              for g in range(kv_heads)]  # fmt: skip
+    edges = [_ceil(group * heads, kv_heads) for group in range(kv_heads + 1)]
+    groups = [range(low, high) for low, high in itertools.pairwise(edges)]
     by_group = [
         tuple(itertools.chain.from_iterable(groups[rank::world_size]))
         for rank in range(world_size)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from host.model.arithmetic import matvec, rescaled
 from host.model.quantized import Linear
 from host.parallel.errors import ParallelError
-from host.parallel.sharding import Array, Shard, W, merge_shards, shard_weight
+from host.parallel.sharding import Array, Shard, W, array_of, merge_shards, shard_weight
 
 
 def all_gathered(
@@ -90,7 +90,7 @@ class RowParallelLinear(Generic[W]):
     """
 
     def __init__(self, shards: Sequence[Shard[W]], bias: Array | None = None) -> None:
-        rows = len(_matrix(merge_shards(shards, 1)))
+        rows = len(array_of(merge_shards(shards, 1)))
         held, columns = sum(len(shard.indices) for shard in shards), shards[0].size
         if held > columns:
             raise ParallelError(f"{columns} columns are held {held} times: each must be once")
@@ -153,10 +153,6 @@ class ParallelEmbedding:
             wrong = wanted.min() if wanted.min() < 0 else wanted.max()
             raise IndexError(f"index {wrong} is not one of 0 to {self.size - 1}")
         return wanted.astype(np.intp)
-
-
-def _matrix(weight: Array | Linear) -> Array:
-    return weight.weight if isinstance(weight, Linear) else weight
 
 
 def _product(weight: Array | Linear, x: Array) -> Array:

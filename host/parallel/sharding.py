@@ -53,7 +53,7 @@ def shard_weight(
     or index that is not there, and a length that is not divisible by `world_size`.
     """
     dim = _dimension(weight, dim)
-    size = _array(weight).shape[dim]
+    size = array_of(weight).shape[dim]
     if indices is not None:
         if rank is not None or world_size is not None:
             raise TypeError("give rank and world_size, or indices, not both")
@@ -128,13 +128,9 @@ def _merged(arrays: Sequence[Array], shards: Sequence[Shard[Any]], dim: int) -> 
                 f"a shard of shape {array.shape} does not match the others: expected {expected}"
             )
         place = (slice(None),) * dim + (own,)
-        again = held[own]
-        known, told = np.compress(again, whole[place], dim), np.compress(again, array, dim)
-        if known.tobytes() != told.tobytes():
-            raise ParallelError(
-                f"shards differ at indices of dimension {dim} that several hold, of"
-                f" {own[again].min()} to {own[again].max()}"
-            )
+        for at in np.flatnonzero(held[own]):
+            if whole.take(own[at], dim).tobytes() != array.take(at, dim).tobytes():
+                raise ParallelError(f"shards differ at index {own[at]} of dimension {dim}")
         whole[place] = array
         held[own] = True
     if not held.all():
@@ -151,13 +147,14 @@ def _taken(weight: W, dim: int, own: NDArray[np.intp]) -> W:
     return weight.take(own, dim)
 
 
-def _array(weight: Array | Linear) -> Array:
+def array_of(weight: Array | Linear) -> Array:
+    """The array, or a quantized matrix's integers."""
     return weight.weight if isinstance(weight, Linear) else weight
 
 
 def _dimension(weight: Array | Linear, dim: int) -> int:
     """`dim` counted from the first."""
-    shape = _array(weight).shape
+    shape = array_of(weight).shape
     if not -len(shape) <= dim < len(shape):
         raise ParallelError(f"a weight of shape {shape} has no dimension {dim}")
     return dim % len(shape)

@@ -76,7 +76,7 @@ def test_what_several_ranks_hold_is_merged_once():
     shards = [shard_weight(weight, 1, indices=own) for own in ([0, 2], [2, 1], [3, 2])]
     assert_same(merge_shards(shards, 1), weight)
     shards[2].weight[1, 1] += 1
-    with pytest.raises(ParallelError, match="shards differ at indices of dimension 1 .* 2 to 2"):
+    with pytest.raises(ParallelError, match="shards differ at index 2 of dimension 1"):
         merge_shards(shards, 1)
 
 
