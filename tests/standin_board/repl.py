@@ -94,6 +94,10 @@ class BoardMicropython:
         """Whether there is input, for machine.idle."""
         return bool(self._poller.poll(0))
 
+    def held(self):
+        """False, for machine.idle: what is not taken from the terminal stays in it."""
+        return False
+
     def __getattr__(self, name):
         return getattr(micropython, name)
 
