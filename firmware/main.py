@@ -8,22 +8,33 @@ import gc
 import json
 import os
 import sys
+import time
 
 import machine
 
 from protocol.compat import const
 
-# Header, READY or an ERROR with the longest text, and trailer: frames of any model's chips. The
-# lines' buffers are at least that long, for encoding does not look where they end.
-_CONTROL_FRAME = const(244)
+# Before a chip whose loop has failed starts anew: what it told leaves the line first, and one
+# that fails at once does not do so in quick succession.
+_PAUSE_MS = const(500)
 
 
-def _uart(config, receives, sends):
+def _line(config, receives, sends):
+    """The serial line; its buffers hold at least what tells of the chip itself, for encoding
+    does not look where they end."""
+    from firmware.node import CONTROL_PAYLOAD
     from firmware.uart import UartLink
+    from protocol.frame import HEADER_SIZE, TRAILER_SIZE
 
     settings = dict(config["uart"])
-    uart = machine.UART(settings.pop("id"), timeout=0, **settings)
-    return UartLink(uart, max(receives, _CONTROL_FRAME), max(sends, _CONTROL_FRAME))
+    number = settings.pop("id")
+    if number == "repl":
+        from firmware.console import repl_link
+
+        return repl_link(settings["mtu"])
+    control = HEADER_SIZE + CONTROL_PAYLOAD + TRAILER_SIZE[3]
+    uart = machine.UART(number, timeout=0, **settings)
+    return UartLink(uart, max(receives, control), max(sends, control))
 
 
 def _radio(config):
@@ -41,20 +52,23 @@ def _radio(config):
     esp.config(rxbuf=settings["rxbuf"])
     esp.active(True)
     if "rate" in settings:
-        esp.config(rate=settings["rate"])
+        try:
+            esp.config(rate=settings["rate"])
+        except (OSError, ValueError) as error:  # of some chips and versions; it works, slower
+            print("ESP-NOW stays at 1 Mbit/s: its rate was refused:", error)
     sys.modules.pop("network", None)  # not needed again; where it is a file it leaves the heap
     return RadioLink(esp, settings["mtu"])
 
 
 def _link(config):
     if config["link"] == "uart":
-        return _uart(config, config["receives"], config["sends"])
+        return _line(config, config["receives"], config["sends"])
     if not config["gateway"]:
         return _radio(config)
     from firmware.radio import Gateway
 
     mtu = config["radio"]["mtu"]
-    return Gateway(config["chip"], _uart(config, mtu, mtu), _radio(config))
+    return Gateway(config["chip"], _line(config, mtu, mtu), _radio(config))
 
 
 def _signer(config):
@@ -79,10 +93,12 @@ def _shard(config):
 
 
 def node(config):
-    """The node that a configuration describes; if its share cannot be loaded, one that says why.
+    """The node that a configuration describes, and why its share could not be loaded or "": such
+    a node says that to the host.
 
     config: chip, link ("uart" or "espnow"), gateway, receives and sends (the longest frames in
     bytes, on UART), uart and radio (settings of machine.UART and of ESP-NOW), key (hexadecimal).
+    Where the UART's id is "repl" it is the board's REPL port, and its mtu the longest frame.
     """
     boot_id = int.from_bytes(os.urandom(2), "little")
     weights, share, fault = None, None, ""
@@ -104,7 +120,7 @@ def node(config):
     gc.collect()  # or what stays of the node would be strewn over the last large piece
     from firmware.node import Node
 
-    return Node(config["chip"], link, boot_id, weights, share, signer, fault)
+    return Node(config["chip"], link, boot_id, weights, share, signer, fault), fault
 
 
 def _told(error):
@@ -114,16 +130,31 @@ def _told(error):
 
 
 def run():
-    """Runs the chip until its loop fails; the host is told why."""
+    """Runs the chip. Should its loop fail, the host is told why and the chip starts anew.
+
+    By a soft reset: after a hard one, a board with native USB is a new device to the host.
+    """
     with open("config.json") as file:
-        chip = node(json.load(file))
+        config = json.load(file)
+    board = None
+    if "board" in config:
+        from firmware.board import Board
+
+        board = Board(config["board"])
+        serial = config["link"] == "uart" or config["gateway"]
+        board.wait_for_prompt(serial and config["uart"]["id"] == "repl")
+    chip, fault = node(config)
+    config = None
     from firmware.heap import settle
 
     settle()
     try:
+        if board:
+            board.loop(chip.poll, fault)
         while True:
             if not chip.poll():
                 machine.idle()
     except Exception as error:
         chip.report(_told(error))
-        raise
+        time.sleep_ms(_PAUSE_MS)
+        machine.soft_reset()

@@ -19,9 +19,9 @@ from host.parallel.plan import Plan, Share
 REPOSITORY = Path(__file__).resolve().parents[2]
 _CACHE = REPOSITORY / "build" / "mpy"
 
-# A board runs main.py as source; all else is compiled.
+# A board runs boot.py and main.py as source; all else is compiled.
 _START = b"from firmware.main import run\n\nrun()\n"
-
+_BOOT = "boot.py"
 
 # Of protocol/, what no chip imports.
 _HOST_ONLY = (
@@ -41,10 +41,11 @@ def chip_files(
         f"{folder}/{path.stem}.mpy": compiled(path.read_bytes(), f"{folder}/{path.name}", arch)
         for folder in ("protocol", "firmware")
         for path in sorted((REPOSITORY / folder).glob("*.py"))
-        if path.name not in _HOST_ONLY
+        if path.name not in (*_HOST_ONLY, _BOOT)
     }
     kernels = kernel_source(matrix_columns(model, share), model.config.head_dim).encode()
     files["firmware/model_kernels.mpy"] = compiled(kernels, "firmware/model_kernels.py", arch)
+    files[_BOOT] = (REPOSITORY / "firmware" / _BOOT).read_bytes()
     files["main.py"] = _START
     files["config.json"] = json.dumps(config).encode()
     files["shard.bin"] = shard_file(model, plan, share)

@@ -51,11 +51,11 @@ def test_a_chip_has_all_it_needs(arch: str, number: int) -> None:
         f"{folder}/{path.name}"
         for folder in ("protocol", "firmware")
         for path in (bundle.REPOSITORY / folder).iterdir()
-        if path.suffix == ".py" and path.name not in bundle._HOST_ONLY
+        if path.suffix == ".py" and path.name not in (*bundle._HOST_ONLY, "boot.py")
     }
     assert {"protocol/frame.py", "firmware/main.py", "firmware/kernels.py"} < sources
     modules = {name.replace(".py", ".mpy") for name in sources} | {"firmware/model_kernels.mpy"}
-    assert set(files) == modules | {"main.py", "config.json", "shard.bin"}
+    assert set(files) == modules | {"boot.py", "main.py", "config.json", "shard.bin"}
     for name in modules:
         assert files[name][:2] == b"M\x06"  # what MicroPython 1.23 and later load
         # Files without native code name no architecture.
@@ -68,6 +68,7 @@ def test_a_chip_has_all_it_needs(arch: str, number: int) -> None:
     assert json.loads(files["config.json"]) == {"chip": 1, "link": "uart"}
     compile(files["main.py"], "main.py", "exec")
     assert b"firmware.main" in files["main.py"]
+    compile(files["boot.py"], "boot.py", "exec")
 
 
 def test_compiling_again_takes_the_kept_file(cache: Path, runs: list[tuple[Any, ...]]) -> None:

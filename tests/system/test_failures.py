@@ -172,15 +172,6 @@ def test_a_request_that_raises_on_a_chip_is_told_with_its_text(model, runs, monk
     assert str(caught.value) == "chip 2, vocabulary, position 5: FAULT: ValueError: out of luck"
 
 
-@pytest.mark.parametrize("link", ["espnow", "uart"])
-def test_a_chip_whose_loop_raises_dies_with_last_words(model, runs, monkeypatch, link):
-    failing = FAILING.format(name="Node._on_compute", count=50)
-    append_source(monkeypatch, "firmware/node.py", failing, only=3)
-    with running(model, settings(link)) as cluster, pytest.raises(ClusterError) as caught:
-        assert_equals_reference(cluster.federation, runs[0], STEPS)
-    assert str(caught.value) == "chip 3 died: exit code 1, last words: ValueError: out of luck"
-
-
 def test_a_chip_that_cannot_start_says_why(model, monkeypatch):
     def damage(chip, content):
         if chip == 1:

@@ -1,0 +1,14 @@
+"""Runs first on a board: the clock to what the board's file says. It must never fail.
+
+All else is main.py's: where USB is native it begins to work after this program.
+"""
+
+import json
+
+import machine
+
+try:
+    with open("config.json") as file:
+        machine.freq(json.load(file)["board"]["clock_mhz"] * 1_000_000)
+except (OSError, ValueError, KeyError):
+    pass  # not flashed whole, or a clock that this chip does not have: it runs, slower

@@ -1,0 +1,98 @@
+"""Chips that reset themselves: the host is told why, and the text stays the same."""
+
+import json
+
+import pytest
+
+from host.boards import load
+from host.cluster.errors import ClusterError
+from host.simulation.federation import Settings, running
+from tests.system.changed_firmware import append_source, change_files
+from tests.system.reference_runs import assert_equals_reference
+
+STEPS = 30
+CHIP = 3
+
+# At its 50th request after power-on, this is what the chip does instead of working on it.
+ONCE = """
+import machine, time
+_left = [50]
+_whole = Node._on_compute
+def _failing(*arguments):
+    _left[0] -= 1
+    if _left[0] == 0 and machine.reset_cause() == machine.PWRON_RESET:
+        {statement}
+    return _whole(*arguments)
+Node._on_compute = _failing
+"""
+ALWAYS = """
+def _failing(*_):
+    raise ValueError("out of luck")
+Node._on_compute = _failing
+"""
+
+
+def settings(link):
+    board = load("simulated")
+    return Settings(5, link, board, board.heap_kb * 1024)
+
+
+@pytest.mark.parametrize("link", ["espnow", "uart"])
+def test_a_chip_whose_loop_raises_tells_it_and_starts_anew(model, runs, monkeypatch, link):
+    failing = ONCE.format(statement='raise ValueError("out of luck")')
+    append_source(monkeypatch, "firmware/node.py", failing, only=CHIP)
+    with running(model, settings(link)) as cluster:
+        boot_id = cluster.ready[CHIP].boot_id
+        assert_equals_reference(cluster.federation, runs[0], STEPS)
+        assert cluster.coordinator.last_words == {CHIP: "ValueError: out of luck"}
+        assert cluster.coordinator.boot_ids[CHIP] != boot_id
+        assert cluster.federation.caught_up == 1
+
+
+def test_a_chip_whose_loop_always_raises_is_given_up_with_its_words(model, runs, monkeypatch):
+    append_source(monkeypatch, "firmware/node.py", ALWAYS, only=CHIP)
+    with running(model, settings("uart")) as cluster, pytest.raises(ClusterError) as caught:
+        assert_equals_reference(cluster.federation, runs[0], STEPS)
+    assert str(caught.value) == (
+        "chip 3 did not answer for 2.5 s (attention of layer 0, position 0); last words of chip 3:"
+        " ValueError: out of luck"
+    )
+
+
+def test_a_watchdog_restarts_a_chip_whose_loop_hangs(model, runs, monkeypatch):
+    """As far as a process can show it: the stand-in bites when it is next fed."""
+    append_source(
+        monkeypatch, "firmware/node.py", ONCE.format(statement="time.sleep_ms(900)"), only=CHIP
+    )
+    change_configuration(monkeypatch, lambda config: config.update(board={"watchdog_ms": 500}))
+    with running(model, settings("uart")) as cluster:
+        boot_id = cluster.ready[CHIP].boot_id
+        assert_equals_reference(cluster.federation, runs[0], STEPS)
+        assert cluster.coordinator.boot_ids[CHIP] != boot_id
+        assert cluster.coordinator.last_words == {}
+
+
+def test_a_chip_whose_radio_refuses_the_rate_says_so_and_works(model, runs, monkeypatch):
+    change_configuration(monkeypatch, lambda config: config["radio"].update(rate=12))
+    on_a_c6 = 'os.putenv("FEDERATION_CHIP", "esp32c6")\n'
+    append_source(monkeypatch, "firmware/main.py", on_a_c6, only=CHIP)
+    with running(model, settings("espnow")) as cluster:
+        assert_equals_reference(cluster.federation, runs[0], 5)
+        printed = {chip: output(cluster.cluster.chips[chip]) for chip in range(5)}
+    refused = "ESP-NOW stays at 1 Mbit/s: its rate was refused: [Errno 1] EPERM: ESP_FAIL\n"
+    assert printed == {chip: refused if chip == CHIP else "" for chip in range(5)}
+
+
+def output(chip):
+    return (chip.folder / "output.txt").read_text()
+
+
+def change_configuration(monkeypatch, change):
+    """Has change(configuration) alter each chip's."""
+
+    def change_content(_, content):
+        config = json.loads(content["config.json"])
+        change(config)
+        content["config.json"] = json.dumps(config).encode()
+
+    change_files(monkeypatch, change_content)
