@@ -4,7 +4,7 @@ The serial number of a board's native USB (S2, S3, C3, C6) is its MAC, and feder
 MAC of each chip. A USB-UART bridge says nothing of the board behind it: there the node is asked,
 for every answer names the chip that it comes from. So whatever is believed to be a chip's port,
 a DISCOVERY goes out, and who answers is the chip; federation.toml only says where to look first.
-A board that runs no node stays silent and is left alone.
+A board that waits at its prompt is told to run its node; what else is there stays silent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from host.cluster.cluster_file import Cluster, mac_text
 from host.cluster.errors import ClusterError
 from host.cluster.transport import Line
 from host.deploy.configuration import REPL_BAUD
-from protocol.frame import BROADCAST, HOST, ProtocolError
+from protocol.frame import BROADCAST, HOST, MAX_FRAME, ProtocolError
+from protocol.framing_bytes import FrameSplitter
 from protocol.message import FederationMessage, MessageType
 from protocol.session import HostAuthenticator
 
@@ -37,6 +38,10 @@ _VENDORS = (_ESPRESSIF, 0x10C4, 0x1A86, 0x0403, 0x067B)
 # needs to boot and to load its share.
 EXPECTED_PATIENCE, PATIENCE = 1.5, 8.0
 _ASK_AGAIN = 0.3
+# The two seconds in which a board is open to its user (docs/hardware.md), and its start before.
+_START_SECONDS = 3.0
+_PROMPTS = (b">>> ", b"raw REPL; CTRL-B to exit\r\n>")
+_PROMPT_SIZE = max(map(len, _PROMPTS))
 
 ListPorts = Callable[[], Iterable[Any]]
 
@@ -99,58 +104,101 @@ class Greeting:
         return message if message.kind in kinds and message.src != HOST else None
 
 
+class _Asked:
+    """A port that is open, and what has come from it."""
+
+    def __init__(self, port: Any) -> None:
+        self.port = port
+        self.line = Line(port)
+        self.quiet_until = 0.0
+        self._splitter = FrameSplitter(MAX_FRAME)
+        self._text = b""
+        self._restarted = False
+
+    def frames(self) -> list[bytes]:
+        """The frames that have come in; text at their end may be a prompt."""
+        data = self.port.read(self.port.in_waiting)
+        self._text = (self._text + data)[-_PROMPT_SIZE:]
+        frames: list[bytes] = self._splitter.frames(data)
+        return frames
+
+    def restart_at_prompt(self, now: float) -> None:
+        """Has a board that waits at its prompt run main.py, once.
+
+        Bytes that come to a board while it starts, before its node takes them for frames, can end
+        it there: 0x03 in them is Ctrl-C. So it is then left alone until its node runs.
+        """
+        if not self._restarted and any(prompt in self._text for prompt in _PROMPTS):
+            self._restarted = True
+            self.quiet_until = now + _START_SECONDS
+            self.port.write(b"\r\x03\x02\x04")  # to the friendly prompt, and a soft reset
+
+
 class PortSearch:
     """Opens ports and asks who is there. A context manager that closes those not taken."""
 
     def __init__(
         self, greeting: Greeting, open_port: Callable[[str, int], Any] = exclusive_port
     ) -> None:
-        self.lines: dict[str, Line] = {}  # by url
         self.closed: dict[str, PortClosed] = {}  # why a port did not open
         self.chips: dict[int, str] = {}  # the port of each chip that has answered
         self.answers: dict[int, FederationMessage] = {}
+        self._asked: dict[str, _Asked] = {}  # by url
         self._greeting, self._open = greeting, open_port
         self._selector = selectors.DefaultSelector()
 
+    @property
+    def silent(self) -> list[str]:
+        """The ports that are open and where nobody has answered."""
+        return sorted(set(self._asked) - set(self.chips.values()))
+
     def add(self, url: str) -> None:
         """Opens a port, if it opens and is not open yet."""
-        if url in self.lines:
+        if url in self._asked:
             return
         try:
-            line = Line(self._open(url, REPL_BAUD))
+            asked = _Asked(self._open(url, REPL_BAUD))
         except PortClosed as error:
             self.closed[url] = error
             return
-        self.lines[url] = line
-        self._selector.register(line.port.fileno(), selectors.EVENT_READ, url)
+        self._asked[url] = asked
+        self._selector.register(asked.port.fileno(), selectors.EVENT_READ, url)
 
     def ask(self, wanted: set[int], patience: float) -> set[int]:
         """The chips of `wanted` that have not answered after `patience` seconds at most.
 
         Raises ClusterError where two boards say that they are the same chip.
         """
+        self._listen(lambda: wanted <= self.chips.keys(), patience)
+        return wanted - self.chips.keys()
+
+    def first(self, patience: float) -> FederationMessage | None:
+        """The first answer of whatever chip, None if none comes in `patience` seconds."""
+        self._listen(lambda: bool(self.answers), patience)
+        return next(iter(self.answers.values()), None)
+
+    def _listen(self, done: Callable[[], bool], patience: float) -> None:
         end = time.monotonic() + patience
         again = 0.0
-        while wanted - self.chips.keys() and self.lines:
+        while self._asked and not done():
             now = time.monotonic()
             if now >= end:
                 break
             if now >= again:
                 again = now + _ASK_AGAIN
-                self._send()
+                self._send(now)
             for key, _ in self._selector.select(min(again, end) - now):
-                self._receive(key.data)
-        return wanted - self.chips.keys()
+                self._receive(key.data, time.monotonic())
 
     def take(self, chips: Iterable[int]) -> dict[int, Line]:
         """The lines of these chips, which whoever takes them closes."""
-        return {chip: self.lines.pop(self.chips[chip]) for chip in chips}
+        return {chip: self._asked.pop(self.chips[chip]).line for chip in chips}
 
     def close(self) -> None:
         """Closes the ports that were not taken."""
         self._selector.close()
-        for line in self.lines.values():
-            line.port.close()
+        for asked in self._asked.values():
+            asked.port.close()
 
     def __enter__(self) -> PortSearch:
         return self
@@ -158,19 +206,21 @@ class PortSearch:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _send(self) -> None:
-        answered = set(self.chips.values())
-        for url, line in list(self.lines.items()):
-            if url in answered or line.pending:
+    def _send(self, now: float) -> None:
+        for url in self.silent:
+            asked = self._asked[url]
+            if now < asked.quiet_until or asked.line.pending:
                 continue
             try:
-                line.send(self._greeting.frame)
+                asked.line.send(self._greeting.frame)
             except (OSError, SerialException) as error:
                 self._lose(url, error)
 
-    def _receive(self, url: str) -> None:
+    def _receive(self, url: str, now: float) -> None:
+        asked = self._asked[url]
         try:
-            frames = self.lines[url].received()
+            frames = asked.frames()
+            asked.restart_at_prompt(now)
         except (OSError, SerialException) as error:
             self._lose(url, error)
             return
@@ -187,9 +237,9 @@ class PortSearch:
             self.answers[message.src] = message
 
     def _lose(self, url: str, error: Exception) -> None:
-        line = self.lines.pop(url)
-        self._selector.unregister(line.port.fileno())
-        line.port.close()
+        asked = self._asked.pop(url)
+        self._selector.unregister(asked.port.fileno())
+        asked.port.close()
         self.closed[url] = PortClosed(f"lost the port {url}", str(error))
 
 
@@ -239,8 +289,7 @@ def _nobody(chip: int, cluster: Cluster, search: PortSearch) -> ClusterError:
     """Why a chip was not found, as far as it is known."""
     for error in search.closed.values():
         return error
-    silent = sorted(set(search.lines) - set(search.chips.values()))
-    where = f" at {', '.join(silent)}" if silent else ""
+    where = f" at {', '.join(search.silent)}" if search.silent else ""
     strangers = sorted(set(search.chips) - set(range(cluster.chips)))
     if strangers:
         where = f", but chip {strangers[0]} at {search.chips[strangers[0]]}"

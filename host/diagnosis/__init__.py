@@ -1,0 +1,1 @@
+"""What is wrong with boards: findings of `python -m host.doctor`."""

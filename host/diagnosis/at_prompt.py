@@ -1,0 +1,195 @@
+"""What a board at its prompt tells: MicroPython, chip, what was flashed, how the radio is set."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from host import boards
+from host.boards import BoardError
+from host.cluster.cluster_file import Cluster, FlashedChip, mac_text
+from host.deploy.configuration import REPL_UART
+from host.diagnosis.findings import Finding, fine, flash_again, wrong
+from host.diagnosis.prompt import NoPrompt, Prompt
+
+OLDEST_VERSION = (1, 26)
+_PM_NONE = 0  # network.WLAN.PM_NONE
+
+# What the node had set when it was interrupted: short, for a node leaves little heap.
+_LIVE = """
+import network
+w = network.WLAN(network.STA_IF)
+print((w.active(), w.config("pm"), w.config("channel")))
+"""
+
+_IDENTITY = """
+import json, machine, os, sys
+s = sys.implementation
+def start_of(name, size):
+    try:
+        with open(name, "rb") as file:
+            return file.read(size)
+    except OSError:
+        return b""
+print((
+    tuple(s[1][:3]), getattr(s, "_machine", ""), bytes(machine.unique_id()),
+    start_of("main.py", 1), start_of("config.json", 4096), start_of("shard.bin", 64),
+))
+"""
+_MODEL = re.compile(rb'"model":"([0-9a-f]{16})"')
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A board and what was flashed onto it. config: what config.json says, None without one;
+    model_hash: of its share, None without one."""
+
+    version: tuple[int, int, int]
+    machine: str
+    mac: str
+    starts: bool
+    config: dict[str, Any] | None
+    model_hash: bytes | None
+
+    @property
+    def link(self) -> str | None:
+        """The link that it is configured for."""
+        return self.config.get("link") if self.config else None
+
+    @property
+    def chip(self) -> int | None:
+        """Which chip of its cluster it is."""
+        return self.config.get("chip") if self.config else None
+
+    @property
+    def key(self) -> bytes:
+        """The cluster key that it has, empty for none."""
+        text = str((self.config or {}).get("key", ""))
+        return bytes.fromhex(text) if re.fullmatch("([0-9a-f]{2}){16,}", text) else b""
+
+    @property
+    def speaks_here(self) -> bool:
+        """Whether the port of its prompt is the one on which its node answers."""
+        config = self.config or {}
+        reached = self.link == "uart" or bool(config.get("gateway"))
+        return self.starts and reached and config.get("uart", {}).get("id") == REPL_UART["id"]
+
+
+def identity(prompt: Prompt) -> Identity:
+    """Who the board at a prompt is. Raises NoPrompt where it cannot be asked."""
+    try:
+        version, machine, mac, main, config, shard = ast.literal_eval(prompt.output(_IDENTITY))
+        found = _MODEL.search(shard)
+        return Identity(
+            version,
+            machine,
+            mac_text(mac.hex()),
+            bool(main),
+            _json(config),
+            bytes.fromhex(found[1].decode()) if found else None,
+        )
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise NoPrompt(f"it answers otherwise than MicroPython does ({error})") from None
+
+
+def _json(text: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def live_findings(prompt: Prompt) -> Iterator[Finding]:
+    """How the radio of a node was set when it was interrupted. Raises NoPrompt."""
+    try:
+        active, power_save, channel = ast.literal_eval(prompt.output(_LIVE))
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise NoPrompt(str(error)) from None
+    if active:
+        yield power_save_finding(power_save)
+        yield fine(f"the radio is on channel {channel}")
+
+
+def power_save_finding(power_save: int) -> Finding:
+    """power_save: what WLAN.config("pm") says."""
+    if power_save == _PM_NONE:
+        return fine("power save is off")
+    return wrong(
+        f"power save is on (pm={power_save}): a radio that sleeps loses frames",
+        "Set it off, as the firmware does: WLAN.config(pm=WLAN.PM_NONE)",
+    )
+
+
+def identity_findings(board: Identity, cluster: Cluster | None) -> Iterator[Finding]:
+    """What is right and wrong about a board at its prompt."""
+    version = ".".join(map(str, board.version))
+    entry = _entry(board, cluster)
+    again = flash_again(entry.id if entry else board.chip, entry.board if entry else None)
+    if board.version[:2] < OLDEST_VERSION:
+        yield wrong(f"MicroPython {version}: before 1.26 it compiles wrong code for Xtensa", again)
+    else:
+        yield fine(f"MicroPython {version} on {board.machine or 'a board'}, MAC {board.mac}")
+    if entry:
+        yield from _kind_findings(board, entry)
+    if not board.starts or board.config is None or board.model_hash is None:
+        yield wrong("it holds no whole firmware", again)
+    if cluster and board.config is not None:
+        yield from _config_findings(board, entry, cluster, again)
+
+
+def _entry(board: Identity, cluster: Cluster | None) -> FlashedChip | None:
+    """The board's place in the cluster: by its MAC, else by the chip it says it is."""
+    if cluster is None:
+        return None
+    return cluster.chip_of(board.mac) or cluster.chip(-1 if board.chip is None else board.chip)
+
+
+def _kind_findings(board: Identity, entry: FlashedChip) -> Iterator[Finding]:
+    """machine is "<module> with <chip>" on Espressif's chips (MicroPython's mpconfigboard.h)."""
+    found = board.machine.rpartition(" with ")[2].lower().replace("-", "")
+    try:
+        expected = boards.load(entry.board).chip
+    except BoardError as error:
+        yield wrong(str(error), "Mend federation.toml, or flash the board again")
+        return
+    if found.startswith("esp32") and found != expected:
+        yield wrong(
+            f"the chip is an {found}, and chip {entry.id} was flashed as {entry.board}",
+            f"Plug in the right board, or flash this one as what it is with CHIP_ID={entry.id}",
+        )
+
+
+def _config_findings(
+    board: Identity, entry: FlashedChip | None, cluster: Cluster, again: str
+) -> Iterator[Finding]:
+    config = board.config or {}
+    if entry is None:
+        yield wrong("this board is not in federation.toml", again)
+    elif entry.mac != board.mac:
+        yield wrong(
+            f"it says that it is chip {entry.id}, which is the board with MAC {entry.mac}",
+            "Flash one of the two as another chip",
+        )
+    elif entry.id != board.chip:
+        yield wrong(f"it was flashed as chip {board.chip}, and is chip {entry.id} here", again)
+    if board.key != cluster.key:
+        yield wrong("it has another key than federation.toml: it hears nobody here", again)
+    if board.model_hash not in (None, cluster.model_hash):
+        assert board.model_hash is not None
+        yield wrong(
+            f"it holds model {board.model_hash.hex()}, and federation.toml has"
+            f" {cluster.model_hash.hex()} ({cluster.model})",
+            again,
+        )
+    if board.link != cluster.link:
+        yield wrong(
+            f"it was flashed for {board.link}, and the cluster is on {cluster.link}", again
+        )
+    channel = (config.get("radio") or {}).get("channel", cluster.channel)
+    if channel != cluster.channel:
+        yield wrong(f"its radio is on channel {channel}, not {cluster.channel}", again)

@@ -1,0 +1,73 @@
+"""A board at its prompt, reached without a reset, so that the radio is still set as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+from mpremote.transport import (  # type: ignore[import-untyped]
+    TransportError,
+    TransportExecError,
+)
+from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
+
+# Seconds for a byte that is due at once, for the prompt at each attempt (the first may be lost on
+# a node that is in the middle of a frame), and for what a program prints.
+_READ_PATIENCE, _ATTEMPTS, _RUN_PATIENCE = 2, (2.0, 3.0), 20
+
+
+class NoPrompt(Exception):
+    """A board that does not come to its prompt, or leaves it."""
+
+
+class Prompt:
+    """A context manager; when it ends, what was interrupted starts anew. All raise NoPrompt."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._transport = SerialTransport(url, timeout=_READ_PATIENCE)
+        except (TransportError, ValueError, OSError) as error:
+            raise NoPrompt(str(error)) from None
+        for patience in _ATTEMPTS:
+            with contextlib.suppress(NoPrompt):
+                self._enter(False, patience)
+                return
+        self.close()
+        raise NoPrompt("no prompt within 5 s")
+
+    def soft_reset(self) -> None:
+        """Empties the board's memory; main.py is not started."""
+        self._enter(True, _READ_PATIENCE)
+
+    def output(self, program: str) -> str:
+        """What a program prints."""
+        try:
+            output, error = self._transport.exec_raw(program, timeout=_RUN_PATIENCE)
+        except (TransportError, OSError) as failure:
+            raise NoPrompt(str(failure)) from None
+        if error:
+            raise NoPrompt(error.decode(errors="replace").strip().splitlines()[-1])
+        printed: str = output.decode(errors="replace")
+        return printed
+
+    def close(self) -> None:
+        """Starts main.py, where there is one, and closes the port."""
+        with contextlib.suppress(OSError, TransportError):
+            if self._transport.in_raw_repl:
+                self._transport.exit_raw_repl()
+                self._transport.serial.write(b"\x04")
+            self._transport.close()
+
+    def __enter__(self) -> Prompt:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _enter(self, soft_reset: bool, patience: float) -> None:
+        try:
+            # It prints what came instead of an answer.
+            with contextlib.redirect_stdout(io.StringIO()):
+                self._transport.enter_raw_repl(soft_reset, timeout_overall=patience)
+        except (TransportExecError, TransportError, OSError) as error:
+            raise NoPrompt(str(error)) from None

@@ -1,0 +1,72 @@
+"""How well a gateway hears the other chips: a board at its prompt calls them and measures."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from host.cluster.cluster_file import Cluster
+from host.cluster.ports import Greeting
+from host.diagnosis.at_prompt import power_save_finding
+from host.diagnosis.findings import Finding, fine, unseen, wrong
+from host.diagnosis.prompt import NoPrompt, Prompt
+
+# Decibel-milliwatts. At 54 Mbit/s an ESP32 needs -75 (its data sheet, receiver sensitivity); 5
+# more for what moves about in a room.
+WEAKEST = -70
+_TURNS, _TURN_MS = 6, 250
+
+_PROGRAM = """
+import espnow, network, time
+station = network.WLAN(network.STA_IF)
+station.active(True)
+station.config(channel={channel}, pm=network.WLAN.PM_NONE)
+radio = espnow.ESPNow()
+radio.active(True)
+radio.add_peer(b"\\xff" * 6)
+heard = {{}}
+for turn in range({turns}):
+    radio.send(b"\\xff" * 6, {frame}, False)
+    started = time.ticks_ms()
+    while time.ticks_diff(time.ticks_ms(), started) < {turn_ms}:
+        mac, frame = radio.recv(10)
+        if frame:
+            heard[mac] = frame
+levels = [(frame, radio.peers_table[mac][0]) for mac, frame in heard.items()]
+print((station.config("pm"), levels))
+"""
+
+
+def signal_findings(prompt: Prompt, cluster: Cluster) -> Iterator[Finding]:
+    """Power save and signal, measured by the gateway, whose memory is empty."""
+    greeting = Greeting(cluster.key)
+    program = _PROGRAM.format(
+        channel=cluster.channel, turns=_TURNS, turn_ms=_TURN_MS, frame=greeting.frame
+    )
+    try:
+        power_save, heard = ast.literal_eval(prompt.output(program))
+    except (NoPrompt, SyntaxError, TypeError, ValueError) as error:
+        yield unseen(f"signal and power save: {error}")
+        return
+    yield power_save_finding(power_save)
+    levels = {}
+    for frame, level in heard:
+        answer = greeting.answer(frame)
+        if answer:
+            levels[answer.src] = level
+    for chip in range(1, cluster.chips):
+        yield _level_finding(chip, levels.get(chip))
+
+
+def _level_finding(chip: int, level: int | None) -> Finding:
+    if level is None:
+        return wrong(
+            f"the gateway does not hear chip {chip}",
+            "Is it flashed, powered and within reach, on the same channel?",
+        )
+    if level < WEAKEST:
+        return wrong(
+            f"weak signal: the gateway hears chip {chip} at {level} dBm",
+            f"Move it nearer: {WEAKEST} dBm are enough",
+        )
+    return fine(f"the gateway hears chip {chip} at {level} dBm")
