@@ -14,6 +14,7 @@ from host.cluster.transport import Transport
 from host.deploy.configuration import CHANNEL, REPL_MTU
 from host.deploy.shard import shard_file
 from host.model.quantized import QuantizedModel
+from host.parallel.memory import board_heap
 from host.parallel.plan import Plan, tensor_parallel
 from protocol.reports import HASH_SIZE
 
@@ -77,7 +78,7 @@ def flashed_plan(model: QuantizedModel, cluster: Cluster) -> Plan:
         model,
         cluster.chips,
         cluster.context,
-        heap=min((kind.heap_kb * 1024 for kind in kinds), default=None),
+        heap=min((board_heap(kind.heap_kb) for kind in kinds), default=None),
         mtu=_radio_mtu(cluster),
         signed=bool(cluster.key),
     )

@@ -19,6 +19,9 @@ from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE
 CODE = {"uart": 40_300, "radio": 46_700, "gateway": 54_600}
 # What authentication adds: its code, and the windows in which replayed frames are noticed.
 SIGNING = {"uart": 8_700, "radio": 13_100, "gateway": 8_700}
+# What a board adds to a simulated chip: firmware/board.py and console.py with what they keep, and
+# the buffers in which a line's fragments are put together; tests/system/test_repl_line.py.
+ON_BOARD = 7_168
 # Free heap without which garbage would be collected at every turn, and a buffer find no place
 # between the smaller ones. With both the radio and signing there are so many modules, and gaps
 # left between them, that in less the last one finds no place.
@@ -130,6 +133,11 @@ def weight_bytes(config: Config, sizes: LocalSizes, rows: int) -> int:
     weights = 2 * (sizes.q_size + sizes.kv_size) * config.dim  # q and o, k and v
     attention = config.layers * (multipliers + weights)
     return attention + sizes.intermediate * unit_bytes(config) + rows * row_bytes(config)
+
+
+def board_heap(heap_kb: int) -> int:
+    """Bytes of a board's heap that plans may count with; heap_kb: what MicroPython starts with."""
+    return heap_kb * 1024 - ON_BOARD
 
 
 def unit_bytes(config: Config) -> int:

@@ -152,7 +152,7 @@ def test_the_smallest_heap_bounds_the_plan(model, monkeypatch):
     chips = [FlashedChip(i, name, f"{i}", "") for i, name in enumerate(["esp32s3", "esp32c3"])]
     cluster = cluster_of(model, flashed=tuple(chips), link="espnow")
     flashed_plan(model, cluster)
-    least = min(load(name).heap_kb for name in ("esp32s3", "esp32c3")) * 1024
+    least = board_heap(min(load(name).heap_kb for name in ("esp32s3", "esp32c3")))
     assert asked == {"heap": least, "mtu": 250, "signed": True}
 
 

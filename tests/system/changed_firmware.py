@@ -21,7 +21,12 @@ def append_source(monkeypatch, path, appended, only=None):
 
     def change(chip, content):
         if only in (None, chip):
-            source = (REPOSITORY / path).read_text() + appended
-            content[path.replace(".py", ".mpy")] = compiled(source.encode(), path, "x86")
+            changed(content, path, appended)
 
     change_files(monkeypatch, change)
+
+
+def changed(content, path, appended):
+    """Appends statements to a file of the firmware in a chip's files."""
+    source = (REPOSITORY / path).read_text() + appended
+    content[path.replace(".py", ".mpy")] = compiled(source.encode(), path, "x86")

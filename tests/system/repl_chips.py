@@ -1,0 +1,109 @@
+"""Chips on one cable each: their line is the terminal on which a board has its REPL."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import termios
+import tty
+
+from host.boards import load
+from host.cluster.running import connected
+from host.cluster.transport import Line, Transport, open_port
+from host.deploy.bundle import chip_files, compiled
+from host.deploy.configuration import (
+    REPL_BAUD,
+    REPL_MTU,
+    REPL_UART,
+    board_settings,
+    configuration,
+)
+from host.parallel.memory import board_heap
+from host.parallel.plan import tensor_parallel
+from host.setup import micropython
+from tests.simulation.launch import STANDINS
+
+ARCH = "x86"
+_RESETS = (72, 73, 75)  # see host/simulation/standins/machine.py
+
+
+class ReplChip:
+    """A process whose standard input and output are a terminal, and `port` its other side."""
+
+    def __init__(self, folder, files, heap):
+        self._folder, self._heap = folder, heap
+        standins = {
+            f"standins/{path.stem}.mpy": compiled(path.read_bytes(), path.name, ARCH, "native")
+            for path in STANDINS.glob("*.py")
+        }
+        for name, content in {**standins, **files}.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        self._chip, self._host = os.openpty()
+        for side in (self._chip, self._host):
+            tty.setraw(side)
+        self.port = os.ttyname(self._host)
+        self.process = self._started()
+
+    def _started(self):
+        # The unix port would make Ctrl-C an interrupt of its own: main.py alone is run.
+        return subprocess.Popen(
+            [micropython.find(), "-X", f"heapsize={self._heap}", "main.py"],
+            cwd=self._folder,
+            env={"MICROPYPATH": ".:standins:.frozen", "FEDERATION_CONSOLE": "1"},
+            stdin=self._chip, stdout=self._chip, stderr=self._chip,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        )  # fmt: skip
+
+    def resume(self):
+        """Starts it anew where it has reset itself."""
+        if self.process.poll() in _RESETS:
+            self.process = self._started()
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        for side in (self._chip, self._host):
+            with contextlib.suppress(termios.error, OSError):
+                os.close(side)
+
+
+class RecordingPort:
+    """A pyserial port that keeps what is written to it."""
+
+    def __init__(self, port):
+        self._port = port
+        self.written = b""
+
+    def __getattr__(self, name):
+        return getattr(self._port, name)
+
+    def write(self, data):
+        taken = self._port.write(data)
+        self.written += bytes(data[:taken])
+        return taken
+
+
+@contextlib.contextmanager
+def repl_federation(model, folder, chips, *, heap_kb, prompt_ms=0, change=None, patience=2.5):
+    """What host.cluster.running gives for such chips, with their ports and processes."""
+    plan = tensor_parallel(model, chips, 128, heap=board_heap(heap_kb))
+    board = {**board_settings(load("esp32s3")), "prompt_ms": prompt_ms}
+    with contextlib.ExitStack() as stack:
+        started, ports = [], []
+        for share in plan.shares:
+            config = configuration(plan, share, uart=REPL_UART, board=board)
+            files = chip_files(model, plan, share, ARCH, config)
+            if change:
+                change(share.chip, files)
+            chip = ReplChip(folder / f"chip{share.chip}", files, heap_kb * 1024)
+            started.append(chip)
+            stack.callback(chip.close)
+            ports.append(RecordingPort(open_port(chip.port, REPL_BAUD)))
+        lines = {chip: Line(port) for chip, port in enumerate(ports)}
+        with connected(
+            model, plan, Transport(lines, REPL_MTU), shard_bytes={}, start_patience=30,
+            patience=patience, watch=lambda: [chip.resume() for chip in started],
+        ) as running:  # fmt: skip
+            yield running, ports, started

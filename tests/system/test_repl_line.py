@@ -1,0 +1,66 @@
+"""Chips that reach the host over their REPL's port: frames, heap, Ctrl-C, faults, restarts."""
+
+import os
+
+import pytest
+
+from host.parallel.memory import ON_BOARD
+from tests.system.changed_firmware import changed
+from tests.system.reference_runs import assert_equals_reference
+from tests.system.repl_chips import repl_federation
+
+HEAP_KB = 160
+RING = 259  # bytes that MicroPython's ring for stdin holds on an ESP32
+RAISES_ONCE = """
+import os
+_left = [20]
+_whole = Node._on_compute
+def _failing(*arguments):
+    _left[0] -= 1
+    if _left[0] == 0 and "failed" not in os.listdir():
+        open("failed", "w").close()
+        raise ValueError("out of luck")
+    return _whole(*arguments)
+Node._on_compute = _failing
+"""
+
+
+def test_a_federation_on_one_cable_each(model, runs, tmp_path):
+    """Prompts and answers go in fragments, and all of it fits the heap that is planned."""
+    with repl_federation(model, tmp_path, 5, heap_kb=HEAP_KB) as (running, ports, _):
+        assert_equals_reference(running.federation, runs[0], 30)
+        assert_equals_reference(running.federation, runs[1], 10)
+        statistics = running.coordinator.statistics(collect=True)
+        plan = running.federation.plan
+    for share in plan.shares:
+        more = statistics[share.chip].heap_used - plan.heap_need(share).kept
+        assert ON_BOARD - 2048 < more <= ON_BOARD
+    for port in ports:
+        frames = port.written.split(b"\0")
+        assert max(map(len, frames)) + 1 <= RING
+        assert max(map(len, frames)) > 200  # there were fragments
+        assert not any(frame[:1] in (b"\x03", b"\r") for frame in frames)
+
+
+@pytest.mark.parametrize("prompt_ms", [0, 60_000])
+def test_ctrl_c_gets_the_prompt(model, tmp_path, prompt_ms):
+    """Whether the node runs or the prompt is still offered, which a host's first frame ends."""
+    with repl_federation(model, tmp_path, 1, heap_kb=1024, prompt_ms=prompt_ms) as found:
+        running, ports, (chip,) = found
+        running.federation.forward([1])
+        assert chip.process.poll() is None
+        ports[0].write(b"\r\x03")
+        assert chip.process.wait(10) == 1  # main.py ended by KeyboardInterrupt
+        text = os.read(ports[0].fileno(), 4096)
+        assert text.rstrip().endswith(b"KeyboardInterrupt:")
+
+
+def test_a_chip_whose_loop_raises_tells_it_on_the_same_line(model, runs, tmp_path):
+    def change(chip, content):
+        if chip == 1:
+            changed(content, "firmware/node.py", RAISES_ONCE)
+
+    with repl_federation(model, tmp_path, 2, heap_kb=1024, change=change) as (running, _, _):
+        assert_equals_reference(running.federation, runs[0], 20)
+        assert running.coordinator.last_words == {1: "ValueError: out of luck"}
+        assert running.federation.caught_up == 1
