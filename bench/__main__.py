@@ -1,7 +1,10 @@
-"""Measures simulated federations: `make bench MODEL=FILE`.
+"""Measures what is deterministic on the real targets, and the simulation on this machine.
 
-Every figure is labelled: measured is what was counted or timed on this machine. Tokens per
-second are those of the simulation on this machine and say nothing about a chip's speed.
+    python -m bench [PART ...] [--model FILE]
+
+Every figure is labelled: measured is what was counted or timed on this machine, emulated are
+instructions that code for a chip's processor executed in an emulator. The figures go into one
+table and into bench/results.json.
 """
 
 from __future__ import annotations
@@ -10,77 +13,126 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 
-from host.boards import load
+from bench import kernels, simulation
+from bench.chip import ChipBench
+from bench.emulation.memory import Fault
+from bench.emulation.mpy import MpyError
+from bench.kernel_cases import WrongResult
+from bench.qemu.machine import EmulationError
+from bench.recording import requests
+from bench.results import Row, table, write
 from host.cluster.errors import ClusterError
-from host.generate import generated
-from host.model import llama2c
-from host.model.checkpoint import ModelError
-from host.model.quantize import quantized
+from host.deploy.bundle import REPOSITORY, DeployError
+from host.model.checkpoint import Config, ModelError
+from host.model.loading import loaded
 from host.model.quantized import QuantizedModel
-from host.model.sampling import Sampler
 from host.model.tokenizer import BOS
 from host.setup import SetupError
-from host.simulation.federation import Settings, running
 
-_CASES = [(link, chips) for link in ("uart", "espnow") for chips in (1, 2, 5, 8, 20)]
+SHIPPED = REPOSITORY / "models" / "home.bin"
+RESULTS = Path(__file__).resolve().parent / "results.json"
+# The shapes of the stories260K of llama2.c's tinyllamas, for which no file is needed.
+STORIES260K = Config(
+    dim=64, hidden_dim=172, layers=5, heads=8, kv_heads=4, vocab_size=512, context=512
+)
+POSITIONS = (16, 128, 256)
+CHIPS = (1, 5)
+_EXPECTED = (
+    ClusterError, DeployError, EmulationError, Fault, ModelError, MpyError, SetupError,
+    WrongResult,
+)  # fmt: skip
 
 
-def figures(model: QuantizedModel, link: str, chips: int, steps: int) -> list[str]:
-    """A row of the table: tokens a second, synchronizations, frames and bytes a token, heap."""
-    board = load("simulated")
-    settings = Settings(chips=chips, link=link, board=board, heap=board.heap_kb * 1024)
-    with running(model, settings) as started:
-        tokens = generated(started.federation, [BOS], steps, Sampler(), model.logit_exponent)
-        next(tokens)  # the first comes from the prompt
-        transport, federation = started.transport, started.federation
-        frames = transport.frames_sent + transport.frames_received
-        exchanged = transport.bytes_sent + transport.bytes_received
-        synchronizations, start = federation.synchronizations, time.monotonic()
-        count = sum(1 for _ in tokens)
-        seconds = time.monotonic() - start
-        frames = transport.frames_sent + transport.frames_received - frames
-        exchanged = transport.bytes_sent + transport.bytes_received - exchanged
-        synchronizations = federation.synchronizations - synchronizations
-        statistics = started.coordinator.statistics(collect=True)
-    return [
-        link,
-        f"{chips}",
-        f"{count / seconds:.0f}",
-        f"{synchronizations / count:.0f}",
-        f"{frames / count:.1f}",
-        f"{exchanged / count:,.0f}",
-        f"{max(chip.heap_used for chip in statistics.values()) / 1024:.0f}",
-    ]
+@dataclass(frozen=True)
+class Subject:
+    """A model under measurement."""
+
+    name: str
+    model: QuantizedModel
+
+    def positions(self) -> list[int]:
+        """Where a chip's work is counted: as far as the model's context goes."""
+        last = self.model.config.context - 1
+        return sorted({min(position, last) for position in POSITIONS})
+
+
+Part = Callable[[list[Subject], int, Console], Iterator[Row]]
+
+
+def _kernels(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
+    yield from kernels.figures_of_shapes()
+    configs = {subject.name: subject.model.config for subject in subjects}
+    for name, config in {**configs, "stories260K": STORIES260K}.items():
+        yield from kernels.figures_of_model(config, name)
+
+
+def _chip(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
+    for subject in subjects:
+        positions = subject.positions()
+        recorded = requests(subject.model, [BOS], positions[-1] + 1)
+        console.print(f"{subject.name}: compiler, QEMU and MicroPython's QEMU port", style="dim")
+        bench = ChipBench(subject.model, recorded, positions)
+        for chips in CHIPS:
+            console.print(f"{subject.name}: {chips} emulated, one after another", style="dim")
+            yield from bench.rows(chips, subject.name)
+
+
+def _simulation(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
+    for subject in subjects:
+        for link, chips in simulation.CASES:
+            console.print(f"{subject.name}: {chips} simulated on {link}", style="dim")
+            count = min(steps, subject.model.config.context - 1)
+            yield from simulation.figures(subject.model, link, chips, count, subject.name)
+
+
+PARTS: dict[str, Part] = {"kernels": _kernels, "chip": _chip, "simulation": _simulation}
 
 
 def main() -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--model", default=os.environ.get("MODEL"), help="a llama2.c checkpoint")
-    parser.add_argument("--steps", type=int, default=200, help="tokens per case (default 200)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}: all")
+    parser.add_argument(
+        "--model",
+        default=os.environ.get("MODEL") or str(SHIPPED),
+        help="what to measure besides kernels (default: the shipped model)",
+    )
+    parser.add_argument("--steps", type=int, default=100, help="simulated tokens (default 100)")
     options = parser.parse_args()
+    if unknown := set(options.parts) - PARTS.keys():
+        parser.error(f"{', '.join(sorted(unknown))}: the parts are {', '.join(PARTS)}")
+    if options.steps < 2:
+        parser.error("--steps: at least 2")
     console = Console()
-    table = Table(title="Simulated federations (measured on this machine)", box=None)
-    for heading in ("link", "chips", "tokens/s", "syncs/token", "frames/token", "bytes/token",
-                    "heap KB"):  # fmt: skip
-        table.add_column(heading, justify="right")
     try:
-        if not options.model:
-            raise ModelError("no model: give --model FILE or MODEL=FILE, a llama2.c checkpoint")
-        model = quantized(llama2c.load(Path(options.model)))
-        for link, chips in track(_CASES, description="measuring", console=console, transient=True):
-            table.add_row(*figures(model, link, chips, options.steps))
-    except (ClusterError, ModelError, SetupError) as error:
+        path = Path(options.model)
+        subjects = [Subject(path.stem, loaded(path).quantized())]
+        rows = measured(options.parts or list(PARTS), subjects, options.steps, console)
+    except _EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    console.print(table)
+    console.print(table("Instructions, bytes and tokens", rows))
+    write(rows, RESULTS)
+    console.print(f"written to {RESULTS.relative_to(REPOSITORY)}")
     return 0
+
+
+def measured(
+    parts: list[str], subjects: list[Subject], steps: int, console: Console
+) -> list[Row]:  # fmt: skip
+    """The rows of all parts, with a line on how long each takes."""
+    rows: list[Row] = []
+    for part in parts:
+        start = time.monotonic()
+        rows += PARTS[part](subjects, steps, console)
+        console.print(f"{part}: {time.monotonic() - start:.0f} s")
+    return rows
 
 
 if __name__ == "__main__":

@@ -55,8 +55,18 @@ def _products(config: Config, chips: int) -> Iterator[Case]:
     yield matvec(rows, config.dim)
 
 
+def figures_of_shapes() -> Iterator[Row]:
+    """Rows of what the goals are stated for."""
+    return figures(cases_of_shapes(), _HEAD_DIM)
+
+
+def figures_of_model(config: Config, name: str) -> Iterator[Row]:
+    """Rows of the kernels at a model's shapes; `name` tells the model."""
+    return figures(cases_of_model(config), config.head_dim, name)
+
+
 def figures(cases: Iterable[Case], head_dim: int, name: str = "") -> Iterator[Row]:
-    """Instructions per unit of work for each case on each target. `name` tells the model."""
+    """Instructions per unit of work for each case on each target."""
     cases = list(cases)
     columns = {int(case.shape.split("x")[1]) for case in cases if case.kernel == "matvec"}
     generated = kernel_source(columns, head_dim)

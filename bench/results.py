@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -36,16 +36,22 @@ class Row:
         return f"{self.name} | {self.target} | {self.shape} | {self.unit}"
 
 
-def table(title: str, rows: Iterable[Row]) -> Table:
-    """The rows for a terminal."""
+def table(title: str, rows: Sequence[Row]) -> Table:
+    """The rows for a terminal, what differs only in its target side by side."""
+    targets = list(dict.fromkeys(row.target for row in rows))
+    lines: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in rows:
+        line = lines.setdefault((row.name, row.shape, row.unit, row.label), {})
+        line[row.target] = _figure(row.value)
     made = Table(title=title, box=None, title_justify="left")
-    for heading in ("name", "target", "shape"):
+    for heading in ("name", "shape"):
         made.add_column(heading)
-    made.add_column("value", justify="right")
+    for target in targets:
+        made.add_column(target, justify="right")
     for heading in ("unit", "label"):
         made.add_column(heading)
-    for row in rows:
-        made.add_row(row.name, row.target, row.shape, _figure(row.value), row.unit, row.label)
+    for (name, shape, unit, label), values in lines.items():
+        made.add_row(name, shape, *(values.get(target, "") for target in targets), unit, label)
     return made
 
 

@@ -108,7 +108,8 @@ def _measured(node, line, frame, answers):
     node.poll()
     taken = instructions() - before & _SPAN
     held = gc.mem_alloc() - held
-    print("@answer", taken, held, bytes(answers[: line.written()]).hex())
+    # Of no bytes, hex() gives no string here.
+    print("@answer", taken, held, bytes(answers[: line.written()]).hex() or "")
     for name, spent in _spent.items():
         if spent[1]:
             print("@inside", name, spent[0] - spent[1] * spent[2], spent[1])

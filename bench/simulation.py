@@ -1,0 +1,50 @@
+"""Simulated federations on this machine: their speed, which says nothing about a chip's, and what
+they exchange, which is the same with chips."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from bench.results import Label, Row
+from host.boards import load
+from host.generate import generated
+from host.model.quantized import QuantizedModel
+from host.model.sampling import Sampler
+from host.model.tokenizer import BOS
+from host.simulation.federation import Settings, running
+
+CASES = [(link, chips) for link in ("uart", "espnow") for chips in (1, 2, 5, 8, 20)]
+
+
+def figures(model: QuantizedModel, link: str, chips: int, steps: int, name: str) -> Iterator[Row]:
+    """Tokens a second, and synchronizations, frames and bytes a token, over `steps` tokens."""
+    board = load("simulated")
+    settings = Settings(chips=chips, link=link, board=board, heap=board.heap_kb * 1024)
+    with running(model, settings) as started:
+        transport, federation = started.transport, started.federation
+
+        def counts() -> tuple[int, int, int]:
+            return (
+                federation.synchronizations,
+                transport.frames_sent + transport.frames_received,
+                transport.bytes_sent + transport.bytes_received,
+            )
+
+        tokens = generated(federation, [BOS], steps, Sampler(), model.logit_exponent, stops=())
+        next(tokens)  # the first comes from the prompt
+        before, start = counts(), time.monotonic()
+        count = sum(1 for _ in tokens)
+        seconds = time.monotonic() - start
+        spent = [(now - then) / count for now, then in zip(counts(), before, strict=True)]
+        statistics = started.coordinator.statistics(collect=True)
+    heap = max(chip.heap_used for chip in statistics.values()) / 1024
+    shape = f"{name} {link} {chips} chip{'s' if chips > 1 else ''}"
+    for what, value, unit in (
+        ("simulation", count / seconds, "tokens/s"),
+        ("synchronizations", spent[0], "per token"),
+        ("frames", spent[1], "per token"),
+        ("bytes", spent[2], "per token"),
+        ("heap of the fullest chip", heap, "KB"),
+    ):
+        yield Row(what, "simulated", shape, round(value, 2), unit, Label.MEASURED)
