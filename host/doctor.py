@@ -22,7 +22,7 @@ from host.cluster.errors import ClusterError
 from host.command_line import FAILED, INTERRUPTED, TERMINATED, Parser
 from host.diagnosis.at_prompt import Identity, identity, identity_findings, live_findings
 from host.diagnosis.findings import Finding, fine, unseen, wrong
-from host.diagnosis.node import answers, node_report
+from host.diagnosis.node import node_report, starts
 from host.diagnosis.prompt import NoPrompt, Prompt
 from host.diagnosis.signal import signal_findings
 
@@ -107,7 +107,7 @@ def _restart_finding(board: Identity, url: str, ran_before: bool) -> Finding:
         return unseen(
             "whether its node runs: that answers by radio or UART pins, not at this port"
         )
-    if not answers(url, board.key, _RESTART_PATIENCE):
+    if not starts(url, board.key, _RESTART_PATIENCE):
         return wrong(
             "its node does not start", "Look at python -m host.monitor, or flash it again"
         )

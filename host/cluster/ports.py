@@ -107,10 +107,10 @@ class Greeting:
 class _Asked:
     """A port that is open, and what has come from it."""
 
-    def __init__(self, port: Any) -> None:
+    def __init__(self, port: Any, quiet_until: float) -> None:
         self.port = port
         self.line = Line(port)
-        self.quiet_until = 0.0
+        self.quiet_until = quiet_until
         self._splitter = FrameSplitter(MAX_FRAME)
         self._text = b""
         self._restarted = False
@@ -118,6 +118,8 @@ class _Asked:
     def frames(self) -> list[bytes]:
         """The frames that have come in; text at their end may be a prompt."""
         data = self.port.read(self.port.in_waiting)
+        if b"\0" in data:  # with which a node begins (firmware/console.py), or a frame ends
+            self.quiet_until = 0.0
         self._text = (self._text + data)[-_PROMPT_SIZE:]
         frames: list[bytes] = self._splitter.frames(data)
         return frames
@@ -126,7 +128,7 @@ class _Asked:
         """Has a board that waits at its prompt run main.py, once.
 
         Bytes that come to a board while it starts, before its node takes them for frames, can end
-        it there: 0x03 in them is Ctrl-C. So it is then left alone until its node runs.
+        it there: 0x03 in them is Ctrl-C. So it is left alone until its node runs.
         """
         if not self._restarted and any(prompt in self._text for prompt in _PROMPTS):
             self._restarted = True
@@ -152,12 +154,14 @@ class PortSearch:
         """The ports that are open and where nobody has answered."""
         return sorted(set(self._asked) - set(self.chips.values()))
 
-    def add(self, url: str) -> None:
-        """Opens a port, if it opens and is not open yet."""
+    def add(self, url: str, starting: bool = False) -> None:
+        """Opens a port, if it opens and is not open yet; starting: the board has just been reset,
+        and is to be left alone until its node runs."""
         if url in self._asked:
             return
         try:
-            asked = _Asked(self._open(url, REPL_BAUD))
+            quiet_until = time.monotonic() + _START_SECONDS if starting else 0.0
+            asked = _Asked(self._open(url, REPL_BAUD), quiet_until)
         except PortClosed as error:
             self.closed[url] = error
             return

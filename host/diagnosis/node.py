@@ -46,10 +46,10 @@ def node_report(url: str, cluster: Cluster | None) -> NodeReport:
     return _without_key(url) if key else NodeReport()
 
 
-def answers(url: str, key: bytes, patience: float) -> bool:
-    """Whether a node answers at a port within `patience` seconds."""
+def starts(url: str, key: bytes, patience: float) -> bool:
+    """Whether the node of a board that was just reset answers within `patience` seconds."""
     with PortSearch(Greeting(key)) as search:
-        search.add(url)
+        search.add(url, starting=True)
         return search.first(patience) is not None
 
 

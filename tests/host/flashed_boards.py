@@ -1,0 +1,35 @@
+"""Stand-in boards that hold a cluster's shares, on their REPL ports, without flashing them."""
+
+from host.cluster.attached import flashed_plan
+from host.cluster.cluster_file import FlashedChip, mac_text
+from host.deploy.board_files import BoardFiles
+from host.deploy.bundle import chip_files
+from host.deploy.changes import FOLDERS
+from host.deploy.configuration import REPL_UART, configuration
+from tests.standin_board.board import StandinBoard
+
+_PROMPT_MS = 200  # a user has two seconds; tests wait less
+
+
+def put_share(board, model, cluster, chip):
+    """Puts a chip's files onto a board and starts it anew."""
+    plan = flashed_plan(model, cluster)
+    share = plan.shares[chip]
+    settings = {"prompt_ms": _PROMPT_MS}
+    config = configuration(plan, share, uart=REPL_UART, key=cluster.key, board=settings)
+    with BoardFiles(board.port) as files:
+        for folder in FOLDERS:
+            files.make_folder(folder)
+        for path, content in chip_files(model, plan, share, "x86", config).items():
+            files.write(path, content, lambda size: None)
+        files.reset()
+
+
+def flashed_board(stack, folder, model, cluster, chip, hub=None):
+    """A running board, and the cluster with it. stack: an ExitStack that it ends with."""
+    place = folder / f"board{chip}"
+    place.mkdir()
+    mac = f"24000000000{chip}"
+    board = stack.enter_context(StandinBoard(place, mac=mac, hub=hub))
+    put_share(board, model, cluster, chip)
+    return board, cluster.with_chip(FlashedChip(chip, "esp32s3", mac_text(mac), board.port))

@@ -1,0 +1,309 @@
+"""The doctor: each fault with its advice, and two boards on the air looked at from end to end."""
+
+import errno
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pytest
+import serial
+
+from host import doctor
+from host.cluster import ports
+from host.cluster.attached import attached
+from host.cluster.cluster_file import Cluster, FlashedChip, changed
+from host.cluster.running import FIRMWARE_VERSION
+from host.deploy.configuration import REPL_UART
+from host.diagnosis import node
+from host.diagnosis import prompt as prompt_module
+from host.diagnosis.at_prompt import Identity, identity_findings, power_save_finding
+from host.diagnosis.node import node_report, ready_findings
+from host.diagnosis.prompt import NoPrompt
+from host.diagnosis.signal import WEAKEST, signal_findings
+from host.doctor import file_findings, main, port_findings, ports_to_look_at
+from host.model.quantize import quantized
+from host.simulation.hub import HubProcess
+from protocol.control import Ready
+from protocol.message import MessageType
+from protocol.reports import FAULT, error_payload
+from protocol.session import ChipAuthenticator
+from tests.host.fake_chips import FakeChip, ready
+from tests.host.flashed_boards import flashed_board
+from tests.host.pty_chips import PtyChip
+from tests.host.test_attached import NARROW, assert_equals_reference
+from tests.host.test_ports import ESPRESSIF, ListedPort
+from tests.host.tiny import random_checkpoint
+
+KEY = bytes(range(32))
+HASH = bytes(range(8))
+MACS = [f"34:85:18:00:00:{number:02x}" for number in range(3)]
+CLUSTER = Cluster(
+    "models/home.bin", HASH, 3, "espnow", 6, 128, KEY,
+    tuple(FlashedChip(i, "esp32s3", mac, f"/dev/none{i}") for i, mac in enumerate(MACS)),
+)  # fmt: skip
+READY = Ready(7, 1, bytes(8), HASH, 2, 35, 103, 128, 60_000, 90_000, 70_000, FIRMWARE_VERSION)
+CONFIG = {
+    "chip": 0, "link": "espnow", "gateway": True, "uart": REPL_UART, "key": KEY.hex(),
+    "radio": {"channel": 6},
+}  # fmt: skip
+BOARD = Identity((1, 27, 0), "ESP32S3 module with ESP32S3", MACS[0], True, CONFIG, HASH)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def little_patience(monkeypatch):
+    for name in ("_PATIENCE", "_WITHOUT_KEY", "_OVER_RADIO"):
+        monkeypatch.setattr(node, name, 0.4)
+    monkeypatch.setattr(ports, "_ASK_AGAIN", 0.1)
+    monkeypatch.setattr(prompt_module, "_ATTEMPTS", (0.1, 0.1))
+    monkeypatch.setattr(prompt_module, "_READ_PATIENCE", 0.1)
+    monkeypatch.setattr(doctor, "_RESTART_PATIENCE", 0.1)
+
+
+def faults(findings):
+    """What is wrong, and the advice."""
+    return [(finding.text, finding.advice) for finding in findings if finding.kind == "wrong"]
+
+
+def fault(findings):
+    """The text of the one thing that is wrong."""
+    ((text, advice),) = faults(findings)
+    assert advice
+    return text
+
+
+def test_a_chip_as_it_should_be():
+    (finding,) = ready_findings(1, READY, CLUSTER)
+    assert str(finding) == (
+        f"ok: chip 1 runs firmware {FIRMWARE_VERSION}: 2 heads, 35 units, 103 rows, context 128,"
+        " model 0001020304050607, 68 KB of heap free"
+    )
+    assert not faults(identity_findings(BOARD, CLUSTER))
+    assert not faults(ready_findings(1, READY, None)) and not faults(
+        identity_findings(BOARD, None)
+    )
+
+
+@pytest.mark.parametrize(
+    ("chip", "changes", "text"),
+    [
+        (1, {"firmware": "0.0.9"}, f"chip 1 runs firmware 0.0.9 and this is {FIRMWARE_VERSION}"),
+        (1, {"model_hash": bytes(8)}, "chip 1 holds model 0000000000000000, and federation.toml"),
+        (1, {"context": 64}, "chip 1 was flashed with context 64, and federation.toml has 128"),
+        (3, {}, "chip 3 in a cluster of 3 chips, 0 to 2"),
+    ],
+)
+def test_a_node_of_another_cluster_or_time(chip, changes, text):
+    assert fault(ready_findings(chip, READY._replace(**changes), CLUSTER)).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"version": (1, 25, 0)}, "MicroPython 1.25.0: before 1.26 it compiles wrong code"),
+        ({"machine": "Generic ESP32 module with ESP32"}, "the chip is an esp32, and chip 0 was"),
+        ({"starts": False}, "it holds no whole firmware"),
+        ({"model_hash": None}, "it holds no whole firmware"),
+        ({"config": None}, "it holds no whole firmware"),
+        ({"model_hash": bytes(8)}, "it holds model 0000000000000000, and federation.toml has"),
+        ({"mac": MACS[1]}, "it was flashed as chip 0, and is chip 1 here"),
+        ({"mac": "00:00:00:00:00:00"}, "it says that it is chip 0, which is the board with MAC"),
+        ({"config": {**CONFIG, "key": "00" * 32}}, "it has another key than federation.toml"),
+        ({"config": {**CONFIG, "key": "??"}}, "it has another key than federation.toml"),
+        ({"config": {**CONFIG, "link": "uart"}}, "it was flashed for uart, and the cluster is on"),
+        ({"config": {**CONFIG, "radio": {"channel": 1}}}, "its radio is on channel 1, not 6"),
+    ],
+)
+def test_a_board_at_its_prompt_of_another_kind_or_cluster(changes, text):
+    assert fault(identity_findings(replace(BOARD, **changes), CLUSTER)).startswith(text)
+
+
+def test_a_board_that_the_file_does_not_know():
+    stranger = replace(BOARD, mac="00:00:00:00:00:00", config={**CONFIG, "chip": 9})
+    assert fault(identity_findings(stranger, CLUSTER)) == "this board is not in federation.toml"
+    chips = (replace(CLUSTER.flashed[0], board="esp33"),)
+    assert fault(identity_findings(BOARD, replace(CLUSTER, flashed=chips))).startswith(
+        "no board is called 'esp33'"
+    )
+
+
+class FakePrompt:
+    """Prints the same whatever runs."""
+
+    def __init__(self, printed):
+        self._printed = printed
+
+    def output(self, program):
+        if isinstance(self._printed, Exception):
+            raise self._printed
+        return self._printed
+
+
+def heard(*levels):
+    """The answers of chips 1, 2 and so on, at these levels in dBm."""
+    frames = []
+    for chip, level in enumerate(levels, 1):
+        (frame,) = FakeChip(chip).says(MessageType.READY, ready(1), 1)
+        frames.append((frame, level))
+    return frames
+
+
+def test_weak_signals_and_chips_that_are_not_heard():
+    cluster = replace(CLUSTER, key=b"")
+    found = list(signal_findings(FakePrompt(repr((0, heard(-40, WEAKEST)))), cluster))
+    assert [finding.kind for finding in found] == ["ok"] * 3
+    found = signal_findings(FakePrompt(repr((0, heard(WEAKEST - 1)))), cluster)
+    assert [text for text, _ in faults(found)] == [
+        f"weak signal: the gateway hears chip 1 at {WEAKEST - 1} dBm",
+        "the gateway does not hear chip 2",
+    ]
+    noise = [(b"noise", -20)]
+    assert len(faults(signal_findings(FakePrompt(repr((0, noise))), cluster))) == 2
+
+
+@pytest.mark.parametrize("printed", ["", "(1,)", "None", NoPrompt("ImportError: no espnow")])
+def test_a_signal_that_cannot_be_measured(printed):
+    (finding,) = signal_findings(FakePrompt(printed), CLUSTER)
+    assert str(finding).startswith("not looked at: signal and power save: ")
+
+
+def test_power_save():
+    assert fault([power_save_finding(1)]).startswith("power save is on (pm=1)")
+    assert not faults([power_save_finding(0)])
+
+
+def test_chips_that_answer_at_a_port(little_patience):
+    cluster = replace(CLUSTER, link="uart")
+    with PtyChip(FakeChip(1, key=KEY)) as board:
+        board.chip.model_hash = HASH
+        report = node_report(board.url, cluster)
+        assert report.chip == 1 and report.findings[0].kind == "ok"
+        assert node_report(board.url, None).chip is None
+        assert node_report(board.url, replace(cluster, key=bytes(32))).chip is None
+    with PtyChip(1) as board:
+        assert fault(node_report(board.url, cluster).findings) == (
+            "chip 1 runs without a key, and federation.toml has one"
+        )
+
+
+def test_a_chip_that_failed_to_start(little_patience):
+    chip = FakeChip(2)
+    text = error_payload(FAULT, 0, 0, "ShardError: no shard")
+    chip.answers = lambda *_: iter([(0, MessageType.ERROR, text)])
+    with PtyChip(chip) as board:
+        assert fault(node_report(board.url, None).findings) == (
+            "chip 2 has failed to start: ShardError: no shard"
+        )
+
+
+def test_a_chip_that_fails_once_it_has_taken_the_key(little_patience):
+    chip = FakeChip(2, key=KEY)
+    chip.signer = ChipAuthenticator(KEY, 2)
+    answers = chip.answers
+
+    def failing(message, frame, length):
+        for answer in answers(message, frame, length):
+            is_ready = chip.signer.session is not None
+            fault = 0, MessageType.ERROR, error_payload(FAULT, 0, 0, "no shard")
+            yield fault if is_ready else answer
+
+    chip.answers = failing
+    with PtyChip(chip) as board:
+        found = node_report(board.url, replace(CLUSTER, link="uart")).findings
+        assert fault(found) == "chip 2 has failed to start: no shard"
+
+
+def test_a_port_that_nothing_answers_at(little_patience):
+    with PtyChip(None) as board:
+        found = list(port_findings(board.url, None))
+    assert fault(found).startswith("neither a node nor MicroPython's prompt answers")
+
+
+def test_ports_that_do_not_open(monkeypatch):
+    assert fault(port_findings("/dev/none", None)) == "there is no port /dev/none"
+    with PtyChip(None) as board, serial.Serial(board.url, exclusive=True):
+        assert fault(port_findings(board.url, None)) == f"another program holds {board.url}"
+
+    def refuse(*_, **__):
+        raise serial.SerialException(errno.EACCES, "could not open port")
+
+    monkeypatch.setattr(serial, "serial_for_url", refuse)
+    assert fault(port_findings("/dev/null", None)) == "no permission to open /dev/null"
+
+
+def test_a_node_that_does_not_let_itself_be_interrupted(little_patience, monkeypatch):
+    monkeypatch.setattr(node, "FIRMWARE_VERSION", "0")  # as the fake chip says
+    with PtyChip(0) as board:
+        found = list(port_findings(board.url, None))
+    assert [finding.kind for finding in found] == ["ok", "not looked at"]
+    assert found[1].text.startswith("MicroPython, power save and signal: the node runs on")
+
+
+def test_which_ports_are_looked_at(tmp_path):
+    (tmp_path / "here").touch()
+    chips = (
+        CLUSTER.flashed[0],
+        replace(CLUSTER.flashed[1], port="gone"),
+        replace(CLUSTER.flashed[2], port="here"),
+    )
+    cluster = replace(CLUSTER, flashed=chips)
+    listed = [ListedPort("/dev/ttyUSB7"), ListedPort("/dev/ttyACM0", ESPRESSIF, MACS[0])]
+    expected = ["/dev/ttyACM0", "here", "/dev/ttyUSB7"]
+    assert ports_to_look_at(cluster, lambda: listed) == expected
+    assert ports_to_look_at(replace(cluster, link="uart"), list) == ["/dev/none0", "gone", "here"]
+    assert ports_to_look_at(None, lambda: listed) == ["/dev/ttyUSB7", "/dev/ttyACM0"]
+
+
+def test_the_cluster_s_file(tmp_path):
+    changed(lambda _: replace(CLUSTER, chips=4))
+    assert fault(file_findings(replace(CLUSTER, chips=4))) == "chip 3 of 4 was never flashed"
+    (tmp_path / "federation.toml").chmod(0o644)
+    assert fault(file_findings(CLUSTER)) == "others can read federation.toml and the key in it"
+    assert [finding.kind for finding in file_findings(None)] == ["not looked at"]
+
+
+def test_no_board_and_a_file_that_is_none(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "ports_to_look_at", lambda cluster: [])
+    assert main([]) == 1
+    assert "wrong: no board on any port. Plug one in" in capsys.readouterr().out
+    (tmp_path / "federation.toml").write_text("model = ")
+    assert main([]) == 1
+    assert capsys.readouterr().err.startswith("error: federation.toml is not a TOML file: ")
+
+
+def test_boards_on_the_air_from_end_to_end(micropython, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(node, "_PATIENCE", 1.0)
+    monkeypatch.setattr(node, "_WITHOUT_KEY", 0.3)
+    model = quantized(random_checkpoint(NARROW))
+    cluster = Cluster("narrow.bin", model.sha256()[:8], 2, "espnow", 1, 16, KEY)
+    with ExitStack() as stack:
+        hub = stack.enter_context(HubProcess(mtu=250))
+        for chip in range(2):
+            _, cluster = flashed_board(stack, tmp_path, model, cluster, chip, hub)
+        changed(lambda _: cluster)
+        assert main([]) == 0
+        out = capsys.readouterr().out
+        for line in (
+            "ok: chip 0 runs firmware",
+            "ok: chip 1 runs firmware",
+            "ok: MicroPython 1.27.0 on Stand-in board with x86, MAC 24:00:00:00:00:00",
+            "ok: power save is off",
+            "ok: the gateway hears chip 1 at -",
+            "ok: the node was interrupted for this and runs again",
+            "not looked at: whether its node runs: that answers by radio",
+        ):
+            assert line in out, out
+        with attached(model, cluster, None, list_ports=list) as run:
+            assert_equals_reference(model, run)
+        changed(lambda old: replace(old, key=bytes(32)))
+        assert main([cluster.flashed[0].port]) == 1
+        out = capsys.readouterr().out
+        for line in (
+            "wrong: it has another key than federation.toml",
+            "wrong: the gateway does not hear chip 1",
+            "ok: the board was started anew, and its node runs",
+        ):
+            assert line in out, out
