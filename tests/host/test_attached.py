@@ -19,6 +19,7 @@ from host.deploy.configuration import SIMULATED_UART, configuration
 from host.model.checkpoint import Config
 from host.model.quantize import quantized
 from host.model.reference import Reference
+from host.parallel.memory import board_heap
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
 from tests.host.tiny import random_checkpoint

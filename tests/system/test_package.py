@@ -1,0 +1,53 @@
+"""package.json: what `mpremote mip install` brings onto a board."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from firmware.node import VERSION
+from host.deploy import bundle
+from tests.simulation.launch import REPOSITORY
+from tests.standin_board.board import StandinBoard
+
+PACKAGE = REPOSITORY / "package.json"
+
+
+@pytest.fixture
+def package():
+    return json.loads(PACKAGE.read_text())
+
+
+def test_it_lists_the_modules_that_a_chip_imports(package):
+    modules = {
+        f"{folder}/{path.name}"
+        for folder in ("firmware", "protocol")
+        for path in (REPOSITORY / folder).glob("*.py")
+        if path.name not in (*bundle._HOST_ONLY, "boot.py")
+    }
+    listed = [tuple(entry) for entry in package["urls"]]
+    assert sorted(listed) == sorted((path, path) for path in modules)
+    assert package["version"] == VERSION
+
+
+def test_mpremote_installs_it(package, micropython, tmp_path):
+    with StandinBoard(tmp_path) as board:
+
+        def mpremote(*arguments):
+            return subprocess.run(
+                [sys.executable, "-m", "mpremote", "connect", board.port, *arguments],
+                check=True, capture_output=True, text=True, timeout=60,
+            ).stdout  # fmt: skip
+
+        said = mpremote("mip", "install", str(PACKAGE))
+        assert set(re.findall(r"^Installing: /lib/(\S+)", said, re.MULTILINE)) == {
+            path for path, _ in package["urls"]
+        }
+        mpremote("fs", "cp", "-r", ":/lib", str(tmp_path / "copy"))
+        for path, source in package["urls"]:
+            (copied,) = (tmp_path / "copy").rglob(path)
+            assert copied.read_bytes() == (REPOSITORY / source).read_bytes()
+        program = "from firmware.node import VERSION; import firmware.main; print(VERSION)"
+        assert mpremote("exec", program).split() == [VERSION]
