@@ -94,3 +94,34 @@ def unpack(packed: ptr8, at: int, values: ptr32, count: int, bits: int) -> int:
     if used:
         at += 1
     return at - begin
+
+
+@micropython.viper
+def add_unpacked(packed: ptr8, at: int, values: ptr32, first: int, count: int, bits: int):
+    """Adds `count` fields of `bits` bits, from packed[at] on, to values[first] and on.
+
+    The sums must fit 32 bits.
+    """
+    used = 0
+    while count:
+        got = 0
+        value = 0
+        take = 8 - used
+        while got + take < bits:
+            value = packed[at] >> used << got | value
+            got += take
+            at += 1
+            used = 0
+            take = 8
+        # As in `unpack`, the last piece has the sign.
+        take = bits - got
+        piece = (1 << take) - 1 & packed[at] >> used
+        if piece >> take - 1:
+            piece = piece - (1 << take)
+        values[first] = values[first] + (piece << got | value)
+        first += 1
+        used += take
+        if used == 8:
+            used = 0
+            at += 1
+        count -= 1

@@ -6,7 +6,7 @@ from array import array
 
 from protocol.answers import AnswerCache
 from protocol.auth import Signer
-from protocol.bitpack import bits_needed, pack, unpack
+from protocol.bitpack import add_unpacked, bits_needed, pack, unpack
 from protocol.fields import put_u16, u16
 from protocol.fragment import Reassembler, fragments
 from protocol.frame import HEADER_SIZE, HOST, opened, seal, write_header
@@ -77,7 +77,7 @@ def test_reading_a_request_and_packing_its_answer_take_nothing():
     frame = compute_frame()
     answer = bytearray(300)
     fields = array("i", [0] * 5)
-    sums = array("i", range(-3200, 3200, 100))
+    sums, total = array("i", range(-3200, 3200, 100)), array("i", [0] * 64)
 
     def answered():
         compute_fields(frame, LENGTH, fields)
@@ -85,6 +85,7 @@ def test_reading_a_request_and_packing_its_answer_take_nothing():
         bits = bits_needed(sums, 64)
         pack(answer, 18, sums, 64, bits)
         unpack(answer, 18, sums, 64, bits)
+        add_unpacked(answer, 18, total, 0, 64, bits)
         put_u16(answer, 6, u16(answer, 4))
 
     assert allocated(answered) < 1

@@ -2,7 +2,7 @@
 
 from array import array
 
-from protocol.bitpack import bits_needed, pack, packed_size, unpack
+from protocol.bitpack import add_unpacked, bits_needed, pack, packed_size, unpack
 from tests.protocol.noise import below, random_bytes
 
 LOW = -(1 << 31)
@@ -77,3 +77,32 @@ def test_unpacking_any_bytes_gives_values_of_that_width():
         again = bytearray(len(data))
         pack(again, 0, values, 20, bits)
         assert stream_of(list(values), bits) == bytes(again)
+
+
+def test_fields_are_added_where_they_belong():
+    for bits in range(1, 33):
+        for count in (0, 1, 2, 3, 7, 8, 9, 64):
+            values = random_values(count, bits) if count else []
+            at, first = below(5), below(4)
+            packed = bytearray(at + packed_size(count, bits))
+            pack(packed, at, array("i", values), count, bits)
+            # Of either sign, and such that no sum leaves 32 bits.
+            begin = [LOW - value if value < 0 else HIGH - value for value in values]
+            total = array("i", [11] * first + begin + [22])
+            add_unpacked(packed, at, total, first, count, bits)
+            ends = [LOW if value < 0 else HIGH for value in values]
+            assert list(total) == [11] * first + ends + [22]
+
+
+def test_what_all_contribute_adds_up_in_any_order():
+    parts = [random_values(40, bits) for bits in (3, 29, 12, 24)]
+    sums = [sum(column) for column in zip(*parts)]
+    for order in (parts, parts[::-1]):
+        total = array("i", [0] * 40)
+        for values in order:
+            source = array("i", values)
+            bits = bits_needed(source, 40)
+            packed = bytearray(packed_size(40, bits))
+            pack(packed, 0, source, 40, bits)
+            add_unpacked(packed, 0, total, 0, 40, bits)
+        assert list(total) == sums
