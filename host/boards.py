@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import sys
 import tomllib
 import types
@@ -18,7 +19,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-FOLDER = Path(__file__).resolve().parent.parent / "boards"
+# FEDERATION_BOARDS names a folder of other boards, such as stand-ins for tests.
+FOLDER = Path(
+    os.environ.get("FEDERATION_BOARDS") or Path(__file__).resolve().parent.parent / "boards"
+)
 
 
 class BoardError(Exception):
@@ -167,7 +171,7 @@ def main() -> int:
     try:
         boards = [load(name) for name in names()]
     except BoardError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
     Console().print(table(boards))
     return 0

@@ -31,9 +31,10 @@ _HASHING_PATIENCE = 60  # seconds for a file: one of several MB fits a board's f
 _CHUNK = 1024
 
 _SYSTEM = """
-import os, sys
+import binascii, machine, os, sys
 s, v = sys.implementation, os.statvfs("/")
-print((tuple(s[1][:3]), getattr(s, "_mpy", 0), v[0], v[3]))
+mac = binascii.hexlify(machine.unique_id(), ":").decode()
+print((tuple(s[1][:3]), getattr(s, "_mpy", 0), v[0], v[3], mac))
 """
 
 # A folder is named after what is in it, so that it can be removed in this order.
@@ -86,12 +87,14 @@ _RESET = "import machine, time\ntime.sleep_ms(100)\nmachine.reset()"
 
 @dataclass(frozen=True)
 class System:
-    """What runs on a board, and its file system: bytes in a block, and blocks that are free."""
+    """What runs on a board, its file system (bytes in a block, and blocks that are free), and its
+    MAC, as 34:85:18:00:00:01."""
 
     version: tuple[int, int, int]
     mpy: int  # sys.implementation._mpy, 0 where .mpy files are not loaded
     block: int
     free_blocks: int
+    mac: str
 
 
 class BoardFiles:
@@ -115,8 +118,7 @@ class BoardFiles:
         """What runs on the board, and how much room it has."""
         self._doing = "asking what it is"
         with self._failures():
-            version, mpy, block, free = ast.literal_eval(self._run(_SYSTEM))
-        return System(version, mpy, block, free)
+            return System(*ast.literal_eval(self._run(_SYSTEM)))
 
     def files(self, folders: Iterable[str], names: Iterable[str]) -> dict[str, File]:
         """All that is in `folders`, and those of `names` that are there, folders after content."""

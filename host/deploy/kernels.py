@@ -8,7 +8,7 @@ size. The source goes through mpy-cross like any other firmware file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 from host.model.checkpoint import ModelError
@@ -16,6 +16,9 @@ from host.model.checkpoint import ModelError
 # Viper goes wrong silently beyond some 250 locals on Xtensa, and a byte load's literal index ends
 # at 255: 192 inputs leave room for both.
 MAX_COLUMNS = 192
+
+# Multiplications in one turn of a loop over positions: more save little, and code takes heap.
+_PRODUCTS = 32
 
 _MATVEC = '''
 @micropython.viper
@@ -44,17 +47,23 @@ def scores(k: ptr16, acc: int, out: ptr32, qp: ptr32, n: int, row: int) -> int:
 {load}
     bias = 0 - ({total} << 15)
     largest = 0 - 0x3fffffff
-    while n:
-        acc = bias
-{multiply}
-        out[0] = acc
-        if acc > largest:
-            largest = acc
-        k = ptr16(int(k) + {stride})
-        out = ptr32(int(out) + 4)
-        n -= 1
+{loops}
     return largest
 '''
+
+_SCORES_LOOP = """
+    {while_positions}
+{multiply}
+        k = ptr16(int(k) + {stride})
+        out = ptr32(int(out) + {out_stride})
+"""
+
+_SCORE = """
+{multiply}
+        out[{index}] = acc
+        if acc > largest:
+            largest = acc
+"""
 
 _MEAN = '''
 @micropython.viper
@@ -73,16 +82,19 @@ def mean(v: ptr16, weight: int, weights: ptr32, out: ptr32, n: int, total: int, 
     half = 1 << shift >> 1
     total = 0
 {clear}
-    while n:
-        weight = weights[0] + half >> shift
-        total += weight
-{multiply}
-        v = ptr16(int(v) + {stride})
-        weights = ptr32(int(weights) + 4)
-        n -= 1
+{loops}
     bias = (total >> 1) - (total << 15)
 {divide}
 '''
+
+_MEAN_LOOP = """
+    {while_positions}
+{load}
+        total = total + {sum}
+{multiply}
+        v = ptr16(int(v) + {stride})
+        weights = ptr32(int(weights) + {weights_stride})
+"""
 
 
 def column_blocks(columns: int) -> list[tuple[int, int]]:
@@ -145,8 +157,22 @@ def _scores(size: int) -> str:
         size=size,
         load=_lines(4, (f"q{i} = qp[{i}]" for i in range(size))),
         total=_sum("q", size),
-        multiply=_lines(8, (f"acc = k[{i}] * q{i} + acc" for i in range(size))),
         stride=2 * size,
+        loops=_loops(size, _scores_loop),
+    )
+
+
+def _scores_loop(size: int, positions: int, header: str) -> str:
+    def score(position: int) -> str:
+        first = position * size
+        products = (f"acc = k[{first + i}] * q{i} + {'acc' if i else 'bias'}" for i in range(size))
+        return _SCORE.format(multiply=_lines(8, products), index=position).strip("\n")
+
+    return _SCORES_LOOP.format(
+        while_positions=header,
+        multiply="\n".join(score(position) for position in range(positions)),
+        stride=2 * size * positions,
+        out_stride=4 * positions,
     )
 
 
@@ -154,10 +180,50 @@ def _mean(size: int) -> str:
     return _MEAN.format(
         size=size,
         clear=_lines(4, (f"a{i} = 0" for i in range(size))),
-        multiply=_lines(8, (f"a{i} = v[{i}] * weight + a{i}" for i in range(size))),
         divide=_lines(4, (f"out[{i}] = (a{i} + bias) // total" for i in range(size))),
         stride=2 * size,
+        loops=_loops(size, _mean_loop),
     )
+
+
+def _mean_loop(size: int, positions: int, header: str) -> str:
+    """Sums of several positions go through `weight`, for it is in a register, as is the pointer to
+    the weights before."""
+    if positions == 1:
+        names, pointer = ["weight"], "weights"
+        lines = [f"a{i} = v[{i}] * weight + a{i}" for i in range(size)]
+    else:
+        names, pointer = [f"w{p}" for p in range(positions)], "ptr32(weight)"
+        lines = [
+            f"{'weight' if p < positions - 1 else f'a{i}'} ="
+            f" v[{p * size + i}] * w{p} + {'weight' if p else f'a{i}'}"
+            for i in range(size)
+            for p in range(positions)
+        ]
+    loads = [f"{w} = {pointer}[{p}] + half >> shift" for p, w in enumerate(names)]
+    if positions > 1:
+        loads.insert(0, "weight = int(weights)")
+    return _MEAN_LOOP.format(
+        while_positions=header,
+        load=_lines(8, loads),
+        sum=" + ".join(names),
+        multiply=_lines(8, lines),
+        stride=2 * size * positions,
+        weights_stride=4 * positions,
+    )
+
+
+def _loops(size: int, loop: Callable[[int, int, str], str]) -> str:
+    """Code that goes over n positions: first one by one what does not fill a turn of as many
+    positions as take _PRODUCTS multiplications, then in such turns."""
+    positions = 1
+    while 2 * positions * size <= _PRODUCTS:
+        positions *= 2
+    if positions == 1:
+        return loop(size, 1, "while n:\n        n -= 1").strip("\n")
+    single = loop(size, 1, f"while n & {positions - 1}:\n        n -= 1")
+    several = loop(size, positions, f"while n:\n        n -= {positions}")
+    return (single + several).replace("\n\n", "\n").strip("\n")
 
 
 def _sum(name: str, count: int) -> str:

@@ -1,0 +1,133 @@
+"""Writing a board's whole flash, MicroPython and a chip's files, and hearing from the chip."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from host.cluster.access import PortClosed, exclusive_port
+from host.cluster.coordinator import Coordinator
+from host.cluster.errors import ClusterError
+from host.cluster.running import FIRMWARE_VERSION
+from host.cluster.transport import Line, Port, Transport
+from host.deploy import esptool
+from host.deploy.configuration import REPL_BAUD, REPL_MTU
+from host.deploy.errors import FlashError
+from host.deploy.esptool import ConnectedChip, Segment
+from host.deploy.filesystem_image import filesystem_image, segments
+from host.deploy.firmware_image import FirmwareImage
+from host.deploy.placing import Place
+from host.model.quantized import QuantizedModel
+from protocol.control import Ready
+from protocol.reports import HASH_SIZE
+from protocol.session import HostAuthenticator
+
+# Seconds: a board starts, waits two for who wants its prompt, and loads its share.
+READY_PATIENCE = 20.0
+
+# Seconds in which a board starts. Until its node has the port, a frame would do harm: a 3 in it is
+# Ctrl-C to MicroPython. A zero is nothing to it and, to the node, that nobody wants the prompt.
+_START_SECONDS, _POKE_EVERY, _POKE = 3.0, 0.25, b"\0"
+_PORT_PATIENCE = 6.0  # seconds for native USB to come back
+
+# Called with what is being written, and how many bytes are there of how many in all.
+Progressed = Callable[[str, int, int], None]
+
+
+def checked_chip(place: Place) -> ConnectedChip:
+    """The chip on the place's port. Raises FlashError where it is not of the board's kind."""
+    found = esptool.chip_on(place.port)
+    if found.kind != place.board.chip:
+        raise FlashError(
+            f"the chip on {place.port} is an {found.kind}, and {place.board.name} has an"
+            f" {place.board.chip}: is it another board, or another port?"
+        )
+    return found
+
+
+def flash_content(
+    model: QuantizedModel, place: Place, image: FirmwareImage, flash_size: int
+) -> list[Segment]:
+    """What is to be written to a board's flash of so many bytes, MicroPython first.
+
+    Raises FlashError, DeployError or ModelError.
+    """
+    assert place.board.flash is not None
+    files = place.files(model, place.plan(model), image.version)
+    region = image.filesystem(flash_size)
+    content = filesystem_image(files, region.size)
+    return [
+        Segment("MicroPython", place.board.flash.offset, image.content),
+        *(Segment("files", region.offset + offset, part) for offset, part in segments(content)),
+    ]
+
+
+def flashed(
+    model: QuantizedModel,
+    place: Place,
+    image: FirmwareImage,
+    chip: ConnectedChip,
+    progressed: Progressed,
+) -> int:
+    """Writes MicroPython and the files of a chip to its board, which then starts.
+
+    How many bytes that were. Raises FlashError, DeployError or ModelError, before anything is
+    written where the model or the image is at fault.
+    """
+    content = flash_content(model, place, image, chip.flash_size)
+    total = sum(len(segment.content) for segment in content)
+    esptool.write(
+        place.port, chip.kind, content, lambda name, written: progressed(name, written, total)
+    )
+    return total
+
+
+def ready(model: QuantizedModel, place: Place, port: str, patience: float) -> Ready:
+    """What the chip says of itself when it has started; port: the line to it or to its gateway,
+    where a board may be starting.
+
+    Raises FlashError where it does not answer, has failed to start, or is not what was written.
+    """
+    transport = Transport({place.chip: Line(_started(port))}, REPL_MTU)
+    signer = HostAuthenticator(place.key) if place.key else None
+    try:
+        coordinator = Coordinator(transport, [place.chip], signer=signer)
+        answer = coordinator.greet([place.chip], patience, where="after flashing")[place.chip]
+    except ClusterError as error:
+        raise FlashError(f"the board was written, and does not start: {error}") from None
+    finally:
+        transport.close()
+    expected = model.sha256()[:HASH_SIZE]
+    if answer.model_hash != expected:
+        raise FlashError(
+            f"chip {place.chip} says that it holds model {answer.model_hash.hex()}, not"
+            f" {expected.hex()}: flash it again"
+        )
+    if answer.firmware != FIRMWARE_VERSION:
+        raise FlashError(
+            f"chip {place.chip} runs firmware {answer.firmware}, not {FIRMWARE_VERSION}: flash it"
+            " again"
+        )
+    return answer
+
+
+def _started(port: str) -> Port:
+    """The open port of a board that has had the time to start.
+
+    Raises FlashError for a port that does not come back: native USB goes away during a reset.
+    """
+    opened, quiet_until = None, 0.0
+    give_up = time.monotonic() + _PORT_PATIENCE
+    while opened is None or time.monotonic() < quiet_until:
+        try:
+            if opened is None:
+                opened = exclusive_port(port, REPL_BAUD)
+                quiet_until = time.monotonic() + _START_SECONDS
+            opened.write(_POKE)
+        except PortClosed as error:
+            if time.monotonic() > give_up:
+                raise FlashError(f"the board was written, and is not heard: {error}") from None
+        except OSError:
+            opened = None
+        time.sleep(_POKE_EVERY)
+    return opened

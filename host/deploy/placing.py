@@ -1,0 +1,77 @@
+"""A chip of a cluster and the board that is to be it: the division of the model, and its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from host.boards import Board
+from host.deploy.bundle import chip_files
+from host.deploy.configuration import REPL_UART, board_settings, board_uart, configuration
+from host.deploy.errors import FlashError
+from host.deploy.firmware_image import Version
+from host.model.quantized import QuantizedModel
+from host.parallel.memory import board_heap
+from host.parallel.memory import board_heap
+from host.parallel.plan import Plan, tensor_parallel
+
+LINKS = ("uart", "espnow")
+# Where the host's serial line to a board ends: at its USB port, which is the REPL's too, or at
+# the pins of its second UART, with a bridge of their own.
+LINES = ("usb", "pins")
+# MicroPython 1.26 refuses to set any: see boards/esp32.toml.
+_OLDEST_WITH_RATE = (1, 27)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which chip a board is to be. key: of the cluster, empty for frames that are not signed;
+    others: the boards that the cluster's other chips are, as far as they are known."""
+
+    board: Board
+    port: str
+    chip: int
+    chips: int
+    link: str = "espnow"
+    context: int | None = None
+    key: bytes = b""
+    line: str = "usb"
+    others: tuple[Board, ...] = ()
+
+    def check(self) -> None:
+        """Raises FlashError for a board or chip that cannot be."""
+        if self.board.flash is None or self.board.uart is None:
+            raise FlashError(f"{self.board.name} is no board to flash: its chips are processes")
+        if not 0 <= self.chip < self.chips:
+            raise FlashError(
+                f"no chip {self.chip}: {self.chips} chips have the ids 0 to {self.chips - 1}"
+            )
+
+    def plan(self, model: QuantizedModel) -> Plan:
+        """The division of the model among the chips, with the heap of the smallest board that is
+        known, as the host will plan it. Raises ModelError where it does not fit."""
+        boards = (self.board, *self.others)
+        return tensor_parallel(
+            model,
+            self.chips,
+            self.context,
+            heap=min(board_heap(board.heap_kb) for board in boards),
+            mtu=min(board.espnow.mtu for board in boards) if self.link == "espnow" else None,
+            signed=bool(self.key),
+        )
+
+    def files(self, model: QuantizedModel, plan: Plan, version: Version) -> dict[str, bytes]:
+        """All files of the chip, content by path, for a board that runs this MicroPython.
+
+        Raises DeployError.
+        """
+        assert self.board.uart is not None
+        share = plan.shares[self.chip]
+        config = configuration(
+            plan,
+            share,
+            uart=REPL_UART if self.line == "usb" else board_uart(self.board.uart),
+            rate=self.board.espnow.rate if version[:2] >= _OLDEST_WITH_RATE else None,
+            key=self.key,
+            board=board_settings(self.board),
+        )
+        return chip_files(model, plan, share, self.board.mpy_arch, config)

@@ -1,0 +1,102 @@
+"""Keeping federation.toml as boards are flashed, and asking before a chip changes places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from host import boards
+from host.boards import Board
+from host.cluster import cluster_file
+from host.cluster.cluster_file import Cluster, FlashedChip
+from host.deploy.configuration import CHANNEL
+from host.deploy.errors import FlashError
+from host.deploy.placing import Place
+from host.deploy.port_choice import Ask
+from host.model.quantized import QuantizedModel
+from protocol.reports import HASH_SIZE
+
+
+def cluster_for(model: QuantizedModel, path: str, place: Place, file: Path) -> Cluster:
+    """The cluster that `place` makes of the one in the file, or a new one with a key of its own.
+
+    Raises ClusterFileError.
+    """
+    new = Cluster(
+        path,
+        model.sha256()[:HASH_SIZE],
+        place.chips,
+        place.link,
+        CHANNEL,
+        place.context or model.config.context,
+        cluster_file.random_key(),
+    )
+    before = cluster_file.read(file) or new
+    kept = tuple(chip for chip in before.flashed if chip.id < place.chips)
+    return replace(new, key=before.key, channel=before.channel, flashed=kept)
+
+
+def agreed_key(cluster: Cluster, file: Path) -> bytes:
+    """The key of the cluster, which is in the file from now on, so that two first flashes at once
+    give their boards the same. Raises ClusterFileError."""
+    before = cluster_file.read(file)
+    return (before or cluster_file.changed(lambda old: old or cluster, file)).key
+
+
+def other_boards(cluster: Cluster, chip: int) -> tuple[Board, ...]:
+    """The boards of all chips but one. Raises BoardError."""
+    return tuple(boards.load(one.board) for one in cluster.flashed if one.id != chip)
+
+
+def check_permission(
+    cluster: Cluster, chip: int, mac: str, ask: Ask, consented: bool
+) -> None:
+    """Asks before a board takes another's place, or gives up its own.
+
+    consented: without asking. Raises FlashError where the answer is no, or there is nobody to
+    give one.
+    """
+    held, was = cluster.chip(chip), cluster.chip_of(mac)
+    if was and was.id != chip:
+        question = f"this board ({mac}) is chip {was.id} of the cluster: make it chip {chip}?"
+    elif held and held.mac != mac:
+        question = (
+            f"chip {chip} is another board ({held.board}, {held.mac}): replace it by this one"
+            f" ({mac})?"
+        )
+    else:
+        return
+    if consented:
+        return
+    if ask is None:
+        raise FlashError(f"{question.removesuffix('?')} only with --yes")
+    if ask(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
+        raise FlashError("nothing was changed")
+
+
+def recorded(cluster: Cluster, chip: FlashedChip, file: Path) -> Sequence[int]:
+    """Puts a chip that was flashed as `cluster` says into the file.
+
+    The chips that were flashed otherwise, and must be again. Raises ClusterFileError.
+    """
+    stale: list[int] = []
+
+    def change(before: Cluster | None) -> Cluster:
+        others = before.flashed if before else cluster.flashed
+        kept = tuple(one for one in others if one.id < cluster.chips)
+        after = replace(cluster, flashed=kept).with_chip(chip)
+        if before and _settings(before) != _settings(after):
+            stale.extend(one.id for one in after.flashed if one.id != chip.id)
+        return after
+
+    cluster_file.changed(change, file)
+    return stale
+
+
+def _settings(cluster: Cluster) -> tuple[object, ...]:
+    """What all chips of a cluster must have in common."""
+    return (
+        cluster.model_hash, cluster.chips, cluster.link, cluster.channel, cluster.context,
+        cluster.key,
+    )  # fmt: skip
