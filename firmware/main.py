@@ -118,6 +118,10 @@ def node(config):
         weights = share = None
         fault = _told(error)
     gc.collect()  # or what stays of the node would be strewn over the last large piece
+    if weights and weights.layout["members"]:
+        from firmware.combining_node import CombiningNode
+
+        return CombiningNode(config["chip"], link, boot_id, weights, share, signer), ""
     from firmware.node import Node
 
     return Node(config["chip"], link, boot_id, weights, share, signer, fault), fault
@@ -155,6 +159,8 @@ def run():
             if not chip.poll():
                 machine.idle()
     except Exception as error:
-        chip.report(_told(error))
-        time.sleep_ms(_PAUSE_MS)
-        machine.soft_reset()
+        try:
+            chip.report(_told(error))
+        finally:  # what failed may be the link
+            time.sleep_ms(_PAUSE_MS)
+            machine.soft_reset()

@@ -49,6 +49,16 @@ def test_a_chip_whose_loop_raises_tells_it_and_starts_anew(model, runs, monkeypa
         assert cluster.federation.caught_up == 1
 
 
+def test_a_chip_that_cannot_even_tell_it_starts_anew(model, runs, monkeypatch):
+    failing = ONCE.format(statement='raise ValueError("out of luck")')
+    silent = "def _dumb(*_):\n    raise OSError(5)\nNode.report = _dumb\n"
+    append_source(monkeypatch, "firmware/node.py", failing + silent, only=CHIP)
+    with running(model, settings("uart")) as cluster:
+        assert_equals_reference(cluster.federation, runs[0], STEPS)
+        assert cluster.coordinator.last_words == {}
+        assert cluster.federation.caught_up == 1
+
+
 def test_a_chip_whose_loop_always_raises_is_given_up_with_its_words(model, runs, monkeypatch):
     append_source(monkeypatch, "firmware/node.py", ALWAYS, only=CHIP)
     with running(model, settings("uart")) as cluster, pytest.raises(ClusterError) as caught:
