@@ -25,6 +25,7 @@ _SCORE_SHIFT = 11  # the home model's: weights from 1 to 2**-15 within some 2**2
 _GATE_SHIFTS = 4, 13
 _RESCALE_SHIFT = 24
 _LIMIT = 8191
+_TYPICAL = 4096
 
 
 class WrongResult(Exception):
@@ -141,8 +142,8 @@ def _mean(head_dim: int, positions: int, module: EmulatedModule) -> int:
 
 
 def _gate(count: int, module: EmulatedModule) -> int:
-    numbers = _numbers(count)
-    gate, up = numbers.integers(-INT16_LIMIT, INT16_LIMIT + 1, (2, count))
+    # As in a model's text: few results saturate, few gates are beyond the table.
+    gate, up = _numbers(count).integers(-_TYPICAL, _TYPICAL, (2, count))
     table, out = arithmetic.sigmoid_table(), module.placed(gate)
     module.call("gate", out, 0, module.placed(up), module.placed(table, "<u2"), count,
                 *_GATE_SHIFTS, _LIMIT)  # fmt: skip
@@ -153,7 +154,7 @@ def _gate(count: int, module: EmulatedModule) -> int:
 
 def _rescale(count: int, module: EmulatedModule) -> int:
     numbers = _numbers(count)
-    sums = numbers.integers(-(1 << 29), 1 << 29, count)
+    sums = numbers.integers(-_TYPICAL << 10, _TYPICAL << 10, count)
     by = Rescale(numbers.integers(0, 1 << 15, count), _RESCALE_SHIFT)
     out, multipliers = module.placed(sums), module.placed(by.multiplier, "<u2")
     module.call("rescale", out, 0, multipliers, 0, count, by.shift, _LIMIT)

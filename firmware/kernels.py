@@ -14,25 +14,40 @@ import micropython
 def load_int16s(src: ptr8, v: int, at: int, out: ptr32, n: int):
     """n little-endian int16 from byte `at` of src, of any alignment, widened to out [n]."""
     src = ptr8(int(src) + at)
+    v = int(out)
+    at = v + ((n >> 2) << 4)
+    while v < at:
+        ptr32(v)[0] = src[1] << 24 >> 16 | src[0]
+        ptr32(v)[1] = src[3] << 24 >> 16 | src[2]
+        ptr32(v)[2] = src[5] << 24 >> 16 | src[4]
+        ptr32(v)[3] = src[7] << 24 >> 16 | src[6]
+        src = ptr8(int(src) + 8)
+        v += 16
+    n = n & 3
     while n:
-        v = src[1] << 8 | src[0]
-        out[0] = (v ^ 0x8000) - 0x8000
+        ptr32(v)[0] = src[1] << 24 >> 16 | src[0]
         src = ptr8(int(src) + 2)
-        out = ptr32(int(out) + 4)
+        v += 4
         n -= 1
 
 
 @micropython.viper
 def store_int16s(src: ptr32, v: int, at: int, out: ptr8, n: int):
     """src [n] as little-endian int16 from byte `at` of out, of any alignment."""
-    out = ptr8(int(out) + at)
-    while n:
-        v = src[0]
-        out[0] = v
-        out[1] = v >> 8
+    v = int(out) + at
+    at = int(src) + (n << 2)
+    if n & 1:
+        ptr8(v)[0] = src[0]
+        ptr8(v)[1] = src[0] >> 8
         src = ptr32(int(src) + 4)
-        out = ptr8(int(out) + 2)
-        n -= 1
+        v += 2
+    while int(src) < at:
+        ptr8(v)[0] = src[0]
+        ptr8(v)[1] = src[0] >> 8
+        ptr8(v)[2] = src[1]
+        ptr8(v)[3] = src[1] >> 8
+        src = ptr32(int(src) + 8)
+        v += 4
 
 
 @micropython.viper
@@ -45,18 +60,16 @@ def rescale(x: ptr32, v: int, multiplier: ptr16, at: int, n: int, shift: int, li
     multiplier = ptr16(int(multiplier) + at)
     shift -= 15
     half = 1 << shift >> 1
-    low = 0 - limit
-    while n:
-        v = x[0]
-        v = (v >> 15) * multiplier[0] + ((v & 32767) * multiplier[0] >> 15) + half >> shift
-        if v > limit:
-            v = limit
-        if v < low:
-            v = low
+    span = uint(limit << 1)
+    at = int(x) + (n << 2)
+    while int(x) < at:
+        v = multiplier[0]
+        v = (x[0] >> 15) * v + ((x[0] & 32767) * v >> 15) + half >> shift
+        if uint(v + limit) > span:
+            v = limit if v > 0 else 0 - limit
         x[0] = v
         x = ptr32(int(x) + 4)
         multiplier = ptr16(int(multiplier) + 2)
-        n -= 1
 
 
 @micropython.viper
@@ -83,29 +96,24 @@ def rope_row(table: ptr16, v: int, position: int, row: ptr32, pairs: int):
 @micropython.viper
 def rotate(x: ptr32, v: int, table: ptr32, pairs: int, heads: int, limit: int):
     """Rotary embedding in place of x [heads, 2 * pairs] by cosines and sines table [pairs, 2]."""
-    low = 0 - limit
+    span = uint(limit << 1)
     begin = int(table)
+    end = begin + (pairs << 3)
     while heads:
         table = ptr32(begin)
-        n = pairs
-        while n:
-            cosine = table[0]
-            sine = table[1]
-            v = x[0] * cosine - x[1] * sine + 8192 >> 14
-            w = x[0] * sine + x[1] * cosine + 8192 >> 14
-            if v > limit:
-                v = limit
-            if v < low:
-                v = low
-            if w > limit:
-                w = limit
-            if w < low:
-                w = low
-            x[0] = v
-            x[1] = w
+        while int(table) < end:
+            v = table[0]
+            w = table[1]
+            a = x[0] * v - x[1] * w + 8192 >> 14
+            v = x[0] * w + x[1] * v + 8192 >> 14
+            if uint(a + limit) > span:
+                a = limit if a > 0 else 0 - limit
+            if uint(v + limit) > span:
+                v = limit if v > 0 else 0 - limit
+            x[0] = a
+            x[1] = v
             x = ptr32(int(x) + 8)
             table = ptr32(int(table) + 8)
-            n -= 1
         heads -= 1
 
 
@@ -113,11 +121,12 @@ def rotate(x: ptr32, v: int, table: ptr32, pairs: int, heads: int, limit: int):
 def cache_row(x: ptr32, cache: ptr16, row: int, head_dim: int):
     """Writes x [head_dim] as row `row` of a KV cache [positions, head_dim] of value + 2**15."""
     cache = ptr16(int(cache) + (row * head_dim << 1))
-    while head_dim:
+    end = int(x) + (head_dim << 2)
+    while int(x) < end:
         cache[0] = x[0] + 32768
-        x = ptr32(int(x) + 4)
-        cache = ptr16(int(cache) + 2)
-        head_dim -= 1
+        cache[1] = x[1] + 32768
+        x = ptr32(int(x) + 8)
+        cache = ptr16(int(cache) + 4)
 
 
 @micropython.viper
@@ -127,7 +136,17 @@ def exponentials(scores: ptr32, d: int, table: ptr16, largest: int, n: int, shif
     table [512]: 2**(-i / 512) in units of 2**-15.
     """
     total = 0
-    while n:
+    end = int(scores) + (n << 2)
+    if n & 1:
+        d = largest - scores[0] >> shift
+        if d < 8192:
+            d = table[d & 511] >> (d >> 9)
+        else:
+            d = 0
+        total += d
+        scores[0] = d
+        scores = ptr32(int(scores) + 4)
+    while int(scores) < end:
         d = largest - scores[0] >> shift
         if d < 8192:
             d = table[d & 511] >> (d >> 9)
@@ -135,8 +154,14 @@ def exponentials(scores: ptr32, d: int, table: ptr16, largest: int, n: int, shif
         else:
             d = 0
         scores[0] = d
-        scores = ptr32(int(scores) + 4)
-        n -= 1
+        d = largest - scores[1] >> shift
+        if d < 8192:
+            d = table[d & 511] >> (d >> 9)
+            total += d
+        else:
+            d = 0
+        scores[1] = d
+        scores = ptr32(int(scores) + 8)
     return total
 
 
@@ -148,22 +173,18 @@ def gate(
 
     table [1024]: the sigmoid of (i - 512) / 64 in units of 2**-15.
     """
-    low = 0 - limit
+    span = uint(limit << 1)
     index_half = 1 << index_shift >> 1
     half = 1 << shift >> 1
-    while n:
-        v = g[0]
-        i = (v + index_half >> index_shift) + 512
-        if i < 0:
-            i = 0
-        if i > 1023:
-            i = 1023
-        v = (v * table[i] + 16384 >> 15) * up[0] + half >> shift
-        if v > limit:
-            v = limit
-        if v < low:
-            v = low
+    end = int(g) + (n << 2)
+    while int(g) < end:
+        v = (g[0] + index_half >> index_shift) + 512
+        if v >> 10:
+            v = 0 if v < 0 else 1023
+        v = (g[0] * table[v] + 16384 >> 15) * up[0] + half >> shift
+        if uint(v + limit) > span:
+            v = limit if v > 0 else 0 - limit
         g[0] = v
         g = ptr32(int(g) + 4)
         up = ptr32(int(up) + 4)
-        n -= 1
+
