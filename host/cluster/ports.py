@@ -9,6 +9,7 @@ A board that waits at its prompt is told to run its node; what else is there sta
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import time
@@ -38,10 +39,10 @@ _VENDORS = (_ESPRESSIF, 0x10C4, 0x1A86, 0x0403, 0x067B)
 # needs to boot and to load its share.
 EXPECTED_PATIENCE, PATIENCE = 1.5, 8.0
 _ASK_AGAIN = 0.3
-# The two seconds in which a board is open to its user (docs/hardware.md), and its start before.
-_START_SECONDS = 3.0
+# From a soft reset until a node takes what comes for frames; longer where that was too short.
+_START_SECONDS = 0.75
 _PROMPTS = (b">>> ", b"raw REPL; CTRL-B to exit\r\n>")
-_PROMPT_SIZE = max(map(len, _PROMPTS))
+_LAST_WORDS = 200  # bytes in which to look for them
 
 ListPorts = Callable[[], Iterable[Any]]
 
@@ -113,40 +114,40 @@ class _Asked:
         self.quiet_until = quiet_until
         self._splitter = FrameSplitter(MAX_FRAME)
         self._text = b""
-        self._restarted = False
+        self._start = _START_SECONDS
 
     def frames(self) -> list[bytes]:
-        """The frames that have come in; text at their end may be a prompt."""
+        """The frames that have come in."""
         data = self.port.read(self.port.in_waiting)
-        if b"\0" in data:  # with which a node begins (firmware/console.py), or a frame ends
-            self.quiet_until = 0.0
-        self._text = (self._text + data)[-_PROMPT_SIZE:]
+        self._text = (self._text + data)[-_LAST_WORDS:]
         frames: list[bytes] = self._splitter.frames(data)
         return frames
 
     def restart_at_prompt(self, now: float) -> None:
-        """Has a board that waits at its prompt run main.py, once.
-
-        Bytes that come to a board while it starts, before its node takes them for frames, can end
-        it there: 0x03 in them is Ctrl-C. So it is left alone until its node runs.
-        """
-        if not self._restarted and any(prompt in self._text for prompt in _PROMPTS):
-            self._restarted = True
-            self.quiet_until = now + _START_SECONDS
+        """Has a board that waits at its prompt run main.py, and leaves it alone for a while, each
+        time longer."""
+        if now < self.quiet_until:
+            self._text = b""  # what it said on the way
+        if any(prompt in self._text for prompt in _PROMPTS):
+            self._text = b""
+            self.quiet_until = now + self._start
+            self._start *= 2
             self.port.write(b"\r\x03\x02\x04")  # to the friendly prompt, and a soft reset
 
 
 class PortSearch:
-    """Opens ports and asks who is there. A context manager that closes those not taken."""
+    """Opens ports and asks who is there. A context manager that closes those not taken.
 
-    def __init__(
-        self, greeting: Greeting, open_port: Callable[[str, int], Any] = exclusive_port
-    ) -> None:
+    restarts: whether boards that wait at their prompt are started. What is asked may itself end
+    programs there: 0x03 in it is Ctrl-C to a board that starts or whose link is not this port.
+    """
+
+    def __init__(self, greeting: Greeting, restarts: bool = True) -> None:
         self.closed: dict[str, PortClosed] = {}  # why a port did not open
         self.chips: dict[int, str] = {}  # the port of each chip that has answered
         self.answers: dict[int, FederationMessage] = {}
         self._asked: dict[str, _Asked] = {}  # by url
-        self._greeting, self._open = greeting, open_port
+        self._greeting, self._restarts = greeting, restarts
         self._selector = selectors.DefaultSelector()
 
     @property
@@ -161,7 +162,7 @@ class PortSearch:
             return
         try:
             quiet_until = time.monotonic() + _START_SECONDS if starting else 0.0
-            asked = _Asked(self._open(url, REPL_BAUD), quiet_until)
+            asked = _Asked(exclusive_port(url, REPL_BAUD), quiet_until)
         except PortClosed as error:
             self.closed[url] = error
             return
@@ -202,7 +203,11 @@ class PortSearch:
         """Closes the ports that were not taken."""
         self._selector.close()
         for asked in self._asked.values():
-            asked.port.close()
+            with contextlib.suppress(OSError, SerialException):
+                asked.frames()
+                if self._restarts:
+                    asked.restart_at_prompt(time.monotonic())
+                asked.port.close()
 
     def __enter__(self) -> PortSearch:
         return self
@@ -224,7 +229,8 @@ class PortSearch:
         asked = self._asked[url]
         try:
             frames = asked.frames()
-            asked.restart_at_prompt(now)
+            if self._restarts:
+                asked.restart_at_prompt(now)
         except (OSError, SerialException) as error:
             self._lose(url, error)
             return
@@ -259,14 +265,16 @@ def found_lines(
             if port:
                 search.add(port)
         missing = search.ask(set(wanted), EXPECTED_PATIENCE)
-        if missing:
-            for candidate in present:
-                if candidate.mac is None or cluster.chip_of(candidate.mac) is None:
-                    search.add(candidate.url)
-            missing = search.ask(set(wanted), PATIENCE)
-        if missing:
-            raise _nobody(min(missing), cluster, search)
-        return search.take(wanted)
+        others = {chip.port for chip in cluster.flashed if chip.id not in wanted}
+        # Last where other chips were, which asking may interrupt.
+        for group in (False, True):
+            if missing:
+                for candidate in present:
+                    known = candidate.mac is not None and cluster.chip_of(candidate.mac)
+                    if not known and (candidate.url in others) == group:
+                        search.add(candidate.url)
+                missing = search.ask(set(wanted), PATIENCE)
+        return _taken(search, cluster, wanted)
 
 
 def lines_at(urls: Sequence[str], cluster: Cluster, wanted: Sequence[int]) -> dict[int, Line]:
@@ -279,10 +287,15 @@ def lines_at(urls: Sequence[str], cluster: Cluster, wanted: Sequence[int]) -> di
             search.add(url)
         for error in search.closed.values():
             raise error
-        missing = search.ask(set(wanted), PATIENCE)
-        if missing:
-            raise _nobody(min(missing), cluster, search)
-        return search.take(wanted)
+        search.ask(set(wanted), PATIENCE)
+        return _taken(search, cluster, wanted)
+
+
+def _taken(search: PortSearch, cluster: Cluster, wanted: Sequence[int]) -> dict[int, Line]:
+    missing = set(wanted) - search.chips.keys()
+    if missing:
+        raise _nobody(min(missing), cluster, search)
+    return search.take(wanted)
 
 
 def _greeting_for(cluster: Cluster, wanted: Sequence[int]) -> Greeting:

@@ -35,7 +35,7 @@ class NodeReport:
 def node_report(url: str, cluster: Cluster | None) -> NodeReport:
     """What answers at a port, and what it says of itself and of the chips behind it."""
     key = cluster.key if cluster else b""
-    with PortSearch(Greeting(key)) as search:
+    with PortSearch(Greeting(key), restarts=False) as search:
         search.add(url)
         answer = search.first(_PATIENCE)
         if url in search.closed:
@@ -59,7 +59,7 @@ def _closed(error: PortClosed) -> NodeReport:
 
 def _without_key(url: str) -> NodeReport:
     """What a chip says that does not know of the cluster's key."""
-    with PortSearch(Greeting()) as search:
+    with PortSearch(Greeting(), restarts=False) as search:
         search.add(url)
         answer = search.first(_WITHOUT_KEY)
     if answer is None:
