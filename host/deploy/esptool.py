@@ -58,9 +58,8 @@ def chip_on(port: str) -> ConnectedChip:
     kind, mac, size = _KIND.search(said), _MAC.search(said), _SIZE.search(said)
     if not kind or not mac or not size:
         raise FlashError(f"cannot tell what is on {port}: no kind, MAC or flash size was found")
-    names = {chip.CHIP_NAME: name for name, chip in CHIP_DEFS.items()}
-    name: str = names.get(kind[1], kind[1])
-    return ConnectedChip(name, mac[1], int(size[1]) * _MB)
+    names: dict[str, str] = {chip.CHIP_NAME: name for name, chip in CHIP_DEFS.items()}
+    return ConnectedChip(names.get(kind[1], kind[1]), mac[1], int(size[1]) * _MB)
 
 
 def write(port: str, kind: str, segments: Sequence[Segment], progressed: Progressed) -> None:

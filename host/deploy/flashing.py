@@ -28,6 +28,7 @@ READY_PATIENCE = 20.0
 # Seconds in which a board starts. Until its node has the port, a frame would do harm: a 3 in it is
 # Ctrl-C to MicroPython. A zero is nothing to it and, to the node, that nobody wants the prompt.
 _START_SECONDS, _POKE_EVERY, _POKE = 3.0, 0.25, b"\0"
+_PROMPT = b">>> "
 _PORT_PATIENCE = 6.0  # seconds for native USB to come back
 
 # Called with what is being written, and how many bytes are there of how many in all.
@@ -114,9 +115,10 @@ def ready(model: QuantizedModel, place: Place, port: str, patience: float) -> Re
 def _started(port: str) -> Port:
     """The open port of a board that has had the time to start.
 
-    Raises FlashError for a port that does not come back: native USB goes away during a reset.
+    Raises FlashError for a board that came to its prompt instead, and for a port that does not
+    come back: native USB goes away during a reset.
     """
-    opened, quiet_until = None, 0.0
+    opened, quiet_until, text = None, 0.0, b""
     give_up = time.monotonic() + _PORT_PATIENCE
     while opened is None or time.monotonic() < quiet_until:
         try:
@@ -124,10 +126,21 @@ def _started(port: str) -> Port:
                 opened = exclusive_port(port, REPL_BAUD)
                 quiet_until = time.monotonic() + _START_SECONDS
             opened.write(_POKE)
+            text += opened.read(opened.in_waiting)
         except PortClosed as error:
             if time.monotonic() > give_up:
                 raise FlashError(f"the board was written, and is not heard: {error}") from None
         except OSError:
             opened = None
+        if opened is not None and _PROMPT in text:
+            opened.close()
+            raise FlashError(f"the board was written, and its program ended: {_last_words(text)}")
         time.sleep(_POKE_EVERY)
     return opened
+
+
+def _last_words(text: bytes) -> str:
+    """The line of a traceback that names the exception."""
+    lines = text.decode(errors="replace").split("Traceback")[-1].splitlines()
+    named = [line for line in lines[1:] if line and not line.startswith(" ")]
+    return named[0] if named else "look at it by mpremote"

@@ -11,7 +11,6 @@ from host.deploy.errors import FlashError
 from host.deploy.firmware_image import Version
 from host.model.quantized import QuantizedModel
 from host.parallel.memory import board_heap
-from host.parallel.memory import board_heap
 from host.parallel.plan import Plan, tensor_parallel
 
 LINKS = ("uart", "espnow")
