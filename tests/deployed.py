@@ -19,9 +19,10 @@ HEAD_SIZES = (2, 4, 6, 8, 16, 32, 48, 64)
 
 @functools.cache
 def deployed_kernels() -> Path:
-    """The folder to put on MicroPython's path; in it are deployed.kernels, deployed.matrices with
-    all COLUMNS, and deployed.head_N for each size of HEAD_SIZES."""
-    sources = {"kernels": (REPOSITORY / "firmware" / "kernels.py").read_text()}
+    """The folder to put on MicroPython's path; in it are deployed.kernels and deployed.residual,
+    deployed.matrices with all COLUMNS, and deployed.head_N for each size of HEAD_SIZES."""
+    names = ("kernels", "residual")
+    sources = {name: (REPOSITORY / "firmware" / f"{name}.py").read_text() for name in names}
     sources["matrices"] = kernel_source(COLUMNS, HEAD_SIZES[0])
     sources |= {f"head_{size}": kernel_source((1,), size) for size in HEAD_SIZES}
     (FOLDER / "deployed").mkdir(parents=True, exist_ok=True)

@@ -152,3 +152,42 @@ class PlainKernels:
             sigmoid = read_u16(table, max(0, min(1023, index)))
             silu = half_up(g[i] * sigmoid, 15)
             g[i] = clipped(half_up(silu * up[i], shift), limit)
+
+
+class PlainResidual:
+    """As PlainKernels, with the names and signatures of firmware/residual.py."""
+
+    def norm(self, residual, _, gain, at, x, n, shift, epsilon, limit):
+        log_n = bit_length(n - 1) if n > 1 else 0
+        largest = max(abs(residual[i]) for i in range(n))
+        down = max(bit_length(largest) - 15, 0) if largest else 0
+        values = [min(half_up(residual[i], down), 32767) for i in range(n)]
+        total = sum(value * value >> log_n for value in values)
+        total = max(total + (epsilon >> (2 * down + log_n)), 1)
+        doublings = (30 - bit_length(total)) // 2
+        scaled = total << 2 * doublings if doublings >= 0 else total >> 2
+        inverse = (1 << 29) // square_root(scaled)
+        for i, value in enumerate(values):
+            multiplier = read_u16(gain, at // 2 + i) - 32768
+            normalized = half_up(value * inverse, 15)
+            x[i] = clipped(half_up(normalized * multiplier, shift - doublings), limit)
+
+    def add_rescaled(self, residual, _, acc, multiplier, at, n, shift):
+        for i in range(n):
+            product = acc[i] * read_u16(multiplier, at // 2 + i)
+            residual[i] = clipped(residual[i] + half_up(product, shift), (1 << 24) - 1)
+
+    def best(self, logits, n):
+        return max(range(n), key=lambda i: (logits[i], -i))
+
+
+def square_root(number):
+    """The floor of a positive integer's square root; MicroPython has no math.isqrt."""
+    low, high = 0, number + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if middle * middle <= number:
+            low = middle
+        else:
+            high = middle
+    return low

@@ -3,9 +3,10 @@
 import gc
 from array import array
 
-from deployed import head_8, kernels, matrices
+from deployed import head_8, kernels, matrices, residual
 
 from firmware import kernels as compiled_here
+from firmware import residual as residual_here
 from firmware.workspace import int32s
 from tests.firmware.plain import EXP_TABLE, SIGMOID_TABLE, u16_buffer
 
@@ -47,6 +48,18 @@ def check_fixed(k):
 def test_fixed_kernels_allocate_nothing():
     check_fixed(compiled_here)
     check_fixed(kernels)
+
+
+def check_residual(k):
+    largest_epsilon = (1 << 30) - 1  # still a small integer
+    assert growth(lambda: k.norm(X, 0, BYTES, 128, Y, 64, 20, largest_epsilon, 32767)) == 0
+    assert growth(lambda: k.add_rescaled(X, 0, Y, BYTES, 128, 64, 20)) == 0
+    assert growth(lambda: k.best(X, 64)) == 0
+
+
+def test_kernels_of_the_residual_stream_allocate_nothing():
+    check_residual(residual_here)
+    check_residual(residual)
 
 
 def check_matvec(kernel):
