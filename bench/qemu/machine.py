@@ -81,8 +81,9 @@ def _conversation(command: list[str], environment: dict[str, str], script: bytes
 def _lines(said: bytes) -> list[str]:
     _, _, ran = said.partition(b"raw REPL; CTRL-B to exit\r\n>OK")
     printed, _, raised = ran.partition(_END)
-    if raised.strip(b"\r\n>" + _END) or not ran:
-        words = (raised.strip(_END) or said).decode(errors="replace").strip().splitlines()
+    raised = raised.partition(_END)[0].strip()
+    if raised or not ran:
+        words = (raised or said).decode(errors="replace").strip().splitlines()
         raise EmulationError(f"the emulated chip failed: {words[-1] if words else 'no word'}")
     return printed.decode().splitlines()
 

@@ -1,0 +1,85 @@
+"""A whole chip's work: recorded requests, and their answers from a chip emulated in QEMU."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.chip import ChipBench
+from bench.qemu import machine, toolchain
+from bench.qemu.machine import EmulationError
+from bench.recording import Request, requests
+from host.deploy.bundle import REPOSITORY
+from host.model.quantize import quantized
+from host.model.reference import Reference
+from host.setup import SetupError
+from protocol.frame import BROADCAST, DST, HEADER_SIZE, opened
+from protocol.framing_bytes import decoded_frame
+from protocol.layout import PHASE_VOCABULARY
+from protocol.payloads import compute_from
+from tests.host.tiny import random_checkpoint
+
+
+@pytest.fixture(scope="module")
+def model():
+    return quantized(random_checkpoint())
+
+
+def test_requests_are_those_of_the_reference(model) -> None:
+    recorded = requests(model, [1, 5], 3)
+    assert len(recorded) == 3 * (2 * model.config.layers + 1)
+    reference = Reference(model)
+    logits = [reference.step([token])[0] for token in (1, 5)]
+    told = [request for request in recorded if request.phase == PHASE_VOCABULARY]
+    assert [request.position for request in told] == [0, 1, 2]
+    assert np.array_equal(told[0].answer, logits[0])
+    assert np.array_equal(told[1].answer, logits[1])
+    # The third token is the likeliest after the two that were given.
+    assert np.array_equal(told[2].answer, reference.step([int(np.argmax(logits[1]))])[0])
+
+
+def test_a_request_is_a_frame_for_all_chips() -> None:
+    x = np.arange(-3, 5)
+    encoded = Request(7, 2, 1, x, x).frame(0x12345)
+    assert encoded.count(0) == 1 and encoded.endswith(b"\0")
+    frame = bytearray(decoded_frame(encoded[:-1]))
+    length = opened(frame, len(frame))
+    told = compute_from(bytes(frame[HEADER_SIZE : HEADER_SIZE + length]))
+    assert (told.layer, told.phase, told.position, told.count) == (2, 1, 7, 1)
+    assert np.array_equal(np.frombuffer(told.data, "<i2"), x)
+    assert frame[DST] == BROADCAST
+
+
+def test_only_debian_gives_the_tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(toolchain.platform, "freedesktop_os_release", lambda: {"ID": "other"})
+    with pytest.raises(SetupError, match="this machine is not Debian"):
+        toolchain.Toolchain(tmp_path / "tools")
+    assert not (tmp_path / "tools" / "installed").exists()
+
+
+def test_what_a_failing_chip_says_last_is_told() -> None:
+    said = b"boot\r\nraw REPL; CTRL-B to exit\r\n>OKa\r\nb\r\n\x04Traceback\r\nOSError: 2\r\n\x04>"
+    with pytest.raises(EmulationError, match="^the emulated chip failed: OSError: 2$"):
+        machine._lines(said)
+    assert machine._lines(said.replace(b"Traceback\r\nOSError: 2\r\n", b"")) == ["a", "b"]
+    with pytest.raises(EmulationError, match="failed: qemu: no kernel"):
+        machine._lines(b"qemu: no kernel\n")
+
+
+@pytest.mark.verify
+def test_emulated_chips_answer_as_the_reference() -> None:
+    """With the shipped model on 5 chips; ChipBench checks the sums of their answers."""
+    folder = REPOSITORY / "build" / "qemu"
+    if not (folder / "installed").exists():
+        pytest.skip("no QEMU here yet: `make bench` installs it")
+    from bench.__main__ import SHIPPED
+    from host.model.loading import loaded
+
+    model = loaded(SHIPPED).quantized()
+    bench = ChipBench(model, requests(model, [1], 4), [3], folder)
+    rows = {row.name: row.value for row in bench.rows(5, "home")}
+    phases = [value for name, value in rows.items() if name not in ("chip", "chip: allocated")]
+    assert rows["chip"] == sum(phases) and min(phases) > 0
+    wrong = [Request(r.position, r.layer, r.phase, r.x, r.answer + 1) for r in bench._requests]
+    with pytest.raises(EmulationError, match="not the reference's"):
+        ChipBench(model, wrong, [3], folder).rows(1, "home").__next__()

@@ -1,0 +1,73 @@
+"""Kernels on the emulated targets: right, and no slower than the stored bounds."""
+
+import pytest
+
+from bench import bounds, kernels
+from bench.emulation.module import TARGETS, EmulatedModule
+from bench.kernel_cases import WrongResult, attention, elementwise, matvec
+from bench.results import Label, Row
+from host.deploy.bundle import REPOSITORY
+from host.deploy.kernels import kernel_source
+from host.model.checkpoint import Config
+
+
+def test_no_kernel_executes_more_than_its_bound() -> None:
+    assert bounds.exceeded(kernels.figures_of_shapes(), bounds.stored()) == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_wrong_products_are_noticed(target: str) -> None:
+    source = kernel_source([64], 8).replace("w[63] * x63", "w[62] * x63")
+    module = EmulatedModule(source, "k.py", target)
+    with pytest.raises(WrongResult, match="^matvec: element 0 is"):
+        kernels.figure(matvec(8, 64), module, target)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "right", "wrong"),
+    [
+        ("softmax", "d = table[d & 511] >> (d >> 9)", "d = table[d & 511] >> (d >> 9) | 1"),
+        ("gate", "+ 16384 >> 15", "+ 0 >> 15"),
+        ("rescale", "half = 1 << shift >> 1", "half = 0"),
+        ("rotate", "+ 8192 >> 14", ">> 14"),
+        ("cache_row", "x[1] + 32768", "x[1] + 32767"),
+        ("load_int16s", "src[7] << 24", "src[5] << 24"),
+        ("store_int16s", "[3] = src[1] >> 8", "[3] = src[1] >> 7"),
+    ],
+)
+def test_wrong_elements_are_noticed(kernel: str, right: str, wrong: str) -> None:
+    source = (REPOSITORY / "firmware" / "kernels.py").read_text()
+    assert right in source
+    module = EmulatedModule(source.replace(right, wrong), "k.py", "rv32imc")
+    cases = {case.kernel: case for case in [*attention(8, 100), *elementwise(64, 8)]}
+    with pytest.raises(WrongResult, match=f"^{kernel}: element"):
+        kernels.figure(cases[kernel], module, "rv32imc")
+
+
+def test_every_kernel_has_a_case_on_both_targets() -> None:
+    config = Config(
+        dim=48, hidden_dim=96, layers=1, heads=4, kv_heads=2, vocab_size=96, context=64
+    )
+    rows = list(kernels.figures_of_model(config, "small"))
+    assert {row.target for row in rows} == set(TARGETS)
+    source = (REPOSITORY / "firmware" / "kernels.py").read_text()
+    defined = {line[4:].split("(")[0] for line in source.splitlines() if line.startswith("def ")}
+    counted = {row.name for row in rows} - {"matvec", "scores", "mean", "softmax"}
+    assert counted | {"exponentials"} == defined
+    assert all(row.shape.startswith("small ") and row.value > 1 for row in rows)
+
+
+def row(value: float, name: str = "gate") -> Row:
+    return Row(name, "rv32imc", "64", value, "instr/element", Label.EMULATED)
+
+
+def test_bounds_allow_two_percent_more() -> None:
+    stored = {row(0).key: 100.0}
+    assert bounds.exceeded([row(102.0)], stored) == []
+    assert bounds.exceeded([row(102.1)], stored) == [f"{row(0).key}: 102.1 instead of 100.0"]
+    assert bounds.exceeded([row(50.0)], stored) == []
+
+
+def test_each_figure_has_a_bound_and_each_bound_a_figure() -> None:
+    faults = bounds.exceeded([row(1, "new")], {row(1, "old").key: 1.0})
+    assert [fault.split(": ")[1] for fault in faults] == ["has no bound", "a bound for nothing"]
