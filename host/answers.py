@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from host.cluster.running import Running
 from host.generate import generated
 from host.model.checkpoint import ModelError
 from host.model.loading import Loaded
 from host.model.sampling import Sampler
 from host.model.tokenizer import TextStream
 from host.report import Totals
-from host.simulation.federation import Running
 
 _DEFAULT_STEPS = 256
 

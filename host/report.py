@@ -85,8 +85,11 @@ def report(
     }
 
 
-def print_report(console: Console, totals: Totals, chips: list[ChipReport]) -> None:
-    """The same for people."""
+def print_report(
+    console: Console, totals: Totals, chips: list[ChipReport], simulated: bool = True
+) -> None:
+    """The same for people. simulated: whether the chips are processes of this machine."""
+    how = "simulated: this machine's speed, not a chip's" if simulated else "measured"
     table = Table(box=None, pad_edge=False, title_justify="left")
     for heading in ("chip", "heads", "units", "rows", "shard KB", "heap KB", "free KB",
                     "frames in", "out", "KB in", "out", "resent"):  # fmt: skip
@@ -102,8 +105,7 @@ def print_report(console: Console, totals: Totals, chips: list[ChipReport]) -> N
         )  # fmt: skip
     console.print(table)
     parts = [
-        f"{totals.tokens} tokens at {totals.tokens_per_second:.1f} a second (simulated: this"
-        " machine's speed, not a chip's)",
+        f"{totals.tokens} tokens at {totals.tokens_per_second:.1f} a second ({how})",
         f"{totals.per_token(totals.synchronizations):.1f} synchronizations and"
         f" {totals.per_token(totals.bytes):,.0f} bytes a token between host and chips (measured)",
         f"{totals.resends} requests sent again"

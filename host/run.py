@@ -1,5 +1,7 @@
 """Generates text on a federation of chips: `python -m host.run --chips 5 --model MODEL`.
 
+The chips are simulated, or with --ports they are boards.
+
 Without --prompt, standard input gives the prompts: line by line from a pipe or file, typed at a
 terminal. Each is a sequence of its own.
 """
@@ -21,8 +23,12 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from host.answers import Answer, Answers, PromptEncoder
 from host.boards import BoardError, load
+from host.cluster import cluster_file
 from host.cluster.arithmetic_check import check_arithmetic
+from host.cluster.attached import attached, described, listed_ports
+from host.cluster.cluster_file import Cluster
 from host.cluster.errors import ClusterError
+from host.cluster.running import Running
 from host.command_line import (
     FAILED,
     INTERRUPTED,
@@ -43,9 +49,10 @@ from host.parallel.plan import MAX_CHIPS
 from host.prompts import StopAtInterrupt, example, is_terminal, piped_prompts, typed_prompts
 from host.report import ChipReport, Totals, print_report, report
 from host.setup import SetupError
-from host.simulation.federation import Running, Settings, random_key, running
+from host.simulation.federation import Settings, random_key, running
 
 MODEL = Path(__file__).resolve().parents[1] / "models" / "home.bin"
+CHIPS = 5
 
 _FAILURES = (BoardError, ClusterError, DeployError, ModelError, SetupError)
 
@@ -60,9 +67,12 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
                " one of its own.",
     )  # fmt: skip
     add = parser.add_argument
-    add("--chips", type=count_up_to(MAX_CHIPS), default=5, metavar="N",
-        help="how many chips (default 5)")
-    add("--model", default=str(MODEL), metavar="PATH",
+    add("--ports", metavar="auto|URL,...",
+        help="run on boards: auto finds those of federation.toml wherever they are plugged in; or"
+             " each chip's port on uart, the gateway's on espnow, as /dev/ttyACM0 or socket://...")
+    add("--chips", type=count_up_to(MAX_CHIPS), metavar="N",
+        help="how many chips (default: as flashed, else 5)")
+    add("--model", metavar="PATH",
         help="a llama2.c checkpoint, Hugging Face folder, GGUF file or quantized model (default:"
              " models/home.bin, which turns home commands into action lines)")
     add("--tokenizer", metavar="FILE",
@@ -80,7 +90,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--top-p", type=float, default=0.9, metavar="P",
         help="sample among the likeliest tokens of this probability together (default 0.9)")
     add("--seed", type=int, default=0, metavar="N", help="of sampling and of losses (default 0)")
-    add("--link", choices=("uart", "espnow"), default="espnow",
+    add("--link", choices=("uart", "espnow"),
         help="a serial port per chip, or radio with chip 0 as the gateway (default)")
     add("--board", default="simulated", metavar="NAME",
         help="simulate chips with this board's heap (python -m host.boards lists them)")
@@ -102,8 +112,8 @@ def settings_for(options: argparse.Namespace) -> Settings:
     """How to simulate. Raises BoardError."""
     board = load(options.board)
     return Settings(
-        chips=options.chips,
-        link=options.link,
+        chips=options.chips or CHIPS,
+        link=options.link or "espnow",
         board=board,
         heap=options.heap or board.heap_kb * 1024,
         context=options.context,
@@ -122,23 +132,47 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
         sampler = Sampler(options.temperature, options.top_p, options.seed)
     except ValueError as error:
         raise ModelError(str(error)) from None
+    flashed = cluster_file.read() if options.ports else None
     settings = settings_for(options)
-    source = loading.loaded(options.model, options.tokenizer)
-    encoder = PromptEncoder(source, options.context, options.steps)
+    path = options.model or (flashed.model if flashed else str(MODEL))
+    source = loading.loaded(path, options.tokenizer)
+    boards = _boards(options, source) if options.ports else None
+    encoder = PromptEncoder(source, boards.context if boards else options.context, options.steps)
     if options.prompt is not None:
         encoder.tokens(options.prompt)  # what is wrong is told before anything is started
     with console.status("quantizing"):
         model = source.quantized()
     with ExitStack() as stack:
         with _progress(console) as progress:
-            task = progress.add_task("", total=settings.chips)
-            chips = stack.enter_context(
-                running(model, settings, lambda chip: progress.advance(task))
+            count = boards.chips if boards else settings.chips
+            task = progress.add_task("", total=count)
+
+            def arrived(chip: int) -> None:
+                progress.advance(task)
+
+            chips: Running = stack.enter_context(
+                attached(model, boards, listed_ports(options.ports), arrived)
+                if boards
+                else running(model, settings, arrived)
             )
         if options.check:
             check_arithmetic(chips.federation)
         answers = Answers(chips, source, encoder, sampler)
         return _Run(options, chips, source, answers, console, display).all_prompts()
+
+
+def _boards(options: argparse.Namespace, source: Loaded) -> Cluster:
+    """The cluster of boards to run on. Raises ClusterError."""
+    for name in ("loss", "heap", "secure"):
+        if getattr(options, name):
+            raise ClusterError(f"--{name} is for simulated chips, and --ports for boards")
+    return described(
+        listed_ports(options.ports),
+        chips=options.chips,
+        link=options.link,
+        context=options.context,
+        most=source.config.context,
+    )
 
 
 def _progress(console: Console) -> Progress:
@@ -183,7 +217,8 @@ class _Run:
         if self._options.stats is not None:
             stats = self._options.stats
         if stats and not self._options.json:
-            print_report(self._console, self._totals, self._chip_reports())
+            simulated = not self._options.ports
+            print_report(self._console, self._totals, self._chip_reports(), simulated)
         return code
 
     def _piped(self) -> tuple[int, bool]:

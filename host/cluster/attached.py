@@ -22,22 +22,23 @@ AUTO = "auto"
 # Seconds in which a board starts, waits for its REPL's user and loads its share; so long may it
 # also be silent later, for it may have been reset.
 _PATIENCE = 10.0
+_CHIPS = 5  # on the air, where nothing says how many
 
 
 def described(
-    model: QuantizedModel,
     urls: Sequence[str] | None,
     *,
     chips: int | None,
     link: str | None,
     context: int | None,
+    most: int,
 ) -> Cluster:
     """The cluster as federation.toml has it; without that file, as the options do.
 
-    urls: the ports, None to find them; chips, link, context: None where they are not given. Raises
-    ClusterError where the file and the options contradict each other, or both say too little.
+    urls: the ports, None to find them; chips, link, context: None where they are not given; most:
+    positions that the model allows. Raises ClusterError where file and options contradict each
+    other, or both say too little.
     """
-    digest = model.sha256()[:HASH_SIZE]
     cluster = cluster_file.read()
     if cluster is None:
         if urls is None:
@@ -45,17 +46,20 @@ def described(
                 "no federation.toml here, by which --ports auto finds the boards: flash them from"
                 " this folder, or list their ports"
             )
-        count = chips or (5 if link == "espnow" else len(urls))
-        path = "as given"
-        context = context or model.config.context
-        return Cluster(path, digest, count, link or "uart", CHANNEL, context, b"")
+        link = link or ("uart" if len(urls) > 1 else "espnow")
+        count = chips or (_CHIPS if link == "espnow" else len(urls))
+        return Cluster("", b"", count, link, CHANNEL, context or most, b"")
     _check_options(cluster, {"chips": chips, "link": link, "context": context})
-    if cluster.model_hash != digest:
+    return cluster
+
+
+def _check_model(model: QuantizedModel, cluster: Cluster) -> None:
+    digest = model.sha256()[:HASH_SIZE]
+    if cluster.model_hash not in (b"", digest):
         raise ClusterError(
             f"the boards were flashed with {cluster.model} ({cluster.model_hash.hex()}) and this"
             f" model is {digest.hex()}: give --model {cluster.model}, or flash the boards again"
         )
-    return cluster
 
 
 def _check_options(cluster: Cluster, options: dict[str, int | str | None]) -> None:
@@ -91,6 +95,11 @@ def _radio_mtu(cluster: Cluster) -> int | None:
     return min((kind.espnow.mtu for kind in kinds), default=REPL_MTU)
 
 
+def listed_ports(text: str) -> list[str] | None:
+    """The ports in an option's text, None for "auto"."""
+    return None if text == AUTO else [url for url in text.split(",") if url]
+
+
 @contextmanager
 def attached(
     model: QuantizedModel,
@@ -103,6 +112,7 @@ def attached(
 
     `arrived` is called with each chip that is ready. Raises ModelError, BoardError, ClusterError.
     """
+    _check_model(model, cluster)
     plan = flashed_plan(model, cluster)
     wanted = list(range(cluster.chips)) if cluster.link == "uart" else [0]
     if urls is None:

@@ -11,7 +11,7 @@ from firmware.node import VERSION
 from host.boards import load
 from host.cluster import attached as attached_module
 from host.cluster import running
-from host.cluster.attached import attached, described, flashed_plan
+from host.cluster.attached import attached, described, flashed_plan, listed_ports
 from host.cluster.cluster_file import Cluster, FlashedChip, changed
 from host.cluster.errors import ClusterError
 from host.deploy.bundle import chip_files
@@ -109,7 +109,7 @@ def test_another_version_model_or_share_is_named(model, board_ports, monkeypatch
     other = quantized(random_checkpoint(NARROW, seed=1))
     with (
         pytest.raises(ClusterError, match=r"^chip \d holds model .*: flash it again"),
-        attached(other, cluster, urls),
+        attached(other, replace(cluster, model_hash=b""), urls),
     ):
         pass
     with (
@@ -157,26 +157,33 @@ def test_the_smallest_heap_bounds_the_plan(model, monkeypatch):
     assert asked == {"heap": least, "mtu": 250, "signed": True}
 
 
-NOTHING = {"chips": None, "link": None, "context": None}
+NOTHING = {"chips": None, "link": None, "context": None, "most": 16}
+
+
+def test_another_model_than_was_flashed(model):
+    other = quantized(random_checkpoint(NARROW, seed=1))
+    with (
+        pytest.raises(ClusterError, match="give --model narrow.bin, or flash the boards again"),
+        attached(other, cluster_of(model), ["/dev/none"]),
+    ):
+        pass
 
 
 def test_what_the_file_says(model):
     cluster = changed(lambda _: cluster_of(model))
-    assert described(model, None, **NOTHING) == cluster
-    assert described(model, ["A"], chips=2, link="uart", context=16) == cluster
+    assert described(None, **NOTHING) == cluster
+    assert described(["A"], chips=2, link="uart", context=16, most=16) == cluster
     for name, value in (("chips", 5), ("link", "espnow"), ("context", 8)):
         with pytest.raises(ClusterError, match=f"^--{name} {value}: the boards were flashed"):
-            described(model, None, **{**NOTHING, name: value})
-    other = quantized(random_checkpoint(NARROW, seed=1))
-    with pytest.raises(ClusterError, match="give --model narrow.bin, or flash the boards again"):
-        described(other, None, **NOTHING)
+            described(None, **{**NOTHING, name: value})
 
 
-def test_without_a_file_the_options_count(model):
+def test_without_a_file_the_options_count():
     assert not os.path.exists("federation.toml")
     with pytest.raises(ClusterError, match="no federation.toml here, by which --ports auto finds"):
-        described(model, None, **NOTHING)
-    cluster = described(model, ["A", "B"], **NOTHING)
+        described(None, **NOTHING)
+    cluster = described(["A", "B"], **NOTHING)
     assert (cluster.chips, cluster.link, cluster.context, cluster.key) == (2, "uart", 16, b"")
-    cluster = described(model, ["A"], chips=None, link="espnow", context=8)
+    cluster = described(["A"], chips=None, link=None, context=8, most=16)
     assert (cluster.chips, cluster.link, cluster.context) == (5, "espnow", 8)
+    assert listed_ports("auto") is None and listed_ports("A,B") == ["A", "B"]

@@ -92,3 +92,9 @@ def test_totals_are_labelled_as_simulated_or_measured(caught_up, words):
         " 11.0 synchronizations and 10,972 bytes a token between host and chips (measured)"
         f" 3 requests sent again{words}"
     )
+
+
+def test_the_speed_of_boards_is_measured():
+    console = Console(file=io.StringIO(), width=200)
+    print_report(console, Totals(200, 1.6), [chip(0)], simulated=False)
+    assert "200 tokens at 125.0 a second (measured)\n" in console.file.getvalue()

@@ -7,9 +7,10 @@ import tempfile
 import numpy as np
 import pytest
 
+from host.cluster.cluster_file import Cluster, changed
 from host.model import llama2c
 from host.model.quantize import quantized
-from host.run import main, parsed, settings_for
+from host.run import MODEL, main, parsed, settings_for
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +157,7 @@ def test_defaults_are_five_chips_on_the_radio_and_the_likeliest_tokens():
     assert (settings.chips, settings.link, settings.heap) == (5, "espnow", 4 << 20)
     assert (settings.context, settings.loss, settings.key) == (None, 0.0, b"")
     assert (options.temperature, options.seed) == (0.0, 0)
-    assert options.model.endswith("models/home.bin") and options.prompt is None
+    assert options.model is options.prompt is None and MODEL.match("models/home.bin")
     assert options.stats is None and not options.json
 
 
@@ -174,3 +175,34 @@ def test_a_secure_run_has_a_key_of_its_own():
 def write_tokenizer(path, size):
     entry = np.float32(0).tobytes() + np.int32(1).tobytes() + b"a"
     path.write_bytes(np.int32(1).tobytes() + entry * size)
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A folder without federation.toml."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["auto"], "no federation.toml here, by which --ports auto finds the boards: flash them"),
+        (["/dev/none"], "there is no port /dev/none: plug the board in, with a cable for data"),
+        (["a,b", "--link", "espnow"], "2 ports for 5 chips on espnow: give that of the gateway"),
+        (["a", "--link", "uart", "--chips", "2"], "1 port for 2 chips on uart: give one of each"),
+        (["a", "--loss", "0.1"], "--loss is for simulated chips, and --ports for boards"),
+        (["a", "--secure"], "--secure is for simulated chips, and --ports for boards"),
+        (["a", "--heap", "4M"], "--heap is for simulated chips, and --ports for boards"),
+    ],
+)
+def test_boards_that_cannot_be_run_on(elsewhere, capsys, options, line):
+    assert main(["--prompt", "turn on the fan", "--ports", *options]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {line}")
+
+
+def test_boards_flashed_with_another_model(elsewhere, capsys):
+    cluster = Cluster(str(MODEL), bytes(8), 1, "uart", 1, 64, b"")
+    changed(lambda _: cluster)
+    assert main(["--prompt", "turn on the fan", "--ports", "/dev/none"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: the boards were flashed with {MODEL} (0000000000000000) and")
