@@ -118,6 +118,10 @@ def node(config):
         weights = share = None
         fault = _told(error)
     gc.collect()  # or what stays of the node would be strewn over the last large piece
+    if weights and weights.layout.get("members"):
+        from firmware.combining_node import CombiningNode
+
+        return CombiningNode(config["chip"], link, boot_id, weights, share, signer), ""
     from firmware.node import Node
 
     return Node(config["chip"], link, boot_id, weights, share, signer, fault), fault

@@ -12,6 +12,7 @@ from protocol.frame import (
     DST,
     HEADER_SIZE,
     HOST,
+    LENGTH,
     SEQUENCE,
     SRC,
     TRAILER_SIZE,
@@ -107,23 +108,20 @@ class Node:
                 return
             frame = self._reassembler.message
             kind = frame[TYPE]
-        if kind == COMPUTE:
-            self._on_compute(frame, length)
-        elif kind == DISCOVERY:
+        if kind == DISCOVERY:
             self._on_discovery(frame, length)
         elif kind == STATISTICS:
             self._on_statistics(frame, length)
+        else:
+            self._on_work(kind, frame, length)
+
+    def _on_work(self, kind, frame, length):
+        """Takes a message that belongs to the model's work."""
+        if kind == COMPUTE:
+            self._on_compute(frame, length)
 
     def _on_compute(self, frame, length):
-        if length < REQUEST_SIZE:
-            raise ProtocolError("COMPUTE names no request")
-        if self._share is None:
-            self._send_error(frame[SRC], u16(frame, SEQUENCE), FAULT, 0, 0, self._fault)
-            return
-        answer = self._answers.found(frame)
-        if answer is not None:
-            self._resent += 1
-            self._send(answer, u16(answer, 6))
+        if self._is_settled(frame, length):
             return
         answer = self._answers.room()
         try:
@@ -132,11 +130,28 @@ class Node:
             self._send_failure(frame, error)
             return
         if size:
-            kind = self._share.kind_of_answer(frame[PHASE])
-            sequence = u16(frame, SEQUENCE)
-            write_header(answer, self._version, kind, self._chip_id, frame[SRC], sequence, size)
-            self._answers.keep(frame[SRC])
-            self._send(answer, size)
+            self._send_answer(frame, self._share.kind_of_answer(frame[PHASE]), answer, size)
+
+    def _is_settled(self, request, length):
+        """Whether nothing need be computed: because there is no share, which is told, or because
+        the answer is still there, which is sent again."""
+        if length < REQUEST_SIZE:
+            raise ProtocolError("no request is named")
+        if self._share is None:
+            self._send_error(request[SRC], u16(request, SEQUENCE), FAULT, 0, 0, self._fault)
+            return True
+        answer = self._answers.found(request)
+        if answer is not None:
+            self._resent += 1
+            self._send(answer, u16(answer, LENGTH))
+        return answer is not None
+
+    def _send_answer(self, request, kind, answer, size):
+        """Sends the payload that stands in a buffer of `room`, and keeps it."""
+        dst, sequence = request[SRC], u16(request, SEQUENCE)
+        write_header(answer, self._version, kind, self._chip_id, dst, sequence, size)
+        self._answers.keep(dst)
+        self._send(answer, size)
 
     def _send_failure(self, frame, error):
         code, layer, position = FAULT, frame[LAYER], u16(frame, POSITION)

@@ -24,7 +24,7 @@ class RadioLink:
         self._espnow = espnow
         self._peer = bytearray(6)
         self._has_peer = False
-        self._sender = None
+        self._sender = self._kept = None
         espnow.add_peer(_EVERYBODY)
 
     def receive(self):
@@ -35,12 +35,20 @@ class RadioLink:
         self.frame = message
         return len(message)
 
+    def keep_sender(self):
+        """Has answers go, from now on, where the last received frame came from, even after frames
+        of others."""
+        if self._kept is None:
+            self._kept = bytearray(6)
+        self._kept[:] = self._sender
+
     def send(self, frame, length):
         """Sends frame[:length] to the station that the last received frame came from, if any."""
-        if self._sender is not None and self._sender != self._peer:
+        sender = self._kept or self._sender
+        if sender is not None and sender != self._peer:
             if self._has_peer:
                 self._espnow.del_peer(self._peer)
-            self._peer[:] = self._sender
+            self._peer[:] = sender
             self._espnow.add_peer(self._peer)
             self._has_peer = True
         if self._has_peer:
@@ -62,7 +70,8 @@ class RadioLink:
 class Gateway:
     """Chip 0's link: the host's serial line, and through it the host's way to the radio.
 
-    Frames are relayed as they are; whoever they are for checks them.
+    Frames are relayed as they are; whoever they are for checks them. What this chip is sent comes
+    from both sides, in turn where both have something.
     """
 
     def __init__(self, chip_id, uart, radio):
@@ -70,6 +79,7 @@ class Gateway:
         self._chip_id = chip_id
         self._uart = uart
         self._radio = radio
+        self._radio_first = False
         self.frame = uart.frame
 
     @property
@@ -79,25 +89,46 @@ class Gateway:
 
     def receive(self):
         """As a link's: a frame for this chip; frames for others are relayed on the way."""
-        radio, uart = self._radio, self._uart
+        self._radio_first = not self._radio_first
+        if self._radio_first:
+            return self._from_radio() or self._from_host()
+        return self._from_host() or self._from_radio()
+
+    def _from_radio(self):
+        radio = self._radio
         for _ in range(_RADIO_FRAMES_A_TURN):
             length = radio.receive()
             if length == 0:
                 break
             # A foreign station may send longer frames than the buffers of the serial line hold.
-            if DST < length <= self.mtu and radio.frame[DST] == HOST:
-                uart.send(radio.frame, length)
+            if DST < length <= self.mtu:
+                self.frame = frame = radio.frame
+                if frame[DST] == self._chip_id or frame[DST] == BROADCAST:
+                    return length
+                if frame[DST] == HOST:
+                    self._uart.send(frame, length)
+        return 0
+
+    def _from_host(self):
+        uart = self._uart
+        self.frame = frame = uart.frame
         length = uart.receive()
         while length:
-            frame = uart.frame
             if length <= DST or frame[DST] == self._chip_id:
                 return length
             if length <= self.mtu:
-                radio.broadcast(frame, length)
+                self._radio.broadcast(frame, length)
             if frame[DST] == BROADCAST:
                 return length
             length = uart.receive()
         return 0
+
+    def keep_sender(self):
+        """Nothing: answers go to the host anyhow."""
+
+    def broadcast(self, frame, length):
+        """Sends frame[:length] to all stations."""
+        self._radio.broadcast(frame, length)
 
     def send(self, frame, length):
         """Sends frame[:length] to the host."""

@@ -38,6 +38,7 @@ class Share:
     """Computes requests with one chip's weights and keeps its KV cache in order.
 
     The cache belongs to one sequence id at a time. A newer id empties it; older ones are refused.
+    filled: positions in each layer's KV cache.
     """
 
     def __init__(self, shard, kernels, boot_id):
@@ -46,13 +47,13 @@ class Share:
         self._boot_id = boot_id
         self._dim = layout["dim"]
         self._context = layout["context"]
-        self._workspace = workspace = Workspace(layout)
+        self.workspace = workspace = Workspace(layout)
         self._layers = shard.layers
-        self._attention = Attention(shard, workspace, kernels) if layout["heads"] else None
-        self._feed_forward = FeedForward(shard, workspace, kernels) if layout["units"] else None
-        self._vocabulary = Vocabulary(shard, workspace, kernels) if layout["rows"] else None
+        self.attention = Attention(shard, workspace, kernels) if layout["heads"] else None
+        self.feed_forward = FeedForward(shard, workspace, kernels) if layout["units"] else None
+        self.vocabulary = Vocabulary(shard, workspace, kernels) if layout["rows"] else None
         self._fields = int32s(5)
-        self._filled = [0] * len(shard.layers)  # positions in each layer's KV cache
+        self.filled = [0] * len(shard.layers)
         self._sequence_id = -1
 
     def forget(self):
@@ -69,14 +70,14 @@ class Share:
         fields = self._fields
         values = compute_fields(request, length, fields)
         layer, phase, position, count = fields[1], fields[2], fields[3], fields[4]
-        if values != count * self._dim or count > len(self._workspace.out):
+        if values != count * self._dim or count > len(self.workspace.out):
             raise BadRequest("%d values for %d positions of %d" % (values, count, self._dim))
-        if layer >= len(self._filled) or position + count > self._context:
+        if layer >= len(self.filled) or position + count > self._context:
             raise BadRequest(
                 "layer %d, position %d of a model of %d layers and a context of %d"
-                % (layer, position + count - 1, len(self._filled), self._context)
+                % (layer, position + count - 1, len(self.filled), self._context)
             )
-        if not self._is_current(fields[0]):
+        if not self.turned_to(fields[0]):
             return 0
         begin_answer(request, answer, self._boot_id)
         if phase == PHASE_ATTENTION:
@@ -89,30 +90,31 @@ class Share:
         """The message type that answers a phase."""
         return LOGITS if phase == PHASE_VOCABULARY else PARTIAL
 
-    def _is_current(self, sequence_id):
-        """Whether this is the current sequence, after turning to it if it is newer."""
+    def turned_to(self, sequence_id):
+        """Whether this is the current sequence, after turning to it if it is newer: then no
+        position is filled."""
         if sequence_id != self._sequence_id:
             if self._sequence_id >= 0 and (self._sequence_id - sequence_id) & 0xFFFF < _HALF:
                 return False
             self._sequence_id = sequence_id
-            for layer in range(len(self._filled)):
-                self._filled[layer] = 0
+            for layer in range(len(self.filled)):
+                self.filled[layer] = 0
         return True
 
     def _attended(self, request, layer, position, count, answer):
-        attention, workspace = self._attention, self._workspace
+        attention, workspace = self.attention, self.workspace
         if attention is None:
             return 0
-        if position > self._filled[layer]:
-            raise NeedKV(layer, self._filled[layer])
+        if position > self.filled[layer]:
+            raise NeedKV(layer, self.filled[layer])
         for i in range(count):
             self._load(request, i)
             attention.run(self._layers[layer], position + i, workspace.out[i])
-        self._filled[layer] = max(self._filled[layer], position + count)
+        self.filled[layer] = max(self.filled[layer], position + count)
         return self._partial(count, answer)
 
     def _fed_forward(self, request, layer, count, answer):
-        feed_forward, workspace = self._feed_forward, self._workspace
+        feed_forward, workspace = self.feed_forward, self.workspace
         if feed_forward is None:
             return 0
         for i in range(count):
@@ -121,13 +123,18 @@ class Share:
         return self._partial(count, answer)
 
     def _logits(self, request, count, answer):
-        vocabulary = self._vocabulary
+        vocabulary = self.vocabulary
         if vocabulary is None:
             return 0
         if count != 1:
             raise BadRequest("logits of %d positions: one at a time" % count)
         self._load(request, 0)
         vocabulary.run()
+        return self.stored_logits(answer)
+
+    def stored_logits(self, answer):
+        """Writes what the vocabulary has computed into LOGITS; the payload's length."""
+        vocabulary = self.vocabulary
         put_u16(answer, LOGITS_FIRST_ROW, vocabulary.first_row)
         answer[LOGITS_SHIFT] = vocabulary.exponent
         rows = len(vocabulary.logits)
@@ -138,11 +145,11 @@ class Share:
         """Widens the request's index-th activation to workspace.x."""
         dim = self._dim
         at = COMPUTE_DATA + 2 * dim * index
-        self._kernels.load_int16s(request, 0, at, self._workspace.x, dim)
+        self._kernels.load_int16s(request, 0, at, self.workspace.x, dim)
 
     def _partial(self, count, answer):
         """Packs the results of `count` positions; the payload's length."""
-        results, elements = self._workspace.results, count * self._dim
+        results, elements = self.workspace.results, count * self._dim
         bits = bits_needed(results, elements)
         answer[PARTIAL_BITS] = bits
         return PARTIAL_DATA - HEADER_SIZE + pack(answer, PARTIAL_DATA, results, elements, bits)

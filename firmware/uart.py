@@ -40,3 +40,9 @@ class UartLink:
         """Sends frame[:length]."""
         size = encoded(frame, self._encoded, length)
         self._uart.write(memoryview(self._encoded)[:size])
+
+    # The host passes on what is for other chips.
+    broadcast = send
+
+    def keep_sender(self):
+        """Nothing: all frames come from the host's end."""

@@ -10,6 +10,7 @@ from protocol.frame import ProtocolError
 from protocol.reports import (
     BAD_REQUEST,
     FAULT,
+    MISSING,
     NEED_KV,
     READY_LAYOUT,
     STATE_READY,
@@ -53,6 +54,7 @@ Statistics = namedtuple(
 def error_name(code):
     """What an ERROR's code is called."""
     names = {NEED_KV: "NEED_KV", BAD_REQUEST: "BAD_REQUEST", FAULT: "FAULT"}
+    names[MISSING] = "MISSING"
     return names.get(code, "code %d" % code)
 
 

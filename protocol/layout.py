@@ -9,6 +9,16 @@ sequence id u16, layer u8, phase u8, first position u16, count of positions u8. 
 | PARTIAL | boot id u16, bits per element u8, count * dim elements packed (protocol/bitpack.py) |
 | LOGITS | boot id u16, first row u16, shift u8 (logit = integer / 2**shift), int16 per row |
 
+Where the chips combine their partial sums themselves, a STEP begins with the same seven bytes: the
+layer is 0, and in place of the phase stands what is wanted, 0 nothing, 1 the best token, 2 logits.
+LOGITS, BEST or ACK answers it:
+
+| type | fields |
+| --- | --- |
+| STEP | number of the first collective u16, bits u8, count * dim of the residual stream packed |
+| BEST | boot id u16, token u16, its logit int16: of the chip's rows |
+| ACK | boot id u16 |
+
 protocol/payloads.py has the same as functions on bytes.
 """
 
@@ -31,6 +41,18 @@ PARTIAL_DATA = const(18)
 LOGITS_FIRST_ROW = const(17)
 LOGITS_SHIFT = const(19)
 LOGITS_DATA = const(20)
+
+STEP_WANTS = const(11)
+STEP_NUMBER = const(15)
+STEP_BITS = const(17)
+STEP_DATA = const(18)
+BEST_TOKEN = const(17)
+BEST_LOGIT = const(19)
+BEST_END = const(21)
+
+WANTS_NOTHING = const(0)
+WANTS_BEST = const(1)
+WANTS_LOGITS = const(2)
 
 REQUEST_SIZE = const(7)
 

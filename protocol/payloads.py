@@ -7,8 +7,10 @@ that does not fit its field. On its hot path a chip uses protocol/layout.py inst
 """
 
 import struct
+from array import array
 from collections import namedtuple
 
+from protocol.bitpack import bits_needed, pack, packed_size
 from protocol.frame import ProtocolError
 from protocol.layout import PHASE_VOCABULARY, REQUEST_SIZE
 from protocol.structs import packed_fields, unpacked_fields
@@ -34,6 +36,9 @@ Logits = namedtuple(
         "shift",
         "data",
     ),
+)
+Best = namedtuple(
+    "Best", ("sequence_id", "layer", "phase", "position", "count", "boot_id", "token", "logit")
 )
 Activation = namedtuple("Activation", ("layer", "position", "data"))
 
@@ -64,6 +69,23 @@ def compute_from(payload):
     if len(data) == 0 or len(data) % (2 * fields[4]):
         raise ProtocolError("COMPUTE payload does not have int16 for each of its positions")
     return Compute(*(fields + (data,)))
+
+
+def step_payload(sequence_id, wants, position, count, number, residual):
+    """STEP: the request with layer 0 and `wants` (protocol/layout.py) in place of the phase, the
+    number of the first collective u16, bits u8, the residual stream packed: a list of count * dim
+    integers of at most 32 bits."""
+    values = array("i", residual)
+    bits = bits_needed(values, len(values))
+    packed = bytearray(packed_size(len(values), bits))
+    pack(packed, 0, values, len(values), bits)
+    request = _request_payload((sequence_id, 0, wants, position, count))
+    return request + packed_fields("<HB", ("number", "bits"), (number, bits)) + packed
+
+
+def best_from(payload):
+    """The Best in a payload: the chip's best token and its logit."""
+    return Best(*unpacked_fields("BEST", _REQUEST + "HHh", payload))
 
 
 def partial_payload(sequence_id, layer, phase, position, count, boot_id, bits, data):

@@ -56,9 +56,12 @@ _GREET_AFTER = 0.4
 
 _ANSWERS = {
     MessageType.COMPUTE: (MessageType.PARTIAL, MessageType.LOGITS),
+    MessageType.STEP: (MessageType.LOGITS, MessageType.BEST, MessageType.ACK),
     MessageType.DISCOVERY: (MessageType.READY,),
     MessageType.STATISTICS: (MessageType.STATISTICS,),
 }
+# What only a chip of the session does, and whose answers repeat what was asked.
+_WORK = (MessageType.COMPUTE, MessageType.STEP)
 
 
 class NeedsCache(Exception):
@@ -202,6 +205,17 @@ class Coordinator:
         """
         return self._ask(MessageType.COMPUTE, payload, chips, where, kind, None, arrived)
 
+    def step(
+        self,
+        payload: bytes,
+        chips: list[int],
+        where: str,
+        kind: object,
+        arrived: Callable[[int, bytes], None] = lambda chip, payload: None,
+    ) -> dict[int, bytes]:
+        """The same for a STEP."""
+        return self._ask(MessageType.STEP, payload, chips, where, kind, None, arrived)
+
     def statistics(self, collect: bool = False) -> dict[int, Statistics]:
         """Every chip's counters; `collect`: after collecting garbage."""
         payload = bytes([collect])
@@ -276,7 +290,7 @@ class Coordinator:
                 f"{name} did not answer for {now - progress:.1f} s ({where})"
                 + (f"; last words of {words}" if words else "")
             )
-        if self._signer and message_type == MessageType.COMPUTE and now - progress >= greet_after:
+        if self._signer and message_type in _WORK and now - progress >= greet_after:
             raise NeedsGreeting(missing)
 
     def _send(self, message_type: int, destination: int, sequence: int, length: int) -> None:
@@ -327,10 +341,11 @@ class Coordinator:
 
     def _answers_the_request(self, kind: int, payload: bytes) -> bool:
         """Whether a message is of the type that was asked for and names the work asked for."""
-        if self._message[TYPE] != MessageType.COMPUTE:
-            return kind in _ANSWERS[self._message[TYPE]]
+        asked = self._message[TYPE]
+        if kind not in _ANSWERS[asked] or asked not in _WORK:
+            return kind in _ANSWERS[asked]
         request = self._message[HEADER_SIZE : HEADER_SIZE + REQUEST_SIZE]
-        return kind in _ANSWERS[MessageType.COMPUTE] and payload[:REQUEST_SIZE] == request
+        return payload[:REQUEST_SIZE] == request
 
     def _take_error(self, chip: int, sequence: int, error: Error, where: str) -> None:
         if error.text:

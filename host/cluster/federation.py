@@ -6,23 +6,20 @@ import functools
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
-from host.cluster.coordinator import Coordinator, NeedsCache, NeedsGreeting
+from host.cluster.coordinator import Coordinator, NeedsCache
 from host.cluster.errors import ClusterError
+from host.cluster.members import MOST_RECOVERIES, Members, decoded
 from host.model.arithmetic import Ints
-from host.model.checkpoint import ModelError
 from host.model.quantized import QuantizedModel
 from host.model.transformer import final_activation
 from host.parallel.layers import all_reduced
 from host.parallel.plan import Plan
 from protocol.bitpack import packed_size
-from protocol.control import Ready
-from protocol.frame import ProtocolError
 from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
-from protocol.payloads import compute_payload, logits_from, partial_from
+from protocol.payloads import compute_payload, partial_from
 
 _LOG = logging.getLogger("federation")
 
@@ -33,11 +30,9 @@ PHASES = {
 }
 # Called with layer, phase, first position, x, and each chip's answer in numbers.
 Observer = Callable[[int, int, int, Ints, dict[int, Ints]], None]
-# A chip that restarts more often than this within one request has a fault of its own.
-_MOST_RECOVERIES = 8
 
 
-class Federation:
+class Federation(Members):
     """Runs one sequence at a time; equal to the reference to the bit.
 
     `synchronizations` counts requests to all chips, `caught_up` the times that a chip had to be
@@ -45,13 +40,8 @@ class Federation:
     """
 
     def __init__(self, model: QuantizedModel, plan: Plan, coordinator: Coordinator) -> None:
-        self.model, self.plan = model, plan
-        self.synchronizations = 0
-        self.caught_up = 0
+        super().__init__(model, plan, coordinator)
         self.observer: Observer | None = None
-        self.position = 0
-        self._coordinator = coordinator
-        self._sequence_id = 0
         # What attention was given at each layer and position: with it, a chip that lost its
         # cache can be given it again without the others.
         config = model.config
@@ -63,19 +53,9 @@ class Federation:
             PHASE_VOCABULARY: [share.chip for share in plan.shares if share.rows],
         }
 
-    def connect(
-        self, patience: float, arrived: Callable[[int], None] = lambda chip: None
-    ) -> dict[int, Ready]:
-        """Takes all chips into the session; ClusterError where one has another model or share."""
-        ready = self._coordinator.greet(self._coordinator.chips, patience, arrived)
-        for chip in ready:
-            self._check(chip, ready[chip])
-        return ready
-
     def begin(self) -> None:
         """Starts a new sequence at position 0."""
-        self.position = 0
-        self._sequence_id = (self._sequence_id + 1) & 0xFFFF
+        super().begin()
         self._recorded = [0] * len(self._recorded)
 
     def forward(self, tokens: Sequence[int]) -> Ints:
@@ -83,13 +63,7 @@ class Federation:
 
         Several tokens go to the chips in requests of up to plan.positions positions each.
         """
-        if not tokens:
-            raise ValueError("no tokens to run")
-        if self.position + len(tokens) > self.plan.context:
-            raise ModelError(
-                f"position {self.position + len(tokens) - 1} is beyond the context of"
-                f" {self.plan.context}"
-            )
+        self._check_room(tokens)
         for start in range(0, len(tokens), self.plan.positions):
             chunk = tokens[start : start + self.plan.positions]
             x = final_activation(self.model, chunk, self)
@@ -112,14 +86,7 @@ class Federation:
         logits = np.empty(self.model.config.vocab_size, np.int64)
 
         def take(chip: int, payload: bytes) -> None:
-            rows = self.plan.shares[chip].rows
-            part = _decoded(chip, logits_from, payload)
-            values = np.frombuffer(part.data, "<i2")
-            if (part.first_row, len(values)) != (rows.start, len(rows)):
-                raise ClusterError(
-                    f"chip {chip} answered with other rows of the vocabulary: flash it again"
-                )
-            logits[rows.start : rows.stop] = values
+            self._take_logits(logits, chip, payload)
 
         self._computed(0, PHASE_VOCABULARY, self.position - 1, x, take)
         if self.observer:
@@ -132,7 +99,7 @@ class Federation:
         parts: dict[int, Ints] = {}
 
         def take(chip: int, payload: bytes) -> None:
-            part = _decoded(chip, partial_from, payload)
+            part = decoded(chip, partial_from, payload)
             if len(part.data) != packed_size(x.size, part.bits):
                 raise ClusterError(f"chip {chip} sent a partial sum of the wrong size")
             parts[chip] = unpacked(part.data, x.size, part.bits)
@@ -165,48 +132,17 @@ class Federation:
                     self._catch_up(behind, where)  # in which it may restart again
                     behind = None
                 kind = phase, len(x)
-                answers = self._answers(payload, self._owners[phase], where, kind, take)
+                answers = self._answers(
+                    self._coordinator.compute, payload, self._owners[phase], where, kind, take
+                )
             except NeedsCache as need:
                 behind = need.chip
                 restarts[behind] += 1
-                if restarts[behind] > _MOST_RECOVERIES:
+                if restarts[behind] > MOST_RECOVERIES:
                     raise ClusterError(f"chip {behind} keeps restarting ({where})") from None
             else:
                 self._notice_restarts(answers, where)
                 return
-
-    def _answers(
-        self,
-        payload: bytes,
-        chips: list[int],
-        where: str,
-        kind: object,
-        take: Callable[[int, bytes], None] = lambda chip, payload: None,
-    ) -> dict[int, bytes]:
-        """Each chip's answer; chips that fell silent are taken into the session again."""
-        silent: list[int] = []
-        for _ in range(_MOST_RECOVERIES):
-            try:
-                return self._coordinator.compute(payload, chips, where, kind, take)
-            except NeedsGreeting as need:
-                silent = need.chips
-                self._greet(silent, where)
-        raise ClusterError(f"chip {silent[0]} answers greetings and nothing else ({where})")
-
-    def _notice_restarts(self, answers: dict[int, bytes], where: str) -> None:
-        """Checks anew the chips whose boot id changed; their answers hold all the same."""
-        boot_ids = self._coordinator.boot_ids
-        restarted = [
-            chip for chip, payload in answers.items()
-            if int.from_bytes(payload[7:9], "little") != boot_ids[chip]
-        ]  # fmt: skip
-        if restarted:
-            _LOG.info("restarted: chips %s", restarted)
-            self._greet(restarted, where)
-
-    def _greet(self, chips: list[int], where: str) -> None:
-        for chip, ready in self._coordinator.greet(chips, where=where).items():
-            self._check(chip, ready)
 
     def _catch_up(self, chip: int, where: str) -> None:
         """Gives a chip the keys and values of all positions so far, from the recorded inputs."""
@@ -221,31 +157,8 @@ class Federation:
                     x.astype("<i2").tobytes(),
                 )  # fmt: skip
                 where = f"catching up, layer {layer}, position {start}"
-                self._answers(payload, [chip], where, (PHASE_ATTENTION, len(x)))
-
-    def _check(self, chip: int, ready: Ready) -> None:
-        expected = self.model.sha256()[: len(ready.model_hash)]
-        if ready.model_hash != expected:
-            raise ClusterError(
-                f"chip {chip} holds model {ready.model_hash.hex()}, not {expected.hex()}:"
-                " flash it again"
-            )
-        share = self.plan.shares[chip]
-        numbers = (len(share.heads), len(share.units), len(share.rows), self.plan.context)
-        held = (ready.heads, ready.units, ready.rows, ready.context)
-        if held != numbers:
-            heads, units, rows, context = held
-            raise ClusterError(
-                f"chip {chip} holds {heads} heads, {units} units, {rows} rows and a context of"
-                f" {context}, the share of another plan: flash it again"
-            )
-
-
-def _decoded(chip: int, decode: Callable[[bytes], Any], payload: bytes) -> Any:
-    try:
-        return decode(payload)
-    except ProtocolError as error:
-        raise ClusterError(f"chip {chip} sent an answer that is none: {error}") from None
+                kind = PHASE_ATTENTION, len(x)
+                self._answers(self._coordinator.compute, payload, [chip], where, kind)
 
 
 def unpacked(data: bytes, count: int, bits: int) -> Ints:

@@ -12,7 +12,7 @@ from typing import Protocol
 import serial
 
 from host.cluster.errors import ClusterError
-from protocol.frame import BROADCAST, MAX_FRAME
+from protocol.frame import BROADCAST, DST, HOST, MAX_FRAME
 from protocol.framing_bytes import FrameSplitter, encoded_frame
 
 # Seconds after which a port that was full is tried again.
@@ -69,13 +69,18 @@ class Line:
 
 
 class Transport:
-    """All lines together. `mtu`: the longest frame in bytes on the way to any chip."""
+    """All lines together. `mtu`: the longest frame in bytes on the way to any chip.
+
+    What a chip sends to another, or to all others, is passed on: on serial lines the host is the
+    middle of a star.
+    """
 
     def __init__(self, lines: dict[int, Line], mtu: int = MAX_FRAME) -> None:
         """lines: the line of each chip; the same one for all behind a gateway."""
         self.mtu = mtu
         self.frames_sent = self.frames_received = 0
         self.bytes_sent = self.bytes_received = 0
+        self.frames_relayed = self.bytes_relayed = 0
         self._lines = lines
         self._distinct = list(dict.fromkeys(lines.values()))
         self._selector = selectors.DefaultSelector()
@@ -87,16 +92,19 @@ class Transport:
         to_all = destination == BROADCAST
         lines = self._distinct if to_all else [self._lines[destination]]
         for line in lines:
-            try:
-                line.send(frame)
-            except (OSError, serial.SerialException) as error:
-                raise self._lost(line, error) from None
+            self._put(line, frame)
             self.frames_sent += 1
             self.bytes_sent += len(frame)
 
+    def _put(self, line: Line, frame: bytes) -> None:
+        try:
+            line.send(frame)
+        except (OSError, serial.SerialException) as error:
+            raise self._lost(line, error) from None
+
     def receive(self, timeout: float) -> list[bytes]:
-        """Frames that have come in, waiting for the first at most `timeout` seconds."""
-        frames = []
+        """Frames for the host that have come in, waiting for any at most `timeout` seconds."""
+        frames: list[bytes] = []
         for line in self._lines_to_flush():
             timeout = min(timeout, _FLUSH_AGAIN)
             try:
@@ -105,12 +113,28 @@ class Transport:
                 raise self._lost(line, error) from None
         for key, _ in self._selector.select(max(timeout, 0)):
             try:
-                frames += key.data.received()
+                received = key.data.received()
             except (OSError, serial.SerialException) as error:
                 raise self._lost(key.data, error) from None
+            frames += [frame for frame in received if not self._relayed(key.data, frame)]
         self.frames_received += len(frames)
         self.bytes_received += sum(map(len, frames))
         return frames
+
+    def _relayed(self, source: Line, frame: bytes) -> bool:
+        """Whether a frame was for other chips, to whose lines it was then passed on."""
+        destination = frame[DST] if len(frame) > DST else HOST
+        if destination == HOST:
+            return False
+        if destination == BROADCAST:
+            lines = [line for line in self._distinct if line is not source]
+        else:
+            lines = [self._lines[destination]] if destination in self._lines else []
+        for line in lines:
+            self._put(line, frame)
+            self.frames_relayed += 1
+            self.bytes_relayed += len(frame)
+        return True
 
     def is_sending(self, chip: int) -> bool:
         """Whether a port has not yet taken all that was sent to this chip."""

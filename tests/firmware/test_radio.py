@@ -97,6 +97,17 @@ def test_an_answer_after_silence_goes_to_the_last_station():
     assert esp.sent == [(mac(1), b"answer"), (mac(1), b"report")]
 
 
+def test_a_kept_station_gets_the_answers_whoever_else_is_heard():
+    esp, link = radio()
+    esp.air = [(mac(1), frame(HOST, 3)), (mac(2), frame(2, BROADCAST))]
+    received(link)
+    link.keep_sender()
+    received(link)
+    link.send(b"answer", 6)
+    link.broadcast(b"sum", 3)
+    assert esp.sent == [(mac(1), b"answer"), (EVERYBODY, b"sum")]
+
+
 def test_before_anyone_was_heard_nothing_is_sent():
     esp, link = radio()
     link.send(b"report", 6)
@@ -183,9 +194,25 @@ def test_a_gateway_relays_all_answers_to_the_host_before_it_works():
 
 def test_a_gateway_leaves_what_others_say_to_each_other():
     cluster = Cluster()
-    cluster.esp.air = [(mac(1), m) for m in (frame(1, 2), frame(1, BROADCAST), b"", b"\2\x14\1")]
+    cluster.esp.air = [(mac(1), message) for message in (frame(1, 2), b"", b"\2\x14\1")]
     assert received(cluster.gateway) is None
     assert cluster.line.sent == []
+
+
+def test_a_gateway_hears_what_members_say_to_it_and_to_all():
+    cluster = Cluster()
+    cluster.esp.air = [(mac(1), frame(1, BROADCAST)), (mac(2), frame(2, 0))]
+    assert received(cluster.gateway) == frame(1, BROADCAST)
+    assert received(cluster.gateway) == frame(2, 0)
+    assert received(cluster.gateway) is None and cluster.line.sent == []
+
+
+def test_a_gateway_hears_the_host_however_much_is_on_the_air():
+    cluster = Cluster()
+    cluster.esp.air = [(mac(1), frame(1, BROADCAST, bytes([i]))) for i in range(6)]
+    cluster.to_gateway = [frame(HOST, 0)] * 2
+    heard = [received(cluster.gateway) for _ in range(4)]
+    assert heard.count(frame(HOST, 0)) == 2
 
 
 def test_a_gateway_relays_nothing_that_is_longer_than_its_buffers():

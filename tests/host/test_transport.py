@@ -10,10 +10,17 @@ import serial
 
 from host.cluster.errors import ClusterError
 from host.cluster.transport import Line, Transport, open_port
-from protocol.frame import BROADCAST, MAX_FRAME
+from protocol.frame import BROADCAST, HOST, MAX_FRAME
 from protocol.framing_bytes import FrameSplitter, encoded_frame
 
-FRAMES = [bytes([number]) * (number + 1) for number in range(9)]
+
+
+def frame(content=b"", destination=HOST, source=1):
+    """What is looked at of a frame on its way, and then `content`."""
+    return bytes([2, 0x13, source, destination]) + content
+
+
+FRAMES = [frame(bytes([number]) * number) for number in range(9)]
 
 
 class Terminal:
@@ -84,20 +91,20 @@ def test_behind_a_gateway_a_broadcast_is_one_frame(terminals):
 
 
 def test_frames_are_received_from_all_ports_however_they_are_cut(terminals, transport):
-    os.write(terminals[0].chip, b"".join(map(encoded_frame, FRAMES[:5])) + b"\x03a")
+    os.write(terminals[0].chip, b"".join(map(encoded_frame, FRAMES[:5])) + encoded_frame(frame(b"cut"))[:3])
     os.write(terminals[1].chip, encoded_frame(FRAMES[5]))
     frames = transport.receive(1)
     while len(frames) < 6:
         frames += transport.receive(1)
     assert sorted(frames) == sorted(FRAMES[:6])
-    os.write(terminals[0].chip, b"b\0")
-    assert transport.receive(1) == [b"ab"]
-    assert (transport.frames_received, transport.bytes_received) == (7, 21 + 2)
+    os.write(terminals[0].chip, encoded_frame(frame(b"cut"))[3:])
+    assert transport.receive(1) == [frame(b"cut")]
+    assert (transport.frames_received, transport.bytes_received) == (7, 6 * 4 + 15 + 7)
 
 
 def test_a_damaged_frame_does_not_take_the_next_with_it(terminals, transport):
-    os.write(terminals[0].chip, b"\x09\x07junk\0" + b"\xff" * 50 + b"\0" + encoded_frame(b"good"))
-    assert transport.receive(1) == [b"good"]
+    os.write(terminals[0].chip, b"\x09\x07junk\0" + b"\xff" * 50 + b"\0" + encoded_frame(frame(b"good")))
+    assert transport.receive(1) == [frame(b"good")]
 
 
 def test_receiving_waits_no_longer_than_asked(transport):
@@ -127,12 +134,32 @@ def test_writing_never_waits_and_what_a_port_does_not_take_follows_later(termina
 def test_a_full_port_does_not_keep_answers_of_others_waiting(terminals, transport):
     for _ in range(100):
         transport.send(b"x" * 2000, 0)
-    os.write(terminals[1].chip, encoded_frame(b"answer"))
+    os.write(terminals[1].chip, encoded_frame(frame(b"answer")))
     frames = []
     end = time.monotonic() + 1
     while not frames and time.monotonic() < end:
         frames = transport.receive(0.5)
-    assert frames == [b"answer"]
+    assert frames == [frame(b"answer")]
+
+
+def test_what_a_chip_sends_to_others_is_passed_on(terminals, transport):
+    to_all, to_one = frame(b"all", BROADCAST, source=0), frame(b"one", 0)
+    os.write(terminals[0].chip, encoded_frame(to_all))
+    os.write(terminals[1].chip, encoded_frame(to_one) + encoded_frame(frame(b"nobody", 77)))
+    end = time.monotonic() + 1
+    while transport.frames_relayed < 2 and time.monotonic() < end:
+        assert transport.receive(0.1) == []
+    assert terminals[1].received() == [to_all] and terminals[0].received() == [to_one]
+    assert (transport.frames_relayed, transport.bytes_relayed) == (2, 14)
+    assert (transport.frames_sent, transport.frames_received) == (0, 0)
+
+
+def test_behind_a_gateway_nothing_comes_back(terminals):
+    transport = Transport(dict.fromkeys(range(5), terminals[0].line), 250)
+    os.write(terminals[0].chip, encoded_frame(frame(b"all", BROADCAST)))
+    os.write(terminals[0].chip, encoded_frame(frame(b"host")))
+    assert transport.receive(1) == [frame(b"host")] and terminals[0].received(0.05) == []
+    transport.close()
 
 
 @pytest.mark.parametrize("lost", [0, 1])

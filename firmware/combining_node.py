@@ -1,0 +1,100 @@
+"""The message loop of a chip whose group adds up its partial sums by itself."""
+
+from time import ticks_diff, ticks_ms
+
+from firmware import residual
+from firmware.combined import Combined
+from firmware.node import Node
+from protocol.collective import Exchange, MissingMember
+from protocol.compat import const
+from protocol.fields import u16
+from protocol.frame import DST, HOST, SEQUENCE, SRC, write_header
+from protocol.kinds import CONTRIBUTION, REPAIR, STEP
+from protocol.layout import POSITION
+from protocol.reports import MISSING
+
+# Milliseconds without a contribution after which the host is told whose is missing: sooner than
+# the host itself gives up.
+_PATIENCE_MS = const(1500)
+
+
+class CombiningNode(Node):
+    """A Node of a group; what is not for a group's work is handled as in every node."""
+
+    def __init__(self, chip_id, link, boot_id, shard, share, signer=None):
+        super().__init__(chip_id, link, boot_id, shard, share, signer)
+        layout = shard.layout
+        capacity = layout["positions"] * layout["dim"]
+        exchange = Exchange(
+            chip_id,
+            layout["members"],
+            capacity,
+            layout["bits"],
+            link.mtu - self._overhead,
+            self._send_to_members,
+            _PATIENCE_MS,
+        )
+        self._exchange = exchange
+        self._combined = Combined(share, shard, residual, exchange, boot_id)
+        self._ticked = ticks_ms()
+
+    def poll(self):
+        """Handles one received frame; without any, asks for what does not come."""
+        if super().poll():
+            return True
+        now = ticks_ms()
+        elapsed = ticks_diff(now, self._ticked)
+        self._ticked = now
+        try:
+            self._exchange.tick(elapsed)
+        except MissingMember as missing:
+            self._send_missing(missing.args)
+        return False
+
+    def _on_work(self, kind, frame, length):
+        if kind == STEP:
+            self._on_step(frame, length)
+        elif kind == CONTRIBUTION or kind == REPAIR:
+            self._exchange.take(frame, length)
+            self._go_on()
+
+    def _on_step(self, frame, length):
+        self._link.keep_sender()
+        if self._is_settled(frame, length) or self._combined.is_at_work_on(frame):
+            return
+        try:
+            begun = self._combined.begin(frame, length)
+        except Exception as error:
+            self._send_failure(frame, error)
+            return
+        if begun:
+            self._go_on()
+
+    def _go_on(self):
+        request = self._combined.request
+        try:
+            done = self._combined.advance(self._answers.room)
+        except Exception as error:
+            self._send_failure(request, error)
+            return
+        if done:
+            kind, size, answer = done
+            self._send_answer(request, kind, answer, size)
+
+    def _send_to_members(self, frame, kind, dst, number, length):
+        write_header(frame, self._version, kind, self._chip_id, dst, number, length)
+        self._send(frame, length)
+
+    def _put(self, frame, size):
+        if frame[DST] == HOST:
+            super()._put(frame, size)
+            return
+        self._link.broadcast(frame, size)
+        self._sent += 1
+        self._bytes_sent += size
+
+    def _send_missing(self, chips):
+        request, names = self._combined.request, ", ".join([str(chip) for chip in chips])
+        text = "nothing comes from chip%s %s" % ("s" if len(chips) > 1 else "", names)
+        layer, position = self._combined.layer, u16(request, POSITION)
+        self._send_error(request[SRC], u16(request, SEQUENCE), MISSING, layer, position, text)
