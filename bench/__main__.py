@@ -20,6 +20,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import kernels, simulation
+from bench.bounds import SHIPPED
 from bench.chip import ChipBench
 from bench.emulation.memory import Fault
 from bench.emulation.mpy import MpyError
@@ -35,12 +36,12 @@ from host.model.quantized import QuantizedModel
 from host.model.tokenizer import BOS
 from host.setup import SetupError
 
-SHIPPED = REPOSITORY / "models" / "home.bin"
 RESULTS = Path(__file__).resolve().parent / "results.json"
 # The shapes of the stories260K of llama2.c's tinyllamas, for which no file is needed.
 STORIES260K = Config(
     dim=64, hidden_dim=172, layers=5, heads=8, kv_heads=4, vocab_size=512, context=512
 )
+_FILE_WIDTH = 110
 POSITIONS = (16, 128, 256)
 CHIPS = (1, 5)
 _EXPECTED = (
@@ -109,7 +110,8 @@ def main() -> int:
         parser.error(f"{', '.join(sorted(unknown))}: the parts are {', '.join(PARTS)}")
     if options.steps < 2:
         parser.error("--steps: at least 2")
-    console = Console()
+    # A file has no width of its own.
+    console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
     try:
         path = Path(options.model)
         subjects = [Subject(path.stem, loaded(path).quantized())]

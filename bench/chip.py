@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.qemu.machine import EmulationError, output
-from bench.qemu.port import firmware
+from bench.qemu.port import HEAP, firmware
 from bench.qemu.toolchain import Toolchain
 from bench.recording import Request
 from bench.results import Label, Row
@@ -35,6 +35,7 @@ from protocol.layout import PHASE_ATTENTION, PHASE_VOCABULARY
 from protocol.payloads import logits_from, partial_from
 
 TARGET = "rv32imc"
+FOLDER = REPOSITORY / "build" / "qemu"  # compiler, emulator, MicroPython
 _ON_CHIP = Path(__file__).resolve().parent / "qemu" / "on_chip.py"
 # Functions whose instructions are told apart, by what they do; what else the kernels' modules hold
 # is `elementwise`. Beside them there are the message loop and bytecode.
@@ -65,7 +66,7 @@ class ChipBench:
         model: QuantizedModel,
         requests: Sequence[Request],
         measured: Iterable[int],
-        folder: Path = REPOSITORY / "build" / "qemu",
+        folder: Path = FOLDER,
     ) -> None:
         """measured: the positions to tell of. Raises SetupError where QEMU cannot be had."""
         self._model, self._measured = model, frozenset(measured)
@@ -74,6 +75,7 @@ class ChipBench:
             for request in requests
             if request.phase != PHASE_VOCABULARY or request.position in self._measured
         ]
+        self._collection = 0  # of the run that was last
         self._toolchain = Toolchain(folder)
         self._program = firmware(folder, self._toolchain)
 
@@ -89,7 +91,7 @@ class ChipBench:
             at = [i for i, request in enumerate(self._told()) if request.position == position]
             totals = [sum(run[i].instructions for i in at) for run in runs]
             busiest = int(np.argmax(totals))
-            shape = f"{name} {chips} chip{'s' if chips > 1 else ''} position {position}"
+            shape = f"{name} {_counted(chips)} position {position}"
 
             def row(what: str, value: float, shape: str = shape, unit: str = "instr/token") -> Row:
                 return Row(what, TARGET, shape, value, unit, Label.EMULATED)
@@ -99,6 +101,9 @@ class ChipBench:
                 yield row(f"chip: {phase}", count)
             allocated = sum(runs[busiest][i].allocated for i in at)
             yield row("chip: allocated", allocated, unit="bytes/token")
+        shape = f"{name} {_counted(chips)} heap {HEAP // 1024} KB"
+        yield Row("chip: collection of garbage", TARGET, shape, self._collection,
+                  "instr/collection", Label.EMULATED)  # fmt: skip
 
     def _told(self) -> list[Request]:
         return [request for request in self._requests if request.position in self._measured]
@@ -135,6 +140,8 @@ class ChipBench:
                     runs.append(Measured(int(instructions), int(allocated), told))
                 case ["@inside", name, spent, _]:
                     runs[-1].inside[name] = int(spent)
+                case ["@collection", instructions, _]:
+                    self._collection = int(instructions)
         if len(runs) != len(self._told()):
             raise EmulationError(f"chip {share.chip} answered {len(runs)} requests, not all")
         return runs
@@ -161,6 +168,10 @@ class ChipBench:
                     f"position {request.position}, layer {request.layer}, phase {request.phase}:"
                     " the answers of emulated chips are not the reference's"
                 )
+
+
+def _counted(chips: int) -> str:
+    return f"{chips} chip{'s' if chips > 1 else ''}"
 
 
 def _functions(model: QuantizedModel, share: Share) -> dict[str, int]:

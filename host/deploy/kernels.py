@@ -9,6 +9,7 @@ size. The source goes through mpy-cross like any other firmware file.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import pairwise
 
 from host.model.checkpoint import ModelError
@@ -17,8 +18,9 @@ from host.model.checkpoint import ModelError
 # at 255: 192 inputs leave room for both.
 MAX_COLUMNS = 192
 
-# Multiplications in one turn of a loop over positions: more save little, and code takes heap.
-_PRODUCTS = 32
+# Multiplications in one turn of a loop over rows or positions: more would save little, and code
+# takes memory.
+_PRODUCTS = 64
 
 _MATVEC = '''
 @micropython.viper
@@ -27,14 +29,16 @@ def {name}(w: ptr8, acc: int, y: ptr32, xp: ptr32, rows: int, at: int):
     w = ptr8(int(w) + at)
 {load}
     bias = 0 - ({total} << 7)
-    while rows:
-        acc = {start}
-{multiply}
-        y[0] = acc
-        w = ptr8(int(w) + {columns})
-        y = ptr32(int(y) + 4)
-        rows -= 1
+    end = int(w) + rows * {columns}
+{loops}
 '''
+
+_MATVEC_LOOP = """
+    {header}
+{multiply}
+        w = ptr8(int(w) + {stride})
+        y = ptr32(int(y) + {y_stride})
+"""
 
 _SCORES = '''
 @micropython.viper
@@ -52,7 +56,7 @@ def scores(k: ptr16, acc: int, out: ptr32, qp: ptr32, n: int, row: int) -> int:
 '''
 
 _SCORES_LOOP = """
-    {while_positions}
+    {header}
 {multiply}
         k = ptr16(int(k) + {stride})
         out = ptr32(int(out) + {out_stride})
@@ -88,7 +92,7 @@ def mean(v: ptr16, weight: int, weights: ptr32, out: ptr32, n: int, total: int, 
 '''
 
 _MEAN_LOOP = """
-    {while_positions}
+    {header}
 {load}
         total = total + {sum}
 {multiply}
@@ -141,15 +145,33 @@ def _matvec_name(columns: int, adds: bool) -> str:
 
 def _matvec(columns: int, adds: bool) -> str:
     doc = f"y [rows] {'+' if adds else ''}= W [rows, {columns}] x; w holds W + 128 from byte `at`."
+
+    def loop(rows: int, header: str) -> str:
+        lines = [line for row in range(rows) for line in _row(columns, row, adds)]
+        return _MATVEC_LOOP.format(
+            header=header,
+            multiply=_lines(8, lines),
+            stride=columns * rows,
+            y_stride=4 * rows,
+        )
+
     return _MATVEC.format(
         name=_matvec_name(columns, adds),
         doc=doc,
         load=_lines(4, (f"x{i} = xp[{i}]" for i in range(columns))),
         total=_sum("x", columns),
-        start="y[0] + bias" if adds else "bias",
-        multiply=_lines(8, (f"acc = w[{i}] * x{i} + acc" for i in range(columns))),
         columns=columns,
+        loops=_loops(columns, "rows", "while int(w) < end:", loop),
     )
+
+
+def _row(columns: int, row: int, adds: bool) -> list[str]:
+    """One output: the first product takes the bias, or all add to what stands in y."""
+    sums = ["acc" if adds else "bias", *["acc"] * (columns - 1)]
+    start = [f"acc = y[{row}] + bias"] if adds else []
+    first = columns * row
+    products = [f"acc = w[{first + i}] * x{i} + {term}" for i, term in enumerate(sums)]
+    return [*start, *products, f"y[{row}] = acc"]
 
 
 def _scores(size: int) -> str:
@@ -158,7 +180,7 @@ def _scores(size: int) -> str:
         load=_lines(4, (f"q{i} = qp[{i}]" for i in range(size))),
         total=_sum("q", size),
         stride=2 * size,
-        loops=_loops(size, _scores_loop),
+        loops=_loops(size, "n", "", partial(_scores_loop, size)),
     )
 
 
@@ -169,7 +191,7 @@ def _scores_loop(size: int, positions: int, header: str) -> str:
         return _SCORE.format(multiply=_lines(8, products), index=position).strip("\n")
 
     return _SCORES_LOOP.format(
-        while_positions=header,
+        header=header,
         multiply="\n".join(score(position) for position in range(positions)),
         stride=2 * size * positions,
         out_stride=4 * positions,
@@ -182,7 +204,7 @@ def _mean(size: int) -> str:
         clear=_lines(4, (f"a{i} = 0" for i in range(size))),
         divide=_lines(4, (f"out[{i}] = (a{i} + bias) // total" for i in range(size))),
         stride=2 * size,
-        loops=_loops(size, _mean_loop),
+        loops=_loops(size, "n", "", partial(_mean_loop, size)),
     )
 
 
@@ -204,7 +226,7 @@ def _mean_loop(size: int, positions: int, header: str) -> str:
     if positions > 1:
         loads.insert(0, "weight = int(weights)")
     return _MEAN_LOOP.format(
-        while_positions=header,
+        header=header,
         load=_lines(8, loads),
         sum=" + ".join(names),
         multiply=_lines(8, lines),
@@ -213,17 +235,20 @@ def _mean_loop(size: int, positions: int, header: str) -> str:
     )
 
 
-def _loops(size: int, loop: Callable[[int, int, str], str]) -> str:
-    """Code that goes over n positions: first one by one what does not fill a turn of as many
-    positions as take _PRODUCTS multiplications, then in such turns."""
-    positions = 1
-    while 2 * positions * size <= _PRODUCTS:
-        positions *= 2
-    if positions == 1:
-        return loop(size, 1, "while n:\n        n -= 1").strip("\n")
-    single = loop(size, 1, f"while n & {positions - 1}:\n        n -= 1")
-    several = loop(size, positions, f"while n:\n        n -= {positions}")
-    return (single + several).replace("\n\n", "\n").strip("\n")
+def _loops(products: int, count: str, condition: str, loop: Callable[[int, str], str]) -> str:
+    """Code that goes over `count` rows or positions of so many products each.
+
+    First one by one what does not fill a turn of as many as take _PRODUCTS multiplications, then
+    in such turns, while `condition` holds, or by counting down where there is none.
+    """
+    several = 1
+    while 2 * several * products <= _PRODUCTS:
+        several *= 2
+    whole = loop(several, condition or f"while {count}:\n        {count} -= {several}")
+    if several == 1:
+        return whole.strip("\n")
+    single = loop(1, f"while {count} & {several - 1}:\n        {count} -= 1")
+    return (single + whole).replace("\n\n", "\n").strip("\n")
 
 
 def _sum(name: str, count: int) -> str:

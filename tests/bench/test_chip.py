@@ -1,15 +1,17 @@
 """A whole chip's work: recorded requests, and their answers from a chip emulated in QEMU."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench.chip import ChipBench
+from bench import bounds
+from bench.chip import FOLDER, ChipBench
 from bench.qemu import machine, toolchain
 from bench.qemu.machine import EmulationError
 from bench.recording import Request, requests
-from host.deploy.bundle import REPOSITORY
+from host.model.loading import loaded
 from host.model.quantize import quantized
 from host.model.reference import Reference
 from host.setup import SetupError
@@ -66,20 +68,26 @@ def test_what_a_failing_chip_says_last_is_told() -> None:
         machine._lines(b"qemu: no kernel\n")
 
 
-@pytest.mark.verify
-def test_emulated_chips_answer_as_the_reference() -> None:
-    """With the shipped model on 5 chips; ChipBench checks the sums of their answers."""
-    folder = REPOSITORY / "build" / "qemu"
-    if not (folder / "installed").exists():
+@pytest.fixture
+def qemu() -> Path:
+    """Where QEMU and the program for it are, if `make bench` was run here."""
+    if not (FOLDER / "installed").exists():
         pytest.skip("no QEMU here yet: `make bench` installs it")
-    from bench.__main__ import SHIPPED
-    from host.model.loading import loaded
+    return FOLDER
 
-    model = loaded(SHIPPED).quantized()
-    bench = ChipBench(model, requests(model, [1], 4), [3], folder)
-    rows = {row.name: row.value for row in bench.rows(5, "home")}
-    phases = [value for name, value in rows.items() if name not in ("chip", "chip: allocated")]
-    assert rows["chip"] == sum(phases) and min(phases) > 0
-    wrong = [Request(r.position, r.layer, r.phase, r.x, r.answer + 1) for r in bench._requests]
+
+@pytest.mark.verify
+def test_five_emulated_chips_answer_rightly_and_within_their_bounds(qemu: Path) -> None:
+    rows = list(bounds.chip_figures(qemu))
+    values = {row.name: row.value for row in rows if row.unit == "instr/token"}
+    assert values.pop("chip") == sum(values.values())
+    assert min(values.values()) > 0
+    assert bounds.exceeded(rows, bounds.stored("chip")) == []
+
+
+@pytest.mark.verify
+def test_wrong_answers_are_noticed(qemu: Path) -> None:
+    model = loaded(bounds.SHIPPED).quantized()
+    wrong = [replace(request, answer=request.answer + 1) for request in requests(model, [1], 1)]
     with pytest.raises(EmulationError, match="not the reference's"):
-        ChipBench(model, wrong, [3], folder).rows(1, "home").__next__()
+        next(ChipBench(model, wrong, [0], qemu).rows(1, "home"))

@@ -12,7 +12,17 @@ from host.model.checkpoint import Config
 
 
 def test_no_kernel_executes_more_than_its_bound() -> None:
-    assert bounds.exceeded(kernels.figures_of_shapes(), bounds.stored()) == []
+    assert bounds.exceeded(kernels.figures_of_shapes(), bounds.stored("kernels")) == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("size", [2, 8, 12, 48])
+def test_turns_of_several_rows_and_positions_leave_none_out(target: str, size: int) -> None:
+    module = EmulatedModule(kernel_source([size], size), "k.py", target)
+    for count in (1, 2, 3, 7, 8, 9, 31, 33):
+        scores, _, mean = attention(size, count)
+        for case in (matvec(count, size), scores, mean):
+            assert kernels.figure(case, module, target).value > 0  # and right, or it would raise
 
 
 @pytest.mark.parametrize("target", TARGETS)
