@@ -14,15 +14,17 @@ from firmware.weights import Layer, Weights
 from protocol.bitpack import packed_size
 from protocol.compat import const
 from protocol.fields import put_u16
-from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE
+from protocol.frame import HEADER_SIZE
+from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE, STEP_DATA
 
-_VERSION = const(1)
+_VERSION = const(2)
 _HEADER = const(16)  # bytes before the JSON
 _DIGEST_SIZE = const(32)
 _CHUNK = const(1024)  # read at once for the digest
 _EXP_ENTRIES = const(512)
 _SIGMOID_ENTRIES = const(1024)
 _ROPE_STRIDE = const(32)
+_RESIDUAL_BITS = const(25)  # of the residual stream in a STEP: 24, and a sign
 # Heap that must stay free beside the share, for the code and buffers that work with it: the least
 # that a chip on UART takes.
 _RESERVE = const(28672)
@@ -95,15 +97,25 @@ def _fill(weights, layout, file):
     below = filler(weights.bytes)
     weights.model_hash = unhexlify(layout.pop("model"))
     positions, dim, rows = layout["positions"], layout["dim"], layout["rows"]
-    weights.request_size = REQUEST_SIZE + 2 * positions * dim
-    partial = PARTIAL_DATA + packed_size(positions * dim, layout.pop("bits"))
-    weights.answer_size = max(partial, LOGITS_DATA + 2 * rows)
+    norms = _norms_size(layout)
+    weights.answer_size = LOGITS_DATA + 2 * rows
+    if norms:
+        residual = packed_size(positions * dim, _RESIDUAL_BITS)
+        weights.request_size = STEP_DATA - HEADER_SIZE + residual
+    else:
+        weights.request_size = REQUEST_SIZE + 2 * positions * dim
+        partial = PARTIAL_DATA + packed_size(positions * dim, layout["bits"])
+        weights.answer_size = max(partial, weights.answer_size)
     weights.exp_table = _buffer(file, 2 * _EXP_ENTRIES)
     weights.sigmoid_table = _buffer(file, 2 * _SIGMOID_ENTRIES)
     weights.places = places = places_in_layer(layout)
     weights.layers = [
-        Layer(layout, numbers, _buffer(file, places[-1])) for numbers in layout["layers"]
+        Layer(layout, numbers, _buffer(file, places[-1]), _buffer(file, norms) if norms else None)
+        for numbers in layout["layers"]
     ]
+    if norms:
+        weights.final_gain = _buffer(file, 2 * dim)
+        weights.final_numbers = layout.pop("final")
     weights.vocabulary = _buffer(file, rows * (dim + 2))
     del below
     weights.rope_table = _rope_table(layout, layout.pop("rope"))
@@ -162,12 +174,19 @@ def places_in_layer(layout):
     return places
 
 
+def _norms_size(layout):
+    """Bytes of a layer's gains and row multipliers, 0 where the host combines."""
+    return 8 * layout["dim"] if "members" in layout else 0
+
+
 def share_bytes(layout):
-    """Bytes that a share takes in buffers: tables, weights and KV cache."""
+    """Bytes that a share takes in buffers: tables, weights, norms and KV cache."""
     head_dim, context, layers = layout["head_dim"], layout["context"], len(layout["layers"])
     tables = 2 * (_EXP_ENTRIES + _SIGMOID_ENTRIES) + 2 * _rope_rows(layout) * head_dim
-    layer = places_in_layer(layout)[-1] + 4 * len(layout["kv_heads"]) * context * head_dim
-    return tables + layers * layer + layout["rows"] * (layout["dim"] + 2)
+    norms = _norms_size(layout)
+    layer = places_in_layer(layout)[-1] + 4 * len(layout["kv_heads"]) * context * head_dim + norms
+    # The last norm has one gain, of the four parts of a layer's norms.
+    return tables + layers * layer + norms // 4 + layout["rows"] * (layout["dim"] + 2)
 
 
 def _buffer(file, size):

@@ -69,8 +69,8 @@ def configuration(
         "chip": share.chip,
         "link": "uart" if mtu is None else "espnow",
         "gateway": gateway,
-        "receives": plan.shape.request_frame,
-        "sends": plan.shape.answer_frame(len(share.rows)),
+        "receives": plan.shape.received_frame,
+        "sends": plan.shape.sent_frame(len(share.rows)),
         "uart": _line(uart, plan.shape.uart_rxbuf),
         "key": key.hex(),
     }

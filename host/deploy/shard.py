@@ -7,14 +7,20 @@
 | header | JSON: shapes, indices, shifts and limits; padded with spaces to a multiple of 4 |
 | tables | exponential u16 [512], sigmoid u16 [1024] |
 | each layer | u16 row multipliers of q, k, v, gate, up; then weights: q, k, v; o; gate, up; down |
+| its norms* | u16 [4, dim]: attention gain, multipliers of o, feed-forward gain, those of down |
+| last norm* | u16 [dim]: gain |
 | vocabulary | u16 row multipliers, then weights |
 | 32 bytes | SHA-256 of all before |
 
 Everything is little-endian. A weight is stored as weight + 128, so that a byte load needs no sign
 extension. Matrices named between two semicolons are one, their rows one after another. A matrix is
 stored in the blocks of columns that its kernel takes (host/deploy/kernels.py), row-major in each.
-Each layer and the vocabulary are padded to a multiple of 4 bytes. The row multipliers of o and
-down stay with the host, which rescales after the sum over chips.
+Each layer and the vocabulary are padded to a multiple of 4 bytes.
+
+Parts with a * are there where chips add up the partial sums and keep the residual stream
+themselves; a gain is stored as multiplier + 2**15. Then the header also tells the ids of these
+chips, as `members`, and [shift, epsilon, limit] of the last norm, as `final`. Elsewhere the host
+has all this, and rescales after the sum over chips.
 """
 
 from __future__ import annotations
@@ -27,12 +33,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from host.deploy.kernels import column_blocks
 from host.model import arithmetic
+from host.model.arithmetic import Gain
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 from host.parallel.plan import Plan, Share
 from host.parallel.sharding import head_rows, shard_weight
 
 MAGIC = b"FEDSHARD"
-VERSION = 1
+VERSION = 2
+_GAIN_ZERO = 1 << 15
 
 
 def shard_file(model: QuantizedModel, plan: Plan, share: Share) -> bytes:
@@ -41,7 +49,12 @@ def shard_file(model: QuantizedModel, plan: Plan, share: Share) -> bytes:
     header += b" " * (-len(header) % 4)
     body = MAGIC + VERSION.to_bytes(2, "little") + bytes(2) + len(header).to_bytes(4, "little")
     body += header + _u16(arithmetic.exp_table()) + _u16(arithmetic.sigmoid_table())
-    body += b"".join(_layer_block(layer, share, model.config.head_dim) for layer in model.layers)
+    for layer in model.layers:
+        body += _layer_block(layer, share, model.config.head_dim)
+        if plan.shape.chips_combine:
+            body += _norms(layer)
+    if plan.shape.chips_combine:
+        body += _gain(model.final_gain)
     vocabulary = _rows_of(model.classifier, share.rows)
     body += _u16(vocabulary.rescale.multiplier)
     body += _weights(vocabulary.weight)
@@ -56,8 +69,8 @@ def matrix_columns(model: QuantizedModel, share: Share) -> set[int]:
 
 
 def _header(model: QuantizedModel, plan: Plan, share: Share) -> dict[str, object]:
-    config = model.config
-    return {
+    config, combine = model.config, plan.shape.chips_combine
+    header: dict[str, object] = {
         "model": model.sha256()[:8].hex(),
         "chip": share.chip,
         "chips": plan.chips,
@@ -75,8 +88,15 @@ def _header(model: QuantizedModel, plan: Plan, share: Share) -> dict[str, object
         "bits": plan.shape.bits,
         "rope": model.rope_steps.tolist(),
         "logits": [model.classifier.rescale.shift, model.logit_exponent],
-        "layers": [_layer_numbers(layer) for layer in model.layers],
+        "layers": [
+            [*_layer_numbers(layer), *(_norm_numbers(layer) if combine else [])]
+            for layer in model.layers
+        ],
     }
+    if combine:
+        header["members"] = [share.chip for share in plan.shares]
+        header["final"] = _gain_numbers(model.final_gain, model.final_limit)
+    return header
 
 
 def _layer_numbers(layer: QuantizedLayer) -> list[int]:
@@ -87,6 +107,20 @@ def _layer_numbers(layer: QuantizedLayer) -> list[int]:
         layer.gate.rescale.shift, layer.up.rescale.shift, layer.index_shift, layer.product_shift,
         layer.hidden_limit,
     ]  # fmt: skip
+
+
+def _norm_numbers(layer: QuantizedLayer) -> list[object]:
+    """In the order of firmware/weights.py, after _layer_numbers."""
+    return [
+        _gain_numbers(layer.attention_gain, layer.attention_limit),
+        layer.o.rescale.shift,
+        _gain_numbers(layer.feed_forward_gain, layer.feed_forward_limit),
+        layer.down.rescale.shift,
+    ]
+
+
+def _gain_numbers(gain: Gain, limit: int) -> list[int]:
+    return [gain.shift, gain.epsilon, limit]
 
 
 def _layer_block(layer: QuantizedLayer, share: Share, head_dim: int) -> bytes:
@@ -100,6 +134,19 @@ def _layer_block(layer: QuantizedLayer, share: Share, head_dim: int) -> bytes:
     block += _weights(np.concatenate([linear.weight for linear in gate_up]))
     block += _weights(_columns_of(layer.down, share.units).weight)
     return block + bytes(-len(block) % 4)
+
+
+def _norms(layer: QuantizedLayer) -> bytes:
+    return (
+        _gain(layer.attention_gain)
+        + _u16(layer.o.rescale.multiplier)
+        + _gain(layer.feed_forward_gain)
+        + _u16(layer.down.rescale.multiplier)
+    )
+
+
+def _gain(gain: Gain) -> bytes:
+    return _u16(gain.multiplier + _GAIN_ZERO)
 
 
 def _rows_of(linear: Linear, rows: ArrayLike) -> Linear:

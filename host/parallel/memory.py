@@ -8,10 +8,11 @@ from host.model import arithmetic
 from host.model.checkpoint import Config
 from host.parallel.assignment import LocalSizes
 from protocol.bitpack import packed_size
+from protocol.collective import CONTRIBUTION_FIELDS
 from protocol.fragment import fragment_room
 from protocol.frame import HEADER_SIZE, TRAILER_SIZE
 from protocol.framing import encoded_size
-from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE
+from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE, STEP_DATA
 
 # Code and objects of firmware and protocol, and on a simulated chip of the modules that stand in
 # for a board's: what the parts below leave of the heap that such a chip reports. Measured;
@@ -30,6 +31,8 @@ TRANSIENT, SIGNED_RADIO_TRANSIENT = 10_240, 15_360
 _HEAP_OVERHEAD = 128 / 131
 _RXBUF_OVERHEAD = 14  # bytes that ESP-NOW's receive buffer keeps beside a message
 _READ_SIZE = 256
+RESIDUAL_BITS = arithmetic.RESIDUAL_LIMIT.bit_length() + 1  # and a sign
+COMBINE = ("host", "chips")  # who adds up the partial sums
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Shape:
     """What all chips of a federation have in common, and the link between them.
 
     positions: in one request; bits: of the widest partial sum; mtu: None on UART; signed: whether
-    frames are (version 3).
+    frames are (version 3); combine: one of COMBINE.
     """
 
     config: Config
@@ -47,33 +50,78 @@ class Shape:
     bits: int
     mtu: int | None = None
     signed: bool = False
+    combine: str = "host"
+
+    @property
+    def chips_combine(self) -> bool:
+        """Whether chips keep the residual stream and add up the partial sums themselves."""
+        return self.combine == "chips"
+
+    @property
+    def elements(self) -> int:
+        """Of the residual stream of all positions in one request."""
+        return self.positions * self.config.dim
 
     @property
     def request_frame(self) -> int:
-        """Bytes of the longest COMPUTE frame."""
-        size = REQUEST_SIZE + 2 * self.positions * self.config.dim
-        return HEADER_SIZE + size + TRAILER_SIZE[3]
+        """Bytes of the longest COMPUTE frame, or STEP frame where chips combine."""
+        if self.chips_combine:
+            return STEP_DATA + packed_size(self.elements, RESIDUAL_BITS) + TRAILER_SIZE[3]
+        return HEADER_SIZE + REQUEST_SIZE + 2 * self.elements + TRAILER_SIZE[3]
 
     def answer_frame(self, rows: int) -> int:
         """Bytes of the longest answer frame of a chip that has `rows` rows of the vocabulary."""
-        partial = PARTIAL_DATA + packed_size(self.positions * self.config.dim, self.bits)
-        return max(partial, LOGITS_DATA + 2 * rows) + TRAILER_SIZE[3]
+        logits = LOGITS_DATA + 2 * rows + TRAILER_SIZE[3]
+        if self.chips_combine:
+            return logits
+        return max(logits, PARTIAL_DATA + packed_size(self.elements, self.bits) + TRAILER_SIZE[3])
+
+    @property
+    def contribution_frame(self) -> int:
+        """Bytes of the longest frame with partial sums from chip to chip, 0 where none goes."""
+        if not self.chips_combine:
+            return 0
+        fields = HEADER_SIZE + CONTRIBUTION_FIELDS + TRAILER_SIZE[3]
+        whole = fields + packed_size(self.elements, self.bits)
+        return whole if self.mtu is None else min(whole, self.mtu)
+
+    @property
+    def received_frame(self) -> int:
+        """Bytes of the longest frame that comes to a chip on UART."""
+        return max(self.request_frame, self.contribution_frame)
+
+    def sent_frame(self, rows: int) -> int:
+        """Bytes of the longest frame that a chip on UART with so many rows sends."""
+        return max(self.answer_frame(rows), self.contribution_frame)
 
     @property
     def uart_rxbuf(self) -> int:
-        """Bytes of the serial line's receive buffer: two requests, as they are framed."""
+        """Bytes of the serial line's receive buffer: two requests, as they are framed, and where
+        chips combine over UART what all others contribute."""
         if self.mtu is None:
-            return 2 * encoded_size(self.request_frame)
+            others = self.chips - 1 if self.chips_combine else 0
+            requests = 2 * encoded_size(self.request_frame)
+            return requests + others * encoded_size(self.contribution_frame)
         return 2 * self._frames(self.request_frame) * encoded_size(self.mtu)
 
     def radio_rxbuf(self, gateway: bool) -> int:
-        """Bytes of ESP-NOW's receive buffer: two requests, or at the gateway all answers."""
+        """Bytes of ESP-NOW's receive buffer: two requests, or at the gateway all answers; where
+        chips combine, two requests and what all others send at once."""
         assert self.mtu is not None
-        frames = 2 * self._frames(self.request_frame)
+        requests = 2 * self._frames(self.request_frame)
+        each = self._contributions() if self.chips_combine else 0
         if gateway:
             rows = -(-self.config.vocab_size // self.chips)
-            frames = max(frames, self._frames(self.answer_frame(rows)) * (self.chips - 1))
+            each = max(each, self._frames(self.answer_frame(rows)))
+        others = each * (self.chips - 1)
+        frames = requests + others if self.chips_combine else max(requests, others)
         return (self.mtu + _RXBUF_OVERHEAD) * frames
+
+    def _contributions(self) -> int:
+        """How many frames on the radio a chip's partial sums are; see protocol/collective.py."""
+        assert self.mtu is not None
+        room = self.mtu - HEADER_SIZE - TRAILER_SIZE[3] - CONTRIBUTION_FIELDS
+        return -(-self.elements // (8 * room // self.bits))
 
     def _frames(self, frame: int) -> int:
         """How many frames on the radio a frame of this length is."""
@@ -88,9 +136,9 @@ class Shape:
 class HeapNeed:
     """Bytes of a chip's heap."""
 
-    weights: int
+    weights: int  # of the chip's own share
     kv_cache: int
-    tables: int
+    tables: int  # the same on all chips: functions, and norms where they combine
     buffers: int
     code: int
     transient: int  # room for what comes and goes
@@ -113,8 +161,9 @@ def heap_need(shape: Shape, chip: int, sizes: LocalSizes, rows: int) -> HeapNeed
     return HeapNeed(
         weights=weight_bytes(config, sizes, rows),
         kv_cache=4 * config.layers * shape.context * sizes.kv_size,
-        tables=_table_bytes(config, shape.context),
+        tables=_table_bytes(shape),
         buffers=_workspace_bytes(shape, sizes, rows)
+        + _combining_bytes(shape)
         + _node_bytes(shape, rows)
         + _link_bytes(shape, rows, link),
         code=CODE[link] + (SIGNING[link] if shape.signed else 0),
@@ -145,15 +194,23 @@ def unit_bytes(config: Config) -> int:
     return config.layers * (3 * config.dim + 4)
 
 
+def norm_bytes(config: Config) -> int:
+    """What a chip holds beside its share where chips combine: the gains of all norms, and the
+    row multipliers of o and down."""
+    return 2 * config.dim * (4 * config.layers + 1)
+
+
 def row_bytes(config: Config) -> int:
     """Weights and multiplier of one vocabulary row."""
     return config.dim + 2
 
 
-def _table_bytes(config: Config, context: int) -> int:
-    """The exponential, sigmoid and rope tables."""
-    rope = (arithmetic.ROPE_STRIDE + -(-context // arithmetic.ROPE_STRIDE)) * config.head_dim
-    return 2 * (len(arithmetic.exp_table()) + len(arithmetic.sigmoid_table()) + rope)
+def _table_bytes(shape: Shape) -> int:
+    """The exponential, sigmoid and rope tables, and where chips combine what norms take."""
+    rope_rows = arithmetic.ROPE_STRIDE + -(-shape.context // arithmetic.ROPE_STRIDE)
+    entries = len(arithmetic.exp_table()) + len(arithmetic.sigmoid_table())
+    tables = 2 * (entries + rope_rows * shape.config.head_dim)
+    return tables + (norm_bytes(shape.config) if shape.chips_combine else 0)
 
 
 def _workspace_bytes(shape: Shape, sizes: LocalSizes, rows: int) -> int:
@@ -161,8 +218,15 @@ def _workspace_bytes(shape: Shape, sizes: LocalSizes, rows: int) -> int:
     dim = shape.config.dim
     widest = max(sizes.q_size + 2 * sizes.kv_size, 2 * sizes.intermediate, rows)
     scores = shape.context if sizes.heads else 0
-    results = shape.positions * dim
-    return 4 * (dim + widest + sizes.q_size + sizes.head_dim + scores + results)
+    return 4 * (dim + widest + sizes.q_size + sizes.head_dim + scores + shape.elements)
+
+
+def _combining_bytes(shape: Shape) -> int:
+    """firmware/combined.py: the residual stream; protocol/collective.py: two vectors of sums, two
+    contributions of its own, and the frame that goes out."""
+    if not shape.chips_combine:
+        return 0
+    return 5 * 4 * shape.elements + shape.contribution_frame
 
 
 def _node_bytes(shape: Shape, rows: int) -> int:
@@ -177,7 +241,7 @@ def _link_bytes(shape: Shape, rows: int, link: str) -> int:
     """firmware/uart.py and radio.py, and what a simulated chip's UART and ESPNow keep."""
     size = 0
     if link != "radio":
-        received, sent = shape.request_frame, shape.answer_frame(rows)
+        received, sent = shape.received_frame, shape.sent_frame(rows)
         if shape.mtu is not None:
             received = sent = shape.mtu
         size += shape.uart_rxbuf + 2 * _READ_SIZE + received + encoded_size(sent)

@@ -9,9 +9,18 @@ import numpy as np
 from host.model.checkpoint import Config, ModelError
 from host.model.quantized import QuantizedModel
 from host.parallel.assignment import LocalSizes, ShardingPlan, blocks, level
-from host.parallel.memory import HeapNeed, Shape, heap_need, row_bytes, unit_bytes, usable
-from protocol.frame import MAX_PAYLOAD
-from protocol.layout import REQUEST_SIZE
+from host.parallel.memory import (
+    COMBINE,
+    RESIDUAL_BITS,
+    HeapNeed,
+    Shape,
+    heap_need,
+    row_bytes,
+    unit_bytes,
+    usable,
+)
+from protocol.frame import HEADER_SIZE, MAX_PAYLOAD
+from protocol.layout import REQUEST_SIZE, STEP_DATA
 
 MAX_CHIPS = 254  # ids 0 to 253 on the wire
 # More positions in a request save less and less waiting, cost a chip buffers, and on the radio
@@ -73,6 +82,11 @@ class Plan:
         """How many positions of a prompt go into one request at most."""
         return self.shape.positions
 
+    @property
+    def combine(self) -> str:
+        """Who adds up the partial sums, one of memory.COMBINE."""
+        return self.shape.combine
+
     def local_sizes(self, share: Share) -> LocalSizes:
         """How much of a layer a chip's share is."""
         counts = len(share.heads), len(share.kv_heads), len(share.units)
@@ -92,6 +106,7 @@ def tensor_parallel(
     mtu: int | None = None,
     signed: bool = False,
     strict: bool = False,
+    combine: str = "host",
 ) -> Plan:
     """Every layer divided among all chips.
 
@@ -101,13 +116,16 @@ def tensor_parallel(
     heap is too small for that do others take more.
 
     heap: bytes of each chip's heap, None for no bound; mtu: the radio's, None on UART; signed:
-    whether frames are; strict: whether heads, KV heads and units must be divisible by `chips`.
-    Raises ModelError for a count or context that cannot be, ParallelError where `strict` finds a
-    remainder, and DoesNotFit where the heaps are too small.
+    whether frames are; strict: whether heads, KV heads and units must be divisible by `chips`;
+    combine: who adds up the partial sums, "host" or "chips". Raises ModelError for a count,
+    context or `combine` that cannot be, ParallelError where `strict` finds a remainder, and
+    DoesNotFit where the heaps are too small.
     """
     config = model.config
     if not 1 <= chips <= MAX_CHIPS:
         raise ModelError(f"{chips} chips: a federation has 1 to {MAX_CHIPS}")
+    if combine not in COMBINE:
+        raise ModelError(f"combine {combine!r}: it is {' or '.join(COMBINE)} that add up")
     context = config.context if context is None else context
     if not 1 <= context <= config.context:
         raise ModelError(
@@ -121,8 +139,8 @@ def tensor_parallel(
     if strict:
         _evenly_dealt(config, chips, strict=True)
     bits = accumulator_bits(model)
-    most = MAX_POSITIONS_UART if mtu is None else MAX_POSITIONS_RADIO
-    shape = Shape(config, chips, context, _positions(model, bits, most), bits, mtu, signed)
+    positions = _positions(model, bits, mtu, combine)
+    shape = Shape(config, chips, context, positions, bits, mtu, signed, combine)
     if heap is None:
         heap = _UNBOUNDED
     missing, shares = _dealt(shape, heap)
@@ -185,9 +203,13 @@ def _advice(shape: Shape, heap: int, missing: int, enough: int | None) -> str:
     )
 
 
-def _positions(model: QuantizedModel, bits: int, most: int) -> int:
-    """As many positions as one message carries, there and packed back, and at most `most`."""
+def _positions(model: QuantizedModel, bits: int, mtu: int | None, combine: str) -> int:
+    """As many positions as one message carries, there and packed back, and the link takes well."""
+    most = MAX_POSITIONS_UART if mtu is None else MAX_POSITIONS_RADIO
     there = (MAX_PAYLOAD[2] - REQUEST_SIZE) // (2 * model.config.dim)
+    if combine == "chips":
+        room = HEADER_SIZE + MAX_PAYLOAD[2] - STEP_DATA
+        there = room * 8 // (model.config.dim * RESIDUAL_BITS)
     back = (MAX_PAYLOAD[2] - _PARTIAL_HEAD) * 8 // (model.config.dim * bits)
     if not min(there, back):
         raise ModelError(

@@ -43,10 +43,10 @@ def _block(total, index, count):
     return range(total * index // count, total * (index + 1) // count)
 
 
-def header(model, part):
-    """The header's numbers by name."""
+def header(model, part, combine=False):
+    """The header's numbers by name; combine: whether chips do."""
     widest = bit_length(127 * 32767 * max(model.dim, model.units)) + 1
-    return {
+    numbers = {
         "model": "".join("%02x" % byte for byte in MODEL_HASH),
         "chip": part.chip,
         "chips": part.chips,
@@ -66,11 +66,17 @@ def header(model, part):
         "logits": [model.classifier.shift, model.logit_exponent],
         "layers": [layer.numbers() for layer in model.layers],
     }
+    if combine:
+        numbers["members"] = list(range(part.chips))
+        numbers["final"] = model.final_norm.numbers()
+        for own, layer in zip(numbers["layers"], model.layers):
+            own += layer.norm_numbers()
+    return numbers
 
 
-def file_of(model, part, version=1, **changes):
+def file_of(model, part, version=2, combine=False, **changes):
     """The bytes of a shard file; `changes` replace numbers in its header."""
-    numbers = header(model, part)
+    numbers = header(model, part, combine)
     numbers.update(changes)
     text = json.dumps(numbers).encode()
     text += b" " * (-len(text) % 4)
@@ -79,6 +85,11 @@ def file_of(model, part, version=1, **changes):
     body += u16_buffer(EXP_TABLE) + u16_buffer(SIGMOID_TABLE)
     for layer in model.layers:
         body += _padded(_layer(model, layer, part))
+        if combine:
+            body += u16_buffer(layer.attention_norm.stored() + layer.o.multipliers)
+            body += u16_buffer(layer.feed_forward_norm.stored() + layer.down.multipliers)
+    if combine:
+        body += u16_buffer(model.final_norm.stored())
     classifier = model.classifier
     body += _padded(_multipliers(classifier, part.rows) + stored(_rows(classifier, part.rows)))
     return bytes(body) + hashlib.sha256(body).digest()
@@ -136,9 +147,9 @@ def in_file(data, function, *arguments):
         os.remove(path)
 
 
-def weights_of(model, part):
+def weights_of(model, part, combine=False):
     """The Weights that a chip loads for its part."""
-    return in_file(file_of(model, part), loaded, part.chip)
+    return in_file(file_of(model, part, combine=combine), loaded, part.chip)
 
 
 def kernels_of(model):

@@ -52,14 +52,47 @@ def test_a_shard_is_loaded_into_buffers_of_its_own():
     assert read_u16(weights.vocabulary, 0) == model.classifier.multipliers[part.rows[0]]
 
 
+def test_the_norms_stay_with_a_host_that_combines():
+    model = TinyModel(seed=1)
+    weights = weights_of(model, Part(model, 1, 2))
+    assert not hasattr(weights, "final_gain") and "members" not in weights.layout
+    assert all(layer.norms is None for layer in weights.layers)
+
+
+def test_a_chip_that_combines_holds_the_norms():
+    model = TinyModel(seed=1, dim=20)
+    part = Part(model, 1, 3)
+    weights = weights_of(model, part, combine=True)
+    assert weights.layout["members"] == [0, 1, 2]
+    for layer, plain in zip(weights.layers, model.layers):
+        attention, feed_forward = plain.attention_norm, plain.feed_forward_norm
+        gains = [
+            attention.stored(), plain.o.multipliers,
+            feed_forward.stored(), plain.down.multipliers,
+        ]  # fmt: skip
+        assert layer.norms == u16_buffer(gains[0] + gains[1] + gains[2] + gains[3])
+        assert layer.norm_numbers == [attention.shift, attention.epsilon, attention.limit]
+        assert layer.ff_norm_numbers == feed_forward.numbers()
+        assert (layer.o_shift, layer.down_shift) == (plain.o.shift, plain.down.shift)
+        assert (layer.q_shift, layer.limit) == (plain.q.shift, plain.limit)
+    assert weights.final_gain == u16_buffer(model.final_norm.stored())
+    assert weights.final_numbers == model.final_norm.numbers()
+    # What follows the norms in the file is where it belongs.
+    assert read_u16(weights.vocabulary, 0) == model.classifier.multipliers[part.rows[0]]
+    first = weights.layers[1].weights[weights.places[5]]
+    assert first == model.layers[1].q.rows[part.heads[0] * 4][0] + 128
+
+
 def test_the_bytes_told_are_those_of_the_buffers():
     for chip in range(5):
         model = TinyModel(seed=2, kv_heads=4, rows=3, units=4)
-        weights = weights_of(model, Part(model, chip, 5))
-        held = [weights.exp_table, weights.sigmoid_table, weights.rope_table, weights.vocabulary]
-        for layer in weights.layers:
-            held += [layer.weights, layer.keys, layer.values]
-        assert weights.bytes == sum(len(buffer) for buffer in held)
+        for combine in (False, True):
+            weights = weights_of(model, Part(model, chip, 5), combine)
+            held = [weights.exp_table, weights.sigmoid_table, weights.rope_table]
+            held += [weights.vocabulary, weights.final_gain if combine else b""]
+            for layer in weights.layers:
+                held += [layer.weights, layer.keys, layer.values, layer.norms or b""]
+            assert weights.bytes == sum(len(buffer) for buffer in held)
 
 
 def test_matrices_begin_one_after_another():
@@ -75,6 +108,16 @@ def test_the_longest_request_is_that_of_all_positions():
     model = TinyModel(seed=4, positions=3)
     weights = weights_of(model, Part(model))
     assert weights.request_size == len(compute(model.activations(3)))
+    weights = weights_of(model, Part(model), combine=True)
+    # Seven bytes that name a request, three more of a STEP, 48 fields of 25 bits.
+    assert weights.request_size == 7 + 3 + 150
+
+
+def test_a_chip_that_combines_has_no_room_for_partial_sums_in_answers():
+    model = TinyModel(seed=4)
+    size = weights_of(model, Part(model), combine=True).answer_size
+    # The request, boot id, first row and shift, and 13 logits of two bytes.
+    assert 7 + 5 + 26 <= size < weights_of(model, Part(model)).answer_size
 
 
 def test_the_rope_table_has_near_and_far_positions():
@@ -101,9 +144,9 @@ def test_another_chips_shard_is_refused():
 
 def test_another_format_is_refused():
     model = TinyModel(seed=1)
-    for version in (0, 2, 257):
+    for version in (0, 1, 258):
         told = refusal(file_of(model, Part(model), version))
-        assert "format %d" % version in told and "reads 1" in told
+        assert "format %d" % version in told and "reads 2" in told
 
 
 def test_heads_that_the_rule_does_not_give_are_refused():

@@ -35,6 +35,24 @@ class Matrix:
         ]
 
 
+class Norm:
+    """An RMSNorm's gain with its shift, epsilon and limit, for tiny activations of 16 bits."""
+
+    def __init__(self, dim):
+        self.multipliers = [between(-LIMIT, LIMIT) for _ in range(dim)]
+        self.shift = between(16, 18)
+        self.epsilon = between(0, (1 << 30) - 1)
+        self.limit = between(20000, LIMIT)
+
+    def numbers(self):
+        """In the shard header's order."""
+        return [self.shift, self.epsilon, self.limit]
+
+    def stored(self):
+        """The gain as chips hold it."""
+        return [multiplier + 32768 for multiplier in self.multipliers]
+
+
 class TinyLayer:
     """One layer's matrices, shifts and limits; of activations of 16 bits some saturate."""
 
@@ -45,10 +63,10 @@ class TinyLayer:
         self.q = Matrix(q_rows, dim, 22 + grown)
         self.k = Matrix(kv_rows, dim, 22 + grown)
         self.v = Matrix(kv_rows, dim, 21 + grown)
-        self.o = Matrix(dim, q_rows, 0)
+        self.o = Matrix(dim, q_rows, 17 + grown)
         self.gate = Matrix(units, dim, 21 + grown)
         self.up = Matrix(units, dim, 21 + grown)
-        self.down = Matrix(dim, units, 0)
+        self.down = Matrix(dim, units, 17 + grown)
         self.q_limit = self.k_limit = (1 << (31 - bit_length(head_dim - 1)) // 2) - 1
         self.v_limit = between(20000, LIMIT)
         self.score_shift = between(15, 17)
@@ -66,6 +84,11 @@ class TinyLayer:
             self.product_shift, self.limit,
         ]  # fmt: skip
 
+    def norm_numbers(self):
+        """As `numbers`, those that follow where chips combine."""
+        attention, feed_forward = self.attention_norm.numbers(), self.feed_forward_norm.numbers()
+        return [attention, self.o.shift, feed_forward, self.down.shift]
+
 
 class TinyModel:
     """A random model of int8 weights, the same for the same seed."""
@@ -79,6 +102,9 @@ class TinyModel:
         self.units, self.rows, self.context, self.positions = units, rows, context, positions
         self.layers = [TinyLayer(self) for _ in range(layers)]
         self.classifier = Matrix(rows, dim, 20 + bit_length(dim - 1) // 2)
+        for layer in self.layers:
+            layer.attention_norm, layer.feed_forward_norm = Norm(dim), Norm(dim)
+        self.final_norm = Norm(dim)
         self.logit_exponent = 9
         angles = [10000.0 ** (-2 * i / head_dim) for i in range(head_dim // 2)]
         self.rope = [[round(f(a) * (1 << 30)) for f in (math.cos, math.sin)] for a in angles]

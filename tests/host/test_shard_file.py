@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from host.deploy.kernels import column_blocks
 from host.deploy.shard import matrix_columns, shard_file
 from host.model import arithmetic
+from host.model.arithmetic import Gain
 from host.model.checkpoint import Config
 from host.model.quantize import quantized
 from host.model.quantized import Linear, QuantizedModel
+from host.parallel.memory import COMBINE
 from host.parallel.plan import Plan, Share, tensor_parallel
 from tests.host.random_models import configs
 from tests.host.tiny import TINY, random_checkpoint
@@ -92,7 +94,7 @@ class Merger:
     """A model's matrices, and the shards of a plan read into them."""
 
     def __init__(self, model: QuantizedModel) -> None:
-        self.model = model
+        self.model, self.combine = model, "host"
         names = ("q", "k", "v", "o", "gate", "up", "down")
         self.layers = [
             {name: Merged(getattr(layer, name)) for name in names} for layer in model.layers
@@ -102,13 +104,16 @@ class Merger:
     def read(self, plan: Plan, share: Share) -> None:
         file = shard_file(self.model, plan, share)
         shard = ShardReader(file)
-        assert shard.version == 1
+        assert shard.version == 2
+        self.combine = plan.combine
         self.assert_header(shard.header, plan, share)
         assert shard.u16(512).tolist() == arithmetic.exp_table().tolist()
         assert shard.u16(1024).tolist() == arithmetic.sigmoid_table().tolist()
         for index in range(len(self.layers)):
             self.read_layer(shard, index, share)
         dim = self.model.config.dim
+        if self.combine == "chips":
+            assert_gain(shard.u16(dim), self.model.final_gain)
         self.classifier.multiplier[share.rows] = shard.u16(len(share.rows))
         self.classifier.put(share.rows, range(dim), shard.matrix(len(share.rows), dim))
         shard.padding()
@@ -130,6 +135,12 @@ class Merger:
             layer[name].put(share.units, range(dim), part)
         layer["down"].put(range(dim), share.units, shard.matrix(dim, len(share.units)))
         shard.padding()
+        if self.combine == "chips":
+            plain = self.model.layers[index]
+            assert_gain(shard.u16(dim), plain.attention_gain)
+            assert shard.u16(dim).tolist() == plain.o.rescale.multiplier.tolist()
+            assert_gain(shard.u16(dim), plain.feed_forward_gain)
+            assert shard.u16(dim).tolist() == plain.down.rescale.multiplier.tolist()
 
     def assert_header(self, header: dict[str, Any], plan: Plan, share: Share) -> None:
         config, model = self.model.config, self.model
@@ -145,8 +156,12 @@ class Merger:
             "logits": [model.classifier.rescale.shift, model.logit_exponent],
         }  # fmt: skip
         assert {name: header[name] for name in expected} == expected
+        combine = plan.combine == "chips"
         for numbers, layer in zip(header["layers"], model.layers, strict=True):
-            assert numbers == [number(layer, name) for name in NUMBERS]
+            assert numbers == layer_numbers(layer, combine)
+        assert header.get("members") == (list(range(plan.chips)) if combine else None)
+        final = [model.final_gain.shift, model.final_gain.epsilon, model.final_limit]
+        assert header.get("final") == (final if combine else None)
         for layer in model.layers:
             for linear, limit in ((layer.o, layer.v_limit), (layer.down, layer.hidden_limit)):
                 widest = np.abs(linear.weight.astype(int)).sum(axis=1).max() * limit
@@ -162,14 +177,28 @@ class Merger:
         self.classifier.assert_multipliers()
 
 
+def assert_gain(stored: np.ndarray, gain: Gain) -> None:
+    assert (stored - 32768).tolist() == gain.multiplier.tolist()
+
+
+def layer_numbers(layer: Any, combine: bool) -> list[Any]:
+    numbers: list[Any] = [number(layer, name) for name in NUMBERS]
+    if combine:
+        for name, linear in (("attention", layer.o), ("feed_forward", layer.down)):
+            gain = getattr(layer, f"{name}_gain")
+            numbers.append([gain.shift, gain.epsilon, getattr(layer, f"{name}_limit")])
+            numbers.append(linear.rescale.shift)
+    return numbers
+
+
 def number(layer: Any, path: str) -> int:
     for name in path.split("."):
         layer = getattr(layer, name)
     return layer
 
 
-def assert_merges(model: QuantizedModel, chips: int) -> None:
-    plan = tensor_parallel(model, chips)
+def assert_merges(model: QuantizedModel, chips: int, combine: str = "host") -> None:
+    plan = tensor_parallel(model, chips, combine=combine)
     merger = Merger(model)
     for share in plan.shares:
         merger.read(plan, share)
@@ -177,15 +206,23 @@ def assert_merges(model: QuantizedModel, chips: int) -> None:
     merger.assert_whole(kv_times=model.config.heads_per_kv_head)
 
 
+@pytest.mark.parametrize("combine", COMBINE)
 @pytest.mark.parametrize("chips", range(1, 21))
-def test_the_shards_of_any_number_of_chips_are_the_model(chips: int) -> None:
-    assert_merges(quantized(random_checkpoint()), chips)
+def test_the_shards_of_any_number_of_chips_are_the_model(chips: int, combine: str) -> None:
+    assert_merges(quantized(random_checkpoint()), chips, combine)
 
 
 @settings(deadline=None, max_examples=50)
-@given(configs((2, 6, 8, 22), largest_hidden=450), st.integers(1, 20), st.booleans())
-def test_the_shards_of_any_model_are_the_model(config: Config, chips: int, shared: bool) -> None:
-    assert_merges(quantized(random_checkpoint(config, shared)), chips)
+@given(
+    configs((2, 6, 8, 22), largest_hidden=450),
+    st.integers(1, 20),
+    st.booleans(),
+    st.sampled_from(COMBINE),
+)
+def test_the_shards_of_any_model_are_the_model(
+    config: Config, chips: int, shared: bool, combine: str
+) -> None:
+    assert_merges(quantized(random_checkpoint(config, shared)), chips, combine)
 
 
 def test_a_hundred_chips_of_which_most_own_little() -> None:
@@ -229,6 +266,31 @@ def test_each_number_of_a_layer_has_its_place() -> None:
     plan = tensor_parallel(model, 1)
     header = ShardReader(shard_file(model, plan, plan.shares[0])).header
     assert header["layers"] == [list(range(20, 32)), list(range(120, 132))]
+
+
+def test_the_norms_of_a_layer_have_their_places() -> None:
+    """Numbers that all differ, epsilon the largest of all."""
+    model = quantized(random_checkpoint())
+    largest = (1 << 30) - 1
+    layers = [
+        dataclasses.replace(
+            layer,
+            attention_gain=layer.attention_gain._replace(shift=15, epsilon=largest),
+            attention_limit=101,
+            feed_forward_gain=layer.feed_forward_gain._replace(shift=16, epsilon=0),
+            feed_forward_limit=102,
+            o=layer.o._replace(rescale=layer.o.rescale._replace(shift=17)),
+            down=layer.down._replace(rescale=layer.down.rescale._replace(shift=18)),
+        )
+        for layer in model.layers
+    ]
+    model = dataclasses.replace(model, layers=tuple(layers), final_limit=103)
+    plan = tensor_parallel(model, 3, combine="chips")
+    header = ShardReader(shard_file(model, plan, plan.shares[2])).header
+    for numbers in header["layers"]:
+        assert numbers[len(NUMBERS) :] == [[15, largest, 101], 17, [16, 0, 102], 18]
+    assert header["final"] == [model.final_gain.shift, model.final_gain.epsilon, 103]
+    assert header["members"] == [0, 1, 2]
 
 
 def test_a_smaller_context_and_another_model_show_in_the_header() -> None:
