@@ -54,7 +54,8 @@ def starts(url: str, key: bytes, patience: float) -> bool:
 
 
 def _closed(error: PortClosed) -> NodeReport:
-    return NodeReport(None, False, [wrong(error.wrong, error.advice.capitalize())])
+    advice = error.advice[:1].upper() + error.advice[1:]
+    return NodeReport(None, False, [wrong(error.wrong, advice)])
 
 
 def _without_key(url: str) -> NodeReport:

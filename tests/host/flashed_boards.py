@@ -25,11 +25,13 @@ def put_share(board, model, cluster, chip):
         files.reset()
 
 
-def flashed_board(stack, folder, model, cluster, chip, hub=None):
-    """A running board, and the cluster with it. stack: an ExitStack that it ends with."""
+def flashed_board(stack, folder, model, cluster, chip, hub=None, kind="esp32s3"):
+    """A running board, and the cluster with it. stack: an ExitStack that it ends with; kind: what
+    the cluster believes it to be."""
     place = folder / f"board{chip}"
     place.mkdir()
     mac = f"24000000000{chip}"
     board = stack.enter_context(StandinBoard(place, mac=mac, hub=hub))
+    cluster = cluster.with_chip(FlashedChip(chip, kind, mac_text(mac), board.port))
     put_share(board, model, cluster, chip)
-    return board, cluster.with_chip(FlashedChip(chip, "esp32s3", mac_text(mac), board.port))
+    return board, cluster

@@ -1,6 +1,7 @@
 """The doctor: each fault with its advice, and two boards on the air looked at from end to end."""
 
 import errno
+import grp
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -231,7 +232,10 @@ def test_ports_that_do_not_open(monkeypatch):
         raise serial.SerialException(errno.EACCES, "could not open port")
 
     monkeypatch.setattr(serial, "serial_for_url", refuse)
-    assert fault(port_findings("/dev/null", None)) == "no permission to open /dev/null"
+    monkeypatch.setattr(grp, "getgrgid", lambda _: grp.struct_group(("dialout", "x", 20, [])))
+    ((text, advice),) = faults(port_findings("/dev/null", None))
+    assert text == "no permission to open /dev/null"
+    assert advice.startswith("Become a member of its group with sudo usermod -aG dialout ")
 
 
 def test_a_node_that_does_not_let_itself_be_interrupted(little_patience, monkeypatch):

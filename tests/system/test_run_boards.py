@@ -1,0 +1,35 @@
+"""`python -m host.run --ports` on stand-in boards, which find themselves at other ports."""
+
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+
+from host.cluster.attached import attached
+from host.cluster.cluster_file import Cluster, changed, random_key
+from host.model import loading
+from host.run import MODEL, main
+from tests.host.flashed_boards import flashed_board
+from tests.host.test_ports import ESPRESSIF, ListedPort
+
+KIND = "esp32s3-psram"  # so that two hold the model
+PROMPT, ANSWER = "turn off the kitchen lights", "light.kitchen off\n"
+
+
+def test_boards_of_a_cluster_with_a_key(micropython, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    model = loading.loaded(str(MODEL)).quantized()
+    cluster = Cluster(str(MODEL), model.sha256()[:8], 2, "uart", 1, 32, random_key())
+    with ExitStack() as stack:
+        for chip in range(2):
+            _, cluster = flashed_board(stack, tmp_path, model, cluster, chip, kind=KIND)
+        first, second = cluster.flashed
+        listed = [ListedPort(one.port, ESPRESSIF, one.mac) for one in cluster.flashed]
+        monkeypatch.setattr("host.run.attached", partial(attached, list_ports=lambda: listed))
+        swapped = (replace(first, port=second.port), replace(second, port=first.port))
+        changed(lambda _: replace(cluster, flashed=swapped))
+        assert main(["--ports", "auto", "--prompt", PROMPT]) == 0
+        printed = capsys.readouterr()
+        assert printed.out == ANSWER and "a second (measured)" in printed.err
+        ports = f"{second.port},{first.port}"
+        assert main(["--ports", ports, "--prompt", PROMPT, "--no-stats"]) == 0
+        assert capsys.readouterr().out == ANSWER
