@@ -13,8 +13,6 @@ import json
 import micropython  # for the code below
 from counter import Line, instructions
 
-from firmware.heap import settle
-
 MEASURED, COLLECT = 1, 2  # flags: to be measured, and to collect garbage before
 
 _SPAN = 0x3FFFFFFF  # the counter's
@@ -122,7 +120,8 @@ def run():
     answers = memoryview(bytearray(4096))
     line = Line(answers)
     node = _node(settings, line)
-    settle()
+    gc.collect()
+    gc.threshold(-1)  # what is told here must not bring a collection forward; see COLLECT
     head = bytearray(3)
     with open("requests.bin", "rb") as file:
         while file.readinto(head) == 3:
