@@ -1,5 +1,7 @@
 """The heap that plans count with, held to what simulated chips report."""
 
+from array import array
+
 import pytest
 
 from host.boards import load
@@ -7,9 +9,20 @@ from host.deploy.shard import shard_file
 from host.model.checkpoint import Config
 from host.model.quantize import quantized
 from host.parallel.assignment import LocalSizes
-from host.parallel.memory import Shape, heap_need, row_bytes, unit_bytes, usable
+from host.parallel.memory import (
+    COMBINE,
+    RESIDUAL_BITS,
+    Shape,
+    heap_need,
+    norm_bytes,
+    row_bytes,
+    unit_bytes,
+    usable,
+)
 from host.parallel.plan import tensor_parallel
 from host.simulation.federation import Settings, random_key, running
+from protocol.collective import Exchange
+from protocol.frame import HEADER_SIZE, MAX_FRAME, TRAILER_SIZE
 from tests.host.tiny import random_checkpoint
 
 # The shapes of stories260K, for which the constants were measured.
@@ -66,10 +79,11 @@ def test_a_chip_reports_the_heap_that_is_usable(model):
     assert abs(statistics.heap_used + statistics.heap_free - usable(1 << 20)) <= 64
 
 
+@pytest.mark.parametrize("combine", COMBINE)
 @pytest.mark.parametrize("chips", [1, 5, 8])
-def test_weights_and_tables_are_those_of_the_shard_file(model, chips):
+def test_weights_and_tables_are_those_of_the_shard_file(model, chips, combine):
     """But for its header and digest; the rope table is made on the chip."""
-    plan = tensor_parallel(model, chips)
+    plan = tensor_parallel(model, chips, combine=combine)
     for share in plan.shares:
         need = plan.heap_need(share)
         content = shard_file(model, plan, share)
@@ -116,3 +130,55 @@ def test_the_radio_costs_more_than_a_wire_and_the_gateway_most():
 @pytest.mark.parametrize(("rows", "longest"), [(10, 8 + 10 + 432 + 12), (300, 8 + 12 + 600 + 12)])
 def test_the_longest_answer_is_of_partial_sums_or_of_logits(rows, longest):
     assert shape().answer_frame(rows) == longest  # 2 * 64 sums of 27 bits
+
+
+def contributed_frames(of_shape):
+    """Lengths of the frames in which a chip contributes the widest sums, signed."""
+    lengths = []
+    room = (of_shape.mtu or MAX_FRAME) - HEADER_SIZE - TRAILER_SIZE[3]
+    widest = array("i", [-(1 << (of_shape.bits - 1))] * of_shape.elements)
+
+    def sent(frame, kind, dst, number, length):
+        lengths.append(HEADER_SIZE + length + TRAILER_SIZE[3])
+
+    exchange = Exchange(0, [0, 1], of_shape.elements, of_shape.bits, room, sent, 1000)
+    exchange.all_reduce(widest, len(widest))
+    return lengths
+
+
+@pytest.mark.parametrize("bits", [20, 27, 31])
+@pytest.mark.parametrize(
+    ("positions", "mtu"), [(1, None), (4, None), (1, 250), (2, 250), (2, 1470)]
+)
+def test_contributions_fit_the_buffers_that_are_planned(positions, mtu, bits):
+    by_chips = shape(positions=positions, mtu=mtu, bits=bits, combine="chips")
+    lengths = contributed_frames(by_chips)
+    assert max(lengths) <= by_chips.contribution_frame
+    assert max(lengths) == by_chips.contribution_frame or len(lengths) > 1
+    if mtu is None:
+        assert by_chips.received_frame >= by_chips.contribution_frame
+        assert by_chips.sent_frame(rows=0) == by_chips.contribution_frame
+        assert by_chips.uart_rxbuf >= 4 * sum(lengths)
+    else:
+        assert by_chips.radio_rxbuf(gateway=False) >= 4 * sum(lengths)
+
+
+def test_requests_of_chips_that_combine_have_the_residual_stream():
+    by_chips = shape(combine="chips")
+    packed = 2 * 64 * RESIDUAL_BITS // 8
+    # Header, the request's seven bytes, the collective's number and the width, trailer.
+    assert by_chips.request_frame == 8 + 7 + 3 + packed + 12
+    assert by_chips.answer_frame(rows=100) == 8 + 12 + 200 + 12  # no partial sums
+
+
+@pytest.mark.parametrize("mtu", [None, 250])
+def test_combining_costs_norms_and_vectors(mtu):
+    """And what they need of the link's buffers."""
+    by_host, by_chips = (
+        heap_need(shape(mtu=mtu, combine=combine), 1, LocalSizes(2, 1, 34, 8), 102)
+        for combine in COMBINE
+    )
+    assert by_chips.weights == by_host.weights and by_chips.kv_cache == by_host.kv_cache
+    assert by_chips.tables - by_host.tables == norm_bytes(STORIES) == 5 * 8 * 64 + 2 * 64
+    vectors = 5 * 4 * 2 * 64
+    assert vectors < by_chips.buffers - by_host.buffers < vectors + 4 * 1000

@@ -1,13 +1,14 @@
 """Plans: heads dealt, units and rows levelled, what does not fit and what would."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from host.model.checkpoint import Config, ModelError
 from host.model.quantize import quantized
-from host.parallel.memory import usable
+from host.parallel.memory import COMBINE, usable
 from host.parallel.plan import (
     MAX_CHIPS,
     DoesNotFit,
@@ -58,6 +59,15 @@ def test_a_count_of_chips_that_cannot_be(tiny, chips):
     assert str(caught.value) == f"{chips} chips: a federation has 1 to {MAX_CHIPS}"
 
 
+def test_either_the_host_or_the_chips_combine(tiny):
+    assert tensor_parallel(tiny, 2).combine == "host"
+    by_host, by_chips = (tensor_parallel(tiny, 2, combine=combine) for combine in COMBINE)
+    assert by_chips.combine == "chips" and by_chips.shares == by_host.shares
+    with pytest.raises(ModelError) as caught:
+        tensor_parallel(tiny, 2, combine="gateway")
+    assert str(caught.value) == "combine 'gateway': it is host or chips that add up"
+
+
 def test_context_is_the_models_or_less(tiny):
     assert tensor_parallel(tiny, 2).context == TINY.context
     assert tensor_parallel(tiny, 2, 1).context == 1
@@ -75,6 +85,19 @@ def test_positions_are_as_many_as_a_message_and_a_link_take(tiny, stories):
     wide = Config(dim=512, hidden_dim=8, layers=1, heads=8, kv_heads=8, vocab_size=8, context=4)
     # Partial sums of 512 elements take most of a message's 2048 bytes.
     assert tensor_parallel(quantized(random_checkpoint(wide)), 2).positions == 1
+
+
+def test_positions_are_as_many_as_fit_a_message_as_residual_stream():
+    """Of 168 elements, four are 1,344 bytes of activations, but 2,100 as 25-bit integers."""
+    config = Config(168, hidden_dim=8, layers=1, heads=4, kv_heads=4, vocab_size=8, context=8)
+    model = quantized(random_checkpoint(config))
+    nothing = {  # whose sums take next to no room
+        name: linear._replace(weight=np.zeros_like(linear.weight))
+        for name, linear in (("o", model.layers[0].o), ("down", model.layers[0].down))
+    }
+    model = replace(model, layers=(replace(model.layers[0], **nothing),))
+    assert tensor_parallel(model, 2).positions == 4
+    assert tensor_parallel(model, 2, combine="chips").positions == 3
 
 
 def test_a_dimension_whose_sums_fit_no_message_is_refused():
@@ -95,12 +118,16 @@ def test_accumulator_bits_hold_the_worst_sum_and_no_more(tiny):
     assert 1 << (bits - 2) <= worst < 1 << (bits - 1)
 
 
+@pytest.mark.parametrize(("combine", "more_kb"), [("host", 0), ("chips", 10)])
 @pytest.mark.parametrize("mtu", [None, 250])
 @pytest.mark.parametrize("heap_kb", [160, 176, 256, 4096])
-def test_every_share_fits_the_heap_that_it_was_planned_for(stories, heap_kb, mtu):
-    plan = tensor_parallel(stories, 5, 256, heap=heap_kb * 1024, mtu=mtu)
+def test_every_share_fits_the_heap_that_it_was_planned_for(
+    stories, heap_kb, mtu, combine, more_kb
+):
+    heap = (heap_kb + more_kb) * 1024
+    plan = tensor_parallel(stories, 5, 256, heap=heap, mtu=mtu, combine=combine)
     for share in plan.shares:
-        assert plan.heap_need(share).total <= usable(heap_kb * 1024)
+        assert plan.heap_need(share).total <= usable(heap)
 
 
 def test_where_a_chip_is_short_of_heap_others_take_more(stories):
