@@ -43,14 +43,14 @@ def norm(
     while int(residual) != end:
         v = residual[0] + half >> down
         if v > 32767:
-            v = 32767
+            v = 32767  # rounding up may reach 2**15
         x[0] = v
         total = (v * v >> log_n) + total
         residual = ptr32(int(residual) + 4)
         x = ptr32(int(x) + 4)
     if total < 1:
         total = 1
-    # The sum is brought to [2**28, 2**30), which takes 2 * (its shift - shift) doublings.
+    # The sum is brought to [2**28, 2**30); `shift` makes up for what that does to its root.
     if total >> 30:
         total = total >> 2
         shift += 1
