@@ -6,7 +6,7 @@ VENV_PYTHON := .venv/bin/python
 CHIPS ?= 5
 
 # Through the environment, so that quotes and spaces in a prompt or a path arrive as they are.
-export MODEL TOKENIZER PROMPT
+export FIRMWARE MODEL TOKENIZER PROMPT
 
 .PHONY: help setup run test verify lint flash bench clean train eval probe-micropython
 
@@ -43,10 +43,12 @@ lint: setup ## check style (ruff) and types (mypy)
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m mypy
 
-flash: setup ## put a chip's share onto a board: BOARD= CHIP_ID= PORT= MODEL= CHIPS=5 LINK= ARGS=
-	@$(VENV_PYTHON) -m host.flash --chips $(CHIPS) $(if $(BOARD),--board "$(BOARD)") \
-		$(if $(CHIP_ID),--chip-id "$(CHIP_ID)") $(if $(PORT),--port "$(PORT)") \
-		$(if $(MODEL),--model "$$MODEL") $(if $(LINK),--link "$(LINK)") $(ARGS)
+flash: setup ## make a board a chip: BOARD= CHIP_ID= PORT= CHIPS= MODEL= FIRMWARE= LINK= ARGS=
+	@$(VENV_PYTHON) -m host.flash $(if $(filter file,$(origin CHIPS)),,--chips $(CHIPS)) \
+		$(if $(BOARD),--board "$(BOARD)") $(if $(CHIP_ID),--chip-id "$(CHIP_ID)") \
+		$(if $(PORT),--port "$(PORT)") $(if $(MODEL),--model "$$MODEL") \
+		$(if $(TOKENIZER),--tokenizer "$$TOKENIZER") \
+		$(if $(FIRMWARE),--firmware "$$FIRMWARE") $(if $(LINK),--link "$(LINK)") $(ARGS)
 
 bench: setup ## measure: ARGS=
 	@$(VENV_PYTHON) -m bench $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -27,6 +28,8 @@ _KIND = re.compile(r"^Connected to (ESP32\S*) on ", re.MULTILINE)
 _MAC = re.compile(r"^(?:BASE )?MAC: +((?:[0-9a-f]{2}:){5}[0-9a-f]{2})$", re.MULTILINE)
 _SIZE = re.compile(r"^Detected flash size: (\d+)MB$", re.MULTILINE)
 _WRITING = re.compile(r"^Writing at 0x([0-9a-f]{8}) ")
+# What a port that has gone makes esptool say, as it reads, writes or closes it.
+_GONE = ("serial exception", os.strerror(errno.EIO), os.strerror(errno.ENXIO))
 _FATAL = re.compile(r"(?:fatal|serial exception) error occurred: (.*)")
 
 
@@ -154,7 +157,7 @@ def _reason(port: str, said: str, doing: str) -> str:
             " command tries again"
         )
     gone = "://" not in port and not os.path.exists(port)
-    if gone or "serial exception" in said:
+    if gone or any(sign in said for sign in _GONE):
         return f"lost the board on {port} while {doing}: the same command goes on"
     last = reason or (said.strip().splitlines() or ["it said nothing"])[-1]
     return f"esptool failed on {port} while {doing}: {last}"

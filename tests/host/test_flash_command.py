@@ -1,4 +1,4 @@
-"""The command line of flashing, and each error that a user can meet, in one line."""
+"""The command line of updating a board, and each error that a user can meet, in one line."""
 
 import fcntl
 import os
@@ -11,11 +11,14 @@ import tty
 
 import pytest
 
+from host import flash
 from host.deploy import board_files
 from host.deploy.board_files import BoardFiles
 from host.deploy.changes import Changes
 from host.flash import main
-from tests.host.model_files import config_of, grouped_checkpoint, write_version_2
+from host.model import quantized_file
+from host.model.quantize import quantized
+from tests.host.model_files import VOCABULARY, config_of, grouped_checkpoint, small_tokenizer
 from tests.host.test_flash import mpremote
 from tests.simulation.launch import REPOSITORY
 from tests.standin_board.board import StandinBoard
@@ -23,9 +26,19 @@ from tests.standin_board.board import StandinBoard
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "model.bin"
-    write_version_2(grouped_checkpoint(config_of(8, 2, 2, 24), True), path, 8)
+    return model_file(tmp_path_factory.mktemp("model") / "model.q", 8, 2, 2, 24)
+
+
+def model_file(path, *dimensions):
+    checkpoint = grouped_checkpoint(config_of(*dimensions, VOCABULARY), True)
+    quantized_file.save(quantized(checkpoint), small_tokenizer(), path)
     return path
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The working folder, in which federation.toml is kept."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -40,13 +53,17 @@ def arguments(model):
     """A complete command line, in which options are replaced or, by None, left out."""
 
     def line(port, **replaced):
-        options = {"board": "esp32s3", "chip_id": 1, "chips": 2, "port": port, "model": model}
-        return [
+        options = {
+            "board": "esp32s3", "chip_id": 1, "chips": 2, "port": port, "model": model,
+            "link": "uart", "line": "pins",
+        }  # fmt: skip
+        words = [
             word
             for name, value in (options | replaced).items()
             if value is not None
             for word in ("--" + name.replace("_", "-"), str(value))
         ]
+        return ["--update", *words]
 
     return line
 
@@ -76,30 +93,32 @@ def silent_port():
 
 
 def test_a_board_is_flashed_and_flashed_again(board, arguments, capsys):
-    chip = f"chip 1 of 2 on {board.port} (esp32s3, MicroPython 1.27.0): "
+    chip = f"chip 1 of 2 on {board.port} (esp32s3, 24:0a:c4:00:00:01): MicroPython 1.27.0, "
+    silence = "not asked whether it is ready: its line is not this port\n"
     assert main(arguments(board.port)) == 0
     first = capsys.readouterr()
-    assert first.out.startswith(chip) and first.out.endswith(" copied, 0 were there\n")
+    assert first.out.startswith(chip)
+    assert first.out.endswith(f" copied, 0 were there\n{silence}")
     assert first.err == ""
     files = int(first.out.removeprefix(chip).split()[0])
     assert main(arguments(board.port)) == 0
-    again = f"{chip}0 files (0 bytes) copied, {files} were there\n"
-    assert capsys.readouterr().out == again
+    again = f"{chip}0 files (0 bytes) copied, {files} were there"
+    assert capsys.readouterr().out == f"{again}\n{silence}"
     mpremote(board, "fs", "touch", ":protocol/older.mpy")
     assert main(arguments(board.port)) == 0
-    assert capsys.readouterr().out == again.replace("\n", ", 1 old ones removed\n")
+    assert capsys.readouterr().out == f"{again}, 1 old ones removed\n{silence}"
 
 
 @pytest.mark.parametrize(
     ("option", "line"),
     [
         ("board", "no board: give --board or BOARD="),
-        ("port", "no port: give --port or PORT="),
+        ("port", "no board is plugged in: connect one with a cable for data, or give PORT="),
         ("chip_id", "no chip-id: give --chip-id or CHIP_ID="),
-        ("model", "no model: give --model or MODEL="),
     ],
 )
-def test_an_option_that_is_left_out(error, silent_port, option, line):
+def test_an_option_that_is_left_out(error, silent_port, option, line, monkeypatch):
+    monkeypatch.setattr(flash, "candidates", list)
     left = {"port": silent_port} | {option: None}
     assert error(**left) == line
 
@@ -117,8 +136,7 @@ def test_a_chip_that_the_cluster_does_not_have(error, silent_port, chip):
 
 
 def test_a_model_that_does_not_fit(error, silent_port, tmp_path):
-    path = tmp_path / "large.bin"
-    write_version_2(grouped_checkpoint(config_of(16, 8, 2, 1024), True), path, 8)
+    path = model_file(tmp_path / "large.q", 16, 8, 2, 1024)
     line = error(silent_port, chips=1, chip_id=0, model=path)
     assert re.match(r"1 chip with \d+ KB of heap is \d+ KB short of the model .*: \d+ chips", line)
 
@@ -198,7 +216,8 @@ def test_a_file_that_is_damaged_on_the_way(error, board, monkeypatch):
 def test_an_interrupted_command_says_how_to_go_on(board, arguments):
     command = subprocess.Popen(
         [sys.executable, "-m", "host.flash", *arguments(board.port)],
-        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         # A test run in the background may ignore interrupts, which a child would inherit.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip

@@ -58,11 +58,17 @@ def test_run_keeps_quotes_and_spaces(tmp_path):
 
 
 def test_flash_names_board_chip_port_and_model(tmp_path):
-    variables = ("BOARD=esp32s3", "CHIP_ID=2", "PORT=/dev/ttyACM0", "MODEL=m.bin")
-    assert command_line(tmp_path, "flash", *variables) == [
-        "-m", "host.flash", "--chips", "5", "--board", "esp32s3", "--chip-id", "2",
-        "--port", "/dev/ttyACM0", "--model", "m.bin",
+    variables = (
+        "BOARD=esp32s3", "CHIP_ID=2", "PORT=/dev/ttyACM0", "MODEL=m.bin", "FIRMWARE=a folder",
+    )  # fmt: skip
+    expected = [
+        "--board", "esp32s3", "--chip-id", "2", "--port", "/dev/ttyACM0", "--model", "m.bin",
+        "--firmware", "a folder",
     ]  # fmt: skip
+    # Without a number of chips, that of the cluster as it was flashed before.
+    assert command_line(tmp_path, "flash", *variables) == ["-m", "host.flash", *expected]
+    given = command_line(tmp_path, "flash", *variables, "CHIPS=7")
+    assert given == ["-m", "host.flash", "--chips", "7", *expected]
 
 
 @pytest.mark.parametrize(

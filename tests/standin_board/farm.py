@@ -9,12 +9,11 @@ KINDS = ("esp32s3", "esp32c3")
 
 
 def standin_boards(folder):
-    """A folder for FEDERATION_BOARDS: the kinds as they ship, but for code that runs here, x86."""
+    """A folder for FEDERATION_BOARDS: boards as they ship, but for code that runs here, x86."""
     folder.mkdir()
-    for kind in KINDS:
-        text = (boards.FOLDER / f"{kind}.toml").read_text()
-        text = re.sub('^mpy_arch = ".*"', 'mpy_arch = "x86"', text, flags=re.MULTILINE)
-        (folder / f"{kind}.toml").write_text(text)
+    for path in boards.FOLDER.glob("*.toml"):
+        text = re.sub('^mpy_arch = ".*"', 'mpy_arch = "x86"', path.read_text(), flags=re.MULTILINE)
+        (folder / path.name).write_text(text)
     return folder
 
 

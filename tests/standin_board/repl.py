@@ -146,14 +146,17 @@ class Repl:
         return b""
 
     def boot(self):
-        """Runs the board's boot.py and main.py, where it has them."""
+        """Runs the board's boot.py and, unless that fails, its main.py, where it has them."""
         for name in ("boot.py", "main.py"):
             try:
                 with open(name) as file:
                     source = file.read()
             except OSError:
                 continue
-            self._write(self.run(source, name))
+            error = self.run(source, name)
+            self._write(error)
+            if error:
+                break
 
     def friendly(self):
         """The prompt for people; does not return."""

@@ -1,0 +1,227 @@
+"""Faults of boards, ports and images while the whole flash is written, by the real esptool: one
+line each, and the next attempt succeeds."""
+
+import fcntl
+import subprocess
+import sys
+
+import pytest
+
+from host import boards, flash
+from host.cluster import cluster_file
+from host.cluster.ports import Candidate
+from host.deploy import esptool, flashing
+from host.deploy.placing import Place
+from host.flash import main
+from tests.host.test_flash_command import model_file, silent_port  # noqa: F401
+from tests.simulation.launch import REPOSITORY
+from tests.standin_board.board import StandinBoard
+from tests.standin_board.farm import standin_firmware
+from tests.standin_board.micropython_image import TABLE, micropython_image, partition_table
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return model_file(tmp_path_factory.mktemp("model") / "model.q", 8, 2, 2, 24)
+
+
+@pytest.fixture(scope="module")
+def firmware(tmp_path_factory):
+    return standin_firmware(tmp_path_factory.mktemp("firmware"))
+
+
+@pytest.fixture
+def board(micropython, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with StandinBoard(tmp_path, blank=True) as standin:
+        yield standin
+
+
+@pytest.fixture
+def attempt(model, firmware, capsys):
+    """Flashes: what was printed if that succeeded, and the line of its error otherwise.
+
+    The board's line is on pins, so that nobody waits: the stand-in cannot run xtensawin.
+    """
+
+    def tried(port, *more, path=firmware):
+        arguments = ["--board", "esp32s3", "--chip-id", "1", "--chips", "2", "--link", "uart",
+                     "--line", "pins", "--port", port, "--model", model, "--firmware", path]
+        code = main([str(word) for word in [*arguments, *more]])
+        printed = capsys.readouterr()
+        if code == 0:
+            assert printed.err == ""
+            return printed.out
+        assert code == 1 and printed.out == ""
+        (line,) = printed.err.splitlines()
+        return line
+
+    return tried
+
+
+@pytest.mark.parametrize("kind", ["esp32", "esp32s2", "esp32s3", "esp32c3", "esp32c6"])
+def test_every_kind_of_chip_is_told(micropython, tmp_path, kind):
+    with StandinBoard(tmp_path, kind=kind, blank=True) as board:
+        found = esptool.chip_on(board.port)
+    size = boards.load(kind).flash.size
+    assert (found.kind, found.mac, found.flash_size) == (kind, "24:0a:c4:00:00:01", size)
+
+
+def in_flash(board):
+    """Whether MicroPython is in a board's flash, and after it something else."""
+    image = micropython_image(boards.load("esp32s3"))
+    region = boards.load("esp32s3").flash.filesystem_offset
+    return board.flash.read(0, len(image)) == image and b"littlefs" in board.flash.read(region, 64)
+
+
+def test_a_cell_that_does_not_keep_what_is_written(board, attempt):
+    board.flash.damage_next_write()
+    line = attempt(board.port)
+    assert line.startswith(f"error: the flash of the board on {board.port} does not hold what was")
+    assert "verifying MicroPython" in line and line.endswith(": the same command tries again")
+    assert cluster_file.read().flashed == ()
+    assert "in the flash and verified" in attempt(board.port)
+    assert in_flash(board)
+
+
+@pytest.mark.parametrize(
+    ("size", "what"),
+    [
+        (60_000, "MicroPython"),
+        pytest.param(100_000, "files", marks=pytest.mark.verify),
+    ],
+)
+def test_a_board_unplugged_in_the_middle(board, attempt, size, what):
+    port = board.port
+    board.unplug_after(size)
+    line = attempt(port)
+    assert line.startswith(f"error: lost the board on {port} while ")
+    assert f"writing {what}" in line and line.endswith(": the same command goes on")
+    board.replug()
+    assert "in the flash and verified" in attempt(board.port)
+    assert in_flash(board)
+
+
+def test_a_chip_of_another_kind(micropython, tmp_path, monkeypatch, attempt):
+    monkeypatch.chdir(tmp_path)
+    with StandinBoard(tmp_path, kind="esp32c3", blank=True) as board:
+        assert attempt(board.port) == (
+            f"error: the chip on {board.port} is an esp32c3, and esp32s3 has an esp32s3: is it"
+            " another board, or another port?"
+        )
+        assert attempt(board.port, "--board", "esp32c3").startswith("chip 1 of 2 on ")
+
+
+def test_a_port_that_another_program_holds(board, attempt):
+    with open(board.port, "rb") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        assert attempt(board.port) == f"error: {board.port} is in use by another program"
+    assert attempt(board.port).startswith("chip 1 of 2 on ")
+
+
+def test_an_image_for_another_chip(board, attempt, firmware):
+    wrong = firmware / "ESP32_GENERIC_C3-20251209-v1.27.0.bin"
+    assert attempt(board.port, path=wrong) == (
+        f"error: {wrong} is an image for esp32c3, and esp32s3 has an esp32s3"
+    )
+    assert board.flash.read(0, 4096) == b"\xff" * 4096
+    assert attempt(board.port).startswith("chip 1 of 2 on ")
+
+
+def test_a_file_system_that_is_too_small(board, attempt, tmp_path):
+    image = bytearray(micropython_image(boards.load("esp32s3")))
+    table = partition_table([("factory", 0, 0, 0x10000, 0x20000), ("vfs", 1, 0x81, 0x30000, 8192)])
+    image[TABLE : TABLE + len(table)] = table
+    small = tmp_path / "small.bin"
+    small.write_bytes(image)
+    line = attempt(board.port, path=small)
+    assert line.startswith("error: the file system has 8 KB, too little for ")
+    assert board.flash.read(0, 4096) == b"\xff" * 4096
+    assert attempt(board.port).startswith("chip 1 of 2 on ")
+
+
+def test_a_port_where_nothing_answers(micropython, tmp_path, monkeypatch, attempt, silent_port):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    assert attempt(silent_port).startswith(f"error: no bootloader answers on {silent_port}: ")
+
+
+def test_flashing_again_is_quick_and_changes_nothing(board, attempt):
+    attempt(board.port)
+    before, content = board.received, board.flash.read(0, board.flash.size)
+    attempt(board.port)
+    assert board.received - before < 60_000
+    assert board.flash.read(0, board.flash.size) == content
+
+
+def test_a_program_that_ends_at_once_is_quoted(board, model, attempt):
+    """An x86 board given xtensawin code."""
+    attempt(board.port)
+    place = Place(boards.load("esp32s3"), board.port, 1, 2, "uart")
+    with pytest.raises(flashing.FlashError, match="program ended: ValueError: incompatible .mpy"):
+        flashing.ready(None, place, board.port, 1)
+
+
+def test_taking_the_place_of_another_board_takes_a_yes(
+    micropython, tmp_path, monkeypatch, attempt, board
+):
+    (tmp_path / "other").mkdir()
+    with StandinBoard(tmp_path / "other", blank=True, mac="240ac4000002") as other:
+        attempt(board.port)
+        assert attempt(other.port) == (
+            "error: chip 1 is another board (esp32s3, 24:0a:c4:00:00:01): replace it by this one"
+            " (24:0a:c4:00:00:02) only with --yes"
+        )
+        assert attempt(board.port, "--chip-id", "0") == (
+            "error: this board (24:0a:c4:00:00:01) is chip 1 of the cluster: make it chip 0 only"
+            " with --yes"
+        )
+        attempt(other.port, "--yes")
+    (chip,) = cluster_file.read().flashed
+    assert (chip.id, chip.mac) == (1, "24:0a:c4:00:00:02")
+
+
+def test_other_settings_for_one_chip_name_those_to_flash_again(board, attempt, capsys):
+    attempt(board.port)
+    before = cluster_file.read()
+    cluster_file.changed(
+        lambda old: old.with_chip(cluster_file.FlashedChip(0, "esp32s3", "24:0a:c4:00:00:09", "x"))
+    )
+    said = attempt(board.port, "--context", "8")
+    assert said.endswith("the cluster is another now: flash again chip 0\n")
+    after = cluster_file.read()
+    assert (after.context, after.key) == (8, before.key) and len(after.flashed) == 2
+
+
+def test_an_interrupted_flash_is_finished_by_the_next(board, model, firmware, attempt, tmp_path):
+    arguments = ["--board", "esp32s3", "--chip-id", "1", "--chips", "2", "--link", "uart",
+                 "--line", "pins", "--port", board.port, "--model", model, "--firmware", firmware]
+    command = subprocess.Popen(
+        [sys.executable, "-c", _INTERRUPTED, *map(str, arguments)],
+        cwd=tmp_path, env={"PYTHONPATH": str(REPOSITORY), "PATH": ""},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    output, errors = command.communicate(timeout=60)
+    assert (command.returncode, output) == (130, "")
+    assert errors == "interrupted: the same command goes on from here\n"
+    assert "in the flash and verified" in attempt(board.port)
+    assert in_flash(board)
+
+
+# Ctrl-C as the first bytes are reported written.
+_INTERRUPTED = """
+import sys
+from host import flash
+from host.deploy import esptool
+def interrupt(place, line):
+    if line.startswith("Writing at"):
+        raise KeyboardInterrupt
+esptool._Place.line = interrupt
+sys.exit(flash.main(sys.argv[1:]))
+"""
+
+
+def test_the_port_is_asked_for(monkeypatch, attempt, board):
+    monkeypatch.setattr(flash, "candidates", lambda: [Candidate("/dev/ttyUSB7"), Candidate("x")])
+    assert attempt("") == (
+        "error: several boards are plugged in: give PORT= as one of /dev/ttyUSB7, x"
+    )
