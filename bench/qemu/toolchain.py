@@ -91,9 +91,11 @@ class Toolchain:
             ["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE
         )
         with reading, tarfile.open(fileobj=reading.stdout, mode="r|") as files:
+            # Before 3.11.4 Python has no such filter.
+            files.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
             for file in files:
                 if file.name.startswith(parts) or file.name == f"{wanted}/picolibc.specs":
-                    files.extract(file, self._root, filter="data")
+                    files.extract(file, self._root)
         if reading.returncode:
             raise SetupError(f"{package.name} could not be unpacked")
         own = (self._root / _LIBRARY_FOLDER / "picolibc.specs").read_text()
