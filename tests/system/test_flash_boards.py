@@ -153,6 +153,8 @@ def test_five_boards_are_flashed_and_speak(model, micropython, tmp_path, firmwar
             files = expected_files(model, cluster, chip, kinds[chip], kinds)
             check_flash(five[chip], kinds[chip], image_of(firmware, kinds[chip]), files)
             assert listed(five[chip]) == {path: len(data) for path, data in files.items()}
+        said = flash(tmp_path, 1, five[1], firmware, folder, "--update")
+        assert f"0 files (0 bytes) copied, {len(files)} were there\nready: model " in said
 
 
 def test_boards_as_they_ship_get_code_of_their_own_architecture(
