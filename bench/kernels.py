@@ -1,4 +1,8 @@
-"""Executed instructions of every kernel on the real targets, emulated."""
+"""Executed instructions of every kernel on the real targets, emulated.
+
+What counts is the code of a function, its prologue included; not what MicroPython does to call it
+and to convert its arguments, nor its division, one for each output of `mean`.
+"""
 
 from __future__ import annotations
 

@@ -15,9 +15,6 @@ from host.deploy.bundle import compiled
 from host.model.arithmetic import Ints
 
 PROCESSORS: dict[str, type[Processor]] = {"rv32imc": Rv32, "xtensawin": Xtensa}
-
-# Executed instructions of MicroPython's small_int_floor_divide with the processor's own division,
-# which kernels call once for an output of `mean`; see py/smallint.c.
 TARGETS = tuple(PROCESSORS)
 
 
