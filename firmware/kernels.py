@@ -3,7 +3,9 @@
 host/model/arithmetic.py states their values. All integers are 32 bits and wrap. Pointers move
 with the loop, because a literal index on a register pointer is one instruction; the hottest
 variables come first among the parameters, because mpy-cross keeps the first two locals in
-registers. Kernels check nothing: callers hold buffers of the right size and never ask for zero
+registers. Loops end at an address rather than count, and -limit <= v <= limit is one comparison
+of v + limit without sign: both spare instructions. An integer that is cast to a pointer where it
+is used serves as one in a register. Kernels check nothing: callers hold buffers of the right size and never ask for zero
 positions.
 """
 
