@@ -5,8 +5,8 @@ with the loop, because a literal index on a register pointer is one instruction;
 variables come first among the parameters, because mpy-cross keeps the first two locals in
 registers. Loops end at an address rather than count, and -limit <= v <= limit is one comparison
 of v + limit without sign: both spare instructions. An integer that is cast to a pointer where it
-is used serves as one in a register. Kernels check nothing: callers hold buffers of the right size and never ask for zero
-positions.
+is used serves as one in a register. Kernels check nothing: callers hold buffers of the right size
+and never ask for zero positions.
 """
 
 import micropython
