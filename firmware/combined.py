@@ -57,10 +57,14 @@ class Combined:
         self.layer = self._position = self._count = 0
         self._phase = _IDLE
 
+    def is_idle(self):
+        """Whether no step is under way."""
+        return self._phase == _IDLE
+
     def is_at_work_on(self, request):
         """Whether this STEP, received again, is under way."""
         return (
-            self._phase != _IDLE
+            not self.is_idle()
             and request[SRC] == self.request[SRC]
             and same(request, SEQUENCE, self.request, SEQUENCE, 2)
             and same(request, HEADER_SIZE, self.request, HEADER_SIZE, REQUEST_SIZE)

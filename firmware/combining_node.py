@@ -11,11 +11,14 @@ from protocol.fields import u16
 from protocol.frame import DST, HOST, SEQUENCE, SRC, write_header
 from protocol.kinds import CONTRIBUTION, REPAIR, STEP
 from protocol.layout import POSITION
-from protocol.reports import MISSING
+from protocol.reports import MISSING, NEED_STEP
 
 # Milliseconds without a contribution after which the host is told whose is missing: sooner than
 # the host itself gives up.
 _PATIENCE_MS = const(1500)
+# Milliseconds between two times that a chip says it knows nothing of a step: as long as the step
+# takes to come.
+_ASK_AGAIN_MS = const(10)
 
 
 class CombiningNode(Node):
@@ -36,7 +39,7 @@ class CombiningNode(Node):
         )
         self._exchange = exchange
         self._combined = Combined(share, shard, residual, exchange, boot_id)
-        self._ticked = ticks_ms()
+        self._ticked = self._asked = ticks_ms()
 
     def poll(self):
         """Handles one received frame; without any, asks for what does not come."""
@@ -55,8 +58,20 @@ class CombiningNode(Node):
         if kind == STEP:
             self._on_step(frame, length)
         elif kind == CONTRIBUTION or kind == REPAIR:
-            self._exchange.take(frame, length)
-            self._go_on()
+            if self._exchange.take(frame, length):
+                self._go_on()
+            elif self._combined.is_idle() and self._exchange.is_behind(frame):
+                self._ask_for_step()
+
+    def _on_discovery(self, frame, length):
+        self._link.keep_sender()
+        super()._on_discovery(frame, length)
+
+    def _ask_for_step(self):
+        now = ticks_ms()
+        if ticks_diff(now, self._asked) >= _ASK_AGAIN_MS:
+            self._asked = now
+            self._send_error(HOST, 0, NEED_STEP, 0, 0, "")
 
     def _on_step(self, frame, length):
         self._link.keep_sender()

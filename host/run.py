@@ -27,6 +27,7 @@ from host.cluster import cluster_file
 from host.cluster.arithmetic_check import check_arithmetic
 from host.cluster.attached import attached, described, listed_ports
 from host.cluster.cluster_file import Cluster
+from host.cluster.combined import CombinedFederation
 from host.cluster.errors import ClusterError
 from host.cluster.running import Running
 from host.command_line import (
@@ -45,6 +46,7 @@ from host.model import loading
 from host.model.checkpoint import ModelError
 from host.model.loading import Loaded
 from host.model.sampling import Sampler
+from host.parallel.memory import COMBINE
 from host.parallel.plan import MAX_CHIPS
 from host.prompts import StopAtInterrupt, example, is_terminal, piped_prompts, typed_prompts
 from host.report import ChipReport, Totals, print_report, report
@@ -92,6 +94,8 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--seed", type=int, default=0, metavar="N", help="of sampling and of losses (default 0)")
     add("--link", choices=("uart", "espnow"),
         help="a serial port per chip, or radio with chip 0 as the gateway (default)")
+    add("--combine", choices=COMBINE, default="host",
+        help="who adds up the chips' partial sums: the host (default), or the chips themselves")
     add("--board", default="simulated", metavar="NAME",
         help="simulate chips with this board's heap (python -m host.boards lists them)")
     add("--heap", type=heap_size, metavar="SIZE", help="each chip's heap instead, as 160K or 4M")
@@ -120,6 +124,7 @@ def settings_for(options: argparse.Namespace) -> Settings:
         loss=options.loss,
         seed=options.seed,
         key=random_key() if options.secure else b"",
+        combine=options.combine,
     )
 
 
@@ -155,7 +160,9 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
                 if boards
                 else running(model, settings, arrived)
             )
-        if options.check:
+        if isinstance(chips.federation, CombinedFederation):
+            chips.federation.greedy = options.temperature == 0
+        elif options.check:
             check_arithmetic(chips.federation)
         answers = Answers(chips, source, encoder, sampler)
         return _Run(options, chips, source, answers, console, display).all_prompts()

@@ -42,11 +42,15 @@ _BITS = const(16)
 _DATA = const(17)
 _HELD = const(10)
 
-# Milliseconds after which a missing piece is asked for, at first and at most. With one frame in
-# five lost both ways, no member in a billion fails to answer within 1.5 s.
-_SHORTEST_WAIT = const(30)
-_LONGEST_WAIT = const(80)
+# Members asked at a time: were all asked, their answers would crowd each other out.
+_MOST_ASKED = const(4)
+# Milliseconds without a piece after which missing ones are asked for: a constant and as many for
+# each member, whose pieces take turns. It grows by a quarter each time, up to four times that, so
+# that a crowded air does not fill up with requests.
+_WAIT = const(6)
+_WAIT_A_MEMBER = const(2)
 
+_HALF = const(0x8000)  # numbers wrap: less than half the circle ahead comes after
 _NO_MEMBER = const(0xFF)
 _NONE = const(-1)  # no number
 _WHOLE = const(-1)  # no piece is missing
@@ -104,7 +108,8 @@ class Exchange:
     def __init__(self, me, members, capacity, bits, room, send, patience):
         """me: this member's id; members: all ids, in the same order everywhere; capacity: elements
         of the longest vector; bits: of the widest element; room: bytes in a frame for what a
-        contribution carries beside header and trailer; patience: milliseconds without progress.
+        contribution carries beside header and trailer; patience: milliseconds without a
+        piece.
 
         send(frame, kind, dst, number, length) finishes and sends a frame whose payload stands in
         `frame`. Raises ValueError where a vector would take more than 30 pieces.
@@ -128,6 +133,7 @@ class Exchange:
         self._frame = bytearray(_DATA + packed_size(piece, bits) + 12)
         self._rounds = [_Round(len(self._members), capacity) for _ in range(2)]
         self._epoch = self._number = 0
+        self._first_wait = _WAIT + _WAIT_A_MEMBER * len(self._members)
         self._quiet = self._waited = self._wait = 0
 
     def start(self, epoch, number):
@@ -216,8 +222,14 @@ class Exchange:
             arrived = _WHOLE
             into.left -= 1
         into.arrived[member] = arrived
-        self._waited = 0
+        self._quiet = self._waited = 0
         return True
+
+    def is_behind(self, frame):
+        """Whether an opened frame tells that its sender is at a collective that comes after this
+        member's: of another epoch, or of the same and neither the last nor the next."""
+        ahead = (u16(frame, SEQUENCE) - self._number) & 0xFFFF
+        return u16(frame, _EPOCH) != self._epoch or 0 < ahead < _HALF
 
     def tick(self, elapsed):
         """Takes in that `elapsed` milliseconds have passed, and asks for what is missing.
@@ -233,8 +245,8 @@ class Exchange:
         if self._waited > self._patience:
             raise MissingMember(*self.missing())
         self._quiet = 0
-        self._wait = min(2 * self._wait, _LONGEST_WAIT)
-        for chip in self.missing():
+        self._wait = min(self._wait + self._wait // 4, 4 * self._first_wait)
+        for chip in self.missing()[:_MOST_ASKED]:
             self._ask(chip)
 
     def _begin(self, values, first, count):
@@ -249,7 +261,7 @@ class Exchange:
         now.arrived[self._me] = _WHOLE
         now.left -= 1
         self._quiet = self._waited = 0
-        self._wait = _SHORTEST_WAIT
+        self._wait = self._first_wait
         if len(self._members) > 1:
             self._send_pieces(now, 0, BROADCAST)
 

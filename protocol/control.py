@@ -12,6 +12,7 @@ from protocol.reports import (
     FAULT,
     MISSING,
     NEED_KV,
+    NEED_STEP,
     READY_LAYOUT,
     STATE_READY,
     STATISTICS_LAYOUT,
@@ -54,7 +55,7 @@ Statistics = namedtuple(
 def error_name(code):
     """What an ERROR's code is called."""
     names = {NEED_KV: "NEED_KV", BAD_REQUEST: "BAD_REQUEST", FAULT: "FAULT"}
-    names[MISSING] = "MISSING"
+    names[MISSING], names[NEED_STEP] = "MISSING", "NEED_STEP"
     return names.get(code, "code %d" % code)
 
 

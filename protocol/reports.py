@@ -10,6 +10,7 @@ from protocol.compat import const
 NEED_KV = const(1)  # a position beyond what the chip has filled for that sequence id
 BAD_REQUEST = const(2)  # a request that contradicts the chip's shard
 MISSING = const(4)  # members of the chip's group are silent; the text says which
+NEED_STEP = const(5)  # others of the chip's group are at a step that it knows nothing of
 FAULT = const(3)  # an exception in the firmware; the text is its message
 
 STATE_ASKS_PROOF = const(0)  # see protocol/session.py

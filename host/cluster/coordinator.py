@@ -11,6 +11,7 @@ from host.cluster.errors import ClusterError
 from host.cluster.transport import Transport
 from protocol.control import (
     NEED_KV,
+    NEED_STEP,
     STATE_READY,
     Error,
     Ready,
@@ -26,6 +27,7 @@ from protocol.frame import (
     BROADCAST,
     HEADER_SIZE,
     HOST,
+    LENGTH,
     MAX_FRAME,
     MAX_PAYLOAD,
     SEQUENCE,
@@ -52,6 +54,9 @@ _FIRST_WAIT, _SHORTEST_WAIT, _LONGEST_WAIT = 0.05, 0.006, 0.1
 _MOST_REPEATS = 8
 # With a key, a chip that is silent this long may have restarted and lost the session.
 _GREET_AFTER = 0.4
+# A step takes chips many answers to each other: so many times as long is waited for theirs, before
+# asking again and in all. A chip that missed a step finds that out from the others and says so.
+_STEP_PATIENCE = 4
 
 
 _ANSWERS = {
@@ -88,7 +93,9 @@ class Pace:
     count; a chip that answers twice says that the repetition came too early.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first: float, longest: float) -> None:
+        """first: seconds to wait before anything is learned; longest: as `longest_wait`."""
+        self._first, self._longest = first, longest
         self._mean: float | None = None
         self._deviation = 0.0
 
@@ -96,13 +103,13 @@ class Pace:
     def wait(self) -> float:
         """Seconds to wait."""
         if self._mean is None:
-            return _FIRST_WAIT
+            return self._first
         return max(self._mean + 4 * self._deviation, _SHORTEST_WAIT)
 
     @property
     def longest_wait(self) -> float:
         """Seconds beyond which waiting is not drawn out while there is no answer."""
-        return max(self.wait, _LONGEST_WAIT)
+        return max(self.wait, self._longest)
 
     def learn(self, taken: float) -> None:
         """Takes in the time, in seconds, until the last answer to a request sent once."""
@@ -116,7 +123,7 @@ class Pace:
 
         Bounded, because where frames are lost and doubled every repetition looks hasty.
         """
-        most = max(self._mean or 0.0, _LONGEST_WAIT) / 4
+        most = max(self._mean or 0.0, self._longest) / 4
         doubled = max(2 * self._deviation, _SHORTEST_WAIT / 4)
         self._deviation = max(self._deviation, min(doubled, most))
 
@@ -213,8 +220,10 @@ class Coordinator:
         kind: object,
         arrived: Callable[[int, bytes], None] = lambda chip, payload: None,
     ) -> dict[int, bytes]:
-        """The same for a STEP."""
-        return self._ask(MessageType.STEP, payload, chips, where, kind, None, arrived)
+        """The same for a STEP, for which chips wait for one another many times: they tell by
+        themselves if one is missing, so the host has more patience."""
+        patience = _STEP_PATIENCE * self._patience
+        return self._ask(MessageType.STEP, payload, chips, where, kind, patience, arrived)
 
     def statistics(self, collect: bool = False) -> dict[int, Statistics]:
         """Every chip's counters; `collect`: after collecting garbage."""
@@ -240,7 +249,8 @@ class Coordinator:
         self._answers = {}
         self._pieces.clear()
         patience = patience or self._patience
-        pace = self._paces.setdefault(kind, Pace())
+        slow = _STEP_PATIENCE if message_type == MessageType.STEP else 1
+        pace = self._paces.setdefault(kind, Pace(slow * _FIRST_WAIT, slow * _LONGEST_WAIT))
         duplicates = self._outstanding.duplicate
         started = asked = progress = now = time.monotonic()
         self._send(message_type, BROADCAST if len(chips) > 1 else chips[0], sequence, length)
@@ -272,9 +282,11 @@ class Coordinator:
         """Asks some who have not answered again, others in the next turn, and nobody whose port
         has not yet taken the request whole."""
         missing = self._outstanding.missing()
+        if message_type == MessageType.STEP and len(missing) > 1:
+            missing = [BROADCAST]  # in lockstep, those who have answered are few
         first = turn * _MOST_REPEATS % len(missing)
         for chip in (missing[first:] + missing[:first])[:_MOST_REPEATS]:
-            if not self._transport.is_sending(chip):
+            if chip == BROADCAST or not self._transport.is_sending(chip):
                 self._send(message_type, chip, sequence, length)
                 self.resends += 1
 
@@ -350,10 +362,19 @@ class Coordinator:
     def _take_error(self, chip: int, sequence: int, error: Error, where: str) -> None:
         if error.text:
             self.last_words[chip] = error.text
-        if sequence == self._outstanding.sequence and chip in self._outstanding.missing():
+        if error.code == NEED_STEP:
+            self._repeat_step(chip)
+        elif sequence == self._outstanding.sequence and chip in self._outstanding.missing():
             if error.code == NEED_KV:
                 raise NeedsCache(chip)
             raise ClusterError(f"chip {chip}, {where}: {error_name(error.code)}: {error.text}")
+
+    def _repeat_step(self, chip: int) -> None:
+        """Sends a step again to a chip that has heard of it from the others only."""
+        if self._message[TYPE] == MessageType.STEP and chip in self._outstanding.missing():
+            length = u16(self._message, LENGTH)
+            self._send(MessageType.STEP, chip, self._outstanding.sequence, length)
+            self.resends += 1
 
 
 def _ready(chip: int, payload: bytes) -> Ready:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from host.cluster.combined import CombinedFederation
 from host.cluster.coordinator import Coordinator
 from host.cluster.errors import ClusterError
 from host.cluster.federation import Federation
@@ -23,7 +24,7 @@ FIRMWARE_VERSION = "0.1.0"
 class Running:
     """A connected federation, what its chips said of themselves, bytes of their shard files."""
 
-    federation: Federation
+    federation: Federation | CombinedFederation
     coordinator: Coordinator
     transport: Transport
     ready: dict[int, Ready]
@@ -57,7 +58,8 @@ def connected(
             patience=patience,
             watch=watch,
         )
-        federation = Federation(model, plan, coordinator)
+        kind = CombinedFederation if plan.combine == "chips" else Federation
+        federation = kind(model, plan, coordinator)
         ready = federation.connect(start_patience, arrived)
         for chip, said in sorted(ready.items()):
             _check_version(chip, said.firmware)

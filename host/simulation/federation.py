@@ -27,7 +27,8 @@ START_PATIENCE = 30.0
 @dataclass(frozen=True)
 class Settings:
     """How to simulate. heap: bytes of each chip's; loss: the probability that a frame is lost;
-    key: of the cluster, empty for frames that are not signed."""
+    key: of the cluster, empty for frames that are not signed; combine: who adds up the partial
+    sums, "host" or "chips"."""
 
     chips: int
     link: str
@@ -37,6 +38,7 @@ class Settings:
     loss: float = 0.0
     seed: int = 0
     key: bytes = b""
+    combine: str = "host"
 
     @property
     def mtu(self) -> int | None:
@@ -74,6 +76,7 @@ def running(
         heap=settings.heap,
         mtu=settings.mtu,
         signed=bool(settings.key),
+        combine=settings.combine,
     )
     arch = native_arch()
     files = {

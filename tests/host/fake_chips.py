@@ -43,7 +43,7 @@ class FakeChip:
         self.chip, self.delay, self.key = chip, delay, key
         self.on_compute = self.echo
         self.model_hash = bytes(8)
-        self.asked = []  # COMPUTE messages
+        self.asked = []  # COMPUTE and STEP messages
         self.restart()
 
     def restart(self):
@@ -89,7 +89,7 @@ class FakeChip:
         elif message.kind == MessageType.STATISTICS:
             counts = statistics_payload(*range(100 * self.chip, 100 * self.chip + 8))
             yield self.delay, MessageType.STATISTICS, counts
-        elif message.kind == MessageType.COMPUTE:
+        elif message.kind in (MessageType.COMPUTE, MessageType.STEP):
             self.asked.append(message)
             yield from self.on_compute(message)
 

@@ -7,7 +7,7 @@ from host.cluster.coordinator import Coordinator, NeedsCache, NeedsGreeting, Pac
 from host.cluster.errors import ClusterError
 from protocol.frame import BROADCAST
 from protocol.message import MessageType
-from protocol.reports import BAD_REQUEST, FAULT, NEED_KV, error_payload
+from protocol.reports import BAD_REQUEST, FAULT, NEED_KV, NEED_STEP, error_payload
 from protocol.session import HostAuthenticator
 from tests.host.fake_chips import LATENCY, Clock, FakeChip, FakeTransport, failure, silence
 
@@ -344,7 +344,7 @@ def test_waiting_stays_bounded_where_frames_are_lost_and_doubled(clock):
 
 
 def test_pace_waits_for_the_mean_and_four_deviations():
-    pace = Pace()
+    pace = Pace(module._FIRST_WAIT, module._LONGEST_WAIT)
     assert pace.wait == 0.05
     for _ in range(60):
         pace.learn(0.02)
@@ -361,7 +361,7 @@ def test_pace_waits_for_the_mean_and_four_deviations():
 
 
 def test_pace_waits_longer_after_haste_and_forgets_it_again():
-    pace = Pace()
+    pace = Pace(module._FIRST_WAIT, module._LONGEST_WAIT)
     for _ in range(60):
         pace.learn(0.02)
     calm = pace.wait
@@ -372,3 +372,38 @@ def test_pace_waits_longer_after_haste_and_forgets_it_again():
     for _ in range(60):
         pace.learn(0.02)
     assert pace.wait == pytest.approx(calm, rel=0.01)
+
+
+def acknowledges(message):
+    yield LATENCY, MessageType.ACK, message.payload
+
+
+def test_a_step_that_one_chip_missed_is_sent_to_it_as_soon_as_it_says_so(clock):
+    cluster = Cluster(clock, 2)
+    lost = iter([True])
+
+    def misses_the_first(message):
+        if next(lost, False):
+            yield LATENCY, MessageType.ERROR, error_payload(NEED_STEP, 0, 0, "")
+        else:
+            yield from acknowledges(message)
+
+    cluster.chips[0].on_compute, cluster.chips[1].on_compute = acknowledges, misses_the_first
+    begun = clock.now
+    assert set(cluster.coordinator.step(REQUEST, [0, 1], "", "step")) == {0, 1}
+    assert cluster.coordinator.resends == 1
+    assert clock.now - begun < 4 * LATENCY
+
+
+def test_a_step_is_repeated_to_all_at_once_and_not_in_a_hurry(clock):
+    cluster = Cluster(clock, 3)
+    begun = clock.now
+
+    def answers_late(message):
+        if clock.now > begun + 0.15:
+            yield from acknowledges(message)
+
+    for chip in cluster.chips:
+        chip.on_compute = answers_late
+    assert len(cluster.coordinator.step(REQUEST, [0, 1, 2], "", "step")) == 3
+    assert cluster.coordinator.resends == 1

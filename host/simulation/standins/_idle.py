@@ -17,7 +17,7 @@ import time
 
 from micropython import const
 
-_LONGEST_MS = const(20)  # the firmware looks at its own deadlines that often
+_LONGEST_MS = const(10)  # the firmware looks at its own deadlines that often
 
 _STDIN = const(0)
 

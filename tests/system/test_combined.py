@@ -1,0 +1,115 @@
+"""Chips that add up their partial sums themselves equal the reference to the bit, as others do.
+
+The default run takes a slice; `verify` takes 1 to 8 and 20 chips, both links, 128 steps.
+"""
+
+import itertools
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from host.boards import load
+from host.cluster.errors import ClusterError
+from host.simulation.federation import Settings, random_key, running
+from tests.system.conftest import STEPS
+from tests.system.reference_runs import assert_equals_reference
+
+CLUSTERS = list(itertools.product((1, 2, 3, 4, 5, 6, 7, 8, 20), ("uart", "espnow")))
+PROMPTS = range(7)
+MINUTES_AN_ITEM = 10
+
+
+def settings(chips, link, loss=0.0, secure=False):
+    """A federation of simulated boards with PSRAM whose chips combine."""
+    board = load("simulated")
+    key = random_key() if secure else b""
+    heap = board.heap_kb * 1024
+    return Settings(chips, link, board, heap, loss=loss, seed=1, key=key, combine="chips")
+
+
+def assert_prompts_equal(model, runs, prompts, steps, how):
+    with running(model, how) as cluster:
+        for prompt in prompts:
+            assert_equals_reference(cluster.federation, runs[prompt], steps)
+        assert cluster.federation.caught_up == 0
+
+
+@pytest.mark.parametrize(
+    ("chips", "link", "loss", "secure", "prompts", "steps"),
+    [
+        (5, "espnow", 0.0, False, PROMPTS[:2], 32),
+        (5, "uart", 0.0, False, PROMPTS[2:4], 32),
+        (1, "espnow", 0.0, False, PROMPTS[4:5], 32),
+        (3, "uart", 0.0, True, PROMPTS[5:6], 32),
+        (8, "espnow", 0.0, True, PROMPTS[6:7], 16),
+        (20, "espnow", 0.0, False, PROMPTS[6:7], 12),
+        (3, "espnow", 0.2, False, PROMPTS[5:6], 10),
+        (2, "uart", 0.2, True, PROMPTS[6:7], 12),
+    ],
+)
+def test_a_slice_of_the_matrix(model, runs, chips, link, loss, secure, prompts, steps):
+    assert_prompts_equal(model, runs, prompts, steps, settings(chips, link, loss, secure))
+
+
+def test_the_chips_best_tokens_are_the_greedy_ones(model, runs):
+    with running(model, settings(5, "espnow")) as cluster:
+        federation = cluster.federation
+        federation.greedy = True
+        federation.begin()
+        tokens = runs[1].tokens[: runs[1].prompt].tolist()
+        logits = federation.forward(tokens)
+        before = cluster.transport.bytes_sent + cluster.transport.bytes_received
+        for position in range(runs[1].prompt, 32):
+            assert np.count_nonzero(logits >= -(1 << 15)) == 5  # one of each chip
+            assert logits.max() == runs[1].logits[position - 1].max()
+            tokens.append(int(logits.argmax()))
+            logits = federation.forward(tokens[-1:])
+        exchanged = cluster.transport.bytes_sent + cluster.transport.bytes_received - before
+    assert tokens == runs[1].tokens[:32].tolist()
+    # A step and five answers of 25 bytes, and what had to be repeated.
+    assert exchanged / (32 - runs[1].prompt) < 500
+
+
+@pytest.mark.parametrize("link", ["uart", "espnow"])
+def test_a_chip_that_restarts_is_caught_up(model, runs, link):
+    with running(model, settings(3, link)) as cluster:
+
+        def restart(position):
+            if position == 20:
+                cluster.cluster.chips[1].restart()
+
+        assert_equals_reference(cluster.federation, runs[2], 32, restart)
+        assert cluster.federation.caught_up >= 1
+
+
+@pytest.mark.parametrize("link", ["uart", "espnow"])
+def test_a_chip_that_hangs_is_named_by_the_others(model, runs, link):
+    with running(model, settings(4, link)) as cluster:
+
+        def hang(position):
+            if position == 20:
+                os.kill(cluster.cluster.chips[2].process.pid, signal.SIGSTOP)
+                hang.since = time.monotonic()
+
+        with pytest.raises(ClusterError, match=r"^chip [013], position 20: .* from chip 2$"):
+            assert_equals_reference(cluster.federation, runs[2], 32, hang)
+        assert time.monotonic() - hang.since < 3
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(60 * MINUTES_AN_ITEM)
+@pytest.mark.parametrize(("chips", "link"), CLUSTERS)
+def test_without_loss(model, runs, chips, link):
+    assert_prompts_equal(model, runs, PROMPTS, STEPS, settings(chips, link))
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(60 * MINUTES_AN_ITEM)
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize(("chips", "link"), CLUSTERS)
+def test_with_a_fifth_of_all_frames_lost(model, runs, chips, link, secure):
+    prompt = PROMPTS[(chips + secure) % 7]
+    assert_prompts_equal(model, runs, [prompt], STEPS, settings(chips, link, 0.2, secure))
