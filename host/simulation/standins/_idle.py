@@ -44,7 +44,7 @@ def unwatch(stream, source):
 
 
 def idle():
-    """Return as soon as there is something to receive, at the latest after 20 ms."""
+    """Return as soon as there is something to receive, at the latest after 10 ms."""
     # What has not been taken from a stream wakes the poller at once: no need to look at it first.
     for source in _sources:
         if source.held():

@@ -5,9 +5,10 @@ FEDERATION_UART is the number of a non-blocking descriptor: the master side of a
 whose other side the host opens as a serial port, or a stream socket. It is the chip's one UART,
 whatever its number; a second number does not exist.
 
-The wire is infinitely fast: all that was sent has arrived when the program next looks, so what
-is then beyond `rxbuf` bytes is dropped, as a board drops it when it computes while bytes come
-in. Nobody at the other end, or nobody reading there, loses what is written, as on a wire.
+The wire is infinitely fast: all that was sent has arrived when the program next looks, which it
+does when it has read what came before; what is then beyond `rxbuf` bytes is dropped, as a board
+drops it when it computes while bytes come in. Nobody at the other end, or nobody reading there,
+loses what is written, as on a wire.
 """
 
 import io
@@ -93,8 +94,10 @@ class UART(io.IOBase):
             self._ring = None
 
     def any(self):
-        """The number of bytes waiting."""
-        self._take_in()
+        """The number of bytes waiting; while there are any, more are not looked for."""
+        self._require_on()
+        if not self._ring.any():
+            self._take_in()
         return self._ring.any()
 
     def read(self, nbytes=-1):
@@ -182,8 +185,7 @@ class UART(io.IOBase):
 
     def _await(self, count):
         """The number of bytes waiting, after `timeout` at most for the first of `count`."""
-        self._take_in()
-        waiting = self._ring.any()
+        waiting = self.any()
         timeout = self._timeout
         while waiting < count and timeout:
             poller = select.poll()
