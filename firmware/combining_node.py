@@ -1,12 +1,9 @@
 """The message loop of a chip whose group adds up its partial sums by itself."""
 
-from time import ticks_diff, ticks_ms
-
-from firmware import residual
 from firmware.combined import Combined
 from firmware.node import Node
 from protocol.collective import Exchange, MissingMember
-from protocol.compat import const
+from protocol.compat import const, ticks_diff, ticks_ms
 from protocol.fields import u16
 from protocol.frame import DST, HOST, SEQUENCE, SRC, write_header
 from protocol.kinds import CONTRIBUTION, REPAIR, STEP
@@ -24,7 +21,8 @@ _ASK_AGAIN_MS = const(10)
 class CombiningNode(Node):
     """A Node of a group; what is not for a group's work is handled as in every node."""
 
-    def __init__(self, chip_id, link, boot_id, shard, share, signer=None):
+    def __init__(self, chip_id, link, boot_id, shard, share, kernels, signer=None):
+        """kernels: the module firmware.residual; all else as a Node's."""
         super().__init__(chip_id, link, boot_id, shard, share, signer)
         layout = shard.layout
         capacity = layout["positions"] * layout["dim"]
@@ -38,7 +36,7 @@ class CombiningNode(Node):
             _PATIENCE_MS,
         )
         self._exchange = exchange
-        self._combined = Combined(share, shard, residual, exchange, boot_id)
+        self._combined = Combined(share, shard, kernels, exchange, boot_id)
         self._ticked = self._asked = ticks_ms()
 
     def poll(self):

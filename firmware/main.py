@@ -119,9 +119,10 @@ def node(config):
         fault = _told(error)
     gc.collect()  # or what stays of the node would be strewn over the last large piece
     if weights and weights.layout.get("members"):
+        from firmware import residual
         from firmware.combining_node import CombiningNode
 
-        return CombiningNode(config["chip"], link, boot_id, weights, share, signer), ""
+        return CombiningNode(config["chip"], link, boot_id, weights, share, residual, signer), ""
     from firmware.node import Node
 
     return Node(config["chip"], link, boot_id, weights, share, signer, fault), fault

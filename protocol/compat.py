@@ -7,10 +7,21 @@ bytearrays and array("i").
 """
 
 try:
+    from time import ticks_diff, ticks_ms
+
     import micropython
     from micropython import const
 except ImportError:
+    from time import monotonic
     from types import SimpleNamespace
+
+    def ticks_ms():
+        """Milliseconds of a clock that only goes forward; MicroPython's wraps."""
+        return int(monotonic() * 1000)
+
+    def ticks_diff(later, earlier):
+        """Milliseconds from one reading of it to another."""
+        return later - earlier
 
     def _unchanged(value):
         return value

@@ -1,0 +1,122 @@
+"""Groups of chips that combine their partial sums, on an air in memory, and their host.
+
+What they must answer is computed by the plain model, whole.
+"""
+
+from firmware.combining_node import CombiningNode
+from firmware.share import Share
+from protocol.frame import BROADCAST, DST, HEADER_SIZE, HOST, opened, seal
+from protocol.message import FederationMessage, MessageType
+from protocol.payloads import step_payload
+from tests.firmware.nodes import BOOT_ID, MemoryLink
+from tests.firmware.plain import PlainResidual, u16_buffer
+from tests.firmware.samples import between
+from tests.firmware.shards import Part, kernels_of, weights_of
+
+RESIDUAL_LIMIT = (1 << 24) - 1
+
+
+class AirLink(MemoryLink):
+    """A member's way to the others and to the host."""
+
+    def __init__(self, mtu, others):
+        super().__init__(mtu)
+        self.others = others  # links of the other members, to be filled
+        self.lost = lambda frame: False
+
+    def broadcast(self, frame, length):
+        for other in self.others:
+            sent = bytes(frame[:length])
+            if not self.lost(sent):
+                other.inbox.append(sent)
+
+    def keep_sender(self):
+        pass
+
+
+class Group:
+    """Chips 0 to n - 1 with all of a model between them."""
+
+    def __init__(self, model, chips, mtu=250):
+        self.model = model
+        self.links = [AirLink(mtu, []) for _ in range(chips)]
+        self.nodes = []
+        self.parts = [Part(model, chip, chips) for chip in range(chips)]
+        for part, link in zip(self.parts, self.links):
+            link.others.extend(other for other in self.links if other is not link)
+            weights = weights_of(model, part, combine=True)
+            share = Share(weights, kernels_of(model), BOOT_ID + part.chip)
+            node = CombiningNode(
+                part.chip, link, BOOT_ID + part.chip, weights, share, PlainResidual()
+            )
+            self.nodes.append(node)
+        self.sequence = 0
+        self.number = 0
+
+    def step(self, residual, wants, position=0, sequence_id=1, to=BROADCAST, again=False):
+        """Sends a STEP of activations [positions][dim] to one chip or all, with the next sequence
+        number or the last once more."""
+        count = len(residual)
+        flat = [value for row in residual for value in row]
+        if not again:
+            self.sequence += 1
+        payload = step_payload(sequence_id, wants, position, count, self.number, flat)
+        frame = bytearray(HEADER_SIZE + len(payload) + 4)
+        frame[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
+        n = seal(frame, 2, MessageType.STEP, HOST, to, self.sequence, len(payload))
+        for chip, link in enumerate(self.links):
+            if to in (BROADCAST, chip):
+                link.inbox.append(bytes(frame[:n]))
+
+    def answers(self, turns=3):
+        """What the chips have said to the host, after some turns without a frame on the air."""
+        quiet = 0
+        while quiet < turns:
+            busy = [node.poll() for node in self.nodes]
+            quiet = 0 if any(busy) else quiet + 1
+        messages = []
+        for link in self.links:
+            for frame in link.sent:
+                n = opened(frame, len(frame))
+                assert frame[DST] == HOST
+                payload = frame[HEADER_SIZE : HEADER_SIZE + n]
+                sequence = frame[4] | frame[5] << 8
+                messages.append(FederationMessage(frame[1], frame[2], HOST, sequence, payload))
+            link.sent = []
+        return messages
+
+    def done(self):
+        """Takes in that a step is over: the next one's collectives follow."""
+        self.number = self.number + 2 * len(self.model.layers) & 0xFFFF
+
+
+def embedded(model, count=1):
+    """Random tokens' activations [count][dim] of the residual stream."""
+    limit = 1 << between(4, 22)
+    return [[between(-limit, limit) for _ in range(model.dim)] for _ in range(count)]
+
+
+def expected_logits(model, residual, position):
+    """What the whole model gives at the last of these positions; the cache is the model's own."""
+    kernels = PlainResidual()
+    dim = model.dim
+    for i, row in enumerate(residual):
+        stream, x = list(row), [0] * dim
+        for index, layer in enumerate(model.layers):
+            normalized(kernels, stream, layer.attention_norm, x)
+            sums = model.attention(index, position + i, x, range(model.heads))
+            added(kernels, stream, sums, layer.o)
+            normalized(kernels, stream, layer.feed_forward_norm, x)
+            added(kernels, stream, model.feed_forward(index, x, range(model.units)), layer.down)
+        normalized(kernels, stream, model.final_norm, x)
+    return model.logits(x, range(model.rows))
+
+
+def normalized(kernels, stream, norm, x):
+    gain = u16_buffer(norm.stored())
+    kernels.norm(stream, 0, gain, 0, x, len(x), norm.shift, norm.epsilon, norm.limit)
+
+
+def added(kernels, stream, sums, matrix):
+    multipliers = u16_buffer(matrix.multipliers)
+    kernels.add_rescaled(stream, 0, sums, multipliers, 0, len(stream), matrix.shift)
