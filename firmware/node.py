@@ -195,13 +195,15 @@ class Node:
         )
 
     def _holdings(self):
-        """Model hash, heads, units, rows, context and bytes of the share, zeros without one."""
+        """Model hash, shard's digest, heads, units, rows, context and bytes of the share, zeros
+        without one."""
         shard = self._shard
         if shard is None:
-            return bytes(HASH_SIZE), 0, 0, 0, 0, 0
+            return bytes(HASH_SIZE), bytes(HASH_SIZE), 0, 0, 0, 0, 0
         layout = shard.layout
         return (
             shard.model_hash,
+            shard.digest,
             len(layout["heads"]),
             layout["units"],
             layout["rows"],

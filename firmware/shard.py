@@ -16,6 +16,7 @@ from protocol.compat import const
 from protocol.fields import put_u16
 from protocol.frame import HEADER_SIZE
 from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE, STEP_DATA
+from protocol.reports import HASH_SIZE
 
 _VERSION = const(2)
 _HEADER = const(16)  # bytes before the JSON
@@ -43,10 +44,12 @@ def loaded(path, chip_id):
     try:
         with open(path, "rb") as file:
             size = _header_size(file)
-            _check_digest(file)
+            digest = _digest(file)
             gc.collect()  # so that what stays of the header lies low
             file.seek(_HEADER)
-            return _weights(file, size, chip_id)
+            weights = _weights(file, size, chip_id)
+            weights.digest = digest
+            return weights
     except OSError as error:
         reason = error
     raise ShardError("no shard at %s (%s): flash this chip" % (path, reason))
@@ -62,19 +65,21 @@ def _header_size(file):
     return start[12] | start[13] << 8 | start[14] << 16
 
 
-def _check_digest(file):
-    """Raises ShardError unless the file ends in the SHA-256 of all before: nothing that a damaged
-    file says is believed, sizes least of all."""
-    digest = hashlib.sha256()
+def _digest(file):
+    """The first bytes of the SHA-256 that ends the file; raises ShardError unless it is that of
+    all before: nothing that a damaged file says is believed, sizes least of all."""
+    hashed = hashlib.sha256()
     chunk = memoryview(bytearray(_CHUNK))
     left = file.seek(0, 2) - _DIGEST_SIZE
     file.seek(0)
     while left > 0:
         count = file.readinto(chunk[: min(left, _CHUNK)])
-        digest.update(chunk[:count])
+        hashed.update(chunk[:count])
         left -= count
-    if file.read() != digest.digest():
+    digest = hashed.digest()
+    if file.read() != digest:
         raise ShardError("SHA-256 of the shard is wrong: flash this chip again")
+    return digest[:HASH_SIZE]
 
 
 def _weights(file, header_size, chip_id):

@@ -4,11 +4,12 @@
 class Weights:
     """One chip's share.
 
-    layout: the shard header's numbers by name; model_hash: 8 bytes; layers: a `Layer` each;
-    places: where matrices begin in a layer; vocabulary: row multipliers and weights of the
-    classifier; exp_table, sigmoid_table, rope_table: u16; bytes: what lies in buffers;
-    request_size, answer_size: the longest payloads of requests and of answers. Where chips
-    combine: final_gain: that of the last norm; final_numbers: its shift, epsilon and limit.
+    layout: the shard header's numbers by name; model_hash: 8 bytes; digest: the first 8 of the
+    shard file's SHA-256; layers: a `Layer` each; places: where matrices begin in a layer;
+    vocabulary: row multipliers and weights of the classifier; exp_table, sigmoid_table,
+    rope_table: u16; bytes: what lies in buffers; request_size, answer_size: the longest payloads
+    of requests and of answers. Where chips combine: final_gain: that of the last norm;
+    final_numbers: its shift, epsilon and limit.
     """
 
 

@@ -26,6 +26,7 @@ Ready = namedtuple(
         "state",
         "nonce",
         "model_hash",
+        "shard_digest",
         "heads",
         "units",
         "rows",

@@ -19,14 +19,15 @@ CHIP_NONCE_SIZE = const(8)
 HASH_SIZE = const(8)
 MAX_ERROR_TEXT = const(200)  # bytes: with header and trailer still one 250-byte frame
 
-READY_LAYOUT = "<HB8s8sBHHHIII"
+READY_LAYOUT = "<HB8s8s8sBHHHIII"
 STATISTICS_LAYOUT = "<IIIIIIII"
 
 
 def ready_payload(*fields):
     """READY: boot id u16, state u8 (0 asks for a proof, 1 ready), chip nonce 8 bytes, model
-    hash 8 bytes, heads u8, feed-forward units u16, vocabulary rows u16, context u16, shard
-    bytes u32, heap used u32, heap free u32, then the firmware's version in UTF-8.
+    hash 8 bytes, the first 8 bytes of the shard file's SHA-256, heads u8, feed-forward units
+    u16, vocabulary rows u16, context u16, shard bytes u32, heap used u32, heap free u32, then
+    the firmware's version in UTF-8.
     """
     return struct.pack(READY_LAYOUT, *fields[:-1]) + fields[-1].encode()
 

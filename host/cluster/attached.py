@@ -132,7 +132,7 @@ def attached(
         model,
         plan,
         Transport(lines, min(REPL_MTU, _radio_mtu(cluster) or REPL_MTU)),
-        shard_bytes={share.chip: len(shard_file(model, plan, share)) for share in plan.shares},
+        shards={share.chip: shard_file(model, plan, share) for share in plan.shares},
         key=cluster.key,
         start_patience=_PATIENCE,
         patience=_PATIENCE,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -31,9 +31,14 @@ class CombinedFederation(Members):
     """
 
     def __init__(
-        self, model: QuantizedModel, plan: Plan, coordinator: Coordinator, greedy: bool = False
+        self,
+        model: QuantizedModel,
+        plan: Plan,
+        coordinator: Coordinator,
+        digests: Mapping[int, bytes],
+        greedy: bool = False,
     ) -> None:
-        super().__init__(model, plan, coordinator)
+        super().__init__(model, plan, coordinator, digests)
         self.greedy = greedy
         self._number = 0  # of the next collective
         self._tokens: list[int] = []  # of the sequence, for chips that lost their cache

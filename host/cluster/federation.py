@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -39,8 +39,14 @@ class Federation(Members):
     given its cache anew. `observer`, where there is one, sees what chips answer.
     """
 
-    def __init__(self, model: QuantizedModel, plan: Plan, coordinator: Coordinator) -> None:
-        super().__init__(model, plan, coordinator)
+    def __init__(
+        self,
+        model: QuantizedModel,
+        plan: Plan,
+        coordinator: Coordinator,
+        digests: Mapping[int, bytes],
+    ) -> None:
+        super().__init__(model, plan, coordinator, digests)
         self.observer: Observer | None = None
         # What attention was given at each layer and position: with it, a chip that lost its
         # cache can be given it again without the others.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,12 +41,20 @@ class Members:
     one another, `caught_up` the times that a chip had to be given its cache anew.
     """
 
-    def __init__(self, model: QuantizedModel, plan: Plan, coordinator: Coordinator) -> None:
+    def __init__(
+        self,
+        model: QuantizedModel,
+        plan: Plan,
+        coordinator: Coordinator,
+        digests: Mapping[int, bytes],
+    ) -> None:
+        """digests: of each chip's shard file, as host.deploy.shard.shard_digest gives them."""
         self.model, self.plan = model, plan
         self.synchronizations = 0
         self.caught_up = 0
         self.position = 0
         self._coordinator = coordinator
+        self._digests = digests
         self._sequence_id = 0
 
     def connect(
@@ -113,14 +121,11 @@ class Members:
                 f"chip {chip} holds model {ready.model_hash.hex()}, not {expected.hex()}:"
                 " flash it again"
             )
-        share = self.plan.shares[chip]
-        numbers = (len(share.heads), len(share.units), len(share.rows), self.plan.context)
-        held = (ready.heads, ready.units, ready.rows, ready.context)
-        if held != numbers:
-            heads, units, rows, context = held
+        if ready.shard_digest != self._digests[chip]:
             raise ClusterError(
-                f"chip {chip} holds {heads} heads, {units} units, {rows} rows and a context of"
-                f" {context}, the share of another plan: flash it again"
+                f"chip {chip} holds {ready.heads} heads, {ready.units} units, {ready.rows} rows"
+                f" and a context of {ready.context} (shard {ready.shard_digest.hex()}), the share"
+                " of another plan: flash it again"
             )
 
     def _take_logits(self, logits: Ints, chip: int, payload: bytes) -> None:

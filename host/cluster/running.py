@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from host.cluster.coordinator import Coordinator
 from host.cluster.errors import ClusterError
 from host.cluster.federation import Federation
 from host.cluster.transport import Transport
+from host.deploy.shard import shard_digest
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan
 from protocol.control import Ready
@@ -37,7 +38,7 @@ def connected(
     plan: Plan,
     transport: Transport,
     *,
-    shard_bytes: dict[int, int],
+    shards: Mapping[int, bytes],
     key: bytes = b"",
     start_patience: float,
     patience: float = 2.5,
@@ -46,9 +47,10 @@ def connected(
 ) -> Iterator[Running]:
     """The federation of the chips at the other end of `transport`, which is closed at the end.
 
-    key: of the cluster; start_patience, patience: seconds until a chip must answer, at the start
-    and later; watch: as Coordinator's; arrived: called with each chip that is ready. Raises
-    ClusterError for a chip that is silent or holds another firmware, model or share.
+    shards: each chip's shard file; key: of the cluster; start_patience, patience: seconds until a
+    chip must answer, at the start and later; watch: as Coordinator's; arrived: called with each
+    chip that is ready. Raises ClusterError for a chip that is silent or holds another firmware,
+    model or share.
     """
     try:
         coordinator = Coordinator(
@@ -59,11 +61,13 @@ def connected(
             watch=watch,
         )
         kind = CombinedFederation if plan.combine == "chips" else Federation
-        federation = kind(model, plan, coordinator)
+        digests = {chip: shard_digest(file) for chip, file in shards.items()}
+        federation = kind(model, plan, coordinator, digests)
         ready = federation.connect(start_patience, arrived)
         for chip, said in sorted(ready.items()):
             _check_version(chip, said.firmware)
-        yield Running(federation, coordinator, transport, ready, shard_bytes)
+        sizes = {chip: len(file) for chip, file in shards.items()}
+        yield Running(federation, coordinator, transport, ready, sizes)
     finally:
         transport.close()
 

@@ -37,6 +37,7 @@ from host.model.arithmetic import Gain
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 from host.parallel.plan import Plan, Share
 from host.parallel.sharding import head_rows, shard_weight
+from protocol.reports import HASH_SIZE
 
 MAGIC = b"FEDSHARD"
 VERSION = 2
@@ -62,6 +63,11 @@ def shard_file(model: QuantizedModel, plan: Plan, share: Share) -> bytes:
     return body + hashlib.sha256(body).digest()
 
 
+def shard_digest(file: bytes) -> bytes:
+    """What a chip's READY says of its shard file: the first bytes of the SHA-256 that ends it."""
+    return file[-hashlib.sha256().digest_size :][:HASH_SIZE]
+
+
 def matrix_columns(model: QuantizedModel, share: Share) -> set[int]:
     """Column counts of the matrices in a share: the shapes that its kernels are generated for."""
     local = {len(share.heads) * model.config.head_dim, len(share.units)} - {0}
@@ -71,7 +77,7 @@ def matrix_columns(model: QuantizedModel, share: Share) -> set[int]:
 def _header(model: QuantizedModel, plan: Plan, share: Share) -> dict[str, object]:
     config, combine = model.config, plan.shape.chips_combine
     header: dict[str, object] = {
-        "model": model.sha256()[:8].hex(),
+        "model": model.sha256()[:HASH_SIZE].hex(),
         "chip": share.chip,
         "chips": plan.chips,
         "dim": config.dim,

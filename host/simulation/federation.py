@@ -97,7 +97,7 @@ def running(
             model,
             plan,
             _transport(settings, cluster),
-            shard_bytes={chip: len(content["shard.bin"]) for chip, content in files.items()},
+            shards={chip: content["shard.bin"] for chip, content in files.items()},
             key=settings.key,
             start_patience=START_PATIENCE,
             watch=cluster.watch,

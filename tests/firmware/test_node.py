@@ -187,6 +187,7 @@ def test_ready_tells_what_a_chip_holds():
     bench = Bench(model, part, chip_id=1)
     ready = ready_from(discovered(bench).payload)
     assert (ready.boot_id, ready.state, ready.model_hash) == (BOOT_ID, STATE_READY, MODEL_HASH)
+    assert ready.shard_digest == bench.weights.digest
     assert (ready.heads, ready.units, ready.rows) == (2, len(part.units), len(part.rows))
     assert (ready.context, ready.shard_bytes) == (model.context, bench.weights.bytes)
     assert ready.firmware == VERSION

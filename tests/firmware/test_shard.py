@@ -37,6 +37,7 @@ def test_a_shard_is_loaded_into_buffers_of_its_own():
     part = Part(model, 1, 2)
     weights = weights_of(model, part)
     assert weights.model_hash == MODEL_HASH
+    assert weights.digest == file_of(model, part)[-32:-24]
     assert weights.exp_table == u16_buffer(EXP_TABLE)
     assert weights.sigmoid_table == u16_buffer(SIGMOID_TABLE)
     assert weights.layout["heads"] == part.heads and weights.layout["kv_heads"] == part.kv_heads

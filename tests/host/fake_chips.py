@@ -30,7 +30,9 @@ class Clock:
 
 def ready(boot_id, state=STATE_READY, nonce=bytes(8), model_hash=bytes(8)):
     """A READY payload; numbers that no test looks at are 1."""
-    return ready_payload(boot_id, state, nonce, model_hash, 1, 1, 1, 1, 1, 1, 1, "0")
+    return ready_payload(
+        boot_id, state, nonce, model_hash, bytes(8), 1, 1, 1, 1, 1, 1, 1, "0"
+    )  # fmt: skip
 
 
 class FakeChip:

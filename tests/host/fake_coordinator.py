@@ -17,6 +17,11 @@ from protocol.payloads import compute_from, logits_payload, partial_payload
 BOOTED = 100  # a chip's first boot id
 
 
+def digests(plan):
+    """Of no shard files, different for each chip."""
+    return {share.chip: share.chip.to_bytes(8, "big") for share in plan.shares}
+
+
 class FakeCoordinator:
     """Takes the place of host.cluster.coordinator.Coordinator.
 
@@ -29,7 +34,7 @@ class FakeCoordinator:
         self.chips = [share.chip for share in plan.shares]
         self.boot_ids = {}
         self.model_hash = model.sha256()[:8]
-        self.context = plan.context
+        self.digests = digests(plan)
         self.asked, self.greeted = [], []
         self._boots = dict.fromkeys(self.chips, BOOTED)
         self._filled = {}  # of a chip: positions in each layer's cache
@@ -54,9 +59,10 @@ class FakeCoordinator:
             self.boot_ids[chip] = self._boots[chip]
             arrived(chip)
             share = self.plan.shares[chip]
-            numbers = len(share.heads), len(share.units), len(share.rows), self.context
+            numbers = len(share.heads), len(share.units), len(share.rows), self.plan.context
+            hashes = self.model_hash, self.digests[chip]
             ready[chip] = Ready(
-                self._boots[chip], 1, bytes(8), self.model_hash, *numbers, 1, 1, 1, ""
+                self._boots[chip], 1, bytes(8), *hashes, *numbers, 1, 1, 1, ""
             )
         return ready
 

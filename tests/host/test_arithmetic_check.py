@@ -7,14 +7,15 @@ from host.cluster.errors import ClusterError
 from host.cluster.federation import Federation
 from host.model.quantize import quantized
 from host.parallel.plan import tensor_parallel
-from tests.host.fake_coordinator import FakeCoordinator
+from tests.host.fake_coordinator import FakeCoordinator, digests
 from tests.host.tiny import random_checkpoint
 
 
 def test_a_right_sum_of_wrong_parts_is_found():
     model = quantized(random_checkpoint())
     plan = tensor_parallel(model, 3)
-    federation = Federation(model, plan, FakeCoordinator(model, plan))  # random parts
+    fake = FakeCoordinator(model, plan)  # its parts are random
+    federation = Federation(model, plan, fake, digests(plan))
     federation.connect(1.0)
     with pytest.raises(ClusterError) as caught:
         check_arithmetic(federation)

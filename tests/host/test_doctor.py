@@ -41,7 +41,9 @@ CLUSTER = Cluster(
     "models/home.bin", HASH, 3, "espnow", 6, 128, KEY,
     tuple(FlashedChip(i, "esp32s3", mac, f"/dev/none{i}") for i, mac in enumerate(MACS)),
 )  # fmt: skip
-READY = Ready(7, 1, bytes(8), HASH, 2, 35, 103, 128, 60_000, 90_000, 70_000, FIRMWARE_VERSION)
+READY = Ready(
+    7, 1, bytes(8), HASH, bytes(8), 2, 35, 103, 128, 60_000, 90_000, 70_000, FIRMWARE_VERSION
+)
 CONFIG = {
     "chip": 0, "link": "espnow", "gateway": True, "uart": REPL_UART, "key": KEY.hex(),
     "radio": {"channel": 6},

@@ -14,7 +14,7 @@ from host.model.quantize import quantized
 from host.model.reference import Reference
 from host.parallel.plan import tensor_parallel
 from protocol.bitpack import bits_needed, pack, packed_size
-from tests.host.fake_coordinator import BOOTED, FakeCoordinator, at
+from tests.host.fake_coordinator import BOOTED, FakeCoordinator, at, digests
 from tests.host.tiny import TINY, random_checkpoint
 
 TOKENS = [1, 17, 5, 33, 8, 21, 2, 39, 30, 11]
@@ -34,7 +34,9 @@ def expected(model):
 
 def federation_of(model, chips=3, script=lambda *_: None):
     plan = tensor_parallel(model, chips)
-    federation = Federation(model, plan, FakeCoordinator(model, plan, script))
+    federation = Federation(
+        model, plan, FakeCoordinator(model, plan, script), digests(plan)
+    )  # fmt: skip
     federation.connect(1.0)
     return federation
 
@@ -205,12 +207,12 @@ def test_a_chip_with_another_model_is_refused_at_the_start_and_after_a_restart(m
 
 def test_a_chip_with_the_share_of_another_plan_is_refused(model):
     federation = federation_of(model)
-    federation._coordinator.context = 9
+    federation._coordinator.digests[1] = b"another!"
     with pytest.raises(ClusterError) as caught:
         federation.connect(1.0)
     assert str(caught.value) == (
-        "chip 0 holds 2 heads, 4 units, 14 rows and a context of 9, the share of another plan:"
-        " flash it again"
+        "chip 1 holds 2 heads, 3 units, 13 rows and a context of 16 (shard 616e6f7468657221), the"
+        " share of another plan: flash it again"
     )
 
 

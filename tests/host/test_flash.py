@@ -16,6 +16,7 @@ from host.deploy.board_files import FlashError
 from host.deploy.bundle import chip_files
 from host.deploy.configuration import board_settings, board_uart, configuration
 from host.deploy.placing import Place
+from host.deploy.shard import shard_digest, shard_file
 from host.deploy.updating import updated
 from host.model.quantize import quantized
 from host.model.reference import Reference
@@ -131,7 +132,9 @@ def federation_of(model, *boards):
     transport = Transport(lines, MAX_FRAME)
     try:
         plan = tensor_parallel(model, len(boards), heap=board_heap(240))
-        federation = Federation(model, plan, Coordinator(transport, range(len(boards))))
+        digests = {s.chip: shard_digest(shard_file(model, plan, s)) for s in plan.shares}
+        coordinator = Coordinator(transport, range(len(boards)))
+        federation = Federation(model, plan, coordinator, digests)
         federation.connect(30)
         yield federation
     finally:

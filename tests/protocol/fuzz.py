@@ -45,7 +45,7 @@ SOUND_PAYLOADS = (
     (
         MessageType.READY,
         reports.ready_payload(
-            1, 0, bytes(8), bytes(8), 1, 2, 3, 4, 5, 6, 7, "version"
+            1, 0, bytes(8), bytes(8), bytes(8), 1, 2, 3, 4, 5, 6, 7, "version"
         ),
     ),
     (MessageType.ERROR, reports.error_payload(1, 2, 3, "wörds")),

@@ -8,20 +8,22 @@ from protocol.frame import ProtocolError
 from tests.dual import raises
 
 READY = c.Ready(
-    0xBEEF, 1, b"chipnonc", b"modelhsh", 2, 35, 103, 256, 60768, 90000, 3000000000, "1.0 ü"
-)
+    0xBEEF, 1, b"chipnonc", b"modelhsh", b"sharddig",
+    2, 35, 103, 256, 60768, 90000, 3000000000, "1.0 ü",
+)  # fmt: skip
 
 
 def test_ready():
     payload = r.ready_payload(*READY)
     assert hexlify(payload).decode() == (
-        "efbe01" + "636869706e6f6e63" + "6d6f64656c687368" + "02230067000001"
+        "efbe01" + "636869706e6f6e63" + "6d6f64656c687368" + "7368617264646967"
+        "02230067000001"
         "60ed0000" + "905f0100" + "005ed0b2" + "312e3020c3bc"
     )
     assert c.ready_from(payload) == READY
-    for n in range(38):
+    for n in range(46):
         raises(ProtocolError, c.ready_from, payload[:n])
-    assert c.ready_from(payload[:38]).firmware == ""
+    assert c.ready_from(payload[:46]).firmware == ""
     raises(ProtocolError, c.ready_from, payload[:-1])
     raises(ProtocolError, c.ready_from, payload[:2] + b"\2" + payload[3:])
 

@@ -91,10 +91,11 @@ def repl_federation(model, folder, chips, *, heap_kb, prompt_ms=0, change=None, 
     plan = tensor_parallel(model, chips, 128, heap=board_heap(heap_kb))
     board = {**board_settings(load("esp32s3")), "prompt_ms": prompt_ms}
     with contextlib.ExitStack() as stack:
-        started, ports = [], []
+        started, ports, shards = [], [], {}
         for share in plan.shares:
             config = configuration(plan, share, uart=REPL_UART, board=board)
             files = chip_files(model, plan, share, ARCH, config)
+            shards[share.chip] = files["shard.bin"]
             if change:
                 change(share.chip, files)
             chip = ReplChip(folder / f"chip{share.chip}", files, heap_kb * 1024)
@@ -103,7 +104,7 @@ def repl_federation(model, folder, chips, *, heap_kb, prompt_ms=0, change=None, 
             ports.append(RecordingPort(open_port(chip.port, REPL_BAUD)))
         lines = {chip: Line(port) for chip, port in enumerate(ports)}
         with connected(
-            model, plan, Transport(lines, REPL_MTU), shard_bytes={}, start_patience=30,
+            model, plan, Transport(lines, REPL_MTU), shards=shards, start_patience=30,
             patience=patience, watch=lambda: [chip.resume() for chip in started],
         ) as running:  # fmt: skip
             yield running, ports, started
