@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bench.chip import FOLDER, ChipBench
+from bench.chip import ChipBench
+from bench.emulated_chip import FOLDER
 from bench.kernels import figures_of_shapes
 from bench.recording import requests
 from bench.results import Row

@@ -18,29 +18,35 @@ from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULAR
 from protocol.payloads import compute_payload
 
 _VERSION = 2
-_SEQUENCE_ID = 1
+SEQUENCE_ID = 1
+
+
+def line_frame(kind: int, src: int, sequence: int, payload: bytes) -> bytes:
+    """A message to all as it is on a serial line, in COBS and ended."""
+    frame = bytearray(HEADER_SIZE + len(payload) + TRAILER_SIZE[_VERSION])
+    frame[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
+    size = seal(frame, _VERSION, kind, src, BROADCAST, sequence & 0xFFFF, len(payload))
+    return encoded_frame(frame[:size])
 
 
 @dataclass(frozen=True)
 class Request:
     """One synchronization of one position: the activation, and the sum of all chips' answers
-    (for the vocabulary: their logits one after another)."""
+    (for the vocabulary: their logits one after another); token: at that position."""
 
     position: int
     layer: int
     phase: int
     x: Ints
     answer: Ints
+    token: int = 0
 
     def frame(self, sequence: int) -> bytes:
         """The COMPUTE message on a UART, in COBS."""
         payload = compute_payload(
-            _SEQUENCE_ID, self.layer, self.phase, self.position, 1, self.x.astype("<i2").tobytes()
+            SEQUENCE_ID, self.layer, self.phase, self.position, 1, self.x.astype("<i2").tobytes()
         )
-        frame = bytearray(HEADER_SIZE + len(payload) + TRAILER_SIZE[_VERSION])
-        frame[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
-        size = seal(frame, _VERSION, COMPUTE, HOST, BROADCAST, sequence & 0xFFFF, len(payload))
-        return encoded_frame(frame[:size])
+        return line_frame(COMPUTE, HOST, sequence, payload)
 
 
 class _Recorder(Reference):
@@ -49,6 +55,7 @@ class _Recorder(Reference):
     def __init__(self, model: QuantizedModel, context: int) -> None:
         super().__init__(model, context=context)
         self.requests: list[Request] = []
+        self._token = 0
 
     def attention(self, index: int, x: Ints) -> Ints:
         return self._noted(index, PHASE_ATTENTION, x, super().attention(index, x))
@@ -58,6 +65,7 @@ class _Recorder(Reference):
 
     def step_greedily(self, token: int) -> int:
         """The likeliest token after one more."""
+        self._token = token
         x = final_activation(self.model, [token], self)
         classifier = self.model.classifier
         sums = arithmetic.matvec(classifier.weight, x)
@@ -67,7 +75,8 @@ class _Recorder(Reference):
         return int(np.argmax(logits[0]))
 
     def _noted(self, layer: int, phase: int, x: Ints, answer: Ints) -> Ints:
-        self.requests.append(Request(self.position, layer, phase, x[0], answer[0]))
+        request = Request(self.position, layer, phase, x[0], answer[0], self._token)
+        self.requests.append(request)
         return answer
 
 

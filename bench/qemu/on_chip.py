@@ -1,10 +1,11 @@
-"""What runs on the emulated chip: takes recorded requests through the firmware, and counts.
+"""What runs on the emulated chip: takes recorded frames through the firmware, and counts.
 
-run.json says which chip this is, the line's sizes, and the functions to look into (with their
-numbers of parameters), or none; requests.bin holds records of u8 flags, u16 length and that many
-bytes of a COBS frame. `@answer` tells of a request to be measured the instructions, the bytes
-allocated and the answer; `@inside` the instructions in a function and its calls. Where there is
-looking, the whole is no good, for looking costs instructions as well.
+run.json says which chip this is, the line's sizes, whether it combines partial sums with others,
+and the functions to look into (with their numbers of parameters), or none; requests.bin holds
+records of u8 flags, u16 length and that many bytes of a COBS frame. `@answer` tells of a request
+to be measured the instructions, the bytes allocated and the answer; `@inside` the instructions in
+a function and its calls. Where there is looking, the whole is no good, for looking costs
+instructions as well.
 """
 
 import gc
@@ -80,7 +81,6 @@ def _node(settings, line):
     weights = shard.loaded("shard.bin", settings["chip"])
     gc.collect()
     from firmware import model_kernels, share
-    from firmware.node import Node
     from firmware.uart import UartLink
 
     link = UartLink(line, settings["receives"], settings["sends"])
@@ -93,6 +93,13 @@ def _node(settings, line):
     owned = share.Share(weights, kernels, 7)
     if counts:
         owned.answer = _timed("answer", owned.answer, counts["answer"])
+    if settings["combines"]:
+        from firmware import residual
+        from firmware.combining_node import CombiningNode
+
+        return CombiningNode(settings["chip"], link, 7, weights, owned, residual)
+    from firmware.node import Node
+
     return Node(settings["chip"], link, 7, weights, owned)
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from bench import bounds
-from bench.chip import FOLDER, ChipBench
+from bench.chip import ChipBench
+from bench.emulated_chip import FOLDER
 from bench.qemu import machine, toolchain
 from bench.qemu.machine import EmulationError
 from bench.recording import Request, requests

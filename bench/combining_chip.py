@@ -1,0 +1,173 @@
+"""Instructions that a whole chip executes for a token where chips add up partial sums themselves.
+
+The chip, emulated, is handed each STEP and what the other chips contribute, which numpy computes
+with their shares. Its answers are checked against the reference in the same run.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.chip import counted
+from bench.emulated_chip import FOLDER, TARGET, Emulator, Measured, Record
+from bench.qemu.machine import EmulationError
+from bench.recording import SEQUENCE_ID, Request, line_frame
+from bench.results import Label, Row
+from host.model.arithmetic import Ints
+from host.model.quantized import QuantizedModel
+from host.parallel.plan import Plan, Share, tensor_parallel
+from host.parallel.sharded_model import ShardedModel
+from protocol.collective import Exchange
+from protocol.frame import HEADER_SIZE, HOST, MAX_FRAME, opened
+from protocol.framing_bytes import decoded_frame
+from protocol.kinds import STEP
+from protocol.layout import PHASE_ATTENTION, PHASE_VOCABULARY, WANTS_LOGITS, WANTS_NOTHING
+from protocol.payloads import logits_from, step_payload
+
+_ROOM = MAX_FRAME - HEADER_SIZE - 12  # of a contribution on a serial line
+
+
+@dataclass(frozen=True)
+class Event:
+    """A frame that comes to a chip. phase: of the work that it sets off, PHASE_VOCABULARY for the
+    end of a step, None where it only brings a part of a sum; layer: of that work."""
+
+    record: Record
+    phase: int | None
+    layer: int = 0
+
+
+class CombiningBench:
+    """Runs chips of federations of one model over the tokens of recorded requests."""
+
+    def __init__(
+        self,
+        model: QuantizedModel,
+        requests: Sequence[Request],
+        measured: Iterable[int],
+        folder: Path = FOLDER,
+    ) -> None:
+        """measured: the positions to tell of. Raises SetupError where QEMU cannot be had."""
+        self._model, self._measured = model, frozenset(measured)
+        self._requests = [request for request in requests if request.phase != PHASE_VOCABULARY]
+        self._logits = {
+            request.position: request.answer
+            for request in requests
+            if request.phase == PHASE_VOCABULARY
+        }
+        self._emulator = Emulator(folder)
+
+    def rows(self, chips: int, name: str) -> Iterator[Row]:
+        """Instructions a token on the busiest of so many chips. Raises EmulationError."""
+        plan = tensor_parallel(self._model, chips, combine="chips")
+        sums = self.partial_sums(plan)
+        runs = [self.run(plan, share, self.events(plan, share, sums)) for share in plan.shares]
+        for position, at in self._places(plan).items():
+            totals = [sum(run[i].instructions for i in at) for run in runs]
+            allocated = [sum(run[i].allocated for i in at) for run in runs]
+            shape = f"{name} {counted(chips)} combining position {position}"
+            for what, values, unit in (
+                ("chip", totals, "instr/token"),
+                ("chip: allocated", allocated, "bytes/token"),
+            ):
+                yield Row(what, TARGET, shape, max(values), unit, Label.EMULATED)
+
+    def run(
+        self, plan: Plan, share: Share, events: list[Event], inside: bool = False
+    ) -> list[Measured]:
+        """What a chip did for each measured event; inside: as Emulator.runs'."""
+        records = [event.record for event in events]
+        runs = self._emulator.runs(self._model, plan, share, records, inside)
+        for position, at in self._places(plan).items():
+            rows = slice(share.rows.start, share.rows.stop)
+            if share.rows and not np.array_equal(
+                _logits(runs[at[-1]].answer), self._logits[position][rows]
+            ):
+                raise EmulationError(
+                    f"position {position}: the logits of emulated chip {share.chip} are not the"
+                    " reference's"
+                )
+        return runs
+
+    def partial_sums(self, plan: Plan) -> list[list[Ints]]:
+        """Each chip's partial sums [dim] for each request but those of the vocabulary."""
+        sharded = ShardedModel.of(self._model, plan)
+        return [
+            [part[0] for part in (
+                sharded.attention(request.layer, request.x[None], request.position)
+                if request.phase == PHASE_ATTENTION
+                else sharded.feed_forward(request.layer, request.x[None])
+            )]
+            for request in self._requests
+        ]  # fmt: skip
+
+    def events(self, plan: Plan, share: Share, sums: list[list[Ints]]) -> list[Event]:
+        """All frames that come to a chip; sums: of `partial_sums`."""
+        made: list[Event] = []
+        others = [other.chip for other in plan.shares if other.chip != share.chip]
+        layers = self._model.config.layers
+        for number, (request, parts) in enumerate(zip(self._requests, sums, strict=True)):
+            measured = request.position in self._measured
+            if request.layer == 0 and request.phase == PHASE_ATTENTION:
+                collects = request.position + 1 in self._measured
+                record = Record(self._step(request, number), measured, collects)
+                alone = PHASE_VOCABULARY if plan.chips == 1 else PHASE_ATTENTION
+                made.append(Event(record, alone))
+            contributed = {chip: parts[chip] for chip in others}
+            if not measured and others:
+                # Before what is measured all others' sums may as well come from one of them.
+                contributed = {chip: np.zeros(0, np.int64) for chip in others}
+                contributed[others[0]] = np.sum([parts[chip] for chip in others], axis=0)
+            for chip, part in contributed.items():
+                frame = _contribution(chip, plan, number, part)
+                made.append(Event(Record(frame, measured), None))
+            if others:
+                # The last one completes the sum, and the chip goes on.
+                attended = request.phase == PHASE_ATTENTION
+                layer = request.layer + (not attended)
+                end = layer == layers
+                phase = PHASE_VOCABULARY if end else request.phase ^ 1
+                made[-1] = Event(made[-1].record, phase, 0 if end else layer)
+        return made
+
+    def _step(self, request: Request, number: int) -> bytes:
+        wants = WANTS_LOGITS if request.position in self._measured else WANTS_NOTHING
+        residual = self._model.embedding[request.token].tolist()
+        payload = step_payload(
+            SEQUENCE_ID, wants, request.position, 1, number & 0xFFFF, residual
+        )  # fmt: skip
+        return line_frame(STEP, HOST, request.position, payload)
+
+    def _places(self, plan: Plan) -> dict[int, list[int]]:
+        """Where the measured events of each position are in a run."""
+        each = 1 + 2 * self._model.config.layers * (plan.chips - 1)
+        return {
+            position: list(range(each * i, each * (i + 1)))
+            for i, position in enumerate(sorted(self._measured))
+        }
+
+
+def _contribution(chip: int, plan: Plan, number: int, part: Ints) -> bytes:
+    """What a chip contributes to the sum with this number, as it is on the line."""
+    sent: list[bytes] = []
+
+    def send(frame: bytearray, kind: int, dst: int, number: int, length: int) -> None:
+        payload = bytes(frame[HEADER_SIZE : HEADER_SIZE + length])
+        sent.append(line_frame(kind, chip, number, payload))
+
+    members = [share.chip for share in plan.shares]
+    exchange = Exchange(chip, members, plan.config.dim, 32, _ROOM, send, 1)
+    exchange.start(SEQUENCE_ID, number & 0xFFFF)
+    exchange.all_reduce(array("i", part.tolist()), len(part))
+    return sent[0]
+
+
+def _logits(encoded: bytes) -> Ints:
+    frame = bytearray(decoded_frame(encoded.rstrip(b"\0")) or b"")
+    payload = bytes(frame[HEADER_SIZE : HEADER_SIZE + opened(frame, len(frame))])
+    return np.frombuffer(logits_from(payload).data, "<i2").astype(np.int64)

@@ -1,0 +1,129 @@
+"""One chip of a federation on MicroPython's QEMU port for rv32imc: frames in, counts out.
+
+The chip runs the very files that a board would hold, compiled for rv32imc. It is handed frames one
+by one, as its UART would, and tells what each took.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.qemu.machine import EmulationError, output
+from bench.qemu.port import firmware
+from bench.qemu.toolchain import Toolchain
+from host.deploy.bundle import REPOSITORY, chip_files, compiled
+from host.deploy.configuration import SIMULATED_UART, configuration
+from host.deploy.kernels import kernel_source
+from host.deploy.shard import matrix_columns
+from host.model.quantized import QuantizedModel
+from host.parallel.plan import Plan, Share
+
+TARGET = "rv32imc"
+FOLDER = REPOSITORY / "build" / "qemu"  # compiler, emulator, MicroPython
+ANSWER = "answer"  # Share's method, told apart like a kernel
+_ANSWER_PARAMETERS = 3
+_QEMU = Path(__file__).resolve().parent / "qemu"
+# Modules beside firmware and protocol, by the files that hold them.
+_MODULES = {"on_chip": "on_chip.py", "time": "chip_time.py"}
+# Flags of on_chip.py's records.
+_MEASURED, _COLLECT = 1, 2
+
+
+@dataclass(frozen=True)
+class Record:
+    """A frame for a chip, as it is on the line; whether to tell what it took, and whether to
+    collect garbage before."""
+
+    frame: bytes
+    measured: bool = False
+    collects: bool = False
+
+    def encoded(self) -> bytes:
+        """As on_chip.py reads it."""
+        flags = _MEASURED * self.measured | _COLLECT * self.collects
+        return bytes([flags]) + len(self.frame).to_bytes(2, "little") + self.frame
+
+
+@dataclass
+class Measured:
+    """What one chip did for one frame. inside: instructions by function; answer: what it sent,
+    as it is on the line."""
+
+    instructions: int
+    allocated: int
+    answer: bytes
+    inside: dict[str, int] = field(default_factory=dict)
+
+
+class Emulator:
+    """Runs chips. collection: instructions of collecting the garbage of the one that was last."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        """Raises SetupError where QEMU cannot be had."""
+        self.collection = 0
+        self._toolchain = Toolchain(folder)
+        self._program = firmware(folder, self._toolchain)
+
+    def runs(
+        self,
+        model: QuantizedModel,
+        plan: Plan,
+        share: Share,
+        records: Sequence[Record],
+        inside: bool = False,
+    ) -> list[Measured]:
+        """What the chip did for each record that is measured.
+
+        inside: look into functions, which costs instructions, so that the whole is then no good.
+        Raises EmulationError.
+        """
+        settings = configuration(plan, share, uart=SIMULATED_UART)
+        files = chip_files(model, plan, share, TARGET, settings)
+        run = {
+            **settings,
+            "combines": plan.combine == "chips",
+            "functions": functions(model, share) if inside else {},
+        }
+        wanted = {
+            **{path: files[path] for path in files if "/" in path or path == "shard.bin"},
+            **{
+                f"{module}.mpy": compiled((_QEMU / name).read_bytes(), name, TARGET)
+                for module, name in _MODULES.items()
+            },
+            "run.json": json.dumps(run).encode(),
+            "requests.bin": b"".join(record.encoded() for record in records),
+        }
+        made: list[Measured] = []
+        for line in output(self._program, self._toolchain, wanted):
+            match line.split():
+                case ["@answer", instructions, allocated, *answer]:
+                    told = bytes.fromhex("".join(answer))
+                    made.append(Measured(int(instructions), int(allocated), told))
+                case ["@inside", name, spent, _]:
+                    made[-1].inside[name] = int(spent)
+                case ["@collection", instructions, _]:
+                    self.collection = int(instructions)
+        if len(made) != sum(record.measured for record in records):
+            raise EmulationError(f"chip {share.chip} answered {len(made)} requests, not all")
+        return made
+
+
+def functions(model: QuantizedModel, share: Share) -> dict[str, int]:
+    """Number of parameters by name, of the functions that are told apart."""
+    sources = (
+        kernel_source(matrix_columns(model, share), model.config.head_dim),
+        (REPOSITORY / "firmware" / "kernels.py").read_text(),
+        (REPOSITORY / "protocol" / "bitpack.py").read_text(),
+    )
+    found = {
+        node.name: len(node.args.args)
+        for source in sources
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef)
+    }
+    matvec = next(count for name, count in found.items() if name.startswith("matvec"))
+    return {**found, "matvec": matvec, ANSWER: _ANSWER_PARAMETERS}
