@@ -114,20 +114,28 @@ def even_blocks(total: int, parts: int) -> list[range]:
     return blocks(level(total, [total] * parts))
 
 
-def level(total: int, room: Sequence[int]) -> list[int]:
-    """`total` dealt as evenly as `room`, of each part, allows, larger parts first; less than total
+def level(total: int, room: Sequence[int], speeds: Sequence[int] | None = None) -> list[int]:
+    """`total` dealt in proportion to `speeds`, or evenly, as far as `room`, of each part, allows;
+    what is left over goes to those whose share is cut most, the first of them. Less than total
     where there is not room for all."""
+    speeds = [1] * len(room) if speeds is None else speeds
     parts = [0] * len(room)
     left = total
-    while left:
-        open_parts = [i for i, size in enumerate(room) if parts[i] < size]
-        if not open_parts:
+    open_parts = [i for i, size in enumerate(room) if size > 0]
+    while open_parts:
+        among = sum(speeds[i] for i in open_parts)
+        full = [i for i in open_parts if left * speeds[i] >= room[i] * among]
+        if not full:
             break
-        step = max(left // len(open_parts), 1)
-        for i in open_parts[:left]:
-            taken = min(step, room[i] - parts[i])
-            parts[i] += taken
-            left -= taken
+        for i in full:
+            parts[i] = room[i]
+        left -= sum(room[i] for i in full)
+        open_parts = [i for i in open_parts if i not in full]
+    for i in open_parts:
+        parts[i] = left * speeds[i] // among
+    cut = sorted(open_parts, key=lambda i: -(left * speeds[i] % among))
+    for i in cut[: left - sum(parts[i] for i in open_parts)]:
+        parts[i] += 1
     return parts
 
 

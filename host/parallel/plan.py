@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -102,7 +103,8 @@ def tensor_parallel(
     chips: int,
     context: int | None = None,
     *,
-    heap: int | None = None,
+    heap: int | Sequence[int] | None = None,
+    speeds: Sequence[int] | None = None,
     mtu: int | None = None,
     signed: bool = False,
     strict: bool = False,
@@ -110,16 +112,18 @@ def tensor_parallel(
 ) -> Plan:
     """Every layer divided among all chips.
 
-    Heads are dealt as assignment.dealt_heads says. Units and rows are dealt evenly: attention and
-    feed-forward are separated by a synchronization, so a chip that waits in one cannot make up
-    for it in the other, and each phase takes as long as its busiest chip. Only where a chip's
-    heap is too small for that do others take more.
+    Heads are dealt as assignment.dealt_heads says. Units and rows are dealt evenly, or where
+    chips differ in proportion to their speeds: attention and feed-forward are separated by a
+    synchronization, so a chip that waits in one cannot make up for it in the other, and each
+    phase takes as long as its busiest chip. Only where a chip's heap is too small for that do
+    others take more.
 
-    heap: bytes of each chip's heap, None for no bound; mtu: the radio's, None on UART; signed:
+    heap: bytes of the heap of every chip, or of each, None for no bound; speeds: of each chip, as
+    clocks or any other measure, None where all are alike; mtu: the radio's, None on UART; signed:
     whether frames are; strict: whether heads, KV heads and units must be divisible by `chips`;
     combine: who adds up the partial sums, "host" or "chips". Raises ModelError for a count,
-    context or `combine` that cannot be, ParallelError where `strict` finds a remainder, and
-    DoesNotFit where the heaps are too small.
+    context, `combine`, heaps or speeds that cannot be, ParallelError where `strict` finds a
+    remainder, and DoesNotFit where the heaps are too small.
     """
     config = model.config
     if not 1 <= chips <= MAX_CHIPS:
@@ -136,34 +140,46 @@ def tensor_parallel(
             f"a vocabulary of {config.vocab_size} tokens takes at least"
             f" {_ceil(config.vocab_size, MAX_ROWS)} chips, each answering with {MAX_ROWS}"
         )
+    heaps = _heaps(heap, chips)
+    if speeds is not None and (len(speeds) != chips or min(speeds) < 1):
+        raise ModelError(f"speeds {list(speeds)}: {chips} chips have as many, all above 0")
     if strict:
         _evenly_dealt(config, chips, strict=True)
     bits = accumulator_bits(model)
     positions = _positions(model, bits, mtu, combine)
     shape = Shape(config, chips, context, positions, bits, mtu, signed, combine)
-    if heap is None:
-        heap = _UNBOUNDED
-    missing, shares = _dealt(shape, heap)
+    missing, shares = _dealt(shape, heaps, speeds)
     if missing:
-        enough = _enough_chips(shape, heap)
-        raise DoesNotFit(_advice(shape, heap, missing, enough), enough)
+        enough = _enough_chips(shape, heaps[0]) if len(set(heaps)) == 1 else None
+        raise DoesNotFit(_advice(shape, heaps, missing, enough), enough)
     return Plan(shape, tuple(shares))
 
 
-def _dealt(shape: Shape, heap: int) -> tuple[int, list[Share]]:
+def _heaps(heap: int | Sequence[int] | None, chips: int) -> list[int]:
+    """Bytes of each chip's heap."""
+    if heap is None or isinstance(heap, int):
+        return [_UNBOUNDED if heap is None else heap] * chips
+    if len(heap) != chips:
+        raise ModelError(f"{len(heap)} heaps for {chips} chips: give one, or one for each")
+    return list(heap)
+
+
+def _dealt(
+    shape: Shape, heaps: Sequence[int], speeds: Sequence[int] | None = None
+) -> tuple[int, list[Share]]:
     """How many bytes of weights find no room, and the shares where all do."""
     config = shape.config
     even = _evenly_dealt(config, shape.chips)
     room = [
         usable(heap) - heap_need(shape, chip, replace(sizes, intermediate=0), 0).total
-        for chip in range(shape.chips)
+        for chip, heap in enumerate(heaps)
         for sizes in [even.local_sizes(chip, config.head_dim)]
     ]
     row, unit = row_bytes(config) + _ROW_BUFFERS, unit_bytes(config) + _UNIT_BUFFERS
     short = sum(-size for size in room if size < 0)
-    rows = level(config.vocab_size, [min(size // row, MAX_ROWS) for size in room])
+    rows = level(config.vocab_size, [min(size // row, MAX_ROWS) for size in room], speeds)
     room = [size - count * row for size, count in zip(room, rows, strict=True)]
-    units = level(config.hidden_dim, [size // unit for size in room])
+    units = level(config.hidden_dim, [size // unit for size in room], speeds)
     missing = (config.vocab_size - sum(rows)) * row + (config.hidden_dim - sum(units)) * unit
     if short or missing:
         return short + missing, []
@@ -185,16 +201,20 @@ def _evenly_dealt(config: Config, chips: int, strict: bool = False) -> ShardingP
 def _enough_chips(shape: Shape, heap: int) -> int | None:
     """How many chips would do where those of `shape` do not."""
     more = range(shape.chips + 1, MAX_CHIPS + 1)
-    return next((n for n in more if not _dealt(replace(shape, chips=n), heap)[0]), None)
+    return next((n for n in more if not _dealt(replace(shape, chips=n), [heap] * n)[0]), None)
 
 
-def _advice(shape: Shape, heap: int, missing: int, enough: int | None) -> str:
-    """What is missing, and how many chips would do."""
+def _advice(shape: Shape, heaps: Sequence[int], missing: int, enough: int | None) -> str:
+    """What is missing, and how many chips would do, where all are alike."""
+    alike = len(set(heaps)) == 1
+    sizes = ", ".join(str(heap // 1024) for heap in (heaps[:1] if alike else heaps))
     text = (
-        f"{shape.chips} chip{'s' if shape.chips > 1 else ''} with {heap // 1024} KB of heap"
+        f"{shape.chips} chip{'s' if shape.chips > 1 else ''} with {sizes} KB of heap"
         f" {'are' if shape.chips > 1 else 'is'} {_ceil(missing, 1024)} KB short of the model"
         f" with a context of {shape.context}"
     )
+    if not alike:
+        return f"{text}: use more boards, or boards with more heap, or a smaller --context"
     if enough:
         return f"{text}: {enough} chips would do, or a smaller --context"
     return (

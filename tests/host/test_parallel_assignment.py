@@ -38,6 +38,19 @@ def test_level_is_even_but_for_parts_that_are_full(total, room):
     assert unbounded == sorted(unbounded, reverse=True)
 
 
+@given(st.integers(0, 300), st.lists(st.tuples(st.integers(-5, 60), st.integers(1, 240))))
+def test_level_is_in_proportion_to_speeds_but_for_parts_that_are_full(total, chips):
+    room, speeds = [size for size, _ in chips], [speed for _, speed in chips]
+    parts = level(total, room, speeds)
+    assert sum(parts) == min(total, sum(max(size, 0) for size in room))
+    assert all(0 <= part <= max(size, 0) for part, size in zip(parts, room, strict=True))
+    rates = [  # with one less the slowest of those that are not full, with one more the fastest
+        ((part - 1) / speed, (part + 1) / speed if part < size else float("inf"))
+        for part, size, speed in zip(parts, room, speeds, strict=True)
+    ]
+    assert all(less < more for (less, _), (_, more) in itertools.permutations(rates, 2))
+
+
 @pytest.mark.parametrize(
     ("heads", "kv_heads", "chips", "dealt"),
     [

@@ -174,3 +174,49 @@ def test_what_is_missing_is_what_more_heap_cures(stories):
 def test_where_no_number_of_chips_would_do_the_advice_says_so(stories):
     with pytest.raises(DoesNotFit, match="no number of chips would do: use boards with more heap"):
         tensor_parallel(stories, 5, heap=64 * 1024)
+
+
+def test_equal_heaps_and_speeds_change_nothing(stories):
+    plan = tensor_parallel(stories, 5, 256, heap=160 * 1024, mtu=250)
+    heaps, speeds = [160 * 1024] * 5, [160] * 5
+    assert plan == tensor_parallel(stories, 5, 256, heap=heaps, speeds=speeds, mtu=250)
+
+
+def test_faster_chips_take_more_units_and_rows_where_there_is_room(stories):
+    heaps = [4096 * 1024] * 3
+    plan = tensor_parallel(stories, 3, heap=heaps, speeds=[240, 160, 160])
+    assert [len(share.units) for share in plan.shares] == [74, 49, 49]
+    assert [len(share.rows) for share in plan.shares] == [220, 146, 146]
+    heaps[0] = 220 * 1024
+    tight = tensor_parallel(stories, 3, 128, heap=heaps, speeds=[240, 160, 160])
+    assert len(tight.shares[0].units) < 74
+    assert sum(len(share.units) for share in tight.shares) == STORIES.hidden_dim
+
+
+def test_each_share_fits_its_own_chips_heap(stories):
+    heaps = [240 * 1024, 150 * 1024, 160 * 1024, 170 * 1024]
+    plan = tensor_parallel(stories, 4, 128, heap=heaps, mtu=250)
+    for share, heap in zip(plan.shares, heaps, strict=True):
+        assert plan.heap_need(share).total <= usable(heap)
+    units = [len(share.units) for share in plan.shares]
+    assert units[1] < units[2]
+
+
+def test_boards_that_differ_and_do_not_fit(stories):
+    with pytest.raises(DoesNotFit) as caught:
+        tensor_parallel(stories, 2, 128, heap=[160 * 1024, 120 * 1024])
+    assert caught.value.chips is None
+    assert re.fullmatch(
+        r"2 chips with 160, 120 KB of heap are \d+ KB short of the model with a context of 128:"
+        " use more boards, or boards with more heap, or a smaller --context",
+        str(caught.value),
+    )
+
+
+def test_heaps_and_speeds_are_as_many_as_chips(tiny):
+    with pytest.raises(ModelError, match="2 heaps for 3 chips: give one, or one for each"):
+        tensor_parallel(tiny, 3, heap=[1 << 20, 1 << 20])
+    with pytest.raises(ModelError, match=r"speeds \[160\]: 2 chips have as many, all above 0"):
+        tensor_parallel(tiny, 2, speeds=[160])
+    with pytest.raises(ModelError, match="all above 0"):
+        tensor_parallel(tiny, 2, speeds=[160, 0])
