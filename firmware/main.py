@@ -18,8 +18,11 @@ from protocol.compat import const
 # that fails at once does not do so in quick succession.
 _PAUSE_MS = const(500)
 
+# Answers that a gateway writes to the host together: each write costs as much as 25 bytes.
+_RELAYED_AT_ONCE = const(4)
 
-def _line(config, receives, sends):
+
+def _line(config, receives, sends, queued=1):
     """The serial line; its buffers hold at least what tells of the chip itself, for encoding
     does not look where they end."""
     from firmware.node import CONTROL_PAYLOAD
@@ -34,7 +37,7 @@ def _line(config, receives, sends):
         return repl_link(settings["mtu"])
     control = HEADER_SIZE + CONTROL_PAYLOAD + TRAILER_SIZE[3]
     uart = machine.UART(number, timeout=0, **settings)
-    return UartLink(uart, max(receives, control), max(sends, control))
+    return UartLink(uart, max(receives, control), max(sends, control), queued)
 
 
 def _radio(config):
@@ -68,7 +71,7 @@ def _link(config):
     from firmware.radio import Gateway
 
     mtu = config["radio"]["mtu"]
-    return Gateway(config["chip"], _line(config, mtu, mtu), _radio(config))
+    return Gateway(config["chip"], _line(config, mtu, mtu, _RELAYED_AT_ONCE), _radio(config))
 
 
 def _signer(config):

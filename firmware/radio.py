@@ -95,6 +95,12 @@ class Gateway:
         return self._from_host() or self._from_radio()
 
     def _from_radio(self):
+        length = self._relayed()
+        self._uart.flush()
+        return length
+
+    def _relayed(self):
+        """Queues frames for the host until one comes for this chip: its length, or 0."""
         radio = self._radio
         for _ in range(_RADIO_FRAMES_A_TURN):
             length = radio.receive()
@@ -106,7 +112,7 @@ class Gateway:
                 if frame[DST] == self._chip_id or frame[DST] == BROADCAST:
                     return length
                 if frame[DST] == HOST:
-                    self._uart.send(frame, length)
+                    self._uart.queue(frame, length)
         return 0
 
     def _from_host(self):

@@ -13,13 +13,15 @@ class UartLink:
 
     mtu = MAX_FRAME
 
-    def __init__(self, uart, receives, sends):
+    def __init__(self, uart, receives, sends, queued=1):
         """uart: a machine.UART with timeout 0, or anything with its any, readinto and write.
-        receives, sends: the longest frames in bytes, to and from this chip."""
+        receives, sends: the longest frames in bytes, to and from this chip; queued: how many
+        frames are written at once."""
         self._uart = uart
         self._received = bytearray(_READ_SIZE)
         self._reader = FrameReader(receives)
-        self._encoded = bytearray(encoded_size(sends))
+        self._encoded = memoryview(bytearray(queued * encoded_size(sends)))
+        self._queued = 0  # bytes in it
         self.frame = self._reader.frame
 
     @property
@@ -36,10 +38,22 @@ class UartLink:
             length = reader.next()
         return length
 
+    def queue(self, frame, length):
+        """Sends frame[:length] with the next that is sent, or when there is no more room."""
+        if self._queued + encoded_size(length) > len(self._encoded):
+            self.flush()
+        self._queued += encoded(frame, self._encoded[self._queued :], length)
+
+    def flush(self):
+        """Sends what is queued."""
+        if self._queued:
+            self._uart.write(self._encoded[: self._queued])
+            self._queued = 0
+
     def send(self, frame, length):
-        """Sends frame[:length]."""
-        size = encoded(frame, self._encoded, length)
-        self._uart.write(memoryview(self._encoded)[:size])
+        """Sends frame[:length], after what is queued."""
+        self.queue(frame, length)
+        self.flush()
 
     # The host passes on what is for other chips.
     broadcast = send

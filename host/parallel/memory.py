@@ -31,6 +31,7 @@ TRANSIENT, SIGNED_RADIO_TRANSIENT = 10_240, 15_360
 _HEAP_OVERHEAD = 128 / 131
 _RXBUF_OVERHEAD = 14  # bytes that ESP-NOW's receive buffer keeps beside a message
 _READ_SIZE = 256
+_RELAYED_AT_ONCE = 4  # firmware/main.py: answers that a gateway writes to the host together
 RESIDUAL_BITS = arithmetic.RESIDUAL_LIMIT.bit_length() + 1  # and a sign
 COMBINE = ("host", "chips")  # who adds up the partial sums
 
@@ -241,10 +242,10 @@ def _link_bytes(shape: Shape, rows: int, link: str) -> int:
     """firmware/uart.py and radio.py, and what a simulated chip's UART and ESPNow keep."""
     size = 0
     if link != "radio":
-        received, sent = shape.received_frame, shape.sent_frame(rows)
+        received, sent = shape.received_frame, encoded_size(shape.sent_frame(rows))
         if shape.mtu is not None:
-            received = sent = shape.mtu
-        size += shape.uart_rxbuf + 2 * _READ_SIZE + received + encoded_size(sent)
+            received, sent = shape.mtu, _RELAYED_AT_ONCE * encoded_size(shape.mtu)
+        size += shape.uart_rxbuf + 2 * _READ_SIZE + received + sent
     if shape.mtu is not None:
         size += shape.radio_rxbuf(link == "gateway") + 5 * (shape.mtu + _RXBUF_OVERHEAD)
     return size

@@ -111,3 +111,35 @@ def test_what_is_sent_is_one_frame_on_the_line():
         reader = FrameReader(LONGEST)
         reader.feed(uart.written, len(uart.written))
         assert reader.next() == length and bytes(reader.frame[:length]) == frame
+
+
+def test_queued_frames_are_written_at_once_in_order():
+    random.seed(3)
+    uart = FakeUart()
+    writes = []
+    uart.write = lambda data: writes.append(bytes(data))
+    link = UartLink(uart, LONGEST, LONGEST, 3)
+    frames = [bytes(sparse_bytes(1 + below(LONGEST))) for _ in range(4)]
+    for frame in frames[:2]:
+        link.queue(frame, len(frame))
+    assert writes == []
+    link.send(frames[2], len(frames[2]))
+    assert writes == [b"".join(stream(frame) for frame in frames[:3])]
+    link.flush()
+    assert len(writes) == 1
+    link.queue(frames[3], len(frames[3]))
+    link.flush()
+    assert writes[1:] == [stream(frames[3])]
+
+
+def test_frames_that_find_no_room_in_the_queue_are_written_before_it():
+    random.seed(4)
+    uart = FakeUart()
+    link = UartLink(uart, LONGEST, LONGEST, 2)
+    frames = [bytes(sparse_bytes(LONGEST - below(20))) for _ in range(9)]
+    uart.written = b""
+    for frame in frames:
+        link.queue(frame, len(frame))
+    assert uart.written == b"".join(stream(frame) for frame in frames[:8])
+    link.flush()
+    assert uart.written == b"".join(stream(frame) for frame in frames)
