@@ -8,7 +8,7 @@ CHIPS ?= 5
 # Through the environment, so that quotes and spaces in a prompt or a path arrive as they are.
 export FIRMWARE MODEL TOKENIZER PROMPT
 
-.PHONY: help setup run test verify lint flash bench clean train eval probe-micropython
+.PHONY: help setup run test verify lint flash doctor monitor bench clean train eval probe-micropython
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of"
@@ -43,12 +43,19 @@ lint: setup ## check style (ruff) and types (mypy)
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m mypy
 
-flash: setup ## make a board a chip: BOARD= CHIP_ID= PORT= CHIPS= MODEL= FIRMWARE= LINK= ARGS=
+flash: setup ## make a board a chip: BOARD= CHIP_ID= PORT= CHIPS= MODEL= LINK= COMBINE= FIRMWARE= ARGS=
 	@$(VENV_PYTHON) -m host.flash $(if $(filter file,$(origin CHIPS)),,--chips $(CHIPS)) \
 		$(if $(BOARD),--board "$(BOARD)") $(if $(CHIP_ID),--chip-id "$(CHIP_ID)") \
 		$(if $(PORT),--port "$(PORT)") $(if $(MODEL),--model "$$MODEL") \
 		$(if $(TOKENIZER),--tokenizer "$$TOKENIZER") \
-		$(if $(FIRMWARE),--firmware "$$FIRMWARE") $(if $(LINK),--link "$(LINK)") $(ARGS)
+		$(if $(FIRMWARE),--firmware "$$FIRMWARE") $(if $(LINK),--link "$(LINK)") \
+		$(if $(COMBINE),--combine "$(COMBINE)") $(ARGS)
+
+doctor: setup ## say what is wrong with boards and what to do: PORT= for one alone
+	@$(VENV_PYTHON) -m host.doctor $(if $(PORT),"$(PORT)") $(ARGS)
+
+monitor: setup ## show what all boards print and report: PORT= for one alone
+	@$(VENV_PYTHON) -m host.monitor $(if $(PORT),"$(PORT)") $(ARGS)
 
 bench: setup ## measure: ARGS=
 	@$(VENV_PYTHON) -m bench $(ARGS)

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from host.boards import BoardError, load
 from host.cluster import cluster_file
-from host.cluster.cluster_file import Cluster, FlashedChip
+from host.cluster.cluster_file import LINES, LINKS, Cluster, FlashedChip
 from host.cluster.errors import ClusterError
 from host.cluster.ports import candidates
 from host.command_line import FAILED, INTERRUPTED, TERMINATED, Parser
@@ -27,7 +27,7 @@ from host.deploy.errors import FlashError
 from host.deploy.firmware_files import firmware_file
 from host.deploy.firmware_image import firmware_image
 from host.deploy.flashing import READY_PATIENCE, checked_chip, flashed, ready
-from host.deploy.placing import LINES, LINKS, Place
+from host.deploy.placing import Place
 from host.deploy.port_choice import Ask, chosen_port
 from host.deploy.registry import (
     agreed_key,
@@ -40,6 +40,7 @@ from host.deploy.updating import Updated, updated
 from host.model import loading
 from host.model.checkpoint import ModelError
 from host.model.quantized import QuantizedModel
+from host.parallel.memory import COMBINE
 
 MODEL = "models/home.bin"
 CHIPS = 5
@@ -64,9 +65,13 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         help="a serial port per chip, or radio with chip 0 as the gateway (default)")
     add("--context", type=int, metavar="N",
         help="positions that the chips' caches hold (default: what the model allows)")
-    add("--line", choices=LINES, default="usb",
+    add("--line", choices=LINES,
         help="where the host's serial line ends: at the USB port (default), or at the pins of"
         " the board's second UART")
+    add("--combine", choices=COMBINE,
+        help="who adds up the chips' partial sums: the host (default), or the chips themselves")
+    add("--key", action=argparse.BooleanOptionalAction, default=None,
+        help="sign all frames with the cluster's random key (default), or none")
     add("--firmware", type=Path, metavar="PATH",
         help="MicroPython's image, or a folder of official ones (default: download it)")
     add("--sha256", metavar="HEX", help="what that image must have")
@@ -122,7 +127,8 @@ def _job(options: argparse.Namespace, console: Console) -> Job:
         options.chips or (before.chips if before else CHIPS),
         options.link or (before.link if before else "espnow"),
         options.context or (before.context if before and not options.model else None),
-        line=options.line,
+        line=options.line or (before.line if before else "usb"),
+        combine=options.combine or (before.combine if before else "host"),
     )
     place.check()
     ask: Ask = input if sys.stdin.isatty() else None
@@ -131,7 +137,7 @@ def _job(options: argparse.Namespace, console: Console) -> Job:
     with console.status("quantizing"):
         # As host.run loads it: both must come to the same integers.
         model = loading.loaded(path, options.tokenizer).quantized()
-    cluster = cluster_for(model, path, place, cluster_file.FILE)
+    cluster = cluster_for(model, path, place, cluster_file.FILE, options.key)
     place = replace(place, port=port, key=cluster.key, others=other_boards(cluster, place.chip))
     place.plan(model)  # that it does not fit is to be known before a board is touched
     key = agreed_key(cluster, cluster_file.FILE)

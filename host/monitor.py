@@ -191,7 +191,8 @@ def sources(
     for chip in chips:
         url = ports.probable_port(chip.mac, chip.port, present)
         if not urls or url in urls:
-            answers = cluster is not None and (cluster.link == "uart" or chip.id == 0)
+            reached = cluster is not None and (cluster.link == "uart" or chip.id == 0)
+            answers = reached and cluster is not None and cluster.line == "usb"
             found.append(Source(f"chip {chip.id}", url or chip.port, chip.mac, answers))
     known = {source.url for source in found}
     for url in urls or [one.url for one in present if one.mac not in by_mac]:

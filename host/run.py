@@ -94,8 +94,9 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--seed", type=int, default=0, metavar="N", help="of sampling and of losses (default 0)")
     add("--link", choices=("uart", "espnow"),
         help="a serial port per chip, or radio with chip 0 as the gateway (default)")
-    add("--combine", choices=COMBINE, default="host",
-        help="who adds up the chips' partial sums: the host (default), or the chips themselves")
+    add("--combine", choices=COMBINE,
+        help="who adds up the chips' partial sums: the host, or the chips themselves (default: as"
+             " flashed, else the host)")
     add("--board", default="simulated", metavar="NAME",
         help="simulate chips with this board's heap (python -m host.boards lists them)")
     add("--heap", type=heap_size, metavar="SIZE", help="each chip's heap instead, as 160K or 4M")
@@ -124,7 +125,7 @@ def settings_for(options: argparse.Namespace) -> Settings:
         loss=options.loss,
         seed=options.seed,
         key=random_key() if options.secure else b"",
-        combine=options.combine,
+        combine=options.combine or "host",
     )
 
 
@@ -178,6 +179,7 @@ def _boards(options: argparse.Namespace, source: Loaded) -> Cluster:
         chips=options.chips,
         link=options.link,
         context=options.context,
+        combine=options.combine,
         most=source.config.context,
     )
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from host import boards
 from host.cluster import cluster_file, ports
-from host.cluster.cluster_file import Cluster
+from host.cluster.cluster_file import Cluster, check_reach
 from host.cluster.errors import ClusterError
 from host.cluster.running import Running, connected
 from host.cluster.transport import Transport
-from host.deploy.configuration import CHANNEL, REPL_MTU
+from host.deploy.configuration import CHANNEL, REPL_BAUD, REPL_MTU
 from host.deploy.shard import shard_file
 from host.model.quantized import QuantizedModel
 from host.parallel.memory import board_heap
 from host.parallel.plan import Plan, tensor_parallel
+from protocol.frame import MAX_FRAME
 from protocol.reports import HASH_SIZE
 
 AUTO = "auto"
@@ -31,13 +33,14 @@ def described(
     chips: int | None,
     link: str | None,
     context: int | None,
+    combine: str | None,
     most: int,
 ) -> Cluster:
     """The cluster as federation.toml has it; without that file, as the options do.
 
-    urls: the ports, None to find them; chips, link, context: None where they are not given; most:
-    positions that the model allows. Raises ClusterError where file and options contradict each
-    other, or both say too little.
+    urls: the ports, None to find them; chips, link, context, combine: None where they are not
+    given; most: positions that the model allows. Raises ClusterError where file and options
+    contradict each other, or both say too little.
     """
     cluster = cluster_file.read()
     if cluster is None:
@@ -48,8 +51,12 @@ def described(
             )
         link = link or ("uart" if len(urls) > 1 else "espnow")
         count = chips or (_CHIPS if link == "espnow" else len(urls))
-        return Cluster("", b"", count, link, CHANNEL, context or most, b"")
-    _check_options(cluster, {"chips": chips, "link": link, "context": context})
+        cluster = Cluster("", b"", count, link, CHANNEL, context or most, b"")
+        cluster = replace(cluster, combine=combine or cluster.combine)
+        check_reach(cluster.link, cluster.line, cluster.combine, cluster.chips)
+        return cluster
+    options = {"chips": chips, "link": link, "context": context, "combine": combine}
+    _check_options(cluster, options)
     return cluster
 
 
@@ -62,7 +69,7 @@ def _check_model(model: QuantizedModel, cluster: Cluster) -> None:
         )
 
 
-def _check_options(cluster: Cluster, options: dict[str, int | str | None]) -> None:
+def _check_options(cluster: Cluster, options: Mapping[str, int | str | None]) -> None:
     for name, value in options.items():
         flashed = getattr(cluster, name)
         if value not in (None, flashed):
@@ -85,6 +92,7 @@ def flashed_plan(model: QuantizedModel, cluster: Cluster) -> Plan:
         heap=min((board_heap(kind.heap_kb) for kind in kinds), default=None),
         mtu=_radio_mtu(cluster),
         signed=bool(cluster.key),
+        combine=cluster.combine,
     )
 
 
@@ -93,6 +101,27 @@ def _radio_mtu(cluster: Cluster) -> int | None:
         return None
     kinds = [boards.load(name) for name in {chip.board for chip in cluster.flashed}]
     return min((kind.espnow.mtu for kind in kinds), default=REPL_MTU)
+
+
+def _line_mtu(cluster: Cluster) -> int:
+    """The longest frame in bytes on the host's lines."""
+    longest = REPL_MTU if cluster.line == "usb" else MAX_FRAME
+    return min(longest, _radio_mtu(cluster) or longest)
+
+
+def _baud(cluster: Cluster, wanted: Sequence[int]) -> int:
+    """Bits per second on the lines of the `wanted` chips. Raises ClusterError, BoardError."""
+    if cluster.line == "usb":
+        return REPL_BAUD
+    _check_flashed(cluster)
+    kinds = [boards.load(chip.board) for chip in cluster.flashed if chip.id in wanted]
+    bauds = {kind.uart.baud for kind in kinds if kind.uart}
+    if len(bauds) != 1:
+        raise ClusterError(
+            f"the boards of {cluster_file.FILE} have no baud in common: give their files in"
+            " boards/ the same, and flash the boards again"
+        )
+    return bauds.pop()
 
 
 def listed_ports(text: str) -> list[str] | None:
@@ -115,9 +144,10 @@ def attached(
     _check_model(model, cluster)
     plan = flashed_plan(model, cluster)
     wanted = list(range(cluster.chips)) if cluster.link == "uart" else [0]
+    baud = _baud(cluster, wanted)
     if urls is None:
         _check_flashed(cluster)
-        lines = ports.found_lines(cluster, wanted, list_ports)
+        lines = ports.found_lines(cluster, wanted, list_ports, baud)
     else:
         if len(urls) != len(wanted):
             which = "one of each chip" if cluster.link == "uart" else "that of the gateway, chip 0"
@@ -125,13 +155,13 @@ def attached(
                 f"{len(urls)} port{'' if len(urls) == 1 else 's'} for {cluster.chips} chips on"
                 f" {cluster.link}: give {which}"
             )
-        lines = ports.lines_at(urls, cluster, wanted)
+        lines = ports.lines_at(urls, cluster, wanted, baud)
     if cluster.link == "espnow":
         lines = dict.fromkeys(range(cluster.chips), lines[0])
     with connected(
         model,
         plan,
-        Transport(lines, min(REPL_MTU, _radio_mtu(cluster) or REPL_MTU)),
+        Transport(lines, _line_mtu(cluster)),
         shards={share.chip: shard_file(model, plan, share) for share in plan.shares},
         key=cluster.key,
         start_patience=_PATIENCE,

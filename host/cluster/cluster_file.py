@@ -6,6 +6,8 @@
     link = "espnow"
     channel = 1
     context = 128
+    line = "usb"
+    combine = "host"
     key = "64 hexadecimal digits"
 
     [[chip]]
@@ -26,18 +28,22 @@ import os
 import re
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from host.cluster.errors import ClusterError
+from host.parallel.memory import COMBINE
 from protocol.frame import MAX_CHIP_ID
 from protocol.reports import HASH_SIZE
 from protocol.session import MIN_KEY_SIZE
 
 FILE = Path("federation.toml")
 LINKS = ("uart", "espnow")
+# Where the host's serial line to a board ends: at its USB port, which is the REPL's too, or at
+# the pins of its second UART, with a bridge of their own.
+LINES = ("usb", "pins")
 MODE = 0o600
 _KEY_SIZE = 32  # bytes of a new key
 _CHANNELS = 14
@@ -63,7 +69,8 @@ class Cluster:
     """A cluster of `chips` chips, of which `flashed` have been so far, by id.
 
     model: its path as given; model_hash: its first 8 bytes, as chips report it; context: in
-    positions; key: empty for frames that are not signed.
+    positions; key: empty for frames that are not signed; link, line, combine: of LINKS, LINES and
+    memory.COMBINE.
     """
 
     model: str
@@ -74,6 +81,8 @@ class Cluster:
     context: int
     key: bytes
     flashed: tuple[FlashedChip, ...] = ()
+    line: str = "usb"
+    combine: str = "host"
 
     def with_chip(self, chip: FlashedChip) -> Cluster:
         """This cluster after `chip` was flashed: in the place of one with its id or its board."""
@@ -87,6 +96,16 @@ class Cluster:
     def chip_of(self, mac: str) -> FlashedChip | None:
         """The chip that the board with this MAC became, None if it is of no chip."""
         return next((chip for chip in self.flashed if chip.mac == mac), None)
+
+
+def check_reach(link: str, line: str, combine: str, chips: int) -> None:
+    """Raises ClusterError where chips that combine do not reach each other: on serial lines the
+    host passes on to a chip what all others send at once, and the REPL's port loses it."""
+    if (link, line, combine) == ("uart", "usb", "chips") and chips > 1:
+        raise ClusterError(
+            "chips cannot combine over their REPL's ports, which lose what comes while they"
+            " compute: give --link espnow, or --line pins"
+        )
 
 
 def random_key() -> bytes:
@@ -170,6 +189,8 @@ def _text(cluster: Cluster) -> str:
         f"link = {_quoted(cluster.link)}",
         f"channel = {cluster.channel}",
         f"context = {cluster.context}",
+        f"line = {_quoted(cluster.line)}",
+        f"combine = {_quoted(cluster.combine)}",
         f"key = {_quoted(cluster.key.hex())}",
     ]
     for chip in cluster.flashed:
@@ -197,15 +218,15 @@ def _cluster(fields: dict[str, Any]) -> Cluster:
         model=take.text("model"),
         model_hash=take.data("model_hash", HASH_SIZE, HASH_SIZE),
         chips=count,
-        link=take.text("link"),
+        link=take.choice("link", LINKS),
         channel=take.integer("channel", 1, _CHANNELS),
         context=take.integer("context", 1, 65535),
         key=take.data("key", 0, 64),
         flashed=tuple(_chip(entry, count) for entry in take.tables("chip")),
+        line=take.choice("line", LINES),
+        combine=take.choice("combine", COMBINE),
     )
     take.check_all_taken()
-    if cluster.link not in LINKS:
-        raise ValueError(f"link is {cluster.link!r}, expected one of {', '.join(LINKS)}")
     if 0 < len(cluster.key) < MIN_KEY_SIZE:
         raise ValueError(f"key has {len(cluster.key)} bytes, {MIN_KEY_SIZE} at least are needed")
     for name in ("id", "mac"):
@@ -240,6 +261,12 @@ class _Fields:
         value = self._taken(name)
         if not isinstance(value, str):
             raise ValueError(f"{self._prefix}{name} is {value!r}, expected text")
+        return value
+
+    def choice(self, name: str, values: Sequence[str]) -> str:
+        value = self.text(name)
+        if value not in values:
+            raise ValueError(f"{self._prefix}{name} is {value!r}, expected {' or '.join(values)}")
         return value
 
     def integer(self, name: str, least: int, most: int) -> int:

@@ -5,6 +5,8 @@ MAC of each chip. A USB-UART bridge says nothing of the board behind it: there t
 for every answer names the chip that it comes from. So whatever is believed to be a chip's port,
 a DISCOVERY goes out, and who answers is the chip; federation.toml only says where to look first.
 A board that waits at its prompt is told to run its node; what else is there stays silent.
+Where lines end at the pins of boards, they hang on serial adapters of which nothing is known: all
+are asked but the boards' own ports.
 """
 
 from __future__ import annotations
@@ -142,12 +144,14 @@ class PortSearch:
     programs there: 0x03 in it is Ctrl-C to a board that starts or whose link is not this port.
     """
 
-    def __init__(self, greeting: Greeting, restarts: bool = True) -> None:
+    def __init__(
+        self, greeting: Greeting, restarts: bool = True, baud: int = REPL_BAUD
+    ) -> None:
         self.closed: dict[str, PortClosed] = {}  # why a port did not open
         self.chips: dict[int, str] = {}  # the port of each chip that has answered
         self.answers: dict[int, FederationMessage] = {}
         self._asked: dict[str, _Asked] = {}  # by url
-        self._greeting, self._restarts = greeting, restarts
+        self._greeting, self._restarts, self._baud = greeting, restarts, baud
         self._selector = selectors.DefaultSelector()
 
     @property
@@ -162,7 +166,7 @@ class PortSearch:
             return
         try:
             quiet_until = time.monotonic() + _START_SECONDS if starting else 0.0
-            asked = _Asked(exclusive_port(url, REPL_BAUD), quiet_until)
+            asked = _Asked(exclusive_port(url, self._baud), quiet_until)
         except PortClosed as error:
             self.closed[url] = error
             return
@@ -254,35 +258,54 @@ class PortSearch:
 
 
 def found_lines(
-    cluster: Cluster, wanted: Sequence[int], list_ports: ListPorts = comports
+    cluster: Cluster,
+    wanted: Sequence[int],
+    list_ports: ListPorts = comports,
+    baud: int = REPL_BAUD,
 ) -> dict[int, Line]:
     """The lines of the `wanted` chips, wherever they are plugged in. Raises ClusterError."""
     present = candidates(list_ports)
-    with PortSearch(_greeting_for(cluster, wanted)) as search:
-        for chip in wanted:
-            entry = cluster.chip(chip)
-            port = entry and probable_port(entry.mac, entry.port, present)
-            if port:
-                search.add(port)
-        missing = search.ask(set(wanted), EXPECTED_PATIENCE)
-        others = {chip.port for chip in cluster.flashed if chip.id not in wanted}
-        # Last where other chips were, which asking may interrupt.
-        for group in (False, True):
-            if missing:
-                for candidate in present:
-                    known = candidate.mac is not None and cluster.chip_of(candidate.mac)
-                    if not known and (candidate.url in others) == group:
-                        search.add(candidate.url)
-                missing = search.ask(set(wanted), PATIENCE)
+    with _search_for(cluster, wanted, baud) as search:
+        if cluster.line == "pins":
+            own = {chip.port for chip in cluster.flashed}
+            for candidate in present:
+                if candidate.mac is None and candidate.url not in own:
+                    search.add(candidate.url)
+            search.ask(set(wanted), PATIENCE)
+        else:
+            _ask_boards(search, cluster, wanted, present)
         return _taken(search, cluster, wanted)
 
 
-def lines_at(urls: Sequence[str], cluster: Cluster, wanted: Sequence[int]) -> dict[int, Line]:
+def _ask_boards(
+    search: PortSearch, cluster: Cluster, wanted: Sequence[int], present: Sequence[Candidate]
+) -> None:
+    """Asks where the `wanted` chips must be, then where they may be."""
+    for chip in wanted:
+        entry = cluster.chip(chip)
+        port = entry and probable_port(entry.mac, entry.port, present)
+        if port:
+            search.add(port)
+    missing = search.ask(set(wanted), EXPECTED_PATIENCE)
+    others = {chip.port for chip in cluster.flashed if chip.id not in wanted}
+    # Last where other chips were, which asking may interrupt.
+    for group in (False, True):
+        if missing:
+            for candidate in present:
+                known = candidate.mac is not None and cluster.chip_of(candidate.mac)
+                if not known and (candidate.url in others) == group:
+                    search.add(candidate.url)
+            missing = search.ask(set(wanted), PATIENCE)
+
+
+def lines_at(
+    urls: Sequence[str], cluster: Cluster, wanted: Sequence[int], baud: int = REPL_BAUD
+) -> dict[int, Line]:
     """The lines of the `wanted` chips at these ports, whatever their order.
 
     Raises PortClosed for one that does not open, and ClusterError.
     """
-    with PortSearch(_greeting_for(cluster, wanted)) as search:
+    with _search_for(cluster, wanted, baud) as search:
         for url in urls:
             search.add(url)
         for error in search.closed.values():
@@ -298,8 +321,9 @@ def _taken(search: PortSearch, cluster: Cluster, wanted: Sequence[int]) -> dict[
     return search.take(wanted)
 
 
-def _greeting_for(cluster: Cluster, wanted: Sequence[int]) -> Greeting:
-    return Greeting(cluster.key, wanted[0] if len(wanted) == 1 else BROADCAST)
+def _search_for(cluster: Cluster, wanted: Sequence[int], baud: int) -> PortSearch:
+    greeting = Greeting(cluster.key, wanted[0] if len(wanted) == 1 else BROADCAST)
+    return PortSearch(greeting, cluster.line == "usb", baud)  # no prompt at the pins
 
 
 def _nobody(chip: int, cluster: Cluster, search: PortSearch) -> ClusterError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from host.boards import Board
+from host.cluster.cluster_file import check_reach
 from host.deploy.bundle import chip_files
 from host.deploy.configuration import REPL_UART, board_settings, board_uart, configuration
 from host.deploy.errors import FlashError
@@ -13,10 +14,6 @@ from host.model.quantized import QuantizedModel
 from host.parallel.memory import board_heap
 from host.parallel.plan import Plan, tensor_parallel
 
-LINKS = ("uart", "espnow")
-# Where the host's serial line to a board ends: at its USB port, which is the REPL's too, or at
-# the pins of its second UART, with a bridge of their own.
-LINES = ("usb", "pins")
 # MicroPython 1.26 refuses to set any: see boards/esp32.toml.
 _OLDEST_WITH_RATE = (1, 27)
 
@@ -24,7 +21,8 @@ _OLDEST_WITH_RATE = (1, 27)
 @dataclass(frozen=True)
 class Place:
     """Which chip a board is to be. key: of the cluster, empty for frames that are not signed;
-    others: the boards that the cluster's other chips are, as far as they are known."""
+    others: the boards that the cluster's other chips are, as far as they are known; link, line,
+    combine: as host.cluster.cluster_file.Cluster has them."""
 
     board: Board
     port: str
@@ -34,16 +32,18 @@ class Place:
     context: int | None = None
     key: bytes = b""
     line: str = "usb"
+    combine: str = "host"
     others: tuple[Board, ...] = ()
 
     def check(self) -> None:
-        """Raises FlashError for a board or chip that cannot be."""
+        """Raises FlashError for a board or chip that cannot be, ClusterError for a cluster."""
         if self.board.flash is None or self.board.uart is None:
             raise FlashError(f"{self.board.name} is no board to flash: its chips are processes")
         if not 0 <= self.chip < self.chips:
             raise FlashError(
                 f"no chip {self.chip}: {self.chips} chips have the ids 0 to {self.chips - 1}"
             )
+        check_reach(self.link, self.line, self.combine, self.chips)
 
     def plan(self, model: QuantizedModel) -> Plan:
         """The division of the model among the chips, with the heap of the smallest board that is
@@ -56,6 +56,7 @@ class Place:
             heap=min(board_heap(board.heap_kb) for board in boards),
             mtu=min(board.espnow.mtu for board in boards) if self.link == "espnow" else None,
             signed=bool(self.key),
+            combine=self.combine,
         )
 
     def files(self, model: QuantizedModel, plan: Plan, version: Version) -> dict[str, bytes]:

@@ -18,10 +18,13 @@ from host.model.quantized import QuantizedModel
 from protocol.reports import HASH_SIZE
 
 
-def cluster_for(model: QuantizedModel, path: str, place: Place, file: Path) -> Cluster:
-    """The cluster that `place` makes of the one in the file, or a new one with a key of its own.
+def cluster_for(
+    model: QuantizedModel, path: str, place: Place, file: Path, signed: bool | None = None
+) -> Cluster:
+    """The cluster that `place` makes of the one in the file, or a new one.
 
-    Raises ClusterFileError.
+    signed: whether it has a key, None for as before, or, of a new one, for yes. Raises
+    ClusterFileError.
     """
     new = Cluster(
         path,
@@ -30,18 +33,29 @@ def cluster_for(model: QuantizedModel, path: str, place: Place, file: Path) -> C
         place.link,
         CHANNEL,
         place.context or model.config.context,
-        cluster_file.random_key(),
+        b"",
+        line=place.line,
+        combine=place.combine,
     )
-    before = cluster_file.read(file) or new
+    before = cluster_file.read(file)
+    was_signed = before is None or bool(before.key)
+    key = before.key if before else b""
+    if not (was_signed if signed is None else signed):
+        key = b""
+    elif not key:
+        key = cluster_file.random_key()
+    if before is None:
+        return replace(new, key=key)
     kept = tuple(chip for chip in before.flashed if chip.id < place.chips)
-    return replace(new, key=before.key, channel=before.channel, flashed=kept)
+    return replace(new, key=key, channel=before.channel, flashed=kept)
 
 
 def agreed_key(cluster: Cluster, file: Path) -> bytes:
-    """The key of the cluster, which is in the file from now on, so that two first flashes at once
-    give their boards the same. Raises ClusterFileError."""
-    before = cluster_file.read(file)
-    return (before or cluster_file.changed(lambda old: old or cluster, file)).key
+    """The key of the cluster, which a new one has in the file from now on, so that two first
+    flashes at once give their boards the same. Raises ClusterFileError."""
+    if cluster_file.read(file):
+        return cluster.key
+    return cluster_file.changed(lambda old: old or cluster, file).key
 
 
 def other_boards(cluster: Cluster, chip: int) -> tuple[Board, ...]:
@@ -98,5 +112,5 @@ def _settings(cluster: Cluster) -> tuple[object, ...]:
     """What all chips of a cluster must have in common."""
     return (
         cluster.model_hash, cluster.chips, cluster.link, cluster.channel, cluster.context,
-        cluster.key,
+        cluster.line, cluster.combine, cluster.key,
     )  # fmt: skip

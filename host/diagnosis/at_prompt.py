@@ -190,6 +190,9 @@ def _config_findings(
         yield wrong(
             f"it was flashed for {board.link}, and the cluster is on {cluster.link}", again
         )
+    line = "usb" if config.get("uart", {}).get("id") == REPL_UART["id"] else "pins"
+    if line != cluster.line and (cluster.link == "uart" or board.chip == 0):
+        yield wrong(f"its line is at {line}, and the cluster's lines at {cluster.line}", again)
     channel = (config.get("radio") or {}).get("channel", cluster.channel)
     if channel != cluster.channel:
         yield wrong(f"its radio is on channel {channel}, not {cluster.channel}", again)

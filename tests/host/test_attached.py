@@ -11,7 +11,7 @@ from firmware.node import VERSION
 from host.boards import load
 from host.cluster import attached as attached_module
 from host.cluster import running
-from host.cluster.attached import attached, described, flashed_plan, listed_ports
+from host.cluster.attached import _baud, attached, described, flashed_plan, listed_ports
 from host.cluster.cluster_file import Cluster, FlashedChip, changed
 from host.cluster.errors import ClusterError
 from host.deploy.bundle import chip_files
@@ -19,15 +19,18 @@ from host.deploy.configuration import SIMULATED_UART, configuration
 from host.model.checkpoint import Config
 from host.model.quantize import quantized
 from host.model.reference import Reference
-from host.parallel.memory import board_heap
+from host.parallel.memory import COMBINE, board_heap
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
+from protocol.frame import MAX_FRAME
+from tests.host.test_ports import ESPRESSIF, ListedPort
 from tests.host.tiny import random_checkpoint
 
 KEY = bytes(range(32))
 # So narrow that no frame needs fragments, which a chip on a REPL port takes and one on a UART of
 # its own does not.
 NARROW = Config(dim=8, hidden_dim=10, layers=2, heads=2, kv_heads=2, vocab_size=40, context=16)
+WIDE = replace(NARROW, dim=64)  # a frame of four positions has 512 bytes of numbers
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,7 @@ def board_ports(micropython, model):
     """The ports of chips that hold a cluster's shares, by id."""
     clusters = []
 
-    def ports(cluster):
+    def ports(cluster, model=model):
         plan = flashed_plan(model, cluster)
         arch = native_arch()
         files = {}
@@ -101,6 +104,39 @@ def test_the_gateway_of_a_cluster_on_the_air(model, board_ports):
         attached(model, cluster, others),
     ):
         pass
+
+
+@pytest.mark.parametrize("combine", COMBINE)
+def test_lines_at_pins_take_whole_messages(board_ports, combine):
+    """And hang on adapters, at any port but the boards' own."""
+    wide = quantized(random_checkpoint(WIDE))
+    cluster = cluster_of(wide, line="pins", combine=combine)
+    first, second = board_ports(cluster, wide)
+    cluster = flashed(cluster, ["/dev/own0", "/dev/own1"])
+    listed = [
+        ListedPort("/dev/own0"), ListedPort("/dev/acm", ESPRESSIF, "000000000001"),
+        ListedPort(second), ListedPort(first),
+    ]  # fmt: skip
+    with attached(wide, cluster, None, list_ports=lambda: listed) as run:
+        assert run.transport.mtu == MAX_FRAME
+        assert {line.port.baudrate for line in run.transport._lines.values()} == {921600}
+        assert_equals_reference(wide, run)
+    with attached(wide, cluster, [second, first]) as run:
+        assert_equals_reference(wide, run)
+
+
+def test_lines_at_pins_have_one_baud(model, monkeypatch):
+    cluster = flashed(cluster_of(model, line="pins"), ["a", "b"])
+    with pytest.raises(ClusterError, match=r"^chip 1 of 2 has not been flashed"):
+        _baud(replace(cluster, flashed=cluster.flashed[:1]), [0, 1])
+    second = replace(cluster.flashed[1], board="esp32c3")
+    cluster = replace(cluster, flashed=(cluster.flashed[0], second))
+    assert _baud(cluster, [0, 1]) == 921600
+    slow = replace(load("esp32c3"), uart=replace(load("esp32c3").uart, baud=115200))
+    monkeypatch.setattr("host.boards.load", {"esp32s3": load("esp32s3"), "esp32c3": slow}.get)
+    with pytest.raises(ClusterError, match="^the boards of federation.toml have no baud in"):
+        _baud(cluster, [0, 1])
+    assert _baud(replace(cluster, link="espnow"), [1]) == 115200
 
 
 def test_another_version_model_or_share_is_named(model, board_ports, monkeypatch):
@@ -154,10 +190,10 @@ def test_the_smallest_heap_bounds_the_plan(model, monkeypatch):
     cluster = cluster_of(model, flashed=tuple(chips), link="espnow")
     flashed_plan(model, cluster)
     least = board_heap(min(load(name).heap_kb for name in ("esp32s3", "esp32c3")))
-    assert asked == {"heap": least, "mtu": 250, "signed": True}
+    assert asked == {"heap": least, "mtu": 250, "signed": True, "combine": "host"}
 
 
-NOTHING = {"chips": None, "link": None, "context": None, "most": 16}
+NOTHING = {"chips": None, "link": None, "context": None, "combine": None, "most": 16}
 
 
 def test_another_model_than_was_flashed(model):
@@ -172,8 +208,10 @@ def test_another_model_than_was_flashed(model):
 def test_what_the_file_says(model):
     cluster = changed(lambda _: cluster_of(model))
     assert described(None, **NOTHING) == cluster
-    assert described(["A"], chips=2, link="uart", context=16, most=16) == cluster
-    for name, value in (("chips", 5), ("link", "espnow"), ("context", 8)):
+    same = {"chips": 2, "link": "uart", "context": 16, "combine": "host", "most": 16}
+    assert described(["A"], **same) == cluster
+    contradictions = (("chips", 5), ("link", "espnow"), ("context", 8), ("combine", "chips"))
+    for name, value in contradictions:
         with pytest.raises(ClusterError, match=f"^--{name} {value}: the boards were flashed"):
             described(None, **{**NOTHING, name: value})
 
@@ -184,6 +222,10 @@ def test_without_a_file_the_options_count():
         described(None, **NOTHING)
     cluster = described(["A", "B"], **NOTHING)
     assert (cluster.chips, cluster.link, cluster.context, cluster.key) == (2, "uart", 16, b"")
-    cluster = described(["A"], chips=None, link=None, context=8, most=16)
+    cluster = described(["A"], **{**NOTHING, "context": 8})
     assert (cluster.chips, cluster.link, cluster.context) == (5, "espnow", 8)
+    assert cluster.combine == "host"
+    assert described(["A"], **{**NOTHING, "combine": "chips"}).combine == "chips"
+    with pytest.raises(ClusterError, match="^chips cannot combine over their REPL's ports"):
+        described(["A", "B"], **{**NOTHING, "combine": "chips"})
     assert listed_ports("auto") is None and listed_ports("A,B") == ["A", "B"]

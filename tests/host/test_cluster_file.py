@@ -39,6 +39,9 @@ def test_what_is_written_is_read(path):
     assert read(path) is None
     assert changed(lambda old: CLUSTER if old is None else old, path) == CLUSTER
     assert read(path) == CLUSTER
+    other = replace(CLUSTER, line="pins", combine="chips", key=b"")
+    assert changed(lambda old: other, path) == read(path) == other
+    changed(lambda old: CLUSTER, path)
     fields = tomllib.loads(path.read_text())
     assert fields["model_hash"] == "0001020304050607" and fields["chips"] == 5
     assert fields["chip"][1] == {
@@ -116,7 +119,9 @@ def test_a_folder_that_is_not_there(tmp_path):
     ("old", "new", "line"),
     [
         ('link = "espnow"', "", "link is missing"),
-        ('link = "espnow"', 'link = "radio"', "link is 'radio', expected one of uart, espnow"),
+        ('link = "espnow"', 'link = "radio"', "link is 'radio', expected uart or espnow"),
+        ('line = "usb"', 'line = "wifi"', "line is 'wifi', expected usb or pins"),
+        ('combine = "host"', 'combine = "all"', "combine is 'all', expected host or chips"),
         ("chips = 5", "chips = 0", "chips is 0, expected 1 to 254"),
         ("chips = 5", "chips = 1", "chip.id is 1, expected 0 to 0"),
         ("channel = 6", "channel = true", "channel is True, expected 1 to 14"),

@@ -2,7 +2,7 @@
 
 import errno
 import grp
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import pytest
@@ -117,6 +117,7 @@ def test_a_node_of_another_cluster_or_time(chip, changes, text):
         ({"config": {**CONFIG, "key": "00" * 32}}, "it has another key than federation.toml"),
         ({"config": {**CONFIG, "key": "??"}}, "it has another key than federation.toml"),
         ({"config": {**CONFIG, "link": "uart"}}, "it was flashed for uart, and the cluster is on"),
+        ({"config": {**CONFIG, "uart": {"id": 1}}}, "its line is at pins, and the cluster's"),
         ({"config": {**CONFIG, "radio": {"channel": 1}}}, "its radio is on channel 1, not 6"),
     ],
 )
@@ -280,37 +281,53 @@ def test_no_board_and_a_file_that_is_none(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err.startswith("error: federation.toml is not a TOML file: ")
 
 
-def test_boards_on_the_air_from_end_to_end(micropython, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(node, "_WITHOUT_KEY", 0.3)
-    monkeypatch.setattr(doctor, "_RESTART_PATIENCE", 30.0)  # this machine may be busy
+@contextmanager
+def boards_on_the_air(folder):
+    """Two, flashed, with their cluster and its model."""
     model = quantized(random_checkpoint(NARROW))
     cluster = Cluster("narrow.bin", model.sha256()[:8], 2, "espnow", 1, 16, KEY)
     with ExitStack() as stack:
         hub = stack.enter_context(HubProcess(mtu=250))
         for chip in range(2):
-            _, cluster = flashed_board(stack, tmp_path, model, cluster, chip, hub)
+            _, cluster = flashed_board(stack, folder, model, cluster, chip, hub)
         changed(lambda _: cluster)
         assert node.starts(cluster.flashed[0].port, KEY, 30)
+        yield model, cluster
+
+
+def assert_lines(text, *lines):
+    for line in lines:
+        assert line in text, text
+
+
+def test_boards_on_the_air_from_end_to_end(micropython, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "_RESTART_PATIENCE", 30.0)  # this machine may be busy
+    with boards_on_the_air(tmp_path) as (model, cluster):
         with attached(model, cluster, None, list_ports=list) as run:
             assert_equals_reference(model, run)
         assert main([]) == 0
-        out = capsys.readouterr().out
-        for line in (
-            "ok: chip 0 runs firmware",
-            "ok: chip 1 runs firmware",
-            "ok: MicroPython 1.27.0 on Stand-in board with x86, MAC 24:00:00:00:00:00",
-            "ok: power save is off",
-            "ok: the gateway hears chip 1 at -",
-            "ok: the node was interrupted for this and runs again",
-            "not looked at: whether its node runs: that answers by radio",
-        ):
-            assert line in out, out
+    assert_lines(
+        capsys.readouterr().out,
+        "ok: chip 0 runs firmware",
+        "ok: chip 1 runs firmware",
+        "ok: MicroPython 1.27.0 on Stand-in board with x86, MAC 24:00:00:00:00:00",
+        "ok: power save is off",
+        "ok: the gateway hears chip 1 at -",
+        "ok: the node was interrupted for this and runs again",
+        "not looked at: whether its node runs: that answers by radio",
+    )
+
+
+@pytest.mark.verify
+def test_a_gateway_of_another_key_from_end_to_end(micropython, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(node, "_WITHOUT_KEY", 0.3)
+    monkeypatch.setattr(doctor, "_RESTART_PATIENCE", 30.0)
+    with boards_on_the_air(tmp_path) as (_, cluster):
         changed(lambda old: replace(old, key=bytes(32)))
         assert main([cluster.flashed[0].port]) == 1
-        out = capsys.readouterr().out
-        for line in (
-            "wrong: it has another key than federation.toml",
-            "wrong: the gateway does not hear chip 1",
-            "ok: the board was started anew, and its node runs",
-        ):
-            assert line in out, out
+    assert_lines(
+        capsys.readouterr().out,
+        "wrong: it has another key than federation.toml",
+        "wrong: the gateway does not hear chip 1",
+        "ok: the board was started anew, and its node runs",
+    )

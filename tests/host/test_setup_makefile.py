@@ -11,7 +11,8 @@ from tests.host.test_setup_micropython import script
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TARGETS = (
-    "help", "setup", "run", "test", "verify", "lint", "flash", "bench", "train", "eval", "clean",
+    "help", "setup", "run", "test", "verify", "lint", "flash", "doctor", "monitor", "bench",
+    "train", "eval", "clean",
 )  # fmt: skip
 
 
@@ -67,6 +68,8 @@ def test_flash_names_board_chip_port_and_model(tmp_path):
     ]  # fmt: skip
     # Without a number of chips, that of the cluster as it was flashed before.
     assert command_line(tmp_path, "flash", *variables) == ["-m", "host.flash", *expected]
+    more = command_line(tmp_path, "flash", *variables, "LINK=uart", "COMBINE=chips")
+    assert more[2:] == [*expected, "--link", "uart", "--combine", "chips"]
     given = command_line(tmp_path, "flash", *variables, "CHIPS=7")
     assert given == ["-m", "host.flash", "--chips", "7", *expected]
 
@@ -76,6 +79,8 @@ def test_flash_names_board_chip_port_and_model(tmp_path):
     [
         ("bench", ["-m", "bench", "-x"]),
         ("eval", ["-m", "host.evaluate", "-x"]),
+        ("doctor", ["-m", "host.doctor", "-x"]),
+        ("monitor", ["-m", "host.monitor", "-x"]),
         ("verify", ["-m", "pytest", "-m", "verify", "-x"]),
         ("lint", ["-m", "ruff", "check", ".", "-m", "mypy"]),
         ("test", ["-m", "ruff", "check", ".", "-m", "mypy", "-m", "pytest", "-x"]),

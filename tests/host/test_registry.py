@@ -1,0 +1,87 @@
+"""What flashing makes of federation.toml: the key, and who is to be flashed again."""
+
+from dataclasses import replace
+
+import pytest
+
+from host.boards import load
+from host.cluster import cluster_file
+from host.cluster.cluster_file import FlashedChip
+from host.cluster.errors import ClusterError
+from host.deploy.placing import Place
+from host.deploy.registry import agreed_key, cluster_for, recorded
+from host.model.quantize import quantized
+from tests.host.tiny import random_checkpoint
+
+PLACE = Place(load("esp32s3"), "/dev/ttyACM0", 1, 2, "uart")
+CHIPS = tuple(
+    FlashedChip(chip, "esp32s3", f"24:0a:c4:00:00:0{chip}", f"/dev/ttyACM{chip}")
+    for chip in range(2)
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return quantized(random_checkpoint())
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "federation.toml"
+
+
+@pytest.fixture
+def flashed(model, file):
+    """Flashes chip 0, then 1, each with changes of the place: who is to be flashed again."""
+
+    def both(signed=(None, None), **second):
+        places = (PLACE, replace(PLACE, **second))
+        for chip, place, key in zip(CHIPS, places, signed, strict=True):
+            cluster = cluster_for(model, "m.bin", replace(place, chip=chip.id), file, key)
+            cluster = replace(cluster, key=agreed_key(cluster, file))
+            stale = recorded(cluster, chip, file)
+        return stale
+
+    return both
+
+
+def test_a_new_cluster_has_a_key_which_stays(flashed, model, file):
+    assert flashed() == []
+    cluster = cluster_file.read(file)
+    assert len(cluster.key) == 32 and cluster.flashed == CHIPS
+    assert cluster_for(model, "m.bin", PLACE, file).key == cluster.key
+    assert cluster_for(model, "m.bin", PLACE, file, True).key == cluster.key
+
+
+def test_two_first_flashes_at_once_come_to_one_key(model, file):
+    first, second = (cluster_for(model, "m.bin", PLACE, file) for _ in range(2))
+    assert first.key != second.key
+    assert agreed_key(first, file) == agreed_key(cluster_for(model, "m.bin", PLACE, file), file)
+    assert cluster_file.read(file).key == first.key
+
+
+def test_a_cluster_without_a_key_stays_without_one(flashed, file):
+    assert flashed((False, None)) == []
+    assert cluster_file.read(file).key == b""
+
+
+@pytest.mark.parametrize("signed", [(None, False), (False, True)])
+def test_a_key_that_comes_or_goes_is_for_all_chips(flashed, file, signed):
+    assert flashed(signed) == [0]
+    assert bool(cluster_file.read(file).key) == signed[1]
+
+
+@pytest.mark.parametrize(
+    "change", [{"line": "pins"}, {"line": "pins", "combine": "chips"}, {"link": "espnow"}]
+)
+def test_what_all_chips_have_in_common_is_changed_for_all(flashed, file, change):
+    assert flashed(**change) == [0]
+    cluster = cluster_file.read(file)
+    assert {name: getattr(cluster, name) for name in change} == change
+
+
+def test_chips_do_not_combine_where_they_do_not_reach_each_other():
+    for changes in ({"line": "pins"}, {"link": "espnow"}, {"chips": 1, "chip": 0}):
+        replace(PLACE, combine="chips", **changes).check()
+    with pytest.raises(ClusterError, match="^chips cannot combine over their REPL's ports"):
+        replace(PLACE, combine="chips").check()
