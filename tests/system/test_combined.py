@@ -11,10 +11,10 @@ import time
 import numpy as np
 import pytest
 
-from host.boards import load
 from host.cluster.errors import ClusterError
-from host.simulation.federation import Settings, random_key, running
+from host.simulation.federation import running
 from tests.system.conftest import STEPS
+from tests.system.federations import assert_prompts_equal, settings
 from tests.system.reference_runs import assert_equals_reference
 
 CLUSTERS = list(itertools.product((1, 2, 3, 4, 5, 6, 7, 8, 20), ("uart", "espnow")))
@@ -22,19 +22,9 @@ PROMPTS = range(7)
 MINUTES_AN_ITEM = 10
 
 
-def settings(chips, link, loss=0.0, secure=False):
-    """A federation of simulated boards with PSRAM whose chips combine."""
-    board = load("simulated")
-    key = random_key() if secure else b""
-    heap = board.heap_kb * 1024
-    return Settings(chips, link, board, heap, loss=loss, seed=1, key=key, combine="chips")
-
-
-def assert_prompts_equal(model, runs, prompts, steps, how):
-    with running(model, how) as cluster:
-        for prompt in prompts:
-            assert_equals_reference(cluster.federation, runs[prompt], steps)
-        assert cluster.federation.caught_up == 0
+def combining(*arguments):
+    """How to simulate chips that combine."""
+    return settings(*arguments, combine="chips")
 
 
 @pytest.mark.parametrize(
@@ -51,11 +41,11 @@ def assert_prompts_equal(model, runs, prompts, steps, how):
     ],
 )
 def test_a_slice_of_the_matrix(model, runs, chips, link, loss, secure, prompts, steps):
-    assert_prompts_equal(model, runs, prompts, steps, settings(chips, link, loss, secure))
+    assert_prompts_equal(model, runs, prompts, steps, combining(chips, link, loss, secure))
 
 
 def test_the_chips_best_tokens_are_the_greedy_ones(model, runs):
-    with running(model, settings(5, "espnow")) as cluster:
+    with running(model, combining(5, "espnow")) as cluster:
         federation = cluster.federation
         federation.greedy = True
         federation.begin()
@@ -75,7 +65,7 @@ def test_the_chips_best_tokens_are_the_greedy_ones(model, runs):
 
 @pytest.mark.parametrize("link", ["uart", "espnow"])
 def test_a_chip_that_restarts_is_caught_up(model, runs, link):
-    with running(model, settings(3, link)) as cluster:
+    with running(model, combining(3, link)) as cluster:
 
         def restart(position):
             if position == 20:
@@ -87,7 +77,7 @@ def test_a_chip_that_restarts_is_caught_up(model, runs, link):
 
 @pytest.mark.parametrize("link", ["uart", "espnow"])
 def test_a_chip_that_hangs_is_named_by_the_others(model, runs, link):
-    with running(model, settings(4, link)) as cluster:
+    with running(model, combining(4, link)) as cluster:
 
         def hang(position):
             if position == 20:
@@ -103,7 +93,7 @@ def test_a_chip_that_hangs_is_named_by_the_others(model, runs, link):
 @pytest.mark.timeout(60 * MINUTES_AN_ITEM)
 @pytest.mark.parametrize(("chips", "link"), CLUSTERS)
 def test_without_loss(model, runs, chips, link):
-    assert_prompts_equal(model, runs, PROMPTS, STEPS, settings(chips, link))
+    assert_prompts_equal(model, runs, PROMPTS, STEPS, combining(chips, link))
 
 
 @pytest.mark.verify
@@ -112,4 +102,4 @@ def test_without_loss(model, runs, chips, link):
 @pytest.mark.parametrize(("chips", "link"), CLUSTERS)
 def test_with_a_fifth_of_all_frames_lost(model, runs, chips, link, secure):
     prompt = PROMPTS[(chips + secure) % 7]
-    assert_prompts_equal(model, runs, [prompt], STEPS, settings(chips, link, 0.2, secure))
+    assert_prompts_equal(model, runs, [prompt], STEPS, combining(chips, link, 0.2, secure))

@@ -7,31 +7,12 @@ import itertools
 
 import pytest
 
-from host.boards import load
-from host.simulation.federation import Settings, random_key, running
 from tests.system.conftest import STEPS
-from tests.system.reference_runs import assert_equals_reference
+from tests.system.federations import assert_prompts_equal, settings
 
 CLUSTERS = list(itertools.product((1, 2, 5, 8, 20), ("uart", "espnow"), (False, True)))
 PROMPTS = range(7)
 MINUTES_AN_ITEM = 10
-
-
-def settings(chips, link, loss=0.0, secure=False):
-    """A federation of simulated boards with PSRAM."""
-    board = load("simulated")
-    key = random_key() if secure else b""
-    return Settings(chips, link, board, board.heap_kb * 1024, loss=loss, seed=1, key=key)
-
-
-def assert_prompts_equal(model, runs, prompts, steps, how):
-    with running(model, how) as cluster:
-        for prompt in prompts:
-            assert_equals_reference(cluster.federation, runs[prompt], steps)
-        assert cluster.federation.caught_up == 0
-        # A lone chip's answers do not go through the air.
-        if how.loss and (how.link == "uart" or how.chips > 1):
-            assert cluster.coordinator.resends > steps
 
 
 @pytest.mark.parametrize(

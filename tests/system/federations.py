@@ -1,0 +1,25 @@
+"""Federations of simulated boards with PSRAM, and what they must generate."""
+
+from host.boards import load
+from host.simulation.federation import Settings, random_key, running
+from tests.system.reference_runs import assert_equals_reference
+
+
+def settings(chips, link, loss=0.0, secure=False, combine="host"):
+    """How to simulate so many chips."""
+    board = load("simulated")
+    key = random_key() if secure else b""
+    heap = board.heap_kb * 1024
+    return Settings(chips, link, board, heap, loss=loss, seed=1, key=key, combine=combine)
+
+
+def assert_prompts_equal(model, runs, prompts, steps, how):
+    """Holds what these prompts give to the reference, logit by logit."""
+    with running(model, how) as cluster:
+        for prompt in prompts:
+            assert_equals_reference(cluster.federation, runs[prompt], steps)
+        assert cluster.federation.caught_up == 0
+        # A lone chip's answers do not go through the air, and chips that combine repair a good
+        # part of what is lost among themselves.
+        if how.combine == "host" and how.loss and (how.link == "uart" or how.chips > 1):
+            assert cluster.coordinator.resends > steps
