@@ -234,7 +234,7 @@ class Exchange:
     def tick(self, elapsed):
         """Takes in that `elapsed` milliseconds have passed, and asks for what is missing.
 
-        Raises MissingMember when nothing has come for as long as patience lasts.
+        Raises MissingMember when nothing has come for as long as patience lasts, once each time.
         """
         if self.done or self._rounds[self._number & 1].number != self._number:
             return
@@ -242,9 +242,10 @@ class Exchange:
         self._waited += elapsed
         if self._quiet < self._wait:
             return
-        if self._waited > self._patience:
-            raise MissingMember(*self.missing())
         self._quiet = 0
+        if self._waited > self._patience:
+            self._waited = 0
+            raise MissingMember(*self.missing())
         self._wait = min(self._wait + self._wait // 4, 4 * self._first_wait)
         for chip in self.missing()[:_MOST_ASKED]:
             self._ask(chip)

@@ -8,7 +8,7 @@ from protocol.fields import put_u16
 from protocol.frame import BROADCAST, HEADER_SIZE, ProtocolError, write_header
 from protocol.kinds import CONTRIBUTION, REPAIR
 from tests.dual import raises
-from tests.protocol.air import Group
+from tests.protocol.air import PATIENCE, Group
 from tests.protocol.noise import below, random_bytes
 
 WORLDS = (1, 2, 3, 5, 8, 20)
@@ -159,6 +159,18 @@ def test_a_missing_member_is_named():
 
     missing = raises(MissingMember, until_missed)
     assert set(missing.args) <= set(group.silent) and missing.args
+
+
+def test_a_missing_member_is_not_named_at_every_tick():
+    exchange = Group([1, 2]).exchanges[1]
+    exchange.all_reduce(values_of(1, 0), COUNT)
+    named = 0
+    for _ in range(5 * PATIENCE // 2):
+        try:
+            exchange.tick(1)
+        except MissingMember:
+            named += 1
+    assert named == 2
 
 
 def test_what_comes_from_elsewhere_changes_nothing():
