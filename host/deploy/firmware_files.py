@@ -45,6 +45,20 @@ def firmware_file(
     None for the release that the board's file names, kept in `folder` or else downloaded from
     `site`. sha256: what it must have, in hexadecimal digits. Raises FlashError.
     """
+    try:
+        return _firmware_file(board, given, sha256, downloaded, folder, site)
+    except OSError as error:
+        raise FlashError(f"cannot use {error.filename or folder}: {error.strerror}") from None
+
+
+def _firmware_file(
+    board: Board,
+    given: Path | None,
+    sha256: str | None,
+    downloaded: Downloaded,
+    folder: Path,
+    site: str,
+) -> Path:
     assert board.flash is not None
     if given is None:
         path = folder / f"{board.flash.image}-{board.flash.version}.bin"

@@ -99,6 +99,16 @@ def test_the_newest_of_a_folder_for_that_board(tmp_path):
     assert firmware_file(BOARD, tmp_path / NAME) == tmp_path / NAME
 
 
+def test_a_folder_in_which_nothing_can_be_kept(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(FlashError, match=r"^cannot use .*/file/kept: Not a directory$"):
+        firmware_file(BOARD, None, folder=tmp_path / "file" / "kept")
+    (tmp_path / NAME).write_bytes(CONTENT)
+    (tmp_path / f"{NAME}.sha256").mkdir()
+    with pytest.raises(FlashError, match=r"^cannot use .*\.sha256: Is a directory$"):
+        firmware_file(BOARD, None, folder=tmp_path)
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(FlashError, match="cannot read .*: No such file or directory"):
         firmware_file(BOARD, tmp_path / "none.bin", "00")
