@@ -19,6 +19,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from host.command_line import Parser
+
 # FEDERATION_BOARDS names a folder of other boards, such as stand-ins for tests.
 FOLDER = Path(
     os.environ.get("FEDERATION_BOARDS") or Path(__file__).resolve().parent.parent / "boards"
@@ -166,8 +168,9 @@ def table(boards: list[Board]) -> Table:
     return result
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Prints the table of boards; the exit code."""
+    Parser(prog="python -m host.boards", description="Lists the boards.").parse_args(arguments)
     try:
         boards = [load(name) for name in names()]
     except BoardError as error:

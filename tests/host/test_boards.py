@@ -139,3 +139,11 @@ def test_the_command_lists_every_board() -> None:
     )
     rows = re.findall(r"^│ (\S+) +│ (\S+)", run.stdout, re.MULTILINE)
     assert rows == [(name, boards.load(name).mpy_arch) for name in boards.names()]
+
+
+def test_a_word_too_many_is_refused() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "host.boards", "esp32"], capture_output=True, text=True
+    )
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == "error: unrecognized arguments: esp32\n"
