@@ -19,8 +19,8 @@ from host.boards import BoardError, load
 from host.cluster import cluster_file
 from host.cluster.cluster_file import LINES, LINKS, Cluster, FlashedChip
 from host.cluster.errors import ClusterError
-from host.cluster.ports import candidates
-from host.command_line import FAILED, INTERRUPTED, TERMINATED, Parser
+from host.cluster.ports import candidates, probable_port
+from host.command_line import FAILED, INTERRUPTED, TERMINATED, Parser, count_up_to
 from host.deploy.board_files import System
 from host.deploy.bundle import DeployError
 from host.deploy.errors import FlashError
@@ -41,9 +41,11 @@ from host.model import loading
 from host.model.checkpoint import ModelError
 from host.model.quantized import QuantizedModel
 from host.parallel.memory import COMBINE
+from host.parallel.plan import MAX_CHIPS
 
 MODEL = "models/home.bin"
 CHIPS = 5
+MAX_CONTEXT = 65535  # positions that a message can name
 _FAILURES = (BoardError, ClusterError, DeployError, FlashError, ModelError)
 
 
@@ -58,12 +60,13 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--chip-id", type=int, metavar="I", help="which chip of the cluster it becomes, from 0")
     add("--port", metavar="PORT",
         help="its serial port, as /dev/ttyACM0 (default: the one that a board is at)")
-    add("--chips", type=int, metavar="N", help=f"how many chips there are (default {CHIPS})")
+    add("--chips", type=count_up_to(MAX_CHIPS), metavar="N",
+        help=f"how many chips there are (default {CHIPS})")
     add("--model", metavar="PATH", help=f"as host.run takes it (default {MODEL})")
     add("--tokenizer", metavar="FILE", help="its tokenizer, as host.run takes it")
     add("--link", choices=LINKS,
         help="a serial port per chip, or radio with chip 0 as the gateway (default)")
-    add("--context", type=int, metavar="N",
+    add("--context", type=count_up_to(MAX_CONTEXT), metavar="N",
         help="positions that the chips' caches hold (default: what the model allows)")
     add("--line", choices=LINES,
         help="where the host's serial line ends: at the USB port (default), or at the pins of"
@@ -108,10 +111,10 @@ def run(options: argparse.Namespace, console: Console) -> None:
     stale = recorded(job.cluster, chip, cluster_file.FILE)
     who = f"chip {place.chip} of {place.chips} on {place.port} ({place.board.name}, {mac})"
     print(f"{who}: {said}")
-    print(_heard(job))
     if stale:
         numbers = ", ".join(map(str, stale))
         print(f"the cluster is another now: flash again chip{'s' * (len(stale) > 1)} {numbers}")
+    print(_heard(job))
 
 
 def _job(options: argparse.Namespace, console: Console) -> Job:
@@ -207,8 +210,11 @@ def _heard(job: Job) -> str:
         return _asked(job, place.port)
     if gateway is None:
         return "not asked whether it is ready: it is reached through chip 0, not flashed yet"
+    port = probable_port(gateway.mac, gateway.port, candidates())
+    if port in (None, place.port):  # on a radio chip's own port a greeting would be Ctrl-C
+        return "not asked whether it is ready: it is reached through chip 0, not plugged in now"
     try:
-        return _asked(job, gateway.port)
+        return _asked(job, port)
     except FlashError as error:
         return f"not heard through chip 0: {error}"
 
@@ -237,6 +243,9 @@ def main(arguments: list[str] | None = None) -> int:
         run(options, Console(stderr=True))
     except _FAILURES as error:
         print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except EOFError:
+        print("error: no answer, and nothing was changed", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", file=sys.stderr)

@@ -8,14 +8,18 @@ import subprocess
 import sys
 import time
 import tty
+from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from host import flash
+from host.cluster.cluster_file import FlashedChip
+from host.cluster.ports import Candidate
 from host.deploy import board_files
 from host.deploy.board_files import BoardFiles
 from host.deploy.changes import Changes
-from host.flash import main
+from host.flash import main, parsed
 from host.model import quantized_file
 from host.model.quantize import quantized
 from tests.host.model_files import VOCABULARY, config_of, grouped_checkpoint, small_tokenizer
@@ -121,6 +125,36 @@ def test_an_option_that_is_left_out(error, silent_port, option, line, monkeypatc
     monkeypatch.setattr(flash, "candidates", list)
     left = {"port": silent_port} | {option: None}
     assert error(**left) == line
+
+
+@pytest.mark.parametrize("option", ["chips", "context"])
+def test_no_chips_or_positions(arguments, capsys, option):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments("none", **{option: 0}))
+    assert f"argument --{option}: '0' is no whole number from 1 to " in capsys.readouterr().err
+
+
+def test_a_question_that_is_not_answered(arguments, capsys, monkeypatch):
+    def ended(question):
+        raise EOFError
+
+    two = [Candidate("/dev/ttyACM0"), Candidate("/dev/ttyACM1")]
+    monkeypatch.setattr(flash, "candidates", lambda: two)
+    monkeypatch.setattr("builtins.input", ended)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    assert main(arguments(None)) == 1
+    assert capsys.readouterr().err == "error: no answer, and nothing was changed\n"
+
+
+def test_a_chip_on_the_gateways_port_is_not_asked(arguments, monkeypatch):
+    """Boards flashed one after another at one cable: the gateway is not there any more."""
+    monkeypatch.setattr(flash, "candidates", list)
+    monkeypatch.setattr(flash, "ready", lambda *_: pytest.fail("a radio chip's prompt was asked"))
+    options = parsed(arguments("one", link="espnow", line="usb"))
+    job = flash._job(options, Console())
+    gateway = FlashedChip(0, "esp32s3", "24:0a:c4:00:00:09", "one")
+    job = replace(job, cluster=job.cluster.with_chip(gateway))
+    assert flash._heard(job).endswith("reached through chip 0, not plugged in now")
 
 
 def test_a_board_that_is_not_known_or_no_board(error, silent_port):
