@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable
 from typing import NoReturn
 
 FAILED, USAGE = 1, 2
-# 128 + SIGINT, SIGPIPE or SIGTERM, as shells have it.
-INTERRUPTED, NOBODY_READS, TERMINATED = 130, 141, 143
+# 128 + SIGHUP, SIGINT, SIGPIPE or SIGTERM, as shells have it.
+HUNG_UP, INTERRUPTED, NOBODY_READS, TERMINATED = 129, 130, 141, 143
 
 _MOST_PSRAM = 32  # MB: no ESP32 comes with more
 _SIZE = re.compile(r"(\d+)([KM]?)", re.IGNORECASE)
@@ -20,6 +21,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"error: {message}\n")
+
+
+def hold_standard_files() -> None:
+    """Opens the null device where standard input, output or error were closed before we started:
+    what is opened next would have their numbers, under which a child process has others."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
 
 
 def heap_size(text: str) -> int:

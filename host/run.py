@@ -32,12 +32,14 @@ from host.cluster.errors import ClusterError
 from host.cluster.running import Running
 from host.command_line import (
     FAILED,
+    HUNG_UP,
     INTERRUPTED,
     NOBODY_READS,
     TERMINATED,
     Parser,
     count_up_to,
     heap_size,
+    hold_standard_files,
     probability,
 )
 from host.deploy.bundle import DeployError
@@ -292,9 +294,12 @@ def _say(line: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """The exit code."""
     options = parsed(arguments)
+    hold_standard_files()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal may not know every character
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # not without cleaning up
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, lambda *_: sys.exit(HUNG_UP))
     console = Console(stderr=True)
     display = Display(silent=options.json)
     logging.basicConfig(
@@ -310,9 +315,18 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Python would meet the same error again when it flushes what is left.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return NOBODY_READS
+    except OSError as error:  # a full disk, too few files or processes for so many chips
+        _give_up_output()
+        where = f"{error.filename}: " if error.filename else ""
+        _say(f"error: {where}{error.strerror or error}")
+        return FAILED
+
+
+def _give_up_output() -> None:
+    """Python would meet an error of writing again when it flushes what is left."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

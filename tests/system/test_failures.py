@@ -1,7 +1,10 @@
 """What users see when chips or the host are killed, interrupted, hang or fail."""
 
 import os
+import resource
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -10,7 +13,7 @@ from host.boards import load
 from host.cluster.errors import ClusterError
 from host.simulation.federation import Settings, random_key, running
 from tests.system.changed_firmware import append_source, change_files
-from tests.system.processes import Command
+from tests.system.processes import REPOSITORY, Command
 from tests.system.reference_runs import assert_equals_reference
 
 STEPS = 40
@@ -70,6 +73,7 @@ def test_a_killed_host_leaves_no_process(started, link):
         (os.killpg, signal.SIGINT, 130),  # as a terminal's Ctrl-C
         (os.kill, signal.SIGINT, 130),
         (os.kill, signal.SIGTERM, 143),
+        (os.kill, signal.SIGHUP, 129),
     ],
 )
 def test_an_interrupt_in_mid_generation_ends_cleanly(started, kill, how, expected):
@@ -92,6 +96,31 @@ def test_an_interrupt_while_chips_start_ends_cleanly(started, chips):
     os.killpg(command.process.pid, signal.SIGINT)
     assert command.ended() == (130, "", [])
     command.assert_nothing_is_left()
+
+
+def shell(line):
+    """host.run on the home model as a shell runs it, `line` being what follows."""
+    command = f'exec "{sys.executable}" -m host.run --chips 2 --no-stats {line}'
+    return subprocess.run(["sh", "-c", command], cwd=REPOSITORY, capture_output=True, text=True)
+
+
+def test_standard_files_that_are_closed_are_not_taken_for_lines_to_chips():
+    ended = shell("--link uart --prompt 'order a pizza' <&- 2>&-")
+    assert (ended.returncode, ended.stdout) == (0, "unknown\n")
+
+
+def test_a_full_disk_is_told_in_one_line():
+    ended = shell("--prompt 'order a pizza' >/dev/full")
+    assert (ended.returncode, ended.stderr) == (1, "error: No space left on device\n")
+
+
+def test_more_chips_than_the_system_lets_us_start_are_told_in_one_line():
+    ended = subprocess.run(
+        [sys.executable, "-m", "host.run", "--chips", "20", "--prompt", "order a pizza"],
+        cwd=REPOSITORY, capture_output=True, text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)),
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (1, "error: Too many open files\n")
 
 
 def settings(link, key=b""):
