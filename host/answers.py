@@ -37,11 +37,14 @@ class PromptEncoder:
     def __init__(self, source: Loaded, context: int | None, steps: int | None) -> None:
         """context: positions of the caches, None for all that the model allows.
 
-        Raises ModelError for steps that they cannot hold.
+        Raises ModelError for what the model does not allow, and steps that they cannot hold.
         """
         self._tokenizer = source.tokenizer
         self._format = source.prompt_format
-        self._context = context or source.config.context
+        most = source.config.context
+        if context is not None and not 1 <= context <= most:
+            raise ModelError(f"context {context}: the model was made for 1 to {most} positions")
+        self._context = context or most
         if steps is not None and not 1 <= steps <= self._context:
             raise ModelError(
                 f"--steps {steps}: 1 to {self._context}, the context, can be generated"

@@ -164,6 +164,11 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
                 else running(model, settings, arrived)
             )
         if isinstance(chips.federation, CombinedFederation):
+            if options.check:
+                raise ClusterError(
+                    "--check compares partial sums with what they must be, and these chips keep"
+                    " theirs among themselves: it takes --combine host"
+                )
             chips.federation.greedy = options.temperature == 0
         elif options.check:
             check_arithmetic(chips.federation)

@@ -126,6 +126,7 @@ def test_a_count_of_chips_that_cannot_be_is_refused_before_the_model_is_read(err
         (("--steps", "0"), 1, "--steps 0: 1 to 512, the context, can be generated"),
         (("--steps", "513"), 1, "--steps 513: 1 to 512, the context, can be generated"),
         (("--context", "0"), 1, "context 0: the model was made for 1 to 512 positions"),
+        (("--context", "-3"), 1, "context -3: the model was made for 1 to 512 positions"),
         (("--context", "513"), 1, "context 513: the model was made for 1 to 512 positions"),
         (("--temperature", "-1"), 1, "temperature is -1.0, expected 0 or more"),
         (("--top-p", "0"), 1, "top-p is 0.0, expected more than 0 and at most 1"),

@@ -80,6 +80,11 @@ def test_a_run_goes_on_after_its_check(capsys) -> None:
     assert "light.kitchen off" in capsys.readouterr().out
 
 
+def test_a_check_of_chips_that_combine_is_refused(capsys) -> None:
+    assert main([*COMMAND, "--combine", "chips"]) == 1
+    assert "these chips keep theirs among themselves" in capsys.readouterr().err
+
+
 def test_a_run_with_a_chip_that_computes_wrongly_ends_before_its_prompt(
     monkeypatch, capsys
 ) -> None:
