@@ -7,7 +7,7 @@ bytearrays and array("i").
 """
 
 try:
-    from time import ticks_diff, ticks_ms
+    from time import ticks_diff, ticks_ms  # type: ignore[attr-defined]
 
     import micropython
     from micropython import const
