@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from host.cluster.cluster_file import Cluster
 from host.cluster.ports import Greeting
-from host.diagnosis.at_prompt import power_save_finding
 from host.diagnosis.findings import Finding, fine, unseen, wrong
 from host.diagnosis.prompt import NoPrompt, Prompt
 
@@ -33,27 +32,25 @@ for turn in range({turns}):
         if frame:
             heard[mac] = frame
 levels = [(frame, radio.peers_table[mac][0]) for mac, frame in heard.items()]
-print((station.config("pm"), levels))
+print(levels)
 """
 
 
 def signal_findings(prompt: Prompt, cluster: Cluster) -> Iterator[Finding]:
-    """Power save and signal, measured by the gateway, whose memory is empty."""
+    """How the gateway, whose memory is empty, hears the others. Power save is off meanwhile."""
     greeting = Greeting(cluster.key)
     program = _PROGRAM.format(
         channel=cluster.channel, turns=_TURNS, turn_ms=_TURN_MS, frame=greeting.frame
     )
     try:
-        power_save, heard = ast.literal_eval(prompt.output(program))
+        heard = [
+            (greeting.answer(frame), level)
+            for frame, level in ast.literal_eval(prompt.output(program))
+        ]
     except (NoPrompt, SyntaxError, TypeError, ValueError) as error:
-        yield unseen(f"signal and power save: {error}")
+        yield unseen(f"signal: {error}")
         return
-    yield power_save_finding(power_save)
-    levels = {}
-    for frame, level in heard:
-        answer = greeting.answer(frame)
-        if answer:
-            levels[answer.src] = level
+    levels = {answer.src: level for answer, level in heard if answer}
     for chip in range(1, cluster.chips):
         yield _level_finding(chip, levels.get(chip))
 
