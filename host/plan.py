@@ -1,0 +1,218 @@
+"""Tells how a model would run on boards: `python -m host.plan --chips 5 --board esp32c3`.
+
+Each chip's share and heap, what a token puts on the links, and a modelled speed, for each way to
+divide the work. Nothing is started, and no board is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+
+from host.boards import BoardError, load
+from host.command_line import FAILED, INTERRUPTED, Parser, count_up_to
+from host.model import loading
+from host.model.checkpoint import ModelError
+from host.parallel.latency import formula
+from host.parallel.modes import MODES, Assessment, Cluster, Mode, assessments, recommended
+from host.parallel.plan import MAX_CHIPS
+from host.parallel.widths import TYPICAL_TOKENS
+
+MODEL = Path(__file__).resolve().parents[1] / "models" / "home.bin"
+CHIPS, BOARD = 5, "esp32s3"
+
+
+def parsed(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = Parser(
+        prog="python -m host.plan",
+        description="Tells how a model would run on boards, for each way to divide the work.",
+    )
+    add = parser.add_argument
+    add(
+        "--model",
+        metavar="PATH",
+        default=str(MODEL),
+        help="a llama2.c checkpoint, Hugging Face folder, GGUF file or quantized model (default:"
+        " models/home.bin)",
+    )
+    add("--chips", type=count_up_to(MAX_CHIPS), metavar="N", help=f"how many (default {CHIPS})")
+    add(
+        "--board",
+        metavar="NAME",
+        help=f"which (default {BOARD}; python -m host.boards lists them)",
+    )
+    add("--boards", metavar="NAME,...", help="a board for each chip, where they differ")
+    add(
+        "--link",
+        choices=("uart", "espnow"),
+        default="espnow",
+        help="a serial line per chip, or radio with chip 0 as the gateway (default)",
+    )
+    add(
+        "--context",
+        type=int,
+        metavar="N",
+        help="positions that the chips' caches hold (default: what the model allows)",
+    )
+    add("--secure", action="store_true", help="frames are signed with a cluster key")
+    add("--json", action="store_true", help="print one JSON object")
+    return parser.parse_args(arguments)  # fmt: skip
+
+
+def cluster_of(options: argparse.Namespace) -> Cluster:
+    """The boards that the options name. Raises BoardError."""
+    if options.boards is None:
+        names = [options.board or BOARD] * (options.chips or CHIPS)
+    elif options.board or options.chips:
+        raise BoardError("--boards names a board for each chip: leave --board and --chips out")
+    else:
+        names = options.boards.split(",")
+    if len(names) > MAX_CHIPS:
+        raise BoardError(f"{len(names)} boards: a federation has 1 to {MAX_CHIPS}")
+    boards = {name: load(name) for name in dict.fromkeys(names)}
+    return Cluster(
+        tuple(boards[name] for name in names), options.link, options.context, options.secure
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the plan; the exit code. Raises what main prints as one line."""
+    cluster = cluster_of(options)
+    model = loading.loaded(options.model, None).quantized()
+    fitting, problems = assessments(model, cluster)
+    if not fitting:
+        raise problems[MODES[0]]
+    if options.json:
+        print(json.dumps(_object(cluster, fitting, problems)))
+    else:
+        _print(Console(), cluster, fitting, problems)
+    return 0
+
+
+def _object(
+    cluster: Cluster, fitting: list[Assessment], problems: dict[Mode, ModelError]
+) -> dict[str, Any]:
+    best = recommended(fitting)
+    return {
+        "link": cluster.link,
+        "signed": cluster.signed,
+        "context": fitting[0].plan.context,
+        "modes": [each.as_dict() for each in fitting],
+        "do_not_fit": {mode.options: str(problem) for mode, problem in problems.items()},
+        "recommended": best.mode.options if best else None,
+        "formula": formula(fitting[0].plan, cluster.boards) if best else [],
+    }
+
+
+def _print(
+    console: Console,
+    cluster: Cluster,
+    fitting: list[Assessment],
+    problems: dict[Mode, ModelError],
+) -> None:
+    for each in fitting:
+        console.print(_heading(each), highlight=False)
+        console.print(_chips(each))
+    for mode, problem in problems.items():
+        console.print(f"{mode.options}: {problem}", highlight=False)
+    console.print()
+    console.print(_token(fitting))
+    console.print(
+        f"partial sums as wide as the widest of {TYPICAL_TOKENS} tokens of the model's own text",
+        highlight=False,
+    )
+    best = recommended(fitting)
+    if best is None:
+        console.print("no latency: a simulated chip has neither clock nor line")
+        return
+    console.print(f"recommended: {best.mode.options} (modelled)", highlight=False)
+    for line in formula(best.plan, cluster.boards):
+        console.print(f"  {line}", highlight=False)
+
+
+def _heading(each: Assessment) -> str:
+    layers = each.plan.config.layers
+    return (
+        f"{each.mode.options}: {each.mode.what}; each chip has its part of all {layers} layers,"
+        " heaps in KB"
+    )
+
+
+def _chips(each: Assessment) -> Table:
+    """Shares and heaps, chip by chip."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("chip", "board", "heads", "units", "rows", "weights", "KV", "tables",
+                    "buffers", "code", "room", "free"):  # fmt: skip
+        justify: JustifyMethod = "left" if heading == "board" else "right"
+        table.add_column(heading, justify=justify, no_wrap=True)
+    for share in each.plan.shares:
+        need = each.plan.heap_need(share)
+        sizes = (*astuple(need), each.free(share))
+        table.add_row(
+            f"{share.chip}", each.cluster.boards[share.chip].name, f"{len(share.heads)}",
+            f"{len(share.units)}", f"{len(share.rows)}", *(f"{n / 1024:.1f}" for n in sizes),
+        )  # fmt: skip
+    return table
+
+
+def _token(fitting: list[Assessment]) -> Table:
+    """What a token takes, a column for each mode."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("a token, greedy decoding")
+    for each in fitting:
+        table.add_column(each.mode.options, justify="right")
+    columns = [_figures(each) for each in fitting]
+    for name in columns[0]:
+        table.add_row(name, *(column[name] for column in columns))
+    return table
+
+
+def _figures(each: Assessment) -> dict[str, str]:
+    """By name, in order."""
+    used, times = each.traffic, each.latency
+    figures = {
+        "synchronizations": f"{used.synchronizations:,}",
+        "frames on serial lines": f"{used.lines.frames:,}",
+        "bytes on serial lines": f"{used.lines.bytes:,}",
+    }
+    if each.plan.shape.mtu is not None:
+        figures["frames on the air"] = f"{used.air.frames:,}"
+        figures["bytes on the air"] = f"{used.air.bytes:,}"
+    if times is None:
+        return figures
+    if each.plan.shape.mtu is not None:
+        figures["airtime, modelled"] = _milliseconds(times.airtime)
+    return figures | {
+        f"latency at position {each.position}, modelled": _milliseconds(times.total),
+        "  of that, the slowest chip computes": _milliseconds(times.compute),
+        "  links": _milliseconds(times.links),
+        "  waits": _milliseconds(times.waits),
+        "tokens a second, modelled": f"{times.tokens_per_second:.1f}",
+    }
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:,.1f} ms"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit code: 1 also where no mode fits."""
+    try:
+        return run(parsed(arguments))
+    except (BoardError, ModelError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

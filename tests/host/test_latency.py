@@ -1,0 +1,143 @@
+"""Modelled instructions and times, held to what emulated chips executed and to figures by hand."""
+
+import json
+import re
+
+import pytest
+
+from host.boards import load
+from host.deploy.bundle import REPOSITORY
+from host.model.checkpoint import Config
+from host.model.quantize import quantized
+from host.parallel.instructions import KERNELS, chip_instructions
+from host.parallel.latency import (
+    CYCLES_AN_INSTRUCTION,
+    HOST_SECONDS,
+    USB_SECONDS,
+    NotModelled,
+    formula,
+    latency,
+    radio_rate,
+)
+from host.parallel.plan import tensor_parallel
+from host.parallel.traffic import token_synchronizations
+from tests.host.tiny import random_checkpoint
+
+# As stories260K, with random weights.
+STORIES = Config(
+    dim=64, hidden_dim=172, layers=5, heads=8, kv_heads=4, vocab_size=512, context=512
+)
+BITS = 23  # of partial sums in stories260K's text
+# By chips and position, on rv32imc: emulated as bench/results.json's, of chips that combine.
+COMBINING = {(1, 128): 3_967_026, (2, 16): 3_656_990, (5, 16): 5_154_285}
+
+
+@pytest.fixture(scope="module")
+def stories():
+    return quantized(random_checkpoint(STORIES))
+
+
+def counted_by_emulation():
+    """Chips, position and instructions of the busiest chip, where the host combines."""
+    rows = json.loads((REPOSITORY / "bench" / "results.json").read_text())
+    shape = re.compile(r"stories260K (\d+) chips? position (\d+)")
+    return [
+        (int(match[1]), int(match[2]), row["value"])
+        for row in rows
+        if row["name"] == "chip" and (match := shape.fullmatch(row["shape"]))
+    ]
+
+
+def token_of(plan, greedy=False):
+    return token_synchronizations(plan, greedy=greedy, width=lambda *_: BITS, residual_bits=BITS)
+
+
+def busiest(plan, position, kernels=KERNELS["rv32imc"]):
+    return max(
+        sum(chip_instructions(plan, chip, each, position, kernels) for each in token_of(plan))
+        for chip in range(plan.chips)
+    )
+
+
+@pytest.mark.parametrize(("chips", "position", "instructions"), counted_by_emulation())
+def test_instructions_are_those_of_emulated_chips(stories, chips, position, instructions):
+    plan = tensor_parallel(stories, chips)
+    assert busiest(plan, position) == pytest.approx(instructions, rel=0.03)
+
+
+@pytest.mark.parametrize(("chips", "position"), COMBINING)
+def test_so_are_those_of_chips_that_combine(stories, chips, position):
+    plan = tensor_parallel(stories, chips, combine="chips")
+    assert busiest(plan, position) == pytest.approx(COMBINING[chips, position], rel=0.03)
+
+
+def test_enough_is_held_to():
+    assert len({(chips, position) for chips, position, _ in counted_by_emulation()}) >= 6
+
+
+def test_signing_relaying_and_xtensa_take_more(stories):
+    plain = tensor_parallel(stories, 5, mtu=250)
+    signed = tensor_parallel(stories, 5, mtu=250, signed=True)
+    assert busiest(plain, 64) < busiest(signed, 64)
+    assert busiest(plain, 64) < busiest(plain, 64, KERNELS["xtensawin"])
+    first = token_of(plain)[1]
+    gateway, other = (chip_instructions(plain, c, first, 64, KERNELS["rv32imc"]) for c in (0, 3))
+    assert gateway > other + 4 * 21_000
+
+
+def test_one_chip_on_a_line_by_hand(stories):
+    """All of it is computing, and the line there and back."""
+    board, plan = load("esp32c3"), tensor_parallel(stories, 1)
+    token = token_of(plan)
+    times = latency(plan, [board], token, 64)
+    cycles = CYCLES_AN_INSTRUCTION * busiest(plan, 64)
+    assert times.compute == pytest.approx(cycles / 160e6)
+    requests, answers = 147, 8 + 10 + 64 * BITS // 8 + 4
+    logits = 8 + 12 + 1024 + 4
+    on_line = 11 * (requests + 2) + 10 * (answers + 2) + logits + 2 + logits // 254
+    assert times.links == pytest.approx(on_line * 10 / 921_600)
+    assert times.waits == pytest.approx(11 * (2 * USB_SECONDS + HOST_SECONDS))
+    assert times.airtime == 0 and times.total == times.compute + times.links + times.waits
+    assert times.tokens_per_second == pytest.approx(1 / times.total)
+
+
+def test_published_packets_take_their_published_time():
+    fast, slow = radio_rate([load("esp32s3")]), radio_rate([load("esp32s3"), load("esp32c6")])
+    assert fast.airtime(250, is_broadcast=True) == pytest.approx(250 / 963_000)
+    assert slow.airtime(250, is_broadcast=False) == pytest.approx(250 / 89_250)
+    assert 2 * fast.airtime(60, is_broadcast=False) + fast.turnaround == pytest.approx(0.7e-3)
+    assert slow.turnaround > fast.turnaround > 0
+
+
+@pytest.mark.parametrize("combine", ["host", "chips"])
+@pytest.mark.parametrize("chips", [2, 5])
+def test_the_air_carries_one_frame_after_another(stories, chips, combine):
+    plan = tensor_parallel(stories, chips, mtu=250, combine=combine)
+    boards = [load("esp32s3")] * chips
+    times = latency(plan, boards, token_of(plan, greedy=True), 64)
+    assert 0 < times.airtime <= times.links
+    more = tensor_parallel(stories, chips + 1, mtu=250, combine=combine)
+    assert latency(more, [*boards, boards[0]], token_of(more), 64).airtime > times.airtime
+
+
+def test_the_slowest_chip_counts_in_each_phase(stories):
+    plan = tensor_parallel(stories, 2)
+    fast, slow = load("esp32s3"), load("esp32c3")
+    times = [latency(plan, boards, token_of(plan), 64).compute
+             for boards in ([fast, fast], [fast, slow], [slow, slow])]  # fmt: skip
+    assert times[0] < times[1] <= times[2]
+
+
+def test_times_of_simulated_chips_are_not_told(stories):
+    plan = tensor_parallel(stories, 1)
+    with pytest.raises(NotModelled, match="board simulated has no clock or UART"):
+        latency(plan, [load("simulated")], token_of(plan), 0)
+
+
+def test_the_formula_names_its_constants(stories):
+    plan = tensor_parallel(stories, 2, mtu=250)
+    text = " ".join(formula(plan, [load("esp32s3"), load("esp32c3")]))
+    for constant in ("1.5 cycles", "921,600", "963,000", "778,500", "240 MHz", "160 MHz"):
+        assert constant in text
+    wired = " ".join(formula(tensor_parallel(stories, 2), [load("esp32c3")] * 2))
+    assert "air" not in wired

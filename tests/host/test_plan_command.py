@@ -1,0 +1,140 @@
+"""`python -m host.plan`: what it prints, as text and as an object, and what it refuses."""
+
+import json
+
+import pytest
+
+from host.boards import BoardError, load
+from host.model import quantized_file
+from host.model.checkpoint import Config, ModelError
+from host.model.quantize import quantized
+from host.parallel import modes
+from host.parallel.memory import usable
+from host.parallel.modes import MODES, Cluster, assessments, recommended
+from host.plan import cluster_of, main, parsed
+from host.run import parsed as run_parsed
+from tests.host.model_files import VOCABULARY, small_tokenizer
+from tests.host.tiny import random_checkpoint
+
+# Of the home model's shapes, which quantizes at once.
+HOME = Config(
+    dim=60, hidden_dim=160, layers=6, heads=5, kv_heads=5, vocab_size=VOCABULARY, context=128
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return quantized(random_checkpoint(HOME))
+
+
+@pytest.fixture
+def planned(tmp_path, monkeypatch, capsys, model):
+    """Runs the command: the exit code where it fails, else the text, or with --json the object."""
+    quantized_file.save(model, small_tokenizer(), tmp_path / "home.q")
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def of(*arguments):
+        code = main(["--model", str(tmp_path / "home.q"), *arguments])
+        if code:
+            return code
+        text = capsys.readouterr().out
+        return json.loads(text) if "--json" in arguments else text
+
+    return of
+
+
+def test_the_object_has_every_mode_chip_and_figure(planned):
+    found = planned("--chips", "5", "--board", "esp32s3", "--context", "64", "--json")
+    assert [mode["options"] for mode in found["modes"]] == [mode.options for mode in MODES]
+    assert (found["link"], found["context"], found["signed"]) == ("espnow", 64, False)
+    assert found["do_not_fit"] == {} and found["formula"]
+    for mode in found["modes"]:
+        assert [chip["id"] for chip in mode["chips"]] == list(range(5))
+        assert sum(chip["rows"] for chip in mode["chips"]) == VOCABULARY
+        for chip in mode["chips"]:
+            heap = dict(chip["heap"])
+            free = heap.pop("free")
+            assert free >= 0 and sum(heap.values()) + free == usable((240 - 7) * 1024)
+        token = mode["token"]
+        assert token["synchronizations"] == 13 and token["air"]["frames"] > 0
+        times = token["modelled"]
+        assert times["position"] == 32
+        assert times["total"] == pytest.approx(times["compute"] + times["links"] + times["waits"])
+        assert times["tokens_per_second"] == pytest.approx(1 / times["total"])
+    best = min(found["modes"], key=lambda mode: mode["token"]["modelled"]["total"])
+    assert found["recommended"] == best["options"]
+
+
+def test_the_text_says_the_same(planned):
+    options = ("--chips", "3", "--board", "esp32s3-psram", "--link", "uart", "--secure")
+    found, text = planned(*options, "--json"), planned(*options)
+    for mode in found["modes"]:
+        assert f"{mode['options']}: " in text
+        assert f"{mode['token']['lines']['bytes']:,}" in text
+        assert f"{mode['token']['modelled']['total'] * 1e3:,.1f} ms" in text
+    assert f"recommended: {found['recommended']} (modelled)" in text
+    assert "on the air" not in text and text.count("esp32s3-psram") == 2 * 3 + 1
+    assert all(line in " ".join(text.split()) for line in found["formula"])
+
+
+def test_what_fits_is_planned_and_what_does_not_is_told(model, monkeypatch):
+    def refusing(self, divided, mode, plan=Cluster.plan):
+        if mode is MODES[0]:
+            raise ModelError("too small")
+        return plan(self, divided, mode)
+
+    monkeypatch.setattr(modes.Cluster, "plan", refusing)
+    fitting, problems = assessments(model, Cluster((load("esp32s3"),) * 4, "uart"))
+    assert [each.mode for each in fitting] == [MODES[1]] and list(problems) == [MODES[0]]
+    assert recommended(fitting) is fitting[0]
+
+
+def test_boards_that_differ_are_dealt_work_by_speed_and_room(planned):
+    found = planned("--json", "--boards", "esp32s3-psram,esp32s3-psram,esp32c3", "--context", "32",
+                    "--link", "uart")  # fmt: skip
+    chips = found["modes"][0]["chips"]
+    assert [chip["board"] for chip in chips] == ["esp32s3-psram"] * 2 + ["esp32c3"]
+    assert chips[0]["units"] > chips[2]["units"] and chips[0]["rows"] > chips[2]["rows"]
+    assert sum(chip["units"] for chip in chips) == 160
+
+
+def test_of_simulated_chips_no_time_is_told(planned):
+    options = ("--chips", "2", "--board", "simulated")
+    found, text = planned(*options, "--json"), planned(*options)
+    assert found["recommended"] is None and found["formula"] == []
+    assert all(mode["token"]["modelled"] is None for mode in found["modes"])
+    assert "modelled" not in text and "no latency: a simulated chip" in text
+
+
+def test_every_mode_is_one_that_run_has():
+    for mode in MODES:
+        assert run_parsed(mode.options.split()).combine == mode.combine
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments"),
+    [
+        ("no board is called 'esp'", ["--board", "esp"]),
+        ("no board is called ''", ["--boards", "esp32s3,,esp32c3"]),
+        ("leave --board and --chips out", ["--boards", "esp32s3", "--chips", "2"]),
+        ("255 boards: a federation has 1 to 254", ["--boards", ",".join(["esp32s3"] * 255)]),
+        ("1 chip with 153 KB of heap is", ["--chips", "1", "--board", "esp32c3"]),
+        ("2 chips with 233, 153 KB of heap are", ["--boards", "esp32s3,esp32c3"]),
+        ("context 500: the model was made for 1 to 128 positions", ["--context", "500"]),
+        ("nothing.bin", ["--model", "nothing.bin"]),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(planned, capsys, message, arguments):
+    assert planned(*arguments) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.startswith("error: ")
+    assert message in captured.err and captured.err.count("\n") == 1
+
+
+def test_the_boards_are_five_alike_by_default():
+    cluster = cluster_of(parsed([]))
+    assert [board.name for board in cluster.boards] == ["esp32s3"] * 5 and cluster.mtu == 250
+    mixed = Cluster((load("esp32s3"), load("simulated")), "uart")
+    assert mixed.speeds is None and mixed.mtu is None
+    with pytest.raises(BoardError):
+        cluster_of(parsed(["--board", "none"]))

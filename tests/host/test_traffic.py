@@ -1,0 +1,148 @@
+"""What plans say of a token's traffic, where it can be told by hand; tests/system counts it."""
+
+from array import array
+from dataclasses import replace
+
+import pytest
+
+from host.model.checkpoint import Config
+from host.model.quantize import quantized
+from host.model.reference import Reference
+from host.model.tokenizer import BOS
+from host.parallel.memory import COMBINE
+from host.parallel.plan import tensor_parallel
+from host.parallel.traffic import Count, frames, token_synchronizations, traffic
+from host.parallel.widths import SumWidths
+from protocol.bitpack import bits_needed
+from protocol.fragment import fragments
+from protocol.frame import HOST, TRAILER_SIZE, append_trailer, write_header
+from protocol.kinds import ACK, BEST, CONTRIBUTION, LOGITS, PARTIAL
+from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD
+from tests.host.tiny import TINY, random_checkpoint
+
+LAYERS = TINY.layers
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return quantized(random_checkpoint())
+
+
+def of_token(plan, bits=20, greedy=True):
+    return token_synchronizations(plan, greedy=greedy, width=lambda *_: bits, residual_bits=bits)
+
+
+@pytest.mark.parametrize("combine", COMBINE)
+@pytest.mark.parametrize("mtu", [None, 250])
+@pytest.mark.parametrize("chips", [1, 2, 5, 40])
+def test_two_synchronizations_a_layer_and_one_for_the_logits(tiny, chips, mtu, combine):
+    plan = tensor_parallel(tiny, chips, mtu=mtu, combine=combine)
+    assert traffic(plan, of_token(plan)).synchronizations == 2 * LAYERS + 1
+
+
+def test_a_star_of_two_by_hand(tiny):
+    plan = tensor_parallel(tiny, 2)
+    used = traffic(plan, of_token(plan))
+    requests, asked = 2 * LAYERS + 1, 8 + 7 + 2 * 24 + 4
+    sums, logits = 8 + 10 + 24 * 20 // 8 + 4, 8 + 12 + 2 * 20 + 4
+    assert used.sent == Count(2 * requests, 2 * requests * asked)
+    answered = Count(2 * requests, 2 * (2 * LAYERS * sums + logits))
+    assert used.received == answered
+    assert used.lines == used.sent + used.received and used.air == used.relayed == Count()
+    assert used.chips_received == (Count(requests, requests * asked),) * 2
+    assert used.chips_sent[0] + used.chips_sent[1] == answered
+
+
+def test_on_the_radio_the_line_has_all_and_the_air_what_is_not_the_gateways(tiny):
+    plan = tensor_parallel(tiny, 2, mtu=250)
+    used = traffic(plan, of_token(plan))
+    requests = 2 * LAYERS + 1
+    assert used.sent.frames == requests and used.received.frames == 2 * requests
+    assert used.lines == used.sent + used.received
+    assert used.air == used.sent + used.chips_sent[1]
+    alone = tensor_parallel(tiny, 1, mtu=250)
+    assert traffic(alone, of_token(alone)).air == Count()
+
+
+def test_chips_that_combine_by_hand(tiny):
+    step, best = 8 + 10 + 24 * 20 // 8 + 4, 8 + 13 + 4
+    part = 8 + 9 + 24 * 20 // 8 + 4
+    exchanges = 2 * LAYERS
+    star = tensor_parallel(tiny, 2, combine="chips")
+    used = traffic(star, of_token(star))
+    assert used.sent == Count(2, 2 * step) and used.received == Count(2, 2 * best)
+    assert used.relayed == Count(2 * exchanges, 2 * exchanges * part)
+    assert used.lines == used.sent + used.received + used.relayed * 2
+    radio = tensor_parallel(tiny, 2, mtu=250, combine="chips")
+    used = traffic(radio, of_token(radio))
+    assert used.lines == Count(3, step + 2 * best) and used.relayed == Count()
+    assert used.air == Count(2 * exchanges + 2, 2 * exchanges * part + step + best)
+
+
+def test_a_chip_without_a_part_says_so_and_one_without_rows_acknowledges(tiny):
+    chips = 41  # of 40 rows
+    plan = tensor_parallel(tiny, chips, combine="chips")
+    token = of_token(plan)
+    parts = [message.payload for message in token[0].answers]
+    assert len(parts) == chips and parts[0] > 9 and set(parts[6:]) == {9}
+    kinds = [message.kind for message in token[-1].answers]
+    assert kinds == [BEST] * 40 + [ACK]
+    assert [m.kind for m in of_token(plan, greedy=False)[-1].answers] == [LOGITS] * 40 + [ACK]
+    by_host = tensor_parallel(tiny, chips)
+    assert [len(each.answers) for each in of_token(by_host)] == [6, 10] * LAYERS + [40]
+
+
+def test_without_widths_sums_are_as_wide_as_they_can_be(tiny):
+    plan = tensor_parallel(tiny, 2)
+    widest = token_synchronizations(plan)
+    assert widest == of_token(plan, plan.shape.bits)
+    kinds = {message.kind for each in widest for message in each.answers}
+    assert kinds == {PARTIAL, LOGITS}
+
+
+@pytest.mark.parametrize("mtu", [100, 250])
+@pytest.mark.parametrize("payload", [0, 76, 77, 88, 89, 200, 238, 239, 500, 1000])
+def test_frames_are_those_that_are_made(tiny, payload, mtu):
+    plan = tensor_parallel(tiny, 2, mtu=mtu)
+    message, frame = bytearray(2100), bytearray(mtu)
+    write_header(message, 2, PARTIAL, 1, HOST, 7, payload)
+    whole = append_trailer(message, payload)
+    made = [whole] if whole <= mtu else list(fragments(message, payload, mtu, frame))
+    assert list(frames(plan, payload)) == made
+    signed = replace(plan, shape=replace(plan.shape, signed=True))
+    assert frames(signed, 10) == (8 + 10 + TRAILER_SIZE[3],)
+
+
+def test_pieces_of_contributions_are_planned_for_the_widest_sums():
+    """However narrow they are, for the buffers of whoever takes them have room for no more."""
+    config = Config(120, hidden_dim=8, layers=1, heads=4, kv_heads=4, vocab_size=8, context=8)
+    plan = tensor_parallel(quantized(random_checkpoint(config)), 2, mtu=250, combine="chips")
+    room = 250 - 8 - 4 - 9
+    piece = room * 8 // plan.shape.bits
+    pieces = [m for m in of_token(plan, 4)[0].answers if m.kind == CONTRIBUTION and m.source == 1]
+    assert [message.payload for message in pieces] == [
+        9 + -(-4 * count // 8) for count in (piece, 120 - piece)
+    ]
+
+
+def test_widths_are_those_of_the_sums_that_chips_compute(tiny):
+    plan = tensor_parallel(tiny, 5)
+    widths, reference = SumWidths(tiny, plan), Reference(tiny)
+    token, seen = BOS, {}
+    for _ in range(4):
+        likeliest = widths.run(token)
+        assert likeliest == int(reference.step([token])[0].argmax())
+        embedding = array("i", tiny.embedding[token].tolist())
+        assert widths.residual_bits == bits_needed(embedding, TINY.dim)
+        for phase in (PHASE_ATTENTION, PHASE_FEED_FORWARD):
+            for chip in range(5):
+                width = widths(1, phase, chip, range(TINY.dim))
+                halves = [widths(1, phase, chip, range(at, at + 12)) for at in (0, 12)]
+                assert width == max(halves) <= plan.shape.bits
+                seen[phase, chip] = max(width, seen.get((phase, chip), 0))
+        token = likeliest
+    typical = SumWidths(tiny, plan)
+    typical.run_typical(4)
+    for (phase, chip), width in seen.items():
+        assert typical(1, phase, chip, range(TINY.dim)) == width
+    assert widths(0, PHASE_ATTENTION, 4, range(1)) >= 1
