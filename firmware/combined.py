@@ -61,6 +61,11 @@ class Combined:
         """Whether no step is under way."""
         return self._phase == _IDLE
 
+    def forget(self):
+        """Breaks off any step, and forgets what was contributed."""
+        self._phase = _IDLE
+        self.exchange.forget()
+
     def is_at_work_on(self, request):
         """Whether this STEP, received again, is under way."""
         return (

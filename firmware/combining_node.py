@@ -65,6 +65,11 @@ class CombiningNode(Node):
         self._link.keep_sender()
         super()._on_discovery(frame, length)
 
+    def _enter(self, session_nonce):
+        if session_nonce != self._session_nonce:
+            self._combined.forget()
+        super()._enter(session_nonce)
+
     def _ask_for_step(self):
         now = ticks_ms()
         if ticks_diff(now, self._asked) >= _ASK_AGAIN_MS:

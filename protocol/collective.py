@@ -145,6 +145,15 @@ class Exchange:
             return
         self._epoch = epoch
         self._number = (number - 1) & 0xFFFF
+        self._forget_rounds()
+
+    def forget(self):
+        """Takes part in nothing until the next `start`: numbers of another run of the host may be
+        the same, and nothing that was contributed there must be added up with this one's."""
+        self._epoch = _NONE
+        self._forget_rounds()
+
+    def _forget_rounds(self):
         for each in self._rounds:
             each.clear()
             each.number = _NONE

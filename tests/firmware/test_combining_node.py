@@ -1,7 +1,7 @@
 """Groups of chips that combine: they answer as the whole model does, whatever is lost between."""
 
 from protocol.control import error_from
-from protocol.frame import TYPE
+from protocol.frame import BROADCAST, HOST, TYPE
 from protocol.kinds import ACK, BEST, CONTRIBUTION, ERROR, LOGITS
 from protocol.layout import WANTS_BEST, WANTS_LOGITS, WANTS_NOTHING
 from protocol.message import FederationMessage, MessageType
@@ -203,3 +203,28 @@ def test_other_messages_are_handled_as_in_every_node():
     group.links[1].inbox.append(frame)
     (message,) = group.answers()
     assert (message.kind, message.src, message.sequence) == (MessageType.STATISTICS, 1, 9)
+
+
+def test_what_a_broken_off_run_contributed_is_not_added_to_the_next():
+    model = TinyModel(seed=14, kv_heads=4)
+    group = Group(model, 2)
+    for link in group.links:
+        link.lost = lambda frame: True  # so that the first run's first step stands still
+    group.step(embedded(model), WANTS_LOGITS)
+    group.answers()
+    for link in group.links:
+        link.lost = lambda frame: False
+        link.inbox.append(discovery(b"the second run"))
+    residual = embedded(model)
+    group.step(residual, WANTS_LOGITS, to=0)  # and chip 1 misses it
+    for _ in range(5):
+        # Chip 0 has nothing to go on with until chip 1 begins too.
+        assert LOGITS not in [m.kind for m in group.answers(1)]
+        pass_time(group, 20)
+    group.step(residual, WANTS_LOGITS, to=1, again=True)
+    assert logits_in(until_answered(group, 2)) == expected_logits(model, residual, 0)
+
+
+def discovery(nonce):
+    """The host's frame to all with which a run begins."""
+    return FederationMessage(MessageType.DISCOVERY, HOST, BROADCAST, 1, nonce).encode()
