@@ -1,7 +1,7 @@
 """How many instructions a chip executes for a token, modelled from counts of emulated chips.
 
-The counts are bench/results.json's, of whole chips with stories260K's shapes and of kernels by
-themselves; tests/host/test_latency.py holds the model to them. Collecting garbage is left out.
+The counts are those of `python -m bench`, of whole chips with stories260K's shapes and of kernels
+by themselves; tests/host/test_latency.py holds the model to them. Collecting garbage is left out.
 """
 
 from __future__ import annotations

@@ -159,8 +159,9 @@ class _Times:
             from_chips.update(dict.fromkeys(way.from_chips, size))
         lines = self._slowest(from_chips) + self._slowest(to_chips)
         air = self.on_air(messages)
-        answered = any(from_chips) or not to_chips
-        return max(lines, air) if answered else lines + air
+        # A gateway has to have a request before it repeats it; answers come in while it passes
+        # on others.
+        return lines + air if to_chips else max(lines, air)
 
     def on_air(self, messages: Iterable[Message]) -> float:
         """That they take on the air, one after another."""
