@@ -12,7 +12,7 @@ from protocol.reports import MISSING, NEED_STEP
 
 # Milliseconds without a contribution after which the host is told whose is missing: sooner than
 # the host itself gives up.
-_PATIENCE_MS = const(1500)
+_PATIENCE_MS = const(2500)
 # Milliseconds between two times that a chip says it knows nothing of a step: as long as the step
 # takes to come.
 _ASK_AGAIN_MS = const(10)

@@ -43,7 +43,9 @@ TO_CHIP_FRAME, TO_CHIP_STATUS = range(2)
 SEND_HEADER = 10
 RECEIVE_HEADER = struct.Struct("<BxH6sHBb")
 STATUS = struct.Struct("<BxHII")
-RECEIVE_BUFFER = 4 << 20  # bytes; the kernel may grant less
+# Bytes: some 600 frames, a tenth of a second's work. What waited longer would be asked for again,
+# and be late all the same.
+RECEIVE_BUFFER = 512 << 10
 
 Address = tuple[str, int]
 

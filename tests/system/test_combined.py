@@ -35,7 +35,7 @@ def combining(*arguments):
         (1, "espnow", 0.0, False, PROMPTS[4:5], 32),
         (3, "uart", 0.0, True, PROMPTS[5:6], 32),
         (8, "espnow", 0.0, True, PROMPTS[6:7], 16),
-        (20, "espnow", 0.0, False, PROMPTS[6:7], 12),
+        (20, "uart", 0.0, False, PROMPTS[6:7], 12),
         (3, "espnow", 0.2, False, PROMPTS[5:6], 10),
         (2, "uart", 0.2, True, PROMPTS[6:7], 12),
     ],
