@@ -36,6 +36,7 @@ _DARK = (0, 0, 0)
 # A chip between two requests of a token is still at work.
 _LINGER_MS = const(500)
 _TURN_MS = const(20)  # of the loop that waits for BOOT or Ctrl-C
+_PIECE = const(64)  # bytes of what a host says that are looked at in a turn
 # An ESP32's watchdog cannot be stopped but set anew, so whoever is at the prompt has an hour.
 _AT_PROMPT_MS = const(3_600_000)
 
@@ -77,13 +78,14 @@ class Board:
     def wait_for_prompt(self, on_repl):
         """Gives whoever wants the prompt the time to say so; raises KeyboardInterrupt then.
 
-        on_repl: whether the REPL's port is the line to the host; one that speaks ends the wait.
+        on_repl: whether the REPL's port is the line to the host; one that speaks ends the wait: a
+        zero does, which ends every frame, and is on no keyboard.
         """
         console = button = None
         if on_repl:
             from firmware.console import repl_console
 
-            console = repl_console()
+            console, piece = repl_console(), bytearray(_PIECE)
         if "button" in self._settings:
             button = machine.Pin(self._settings["button"], machine.Pin.IN, machine.Pin.PULL_UP)
         started = now = time.ticks_ms()
@@ -92,7 +94,7 @@ class Board:
             if button and not button.value():
                 self._show(_ENDED, now)
                 raise KeyboardInterrupt
-            if console and console.readinto(bytearray(_TURN_MS)):
+            if console and b"\0" in piece[: console.readinto(piece)]:
                 return
             time.sleep_ms(_TURN_MS)
             now = time.ticks_ms()

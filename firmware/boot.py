@@ -6,7 +6,9 @@ All else is main.py's: where USB is native it begins to work after this program.
 import json
 
 import machine
+import micropython
 
+micropython.kbd_intr(-1)  # a host may be speaking already: a 3 in its frames is no Ctrl-C
 try:
     with open("config.json") as file:
         machine.freq(json.load(file)["board"]["clock_mhz"] * 1_000_000)

@@ -11,12 +11,14 @@ import sys
 import time
 
 import machine
+import micropython
 
 from protocol.compat import const
 
 # Before a chip whose loop has failed starts anew: what it told leaves the line first, and one
 # that fails at once does not do so in quick succession.
 _PAUSE_MS = const(500)
+_CTRL_C = const(3)
 
 # Answers that a gateway writes to the host together: each write costs as much as 25 bytes.
 _RELAYED_AT_ONCE = const(4)
@@ -137,6 +139,19 @@ def _told(error):
     return "%s: %s" % (type(error).__name__, error)
 
 
+def _ctrl_c_waits():
+    """Whether Ctrl-C came to the REPL's port while it was no interrupt."""
+    import select
+
+    poller = select.poll()
+    poller.register(sys.stdin, select.POLLIN)
+    while poller.poll(0):
+        key = sys.stdin.buffer.read(1)
+        if not key or key[0] == _CTRL_C:
+            return bool(key)
+    return False
+
+
 def run():
     """Runs the chip. Should its loop fail, the host is told why and the chip starts anew.
 
@@ -144,13 +159,18 @@ def run():
     """
     with open("config.json") as file:
         config = json.load(file)
+    serial = config["link"] == "uart" or config["gateway"]
+    on_repl = serial and config["uart"]["id"] == "repl"
+    if not on_repl:
+        micropython.kbd_intr(_CTRL_C)  # main.py has switched it off
     board = None
     if "board" in config:
+        if not on_repl and _ctrl_c_waits():
+            raise KeyboardInterrupt
         from firmware.board import Board
 
         board = Board(config["board"])
-        serial = config["link"] == "uart" or config["gateway"]
-        board.wait_for_prompt(serial and config["uart"]["id"] == "repl")
+        board.wait_for_prompt(on_repl)
     chip, fault = node(config)
     config = None
     from firmware.heap import settle

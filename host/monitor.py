@@ -33,8 +33,8 @@ from protocol.reports import STATE_READY
 from protocol.session import ChipRestarted, HostAuthenticator
 
 _REOPEN_SECONDS = 0.5
-# Silence after which text without an end is shown, and after which a board that was opened is
-# greeted: one that starts must not take the greeting for Ctrl-C (host/cluster/ports.py).
+# Silence after which text without an end is shown, and time after which a board that was opened is
+# greeted: in it, one that starts offers its prompt, which a host that speaks would end.
 _QUIET_SECONDS = 0.5
 _GREET_AFTER = 3.0
 

@@ -141,7 +141,7 @@ class PortSearch:
     """Opens ports and asks who is there. A context manager that closes those not taken.
 
     restarts: whether boards that wait at their prompt are started. What is asked may itself end
-    programs there: 0x03 in it is Ctrl-C to a board that starts or whose link is not this port.
+    programs there: 0x03 in it is Ctrl-C to a board whose link is not this port.
     """
 
     def __init__(

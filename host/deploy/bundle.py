@@ -19,8 +19,16 @@ from host.parallel.plan import Plan, Share
 REPOSITORY = Path(__file__).resolve().parents[2]
 _CACHE = REPOSITORY / "build" / "mpy"
 
-# A board runs boot.py and main.py as source; all else is compiled.
-_START = b"from firmware.main import run\n\nrun()\n"
+# A board runs boot.py and main.py as source; all else is compiled. Ctrl-C is an interrupt when
+# main.py begins, and a frame that comes while modules are imported may hold that byte.
+_START = b"""import micropython
+
+micropython.kbd_intr(-1)
+
+from firmware.main import run
+
+run()
+"""
 _BOOT = "boot.py"
 
 # Of protocol/, what no chip imports.

@@ -25,8 +25,8 @@ from protocol.session import HostAuthenticator
 # Seconds: a board starts, waits two for who wants its prompt, and loads its share.
 READY_PATIENCE = 20.0
 
-# Seconds in which a board starts. Until its node has the port, a frame would do harm: a 3 in it is
-# Ctrl-C to MicroPython. A zero is nothing to it and, to the node, that nobody wants the prompt.
+# Seconds in which a board starts, or its program ends. Until then it is sent zeros: nothing to
+# MicroPython and, to the node, that nobody wants the prompt.
 _START_SECONDS, _POKE_EVERY, _POKE = 3.0, 0.25, b"\0"
 _PROMPT = b">>> "
 _PORT_PATIENCE = 6.0  # seconds for native USB to come back

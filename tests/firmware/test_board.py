@@ -137,22 +137,42 @@ def test_the_button_or_the_prompts_ctrl_c_end_the_wait():
     assert Clock.now == 2000
 
 
-class HostThatSpeaks:
-    @staticmethod
-    def readinto(buffer):
-        return 5 if Clock.now >= 300 else 0
+class Said:
+    """A console that hears these bytes after 300 ms."""
+
+    def __init__(self, data):
+        self._data = data
+
+    def readinto(self, buffer):
+        if Clock.now < 300:
+            return 0
+        piece, self._data = self._data[: len(buffer)], self._data[len(buffer) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
 
 
-def test_a_host_that_speaks_on_the_repls_port_ends_the_wait():
+def waited(data):
+    """How long the prompt is offered when this comes on the REPL's port."""
     board = board_with(prompt_ms=2000)
     from firmware import console
 
-    whole, console.repl_console = console.repl_console, lambda: HostThatSpeaks
+    whole, console.repl_console = console.repl_console, lambda: Said(data)
     try:
         board.wait_for_prompt(True)
     finally:
         console.repl_console = whole
-    assert 300 <= Clock.now <= 320
+    return Clock.now
+
+
+def test_a_host_that_speaks_on_the_repls_port_ends_the_wait():
+    for frame in (b"\x05abcd\0", b"\x03\0", b"\xff" * 60 + b"\3\3\3\3\0", b"\0"):
+        assert 300 <= waited(frame) <= 320
+
+
+def test_keys_that_come_too_early_do_not_end_the_wait():
+    """Ctrl-C before the console can tell it from a frame's end, noise, a frame that is cut."""
+    for data in (b"\r\x03", b"\xff\xfe", b"\x20half a frame"):
+        assert waited(data) == 2000
 
 
 def test_nothing_is_waited_for_where_nothing_is_set():

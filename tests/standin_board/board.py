@@ -8,10 +8,12 @@ MicroPython process (repl.py) on the littlefs that the partition table tells of,
 import os
 import select
 import signal
+import socket
 import subprocess
 import termios
 import threading
 import tty
+from contextlib import suppress
 
 from host.boards import load
 from host.setup import micropython
@@ -166,24 +168,24 @@ class StandinBoard:
         """The mode to start the next process in, None without power."""
         console, slave = os.openpty()
         _board_terminal(slave)
-        reports, report = os.pipe()
+        reports, report = socket.socketpair()
         process = subprocess.Popen(
             [micropython.find(), "-X", "heapsize=1M", _REPL, self.flash.path,
              *map(str, filesystem_in(self.flash)), version_in(self.flash),
-             str(mpy_number(self._arch)), mode, str(report)],
+             str(mpy_number(self._arch)), mode, str(report.fileno())],
             env=self._environment,
-            stdin=slave, stdout=slave, stderr=slave, pass_fds=[report, self._uart],
+            stdin=slave, stdout=slave, stderr=slave, pass_fds=[report.fileno(), self._uart],
             start_new_session=True,
         )  # fmt: skip
         os.close(slave)
-        os.close(report)
+        report.close()
         try:
             mode = self._pump(process, console, reports)
         finally:
             process.kill()
             code = process.wait()
             os.close(console)
-            os.close(reports)
+            reports.close()
         if mode != "ended":
             return mode
         self.resets += code == _HARD_RESET
@@ -191,7 +193,7 @@ class StandinBoard:
 
     def _pump(self, process, console, reports):
         """Carries bytes until the process has "ended", or to the next mode; None without power."""
-        running, interrupted, interrupts = None, False, True
+        running, interrupts = False, True
         while True:
             data = self._from_host(console, reports)
             if data is None:
@@ -201,26 +203,21 @@ class StandinBoard:
                 return _BOOTLOADER
             ready = select.select([console, reports], [], [], 0)[0]
             if reports in ready:
-                said = os.read(reports, 256)
-                for report in said:
-                    if report in b"RP":
-                        running = report == b"R"[0]
-                    else:
-                        interrupts = report == b"k"[0]
-                if running and interrupted:
-                    process.send_signal(signal.SIGINT)
-                    interrupted = False
+                with suppress(OSError):  # it has ended
+                    for report in reports.recv(256):
+                        if report in b"RP":
+                            running = report == b"R"[0]
+                        else:
+                            interrupts = report == b"k"[0]
+                            reports.send(b".")
             if console in ready:
                 try:
                     self._show(os.read(console, 4096))
                 except OSError:
                     return "ended"
-            if b"\x03" in data and running is not False and interrupts:
-                # To code that runs, or that will when the board has started.
+            if b"\x03" in data and running and interrupts:
                 data = data.replace(b"\x03", b"")
-                interrupted = not running
-                if running:
-                    process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGINT)
             if data:
                 os.write(console, data)
 

@@ -1,4 +1,4 @@
-# ruff: noqa: RUF005, SIM105, SIM115 (MicroPython has no contextlib, and files stay open)
+# ruff: noqa: RUF005, SIM115 (MicroPython has no contextlib, and files stay open)
 """What runs on a stand-in board: MicroPython's REPL with littlefs at / and a board's identity.
 
 The unix port of 1.25 has no raw REPL, so this program is one: friendly, raw, raw-paste and soft
@@ -8,7 +8,7 @@ board.py, which turns Ctrl-C into an interrupt while code runs and ends lines wi
 Arguments: the flash's image file, offset and size of the file system in it, the version to claim
 ("1.27.0"), the `sys.implementation._mpy` to claim, "raw" or "friendly", the descriptor to report
 on: R before the user's code runs, P when the prompt is back, K when Ctrl-C has become a byte as
-any other (micropython.kbd_intr(-1)), k when it interrupts again.
+any other (micropython.kbd_intr(-1)), k when it interrupts again; these two are answered.
 """
 
 import gc
@@ -86,9 +86,20 @@ class BoardMicropython:
             termios.tcsetattr(0, termios.TCSANOW, self._terminal)
             self._idle.unwatch(sys.stdin, self)
         else:
-            termios.setraw(0)  # frames go out as they are
+            # Frames go out as they are. (termios.setraw would drop what has come.)
+            raw = list(self._terminal)
+            raw[1] = 0
+            termios.tcsetattr(0, termios.TCSANOW, raw)
             self._idle.watch(sys.stdin, self)
         self._report.write(b"k" if self._interrupts else b"K")
+        while True:
+            try:
+                self._report.read(1)
+                return
+            except KeyboardInterrupt:
+                if self._interrupts:
+                    raise
+                # It was sent before this report came: a byte that is lost.
 
     def waiting(self):
         """Whether there is input, for machine.idle."""
@@ -241,7 +252,7 @@ def main(image, offset, size, version, mpy, mode, report):
     import _idle  # of the stand-in modules
 
     flash = Flash(image, int(offset), int(size))
-    reports = open(int(report), "wb")
+    reports = open(int(report), "r+b")
     board = BoardMicropython(reports, _idle)
     repl = Repl(reports, board)
     vfs.umount("/")
@@ -250,16 +261,23 @@ def main(image, offset, size, version, mpy, mode, report):
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.modules["sys"] = BoardSys(version, int(mpy))
     sys.modules["micropython"] = board
+    started = False
+    while True:
+        try:
+            if not started:
+                started = True
+                _start(repl, mode)
+            repl.friendly()
+        except KeyboardInterrupt:
+            pass  # came as the code that it was for had just ended
+
+
+def _start(repl, mode):
     if mode == "raw":
         repl.raw()
         repl._write(b"\n")
     else:
         repl.boot()
-    while True:
-        try:
-            repl.friendly()
-        except KeyboardInterrupt:
-            pass  # came as the code that it was for had just ended
 
 
 STANDINS = os.getenv("MICROPYPATH")

@@ -1,13 +1,19 @@
 """Chips that reach the host over their REPL's port: frames, heap, Ctrl-C, faults, restarts."""
 
+import contextlib
 import os
+import subprocess
 
 import pytest
 
+from host.cluster.transport import open_port
+from host.deploy.bundle import chip_files
+from host.deploy.configuration import REPL_BAUD, REPL_UART, configuration
 from host.parallel.memory import ON_BOARD
+from host.parallel.plan import tensor_parallel
 from tests.system.changed_firmware import changed
 from tests.system.reference_runs import assert_equals_reference
-from tests.system.repl_chips import repl_federation
+from tests.system.repl_chips import ARCH, ReplChip, repl_federation
 
 HEAP_KB = 160
 RING = 259  # bytes that MicroPython's ring for stdin holds on an ESP32
@@ -53,6 +59,24 @@ def test_ctrl_c_gets_the_prompt(model, tmp_path, prompt_ms):
         assert chip.process.wait(10) == 1  # main.py ended by KeyboardInterrupt
         text = os.read(ports[0].fileno(), 4096)
         assert text.rstrip().endswith(b"KeyboardInterrupt:")
+
+
+def test_ctrl_c_while_a_chip_starts_gets_the_prompt(model, tmp_path):
+    """Before anything could tell it from a frame's end, and again as people and mpremote do."""
+    plan = tensor_parallel(model, 1)
+    config = configuration(plan, plan.shares[0], uart=REPL_UART, board={"prompt_ms": 60_000})
+    files = chip_files(model, plan, plan.shares[0], ARCH, config)
+    chip = ReplChip(tmp_path / "chip", files, 1 << 20)
+    try:
+        with open_port(chip.port, REPL_BAUD) as port:
+            for _ in range(100):
+                port.write(b"\r\x03")
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    assert chip.process.wait(0.2) == 1
+                    break
+            assert b"KeyboardInterrupt" in port.read(4096)
+    finally:
+        chip.close()
 
 
 def test_a_chip_whose_loop_raises_tells_it_on_the_same_line(model, runs, tmp_path):

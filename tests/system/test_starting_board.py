@@ -1,0 +1,54 @@
+"""A board that starts while a host speaks already: its frames hold 3s, which are no Ctrl-C."""
+
+import time
+from contextlib import ExitStack
+
+from host.cluster.cluster_file import Cluster
+from host.cluster.ports import Greeting
+from host.cluster.transport import open_port
+from host.deploy.configuration import REPL_BAUD
+from host.model.checkpoint import Config
+from host.model.quantize import quantized
+from protocol.frame import MAX_FRAME
+from protocol.framing_bytes import FrameSplitter, encoded_frame
+from tests.host.flashed_boards import flashed_board
+from tests.host.tiny import random_checkpoint
+
+KEY = bytes(range(32))
+NARROW = Config(dim=8, hidden_dim=10, layers=2, heads=2, kv_heads=2, vocab_size=40, context=16)
+PATIENCE = 60  # seconds, on a machine that may be busy
+
+
+def greeting_with_3s():
+    """Signed, as a host sends it again and again."""
+    while True:
+        greeting = Greeting(KEY)
+        if encoded_frame(greeting.frame).count(3) >= 2:
+            return greeting
+
+
+def answered(board, greeting):
+    """What the board has said until its node answered."""
+    splitter, said = FrameSplitter(MAX_FRAME), b""
+    end = time.monotonic() + PATIENCE
+    with open_port(board.port, REPL_BAUD) as port:
+        while time.monotonic() < end:
+            port.write(encoded_frame(greeting.frame))
+            time.sleep(0.01)
+            data = port.read(4096)
+            said += data
+            if any(map(greeting.answer, splitter.frames(data))):
+                return said
+    raise AssertionError(f"no answer, but {said!r}")
+
+
+def test_a_host_that_speaks_from_the_first_moment_starts_the_node(micropython, tmp_path):
+    model = quantized(random_checkpoint(NARROW))
+    cluster = Cluster("narrow.bin", model.sha256()[:8], 1, "uart", 1, 16, KEY)
+    with ExitStack() as stack:
+        board, _ = flashed_board(stack, tmp_path, model, cluster, 0)
+        end = time.monotonic() + PATIENCE
+        while not board.resets and time.monotonic() < end:
+            time.sleep(0.001)
+        said = answered(board, greeting_with_3s())
+    assert b"KeyboardInterrupt" not in said and b">>> " not in said
