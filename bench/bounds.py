@@ -1,4 +1,4 @@
-"""Upper bounds of what is deterministic: kernels and chips must not come to execute more.
+"""Upper bounds of what is deterministic: instructions, allocation, heap, frames and bytes.
 
 bench/bounds.json holds what was counted last, by part and by kernel, target and shape; tests allow
 SLACK more. `python -m bench.bounds` counts anew and writes the file.
@@ -10,11 +10,12 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bench import links, memory
 from bench.chip import ChipBench
 from bench.emulated_chip import FOLDER
 from bench.kernels import figures_of_shapes
 from bench.recording import requests
-from bench.results import Row
+from bench.results import Label, Row
 from host.deploy.bundle import REPOSITORY
 from host.model.loading import loaded
 from host.model.tokenizer import BOS
@@ -24,6 +25,8 @@ SHIPPED = REPOSITORY / "models" / "home.bin"
 SLACK = 1.02  # compilers of other versions may order a few instructions differently
 _CHIPS, _POSITION = 5, 3
 _BOUNDED = ("chip", "chip: allocated")
+_LINKS = (("uart", "host"), ("espnow", "host"), ("espnow", "chips, greedy"))
+_TOKENS = 3
 
 
 def stored(part: str) -> dict[str, float]:
@@ -42,6 +45,20 @@ def chip_figures(folder: Path = FOLDER) -> Iterator[Row]:
     model = loaded(SHIPPED).quantized()
     bench = ChipBench(model, requests(model, [BOS], _POSITION + 1), [_POSITION], folder)
     return bench.rows(_CHIPS, SHIPPED.stem)
+
+
+def link_figures() -> Iterator[Row]:
+    """Rows of frames and bytes a token with the shipped model on 5 chips, as measured."""
+    model = loaded(SHIPPED).quantized()
+    for link, mode in _LINKS:
+        rows = links.figures(model, link, _CHIPS, mode, _TOKENS, SHIPPED.stem)
+        yield from (row for row in rows if row.label == Label.MEASURED)
+
+
+def heap_figures() -> Iterator[Row]:
+    """Rows of what the fullest chips have in use with the shipped model, as they report it."""
+    rows = memory.figures(loaded(SHIPPED).quantized(), SHIPPED.stem)
+    return (row for row in rows if row.label == Label.MEASURED)
 
 
 def exceeded(rows: Iterable[Row], bounds: dict[str, float]) -> list[str]:
@@ -63,6 +80,8 @@ def main() -> None:
     parts: dict[str, Iterable[Row]] = {
         "kernels": figures_of_shapes(),
         "chip": bounded(chip_figures()),
+        "links": link_figures(),
+        "heap": heap_figures(),
     }
     counted = {part: {row.key: row.value for row in rows} for part, rows in parts.items()}
     FILE.write_text(json.dumps(counted, indent=1, sort_keys=True) + "\n")

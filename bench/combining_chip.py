@@ -61,12 +61,12 @@ class CombiningBench:
             if request.phase == PHASE_VOCABULARY
         }
         self._emulator = Emulator(folder)
+        self._sums: dict[int, list[list[Ints]]] = {}  # by count of chips
 
     def rows(self, chips: int, name: str) -> Iterator[Row]:
         """Instructions a token on the busiest of so many chips. Raises EmulationError."""
         plan = tensor_parallel(self._model, chips, combine="chips")
-        sums = self.partial_sums(plan)
-        runs = [self.run(plan, share, self.events(plan, share, sums)) for share in plan.shares]
+        runs = [self.run(plan, share, self.events(plan, share)) for share in plan.shares]
         for position, at in self._places(plan).items():
             totals = [sum(run[i].instructions for i in at) for run in runs]
             allocated = [sum(run[i].allocated for i in at) for run in runs]
@@ -94,10 +94,12 @@ class CombiningBench:
                 )
         return runs
 
-    def partial_sums(self, plan: Plan) -> list[list[Ints]]:
+    def _partial_sums(self, plan: Plan) -> list[list[Ints]]:
         """Each chip's partial sums [dim] for each request but those of the vocabulary."""
+        if plan.chips in self._sums:
+            return self._sums[plan.chips]
         sharded = ShardedModel.of(self._model, plan)
-        return [
+        self._sums[plan.chips] = [
             [part[0] for part in (
                 sharded.attention(request.layer, request.x[None], request.position)
                 if request.phase == PHASE_ATTENTION
@@ -105,13 +107,15 @@ class CombiningBench:
             )]
             for request in self._requests
         ]  # fmt: skip
+        return self._sums[plan.chips]
 
-    def events(self, plan: Plan, share: Share, sums: list[list[Ints]]) -> list[Event]:
-        """All frames that come to a chip; sums: of `partial_sums`."""
+    def events(self, plan: Plan, share: Share) -> list[Event]:
+        """All frames that come to a chip."""
         made: list[Event] = []
         others = [other.chip for other in plan.shares if other.chip != share.chip]
         layers = self._model.config.layers
-        for number, (request, parts) in enumerate(zip(self._requests, sums, strict=True)):
+        sums = zip(self._requests, self._partial_sums(plan), strict=True)
+        for number, (request, parts) in enumerate(sums):
             measured = request.position in self._measured
             if request.layer == 0 and request.phase == PHASE_ATTENTION:
                 collects = request.position + 1 in self._measured

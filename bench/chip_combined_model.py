@@ -1,0 +1,177 @@
+"""The model of a federation whose chips add up their partial sums among themselves."""
+
+from __future__ import annotations
+
+import simpy
+
+from bench import frame_sizes
+from bench.federation_model import GATEWAY, Deliver, Events, Model, Request, Scenario
+from bench.link_figures import HOST_SECONDS, RADIO_RECEIVE, RADIO_SEND, REPEAT
+from bench.work import PART
+from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
+
+# Of protocol/collective.py: seconds without a part after which missing ones are asked for, so many
+# and as many more for each member; members asked at once; and seconds until a chip tells the host
+# again that it knows nothing of a step, of firmware/combining_node.py.
+_WAIT, _WAIT_A_MEMBER = 6e-3, 2e-3
+_MOST_ASKED = 4
+_ASK_AGAIN = 10e-3
+# The coordinator's first wait for a step.
+_STEP_WAIT = 0.2
+
+
+class _Member:
+    """A chip at one token: the collectives that it has begun, and what came of others."""
+
+    def __init__(self, env: simpy.Environment) -> None:
+        self.begun = -1
+        self.arrived: dict[int, set[tuple[int, int]]] = {}  # by collective: member and piece
+        self.started = env.event()
+        self.news = env.event()
+        self.asked = -1.0
+        self.done = False
+
+
+class ChipCombined(Model):
+    """One step a token: two sums a layer among the chips, then each chip's logits."""
+
+    def __init__(self, scenario: Scenario, seed: int = 0) -> None:
+        super().__init__(scenario, seed)
+        self._sizes = frame_sizes.contribution_frames(self.plan, scenario.sum_bits)
+        self._members: list[_Member] = []
+        self._request: Request | None = None
+        self._others = [[c for c in self.medium.chips if c != chip] for chip in self.medium.chips]
+
+    def token(self) -> Events:
+        yield self.env.timeout(HOST_SECONDS)
+        self._members = [_Member(self.env) for _ in self.medium.chips]
+        self._request = request = Request(self.env, list(self.medium.chips))
+        for chip in self.medium.chips:
+            self.env.process(self._steps(chip, self._members[chip], request))
+        self._send_step(list(self.medium.chips))
+        while not request.done.triggered:
+            yield self.env.any_of([request.done, self.env.timeout(_STEP_WAIT)])
+            if not request.done.triggered:
+                self._send_step(list(self.medium.chips))
+
+    def _send_step(self, chips: list[int]) -> None:
+        request = self._request
+
+        def deliver(chip: int) -> None:
+            member = self._members[chip]
+            if not member.started.triggered:
+                member.started.succeed()
+            elif member.done and request is not None:
+                self.env.process(self._answer(chip, request, REPEAT))
+
+        for size in frame_sizes.step_frames(self.plan, self.scenario.residual_bits)[-1:]:
+            self.env.process(self.sent_to_chips(chips, size, deliver))
+
+    def _steps(self, chip: int, member: _Member, request: Request) -> Events:
+        """What a chip does from a STEP to its answer."""
+        yield member.started
+        tasks = [PHASE_ATTENTION, PHASE_FEED_FORWARD] * self.plan.config.layers
+        part = self._part(chip)
+        for number, task in enumerate(tasks):
+            # The part that completes a sum is in the task's instructions.
+            merged = part if number and len(self._members) > 1 else 0
+            yield from self.medium.computed(chip, max(self.instructions(task, chip) - merged, 0))
+            member.begun = number
+            self._contribute(chip, number, self._others[chip])
+            yield from self._completed(chip, member, number)
+        member.done = True
+        yield from self._answer(chip, request, self.instructions(PHASE_VOCABULARY, chip))
+
+    def _answer(self, chip: int, request: Request, instructions: float) -> Events:
+        yield from self.medium.computed(chip, instructions)
+        sizes = frame_sizes.logits_frames(self.plan, self.plan.shares[chip])
+        self.answered(request, chip, sizes)
+
+    def _pieces(self, chip: int, number: int) -> list[int]:
+        """Lengths of the frames of a chip's contribution; one without elements where it has no
+        part in the phase."""
+        share = self.plan.shares[chip]
+        has_part = share.units if number % 2 else share.heads
+        return self._sizes if has_part else [frame_sizes.NOTHING]
+
+    def _part(self, chip: int) -> float:
+        driver = RADIO_RECEIVE if self.radio else 0
+        return self.scenario.work.instructions(PART) + driver if self.plan.chips > 1 else 0.0
+
+    def _completed(self, chip: int, member: _Member, number: int) -> Events:
+        """Waits until all others' parts of a sum are there, asking for those that do not come."""
+        wait = first = _WAIT + _WAIT_A_MEMBER * self.plan.chips
+        pieces = {other: len(self._pieces(other, number)) for other in self._others[chip]}
+        wanted = sum(pieces.values())
+        arrived = member.arrived.setdefault(number, set())
+        while len(arrived) < wanted:
+            member.news = self.env.event()
+            yield self.env.any_of([member.news, self.env.timeout(wait)])
+            if not member.news.triggered:
+                missing = [
+                    other
+                    for other, count in pieces.items()
+                    if any((other, piece) not in arrived for piece in range(count))
+                ]
+                for other in missing[:_MOST_ASKED]:
+                    self._ask(chip, other, number)
+                wait = min(wait * 1.25, 4 * first)
+
+    def _contribute(self, chip: int, number: int, receivers: list[int]) -> None:
+        for piece, size in enumerate(self._pieces(chip, number)):
+
+            def deliver(to: int, piece: int = piece) -> None:
+                self.env.process(self._take(to, chip, number, piece))
+
+            self._between(chip, receivers, size, deliver)
+
+    def _take(self, chip: int, source: int, number: int, piece: int) -> Events:
+        member = self._members[chip]
+        if not member.started.triggered:
+            yield from self._need_step(chip, member)
+            return
+        arrived = member.arrived.setdefault(number, set())
+        if (source, piece) in arrived:
+            return
+        yield from self.medium.computed(chip, self._part(chip))
+        arrived.add((source, piece))
+        if number == member.begun and not member.news.triggered:
+            member.news.succeed()
+
+    def _need_step(self, chip: int, member: _Member) -> Events:
+        if self.env.now - member.asked >= _ASK_AGAIN or member.asked < 0:
+            member.asked = self.env.now
+            yield from self.sent_to_host(
+                chip, frame_sizes.NEED_STEP, lambda: self._send_step([chip])
+            )
+
+    def _ask(self, chip: int, other: int, number: int) -> None:
+        def deliver(to: int) -> None:
+            if self._members[to].begun >= number:
+                self.env.process(self._repeat(to, chip, number))
+
+        self._between(chip, [other], frame_sizes.REPAIR, deliver)
+
+    def _repeat(self, chip: int, receiver: int, number: int) -> Events:
+        yield from self.medium.computed(chip, REPEAT)
+        self._contribute(chip, number, [receiver])
+
+    def _between(self, chip: int, receivers: list[int], size: int, deliver: Deliver) -> None:
+        """A frame from chip to chips: over the air, or through the host on serial lines."""
+        if receivers and self.radio:
+            self.env.process(self._over_air(chip, receivers, size, deliver))
+        elif receivers:
+            self.env.process(self._over_lines(chip, receivers, size, deliver))
+
+    def _over_air(self, chip: int, receivers: list[int], size: int, deliver: Deliver) -> Events:
+        driver = RADIO_SEND if chip == GATEWAY else 0  # the others' is in their tasks
+        yield from self.medium.computed(chip, driver)
+        yield from self.medium.on_air(size, True)
+        for to in receivers:
+            if self.medium.arrives():
+                deliver(to)
+
+    def _over_lines(self, chip: int, receivers: list[int], size: int, deliver: Deliver) -> Events:
+        yield from self.medium.to_host(chip, size)
+        if self.medium.arrives():
+            yield from self.sent_to_chips(receivers, size, deliver)

@@ -1,0 +1,224 @@
+"""Tokens per second of a federation, modelled: chips, serial lines and the air as discrete events.
+
+Modelled are one token after another at one position, greedy or sampled. Chips compute as long as
+emulated chips execute instructions (bench/work.py). A serial line carries one frame at a time each
+way; the air carries one frame at a time, whoever sends it. A frame is lost with a probability of
+its own at each receiver, after what the radio itself may have repeated. Who waits for whom, and
+when something is asked for again, is as in host/cluster/coordinator.py and protocol/collective.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Any
+
+import simpy
+
+from bench.link_figures import (
+    RADIO_RECEIVE,
+    RADIO_SEND,
+    RELAY_TO_HOST,
+    RELAY_TO_RADIO,
+    REPEAT,
+    USB_SECONDS,
+    Rate,
+    line_time,
+)
+from bench.work import Work
+from host.parallel.plan import Plan
+
+Events = Generator[simpy.Event, Any, None]
+Deliver = Callable[[int], object]  # called with the chip that a frame has reached
+GATEWAY = 0
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A federation. hertz: instructions per second; rate: of ESP-NOW, None on UART; loss: of a
+    frame at a receiver; sum_bits, residual_bits: of an element of partial sums and residual."""
+
+    plan: Plan
+    work: Work
+    hertz: float
+    rate: Rate | None = None
+    loss: float = 0.0
+    sum_bits: int = 24
+    residual_bits: int = 20
+
+    def __post_init__(self) -> None:
+        if (self.rate is None) != (self.plan.shape.mtu is None):
+            raise ValueError("a plan for the radio has an MTU and a rate, one for UART neither")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Means a token: seconds; frames and bytes on serial lines and on the air."""
+
+    seconds: float
+    line_frames: float
+    line_bytes: float
+    air_frames: float
+    air_bytes: float
+
+
+class Medium:
+    """What carries frames: lines, air, processors. Times in seconds."""
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self.env = simpy.Environment()
+        self.scenario = scenario
+        self.chips = range(scenario.plan.chips)
+        self.cpu = [simpy.Resource(self.env) for _ in self.chips]
+        self.line_frames = self.line_bytes = self.air_frames = self.air_bytes = 0
+        self._down = [simpy.Resource(self.env) for _ in self.chips]
+        self._up = [simpy.Resource(self.env) for _ in self.chips]
+        self._air = simpy.Resource(self.env)
+        self._random = Random(seed)
+
+    def arrives(self) -> bool:
+        """Whether a frame is not lost at one receiver."""
+        return self._random.random() >= self.scenario.loss
+
+    def computed(self, chip: int, instructions: float) -> Events:
+        """Has the chip execute so many instructions."""
+        with self.cpu[chip].request() as turn:
+            yield turn
+            yield self.env.timeout(instructions / self.scenario.hertz)
+
+    def to_chip(self, chip: int, size: int) -> Events:
+        """A frame on the chip's line, from the host."""
+        yield self.env.timeout(USB_SECONDS)
+        yield from self._on_line(self._down[chip], size)
+
+    def to_host(self, chip: int, size: int) -> Events:
+        """A frame on the chip's line, to the host."""
+        yield from self._on_line(self._up[chip], size)
+        yield self.env.timeout(USB_SECONDS)
+
+    def on_air(self, size: int, to_all: bool) -> Events:
+        """A frame on the air."""
+        assert self.scenario.rate is not None
+        self.air_frames += 1
+        self.air_bytes += size
+        with self._air.request() as turn:
+            yield turn
+            yield self.env.timeout(self.scenario.rate.airtime(size, to_all))
+
+    def _on_line(self, line: simpy.Resource, size: int) -> Events:
+        self.line_frames += 1
+        self.line_bytes += size
+        with line.request() as turn:
+            yield turn
+            yield self.env.timeout(line_time(size))
+
+
+class Model:
+    """What host-combined and chip-combined federations have in common: the host asks all chips and
+    waits for an answer of each."""
+
+    def __init__(self, scenario: Scenario, seed: int = 0) -> None:
+        self.scenario, self.plan = scenario, scenario.plan
+        self.medium = Medium(scenario, seed)
+        self.env = self.medium.env
+        self.radio = scenario.rate is not None
+
+    def outcome(self, tokens: int, first: int = 1) -> Outcome:
+        """The means over so many tokens, after `first` in which the host learns its pace."""
+        self.env.run(self.env.process(self._tokens(first)))
+        before = self._counts()
+        self.env.run(self.env.process(self._tokens(tokens)))
+        spent = zip(self._counts(), before, strict=True)
+        return Outcome(*((now - then) / tokens for now, then in spent))
+
+    def _counts(self) -> tuple[float, ...]:
+        medium = self.medium
+        return (
+            self.env.now, medium.line_frames, medium.line_bytes, medium.air_frames,
+            medium.air_bytes,
+        )  # fmt: skip
+
+    def _tokens(self, count: int) -> Events:
+        for _ in range(count):
+            yield from self.token()
+
+    def token(self) -> Events:
+        """One token from its embedding to its logits."""
+        raise NotImplementedError
+
+    def instructions(self, task: int, chip: int) -> float:
+        """Of a task on a chip, which may have no part in it; with the radio's driver."""
+        share = self.plan.shares[chip]
+        if not (share.heads, share.units, share.rows)[task]:
+            return REPEAT
+        radio = RADIO_SEND + RADIO_RECEIVE if self.radio and chip != GATEWAY else 0
+        return self.scenario.work.instructions(task, share) + radio
+
+    def sent_to_chips(self, chips: Sequence[int], size: int, deliver: Deliver) -> Events:
+        """A host's frame to some chips; deliver(chip) is called for those that it reaches."""
+        if not self.radio:
+            for chip in chips:
+                self.env.process(self._down(chip, size, deliver))
+            return
+        yield from self.medium.to_chip(GATEWAY, size)
+        if not self.medium.arrives():
+            return
+        if any(chip != GATEWAY for chip in chips):
+            yield from self.medium.computed(GATEWAY, RELAY_TO_RADIO)
+            self.env.process(self._broadcast(chips, size, deliver))
+        if GATEWAY in chips:
+            deliver(GATEWAY)
+
+    def _down(self, chip: int, size: int, deliver: Deliver) -> Events:
+        yield from self.medium.to_chip(chip, size)
+        if self.medium.arrives():
+            deliver(chip)
+
+    def _broadcast(self, chips: Sequence[int], size: int, deliver: Deliver) -> Events:
+        yield from self.medium.on_air(size, True)
+        for chip in chips:
+            if chip != GATEWAY and self.medium.arrives():
+                deliver(chip)
+
+    def sent_to_host(self, chip: int, size: int, deliver: Callable[[], object]) -> Events:
+        """A chip's frame to the host; deliver() is called if it arrives."""
+        at = chip
+        if self.radio and chip != GATEWAY:
+            yield from self.medium.on_air(size, False)
+            if not self.medium.arrives():
+                return
+            yield from self.medium.computed(GATEWAY, RELAY_TO_HOST)
+            at = GATEWAY
+        yield from self.medium.to_host(at, size)
+        if self.radio or self.medium.arrives():
+            deliver()
+
+    def answered(self, request: Request, chip: int, sizes: Sequence[int]) -> None:
+        """Sends a chip's answer of so many frames."""
+        for piece, size in enumerate(sizes):
+            take = partial(request.take, self.env, chip, piece, len(sizes))
+            self.env.process(self.sent_to_host(chip, size, take))
+
+
+class Request:
+    """A question of the host, and whose answers are still awaited."""
+
+    def __init__(self, env: simpy.Environment, owners: Sequence[int]) -> None:
+        self.missing = list(owners)
+        self.done = env.event()
+        self.progress = self.started = env.now
+        self._pieces: dict[int, set[int]] = {chip: set() for chip in owners}
+
+    def take(self, env: simpy.Environment, chip: int, piece: int, pieces: int) -> None:
+        """Files one of the frames of a chip's answer."""
+        if chip not in self.missing or piece in self._pieces[chip]:
+            return
+        self._pieces[chip].add(piece)
+        self.progress = env.now
+        if len(self._pieces[chip]) == pieces:
+            self.missing.remove(chip)
+            if not self.missing:
+                self.done.succeed()
+

@@ -1,0 +1,83 @@
+"""The model of a federation whose partial sums the host adds up."""
+
+from __future__ import annotations
+
+from bench import frame_sizes
+from bench.federation_model import Events, Model, Request, Scenario
+from bench.link_figures import HOST_SECONDS, REPEAT
+from host.cluster.coordinator import Pace
+from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
+
+# The coordinator's: seconds before asking again, at first and at most; chips asked again at once.
+_FIRST_WAIT, _LONGEST_WAIT = 0.05, 0.1
+_MOST_REPEATS = 8
+
+
+class HostCombined(Model):
+    """Two synchronizations a layer and one for the logits, one after another."""
+
+    def __init__(self, scenario: Scenario, seed: int = 0) -> None:
+        super().__init__(scenario, seed)
+        self._request_size = frame_sizes.request_frames(self.plan)
+        self._paces = {task: Pace(_FIRST_WAIT, _LONGEST_WAIT) for task in range(3)}
+        self._number = 0
+        self._answered = [-1] * self.plan.chips
+
+    def token(self) -> Events:
+        for _ in range(self.plan.config.layers):
+            yield from self._synchronization(PHASE_ATTENTION)
+            yield from self._synchronization(PHASE_FEED_FORWARD)
+        yield from self._synchronization(PHASE_VOCABULARY)
+
+    def _synchronization(self, task: int) -> Events:
+        owners = [
+            share.chip
+            for share in self.plan.shares
+            if (share.heads, share.units, share.rows)[task]
+        ]
+        yield self.env.timeout(HOST_SECONDS)
+        self._number += 1
+        request, pace = Request(self.env, owners), self._paces[task]
+        # To several means to all: who has no part hears it too.
+        all_chips = list(self.medium.chips)
+        self._ask(request, task, self._number, all_chips if len(owners) > 1 else owners)
+        wait, repeats = pace.wait, 0
+        while True:
+            asked = self.env.now
+            yield self.env.any_of([request.done, self.env.timeout(wait)])
+            if request.done.triggered:
+                break
+            if not repeats and request.progress > request.started:
+                pace.learn(request.progress - request.started)
+            first = repeats * _MOST_REPEATS % len(request.missing)
+            again = (request.missing[first:] + request.missing[:first])[:_MOST_REPEATS]
+            for chip in again:
+                self._ask(request, task, self._number, [chip])
+            progressed = request.progress > asked
+            wait = pace.wait if progressed else min(2 * wait, pace.longest_wait)
+            repeats += 1
+        if not repeats:
+            pace.learn(self.env.now - request.started)
+
+    def _ask(self, request: Request, task: int, number: int, chips: list[int]) -> None:
+        def deliver(chip: int) -> None:
+            self.env.process(self._answer(request, task, number, chip))
+
+        # A request that is a single frame, as all of up to 115 elements on the radio are; of more
+        # fragments each must arrive, which without losses is the same.
+        *before, last = self._request_size
+        for size in before:
+            self.env.process(self.sent_to_chips(chips, size, lambda chip: None))
+        self.env.process(self.sent_to_chips(chips, last, deliver))
+
+    def _answer(self, request: Request, task: int, number: int, chip: int) -> Events:
+        if number < self._number:
+            return  # of a synchronization that is over
+        known = self._answered[chip] >= number
+        self._answered[chip] = max(self._answered[chip], number)
+        yield from self.medium.computed(chip, REPEAT if known else self.instructions(task, chip))
+        share, bits = self.plan.shares[chip], self.scenario.sum_bits
+        if not (share.heads, share.units, share.rows)[task]:
+            return
+        sizes = frame_sizes.answer_frames(self.plan, share, task, bits)
+        self.answered(request, chip, sizes)

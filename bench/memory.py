@@ -1,0 +1,113 @@
+"""What of a chip's heap goes where, and the largest model that five boards of each kind hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from bench.chip import counted
+from bench.results import Label, Row
+from host.boards import Board, load, names
+from host.model.checkpoint import Config
+from host.model.quantized import QuantizedModel
+from host.parallel.assignment import ShardingPlan
+from host.parallel.memory import HeapNeed, Shape, board_heap, heap_need, usable
+from host.parallel.plan import MAX_POSITIONS_RADIO
+from host.simulation.federation import Settings, running
+from protocol.frame import MAX_PAYLOAD
+
+CASES = (("uart", 1), ("uart", 5), ("espnow", 5))
+# The family: stories260K made larger and smaller; with the widest partial sums that a message of
+# one position carries.
+FAMILY = "dim d, d/8 heads, d/16 KV heads, 8d/3 units, d/12 layers, 512 tokens, context 256"
+_HEAD_DIM, _VOCABULARY, _CONTEXT = 8, 512, 256
+_DIMS = range(16, 513, 16)
+_SUM_BITS = 31
+_CHIPS = 5
+
+
+def figures(model: QuantizedModel, name: str) -> Iterator[Row]:
+    """Rows of each case's fullest chip: the plan's parts, and what the chip reports."""
+    board = load("simulated")
+    for link, chips in CASES:
+        settings = Settings(chips, link, board, board.heap_kb * 1024)
+        with running(model, settings) as started:
+            plan = started.federation.plan
+            started.federation.begin()
+            started.federation.forward([1, 2, 3])
+            used = {
+                chip: told.heap_used
+                for chip, told in started.coordinator.statistics(collect=True).items()
+            }
+        fullest = max(used, key=lambda chip: used[chip])
+        shape = f"{name} {link} {counted(chips)}, chip {fullest}"
+        need = plan.heap_need(plan.shares[fullest])
+        for part, size in parts(need).items():
+            yield Row(f"heap: {part}", "plan", shape, size, "bytes", Label.MODELLED)
+        yield Row("heap: in use", "plan", shape, need.kept, "bytes", Label.MODELLED)
+        yield Row("heap: in use", "simulated", shape, used[fullest], "bytes", Label.MEASURED)
+
+
+def parts(need: HeapNeed) -> dict[str, int]:
+    """Bytes by part, as host/parallel/memory.py divides a heap."""
+    return {part.replace("_", " "): size for part, size in asdict(need).items()}
+
+
+def of_family(dim: int) -> Config:
+    """The model of the family with so many elements of its residual stream."""
+    return Config(
+        dim=dim,
+        hidden_dim=8 * dim // 3,
+        layers=max(1, dim // 12),
+        heads=dim // _HEAD_DIM,
+        kv_heads=max(1, dim // _HEAD_DIM // 2),
+        vocab_size=_VOCABULARY,
+        context=_CONTEXT,
+    )
+
+
+def largest(board: Board) -> tuple[Config, int] | None:
+    """The largest model of the family that five such boards hold over radio, and its parameters;
+    None where they hold none."""
+    found = None
+    for dim in _DIMS:
+        config = of_family(dim)
+        if _holds(config, board):
+            found = config, parameters(config)
+    return found
+
+
+def figures_of_boards() -> Iterator[Row]:
+    """Rows of the largest model for each board."""
+    for board in map(load, names()):
+        if board.chip is None:
+            continue
+        model = largest(board)
+        for what, value in (
+            ("largest model: dim", model[0].dim if model else 0),
+            ("largest model: layers", model[0].layers if model else 0),
+            ("largest model: parameters", model[1] if model else 0),
+        ):
+            yield Row(what, board.name, f"espnow {_CHIPS} chips", value, "", Label.MODELLED)
+
+
+def parameters(config: Config) -> int:
+    """Numbers in a model whose classifier is its embedding."""
+    kv_dim = config.kv_heads * config.head_dim
+    attention = 2 * config.dim * (config.dim + kv_dim)
+    layer = attention + 3 * config.dim * config.hidden_dim + 2 * config.dim
+    return config.layers * layer + config.dim * (config.vocab_size + 1)
+
+
+def _holds(config: Config, board: Board) -> bool:
+    """Whether the boards hold it where units and rows are dealt evenly."""
+    room = 8 * MAX_PAYLOAD[2] // (config.dim * _SUM_BITS)
+    positions = min(MAX_POSITIONS_RADIO, room)
+    shape = Shape(config, _CHIPS, _CONTEXT, positions, _SUM_BITS, board.espnow.mtu)
+    even = ShardingPlan.from_config(config.heads, config.kv_heads, config.hidden_dim, _CHIPS)
+    rows = -(-config.vocab_size // _CHIPS)
+    needs = (
+        heap_need(shape, chip, even.local_sizes(chip, config.head_dim), rows).total
+        for chip in range(_CHIPS)
+    )
+    return positions > 0 and max(needs) <= usable(board_heap(board.heap_kb))

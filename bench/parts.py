@@ -1,0 +1,143 @@
+"""What `python -m bench` is made of: parts, each of which yields rows for the models given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from bench import kernels, link_figures, links, memory, peers, simulation
+from bench.chip import ChipBench
+from bench.combining_chip import CombiningBench
+from bench.recording import requests
+from bench.results import Row
+from bench.speed import SpeedModel
+from host.boards import load
+from host.model.checkpoint import Checkpoint, Config
+from host.model.loading import Loaded
+from host.model.quantized import QuantizedModel
+from host.model.tokenizer import BOS
+
+# The shapes of the stories260K of llama2.c's tinyllamas, for which no file is needed.
+STORIES260K = Config(
+    dim=64, hidden_dim=172, layers=5, heads=8, kv_heads=4, vocab_size=512, context=512
+)
+POSITIONS = (16, 128, 256)
+CHIPS = (1, 5)
+SPEED_POSITION = 128
+_SCALED_BOARD = "esp32c3"
+_COUNTED_TOKENS = 5
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model under measurement: quantized, and as it was loaded."""
+
+    name: str
+    model: QuantizedModel
+    loaded: Loaded | None = None
+
+    def positions(self) -> list[int]:
+        """Where a chip's work is counted: as far as the model's context goes."""
+        last = self.model.config.context - 1
+        return sorted({min(position, last) for position in POSITIONS})
+
+
+Part = Callable[[list[Subject], int, Console], Iterator[Row]]
+
+
+def kernel_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
+    """Instructions of kernels."""
+    yield from kernels.figures_of_shapes()
+    configs = {subject.name: subject.model.config for subject in subjects}
+    for name, config in {**configs, "stories260K": STORIES260K}.items():
+        yield from kernels.figures_of_model(config, name)
+
+
+def chip_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
+    """Instructions of whole chips."""
+    for subject in subjects:
+        positions = subject.positions()
+        recorded = requests(subject.model, [BOS], positions[-1] + 1)
+        _say(console, f"{subject.name}: compiler, QEMU and MicroPython's QEMU port")
+        bench = ChipBench(subject.model, recorded, positions)
+        for chips in CHIPS:
+            _say(console, f"{subject.name}: {chips} emulated, one after another")
+            yield from bench.rows(chips, subject.name)
+        _say(console, f"{subject.name}: {CHIPS[-1]} emulated that combine")
+        yield from CombiningBench(subject.model, recorded, positions).rows(
+            CHIPS[-1], subject.name
+        )  # fmt: skip
+
+
+def link_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
+    """Frames and bytes."""
+    for subject in subjects:
+        tokens = min(_COUNTED_TOKENS, subject.model.config.context - 8)
+        for link in ("uart", "espnow"):
+            _say(console, f"{subject.name}: {tokens} tokens counted on {link}")
+            for chips in links.CHIPS:
+                for mode in links.MODES:
+                    yield from links.figures(
+                        subject.model, link, chips, mode, tokens, subject.name
+                    )  # fmt: skip
+
+
+def speed_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
+    """Modelled tokens a second; prints formulas and constants."""
+    for line in link_figures.constants():
+        console.print(f"model: {line}")
+    for subject in subjects:
+        position = min(SPEED_POSITION, subject.model.config.context - 1)
+        recorded = requests(subject.model, [BOS], position + 1)
+        _say(console, f"{subject.name}: chips of all sizes emulated at position {position}")
+        model = SpeedModel(subject.model, recorded, position)
+        for line in model.constants():
+            console.print(f"model: {subject.name}, instructions where {line}")
+        yield from model.fit_errors(subject.name)
+        _say(console, f"{subject.name}: federations modelled")
+        yield from model.figures(subject.name)
+        _say(console, f"{subject.name}: up to 100 chips modelled")
+        yield from model.scaling(subject.name, load(_SCALED_BOARD))
+
+
+def memory_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
+    """Heaps, and the largest models."""
+    for subject in subjects:
+        yield from memory.figures(subject.model, subject.name)
+    console.print(f"memory: largest model of the family {memory.FAMILY}")
+    yield from memory.figures_of_boards()
+
+
+def peer_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
+    """The float model, and others' all-reduces."""
+    for subject in subjects:
+        if subject.loaded and isinstance(subject.loaded.weights, Checkpoint):
+            count = min(steps, subject.model.config.context)
+            yield from peers.figures(subject.loaded.weights, count, subject.name)
+    console.print("peers: llama2.c is not among the sources here and is left out")
+
+
+def simulation_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
+    """Simulated federations on this machine."""
+    for subject in subjects:
+        for link, chips in simulation.CASES:
+            _say(console, f"{subject.name}: {chips} simulated on {link}")
+            count = min(steps, subject.model.config.context - 1)
+            yield from simulation.figures(subject.model, link, chips, count, subject.name)
+
+
+def _say(console: Console, what: str) -> None:
+    console.print(what, style="dim")
+
+
+PARTS: dict[str, Part] = {
+    "kernels": kernel_rows,
+    "chip": chip_rows,
+    "links": link_rows,
+    "speed": speed_rows,
+    "memory": memory_rows,
+    "peers": peer_rows,
+    "simulation": simulation_rows,
+}

@@ -1,0 +1,156 @@
+"""Modelled tokens per second of boards, from emulated instructions and published links."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bench.chip import ChipBench, counted
+from bench.chip_combined_model import ChipCombined
+from bench.combining_chip import CombiningBench
+from bench.emulated_chip import FOLDER
+from bench.federation_model import Outcome, Scenario
+from bench.host_combined_model import HostCombined
+from bench.link_figures import CYCLES, RATES, Rate
+from bench.recording import Request
+from bench.results import Label, Row
+from bench.work import Work, combining_samples, host_samples, works
+from host.boards import Board, load
+from host.model.quantized import QuantizedModel
+from host.parallel.memory import board_heap, usable
+from host.parallel.plan import Plan, tensor_parallel
+from protocol.bitpack import bits_needed
+from protocol.layout import PHASE_VOCABULARY
+
+BOARDS = ("esp32s3", "esp32", "esp32c3")
+CHIPS = (1, 2, 5, 8)
+LOSSES = (0.0, 0.05, 0.2)
+MANY = (1, 2, 3, 5, 8, 12, 20, 40, 100)
+_LOSSY_TOKENS = 30  # over which a mean with losses is taken
+_MODELS = {"host": HostCombined, "chips": ChipCombined}
+_WORDS = {"host": "host adds", "chips": "chips add"}
+
+
+class SpeedModel:
+    """Federations of boards that run one model, at one position."""
+
+    def __init__(
+        self,
+        model: QuantizedModel,
+        requests: Sequence[Request],
+        position: int,
+        folder: Path = FOLDER,
+    ) -> None:
+        """requests: recorded, up to `position`. Raises SetupError where QEMU cannot be had."""
+        self._model, self._position = model, position
+        # Caches as long as the model allows, up to where the position asks for no more.
+        self._context = min(model.config.context, 2 * position)
+        hosts = host_samples(model, ChipBench(model, requests, [position], folder))
+        combining = combining_samples(model, CombiningBench(model, requests, [position], folder))
+        self.works: dict[str, dict[str, Work]] = {
+            "host": works(hosts),
+            "chips": works(combining),
+        }
+        sums = [request.answer for request in requests if request.phase != PHASE_VOCABULARY]
+        self._sum_bits = mean_bits(sums)
+        self._residual_bits = mean_bits([model.embedding[r.token] for r in requests])
+
+    def outcome(
+        self, board: Board, chips: int, combine: str, rate: Rate | None, loss: float, cycles: float
+    ) -> tuple[Outcome, bool]:
+        """What the federation does, and whether each board's heap holds its share."""
+        mtu = None if rate is None else board.espnow.mtu
+        plan = tensor_parallel(self._model, chips, self._context, mtu=mtu, combine=combine)
+        assert board.clock_mhz
+        scenario = Scenario(
+            plan, self.works[combine][board.mpy_arch], board.clock_mhz * 1e6 / cycles, rate, loss,
+            self._sum_bits, self._residual_bits,
+        )  # fmt: skip
+        model = _MODELS[combine](scenario)
+        return model.outcome(_LOSSY_TOKENS if loss else 1), _fits(plan, board)
+
+    def figures(self, name: str) -> Iterator[Row]:
+        """Rows of all boards: slow and fast without losses, slow with them."""
+        for chips in CHIPS:
+            for rate in (None, *RATES):
+                for combine in _MODELS if chips > 1 else ("host",):
+                    for loss, cycles in _cases(rate):
+                        for board in map(load, BOARDS):
+                            what = board, chips, combine, rate, loss, cycles
+                            outcome, fits = self.outcome(*what)
+                            yield self._row(name, *what, outcome=outcome, fits=fits)
+
+    def scaling(self, name: str, board: Board) -> Iterator[Row]:
+        """Rows of up to 100 chips, whatever their heaps, and of where most is reached."""
+        for rate in (None, RATES[0]):
+            for combine in _MODELS:
+                speeds = {}
+                for chips in MANY:
+                    if chips == 1 and combine == "chips":
+                        continue
+                    outcome, _ = self.outcome(board, chips, combine, rate, 0.0, CYCLES[1])
+                    speeds[chips] = 1 / outcome.seconds
+                    shape = f"{name} {_link(rate)}, {_WORDS[combine]}, {counted(chips)}"
+                    yield _row("speed by count", board.name, shape, speeds[chips], "tokens/s")
+                best = max(speeds, key=lambda chips: speeds[chips])
+                shape = f"{name} {_link(rate)}, {_WORDS[combine]}"
+                yield _row("most tokens/s with", board.name, shape, best, "chips")
+
+    def fit_errors(self, name: str) -> Iterator[Row]:
+        """Rows of how far fitted instructions are from emulated ones at worst."""
+        for combine, by_target in self.works.items():
+            for target, work in by_target.items():
+                shape, value = f"{name}, {_WORDS[combine]}", 100 * work.error
+                yield _row("worst error of the fit", target, shape, value, "%")
+
+    def constants(self) -> Iterator[str]:
+        """The fitted formulas, in lines for people."""
+        for combine, by_target in self.works.items():
+            for target, work in by_target.items():
+                where = f"{_WORDS[combine]}, {target}, position {self._position}"
+                yield f"{where}: {work.described()}"
+
+    def _row(
+        self,
+        name: str,
+        board: Board,
+        chips: int,
+        combine: str,
+        rate: Rate | None,
+        loss: float,
+        cycles: float,
+        *,
+        outcome: Outcome,
+        fits: bool,
+    ) -> Row:
+        shape = f"{name} {_link(rate)}, {_WORDS[combine]}, {counted(chips)}, loss {loss:.0%}"
+        what = f"speed at {cycles} cycles" + ("" if fits else ", heap too small")
+        return _row(what, board.name, shape, 1 / outcome.seconds, "tokens/s")
+
+
+def mean_bits(vectors: Sequence[np.ndarray]) -> int:
+    """Bits to which such vectors are packed, on average."""
+    widths = [bits_needed(array("i", each.tolist()), len(each)) for each in vectors]
+    return round(sum(widths) / len(widths))
+
+
+def _cases(rate: Rate | None) -> list[tuple[float, float]]:
+    """Losses and cycles per instruction; the lower rate is only looked at without losses."""
+    losses = LOSSES[1:] if rate != RATES[-1] else ()
+    return [(0.0, cycles) for cycles in CYCLES] + [(loss, CYCLES[1]) for loss in losses]
+
+
+def _fits(plan: Plan, board: Board) -> bool:
+    room = usable(board_heap(board.heap_kb))
+    return all(plan.heap_need(share).total <= room for share in plan.shares)
+
+
+def _link(rate: Rate | None) -> str:
+    return "uart" if rate is None else f"espnow {rate.name}"
+
+
+def _row(what: str, target: str, shape: str, value: float, unit: str) -> Row:
+    return Row(what, target, shape, round(value, 2), unit, Label.MODELLED)

@@ -1,0 +1,195 @@
+"""A chip's instructions for each of its tasks, by its share: fitted to emulated chips.
+
+    attention     c0 + c1 * heads + c2 * KV heads, at one position
+    feed-forward  c0 + c1 * units
+    vocabulary    c0 + c1 * rows
+    part          c0: taking another chip's contribution, where chips combine
+
+Emulated are all chips of federations of FITTED sizes. Other sizes, up to 100 chips, have shares
+between those or smaller ones. On Xtensa only kernels are emulated: their instructions are scaled
+by what kernels take there and on rv32imc, and all else is taken to be as many.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.chip import OTHERS, PHASES, ChipBench
+from bench.combining_chip import CombiningBench
+from bench.emulated_chip import ANSWER, Measured
+from bench.kernels import figures_of_shapes
+from bench.results import Row
+from host.model.quantized import QuantizedModel
+from host.parallel.plan import Plan, Share, tensor_parallel
+from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
+
+FITTED = (1, 2, 5, 8)
+PART = 3  # the task beside the three phases
+TASKS = {
+    PHASE_ATTENTION: "attention",
+    PHASE_FEED_FORWARD: "feed-forward",
+    PHASE_VOCABULARY: "vocabulary",
+    PART: "part",
+}
+_NAMES = {
+    PHASE_ATTENTION: ("", "heads", "KV heads"),
+    PHASE_FEED_FORWARD: ("", "units"),
+    PHASE_VOCABULARY: ("", "rows"),
+    PART: ("",),
+}
+# By which kernel at which shape each kind of work is scaled from rv32imc to Xtensa.
+_SCALES = {
+    "matrix": "matvec 64x64",
+    "attention": "scores 128x8",
+    "softmax": "softmax 128",
+    "elementwise": "rescale 64",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one emulated chip took for one task; inside: by kind of kernel, in the same run or
+    another of the same frames."""
+
+    task: int
+    share: Share
+    instructions: int
+    inside: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Work:
+    """coefficients: by task, those above; error: the largest deviation from a sample, in parts
+    of the sample."""
+
+    coefficients: Mapping[int, tuple[float, ...]]
+    error: float
+
+    def instructions(self, task: int, share: Share | None = None) -> float:
+        """Of one task of one layer, for the chip that owns `share`; none is needed for PART."""
+        terms = zip(self.coefficients[task], _features(task, share), strict=True)
+        return sum(factor * amount for factor, amount in terms)
+
+    def described(self) -> str:
+        """The formulas in words."""
+        return "; ".join(
+            f"{TASKS[task]} " + " + ".join(
+                f"{value:,.0f}{f' x {name}' if name else ''}"
+                for value, name in zip(values, _NAMES[task], strict=True)
+            )
+            for task, values in self.coefficients.items()
+        )  # fmt: skip
+
+
+def fitted(samples: Iterable[Sample], scales: Mapping[str, float]) -> Work:
+    """The Work by least squares, for a target on which kernels of a kind take `scales` times what
+    they take on rv32imc."""
+    by_task: dict[int, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        by_task[sample.task].append(sample)
+    coefficients, error = {}, 0.0
+    for task, own in by_task.items():
+        amounts = np.array([_features(task, sample.share) for sample in own], float)
+        counts = np.array([scaled(sample, scales) for sample in own])
+        solution = np.linalg.lstsq(amounts, counts, rcond=None)[0]
+        coefficients[task] = tuple(map(float, solution))
+        error = max(error, float(np.max(np.abs(amounts @ solution / counts - 1))))
+    return Work(coefficients, error)
+
+
+def scaled(sample: Sample, scales: Mapping[str, float]) -> float:
+    """The sample's instructions where kernels take `scales` times as many."""
+    more = sum((scales.get(kind, 1.0) - 1) * count for kind, count in sample.inside.items())
+    return sample.instructions + more
+
+
+def kernel_scales(rows: Iterable[Row]) -> dict[str, float]:
+    """What kernels take on Xtensa over what they take on rv32imc, by kind of work."""
+    values = {(f"{row.name} {row.shape}", row.target): row.value for row in rows}
+    return {
+        kind: values[kernel, "xtensawin"] / values[kernel, "rv32imc"]
+        for kind, kernel in _SCALES.items()
+    }
+
+
+def works(samples: Sequence[Sample]) -> dict[str, Work]:
+    """The Work on each target, by mpy-cross's name of it."""
+    scales = kernel_scales(figures_of_shapes())
+    return {"rv32imc": fitted(samples, {}), "xtensawin": fitted(samples, scales)}
+
+
+def _features(task: int, share: Share | None) -> tuple[float, ...]:
+    if task == PART or share is None:
+        return (1,)
+    if task == PHASE_ATTENTION:
+        return 1, len(share.heads), len(share.kv_heads)
+    return 1, len(share.units if task == PHASE_FEED_FORWARD else share.rows)
+
+
+def host_samples(model: QuantizedModel, bench: ChipBench) -> list[Sample]:
+    """Where the host adds up: one sample for each task of each share that differs."""
+
+    def runs(plan: Plan, share: Share, inside: bool) -> list[Measured]:
+        return bench.run(plan, share, inside)
+
+    tasks = [request.phase for request in bench.told()]
+    return _samples(model, "host", lambda plan, share: tasks, runs)
+
+
+def combining_samples(model: QuantizedModel, bench: CombiningBench) -> list[Sample]:
+    """The same where chips combine; one chip alone does all in one go and gives none."""
+
+    def tasks(plan: Plan, share: Share) -> list[int]:
+        events = bench.events(plan, share)
+        measured = [event for event in events if event.record.measured]
+        return [PART if event.phase is None else event.phase for event in measured]
+
+    def runs(plan: Plan, share: Share, inside: bool) -> list[Measured]:
+        return bench.run(plan, share, bench.events(plan, share), inside)
+
+    return _samples(model, "chips", tasks, runs)
+
+
+def _samples(
+    model: QuantizedModel,
+    combine: str,
+    tasks: Callable[[Plan, Share], Sequence[int]],
+    runs: Callable[[Plan, Share, bool], list[Measured]],
+) -> list[Sample]:
+    found: dict[tuple[int, ...], list[Sample]] = {}
+    for chips in FITTED if combine == "host" else FITTED[1:]:
+        plan = tensor_parallel(model, chips, combine=combine)
+        for share in plan.shares:
+            sizes = tuple(map(len, (share.heads, share.kv_heads, share.units, share.rows)))
+            if sizes in found:
+                continue
+            found[sizes] = _means(
+                share, tasks(plan, share), runs(plan, share, False), runs(plan, share, True)
+            )
+    return [sample for samples in found.values() for sample in samples]
+
+
+def _means(
+    share: Share, tasks: Sequence[int], whole: list[Measured], inside: list[Measured]
+) -> list[Sample]:
+    """A sample of each task that the chip has a part in: the mean over all layers."""
+    samples = []
+    for task in sorted(set(tasks)):
+        own = (share.heads, share.units, share.rows, True)[task]
+        at = [i for i, each in enumerate(tasks) if each == task]
+        if not own:
+            continue
+        kinds: dict[str, int] = defaultdict(int)
+        for i in at:
+            for name, count in inside[i].inside.items():
+                if name != ANSWER:
+                    kinds[PHASES.get(name, OTHERS)] += count
+        mean = round(sum(whole[i].instructions for i in at) / len(at))
+        samples.append(
+            Sample(task, share, mean, {kind: n // len(at) for kind, n in kinds.items()})
+        )
+    return samples

@@ -1,0 +1,121 @@
+"""The model of links and chips: times that can be worked out by hand, losses, and frames."""
+
+from dataclasses import astuple, replace
+
+import pytest
+
+from bench import frame_sizes
+from bench.chip_combined_model import ChipCombined
+from bench.federation_model import Scenario
+from bench.host_combined_model import HostCombined
+from bench.link_figures import (
+    BAUD,
+    HOST_SECONDS,
+    RADIO_SEND,
+    RATES,
+    USB_SECONDS,
+    line_time,
+)
+from bench.work import PART, Work
+from host.model.quantize import quantized
+from host.parallel.plan import tensor_parallel
+from protocol.layout import PHASE_VOCABULARY
+from tests.host.tiny import random_checkpoint
+
+MODEL = quantized(random_checkpoint())
+WORK = Work({0: (1000.0, 100.0, 10.0), 1: (1000.0, 1.0), 2: (1000.0, 1.0), PART: (500.0,)}, 0.0)
+HERTZ = 1e9
+MODELS = {"host": HostCombined, "chips": ChipCombined}
+
+
+def scenario(chips, combine="host", rate=None, loss=0.0):
+    mtu = None if rate is None else 250
+    plan = tensor_parallel(MODEL, chips, mtu=mtu, combine=combine)
+    return Scenario(plan, WORK, HERTZ, rate, loss)
+
+
+def outcome(*arguments, tokens=1, seed=0, **options):
+    of = scenario(*arguments, **options)
+    return MODELS[of.plan.combine](of, seed).outcome(tokens)
+
+
+def test_one_chip_on_a_wire_takes_the_sum_of_everything():
+    of = scenario(1)
+    plan, share = of.plan, of.plan.shares[0]
+    layers = plan.config.layers
+    seconds = frames = 0
+    for task, count in ((0, layers), (1, layers), (PHASE_VOCABULARY, 1)):
+        (request,) = frame_sizes.request_frames(plan)
+        (answer,) = frame_sizes.answer_frames(plan, share, task, of.sum_bits)
+        each = HOST_SECONDS + 2 * USB_SECONDS + line_time(request) + line_time(answer)
+        seconds += count * (each + WORK.instructions(task, share) / HERTZ)
+        frames += 2 * count
+    modelled = outcome(1)
+    assert modelled.seconds == pytest.approx(seconds)
+    assert (modelled.line_frames, modelled.air_frames) == (frames, 0)
+
+
+def test_chips_that_combine_wait_for_each_other_not_for_the_host():
+    """On the radio, between a step and its answers the host's line is idle."""
+    modelled = outcome(3, "chips", RATES[0])
+    assert modelled.line_frames == 4  # a step down, an answer of each chip up
+    layers = MODEL.config.layers
+    assert modelled.air_frames == 3 * 2 * layers + 1 + 2
+    # The line is used at both ends of a token, and the air for each contribution.
+    assert modelled.seconds > 2 * USB_SECONDS + 3 * 2 * layers * RATES[0].airtime(30, True)
+
+
+def test_a_part_costs_its_instructions():
+    cheap, dear = (
+        replace(scenario(3, "chips"), work=Work({**WORK.coefficients, PART: (cost,)}, 0.0))
+        for cost in (0.0, 400.0)
+    )
+    slower = ChipCombined(dear).outcome(1).seconds - ChipCombined(cheap).outcome(1).seconds
+    # Of two parts a sum the last is in the work that follows.
+    assert 0 <= slower <= 2 * 2 * MODEL.config.layers * 400 / HERTZ
+
+
+@pytest.mark.parametrize("combine", ["host", "chips"])
+@pytest.mark.parametrize("rate", [None, RATES[0]])
+def test_losses_cost_time_and_never_an_end(combine, rate):
+    lossless = outcome(3, combine, rate, tokens=4).seconds
+    lossy = outcome(3, combine, rate, loss=0.2, tokens=4)
+    assert lossy.seconds > 1.2 * lossless
+    assert lossy == outcome(3, combine, rate, loss=0.2, tokens=4)
+    assert lossy != outcome(3, combine, rate, loss=0.2, tokens=4, seed=1)
+
+
+def test_without_losses_each_token_is_like_the_one_before():
+    for combine in MODELS:
+        for rate in (None, *RATES):
+            once, thrice = (outcome(4, combine, rate, tokens=n) for n in (1, 3))
+            assert astuple(once) == pytest.approx(astuple(thrice))
+
+
+def test_the_air_is_shared_and_a_slower_rate_takes_longer():
+    few, many = outcome(2, "host", RATES[1]), outcome(8, "host", RATES[1])
+    assert many.seconds > few.seconds  # the work is no burden here, the answers take turns
+    assert outcome(8, "host", RATES[1]).seconds > outcome(8, "host", RATES[0]).seconds
+
+
+def test_frames_of_250_bytes_take_what_was_published():
+    for rate in RATES:
+        assert 250 / rate.airtime(250, True) == pytest.approx(rate.broadcast)
+        assert 250 / rate.airtime(250, False) == pytest.approx(rate.unicast)
+        assert 0 < rate.airtime(20, True) < rate.airtime(250, True) < rate.airtime(250, False)
+    assert line_time(100) == 102 * 10 / BAUD
+
+
+def test_the_gateway_pays_for_relaying():
+    assert outcome(2, "host", RATES[0]).seconds - outcome(2).seconds > RADIO_SEND / HERTZ
+
+
+def test_a_radio_needs_a_plan_for_it():
+    with pytest.raises(ValueError, match="MTU and a rate"):
+        replace(scenario(2), rate=RATES[0])
+
+
+def test_messages_longer_than_the_radios_mtu_are_fragments():
+    assert frame_sizes.message_frames(238, 250) == [250]
+    assert frame_sizes.message_frames(239, 250) == [250, 27]
+    assert frame_sizes.message_frames(1000, None) == [1012]
