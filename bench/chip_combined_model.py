@@ -6,18 +6,18 @@ import simpy
 
 from bench import frame_sizes
 from bench.federation_model import GATEWAY, Deliver, Events, Model, Request, Scenario
-from bench.link_figures import HOST_SECONDS, RADIO_RECEIVE, RADIO_SEND, REPEAT
+from bench.link_figures import RADIO_RECEIVE, RADIO_SEND, REPEAT
 from bench.work import PART
+from host.cluster import coordinator
+from host.parallel.latency import HOST_SECONDS
+from protocol import collective
 from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
-# Of protocol/collective.py: seconds without a part after which missing ones are asked for, so many
-# and as many more for each member; members asked at once; and seconds until a chip tells the host
-# again that it knows nothing of a step, of firmware/combining_node.py.
-_WAIT, _WAIT_A_MEMBER = 6e-3, 2e-3
-_MOST_ASKED = 4
-_ASK_AGAIN = 10e-3
-# The coordinator's first wait for a step.
-_STEP_WAIT = 0.2
+# Seconds until a chip asks for parts that do not come, a constant and more for each member, and
+# until it tells the host again that it knows nothing of a step; the host's first wait for a step.
+_WAIT, _WAIT_A_MEMBER = collective._WAIT / 1e3, collective._WAIT_A_MEMBER / 1e3
+_ASK_AGAIN = 10e-3  # firmware/combining_node.py
+_STEP_WAIT = coordinator._STEP_PATIENCE * coordinator._FIRST_WAIT
 
 
 class _Member:
@@ -87,12 +87,12 @@ class ChipCombined(Model):
         sizes = frame_sizes.logits_frames(self.plan, self.plan.shares[chip])
         self.answered(request, chip, sizes)
 
-    def _pieces(self, chip: int, number: int) -> list[int]:
+    def _pieces(self, chip: int, number: int) -> frame_sizes.Sizes:
         """Lengths of the frames of a chip's contribution; one without elements where it has no
         part in the phase."""
         share = self.plan.shares[chip]
         has_part = share.units if number % 2 else share.heads
-        return self._sizes if has_part else [frame_sizes.NOTHING]
+        return self._sizes if has_part else (frame_sizes.NOTHING,)
 
     def _part(self, chip: int) -> float:
         driver = RADIO_RECEIVE if self.radio else 0
@@ -113,7 +113,7 @@ class ChipCombined(Model):
                     for other, count in pieces.items()
                     if any((other, piece) not in arrived for piece in range(count))
                 ]
-                for other in missing[:_MOST_ASKED]:
+                for other in missing[: collective._MOST_ASKED]:
                     self._ask(chip, other, number)
                 wait = min(wait * 1.25, 4 * first)
 

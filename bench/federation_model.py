@@ -23,11 +23,11 @@ from bench.link_figures import (
     RELAY_TO_HOST,
     RELAY_TO_RADIO,
     REPEAT,
-    USB_SECONDS,
     Rate,
     line_time,
 )
 from bench.work import Work
+from host.parallel.latency import USB_SECONDS
 from host.parallel.plan import Plan
 
 Events = Generator[simpy.Event, Any, None]
@@ -106,6 +106,7 @@ class Medium:
         with self._air.request() as turn:
             yield turn
             yield self.env.timeout(self.scenario.rate.airtime(size, to_all))
+        yield self.env.timeout(self.scenario.rate.delay)
 
     def _on_line(self, line: simpy.Resource, size: int) -> Events:
         self.line_frames += 1
@@ -221,4 +222,3 @@ class Request:
             self.missing.remove(chip)
             if not self.missing:
                 self.done.succeed()
-

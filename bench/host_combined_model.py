@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from bench import frame_sizes
 from bench.federation_model import Events, Model, Request, Scenario
-from bench.link_figures import HOST_SECONDS, REPEAT
+from bench.link_figures import REPEAT
+from host.cluster import coordinator
 from host.cluster.coordinator import Pace
+from host.parallel.latency import HOST_SECONDS
 from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
-
-# The coordinator's: seconds before asking again, at first and at most; chips asked again at once.
-_FIRST_WAIT, _LONGEST_WAIT = 0.05, 0.1
-_MOST_REPEATS = 8
 
 
 class HostCombined(Model):
@@ -19,7 +17,9 @@ class HostCombined(Model):
     def __init__(self, scenario: Scenario, seed: int = 0) -> None:
         super().__init__(scenario, seed)
         self._request_size = frame_sizes.request_frames(self.plan)
-        self._paces = {task: Pace(_FIRST_WAIT, _LONGEST_WAIT) for task in range(3)}
+        self._paces = {
+            task: Pace(coordinator._FIRST_WAIT, coordinator._LONGEST_WAIT) for task in range(3)
+        }
         self._number = 0
         self._answered = [-1] * self.plan.chips
 
@@ -49,8 +49,10 @@ class HostCombined(Model):
                 break
             if not repeats and request.progress > request.started:
                 pace.learn(request.progress - request.started)
-            first = repeats * _MOST_REPEATS % len(request.missing)
-            again = (request.missing[first:] + request.missing[:first])[:_MOST_REPEATS]
+            first = repeats * coordinator._MOST_REPEATS % len(request.missing)
+            again = (request.missing[first:] + request.missing[:first])[
+                : coordinator._MOST_REPEATS
+            ]
             for chip in again:
                 self._ask(request, task, self._number, [chip])
             progressed = request.progress > asked

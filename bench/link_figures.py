@@ -7,40 +7,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from host.parallel.latency import (
+    BITS_A_BYTE,
+    DEFAULT_RATE,
+    FIXED_RATES,
+    HOST_SECONDS,
+    RATE_54M,
+    USB_SECONDS,
+    RadioRate,
+)
 from protocol.framing import encoded_size
 
 
 @dataclass(frozen=True)
 class Rate:
-    """ESP-NOW at one rate of its PHY: bits per second, and what was published for packets of 250
-    bytes a metre apart, in bytes per second."""
+    """ESP-NOW at one of its rates."""
 
     name: str
-    bits: float
-    unicast: float
-    broadcast: float
+    figures: RadioRate
 
     def airtime(self, size: int, to_all: bool) -> float:
-        """Seconds that a frame of `size` bytes takes: those of 250 bytes as published, and
-        8 / bits for each byte more or fewer."""
-        throughput = self.broadcast if to_all else self.unicast
-        return _PUBLISHED_SIZE / throughput + 8 * (size - _PUBLISHED_SIZE) / self.bits
+        """Seconds that a frame of `size` bytes keeps the air busy."""
+        return self.figures.airtime(size, to_all)
+
+    @property
+    def delay(self) -> float:
+        """Seconds that a frame takes besides, from program to radio and from radio to program:
+        half of what a published round trip has beside its frames. The air is free meanwhile."""
+        return self.figures.turnaround / 2
 
 
-_PUBLISHED_SIZE = 250
 RATES = (
-    Rate("54 Mbit/s", 54e6, 778_500, 963_000),
+    Rate("54 Mbit/s", FIXED_RATES[RATE_54M]),
     # ESP-NOW's default, and all that a C6 or a MicroPython on IDF 5.4.2 has.
-    Rate("1 Mbit/s", 1e6, 89_250, 101_000),
+    Rate("1 Mbit/s", DEFAULT_RATE),
 )
 
 BAUD = 921_600  # of boards/*.toml
-BITS_A_BYTE = 10  # with start and stop bit
-
-# USB polls its devices once in a frame of 1 ms (USB 2.0, full speed): half of that on average.
-USB_SECONDS = 0.5e-3
-# The host's own work for one synchronization: an assumption, of a machine like this one.
-HOST_SECONDS = 0.3e-3
 
 # Cycles per instruction, best and worst: an assumption. Both processors are in order and begin at
 # most one instruction a cycle; loads that are used at once and taken branches cost more, and code
@@ -70,8 +73,9 @@ def constants() -> list[str]:
         f"UART {BAUD:,} baud, {BITS_A_BYTE} bits a byte, COBS; USB {USB_SECONDS * 1e3} ms each"
         f" way; host {HOST_SECONDS * 1e3} ms a synchronization",
         *(
-            f"ESP-NOW at {rate.name}: airtime = 250 / B + 8 (n - 250) / {rate.bits:,.0f} s, B ="
-            f" {rate.broadcast:,} bytes/s to all, {rate.unicast:,} to one; n bytes"
+            f"ESP-NOW at {rate.name}: airtime = 250 / B + 8 (n - 250) / {rate.figures.bits:,.0f} s"
+            f" for n bytes, B = {rate.figures.broadcast:,} bytes/s to all,"
+            f" {rate.figures.unicast:,} to one; and {rate.delay * 1e3:.2f} ms for each frame"
             for rate in RATES
         ),
         f"driver: {RADIO_SEND:,} instructions to send, {RADIO_RECEIVE:,} to receive; gateway:"

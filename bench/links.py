@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 from bench import frame_sizes
 from bench.chip import counted as number_of
-from bench.link_figures import BAUD, BITS_A_BYTE, RATES, Rate
+from bench.link_figures import BAUD, RATES, Rate
 from bench.results import Label, Row
 from host.boards import load
 from host.cluster.combined import CombinedFederation
 from host.model.quantized import QuantizedModel
 from host.model.tokenizer import BOS
+from host.parallel.latency import BITS_A_BYTE
 from host.parallel.plan import Plan
 from host.simulation.federation import Settings, Simulated, running
 from protocol.frame import HEADER_SIZE, TRAILER_SIZE
@@ -152,4 +153,4 @@ def line_seconds(frames: float, size: float) -> float:
 
 def air_seconds(rate: Rate, frames: float, size: float) -> float:
     """Seconds that frames of `size` bytes in all take on the air, all as broadcasts."""
-    return frames * rate.airtime(0, True) + 8 * size / rate.bits
+    return frames * rate.airtime(0, True) + 8 * size / rate.figures.bits

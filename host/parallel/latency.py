@@ -55,9 +55,9 @@ class RadioRate:
 
 
 _PUBLISHED, _SMALL = 250, 60  # bytes
-_RATE_54M = 0x0C  # boards/*.toml, WIFI_PHY_RATE_54M
-_DEFAULT = RadioRate(1e6, 89_250, 101_000, 5.4e-3)
-_FIXED = {_RATE_54M: RadioRate(54e6, 778_500, 963_000, 0.7e-3)}
+RATE_54M = 0x0C  # boards/*.toml, WIFI_PHY_RATE_54M
+DEFAULT_RATE = RadioRate(1e6, 89_250, 101_000, 5.4e-3)
+FIXED_RATES = {RATE_54M: RadioRate(54e6, 778_500, 963_000, 0.7e-3)}
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def latency(
 
 def radio_rate(boards: Sequence[Board]) -> RadioRate:
     """The rate at which the slowest of these boards sends, taken for all."""
-    rates = [_FIXED.get(board.espnow.rate or 0, _DEFAULT) for board in boards]
+    rates = [FIXED_RATES.get(board.espnow.rate or 0, DEFAULT_RATE) for board in boards]
     return min(rates, key=lambda rate: rate.bits)
 
 

@@ -10,14 +10,13 @@ from bench.federation_model import Scenario
 from bench.host_combined_model import HostCombined
 from bench.link_figures import (
     BAUD,
-    HOST_SECONDS,
     RADIO_SEND,
     RATES,
-    USB_SECONDS,
     line_time,
 )
 from bench.work import PART, Work
 from host.model.quantize import quantized
+from host.parallel.latency import HOST_SECONDS, USB_SECONDS
 from host.parallel.plan import tensor_parallel
 from protocol.layout import PHASE_VOCABULARY
 from tests.host.tiny import random_checkpoint
@@ -100,8 +99,8 @@ def test_the_air_is_shared_and_a_slower_rate_takes_longer():
 
 def test_frames_of_250_bytes_take_what_was_published():
     for rate in RATES:
-        assert 250 / rate.airtime(250, True) == pytest.approx(rate.broadcast)
-        assert 250 / rate.airtime(250, False) == pytest.approx(rate.unicast)
+        assert 250 / rate.airtime(250, True) == pytest.approx(rate.figures.broadcast)
+        assert 250 / rate.airtime(250, False) == pytest.approx(rate.figures.unicast)
         assert 0 < rate.airtime(20, True) < rate.airtime(250, True) < rate.airtime(250, False)
     assert line_time(100) == 102 * 10 / BAUD
 
@@ -115,7 +114,10 @@ def test_a_radio_needs_a_plan_for_it():
         replace(scenario(2), rate=RATES[0])
 
 
-def test_messages_longer_than_the_radios_mtu_are_fragments():
-    assert frame_sizes.message_frames(238, 250) == [250]
-    assert frame_sizes.message_frames(239, 250) == [250, 27]
-    assert frame_sizes.message_frames(1000, None) == [1012]
+def test_a_contribution_is_cut_by_the_widest_sum_and_packed_by_its_own():
+    plan = scenario(3, "chips", RATES[0]).plan
+    narrow, wide = (frame_sizes.contribution_frames(plan, bits) for bits in (8, 16))
+    dim, fields = plan.config.dim, 8 + 9 + 4
+    assert len(narrow) == len(wide)
+    assert sum(narrow) == len(narrow) * fields + dim
+    assert sum(wide) == len(wide) * fields + 2 * dim
