@@ -14,7 +14,6 @@ from protocol.frame import BROADCAST, HOST, MAX_FRAME
 from protocol.framing_bytes import FrameSplitter, encoded_frame
 
 
-
 def frame(content=b"", destination=HOST, source=1):
     """What is looked at of a frame on its way, and then `content`."""
     return bytes([2, 0x13, source, destination]) + content
@@ -91,7 +90,10 @@ def test_behind_a_gateway_a_broadcast_is_one_frame(terminals):
 
 
 def test_frames_are_received_from_all_ports_however_they_are_cut(terminals, transport):
-    os.write(terminals[0].chip, b"".join(map(encoded_frame, FRAMES[:5])) + encoded_frame(frame(b"cut"))[:3])
+    os.write(
+        terminals[0].chip,
+        b"".join(map(encoded_frame, FRAMES[:5])) + encoded_frame(frame(b"cut"))[:3],
+    )
     os.write(terminals[1].chip, encoded_frame(FRAMES[5]))
     frames = transport.receive(1)
     while len(frames) < 6:
@@ -103,7 +105,9 @@ def test_frames_are_received_from_all_ports_however_they_are_cut(terminals, tran
 
 
 def test_a_damaged_frame_does_not_take_the_next_with_it(terminals, transport):
-    os.write(terminals[0].chip, b"\x09\x07junk\0" + b"\xff" * 50 + b"\0" + encoded_frame(frame(b"good")))
+    os.write(
+        terminals[0].chip, b"\x09\x07junk\0" + b"\xff" * 50 + b"\0" + encoded_frame(frame(b"good"))
+    )
     assert transport.receive(1) == [frame(b"good")]
 
 
