@@ -19,6 +19,7 @@ from host.model.loading import Format
 from host.model.quantize import quantized
 from host.model.quantized import QuantizedModel
 from host.model.ranges import Ranges
+from host.parallel.memory import board_heap
 from host.parallel.plan import DoesNotFit, tensor_parallel
 
 
@@ -39,7 +40,7 @@ class Inspection:
     matrices there in any case; quantized_bytes: int8 weights and
     their rows' multipliers, which all chips together hold; kv_bytes: of the caches that they hold
     for `context` positions; chips: of each board, the smallest number that holds the model over
-    radio, None where no number does.
+    radio, signed where it is no simulated board, as `flash` has it; None where no number does.
     """
 
     path: str
@@ -109,7 +110,7 @@ def quantized_bytes(config: Config) -> int:
 def fewest_chips(model: QuantizedModel, board: Board, context: int) -> int | None:
     """The smallest number of this board that holds the model over radio; None where none does."""
     try:
-        tensor_parallel(model, 1, context, heap=board.heap_kb * 1024, mtu=board.espnow.mtu)
+        _plan(model, 1, board, context)
     except DoesNotFit as problem:
         return problem.chips
     except ModelError:
@@ -120,10 +121,17 @@ def fewest_chips(model: QuantizedModel, board: Board, context: int) -> int | Non
 def _fit(model: QuantizedModel, chips: int, board: Board, context: int) -> Fit:
     problem = None
     try:
-        tensor_parallel(model, chips, context, heap=board.heap_kb * 1024, mtu=board.espnow.mtu)
+        _plan(model, chips, board, context)
     except ModelError as error:
         problem = str(error)
     return Fit(chips, board.name, problem)
+
+
+def _plan(model: QuantizedModel, chips: int, board: Board, context: int) -> None:
+    """Raises ModelError where flashing these boards with their defaults would."""
+    real = board.flash is not None
+    heap = board_heap(board.heap_kb) if real else board.heap_kb * 1024
+    tensor_parallel(model, chips, context, heap=heap, mtu=board.espnow.mtu, signed=real)
 
 
 def _parameters(config: Config, shared: bool) -> int:

@@ -50,6 +50,8 @@ def quantize_to_file(
     text: a file to calibrate on and to measure on, by default texts that the model samples.
     Raises ModelError.
     """
+    if Path(output).exists() and Path(output).samefile(path):
+        raise ModelError(f"{output}: is the model itself: give another file to write")
     with _progress(console) as progress:
         task = progress.add_task("loading", total=None)
         checkpoint = loading.checkpoint(path)

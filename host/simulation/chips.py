@@ -117,7 +117,8 @@ class SimulatedCluster:
         self.chips: dict[int, SimulatedChip] = {}
         micropython.find()
         try:
-            folder = Path(self._exit.enter_context(tempfile.TemporaryDirectory("federation")))
+            temporary = tempfile.TemporaryDirectory(prefix="federation")
+            folder = Path(self._exit.enter_context(temporary))
             environment: dict[str, str] = {}
             if radio is not None:
                 hub = self._exit.enter_context(_hub(radio))
