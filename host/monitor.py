@@ -28,9 +28,9 @@ from host.deploy.configuration import REPL_BAUD
 from protocol.control import ready_from
 from protocol.frame import BROADCAST, HOST
 from protocol.framing_bytes import encoded_frame
+from protocol.host_session import ChipRestarted, HostAuthenticator
 from protocol.message import FederationMessage, MessageType
 from protocol.reports import STATE_READY
-from protocol.session import ChipRestarted, HostAuthenticator
 
 _REOPEN_SECONDS = 0.5
 # Silence after which text without an end is shown, and time after which a board that was opened is

@@ -15,12 +15,11 @@ from hashlib import sha256
 
 from protocol.compat import const, micropython, ptr8, ptr32
 from protocol.fields import put_u32, same, u32
-from protocol.frame import SRC, ProtocolError
+from protocol.frame import HOST, MAX_CHIP_ID, SRC, ProtocolError
 
 # 8 of 32 bytes: a forger's chance is 2**-64 a frame, and 24 more bytes would cost a tenth of
 # a 250-byte radio frame.
 MAC_SIZE = const(8)
-SOURCES = const(255)  # chips 0 to 253 and the host 254
 # Counters stop short of 2**30 to stay small integers on a 32-bit MicroPython. At 1,000 frames
 # a second that takes 12 days; then the host must be started anew.
 LAST_COUNTER = const(0x3FFFFFFF)
@@ -92,19 +91,21 @@ class Signer:
     `forged` counts frames refused for their MAC, `replayed` those refused for their counter.
     """
 
-    def __init__(self, key):
+    def __init__(self, key, chips=MAX_CHIP_ID + 1):
+        """chips: how many there are; beside them and the host nobody is heard."""
         self.forged = 0
         self.replayed = 0
-        self._highest = array("i", bytes(4 * SOURCES))
-        self._seen = bytearray(8 * SOURCES)
+        self._chips = chips
+        self._highest = array("i", bytes(4 * (chips + 1)))  # the last is the host's
+        self._seen = bytearray(8 * (chips + 1))
         self.begin(key)
 
     def begin(self, key):
         """Starts anew under another key: no frame has been sent or seen."""
         self._mac = Hmac(key)
         self._counter = 0
-        for src in range(SOURCES):
-            self._highest[src] = -1
+        for source in range(len(self._highest)):
+            self._highest[source] = -1
         for at in range(len(self._seen)):
             self._seen[at] = 0
 
@@ -124,9 +125,13 @@ class Signer:
         if not self._mac.ends(buf, n):
             self.forged += 1
             raise ProtocolError("frame is not authentic")
-        counter = u32(buf, n - MAC_SIZE - 4)
+        counter, source = u32(buf, n - MAC_SIZE - 4), buf[SRC]
+        if source == HOST:
+            source = self._chips
+        elif source >= self._chips:
+            raise ProtocolError("frame is of no chip of the cluster")
         if not 0 <= counter <= LAST_COUNTER or not _is_new(
-            self._highest, self._seen, buf[SRC], counter
+            self._highest, self._seen, source, counter
         ):
             self.replayed += 1
             raise ProtocolError("frame was seen before or is too old")

@@ -31,7 +31,7 @@ import os
 from protocol.auth import Hmac, Signer
 from protocol.compat import const
 from protocol.fields import put_u32, same
-from protocol.frame import HEADER_SIZE, HOST, SRC, TYPE, ProtocolError
+from protocol.frame import HEADER_SIZE, HOST, MAX_CHIP_ID, SRC, TYPE, ProtocolError
 from protocol.kinds import DISCOVERY, READY
 from protocol.reports import CHIP_NONCE_SIZE, STATE_ASKS_PROOF, STATE_READY
 
@@ -40,15 +40,12 @@ PROOF_SIZE = const(16)
 MIN_KEY_SIZE = const(16)  # bytes: 128 bits cannot be searched
 
 
-class ChipRestarted(Exception):
-    """A chip came with a second nonce in one session: the host must begin a new one."""
-
-
-def _proof(cluster, session_nonce, chip_nonce, chip_id):
+def proof(cluster, session_nonce, chip_nonce, chip_id):
+    """What shows to a chip that a session is new; cluster: the Hmac of the cluster's key."""
     return cluster.digest(b"proof" + session_nonce + chip_nonce + bytes([chip_id]))[:PROOF_SIZE]
 
 
-class _Member:
+class Member:
     """Signs and verifies as `seal` and `opened` want it: the type decides under which key."""
 
     def __init__(self, cluster_key, random):
@@ -86,48 +83,18 @@ class _Member:
         return Hmac(self._cluster.digest(b"join" + nonce))
 
 
-class HostAuthenticator(_Member):
-    """The host's side; give it to `seal` and `opened` as the signer."""
-
-    def __init__(self, cluster_key, random=os.urandom):
-        """cluster_key: at least 16 secret bytes, the same on all; random(n): n random bytes."""
-        super().__init__(cluster_key, random)
-        self._chip_nonces = {}
-        self.renew()
-
-    def renew(self):
-        """Begins a new session: no chip is in it until it has been given its proof."""
-        self._join_nonce = self._random(SESSION_NONCE_SIZE)
-        self._join = self._join_key(self._join_nonce)
-        self.session = Signer(self._cluster.digest(self._join_nonce))
-        self._chip_nonces.clear()
-
-    def announcement(self):
-        """The payload of the DISCOVERY to all."""
-        return self._join_nonce
-
-    def proof(self, chip_id, chip_nonce):
-        """The payload of the DISCOVERY to a chip that asked for a proof (READY, state 0).
-
-        Raises ChipRestarted if that chip asked with another nonce in this session.
-        """
-        chip_nonce = bytes(chip_nonce)
-        if self._chip_nonces.setdefault(chip_id, chip_nonce) != chip_nonce:
-            raise ChipRestarted("chip %d restarted: a new session is needed" % chip_id)
-        return self._join_nonce + _proof(self._cluster, self._join_nonce, chip_nonce, chip_id)
-
-
-class ChipAuthenticator(_Member):
+class ChipAuthenticator(Member):
     """A chip's side; give it to `seal` and `opened` as the signer.
 
     `nonce` is what READY carries; `refused` counts proofs that were wrong.
     """
 
-    def __init__(self, cluster_key, chip_id, random=os.urandom):
+    def __init__(self, cluster_key, chip_id, chips=MAX_CHIP_ID + 1, random=os.urandom):
+        """cluster_key, random: as Member's; chips: how many there are."""
         super().__init__(cluster_key, random)
         self.nonce = random(CHIP_NONCE_SIZE)
         self.refused = 0
-        self._signer = Signer(cluster_key)  # made at the start, used when there is a session
+        self._signer = Signer(cluster_key, chips)  # made at the start, used in a session
         self._chip_id = chip_id
         self._session_nonce = b""
 
@@ -155,7 +122,7 @@ class ChipAuthenticator(_Member):
             return STATE_READY
         if length != SESSION_NONCE_SIZE + PROOF_SIZE:
             return STATE_ASKS_PROOF
-        right = _proof(self._cluster, self._join_nonce, self.nonce, self._chip_id)
+        right = proof(self._cluster, self._join_nonce, self.nonce, self._chip_id)
         if not same(right, 0, frame, HEADER_SIZE + SESSION_NONCE_SIZE, PROOF_SIZE):
             self.refused += 1
             return STATE_ASKS_PROOF

@@ -39,10 +39,10 @@ from protocol.frame import (
     opened,
     write_header,
 )
+from protocol.host_session import ChipRestarted, HostAuthenticator
 from protocol.layout import REQUEST_SIZE
 from protocol.matching import Outstanding
 from protocol.message import MessageType
-from protocol.session import ChipRestarted, HostAuthenticator
 
 _LOG = logging.getLogger("federation")
 

@@ -8,8 +8,8 @@ from protocol.control import error_from, error_name, ready_from
 from protocol.frame import MAX_FRAME, ProtocolError
 from protocol.framing import encoded_size
 from protocol.framing_bytes import decoded_frame
+from protocol.host_session import HostAuthenticator
 from protocol.message import FederationMessage, MessageType, type_name
-from protocol.session import HostAuthenticator
 
 _LONGEST = encoded_size(MAX_FRAME)
 # Bytes that lines of text are made of, beside all from 0x80 on: UTF-8.

@@ -29,8 +29,8 @@ from host.cluster.transport import Line
 from host.deploy.configuration import REPL_BAUD
 from protocol.frame import BROADCAST, HOST, MAX_FRAME, ProtocolError
 from protocol.framing_bytes import FrameSplitter
+from protocol.host_session import HostAuthenticator
 from protocol.message import FederationMessage, MessageType
-from protocol.session import HostAuthenticator
 
 # USB vendors whose devices may be boards: Espressif, and the makers of bridges on boards (Silicon
 # Labs, WCH, FTDI, Prolific). Other serial devices, modems or printers, are not written to.

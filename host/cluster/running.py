@@ -15,7 +15,7 @@ from host.deploy.shard import shard_digest
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan
 from protocol.control import Ready
-from protocol.session import HostAuthenticator
+from protocol.host_session import HostAuthenticator
 
 # firmware/node.py's; a test holds the two together.
 FIRMWARE_VERSION = "0.1.0"

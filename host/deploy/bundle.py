@@ -33,7 +33,8 @@ _BOOT = "boot.py"
 
 # Of protocol/, what no chip imports.
 _HOST_ONLY = (
-    "control.py", "framing_bytes.py", "matching.py", "message.py", "payloads.py", "structs.py",
+    "control.py", "framing_bytes.py", "host_session.py", "matching.py", "message.py",
+    "payloads.py", "structs.py",
 )  # fmt: skip
 
 

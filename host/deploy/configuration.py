@@ -67,6 +67,7 @@ def configuration(
     gateway = share.chip == 0
     config: dict[str, object] = {
         "chip": share.chip,
+        "chips": plan.chips,
         "link": "uart" if mtu is None else "espnow",
         "gateway": gateway,
         "receives": plan.shape.received_frame,

@@ -19,8 +19,8 @@ from host.deploy.firmware_image import FirmwareImage
 from host.deploy.placing import Place
 from host.model.quantized import QuantizedModel
 from protocol.control import Ready
+from protocol.host_session import HostAuthenticator
 from protocol.reports import HASH_SIZE
-from protocol.session import HostAuthenticator
 
 # Seconds: a board starts, waits two for who wants its prompt, and loads its share.
 READY_PATIENCE = 20.0

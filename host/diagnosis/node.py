@@ -15,8 +15,8 @@ from host.cluster.transport import Line, Transport
 from host.deploy.configuration import REPL_MTU
 from host.diagnosis.findings import Finding, fine, flash_again, wrong
 from protocol.control import Ready, error_from
+from protocol.host_session import HostAuthenticator
 from protocol.message import FederationMessage, MessageType
-from protocol.session import HostAuthenticator
 
 # Seconds: a board that opening its port has reset is at its prompt before it starts its node, and
 # is found there; what runs answers at once. Frames over the radio may be lost.

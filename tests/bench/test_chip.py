@@ -8,7 +8,6 @@ import pytest
 
 from bench import bounds
 from bench.chip import ChipBench
-from bench.emulated_chip import FOLDER
 from bench.qemu import machine, toolchain
 from bench.qemu.machine import EmulationError
 from bench.recording import Request, requests
@@ -67,14 +66,6 @@ def test_what_a_failing_chip_says_last_is_told() -> None:
     assert machine._lines(said.replace(b"Traceback\r\nOSError: 2\r\n", b"")) == ["a", "b"]
     with pytest.raises(EmulationError, match="failed: qemu: no kernel"):
         machine._lines(b"qemu: no kernel\n")
-
-
-@pytest.fixture
-def qemu() -> Path:
-    """Where QEMU and the program for it are, if `make bench` was run here."""
-    if not (FOLDER / "installed").exists():
-        pytest.skip("no QEMU here yet: `make bench` installs it")
-    return FOLDER
 
 
 @pytest.mark.verify

@@ -4,8 +4,9 @@ import random
 
 from protocol.control import statistics_from
 from protocol.frame import HEADER_SIZE
+from protocol.host_session import HostAuthenticator
 from protocol.message import FederationMessage, MessageType
-from protocol.session import ChipAuthenticator, HostAuthenticator
+from protocol.session import ChipAuthenticator
 from tests.firmware.nodes import Bench
 from tests.firmware.requests import compute
 from tests.firmware.shards import Part

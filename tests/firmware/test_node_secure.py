@@ -1,10 +1,11 @@
 """A node with a cluster key: it joins, answers in version 3, and takes nothing else."""
 
 from protocol.control import error_from, ready_from, statistics_from
+from protocol.host_session import HostAuthenticator
 from protocol.message import FederationMessage, MessageType
 from protocol.payloads import partial_from
 from protocol.reports import FAULT, NEED_KV, STATE_ASKS_PROOF, STATE_READY
-from protocol.session import ChipAuthenticator, HostAuthenticator
+from protocol.session import ChipAuthenticator
 from tests.firmware.nodes import Bench
 from tests.firmware.requests import ATTENTION, compute, expected_sums, unpacked
 from tests.firmware.shards import Part

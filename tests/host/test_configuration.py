@@ -27,6 +27,7 @@ def test_a_chip_on_uart(model):
     share = plan.shares[1]
     assert configuration(plan, share, uart=SIMULATED_UART, key=b"\x01\xab") == {
         "chip": 1,
+        "chips": 3,
         "link": "uart",
         "gateway": False,
         "receives": plan.shape.request_frame,

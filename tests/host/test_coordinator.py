@@ -6,9 +6,9 @@ from host.cluster import coordinator as module
 from host.cluster.coordinator import Coordinator, NeedsCache, NeedsGreeting, Pace
 from host.cluster.errors import ClusterError
 from protocol.frame import BROADCAST
+from protocol.host_session import HostAuthenticator
 from protocol.message import MessageType
 from protocol.reports import BAD_REQUEST, FAULT, NEED_KV, NEED_STEP, error_payload
-from protocol.session import HostAuthenticator
 from tests.host.fake_chips import LATENCY, Clock, FakeChip, FakeTransport, failure, silence
 
 KEY = b"k" * 32

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from host.cluster.port_log import PortLog
 from protocol.frame import HOST
 from protocol.framing_bytes import encoded_frame
+from protocol.host_session import HostAuthenticator
 from protocol.message import FederationMessage, MessageType
 from protocol.reports import FAULT, error_payload
-from protocol.session import ChipAuthenticator, HostAuthenticator
+from protocol.session import ChipAuthenticator
 from tests.host.fake_chips import ready
 
 KEY = bytes(range(32))

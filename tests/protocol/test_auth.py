@@ -164,6 +164,17 @@ def test_every_source_has_its_own_window():
                 assert not is_accepted(receiver, frame)
 
 
+def test_a_chip_hears_the_host_and_the_chips_that_there_are():
+    sender = Signer(KEY)
+    receiver = Signer(KEY, 3)
+    for src in (0, 1, 2, HOST):
+        frame = frame_from(sender, src)
+        assert is_accepted(receiver, frame) and not is_accepted(receiver, frame)
+    for src in (3, 4, 253):
+        assert not is_accepted(receiver, frame_from(sender, src))
+    assert receiver.replayed == 4 and receiver.forged == 0
+
+
 def test_frames_in_any_order_are_accepted_within_the_window():
     sender = Signer(KEY)
     frames = [frame_from(sender) for _ in range(64)]

@@ -2,9 +2,10 @@
 
 from protocol.auth import Hmac, Signer
 from protocol.frame import BROADCAST, HOST, MAX_FRAME, ProtocolError, opened, seal
+from protocol.host_session import ChipRestarted, HostAuthenticator
 from protocol.message import FederationMessage, MessageType
 from protocol.reports import STATE_ASKS_PROOF, STATE_READY
-from protocol.session import ChipAuthenticator, ChipRestarted, HostAuthenticator
+from protocol.session import ChipAuthenticator
 from tests.dual import raises
 
 KEY = b"the key of the whole cluster"

@@ -1,0 +1,41 @@
+"""The host's side of a session; protocol/session.py tells how it is agreed on."""
+
+import os
+
+from protocol.auth import Signer
+from protocol.session import SESSION_NONCE_SIZE, Member, proof
+
+
+class ChipRestarted(Exception):
+    """A chip came with a second nonce in one session: the host must begin a new one."""
+
+
+class HostAuthenticator(Member):
+    """The host's side; give it to `seal` and `opened` as the signer."""
+
+    def __init__(self, cluster_key, random=os.urandom):
+        """cluster_key: at least 16 secret bytes, the same on all; random(n): n random bytes."""
+        super().__init__(cluster_key, random)
+        self._chip_nonces = {}
+        self.renew()
+
+    def renew(self):
+        """Begins a new session: no chip is in it until it has been given its proof."""
+        self._join_nonce = self._random(SESSION_NONCE_SIZE)
+        self._join = self._join_key(self._join_nonce)
+        self.session = Signer(self._cluster.digest(self._join_nonce))
+        self._chip_nonces.clear()
+
+    def announcement(self):
+        """The payload of the DISCOVERY to all."""
+        return self._join_nonce
+
+    def proof(self, chip_id, chip_nonce):
+        """The payload of the DISCOVERY to a chip that asked for a proof (READY, state 0).
+
+        Raises ChipRestarted if that chip asked with another nonce in this session.
+        """
+        chip_nonce = bytes(chip_nonce)
+        if self._chip_nonces.setdefault(chip_id, chip_nonce) != chip_nonce:
+            raise ChipRestarted("chip %d restarted: a new session is needed" % chip_id)
+        return self._join_nonce + proof(self._cluster, self._join_nonce, chip_nonce, chip_id)
