@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench import links, memory
 from bench.chip import ChipBench
+from bench.combining_chip import CombiningBench
 from bench.emulated_chip import FOLDER
 from bench.kernels import figures_of_shapes
 from bench.recording import requests
@@ -44,6 +45,13 @@ def chip_figures(folder: Path = FOLDER) -> Iterator[Row]:
     """Rows of the busiest of 5 chips with the shipped model. Raises SetupError without QEMU."""
     model = loaded(SHIPPED).quantized()
     bench = ChipBench(model, requests(model, [BOS], _POSITION + 1), [_POSITION], folder)
+    return bench.rows(_CHIPS, SHIPPED.stem)
+
+
+def combining_figures(folder: Path = FOLDER) -> Iterator[Row]:
+    """The same of 5 chips that add up their partial sums themselves."""
+    model = loaded(SHIPPED).quantized()
+    bench = CombiningBench(model, requests(model, [BOS], _POSITION + 1), [_POSITION], folder)
     return bench.rows(_CHIPS, SHIPPED.stem)
 
 
@@ -80,6 +88,7 @@ def main() -> None:
     parts: dict[str, Iterable[Row]] = {
         "kernels": figures_of_shapes(),
         "chip": bounded(chip_figures()),
+        "combining": combining_figures(),
         "links": link_figures(),
         "heap": heap_figures(),
     }
