@@ -97,8 +97,9 @@ def node(config):
     """The node that a configuration describes, and why its share could not be loaded or "": such
     a node says that to the host.
 
-    config: chip, chips (how many there are), link ("uart" or "espnow"), gateway, receives and sends
-    (the longest frames in bytes, on UART), uart and radio (settings of machine.UART and of ESP-NOW), key (hexadecimal).
+    config: chip, chips (how many there are), link ("uart" or "espnow"), gateway, receives, sends
+    (the longest frames in bytes, on UART), uart and radio (settings of machine.UART and of
+    ESP-NOW), key (hexadecimal).
     Where the UART's id is "repl" it is the board's REPL port, and its mtu the longest frame.
     """
     boot_id = int.from_bytes(os.urandom(2), "little")

@@ -17,12 +17,16 @@ from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE, STEP_DATA
 # Code and objects of firmware and protocol, and on a simulated chip of the modules that stand in
 # for a board's: what the parts below leave of the heap that such a chip reports. Measured;
 # tests/host/test_memory.py holds these figures to what chips report.
-CODE = {"uart": 40_300, "radio": 46_700, "gateway": 54_600}
+CODE = {"uart": 40_300, "radio": 51_300, "gateway": 53_500}
 # What authentication adds: its code, and the windows in which replayed frames are noticed.
-SIGNING = {"uart": 8_700, "radio": 13_100, "gateway": 8_700}
+SIGNING = {"uart": 4_950, "radio": 5_100, "gateway": 5_100}
+# What chips that combine add: firmware/combining_node.py and all that it imports.
+COMBINING = {"uart": 16_000, "radio": 11_350, "gateway": 11_550}
+# What a chip's ESPNow keeps of each station that it hears.
+_STATION = 90
 # What a board adds to a simulated chip: firmware/board.py and console.py with what they keep, and
 # the buffers in which a line's fragments are put together; tests/system/test_repl_line.py.
-ON_BOARD = 7_168
+ON_BOARD = 11_264
 # Free heap without which garbage would be collected at every turn, and a buffer find no place
 # between the smaller ones. With both the radio and signing there are so many modules, and gaps
 # left between them, that in less the last one finds no place.
@@ -167,7 +171,9 @@ def heap_need(shape: Shape, chip: int, sizes: LocalSizes, rows: int) -> HeapNeed
         + _combining_bytes(shape)
         + _node_bytes(shape, rows)
         + _link_bytes(shape, rows, link),
-        code=CODE[link] + (SIGNING[link] if shape.signed else 0),
+        code=CODE[link]
+        + (SIGNING[link] if shape.signed else 0)
+        + (COMBINING[link] if shape.chips_combine else 0),
         transient=SIGNED_RADIO_TRANSIENT if shape.signed and shape.mtu else TRANSIENT,
     )
 
@@ -248,4 +254,6 @@ def _link_bytes(shape: Shape, rows: int, link: str) -> int:
         size += shape.uart_rxbuf + 2 * _READ_SIZE + received + sent
     if shape.mtu is not None:
         size += shape.radio_rxbuf(link == "gateway") + 5 * (shape.mtu + _RXBUF_OVERHEAD)
+        if link == "gateway" or shape.chips_combine:
+            size += _STATION * shape.chips
     return size

@@ -19,7 +19,7 @@ from host.parallel.memory import (
     unit_bytes,
     usable,
 )
-from host.parallel.plan import tensor_parallel
+from host.parallel.plan import DoesNotFit, tensor_parallel
 from host.simulation.federation import Settings, random_key, running
 from protocol.collective import Exchange
 from protocol.frame import HEADER_SIZE, MAX_FRAME, TRAILER_SIZE
@@ -71,6 +71,33 @@ def test_the_need_is_what_chips_use(model, chips, link, heap_kb, context, secure
     for share in plan.shares:
         over = plan.heap_need(share).kept - used[share.chip]
         assert -TOO_LITTLE <= over <= TOO_MUCH * used[share.chip], (share.chip, over)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("link", ["uart", "espnow"])
+@pytest.mark.parametrize("combine", COMBINE)
+def test_the_smallest_heap_that_a_plan_takes_will_do(model, combine, link, secure):
+    board = load("simulated")
+    mtu = board.espnow.mtu if link == "espnow" else None
+    smallest = next(kb for kb in range(100, 400) if _fits(model, kb, mtu, secure, combine))
+    key = random_key() if secure else b""
+    settings = Settings(5, link, board, smallest * 1024, 128, key=key, combine=combine)
+    with running(model, settings) as cluster:
+        used = kept_bytes(cluster)
+        plan = cluster.federation.plan
+    for share in plan.shares:
+        over = plan.heap_need(share).kept - used[share.chip]
+        assert -TOO_LITTLE <= over <= TOO_MUCH * used[share.chip], (share.chip, over)
+
+
+def _fits(model, heap_kb, mtu, secure, combine):
+    try:
+        tensor_parallel(
+            model, 5, 128, heap=heap_kb * 1024, mtu=mtu, signed=secure, combine=combine
+        )
+    except DoesNotFit:
+        return False
+    return True
 
 
 def test_a_chip_reports_the_heap_that_is_usable(model):
