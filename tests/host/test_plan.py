@@ -118,9 +118,9 @@ def test_accumulator_bits_hold_the_worst_sum_and_no_more(tiny):
     assert 1 << (bits - 2) <= worst < 1 << (bits - 1)
 
 
-@pytest.mark.parametrize(("combine", "more_kb"), [("host", 0), ("chips", 10)])
+@pytest.mark.parametrize(("combine", "more_kb"), [("host", 0), ("chips", 32)])
 @pytest.mark.parametrize("mtu", [None, 250])
-@pytest.mark.parametrize("heap_kb", [160, 176, 256, 4096])
+@pytest.mark.parametrize("heap_kb", [168, 176, 256, 4096])
 def test_every_share_fits_the_heap_that_it_was_planned_for(
     stories, heap_kb, mtu, combine, more_kb
 ):
