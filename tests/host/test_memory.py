@@ -51,15 +51,15 @@ def kept_bytes(cluster):
     ("chips", "link", "heap_kb", "context"),
     [
         (1, "uart", 1024, 64),
-        (1, "uart", 1024, 256),
+        pytest.param(1, "uart", 1024, 256, marks=pytest.mark.verify),
         (1, "espnow", 1024, 64),
-        (1, "espnow", 1024, 256),
+        pytest.param(1, "espnow", 1024, 256, marks=pytest.mark.verify),
         (5, "uart", 160, 64),
         (5, "espnow", 176, 64),
         # Heaps that plans fill to the last kilobyte.
         (5, "uart", 160, 256),
         (5, "espnow", 184, 256),
-        (20, "espnow", 164, 256),
+        pytest.param(20, "espnow", 164, 256, marks=pytest.mark.verify),
     ],
 )
 def test_the_need_is_what_chips_use(model, chips, link, heap_kb, context, secure):
@@ -75,7 +75,7 @@ def test_the_need_is_what_chips_use(model, chips, link, heap_kb, context, secure
 
 @pytest.mark.parametrize("secure", [False, True])
 @pytest.mark.parametrize("link", ["uart", "espnow"])
-@pytest.mark.parametrize("combine", COMBINE)
+@pytest.mark.parametrize("combine", [pytest.param("host", marks=pytest.mark.verify), "chips"])
 def test_the_smallest_heap_that_a_plan_takes_will_do(model, combine, link, secure):
     board = load("simulated")
     mtu = board.espnow.mtu if link == "espnow" else None

@@ -32,10 +32,10 @@ def combining(*arguments):
     [
         (5, "espnow", 0.0, False, PROMPTS[:2], 32),
         (5, "uart", 0.0, False, PROMPTS[2:4], 32),
-        (1, "espnow", 0.0, False, PROMPTS[4:5], 32),
+        pytest.param(1, "espnow", 0.0, False, PROMPTS[4:5], 32, marks=pytest.mark.verify),
         (3, "uart", 0.0, True, PROMPTS[5:6], 32),
         (8, "espnow", 0.0, True, PROMPTS[6:7], 16),
-        (20, "uart", 0.0, False, PROMPTS[6:7], 12),
+        pytest.param(20, "uart", 0.0, False, PROMPTS[6:7], 12, marks=pytest.mark.verify),
         (3, "espnow", 0.2, False, PROMPTS[5:6], 10),
         (2, "uart", 0.2, True, PROMPTS[6:7], 12),
     ],

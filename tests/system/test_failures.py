@@ -133,10 +133,10 @@ def settings(link, key=b""):
     [
         ("espnow", 0, b""),
         ("espnow", 0, KEY),
-        ("espnow", 2, b""),
+        pytest.param("espnow", 2, b"", marks=pytest.mark.verify),
         ("espnow", 2, KEY),
-        ("espnow", 4, b""),
-        ("uart", 1, b""),
+        pytest.param("espnow", 4, b"", marks=pytest.mark.verify),
+        pytest.param("uart", 1, b"", marks=pytest.mark.verify),
         ("uart", 4, KEY),
     ],
 )
