@@ -1,9 +1,9 @@
-"""Requests and answers: what is lost, late, doubled or wrong, errors by name, patience, pace."""
+"""Requests and answers: what is lost, late, doubled or wrong, errors by name, patience."""
 
 import pytest
 
 from host.cluster import coordinator as module
-from host.cluster.coordinator import Coordinator, NeedsCache, NeedsGreeting, Pace
+from host.cluster.coordinator import Coordinator, NeedsCache, NeedsGreeting
 from host.cluster.errors import ClusterError
 from protocol.frame import BROADCAST
 from protocol.host_session import HostAuthenticator
@@ -341,37 +341,6 @@ def test_waiting_stays_bounded_where_frames_are_lost_and_doubled(clock):
         assert cluster.compute() == answers_of(*range(5))
         assert clock.now - before < 1.5
     assert (clock.now - 1000) / 1000 < 0.2
-
-
-def test_pace_waits_for_the_mean_and_four_deviations():
-    pace = Pace(module._FIRST_WAIT, module._LONGEST_WAIT)
-    assert pace.wait == 0.05
-    for _ in range(60):
-        pace.learn(0.02)
-    assert pace.wait == pytest.approx(0.02, rel=0.01)
-    assert pace.longest_wait == 0.1
-    for _ in range(60):
-        pace.learn(0.0001)
-    assert pace.wait == pytest.approx(0.006)
-    for _ in range(200):
-        pace.learn(0.3)
-        pace.learn(0.1)
-    assert 0.4 < pace.wait < 0.8
-    assert pace.longest_wait == pace.wait
-
-
-def test_pace_waits_longer_after_haste_and_forgets_it_again():
-    pace = Pace(module._FIRST_WAIT, module._LONGEST_WAIT)
-    for _ in range(60):
-        pace.learn(0.02)
-    calm = pace.wait
-    pace.was_hasty()
-    pace.was_hasty()
-    hasty = pace.wait
-    assert hasty > 1.2 * calm
-    for _ in range(60):
-        pace.learn(0.02)
-    assert pace.wait == pytest.approx(calm, rel=0.01)
 
 
 def acknowledges(message):
