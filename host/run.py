@@ -9,6 +9,7 @@ terminal. Each is a sequence of its own.
 from __future__ import annotations
 
 import argparse
+import gc
 import io
 import json
 import logging
@@ -173,6 +174,7 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
         elif options.check:
             check_arithmetic(chips.federation)
         answers = Answers(chips, source, encoder, sampler)
+        gc.freeze()  # the model and all modules stay, so collections need not go over them
         return _Run(options, chips, source, answers, console, display).all_prompts()
 
 

@@ -17,6 +17,7 @@ All functions take arrays of any leading shape and work on the last axis.
 from __future__ import annotations
 
 import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -93,20 +94,25 @@ def residual_sum(residual: Ints, accumulator: Ints, rescale: Rescale) -> Ints:
 def rms_normalized(residual: Ints, gain: Gain, limit: int) -> Ints:
     """RMSNorm of the residual [..., dim] times its gain, saturated to `limit`.
 
-    The vector is first brought to 15 bits (`v`); squares are pre-shifted by L = ceil(log2 dim), so
-    that their sum stays below 2**31; the inverse square root comes from an integer square
+    Each vector is first brought to 15 bits (`v`); squares are pre-shifted by L = ceil(log2 dim),
+    so that their sum stays below 2**31; the inverse square root comes from an integer square
     root of the sum brought to [2**28, 2**30) and one division: 15 bits of it.
     """
-    log_dim = (residual.shape[-1] - 1).bit_length()
-    largest = np.maximum.reduce(np.abs(residual), axis=-1, keepdims=True)
-    shift = np.maximum(_bit_length(largest) - 15, 0)
-    v = np.minimum(_half_up(residual, shift), INT16_LIMIT)  # rounding up may reach 2**15
-    total = np.add.reduce(v * v >> log_dim, axis=-1, keepdims=True)
-    total = np.maximum(total + (gain.epsilon >> (2 * shift + log_dim)), 1)
-    doublings = (30 - _bit_length(total)) >> 1  # of the root; -1 at least
-    root = np.sqrt(np.floor(np.ldexp(total, 2 * doublings)))  # of a number in [2**28, 2**30)
-    inverse = (1 << 29) // root.astype(np.int64)
-    normalized = (v * inverse + (1 << 14)) >> 15
+    rows = residual.reshape(-1, residual.shape[-1])
+    normalized = [_row_normalized(row, gain, limit) for row in rows]
+    return np.array(normalized, np.int64).reshape(residual.shape)
+
+
+def _row_normalized(row: Ints, gain: Gain, limit: int) -> Ints:
+    """One row [dim]: numbers that belong to a row are Python's, which costs least for one row."""
+    log_dim = (len(row) - 1).bit_length()
+    shift = max(int(np.abs(row).max()).bit_length() - 15, 0)
+    v = np.minimum(_half_up(row, shift), INT16_LIMIT)  # rounding up may reach 2**15
+    total = int(np.add.reduce(v * v >> log_dim)) + (gain.epsilon >> (2 * shift + log_dim))
+    total = max(total, 1)
+    doublings = (30 - total.bit_length()) >> 1  # of the root; -1 at least
+    scaled = total << 2 * doublings if doublings >= 0 else total >> 2  # in [2**28, 2**30)
+    normalized = _half_up(v * ((1 << 29) // math.isqrt(scaled)), 15)
     return saturated(_half_up(normalized * gain.multiplier, gain.shift - doublings), limit)
 
 

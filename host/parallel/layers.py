@@ -8,6 +8,7 @@ integers; its accumulators are rescaled where a bias would be added.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Generic
 
@@ -32,8 +33,7 @@ def all_gathered(
 
 def all_reduced(parts: Sequence[Array]) -> Array:
     """The sum of at least one partial result, all of equal shape and dtype, which is the sum's."""
-    total: Array = np.add.reduce(parts, dtype=parts[0].dtype)
-    return total
+    return functools.reduce(np.add, parts)
 
 
 class ColumnParallelLinear(Generic[W]):
