@@ -97,7 +97,7 @@ class CombiningNode(Node):
             return
         if done:
             kind, size, answer = done
-            self._send_answer(request, kind, answer, size)
+            self._send_answer(kind, answer, size)
 
     def _send_to_members(self, frame, kind, dst, number, length):
         write_header(frame, self._version, kind, self._chip_id, dst, number, length)

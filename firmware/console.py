@@ -54,10 +54,11 @@ class Console:
             self._heard = now
         return count
 
-    def write(self, data):
-        """Writes a frame; the zero before it ends what else was printed, which is no frame."""
+    def write(self, data, count):
+        """Writes a frame, the first `count` bytes of data; the zero before it ends what else was
+        printed, which is no frame."""
         self._stdout.write(b"\0")
-        self._stdout.write(data)
+        self._stdout.write(data, count)
 
 
 _console = None

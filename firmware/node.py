@@ -5,7 +5,7 @@ import gc
 from firmware.share import BadRequest, NeedKV
 from protocol.answers import AnswerCache
 from protocol.compat import const
-from protocol.fields import u16
+from protocol.fields import put_u16, u16
 from protocol.fragment import Reassembler, fragments
 from protocol.frame import (
     BROADCAST,
@@ -82,7 +82,7 @@ class Node:
             return False
         frame = self._link.frame
         try:
-            if self._is_mine(frame, length):
+            if length > DST and (frame[DST] == self._chip_id or frame[DST] == BROADCAST):
                 self._received += 1
                 self._bytes_received += length
                 self._handle(frame, opened(frame, length, self._signer))
@@ -96,9 +96,6 @@ class Node:
             self._send_error(HOST, 0, FAULT, 0, 0, text)
         except ProtocolError:
             pass
-
-    def _is_mine(self, frame, length):
-        return length > DST and (frame[DST] == self._chip_id or frame[DST] == BROADCAST)
 
     def _handle(self, frame, length):
         kind = frame[TYPE]
@@ -130,7 +127,7 @@ class Node:
             self._send_failure(frame, error)
             return
         if size:
-            self._send_answer(frame, self._share.kind_of_answer(frame[PHASE]), answer, size)
+            self._send_answer(self._share.kind_of_answer(frame[PHASE]), answer, size)
 
     def _is_settled(self, request, length):
         """Whether nothing need be computed: because there is no share, which is told, or because
@@ -146,11 +143,12 @@ class Node:
             self._send(answer, u16(answer, LENGTH))
         return answer is not None
 
-    def _send_answer(self, request, kind, answer, size):
-        """Sends the payload that stands in a buffer of `room`, and keeps it."""
-        dst, sequence = request[SRC], u16(request, SEQUENCE)
-        write_header(answer, self._version, kind, self._chip_id, dst, sequence, size)
-        self._answers.keep(dst)
+    def _send_answer(self, kind, answer, size):
+        """Keeps and sends the frame that was begun, in a buffer of `room`, by begin_answer."""
+        answer[TYPE] = kind
+        answer[SRC] = self._chip_id
+        put_u16(answer, LENGTH, size)
+        self._answers.keep(self._version)
         self._send(answer, size)
 
     def _send_failure(self, frame, error):

@@ -14,13 +14,13 @@ class UartLink:
     mtu = MAX_FRAME
 
     def __init__(self, uart, receives, sends, queued=1):
-        """uart: a machine.UART with timeout 0, or anything with its any, readinto and write.
+        """uart: a machine.UART with timeout 0, or anything with its readinto and write.
         receives, sends: the longest frames in bytes, to and from this chip; queued: how many
         frames are written at once."""
         self._uart = uart
         self._received = bytearray(_READ_SIZE)
         self._reader = FrameReader(receives)
-        self._encoded = memoryview(bytearray(queued * encoded_size(sends)))
+        self._encoded = bytearray(queued * encoded_size(sends))
         self._queued = 0  # bytes in it
         self.frame = self._reader.frame
 
@@ -32,22 +32,26 @@ class UartLink:
     def receive(self):
         """The length of a frame that came in, now in `frame`, or 0. Does not wait."""
         reader = self._reader
-        length = reader.next()
-        while length == 0 and self._uart.any():
-            reader.feed(self._received, self._uart.readinto(self._received) or 0)
-            length = reader.next()
-        return length
+        while True:
+            if reader.is_fed:
+                length = reader.next()
+                if length:
+                    return length
+            count = self._uart.readinto(self._received)
+            if not count:
+                return 0
+            reader.feed(self._received, count)
 
     def queue(self, frame, length):
         """Sends frame[:length] with the next that is sent, or when there is no more room."""
         if self._queued + encoded_size(length) > len(self._encoded):
             self.flush()
-        self._queued += encoded(frame, self._encoded[self._queued :], length)
+        self._queued += encoded(frame, self._encoded, length, self._queued)
 
     def flush(self):
         """Sends what is queued."""
         if self._queued:
-            self._uart.write(self._encoded[: self._queued])
+            self._uart.write(self._encoded, self._queued)
             self._queued = 0
 
     def send(self, frame, length):

@@ -33,3 +33,4 @@ except ImportError:
 # elsewhere they only say "indexable integers": ptr8 any bytes, ptr32 an array("i").
 ptr8 = bytearray
 ptr32 = bytearray
+uint = int

@@ -18,9 +18,8 @@ A chip builds and reads frames in place with `seal` and `opened`; the host may a
 `FederationMessage`, which is made of them.
 """
 
-from protocol.checksum import crc32, crc32_is_right, sum8
+from protocol.checksum import crc32_is_right, put_crc32, sum8
 from protocol.compat import const, micropython, ptr8
-from protocol.fields import put_u32
 
 HEADER_SIZE = const(8)
 HOST = const(254)
@@ -138,7 +137,7 @@ def append_trailer(buf, length, signer=None):
     if (version == 3) != (signer is not None):
         raise ValueError("version 3 is sent with a signer, versions 1 and 2 without")
     if version == 2:
-        put_u32(buf, end, crc32(buf, end))
+        put_crc32(buf, end)
         return end + 4
     if version == 1:
         buf[end] = sum8(buf, end)

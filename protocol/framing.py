@@ -22,34 +22,36 @@ def encoded_size(n):
 
 
 @micropython.viper
-def encoded(src: ptr8, dst: ptr8, n: int) -> int:
-    """Writes the first n bytes of src to dst in COBS with the ending 0x00; bytes written.
+def encoded(src: ptr8, dst: ptr8, n: int, at: int) -> int:
+    """Writes the first n bytes of src to dst[at] and on, in COBS with the ending 0x00; bytes
+    written.
 
-    dst must have room for encoded_size(n) bytes.
+    dst must have room for encoded_size(n) bytes from there.
     """
-    out = 1
-    code = 1
-    code_at = 0
+    begin = at
     i = 0
-    while i < n:
-        if code == 255:
-            dst[code_at] = code
-            code_at = out
-            out += 1
-            code = 1
-        byte = src[i]
-        if byte:
-            dst[out] = byte
-            code += 1
-        else:
-            dst[code_at] = code
-            code_at = out
-            code = 1
-        out += 1
-        i += 1
-    dst[code_at] = code
-    dst[out] = 0
-    return out + 1
+    ahead = at + 1  # src[i] goes to dst[i + ahead]: the code byte of each full block moves it on
+    while True:
+        # A block ends with a zero, which its code byte stands for, or is full.
+        end = i + 254
+        if end > n:
+            end = n
+        while i < end:
+            byte = src[i]
+            dst[i + ahead] = byte
+            i += 1
+            if byte == 0:
+                dst[at] = i + ahead - 1 - at
+                at = i + ahead - 1
+                end = i + 254
+                if end > n:
+                    end = n
+        dst[at] = i + ahead - at
+        if i == n:
+            dst[i + ahead] = 0
+            return i + ahead + 1 - begin
+        at = i + ahead
+        ahead += 1
 
 
 @micropython.viper
@@ -59,6 +61,22 @@ def _decoded(data: ptr8, frame: ptr8, state: ptr32, n: int, capacity: int) -> in
     left = state[_LEFT]
     length = state[_LENGTH]
     while i < n:
+        # What the data have of the current block.
+        end = i + left
+        if end > n:
+            end = n
+        left -= end - i
+        back = length - i  # frame[i + back] gets data[i]
+        while i < end:
+            byte = data[i]
+            if byte == 0:
+                break
+            frame[i + back] = byte
+            i += 1
+        left += end - i
+        length = i + back
+        if i == n:
+            break
         byte = data[i]
         i += 1
         if byte == 0:
@@ -72,16 +90,11 @@ def _decoded(data: ptr8, frame: ptr8, state: ptr32, n: int, capacity: int) -> in
             if left or length or zero:
                 return -1
             length = 0
-        elif length < 0:
-            left = 0
-        elif left:
-            frame[length] = byte
-            length += 1
-            left -= 1
-        else:
+        elif length >= 0:
             left = byte - 1
             if length + state[_ZERO] + left > capacity:
                 length = -1
+                left = 0
             elif state[_ZERO]:
                 frame[length] = 0
                 length += 1
@@ -97,15 +110,17 @@ def _decoded(data: ptr8, frame: ptr8, state: ptr32, n: int, capacity: int) -> in
 class FrameReader:
     """Takes frames out of a byte stream, in the memory of one frame.
 
-    After each `feed`, call `next` until it returns 0. A frame that is damaged (a 0x00 within
-    a block) or longer than `capacity` is skipped and counted in `dropped`; reading goes on
-    after the next 0x00. Empty frames are silence: extra 0x00 bytes may be sent to flush noise.
+    After each `feed`, call `next` until it returns 0; `is_fed` tells if it has not yet. A frame
+    that is damaged (a 0x00 within a block) or longer than `capacity` is skipped and counted in
+    `dropped`; reading goes on after the next 0x00. Empty frames are silence: extra 0x00 bytes may
+    be sent to flush noise.
     """
 
     def __init__(self, capacity):
         """capacity: the longest frame in bytes."""
         self.frame = bytearray(capacity)
         self.dropped = 0
+        self.is_fed = False
         self._capacity = capacity
         self._data = b""
         self._n = 0
@@ -116,8 +131,9 @@ class FrameReader:
 
         Raises ValueError when bytes fed before have not been read out.
         """
-        if self._state[_POSITION] != self._n:
+        if self.is_fed:
             raise ValueError("fed again before next() returned 0")
+        self.is_fed = True
         self._state[_POSITION] = 0
         self._data = data
         self._n = n
@@ -126,6 +142,8 @@ class FrameReader:
         """The length of the next whole frame, which is in `frame` until the next call, or 0."""
         while True:
             length = _decoded(self._data, self.frame, self._state, self._n, self._capacity)
+            if length == 0:
+                self.is_fed = False
             if length >= 0:
                 return length
             self.dropped += 1

@@ -84,10 +84,12 @@ def compute_fields(frame: ptr8, length: int, fields: ptr32) -> int:
 
 @micropython.viper
 def begin_answer(request: ptr8, answer: ptr8, boot_id: int):
-    """Writes what PARTIAL and LOGITS begin with: the request's seven bytes and the boot id.
-
-    Both are frames, whose payloads begin at 8.
+    """Begins the frame of an answer: destination and sequence, and what the payload begins with,
+    the request's seven bytes and the boot id. All else is the sender's to write.
     """
+    answer[3] = request[2]
+    answer[4] = request[4]
+    answer[5] = request[5]
     i = 8
     while i < 15:
         answer[i] = request[i]

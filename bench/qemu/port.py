@@ -23,10 +23,13 @@ HEAP = 1856 * 1024  # what the board's 2 MB of memory leave beside the program's
 # finds a C library for.
 _ISA = "-misa-spec=2.2"
 
+# How the ESP32 port is compiled, which by itself this one is not.
+_AS_ON_BOARDS = ("COPT=-O2 -DNDEBUG", "CFLAGS_EXTRA=-DMICROPY_OPT_COMPUTED_GOTO=1")
+
 
 def firmware(folder: Path, toolchain: Toolchain) -> Path:
     """The program for QEMU, built in `folder` unless it is there. Raises SetupError."""
-    key = hashlib.sha256(str(HEAP).encode())
+    key = hashlib.sha256(f"{HEAP} {_AS_ON_BOARDS}".encode())
     for source in sorted(_MODULES.glob("*/*")):
         key.update(source.read_bytes())
     built = folder / f"micropython-{key.hexdigest()[:12]}.elf"
@@ -49,7 +52,7 @@ def _compiled(folder: Path, toolchain: Toolchain, log: Path) -> Path:
         "make", f"-j{os.cpu_count() or 1}", "-C", str(tree / "ports/qemu"), "BOARD=VIRT_RV32",
         f"RV32_ARCH={ARCHITECTURE}", f"PICOLIBC_SPECS={toolchain.specs}",
         f"CROSS_COMPILE={GCC.removesuffix('gcc')}", f"USER_C_MODULES={_MODULES}",
-        f"MICROPY_HEAP_SIZE={HEAP}", "FROZEN_MANIFEST=",
+        f"MICROPY_HEAP_SIZE={HEAP}", "FROZEN_MANIFEST=", *_AS_ON_BOARDS,
     ]  # fmt: skip
     environment = {**toolchain.environment(), "AFLAGS": _ISA, "LDFLAGS": _ISA, "MAKEFLAGS": ""}
     with log.open("w") as out:

@@ -52,8 +52,8 @@ class Stdout:
     def __init__(self):
         self.written = b""
 
-    def write(self, data):
-        self.written += bytes(data)
+    def write(self, data, count=None):
+        self.written += bytes(data[:count])
 
 
 def opened_console():
@@ -67,7 +67,7 @@ def opened_console():
 
 def stream(frame):
     out = bytearray(encoded_size(len(frame)))
-    return bytes(out[: encoded(frame, out, len(frame))])
+    return bytes(out[: encoded(frame, out, len(frame), 0)])
 
 
 def host_frame(version, kind, destination, sequence, payload):

@@ -5,6 +5,7 @@ from protocol.bitpack import packed_size
 from protocol.control import statistics_from
 from protocol.frame import HEADER_SIZE
 from protocol.kinds import PARTIAL
+from protocol.layout import begin_answer
 from protocol.message import MessageType
 from protocol.payloads import logits_from, partial_from
 from tests.firmware.nodes import BOOT_ID, Bench, MemoryLink
@@ -89,9 +90,8 @@ class FixedShare:
         self.size = size
 
     def answer(self, request, length, answer):
-        for i in range(7):
-            answer[HEADER_SIZE + i] = request[HEADER_SIZE + i]
-        for i in range(7, self.size):
+        begin_answer(request, answer, BOOT_ID)
+        for i in range(9, self.size):
             answer[HEADER_SIZE + i] = i & 255
         return self.size
 
@@ -106,7 +106,7 @@ def test_answers_of_every_length_around_the_mtu():
         bench.node = node
         message = bench.computed(model.activations())
         assert len(message.payload) == size
-        assert message.payload[7:] == bytes(i & 255 for i in range(7, size))
+        assert message.payload[9:] == bytes(i & 255 for i in range(9, size))
         assert len(bench.link.sent) == (1 if size + 12 <= MTU else 2), size
 
 

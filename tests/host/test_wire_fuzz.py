@@ -49,7 +49,7 @@ def test_messages_round_trip(kind, src, dst, sequence, payload, version):
 @given(st.binary(min_size=1, max_size=1200))
 def test_both_framings_agree(frame: bytes) -> None:
     wire = bytearray(encoded_size(len(frame)))
-    n = encoded(frame, wire, len(frame))
+    n = encoded(frame, wire, len(frame), 0)
     assert bytes(wire[:n]) == encoded_frame(frame)
     assert FrameSplitter(1200).frames(bytes(wire[:n])) == [frame]
 

@@ -66,7 +66,7 @@ def test_framing_takes_nothing():
     reader = FrameReader(300)
 
     def there_and_back():
-        reader.feed(wire, encoded(frame, wire, n))
+        reader.feed(wire, encoded(frame, wire, n, 0))
         assert reader.next() == n
         assert reader.next() == 0
 
@@ -103,8 +103,8 @@ def test_matching_takes_nothing():
         for chip in chips:
             asked.accept(chip, number)
         if cache.found(request) is None:
-            cache.room()[:142] = request
-            cache.keep(HOST)
+            begin_answer(request, cache.room(), 0xBEEF)
+            cache.keep(2)
 
     assert allocated(matched) < 64
 

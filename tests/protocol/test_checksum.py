@@ -1,6 +1,6 @@
 """Check values and buffer fields."""
 
-from protocol.checksum import crc32, crc32_is_right, sum8
+from protocol.checksum import crc32, crc32_is_right, put_crc32, sum8
 from protocol.fields import put_u16, put_u32, same, u16, u32
 from tests.protocol.noise import flipped, random_bytes
 
@@ -25,6 +25,9 @@ def test_crc32_is_right_only_with_its_own_crc_behind_the_data():
     for size in range(0, 60):
         data = random_bytes(size) + bytearray(4)
         put_u32(data, size, crc32(data, size))
+        copy = data[:size] + bytearray(4)
+        put_crc32(copy, size)
+        assert copy == data
         assert crc32_is_right(data, size + 4)
         assert not crc32_is_right(flipped(data, (size * 13) % (8 * size + 32)), size + 4)
 

@@ -8,7 +8,7 @@ from tests.protocol.noise import below, random_bytes, sparse_bytes
 
 def on_the_wire(frame):
     dst = bytearray(encoded_size(len(frame)))
-    return dst[: encoded(frame, dst, len(frame))]
+    return dst[: encoded(frame, dst, len(frame), 0)]
 
 
 def frames_of(reader, data):

@@ -87,7 +87,7 @@ def answer(cache, sequence, src=HOST, position=10, sequence_id=1, data=b"sum"):
     buf[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
     write_header(buf, 2, MessageType.PARTIAL, 3, src, sequence, len(payload))
     n = append_trailer(buf, len(payload))
-    cache.keep(src)
+    cache.keep(2)
     return bytes(buf[:n])
 
 

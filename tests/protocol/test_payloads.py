@@ -5,7 +5,8 @@ from binascii import hexlify
 
 from protocol import layout as l
 from protocol import payloads as p
-from protocol.frame import HEADER_SIZE, ProtocolError
+from protocol.fields import u16
+from protocol.frame import DST, HEADER_SIZE, SEQUENCE, SRC, ProtocolError
 from tests.dual import raises
 from tests.protocol.noise import random_bytes
 
@@ -114,13 +115,15 @@ def test_a_chip_reads_a_request_as_the_decoder_does():
 
 
 def test_a_chip_begins_an_answer_as_the_encoder_does():
-    request = bytes(HEADER_SIZE) + p.compute_payload(0xABCD, 200, 1, 0x8001, 3, bytes(6))
+    head = b"\2\x14\xfe\3\x34\x12\x0d\0"
+    request = head + p.compute_payload(0xABCD, 200, 1, 0x8001, 3, bytes(6))
     answer = bytearray(HEADER_SIZE + 15)
     l.begin_answer(request, answer, 0xBEEF)
     answer[l.PARTIAL_BITS] = 13
     answer[l.PARTIAL_DATA : l.PARTIAL_DATA + 5] = b"12345"
     partial = p.partial_payload(0xABCD, 200, 1, 0x8001, 3, 0xBEEF, 13, b"12345")
     assert bytes(answer[HEADER_SIZE:]) == partial
+    assert (answer[DST], u16(answer, SEQUENCE)) == (request[SRC], u16(request, SEQUENCE))
     l.begin_answer(request, answer, 0x1234)
     logits = p.logits_payload(0xABCD, 200, 1, 0x8001, 3, 0x1234, 0, 0, b"")
     assert bytes(answer[HEADER_SIZE : l.LOGITS_FIRST_ROW]) == logits[:9]

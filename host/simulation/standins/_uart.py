@@ -126,16 +126,16 @@ class UART(io.IOBase):
             line += byte
         return line or None
 
-    def write(self, buf):
-        """The number of bytes, all: it waits until the line has taken them."""
+    def write(self, buf, nbytes=-1):
+        """The number of bytes, all or `nbytes`: it waits until the line has taken them."""
         self._require_on()
-        total = len(buf)
+        total = len(buf) if nbytes < 0 else min(nbytes, len(buf))
         try:
-            done = self._file.write(buf) or 0
+            done = self._file.write(buf, total) or 0
             while done < total:
                 if not self._await_room():
                     break
-                done += self._file.write(memoryview(buf)[done:]) or 0
+                done += self._file.write(memoryview(buf)[done:total]) or 0
         except OSError:
             pass  # nobody has the other end open
         return total

@@ -39,17 +39,6 @@ static mp_obj_t line_feed(mp_obj_t self, mp_obj_t data) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(line_feed_obj, line_feed);
 
-static size_t left(line_t *line) {
-    mp_buffer_info_t info;
-    mp_get_buffer_raise(line->given, &info, MP_BUFFER_READ);
-    return info.len - line->at;
-}
-
-static mp_obj_t line_any(mp_obj_t self) {
-    return MP_OBJ_NEW_SMALL_INT(left(MP_OBJ_TO_PTR(self)));
-}
-static MP_DEFINE_CONST_FUN_OBJ_1(line_any_obj, line_any);
-
 static mp_obj_t line_readinto(mp_obj_t self, mp_obj_t buffer) {
     line_t *line = MP_OBJ_TO_PTR(self);
     mp_buffer_info_t from, to;
@@ -62,19 +51,20 @@ static mp_obj_t line_readinto(mp_obj_t self, mp_obj_t buffer) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(line_readinto_obj, line_readinto);
 
-static mp_obj_t line_write(mp_obj_t self, mp_obj_t data) {
+static mp_obj_t line_write(mp_obj_t self, mp_obj_t data, mp_obj_t count) {
     line_t *line = MP_OBJ_TO_PTR(self);
     mp_buffer_info_t from, to;
     mp_get_buffer_raise(data, &from, MP_BUFFER_READ);
     mp_get_buffer_raise(line->written, &to, MP_BUFFER_WRITE);
-    if (from.len > to.len - line->written_size) {
+    size_t size = MIN(from.len, (size_t)mp_obj_get_int(count));
+    if (size > to.len - line->written_size) {
         mp_raise_ValueError(MP_ERROR_TEXT("the line is full"));
     }
-    memcpy((char *)to.buf + line->written_size, from.buf, from.len);
-    line->written_size += from.len;
-    return MP_OBJ_NEW_SMALL_INT(from.len);
+    memcpy((char *)to.buf + line->written_size, from.buf, size);
+    line->written_size += size;
+    return MP_OBJ_NEW_SMALL_INT(size);
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(line_write_obj, line_write);
+static MP_DEFINE_CONST_FUN_OBJ_3(line_write_obj, line_write);
 
 // written(): bytes written since the last feed.
 static mp_obj_t line_written(mp_obj_t self) {
@@ -85,7 +75,6 @@ static MP_DEFINE_CONST_FUN_OBJ_1(line_written_obj, line_written);
 
 static const mp_rom_map_elem_t line_table[] = {
     { MP_ROM_QSTR(MP_QSTR_feed), MP_ROM_PTR(&line_feed_obj) },
-    { MP_ROM_QSTR(MP_QSTR_any), MP_ROM_PTR(&line_any_obj) },
     { MP_ROM_QSTR(MP_QSTR_readinto), MP_ROM_PTR(&line_readinto_obj) },
     { MP_ROM_QSTR(MP_QSTR_write), MP_ROM_PTR(&line_write_obj) },
     { MP_ROM_QSTR(MP_QSTR_written), MP_ROM_PTR(&line_written_obj) },
