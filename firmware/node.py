@@ -4,7 +4,7 @@ import gc
 
 from firmware.share import BadRequest, NeedKV
 from protocol.answers import AnswerCache
-from protocol.compat import const
+from protocol.compat import const, micropython
 from protocol.fields import put_u16, u16
 from protocol.fragment import Reassembler, fragments
 from protocol.frame import (
@@ -75,6 +75,7 @@ class Node:
         self._sent = self._received = self._bytes_sent = self._bytes_received = 0
         self._dropped = self._resent = 0
 
+    @micropython.native
     def poll(self):
         """Handles one received frame; False if there was none."""
         length = self._link.receive()
@@ -97,6 +98,7 @@ class Node:
         except ProtocolError:
             pass
 
+    @micropython.native
     def _handle(self, frame, length):
         kind = frame[TYPE]
         if kind == FRAGMENT:
@@ -112,11 +114,13 @@ class Node:
         else:
             self._on_work(kind, frame, length)
 
+    @micropython.native
     def _on_work(self, kind, frame, length):
         """Takes a message that belongs to the model's work."""
         if kind == COMPUTE:
             self._on_compute(frame, length)
 
+    @micropython.native
     def _on_compute(self, frame, length):
         if self._is_settled(frame, length):
             return
@@ -129,6 +133,7 @@ class Node:
         if size:
             self._send_answer(self._share.kind_of_answer(frame[PHASE]), answer, size)
 
+    @micropython.native
     def _is_settled(self, request, length):
         """Whether nothing need be computed: because there is no share, which is told, or because
         the answer is still there, which is sent again."""
@@ -143,6 +148,7 @@ class Node:
             self._send(answer, u16(answer, LENGTH))
         return answer is not None
 
+    @micropython.native
     def _send_answer(self, kind, answer, size):
         """Keeps and sends the frame that was begun, in a buffer of `room`, by begin_answer."""
         answer[TYPE] = kind
@@ -237,6 +243,7 @@ class Node:
         write_header(frame, self._version, kind, self._chip_id, dst, sequence, length)
         self._send(frame, length)
 
+    @micropython.native
     def _send(self, frame, length):
         """Ends and sends a frame whose header and payload stand, in fragments if need be."""
         if self._overhead + length <= self._link.mtu:
@@ -245,6 +252,7 @@ class Node:
         for size in fragments(frame, length, self._link.mtu, self._fragment, self._signer):
             self._put(self._fragment, size)
 
+    @micropython.native
     def _put(self, frame, size):
         self._link.send(frame, size)
         self._sent += 1
