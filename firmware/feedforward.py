@@ -1,9 +1,6 @@
 """Feed-forward units of a chip: SiLU(gate x) * up x, and its columns of the down projection."""
 
 from firmware.linear import Linear
-from protocol.compat import const
-
-_INT16_LIMIT = const(32767)
 
 
 class FeedForward:
@@ -16,18 +13,17 @@ class FeedForward:
         self._table = shard.sigmoid_table
         self._rows = rows = workspace.rows[: 2 * units]
         self._gate, self._up = rows[:units], rows[units:]
-        self._gate_at, self._up_at = places[3:5]
+        self._multipliers_at = places[3]
         self._gate_up = Linear(places[7], 2 * units, dim, workspace.x, kernels)
         self._down = Linear(places[8], dim, units, self._gate, kernels)
 
     def run(self, layer, out):
         """The partial sum `out` [dim]."""
-        kernels, weights, gate, up = self._kernels, layer.weights, self._gate, self._up
-        units = len(gate)
-        self._gate_up.run(weights, self._rows)
-        kernels.rescale(gate, 0, weights, self._gate_at, units, layer.gate_shift, _INT16_LIMIT)
-        kernels.rescale(up, 0, weights, self._up_at, units, layer.up_shift, _INT16_LIMIT)
+        kernels, weights, rows, gate = self._kernels, layer.weights, self._rows, self._gate
+        self._gate_up.run(weights, rows)
+        kernels.rescale(rows, 0, weights, self._multipliers_at, layer.gate_up_scales, 2)
         kernels.gate(
-            gate, 0, up, self._table, units, layer.index_shift, layer.product_shift, layer.limit
-        )
+            gate, 0, self._up, self._table, len(gate), layer.index_shift, layer.product_shift,
+            layer.limit,
+        )  # fmt: skip
         self._down.run(weights, out)
