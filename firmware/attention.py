@@ -17,15 +17,17 @@ class Attention:
         self._context = context = layout["context"]
         heads, kv_heads = layout["heads"], layout["kv_heads"]
         self._head_count, self._kv_count = len(heads), len(kv_heads)
-        dim, q_rows, kv_rows = layout["dim"], len(heads) * head_dim, len(kv_heads) * head_dim
+        self._dim = dim = layout["dim"]
+        q_rows, kv_rows = len(heads) * head_dim, len(kv_heads) * head_dim
         self._kernels = kernels
         self._exp_table, self._rope_table = shard.exp_table, shard.rope_table
         self._rope_row, self._rope_position = workspace.rope_row, -1
         self._scores, self._means = workspace.scores, workspace.heads
         self._rows = rows = workspace.rows[: q_rows + 2 * kv_rows]
+        self._row_count = len(rows)
         self._k, self._v = rows[q_rows:], rows[q_rows + kv_rows :]
-        self._qkv = Linear(places[5], len(rows), dim, workspace.x, kernels)
-        self._o = Linear(places[6], dim, q_rows, workspace.heads, kernels)
+        self._qkv = Linear(places[5], len(rows), dim, workspace.x, kernels).blocks
+        self._o = Linear(places[6], dim, q_rows, workspace.heads, kernels).blocks
         # The row of the caches [kv_heads * context, head_dim] at which each head's begin.
         self._first = first = int32s(len(heads))
         group = layout["total_heads"] // layout["total_kv_heads"]
@@ -37,11 +39,13 @@ class Attention:
         positions up to itself."""
         kernels, rows, scales, row = self._kernels, self._rows, layer.qkv_scales, self._rope_row
         head_dim, pairs = self._head_dim, self._head_dim >> 1
-        self._qkv.run(layer.weights, rows)
+        weights = layer.weights
+        for matvec, at, x in self._qkv:
+            matvec(weights, 0, rows, x, self._row_count, at)
         if position != self._rope_position:
             kernels.rope_row(self._rope_table, 0, position, row, pairs)
             self._rope_position = position
-        kernels.rescale(rows, 0, layer.weights, 0, scales, 3)
+        kernels.rescale(rows, 0, weights, 0, scales, 3)
         kernels.rotate(rows, 0, row, pairs, scales, 2)
         keys, values, count, context = layer.keys, layer.values, self._kv_count, self._context
         kernels.cache_rows(self._k, keys, position, count, head_dim, context, layer.key_zero)
@@ -50,4 +54,5 @@ class Attention:
             0, 0, keys, values, self._first, self._head_count, rows, self._means, self._scores,
             self._exp_table, position + 1, layer.score_shift,
         )  # fmt: skip
-        self._o.run(layer.weights, out)
+        for matvec, at, x in self._o:
+            matvec(weights, 0, out, x, self._dim, at)
