@@ -72,7 +72,7 @@ def elementwise(count: int, head_dim: int) -> list[Case]:
         Case("rescale", f"{count}", "element", partial(_rescale, count)),
         Case("rotate", whole, "element", partial(_rotate, heads, head_dim)),
         Case("rope_row", f"{head_dim}", "element", partial(_rope_row, head_dim)),
-        Case("cache_rows", whole, "element", partial(_cache_rows, heads, head_dim)),
+        Case("cache_rows", f"2x{whole}", "element", partial(_cache_rows, heads, head_dim)),
         Case("load_int16s", f"{count}", "element", partial(_load_int16s, count)),
         Case("store_int16s", f"{count}", "element", partial(_store_int16s, count)),
     ]
@@ -188,14 +188,17 @@ def _rope_row(head_dim: int, module: EmulatedModule) -> int:
 
 
 def _cache_rows(heads: int, head_dim: int, module: EmulatedModule) -> int:
-    x = _numbers(head_dim).integers(-_LIMIT, _LIMIT + 1, (heads, head_dim))
+    x = _numbers(head_dim).integers(-_LIMIT, _LIMIT + 1, (2, heads, head_dim))
     context, row = 5, 3
-    cache = module.placed(bytes(2 * context * x.size))
-    module.call("cache_rows", module.placed(x), cache, row, heads, head_dim, context, _LIMIT + 1)
-    stored = np.frombuffer(module.bytes(cache, 2 * context * x.size), "<u2").astype(np.int64)
-    expected = np.zeros((heads, context, head_dim), np.int64)
-    expected[:, row] = x + _LIMIT + 1
-    _check("cache_rows", stored, expected.reshape(-1))
+    caches = [module.placed(bytes(context * x.size)) for _ in x]
+    module.call(
+        "cache_rows", module.placed(x), *caches, row, heads, head_dim, context, _LIMIT + 1
+    )
+    for part, cache, zero in zip(x, caches, (_LIMIT + 1, _VALUE_ZERO), strict=True):
+        stored = np.frombuffer(module.bytes(cache, context * x.size), "<u2").astype(np.int64)
+        expected = np.zeros((heads, context, head_dim), np.int64)
+        expected[:, row] = part + zero
+        _check("cache_rows", stored, expected.reshape(-1))
     return x.size
 
 

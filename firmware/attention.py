@@ -3,9 +3,6 @@ output projection."""
 
 from firmware.linear import Linear
 from firmware.workspace import int32s
-from protocol.compat import const
-
-_VALUE_ZERO = const(32768)  # what the cache adds to values, see Layer
 
 
 class Attention:
@@ -25,7 +22,7 @@ class Attention:
         self._scores, self._means = workspace.scores, workspace.heads
         self._rows = rows = workspace.rows[: q_rows + 2 * kv_rows]
         self._row_count = len(rows)
-        self._k, self._v = rows[q_rows:], rows[q_rows + kv_rows :]
+        self._kv = rows[q_rows:]
         self._qkv = Linear(places[5], len(rows), dim, workspace.x, kernels).blocks
         self._o = Linear(places[6], dim, q_rows, workspace.heads, kernels).blocks
         # The row of the caches [kv_heads * context, head_dim] at which each head's begin.
@@ -47,9 +44,11 @@ class Attention:
             self._rope_position = position
         kernels.rescale(rows, 0, weights, 0, scales, 3)
         kernels.rotate(rows, 0, row, pairs, scales, 2)
-        keys, values, count, context = layer.keys, layer.values, self._kv_count, self._context
-        kernels.cache_rows(self._k, keys, position, count, head_dim, context, layer.key_zero)
-        kernels.cache_rows(self._v, values, position, count, head_dim, context, _VALUE_ZERO)
+        keys, values = layer.keys, layer.values
+        kernels.cache_rows(
+            self._kv, keys, values, position, self._kv_count, head_dim, self._context,
+            layer.key_zero,
+        )  # fmt: skip
         kernels.attend(
             0, 0, keys, values, self._first, self._head_count, rows, self._means, self._scores,
             self._exp_table, position + 1, layer.score_shift,

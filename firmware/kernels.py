@@ -133,13 +133,19 @@ def rotate(x: ptr32, v: int, table: ptr32, pairs: int, parts: ptr32, count: int)
 
 @micropython.viper
 def cache_rows(
-    x: ptr32, cache: ptr16, row: int, heads: int, head_dim: int, context: int, zero: int
+    x: ptr32, cache: ptr16, values: ptr16, row: int, heads: int, head_dim: int, context: int,
+    zero: int
 ):
-    """Writes x [heads, head_dim] plus zero, as u16, to row `row` of each head of a KV cache
-    [heads, context, head_dim]."""
-    cache = ptr16(int(cache) + (row * head_dim << 1))
+    """Writes x [2, heads, head_dim], keys and values, to row `row` of each head of their caches,
+    u16 [heads, context, head_dim]: keys plus `zero`, values plus 2**15."""
     others = (context - 1) * head_dim << 1
-    while heads:
+    row = row * head_dim << 1
+    cache = ptr16(int(cache) + row)
+    left = heads << 1
+    while left:
+        if left == heads:
+            cache = ptr16(int(values) + row)
+            zero = 32768
         end = int(x) + (head_dim << 2)
         while int(x) < end:
             cache[0] = x[0] + zero
@@ -147,7 +153,7 @@ def cache_rows(
             x = ptr32(int(x) + 8)
             cache = ptr16(int(cache) + 4)
         cache = ptr16(int(cache) + others)
-        heads -= 1
+        left -= 1
 
 
 @micropython.viper

@@ -5,7 +5,7 @@ from firmware.feedforward import FeedForward
 from firmware.vocabulary import Vocabulary
 from firmware.workspace import Workspace, int32s
 from protocol.bitpack import bits_needed, pack
-from protocol.compat import const
+from protocol.compat import const, micropython
 from protocol.fields import put_u16
 from protocol.frame import HEADER_SIZE
 from protocol.kinds import LOGITS, PARTIAL
@@ -62,6 +62,7 @@ class Share:
         """Empties the KV cache: whatever sequence comes next is a new one."""
         self._sequence_id = -1
 
+    @micropython.native
     def answer(self, request, length, answer):
         """Computes an opened COMPUTE frame into the payload of the frame buffer `answer`.
 
@@ -76,10 +77,7 @@ class Share:
         if values != count * dim or count > self._positions:
             raise BadRequest("%d values for %d positions of %d" % (values, count, dim))
         if layer >= self._layer_count or end > self._context:
-            raise BadRequest(
-                "layer %d, position %d of a model of %d layers and a context of %d"
-                % (layer, end - 1, self._layer_count, self._context)
-            )
+            self._refuse_place(layer, end - 1)
         if fields[0] != self._sequence_id and not self.turned_to(fields[0]):
             return 0
         begin_answer(request, answer, self._boot_id)
@@ -105,6 +103,12 @@ class Share:
         results = workspace.results
         answer[PARTIAL_BITS] = bits = bits_needed(results, values)
         return PARTIAL_DATA - HEADER_SIZE + pack(answer, PARTIAL_DATA, results, values, bits)
+
+    def _refuse_place(self, layer, position):
+        raise BadRequest(
+            "layer %d, position %d of a model of %d layers and a context of %d"
+            % (layer, position, self._layer_count, self._context)
+        )
 
     def kind_of_answer(self, phase):
         """The message type that answers a phase."""

@@ -36,7 +36,8 @@ class Layer:
         self.keys = bytearray(2 * kv_rows * layout["context"])
         self.values = bytearray(2 * kv_rows * layout["context"])
         n = numbers
-        self.qkv_scales = array("i", [q_rows, n[0], n[1], kv_rows, n[2], n[3], kv_rows, n[4], n[5]])
+        k_and_v = [kv_rows, n[2], n[3], kv_rows, n[4], n[5]]
+        self.qkv_scales = array("i", [q_rows, n[0], n[1]] + k_and_v)
         self.key_zero = n[3] + 1
         self.gate_up_scales = array("i", [units, n[7], INT16_LIMIT, units, n[8], INT16_LIMIT])
         self.score_shift = numbers[6]

@@ -27,7 +27,7 @@ except ImportError:
         return value
 
     const = _unchanged
-    micropython = SimpleNamespace(viper=_unchanged)
+    micropython = SimpleNamespace(viper=_unchanged, native=_unchanged)
 
 # Names for viper's annotations. MicroPython's compiler knows them without looking them up;
 # elsewhere they only say "indexable integers": ptr8 any bytes, ptr32 an array("i").

@@ -91,8 +91,8 @@ _WEIGHT = """
             ptr32(at)[{index}] = acc
 """
 
-# Weights are first shifted right until their sum has about 15 bits. Where those of all positions of
-# a turn are 0 there is nothing to multiply: a third of the turns in stories260K at position 128.
+# Weights are first shifted right until their sum has about 15 bits. Where those of all positions
+# of a turn are 0 there is nothing to multiply: a third of the turns at position 128 of stories260K.
 _MEAN = """
         by = 0
         total -= 1

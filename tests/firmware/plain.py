@@ -121,11 +121,12 @@ class PlainKernels:
                 x[at + 1] = clipped(half_up(even * s + odd * c, 14), limit)
                 at += 2
 
-    def cache_rows(self, x, cache, row, heads, head_dim, context, zero):
+    def cache_rows(self, x, keys, values, row, heads, head_dim, context, zero):
         for head in range(heads):
             for i in range(head_dim):
-                at = (head * context + row) * head_dim + i
-                write_u16(cache, at, x[head * head_dim + i] + zero)
+                at, own = (head * context + row) * head_dim + i, head * head_dim + i
+                write_u16(keys, at, x[own] + zero)
+                write_u16(values, at, x[heads * head_dim + own] + 32768)
 
     def attend(self, _, __, keys, values, rows, heads, q, out, scores, table, seen, shift):
         size = self.head_dim

@@ -153,8 +153,8 @@ def test_means_of_equal_extremes_are_those_extremes():
     for size, kernels in HEADS.items():
         for n in (1, 2, 3, 511, 512, 1500) if size < 32 else (1, 3, 512):
             for value in (-32768, -32767, -1, 0, 32767):
-                values = [value + 32768] * (n * size)
-                found = attended(kernels, size, [0] * (n * size), values, [0] * size, n, 9, (0,), 1)
+                keys, values = [0] * (n * size), [value + 32768] * (n * size)
+                found = attended(kernels, size, keys, values, [0] * size, n, 9, (0,), 1)
                 assert found == [value] * size
 
 def mean_under(kernels, size, weights, values):

@@ -40,7 +40,7 @@ def check_fixed(k):
     assert growth(lambda: k.rescale(X, 0, BYTES, 0, PARTS, 2)) == 0
     assert growth(lambda: k.rope_row(BYTES, 0, 40, X, 4)) == 0
     assert growth(lambda: k.rotate(X, 0, Y, 4, PARTS, 2)) == 0
-    assert growth(lambda: k.cache_rows(X, BYTES, 3, 2, 8, 5, 32768)) == 0
+    assert growth(lambda: k.cache_rows(X, BYTES, BYTES, 3, 2, 8, 5, 32768)) == 0
     assert growth(lambda: k.gate(X, 0, Y, SIGMOID, 64, 6, 15, 32767)) == 0
 
 

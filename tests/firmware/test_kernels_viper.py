@@ -145,13 +145,14 @@ def test_cache_rows_are_written_where_they_belong():
         for head_dim in (2, 8, 64):
             for heads, context, row in ((0, 4, 1), (1, 1, 0), (1, 10, 9), (3, 10, 4), (2, 7, 0)):
                 for zero in (32768, 12000):
-                    values = mixed(1 - zero, zero - 1, heads * head_dim)
-                    cache = random_bytes(2 * heads * context * head_dim)
-                    expected = bytearray(cache)
+                    count = heads * head_dim
+                    x = mixed(1 - zero, zero - 1, count) + mixed(-32767, 32767, count)
+                    caches = [random_bytes(2 * count * context) for _ in range(2)]
+                    expected = [bytearray(cache) for cache in caches]
                     arguments = (row, heads, head_dim, context, zero)
-                    kernels.cache_rows(Guarded(values).view, cache, *arguments)
-                    PLAIN.cache_rows(values, expected, *arguments)
-                    assert cache == expected
+                    kernels.cache_rows(Guarded(x).view, caches[0], caches[1], *arguments)
+                    PLAIN.cache_rows(x, expected[0], expected[1], *arguments)
+                    assert caches == expected
 
 
 def test_gate_at_all_shifts():
