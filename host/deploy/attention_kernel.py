@@ -92,7 +92,8 @@ _WEIGHT = """
 """
 
 # Weights are first shifted right until their sum has about 15 bits. Where those of all positions
-# of a turn are 0 there is nothing to multiply: a third of the turns at position 128 of stories260K.
+# of a turn are 0 there is nothing to multiply: so it is in a third of the turns at position 128 of
+# stories260K.
 _MEAN = """
         by = 0
         total -= 1
