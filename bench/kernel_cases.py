@@ -191,9 +191,7 @@ def _cache_rows(heads: int, head_dim: int, module: EmulatedModule) -> int:
     x = _numbers(head_dim).integers(-_LIMIT, _LIMIT + 1, (2, heads, head_dim))
     context, row = 5, 3
     caches = [module.placed(bytes(context * x.size)) for _ in x]
-    module.call(
-        "cache_rows", module.placed(x), *caches, row, heads, head_dim, context, _LIMIT + 1
-    )
+    module.call("cache_rows", module.placed(x), *caches, row, heads, head_dim, context, _LIMIT + 1)
     for part, cache, zero in zip(x, caches, (_LIMIT + 1, _VALUE_ZERO), strict=True):
         stored = np.frombuffer(module.bytes(cache, context * x.size), "<u2").astype(np.int64)
         expected = np.zeros((heads, context, head_dim), np.int64)

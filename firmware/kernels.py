@@ -133,8 +133,14 @@ def rotate(x: ptr32, v: int, table: ptr32, pairs: int, parts: ptr32, count: int)
 
 @micropython.viper
 def cache_rows(
-    x: ptr32, cache: ptr16, values: ptr16, row: int, heads: int, head_dim: int, context: int,
-    zero: int
+    x: ptr32,
+    cache: ptr16,
+    values: ptr16,
+    row: int,
+    heads: int,
+    head_dim: int,
+    context: int,
+    zero: int,
 ):
     """Writes x [2, heads, head_dim], keys and values, to row `row` of each head of their caches,
     u16 [heads, context, head_dim]: keys plus `zero`, values plus 2**15."""
@@ -180,4 +186,3 @@ def gate(
         g[0] = v
         g = ptr32(int(g) + 4)
         up = ptr32(int(up) + 4)
-

@@ -157,6 +157,7 @@ def test_means_of_equal_extremes_are_those_extremes():
                 found = attended(kernels, size, keys, values, [0] * size, n, 9, (0,), 1)
                 assert found == [value] * size
 
+
 def mean_under(kernels, size, weights, values):
     """The mean of values [len(weights), size] under any different weights."""
     table = u16_buffer(weights + [0] * (512 - len(weights)))
