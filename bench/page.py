@@ -31,9 +31,9 @@ def with_tables(text: str, figures: Figures) -> str:
 
 def markdown(cells: list[Cells]) -> str:
     """A table, its first row the heading."""
-    lines = [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in cells]
-    lines.insert(1, f"| {' | '.join('---' for _ in cells[0])} |")
-    return "\n".join(lines).replace("|  |", "| |") + "\n"
+    heading, *rows = cells
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "".join(re.sub(" +", " ", f"| {' | '.join(line)} |\n") for line in lines)
 
 
 def stored() -> list[Row]:
