@@ -90,13 +90,13 @@ class Share:
         if attends and position > filled[layer]:
             raise NeedKV(layer, filled[layer])
         weights, load, workspace = self._layers[layer], self._load, self.workspace
-        run, x, at = part.run, workspace.x, COMPUTE_DATA
+        x, at = workspace.x, COMPUTE_DATA
         for i in range(count):
             load(request, 0, at, x, dim)
             if attends:
-                run(weights, position + i, workspace.out[i])
+                part.run(weights, position + i, workspace.out[i])
             else:
-                run(weights, workspace.out[i])
+                part.run(weights, workspace.out[i])
             at += 2 * dim
         if attends and end > filled[layer]:
             filled[layer] = end
