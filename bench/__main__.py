@@ -9,7 +9,6 @@ from those and from published figures. They go into one table and into bench/res
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -23,14 +22,14 @@ from bench.emulation.mpy import MpyError
 from bench.kernel_cases import WrongResult
 from bench.parts import PARTS, Subject
 from bench.qemu.machine import EmulationError
-from bench.results import Row, table, write
+from bench.results import RESULTS, Row, table, write
 from host.cluster.errors import ClusterError
+from host.command_line import FAILED, Parser
 from host.deploy.bundle import REPOSITORY, DeployError
 from host.model.checkpoint import ModelError
 from host.model.loading import loaded
 from host.setup import SetupError
 
-RESULTS = Path(__file__).resolve().parent / "results.json"
 _FILE_WIDTH = 132
 _EXPECTED = (
     ClusterError, DeployError, EmulationError, Fault, ModelError, MpyError, SetupError,
@@ -40,7 +39,7 @@ _EXPECTED = (
 
 def main() -> int:
     """The exit code."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = Parser(prog="python -m bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}: all")
     parser.add_argument(
         "--model",
@@ -62,7 +61,7 @@ def main() -> int:
         rows = measured(options.parts or list(PARTS), subjects, options.steps, console)
     except _EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return FAILED
     write(rows, RESULTS)
     console.print(f"written to {RESULTS.relative_to(REPOSITORY)}")
     return 0

@@ -26,10 +26,10 @@ from protocol.framing_bytes import decoded_frame
 from protocol.layout import PHASE_ATTENTION, PHASE_VOCABULARY
 from protocol.payloads import logits_from, partial_from
 
-# Functions whose instructions are told apart, by what they do; what else the kernels' modules hold
-# is `elementwise`. Beside them there are the message loop and bytecode.
-PHASES = {"matvec": "matrix", "scores": "attention", "mean": "attention",
-          "exponentials": "softmax", "bits_needed": "packing", "pack": "packing"}  # fmt: skip
+# Functions whose instructions are told apart, by what they do (softmax is within attention); what
+# else the kernels' modules hold is `elementwise`. Beside them there are the message loop and
+# bytecode.
+PHASES = {"matvec": "matrix", "attend": "attention", "bits_needed": "packing", "pack": "packing"}
 OTHERS = "elementwise"
 
 

@@ -19,9 +19,9 @@ from host.deploy.kernels import column_blocks
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT, Ints, Rescale
 
-_CACHE_ZERO = 1 << 15  # what a KV cache adds to its values
+_VALUE_ZERO = 1 << 15  # what a KV cache adds to its values
 _WEIGHT_ZERO = 128
-_SCORE_SHIFT = 11  # the home model's: weights from 1 to 2**-15 within some 2**25 of score
+_HEADS = 8  # in one call, as on one chip with stories260K
 _GATE_SHIFTS = 4, 13
 _RESCALE_SHIFT = 24
 _LIMIT = 8191
@@ -47,12 +47,19 @@ def matvec(rows: int, columns: int) -> Case:
 
 
 def attention(head_dim: int, positions: int) -> list[Case]:
-    """One head's scores, softmax and mean over so many positions."""
+    """The parts of attention over so many positions, in the order in which a head takes them.
+
+    `run` of each is for a kernel that stops after it, and so does what those before do as well.
+    """
     shape = f"{positions}x{head_dim}"
+
+    def case(part: str, shape: str, unit: str) -> Case:
+        return Case(part, shape, unit, partial(_attend, head_dim, positions, part))
+
     return [
-        Case("scores", shape, "MAC", partial(_scores, head_dim, positions)),
-        Case("softmax", f"{positions}", "element", partial(_softmax, positions)),
-        Case("mean", shape, "MAC", partial(_mean, head_dim, positions)),
+        case("scores", shape, "MAC"),
+        case("softmax", f"{positions}", "element"),
+        case("mean", shape, "MAC"),
     ]
 
 
@@ -65,7 +72,7 @@ def elementwise(count: int, head_dim: int) -> list[Case]:
         Case("rescale", f"{count}", "element", partial(_rescale, count)),
         Case("rotate", whole, "element", partial(_rotate, heads, head_dim)),
         Case("rope_row", f"{head_dim}", "element", partial(_rope_row, head_dim)),
-        Case("cache_row", f"{head_dim}", "element", partial(_cache_row, head_dim)),
+        Case("cache_rows", f"2x{whole}", "element", partial(_cache_rows, heads, head_dim)),
         Case("load_int16s", f"{count}", "element", partial(_load_int16s, count)),
         Case("store_int16s", f"{count}", "element", partial(_store_int16s, count)),
     ]
@@ -100,45 +107,38 @@ def _matvec(rows: int, columns: int, module: EmulatedModule) -> int:
     return rows * columns
 
 
-def _scores(head_dim: int, positions: int, module: EmulatedModule) -> int:
+def _attend(head_dim: int, positions: int, part: str, module: EmulatedModule) -> int:
+    """All parts up to `part`, for heads that share their keys and values."""
     numbers = _numbers(head_dim + positions)
     keys = numbers.integers(-_LIMIT, _LIMIT + 1, (positions, head_dim))
-    q = numbers.integers(-_LIMIT, _LIMIT + 1, head_dim)
-    cache, out = module.placed(keys + _CACHE_ZERO, "<u2"), module.placed(np.zeros(positions))
-    largest = module.call("scores", cache, 0, out, module.placed(q), positions, 0)
-    _check("scores", np.append(module.int32s(out, positions), largest),
-           np.append(keys @ q, (keys @ q).max()))  # fmt: skip
-    return positions * head_dim
-
-
-def _softmax_weights(positions: int) -> tuple[Ints, Ints]:
-    """Scores of which most have some weight, and their weights before any shift."""
-    scores = _numbers(positions).integers(0, 7 << _SCORE_SHIFT + 9, positions)
-    table = arithmetic.exp_table()
-    distance = (scores.max() - scores) >> _SCORE_SHIFT
-    return scores, table[distance & 511] >> np.minimum(distance >> 9, 16)
-
-
-def _softmax(positions: int, module: EmulatedModule) -> int:
-    scores, weights = _softmax_weights(positions)
-    out, table = module.placed(scores), module.placed(arithmetic.exp_table(), "<u2")
-    total = module.call(
-        "exponentials", out, 0, table, int(scores.max()), positions, _SCORE_SHIFT
+    q = numbers.integers(-_LIMIT, _LIMIT + 1, (_HEADS, head_dim))
+    values = numbers.integers(-INT16_LIMIT, INT16_LIMIT + 1, (positions, head_dim))
+    table, shift = arithmetic.exp_table(), _score_shift(head_dim)
+    buffer, out = module.placed(np.zeros(positions)), module.placed(np.zeros(q.size))
+    module.call(
+        "attend", 0, 0, module.placed(keys + _LIMIT + 1, "<u2"),
+        module.placed(values + _VALUE_ZERO, "<u2"), module.placed(np.zeros(_HEADS)), _HEADS,
+        module.placed(q), out, buffer, module.placed(table, "<u2"), positions, shift,
     )  # fmt: skip
-    _check("softmax", np.append(module.int32s(out, positions), total),
-           np.append(weights, weights.sum()))  # fmt: skip
-    return positions
+    scores = q @ keys.T
+    last = module.int32s(buffer, positions)
+    if part == "scores":
+        _check(part, last, scores[-1] + (_LIMIT + 1) * q[-1].sum())
+        return scores.size * head_dim
+    if part == "softmax":
+        distance = (scores[-1].max() - scores[-1]) >> shift
+        _check(part, last, table[distance & 511] >> np.minimum(distance >> 9, 16))
+        return scores.size
+    weights = arithmetic.attention_weights(scores, shift, table)
+    means = arithmetic.weighted_mean(weights, values)
+    _check(part, module.int32s(out, q.size), means.reshape(-1))
+    return scores.size * head_dim
 
 
-def _mean(head_dim: int, positions: int, module: EmulatedModule) -> int:
-    scores, weights = _softmax_weights(positions)
-    values = _numbers(positions).integers(-INT16_LIMIT, INT16_LIMIT + 1, (positions, head_dim))
-    cache, out = module.placed(values + _CACHE_ZERO, "<u2"), module.placed(np.zeros(head_dim))
-    total = int(weights.sum())
-    module.call("mean", cache, 0, module.placed(weights), out, positions, total, 0)
-    shifted = arithmetic.attention_weights(scores, _SCORE_SHIFT, arithmetic.exp_table())
-    _check("mean", module.int32s(out, head_dim), arithmetic.weighted_mean(shifted, values))
-    return positions * head_dim
+def _score_shift(head_dim: int) -> int:
+    """Of the scores of random queries and keys: with it most positions have some weight."""
+    deviation = _LIMIT**2 / 3 * head_dim**0.5
+    return int(np.log2(deviation / 2)) - arithmetic.EXP_FRACTION_BITS
 
 
 def _gate(count: int, module: EmulatedModule) -> int:
@@ -157,7 +157,8 @@ def _rescale(count: int, module: EmulatedModule) -> int:
     sums = numbers.integers(-_TYPICAL << 10, _TYPICAL << 10, count)
     by = Rescale(numbers.integers(0, 1 << 15, count), _RESCALE_SHIFT)
     out, multipliers = module.placed(sums), module.placed(by.multiplier, "<u2")
-    module.call("rescale", out, 0, multipliers, 0, count, by.shift, _LIMIT)
+    parts = module.placed(np.array([count, by.shift, _LIMIT]))
+    module.call("rescale", out, 0, multipliers, 0, parts, 1)
     expected = arithmetic.saturated(arithmetic.rescaled(sums, by), _LIMIT)
     _check("rescale", module.int32s(out, count), expected)
     return count
@@ -169,7 +170,8 @@ def _rotate(heads: int, head_dim: int, module: EmulatedModule) -> int:
     angles = numbers.uniform(0, 6, head_dim // 2)
     rows = np.round(np.stack([np.cos(angles), np.sin(angles)], -1) * (1 << 14)).astype(np.int64)
     out, table = module.placed(x), module.placed(rows)
-    module.call("rotate", out, 0, table, head_dim // 2, heads, _LIMIT)
+    parts = module.placed(np.array([x.size, 0, _LIMIT]))
+    module.call("rotate", out, 0, table, head_dim // 2, parts, 1)
     expected = arithmetic.rotated(x, rows[:, 0], rows[:, 1], _LIMIT)
     _check("rotate", module.int32s(out, x.size), expected.reshape(-1))
     return x.size
@@ -185,13 +187,17 @@ def _rope_row(head_dim: int, module: EmulatedModule) -> int:
     return head_dim
 
 
-def _cache_row(head_dim: int, module: EmulatedModule) -> int:
-    x = _numbers(head_dim).integers(-INT16_LIMIT, INT16_LIMIT + 1, head_dim)
-    cache = module.placed(bytes(8 * head_dim))
-    module.call("cache_row", module.placed(x), cache, 3, head_dim)
-    row = np.frombuffer(module.bytes(cache + 6 * head_dim, 2 * head_dim), "<u2")
-    _check("cache_row", row.astype(np.int64), x + _CACHE_ZERO)
-    return head_dim
+def _cache_rows(heads: int, head_dim: int, module: EmulatedModule) -> int:
+    x = _numbers(head_dim).integers(-_LIMIT, _LIMIT + 1, (2, heads, head_dim))
+    context, row = 5, 3
+    caches = [module.placed(bytes(context * x.size)) for _ in x]
+    module.call("cache_rows", module.placed(x), *caches, row, heads, head_dim, context, _LIMIT + 1)
+    for part, cache, zero in zip(x, caches, (_LIMIT + 1, _VALUE_ZERO), strict=True):
+        stored = np.frombuffer(module.bytes(cache, context * x.size), "<u2").astype(np.int64)
+        expected = np.zeros((heads, context, head_dim), np.int64)
+        expected[:, row] = part + zero
+        _check("cache_rows", stored, expected.reshape(-1))
+    return x.size
 
 
 def _load_int16s(count: int, module: EmulatedModule) -> int:

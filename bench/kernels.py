@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from bench.emulation.module import TARGETS, EmulatedModule
 from bench.kernel_cases import Case, attention, elementwise, matvec
 from bench.results import Label, Row
+from host.deploy.attention_kernel import PARTS, attention_kernel
 from host.deploy.bundle import REPOSITORY
 from host.deploy.kernels import kernel_source
 from host.model.checkpoint import Config
@@ -73,20 +74,40 @@ def figures(cases: Iterable[Case], head_dim: int, name: str = "") -> Iterator[Ro
     """Instructions per unit of work for each case on each target."""
     cases = list(cases)
     columns = {int(case.shape.split("x")[1]) for case in cases if case.kernel == "matvec"}
-    generated = kernel_source(columns, head_dim)
     fixed = (REPOSITORY / "firmware" / "kernels.py").read_text()
     for target in TARGETS:
-        by_shape = EmulatedModule(generated, "firmware/model_kernels.py", target)
+        modules = attention_modules(head_dim, target)
+        generated = kernel_source(columns, head_dim)
+        modules["matvec"] = EmulatedModule(generated, "firmware/model_kernels.py", target)
         by_none = EmulatedModule(fixed, "firmware/kernels.py", target)
+        before = 0
         for case in cases:
-            module = by_shape if case.kernel in ("matvec", "scores", "mean") else by_none
-            yield figure(case, module, target, name)
+            module = modules.get(case.kernel, by_none)
+            if case.kernel not in PARTS[1:]:
+                before = 0
+            yield figure(case, module, target, name, before)
+            before = module.instructions
 
 
-def figure(case: Case, module: EmulatedModule, target: str, name: str = "") -> Row:
-    """One case's row. Raises WrongResult where the kernel computes something else."""
+def attention_modules(head_dim: int, target: str) -> dict[str, EmulatedModule]:
+    """By each part of attention, the kernel that stops after it."""
+    return {
+        part: EmulatedModule(
+            "import micropython\n" + attention_kernel(head_dim, PARTS[: count + 1]),
+            f"attention_to_{part}.py",
+            target,
+        )
+        for count, part in enumerate(PARTS)
+    }
+
+
+def figure(
+    case: Case, module: EmulatedModule, target: str, name: str = "", before: int = 0
+) -> Row:
+    """One case's row; before: instructions that are another's. Raises WrongResult where the kernel
+    computes something else."""
     module.clear()
     work = case.run(module)
     shape = f"{name} {case.shape}".strip()
-    value = round(module.instructions / work, 2)
+    value = round((module.instructions - before) / work, 2)
     return Row(case.kernel, target, shape, value, f"instr/{case.unit}", Label.EMULATED)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from rich.table import Table
 
+RESULTS = Path(__file__).resolve().parent / "results.json"  # of the last run
+
 
 class Label(StrEnum):
     """How a figure was come by."""

@@ -45,7 +45,6 @@ _NAMES = {
 _SCALES = {
     "matrix": "matvec 64x64",
     "attention": "scores 128x8",
-    "softmax": "softmax 128",
     "elementwise": "rescale 64",
 }
 

@@ -2,6 +2,7 @@
 output projection."""
 
 from firmware.linear import Linear
+from firmware.workspace import int32s
 
 
 class Attention:
@@ -9,62 +10,48 @@ class Attention:
 
     def __init__(self, shard, workspace, kernels):
         layout, places = shard.layout, shard.places
-        head_dim, context = layout["head_dim"], layout["context"]
+        self._head_dim = head_dim = layout["head_dim"]
+        self._context = context = layout["context"]
         heads, kv_heads = layout["heads"], layout["kv_heads"]
-        dim, q_rows, kv_rows = layout["dim"], len(heads) * head_dim, len(kv_heads) * head_dim
+        self._head_count, self._kv_count = len(heads), len(kv_heads)
+        self._dim = dim = layout["dim"]
+        q_rows, kv_rows = len(heads) * head_dim, len(kv_heads) * head_dim
         self._kernels = kernels
-        self._head_dim = head_dim
         self._exp_table, self._rope_table = shard.exp_table, shard.rope_table
         self._rope_row, self._rope_position = workspace.rope_row, -1
-        self._scores = workspace.scores
+        self._scores, self._means = workspace.scores, workspace.heads
         self._rows = rows = workspace.rows[: q_rows + 2 * kv_rows]
-        self._q = rows[:q_rows]
-        self._k = rows[q_rows : q_rows + kv_rows]
-        self._v = rows[q_rows + kv_rows :]
-        self._q_at, self._k_at, self._v_at = places[:3]
-        self._qkv = Linear(places[5], len(rows), dim, workspace.x, kernels)
-        self._o = Linear(places[6], dim, q_rows, workspace.heads, kernels)
-        # Rows of the caches [kv_heads * context, head_dim] at which each KV head's begin.
-        self._cached = [
-            (i * context, self._k[at : at + head_dim], self._v[at : at + head_dim])
-            for i, at in enumerate(range(0, kv_rows, head_dim))
-        ]
+        self._row_count = len(rows)
+        self._kv = rows[q_rows:]
+        self._qkv = Linear(places[5], len(rows), dim, workspace.x, kernels).blocks
+        self._o = Linear(places[6], dim, q_rows, workspace.heads, kernels).blocks
+        # The row of the caches [kv_heads * context, head_dim] at which each head's begin.
+        self._first = first = int32s(len(heads))
         group = layout["total_heads"] // layout["total_kv_heads"]
-        self._heads = [
-            (
-                kv_heads.index(head // group) * context,
-                self._q[at : at + head_dim],
-                workspace.heads[at : at + head_dim],
-            )
-            for head, at in zip(heads, range(0, q_rows, head_dim))
-        ]
+        for i, head in enumerate(heads):
+            first[i] = kv_heads.index(head // group) * context
 
     def run(self, layer, position, out):
         """The partial sum `out` [dim] at `position`, which joins the cache and attends to all
         positions up to itself."""
-        kernels, scores, head_dim = self._kernels, self._scores, self._head_dim
-        self._qkv.run(layer.weights, self._rows)
-        self._rescale_and_rotate(layer, position)
-        keys, values, shift = layer.keys, layer.values, layer.score_shift
-        for first, k, v in self._cached:
-            kernels.cache_row(k, keys, first + position, head_dim)
-            kernels.cache_row(v, values, first + position, head_dim)
-        seen = position + 1
-        for first, q, mean in self._heads:
-            largest = kernels.scores(keys, 0, scores, q, seen, first)
-            total = kernels.exponentials(scores, 0, self._exp_table, largest, seen, shift)
-            kernels.mean(values, 0, scores, mean, seen, total, first)
-        self._o.run(layer.weights, out)
-
-    def _rescale_and_rotate(self, layer, position):
-        rescale, rotate, weights = self._kernels.rescale, self._kernels.rotate, layer.weights
-        q, k, v, pairs = self._q, self._k, self._v, self._head_dim // 2
-        rescale(q, 0, weights, self._q_at, len(q), layer.q_shift, layer.q_limit)
-        rescale(k, 0, weights, self._k_at, len(k), layer.k_shift, layer.k_limit)
-        rescale(v, 0, weights, self._v_at, len(v), layer.v_shift, layer.v_limit)
-        row = self._rope_row
+        kernels, rows, scales, row = self._kernels, self._rows, layer.qkv_scales, self._rope_row
+        head_dim, pairs = self._head_dim, self._head_dim >> 1
+        weights = layer.weights
+        for matvec, at, x in self._qkv:
+            matvec(weights, 0, rows, x, self._row_count, at)
         if position != self._rope_position:
-            self._kernels.rope_row(self._rope_table, 0, position, row, pairs)
+            kernels.rope_row(self._rope_table, 0, position, row, pairs)
             self._rope_position = position
-        rotate(q, 0, row, pairs, len(self._heads), layer.q_limit)
-        rotate(k, 0, row, pairs, len(self._cached), layer.k_limit)
+        kernels.rescale(rows, 0, weights, 0, scales, 3)
+        kernels.rotate(rows, 0, row, pairs, scales, 2)
+        keys, values = layer.keys, layer.values
+        kernels.cache_rows(
+            self._kv, keys, values, position, self._kv_count, head_dim, self._context,
+            layer.key_zero,
+        )  # fmt: skip
+        kernels.attend(
+            0, 0, keys, values, self._first, self._head_count, rows, self._means, self._scores,
+            self._exp_table, position + 1, layer.score_shift,
+        )  # fmt: skip
+        for matvec, at, x in self._o:
+            matvec(weights, 0, out, x, self._dim, at)

@@ -53,25 +53,30 @@ def store_int16s(src: ptr32, v: int, at: int, out: ptr8, n: int):
 
 
 @micropython.viper
-def rescale(x: ptr32, v: int, multiplier: ptr16, at: int, n: int, shift: int, limit: int):
-    """Accumulators x [n] * multiplier [n] / 2**shift in place, half-up, within limit.
+def rescale(x: ptr32, v: int, multiplier: ptr16, at: int, parts: ptr32, count: int):
+    """Accumulators x * multiplier / 2**shift in place, half-up, within limit.
 
+    parts [count, 3]: elements, shift and limit of each part of x, one after the other.
     multiplier: u16 from byte `at` on; 16 <= shift <= 45. The 47-bit product is split: see
     arithmetic.rescaled.
     """
     multiplier = ptr16(int(multiplier) + at)
-    shift -= 15
-    half = 1 << shift >> 1
-    span = uint(limit << 1)
-    at = int(x) + (n << 2)
-    while int(x) < at:
-        v = multiplier[0]
-        v = (x[0] >> 15) * v + ((x[0] & 32767) * v >> 15) + half >> shift
-        if uint(v + limit) > span:
-            v = limit if v > 0 else 0 - limit
-        x[0] = v
-        x = ptr32(int(x) + 4)
-        multiplier = ptr16(int(multiplier) + 2)
+    while count:
+        shift = parts[1] - 15
+        half = 1 << shift >> 1
+        limit = parts[2]
+        span = uint(limit << 1)
+        at = int(x) + (parts[0] << 2)
+        while int(x) < at:
+            v = multiplier[0]
+            v = (x[0] >> 15) * v + ((x[0] & 32767) * v >> 15) + half >> shift
+            if uint(v + limit) > span:
+                v = limit if v > 0 else 0 - limit
+            x[0] = v
+            x = ptr32(int(x) + 4)
+            multiplier = ptr16(int(multiplier) + 2)
+        parts = ptr32(int(parts) + 12)
+        count -= 1
 
 
 @micropython.viper
@@ -96,75 +101,65 @@ def rope_row(table: ptr16, v: int, position: int, row: ptr32, pairs: int):
 
 
 @micropython.viper
-def rotate(x: ptr32, v: int, table: ptr32, pairs: int, heads: int, limit: int):
-    """Rotary embedding in place of x [heads, 2 * pairs] by cosines and sines table [pairs, 2]."""
-    span = uint(limit << 1)
+def rotate(x: ptr32, v: int, table: ptr32, pairs: int, parts: ptr32, count: int):
+    """Rotary embedding in place of x by cosines and sines table [pairs, 2].
+
+    parts [count, 3]: as rescale's, each of whole heads of 2 * pairs elements.
+    """
     begin = int(table)
     end = begin + (pairs << 3)
-    while heads:
-        table = ptr32(begin)
-        while int(table) < end:
-            v = table[0]
-            w = table[1]
-            a = x[0] * v - x[1] * w + 8192 >> 14
-            v = x[0] * w + x[1] * v + 8192 >> 14
-            if uint(a + limit) > span:
-                a = limit if a > 0 else 0 - limit
-            if uint(v + limit) > span:
-                v = limit if v > 0 else 0 - limit
-            x[0] = a
-            x[1] = v
+    while count:
+        limit = parts[2]
+        span = uint(limit << 1)
+        stop = int(x) + (parts[0] << 2)
+        while int(x) < stop:
+            table = ptr32(begin)
+            while int(table) < end:
+                v = table[0]
+                w = table[1]
+                a = x[0] * v - x[1] * w + 8192 >> 14
+                v = x[0] * w + x[1] * v + 8192 >> 14
+                if uint(a + limit) > span:
+                    a = limit if a > 0 else 0 - limit
+                if uint(v + limit) > span:
+                    v = limit if v > 0 else 0 - limit
+                x[0] = a
+                x[1] = v
+                x = ptr32(int(x) + 8)
+                table = ptr32(int(table) + 8)
+        parts = ptr32(int(parts) + 12)
+        count -= 1
+
+
+@micropython.viper
+def cache_rows(
+    x: ptr32,
+    cache: ptr16,
+    values: ptr16,
+    row: int,
+    heads: int,
+    head_dim: int,
+    context: int,
+    zero: int,
+):
+    """Writes x [2, heads, head_dim], keys and values, to row `row` of each head of their caches,
+    u16 [heads, context, head_dim]: keys plus `zero`, values plus 2**15."""
+    others = (context - 1) * head_dim << 1
+    row = row * head_dim << 1
+    cache = ptr16(int(cache) + row)
+    left = heads << 1
+    while left:
+        if left == heads:
+            cache = ptr16(int(values) + row)
+            zero = 32768
+        end = int(x) + (head_dim << 2)
+        while int(x) < end:
+            cache[0] = x[0] + zero
+            cache[1] = x[1] + zero
             x = ptr32(int(x) + 8)
-            table = ptr32(int(table) + 8)
-        heads -= 1
-
-
-@micropython.viper
-def cache_row(x: ptr32, cache: ptr16, row: int, head_dim: int):
-    """Writes x [head_dim] as row `row` of a KV cache [positions, head_dim] of value + 2**15."""
-    cache = ptr16(int(cache) + (row * head_dim << 1))
-    end = int(x) + (head_dim << 2)
-    while int(x) < end:
-        cache[0] = x[0] + 32768
-        cache[1] = x[1] + 32768
-        x = ptr32(int(x) + 8)
-        cache = ptr16(int(cache) + 4)
-
-
-@micropython.viper
-def exponentials(scores: ptr32, d: int, table: ptr16, largest: int, n: int, shift: int) -> int:
-    """Replaces scores [n] by 2**((score - largest) / 2**(shift + 9)) * 2**15; their sum.
-
-    table [512]: 2**(-i / 512) in units of 2**-15.
-    """
-    total = 0
-    end = int(scores) + (n << 2)
-    if n & 1:
-        d = largest - scores[0] >> shift
-        if d < 8192:
-            d = table[d & 511] >> (d >> 9)
-        else:
-            d = 0
-        total += d
-        scores[0] = d
-        scores = ptr32(int(scores) + 4)
-    while int(scores) < end:
-        d = largest - scores[0] >> shift
-        if d < 8192:
-            d = table[d & 511] >> (d >> 9)
-            total += d
-        else:
-            d = 0
-        scores[0] = d
-        d = largest - scores[1] >> shift
-        if d < 8192:
-            d = table[d & 511] >> (d >> 9)
-            total += d
-        else:
-            d = 0
-        scores[1] = d
-        scores = ptr32(int(scores) + 8)
-    return total
+            cache = ptr16(int(cache) + 4)
+        cache = ptr16(int(cache) + others)
+        left -= 1
 
 
 @micropython.viper
@@ -176,11 +171,13 @@ def gate(
     table [1024]: the sigmoid of (i - 512) / 64 in units of 2**-15.
     """
     span = uint(limit << 1)
-    index_half = 1 << index_shift >> 1
+    if index_shift > 17:  # where all gates of 16 bits are 0 as well
+        index_shift = 17
+    middle = (1 << index_shift >> 1) + (512 << index_shift)
     half = 1 << shift >> 1
     end = int(g) + (n << 2)
     while int(g) < end:
-        v = (g[0] + index_half >> index_shift) + 512
+        v = g[0] + middle >> index_shift
         if v >> 10:
             v = 0 if v < 0 else 1023
         v = (g[0] * table[v] + 16384 >> 15) * up[0] + half >> shift
@@ -189,4 +186,3 @@ def gate(
         g[0] = v
         g = ptr32(int(g) + 4)
         up = ptr32(int(up) + 4)
-

@@ -5,7 +5,7 @@ from firmware.feedforward import FeedForward
 from firmware.vocabulary import Vocabulary
 from firmware.workspace import Workspace, int32s
 from protocol.bitpack import bits_needed, pack
-from protocol.compat import const
+from protocol.compat import const, micropython
 from protocol.fields import put_u16
 from protocol.frame import HEADER_SIZE
 from protocol.kinds import LOGITS, PARTIAL
@@ -17,7 +17,6 @@ from protocol.layout import (
     PARTIAL_BITS,
     PARTIAL_DATA,
     PHASE_ATTENTION,
-    PHASE_FEED_FORWARD,
     PHASE_VOCABULARY,
     begin_answer,
     compute_fields,
@@ -48,7 +47,10 @@ class Share:
         self._dim = layout["dim"]
         self._context = layout["context"]
         self.workspace = workspace = Workspace(layout)
+        self._positions = layout["positions"]
         self._layers = shard.layers
+        self._layer_count = len(shard.layers)
+        self._load = kernels.load_int16s
         self.attention = Attention(shard, workspace, kernels) if layout["heads"] else None
         self.feed_forward = FeedForward(shard, workspace, kernels) if layout["units"] else None
         self.vocabulary = Vocabulary(shard, workspace, kernels) if layout["rows"] else None
@@ -60,6 +62,7 @@ class Share:
         """Empties the KV cache: whatever sequence comes next is a new one."""
         self._sequence_id = -1
 
+    @micropython.native
     def answer(self, request, length, answer):
         """Computes an opened COMPUTE frame into the payload of the frame buffer `answer`.
 
@@ -67,24 +70,45 @@ class Share:
         older sequence, or this chip has no part in its phase. `kind_of_answer` tells the
         message type. Raises BadRequest and NeedKV.
         """
-        fields = self._fields
+        fields, dim = self._fields, self._dim
         values = compute_fields(request, length, fields)
         layer, phase, position, count = fields[1], fields[2], fields[3], fields[4]
-        if values != count * self._dim or count > len(self.workspace.out):
-            raise BadRequest("%d values for %d positions of %d" % (values, count, self._dim))
-        if layer >= len(self.filled) or position + count > self._context:
-            raise BadRequest(
-                "layer %d, position %d of a model of %d layers and a context of %d"
-                % (layer, position + count - 1, len(self.filled), self._context)
-            )
-        if not self.turned_to(fields[0]):
+        end = position + count
+        if values != count * dim or count > self._positions:
+            raise BadRequest("%d values for %d positions of %d" % (values, count, dim))
+        if layer >= self._layer_count or end > self._context:
+            self._refuse_place(layer, end - 1)
+        if fields[0] != self._sequence_id and not self.turned_to(fields[0]):
             return 0
         begin_answer(request, answer, self._boot_id)
-        if phase == PHASE_ATTENTION:
-            return self._attended(request, layer, position, count, answer)
-        if phase == PHASE_FEED_FORWARD:
-            return self._fed_forward(request, layer, count, answer)
-        return self._logits(request, count, answer)
+        if phase == PHASE_VOCABULARY:
+            return self._logits(request, count, answer)
+        attends, filled = phase == PHASE_ATTENTION, self.filled
+        part = self.attention if attends else self.feed_forward
+        if part is None:
+            return 0
+        if attends and position > filled[layer]:
+            raise NeedKV(layer, filled[layer])
+        weights, load, workspace = self._layers[layer], self._load, self.workspace
+        x, at = workspace.x, COMPUTE_DATA
+        for i in range(count):
+            load(request, 0, at, x, dim)
+            if attends:
+                part.run(weights, position + i, workspace.out[i])
+            else:
+                part.run(weights, workspace.out[i])
+            at += 2 * dim
+        if attends and end > filled[layer]:
+            filled[layer] = end
+        results = workspace.results
+        answer[PARTIAL_BITS] = bits = bits_needed(results, values)
+        return PARTIAL_DATA - HEADER_SIZE + pack(answer, PARTIAL_DATA, results, values, bits)
+
+    def _refuse_place(self, layer, position):
+        raise BadRequest(
+            "layer %d, position %d of a model of %d layers and a context of %d"
+            % (layer, position, self._layer_count, self._context)
+        )
 
     def kind_of_answer(self, phase):
         """The message type that answers a phase."""
@@ -101,34 +125,13 @@ class Share:
                 self.filled[layer] = 0
         return True
 
-    def _attended(self, request, layer, position, count, answer):
-        attention, workspace = self.attention, self.workspace
-        if attention is None:
-            return 0
-        if position > self.filled[layer]:
-            raise NeedKV(layer, self.filled[layer])
-        for i in range(count):
-            self._load(request, i)
-            attention.run(self._layers[layer], position + i, workspace.out[i])
-        self.filled[layer] = max(self.filled[layer], position + count)
-        return self._partial(count, answer)
-
-    def _fed_forward(self, request, layer, count, answer):
-        feed_forward, workspace = self.feed_forward, self.workspace
-        if feed_forward is None:
-            return 0
-        for i in range(count):
-            self._load(request, i)
-            feed_forward.run(self._layers[layer], workspace.out[i])
-        return self._partial(count, answer)
-
     def _logits(self, request, count, answer):
         vocabulary = self.vocabulary
         if vocabulary is None:
             return 0
         if count != 1:
             raise BadRequest("logits of %d positions: one at a time" % count)
-        self._load(request, 0)
+        self._load(request, 0, COMPUTE_DATA, self.workspace.x, self._dim)
         vocabulary.run()
         return self.stored_logits(answer)
 
@@ -140,16 +143,3 @@ class Share:
         rows = len(vocabulary.logits)
         self._kernels.store_int16s(vocabulary.logits, 0, LOGITS_DATA, answer, rows)
         return LOGITS_DATA - HEADER_SIZE + 2 * rows
-
-    def _load(self, request, index):
-        """Widens the request's index-th activation to workspace.x."""
-        dim = self._dim
-        at = COMPUTE_DATA + 2 * dim * index
-        self._kernels.load_int16s(request, 0, at, self.workspace.x, dim)
-
-    def _partial(self, count, answer):
-        """Packs the results of `count` positions; the payload's length."""
-        results, elements = self.workspace.results, count * self._dim
-        bits = bits_needed(results, elements)
-        answer[PARTIAL_BITS] = bits
-        return PARTIAL_DATA - HEADER_SIZE + pack(answer, PARTIAL_DATA, results, elements, bits)

@@ -1,9 +1,9 @@
 """A chip's rows of the classifier: the logits of its part of the vocabulary."""
 
-from firmware.linear import Linear
-from protocol.compat import const
+from array import array
 
-_INT16_LIMIT = const(32767)
+from firmware.linear import Linear
+from firmware.weights import INT16_LIMIT
 
 
 class Vocabulary:
@@ -14,7 +14,8 @@ class Vocabulary:
         rows = layout["rows"]
         self.logits = workspace.rows[:rows]
         self.first_row = layout["first_row"]
-        self._shift, self.exponent = layout["logits"]
+        shift, self.exponent = layout["logits"]
+        self._scale = array("i", [rows, shift, INT16_LIMIT])
         self._rescale = kernels.rescale
         self._weights = shard.vocabulary
         self._classifier = Linear(2 * rows, rows, layout["dim"], workspace.x, kernels)
@@ -23,4 +24,4 @@ class Vocabulary:
         """Computes the logits."""
         logits, weights = self.logits, self._weights
         self._classifier.run(weights, logits)
-        self._rescale(logits, 0, weights, 0, len(logits), self._shift, _INT16_LIMIT)
+        self._rescale(logits, 0, weights, 0, self._scale, 1)

@@ -1,5 +1,11 @@
 """What a chip holds of the model. firmware/shard.py fills it and then leaves the heap."""
 
+from array import array
+
+from protocol.compat import const
+
+INT16_LIMIT = const(32767)
+
 
 class Weights:
     """One chip's share.
@@ -16,20 +22,26 @@ class Weights:
 class Layer:
     """One layer's weights with their multipliers, its KV cache, shifts and limits.
 
-    keys and values: u16 [kv_heads * context, head_dim], value + 2**15. norms: None, or where chips
-    combine u16 [4, dim]: attention gain + 2**15, row multipliers of o, feed-forward gain + 2**15,
-    row multipliers of down; with norm_numbers and ff_norm_numbers, each shift, epsilon and limit.
+    keys and values: u16 [kv_heads * context, head_dim], key + key_zero, which is the limit of keys
+    and 1, and value + 2**15. qkv_scales, gate_up_scales: int32, rows, shift and limit of each of
+    q, k and v, and of gate and up, for the kernel `rescale`. norms: None, or where chips combine
+    u16 [4, dim]: attention gain + 2**15, row multipliers of o, feed-forward gain + 2**15, row
+    multipliers of down; with norm_numbers and ff_norm_numbers, each shift, epsilon and limit.
     """
 
     def __init__(self, layout, numbers, weights, norms):
-        cache = 2 * len(layout["kv_heads"]) * layout["context"] * layout["head_dim"]
+        head_dim, units = layout["head_dim"], layout["units"]
+        q_rows, kv_rows = len(layout["heads"]) * head_dim, len(layout["kv_heads"]) * head_dim
         self.weights = weights
-        self.keys = bytearray(cache)
-        self.values = bytearray(cache)
-        self.q_shift, self.q_limit, self.k_shift, self.k_limit = numbers[:4]
-        self.v_shift, self.v_limit, self.score_shift = numbers[4:7]
-        self.gate_shift, self.up_shift, self.index_shift, self.product_shift = numbers[7:11]
-        self.limit = numbers[11]
+        self.keys = bytearray(2 * kv_rows * layout["context"])
+        self.values = bytearray(2 * kv_rows * layout["context"])
+        n = numbers
+        k_and_v = [kv_rows, n[2], n[3], kv_rows, n[4], n[5]]
+        self.qkv_scales = array("i", [q_rows, n[0], n[1]] + k_and_v)
+        self.key_zero = n[3] + 1
+        self.gate_up_scales = array("i", [units, n[7], INT16_LIMIT, units, n[8], INT16_LIMIT])
+        self.score_shift = numbers[6]
+        self.index_shift, self.product_shift, self.limit = numbers[9:12]
         self.norms = norms
         if norms:
             self.norm_numbers, self.o_shift, self.ff_norm_numbers, self.down_shift = numbers[12:]

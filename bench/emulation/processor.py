@@ -71,6 +71,39 @@ class Processor(ABC):
     def result(self) -> int:
         """What the function gave back; raises Fault where it broke a rule for functions."""
 
+    def computed(self, to: int, value: Callable[[list[int]], int], after: int) -> Operation:
+        """The instruction that puts what `value` makes of all registers into register `to`."""
+        registers = self.registers
+
+        def execute() -> int:
+            registers[to] = value(registers) & MASK
+            return after
+
+        return execute
+
+    def load(
+        self, to: int, base: int, offset: int, size: int, after: int, signs: bool = False
+    ) -> Operation:
+        """The one that loads `size` bytes from beside where register `base` points."""
+        registers, load = self.registers, self.memory.load
+
+        def execute() -> int:
+            value = load(registers[base] + offset & MASK, size)
+            registers[to] = signed(value, 8 * size) & MASK if signs else value
+            return after
+
+        return execute
+
+    def store(self, value: int, base: int, offset: int, size: int, after: int) -> Operation:
+        """The one that stores the lowest `size` bytes of register `value` there."""
+        registers, store = self.registers, self.memory.store
+
+        def execute() -> int:
+            store(registers[base] + offset & MASK, size, registers[value])
+            return after
+
+        return execute
+
     def call(self, function: NativeFunction, *arguments: int) -> Execution:
         """Run a viper function with integers and addresses as its arguments."""
         self._operations.clear()

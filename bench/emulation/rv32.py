@@ -96,19 +96,19 @@ class Rv32(Processor):
         rs1, rs2, upper = word >> 15 & 31, word >> 20 & 31, word & 0xFFFFF000
         immediate = signed(word >> 20, 12)
         if opcode == 0x03 and kind in (0, 1, 2, 4, 5):
-            return self._load(rd, rs1, immediate, 1 << (kind & 3), kind < 4, after)
+            return self.load(rd, rs1, immediate, 1 << (kind & 3), after, kind < 4)
         if opcode == 0x23 and kind < 3:
             offset = signed(word >> 25 << 5 | rd, 12)
-            return self._store(rs2, rs1, offset, 1 << kind, after)
+            return self.store(rs2, rs1, offset, 1 << kind, after)
         if opcode == 0x13:
             return self._with_immediate(word, kind, rd, rs1, immediate, after)
         if opcode == 0x33 and (kind, word >> 25) in _REGISTER:
             compute = _REGISTER[kind, word >> 25]
-            return self._computed(rd, lambda x: compute(x[rs1], x[rs2]), after)
+            return self.computed(rd, lambda x: compute(x[rs1], x[rs2]), after)
         if opcode == 0x37:  # lui
-            return self._computed(rd, lambda x: upper, after)
+            return self.computed(rd, lambda x: upper, after)
         if opcode == 0x17:  # auipc
-            return self._computed(rd, lambda x: pc + upper, after)
+            return self.computed(rd, lambda x: pc + upper, after)
         if opcode == 0x63 and kind in _COMPARE:
             return self._branch(_COMPARE[kind], rs1, rs2, pc + _branch_offset(word), after)
         if opcode == 0x6F:  # jal
@@ -122,44 +122,15 @@ class Rv32(Processor):
     ) -> Operation | None:
         if kind in _IMMEDIATE:
             compute = _IMMEDIATE[kind]
-            return self._computed(rd, lambda x: compute(x[rs1], immediate), after)
+            return self.computed(rd, lambda x: compute(x[rs1], immediate), after)
         shift, sort = (kind, word >> 25), word >> 20 & 31
         if shift not in ((1, 0), (5, 0), (5, 32)):
             return None
         compute = _REGISTER[shift]
-        return self._computed(rd, lambda x: compute(x[rs1], sort), after)
+        return self.computed(rd, lambda x: compute(x[rs1], sort), after)
 
-    def _computed(self, to: int, value: Callable[[list[int]], int], after: int) -> Operation:
-        registers = self.registers
-        if to == 0:
-            return lambda: after
-
-        def execute() -> int:
-            registers[to] = value(registers) & MASK
-            return after
-
-        return execute
-
-    def _load(
-        self, to: int, base: int, offset: int, size: int, signs: bool, after: int
-    ) -> Operation:
-        registers, load = self.registers, self.memory.load
-
-        def execute() -> int:
-            value = load(registers[base] + offset & MASK, size)
-            registers[to] = signed(value, 8 * size) & MASK if signs else value
-            return after
-
-        return execute
-
-    def _store(self, value: int, base: int, offset: int, size: int, after: int) -> Operation:
-        registers, store = self.registers, self.memory.store
-
-        def execute() -> int:
-            store(registers[base] + offset & MASK, size, registers[value])
-            return after
-
-        return execute
+    def computed(self, to: int, value: Callable[[list[int]], int], after: int) -> Operation:
+        return super().computed(to, value, after) if to else lambda: after  # x0 stays 0
 
     def _branch(
         self, compare: Callable[[int, int], bool], rs1: int, rs2: int, target: int, after: int

@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable
 
 from bench.emulation.memory import Fault
-from bench.emulation.processor import MASK, RETURN, Operation, Processor, signed
+from bench.emulation.processor import RETURN, Operation, Processor, signed
 
 _STACK = 4096  # bytes that the function may use
 
@@ -78,22 +78,22 @@ class Xtensa(Processor):
         """Instructions of 16 bits (the code density option)."""
         after = pc + 2
         if kind == 8:
-            return self._load(t, s, 4 * r, 4, after)
+            return self.load(t, s, 4 * r, 4, after)
         if kind == 9:
-            return self._store(t, s, 4 * r, 4, after)
+            return self.store(t, s, 4 * r, 4, after)
         if kind == 10:
-            return self._computed(r, lambda a: a[s] + a[t], after)
+            return self.computed(r, lambda a: a[s] + a[t], after)
         if kind == 11:
             immediate = t or -1
-            return self._computed(r, lambda a: a[s] + immediate, after)
+            return self.computed(r, lambda a: a[s] + immediate, after)
         if kind == 12 and t & 8:
             return self._branch_zero(t >> 2 & 1, s, pc + 4 + ((t & 3) << 4 | r), after)
         if kind == 12:
             value = (t & 7) << 4 | r
             constant = value if value < 96 else value - 128
-            return self._computed(s, lambda a: constant, after)
+            return self.computed(s, lambda a: constant, after)
         if r == 0:
-            return self._computed(t, lambda a: a[s], after)
+            return self.computed(t, lambda a: a[s], after)
         if (r, t) in ((15, 0), (15, 1)):  # ret.n, retw.n
             return self._returned()
         return (lambda: after) if (r, t) == (15, 3) else None
@@ -105,7 +105,7 @@ class Xtensa(Processor):
             return self._register(word >> 16 & 15, word >> 20, t, s, r, after)
         if kind == 1:  # l32r
             target = (pc + 3 & ~3) + ((word >> 8) - 0x10000) * 4
-            return self._computed(t, lambda a: self.memory.load(target, 4), after)
+            return self.computed(t, lambda a: self.memory.load(target, 4), after)
         if kind == 2:
             return self._immediate(t, s, r, low8, after)
         if kind == 6:
@@ -123,51 +123,51 @@ class Xtensa(Processor):
     ) -> Operation | None:
         if op1 == 0 and op2 in _ARITHMETIC:
             compute = _ARITHMETIC[op2]
-            return self._computed(r, lambda a: compute(a[s], a[t]), after)
+            return self.computed(r, lambda a: compute(a[s], a[t]), after)
         if op1 == 0 and op2 == 0 and r == 0:
             return self._call(s, t, after)
         if op1 == 0 and op2 == 4 and r in (0, 1):  # ssr, ssl
             return self._set_shift(s, r == 1, after)
         if op1 == 0 and op2 == 6 and s in (0, 1):  # neg, abs
-            return self._computed(r, lambda a: abs(signed(a[t])) if s else -a[t], after)
+            return self.computed(r, lambda a: abs(signed(a[t])) if s else -a[t], after)
         if op1 == 1:
             return self._shifted(op2, t, s, r, after)
         if op1 == 2 and op2 == 8:  # mull
-            return self._computed(r, lambda a: a[s] * a[t], after)
+            return self.computed(r, lambda a: a[s] * a[t], after)
         if op1 in (4, 5):  # extui
             position, mask = s | (op1 & 1) << 4, (2 << op2) - 1
-            return self._computed(r, lambda a: a[t] >> position & mask, after)
+            return self.computed(r, lambda a: a[t] >> position & mask, after)
         return None
 
     def _shifted(self, op2: int, t: int, s: int, r: int, after: int) -> Operation | None:
         if op2 in (0, 1):  # slli
             left = 32 - (t | (op2 & 1) << 4)
-            return self._computed(r, lambda a: a[s] << left, after)
+            return self.computed(r, lambda a: a[s] << left, after)
         if op2 in (2, 3):  # srai
             right = s | (op2 & 1) << 4
-            return self._computed(r, lambda a: signed(a[t]) >> right, after)
+            return self.computed(r, lambda a: signed(a[t]) >> right, after)
         if op2 == 4:  # srli
-            return self._computed(r, lambda a: a[t] >> s, after)
+            return self.computed(r, lambda a: a[t] >> s, after)
         if op2 == 9:
-            return self._computed(r, lambda a: a[t] >> self._shift, after)
+            return self.computed(r, lambda a: a[t] >> self._shift, after)
         if op2 == 10:
-            return self._computed(r, lambda a: a[s] << 32 - self._shift, after)
+            return self.computed(r, lambda a: a[s] << 32 - self._shift, after)
         if op2 == 11:
-            return self._computed(r, lambda a: signed(a[t]) >> self._shift, after)
+            return self.computed(r, lambda a: signed(a[t]) >> self._shift, after)
         return None
 
     def _immediate(self, t: int, s: int, r: int, low8: int, after: int) -> Operation | None:
         if r in _LOADS:
             size = _LOADS[r]
-            return self._load(t, s, low8 * size, size, after, signs=r == _LOAD_SIGNED)
+            return self.load(t, s, low8 * size, size, after, signs=r == _LOAD_SIGNED)
         if r in _STORES:
-            return self._store(t, s, low8 * _STORES[r], _STORES[r], after)
+            return self.store(t, s, low8 * _STORES[r], _STORES[r], after)
         if r == 10:  # movi
             constant = signed(s << 8 | low8, 12)
-            return self._computed(t, lambda a: constant, after)
+            return self.computed(t, lambda a: constant, after)
         if r in (12, 13):  # addi, addmi
             addend = signed(low8, 8) << (8 if r == 13 else 0)
-            return self._computed(t, lambda a: a[s] + addend, after)
+            return self.computed(t, lambda a: a[s] + addend, after)
         return None
 
     def _jump(self, pc: int, word: int, t: int, s: int, after: int) -> Operation | None:
@@ -181,38 +181,8 @@ class Xtensa(Processor):
             size = word >> 12 << 3
             if size > _STACK:
                 raise Fault(f"a frame of {size} bytes")
-            return self._computed(s, lambda a: a[s] - size, after)
+            return self.computed(s, lambda a: a[s] - size, after)
         return None
-
-    def _computed(self, to: int, value: Callable[[list[int]], int], after: int) -> Operation:
-        registers = self.registers
-
-        def execute() -> int:
-            registers[to] = value(registers) & MASK
-            return after
-
-        return execute
-
-    def _load(
-        self, to: int, base: int, offset: int, size: int, after: int, signs: bool = False
-    ) -> Operation:
-        registers, load = self.registers, self.memory.load
-
-        def execute() -> int:
-            value = load(registers[base] + offset & MASK, size)
-            registers[to] = signed(value, 8 * size) & MASK if signs else value
-            return after
-
-        return execute
-
-    def _store(self, value: int, base: int, offset: int, size: int, after: int) -> Operation:
-        registers, store = self.registers, self.memory.store
-
-        def execute() -> int:
-            store(registers[base] + offset & MASK, size, registers[value])
-            return after
-
-        return execute
 
     def _branch(
         self, compare: Callable[[int, int], bool], s: int, t: int, target: int, after: int,

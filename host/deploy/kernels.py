@@ -2,25 +2,22 @@
 
 A matrix-vector kernel is written out for its number of columns: all inputs sit in locals and a
 multiply-accumulate is one load, one multiplication and one addition, in the order
-`acc = w * x + acc` that viper compiles best. The same is done for q.k and a.v at the model's head
-size. The source goes through mpy-cross like any other firmware file.
+`acc = w * x + acc` that viper compiles best. The same is done for attention at the model's head
+size (attention_kernel.py). The source goes through mpy-cross like any other firmware file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from itertools import pairwise
 
+from host.deploy.attention_kernel import attention_kernel
+from host.deploy.turns import lines, per_turn, summed, turns
 from host.model.checkpoint import ModelError
 
 # Viper goes wrong silently beyond some 250 locals on Xtensa, and a byte load's literal index ends
 # at 255: 192 inputs leave room for both.
 MAX_COLUMNS = 192
-
-# Multiplications in one turn of a loop over rows or positions: more would save little, and code
-# takes memory.
-_PRODUCTS = 64
 
 _MATVEC = '''
 @micropython.viper
@@ -30,6 +27,7 @@ def {name}(w: ptr8, acc: int, y: ptr32, xp: ptr32, rows: int, at: int):
 {load}
     bias = 0 - ({total} << 7)
     end = int(w) + rows * {columns}
+    single = int(w) + (rows & {others}) * {columns}
 {loops}
 '''
 
@@ -38,66 +36,6 @@ _MATVEC_LOOP = """
 {multiply}
         w = ptr8(int(w) + {stride})
         y = ptr32(int(y) + {y_stride})
-"""
-
-_SCORES = '''
-@micropython.viper
-def scores(k: ptr16, acc: int, out: ptr32, qp: ptr32, n: int, row: int) -> int:
-    """out [n] = k [n, {size}] q [{size}]; the largest. |out| < 2**30.
-
-    k: value + 2**15, from row `row` of the cache on.
-    """
-    k = ptr16(int(k) + row * {stride})
-{load}
-    bias = 0 - ({total} << 15)
-    largest = 0 - 0x3fffffff
-{loops}
-    return largest
-'''
-
-_SCORES_LOOP = """
-    {header}
-{multiply}
-        k = ptr16(int(k) + {stride})
-        out = ptr32(int(out) + {out_stride})
-"""
-
-_SCORE = """
-{multiply}
-        out[{index}] = acc
-        if acc > largest:
-            largest = acc
-"""
-
-_MEAN = '''
-@micropython.viper
-def mean(v: ptr16, weight: int, weights: ptr32, out: ptr32, n: int, total: int, row: int):
-    """out [{size}]: mean of v [n, {size}] under weights [n], half-up.
-
-    v: value + 2**15, from row `row` of the cache on. `total` is the sum of weights; they are
-    first shifted right until it has about 15 bits.
-    """
-    v = ptr16(int(v) + row * {stride})
-    shift = 0
-    total -= 1
-    while total > 32767:
-        total = total >> 1
-        shift += 1
-    half = 1 << shift >> 1
-    total = 0
-{clear}
-{loops}
-    bias = (total >> 1) - (total << 15)
-{divide}
-'''
-
-_MEAN_LOOP = """
-    {header}
-{load}
-        total = total + {sum}
-{multiply}
-        v = ptr16(int(v) + {stride})
-        weights = ptr32(int(weights) + {weights_stride})
 """
 
 
@@ -123,8 +61,7 @@ def kernel_source(matrix_columns: Iterable[int], head_dim: int) -> str:
             "import micropython",
             "from firmware.kernels import *",
             *(_matvec(count, adds) for count, adds in sorted(kernels)),
-            _scores(head_dim),
-            _mean(head_dim),
+            attention_kernel(head_dim),
             "# For each number of columns: first column, columns and kernel of each block.",
             "MATVEC = {",
             *(f"    {columns}: ({_entries(parts)}),\n" for columns, parts in blocks.items()),
@@ -147,10 +84,10 @@ def _matvec(columns: int, adds: bool) -> str:
     doc = f"y [rows] {'+' if adds else ''}= W [rows, {columns}] x; w holds W + 128 from byte `at`."
 
     def loop(rows: int, header: str) -> str:
-        lines = [line for row in range(rows) for line in _row(columns, row, adds)]
+        products = [line for row in range(rows) for line in _row(columns, row, adds)]
         return _MATVEC_LOOP.format(
             header=header,
-            multiply=_lines(8, lines),
+            multiply=lines(8, products),
             stride=columns * rows,
             y_stride=4 * rows,
         )
@@ -158,10 +95,11 @@ def _matvec(columns: int, adds: bool) -> str:
     return _MATVEC.format(
         name=_matvec_name(columns, adds),
         doc=doc,
-        load=_lines(4, (f"x{i} = xp[{i}]" for i in range(columns))),
-        total=_sum("x", columns),
+        load=lines(4, (f"x{i} = xp[{i}]" for i in range(columns))),
+        total=summed(f"x{i}" for i in range(columns)),
         columns=columns,
-        loops=_loops(columns, "rows", "while int(w) < end:", loop),
+        others=per_turn(columns) - 1,
+        loops=turns(columns, "int(w) < single", "int(w) < end", loop),
     )
 
 
@@ -172,88 +110,3 @@ def _row(columns: int, row: int, adds: bool) -> list[str]:
     first = columns * row
     products = [f"acc = w[{first + i}] * x{i} + {term}" for i, term in enumerate(sums)]
     return [*start, *products, f"y[{row}] = acc"]
-
-
-def _scores(size: int) -> str:
-    return _SCORES.format(
-        size=size,
-        load=_lines(4, (f"q{i} = qp[{i}]" for i in range(size))),
-        total=_sum("q", size),
-        stride=2 * size,
-        loops=_loops(size, "n", "", partial(_scores_loop, size)),
-    )
-
-
-def _scores_loop(size: int, positions: int, header: str) -> str:
-    def score(position: int) -> str:
-        first = position * size
-        products = (f"acc = k[{first + i}] * q{i} + {'acc' if i else 'bias'}" for i in range(size))
-        return _SCORE.format(multiply=_lines(8, products), index=position).strip("\n")
-
-    return _SCORES_LOOP.format(
-        header=header,
-        multiply="\n".join(score(position) for position in range(positions)),
-        stride=2 * size * positions,
-        out_stride=4 * positions,
-    )
-
-
-def _mean(size: int) -> str:
-    return _MEAN.format(
-        size=size,
-        clear=_lines(4, (f"a{i} = 0" for i in range(size))),
-        divide=_lines(4, (f"out[{i}] = (a{i} + bias) // total" for i in range(size))),
-        stride=2 * size,
-        loops=_loops(size, "n", "", partial(_mean_loop, size)),
-    )
-
-
-def _mean_loop(size: int, positions: int, header: str) -> str:
-    """Sums of several positions go through `weight`, for it is in a register, as is the pointer to
-    the weights before."""
-    if positions == 1:
-        names, pointer = ["weight"], "weights"
-        lines = [f"a{i} = v[{i}] * weight + a{i}" for i in range(size)]
-    else:
-        names, pointer = [f"w{p}" for p in range(positions)], "ptr32(weight)"
-        lines = [
-            f"{'weight' if p < positions - 1 else f'a{i}'} ="
-            f" v[{p * size + i}] * w{p} + {'weight' if p else f'a{i}'}"
-            for i in range(size)
-            for p in range(positions)
-        ]
-    loads = [f"{w} = {pointer}[{p}] + half >> shift" for p, w in enumerate(names)]
-    if positions > 1:
-        loads.insert(0, "weight = int(weights)")
-    return _MEAN_LOOP.format(
-        header=header,
-        load=_lines(8, loads),
-        sum=" + ".join(names),
-        multiply=_lines(8, lines),
-        stride=2 * size * positions,
-        weights_stride=4 * positions,
-    )
-
-
-def _loops(products: int, count: str, condition: str, loop: Callable[[int, str], str]) -> str:
-    """Code that goes over `count` rows or positions of so many products each.
-
-    First one by one what does not fill a turn of as many as take _PRODUCTS multiplications, then
-    in such turns, while `condition` holds, or by counting down where there is none.
-    """
-    several = 1
-    while 2 * several * products <= _PRODUCTS:
-        several *= 2
-    whole = loop(several, condition or f"while {count}:\n        {count} -= {several}")
-    if several == 1:
-        return whole.strip("\n")
-    single = loop(1, f"while {count} & {several - 1}:\n        {count} -= 1")
-    return (single + whole).replace("\n\n", "\n").strip("\n")
-
-
-def _sum(name: str, count: int) -> str:
-    return "(" + " + ".join(f"{name}{i}" for i in range(count)) + ")"
-
-
-def _lines(indent: int, lines: Iterable[str]) -> str:
-    return "\n".join(" " * indent + line for line in lines)

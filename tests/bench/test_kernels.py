@@ -6,6 +6,7 @@ from bench import bounds, kernels
 from bench.emulation.module import TARGETS, EmulatedModule
 from bench.kernel_cases import WrongResult, attention, elementwise, matvec
 from bench.results import Label, Row
+from host.deploy.attention_kernel import PARTS, attention_kernel
 from host.deploy.bundle import REPOSITORY
 from host.deploy.kernels import kernel_source
 from host.model.checkpoint import Config
@@ -18,11 +19,12 @@ def test_no_kernel_executes_more_than_its_bound() -> None:
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("size", [2, 8, 12, 48])
 def test_turns_of_several_rows_and_positions_leave_none_out(target: str, size: int) -> None:
-    module = EmulatedModule(kernel_source([size], size), "k.py", target)
+    modules = kernels.attention_modules(size, target)
+    modules["matvec"] = EmulatedModule(kernel_source([size], size), "k.py", target)
     for count in (1, 2, 3, 7, 8, 9, 31, 33):
-        scores, _, mean = attention(size, count)
-        for case in (matvec(count, size), scores, mean):
-            assert kernels.figure(case, module, target).value > 0  # and right, or it would raise
+        for case in (matvec(count, size), *attention(size, count)):
+            # And right, or it would raise.
+            assert kernels.figure(case, modules[case.kernel], target).value > 0
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -36,11 +38,10 @@ def test_wrong_products_are_noticed(target: str) -> None:
 @pytest.mark.parametrize(
     ("kernel", "right", "wrong"),
     [
-        ("softmax", "d = table[d & 511] >> (d >> 9)", "d = table[d & 511] >> (d >> 9) | 1"),
         ("gate", "+ 16384 >> 15", "+ 0 >> 15"),
         ("rescale", "half = 1 << shift >> 1", "half = 0"),
         ("rotate", "+ 8192 >> 14", ">> 14"),
-        ("cache_row", "x[1] + 32768", "x[1] + 32767"),
+        ("cache_rows", "x[1] + zero", "x[1] - zero"),
         ("load_int16s", "src[7] << 24", "src[5] << 24"),
         ("store_int16s", "[3] = src[1] >> 8", "[3] = src[1] >> 7"),
     ],
@@ -49,9 +50,30 @@ def test_wrong_elements_are_noticed(kernel: str, right: str, wrong: str) -> None
     source = (REPOSITORY / "firmware" / "kernels.py").read_text()
     assert right in source
     module = EmulatedModule(source.replace(right, wrong), "k.py", "rv32imc")
-    cases = {case.kernel: case for case in [*attention(8, 100), *elementwise(64, 8)]}
+    cases = {case.kernel: case for case in elementwise(64, 8)}
     with pytest.raises(WrongResult, match=f"^{kernel}: element"):
         kernels.figure(cases[kernel], module, "rv32imc")
+
+
+@pytest.mark.parametrize(
+    ("part", "right", "wrong"),
+    [
+        ("scores", "ptr16(at)[7] * h7 + acc", "ptr16(at)[7] * h6 + acc"),
+        ("softmax", "(acc >> 9)", "(acc >> 9) | 1"),
+        ("mean", "half = (total >> 1)", "half = 0"),
+    ],
+)
+def test_wrong_parts_of_attention_are_noticed(part: str, right: str, wrong: str) -> None:
+    source = kernel_source([8], 8)
+    assert right in source
+    module = EmulatedModule(source.replace(right, wrong), "k.py", "rv32imc")
+    whole = {case.kernel: case for case in attention(8, 100)}
+    with pytest.raises(WrongResult, match="^mean: element"):
+        kernels.figure(whole["mean"], module, "rv32imc")
+    alone = "import micropython\n" + attention_kernel(8, PARTS[: PARTS.index(part) + 1])
+    module = EmulatedModule(alone.replace(right, wrong), "k.py", "rv32imc")
+    with pytest.raises(WrongResult, match=f"^{part}: element"):
+        kernels.figure(whole[part], module, "rv32imc")
 
 
 def test_every_kernel_has_a_case_on_both_targets() -> None:
@@ -62,8 +84,7 @@ def test_every_kernel_has_a_case_on_both_targets() -> None:
     assert {row.target for row in rows} == set(TARGETS)
     source = (REPOSITORY / "firmware" / "kernels.py").read_text()
     defined = {line[4:].split("(")[0] for line in source.splitlines() if line.startswith("def ")}
-    counted = {row.name for row in rows} - {"matvec", "scores", "mean", "softmax"}
-    assert counted | {"exponentials"} == defined
+    assert {row.name for row in rows} - {"matvec", *PARTS} == defined
     assert all(row.shape.startswith("small ") and row.value > 1 for row in rows)
 
 

@@ -46,20 +46,18 @@ def test_a_cost_that_is_not_as_supposed_is_told():
 
 def test_kernels_are_scaled_and_nothing_else():
     sample = Sample(PART, SHARES[0], 5000, {"matrix": 1000, "packing": 500})
-    assert scaled(sample, {"matrix": 1.5, "softmax": 9.0}) == 5500
+    assert scaled(sample, {"matrix": 1.5, "elementwise": 9.0}) == 5500
 
 
 def test_scales_are_what_kernels_take_on_xtensa_over_rv32():
     rows = [
         Row(name, target, shape, value, "", Label.EMULATED)
         for name, shape in (
-            ("matvec", "64x64"), ("scores", "128x8"), ("softmax", "128"), ("rescale", "64"),
+            ("matvec", "64x64"), ("scores", "128x8"), ("rescale", "64"),
         )
         for target, value in (("rv32imc", 6.0), ("xtensawin", 9.0))
     ]  # fmt: skip
-    assert kernel_scales(rows) == {
-        "matrix": 1.5, "attention": 1.5, "softmax": 1.5, "elementwise": 1.5,
-    }  # fmt: skip
+    assert kernel_scales(rows) == {"matrix": 1.5, "attention": 1.5, "elementwise": 1.5}
 
 
 def test_xtensa_takes_more_where_kernels_do():

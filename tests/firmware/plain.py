@@ -90,10 +90,14 @@ class PlainKernels:
             out[at + 2 * i] = value % 256
             out[at + 2 * i + 1] = value // 256
 
-    def rescale(self, x, _, multiplier, at, n, shift, limit):
-        for i in range(n):
-            product = x[i] * read_u16(multiplier, at // 2 + i)
-            x[i] = clipped(half_up(product, shift), limit)
+    def rescale(self, x, _, multiplier, at, parts, count):
+        i = 0
+        for part in range(count):
+            n, shift, limit = parts[3 * part : 3 * part + 3]
+            for _ in range(n):
+                product = x[i] * read_u16(multiplier, at // 2 + i)
+                x[i] = clipped(half_up(product, shift), limit)
+                i += 1
 
     def rope_row(self, table, _, position, row, pairs):
         near, far = position % 32, 32 + position // 32
@@ -106,45 +110,51 @@ class PlainKernels:
     def _rope_entry(self, table, index):
         return read_u16(table, 2 * index) - 16384, read_u16(table, 2 * index + 1) - 16384
 
-    def rotate(self, x, _, row, pairs, heads, limit):
-        for head in range(heads):
-            for i in range(pairs):
-                at = 2 * (head * pairs + i)
-                even, odd, c, s = x[at], x[at + 1], row[2 * i], row[2 * i + 1]
+    def rotate(self, x, _, row, pairs, parts, count):
+        at = 0
+        for part in range(count):
+            n, _, limit = parts[3 * part : 3 * part + 3]
+            for i in range(n // 2):
+                even, odd = x[at], x[at + 1]
+                c, s = row[2 * (i % pairs)], row[2 * (i % pairs) + 1]
                 x[at] = clipped(half_up(even * c - odd * s, 14), limit)
                 x[at + 1] = clipped(half_up(even * s + odd * c, 14), limit)
+                at += 2
 
-    def cache_row(self, x, cache, row, head_dim):
-        for i in range(head_dim):
-            write_u16(cache, row * head_dim + i, x[i] + 32768)
+    def cache_rows(self, x, keys, values, row, heads, head_dim, context, zero):
+        for head in range(heads):
+            for i in range(head_dim):
+                at, own = (head * context + row) * head_dim + i, head * head_dim + i
+                write_u16(keys, at, x[own] + zero)
+                write_u16(values, at, x[heads * head_dim + own] + 32768)
 
-    def scores(self, k, _, out, q, n, row):
+    def attend(self, _, __, keys, values, rows, heads, q, out, scores, table, seen, shift):
         size = self.head_dim
-        for i in range(n):
-            at = (row + i) * size
-            out[i] = sum((read_u16(k, at + j) - 32768) * q[j] for j in range(size))
-        return max(out[i] for i in range(n))
+        for head in range(heads):
+            first, at = rows[head], head * size
+            query = [q[at + j] for j in range(size)]
+            products = [
+                sum(read_u16(keys, (first + i) * size + j) * query[j] for j in range(size))
+                for i in range(seen)
+            ]
+            weights = self._weights(products, table, shift)
+            total = sum(weights)
+            for j in range(size):
+                summed = sum(
+                    weight * (read_u16(values, (first + i) * size + j) - 32768)
+                    for i, weight in enumerate(weights)
+                )
+                out[at + j] = (summed + total // 2) // total
 
-    def exponentials(self, scores, _, table, largest, n, shift):
-        total = 0
-        for i in range(n):
-            halvings, index = divmod((largest - scores[i]) >> shift, 512)
-            scores[i] = read_u16(table, index) // 2 ** min(halvings, 16)
-            total += scores[i]
-        return total
-
-    def mean(self, v, _, weights, out, n, total, row):
-        shift, size = 0, self.head_dim
-        while (total - 1) >> shift > 32767:
-            shift += 1
-        shifted = [half_up(weights[i], shift) for i in range(n)]
-        total = sum(shifted)
-        for j in range(size):
-            summed = sum(
-                weight * (read_u16(v, (row + i) * size + j) - 32768)
-                for i, weight in enumerate(shifted)
-            )
-            out[j] = (summed + total // 2) // total
+    def _weights(self, scores, table, shift):
+        """Softmax weights, shifted so that their sum has about 15 bits."""
+        weights, by = [], 0
+        for score in scores:
+            halvings, index = divmod((max(scores) - score) >> shift, 512)
+            weights.append(read_u16(table, index) // 2 ** min(halvings, 16))
+        while (sum(weights) - 1) >> by > 32767:
+            by += 1
+        return [half_up(weight, by) for weight in weights]
 
     def gate(self, g, _, up, table, n, index_shift, shift, limit):
         for i in range(n):

@@ -17,7 +17,7 @@ from deployed import (
     matrices,
 )
 
-from tests.firmware.plain import EXP_TABLE, PlainKernels, u16_buffer
+from tests.firmware.plain import EXP_TABLE, PlainKernels, bit_length, u16_buffer
 from tests.firmware.samples import Guarded, between, mixed
 from tests.protocol.noise import random_bytes
 
@@ -76,71 +76,96 @@ def test_matrix_products_of_extreme_weights_and_inputs():
                 assert product(columns, w, x, 2, 0, [5, -5]) == [total, total]
 
 
-def q_limit(size):
-    """So that |q.k| stays below 2**30 for any k of 16 bits."""
-    return min(32767, ((1 << 30) - 1) // (32768 * size))
+def limits(size):
+    """Pairs of bounds of queries and keys at which scores just fit: even and uneven ones."""
+    bits = 32 - bit_length(size - 1)
+    for q_bits in (bits // 2, 16, bits - 16):
+        yield (1 << q_bits - 1) - 1, (1 << bits - q_bits - 1) - 1
 
 
-def test_scores_of_1_to_512_positions():
+def attended(kernels, size, keys, values, q, n, shift, rows, zero, table=EXP):
+    """Means of heads, over buffers that held something else before."""
+    keys, values = u16_buffer([key + zero for key in keys]), u16_buffer(values)
+    q, rows = Guarded(q), Guarded(rows)
+    scores, out = Guarded([7] * n), Guarded([5] * len(q.view))
+    heads = len(rows.view)
+    kernels.attend(
+        0, 0, keys, values, rows.view, heads, q.view, out.view, scores.view, table, n, shift
+    )
+    scores.values(), rows.values(), q.values()
+    return out.values()
+
+
+def check_attention(size, keys, values, q, n, shift, rows, zero):
+    arguments = (size, keys, values, q, n, shift, rows, zero)
+    expected = attended(PlainKernels(size), *arguments)
+    assert attended(HEADS[size], *arguments) == expected, (size, n, shift, rows)
+
+
+def test_attention_of_heads_over_1_to_512_positions():
     random.seed(2)
-    for size, kernels in HEADS.items():
-        limit = q_limit(size)
-        for n in POSITIONS:
-            row = between(0, 3)
-            keys = u16_buffer(mixed(0, 65535, (n + row) * size))
-            q = Guarded(mixed(-limit, limit, size))
-            out, expected = Guarded([1] * n), [1] * n
-            largest = kernels.scores(keys, 0, out.view, q.view, n, row)
-            assert largest == PlainKernels(size).scores(keys, 0, expected, q.values(), n, row)
-            assert out.values() == expected, (size, n)
+    for size in HEADS:
+        for n in POSITIONS if size < 32 else (1, 2, 3, 31):
+            for q_limit, k_limit in limits(size):
+                first = between(0, 3)
+                rows = (first, 0, first + 1) if n < 200 else (first,)
+                count = (n + first + 1) * size
+                keys, values = mixed(-k_limit, k_limit, count), mixed(0, 65535, count)
+                q = mixed(-q_limit, q_limit, len(rows) * size)
+                shift = between(12, 19)
+                check_attention(size, keys, values, q, n, shift, rows, k_limit + 1)
 
 
-def test_scores_of_small_keys_and_wide_queries():
+def test_attention_at_every_shift():
+    """From one weight that counts to nearly equal ones."""
     random.seed(3)
-    for size, kernels in HEADS.items():
-        limit = q_limit(size)
-        keys = u16_buffer(mixed(32768 - limit, 32768 + limit, 40 * size))
-        q = Guarded(mixed(-32767, 32767, size))
-        out, expected = Guarded([0] * 40), [0] * 40
-        largest = kernels.scores(keys, 0, out.view, q.view, 40, 0)
-        assert largest == PlainKernels(size).scores(keys, 0, expected, q.values(), 40, 0)
-        assert out.values() == expected, size
+    for shift in range(31):
+        q_limit, k_limit = next(limits(8))
+        keys, values = mixed(-k_limit, k_limit, 37 * 8), mixed(0, 65535, 37 * 8)
+        q = mixed(-q_limit, q_limit, 16)
+        check_attention(8, keys, values, q, 37, shift, (0, 0), k_limit + 1)
 
 
-def test_scores_that_are_all_the_least():
-    for size, kernels in HEADS.items():
-        limit = q_limit(size)
-        keys = u16_buffer([65535] * (3 * size))
-        q, out = Guarded([-limit] * size), Guarded([0] * 3)
-        least = -limit * 32767 * size
-        assert kernels.scores(keys, 0, out.view, q.view, 3, 0) == least
-        assert out.values() == [least] * 3
+def test_attention_to_scores_of_the_greatest_difference():
+    for size in HEADS:
+        for q_limit, k_limit in limits(size):
+            for sign in (1, -1):
+                keys = [-k_limit] * (8 * size) + [k_limit] * (3 * size)
+                values, q = mixed(0, 65535, 11 * size), [sign * q_limit] * size
+                check_attention(size, keys, values, q, 11, 0, (0,), k_limit + 1)
+                found = attended(
+                    HEADS[size], size, keys[-4 * size :], values, q, 2, 0, (0,), k_limit + 1
+                )
+                row = size if sign > 0 else 0
+                assert found == [value - 32768 for value in values[row : row + size]]
 
 
-def test_means_under_the_weights_of_1_to_512_positions():
-    random.seed(4)
-    for size, kernels in HEADS.items():
-        plain = PlainKernels(size)
-        for n in POSITIONS:
-            for shift in (4, 14, 18, 30):  # from one weight that counts to nearly equal ones
-                row = between(0, 3)
-                values = u16_buffer(mixed(0, 65535, (n + row) * size))
-                scores = mixed(-(1 << 27), 1 << 27, n)
-                total = plain.exponentials(scores, 0, EXP, max(scores), n, shift)
-                weights, out, expected = Guarded(scores), Guarded([0] * size), [0] * size
-                kernels.mean(values, 0, weights.view, out.view, n, total, row)
-                plain.mean(values, 0, scores, expected, n, total, row)
-                assert out.values() == expected, (size, n, shift)
+def test_attention_where_whole_turns_of_positions_have_no_weight():
+    for size in (2, 8, 64):
+        for heaviest in (0, 1, 40, 64):
+            keys = [0] * (65 * size)
+            keys[heaviest * size] = 1000
+            values = mixed(0, 65535, 65 * size)
+            check_attention(size, keys, values, [1000] * size, 65, 0, (0,), 2000)
 
 
 def test_means_of_equal_extremes_are_those_extremes():
     for size, kernels in HEADS.items():
-        for n in (1, 2, 3, 511, 512, 1500):
+        for n in (1, 2, 3, 511, 512, 1500) if size < 32 else (1, 3, 512):
             for value in (-32768, -32767, -1, 0, 32767):
-                values = u16_buffer([value + 32768] * (n * size))
-                weights, out = Guarded([32768] * n), Guarded([9] * size)
-                kernels.mean(values, 0, weights.view, out.view, n, 32768 * n, 0)
-                assert out.values() == [value] * size, (size, n, value)
+                keys, values = [0] * (n * size), [value + 32768] * (n * size)
+                found = attended(kernels, size, keys, values, [0] * size, n, 9, (0,), 1)
+                assert found == [value] * size
+
+
+def mean_under(kernels, size, weights, values):
+    """The mean of values [len(weights), size] under any different weights."""
+    table = u16_buffer(weights + [0] * (512 - len(weights)))
+    keys = [0] * (len(weights) * size)
+    for i in range(len(weights)):
+        keys[i * size] = -i  # so far below the first one is its score
+    q = [1] + [0] * (size - 1)
+    return attended(kernels, size, keys, values, q, len(weights), 0, (0,), 512, table)
 
 
 def test_means_under_weights_whose_sum_is_at_the_edge_of_a_shift():
@@ -149,18 +174,13 @@ def test_means_under_weights_whose_sum_is_at_the_edge_of_a_shift():
         for last in (0, 1, 2, 32767, 32768):
             for more in ([], [32768, 1], [32768, 32768]):
                 weights = [32768, last] + more
-                values = u16_buffer(mixed(0, 65535, len(weights) * size))
-                arguments = (len(weights), sum(weights), 0)
-                out, expected = Guarded([0] * size), [0] * size
-                kernels.mean(values, 0, Guarded(weights).view, out.view, *arguments)
-                PlainKernels(size).mean(values, 0, weights, expected, *arguments)
-                assert out.values() == expected, (size, weights)
+                values = mixed(0, 65535, len(weights) * size)
+                expected = mean_under(PlainKernels(size), size, weights, values)
+                assert mean_under(kernels, size, weights, values) == expected, (size, weights)
 
 
 def test_means_round_half_up_on_both_sides_of_zero():
     for size, kernels in HEADS.items():
         for low, high, expected in ((0, 1, 1), (-1, 0, 0), (1, 2, 2), (-2, -1, -1), (-3, 3, 0)):
-            values = u16_buffer([low + 32768] * size + [high + 32768] * size)
-            weights, out = Guarded([16384, 16384]), Guarded([9] * size)
-            kernels.mean(values, 0, weights.view, out.view, 2, 32768, 0)
-            assert out.values() == [expected] * size
+            values = [low + 32768] * size + [high + 32768] * size
+            assert mean_under(kernels, size, [16384, 16384], values) == [expected] * size

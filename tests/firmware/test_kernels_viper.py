@@ -4,17 +4,17 @@ MicroPython alone runs these: as it compiles them itself and as mpy-cross does f
 """
 
 import random
+from array import array
 
 from deployed import kernels as compiled_ahead
 
 from firmware import kernels as compiled_here
-from tests.firmware.plain import EXP_TABLE, SIGMOID_TABLE, PlainKernels, bit_length, u16_buffer
+from tests.firmware.plain import SIGMOID_TABLE, PlainKernels, bit_length, u16_buffer
 from tests.firmware.samples import Guarded, between, mixed
 from tests.protocol.noise import random_bytes
 
 COMPILED = (compiled_here, compiled_ahead)
 PLAIN = PlainKernels(8)
-EXP = u16_buffer(EXP_TABLE)
 SIGMOID = u16_buffer(SIGMOID_TABLE)
 LIMITS = (1, 511, 16383, 32767)
 INT_MIN = -(1 << 31)
@@ -57,15 +57,37 @@ def test_rescale_is_exact_at_every_shift():
                 values = mixed(INT_MIN, ACCUMULATOR_LIMIT, n)
                 multiplier = u16_buffer(mixed(0, 32767, n + 4))
                 x, expected = Guarded(values), list(values)
-                kernels.rescale(x.view, 0, multiplier, at, n, shift, limit)
-                PLAIN.rescale(expected, 0, multiplier, at, n, shift, limit)
+                parts = array("i", [n, shift, limit])
+                kernels.rescale(x.view, 0, multiplier, at, parts, 1)
+                PLAIN.rescale(expected, 0, multiplier, at, parts, 1)
                 assert x.values() == expected, (shift, limit, values)
+
+
+def test_parts_have_their_own_shift_and_limit():
+    random.seed(9)
+    for kernels in COMPILED:
+        for sizes in ((0,), (3,), (4, 0, 6), (2, 8, 8), (6, 2)):
+            parts = array("i")
+            for size in sizes:
+                parts.extend(array("i", [size, between(18, 30), between(500, 32767)]))
+            values = mixed(-ACCUMULATOR_LIMIT, ACCUMULATOR_LIMIT, sum(sizes) + 2)
+            multiplier = u16_buffer(mixed(0, 32767, len(values)))
+            x, expected = Guarded(values), list(values)
+            kernels.rescale(x.view, 0, multiplier, 0, parts, len(sizes))
+            PLAIN.rescale(expected, 0, multiplier, 0, parts, len(sizes))
+            assert x.values() == expected, sizes
+            if not any(size % 2 for size in sizes):
+                row = Guarded(mixed(-16384, 16384, 2))
+                kernels.rotate(x.view, 0, row.view, 1, parts, len(sizes))
+                PLAIN.rotate(expected, 0, row.values(), 1, parts, len(sizes))
+                assert x.values() == expected, sizes
+            assert x.values()[-2:] == values[-2:]
 
 
 def test_rescale_rounds_half_up_on_both_sides_of_zero():
     for kernels in COMPILED:
         x = Guarded([-3, -2, -1, 0, 1, 2, 3])
-        kernels.rescale(x.view, 0, u16_buffer([16384] * 7), 0, 7, 15 + 1, 32767)
+        kernels.rescale(x.view, 0, u16_buffer([16384] * 7), 0, array("i", [7, 15 + 1, 32767]), 1)
         assert x.values() == [-1, 0, 0, 0, 0, 1, 1]
 
 
@@ -73,13 +95,13 @@ def test_rotations_round_half_up_on_both_sides_of_zero():
     for kernels in COMPILED:
         # One half, less than it, and their negatives: of x0 * cosine and of x0 * sine.
         x, row = Guarded([1, 0]), Guarded([8192, 8192])
-        kernels.rotate(x.view, 0, row.view, 1, 1, 9)
+        kernels.rotate(x.view, 0, row.view, 1, array("i", [2, 0, 9]), 1)
         assert x.values() == [1, 1]
         x, row = Guarded([1, 0]), Guarded([8191, 8191])
-        kernels.rotate(x.view, 0, row.view, 1, 1, 9)
+        kernels.rotate(x.view, 0, row.view, 1, array("i", [2, 0, 9]), 1)
         assert x.values() == [0, 0]
         x, row = Guarded([-1, 0]), Guarded([8192, 8193])
-        kernels.rotate(x.view, 0, row.view, 1, 1, 9)
+        kernels.rotate(x.view, 0, row.view, 1, array("i", [2, 0, 9]), 1)
         assert x.values() == [0, -1]
         for c, s, expected in ((8192, 8191, [1, 0]), (-8192, -8193, [0, -1])):
             table = bytearray(4 * 33)
@@ -111,8 +133,9 @@ def test_rotate_saturates_and_takes_every_head():
                     values = mixed(-32767, 32767, 2 * pairs * heads)
                     row = Guarded(mixed(-16384, 16384, 2 * pairs))
                     x, expected = Guarded(values), list(values)
-                    kernels.rotate(x.view, 0, row.view, pairs, heads, limit)
-                    PLAIN.rotate(expected, 0, row.values(), pairs, heads, limit)
+                    parts = array("i", [len(values), 0, limit])
+                    kernels.rotate(x.view, 0, row.view, pairs, parts, 1)
+                    PLAIN.rotate(expected, 0, row.values(), pairs, parts, 1)
                     assert x.values() == expected, (pairs, heads, limit)
 
 
@@ -120,42 +143,22 @@ def test_cache_rows_are_written_where_they_belong():
     random.seed(6)
     for kernels in COMPILED:
         for head_dim in (2, 8, 64):
-            for row in (0, 1, 4, 9):
-                values = mixed(-32767, 32767, head_dim)
-                cache = random_bytes(2 * 10 * head_dim)
-                expected = bytearray(cache)
-                kernels.cache_row(Guarded(values).view, cache, row, head_dim)
-                PLAIN.cache_row(values, expected, row, head_dim)
-                assert cache == expected
-
-
-def test_exponentials_of_1_to_512_positions_at_every_shift():
-    random.seed(7)
-    greatest = (1 << 30) - 1
-    for kernels in COMPILED:
-        for shift in range(31):
-            reach = min(greatest, 9000 << shift)  # some beyond the cut-off, some before it
-            for n in (1, 2, between(3, 511), 512):
-                values = mixed(-greatest, reach - greatest, n)
-                scores, expected = Guarded(values), list(values)
-                arguments = (EXP, max(values), n, shift)
-                total = kernels.exponentials(scores.view, 0, *arguments)
-                assert total == PLAIN.exponentials(expected, 0, *arguments)
-                assert scores.values() == expected
-                assert max(expected) == 32768
-
-
-def test_exponentials_of_the_greatest_difference_of_scores():
-    for kernels in COMPILED:
-        scores = Guarded([(1 << 30) - 1, 1 - (1 << 30)])
-        assert kernels.exponentials(scores.view, 0, EXP, (1 << 30) - 1, 2, 0) == 32768
-        assert scores.values() == [32768, 0]
+            for heads, context, row in ((0, 4, 1), (1, 1, 0), (1, 10, 9), (3, 10, 4), (2, 7, 0)):
+                for zero in (32768, 12000):
+                    count = heads * head_dim
+                    x = mixed(1 - zero, zero - 1, count) + mixed(-32767, 32767, count)
+                    caches = [random_bytes(2 * count * context) for _ in range(2)]
+                    expected = [bytearray(cache) for cache in caches]
+                    arguments = (row, heads, head_dim, context, zero)
+                    kernels.cache_rows(Guarded(x).view, caches[0], caches[1], *arguments)
+                    PLAIN.cache_rows(x, expected[0], expected[1], *arguments)
+                    assert caches == expected
 
 
 def test_gate_at_all_shifts():
     random.seed(8)
     for kernels in COMPILED:
-        for index_shift in (0, 1, 5, 6, 9, 14, 25, 30):
+        for index_shift in (0, 1, 5, 6, 9, 14, 16, 17, 18, 25, 30):
             for shift in (0, 1, 8, 15, 29, 30):
                 for limit in LIMITS:
                     n = between(0, 50)

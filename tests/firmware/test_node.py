@@ -148,7 +148,7 @@ def test_a_broken_kernel_is_a_fault_with_its_words():
     def broken(*_):
         raise ArithmeticError("no such thing")
 
-    bench.kernels.scores = broken
+    bench.kernels.attend = broken
     error = error_of(bench.computed(model.activations(), 1))
     assert error == (FAULT, 1, 0, "ArithmeticError: no such thing")
     assert bench.computed(model.activations(), 1, FEED_FORWARD).kind == MessageType.PARTIAL
@@ -156,12 +156,12 @@ def test_a_broken_kernel_is_a_fault_with_its_words():
 
 def test_a_failed_request_may_be_asked_again():
     model, part, bench = bench_of()
-    scores = bench.kernels.scores
-    bench.kernels.scores = None
+    attend = bench.kernels.attend
+    bench.kernels.attend = None
     inputs = model.activations()
     payload = compute(inputs)
     assert error_of(bench.answer(COMPUTE, payload, 9)).code == FAULT
-    bench.kernels.scores = scores
+    bench.kernels.attend = attend
     sums = unpacked(partial_from(bench.answer(COMPUTE, payload, 9).payload), model.dim)
     assert sums == expected_sums(model, part, inputs)
 

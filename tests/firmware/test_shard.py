@@ -46,7 +46,15 @@ def test_a_shard_is_loaded_into_buffers_of_its_own():
         assert read_u16(layer.weights, 0) == plain.q.multipliers[part.heads[0] * 4]
         first = layer.weights[weights.places[5]]
         assert first == plain.q.rows[part.heads[0] * 4][0] + 128
-        assert (layer.q_limit, layer.score_shift) == (plain.q_limit, plain.score_shift)
+        assert list(layer.qkv_scales) == [
+            4 * len(part.heads), plain.q.shift, plain.q_limit,
+            4 * len(part.kv_heads), plain.k.shift, plain.k_limit,
+            4 * len(part.kv_heads), plain.v.shift, plain.v_limit,
+        ]  # fmt: skip
+        assert list(layer.gate_up_scales) == [
+            len(part.units), plain.gate.shift, 32767, len(part.units), plain.up.shift, 32767
+        ]  # fmt: skip
+        assert (layer.key_zero, layer.score_shift) == (plain.k_limit + 1, plain.score_shift)
         assert (layer.index_shift, layer.limit) == (plain.index_shift, plain.limit)
         # Each KV head's position has head_dim entries of two bytes.
         assert len(layer.keys) == len(layer.values) == 2 * 1 * model.context * 4
@@ -75,7 +83,7 @@ def test_a_chip_that_combines_holds_the_norms():
         assert layer.norm_numbers == [attention.shift, attention.epsilon, attention.limit]
         assert layer.ff_norm_numbers == feed_forward.numbers()
         assert (layer.o_shift, layer.down_shift) == (plain.o.shift, plain.down.shift)
-        assert (layer.q_shift, layer.limit) == (plain.q.shift, plain.limit)
+        assert (layer.qkv_scales[1], layer.limit) == (plain.q.shift, plain.limit)
     assert weights.final_gain == u16_buffer(model.final_norm.stored())
     assert weights.final_numbers == model.final_norm.numbers()
     # What follows the norms in the file is where it belongs.

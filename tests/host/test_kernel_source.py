@@ -56,7 +56,7 @@ def test_each_number_of_columns_has_its_kernels(columns: int) -> None:
         # The first block begins each sum, later ones add to it.
         assert name == (f"matvec_add_{count}" if first else f"matvec_{count}")
         assert name in names
-    assert set(names) == {name for *_, name in entries} | {"scores", "mean"}
+    assert set(names) == {name for *_, name in entries} | {"attend"}
 
 
 def test_no_function_has_too_many_locals() -> None:

@@ -61,6 +61,8 @@ def assert_limits(model: QuantizedModel) -> None:
         assert 0 < layer.q_limit <= INT16_LIMIT
         assert 0 < layer.k_limit <= INT16_LIMIT
         assert model.config.head_dim * layer.q_limit * layer.k_limit < 1 << 30
+        # Keys are stored with k_limit + 1 added, and their products must not wrap either.
+        assert model.config.head_dim * layer.q_limit * (2 * layer.k_limit + 1) < 1 << 31
         assert 0 <= layer.score_shift <= 30
         assert 0 <= layer.index_shift <= 30
         assert 1 <= layer.product_shift <= 30

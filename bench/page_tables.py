@@ -1,0 +1,247 @@
+"""The tables of docs/benchmarks.md, made of the rows of a run of `python -m bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from bench.chip import counted
+from bench.kernels import POSITIONS as SEEN
+from bench.links import CHIPS as LINK_CHIPS
+from bench.memory import CASES as HEAPS
+from bench.results import Row
+from bench.speed import CHIPS, MANY
+from host.boards import load
+
+MODEL = "stories260K"
+TARGETS = ("rv32imc", "xtensawin")
+_MATRIX = {"rv32imc": 6.8, "xtensawin": 8.5}
+_ATTENTION = dict.fromkeys(TARGETS, 9.5)
+_GATE = dict.fromkeys(TARGETS, 26.0)
+# What the table calls each kernel, its name and shapes, and its goal by target.
+_KERNELS: tuple[tuple[str, str, tuple[str, ...], dict[str, float]], ...] = (
+    ("matrix 64x64", "matvec", ("64x64",), _MATRIX),
+    ("172x64", "matvec", ("172x64",), _MATRIX),
+    ("64x172", "matvec", ("64x172",), _MATRIX),
+    ("288x288", "matvec", ("288x288",), _MATRIX),
+    ("thin: 64x16, 64x35", "matvec", ("64x16", "64x35"), {}),
+    (f"q·k, head size 8, {SEEN} positions", "scores", (f"{SEEN}x8",), _ATTENTION),
+    ("a·v, the same", "mean", (f"{SEEN}x8",), _ATTENTION),
+    (f"softmax, {SEEN} positions", "softmax", (f"{SEEN}",), {}),
+    ("SiLU and product", "gate", ("64",), _GATE),
+    ("rescale", "rescale", ("64",), {}),
+    ("rope", "rotate", ("64",), {}),
+)
+_CHIP_GOALS = {1: 3.3, 5: 0.9}  # millions, at position 128
+_CHIP_POSITIONS = (16, 128, 256)
+_PHASES = {
+    "protocol": "protocol: frames in and out, message loop",
+    "calls": "calls: bytecode between kernels",
+    "matrix": "matrix",
+    "attention": "attention, softmax in it",
+    "elementwise": "elementwise",
+    "packing": "packing",
+}
+_LINK_MODES = (("host", "host adds"), ("chips, best tokens", "chips add, best tokens"))
+_RATES = ("54 Mbit/s", "1 Mbit/s")
+_HEAP_PARTS = ("weights", "kv cache", "tables", "buffers", "code")
+_BOARDS = {
+    "esp32s2": "ESP32-S2",
+    "esp32": "ESP32, C3, C6",
+    "esp32s3": "ESP32-S3",
+    "esp32s3-psram": "ESP32-S3 with PSRAM",
+}
+
+Cells = Sequence[str]
+
+
+class MissingFigure(Exception):
+    """A figure that a table needs and the rows do not have."""
+
+
+class Figures:
+    """The values of rows by name, target and shape."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._values = {(row.name, row.target, row.shape): row.value for row in rows}
+        self.used: set[tuple[str, str, str]] = set()
+
+    def get(self, name: str, target: str, shape: str) -> float | None:
+        """The value, None where there is none."""
+        key = name, target, shape
+        if key in self._values:
+            self.used.add(key)
+        return self._values.get(key)
+
+    def value(self, name: str, target: str, shape: str) -> float:
+        """The value; raises MissingFigure where there is none."""
+        found = self.get(name, target, shape)
+        if found is None:
+            raise MissingFigure(f"no figure {name} | {target} | {shape}")
+        return found
+
+
+def kernels(figures: Figures) -> list[Cells]:
+    """Instructions of kernels beside their goals."""
+    made: list[Cells] = [["kernel", "rv32imc", "goal", "xtensawin", "goal"]]
+    for label, kernel, shapes, goals in _KERNELS:
+        cells = [label]
+        for target in TARGETS:
+            values = [figures.value(kernel, target, shape) for shape in shapes]
+            digits = 1 if kernel in ("gate", "softmax", "rescale", "rotate") else 2
+            cells.append(", ".join(f"{value:.{digits}f}" for value in values))
+            cells.append(_goal(max(values), goals.get(target)))
+        made.append(cells)
+    return made
+
+
+def chip(figures: Figures) -> list[Cells]:
+    """A whole chip's instructions for a token, and what it allocates."""
+    heads = [f"position {position}" for position in _CHIP_POSITIONS]
+    made: list[Cells] = [["", *heads, "goal at 128", "allocated"]]
+    for chips, combining, who in ((1, "", "host"), (5, "", "host"), (5, " combining", "chips")):
+
+        def shape(position: int, chips: int = chips, combining: str = combining) -> str:
+            return f"{MODEL} {counted(chips)}{combining} position {position}"
+
+        counts = {p: figures.value("chip", "rv32imc", shape(p)) / 1e6 for p in _CHIP_POSITIONS}
+        allocated = figures.value("chip: allocated", "rv32imc", shape(128)) / 1000
+        adds = "host adds" if who == "host" else "chips add"
+        goal = None if combining else _CHIP_GOALS[chips]
+        made.append([
+            f"{counted(chips)}, {adds}", *(f"{count:.2f} M" for count in counts.values()),
+            _goal(counts[128], goal, " M"), f"{allocated:.1f} KB",
+        ])  # fmt: skip
+    return made
+
+
+def phases(figures: Figures) -> list[Cells]:
+    """Where a chip's instructions go."""
+    made: list[Cells] = [["", *(counted(chips) for chips in _CHIP_GOALS)]]
+    for phase, label in _PHASES.items():
+        counts = (
+            figures.value(f"chip: {phase}", "rv32imc", f"{MODEL} {counted(chips)} position 128")
+            for chips in _CHIP_GOALS
+        )
+        made.append([label, *(f"{count / 1e6:.2f} M" for count in counts)])
+    return made
+
+
+def links(figures: Figures) -> list[Cells]:
+    """Frames and bytes of a token."""
+    made: list[Cells] = [[
+        "link", "chips", "who adds", "frames on lines", "bytes", "frames on the air", "bytes",
+        "air at 54 / 1 Mbit/s, modelled",
+    ]]  # fmt: skip
+    for link, label in (("uart", "UART"), ("espnow", "ESP-NOW")):
+        for who, words in _LINK_MODES:
+            for chips in LINK_CHIPS:
+                shape = f"{MODEL} {counted(chips)}, {words}"
+                frames = figures.get("line: frames", link, shape)
+                if frames is None or (link == "espnow" and chips == 1):
+                    continue
+                cells = [label, str(chips), who, f"{frames:,.0f}",
+                         f"{figures.value('line: bytes', link, shape):,.0f}"]  # fmt: skip
+                on_air = figures.get("air: frames", link, shape)
+                if on_air is None:
+                    made.append([*cells, "", "", ""])
+                    continue
+                times = [figures.value(f"air: time at {r}", link, shape) for r in _RATES]
+                made.append([
+                    *cells, f"{on_air:,.0f}", f"{figures.value('air: bytes', link, shape):,.0f}",
+                    f"{times[0]:.0f} / {times[1]:.0f} ms",
+                ])  # fmt: skip
+    return made
+
+
+def speed(figures: Figures) -> list[Cells]:
+    """Modelled tokens a second of boards."""
+    made: list[Cells] = [["link", "adds", "chips", "S3, ESP32", "C3", "at 5 % loss", "at 20 %"]]
+    for chips in CHIPS:
+        for link, label in (("uart", "UART"), *((f"espnow {r}", f"ESP-NOW {r}") for r in _RATES)):
+            for who, words in (("host", "host adds"), ("chips", "chips add")):
+                if chips == 1 and who == "chips":
+                    continue
+                shape = f"{MODEL} {link}, {words}, {counted(chips)}, loss "
+                losses = [
+                    _speed(figures, "2.0", "esp32c3", f"{shape}{loss}")[0]
+                    for loss in ("5%", "20%")
+                ]
+                made.append([
+                    label, who, str(chips), _range(figures, "esp32s3", f"{shape}0%"),
+                    _range(figures, "esp32c3", f"{shape}0%"), *losses,
+                ])  # fmt: skip
+    return made
+
+
+def scaling(figures: Figures) -> list[Cells]:
+    """Modelled tokens a second of up to 100 chips."""
+    ways = [
+        (link, words)
+        for link in ("uart", "espnow 54 Mbit/s")
+        for words in ("host adds", "chips add")
+    ]
+    names = {"uart": "UART", "espnow 54 Mbit/s": "54 Mbit/s"}
+    made: list[Cells] = [["chips", *(f"{names[link]}, {words}" for link, words in ways)]]
+    for chips in MANY:
+        speeds = (
+            figures.get("speed by count", "esp32c3", f"{MODEL} {link}, {words}, {counted(chips)}")
+            for link, words in ways
+        )
+        made.append([str(chips), *("" if speed is None else f"{speed:.1f}" for speed in speeds)])
+    return made
+
+
+def memory(figures: Figures) -> list[Cells]:
+    """Heap of the fullest chip by part."""
+    made: list[Cells] = [["", *(part.replace("kv", "KV") for part in _HEAP_PARTS),
+                          "in use, planned", "reported", "kept free"]]  # fmt: skip
+    for link, chips in HEAPS:
+        shape = f"{MODEL} {link} {counted(chips)}, chip 0"
+        sizes = [figures.value(f"heap: {part}", "plan", shape) for part in _HEAP_PARTS]
+        gateway = " (gateway)" if link == "espnow" else ""
+        label = {"uart": "UART", "espnow": "ESP-NOW"}[link]
+        sizes += [figures.value("heap: in use", by, shape) for by in ("plan", "simulated")]
+        sizes.append(figures.value("heap: transient", "plan", shape))
+        made.append([f"{label}, {counted(chips)}{gateway}", *(f"{size:,.0f}" for size in sizes)])
+    return made
+
+
+def largest(figures: Figures) -> list[Cells]:
+    """The largest model that five boards hold."""
+    made: list[Cells] = [["board", "heap", "dim", "layers", "parameters"]]
+    for board, label in _BOARDS.items():
+        values = (
+            figures.value(f"largest model: {what}", board, "espnow 5 chips")
+            for what in ("dim", "layers", "parameters")
+        )
+        heap = f"{load(board).heap_kb:,} KB"
+        made.append([label, heap, *(f"{value:,.0f}" for value in values)])
+    return made
+
+
+TABLES: dict[str, Callable[[Figures], list[Cells]]] = {
+    table.__name__: table
+    for table in (kernels, chip, phases, links, speed, scaling, memory, largest)
+}
+
+
+def _goal(value: float, goal: float | None, unit: str = "") -> str:
+    if goal is None:
+        return ""
+    text = f"{goal:g}{unit}"
+    return text if round(value, 2) <= goal else f"**{text} missed**"
+
+
+def _speed(figures: Figures, cycles: str, board: str, shape: str) -> tuple[str, bool]:
+    """Tokens a second, "" where they were not modelled, and whether the heap is too small."""
+    what = f"speed at {cycles} cycles"
+    fits = figures.get(what, board, shape)
+    small = figures.get(f"{what}, heap too small", board, shape)
+    speed = fits if small is None else small
+    return "" if speed is None else f"{speed:.1f}", small is not None
+
+
+def _range(figures: Figures, board: str, shape: str) -> str:
+    slow, small = _speed(figures, "2.0", board, shape)
+    fast, _ = _speed(figures, "1.2", board, shape)
+    return f"{slow} to {fast}" + "*" * small

@@ -1,0 +1,40 @@
+"""What the generators of kernels share: loops written out, several rows or positions a turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+# Multiplications in one turn of a loop over rows or positions: more would save little, and code
+# takes memory.
+_PRODUCTS = 64
+
+
+def per_turn(products: int) -> int:
+    """How many rows or positions of so many products go into a turn: a power of two."""
+    several = 1
+    while 2 * several * products <= _PRODUCTS:
+        several *= 2
+    return several
+
+
+def turns(products: int, single: str, whole: str, turn: Callable[[int, str], str]) -> str:
+    """Two loops over rows or positions of so many products each.
+
+    First one by one what does not fill a turn of `per_turn`, while `single` holds, then in such
+    turns while `whole` holds. turn(count, header) gives a loop's code.
+    """
+    several = per_turn(products)
+    made = turn(several, f"while {whole}:")
+    if several > 1:
+        made = turn(1, f"while {single}:") + made
+    return made.replace("\n\n", "\n").strip("\n")
+
+
+def summed(names: Iterable[str]) -> str:
+    """The expression that adds them up."""
+    return "(" + " + ".join(names) + ")"
+
+
+def lines(indent: int, texts: Iterable[str]) -> str:
+    """The texts as lines, indented by so many spaces."""
+    return "\n".join(" " * indent + text for text in texts)
