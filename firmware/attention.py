@@ -3,6 +3,7 @@ output projection."""
 
 from firmware.linear import Linear
 from firmware.workspace import int32s
+from protocol.compat import micropython
 
 
 class Attention:
@@ -31,6 +32,7 @@ class Attention:
         for i, head in enumerate(heads):
             first[i] = kv_heads.index(head // group) * context
 
+    @micropython.native
     def run(self, layer, position, out):
         """The partial sum `out` [dim] at `position`, which joins the cache and attends to all
         positions up to itself."""

@@ -1,6 +1,7 @@
 """Feed-forward units of a chip: SiLU(gate x) * up x, and its columns of the down projection."""
 
 from firmware.linear import Linear
+from protocol.compat import micropython
 
 
 class FeedForward:
@@ -17,6 +18,7 @@ class FeedForward:
         self._gate_up = Linear(places[7], 2 * units, dim, workspace.x, kernels).blocks
         self._down = Linear(places[8], dim, units, self._gate, kernels).blocks
 
+    @micropython.native
     def run(self, layer, out):
         """The partial sum `out` [dim]."""
         units = self._units

@@ -49,6 +49,9 @@ _SESSION_NONCE_SIZE = const(16)  # what a DISCOVERY begins with, see protocol/se
 class Node:
     """One chip on its link.
 
+    Machine code (`native`) is made where a request comes through and bytecode's frame, of more than
+    eleven words, would be an allocation: finding room for it takes thousands of instructions.
+
     share and shard may be None with a `fault` text: such a chip has failed to start, and all
     that it does is to say why. With a signer (protocol.session.ChipAuthenticator) the node speaks
     version 3, else version 2.
@@ -98,7 +101,6 @@ class Node:
         except ProtocolError:
             pass
 
-    @micropython.native
     def _handle(self, frame, length):
         kind = frame[TYPE]
         if kind == FRAGMENT:
@@ -114,7 +116,6 @@ class Node:
         else:
             self._on_work(kind, frame, length)
 
-    @micropython.native
     def _on_work(self, kind, frame, length):
         """Takes a message that belongs to the model's work."""
         if kind == COMPUTE:
@@ -148,7 +149,6 @@ class Node:
             self._send(answer, u16(answer, LENGTH))
         return answer is not None
 
-    @micropython.native
     def _send_answer(self, kind, answer, size):
         """Keeps and sends the frame that was begun, in a buffer of `room`, by begin_answer."""
         answer[TYPE] = kind
@@ -252,7 +252,6 @@ class Node:
         for size in fragments(frame, length, self._link.mtu, self._fragment, self._signer):
             self._put(self._fragment, size)
 
-    @micropython.native
     def _put(self, frame, size):
         self._link.send(frame, size)
         self._sent += 1

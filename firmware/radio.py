@@ -5,7 +5,7 @@ that a radio has it, not that the program does; packets beyond `rxbuf` are lost 
 were acknowledged, so rxbuf holds an answer of every chip; irecv reuses its buffers.
 """
 
-from protocol.compat import const
+from protocol.compat import const, micropython
 from protocol.frame import BROADCAST, DST, HOST
 
 # Answers of 20 chips in fragments; a station that never stops must not keep the host out.
@@ -58,6 +58,7 @@ class RadioLink:
         """Sends frame[:length] to all stations."""
         self._put(_EVERYBODY, frame, length)
 
+    @micropython.native  # for the reason that firmware/node.py gives
     def _put(self, mac, frame, length):
         """A frame that the driver has no room for (ESP_ERR_ESPNOW_NO_MEM) is one more that is
         lost on the air: whoever misses it asks again."""

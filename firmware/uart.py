@@ -1,6 +1,6 @@
 """The serial link: COBS frames over a UART."""
 
-from protocol.compat import const, micropython
+from protocol.compat import const
 from protocol.frame import MAX_FRAME
 from protocol.framing import FrameReader, encoded, encoded_size
 
@@ -29,7 +29,6 @@ class UartLink:
         """Damaged frames skipped so far."""
         return self._reader.dropped
 
-    @micropython.native
     def receive(self):
         """The length of a frame that came in, now in `frame`, or 0. Does not wait."""
         reader = self._reader
@@ -43,21 +42,18 @@ class UartLink:
                 return 0
             reader.feed(self._received, count)
 
-    @micropython.native
     def queue(self, frame, length):
         """Sends frame[:length] with the next that is sent, or when there is no more room."""
         if self._queued + encoded_size(length) > len(self._encoded):
             self.flush()
         self._queued += encoded(frame, self._encoded, length, self._queued)
 
-    @micropython.native
     def flush(self):
         """Sends what is queued."""
         if self._queued:
             self._uart.write(self._encoded, self._queued)
             self._queued = 0
 
-    @micropython.native
     def send(self, frame, length):
         """Sends frame[:length], after what is queued."""
         self.queue(frame, length)

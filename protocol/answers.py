@@ -40,7 +40,6 @@ class AnswerCache:
         self._buffers = [bytearray(size) for _ in range(slots)]
         self._next = 0
 
-    @micropython.native
     def found(self, request):
         """The buffer with the answer to this opened request frame, or None."""
         for answer in self._buffers:
@@ -48,14 +47,12 @@ class AnswerCache:
                 return answer
         return None
 
-    @micropython.native
     def room(self):
         """The buffer for the next answer; what it held is forgotten."""
         answer = self._buffers[self._next]
         answer[VERSION] = 0
         return answer
 
-    @micropython.native
     def keep(self, version):
         """Keeps the answer built in `room`, a frame of this version; the oldest goes next."""
         self._buffers[self._next][VERSION] = version

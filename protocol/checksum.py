@@ -68,24 +68,20 @@ if sys.implementation.name == "micropython":
     _TABLE = array("i", bytes(64))
     _make_table(_TABLE)
 
-    @micropython.native
     def crc32_is_right(buf, n):
         """Whether the last four of the first n bytes are the CRC-32 of those before them."""
         return _trailer(buf, -1, n, _TABLE, 1)
 
-    @micropython.native
     def put_crc32(buf, n):
         """Writes the CRC-32 of the first n bytes behind them."""
         _trailer(buf, -1, n, _TABLE, 0)
 
 else:
 
-    @micropython.native
     def crc32_is_right(buf, n):
         """Whether the last four of the first n bytes are the CRC-32 of those before them."""
         return _crc32(memoryview(buf)[:n]) == CRC_RESIDUE
 
-    @micropython.native
     def put_crc32(buf, n):
         """Writes the CRC-32 of the first n bytes behind them."""
         buf[n : n + 4] = _crc32(memoryview(buf)[:n]).to_bytes(4, "little")

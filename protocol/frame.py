@@ -126,7 +126,6 @@ def write_header(buf, version, kind, src, dst, sequence, length):
     return trailer
 
 
-@micropython.native
 def append_trailer(buf, length, signer=None):
     """Ends a frame whose header and `length` bytes of payload stand in buf; its whole length.
 
@@ -158,7 +157,6 @@ def seal(buf, version, kind, src, dst, sequence, length, signer=None):
     return append_trailer(buf, length, signer)
 
 
-@micropython.native
 def opened(buf, n, signer=None):
     """The payload length of the frame buf[:n], all of which has been checked.
 

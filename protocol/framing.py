@@ -126,7 +126,6 @@ class FrameReader:
         self._n = 0
         self._state = array("i", [0, 0, 0, 0])
 
-    @micropython.native
     def feed(self, data, n):
         """Hands over the first n bytes of `data`, which stays untouched until `next` is 0.
 
@@ -139,7 +138,6 @@ class FrameReader:
         self._data = data
         self._n = n
 
-    @micropython.native
     def next(self):
         """The length of the next whole frame, which is in `frame` until the next call, or 0."""
         while True:
