@@ -49,8 +49,8 @@ _SESSION_NONCE_SIZE = const(16)  # what a DISCOVERY begins with, see protocol/se
 class Node:
     """One chip on its link.
 
-    Machine code (`native`) is made where a request comes through and bytecode's frame, of more than
-    eleven words, would be an allocation: finding room for it takes thousands of instructions.
+    Machine code (`native`) is made where a request comes through and bytecode's frame, of more
+    than eleven words, would be an allocation: finding room takes thousands of instructions.
 
     share and shard may be None with a `fault` text: such a chip has failed to start, and all
     that it does is to say why. With a signer (protocol.session.ChipAuthenticator) the node speaks
