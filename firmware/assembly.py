@@ -1,4 +1,5 @@
-"""Makes a chip's board and node from its configuration, once, and then leaves the heap.
+"""Makes a chip's board and what its node is made of from its configuration, and then leaves the
+heap.
 
 Modules are imported when they are needed: the share must be loaded before the heap fills with
 code (firmware/heap.py says why).
@@ -93,41 +94,24 @@ def _shard(config):
             delattr(sys.modules["firmware"], name)
 
 
-def node(config):
-    """The node that a configuration describes, and why its share could not be loaded or "": such
-    a node says that to the host.
+def parts(config):
+    """What a node is made of: its id, link, boot id, weights, signer, and why the share could not
+    be loaded or "": such a node says that to the host.
 
     config: chip, chips (how many there are), link ("uart" or "espnow"), gateway, receives, sends
     (the longest frames in bytes, on UART), uart and radio (settings of machine.UART and of
-    ESP-NOW), key (hexadecimal).
-    Where the UART's id is "repl" it is the board's REPL port, and its mtu the longest frame.
+    ESP-NOW), key (hexadecimal). Where the UART's id is "repl" it is the board's REPL port, and its
+    mtu the longest frame.
     """
     boot_id = int.from_bytes(os.urandom(2), "little")
-    weights, share, fault = None, None, ""
+    weights, fault = None, ""
     try:
         weights = _shard(config)
     except Exception as error:
         fault = told(error)
     gc.collect()
-    link, signer = _link(config), _signer(config)  # with buffers larger than gaps in code
-    try:
-        if weights:
-            from firmware import model_kernels
-            from firmware.share import Share
-
-            share = Share(weights, model_kernels, boot_id)
-    except Exception as error:
-        weights = share = None
-        fault = told(error)
-    gc.collect()  # or what stays of the node would be strewn over the last large piece
-    if weights and weights.layout.get("members"):
-        from firmware import residual
-        from firmware.combining_node import CombiningNode
-
-        return CombiningNode(config["chip"], link, boot_id, weights, share, residual, signer), ""
-    from firmware.node import Node
-
-    return Node(config["chip"], link, boot_id, weights, share, signer, fault), fault
+    # The link's buffers are larger than gaps in code.
+    return config["chip"], _link(config), boot_id, weights, _signer(config), fault
 
 
 def _ctrl_c_waits():

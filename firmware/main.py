@@ -1,5 +1,6 @@
 """Starts a chip with what config.json says, and runs it."""
 
+import gc
 import json
 import sys
 import time
@@ -20,16 +21,40 @@ def told(error):
 
 
 def _assembled():
-    """The Board or None, the node, and why its share could not be loaded or ""."""
+    """The Board or None, and the parts of a node."""
     from firmware import assembly
 
     with open("config.json") as file:
         config = json.load(file)
     board = assembly.board(config)
-    node, fault = assembly.node(config)
+    parts = assembly.parts(config)
     sys.modules.pop("firmware.assembly")
     del sys.modules["firmware"].assembly
-    return board, node, fault
+    return board, parts
+
+
+def _node(chip_id, link, boot_id, weights, signer, fault):
+    """The node, and why it has no share or ""."""
+    share = None
+    gc.collect()  # or what stays would be strewn over the last large piece
+    try:
+        if weights:
+            from firmware import model_kernels
+            from firmware.share import Share
+
+            share = Share(weights, model_kernels, boot_id)
+    except Exception as error:
+        weights = None
+        fault = told(error)
+    gc.collect()
+    if weights and weights.layout.get("members"):
+        from firmware import residual
+        from firmware.combining_node import CombiningNode
+
+        return CombiningNode(chip_id, link, boot_id, weights, share, residual, signer), ""
+    from firmware.node import Node
+
+    return Node(chip_id, link, boot_id, weights, share, signer, fault), fault
 
 
 def run():
@@ -37,7 +62,9 @@ def run():
 
     By a soft reset: after a hard one, a board with native USB is a new device to the host.
     """
-    board, chip, fault = _assembled()
+    board, parts = _assembled()
+    chip, fault = _node(*parts)
+    parts = None
     from firmware.heap import settle
 
     settle()

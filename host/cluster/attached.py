@@ -89,7 +89,7 @@ def flashed_plan(model: QuantizedModel, cluster: Cluster) -> Plan:
         model,
         cluster.chips,
         cluster.context,
-        heap=min((board_heap(kind.heap_kb) for kind in kinds), default=None),
+        heap=min((board_heap(kind.heap_kb, cluster.link) for kind in kinds), default=None),
         mtu=_radio_mtu(cluster),
         signed=bool(cluster.key),
         combine=cluster.combine,

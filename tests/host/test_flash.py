@@ -53,7 +53,7 @@ def flash(model, board, **place):
 def expected(model, chip=0, chips=1, link="uart", arch="x86", rate=None):
     """What should be on the board, made without host.deploy.placing."""
     mtu = 250 if link == "espnow" else None
-    plan = tensor_parallel(model, chips, heap=board_heap(240), mtu=mtu)
+    plan = tensor_parallel(model, chips, heap=board_heap(240, link), mtu=mtu)
     uart = board_uart(BOARD.uart)
     config = configuration(
         plan, plan.shares[chip], uart=uart, rate=rate, board=board_settings(BOARD)
