@@ -39,14 +39,11 @@ def _line(config, receives, sends, queued=1):
     return UartLink(uart, max(receives, control), max(sends, control), queued)
 
 
-def _radio(config):
+def _radio(settings):
     """ESP-NOW on a fixed channel with power save off, which would otherwise lose frames."""
     import espnow
     import network
 
-    from firmware.radio import RadioLink
-
-    settings = config["radio"]
     station = network.WLAN(network.STA_IF)
     station.active(True)
     station.config(channel=settings["channel"], pm=network.WLAN.PM_NONE)
@@ -59,18 +56,22 @@ def _radio(config):
         except (OSError, ValueError) as error:  # of some chips and versions; it works, slower
             print("ESP-NOW stays at 1 Mbit/s: its rate was refused:", error)
     sys.modules.pop("network", None)  # not needed again; where it is a file it leaves the heap
-    return RadioLink(esp, settings["mtu"])
+    return esp
 
 
-def _link(config):
+def _link(config, esp):
+    """The link to the host; esp: the ESPNow, None at a gateway whose radio has failed: its line
+    is left to say so."""
     if config["link"] == "uart":
         return _line(config, config["receives"], config["sends"])
-    if not config["gateway"]:
-        return _radio(config)
-    from firmware.radio import Gateway
-
     mtu = config["radio"]["mtu"]
-    return Gateway(config["chip"], _line(config, mtu, mtu, _RELAYED_AT_ONCE), _radio(config))
+    line = _line(config, mtu, mtu, _RELAYED_AT_ONCE) if config["gateway"] else None
+    if not esp:
+        return line
+    from firmware.radio import Gateway, RadioLink
+
+    radio = RadioLink(esp, mtu)
+    return Gateway(config["chip"], line, radio) if line else radio
 
 
 def _signer(config):
@@ -104,14 +105,29 @@ def parts(config):
     mtu the longest frame.
     """
     boot_id = int.from_bytes(os.urandom(2), "little")
-    weights, fault = None, ""
+    esp, weights, fault = None, None, ""
+    if config["link"] == "espnow":
+        try:
+            # Before the share: Wi-Fi takes its memory from the same RAM as a growing heap.
+            esp = _radio(config["radio"])
+        except Exception as error:
+            if not config["gateway"]:
+                raise  # there is nobody to tell
+            fault = told(error)
     try:
-        weights = _shard(config)
+        weights = None if fault else _shard(config)
     except Exception as error:
         fault = told(error)
     gc.collect()
-    # The link's buffers are larger than gaps in code.
-    return config["chip"], _link(config), boot_id, weights, _signer(config), fault
+    try:
+        link = _link(config, esp)  # with buffers larger than gaps in code
+    except Exception as error:
+        if not weights:
+            raise
+        weights, fault = None, told(error)
+        gc.collect()
+        link = _link(config, esp)
+    return config["chip"], link, boot_id, weights, _signer(config), fault
 
 
 def _ctrl_c_waits():
