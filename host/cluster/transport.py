@@ -21,7 +21,9 @@ _READ_SIZE = 4096  # bytes taken from a port at once; a port without a timeout g
 
 
 class Port(Protocol):
-    """What is used of a pyserial port."""
+    """What is used of a pyserial port; name: of its device, or its URL."""
+
+    name: str
 
     def fileno(self) -> int: ...
     def read(self, size: int) -> bytes: ...
@@ -46,6 +48,10 @@ class Line:
     """COBS frames over one port. Writing never waits: what the port does not take is kept."""
 
     def __init__(self, port: Port) -> None:
+        self.take(port)
+
+    def take(self, port: Port) -> None:
+        """Goes over this port from now on; what was pending or half received is lost."""
         self.port = port
         self.pending = b""
         self._splitter = FrameSplitter(MAX_FRAME)
@@ -100,7 +106,7 @@ class Transport:
         try:
             line.send(frame)
         except (OSError, serial.SerialException) as error:
-            raise self._lost(line, error) from None
+            self._lose(line, error)
 
     def receive(self, timeout: float) -> list[bytes]:
         """Frames for the host that have come in, waiting for any at most `timeout` seconds."""
@@ -110,12 +116,13 @@ class Transport:
             try:
                 line.flush()
             except (OSError, serial.SerialException) as error:
-                raise self._lost(line, error) from None
+                self._lose(line, error)
         for key, _ in self._selector.select(max(timeout, 0)):
             try:
                 received = key.data.received()
             except (OSError, serial.SerialException) as error:
-                raise self._lost(key.data, error) from None
+                self._lose(key.data, error)
+                continue
             frames += [frame for frame in received if not self._relayed(key.data, frame)]
         self.frames_received += len(frames)
         self.bytes_received += sum(map(len, frames))
@@ -149,6 +156,12 @@ class Transport:
     def _lines_to_flush(self) -> list[Line]:
         return [line for line in self._distinct if line.pending]
 
+    def _lose(self, line: Line, error: Exception) -> None:
+        raise self._lost(line, error) from None
+
     def _lost(self, line: Line, error: Exception) -> ClusterError:
-        chips = [chip for chip, own in self._lines.items() if own is line]
-        return ClusterError(f"lost the port of chip {chips[0]}: {error}")
+        return ClusterError(f"lost the port of chip {self._chip(line)}: {error}")
+
+    def _chip(self, line: Line) -> int:
+        """The first that is reached over a line."""
+        return next(chip for chip, own in self._lines.items() if own is line)

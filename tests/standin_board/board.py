@@ -12,6 +12,7 @@ import socket
 import subprocess
 import termios
 import threading
+import time
 import tty
 from contextlib import suppress
 
@@ -77,10 +78,19 @@ class StandinBoard:
         """Power and port go when `size` more bytes have come from the host."""
         self._unplug_at = self.received + size
 
-    def replug(self):
-        """Power on again; the port has a new name."""
+    @property
+    def is_plugged(self):
+        """Whether it has power, and so a port."""
+        return self._thread.is_alive()
+
+    def replug(self, pause=0.0):
+        """Power on again, so many seconds after it went; the port has a new name."""
         self._thread.join()
+        time.sleep(pause)
+        kept = os.openpty()  # which has the old one, if it is free
         self._plug_in()
+        for terminal in kept:
+            os.close(terminal)
 
     def close(self):
         """Power off, for good."""
