@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,9 +25,10 @@ from host.command_line import FAILED, INTERRUPTED, TERMINATED, Parser, count_up_
 from host.deploy.board_files import System
 from host.deploy.bundle import DeployError
 from host.deploy.errors import FlashError
+from host.deploy.esptool import run_on
 from host.deploy.firmware_files import firmware_file
 from host.deploy.firmware_image import firmware_image
-from host.deploy.flashing import READY_PATIENCE, checked_chip, flashed, ready
+from host.deploy.flashing import READY_PATIENCE, checked_chip, flash_content, flashed, ready
 from host.deploy.placing import Place
 from host.deploy.port_choice import Ask, chosen_port
 from host.deploy.registry import (
@@ -84,9 +86,10 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
-    """What is to be done; `place` has its port, `cluster` is what it will be then."""
+    """What is to be done; `place` has its port, `cluster` is what it will be then, and `stale` are
+    the chips that have another key."""
 
     options: argparse.Namespace
     model: QuantizedModel
@@ -94,10 +97,15 @@ class Job:
     cluster: Cluster
     console: Console
     ask: Ask
+    stale: Sequence[int] = ()
 
-    def permit(self, mac: str) -> None:
-        """Raises FlashError unless the board of this MAC may become the chip."""
+    def permitted(self, mac: str) -> Place:
+        """The place, with the key that the cluster has from now on. Raises FlashError unless the
+        board of this MAC may become the chip."""
         check_permission(self.cluster, self.place.chip, mac, self.ask, self.options.yes)
+        key, self.stale = agreed_key(self.cluster, self.place.chip, cluster_file.FILE)
+        self.place, self.cluster = replace(self.place, key=key), replace(self.cluster, key=key)
+        return self.place
 
 
 def run(options: argparse.Namespace, console: Console) -> None:
@@ -108,13 +116,16 @@ def run(options: argparse.Namespace, console: Console) -> None:
         mac, said = _update(job, progress) if options.update else _flash(job, progress)
     place = job.place
     chip = FlashedChip(place.chip, place.board.name, mac, place.port)
-    stale = recorded(job.cluster, chip, cluster_file.FILE)
+    stale = sorted({*job.stale, *recorded(job.cluster, chip, cluster_file.FILE)})
     who = f"chip {place.chip} of {place.chips} on {place.port} ({place.board.name}, {mac})"
     print(f"{who}: {said}")
     if stale:
         numbers = ", ".join(map(str, stale))
         print(f"the cluster is another now: flash again chip{'s' * (len(stale) > 1)} {numbers}")
-    print(_heard(job))
+    said, port = _heard(job, mac)
+    if port != chip.port:
+        recorded(job.cluster, replace(chip, port=port), cluster_file.FILE)
+    print(said)
 
 
 def _job(options: argparse.Namespace, console: Console) -> Job:
@@ -143,10 +154,7 @@ def _job(options: argparse.Namespace, console: Console) -> Job:
     cluster = cluster_for(model, path, place, cluster_file.FILE, options.key)
     place = replace(place, port=port, key=cluster.key, others=other_boards(cluster, place.chip))
     place.plan(model)  # that it does not fit is to be known before a board is touched
-    key = agreed_key(cluster, cluster_file.FILE)
-    return Job(
-        options, model, replace(place, key=key), replace(cluster, key=key), console, ask
-    )  # fmt: skip
+    return Job(options, model, place, cluster, console, ask)
 
 
 def _flash(job: Job, progress: Progress) -> tuple[str, str]:
@@ -161,12 +169,17 @@ def _flash(job: Job, progress: Progress) -> tuple[str, str]:
 
     place, options = job.place, job.options
     chip = checked_chip(place)
-    progress.stop()
-    job.permit(chip.mac)
-    progress.start()
-    path = firmware_file(place.board, options.firmware, options.sha256, downloaded)
-    image = firmware_image(path, place.board)
-    size = flashed(job.model, place, image, chip, written)
+    try:
+        progress.stop()
+        place = job.permitted(chip.mac)
+        progress.start()
+        path = firmware_file(place.board, options.firmware, options.sha256, downloaded)
+        image = firmware_image(path, place.board)
+        content = flash_content(job.model, place, image, chip.flash_size)
+    except BaseException:
+        run_on(place.port)
+        raise
+    size = flashed(place, content, chip, written)
     version = ".".join(map(str, image.version))
     return chip.mac, f"MicroPython {version} and files, {size} bytes, in the flash and verified"
 
@@ -175,10 +188,11 @@ def _update(job: Job, progress: Progress) -> tuple[str, str]:
     """The board's MAC, and what was done."""
     task = progress.add_task("looking at the board", total=None)
 
-    def permitted(system: System) -> None:
+    def permitted(system: System) -> Place:
         progress.stop()
-        job.permit(system.mac)
+        place = job.permitted(system.mac)
         progress.start()
+        return place
 
     done = updated(
         job.model,
@@ -200,32 +214,41 @@ def _what_was_copied(done: Updated) -> str:
     return f"MicroPython {'.'.join(map(str, done.system.version))}, {', '.join(parts)}"
 
 
-def _heard(job: Job) -> str:
-    """What the chip says after its start, or why it was not asked. Raises FlashError."""
+def _heard(job: Job, mac: str) -> tuple[str, str]:
+    """What the chip says after its start, or why it was not asked; and the port that its board
+    is at now, as far as it is known. Raises FlashError."""
     place = job.place
     gateway = job.cluster.chip(0)
     if place.line == "pins":
-        return "not asked whether it is ready: its line is not this port"
+        return "not asked whether it is ready: its line is not this port", place.port
     if place.link == "uart" or place.chip == 0:
-        return _asked(job, place.port)
+        return _asked(job, mac, place.port)
     if gateway is None:
-        return "not asked whether it is ready: it is reached through chip 0, not flashed yet"
+        through = "it is reached through chip 0, not flashed yet"
+        return f"not asked whether it is ready: {through}", place.port
     port = probable_port(gateway.mac, gateway.port, candidates())
     if port in (None, place.port):  # on a radio chip's own port a greeting would be Ctrl-C
-        return "not asked whether it is ready: it is reached through chip 0, not plugged in now"
+        through = "it is reached through chip 0, not plugged in now"
+        return f"not asked whether it is ready: {through}", place.port
     try:
-        return _asked(job, port)
+        return _asked(job, gateway.mac, gateway.port)[0], place.port
     except FlashError as error:
-        return f"not heard through chip 0: {error}"
+        return f"not heard through chip 0: {error}", place.port
 
 
-def _asked(job: Job, port: str) -> str:
+def _asked(job: Job, mac: str, port: str) -> tuple[str, str]:
+    """What the chip says, and at which port; mac, port: of the board at the host's line."""
+
+    def where() -> str | None:
+        return probable_port(mac, port, candidates())
+
     with job.console.status("waiting for the chip"):
-        said = ready(job.model, job.place, port, READY_PATIENCE)
-    return (
+        said, found = ready(job.model, job.place, where, READY_PATIENCE)
+    text = (
         f"ready: model {said.model_hash.hex()}, firmware {said.firmware}, {said.heads} heads,"
         f" {said.units} units, {said.rows} rows, {said.heap_free // 1024} KB of heap free"
     )
+    return text, found
 
 
 def _progress(console: Console) -> Progress:

@@ -9,20 +9,24 @@ import sys
 import time
 import tty
 from dataclasses import replace
+from threading import Timer
 
 import pytest
 from rich.console import Console
 
 from host import flash
+from host.cluster import cluster_file
 from host.cluster.cluster_file import FlashedChip
 from host.cluster.ports import Candidate
-from host.deploy import board_files
+from host.deploy import board_files, flashing
 from host.deploy.board_files import BoardFiles
 from host.deploy.changes import Changes
 from host.flash import main, parsed
 from host.model import quantized_file
 from host.model.quantize import quantized
+from tests.host.fake_chips import FakeChip
 from tests.host.model_files import VOCABULARY, config_of, grouped_checkpoint, small_tokenizer
+from tests.host.pty_chips import PtyChip
 from tests.host.test_flash import mpremote
 from tests.simulation.launch import REPOSITORY
 from tests.standin_board.board import StandinBoard
@@ -154,7 +158,37 @@ def test_a_chip_on_the_gateways_port_is_not_asked(arguments, monkeypatch):
     job = flash._job(options, Console())
     gateway = FlashedChip(0, "esp32s3", "24:0a:c4:00:00:09", "one")
     job = replace(job, cluster=job.cluster.with_chip(gateway))
-    assert flash._heard(job).endswith("reached through chip 0, not plugged in now")
+    said, port = flash._heard(job, "24:0a:c4:00:00:01")
+    assert said.endswith("reached through chip 0, not plugged in now") and port == "one"
+
+
+def test_a_board_whose_native_usb_comes_back_elsewhere(arguments, monkeypatch):
+    """Under another name after the reset, which is found by its MAC and recorded."""
+    mac = "24:0a:c4:00:00:01"
+    content = quantized_file.load(parsed(arguments("x")).model)[0]
+    chip = FakeChip(1)
+    chip.model_hash = content.sha256()[:8]
+    with PtyChip(chip) as board, PtyChip() as another:
+        listed = []  # at first it is not there at all
+        monkeypatch.setattr(flash, "candidates", lambda: listed)
+        monkeypatch.setattr(flashing, "_START_SECONDS", 0.1)
+        monkeypatch.setattr(flashing, "FIRMWARE_VERSION", "0")
+
+        def written(*_):
+            Timer(0.6, listed.append, [Candidate(board.url, mac)]).start()
+            return mac, "written"
+
+        monkeypatch.setattr(flash, "_update", written)
+        listed.append(Candidate(another.url, "24:0a:c4:00:00:09"))  # who has taken its old name
+        line = arguments(another.url, line="usb")
+        assert main([*line, "--no-key"]) == 0
+    (entry,) = cluster_file.read().flashed
+    assert (entry.mac, entry.port) == (mac, board.url)
+
+
+def test_nothing_is_recorded_before_a_port_has_opened(error, tmp_path):
+    error(tmp_path / "ttyACM7")
+    assert cluster_file.read() is None
 
 
 def test_a_board_that_is_not_known_or_no_board(error, silent_port):

@@ -60,7 +60,7 @@ class StandinBoard:
             image = micropython_image(board, version, end=_SMALL_APP_END)
             self.flash.write(board.flash.offset, image)
         self.resets = self.received = 0
-        self._unplug_at = None  # bytes received
+        self._unplug_at = self._unplug_written = None  # bytes received, an offset in the flash
         self._uart, self._uart_slave = _terminal()
         os.set_blocking(self._uart, False)
         self.uart = os.ttyname(self._uart_slave)
@@ -77,6 +77,12 @@ class StandinBoard:
     def unplug_after(self, size):
         """Power and port go when `size` more bytes have come from the host."""
         self._unplug_at = self.received + size
+
+    def unplug_at(self, offset):
+        """Power and port go when the bootloader has written to this offset of the flash or a
+        higher one, before it answers."""
+        self.flash.last_written = -1
+        self._unplug_written = offset
 
     @property
     def is_plugged(self):
@@ -110,7 +116,7 @@ class StandinBoard:
         os.set_blocking(self._usb, False)
         self.port = os.ttyname(self._usb_slave)
         self._wake, self._waker = os.pipe()
-        self._unplug_at = None
+        self._unplug_at = self._unplug_written = None
         self._waiting = b""  # bytes from the host, for what starts next
         self._thread = threading.Thread(target=self._powered, daemon=True)
         self._thread.start()
@@ -159,6 +165,9 @@ class StandinBoard:
             if data is None:
                 return None
             answers, self._waiting = rom.feed(data)
+            if self._unplug_written is not None:
+                if self.flash.last_written >= self._unplug_written:
+                    return None
             self._show(answers)
             if self._waiting:
                 return "friendly"
