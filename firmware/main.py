@@ -25,7 +25,7 @@ def told(error):
 
 
 def _assembled():
-    """The Board or None, and the parts of a node."""
+    """The Board or None, the parts of a node, and which firmware this is."""
     from firmware import assembly
 
     with open("config.json") as file:
@@ -34,7 +34,7 @@ def _assembled():
     parts = assembly.parts(config)
     sys.modules.pop("firmware.assembly")
     del sys.modules["firmware"].assembly
-    return board, parts
+    return board, parts, config.get("firmware", "")
 
 
 def _working_node(chip_id, link, boot_id, weights, signer):
@@ -87,8 +87,9 @@ def run():
     """Runs the chip. Should that fail, the host is told why and the chip starts anew."""
     chip = None
     try:
-        board, parts = _assembled()
+        board, parts, firmware = _assembled()
         chip, fault = _node(*parts)
+        chip.firmware = firmware
         parts = None
         from firmware.heap import settle
 

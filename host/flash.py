@@ -152,7 +152,10 @@ def _job(options: argparse.Namespace, console: Console) -> Job:
         # As host.run loads it: both must come to the same integers.
         model = loading.loaded(path, options.tokenizer).quantized()
     cluster = cluster_for(model, path, place, cluster_file.FILE, options.key)
-    place = replace(place, port=port, key=cluster.key, others=other_boards(cluster, place.chip))
+    place = replace(
+        place, port=port, key=cluster.key, channel=cluster.channel,
+        others=other_boards(cluster, place.chip),
+    )  # fmt: skip
     place.plan(model)  # that it does not fit is to be known before a board is touched
     return Job(options, model, place, cluster, console, ask)
 

@@ -10,7 +10,6 @@ from typing import Any
 from host.cluster.access import PortClosed, exclusive_port
 from host.cluster.coordinator import Coordinator
 from host.cluster.errors import ClusterError
-from host.cluster.running import FIRMWARE_VERSION
 from host.cluster.transport import Line, Transport
 from host.deploy import esptool
 from host.deploy.configuration import REPL_BAUD, REPL_MTU
@@ -18,6 +17,7 @@ from host.deploy.errors import FlashError
 from host.deploy.esptool import ConnectedChip, Segment
 from host.deploy.filesystem_image import filesystem_image, segments
 from host.deploy.firmware_image import FirmwareImage
+from host.deploy.firmware_version import firmware_version
 from host.deploy.placing import Place
 from host.model.quantized import QuantizedModel
 from protocol.control import Ready
@@ -107,10 +107,10 @@ def ready(
             f"chip {place.chip} says that it holds model {answer.model_hash.hex()}, not"
             f" {expected.hex()}: flash it again"
         )
-    if answer.firmware != FIRMWARE_VERSION:
+    if answer.firmware != firmware_version():
         raise FlashError(
-            f"chip {place.chip} runs firmware {answer.firmware}, not {FIRMWARE_VERSION}: flash it"
-            " again"
+            f"chip {place.chip} runs firmware {answer.firmware}, not {firmware_version()}: flash"
+            " it again"
         )
     return answer, port.name
 

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from host.boards import Board
 from host.cluster.cluster_file import check_reach
 from host.deploy.bundle import chip_files
-from host.deploy.configuration import REPL_UART, board_settings, board_uart, configuration
+from host.deploy.configuration import (
+    CHANNEL,
+    REPL_UART,
+    board_settings,
+    board_uart,
+    configuration,
+)
 from host.deploy.errors import FlashError
 from host.deploy.firmware_image import Version
 from host.model.quantized import QuantizedModel
@@ -22,7 +28,7 @@ _OLDEST_WITH_RATE = (1, 27)
 class Place:
     """Which chip a board is to be. key: of the cluster, empty for frames that are not signed;
     others: the boards that the cluster's other chips are, as far as they are known; link, line,
-    combine: as host.cluster.cluster_file.Cluster has them."""
+    combine, channel: as host.cluster.cluster_file.Cluster has them."""
 
     board: Board
     port: str
@@ -33,6 +39,7 @@ class Place:
     key: bytes = b""
     line: str = "usb"
     combine: str = "host"
+    channel: int = CHANNEL
     others: tuple[Board, ...] = ()
 
     def check(self) -> None:
@@ -72,6 +79,7 @@ class Place:
             uart=REPL_UART if self.line == "usb" else board_uart(self.board.uart),
             rate=self.board.espnow.rate if version[:2] >= _OLDEST_WITH_RATE else None,
             key=self.key,
+            channel=self.channel,
             board=board_settings(self.board),
         )
         return chip_files(model, plan, share, self.board.mpy_arch, config)

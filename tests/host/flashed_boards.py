@@ -16,7 +16,9 @@ def put_share(board, model, cluster, chip):
     plan = flashed_plan(model, cluster)
     share = plan.shares[chip]
     settings = {"prompt_ms": _PROMPT_MS}
-    config = configuration(plan, share, uart=REPL_UART, key=cluster.key, board=settings)
+    config = configuration(
+        plan, share, uart=REPL_UART, key=cluster.key, channel=cluster.channel, board=settings
+    )
     with BoardFiles(board.port) as files:
         for folder in FOLDERS:
             files.make_folder(folder)

@@ -12,8 +12,8 @@ from host import doctor
 from host.cluster import ports
 from host.cluster.attached import attached
 from host.cluster.cluster_file import Cluster, FlashedChip, changed
-from host.cluster.running import FIRMWARE_VERSION
 from host.deploy.configuration import REPL_UART
+from host.deploy.firmware_version import firmware_version
 from host.diagnosis import node
 from host.diagnosis import prompt as prompt_module
 from host.diagnosis.at_prompt import Identity, identity_findings, power_save_finding
@@ -42,9 +42,10 @@ CLUSTER = Cluster(
     tuple(FlashedChip(i, "esp32s3", mac, f"/dev/none{i}") for i, mac in enumerate(MACS)),
 )  # fmt: skip
 READY = Ready(
-    7, 1, bytes(8), HASH, bytes(8), 2, 35, 103, 128, 60_000, 90_000, 70_000, FIRMWARE_VERSION
+    7, 1, bytes(8), HASH, bytes(8), 2, 35, 103, 128, 60_000, 90_000, 70_000, firmware_version()
 )
 CONFIG = {
+    "firmware": firmware_version(),
     "chip": 0, "link": "espnow", "gateway": True, "uart": REPL_UART, "key": KEY.hex(),
     "radio": {"channel": 6},
 }  # fmt: skip
@@ -81,7 +82,7 @@ def fault(findings):
 def test_a_chip_as_it_should_be():
     (finding,) = ready_findings(1, READY, CLUSTER)
     assert str(finding) == (
-        f"ok: chip 1 runs firmware {FIRMWARE_VERSION}: 2 heads, 35 units, 103 rows, context 128,"
+        f"ok: chip 1 runs firmware {firmware_version()}: 2 heads, 35 units, 103 rows, context 128,"
         " model 0001020304050607, 68 KB of heap free"
     )
     assert not faults(identity_findings(BOARD, CLUSTER))
@@ -93,7 +94,7 @@ def test_a_chip_as_it_should_be():
 @pytest.mark.parametrize(
     ("chip", "changes", "text"),
     [
-        (1, {"firmware": "0.0.9"}, f"chip 1 runs firmware 0.0.9 and this is {FIRMWARE_VERSION}"),
+        (1, {"firmware": "0.0.9"}, f"chip 1 runs firmware 0.0.9 and this is {firmware_version()}"),
         (1, {"model_hash": bytes(8)}, "chip 1 holds model 0000000000000000, and federation.toml"),
         (1, {"context": 64}, "chip 1 was flashed with context 64, and federation.toml has 128"),
         (3, {}, "chip 3 in a cluster of 3 chips, 0 to 2"),
@@ -119,6 +120,7 @@ def test_a_node_of_another_cluster_or_time(chip, changes, text):
         ({"config": {**CONFIG, "link": "uart"}}, "it was flashed for uart, and the cluster is on"),
         ({"config": {**CONFIG, "uart": {"id": 1}}}, "its line is at pins, and the cluster's"),
         ({"config": {**CONFIG, "radio": {"channel": 1}}}, "its radio is on channel 1, not 6"),
+        ({"config": {**CONFIG, "firmware": "0.1.0"}}, "its firmware is 0.1.0 and this is"),
     ],
 )
 def test_a_board_at_its_prompt_of_another_kind_or_cluster(changes, text):
@@ -242,7 +244,7 @@ def test_ports_that_do_not_open(monkeypatch):
 
 
 def test_a_node_that_does_not_let_itself_be_interrupted(little_patience, monkeypatch):
-    monkeypatch.setattr(node, "FIRMWARE_VERSION", "0")  # as the fake chip says
+    monkeypatch.setattr(node, "firmware_version", lambda: "0")  # as the fake chip says
     with PtyChip(0) as board:
         found = list(port_findings(board.url, None))
     assert [finding.kind for finding in found] == ["ok", "not looked at"]

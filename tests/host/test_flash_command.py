@@ -1,6 +1,7 @@
 """The command line of updating a board, and each error that a user can meet, in one line."""
 
 import fcntl
+import json
 import os
 import re
 import signal
@@ -172,7 +173,7 @@ def test_a_board_whose_native_usb_comes_back_elsewhere(arguments, monkeypatch):
         listed = []  # at first it is not there at all
         monkeypatch.setattr(flash, "candidates", lambda: listed)
         monkeypatch.setattr(flashing, "_START_SECONDS", 0.1)
-        monkeypatch.setattr(flashing, "FIRMWARE_VERSION", "0")
+        monkeypatch.setattr(flashing, "firmware_version", lambda: "0")
 
         def written(*_):
             Timer(0.6, listed.append, [Candidate(board.url, mac)]).start()
@@ -184,6 +185,16 @@ def test_a_board_whose_native_usb_comes_back_elsewhere(arguments, monkeypatch):
         assert main([*line, "--no-key"]) == 0
     (entry,) = cluster_file.read().flashed
     assert (entry.mac, entry.port) == (mac, board.url)
+
+
+def test_the_channel_of_the_file_reaches_the_chip(arguments, silent_port, tmp_path):
+    """Which is on no command line: whoever wants another one writes it into the file."""
+    options = parsed(arguments(silent_port, link="espnow", line="usb"))
+    job = flash._job(options, Console())
+    cluster_file.changed(lambda _: replace(job.cluster, channel=11))
+    job = flash._job(options, Console())
+    files = job.place.files(job.model, job.place.plan(job.model), (1, 27, 0))
+    assert job.cluster.channel == json.loads(files["config.json"])["radio"]["channel"] == 11
 
 
 def test_nothing_is_recorded_before_a_port_has_opened(error, tmp_path):

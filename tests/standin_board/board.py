@@ -165,9 +165,9 @@ class StandinBoard:
             if data is None:
                 return None
             answers, self._waiting = rom.feed(data)
-            if self._unplug_written is not None:
-                if self.flash.last_written >= self._unplug_written:
-                    return None
+            written = self.flash.last_written
+            if self._unplug_written is not None and written >= self._unplug_written:
+                return None
             self._show(answers)
             if self._waiting:
                 return "friendly"
