@@ -17,6 +17,7 @@ from protocol.framing_bytes import FrameSplitter, encoded_frame
 
 # Seconds after which a port that was full is tried again.
 _FLUSH_AGAIN = 0.001
+_MOST_FILES = 1024  # pyserial waits by select, which knows no more (FD_SETSIZE)
 _READ_SIZE = 4096  # bytes taken from a port at once; a port without a timeout gives what it has
 
 
@@ -38,9 +39,15 @@ def open_port(url: str, baud: int) -> Port:
     """
     try:
         port: Port = serial.serial_for_url(url, baud, timeout=0, write_timeout=0)
-        port.fileno()
+        descriptor = port.fileno()
     except (serial.SerialException, OSError, ValueError) as error:
         raise ClusterError(f"cannot open port {url}: {error}") from None
+    if descriptor >= _MOST_FILES:
+        port.close()
+        raise ClusterError(
+            f"cannot wait for so many ports ({_MOST_FILES} files are open): give fewer chips, or"
+            " --link espnow"
+        )
     return port
 
 
