@@ -21,7 +21,7 @@ from host.cluster import cluster_file
 from host.cluster.cluster_file import LINES, LINKS, Cluster, FlashedChip
 from host.cluster.errors import ClusterError
 from host.cluster.ports import candidates, probable_port
-from host.command_line import FAILED, INTERRUPTED, TERMINATED, Parser, count_up_to
+from host.command_line import INTERRUPTED, TERMINATED, Parser, count_up_to, exit_code
 from host.deploy.board_files import System
 from host.deploy.bundle import DeployError
 from host.deploy.errors import FlashError
@@ -45,7 +45,7 @@ from host.model.quantized import QuantizedModel
 from host.parallel.memory import COMBINE
 from host.parallel.plan import MAX_CHIPS
 
-MODEL = "models/home.bin"
+MODEL = Path(__file__).resolve().parents[1] / "models" / "home.bin"
 CHIPS = 5
 MAX_CONTEXT = 65535  # positions that a message can name
 _FAILURES = (BoardError, ClusterError, DeployError, FlashError, ModelError)
@@ -64,7 +64,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         help="its serial port, as /dev/ttyACM0 (default: the one that a board is at)")
     add("--chips", type=count_up_to(MAX_CHIPS), metavar="N",
         help=f"how many chips there are (default {CHIPS})")
-    add("--model", metavar="PATH", help=f"as host.run takes it (default {MODEL})")
+    add("--model", metavar="PATH", help="as host.run takes it (default models/home.bin)")
     add("--tokenizer", metavar="FILE", help="its tokenizer, as host.run takes it")
     add("--link", choices=LINKS,
         help="a serial port per chip, or radio with chip 0 as the gateway (default)")
@@ -147,7 +147,7 @@ def _job(options: argparse.Namespace, console: Console) -> Job:
     place.check()
     ask: Ask = input if sys.stdin.isatty() else None
     port = options.port or chosen_port(candidates(), before, place.chip, ask)
-    path = options.model or (before.model if before else MODEL)
+    path = options.model or (before.model if before else str(MODEL))
     with console.status("quantizing"):
         # As host.run loads it: both must come to the same integers.
         model = loading.loaded(path, options.tokenizer).quantized()
@@ -265,14 +265,14 @@ def main(arguments: list[str] | None = None) -> int:
     """The exit code."""
     options = parsed(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # not without cleaning up
+    return exit_code(lambda: _run(options), _FAILURES)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         run(options, Console(stderr=True))
-    except _FAILURES as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
     except EOFError:
-        print("error: no answer, and nothing was changed", file=sys.stderr)
-        return FAILED
+        raise FlashError("no answer, and nothing was changed") from None
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
