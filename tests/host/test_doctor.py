@@ -12,6 +12,7 @@ from host import doctor
 from host.cluster import ports
 from host.cluster.attached import attached
 from host.cluster.cluster_file import Cluster, FlashedChip, changed
+from host.deploy.bundle import REPOSITORY, compiled
 from host.deploy.configuration import REPL_UART
 from host.deploy.firmware_version import firmware_version
 from host.diagnosis import node
@@ -284,14 +285,14 @@ def test_no_board_and_a_file_that_is_none(tmp_path, capsys, monkeypatch):
 
 
 @contextmanager
-def boards_on_the_air(folder):
-    """Two, flashed, with their cluster and its model."""
+def boards_on_the_air(folder, change=lambda chip, files: None):
+    """Two, flashed, with their cluster and its model; change: alters a chip's files."""
     model = quantized(random_checkpoint(NARROW))
     cluster = Cluster("narrow.bin", model.sha256()[:8], 2, "espnow", 1, 16, KEY)
     with ExitStack() as stack:
         hub = stack.enter_context(HubProcess(mtu=250))
         for chip in range(2):
-            _, cluster = flashed_board(stack, folder, model, cluster, chip, hub)
+            _, cluster = flashed_board(stack, folder, model, cluster, chip, hub, change=change)
         changed(lambda _: cluster)
         assert node.starts(cluster.flashed[0].port, KEY, 30)
         yield model, cluster
@@ -312,10 +313,31 @@ def test_boards_on_the_air_from_end_to_end(micropython, tmp_path, capsys, monkey
         capsys.readouterr().out,
         "ok: chip 0 runs firmware",
         "ok: chip 1 runs firmware",
+        "ok: power save is off",
+        "ok: the radio is on channel 1",
         "ok: MicroPython 1.27.0 on Stand-in board with x86, MAC 24:00:00:00:00:00",
         "ok: the gateway hears chip 1 at -",
         "ok: the node was interrupted for this and runs again",
         "not looked at: whether its node runs: that answers by radio",
+    )
+
+
+def test_power_save_of_a_node_that_runs(micropython, tmp_path, capsys, monkeypatch):
+    """Found before the node's memory is emptied, for it is what the node had set."""
+    monkeypatch.setattr(doctor, "_RESTART_PATIENCE", 30.0)
+
+    def saving(chip, files):
+        source = (REPOSITORY / "firmware/assembly.py").read_text()
+        source = source.replace("network.WLAN.PM_NONE", "network.WLAN.PM_PERFORMANCE")
+        files["firmware/assembly.mpy"] = compiled(source.encode(), "firmware/assembly.py", "x86")
+
+    with boards_on_the_air(tmp_path, saving) as (_, cluster):
+        assert main([cluster.flashed[0].port]) == 1
+    assert_lines(
+        capsys.readouterr().out,
+        "wrong: power save is on (pm=1): a radio that sleeps loses frames. Set it off",
+        "ok: the radio is on channel 1",
+        "ok: the node was interrupted for this and runs again",
     )
 
 
