@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from host.boards import BoardError, load
+from host.boards import Board, BoardError, load
 from host.cluster import cluster_file
 from host.cluster.cluster_file import LINES, LINKS, Cluster, FlashedChip
 from host.cluster.errors import ClusterError
@@ -64,6 +64,9 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         help="its serial port, as /dev/ttyACM0 (default: the one that a board is at)")
     add("--chips", type=count_up_to(MAX_CHIPS), metavar="N",
         help=f"how many chips there are (default {CHIPS})")
+    add("--boards", metavar="NAME,...",
+        help="the board of each chip, where they differ: work is dealt by heap and speed (default:"
+        " all chips are dealt the same, as far as the smallest board has room)")
     add("--model", metavar="PATH", help="as host.run takes it (default models/home.bin)")
     add("--tokenizer", metavar="FILE", help="its tokenizer, as host.run takes it")
     add("--link", choices=LINKS,
@@ -129,20 +132,25 @@ def run(options: argparse.Namespace, console: Console) -> None:
 
 
 def _job(options: argparse.Namespace, console: Console) -> Job:
+    before = cluster_file.read()
+    kinds = _boards(options, before)
     for name in ("board", "chip_id"):
-        if getattr(options, name) is None:
+        known = name == "board" and kinds
+        if getattr(options, name) is None and not known:
             option = name.replace("_", "-")
             raise FlashError(f"no {option}: give --{option} or {name.upper()}=")
-    before = cluster_file.read()
+    # Where there is no such chip, place.check says so.
+    named = kinds[options.chip_id : options.chip_id + 1] or kinds[:1]
     place = Place(
-        load(options.board),
+        load(options.board) if options.board else named[0],
         "",
         options.chip_id,
-        options.chips or (before.chips if before else CHIPS),
+        options.chips or len(kinds) or (before.chips if before else CHIPS),
         options.link or (before.link if before else "espnow"),
         options.context or (before.context if before and not options.model else None),
         line=options.line or (before.line if before else "usb"),
         combine=options.combine or (before.combine if before else "host"),
+        boards=kinds,
     )
     place.check()
     ask: Ask = input if sys.stdin.isatty() else None
@@ -158,6 +166,17 @@ def _job(options: argparse.Namespace, console: Console) -> Job:
     )  # fmt: skip
     place.plan(model)  # that it does not fit is to be known before a board is touched
     return Job(options, model, place, cluster, console, ask)
+
+
+def _boards(options: argparse.Namespace, before: Cluster | None) -> tuple[Board, ...]:
+    """Those of all chips, as they are named now or, for as many chips, were before; empty where
+    nobody has."""
+    if options.boards is not None:
+        names = tuple(options.boards.split(","))
+    else:
+        kept = before is not None and options.chips in (None, before.chips)
+        names = before.boards if before and kept else ()
+    return tuple(load(name) for name in names)
 
 
 def _flash(job: Job, progress: Progress) -> tuple[str, str]:

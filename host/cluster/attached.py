@@ -15,10 +15,10 @@ from host.cluster.lasting_transport import LastingTransport
 from host.cluster.running import Running, connected
 from host.cluster.transport import Line, Port
 from host.deploy.configuration import CHANNEL, REPL_BAUD, REPL_MTU
+from host.deploy.planning import board_plan
 from host.deploy.shard import shard_file
 from host.model.quantized import QuantizedModel
-from host.parallel.memory import board_heap
-from host.parallel.plan import Plan, tensor_parallel
+from host.parallel.plan import Plan
 from protocol.frame import MAX_FRAME
 from protocol.reports import HASH_SIZE
 
@@ -84,14 +84,15 @@ def _check_options(cluster: Cluster, options: Mapping[str, int | str | None]) ->
 def flashed_plan(model: QuantizedModel, cluster: Cluster) -> Plan:
     """The division of the model that the boards of a cluster hold.
 
-    The heap that bounds it is the smallest. Raises ModelError, BoardError.
+    Raises ModelError, BoardError.
     """
-    kinds = [boards.load(name) for name in {chip.board for chip in cluster.flashed}]
-    return tensor_parallel(
+    return board_plan(
         model,
         cluster.chips,
         cluster.context,
-        heap=min((board_heap(kind.heap_kb, cluster.link) for kind in kinds), default=None),
+        cluster.link,
+        boards=[boards.load(name) for name in cluster.boards],
+        known=[boards.load(name) for name in {chip.board for chip in cluster.flashed}],
         mtu=_radio_mtu(cluster),
         signed=bool(cluster.key),
         combine=cluster.combine,

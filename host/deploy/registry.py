@@ -36,6 +36,7 @@ def cluster_for(
         b"",
         line=place.line,
         combine=place.combine,
+        boards=tuple(board.name for board in place.boards),
     )
     before = cluster_file.read(file)
     was_signed = before is None or bool(before.key)
@@ -124,5 +125,5 @@ def _settings(cluster: Cluster) -> tuple[object, ...]:
     """What all chips of a cluster must have in common."""
     return (
         cluster.model_hash, cluster.chips, cluster.link, cluster.channel, cluster.context,
-        cluster.line, cluster.combine, cluster.key,
+        cluster.line, cluster.combine, cluster.key, cluster.boards,
     )  # fmt: skip

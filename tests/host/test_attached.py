@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 
 from host.boards import load
-from host.cluster import attached as attached_module
 from host.cluster import running
 from host.cluster.attached import _baud, attached, described, flashed_plan, listed_ports
 from host.cluster.cluster_file import Cluster, FlashedChip, changed
 from host.cluster.errors import ClusterError
+from host.deploy import planning
 from host.deploy.bundle import chip_files
 from host.deploy.configuration import SIMULATED_UART, configuration
 from host.deploy.firmware_version import firmware_version
 from host.model.checkpoint import Config
 from host.model.quantize import quantized
 from host.model.reference import Reference
+from host.parallel import modes
 from host.parallel.memory import COMBINE, board_heap
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
@@ -182,12 +183,25 @@ def test_the_smallest_heap_bounds_the_plan(model, monkeypatch):
     def planned(*_, **settings):
         asked.update(settings)
 
-    monkeypatch.setattr(attached_module, "tensor_parallel", planned)
+    monkeypatch.setattr(planning, "tensor_parallel", planned)
     chips = [FlashedChip(i, name, f"{i}", "") for i, name in enumerate(["esp32s3", "esp32c3"])]
     cluster = cluster_of(model, flashed=tuple(chips), link="espnow")
     flashed_plan(model, cluster)
     least = board_heap(min(load(name).heap_kb for name in ("esp32s3", "esp32c3")), "espnow")
-    assert asked == {"heap": least, "mtu": 250, "signed": True, "combine": "host"}
+    expected = {"heap": least, "speeds": None, "mtu": 250, "signed": True, "combine": "host"}
+    assert asked == expected
+
+
+def test_boards_that_were_named_are_dealt_work_by_heap_and_speed(model):
+    """As host.plan shows it, whatever the boards that are flashed so far."""
+    kinds = ("esp32s3", "esp32c3")
+    chip = FlashedChip(0, "esp32s3", "0", "")
+    cluster = cluster_of(model, boards=kinds, link="espnow", flashed=(chip,))
+    shown = modes.Cluster(tuple(map(load, kinds)), "espnow", 16, signed=True)
+    plan = flashed_plan(model, cluster)
+    assert plan == shown.plan(model, modes.MODES[0])
+    assert plan != flashed_plan(model, replace(cluster, boards=()))
+    assert len(plan.shares[0].rows) > len(plan.shares[1].rows)
 
 
 NOTHING = {"chips": None, "link": None, "context": None, "combine": None, "most": 16}

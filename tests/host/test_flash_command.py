@@ -17,6 +17,7 @@ from rich.console import Console
 
 from host import flash
 from host.cluster import cluster_file
+from host.cluster.attached import flashed_plan
 from host.cluster.cluster_file import FlashedChip
 from host.cluster.ports import Candidate
 from host.deploy import board_files, flashing
@@ -185,6 +186,34 @@ def test_a_board_whose_native_usb_comes_back_elsewhere(arguments, monkeypatch):
         assert main([*line, "--no-key"]) == 0
     (entry,) = cluster_file.read().flashed
     assert (entry.mac, entry.port) == (mac, board.url)
+
+
+def test_boards_that_are_named_for_all_chips(arguments, silent_port):
+    """Each is flashed with the share that the cluster has for it from the beginning."""
+    both = "esp32s3,esp32c3"
+    options = parsed(arguments(silent_port, boards=both, board=None, chips=None))
+    job = flash._job(options, Console())
+    assert (job.place.board.name, job.place.chips) == ("esp32c3", 2)
+    assert job.cluster.boards == ("esp32s3", "esp32c3")
+    cluster_file.changed(lambda _: job.cluster)
+    again = flash._job(parsed(arguments(silent_port, chip_id=0)), Console())
+    plan = again.place.plan(again.model)
+    assert plan == job.place.plan(job.model) == flashed_plan(again.model, again.cluster)
+    assert len(plan.shares[0].units) > len(plan.shares[1].units)
+    fewer = flash._job(parsed(arguments(silent_port, chips=1, chip_id=0)), Console())
+    assert fewer.cluster.boards == ()
+
+
+def test_boards_that_cannot_be(error, silent_port):
+    assert error(silent_port, boards="esp32s3,esp32c3") == (
+        "chip 1 is to be an esp32c3, by the boards that were named for all chips, and this is an"
+        " esp32s3"
+    )
+    assert error(silent_port, boards="esp32s3") == "1 boards are named for 2 chips"
+    assert "esp32s9" in error(silent_port, boards="esp32s3,esp32s9")
+    assert error(silent_port, boards="esp32s3,esp32s3", board=None, chip_id=7) == (
+        "no chip 7: 2 chips have the ids 0 to 1"
+    )
 
 
 def test_the_channel_of_the_file_reaches_the_chip(arguments, silent_port, tmp_path):

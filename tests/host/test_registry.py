@@ -83,10 +83,17 @@ def test_a_key_that_comes_or_goes_is_for_all_chips(flashed, file, signed):
 
 
 @pytest.mark.parametrize(
-    "change", [{"line": "pins"}, {"line": "pins", "combine": "chips"}, {"link": "espnow"}]
+    "change",
+    [
+        {"boards": ("esp32s3", "esp32s3")},
+        {"line": "pins"},
+        {"line": "pins", "combine": "chips"},
+        {"link": "espnow"},
+    ],
 )
 def test_what_all_chips_have_in_common_is_changed_for_all(flashed, file, change):
-    assert flashed(**change) == [0]
+    place = {**change, "boards": tuple(map(load, change.get("boards", ())))}
+    assert flashed(**place) == [0]
     cluster = cluster_file.read(file)
     assert {name: getattr(cluster, name) for name in change} == change
 
