@@ -211,3 +211,14 @@ def test_a_file_system_that_is_too_small(model, micropython, tmp_path):
         with pytest.raises(FlashError, match=r"^no room on the board: \d+ KB .* \d+ KB are free$"):
             flash(model, board)
         assert mpremote(board, "fs", "ls").split() == ["ls", ":"]
+
+
+def test_a_file_system_that_others_have_filled_takes_them_once_there_is_room(
+    model, board, tmp_path
+):
+    mpremote(board, "exec", "open('own.bin', 'w').write('x' * 900_000)")
+    with pytest.raises(FlashError, match=r"^no room on the board: \d+ KB .* \d+ KB are free$"):
+        flash(model, board)
+    mpremote(board, "fs", "rm", ":own.bin")
+    flash(model, board)
+    assert on_board(board, tmp_path) == expected(model)
