@@ -1,4 +1,5 @@
-"""Makes a chip's board and node from its configuration, once, and then leaves the heap.
+"""Makes a chip's board and what its node is made of from its configuration, and then leaves the
+heap.
 
 Modules are imported when they are needed: the share must be loaded before the heap fills with
 code (firmware/heap.py says why).
@@ -38,14 +39,11 @@ def _line(config, receives, sends, queued=1):
     return UartLink(uart, max(receives, control), max(sends, control), queued)
 
 
-def _radio(config):
+def _radio(settings):
     """ESP-NOW on a fixed channel with power save off, which would otherwise lose frames."""
     import espnow
     import network
 
-    from firmware.radio import RadioLink
-
-    settings = config["radio"]
     station = network.WLAN(network.STA_IF)
     station.active(True)
     station.config(channel=settings["channel"], pm=network.WLAN.PM_NONE)
@@ -58,18 +56,22 @@ def _radio(config):
         except (OSError, ValueError) as error:  # of some chips and versions; it works, slower
             print("ESP-NOW stays at 1 Mbit/s: its rate was refused:", error)
     sys.modules.pop("network", None)  # not needed again; where it is a file it leaves the heap
-    return RadioLink(esp, settings["mtu"])
+    return esp
 
 
-def _link(config):
+def _link(config, esp):
+    """The link to the host; esp: the ESPNow, None at a gateway whose radio has failed: its line
+    is left to say so."""
     if config["link"] == "uart":
         return _line(config, config["receives"], config["sends"])
-    if not config["gateway"]:
-        return _radio(config)
-    from firmware.radio import Gateway
-
     mtu = config["radio"]["mtu"]
-    return Gateway(config["chip"], _line(config, mtu, mtu, _RELAYED_AT_ONCE), _radio(config))
+    line = _line(config, mtu, mtu, _RELAYED_AT_ONCE) if config["gateway"] else None
+    if not esp:
+        return line
+    from firmware.radio import Gateway, RadioLink
+
+    radio = RadioLink(esp, mtu)
+    return Gateway(config["chip"], line, radio) if line else radio
 
 
 def _signer(config):
@@ -93,41 +95,39 @@ def _shard(config):
             delattr(sys.modules["firmware"], name)
 
 
-def node(config):
-    """The node that a configuration describes, and why its share could not be loaded or "": such
-    a node says that to the host.
+def parts(config):
+    """What a node is made of: its id, link, boot id, weights, signer, and why the share could not
+    be loaded or "": such a node says that to the host.
 
     config: chip, chips (how many there are), link ("uart" or "espnow"), gateway, receives, sends
     (the longest frames in bytes, on UART), uart and radio (settings of machine.UART and of
-    ESP-NOW), key (hexadecimal).
-    Where the UART's id is "repl" it is the board's REPL port, and its mtu the longest frame.
+    ESP-NOW), key (hexadecimal). Where the UART's id is "repl" it is the board's REPL port, and its
+    mtu the longest frame.
     """
     boot_id = int.from_bytes(os.urandom(2), "little")
-    weights, share, fault = None, None, ""
+    esp, weights, fault = None, None, ""
+    if config["link"] == "espnow":
+        try:
+            # Before the share: Wi-Fi takes its memory from the same RAM as a growing heap.
+            esp = _radio(config["radio"])
+        except Exception as error:
+            if not config["gateway"]:
+                raise  # there is nobody to tell
+            fault = told(error)
     try:
-        weights = _shard(config)
+        weights = None if fault else _shard(config)
     except Exception as error:
         fault = told(error)
     gc.collect()
-    link, signer = _link(config), _signer(config)  # with buffers larger than gaps in code
     try:
-        if weights:
-            from firmware import model_kernels
-            from firmware.share import Share
-
-            share = Share(weights, model_kernels, boot_id)
+        link = _link(config, esp)  # with buffers larger than gaps in code
     except Exception as error:
-        weights = share = None
-        fault = told(error)
-    gc.collect()  # or what stays of the node would be strewn over the last large piece
-    if weights and weights.layout.get("members"):
-        from firmware import residual
-        from firmware.combining_node import CombiningNode
-
-        return CombiningNode(config["chip"], link, boot_id, weights, share, residual, signer), ""
-    from firmware.node import Node
-
-    return Node(config["chip"], link, boot_id, weights, share, signer, fault), fault
+        if not weights:
+            raise
+        weights, fault = None, told(error)
+        gc.collect()
+        link = _link(config, esp)
+    return config["chip"], link, boot_id, weights, _signer(config), fault
 
 
 def _ctrl_c_waits():

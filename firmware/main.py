@@ -1,16 +1,21 @@
 """Starts a chip with what config.json says, and runs it."""
 
+import gc
 import json
 import sys
 import time
 
 import machine
+import micropython
 
 from protocol.compat import const
 
 # Before a chip whose loop has failed starts anew: what it told leaves the line first, and one
 # that fails at once does not do so in quick succession.
 _PAUSE_MS = const(500)
+# The same for one that has no node: as long as a board offers its prompt.
+_PROMPT_MS = const(2000)
+_CTRL_C = const(3)
 
 
 def told(error):
@@ -20,36 +25,79 @@ def told(error):
 
 
 def _assembled():
-    """The Board or None, the node, and why its share could not be loaded or ""."""
+    """The Board or None, the parts of a node, and which firmware this is."""
     from firmware import assembly
 
     with open("config.json") as file:
         config = json.load(file)
     board = assembly.board(config)
-    node, fault = assembly.node(config)
+    parts = assembly.parts(config)
     sys.modules.pop("firmware.assembly")
     del sys.modules["firmware"].assembly
-    return board, node, fault
+    return board, parts, config.get("firmware", "")
 
 
-def run():
-    """Runs the chip. Should its loop fail, the host is told why and the chip starts anew.
+def _working_node(chip_id, link, boot_id, weights, signer):
+    from firmware import model_kernels
+    from firmware.share import Share
+
+    share = Share(weights, model_kernels, boot_id)
+    gc.collect()
+    if weights.layout.get("members"):
+        from firmware import residual
+        from firmware.combining_node import CombiningNode
+
+        return CombiningNode(chip_id, link, boot_id, weights, share, residual, signer)
+    from firmware.node import Node
+
+    return Node(chip_id, link, boot_id, weights, share, signer)
+
+
+def _node(chip_id, link, boot_id, weights, signer, fault):
+    """The node, and why it has no share or "": such a node says that to the host."""
+    gc.collect()  # or what stays would be strewn over the last large piece
+    try:
+        if weights:
+            return _working_node(chip_id, link, boot_id, weights, signer), ""
+    except Exception as error:
+        fault = told(error)
+    gc.collect()
+    from firmware.node import Node
+
+    return Node(chip_id, link, boot_id, None, None, signer, fault), fault
+
+
+def _start_anew(chip, text):
+    """Tells the host why, where there is a node to do so; the console has it already.
 
     By a soft reset: after a hard one, a board with native USB is a new device to the host.
     """
-    board, chip, fault = _assembled()
-    from firmware.heap import settle
-
-    settle()
     try:
+        if chip:
+            chip.report(text)
+            time.sleep_ms(_PAUSE_MS)
+        else:
+            micropython.kbd_intr(_CTRL_C)
+            time.sleep_ms(_PROMPT_MS)
+    finally:  # what failed may be the link
+        machine.soft_reset()
+
+
+def run():
+    """Runs the chip. Should that fail, the host is told why and the chip starts anew."""
+    chip = None
+    try:
+        board, parts, firmware = _assembled()
+        chip, fault = _node(*parts)
+        chip.firmware = firmware
+        parts = None
+        from firmware.heap import settle
+
+        settle()
         if board:
             board.loop(chip.poll, fault)
         while True:
             if not chip.poll():
                 machine.idle()
     except Exception as error:
-        try:
-            chip.report(told(error))
-        finally:  # what failed may be the link
-            time.sleep_ms(_PAUSE_MS)
-            machine.soft_reset()
+        _start_anew(chip, told(error))

@@ -57,6 +57,8 @@ class Node:
     version 3, else version 2.
     """
 
+    firmware = VERSION  # or, more exactly, the text with which the chip was flashed
+
     def __init__(self, chip_id, link, boot_id, shard=None, share=None, signer=None, fault=""):
         self._chip_id = chip_id
         self._link = link
@@ -195,7 +197,7 @@ class Node:
             *self._holdings(),
             gc.mem_alloc(),
             gc.mem_free(),
-            VERSION,
+            self.firmware,
         )
 
     def _holdings(self):

@@ -43,9 +43,13 @@ class UartLink:
             reader.feed(self._received, count)
 
     def queue(self, frame, length):
-        """Sends frame[:length] with the next that is sent, or when there is no more room."""
+        """Sends frame[:length] with the next that is sent, or when there is no more room. One that
+        is longer than all of it is dropped: encoding does not look where the buffer ends."""
         if self._queued + encoded_size(length) > len(self._encoded):
             self.flush()
+            if encoded_size(length) > len(self._encoded):
+                self._reader.dropped += 1
+                return
         self._queued += encoded(frame, self._encoded, length, self._queued)
 
     def flush(self):

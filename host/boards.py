@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from host.command_line import Parser
+from host.command_line import Parser, exit_code
 
 # FEDERATION_BOARDS names a folder of other boards, such as stand-ins for tests.
 FOLDER = Path(
@@ -171,12 +171,11 @@ def table(boards: list[Board]) -> Table:
 def main(arguments: list[str] | None = None) -> int:
     """Prints the table of boards; the exit code."""
     Parser(prog="python -m host.boards", description="Lists the boards.").parse_args(arguments)
-    try:
-        boards = [load(name) for name in names()]
-    except BoardError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    Console().print(table(boards))
+    return exit_code(_listed, (BoardError,))
+
+
+def _listed() -> int:
+    Console().print(table([load(name) for name in names()]))
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -29,6 +30,36 @@ def hold_standard_files() -> None:
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
+
+
+def exit_code(command: Callable[[], int], failures: tuple[type[Exception], ...]) -> int:
+    """That of a command, and of what it raises, which is printed as one line: an error of
+    `failures`, Ctrl-C, a reader of the output that has gone, a full disk."""
+    try:
+        code = command()
+        sys.stdout.flush()
+    except failures as error:
+        return _failed(str(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _give_up_output()
+        return NOBODY_READS
+    except OSError as error:  # a full disk, too few files or processes for so many chips
+        _give_up_output()
+        where = f"{error.filename}: " if error.filename else ""
+        return _failed(f"{where}{error.strerror or error}")
+    return code
+
+
+def _failed(reason: str) -> int:
+    print(f"error: {reason}", file=sys.stderr, flush=True)
+    return FAILED
+
+
+def _give_up_output() -> None:
+    """Python would meet an error of writing again when it flushes what is left."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def heap_size(text: str) -> int:

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from host.cluster import cluster_file, ports
-from host.cluster.cluster_file import Cluster, ClusterFileError
+from host.cluster.cluster_file import Cluster
 from host.cluster.errors import ClusterError
-from host.command_line import FAILED, INTERRUPTED, TERMINATED, Parser
+from host.command_line import FAILED, TERMINATED, Parser, exit_code
 from host.diagnosis.at_prompt import Identity, identity, identity_findings, live_findings
 from host.diagnosis.findings import Finding, fine, unseen, wrong
 from host.diagnosis.node import node_report, starts
@@ -133,12 +133,8 @@ def print_findings(console: Console, title: str, found: Iterable[Finding]) -> bo
 
 
 def run(urls: list[str], console: Console) -> int:
-    """The exit code. urls: the ports to look at, none for all."""
-    try:
-        cluster = cluster_file.read()
-    except ClusterFileError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
+    """The exit code. urls: the ports to look at, none for all. Raises ClusterError."""
+    cluster = cluster_file.read()
     bad = print_findings(console, str(cluster_file.FILE), file_findings(cluster))
     urls = urls or ports_to_look_at(cluster)
     if not urls:
@@ -160,13 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # not without starting nodes
-    try:
-        return run(options.ports, Console())
-    except ClusterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return exit_code(lambda: run(options.ports, Console()), (ClusterError,))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ reference, which every federation equals to the bit, so that no chips are needed
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from host.command_line import FAILED, INTERRUPTED, Parser
+from host.command_line import Parser, exit_code
 from host.model import llama2c
 from host.model.checkpoint import Checkpoint, ModelError
 from host.model.float_model import FloatModel
@@ -168,20 +169,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--commands", default=COMMANDS, metavar="FILE")
     parser.add_argument("--mistakes", action="store_true", help="list the wrong answers too")
     options = parser.parse_args(arguments)
-    try:
-        checkpoint = llama2c.load(options.model)
-        tokenizer = Tokenizer.load(options.tokenizer, checkpoint.config.vocab_size)
-        commands = held_out(options.commands)
-        texts = [command.text for command in commands]
-        columns: dict[str, Sequence[str]] = {
-            "float": float_answers(checkpoint, tokenizer, texts),
-            "integers": integer_answers(checkpoint, tokenizer, texts),
-        }
-    except ModelError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return exit_code(lambda: run(options), (ModelError,))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the table of exact matches; the exit code. Raises ModelError."""
+    checkpoint = llama2c.load(options.model)
+    tokenizer = Tokenizer.load(options.tokenizer, checkpoint.config.vocab_size)
+    commands = held_out(options.commands)
+    texts = [command.text for command in commands]
+    columns: dict[str, Sequence[str]] = {
+        "float": float_answers(checkpoint, tokenizer, texts),
+        "integers": integer_answers(checkpoint, tokenizer, texts),
+    }
     if options.mistakes:
         print("\n".join(_mistakes(commands, columns)))
     Console().print(table(commands, columns))

@@ -9,24 +9,26 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from host.boards import BoardError, load
+from host.boards import Board, BoardError, load
 from host.cluster import cluster_file
 from host.cluster.cluster_file import LINES, LINKS, Cluster, FlashedChip
 from host.cluster.errors import ClusterError
 from host.cluster.ports import candidates, probable_port
-from host.command_line import FAILED, INTERRUPTED, TERMINATED, Parser, count_up_to
+from host.command_line import INTERRUPTED, TERMINATED, Parser, count_up_to, exit_code
 from host.deploy.board_files import System
 from host.deploy.bundle import DeployError
 from host.deploy.errors import FlashError
+from host.deploy.esptool import run_on
 from host.deploy.firmware_files import firmware_file
 from host.deploy.firmware_image import firmware_image
-from host.deploy.flashing import READY_PATIENCE, checked_chip, flashed, ready
+from host.deploy.flashing import READY_PATIENCE, checked_chip, flash_content, flashed, ready
 from host.deploy.placing import Place
 from host.deploy.port_choice import Ask, chosen_port
 from host.deploy.registry import (
@@ -43,7 +45,7 @@ from host.model.quantized import QuantizedModel
 from host.parallel.memory import COMBINE
 from host.parallel.plan import MAX_CHIPS
 
-MODEL = "models/home.bin"
+MODEL = Path(__file__).resolve().parents[1] / "models" / "home.bin"
 CHIPS = 5
 MAX_CONTEXT = 65535  # positions that a message can name
 _FAILURES = (BoardError, ClusterError, DeployError, FlashError, ModelError)
@@ -62,7 +64,10 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         help="its serial port, as /dev/ttyACM0 (default: the one that a board is at)")
     add("--chips", type=count_up_to(MAX_CHIPS), metavar="N",
         help=f"how many chips there are (default {CHIPS})")
-    add("--model", metavar="PATH", help=f"as host.run takes it (default {MODEL})")
+    add("--boards", metavar="NAME,...",
+        help="the board of each chip, where they differ: work is dealt by heap and speed (default:"
+        " all chips are dealt the same, as far as the smallest board has room)")
+    add("--model", metavar="PATH", help="as host.run takes it (default models/home.bin)")
     add("--tokenizer", metavar="FILE", help="its tokenizer, as host.run takes it")
     add("--link", choices=LINKS,
         help="a serial port per chip, or radio with chip 0 as the gateway (default)")
@@ -84,9 +89,10 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
-    """What is to be done; `place` has its port, `cluster` is what it will be then."""
+    """What is to be done; `place` has its port, `cluster` is what it will be then, and `stale` are
+    the chips that have another key."""
 
     options: argparse.Namespace
     model: QuantizedModel
@@ -94,10 +100,15 @@ class Job:
     cluster: Cluster
     console: Console
     ask: Ask
+    stale: Sequence[int] = ()
 
-    def permit(self, mac: str) -> None:
-        """Raises FlashError unless the board of this MAC may become the chip."""
+    def permitted(self, mac: str) -> Place:
+        """The place, with the key that the cluster has from now on. Raises FlashError unless the
+        board of this MAC may become the chip."""
         check_permission(self.cluster, self.place.chip, mac, self.ask, self.options.yes)
+        key, self.stale = agreed_key(self.cluster, self.place.chip, cluster_file.FILE)
+        self.place, self.cluster = replace(self.place, key=key), replace(self.cluster, key=key)
+        return self.place
 
 
 def run(options: argparse.Namespace, console: Console) -> None:
@@ -108,45 +119,64 @@ def run(options: argparse.Namespace, console: Console) -> None:
         mac, said = _update(job, progress) if options.update else _flash(job, progress)
     place = job.place
     chip = FlashedChip(place.chip, place.board.name, mac, place.port)
-    stale = recorded(job.cluster, chip, cluster_file.FILE)
+    stale = sorted({*job.stale, *recorded(job.cluster, chip, cluster_file.FILE)})
     who = f"chip {place.chip} of {place.chips} on {place.port} ({place.board.name}, {mac})"
     print(f"{who}: {said}")
     if stale:
         numbers = ", ".join(map(str, stale))
         print(f"the cluster is another now: flash again chip{'s' * (len(stale) > 1)} {numbers}")
-    print(_heard(job))
+    said, port = _heard(job, mac)
+    if port != chip.port:
+        recorded(job.cluster, replace(chip, port=port), cluster_file.FILE)
+    print(said)
 
 
 def _job(options: argparse.Namespace, console: Console) -> Job:
+    before = cluster_file.read()
+    kinds = _boards(options, before)
     for name in ("board", "chip_id"):
-        if getattr(options, name) is None:
+        known = name == "board" and kinds
+        if getattr(options, name) is None and not known:
             option = name.replace("_", "-")
             raise FlashError(f"no {option}: give --{option} or {name.upper()}=")
-    before = cluster_file.read()
+    # Where there is no such chip, place.check says so.
+    named = kinds[options.chip_id : options.chip_id + 1] or kinds[:1]
     place = Place(
-        load(options.board),
+        load(options.board) if options.board else named[0],
         "",
         options.chip_id,
-        options.chips or (before.chips if before else CHIPS),
+        options.chips or len(kinds) or (before.chips if before else CHIPS),
         options.link or (before.link if before else "espnow"),
         options.context or (before.context if before and not options.model else None),
         line=options.line or (before.line if before else "usb"),
         combine=options.combine or (before.combine if before else "host"),
+        boards=kinds,
     )
     place.check()
     ask: Ask = input if sys.stdin.isatty() else None
     port = options.port or chosen_port(candidates(), before, place.chip, ask)
-    path = options.model or (before.model if before else MODEL)
+    path = options.model or (before.model if before else str(MODEL))
     with console.status("quantizing"):
         # As host.run loads it: both must come to the same integers.
         model = loading.loaded(path, options.tokenizer).quantized()
     cluster = cluster_for(model, path, place, cluster_file.FILE, options.key)
-    place = replace(place, port=port, key=cluster.key, others=other_boards(cluster, place.chip))
-    place.plan(model)  # that it does not fit is to be known before a board is touched
-    key = agreed_key(cluster, cluster_file.FILE)
-    return Job(
-        options, model, replace(place, key=key), replace(cluster, key=key), console, ask
+    place = replace(
+        place, port=port, key=cluster.key, channel=cluster.channel,
+        others=other_boards(cluster, place.chip),
     )  # fmt: skip
+    place.plan(model)  # that it does not fit is to be known before a board is touched
+    return Job(options, model, place, cluster, console, ask)
+
+
+def _boards(options: argparse.Namespace, before: Cluster | None) -> tuple[Board, ...]:
+    """Those of all chips, as they are named now or, for as many chips, were before; empty where
+    nobody has."""
+    if options.boards is not None:
+        names = tuple(options.boards.split(","))
+    else:
+        kept = before is not None and options.chips in (None, before.chips)
+        names = before.boards if before and kept else ()
+    return tuple(load(name) for name in names)
 
 
 def _flash(job: Job, progress: Progress) -> tuple[str, str]:
@@ -161,12 +191,17 @@ def _flash(job: Job, progress: Progress) -> tuple[str, str]:
 
     place, options = job.place, job.options
     chip = checked_chip(place)
-    progress.stop()
-    job.permit(chip.mac)
-    progress.start()
-    path = firmware_file(place.board, options.firmware, options.sha256, downloaded)
-    image = firmware_image(path, place.board)
-    size = flashed(job.model, place, image, chip, written)
+    try:
+        progress.stop()
+        place = job.permitted(chip.mac)
+        progress.start()
+        path = firmware_file(place.board, options.firmware, options.sha256, downloaded)
+        image = firmware_image(path, place.board)
+        content = flash_content(job.model, place, image, chip.flash_size)
+    except BaseException:
+        run_on(place.port)
+        raise
+    size = flashed(place, content, chip, written)
     version = ".".join(map(str, image.version))
     return chip.mac, f"MicroPython {version} and files, {size} bytes, in the flash and verified"
 
@@ -175,10 +210,11 @@ def _update(job: Job, progress: Progress) -> tuple[str, str]:
     """The board's MAC, and what was done."""
     task = progress.add_task("looking at the board", total=None)
 
-    def permitted(system: System) -> None:
+    def permitted(system: System) -> Place:
         progress.stop()
-        job.permit(system.mac)
+        place = job.permitted(system.mac)
         progress.start()
+        return place
 
     done = updated(
         job.model,
@@ -200,32 +236,41 @@ def _what_was_copied(done: Updated) -> str:
     return f"MicroPython {'.'.join(map(str, done.system.version))}, {', '.join(parts)}"
 
 
-def _heard(job: Job) -> str:
-    """What the chip says after its start, or why it was not asked. Raises FlashError."""
+def _heard(job: Job, mac: str) -> tuple[str, str]:
+    """What the chip says after its start, or why it was not asked; and the port that its board
+    is at now, as far as it is known. Raises FlashError."""
     place = job.place
     gateway = job.cluster.chip(0)
     if place.line == "pins":
-        return "not asked whether it is ready: its line is not this port"
+        return "not asked whether it is ready: its line is not this port", place.port
     if place.link == "uart" or place.chip == 0:
-        return _asked(job, place.port)
+        return _asked(job, mac, place.port)
     if gateway is None:
-        return "not asked whether it is ready: it is reached through chip 0, not flashed yet"
+        through = "it is reached through chip 0, not flashed yet"
+        return f"not asked whether it is ready: {through}", place.port
     port = probable_port(gateway.mac, gateway.port, candidates())
     if port in (None, place.port):  # on a radio chip's own port a greeting would be Ctrl-C
-        return "not asked whether it is ready: it is reached through chip 0, not plugged in now"
+        through = "it is reached through chip 0, not plugged in now"
+        return f"not asked whether it is ready: {through}", place.port
     try:
-        return _asked(job, port)
+        return _asked(job, gateway.mac, gateway.port)[0], place.port
     except FlashError as error:
-        return f"not heard through chip 0: {error}"
+        return f"not heard through chip 0: {error}", place.port
 
 
-def _asked(job: Job, port: str) -> str:
+def _asked(job: Job, mac: str, port: str) -> tuple[str, str]:
+    """What the chip says, and at which port; mac, port: of the board at the host's line."""
+
+    def where() -> str | None:
+        return probable_port(mac, port, candidates())
+
     with job.console.status("waiting for the chip"):
-        said = ready(job.model, job.place, port, READY_PATIENCE)
-    return (
+        said, found = ready(job.model, job.place, where, READY_PATIENCE)
+    text = (
         f"ready: model {said.model_hash.hex()}, firmware {said.firmware}, {said.heads} heads,"
         f" {said.units} units, {said.rows} rows, {said.heap_free // 1024} KB of heap free"
     )
+    return text, found
 
 
 def _progress(console: Console) -> Progress:
@@ -239,14 +284,14 @@ def main(arguments: list[str] | None = None) -> int:
     """The exit code."""
     options = parsed(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # not without cleaning up
+    return exit_code(lambda: _run(options), _FAILURES)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         run(options, Console(stderr=True))
-    except _FAILURES as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
     except EOFError:
-        print("error: no answer, and nothing was changed", file=sys.stderr)
-        return FAILED
+        raise FlashError("no answer, and nothing was changed") from None
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", file=sys.stderr)
         return INTERRUPTED

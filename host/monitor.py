@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from serial import SerialException
 
@@ -23,7 +23,7 @@ from host.cluster.access import PortClosed, exclusive_port
 from host.cluster.cluster_file import Cluster
 from host.cluster.errors import ClusterError
 from host.cluster.port_log import Entry, PortLog
-from host.command_line import FAILED, INTERRUPTED, TERMINATED, Parser
+from host.command_line import TERMINATED, Parser, exit_code
 from host.deploy.configuration import REPL_BAUD
 from protocol.control import ready_from
 from protocol.frame import BROADCAST, HOST
@@ -136,6 +136,8 @@ class Listener:
                 self._send(BROADCAST, self._signer.announcement())
 
     def _send(self, destination: int, payload: bytes) -> None:
+        if self.port is None:  # lost as something before this was sent
+            return
         version = 3 if self._signer else 2
         message = FederationMessage(MessageType.DISCOVERY, HOST, destination, 1, payload, version)
         try:
@@ -201,7 +203,7 @@ def sources(
     return found
 
 
-def run(urls: list[str], show: Print) -> None:
+def run(urls: list[str], show: Print) -> NoReturn:
     """Shows what boards say, until it is interrupted. Raises ClusterError."""
     cluster = cluster_file.read()
     listened = sources(urls, cluster)
@@ -229,14 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    try:
-        run(options.ports, _print)
-    except ClusterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return 0
+    return exit_code(lambda: run(options.ports, _print), (ClusterError,))
 
 
 if __name__ == "__main__":

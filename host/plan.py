@@ -17,7 +17,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from host.boards import BoardError, load
-from host.command_line import FAILED, INTERRUPTED, Parser, count_up_to
+from host.command_line import Parser, count_up_to, exit_code
 from host.model import loading
 from host.model.checkpoint import ModelError
 from host.parallel.latency import formula
@@ -205,13 +205,8 @@ def _milliseconds(seconds: float) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit code: 1 also where no mode fits."""
-    try:
-        return run(parsed(arguments))
-    except (BoardError, ModelError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    options = parsed(arguments)
+    return exit_code(lambda: run(options), (BoardError, ModelError))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import gc
 import io
 import json
 import logging
-import os
 import signal
 import sys
 from contextlib import ExitStack, nullcontext
@@ -34,11 +33,10 @@ from host.cluster.running import Running
 from host.command_line import (
     FAILED,
     HUNG_UP,
-    INTERRUPTED,
-    NOBODY_READS,
     TERMINATED,
     Parser,
     count_up_to,
+    exit_code,
     heap_size,
     hold_standard_files,
     probability,
@@ -100,7 +98,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--combine", choices=COMBINE,
         help="who adds up the chips' partial sums: the host, or the chips themselves (default: as"
              " flashed, else the host)")
-    add("--board", default="simulated", metavar="NAME",
+    add("--board", metavar="NAME",
         help="simulate chips with this board's heap (python -m host.boards lists them)")
     add("--heap", type=heap_size, metavar="SIZE", help="each chip's heap instead, as 160K or 4M")
     add("--loss", type=probability, default=0.0, metavar="P",
@@ -118,7 +116,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
 
 def settings_for(options: argparse.Namespace) -> Settings:
     """How to simulate. Raises BoardError."""
-    board = load(options.board)
+    board = load(options.board or "simulated")
     return Settings(
         chips=options.chips or CHIPS,
         link=options.link or "espnow",
@@ -141,11 +139,11 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
         sampler = Sampler(options.temperature, options.top_p, options.seed)
     except ValueError as error:
         raise ModelError(str(error)) from None
-    flashed = cluster_file.read() if options.ports else None
+    flashed = cluster_file.read() if options.ports is not None else None
     settings = settings_for(options)
     path = options.model or (flashed.model if flashed else str(MODEL))
     source = loading.loaded(path, options.tokenizer)
-    boards = _boards(options, source) if options.ports else None
+    boards = _boards(options, source) if options.ports is not None else None
     encoder = PromptEncoder(source, boards.context if boards else options.context, options.steps)
     if options.prompt is not None:
         encoder.tokens(options.prompt)  # what is wrong is told before anything is started
@@ -180,11 +178,14 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
 
 def _boards(options: argparse.Namespace, source: Loaded) -> Cluster:
     """The cluster of boards to run on. Raises ClusterError."""
-    for name in ("loss", "heap", "secure"):
+    for name in ("board", "heap", "loss", "secure"):
         if getattr(options, name):
             raise ClusterError(f"--{name} is for simulated chips, and --ports for boards")
+    urls = listed_ports(options.ports)
+    if urls == []:
+        raise ClusterError("no port in --ports: give auto, or ports as /dev/ttyACM0")
     return described(
-        listed_ports(options.ports),
+        urls,
         chips=options.chips,
         link=options.link,
         context=options.context,
@@ -235,7 +236,7 @@ class _Run:
         if self._options.stats is not None:
             stats = self._options.stats
         if stats and not self._options.json:
-            simulated = not self._options.ports
+            simulated = self._options.ports is None
             print_report(self._console, self._totals, self._chip_reports(), simulated)
         return code
 
@@ -314,26 +315,7 @@ def main(arguments: list[str] | None = None) -> int:
         format="%(message)s",
         handlers=[display],
     )
-    try:
-        return run(options, console, display)
-    except _FAILURES as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        _give_up_output()
-        return NOBODY_READS
-    except OSError as error:  # a full disk, too few files or processes for so many chips
-        _give_up_output()
-        where = f"{error.filename}: " if error.filename else ""
-        _say(f"error: {where}{error.strerror or error}")
-        return FAILED
-
-
-def _give_up_output() -> None:
-    """Python would meet an error of writing again when it flushes what is left."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return exit_code(lambda: run(options, console, display), _FAILURES)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import grp
+import io
 import os
 import pwd
 from collections.abc import Iterator
@@ -60,6 +61,11 @@ def holders(path: str, processes: Path = Path("/proc")) -> Iterator[Holder]:
             yield Holder(int(entry.name), name)
 
 
+def is_no_terminal(error: Exception) -> bool:
+    """Whether it says that a file is there which is no serial port."""
+    return f"({errno.ENOTTY}, " in str(error)  # pyserial hides the number in its text
+
+
 def _closed(url: str, error: Exception) -> PortClosed:
     number = getattr(error, "errno", None)
     if number == errno.ENOENT:
@@ -68,6 +74,12 @@ def _closed(url: str, error: Exception) -> PortClosed:
         return PortClosed(f"no permission to open {url}", _how_to_be_permitted(url))
     if number in (errno.EAGAIN, errno.EBUSY):
         return PortClosed(f"another program holds {url}", _how_to_free(url))
+    if is_no_terminal(error):
+        return PortClosed(f"{url} is no serial port", "give one, as /dev/ttyACM0")
+    if isinstance(error, io.UnsupportedOperation):  # it has no descriptor
+        return PortClosed(
+            f"{url} is a port that cannot be waited for", "give a device, or a socket://"
+        )
     if isinstance(error, ValueError) or number is None:
         return PortClosed(f"cannot open port {url}", f"{error}")
     return PortClosed(f"cannot open port {url}", os.strerror(number))

@@ -8,22 +8,24 @@ from dataclasses import replace
 
 from host import boards
 from host.cluster import cluster_file, ports
+from host.cluster.access import PortClosed, exclusive_port
 from host.cluster.cluster_file import Cluster, check_reach
 from host.cluster.errors import ClusterError
+from host.cluster.lasting_transport import LastingTransport
 from host.cluster.running import Running, connected
-from host.cluster.transport import Transport
+from host.cluster.transport import Line, Port
 from host.deploy.configuration import CHANNEL, REPL_BAUD, REPL_MTU
+from host.deploy.planning import board_plan
 from host.deploy.shard import shard_file
 from host.model.quantized import QuantizedModel
-from host.parallel.memory import board_heap
-from host.parallel.plan import Plan, tensor_parallel
+from host.parallel.plan import Plan
 from protocol.frame import MAX_FRAME
 from protocol.reports import HASH_SIZE
 
 AUTO = "auto"
-# Seconds in which a board starts, waits for its REPL's user and loads its share; so long may it
-# also be silent later, for it may have been reset.
-_PATIENCE = 10.0
+# Seconds in which a board starts, waits for its REPL's user and loads its share, or is plugged in
+# again; and in which it may be silent later, for its loop may hang until the watchdog resets it.
+_PATIENCE, _SILENCE = 10.0, 15.0
 _CHIPS = 5  # on the air, where nothing says how many
 
 
@@ -82,14 +84,15 @@ def _check_options(cluster: Cluster, options: Mapping[str, int | str | None]) ->
 def flashed_plan(model: QuantizedModel, cluster: Cluster) -> Plan:
     """The division of the model that the boards of a cluster hold.
 
-    The heap that bounds it is the smallest. Raises ModelError, BoardError.
+    Raises ModelError, BoardError.
     """
-    kinds = [boards.load(name) for name in {chip.board for chip in cluster.flashed}]
-    return tensor_parallel(
+    return board_plan(
         model,
         cluster.chips,
         cluster.context,
-        heap=min((board_heap(kind.heap_kb) for kind in kinds), default=None),
+        cluster.link,
+        boards=[boards.load(name) for name in cluster.boards],
+        known=[boards.load(name) for name in {chip.board for chip in cluster.flashed}],
         mtu=_radio_mtu(cluster),
         signed=bool(cluster.key),
         combine=cluster.combine,
@@ -156,19 +159,40 @@ def attached(
                 f" {cluster.link}: give {which}"
             )
         lines = ports.lines_at(urls, cluster, wanted, baud)
+    reopened = _reopened(cluster, lines, baud, list_ports)
     if cluster.link == "espnow":
         lines = dict.fromkeys(range(cluster.chips), lines[0])
     with connected(
         model,
         plan,
-        Transport(lines, _line_mtu(cluster)),
+        LastingTransport(lines, _line_mtu(cluster), reopened, _PATIENCE),
         shards={share.chip: shard_file(model, plan, share) for share in plan.shares},
         key=cluster.key,
         start_patience=_PATIENCE,
-        patience=_PATIENCE,
+        patience=_SILENCE,
         arrived=arrived,
     ) as running:
         yield running
+
+
+def _reopened(
+    cluster: Cluster, lines: Mapping[int, Line], baud: int, list_ports: ports.ListPorts
+) -> Callable[[int], Port]:
+    """What opens a chip's port again: where USB tells that its board is, else where it was."""
+    urls: dict[int, str] = {chip: line.port.name for chip, line in lines.items()}
+
+    def port(chip: int) -> Port:
+        url: str | None = urls[chip]
+        entry = cluster.chip(chip)
+        if entry and cluster.line == "usb":
+            present = ports.candidates(list_ports)
+            url = ports.probable_port(entry.mac, urls[chip], present)
+        if url is None:
+            raise PortClosed(f"chip {chip} is on no port", "plug it in")
+        opened: Port = exclusive_port(url, baud)
+        return opened
+
+    return port
 
 
 def _check_flashed(cluster: Cluster) -> None:

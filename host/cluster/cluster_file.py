@@ -70,7 +70,8 @@ class Cluster:
 
     model: its path as given; model_hash: its first 8 bytes, as chips report it; context: in
     positions; key: empty for frames that are not signed; link, line, combine: of LINKS, LINES and
-    memory.COMBINE.
+    memory.COMBINE; boards: the name of each chip's, by which the work is dealt, or empty: then all
+    are dealt the same, as far as the smallest has room.
     """
 
     model: str
@@ -83,6 +84,7 @@ class Cluster:
     flashed: tuple[FlashedChip, ...] = ()
     line: str = "usb"
     combine: str = "host"
+    boards: tuple[str, ...] = ()
 
     def with_chip(self, chip: FlashedChip) -> Cluster:
         """This cluster after `chip` was flashed: in the place of one with its id or its board."""
@@ -192,6 +194,7 @@ def _text(cluster: Cluster) -> str:
         f"line = {_quoted(cluster.line)}",
         f"combine = {_quoted(cluster.combine)}",
         f"key = {_quoted(cluster.key.hex())}",
+        *([f"boards = [{', '.join(map(_quoted, cluster.boards))}]"] if cluster.boards else []),
     ]
     for chip in cluster.flashed:
         lines += [
@@ -225,6 +228,7 @@ def _cluster(fields: dict[str, Any]) -> Cluster:
         flashed=tuple(_chip(entry, count) for entry in take.tables("chip")),
         line=take.choice("line", LINES),
         combine=take.choice("combine", COMBINE),
+        boards=take.names("boards", count),
     )
     take.check_all_taken()
     if 0 < len(cluster.key) < MIN_KEY_SIZE:
@@ -282,6 +286,15 @@ class _Fields:
             size = least if least == most else f"at most {most}"
             raise ValueError(f"{self._prefix}{name} is not {size} bytes in hexadecimal digits")
         return bytes.fromhex(text)
+
+    def names(self, name: str, count: int) -> tuple[str, ...]:
+        """So many texts, or none where the field is missing."""
+        value = self._fields.pop(name, [])
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise ValueError(f"{self._prefix}{name} is no list of names")
+        if len(value) not in (0, count):
+            raise ValueError(f"{self._prefix}{name} has {len(value)} names, expected {count}")
+        return tuple(value)
 
     def tables(self, name: str) -> list[Any]:
         value = self._fields.pop(name, [])

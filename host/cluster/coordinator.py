@@ -191,8 +191,10 @@ class Coordinator:
                     self._signer.renew()
                     return self.greet(self.chips, patience, arrived, where)
                 answer = self._ask(MessageType.DISCOVERY, proof, [chip], where, "greet", patience)
-                ready[chip] = _ready(chip, answer[chip])
+                asked, ready[chip] = ready[chip], _ready(chip, answer[chip])
                 if ready[chip].state != STATE_READY:
+                    if ready[chip].boot_id != asked.boot_id:  # it has just restarted
+                        return self.greet(chips, patience, arrived, where)
                     raise ClusterError(f"chip {chip} refuses the cluster key")
             self.boot_ids[chip] = ready[chip].boot_id
         return ready

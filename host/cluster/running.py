@@ -11,14 +11,12 @@ from host.cluster.coordinator import Coordinator
 from host.cluster.errors import ClusterError
 from host.cluster.federation import Federation
 from host.cluster.transport import Transport
+from host.deploy.firmware_version import firmware_version
 from host.deploy.shard import shard_digest
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan
 from protocol.control import Ready
 from protocol.host_session import HostAuthenticator
-
-# firmware/node.py's; a test holds the two together.
-FIRMWARE_VERSION = "0.1.0"
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def connected(
 
 
 def _check_version(chip: int, firmware: str) -> None:
-    if firmware != FIRMWARE_VERSION:
+    if firmware != firmware_version():
         raise ClusterError(
-            f"chip {chip} runs firmware {firmware}, this is {FIRMWARE_VERSION}: flash it again"
+            f"chip {chip} runs firmware {firmware}, this is {firmware_version()}: flash it again"
         )

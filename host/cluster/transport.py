@@ -17,11 +17,14 @@ from protocol.framing_bytes import FrameSplitter, encoded_frame
 
 # Seconds after which a port that was full is tried again.
 _FLUSH_AGAIN = 0.001
+_MOST_FILES = 1024  # pyserial waits by select, which knows no more (FD_SETSIZE)
 _READ_SIZE = 4096  # bytes taken from a port at once; a port without a timeout gives what it has
 
 
 class Port(Protocol):
-    """What is used of a pyserial port."""
+    """What is used of a pyserial port; name: of its device, or its URL."""
+
+    name: str
 
     def fileno(self) -> int: ...
     def read(self, size: int) -> bytes: ...
@@ -36,9 +39,15 @@ def open_port(url: str, baud: int) -> Port:
     """
     try:
         port: Port = serial.serial_for_url(url, baud, timeout=0, write_timeout=0)
-        port.fileno()
+        descriptor = port.fileno()
     except (serial.SerialException, OSError, ValueError) as error:
         raise ClusterError(f"cannot open port {url}: {error}") from None
+    if descriptor >= _MOST_FILES:
+        port.close()
+        raise ClusterError(
+            f"cannot wait for so many ports ({_MOST_FILES} files are open): give fewer chips, or"
+            " --link espnow"
+        )
     return port
 
 
@@ -46,6 +55,10 @@ class Line:
     """COBS frames over one port. Writing never waits: what the port does not take is kept."""
 
     def __init__(self, port: Port) -> None:
+        self.take(port)
+
+    def take(self, port: Port) -> None:
+        """Goes over this port from now on; what was pending or half received is lost."""
         self.port = port
         self.pending = b""
         self._splitter = FrameSplitter(MAX_FRAME)
@@ -100,7 +113,7 @@ class Transport:
         try:
             line.send(frame)
         except (OSError, serial.SerialException) as error:
-            raise self._lost(line, error) from None
+            self._lose(line, error)
 
     def receive(self, timeout: float) -> list[bytes]:
         """Frames for the host that have come in, waiting for any at most `timeout` seconds."""
@@ -110,12 +123,13 @@ class Transport:
             try:
                 line.flush()
             except (OSError, serial.SerialException) as error:
-                raise self._lost(line, error) from None
+                self._lose(line, error)
         for key, _ in self._selector.select(max(timeout, 0)):
             try:
                 received = key.data.received()
             except (OSError, serial.SerialException) as error:
-                raise self._lost(key.data, error) from None
+                self._lose(key.data, error)
+                continue
             frames += [frame for frame in received if not self._relayed(key.data, frame)]
         self.frames_received += len(frames)
         self.bytes_received += sum(map(len, frames))
@@ -149,6 +163,12 @@ class Transport:
     def _lines_to_flush(self) -> list[Line]:
         return [line for line in self._distinct if line.pending]
 
+    def _lose(self, line: Line, error: Exception) -> None:
+        raise self._lost(line, error) from None
+
     def _lost(self, line: Line, error: Exception) -> ClusterError:
-        chips = [chip for chip, own in self._lines.items() if own is line]
-        return ClusterError(f"lost the port of chip {chips[0]}: {error}")
+        return ClusterError(f"lost the port of chip {self._chip(line)}: {error}")
+
+    def _chip(self, line: Line) -> int:
+        """The first that is reached over a line."""
+        return next(chip for chip, own in self._lines.items() if own is line)

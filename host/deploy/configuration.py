@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from host.boards import Board, Uart
+from host.deploy.firmware_version import firmware_version
 from host.parallel.plan import Plan, Share
 
-CHANNEL = 1  # of Wi-Fi, on which all chips of a cluster meet
+CHANNEL = 1  # of Wi-Fi, on which all chips of a cluster meet, unless federation.toml says another
 SIMULATED_UART = {"id": 1, "baudrate": 921600}
 
 # The line that is the board's REPL port, its only one where it hangs on one USB cable.
@@ -55,19 +56,21 @@ def configuration(
     uart: Mapping[str, int | str],
     rate: int | None = None,
     key: bytes = b"",
+    channel: int = CHANNEL,
     board: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
     """The configuration of the chip that owns `share`.
 
     uart: settings of its machine.UART, whose buffer is made long enough, or REPL_UART; rate: for
     `ESPNow.config`, None where it is not to be set; key: of the cluster, empty for frames that
-    are not signed; board: its board_settings, None for a simulated chip.
+    are not signed; channel: of Wi-Fi; board: its board_settings, None for a simulated chip.
     """
     mtu = plan.shape.mtu
     gateway = share.chip == 0
     config: dict[str, object] = {
         "chip": share.chip,
         "chips": plan.chips,
+        "firmware": firmware_version(),
         "link": "uart" if mtu is None else "espnow",
         "gateway": gateway,
         "receives": plan.shape.received_frame,
@@ -78,7 +81,7 @@ def configuration(
     if board is not None:
         config["board"] = dict(board)
     if mtu is not None:
-        radio = {"channel": CHANNEL, "rxbuf": plan.shape.radio_rxbuf(gateway), "mtu": mtu}
+        radio = {"channel": channel, "rxbuf": plan.shape.radio_rxbuf(gateway), "mtu": mtu}
         config["radio"] = radio if rate is None else {**radio, "rate": rate}
     return config
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from esptool.targets import CHIP_DEFS
@@ -27,9 +27,12 @@ _KIND = re.compile(r"^Connected to (ESP32\S*) on ", re.MULTILINE)
 # The C6 has a longer address too, "MAC", and the usual one as "BASE MAC".
 _MAC = re.compile(r"^(?:BASE )?MAC: +((?:[0-9a-f]{2}:){5}[0-9a-f]{2})$", re.MULTILINE)
 _SIZE = re.compile(r"^Detected flash size: (\d+)MB$", re.MULTILINE)
-_WRITING = re.compile(r"^Writing at 0x([0-9a-f]{8}) ")
+# The first comes before a segment's first block is sent, the second after each that has arrived.
+_WRITING = re.compile(r"^(?:Flash will be erased from|Writing at) 0x([0-9a-f]{8}) ")
 # What a port that has gone makes esptool say, as it reads, writes or closes it.
-_GONE = ("serial exception", os.strerror(errno.EIO), os.strerror(errno.ENXIO))
+_GONE = (
+    "Lost connection", "serial exception", os.strerror(errno.EIO), os.strerror(errno.ENXIO),
+)  # fmt: skip
 _FATAL = re.compile(r"(?:fatal|serial exception) error occurred: (.*)")
 
 
@@ -56,13 +59,24 @@ Progressed = Callable[[str, int], None]
 
 
 def chip_on(port: str) -> ConnectedChip:
-    """Which chip is on a port. It is reset, and runs on. Raises FlashError."""
-    said = _run(port, ["flash-id"], lambda: "asking which chip it is", lambda line: None)
+    """Which chip is on a port. It stays in its bootloader, out of which a reset would throw a
+    board that a user has brought there by hand. Raises FlashError."""
+    said = _run(
+        port, ["flash-id"], lambda: "asking which chip it is", lambda line: None,
+        ["--after", "no-reset"],
+    )  # fmt: skip
     kind, mac, size = _KIND.search(said), _MAC.search(said), _SIZE.search(said)
     if not kind or not mac or not size:
         raise FlashError(f"cannot tell what is on {port}: no kind, MAC or flash size was found")
     names: dict[str, str] = {chip.CHIP_NAME: name for name, chip in CHIP_DEFS.items()}
     return ConnectedChip(names.get(kind[1], kind[1]), mac[1], int(size[1]) * _MB)
+
+
+def run_on(port: str) -> None:
+    """Has a chip in its bootloader run what is in its flash, as far as it can be reset."""
+    with suppress(FlashError):
+        options = ["--before", "no-reset", "--no-stub"]
+        _run(port, ["read-mac"], lambda: "resetting it", lambda line: None, options)
 
 
 def write(port: str, kind: str, segments: Sequence[Segment], progressed: Progressed) -> None:
@@ -144,8 +158,13 @@ def _reason(port: str, said: str, doing: str) -> str:
     """Why esptool ended, in one line."""
     match = _FATAL.search(said)
     reason = match[1].strip() if match else ""
+    lost = f"lost the board on {port} while {doing}: the same command goes on"
+    if any(sign in said for sign in _GONE):
+        return lost  # it may have tried again, and name the end of that
     if "port is busy or doesn't exist" in reason:
         return why_closed(port)
+    if "://" not in port and not os.path.exists(port):
+        return lost
     if "Failed to connect" in reason:
         return (
             f"no bootloader answers on {port}: check that it is the board's port, or hold BOOT,"
@@ -156,8 +175,5 @@ def _reason(port: str, said: str, doing: str) -> str:
             f"the flash of the board on {port} does not hold what was written, {doing}: the same"
             " command tries again"
         )
-    gone = "://" not in port and not os.path.exists(port)
-    if gone or any(sign in said for sign in _GONE):
-        return f"lost the board on {port} while {doing}: the same command goes on"
     last = reason or (said.strip().splitlines() or ["it said nothing"])[-1]
     return f"esptool failed on {port} while {doing}: {last}"

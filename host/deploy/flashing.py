@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from host.cluster.access import PortClosed, exclusive_port
 from host.cluster.coordinator import Coordinator
 from host.cluster.errors import ClusterError
-from host.cluster.running import FIRMWARE_VERSION
-from host.cluster.transport import Line, Port, Transport
+from host.cluster.transport import Line, Transport
 from host.deploy import esptool
 from host.deploy.configuration import REPL_BAUD, REPL_MTU
 from host.deploy.errors import FlashError
 from host.deploy.esptool import ConnectedChip, Segment
 from host.deploy.filesystem_image import filesystem_image, segments
 from host.deploy.firmware_image import FirmwareImage
+from host.deploy.firmware_version import firmware_version
 from host.deploy.placing import Place
 from host.model.quantized import QuantizedModel
 from protocol.control import Ready
@@ -29,6 +31,7 @@ READY_PATIENCE = 20.0
 # MicroPython and, to the node, that nobody wants the prompt.
 _START_SECONDS, _POKE_EVERY, _POKE = 3.0, 0.25, b"\0"
 _PROMPT = b">>> "
+_TRACEBACK = re.compile(rb"Traceback .*\r?\n(?: .*\r?\n)*\S.*\n")
 _PORT_PATIENCE = 6.0  # seconds for native USB to come back
 
 # Called with what is being written, and how many bytes are there of how many in all.
@@ -36,9 +39,11 @@ Progressed = Callable[[str, int, int], None]
 
 
 def checked_chip(place: Place) -> ConnectedChip:
-    """The chip on the place's port. Raises FlashError where it is not of the board's kind."""
+    """The chip on the place's port, which stays in its bootloader. Raises FlashError where it is
+    not of the board's kind."""
     found = esptool.chip_on(place.port)
     if found.kind != place.board.chip:
+        esptool.run_on(place.port)
         raise FlashError(
             f"the chip on {place.port} is an {found.kind}, and {place.board.name} has an"
             f" {place.board.chip}: is it another board, or another port?"
@@ -64,18 +69,12 @@ def flash_content(
 
 
 def flashed(
-    model: QuantizedModel,
-    place: Place,
-    image: FirmwareImage,
-    chip: ConnectedChip,
-    progressed: Progressed,
+    place: Place, content: Sequence[Segment], chip: ConnectedChip, progressed: Progressed
 ) -> int:
-    """Writes MicroPython and the files of a chip to its board, which then starts.
+    """Writes `content` to the flash of a board, which then starts; how many bytes that were.
 
-    How many bytes that were. Raises FlashError, DeployError or ModelError, before anything is
-    written where the model or the image is at fault.
+    Raises FlashError.
     """
-    content = flash_content(model, place, image, chip.flash_size)
     total = sum(len(segment.content) for segment in content)
     esptool.write(
         place.port, chip.kind, content, lambda name, written: progressed(name, written, total)
@@ -83,13 +82,17 @@ def flashed(
     return total
 
 
-def ready(model: QuantizedModel, place: Place, port: str, patience: float) -> Ready:
-    """What the chip says of itself when it has started; port: the line to it or to its gateway,
-    where a board may be starting.
+def ready(
+    model: QuantizedModel, place: Place, where: Callable[[], str | None], patience: float
+) -> tuple[Ready, str]:
+    """What the chip says of itself when it has started, and the port at which it did.
 
-    Raises FlashError where it does not answer, has failed to start, or is not what was written.
+    where: the port of the chip or its gateway, at which a board may be starting; asked again and
+    again, for native USB goes away in a reset, and may come back under another name. Raises
+    FlashError where it does not answer, has failed to start, or is not what was written.
     """
-    transport = Transport({place.chip: Line(_started(port))}, REPL_MTU)
+    port = _started(where)
+    transport = Transport({place.chip: Line(port)}, REPL_MTU)
     signer = HostAuthenticator(place.key) if place.key else None
     try:
         coordinator = Coordinator(transport, [place.chip], signer=signer)
@@ -104,26 +107,27 @@ def ready(model: QuantizedModel, place: Place, port: str, patience: float) -> Re
             f"chip {place.chip} says that it holds model {answer.model_hash.hex()}, not"
             f" {expected.hex()}: flash it again"
         )
-    if answer.firmware != FIRMWARE_VERSION:
+    if answer.firmware != firmware_version():
         raise FlashError(
-            f"chip {place.chip} runs firmware {answer.firmware}, not {FIRMWARE_VERSION}: flash it"
-            " again"
+            f"chip {place.chip} runs firmware {answer.firmware}, not {firmware_version()}: flash"
+            " it again"
         )
-    return answer
+    return answer, port.name
 
 
-def _started(port: str) -> Port:
+def _started(where: Callable[[], str | None]) -> Any:
     """The open port of a board that has had the time to start.
 
-    Raises FlashError for a board that came to its prompt instead, and for a port that does not
-    come back: native USB goes away during a reset.
+    Raises FlashError for a board that fails to start, and tells that here or comes to its prompt,
+    and for a port that does not come back.
     """
-    opened, quiet_until, text = None, 0.0, b""
+    opened: Any = None
+    quiet_until, text = 0.0, b""
     give_up = time.monotonic() + _PORT_PATIENCE
     while opened is None or time.monotonic() < quiet_until:
         try:
             if opened is None:
-                opened = exclusive_port(port, REPL_BAUD)
+                opened = _opened(where())
                 quiet_until = time.monotonic() + _START_SECONDS
             opened.write(_POKE)
             text += opened.read(opened.in_waiting)
@@ -132,11 +136,17 @@ def _started(port: str) -> Port:
                 raise FlashError(f"the board was written, and is not heard: {error}") from None
         except OSError:
             opened = None
-        if opened is not None and _PROMPT in text:
+        if opened is not None and (_PROMPT in text or _TRACEBACK.search(text)):
             opened.close()
-            raise FlashError(f"the board was written, and its program ended: {_last_words(text)}")
+            raise FlashError(f"the board was written, and its program fails: {_last_words(text)}")
         time.sleep(_POKE_EVERY)
     return opened
+
+
+def _opened(url: str | None) -> Any:
+    if url is None:
+        raise PortClosed("it is on no port", "plug it in")
+    return exclusive_port(url, REPL_BAUD)
 
 
 def _last_words(text: bytes) -> str:

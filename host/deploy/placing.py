@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from host.boards import Board
 from host.cluster.cluster_file import check_reach
 from host.deploy.bundle import chip_files
-from host.deploy.configuration import REPL_UART, board_settings, board_uart, configuration
+from host.deploy.configuration import (
+    CHANNEL,
+    REPL_UART,
+    board_settings,
+    board_uart,
+    configuration,
+)
 from host.deploy.errors import FlashError
 from host.deploy.firmware_image import Version
+from host.deploy.planning import board_plan
 from host.model.quantized import QuantizedModel
-from host.parallel.memory import board_heap
-from host.parallel.plan import Plan, tensor_parallel
+from host.parallel.plan import Plan
 
 # MicroPython 1.26 refuses to set any: see boards/esp32.toml.
 _OLDEST_WITH_RATE = (1, 27)
@@ -22,7 +28,7 @@ _OLDEST_WITH_RATE = (1, 27)
 class Place:
     """Which chip a board is to be. key: of the cluster, empty for frames that are not signed;
     others: the boards that the cluster's other chips are, as far as they are known; link, line,
-    combine: as host.cluster.cluster_file.Cluster has them."""
+    combine, channel, boards: as host.cluster.cluster_file.Cluster has them."""
 
     board: Board
     port: str
@@ -33,7 +39,9 @@ class Place:
     key: bytes = b""
     line: str = "usb"
     combine: str = "host"
+    channel: int = CHANNEL
     others: tuple[Board, ...] = ()
+    boards: tuple[Board, ...] = ()
 
     def check(self) -> None:
         """Raises FlashError for a board or chip that cannot be, ClusterError for a cluster."""
@@ -43,18 +51,26 @@ class Place:
             raise FlashError(
                 f"no chip {self.chip}: {self.chips} chips have the ids 0 to {self.chips - 1}"
             )
+        if self.boards and len(self.boards) != self.chips:
+            raise FlashError(f"{len(self.boards)} boards are named for {self.chips} chips")
+        if self.boards and self.boards[self.chip].name != self.board.name:
+            raise FlashError(
+                f"chip {self.chip} is to be an {self.boards[self.chip].name}, by the boards that"
+                f" were named for all chips, and this is an {self.board.name}"
+            )
         check_reach(self.link, self.line, self.combine, self.chips)
 
     def plan(self, model: QuantizedModel) -> Plan:
-        """The division of the model among the chips, with the heap of the smallest board that is
-        known, as the host will plan it. Raises ModelError where it does not fit."""
-        boards = (self.board, *self.others)
-        return tensor_parallel(
+        """The division of the model among the chips, as the host will plan it. Raises ModelError
+        where it does not fit."""
+        return board_plan(
             model,
             self.chips,
             self.context,
-            heap=min(board_heap(board.heap_kb) for board in boards),
-            mtu=min(board.espnow.mtu for board in boards) if self.link == "espnow" else None,
+            self.link,
+            boards=self.boards,
+            known=(self.board, *self.others),
+            mtu=None,
             signed=bool(self.key),
             combine=self.combine,
         )
@@ -72,6 +88,7 @@ class Place:
             uart=REPL_UART if self.line == "usb" else board_uart(self.board.uart),
             rate=self.board.espnow.rate if version[:2] >= _OLDEST_WITH_RATE else None,
             key=self.key,
+            channel=self.channel,
             board=board_settings(self.board),
         )
         return chip_files(model, plan, share, self.board.mpy_arch, config)

@@ -36,6 +36,7 @@ def cluster_for(
         b"",
         line=place.line,
         combine=place.combine,
+        boards=tuple(board.name for board in place.boards),
     )
     before = cluster_file.read(file)
     was_signed = before is None or bool(before.key)
@@ -50,12 +51,24 @@ def cluster_for(
     return replace(new, key=key, channel=before.channel, flashed=kept)
 
 
-def agreed_key(cluster: Cluster, file: Path) -> bytes:
-    """The key of the cluster, which a new one has in the file from now on, so that two first
-    flashes at once give their boards the same. Raises ClusterFileError."""
-    if cluster_file.read(file):
-        return cluster.key
-    return cluster_file.changed(lambda old: old or cluster, file).key
+def agreed_key(cluster: Cluster, chip: int, file: Path) -> tuple[bytes, Sequence[int]]:
+    """The key with which a chip of the cluster is to be flashed, and which others had none before.
+
+    A new key is in the file from now on, so that two boards that are flashed at once have the
+    same. Raises ClusterFileError.
+    """
+    stale: list[int] = []
+
+    def change(old: Cluster | None) -> Cluster:
+        if old is None:
+            return cluster
+        if old.key or not cluster.key:
+            return old
+        stale.extend(one.id for one in cluster.flashed if one.id != chip)
+        return replace(old, key=cluster.key)
+
+    key = cluster_file.changed(change, file).key
+    return key if cluster.key else b"", stale
 
 
 def other_boards(cluster: Cluster, chip: int) -> tuple[Board, ...]:
@@ -112,5 +125,5 @@ def _settings(cluster: Cluster) -> tuple[object, ...]:
     """What all chips of a cluster must have in common."""
     return (
         cluster.model_hash, cluster.chips, cluster.link, cluster.channel, cluster.context,
-        cluster.line, cluster.combine, cluster.key,
+        cluster.line, cluster.combine, cluster.key, cluster.boards,
     )  # fmt: skip

@@ -34,11 +34,12 @@ def updated(
     model: QuantizedModel,
     place: Place,
     progressed: Progressed,
-    permitted: Callable[[System], None] = lambda system: None,
+    permitted: Callable[[System], Place] | None = None,
 ) -> Updated:
     """Puts a chip's files onto its board and starts it anew.
 
-    permitted: called with what the board is before anything is changed; what it raises ends it.
+    permitted: called with what the board is before anything is changed, gives the place with what
+    is known then; what it raises ends it.
     Raises FlashError, DeployError or ModelError, before anything is changed where the board or
     the model is at fault.
     """
@@ -47,7 +48,7 @@ def updated(
     with BoardFiles(place.port) as board:
         system = board.system()
         _check(system, place)
-        permitted(system)
+        place = permitted(system) if permitted else place
         files = place.files(model, plan, system.version)
         done = _updated(board, system, files, progressed)
         board.reset()

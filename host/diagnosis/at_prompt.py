@@ -13,6 +13,7 @@ from host import boards
 from host.boards import BoardError
 from host.cluster.cluster_file import Cluster, FlashedChip, mac_text
 from host.deploy.configuration import REPL_UART
+from host.deploy.firmware_version import firmware_version
 from host.diagnosis.findings import Finding, fine, flash_again, wrong
 from host.diagnosis.prompt import NoPrompt, Prompt
 
@@ -138,6 +139,9 @@ def identity_findings(board: Identity, cluster: Cluster | None) -> Iterator[Find
         yield from _kind_findings(board, entry)
     if not board.starts or board.config is None or board.model_hash is None:
         yield wrong("it holds no whole firmware", again)
+    elif board.config.get("firmware") != firmware_version():
+        found = board.config.get("firmware", "of an older version")
+        yield wrong(f"its firmware is {found} and this is {firmware_version()}", again)
     if cluster and board.config is not None:
         yield from _config_findings(board, entry, cluster, again)
 

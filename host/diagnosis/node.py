@@ -10,9 +10,9 @@ from host.cluster.cluster_file import Cluster
 from host.cluster.coordinator import Coordinator
 from host.cluster.errors import ClusterError
 from host.cluster.ports import Greeting, PortSearch
-from host.cluster.running import FIRMWARE_VERSION
 from host.cluster.transport import Line, Transport
 from host.deploy.configuration import REPL_MTU
+from host.deploy.firmware_version import firmware_version
 from host.diagnosis.findings import Finding, fine, flash_again, wrong
 from protocol.control import Ready, error_from
 from protocol.host_session import HostAuthenticator
@@ -118,9 +118,9 @@ def ready_findings(chip: int, ready: Ready, cluster: Cluster | None) -> Iterator
         f" {ready.rows} rows, context {ready.context}, model {ready.model_hash.hex()},"
         f" {ready.heap_free // 1024} KB of heap free"
     )
-    if ready.firmware != FIRMWARE_VERSION:
+    if ready.firmware != firmware_version():
         yield wrong(
-            f"chip {chip} runs firmware {ready.firmware} and this is {FIRMWARE_VERSION}",
+            f"chip {chip} runs firmware {ready.firmware} and this is {firmware_version()}",
             flash_again(chip),
         )
     if cluster is None:

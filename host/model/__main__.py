@@ -10,7 +10,7 @@ from rich.console import Console
 
 from host import boards
 from host.boards import BoardError
-from host.command_line import FAILED, INTERRUPTED, Parser
+from host.command_line import Parser, exit_code
 from host.model.checkpoint import ModelError
 from host.model.inspection import inspection, print_inspection
 from host.model.quantizing import quantize_to_file
@@ -62,13 +62,8 @@ def run(options: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit code: 1 also where a cluster that was asked about does not hold the model."""
-    try:
-        return run(parsed(arguments))
-    except (BoardError, ModelError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    options = parsed(arguments)
+    return exit_code(lambda: run(options), (BoardError, ModelError))
 
 
 if __name__ == "__main__":

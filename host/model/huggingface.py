@@ -133,7 +133,10 @@ def _real(fields: dict[str, Any], name: str, default: float) -> float:
     value = fields.get(name, default)
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise ModelError(f"config.json: {name} is {_brief(value)}, expected a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ModelError(f"config.json: {name} is {_brief(value)}, too large a number") from None
 
 
 def _brief(value: object) -> str:

@@ -130,7 +130,7 @@ def _fit(model: QuantizedModel, chips: int, board: Board, context: int) -> Fit:
 def _plan(model: QuantizedModel, chips: int, board: Board, context: int) -> None:
     """Raises ModelError where flashing these boards with their defaults would."""
     real = board.flash is not None
-    heap = board_heap(board.heap_kb) if real else board.heap_kb * 1024
+    heap = board_heap(board.heap_kb, "espnow") if real else board.heap_kb * 1024
     tensor_parallel(model, chips, context, heap=heap, mtu=board.espnow.mtu, signed=real)
 
 

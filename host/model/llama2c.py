@@ -105,7 +105,12 @@ def _version_2(data: bytes) -> Checkpoint:
 
 def _config(sizes: list[int]) -> Config:
     dim, hidden_dim, layers, heads, kv_heads, vocab, context = sizes
-    if not all(1 <= size <= LARGEST_DIMENSION for size in sizes):
+    wrong = sum(not 1 <= size <= LARGEST_DIMENSION for size in sizes)
+    if wrong > len(sizes) // 2:
+        raise ModelError(
+            "not a model: it begins as no llama2.c checkpoint, GGUF file or quantized model does"
+        )
+    if wrong:
         raise ModelError(
             f"not a llama2.c checkpoint: its header reads dim {dim}, hidden dim {hidden_dim}, "
             f"{layers} layers, {heads} heads, {kv_heads} KV heads, vocabulary {vocab}, "

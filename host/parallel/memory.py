@@ -17,20 +17,28 @@ from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE, STEP_DATA
 # Code and objects of firmware and protocol, and on a simulated chip of the modules that stand in
 # for a board's: what the parts below leave of the heap that such a chip reports. Measured;
 # tests/host/test_memory.py holds these figures to what chips report.
-CODE = {"uart": 40_300, "radio": 51_300, "gateway": 53_500}
-# What authentication adds: its code, and the windows in which replayed frames are noticed.
-SIGNING = {"uart": 4_950, "radio": 5_100, "gateway": 5_100}
+CODE = {"uart": 39_900, "radio": 46_550, "gateway": 48_900}
+# What authentication adds, beside the windows in which replayed frames are noticed: so many bytes
+# for each chip and for the host.
+SIGNING, _WINDOW = 4_900, 12
 # What chips that combine add: firmware/combining_node.py and all that it imports.
-COMBINING = {"uart": 16_000, "radio": 11_350, "gateway": 11_550}
+COMBINING = 11_250
+# MicroPython's table of strings grows in pieces, each twice the last: the sixth, of 640, is needed
+# where there are more than 620 names, those of stand-ins among them.
+_SIXTH_STRINGS = 4_500
 # What a chip's ESPNow keeps of each station that it hears.
 _STATION = 90
 # What a board adds to a simulated chip: firmware/board.py and console.py with what they keep, and
 # the buffers in which a line's fragments are put together; tests/system/test_repl_line.py.
-ON_BOARD = 11_264
+ON_BOARD = 7_168
+# What of CODE a board does not have, as its modules machine, network and espnow are C: measured
+# (tests/simulation/test_standin_heap.py), less what their objects may take there: 500 bytes, and
+# on the radio 3,000, for a part of espnow is Python on a board too.
+STANDINS = {"uart": 3_100, "espnow": 8_700}
 # Free heap without which garbage would be collected at every turn, and a buffer find no place
 # between the smaller ones. With both the radio and signing there are so many modules, and gaps
-# left between them, that in less the last one finds no place.
-TRANSIENT, SIGNED_RADIO_TRANSIENT = 10_240, 15_360
+# left between them, that the scores of attention need room for the zeros they are made from.
+TRANSIENT = 10_240
 # MicroPython keeps 3 bits for each block of 16 bytes of its heap.
 _HEAP_OVERHEAD = 128 / 131
 _RXBUF_OVERHEAD = 14  # bytes that ESP-NOW's receive buffer keeps beside a message
@@ -171,10 +179,8 @@ def heap_need(shape: Shape, chip: int, sizes: LocalSizes, rows: int) -> HeapNeed
         + _combining_bytes(shape)
         + _node_bytes(shape, rows)
         + _link_bytes(shape, rows, link),
-        code=CODE[link]
-        + (SIGNING[link] if shape.signed else 0)
-        + (COMBINING[link] if shape.chips_combine else 0),
-        transient=SIGNED_RADIO_TRANSIENT if shape.signed and shape.mtu else TRANSIENT,
+        code=_code_bytes(shape, link),
+        transient=TRANSIENT + (4 * shape.context if shape.signed and shape.mtu else 0),
     )
 
 
@@ -191,9 +197,12 @@ def weight_bytes(config: Config, sizes: LocalSizes, rows: int) -> int:
     return attention + sizes.intermediate * unit_bytes(config) + rows * row_bytes(config)
 
 
-def board_heap(heap_kb: int) -> int:
-    """Bytes of a board's heap that plans may count with; heap_kb: what MicroPython starts with."""
-    return heap_kb * 1024 - ON_BOARD
+def board_heap(heap_kb: int, link: str = "uart") -> int:
+    """Bytes of a board's heap that plans, which are made for simulated chips, may count with.
+
+    heap_kb: what MicroPython starts with; link: "uart" or "espnow".
+    """
+    return heap_kb * 1024 - ON_BOARD + STANDINS[link]
 
 
 def unit_bytes(config: Config) -> int:
@@ -210,6 +219,16 @@ def norm_bytes(config: Config) -> int:
 def row_bytes(config: Config) -> int:
     """Weights and multiplier of one vocabulary row."""
     return config.dim + 2
+
+
+def _code_bytes(shape: Shape, link: str) -> int:
+    code = CODE[link]
+    if shape.signed:
+        code += SIGNING + _WINDOW * (shape.chips + 1)
+    if shape.chips_combine:
+        code += COMBINING
+    many_names = link != "uart" or (shape.signed and shape.chips_combine)
+    return code + (_SIXTH_STRINGS if many_names else 0)
 
 
 def _table_bytes(shape: Shape) -> int:

@@ -46,7 +46,7 @@ class Cluster:
     def heaps(self) -> list[int]:
         """Bytes of each chip's heap that plans may count with."""
         return [
-            board_heap(board.heap_kb) if board.chip else board.heap_kb * 1024
+            board_heap(board.heap_kb, self.link) if board.chip else board.heap_kb * 1024
             for board in self.boards
         ]
 

@@ -140,3 +140,14 @@ def test_frames_that_find_no_room_in_the_queue_are_written_before_it():
     assert uart.written == b"".join(stream(frame) for frame in frames[:8])
     link.flush()
     assert uart.written == b"".join(stream(frame) for frame in frames)
+
+
+def test_a_frame_that_is_longer_than_the_buffer_is_dropped_and_counted():
+    uart = FakeUart()
+    link = link_of(uart)
+    frame = bytes(random_bytes(40))
+    link.queue(frame, len(frame))
+    link.queue(bytes(LONGEST + 10), LONGEST + 10)
+    link.send(frame, len(frame))
+    assert uart.written == 2 * stream(frame)
+    assert link.dropped == 1

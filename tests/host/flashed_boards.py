@@ -11,21 +11,27 @@ from tests.standin_board.board import StandinBoard
 _PROMPT_MS = 200  # a user has two seconds; tests wait less
 
 
-def put_share(board, model, cluster, chip):
-    """Puts a chip's files onto a board and starts it anew."""
+def put_share(board, model, cluster, chip, change=lambda chip, files: None):
+    """Puts a chip's files, after `change`, onto a board and starts it anew."""
     plan = flashed_plan(model, cluster)
     share = plan.shares[chip]
     settings = {"prompt_ms": _PROMPT_MS}
-    config = configuration(plan, share, uart=REPL_UART, key=cluster.key, board=settings)
+    config = configuration(
+        plan, share, uart=REPL_UART, key=cluster.key, channel=cluster.channel, board=settings
+    )
+    contents = chip_files(model, plan, share, "x86", config)
+    change(chip, contents)
     with BoardFiles(board.port) as files:
         for folder in FOLDERS:
             files.make_folder(folder)
-        for path, content in chip_files(model, plan, share, "x86", config).items():
+        for path, content in contents.items():
             files.write(path, content, lambda size: None)
         files.reset()
 
 
-def flashed_board(stack, folder, model, cluster, chip, hub=None, kind="esp32s3"):
+def flashed_board(
+    stack, folder, model, cluster, chip, hub=None, kind="esp32s3", change=lambda chip, files: None
+):
     """A running board, and the cluster with it. stack: an ExitStack that it ends with; kind: what
     the cluster believes it to be."""
     place = folder / f"board{chip}"
@@ -33,5 +39,5 @@ def flashed_board(stack, folder, model, cluster, chip, hub=None, kind="esp32s3")
     mac = f"24000000000{chip}"
     board = stack.enter_context(StandinBoard(place, mac=mac, hub=hub))
     cluster = cluster.with_chip(FlashedChip(chip, kind, mac_text(mac), board.port))
-    put_share(board, model, cluster, chip)
+    put_share(board, model, cluster, chip, change)
     return board, cluster

@@ -104,7 +104,14 @@ def test_a_port_that_is_not_there_or_fails(refused, tmp_path):
     assert str(refused(errno.EIO)).endswith(": Input/output error")
 
 
-@pytest.mark.parametrize("url", ["nonsense://", "loop://", "socket://[::1]:1", "/dev/null"])
+def test_what_is_no_port_or_none_that_can_be_waited_for():
+    with pytest.raises(PortClosed, match="^/dev/null is no serial port: give one, as /dev/tty"):
+        exclusive_port("/dev/null", 115200)
+    with pytest.raises(PortClosed, match="^loop:// is a port that cannot be waited for: give a"):
+        exclusive_port("loop://", 115200)
+
+
+@pytest.mark.parametrize("url", ["nonsense://", "socket://[::1]:1"])
 def test_a_url_that_is_no_port_is_one_line(url):
     with pytest.raises(PortClosed) as caught:
         exclusive_port(url, 115200)

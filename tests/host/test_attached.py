@@ -7,18 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from firmware.node import VERSION
 from host.boards import load
-from host.cluster import attached as attached_module
 from host.cluster import running
 from host.cluster.attached import _baud, attached, described, flashed_plan, listed_ports
 from host.cluster.cluster_file import Cluster, FlashedChip, changed
 from host.cluster.errors import ClusterError
+from host.deploy import planning
 from host.deploy.bundle import chip_files
 from host.deploy.configuration import SIMULATED_UART, configuration
+from host.deploy.firmware_version import firmware_version
 from host.model.checkpoint import Config
 from host.model.quantize import quantized
 from host.model.reference import Reference
+from host.parallel import modes
 from host.parallel.memory import COMBINE, board_heap
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
@@ -153,16 +154,13 @@ def test_another_version_model_or_share_is_named(model, board_ports, monkeypatch
         attached(model, replace(cluster, context=8), urls),
     ):
         pass
-    monkeypatch.setattr(running, "FIRMWARE_VERSION", "9.9")
+    found = re.escape(firmware_version())
+    monkeypatch.setattr(running, "firmware_version", lambda: "9.9")
     with (
-        pytest.raises(ClusterError, match=rf"^chip 0 runs firmware {re.escape(VERSION)}, this"),
+        pytest.raises(ClusterError, match=rf"^chip 0 runs firmware {found}, this is 9.9: flash"),
         attached(model, cluster, urls),
     ):
         pass
-
-
-def test_the_version_is_the_firmware_s():
-    assert running.FIRMWARE_VERSION == VERSION
 
 
 def test_a_chip_that_is_yet_to_be_flashed(model):
@@ -185,12 +183,25 @@ def test_the_smallest_heap_bounds_the_plan(model, monkeypatch):
     def planned(*_, **settings):
         asked.update(settings)
 
-    monkeypatch.setattr(attached_module, "tensor_parallel", planned)
+    monkeypatch.setattr(planning, "tensor_parallel", planned)
     chips = [FlashedChip(i, name, f"{i}", "") for i, name in enumerate(["esp32s3", "esp32c3"])]
     cluster = cluster_of(model, flashed=tuple(chips), link="espnow")
     flashed_plan(model, cluster)
-    least = board_heap(min(load(name).heap_kb for name in ("esp32s3", "esp32c3")))
-    assert asked == {"heap": least, "mtu": 250, "signed": True, "combine": "host"}
+    least = board_heap(min(load(name).heap_kb for name in ("esp32s3", "esp32c3")), "espnow")
+    expected = {"heap": least, "speeds": None, "mtu": 250, "signed": True, "combine": "host"}
+    assert asked == expected
+
+
+def test_boards_that_were_named_are_dealt_work_by_heap_and_speed(model):
+    """As host.plan shows it, whatever the boards that are flashed so far."""
+    kinds = ("esp32s3", "esp32c3")
+    chip = FlashedChip(0, "esp32s3", "0", "")
+    cluster = cluster_of(model, boards=kinds, link="espnow", flashed=(chip,))
+    shown = modes.Cluster(tuple(map(load, kinds)), "espnow", 16, signed=True)
+    plan = flashed_plan(model, cluster)
+    assert plan == shown.plan(model, modes.MODES[0])
+    assert plan != flashed_plan(model, replace(cluster, boards=()))
+    assert len(plan.shares[0].rows) > len(plan.shares[1].rows)
 
 
 NOTHING = {"chips": None, "link": None, "context": None, "combine": None, "most": 16}

@@ -54,6 +54,12 @@ def test_any_text_is_read_as_it_was_written(text):
     assert tomllib.loads(cluster_file._text(replace(CLUSTER, model=text)))["model"] == text
 
 
+def test_the_boards_of_all_chips_are_kept(path):
+    named = replace(CLUSTER, boards=("esp32s3",) * CLUSTER.chips)
+    changed(lambda _: named, path)
+    assert read(path) == named
+
+
 def test_only_its_owner_reads_it_and_git_does_not_take_it(path):
     changed(lambda old: CLUSTER, path)
     path.chmod(0o644)
@@ -135,6 +141,9 @@ def test_a_folder_that_is_not_there(tmp_path):
         ("00:01", "00:00", "two chips have the mac 34:85:18:00:00:00"),
         ("34:85:18:00:00:01", "34:85", "'34:85' is no MAC"),
         ("id = 1", "id = 1\ncolour = 2", "chip.colour is not known"),
+        ("[[chip]]\nid = 0", "boards = 3\n[[chip]]\nid = 0", "boards is no list of names"),
+        ("[[chip]]\nid = 0", 'boards = ["a"]\n[[chip]]\nid = 0',
+         f"boards has 1 names, expected {CLUSTER.chips}"),
     ],
 )
 def test_each_fault_is_named(path, old, new, line):

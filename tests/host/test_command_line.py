@@ -1,10 +1,14 @@
 """Kinds of arguments, and the one line in which a wrong command line is refused."""
 
 import argparse
+import os
+import subprocess
+import sys
 
 import pytest
 
-from host.command_line import Parser, count_up_to, heap_size, probability
+from host.command_line import Parser, count_up_to, exit_code, heap_size, probability
+from host.deploy.firmware_version import REPOSITORY
 
 
 @pytest.mark.parametrize(
@@ -47,3 +51,47 @@ def test_a_wrong_command_line_is_refused_in_one_line(capsys: pytest.CaptureFixtu
             parser.parse_args(arguments)
         assert caught.value.code == 2
         assert capsys.readouterr().err == f"error: {line}\n"
+
+
+class Wrong(Exception):
+    """What a command may raise."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "line"),
+    [
+        (Wrong("no such board"), 1, "error: no such board\n"),
+        (OSError(28, "No space left on device"), 1, "error: No space left on device\n"),
+        (OSError(13, "Permission denied", "x.bin"), 1, "error: x.bin: Permission denied\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (BrokenPipeError(), 141, ""),
+    ],
+)
+def test_what_a_command_raises_is_a_line_and_a_code(
+    raised: BaseException, code: int, line: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> int:
+        raise raised
+
+    kept = os.dup(1)
+    try:
+        assert exit_code(command, (Wrong,)) == code
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+    assert capfd.readouterr().err == line
+    assert exit_code(lambda: 3, ()) == 3
+
+
+def test_what_is_a_fault_of_the_program_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        exit_code(lambda: 1 // 0, (Wrong,))
+
+
+@pytest.mark.parametrize(
+    "module", ["host.boards", "host.doctor", "host.model inspect models/home.bin"]
+)
+def test_a_full_disk_is_one_line(module: str) -> None:
+    command = f"exec {sys.executable} -m {module} >/dev/full"
+    ended = subprocess.run(["sh", "-c", command], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (1, "error: No space left on device\n")

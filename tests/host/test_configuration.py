@@ -11,6 +11,7 @@ from host.deploy.configuration import (
     board_uart,
     configuration,
 )
+from host.deploy.firmware_version import firmware_version
 from host.model.quantize import quantized
 from host.parallel.plan import tensor_parallel
 from protocol.framing import encoded_size
@@ -28,6 +29,7 @@ def test_a_chip_on_uart(model):
     assert configuration(plan, share, uart=SIMULATED_UART, key=b"\x01\xab") == {
         "chip": 1,
         "chips": 3,
+        "firmware": firmware_version(),
         "link": "uart",
         "gateway": False,
         "receives": plan.shape.request_frame,

@@ -306,6 +306,23 @@ def test_a_restarted_chip_needs_a_greeting_and_gets_all_a_new_session(clock):
     assert cluster.coordinator.boot_ids[1] == cluster.chips[1].boot_id
 
 
+def test_a_chip_that_restarts_while_it_is_greeted_does_not_refuse_the_key(clock):
+    cluster = Cluster(clock, key=KEY)
+    chip, greetings = cluster.chips[1], []
+    replies = chip.replies
+
+    def restarting(frame):
+        greetings.append(frame)
+        if len(greetings) == 2:  # which has the proof
+            chip.restart()
+        return replies(frame)
+
+    chip.replies = restarting
+    ready = cluster.coordinator.greet([0, 1, 2])
+    assert len(greetings) > 2 and ready[1].boot_id == chip.boot_id
+    assert cluster.compute() == answers_of(0, 1, 2)
+
+
 def test_a_silent_chip_that_did_not_restart_stays_in_the_session(clock):
     cluster = Cluster(clock, key=KEY)
     cluster.coordinator.greet([0, 1, 2])

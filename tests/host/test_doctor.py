@@ -12,8 +12,9 @@ from host import doctor
 from host.cluster import ports
 from host.cluster.attached import attached
 from host.cluster.cluster_file import Cluster, FlashedChip, changed
-from host.cluster.running import FIRMWARE_VERSION
+from host.deploy.bundle import REPOSITORY, compiled
 from host.deploy.configuration import REPL_UART
+from host.deploy.firmware_version import firmware_version
 from host.diagnosis import node
 from host.diagnosis import prompt as prompt_module
 from host.diagnosis.at_prompt import Identity, identity_findings, power_save_finding
@@ -42,9 +43,10 @@ CLUSTER = Cluster(
     tuple(FlashedChip(i, "esp32s3", mac, f"/dev/none{i}") for i, mac in enumerate(MACS)),
 )  # fmt: skip
 READY = Ready(
-    7, 1, bytes(8), HASH, bytes(8), 2, 35, 103, 128, 60_000, 90_000, 70_000, FIRMWARE_VERSION
+    7, 1, bytes(8), HASH, bytes(8), 2, 35, 103, 128, 60_000, 90_000, 70_000, firmware_version()
 )
 CONFIG = {
+    "firmware": firmware_version(),
     "chip": 0, "link": "espnow", "gateway": True, "uart": REPL_UART, "key": KEY.hex(),
     "radio": {"channel": 6},
 }  # fmt: skip
@@ -81,7 +83,7 @@ def fault(findings):
 def test_a_chip_as_it_should_be():
     (finding,) = ready_findings(1, READY, CLUSTER)
     assert str(finding) == (
-        f"ok: chip 1 runs firmware {FIRMWARE_VERSION}: 2 heads, 35 units, 103 rows, context 128,"
+        f"ok: chip 1 runs firmware {firmware_version()}: 2 heads, 35 units, 103 rows, context 128,"
         " model 0001020304050607, 68 KB of heap free"
     )
     assert not faults(identity_findings(BOARD, CLUSTER))
@@ -93,7 +95,7 @@ def test_a_chip_as_it_should_be():
 @pytest.mark.parametrize(
     ("chip", "changes", "text"),
     [
-        (1, {"firmware": "0.0.9"}, f"chip 1 runs firmware 0.0.9 and this is {FIRMWARE_VERSION}"),
+        (1, {"firmware": "0.0.9"}, f"chip 1 runs firmware 0.0.9 and this is {firmware_version()}"),
         (1, {"model_hash": bytes(8)}, "chip 1 holds model 0000000000000000, and federation.toml"),
         (1, {"context": 64}, "chip 1 was flashed with context 64, and federation.toml has 128"),
         (3, {}, "chip 3 in a cluster of 3 chips, 0 to 2"),
@@ -119,6 +121,7 @@ def test_a_node_of_another_cluster_or_time(chip, changes, text):
         ({"config": {**CONFIG, "link": "uart"}}, "it was flashed for uart, and the cluster is on"),
         ({"config": {**CONFIG, "uart": {"id": 1}}}, "its line is at pins, and the cluster's"),
         ({"config": {**CONFIG, "radio": {"channel": 1}}}, "its radio is on channel 1, not 6"),
+        ({"config": {**CONFIG, "firmware": "0.1.0"}}, "its firmware is 0.1.0 and this is"),
     ],
 )
 def test_a_board_at_its_prompt_of_another_kind_or_cluster(changes, text):
@@ -242,7 +245,7 @@ def test_ports_that_do_not_open(monkeypatch):
 
 
 def test_a_node_that_does_not_let_itself_be_interrupted(little_patience, monkeypatch):
-    monkeypatch.setattr(node, "FIRMWARE_VERSION", "0")  # as the fake chip says
+    monkeypatch.setattr(node, "firmware_version", lambda: "0")  # as the fake chip says
     with PtyChip(0) as board:
         found = list(port_findings(board.url, None))
     assert [finding.kind for finding in found] == ["ok", "not looked at"]
@@ -282,14 +285,14 @@ def test_no_board_and_a_file_that_is_none(tmp_path, capsys, monkeypatch):
 
 
 @contextmanager
-def boards_on_the_air(folder):
-    """Two, flashed, with their cluster and its model."""
+def boards_on_the_air(folder, change=lambda chip, files: None):
+    """Two, flashed, with their cluster and its model; change: alters a chip's files."""
     model = quantized(random_checkpoint(NARROW))
     cluster = Cluster("narrow.bin", model.sha256()[:8], 2, "espnow", 1, 16, KEY)
     with ExitStack() as stack:
         hub = stack.enter_context(HubProcess(mtu=250))
         for chip in range(2):
-            _, cluster = flashed_board(stack, folder, model, cluster, chip, hub)
+            _, cluster = flashed_board(stack, folder, model, cluster, chip, hub, change=change)
         changed(lambda _: cluster)
         assert node.starts(cluster.flashed[0].port, KEY, 30)
         yield model, cluster
@@ -310,10 +313,31 @@ def test_boards_on_the_air_from_end_to_end(micropython, tmp_path, capsys, monkey
         capsys.readouterr().out,
         "ok: chip 0 runs firmware",
         "ok: chip 1 runs firmware",
+        "ok: power save is off",
+        "ok: the radio is on channel 1",
         "ok: MicroPython 1.27.0 on Stand-in board with x86, MAC 24:00:00:00:00:00",
         "ok: the gateway hears chip 1 at -",
         "ok: the node was interrupted for this and runs again",
         "not looked at: whether its node runs: that answers by radio",
+    )
+
+
+def test_power_save_of_a_node_that_runs(micropython, tmp_path, capsys, monkeypatch):
+    """Found before the node's memory is emptied, for it is what the node had set."""
+    monkeypatch.setattr(doctor, "_RESTART_PATIENCE", 30.0)
+
+    def saving(chip, files):
+        source = (REPOSITORY / "firmware/assembly.py").read_text()
+        source = source.replace("network.WLAN.PM_NONE", "network.WLAN.PM_PERFORMANCE")
+        files["firmware/assembly.mpy"] = compiled(source.encode(), "firmware/assembly.py", "x86")
+
+    with boards_on_the_air(tmp_path, saving) as (_, cluster):
+        assert main([cluster.flashed[0].port]) == 1
+    assert_lines(
+        capsys.readouterr().out,
+        "wrong: power save is on (pm=1): a radio that sleeps loses frames. Set it off",
+        "ok: the radio is on channel 1",
+        "ok: the node was interrupted for this and runs again",
     )
 
 

@@ -53,7 +53,7 @@ def flash(model, board, **place):
 def expected(model, chip=0, chips=1, link="uart", arch="x86", rate=None):
     """What should be on the board, made without host.deploy.placing."""
     mtu = 250 if link == "espnow" else None
-    plan = tensor_parallel(model, chips, heap=board_heap(240), mtu=mtu)
+    plan = tensor_parallel(model, chips, heap=board_heap(240, link), mtu=mtu)
     uart = board_uart(BOARD.uart)
     config = configuration(
         plan, plan.shares[chip], uart=uart, rate=rate, board=board_settings(BOARD)
@@ -211,3 +211,14 @@ def test_a_file_system_that_is_too_small(model, micropython, tmp_path):
         with pytest.raises(FlashError, match=r"^no room on the board: \d+ KB .* \d+ KB are free$"):
             flash(model, board)
         assert mpremote(board, "fs", "ls").split() == ["ls", ":"]
+
+
+def test_a_file_system_that_others_have_filled_takes_them_once_there_is_room(
+    model, board, tmp_path
+):
+    mpremote(board, "exec", "open('own.bin', 'w').write('x' * 900_000)")
+    with pytest.raises(FlashError, match=r"^no room on the board: \d+ KB .* \d+ KB are free$"):
+        flash(model, board)
+    mpremote(board, "fs", "rm", ":own.bin")
+    flash(model, board)
+    assert on_board(board, tmp_path) == expected(model)

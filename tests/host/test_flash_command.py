@@ -1,6 +1,7 @@
 """The command line of updating a board, and each error that a user can meet, in one line."""
 
 import fcntl
+import json
 import os
 import re
 import signal
@@ -9,20 +10,25 @@ import sys
 import time
 import tty
 from dataclasses import replace
+from threading import Timer
 
 import pytest
 from rich.console import Console
 
 from host import flash
+from host.cluster import cluster_file
+from host.cluster.attached import flashed_plan
 from host.cluster.cluster_file import FlashedChip
 from host.cluster.ports import Candidate
-from host.deploy import board_files
+from host.deploy import board_files, flashing
 from host.deploy.board_files import BoardFiles
 from host.deploy.changes import Changes
 from host.flash import main, parsed
 from host.model import quantized_file
 from host.model.quantize import quantized
+from tests.host.fake_chips import FakeChip
 from tests.host.model_files import VOCABULARY, config_of, grouped_checkpoint, small_tokenizer
+from tests.host.pty_chips import PtyChip
 from tests.host.test_flash import mpremote
 from tests.simulation.launch import REPOSITORY
 from tests.standin_board.board import StandinBoard
@@ -154,7 +160,75 @@ def test_a_chip_on_the_gateways_port_is_not_asked(arguments, monkeypatch):
     job = flash._job(options, Console())
     gateway = FlashedChip(0, "esp32s3", "24:0a:c4:00:00:09", "one")
     job = replace(job, cluster=job.cluster.with_chip(gateway))
-    assert flash._heard(job).endswith("reached through chip 0, not plugged in now")
+    said, port = flash._heard(job, "24:0a:c4:00:00:01")
+    assert said.endswith("reached through chip 0, not plugged in now") and port == "one"
+
+
+def test_a_board_whose_native_usb_comes_back_elsewhere(arguments, monkeypatch):
+    """Under another name after the reset, which is found by its MAC and recorded."""
+    mac = "24:0a:c4:00:00:01"
+    content = quantized_file.load(parsed(arguments("x")).model)[0]
+    chip = FakeChip(1)
+    chip.model_hash = content.sha256()[:8]
+    with PtyChip(chip) as board, PtyChip() as another:
+        listed = []  # at first it is not there at all
+        monkeypatch.setattr(flash, "candidates", lambda: listed)
+        monkeypatch.setattr(flashing, "_START_SECONDS", 0.1)
+        monkeypatch.setattr(flashing, "firmware_version", lambda: "0")
+
+        def written(*_):
+            Timer(0.6, listed.append, [Candidate(board.url, mac)]).start()
+            return mac, "written"
+
+        monkeypatch.setattr(flash, "_update", written)
+        listed.append(Candidate(another.url, "24:0a:c4:00:00:09"))  # who has taken its old name
+        line = arguments(another.url, line="usb")
+        assert main([*line, "--no-key"]) == 0
+    (entry,) = cluster_file.read().flashed
+    assert (entry.mac, entry.port) == (mac, board.url)
+
+
+def test_boards_that_are_named_for_all_chips(arguments, silent_port):
+    """Each is flashed with the share that the cluster has for it from the beginning."""
+    both = "esp32s3,esp32c3"
+    options = parsed(arguments(silent_port, boards=both, board=None, chips=None))
+    job = flash._job(options, Console())
+    assert (job.place.board.name, job.place.chips) == ("esp32c3", 2)
+    assert job.cluster.boards == ("esp32s3", "esp32c3")
+    cluster_file.changed(lambda _: job.cluster)
+    again = flash._job(parsed(arguments(silent_port, chip_id=0)), Console())
+    plan = again.place.plan(again.model)
+    assert plan == job.place.plan(job.model) == flashed_plan(again.model, again.cluster)
+    assert len(plan.shares[0].units) > len(plan.shares[1].units)
+    fewer = flash._job(parsed(arguments(silent_port, chips=1, chip_id=0)), Console())
+    assert fewer.cluster.boards == ()
+
+
+def test_boards_that_cannot_be(error, silent_port):
+    assert error(silent_port, boards="esp32s3,esp32c3") == (
+        "chip 1 is to be an esp32c3, by the boards that were named for all chips, and this is an"
+        " esp32s3"
+    )
+    assert error(silent_port, boards="esp32s3") == "1 boards are named for 2 chips"
+    assert "esp32s9" in error(silent_port, boards="esp32s3,esp32s9")
+    assert error(silent_port, boards="esp32s3,esp32s3", board=None, chip_id=7) == (
+        "no chip 7: 2 chips have the ids 0 to 1"
+    )
+
+
+def test_the_channel_of_the_file_reaches_the_chip(arguments, silent_port, tmp_path):
+    """Which is on no command line: whoever wants another one writes it into the file."""
+    options = parsed(arguments(silent_port, link="espnow", line="usb"))
+    job = flash._job(options, Console())
+    cluster_file.changed(lambda _: replace(job.cluster, channel=11))
+    job = flash._job(options, Console())
+    files = job.place.files(job.model, job.place.plan(job.model), (1, 27, 0))
+    assert job.cluster.channel == json.loads(files["config.json"])["radio"]["channel"] == 11
+
+
+def test_nothing_is_recorded_before_a_port_has_opened(error, tmp_path):
+    error(tmp_path / "ttyACM7")
+    assert cluster_file.read() is None
 
 
 def test_a_board_that_is_not_known_or_no_board(error, silent_port):
@@ -179,7 +253,7 @@ def test_a_port_that_is_not_there_or_no_port(error, tmp_path):
     missing = tmp_path / "ttyACM7"
     assert error(missing) == f"no port {missing}: is the board plugged in?"
     missing.write_text("")
-    assert error(missing).startswith(f"cannot open {missing}: ")
+    assert error(missing) == f"{missing} is no serial port"
     assert error("nothing://here").startswith("cannot open nothing://here: invalid URL")
 
 

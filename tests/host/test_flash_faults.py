@@ -67,6 +67,17 @@ def test_every_kind_of_chip_is_told(micropython, tmp_path, kind):
     assert (found.kind, found.mac, found.flash_size) == (kind, "24:0a:c4:00:00:01", size)
 
 
+def test_a_chip_that_is_asked_stays_in_its_bootloader(board, monkeypatch):
+    """Where a user may have brought it by hand: a reset would throw it out."""
+    said = []
+    run = esptool._run
+    monkeypatch.setattr(esptool, "_run", lambda *asked: said.append(run(*asked)) or said[-1])
+    esptool.chip_on(board.port)
+    assert "Staying in bootloader" in said[0] and "Hard resetting" not in said[0]
+    esptool.run_on(board.port)
+    assert "Hard resetting" in said[1]
+
+
 def in_flash(board):
     """Whether MicroPython is in a board's flash, and after it something else."""
     image = micropython_image(boards.load("esp32s3"))
@@ -85,15 +96,12 @@ def test_a_cell_that_does_not_keep_what_is_written(board, attempt):
 
 
 @pytest.mark.parametrize(
-    ("size", "what"),
-    [
-        (60_000, "MicroPython"),
-        pytest.param(100_000, "files", marks=pytest.mark.verify),
-    ],
+    ("offset", "what"),
+    [(0, "MicroPython"), pytest.param(0x200000, "files", marks=pytest.mark.verify)],
 )
-def test_a_board_unplugged_in_the_middle(board, attempt, size, what):
+def test_a_board_unplugged_in_the_middle(board, attempt, offset, what):
     port = board.port
-    board.unplug_after(size)
+    board.unplug_at(offset)
     line = attempt(port)
     assert line.startswith(f"error: lost the board on {port} while ")
     assert f"writing {what}" in line and line.endswith(": the same command goes on")
@@ -143,6 +151,7 @@ def test_a_file_system_that_is_too_small(board, attempt, tmp_path):
 def test_a_port_where_nothing_answers(micropython, tmp_path, monkeypatch, attempt, silent_port):  # noqa: F811
     monkeypatch.chdir(tmp_path)
     assert attempt(silent_port).startswith(f"error: no bootloader answers on {silent_port}: ")
+    assert cluster_file.read() is None
 
 
 def test_flashing_again_is_quick_and_changes_nothing(board, attempt):
@@ -157,8 +166,8 @@ def test_a_program_that_ends_at_once_is_quoted(board, model, attempt):
     """An x86 board given xtensawin code."""
     attempt(board.port)
     place = Place(boards.load("esp32s3"), board.port, 1, 2, "uart")
-    with pytest.raises(flashing.FlashError, match="program ended: ValueError: incompatible .mpy"):
-        flashing.ready(None, place, board.port, 1)
+    with pytest.raises(flashing.FlashError, match="program fails: ValueError: incompatible .mpy"):
+        flashing.ready(None, place, lambda: board.port, 1)
 
 
 def test_taking_the_place_of_another_board_takes_a_yes(
@@ -167,6 +176,8 @@ def test_taking_the_place_of_another_board_takes_a_yes(
     (tmp_path / "other").mkdir()
     with StandinBoard(tmp_path / "other", blank=True, mac="240ac4000002") as other:
         attempt(board.port)
+        left = []
+        monkeypatch.setattr(flash, "run_on", left.append)
         assert attempt(other.port) == (
             "error: chip 1 is another board (esp32s3, 24:0a:c4:00:00:01): replace it by this one"
             " (24:0a:c4:00:00:02) only with --yes"
@@ -175,6 +186,7 @@ def test_taking_the_place_of_another_board_takes_a_yes(
             "error: this board (24:0a:c4:00:00:01) is chip 1 of the cluster: make it chip 0 only"
             " with --yes"
         )
+        assert left == [other.port, board.port]  # they are not left in their bootloaders
         attempt(other.port, "--yes")
     (chip,) = cluster_file.read().flashed
     assert (chip.id, chip.mac) == (1, "24:0a:c4:00:00:02")

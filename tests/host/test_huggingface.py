@@ -184,6 +184,8 @@ def test_rope_frequencies_of_old_files_are_left_alone(folder: Path) -> None:
         ({"intermediate_size": 54}, "tensor model.layers.0.mlp.gate_proj.weight has shape"
          " (53, 64), expected (54, 64)"),
         ({"rope_theta": "big"}, "config.json: rope_theta is big, expected a number"),
+        ({"rope_theta": 10**400},
+         f"config.json: rope_theta is 1{56 * '0'}..., too large a number"),
         ({"rope_theta": 0}, "rope base 0 or epsilon 1e-05 cannot be"),
         ({"rms_norm_eps": -1e-5}, "rope base 10000 or epsilon -1e-05 cannot be"),
     ],

@@ -152,7 +152,7 @@ def test_a_header_that_makes_no_sense(tmp_path: Path, place: int, number: int) -
 def test_text_in_place_of_a_model(tmp_path: Path) -> None:
     path = tmp_path / "story.bin"
     path.write_text("Once upon a time there was a file that was no model at all.")
-    assert _refusal(path).startswith("not a llama2.c checkpoint")
+    assert _refusal(path).startswith("not a model: ")
 
 
 def test_dimensions_that_contradict_each_other(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_files_that_no_loader_reads(folder: Path, tmp_path: Path) -> None:
     assert refusal(path) == f"{path}: cannot read the model: No such file or directory"
     assert refusal(tmp_path) == (f"{tmp_path}: cannot read config.json: No such file or directory")
     path.write_text("Once upon a time there was a file that was no model at all.")
-    assert refusal(path).startswith(f"{path}: not a llama2.c checkpoint")
+    assert refusal(path).startswith(f"{path}: not a model: ")
     path.write_bytes(b"")
     assert refusal(path) == f"{path}: the file is empty, expected a llama2.c checkpoint"
     with zipfile.ZipFile(path, "w") as archive:

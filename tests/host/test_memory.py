@@ -1,6 +1,7 @@
 """The heap that plans count with, held to what simulated chips report."""
 
 from array import array
+from bisect import bisect_left
 
 import pytest
 
@@ -79,7 +80,10 @@ def test_the_need_is_what_chips_use(model, chips, link, heap_kb, context, secure
 def test_the_smallest_heap_that_a_plan_takes_will_do(model, combine, link, secure):
     board = load("simulated")
     mtu = board.espnow.mtu if link == "espnow" else None
-    smallest = next(kb for kb in range(100, 400) if _fits(model, kb, mtu, secure, combine))
+    heaps = range(100, 400)
+    smallest = heaps[
+        bisect_left(heaps, True, key=lambda kb: _fits(model, kb, mtu, secure, combine))
+    ]
     key = random_key() if secure else b""
     settings = Settings(5, link, board, smallest * 1024, 128, key=key, combine=combine)
     with running(model, settings) as cluster:

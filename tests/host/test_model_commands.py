@@ -52,7 +52,7 @@ def test_the_smallest_numbers_of_boards(shared_models: Path) -> None:
     for name in boards.names():
         board = boards.load(name)
         flashed = name != "simulated"  # with a key, and with code that only boards have
-        heap = board_heap(board.heap_kb) if flashed else board.heap_kb * 1024
+        heap = board_heap(board.heap_kb, "espnow") if flashed else board.heap_kb * 1024
         link = {"heap": heap, "mtu": board.espnow.mtu, "signed": flashed}
         for context in (64, 256):
             chips = fewest_chips(model, board, context)
@@ -102,7 +102,7 @@ def test_inspect_tells_whether_a_cluster_holds_it(
     assert json.loads(out)["cluster"] == {"chips": 9, "board": "esp32s3", "problem": None}
     code, out, _ = printed(capsys, "inspect", model, "--chips", 1, "--board", "esp32s3")
     assert code == 1
-    heap = board_heap(boards.load("esp32s3").heap_kb) // 1024
+    heap = board_heap(boards.load("esp32s3").heap_kb, "espnow") // 1024
     problem = f"1 chip esp32s3: does not fit: 1 chip with {heap} KB of heap is"
     assert problem in " ".join(out.split())
 

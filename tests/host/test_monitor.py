@@ -14,8 +14,9 @@ from host import monitor as monitor_module
 from host.cluster.access import exclusive_port
 from host.cluster.cluster_file import Cluster, FlashedChip, changed
 from host.monitor import Monitor, Source, main, sources
+from protocol.frame import HOST
 from protocol.framing_bytes import encoded_frame
-from protocol.message import MessageType
+from protocol.message import FederationMessage, MessageType
 from protocol.reports import FAULT, error_payload
 from tests.host.fake_chips import FakeChip
 from tests.host.pty_chips import PtyChip
@@ -141,6 +142,33 @@ def test_chips_with_a_key_sign_their_reports_once_they_are_in_a_session(plugged)
         (report,) = chip.says(MessageType.ERROR, error_payload(FAULT, 0, 0, "OSError"), 0)
         board.say(encoded_frame(report))
         assert watched.until("OSError") == "chip 2: FAULT: OSError"
+
+
+def test_a_board_that_is_unplugged_as_it_is_answered(plugged):
+    """What had come from it before is shown all the same."""
+    (board,) = plugged(None)
+    chip = FakeChip(2, key=KEY)
+    with Watched([Source("chip 2", board.url, None, True)], KEY) as watched:
+        watched.until("listening")
+        (listener,) = watched.monitor._listeners
+        host = listener._signer
+        message = FederationMessage(MessageType.DISCOVERY, HOST, 2, 1, host.announcement(), 3)
+        frames = [reply for _ in range(2) for _, reply in chip.replies(message.encode(host))]
+
+        class Gone:
+            def read(self, size):
+                return b"".join(map(encoded_frame, frames))
+
+            def write(self, data):
+                raise OSError(5, "gone")
+
+            in_waiting = 0
+            close = listener.port.close
+
+        listener.port = Gone()
+        listener.receive(0.0)
+        assert sum("ready: " in line for line in watched.lines) == 2
+        assert sum("unplugged" in line for line in watched.lines) == 1
 
 
 def test_what_is_listened_to():

@@ -16,7 +16,9 @@ from host.run import parsed as run_parsed
 from tests.host.model_files import VOCABULARY, small_tokenizer
 from tests.host.tiny import random_checkpoint
 
-S3_KB, C3_KB = (board_heap(load(name).heap_kb) // 1024 for name in ("esp32s3", "esp32c3"))
+S3_KB, C3_KB = (
+    board_heap(load(name).heap_kb, "espnow") // 1024 for name in ("esp32s3", "esp32c3")
+)
 
 # Of the home model's shapes, which quantizes at once.
 HOME = Config(
@@ -56,7 +58,7 @@ def test_the_object_has_every_mode_chip_and_figure(planned):
         for chip in mode["chips"]:
             heap = dict(chip["heap"])
             free = heap.pop("free")
-            assert free >= 0 and sum(heap.values()) + free == usable(board_heap(240))
+            assert free >= 0 and sum(heap.values()) + free == usable(board_heap(240, "espnow"))
         token = mode["token"]
         assert token["synchronizations"] == 13 and token["air"]["frames"] > 0
         times = token["modelled"]

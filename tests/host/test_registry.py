@@ -38,8 +38,8 @@ def flashed(model, file):
         places = (PLACE, replace(PLACE, **second))
         for chip, place, key in zip(CHIPS, places, signed, strict=True):
             cluster = cluster_for(model, "m.bin", replace(place, chip=chip.id), file, key)
-            cluster = replace(cluster, key=agreed_key(cluster, file))
-            stale = recorded(cluster, chip, file)
+            key, others = agreed_key(cluster, chip.id, file)
+            stale = [*others, *recorded(replace(cluster, key=key), chip, file)]
         return stale
 
     return both
@@ -56,8 +56,19 @@ def test_a_new_cluster_has_a_key_which_stays(flashed, model, file):
 def test_two_first_flashes_at_once_come_to_one_key(model, file):
     first, second = (cluster_for(model, "m.bin", PLACE, file) for _ in range(2))
     assert first.key != second.key
-    assert agreed_key(first, file) == agreed_key(cluster_for(model, "m.bin", PLACE, file), file)
+    assert agreed_key(first, 0, file) == agreed_key(second, 1, file) == (first.key, [])
     assert cluster_file.read(file).key == first.key
+
+
+def test_a_key_for_a_cluster_without_one_is_one_key_too(flashed, model, file):
+    """Of two flashes at once with --key, both of which have read that there is none."""
+    flashed((False, None))
+    first, second = (cluster_for(model, "m.bin", PLACE, file, True) for _ in range(2))
+    assert first.key != second.key
+    assert agreed_key(first, 0, file) == (first.key, [1])  # 1 is yet to be flashed with it
+    assert agreed_key(second, 1, file) == (first.key, [])
+    for cluster, chip in zip((first, second), CHIPS, strict=True):
+        assert recorded(replace(cluster, key=first.key), chip, file) == []
 
 
 def test_a_cluster_without_a_key_stays_without_one(flashed, file):
@@ -72,10 +83,17 @@ def test_a_key_that_comes_or_goes_is_for_all_chips(flashed, file, signed):
 
 
 @pytest.mark.parametrize(
-    "change", [{"line": "pins"}, {"line": "pins", "combine": "chips"}, {"link": "espnow"}]
+    "change",
+    [
+        {"boards": ("esp32s3", "esp32s3")},
+        {"line": "pins"},
+        {"line": "pins", "combine": "chips"},
+        {"link": "espnow"},
+    ],
 )
 def test_what_all_chips_have_in_common_is_changed_for_all(flashed, file, change):
-    assert flashed(**change) == [0]
+    place = {**change, "boards": tuple(map(load, change.get("boards", ())))}
+    assert flashed(**place) == [0]
     cluster = cluster_file.read(file)
     assert {name: getattr(cluster, name) for name in change} == change
 

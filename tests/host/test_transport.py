@@ -1,6 +1,7 @@
 """Lines to chips over pseudo-terminals: partial writes, damage, ports that are lost, counting."""
 
 import os
+import resource
 import socket
 import time
 import tty
@@ -206,3 +207,19 @@ def test_a_socket_will_do():
         port = open_port(f"socket://127.0.0.1:{server.getsockname()[1]}", 115200)
         assert isinstance(port, serial.SerialBase)
         port.close()
+
+
+def test_more_ports_than_can_be_waited_for_are_told_in_one_line():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    chip, slave = os.openpty()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 2048), hard))
+    held = []
+    try:
+        while not held or held[-1] < 1023:
+            held.append(os.dup(chip))
+        with pytest.raises(ClusterError, match=r"^cannot wait for so many ports \(1024 files"):
+            open_port(os.ttyname(slave), 115200)
+    finally:
+        for descriptor in (*held, chip, slave):
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

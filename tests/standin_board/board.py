@@ -12,6 +12,7 @@ import socket
 import subprocess
 import termios
 import threading
+import time
 import tty
 from contextlib import suppress
 
@@ -59,7 +60,7 @@ class StandinBoard:
             image = micropython_image(board, version, end=_SMALL_APP_END)
             self.flash.write(board.flash.offset, image)
         self.resets = self.received = 0
-        self._unplug_at = None  # bytes received
+        self._unplug_at = self._unplug_written = None  # bytes received, an offset in the flash
         self._uart, self._uart_slave = _terminal()
         os.set_blocking(self._uart, False)
         self.uart = os.ttyname(self._uart_slave)
@@ -77,10 +78,25 @@ class StandinBoard:
         """Power and port go when `size` more bytes have come from the host."""
         self._unplug_at = self.received + size
 
-    def replug(self):
-        """Power on again; the port has a new name."""
+    def unplug_at(self, offset):
+        """Power and port go when the bootloader has written to this offset of the flash or a
+        higher one, before it answers."""
+        self.flash.last_written = -1
+        self._unplug_written = offset
+
+    @property
+    def is_plugged(self):
+        """Whether it has power, and so a port."""
+        return self._thread.is_alive()
+
+    def replug(self, pause=0.0):
+        """Power on again, so many seconds after it went; the port has a new name."""
         self._thread.join()
+        time.sleep(pause)
+        kept = os.openpty()  # which has the old one, if it is free
         self._plug_in()
+        for terminal in kept:
+            os.close(terminal)
 
     def close(self):
         """Power off, for good."""
@@ -100,7 +116,7 @@ class StandinBoard:
         os.set_blocking(self._usb, False)
         self.port = os.ttyname(self._usb_slave)
         self._wake, self._waker = os.pipe()
-        self._unplug_at = None
+        self._unplug_at = self._unplug_written = None
         self._waiting = b""  # bytes from the host, for what starts next
         self._thread = threading.Thread(target=self._powered, daemon=True)
         self._thread.start()
@@ -149,6 +165,9 @@ class StandinBoard:
             if data is None:
                 return None
             answers, self._waiting = rom.feed(data)
+            written = self.flash.last_written
+            if self._unplug_written is not None and written >= self._unplug_written:
+                return None
             self._show(answers)
             if self._waiting:
                 return "friendly"

@@ -8,12 +8,13 @@ class FlashChip:
     """`size` bytes in the file at `path`, erased where the file is new.
 
     damage_next_write(): one bit of what is written next arrives wrong, as with a worn cell or a
-    bad supply; what is written after that is right again.
+    bad supply; what is written after that is right again. last_written: the offset of it.
     """
 
     def __init__(self, path, size):
         self.path, self.size = path, size
         self._damage = False
+        self.last_written = -1
         if not path.exists():
             path.write_bytes(ERASED * size)
 
@@ -29,6 +30,7 @@ class FlashChip:
         """Whether there was room."""
         if offset + len(data) > self.size:
             return False
+        self.last_written = offset
         if self._damage and data:
             data = bytes([data[0] ^ 1]) + data[1:]
             self._damage = False

@@ -113,10 +113,25 @@ class BoardMicropython:
         return getattr(micropython, name)
 
 
+class Modules:
+    """sys.modules of a board, from which those that are C cannot be taken."""
+
+    def __init__(self, fixed):
+        """fixed: names of modules that are C on a board."""
+        self._fixed = fixed
+
+    def pop(self, name, *default):
+        return sys.modules[name] if name in self._fixed else sys.modules.pop(name, *default)
+
+    def __getitem__(self, name):
+        return sys.modules[name]
+
+
 class BoardSys:
     """The module `sys` of a board of another version or architecture."""
 
-    def __init__(self, version, mpy):
+    def __init__(self, version, mpy, fixed):
+        self.modules = Modules(fixed)
         numbers = tuple(int(part) for part in version.split("."))
         self.implementation = Implementation(
             "micropython", numbers + ("",), "Stand-in board with x86", mpy, "STANDIN"
@@ -246,9 +261,10 @@ class Repl:
 
 def main(image, offset, size, version, mpy, mode, report):
     """Starts as a board does; does not return."""
-    for name in os.listdir(STANDINS):  # modules of the board, which lie outside its flash
-        if name.endswith(".py"):
-            __import__(name[:-3])
+    # Modules of the board, which lie outside its flash.
+    fixed = [name[:-3] for name in os.listdir(STANDINS) if name.endswith(".py")]
+    for name in fixed:
+        __import__(name)
     import _idle  # of the stand-in modules
 
     flash = Flash(image, int(offset), int(size))
@@ -259,7 +275,7 @@ def main(image, offset, size, version, mpy, mode, report):
     vfs.mount(flash.mounted(), "/")
     os.chdir("/")
     sys.path[:] = ["", ".frozen", "/lib"]
-    sys.modules["sys"] = BoardSys(version, int(mpy))
+    sys.modules["sys"] = BoardSys(version, int(mpy), fixed)
     sys.modules["micropython"] = board
     started = False
     while True:

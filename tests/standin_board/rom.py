@@ -60,7 +60,7 @@ class Rom:
         self._block = self._block_size = self._place = 0
         self._inflater = zlib.decompressobj()
         self._commands = {
-            0x02: self._begin, 0x03: self._data, 0x04: self._done, 0x05: self._done,
+            0x02: self._begin, 0x03: self._data, 0x04: self._end, 0x05: self._done,
             0x06: self._run_stub, 0x07: self._done, 0x08: self._sync, 0x09: self._write_register,
             0x0A: self._read_register, 0x0B: self._done, 0x0D: self._done, 0x0E: self._read_slow,
             0x0F: self._done, 0x10: self._begin_deflated, 0x11: self._deflated, 0x12: self._done,
@@ -181,6 +181,12 @@ class Rom:
         if self._flash.write(place, data):
             return self._answer(operation)
         return self._failure(operation, _WRITE_FAILED)
+
+    def _end(self, operation, data):
+        """FLASH_END, after which, if it is told to, the stub gives way to the ROM."""
+        answer = self._answer(operation)
+        self._stub = self._stub and data[:4] != bytes(4)
+        return [answer]
 
     def _md5(self, operation, data):
         place, size = struct.unpack_from("<II", data)

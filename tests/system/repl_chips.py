@@ -18,7 +18,7 @@ from host.deploy.configuration import (
     board_settings,
     configuration,
 )
-from host.parallel.memory import board_heap
+from host.parallel.memory import ON_BOARD
 from host.parallel.plan import tensor_parallel
 from host.setup import micropython
 from tests.simulation.launch import STANDINS
@@ -88,7 +88,7 @@ class RecordingPort:
 @contextlib.contextmanager
 def repl_federation(model, folder, chips, *, heap_kb, prompt_ms=0, change=None, patience=2.5):
     """What host.cluster.running gives for such chips, with their ports and processes."""
-    plan = tensor_parallel(model, chips, 128, heap=board_heap(heap_kb))
+    plan = tensor_parallel(model, chips, 128, heap=heap_kb * 1024 - ON_BOARD)
     board = {**board_settings(load("esp32s3")), "prompt_ms": prompt_ms}
     with contextlib.ExitStack() as stack:
         started, ports, shards = [], [], {}

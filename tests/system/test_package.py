@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from firmware.node import VERSION
-from host.deploy import bundle
+from host.deploy.firmware_version import HOST_ONLY
 from tests.simulation.launch import REPOSITORY
 from tests.standin_board.board import StandinBoard
 
@@ -25,7 +25,7 @@ def test_it_lists_the_modules_that_a_chip_imports(package):
         f"{folder}/{path.name}"
         for folder in ("firmware", "protocol")
         for path in (REPOSITORY / folder).glob("*.py")
-        if path.name not in (*bundle._HOST_ONLY, "boot.py")
+        if path.name not in (*HOST_ONLY, "boot.py")
     }
     listed = [tuple(entry) for entry in package["urls"]]
     assert sorted(listed) == sorted((path, path) for path in modules)

@@ -1,9 +1,11 @@
 """`python -m host.run --ports` on stand-in boards, which find themselves at other ports."""
 
+import threading
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
+from host.cluster import attached as attached_module
 from host.cluster.attached import attached
 from host.cluster.cluster_file import Cluster, changed, random_key
 from host.model import loading
@@ -33,3 +35,36 @@ def test_boards_of_a_cluster_with_a_key(micropython, tmp_path, monkeypatch, caps
         ports = f"{second.port},{first.port}"
         assert main(["--ports", ports, "--prompt", PROMPT, "--no-stats"]) == 0
         assert capsys.readouterr().out == ANSWER
+
+
+def test_a_board_that_is_unplugged_and_plugged_in_again_goes_on(
+    micropython, tmp_path, monkeypatch, capsys, caplog
+):
+    """In the midst of an answer, and its port has another name afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(attached_module, "_SILENCE", 60.0)  # this machine may be busy
+    model = loading.loaded(str(MODEL)).quantized()
+    cluster = Cluster(str(MODEL), model.sha256()[:8], 2, "uart", 1, 32, b"")
+    boards = []
+    with ExitStack() as stack:
+        for chip in range(2):
+            board, cluster = flashed_board(stack, tmp_path, model, cluster, chip, kind=KIND)
+            boards.append(board)
+        first, second = cluster.flashed
+
+        def listed():
+            found = zip(boards, (first.mac, second.mac), strict=True)
+            return [ListedPort(one.port, ESPRESSIF, mac) for one, mac in found if one.is_plugged]
+
+        monkeypatch.setattr("host.run.attached", partial(attached, list_ports=listed))
+        changed(lambda _: cluster)
+        boards[1].unplug_after(6000)  # bytes: some tokens
+        replug = threading.Thread(target=boards[1].replug, args=(0.5,))
+        replug.start()
+        assert main(["--ports", "auto", "--prompt", PROMPT, "--no-stats"]) == 0
+        replug.join()
+    assert capsys.readouterr().out == ANSWER
+    lost, again = (record.getMessage() for record in caplog.records)
+    assert lost.startswith("lost the port of chip 1") and lost.endswith(": waiting for it")
+    assert again == "the port of chip 1 is open again"
+

@@ -1,0 +1,47 @@
+"""The division of a model among boards, which flashing and running must agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from host.boards import Board
+from host.model.quantized import QuantizedModel
+from host.parallel import modes
+from host.parallel.memory import board_heap
+from host.parallel.plan import Plan, tensor_parallel
+
+
+def board_plan(
+    model: QuantizedModel,
+    chips: int,
+    context: int | None,
+    link: str,
+    *,
+    boards: Sequence[Board],
+    known: Sequence[Board],
+    mtu: int | None,
+    signed: bool,
+    combine: str,
+) -> Plan:
+    """boards: of each chip, by whose heaps and speeds the work is dealt; where it is empty, all
+    are dealt the same, bounded by the smallest heap of the boards that are `known`, none for no
+    bound. mtu: of the radio where those do not tell. Raises ModelError where it does not fit.
+    """
+    heaps: int | Sequence[int] | None
+    if boards:
+        cluster = modes.Cluster(tuple(boards), link)
+        heaps, speeds, mtu = cluster.heaps, cluster.speeds, cluster.mtu
+    else:
+        heaps = min((board_heap(board.heap_kb, link) for board in known), default=None)
+        speeds = None
+        mtu = min((board.espnow.mtu for board in known), default=mtu)
+    return tensor_parallel(
+        model,
+        chips,
+        context,
+        heap=heaps,
+        speeds=speeds,
+        mtu=mtu if link == "espnow" else None,
+        signed=signed,
+        combine=combine,
+    )

@@ -1,0 +1,56 @@
+"""The text that tells one state of a chip's code from another."""
+
+import re
+import shutil
+
+import pytest
+
+from firmware.node import VERSION
+from host.deploy import firmware_version as module
+from host.deploy.firmware_version import RELEASE, REPOSITORY, chip_sources, firmware_version
+
+
+@pytest.fixture
+def version(tmp_path, monkeypatch):
+    """Gives the version of a copy of this checkout's sources, whose folder is `tmp_path`."""
+    for folder in ("firmware", "protocol", "host/deploy"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder)
+    monkeypatch.setattr(module, "REPOSITORY", tmp_path)
+    return firmware_version.__wrapped__
+
+
+def test_it_is_the_firmware_s_release_and_a_digest():
+    assert RELEASE == VERSION
+    assert re.fullmatch(re.escape(VERSION) + r"\+[0-9a-f]{8}", firmware_version())
+
+
+def test_a_copy_has_the_same(version):
+    assert version() == firmware_version()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["firmware/node.py", "firmware/boot.py", "protocol/frame.py", "host/deploy/kernels.py"],
+)
+def test_a_change_of_what_a_chip_holds_makes_another(version, tmp_path, path):
+    with open(tmp_path / path, "a") as file:
+        file.write("# changed")
+    assert version() != firmware_version()
+
+
+def test_another_name_makes_another(version, tmp_path):
+    (tmp_path / "firmware/share.py").rename(tmp_path / "firmware/shared.py")
+    assert version() != firmware_version()
+
+
+@pytest.mark.parametrize("path", ["protocol/message.py", "host/deploy/bundle.py"])
+def test_a_change_of_the_host_s_own_does_not(version, tmp_path, path):
+    with open(tmp_path / path, "a") as file:
+        file.write("# changed")
+    assert version() == firmware_version()
+
+
+def test_the_sources_are_those_that_chips_import():
+    names = {path.relative_to(REPOSITORY).as_posix() for path in chip_sources()}
+    assert {"firmware/main.py", "protocol/frame.py", "firmware/__init__.py"} <= names
+    assert not names & {"firmware/boot.py", "protocol/message.py", "protocol/structs.py"}

@@ -1,0 +1,73 @@
+"""Chips that fail while they start: the host is told why, or their console and they start anew."""
+
+import pytest
+
+from host.boards import load
+from host.cluster.errors import ClusterError
+from host.model.checkpoint import Config
+from host.model.quantize import quantized
+from host.simulation.federation import Settings, running
+from tests.host.tiny import random_checkpoint
+from tests.system.changed_firmware import append_source
+
+NARROW = Config(dim=8, hidden_dim=10, layers=2, heads=2, kv_heads=2, vocab_size=40, context=16)
+# Each makes a step of the start fail: in the file, the function, each time or the first.
+ALWAYS = """
+def {function}(*_):
+    raise OSError(257, "ESP_ERR_NO_MEM")
+"""
+ONCE = """
+_whole = {function}
+def {function}(*arguments):
+    import os
+    if "failed" not in os.listdir():
+        open("failed", "w").close()
+        raise OSError(257, "ESP_ERR_NO_MEM")
+    return _whole(*arguments)
+"""
+WORDS = "OSError: (257, 'ESP_ERR_NO_MEM')"
+
+
+@pytest.fixture(scope="module")
+def narrow():
+    return quantized(random_checkpoint(NARROW))
+
+
+def settings(link):
+    return Settings(2, link, load("simulated"), 1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("chip", "link", "path", "change"),
+    [
+        (0, "espnow", "firmware/assembly.py", ALWAYS.format(function="_radio")),
+        # The buffers of the link, or of the node, have no room beside the share.
+        (1, "uart", "firmware/assembly.py", ONCE.format(function="_link")),
+        (1, "espnow", "firmware/assembly.py", ONCE.format(function="_link")),
+        (1, "uart", "firmware/node.py", ONCE.format(function="AnswerCache")),
+        (1, "uart", "firmware/share.py", ALWAYS.format(function="Workspace")),
+    ],
+)
+def test_the_host_is_told_what_failed(narrow, monkeypatch, chip, link, path, change):
+    append_source(monkeypatch, path, change, only=chip)
+    with pytest.raises(ClusterError) as raised, running(narrow, settings(link)):
+        pass
+    assert str(raised.value) == f"chip {chip}, at the start: FAULT: {WORDS}"
+
+
+def test_a_chip_with_no_link_tells_its_console_and_starts_anew(narrow, monkeypatch):
+    append_source(
+        monkeypatch, "firmware/assembly.py", ONCE.format(function="_radio"), only=1
+    )
+    with running(narrow, settings("espnow")) as cluster:
+        cluster.federation.forward([1, 2, 3])
+        printed = (cluster.cluster.chips[1].folder / "output.txt").read_text()
+    assert printed.count("Traceback") == 1 and printed.endswith(f"{WORDS}\n")
+
+
+def test_the_radio_has_its_memory_before_the_share_fills_the_heap(narrow, monkeypatch):
+    shown = "import espnow\nprint(espnow.ESPNow().active())\n"
+    append_source(monkeypatch, "firmware/shard.py", shown)
+    with running(narrow, settings("espnow")) as cluster:
+        for chip in cluster.cluster.chips.values():
+            assert (chip.folder / "output.txt").read_text() == "True\n"
