@@ -122,9 +122,12 @@ def node(config):
     gc.collect()  # or what stays of the node would be strewn over the last large piece
     if weights and weights.layout.get("members"):
         from firmware import residual
-        from firmware.combining_node import CombiningNode
 
-        return CombiningNode(config["chip"], link, boot_id, weights, share, residual, signer), ""
+        if "next" in weights.layout:
+            from firmware.stage_node import StageNode as Kind
+        else:
+            from firmware.combining_node import CombiningNode as Kind
+        return Kind(config["chip"], link, boot_id, weights, share, residual, signer), ""
     from firmware.node import Node
 
     return Node(config["chip"], link, boot_id, weights, share, signer, fault), fault

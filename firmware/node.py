@@ -73,7 +73,7 @@ class Node:
                 self._reassembler = Reassembler(_REASSEMBLIES, shard.request_size)
                 self._fragment = bytearray(link.mtu)
         self._sent = self._received = self._bytes_sent = self._bytes_received = 0
-        self._dropped = self._resent = 0
+        self._dropped = self._resent = self._busy = 0
 
     def poll(self):
         """Handles one received frame; False if there was none."""
@@ -224,6 +224,7 @@ class Node:
             self._bytes_received,
             self._dropped + self._link.dropped,
             self._resent,
+            self._busy,
         )
         sequence = u16(frame, SEQUENCE)
         self._send_control(STATISTICS, frame[SRC], sequence, payload)

@@ -19,6 +19,7 @@ class Layer:
     keys and values: u16 [kv_heads * context, head_dim], value + 2**15. norms: None, or where chips
     combine u16 [4, dim]: attention gain + 2**15, row multipliers of o, feed-forward gain + 2**15,
     row multipliers of down; with norm_numbers and ff_norm_numbers, each shift, epsilon and limit.
+    Where a chip is a stage of several: caches: (keys, values) of each sequence that it can hold.
     """
 
     def __init__(self, layout, numbers, weights, norms):

@@ -22,6 +22,8 @@ CODE = {"uart": 40_300, "radio": 51_300, "gateway": 53_500}
 SIGNING = {"uart": 4_950, "radio": 5_100, "gateway": 5_100}
 # What chips that combine add: firmware/combining_node.py and all that it imports.
 COMBINING = {"uart": 16_000, "radio": 11_350, "gateway": 11_550}
+# What stages of a pipeline add to that: firmware/stage_node.py and stage.py.
+STAGING = {"uart": 4_600, "radio": 4_600, "gateway": 4_600}
 # What a chip's ESPNow keeps of each station that it hears.
 _STATION = 90
 # What a board adds to a simulated chip: firmware/board.py and console.py with what they keep, and
@@ -41,11 +43,26 @@ COMBINE = ("host", "chips")  # who adds up the partial sums
 
 
 @dataclass(frozen=True)
+class Pipe:
+    """What a stage has to do with the others of its pipeline.
+
+    slots: sequences whose keys and values it holds; heard: chips of other stages whose messages
+    reach it; last: chips of the last stage; answers: whether it is that.
+    """
+
+    slots: int
+    heard: int
+    last: int
+    answers: bool
+
+
+@dataclass(frozen=True)
 class Shape:
-    """What all chips of a federation have in common, and the link between them.
+    """What all chips of a federation, or of a stage, have in common, and the link between them.
 
     positions: in one request; bits: of the widest partial sum; mtu: None on UART; signed: whether
-    frames are (version 3); combine: one of COMBINE.
+    frames are (version 3); combine: one of COMBINE; pipe: None where there are no stages. Of a
+    stage, config has its layers only, and chips are its own.
     """
 
     config: Config
@@ -56,6 +73,12 @@ class Shape:
     mtu: int | None = None
     signed: bool = False
     combine: str = "host"
+    pipe: Pipe | None = None
+
+    @property
+    def slots(self) -> int:
+        """Sequences whose keys and values are held at once."""
+        return self.pipe.slots if self.pipe else 1
 
     @property
     def chips_combine(self) -> bool:
@@ -77,6 +100,8 @@ class Shape:
     def answer_frame(self, rows: int) -> int:
         """Bytes of the longest answer frame of a chip that has `rows` rows of the vocabulary."""
         logits = LOGITS_DATA + 2 * rows + TRAILER_SIZE[3]
+        if self.pipe and not self.pipe.answers:
+            return self.request_frame  # the next stage's
         if self.chips_combine:
             return logits
         return max(logits, PARTIAL_DATA + packed_size(self.elements, self.bits) + TRAILER_SIZE[3])
@@ -106,6 +131,8 @@ class Shape:
         if self.mtu is None:
             others = self.chips - 1 if self.chips_combine else 0
             requests = 2 * encoded_size(self.request_frame)
+            if self.pipe:
+                others += self.pipe.heard
             return requests + others * encoded_size(self.contribution_frame)
         return 2 * self._frames(self.request_frame) * encoded_size(self.mtu)
 
@@ -115,10 +142,15 @@ class Shape:
         assert self.mtu is not None
         requests = 2 * self._frames(self.request_frame)
         each = self._contributions() if self.chips_combine else 0
-        if gateway:
+        if gateway and not self.pipe:
             rows = -(-self.config.vocab_size // self.chips)
             each = max(each, self._frames(self.answer_frame(rows)))
         others = each * (self.chips - 1)
+        if self.pipe:  # with an acknowledgement each
+            others += (max(each, self._frames(self.request_frame)) + 1) * self.pipe.heard
+        if self.pipe and gateway:
+            rows = -(-self.config.vocab_size // self.pipe.last)
+            others += self.pipe.last * self._frames(LOGITS_DATA + 2 * rows + TRAILER_SIZE[3])
         frames = requests + others if self.chips_combine else max(requests, others)
         return (self.mtu + _RXBUF_OVERHEAD) * frames
 
@@ -165,7 +197,7 @@ def heap_need(shape: Shape, chip: int, sizes: LocalSizes, rows: int) -> HeapNeed
     link = "uart" if shape.mtu is None else "radio" if chip else "gateway"
     return HeapNeed(
         weights=weight_bytes(config, sizes, rows),
-        kv_cache=4 * config.layers * shape.context * sizes.kv_size,
+        kv_cache=4 * config.layers * shape.slots * shape.context * sizes.kv_size,
         tables=_table_bytes(shape),
         buffers=_workspace_bytes(shape, sizes, rows)
         + _combining_bytes(shape)
@@ -173,7 +205,8 @@ def heap_need(shape: Shape, chip: int, sizes: LocalSizes, rows: int) -> HeapNeed
         + _link_bytes(shape, rows, link),
         code=CODE[link]
         + (SIGNING[link] if shape.signed else 0)
-        + (COMBINING[link] if shape.chips_combine else 0),
+        + (COMBINING[link] if shape.chips_combine else 0)
+        + (STAGING[link] if shape.pipe else 0),
         transient=SIGNED_RADIO_TRANSIENT if shape.signed and shape.mtu else TRANSIENT,
     )
 
@@ -230,10 +263,11 @@ def _workspace_bytes(shape: Shape, sizes: LocalSizes, rows: int) -> int:
 
 def _combining_bytes(shape: Shape) -> int:
     """firmware/combined.py: the residual stream; protocol/collective.py: two vectors of sums, two
-    contributions of its own, and the frame that goes out."""
+    contributions of its own, and the frame that goes out; firmware/stage_node.py: a STEP."""
     if not shape.chips_combine:
         return 0
-    return 5 * 4 * shape.elements + shape.contribution_frame
+    pending = shape.request_frame if shape.pipe else 0
+    return 5 * 4 * shape.elements + shape.contribution_frame + pending
 
 
 def _node_bytes(shape: Shape, rows: int) -> int:
@@ -255,5 +289,5 @@ def _link_bytes(shape: Shape, rows: int, link: str) -> int:
     if shape.mtu is not None:
         size += shape.radio_rxbuf(link == "gateway") + 5 * (shape.mtu + _RXBUF_OVERHEAD)
         if link == "gateway" or shape.chips_combine:
-            size += _STATION * shape.chips
+            size += _STATION * (shape.chips + (shape.pipe.heard if shape.pipe else 0))
     return size
