@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from bench.results import Label, Row
 from host.boards import load
-from host.generate import generated
+from host.generate import Choice, generated
 from host.model.quantized import QuantizedModel
 from host.model.sampling import Sampler
 from host.model.tokenizer import BOS
@@ -31,7 +31,8 @@ def figures(model: QuantizedModel, link: str, chips: int, steps: int, name: str)
                 transport.bytes_sent + transport.bytes_received,
             )
 
-        tokens = generated(federation, [BOS], steps, Sampler(), model.logit_exponent, stops=())
+        choice = Choice(1, steps, Sampler(), model.logit_exponent, stops=())
+        tokens = generated(federation, [BOS], choice)
         next(tokens)  # the first comes from the prompt
         before, start = counts(), time.monotonic()
         count = sum(1 for _ in tokens)

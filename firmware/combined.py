@@ -40,7 +40,8 @@ class Combined:
     """One chip's part in the steps of its group, one step at a time.
 
     After `begin`, and whenever a contribution has come, `advance` goes on as far as it can.
-    request: the head of the STEP frame that is or was worked on; layer: how far it is.
+    request: the head of the STEP frame that is or was worked on; first_layer: that of the
+    model where this group begins; layer: how far it is, of its own.
     """
 
     def __init__(self, share, shard, kernels, exchange, boot_id):
@@ -51,6 +52,7 @@ class Combined:
         self._boot_id = boot_id
         self._dim = dim = layout["dim"]
         self._context = layout["context"]
+        self.first_layer = layout.get("first_layer", 0)
         self._residual = residual = int32s(layout["positions"] * dim)
         self._residuals = [residual[at : at + dim] for at in range(0, len(residual), dim)]
         self.request = bytearray(HEADER_SIZE + REQUEST_SIZE)
@@ -61,9 +63,13 @@ class Combined:
         """Whether no step is under way."""
         return self._phase == _IDLE
 
+    def break_off(self):
+        """Leaves the step that is under way, if any."""
+        self._phase = _IDLE
+
     def forget(self):
         """Breaks off any step, and forgets what was contributed."""
-        self._phase = _IDLE
+        self.break_off()
         self.exchange.forget()
 
     def is_at_work_on(self, request):
@@ -80,28 +86,35 @@ class Combined:
 
         False where it is of an older sequence. Raises BadRequest and NeedKV.
         """
-        share, dim = self._share, self._dim
+        dim = self._dim
         size = HEADER_SIZE + length - STEP_DATA
         count, position, bits = request[COUNT], u16(request, POSITION), request[STEP_BITS]
         if not (1 <= bits <= 32 and 0 < count <= len(self._residuals)) or size != packed_size(
             count * dim, bits
         ):
             raise BadRequest("%d bytes for %d positions of %d" % (size, count, dim))
-        if request[LAYER] or position + count > self._context:
+        if request[LAYER] != self.first_layer or position + count > self._context:
             raise BadRequest(
                 "position %d of a context of %d" % (position + count - 1, self._context)
             )
-        if not share.turned_to(u16(request, SEQUENCE_ID)):
+        if not self._turned_to(u16(request, SEQUENCE_ID)):
             return False
-        if position > share.filled[-1]:
-            raise NeedKV(0, share.filled[-1])
+        filled = self._share.filled[-1]
+        if position > filled:
+            raise NeedKV(0, filled)
         self.request[:] = memoryview(request)[: len(self.request)]
         unpack(request, STEP_DATA, self._residual, count * dim, bits)
         self.layer, self._phase = 0, _ATTENTION
         self._position, self._count = position, count
-        self.exchange.start(u16(request, SEQUENCE_ID), u16(request, STEP_NUMBER))
+        self._start_exchange(u16(request, SEQUENCE_ID), u16(request, STEP_NUMBER))
         self._contribute()
         return True
+
+    def _turned_to(self, sequence_id):
+        return self._share.turned_to(sequence_id)
+
+    def _start_exchange(self, sequence_id, number):
+        self.exchange.start(sequence_id, number)
 
     def advance(self, room):
         """Goes on as far as what has come allows.

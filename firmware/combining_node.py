@@ -21,6 +21,8 @@ _ASK_AGAIN_MS = const(10)
 class CombiningNode(Node):
     """A Node of a group; what is not for a group's work is handled as in every node."""
 
+    _kind_of_work = Combined
+
     def __init__(self, chip_id, link, boot_id, shard, share, kernels, signer=None):
         """kernels: the module firmware.residual; all else as a Node's."""
         super().__init__(chip_id, link, boot_id, shard, share, signer)
@@ -36,7 +38,7 @@ class CombiningNode(Node):
             _PATIENCE_MS,
         )
         self._exchange = exchange
-        self._combined = Combined(share, shard, kernels, exchange, boot_id)
+        self._combined = self._kind_of_work(share, shard, kernels, exchange, boot_id)
         self._ticked = self._asked = ticks_ms()
 
     def poll(self):

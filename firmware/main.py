@@ -45,9 +45,12 @@ def _working_node(chip_id, link, boot_id, weights, signer):
     gc.collect()
     if weights.layout.get("members"):
         from firmware import residual
-        from firmware.combining_node import CombiningNode
 
-        return CombiningNode(chip_id, link, boot_id, weights, share, residual, signer)
+        if "next" in weights.layout:
+            from firmware.stage_node import StageNode as Kind
+        else:
+            from firmware.combining_node import CombiningNode as Kind
+        return Kind(chip_id, link, boot_id, weights, share, residual, signer)
     from firmware.node import Node
 
     return Node(chip_id, link, boot_id, weights, share, signer)

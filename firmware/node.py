@@ -78,7 +78,7 @@ class Node:
                 self._reassembler = Reassembler(_REASSEMBLIES, shard.request_size)
                 self._fragment = bytearray(link.mtu)
         self._sent = self._received = self._bytes_sent = self._bytes_received = 0
-        self._dropped = self._resent = 0
+        self._dropped = self._resent = self._busy = 0
 
     @micropython.native
     def poll(self):
@@ -230,6 +230,7 @@ class Node:
             self._bytes_received,
             self._dropped + self._link.dropped,
             self._resent,
+            self._busy,
         )
         sequence = u16(frame, SEQUENCE)
         self._send_control(STATISTICS, frame[SRC], sequence, payload)

@@ -107,6 +107,8 @@ def _fill(weights, layout, file):
     if norms:
         residual = packed_size(positions * dim, _RESIDUAL_BITS)
         weights.request_size = STEP_DATA - HEADER_SIZE + residual
+        if layout.get("next"):  # what it answers is the next stage's request
+            weights.answer_size = weights.request_size
     else:
         weights.request_size = REQUEST_SIZE + 2 * positions * dim
         partial = PARTIAL_DATA + packed_size(positions * dim, layout["bits"])
@@ -118,6 +120,9 @@ def _fill(weights, layout, file):
         Layer(layout, numbers, _buffer(file, places[-1]), _buffer(file, norms) if norms else None)
         for numbers in layout["layers"]
     ]
+    if "slots" in layout:
+        for layer in weights.layers:
+            layer.caches = _caches(layer, layout["slots"])
     if norms:
         weights.final_gain = _buffer(file, 2 * dim)
         weights.final_numbers = layout.pop("final")
@@ -126,12 +131,19 @@ def _fill(weights, layout, file):
     weights.rope_table = _rope_table(layout, layout.pop("rope"))
 
 
+def _caches(layer, slots):
+    """Keys and values of so many sequences."""
+    size = len(layer.keys)
+    others = [(bytearray(size), bytearray(size)) for _ in range(1, slots)]
+    return [(layer.keys, layer.values)] + others
+
+
 def _check_owner(layout, chip_id):
     """Raises ShardError unless the shard is this chip's, with the heads that the rule gives it."""
     if layout["chip"] != chip_id:
         raise ShardError("the shard is chip %d's, this is chip %d" % (layout["chip"], chip_id))
     config = TPConfig.distribute_heads(
-        chip_id,
+        layout["members"].index(chip_id) if "members" in layout else chip_id,
         layout.pop("chips"),
         layout["total_heads"],
         layout["head_dim"],
@@ -189,7 +201,8 @@ def share_bytes(layout):
     head_dim, context, layers = layout["head_dim"], layout["context"], len(layout["layers"])
     tables = 2 * (_EXP_ENTRIES + _SIGMOID_ENTRIES) + 2 * _rope_rows(layout) * head_dim
     norms = _norms_size(layout)
-    layer = places_in_layer(layout)[-1] + 4 * len(layout["kv_heads"]) * context * head_dim + norms
+    caches = 4 * layout.get("slots", 1) * len(layout["kv_heads"]) * context * head_dim
+    layer = places_in_layer(layout)[-1] + caches + norms
     # The last norm has one gain, of the four parts of a layer's norms.
     return tables + layers * layer + norms // 4 + layout["rows"] * (layout["dim"] + 2)
 

@@ -37,7 +37,7 @@ class Share:
     """Computes requests with one chip's weights and keeps its KV cache in order.
 
     The cache belongs to one sequence id at a time. A newer id empties it; older ones are refused.
-    filled: positions in each layer's KV cache.
+    filled: positions in each layer's KV cache; sequence_id: whose, -1 for nobody's.
     """
 
     def __init__(self, shard, kernels, boot_id):
@@ -56,11 +56,11 @@ class Share:
         self.vocabulary = Vocabulary(shard, workspace, kernels) if layout["rows"] else None
         self._fields = int32s(5)
         self.filled = [0] * len(shard.layers)
-        self._sequence_id = -1
+        self.sequence_id = -1
 
     def forget(self):
         """Empties the KV cache: whatever sequence comes next is a new one."""
-        self._sequence_id = -1
+        self.sequence_id = -1
 
     @micropython.native
     def answer(self, request, length, answer):
@@ -117,10 +117,10 @@ class Share:
     def turned_to(self, sequence_id):
         """Whether this is the current sequence, after turning to it if it is newer: then no
         position is filled."""
-        if sequence_id != self._sequence_id:
-            if self._sequence_id >= 0 and (self._sequence_id - sequence_id) & 0xFFFF < _HALF:
+        if sequence_id != self.sequence_id:
+            if self.sequence_id >= 0 and (self.sequence_id - sequence_id) & 0xFFFF < _HALF:
                 return False
-            self._sequence_id = sequence_id
+            self.sequence_id = sequence_id
             for layer in range(len(self.filled)):
                 self.filled[layer] = 0
         return True

@@ -27,6 +27,7 @@ class Layer:
     q, k and v, and of gate and up, for the kernel `rescale`. norms: None, or where chips combine
     u16 [4, dim]: attention gain + 2**15, row multipliers of o, feed-forward gain + 2**15, row
     multipliers of down; with norm_numbers and ff_norm_numbers, each shift, epsilon and limit.
+    Where a chip is a stage of several: caches: (keys, values) of each sequence that it can hold.
     """
 
     def __init__(self, layout, numbers, weights, norms):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from host.cluster.running import Running
-from host.generate import generated
+from host.generate import Choice, generated
 from host.model.checkpoint import ModelError
 from host.model.loading import Loaded
 from host.model.sampling import Sampler
@@ -78,43 +78,72 @@ class Answers:
         self._tokenizer = source.tokenizer
         self._answer_only = source.prompt_format.answers
 
+    def writing(self, prompt: str, sampler: Sampler | None = None) -> Writing:
+        """A prompt whose answer is to be written; sampler: None for that of all answers.
+
+        Raises ModelError where the prompt is too long.
+        """
+        given = self._encoder.tokens(prompt)
+        exponent = self._chips.federation.model.logit_exponent
+        sampler = sampler or self._sampler
+        choice = Choice(
+            len(given), self._encoder.steps, sampler, exponent, self._tokenizer.stops
+        )
+        return Writing(prompt, given, choice, TextStream(self._tokenizer), self._answer_only)
+
     def answer(
         self,
         prompt: str,
         show: Callable[[str], None],
         stopped: Callable[[], bool] = lambda: False,
+        sampler: Sampler | None = None,
     ) -> Answer:
         """The answer to `prompt`, shown piece by piece as it comes.
 
         It ends early where `stopped` says so. Raises ModelError before anything runs where the
         prompt is too long, ClusterError where chips fail.
         """
-        given = self._encoder.tokens(prompt)
+        writing = self.writing(prompt, sampler)
         federation = self._chips.federation
-        stream = TextStream(self._tokenizer)
-        tokens, text = given[1:], "".join(map(stream.push, given[1:]))
-        if self._answer_only:
-            tokens, text = [], ""
-        meter = _Meter(self._chips)
-        show(text)
+        meter = Meter(self._chips)
+        show(writing.text)
         try:
-            for token in generated(
-                federation, given, self._encoder.steps, self._sampler,
-                federation.model.logit_exponent, self._tokenizer.stops,
-            ):  # fmt: skip
+            for token in generated(federation, writing.given, writing.choice):
                 meter.token()
-                tokens.append(token)
-                piece = stream.push(token)
-                text += piece
-                show(piece)
+                show(writing.take(token))
                 if stopped():
                     break
         finally:
             show("\n")  # what is said next, an error too, begins a line
-        return Answer(prompt, text, tokens, meter.totals())
+        return writing.answer(meter.totals())
 
 
-class _Meter:
+class Writing:
+    """An answer in the making. given: the tokens to begin with; choice: what follows them; text:
+    what is written so far."""
+
+    def __init__(
+        self, prompt: str, given: list[int], choice: Choice, stream: TextStream, answer_only: bool
+    ) -> None:
+        self.given, self.choice = given, choice
+        self._prompt, self._stream = prompt, stream
+        self._tokens, self.text = given[1:], "".join(map(stream.push, given[1:]))
+        if answer_only:
+            self._tokens, self.text = [], ""
+
+    def take(self, token: int) -> str:
+        """What one more token adds to the text."""
+        self._tokens.append(token)
+        piece = self._stream.push(token)
+        self.text += piece
+        return piece
+
+    def answer(self, totals: Totals) -> Answer:
+        """The answer as it stands."""
+        return Answer(self._prompt, self.text, self._tokens, totals)
+
+
+class Meter:
     """Counts from the first generated token, which the prompt still paid for, to the last."""
 
     def __init__(self, chips: Running) -> None:

@@ -20,31 +20,46 @@ class Forward(Protocol):
         """Logits [vocab] after the last of `tokens`."""
 
 
-def generated(
-    model: Forward,
-    prompt: Sequence[int],
-    steps: int,
-    sampler: Sampler,
-    logit_exponent: int,
-    stops: Container[int] = (BOS, EOS),
-) -> Iterator[int]:
-    """Tokens that follow `prompt` (which begins with BOS) until `steps` tokens stand after BOS.
+class Choice:
+    """Chooses the tokens that follow a prompt until `steps` tokens stand after BOS.
 
     As in llama2.c, steps counts the prompt's tokens too, and a token of `stops` ends the text.
-    Raises ValueError where the prompt leaves no step.
     """
-    if len(prompt) > steps:
-        raise ValueError(f"{steps} steps for a prompt of {len(prompt)} tokens")
+
+    def __init__(
+        self,
+        prompt: int,
+        steps: int,
+        sampler: Sampler,
+        logit_exponent: int,
+        stops: Container[int] = (BOS, EOS),
+    ) -> None:
+        """prompt: its tokens, BOS included. Raises ValueError where it leaves no step."""
+        if prompt > steps:
+            raise ValueError(f"{steps} steps for a prompt of {prompt} tokens")
+        self._count, self._steps, self._stops, self._sampler = prompt, steps, stops, sampler
+        self._scale = 2.0**-logit_exponent if sampler.temperature else 1
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all steps are taken."""
+        return self._count > self._steps
+
+    def next_token(self, logits: Ints) -> int | None:
+        """What is chosen from logits [vocab]; None where that ends the text."""
+        token = self._sampler.choose(logits * self._scale)
+        if token in self._stops:
+            return None
+        self._count += 1
+        return token
+
+
+def generated(model: Forward, prompt: Sequence[int], choice: Choice) -> Iterator[int]:
+    """Tokens that follow `prompt`, which begins with BOS."""
     model.begin()
-    scale = 2.0**-logit_exponent if sampler.temperature else 1
     tokens = list(prompt)
-    logits = model.forward(tokens)
-    while True:
-        token = sampler.choose(logits * scale)
-        if token in stops:
-            return
+    while (token := choice.next_token(model.forward(tokens))) is not None:
         yield token
-        tokens.append(token)
-        if len(tokens) > steps:
+        if choice.is_full:
             return
-        logits = model.forward([token])
+        tokens = [token]

@@ -21,7 +21,7 @@ from host.command_line import Parser, count_up_to, exit_code
 from host.model import loading
 from host.model.checkpoint import ModelError
 from host.parallel.latency import formula
-from host.parallel.modes import MODES, Assessment, Cluster, Mode, assessments, recommended
+from host.parallel.modes import TENSOR, Assessment, Cluster, Mode, assessments, recommended
 from host.parallel.plan import MAX_CHIPS
 from host.parallel.widths import TYPICAL_TOKENS
 
@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
     model = loading.loaded(options.model, None).quantized()
     fitting, problems = assessments(model, cluster)
     if not fitting:
-        raise problems[MODES[0]]
+        raise problems[TENSOR[0]]
     if options.json:
         print(json.dumps(_object(cluster, fitting, problems)))
     else:
@@ -100,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
 def _object(
     cluster: Cluster, fitting: list[Assessment], problems: dict[Mode, ModelError]
 ) -> dict[str, Any]:
-    best = recommended(fitting)
+    best, many = recommended(fitting), recommended(fitting, many=True)
     return {
         "link": cluster.link,
         "signed": cluster.signed,
@@ -108,6 +108,7 @@ def _object(
         "modes": [each.as_dict() for each in fitting],
         "do_not_fit": {mode.options: str(problem) for mode, problem in problems.items()},
         "recommended": best.mode.options if best else None,
+        "recommended_for_many": many.mode.options if many else None,
         "formula": formula(fitting[0].plan, cluster.boards) if best else [],
     }
 
@@ -129,21 +130,34 @@ def _print(
         f"partial sums as wide as the widest of {TYPICAL_TOKENS} tokens of the model's own text",
         highlight=False,
     )
-    best = recommended(fitting)
-    if best is None:
+    best, many = recommended(fitting), recommended(fitting, many=True)
+    if best is None or many is None:
         console.print("no latency: a simulated chip has neither clock nor line")
         return
-    console.print(f"recommended: {best.mode.options} (modelled)", highlight=False)
+    console.print(
+        f"recommended: {best.mode.options} (modelled)"
+        + (f", for many streams {many.mode.options}" if many is not best else ""),
+        highlight=False,
+    )
     for line in formula(best.plan, cluster.boards):
         console.print(f"  {line}", highlight=False)
 
 
 def _heading(each: Assessment) -> str:
-    layers = each.plan.config.layers
-    return (
-        f"{each.mode.options}: {each.mode.what}; each chip has its part of all {layers} layers,"
-        " heaps in KB"
-    )
+    plan = each.plan
+    part = f"each chip has its part of all {plan.config.layers} layers"
+    if plan.stages:
+        part = (
+            f"{len(plan.stages)} stages with layers"
+            f" {', '.join(_from_to(stage.layers) for stage in plan.stages)}, room for"
+            f" {plan.shape.slots} streams"
+        )
+    return f"{each.mode.options}: {each.mode.what}; {part}, heaps in KB"
+
+
+def _from_to(numbers: range) -> str:
+    first, last = numbers[0], numbers[-1]
+    return f"{first}" if first == last else f"{first}-{last}"
 
 
 def _chips(each: Assessment) -> Table:
@@ -196,6 +210,7 @@ def _figures(each: Assessment) -> dict[str, str]:
         "  links": _milliseconds(times.links),
         "  waits": _milliseconds(times.waits),
         "tokens a second, modelled": f"{times.tokens_per_second:.1f}",
+        "  of many streams": f"{each.throughput:.1f}",
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 
 from rich.console import Console
 from rich.table import Table
@@ -68,8 +68,24 @@ class ChipReport:
         }
 
 
+@dataclass(frozen=True)
+class Idle:
+    """The part of their time that stages of a pipeline idled, of all prompts so far: measured, and
+    as GPipe's formula has it for so many micro-batches at a time."""
+
+    stages: int
+    micro_batches: float
+    measured: float
+    formula: float
+
+
 def report(
-    prompt: str, text: str, tokens: list[int], totals: Totals, chips: list[ChipReport]
+    prompt: str,
+    text: str,
+    tokens: list[int],
+    totals: Totals,
+    chips: list[ChipReport],
+    idle: Idle | None = None,
 ) -> dict[str, object]:
     """The object that `--json` prints for each prompt."""
     return {
@@ -81,12 +97,17 @@ def report(
         "bytes_per_token": round(totals.per_token(totals.bytes), 1),
         "resends": totals.resends,
         "caught_up": totals.caught_up,
+        **({"idle": asdict(idle)} if idle else {}),
         "chips": [chip.as_dict() for chip in chips],
     }
 
 
 def print_report(
-    console: Console, totals: Totals, chips: list[ChipReport], simulated: bool = True
+    console: Console,
+    totals: Totals,
+    chips: list[ChipReport],
+    idle: Idle | None = None,
+    simulated: bool = True,
 ) -> None:
     """The same for people. simulated: whether the chips are processes of this machine."""
     how = "simulated: this machine's speed, not a chip's" if simulated else "measured"
@@ -111,5 +132,11 @@ def print_report(
         f"{totals.resends} requests sent again"
         + (f", {totals.caught_up} times a chip caught up" if totals.caught_up else ""),
     ]
+    if idle:
+        parts.append(
+            f"{idle.stages} stages idle {idle.measured:.0%} of the time (measured); (S - 1) /"
+            f" (S + M - 1) is {idle.formula:.0%} for S = {idle.stages} stages and"
+            f" M = {idle.micro_batches:.3g} micro-batches at a time"
+        )
     for part in parts:
         console.print(part, highlight=False)

@@ -16,6 +16,7 @@ import logging
 import signal
 import sys
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -27,9 +28,10 @@ from host.cluster import cluster_file
 from host.cluster.arithmetic_check import check_arithmetic
 from host.cluster.attached import attached, described, listed_ports
 from host.cluster.cluster_file import Cluster
-from host.cluster.combined import CombinedFederation
 from host.cluster.errors import ClusterError
+from host.cluster.federation import Federation
 from host.cluster.running import Running
+from host.cluster.staged import StagedFederation
 from host.command_line import (
     FAILED,
     HUNG_UP,
@@ -43,14 +45,19 @@ from host.command_line import (
 )
 from host.deploy.bundle import DeployError
 from host.display import Display
+from host.many import Batch, prompts_in
 from host.model import loading
 from host.model.checkpoint import ModelError
 from host.model.loading import Loaded
+from host.model.quantized import QuantizedModel
 from host.model.sampling import Sampler
 from host.parallel.memory import COMBINE
+from host.parallel.modes import PARALLEL, best_mode, chosen_mode
+from host.parallel.modes import Cluster as ModeledCluster
+from host.parallel.pipeline import idle_share
 from host.parallel.plan import MAX_CHIPS
 from host.prompts import StopAtInterrupt, example, is_terminal, piped_prompts, typed_prompts
-from host.report import ChipReport, Totals, print_report, report
+from host.report import ChipReport, Idle, Totals, print_report, report
 from host.setup import SetupError
 from host.simulation.federation import Settings, random_key, running
 
@@ -81,6 +88,9 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--tokenizer", metavar="FILE",
         help="its tokenizer (default: tok<vocabulary size>.bin or tokenizer.bin beside the model)")
     add("--prompt", metavar="TEXT", help="text to go on from, or to answer")
+    add("--prompts", metavar="FILE",
+        help="a prompt in each line, which fill a pipeline together; answers are printed under"
+             " their prompts")
     add("--examples", action="store_true",
         help="show the model's example prompts and their answers, or a text of its own where it"
              " has none; then take prompts, at a terminal only")
@@ -95,6 +105,12 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--seed", type=int, default=0, metavar="N", help="of sampling and of losses (default 0)")
     add("--link", choices=("uart", "espnow"),
         help="a serial port per chip, or radio with chip 0 as the gateway (default)")
+    add("--parallel", choices=PARALLEL,
+        help="tensor divides every layer among all chips (default: as flashed, else this),"
+             " pipeline gives each chip whole layers, hybrid each group of chips; auto takes what"
+             " python -m host.plan recommends")
+    add("--stages", type=count_up_to(MAX_CHIPS), metavar="S",
+        help="how many groups of --parallel hybrid (default 2)")
     add("--combine", choices=COMBINE,
         help="who adds up the chips' partial sums: the host, or the chips themselves (default: as"
              " flashed, else the host)")
@@ -145,8 +161,7 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
     source = loading.loaded(path, options.tokenizer)
     boards = _boards(options, source) if options.ports is not None else None
     encoder = PromptEncoder(source, boards.context if boards else options.context, options.steps)
-    if options.prompt is not None:
-        encoder.tokens(options.prompt)  # what is wrong is told before anything is started
+    prompts = _checked_prompts(options, encoder)
     with console.status("quantizing"):
         model = source.quantized()
     with ExitStack() as stack:
@@ -157,12 +172,14 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
             def arrived(chip: int) -> None:
                 progress.advance(task)
 
+            if not boards:
+                settings = _divided(settings, options, model, len(prompts) > 1)
             chips: Running = stack.enter_context(
                 attached(model, boards, listed_ports(options.ports), arrived)
                 if boards
                 else running(model, settings, arrived)
             )
-        if isinstance(chips.federation, CombinedFederation):
+        if not isinstance(chips.federation, Federation):
             if options.check:
                 raise ClusterError(
                     "--check compares partial sums with what they must be, and these chips keep"
@@ -173,7 +190,45 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
             check_arithmetic(chips.federation)
         answers = Answers(chips, source, encoder, sampler)
         gc.freeze()  # the model and all modules stay, so collections need not go over them
-        return _Run(options, chips, source, answers, console, display).all_prompts()
+        run = _Run(options, chips, source, answers, console, display)
+        return run.all_prompts(prompts)
+
+
+def _checked_prompts(options: argparse.Namespace, encoder: PromptEncoder) -> list[str]:
+    """Those that options give: what is wrong with one is told before anything is started."""
+    if options.prompts is None:
+        prompts = [] if options.prompt is None else [options.prompt]
+    elif options.prompt is not None:
+        raise ModelError("--prompt and --prompts: give one of them")
+    else:
+        prompts = prompts_in(options.prompts)
+    for prompt in prompts:
+        try:
+            encoder.tokens(prompt)
+        except ModelError as error:
+            where = f"--prompts {options.prompts}: {prompt[:40]!r}: " if options.prompts else ""
+            raise ModelError(f"{where}{error}") from None
+    return prompts
+
+
+def _divided(
+    settings: Settings, options: argparse.Namespace, model: QuantizedModel, many: bool
+) -> Settings:
+    """The settings with the mode that options name, or that is the best for one stream or many.
+
+    Raises ParallelError, ModelError.
+    """
+    mode = chosen_mode(
+        options.parallel, options.stages, options.combine, model.config.layers, settings.chips
+    )
+    if options.parallel == "auto":
+        board = replace(settings.board, heap_kb=settings.heap // 1024)
+        signed = bool(settings.key)
+        boards = (board,) * settings.chips
+        mode = best_mode(
+            model, ModeledCluster(boards, settings.link, settings.context, signed), many
+        )
+    return replace(settings, combine=mode.combine, stages=mode.stages)
 
 
 def _boards(options: argparse.Namespace, source: Loaded) -> Cluster:
@@ -221,11 +276,13 @@ class _Run:
         self._typing = options.prompt is None and is_terminal(sys.stdin)
         self._totals = Totals()
 
-    def all_prompts(self) -> int:
-        """Answers them all and ends with the table; the exit code."""
+    def all_prompts(self, given: list[str]) -> int:
+        """Answers those given, or whatever comes, and ends with the table; the exit code."""
         code, stats = 0, True
-        if self._options.prompt is not None:
-            self._print(self._options.prompt)
+        if self._options.prompts is not None:
+            self._batch(given)
+        elif given:
+            self._print(given[0])
         elif self._typing or self._options.examples:
             if self._options.examples:
                 self._examples()
@@ -237,8 +294,22 @@ class _Run:
             stats = self._options.stats
         if stats and not self._options.json:
             simulated = self._options.ports is None
-            print_report(self._console, self._totals, self._chip_reports(), simulated)
+            reports = self._chip_reports()
+            print_report(self._console, self._totals, reports, self._idle(reports), simulated)
         return code
+
+    def _batch(self, prompts: list[str]) -> None:
+        options = self._options
+
+        def sampler() -> Sampler:
+            return Sampler(options.temperature, options.top_p, options.seed)
+
+        batch = Batch(self._answers, self._chips, sampler)
+        for answer in batch.answered(prompts):
+            self._totals = batch.totals
+            self._display.show(f"{example(answer.prompt)}{answer.text}\n")
+            if options.json:
+                print(json.dumps(self._object(answer)), flush=True)
 
     def _piped(self) -> tuple[int, bool]:
         """The exit code, and whether there is a reader who would look at a table."""
@@ -283,9 +354,20 @@ class _Run:
         return stop is None or not stop.asked
 
     def _object(self, answer: Answer) -> dict[str, object]:
+        reports = self._chip_reports()
         return report(
-            answer.prompt, answer.text, answer.tokens, answer.totals, self._chip_reports()
+            answer.prompt, answer.text, answer.tokens, answer.totals, reports, self._idle(reports)
         )
+
+    def _idle(self, reports: list[ChipReport]) -> Idle | None:
+        """How much of their time stages idled, where there are any."""
+        federation = self._chips.federation
+        if not isinstance(federation, StagedFederation) or not federation.flushes:
+            return None
+        stages, micro_batches = len(federation.plan.stages), federation.micro_batches()
+        busy = {chip.share.chip: chip.statistics.busy_ms for chip in reports}
+        formula = idle_share(stages, micro_batches)
+        return Idle(stages, micro_batches, federation.idle_share(busy), formula)
 
     def _chip_reports(self) -> list[ChipReport]:
         statistics = self._chips.coordinator.statistics(collect=True)

@@ -49,6 +49,7 @@ Statistics = namedtuple(
         "bytes_received",
         "frames_dropped",
         "answers_resent",
+        "busy_ms",
     ),
 )
 
@@ -78,7 +79,7 @@ def error_from(payload):
 def statistics_from(payload):
     """The Statistics in a payload."""
     if len(payload) != struct.calcsize(STATISTICS_LAYOUT):
-        raise ProtocolError("STATISTICS payload is not 32 bytes")
+        raise ProtocolError("STATISTICS payload is not 36 bytes")
     return Statistics(*unpacked_fields("STATISTICS", STATISTICS_LAYOUT, payload))
 
 

@@ -20,7 +20,7 @@ HASH_SIZE = const(8)
 MAX_ERROR_TEXT = const(200)  # bytes: with header and trailer still one 250-byte frame
 
 READY_LAYOUT = "<HB8s8s8sBHHHIII"
-STATISTICS_LAYOUT = "<IIIIIIII"
+STATISTICS_LAYOUT = "<IIIIIIIII"
 
 
 def ready_payload(*fields):
@@ -43,5 +43,6 @@ def error_payload(code, layer, position, text):
 
 def statistics_payload(*counts):
     """STATISTICS, the answer, u32 each: heap used and free in bytes, frames sent and received,
-    bytes sent and received, frames dropped, answers sent again."""
+    bytes sent and received, frames dropped, answers sent again, and of a stage of a pipeline
+    milliseconds at work."""
     return struct.pack(STATISTICS_LAYOUT, *counts)

@@ -199,6 +199,12 @@ class Coordinator:
             self.boot_ids[chip] = ready[chip].boot_id
         return ready
 
+    def renew_session(self) -> None:
+        """Begins another session: a chip that is greeted in it forgets all before."""
+        if self._signer:
+            self._signer.renew()
+        self._nonce = os.urandom(16)
+
     def compute(
         self,
         payload: bytes,

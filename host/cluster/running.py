@@ -10,6 +10,8 @@ from host.cluster.combined import CombinedFederation
 from host.cluster.coordinator import Coordinator
 from host.cluster.errors import ClusterError
 from host.cluster.federation import Federation
+from host.cluster.messages import Messages
+from host.cluster.staged import StagedFederation
 from host.cluster.transport import Transport
 from host.deploy.firmware_version import firmware_version
 from host.deploy.shard import shard_digest
@@ -23,7 +25,7 @@ from protocol.host_session import HostAuthenticator
 class Running:
     """A connected federation, what its chips said of themselves, bytes of their shard files."""
 
-    federation: Federation | CombinedFederation
+    federation: Federation | CombinedFederation | StagedFederation
     coordinator: Coordinator
     transport: Transport
     ready: dict[int, Ready]
@@ -51,16 +53,24 @@ def connected(
     model or share.
     """
     try:
+        signer = HostAuthenticator(key) if key else None
         coordinator = Coordinator(
             transport,
             range(plan.chips),
-            signer=HostAuthenticator(key) if key else None,
+            signer=signer,
             patience=patience,
             watch=watch,
         )
-        kind = CombinedFederation if plan.combine == "chips" else Federation
         digests = {chip: shard_digest(file) for chip, file in shards.items()}
-        federation = kind(model, plan, coordinator, digests)
+        federation: Federation | CombinedFederation | StagedFederation
+        if plan.stages:
+            messages = Messages(transport, plan.chips, signer)
+            federation = StagedFederation(
+                model, plan, coordinator, digests, messages, patience=patience, watch=watch
+            )
+        else:
+            kind = CombinedFederation if plan.combine == "chips" else Federation
+            federation = kind(model, plan, coordinator, digests)
         ready = federation.connect(start_patience, arrived)
         for chip, said in sorted(ready.items()):
             _check_version(chip, said.firmware)

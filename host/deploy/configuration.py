@@ -65,7 +65,8 @@ def configuration(
     `ESPNow.config`, None where it is not to be set; key: of the cluster, empty for frames that
     are not signed; channel: of Wi-Fi; board: its board_settings, None for a simulated chip.
     """
-    mtu = plan.shape.mtu
+    shape = plan.stage_of(share.chip).shape
+    mtu = shape.mtu
     gateway = share.chip == 0
     config: dict[str, object] = {
         "chip": share.chip,
@@ -73,15 +74,15 @@ def configuration(
         "firmware": firmware_version(),
         "link": "uart" if mtu is None else "espnow",
         "gateway": gateway,
-        "receives": plan.shape.received_frame,
-        "sends": plan.shape.sent_frame(len(share.rows)),
-        "uart": _line(uart, plan.shape.uart_rxbuf),
+        "receives": shape.received_frame,
+        "sends": shape.sent_frame(len(share.rows)),
+        "uart": _line(uart, shape.uart_rxbuf),
         "key": key.hex(),
     }
     if board is not None:
         config["board"] = dict(board)
     if mtu is not None:
-        radio = {"channel": channel, "rxbuf": plan.shape.radio_rxbuf(gateway), "mtu": mtu}
+        radio = {"channel": channel, "rxbuf": shape.radio_rxbuf(gateway), "mtu": mtu}
         config["radio"] = radio if rate is None else {**radio, "rate": rate}
     return config
 

@@ -21,6 +21,10 @@ Parts with a * are there where chips add up the partial sums and keep the residu
 themselves; a gain is stored as multiplier + 2**15. Then the header also tells the ids of these
 chips, as `members`, and [shift, epsilon, limit] of the last norm, as `final`. Elsewhere the host
 has all this, and rescales after the sum over chips.
+
+Of a stage of a pipeline the file has its layers only, and `chips` counts its members; the header
+also tells the stage's `first_layer` in the model, the ids of the `next` stage's chips, and of how
+many sequences it holds keys and values at once, as `slots`.
 """
 
 from __future__ import annotations
@@ -50,7 +54,7 @@ def shard_file(model: QuantizedModel, plan: Plan, share: Share) -> bytes:
     header += b" " * (-len(header) % 4)
     body = MAGIC + VERSION.to_bytes(2, "little") + bytes(2) + len(header).to_bytes(4, "little")
     body += header + _u16(arithmetic.exp_table()) + _u16(arithmetic.sigmoid_table())
-    for layer in model.layers:
+    for layer in _layers(model, plan, share):
         body += _layer_block(layer, share, model.config.head_dim)
         if plan.shape.chips_combine:
             body += _norms(layer)
@@ -74,12 +78,19 @@ def matrix_columns(model: QuantizedModel, share: Share) -> set[int]:
     return local | {model.config.dim}
 
 
+def _layers(model: QuantizedModel, plan: Plan, share: Share) -> list[QuantizedLayer]:
+    """Those that a chip has a part in."""
+    held = plan.stage_of(share.chip).layers
+    return list(model.layers[held.start : held.stop])
+
+
 def _header(model: QuantizedModel, plan: Plan, share: Share) -> dict[str, object]:
     config, combine = model.config, plan.shape.chips_combine
+    stage = plan.stage_of(share.chip)
     header: dict[str, object] = {
         "model": model.sha256()[:HASH_SIZE].hex(),
         "chip": share.chip,
-        "chips": plan.chips,
+        "chips": len(stage.chips),
         "dim": config.dim,
         "head_dim": config.head_dim,
         "total_heads": config.heads,
@@ -96,12 +107,17 @@ def _header(model: QuantizedModel, plan: Plan, share: Share) -> dict[str, object
         "logits": [model.classifier.rescale.shift, model.logit_exponent],
         "layers": [
             [*_layer_numbers(layer), *(_norm_numbers(layer) if combine else [])]
-            for layer in model.layers
+            for layer in _layers(model, plan, share)
         ],
     }
     if combine:
-        header["members"] = [share.chip for share in plan.shares]
+        header["members"] = list(stage.chips)
         header["final"] = _gain_numbers(model.final_gain, model.final_limit)
+    if plan.stages:
+        after = plan.stages[plan.stages.index(stage) + 1 :][:1]
+        header["first_layer"] = stage.layers.start
+        header["next"] = [chip for each in after for chip in each.chips]
+        header["slots"] = plan.shape.slots
     return header
 
 

@@ -82,7 +82,7 @@ def _work(
     else:
         rows = 2 * sizes.intermediate
         macs = dim * 3 * sizes.intermediate
-    if not rows:
+    if not rows or chip not in plan.group(each.layer):
         return 0
     work = _SYNCHRONIZATION + kernels.matrix * macs + kernels.row * rows
     if each.phase != PHASE_VOCABULARY:
@@ -96,7 +96,7 @@ def _work(
 
 def _combining(plan: Plan, chip: int, each: Synchronization, kernels: KernelCosts) -> float:
     """What a chip does to the residual stream in the host's place."""
-    if plan.combine != "chips":
+    if plan.combine != "chips" or chip not in plan.group(each.layer):
         return 0
     dim = plan.config.dim
     work = kernels.norm * dim

@@ -99,6 +99,21 @@ def latency(
     return Latency(compute, links, waits, airtime)
 
 
+def throughput(
+    plan: Plan, boards: Sequence[Board], token: Iterable[Synchronization], position: int
+) -> float:
+    """Tokens a second of as many streams as there is room for: of one, but where stages work on
+    several at a time. Then nothing is faster than the slowest stage, nor than all frames on the
+    air, nor than the streams that there are. Raises NotModelled."""
+    token = tuple(token)
+    one = latency(plan, boards, token, position)
+    if not plan.stages:
+        return 1 / one.total
+    parts = ([each for each in token if each.layer in stage.layers] for stage in plan.stages)
+    slowest = max(latency(plan, boards, part, position).total for part in parts)
+    return 1 / max(slowest, one.airtime, one.total / plan.shape.slots)
+
+
 def radio_rate(boards: Sequence[Board]) -> RadioRate:
     """The rate at which the slowest of these boards sends, taken for all."""
     rates = [FIXED_RATES.get(board.espnow.rate or 0, DEFAULT_RATE) for board in boards]
@@ -124,6 +139,9 @@ def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
             f" (published); wait = {rate.turnaround * 1e3:.2f} ms (published round trip"
             f" {rate.round_trip * 1e3:g} ms less two frames of {_SMALL} bytes)"
         )
+    if plan.stages:
+        air = ", at least that of all its frames on the air" if plan.shape.mtu else ""
+        lines.append(f"many streams: a token in the time of the slowest stage's sum{air}")
     return lines
 
 

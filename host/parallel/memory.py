@@ -23,6 +23,8 @@ CODE = {"uart": 39_900, "radio": 46_550, "gateway": 48_900}
 SIGNING, _WINDOW = 4_900, 12
 # What chips that combine add: firmware/combining_node.py and all that it imports.
 COMBINING = 11_250
+# What stages of a pipeline add to that: firmware/stage_node.py and stage.py.
+STAGING = 4_600
 # MicroPython's table of strings grows in pieces, each twice the last: the sixth, of 640, is needed
 # where there are more than 620 names, those of stand-ins among them.
 _SIXTH_STRINGS = 4_500
@@ -49,11 +51,26 @@ COMBINE = ("host", "chips")  # who adds up the partial sums
 
 
 @dataclass(frozen=True)
+class Pipe:
+    """What a stage has to do with the others of its pipeline.
+
+    slots: sequences whose keys and values it holds; heard: chips of other stages whose messages
+    reach it; last: chips of the last stage; answers: whether it is that.
+    """
+
+    slots: int
+    heard: int
+    last: int
+    answers: bool
+
+
+@dataclass(frozen=True)
 class Shape:
-    """What all chips of a federation have in common, and the link between them.
+    """What all chips of a federation, or of a stage, have in common, and the link between them.
 
     positions: in one request; bits: of the widest partial sum; mtu: None on UART; signed: whether
-    frames are (version 3); combine: one of COMBINE.
+    frames are (version 3); combine: one of COMBINE; pipe: None where there are no stages. Of a
+    stage, config has its layers only, and chips are its own.
     """
 
     config: Config
@@ -64,6 +81,12 @@ class Shape:
     mtu: int | None = None
     signed: bool = False
     combine: str = "host"
+    pipe: Pipe | None = None
+
+    @property
+    def slots(self) -> int:
+        """Sequences whose keys and values are held at once."""
+        return self.pipe.slots if self.pipe else 1
 
     @property
     def chips_combine(self) -> bool:
@@ -85,6 +108,8 @@ class Shape:
     def answer_frame(self, rows: int) -> int:
         """Bytes of the longest answer frame of a chip that has `rows` rows of the vocabulary."""
         logits = LOGITS_DATA + 2 * rows + TRAILER_SIZE[3]
+        if self.pipe and not self.pipe.answers:
+            return self.request_frame  # the next stage's
         if self.chips_combine:
             return logits
         return max(logits, PARTIAL_DATA + packed_size(self.elements, self.bits) + TRAILER_SIZE[3])
@@ -114,6 +139,8 @@ class Shape:
         if self.mtu is None:
             others = self.chips - 1 if self.chips_combine else 0
             requests = 2 * encoded_size(self.request_frame)
+            if self.pipe:
+                others += self.pipe.heard
             return requests + others * encoded_size(self.contribution_frame)
         return 2 * self._frames(self.request_frame) * encoded_size(self.mtu)
 
@@ -123,10 +150,15 @@ class Shape:
         assert self.mtu is not None
         requests = 2 * self._frames(self.request_frame)
         each = self._contributions() if self.chips_combine else 0
-        if gateway:
+        if gateway and not self.pipe:
             rows = -(-self.config.vocab_size // self.chips)
             each = max(each, self._frames(self.answer_frame(rows)))
         others = each * (self.chips - 1)
+        if self.pipe:  # with an acknowledgement each
+            others += (max(each, self._frames(self.request_frame)) + 1) * self.pipe.heard
+        if self.pipe and gateway:
+            rows = -(-self.config.vocab_size // self.pipe.last)
+            others += self.pipe.last * self._frames(LOGITS_DATA + 2 * rows + TRAILER_SIZE[3])
         frames = requests + others if self.chips_combine else max(requests, others)
         return (self.mtu + _RXBUF_OVERHEAD) * frames
 
@@ -173,7 +205,7 @@ def heap_need(shape: Shape, chip: int, sizes: LocalSizes, rows: int) -> HeapNeed
     link = "uart" if shape.mtu is None else "radio" if chip else "gateway"
     return HeapNeed(
         weights=weight_bytes(config, sizes, rows),
-        kv_cache=4 * config.layers * shape.context * sizes.kv_size,
+        kv_cache=4 * config.layers * shape.slots * shape.context * sizes.kv_size,
         tables=_table_bytes(shape),
         buffers=_workspace_bytes(shape, sizes, rows)
         + _combining_bytes(shape)
@@ -227,6 +259,8 @@ def _code_bytes(shape: Shape, link: str) -> int:
         code += SIGNING + _WINDOW * (shape.chips + 1)
     if shape.chips_combine:
         code += COMBINING
+    if shape.pipe:
+        code += STAGING
     many_names = link != "uart" or (shape.signed and shape.chips_combine)
     return code + (_SIXTH_STRINGS if many_names else 0)
 
@@ -249,10 +283,11 @@ def _workspace_bytes(shape: Shape, sizes: LocalSizes, rows: int) -> int:
 
 def _combining_bytes(shape: Shape) -> int:
     """firmware/combined.py: the residual stream; protocol/collective.py: two vectors of sums, two
-    contributions of its own, and the frame that goes out."""
+    contributions of its own, and the frame that goes out; firmware/stage_node.py: a STEP."""
     if not shape.chips_combine:
         return 0
-    return 5 * 4 * shape.elements + shape.contribution_frame
+    pending = shape.request_frame if shape.pipe else 0
+    return 5 * 4 * shape.elements + shape.contribution_frame + pending
 
 
 def _node_bytes(shape: Shape, rows: int) -> int:
@@ -274,5 +309,5 @@ def _link_bytes(shape: Shape, rows: int, link: str) -> int:
     if shape.mtu is not None:
         size += shape.radio_rxbuf(link == "gateway") + 5 * (shape.mtu + _RXBUF_OVERHEAD)
         if link == "gateway" or shape.chips_combine:
-            size += _STATION * shape.chips
+            size += _STATION * (shape.chips + (shape.pipe.heard if shape.pipe else 0))
     return size

@@ -49,6 +49,11 @@ def bubble_ratio(stages: int, micro_batches: int) -> Fraction:
     return Fraction(stages - 1, _clocks(stages, micro_batches))
 
 
+def idle_share(stages: int, micro_batches: float) -> float:
+    """bubble_ratio for as many micro-batches as there were on average."""
+    return (stages - 1) / (stages + micro_batches - 1)
+
+
 @overload
 def split_batch(batch: NDArray[Any], micro_batches: int) -> list[NDArray[Any]]: ...
 @overload

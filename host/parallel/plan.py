@@ -57,11 +57,22 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Whole layers and the group of chips that holds them; shape: what these have in common."""
+
+    layers: range
+    chips: range
+    shape: Shape
+
+
+@dataclass(frozen=True)
 class Plan:
-    """A division of a model among chips."""
+    """A division of a model among chips. stages: of a pipeline, none where all chips have a part
+    of every layer."""
 
     shape: Shape
     shares: tuple[Share, ...]
+    stages: tuple[Stage, ...] = ()
 
     @property
     def config(self) -> Config:
@@ -88,6 +99,18 @@ class Plan:
         """Who adds up the partial sums, one of memory.COMBINE."""
         return self.shape.combine
 
+    def stage_of(self, chip: int) -> Stage:
+        """The stage that a chip belongs to: all of the model where there are none."""
+        for stage in self.stages:
+            if chip in stage.chips:
+                return stage
+        return Stage(range(self.config.layers), range(self.chips), self.shape)
+
+    def group(self, layer: int) -> range:
+        """The chips that have a part in a layer."""
+        groups = (stage.chips for stage in self.stages if layer in stage.layers)
+        return next(groups, range(self.chips))
+
     def local_sizes(self, share: Share) -> LocalSizes:
         """How much of a layer a chip's share is."""
         counts = len(share.heads), len(share.kv_heads), len(share.units)
@@ -95,7 +118,8 @@ class Plan:
 
     def heap_need(self, share: Share) -> HeapNeed:
         """What a chip's share takes of its heap."""
-        return heap_need(self.shape, share.chip, self.local_sizes(share), len(share.rows))
+        shape = self.stage_of(share.chip).shape
+        return heap_need(shape, share.chip, self.local_sizes(share), len(share.rows))
 
 
 def tensor_parallel(
@@ -126,6 +150,30 @@ def tensor_parallel(
     remainder, and DoesNotFit where the heaps are too small.
     """
     config = model.config
+    shape = shape_of(model, chips, context, mtu, signed, combine)
+    check_vocabulary(config.vocab_size, chips)
+    heaps = heaps_of(heap, chips)
+    if speeds is not None and (len(speeds) != chips or min(speeds) < 1):
+        raise ModelError(f"speeds {list(speeds)}: {chips} chips have as many, all above 0")
+    if strict:
+        _evenly_dealt(config, chips, strict=True)
+    missing, shares = dealt(shape, heaps, speeds)
+    if missing:
+        enough = _enough_chips(shape, heaps[0]) if len(set(heaps)) == 1 else None
+        raise DoesNotFit(advice(shape, heaps, missing, enough), enough)
+    return Plan(shape, tuple(shares))
+
+
+def shape_of(
+    model: QuantizedModel,
+    chips: int,
+    context: int | None,
+    mtu: int | None,
+    signed: bool,
+    combine: str,
+) -> Shape:
+    """What the chips will have in common. Raises ModelError for what cannot be."""
+    config = model.config
     if not 1 <= chips <= MAX_CHIPS:
         raise ModelError(f"{chips} chips: a federation has 1 to {MAX_CHIPS}")
     if combine not in COMBINE:
@@ -135,27 +183,21 @@ def tensor_parallel(
         raise ModelError(
             f"context {context}: the model was made for 1 to {config.context} positions"
         )
-    if config.vocab_size > chips * MAX_ROWS:
-        raise ModelError(
-            f"a vocabulary of {config.vocab_size} tokens takes at least"
-            f" {_ceil(config.vocab_size, MAX_ROWS)} chips, each answering with {MAX_ROWS}"
-        )
-    heaps = _heaps(heap, chips)
-    if speeds is not None and (len(speeds) != chips or min(speeds) < 1):
-        raise ModelError(f"speeds {list(speeds)}: {chips} chips have as many, all above 0")
-    if strict:
-        _evenly_dealt(config, chips, strict=True)
     bits = accumulator_bits(model)
     positions = _positions(model, bits, mtu, combine)
-    shape = Shape(config, chips, context, positions, bits, mtu, signed, combine)
-    missing, shares = _dealt(shape, heaps, speeds)
-    if missing:
-        enough = _enough_chips(shape, heaps[0]) if len(set(heaps)) == 1 else None
-        raise DoesNotFit(_advice(shape, heaps, missing, enough), enough)
-    return Plan(shape, tuple(shares))
+    return Shape(config, chips, context, positions, bits, mtu, signed, combine)
 
 
-def _heaps(heap: int | Sequence[int] | None, chips: int) -> list[int]:
+def check_vocabulary(tokens: int, chips: int) -> None:
+    """Raises ModelError where so many chips cannot answer with the logits of all tokens."""
+    if tokens > chips * MAX_ROWS:
+        raise ModelError(
+            f"a vocabulary of {tokens} tokens takes at least {_ceil(tokens, MAX_ROWS)} chips,"
+            f" each answering with {MAX_ROWS}"
+        )
+
+
+def heaps_of(heap: int | Sequence[int] | None, chips: int) -> list[int]:
     """Bytes of each chip's heap."""
     if heap is None or isinstance(heap, int):
         return [_UNBOUNDED if heap is None else heap] * chips
@@ -164,29 +206,37 @@ def _heaps(heap: int | Sequence[int] | None, chips: int) -> list[int]:
     return list(heap)
 
 
-def _dealt(
-    shape: Shape, heaps: Sequence[int], speeds: Sequence[int] | None = None
+def dealt(
+    shape: Shape,
+    heaps: Sequence[int],
+    speeds: Sequence[int] | None = None,
+    first: int = 0,
+    vocabulary: int | None = None,
 ) -> tuple[int, list[Share]]:
-    """How many bytes of weights find no room, and the shares where all do."""
+    """How many bytes of weights find no room, and the shares where all do.
+
+    first: the first of the chips; vocabulary: rows of the classifier, None for all.
+    """
     config = shape.config
+    vocabulary = config.vocab_size if vocabulary is None else vocabulary
     even = _evenly_dealt(config, shape.chips)
     room = [
-        usable(heap) - heap_need(shape, chip, replace(sizes, intermediate=0), 0).total
-        for chip, heap in enumerate(heaps)
-        for sizes in [even.local_sizes(chip, config.head_dim)]
+        usable(heap) - heap_need(shape, first + rank, replace(sizes, intermediate=0), 0).total
+        for rank, heap in enumerate(heaps)
+        for sizes in [even.local_sizes(rank, config.head_dim)]
     ]
     row, unit = row_bytes(config) + _ROW_BUFFERS, unit_bytes(config) + _UNIT_BUFFERS
     short = sum(-size for size in room if size < 0)
-    rows = level(config.vocab_size, [min(size // row, MAX_ROWS) for size in room], speeds)
+    rows = level(vocabulary, [min(size // row, MAX_ROWS) for size in room], speeds)
     room = [size - count * row for size, count in zip(room, rows, strict=True)]
     units = level(config.hidden_dim, [size // unit for size in room], speeds)
-    missing = (config.vocab_size - sum(rows)) * row + (config.hidden_dim - sum(units)) * unit
+    missing = (vocabulary - sum(rows)) * row + (config.hidden_dim - sum(units)) * unit
     if short or missing:
         return short + missing, []
     return 0, [
         Share(chip, *parts)
         for chip, parts in enumerate(
-            zip(even.heads, even.kv_heads, blocks(units), blocks(rows), strict=True)
+            zip(even.heads, even.kv_heads, blocks(units), blocks(rows), strict=True), first
         )
     ]
 
@@ -201,10 +251,10 @@ def _evenly_dealt(config: Config, chips: int, strict: bool = False) -> ShardingP
 def _enough_chips(shape: Shape, heap: int) -> int | None:
     """How many chips would do where those of `shape` do not."""
     more = range(shape.chips + 1, MAX_CHIPS + 1)
-    return next((n for n in more if not _dealt(replace(shape, chips=n), [heap] * n)[0]), None)
+    return next((n for n in more if not dealt(replace(shape, chips=n), [heap] * n)[0]), None)
 
 
-def _advice(shape: Shape, heaps: Sequence[int], missing: int, enough: int | None) -> str:
+def advice(shape: Shape, heaps: Sequence[int], missing: int, enough: int | None) -> str:
     """What is missing, and how many chips would do, where all are alike."""
     alike = len(set(heaps)) == 1
     sizes = ", ".join(str(heap // 1024) for heap in (heaps[:1] if alike else heaps))

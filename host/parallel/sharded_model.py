@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT, Ints
-from host.model.quantized import Linear, QuantizedModel
+from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 from host.parallel.layers import ColumnParallelLinear, RowParallelLinear
 from host.parallel.plan import Plan, Share
 from host.parallel.sharding import head_rows
@@ -53,23 +53,11 @@ class ShardedModel:
     @classmethod
     def of(cls, model: QuantizedModel, plan: Plan) -> ShardedModel:
         """`model` divided as `plan` says."""
-        size, shares = model.config.head_dim, plan.shares
-        q = [head_rows(share.heads, size) for share in shares]
-        kv = [head_rows(share.kv_heads, size) for share in shares]
-        units = [share.units for share in shares]
         layers = [
-            ShardedLayer(
-                q=_column(layer.q, q),
-                k=_column(layer.k, kv),
-                v=_column(layer.v, kv),
-                o=Row.split(layer.o, q),
-                gate=_column(layer.gate, units),
-                up=_column(layer.up, units),
-                down=Row.split(layer.down, units),
-            )
-            for layer in model.layers
+            _sharded(layer, plan, plan.group(index), model.config.head_dim)
+            for index, layer in enumerate(model.layers)
         ]
-        classifier = _column(model.classifier, [share.rows for share in shares])
+        classifier = _column(model.classifier, [share.rows for share in plan.shares])
         return cls(model, plan, layers, classifier)
 
     def attention(self, index: int, x: Ints, position: int) -> list[Ints]:
@@ -114,6 +102,8 @@ class ShardedModel:
             self.plan.shares[chip],
             self._caches[chip],
         )
+        if chip not in self.plan.group(index):
+            return np.zeros((1, 0), np.int64)
         turn = arithmetic.rope_row(self._rope, position)
         q, k, v = (part.reshape(-1, self.model.config.head_dim) for part in qkv)
         q, k = arithmetic.saturated(q, numbers.q_limit), arithmetic.saturated(k, numbers.k_limit)
@@ -128,6 +118,23 @@ class ShardedModel:
         """Where in a chip's cache the KV head of each of its heads is."""
         group = self.model.config.heads_per_kv_head
         return [share.kv_heads.index(head // group) for head in share.heads]
+
+
+def _sharded(layer: QuantizedLayer, plan: Plan, group: range, size: int) -> ShardedLayer:
+    """A layer's matrices dealt to the chips of a group; of the others each has nothing."""
+    owned = [share if share.chip in group else None for share in plan.shares]
+    q = [head_rows(share.heads if share else (), size) for share in owned]
+    kv = [head_rows(share.kv_heads if share else (), size) for share in owned]
+    units = [share.units if share else range(0) for share in owned]
+    return ShardedLayer(
+        q=_column(layer.q, q),
+        k=_column(layer.k, kv),
+        v=_column(layer.v, kv),
+        o=Row.split(layer.o, q),
+        gate=_column(layer.gate, units),
+        up=_column(layer.up, units),
+        down=Row.split(layer.down, units),
+    )
 
 
 def _column(linear: Linear, owned: Sequence[ArrayLike]) -> Column:

@@ -119,9 +119,10 @@ def traffic(plan: Plan, token: Iterable[Synchronization]) -> Traffic:
                 relayed += count * len(way.to_chips)
         for chip in receivers(plan, message):
             chips_received[chip] += count
+    # A stage of one chip waits for nobody from its first layer to its last.
+    waits = [each for each in synchronizations if not plan.stages or each.requests or each.answers]
     return Traffic(
-        len(synchronizations), sent, received, relayed, lines, air, tuple(chips_sent),
-        tuple(chips_received),
+        len(waits), sent, received, relayed, lines, air, tuple(chips_sent), tuple(chips_received)
     )  # fmt: skip
 
 
@@ -131,17 +132,21 @@ def token_synchronizations(
     greedy: bool = True,
     width: Width | None = None,
     residual_bits: int = RESIDUAL_BITS,
+    residual: Callable[[int], int] = lambda layer: RESIDUAL_BITS,
 ) -> tuple[Synchronization, ...]:
     """Those of one token that is generated, in order.
 
     greedy: whether chips that combine answer with their best token or with all logits; width:
-    None for sums as wide as the plan provides for; residual_bits: of the token's embedding.
+    None for sums as wide as the plan provides for; residual_bits: of the token's embedding;
+    residual: of the residual stream as it enters a stage's first layer.
     """
     if width is None:
 
         def width(layer: int, phase: int, chip: int, elements: range) -> int:
             return plan.shape.bits
 
+    if plan.stages:
+        return _by_stages(plan, greedy, width, residual_bits, residual)
     if plan.combine == "chips":
         return _by_chips(plan, greedy, width, residual_bits)
     return _by_host(plan, width)
@@ -235,8 +240,7 @@ def _by_chips(
     """A STEP to all, each chip's CONTRIBUTIONs to all others for each phase of each layer, and
     at the end each chip's answer."""
     chips = list(range(plan.chips))
-    packed = packed_size(plan.config.dim, residual_bits)
-    step = Message(STEP, HOST, _to(chips), STEP_DATA - HEADER_SIZE + packed)
+    step = _step(plan, HOST, chips, residual_bits)
     exchanges = [
         Synchronization(
             layer, phase, () if at else (step,), _contributions(plan, layer, phase, width)
@@ -244,20 +248,63 @@ def _by_chips(
         for at, (layer, phase) in enumerate(_phases(plan))
     ]
     with_rows = owners(plan, PHASE_VOCABULARY)
-    answers = []
-    for chip in chips:
-        kind, size = ACK, BOOT_ID + 2 - HEADER_SIZE
-        if chip in with_rows:
-            best = BEST, BEST_END - HEADER_SIZE
-            kind, size = best if greedy else (LOGITS, _logits(plan, chip))
-        answers.append(Message(kind, chip, HOST, size))
-    return (*exchanges, Synchronization(0, PHASE_VOCABULARY, (), tuple(answers)))
+    answers = tuple(
+        _scored(plan, chip, greedy) if chip in with_rows else _acknowledged(chip, HOST)
+        for chip in chips
+    )
+    return (*exchanges, Synchronization(0, PHASE_VOCABULARY, (), answers))
+
+
+def _by_stages(
+    plan: Plan,
+    greedy: bool,
+    width: Width,
+    residual_bits: int,
+    residual: Callable[[int], int],
+) -> tuple[Synchronization, ...]:
+    """A STEP from stage to stage and in each group CONTRIBUTIONs; then the answers to the host.
+    All but CONTRIBUTIONs are acknowledged."""
+    token = []
+    sender = HOST
+    for stage in plan.stages:
+        chips = list(stage.chips)
+        bits = residual(stage.layers.start) if stage.layers.start else residual_bits
+        taken = (_step(plan, sender, chips, bits), *(_acknowledged(c, sender) for c in chips))
+        for layer in stage.layers:
+            for phase in (PHASE_ATTENTION, PHASE_FEED_FORWARD):
+                sent = _contributions(plan, layer, phase, width)
+                token.append(Synchronization(layer, phase, taken, sent))
+                taken = ()
+        sender = chips[0]
+    with_rows = owners(plan, PHASE_VOCABULARY)
+    answers = [_scored(plan, chip, greedy) for chip in with_rows]
+    answers += [_acknowledged(HOST, chip) for chip in with_rows]
+    last = plan.stages[-1].layers[-1]
+    return (*token, Synchronization(last, PHASE_VOCABULARY, (), tuple(answers)))
+
+
+def _step(plan: Plan, source: int, chips: list[int], bits: int) -> Message:
+    """One position's."""
+    packed = packed_size(plan.config.dim, bits)
+    return Message(STEP, source, _to(chips), STEP_DATA - HEADER_SIZE + packed)
+
+
+def _scored(plan: Plan, chip: int, greedy: bool) -> Message:
+    """The answer of a chip that has rows of the vocabulary."""
+    if greedy:
+        return Message(BEST, chip, HOST, BEST_END - HEADER_SIZE)
+    return Message(LOGITS, chip, HOST, _logits(plan, chip))
+
+
+def _acknowledged(source: int, destination: int) -> Message:
+    return Message(ACK, source, destination, BOOT_ID + 2 - HEADER_SIZE)
 
 
 def _contributions(plan: Plan, layer: int, phase: int, width: Width) -> tuple[Message, ...]:
     """What chips send one another, in pieces as protocol/collective.py has them: a chip with no
     part in a phase sends an empty one."""
-    if plan.chips == 1:
+    group = plan.group(layer)
+    if len(group) == 1:
         return ()
     shape, dim = plan.shape, plan.config.dim
     version, mtu = _link(plan)
@@ -265,7 +312,7 @@ def _contributions(plan: Plan, layer: int, phase: int, width: Width) -> tuple[Me
     most = min(shape.elements, room * 8 // shape.bits)
     with_part = owners(plan, phase)
     sent = []
-    for chip in range(plan.chips):
+    for chip in group:
         count = dim if chip in with_part else 0
         for first in range(0, max(count, 1), most):
             piece = range(first, min(first + most, count))

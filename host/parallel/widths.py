@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from host.model.arithmetic import Ints
-from host.model.quantized import QuantizedModel
+from host.model.arithmetic import Ints, residual_sum
+from host.model.quantized import Linear, QuantizedModel
 from host.model.tokenizer import BOS
 from host.model.transformer import final_activation
 from host.parallel.plan import Plan
@@ -21,6 +21,8 @@ class SumWidths:
 
     def __init__(self, model: QuantizedModel, plan: Plan) -> None:
         self.residual_bits = 0  # of the token's embedding
+        self._residual: Ints = np.zeros(0, np.int64)
+        self._residual_bits = [0] * (model.config.layers + 1)  # as it enters each layer
         self._model, self._sharded = model, ShardedModel.of(model, plan)
         self._position = 0
         self._parts: dict[tuple[int, int], list[Ints]] = {}
@@ -28,7 +30,8 @@ class SumWidths:
     def run(self, token: int) -> int:
         """The likeliest token after one more. Raises IndexError beyond the plan's context."""
         self._parts = {}
-        self.residual_bits = _bits(self._model.embedding[token])
+        self._residual = self._model.embedding[token].astype(np.int64)
+        self.residual_bits = self._residual_bits[0] = _bits(self._residual)
         x = final_activation(self._model, [token], self)
         self._position += 1
         return int(np.concatenate(self._sharded.logits(x), axis=1)[0].argmax())
@@ -38,17 +41,22 @@ class SumWidths:
 
         As many as the context holds at most.
         """
-        token, bits, widest = BOS, 0, dict(self._parts)
+        token, widest = BOS, dict(self._parts)
+        bits = self._residual_bits
         for _ in range(min(tokens, self._sharded.plan.context)):
             token = self.run(token)
-            bits = max(bits, self.residual_bits)
+            bits = list(map(max, bits, self._residual_bits))
             for key, parts in self._parts.items():
                 before = widest.get(key, parts)
                 widest[key] = [
                     np.maximum(_magnitude(part), _magnitude(one))
                     for part, one in zip(parts, before, strict=True)
                 ]
-        self.residual_bits, self._parts = bits, widest
+        self.residual_bits, self._residual_bits, self._parts = bits[0], bits, widest
+
+    def residual(self, layer: int) -> int:
+        """Bits of the widest element of the residual stream that enters a layer."""
+        return self._residual_bits[layer]
 
     def __call__(self, layer: int, phase: int, chip: int, elements: range) -> int:
         """Bits of the widest of a chip's sums for these elements."""
@@ -57,17 +65,20 @@ class SumWidths:
 
     def attention(self, layer: int, x: Ints) -> Ints:
         """The chips' sums [n, dim], added up."""
-        return self._noted(
-            layer, PHASE_ATTENTION, self._sharded.attention(layer, x, self._position)
-        )
+        parts = self._sharded.attention(layer, x, self._position)
+        return self._noted(layer, PHASE_ATTENTION, parts, self._model.layers[layer].o)
 
     def feed_forward(self, layer: int, x: Ints) -> Ints:
         """The chips' sums [n, dim], added up."""
-        return self._noted(layer, PHASE_FEED_FORWARD, self._sharded.feed_forward(layer, x))
+        parts = self._sharded.feed_forward(layer, x)
+        total = self._noted(layer, PHASE_FEED_FORWARD, parts, self._model.layers[layer].down)
+        self._residual_bits[layer + 1] = _bits(self._residual)
+        return total
 
-    def _noted(self, layer: int, phase: int, parts: list[Ints]) -> Ints:
+    def _noted(self, layer: int, phase: int, parts: list[Ints], linear: Linear) -> Ints:
         self._parts[layer, phase] = parts
         total: Ints = np.sum(parts, axis=0)
+        self._residual = residual_sum(self._residual, total, linear.rescale)
         return total
 
 

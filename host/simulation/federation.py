@@ -13,7 +13,7 @@ from host.cluster.transport import Line, Port, Transport, open_port
 from host.deploy.bundle import chip_files
 from host.deploy.configuration import SIMULATED_UART, configuration
 from host.model.quantized import QuantizedModel
-from host.parallel.plan import tensor_parallel
+from host.parallel.staged import divided
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
 from host.simulation.lossy_port import LossyPort
@@ -28,7 +28,7 @@ START_PATIENCE = 30.0
 class Settings:
     """How to simulate. heap: bytes of each chip's; loss: the probability that a frame is lost;
     key: of the cluster, empty for frames that are not signed; combine: who adds up the partial
-    sums, "host" or "chips"."""
+    sums, "host" or "chips"; stages: of a pipeline, 0 for tensor parallelism."""
 
     chips: int
     link: str
@@ -39,6 +39,7 @@ class Settings:
     seed: int = 0
     key: bytes = b""
     combine: str = "host"
+    stages: int = 0
 
     @property
     def mtu(self) -> int | None:
@@ -69,14 +70,15 @@ def running(
     Raises ModelError or DoesNotFit before anything is started, ClusterError for a chip that fails,
     SetupError without a MicroPython. Nothing is left when it ends.
     """
-    plan = tensor_parallel(
+    plan = divided(
         model,
         settings.chips,
         settings.context,
+        stages=settings.stages,
+        combine=settings.combine,
         heap=settings.heap,
         mtu=settings.mtu,
         signed=bool(settings.key),
-        combine=settings.combine,
     )
     arch = native_arch()
     files = {

@@ -89,7 +89,7 @@ class FakeChip:
             payload = ready(self.boot_id, state, nonce, self.model_hash)
             yield self.delay, MessageType.READY, payload
         elif message.kind == MessageType.STATISTICS:
-            counts = statistics_payload(*range(100 * self.chip, 100 * self.chip + 8))
+            counts = statistics_payload(*range(100 * self.chip, 100 * self.chip + 9))
             yield self.delay, MessageType.STATISTICS, counts
         elif message.kind in (MessageType.COMPUTE, MessageType.STEP):
             self.asked.append(message)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from host.generate import generated
+from host.generate import Choice, generated
 from host.model.sampling import Sampler
 from host.model.tokenizer import BOS, EOS
 
@@ -28,7 +28,7 @@ class Scripted:
 
 def test_the_prompt_is_run_at_once_and_then_token_by_token():
     model = Scripted(5, 6, 7)
-    assert list(generated(model, [BOS, 9, 8], 5, Sampler(), 0)) == [5, 6, 7]
+    assert list(generated(model, [BOS, 9, 8], Choice(3, 5, Sampler(), 0))) == [5, 6, 7]
     assert model.runs == [[BOS, 9, 8], [5], [6]]
     assert model.begun == 1
 
@@ -36,7 +36,8 @@ def test_the_prompt_is_run_at_once_and_then_token_by_token():
 @pytest.mark.parametrize(("prompt", "steps"), [(1, 1), (1, 6), (4, 4), (4, 6), (6, 6)])
 def test_steps_count_all_tokens_after_bos_and_the_last_is_not_run(prompt, steps):
     model = Scripted(*[3] * 20)
-    tokens = list(generated(model, [BOS] + [9] * (prompt - 1), steps, Sampler(), 0))
+    given = [BOS] + [9] * (prompt - 1)
+    tokens = list(generated(model, given, Choice(prompt, steps, Sampler(), 0)))
     assert len(tokens) == steps - (prompt - 1)
     assert sum(map(len, model.runs)) == steps  # positions, so that a context of `steps` suffices
 
@@ -45,19 +46,17 @@ def test_steps_count_all_tokens_after_bos_and_the_last_is_not_run(prompt, steps)
 @pytest.mark.parametrize("count", [0, 2])
 def test_bos_and_eos_end_the_text_and_are_not_of_it(end, count):
     model = Scripted(*[4] * count, end, 4)
-    assert list(generated(model, [BOS], 10, Sampler(), 0)) == [4] * count
+    assert list(generated(model, [BOS], Choice(1, 10, Sampler(), 0))) == [4] * count
 
 
-def test_a_prompt_without_a_step_left_is_refused_before_anything_runs():
-    model = Scripted(1)
+def test_a_prompt_without_a_step_left_is_refused():
     with pytest.raises(ValueError, match="3 steps for a prompt of 4 tokens"):
-        next(generated(model, [BOS, 5, 5, 5], 3, Sampler(), 0))
-    assert (model.begun, model.runs) == (0, [])
+        Choice(4, 3, Sampler(), 0)
 
 
 def test_tokens_come_as_they_are_made():
     model = Scripted(5, 6)
-    stream = generated(model, [BOS], 9, Sampler(), 0)
+    stream = generated(model, [BOS], Choice(1, 9, Sampler(), 0))
     assert next(stream) == 5 and len(model.runs) == 1
     assert next(stream) == 6 and len(model.runs) == 2
 
@@ -80,6 +79,6 @@ def test_a_temperature_sees_logits_in_natural_units():
     logits = [-(1 << 15)] * VOCABULARY
     logits[3], logits[4] = 1024, 0
     sampler = Sampler(temperature=1.0, seed=1)
-    tokens = list(generated(Constant(logits), [BOS], 4000, sampler, 10))
+    tokens = list(generated(Constant(logits), [BOS], Choice(1, 4000, sampler, 10)))
     assert set(tokens) == {3, 4} and len(tokens) == 4000
     assert tokens.count(3) / tokens.count(4) == pytest.approx(np.e, rel=0.15)

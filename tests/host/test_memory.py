@@ -74,6 +74,26 @@ def test_the_need_is_what_chips_use(model, chips, link, heap_kb, context, secure
         assert -TOO_LITTLE <= over <= TOO_MUCH * used[share.chip], (share.chip, over)
 
 
+@pytest.mark.parametrize(
+    ("chips", "stages", "link", "secure"),
+    [
+        (3, 3, "uart", True),
+        (5, 5, "espnow", False),
+        pytest.param(5, 2, "espnow", True, marks=pytest.mark.verify),
+        pytest.param(5, 2, "uart", False, marks=pytest.mark.verify),
+    ],
+)
+def test_the_need_of_stages_is_what_they_use(model, chips, stages, link, secure):
+    key = random_key() if secure else b""
+    settings = Settings(chips, link, load("simulated"), 1 << 20, 64, key=key, stages=stages)
+    with running(model, settings) as cluster:
+        used = kept_bytes(cluster)
+        plan = cluster.federation.plan
+    for share in plan.shares:
+        over = plan.heap_need(share).kept - used[share.chip]
+        assert -TOO_LITTLE <= over <= TOO_MUCH * used[share.chip], (share.chip, over)
+
+
 @pytest.mark.parametrize("secure", [False, True])
 @pytest.mark.parametrize("link", ["uart", "espnow"])
 @pytest.mark.parametrize("combine", [pytest.param("host", marks=pytest.mark.verify), "chips"])

@@ -10,7 +10,7 @@ from host.model.checkpoint import Config, ModelError
 from host.model.quantize import quantized
 from host.parallel import modes
 from host.parallel.memory import board_heap, usable
-from host.parallel.modes import MODES, Cluster, assessments, recommended
+from host.parallel.modes import TENSOR, Cluster, assessments, recommended
 from host.plan import cluster_of, main, parsed
 from host.run import parsed as run_parsed
 from tests.host.model_files import VOCABULARY, small_tokenizer
@@ -49,7 +49,8 @@ def planned(tmp_path, monkeypatch, capsys, model):
 
 def test_the_object_has_every_mode_chip_and_figure(planned):
     found = planned("--chips", "5", "--board", "esp32s3", "--context", "64", "--json")
-    assert [mode["options"] for mode in found["modes"]] == [mode.options for mode in MODES]
+    every = modes.modes(HOME.layers, 5)
+    assert [mode["options"] for mode in found["modes"]] == [mode.options for mode in every]
     assert (found["link"], found["context"], found["signed"]) == ("espnow", 64, False)
     assert found["do_not_fit"] == {} and found["formula"]
     for mode in found["modes"]:
@@ -60,7 +61,8 @@ def test_the_object_has_every_mode_chip_and_figure(planned):
             free = heap.pop("free")
             assert free >= 0 and sum(heap.values()) + free == usable(board_heap(240, "espnow"))
         token = mode["token"]
-        assert token["synchronizations"] == 13 and token["air"]["frames"] > 0
+        waits = 6 if mode["stages"] == 5 else 13  # stages of one chip wait once
+        assert token["synchronizations"] == waits and token["air"]["frames"] > 0
         times = token["modelled"]
         assert times["position"] == 32
         assert times["total"] == pytest.approx(times["compute"] + times["links"] + times["waits"])
@@ -77,19 +79,22 @@ def test_the_text_says_the_same(planned):
         assert f"{mode['token']['lines']['bytes']:,}" in text
         assert f"{mode['token']['modelled']['total'] * 1e3:,.1f} ms" in text
     assert f"recommended: {found['recommended']} (modelled)" in text
-    assert "on the air" not in text and text.count("esp32s3-psram") == 2 * 3 + 1
+    assert found["recommended_for_many"] == "--parallel pipeline"
+    assert "on the air" not in text and text.count("esp32s3-psram") == 3 * len(found["modes"]) + 1
     assert all(line in " ".join(text.split()) for line in found["formula"])
 
 
 def test_what_fits_is_planned_and_what_does_not_is_told(model, monkeypatch):
     def refusing(self, divided, mode, plan=Cluster.plan):
-        if mode is MODES[0]:
+        if mode is not TENSOR[1]:
             raise ModelError("too small")
         return plan(self, divided, mode)
 
     monkeypatch.setattr(modes.Cluster, "plan", refusing)
     fitting, problems = assessments(model, Cluster((load("esp32s3"),) * 4, "uart"))
-    assert [each.mode for each in fitting] == [MODES[1]] and list(problems) == [MODES[0]]
+    every = modes.modes(HOME.layers, 4)
+    assert [each.mode for each in fitting] == [TENSOR[1]]
+    assert list(problems) == [every[0], *every[2:]]
     assert recommended(fitting) is fitting[0]
 
 
@@ -111,8 +116,10 @@ def test_of_simulated_chips_no_time_is_told(planned):
 
 
 def test_every_mode_is_one_that_run_has():
-    for mode in MODES:
-        assert run_parsed(mode.options.split()).combine == mode.combine
+    for mode in modes.modes(HOME.layers, 5):
+        options = run_parsed(mode.options.split())
+        named = options.parallel, options.stages, options.combine
+        assert modes.chosen_mode(*named, HOME.layers, 5) == mode
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def chip(number, **counters):
     fields = {
         "heap_used": 100_000, "heap_free": 60_000, "frames_sent": 2780, "frames_received": 2781,
         "bytes_sent": 522_000, "bytes_received": 408_700, "frames_dropped": 5,
-        "answers_resent": 7, **counters,
+        "answers_resent": 7, "busy_ms": 11, **counters,
     }  # fmt: skip
     share = Share(number, (number, number + 5), (number // 2,), range(34), range(10, 112))
     return ChipReport(share, Statistics(**fields), 60_416)

@@ -55,12 +55,13 @@ def test_error_text_is_cut_between_characters():
 
 
 def test_statistics():
-    statistics = c.Statistics(1, 2, 3, 4, 5, 6, 7, 0xFFFFFFFF)
+    statistics = c.Statistics(1, 2, 3, 4, 5, 6, 7, 8, 0xFFFFFFFF)
     payload = r.statistics_payload(*statistics)
-    assert len(payload) == 32
+    assert len(payload) == 36
     assert payload[:8] == b"\1\0\0\0\2\0\0\0"
     assert c.statistics_from(payload) == statistics
-    assert c.statistics_from(payload).answers_resent == 0xFFFFFFFF
-    for n in range(32):
+    assert c.statistics_from(payload).answers_resent == 8
+    assert c.statistics_from(payload).busy_ms == 0xFFFFFFFF
+    for n in range(36):
         raises(ProtocolError, c.statistics_from, payload[:n])
     raises(ProtocolError, c.statistics_from, payload + b"\0")

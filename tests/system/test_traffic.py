@@ -6,7 +6,7 @@ may have less than is planned, and enough have exactly that.
 """
 
 import itertools
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -68,18 +68,26 @@ CASES = [
     for chips in (1, 2, 5)
     for secure in (False, True)
 ]
+STAGED = [
+    (stages, link, chips, secure)
+    for stages, chips in ((2, 2), (5, 5), (2, 5), (1, 3))
+    for link in ("uart", "espnow")
+    for secure in (False, True)
+]
 # Of signed ones a slice; `verify` takes all.
 SLICE = [
     case if not case[3] or case[1:3] == ("espnow", 5) else pytest.param(*case, marks=VERIFY)
-    for case in CASES
+    for case in (*CASES, *STAGED)
 ]
 
 
-@pytest.mark.parametrize(("combine", "link", "chips", "secure"), SLICE)
-def test_what_is_counted_is_what_is_planned(model, runs, combine, link, chips, secure):
+@pytest.mark.parametrize(("mode", "link", "chips", "secure"), SLICE)
+def test_what_is_counted_is_what_is_planned(model, runs, mode, link, chips, secure):
+    """mode: who combines, or how many stages there are."""
     run, board = runs[1], load("simulated")
     key = random_key() if secure else b""
-    how = Settings(chips, link, board, board.heap_kb * 1024, key=key, combine=combine)
+    how = Settings(chips, link, board, board.heap_kb * 1024, key=key)
+    how = replace(how, **({"stages": mode} if isinstance(mode, int) else {"combine": mode}))
     with running(model, how) as cluster:
         federation = cluster.federation
         plan, widths = federation.plan, SumWidths(model, federation.plan)
@@ -95,7 +103,7 @@ def test_what_is_counted_is_what_is_planned(model, runs, combine, link, chips, s
             spent = between(before, counted(cluster), idle)
             widths.run(token)
             most = expected(plan, federation.greedy)
-            of_token = expected(plan, federation.greedy, widths, widths.residual_bits)
+            of_token = expected(plan, federation.greedy, widths)
             assert federation.synchronizations - synchronizations == of_token.synchronizations
             assert all(np.array(frames(spent)) >= frames(planned(of_token)))
             if frames(spent) == frames(planned(of_token)):
@@ -108,8 +116,9 @@ def test_what_is_counted_is_what_is_planned(model, runs, combine, link, chips, s
     assert exact == WANTED
 
 
-def expected(plan, greedy, *numbers):
+def expected(plan, greedy, widths=None):
     """What is planned for a token, with or without the numbers in it."""
-    names = ("width", "residual_bits")
-    known = dict(zip(names, numbers, strict=False))
-    return traffic(plan, token_synchronizations(plan, greedy=greedy, **known))
+    known = {}
+    if widths:
+        known = {"residual_bits": widths.residual_bits, "residual": widths.residual}
+    return traffic(plan, token_synchronizations(plan, greedy=greedy, width=widths, **known))

@@ -1,0 +1,108 @@
+"""A pipeline of stages on an air in memory, and its host.
+
+What it must answer is computed by the plain model, whole.
+"""
+
+from firmware.shard import loaded
+from firmware.share import Share
+from firmware.stage_node import StageNode
+from protocol.frame import BROADCAST, DST, HEADER_SIZE, HOST, SEQUENCE, SRC, TYPE, opened, seal
+from protocol.kinds import ACK, STEP
+from protocol.message import FederationMessage
+from protocol.payloads import step_payload
+from tests.firmware.groups import AirLink
+from tests.firmware.nodes import BOOT_ID
+from tests.firmware.plain import PlainResidual
+from tests.firmware.shards import Part, file_of, in_file, kernels_of
+
+
+class _Stage:
+    """The part of a model that is a stage: as a TinyModel with fewer layers and maybe no rows."""
+
+    def __init__(self, model, first, end, last):
+        for name in ("dim", "head_dim", "heads", "kv_heads", "units", "context", "positions",
+                     "classifier", "rope", "logit_exponent", "final_norm"):  # fmt: skip
+            setattr(self, name, getattr(model, name))
+        self.layers = model.layers[first:end]
+        self.rows = model.rows if last else 0
+
+
+class Pipeline:
+    """Chips in groups of these sizes, each a stage of one layer of `model`."""
+
+    def __init__(self, model, groups, slots=2, mtu=250):
+        self.model = model
+        count = sum(groups)
+        self.links = [AirLink(mtu, []) for _ in range(count)]
+        for link in self.links:
+            link.others.extend(other for other in self.links if other is not link)
+        self.nodes = []
+        first = 0
+        for at, size in enumerate(groups):
+            members = list(range(first, first + size))
+            first += size
+            following = groups[at + 1] if at + 1 < len(groups) else 0
+            stage = _Stage(model, at, at + 1, not following)
+            for rank in range(size):
+                self._add(stage, at, rank, members, list(range(first, first + following)), slots)
+        self.first = range(groups[0])
+        self.number = 0
+        self.heard = []
+
+    def _add(self, stage, at, rank, members, following, slots):
+        chip = members[rank]
+        data = file_of(
+            stage, Part(stage, rank, len(members)), combine=True, chip=chip, members=members,
+            first_layer=at, next=following, slots=slots,
+        )  # fmt: skip
+        weights = in_file(data, loaded, chip)
+        share = Share(weights, kernels_of(self.model), BOOT_ID + chip)
+        node = StageNode(
+            chip, self.links[chip], BOOT_ID + chip, weights, share, PlainResidual()
+        )
+        self.nodes.append(node)
+
+    def step(self, residual, wants, position=0, sequence_id=1, again=False):
+        """Sends a STEP of activations [positions][dim] to the first stage; its number."""
+        flat = [value for row in residual for value in row]
+        self.number += not again
+        payload = step_payload(sequence_id, wants, position, len(residual), self.number, flat)
+        to = 0 if len(self.first) == 1 else BROADCAST
+        self._send(STEP, to, self.number, payload)
+        return self.number
+
+    def acknowledge(self, message):
+        """The host's acknowledgement of an answer."""
+        self._send(ACK, message.src, message.sequence, message.payload[:7] + b"\0\0")
+
+    def _send(self, kind, to, sequence, payload):
+        frame = bytearray(HEADER_SIZE + len(payload) + 4)
+        frame[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
+        n = seal(frame, 2, kind, HOST, to, sequence, len(payload))
+        for chip, link in enumerate(self.links):
+            if to in (BROADCAST, chip):
+                link.inbox.append(bytes(frame[:n]))
+
+    def send_again(self):
+        """Lets so much time pass that what is not acknowledged is sent again."""
+        for node in self.nodes:
+            node._resent_at -= 10000
+            node._ticked -= 20
+
+    def said(self, turns=3):
+        """What the chips have said to the host, after some turns without a frame on the air."""
+        quiet = 0
+        while quiet < turns:
+            busy = [node.poll() for node in self.nodes]
+            quiet = 0 if any(busy) else quiet + 1
+        messages = []
+        for link in self.links:
+            for frame in link.sent:
+                n = opened(frame, len(frame))
+                assert frame[DST] == HOST
+                payload = frame[HEADER_SIZE : HEADER_SIZE + n]
+                sequence = frame[SEQUENCE] | frame[SEQUENCE + 1] << 8
+                message = FederationMessage(frame[TYPE], frame[SRC], HOST, sequence, payload)
+                messages.append(message)
+            link.sent = []
+        return messages

@@ -1,0 +1,183 @@
+"""Pipelines of stages: they answer as the whole model does, in order, whatever is lost between."""
+
+from protocol.control import error_from, statistics_from
+from protocol.frame import BROADCAST, HOST, TYPE
+from protocol.kinds import ACK, BEST, ERROR, LOGITS, STATISTICS, STEP
+from protocol.layout import WANTS_BEST, WANTS_LOGITS, WANTS_NOTHING
+from protocol.message import FederationMessage, MessageType
+from protocol.payloads import best_from
+from protocol.reports import BAD_REQUEST, NEED_KV
+from tests.firmware.groups import embedded, expected_logits
+from tests.firmware.samples import between
+from tests.firmware.stages import Pipeline
+from tests.firmware.test_combining_node import logits_in
+from tests.firmware.tiny import TinyModel
+
+
+def answers(messages):
+    """Those of the last stage."""
+    return [m for m in messages if m.kind in (LOGITS, BEST)]
+
+
+def through(pipeline, residual, position=0, sequence_id=1):
+    """The logits of one step, which the host acknowledges."""
+    pipeline.step(residual, WANTS_LOGITS, position, sequence_id)
+    came = answers(pipeline.said())
+    for message in came:
+        pipeline.acknowledge(message)
+    pipeline.said()
+    return logits_in(came)
+
+
+def test_stages_of_one_and_more_chips_compute_the_whole_model():
+    for groups in ((1,), (1, 1), (1, 1, 1), (2, 1), (1, 3), (2, 2)):
+        model = TinyModel(seed=len(groups), kv_heads=4, layers=len(groups))
+        pipeline = Pipeline(model, groups)
+        position = 0
+        for count in (2, 1, 1):
+            residual = embedded(model, count)
+            expected = expected_logits(model, residual, position)
+            assert through(pipeline, residual, position) == expected
+            position += count
+
+
+def test_sequences_have_caches_of_their_own():
+    models = [TinyModel(seed=21, layers=2) for _ in range(2)]  # the same, with a cache each
+    pipeline = Pipeline(models[0], (1, 1))
+    for position in range(3):
+        for sequence_id, model in zip((4, 5), models):
+            residual = embedded(model)
+            expected = expected_logits(model, residual, position)
+            assert through(pipeline, residual, position, sequence_id) == expected
+    residual = embedded(models[0])
+    expected = expected_logits(models[0], residual, 0)
+    assert through(pipeline, residual, 0, 6) == expected  # in the place of 4
+    assert through(pipeline, residual, 0, 4) == []  # which is older
+
+
+def test_the_best_tokens_are_those_of_the_logits():
+    model = TinyModel(seed=22, kv_heads=4)
+    pipeline = Pipeline(model, (1, 2))
+    residual = embedded(model)
+    pipeline.step(residual, WANTS_BEST)
+    expected = expected_logits(model, residual, 0)
+    bests = [best_from(m.payload) for m in answers(pipeline.said())]
+    assert len(bests) == 2 and max(best.logit for best in bests) == max(expected)
+
+
+def test_what_nobody_wants_to_know_is_not_answered():
+    model = TinyModel(seed=23)
+    pipeline = Pipeline(model, (1, 1))
+    first, second = embedded(model, 2), embedded(model)
+    pipeline.step(first, WANTS_NOTHING)
+    assert [(m.kind, m.src) for m in pipeline.said()] == [(ACK, 0)]
+    expected_logits(model, first, 0)
+    assert through(pipeline, second, 2) == expected_logits(model, second, 2)
+
+
+def test_a_stage_begins_nothing_before_what_it_made_was_taken():
+    model = TinyModel(seed=24, layers=2)
+    pipeline = Pipeline(model, (1, 1), slots=3)
+    residuals = [embedded(model) for _ in range(3)]
+    for sequence_id, residual in enumerate(residuals):
+        pipeline.step(residual, WANTS_LOGITS, 0, sequence_id)
+        said = pipeline.said()
+        # Of three steps the last stage holds one, the first another; the third waits.
+        assert [m.sequence for m in said if m.kind == ACK] == [sequence_id + 1][: 2 - sequence_id]
+        if sequence_id == 0:
+            answer = answers(said)
+    pipeline.acknowledge(answer[0])
+    said = pipeline.said()
+    assert [m.sequence for m in said if m.kind == ACK] == [3]
+    assert logits_in(answers(said)) == expected_logits(model, residuals[1], 0)
+
+
+def test_answers_come_again_until_they_are_acknowledged():
+    model = TinyModel(seed=25)
+    pipeline = Pipeline(model, (1, 1))
+    pipeline.step(embedded(model), WANTS_LOGITS)
+    (first,) = answers(pipeline.said())
+    assert answers(pipeline.said()) == []
+    pipeline.send_again()
+    assert answers(pipeline.said()) == [first]
+    pipeline.acknowledge(first)
+    pipeline.said()
+    pipeline.send_again()
+    assert pipeline.said() == []
+
+
+def test_a_step_that_comes_again_is_acknowledged_again_and_not_computed():
+    model = TinyModel(seed=26)
+    pipeline = Pipeline(model, (1, 1))
+    residual = embedded(model)
+    pipeline.step(residual, WANTS_LOGITS)
+    assert len(pipeline.said()) == 2
+    pipeline.step(residual, WANTS_LOGITS, again=True)
+    assert [(m.kind, m.src) for m in pipeline.said()] == [(ACK, 0)]
+
+
+def test_nothing_is_missing_where_a_third_of_messages_is_lost():
+    model = TinyModel(seed=27, kv_heads=4, layers=3)
+    pipeline = Pipeline(model, (1, 2, 1))
+    for link in pipeline.links:
+        link.lost = lambda frame: frame[TYPE] in (STEP, ACK) and between(0, 2) == 0
+    for position in range(4):
+        residual = embedded(model)
+        pipeline.step(residual, WANTS_LOGITS, position)
+        came = []
+        while not came:
+            came = answers(pipeline.said(1))
+            pipeline.send_again()
+        pipeline.acknowledge(came[0])
+        assert logits_in(came) == expected_logits(model, residual, position)
+
+
+def test_a_position_without_its_past_is_told_to_the_host_by_any_stage():
+    model = TinyModel(seed=28)
+    pipeline = Pipeline(model, (1, 1))
+    through(pipeline, embedded(model))
+    pipeline.nodes[1]._combined.forget()
+    pipeline.nodes[1]._share.forget()
+    number = pipeline.step(embedded(model), WANTS_LOGITS, position=1)
+    (error,) = [m for m in pipeline.said() if m.kind == ERROR]
+    assert (error.src, error.sequence) == (1, number)
+    assert error_from(error.payload).code == NEED_KV
+    pipeline.send_again()
+    assert pipeline.said() == []  # nobody is held up by it
+
+
+def test_a_step_that_contradicts_the_share_is_refused():
+    model = TinyModel(seed=29, context=8)
+    pipeline = Pipeline(model, (1, 1))
+    pipeline.step(embedded(model), WANTS_LOGITS, position=8)
+    (error,) = [m for m in pipeline.said() if m.kind == ERROR]
+    assert error_from(error.payload).code == BAD_REQUEST
+
+
+def test_another_session_forgets_what_was_under_way():
+    model = TinyModel(seed=30, kv_heads=4)
+    pipeline = Pipeline(model, (2, 1))
+    for link in pipeline.links:
+        link.lost = lambda frame: True
+    pipeline.step(embedded(model), WANTS_LOGITS)
+    pipeline.said()
+    for link in pipeline.links:
+        link.lost = lambda frame: False
+        discovery = FederationMessage(MessageType.DISCOVERY, HOST, BROADCAST, 1, b"another")
+        link.inbox.append(discovery.encode())
+    pipeline.said()
+    fresh = TinyModel(seed=30, kv_heads=4)
+    residual = embedded(model)
+    assert through(pipeline, residual, 0, 2) == expected_logits(fresh, residual, 0)
+
+
+def test_statistics_tell_how_long_a_stage_was_at_work():
+    model = TinyModel(seed=31)
+    pipeline = Pipeline(model, (1, 1))
+    for position in range(8):
+        through(pipeline, embedded(model), position)
+    pipeline.links[0].inbox.append(
+        FederationMessage(MessageType.STATISTICS, HOST, 0, 9, b"\0").encode()
+    )
+    (said,) = [m for m in pipeline.said() if m.kind == STATISTICS]
+    assert 0 < statistics_from(said.payload).busy_ms < 60000

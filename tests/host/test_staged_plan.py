@@ -1,0 +1,122 @@
+"""Plans of pipelines and hybrids: whole layers on stages, nothing lost, nothing held twice."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from host.deploy.shard import shard_file
+from host.model.checkpoint import Config, ModelError
+from host.model.quantize import quantized
+from host.parallel.errors import ParallelError
+from host.parallel.modes import TENSOR, chosen_mode, modes
+from host.parallel.plan import DoesNotFit
+from host.parallel.staged import divided, pipeline_stages, staged
+from tests.host.tiny import random_checkpoint
+
+STORIES = Config(
+    dim=64, hidden_dim=172, layers=5, heads=8, kv_heads=4, vocab_size=512, context=512
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return quantized(random_checkpoint(STORIES))
+
+
+def layers(plan):
+    return [len(stage.layers) for stage in plan.stages]
+
+
+def groups(plan):
+    return [len(stage.chips) for stage in plan.stages]
+
+
+@given(chips=st.integers(1, 12), stages=st.integers(1, 5))
+def test_every_layer_head_unit_and_row_is_held_once(model, chips, stages):
+    if stages > chips:
+        return
+    plan = staged(model, chips, stages)
+    assert [i for stage in plan.stages for i in stage.layers] == list(range(5))
+    assert [chip for stage in plan.stages for chip in stage.chips] == list(range(chips))
+    assert [share.chip for share in plan.shares] == list(range(chips))
+    for stage in plan.stages:
+        own = [plan.shares[chip] for chip in stage.chips]
+        assert sorted(head for share in own for head in share.heads) == list(range(8))
+        assert sorted(unit for share in own for unit in share.units) == list(range(172))
+    rows = [row for share in plan.shares for row in share.rows]
+    assert rows == list(range(512))
+    last = plan.stages[-1].chips
+    assert all((len(share.rows) > 0) == (share.chip in last) for share in plan.shares)
+    assert plan.shape.slots == stages + 1
+
+
+def test_layers_go_evenly_and_the_remainder_to_the_first(model):
+    assert layers(staged(model, 1, 1)) == [5]
+    assert layers(staged(model, 2, 2)) == [3, 2]
+    assert layers(staged(model, 3, 3)) == [2, 2, 1]
+    assert layers(staged(model, 5, 5)) == [1] * 5
+
+
+def test_larger_groups_come_last_and_hold_more_layers(model):
+    plan = staged(model, 5, 2)
+    assert groups(plan) == [2, 3] and layers(plan) == [2, 3]
+    plan = staged(model, 8, pipeline_stages(5, 8))
+    assert groups(plan) == [1, 1, 2, 2, 2] and layers(plan) == [1] * 5
+
+
+def test_where_heaps_differ_layers_go_by_what_fits(model):
+    roomy, tight = 1 << 20, 190 * 1024
+    assert layers(staged(model, 2, 2, 64, heap=[roomy, roomy])) == [3, 2]
+    assert layers(staged(model, 2, 2, 64, heap=[tight, roomy])) == [1, 4]
+    assert layers(staged(model, 2, 2, 64, heap=[roomy, tight])) == [5 - 1, 1]
+
+
+def test_caches_are_as_many_as_there_is_room_for(model):
+    slots = [
+        staged(model, 5, 5, 256, heap=kb * 1024).shape.slots for kb in (215, 250, 300, 500)
+    ]
+    assert slots == sorted(slots) and slots[0] < slots[-1] == 6
+
+
+def test_what_does_not_fit_says_how_many_chips_would_do(model):
+    with pytest.raises(DoesNotFit, match="^in 5 stages, 5 chips with 160 KB of heap") as caught:
+        staged(model, 5, 5, 32, heap=160 * 1024)
+    enough = caught.value.chips
+    assert enough == 6
+    staged(model, enough, pipeline_stages(5, enough), 32, heap=160 * 1024)
+    with pytest.raises(DoesNotFit, match="use more boards, or boards with more heap"):
+        staged(model, 2, 2, heap=[160 * 1024, 200 * 1024])
+
+
+@pytest.mark.parametrize(("chips", "stages"), [(5, 6), (2, 3), (5, 0)])
+def test_stages_that_cannot_be(model, chips, stages):
+    with pytest.raises(ModelError, match=f"^{stages} stages of {chips} chips: each has one of"):
+        staged(model, chips, stages)
+
+
+def test_a_stage_holds_its_layers_only(model):
+    whole = len(shard_file(model, *_with_share(divided(model, 1, combine="chips"), 0)))
+    parts = [len(shard_file(model, *_with_share(staged(model, 5, 5), c))) for c in range(5)]
+    assert len(set(parts[:4])) <= 2 and max(parts) < whole / 2
+    assert parts[4] - parts[0] == pytest.approx(512 * 66, abs=64)
+
+
+def _with_share(plan, chip):
+    return plan, plan.shares[chip]
+
+
+def test_modes_by_name():
+    assert chosen_mode(None, None, None, 5, 5) == TENSOR[0]
+    assert chosen_mode("tensor", None, "chips", 5, 5) == TENSOR[1]
+    assert chosen_mode("pipeline", None, None, 5, 8).stages == 5
+    assert chosen_mode("hybrid", None, "chips", 5, 8).stages == 2
+    assert chosen_mode("hybrid", 3, None, 5, 8).stages == 3
+    with pytest.raises(ParallelError, match="--stages is for --parallel hybrid"):
+        chosen_mode("pipeline", 2, None, 5, 5)
+    with pytest.raises(ParallelError, match="its chips combine by themselves"):
+        chosen_mode("hybrid", 2, "host", 5, 5)
+
+
+def test_modes_that_there_are():
+    assert [len(modes(5, chips)) for chips in (1, 2, 3)] == [2, 3, 4]
+    assert len(modes(2, 8)) == 3  # a pipeline of two stages is that hybrid

@@ -1,0 +1,64 @@
+"""Every way to divide a model, on every link, with 1 to 8 chips, generates the reference's text.
+
+Greedily, as a user's run does: chips that combine answer with their best tokens. The table in the
+README is of `verify`; the default run takes a slice.
+"""
+
+import itertools
+
+import pytest
+
+from host.parallel.staged import pipeline_stages
+from host.simulation.federation import running
+from tests.system.conftest import STEPS
+from tests.system.federations import settings
+
+LAYERS = 5
+WAYS = ("host", "chips", "pipeline", "hybrid")
+LINKS = ("uart", "espnow")
+
+
+def how(way, chips, link):
+    """How to simulate so many chips that work in one of these ways."""
+    if way == "pipeline":
+        return settings(chips, link, stages=pipeline_stages(LAYERS, chips))
+    if way == "hybrid":
+        return settings(chips, link, stages=min(2, chips))
+    return settings(chips, link, combine=way)
+
+
+def greedy_text(federation, run, steps):
+    """The tokens of the prompt and those that follow."""
+    federation.greedy = True
+    federation.begin()
+    tokens = run.tokens[: run.prompt].tolist()
+    logits = federation.forward(tokens)
+    while len(tokens) < steps:
+        tokens.append(int(logits.argmax()))
+        logits = federation.forward(tokens[-1:])
+    return tokens
+
+
+def assert_same_text(model, runs, prompts, steps, of):
+    with running(model, of) as cluster:
+        for prompt in prompts:
+            found = greedy_text(cluster.federation, runs[prompt], steps)
+            assert found == runs[prompt].tokens[:steps].tolist(), prompt
+
+
+SLICE = [("host", 3, "uart"), ("chips", 2, "espnow"), ("pipeline", 7, "espnow"),
+         ("hybrid", 6, "uart")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("way", "chips", "link"), SLICE)
+def test_a_slice_of_the_table(model, runs, way, chips, link):
+    assert_same_text(model, runs, [chips % 7], 48, how(way, chips, link))
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("way", "chips", "link"), list(itertools.product(WAYS, range(1, 9), LINKS))
+)
+def test_the_whole_table(model, runs, way, chips, link):
+    assert_same_text(model, runs, range(7), STEPS, how(way, chips, link))

@@ -1,0 +1,144 @@
+"""Stages of a pipeline equal the reference to the bit, as all other ways to divide a model do.
+
+The default run takes a slice; `verify` takes 1 to 8 chips, both links, with and without loss. In
+tests/system/test_every_mode.py all ways are held to one text.
+"""
+
+import itertools
+import os
+import signal
+import time
+
+import pytest
+
+from host.cluster.errors import ClusterError
+from host.parallel.staged import pipeline_stages
+from host.simulation.federation import running
+from tests.system.conftest import STEPS
+from tests.system.federations import assert_prompts_equal, settings
+from tests.system.reference_runs import assert_equals_reference
+
+LAYERS = 5
+# Chips and stages: pipelines of up to 8 chips, and all hybrids of as many.
+PIPELINES = [(chips, pipeline_stages(LAYERS, chips)) for chips in range(1, 9)]
+HYBRIDS = [(chips, stages) for chips in range(3, 9) for stages in range(1, min(chips, LAYERS))]
+LINKS = ("uart", "espnow")
+PROMPTS = range(7)
+MINUTES_AN_ITEM = 10
+
+
+def staged(chips, stages, *arguments):
+    """How to simulate so many chips in stages."""
+    return settings(chips, *arguments, stages=stages)
+
+
+@pytest.mark.parametrize(
+    ("chips", "stages", "link", "loss", "secure", "prompts", "steps"),
+    [
+        (5, 5, "espnow", 0.0, False, PROMPTS[:2], 32),
+        (3, 3, "uart", 0.0, True, PROMPTS[2:3], 32),
+        (5, 2, "espnow", 0.0, True, PROMPTS[3:4], 24),
+        (4, 2, "uart", 0.0, False, PROMPTS[4:5], 24),
+        (3, 3, "espnow", 0.2, False, PROMPTS[5:6], 16),
+        (2, 2, "uart", 0.2, True, PROMPTS[6:7], 12),
+    ],
+)
+def test_a_slice_of_the_matrix(model, runs, chips, stages, link, loss, secure, prompts, steps):
+    how = staged(chips, stages, link, loss, secure)
+    assert_prompts_equal(model, runs, prompts, steps, how)
+
+
+def test_sequences_in_the_pipeline_together_give_what_each_gives_alone(model, runs):
+    steps = 40
+    with running(model, staged(4, 4, "espnow")) as cluster:
+        federation = cluster.federation
+        federation.greedy = True
+        streams, left = {}, list(enumerate(runs))
+        texts = {}
+        while left or streams:
+            while left and len(streams) < federation.slots:
+                number, run = left.pop(0)
+                stream = federation.open()
+                streams[stream] = number
+                federation.extend(stream, run.tokens[: run.prompt].tolist())
+            stream, logits = federation.completed()
+            token = int(logits.argmax())
+            if len(stream.tokens) == steps:
+                texts[streams.pop(stream)] = [*stream.tokens, token]
+                federation.close(stream)
+            else:
+                federation.extend(stream, [token])
+        busy = {c: s.busy_ms for c, s in cluster.coordinator.statistics().items()}
+        assert federation.most_streams == federation.slots == 5
+        assert federation.flushes == sum(steps - run.prompt + 1 for run in runs)
+        assert 0 < federation.idle_share(busy) < 1
+    assert texts == {i: run.tokens[: steps + 1].tolist() for i, run in enumerate(runs)}
+
+
+@pytest.mark.parametrize(
+    ("chips", "stages", "link", "secure", "restarted"),
+    [
+        (3, 3, "espnow", False, 1),
+        (3, 3, "uart", True, 2),
+        (4, 2, "espnow", True, 0),
+        (4, 2, "uart", False, 3),
+    ],
+)
+def test_a_chip_that_restarts_is_caught_up(model, runs, chips, stages, link, secure, restarted):
+    with running(model, staged(chips, stages, link, 0.0, secure)) as cluster:
+
+        def restart(position):
+            if position == 20:
+                cluster.cluster.chips[restarted].restart()
+
+        assert_equals_reference(cluster.federation, runs[2], 32, restart)
+        assert cluster.federation.caught_up >= 1
+
+
+@pytest.mark.parametrize(("link", "stages"), [("uart", 4), ("espnow", 4), ("espnow", 2)])
+def test_a_chip_that_hangs_is_named(model, runs, link, stages):
+    with running(model, staged(4, stages, link)) as cluster:
+
+        def hang(position):
+            if position == 20:
+                os.kill(cluster.cluster.chips[2].process.pid, signal.SIGSTOP)
+                hang.since = time.monotonic()
+
+        with pytest.raises(ClusterError, match=r"^chip 2 did not answer for 2.5 s \(position "):
+            assert_equals_reference(cluster.federation, runs[2], 32, hang)
+        assert time.monotonic() - hang.since < 5
+
+
+def test_a_chip_that_dies_is_named_at_once(model, runs):
+    with running(model, staged(3, 3, "espnow")) as cluster:
+
+        def kill(position):
+            if position == 20:
+                os.kill(cluster.cluster.chips[1].process.pid, signal.SIGKILL)
+                kill.since = time.monotonic()
+
+        with pytest.raises(ClusterError, match="^chip 1 died: signal SIGKILL$"):
+            assert_equals_reference(cluster.federation, runs[2], 32, kill)
+        assert time.monotonic() - kill.since < 3
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(60 * MINUTES_AN_ITEM)
+@pytest.mark.parametrize(
+    ("chips", "stages", "link"), [(*c, link) for c in PIPELINES + HYBRIDS for link in LINKS]
+)
+def test_without_loss(model, runs, chips, stages, link):
+    assert_prompts_equal(model, runs, PROMPTS, STEPS, staged(chips, stages, link))
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(60 * MINUTES_AN_ITEM)
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize(
+    ("chips", "stages", "link"),
+    list(itertools.chain(*([(*c, link) for c in (*PIPELINES, (5, 2))] for link in LINKS))),
+)
+def test_with_a_fifth_of_all_frames_lost(model, runs, chips, stages, link, secure):
+    prompt = PROMPTS[(chips + secure) % 7]
+    how = staged(chips, stages, link, 0.2, secure)
+    assert_prompts_equal(model, runs, [prompt], STEPS // 2, how)
