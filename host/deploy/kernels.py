@@ -24,11 +24,11 @@ _MATVEC = '''
 def {name}(w: ptr8, acc: int, y: ptr32, xp: ptr32, rows: int, at: int):
     """{doc}"""
     w = ptr8(int(w) + at)
+    acc = int(xp)
 {load}
     bias = 0 - ({total} << 7)
     end = int(w) + rows * {columns}
-    single = int(w) + (rows & {others}) * {columns}
-{loops}
+{single}{loops}
 '''
 
 _MATVEC_LOOP = """
@@ -92,13 +92,14 @@ def _matvec(columns: int, adds: bool) -> str:
             y_stride=4 * rows,
         )
 
+    others = per_turn(columns) - 1
     return _MATVEC.format(
         name=_matvec_name(columns, adds),
         doc=doc,
-        load=lines(4, (f"x{i} = xp[{i}]" for i in range(columns))),
+        load=lines(4, (f"x{i} = ptr32(acc)[{i}]" for i in range(columns))),
         total=summed(f"x{i}" for i in range(columns)),
         columns=columns,
-        others=per_turn(columns) - 1,
+        single=f"    single = int(w) + (rows & {others}) * {columns}\n" if others else "",
         loops=turns(columns, "int(w) < single", "int(w) < end", loop),
     )
 
