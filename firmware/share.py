@@ -78,7 +78,7 @@ class Share:
             raise BadRequest("%d values for %d positions of %d" % (values, count, dim))
         if layer >= self._layer_count or end > self._context:
             self._refuse_place(layer, end - 1)
-        if fields[0] != self._sequence_id and not self.turned_to(fields[0]):
+        if fields[0] != self.sequence_id and not self.turned_to(fields[0]):
             return 0
         begin_answer(request, answer, self._boot_id)
         if phase == PHASE_VOCABULARY:
