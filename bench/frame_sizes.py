@@ -49,10 +49,10 @@ def logits_frames(plan: Plan, share: Share) -> Sizes:
 
 
 def contribution_frames(plan: Plan, bits: int) -> Sizes:
-    """Of a chip's contribution to a sum, which is cut into pieces by the widest sum there can be
-    (protocol/collective.py), and packed by the bits that it has."""
+    """Of a chip's contribution to a sum, cut into pieces (protocol/collective.py) and packed by
+    the bits that it has."""
     dim, mtu = plan.config.dim, plan.shape.mtu
     fields = _ENDS + CONTRIBUTION_FIELDS
-    piece = dim if mtu is None else (mtu - fields) * 8 // plan.shape.bits
+    piece = dim if mtu is None else (mtu - fields) * 8 // bits
     counts = [min(piece, dim - start) for start in range(0, dim, piece)]
     return tuple(fields + packed_size(count, bits) for count in counts)

@@ -8,7 +8,7 @@ the last layer. The arithmetic is exact, so the replicas never differ.
 from firmware.share import BadRequest, NeedKV
 from firmware.workspace import int32s
 from protocol.bitpack import packed_size, unpack
-from protocol.compat import const
+from protocol.compat import const, micropython
 from protocol.fields import put_u16, same, u16
 from protocol.frame import HEADER_SIZE, SEQUENCE, SRC
 from protocol.kinds import ACK, BEST, LOGITS
@@ -138,6 +138,7 @@ class Combined:
             self._contribute()
         return None
 
+    @micropython.native
     def _contribute(self):
         """Computes this chip's partial sums of the phase that is due and sends them."""
         share, layer, count = self._share, self._shard.layers[self.layer], self._count
@@ -155,6 +156,7 @@ class Combined:
                 part.run(layer, out[i])
         self.exchange.all_reduce(share.workspace.results, count * self._dim)
 
+    @micropython.native
     def _add_up(self):
         """Adds the group's sum to the residual stream."""
         layer, total, dim = self._shard.layers[self.layer], self.exchange.result, self._dim
@@ -165,6 +167,7 @@ class Combined:
                 self._residuals[i], 0, total[i * dim :], layer.norms, at, dim, shift
             )
 
+    @micropython.native
     def _normalize(self, i, gain, at, numbers):
         shift, epsilon, limit = numbers
         x = self._share.workspace.x

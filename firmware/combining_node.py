@@ -3,7 +3,7 @@
 from firmware.combined import Combined
 from firmware.node import Node
 from protocol.collective import Exchange, MissingMember
-from protocol.compat import const, ticks_diff, ticks_ms
+from protocol.compat import const, micropython, ticks_diff, ticks_ms
 from protocol.fields import u16
 from protocol.frame import DST, HOST, SEQUENCE, SRC, write_header
 from protocol.kinds import CONTRIBUTION, REPAIR, STEP
@@ -41,6 +41,7 @@ class CombiningNode(Node):
         self._combined = self._kind_of_work(share, shard, kernels, exchange, boot_id)
         self._ticked = self._asked = ticks_ms()
 
+    @micropython.native
     def poll(self):
         """Handles one received frame; without any, asks for what does not come."""
         if super().poll():
@@ -90,6 +91,7 @@ class CombiningNode(Node):
         if begun:
             self._go_on()
 
+    @micropython.native
     def _go_on(self):
         request = self._combined.request
         try:
@@ -101,6 +103,7 @@ class CombiningNode(Node):
             kind, size, answer = done
             self._send_answer(kind, answer, size)
 
+    @micropython.native
     def _send_to_members(self, frame, kind, dst, number, length):
         write_header(frame, self._version, kind, self._chip_id, dst, number, length)
         self._send(frame, length)

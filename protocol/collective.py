@@ -126,11 +126,13 @@ class Exchange:
         self._member_of = bytearray(b"\xff" * 256)
         for member, chip in enumerate(members):
             self._member_of[chip] = member
-        self._capacity, self._bits, self._piece = capacity, bits, piece
+        self._capacity, self._bits = capacity, bits
+        self._room = 8 * (room - CONTRIBUTION_FIELDS)  # bits
         self._send = send
         self._patience = patience
         # Room for the longest trailer, which whoever sends it appends.
-        self._frame = bytearray(_DATA + packed_size(piece, bits) + 12)
+        longest = min(room - CONTRIBUTION_FIELDS, packed_size(capacity, bits))
+        self._frame = bytearray(_DATA + longest + 12)
         self._rounds = [_Round(len(self._members), capacity) for _ in range(2)]
         self._epoch = self._number = 0
         self._first_wait = _WAIT + _WAIT_A_MEMBER * len(self._members)
@@ -198,6 +200,7 @@ class Exchange:
         """Begins to wait for everybody."""
         self._begin(self.result, 0, 0)
 
+    @micropython.native
     def take(self, frame, length):
         """Files an opened frame of `length` bytes of payload; whether it brought something.
 
@@ -275,9 +278,14 @@ class Exchange:
         if len(self._members) > 1:
             self._send_pieces(now, 0, BROADCAST)
 
+    @micropython.native
     def _send_pieces(self, contribution, held, dst):
-        """Sends the pieces that are not in the set `held`."""
-        frame, size, left = self._frame, self._piece, contribution.count
+        """Sends the pieces that are not in the set `held`: as few as its numbers allow."""
+        frame, left = self._frame, contribution.count
+        bits = bits_needed(contribution.own, left)
+        if bits > self._bits:
+            raise ValueError("an element of %d bits, and %d planned" % (bits, self._bits))
+        size = self._room // bits
         pieces = max(1, -(-left // size))
         put_u16(frame, _EPOCH, self._epoch)
         frame[_PIECES] = pieces
@@ -285,10 +293,7 @@ class Exchange:
             if not held >> piece & 1:
                 start = piece * size
                 count = min(size, left - start)
-                values = contribution.own[start : start + count]
-                bits = bits_needed(values, count)
-                if bits > self._bits:
-                    raise ValueError("an element of %d bits, and %d planned" % (bits, self._bits))
+                values = contribution.own[start:] if start else contribution.own
                 frame[_PIECE] = piece
                 put_u16(frame, _FIRST, contribution.first + start)
                 put_u16(frame, _COUNT, count)

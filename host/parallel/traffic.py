@@ -306,16 +306,16 @@ def _contributions(plan: Plan, layer: int, phase: int, width: Width) -> tuple[Me
     group = plan.group(layer)
     if len(group) == 1:
         return ()
-    shape, dim = plan.shape, plan.config.dim
+    dim = plan.config.dim
     version, mtu = _link(plan)
     room = mtu - HEADER_SIZE - TRAILER_SIZE[version] - CONTRIBUTION_FIELDS
-    most = min(shape.elements, room * 8 // shape.bits)
     with_part = owners(plan, phase)
     sent = []
     for chip in group:
         count = dim if chip in with_part else 0
+        bits = width(layer, phase, chip, range(count)) if count else 1
+        most = room * 8 // bits
         for first in range(0, max(count, 1), most):
-            piece = range(first, min(first + most, count))
-            packed = packed_size(len(piece), width(layer, phase, chip, piece)) if piece else 0
+            packed = packed_size(min(most, count - first), bits)
             sent.append(Message(CONTRIBUTION, chip, BROADCAST, CONTRIBUTION_FIELDS + packed))
     return tuple(sent)

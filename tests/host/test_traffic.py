@@ -113,16 +113,15 @@ def test_frames_are_those_that_are_made(tiny, payload, mtu):
     assert frames(signed, 10) == (8 + 10 + TRAILER_SIZE[3],)
 
 
-def test_pieces_of_contributions_are_planned_for_the_widest_sums():
-    """However narrow they are, for the buffers of whoever takes them have room for no more."""
+def test_contributions_are_cut_by_the_bits_that_they_have():
     config = Config(120, hidden_dim=8, layers=1, heads=4, kv_heads=4, vocab_size=8, context=8)
     plan = tensor_parallel(quantized(random_checkpoint(config)), 2, mtu=250, combine="chips")
     room = 250 - 8 - 4 - 9
-    piece = room * 8 // plan.shape.bits
-    pieces = [m for m in of_token(plan, 4)[0].answers if m.kind == CONTRIBUTION and m.source == 1]
-    assert [message.payload for message in pieces] == [
-        9 + -(-4 * count // 8) for count in (piece, 120 - piece)
-    ]
+    for bits, counts in ((4, [120]), (15, [120]), (16, [114, 6]), (20, [91, 29])):
+        answers = of_token(plan, bits)[0].answers
+        pieces = [m.payload for m in answers if m.kind == CONTRIBUTION and m.source == 1]
+        assert pieces == [9 + -(-bits * count // 8) for count in counts]
+        assert max(pieces) - 9 <= room
 
 
 def test_widths_are_those_of_the_sums_that_chips_compute(tiny):
