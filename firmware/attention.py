@@ -2,6 +2,7 @@
 output projection."""
 
 from firmware.linear import Linear
+from protocol.compat import micropython
 from firmware.workspace import int32s
 from protocol.compat import micropython
 
@@ -11,49 +12,44 @@ class Attention:
 
     def __init__(self, shard, workspace, kernels):
         layout, places = shard.layout, shard.places
-        self._head_dim = head_dim = layout["head_dim"]
-        self._context = context = layout["context"]
+        head_dim, context, dim = layout["head_dim"], layout["context"], layout["dim"]
         heads, kv_heads = layout["heads"], layout["kv_heads"]
-        self._head_count, self._kv_count = len(heads), len(kv_heads)
-        self._dim = dim = layout["dim"]
         q_rows, kv_rows = len(heads) * head_dim, len(kv_heads) * head_dim
-        self._kernels = kernels
-        self._exp_table, self._rope_table = shard.exp_table, shard.rope_table
-        self._rope_row, self._rope_position = workspace.rope_row, -1
-        self._scores, self._means = workspace.scores, workspace.heads
-        self._rows = rows = workspace.rows[: q_rows + 2 * kv_rows]
-        self._row_count = len(rows)
-        self._kv = rows[q_rows:]
-        self._qkv = Linear(places[5], len(rows), dim, workspace.x, kernels).blocks
-        self._o = Linear(places[6], dim, q_rows, workspace.heads, kernels).blocks
+        rows = workspace.rows[: q_rows + 2 * kv_rows]
         # The row of the caches [kv_heads * context, head_dim] at which each head's begin.
-        self._first = first = int32s(len(heads))
+        first = int32s(len(heads))
         group = layout["total_heads"] // layout["total_kv_heads"]
         for i, head in enumerate(heads):
             first[i] = kv_heads.index(head // group) * context
+        self._kernels = kernels
+        self._qkv = Linear(places[5], len(rows), dim, workspace.x, kernels).blocks
+        self._o = Linear(places[6], dim, q_rows, workspace.heads, kernels).blocks
+        self._rope_position = -1
+        # Together, for to look up an attribute takes as long as to take several from a tuple.
+        self._sizes = dim, head_dim, head_dim // 2, len(rows), len(heads), len(kv_heads), context
+        self._buffers = rows, rows[q_rows:], workspace.rope_row, workspace.scores, workspace.heads
+        self._tables = shard.exp_table, shard.rope_table, first
 
     @micropython.native
     def run(self, layer, position, out):
         """The partial sum `out` [dim] at `position`, which joins the cache and attends to all
         positions up to itself."""
-        kernels, rows, scales, row = self._kernels, self._rows, layer.qkv_scales, self._rope_row
-        head_dim, pairs = self._head_dim, self._head_dim >> 1
-        weights = layer.weights
+        kernels, weights, scales = self._kernels, layer.weights, layer.qkv_scales
+        dim, head_dim, pairs, row_count, heads, kv_heads, context = self._sizes
+        rows, kv, rope_row, scores, means = self._buffers
+        exp_table, rope_table, first = self._tables
         for matvec, at, x in self._qkv:
-            matvec(weights, 0, rows, x, self._row_count, at)
+            matvec(weights, 0, rows, x, row_count, at)
         if position != self._rope_position:
-            kernels.rope_row(self._rope_table, 0, position, row, pairs)
+            kernels.rope_row(rope_table, 0, position, rope_row, pairs)
             self._rope_position = position
         kernels.rescale(rows, 0, weights, 0, scales, 3)
-        kernels.rotate(rows, 0, row, pairs, scales, 2)
+        kernels.rotate(rows, 0, rope_row, pairs, scales, 2)
         keys, values = layer.keys, layer.values
-        kernels.cache_rows(
-            self._kv, keys, values, position, self._kv_count, head_dim, self._context,
-            layer.key_zero,
-        )  # fmt: skip
+        kernels.cache_rows(kv, keys, values, position, kv_heads, head_dim, context, layer.key_zero)
         kernels.attend(
-            0, 0, keys, values, self._first, self._head_count, rows, self._means, self._scores,
-            self._exp_table, position + 1, layer.score_shift,
+            0, 0, keys, values, first, heads, rows, means, scores, exp_table, position + 1,
+            layer.score_shift,
         )  # fmt: skip
         for matvec, at, x in self._o:
-            matvec(weights, 0, out, x, self._dim, at)
+            matvec(weights, 0, out, x, dim, at)

@@ -44,16 +44,17 @@ class Share:
         layout = shard.layout
         self._kernels = kernels
         self._boot_id = boot_id
-        self._dim = layout["dim"]
-        self._context = layout["context"]
         self.workspace = workspace = Workspace(layout)
-        self._positions = layout["positions"]
         self._layers = shard.layers
-        self._layer_count = len(shard.layers)
+        # One attribute: a full dictionary of them is slow to look names up in.
+        self._limits = layout["dim"], layout["positions"], len(shard.layers), layout["context"]
         self._load = kernels.load_int16s
         self.attention = Attention(shard, workspace, kernels) if layout["heads"] else None
         self.feed_forward = FeedForward(shard, workspace, kernels) if layout["units"] else None
         self.vocabulary = Vocabulary(shard, workspace, kernels) if layout["rows"] else None
+        # Bound once: to make such an object takes room at every request.
+        self._attend = self.attention.run if self.attention else None
+        self._feed_forward = self.feed_forward.run if self.feed_forward else None
         self._fields = int32s(5)
         self.filled = [0] * len(shard.layers)
         self.sequence_id = -1
@@ -70,13 +71,14 @@ class Share:
         older sequence, or this chip has no part in its phase. `kind_of_answer` tells the
         message type. Raises BadRequest and NeedKV.
         """
-        fields, dim = self._fields, self._dim
+        fields = self._fields
+        dim, positions, layers, context = self._limits
         values = compute_fields(request, length, fields)
         layer, phase, position, count = fields[1], fields[2], fields[3], fields[4]
         end = position + count
-        if values != count * dim or count > self._positions:
+        if values != count * dim or count > positions:
             raise BadRequest("%d values for %d positions of %d" % (values, count, dim))
-        if layer >= self._layer_count or end > self._context:
+        if layer >= layers or end > context:
             self._refuse_place(layer, end - 1)
         if fields[0] != self.sequence_id and not self.turned_to(fields[0]):
             return 0
@@ -84,8 +86,8 @@ class Share:
         if phase == PHASE_VOCABULARY:
             return self._logits(request, count, answer)
         attends, filled = phase == PHASE_ATTENTION, self.filled
-        part = self.attention if attends else self.feed_forward
-        if part is None:
+        run = self._attend if attends else self._feed_forward
+        if run is None:
             return 0
         if attends and position > filled[layer]:
             raise NeedKV(layer, filled[layer])
@@ -94,9 +96,9 @@ class Share:
         for i in range(count):
             load(request, 0, at, x, dim)
             if attends:
-                part.run(weights, position + i, workspace.out[i])
+                run(weights, position + i, workspace.out[i])
             else:
-                part.run(weights, workspace.out[i])
+                run(weights, workspace.out[i])
             at += 2 * dim
         if attends and end > filled[layer]:
             filled[layer] = end
@@ -107,7 +109,7 @@ class Share:
     def _refuse_place(self, layer, position):
         raise BadRequest(
             "layer %d, position %d of a model of %d layers and a context of %d"
-            % (layer, position, self._layer_count, self._context)
+            % ((layer, position) + self._limits[2:])
         )
 
     def kind_of_answer(self, phase):
@@ -131,7 +133,7 @@ class Share:
             return 0
         if count != 1:
             raise BadRequest("logits of %d positions: one at a time" % count)
-        self._load(request, 0, COMPUTE_DATA, self.workspace.x, self._dim)
+        self._load(request, 0, COMPUTE_DATA, self.workspace.x, self._limits[0])
         vocabulary.run()
         return self.stored_logits(answer)
 
