@@ -2,7 +2,6 @@
 output projection."""
 
 from firmware.linear import Linear
-from protocol.compat import micropython
 from firmware.workspace import int32s
 from protocol.compat import micropython
 

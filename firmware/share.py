@@ -46,13 +46,13 @@ class Share:
         self._boot_id = boot_id
         self.workspace = workspace = Workspace(layout)
         self._layers = shard.layers
-        # One attribute: a full dictionary of them is slow to look names up in.
+        # Together, as in Attention.
         self._limits = layout["dim"], layout["positions"], len(shard.layers), layout["context"]
         self._load = kernels.load_int16s
         self.attention = Attention(shard, workspace, kernels) if layout["heads"] else None
         self.feed_forward = FeedForward(shard, workspace, kernels) if layout["units"] else None
         self.vocabulary = Vocabulary(shard, workspace, kernels) if layout["rows"] else None
-        # Bound once: to make such an object takes room at every request.
+        # Bound once, not at each request.
         self._attend = self.attention.run if self.attention else None
         self._feed_forward = self.feed_forward.run if self.feed_forward else None
         self._fields = int32s(5)
