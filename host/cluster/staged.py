@@ -137,6 +137,7 @@ class StagedFederation(Members):
         del self._streams[stream.slot]
         self._queue = deque(each for each in self._queue if each is not stream)
         self._awaited = {n: step for n, step in self._awaited.items() if step.stream is not stream}
+        self._completed = deque(each for each in self._completed if each[0] is not stream)
 
     def extend(self, stream: Stream, tokens: Sequence[int]) -> None:
         """Has these tokens follow those of a stream; the logits after the last will come."""
