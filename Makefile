@@ -43,13 +43,14 @@ lint: setup ## check style (ruff) and types (mypy)
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m mypy
 
-flash: setup ## make a board a chip: BOARD= CHIP_ID= BOARDS= PORT= CHIPS= MODEL= LINK= COMBINE= FIRMWARE= ARGS=
+flash: setup ## make a board a chip: BOARD= CHIP_ID= BOARDS= PORT= CHIPS= MODEL= LINK= PARALLEL= STAGES= COMBINE= FIRMWARE= ARGS=
 	@$(VENV_PYTHON) -m host.flash $(if $(filter file,$(origin CHIPS)),,--chips $(CHIPS)) \
 		$(if $(BOARD),--board "$(BOARD)") $(if $(BOARDS),--boards "$(BOARDS)") \
 		$(if $(CHIP_ID),--chip-id "$(CHIP_ID)") \
 		$(if $(PORT),--port "$(PORT)") $(if $(MODEL),--model "$$MODEL") \
 		$(if $(TOKENIZER),--tokenizer "$$TOKENIZER") \
 		$(if $(FIRMWARE),--firmware "$$FIRMWARE") $(if $(LINK),--link "$(LINK)") \
+		$(if $(PARALLEL),--parallel "$(PARALLEL)") $(if $(STAGES),--stages "$(STAGES)") \
 		$(if $(COMBINE),--combine "$(COMBINE)") $(ARGS)
 
 doctor: setup ## say what is wrong with boards and what to do: PORT= for one alone

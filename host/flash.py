@@ -43,6 +43,8 @@ from host.model import loading
 from host.model.checkpoint import ModelError
 from host.model.quantized import QuantizedModel
 from host.parallel.memory import COMBINE
+from host.parallel.modes import PARALLEL, TENSOR, best_mode, chosen_mode
+from host.parallel.modes import Cluster as ModeledCluster
 from host.parallel.plan import MAX_CHIPS
 
 MODEL = Path(__file__).resolve().parents[1] / "models" / "home.bin"
@@ -76,6 +78,10 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--line", choices=LINES,
         help="where the host's serial line ends: at the USB port (default), or at the pins of"
         " the board's second UART")
+    add("--parallel", choices=PARALLEL,
+        help="how the model is divided, as host.run has it (default: as before, else tensor)")
+    add("--stages", type=count_up_to(MAX_CHIPS), metavar="S",
+        help="how many groups of --parallel hybrid (default 2)")
     add("--combine", choices=COMBINE,
         help="who adds up the chips' partial sums: the host (default), or the chips themselves")
     add("--key", action=argparse.BooleanOptionalAction, default=None,
@@ -151,6 +157,7 @@ def _job(options: argparse.Namespace, console: Console) -> Job:
         line=options.line or (before.line if before else "usb"),
         combine=options.combine or (before.combine if before else "host"),
         boards=kinds,
+        stages=before.stages if before and not options.parallel else 0,
     )
     place.check()
     ask: Ask = input if sys.stdin.isatty() else None
@@ -159,6 +166,9 @@ def _job(options: argparse.Namespace, console: Console) -> Job:
     with console.status("quantizing"):
         # As host.run loads it: both must come to the same integers.
         model = loading.loaded(path, options.tokenizer).quantized()
+    if options.parallel:
+        place = place_in_mode(place, options, model, before)
+        place.check()
     cluster = cluster_for(model, path, place, cluster_file.FILE, options.key)
     place = replace(
         place, port=port, key=cluster.key, channel=cluster.channel,
@@ -177,6 +187,25 @@ def _boards(options: argparse.Namespace, before: Cluster | None) -> tuple[Board,
         kept = before is not None and options.chips in (None, before.chips)
         names = before.boards if before and kept else ()
     return tuple(load(name) for name in names)
+
+
+def place_in_mode(
+    place: Place, options: argparse.Namespace, model: QuantizedModel, before: Cluster | None
+) -> Place:
+    """The place in a cluster that works as --parallel says. Raises ModelError, BoardError."""
+    mode = chosen_mode(
+        options.parallel, options.stages, options.combine, model.config.layers, place.chips
+    )
+    if options.parallel == "auto" and (place.link, place.line) == ("uart", "usb"):
+        mode = TENSOR[0]  # the only one whose messages the REPL's port can take
+    elif options.parallel == "auto":
+        known = {chip.id: load(chip.board) for chip in before.flashed} if before else {}
+        known[place.chip] = place.board
+        alike = tuple(known.get(chip, place.board) for chip in range(place.chips))
+        boards = place.boards or alike
+        signed = options.key is not False
+        mode = best_mode(model, ModeledCluster(boards, place.link, place.context, signed))
+    return replace(place, combine=mode.combine, stages=mode.stages)
 
 
 def _flash(job: Job, progress: Progress) -> tuple[str, str]:

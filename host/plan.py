@@ -150,7 +150,7 @@ def _heading(each: Assessment) -> str:
         part = (
             f"{len(plan.stages)} stages with layers"
             f" {', '.join(_from_to(stage.layers) for stage in plan.stages)}, room for"
-            f" {plan.shape.slots} streams"
+            f" {plan.shape.slots} stream{'s' * (plan.shape.slots > 1)}"
         )
     return f"{each.mode.options}: {each.mode.what}; {part}, heaps in KB"
 

@@ -16,7 +16,6 @@ import logging
 import signal
 import sys
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -26,8 +25,7 @@ from host.answers import Answer, Answers, PromptEncoder
 from host.boards import BoardError, load
 from host.cluster import cluster_file
 from host.cluster.arithmetic_check import check_arithmetic
-from host.cluster.attached import attached, described, listed_ports
-from host.cluster.cluster_file import Cluster
+from host.cluster.attached import attached, listed_ports
 from host.cluster.errors import ClusterError
 from host.cluster.federation import Federation
 from host.cluster.running import Running
@@ -45,15 +43,14 @@ from host.command_line import (
 )
 from host.deploy.bundle import DeployError
 from host.display import Display
+from host.division import boards_of, divided_settings
 from host.many import Batch, prompts_in
 from host.model import loading
 from host.model.checkpoint import ModelError
 from host.model.loading import Loaded
-from host.model.quantized import QuantizedModel
 from host.model.sampling import Sampler
 from host.parallel.memory import COMBINE
-from host.parallel.modes import PARALLEL, best_mode, chosen_mode
-from host.parallel.modes import Cluster as ModeledCluster
+from host.parallel.modes import PARALLEL
 from host.parallel.pipeline import idle_share
 from host.parallel.plan import MAX_CHIPS
 from host.prompts import StopAtInterrupt, example, is_terminal, piped_prompts, typed_prompts
@@ -159,7 +156,7 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
     settings = settings_for(options)
     path = options.model or (flashed.model if flashed else str(MODEL))
     source = loading.loaded(path, options.tokenizer)
-    boards = _boards(options, source) if options.ports is not None else None
+    boards = boards_of(options, source) if options.ports is not None else None
     encoder = PromptEncoder(source, boards.context if boards else options.context, options.steps)
     prompts = _checked_prompts(options, encoder)
     with console.status("quantizing"):
@@ -173,7 +170,7 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
                 progress.advance(task)
 
             if not boards:
-                settings = _divided(settings, options, model, len(prompts) > 1)
+                settings = divided_settings(settings, options, model, len(prompts) > 1)
             chips: Running = stack.enter_context(
                 attached(model, boards, listed_ports(options.ports), arrived)
                 if boards
@@ -209,44 +206,6 @@ def _checked_prompts(options: argparse.Namespace, encoder: PromptEncoder) -> lis
             where = f"--prompts {options.prompts}: {prompt[:40]!r}: " if options.prompts else ""
             raise ModelError(f"{where}{error}") from None
     return prompts
-
-
-def _divided(
-    settings: Settings, options: argparse.Namespace, model: QuantizedModel, many: bool
-) -> Settings:
-    """The settings with the mode that options name, or that is the best for one stream or many.
-
-    Raises ParallelError, ModelError.
-    """
-    mode = chosen_mode(
-        options.parallel, options.stages, options.combine, model.config.layers, settings.chips
-    )
-    if options.parallel == "auto":
-        board = replace(settings.board, heap_kb=settings.heap // 1024)
-        signed = bool(settings.key)
-        boards = (board,) * settings.chips
-        mode = best_mode(
-            model, ModeledCluster(boards, settings.link, settings.context, signed), many
-        )
-    return replace(settings, combine=mode.combine, stages=mode.stages)
-
-
-def _boards(options: argparse.Namespace, source: Loaded) -> Cluster:
-    """The cluster of boards to run on. Raises ClusterError."""
-    for name in ("board", "heap", "loss", "secure"):
-        if getattr(options, name):
-            raise ClusterError(f"--{name} is for simulated chips, and --ports for boards")
-    urls = listed_ports(options.ports)
-    if urls == []:
-        raise ClusterError("no port in --ports: give auto, or ports as /dev/ttyACM0")
-    return described(
-        urls,
-        chips=options.chips,
-        link=options.link,
-        context=options.context,
-        combine=options.combine,
-        most=source.config.context,
-    )
 
 
 def _progress(console: Console) -> Progress:

@@ -93,6 +93,7 @@ def flashed_plan(model: QuantizedModel, cluster: Cluster) -> Plan:
         cluster.link,
         boards=[boards.load(name) for name in cluster.boards],
         known=[boards.load(name) for name in {chip.board for chip in cluster.flashed}],
+        stages=cluster.stages,
         mtu=_radio_mtu(cluster),
         signed=bool(cluster.key),
         combine=cluster.combine,

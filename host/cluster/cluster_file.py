@@ -8,6 +8,7 @@
     context = 128
     line = "usb"
     combine = "host"
+    stages = 5
     key = "64 hexadecimal digits"
 
     [[chip]]
@@ -15,6 +16,8 @@
     board = "esp32s3"
     mac = "34:85:18:00:00:01"
     port = "/dev/ttyACM0"
+
+`stages` is there where they are of a pipeline.
 
 Whoever reads the key can join the cluster: the file is made for its owner's eyes alone, and git
 ignores it.
@@ -71,7 +74,8 @@ class Cluster:
     model: its path as given; model_hash: its first 8 bytes, as chips report it; context: in
     positions; key: empty for frames that are not signed; link, line, combine: of LINKS, LINES and
     memory.COMBINE; boards: the name of each chip's, by which the work is dealt, or empty: then all
-    are dealt the same, as far as the smallest has room.
+    are dealt the same, as far as the smallest has room; stages: of a pipeline, 0 where all chips
+    have a part of every layer.
     """
 
     model: str
@@ -85,6 +89,7 @@ class Cluster:
     line: str = "usb"
     combine: str = "host"
     boards: tuple[str, ...] = ()
+    stages: int = 0
 
     def with_chip(self, chip: FlashedChip) -> Cluster:
         """This cluster after `chip` was flashed: in the place of one with its id or its board."""
@@ -193,6 +198,7 @@ def _text(cluster: Cluster) -> str:
         f"context = {cluster.context}",
         f"line = {_quoted(cluster.line)}",
         f"combine = {_quoted(cluster.combine)}",
+        *([f"stages = {cluster.stages}"] if cluster.stages else []),
         f"key = {_quoted(cluster.key.hex())}",
         *([f"boards = [{', '.join(map(_quoted, cluster.boards))}]"] if cluster.boards else []),
     ]
@@ -229,6 +235,7 @@ def _cluster(fields: dict[str, Any]) -> Cluster:
         line=take.choice("line", LINES),
         combine=take.choice("combine", COMBINE),
         boards=take.names("boards", count),
+        stages=take.integer("stages", 1, count) if "stages" in fields else 0,
     )
     take.check_all_taken()
     if 0 < len(cluster.key) < MIN_KEY_SIZE:

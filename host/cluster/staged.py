@@ -30,8 +30,9 @@ from protocol.payloads import best_from, step_payload
 
 _LOG = logging.getLogger("federation")
 
-# Seconds to wait for the first stage to take a STEP, at first and at most.
-_FIRST_WAIT, _LONGEST_WAIT = 0.1, 0.25
+# Seconds to wait for the first stage to take a STEP: at first, and bounds of what is then learned,
+# for it takes one at once where it is free, and else when it has done the one before.
+_FIRST_WAIT, _SHORTEST_WAIT, _LONGEST_WAIT = 0.1, 0.03, 0.25
 # Seconds of silence after which chips are asked whether they are still who they were.
 _ASK_AFTER = 0.6
 # After so many times the patience all is run again: some chip forgot it without restarting.
@@ -136,6 +137,7 @@ class StagedFederation(Members):
         del self._streams[stream.slot]
         self._queue = deque(each for each in self._queue if each is not stream)
         self._awaited = {n: step for n, step in self._awaited.items() if step.stream is not stream}
+        self._completed = deque(each for each in self._completed if each[0] is not stream)
 
     def extend(self, stream: Stream, tokens: Sequence[int]) -> None:
         """Has these tokens follow those of a stream; the logits after the last will come."""
@@ -154,7 +156,7 @@ class StagedFederation(Members):
         Raises ClusterError for chips that fail or fall silent.
         """
         progress = asked = now = time.monotonic()
-        sent, wait, repeats = now, self._pace.wait, 0
+        sent, wait, repeats = now, self._wait(), 0
         while not self._completed:
             step = self._sent
             until = sent + wait if step else progress + _ASK_AFTER
@@ -166,7 +168,7 @@ class StagedFederation(Members):
             if self._sent is not step:
                 if step and not repeats:
                     self._pace.learn(now - sent)
-                sent, wait, repeats = now, self._pace.wait, 0
+                sent, wait, repeats = now, self._wait(), 0
             elif step and now >= sent + wait:
                 self._repeat(step)
                 sent, wait, repeats = now, min(1.5 * wait, _LONGEST_WAIT), repeats + 1
@@ -186,6 +188,9 @@ class StagedFederation(Members):
     def micro_batches(self) -> float:
         """How many STEPs were on their way for a token of each stream together, on average."""
         return self.steps / self.flushes * self.most_streams
+
+    def _wait(self) -> float:
+        return max(self._pace.wait, _SHORTEST_WAIT)
 
     def _awaits(self) -> bool:
         return any(stream.awaits for stream in self._streams.values())

@@ -28,7 +28,7 @@ _OLDEST_WITH_RATE = (1, 27)
 class Place:
     """Which chip a board is to be. key: of the cluster, empty for frames that are not signed;
     others: the boards that the cluster's other chips are, as far as they are known; link, line,
-    combine, channel, boards: as host.cluster.cluster_file.Cluster has them."""
+    combine, channel, boards, stages: as host.cluster.cluster_file.Cluster has them."""
 
     board: Board
     port: str
@@ -40,6 +40,7 @@ class Place:
     line: str = "usb"
     combine: str = "host"
     channel: int = CHANNEL
+    stages: int = 0
     others: tuple[Board, ...] = ()
     boards: tuple[Board, ...] = ()
 
@@ -70,6 +71,7 @@ class Place:
             self.link,
             boards=self.boards,
             known=(self.board, *self.others),
+            stages=self.stages,
             mtu=None,
             signed=bool(self.key),
             combine=self.combine,

@@ -8,7 +8,8 @@ from host.boards import Board
 from host.model.quantized import QuantizedModel
 from host.parallel import modes
 from host.parallel.memory import board_heap
-from host.parallel.plan import Plan, tensor_parallel
+from host.parallel.plan import Plan
+from host.parallel.staged import divided
 
 
 def board_plan(
@@ -22,6 +23,7 @@ def board_plan(
     mtu: int | None,
     signed: bool,
     combine: str,
+    stages: int = 0,
 ) -> Plan:
     """boards: of each chip, by whose heaps and speeds the work is dealt; where it is empty, all
     are dealt the same, bounded by the smallest heap of the boards that are `known`, none for no
@@ -35,10 +37,11 @@ def board_plan(
         heaps = min((board_heap(board.heap_kb, link) for board in known), default=None)
         speeds = None
         mtu = min((board.espnow.mtu for board in known), default=mtu)
-    return tensor_parallel(
+    return divided(
         model,
         chips,
         context,
+        stages=stages,
         heap=heaps,
         speeds=speeds,
         mtu=mtu if link == "espnow" else None,

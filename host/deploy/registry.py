@@ -37,6 +37,7 @@ def cluster_for(
         line=place.line,
         combine=place.combine,
         boards=tuple(board.name for board in place.boards),
+        stages=place.stages,
     )
     before = cluster_file.read(file)
     was_signed = before is None or bool(before.key)
@@ -125,5 +126,5 @@ def _settings(cluster: Cluster) -> tuple[object, ...]:
     """What all chips of a cluster must have in common."""
     return (
         cluster.model_hash, cluster.chips, cluster.link, cluster.channel, cluster.context,
-        cluster.line, cluster.combine, cluster.key, cluster.boards,
+        cluster.line, cluster.combine, cluster.stages, cluster.key, cluster.boards,
     )  # fmt: skip

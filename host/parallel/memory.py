@@ -23,8 +23,9 @@ CODE = {"uart": 39_900, "radio": 46_550, "gateway": 48_900}
 SIGNING, _WINDOW = 4_900, 12
 # What chips that combine add: firmware/combining_node.py and all that it imports.
 COMBINING = 11_250
-# What stages of a pipeline add to that: firmware/stage_node.py and stage.py.
-STAGING = 4_600
+# What stages of a pipeline add to that, firmware/stage_node.py and stage.py, and for each layer
+# the objects of its caches.
+STAGING, _STAGED_LAYER = 2_050, 520
 # MicroPython's table of strings grows in pieces, each twice the last: the sixth, of 640, is needed
 # where there are more than 620 names, those of stand-ins among them.
 _SIXTH_STRINGS = 4_500
@@ -260,7 +261,7 @@ def _code_bytes(shape: Shape, link: str) -> int:
     if shape.chips_combine:
         code += COMBINING
     if shape.pipe:
-        code += STAGING
+        code += STAGING + _STAGED_LAYER * shape.config.layers
     many_names = link != "uart" or (shape.signed and shape.chips_combine)
     return code + (_SIXTH_STRINGS if many_names else 0)
 

@@ -226,7 +226,7 @@ def recommended(fitting: Sequence[Assessment], many: bool = False) -> Assessment
     return fitting[min(timed)[1]] if timed else None
 
 
-def best_mode(model: QuantizedModel, cluster: Cluster, many: bool) -> Mode:
+def best_mode(model: QuantizedModel, cluster: Cluster, many: bool = False) -> Mode:
     """The recommended one, or where nothing is modelled the first that fits; many: of streams.
 
     Raises ModelError where none fits.

@@ -183,13 +183,13 @@ def test_the_smallest_heap_bounds_the_plan(model, monkeypatch):
     def planned(*_, **settings):
         asked.update(settings)
 
-    monkeypatch.setattr(planning, "tensor_parallel", planned)
+    monkeypatch.setattr(planning, "divided", planned)
     chips = [FlashedChip(i, name, f"{i}", "") for i, name in enumerate(["esp32s3", "esp32c3"])]
     cluster = cluster_of(model, flashed=tuple(chips), link="espnow")
     flashed_plan(model, cluster)
     least = board_heap(min(load(name).heap_kb for name in ("esp32s3", "esp32c3")), "espnow")
-    expected = {"heap": least, "speeds": None, "mtu": 250, "signed": True, "combine": "host"}
-    assert asked == expected
+    bounds = {"heap": least, "speeds": None, "mtu": 250, "signed": True}
+    assert asked == {**bounds, "combine": "host", "stages": 0}
 
 
 def test_boards_that_were_named_are_dealt_work_by_heap_and_speed(model):
@@ -199,7 +199,7 @@ def test_boards_that_were_named_are_dealt_work_by_heap_and_speed(model):
     cluster = cluster_of(model, boards=kinds, link="espnow", flashed=(chip,))
     shown = modes.Cluster(tuple(map(load, kinds)), "espnow", 16, signed=True)
     plan = flashed_plan(model, cluster)
-    assert plan == shown.plan(model, modes.MODES[0])
+    assert plan == shown.plan(model, modes.TENSOR[0])
     assert plan != flashed_plan(model, replace(cluster, boards=()))
     assert len(plan.shares[0].rows) > len(plan.shares[1].rows)
 

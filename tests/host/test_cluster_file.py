@@ -41,6 +41,8 @@ def test_what_is_written_is_read(path):
     assert read(path) == CLUSTER
     other = replace(CLUSTER, line="pins", combine="chips", key=b"")
     assert changed(lambda old: other, path) == read(path) == other
+    staged = replace(CLUSTER, combine="chips", stages=2)
+    assert changed(lambda old: staged, path) == read(path) == staged
     changed(lambda old: CLUSTER, path)
     fields = tomllib.loads(path.read_text())
     assert fields["model_hash"] == "0001020304050607" and fields["chips"] == 5

@@ -88,6 +88,7 @@ def test_a_key_that_comes_or_goes_is_for_all_chips(flashed, file, signed):
         {"boards": ("esp32s3", "esp32s3")},
         {"line": "pins"},
         {"line": "pins", "combine": "chips"},
+        {"line": "pins", "combine": "chips", "stages": 2},
         {"link": "espnow"},
     ],
 )

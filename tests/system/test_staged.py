@@ -12,8 +12,10 @@ import time
 import pytest
 
 from host.cluster.errors import ClusterError
+from host.parallel.pipeline import bubble_ratio, idle_share
 from host.parallel.staged import pipeline_stages
 from host.simulation.federation import running
+from tests.system.changed_firmware import append_source
 from tests.system.conftest import STEPS
 from tests.system.federations import assert_prompts_equal, settings
 from tests.system.reference_runs import assert_equals_reference
@@ -73,6 +75,36 @@ def test_sequences_in_the_pipeline_together_give_what_each_gives_alone(model, ru
         assert federation.flushes == sum(steps - run.prompt + 1 for run in runs)
         assert 0 < federation.idle_share(busy) < 1
     assert texts == {i: run.tokens[: steps + 1].tolist() for i, run in enumerate(runs)}
+
+
+# Work that takes all stages equally long, and much longer than messages do.
+SLOWLY = """
+import time
+_at_once = Stage.begin
+def _slowly(*arguments):
+    time.sleep_ms(60)
+    return _at_once(*arguments)
+Stage.begin = _slowly
+"""
+
+
+@pytest.mark.parametrize(
+    ("streams", "tokens", "micro_batches"), [(1, 4, 1), (1, 16, 4), (1, 32, 8), (3, 4, 3)]
+)
+def test_stages_idle_as_the_formula_says(model, monkeypatch, streams, tokens, micro_batches):
+    """A prompt in micro-batches of 4 positions, or several prompts of one each."""
+    append_source(monkeypatch, "firmware/stage.py", SLOWLY)
+    with running(model, staged(3, 3, "uart")) as cluster:
+        federation = cluster.federation
+        for _ in range(streams):
+            federation.extend(federation.open(), list(range(2, 2 + tokens)))
+        for _ in range(streams):
+            federation.completed()
+        busy = {c: s.busy_ms for c, s in cluster.coordinator.statistics().items()}
+        assert federation.micro_batches() == micro_batches
+        expected = bubble_ratio(3, micro_batches)
+        assert idle_share(3, micro_batches) == pytest.approx(float(expected))
+        assert federation.idle_share(busy) == pytest.approx(float(expected), abs=0.1)
 
 
 @pytest.mark.parametrize(

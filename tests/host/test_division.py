@@ -1,0 +1,95 @@
+"""Which way a run divides its model: what options name, what boards were flashed with."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from host.boards import load
+from host.cluster.cluster_file import Cluster, changed
+from host.cluster.errors import ClusterError
+from host.deploy.placing import Place
+from host.division import boards_of, divided_settings
+from host.flash import parsed as flash_parsed
+from host.flash import place_in_mode
+from host.model.checkpoint import Config
+from host.model.quantize import quantized
+from host.parallel.errors import ParallelError
+from host.run import parsed, settings_for
+from tests.host.tiny import random_checkpoint
+
+LAYERS = 5
+MODEL = Config(
+    dim=16, hidden_dim=24, layers=LAYERS, heads=4, kv_heads=2, vocab_size=40, context=64
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return quantized(random_checkpoint(MODEL))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The working folder, in which federation.toml is looked for."""
+    monkeypatch.chdir(tmp_path)
+
+
+def settings(model, *options, many=False):
+    found = parsed(list(options))
+    return divided_settings(settings_for(found), found, model, many)
+
+
+def test_options_name_stages(model):
+    assert settings(model).stages == 0 and settings(model).combine == "host"
+    assert settings(model, "--parallel", "tensor", "--combine", "chips").combine == "chips"
+    assert settings(model, "--parallel", "pipeline", "--chips", "3").stages == 3
+    assert settings(model, "--parallel", "pipeline", "--chips", "8").stages == LAYERS
+    assert settings(model, "--parallel", "hybrid").stages == 2
+    assert settings(model, "--parallel", "hybrid", "--stages", "3").stages == 3
+
+
+def test_auto_takes_what_plan_recommends(model):
+    board = ("--parallel", "auto", "--board", "esp32s3-psram")
+    assert settings(model, *board, "--chips", "1").stages == 0
+    assert settings(model, *board, many=True).stages == LAYERS
+    # Of a simulated chip no time is known: the first that fits.
+    assert settings(model, "--parallel", "auto").combine == "host"
+
+
+def boards(*options, ports="/dev/a"):
+    found = parsed(["--ports", ports, *options])
+    return boards_of(found, SimpleNamespace(config=MODEL))
+
+
+def test_boards_without_a_file_are_as_options_say():
+    assert boards().stages == 0
+    cluster = boards("--parallel", "pipeline", "--chips", "4")
+    assert (cluster.stages, cluster.combine, cluster.link) == (4, "chips", "espnow")
+    with pytest.raises(ClusterError, match="^chips cannot combine over their REPL's ports"):
+        boards("--parallel", "pipeline", ports="/dev/a,/dev/b")
+    with pytest.raises(ParallelError, match="^--stages is for --parallel hybrid"):
+        boards("--parallel", "pipeline", "--stages", "2")
+
+
+def test_boards_that_were_flashed_otherwise():
+    flashed = Cluster("m", bytes(8), 4, "espnow", 1, 64, b"", combine="chips", stages=4)
+    changed(lambda _: flashed)
+    for options in ([], ["--parallel", "auto"], ["--parallel", "pipeline"]):
+        assert boards(*options) == flashed
+    told = "^--parallel hybrid --stages 2: the boards were flashed with 4 stages"
+    with pytest.raises(ClusterError, match=told):
+        boards("--parallel", "hybrid")
+
+
+def place(model, *options, board="esp32s3-psram", link="espnow"):
+    found = flash_parsed(["--board", board, "--chip-id", "1", *options])
+    return place_in_mode(Place(load(board), "", 1, 4, link), found, model, None)
+
+
+def test_a_board_is_flashed_for_a_mode(model):
+    assert place(model, "--parallel", "pipeline").stages == 4
+    assert place(model, "--parallel", "hybrid", "--stages", "3").stages == 3
+    assert place(model, "--parallel", "tensor").combine == "host"
+    best = place(model, "--parallel", "auto")
+    assert (best.combine, best.plan(model).shape.combine) == ("chips", "chips")
+    assert place(model, "--parallel", "auto", link="uart").combine == "host"
