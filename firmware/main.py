@@ -78,12 +78,12 @@ def _start_anew(chip, text):
     try:
         if chip:
             chip.report(text)
-            time.sleep_ms(_PAUSE_MS)
         else:
             micropython.kbd_intr(_CTRL_C)
-            time.sleep_ms(_PROMPT_MS)
-    finally:  # what failed may be the link
-        machine.soft_reset()
+    except Exception as error:  # what failed may be the link
+        told(error)
+    time.sleep_ms(_PAUSE_MS if chip else _PROMPT_MS)
+    machine.soft_reset()
 
 
 def run():

@@ -17,12 +17,12 @@ from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE, STEP_DATA
 # Code and objects of firmware and protocol, and on a simulated chip of the modules that stand in
 # for a board's: what the parts below leave of the heap that such a chip reports. Measured;
 # tests/host/test_memory.py holds these figures to what chips report.
-CODE = {"uart": 39_900, "radio": 46_550, "gateway": 48_900}
+CODE = {"uart": 38_400, "radio": 45_300, "gateway": 47_300}
 # What authentication adds, beside the windows in which replayed frames are noticed: so many bytes
 # for each chip and for the host.
 SIGNING, _WINDOW = 4_900, 12
 # What chips that combine add: firmware/combining_node.py and all that it imports.
-COMBINING = 11_250
+COMBINING = 11_600
 # What stages of a pipeline add to that, firmware/stage_node.py and stage.py, and for each layer
 # the objects of its caches.
 STAGING, _STAGED_LAYER = 2_050, 520
@@ -262,7 +262,7 @@ def _code_bytes(shape: Shape, link: str) -> int:
         code += COMBINING
     if shape.pipe:
         code += STAGING + _STAGED_LAYER * shape.config.layers
-    many_names = link != "uart" or (shape.signed and shape.chips_combine)
+    many_names = link != "uart" or shape.chips_combine
     return code + (_SIXTH_STRINGS if many_names else 0)
 
 

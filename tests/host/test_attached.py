@@ -21,6 +21,7 @@ from host.model.quantize import quantized
 from host.model.reference import Reference
 from host.parallel import modes
 from host.parallel.memory import COMBINE, board_heap
+from host.parallel.plan import tensor_parallel
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
 from protocol.frame import MAX_FRAME
@@ -199,7 +200,8 @@ def test_boards_that_were_named_are_dealt_work_by_heap_and_speed(model):
     cluster = cluster_of(model, boards=kinds, link="espnow", flashed=(chip,))
     shown = modes.Cluster(tuple(map(load, kinds)), "espnow", 16, signed=True)
     plan = flashed_plan(model, cluster)
-    assert plan == shown.plan(model, modes.TENSOR[0])
+    dealt = {"heap": shown.heaps, "speeds": shown.speeds, "mtu": shown.mtu}
+    assert plan == tensor_parallel(model, 2, 16, signed=True, **dealt)
     assert plan != flashed_plan(model, replace(cluster, boards=()))
     assert len(plan.shares[0].rows) > len(plan.shares[1].rows)
 

@@ -7,7 +7,13 @@ import pytest
 
 from firmware.node import VERSION
 from host.deploy import firmware_version as module
-from host.deploy.firmware_version import RELEASE, REPOSITORY, chip_sources, firmware_version
+from host.deploy.firmware_version import (
+    GENERATORS,
+    RELEASE,
+    REPOSITORY,
+    chip_sources,
+    firmware_version,
+)
 
 
 @pytest.fixture
@@ -30,7 +36,7 @@ def test_a_copy_has_the_same(version):
 
 @pytest.mark.parametrize(
     "path",
-    ["firmware/node.py", "firmware/boot.py", "protocol/frame.py", "host/deploy/kernels.py"],
+    ["firmware/node.py", "firmware/boot.py", "protocol/frame.py", "host/deploy/turns.py"],
 )
 def test_a_change_of_what_a_chip_holds_makes_another(version, tmp_path, path):
     with open(tmp_path / path, "a") as file:
@@ -48,6 +54,18 @@ def test_a_change_of_the_host_s_own_does_not(version, tmp_path, path):
     with open(tmp_path / path, "a") as file:
         file.write("# changed")
     assert version() == firmware_version()
+
+
+def test_the_generators_are_all_that_make_kernels():
+    """kernels.py and what it imports of its folder."""
+    found, left = set(), {"kernels"}
+    while left:
+        name = left.pop()
+        found.add(f"{name}.py")
+        source = (REPOSITORY / "host/deploy" / f"{name}.py").read_text()
+        imported = set(re.findall(r"^from host\.deploy\.(\w+) import", source, re.MULTILINE))
+        left |= {one for one in imported if f"{one}.py" not in found}
+    assert sorted(found) == sorted(GENERATORS)
 
 
 def test_the_sources_are_those_that_chips_import():

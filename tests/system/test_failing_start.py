@@ -1,12 +1,19 @@
 """Chips that fail while they start: the host is told why, or their console and they start anew."""
 
+import time
+from contextlib import ExitStack
+
 import pytest
 
 from host.boards import load
+from host.cluster.cluster_file import Cluster
 from host.cluster.errors import ClusterError
+from host.cluster.transport import open_port
+from host.deploy.configuration import REPL_BAUD
 from host.model.checkpoint import Config
 from host.model.quantize import quantized
 from host.simulation.federation import Settings, running
+from tests.host.flashed_boards import flashed_board
 from tests.host.tiny import random_checkpoint
 from tests.system.changed_firmware import append_source
 
@@ -63,6 +70,29 @@ def test_a_chip_with_no_link_tells_its_console_and_starts_anew(narrow, monkeypat
         cluster.federation.forward([1, 2, 3])
         printed = (cluster.cluster.chips[1].folder / "output.txt").read_text()
     assert printed.count("Traceback") == 1 and printed.endswith(f"{WORDS}\n")
+
+
+def test_ctrl_c_reaches_the_prompt_of_a_chip_with_no_link(micropython, tmp_path, narrow):
+    """Between two attempts to start, the reason of which its USB port tells."""
+
+    def without_configuration(chip, files):
+        files["config.json"] = b"{"
+
+    cluster = Cluster("narrow.bin", narrow.sha256()[:8], 1, "uart", 1, 16, b"")
+    with ExitStack() as stack:
+        board, _ = flashed_board(
+            stack, tmp_path, narrow, cluster, 0, change=without_configuration
+        )
+        said, end = b"", time.monotonic() + 60
+        with open_port(board.port, REPL_BAUD) as port:
+            while said.count(b"Traceback") < 2 and time.monotonic() < end:
+                said += port.read(4096)
+                time.sleep(0.01)
+            while b">>> " not in said and time.monotonic() < end:
+                port.write(b"\r\x03")
+                time.sleep(0.3)
+                said += port.read(4096)
+    assert said.count(b"in _assembled") >= 2 and said.rstrip().endswith(b">>>")
 
 
 def test_the_radio_has_its_memory_before_the_share_fills_the_heap(narrow, monkeypatch):
