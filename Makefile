@@ -34,7 +34,7 @@ run: setup ## run a model on simulated chips: MODEL= TOKENIZER= PROMPT= CHIPS=5 
 		$(if $(PROMPT),--prompt "$$PROMPT",--examples) $(ARGS)
 
 test: lint ## check style and types, then run the tests: ARGS= for pytest
-	@$(VENV_PYTHON) -m pytest $(ARGS)
+	@$(VENV_PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 verify: setup ## run the large test matrices, which make test samples: ARGS= for pytest
 	@$(VENV_PYTHON) -m pytest -m verify $(ARGS)

@@ -74,6 +74,9 @@ def test_flash_names_board_chip_port_and_model(tmp_path):
     assert given == ["-m", "host.flash", "--chips", "7", *expected]
 
 
+_TWO_AT_ONCE = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
+
+
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
@@ -83,7 +86,7 @@ def test_flash_names_board_chip_port_and_model(tmp_path):
         ("monitor", ["-m", "host.monitor", "-x"]),
         ("verify", ["-m", "pytest", "-m", "verify", "-x"]),
         ("lint", ["-m", "ruff", "check", ".", "-m", "mypy"]),
-        ("test", ["-m", "ruff", "check", ".", "-m", "mypy", "-m", "pytest", "-x"]),
+        ("test", ["-m", "ruff", "check", ".", "-m", "mypy", "-m", "pytest", *_TWO_AT_ONCE, "-x"]),
     ],
 )
 def test_the_other_targets_run_their_modules(tmp_path, target, expected):

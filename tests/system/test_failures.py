@@ -11,13 +11,13 @@ import pytest
 
 from host.boards import load
 from host.cluster.errors import ClusterError
-from host.simulation.federation import Settings, random_key, running
+from host.simulation.federation import Settings, running
 from tests.system.changed_firmware import append_source, change_files
 from tests.system.processes import REPOSITORY, Command
 from tests.system.reference_runs import assert_equals_reference
 
 STEPS = 40
-KEY = random_key()
+KEY = bytes(range(32))
 
 
 @pytest.fixture
