@@ -21,7 +21,8 @@ _ACK_SIZE = const(9)  # the request and the boot id
 
 # Milliseconds without an acknowledgement after which a message is sent again: longer than a
 # receiver is likely to need for the step before, which is about as long as this chip's own, but
-# not where that took long because frames were lost. It grows by a quarter each time.
+# not where that took long because frames were lost. It grows by a quarter each time, as far as the
+# longest.
 _WAIT_STEPS = const(3)
 _SHORTEST_WAIT = const(15)
 _LONGEST_WAIT = const(120)
@@ -151,6 +152,6 @@ class StageNode(CombiningNode):
             self._unheard = 0
         elif ticks_diff(now, self._resent_at) >= self._wait:
             self._resent_at = now
-            self._wait += self._wait // 4
+            self._wait = min(self._wait + self._wait // 4, _LONGEST_WAIT)
             self._resent += 1
             self._send(self._output, self._output_size)

@@ -13,6 +13,7 @@ from host.parallel.pipeline import (
     bubble_ratio,
     concatenated,
     forward_schedule,
+    idle_share,
     split_batch,
     stage_layers,
 )
@@ -26,6 +27,13 @@ SMALL = st.integers(1, 20)
 )
 def test_the_first_stages_take_the_remainder(layers, stages, counts):
     assert [len(own) for own in stage_layers(layers, stages)] == counts
+
+
+@given(SMALL, SMALL)
+def test_the_idle_share_is_the_bubble_ratio_of_whole_micro_batches(stages, micro_batches):
+    assert idle_share(stages, micro_batches) == pytest.approx(
+        float(bubble_ratio(stages, micro_batches))
+    )
 
 
 @given(st.integers(1, 100), st.data())

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from host.parallel.plan import Share
-from host.report import ChipReport, Totals, print_report, report
+from host.report import ChipReport, Idle, Totals, print_report, report
 from protocol.control import Statistics
 
 TOTALS = Totals(
@@ -98,3 +98,20 @@ def test_the_speed_of_boards_is_measured():
     console = Console(file=io.StringIO(), width=200)
     print_report(console, Totals(200, 1.6), [chip(0)], simulated=False)
     assert "200 tokens at 125.0 a second (measured)\n" in console.file.getvalue()
+
+
+IDLE = Idle(5, 6.25, 0.41, 4 / 10.25)
+
+
+def test_the_idle_share_stands_beside_the_formulas():
+    stream = io.StringIO()
+    console = Console(file=stream, width=200)
+    print_report(console, Totals(200, 1.6), [chip(0)], IDLE)
+    line = stream.getvalue().splitlines()[-1]
+    assert line == (
+        "5 stages idle 41% of the time (measured); (S - 1) / (S + M - 1) is 39% for S = 5 stages"
+        " and M = 6.25 micro-batches at a time"
+    )
+    found = report("p", "t", [5], TOTALS, [chip(0)], IDLE)["idle"]
+    assert found == {"stages": 5, "micro_batches": 6.25, "measured": 0.41, "formula": 4 / 10.25}
+    assert "idle" not in report("p", "t", [5], TOTALS, [chip(0)])
