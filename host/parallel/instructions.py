@@ -20,7 +20,7 @@ class KernelCosts:
 
     matrix: float  # multiply-accumulate
     attention: float  # multiply-accumulate of scores and means
-    attention_head: float  # beside those, a head
+    attention_head: float  # beside those, a head of a layer
     softmax: float  # position of a head
     row: float  # element of q, k, v, gate, up or logit: rescaled, turned, stored, gated
     norm: float  # element
@@ -33,19 +33,18 @@ class KernelCosts:
 # kernels by themselves, at 64 elements of 24 bits. xtensawin: what the kernels by themselves take
 # there over what they take on rv32imc, times that.
 KERNELS = {
-    "rv32imc": KernelCosts(6.4, 7.66, 906, 26.4, 79.3, 123, 69, 163, 185),
-    "xtensawin": KernelCosts(8.5, 10.1, 1190, 29.0, 92.8, 146, 78, 180, 221),
+    "rv32imc": KernelCosts(6.385, 5.4, 1_500, 26.0, 77, 123, 69, 120, 116),
+    "xtensawin": KernelCosts(8.43, 7.1, 1_970, 28.7, 90, 146, 78, 134, 137),
 }
-# In bytecode, the same on all processors: fitted to the whole chips' counts on a serial line.
-_SYNCHRONIZATION = 51_000  # calls from the message's type down to kernels, activations widened
-_HEAD = 3_340  # calls of a head of a layer
-_FRAME = 34_700  # a frame sent or received, whatever its length
-_LINE_BYTE = 64.6  # COBS and CRC-32 in both directions
+# Between kernels, the same on all processors: fitted to the whole chips' counts on a serial line.
+_SYNCHRONIZATION = 13_400  # calls from the message's type down to kernels, activations widened
+_FRAME = 28_400  # a frame sent or received, whatever its length
+_LINE_BYTE = 68  # COBS and CRC-32 in both directions
 # ESP-NOW's send and irecv on a C3's stock firmware, counted by others: what a gateway's relaying
 # takes beside the bytes on its line.
 _RELAY = 16_100 + 4_900
 # What an exchange among chips takes beside its kernels and frames, of each chip, to contribute,
-# and for each contribution: fitted to whole chips that combine, 1, 2 and 5 of them.
+# and for each contribution: fitted to whole chips that combine.
 _EXCHANGE, _CONTRIBUTING, _CONTRIBUTED = 19_400, 26_200, 13_000
 # HMAC-SHA256 over 200 bytes in place of CRC-32, counted there too: 11,800 and 5,400.
 _SIGNED_FRAME = 6_400
@@ -89,7 +88,7 @@ def _work(
         work += kernels.packed * dim
     if each.phase == PHASE_ATTENTION:
         seen = position + 1
-        a_head = kernels.attention_head + kernels.softmax * seen + _HEAD
+        a_head = kernels.attention_head + kernels.softmax * seen
         work += sizes.heads * a_head + kernels.attention * 2 * sizes.q_size * seen
     return work
 
