@@ -12,8 +12,8 @@ from mpremote.transport import (  # type: ignore[import-untyped]
 from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
 
 # Seconds for a byte that is due at once, for the prompt at each attempt (the first may be lost on
-# a node that is in the middle of a frame), and for what a program prints.
-_READ_PATIENCE, _ATTEMPTS, _RUN_PATIENCE = 2, (2.0, 3.0), 20
+# a node that is in the middle of a frame) and after a reset, and for what a program prints.
+_READ_PATIENCE, _ATTEMPTS, _RESET_PATIENCE, _RUN_PATIENCE = 2, (2.0, 3.0), 8.0, 20
 
 
 class NoPrompt(Exception):
@@ -37,7 +37,7 @@ class Prompt:
 
     def soft_reset(self) -> None:
         """Empties the board's memory; main.py is not started."""
-        self._enter(True, _READ_PATIENCE)
+        self._enter(True, _RESET_PATIENCE)
 
     def output(self, program: str) -> str:
         """What a program prints."""
