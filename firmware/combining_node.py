@@ -5,7 +5,7 @@ from firmware.node import Node
 from protocol.collective import Exchange, MissingMember
 from protocol.compat import const, micropython, ticks_diff, ticks_ms
 from protocol.fields import u16
-from protocol.frame import DST, HOST, SEQUENCE, SRC, write_header
+from protocol.frame import DST, HOST, SEQUENCE, SRC, TYPE, write_header
 from protocol.kinds import CONTRIBUTION, REPAIR, STEP
 from protocol.layout import POSITION
 from protocol.reports import MISSING, NEED_STEP
@@ -55,6 +55,9 @@ class CombiningNode(Node):
             self._send_missing(missing.args)
         return False
 
+    def _on_compute(self, frame, length):
+        """Nothing: chips that combine are sent STEPs."""
+
     def _on_work(self, kind, frame, length):
         if kind == STEP:
             self._on_step(frame, length)
@@ -95,13 +98,14 @@ class CombiningNode(Node):
     def _go_on(self):
         request = self._combined.request
         try:
-            done = self._combined.advance(self._answers.room)
+            done = self._combined.advance(self._room)
         except Exception as error:
             self._send_failure(request, error)
             return
         if done:
             kind, size, answer = done
-            self._send_answer(kind, answer, size)
+            answer[TYPE] = kind
+            self._send_answer(answer, size)
 
     @micropython.native
     def _send_to_members(self, frame, kind, dst, number, length):

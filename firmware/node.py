@@ -3,7 +3,8 @@
 import gc
 
 from firmware.share import BadRequest, NeedKV
-from protocol.answers import AnswerCache
+from protocol.answers import answer_buffer, is_answered
+from protocol.checksum import crc32_trailer
 from protocol.compat import const, micropython
 from protocol.fields import put_u16, u16
 from protocol.fragment import Reassembler, fragments
@@ -17,13 +18,14 @@ from protocol.frame import (
     SRC,
     TRAILER_SIZE,
     TYPE,
+    VERSION,
     ProtocolError,
     append_trailer,
     opened,
     write_header,
 )
 from protocol.kinds import COMPUTE, DISCOVERY, ERROR, FRAGMENT, READY, STATISTICS
-from protocol.layout import LAYER, PHASE, POSITION, REQUEST_SIZE
+from protocol.layout import LAYER, POSITION, REQUEST_SIZE
 from protocol.reports import (
     BAD_REQUEST,
     CHIP_NONCE_SIZE,
@@ -36,12 +38,10 @@ from protocol.reports import (
     statistics_payload,
 )
 
-VERSION = "0.1.0"
+RELEASE = "0.1.0"
 
 # READY, STATISTICS and ERROR with the longest text; what a chip without a share has room for.
 CONTROL_PAYLOAD = const(224)
-# An answer may be asked for again until the next request is there; the host asks one at a time.
-_KEPT_ANSWERS = const(1)
 _REASSEMBLIES = const(1)
 _SESSION_NONCE_SIZE = const(16)  # what a DISCOVERY begins with, see protocol/session.py
 
@@ -57,7 +57,7 @@ class Node:
     version 3, else version 2.
     """
 
-    firmware = VERSION  # or, more exactly, the text with which the chip was flashed
+    firmware = RELEASE  # or, more exactly, the text with which the chip was flashed
 
     def __init__(self, chip_id, link, boot_id, shard=None, share=None, signer=None, fault=""):
         self._chip_id = chip_id
@@ -71,9 +71,11 @@ class Node:
         self._version = 3 if signer else 2
         self._overhead = HEADER_SIZE + TRAILER_SIZE[self._version]
         self._control = bytearray(self._overhead + CONTROL_PAYLOAD)
-        self._answers = self._reassembler = self._fragment = None
+        self._longest = link.mtu - self._overhead  # payload in one frame
+        self._answer = self._reassembler = self._fragment = None
         if shard:
-            self._answers = AnswerCache(_KEPT_ANSWERS, shard.answer_size)
+            # Asked for again until the next request is there: the host asks one at a time.
+            self._answer = answer_buffer(shard.answer_size)
             if self._overhead + max(shard.request_size, shard.answer_size) > link.mtu:
                 self._reassembler = Reassembler(_REASSEMBLIES, shard.request_size)
                 self._fragment = bytearray(link.mtu)
@@ -83,15 +85,20 @@ class Node:
     @micropython.native
     def poll(self):
         """Handles one received frame; False if there was none."""
-        length = self._link.receive()
+        link = self._link
+        length = link.receive()
         if length == 0:
             return False
-        frame = self._link.frame
+        frame = link.frame
         try:
-            if length > DST and (frame[DST] == self._chip_id or frame[DST] == BROADCAST):
+            if length > DST and (frame[DST] == BROADCAST or frame[DST] == self._chip_id):
                 self._received += 1
                 self._bytes_received += length
-                self._handle(frame, opened(frame, length, self._signer))
+                length = opened(frame, length, self._signer)
+                if frame[TYPE] == COMPUTE:
+                    self._on_compute(frame, length)
+                else:
+                    self._handle(frame, length)
         except ProtocolError:
             self._dropped += 1
         return True
@@ -125,16 +132,19 @@ class Node:
 
     @micropython.native
     def _on_compute(self, frame, length):
-        if self._is_settled(frame, length):
+        answer = self._answer
+        if answer is None or length < REQUEST_SIZE:
+            self._is_settled(frame, length)
             return
-        answer = self._answers.room()
         try:
             size = self._share.answer(frame, length, answer)
         except Exception as error:
             self._send_failure(frame, error)
             return
-        if size:
-            self._send_answer(self._share.kind_of_answer(frame[PHASE]), answer, size)
+        if size > 0:
+            self._send_answer(answer, size)
+        elif size < 0:
+            self._send_kept()
 
     @micropython.native
     def _is_settled(self, request, length):
@@ -145,18 +155,27 @@ class Node:
         if self._share is None:
             self._send_error(request[SRC], u16(request, SEQUENCE), FAULT, 0, 0, self._fault)
             return True
-        answer = self._answers.found(request)
-        if answer is not None:
-            self._resent += 1
-            self._send(answer, u16(answer, LENGTH))
-        return answer is not None
+        if is_answered(request, self._answer):
+            self._send_kept()
+            return True
+        return False
 
-    def _send_answer(self, kind, answer, size):
-        """Keeps and sends the frame that was begun, in a buffer of `room`, by begin_answer."""
-        answer[TYPE] = kind
+    def _send_kept(self):
+        self._resent += 1
+        self._send(self._answer, u16(self._answer, LENGTH))
+
+    def _room(self):
+        """The buffer for an answer; what it held is forgotten."""
+        self._answer[VERSION] = 0
+        return self._answer
+
+    @micropython.native
+    def _send_answer(self, answer, size):
+        """Keeps and sends the frame that was begun in the buffer by begin_answer, and given its
+        type and payload."""
+        answer[VERSION] = self._version
         answer[SRC] = self._chip_id
         put_u16(answer, LENGTH, size)
-        self._answers.keep(self._version)
         self._send(answer, size)
 
     def _send_failure(self, frame, error):
@@ -185,7 +204,7 @@ class Node:
         """In a session of another host run, what was kept for the last one is of no use."""
         if session_nonce != self._session_nonce:
             self._session_nonce = session_nonce
-            self._answers.clear()
+            self._room()
             self._share.forget()
 
     def _ready(self, state):
@@ -249,12 +268,17 @@ class Node:
     @micropython.native
     def _send(self, frame, length):
         """Ends and sends a frame whose header and payload stand, in fragments if need be."""
-        if self._overhead + length <= self._link.mtu:
+        if length > self._longest:
+            for size in fragments(frame, length, self._link.mtu, self._fragment, self._signer):
+                self._put(self._fragment, size)
+        elif self._signer:
             self._put(frame, append_trailer(frame, length, self._signer))
-            return
-        for size in fragments(frame, length, self._link.mtu, self._fragment, self._signer):
-            self._put(self._fragment, size)
+        else:
+            length += HEADER_SIZE
+            crc32_trailer(frame, length, 0)
+            self._put(frame, length + 4)
 
+    @micropython.native
     def _put(self, frame, size):
         self._link.send(frame, size)
         self._sent += 1

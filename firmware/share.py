@@ -1,13 +1,15 @@
 """A chip's share of the model at work: requests in, partial sums and logits out."""
 
+from array import array
+
 from firmware.attention import Attention
 from firmware.feedforward import FeedForward
 from firmware.vocabulary import Vocabulary
-from firmware.workspace import Workspace, int32s
+from firmware.workspace import Workspace
 from protocol.bitpack import bits_needed, pack
 from protocol.compat import const, micropython
 from protocol.fields import put_u16
-from protocol.frame import HEADER_SIZE
+from protocol.frame import HEADER_SIZE, TYPE
 from protocol.kinds import LOGITS, PARTIAL
 from protocol.layout import (
     COMPUTE_DATA,
@@ -18,8 +20,7 @@ from protocol.layout import (
     PARTIAL_DATA,
     PHASE_ATTENTION,
     PHASE_VOCABULARY,
-    begin_answer,
-    compute_fields,
+    begun_compute,
 )
 
 _HALF = const(0x8000)  # sequence ids wrap: less than half the circle behind is older
@@ -43,11 +44,8 @@ class Share:
     def __init__(self, shard, kernels, boot_id):
         layout = shard.layout
         self._kernels = kernels
-        self._boot_id = boot_id
         self.workspace = workspace = Workspace(layout)
         self._layers = shard.layers
-        # Together, as in Attention.
-        self._limits = layout["dim"], layout["positions"], len(shard.layers), layout["context"]
         self._load = kernels.load_int16s
         self.attention = Attention(shard, workspace, kernels) if layout["heads"] else None
         self.feed_forward = FeedForward(shard, workspace, kernels) if layout["units"] else None
@@ -55,9 +53,11 @@ class Share:
         # Bound once, not at each request.
         self._attend = self.attention.run if self.attention else None
         self._feed_forward = self.feed_forward.run if self.feed_forward else None
-        self._fields = int32s(5)
         self.filled = [0] * len(shard.layers)
         self.sequence_id = -1
+        # Together, as in Attention.
+        self._limits = layout["dim"], layout["positions"], len(shard.layers), layout["context"]
+        self._request = array("i", [0] * 5), boot_id, self._load, workspace
 
     def forget(self):
         """Empties the KV cache: whatever sequence comes next is a new one."""
@@ -65,33 +65,37 @@ class Share:
 
     @micropython.native
     def answer(self, request, length, answer):
-        """Computes an opened COMPUTE frame into the payload of the frame buffer `answer`.
+        """Computes an opened COMPUTE frame of at least seven bytes of payload into the frame
+        buffer `answer`: its type, payload, and what begin_answer writes.
 
-        Returns the payload's length, 0 where there is nothing to say: the request is of an
-        older sequence, or this chip has no part in its phase. `kind_of_answer` tells the
-        message type. Raises BadRequest and NeedKV.
+        Returns the payload's length; 0 where there is nothing to say: the request is of an older
+        sequence, or this chip has no part in its phase; -1 where the buffer holds the answer
+        already. Raises BadRequest and NeedKV.
         """
-        fields = self._fields
         dim, positions, layers, context = self._limits
-        values = compute_fields(request, length, fields)
-        layer, phase, position, count = fields[1], fields[2], fields[3], fields[4]
+        fields, boot_id, load, workspace = self._request
+        values = begun_compute(request, answer, length, boot_id, fields)
+        if values == -2:
+            return -1
+        sequence_id, layer, phase = fields[0], fields[1], fields[2]
+        position, count = fields[3], fields[4]
         end = position + count
         if values != count * dim or count > positions:
             raise BadRequest("%d values for %d positions of %d" % (values, count, dim))
         if layer >= layers or end > context:
             self._refuse_place(layer, end - 1)
-        if fields[0] != self.sequence_id and not self.turned_to(fields[0]):
+        if sequence_id != self.sequence_id and not self.turned_to(sequence_id):
             return 0
-        begin_answer(request, answer, self._boot_id)
         if phase == PHASE_VOCABULARY:
             return self._logits(request, count, answer)
-        attends, filled = phase == PHASE_ATTENTION, self.filled
+        attends = phase == PHASE_ATTENTION
         run = self._attend if attends else self._feed_forward
         if run is None:
             return 0
+        filled = self.filled
         if attends and position > filled[layer]:
             raise NeedKV(layer, filled[layer])
-        weights, load, workspace = self._layers[layer], self._load, self.workspace
+        weights = self._layers[layer]
         x, at = workspace.x, COMPUTE_DATA
         for i in range(count):
             load(request, 0, at, x, dim)
@@ -103,6 +107,7 @@ class Share:
         if attends and end > filled[layer]:
             filled[layer] = end
         results = workspace.results
+        answer[TYPE] = PARTIAL
         answer[PARTIAL_BITS] = bits = bits_needed(results, values)
         return PARTIAL_DATA - HEADER_SIZE + pack(answer, PARTIAL_DATA, results, values, bits)
 
@@ -111,10 +116,6 @@ class Share:
             "layer %d, position %d of a model of %d layers and a context of %d"
             % ((layer, position) + self._limits[2:])
         )
-
-    def kind_of_answer(self, phase):
-        """The message type that answers a phase."""
-        return LOGITS if phase == PHASE_VOCABULARY else PARTIAL
 
     def turned_to(self, sequence_id):
         """Whether this is the current sequence, after turning to it if it is newer: then no
@@ -135,6 +136,7 @@ class Share:
             raise BadRequest("logits of %d positions: one at a time" % count)
         self._load(request, 0, COMPUTE_DATA, self.workspace.x, self._limits[0])
         vocabulary.run()
+        answer[TYPE] = LOGITS
         return self.stored_logits(answer)
 
     def stored_logits(self, answer):

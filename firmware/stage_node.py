@@ -42,7 +42,7 @@ class StageNode(CombiningNode):
         """As a CombiningNode's."""
         super().__init__(chip_id, link, boot_id, shard, share, kernels, signer)
         self._receivers = self._combined.next or _HOST_ONLY
-        self._output = self._answers.room()
+        self._output = self._answer
         self._output_size = 0
         self._unheard = 0  # bit i: of the receivers, the i-th has not acknowledged it
         self._sent_at = self._resent_at = self._wait = 0
@@ -121,7 +121,7 @@ class StageNode(CombiningNode):
     def _go_on(self):
         request = self._combined.request
         try:
-            done = self._combined.advance(self._answers.room)
+            done = self._combined.advance(self._room)
         except Exception as error:
             self._combined.break_off()
             self._send_failure(request, error)

@@ -1,15 +1,22 @@
 """The serial link: COBS frames over a UART."""
 
-from protocol.compat import const
+from array import array
+
+from protocol.compat import const, micropython
 from protocol.frame import MAX_FRAME
-from protocol.framing import FrameReader, encoded, encoded_size
+from protocol.framing import decoded, encoded, encoded_size
 
 # One read takes at most what the REPL port's ring holds on an ESP32.
 _READ_SIZE = const(256)
 
 
 class UartLink:
-    """Frames to and from whoever is at the other end of `uart` (the host)."""
+    """Frames to and from whoever is at the other end of `uart` (the host).
+
+    A frame that is damaged (a 0x00 within a block) or too long is skipped and counted in
+    `dropped`; reading goes on after the next 0x00. Empty frames are silence: extra 0x00 bytes may
+    be sent to flush noise.
+    """
 
     mtu = MAX_FRAME
 
@@ -17,30 +24,36 @@ class UartLink:
         """uart: a machine.UART with timeout 0, or anything with its readinto and write.
         receives, sends: the longest frames in bytes, to and from this chip; queued: how many
         frames are written at once."""
-        self._uart = uart
-        self._received = bytearray(_READ_SIZE)
-        self._reader = FrameReader(receives)
+        self.dropped = 0
+        self.frame = bytearray(receives)
+        # Looked up once, and together: on the hot path every look-up counts.
+        state = array("i", [0] * 4)
+        self._reading = uart.readinto, bytearray(_READ_SIZE), self.frame, state, receives
+        self._unread = 0  # bytes of the last read, as long as not all of them are decoded
+        self._write = uart.write
+        self._sends = sends
         self._encoded = bytearray(queued * encoded_size(sends))
         self._queued = 0  # bytes in it
-        self.frame = self._reader.frame
 
-    @property
-    def dropped(self):
-        """Damaged frames skipped so far."""
-        return self._reader.dropped
-
+    @micropython.native
     def receive(self):
         """The length of a frame that came in, now in `frame`, or 0. Does not wait."""
-        reader = self._reader
+        readinto, data, frame, state, longest = self._reading
+        count = self._unread
         while True:
-            if reader.is_fed:
-                length = reader.next()
-                if length:
+            while count:
+                length = decoded(data, frame, state, count, longest)
+                if length > 0:
+                    self._unread = count if state[0] < count else 0
                     return length
-            count = self._uart.readinto(self._received)
+                if length == 0:
+                    break
+                self.dropped += 1
+            count = readinto(data)
             if not count:
+                self._unread = 0
                 return 0
-            reader.feed(self._received, count)
+            state[0] = 0
 
     def queue(self, frame, length):
         """Sends frame[:length] with the next that is sent, or when there is no more room. One that
@@ -48,20 +61,25 @@ class UartLink:
         if self._queued + encoded_size(length) > len(self._encoded):
             self.flush()
             if encoded_size(length) > len(self._encoded):
-                self._reader.dropped += 1
+                self.dropped += 1
                 return
         self._queued += encoded(frame, self._encoded, length, self._queued)
 
     def flush(self):
         """Sends what is queued."""
         if self._queued:
-            self._uart.write(self._encoded, self._queued)
+            self._write(self._encoded, self._queued)
             self._queued = 0
 
+    @micropython.native
     def send(self, frame, length):
         """Sends frame[:length], after what is queued."""
-        self.queue(frame, length)
-        self.flush()
+        if self._queued or length > self._sends:
+            self.queue(frame, length)
+            self.flush()
+        else:
+            buffer = self._encoded
+            self._write(buffer, encoded(frame, buffer, length, 0))
 
     # The host passes on what is for other chips.
     broadcast = send

@@ -33,11 +33,11 @@ if sys.implementation.name == "micropython":
 
     @micropython.viper
     def _make_table(table: ptr32):
-        """table [16]: what four more bits do to the register, by its lowest four."""
+        """table [256]: what eight more bits do to the register, by its lowest eight."""
         i = 0
-        while i < 16:
+        while i < 256:
             value = uint(i)
-            bits = 4
+            bits = 8
             while bits:
                 odd = int(value) & 1
                 value = value >> 1
@@ -47,41 +47,45 @@ if sys.implementation.name == "micropython":
             table[i] = int(value)
             i += 1
 
-    @micropython.viper
-    def _trailer(buf: ptr8, value: uint, n: int, table: ptr32, checks: int) -> int:
-        """Whether the register ends at the residue, or writes it, complemented, at buf[n]."""
-        end = int(buf) + n
-        while int(buf) < end:
-            value = uint(buf[0]) ^ value
-            value = uint(table[int(value) & 15]) ^ value >> 4
-            value = uint(table[int(value) & 15]) ^ value >> 4
-            buf = ptr8(int(buf) + 1)
-        n = -1 ^ int(value)
-        if checks:
-            return 1 if n == 0x2144DF1C else 0
-        buf[0] = n
-        buf[1] = n >> 8
-        buf[2] = n >> 16
-        buf[3] = n >> 24
-        return 0
-
-    _TABLE = array("i", bytes(64))
+    _TABLE = array("i", bytes(1024))
     _make_table(_TABLE)
 
-    def crc32_is_right(buf, n):
-        """Whether the last four of the first n bytes are the CRC-32 of those before them."""
-        return _trailer(buf, -1, n, _TABLE, 1)
-
-    def put_crc32(buf, n):
-        """Writes the CRC-32 of the first n bytes behind them."""
-        _trailer(buf, -1, n, _TABLE, 0)
+    @micropython.viper
+    def crc32_trailer(buf: ptr8, n: uint, checks: int) -> int:
+        """With `checks`, 1 if the last four of the first n bytes are the CRC-32 of those before
+        them, else 0. Without, writes the CRC-32 of the first n bytes behind them."""
+        table = ptr32(_TABLE)
+        end = int(buf) + int(n)
+        words = end - 3
+        if int(buf) & 3:  # Xtensa loads no word from there
+            words = int(buf)
+        n = uint(0 - 1)  # from here on the CRC's register, for parameters sit in the processor's
+        while int(buf) < words:
+            n = uint(ptr32(buf)[0]) ^ n
+            n = uint(table[int(n) & 255]) ^ n >> 8
+            n = uint(table[int(n) & 255]) ^ n >> 8
+            n = uint(table[int(n) & 255]) ^ n >> 8
+            n = uint(table[int(n) & 255]) ^ n >> 8
+            buf = ptr8(int(buf) + 4)
+        while int(buf) < end:
+            n = uint(buf[0]) ^ n
+            n = uint(table[int(n) & 255]) ^ n >> 8
+            buf = ptr8(int(buf) + 1)
+        if checks:
+            return 1 if int(n) == 0 - 0x2144DF1D else 0  # CRC_RESIDUE, complemented
+        n = uint(-1 ^ int(n))
+        buf[0] = int(n)
+        buf[1] = int(n) >> 8
+        buf[2] = int(n) >> 16
+        buf[3] = int(n) >> 24
+        return 0
 
 else:
 
-    def crc32_is_right(buf, n):
-        """Whether the last four of the first n bytes are the CRC-32 of those before them."""
-        return _crc32(memoryview(buf)[:n]) == CRC_RESIDUE
-
-    def put_crc32(buf, n):
-        """Writes the CRC-32 of the first n bytes behind them."""
+    def crc32_trailer(buf, n, checks):
+        """With `checks`, 1 if the last four of the first n bytes are the CRC-32 of those before
+        them, else 0. Without, writes the CRC-32 of the first n bytes behind them."""
+        if checks:
+            return int(_crc32(memoryview(buf)[:n]) == CRC_RESIDUE)
         buf[n : n + 4] = _crc32(memoryview(buf)[:n]).to_bytes(4, "little")
+        return 0

@@ -18,7 +18,7 @@ A chip builds and reads frames in place with `seal` and `opened`; the host may a
 `FederationMessage`, which is made of them.
 """
 
-from protocol.checksum import crc32_is_right, put_crc32, sum8
+from protocol.checksum import crc32_trailer, sum8
 from protocol.compat import const, micropython, ptr8
 
 HEADER_SIZE = const(8)
@@ -126,6 +126,7 @@ def write_header(buf, version, kind, src, dst, sequence, length):
     return trailer
 
 
+@micropython.native
 def append_trailer(buf, length, signer=None):
     """Ends a frame whose header and `length` bytes of payload stand in buf; its whole length.
 
@@ -137,7 +138,7 @@ def append_trailer(buf, length, signer=None):
     if (version == 3) != (signer is not None):
         raise ValueError("version 3 is sent with a signer, versions 1 and 2 without")
     if version == 2:
-        put_crc32(buf, end)
+        crc32_trailer(buf, end, 0)
         return end + 4
     if version == 1:
         buf[end] = sum8(buf, end)
@@ -157,6 +158,7 @@ def seal(buf, version, kind, src, dst, sequence, length, signer=None):
     return append_trailer(buf, length, signer)
 
 
+@micropython.native
 def opened(buf, n, signer=None):
     """The payload length of the frame buf[:n], all of which has been checked.
 
@@ -173,7 +175,7 @@ def opened(buf, n, signer=None):
             raise ProtocolError("frame is not signed")
         signer.verify(buf, n)
     elif version == 2:
-        if not crc32_is_right(buf, n):
+        if not crc32_trailer(buf, n, 1):
             raise ProtocolError("CRC-32 is wrong")
     elif version == 1:
         if sum8(buf, n - 1) != buf[n - 1]:

@@ -58,28 +58,46 @@ REQUEST_SIZE = const(7)
 
 
 @micropython.viper
-def compute_fields(frame: ptr8, length: int, fields: ptr32) -> int:
-    """Reads an opened COMPUTE frame in place; how many int16 follow, or -1 if it is malformed.
+def begun_compute(
+    request: ptr8, answer: ptr8, length: int, boot_id: int, fields: ptr32
+) -> int:  # fmt: skip
+    """Reads an opened COMPUTE frame of `length` >= 7 bytes of payload in place, and begins its
+    answer in the buffer `answer` (protocol/answers.py) as begin_answer does.
 
-    fields, of five int32, gets sequence id, layer, phase, first position and count.
+    How many int16 follow, or -1 if the request is malformed, or -2, with all left as it is, if the
+    buffer holds the answer to it. fields, of five int32, gets sequence id, layer, phase, first
+    position and count.
     """
-    if length < 9:
+    i = 8
+    if answer[0] and answer[3] == request[2]:
+        if answer[4] == request[4] and answer[5] == request[5]:
+            while i < 15 and answer[i] == request[i]:
+                i += 1
+            if i == 15:
+                return -2
+    answer[0] = 0
+    answer[3] = request[2]
+    answer[4] = request[4]
+    answer[5] = request[5]
+    i = 8
+    while i < 15:
+        answer[i] = request[i]
+        i += 1
+    answer[15] = boot_id & 255
+    answer[16] = boot_id >> 8 & 255
+    count = request[14]
+    phase = request[11]
+    length -= 7
+    if count == 0 or phase > 2 or length < 2 or length & 1:
         return -1
-    count = frame[14]
-    phase = frame[11]
-    if count == 0 or phase > 2:
-        return -1
-    size = length - 7
-    if size & 1:
-        return -1
-    fields[0] = frame[8] | frame[9] << 8
-    fields[1] = frame[10]
+    fields[0] = request[8] | request[9] << 8
+    fields[1] = request[10]
     fields[2] = phase
-    fields[3] = frame[12] | frame[13] << 8
+    fields[3] = request[12] | request[13] << 8
     fields[4] = count
-    size = size >> 1
+    length = length >> 1
     # A chip's shapes are fixed, so it compares this with count * dim, without a division.
-    return size
+    return length
 
 
 @micropython.viper

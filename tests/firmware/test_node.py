@@ -1,6 +1,6 @@
 """A chip's message loop, in version 2: what it answers, what it refuses, what it counts."""
 
-from firmware.node import VERSION
+from firmware.node import RELEASE
 from protocol.control import error_from, ready_from, statistics_from
 from protocol.frame import BROADCAST, HOST
 from protocol.message import FederationMessage, MessageType
@@ -43,14 +43,16 @@ def error_of(message):
 
 
 def counted(bench):
-    """A list that grows with each computation of the node's share."""
+    """A list that grows with each computation of the node's share, by the answer's length."""
     calls = []
     share = bench.node._share
     answer = share.answer
 
     def counting(*arguments):
-        calls.append(1)
-        return answer(*arguments)
+        size = answer(*arguments)
+        if size >= 0:
+            calls.append(size)
+        return size
 
     share.answer = counting
     return calls
@@ -190,7 +192,7 @@ def test_ready_tells_what_a_chip_holds():
     assert ready.shard_digest == bench.weights.digest
     assert (ready.heads, ready.units, ready.rows) == (2, len(part.units), len(part.rows))
     assert (ready.context, ready.shard_bytes) == (model.context, bench.weights.bytes)
-    assert ready.firmware == VERSION
+    assert ready.firmware == RELEASE
     assert ready.heap_used > 0 and ready.heap_free > 0
 
 
@@ -224,7 +226,7 @@ def test_discovery_of_another_host_drops_the_kept_answer():
     discovered(bench, bytes(16))
     calls = counted(bench)
     assert bench.answer(COMPUTE, payload, first.sequence) == first
-    assert calls == [1]
+    assert calls == [len(first.payload)]
 
 
 def test_a_discovery_without_a_nonce_is_one_session():

@@ -3,7 +3,7 @@
 from firmware.node import Node
 from protocol.bitpack import packed_size
 from protocol.control import statistics_from
-from protocol.frame import HEADER_SIZE
+from protocol.frame import HEADER_SIZE, TYPE
 from protocol.kinds import PARTIAL
 from protocol.layout import begin_answer
 from protocol.message import MessageType
@@ -91,12 +91,10 @@ class FixedShare:
 
     def answer(self, request, length, answer):
         begin_answer(request, answer, BOOT_ID)
+        answer[TYPE] = PARTIAL
         for i in range(9, self.size):
             answer[HEADER_SIZE + i] = i & 255
         return self.size
-
-    def kind_of_answer(self, phase):
-        return PARTIAL
 
 
 def test_answers_of_every_length_around_the_mtu():

@@ -1,7 +1,7 @@
 """A share at work: requests in, partial sums and logits out, and the KV cache in order."""
 
 from firmware.share import BadRequest, NeedKV, Share
-from protocol.frame import HEADER_SIZE
+from protocol.frame import HEADER_SIZE, TYPE
 from protocol.kinds import LOGITS, PARTIAL
 from protocol.payloads import logits_from, partial_from
 from tests.dual import raises
@@ -27,12 +27,12 @@ class Asked:
     def __init__(self, model, part):
         weights = weights_of(model, part)
         self.share = Share(weights, kernels_of(model), BOOT_ID)
-        self._answer = bytearray(HEADER_SIZE + weights.answer_size)
+        self.frame = bytearray(HEADER_SIZE + weights.answer_size)
 
     def payload(self, request):
         """The payload of the answer, b"" where there is none."""
-        length = self.share.answer(opened_frame(request), len(request), self._answer)
-        return bytes(self._answer[HEADER_SIZE : HEADER_SIZE + length])
+        length = self.share.answer(opened_frame(request), len(request), self.frame)
+        return bytes(self.frame[HEADER_SIZE : HEADER_SIZE + length])
 
     def lacking(self, request):
         """Layer and positions held, as the share tells where the request goes beyond them."""
@@ -93,9 +93,10 @@ def test_logits_of_a_chips_rows():
 
 
 def test_logits_come_in_a_message_of_their_own_type():
-    share = one_chip()[2].share
-    assert share.kind_of_answer(VOCABULARY) == LOGITS
-    assert share.kind_of_answer(ATTENTION) == share.kind_of_answer(FEED_FORWARD) == PARTIAL
+    model, _, asked = one_chip()
+    for phase, kind in ((VOCABULARY, LOGITS), (ATTENTION, PARTIAL), (FEED_FORWARD, PARTIAL)):
+        asked.payload(compute(model.activations(), 0, phase))
+        assert asked.frame[TYPE] == kind
 
 
 def test_a_part_that_a_chip_does_not_have_is_no_answer():

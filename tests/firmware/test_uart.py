@@ -3,7 +3,8 @@
 import random
 
 from firmware.uart import UartLink
-from protocol.framing import FrameReader, encoded, encoded_size
+from protocol.framing import encoded, encoded_size
+from tests.protocol.frame_reader import FrameReader
 from tests.protocol.noise import below, random_bytes, sparse_bytes
 
 LONGEST = 300

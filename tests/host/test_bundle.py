@@ -167,4 +167,6 @@ def test_a_chip_imports_nothing_that_is_left_on_the_host() -> None:
             if path.name not in HOST_ONLY:
                 imported = re.findall(r"(?:from|import) protocol\.(\w+)", path.read_text())
                 imported += re.findall(r"from protocol import (\w+)", path.read_text())
-                assert not left & set(imported), path.name
+                # What CPython imports in place of pointer kernels, which a chip never reaches.
+                plain = {n.replace("_pointers", "_plain") for n in imported if "_pointers" in n}
+                assert not (left - plain) & set(imported), path.name

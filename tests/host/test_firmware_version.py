@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from firmware.node import VERSION
+from firmware import node
 from host.deploy import firmware_version as module
 from host.deploy.firmware_version import (
     GENERATORS,
@@ -26,8 +26,8 @@ def version(tmp_path, monkeypatch):
 
 
 def test_it_is_the_firmware_s_release_and_a_digest():
-    assert RELEASE == VERSION
-    assert re.fullmatch(re.escape(VERSION) + r"\+[0-9a-f]{8}", firmware_version())
+    assert RELEASE == node.RELEASE
+    assert re.fullmatch(re.escape(RELEASE) + r"\+[0-9a-f]{8}", firmware_version())
 
 
 def test_a_copy_has_the_same(version):

@@ -16,11 +16,12 @@ from protocol.auth import Hmac
 from protocol.bitpack import bits_needed, pack, packed_size, unpack
 from protocol.fragment import Reassembler, fragments
 from protocol.frame import HEADER_SIZE, ProtocolError, opened, write_header
-from protocol.framing import FrameReader, encoded, encoded_size
+from protocol.framing import encoded, encoded_size
 from protocol.framing_bytes import FrameSplitter, encoded_frame
 from protocol.host_session import HostAuthenticator
 from protocol.message import FederationMessage
 from protocol.session import ChipAuthenticator
+from tests.protocol.frame_reader import FrameReader
 from tests.protocol.fuzz import DECODERS, Storm
 
 int32 = st.integers(-(2**31), 2**31 - 1)

@@ -15,8 +15,8 @@ from protocol.frame import (
     seal,
     write_header,
 )
-from protocol.framing import FrameReader
 from protocol.message import MessageType
+from tests.protocol.frame_reader import FrameReader
 from tests.protocol.noise import below, flipped, random_bytes
 
 KEY = b"a session key of thirty-two byte"

@@ -1,6 +1,6 @@
 """Check values and buffer fields."""
 
-from protocol.checksum import crc32, crc32_is_right, put_crc32, sum8
+from protocol.checksum import crc32, crc32_trailer, sum8
 from protocol.fields import put_u16, put_u32, same, u16, u32
 from tests.protocol.noise import flipped, random_bytes
 
@@ -21,15 +21,25 @@ def test_crc32_is_the_published_one():
     assert crc32(b"", 0) == 0
 
 
-def test_crc32_is_right_only_with_its_own_crc_behind_the_data():
+def test_a_crc32_trailer_is_right_only_behind_its_own_data():
     for size in range(0, 60):
         data = random_bytes(size) + bytearray(4)
         put_u32(data, size, crc32(data, size))
         copy = data[:size] + bytearray(4)
-        put_crc32(copy, size)
+        assert crc32_trailer(copy, size, 0) == 0
         assert copy == data
-        assert crc32_is_right(data, size + 4)
-        assert not crc32_is_right(flipped(data, (size * 13) % (8 * size + 32)), size + 4)
+        assert crc32_trailer(data, size + 4, 1) == 1
+        assert crc32_trailer(flipped(data, (size * 13) % (8 * size + 32)), size + 4, 1) == 0
+
+
+def test_a_crc32_trailer_of_data_at_any_address():
+    buf = random_bytes(50)
+    for start in range(5):
+        for end in range(start, 44):
+            data = memoryview(buf)[start:]
+            crc32_trailer(data, end - start, 0)
+            assert u32(buf, end) & 0xFFFFFFFF == crc32(data, end - start)
+            assert crc32_trailer(data, end - start + 4, 1) == 1
 
 
 def test_fields_round_trip():

@@ -1,8 +1,8 @@
 """COBS and the frame readers: round trips at every size, resynchronization, bounded memory."""
 
-from protocol.framing import FrameReader, encoded, encoded_size
+from protocol.framing import encoded, encoded_size
 from protocol.framing_bytes import FrameSplitter, decoded_frame, encoded_frame
-from tests.dual import raises
+from tests.protocol.frame_reader import FrameReader
 from tests.protocol.noise import below, random_bytes, sparse_bytes
 
 
@@ -140,14 +140,6 @@ def test_only_the_given_bytes_are_read():
     reader.feed(bytes(wire) + bytes(on_the_wire(b"two")), len(wire))
     assert reader.next() == 3 and reader.frame[:3] == b"one"
     assert reader.next() == 0
-
-
-def test_feeding_before_all_was_read_is_refused():
-    reader = FrameReader(10)
-    wire = on_the_wire(b"one") + on_the_wire(b"two")
-    reader.feed(wire, len(wire))
-    assert reader.next() == 3
-    raises(ValueError, reader.feed, wire, len(wire))
 
 
 def test_decoded_frame_of_nothing_is_none():

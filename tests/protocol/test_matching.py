@@ -1,7 +1,10 @@
 """Requests and answers find each other."""
 
-from protocol.answers import AnswerCache
-from protocol.frame import HEADER_SIZE, HOST, append_trailer, seal, write_header
+from array import array
+
+from protocol.answers import answer_buffer, is_answered
+from protocol.frame import HEADER_SIZE, HOST, LENGTH, VERSION, append_trailer, seal, write_header
+from protocol.layout import begun_compute
 from protocol.matching import Outstanding
 from protocol.message import MessageType
 from protocol.payloads import compute_payload, partial_payload
@@ -80,60 +83,52 @@ def request_of(sequence, src=HOST, position=10, sequence_id=1):
     return buf
 
 
-def answer(cache, sequence, src=HOST, position=10, sequence_id=1, data=b"sum"):
-    """Builds an answer in the cache's room as a chip does; its frame."""
+def keep(buf, sequence, src=HOST, position=10, sequence_id=1, data=b"sum"):
+    """Builds an answer in the buffer as a chip does; its frame."""
     payload = partial_payload(sequence_id, 0, 0, position, 1, 99, 8, data)
-    buf = cache.room()
     buf[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
     write_header(buf, 2, MessageType.PARTIAL, 3, src, sequence, len(payload))
-    n = append_trailer(buf, len(payload))
-    cache.keep(2)
-    return bytes(buf[:n])
+    return bytes(buf[: append_trailer(buf, len(payload))])
 
 
-def test_a_repeated_request_is_answered_from_the_cache():
-    cache = AnswerCache(3, 64)
-    assert cache.found(request_of(7)) is None
-    frame = answer(cache, 7)
+def is_kept(buf, request):
+    """Whether the buffer holds the request's answer, by each of the two that look."""
+    fields = array("i", [0] * 5)
+    length = request[LENGTH] | request[LENGTH + 1] << 8
+    copy = bytearray(buf)
+    if length >= 7:
+        begun = begun_compute(request, copy, length, 99, fields)
+        assert (begun == -2) == bool(is_answered(request, buf))
+        assert (copy == buf and copy[VERSION] > 0) == (begun == -2)
+    return bool(is_answered(request, buf))
+
+
+def test_a_repeated_request_is_answered_from_the_buffer():
+    buf = answer_buffer(64)
+    assert not is_kept(buf, request_of(7))
+    frame = keep(buf, 7)
     for _ in range(2):
-        kept = cache.found(request_of(7))
-        assert bytes(kept[: append_trailer(kept, len(frame) - HEADER_SIZE - 4)]) == frame
+        assert is_kept(buf, request_of(7))
+        assert bytes(buf[: append_trailer(buf, len(frame) - HEADER_SIZE - 4)]) == frame
 
 
 def test_only_the_very_request_is_found():
-    cache = AnswerCache(3, 64)
-    answer(cache, 7)
-    assert cache.found(request_of(8)) is None
-    assert cache.found(request_of(7 + 256)) is None
-    assert cache.found(request_of(7, src=5)) is None
-    assert cache.found(request_of(7, position=11)) is None
-    assert cache.found(request_of(7, sequence_id=2)) is None
-    assert cache.found(request_of(7)) is not None
-    cache.clear()
-    assert cache.found(request_of(7)) is None
-
-
-def test_the_oldest_answer_goes_first():
-    cache = AnswerCache(3, 64)
-    for sequence in range(10):
-        answer(cache, sequence)
-        for earlier in range(10):
-            kept = cache.found(request_of(earlier))
-            assert (kept is not None) == (sequence - 3 < earlier <= sequence)
-    assert len({id(cache.found(request_of(sequence))) for sequence in (7, 8, 9)}) == 3
-
-
-def test_an_answer_given_up_is_not_found():
-    cache = AnswerCache(1, 64)
-    answer(cache, 7)
-    cache.room()
-    assert cache.found(request_of(7)) is None
+    buf = answer_buffer(64)
+    keep(buf, 7)
+    assert not is_kept(buf, request_of(8))
+    assert not is_kept(buf, request_of(7 + 256))
+    assert not is_kept(buf, request_of(7, src=5))
+    assert not is_kept(buf, request_of(7, position=11))
+    assert not is_kept(buf, request_of(7, sequence_id=2))
+    assert is_kept(buf, request_of(7))
+    buf[VERSION] = 0
+    assert not is_kept(buf, request_of(7))
 
 
 def test_a_request_too_short_to_have_a_name_is_not_found():
-    cache = AnswerCache(1, 64)
-    answer(cache, 7)
+    buf = answer_buffer(64)
+    keep(buf, 7)
     for length in range(7):
         short = bytearray(HEADER_SIZE + length + 4)
         seal(short, 2, MessageType.COMPUTE, HOST, 3, 7, length)
-        assert cache.found(short) is None
+        assert not is_kept(buf, short)

@@ -5,6 +5,7 @@ from binascii import hexlify
 
 from protocol import layout as l
 from protocol import payloads as p
+from protocol.answers import answer_buffer
 from protocol.fields import u16
 from protocol.frame import DST, HEADER_SIZE, SEQUENCE, SRC, ProtocolError
 from tests.dual import raises
@@ -101,28 +102,31 @@ def test_payloads_that_contradict_themselves_are_refused():
 
 def test_a_chip_reads_a_request_as_the_decoder_does():
     fields = array("i", [0] * 5)
+    answer = answer_buffer(9)
     for phase in range(3):
         payload = p.compute_payload(0xABCD, 200, phase, 0x8001, 3, random_bytes(66))
         frame = bytes(HEADER_SIZE) + payload
-        assert l.compute_fields(frame, len(payload), fields) == 33
+        assert l.begun_compute(frame, answer, len(payload), 9, fields) == 33
         assert tuple(fields) == tuple(p.compute_from(payload))[:5]
-        for length in (0, 7, 8, len(payload) - 1):
-            assert l.compute_fields(frame, length, fields) == -1
+        for length in (7, 8, len(payload) - 1):
+            assert l.begun_compute(frame, answer, length, 9, fields) == -1
     for at, value in ((l.PHASE, 3), (l.COUNT, 0)):
         wrong = bytearray(frame)
         wrong[at] = value
-        assert l.compute_fields(wrong, len(payload), fields) == -1
+        assert l.begun_compute(wrong, answer, len(payload), 9, fields) == -1
 
 
 def test_a_chip_begins_an_answer_as_the_encoder_does():
     head = b"\2\x14\xfe\3\x34\x12\x0d\0"
     request = head + p.compute_payload(0xABCD, 200, 1, 0x8001, 3, bytes(6))
-    answer = bytearray(HEADER_SIZE + 15)
+    answer, compute = answer_buffer(15), answer_buffer(15)
     l.begin_answer(request, answer, 0xBEEF)
+    l.begun_compute(request, compute, 13, 0xBEEF, array("i", [0] * 5))
+    assert compute == answer
     answer[l.PARTIAL_BITS] = 13
     answer[l.PARTIAL_DATA : l.PARTIAL_DATA + 5] = b"12345"
     partial = p.partial_payload(0xABCD, 200, 1, 0x8001, 3, 0xBEEF, 13, b"12345")
-    assert bytes(answer[HEADER_SIZE:]) == partial
+    assert bytes(answer[HEADER_SIZE : l.PARTIAL_DATA + 5]) == partial
     assert (answer[DST], u16(answer, SEQUENCE)) == (request[SRC], u16(request, SEQUENCE))
     l.begin_answer(request, answer, 0x1234)
     logits = p.logits_payload(0xABCD, 200, 1, 0x8001, 3, 0x1234, 0, 0, b"")

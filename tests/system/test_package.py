@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from firmware.node import VERSION
+from firmware.node import RELEASE
 from host.deploy.firmware_version import HOST_ONLY
 from tests.simulation.launch import REPOSITORY
 from tests.standin_board.board import StandinBoard
@@ -29,7 +29,7 @@ def test_it_lists_the_modules_that_a_chip_imports(package):
     }
     listed = [tuple(entry) for entry in package["urls"]]
     assert sorted(listed) == sorted((path, path) for path in modules)
-    assert package["version"] == VERSION
+    assert package["version"] == RELEASE
 
 
 def test_mpremote_installs_it(package, micropython, tmp_path):
@@ -49,5 +49,5 @@ def test_mpremote_installs_it(package, micropython, tmp_path):
         for path, source in package["urls"]:
             (copied,) = (tmp_path / "copy").rglob(path)
             assert copied.read_bytes() == (REPOSITORY / source).read_bytes()
-        program = "from firmware.node import VERSION; import firmware.main; print(VERSION)"
-        assert mpremote("exec", program).split() == [VERSION]
+        program = "from firmware.node import RELEASE; import firmware.main; print(RELEASE)"
+        assert mpremote("exec", program).split() == [RELEASE]

@@ -1,0 +1,114 @@
+"""Bit packing as protocol/bitpack.py says, where indices alone are at hand: on CPython.
+
+protocol/bitpack_pointers.py is the same for MicroPython.
+"""
+
+
+def bits_needed(values, count):
+    """The width, 1 to 32, of the narrowest two's complement field that holds every value."""
+    widest = 0
+    while count:
+        count -= 1
+        value = values[count]
+        widest = value >> 31 ^ value | widest
+    bits = 1
+    while widest:
+        widest = widest >> 1
+        bits += 1
+    return bits
+
+
+def pack(out, at, values, count, bits):
+    """Writes `count` int32 values as fields of `bits` bits from out[at] on; bytes written.
+
+    Values that do not fit into `bits` bits lose their upper ones: ask bits_needed first.
+    """
+    begin = at
+    held = 0
+    fill = 0
+    i = 0
+    while i < count:
+        value = values[i]
+        i += 1
+        held = value << fill & 255 | held
+        left = bits + fill - 8
+        if left < 0:
+            fill = bits + fill
+            held = (1 << fill) - 1 & held
+        else:
+            out[at] = held
+            at += 1
+            value = value >> 8 - fill
+            while left >= 8:
+                out[at] = value & 255
+                at += 1
+                value = value >> 8
+                left -= 8
+            held = (1 << left) - 1 & value
+            fill = left
+    if fill:
+        out[at] = held
+        at += 1
+    return at - begin
+
+
+def unpack(packed, at, values, count, bits):
+    """Reads `count` fields of `bits` bits from packed[at] on into int32 values; bytes read."""
+    begin = at
+    used = 0
+    i = 0
+    while i < count:
+        got = 0
+        value = 0
+        take = 8 - used
+        while got + take < bits:
+            value = packed[at] >> used << got | value
+            got += take
+            at += 1
+            used = 0
+            take = 8
+        # The last piece has the sign. It is at most 8 bits wide, so that shifting it into
+        # place stays within 32 bits.
+        take = bits - got
+        piece = (1 << take) - 1 & packed[at] >> used
+        if piece >> take - 1:
+            piece = piece - (1 << take)
+        values[i] = piece << got | value
+        used += take
+        if used == 8:
+            used = 0
+            at += 1
+        i += 1
+    if used:
+        at += 1
+    return at - begin
+
+
+def add_unpacked(packed, at, values, first, count, bits):
+    """Adds `count` fields of `bits` bits, from packed[at] on, to values[first] and on.
+
+    The sums must fit 32 bits.
+    """
+    used = 0
+    while count:
+        got = 0
+        value = 0
+        take = 8 - used
+        while got + take < bits:
+            value = packed[at] >> used << got | value
+            got += take
+            at += 1
+            used = 0
+            take = 8
+        # As in `unpack`, the last piece has the sign.
+        take = bits - got
+        piece = (1 << take) - 1 & packed[at] >> used
+        if piece >> take - 1:
+            piece = piece - (1 << take)
+        values[first] = values[first] + (piece << got | value)
+        first += 1
+        used += take
+        if used == 8:
+            used = 0
+            at += 1
+        count -= 1
