@@ -117,7 +117,7 @@ def functions(model: QuantizedModel, share: Share) -> dict[str, int]:
     sources = (
         kernel_source(matrix_columns(model, share), model.config.head_dim),
         (REPOSITORY / "firmware" / "kernels.py").read_text(),
-        (REPOSITORY / "protocol" / "bitpack.py").read_text(),
+        (REPOSITORY / "protocol" / "bitpack_pointers.py").read_text(),
     )
     found = {
         node.name: len(node.args.args)

@@ -20,11 +20,13 @@ class Attention:
         group = layout["total_heads"] // layout["total_kv_heads"]
         for i, head in enumerate(heads):
             first[i] = kv_heads.index(head // group) * context
-        self._kernels = kernels
         self._qkv = Linear(places[5], len(rows), dim, workspace.x, kernels).blocks
         self._o = Linear(places[6], dim, q_rows, workspace.heads, kernels).blocks
         self._rope_position = -1
         # Together, for to look up an attribute takes as long as to take several from a tuple.
+        self._kernels = (
+            kernels.rope_row, kernels.rescale, kernels.rotate, kernels.cache_rows, kernels.attend,
+        )  # fmt: skip
         self._sizes = dim, head_dim, head_dim // 2, len(rows), len(heads), len(kv_heads), context
         self._buffers = rows, rows[q_rows:], workspace.rope_row, workspace.scores, workspace.heads
         self._tables = shard.exp_table, shard.rope_table, first
@@ -33,20 +35,21 @@ class Attention:
     def run(self, layer, position, out):
         """The partial sum `out` [dim] at `position`, which joins the cache and attends to all
         positions up to itself."""
-        kernels, weights, scales = self._kernels, layer.weights, layer.qkv_scales
+        weights, scales = layer.weights, layer.qkv_scales
+        turn, rescale, rotate, cache_rows, attend = self._kernels
         dim, head_dim, pairs, row_count, heads, kv_heads, context = self._sizes
         rows, kv, rope_row, scores, means = self._buffers
         exp_table, rope_table, first = self._tables
         for matvec, at, x in self._qkv:
             matvec(weights, 0, rows, x, row_count, at)
         if position != self._rope_position:
-            kernels.rope_row(rope_table, 0, position, rope_row, pairs)
+            turn(rope_table, 0, position, rope_row, pairs)
             self._rope_position = position
-        kernels.rescale(rows, 0, weights, 0, scales, 3)
-        kernels.rotate(rows, 0, rope_row, pairs, scales, 2)
+        rescale(rows, 0, weights, 0, scales, 3)
+        rotate(rows, 0, rope_row, pairs, scales, 2)
         keys, values = layer.keys, layer.values
-        kernels.cache_rows(kv, keys, values, position, kv_heads, head_dim, context, layer.key_zero)
-        kernels.attend(
+        cache_rows(kv, keys, values, position, kv_heads, head_dim, context, layer.key_zero)
+        attend(
             0, 0, keys, values, first, heads, rows, means, scores, exp_table, position + 1,
             layer.score_shift,
         )  # fmt: skip

@@ -12,7 +12,7 @@ class FeedForward:
         dim, units = layout["dim"], layout["units"]
         rows = workspace.rows[: 2 * units]
         gate = rows[:units]
-        self._kernels = kernels
+        self._kernels = kernels.rescale, kernels.gate
         self._gate_up = Linear(places[7], 2 * units, dim, workspace.x, kernels).blocks
         self._down = Linear(places[8], dim, units, gate, kernels).blocks
         self._sizes = dim, units, places[3]
@@ -21,13 +21,14 @@ class FeedForward:
     @micropython.native
     def run(self, layer, out):
         """The partial sum `out` [dim]."""
-        kernels, weights = self._kernels, layer.weights
+        weights = layer.weights
+        rescale, gated = self._kernels
         dim, units, multipliers_at = self._sizes
         rows, gate, up, table = self._buffers
         for matvec, at, x in self._gate_up:
             matvec(weights, 0, rows, x, 2 * units, at)
-        kernels.rescale(rows, 0, weights, multipliers_at, layer.gate_up_scales, 2)
-        kernels.gate(
+        rescale(rows, 0, weights, multipliers_at, layer.gate_up_scales, 2)
+        gated(
             gate, 0, up, table, units, layer.index_shift, layer.product_shift, layer.limit
         )  # fmt: skip
         for matvec, at, x in self._down:
