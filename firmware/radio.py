@@ -22,18 +22,17 @@ class RadioLink:
         self.dropped = 0
         self.frame = None
         self._espnow = espnow
+        self._irecv = espnow.irecv
         self._peer = bytearray(6)
         self._has_peer = False
         self._sender = self._kept = None
         espnow.add_peer(_EVERYBODY)
 
+    @micropython.native  # for the reason that firmware/node.py gives
     def receive(self):
         """The length of a frame that came in, now in `frame`, or 0. Does not wait."""
-        self._sender, message = self._espnow.irecv(0)
-        if message is None:
-            return 0
-        self.frame = message
-        return len(message)
+        self._sender, self.frame = _, message = self._irecv(0)
+        return 0 if message is None else len(message)
 
     def keep_sender(self):
         """Has answers go, from now on, where the last received frame came from, even after frames
@@ -42,6 +41,7 @@ class RadioLink:
             self._kept = bytearray(6)
         self._kept[:] = self._sender
 
+    @micropython.native
     def send(self, frame, length):
         """Sends frame[:length] to the station that the last received frame came from, if any."""
         sender = self._kept or self._sender
@@ -58,7 +58,7 @@ class RadioLink:
         """Sends frame[:length] to all stations."""
         self._put(_EVERYBODY, frame, length)
 
-    @micropython.native  # for the reason that firmware/node.py gives
+    @micropython.native
     def _put(self, mac, frame, length):
         """A frame that the driver has no room for (ESP_ERR_ESPNOW_NO_MEM) is one more that is
         lost on the air: whoever misses it asks again."""
@@ -88,6 +88,7 @@ class Gateway:
         """Damaged frames skipped so far, and frames that the radio did not take."""
         return self._uart.dropped + self._radio.dropped
 
+    @micropython.native
     def receive(self):
         """As a link's: a frame for this chip; frames for others are relayed on the way."""
         self._radio_first = not self._radio_first
@@ -100,6 +101,7 @@ class Gateway:
         self._uart.flush()
         return length
 
+    @micropython.native
     def _relayed(self):
         """Queues frames for the host until one comes for this chip: its length, or 0."""
         radio = self._radio
@@ -116,6 +118,7 @@ class Gateway:
                     self._uart.queue(frame, length)
         return 0
 
+    @micropython.native
     def _from_host(self):
         uart = self._uart
         self.frame = frame = uart.frame

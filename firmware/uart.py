@@ -55,16 +55,21 @@ class UartLink:
                 return 0
             state[0] = 0
 
+    @micropython.native
     def queue(self, frame, length):
         """Sends frame[:length] with the next that is sent, or when there is no more room. One that
         is longer than all of it is dropped: encoding does not look where the buffer ends."""
-        if self._queued + encoded_size(length) > len(self._encoded):
+        at, buffer = self._queued, self._encoded
+        left = len(buffer) - encoded_size(length)
+        if at > left:
             self.flush()
-            if encoded_size(length) > len(self._encoded):
+            at = 0
+            if left < 0:
                 self.dropped += 1
                 return
-        self._queued += encoded(frame, self._encoded, length, self._queued)
+        self._queued = at + encoded(frame, buffer, length, at)
 
+    @micropython.native
     def flush(self):
         """Sends what is queued."""
         if self._queued:
