@@ -6,7 +6,7 @@ VENV_PYTHON := .venv/bin/python
 CHIPS ?= 5
 
 # Through the environment, so that quotes and spaces in a prompt or a path arrive as they are.
-export FIRMWARE MODEL TOKENIZER PROMPT
+export FIRMWARE LLAMA2C MODEL TOKENIZER PROMPT
 
 .PHONY: help setup run test verify lint flash doctor monitor bench clean train eval probe-micropython
 
@@ -59,7 +59,7 @@ doctor: setup ## say what is wrong with boards and what to do: PORT= for one alo
 monitor: setup ## show what all boards print and report: PORT= for one alone
 	@$(VENV_PYTHON) -m host.monitor $(if $(PORT),"$(PORT)") $(ARGS)
 
-bench: setup ## measure: ARGS=
+bench: setup ## measure instructions, frames, heaps and times: MODEL= LLAMA2C=run.c ARGS=
 	@$(VENV_PYTHON) -m bench $(ARGS)
 
 train: setup .venv/train-installed ## train the shipped model anew, or go on where that was broken off: ARGS=

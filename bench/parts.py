@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 
@@ -17,7 +19,7 @@ from host.boards import load
 from host.model.checkpoint import Checkpoint, Config
 from host.model.loading import Loaded
 from host.model.quantized import QuantizedModel
-from host.model.tokenizer import BOS
+from host.model.tokenizer import BOS, Tokenizer
 
 # The shapes of the stories260K of llama2.c's tinyllamas, for which no file is needed.
 STORIES260K = Config(
@@ -116,7 +118,17 @@ def peer_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator
         if subject.loaded and isinstance(subject.loaded.weights, Checkpoint):
             count = min(steps, subject.model.config.context)
             yield from peers.figures(subject.loaded.weights, count, subject.name)
-    console.print("peers: llama2.c is not among the sources here and is left out")
+            yield from _llama2c(subject, subject.loaded, count, console)
+
+
+def _llama2c(subject: Subject, source: Loaded, steps: int, console: Console) -> Iterator[Row]:
+    run_c = os.environ.get("LLAMA2C")
+    if not run_c:
+        console.print("peers: llama2.c is left out: LLAMA2C= takes the path of its run.c")
+    elif isinstance(source.weights, Checkpoint) and isinstance(source.tokenizer, Tokenizer):
+        yield peers.llama2c_speed(
+            source.weights, source.tokenizer, Path(run_c), steps, subject.name
+        )  # fmt: skip
 
 
 def simulation_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:

@@ -1,23 +1,28 @@
-"""The same checkpoint in floats on this machine, and what other all-reduces would send.
-
-llama2.c, which would be the nearest peer, is not among the sources here and is left out.
-"""
+"""The same checkpoint in floats on this machine, by numpy and by llama2.c where its source is
+given, and what other all-reduces would send."""
 
 from __future__ import annotations
 
+import re
+import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from bench.chip import counted
 from bench.results import Label, Row
+from host.model import llama2c
 from host.model.checkpoint import Checkpoint, Config
 from host.model.float_model import FloatModel
-from host.model.tokenizer import BOS
+from host.model.tokenizer import BOS, Tokenizer, token_bytes
 from host.parallel.cost import Communication
+from host.setup import SetupError
 
 CHIPS = (2, 5, 8)
+_TIMEOUT_S = 120
 
 
 def figures(checkpoint: Checkpoint, steps: int, name: str) -> Iterator[Row]:
@@ -35,6 +40,41 @@ def float_speed(checkpoint: Checkpoint, steps: int, name: str) -> Row:
         token = int(np.argmax(model.step([token], cache)))
     speed = steps / (time.monotonic() - start)
     return Row("peer: numpy float64", "this machine", name, speed, "tokens/s", Label.MEASURED)
+
+
+def llama2c_speed(
+    checkpoint: Checkpoint, tokenizer: Tokenizer, source: Path, steps: int, name: str
+) -> Row:
+    """Tokens a second of llama2.c's own program, compiled from `source`, its run.c, with -O3.
+
+    Raises SetupError where it cannot be compiled, or does not tell.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        program, model, tokens = (Path(folder) / part for part in ("run", "model", "tokens"))
+        llama2c.save(checkpoint, model)
+        tokens.write_bytes(token_bytes(tokenizer))
+        _output(["cc", "-O3", "-o", program, source, "-lm"])
+        said = _output([program, model, "-z", tokens, "-t", "0", "-n", str(steps)])
+    told = re.search(r"tok/s: ([0-9.]+)", said)
+    if not told:
+        raise SetupError(f"{source} does not tell tokens a second, as llama2.c's run.c does")
+    speed = float(told[1])
+    return Row("peer: llama2.c float32", "this machine", name, speed, "tokens/s", Label.MEASURED)
+
+
+def _output(command: list[str | Path]) -> str:
+    """What a program says on both its files. Raises SetupError."""
+    try:
+        ended = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_TIMEOUT_S
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SetupError(f"llama2.c: {error}") from error
+    said = ended.stdout.decode(errors="replace")
+    if ended.returncode:
+        words = said.strip().splitlines() or [f"exit code {ended.returncode}"]
+        raise SetupError(f"llama2.c: {Path(command[0]).name}: {words[0]}")
+    return said
 
 
 def all_reduces(config: Config, name: str) -> Iterator[Row]:
