@@ -9,8 +9,6 @@ from protocol.compat import const, micropython
 from protocol.fields import put_u16, u16
 from protocol.fragment import Reassembler, fragments
 from protocol.frame import (
-    BROADCAST,
-    DST,
     HEADER_SIZE,
     HOST,
     LENGTH,
@@ -39,6 +37,17 @@ from protocol.reports import (
 )
 
 RELEASE = "0.1.0"
+
+# Constants of protocol/ on the way of a request, where they would be looked up each time: in their
+# order BROADCAST, COMPUTE, VERSION, TYPE, DST, LENGTH, HEADER_SIZE, REQUEST_SIZE.
+_BROADCAST = const(255)
+_COMPUTE = const(0x14)
+_VERSION = const(0)
+_TYPE = const(1)
+_DST = const(3)
+_LENGTH = const(6)
+_HEADER = const(8)
+_REQUEST = const(7)
 
 # READY, STATISTICS and ERROR with the longest text; what a chip without a share has room for.
 CONTROL_PAYLOAD = const(224)
@@ -92,11 +101,11 @@ class Node:
             return False
         frame = link.frame
         try:
-            if length > DST and (frame[DST] == BROADCAST or frame[DST] == self._chip_id):
+            if length > _DST and (frame[_DST] == _BROADCAST or frame[_DST] == self._chip_id):
                 self._received += 1
                 self._bytes_received += length
                 length = opened(frame, length, self._signer)
-                if frame[TYPE] == COMPUTE:
+                if frame[_TYPE] == _COMPUTE:
                     self._on_compute(frame, length)
                 else:
                     self._handle(frame, length)
@@ -134,7 +143,7 @@ class Node:
     @micropython.native
     def _on_compute(self, frame, length):
         answer = self._answer
-        if answer is None or length < REQUEST_SIZE:
+        if answer is None or length < _REQUEST:
             self._is_settled(frame, length)
             return
         try:
@@ -174,12 +183,12 @@ class Node:
     def _send_answer(self, answer, size):
         """Keeps and sends the frame that was begun in the buffer by begin_answer, and given its
         type and payload."""
-        answer[VERSION] = self._version
-        put_u16(answer, LENGTH, size)
+        answer[_VERSION] = self._version
+        put_u16(answer, _LENGTH, size)
         if self._signer or size > self._longest:
             self._send(answer, size)
         else:  # without a call for each of the steps
-            size += HEADER_SIZE
+            size += _HEADER
             crc32_trailer(answer, size, 0)
             size += 4
             self._link.send(answer, size)

@@ -7,22 +7,28 @@ from firmware.feedforward import FeedForward
 from firmware.vocabulary import Vocabulary
 from firmware.workspace import Workspace
 from protocol.bitpack import bits_needed, pack
-from protocol.compat import const, micropython
+from protocol.compat import const, micropython, ptr8, ptr32
 from protocol.fields import put_u16
 from protocol.frame import HEADER_SIZE, TYPE
-from protocol.kinds import LOGITS, PARTIAL
+from protocol.kinds import LOGITS
 from protocol.layout import (
     COMPUTE_DATA,
     LOGITS_DATA,
     LOGITS_FIRST_ROW,
     LOGITS_SHIFT,
-    PARTIAL_BITS,
-    PARTIAL_DATA,
-    PHASE_ATTENTION,
-    PHASE_VOCABULARY,
     begun_compute,
 )
 
+# Other modules' constants, which would be looked up each time: in their order PARTIAL,
+# PHASE_ATTENTION, PHASE_VOCABULARY, TYPE, HEADER_SIZE, COMPUTE_DATA, PARTIAL_BITS, PARTIAL_DATA.
+_PARTIAL = const(0x13)
+_ATTENTION = const(0)
+_VOCABULARY = const(2)
+_TYPE = const(1)
+_HEADER = const(8)
+_REQUEST_DATA = const(15)
+_ANSWER_BITS = const(17)
+_ANSWER_DATA = const(18)
 _HALF = const(0x8000)  # sequence ids wrap: less than half the circle behind is older
 
 
@@ -55,16 +61,20 @@ class Share:
         self._feed_forward = self.feed_forward.run if self.feed_forward else None
         self.filled = [0] * len(shard.layers)
         self.sequence_id = -1
+        self._dim = layout["dim"]
+        self._context = layout["context"]
         # Together, as in Attention.
-        self._limits = layout["dim"], layout["positions"], len(shard.layers), layout["context"]
-        self._request = array("i", [0] * 5), boot_id, self._load, workspace
+        self._request = (
+            array("i", [0] * 5), boot_id, self._load, workspace.x, workspace.out,
+            workspace.results, self._dim, self._context,
+        )  # fmt: skip
 
     def forget(self):
         """Empties the KV cache: whatever sequence comes next is a new one."""
         self.sequence_id = -1
 
-    @micropython.native
-    def answer(self, request, length, answer):
+    @micropython.viper
+    def answer(self, request, length: int, answer) -> int:
         """Computes an opened COMPUTE frame of at least seven bytes of payload into the frame
         buffer `answer`: its type, payload, and what begin_answer writes.
 
@@ -72,49 +82,55 @@ class Share:
         sequence, or this chip has no part in its phase; -1 where the buffer holds the answer
         already. Raises BadRequest and NeedKV.
         """
-        dim, positions, layers, context = self._limits
-        fields, boot_id, load, workspace = self._request
-        values = begun_compute(request, answer, length, boot_id, fields)
+        fields_of, boot_id, load, x, out, results, dims, places = self._request
+        values = int(begun_compute(request, answer, length, boot_id, fields_of))
         if values == -2:
             return -1
-        sequence_id, layer, phase = fields[0], fields[1], fields[2]
-        position, count = fields[3], fields[4]
+        fields = ptr32(fields_of)
+        dim = int(dims)
+        position = fields[3]
+        count = fields[4]
         end = position + count
-        if values != count * dim or count > positions:
+        if values != count * dim or count > int(len(out)):
             raise BadRequest("%d values for %d positions of %d" % (values, count, dim))
-        if layer >= layers or end > context:
-            self._refuse_place(layer, end - 1)
-        if sequence_id != self.sequence_id and not self.turned_to(sequence_id):
-            return 0
-        if phase == PHASE_VOCABULARY:
-            return self._logits(request, count, answer)
-        attends = phase == PHASE_ATTENTION
-        run = self._attend if attends else self._feed_forward
-        if run is None:
-            return 0
+        layer = fields[1]
         filled = self.filled
-        if attends and position > filled[layer]:
-            raise NeedKV(layer, filled[layer])
+        if layer >= int(len(filled)) or end > int(places):
+            self._refuse_place(layer, end - 1)
+        if fields[0] != int(self.sequence_id) and not self.turned_to(fields[0]):
+            return 0
+        if fields[2] == _VOCABULARY:
+            return int(self._logits(request, count, answer))
+        attends = fields[2] == _ATTENTION
+        run = self._attend if attends else self._feed_forward
+        if not run:
+            return 0
+        held = int(filled[layer])
+        if attends and position > held:
+            raise NeedKV(layer, held)
         weights = self._layers[layer]
-        x, at = workspace.x, COMPUTE_DATA
-        for i in range(count):
+        at = _REQUEST_DATA
+        i = 0
+        while i < count:
             load(request, 0, at, x, dim)
             if attends:
-                run(weights, position + i, workspace.out[i])
+                run(weights, position + i, out[i])
             else:
-                run(weights, workspace.out[i])
+                run(weights, out[i])
             at += 2 * dim
-        if attends and end > filled[layer]:
+            i += 1
+        if attends and end > held:
             filled[layer] = end
-        results = workspace.results
-        answer[TYPE] = PARTIAL
-        answer[PARTIAL_BITS] = bits = bits_needed(results, values)
-        return PARTIAL_DATA - HEADER_SIZE + pack(answer, PARTIAL_DATA, results, values, bits)
+        bits = int(bits_needed(results, values))
+        ptr8(answer)[_TYPE] = _PARTIAL
+        ptr8(answer)[_ANSWER_BITS] = bits
+        size = int(pack(answer, _ANSWER_DATA, results, values, bits))
+        return _ANSWER_DATA - _HEADER + size
 
     def _refuse_place(self, layer, position):
         raise BadRequest(
             "layer %d, position %d of a model of %d layers and a context of %d"
-            % ((layer, position) + self._limits[2:])
+            % (layer, position, len(self._layers), self._context)
         )
 
     def turned_to(self, sequence_id):
@@ -134,7 +150,7 @@ class Share:
             return 0
         if count != 1:
             raise BadRequest("logits of %d positions: one at a time" % count)
-        self._load(request, 0, COMPUTE_DATA, self.workspace.x, self._limits[0])
+        self._load(request, 0, COMPUTE_DATA, self.workspace.x, self._dim)
         vocabulary.run()
         answer[TYPE] = LOGITS
         return self.stored_logits(answer)

@@ -6,6 +6,8 @@ machine code; here, under CPython, the decorator is the identity and the same so
 bytearrays and array("i").
 """
 
+import sys
+
 try:
     from time import ticks_diff, ticks_ms  # type: ignore[attr-defined]
 
@@ -29,8 +31,21 @@ except ImportError:
     const = _unchanged
     micropython = SimpleNamespace(viper=_unchanged, native=_unchanged)
 
-# Names for viper's annotations. MicroPython's compiler knows them without looking them up;
-# elsewhere they only say "indexable integers": ptr8 any bytes, ptr32 an array("i").
-ptr8 = bytearray
-ptr32 = bytearray
+    class _Buffer:
+        """What viper casts to a pointer is the buffer itself."""
+
+        def __new__(cls, buffer):
+            return buffer
+
+
+# Names for viper. MicroPython's compiler knows them without looking them up; elsewhere they only
+# say "indexable integers": ptr8 any bytes, ptr32 an array("i").
+MYPY = False  # which takes it to be True
+if MYPY:
+    ptr8 = bytearray
+    ptr32 = bytearray
+elif sys.implementation.name == "micropython":
+    ptr8 = ptr32 = None
+else:
+    ptr8 = ptr32 = _Buffer
 uint = int
