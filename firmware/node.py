@@ -4,9 +4,8 @@ import gc
 
 from firmware.share import BadRequest, NeedKV
 from protocol.answers import answer_buffer, is_answered
-from protocol.checksum import crc32_trailer
 from protocol.compat import const, micropython
-from protocol.fields import put_u16, u16
+from protocol.fields import u16
 from protocol.fragment import Reassembler, fragments
 from protocol.frame import (
     HEADER_SIZE,
@@ -22,6 +21,7 @@ from protocol.frame import (
     opened,
     write_header,
 )
+from protocol.frame_check import put_crc32
 from protocol.kinds import COMPUTE, DISCOVERY, ERROR, FRAGMENT, READY, STATISTICS
 from protocol.layout import LAYER, POSITION, REQUEST_SIZE
 from protocol.reports import (
@@ -184,12 +184,13 @@ class Node:
         """Keeps and sends the frame that was begun in the buffer by begin_answer, and given its
         type and payload."""
         answer[_VERSION] = self._version
-        put_u16(answer, _LENGTH, size)
+        answer[_LENGTH] = size & 255
+        answer[_LENGTH + 1] = size >> 8
         if self._signer or size > self._longest:
             self._send(answer, size)
         else:  # without a call for each of the steps
             size += _HEADER
-            crc32_trailer(answer, size, 0)
+            put_crc32(answer, size)
             size += 4
             self._link.send(answer, size)
             self._sent += 1
@@ -292,7 +293,7 @@ class Node:
             self._put(frame, append_trailer(frame, length, self._signer))
         else:
             length += HEADER_SIZE
-            crc32_trailer(frame, length, 0)
+            put_crc32(frame, length)
             self._put(frame, length + 4)
 
     @micropython.native

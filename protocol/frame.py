@@ -18,8 +18,9 @@ A chip builds and reads frames in place with `seal` and `opened`; the host may a
 `FederationMessage`, which is made of them.
 """
 
-from protocol.checksum import crc32_trailer, sum8
+from protocol.checksum import sum8
 from protocol.compat import const, micropython, ptr8
+from protocol.frame_check import FAULTS, checked_length, put_crc32
 
 HEADER_SIZE = const(8)
 HOST = const(254)
@@ -41,18 +42,6 @@ MAX_FRAME = const(8 + 2048 + 12)
 
 class ProtocolError(Exception):
     """Received bytes that are not what the protocol allows. Decoders raise nothing else."""
-
-
-# What `_written_header` and `_payload_length` return, negated, for a header that may not be.
-_FAULTS = (
-    "",
-    "version is not 1, 2 or 3",
-    "source is not a chip (0 to 253) or the host (254)",
-    "payload is longer than the version allows",
-    "frame is shorter than a header and trailer",
-    "frame length is not that of header, payload and trailer",
-    "destination or type is not 0 to 255, or sequence not 0 to 65535",
-)
 
 
 @micropython.viper
@@ -86,31 +75,6 @@ def _written_header(
     return trailer
 
 
-@micropython.viper
-def _payload_length(buf: ptr8, n: int) -> int:
-    """The payload length of an n-byte frame whose header is sound, or a fault negated."""
-    if n < 9:
-        return -4
-    version = buf[0]
-    trailer = 4
-    largest = 2048
-    if version == 1:
-        trailer = 1
-        largest = 512
-    elif version == 3:
-        trailer = 12
-    elif version != 2:
-        return -1
-    length = buf[6] | buf[7] << 8
-    if length > largest:
-        return -3
-    if n != length + trailer + 8:
-        return -5
-    if buf[2] == 255:
-        return -2
-    return length
-
-
 def write_header(buf, version, kind, src, dst, sequence, length):
     """Writes a header at the start of buf and returns the size of its version's trailer.
 
@@ -121,7 +85,7 @@ def write_header(buf, version, kind, src, dst, sequence, length):
     if trailer < 0:
         raise ValueError(
             "%s: version %d, type %d, source %d, destination %d, sequence %d, %d payload bytes"
-            % (_FAULTS[0 - trailer], version, kind, src, dst, sequence, length)
+            % (FAULTS[0 - trailer], version, kind, src, dst, sequence, length)
         )
     return trailer
 
@@ -138,7 +102,7 @@ def append_trailer(buf, length, signer=None):
     if (version == 3) != (signer is not None):
         raise ValueError("version 3 is sent with a signer, versions 1 and 2 without")
     if version == 2:
-        crc32_trailer(buf, end, 0)
+        put_crc32(buf, end)
         return end + 4
     if version == 1:
         buf[end] = sum8(buf, end)
@@ -166,22 +130,18 @@ def opened(buf, n, signer=None):
     HEADER_SIZE. With a signer only version 3 is accepted, without one only versions 1 and 2.
     Raises ProtocolError for anything else than an intact frame.
     """
-    length = _payload_length(buf, n)
+    length = checked_length(buf, n)
     if length < 0:
-        raise ProtocolError(_FAULTS[0 - length])
-    version = buf[VERSION]
+        raise ProtocolError(FAULTS[0 - length])
     if signer is not None:
-        if version != 3:
+        if buf[VERSION] != 3:
             raise ProtocolError("frame is not signed")
         signer.verify(buf, n)
-    elif version == 2:
-        if not crc32_trailer(buf, n, 1):
-            raise ProtocolError("CRC-32 is wrong")
-    elif version == 1:
+    elif buf[VERSION] != 2:
+        if buf[VERSION] == 3:
+            raise ProtocolError("frame is signed and there is no key")
         if sum8(buf, n - 1) != buf[n - 1]:
             raise ProtocolError("byte sum is wrong")
-    else:
-        raise ProtocolError("frame is signed and there is no key")
     return length
 
 

@@ -1,8 +1,9 @@
 """Check values and buffer fields."""
 
-from protocol.checksum import crc32, crc32_trailer, sum8
+from protocol.checksum import crc32, sum8
 from protocol.fields import put_u16, put_u32, same, u16, u32
-from tests.protocol.noise import flipped, random_bytes
+from protocol.frame_check import FAULTS, checked_length, put_crc32
+from tests.protocol.noise import random_bytes
 
 
 def test_sum8():
@@ -21,25 +22,33 @@ def test_crc32_is_the_published_one():
     assert crc32(b"", 0) == 0
 
 
-def test_a_crc32_trailer_is_right_only_behind_its_own_data():
-    for size in range(0, 60):
-        data = random_bytes(size) + bytearray(4)
-        put_u32(data, size, crc32(data, size))
-        copy = data[:size] + bytearray(4)
-        assert crc32_trailer(copy, size, 0) == 0
-        assert copy == data
-        assert crc32_trailer(data, size + 4, 1) == 1
-        assert crc32_trailer(flipped(data, (size * 13) % (8 * size + 32)), size + 4, 1) == 0
+def sealed(buf, start, length):
+    """A view from buf[start] of a version 2 frame with so many bytes of payload, and its size."""
+    frame = memoryview(buf)[start:]
+    frame[:8] = bytes((2, 20, 254, 255, 0, 1, length & 255, length >> 8))
+    put_crc32(frame, 8 + length)
+    return frame, length + 12
 
 
-def test_a_crc32_trailer_of_data_at_any_address():
-    buf = random_bytes(50)
+def test_a_crc32_is_right_only_behind_its_own_data():
+    for length in range(1, 60):
+        frame, n = sealed(random_bytes(length + 12), 0, length)
+        assert u32(frame, n - 4) & 0xFFFFFFFF == crc32(frame, n - 4)
+        assert checked_length(frame, n) == length
+        for bit in range(8):  # of a payload and a CRC, which no other check finds
+            at = 8 + (length * 13 + bit) % (length + 4)
+            frame[at] ^= 1 << bit
+            assert FAULTS[-checked_length(frame, n)] == "CRC-32 is wrong"
+            frame[at] ^= 1 << bit
+
+
+def test_a_crc32_of_data_at_any_address():
+    buf = random_bytes(80)
     for start in range(5):
-        for end in range(start, 44):
-            data = memoryview(buf)[start:]
-            crc32_trailer(data, end - start, 0)
-            assert u32(buf, end) & 0xFFFFFFFF == crc32(data, end - start)
-            assert crc32_trailer(data, end - start + 4, 1) == 1
+        for length in range(60):
+            frame, n = sealed(buf, start, length)
+            assert u32(buf, start + n - 4) & 0xFFFFFFFF == crc32(frame, n - 4)
+            assert checked_length(frame, n) == length
 
 
 def test_fields_round_trip():
