@@ -10,26 +10,31 @@ from bench.link_figures import RADIO_RECEIVE, RADIO_SEND, REPEAT
 from bench.work import PART
 from host.cluster import coordinator
 from host.parallel.latency import HOST_SECONDS
-from protocol import collective
 from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
+from protocol.pace import Pace
 
-# Seconds until a chip asks for parts that do not come, a constant and more for each member, and
-# until it tells the host again that it knows nothing of a step; the host's first wait for a step.
-_WAIT, _WAIT_A_MEMBER = collective._WAIT / 1e3, collective._WAIT_A_MEMBER / 1e3
+# Seconds until a chip tells the host again that it knows nothing of a step; the host's first wait
+# for a step.
 _ASK_AGAIN = 10e-3  # firmware/combining_node.py
 _STEP_WAIT = coordinator._STEP_PATIENCE * coordinator._FIRST_WAIT
 
 
 class _Member:
-    """A chip at one token: the collectives that it has begun, and what came of others."""
+    """A chip at one token: the collectives that it has begun, and what came of others.
 
-    def __init__(self, env: simpy.Environment) -> None:
+    pace: when it asks for what does not come, as a chip's own. Contributions are never far enough
+    apart here to make that later.
+    """
+
+    def __init__(self, env: simpy.Environment, chips: int) -> None:
         self.begun = -1
         self.arrived: dict[int, set[tuple[int, int]]] = {}  # by collective: member and piece
         self.started = env.event()
         self.news = env.event()
         self.asked = -1.0
         self.done = False
+        self.pace = Pace(chips)
+        self.repeated: dict[int, float] = {}  # by collective: when it was last contributed again
 
 
 class ChipCombined(Model):
@@ -44,7 +49,7 @@ class ChipCombined(Model):
 
     def token(self) -> Events:
         yield self.env.timeout(HOST_SECONDS)
-        self._members = [_Member(self.env) for _ in self.medium.chips]
+        self._members = [_Member(self.env, self.plan.chips) for _ in self.medium.chips]
         self._request = request = Request(self.env, list(self.medium.chips))
         for chip in self.medium.chips:
             self.env.process(self._steps(chip, self._members[chip], request))
@@ -100,22 +105,29 @@ class ChipCombined(Model):
 
     def _completed(self, chip: int, member: _Member, number: int) -> Events:
         """Waits until all others' parts of a sum are there, asking for those that do not come."""
-        wait = first = _WAIT + _WAIT_A_MEMBER * self.plan.chips
         pieces = {other: len(self._pieces(other, number)) for other in self._others[chip]}
         wanted = sum(pieces.values())
         arrived = member.arrived.setdefault(number, set())
+        pace = member.pace
+        pace.clear()
+        turn = (chip + number) % self.plan.chips // 2
         while len(arrived) < wanted:
             member.news = self.env.event()
+            wait = (pace.wait + turn) / 1e3
             yield self.env.any_of([member.news, self.env.timeout(wait)])
             if not member.news.triggered:
+                pace.clock = self._milliseconds()
                 missing = [
                     other
                     for other, count in pieces.items()
-                    if any((other, piece) not in arrived for piece in range(count))
+                    if pace.is_due(other)
+                    and any((other, piece) not in arrived for piece in range(count))
                 ]
-                for other in missing[: collective._MOST_ASKED]:
-                    self._ask(chip, other, number)
-                wait = min(wait * 1.25, 4 * first)
+                if missing:
+                    self._ask(chip, missing, number)
+
+    def _milliseconds(self) -> int:
+        return int(self.env.now * 1e3)
 
     def _contribute(self, chip: int, number: int, receivers: list[int]) -> None:
         for piece, size in enumerate(self._pieces(chip, number)):
@@ -145,16 +157,28 @@ class ChipCombined(Model):
                 chip, frame_sizes.NEED_STEP, lambda: self._send_step([chip])
             )
 
-    def _ask(self, chip: int, other: int, number: int) -> None:
+    def _ask(self, chip: int, missing: list[int], number: int) -> None:
+        """One request to all for what is missing of these."""
+        for other in missing:
+            self._members[chip].pace.note(other)
+
         def deliver(to: int) -> None:
-            if self._members[to].begun >= number:
-                self.env.process(self._repeat(to, chip, number))
+            hearer = self._members[to]
+            hearer.pace.clock = self._milliseconds()
+            if hearer.begun == number:
+                for other in missing:
+                    hearer.pace.note(other)
+            hold = hearer.pace.wait / 2e3
+            again = self.env.now - hearer.repeated.get(number, -hold) >= hold
+            if to in missing and hearer.begun >= number and again:
+                hearer.repeated[number] = self.env.now
+                self.env.process(self._repeat(to, number))
 
-        self._between(chip, [other], frame_sizes.REPAIR, deliver)
+        self._between(chip, self._others[chip], frame_sizes.repair(len(missing)), deliver)
 
-    def _repeat(self, chip: int, receiver: int, number: int) -> Events:
+    def _repeat(self, chip: int, number: int) -> Events:
         yield from self.medium.computed(chip, REPEAT)
-        self._contribute(chip, number, [receiver])
+        self._contribute(chip, number, self._others[chip])
 
     def _between(self, chip: int, receivers: list[int], size: int, deliver: Deliver) -> None:
         """A frame from chip to chips: over the air, or through the host on serial lines."""

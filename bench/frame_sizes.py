@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from host.parallel.plan import Plan, Share
 from host.parallel.traffic import frames
+from protocol import collective
 from protocol.bitpack import packed_size
-from protocol.collective import CONTRIBUTION_FIELDS, REPAIR_SIZE
+from protocol.collective import CONTRIBUTION_FIELDS
 from protocol.frame import HEADER_SIZE, TRAILER_SIZE
 from protocol.layout import (
     LOGITS_DATA,
@@ -19,7 +20,6 @@ Sizes = tuple[int, ...]
 
 _VERSION = 2
 _ENDS = HEADER_SIZE + TRAILER_SIZE[_VERSION]
-REPAIR = _ENDS + REPAIR_SIZE
 NEED_STEP = _ENDS + 4  # an ERROR without text
 NOTHING = _ENDS + CONTRIBUTION_FIELDS + packed_size(0, 1)  # a contribution without elements
 
@@ -46,6 +46,11 @@ def step_frames(plan: Plan, bits: int) -> Sizes:
 def logits_frames(plan: Plan, share: Share) -> Sizes:
     """Of a chip's logits."""
     return frames(plan, LOGITS_DATA - HEADER_SIZE + 2 * len(share.rows))
+
+
+def repair(members: int) -> int:
+    """Of a request for what is missing of so many."""
+    return _ENDS + collective._REPAIR_FIELDS + collective._ENTRY * members
 
 
 def contribution_frames(plan: Plan, bits: int) -> Sizes:

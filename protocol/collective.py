@@ -12,11 +12,22 @@ of the vector, and zeros elsewhere:
 
 Members contribute to every collective, if only nothing: so nobody is more than one ahead of
 anybody else, and two contributions of one's own, the last and the one before, are all that anyone
-can still ask for. Nothing is acknowledged: whoever misses a piece asks its owner for it.
+can still ask for. Nothing is acknowledged: whoever misses pieces asks their owners for them.
+
+Members share one air, and each takes in what all others send. So that repairs do not become the
+load that delays what they are to repair:
+
+- one request names all owners of whom something is missing. Everybody hears it, and whoever misses
+  the same leaves it at that; members take turns at asking first;
+- what is sent again goes to all, and once for all who ask at about the same time;
+- nobody asks while contributions keep coming, nor before a silence of some times as long as they
+  are apart: what is under way, on air that is slow or crowded, is waited for;
+- an owner that was asked in vain is given longer each time.
 
 CONTRIBUTION: epoch u16, piece u8, of how many u8, first element u16, elements u16, bits u8, then
 the elements packed (protocol/bitpack.py). The header's sequence is the collective's number, which
-wraps. REPAIR: epoch u16, mask of the pieces that the sender has u32.
+wraps. REPAIR: epoch u16, and for each owner its id u8 and a mask u32 of the pieces that the sender
+has of it.
 """
 
 from array import array
@@ -24,11 +35,14 @@ from array import array
 from protocol.bitpack import add_unpacked, bits_needed, pack, packed_size
 from protocol.compat import const, micropython, ptr32
 from protocol.fields import put_u16, put_u32, u16, u32
-from protocol.frame import BROADCAST, SEQUENCE, SRC, TYPE, ProtocolError
+from protocol.frame import BROADCAST, HEADER_SIZE, SEQUENCE, SRC, TYPE, ProtocolError
 from protocol.kinds import CONTRIBUTION, REPAIR
+from protocol.pace import Pace
 
 CONTRIBUTION_FIELDS = const(9)
-REPAIR_SIZE = const(6)
+# Bytes of a REPAIR: for each owner, and before them.
+_ENTRY = const(5)
+_REPAIR_FIELDS = const(2)
 # A set of pieces is one small integer on a 32-bit MicroPython.
 MAX_PIECES = const(30)
 
@@ -40,20 +54,17 @@ _FIRST = const(12)
 _COUNT = const(14)
 _BITS = const(16)
 _DATA = const(17)
-_HELD = const(10)
+_ENTRIES = const(10)
 
-# Members asked at a time: were all asked, their answers would crowd each other out.
-_MOST_ASKED = const(4)
-# Milliseconds without a piece after which missing ones are asked for: a constant and as many for
-# each member, whose pieces take turns. It grows by a quarter each time, up to four times that, so
-# that a crowded air does not fill up with requests.
-_WAIT = const(6)
-_WAIT_A_MEMBER = const(2)
+# What has happened since a tick: a contribution came, and something that others may follow.
+_DATA_CAME = const(1)
+_CAUSE_CAME = const(2)
 
 _HALF = const(0x8000)  # numbers wrap: less than half the circle ahead comes after
 _NO_MEMBER = const(0xFF)
 _NONE = const(-1)  # no number
 _WHOLE = const(-1)  # no piece is missing
+_EVERYTHING = const((1 << 30) - 1)  # the set of all pieces that there can be
 
 
 class MissingMember(Exception):
@@ -78,7 +89,8 @@ def _clear(total: ptr32, count: int):
 class _Round:
     """The vector of one collective, and one's own contribution to it or to the last but one.
 
-    first, count: the range that `own` is for; number: the collective that it was made for.
+    first, count: the range that `own` is for; number: the collective that it was made for;
+    again, again_at: its pieces that were sent again lately, as a set, and when.
     arrived: the pieces that came of each member; left: members of which some are missing.
     """
 
@@ -87,6 +99,7 @@ class _Round:
         self.own = memoryview(array("i", bytes(4 * capacity)))
         self.number = _NONE
         self.first = self.count = 0
+        self.again = self.again_at = 0
         self.arrived = [0] * members
         self.left = members
 
@@ -131,12 +144,18 @@ class Exchange:
         self._send = send
         self._patience = patience
         # Room for the longest trailer, which whoever sends it appends.
-        longest = min(room - CONTRIBUTION_FIELDS, packed_size(capacity, bits))
-        self._frame = bytearray(_DATA + longest + 12)
+        longest = min(room, CONTRIBUTION_FIELDS + packed_size(capacity, bits))
+        self._frame = bytearray(HEADER_SIZE + longest + 12)
+        self._most_asked = (longest - _REPAIR_FIELDS) // _ENTRY
         self._rounds = [_Round(len(self._members), capacity) for _ in range(2)]
         self._epoch = self._number = 0
-        self._first_wait = _WAIT + _WAIT_A_MEMBER * len(self._members)
-        self._quiet = self._waited = self._wait = 0
+        self._pace = Pace(len(self._members))
+        self._turn = 0  # milliseconds for which others go first
+        self._asked_last = self._me
+        # Milliseconds without a contribution: in all, and since asking, less one's turn; and
+        # without a request either.
+        self._waited = self._quiet = self._gap = 0
+        self._news = 0  # since the last tick: _DATA_CAME, _CAUSE_CAME
 
     def start(self, epoch, number):
         """Makes `number` of `epoch` the next collective.
@@ -211,6 +230,8 @@ class Exchange:
         if length < CONTRIBUTION_FIELDS:
             raise ProtocolError("CONTRIBUTION is cut short")
         number, member = u16(frame, SEQUENCE), self._member_of[frame[SRC]]
+        if member != _NO_MEMBER:
+            self._news |= _DATA_CAME
         # 0: to the collective that is being waited for, 1: to the next.
         ahead = (number - self._number) & 0xFFFF
         if u16(frame, _EPOCH) != self._epoch or ahead > 1 or member == _NO_MEMBER:
@@ -234,7 +255,6 @@ class Exchange:
             arrived = _WHOLE
             into.left -= 1
         into.arrived[member] = arrived
-        self._quiet = self._waited = 0
         return True
 
     def is_behind(self, frame):
@@ -248,19 +268,26 @@ class Exchange:
 
         Raises MissingMember when nothing has come for as long as patience lasts, once each time.
         """
+        pace = self._pace
+        pace.pass_time(elapsed)
         if self.done or self._rounds[self._number & 1].number != self._number:
             return
+        news, self._news = self._news, 0
+        if news & _DATA_CAME:  # most of that time may have passed before
+            if news == _DATA_CAME:
+                pace.learn(self._gap + elapsed)
+            self._quiet, self._waited, self._gap = -self._turn, 0, 0
+            return
+        self._gap = 0 if news else self._gap + elapsed
         self._quiet += elapsed
         self._waited += elapsed
-        if self._quiet < self._wait:
+        if self._quiet < pace.wait:
             return
-        self._quiet = 0
         if self._waited > self._patience:
             self._waited = 0
             raise MissingMember(*self.missing())
-        self._wait = min(self._wait + self._wait // 4, 4 * self._first_wait)
-        for chip in self.missing()[:_MOST_ASKED]:
-            self._ask(chip)
+        if self._ask():
+            self._quiet, self._gap = -self._turn, 0
 
     def _begin(self, values, first, count):
         """Contributes values [count] to elements `first` and on of the next collective."""
@@ -273,13 +300,17 @@ class Exchange:
         now.number, now.first, now.count = number, first, count
         now.arrived[self._me] = _WHOLE
         now.left -= 1
-        self._quiet = self._waited = 0
-        self._wait = self._first_wait
+        now.again = 0
+        if self._news == _DATA_CAME:  # the last one, with which the collective before was done
+            self._pace.learn(self._gap)
+        self._news = _DATA_CAME | _CAUSE_CAME
+        self._turn = (self._me + number) % len(self._members) // 2
+        self._pace.clear()
         if len(self._members) > 1:
-            self._send_pieces(now, 0, BROADCAST)
+            self._send_pieces(now, 0)
 
     @micropython.native
-    def _send_pieces(self, contribution, held, dst):
+    def _send_pieces(self, contribution, held):
         """Sends the pieces that are not in the set `held`: as few as its numbers allow."""
         frame, left = self._frame, contribution.count
         bits = bits_needed(contribution.own, left)
@@ -299,21 +330,63 @@ class Exchange:
                 put_u16(frame, _COUNT, count)
                 frame[_BITS] = bits
                 length = CONTRIBUTION_FIELDS + pack(frame, _DATA, values, count, bits)
-                self._send(frame, CONTRIBUTION, dst, contribution.number, length)
+                self._send(frame, CONTRIBUTION, BROADCAST, contribution.number, length)
 
-    def _ask(self, chip):
-        held = self._rounds[self._number & 1].arrived[self._member_of[chip]]
-        put_u16(self._frame, _EPOCH, self._epoch)
-        put_u32(self._frame, _HELD, held)
-        self._send(self._frame, REPAIR, chip, self._number, REPAIR_SIZE)
+    def _ask(self):
+        """Asks the owners of what is missing, but for those just asked; whether there were any."""
+        frame, pace = self._frame, self._pace
+        arrived = self._rounds[self._number & 1].arrived
+        at, member = _ENTRIES, self._asked_last
+        for _ in range(len(arrived)):
+            member = (member + 1) % len(arrived)
+            if arrived[member] != _WHOLE and pace.is_due(member):
+                frame[at] = self._members[member]
+                put_u32(frame, at + 1, arrived[member])
+                at += _ENTRY
+                pace.note(member)
+                if at == _ENTRIES + self._most_asked * _ENTRY:
+                    break
+        self._asked_last = member
+        if at == _ENTRIES:
+            return False
+        put_u16(frame, _EPOCH, self._epoch)
+        self._send(frame, REPAIR, BROADCAST, self._number, at - HEADER_SIZE)
+        return True
 
     def _answer(self, frame, length):
-        if length != REPAIR_SIZE:
-            raise ProtocolError("REPAIR does not have %d bytes" % REPAIR_SIZE)
+        """Sends again what a REPAIR asks of this member, and takes in what it asks of others."""
+        if length <= _REPAIR_FIELDS or (length - _REPAIR_FIELDS) % _ENTRY:
+            raise ProtocolError("REPAIR does not name members")
         number = u16(frame, SEQUENCE)
         contribution = self._rounds[number & 1]
-        if u16(frame, _EPOCH) != self._epoch or contribution.number != number:
+        if (
+            self._member_of[frame[SRC]] == _NO_MEMBER
+            or u16(frame, _EPOCH) != self._epoch
+            or contribution.number != number
+        ):
             return False
+        self._news |= _CAUSE_CAME
+        answered = False
+        for at in range(_ENTRIES, HEADER_SIZE + length, _ENTRY):
+            member, held = self._member_of[frame[at]], u32(frame, at + 1) & _EVERYTHING
+            if member == self._me:
+                answered = self._repair(contribution, held)
+            elif member != _NO_MEMBER and number == self._number:
+                # Only who lacks as much asks for what this member lacks.
+                if not held & ~contribution.arrived[member]:
+                    self._pace.note(member)
+        return answered
+
+    def _repair(self, contribution, held):
+        """Sends again the pieces outside the set `held`, but for those just sent again."""
+        pace = self._pace
+        if pace.since(contribution.again_at) >= pace.wait // 2:
+            contribution.again = 0
+        held |= contribution.again
+        if held == _EVERYTHING:
+            return False
+        contribution.again |= _EVERYTHING ^ held
+        contribution.again_at = pace.clock
         self.repairs += 1
-        self._send_pieces(contribution, u32(frame, _HELD), frame[SRC])
+        self._send_pieces(contribution, held)
         return True

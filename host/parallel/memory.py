@@ -22,7 +22,7 @@ CODE = {"uart": 38_400, "radio": 45_300, "gateway": 47_300}
 # for each chip and for the host.
 SIGNING, _WINDOW = 4_900, 12
 # What chips that combine add: firmware/combining_node.py and all that it imports.
-COMBINING = 10_450
+COMBINING = 12_300
 # What stages of a pipeline add to that, firmware/stage_node.py and stage.py, and for each layer
 # the objects of its caches.
 STAGING, _STAGED_LAYER = 2_050, 520
@@ -262,8 +262,7 @@ def _code_bytes(shape: Shape, link: str) -> int:
         code += COMBINING
     if shape.pipe:
         code += STAGING + _STAGED_LAYER * shape.config.layers
-    combines_more = shape.chips_combine and (shape.signed or shape.pipe)
-    many_names = link != "uart" or combines_more
+    many_names = link != "uart" or shape.chips_combine
     return code + (_SIXTH_STRINGS if many_names else 0)
 
 

@@ -1,0 +1,73 @@
+"""When to ask for contributions that do not come; see protocol/collective.py.
+
+What is only late, because the air is slow or crowded or a chip is busy, comes without being asked
+for; what is lost does not. So the wait is long where contributions come at long intervals, and
+longer each time for a member that was asked in vain.
+"""
+
+from array import array
+
+from protocol.compat import const
+
+# Milliseconds without a contribution after which missing ones are asked for, at least: a constant
+# and one for every four members, whose frames take turns.
+_WAIT = const(10)
+_MEMBERS_A_MS = const(4)
+# So many times the mean of the time between two contributions, where that is longer.
+_GAPS = const(4)
+# A member has a quarter more time with each request in vain, for so many of them: three times as
+# long in the end.
+_MOST_BACKED_OFF = const(6)
+# At most, so that there are some requests before anybody is given up.
+_LONGEST_WAIT = const(300)
+
+_CLOCK = const(0xFFFFFF)
+
+
+class Pace:
+    """A clock, and what it says about asking. wait: milliseconds without a contribution; clock:
+    milliseconds, which wrap."""
+
+    def __init__(self, members):
+        self._least = self.wait = _WAIT + members // _MEMBERS_A_MS
+        self._mean = 0  # 8 times that of the milliseconds between contributions
+        self.clock = 0
+        # How often each member was asked in this collective, by anybody, and when the last time.
+        self._asked = bytearray(members)
+        self._asked_at = array("i", bytes(4 * members))
+        self._clean = True
+
+    def clear(self):
+        """Nobody has been asked yet."""
+        if not self._clean:
+            self._clean = True
+            for member in range(len(self._asked)):
+                self._asked[member] = 0
+
+    def pass_time(self, elapsed):
+        """Lets so many milliseconds pass."""
+        self.clock = (self.clock + elapsed) & _CLOCK
+
+    def since(self, then):
+        """Milliseconds since then."""
+        return (self.clock - then) & _CLOCK
+
+    def learn(self, gap):
+        """Takes in that a contribution has come so many milliseconds after the one before."""
+        self._mean += min(gap, _LONGEST_WAIT) - self._mean // 8
+        self.wait = min(max(_GAPS * self._mean // 8, self._least), _LONGEST_WAIT)
+
+    def is_due(self, member):
+        """Whether a member is to be asked: for the first time, or again."""
+        asked, wait = self._asked[member], self.wait
+        for _ in range(1, asked):
+            wait += wait // 4
+        return not asked or self.since(self._asked_at[member]) >= min(wait, _LONGEST_WAIT)
+
+    def note(self, member):
+        """Takes in that a member was asked, by whomever: requests close together count once."""
+        self._clean = False
+        asked = self._asked[member]
+        if not asked or self.since(self._asked_at[member]) >= self.wait // 2:
+            self._asked[member] = min(asked + 1, _MOST_BACKED_OFF)
+            self._asked_at[member] = self.clock
