@@ -39,6 +39,7 @@ class CombiningNode(Node):
         )
         self._exchange = exchange
         self._combined = self._kind_of_work(share, shard, kernels, exchange, boot_id)
+        self._frequent, self._on_frequent = CONTRIBUTION, self._on_contribution
         self._ticked = self._asked = ticks_ms()
 
     @micropython.native
@@ -55,17 +56,20 @@ class CombiningNode(Node):
             self._send_missing(missing.args)
         return False
 
-    def _on_compute(self, frame, length):
-        """Nothing: chips that combine are sent STEPs."""
-
     def _on_work(self, kind, frame, length):
         if kind == STEP:
             self._on_step(frame, length)
         elif kind == CONTRIBUTION or kind == REPAIR:
-            if self._exchange.take(frame, length):
+            self._on_contribution(frame, length)
+
+    @micropython.native
+    def _on_contribution(self, frame, length):
+        exchange = self._exchange
+        if exchange.take(frame, length):
+            if exchange.done:
                 self._go_on()
-            elif self._combined.is_idle() and self._exchange.is_behind(frame):
-                self._ask_for_step()
+        elif self._combined.is_idle() and exchange.is_behind(frame):
+            self._ask_for_step()
 
     def _on_discovery(self, frame, length):
         self._link.keep_sender()

@@ -39,9 +39,8 @@ from protocol.reports import (
 RELEASE = "0.1.0"
 
 # Constants of protocol/ on the way of a request, where they would be looked up each time: in their
-# order BROADCAST, COMPUTE, VERSION, TYPE, DST, LENGTH, HEADER_SIZE, REQUEST_SIZE.
+# order BROADCAST, VERSION, TYPE, DST, LENGTH, HEADER_SIZE, REQUEST_SIZE.
 _BROADCAST = const(255)
-_COMPUTE = const(0x14)
 _VERSION = const(0)
 _TYPE = const(1)
 _DST = const(3)
@@ -80,6 +79,8 @@ class Node:
         self._version = 3 if signer else 2
         self._overhead = HEADER_SIZE + TRAILER_SIZE[self._version]
         self._control = bytearray(self._overhead + CONTROL_PAYLOAD)
+        # The type of message that comes most, on which all speed depends, and what takes it.
+        self._frequent, self._on_frequent = COMPUTE, self._on_compute
         self._longest = link.mtu - self._overhead  # payload in one frame
         self._answer = self._reassembler = self._fragment = None
         if shard:
@@ -105,8 +106,8 @@ class Node:
                 self._received += 1
                 self._bytes_received += length
                 length = opened(frame, length, self._signer)
-                if frame[_TYPE] == _COMPUTE:
-                    self._on_compute(frame, length)
+                if frame[_TYPE] == self._frequent:
+                    self._on_frequent(frame, length)
                 else:
                     self._handle(frame, length)
         except ProtocolError:

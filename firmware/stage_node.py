@@ -82,9 +82,12 @@ class StageNode(CombiningNode):
             self._on_step(frame, length)
         elif kind == ACK:
             self._on_acknowledgement(frame)
-        elif (kind == CONTRIBUTION or kind == REPAIR) and self._exchange.take(frame, length):
-            if not self._combined.is_idle():
-                self._go_on()
+        elif kind == CONTRIBUTION or kind == REPAIR:
+            self._on_contribution(frame, length)
+
+    def _on_contribution(self, frame, length):
+        if self._exchange.take(frame, length) and not self._combined.is_idle():
+            self._go_on()
 
     def _on_step(self, frame, length):
         if length < STEP_DATA - HEADER_SIZE or frame[LAYER] != self._combined.first_layer:

@@ -33,9 +33,9 @@ has of it.
 from array import array
 
 from protocol.bitpack import add_unpacked, bits_needed, pack, packed_size
-from protocol.compat import const, micropython, ptr32
+from protocol.compat import const, micropython, ptr8, ptr32
 from protocol.fields import put_u16, put_u32, u16, u32
-from protocol.frame import BROADCAST, HEADER_SIZE, SEQUENCE, SRC, TYPE, ProtocolError
+from protocol.frame import BROADCAST, HEADER_SIZE, SEQUENCE, SRC, ProtocolError
 from protocol.kinds import CONTRIBUTION, REPAIR
 from protocol.pace import Pace
 
@@ -46,7 +46,12 @@ _REPAIR_FIELDS = const(2)
 # A set of pieces is one small integer on a 32-bit MicroPython.
 MAX_PIECES = const(30)
 
-# Offsets into a frame.
+# Offsets into a frame, and a kind: SEQUENCE, SRC, TYPE and REPAIR of other modules, which would be
+# looked up each time.
+_SEQUENCE = const(4)
+_SRC = const(2)
+_TYPE = const(1)
+_REPAIR = const(0x16)
 _EPOCH = const(8)
 _PIECE = const(10)
 _PIECES = const(11)
@@ -100,14 +105,13 @@ class _Round:
         self.number = _NONE
         self.first = self.count = 0
         self.again = self.again_at = 0
-        self.arrived = [0] * members
+        self.arrived = array("i", bytes(4 * members))
         self.left = members
 
     def clear(self):
         """Makes room for another vector; what was contributed last can still be sent again."""
         _clear(self.total, len(self.total))
-        for member in range(len(self.arrived)):
-            self.arrived[member] = 0
+        _clear(self.arrived, len(self.arrived))
         self.left = len(self.arrived)
 
 
@@ -219,43 +223,53 @@ class Exchange:
         """Begins to wait for everybody."""
         self._begin(self.result, 0, 0)
 
-    @micropython.native
-    def take(self, frame, length):
+    @micropython.viper
+    def take(self, frame, length: int) -> int:
         """Files an opened frame of `length` bytes of payload; whether it brought something.
 
         Raises ProtocolError for a payload that is none.
         """
-        if frame[TYPE] == REPAIR:
-            return self._answer(frame, length)
+        fields = ptr8(frame)
+        if fields[_TYPE] == _REPAIR:
+            return int(self._answer(frame, length))
         if length < CONTRIBUTION_FIELDS:
             raise ProtocolError("CONTRIBUTION is cut short")
-        number, member = u16(frame, SEQUENCE), self._member_of[frame[SRC]]
-        if member != _NO_MEMBER:
-            self._news |= _DATA_CAME
+        number = fields[_SEQUENCE] | fields[_SEQUENCE + 1] << 8
+        member = ptr8(self._member_of)[fields[_SRC]]
+        if member == _NO_MEMBER:
+            return 0
+        self._news = int(self._news) | _DATA_CAME
         # 0: to the collective that is being waited for, 1: to the next.
-        ahead = (number - self._number) & 0xFFFF
-        if u16(frame, _EPOCH) != self._epoch or ahead > 1 or member == _NO_MEMBER:
-            return False
-        first, count, bits = u16(frame, _FIRST), u16(frame, _COUNT), frame[_BITS]
-        piece, pieces = frame[_PIECE], frame[_PIECES]
+        ahead = number - int(self._number) & 0xFFFF
+        epoch = fields[_EPOCH] | fields[_EPOCH + 1] << 8
+        if epoch != int(self._epoch) or ahead > 1:
+            return 0
+        first = fields[_FIRST] | fields[_FIRST + 1] << 8
+        count = fields[_COUNT] | fields[_COUNT + 1] << 8
+        bits = fields[_BITS]
+        piece = fields[_PIECE]
+        pieces = fields[_PIECES]
         if (
-            not piece < pieces <= MAX_PIECES
-            or first + count > self._capacity
-            or not 1 <= bits <= 32
-            or length != CONTRIBUTION_FIELDS + packed_size(count, bits)
+            piece >= pieces
+            or pieces > MAX_PIECES
+            or first + count > int(self._capacity)
+            or bits < 1
+            or bits > 32
+            or length != CONTRIBUTION_FIELDS + (count * bits + 7 >> 3)
         ):
             raise ProtocolError("CONTRIBUTION contradicts itself or the group")
         into = self._rounds[number & 1]
-        arrived = into.arrived[member]
-        if member == self._me or arrived == _WHOLE or arrived >> piece & 1:
-            return False
+        arrived = ptr32(into.arrived)
+        had = arrived[member]
+        if member == int(self._me) or had == _WHOLE or had >> piece & 1:
+            return 0
         add_unpacked(frame, _DATA, into.total, first, count, bits)
-        arrived |= 1 << piece
-        if arrived == (1 << pieces) - 1:
-            arrived = _WHOLE
-            into.left -= 1
-        into.arrived[member] = arrived
-        return True
+        had = 1 << piece | had
+        if had == (1 << pieces) - 1:
+            had = _WHOLE
+            into.left = int(into.left) - 1
+        arrived[member] = had
+        return 1
 
     def is_behind(self, frame):
         """Whether an opened frame tells that its sender is at a collective that comes after this

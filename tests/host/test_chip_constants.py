@@ -5,12 +5,14 @@ from types import ModuleType
 import pytest
 
 from firmware import node, share
-from protocol import frame, kinds, layout
+from protocol import collective, frame, kinds, layout
 
 COPIES = [
-    (node, {"_BROADCAST": frame.BROADCAST, "_COMPUTE": kinds.COMPUTE, "_VERSION": frame.VERSION,
+    (node, {"_BROADCAST": frame.BROADCAST, "_VERSION": frame.VERSION,
             "_TYPE": frame.TYPE, "_DST": frame.DST, "_LENGTH": frame.LENGTH,
             "_HEADER": frame.HEADER_SIZE, "_REQUEST": layout.REQUEST_SIZE}),
+    (collective, {"_SEQUENCE": frame.SEQUENCE, "_SRC": frame.SRC, "_TYPE": frame.TYPE,
+                  "_REPAIR": kinds.REPAIR}),
     (share, {"_PARTIAL": kinds.PARTIAL, "_ATTENTION": layout.PHASE_ATTENTION,
              "_VOCABULARY": layout.PHASE_VOCABULARY, "_TYPE": frame.TYPE,
              "_HEADER": frame.HEADER_SIZE, "_REQUEST_DATA": layout.COMPUTE_DATA,
