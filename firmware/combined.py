@@ -116,6 +116,7 @@ class Combined:
     def _start_exchange(self, sequence_id, number):
         self.exchange.start(sequence_id, number)
 
+    @micropython.native
     def advance(self, room):
         """Goes on as far as what has come allows.
 
@@ -163,9 +164,8 @@ class Combined:
         attended = self._phase == _ATTENTION
         at, shift = (2 * dim, layer.o_shift) if attended else (6 * dim, layer.down_shift)
         for i in range(self._count):
-            self._kernels.add_rescaled(
-                self._residuals[i], 0, total[i * dim :], layer.norms, at, dim, shift
-            )
+            part = total[i * dim :] if i else total
+            self._kernels.add_rescaled(self._residuals[i], 0, part, layer.norms, at, dim, shift)
 
     @micropython.native
     def _normalize(self, i, gain, at, numbers):

@@ -43,10 +43,8 @@ class CombiningNode(Node):
         self._ticked = self._asked = ticks_ms()
 
     @micropython.native
-    def poll(self):
-        """Handles one received frame; without any, asks for what does not come."""
-        if super().poll():
-            return True
+    def _wait(self):
+        """Asks for what does not come."""
         now = ticks_ms()
         elapsed = ticks_diff(now, self._ticked)
         self._ticked = now
@@ -54,7 +52,6 @@ class CombiningNode(Node):
             self._exchange.tick(elapsed)
         except MissingMember as missing:
             self._send_missing(missing.args)
-        return False
 
     def _on_work(self, kind, frame, length):
         if kind == STEP:
@@ -116,6 +113,7 @@ class CombiningNode(Node):
         write_header(frame, self._version, kind, self._chip_id, dst, number, length)
         self._send(frame, length)
 
+    @micropython.native
     def _put(self, frame, size):
         if frame[DST] == HOST:
             super()._put(frame, size)

@@ -99,6 +99,7 @@ class Node:
         link = self._link
         length = link.receive()
         if length == 0:
+            self._wait()
             return False
         frame = link.frame
         try:
@@ -113,6 +114,9 @@ class Node:
         except ProtocolError:
             self._dropped += 1
         return True
+
+    def _wait(self):
+        """What there is to do as long as nothing comes."""
 
     def report(self, text):
         """Tells the host of a fault that belongs to no request, if there is a session to do so."""

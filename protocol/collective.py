@@ -77,10 +77,14 @@ class MissingMember(Exception):
 
 
 @micropython.viper
-def _add(total: ptr32, first: int, values: ptr32, count: int):
+def _contribute(total: ptr32, first: int, values: ptr32, own: ptr32, count: int):
+    """Adds values [count] to total[first] and on, and keeps them in `own`."""
     i = 0
     while i < count:
-        total[first + i] = total[first + i] + values[i]
+        value = values[i]
+        own[i] = value
+        total[first] = total[first] + value
+        first += 1
         i += 1
 
 
@@ -107,12 +111,15 @@ class _Round:
         self.again = self.again_at = 0
         self.arrived = array("i", bytes(4 * members))
         self.left = members
+        self._sizes = capacity, members
 
+    @micropython.native
     def clear(self):
         """Makes room for another vector; what was contributed last can still be sent again."""
-        _clear(self.total, len(self.total))
-        _clear(self.arrived, len(self.arrived))
-        self.left = len(self.arrived)
+        capacity, members = self._sizes
+        _clear(self.total, capacity)
+        _clear(self.arrived, members)
+        self.left = members
 
 
 class Exchange:
@@ -303,14 +310,13 @@ class Exchange:
         if self._ask():
             self._quiet, self._gap = -self._turn, 0
 
+    @micropython.native
     def _begin(self, values, first, count):
         """Contributes values [count] to elements `first` and on of the next collective."""
         self._number = number = (self._number + 1) & 0xFFFF
         now = self._rounds[number & 1]
         self._rounds[number & 1 ^ 1].clear()  # for contributions to the next that come early
-        if count:
-            now.own[:count] = values[:count]
-            _add(now.total, first, values, count)
+        _contribute(now.total, first, values, now.own, count)
         now.number, now.first, now.count = number, first, count
         now.arrived[self._me] = _WHOLE
         now.left -= 1

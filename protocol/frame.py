@@ -75,6 +75,7 @@ def _written_header(
     return trailer
 
 
+@micropython.native
 def write_header(buf, version, kind, src, dst, sequence, length):
     """Writes a header at the start of buf and returns the size of its version's trailer.
 

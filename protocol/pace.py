@@ -7,7 +7,7 @@ longer each time for a member that was asked in vain.
 
 from array import array
 
-from protocol.compat import const
+from protocol.compat import const, micropython
 
 # Milliseconds without a contribution after which missing ones are asked for, at least: a constant
 # and one for every four members, whose frames take turns.
@@ -52,6 +52,7 @@ class Pace:
         """Milliseconds since then."""
         return (self.clock - then) & _CLOCK
 
+    @micropython.native
     def learn(self, gap):
         """Takes in that a contribution has come so many milliseconds after the one before."""
         self._mean += min(gap, _LONGEST_WAIT) - self._mean // 8
