@@ -67,6 +67,10 @@ def chip_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator
         for chips in CHIPS:
             _say(console, f"{subject.name}: {chips} emulated, one after another")
             yield from bench.rows(chips, subject.name)
+        signing = ChipBench(subject.model, recorded, positions, signed=True)
+        for chips in CHIPS:
+            _say(console, f"{subject.name}: {chips} emulated with version 3")
+            yield from signing.rows(chips, subject.name)
         _say(console, f"{subject.name}: {CHIPS[-1]} emulated that combine")
         yield from CombiningBench(subject.model, recorded, positions).rows(
             CHIPS[-1], subject.name
