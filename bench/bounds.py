@@ -14,6 +14,7 @@ from bench import links, memory
 from bench.chip import ChipBench
 from bench.combining_chip import CombiningBench
 from bench.emulated_chip import FOLDER
+from bench.gateway_chip import GatewayBench
 from bench.kernels import figures_of_shapes
 from bench.recording import requests
 from bench.results import Label, Row
@@ -41,11 +42,21 @@ def bounded(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if row.name in _BOUNDED]
 
 
-def chip_figures(folder: Path = FOLDER) -> Iterator[Row]:
-    """Rows of the busiest of 5 chips with the shipped model. Raises SetupError without QEMU."""
+def chip_figures(folder: Path = FOLDER, *, signed: bool = False) -> Iterator[Row]:
+    """Rows of the busiest of 5 chips with the shipped model; signed: with frames of version 3.
+    Raises SetupError without QEMU."""
+    return _chip_bench(folder, signed).rows(_CHIPS, SHIPPED.stem)
+
+
+def gateway_figures(folder: Path = FOLDER) -> Iterator[Row]:
+    """Rows of the gateway of 5 chips on ESP-NOW."""
+    return GatewayBench(_chip_bench(folder)).rows(_CHIPS, SHIPPED.stem)
+
+
+def _chip_bench(folder: Path, signed: bool = False) -> ChipBench:
     model = loaded(SHIPPED).quantized()
-    bench = ChipBench(model, requests(model, [BOS], _POSITION + 1), [_POSITION], folder)
-    return bench.rows(_CHIPS, SHIPPED.stem)
+    recorded = requests(model, [BOS], _POSITION + 1)
+    return ChipBench(model, recorded, [_POSITION], folder, signed=signed)
 
 
 def combining_figures(folder: Path = FOLDER) -> Iterator[Row]:
@@ -88,6 +99,8 @@ def main() -> None:
     parts: dict[str, Iterable[Row]] = {
         "kernels": figures_of_shapes(),
         "chip": bounded(chip_figures()),
+        "signed": bounded(chip_figures(signed=True)),
+        "gateway": bounded(gateway_figures()),
         "combining": combining_figures(),
         "links": link_figures(),
         "heap": heap_figures(),

@@ -12,16 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.emulated_chip import ANSWER, FOLDER, TARGET, Emulator, Measured, Record
+from bench.emulated_chip import ANSWER, DIGEST, FOLDER, TARGET, Emulator, Measured, Record
 from bench.qemu.machine import EmulationError
 from bench.qemu.port import HEAP
-from bench.recording import Request
+from bench.recording import SESSION_KEY, Request
 from bench.results import Label, Row
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Share, tensor_parallel
+from protocol.auth import Signer
 from protocol.bitpack import unpack
-from protocol.frame import HEADER_SIZE, opened
+from protocol.frame import HEADER_SIZE, ProtocolError, opened
 from protocol.framing_bytes import decoded_frame
 from protocol.layout import PHASE_ATTENTION, PHASE_VOCABULARY
 from protocol.payloads import logits_from, partial_from
@@ -42,30 +43,36 @@ class ChipBench:
         requests: Sequence[Request],
         measured: Iterable[int],
         folder: Path = FOLDER,
+        *,
+        signed: bool = False,
     ) -> None:
-        """measured: the positions to tell of. Raises SetupError where QEMU cannot be had."""
-        self._model, self._measured = model, frozenset(measured)
+        """measured: the positions to tell of; signed: with frames of version 3, not 2. Raises
+        SetupError where QEMU cannot be had."""
+        self.model, self._measured, self._signed = model, frozenset(measured), signed
         self._requests = [
             request
             for request in requests
             if request.phase != PHASE_VOCABULARY or request.position in self._measured
         ]
-        self._records = [self._record(*item) for item in enumerate(self._requests)]
-        self._emulator = Emulator(folder)
+        # One for all, for requests are signed in the order in which they are sent.
+        signer = Signer(SESSION_KEY) if signed else None
+        self.records = [self._record(*item, signer) for item in enumerate(self._requests)]
+        self.emulator = Emulator(folder)
+        self._federations: dict[int, tuple[Plan, list[list[Measured]]]] = {}  # by count of chips
+        self._inside: dict[tuple[int, int], list[Measured]] = {}  # by that and the chip
 
     def rows(self, chips: int, name: str) -> Iterator[Row]:
-        """Instructions a token on the busiest of so many chips, whole and by phase.
+        """Instructions a token on the busiest of so many chips, whole and by phase; of one that
+        signs, whole and those of its HMACs.
 
         Raises EmulationError where a chip fails or the answers do not add up to the reference's.
         """
-        plan = tensor_parallel(self._model, chips)
-        runs = [self.run(plan, share, inside=False) for share in plan.shares]
-        self.check(runs)
-        for position in sorted(self._measured):
-            at = [i for i, request in enumerate(self.told()) if request.position == position]
+        plan, runs = self.federation(chips)
+        name = f"{name} {counted(chips)}{' signed' if self._signed else ''}"
+        for position, at in self.places().items():
             totals = [sum(run[i].instructions for i in at) for run in runs]
             busiest = int(np.argmax(totals))
-            shape = f"{name} {counted(chips)} position {position}"
+            shape = f"{name} position {position}"
 
             def row(what: str, value: float, shape: str = shape, unit: str = "instr/token") -> Row:
                 return Row(what, TARGET, shape, value, unit, Label.EMULATED)
@@ -75,19 +82,40 @@ class ChipBench:
                 yield row(f"chip: {phase}", count)
             allocated = sum(runs[busiest][i].allocated for i in at)
             yield row("chip: allocated", allocated, unit="bytes/token")
-        shape = f"{name} {counted(chips)} heap {HEAP // 1024} KB"
-        yield Row("chip: collection of garbage", TARGET, shape, self._emulator.collection,
-                  "instr/collection", Label.EMULATED)  # fmt: skip
+        if not self._signed:
+            shape = f"{name} heap {HEAP // 1024} KB"
+            yield Row("chip: collection of garbage", TARGET, shape, self.emulator.collection,
+                      "instr/collection", Label.EMULATED)  # fmt: skip
+
+    def federation(self, chips: int) -> tuple[Plan, list[list[Measured]]]:
+        """The plan of so many chips, and what each of them did for each request of `told`; their
+        answers have been checked. Raises EmulationError."""
+        if chips not in self._federations:
+            plan = tensor_parallel(self.model, chips, signed=self._signed)
+            runs = [self.run(plan, share, inside=False) for share in plan.shares]
+            self.check(runs)
+            self._federations[chips] = plan, runs
+        return self._federations[chips]
 
     def told(self) -> list[Request]:
         """The requests of the positions that are measured."""
         return [request for request in self._requests if request.position in self._measured]
 
-    def _phases(self, plan: Plan, chip: int, at: list[int], total: int) -> Counter[str]:
-        looked_into = self.run(plan, plan.shares[chip], inside=True)
+    def places(self) -> dict[int, list[int]]:
+        """Where the requests of each measured position are among those of `told`."""
+        positions = [request.position for request in self.told()]
+        return {
+            measured: [i for i, position in enumerate(positions) if position == measured]
+            for measured in sorted(self._measured)
+        }
+
+    def _phases(self, plan: Plan, chip: int, at: list[int], total: int) -> dict[str, int]:
+        looked_into = [self._looked_into(plan, chip)[i] for i in at]
+        if self._signed:
+            # The looks at HMACs would count as protocol; all else is as without signatures.
+            return {"HMAC": sum(run.inside[DIGEST] for run in looked_into)}
         phases: Counter[str] = Counter()
-        for i in at:
-            run = looked_into[i]
+        for run in looked_into:
             for name, spent in run.inside.items():
                 if name == ANSWER:
                     phases["protocol"] += run.instructions - spent
@@ -96,21 +124,30 @@ class ChipBench:
         phases["calls"] = total - phases.total()
         return phases
 
+    def _looked_into(self, plan: Plan, chip: int) -> list[Measured]:
+        if (plan.chips, chip) not in self._inside:
+            run = self.run(plan, plan.shares[chip], inside=True)
+            self._inside[plan.chips, chip] = run
+        return self._inside[plan.chips, chip]
+
     def run(self, plan: Plan, share: Share, inside: bool) -> list[Measured]:
         """What a chip did for each request of `told`; inside: as Emulator.runs'."""
-        return self._emulator.runs(self._model, plan, share, self._records, inside)
+        key = SESSION_KEY if self._signed else b""
+        return self.emulator.runs(self.model, plan, share, self.records, inside, key)
 
-    def _record(self, index: int, request: Request) -> Record:
+    def _record(self, index: int, request: Request, signer: Signer | None) -> Record:
         first = request.layer == 0 and request.phase == PHASE_ATTENTION
         # A token before: then no garbage is collected amid the counting, which is told apart,
         # and the heap is as usual, with gaps and garbage.
         collects = first and request.position + 1 in self._measured
-        return Record(request.frame(index), request.position in self._measured, collects)
+        return Record(request.frame(index, signer), request.position in self._measured, collects)
 
     def check(self, runs: list[list[Measured]]) -> None:
-        """Raises EmulationError where what all chips of a plan answered is not the reference's."""
+        """Raises EmulationError where what all chips of a plan answered is not the reference's,
+        or not signed as it should be."""
+        signer = Signer(SESSION_KEY, len(runs)) if self._signed else None
         for i, request in enumerate(self.told()):
-            answers = [_values(run[i].answer) for run in runs if run[i].answer]
+            answers = [_values(run[i].answer, signer) for run in runs if run[i].answer]
             if request.phase == PHASE_VOCABULARY:
                 got = np.concatenate(answers)
             else:
@@ -127,10 +164,14 @@ def counted(chips: int) -> str:
     return f"{chips} chip{'s' if chips > 1 else ''}"
 
 
-def _values(encoded: bytes) -> Ints:
-    """The partial sums or logits in an answer as it left the chip."""
+def _values(encoded: bytes, signer: Signer | None) -> Ints:
+    """The partial sums or logits in an answer as it left the chip. Raises EmulationError."""
     frame = bytearray(decoded_frame(encoded.rstrip(b"\0")) or b"")
-    payload = bytes(frame[HEADER_SIZE : HEADER_SIZE + opened(frame, len(frame))])
+    try:
+        length = opened(frame, len(frame), signer)
+    except ProtocolError as error:
+        raise EmulationError(f"an emulated chip's answer is no good: {error}") from error
+    payload = bytes(frame[HEADER_SIZE : HEADER_SIZE + length])
     if payload[3] == PHASE_VOCABULARY:
         return np.frombuffer(logits_from(payload).data, "<i2").astype(np.int64)
     partial = partial_from(payload)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,37 +26,57 @@ TARGET = "rv32imc"
 FOLDER = REPOSITORY / "build" / "qemu"  # compiler, emulator, MicroPython
 ANSWER = "answer"  # Share's method, told apart like a kernel
 _ANSWER_PARAMETERS = 3
+DIGEST = "digest"  # Hmac's method, of a chip that signs
+_DIGEST_PARAMETERS = 2
 _QEMU = Path(__file__).resolve().parent / "qemu"
 # Modules beside firmware and protocol, by the files that hold them.
-_MODULES = {"on_chip": "on_chip.py", "time": "chip_time.py"}
+_MODULES = {"on_chip": "on_chip.py", "time": "chip_time.py", "os": "chip_os.py"}
 # Flags of on_chip.py's records.
-_MEASURED, _COLLECT = 1, 2
+_MEASURED, _COLLECT, _ON_RADIO = 1, 2, 4
 
 
 @dataclass(frozen=True)
 class Record:
     """A frame for a chip, as it is on the line; whether to tell what it took, and whether to
-    collect garbage before."""
+    collect garbage before. on_radio: it is `radio_frames` for a gateway instead."""
 
     frame: bytes
     measured: bool = False
     collects: bool = False
+    on_radio: bool = False
 
     def encoded(self) -> bytes:
         """As on_chip.py reads it."""
-        flags = _MEASURED * self.measured | _COLLECT * self.collects
+        flags = _MEASURED * self.measured | _COLLECT * self.collects | _ON_RADIO * self.on_radio
         return bytes([flags]) + len(self.frame).to_bytes(2, "little") + self.frame
+
+
+def radio_frames(frames: Iterable[bytes]) -> bytes:
+    """The frames that wait on the radio at the same time, as a record has them."""
+    return b"".join(len(frame).to_bytes(2, "little") + frame for frame in frames)
+
+
+@dataclass(frozen=True)
+class RadioUse:
+    """How often a gateway called its radio's driver for one record: sends, receives with a frame,
+    receives without; and what it sent."""
+
+    sends: int
+    receives: int
+    misses: int
+    sent: bytes
 
 
 @dataclass
 class Measured:
-    """What one chip did for one frame. inside: instructions by function; answer: what it sent,
-    as it is on the line."""
+    """What one chip did for one record. inside: instructions by function; answer: all that it
+    wrote since a frame last came on the line, as it is there; radio: of a gateway."""
 
     instructions: int
     allocated: int
     answer: bytes
     inside: dict[str, int] = field(default_factory=dict)
+    radio: RadioUse | None = None
 
 
 class Emulator:
@@ -75,13 +95,14 @@ class Emulator:
         share: Share,
         records: Sequence[Record],
         inside: bool = False,
+        key: bytes = b"",
     ) -> list[Measured]:
         """What the chip did for each record that is measured.
 
-        inside: look into functions, which costs instructions, so that the whole is then no good.
-        Raises EmulationError.
+        inside: look into functions, which costs instructions, so that the whole is then no good;
+        key: of the session whose frames are signed. Raises EmulationError.
         """
-        settings = configuration(plan, share, uart=SIMULATED_UART)
+        settings = configuration(plan, share, uart=SIMULATED_UART, key=key)
         files = chip_files(model, plan, share, TARGET, settings)
         run = {
             **settings,
@@ -103,6 +124,9 @@ class Emulator:
                 case ["@answer", instructions, allocated, *answer]:
                     told = bytes.fromhex("".join(answer))
                     made.append(Measured(int(instructions), int(allocated), told))
+                case ["@radio", sends, receives, misses, *sent]:
+                    told = bytes.fromhex("".join(sent))
+                    made[-1].radio = RadioUse(int(sends), int(receives), int(misses), told)
                 case ["@inside", name, spent, _]:
                     made[-1].inside[name] = int(spent)
                 case ["@collection", instructions, _]:
@@ -126,4 +150,5 @@ def functions(model: QuantizedModel, share: Share) -> dict[str, int]:
         if isinstance(node, ast.FunctionDef)
     }
     matvec = next(count for name, count in found.items() if name.startswith("matvec"))
-    return {**found, "matvec": matvec, ANSWER: _ANSWER_PARAMETERS}
+    methods = {ANSWER: _ANSWER_PARAMETERS, DIGEST: _DIGEST_PARAMETERS}
+    return {**found, "matvec": matvec, **methods}

@@ -52,6 +52,7 @@ CYCLES = (1.2, 2.0)
 
 # Instructions of the ESP-NOW driver for a frame, counted by others on a C3's stock firmware.
 RADIO_SEND, RADIO_RECEIVE = 16_100, 4_900
+RADIO_NOTHING = 4_100  # to find that no frame is there
 # Of the gateway to pass a frame on: those, a UART's write of 200 bytes (counted likewise), and its
 # loop with COBS, an assumption.
 _UART_WRITE, _LOOP = 6_600, 10_000

@@ -32,6 +32,17 @@ _KERNELS: tuple[tuple[str, str, tuple[str, ...], dict[str, float]], ...] = (
     ("rope", "rotate", ("64",), {}),
 )
 _CHIP_GOALS = {1: 3.3, 5: 0.9}  # millions, at position 128
+_WHOLE = "chip"
+# What the table calls each chip, its shape, and the name of its figure.
+_CHIPS = (
+    ("1 chip, host adds", "1 chip", _WHOLE),
+    ("5 chips, host adds", "5 chips", _WHOLE),
+    ("1 chip, version 3", "1 chip signed", _WHOLE),
+    ("5 chips, version 3", "5 chips signed", _WHOLE),
+    ("5 chips, gateway, ESP-NOW", "5 chips gateway", _WHOLE),
+    ("the same with the driver's calls, modelled", "5 chips gateway", "chip with radio driver"),
+    ("5 chips, chips add", "5 chips combining", _WHOLE),
+)
 _CHIP_POSITIONS = (16, 128, 256)
 _PHASES = {
     "protocol": "protocol: frames in and out, message loop",
@@ -98,19 +109,17 @@ def chip(figures: Figures) -> list[Cells]:
     """A whole chip's instructions for a token, and what it allocates."""
     heads = [f"position {position}" for position in _CHIP_POSITIONS]
     made: list[Cells] = [["", *heads, "goal at 128", "allocated"]]
-    for chips, combining, who in ((1, "", "host"), (5, "", "host"), (5, " combining", "chips")):
-
-        def shape(position: int, chips: int = chips, combining: str = combining) -> str:
-            return f"{MODEL} {counted(chips)}{combining} position {position}"
-
-        counts = {p: figures.value("chip", "rv32imc", shape(p)) / 1e6 for p in _CHIP_POSITIONS}
-        allocated = figures.value("chip: allocated", "rv32imc", shape(128)) / 1000
-        adds = "host adds" if who == "host" else "chips add"
-        goal = None if combining else _CHIP_GOALS[chips]
-        made.append([
-            f"{counted(chips)}, {adds}", *(f"{count:.2f} M" for count in counts.values()),
-            _goal(counts[128], goal, " M"), f"{allocated:.1f} KB",
-        ])  # fmt: skip
+    goals = {counted(chips): goal for chips, goal in _CHIP_GOALS.items()}
+    for label, shape, name in _CHIPS:
+        places = {p: f"{MODEL} {shape} position {p}" for p in _CHIP_POSITIONS}
+        counts = {p: figures.value(name, "rv32imc", at) / 1e6 for p, at in places.items()}
+        cells = [label, *(f"{count:.2f} M" for count in counts.values())]
+        if name == _WHOLE:
+            allocated = figures.value("chip: allocated", "rv32imc", places[128]) / 1000
+            cells += [_goal(counts[128], goals.get(shape), " M"), f"{allocated:.1f} KB"]
+        else:
+            cells += ["", ""]
+        made.append(cells)
     return made
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from bench import kernels, link_figures, links, memory, peers, simulation
 from bench.chip import ChipBench
 from bench.combining_chip import CombiningBench
+from bench.gateway_chip import GatewayBench
 from bench.recording import requests
 from bench.results import Row
 from bench.speed import SpeedModel
@@ -67,10 +68,24 @@ def chip_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator
         for chips in CHIPS:
             _say(console, f"{subject.name}: {chips} emulated, one after another")
             yield from bench.rows(chips, subject.name)
+        yield from _gateway(subject, bench, console)
+        signing = ChipBench(subject.model, recorded, positions, signed=True)
+        for chips in CHIPS:
+            _say(console, f"{subject.name}: {chips} emulated with version 3")
+            yield from signing.rows(chips, subject.name)
         _say(console, f"{subject.name}: {CHIPS[-1]} emulated that combine")
         yield from CombiningBench(subject.model, recorded, positions).rows(
             CHIPS[-1], subject.name
         )  # fmt: skip
+
+
+def _gateway(subject: Subject, bench: ChipBench, console: Console) -> Iterator[Row]:
+    gateway = GatewayBench(bench)
+    if gateway.fits(CHIPS[-1]):
+        _say(console, f"{subject.name}: a gateway emulated")
+        yield from gateway.rows(CHIPS[-1], subject.name)
+    else:
+        _say(console, f"{subject.name}: no gateway: its frames are too long for one on the radio")
 
 
 def link_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:

@@ -11,21 +11,26 @@ from host.model.arithmetic import INT16_LIMIT, Ints
 from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
 from host.model.transformer import final_activation
+from protocol.auth import Signer
 from protocol.frame import BROADCAST, HEADER_SIZE, HOST, TRAILER_SIZE, seal
 from protocol.framing_bytes import encoded_frame
 from protocol.kinds import COMPUTE
 from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 from protocol.payloads import compute_payload
 
-_VERSION = 2
 SEQUENCE_ID = 1
+SESSION_KEY = bytes(range(32))  # of version 3 frames, in a session that has begun
 
 
-def line_frame(kind: int, src: int, sequence: int, payload: bytes) -> bytes:
-    """A message to all as it is on a serial line, in COBS and ended."""
-    frame = bytearray(HEADER_SIZE + len(payload) + TRAILER_SIZE[_VERSION])
-    frame[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
-    size = seal(frame, _VERSION, kind, src, BROADCAST, sequence & 0xFFFF, len(payload))
+def line_frame(
+    kind: int, src: int, sequence: int, payload: bytes, signer: Signer | None = None
+) -> bytes:
+    """A message to all as it is on a serial line, in COBS and ended: of version 3 with a signer,
+    else of version 2."""
+    version, length = 3 if signer else 2, len(payload)
+    frame = bytearray(HEADER_SIZE + length + TRAILER_SIZE[version])
+    frame[HEADER_SIZE : HEADER_SIZE + length] = payload
+    size = seal(frame, version, kind, src, BROADCAST, sequence & 0xFFFF, length, signer)
     return encoded_frame(frame[:size])
 
 
@@ -41,12 +46,12 @@ class Request:
     answer: Ints
     token: int = 0
 
-    def frame(self, sequence: int) -> bytes:
+    def frame(self, sequence: int, signer: Signer | None = None) -> bytes:
         """The COMPUTE message on a UART, in COBS."""
         payload = compute_payload(
             SEQUENCE_ID, self.layer, self.phase, self.position, 1, self.x.astype("<i2").tobytes()
         )
-        return line_frame(COMPUTE, HOST, sequence, payload)
+        return line_frame(COMPUTE, HOST, sequence, payload, signer)
 
 
 class _Recorder(Reference):

@@ -1,20 +1,25 @@
 """What runs on the emulated chip: takes recorded frames through the firmware, and counts.
 
-run.json says which chip this is, the line's sizes, whether it combines partial sums with others,
-and the functions to look into (with their numbers of parameters), or none; requests.bin holds
-records of u8 flags, u16 length and that many bytes of a COBS frame. `@answer` tells of a request
-to be measured the instructions, the bytes allocated and the answer; `@inside` the instructions in
-a function and its calls. Where there is looking, the whole is no good, for looking costs
-instructions as well.
+run.json says which chip this is, its links, the key that it signs with, if any, whether it
+combines partial sums with others, and the functions to look into (with their numbers of
+parameters), or none; requests.bin holds records of u8 flags, u16 length and that many bytes: a
+COBS frame on the line, or frames that wait on a gateway's radio, each after its u16 length.
+`@answer` tells of a record to be measured the instructions, the bytes allocated and all that is
+on the line since the last frame came from there; `@radio` how often a gateway sent, received and
+received nothing, and what it sent; `@inside` the instructions in a function and its calls. Where
+there is looking, the whole is no good, for looking costs instructions as well.
 """
 
 import gc
 import json
 
 import micropython  # for the code below
-from counter import Line, instructions
+from counter import Line, Radio, instructions
 
-MEASURED, COLLECT = 1, 2  # flags: to be measured, and to collect garbage before
+# Flags: to be measured, to collect garbage before, and that it comes by radio.
+MEASURED, COLLECT, ON_RADIO = 1, 2, 4
+
+_RELAYED_AT_ONCE = 4  # as firmware/assembly.py has it
 
 _SPAN = 0x3FFFFFFF  # the counter's
 # Without *arguments, which would allocate between the two looks at the counter.
@@ -75,15 +80,41 @@ class _Kernels:
             )
 
 
-def _node(settings, line):
+def _link(settings, line, radio):
+    from firmware.uart import UartLink
+
+    if not radio:
+        return UartLink(line, settings["receives"], settings["sends"])
+    from firmware.radio import Gateway, RadioLink
+
+    mtu = settings["radio"]["mtu"]
+    uart = UartLink(line, mtu, mtu, _RELAYED_AT_ONCE)
+    return Gateway(settings["chip"], uart, RadioLink(radio, mtu))
+
+
+def _signer(settings):
+    """What a chip with a key has once a session has begun."""
+    if not settings["key"]:
+        return None
+    from protocol.auth import Hmac, Signer
+    from protocol.session import ChipAuthenticator
+
+    if settings["functions"]:
+        Hmac.digest = _timed("digest", Hmac.digest, settings["functions"]["digest"])
+    key, chips = bytes.fromhex(settings["key"]), settings["chips"]
+    signer = ChipAuthenticator(key, settings["chip"], chips)
+    signer.session = Signer(key, chips)
+    return signer
+
+
+def _node(settings, line, radio):
     from firmware import shard
 
     weights = shard.loaded("shard.bin", settings["chip"])
     gc.collect()
     from firmware import model_kernels, share
-    from firmware.uart import UartLink
 
-    link = UartLink(line, settings["receives"], settings["sends"])
+    link = _link(settings, line, radio)
     kernels, counts = model_kernels, settings["functions"]
     if counts:
         kernels = _Kernels(model_kernels, counts)
@@ -100,14 +131,32 @@ def _node(settings, line):
         return CombiningNode(settings["chip"], link, 7, weights, owned, residual)
     from firmware.node import Node
 
-    return Node(settings["chip"], link, 7, weights, owned)
+    return Node(settings["chip"], link, 7, weights, owned, _signer(settings))
 
 
-def _measured(node, line, frame, answers):
+def _stations(data):
+    """The frames in a record from the radio, with the addresses of those that send them."""
+    frames = []
+    while data:
+        end = 2 + (data[0] | data[1] << 8)
+        frame = bytearray(data[2:end])
+        frames.append((b"\x02\0\0\0\0" + bytes(frame[2:3]), frame))
+        data = data[end:]
+    return frames
+
+
+def _arrives(flags, data, line, radio):
+    """Has a record's frames wait for the chip."""
+    if radio:
+        radio.feed(_stations(data) if flags & ON_RADIO else [])
+    if not flags & ON_RADIO:
+        line.feed(data)
+
+
+def _measured(node, line, radio, answers, sent):
     """Tells the instructions from a frame's arrival until its answer has left, and the answer."""
     for spent in _spent.values():
         spent[0] = spent[1] = 0
-    line.feed(frame)
     held = gc.mem_alloc()
     before = instructions()
     node.poll()
@@ -115,6 +164,9 @@ def _measured(node, line, frame, answers):
     held = gc.mem_alloc() - held
     # Of no bytes, hex() gives no string here.
     print("@answer", taken, held, bytes(answers[: line.written()]).hex() or "")
+    if radio:
+        sends, receives, misses, size = radio.calls()
+        print("@radio", sends, receives, misses, bytes(sent[:size]).hex() or "")
     for name, spent in _spent.items():
         if spent[1]:
             print("@inside", name, spent[0] - spent[1] * spent[2], spent[1])
@@ -124,21 +176,22 @@ def run():
     """Answers all requests."""
     with open("run.json") as file:
         settings = json.load(file)
-    answers = memoryview(bytearray(4096))
+    answers, sent = memoryview(bytearray(4096)), memoryview(bytearray(512))
     line = Line(answers)
-    node = _node(settings, line)
+    radio = Radio(sent) if settings["link"] == "espnow" else None
+    node = _node(settings, line, radio)
     gc.collect()
     gc.threshold(-1)  # what is told here must not bring a collection forward; see COLLECT
     head = bytearray(3)
     with open("requests.bin", "rb") as file:
         while file.readinto(head) == 3:
-            frame = file.read(head[1] | head[2] << 8)
+            data = file.read(head[1] | head[2] << 8)
             if head[0] & COLLECT:
                 gc.collect()
+            _arrives(head[0], data, line, radio)
             if head[0] & MEASURED:
-                _measured(node, line, frame, answers)
+                _measured(node, line, radio, answers, sent)
             else:
-                line.feed(frame)
                 node.poll()
     before = instructions()
     gc.collect()

@@ -10,13 +10,14 @@ from bench import bounds
 from bench.chip import ChipBench
 from bench.qemu import machine, toolchain
 from bench.qemu.machine import EmulationError
-from bench.recording import Request, requests
+from bench.recording import SESSION_KEY, Request, requests
 from host.model.loading import loaded
 from host.model.quantize import quantized
 from host.model.reference import Reference
 from host.setup import SetupError
-from protocol.frame import BROADCAST, DST, HEADER_SIZE, opened
-from protocol.framing_bytes import decoded_frame
+from protocol.auth import Signer
+from protocol.frame import BROADCAST, DST, HEADER_SIZE, VERSION, ProtocolError, opened
+from protocol.framing_bytes import decoded_frame, encoded_frame
 from protocol.layout import PHASE_VOCABULARY
 from protocol.payloads import compute_from
 from tests.host.tiny import random_checkpoint
@@ -52,6 +53,19 @@ def test_a_request_is_a_frame_for_all_chips() -> None:
     assert frame[DST] == BROADCAST
 
 
+def test_signed_requests_are_taken_in_the_order_in_which_they_were_made() -> None:
+    x = np.arange(8)
+    request, signer = Request(7, 2, 1, x, x), Signer(SESSION_KEY)
+    frames = [bytearray(decoded_frame(request.frame(i, signer)[:-1])) for i in range(3)]
+    chip = Signer(SESSION_KEY, 1)
+    for frame in frames:
+        assert frame[VERSION] == 3
+        length = opened(frame, len(frame), chip)
+        assert compute_from(bytes(frame[HEADER_SIZE : HEADER_SIZE + length])).position == 7
+    with pytest.raises(ProtocolError, match="seen before"):
+        opened(frames[1], len(frames[1]), chip)
+
+
 def test_only_debian_gives_the_tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(toolchain.platform, "freedesktop_os_release", lambda: {"ID": "other"})
     with pytest.raises(SetupError, match="this machine is not Debian"):
@@ -83,3 +97,28 @@ def test_wrong_answers_are_noticed(qemu: Path) -> None:
     wrong = [replace(request, answer=request.answer + 1) for request in requests(model, [1], 1)]
     with pytest.raises(EmulationError, match="not the reference's"):
         next(ChipBench(model, wrong, [0], qemu).rows(1, "home"))
+
+
+@pytest.mark.verify
+def test_five_emulated_chips_that_sign_are_right_and_within_their_bounds(qemu: Path) -> None:
+    rows = list(bounds.chip_figures(qemu, signed=True))
+    assert bounds.exceeded(bounds.bounded(rows), bounds.stored("signed")) == []
+    values = {row.name: row.value for row in rows}
+    assert 0 < values["chip: HMAC"] < values["chip"]
+
+
+@pytest.mark.verify
+def test_answers_that_are_not_signed_as_they_should_be_are_noticed(qemu: Path) -> None:
+    model = loaded(bounds.SHIPPED).quantized()
+    bench = ChipBench(model, requests(model, [1], 1), [0], qemu, signed=True)
+    _, (run,) = bench.federation(1)
+    bench.check([run])
+    with pytest.raises(EmulationError, match="no good: frame was seen before"):
+        bench.check([[run[0], *run]])
+    frame = bytearray(decoded_frame(run[0].answer[:-1]))
+    frame[-1] ^= 1
+    with pytest.raises(EmulationError, match="no good: frame is not authentic"):
+        bench.check([[replace(run[0], answer=encoded_frame(frame)), *run[1:]]])
+    plain = ChipBench(model, requests(model, [1], 1), [0], qemu)
+    with pytest.raises(EmulationError, match="no good: frame is signed"):
+        plain.check([run])

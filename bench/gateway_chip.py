@@ -1,0 +1,104 @@
+"""Instructions that the gateway of a federation on ESP-NOW executes where the host adds up.
+
+Chip 0, emulated, takes each request from its line, passes it on by radio, answers, and passes on
+the answers of the others, which are those that they gave when they were emulated themselves. What
+it sends to either side is checked byte for byte.
+
+The stand-in of its radio costs next to nothing; what ESP-NOW's driver takes for the same calls is
+modelled, in rows of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench.chip import ChipBench, counted
+from bench.emulated_chip import TARGET, Measured, RadioUse, Record, radio_frames
+from bench.link_figures import RADIO_NOTHING, RADIO_RECEIVE, RADIO_SEND
+from bench.qemu.machine import EmulationError
+from bench.results import Label, Row
+from host.boards import load
+from host.parallel.plan import tensor_parallel
+from protocol.framing_bytes import decoded_frame
+
+_BOARD = "esp32c3"  # whose processor this is
+# For each request the gateway is polled twice: with it on the line, and with all answers waiting
+# on the radio. Where they come one by one, more calls of the driver find nothing.
+_TURNS = 2
+
+
+class GatewayBench:
+    """Runs the gateways of federations whose other chips `bench` has run over its requests."""
+
+    def __init__(self, bench: ChipBench) -> None:
+        self._bench = bench
+        self._mtu = load(_BOARD).espnow.mtu
+
+    def fits(self, chips: int) -> bool:
+        """Whether all frames are short enough for the radio: fragments are not emulated."""
+        _, runs = self._bench.federation(chips)
+        answers = [answer for run in runs for answer in _answers(run)]
+        requests = [_frame(record.frame) for record in self._bench.records]
+        return max(map(len, [*answers, *requests])) <= self._mtu
+
+    def rows(self, chips: int, name: str) -> Iterator[Row]:
+        """Instructions a token on the gateway of so many chips. Raises EmulationError."""
+        runs = self.runs(chips)
+        for position, at in self._bench.places().items():
+            own = [runs[_TURNS * i] for i in at]
+            relaying = [runs[_TURNS * i + 1] for i in at]
+            total = sum(run.instructions for run in (*own, *relaying))
+            driver = sum(_driver(run.radio) for run in (*own, *relaying) if run.radio)
+            for what, value, unit, label in (
+                ("chip", total, "instr/token", Label.EMULATED),
+                ("chip: relaying", sum(run.instructions for run in relaying), "instr/token",
+                 Label.EMULATED),
+                ("chip: allocated", sum(run.allocated for run in (*own, *relaying)),
+                 "bytes/token", Label.EMULATED),
+                ("chip: radio driver", driver, "instr/token", Label.MODELLED),
+                ("chip with radio driver", total + driver, "instr/token", Label.MODELLED),
+            ):  # fmt: skip
+                shape = f"{name} {counted(chips)} gateway position {position}"
+                yield Row(what, TARGET, shape, value, unit, label)
+
+    def runs(self, chips: int) -> list[Measured]:
+        """What the gateway did in both turns of each request that the bench tells of.
+
+        Raises EmulationError where not all of it was passed on as it came.
+        """
+        _, federation = self._bench.federation(chips)
+        records = self._records(federation)
+        plan = tensor_parallel(self._bench.model, chips, mtu=self._mtu)
+        runs = self._bench.emulator.runs(self._bench.model, plan, plan.shares[0], records)
+        requests = [record.frame for record in self._bench.records if record.measured]
+        for i, request in enumerate(requests):
+            radio, line = runs[_TURNS * i].radio, runs[_TURNS * i + 1].answer
+            if radio is None or radio.sent != _frame(request):
+                raise EmulationError(f"request {i} was not passed on to the radio as it came")
+            if line != b"".join(run[i].answer for run in federation):
+                raise EmulationError(f"the answers to request {i} are not on the line as given")
+        return runs
+
+    def _records(self, federation: Sequence[Sequence[Measured]]) -> list[Record]:
+        """Each request, and after it the answers of all chips but the first."""
+        answers = zip(*(run for run in federation[1:]), strict=True)
+        made: list[Record] = []
+        for record in self._bench.records:
+            others = _answers(next(answers)) if record.measured else []
+            turn = Record(radio_frames(others), record.measured, on_radio=True)
+            made += [record, turn]
+        return made
+
+
+def _driver(use: RadioUse) -> int:
+    """Instructions of the driver for these calls."""
+    return use.sends * RADIO_SEND + use.receives * RADIO_RECEIVE + use.misses * RADIO_NOTHING
+
+
+def _answers(runs: Sequence[Measured]) -> list[bytes]:
+    """The frames of those that answered: a chip without a part in something says nothing."""
+    return [_frame(run.answer) for run in runs if run.answer]
+
+
+def _frame(encoded: bytes) -> bytes:
+    return bytes(decoded_frame(encoded.rstrip(b"\0")) or b"")
