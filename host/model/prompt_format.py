@@ -65,7 +65,9 @@ def format_in(fields: dict[str, Any]) -> PromptFormat:
 
 def beside(model: str | Path) -> Path:
     """Where the file that gives the format of the model at `model` would be."""
-    model = Path(os.path.abspath(model))  # for the names of "." and ".."
+    model = Path(model)
+    if model.name in ("", ".."):  # of "." too
+        model = Path(os.path.abspath(model))
     return model.with_name(f"{model.name if model.is_dir() else model.stem}.toml")
 
 
