@@ -29,6 +29,7 @@ _RESIDUAL_BITS = const(25)  # of the residual stream in a STEP: 24, and a sign
 # Heap that must stay free beside the share, for the code and buffers that work with it: the least
 # that a chip on UART takes.
 _RESERVE = const(28672)
+_LAYER = const(1024)  # the objects of a layer and what their making leaves behind, at most
 
 
 class ShardError(Exception):
@@ -99,7 +100,7 @@ def _weights(file, header_size, chip_id):
 
 def _fill(weights, layout, file):
     """Makes the buffers and reads the file into them."""
-    below = filler(weights.bytes)
+    below = filler(weights.bytes + _LAYER * len(layout["layers"]))
     weights.model_hash = unhexlify(layout.pop("model"))
     positions, dim, rows = layout["positions"], layout["dim"], layout["rows"]
     norms = _norms_size(layout)

@@ -21,20 +21,25 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong with a command line in one line, as for all other errors."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"error: {message}\n")
+        self.exit(USAGE, f"error: {one_line(message)}\n")
 
 
 def hold_standard_files() -> None:
     """Opens the null device where standard input, output or error were closed before we started:
-    what is opened next would have their numbers, under which a child process has others."""
+    what is opened next would have their numbers, under which a child process has others. Python
+    has None for such a file, and what is to be printed there it prints to standard output."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  to the end of the program
 
 
 def exit_code(command: Callable[[], int], failures: tuple[type[Exception], ...]) -> int:
     """That of a command, and of what it raises, which is printed as one line: an error of
-    `failures`, Ctrl-C, a reader of the output that has gone, a full disk."""
+    `failures`, Ctrl-C, a reader of the output that has gone, a full disk or memory."""
+    hold_standard_files()
     try:
         code = command()
         sys.stdout.flush()
@@ -42,6 +47,8 @@ def exit_code(command: Callable[[], int], failures: tuple[type[Exception], ...])
         return _failed(str(error))
     except KeyboardInterrupt:
         return INTERRUPTED
+    except MemoryError:
+        return _failed("out of memory")
     except BrokenPipeError:
         _give_up_output()
         return NOBODY_READS
@@ -53,8 +60,16 @@ def exit_code(command: Callable[[], int], failures: tuple[type[Exception], ...])
 
 
 def _failed(reason: str) -> int:
-    print(f"error: {reason}", file=sys.stderr, flush=True)
+    print(f"error: {one_line(reason)}", file=sys.stderr, flush=True)
     return FAILED
+
+
+def one_line(text: str) -> str:
+    """`text` with all that would break the line, or command a terminal, spelled out: names in
+    files that others made may hold anything."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
 
 
 def _give_up_output() -> None:

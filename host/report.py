@@ -125,10 +125,15 @@ def print_report(
             f"{counters.bytes_sent / 1024:.0f}", f"{counters.answers_resent}",
         )  # fmt: skip
     console.print(table)
-    parts = [
-        f"{totals.tokens} tokens at {totals.tokens_per_second:.1f} a second ({how})",
-        f"{totals.per_token(totals.synchronizations):.1f} synchronizations and"
-        f" {totals.per_token(totals.bytes):,.0f} bytes a token between host and chips (measured)",
+    parts = ["no token after an answer's first, from which on speed and bytes are measured"]
+    if totals.tokens:
+        parts = [
+            f"{totals.tokens} tokens at {totals.tokens_per_second:.1f} a second ({how})",
+            f"{totals.per_token(totals.synchronizations):.1f} synchronizations and"
+            f" {totals.per_token(totals.bytes):,.0f} bytes a token between host and chips"
+            " (measured)",
+        ]
+    parts += [
         f"{totals.resends} requests sent again"
         + (f", {totals.caught_up} times a chip caught up" if totals.caught_up else ""),
     ]

@@ -154,7 +154,9 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
         raise ModelError(str(error)) from None
     flashed = cluster_file.read() if options.ports is not None else None
     settings = settings_for(options)
-    path = options.model or (flashed.model if flashed else str(MODEL))
+    path = options.model
+    if path is None:
+        path = flashed.model if flashed else str(MODEL)
     source = loading.loaded(path, options.tokenizer)
     boards = boards_of(options, source) if options.ports is not None else None
     encoder = PromptEncoder(source, boards.context if boards else options.context, options.steps)

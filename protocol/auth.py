@@ -21,7 +21,7 @@ from protocol.frame import HOST, MAX_CHIP_ID, SRC, ProtocolError
 # a 250-byte radio frame.
 MAC_SIZE = const(8)
 # Counters stop short of 2**30 to stay small integers on a 32-bit MicroPython. At 1,000 frames
-# a second that takes 12 days; then the host must be started anew.
+# a second that takes 12 days; the host begins a new session, between two sequences, after half.
 LAST_COUNTER = const(0x3FFFFFFF)
 
 

@@ -2,12 +2,20 @@
 
 import os
 
-from protocol.auth import Signer
+from protocol.auth import LAST_COUNTER, Signer
 from protocol.session import SESSION_NONCE_SIZE, Member, proof
 
 
 class ChipRestarted(Exception):
     """A chip came with a second nonce in one session: the host must begin a new one."""
+
+
+class HostSigner(Signer):
+    """The Signer of the host, which hears from all chips and so knows how far counters are."""
+
+    def is_worn(self):
+        """Whether somebody has used half of the counters that a session has."""
+        return max(self._counter, *self._highest) > LAST_COUNTER // 2
 
 
 class HostAuthenticator(Member):
@@ -23,8 +31,12 @@ class HostAuthenticator(Member):
         """Begins a new session: no chip is in it until it has been given its proof."""
         self._join_nonce = self._random(SESSION_NONCE_SIZE)
         self._join = self._join_key(self._join_nonce)
-        self.session = Signer(self._cluster.digest(self._join_nonce))
+        self.session = HostSigner(self._cluster.digest(self._join_nonce))
         self._chip_nonces.clear()
+
+    def is_worn(self):
+        """Whether somebody has used half of the session's counters."""
+        return self.session is not None and self.session.is_worn()
 
     def announcement(self):
         """The payload of the DISCOVERY to all."""

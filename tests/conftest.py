@@ -3,10 +3,15 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from host.setup.micropython import find
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# How long an example takes says how busy the machine is; pytest's own timeout ends what hangs.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 # Kernels of viper code do not compile under CPython: test_under_micropython.py runs their cases.
 collect_ignore_glob = ["firmware/test_*_viper.py"]

@@ -199,6 +199,11 @@ class Coordinator:
             self.boot_ids[chip] = ready[chip].boot_id
         return ready
 
+    @property
+    def session_is_worn(self) -> bool:
+        """Whether the session's counters may not last for another sequence."""
+        return self._signer is not None and bool(self._signer.is_worn())
+
     def renew_session(self) -> None:
         """Begins another session: a chip that is greeted in it forgets all before."""
         if self._signer:

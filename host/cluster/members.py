@@ -68,8 +68,16 @@ class Members:
 
     def begin(self) -> None:
         """Starts a new sequence at position 0."""
+        self._renew_worn_session()
         self.position = 0
         self._sequence_id = (self._sequence_id + 1) & 0xFFFF
+
+    def _renew_worn_session(self) -> None:
+        """To be called where no chip's cache is needed any more."""
+        if self._coordinator.session_is_worn:
+            _LOG.info("the session's counters are half used: beginning another")
+            self._coordinator.renew_session()
+            self._greet(self._coordinator.chips, "between two sequences")
 
     def _check_room(self, tokens: Sequence[int]) -> None:
         if not tokens:

@@ -126,6 +126,8 @@ class StagedFederation(Members):
 
     def open(self) -> Stream:
         """A new sequence in a free slot, of which there must be one."""
+        if not self._streams:
+            self._renew_worn_session()
         slot = next(slot for slot in range(self.slots) if slot not in self._streams)
         stream = Stream(slot, sequence_id=self._new_id(slot))
         self._streams[slot] = stream

@@ -10,10 +10,11 @@ from rich.console import Console
 
 from host import boards
 from host.boards import BoardError
-from host.command_line import Parser, exit_code
+from host.command_line import Parser, count_up_to, exit_code
 from host.model.checkpoint import ModelError
 from host.model.inspection import inspection, print_inspection
 from host.model.quantizing import quantize_to_file
+from host.parallel.plan import MAX_CHIPS
 
 _PATH = "a llama2.c checkpoint, a folder from Hugging Face, or a GGUF file"
 
@@ -25,7 +26,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     command = commands.add_parser("inspect", help="what a model is, and which boards hold it")
     add = command.add_argument
     add("path", metavar="PATH", help=f"{_PATH}, or a quantized model")
-    add("--chips", type=int, metavar="N",
+    add("--chips", type=count_up_to(MAX_CHIPS), metavar="N",
         help="say whether so many chips hold it, by the exit code too")
     add("--board", metavar="NAME", help="which chips (python -m host.boards lists them)")
     add("--context", type=int, metavar="N", help="positions in the chips' caches (default: all)")

@@ -8,15 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from host.command_line import one_line
+
 FloatArray = npt.NDArray[np.float32]
 
 
 # No model of this family comes near; beyond it, some other file or a damaged one was read.
 LARGEST_DIMENSION = 1 << 20
+# Activations of one position, two bytes each, must fit a message to a chip (protocol/frame.py).
+# Known before the weights are read, which of a wider model would take gigabytes.
+WIDEST = 1020
 
 
 class ModelError(Exception):
-    """A model or tokenizer that cannot be used; the message is one line for the user."""
+    """A model or tokenizer that cannot be used; the message is one line for the user, whatever
+    names from a file are in it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,8 @@ class Config:
                 raise ModelError(
                     f"{name} is {getattr(self, name)}, expected at most {LARGEST_DIMENSION}"
                 )
+        if self.dim > WIDEST:
+            raise ModelError(f"dim is {self.dim}: a message to a chip carries at most {WIDEST}")
         if not (0 < self.rope_theta < math.inf and 0 <= self.norm_eps < math.inf):
             raise ModelError(
                 f"rope base {self.rope_theta:g} or epsilon {self.norm_eps:g} cannot be"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from host.model.checkpoint import Checkpoint, Config, FloatArray, ModelError
+from host.model.reading import opened
 from host.model.tokenizer import Tokenizer
 from host.model.weights_by_name import weights_by_name
 
@@ -109,7 +110,7 @@ def _tokenizer(fields: _Fields, vocab_size: int) -> Tokenizer:
 def _config(fields: _Fields) -> Config:
     architecture = fields.get("general.architecture", str)
     if architecture != "llama":
-        raise ModelError(f"architecture {architecture}, expected llama")
+        raise ModelError(f"architecture {architecture:.60}, expected llama")
     heads = fields.get("llama.attention.head_count", int)
     config = Config(
         dim=fields.get("llama.embedding_length", int),
@@ -196,9 +197,13 @@ def _reader(path: str | Path) -> GGUFReader:
             return super()._get(offset, dtype, count, *order, **named)
 
     try:
+        opened(path).close()  # the library would wait for a pipe
         return Reader(path)
     except OSError as error:
         raise ModelError(f"cannot read the model: {error.strerror}") from error
     except Exception as error:  # whatever its parsing meets in a damaged file
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ModelError(f"damaged or truncated GGUF file: {reason}") from None
+        kind = "damaged or truncated GGUF file"
+        if "version" in reason:
+            kind = "GGUF file of another version"
+        raise ModelError(f"{kind}: {reason}") from None

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from host.model.checkpoint import Checkpoint, Config, FloatArray, ModelError
+from host.model.reading import opened, small_file
 from host.model.weights_by_name import weights_by_name
 
 _LAYER = "model.layers.{layer}."
@@ -65,10 +66,10 @@ def load(folder: str | Path) -> Checkpoint:
 def json_fields(path: Path) -> dict[str, Any]:
     """The object in the JSON file at `path`. Raises ModelError, naming the file without folder."""
     try:
-        fields = json.loads(path.read_bytes())
+        fields = json.loads(small_file(path))
     except OSError as error:
         raise ModelError(f"cannot read {path.name}: {error.strerror}") from error
-    except ValueError as error:  # UnicodeDecodeError too
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError too
         raise ModelError(f"{path.name} is no JSON file: {error}") from None
     if not isinstance(fields, dict):
         raise ModelError(f"{path.name} holds no JSON object")
@@ -103,8 +104,9 @@ def _config(fields: dict[str, Any]) -> Config:
 def _check_architecture(fields: dict[str, Any]) -> None:
     names = fields.get("architectures")
     name = names[0] if isinstance(names, list) and names else None
-    if fields.get("model_type") != "llama" or name not in (None, "LlamaForCausalLM"):
-        found = name or fields.get("model_type") or "none is named"
+    kind, plain = fields.get("model_type"), name in (None, "LlamaForCausalLM")
+    if kind != "llama" or not plain:
+        found = (kind if plain else name) or "none is named"
         raise ModelError(f"architecture {_brief(found)}, expected LlamaForCausalLM")
 
 
@@ -117,8 +119,8 @@ def _rope_theta(fields: dict[str, Any]) -> float:
         kind = values.get("rope_type", values.get("type")) if isinstance(values, dict) else values
         if kind not in (None, "default"):
             raise ModelError(f"rope scaling {_brief(kind)} is not supported")
-    nested = fields.get("rope_parameters") or {}
-    return _real({**fields, **nested}, "rope_theta", 10000.0)
+    nested = fields.get("rope_parameters")
+    return _real({**fields, **(nested if isinstance(nested, dict) else {})}, "rope_theta", 10000.0)
 
 
 def _count(fields: dict[str, Any], name: str, default: int | None = None) -> int:
@@ -190,7 +192,8 @@ def _deserialized(path: Path) -> dict[str, Any]:
     import safetensors
 
     try:
-        return dict(safetensors.deserialize(path.read_bytes()))
+        with opened(path) as file:
+            return dict(safetensors.deserialize(file.read()))
     except OSError as error:
         raise ModelError(f"cannot read {path.name}: {error.strerror}") from error
     except safetensors.SafetensorError as error:

@@ -15,7 +15,9 @@ from typing import Any
 
 from host.model.checkpoint import ModelError
 from host.model.huggingface import json_fields
+from host.model.reading import small_file
 
+_OTHER_FILE = "not a tokenizer.json of the tokenizers library"
 _SPACE = "\u2581"  # SentencePiece's sign for a space
 _RAW_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 _SPACED_DECODERS = {"Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"}
@@ -39,7 +41,10 @@ class HuggingFaceTokenizer:
             raise ModelError(
                 f"the tokenizer has tokens up to {largest}, the model has {vocab_size}"
             )
-        self._pieces, self._space_first = _pieces(fields, tokens, vocab_size)
+        try:
+            self._pieces, self._space_first = _pieces(fields, tokens, vocab_size)
+        except (AttributeError, KeyError, TypeError) as error:  # the library reads more forms
+            raise ModelError(f"{_OTHER_FILE}: no {error}") from None
 
     @classmethod
     def load(cls, path: str | Path, vocab_size: int) -> HuggingFaceTokenizer:
@@ -49,7 +54,7 @@ class HuggingFaceTokenizer:
         """
         path = Path(path)
         try:
-            data = path.read_bytes()
+            data = small_file(path)
         except OSError as error:
             raise ModelError(f"{path}: cannot read the tokenizer: {error.strerror}") from error
         try:
@@ -78,10 +83,16 @@ def _parsed(data: bytes) -> tuple[Any, dict[str, Any]]:
 
     try:
         text = data.decode()
-        return tokenizers.Tokenizer.from_str(text), json.loads(text)
-    except Exception as error:  # the library raises no narrower one
+        fields = json.loads(text)
+        # With a prefix longer than a token, the library panics, and prints that by itself.
+        if fields.get("model", {}).get("continuing_subword_prefix"):
+            raise ModelError("continuing_subword_prefix is not supported")
+        return tokenizers.Tokenizer.from_str(text), fields
+    except (ModelError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # it raises nothing narrower, and its panics are not even that
         reason = " ".join(str(error).split())
-        raise ModelError(f"not a tokenizer.json of the tokenizers library: {reason}") from None
+        raise ModelError(f"{_OTHER_FILE}: {reason}") from None
 
 
 def _pieces(
@@ -173,5 +184,6 @@ def _ids(value: object) -> list[int]:
 def _named(tokenizer: Any, word: object, usual: str) -> list[int]:
     """The id of a token by its text, which tokenizer_config.json may wrap in an object."""
     text = word.get("content") if isinstance(word, dict) else word
-    token = tokenizer.token_to_id(text if isinstance(text, str) else usual)
+    text = text if isinstance(text, str) else usual
+    token = tokenizer.token_to_id(text) if text.isprintable() else None  # no half of a surrogate
     return [] if token is None else [token]

@@ -20,7 +20,7 @@ from host.model.quantize import quantized
 from host.model.quantized import QuantizedModel
 from host.model.ranges import Ranges
 from host.parallel.memory import board_heap
-from host.parallel.plan import DoesNotFit, tensor_parallel
+from host.parallel.plan import MAX_CHIPS, DoesNotFit, tensor_parallel
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Inspection:
     matrices there in any case; quantized_bytes: int8 weights and
     their rows' multipliers, which all chips together hold; kv_bytes: of the caches that they hold
     for `context` positions; chips: of each board, the smallest number that holds the model over
-    radio, signed where it is no simulated board, as `flash` has it; None where no number does.
+    radio, signed where it is no simulated board, as `flash` has it; None where no number does;
+    problem: one line, where no chips can run the model whatever their heaps.
     """
 
     path: str
@@ -52,6 +53,7 @@ class Inspection:
     context: int
     kv_bytes: int
     chips: dict[str, int | None]
+    problem: str | None
     cluster: Fit | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -91,6 +93,7 @@ def inspection(
         context=context,
         kv_bytes=4 * config.layers * config.kv_dim * context,
         chips={name: fewest_chips(model, boards.load(name), context) for name in boards.names()},
+        problem=_problem(model, context),
         cluster=None if cluster is None else _fit(model, *cluster, context),
     )
 
@@ -116,6 +119,15 @@ def fewest_chips(model: QuantizedModel, board: Board, context: int) -> int | Non
     except ModelError:
         return None
     return 1
+
+
+def _problem(model: QuantizedModel, context: int) -> str | None:
+    """Why not even so many chips as there can be, with heaps without bound, run the model."""
+    try:
+        tensor_parallel(model, MAX_CHIPS, context)
+    except ModelError as error:
+        return str(error)
+    return None
 
 
 def _fit(model: QuantizedModel, chips: int, board: Board, context: int) -> Fit:
@@ -168,7 +180,9 @@ def print_inspection(console: Console, found: Inspection) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, text in lines.items():
         table.add_row(name, text)
-    for name, chips in found.chips.items():
+    if found.problem:
+        table.add_row("on any board", f"cannot run: {found.problem}")
+    for name, chips in () if found.problem else found.chips.items():
         held = "no number of chips holds it" if chips is None else _count(chips)
         table.add_row(f"on {name}", held)
     console.print(table, highlight=False)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from host.model.checkpoint import (
     ModelError,
     weight_shapes,
 )
+from host.model.reading import opened, size_of
 
 HEADER = struct.Struct("<7i")
 FLOAT_BYTES = 4
@@ -45,12 +47,12 @@ def load(path: str | Path) -> Checkpoint:
     Raises ModelError, naming the file and what is wrong with it.
     """
     try:
-        data = Path(path).read_bytes()
+        with opened(path) as file:
+            start = file.read(VERSIONED_HEADER_SIZE)
+            versioned = start[:4] == VERSIONED_MAGIC.to_bytes(4, "little")
+            return _version_2(file, start) if versioned else _version_0(file, start)
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model: {error.strerror}") from error
-    try:
-        versioned = data[:4] == VERSIONED_MAGIC.to_bytes(4, "little")
-        return _version_2(data) if versioned else _version_0(data)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
 
@@ -80,27 +82,27 @@ def save(checkpoint: Checkpoint, path: str | Path) -> None:
             file.write(getattr(checkpoint, name).astype("<f4").tobytes())
 
 
-def _version_0(data: bytes) -> Checkpoint:
-    if not data:
+def _version_0(file: BinaryIO, start: bytes) -> Checkpoint:
+    if not start:
         raise ModelError("the file is empty, expected a llama2.c checkpoint")
-    if len(data) < HEADER.size:
-        raise ModelError(f"truncated: {len(data)} bytes, the header alone needs {HEADER.size}")
-    sizes = list(HEADER.unpack_from(data))
+    if len(start) < HEADER.size:
+        raise ModelError(f"truncated: {len(start)} bytes, the header alone needs {HEADER.size}")
+    sizes = list(HEADER.unpack_from(start))
     shared, sizes[5] = sizes[5] > 0, abs(sizes[5])
     config = _config(sizes)
-    return Checkpoint(config=config, **_weights(data, config, shared))
+    return Checkpoint(config=config, **_weights(file, config, shared))
 
 
-def _version_2(data: bytes) -> Checkpoint:
-    if len(data) < VERSIONED_HEADER_SIZE:
+def _version_2(file: BinaryIO, start: bytes) -> Checkpoint:
+    if len(start) < VERSIONED_HEADER_SIZE:
         raise ModelError(
-            f"truncated: {len(data)} bytes, the header alone needs {VERSIONED_HEADER_SIZE}"
+            f"truncated: {len(start)} bytes, the header alone needs {VERSIONED_HEADER_SIZE}"
         )
-    _, version, *sizes, shared, group = VERSIONED_HEADER.unpack_from(data)
+    _, version, *sizes, shared, group = VERSIONED_HEADER.unpack_from(start)
     if version != 2:
         raise ModelError(f"a llama2.c checkpoint of version {version}, expected version 0 or 2")
     config = _config(sizes)
-    return Checkpoint(config=config, **_grouped_weights(data, config, bool(shared), group))
+    return Checkpoint(config=config, **_grouped_weights(file, config, bool(shared), group))
 
 
 def _config(sizes: list[int]) -> Config:
@@ -119,22 +121,24 @@ def _config(sizes: list[int]) -> Config:
     return Config(*sizes)
 
 
-def _check_size(data: bytes, needed: int) -> None:
-    if len(data) < needed:
-        raise ModelError(f"truncated: {len(data)} bytes, the header asks for {needed}")
-    if len(data) > needed:
-        raise ModelError(
-            f"{len(data) - needed} bytes too many: {len(data)}, the header asks for {needed}"
-        )
+def _content(file: BinaryIO, needed: int) -> bytes:
+    """All of a file, which is read only where it has as many bytes as its header asks for."""
+    size = size_of(file)
+    if size < needed:
+        raise ModelError(f"truncated: {size} bytes, the header asks for {needed}")
+    if size > needed:
+        raise ModelError(f"{size - needed} bytes too many: {size}, the header asks for {needed}")
+    file.seek(0)
+    return file.read()
 
 
-def _weights(data: bytes, config: Config, shared: bool) -> dict[str, FloatArray]:
+def _weights(file: BinaryIO, config: Config, shared: bool) -> dict[str, FloatArray]:
     """Every weight by name, read-only views of the file's floats."""
     shapes = weight_shapes(config)
     sizes = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in shapes.items()}
     rope_floats = config.context * config.head_dim
     floats = sum(sizes.values()) + rope_floats - (sizes["classifier"] if shared else 0)
-    _check_size(data, HEADER.size + FLOAT_BYTES * floats)
+    data = _content(file, HEADER.size + FLOAT_BYTES * floats)
     values = np.frombuffer(data, "<f4", offset=HEADER.size).astype(np.float32, copy=False)
     weights: dict[str, FloatArray] = {}
     offset = 0
@@ -150,7 +154,7 @@ def _weights(data: bytes, config: Config, shared: bool) -> dict[str, FloatArray]
 
 
 def _grouped_weights(
-    data: bytes, config: Config, shared: bool, group: int
+    file: BinaryIO, config: Config, shared: bool, group: int
 ) -> dict[str, FloatArray]:
     """Every weight by name, of version 2."""
     shapes = weight_shapes(config)
@@ -163,7 +167,7 @@ def _grouped_weights(
     needed += FLOAT_BYTES * sum(int(np.prod(shapes[name])) for name in NORMS)
     for name, size in sizes.items():
         needed += _matrices(shapes[name]) * (size + FLOAT_BYTES * (size // group))
-    _check_size(data, needed)
+    data = _content(file, needed)
     weights: dict[str, FloatArray] = {}
     offset = VERSIONED_HEADER_SIZE
     for name in NORMS:
@@ -176,7 +180,8 @@ def _grouped_weights(
         raw = np.frombuffer(data, np.uint8, count * each, offset).reshape(count, each)
         integers = raw[:, :size].view(np.int8).reshape(count, -1, group)
         scales = raw[:, size:].copy().view("<f4").astype(np.float32, copy=False)
-        weights[name] = (integers * scales[..., None]).reshape(shapes[name])
+        with np.errstate(invalid="ignore", over="ignore"):  # Checkpoint refuses what comes of it
+            weights[name] = (integers * scales[..., None]).reshape(shapes[name])
         offset += count * each
     if shared:
         weights["classifier"] = weights["embedding"]

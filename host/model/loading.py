@@ -16,6 +16,7 @@ from host.model.huggingface_tokenizer import HuggingFaceTokenizer
 from host.model.prompt_format import CONTINUATION, PromptFormat
 from host.model.quantize import calibration_sequences, quantized
 from host.model.quantized import QuantizedModel
+from host.model.reading import opened
 from host.model.tokenizer import TextTokenizer, Tokenizer
 
 _ZIP = b"PK\x03\x04"  # what torch.save writes
@@ -84,6 +85,8 @@ def format_of(path: str | Path) -> Format:
         raise ModelError(
             f"{path}: weights alone: give the folder where config.json is beside them"
         )
+    if start.lstrip().startswith(b"{"):
+        raise ModelError(f"{path}: a JSON file: give the folder where config.json is, or weights")
     if start.startswith(_ZIP):
         raise ModelError(f"{path}: a PyTorch or zip file: save the model as safetensors first")
     return Format.LLAMA2C
@@ -141,7 +144,7 @@ def tokenizer_at(path: str | Path, config: Config) -> TextTokenizer:
 def _start(path: Path) -> bytes:
     """The first bytes of a file; none where it cannot be read, which its loader will tell."""
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             return file.read(_LONGEST_START)
     except OSError:
         return b""

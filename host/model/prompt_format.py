@@ -9,6 +9,7 @@ has a TOML file beside it, called as the model's file but for the ending, with t
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,8 @@ def format_in(fields: dict[str, Any]) -> PromptFormat:
 def beside(model: str | Path) -> Path:
     """Where the file that gives the format of the model at `model` would be."""
     model = Path(model)
+    if model.name in ("", ".."):  # of "." too
+        model = Path(os.path.abspath(model))
     return model.with_name(f"{model.name if model.is_dir() else model.stem}.toml")
 
 

@@ -155,6 +155,8 @@ def _digest(model: QuantizedModel, objects: list[dict[str, Any]], data: bytes) -
 
 def _replace(path: Path, data: bytes) -> None:
     """Puts a file of these bytes at `path`, in one step."""
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a device: root could replace it
+        raise ModelError(f"{path}: cannot write: it is no regular file")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         try:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from host.model.checkpoint import ModelError
+from host.model.reading import small_file
 
 BOS = 1
 EOS = 2
@@ -86,7 +87,7 @@ class Tokenizer:
         Raises ModelError, naming the file and what is wrong with it.
         """
         try:
-            data = Path(path).read_bytes()
+            data = small_file(path)
         except OSError as error:
             raise ModelError(f"{path}: cannot read the tokenizer: {error.strerror}") from error
         try:

@@ -17,15 +17,17 @@ from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE, STEP_DATA
 # Code and objects of firmware and protocol, and on a simulated chip of the modules that stand in
 # for a board's: what the parts below leave of the heap that such a chip reports. Measured;
 # tests/host/test_memory.py holds these figures to what chips report.
-CODE = {"uart": 38_400, "radio": 45_300, "gateway": 47_300}
+CODE = {"uart": 36_965, "radio": 43_865, "gateway": 45_865}
+# Objects of each layer, beside its buffers, and what those of its norms add where chips combine.
+_LAYER, _COMBINED_LAYER = 287, 127
 # What authentication adds, beside the windows in which replayed frames are noticed: so many bytes
 # for each chip and for the host.
 SIGNING, _WINDOW = 4_900, 12
 # What chips that combine add: firmware/combining_node.py and all that it imports.
-COMBINING = 12_300
+COMBINING = 11_700
 # What stages of a pipeline add to that, firmware/stage_node.py and stage.py, and for each layer
 # the objects of its caches.
-STAGING, _STAGED_LAYER = 2_050, 520
+STAGING, _STAGED_LAYER = 4_120, 106
 # MicroPython's table of strings grows in pieces, each twice the last: the sixth, of 640, is needed
 # where there are more than 620 names, those of stand-ins among them.
 _SIXTH_STRINGS = 4_500
@@ -255,11 +257,11 @@ def row_bytes(config: Config) -> int:
 
 
 def _code_bytes(shape: Shape, link: str) -> int:
-    code = CODE[link]
+    code = CODE[link] + _LAYER * shape.config.layers
     if shape.signed:
         code += SIGNING + _WINDOW * (shape.chips + 1)
     if shape.chips_combine:
-        code += COMBINING
+        code += COMBINING + _COMBINED_LAYER * shape.config.layers
     if shape.pipe:
         code += STAGING + _STAGED_LAYER * shape.config.layers
     many_names = link != "uart" or shape.chips_combine

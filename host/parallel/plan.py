@@ -10,6 +10,7 @@ import numpy as np
 from host.model.checkpoint import Config, ModelError
 from host.model.quantized import QuantizedModel
 from host.parallel.assignment import LocalSizes, ShardingPlan, blocks, level
+from host.parallel.limits import check_limits
 from host.parallel.memory import (
     COMBINE,
     RESIDUAL_BITS,
@@ -183,6 +184,7 @@ def shape_of(
         raise ModelError(
             f"context {context}: the model was made for 1 to {config.context} positions"
         )
+    check_limits(config, context)
     bits = accumulator_bits(model)
     positions = _positions(model, bits, mtu, combine)
     return Shape(config, chips, context, positions, bits, mtu, signed, combine)

@@ -29,6 +29,8 @@ class FakeCoordinator:
     to the chips. `asked` has (chips, layer, phase, position, count) of each COMPUTE.
     """
 
+    session_is_worn = False
+
     def __init__(self, model, plan, script=lambda cluster, message, chips: None):
         self.model, self.plan, self.script = model, plan, script
         self.chips = [share.chip for share in plan.shares]

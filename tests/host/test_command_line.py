@@ -46,6 +46,7 @@ def test_a_wrong_command_line_is_refused_in_one_line(capsys: pytest.CaptureFixtu
     for arguments, line in (
         ([], "the following arguments are required: COMMAND"),
         (["go", "--chips", "6"], "argument --chips: '6' is no whole number from 1 to 5"),
+        (["go", "a\nb"], "unrecognized arguments: a\\nb"),
     ):
         with pytest.raises(SystemExit) as caught:
             parser.parse_args(arguments)
@@ -63,6 +64,8 @@ class Wrong(Exception):
         (Wrong("no such board"), 1, "error: no such board\n"),
         (OSError(28, "No space left on device"), 1, "error: No space left on device\n"),
         (OSError(13, "Permission denied", "x.bin"), 1, "error: x.bin: Permission denied\n"),
+        (Wrong("no a\nb\x1b[2J\udcff"), 1, "error: no a\\nb\\x1b[2J\\udcff\n"),
+        (MemoryError(), 1, "error: out of memory\n"),
         (KeyboardInterrupt(), 130, ""),
         (BrokenPipeError(), 141, ""),
     ],
@@ -95,3 +98,16 @@ def test_a_full_disk_is_one_line(module: str) -> None:
     command = f"exec {sys.executable} -m {module} >/dev/full"
     ended = subprocess.run(["sh", "-c", command], cwd=REPOSITORY, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (1, "error: No space left on device\n")
+
+
+@pytest.mark.parametrize("module", ["host.boards", "host.model inspect models/home.bin"])
+def test_standard_files_that_are_closed_are_no_fault(module: str) -> None:
+    command = f"exec {sys.executable} -m {module} <&- >&-"
+    ended = subprocess.run(["sh", "-c", command], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_an_error_is_not_printed_among_the_output_where_standard_error_is_closed() -> None:
+    command = f"exec {sys.executable} -m host.model inspect /nonexistent 2>&-"
+    ended = subprocess.run(["sh", "-c", command], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (1, "")

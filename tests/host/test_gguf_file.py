@@ -175,6 +175,15 @@ def test_a_count_beyond_the_file_ends_at_once(tmp_path: Path) -> None:
     assert found == "damaged or truncated GGUF file: the file ends too early"
 
 
+def test_another_version_is_named(whole: Path, tmp_path: Path) -> None:
+    data = whole.read_bytes()
+    for version in (1, 99):
+        (tmp_path / "m.gguf").write_bytes(data[:4] + version.to_bytes(4, "little") + data[8:])
+        found = refusal(tmp_path / "m.gguf")
+        assert found.startswith("GGUF file of another version: ")
+        assert f"version {version} " in found
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     assert refusal(tmp_path / "m.gguf") == "cannot read the model: No such file or directory"
 

@@ -136,6 +136,8 @@ def test_defaults_of_fields_that_are_absent(tmp_path: Path) -> None:
 def test_rope_parameters_of_newer_files(folder: Path) -> None:
     changed(folder, rope_parameters={"rope_theta": 250000.0, "rope_type": "default"})
     assert huggingface.load(folder).config.rope_theta == 250000.0
+    changed(folder, rope_parameters="default", rope_theta=300.0)
+    assert huggingface.load(folder).config.rope_theta == 300.0
     changed(folder, rope_parameters={"rope_theta": 1.0, "rope_type": "yarn"})
     assert refusal(folder) == "rope scaling yarn is not supported"
 
@@ -159,6 +161,8 @@ def test_rope_frequencies_of_old_files_are_left_alone(folder: Path) -> None:
          "architecture MistralForCausalLM, expected LlamaForCausalLM"),
         ({"architectures": ["LlamaForSequenceClassification"]},
          "architecture LlamaForSequenceClassification, expected LlamaForCausalLM"),
+        ({"model_type": "mistral"}, "architecture mistral, expected LlamaForCausalLM"),
+        ({"model_type": None}, "architecture none is named, expected LlamaForCausalLM"),
         ({"architectures": None, "model_type": "qwen2"},
          "architecture qwen2, expected LlamaForCausalLM"),
         ({"attention_bias": True}, "attention_bias is true, which is not supported"),
@@ -221,6 +225,8 @@ def test_damaged_files(folder: Path) -> None:
     assert refusal(folder).startswith("config.json is no JSON file: ")
     (folder / "config.json").write_bytes(b"\xff\xfe")
     assert refusal(folder).startswith("config.json is no JSON file: ")
+    (folder / "config.json").write_text("[" * 100_000)
+    assert refusal(folder).startswith("config.json is no JSON file: maximum recursion depth")
     (folder / "config.json").write_text("[]")
     assert refusal(folder) == "config.json holds no JSON object"
     (folder / "config.json").unlink()

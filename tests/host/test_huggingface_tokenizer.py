@@ -187,3 +187,18 @@ def test_what_cannot_be_used(tmp_path: Path) -> None:
                                             "cleanup": True}, "WordPiece")):  # fmt: skip
         path.write_text(json.dumps({**fields, "decoder": decoder}))
         assert refusal(path, VOCABULARY) == f"decoder {kind} is not supported"
+    path.write_text(json.dumps({**fields, "decoder": {"suffix": "a"}}))  # the library takes it
+    found = refusal(path, VOCABULARY)
+    assert found.startswith("not a tokenizer.json of ") and found.endswith("no 'type'")
+    prefixed = {**fields["model"], "continuing_subword_prefix": "###"}
+    path.write_text(json.dumps({**fields, "model": prefixed}))
+    assert refusal(path, VOCABULARY) == "continuing_subword_prefix is not supported"
+    path.write_text("[]")
+    assert refusal(path, VOCABULARY).startswith("not a tokenizer.json of ")
+
+
+def test_words_that_are_no_text_name_no_token(tmp_path: Path) -> None:
+    path = write_tokenizer_json(tmp_path / "tokenizer.json")
+    (tmp_path / "tokenizer_config.json").write_text('{"bos_token": "<s>", "eos_token": "\\ud800"}')
+    tokenizer = HuggingFaceTokenizer.load(path, VOCABULARY)
+    assert (tokenizer.bos, tokenizer.stops) == (1, {1})

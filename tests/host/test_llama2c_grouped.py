@@ -1,6 +1,7 @@
 """llama2.c's version 2: int8 in groups, against a writer that follows its export.py."""
 
 import struct
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,5 +117,7 @@ def test_scales_that_are_no_numbers(tmp_path: Path) -> None:
     write_version_2(original, path, 8)
     data = bytearray(path.read_bytes())
     struct.pack_into("<f", data, len(data) - 4, float("inf"))
+    data[len(data) - 4 * (CONFIG.hidden_dim * CONFIG.dim // 8) - 1] = 0  # infinity times 0
     path.write_bytes(data)
-    assert refusal(path) == "w3 holds values that are not finite numbers"
+    with warnings.catch_warnings(action="error"):  # numpy would print one more line
+        assert refusal(path) == "w3 holds values that are not finite numbers"

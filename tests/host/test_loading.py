@@ -99,6 +99,9 @@ def test_files_that_no_loader_reads(folder: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", b"x" * 100)
     assert refusal(path) == f"{path}: a PyTorch or zip file: save the model as safetensors first"
+    config = folder / "folder" / "config.json"
+    message = f"{config}: a JSON file: give the folder where config.json is, or weights"
+    assert refusal(config) == message
     weights = folder / "folder" / "model.safetensors"
     message = f"{weights}: weights alone: give the folder where config.json is beside them"
     assert refusal(weights) == message

@@ -2,6 +2,7 @@
 
 from array import array
 from bisect import bisect_left
+from dataclasses import replace
 
 import pytest
 
@@ -86,6 +87,21 @@ def test_the_need_is_what_chips_use(model, chips, link, heap_kb, context, secure
 def test_the_need_of_stages_is_what_they_use(model, chips, stages, link, secure):
     key = random_key() if secure else b""
     settings = Settings(chips, link, load("simulated"), 1 << 20, 64, key=key, stages=stages)
+    with running(model, settings) as cluster:
+        used = kept_bytes(cluster)
+        plan = cluster.federation.plan
+    for share in plan.shares:
+        over = plan.heap_need(share).kept - used[share.chip]
+        assert -TOO_LITTLE <= over <= TOO_MUCH * used[share.chip], (share.chip, over)
+
+
+@pytest.mark.parametrize("combine", COMBINE)
+@pytest.mark.parametrize("layers", [1, 40])
+def test_the_need_of_shallow_and_of_deep_models_is_what_chips_use(combine, layers):
+    """Each layer has objects beside its buffers, which of narrow ones are a good part."""
+    narrow = replace(STORIES, dim=16, hidden_dim=20, heads=2, kv_heads=2, layers=layers)
+    model = quantized(random_checkpoint(narrow))
+    settings = Settings(2, "uart", load("simulated"), 1 << 20, 32, combine=combine)
     with running(model, settings) as cluster:
         used = kept_bytes(cluster)
         plan = cluster.federation.plan

@@ -124,10 +124,16 @@ def test_what_inspect_refuses(
         code, out, error = printed(capsys, "inspect", *arguments)
         assert (code, out) == (1, "")
         assert error.startswith(f"error: {message}") and error.count("\n") == 1
-    with pytest.raises(SystemExit) as caught:
-        main(["inspect"])
-    assert caught.value.code == 2
-    assert capsys.readouterr().err == "error: the following arguments are required: PATH\n"
+    for wrong, message in (
+        ([], "the following arguments are required: PATH"),
+        ([path, "--chips=0"], "argument --chips: '0' is no whole number from 1 to 254"),
+        ([path, "--chips=-1"], "argument --chips: '-1' is no whole number from 1 to 254"),
+        ([path, "--chips=300"], "argument --chips: '300' is no whole number from 1 to 254"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main(["inspect", *map(str, wrong)])
+        assert caught.value.code == 2
+        assert capsys.readouterr().err == f"error: {message}\n"
 
 
 def test_quantize_writes_what_run_would_make_of_the_floats(

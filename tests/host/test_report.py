@@ -40,7 +40,9 @@ def test_figures_are_divided_among_the_generated_tokens():
 def test_no_token_and_no_time_divide_nothing():
     nothing = Totals(0, 0.0, 0, 0, 0, 0)
     assert (nothing.tokens_per_second, nothing.per_token(5)) == (0.0, 0.0)
-    assert "0 tokens at 0.0 a second" in printed(nothing, [])
+    text = printed(nothing, [])
+    assert "no token after an answer's first" in text and "0 requests sent again" in text
+    assert "a second" not in text and "bytes a token" not in text
 
 
 def test_figures_of_several_answers_add_up():

@@ -109,6 +109,11 @@ def test_standard_files_that_are_closed_are_not_taken_for_lines_to_chips():
     assert (ended.returncode, ended.stdout) == (0, "unknown\n")
 
 
+def test_nobody_need_listen():
+    ended = shell("--link uart --prompt 'order a pizza' >&-")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_a_full_disk_is_told_in_one_line():
     ended = shell("--prompt 'order a pizza' >/dev/full")
     assert (ended.returncode, ended.stderr) == (1, "error: No space left on device\n")

@@ -1,0 +1,29 @@
+"""What no number of chips can run, whatever their heaps: bounds of kernels and of messages."""
+
+from __future__ import annotations
+
+from host.model.checkpoint import Config, ModelError
+
+MAX_HEAD_SIZE = 192  # elements that a kernel has in variables: host/deploy/kernels.py
+# By the fields of a request, protocol/layout.py: a layer is a u8, positions and rows are u16.
+MAX_LAYERS, MAX_CONTEXT, MAX_VOCABULARY = 256, 65_535, 65_536
+
+
+def check_limits(config: Config, context: int) -> None:
+    """Raises ModelError for a model that chips cannot run with caches of `context` positions."""
+    if config.head_dim > MAX_HEAD_SIZE:
+        raise ModelError(
+            f"head size {config.head_dim}: kernels are made for at most {MAX_HEAD_SIZE}"
+        )
+    if config.layers > MAX_LAYERS:
+        raise ModelError(f"{config.layers} layers: a message names at most {MAX_LAYERS}")
+    if config.vocab_size > MAX_VOCABULARY:
+        raise ModelError(
+            f"a vocabulary of {config.vocab_size} tokens: a message names at most"
+            f" {MAX_VOCABULARY}"
+        )
+    if context > MAX_CONTEXT:
+        raise ModelError(
+            f"a context of {context} positions: a message names at most {MAX_CONTEXT}, give a"
+            " smaller --context"
+        )

@@ -1,0 +1,87 @@
+"""What no chips can run is told before anything starts, by plans and by inspect."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from host import boards
+from host.deploy import kernels
+from host.model import llama2c
+from host.model.__main__ import main
+from host.model.checkpoint import WIDEST, Config, ModelError
+from host.model.quantize import quantized
+from host.parallel.limits import (
+    MAX_CONTEXT,
+    MAX_HEAD_SIZE,
+    MAX_LAYERS,
+    MAX_VOCABULARY,
+    check_limits,
+)
+from host.parallel.plan import tensor_parallel
+from protocol.frame import MAX_PAYLOAD
+from protocol.layout import REQUEST_SIZE
+from protocol.payloads import compute_payload
+from tests.host.tiny import TINY, random_checkpoint
+
+CASES = [
+    ({"dim": 194 * 2, "heads": 2, "kv_heads": 1},
+     "head size 194: kernels are made for at most 192"),
+    ({"layers": 257}, "257 layers: a message names at most 256"),
+    ({"vocab_size": 65_537}, "a vocabulary of 65537 tokens: a message names at most 65536"),
+    ({"context": 65_536}, "a context of 65536 positions: a message names at most 65535, give a"
+     " smaller --context"),
+]  # fmt: skip
+
+
+def config_with(fields: dict[str, int]) -> Config:
+    return Config(**{**vars(TINY), **fields})
+
+
+def test_the_limits_are_those_of_messages_and_kernels() -> None:
+    assert MAX_HEAD_SIZE == kernels.MAX_COLUMNS
+    assert REQUEST_SIZE + 2 * WIDEST <= MAX_PAYLOAD[2] < REQUEST_SIZE + 2 * (WIDEST + 1)
+    compute_payload(0, MAX_LAYERS - 1, 0, MAX_CONTEXT, 1, b"")
+    for layer, position in ((MAX_LAYERS, 0), (0, MAX_CONTEXT + 1)):
+        with pytest.raises(ValueError, match="is not 0 to "):
+            compute_payload(0, layer, 0, position, 1, b"")
+    largest = replace(
+        TINY, dim=384, heads=2, layers=MAX_LAYERS, vocab_size=MAX_VOCABULARY, context=MAX_CONTEXT
+    )
+    check_limits(largest, MAX_CONTEXT)
+
+
+@pytest.mark.parametrize(("fields", "message"), CASES)
+def test_what_is_beyond_them_is_told(fields: dict[str, int], message: str) -> None:
+    config = config_with(fields)
+    with pytest.raises(ModelError) as caught:
+        check_limits(config, config.context)
+    assert str(caught.value) == message
+
+
+def test_a_smaller_context_will_do() -> None:
+    model = quantized(random_checkpoint(config_with({"context": 70_000})))
+    with pytest.raises(ModelError, match="^a context of 70000 positions: a message names"):
+        tensor_parallel(model, 2)
+    assert tensor_parallel(model, 2, 65_535).context == 65_535
+
+
+def test_inspect_says_why_no_chips_run_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "model.bin"
+    for fields, message in (
+        CASES[0],
+        CASES[1],
+        ({"dim": 600}, "dim 600: 31-bit partial sums of one position do not fit a message of 2048"
+         " bytes"),
+    ):  # fmt: skip
+        llama2c.save(random_checkpoint(config_with(fields)), path)
+        assert main(["inspect", str(path)]) == 0
+        out = " ".join(capsys.readouterr().out.split())
+        assert out.endswith(f"on any board cannot run: {message}")
+        assert main(["inspect", str(path), "--json", "--chips", "5", "--board", "esp32s3"]) == 1
+        found = json.loads(capsys.readouterr().out)
+        assert found["problem"] == message == found["cluster"]["problem"]
+        assert found["chips"] == dict.fromkeys(boards.names())

@@ -1,0 +1,52 @@
+"""A session whose counters run out is replaced between two sequences, and nobody notices."""
+
+import pytest
+
+from host.simulation.federation import running
+from protocol.auth import LAST_COUNTER
+from tests.system.federations import settings
+from tests.system.reference_runs import assert_equals_reference
+
+STEPS = 20
+HALF = LAST_COUNTER // 2
+
+
+def wear(signer, source):
+    """As after many days: `source`, a chip or None for the host, has used half of its counters."""
+    if source is None:
+        signer.session._counter = HALF + 1
+    else:
+        signer.session._highest[source] = HALF + 1
+
+
+@pytest.mark.parametrize("source", [None, 3])
+@pytest.mark.parametrize(
+    "mode", [{}, {"combine": "chips"}, {"stages": 5}], ids=["host", "chips", "pipeline"]
+)
+def test_another_session_begins_with_the_next_sequence(model, runs, mode, source):
+    with running(model, settings(5, "espnow", 0.0, True, **mode)) as cluster:
+        signer = cluster.coordinator._signer
+        first = signer.announcement()
+        assert_equals_reference(cluster.federation, runs[0], STEPS)
+        wear(signer, source)
+        assert signer.announcement() == first
+        assert_equals_reference(cluster.federation, runs[1], STEPS)
+        second = signer.announcement()
+        assert second != first
+        assert signer.session._counter < HALF > max(signer.session._highest)
+        assert_equals_reference(cluster.federation, runs[2], STEPS)
+        assert signer.announcement() == second
+        assert cluster.federation.caught_up == 0
+
+
+def test_a_sequence_keeps_the_session_in_which_it_began(model, runs):
+    with running(model, settings(2, "uart", 0.0, True)) as cluster:
+        signer = cluster.coordinator._signer
+        first = signer.announcement()
+
+        def in_the_middle(position):
+            if position == STEPS // 2:
+                wear(signer, None)
+
+        assert_equals_reference(cluster.federation, runs[1], STEPS, in_the_middle)
+        assert signer.announcement() == first and cluster.federation.caught_up == 0
