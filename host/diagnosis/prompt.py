@@ -11,6 +11,8 @@ from mpremote.transport import (  # type: ignore[import-untyped]
 )
 from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
 
+from host.cluster.access import why_closed
+
 # Seconds for a byte that is due at once, for the prompt at each attempt (the first may be lost on
 # a node that is in the middle of a frame) and after a reset, and for what a program prints.
 _READ_PATIENCE, _ATTEMPTS, _RESET_PATIENCE, _RUN_PATIENCE = 2, (2.0, 3.0), 8.0, 20
@@ -26,8 +28,8 @@ class Prompt:
     def __init__(self, url: str) -> None:
         try:
             self._transport = SerialTransport(url, timeout=_READ_PATIENCE)
-        except (TransportError, ValueError, OSError) as error:
-            raise NoPrompt(str(error)) from None
+        except (TransportError, ValueError, OSError):
+            raise NoPrompt(why_closed(url)) from None
         for patience in _ATTEMPTS:
             with contextlib.suppress(NoPrompt):
                 self._enter(False, patience)
@@ -52,7 +54,10 @@ class Prompt:
 
     def close(self) -> None:
         """Starts main.py, where there is one, and closes the port."""
-        with contextlib.suppress(OSError, TransportError):
+        with (
+            contextlib.closing(self._transport.serial),
+            contextlib.suppress(OSError, TransportError),
+        ):
             if self._transport.in_raw_repl:
                 self._transport.exit_raw_repl()
                 self._transport.serial.write(b"\x04")

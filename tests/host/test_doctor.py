@@ -244,6 +244,15 @@ def test_ports_that_do_not_open(monkeypatch):
     assert advice.startswith("Become a member of its group with sudo usermod -aG dialout ")
 
 
+def test_a_port_that_another_program_takes_in_between():
+    """As a monitor does, which waits for ports: it is not the node that is at fault."""
+    with PtyChip(0) as port, serial.Serial(port.url, exclusive=True):
+        finding = doctor._restart_finding(BOARD, port.url, True)
+        assert str(finding) == f"wrong: another program holds {port.url}. End it"
+        with pytest.raises(NoPrompt, match=f"^another program holds {port.url}: end it$"):
+            prompt_module.Prompt(port.url)
+
+
 def test_a_node_that_does_not_let_itself_be_interrupted(little_patience, monkeypatch):
     monkeypatch.setattr(node, "firmware_version", lambda: "0")  # as the fake chip says
     with PtyChip(0) as board:
