@@ -34,6 +34,7 @@ from tests.host.pty_chips import PtyChip
 from tests.host.test_attached import NARROW, assert_equals_reference
 from tests.host.test_ports import ESPRESSIF, ListedPort
 from tests.host.tiny import random_checkpoint
+from tests.standin_board.board import StandinBoard
 
 KEY = bytes(range(32))
 HASH = bytes(range(8))
@@ -291,6 +292,17 @@ def test_no_board_and_a_file_that_is_none(tmp_path, capsys, monkeypatch):
     (tmp_path / "federation.toml").write_text("model = ")
     assert main([]) == 1
     assert capsys.readouterr().err.startswith("error: federation.toml is not a TOML file: ")
+
+
+def test_a_prompt_at_which_frames_were_typed(micropython, tmp_path):
+    """What a doctor asks a node goes to the prompt where none runs: in part a line, in part keys,
+    and no text."""
+    with StandinBoard(tmp_path) as board:
+        with serial.Serial(board.port, timeout=10) as port:
+            assert port.read_until(b">>> ").endswith(b">>> ")
+            port.write(b"x = 7\r" + b"\xff\xc3\r" + b"\x01\xff\x04" + b"\x06\x02\x01\xfe\xff")
+        with prompt_module.Prompt(board.port) as prompt:
+            assert prompt.output("print(x)") == "7\r\n"
 
 
 @contextmanager
