@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import time
 from collections.abc import Sequence
 
 from mpremote.transport import TransportError  # type: ignore[import-untyped]
@@ -15,6 +16,8 @@ from host.cluster.access import why_closed
 # a node that is in the middle of a frame, or on a board that was resetting itself) and after a
 # reset, and for what a program prints.
 _READ_PATIENCE, _ATTEMPTS, _RESET_ATTEMPTS, _RUN_PATIENCE = 2, (2.0, 3.0), (4.0, 8.0), 20
+# Of silence, and until that is waited for no more.
+_SILENCE, _NOISE_PATIENCE = 0.1, 1.0
 
 
 class NoPrompt(Exception):
@@ -30,6 +33,7 @@ class Prompt:
         except (TransportError, ValueError, OSError):
             raise NoPrompt(why_closed(url)) from None
         try:
+            self._quiet()
             self._enter(False, _ATTEMPTS)
         except NoPrompt:
             self.close()
@@ -66,6 +70,19 @@ class Prompt:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _quiet(self) -> None:
+        """Lets what a board says to what came before pass: frames that are typed at a prompt are
+        keys there too, and the answer to those would be taken for one to what follows."""
+        port, end = self._transport.serial, time.monotonic() + _NOISE_PATIENCE
+        try:
+            port.write(b"\r\x03")
+            time.sleep(_SILENCE)
+            while port.in_waiting and time.monotonic() < end:
+                port.read(port.in_waiting)
+                time.sleep(_SILENCE)
+        except OSError as error:
+            raise NoPrompt(str(error)) from None
 
     def _enter(self, soft_reset: bool, attempts: Sequence[float]) -> None:
         for patience in attempts:
