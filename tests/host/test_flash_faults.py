@@ -134,6 +134,7 @@ def test_an_image_for_another_chip(board, attempt, firmware):
         f"error: {wrong} is an image for esp32c3, and esp32s3 has an esp32s3"
     )
     assert board.flash.read(0, 4096) == b"\xff" * 4096
+    assert cluster_file.read() is None  # nor are the options kept of what was not done
     assert attempt(board.port).startswith("chip 1 of 2 on ")
 
 
