@@ -17,12 +17,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from host.cluster import cluster_file, ports
+from host.cluster.access import PortClosed
 from host.cluster.cluster_file import Cluster
 from host.cluster.errors import ClusterError
 from host.command_line import FAILED, TERMINATED, Parser, exit_code
 from host.diagnosis.at_prompt import Identity, identity, identity_findings, live_findings
 from host.diagnosis.findings import Finding, fine, unseen, wrong
-from host.diagnosis.node import node_report, starts
+from host.diagnosis.node import closed_finding, node_report, starts
 from host.diagnosis.prompt import NoPrompt, Prompt
 from host.diagnosis.signal import signal_findings
 
@@ -107,7 +108,11 @@ def _restart_finding(board: Identity, url: str, ran_before: bool) -> Finding:
         return unseen(
             "whether its node runs: that answers by radio or UART pins, not at this port"
         )
-    if not starts(url, board.key, _RESTART_PATIENCE):
+    try:
+        runs = starts(url, board.key, _RESTART_PATIENCE)
+    except PortClosed as error:
+        return closed_finding(error)
+    if not runs:
         return wrong(
             "its node does not start", "Look at python -m host.monitor, or flash it again"
         )

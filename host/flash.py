@@ -108,10 +108,12 @@ class Job:
     ask: Ask
     stale: Sequence[int] = ()
 
-    def permitted(self, mac: str) -> Place:
-        """The place, with the key that the cluster has from now on. Raises FlashError unless the
-        board of this MAC may become the chip."""
+    def check_permission(self, mac: str) -> None:
+        """Raises FlashError unless the board of this MAC may become the chip."""
         check_permission(self.cluster, self.place.chip, mac, self.ask, self.options.yes)
+
+    def agreed(self) -> Place:
+        """The place, with the key that the cluster has from now on, in its file too."""
         key, self.stale = agreed_key(self.cluster, self.place.chip, cluster_file.FILE)
         self.place, self.cluster = replace(self.place, key=key), replace(self.cluster, key=key)
         return self.place
@@ -222,10 +224,11 @@ def _flash(job: Job, progress: Progress) -> tuple[str, str]:
     chip = checked_chip(place)
     try:
         progress.stop()
-        place = job.permitted(chip.mac)
+        job.check_permission(chip.mac)
         progress.start()
         path = firmware_file(place.board, options.firmware, options.sha256, downloaded)
         image = firmware_image(path, place.board)
+        place = job.agreed()
         content = flash_content(job.model, place, image, chip.flash_size)
     except BaseException:
         run_on(place.port)
@@ -241,9 +244,9 @@ def _update(job: Job, progress: Progress) -> tuple[str, str]:
 
     def permitted(system: System) -> Place:
         progress.stop()
-        place = job.permitted(system.mac)
+        job.check_permission(system.mac)
         progress.start()
-        return place
+        return job.agreed()
 
     done = updated(
         job.model,

@@ -16,6 +16,8 @@ import serial
 
 from host.cluster.errors import ClusterError
 
+_ANY_BAUD = 115200
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -46,6 +48,15 @@ def exclusive_port(url: str, baud: int) -> Any:
     return port
 
 
+def why_closed(url: str) -> str:
+    """Why a port does not open and what to do, which neither mpremote nor esptool tells."""
+    try:
+        exclusive_port(url, _ANY_BAUD).close()
+    except PortClosed as error:
+        return str(error)
+    return f"cannot open port {url}: try again"
+
+
 def holders(path: str, processes: Path = Path("/proc")) -> Iterator[Holder]:
     """The other processes that have a device open, of those that this user may look into."""
     device = os.path.realpath(path)
@@ -61,11 +72,6 @@ def holders(path: str, processes: Path = Path("/proc")) -> Iterator[Holder]:
             yield Holder(int(entry.name), name)
 
 
-def is_no_terminal(error: Exception) -> bool:
-    """Whether it says that a file is there which is no serial port."""
-    return f"({errno.ENOTTY}, " in str(error)  # pyserial hides the number in its text
-
-
 def _closed(url: str, error: Exception) -> PortClosed:
     number = getattr(error, "errno", None)
     if number == errno.ENOENT:
@@ -74,7 +80,7 @@ def _closed(url: str, error: Exception) -> PortClosed:
         return PortClosed(f"no permission to open {url}", _how_to_be_permitted(url))
     if number in (errno.EAGAIN, errno.EBUSY):
         return PortClosed(f"another program holds {url}", _how_to_free(url))
-    if is_no_terminal(error):
+    if f"({errno.ENOTTY}, " in str(error):  # pyserial hides the number in its text
         return PortClosed(f"{url} is no serial port", "give one, as /dev/ttyACM0")
     if isinstance(error, io.UnsupportedOperation):  # it has no descriptor
         return PortClosed(

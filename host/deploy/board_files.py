@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
-import serial
 from mpremote.transport import (  # type: ignore[import-untyped]
     TransportError,
     TransportExecError,
 )
 from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
 
-from host.cluster.access import is_no_terminal
+from host.cluster.access import why_closed
 from host.deploy.changes import File
 from host.deploy.errors import FlashError
 
@@ -205,7 +204,7 @@ class BoardFiles:
         )
 
     def _close(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.closing(self._transport.serial), contextlib.suppress(OSError):
             if self._transport.in_raw_repl:
                 # What was interrupted runs again: a soft reset starts main.py, where it is.
                 self._transport.exit_raw_repl()
@@ -231,20 +230,3 @@ def _opened(port: str) -> SerialTransport:
         raise FlashError(f"cannot open {port}: {error}") from None
     except TransportError:
         raise FlashError(why_closed(port)) from None
-
-
-def why_closed(port: str) -> str:
-    """Why a port does not open, which neither mpremote nor esptool tells."""
-    try:
-        serial.serial_for_url(port, exclusive=True).close()
-    except OSError as error:
-        reasons = {
-            errno.ENOENT: f"no port {port}: is the board plugged in?",
-            errno.EACCES: f"no permission to open {port}",
-            errno.EAGAIN: f"{port} is in use by another program",
-            errno.EBUSY: f"{port} is in use by another program",
-        }
-        if is_no_terminal(error):
-            return f"{port} is no serial port"
-        return reasons.get(error.errno or 0, f"cannot open {port}: {error}")
-    return f"cannot open {port}: try again"

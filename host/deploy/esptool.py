@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from esptool.targets import CHIP_DEFS
 
-from host.deploy.board_files import why_closed
+from host.cluster.access import why_closed
 from host.deploy.errors import FlashError
 
 # Bits a second while writing: what the CP2102 and slower bridges do without errors.

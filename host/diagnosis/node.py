@@ -39,7 +39,7 @@ def node_report(url: str, cluster: Cluster | None) -> NodeReport:
         search.add(url)
         answer = search.first(_PATIENCE)
         if url in search.closed:
-            return _closed(search.closed[url])
+            return NodeReport(None, False, [closed_finding(search.closed[url])])
         if answer:
             line = search.take([answer.src])[answer.src]
             return NodeReport(answer.src, True, list(_findings(answer, line, cluster)))
@@ -47,15 +47,21 @@ def node_report(url: str, cluster: Cluster | None) -> NodeReport:
 
 
 def starts(url: str, key: bytes, patience: float) -> bool:
-    """Whether the node of a board that was just reset answers within `patience` seconds."""
+    """Whether the node of a board that was just reset answers within `patience` seconds.
+
+    Raises PortClosed where the port does not open, or is lost.
+    """
     with PortSearch(Greeting(key)) as search:
         search.add(url, starting=True)
-        return search.first(patience) is not None
+        answer = search.first(patience)
+        if url in search.closed:
+            raise search.closed[url]
+        return answer is not None
 
 
-def _closed(error: PortClosed) -> NodeReport:
-    advice = error.advice[:1].upper() + error.advice[1:]
-    return NodeReport(None, False, [wrong(error.wrong, advice)])
+def closed_finding(error: PortClosed) -> Finding:
+    """A port at which nothing can be asked."""
+    return wrong(error.wrong, error.advice[:1].upper() + error.advice[1:])
 
 
 def _without_key(url: str) -> NodeReport:

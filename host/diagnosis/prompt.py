@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import io
+import time
+from collections.abc import Sequence
 
-from mpremote.transport import (  # type: ignore[import-untyped]
-    TransportError,
-    TransportExecError,
-)
+from mpremote.transport import TransportError  # type: ignore[import-untyped]
 from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
 
+from host.cluster.access import why_closed
+
 # Seconds for a byte that is due at once, for the prompt at each attempt (the first may be lost on
-# a node that is in the middle of a frame) and after a reset, and for what a program prints.
-_READ_PATIENCE, _ATTEMPTS, _RESET_PATIENCE, _RUN_PATIENCE = 2, (2.0, 3.0), 8.0, 20
+# a node that is in the middle of a frame, or on a board that was resetting itself) and after a
+# reset, and for what a program prints.
+_READ_PATIENCE, _ATTEMPTS, _RESET_ATTEMPTS, _RUN_PATIENCE = 2, (2.0, 3.0), (4.0, 8.0), 20
+# Of silence, and until that is waited for no more.
+_SILENCE, _NOISE_PATIENCE = 0.1, 1.0
 
 
 class NoPrompt(Exception):
@@ -26,18 +30,18 @@ class Prompt:
     def __init__(self, url: str) -> None:
         try:
             self._transport = SerialTransport(url, timeout=_READ_PATIENCE)
-        except (TransportError, ValueError, OSError) as error:
-            raise NoPrompt(str(error)) from None
-        for patience in _ATTEMPTS:
-            with contextlib.suppress(NoPrompt):
-                self._enter(False, patience)
-                return
-        self.close()
-        raise NoPrompt("no prompt within 5 s")
+        except (TransportError, ValueError, OSError):
+            raise NoPrompt(why_closed(url)) from None
+        try:
+            self._quiet()
+            self._enter(False, _ATTEMPTS)
+        except NoPrompt:
+            self.close()
+            raise
 
     def soft_reset(self) -> None:
         """Empties the board's memory; main.py is not started."""
-        self._enter(True, _RESET_PATIENCE)
+        self._enter(True, _RESET_ATTEMPTS)
 
     def output(self, program: str) -> str:
         """What a program prints."""
@@ -52,7 +56,10 @@ class Prompt:
 
     def close(self) -> None:
         """Starts main.py, where there is one, and closes the port."""
-        with contextlib.suppress(OSError, TransportError):
+        with (
+            contextlib.closing(self._transport.serial),
+            contextlib.suppress(OSError, TransportError),
+        ):
             if self._transport.in_raw_repl:
                 self._transport.exit_raw_repl()
                 self._transport.serial.write(b"\x04")
@@ -64,10 +71,28 @@ class Prompt:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _enter(self, soft_reset: bool, patience: float) -> None:
+    def _quiet(self) -> None:
+        """Lets what a board says to what came before pass: frames that are typed at a prompt are
+        keys there too, and the answer to those would be taken for one to what follows."""
+        port, end = self._transport.serial, time.monotonic() + _NOISE_PATIENCE
         try:
-            # It prints what came instead of an answer.
-            with contextlib.redirect_stdout(io.StringIO()):
-                self._transport.enter_raw_repl(soft_reset, timeout_overall=patience)
-        except (TransportExecError, TransportError, OSError) as error:
+            port.write(b"\r\x03")
+            time.sleep(_SILENCE)
+            while port.in_waiting and time.monotonic() < end:
+                port.read(port.in_waiting)
+                time.sleep(_SILENCE)
+        except OSError as error:
             raise NoPrompt(str(error)) from None
+
+    def _enter(self, soft_reset: bool, attempts: Sequence[float]) -> None:
+        for patience in attempts:
+            try:
+                # It prints what came instead of an answer.
+                with contextlib.redirect_stdout(io.StringIO()):
+                    self._transport.enter_raw_repl(soft_reset, timeout_overall=patience)
+                return
+            except TransportError:
+                continue
+            except OSError as error:
+                raise NoPrompt(str(error)) from None
+        raise NoPrompt(f"no prompt within {sum(attempts):g} s")

@@ -1,5 +1,6 @@
 """Pipelines of stages: they answer as the whole model does, in order, whatever is lost between."""
 
+from firmware import stage_node
 from protocol.control import error_from, statistics_from
 from protocol.frame import BROADCAST, HOST, TYPE
 from protocol.kinds import ACK, BEST, ERROR, LOGITS, STATISTICS, STEP
@@ -172,12 +173,33 @@ def test_another_session_forgets_what_was_under_way():
 
 
 def test_statistics_tell_how_long_a_stage_was_at_work():
+    """By a clock that stands still but for 5 ms in each step and a second after it."""
     model = TinyModel(seed=31)
     pipeline = Pipeline(model, (1, 1))
-    for position in range(8):
-        through(pipeline, embedded(model), position)
-    pipeline.links[0].inbox.append(
-        FederationMessage(MessageType.STATISTICS, HOST, 0, 9, b"\0").encode()
+    now = [1000]
+    begin = pipeline.nodes[0]._combined.begin
+
+    def slow(frame, length):
+        now[0] += 5
+        return begin(frame, length)
+
+    pipeline.nodes[0]._combined.begin = slow
+    ticks_ms = stage_node.ticks_ms
+    stage_node.ticks_ms = lambda: now[0]
+    try:
+        for position in range(8):
+            through(pipeline, embedded(model), position)
+            now[0] += 1000
+        assert busy_ms(pipeline, 0) == 8 * 5
+        assert busy_ms(pipeline, 1) == 0
+    finally:
+        stage_node.ticks_ms = ticks_ms
+
+
+def busy_ms(pipeline, chip):
+    """What a chip says of it."""
+    pipeline.links[chip].inbox.append(
+        FederationMessage(MessageType.STATISTICS, HOST, chip, 9, b"\0").encode()
     )
     (said,) = [m for m in pipeline.said() if m.kind == STATISTICS]
-    assert 0 < statistics_from(said.payload).busy_ms < 60000
+    return statistics_from(said.payload).busy_ms

@@ -11,7 +11,7 @@ import pytest
 import serial
 
 from host.cluster import access
-from host.cluster.access import Holder, PortClosed, exclusive_port, holders
+from host.cluster.access import Holder, PortClosed, exclusive_port, holders, why_closed
 from tests.host.pty_chips import PtyChip
 
 
@@ -95,6 +95,12 @@ def test_a_group_without_a_name(refused, monkeypatch):
 
     monkeypatch.setattr(grp, "getgrgid", unknown)
     assert refused(errno.EACCES).advice == "ask whoever administers this machine"
+
+
+def test_why_a_port_did_not_open_for_mpremote_or_esptool(port):
+    with exclusive_port(port, 115200):
+        assert why_closed(port) == f"another program holds {port}: end it"
+    assert why_closed(port) == f"cannot open port {port}: try again"  # it does now
 
 
 def test_a_port_that_is_not_there_or_fails(refused, tmp_path):

@@ -34,6 +34,7 @@ from tests.host.pty_chips import PtyChip
 from tests.host.test_attached import NARROW, assert_equals_reference
 from tests.host.test_ports import ESPRESSIF, ListedPort
 from tests.host.tiny import random_checkpoint
+from tests.standin_board.board import StandinBoard
 
 KEY = bytes(range(32))
 HASH = bytes(range(8))
@@ -244,6 +245,15 @@ def test_ports_that_do_not_open(monkeypatch):
     assert advice.startswith("Become a member of its group with sudo usermod -aG dialout ")
 
 
+def test_a_port_that_another_program_takes_in_between():
+    """As a monitor does, which waits for ports: it is not the node that is at fault."""
+    with PtyChip(0) as port, serial.Serial(port.url, exclusive=True):
+        finding = doctor._restart_finding(BOARD, port.url, True)
+        assert str(finding) == f"wrong: another program holds {port.url}. End it"
+        with pytest.raises(NoPrompt, match=f"^another program holds {port.url}: end it$"):
+            prompt_module.Prompt(port.url)
+
+
 def test_a_node_that_does_not_let_itself_be_interrupted(little_patience, monkeypatch):
     monkeypatch.setattr(node, "firmware_version", lambda: "0")  # as the fake chip says
     with PtyChip(0) as board:
@@ -282,6 +292,17 @@ def test_no_board_and_a_file_that_is_none(tmp_path, capsys, monkeypatch):
     (tmp_path / "federation.toml").write_text("model = ")
     assert main([]) == 1
     assert capsys.readouterr().err.startswith("error: federation.toml is not a TOML file: ")
+
+
+def test_a_prompt_at_which_frames_were_typed(micropython, tmp_path):
+    """What a doctor asks a node goes to the prompt where none runs: in part a line, in part keys,
+    and no text."""
+    with StandinBoard(tmp_path) as board:
+        with serial.Serial(board.port, timeout=10) as port:
+            assert port.read_until(b">>> ").endswith(b">>> ")
+            port.write(b"x = 7\r" + b"\xff\xc3\r" + b"\x01\xff\x04" + b"\x06\x02\x01\xfe\xff")
+        with prompt_module.Prompt(board.port) as prompt:
+            assert prompt.output("print(x)") == "7\r\n"
 
 
 @contextmanager

@@ -251,16 +251,18 @@ def test_a_model_that_does_not_fit(error, silent_port, tmp_path):
 
 def test_a_port_that_is_not_there_or_no_port(error, tmp_path):
     missing = tmp_path / "ttyACM7"
-    assert error(missing) == f"no port {missing}: is the board plugged in?"
+    assert error(missing) == (
+        f"there is no port {missing}: plug the board in, with a cable for data"
+    )
     missing.write_text("")
-    assert error(missing) == f"{missing} is no serial port"
+    assert error(missing) == f"{missing} is no serial port: give one, as /dev/ttyACM0"
     assert error("nothing://here").startswith("cannot open nothing://here: invalid URL")
 
 
 def test_a_port_that_another_program_holds(error, silent_port):
     with open(silent_port, "rb") as holder:
         fcntl.flock(holder, fcntl.LOCK_EX)
-        assert error(silent_port) == f"{silent_port} is in use by another program"
+        assert error(silent_port) == f"another program holds {silent_port}: end it"
 
 
 def test_a_port_without_an_answer(error, silent_port, monkeypatch):

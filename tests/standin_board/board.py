@@ -9,7 +9,6 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import termios
 import threading
 import time
@@ -26,6 +25,7 @@ from tests.standin_board.micropython_image import (
     version_in,
 )
 from tests.standin_board.rom import SYNC, Rom
+from tests.standin_board.spawner import Spawner
 
 _REPL = REPOSITORY / "tests" / "standin_board" / "repl.py"
 _SOFT_RESETS = {3: "friendly", 4: "raw"}  # by exit code, as repl.py has them
@@ -67,11 +67,12 @@ class StandinBoard:
         self._environment = {
             **os.environ,
             "MICROPYPATH": f"{STANDINS}",
-            "FEDERATION_UART": str(self._uart),
+            "FEDERATION_UART": "{uart}",
             "FEDERATION_MAC": self.mac.hex(),
         }
         if hub is not None:
             self._environment["FEDERATION_HUB"] = str(hub.port)
+        self._spawner = Spawner()
         self._plug_in()
 
     def unplug_after(self, size):
@@ -101,6 +102,7 @@ class StandinBoard:
     def close(self):
         """Power off, for good."""
         self._stop()
+        self._spawner.close()
         for terminal in (self._uart, self._uart_slave):
             os.close(terminal)
 
@@ -188,21 +190,21 @@ class StandinBoard:
         console, slave = os.openpty()
         _board_terminal(slave)
         reports, report = socket.socketpair()
-        process = subprocess.Popen(
-            [micropython.find(), "-X", "heapsize=1M", _REPL, self.flash.path,
-             *map(str, filesystem_in(self.flash)), version_in(self.flash),
-             str(mpy_number(self._arch)), mode, str(report.fileno())],
-            env=self._environment,
-            stdin=slave, stdout=slave, stderr=slave, pass_fds=[report.fileno(), self._uart],
-            start_new_session=True,
+        command = [
+            micropython.find(), "-X", "heapsize=1M", _REPL, self.flash.path,
+            *filesystem_in(self.flash), version_in(self.flash), mpy_number(self._arch), mode,
+            "{report}",
+        ]  # fmt: skip
+        process = self._spawner.start(
+            list(map(str, command)), self._environment, slave,
+            report=report.fileno(), uart=self._uart,
         )  # fmt: skip
         os.close(slave)
         report.close()
         try:
             mode = self._pump(process, console, reports)
         finally:
-            process.kill()
-            code = process.wait()
+            code = self._spawner.end()
             os.close(console)
             reports.close()
         if mode != "ended":
@@ -211,7 +213,10 @@ class StandinBoard:
         return _SOFT_RESETS.get(code, "friendly")
 
     def _pump(self, process, console, reports):
-        """Carries bytes until the process has "ended", or to the next mode; None without power."""
+        """Carries bytes until a process has "ended", or to the next mode; None without power.
+
+        process: its id.
+        """
         running, interrupts = False, True
         while True:
             data = self._from_host(console, reports)
@@ -236,7 +241,7 @@ class StandinBoard:
                     return "ended"
             if b"\x03" in data and running and interrupts:
                 data = data.replace(b"\x03", b"")
-                process.send_signal(signal.SIGINT)
+                os.kill(process, signal.SIGINT)
             if data:
                 os.write(console, data)
 

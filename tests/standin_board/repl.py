@@ -154,11 +154,12 @@ class Repl:
         self._globals = {"__name__": "__main__"}
 
     def run(self, source, name, interactive=False):
-        """Runs a statement. What it raises is printed in the friendly REPL, returned in raw."""
+        """Runs a statement, which is bytes: on a board too, whatever comes in on the line. What it
+        raises is printed in the friendly REPL, returned in raw."""
         try:
             self._report.write(b"R")
             try:
-                code = compile(source, name, "single" if interactive else "exec")
+                code = compile(source.decode(), name, "single" if interactive else "exec")
                 exec(code, self._globals)
             finally:
                 self._board.kbd_intr(3)
@@ -175,7 +176,7 @@ class Repl:
         """Runs the board's boot.py and, unless that fails, its main.py, where it has them."""
         for name in ("boot.py", "main.py"):
             try:
-                with open(name) as file:
+                with open(name, "rb") as file:
                     source = file.read()
             except OSError:
                 continue
@@ -198,7 +199,7 @@ class Repl:
                 sys.exit(SOFT_RESET)
             elif key == b"\r" and line:
                 self._write(b"\n")
-                self._write(self.run(line.decode(), "<stdin>", True))
+                self._write(self.run(line, "<stdin>", True))
             elif key not in (b"\r", _CTRL_B, _CTRL_C):
                 line += key
                 self._write(key)
@@ -248,7 +249,7 @@ class Repl:
             self._write(b"\x04\x04>")
 
     def _answer(self, source):
-        error = self.run(source.decode(), "<stdin>")
+        error = self.run(source, "<stdin>")
         self._write(_CTRL_D + error + b"\x04>")
         gc.collect()
 
