@@ -100,5 +100,5 @@ def run(me, world):
     while True:
         try:
             member.turn()
-        except MissingMember:  # as at every few seconds from now on
-            pass
+        except MissingMember:  # as every few seconds from now on
+            continue
