@@ -51,7 +51,15 @@ def test_answers_stand_under_their_prompts_in_order(run, texts, options):
     assert idle == ("pipeline" in options or "hybrid" in options)
 
 
-@pytest.mark.parametrize("options", [["--chips", 1], ["--chips", 3, "--parallel", "pipeline"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--chips", 1],
+        ["--chips", 3, "--combine", "chips"],
+        ["--chips", 3, "--parallel", "pipeline"],
+        ["--chips", 4, "--parallel", "hybrid"],
+    ],
+)
 def test_samples_are_the_same_in_every_mode(run, texts, options):
     text, _ = run(*options, "--temperature", 0.8, "--seed", 3)
     assert text == texts.setdefault("sampled", text) != texts.get("greedy")
