@@ -17,6 +17,11 @@ from host.parallel.modes import best_mode, chosen_mode
 from host.simulation.federation import Settings
 
 
+def check_options(options: argparse.Namespace, layers: int, chips: int) -> None:
+    """Raises ParallelError where options contradict each other."""
+    chosen_mode(options.parallel, options.stages, options.combine, layers, chips)
+
+
 def divided_settings(
     settings: Settings, options: argparse.Namespace, model: QuantizedModel, many: bool
 ) -> Settings:

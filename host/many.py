@@ -14,13 +14,16 @@ from host.model.sampling import Sampler
 from host.report import Totals
 
 
-def prompts_in(path: str) -> list[str]:
-    """The lines of a file that are not empty. Raises ModelError where there are none."""
+def prompts_in(path: str) -> dict[int, str]:
+    """The lines of a file that are not empty, by their numbers. Raises ModelError where there are
+    none."""
     try:
         text = Path(path).read_text(errors="surrogateescape")
     except OSError as error:
         raise ModelError(f"--prompts {path}: {error.strerror}") from None
-    prompts = [line for line in text.splitlines() if line.strip()]
+    # As standard input has it: other marks that end a line are part of a prompt.
+    lines = enumerate(text.split("\n"), start=1)
+    prompts = {number: line for number, line in lines if line.strip()}
     if not prompts:
         raise ModelError(f"--prompts {path}: no line has a prompt")
     return prompts

@@ -43,7 +43,7 @@ from host.command_line import (
 )
 from host.deploy.bundle import DeployError
 from host.display import Display
-from host.division import boards_of, divided_settings
+from host.division import boards_of, check_options, divided_settings
 from host.many import Batch, prompts_in
 from host.model import loading
 from host.model.checkpoint import ModelError
@@ -159,6 +159,8 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
         path = flashed.model if flashed else str(MODEL)
     source = loading.loaded(path, options.tokenizer)
     boards = boards_of(options, source) if options.ports is not None else None
+    if not boards:  # what options contradict is told before anything takes its time
+        check_options(options, source.config.layers, settings.chips)
     encoder = PromptEncoder(source, boards.context if boards else options.context, options.steps)
     prompts = _checked_prompts(options, encoder)
     with console.status("quantizing"):
@@ -173,17 +175,18 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
 
             if not boards:
                 settings = divided_settings(settings, options, model, len(prompts) > 1)
+            divided = boards or settings
+            if options.check and (divided.stages or divided.combine == "chips"):
+                raise ClusterError(
+                    "--check compares partial sums with what they must be, and these chips keep"
+                    " theirs among themselves: it takes --combine host"
+                )
             chips: Running = stack.enter_context(
                 attached(model, boards, listed_ports(options.ports), arrived)
                 if boards
                 else running(model, settings, arrived)
             )
         if not isinstance(chips.federation, Federation):
-            if options.check:
-                raise ClusterError(
-                    "--check compares partial sums with what they must be, and these chips keep"
-                    " theirs among themselves: it takes --combine host"
-                )
             chips.federation.greedy = options.temperature == 0
         elif options.check:
             check_arithmetic(chips.federation)
@@ -196,18 +199,21 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
 def _checked_prompts(options: argparse.Namespace, encoder: PromptEncoder) -> list[str]:
     """Those that options give: what is wrong with one is told before anything is started."""
     if options.prompts is None:
-        prompts = [] if options.prompt is None else [options.prompt]
-    elif options.prompt is not None:
+        if options.prompt is None:
+            return []
+        encoder.tokens(options.prompt)
+        return [options.prompt]
+    if options.prompt is not None:
         raise ModelError("--prompt and --prompts: give one of them")
-    else:
-        prompts = prompts_in(options.prompts)
-    for prompt in prompts:
+    if options.examples:
+        raise ModelError("--prompts and --examples: give one of them")
+    prompts = prompts_in(options.prompts)
+    for number, prompt in prompts.items():
         try:
             encoder.tokens(prompt)
         except ModelError as error:
-            where = f"--prompts {options.prompts}: {prompt[:40]!r}: " if options.prompts else ""
-            raise ModelError(f"{where}{error}") from None
-    return prompts
+            raise ModelError(f"--prompts {options.prompts}, line {number}: {error}") from None
+    return list(prompts.values())
 
 
 def _progress(console: Console) -> Progress:

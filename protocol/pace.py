@@ -10,9 +10,9 @@ from array import array
 from protocol.compat import const, micropython
 
 # Milliseconds without a contribution after which missing ones are asked for, at least: a constant
-# and one for every four members, whose frames take turns.
-_WAIT = const(10)
-_MEMBERS_A_MS = const(4)
+# and one for each member, whose frames take turns.
+_WAIT = const(6)
+_WAIT_A_MEMBER = const(1)
 # So many times the mean of the time between two contributions, where that is longer.
 _GAPS = const(4)
 # A member has a quarter more time with each request in vain, for so many of them: three times as
@@ -29,7 +29,7 @@ class Pace:
     milliseconds, which wrap."""
 
     def __init__(self, members):
-        self._least = self.wait = _WAIT + members // _MEMBERS_A_MS
+        self._least = self.wait = _WAIT + _WAIT_A_MEMBER * members
         self._mean = 0  # 8 times that of the milliseconds between contributions
         self.clock = 0
         # How often each member was asked in this collective, by anybody, and when the last time.

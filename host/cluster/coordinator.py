@@ -57,7 +57,8 @@ _GREET_AFTER = 0.4
 # A step takes chips many answers to each other: so many times as long is waited for theirs, before
 # asking again and in all. A chip that missed a step finds that out from the others and says so.
 _STEP_PATIENCE = 4
-
+# Where frames are lost, many chips take long to get all of each other's: as many times at least.
+_STEP_PATIENCE_A_CHIP = 0.5
 
 _ANSWERS = {
     MessageType.COMPUTE: (MessageType.PARTIAL, MessageType.LOGITS),
@@ -235,7 +236,7 @@ class Coordinator:
     ) -> dict[int, bytes]:
         """The same for a STEP, for which chips wait for one another many times: they tell by
         themselves if one is missing, so the host has more patience."""
-        patience = _STEP_PATIENCE * self._patience
+        patience = max(_STEP_PATIENCE, _STEP_PATIENCE_A_CHIP * len(chips)) * self._patience
         return self._ask(MessageType.STEP, payload, chips, where, kind, patience, arrived)
 
     def statistics(self, collect: bool = False) -> dict[int, Statistics]:
@@ -295,8 +296,8 @@ class Coordinator:
         """Asks some who have not answered again, others in the next turn, and nobody whose port
         has not yet taken the request whole."""
         missing = self._outstanding.missing()
-        if message_type == MessageType.STEP and len(missing) > 1:
-            missing = [BROADCAST]  # in lockstep, those who have answered are few
+        if message_type == MessageType.STEP and len(missing) > max(1, len(self._answers)):
+            missing = [BROADCAST]  # in lockstep, most have not got to the end yet
         first = turn * _MOST_REPEATS % len(missing)
         for chip in (missing[first:] + missing[:first])[:_MOST_REPEATS]:
             if chip == BROADCAST or not self._transport.is_sending(chip):

@@ -69,6 +69,8 @@ def chosen_mode(
     """
     if stages is not None and parallel != "hybrid":
         raise ParallelError("--stages is for --parallel hybrid")
+    if combine is not None and parallel == "auto":
+        raise ParallelError("--parallel auto: it chooses who combines too, leave --combine out")
     if combine == "host" and parallel in ("pipeline", "hybrid"):
         raise ParallelError(f"--parallel {parallel}: its chips combine by themselves, leave"
                             " --combine out")  # fmt: skip

@@ -154,8 +154,7 @@ def tensor_parallel(
     shape = shape_of(model, chips, context, mtu, signed, combine)
     check_vocabulary(config.vocab_size, chips)
     heaps = heaps_of(heap, chips)
-    if speeds is not None and (len(speeds) != chips or min(speeds) < 1):
-        raise ModelError(f"speeds {list(speeds)}: {chips} chips have as many, all above 0")
+    speeds = speeds_of(speeds, chips)
     if strict:
         _evenly_dealt(config, chips, strict=True)
     missing, shares = dealt(shape, heaps, speeds)
@@ -206,6 +205,15 @@ def heaps_of(heap: int | Sequence[int] | None, chips: int) -> list[int]:
     if len(heap) != chips:
         raise ModelError(f"{len(heap)} heaps for {chips} chips: give one, or one for each")
     return list(heap)
+
+
+def speeds_of(speeds: Sequence[int] | None, chips: int) -> list[int]:
+    """How fast each chip is, one where all are alike."""
+    if speeds is None:
+        return [1] * chips
+    if len(speeds) != chips or min(speeds) < 1:
+        raise ModelError(f"speeds {list(speeds)}: {chips} chips have as many, all above 0")
+    return list(speeds)
 
 
 def dealt(

@@ -7,7 +7,7 @@ plain pipeline the group is one chip.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from host.model.checkpoint import ModelError
 from host.model.quantized import QuantizedModel
@@ -24,11 +24,24 @@ from host.parallel.plan import (
     dealt,
     heaps_of,
     shape_of,
+    speeds_of,
     tensor_parallel,
 )
 
 # A sequence more than there are stages keeps all of them at work while the host chooses a token.
 _SPARE_SLOTS = 1
+
+
+@dataclass(frozen=True)
+class _Boards:
+    """Bytes of each chip's heap, and how fast each is."""
+
+    heaps: list[int]
+    speeds: list[int]
+
+    def weights(self, groups: Sequence[range]) -> list[int]:
+        """How fast each group is: of boards alike, how many they are."""
+        return [sum(self.speeds[group.start : group.stop]) for group in groups]
 
 
 def pipeline_stages(layers: int, chips: int) -> int:
@@ -43,31 +56,34 @@ def staged(
     context: int | None = None,
     *,
     heap: int | Sequence[int] | None = None,
+    speeds: Sequence[int] | None = None,
     mtu: int | None = None,
     signed: bool = False,
 ) -> Plan:
     """Layers divided among stages, and each stage among its chips.
 
     Chips are dealt to stages evenly, larger groups last, for the last stage has the classifier
-    too. Layers are dealt in proportion to the groups, the remainder to the first; where heaps do
-    not allow that, as they do. Each chip has caches for several sequences, at most one more than
-    there are stages, as far as heaps allow.
+    too. Layers are dealt in proportion to the groups, or where chips differ to how fast they are
+    together, the remainder to the first; where heaps do not allow that, as they do. A group deals
+    units and rows among its chips as tensor_parallel does. Each chip has caches for several
+    sequences, at most one more than there are stages, as far as heaps allow.
 
-    heap, mtu, signed: as tensor_parallel's. Raises ModelError for what cannot be, and DoesNotFit
-    where the heaps are too small.
+    heap, speeds, mtu, signed: as tensor_parallel's. Raises ModelError for what cannot be, and
+    DoesNotFit where the heaps are too small.
     """
     shape = shape_of(model, chips, context, mtu, signed, "chips")
     heaps = heaps_of(heap, chips)
+    boards = _Boards(heaps, speeds_of(speeds, chips))
     layers = model.config.layers
     if not 1 <= stages <= min(layers, chips):
         raise ModelError(
-            f"{stages} stages of {chips} chips: each has one of the model's {layers} layers and a"
-            " chip at least"
+            f"{stages} stages of {chips} chip{'s' * (chips > 1)}: each has one of the model's"
+            f" {layers} layers and a chip at least"
         )
     check_vocabulary(model.config.vocab_size, len(_groups(chips, stages)[-1]))
-    plan = _plan(shape, heaps, stages)
+    plan = _plan(shape, boards, stages)
     if plan is None:
-        missing = _missing(shape, heaps, stages)
+        missing = _missing(shape, boards, stages)
         enough = _enough_chips(shape, heaps[0], stages) if len(set(heaps)) == 1 else None
         words = advice(shape, heaps, missing, enough)
         raise DoesNotFit(f"in {stages} stages, {words}", enough)
@@ -79,41 +95,41 @@ def _groups(chips: int, stages: int) -> list[range]:
     return blocks([len(part) for part in reversed(even_blocks(chips, stages))])
 
 
-def _plan(shape: Shape, heaps: Sequence[int], stages: int) -> Plan | None:
+def _plan(shape: Shape, boards: _Boards, stages: int) -> Plan | None:
     """The plan with as many slots as there is room for, rather fewer than layers dealt unevenly;
     None where nothing fits."""
     groups = _groups(shape.chips, stages)
-    even = _even_layers(shape.config.layers, groups)
+    weights = boards.weights(groups)
+    even = _even_layers(shape.config.layers, weights)
     most = stages + _SPARE_SLOTS
     for slots in range(most, 0, -1):
-        plan = _with(shape, heaps, groups, even, slots)
+        plan = _with(shape, boards, groups, even, slots)
         if plan:
             return plan
     for slots in range(most, 0, -1):
-        room = _room(shape, heaps, groups, slots)
-        layers = level(shape.config.layers, room, [len(group) for group in groups])
+        room = _room(shape, boards, groups, slots)
+        layers = level(shape.config.layers, room, weights)
         if sum(layers) == shape.config.layers and min(layers):
-            plan = _with(shape, heaps, groups, layers, slots)
+            plan = _with(shape, boards, groups, layers, slots)
             if plan:
                 return plan
     return None
 
 
-def _even_layers(layers: int, groups: Sequence[range]) -> list[int]:
-    """How many layers each group gets, in proportion to its chips, one at least."""
-    by_size = level(layers, [layers] * len(groups), [len(group) for group in groups])
-    if min(by_size):
-        return by_size
-    return [len(part) for part in even_blocks(layers, len(groups))]
+def _even_layers(layers: int, weights: Sequence[int]) -> list[int]:
+    """How many layers each group gets, in proportion to its weight, one at least."""
+    shares = level(layers, [layers] * len(weights), weights)
+    if min(shares):
+        return shares
+    rest = layers - len(weights)
+    return [1 + more for more in level(rest, [rest] * len(weights), weights)]
 
 
-def _room(
-    shape: Shape, heaps: Sequence[int], groups: Sequence[range], slots: int
-) -> list[int]:
+def _room(shape: Shape, boards: _Boards, groups: Sequence[range], slots: int) -> list[int]:
     """How many layers each stage could hold."""
 
     def fits(at: int, layers: int) -> bool:
-        return not _dealt_stage(shape, heaps, groups, at, layers, slots)[1]
+        return not _dealt_stage(shape, boards, groups, at, layers, slots)[1]
 
     every = range(shape.config.layers, 0, -1)
     return [
@@ -123,7 +139,7 @@ def _room(
 
 def _with(
     shape: Shape,
-    heaps: Sequence[int],
+    boards: _Boards,
     groups: Sequence[range],
     layers: Sequence[int],
     slots: int,
@@ -132,7 +148,7 @@ def _with(
     stages: list[Stage] = []
     shares: list[Share] = []
     for at, held in enumerate(blocks(layers)):
-        own, missing, parts = _dealt_stage(shape, heaps, groups, at, len(held), slots)
+        own, missing, parts = _dealt_stage(shape, boards, groups, at, len(held), slots)
         if missing:
             return None
         stages.append(Stage(held, groups[at], own))
@@ -142,7 +158,7 @@ def _with(
 
 
 def _dealt_stage(
-    shape: Shape, heaps: Sequence[int], groups: Sequence[range], at: int, layers: int, slots: int
+    shape: Shape, boards: _Boards, groups: Sequence[range], at: int, layers: int, slots: int
 ) -> tuple[Shape, int, list[Share]]:
     """A stage's shape, the bytes that find no room, and its chips' shares where all do."""
     group, last = groups[at], at == len(groups) - 1
@@ -157,17 +173,17 @@ def _dealt_stage(
     config = replace(shape.config, layers=layers)
     own = replace(shape, config=config, chips=len(group), pipe=pipe)
     rows = config.vocab_size if last else 0
-    of_group = heaps[group.start : group.stop]
-    missing, shares = dealt(own, of_group, first=group.start, vocabulary=rows)
+    heaps, speeds = (of[group.start : group.stop] for of in (boards.heaps, boards.speeds))
+    missing, shares = dealt(own, heaps, speeds, first=group.start, vocabulary=rows)
     return own, missing, shares
 
 
-def _missing(shape: Shape, heaps: Sequence[int], stages: int) -> int:
+def _missing(shape: Shape, boards: _Boards, stages: int) -> int:
     """Bytes that find no room, with layers dealt evenly and one sequence at a time."""
     groups = _groups(shape.chips, stages)
     return sum(
-        _dealt_stage(shape, heaps, groups, at, layers, 1)[1]
-        for at, layers in enumerate(_even_layers(shape.config.layers, groups))
+        _dealt_stage(shape, boards, groups, at, layers, 1)[1]
+        for at, layers in enumerate(_even_layers(shape.config.layers, boards.weights(groups)))
     )
 
 
@@ -178,7 +194,8 @@ def _enough_chips(shape: Shape, heap: int, stages: int) -> int | None:
     plain = stages == pipeline_stages(layers, shape.chips)
     for chips in range(shape.chips + 1, MAX_CHIPS + 1):
         parts = pipeline_stages(layers, chips) if plain else stages
-        if _plan(replace(shape, chips=chips), [heap] * chips, parts):
+        boards = _Boards([heap] * chips, [1] * chips)
+        if _plan(replace(shape, chips=chips), boards, parts):
             return chips
     return None
 
@@ -195,12 +212,14 @@ def divided(
     mtu: int | None = None,
     signed: bool = False,
 ) -> Plan:
-    """staged, or where there are no stages tensor_parallel; speeds and combine are of that alone.
+    """staged, or where there are no stages tensor_parallel; combine is of that alone.
 
     Raises ModelError, DoesNotFit.
     """
     if stages:
-        return staged(model, chips, stages, context, heap=heap, mtu=mtu, signed=signed)
+        return staged(
+            model, chips, stages, context, heap=heap, speeds=speeds, mtu=mtu, signed=signed
+        )
     return tensor_parallel(
         model, chips, context, heap=heap, speeds=speeds, mtu=mtu, signed=signed, combine=combine
     )

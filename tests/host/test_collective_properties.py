@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from protocol.collective import CONTRIBUTION_FIELDS, MAX_PIECES, Exchange
-from tests.protocol.air import Group
+from protocol.collective import CONTRIBUTION_FIELDS, MAX_PIECES, Exchange, MissingMember
+from tests.protocol.air import PATIENCE, TICK, Group
 
+BAD: dict[str, int | bool] = {"loss": 20, "doubled": 20, "shuffle": True}
 OPERATIONS = ("all_reduce", "all_gather", "broadcast", "scatter", "barrier")
 
 
@@ -70,7 +71,6 @@ def cases(draw: st.DrawFn) -> Case:
     bits = width + (world - 1).bit_length()
     room = draw(st.integers(CONTRIBUTION_FIELDS + 4, 238))
     most = (room - CONTRIBUTION_FIELDS) * 8 // bits * MAX_PIECES // world
-    bad = {"loss": 20, "doubled": 20, "shuffle": True}
     return Case(
         world,
         draw(st.integers(1, max(1, min(most, 40)))),
@@ -79,7 +79,7 @@ def cases(draw: st.DrawFn) -> Case:
         draw(st.lists(st.sampled_from(OPERATIONS), min_size=1, max_size=4)),
         draw(st.integers(0, world - 1)),
         draw(st.integers(0, 2**32 - 1)),
-        draw(st.sampled_from([{}, bad])),
+        draw(st.sampled_from([{}, BAD])),
     )
 
 
@@ -110,3 +110,36 @@ def test_every_member_has_what_numpy_says(case: Case) -> None:
             assert not any(results[member][number][len(expected) :])
         mine = group.exchanges[member].slice_start(case.count)
         assert mine == members.index(member) * case.count
+
+
+@st.composite
+def worlds_with_silent(draw: st.DrawFn) -> tuple[list[int], list[int]]:
+    """Members, and those of them that say nothing: one at least is not silent."""
+    members = draw(st.lists(st.integers(0, 253), min_size=2, max_size=20, unique=True))
+    silent = draw(st.lists(st.sampled_from(members), min_size=1, max_size=3, unique=True))
+    return members, silent[: len(members) - 1]
+
+
+@settings(deadline=None, max_examples=40)
+@given(worlds_with_silent(), st.sampled_from([{}, BAD]), st.integers(0, 1000))
+def test_exactly_the_silent_members_are_named(
+    case: tuple[list[int], list[int]], air: dict[str, int | bool], seed: int
+) -> None:
+    random.seed(seed)
+    members, silent = case
+    group = Group(members, **air)
+    group.silent = tuple(silent)
+    for member in members:
+        group.exchanges[member].all_reduce(array("i", [member]), 1)
+    named: dict[int, tuple[int, ...]] = {}
+    speaking = [member for member in members if member not in silent]
+    for _ in range(4 * PATIENCE // TICK):
+        while group.frames:
+            group.turn()
+        for member in speaking:
+            try:
+                group.exchanges[member].tick(TICK)
+            except MissingMember as missing:
+                named[member] = missing.args
+    expected = tuple(member for member in members if member in silent)
+    assert named == dict.fromkeys(speaking, expected)

@@ -393,3 +393,28 @@ def test_a_step_is_repeated_to_all_at_once_and_not_in_a_hurry(clock):
         chip.on_compute = answers_late
     assert len(cluster.coordinator.step(REQUEST, [0, 1, 2], "", "step")) == 3
     assert cluster.coordinator.resends == 1
+
+
+def test_a_step_that_most_have_answered_is_repeated_to_the_others_alone(clock):
+    cluster = Cluster(clock, 5)
+    repeated = []
+
+    def answers_the_second(message):
+        repeated.append(message.dst)
+        if len(repeated) > 2:
+            yield from acknowledges(message)
+
+    for chip in cluster.chips:
+        chip.on_compute = answers_the_second if chip.chip in (1, 4) else acknowledges
+    assert len(cluster.coordinator.step(REQUEST, list(range(5)), "", "step")) == 5
+    assert repeated == [BROADCAST, BROADCAST, 1, 4] and cluster.coordinator.resends == 2
+
+
+@pytest.mark.parametrize(("chips", "seconds"), [(3, 10), (8, 10), (20, 25)])
+def test_for_a_step_of_many_chips_there_is_more_patience(clock, chips, seconds):
+    cluster = Cluster(clock, chips)
+    for chip in cluster.chips:
+        chip.on_compute = silence
+    with pytest.raises(ClusterError, match=rf"did not answer for {seconds}\.0 s"):
+        cluster.coordinator.step(REQUEST, list(range(chips)), "", "step")
+    assert clock.now - 1000 == pytest.approx(seconds, abs=1e-3)

@@ -71,6 +71,49 @@ def test_where_heaps_differ_layers_go_by_what_fits(model):
     assert layers(staged(model, 2, 2, 64, heap=[roomy, tight])) == [5 - 1, 1]
 
 
+def test_where_speeds_differ_layers_go_by_how_fast_groups_are(model):
+    assert layers(staged(model, 2, 2, speeds=[240, 160])) == [3, 2]
+    assert layers(staged(model, 2, 2, speeds=[160, 240])) == [2, 3]
+    assert layers(staged(model, 2, 2, speeds=[1, 100])) == [1, 4]
+    assert layers(staged(model, 3, 3, speeds=[1, 1, 3])) == [1, 1, 3]
+    assert layers(staged(model, 4, 2, speeds=[4, 4, 1, 1])) == [4, 1]
+    assert staged(model, 5, 2, speeds=[7] * 5) == staged(model, 5, 2)
+
+
+def test_a_group_deals_units_and_rows_by_speed(model):
+    plan = staged(model, 4, 2, speeds=[1, 3, 3, 1])
+    assert layers(plan) == [3, 2]
+    slow, fast, fast_last, slow_last = plan.shares
+    assert (len(slow.units), len(fast.units)) == (43, 129)
+    assert (len(fast_last.units), len(slow_last.units)) == (129, 43)
+    assert (len(fast_last.rows), len(slow_last.rows)) == (384, 128)
+    assert len(slow.heads) == len(fast.heads)
+
+
+def test_slow_boards_with_large_heaps_get_what_fast_ones_have_no_room_for(model):
+    tight, roomy = 190 * 1024, 1 << 20
+    assert layers(staged(model, 2, 2, 64, heap=[tight, roomy], speeds=[100, 1])) == [1, 4]
+
+
+@pytest.mark.parametrize("speeds", [[1], [1, 0], [1, 2, 3]])
+def test_speeds_that_cannot_be(model, speeds):
+    with pytest.raises(ModelError, match="2 chips have as many, all above 0"):
+        staged(model, 2, 2, speeds=speeds)
+
+
+@given(
+    st.integers(1, 5).flatmap(
+        lambda stages: st.tuples(
+            st.just(stages), st.lists(st.integers(1, 500), min_size=stages, max_size=9)
+        )
+    )
+)
+def test_every_stage_has_a_layer_whatever_the_speeds(model, case):
+    stages, speeds = case
+    plan = staged(model, len(speeds), stages, speeds=speeds)
+    assert sum(layers(plan)) == 5 and min(layers(plan)) >= 1
+
+
 def test_caches_are_as_many_as_there_is_room_for(model):
     slots = [
         staged(model, 5, 5, 256, heap=kb * 1024).shape.slots for kb in (215, 250, 300, 500)

@@ -11,12 +11,12 @@ import espnow
 import network
 
 from firmware.radio import RadioLink
-from protocol.collective import Exchange
+from protocol.collective import Exchange, MissingMember
 from protocol.frame import BROADCAST, DST, ProtocolError, append_trailer, opened, write_header
 
-CAPACITY, BITS, ROUNDS = 150, 27, 4  # which go in two to three frames
+CAPACITY, BITS, ROUNDS = 180, 27, 4  # which go in two to three frames
 MTU, OVERHEAD = 250, 12
-PATIENCE = 20_000
+PATIENCE = 5_000
 
 
 def values_of(member, number, count):
@@ -93,6 +93,12 @@ class Member:
 def run(me, world):
     """Prints what member `me` of so many found, and serves the others until it is ended."""
     member = Member(me, world)
-    print(json.dumps(member.found()))
+    try:
+        print(json.dumps(member.found()))
+    except MissingMember as missing:
+        print("missing", list(missing.args))
     while True:
-        member.turn()
+        try:
+            member.turn()
+        except MissingMember:  # as every few seconds from now on
+            continue

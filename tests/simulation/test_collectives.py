@@ -7,7 +7,7 @@ import pytest
 from host.simulation.hub import HubProcess
 from tests.simulation import launch
 
-CAPACITY, ROUNDS = 150, 4
+CAPACITY, ROUNDS = 180, 4
 BAD_AIR = {"loss": 0.2, "duplicate": 0.1, "reorder": 0.1, "corrupt": 0.02, "seed": 5}
 
 
@@ -31,8 +31,8 @@ def expected(me, world, number):
     }
 
 
-def found(micropython, world, **air):
-    """What each member prints."""
+def found(micropython, world, absent=(), **air):
+    """What each member but those that are absent prints."""
     with HubProcess(mtu=250, **air) as hub:
         members = [
             launch.chip(
@@ -42,6 +42,7 @@ def found(micropython, world, **air):
                 hub=hub,
             )
             for me in range(world)
+            if me not in absent
         ]
         try:
             return [member.stdout.readline() for member in members]
@@ -52,9 +53,22 @@ def found(micropython, world, **air):
 
 
 @pytest.mark.parametrize("air", [{}, BAD_AIR], ids=["good air", "bad air"])
-@pytest.mark.parametrize("world", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize(
+    "world",
+    [
+        world if world in (1, 2, 3, 5, 8) else pytest.param(world, marks=pytest.mark.verify)
+        for world in range(1, 21)
+    ],
+)
 def test_processes_compute_what_they_must(micropython, world, air):
     printed = found(micropython, world, **air)
     for me, line in enumerate(printed):
         assert line.startswith("["), line
         assert json.loads(line) == [expected(me, world, number) for number in range(ROUNDS)]
+
+
+@pytest.mark.parametrize("air", [{}, BAD_AIR], ids=["good air", "bad air"])
+@pytest.mark.parametrize(("world", "absent"), [(2, [0]), (5, [3]), (8, [1, 6])])
+def test_processes_name_those_that_are_missing(micropython, world, absent, air):
+    for line in found(micropython, world, absent, **air):
+        assert line == f"missing {absent}\n"

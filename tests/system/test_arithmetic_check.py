@@ -80,9 +80,19 @@ def test_a_run_goes_on_after_its_check(capsys) -> None:
     assert "light.kitchen off" in capsys.readouterr().out
 
 
-def test_a_check_of_chips_that_combine_is_refused(capsys) -> None:
-    assert main([*COMMAND, "--combine", "chips"]) == 1
-    assert "these chips keep theirs among themselves" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "options",
+    [["--combine", "chips"], ["--parallel", "pipeline"], ["--parallel", "hybrid"]],
+    ids=" ".join,
+)
+def test_a_check_of_chips_that_combine_is_refused_before_any_starts(
+    monkeypatch, capsys, options
+) -> None:
+    monkeypatch.setattr("host.run.running", None)
+    assert main([*COMMAND, *options]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1
+    assert "these chips keep theirs among themselves" in captured.err
 
 
 def test_a_run_with_a_chip_that_computes_wrongly_ends_before_its_prompt(

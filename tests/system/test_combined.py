@@ -1,6 +1,7 @@
 """Chips that add up their partial sums themselves equal the reference to the bit, as others do.
 
-The default run takes a slice; `verify` takes 1 to 8 and 20 chips, both links, 128 steps.
+The default run takes a slice; `verify` takes 1 to 8 and 20 chips, both links, 128 steps, but of
+20 chips with losses 16.
 """
 
 import itertools
@@ -102,4 +103,5 @@ def test_without_loss(model, runs, chips, link):
 @pytest.mark.parametrize(("chips", "link"), CLUSTERS)
 def test_with_a_fifth_of_all_frames_lost(model, runs, chips, link, secure):
     prompt = PROMPTS[(chips + secure) % 7]
-    assert_prompts_equal(model, runs, [prompt], STEPS, combining(chips, link, 0.2, secure))
+    steps = STEPS if chips < 20 else 16  # each of whose 380 ways loses a frame in five
+    assert_prompts_equal(model, runs, [prompt], steps, combining(chips, link, 0.2, secure))

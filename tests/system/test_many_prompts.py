@@ -51,7 +51,15 @@ def test_answers_stand_under_their_prompts_in_order(run, texts, options):
     assert idle == ("pipeline" in options or "hybrid" in options)
 
 
-@pytest.mark.parametrize("options", [["--chips", 1], ["--chips", 3, "--parallel", "pipeline"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--chips", 1],
+        ["--chips", 3, "--combine", "chips"],
+        ["--chips", 3, "--parallel", "pipeline"],
+        ["--chips", 4, "--parallel", "hybrid"],
+    ],
+)
 def test_samples_are_the_same_in_every_mode(run, texts, options):
     text, _ = run(*options, "--temperature", 0.8, "--seed", 3)
     assert text == texts.setdefault("sampled", text) != texts.get("greedy")
@@ -87,6 +95,18 @@ def test_the_micro_batches_of_a_long_prompt_fill_the_pipe(model_file, capfd):
             ["--parallel", "hybrid", "--stages", "6"],
             "6 stages of 5 chips: each has one of the model's 5 layers and a chip at least",
         ),
+        (
+            ["--parallel", "auto", "--combine", "chips"],
+            "--parallel auto: it chooses who combines too, leave --combine out",
+        ),
+        (["--parallel", "tensor", "--stages", "9"], "--stages is for --parallel hybrid"),
+        (["--parallel", "auto", "--stages", "2"], "--stages is for --parallel hybrid"),
+        (
+            ["--parallel", "hybrid", "--chips", "1"],
+            "2 stages of 1 chip: each has one of the model's 5 layers and a chip at least",
+        ),
+        (["--prompts", "/tmp"], "--prompts /tmp: Is a directory"),
+        (["--prompts", "/dev/null", "--examples"], "--prompts and --examples: give one of them"),
         (["--prompts", "nothing.txt"], "--prompts nothing.txt: No such file or directory"),
         (["--prompts", "/dev/null"], "--prompts /dev/null: no line has a prompt"),
         (["--prompts", "/dev/null", "--prompt", "a"], "--prompt and --prompts: give one of them"),
@@ -104,7 +124,9 @@ def test_what_cannot_be_is_told_in_one_line(model_file, capfd, options, line):
 
 
 def test_a_prompt_of_the_file_that_is_too_long_is_named(model_file, tmp_path, capfd):
-    (tmp_path / "prompts.txt").write_text("Lily\n" + "cat and dog " * 20)
+    (tmp_path / "prompts.txt").write_text("\n  \nLily\n\n" + "cat and dog " * 20)
     options = ["--prompts", str(tmp_path / "prompts.txt"), "--steps", "24"]
     assert main(["--model", str(model_file), *options]) == 1
-    assert "prompts.txt: 'cat and dog cat and dog cat and dog cat " in capfd.readouterr().err
+    captured = capfd.readouterr()
+    assert "prompts.txt, line 5: the prompt has " in captured.err
+    assert captured.out == "" and captured.err.count("\n") == 1
