@@ -53,7 +53,9 @@ class Terminal:
         after a key, until the next."""
         for _ in range(60):
             self.type(CTRL_C)
-            self._read(1.0)
+            end = time.monotonic() + 1  # its echo comes first
+            while ending not in self._text and self._read(end - time.monotonic()):
+                pass
             if ending in self._text:
                 return self._taken(ending)
         raise AssertionError(f"no {ending!r} after {self._text!r}")

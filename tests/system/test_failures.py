@@ -90,11 +90,12 @@ def test_an_interrupt_in_mid_generation_ends_cleanly(started, kill, how, expecte
 
 
 @pytest.mark.parametrize("chips", [1, 5])
-def test_an_interrupt_while_chips_start_ends_cleanly(started, chips):
+@pytest.mark.parametrize(("how", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_while_chips_start_ends_cleanly(started, how, expected, chips):
     command = started("--chips", 5)
     command.wait_for_chips(chips)
-    os.killpg(command.process.pid, signal.SIGINT)
-    assert command.ended() == (130, "", [])
+    os.killpg(command.process.pid, how)
+    assert command.ended() == (expected, "", [])
     command.assert_nothing_is_left()
 
 

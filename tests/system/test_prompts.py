@@ -180,7 +180,9 @@ def terminal():
 
 def test_commands_typed_at_a_terminal(terminal):
     user = terminal("--chips", 2)
-    assert user.until("> ").endswith("2 chips ready: type a command, or Ctrl-D to end\n> ")
+    started = user.until("> ")
+    assert "starting chips" in started and "2 of 2" in started
+    assert started.endswith("2 chips ready: type a command, or Ctrl-D to end\n> ")
     user.type("turn off the kitchen lightsx\x7f\n")
     assert user.until("> ").endswith("\nlight.kitchen off\n> ")
     user.type("order")
