@@ -2,6 +2,7 @@
 line each, and the next attempt succeeds."""
 
 import fcntl
+import re
 import subprocess
 import sys
 
@@ -220,7 +221,11 @@ def test_an_interrupted_flash_is_finished_by_the_next(board, model, firmware, at
     )  # fmt: skip
     output, errors = command.communicate(timeout=60)
     assert (command.returncode, output) == (130, "")
-    assert errors == "interrupted: the same command goes on from here\n"
+    assert re.fullmatch(
+        r"interrupted while writing MicroPython, \d+ KB at 0x0: the same command goes on from"
+        r" here\n",
+        errors,
+    )
     assert "in the flash and verified" in attempt(board.port)
     assert in_flash(board)
 
@@ -230,7 +235,9 @@ _INTERRUPTED = """
 import sys
 from host import flash
 from host.deploy import esptool
+line_came = esptool._Place.line
 def interrupt(place, line):
+    line_came(place, line)
     if line.startswith("Writing at"):
         raise KeyboardInterrupt
 esptool._Place.line = interrupt
