@@ -2,11 +2,14 @@
 line each, and the next attempt succeeds."""
 
 import fcntl
+import io
 import re
 import subprocess
 import sys
+from functools import partial
 
 import pytest
+from rich.console import Console
 
 from host import boards, flash
 from host.cluster import cluster_file
@@ -163,6 +166,15 @@ def test_flashing_again_is_quick_and_changes_nothing(board, attempt):
     attempt(board.port)
     assert board.received - before < 60_000
     assert board.flash.read(0, board.flash.size) == content
+
+
+def test_at_a_terminal_bars_show_how_far_it_is(board, attempt, monkeypatch):
+    screen = io.StringIO()
+    terminal = partial(Console, file=screen, force_terminal=True, width=100)
+    monkeypatch.setattr(flash, "Console", lambda stderr: terminal())
+    attempt(board.port)
+    for what in ("MicroPython", "files"):
+        assert re.search(rf"writing {what} .*\d/\d+(\.\d+)? .B", screen.getvalue())
 
 
 def test_a_program_that_ends_at_once_is_quoted(board, model, attempt):
