@@ -324,8 +324,9 @@ def _run(options: argparse.Namespace) -> int:
         run(options, Console(stderr=True))
     except EOFError:
         raise FlashError("no answer, and nothing was changed") from None
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        where = f" while {error}" if error.args else ""
+        print(f"interrupted{where}: the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
     return 0
 

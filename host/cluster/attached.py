@@ -159,6 +159,9 @@ def attached(
                 f"{len(urls)} port{'' if len(urls) == 1 else 's'} for {cluster.chips} chips on"
                 f" {cluster.link}: give {which}"
             )
+        twice = next((url for url in urls if urls.count(url) > 1), None)
+        if twice is not None:
+            raise ClusterError(f"{twice} is given twice: each chip has a port of its own")
         lines = ports.lines_at(urls, cluster, wanted, baud)
     reopened = _reopened(cluster, lines, baud, list_ports)
     if cluster.link == "espnow":

@@ -138,7 +138,9 @@ def read(path: Path = FILE) -> Cluster | None:
     except OSError as error:
         raise ClusterFileError(f"cannot read {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ClusterFileError(f"{path} is not a TOML file: {error}") from None
+        raise ClusterFileError(
+            f"{path} is not a TOML file: {error}: mend it, or remove it and flash again"
+        ) from None
     try:
         return _cluster(fields)
     except ValueError as error:

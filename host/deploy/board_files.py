@@ -179,9 +179,12 @@ class BoardFiles:
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
-        """Turns what mpremote and pyserial raise into FlashError."""
+        """Turns what mpremote and pyserial raise into FlashError, and has a KeyboardInterrupt tell
+        what was being done."""
         try:
             yield
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(self._doing) from None
         except TransportExecError as error:
             last = error.error_output.strip().splitlines()[-1]
             raise FlashError(

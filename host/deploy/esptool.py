@@ -128,7 +128,7 @@ def _run(
     line_came: Callable[[str], None],
     options: Sequence[str] = (),
 ) -> str:
-    """What esptool prints. Raises FlashError."""
+    """What esptool prints. Raises FlashError; a KeyboardInterrupt tells what was being done."""
     process = subprocess.Popen(
         [sys.executable, "-m", "esptool", "--port", port, "--connect-attempts", str(_ATTEMPTS),
          *options, *arguments],
@@ -146,6 +146,8 @@ def _run(
             line_came(line)
         if process.wait():
             raise FlashError(_reason(port, "".join(said), doing()))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(doing()) from None
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

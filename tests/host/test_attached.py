@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +26,7 @@ from host.parallel.plan import tensor_parallel
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
 from protocol.frame import MAX_FRAME
+from tests.host.served_ports import ServedPort
 from tests.host.test_ports import ESPRESSIF, ListedPort
 from tests.host.tiny import random_checkpoint
 
@@ -94,6 +96,18 @@ def test_the_ports_of_a_cluster_with_a_key(model, board_ports):
         assert_equals_reference(model, run)
     with attached(model, flashed(cluster, [first, second]), None, list_ports=list) as run:
         assert_equals_reference(model, run)
+
+
+def test_boards_on_another_machine(model, board_ports):
+    """Their ports are sockets, and one is found where it was when it was flashed."""
+    cluster = cluster_of(model)
+    with ExitStack() as stack:
+        served = [stack.enter_context(ServedPort(url)) for url in board_ports(cluster)]
+        urls = [port.url for port in served]
+        with attached(model, cluster, urls[::-1]) as run:
+            assert_equals_reference(model, run)
+        with attached(model, flashed(cluster, urls), None, list_ports=list) as run:
+            assert_equals_reference(model, run)
 
 
 def test_the_gateway_of_a_cluster_on_the_air(model, board_ports):

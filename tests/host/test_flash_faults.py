@@ -2,10 +2,14 @@
 line each, and the next attempt succeeds."""
 
 import fcntl
+import io
+import re
 import subprocess
 import sys
+from functools import partial
 
 import pytest
+from rich.console import Console
 
 from host import boards, flash
 from host.cluster import cluster_file
@@ -164,6 +168,15 @@ def test_flashing_again_is_quick_and_changes_nothing(board, attempt):
     assert board.flash.read(0, board.flash.size) == content
 
 
+def test_at_a_terminal_bars_show_how_far_it_is(board, attempt, monkeypatch):
+    screen = io.StringIO()
+    terminal = partial(Console, file=screen, force_terminal=True, width=100)
+    monkeypatch.setattr(flash, "Console", lambda stderr: terminal())
+    attempt(board.port)
+    for what in ("MicroPython", "files"):
+        assert re.search(rf"writing {what} .*\d/\d+(\.\d+)? .B", screen.getvalue())
+
+
 def test_a_program_that_ends_at_once_is_quoted(board, model, attempt):
     """An x86 board given xtensawin code."""
     attempt(board.port)
@@ -220,7 +233,11 @@ def test_an_interrupted_flash_is_finished_by_the_next(board, model, firmware, at
     )  # fmt: skip
     output, errors = command.communicate(timeout=60)
     assert (command.returncode, output) == (130, "")
-    assert errors == "interrupted: the same command goes on from here\n"
+    assert re.fullmatch(
+        r"interrupted while writing MicroPython, \d+ KB at 0x0: the same command goes on from"
+        r" here\n",
+        errors,
+    )
     assert "in the flash and verified" in attempt(board.port)
     assert in_flash(board)
 
@@ -230,7 +247,9 @@ _INTERRUPTED = """
 import sys
 from host import flash
 from host.deploy import esptool
+line_came = esptool._Place.line
 def interrupt(place, line):
+    line_came(place, line)
     if line.startswith("Writing at"):
         raise KeyboardInterrupt
 esptool._Place.line = interrupt

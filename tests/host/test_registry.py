@@ -8,8 +8,9 @@ from host.boards import load
 from host.cluster import cluster_file
 from host.cluster.cluster_file import FlashedChip
 from host.cluster.errors import ClusterError
+from host.deploy.errors import FlashError
 from host.deploy.placing import Place
-from host.deploy.registry import agreed_key, cluster_for, recorded
+from host.deploy.registry import agreed_key, check_permission, cluster_for, recorded
 from host.model.quantize import quantized
 from tests.host.tiny import random_checkpoint
 
@@ -97,6 +98,33 @@ def test_what_all_chips_have_in_common_is_changed_for_all(flashed, file, change)
     assert flashed(**place) == [0]
     cluster = cluster_file.read(file)
     assert {name: getattr(cluster, name) for name in change} == change
+
+
+OTHER = "24:0a:c4:00:00:09"
+REPLACED = (
+    f"chip 0 is another board (esp32s3, {CHIPS[0].mac}): replace it by this one ({OTHER})? [y/N] "
+)
+MOVED = f"this board ({CHIPS[1].mac}) is chip 1 of the cluster: make it chip 0? [y/N] "
+
+
+@pytest.mark.parametrize(("mac", "question"), [(OTHER, REPLACED), (CHIPS[1].mac, MOVED)])
+def test_a_chip_changes_places_if_the_user_says_yes(flashed, file, mac, question):
+    flashed()
+    cluster, asked = cluster_file.read(file), []
+    for answer in ("y", " YES\n"):
+        check_permission(cluster, 0, mac, lambda text, a=answer: asked.append(text) or a, False)
+    for answer in ("", "n", "yesterday"):
+        with pytest.raises(FlashError, match="^nothing was changed$"):
+            check_permission(cluster, 0, mac, lambda text, a=answer: a, False)
+    assert asked == [question] * 2
+    with pytest.raises(FlashError, match=" only with --yes$"):
+        check_permission(cluster, 0, mac, None, False)
+    check_permission(cluster, 0, mac, None, True)
+
+
+def test_nobody_is_asked_about_a_board_that_stays_what_it_was(flashed, file):
+    flashed()
+    check_permission(cluster_file.read(file), 0, CHIPS[0].mac, pytest.fail, False)
 
 
 def test_chips_do_not_combine_where_they_do_not_reach_each_other():

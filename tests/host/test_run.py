@@ -191,6 +191,7 @@ def elsewhere(tmp_path, monkeypatch):
         (["/dev/none"], "there is no port /dev/none: plug the board in, with a cable for data"),
         (["a,b", "--link", "espnow"], "2 ports for 5 chips on espnow: give that of the gateway"),
         (["a", "--link", "uart", "--chips", "2"], "1 port for 2 chips on uart: give one of each"),
+        (["a,a"], "a is given twice: each chip has a port of its own"),
         ([""], "no port in --ports: give auto, or ports as /dev/ttyACM0"),
         (["a", "--board", "esp32s3"], "--board is for simulated chips, and --ports for boards"),
         (["a", "--loss", "0.1"], "--loss is for simulated chips, and --ports for boards"),

@@ -31,6 +31,7 @@ _REPL = REPOSITORY / "tests" / "standin_board" / "repl.py"
 _SOFT_RESETS = {3: "friendly", 4: "raw"}  # by exit code, as repl.py has them
 _HARD_RESET = 72
 _BOOTLOADER = "bootloader"
+_LOOK_EVERY = 0.1  # seconds
 _SMALL_APP_END = 0x30000  # where the file system of a small flash begins
 MPY_SUB_VERSION = 3
 ARCHITECTURES = {"x86": 1, "xtensawin": 10, "rv32imc": 11}  # py/persistentcode.h
@@ -143,12 +144,13 @@ class StandinBoard:
             for end in (self._usb, self._usb_slave, self._wake):
                 os.close(end)
 
-    def _from_host(self, *others):
-        """Bytes from the host, empty when one of `others` is ready too; None without power."""
+    def _from_host(self, *others, timeout=None):
+        """Bytes from the host, empty when one of `others` is ready too or after `timeout` seconds;
+        None without power."""
         if self._waiting:
             data, self._waiting = self._waiting, b""
             return data
-        ready = select.select([self._usb, self._wake, *others], [], [])[0]
+        ready = select.select([self._usb, self._wake, *others], [], [], timeout)[0]
         if self._wake in ready:
             return None
         if self._usb not in ready:
@@ -163,9 +165,11 @@ class StandinBoard:
         """The mode to start in after the reset that ends it; None without power."""
         rom = Rom(self._kind, self.flash, self.mac)
         while True:
-            data = self._from_host()
+            data = self._from_host(timeout=_LOOK_EVERY)
             if data is None:
                 return None
+            if not data and rom.flash_was_compared and not self._is_held():
+                return "friendly"  # esptool has reset it, by lines that a terminal does not have
             answers, self._waiting = rom.feed(data)
             written = self.flash.last_written
             if self._unplug_written is not None and written >= self._unplug_written:
@@ -173,6 +177,13 @@ class StandinBoard:
             self._show(answers)
             if self._waiting:
                 return "friendly"
+
+    def _is_held(self):
+        """Whether a program has locked the port, as esptool does for as long as it runs."""
+        status = os.fstat(self._usb_slave)
+        device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+        with open("/proc/locks") as locks:
+            return any(device in line.split() for line in locks)
 
     def _without_program(self):
         """The ROM finds nothing to start and says so."""

@@ -45,12 +45,15 @@ CHIPS = {
 
 
 class Rom:
-    """Answers requests until it is left. `feed` takes what comes from the host, in any pieces."""
+    """Answers requests until it is left. `feed` takes what comes from the host, in any pieces.
+
+    flash_was_compared: whether esptool has asked for an MD5, as it does when it writes.
+    """
 
     def __init__(self, kind, flash, mac):
         """kind: as esptool --chip; flash: a FlashChip; mac: 6 bytes."""
         self._kind, self._chip, self._flash = kind, CHIPS[kind], flash
-        self._stub = False
+        self._stub = self.flash_was_compared = False
         high, low = struct.unpack(">HI", mac)
         self._registers = {self._chip.mac: low, self._chip.mac + 4: high}
         if self._chip.magic:
@@ -189,6 +192,7 @@ class Rom:
         return [answer]
 
     def _md5(self, operation, data):
+        self.flash_was_compared = True
         place, size = struct.unpack_from("<II", data)
         digest = hashlib.md5(self._flash.read(place, size))
         body = digest.digest() if self._stub else digest.hexdigest().encode()

@@ -21,6 +21,7 @@ from host.deploy.filesystem_image import BLOCK, filesystem_image
 from host.deploy.firmware_image import firmware_image
 from host.deploy.placing import Place
 from host.model import loading
+from host.simulation.hub import HubProcess
 from tests.standin_board.board import StandinBoard
 from tests.standin_board.farm import standin_boards, standin_firmware
 
@@ -40,10 +41,10 @@ def firmware(tmp_path):
     return standin_firmware(tmp_path / "firmware")
 
 
-def farm(stack, folder, **options):
-    """Five boards, blank."""
+def farm(stack, folder, kinds=KINDS, **options):
+    """Blank boards of these kinds."""
     found = []
-    for chip, kind in enumerate(KINDS):
+    for chip, kind in enumerate(kinds):
         own = folder / f"board{chip}"
         own.mkdir()
         mac = f"240ac400000{chip}"
@@ -149,12 +150,42 @@ def test_five_boards_are_flashed_and_speak(model, micropython, tmp_path, firmwar
         simulated = command(REPOSITORY, "host.run", *options)
         assert simulated.returncode == 0 and "light.kitchen off" in simulated.stdout
         assert (ran.stdout, ran.returncode) == (simulated.stdout, 0), ran.stderr
-        for chip in (0, 1):
+        for chip, board in enumerate(five):
             files = expected_files(model, cluster, chip, kinds[chip], kinds)
-            check_flash(five[chip], kinds[chip], image_of(firmware, kinds[chip]), files)
+            check_flash(board, kinds[chip], image_of(firmware, kinds[chip]), files)
+        for chip in (0, 1):  # of each kind one
+            files = expected_files(model, cluster, chip, kinds[chip], kinds)
             assert listed(five[chip]) == {path: len(data) for path, data in files.items()}
         said = flash(tmp_path, 1, five[1], firmware, folder, "--update")
         assert f"0 files (0 bytes) copied, {len(files)} were there\nready: model " in said
+
+
+def test_the_default_link_from_flashing_to_text(micropython, tmp_path, firmware):
+    """Radio, as README.md has it: the chips behind the gateway flashed before it and after it."""
+    folder = standin_boards(tmp_path / "boards")
+    options = ("--chips", 3, "--model", MODEL, "--context", CONTEXT)
+    with ExitStack() as stack:
+        hub = stack.enter_context(HubProcess(mtu=250))
+        three = farm(stack, tmp_path, ["esp32s3"] * 3, hub=hub)
+        heard = []
+        for chip in (1, 0, 2):
+            said = command(
+                tmp_path, "host.flash", "--board", "esp32s3", "--chip-id", chip,
+                "--port", three[chip].port, "--firmware", firmware, *options,
+                boards_folder=folder,
+            )  # fmt: skip
+            assert said.returncode == 0, said.stderr
+            heard.append(said.stdout.splitlines()[-1])
+            options = ()  # they are in the cluster's file now
+        assert heard[0] == (
+            "not asked whether it is ready: it is reached through chip 0, not flashed yet"
+        )
+        assert all(line.startswith("ready: model ") for line in heard[1:]), heard
+        ran = command(
+            tmp_path, "host.run", "--ports", "auto", "--no-stats", "--prompt", PROMPT,
+            boards_folder=folder,
+        )  # fmt: skip
+    assert (ran.stdout, ran.returncode) == ("light.kitchen off\n", 0), ran.stderr
 
 
 def test_boards_as_they_ship_get_code_of_their_own_architecture(
