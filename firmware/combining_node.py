@@ -43,7 +43,7 @@ class CombiningNode(Node):
         self._ticked = self._asked = ticks_ms()
 
     @micropython.native
-    def _wait(self):
+    def _on_silence(self):
         """Asks for what does not come."""
         now = ticks_ms()
         elapsed = ticks_diff(now, self._ticked)

@@ -99,7 +99,7 @@ class Node:
         link = self._link
         length = link.receive()
         if length == 0:
-            self._wait()
+            self._on_silence()
             return False
         frame = link.frame
         try:
@@ -115,7 +115,7 @@ class Node:
             self._dropped += 1
         return True
 
-    def _wait(self):
+    def _on_silence(self):
         """What there is to do as long as nothing comes."""
 
     def report(self, text):
