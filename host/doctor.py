@@ -23,9 +23,11 @@ from host.cluster.errors import ClusterError
 from host.command_line import FAILED, TERMINATED, Parser, exit_code
 from host.diagnosis.at_prompt import Identity, identity, identity_findings, live_findings
 from host.diagnosis.findings import Finding, fine, unseen, wrong
-from host.diagnosis.node import closed_finding, node_report, starts
+from host.diagnosis.node import closed_finding, failed_finding, node_report, started
 from host.diagnosis.prompt import NoPrompt, Prompt
 from host.diagnosis.signal import signal_findings
+from protocol.control import error_from
+from protocol.message import MessageType
 
 _COLOURS = {"ok": "green", "wrong": "red", "not looked at": "yellow"}
 _RESTART_PATIENCE = 10.0  # seconds
@@ -75,7 +77,7 @@ def port_findings(url: str, cluster: Cluster | None) -> Iterator[Finding]:
         yield _no_prompt(error, runs)
         return
     if board.starts:
-        yield _restart_finding(board, url, runs)
+        yield _restart_finding(board, url, runs, cluster)
 
 
 def _no_prompt(error: NoPrompt, runs: bool) -> Finding:
@@ -103,19 +105,25 @@ def _prompt_findings(
     return board
 
 
-def _restart_finding(board: Identity, url: str, ran_before: bool) -> Finding:
+def _restart_finding(
+    board: Identity, url: str, ran_before: bool, cluster: Cluster | None
+) -> Finding:
     if not board.speaks_here:
         return unseen(
             "whether its node runs: that answers by radio or UART pins, not at this port"
         )
     try:
-        runs = starts(url, board.key, _RESTART_PATIENCE)
+        answer = started(url, board.key, _RESTART_PATIENCE)
     except PortClosed as error:
         return closed_finding(error)
-    if not runs:
+    if answer is None:
         return wrong(
             "its node does not start", "Look at python -m host.monitor, or flash it again"
         )
+    if answer.kind == MessageType.ERROR:
+        if ran_before:
+            return fine("the node was interrupted for this, and says again what is wrong")
+        return failed_finding(answer.src, error_from(answer.payload).text, cluster)
     if ran_before:
         return fine("the node was interrupted for this and runs again")
     return fine("the board was started anew, and its node runs")

@@ -46,8 +46,9 @@ def node_report(url: str, cluster: Cluster | None) -> NodeReport:
     return _without_key(url) if key else NodeReport()
 
 
-def starts(url: str, key: bytes, patience: float) -> bool:
-    """Whether the node of a board that was just reset answers within `patience` seconds.
+def started(url: str, key: bytes, patience: float) -> FederationMessage | None:
+    """The answer, READY or ERROR, of the node of a board that was just reset, None if there is
+    none within `patience` seconds.
 
     Raises PortClosed where the port does not open, or is lost.
     """
@@ -56,7 +57,7 @@ def starts(url: str, key: bytes, patience: float) -> bool:
         answer = search.first(patience)
         if url in search.closed:
             raise search.closed[url]
-        return answer is not None
+        return answer
 
 
 def closed_finding(error: PortClosed) -> Finding:
@@ -85,7 +86,7 @@ def _findings(answer: FederationMessage, line: Line, cluster: Cluster | None) ->
     coordinator = Coordinator(transport, [chip, *others], signer=signer)
     try:
         if answer.kind == MessageType.ERROR:
-            yield _failed(chip, error_from(answer.payload).text)
+            yield failed_finding(chip, error_from(answer.payload).text, cluster)
         else:
             yield from _greeted(coordinator, chip, cluster, _PATIENCE)
         for other in others:
@@ -101,20 +102,26 @@ def _greeted(
         ready = coordinator.greet([chip], patience, where="when greeted")[chip]
     except ClusterError as error:
         if chip in coordinator.last_words:
-            yield _failed(chip, coordinator.last_words[chip])
+            yield failed_finding(chip, coordinator.last_words[chip], cluster)
         elif chip:
             yield wrong(
                 f"no answer of chip {chip} over the radio",
                 "Is it flashed, powered and within reach, on the same channel?",
             )
         else:
-            yield wrong(str(error), flash_again(chip))
+            yield wrong(str(error), _again(chip, cluster))
         return
     yield from ready_findings(chip, ready, cluster)
 
 
-def _failed(chip: int, text: str) -> Finding:
-    return wrong(f"chip {chip} has failed to start: {text}", flash_again(chip))
+def failed_finding(chip: int, text: str, cluster: Cluster | None) -> Finding:
+    """A chip that runs to say why it cannot work."""
+    return wrong(f"chip {chip} has failed to start: {text}", _again(chip, cluster))
+
+
+def _again(chip: int, cluster: Cluster | None) -> str:
+    entry = cluster and cluster.chip(chip)
+    return flash_again(chip, entry.board if entry else None)
 
 
 def ready_findings(chip: int, ready: Ready, cluster: Cluster | None) -> Iterator[Finding]:
@@ -127,7 +134,7 @@ def ready_findings(chip: int, ready: Ready, cluster: Cluster | None) -> Iterator
     if ready.firmware != firmware_version():
         yield wrong(
             f"chip {chip} runs firmware {ready.firmware} and this is {firmware_version()}",
-            flash_again(chip),
+            _again(chip, cluster),
         )
     if cluster is None:
         return
@@ -140,11 +147,11 @@ def ready_findings(chip: int, ready: Ready, cluster: Cluster | None) -> Iterator
         yield wrong(
             f"chip {chip} holds model {ready.model_hash.hex()}, and federation.toml has"
             f" {cluster.model_hash.hex()} ({cluster.model})",
-            flash_again(chip),
+            _again(chip, cluster),
         )
     elif ready.context != cluster.context:
         yield wrong(
             f"chip {chip} was flashed with context {ready.context}, and federation.toml has"
             f" {cluster.context}",
-            flash_again(chip),
+            _again(chip, cluster),
         )

@@ -207,6 +207,22 @@ def test_a_chip_that_failed_to_start(little_patience):
         )
 
 
+def test_a_chip_that_fails_when_it_is_started_again(monkeypatch):
+    monkeypatch.setattr(ports, "_START_SECONDS", 0.0)
+    chip = FakeChip(0)
+    text = error_payload(FAULT, 0, 0, "no shard")
+    chip.answers = lambda *_: iter([(0, MessageType.ERROR, text)])
+    board = replace(BOARD, config={**CONFIG, "key": ""})
+    with PtyChip(chip) as port:
+        again = doctor._restart_finding(board, port.url, True, CLUSTER)
+        anew = doctor._restart_finding(board, port.url, False, CLUSTER)
+    assert str(again) == "ok: the node was interrupted for this, and says again what is wrong"
+    assert str(anew) == (
+        "wrong: chip 0 has failed to start: no shard. Flash it again: make flash BOARD=esp32s3"
+        " CHIP_ID=0"
+    )
+
+
 def test_a_chip_that_fails_once_it_has_taken_the_key(little_patience):
     chip = FakeChip(2, key=KEY)
     chip.signer = ChipAuthenticator(KEY, 2)
@@ -248,7 +264,7 @@ def test_ports_that_do_not_open(monkeypatch):
 def test_a_port_that_another_program_takes_in_between():
     """As a monitor does, which waits for ports: it is not the node that is at fault."""
     with PtyChip(0) as port, serial.Serial(port.url, exclusive=True):
-        finding = doctor._restart_finding(BOARD, port.url, True)
+        finding = doctor._restart_finding(BOARD, port.url, True, CLUSTER)
         assert str(finding) == f"wrong: another program holds {port.url}. End it"
         with pytest.raises(NoPrompt, match=f"^another program holds {port.url}: end it$"):
             prompt_module.Prompt(port.url)
@@ -315,7 +331,7 @@ def boards_on_the_air(folder, change=lambda chip, files: None):
         for chip in range(2):
             _, cluster = flashed_board(stack, folder, model, cluster, chip, hub, change=change)
         changed(lambda _: cluster)
-        assert node.starts(cluster.flashed[0].port, KEY, 30)
+        assert node.started(cluster.flashed[0].port, KEY, 30).kind == MessageType.READY
         yield model, cluster
 
 

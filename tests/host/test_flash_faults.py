@@ -6,7 +6,7 @@ import io
 import re
 import subprocess
 import sys
-from functools import partial
+from functools import partial, partialmethod
 
 import pytest
 from rich.console import Console
@@ -172,6 +172,9 @@ def test_at_a_terminal_bars_show_how_far_it_is(board, attempt, monkeypatch):
     screen = io.StringIO()
     terminal = partial(Console, file=screen, force_terminal=True, width=100)
     monkeypatch.setattr(flash, "Console", lambda stderr: terminal())
+    # Each state is shown, whatever time there was for it.
+    shown = partialmethod(flash.Progress.update, refresh=True)
+    monkeypatch.setattr(flash.Progress, "update", shown)
     attempt(board.port)
     for what in ("MicroPython", "files"):
         assert re.search(rf"writing {what} .*\d/\d+(\.\d+)? .B", screen.getvalue())
