@@ -46,8 +46,12 @@ def place_on(board, chip=0, chips=1, link="uart", of=BOARD):
     return Place(of, board.port, chip, chips, link, line="pins")
 
 
-def flash(model, board, **place):
-    return updated(model, place_on(board, **place), lambda path, written, total: None)
+def flash(model, board, told=lambda path, written, total: None, **place):
+    """As `updated`, and until the board has been reset: what is sent at that moment is lost."""
+    resets = board.resets
+    done = updated(model, place_on(board, **place), told)
+    board.await_reset(resets)
+    return done
 
 
 def expected(model, chip=0, chips=1, link="uart", arch="x86", rate=None):
@@ -85,7 +89,9 @@ def test_every_file_arrives_and_what_others_put_there_stays(model, board, tmp_pa
     (tmp_path / "own.py").write_text("mine = 1\n")
     mpremote(board, "fs", "cp", str(tmp_path / "own.py"), ":own.py")
     told = []
-    done = updated(model, place_on(board, 2, 5, "espnow"), lambda *step: told.append(step))
+    done = flash(
+        model, board, lambda *step: told.append(step), chip=2, chips=5, link="espnow"
+    )  # fmt: skip
     files = expected(model, 2, 5, "espnow", rate=12)
     size = sum(map(len, files.values()))
     assert done.system.version == (1, 27, 0) and done.files == len(files)

@@ -32,6 +32,7 @@ _SOFT_RESETS = {3: "friendly", 4: "raw"}  # by exit code, as repl.py has them
 _HARD_RESET = 72
 _BOOTLOADER = "bootloader"
 _LOOK_EVERY = 0.1  # seconds
+_RESET_S = 30  # this machine may be busy
 _SMALL_APP_END = 0x30000  # where the file system of a small flash begins
 MPY_SUB_VERSION = 3
 ARCHITECTURES = {"x86": 1, "xtensawin": 10, "rv32imc": 11}  # py/persistentcode.h
@@ -90,6 +91,13 @@ class StandinBoard:
     def is_plugged(self):
         """Whether it has power, and so a port."""
         return self._thread.is_alive()
+
+    def await_reset(self, resets):
+        """Returns as soon as it was reset more often than so many times."""
+        deadline = time.monotonic() + _RESET_S
+        while self.resets <= resets:
+            assert time.monotonic() < deadline, "no reset came"
+            time.sleep(0.01)
 
     def replug(self, pause=0.0):
         """Power on again, so many seconds after it went; the port has a new name."""

@@ -51,7 +51,7 @@ def settings(link):
         # The buffers of the link, or of the node, have no room beside the share.
         (1, "uart", "firmware/assembly.py", ONCE.format(function="_link")),
         (1, "espnow", "firmware/assembly.py", ONCE.format(function="_link")),
-        (1, "uart", "firmware/node.py", ONCE.format(function="AnswerCache")),
+        (1, "uart", "firmware/node.py", ONCE.format(function="answer_buffer")),
         (1, "uart", "firmware/share.py", ALWAYS.format(function="Workspace")),
     ],
 )
