@@ -34,8 +34,9 @@ _SIXTH_STRINGS = 4_500
 # What a chip's ESPNow keeps of each station that it hears.
 _STATION = 90
 # What a board adds to a simulated chip: firmware/board.py and console.py with what they keep, and
-# the buffers in which a line's fragments are put together; tests/system/test_repl_line.py.
-ON_BOARD = 7_744
+# the buffers in which fragments are put together, with some that come again; tests/system/
+# test_repl_line.py.
+ON_BOARD = 8_064
 # What of CODE a board does not have, as its modules machine, network and espnow are C: measured
 # (tests/simulation/test_standin_heap.py), less what their objects may take there: 500 bytes, and
 # on the radio 3,000, for a part of espnow is Python on a board too.
