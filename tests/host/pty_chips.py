@@ -23,7 +23,8 @@ class PtyChip:
         self.chip, self.heard = chip, False
         self._master, slave = os.openpty()
         tty.setraw(slave)
-        self._slave = slave  # kept open, so that the port stays while no program has it
+        # Open to the end: the port stays while no program has it, and no other gets its name.
+        self._slave = slave
         self.url = os.ttyname(slave)
         self._wake, self._waker = os.pipe()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -39,7 +40,6 @@ class PtyChip:
             os.close(self._waker)
             self._waker = None
             self._thread.join()
-            os.close(self._slave)
             os.close(self._master)
 
     def __enter__(self):
@@ -47,6 +47,7 @@ class PtyChip:
 
     def __exit__(self, *_):
         self.unplug()
+        os.close(self._slave)
 
     def _serve(self):
         splitter = FrameSplitter(MAX_FRAME)

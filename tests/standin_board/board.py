@@ -75,6 +75,7 @@ class StandinBoard:
         if hub is not None:
             self._environment["FEDERATION_HUB"] = str(hub.port)
         self._spawner = Spawner()
+        self._usb_slaves = []
         self._plug_in()
 
     def unplug_after(self, size):
@@ -103,16 +104,13 @@ class StandinBoard:
         """Power on again, so many seconds after it went; the port has a new name."""
         self._thread.join()
         time.sleep(pause)
-        kept = os.openpty()  # which has the old one, if it is free
         self._plug_in()
-        for terminal in kept:
-            os.close(terminal)
 
     def close(self):
         """Power off, for good."""
         self._stop()
         self._spawner.close()
-        for terminal in (self._uart, self._uart_slave):
+        for terminal in (self._uart, self._uart_slave, *self._usb_slaves):
             os.close(terminal)
 
     def __enter__(self):
@@ -122,8 +120,10 @@ class StandinBoard:
         self.close()
 
     def _plug_in(self):
-        # Kept open here, so that the port stays while no program has it.
         self._usb, self._usb_slave = _terminal()
+        # Open to the end: the port stays while no program has it, and no other terminal gets the
+        # name of one that was unplugged, under which esptool looks for it again.
+        self._usb_slaves.append(self._usb_slave)
         os.set_blocking(self._usb, False)
         self.port = os.ttyname(self._usb_slave)
         self._wake, self._waker = os.pipe()
@@ -149,7 +149,7 @@ class StandinBoard:
                 else:
                     mode = self._until_reset(mode)
         finally:
-            for end in (self._usb, self._usb_slave, self._wake):
+            for end in (self._usb, self._wake):
                 os.close(end)
 
     def _from_host(self, *others, timeout=None):
