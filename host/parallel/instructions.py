@@ -33,21 +33,22 @@ class KernelCosts:
 # kernels by themselves, at 64 elements of 24 bits. xtensawin: what the kernels by themselves take
 # there over what they take on rv32imc, times that.
 KERNELS = {
-    "rv32imc": KernelCosts(6.385, 5.4, 1_500, 26.0, 77, 123, 69, 120, 116),
-    "xtensawin": KernelCosts(8.43, 7.1, 1_970, 28.7, 90, 146, 78, 134, 137),
+    "rv32imc": KernelCosts(6.385, 5.4, 1_500, 26.0, 77, 123, 69, 79, 79),
+    "xtensawin": KernelCosts(8.43, 7.1, 1_970, 28.7, 90, 146, 78, 88, 93),
 }
 # Between kernels, the same on all processors: fitted to the whole chips' counts on a serial line.
-_SYNCHRONIZATION = 13_400  # calls from the message's type down to kernels, activations widened
-_FRAME = 28_400  # a frame sent or received, whatever its length
-_LINE_BYTE = 68  # COBS and CRC-32 in both directions
-# ESP-NOW's send and irecv on a C3's stock firmware, counted by others: what a gateway's relaying
-# takes beside the bytes on its line.
-_RELAY = 16_100 + 4_900
+_SYNCHRONIZATION = 11_000  # calls from the message's type down to kernels, activations widened
+_FRAME = 9_700  # a frame sent or received, whatever its length
+_LINE_BYTE = 32  # COBS and CRC-32 in both directions
+# ESP-NOW's send and irecv on a C3's stock firmware, counted by others, and the loop of an emulated
+# gateway: what relaying takes beside the bytes on its line.
+_RELAY = 16_100 + 4_900 + 8_300
 # What an exchange among chips takes beside its kernels and frames, of each chip, to contribute,
 # and for each contribution: fitted to whole chips that combine.
-_EXCHANGE, _CONTRIBUTING, _CONTRIBUTED = 19_400, 26_200, 13_000
-# HMAC-SHA256 over 200 bytes in place of CRC-32, counted there too: 11,800 and 5,400.
-_SIGNED_FRAME = 6_400
+_EXCHANGE, _CONTRIBUTING, _CONTRIBUTED = 32_000, 30_000, 5_000
+# HMAC-SHA256 over 200 bytes, counted there too, and what else signing took of an emulated chip in
+# place of CRC-32.
+_SIGNED_FRAME = 11_800 + 12_900
 
 
 def matrix_speed(mpy_arch: str, clock_mhz: int) -> int:
