@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import serial
-
 from host.cluster.errors import ClusterError
+from host.cluster.remote_port import opened
 
 _ANY_BAUD = 115200
 
@@ -41,11 +40,9 @@ def exclusive_port(url: str, baud: int) -> Any:
     Reading and writing do not wait. Raises PortClosed.
     """
     try:
-        port = serial.serial_for_url(url, baud, timeout=0, write_timeout=0, exclusive=True)
-        port.fileno()
+        return opened(url, baud, exclusive=True)
     except (OSError, ValueError) as error:  # SerialException is an OSError
         raise _closed(url, error) from None
-    return port
 
 
 def why_closed(url: str) -> str:
@@ -84,7 +81,7 @@ def _closed(url: str, error: Exception) -> PortClosed:
         return PortClosed(f"{url} is no serial port", "give one, as /dev/ttyACM0")
     if isinstance(error, io.UnsupportedOperation):  # it has no descriptor
         return PortClosed(
-            f"{url} is a port that cannot be waited for", "give a device, or a socket://"
+            f"{url} is a port that cannot be waited for", "give a device, socket:// or rfc2217://"
         )
     if isinstance(error, ValueError) or number is None:
         return PortClosed(f"cannot open port {url}", f"{error}")

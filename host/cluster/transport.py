@@ -12,6 +12,7 @@ from typing import Protocol
 import serial
 
 from host.cluster.errors import ClusterError
+from host.cluster.remote_port import opened
 from protocol.frame import BROADCAST, DST, HOST, MAX_FRAME
 from protocol.framing_bytes import FrameSplitter, encoded_frame
 
@@ -33,12 +34,12 @@ class Port(Protocol):
 
 
 def open_port(url: str, baud: int) -> Port:
-    """The port at `url`: a device, or a URL of pyserial's that can be waited for, as socket://.
+    """The port at `url`: a device, or a URL of pyserial's, as socket:// or rfc2217://.
 
     Raises ClusterError if it will not open.
     """
     try:
-        port: Port = serial.serial_for_url(url, baud, timeout=0, write_timeout=0)
+        port: Port = opened(url, baud)
         descriptor = port.fileno()
     except (serial.SerialException, OSError, ValueError) as error:
         raise ClusterError(f"cannot open port {url}: {error}") from None
