@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from host.parallel.plan import Plan, Share
 from host.parallel.traffic import frames
-from protocol import collective
 from protocol.bitpack import packed_size
-from protocol.collective import CONTRIBUTION_FIELDS
+from protocol.collective import CONTRIBUTION_FIELDS, repair_size
 from protocol.frame import HEADER_SIZE, TRAILER_SIZE
 from protocol.layout import (
     LOGITS_DATA,
@@ -50,7 +49,7 @@ def logits_frames(plan: Plan, share: Share) -> Sizes:
 
 def repair(members: int) -> int:
     """Of a request for what is missing of so many."""
-    return _ENDS + collective._REPAIR_FIELDS + collective._ENTRY * members
+    return _ENDS + repair_size(members)
 
 
 def contribution_frames(plan: Plan, bits: int) -> Sizes:

@@ -54,13 +54,13 @@ CYCLES = (1.2, 2.0)
 RADIO_SEND, RADIO_RECEIVE = 16_100, 4_900
 RADIO_NOTHING = 4_100  # to find that no frame is there
 # Of the gateway to pass a frame on: those, a UART's write of 200 bytes (counted likewise), and its
-# loop with COBS, an assumption.
-_UART_WRITE, _LOOP = 6_600, 10_000
+# loop with COBS, as emulated.
+_UART_WRITE, _LOOP = 6_600, 14_000
 RELAY_TO_RADIO = RADIO_SEND + _LOOP
 RELAY_TO_HOST = RADIO_RECEIVE + _UART_WRITE + _LOOP
 # To send an answer again, or tell that a frame is not for it: about the message loop's part of a
 # request, as emulated.
-REPEAT = 90_000
+REPEAT = 30_000
 
 
 def line_time(size: int) -> float:

@@ -193,7 +193,7 @@ class Node:
         answer[_LENGTH + 1] = size >> 8
         if self._signer or size > self._longest:
             self._send(answer, size)
-        else:  # without a call for each of the steps
+        else:  # as _send does, without a call for each of the steps: an answer is for the host
             size += _HEADER
             put_crc32(answer, size)
             size += 4

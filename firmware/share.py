@@ -86,6 +86,8 @@ class Share:
         values = int(begun_compute(request, answer, length, boot_id, fields_of))
         if values == -2:
             return -1
+        if values < 0:
+            raise BadRequest("no positions, an unknown phase, or half a value")
         fields = ptr32(fields_of)
         dim = int(dims)
         position = fields[3]

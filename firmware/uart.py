@@ -49,9 +49,9 @@ class UartLink:
                 if length == 0:
                     break
                 self.dropped += 1
+            self._unread = 0
             count = readinto(data)
             if not count:
-                self._unread = 0
                 return 0
             state[0] = 0
 

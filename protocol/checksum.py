@@ -1,4 +1,5 @@
-"""The check values of protocol versions 1 (a byte sum) and 2 (CRC-32)."""
+"""The byte sum of version 1 frames, and the CRC-32 by which fragments of a message know each
+other. That of version 2 frames is in protocol/frame_check.py."""
 
 from binascii import crc32 as _crc32
 

@@ -30,7 +30,6 @@ wraps. REPAIR: epoch u16, and for each owner its id u8 and a mask u32 of the pie
 has of it.
 """
 
-from array import array
 
 from protocol.bitpack import add_unpacked, bits_needed, pack, packed_size
 from protocol.compat import const, micropython, ptr8, ptr32
@@ -38,6 +37,7 @@ from protocol.fields import put_u16, put_u32, u16, u32
 from protocol.frame import BROADCAST, HEADER_SIZE, SEQUENCE, SRC, ProtocolError
 from protocol.kinds import CONTRIBUTION, REPAIR
 from protocol.pace import Pace
+from protocol.sums import Round, contribute
 
 CONTRIBUTION_FIELDS = const(9)
 # Bytes of a REPAIR: for each owner, and before them.
@@ -72,54 +72,13 @@ _WHOLE = const(-1)  # no piece is missing
 _EVERYTHING = const((1 << 30) - 1)  # the set of all pieces that there can be
 
 
+def repair_size(members):
+    """Bytes of payload of a request for what is missing of so many members."""
+    return _REPAIR_FIELDS + _ENTRY * members
+
+
 class MissingMember(Exception):
     """Members whose contributions do not come; args: their ids."""
-
-
-@micropython.viper
-def _contribute(total: ptr32, first: int, values: ptr32, own: ptr32, count: int):
-    """Adds values [count] to total[first] and on, and keeps them in `own`."""
-    i = 0
-    while i < count:
-        value = values[i]
-        own[i] = value
-        total[first] = total[first] + value
-        first += 1
-        i += 1
-
-
-@micropython.viper
-def _clear(total: ptr32, count: int):
-    while count:
-        count -= 1
-        total[count] = 0
-
-
-class _Round:
-    """The vector of one collective, and one's own contribution to it or to the last but one.
-
-    first, count: the range that `own` is for; number: the collective that it was made for;
-    again, again_at: its pieces that were sent again lately, as a set, and when.
-    arrived: the pieces that came of each member; left: members of which some are missing.
-    """
-
-    def __init__(self, members, capacity):
-        self.total = memoryview(array("i", bytes(4 * capacity)))
-        self.own = memoryview(array("i", bytes(4 * capacity)))
-        self.number = _NONE
-        self.first = self.count = 0
-        self.again = self.again_at = 0
-        self.arrived = array("i", bytes(4 * members))
-        self.left = members
-        self._sizes = capacity, members
-
-    @micropython.native
-    def clear(self):
-        """Makes room for another vector; what was contributed last can still be sent again."""
-        capacity, members = self._sizes
-        _clear(self.total, capacity)
-        _clear(self.arrived, members)
-        self.left = members
 
 
 class Exchange:
@@ -158,13 +117,13 @@ class Exchange:
         longest = min(room, CONTRIBUTION_FIELDS + packed_size(capacity, bits))
         self._frame = bytearray(HEADER_SIZE + longest + 12)
         self._most_asked = (longest - _REPAIR_FIELDS) // _ENTRY
-        self._rounds = [_Round(len(self._members), capacity) for _ in range(2)]
+        self._rounds = [Round(len(self._members), capacity) for _ in range(2)]
         self._epoch = self._number = 0
         self._pace = Pace(len(self._members))
         self._turn = 0  # milliseconds for which others go first
         self._asked_last = self._me
-        # Milliseconds without a contribution: in all, and since asking, less one's turn; and
-        # without a request either.
+        # Milliseconds without a piece that was missing; without any contribution since asking,
+        # less one's turn; and without a request either.
         self._waited = self._quiet = self._gap = 0
         self._news = 0  # since the last tick: _DATA_CAME, _CAUSE_CAME
 
@@ -276,6 +235,7 @@ class Exchange:
             had = _WHOLE
             into.left = int(into.left) - 1
         arrived[member] = had
+        self._waited = 0
         return 1
 
     def is_behind(self, frame):
@@ -294,29 +254,33 @@ class Exchange:
         if self.done or self._rounds[self._number & 1].number != self._number:
             return
         news, self._news = self._news, 0
-        if news & _DATA_CAME:  # most of that time may have passed before
-            if news == _DATA_CAME:
-                pace.learn(self._gap + elapsed)
-            self._quiet, self._waited, self._gap = -self._turn, 0, 0
-            return
-        self._gap = 0 if news else self._gap + elapsed
-        self._quiet += elapsed
         self._waited += elapsed
-        if self._quiet < pace.wait:
-            return
         if self._waited > self._patience:
             self._waited = 0
             raise MissingMember(*self.missing())
-        if self._ask():
+        if news & _DATA_CAME:  # most of that time may have passed before
+            if news == _DATA_CAME:
+                pace.learn(self._gap + elapsed)
+            self._quiet, self._gap = -self._turn, 0
+            return
+        self._gap = 0 if news else self._gap + elapsed
+        self._quiet += elapsed
+        if self._quiet >= pace.wait and self._ask():
             self._quiet, self._gap = -self._turn, 0
 
     @micropython.native
     def _begin(self, values, first, count):
-        """Contributes values [count] to elements `first` and on of the next collective."""
+        """Contributes values [count] to elements `first` and on of the next collective.
+
+        Raises ValueError for more elements than there are, or than the vector has.
+        """
+        if count and (count > len(values) or first + count > self._capacity):
+            raise ValueError("%d elements at %d of %d" % (count, first, self._capacity))
         self._number = number = (self._number + 1) & 0xFFFF
         now = self._rounds[number & 1]
         self._rounds[number & 1 ^ 1].clear()  # for contributions to the next that come early
-        _contribute(now.total, first, values, now.own, count)
+        if count:
+            contribute(now.total, first, values, now.own, count)
         now.number, now.first, now.count = number, first, count
         now.arrived[self._me] = _WHOLE
         now.left -= 1
@@ -324,6 +288,7 @@ class Exchange:
         if self._news == _DATA_CAME:  # the last one, with which the collective before was done
             self._pace.learn(self._gap)
         self._news = _DATA_CAME | _CAUSE_CAME
+        self._waited = 0
         self._turn = (self._me + number) % len(self._members) // 2
         self._pace.clear()
         if len(self._members) > 1:
@@ -390,7 +355,7 @@ class Exchange:
         for at in range(_ENTRIES, HEADER_SIZE + length, _ENTRY):
             member, held = self._member_of[frame[at]], u32(frame, at + 1) & _EVERYTHING
             if member == self._me:
-                answered = self._repair(contribution, held)
+                answered = self._repair(contribution, held) or answered
             elif member != _NO_MEMBER and number == self._number:
                 # Only who lacks as much asks for what this member lacks.
                 if not held & ~contribution.arrived[member]:

@@ -1,9 +1,10 @@
 """What differs between CPython and MicroPython, so that the other files need not know.
 
-A hot loop is written once, as a `@micropython.viper` function that does nothing with its
-pointers but index them and whose integers stay within 32 bits. MicroPython compiles it to
-machine code; here, under CPython, the decorator is the identity and the same source runs on
-bytearrays and array("i").
+Most hot functions are written once, as `@micropython.viper` functions that do nothing with their
+pointers but index them and whose integers stay within 32 bits. MicroPython compiles them to
+machine code; under CPython the decorator is the identity and the same source runs on bytearrays
+and array("i"). The hottest loops move their pointers, and CPython has others in their place:
+framing_pointers.py and framing_plain.py, bitpack_pointers.py and bitpack_plain.py, frame_check.py.
 """
 
 import sys

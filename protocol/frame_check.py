@@ -9,7 +9,7 @@ from array import array
 
 from protocol.compat import micropython, ptr8, ptr32, uint
 
-# What `checked_length` returns, negated, for a frame that is not sound.
+# What `checked_length`, and frame.write_header's own check, return negated for what is not sound.
 FAULTS = (
     "",
     "version is not 1, 2 or 3",
@@ -89,6 +89,7 @@ if sys.implementation.name == "micropython":
             return -7
         return length
 
+    # The loops again: a call for them would take as long as 50 bytes.
     @micropython.viper
     def put_crc32(buf: ptr8, n: uint):
         """Writes the CRC-32 of the first n bytes behind them."""

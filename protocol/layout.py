@@ -65,8 +65,8 @@ def begun_compute(
     answer in the buffer `answer` (protocol/answers.py) as begin_answer does.
 
     How many int16 follow, or -1 if the request is malformed, or -2, with all left as it is, if the
-    buffer holds the answer to it. fields, of five int32, gets sequence id, layer, phase, first
-    position and count.
+    buffer holds the answer to it (answers.is_answered). fields, of five int32, gets sequence id,
+    layer, phase, first position and count, unless the request is malformed.
     """
     i = 8
     if answer[0] and answer[3] == request[2]:

@@ -15,8 +15,8 @@ _WAIT = const(6)
 _WAIT_A_MEMBER = const(1)
 # So many times the mean of the time between two contributions, where that is longer.
 _GAPS = const(4)
-# A member has a quarter more time with each request in vain, for so many of them: three times as
-# long in the end.
+# A member has a quarter more time with each request in vain, as far as so many of them count:
+# three times as long in the end.
 _MOST_BACKED_OFF = const(6)
 # At most, so that there are some requests before anybody is given up.
 _LONGEST_WAIT = const(300)

@@ -4,6 +4,7 @@ import random
 
 from firmware.uart import UartLink
 from protocol.framing import encoded, encoded_size
+from tests.dual import raises
 from tests.protocol.frame_reader import FrameReader
 from tests.protocol.noise import below, random_bytes, sparse_bytes
 
@@ -74,15 +75,26 @@ def test_a_frame_waits_for_its_end():
     assert received(link) == [frame]
 
 
-def test_a_line_that_gives_nothing_after_all_is_left():
-    class Empty(FakeUart):
-        polls = 0
+def test_what_was_read_before_a_line_failed_is_not_read_again():
+    uart = FakeUart()
+    readinto, fails = uart.readinto, []
 
-        def any(self):
-            self.polls += 1
-            return self.polls < 3
+    def failing(buffer):
+        if fails and not uart.received:
+            fails.pop()
+            raise OSError(5)
+        return readinto(buffer)
 
-    assert link_of(Empty()).receive() == 0
+    uart.readinto = failing
+    link = link_of(uart)
+    uart.received = stream(b"one-one") + stream(b"two-two")
+    assert link.receive() == 7 and link.receive() == 7
+    fails.append(1)
+    uart.received = stream(b"three")[:4]  # shorter than what was read before it
+    raises(OSError, link.receive)
+    uart.received = stream(b"three")[4:]
+    assert received(link) == [b"three"]
+    assert link.dropped == 0
 
 
 def test_noise_and_frames_that_are_too_long_are_skipped_and_counted():

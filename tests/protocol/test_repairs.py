@@ -153,7 +153,7 @@ def test_what_is_sent_again_goes_to_all_once_for_requests_close_together():
     owner.exchange.tick(1)
     owner.take(requests[:1])
     assert owner.sent == []
-    owner.exchange.tick(LONG)
+    owner.exchange.tick(LONG // 2)
     owner.sent = []
     owner.take(requests[:1])
     assert owner.sent == owner.contributions and owner.exchange.repairs == 2
@@ -219,3 +219,61 @@ def test_a_member_is_missing_when_nothing_comes_for_long():
             member.exchange.tick(1)
 
     assert raises(MissingMember, wait).args == (12,)
+
+
+class DeafGroup:
+    """Members 10, 11 ... of one all-reduce, some of whose frames never reach some others; all that
+    comes at once is taken before time goes on by two milliseconds."""
+
+    def __init__(self, world, never, patience):
+        """never: pairs of the member that sends and the one that does not hear."""
+        self.boxes = [[] for _ in range(world)]
+        self.never = never
+        members = [10 + i for i in range(world)]
+        self.exchanges = [
+            Exchange(10 + i, members, COUNT, 27, 238, self._sender(i), patience)
+            for i in range(world)
+        ]
+        for exchange in self.exchanges:
+            exchange.start(EPOCH, NUMBER)
+            exchange.all_reduce(array("i", [1] * COUNT), COUNT)
+
+    def _sender(self, me):
+        def send(frame, kind, dst, number, length):
+            write_header(frame, 2, kind, 10 + me, dst, number, length)
+            for other in range(len(self.boxes)):
+                if other != me and (me, other) not in self.never:
+                    self.boxes[other].append((bytes(frame[: HEADER_SIZE + length]), length))
+
+        return send
+
+    def named(self, milliseconds):
+        """Whom each member names first, and when."""
+        first = {}
+        for now in range(0, milliseconds, 2):
+            for i, exchange in enumerate(self.exchanges):
+                came, self.boxes[i] = self.boxes[i], []
+                for frame, length in came:
+                    exchange.take(frame, length)
+                try:
+                    exchange.tick(2)
+                except MissingMember as missing:
+                    first.setdefault(i, (now, missing.args))
+        return first
+
+
+def test_who_is_not_heard_is_named_however_much_others_repeat():
+    # 0 does not hear 1, nor 2 hear 3: what they are asked for again and again, all others have.
+    named = DeafGroup(4, ((1, 0), (3, 2)), 600).named(2_000)
+    assert named[0][1] == (11,) and named[2][1] == (13,)
+    assert all([600 <= named[i][0] < 700 for i in (0, 2)])
+
+
+def test_more_than_the_vector_holds_is_refused():
+    values = array("i", [1] * 2 * COUNT)
+    member = Member()
+    raises(ValueError, member.exchange.all_reduce, values, COUNT + 1)
+    raises(ValueError, member.exchange.all_reduce, values[:3], 4)
+    raises(ValueError, Member(11).exchange.all_gather, values, COUNT)
+    member.exchange.broadcast(None, COUNT, 11)  # of another member
+    assert member.sent
