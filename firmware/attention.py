@@ -2,8 +2,8 @@
 output projection."""
 
 from firmware.linear import Linear
-from firmware.workspace import int32s
 from protocol.compat import micropython
+from protocol.fields import int32s
 
 
 class Attention:

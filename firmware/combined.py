@@ -6,10 +6,9 @@ the last layer. The arithmetic is exact, so the replicas never differ.
 """
 
 from firmware.share import BadRequest, NeedKV
-from firmware.workspace import int32s
 from protocol.bitpack import packed_size, unpack
 from protocol.compat import const, micropython
-from protocol.fields import put_u16, same, u16
+from protocol.fields import int32s, put_u16, same, u16
 from protocol.frame import HEADER_SIZE, SEQUENCE, SRC
 from protocol.kinds import ACK, BEST, LOGITS
 from protocol.layout import (

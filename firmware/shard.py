@@ -11,6 +11,7 @@ from binascii import unhexlify
 from firmware.heap import filler
 from firmware.tensor_parallel import BufferOverflow, TPConfig
 from firmware.weights import Layer, Weights
+from firmware.workspace import Workspace
 from protocol.bitpack import packed_size
 from protocol.compat import const
 from protocol.fields import put_u16
@@ -28,7 +29,7 @@ _ROPE_STRIDE = const(32)
 _RESIDUAL_BITS = const(25)  # of the residual stream in a STEP: 24, and a sign
 # Heap that must stay free beside the share, for the code and buffers that work with it: the least
 # that a chip on UART takes.
-_RESERVE = const(28672)
+_RESERVE = const(22528)
 _LAYER = const(1024)  # the objects of a layer and what their making leaves behind, at most
 
 
@@ -129,6 +130,7 @@ def _fill(weights, layout, file):
         weights.final_numbers = layout.pop("final")
     weights.vocabulary = _buffer(file, rows * (dim + 2))
     del below
+    weights.workspace = Workspace(layout)
     weights.rope_table = _rope_table(layout, layout.pop("rope"))
 
 

@@ -5,7 +5,6 @@ from array import array
 from firmware.attention import Attention
 from firmware.feedforward import FeedForward
 from firmware.vocabulary import Vocabulary
-from firmware.workspace import Workspace
 from protocol.bitpack import bits_needed, pack
 from protocol.compat import const, micropython, ptr8, ptr32
 from protocol.fields import put_u16
@@ -50,7 +49,7 @@ class Share:
     def __init__(self, shard, kernels, boot_id):
         layout = shard.layout
         self._kernels = kernels
-        self.workspace = workspace = Workspace(layout)
+        self.workspace = workspace = shard.workspace
         self._layers = shard.layers
         self._load = kernels.load_int16s
         self.attention = Attention(shard, workspace, kernels) if layout["heads"] else None

@@ -1,11 +1,6 @@
 """The buffers in which a chip computes, made once."""
 
-from array import array
-
-
-def int32s(count):
-    """A zeroed buffer of `count` 32-bit integers as a memoryview."""
-    return memoryview(array("i", bytes(4 * count)))
+from protocol.fields import int32s
 
 
 class Workspace:

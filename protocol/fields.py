@@ -1,4 +1,7 @@
-"""Little-endian fields in a buffer, read and written in place, without struct's tuples."""
+"""Little-endian fields in a buffer, read and written in place, without struct's tuples; and
+buffers of integers."""
+
+from array import array
 
 from protocol.compat import micropython, ptr8
 
@@ -46,3 +49,12 @@ def same(a: ptr8, a_at: int, b: ptr8, b_at: int, count: int) -> int:
     if differing:
         return 0
     return 1
+
+
+def int32s(count):
+    """A buffer of `count` 32-bit integers, all zero, as a memoryview: made without another of its
+    size beside it, for which a full heap may have no room."""
+    made = memoryview(array("i", range(count)))
+    for at in range(count):
+        made[at] = 0
+    return made

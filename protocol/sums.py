@@ -3,6 +3,7 @@
 from array import array
 
 from protocol.compat import const, micropython, ptr32
+from protocol.fields import int32s
 
 _NONE = const(-1)  # no number
 
@@ -35,8 +36,8 @@ class Round:
     """
 
     def __init__(self, members, capacity):
-        self.total = memoryview(array("i", bytes(4 * capacity)))
-        self.own = memoryview(array("i", bytes(4 * capacity)))
+        self.total = int32s(capacity)
+        self.own = int32s(capacity)
         self.number = _NONE
         self.first = self.count = 0
         self.again = self.again_at = 0

@@ -2,7 +2,7 @@
 
 import random
 
-from firmware.workspace import int32s
+from protocol.fields import int32s
 
 GUARD = -0x55AA55AA
 

@@ -1,7 +1,8 @@
 """Attention of a chip's heads against the plain statement of it, to the bit."""
 
 from firmware.attention import Attention
-from firmware.workspace import Workspace, int32s
+from firmware.workspace import Workspace
+from protocol.fields import int32s
 from tests.firmware.shards import Part, kernels_of, weights_of
 from tests.firmware.tiny import TinyModel
 

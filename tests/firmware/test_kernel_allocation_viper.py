@@ -7,7 +7,7 @@ from deployed import head_8, kernels, matrices, residual
 
 from firmware import kernels as compiled_here
 from firmware import residual as residual_here
-from firmware.workspace import int32s
+from protocol.fields import int32s
 from tests.firmware.plain import EXP_TABLE, SIGMOID_TABLE, u16_buffer
 
 CALLS = 1000

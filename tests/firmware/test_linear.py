@@ -3,7 +3,7 @@
 import random
 
 from firmware.linear import Linear
-from firmware.workspace import int32s
+from protocol.fields import int32s
 from tests.firmware.plain import PlainKernels
 from tests.firmware.samples import mixed
 from tests.firmware.shards import WIDEST, stored

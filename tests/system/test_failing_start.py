@@ -52,7 +52,7 @@ def settings(link):
         (1, "uart", "firmware/assembly.py", ONCE.format(function="_link")),
         (1, "espnow", "firmware/assembly.py", ONCE.format(function="_link")),
         (1, "uart", "firmware/node.py", ONCE.format(function="answer_buffer")),
-        (1, "uart", "firmware/share.py", ALWAYS.format(function="Workspace")),
+        (1, "uart", "firmware/share.py", ALWAYS.format(function="FeedForward")),
     ],
 )
 def test_the_host_is_told_what_failed(narrow, monkeypatch, chip, link, path, change):
