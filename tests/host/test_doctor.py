@@ -12,7 +12,7 @@ from host import doctor
 from host.cluster import ports
 from host.cluster.attached import attached
 from host.cluster.cluster_file import Cluster, FlashedChip, changed
-from host.deploy.bundle import REPOSITORY, compiled
+from host.deploy.bundle import REPOSITORY, chip_module
 from host.deploy.configuration import REPL_UART
 from host.deploy.firmware_version import firmware_version
 from host.diagnosis import node
@@ -366,7 +366,7 @@ def test_power_save_of_a_node_that_runs(micropython, tmp_path, capsys, monkeypat
     def saving(chip, files):
         source = (REPOSITORY / "firmware/assembly.py").read_text()
         source = source.replace("network.WLAN.PM_NONE", "network.WLAN.PM_PERFORMANCE")
-        files["firmware/assembly.mpy"] = compiled(source.encode(), "firmware/assembly.py", "x86")
+        files["firmware/assembly.mpy"] = chip_module(source, "firmware/assembly.py", "x86")
 
     with boards_on_the_air(tmp_path, saving) as (_, cluster):
         assert main([cluster.flashed[0].port]) == 1

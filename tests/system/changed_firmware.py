@@ -1,6 +1,6 @@
 """Simulated chips with firmware that was changed for a test."""
 
-from host.deploy.bundle import REPOSITORY, compiled
+from host.deploy.bundle import REPOSITORY, chip_module
 from host.simulation import federation
 
 
@@ -29,4 +29,4 @@ def append_source(monkeypatch, path, appended, only=None):
 def changed(content, path, appended):
     """Appends statements to a file of the firmware in a chip's files."""
     source = (REPOSITORY / path).read_text() + appended
-    content[path.replace(".py", ".mpy")] = compiled(source.encode(), path, "x86")
+    content[path.replace(".py", ".mpy")] = chip_module(source, path, "x86")

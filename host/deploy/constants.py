@@ -1,0 +1,99 @@
+"""Whole numbers that chip modules import of one another, written into the code that uses them.
+
+MicroPython folds `const` only within a module. What another module imports costs a name in the
+table of strings, an entry in the namespace of both, and a look-up at each use. A chip's files
+are compiled together, so here they are as good as constants of the module itself. Lines keep their
+numbers, for tracebacks.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from importlib import import_module
+from typing import NamedTuple
+
+_PACKAGES = ("firmware", "protocol")
+
+
+class _Edit(NamedTuple):
+    """Text in place of what a line (from 1) has from byte `start` to byte `end`, None: its end."""
+
+    line: int
+    start: int
+    end: int | None
+    text: str
+
+
+def with_constants(source: str) -> str:
+    """The source of a chip's module with other modules' numbers in place of their names, and its
+    own numbers, which then nobody asks it for, private."""
+    tree = ast.parse(source)
+    edits: list[_Edit] = []
+    values: dict[str, str] = {}
+    for statement in _imports(tree):
+        numbers = _numbers(statement)
+        if numbers:
+            values.update(numbers)
+            edits += _without(statement, numbers)
+    private = {name: f"_{name}" for name in _own_constants(tree)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            text = values.get(node.id) or private.get(node.id)
+            if text:
+                edits.append(_Edit(node.lineno, node.col_offset, node.end_col_offset, text))
+    return _edited(source, edits)
+
+
+def _imports(tree: ast.Module) -> Iterator[ast.ImportFrom]:
+    """Statements that import names from a module of ours."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in _PACKAGES:
+            yield node
+
+
+def _numbers(statement: ast.ImportFrom) -> dict[str, str]:
+    """What it imports that is a whole number and named as a constant, as source."""
+    assert statement.module is not None
+    found = {}
+    for alias in statement.names:
+        if alias.name.isupper() and not alias.asname:
+            value = getattr(import_module(statement.module), alias.name)
+            if type(value) is int:
+                found[alias.name] = str(value) if value >= 0 else f"({value})"
+    return found
+
+
+def _without(statement: ast.ImportFrom, names: dict[str, str]) -> Iterator[_Edit]:
+    """Edits that leave the rest of an import in its first line."""
+    kept = ", ".join(
+        alias.name + (f" as {alias.asname}" if alias.asname else "")
+        for alias in statement.names
+        if alias.name not in names
+    )
+    text = f"from {statement.module} import {kept}" if kept else "pass"
+    first, last = statement.lineno, statement.end_lineno or statement.lineno
+    yield _Edit(first, statement.col_offset, None, text)
+    for line in range(first + 1, last + 1):
+        yield _Edit(line, 0, None, "")
+
+
+def _own_constants(tree: ast.Module) -> Iterator[str]:
+    """Public names that the module gives to `const(...)`, and that are free as private ones:
+    those const makes nothing but a number."""
+    taken = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(
+                targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id="const"))
+            ) if not name.startswith("_") and f"_{name}" not in taken:
+                yield name
+
+
+def _edited(source: str, edits: list[_Edit]) -> str:
+    lines = source.encode().split(b"\n")
+    for edit in sorted(edits, reverse=True, key=lambda edit: edit[:2]):
+        line = lines[edit.line - 1]
+        rest = b"" if edit.end is None else line[edit.end :]
+        lines[edit.line - 1] = line[: edit.start] + edit.text.encode() + rest
+    return b"\n".join(lines).decode()

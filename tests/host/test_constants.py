@@ -1,0 +1,119 @@
+"""Numbers of other modules are written into a chip's code, and nothing else changes."""
+
+import ast
+
+import pytest
+
+from host.deploy.constants import with_constants
+from host.deploy.firmware_version import REPOSITORY, chip_sources
+
+SOURCES = {
+    path.relative_to(REPOSITORY).with_suffix("").as_posix().replace("/", "."): path.read_text()
+    for path in chip_sources()
+}
+
+
+def imports(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+def defined(tree):
+    """All names that something in a module gives a value."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.alias):
+            yield node.asname or node.name
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_what_a_chips_module_imports_is_there(module):
+    for origin, name in imports(ast.parse(with_constants(SOURCES[module]))):
+        if origin in SOURCES and name != "*":
+            assert name in set(defined(ast.parse(with_constants(SOURCES[origin])))), name
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_lines_keep_their_numbers(module):
+    """Of each function too, and of what it returns and raises."""
+
+    def places(source):
+        return [
+            (type(node).__name__, node.lineno)
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, (ast.FunctionDef, ast.Return, ast.Raise))
+        ]
+
+    changed = with_constants(SOURCES[module])
+    assert changed.count("\n") == SOURCES[module].count("\n")
+    assert places(changed) == places(SOURCES[module])
+
+
+def test_no_chips_module_imports_a_number():
+    constants = {
+        (module, name)
+        for module, source in SOURCES.items()
+        for name in defined(ast.parse(source))
+        if name.isupper()
+    }
+    left = {pair for source in SOURCES.values() for pair in imports(ast.parse(source))} & constants
+    kept = {
+        pair for source in SOURCES.values() for pair in imports(ast.parse(with_constants(source)))
+    } & constants
+    assert len(left) > 50
+    # Tuples, tables and texts are looked up still.
+    assert kept == {
+        ("protocol.frame", "MAX_PAYLOAD"),
+        ("protocol.frame", "TRAILER_SIZE"),
+        ("protocol.frame_check", "FAULTS"),
+    }
+
+
+def test_an_import_keeps_what_is_no_number():
+    changed = with_constants(
+        "from protocol.frame import (\n    HEADER_SIZE,\n    TRAILER_SIZE,\n    opened,\n)\n\n"
+        "def f(version):\n    return HEADER_SIZE + TRAILER_SIZE[version]\n"
+    )
+    assert changed == (
+        "from protocol.frame import TRAILER_SIZE, opened\n\n\n\n\n\n"
+        "def f(version):\n    return 8 + TRAILER_SIZE[version]\n"
+    )
+
+
+def test_an_import_in_a_function_leaves_a_statement():
+    changed = with_constants(
+        "def f():\n    from protocol.frame import HOST\n\n    return HOST  # é HOST\n"
+    )
+    assert changed == "def f():\n    pass\n\n    return 254  # é HOST\n"
+
+
+def test_bytes_before_a_name_do_not_shift_it():
+    changed = with_constants('from protocol.frame import HOST\n\nx = ("é", HOST)\n')
+    assert changed == 'pass\n\nx = ("é", 254)\n'
+
+
+def test_other_modules_of_the_same_names_are_left_alone():
+    source = "from errno import ENOENT\n\nx = ENOENT\n"
+    assert with_constants(source) == source
+
+
+def test_a_modules_own_numbers_become_private_unless_that_name_is_taken():
+    changed = with_constants(
+        "from protocol.compat import const\n\nA = const(1)\nB = const(2)\n_B = const(3)\nC = 4\n"
+        "print(A, B, _B, C)\n"
+    )
+    assert changed == (
+        "from protocol.compat import const\n\n_A = const(1)\nB = const(2)\n_B = const(3)\nC = 4\n"
+        "print(_A, B, _B, C)\n"
+    )
+
+
+def test_a_negative_number_stays_one(monkeypatch):
+    monkeypatch.setattr("protocol.frame.HOST", -2)
+    assert with_constants("from protocol.frame import HOST\nx = 1 -HOST**2\n") == (
+        "pass\nx = 1 -(-2)**2\n"
+    )
