@@ -110,4 +110,4 @@ def _holds(config: Config, board: Board) -> bool:
         heap_need(shape, chip, even.local_sizes(chip, config.head_dim), rows).total
         for chip in range(_CHIPS)
     )
-    return positions > 0 and max(needs) <= usable(board_heap(board.heap_kb, "espnow"))
+    return positions > 0 and max(needs) <= usable(board_heap(board, "espnow"))

@@ -144,7 +144,8 @@ def _cases(rate: Rate | None) -> list[tuple[float, float]]:
 
 
 def _fits(plan: Plan, board: Board) -> bool:
-    room = usable(board_heap(board.heap_kb, "espnow" if plan.shape.mtu else "uart"))
+    link = "espnow" if plan.shape.mtu else "uart"
+    room = usable(board_heap(board, link, plan.shape.combine))
     return all(plan.heap_need(share).total <= room for share in plan.shares)
 
 

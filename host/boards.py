@@ -78,9 +78,10 @@ class Board:
     name: str
     description: str
     mpy_arch: typing.Literal["x86", "xtensawin", "rv32imc"]
-    heap_kb: int  # KiB free on MicroPython's heap
+    heap_kb: int  # KiB for MicroPython's heap and, where it is no PSRAM, machine code and Wi-Fi
     espnow: EspNow
     psram_kb: int = 0
+    code_kb: int = 0  # KiB beside heap_kb for machine code
     chip: str | None = None
     clock_mhz: int | None = None
     uart: Uart | None = None

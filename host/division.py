@@ -33,7 +33,8 @@ def divided_settings(
         options.parallel, options.stages, options.combine, model.config.layers, settings.chips
     )
     if options.parallel == "auto":
-        board = replace(settings.board, heap_kb=settings.heap // 1024)
+        # A simulated chip of it has this heap, whatever else is in a board's RAM.
+        board = replace(settings.board, heap_kb=settings.heap // 1024, chip=None)
         signed = bool(settings.key)
         boards = (board,) * settings.chips
         mode = best_mode(

@@ -87,12 +87,7 @@ def native_functions(mpy: bytes, source: str) -> dict[str, NativeFunction]:
     architecture = ARCHITECTURES.get(mpy[2] >> 2 & 0x0F)
     if architecture is None:
         raise MpyError("native code of an architecture that is not emulated here")
-    reader = _Reader(mpy)
-    reader.at = 4
-    names, objects = reader.number(), reader.number()
-    for _ in range(names):
-        reader.skip_name()
-    kinds = [reader.object_kind() for _ in range(objects)]
+    reader, kinds = _at_functions(mpy)
     slot = kinds.index(_FUN_TABLE) if _FUN_TABLE in kinds else 0
     codes = list(_children(reader))
     if reader.at != len(mpy):
@@ -109,6 +104,28 @@ def native_functions(mpy: bytes, source: str) -> dict[str, NativeFunction]:
         for name, (kind, code) in zip(defined, codes, strict=True)
         if kind == _VIPER
     }
+
+
+def machine_code(mpy: bytes) -> int:
+    """Bytes of machine code in all functions and methods of a .mpy file."""
+    reader, _ = _at_functions(mpy)
+    return _machine_code(reader)
+
+
+def _machine_code(reader: _Reader) -> int:
+    kind, code, children = _function(reader)
+    own = 0 if kind == _BYTECODE else len(code)
+    return own + sum(_machine_code(reader) for _ in range(children))
+
+
+def _at_functions(mpy: bytes) -> tuple[_Reader, list[int]]:
+    """A reader that has come to the functions, and the kinds of the module's objects."""
+    reader = _Reader(mpy)
+    reader.at = 4
+    names, objects = reader.number(), reader.number()
+    for _ in range(names):
+        reader.skip_name()
+    return reader, [reader.object_kind() for _ in range(objects)]
 
 
 def _children(reader: _Reader) -> Iterator[tuple[int, bytes]]:

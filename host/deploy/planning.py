@@ -32,9 +32,9 @@ def board_plan(
     heaps: int | Sequence[int] | None
     if boards:
         cluster = modes.Cluster(tuple(boards), link)
-        heaps, speeds, mtu = cluster.heaps, cluster.speeds, cluster.mtu
+        heaps, speeds, mtu = cluster.heaps(combine), cluster.speeds, cluster.mtu
     else:
-        heaps = min((board_heap(board.heap_kb, link) for board in known), default=None)
+        heaps = min((board_heap(board, link, combine) for board in known), default=None)
         speeds = None
         mtu = min((board.espnow.mtu for board in known), default=mtu)
     return divided(

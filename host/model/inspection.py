@@ -22,6 +22,8 @@ from host.model.ranges import Ranges
 from host.parallel.memory import board_heap
 from host.parallel.plan import MAX_CHIPS, DoesNotFit, tensor_parallel
 
+LINKS = ("uart", "espnow")
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -39,8 +41,9 @@ class Inspection:
     parameters: a classifier that shares the embedding counts once, but a quantized model has two
     matrices there in any case; quantized_bytes: int8 weights and
     their rows' multipliers, which all chips together hold; kv_bytes: of the caches that they hold
-    for `context` positions; chips: of each board, the smallest number that holds the model over
-    radio, signed where it is no simulated board, as `flash` has it; None where no number does;
+    for `context` positions; chips: of each board and over each link, the smallest number that
+    holds the model, signed where it is no simulated board, as `flash` has it; None where no number
+    does;
     problem: one line, where no chips can run the model whatever their heaps.
     """
 
@@ -52,7 +55,7 @@ class Inspection:
     quantized_bytes: int
     context: int
     kv_bytes: int
-    chips: dict[str, int | None]
+    chips: dict[str, dict[str, int | None]]
     problem: str | None
     cluster: Fit | None
 
@@ -92,7 +95,10 @@ def inspection(
         quantized_bytes=quantized_bytes(config),
         context=context,
         kv_bytes=4 * config.layers * config.kv_dim * context,
-        chips={name: fewest_chips(model, boards.load(name), context) for name in boards.names()},
+        chips={
+            name: {link: fewest_chips(model, boards.load(name), context, link) for link in LINKS}
+            for name in boards.names()
+        },
         problem=_problem(model, context),
         cluster=None if cluster is None else _fit(model, *cluster, context),
     )
@@ -110,10 +116,10 @@ def quantized_bytes(config: Config) -> int:
     return total
 
 
-def fewest_chips(model: QuantizedModel, board: Board, context: int) -> int | None:
-    """The smallest number of this board that holds the model over radio; None where none does."""
+def fewest_chips(model: QuantizedModel, board: Board, context: int, link: str) -> int | None:
+    """The smallest number of this board that holds the model; None where none does."""
     try:
-        _plan(model, 1, board, context)
+        _plan(model, 1, board, context, link)
     except DoesNotFit as problem:
         return problem.chips
     except ModelError:
@@ -139,11 +145,13 @@ def _fit(model: QuantizedModel, chips: int, board: Board, context: int) -> Fit:
     return Fit(chips, board.name, problem)
 
 
-def _plan(model: QuantizedModel, chips: int, board: Board, context: int) -> None:
+def _plan(
+    model: QuantizedModel, chips: int, board: Board, context: int, link: str = "espnow"
+) -> None:
     """Raises ModelError where flashing these boards with their defaults would."""
-    real = board.flash is not None
-    heap = board_heap(board.heap_kb, "espnow") if real else board.heap_kb * 1024
-    tensor_parallel(model, chips, context, heap=heap, mtu=board.espnow.mtu, signed=real)
+    mtu = board.espnow.mtu if link == "espnow" else None
+    heap = board_heap(board, link)
+    tensor_parallel(model, chips, context, heap=heap, mtu=mtu, signed=board.flash is not None)
 
 
 def _parameters(config: Config, shared: bool) -> int:
@@ -183,13 +191,23 @@ def print_inspection(console: Console, found: Inspection) -> None:
     if found.problem:
         table.add_row("on any board", f"cannot run: {found.problem}")
     for name, chips in () if found.problem else found.chips.items():
-        held = "no number of chips holds it" if chips is None else _count(chips)
-        table.add_row(f"on {name}", held)
+        table.add_row(f"on {name}", _held(chips))
     console.print(table, highlight=False)
     if found.cluster:
         cluster = found.cluster
         verdict = f"does not fit: {cluster.problem}" if cluster.problem else "fits"
         console.print(f"{_count(cluster.chips)} {cluster.board}: {verdict}", highlight=False)
+
+
+def _held(chips: dict[str, int | None]) -> str:
+    if len(set(chips.values())) > 1:
+        over = (f"{_few(count)} over {link}" for link, count in chips.items())
+        return ", ".join(over)
+    return _few(next(iter(chips.values())))
+
+
+def _few(count: int | None) -> str:
+    return "no number of chips" if count is None else _count(count)
 
 
 def _count(count: int) -> str:

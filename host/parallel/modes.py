@@ -91,13 +91,9 @@ class Cluster:
     context: int | None = None
     signed: bool = False
 
-    @property
-    def heaps(self) -> list[int]:
-        """Bytes of each chip's heap that plans may count with."""
-        return [
-            board_heap(board.heap_kb, self.link) if board.chip else board.heap_kb * 1024
-            for board in self.boards
-        ]
+    def heaps(self, combine: str) -> list[int]:
+        """Bytes of each chip's heap that plans may count with, by who adds up the partial sums."""
+        return [board_heap(board, self.link, combine) for board in self.boards]
 
     @property
     def speeds(self) -> list[int] | None:
@@ -122,7 +118,7 @@ class Cluster:
             self.context,
             stages=mode.stages,
             combine=mode.combine,
-            heap=self.heaps,
+            heap=self.heaps(mode.combine),
             speeds=self.speeds,
             mtu=self.mtu,
             signed=self.signed,
@@ -148,7 +144,8 @@ class Assessment:
 
     def free(self, share: Share) -> int:
         """Bytes of a chip's heap that the plan leaves."""
-        return usable(self.cluster.heaps[share.chip]) - self.plan.heap_need(share).total
+        heap = self.cluster.heaps(self.mode.combine)[share.chip]
+        return usable(heap) - self.plan.heap_need(share).total
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`: bytes, and seconds."""

@@ -277,9 +277,10 @@ def advice(shape: Shape, heaps: Sequence[int], missing: int, enough: int | None)
         return f"{text}: use more boards, or boards with more heap, or a smaller --context"
     if enough:
         return f"{text}: {enough} chips would do, or a smaller --context"
+    wire = ", or --link uart" if shape.mtu else ""  # the radio takes memory for itself
     return (
         f"{text}, and no number of chips would do: use boards with more heap, or a smaller"
-        " --context"
+        f" --context{wire}"
     )
 
 

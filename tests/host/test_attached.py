@@ -202,7 +202,7 @@ def test_the_smallest_heap_bounds_the_plan(model, monkeypatch):
     chips = [FlashedChip(i, name, f"{i}", "") for i, name in enumerate(["esp32s3", "esp32c3"])]
     cluster = cluster_of(model, flashed=tuple(chips), link="espnow")
     flashed_plan(model, cluster)
-    least = board_heap(min(load(name).heap_kb for name in ("esp32s3", "esp32c3")), "espnow")
+    least = min(board_heap(load(name), "espnow") for name in ("esp32s3", "esp32c3"))
     bounds = {"heap": least, "speeds": None, "mtu": 250, "signed": True}
     assert asked == {**bounds, "combine": "host", "stages": 0}
 
@@ -214,7 +214,7 @@ def test_boards_that_were_named_are_dealt_work_by_heap_and_speed(model):
     cluster = cluster_of(model, boards=kinds, link="espnow", flashed=(chip,))
     shown = modes.Cluster(tuple(map(load, kinds)), "espnow", 16, signed=True)
     plan = flashed_plan(model, cluster)
-    dealt = {"heap": shown.heaps, "speeds": shown.speeds, "mtu": shown.mtu}
+    dealt = {"heap": shown.heaps("host"), "speeds": shown.speeds, "mtu": shown.mtu}
     assert plan == tensor_parallel(model, 2, 16, signed=True, **dealt)
     assert plan != flashed_plan(model, replace(cluster, boards=()))
     assert len(plan.shares[0].rows) > len(plan.shares[1].rows)

@@ -57,7 +57,7 @@ def flash(model, board, told=lambda path, written, total: None, **place):
 def expected(model, chip=0, chips=1, link="uart", arch="x86", rate=None):
     """What should be on the board, made without host.deploy.placing."""
     mtu = 250 if link == "espnow" else None
-    plan = tensor_parallel(model, chips, heap=board_heap(240, link), mtu=mtu)
+    plan = tensor_parallel(model, chips, heap=board_heap(BOARD, link), mtu=mtu)
     uart = board_uart(BOARD.uart)
     config = configuration(
         plan, plan.shares[chip], uart=uart, rate=rate, board=board_settings(BOARD)
@@ -137,7 +137,7 @@ def federation_of(model, *boards):
     lines = {chip: Line(open_port(board.uart, 921600)) for chip, board in enumerate(boards)}
     transport = Transport(lines, MAX_FRAME)
     try:
-        plan = tensor_parallel(model, len(boards), heap=board_heap(240))
+        plan = tensor_parallel(model, len(boards), heap=board_heap(BOARD, "uart"))
         digests = {s.chip: shard_digest(shard_file(model, plan, s)) for s in plan.shares}
         coordinator = Coordinator(transport, range(len(boards)))
         federation = Federation(model, plan, coordinator, digests)

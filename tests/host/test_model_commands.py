@@ -1,5 +1,6 @@
 """`python -m host.model inspect` and `quantize`: what they print, write and refuse."""
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -52,10 +53,10 @@ def test_the_smallest_numbers_of_boards(shared_models: Path) -> None:
     for name in boards.names():
         board = boards.load(name)
         flashed = name != "simulated"  # with a key, and with code that only boards have
-        heap = board_heap(board.heap_kb, "espnow") if flashed else board.heap_kb * 1024
-        link = {"heap": heap, "mtu": board.espnow.mtu, "signed": flashed}
-        for context in (64, 256):
-            chips = fewest_chips(model, board, context)
+        for context, over in itertools.product((64, 256), ("uart", "espnow")):
+            mtu = board.espnow.mtu if over == "espnow" else None
+            link = {"heap": board_heap(board, over), "mtu": mtu, "signed": flashed}
+            chips = fewest_chips(model, board, context, over)
             if chips is None:
                 with pytest.raises(DoesNotFit, match="no number of chips would do"):
                     tensor_parallel(model, 1, context, **link)
@@ -89,7 +90,7 @@ def test_inspect_as_json(
     assert found["parameters"] == sum(weights.values())
     # Keys and values, int16, of two layers, two KV heads of 8, and 8 positions.
     assert found["kv_bytes"] == 2 * 2 * 2 * 2 * 8 * 8
-    assert found["chips"] == dict.fromkeys(boards.names(), 1)
+    assert found["chips"] == {name: {"uart": 1, "espnow": 1} for name in boards.names()}
     assert found["cluster"] is None
 
 
@@ -102,7 +103,7 @@ def test_inspect_tells_whether_a_cluster_holds_it(
     assert json.loads(out)["cluster"] == {"chips": 9, "board": "esp32s3", "problem": None}
     code, out, _ = printed(capsys, "inspect", model, "--chips", 1, "--board", "esp32s3")
     assert code == 1
-    heap = board_heap(boards.load("esp32s3").heap_kb, "espnow") // 1024
+    heap = board_heap(boards.load("esp32s3"), "espnow") // 1024
     problem = f"1 chip esp32s3: does not fit: 1 chip with {heap} KB of heap is"
     assert problem in " ".join(out.split())
 

@@ -7,9 +7,11 @@ import tempfile
 import numpy as np
 import pytest
 
+from host.boards import load
 from host.cluster.cluster_file import Cluster, changed
 from host.model import llama2c
 from host.model.quantize import quantized
+from host.parallel.memory import COMBINE, python_heap
 from host.run import MODEL, main, parsed, settings_for
 
 
@@ -96,7 +98,7 @@ def test_a_prompt_that_is_too_long(error, model):
          r" [2-5] chips would do, or a smaller --context"),
         (5, 512, r"5 chips with 160 KB of heap are \d+ KB short of the model with a context of"
          r" 512, and no number of chips would do: use boards with more heap, or a smaller"
-         r" --context"),
+         r" --context, or --link uart"),
     ],
 )  # fmt: skip
 def test_a_heap_that_is_too_small(error, model, chips, context, pattern):
@@ -163,7 +165,14 @@ def test_defaults_are_five_chips_on_the_radio_and_the_likeliest_tokens():
 
 
 def test_the_board_gives_the_heap_unless_one_is_named():
-    assert settings_for(parsed(["--board", "esp32c3"])).heap == 160 << 10
+    board = load("esp32c3")
+    for link in ("uart", "espnow"):
+        for combine in COMBINE:
+            options = ["--board", "esp32c3", "--link", link, "--combine", combine]
+            assert settings_for(parsed(options)).heap == python_heap(board, link, combine)
+    staged = settings_for(parsed(["--board", "esp32c3", "--parallel", "pipeline"]))
+    assert staged.heap == python_heap(board, "espnow", "chips")
+    assert settings_for(parsed(["--board", "simulated"])).heap == 4096 << 10
     for text, size in (("100K", 100 << 10), ("2m", 2 << 20), ("70000", 70000)):
         assert settings_for(parsed(["--board", "esp32c3", "--heap", text])).heap == size
 

@@ -86,25 +86,30 @@ class RecordingPort:
 
 
 @contextlib.contextmanager
-def repl_federation(model, folder, chips, *, heap_kb, prompt_ms=0, change=None, patience=2.5):
-    """What host.cluster.running gives for such chips, with their ports and processes."""
-    plan = tensor_parallel(model, chips, 128, heap=heap_kb * 1024 - ON_BOARD)
+def repl_federation(
+    model, folder, chips, *, heap, context=128, key=b"", prompt_ms=0, change=None, patience=2.5
+):
+    """What host.cluster.running gives for such chips, with their ports and processes.
+
+    heap: bytes of each chip's, of which its stand-ins for modules in C take a part.
+    """
+    plan = tensor_parallel(model, chips, context, heap=heap - ON_BOARD, signed=bool(key))
     board = {**board_settings(load("esp32s3")), "prompt_ms": prompt_ms}
     with contextlib.ExitStack() as stack:
         started, ports, shards = [], [], {}
         for share in plan.shares:
-            config = configuration(plan, share, uart=REPL_UART, board=board)
+            config = configuration(plan, share, uart=REPL_UART, board=board, key=key)
             files = chip_files(model, plan, share, ARCH, config)
             shards[share.chip] = files["shard.bin"]
             if change:
                 change(share.chip, files)
-            chip = ReplChip(folder / f"chip{share.chip}", files, heap_kb * 1024)
+            chip = ReplChip(folder / f"chip{share.chip}", files, heap)
             started.append(chip)
             stack.callback(chip.close)
             ports.append(RecordingPort(open_port(chip.port, REPL_BAUD)))
         lines = {chip: Line(port) for chip, port in enumerate(ports)}
         with connected(
-            model, plan, Transport(lines, REPL_MTU), shards=shards, start_patience=30,
+            model, plan, Transport(lines, REPL_MTU), shards=shards, key=key, start_patience=30,
             patience=patience, watch=lambda: [chip.resume() for chip in started],
         ) as running:  # fmt: skip
             yield running, ports, started

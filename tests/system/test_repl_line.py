@@ -1,21 +1,27 @@
 """Chips that reach the host over their REPL's port: frames, heap, Ctrl-C, faults, restarts."""
 
 import contextlib
+import json
 import os
 import subprocess
 
 import pytest
 
+from host.boards import load
 from host.cluster.transport import open_port
 from host.deploy.bundle import chip_files
 from host.deploy.configuration import REPL_BAUD, REPL_UART, configuration
-from host.parallel.memory import ON_BOARD
+from host.evaluate import MODELS
+from host.model import loading
+from host.model.tokenizer import Tokenizer
+from host.parallel.memory import ON_BOARD, STANDINS, python_heap
 from host.parallel.plan import tensor_parallel
 from tests.system.changed_firmware import changed
-from tests.system.reference_runs import assert_equals_reference
+from tests.system.reference_runs import assert_equals_reference, reference_runs
 from tests.system.repl_chips import ARCH, ReplChip, repl_federation
 
-HEAP_KB = 160
+HEAP = 160 << 10
+S2_POSITIONS = 52
 RING = 259  # bytes that MicroPython's ring for stdin holds on an ESP32
 RAISES_ONCE = """
 import os
@@ -33,7 +39,7 @@ Node._on_compute = _failing
 
 def test_a_federation_on_one_cable_each(model, runs, tmp_path):
     """Prompts and answers go in fragments, and all of it fits the heap that is planned."""
-    with repl_federation(model, tmp_path, 5, heap_kb=HEAP_KB) as (running, ports, _):
+    with repl_federation(model, tmp_path, 5, heap=HEAP) as (running, ports, _):
         assert_equals_reference(running.federation, runs[0], 30)
         assert_equals_reference(running.federation, runs[1], 10)
         statistics = running.coordinator.statistics(collect=True)
@@ -48,10 +54,30 @@ def test_a_federation_on_one_cable_each(model, runs, tmp_path):
         assert not any(frame[:1] in (b"\x03", b"\r") for frame in frames)
 
 
+def test_five_of_the_smallest_board_hold_the_shipped_model(tmp_path):
+    """With the heap that an ESP32-S2 has left, signed, to the last position; see
+    tests/host/test_deployment_fits.py."""
+    home = loading.loaded(MODELS / "home.bin").quantized()
+    tokenizer = Tokenizer.load(MODELS / "tok512.bin", home.config.vocab_size)
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text(json.dumps([{"prompt": "turn off the kitchen lights\n"}]))
+    (run,) = reference_runs(home, tokenizer, prompts, S2_POSITIONS)
+    heap = python_heap(load("esp32s2"), "uart") + STANDINS["uart"]
+    with repl_federation(
+        home, tmp_path, 5, heap=heap, context=S2_POSITIONS, key=bytes(32)
+    ) as (running, _, _):
+        assert_equals_reference(running.federation, run, S2_POSITIONS)
+        statistics = running.coordinator.statistics(collect=True)
+        plan = running.federation.plan
+    for share in plan.shares:
+        more = statistics[share.chip].heap_used - plan.heap_need(share).kept
+        assert more <= ON_BOARD
+
+
 @pytest.mark.parametrize("prompt_ms", [0, 60_000])
 def test_ctrl_c_gets_the_prompt(model, tmp_path, prompt_ms):
     """Whether the node runs or the prompt is still offered, which a host's first frame ends."""
-    with repl_federation(model, tmp_path, 1, heap_kb=1024, prompt_ms=prompt_ms) as found:
+    with repl_federation(model, tmp_path, 1, heap=1 << 20, prompt_ms=prompt_ms) as found:
         running, ports, (chip,) = found
         running.federation.forward([1])
         assert chip.process.poll() is None
@@ -84,7 +110,7 @@ def test_a_chip_whose_loop_raises_tells_it_on_the_same_line(model, runs, tmp_pat
         if chip == 1:
             changed(content, "firmware/node.py", RAISES_ONCE)
 
-    with repl_federation(model, tmp_path, 2, heap_kb=1024, change=change) as (running, _, _):
+    with repl_federation(model, tmp_path, 2, heap=1 << 20, change=change) as (running, _, _):
         assert_equals_reference(running.federation, runs[0], 20)
         assert running.coordinator.last_words == {1: "ValueError: out of luck"}
         assert running.federation.caught_up == 1

@@ -1,0 +1,86 @@
+"""The machine code that plans count with, held to that in a chip's files."""
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.emulation.mpy import machine_code
+from host.boards import load
+from host.deploy.bundle import chip_files
+from host.deploy.firmware_version import REPOSITORY
+from host.model import loading
+from host.parallel.memory import COMBINE, IDF, MACHINE_CODE, WIFI, python_heap
+from host.parallel.staged import divided
+
+# What a chip imports where it is needed, of which the rest follows.
+ALL = ["main", "assembly", "shard", "share", "model_kernels", "kernels", "board"]
+LINKS = {"uart": ["uart"], "espnow": ["uart", "radio"]}  # of a gateway
+NODES = {"host": ["node"], "chips": ["residual", "stage_node"]}
+ABOVE = 0.05  # by how much the figure may be above what it is for the shipped model
+
+
+def imported(names):
+    """The modules that these import as they begin, and these, by path without a suffix."""
+    found, left = set(), [f"firmware/{name}" for name in names] + ["protocol/session"]
+    while left:
+        name = left.pop()
+        path = REPOSITORY / f"{name}.py"
+        if name in found or not path.exists():  # kernels are generated
+            found.add(name)
+            continue
+        found.add(name)
+        left += [module.replace(".", "/") for module in at_once(ast.parse(path.read_text()).body)]
+    return found
+
+
+def at_once(statements):
+    """The modules that statements import, outside of functions."""
+    for node in statements:
+        if isinstance(node, ast.ImportFrom):
+            yield node.module
+        elif isinstance(node, (ast.If, ast.Try)):
+            yield from at_once([*node.body, *node.orelse])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return loading.loaded(REPOSITORY / "models" / "home.bin").quantized()
+
+
+def bytes_of(model, arch, link, combine):
+    mtu = 250 if link == "espnow" else None
+    plan = divided(model, 5, 64, stages=0, combine=combine, heap=1 << 22, mtu=mtu, signed=True)
+    files = chip_files(model, plan, plan.shares[0], arch, {})
+    names = imported(ALL + LINKS[link] + NODES[combine])
+    return sum(
+        machine_code(content)
+        for path, content in files.items()
+        if path.endswith(".mpy") and str(Path(path).with_suffix("")) in names
+    )
+
+
+@pytest.mark.parametrize("combine", COMBINE)
+@pytest.mark.parametrize("link", LINKS)
+def test_plans_count_with_the_longer_machine_code(model, link, combine):
+    sizes = [bytes_of(model, arch, link, combine) for arch in ("xtensawin", "rv32imc")]
+    assert max(sizes) <= MACHINE_CODE[combine][link] <= (1 + ABOVE) * max(sizes), sizes
+
+
+@pytest.mark.parametrize("combine", COMBINE)
+def test_machine_code_and_wifi_leave_the_rest_of_a_boards_ram(combine):
+    of_code = MACHINE_CODE[combine]
+    for name in ("esp32s2", "esp32s3", "esp32c3"):
+        board = load(name)
+        ram = board.heap_kb * 1024 - IDF
+        assert python_heap(board, "uart", combine) == ram - of_code["uart"]
+        assert python_heap(board, "espnow", combine) == ram - of_code["espnow"] - WIFI
+    own = load("esp32").code_kb * 1024
+    ram = load("esp32").heap_kb * 1024 - IDF
+    assert python_heap(load("esp32"), "uart", combine) == ram - of_code["uart"] + own
+    roomy = replace(load("esp32"), code_kb=100)
+    assert python_heap(roomy, "uart", combine) == ram  # and no more than that
+    for name in ("esp32s3-psram", "simulated"):
+        board = load(name)
+        assert python_heap(board, "espnow", combine) == board.heap_kb * 1024
