@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from host.cluster.errors import ClusterError
+from host.cluster.pace import Pace
 from host.cluster.transport import Transport
 from protocol.control import (
     NEED_KV,
@@ -46,10 +47,10 @@ from protocol.message import MessageType
 
 _LOG = logging.getLogger("federation")
 
-# Seconds to wait for answers of a kind not seen before, and bounds of what is then learned. The
-# upper one leaves a chip some 20 repetitions within the default patience, so that with one frame
-# in five lost, either way, no chip in a billion is given up for dead.
-_FIRST_WAIT, _SHORTEST_WAIT, _LONGEST_WAIT = 0.05, 0.006, 0.1
+# Seconds to wait for answers of a kind not seen before, and the most that is then learned. It
+# leaves a chip some 20 repetitions within the default patience, so that with one frame in five
+# lost, either way, no chip in a billion is given up for dead.
+_FIRST_WAIT, _LONGEST_WAIT = 0.05, 0.1
 # Asked again all at once, many chips would again answer all at once and overflow a gateway.
 _MOST_REPEATS = 8
 # With a key, a chip that is silent this long may have restarted and lost the session.
@@ -84,49 +85,6 @@ class NeedsGreeting(Exception):
     def __init__(self, chips: list[int]) -> None:
         super().__init__(chips)
         self.chips = chips
-
-
-class Pace:
-    """How long answers of one kind take, and so how long to wait before asking again.
-
-    The mean and mean deviation of the time until the last answer, as TCP estimates its
-    round-trip time (RFC 6298). Of a request that had to be repeated, the answers that came before
-    count; a chip that answers twice says that the repetition came too early.
-    """
-
-    def __init__(self, first: float, longest: float) -> None:
-        """first: seconds to wait before anything is learned; longest: as `longest_wait`."""
-        self._first, self._longest = first, longest
-        self._mean: float | None = None
-        self._deviation = 0.0
-
-    @property
-    def wait(self) -> float:
-        """Seconds to wait."""
-        if self._mean is None:
-            return self._first
-        return max(self._mean + 4 * self._deviation, _SHORTEST_WAIT)
-
-    @property
-    def longest_wait(self) -> float:
-        """Seconds beyond which waiting is not drawn out while there is no answer."""
-        return max(self.wait, self._longest)
-
-    def learn(self, taken: float) -> None:
-        """Takes in the time, in seconds, until the last answer to a request sent once."""
-        if self._mean is None:
-            self._mean, self._deviation = taken, taken / 2
-        self._deviation += (abs(taken - self._mean) - self._deviation) / 4
-        self._mean += (taken - self._mean) / 8
-
-    def was_hasty(self) -> None:
-        """Takes in that a request was repeated while its answer was on the way.
-
-        Bounded, because where frames are lost and doubled every repetition looks hasty.
-        """
-        most = max(self._mean or 0.0, self._longest) / 4
-        doubled = max(2 * self._deviation, _SHORTEST_WAIT / 4)
-        self._deviation = max(self._deviation, min(doubled, most))
 
 
 class Coordinator:

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from host.cluster.coordinator import Coordinator, Pace
+from host.cluster.coordinator import Coordinator
 from host.cluster.errors import ClusterError
 from host.cluster.members import MOST_RECOVERIES, Members, decoded
 from host.cluster.messages import Message, Messages
+from host.cluster.pace import Pace
 from host.model.arithmetic import INT16_LIMIT, Ints
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan

@@ -2,7 +2,8 @@
 
 import pytest
 
-from host.cluster.coordinator import _FIRST_WAIT, _LONGEST_WAIT, Pace
+from host.cluster.coordinator import _FIRST_WAIT, _LONGEST_WAIT
+from host.cluster.pace import Pace
 
 
 def test_pace_waits_for_the_mean_and_four_deviations():

@@ -1,0 +1,34 @@
+"""Fake chips and the real coordinator that asks them."""
+
+from host.cluster.coordinator import Coordinator
+from protocol.host_session import HostAuthenticator
+from tests.host.fake_chips import FakeChip, FakeTransport
+
+KEY = b"k" * 32
+REQUEST = bytes(range(7)) + b"activations"
+
+
+class FakeCluster:
+    """Fake chips and their coordinator."""
+
+    def __init__(self, clock, count=3, key=b"", watch=lambda: None, **way):
+        self.clock = clock
+        self.chips = [FakeChip(chip, key=key) for chip in range(count)]
+        self.transport = FakeTransport(self.chips, clock, **way)
+        self.signer = HostAuthenticator(key) if key else None
+        self.coordinator = Coordinator(
+            self.transport, range(count), signer=self.signer, watch=watch
+        )
+
+    def compute(self, chips=None, where="attention of layer 2, position 7"):
+        chips = list(range(len(self.chips))) if chips is None else chips
+        return self.coordinator.compute(REQUEST, chips, where, "attention")
+
+    def says(self, chip, kind, payload, sequence, delay=0.0):
+        """A frame of a chip that nobody asked for."""
+        for frame in self.chips[chip].says(kind, payload, sequence):
+            self.transport.arrive(frame, delay)
+
+
+def answers_of(*chips):
+    return {chip: REQUEST + bytes([chip]) for chip in chips}

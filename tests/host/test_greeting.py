@@ -1,0 +1,96 @@
+"""Taking chips into the session: what they say of themselves, keys, restarts."""
+
+import pytest
+
+from host.cluster import coordinator as module
+from host.cluster.coordinator import NeedsGreeting
+from host.cluster.errors import ClusterError
+from protocol.message import MessageType
+from tests.host.fake_chips import LATENCY, Clock, FakeChip
+from tests.host.fake_cluster import KEY, FakeCluster, answers_of
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def test_greeting_tells_what_each_chip_is_and_who_has_arrived(clock):
+    cluster = FakeCluster(clock)
+    arrived = []
+    ready = cluster.coordinator.greet([0, 1, 2], arrived=arrived.append)
+    assert cluster.coordinator.boot_ids == {chip.chip: chip.boot_id for chip in cluster.chips}
+    assert {chip: of_one.boot_id for chip, of_one in ready.items()} == cluster.coordinator.boot_ids
+    assert sorted(arrived) == [0, 1, 2]
+
+
+def test_a_ready_of_another_version_is_an_error_of_that_chip(clock):
+    cluster = FakeCluster(clock)
+    cluster.chips[1].answers = lambda *_: iter([(LATENCY, MessageType.READY, b"short")])
+    with pytest.raises(ClusterError, match="^chip 1 speaks another version: READY payload is too"):
+        cluster.coordinator.greet([0, 1, 2])
+
+
+def test_a_session_with_a_key_computes(clock):
+    cluster = FakeCluster(clock, key=KEY)
+    cluster.coordinator.greet([0, 1, 2])
+    assert cluster.compute() == answers_of(0, 1, 2)
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(b"x" * 32, KEY), (KEY, b""), (b"", KEY)])
+def test_chips_with_another_key_or_none_stay_silent(clock, theirs, ours):
+    cluster = FakeCluster(clock, 2, key=ours)
+    cluster.chips[1] = cluster.transport.chips[1] = FakeChip(1, key=theirs)
+    with pytest.raises(ClusterError, match=r"^chip 1 did not answer for 2.5 s \(at the start\)"):
+        cluster.coordinator.greet([0, 1])
+
+
+def test_a_restarted_chip_needs_a_greeting_and_gets_all_a_new_session(clock):
+    cluster = FakeCluster(clock, key=KEY)
+    cluster.coordinator.greet([0, 1, 2])
+    session = cluster.signer.announcement()
+    cluster.chips[1].restart()
+    with pytest.raises(NeedsGreeting) as caught:
+        cluster.compute()
+    assert caught.value.chips == [1]
+    assert 1000.6 <= clock.now < 1000.8  # a quarter of the patience
+    ready = cluster.coordinator.greet(caught.value.chips)
+    assert set(ready) == {0, 1, 2}
+    assert cluster.signer.announcement() != session
+    assert cluster.compute() == answers_of(0, 1, 2)
+    assert cluster.coordinator.boot_ids[1] == cluster.chips[1].boot_id
+
+
+def test_a_chip_that_restarts_while_it_is_greeted_does_not_refuse_the_key(clock):
+    cluster = FakeCluster(clock, key=KEY)
+    chip, greetings = cluster.chips[1], []
+    replies = chip.replies
+
+    def restarting(frame):
+        greetings.append(frame)
+        if len(greetings) == 2:  # which has the proof
+            chip.restart()
+        return replies(frame)
+
+    chip.replies = restarting
+    ready = cluster.coordinator.greet([0, 1, 2])
+    assert len(greetings) > 2 and ready[1].boot_id == chip.boot_id
+    assert cluster.compute() == answers_of(0, 1, 2)
+
+
+def test_a_silent_chip_that_did_not_restart_stays_in_the_session(clock):
+    cluster = FakeCluster(clock, key=KEY)
+    cluster.coordinator.greet([0, 1, 2])
+    session = cluster.signer.announcement()
+    assert set(cluster.coordinator.greet([2])) == {2}
+    assert cluster.signer.announcement() == session
+
+
+def test_a_greeting_that_is_not_answered_says_where_it_was_needed(clock):
+    cluster = FakeCluster(clock)
+    cluster.chips[1].answers = lambda *_: iter(())
+    with pytest.raises(ClusterError) as caught:
+        cluster.coordinator.greet([1], where="vocabulary, position 3")
+    assert str(caught.value) == "chip 1 did not answer for 2.5 s (vocabulary, position 3)"
