@@ -11,7 +11,7 @@ from binascii import unhexlify
 from firmware.heap import filler
 from firmware.tensor_parallel import BufferOverflow, TPConfig
 from firmware.weights import Layer, Weights
-from firmware.workspace import Workspace
+from firmware.workspace import Workspace, workspace_bytes
 from protocol.bitpack import packed_size
 from protocol.compat import const
 from protocol.fields import put_u16
@@ -101,7 +101,8 @@ def _weights(file, header_size, chip_id):
 
 def _fill(weights, layout, file):
     """Makes the buffers and reads the file into them."""
-    below = filler(weights.bytes + _LAYER * len(layout["layers"]))
+    work = workspace_bytes(layout)
+    below = filler(weights.bytes + work + _LAYER * (1 + len(layout["layers"])))
     weights.model_hash = unhexlify(layout.pop("model"))
     positions, dim, rows = layout["positions"], layout["dim"], layout["rows"]
     norms = _norms_size(layout)
@@ -129,8 +130,8 @@ def _fill(weights, layout, file):
         weights.final_gain = _buffer(file, 2 * dim)
         weights.final_numbers = layout.pop("final")
     weights.vocabulary = _buffer(file, rows * (dim + 2))
-    del below
     weights.workspace = Workspace(layout)
+    del below
     weights.rope_table = _rope_table(layout, layout.pop("rope"))
 
 

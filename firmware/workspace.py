@@ -11,15 +11,25 @@ class Workspace:
     position's."""
 
     def __init__(self, layout):
-        head_dim, units = layout["head_dim"], layout["units"]
-        q_rows = len(layout["heads"]) * head_dim
-        kv_rows = len(layout["kv_heads"]) * head_dim
-        # The longest first, while there are large gaps.
-        self.scores = int32s(layout["context"] if q_rows else 0)
-        self.x = int32s(layout["dim"])
-        self.rows = int32s(max(q_rows + 2 * kv_rows, 2 * units, layout["rows"]))
-        self.heads = int32s(q_rows)
-        self.rope_row = int32s(head_dim)
+        buffers = map(int32s, _lengths(layout))
+        self.scores, self.x, self.rows, self.heads, self.rope_row, self.results = buffers
         dim = layout["dim"]
-        self.results = int32s(layout["positions"] * dim)
         self.out = [self.results[at : at + dim] for at in range(0, len(self.results), dim)]
+
+
+def _lengths(layout):
+    head_dim, dim, rows = layout["head_dim"], layout["dim"], layout["rows"]
+    q_rows, kv_rows = len(layout["heads"]) * head_dim, len(layout["kv_heads"]) * head_dim
+    return (
+        layout["context"] if q_rows else 0,
+        dim,
+        max(q_rows + 2 * kv_rows, 2 * layout["units"], rows),
+        q_rows,
+        head_dim,
+        layout["positions"] * dim,
+    )
+
+
+def workspace_bytes(layout):
+    """What the buffers take."""
+    return 4 * sum(_lengths(layout))
