@@ -15,6 +15,12 @@ from tests.simulation.launch import running
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+def _heed_signals():
+    """A test run in the background, or by nohup, ignores some, which a child would inherit."""
+    for how in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(how, signal.SIG_DFL)
+
+
 class Command:
     """`python -m host.run` with these arguments; its temporary files go to `folder`."""
 
@@ -29,8 +35,7 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             process_group=0,  # as a shell does, so that an interrupt can be for all of it
-            # A test run in the background may ignore interrupts, which a child would inherit.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=_heed_signals,
         )
         self.text = b""
         self.started = set()  # every process seen
