@@ -11,7 +11,6 @@ from bench.memory import CASES as HEAPS
 from bench.results import Row
 from bench.speed import CHIPS, MANY
 from host.boards import load
-from host.parallel.memory import python_heap
 
 MODEL = "stories260K"
 TARGETS = ("rv32imc", "xtensawin")
@@ -225,7 +224,7 @@ def largest(figures: Figures) -> list[Cells]:
             figures.value(f"largest model: {what}", board, "espnow 5 chips")
             for what in ("dim", "layers", "parameters")
         )
-        heap = f"{python_heap(load(board), 'espnow') / 1024:,.0f} KB"
+        heap = f"{load(board).python_heap('espnow') / 1024:,.0f} KB"
         made.append([label, heap, *(f"{value:,.0f}" for value in values)])
     return made
 

@@ -26,6 +26,19 @@ FOLDER = Path(
     os.environ.get("FEDERATION_BOARDS") or Path(__file__).resolve().parent.parent / "boards"
 )
 
+# Machine code of the firmware in bytes, which lies outside the heap, by who adds up the partial
+# sums: for Xtensa, where it is longer, with kernels for the shipped model; over the radio, the
+# gateway's (tests/host/test_machine_code.py).
+MACHINE_CODE = {
+    "host": {"uart": 34_300, "espnow": 36_600},
+    "chips": {"uart": 45_100, "espnow": 47_400},
+}
+# Bytes that Wi-Fi takes, as reported of MicroPython on an ESP32: 28 KiB when it is made, 2.5 when
+# it is made active (https://github.com/micropython/micropython/issues/8940).
+WIFI = 31_232
+# And that the IDF takes as it runs, and areas of the heap lose at their ends: an estimate.
+IDF = 4_096
+
 
 class BoardError(Exception):
     """A board that is not known or whose file is malformed; the message is one line."""
@@ -87,6 +100,18 @@ class Board:
     uart: Uart | None = None
     flash: Flash | None = None
     led: Led | None = None
+
+    def python_heap(self, link: str, combine: str = "host") -> int:
+        """Bytes to which MicroPython's heap can grow where our firmware runs.
+
+        link: "uart" or "espnow"; combine: who adds up the partial sums, "host" or "chips". Other
+        RAM than PSRAM is also that of machine code and of Wi-Fi.
+        """
+        heap = self.heap_kb * 1024
+        if not self.chip or self.psram_kb:
+            return heap
+        code = max(0, MACHINE_CODE[combine][link] - self.code_kb * 1024)
+        return heap - code - IDF - (WIFI if link == "espnow" else 0)
 
 
 def names(folder: Path = FOLDER) -> list[str]:
@@ -153,7 +178,7 @@ def table(boards: list[Board]) -> Table:
     result = Table(title="Boards (sizes in KiB)")
     result.add_column("board", no_wrap=True)
     result.add_column("arch", no_wrap=True)
-    for heading in ("MHz", "heap", "PSRAM", "flash"):
+    for heading in ("MHz", "RAM", "PSRAM", "heap: uart", "espnow", "flash"):
         result.add_column(heading, justify="right", no_wrap=True)
     result.add_column("description", overflow="fold")
     for board in boards:
@@ -161,8 +186,9 @@ def table(boards: list[Board]) -> Table:
             board.name,
             board.mpy_arch,
             str(board.clock_mhz or ""),
-            str(board.heap_kb),
+            "" if board.psram_kb else str(board.heap_kb),
             str(board.psram_kb or ""),
+            *(str(board.python_heap(link) // 1024) for link in ("uart", "espnow")),
             str(board.flash.size // 1024) if board.flash else "",
             board.description,
         )

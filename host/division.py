@@ -32,15 +32,16 @@ def divided_settings(
     mode = chosen_mode(
         options.parallel, options.stages, options.combine, model.config.layers, settings.chips
     )
+    board, link = settings.board, settings.link
+    if options.heap:
+        # Simulated chips of this board have that, whatever else is in its RAM.
+        board = replace(board, heap_kb=options.heap // 1024, chip=None)
     if options.parallel == "auto":
-        # A simulated chip of it has this heap, whatever else is in a board's RAM.
-        board = replace(settings.board, heap_kb=settings.heap // 1024, chip=None)
         signed = bool(settings.key)
         boards = (board,) * settings.chips
-        mode = best_mode(
-            model, ModeledCluster(boards, settings.link, settings.context, signed), many
-        )
-    return replace(settings, combine=mode.combine, stages=mode.stages)
+        mode = best_mode(model, ModeledCluster(boards, link, settings.context, signed), many)
+    heap = options.heap or board.python_heap(link, mode.combine)
+    return replace(settings, combine=mode.combine, stages=mode.stages, heap=heap)
 
 
 def boards_of(options: argparse.Namespace, source: Loaded) -> Cluster:

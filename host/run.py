@@ -49,7 +49,7 @@ from host.model import loading
 from host.model.checkpoint import ModelError
 from host.model.loading import Loaded
 from host.model.sampling import Sampler
-from host.parallel.memory import COMBINE, python_heap
+from host.parallel.memory import COMBINE
 from host.parallel.modes import PARALLEL
 from host.parallel.pipeline import idle_share
 from host.parallel.plan import MAX_CHIPS
@@ -130,14 +130,12 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
 def settings_for(options: argparse.Namespace) -> Settings:
     """How to simulate. Raises BoardError."""
     board = load(options.board or "simulated")
-    link = options.link or "espnow"
-    staged = options.parallel in ("pipeline", "hybrid")
-    combine = "chips" if staged else options.combine or "host"
+    link, combine = options.link or "espnow", options.combine or "host"
     return Settings(
         chips=options.chips or CHIPS,
         link=link,
         board=board,
-        heap=options.heap or python_heap(board, link, combine),
+        heap=options.heap or board.python_heap(link, combine),
         context=options.context,
         loss=options.loss,
         seed=options.seed,

@@ -18,7 +18,7 @@ from host.deploy.configuration import CHANNEL, REPL_BAUD, REPL_MTU
 from host.deploy.planning import board_plan
 from host.deploy.shard import shard_file
 from host.model.quantized import QuantizedModel
-from host.parallel.plan import Plan
+from host.parallel.plan import DoesNotFit, Plan
 from protocol.frame import MAX_FRAME
 from protocol.reports import HASH_SIZE
 
@@ -146,7 +146,13 @@ def attached(
     `arrived` is called with each chip that is ready. Raises ModelError, BoardError, ClusterError.
     """
     _check_model(model, cluster)
-    plan = flashed_plan(model, cluster)
+    try:
+        plan = flashed_plan(model, cluster)
+    except DoesNotFit as error:  # by the figures of the version that flashed them it did
+        raise ClusterError(
+            f"{error}. That is how the boards were flashed ({cluster_file.FILE}): flash them all"
+            " again, so that they fit"
+        ) from None
     wanted = list(range(cluster.chips)) if cluster.link == "uart" else [0]
     baud = _baud(cluster, wanted)
     if urls is None:

@@ -27,16 +27,22 @@ class _Edit(NamedTuple):
 
 def with_constants(source: str) -> str:
     """The source of a chip's module with other modules' numbers in place of their names, and its
-    own numbers, which then nobody asks it for, private."""
+    own numbers, which then nobody asks it for, private.
+
+    Raises ValueError where that would change what the code does: a constant has its name to
+    itself, and stands above what uses it; an import that names one has its lines to itself.
+    """
     tree = ast.parse(source)
     edits: list[_Edit] = []
     values: dict[str, str] = {}
     for statement in _imports(tree):
         numbers = _numbers(statement)
         if numbers:
+            _check_alone(statement, source)
             values.update(numbers)
             edits += _without(statement, numbers)
     private = {name: f"_{name}" for name in _own_constants(tree)}
+    _check_names(tree, values, private)
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             text = values.get(node.id) or private.get(node.id)
@@ -78,9 +84,45 @@ def _without(statement: ast.ImportFrom, names: dict[str, str]) -> Iterator[_Edit
         yield _Edit(line, 0, None, "")
 
 
+def _check_alone(statement: ast.ImportFrom, source: str) -> None:
+    """Raises ValueError where an import shares a line with another statement."""
+    lines = source.encode().split(b"\n")
+    before = lines[statement.lineno - 1][: statement.col_offset]
+    after = lines[(statement.end_lineno or statement.lineno) - 1][statement.end_col_offset :]
+    if before.strip() or after.split(b"#")[0].strip():
+        raise ValueError(f"line {statement.lineno}: an import beside another statement")
+
+
+def _check_names(tree: ast.Module, values: dict[str, str], private: dict[str, str]) -> None:
+    """Raises ValueError where a constant's name is another thing's too, or used above it."""
+    bound = list(_bound(tree))
+    for name in values:
+        if name in bound:
+            raise ValueError(f"{name} is a number of another module, and bound here")
+    for name in private:
+        if bound.count(name) > 1:
+            raise ValueError(f"{name} is a constant, and bound a second time")
+        uses = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == name]
+        given = next(node.lineno for node in uses if isinstance(node.ctx, ast.Store))
+        if any(node.lineno < given for node in uses):
+            raise ValueError(f"{name} is used above line {given}, which makes it a constant")
+
+
+def _bound(tree: ast.Module) -> Iterator[str]:
+    """Each name, as often as something gives it a value or says where it does; but for imports."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+                yield name
+            case ast.arg(arg=name) | ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.Global(names=names) | ast.Nonlocal(names=names):
+                yield from names
+
+
 def _own_constants(tree: ast.Module) -> Iterator[str]:
-    """Public names that the module gives to `const(...)`, and that are free as private ones:
-    those const makes nothing but a number."""
+    """Public names that the module gives to `const(...)`, unless they are taken as private ones.
+    MicroPython makes a number of a private constant, and keeps no name."""
     taken = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     for statement in tree.body:
         match statement:

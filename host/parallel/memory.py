@@ -42,18 +42,6 @@ ON_BOARD = 8_064
 # (tests/simulation/test_standin_heap.py), less what their objects may take there: 500 bytes, and
 # on the radio 3,000, for a part of espnow is Python on a board too.
 STANDINS = {"uart": 3_100, "espnow": 8_700}
-# Machine code of the firmware, which lies outside the heap, by who adds up the partial sums: for
-# Xtensa, where it is longer, with kernels for the shipped model; over the radio, the gateway's
-# (tests/host/test_machine_code.py).
-MACHINE_CODE = {
-    "host": {"uart": 34_300, "espnow": 36_600},
-    "chips": {"uart": 45_100, "espnow": 47_400},
-}
-# Of a board's RAM, what Wi-Fi takes: 28 KiB when it is made, 2.5 when it is made active
-# (https://github.com/micropython/micropython/issues/8940).
-WIFI = 31_232
-# And what the IDF takes as it runs, and areas of the heap lose at their ends: an estimate.
-IDF = 4_096
 # Free heap without which garbage would be collected at every turn, and a buffer find no place
 # between the smaller ones; by who adds up the partial sums.
 TRANSIENT = {"host": 6_144, "chips": 8_192}
@@ -245,22 +233,9 @@ def weight_bytes(config: Config, sizes: LocalSizes, rows: int) -> int:
     return attention + sizes.intermediate * unit_bytes(config) + rows * row_bytes(config)
 
 
-def python_heap(board: Board, link: str, combine: str = "host") -> int:
-    """Bytes to which MicroPython's heap can grow on a board that runs our firmware.
-
-    link: "uart" or "espnow"; combine: one of COMBINE. All RAM but PSRAM is also that of machine
-    code and of Wi-Fi; code_kb is for machine code alone.
-    """
-    heap = board.heap_kb * 1024
-    if not board.chip or board.psram_kb:
-        return heap
-    code = max(0, MACHINE_CODE[combine][link] - board.code_kb * 1024)
-    return heap - code - IDF - (WIFI if link == "espnow" else 0)
-
-
 def board_heap(board: Board, link: str, combine: str = "host") -> int:
     """Bytes of a board's heap that plans, which are made for simulated chips, may count with."""
-    heap = python_heap(board, link, combine)
+    heap = board.python_heap(link, combine)
     return heap - ON_BOARD + STANDINS[link] if board.chip else heap
 
 

@@ -232,6 +232,19 @@ def test_another_model_than_was_flashed(model):
         pass
 
 
+def test_boards_that_were_flashed_with_more_than_fits_by_now():
+    model = quantized(random_checkpoint(replace(NARROW, vocab_size=2000, context=4000)))
+    chips = tuple(FlashedChip(i, "esp32c3", f"{i}", "") for i in range(2))
+    cluster = cluster_of(model, link="uart", flashed=chips, context=4000)
+    with (
+        pytest.raises(ClusterError, match=r"^2 chips with 1\d\d KB of heap are \d+ KB short of .*"
+                      r"\. That is how the boards were flashed \(federation.toml\): flash them all"
+                      r" again, so that they fit$"),
+        attached(model, cluster, ["A", "B"]),
+    ):  # fmt: skip
+        pass
+
+
 def test_what_the_file_says(model):
     cluster = changed(lambda _: cluster_of(model))
     assert described(None, **NOTHING) == cluster

@@ -91,6 +91,34 @@ def test_an_import_in_a_function_leaves_a_statement():
     assert changed == "def f():\n    pass\n\n    return 254  # é HOST\n"
 
 
+IMPORT = "from protocol.frame import HOST"
+CONST = "from protocol.compat import const\n\nA = const(1)\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (f"{IMPORT}; x = HOST\n", "line 1: an import beside another statement"),
+        (f"if 1: {IMPORT}\n", "line 1: an import beside another statement"),
+        ("from protocol.frame import (\n    HOST\n); x = HOST\n", "line 1: an import beside"),
+        (f"{IMPORT}\n\ndef f(HOST):\n    return HOST\n", "HOST is a number of another module"),
+        (f"{IMPORT}\n\nHOST = 3\n", "HOST is a number of another module, and bound here"),
+        (f"def f():\n    global HOST\n    {IMPORT}\n", "HOST is a number of another module"),
+        (f"{CONST}\n\ndef f(A):\n    return A\n", "A is a constant, and bound a second time"),
+        (f"{CONST}\n\nclass B:\n    A = 2\n", "A is a constant, and bound a second time"),
+        (f"{CONST}\n\ndef f():\n    global A\n", "A is a constant, and bound a second time"),
+        (f"def f():\n    return A\n\n\n{CONST}", "A is used above line 7, which makes it"),
+    ],
+)
+def test_what_would_change_the_code_is_refused(source, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        with_constants(source)
+
+
+def test_a_comment_beside_an_import_goes():
+    assert with_constants(f"{IMPORT}  # who asks\nx = HOST\n") == "pass\nx = 254\n"
+
+
 def test_bytes_before_a_name_do_not_shift_it():
     changed = with_constants('from protocol.frame import HOST\n\nx = ("é", HOST)\n')
     assert changed == 'pass\n\nx = ("é", 254)\n'

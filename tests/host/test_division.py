@@ -14,12 +14,17 @@ from host.flash import place_in_mode
 from host.model.checkpoint import Config
 from host.model.quantize import quantized
 from host.parallel.errors import ParallelError
+from host.parallel.memory import COMBINE
 from host.run import parsed, settings_for
 from tests.host.tiny import random_checkpoint
 
 LAYERS = 5
 MODEL = Config(
     dim=16, hidden_dim=24, layers=LAYERS, heads=4, kv_heads=2, vocab_size=40, context=64
+)
+# Of the shipped model's shapes.
+HOME = Config(
+    dim=60, hidden_dim=160, layers=6, heads=5, kv_heads=5, vocab_size=512, context=128
 )
 
 
@@ -54,6 +59,31 @@ def test_auto_takes_what_plan_recommends(model):
     assert settings(model, *board, many=True).stages == LAYERS
     # Of a simulated chip no time is known: the first that fits.
     assert settings(model, "--parallel", "auto").combine == "host"
+
+
+def test_auto_has_the_heap_that_a_board_leaves_the_mode_it_takes():
+    """Machine code for chips that combine takes more of a board's RAM."""
+    model = quantized(random_checkpoint(HOME))
+    board, options = load("esp32s3"), ("--parallel", "auto", "--board", "esp32s3")
+    found = settings(model, *options, "--chips", "6", "--context", "64")
+    assert (found.stages, found.combine) == (2, "chips")
+    assert found.heap == board.python_heap("espnow", "chips") < board.python_heap("espnow")
+    # With five it does not fit, though it would with the heap that the host's mode leaves.
+    found = settings(model, *options, "--chips", "5", "--context", "64")
+    assert (found.stages, found.combine) == (0, "chips")
+    found = settings(model, *options, "--chips", "5", "--context", "128")
+    assert (found.combine, found.heap) == ("host", board.python_heap("espnow"))
+    found = settings(model, *options, "--chips", "5", "--context", "64", "--heap", "2M")
+    assert found.heap == 2 << 20
+
+
+@pytest.mark.parametrize("combine", COMBINE)
+def test_a_boards_heap_is_what_its_mode_leaves(model, combine):
+    for name in ("esp32c3", "esp32s3-psram", "simulated"):
+        found = settings(model, "--board", name, "--combine", combine)
+        assert found.heap == load(name).python_heap("espnow", combine)
+    staged = settings(model, "--board", "esp32c3", "--parallel", "pipeline")
+    assert staged.heap == load("esp32c3").python_heap("espnow", "chips")
 
 
 def boards(*options, ports="/dev/a"):

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from bench.emulation.mpy import machine_code
-from host.boards import load
+from host.boards import IDF, MACHINE_CODE, WIFI, load
 from host.deploy.bundle import chip_files
 from host.deploy.firmware_version import REPOSITORY
 from host.model import loading
-from host.parallel.memory import COMBINE, IDF, MACHINE_CODE, WIFI, python_heap
+from host.parallel.memory import COMBINE
 from host.parallel.staged import divided
 
 # What a chip imports where it is needed, of which the rest follows.
@@ -74,13 +74,13 @@ def test_machine_code_and_wifi_leave_the_rest_of_a_boards_ram(combine):
     for name in ("esp32s2", "esp32s3", "esp32c3"):
         board = load(name)
         ram = board.heap_kb * 1024 - IDF
-        assert python_heap(board, "uart", combine) == ram - of_code["uart"]
-        assert python_heap(board, "espnow", combine) == ram - of_code["espnow"] - WIFI
+        assert board.python_heap("uart", combine) == ram - of_code["uart"]
+        assert board.python_heap("espnow", combine) == ram - of_code["espnow"] - WIFI
     own = load("esp32").code_kb * 1024
     ram = load("esp32").heap_kb * 1024 - IDF
-    assert python_heap(load("esp32"), "uart", combine) == ram - of_code["uart"] + own
+    assert load("esp32").python_heap("uart", combine) == ram - of_code["uart"] + own
     roomy = replace(load("esp32"), code_kb=100)
-    assert python_heap(roomy, "uart", combine) == ram  # and no more than that
+    assert roomy.python_heap("uart", combine) == ram  # and no more than that
     for name in ("esp32s3-psram", "simulated"):
         board = load(name)
-        assert python_heap(board, "espnow", combine) == board.heap_kb * 1024
+        assert board.python_heap("espnow", combine) == board.heap_kb * 1024

@@ -47,6 +47,18 @@ def planned(tmp_path, monkeypatch, capsys, model):
     return of
 
 
+def test_what_is_free_is_of_the_heap_that_each_mode_leaves(planned):
+    found = planned("--chips", "6", "--board", "esp32s3", "--context", "48", "--json")
+    rooms = set()
+    for mode in found["modes"]:
+        combine = "host" if mode["options"] == TENSOR[0].options else "chips"
+        room = usable(board_heap(load("esp32s3"), "espnow", combine))
+        assert all(sum(chip["heap"].values()) == room for chip in mode["chips"])
+        assert all(chip["heap"]["free"] >= 0 for chip in mode["chips"])
+        rooms.add(room)
+    assert len(rooms) == 2
+
+
 def test_the_object_has_every_mode_chip_and_figure(planned):
     found = planned("--chips", "5", "--board", "esp32s3-psram", "--context", "64", "--json")
     every = modes.modes(HOME.layers, 5)
@@ -59,8 +71,7 @@ def test_the_object_has_every_mode_chip_and_figure(planned):
         for chip in mode["chips"]:
             heap = dict(chip["heap"])
             free = heap.pop("free")
-            combine = "host" if mode["options"] == TENSOR[0].options else "chips"
-            room = board_heap(load("esp32s3-psram"), "espnow", combine)
+            room = board_heap(load("esp32s3-psram"), "espnow")
             assert free >= 0 and sum(heap.values()) + free == usable(room)
         token = mode["token"]
         waits = 6 if mode["stages"] == 5 else 13  # stages of one chip wait once

@@ -11,7 +11,7 @@ from host.boards import load
 from host.cluster.cluster_file import Cluster, changed
 from host.model import llama2c
 from host.model.quantize import quantized
-from host.parallel.memory import COMBINE, python_heap
+from host.parallel.memory import COMBINE
 from host.run import MODEL, main, parsed, settings_for
 
 
@@ -169,9 +169,7 @@ def test_the_board_gives_the_heap_unless_one_is_named():
     for link in ("uart", "espnow"):
         for combine in COMBINE:
             options = ["--board", "esp32c3", "--link", link, "--combine", combine]
-            assert settings_for(parsed(options)).heap == python_heap(board, link, combine)
-    staged = settings_for(parsed(["--board", "esp32c3", "--parallel", "pipeline"]))
-    assert staged.heap == python_heap(board, "espnow", "chips")
+            assert settings_for(parsed(options)).heap == board.python_heap(link, combine)
     assert settings_for(parsed(["--board", "simulated"])).heap == 4096 << 10
     for text, size in (("100K", 100 << 10), ("2m", 2 << 20), ("70000", 70000)):
         assert settings_for(parsed(["--board", "esp32c3", "--heap", text])).heap == size

@@ -14,7 +14,7 @@ from host.deploy.configuration import REPL_BAUD, REPL_UART, configuration
 from host.evaluate import MODELS
 from host.model import loading
 from host.model.tokenizer import Tokenizer
-from host.parallel.memory import ON_BOARD, STANDINS, python_heap
+from host.parallel.memory import ON_BOARD, STANDINS
 from host.parallel.plan import tensor_parallel
 from tests.system.changed_firmware import changed
 from tests.system.reference_runs import assert_equals_reference, reference_runs
@@ -62,7 +62,7 @@ def test_five_of_the_smallest_board_hold_the_shipped_model(tmp_path):
     prompts = tmp_path / "prompts.json"
     prompts.write_text(json.dumps([{"prompt": "turn off the kitchen lights\n"}]))
     (run,) = reference_runs(home, tokenizer, prompts, S2_POSITIONS)
-    heap = python_heap(load("esp32s2"), "uart") + STANDINS["uart"]
+    heap = load("esp32s2").python_heap("uart") + STANDINS["uart"]
     with repl_federation(
         home, tmp_path, 5, heap=heap, context=S2_POSITIONS, key=bytes(32)
     ) as (running, _, _):
