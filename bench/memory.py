@@ -11,7 +11,7 @@ from host.boards import Board, load, names
 from host.model.checkpoint import Config
 from host.model.quantized import QuantizedModel
 from host.parallel.assignment import ShardingPlan
-from host.parallel.memory import HeapNeed, Shape, board_heap, heap_need, usable
+from host.parallel.memory import HeapNeed, Shape, heap_need, usable
 from host.parallel.plan import MAX_POSITIONS_RADIO
 from host.simulation.federation import Settings, running
 from protocol.frame import MAX_PAYLOAD
@@ -110,4 +110,4 @@ def _holds(config: Config, board: Board) -> bool:
         heap_need(shape, chip, even.local_sizes(chip, config.head_dim), rows).total
         for chip in range(_CHIPS)
     )
-    return positions > 0 and max(needs) <= usable(board_heap(board, "espnow"))
+    return positions > 0 and max(needs) <= usable(board.planned_heap("espnow"))

@@ -20,7 +20,7 @@ from bench.results import Label, Row
 from bench.work import Work, combining_samples, host_samples, works
 from host.boards import Board, load
 from host.model.quantized import QuantizedModel
-from host.parallel.memory import board_heap, usable
+from host.parallel.memory import usable
 from host.parallel.plan import Plan, tensor_parallel
 from protocol.bitpack import bits_needed
 from protocol.layout import PHASE_VOCABULARY
@@ -145,7 +145,7 @@ def _cases(rate: Rate | None) -> list[tuple[float, float]]:
 
 def _fits(plan: Plan, board: Board) -> bool:
     link = "espnow" if plan.shape.mtu else "uart"
-    room = usable(board_heap(board, link, plan.shape.combine))
+    room = usable(board.planned_heap(link, plan.shape.combine))
     return all(plan.heap_need(share).total <= room for share in plan.shares)
 
 

@@ -20,12 +20,14 @@ _DEFAULT_STEPS = 256
 @dataclass(frozen=True)
 class Answer:
     """What a prompt led to. text, tokens: what is printed, so the prompt's own are among them
-    where the model goes on from it."""
+    where the model goes on from it; cut: what ended an answer before the model said that it was
+    whole, "" for nothing."""
 
     prompt: str
     text: str
     tokens: list[int]
     totals: Totals
+    cut: str = ""
 
 
 class PromptEncoder:
@@ -50,6 +52,13 @@ class PromptEncoder:
                 f"--steps {steps}: 1 to {self._context}, the context, can be generated"
             )
         self.steps = steps or min(_DEFAULT_STEPS, self._context)
+
+    @property
+    def end(self) -> str:
+        """What ends a text that the model does not."""
+        if self.steps < self._context:
+            return f"--steps {self.steps} are taken"
+        return f"the context of {self._context} positions is full"
 
     def tokens(self, prompt: str) -> list[int]:
         """BOS and what the model is given for `prompt`. Raises ModelError where it is too long."""
@@ -89,7 +98,8 @@ class Answers:
         choice = Choice(
             len(given), self._encoder.steps, sampler, exponent, self._tokenizer.stops
         )
-        return Writing(prompt, given, choice, TextStream(self._tokenizer), self._answer_only)
+        end = self._encoder.end if self._answer_only else ""
+        return Writing(prompt, given, choice, TextStream(self._tokenizer), end)
 
     def answer(
         self,
@@ -123,12 +133,13 @@ class Writing:
     what is written so far."""
 
     def __init__(
-        self, prompt: str, given: list[int], choice: Choice, stream: TextStream, answer_only: bool
+        self, prompt: str, given: list[int], choice: Choice, stream: TextStream, end: str
     ) -> None:
+        """end: what may end an answer before the model does, "" for a text that goes on."""
         self.given, self.choice = given, choice
-        self._prompt, self._stream = prompt, stream
+        self._prompt, self._stream, self._end = prompt, stream, end
         self._tokens, self.text = given[1:], "".join(map(stream.push, given[1:]))
-        if answer_only:
+        if end:
             self._tokens, self.text = [], ""
 
     def take(self, token: int) -> str:
@@ -140,7 +151,8 @@ class Writing:
 
     def answer(self, totals: Totals) -> Answer:
         """The answer as it stands."""
-        return Answer(self._prompt, self.text, self._tokens, totals)
+        cut = self._end if self.choice.is_full and not self.choice.ended else ""
+        return Answer(self._prompt, self.text, self._tokens, totals, cut)
 
 
 class Meter:

@@ -40,7 +40,7 @@ def divided_settings(
         signed = bool(settings.key)
         boards = (board,) * settings.chips
         mode = best_mode(model, ModeledCluster(boards, link, settings.context, signed), many)
-    heap = options.heap or board.python_heap(link, mode.combine)
+    heap = options.heap or board.planned_heap(link, mode.combine)
     return replace(settings, combine=mode.combine, stages=mode.stages, heap=heap)
 
 

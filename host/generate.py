@@ -24,6 +24,7 @@ class Choice:
     """Chooses the tokens that follow a prompt until `steps` tokens stand after BOS.
 
     As in llama2.c, steps counts the prompt's tokens too, and a token of `stops` ends the text.
+    ended: whether one has.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Choice:
             raise ValueError(f"{steps} steps for a prompt of {prompt} tokens")
         self._count, self._steps, self._stops, self._sampler = prompt, steps, stops, sampler
         self._scale = 2.0**-logit_exponent if sampler.temperature else 1
+        self.ended = False
 
     @property
     def is_full(self) -> bool:
@@ -49,6 +51,7 @@ class Choice:
         """What is chosen from logits [vocab]; None where that ends the text."""
         token = self._sampler.choose(logits * self._scale)
         if token in self._stops:
+            self.ended = True
             return None
         self._count += 1
         return token

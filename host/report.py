@@ -86,12 +86,14 @@ def report(
     totals: Totals,
     chips: list[ChipReport],
     idle: Idle | None = None,
+    cut: str = "",
 ) -> dict[str, object]:
-    """The object that `--json` prints for each prompt."""
+    """The object that `--json` prints for each prompt. cut: as Answer's."""
     return {
         "prompt": prompt,
         "text": text,
         "tokens": tokens,
+        **({"cut": cut} if cut else {}),
         "tokens_per_second": round(totals.tokens_per_second, 2),
         "synchronizations_per_token": round(totals.per_token(totals.synchronizations), 3),
         "bytes_per_token": round(totals.per_token(totals.bytes), 1),

@@ -39,6 +39,7 @@ from host.command_line import (
     exit_code,
     heap_size,
     hold_standard_files,
+    one_line,
     probability,
 )
 from host.deploy.bundle import DeployError
@@ -135,7 +136,7 @@ def settings_for(options: argparse.Namespace) -> Settings:
         chips=options.chips or CHIPS,
         link=link,
         board=board,
-        heap=options.heap or board.python_heap(link, combine),
+        heap=options.heap or board.planned_heap(link, combine),
         context=options.context,
         loss=options.loss,
         seed=options.seed,
@@ -243,10 +244,11 @@ class _Run:
         self._console, self._display = console, display
         self._typing = options.prompt is None and is_terminal(sys.stdin)
         self._totals = Totals()
+        self._code = 0
 
     def all_prompts(self, given: list[str]) -> int:
         """Answers those given, or whatever comes, and ends with the table; the exit code."""
-        code, stats = 0, True
+        stats = True
         if self._options.prompts is not None:
             self._batch(given)
         elif given:
@@ -257,14 +259,14 @@ class _Run:
             if self._typing:
                 self._typed()
         else:
-            code, stats = self._piped()
+            stats = self._piped()
         if self._options.stats is not None:
             stats = self._options.stats
         if stats and not self._options.json:
             simulated = self._options.ports is None
             reports = self._chip_reports()
             print_report(self._console, self._totals, reports, self._idle(reports), simulated)
-        return code
+        return self._code
 
     def _batch(self, prompts: list[str]) -> None:
         options = self._options
@@ -276,22 +278,20 @@ class _Run:
         for answer in batch.answered(prompts):
             self._totals = batch.totals
             self._display.show(f"{example(answer.prompt)}{answer.text}\n")
-            if options.json:
-                print(json.dumps(self._object(answer)), flush=True)
+            self._end(answer)
 
-    def _piped(self) -> tuple[int, bool]:
-        """The exit code, and whether there is a reader who would look at a table."""
-        code, number = 0, 0
+    def _piped(self) -> bool:
+        """Whether there is a reader who would look at a table."""
+        number = 0
         for number, prompt in piped_prompts():
             try:
                 self._print(prompt)
             except ModelError as error:
-                _say(f"error: line {number}: {error}")
-                code = FAILED
+                self._fail(f"line {number}: {error}")
         if number or self._format.answers:
-            return code, False
+            return False
         self._print("")
-        return code, True
+        return True
 
     def _examples(self) -> None:
         for prompt in self._format.examples or ("",):
@@ -308,7 +308,7 @@ class _Run:
             try:
                 self._print(prompt)
             except ModelError as error:
-                _say(f"error: {error}")
+                self._fail(str(error))
 
     def _print(self, prompt: str) -> bool:
         """Answers a prompt; whether the answer came to its end."""
@@ -317,15 +317,28 @@ class _Run:
                 prompt, self._display.show, lambda: stop is not None and stop.asked
             )
         self._totals += answer.totals
+        self._end(answer)
+        return stop is None or not stop.asked
+
+    def _end(self, answer: Answer) -> None:
+        """Prints what comes after an answer's text."""
         if self._options.json:
             print(json.dumps(self._object(answer)), flush=True)
-        return stop is None or not stop.asked
+        if answer.cut:
+            self._fail(f"{answer.prompt!r}: the answer may be cut off, for {answer.cut}")
+
+    def _fail(self, reason: str) -> None:
+        """Of one prompt among others, or at the prompt: the run goes on."""
+        _say(f"error: {one_line(reason)}")
+        if not self._typing:
+            self._code = FAILED
 
     def _object(self, answer: Answer) -> dict[str, object]:
         reports = self._chip_reports()
         return report(
-            answer.prompt, answer.text, answer.tokens, answer.totals, reports, self._idle(reports)
-        )
+            answer.prompt, answer.text, answer.tokens, answer.totals, reports,
+            self._idle(reports), answer.cut,
+        )  # fmt: skip
 
     def _idle(self, reports: list[ChipReport]) -> Idle | None:
         """How much of their time stages idled, where there are any."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from host.boards import Board
 from host.model.quantized import QuantizedModel
 from host.parallel import modes
-from host.parallel.memory import board_heap
 from host.parallel.plan import Plan
 from host.parallel.staged import divided
 
@@ -34,7 +33,7 @@ def board_plan(
         cluster = modes.Cluster(tuple(boards), link)
         heaps, speeds, mtu = cluster.heaps(combine), cluster.speeds, cluster.mtu
     else:
-        heaps = min((board_heap(board, link, combine) for board in known), default=None)
+        heaps = min((board.planned_heap(link, combine) for board in known), default=None)
         speeds = None
         mtu = min((board.espnow.mtu for board in known), default=mtu)
     return divided(

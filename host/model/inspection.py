@@ -19,7 +19,6 @@ from host.model.loading import Format
 from host.model.quantize import quantized
 from host.model.quantized import QuantizedModel
 from host.model.ranges import Ranges
-from host.parallel.memory import board_heap
 from host.parallel.plan import MAX_CHIPS, DoesNotFit, tensor_parallel
 
 LINKS = ("uart", "espnow")
@@ -150,7 +149,7 @@ def _plan(
 ) -> None:
     """Raises ModelError where flashing these boards with their defaults would."""
     mtu = board.espnow.mtu if link == "espnow" else None
-    heap = board_heap(board, link)
+    heap = board.planned_heap(link)
     tensor_parallel(model, chips, context, heap=heap, mtu=mtu, signed=board.flash is not None)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from host.boards import Board
 from host.model import arithmetic
 from host.model.checkpoint import Config
 from host.parallel.assignment import LocalSizes
@@ -34,14 +33,6 @@ STAGING, _STAGED_LAYER = 4_120, 106
 _SIXTH_STRINGS = 4_500
 # What a chip's ESPNow keeps of each station that it hears.
 _STATION = 90
-# What a board adds to a simulated chip: firmware/board.py and console.py with what they keep, and
-# the buffers in which fragments are put together, with some that come again; tests/system/
-# test_repl_line.py.
-ON_BOARD = 8_064
-# What of CODE a board does not have, as its modules machine, network and espnow are C: measured
-# (tests/simulation/test_standin_heap.py), less what their objects may take there: 500 bytes, and
-# on the radio 3,000, for a part of espnow is Python on a board too.
-STANDINS = {"uart": 3_100, "espnow": 8_700}
 # Free heap without which garbage would be collected at every turn, and a buffer find no place
 # between the smaller ones; by who adds up the partial sums.
 TRANSIENT = {"host": 6_144, "chips": 8_192}
@@ -231,12 +222,6 @@ def weight_bytes(config: Config, sizes: LocalSizes, rows: int) -> int:
     weights = 2 * (sizes.q_size + sizes.kv_size) * config.dim  # q and o, k and v
     attention = config.layers * (multipliers + weights)
     return attention + sizes.intermediate * unit_bytes(config) + rows * row_bytes(config)
-
-
-def board_heap(board: Board, link: str, combine: str = "host") -> int:
-    """Bytes of a board's heap that plans, which are made for simulated chips, may count with."""
-    heap = board.python_heap(link, combine)
-    return heap - ON_BOARD + STANDINS[link] if board.chip else heap
 
 
 def unit_bytes(config: Config) -> int:

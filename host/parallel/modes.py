@@ -12,7 +12,7 @@ from host.model.quantized import QuantizedModel
 from host.parallel.errors import ParallelError
 from host.parallel.instructions import KERNELS, matrix_speed
 from host.parallel.latency import Latency, NotModelled, latency, throughput
-from host.parallel.memory import board_heap, usable
+from host.parallel.memory import usable
 from host.parallel.plan import Plan, Share
 from host.parallel.staged import divided, pipeline_stages
 from host.parallel.traffic import Traffic, token_synchronizations, traffic
@@ -93,7 +93,7 @@ class Cluster:
 
     def heaps(self, combine: str) -> list[int]:
         """Bytes of each chip's heap that plans may count with, by who adds up the partial sums."""
-        return [board_heap(board, self.link, combine) for board in self.boards]
+        return [board.planned_heap(self.link, combine) for board in self.boards]
 
     @property
     def speeds(self) -> list[int] | None:

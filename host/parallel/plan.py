@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -160,7 +161,8 @@ def tensor_parallel(
     missing, shares = dealt(shape, heaps, speeds)
     if missing:
         enough = _enough_chips(shape, heaps[0]) if len(set(heaps)) == 1 else None
-        raise DoesNotFit(advice(shape, heaps, missing, enough), enough)
+        less = largest_context(shape, lambda less: not dealt(less, heaps, speeds)[0])
+        raise DoesNotFit(advice(shape, heaps, missing, enough, less), enough)
     return Plan(shape, tuple(shares))
 
 
@@ -264,8 +266,24 @@ def _enough_chips(shape: Shape, heap: int) -> int | None:
     return next((n for n in more if not dealt(replace(shape, chips=n), [heap] * n)[0]), None)
 
 
-def advice(shape: Shape, heaps: Sequence[int], missing: int, enough: int | None) -> str:
-    """What is missing, and how many chips would do, where all are alike."""
+def largest_context(shape: Shape, fits: Callable[[Shape], bool]) -> int:
+    """The most positions below the shape's with which it fits, 0 where there are none."""
+    contexts = range(1, shape.context)
+    return bisect_left(
+        contexts, True, key=lambda context: not fits(replace(shape, context=context))
+    )
+
+
+def advice(
+    shape: Shape,
+    heaps: Sequence[int],
+    missing: int,
+    enough: int | None,
+    context: int,
+    most: int = MAX_CHIPS,
+) -> str:
+    """What is missing, and what would do: so many chips, where all are alike, of `most` that were
+    tried, and so many positions, 0 for none."""
     alike = len(set(heaps)) == 1
     sizes = ", ".join(str(heap // 1024) for heap in (heaps[:1] if alike else heaps))
     text = (
@@ -273,15 +291,16 @@ def advice(shape: Shape, heaps: Sequence[int], missing: int, enough: int | None)
         f" {'are' if shape.chips > 1 else 'is'} {_ceil(missing, 1024)} KB short of the model"
         f" with a context of {shape.context}"
     )
-    if not alike:
-        return f"{text}: use more boards, or boards with more heap, or a smaller --context"
+    less = f", or --context {context}" if context else ""
     if enough:
-        return f"{text}: {enough} chips would do, or a smaller --context"
-    wire = ", or --link uart" if shape.mtu else ""  # the radio takes memory for itself
-    return (
-        f"{text}, and no number of chips would do: use boards with more heap, or a smaller"
-        f" --context{wire}"
-    )
+        return f"{text}: {enough} chips would do{less}"
+    if shape.mtu and not context:
+        less = ", or --link uart"  # the radio takes memory for itself
+    if not alike:
+        return f"{text}: use more boards, or boards with more heap{less}"
+    tried = f" up to {most}" if most < MAX_CHIPS else ""
+    return f"{text}, and no number of chips{tried} would do: use boards with more heap{less}"
+
 
 
 def _positions(model: QuantizedModel, bits: int, mtu: int | None, combine: str) -> int:

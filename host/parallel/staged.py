@@ -23,6 +23,7 @@ from host.parallel.plan import (
     check_vocabulary,
     dealt,
     heaps_of,
+    largest_context,
     shape_of,
     speeds_of,
     tensor_parallel,
@@ -30,6 +31,7 @@ from host.parallel.plan import (
 
 # A sequence more than there are stages keeps all of them at work while the host chooses a token.
 _SPARE_SLOTS = 1
+_TRIED = 40  # chips, where it is asked how many would do
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def staged(
     if plan is None:
         missing = _missing(shape, boards, stages)
         enough = _enough_chips(shape, heaps[0], stages) if len(set(heaps)) == 1 else None
-        words = advice(shape, heaps, missing, enough)
+        less = largest_context(shape, lambda less: _plan(less, boards, stages) is not None)
+        words = advice(shape, heaps, missing, enough, less, _most_tried(chips))
         raise DoesNotFit(f"in {stages} stages, {words}", enough)
     return plan
 
@@ -187,12 +190,18 @@ def _missing(shape: Shape, boards: _Boards, stages: int) -> int:
     )
 
 
+def _most_tried(chips: int) -> int:
+    """How many chips are tried where so many do not fit: of all there can be it takes half a
+    minute."""
+    return min(MAX_CHIPS, max(_TRIED, 2 * chips))
+
+
 def _enough_chips(shape: Shape, heap: int, stages: int) -> int | None:
     """How many chips would do where those of `shape` do not: in a pipeline of as many stages
     while there are layers, else in larger groups."""
     layers = shape.config.layers
     plain = stages == pipeline_stages(layers, shape.chips)
-    for chips in range(shape.chips + 1, MAX_CHIPS + 1):
+    for chips in range(shape.chips + 1, _most_tried(shape.chips) + 1):
         parts = pipeline_stages(layers, chips) if plain else stages
         boards = _Boards([heap] * chips, [1] * chips)
         if _plan(replace(shape, chips=chips), boards, parts):

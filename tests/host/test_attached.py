@@ -21,7 +21,7 @@ from host.model.checkpoint import Config
 from host.model.quantize import quantized
 from host.model.reference import Reference
 from host.parallel import modes
-from host.parallel.memory import COMBINE, board_heap
+from host.parallel.memory import COMBINE
 from host.parallel.plan import tensor_parallel
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
@@ -202,7 +202,7 @@ def test_the_smallest_heap_bounds_the_plan(model, monkeypatch):
     chips = [FlashedChip(i, name, f"{i}", "") for i, name in enumerate(["esp32s3", "esp32c3"])]
     cluster = cluster_of(model, flashed=tuple(chips), link="espnow")
     flashed_plan(model, cluster)
-    least = min(board_heap(load(name), "espnow") for name in ("esp32s3", "esp32c3"))
+    least = min(load(name).planned_heap("espnow") for name in ("esp32s3", "esp32c3"))
     bounds = {"heap": least, "speeds": None, "mtu": 250, "signed": True}
     assert asked == {**bounds, "combine": "host", "stages": 0}
 

@@ -67,12 +67,12 @@ def test_auto_has_the_heap_that_a_board_leaves_the_mode_it_takes():
     board, options = load("esp32s3"), ("--parallel", "auto", "--board", "esp32s3")
     found = settings(model, *options, "--chips", "6", "--context", "64")
     assert (found.stages, found.combine) == (2, "chips")
-    assert found.heap == board.python_heap("espnow", "chips") < board.python_heap("espnow")
+    assert found.heap == board.planned_heap("espnow", "chips") < board.planned_heap("espnow")
     # With five it does not fit, though it would with the heap that the host's mode leaves.
     found = settings(model, *options, "--chips", "5", "--context", "64")
     assert (found.stages, found.combine) == (0, "chips")
     found = settings(model, *options, "--chips", "5", "--context", "128")
-    assert (found.combine, found.heap) == ("host", board.python_heap("espnow"))
+    assert (found.combine, found.heap) == ("host", board.planned_heap("espnow"))
     found = settings(model, *options, "--chips", "5", "--context", "64", "--heap", "2M")
     assert found.heap == 2 << 20
 
@@ -81,9 +81,9 @@ def test_auto_has_the_heap_that_a_board_leaves_the_mode_it_takes():
 def test_a_boards_heap_is_what_its_mode_leaves(model, combine):
     for name in ("esp32c3", "esp32s3-psram", "simulated"):
         found = settings(model, "--board", name, "--combine", combine)
-        assert found.heap == load(name).python_heap("espnow", combine)
+        assert found.heap == load(name).planned_heap("espnow", combine)
     staged = settings(model, "--board", "esp32c3", "--parallel", "pipeline")
-    assert staged.heap == load("esp32c3").python_heap("espnow", "chips")
+    assert staged.heap == load("esp32c3").planned_heap("espnow", "chips")
 
 
 def boards(*options, ports="/dev/a"):

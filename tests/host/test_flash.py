@@ -20,7 +20,6 @@ from host.deploy.shard import shard_digest, shard_file
 from host.deploy.updating import updated
 from host.model.quantize import quantized
 from host.model.reference import Reference
-from host.parallel.memory import board_heap
 from host.parallel.plan import tensor_parallel
 from protocol.frame import MAX_FRAME
 from tests.host.tiny import random_checkpoint
@@ -57,7 +56,7 @@ def flash(model, board, told=lambda path, written, total: None, **place):
 def expected(model, chip=0, chips=1, link="uart", arch="x86", rate=None):
     """What should be on the board, made without host.deploy.placing."""
     mtu = 250 if link == "espnow" else None
-    plan = tensor_parallel(model, chips, heap=board_heap(BOARD, link), mtu=mtu)
+    plan = tensor_parallel(model, chips, heap=BOARD.planned_heap(link), mtu=mtu)
     uart = board_uart(BOARD.uart)
     config = configuration(
         plan, plan.shares[chip], uart=uart, rate=rate, board=board_settings(BOARD)
@@ -137,7 +136,7 @@ def federation_of(model, *boards):
     lines = {chip: Line(open_port(board.uart, 921600)) for chip, board in enumerate(boards)}
     transport = Transport(lines, MAX_FRAME)
     try:
-        plan = tensor_parallel(model, len(boards), heap=board_heap(BOARD, "uart"))
+        plan = tensor_parallel(model, len(boards), heap=BOARD.planned_heap("uart"))
         digests = {s.chip: shard_digest(shard_file(model, plan, s)) for s in plan.shares}
         coordinator = Coordinator(transport, range(len(boards)))
         federation = Federation(model, plan, coordinator, digests)

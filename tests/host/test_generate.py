@@ -37,7 +37,9 @@ def test_the_prompt_is_run_at_once_and_then_token_by_token():
 def test_steps_count_all_tokens_after_bos_and_the_last_is_not_run(prompt, steps):
     model = Scripted(*[3] * 20)
     given = [BOS] + [9] * (prompt - 1)
-    tokens = list(generated(model, given, Choice(prompt, steps, Sampler(), 0)))
+    choice = Choice(prompt, steps, Sampler(), 0)
+    tokens = list(generated(model, given, choice))
+    assert choice.is_full and not choice.ended
     assert len(tokens) == steps - (prompt - 1)
     assert sum(map(len, model.runs)) == steps  # positions, so that a context of `steps` suffices
 
@@ -46,7 +48,9 @@ def test_steps_count_all_tokens_after_bos_and_the_last_is_not_run(prompt, steps)
 @pytest.mark.parametrize("count", [0, 2])
 def test_bos_and_eos_end_the_text_and_are_not_of_it(end, count):
     model = Scripted(*[4] * count, end, 4)
-    assert list(generated(model, [BOS], Choice(1, 10, Sampler(), 0))) == [4] * count
+    choice = Choice(1, 10, Sampler(), 0)
+    assert list(generated(model, [BOS], choice)) == [4] * count
+    assert choice.ended and not choice.is_full
 
 
 def test_a_prompt_without_a_step_left_is_refused():

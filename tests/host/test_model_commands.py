@@ -18,7 +18,6 @@ from host.model.quality import quality
 from host.model.quantize import quantized
 from host.model.quantizing import MOST_SEQUENCES, texts_in
 from host.model.reference import Reference
-from host.parallel.memory import board_heap
 from host.parallel.plan import DoesNotFit, tensor_parallel
 from tests.host.model_files import SHAPES, VOCABULARY, config_of, small_tokenizer, write_gguf
 from tests.host.tiny import random_checkpoint
@@ -55,7 +54,7 @@ def test_the_smallest_numbers_of_boards(shared_models: Path) -> None:
         flashed = name != "simulated"  # with a key, and with code that only boards have
         for context, over in itertools.product((64, 256), ("uart", "espnow")):
             mtu = board.espnow.mtu if over == "espnow" else None
-            link = {"heap": board_heap(board, over), "mtu": mtu, "signed": flashed}
+            link = {"heap": board.planned_heap(over), "mtu": mtu, "signed": flashed}
             chips = fewest_chips(model, board, context, over)
             if chips is None:
                 with pytest.raises(DoesNotFit, match="no number of chips would do"):
@@ -103,7 +102,7 @@ def test_inspect_tells_whether_a_cluster_holds_it(
     assert json.loads(out)["cluster"] == {"chips": 9, "board": "esp32s3", "problem": None}
     code, out, _ = printed(capsys, "inspect", model, "--chips", 1, "--board", "esp32s3")
     assert code == 1
-    heap = board_heap(boards.load("esp32s3"), "espnow") // 1024
+    heap = boards.load("esp32s3").planned_heap("espnow") // 1024
     problem = f"1 chip esp32s3: does not fit: 1 chip with {heap} KB of heap is"
     assert problem in " ".join(out.split())
 

@@ -149,10 +149,16 @@ def test_the_advice_is_true(stories, chips, context, heap_kb, mtu):
         tensor_parallel(stories, chips, context, heap=heap_kb * 1024, mtu=mtu)
     advice = re.fullmatch(
         rf"{chips} chips? with {heap_kb} KB of heap (?:is|are) (\d+) KB short of the model with a"
-        rf" context of {context}: (\d+) chips would do, or a smaller --context",
+        rf" context of {context}: (\d+) chips would do(?:, or --context (\d+))?",
         str(caught.value),
     )
     assert advice, caught.value
+    less = int(advice[3] or 0)
+    if less:
+        tensor_parallel(stories, chips, less, heap=heap_kb * 1024, mtu=mtu)
+    if less < context - 1:
+        with pytest.raises(DoesNotFit):
+            tensor_parallel(stories, chips, less + 1, heap=heap_kb * 1024, mtu=mtu)
     enough = int(advice[2])
     assert enough > chips
     tensor_parallel(stories, enough, context, heap=heap_kb * 1024, mtu=mtu)
@@ -204,13 +210,18 @@ def test_each_share_fits_its_own_chips_heap(stories):
 
 def test_boards_that_differ_and_do_not_fit(stories):
     with pytest.raises(DoesNotFit) as caught:
-        tensor_parallel(stories, 2, 128, heap=[160 * 1024, 120 * 1024])
+        tensor_parallel(stories, 2, 128, heap=[220 * 1024, 180 * 1024])
     assert caught.value.chips is None
-    assert re.fullmatch(
-        r"2 chips with 160, 120 KB of heap are \d+ KB short of the model with a context of 128:"
-        " use more boards, or boards with more heap, or a smaller --context",
+    advice = re.fullmatch(
+        r"2 chips with 220, 180 KB of heap are \d+ KB short of the model with a context of 128:"
+        r" use more boards, or boards with more heap, or --context (\d+)",
         str(caught.value),
     )
+    tensor_parallel(stories, 2, int(advice[1]), heap=[220 * 1024, 180 * 1024])
+    with pytest.raises(DoesNotFit, match="or boards with more heap, or --link uart$"):
+        tensor_parallel(stories, 2, 128, heap=[160 * 1024, 120 * 1024], mtu=250)
+    with pytest.raises(DoesNotFit, match="or boards with more heap$"):
+        tensor_parallel(stories, 2, 128, heap=[160 * 1024, 120 * 1024])
 
 
 def test_heaps_and_speeds_are_as_many_as_chips(tiny):

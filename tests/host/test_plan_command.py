@@ -9,7 +9,7 @@ from host.model import quantized_file
 from host.model.checkpoint import Config, ModelError
 from host.model.quantize import quantized
 from host.parallel import modes
-from host.parallel.memory import board_heap, usable
+from host.parallel.memory import usable
 from host.parallel.modes import TENSOR, Cluster, assessments, recommended
 from host.plan import cluster_of, main, parsed
 from host.run import parsed as run_parsed
@@ -17,7 +17,7 @@ from tests.host.model_files import VOCABULARY, small_tokenizer
 from tests.host.tiny import random_checkpoint
 
 S3_KB, C3_KB = (
-    board_heap(load(name), "espnow") // 1024 for name in ("esp32s3", "esp32c3")
+    load(name).planned_heap("espnow") // 1024 for name in ("esp32s3", "esp32c3")
 )
 
 # Of the home model's shapes, which quantizes at once.
@@ -52,7 +52,7 @@ def test_what_is_free_is_of_the_heap_that_each_mode_leaves(planned):
     rooms = set()
     for mode in found["modes"]:
         combine = "host" if mode["options"] == TENSOR[0].options else "chips"
-        room = usable(board_heap(load("esp32s3"), "espnow", combine))
+        room = usable(load("esp32s3").planned_heap("espnow", combine))
         assert all(sum(chip["heap"].values()) == room for chip in mode["chips"])
         assert all(chip["heap"]["free"] >= 0 for chip in mode["chips"])
         rooms.add(room)
@@ -71,7 +71,7 @@ def test_the_object_has_every_mode_chip_and_figure(planned):
         for chip in mode["chips"]:
             heap = dict(chip["heap"])
             free = heap.pop("free")
-            room = board_heap(load("esp32s3-psram"), "espnow")
+            room = load("esp32s3-psram").planned_heap("espnow")
             assert free >= 0 and sum(heap.values()) + free == usable(room)
         token = mode["token"]
         waits = 6 if mode["stages"] == 5 else 13  # stages of one chip wait once

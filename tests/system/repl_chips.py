@@ -7,7 +7,7 @@ import subprocess
 import termios
 import tty
 
-from host.boards import load
+from host.boards import ON_BOARD, load
 from host.cluster.running import connected
 from host.cluster.transport import Line, Transport, open_port
 from host.deploy.bundle import chip_files, compiled
@@ -18,7 +18,6 @@ from host.deploy.configuration import (
     board_settings,
     configuration,
 )
-from host.parallel.memory import ON_BOARD
 from host.parallel.plan import tensor_parallel
 from host.setup import micropython
 from tests.simulation.launch import STANDINS

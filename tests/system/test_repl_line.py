@@ -7,14 +7,13 @@ import subprocess
 
 import pytest
 
-from host.boards import load
+from host.boards import ON_BOARD, STANDINS, load
 from host.cluster.transport import open_port
 from host.deploy.bundle import chip_files
 from host.deploy.configuration import REPL_BAUD, REPL_UART, configuration
 from host.evaluate import MODELS
 from host.model import loading
 from host.model.tokenizer import Tokenizer
-from host.parallel.memory import ON_BOARD, STANDINS
 from host.parallel.plan import tensor_parallel
 from tests.system.changed_firmware import changed
 from tests.system.reference_runs import assert_equals_reference, reference_runs
