@@ -28,9 +28,10 @@ setup: ## install the Python packages and MicroPython into this folder
 .micropython/micropython probe-micropython:
 	@$(PYTHON) -m host.setup.micropython
 
-run: setup ## run a model on simulated chips: MODEL= TOKENIZER= PROMPT= CHIPS=5 ARGS=
+run: setup ## run a model on simulated chips: MODEL= TOKENIZER= PROMPT= CHIPS=5 BOARD= LINK= ARGS=
 	@$(VENV_PYTHON) -m host.run --chips $(CHIPS) $(if $(MODEL),--model "$$MODEL") \
 		$(if $(TOKENIZER),--tokenizer "$$TOKENIZER") \
+		$(if $(BOARD),--board "$(BOARD)") $(if $(LINK),--link "$(LINK)") \
 		$(if $(PROMPT),--prompt "$$PROMPT",--examples) $(ARGS)
 
 test: lint ## check style and types, then run the tests: ARGS= for pytest

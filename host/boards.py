@@ -132,11 +132,19 @@ def names(folder: Path = FOLDER) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.toml"))
 
 
+def board_names(text: str) -> list[str]:
+    """Those in a list with commas, as --boards has it. Raises BoardError where one is empty."""
+    found = [name.strip() for name in text.split(",")]
+    if "" in found:
+        raise BoardError(f"--boards {text}: a name is missing, give them as esp32s3,esp32c3")
+    return found
+
+
 def load(name: str, folder: Path = FOLDER) -> Board:
     """The board called `name`. Raises BoardError where it is unknown or its file malformed."""
     known = names(folder)
     if name not in known:
-        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+        nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)
         hint = f", did you mean {nearest[0]}?" if nearest else "."
         raise BoardError(f"no board is called {name!r}{hint} Boards: {', '.join(known)}")
     path = folder / f"{name}.toml"
@@ -188,16 +196,17 @@ def _value(kind: Any, value: object, path: Path, field: str) -> object:
 
 def table(boards: list[Board]) -> Table:
     """The boards as a table for people."""
-    result = Table(title="Boards (sizes in KiB)")
+    result = Table(
+        title="Boards (sizes in KiB; heap: what plans count with over a link)", box=None,
+        title_justify="left", pad_edge=False,
+    )  # fmt: skip
     result.add_column("board", no_wrap=True)
-    result.add_column("arch", no_wrap=True)
-    for heading in ("MHz", "RAM", "PSRAM", "heap: uart", "espnow", "flash"):
+    for heading in ("MHz", "RAM", "PSRAM", "heap/uart", "/espnow", "flash"):
         result.add_column(heading, justify="right", no_wrap=True)
     result.add_column("description", overflow="fold")
     for board in boards:
         result.add_row(
             board.name,
-            board.mpy_arch,
             str(board.clock_mhz or ""),
             "" if board.psram_kb else str(board.heap_kb),
             str(board.psram_kb or ""),

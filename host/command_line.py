@@ -14,6 +14,7 @@ FAILED, USAGE = 1, 2
 HUNG_UP, INTERRUPTED, NOBODY_READS, TERMINATED = 129, 130, 141, 143
 
 _MOST_PSRAM = 32  # MB: no ESP32 comes with more
+_LEAST_HEAP = 4096  # bytes: MicroPython does not start with less, and no model fits
 _SIZE = re.compile(r"(\d+)([KM]?)", re.IGNORECASE)
 
 
@@ -85,6 +86,8 @@ def heap_size(text: str) -> int:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no size up to {_MOST_PSRAM}M: give bytes, or as 160K or 4M"
         )
+    if size < _LEAST_HEAP:
+        raise argparse.ArgumentTypeError(f"{text!r} is {size} bytes: give it as 160K or 4M")
     return size
 
 

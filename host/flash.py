@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from host.boards import Board, BoardError, load
+from host.boards import Board, BoardError, board_names, load
 from host.cluster import cluster_file
 from host.cluster.cluster_file import LINES, LINKS, Cluster, FlashedChip
 from host.cluster.errors import ClusterError
@@ -162,8 +162,6 @@ def _job(options: argparse.Namespace, console: Console) -> Job:
         stages=before.stages if before and not options.parallel else 0,
     )
     place.check()
-    ask: Ask = input if sys.stdin.isatty() else None
-    port = options.port or chosen_port(candidates(), before, place.chip, ask)
     path = options.model or (before.model if before else str(MODEL))
     with console.status("quantizing"):
         # As host.run loads it: both must come to the same integers.
@@ -173,18 +171,19 @@ def _job(options: argparse.Namespace, console: Console) -> Job:
         place.check()
     cluster = cluster_for(model, path, place, cluster_file.FILE, options.key)
     place = replace(
-        place, port=port, key=cluster.key, channel=cluster.channel,
-        others=other_boards(cluster, place.chip),
-    )  # fmt: skip
-    place.plan(model)  # that it does not fit is to be known before a board is touched
-    return Job(options, model, place, cluster, console, ask)
+        place, key=cluster.key, channel=cluster.channel, others=other_boards(cluster, place.chip)
+    )
+    place.plan(model)  # that it does not fit is to be known before a board is looked for
+    ask: Ask = input if sys.stdin.isatty() else None
+    port = options.port or chosen_port(candidates(), before, place.chip, ask)
+    return Job(options, model, replace(place, port=port), cluster, console, ask)
 
 
 def _boards(options: argparse.Namespace, before: Cluster | None) -> tuple[Board, ...]:
     """Those of all chips, as they are named now or, for as many chips, were before; empty where
     nobody has."""
     if options.boards is not None:
-        names = tuple(options.boards.split(","))
+        names = tuple(board_names(options.boards))
     else:
         kept = before is not None and options.chips in (None, before.chips)
         names = before.boards if before and kept else ()

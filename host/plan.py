@@ -13,10 +13,10 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, JustifyMethod
+from rich.console import Console
 from rich.table import Table
 
-from host.boards import BoardError, load
+from host.boards import BoardError, board_names, load
 from host.command_line import Parser, count_up_to, exit_code
 from host.model import loading
 from host.model.checkpoint import ModelError
@@ -62,7 +62,8 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         metavar="N",
         help="positions that the chips' caches hold (default: what the model allows)",
     )
-    add("--secure", action="store_true", help="frames are signed with a cluster key")
+    add("--key", action=argparse.BooleanOptionalAction, default=None,
+        help="frames are signed with a cluster key, as make flash has it (default), or not")
     add("--json", action="store_true", help="print one JSON object")
     return parser.parse_args(arguments)  # fmt: skip
 
@@ -74,13 +75,14 @@ def cluster_of(options: argparse.Namespace) -> Cluster:
     elif options.board or options.chips:
         raise BoardError("--boards names a board for each chip: leave --board and --chips out")
     else:
-        names = options.boards.split(",")
+        names = board_names(options.boards)
     if len(names) > MAX_CHIPS:
         raise BoardError(f"{len(names)} boards: a federation has 1 to {MAX_CHIPS}")
-    boards = {name: load(name) for name in dict.fromkeys(names)}
-    return Cluster(
-        tuple(boards[name] for name in names), options.link, options.context, options.secure
-    )
+    kinds = {name: load(name) for name in dict.fromkeys(names)}
+    boards = tuple(kinds[name] for name in names)
+    # As flashing has it, and simulating.
+    signed = any(board.chip for board in boards) if options.key is None else options.key
+    return Cluster(boards, options.link, options.context, signed)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -163,16 +165,18 @@ def _from_to(numbers: range) -> str:
 def _chips(each: Assessment) -> Table:
     """Shares and heaps, chip by chip."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("chip", "board", "heads", "units", "rows", "weights", "KV", "tables",
-                    "buffers", "code", "room", "free"):  # fmt: skip
-        justify: JustifyMethod = "left" if heading == "board" else "right"
-        table.add_column(heading, justify=justify, no_wrap=True)
+    for heading in ("chip", "heads", "units", "rows", "weights", "KV", "tables", "buffers",
+                    "code", "room", "free"):  # fmt: skip
+        table.add_column(heading, justify="right", no_wrap=True)
+    names = [board.name for board in each.cluster.boards]
+    if len(set(names)) > 1:  # last, where a narrow terminal cuts
+        table.add_column("board", no_wrap=True)
     for share in each.plan.shares:
         need = each.plan.heap_need(share)
         sizes = (*astuple(need), each.free(share))
         table.add_row(
-            f"{share.chip}", each.cluster.boards[share.chip].name, f"{len(share.heads)}",
-            f"{len(share.units)}", f"{len(share.rows)}", *(f"{n / 1024:.1f}" for n in sizes),
+            f"{share.chip}", f"{len(share.heads)}", f"{len(share.units)}", f"{len(share.rows)}",
+            *(f"{n / 1024:.1f}" for n in sizes), *names[share.chip :][: len(set(names)) > 1],
         )  # fmt: skip
     return table
 

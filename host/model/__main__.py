@@ -12,7 +12,7 @@ from host import boards
 from host.boards import BoardError
 from host.command_line import Parser, count_up_to, exit_code
 from host.model.checkpoint import ModelError
-from host.model.inspection import inspection, print_inspection
+from host.model.inspection import LINKS, inspection, print_inspection
 from host.model.quantizing import quantize_to_file
 from host.parallel.plan import MAX_CHIPS
 
@@ -29,6 +29,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--chips", type=count_up_to(MAX_CHIPS), metavar="N",
         help="say whether so many chips hold it, by the exit code too")
     add("--board", metavar="NAME", help="which chips (python -m host.boards lists them)")
+    add("--link", choices=LINKS, default="espnow", help="over which link (default espnow)")
     add("--context", type=int, metavar="N", help="positions in the chips' caches (default: all)")
     add("--json", action="store_true", help="print one JSON object")
     command = commands.add_parser("quantize", help="write a model that loads at once")
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     cluster = None
     if options.chips is not None:
         cluster = (options.chips, boards.load(options.board))
-    found = inspection(options.path, options.context, cluster)
+    found = inspection(options.path, options.context, cluster, options.link)
     if options.json:
         print(json.dumps(found.as_dict()))
     else:

@@ -65,9 +65,13 @@ class Inspection:
 
 
 def inspection(
-    path: str | Path, context: int | None = None, cluster: tuple[int, Board] | None = None
+    path: str | Path,
+    context: int | None = None,
+    cluster: tuple[int, Board] | None = None,
+    link: str = "espnow",
 ) -> Inspection:
-    """Of the model at `path`, with caches for `context` positions, by default all it knows.
+    """Of the model at `path`, with caches for `context` positions, by default all it knows; and
+    whether a cluster of so many boards on a link holds it.
 
     Raises ModelError and BoardError.
     """
@@ -99,7 +103,7 @@ def inspection(
             for name in boards.names()
         },
         problem=_problem(model, context),
-        cluster=None if cluster is None else _fit(model, *cluster, context),
+        cluster=None if cluster is None else _fit(model, *cluster, context, link),
     )
 
 
@@ -135,18 +139,16 @@ def _problem(model: QuantizedModel, context: int) -> str | None:
     return None
 
 
-def _fit(model: QuantizedModel, chips: int, board: Board, context: int) -> Fit:
+def _fit(model: QuantizedModel, chips: int, board: Board, context: int, link: str) -> Fit:
     problem = None
     try:
-        _plan(model, chips, board, context)
+        _plan(model, chips, board, context, link)
     except ModelError as error:
         problem = str(error)
     return Fit(chips, board.name, problem)
 
 
-def _plan(
-    model: QuantizedModel, chips: int, board: Board, context: int, link: str = "espnow"
-) -> None:
+def _plan(model: QuantizedModel, chips: int, board: Board, context: int, link: str) -> None:
     """Raises ModelError where flashing these boards with their defaults would."""
     mtu = board.espnow.mtu if link == "espnow" else None
     heap = board.planned_heap(link)

@@ -127,9 +127,9 @@ def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
         "token = sum over synchronizations of: compute + links + waits",
         "compute = instructions of the slowest chip (from emulated counts)"
         f" x {CYCLES_AN_INSTRUCTION} cycles / clock; {clocks}",
-        f"line = n bytes in COBS x {BITS_A_BYTE} bits / {_baud(boards[0]):,} baud; wait ="
-        f" {USB_SECONDS * 1e3:g} ms of USB each way + {HOST_SECONDS * 1e3:g} ms of the host, where"
-        " lines are used",
+        f"line = n bytes in COBS x {BITS_A_BYTE} bits / {_baud(boards[0]):,} baud (--line pins);"
+        f" wait = {USB_SECONDS * 1e3:g} ms of USB each way + {HOST_SECONDS * 1e3:g} ms of the"
+        " host, where lines are used",
     ]
     if plan.shape.mtu is not None:
         rate = radio_rate(boards)

@@ -137,8 +137,19 @@ def test_the_command_lists_every_board() -> None:
         check=True,
         env={**os.environ, "COLUMNS": "80"},
     )
-    rows = re.findall(r"^│ (\S+) +│ (\S+)", run.stdout, re.MULTILINE)
-    assert rows == [(name, boards.load(name).mpy_arch) for name in boards.names()]
+    rows = re.findall(r"^([a-z]\S+)((?: +\d+)+) {2,}\S", run.stdout, re.MULTILINE)
+    assert [name for name, _ in rows] == boards.names()
+    sizes = dict(rows)["esp32c3"].split()
+    board = boards.load("esp32c3")
+    heaps = [board.planned_heap(link) // 1024 for link in ("uart", "espnow")]
+    assert list(map(int, sizes)) == [160, board.heap_kb, *heaps, 4096]
+
+
+@pytest.mark.parametrize("text", ["esp32,,esp32c3", "esp32,", ""])
+def test_a_list_of_boards_has_no_gap(text: str) -> None:
+    assert boards.board_names("esp32s3, esp32c3") == ["esp32s3", "esp32c3"]
+    with pytest.raises(BoardError, match=f"^--boards {text}: a name is missing, give them as"):
+        boards.board_names(text)
 
 
 def test_a_word_too_many_is_refused() -> None:

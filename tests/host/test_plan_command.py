@@ -63,7 +63,7 @@ def test_the_object_has_every_mode_chip_and_figure(planned):
     found = planned("--chips", "5", "--board", "esp32s3-psram", "--context", "64", "--json")
     every = modes.modes(HOME.layers, 5)
     assert [mode["options"] for mode in found["modes"]] == [mode.options for mode in every]
-    assert (found["link"], found["context"], found["signed"]) == ("espnow", 64, False)
+    assert (found["link"], found["context"], found["signed"]) == ("espnow", 64, True)
     assert found["do_not_fit"] == {} and found["formula"]
     for mode in found["modes"]:
         assert [chip["id"] for chip in mode["chips"]] == list(range(5))
@@ -85,7 +85,7 @@ def test_the_object_has_every_mode_chip_and_figure(planned):
 
 
 def test_the_text_says_the_same(planned):
-    options = ("--chips", "3", "--board", "esp32s3-psram", "--link", "uart", "--secure")
+    options = ("--chips", "3", "--board", "esp32s3-psram", "--link", "uart", "--no-key")
     found, text = planned(*options, "--json"), planned(*options)
     for mode in found["modes"]:
         assert f"{mode['options']}: " in text
@@ -93,8 +93,25 @@ def test_the_text_says_the_same(planned):
         assert f"{mode['token']['modelled']['total'] * 1e3:,.1f} ms" in text
     assert f"recommended: {found['recommended']} (modelled)" in text
     assert found["recommended_for_many"] == "--parallel pipeline"
-    assert "on the air" not in text and text.count("esp32s3-psram") == 3 * len(found["modes"]) + 1
+    assert "on the air" not in text
+    assert text.count("esp32s3-psram") == 1  # its clock: no chip is named where all are alike
     assert all(line in " ".join(text.split()) for line in found["formula"])
+
+
+def test_chips_that_differ_are_named(planned):
+    text = planned("--boards", "esp32s3-psram,esp32s3,esp32s3", "--context", "16")
+    heading = next(line for line in text.splitlines() if line.startswith("chip"))
+    assert heading.split()[-1] == "board"
+    assert "esp32s3-psram\n" in text
+
+
+def test_a_key_is_counted_with_as_flashing_makes_one(planned):
+    frames = {}
+    for options in ((), ("--key",), ("--no-key",)):
+        found = planned("--chips", "3", "--board", "esp32s3-psram", "--json", *options)
+        frames[options] = found["signed"], found["modes"][0]["token"]["air"]["bytes"]
+    assert frames[()] == frames[("--key",)] > frames[("--no-key",)]
+    assert not planned("--board", "simulated", "--json")["signed"]
 
 
 def test_what_fits_is_planned_and_what_does_not_is_told(model, monkeypatch):
@@ -139,7 +156,7 @@ def test_every_mode_is_one_that_run_has():
     ("message", "arguments"),
     [
         ("no board is called 'esp'", ["--board", "esp"]),
-        ("no board is called ''", ["--boards", "esp32s3,,esp32c3"]),
+        ("a name is missing", ["--boards", "esp32s3,,esp32c3"]),
         ("leave --board and --chips out", ["--boards", "esp32s3", "--chips", "2"]),
         ("255 boards: a federation has 1 to 254", ["--boards", ",".join(["esp32s3"] * 255)]),
         (f"1 chip with {C3_KB} KB of heap is", ["--chips", "1", "--board", "esp32c3"]),

@@ -121,6 +121,7 @@ def test_a_count_of_chips_that_cannot_be_is_refused_before_the_model_is_read(err
         (("--loss", "some"), 2, "argument --loss: 'some' is no probability below 1"),
         (("--heap", "12Q"), 2, "argument --heap: '12Q' is no size up to 32M: .*"),
         (("--heap", "-5K"), 2, "argument --heap: .*"),
+        (("--heap", "160"), 2, "argument --heap: '160' is 160 bytes: give it as 160K or 4M"),
         (("--heap", "1024M"), 2, "argument --heap: '1024M' is no size up to 32M: .*"),
         (("--link", "wifi"), 2, "argument --link: invalid choice: 'wifi' .*"),
         (("--nonsense",), 2, "unrecognized arguments: --nonsense"),

@@ -102,18 +102,18 @@ def test_an_answer_that_is_cut_off_is_told_and_fails_and_the_others_are_answered
     piped, tmp_path
 ):
     long = "could you dim the bedroom lamp to thirty percent"
-    error = f"error: '{long}': the answer may be cut off, for the context of 20 positions is full\n"
+    full = "the context of 20 positions is full"
+    error = f"error: '{long}': the answer may be cut off, for {full}\n"
     text, out = f"{long}\norder a pizza\n", "light.bedroom brightness\nunknown\n"
     assert piped(text, "--context", 20) == (1, out, error)
     code, _, err = piped("", "--prompt", long, "--steps", 20, "--no-stats")
-    assert code == 1 and err == error.replace("the context of 20 positions is full",
-                                              "--steps 20 are taken")  # fmt: skip
+    assert code == 1 and err == error.replace(full, "--steps 20 are taken")
     file = tmp_path / "prompts.txt"
     file.write_text(text)
     code, out, err = piped("", "--context", 20, "--prompts", file, "--json")
     assert (code, err) == (1, error)
     cut, whole = map(json.loads, out.splitlines())
-    assert cut["cut"] == "the context of 20 positions is full" and "cut" not in whole
+    assert cut["cut"] == full and "cut" not in whole
     # With room for all of it, but not to ask whether that is all, and with room for that too.
     assert piped(f"{long}\n", "--context", 23)[:2] == (1, "light.bedroom brightness=30\n")
     assert piped(f"{long}\n", "--context", 24) == (0, "light.bedroom brightness=30\n", "")
