@@ -1,1 +1,16 @@
 """The coordinator's side of the federation: everything here runs under CPython."""
+
+import signal
+import sys
+
+
+def take_interrupts() -> None:
+    """Makes Ctrl-C a KeyboardInterrupt, in a program that has imported what it needs."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# What `python -m host...` starts is importing for a good part of a second. Ctrl-C then ends it as
+# it ends other programs, without Python's traceback.
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

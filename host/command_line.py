@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from host import take_interrupts
+
 FAILED, USAGE = 1, 2
 # 128 + SIGHUP, SIGINT, SIGPIPE or SIGTERM, as shells have it.
 HUNG_UP, INTERRUPTED, NOBODY_READS, TERMINATED = 129, 130, 141, 143
@@ -41,6 +43,7 @@ def exit_code(command: Callable[[], int], failures: tuple[type[Exception], ...])
     """That of a command, and of what it raises, which is printed as one line: an error of
     `failures`, Ctrl-C, a reader of the output that has gone, a full disk or memory."""
     hold_standard_files()
+    take_interrupts()
     try:
         code = command()
         sys.stdout.flush()

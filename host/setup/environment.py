@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from host import take_interrupts
 from host.setup import SetupError, finished, run_step, telling_line
 from host.setup.debian import Archive
 
@@ -65,6 +66,7 @@ def install(needed: list[str]) -> None:
 
 
 def main() -> None:
+    take_interrupts()
     if sys.version_info < OLDEST_PYTHON:
         sys.exit(f"setup: this is Python {sys.version.split()[0]}; 3.11 or later is needed")
     try:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from host import take_interrupts
 from host.setup import SetupError, run_step
 from host.setup.debian import Archive
 
@@ -223,6 +224,7 @@ def report(interpreter: Interpreter, name: str) -> None:
 
 
 def main() -> None:
+    take_interrupts()
     try:
         provision()
     except (SetupError, OSError) as reason:

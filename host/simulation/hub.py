@@ -34,6 +34,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from host import take_interrupts
 from host.simulation.radio import FakeRadio, Payload, Station
 
 MTUS = (250, 1470)  # ESP-NOW version 1 and version 2
@@ -253,6 +254,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a hub until standard input ends."""
+    take_interrupts()
     options = vars(parsed(arguments))
     mtu = options.pop("mtu")
     try:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 
@@ -111,3 +112,36 @@ def test_an_error_is_not_printed_among_the_output_where_standard_error_is_closed
     command = f"exec {sys.executable} -m host.model inspect /nonexistent 2>&-"
     ended = subprocess.run(["sh", "-c", command], cwd=REPOSITORY, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (1, "")
+
+
+INTERRUPTED_WHILE_IMPORTING = """
+import os, signal, sys
+sys.argv = ["-m"]  # as Python has it while it looks for what -m names
+import host
+from host.command_line import exit_code
+def interrupted():
+    os.kill(os.getpid(), signal.SIGINT)
+    return 0
+if {begun}:
+    sys.exit(exit_code(interrupted, ()))
+interrupted()
+"""
+
+
+@pytest.mark.parametrize(("begun", "code"), [(False, -signal.SIGINT), (True, 130)])
+def test_ctrl_c_prints_no_traceback_while_modules_are_imported(begun: bool, code: int) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_WHILE_IMPORTING.format(begun=begun)],
+        cwd=REPOSITORY, capture_output=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, b"", b"")
+
+
+def test_whoever_ignores_interrupts_goes_on_doing_so() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_WHILE_IMPORTING.format(begun=True)],
+        cwd=REPOSITORY, capture_output=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
