@@ -80,7 +80,7 @@ def cluster_of(options: argparse.Namespace) -> Cluster:
         raise BoardError(f"{len(names)} boards: a federation has 1 to {MAX_CHIPS}")
     kinds = {name: load(name) for name in dict.fromkeys(names)}
     boards = tuple(kinds[name] for name in names)
-    # As flashing has it, and simulating.
+    # As flashing has it, and simulating these boards.
     signed = any(board.chip for board in boards) if options.key is None else options.key
     return Cluster(boards, options.link, options.context, signed)
 

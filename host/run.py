@@ -117,7 +117,8 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--heap", type=heap_size, metavar="SIZE", help="each chip's heap instead, as 160K or 4M")
     add("--loss", type=probability, default=0.0, metavar="P",
         help="lose frames with this probability")
-    add("--secure", action="store_true", help="sign all frames with a random cluster key")
+    add("--secure", action=argparse.BooleanOptionalAction, default=None,
+        help="sign all frames with a random cluster key (default with --board), or not")
     add("--stats", action=argparse.BooleanOptionalAction, default=None,
         help="end with a table of chips and figures (default, but for prompts from a pipe)")
     add("--json", action="store_true",
@@ -132,6 +133,7 @@ def settings_for(options: argparse.Namespace) -> Settings:
     """How to simulate. Raises BoardError."""
     board = load(options.board or "simulated")
     link, combine = options.link or "espnow", options.combine or "host"
+    secure = bool(board.chip) if options.secure is None else options.secure
     return Settings(
         chips=options.chips or CHIPS,
         link=link,
@@ -140,7 +142,7 @@ def settings_for(options: argparse.Namespace) -> Settings:
         context=options.context,
         loss=options.loss,
         seed=options.seed,
-        key=random_key() if options.secure else b"",
+        key=random_key() if secure else b"",
         combine=combine,
     )
 
@@ -304,11 +306,13 @@ class _Run:
         kind = "a command" if self._format.answers else "a text to go on from"
         count = len(self._chips.shard_bytes)
         _say(f"{count} chip{'s' * (count > 1)} ready: type {kind}, or Ctrl-D to end")
+        code = self._code
         for prompt in typed_prompts():
             try:
                 self._print(prompt)
             except ModelError as error:
                 self._fail(str(error))
+        self._code = code  # whoever types has seen what went wrong, and typed on
 
     def _print(self, prompt: str) -> bool:
         """Answers a prompt; whether the answer came to its end."""
@@ -328,10 +332,9 @@ class _Run:
             self._fail(f"{answer.prompt!r}: the answer may be cut off, for {answer.cut}")
 
     def _fail(self, reason: str) -> None:
-        """Of one prompt among others, or at the prompt: the run goes on."""
+        """Tells what is wrong with a prompt; the others are answered."""
         _say(f"error: {one_line(reason)}")
-        if not self._typing:
-            self._code = FAILED
+        self._code = FAILED
 
     def _object(self, answer: Answer) -> dict[str, object]:
         reports = self._chip_reports()

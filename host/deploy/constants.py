@@ -9,7 +9,7 @@ numbers, for tracebacks.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from importlib import import_module
 from typing import NamedTuple
 
@@ -95,7 +95,7 @@ def _check_alone(statement: ast.ImportFrom, source: str) -> None:
 
 def _check_names(tree: ast.Module, values: dict[str, str], private: dict[str, str]) -> None:
     """Raises ValueError where a constant's name is another thing's too, or used above it."""
-    bound = list(_bound(tree))
+    bound = list(_bound(tree, values))
     for name in values:
         if name in bound:
             raise ValueError(f"{name} is a number of another module, and bound here")
@@ -108,10 +108,18 @@ def _check_names(tree: ast.Module, values: dict[str, str], private: dict[str, st
             raise ValueError(f"{name} is used above line {given}, which makes it a constant")
 
 
-def _bound(tree: ast.Module) -> Iterator[str]:
-    """Each name, as often as something gives it a value or says where it does; but for imports."""
+def _bound(tree: ast.Module, imported: Container[str] = ()) -> Iterator[str]:
+    """Each name, as often as something gives it a value or says where it does; `imported`: but for
+    the imports of these from modules of ours."""
+    ours = set(map(id, _imports(tree)))
     for node in ast.walk(tree):
         match node:
+            case ast.ImportFrom() if id(node) in ours:
+                yield from (a.asname or a.name for a in node.names if a.name not in imported)
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                yield from (alias.asname or alias.name for alias in aliases)
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
+                yield name
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
                 yield name
             case ast.arg(arg=name) | ast.FunctionDef(name=name) | ast.ClassDef(name=name):
@@ -123,7 +131,7 @@ def _bound(tree: ast.Module) -> Iterator[str]:
 def _own_constants(tree: ast.Module) -> Iterator[str]:
     """Public names that the module gives to `const(...)`, unless they are taken as private ones.
     MicroPython makes a number of a private constant, and keeps no name."""
-    taken = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    taken = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | set(_bound(tree))
     for statement in tree.body:
         match statement:
             case ast.Assign(

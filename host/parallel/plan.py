@@ -33,6 +33,7 @@ _PARTIAL_HEAD = REQUEST_SIZE + 3  # boot id and width
 MAX_ROWS = (MAX_PAYLOAD[2] - REQUEST_SIZE - 5) // 2  # logits that one message carries
 # What a unit and a row cost beside their weights: accumulators, and the row's place in an answer.
 _UNIT_BUFFERS, _ROW_BUFFERS = 8, 8
+_LEAST_USEFUL = 16  # positions: with fewer a model has hardly anything to go on from
 _UNBOUNDED = 1 << 40  # bytes of heap, where there is no bound
 
 
@@ -291,11 +292,11 @@ def advice(
         f" {'are' if shape.chips > 1 else 'is'} {_ceil(missing, 1024)} KB short of the model"
         f" with a context of {shape.context}"
     )
-    less = f", or --context {context}" if context else ""
+    less = f", or --context {context}" if context >= _LEAST_USEFUL else ""
     if enough:
         return f"{text}: {enough} chips would do{less}"
-    if shape.mtu and not context:
-        less = ", or --link uart"  # the radio takes memory for itself
+    if shape.mtu and not shape.chips_combine:
+        less += ", or try --link uart"  # the radio takes memory for itself
     if not alike:
         return f"{text}: use more boards, or boards with more heap{less}"
     tried = f" up to {most}" if most < MAX_CHIPS else ""

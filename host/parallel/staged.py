@@ -191,9 +191,9 @@ def _missing(shape: Shape, boards: _Boards, stages: int) -> int:
 
 
 def _most_tried(chips: int) -> int:
-    """How many chips are tried where so many do not fit: of all there can be it takes half a
+    """How many chips are tried where so many do not fit: all that there can be would take half a
     minute."""
-    return min(MAX_CHIPS, max(_TRIED, 2 * chips))
+    return min(MAX_CHIPS, max(_TRIED, chips + 8))
 
 
 def _enough_chips(shape: Shape, heap: int, stages: int) -> int | None:

@@ -104,6 +104,9 @@ CONST = "from protocol.compat import const\n\nA = const(1)\n"
         (f"{IMPORT}\n\ndef f(HOST):\n    return HOST\n", "HOST is a number of another module"),
         (f"{IMPORT}\n\nHOST = 3\n", "HOST is a number of another module, and bound here"),
         (f"def f():\n    global HOST\n    {IMPORT}\n", "HOST is a number of another module"),
+        (f"{IMPORT}\nimport foo as HOST\n", "HOST is a number of another module, and bound here"),
+        (f"{IMPORT}\nfrom foo import HOST\n", "HOST is a number of another module, and bound"),
+        (f"{IMPORT}\ntry:\n    f()\nexcept E as HOST:\n    pass\n", "HOST is a number of"),
         (f"{CONST}\n\ndef f(A):\n    return A\n", "A is a constant, and bound a second time"),
         (f"{CONST}\n\nclass B:\n    A = 2\n", "A is a constant, and bound a second time"),
         (f"{CONST}\n\ndef f():\n    global A\n", "A is a constant, and bound a second time"),
@@ -138,6 +141,11 @@ def test_a_modules_own_numbers_become_private_unless_that_name_is_taken():
         "from protocol.compat import const\n\n_A = const(1)\nB = const(2)\n_B = const(3)\nC = 4\n"
         "print(_A, B, _B, C)\n"
     )
+
+
+def test_a_name_that_only_an_argument_has_is_taken_too():
+    source = f"{CONST}\n\ndef f(_A):\n    return A + _A\n"
+    assert with_constants(source) == source
 
 
 def test_a_negative_number_stays_one(monkeypatch):

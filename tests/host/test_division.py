@@ -70,7 +70,7 @@ def test_auto_has_the_heap_that_a_board_leaves_the_mode_it_takes():
     assert found.heap == board.planned_heap("espnow", "chips") < board.planned_heap("espnow")
     # With five it does not fit, though it would with the heap that the host's mode leaves.
     found = settings(model, *options, "--chips", "5", "--context", "64")
-    assert (found.stages, found.combine) == (0, "chips")
+    assert (found.stages, found.combine, bool(found.key)) == (0, "chips", True)
     found = settings(model, *options, "--chips", "5", "--context", "128")
     assert (found.combine, found.heap) == ("host", board.planned_heap("espnow"))
     found = settings(model, *options, "--chips", "5", "--context", "64", "--heap", "2M")

@@ -97,7 +97,8 @@ def test_a_prompt_that_is_too_long(error, model):
         (1, 64, r"1 chip with 160 KB of heap is \d+ KB short of the model with a context of 64:"
          r" [2-5] chips would do"),
         (5, 512, r"5 chips with 160 KB of heap are \d+ KB short of the model with a context of"
-         r" 512, and no number of chips would do: use boards with more heap, or --context \d+"),
+         r" 512, and no number of chips would do: use boards with more heap, or --context \d+, or"
+         r" try --link uart"),
     ],
 )  # fmt: skip
 def test_a_heap_that_is_too_small(error, model, chips, context, pattern):
@@ -173,6 +174,14 @@ def test_the_board_gives_the_heap_unless_one_is_named():
     assert settings_for(parsed(["--board", "simulated"])).heap == 4096 << 10
     for text, size in (("100K", 100 << 10), ("2m", 2 << 20), ("70000", 70000)):
         assert settings_for(parsed(["--board", "esp32c3", "--heap", text])).heap == size
+
+
+def test_boards_are_simulated_with_a_key_as_flashing_makes_one():
+    for options, secure in (
+        ([], False), (["--secure"], True), (["--board", "esp32"], True),
+        (["--board", "esp32", "--no-secure"], False), (["--board", "simulated"], False),
+    ):  # fmt: skip
+        assert bool(settings_for(parsed(options)).key) is secure
 
 
 def test_a_secure_run_has_a_key_of_its_own():

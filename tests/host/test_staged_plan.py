@@ -1,5 +1,7 @@
 """Plans of pipelines and hybrids: whole layers on stages, nothing lost, nothing held twice."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -163,3 +165,26 @@ def test_modes_by_name():
 def test_modes_that_there_are():
     assert [len(modes(5, chips)) for chips in (1, 2, 3)] == [2, 3, 4]
     assert len(modes(2, 8)) == 3  # a pipeline of two stages is that hybrid
+
+
+def test_the_advice_is_true(model):
+    for chips, stages, context, kb in ((5, 5, 256, 180), (6, 2, 512, 200), (4, 2, 300, 150)):
+        heap = kb * 1024
+        with pytest.raises(DoesNotFit) as caught:
+            staged(model, chips, stages, context, heap=heap)
+        advice = re.fullmatch(
+            rf"in {stages} stages, {chips} chips with {kb} KB of heap are \d+ KB short of the"
+            rf" model with a context of {context}(?:: (\d+) chips would do|, and no number of"
+            r" chips up to 40 would do: use boards with more heap)(?:, or --context (\d+))?",
+            str(caught.value),
+        )
+        assert advice, caught.value
+        enough, less = (int(found or 0) for found in advice.groups())
+        assert (caught.value.chips or 0) == enough
+        if enough:
+            staged(model, enough, pipeline_stages(5, enough) if stages == 5 else stages, context,
+                   heap=heap)  # fmt: skip
+        if less:
+            staged(model, chips, stages, less, heap=heap)
+        with pytest.raises(DoesNotFit):
+            staged(model, chips, stages, max(less, 15) + 1, heap=heap)

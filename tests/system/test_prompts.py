@@ -220,6 +220,14 @@ def test_commands_typed_at_a_terminal(terminal):
     assert code == 0 and "synchronizations and" in rest
 
 
+def test_prompts_of_a_file_fail_at_a_terminal_too(terminal, tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("could you dim the bedroom lamp to thirty percent\n")
+    user = terminal("--chips", 1, "--context", 20, "--prompts", file, "--no-stats")
+    code, text = user.ended()
+    assert code == 1 and "the answer may be cut off" in text
+
+
 def test_an_interrupt_stops_an_answer_and_leaves_the_next_whole(
     terminal, model_file, runs, tokenizer
 ):
