@@ -11,8 +11,9 @@ from protocol.layout import POSITION
 from protocol.reports import MISSING, NEED_STEP
 
 # Milliseconds without a contribution after which the host is told whose is missing: sooner than
-# the host itself gives up.
+# the host itself gives up. Of many members each is asked more seldom.
 _PATIENCE_MS = const(2500)
+_PATIENCE_A_MEMBER_MS = const(300)
 # Milliseconds between two times that a chip says it knows nothing of a step: as long as the step
 # takes to come.
 _ASK_AGAIN_MS = const(10)
@@ -35,7 +36,7 @@ class CombiningNode(Node):
             layout["bits"],
             link.mtu - self._overhead,
             self._send_to_members,
-            _PATIENCE_MS,
+            max(_PATIENCE_MS, _PATIENCE_A_MEMBER_MS * len(layout["members"])),
         )
         self._exchange = exchange
         self._combined = self._kind_of_work(share, shard, kernels, exchange, boot_id)

@@ -266,7 +266,8 @@ class Coordinator:
         self, now: float, progress: float, patience: float, message_type: int, where: str
     ) -> None:
         missing = self._outstanding.missing()
-        greet_after = max(_GREET_AFTER, patience / 4)
+        # After a greeting a step begins anew, which takes many chips long where frames are lost.
+        greet_after = max(_GREET_AFTER, patience / 4, patience - 3 * self._patience)
         if now >= progress + patience:
             name = f"chip {missing[0]}" if len(missing) == 1 else f"chips {_listed(missing)}"
             words = "; ".join(f"chip {c}: {w}" for c, w in self.last_words.items() if c in missing)

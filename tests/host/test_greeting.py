@@ -7,7 +7,7 @@ from host.cluster.coordinator import NeedsGreeting
 from host.cluster.errors import ClusterError
 from protocol.message import MessageType
 from tests.host.fake_chips import LATENCY, Clock, FakeChip
-from tests.host.fake_cluster import KEY, FakeCluster, answers_of
+from tests.host.fake_cluster import KEY, REQUEST, FakeCluster, answers_of
 
 
 @pytest.fixture
@@ -94,3 +94,16 @@ def test_a_greeting_that_is_not_answered_says_where_it_was_needed(clock):
     with pytest.raises(ClusterError) as caught:
         cluster.coordinator.greet([1], where="vocabulary, position 3")
     assert str(caught.value) == "chip 1 did not answer for 2.5 s (vocabulary, position 3)"
+
+
+@pytest.mark.parametrize(("chips", "seconds"), [(3, 2.5), (8, 2.5), (20, 17.5)])
+def test_many_chips_have_longer_for_a_step_before_they_are_greeted(clock, chips, seconds):
+    """It begins anew after that."""
+    cluster = FakeCluster(clock, chips, key=KEY)
+    every = list(range(chips))
+    cluster.coordinator.greet(every)
+    cluster.chips[1].restart()
+    asked = clock.now
+    with pytest.raises(NeedsGreeting):
+        cluster.coordinator.step(REQUEST, every, "position 7", "step")
+    assert seconds <= clock.now - asked < seconds + 1
