@@ -9,6 +9,7 @@ when something is asked for again, is as in host/cluster/coordinator.py and prot
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -116,7 +117,7 @@ class Medium:
             yield self.env.timeout(line_time(size))
 
 
-class Model:
+class Model(ABC):
     """What host-combined and chip-combined federations have in common: the host asks all chips and
     waits for an answer of each."""
 
@@ -145,9 +146,9 @@ class Model:
         for _ in range(count):
             yield from self.token()
 
+    @abstractmethod
     def token(self) -> Events:
         """One token from its embedding to its logits."""
-        raise NotImplementedError
 
     def instructions(self, task: int, chip: int) -> float:
         """Of a task on a chip, which may have no part in it; with the radio's driver."""

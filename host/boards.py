@@ -42,9 +42,10 @@ IDF = 4_096
 # the buffers in which fragments are put together, with some that come again; tests/system/
 # test_repl_line.py.
 ON_BOARD = 8_064
-# What of CODE a board does not have, as its modules machine, network and espnow are C: measured
-# (tests/simulation/test_standin_heap.py), less what their objects may take there: 500 bytes, and
-# on the radio 3,000, for a part of espnow is Python on a board too.
+# What of the code that plans count (host/parallel/memory.py) a board does not have, as its modules
+# machine, network and espnow are C: measured (tests/simulation/test_standin_heap.py), less what
+# their objects may take there: 500 bytes, and on the radio 3,000, for a part of espnow is
+# Python on a board too.
 STANDINS = {"uart": 3_100, "espnow": 8_700}
 
 

@@ -47,7 +47,7 @@ def divided_settings(
 def boards_of(options: argparse.Namespace, source: Loaded) -> Cluster:
     """The cluster of boards to run on. Raises ClusterError, ParallelError."""
     for name in ("board", "heap", "loss", "secure"):
-        if getattr(options, name) or (name == "secure" and options.secure is not None):
+        if getattr(options, name) is not None:
             raise ClusterError(f"--{name} is for simulated chips, and --ports for boards")
     urls = listed_ports(options.ports)
     if urls == []:

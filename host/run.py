@@ -115,10 +115,10 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--board", metavar="NAME",
         help="simulate chips with this board's heap (python -m host.boards lists them)")
     add("--heap", type=heap_size, metavar="SIZE", help="each chip's heap instead, as 160K or 4M")
-    add("--loss", type=probability, default=0.0, metavar="P",
+    add("--loss", type=probability, metavar="P",
         help="lose frames with this probability")
     add("--secure", action=argparse.BooleanOptionalAction, default=None,
-        help="sign all frames with a random cluster key (default with --board), or not")
+        help="sign all frames with a random cluster key (default for a real --board), or not")
     add("--stats", action=argparse.BooleanOptionalAction, default=None,
         help="end with a table of chips and figures (default, but for prompts from a pipe)")
     add("--json", action="store_true",
@@ -140,7 +140,7 @@ def settings_for(options: argparse.Namespace) -> Settings:
         board=board,
         heap=options.heap or board.planned_heap(link, combine),
         context=options.context,
-        loss=options.loss,
+        loss=options.loss or 0.0,
         seed=options.seed,
         key=random_key() if secure else b"",
         combine=combine,

@@ -2,21 +2,13 @@
 
 import pytest
 
-from host.cluster import coordinator as module
 from host.cluster.coordinator import NeedsCache, NeedsGreeting
 from host.cluster.errors import ClusterError
 from protocol.frame import BROADCAST
 from protocol.message import MessageType
 from protocol.reports import BAD_REQUEST, FAULT, NEED_KV, NEED_STEP, error_payload
-from tests.host.fake_chips import LATENCY, Clock, failure, silence
+from tests.host.fake_chips import LATENCY, failure, silence
 from tests.host.fake_cluster import KEY, REQUEST, FakeCluster, answers_of
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
-    return clock
 
 
 def test_one_broadcast_is_answered_by_all(clock):

@@ -2,19 +2,11 @@
 
 import pytest
 
-from host.cluster import coordinator as module
 from host.cluster.coordinator import NeedsGreeting
 from host.cluster.errors import ClusterError
 from protocol.message import MessageType
-from tests.host.fake_chips import LATENCY, Clock, FakeChip
+from tests.host.fake_chips import LATENCY, FakeChip
 from tests.host.fake_cluster import KEY, REQUEST, FakeCluster, answers_of
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
-    return clock
 
 
 def test_greeting_tells_what_each_chip_is_and_who_has_arrived(clock):
