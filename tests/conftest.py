@@ -1,11 +1,13 @@
 """Fixtures for the whole suite."""
 
+import random
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from host.setup.micropython import find
+from tests.dual import SEED
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -15,6 +17,12 @@ settings.load_profile("no deadline")
 
 # Kernels of viper code do not compile under CPython: test_under_micropython.py runs their cases.
 collect_ignore_glob = ["firmware/test_*_viper.py"]
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Random numbers of a test are the same in every run."""
+    random.seed(SEED)
 
 
 @pytest.fixture(scope="session")

@@ -10,14 +10,17 @@ PATIENCE = 3000  # milliseconds
 
 
 class Group:
-    """Exchanges of all members; `frames` are on the air, (receiver, frame) each."""
+    """Exchanges of all members; `frames` are on the air, (receiver, frame) each.
+
+    `sent` counts frames as they leave a member, `lost` those that do not reach a receiver.
+    """
 
     def __init__(self, members, capacity=40, bits=27, room=60, loss=0, doubled=0, shuffle=False):
         """loss, doubled: per cent of frames; shuffle: frames arrive in any order."""
         self.members = members
         self.loss, self.doubled, self.shuffle = loss, doubled, shuffle
         self.frames = []
-        self.sent = 0
+        self.sent = self.lost = 0
         self.silent = ()
         self.exchanges = {}
         for member in members:
@@ -39,6 +42,7 @@ class Group:
 
     def _on_air(self, receiver, frame):
         if frame[SRC] in self.silent or below(100) < self.loss:
+            self.lost += 1
             return
         self.frames.append((receiver, frame))
         if below(100) < self.doubled:
