@@ -7,13 +7,10 @@ MicroPython process (repl.py) on the littlefs that the partition table tells of,
 
 import os
 import select
-import signal
-import socket
 import termios
 import threading
 import time
 import tty
-from contextlib import suppress
 
 from host.boards import load
 from host.setup import micropython
@@ -208,59 +205,36 @@ class StandinBoard:
         """The mode to start the next process in, None without power."""
         console, slave = os.openpty()
         _board_terminal(slave)
-        reports, report = socket.socketpair()
         command = [
             micropython.find(), "-X", "heapsize=1M", _REPL, self.flash.path,
             *filesystem_in(self.flash), version_in(self.flash), mpy_number(self._arch), mode,
-            "{report}",
         ]  # fmt: skip
-        process = self._spawner.start(
-            list(map(str, command)), self._environment, slave,
-            report=report.fileno(), uart=self._uart,
-        )  # fmt: skip
+        self._spawner.start(list(map(str, command)), self._environment, slave, uart=self._uart)
         os.close(slave)
-        report.close()
         try:
-            mode = self._pump(process, console, reports)
+            mode = self._pump(console)
         finally:
             code = self._spawner.end()
             os.close(console)
-            reports.close()
         if mode != "ended":
             return mode
         self.resets += code == _HARD_RESET
         return _SOFT_RESETS.get(code, "friendly")
 
-    def _pump(self, process, console, reports):
-        """Carries bytes until a process has "ended", or to the next mode; None without power.
-
-        process: its id.
-        """
-        running, interrupts = False, True
+    def _pump(self, console):
+        """Carries bytes until the process has "ended", or to the next mode; None without power."""
         while True:
-            data = self._from_host(console, reports)
+            data = self._from_host(console)
             if data is None:
                 return None
             if SYNC in data:
                 self._waiting = data[data.index(SYNC) :]
                 return _BOOTLOADER
-            ready = select.select([console, reports], [], [], 0)[0]
-            if reports in ready:
-                with suppress(OSError):  # it has ended
-                    for report in reports.recv(256):
-                        if report in b"RP":
-                            running = report == b"R"[0]
-                        else:
-                            interrupts = report == b"k"[0]
-                            reports.send(b".")
-            if console in ready:
+            if select.select([console], [], [], 0)[0]:
                 try:
                     self._show(os.read(console, 4096))
                 except OSError:
                     return "ended"
-            if b"\x03" in data and running and interrupts:
-                data = data.replace(b"\x03", b"")
-                os.kill(process, signal.SIGINT)
             if data:
                 os.write(console, data)
 
@@ -277,8 +251,11 @@ def _terminal():
 
 
 def _board_terminal(slave):
-    """Raw, but \\n goes out as \\r\\n."""
+    """Raw, but \\n goes out as \\r\\n; the program may let Ctrl-C alone interrupt it."""
     tty.setraw(slave)
     attributes = termios.tcgetattr(slave)
     attributes[1] |= termios.OPOST | termios.ONLCR
+    attributes[3] |= termios.NOFLSH  # a board keeps what else has come
+    for key in (termios.VQUIT, termios.VSUSP):
+        attributes[6][key] = b"\0"
     termios.tcsetattr(slave, termios.TCSANOW, attributes)

@@ -3,12 +3,10 @@
 
 The unix port of 1.25 has no raw REPL, so this program is one: friendly, raw, raw-paste and soft
 reset as shared/runtime/pyexec.c has them, for whoever is at the terminal (tests/standin_board/
-board.py, which turns Ctrl-C into an interrupt while code runs and ends lines with \\r\\n).
+board.py) that controls this process. While code runs, the terminal turns Ctrl-C into an interrupt.
 
 Arguments: the flash's image file, offset and size of the file system in it, the version to claim
-("1.27.0"), the `sys.implementation._mpy` to claim, "raw" or "friendly", the descriptor to report
-on: R before the user's code runs, P when the prompt is back, K when Ctrl-C has become a byte as
-any other (micropython.kbd_intr(-1)), k when it interrupts again; these two are answered.
+("1.27.0"), the `sys.implementation._mpy` to claim, "raw" or "friendly".
 """
 
 import gc
@@ -25,6 +23,7 @@ import vfs
 
 BLOCK_SIZE = micropython.const(4096)
 _PASTE_WINDOW = micropython.const(128)
+_ISIG = micropython.const(1)  # of Linux's termios.h: keys of the terminal send signals
 SOFT_RESET, SOFT_RESET_RAW, HARD_RESET = 3, 4, 72  # exit codes; the last is machine.reset's
 
 _CTRL_A, _CTRL_B, _CTRL_C, _CTRL_D, _CTRL_E = b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"
@@ -69,37 +68,40 @@ class Flash:
 class BoardMicropython:
     """The module `micropython`, whose kbd_intr would end the process here."""
 
-    def __init__(self, report, idle):
+    def __init__(self, idle):
         """idle: what machine.idle waits with."""
-        self._report, self._idle = report, idle
-        self._interrupts = True
+        self._idle = idle
+        self._watched = False
+        # None of the keys at which a terminal sends a signal does so.
         self._terminal = termios.tcgetattr(0)
         self._poller = select.poll()
         self._poller.register(sys.stdin, select.POLLIN)
 
     def kbd_intr(self, key):
         """Ctrl-C as an interrupt (3), or no key (-1): then the terminal is the program's."""
-        if self._interrupts == (key >= 0):
-            return
-        self._interrupts = key >= 0
-        if self._interrupts:
-            termios.tcsetattr(0, termios.TCSANOW, self._terminal)
-            self._idle.unwatch(sys.stdin, self)
+        if key >= 0:
+            self._unwatch()
+            self._set(self._terminal[1], _ISIG)
         else:
-            # Frames go out as they are. (termios.setraw would drop what has come.)
-            raw = list(self._terminal)
-            raw[1] = 0
-            termios.tcsetattr(0, termios.TCSANOW, raw)
-            self._idle.watch(sys.stdin, self)
-        self._report.write(b"k" if self._interrupts else b"K")
-        while True:
-            try:
-                self._report.read(1)
-                return
-            except KeyboardInterrupt:
-                if self._interrupts:
-                    raise
-                # It was sent before this report came: a byte that is lost.
+            self._set(0, 0)  # frames go out as they are
+            if not self._watched:
+                self._watched = True
+                self._idle.watch(sys.stdin, self)
+
+    def code_has_ended(self):
+        """Ctrl-C is for the prompt."""
+        self._set(self._terminal[1], 0)
+        self._unwatch()
+
+    def _unwatch(self):
+        if self._watched:
+            self._watched = False
+            self._idle.unwatch(sys.stdin, self)
+
+    def _set(self, output, signals):
+        attributes = list(self._terminal)
+        attributes[1], attributes[3] = output, attributes[3] | signals
+        termios.tcsetattr(0, termios.TCSANOW, attributes)
 
     def waiting(self):
         """Whether there is input, for machine.idle."""
@@ -146,24 +148,23 @@ class BoardSys:
 class Repl:
     """Reads statements from the terminal and runs them."""
 
-    def __init__(self, report, board):
+    def __init__(self, board):
         """board: the BoardMicropython."""
         self._in = sys.stdin.buffer
         self._write = sys.stdout.buffer.write
-        self._report, self._board = report, board
+        self._board = board
         self._globals = {"__name__": "__main__"}
 
     def run(self, source, name, interactive=False):
         """Runs a statement, which is bytes: on a board too, whatever comes in on the line. What it
         raises is printed in the friendly REPL, returned in raw."""
         try:
-            self._report.write(b"R")
+            code = compile(source.decode(), name, "single" if interactive else "exec")
             try:
-                code = compile(source.decode(), name, "single" if interactive else "exec")
+                self._board.kbd_intr(3)
                 exec(code, self._globals)
             finally:
-                self._board.kbd_intr(3)
-                self._report.write(b"P")
+                self._board.code_has_ended()
         except SystemExit:
             raise
         except BaseException as error:
@@ -260,7 +261,7 @@ class Repl:
         return key
 
 
-def main(image, offset, size, version, mpy, mode, report):
+def main(image, offset, size, version, mpy, mode):
     """Starts as a board does; does not return."""
     # Modules of the board, which lie outside its flash.
     fixed = [name[:-3] for name in os.listdir(STANDINS) if name.endswith(".py")]
@@ -269,9 +270,8 @@ def main(image, offset, size, version, mpy, mode, report):
     import _idle  # of the stand-in modules
 
     flash = Flash(image, int(offset), int(size))
-    reports = open(int(report), "r+b")
-    board = BoardMicropython(reports, _idle)
-    repl = Repl(reports, board)
+    board = BoardMicropython(_idle)
+    repl = Repl(board)
     vfs.umount("/")
     vfs.mount(flash.mounted(), "/")
     os.chdir("/")

@@ -5,11 +5,13 @@ has become another program, and so the lock on a port that the test closes in th
 opens the port next would find it in use.
 """
 
+import fcntl
 import json
 import signal
 import socket
 import subprocess
 import sys
+import termios
 
 _LONGEST = 1 << 17  # bytes of a request, which holds an environment
 
@@ -25,11 +27,11 @@ class Spawner:
             )
 
     def start(self, command, environment, terminal, **passed):
-        """The process id of what is started at a terminal. passed: descriptors, whose numbers
-        there take the place of "{name}" in the command and in values of the environment."""
+        """Starts what a terminal then controls. passed: descriptors, whose numbers there take the
+        place of "{name}" in the command and in values of the environment."""
         request = json.dumps([command, environment, list(passed)]).encode()
         socket.send_fds(self._link, [request], [terminal, *passed.values()])
-        return int(self._link.recv(_LONGEST))
+        self._link.recv(_LONGEST)
 
     def end(self):
         """Kills what was started unless it has ended; its exit code."""
@@ -44,7 +46,7 @@ class Spawner:
 
 def _serve(link):
     """Does what is asked for until the other end is closed."""
-    process = None
+    process, code = None, 0
     while True:
         request, descriptors, _, _ = socket.recv_fds(link, _LONGEST, 8)
         if process:
@@ -52,11 +54,7 @@ def _serve(link):
             code = process.wait()
         if not request:
             return
-        if descriptors:
-            process = _started(*json.loads(request), *descriptors)
-            code = process.pid
-        else:
-            process = None
+        process = _started(*json.loads(request), *descriptors) if descriptors else None
         link.send(str(code).encode())
 
 
@@ -66,11 +64,15 @@ def _started(command, environment, names, terminal, *passed):
         [_filled(word, with_numbers) for word in command],
         env={name: _filled(value, with_numbers) for name, value in environment.items()},
         stdin=terminal, stdout=terminal, stderr=terminal, pass_fds=passed,
-        start_new_session=True,
+        start_new_session=True, preexec_fn=_at_the_terminal,
     )  # fmt: skip
     for descriptor in (terminal, *passed):
         socket.close(descriptor)
     return process
+
+
+def _at_the_terminal():
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _filled(value, numbers):
