@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from host.setup.micropython import find
 from tests.dual import SEED
@@ -12,7 +12,9 @@ from tests.dual import SEED
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 # How long an example takes says how busy the machine is; pytest's own timeout ends what hangs.
-settings.register_profile("no deadline", deadline=None)
+settings.register_profile(
+    "no deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("no deadline")
 
 # Kernels of viper code do not compile under CPython: test_under_micropython.py runs their cases.

@@ -7,6 +7,10 @@ import numpy as np
 
 from host.model.reference import Reference
 
+# The host's patience, and what a busy machine adds to it.
+SILENT = r"did not answer for (2\.[5-9]|[34]\.\d) s"
+HANG_S = 6
+
 
 class Run(NamedTuple):
     """tokens: BOS, the prompt and what follows, [steps + 1]; logits [steps, vocab] after each
