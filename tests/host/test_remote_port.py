@@ -1,5 +1,6 @@
 """Ports that have no descriptor: of a board at another machine, by RFC 2217."""
 
+import gc
 import os
 import random
 import select
@@ -18,6 +19,14 @@ from protocol.frame import HOST, seal
 from protocol.framing_bytes import FrameSplitter, encoded_frame
 from protocol.kinds import COMPUTE
 from tests.host.rfc2217_server import Rfc2217Server
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """pyserial's client waits 0.3 s when it is closed, and again when it is collected: not in the
+    thread of a server that the next test talks to."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
