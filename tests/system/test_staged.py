@@ -88,12 +88,8 @@ Stage.begin = _slowly
 """
 
 
-@pytest.mark.parametrize(
-    ("streams", "tokens", "micro_batches"), [(1, 4, 1), (1, 16, 4), (1, 32, 8), (3, 4, 3)]
-)
-def test_stages_idle_as_the_formula_says(model, monkeypatch, streams, tokens, micro_batches):
-    """A prompt in micro-batches of 4 positions, or several prompts of one each."""
-    append_source(monkeypatch, "firmware/stage.py", SLOWLY)
+def measured_idle_share(model, streams, tokens, micro_batches):
+    """Of three stages that were given so much at once."""
     with running(model, staged(3, 3, "uart")) as cluster:
         federation = cluster.federation
         for _ in range(streams):
@@ -102,9 +98,21 @@ def test_stages_idle_as_the_formula_says(model, monkeypatch, streams, tokens, mi
             federation.completed()
         busy = {c: s.busy_ms for c, s in cluster.coordinator.statistics().items()}
         assert federation.micro_batches() == micro_batches
-        expected = bubble_ratio(3, micro_batches)
-        assert idle_share(3, micro_batches) == pytest.approx(float(expected))
-        assert federation.idle_share(busy) == pytest.approx(float(expected), abs=0.1)
+        return federation.idle_share(busy)
+
+
+@pytest.mark.parametrize(
+    ("streams", "tokens", "micro_batches"), [(1, 4, 1), (1, 16, 4), (1, 32, 8), (3, 4, 3)]
+)
+def test_stages_idle_as_the_formula_says(model, monkeypatch, streams, tokens, micro_batches):
+    """A prompt in micro-batches of 4 positions, or several prompts of one each."""
+    append_source(monkeypatch, "firmware/stage.py", SLOWLY)
+    expected = float(bubble_ratio(3, micro_batches))
+    assert idle_share(3, micro_batches) == pytest.approx(expected)
+    shares = []
+    while not shares or abs(shares[-1] - expected) > 0.05:
+        assert len(shares) < 4, shares  # a busy machine makes one or the other wait
+        shares.append(measured_idle_share(model, streams, tokens, micro_batches))
 
 
 @pytest.mark.parametrize(
