@@ -8,6 +8,7 @@ import time
 from array import array
 
 import espnow
+import machine
 import network
 
 from firmware.radio import RadioLink
@@ -54,7 +55,7 @@ class Member:
             now = time.ticks_ms()
             self.exchange.tick(time.ticks_diff(now, self.ticked))
             self.ticked = now
-            time.sleep_ms(0)
+            machine.idle()
             return
         frame = self.link.frame
         try:
