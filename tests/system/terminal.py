@@ -1,5 +1,6 @@
 """A program at a terminal of its own, typed at and read as a user does."""
 
+import codecs
 import os
 import pty
 import re
@@ -36,6 +37,7 @@ class Terminal:
         )  # fmt: skip
         os.close(slave)
         self._text = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     def type(self, keys):
         """Types keys; a line ends with a newline."""
@@ -77,7 +79,8 @@ class Terminal:
             piece = os.read(self._master, 4096) if ready else b""
         except OSError:  # nobody holds the other end any more
             return False
-        self._text = _CONTROL.sub("", self._text + piece.decode()).replace("\r\n", "\n")
+        text = self._text + self._decoder.decode(piece)
+        self._text = _CONTROL.sub("", text).replace("\r\n", "\n")
         return bool(piece)
 
     def close(self):
