@@ -23,16 +23,14 @@ from bench.kernel_cases import WrongResult
 from bench.parts import PARTS, Subject
 from bench.qemu.machine import EmulationError
 from bench.results import RESULTS, Row, table, write
-from host.cluster.errors import ClusterError
-from host.command_line import FAILED, Parser
-from host.deploy.bundle import REPOSITORY, DeployError
-from host.model.checkpoint import ModelError
+from host.build.bundle import REPOSITORY
+from host.cli.arguments import FAILED, Parser
+from host.errors import BuildError, ClusterError, ModelError, SetupError
 from host.model.loading import loaded
-from host.setup import SetupError
 
 _FILE_WIDTH = 132
 _EXPECTED = (
-    ClusterError, DeployError, EmulationError, Fault, ModelError, MpyError, SetupError,
+    ClusterError, BuildError, EmulationError, Fault, ModelError, MpyError, SetupError,
     WrongResult,
 )  # fmt: skip
 

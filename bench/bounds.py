@@ -18,9 +18,9 @@ from bench.gateway_chip import GatewayBench
 from bench.kernels import figures_of_shapes
 from bench.recording import requests
 from bench.results import Label, Row
-from host.deploy.bundle import REPOSITORY
+from host.build.bundle import REPOSITORY
 from host.model.loading import loaded
-from host.model.tokenizer import BOS
+from host.model.tokenizers.tokenizer import BOS
 
 FILE = Path(__file__).resolve().parent / "bounds.json"
 SHIPPED = REPOSITORY / "models" / "home.bin"

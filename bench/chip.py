@@ -20,12 +20,12 @@ from bench.results import Label, Row
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Share, tensor_parallel
+from host.wire.framing import decoded_frame
+from host.wire.payloads import logits_from, partial_from
 from protocol.auth import Signer
 from protocol.bitpack import unpack
 from protocol.frame import HEADER_SIZE, ProtocolError, opened
-from protocol.framing_bytes import decoded_frame
-from protocol.layout import PHASE_ATTENTION, PHASE_VOCABULARY
-from protocol.payloads import logits_from, partial_from
+from protocol.messages import PHASE_ATTENTION, PHASE_VOCABULARY
 
 # Functions whose instructions are told apart, by what they do (softmax is within attention); what
 # else the kernels' modules hold is `elementwise`. Beside them there are the message loop and

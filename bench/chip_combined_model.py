@@ -9,9 +9,9 @@ from bench.federation_model import GATEWAY, Deliver, Events, Model, Request, Sce
 from bench.link_figures import RADIO_RECEIVE, RADIO_SEND, REPEAT
 from bench.work import PART
 from host.cluster import coordinator
-from host.parallel.latency import HOST_SECONDS
-from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
-from protocol.pace import Pace
+from host.parallel.cost.latency import HOST_SECONDS
+from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
+from protocol.retransmit import Pace
 
 # Seconds until a chip tells the host again that it knows nothing of a step; the host's first wait
 # for a step.

@@ -22,12 +22,12 @@ from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Share, tensor_parallel
 from host.parallel.sharded_model import ShardedModel
+from host.wire.framing import decoded_frame
+from host.wire.payloads import logits_from, step_payload
 from protocol.collective import Exchange
 from protocol.frame import HEADER_SIZE, HOST, MAX_FRAME, opened
-from protocol.framing_bytes import decoded_frame
-from protocol.kinds import STEP
-from protocol.layout import PHASE_ATTENTION, PHASE_VOCABULARY, WANTS_LOGITS, WANTS_NOTHING
-from protocol.payloads import logits_from, step_payload
+from protocol.message_types import STEP
+from protocol.messages import PHASE_ATTENTION, PHASE_VOCABULARY, WANTS_LOGITS, WANTS_NOTHING
 
 _ROOM = MAX_FRAME - HEADER_SIZE - 12  # of a contribution on a serial line
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from bench.qemu.machine import EmulationError, output
 from bench.qemu.port import firmware
 from bench.qemu.toolchain import Toolchain
-from host.deploy.bundle import REPOSITORY, chip_files, compiled
-from host.deploy.configuration import SIMULATED_UART, configuration
-from host.deploy.kernels import kernel_source
-from host.deploy.shard import matrix_columns
+from host.build.bundle import REPOSITORY, chip_files, compiled
+from host.build.configuration import SIMULATED_UART, configuration
+from host.build.kernels import kernel_source
+from host.build.shard import matrix_columns
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Share
 

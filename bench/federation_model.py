@@ -28,7 +28,7 @@ from bench.link_figures import (
     line_time,
 )
 from bench.work import Work
-from host.parallel.latency import USB_SECONDS
+from host.parallel.cost.latency import USB_SECONDS
 from host.parallel.plan import Plan
 
 Events = Generator[simpy.Event, Any, None]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from host.parallel.cost.traffic import frames
 from host.parallel.plan import Plan, Share
-from host.parallel.traffic import frames
 from protocol.bitpack import packed_size
 from protocol.collective import CONTRIBUTION_FIELDS, repair_size
 from protocol.frame import HEADER_SIZE, TRAILER_SIZE
-from protocol.layout import (
+from protocol.messages import (
     LOGITS_DATA,
     PARTIAL_DATA,
     PHASE_VOCABULARY,

@@ -17,9 +17,9 @@ from bench.emulated_chip import TARGET, Measured, RadioUse, Record, radio_frames
 from bench.link_figures import RADIO_NOTHING, RADIO_RECEIVE, RADIO_SEND
 from bench.qemu.machine import EmulationError
 from bench.results import Label, Row
-from host.boards import load
+from host.hardware.board import load
 from host.parallel.plan import tensor_parallel
-from protocol.framing_bytes import decoded_frame
+from host.wire.framing import decoded_frame
 
 _BOARD = "esp32c3"  # whose processor this is
 # For each request the gateway is polled twice: with it on the line, and with all answers waiting

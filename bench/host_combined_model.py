@@ -6,9 +6,9 @@ from bench import frame_sizes
 from bench.federation_model import Events, Model, Request, Scenario
 from bench.link_figures import REPEAT
 from host.cluster import coordinator
-from host.cluster.pace import Pace
-from host.parallel.latency import HOST_SECONDS
-from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
+from host.cluster.timeout import Pace
+from host.parallel.cost.latency import HOST_SECONDS
+from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
 
 class HostCombined(Model):

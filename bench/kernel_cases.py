@@ -15,7 +15,7 @@ import numpy as np
 from numpy.random import Generator
 
 from bench.emulation.module import EmulatedModule
-from host.deploy.kernels import column_blocks
+from host.build.kernels import column_blocks
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT, Ints, Rescale
 

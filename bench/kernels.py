@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from bench.emulation.module import TARGETS, EmulatedModule
 from bench.kernel_cases import Case, attention, elementwise, matvec
 from bench.results import Label, Row
-from host.deploy.attention_kernel import PARTS, attention_kernel
-from host.deploy.bundle import REPOSITORY
-from host.deploy.kernels import kernel_source
+from host.build.attention_kernel import PARTS, attention_kernel
+from host.build.bundle import REPOSITORY
+from host.build.kernels import kernel_source
 from host.model.checkpoint import Config
 
 # Square and thin shapes, whatever the models are: those that the goals are stated for.

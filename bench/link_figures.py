@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from host.parallel.latency import (
+from host.parallel.cost.latency import (
     BITS_A_BYTE,
     DEFAULT_RATE,
     FIXED_RATES,
@@ -16,7 +16,7 @@ from host.parallel.latency import (
     USB_SECONDS,
     RadioRate,
 )
-from protocol.framing import encoded_size
+from protocol.cobs import encoded_size
 
 
 @dataclass(frozen=True)

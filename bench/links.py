@@ -16,15 +16,15 @@ from bench import frame_sizes
 from bench.chip import counted as number_of
 from bench.link_figures import BAUD, RATES, Rate
 from bench.results import Label, Row
-from host.boards import load
-from host.cluster.combined import CombinedFederation
+from host.executors.all_reduce import CombinedFederation
+from host.hardware.board import load
+from host.launch.simulated import Settings, Simulated, running
 from host.model.quantized import QuantizedModel
-from host.model.tokenizer import BOS
-from host.parallel.latency import BITS_A_BYTE
+from host.model.tokenizers.tokenizer import BOS
+from host.parallel.cost.latency import BITS_A_BYTE
 from host.parallel.plan import Plan
-from host.simulation.federation import Settings, Simulated, running
 from protocol.frame import HEADER_SIZE, TRAILER_SIZE
-from protocol.layout import BEST_END
+from protocol.messages import BEST_END
 
 Counts = npt.NDArray[np.int64]
 

@@ -7,13 +7,13 @@ from dataclasses import asdict
 
 from bench.chip import counted
 from bench.results import Label, Row
-from host.boards import Board, load, names
+from host.hardware.board import Board, load, names
+from host.launch.simulated import Settings, running
 from host.model.checkpoint import Config
 from host.model.quantized import QuantizedModel
 from host.parallel.assignment import ShardingPlan
-from host.parallel.memory import HeapNeed, Shape, heap_need, usable
+from host.parallel.heap import HeapNeed, Shape, heap_need, usable
 from host.parallel.plan import MAX_POSITIONS_RADIO
-from host.simulation.federation import Settings, running
 from protocol.frame import MAX_PAYLOAD
 
 CASES = (("uart", 1), ("uart", 5), ("espnow", 5))
@@ -49,7 +49,7 @@ def figures(model: QuantizedModel, name: str) -> Iterator[Row]:
 
 
 def parts(need: HeapNeed) -> dict[str, int]:
-    """Bytes by part, as host/parallel/memory.py divides a heap."""
+    """Bytes by part, as host/parallel/heap.py divides a heap."""
     return {part.replace("_", " "): size for part, size in asdict(need).items()}
 
 

@@ -15,8 +15,8 @@ from dataclasses import astuple
 
 from bench.page_tables import TABLES, Cells, Figures, MissingFigure
 from bench.results import RESULTS, Label, Row
-from host.command_line import FAILED
-from host.deploy.bundle import REPOSITORY
+from host.build.bundle import REPOSITORY
+from host.cli.arguments import FAILED
 
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 FIGURES = PAGE.with_suffix(".json")

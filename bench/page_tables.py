@@ -10,7 +10,7 @@ from bench.links import CHIPS as LINK_CHIPS
 from bench.memory import CASES as HEAPS
 from bench.results import Row
 from bench.speed import CHIPS, MANY
-from host.boards import load
+from host.hardware.board import load
 
 MODEL = "stories260K"
 TARGETS = ("rv32imc", "xtensawin")

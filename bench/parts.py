@@ -16,11 +16,11 @@ from bench.gateway_chip import GatewayBench
 from bench.recording import requests
 from bench.results import Row
 from bench.speed import SpeedModel
-from host.boards import load
+from host.hardware.board import load
 from host.model.checkpoint import Checkpoint, Config
 from host.model.loading import Loaded
 from host.model.quantized import QuantizedModel
-from host.model.tokenizer import BOS, Tokenizer
+from host.model.tokenizers.tokenizer import BOS, Tokenizer
 
 # The shapes of the stories260K of llama2.c's tinyllamas, for which no file is needed.
 STORIES260K = Config(

@@ -14,12 +14,12 @@ import numpy as np
 
 from bench.chip import counted
 from bench.results import Label, Row
-from host.model import llama2c
+from host.errors import SetupError
 from host.model.checkpoint import Checkpoint, Config
 from host.model.float_model import FloatModel
-from host.model.tokenizer import BOS, Tokenizer, token_bytes
-from host.parallel.cost import Communication
-from host.setup import SetupError
+from host.model.formats import llama2c
+from host.model.tokenizers.tokenizer import BOS, Tokenizer, token_bytes
+from host.parallel.cost.communication import Communication
 
 CHIPS = (2, 5, 8)
 _TIMEOUT_S = 120

@@ -11,12 +11,12 @@ from host.model.arithmetic import INT16_LIMIT, Ints
 from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
 from host.model.transformer import final_activation
+from host.wire.framing import encoded_frame
+from host.wire.payloads import compute_payload
 from protocol.auth import Signer
 from protocol.frame import BROADCAST, HEADER_SIZE, HOST, TRAILER_SIZE, seal
-from protocol.framing_bytes import encoded_frame
-from protocol.kinds import COMPUTE
-from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
-from protocol.payloads import compute_payload
+from protocol.message_types import COMPUTE
+from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
 SEQUENCE_ID = 1
 SESSION_KEY = bytes(range(32))  # of version 3 frames, in a session that has begun

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator
 
 from bench.results import Label, Row
-from host.boards import load
-from host.generate import Choice, generated
+from host.generation.decoding import Choice, generated
+from host.hardware.board import load
+from host.launch.simulated import Settings, running
 from host.model.quantized import QuantizedModel
 from host.model.sampling import Sampler
-from host.model.tokenizer import BOS
-from host.simulation.federation import Settings, running
+from host.model.tokenizers.tokenizer import BOS
 
 CASES = [(link, chips) for link in ("uart", "espnow") for chips in (1, 2, 5, 8, 20)]
 

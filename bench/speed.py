@@ -18,12 +18,12 @@ from bench.link_figures import CYCLES, RATES, Rate
 from bench.recording import Request
 from bench.results import Label, Row
 from bench.work import Work, combining_samples, host_samples, works
-from host.boards import Board, load
+from host.hardware.board import Board, load
 from host.model.quantized import QuantizedModel
-from host.parallel.memory import usable
+from host.parallel.heap import usable
 from host.parallel.plan import Plan, tensor_parallel
 from protocol.bitpack import bits_needed
-from protocol.layout import PHASE_VOCABULARY
+from protocol.messages import PHASE_VOCABULARY
 
 BOARDS = ("esp32s3", "esp32", "esp32c3")
 CHIPS = (1, 2, 5, 8)

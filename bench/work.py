@@ -25,7 +25,7 @@ from bench.kernels import figures_of_shapes
 from bench.results import Row
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Share, tensor_parallel
-from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
+from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
 FITTED = (1, 2, 5, 8)
 PART = 3  # the task beside the three phases

@@ -10,8 +10,8 @@ from protocol.bitpack import packed_size, unpack
 from protocol.compat import const, micropython
 from protocol.fields import int32s, put_u16, same, u16
 from protocol.frame import HEADER_SIZE, SEQUENCE, SRC
-from protocol.kinds import ACK, BEST, LOGITS
-from protocol.layout import (
+from protocol.message_types import ACK, BEST, LOGITS
+from protocol.messages import (
     BEST_END,
     BEST_LOGIT,
     BEST_TOKEN,

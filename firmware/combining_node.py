@@ -6,9 +6,8 @@ from protocol.collective import Exchange, MissingMember
 from protocol.compat import const, micropython, ticks_diff, ticks_ms
 from protocol.fields import u16
 from protocol.frame import DST, HOST, SEQUENCE, SRC, TYPE, write_header
-from protocol.kinds import CONTRIBUTION, REPAIR, STEP
-from protocol.layout import POSITION
-from protocol.reports import MISSING, NEED_STEP
+from protocol.message_types import CONTRIBUTION, REPAIR, STEP
+from protocol.messages import MISSING, NEED_STEP, POSITION
 
 # Milliseconds without a contribution after which the host is told whose is missing: sooner than
 # the host itself gives up. Of many members each is asked more seldom.

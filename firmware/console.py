@@ -3,7 +3,7 @@
 A stream's read on a board waits until it has all that it was asked for, so bytes are taken one
 at a time while there are any; the ring behind them holds 260. Ctrl-C would be data here and is
 switched off (kbd_intr), yet it still ends the program where no frame can be: a frame begins, in
-COBS, with the distance to its first zero. With frames this short (host/deploy/configuration.py)
+COBS, with the distance to its first zero. With frames this short (host/build/configuration.py)
 that is the high byte of the payload's length at the latest, so nothing that the host sends
 begins with carriage return (13), nor, as no host is chip 0, with Ctrl-C (3).
 """

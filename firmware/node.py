@@ -3,7 +3,6 @@
 import gc
 
 from firmware.share import BadRequest, NeedKV
-from protocol.answers import answer_buffer, is_answered
 from protocol.compat import const, micropython
 from protocol.fields import u16
 from protocol.fragment import Reassembler, fragments
@@ -22,16 +21,20 @@ from protocol.frame import (
     write_header,
 )
 from protocol.frame_check import put_crc32
-from protocol.kinds import COMPUTE, DISCOVERY, ERROR, FRAGMENT, READY, STATISTICS
-from protocol.layout import LAYER, POSITION, REQUEST_SIZE
-from protocol.reports import (
+from protocol.message_types import COMPUTE, DISCOVERY, ERROR, FRAGMENT, READY, STATISTICS
+from protocol.messages import (
     BAD_REQUEST,
     CHIP_NONCE_SIZE,
     FAULT,
     HASH_SIZE,
+    LAYER,
     NEED_KV,
+    POSITION,
+    REQUEST_SIZE,
     STATE_READY,
+    answer_buffer,
     error_payload,
+    is_answered,
     ready_payload,
     statistics_payload,
 )

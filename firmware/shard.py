@@ -1,6 +1,6 @@
 """A chip's share of the model, read from its shard file straight into fixed buffers.
 
-host/deploy/shard.py describes the file and writes it.
+host/build/shard.py describes the file and writes it.
 """
 
 import gc
@@ -16,8 +16,7 @@ from protocol.bitpack import packed_size
 from protocol.compat import const
 from protocol.fields import put_u16
 from protocol.frame import HEADER_SIZE
-from protocol.layout import LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE, STEP_DATA
-from protocol.reports import HASH_SIZE
+from protocol.messages import HASH_SIZE, LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE, STEP_DATA
 
 _VERSION = const(2)
 _HEADER = const(16)  # bytes before the JSON

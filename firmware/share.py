@@ -9,8 +9,8 @@ from protocol.bitpack import bits_needed, pack
 from protocol.compat import const, micropython, ptr8, ptr32
 from protocol.fields import put_u16
 from protocol.frame import HEADER_SIZE, TYPE
-from protocol.kinds import LOGITS
-from protocol.layout import (
+from protocol.message_types import LOGITS
+from protocol.messages import (
     COMPUTE_DATA,
     LOGITS_DATA,
     LOGITS_FIRST_ROW,

@@ -8,8 +8,8 @@ from firmware.combined import Combined
 from protocol.bitpack import bits_needed, pack
 from protocol.fields import put_u16
 from protocol.frame import HEADER_SIZE
-from protocol.kinds import STEP
-from protocol.layout import (
+from protocol.message_types import STEP
+from protocol.messages import (
     LAYER,
     STEP_BITS,
     STEP_DATA,

@@ -11,8 +11,8 @@ from firmware.stage import Stage
 from protocol.compat import const, ticks_diff, ticks_ms
 from protocol.fields import u16
 from protocol.frame import BROADCAST, HEADER_SIZE, HOST, SEQUENCE, SRC, write_header
-from protocol.kinds import ACK, CONTRIBUTION, REPAIR, STEP
-from protocol.layout import LAYER, STEP_DATA, STEP_NUMBER, begin_answer
+from protocol.message_types import ACK, CONTRIBUTION, REPAIR, STEP
+from protocol.messages import LAYER, STEP_DATA, STEP_NUMBER, begin_answer
 
 _HALF = const(0x8000)  # numbers wrap: less than half the circle behind is older
 _NONE = const(-1)

@@ -2,9 +2,9 @@
 
 from array import array
 
+from protocol.cobs import decoded, encoded, encoded_size
 from protocol.compat import const, micropython
 from protocol.frame import MAX_FRAME
-from protocol.framing import decoded, encoded, encoded_size
 
 # One read takes at most what the REPL port's ring holds on an ESP32.
 _READ_SIZE = const(256)

@@ -16,18 +16,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from host.cli.arguments import FAILED, TERMINATED, Parser, exit_code
 from host.cluster import cluster_file, ports
-from host.cluster.access import PortClosed
 from host.cluster.cluster_file import Cluster
-from host.cluster.errors import ClusterError
-from host.command_line import FAILED, TERMINATED, Parser, exit_code
 from host.diagnosis.at_prompt import Identity, identity, identity_findings, live_findings
 from host.diagnosis.findings import Finding, fine, unseen, wrong
 from host.diagnosis.node import closed_finding, failed_finding, node_report, started
 from host.diagnosis.prompt import NoPrompt, Prompt
 from host.diagnosis.signal import signal_findings
-from protocol.control import error_from
-from protocol.message import MessageType
+from host.errors import ClusterError
+from host.links.access import PortClosed
+from host.wire.reports import error_from
+from protocol import message_types
 
 _COLOURS = {"ok": "green", "wrong": "red", "not looked at": "yellow"}
 _RESTART_PATIENCE = 10.0  # seconds
@@ -120,7 +120,7 @@ def _restart_finding(
         return wrong(
             "its node does not start", "Look at python -m host.monitor, or flash it again"
         )
-    if answer.kind == MessageType.ERROR:
+    if answer.kind == message_types.ERROR:
         if ran_before:
             return fine("the node was interrupted for this, and says again what is wrong")
         return failed_finding(answer.src, error_from(answer.payload).text, cluster)

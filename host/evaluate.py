@@ -19,13 +19,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from host.command_line import Parser, exit_code
-from host.model import llama2c
-from host.model.checkpoint import Checkpoint, ModelError
+from host.cli.arguments import Parser, exit_code
+from host.errors import ModelError
+from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel
-from host.model.quantize import quantized
+from host.model.formats import llama2c
+from host.model.quantization.quantize import quantized
 from host.model.reference import Reference
-from host.model.tokenizer import BOS, EOS, TextStream, Tokenizer
+from host.model.tokenizers.tokenizer import BOS, EOS, TextStream, Tokenizer
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 MODEL, TOKENIZER, COMMANDS = MODELS / "home.bin", MODELS / "tok512.bin", MODELS / "held_out.tsv"

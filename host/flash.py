@@ -16,33 +16,30 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from host.boards import Board, BoardError, board_names, load
+from host.cli.arguments import INTERRUPTED, TERMINATED, Parser, count_up_to, exit_code
 from host.cluster import cluster_file
 from host.cluster.cluster_file import LINES, LINKS, Cluster, FlashedChip
-from host.cluster.errors import ClusterError
 from host.cluster.ports import candidates, probable_port
-from host.command_line import INTERRUPTED, TERMINATED, Parser, count_up_to, exit_code
-from host.deploy.board_files import System
-from host.deploy.bundle import DeployError
-from host.deploy.errors import FlashError
-from host.deploy.esptool import run_on
-from host.deploy.firmware_files import firmware_file
-from host.deploy.firmware_image import firmware_image
-from host.deploy.flashing import READY_PATIENCE, checked_chip, flash_content, flashed, ready
-from host.deploy.placing import Place
-from host.deploy.port_choice import Ask, chosen_port
-from host.deploy.registry import (
+from host.errors import BoardError, BuildError, ClusterError, FlashError, ModelError
+from host.flashing.board_files import System
+from host.flashing.esptool import run_on
+from host.flashing.firmware_files import firmware_file
+from host.flashing.firmware_image import firmware_image
+from host.flashing.flashing import READY_PATIENCE, checked_chip, flash_content, flashed, ready
+from host.flashing.placing import Place
+from host.flashing.port_choice import Ask, chosen_port
+from host.flashing.registry import (
     agreed_key,
     check_permission,
     cluster_for,
     other_boards,
     recorded,
 )
-from host.deploy.updating import Updated, updated
+from host.flashing.updating import Updated, updated
+from host.hardware.board import Board, board_names, load
 from host.model import loading
-from host.model.checkpoint import ModelError
 from host.model.quantized import QuantizedModel
-from host.parallel.memory import COMBINE
+from host.parallel.heap import COMBINE
 from host.parallel.modes import PARALLEL, TENSOR, best_mode, chosen_mode
 from host.parallel.modes import Cluster as ModeledCluster
 from host.parallel.plan import MAX_CHIPS
@@ -50,7 +47,7 @@ from host.parallel.plan import MAX_CHIPS
 MODEL = Path(__file__).resolve().parents[1] / "models" / "home.bin"
 CHIPS = 5
 MAX_CONTEXT = 65535  # positions that a message can name
-_FAILURES = (BoardError, ClusterError, DeployError, FlashError, ModelError)
+_FAILURES = (BoardError, ClusterError, BuildError, FlashError, ModelError)
 
 
 def parsed(arguments: list[str] | None) -> argparse.Namespace:

@@ -18,19 +18,20 @@ from typing import Any, NoReturn
 
 from serial import SerialException
 
+from host.build.configuration import REPL_BAUD
+from host.cli.arguments import TERMINATED, Parser, exit_code
 from host.cluster import cluster_file, ports
-from host.cluster.access import PortClosed, exclusive_port
 from host.cluster.cluster_file import Cluster
-from host.cluster.errors import ClusterError
-from host.cluster.port_log import Entry, PortLog
-from host.command_line import TERMINATED, Parser, exit_code
-from host.deploy.configuration import REPL_BAUD
-from protocol.control import ready_from
+from host.diagnosis.port_log import Entry, PortLog
+from host.errors import ClusterError
+from host.links.access import PortClosed, exclusive_port
+from host.wire.framing import encoded_frame
+from host.wire.reports import ready_from
+from host.wire.session import ChipRestarted, HostAuthenticator
+from protocol import message_types
 from protocol.frame import BROADCAST, HOST
-from protocol.framing_bytes import encoded_frame
-from protocol.host_session import ChipRestarted, HostAuthenticator
-from protocol.message import FederationMessage, MessageType
-from protocol.reports import STATE_READY
+from protocol.message import FederationMessage
+from protocol.messages import STATE_READY
 
 _REOPEN_SECONDS = 0.5
 # Silence after which text without an end is shown, and time after which a board that was opened is
@@ -125,7 +126,7 @@ class Listener:
 
     def _answer(self, message: FederationMessage | None) -> None:
         """Takes a chip that asks for a proof into the session, in which it signs its reports."""
-        if self._signer is None or message is None or message.kind != MessageType.READY:
+        if self._signer is None or message is None or message.kind != message_types.READY:
             return
         ready = ready_from(message.payload)
         if ready.state != STATE_READY:
@@ -139,7 +140,9 @@ class Listener:
         if self.port is None:  # lost as something before this was sent
             return
         version = 3 if self._signer else 2
-        message = FederationMessage(MessageType.DISCOVERY, HOST, destination, 1, payload, version)
+        message = FederationMessage(
+            message_types.DISCOVERY, HOST, destination, 1, payload, version
+        )
         try:
             self.port.write(encoded_frame(message.encode(self._signer)))
         except (OSError, SerialException) as error:

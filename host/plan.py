@@ -16,14 +16,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from host.boards import BoardError, board_names, load
-from host.command_line import Parser, count_up_to, exit_code
+from host.cli.arguments import Parser, count_up_to, exit_code
+from host.errors import BoardError, ModelError
+from host.hardware.board import board_names, load
 from host.model import loading
-from host.model.checkpoint import ModelError
-from host.parallel.latency import formula
+from host.parallel.cost.latency import formula
+from host.parallel.cost.widths import TYPICAL_TOKENS
 from host.parallel.modes import TENSOR, Assessment, Cluster, Mode, assessments, recommended
 from host.parallel.plan import MAX_CHIPS
-from host.parallel.widths import TYPICAL_TOKENS
 
 MODEL = Path(__file__).resolve().parents[1] / "models" / "home.bin"
 CHIPS, BOARD = 5, "esp32s3"

@@ -21,16 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from host.answers import Answer, Answers, PromptEncoder
-from host.boards import BoardError, load
-from host.cluster import cluster_file
-from host.cluster.arithmetic_check import check_arithmetic
-from host.cluster.attached import attached, listed_ports
-from host.cluster.errors import ClusterError
-from host.cluster.federation import Federation
-from host.cluster.running import Running
-from host.cluster.staged import StagedFederation
-from host.command_line import (
+from host.cli.arguments import (
     FAILED,
     HUNG_UP,
     TERMINATED,
@@ -39,30 +30,35 @@ from host.command_line import (
     exit_code,
     heap_size,
     hold_standard_files,
-    one_line,
     probability,
 )
-from host.deploy.bundle import DeployError
-from host.display import Display
-from host.division import boards_of, check_options, divided_settings
-from host.many import Batch, prompts_in
+from host.cli.prompts import StopAtInterrupt, example, is_terminal, piped_prompts, typed_prompts
+from host.cli.report import ChipReport, Idle, Totals, print_report, report
+from host.cli.terminal import Display
+from host.cluster import cluster_file
+from host.errors import BoardError, BuildError, ClusterError, ModelError, SetupError, one_line
+from host.executors.arithmetic_check import check_arithmetic
+from host.executors.host_reduce import Federation
+from host.executors.pipeline import StagedFederation
+from host.generation.answers import Answer, Answers, PromptEncoder
+from host.generation.batch import Batch, prompts_in
+from host.hardware.board import load
+from host.launch.boards import attached, listed_ports
+from host.launch.choice import boards_of, check_options, divided_settings
+from host.launch.session import Running
+from host.launch.simulated import Settings, random_key, running
 from host.model import loading
-from host.model.checkpoint import ModelError
 from host.model.loading import Loaded
 from host.model.sampling import Sampler
-from host.parallel.memory import COMBINE
+from host.parallel.heap import COMBINE
 from host.parallel.modes import PARALLEL
 from host.parallel.pipeline import idle_share
 from host.parallel.plan import MAX_CHIPS
-from host.prompts import StopAtInterrupt, example, is_terminal, piped_prompts, typed_prompts
-from host.report import ChipReport, Idle, Totals, print_report, report
-from host.setup import SetupError
-from host.simulation.federation import Settings, random_key, running
 
 MODEL = Path(__file__).resolve().parents[1] / "models" / "home.bin"
 CHIPS = 5
 
-_FAILURES = (BoardError, ClusterError, DeployError, ModelError, SetupError)
+_FAILURES = (BoardError, ClusterError, BuildError, ModelError, SetupError)
 
 
 def parsed(arguments: list[str] | None) -> argparse.Namespace:

@@ -35,8 +35,8 @@ from protocol.bitpack import add_unpacked, bits_needed, pack, packed_size
 from protocol.compat import const, micropython, ptr8, ptr32
 from protocol.fields import put_u16, put_u32, u16, u32
 from protocol.frame import BROADCAST, HEADER_SIZE, SEQUENCE, SRC, ProtocolError
-from protocol.kinds import CONTRIBUTION, REPAIR
-from protocol.pace import Pace
+from protocol.message_types import CONTRIBUTION, REPAIR
+from protocol.retransmit import Pace
 from protocol.sums import Round, contribute
 
 CONTRIBUTION_FIELDS = const(9)

@@ -18,8 +18,8 @@ the same names. The tag keeps fragments of different messages apart whose names 
 sequence number comes round again, a host starts anew) and is checked on the whole.
 """
 
-from protocol.checksum import crc32
 from protocol.compat import const
+from protocol.crc32 import crc32
 from protocol.fields import put_u16, same, u16
 from protocol.frame import (
     DST,
@@ -34,7 +34,7 @@ from protocol.frame import (
     seal,
     write_header,
 )
-from protocol.kinds import FRAGMENT
+from protocol.message_types import FRAGMENT
 
 FRAGMENT_FIELDS = const(7)
 # Which fragments have arrived is kept in one integer, which with 30 bits is a small one (no

@@ -18,8 +18,8 @@ A chip builds and reads frames in place with `seal` and `opened`; the host may a
 `FederationMessage`, which is made of them.
 """
 
-from protocol.checksum import sum8
 from protocol.compat import const, micropython, ptr8
+from protocol.crc32 import sum8
 from protocol.frame_check import FAULTS, checked_length, put_crc32
 
 HEADER_SIZE = const(8)

@@ -3,7 +3,7 @@
 protocol/frame.py has the format, and the functions that a chip uses in its place.
 """
 
-from protocol import kinds
+from protocol import message_types
 from protocol.fields import u16
 from protocol.frame import (
     DST,
@@ -19,39 +19,10 @@ from protocol.frame import (
 )
 
 
-class MessageType:
-    """The numbers in a header's type field."""
-
-    HEARTBEAT = 0x00
-    DISCOVERY = kinds.DISCOVERY
-    READY = kinds.READY
-    ACTIVATION = 0x10
-    KV_CACHE = 0x11
-    GRADIENT = 0x12
-    PARTIAL = kinds.PARTIAL
-    COMPUTE = kinds.COMPUTE
-    CONTRIBUTION = kinds.CONTRIBUTION
-    REPAIR = kinds.REPAIR
-    STEP = kinds.STEP
-    EMBED_REQUEST = 0x20
-    EMBED_RESPONSE = 0x21
-    LOGITS = kinds.LOGITS
-    TOKEN = 0x23
-    BEST = kinds.BEST
-    DRAFT_TOKENS = 0x30
-    VERIFY_RESULT = 0x31
-    BARRIER = 0x40
-    ACK = kinds.ACK
-    FRAGMENT = kinds.FRAGMENT
-    SHARD = 0x60
-    STATISTICS = kinds.STATISTICS
-    ERROR = kinds.ERROR
-
-
 def type_name(kind):
     """The name of a type number, or the number in hexadecimal if it has none."""
-    for name in dir(MessageType):
-        if not name.startswith("_") and getattr(MessageType, name) == kind:
+    for name in dir(message_types):
+        if name.isupper() and getattr(message_types, name) == kind:
             return name
     return "0x%02x" % kind
 

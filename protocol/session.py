@@ -1,7 +1,7 @@
 """How host and chips that hold a cluster key agree on a session key.
 
 1. Host to all: DISCOVERY(session nonce, 16 random bytes per session).
-2. Chip to host: READY with state 0 and its own random nonce (8 bytes, protocol/control.py).
+2. Chip to host: READY with state 0 and its own random nonce (8 bytes, host/wire/reports.py).
 3. Host to that chip: DISCOVERY(session nonce, proof), proof being the first 16 bytes of
    HMAC(cluster key, "proof", session nonce, chip nonce, chip id).
 4. The chip checks the proof, takes HMAC(cluster key, session nonce) as the session key and
@@ -32,8 +32,8 @@ from protocol.auth import Hmac, Signer
 from protocol.compat import const
 from protocol.fields import put_u32, same
 from protocol.frame import HEADER_SIZE, HOST, MAX_CHIP_ID, SRC, TYPE, ProtocolError
-from protocol.kinds import DISCOVERY, READY
-from protocol.reports import CHIP_NONCE_SIZE, STATE_ASKS_PROOF, STATE_READY
+from protocol.message_types import DISCOVERY, READY
+from protocol.messages import CHIP_NONCE_SIZE, STATE_ASKS_PROOF, STATE_READY
 
 SESSION_NONCE_SIZE = const(16)
 PROOF_SIZE = const(16)

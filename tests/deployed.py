@@ -7,8 +7,8 @@ compiler within MicroPython: tests/firmware runs both.
 import functools
 from pathlib import Path
 
-from host.deploy.bundle import REPOSITORY, compiled
-from host.deploy.kernels import kernel_source
+from host.build.bundle import REPOSITORY, compiled
+from host.build.kernels import kernel_source
 
 FOLDER = REPOSITORY / "build" / "tests"
 ARCH = "x86"  # of the simulated chips

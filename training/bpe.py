@@ -11,7 +11,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from host.model.tokenizer import FIRST_BYTE_TOKEN, LONGEST_LENGTH, TOKEN_HEADER, Tokenizer
+from host.model.tokenizers.tokenizer import (
+    FIRST_BYTE_TOKEN,
+    LONGEST_LENGTH,
+    TOKEN_HEADER,
+    Tokenizer,
+)
 
 VOCABULARY = 512
 SPECIAL = (b"<unk>", b"\n<s>\n", b"\n</s>\n")  # as in llama2.c's files

@@ -9,7 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from host.setup import SetupError
+from host.errors import SetupError
 from host.setup.environment import REPOSITORY, install
 
 

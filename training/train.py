@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.nn import functional
 
-from host.model import llama2c
 from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel
-from host.model.tokenizer import Tokenizer
+from host.model.formats import llama2c
+from host.model.tokenizers.tokenizer import Tokenizer
 from training import bpe
 from training.batches import Batch, batches, tokenizer_texts
 from training.grammar import SEED, held_out_commands

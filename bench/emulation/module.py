@@ -11,7 +11,7 @@ from bench.emulation.mpy import native_functions
 from bench.emulation.processor import Execution, Processor
 from bench.emulation.rv32 import Rv32
 from bench.emulation.xtensa import Xtensa
-from host.deploy.bundle import compiled
+from host.build.bundle import compiled
 from host.model.arithmetic import Ints
 
 PROCESSORS: dict[str, type[Processor]] = {"rv32imc": Rv32, "xtensawin": Xtensa}

@@ -10,7 +10,7 @@ from pathlib import Path
 from mpremote.romfs import VfsRomWriter  # type: ignore[import-untyped]
 
 from bench.qemu.toolchain import Toolchain
-from host.setup import SetupError
+from host.errors import SetupError
 
 # Memory that the program leaves alone: the board's program ends at 6 MB, QEMU gives it 128.
 _ROM = 0x80800000

@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 
 from bench.qemu.toolchain import ARCHITECTURE, GCC, Toolchain
-from host.setup import SetupError, run_step
+from host.errors import SetupError
+from host.setup import run_step
 from host.setup.debian import Archive
 
 _MODULES = Path(__file__).resolve().parent / "modules"

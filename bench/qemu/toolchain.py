@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from host.setup import SetupError
+from host.errors import SetupError
 from host.setup.debian import Archive
 
 GCC = "riscv64-unknown-elf-gcc"

@@ -36,10 +36,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from host.cluster.errors import ClusterError
-from host.parallel.memory import COMBINE
+from host.errors import ClusterError
+from host.parallel.heap import COMBINE
 from protocol.frame import MAX_CHIP_ID
-from protocol.reports import HASH_SIZE
+from protocol.messages import HASH_SIZE
 from protocol.session import MIN_KEY_SIZE
 
 FILE = Path("federation.toml")

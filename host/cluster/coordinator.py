@@ -7,10 +7,10 @@ import os
 import time
 from collections.abc import Callable, Iterable
 
-from host.cluster.errors import ClusterError
-from host.cluster.pace import Pace
-from host.cluster.transport import Transport
-from protocol.control import (
+from host.cluster.timeout import Pace
+from host.errors import ClusterError
+from host.links.transport import Transport
+from host.wire.reports import (
     NEED_KV,
     NEED_STEP,
     STATE_READY,
@@ -22,6 +22,9 @@ from protocol.control import (
     ready_from,
     statistics_from,
 )
+from host.wire.requests import Outstanding
+from host.wire.session import ChipRestarted, HostAuthenticator
+from protocol import message_types
 from protocol.fields import u16
 from protocol.fragment import Reassembler, fragments
 from protocol.frame import (
@@ -40,10 +43,7 @@ from protocol.frame import (
     opened,
     write_header,
 )
-from protocol.host_session import ChipRestarted, HostAuthenticator
-from protocol.layout import REQUEST_SIZE
-from protocol.matching import Outstanding
-from protocol.message import MessageType
+from protocol.messages import REQUEST_SIZE
 
 _LOG = logging.getLogger("federation")
 
@@ -62,13 +62,13 @@ _STEP_PATIENCE = 4
 _STEP_PATIENCE_A_CHIP = 0.5
 
 _ANSWERS = {
-    MessageType.COMPUTE: (MessageType.PARTIAL, MessageType.LOGITS),
-    MessageType.STEP: (MessageType.LOGITS, MessageType.BEST, MessageType.ACK),
-    MessageType.DISCOVERY: (MessageType.READY,),
-    MessageType.STATISTICS: (MessageType.STATISTICS,),
+    message_types.COMPUTE: (message_types.PARTIAL, message_types.LOGITS),
+    message_types.STEP: (message_types.LOGITS, message_types.BEST, message_types.ACK),
+    message_types.DISCOVERY: (message_types.READY,),
+    message_types.STATISTICS: (message_types.STATISTICS,),
 }
 # What only a chip of the session does, and whose answers repeat what was asked.
-_WORK = (MessageType.COMPUTE, MessageType.STEP)
+_WORK = (message_types.COMPUTE, message_types.STEP)
 
 
 class NeedsCache(Exception):
@@ -136,7 +136,7 @@ class Coordinator:
         ready: dict[int, Ready] = {}
         nonce = self._signer.announcement() if self._signer else self._nonce
         answers = self._ask(
-            MessageType.DISCOVERY, nonce, chips, where, "greet", patience,
+            message_types.DISCOVERY, nonce, chips, where, "greet", patience,
             lambda chip, payload: arrived(chip),
         )  # fmt: skip
         for chip, payload in answers.items():
@@ -149,7 +149,9 @@ class Coordinator:
                 except ChipRestarted:
                     self._signer.renew()
                     return self.greet(self.chips, patience, arrived, where)
-                answer = self._ask(MessageType.DISCOVERY, proof, [chip], where, "greet", patience)
+                answer = self._ask(
+                    message_types.DISCOVERY, proof, [chip], where, "greet", patience
+                )
                 asked, ready[chip] = ready[chip], _ready(chip, answer[chip])
                 if ready[chip].state != STATE_READY:
                     if ready[chip].boot_id != asked.boot_id:  # it has just restarted
@@ -182,7 +184,7 @@ class Coordinator:
         arrived: called with each answer when it comes, while others are still awaited. Raises
         NeedsCache, NeedsGreeting, or ClusterError naming chip, `where` and what it said.
         """
-        return self._ask(MessageType.COMPUTE, payload, chips, where, kind, None, arrived)
+        return self._ask(message_types.COMPUTE, payload, chips, where, kind, None, arrived)
 
     def step(
         self,
@@ -195,13 +197,13 @@ class Coordinator:
         """The same for a STEP, for which chips wait for one another many times: they tell by
         themselves if one is missing, so the host has more patience."""
         patience = max(_STEP_PATIENCE, _STEP_PATIENCE_A_CHIP * len(chips)) * self._patience
-        return self._ask(MessageType.STEP, payload, chips, where, kind, patience, arrived)
+        return self._ask(message_types.STEP, payload, chips, where, kind, patience, arrived)
 
     def statistics(self, collect: bool = False) -> dict[int, Statistics]:
         """Every chip's counters; `collect`: after collecting garbage."""
         payload = bytes([collect])
         answers = self._ask(
-            MessageType.STATISTICS, payload, self.chips, "at the end", "statistics"
+            message_types.STATISTICS, payload, self.chips, "at the end", "statistics"
         )
         return {chip: statistics_from(answers[chip]) for chip in self.chips}
 
@@ -221,7 +223,7 @@ class Coordinator:
         self._answers = {}
         self._pieces.clear()
         patience = patience or self._patience
-        slow = _STEP_PATIENCE if message_type == MessageType.STEP else 1
+        slow = _STEP_PATIENCE if message_type == message_types.STEP else 1
         pace = self._paces.setdefault(kind, Pace(slow * _FIRST_WAIT, slow * _LONGEST_WAIT))
         duplicates = self._outstanding.duplicate
         started = asked = progress = now = time.monotonic()
@@ -254,7 +256,7 @@ class Coordinator:
         """Asks some who have not answered again, others in the next turn, and nobody whose port
         has not yet taken the request whole."""
         missing = self._outstanding.missing()
-        if message_type == MessageType.STEP and len(missing) > max(1, len(self._answers)):
+        if message_type == message_types.STEP and len(missing) > max(1, len(self._answers)):
             missing = [BROADCAST]  # in lockstep, most have not got to the end yet
         first = turn * _MOST_REPEATS % len(missing)
         for chip in (missing[first:] + missing[:first])[:_MOST_REPEATS]:
@@ -294,13 +296,13 @@ class Coordinator:
         message: bytes | bytearray = frame
         try:
             length = opened(frame, len(frame), self._signer)
-            if frame[TYPE] == MessageType.FRAGMENT:
+            if frame[TYPE] == message_types.FRAGMENT:
                 length = self._reassembler.accept(frame, length)
                 if not length:
                     return self._is_new_piece(frame)
                 message = self._reassembler.message or frame
             payload = bytes(message[HEADER_SIZE : HEADER_SIZE + length])
-            if message[TYPE] == MessageType.ERROR:
+            if message[TYPE] == message_types.ERROR:
                 self._take_error(message[SRC], u16(message, SEQUENCE), error_from(payload), where)
             elif not self._answers_the_request(message[TYPE], payload):
                 self.dropped += 1
@@ -344,9 +346,9 @@ class Coordinator:
 
     def _repeat_step(self, chip: int) -> None:
         """Sends a step again to a chip that has heard of it from the others only."""
-        if self._message[TYPE] == MessageType.STEP and chip in self._outstanding.missing():
+        if self._message[TYPE] == message_types.STEP and chip in self._outstanding.missing():
             length = u16(self._message, LENGTH)
-            self._send(MessageType.STEP, chip, self._outstanding.sequence, length)
+            self._send(message_types.STEP, chip, self._outstanding.sequence, length)
             self.resends += 1
 
 

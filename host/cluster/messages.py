@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from host.cluster.transport import Transport
+from host.links.transport import Transport
+from host.wire.session import HostAuthenticator
+from protocol import message_types
 from protocol.fields import u16
 from protocol.fragment import Reassembler, fragments
 from protocol.frame import (
@@ -22,8 +24,6 @@ from protocol.frame import (
     opened,
     write_header,
 )
-from protocol.host_session import HostAuthenticator
-from protocol.message import MessageType
 
 
 class Message(NamedTuple):
@@ -72,7 +72,7 @@ class Messages:
     def _opened(self, frame: bytes) -> Message | None:
         message: bytes | bytearray = frame
         length = opened(frame, len(frame), self._signer)
-        if frame[TYPE] == MessageType.FRAGMENT:
+        if frame[TYPE] == message_types.FRAGMENT:
             length = self._reassembler.accept(frame, length)
             if not length:
                 return None

@@ -22,15 +22,16 @@ from typing import Any
 from serial import SerialException
 from serial.tools.list_ports import comports
 
-from host.cluster.access import PortClosed, exclusive_port
+from host.build.configuration import REPL_BAUD
 from host.cluster.cluster_file import Cluster, mac_text
-from host.cluster.errors import ClusterError
-from host.cluster.transport import Line
-from host.deploy.configuration import REPL_BAUD
+from host.errors import ClusterError
+from host.links.access import PortClosed, exclusive_port
+from host.links.transport import Line
+from host.wire.framing import FrameSplitter
+from host.wire.session import HostAuthenticator
+from protocol import message_types
 from protocol.frame import BROADCAST, HOST, MAX_FRAME, ProtocolError
-from protocol.framing_bytes import FrameSplitter
-from protocol.host_session import HostAuthenticator
-from protocol.message import FederationMessage, MessageType
+from protocol.message import FederationMessage
 
 # USB vendors whose devices may be boards: Espressif, and the makers of bridges on boards (Silicon
 # Labs, WCH, FTDI, Prolific). Other serial devices, modems or printers, are not written to.
@@ -93,7 +94,7 @@ class Greeting:
         payload = self.signer.announcement() if self.signer else os.urandom(16)
         version = 3 if self.signer else 2
         message = FederationMessage(
-            MessageType.DISCOVERY, HOST, destination, 1, payload, version
+            message_types.DISCOVERY, HOST, destination, 1, payload, version
         )  # fmt: skip
         self.frame: bytes = message.encode(self.signer)
 
@@ -103,7 +104,7 @@ class Greeting:
             message = FederationMessage.decode(frame, self.signer)
         except ProtocolError:
             return None
-        kinds = (MessageType.READY, MessageType.ERROR)
+        kinds = (message_types.READY, message_types.ERROR)
         return message if message.kind in kinds and message.src != HOST else None
 
 

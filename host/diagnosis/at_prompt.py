@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from host import boards
-from host.boards import BoardError
+from host.build.configuration import REPL_UART
+from host.build.firmware_version import firmware_version
 from host.cluster.cluster_file import Cluster, FlashedChip, mac_text
-from host.deploy.configuration import REPL_UART
-from host.deploy.firmware_version import firmware_version
 from host.diagnosis.findings import Finding, fine, flash_again, wrong
 from host.diagnosis.prompt import NoPrompt, Prompt
+from host.errors import BoardError
+from host.hardware import board as boards
 
 OLDEST_VERSION = (1, 26)
 _PM_NONE = 0  # network.WLAN.PM_NONE

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from host.cluster.access import PortClosed
+from host.build.configuration import REPL_MTU
+from host.build.firmware_version import firmware_version
 from host.cluster.cluster_file import Cluster
 from host.cluster.coordinator import Coordinator
-from host.cluster.errors import ClusterError
 from host.cluster.ports import Greeting, PortSearch
-from host.cluster.transport import Line, Transport
-from host.deploy.configuration import REPL_MTU
-from host.deploy.firmware_version import firmware_version
 from host.diagnosis.findings import Finding, fine, flash_again, wrong
-from protocol.control import Ready, error_from
-from protocol.host_session import HostAuthenticator
-from protocol.message import FederationMessage, MessageType
+from host.errors import ClusterError
+from host.links.access import PortClosed
+from host.links.transport import Line, Transport
+from host.wire.reports import Ready, error_from
+from host.wire.session import HostAuthenticator
+from protocol import message_types
+from protocol.message import FederationMessage
 
 # Seconds: a board that opening its port has reset is at its prompt before it starts its node, and
 # is found there; what runs answers at once. Frames over the radio may be lost.
@@ -85,7 +86,7 @@ def _findings(answer: FederationMessage, line: Line, cluster: Cluster | None) ->
     transport = Transport(dict.fromkeys([chip, *others], line), REPL_MTU)
     coordinator = Coordinator(transport, [chip, *others], signer=signer)
     try:
-        if answer.kind == MessageType.ERROR:
+        if answer.kind == message_types.ERROR:
             yield failed_finding(chip, error_from(answer.payload).text, cluster)
         else:
             yield from _greeted(coordinator, chip, cluster, _PATIENCE)

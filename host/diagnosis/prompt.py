@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from mpremote.transport import TransportError  # type: ignore[import-untyped]
 from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
 
-from host.cluster.access import why_closed
+from host.links.access import why_closed
 
 # Seconds for a byte that is due at once, for the prompt at each attempt (the first may be lost on
 # a node that is in the middle of a frame, or on a board that was resetting itself) and after a

@@ -8,12 +8,11 @@ import sys
 
 from rich.console import Console
 
-from host import boards
-from host.boards import BoardError
-from host.command_line import Parser, count_up_to, exit_code
-from host.model.checkpoint import ModelError
-from host.model.inspection import LINKS, inspection, print_inspection
-from host.model.quantizing import quantize_to_file
+from host.cli.arguments import Parser, count_up_to, exit_code
+from host.cli.inspection import LINKS, inspection, print_inspection
+from host.cli.quantizing import quantize_to_file
+from host.errors import BoardError, ModelError
+from host.hardware import board as boards
 from host.parallel.plan import MAX_CHIPS
 
 _PATH = "a llama2.c checkpoint, a folder from Hugging Face, or a GGUF file"

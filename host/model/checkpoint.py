@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from host.command_line import one_line
+from host.errors import ModelError
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -18,14 +18,6 @@ LARGEST_DIMENSION = 1 << 20
 # Activations of one position, two bytes each, must fit a message to a chip (protocol/frame.py).
 # Known before the weights are read, which of a wider model would take gigabytes.
 WIDEST = 1020
-
-
-class ModelError(Exception):
-    """A model or tokenizer that cannot be used; the message is one line for the user, whatever
-    names from a file are in it."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from host.model.checkpoint import Checkpoint, Config, ModelError
-from host.model.ranges import Ranges
+from host.errors import ModelError
+from host.model.checkpoint import Checkpoint, Config
+from host.model.quantization.ranges import Ranges
 from host.model.sampling import softmax
-from host.model.tokenizer import BOS
+from host.model.tokenizers.tokenizer import BOS
 
 Array = npt.NDArray[np.float64]
 Tokens = npt.NDArray[np.integer[Any]]

@@ -9,15 +9,18 @@ import enum
 from dataclasses import dataclass
 from pathlib import Path
 
-from host.model import gguf_file, huggingface, llama2c, prompt_format, quantized_file
-from host.model.checkpoint import Checkpoint, Config, ModelError
+from host.errors import ModelError
+from host.model import prompt_format
+from host.model.checkpoint import Checkpoint, Config
 from host.model.float_model import FloatModel
-from host.model.huggingface_tokenizer import HuggingFaceTokenizer
+from host.model.formats import gguf as gguf_file
+from host.model.formats import huggingface, llama2c, quantized_file
+from host.model.formats.reading import opened
 from host.model.prompt_format import CONTINUATION, PromptFormat
-from host.model.quantize import calibration_sequences, quantized
+from host.model.quantization.quantize import calibration_sequences, quantized
 from host.model.quantized import QuantizedModel
-from host.model.reading import opened
-from host.model.tokenizer import TextTokenizer, Tokenizer
+from host.model.tokenizers.huggingface import HuggingFaceTokenizer
+from host.model.tokenizers.tokenizer import TextTokenizer, Tokenizer
 
 _ZIP = b"PK\x03\x04"  # what torch.save writes
 _LONGEST_START = 64

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from host.model.checkpoint import ModelError
+from host.errors import ModelError
 
 _PLACE = "{prompt}"
 

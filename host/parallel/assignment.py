@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from host.parallel.errors import ParallelError
+from host.errors import ParallelError
 
 
 @dataclass(frozen=True)

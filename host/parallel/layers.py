@@ -15,9 +15,9 @@ from typing import Generic
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from host.errors import ParallelError
 from host.model.arithmetic import matvec, rescaled
 from host.model.quantized import Linear
-from host.parallel.errors import ParallelError
 from host.parallel.sharding import Array, Shard, W, array_of, merge_shards, shard_weight
 
 

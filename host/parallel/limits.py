@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from host.model.checkpoint import Config, ModelError
+from host.errors import ModelError
+from host.model.checkpoint import Config
 
-MAX_HEAD_SIZE = 192  # elements that a kernel has in variables: host/deploy/kernels.py
-# By the fields of a request, protocol/layout.py: a layer is a u8, positions and rows are u16.
+MAX_HEAD_SIZE = 192  # elements that a kernel has in variables: host/build/kernels.py
+# By the fields of a request, protocol/messages.py: a layer is a u8, positions and rows are u16.
 MAX_LAYERS, MAX_CONTEXT, MAX_VOCABULARY = 256, 65_535, 65_536
 
 

@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from host.boards import Board
-from host.model.checkpoint import ModelError
+from host.errors import ModelError, ParallelError
+from host.hardware.board import Board
 from host.model.quantized import QuantizedModel
-from host.parallel.errors import ParallelError
-from host.parallel.instructions import KERNELS, matrix_speed
-from host.parallel.latency import Latency, NotModelled, latency, throughput
-from host.parallel.memory import usable
+from host.parallel.cost.instructions import KERNELS, matrix_speed
+from host.parallel.cost.latency import Latency, NotModelled, latency, throughput
+from host.parallel.cost.traffic import Traffic, token_synchronizations, traffic
+from host.parallel.cost.widths import SumWidths
+from host.parallel.heap import usable
 from host.parallel.plan import Plan, Share
 from host.parallel.staged import divided, pipeline_stages
-from host.parallel.traffic import Traffic, token_synchronizations, traffic
-from host.parallel.widths import SumWidths
 
 
 @dataclass(frozen=True)

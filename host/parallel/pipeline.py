@@ -13,8 +13,8 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from host.errors import ParallelError
 from host.parallel.assignment import even_blocks
-from host.parallel.errors import ParallelError
 
 Clock = list[tuple[int, int]]
 _T = TypeVar("_T")

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from host.model.checkpoint import Config, ModelError
+from host.errors import ModelError
+from host.model.checkpoint import Config
 from host.model.quantized import QuantizedModel
 from host.parallel.assignment import LocalSizes, ShardingPlan, blocks, level
-from host.parallel.limits import check_limits
-from host.parallel.memory import (
+from host.parallel.heap import (
     COMBINE,
     RESIDUAL_BITS,
     HeapNeed,
@@ -22,8 +22,9 @@ from host.parallel.memory import (
     unit_bytes,
     usable,
 )
+from host.parallel.limits import check_limits
 from protocol.frame import HEADER_SIZE, MAX_PAYLOAD
-from protocol.layout import REQUEST_SIZE, STEP_DATA
+from protocol.messages import REQUEST_SIZE, STEP_DATA
 
 MAX_CHIPS = 254  # ids 0 to 253 on the wire
 # More positions in a request save less and less waiting, cost a chip buffers, and on the radio

@@ -14,10 +14,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from host.errors import ParallelError
 from host.model.arithmetic import Rescale
 from host.model.quantized import Linear
 from host.parallel.assignment import check_rank, quotient
-from host.parallel.errors import ParallelError
 
 Array = NDArray[Any]
 W = TypeVar("W", Array, Linear)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from host.model.checkpoint import ModelError
+from host.errors import ModelError
 from host.model.quantized import QuantizedModel
 from host.parallel.assignment import blocks, even_blocks, level
-from host.parallel.memory import Pipe, Shape
+from host.parallel.heap import Pipe, Shape
 from host.parallel.plan import (
     MAX_CHIPS,
     DoesNotFit,

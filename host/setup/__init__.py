@@ -11,9 +11,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-
-class SetupError(Exception):
-    """A step of the set-up failed; the message is one line for the user."""
+from host.errors import SetupError
 
 
 def finished(command: Sequence[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

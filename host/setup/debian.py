@@ -8,7 +8,8 @@ import os
 import shutil
 from pathlib import Path
 
-from host.setup import SetupError, finished, run_step
+from host.errors import SetupError
+from host.setup import finished, run_step
 
 # The first release with a `micropython` package, and the one that the kernels were measured on.
 SUITE = "trixie"

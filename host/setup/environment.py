@@ -15,7 +15,8 @@ import tempfile
 from pathlib import Path
 
 from host import take_interrupts
-from host.setup import SetupError, finished, run_step, telling_line
+from host.errors import SetupError
+from host.setup import finished, run_step, telling_line
 from host.setup.debian import Archive
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from host import take_interrupts
-from host.setup import SetupError, run_step
+from host.errors import SetupError
+from host.setup import run_step
 from host.setup.debian import Archive
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -12,8 +12,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
-from host.cluster.errors import ClusterError
-from host.deploy.bundle import compiled
+from host.build.bundle import compiled
+from host.errors import ClusterError
 from host.setup import micropython
 from host.simulation.hub import HubProcess
 

@@ -11,15 +11,15 @@ from bench.chip import ChipBench
 from bench.qemu import machine, toolchain
 from bench.qemu.machine import EmulationError
 from bench.recording import SESSION_KEY, Request, requests
+from host.errors import SetupError
 from host.model.loading import loaded
-from host.model.quantize import quantized
+from host.model.quantization.quantize import quantized
 from host.model.reference import Reference
-from host.setup import SetupError
+from host.wire.framing import decoded_frame, encoded_frame
+from host.wire.payloads import compute_from
 from protocol.auth import Signer
 from protocol.frame import BROADCAST, DST, HEADER_SIZE, VERSION, ProtocolError, opened
-from protocol.framing_bytes import decoded_frame, encoded_frame
-from protocol.layout import PHASE_VOCABULARY
-from protocol.payloads import compute_from
+from protocol.messages import PHASE_VOCABULARY
 from tests.host.tiny import random_checkpoint
 
 

@@ -10,12 +10,12 @@ from bench.combining_chip import CombiningBench
 from bench.qemu.machine import EmulationError
 from bench.recording import requests
 from host.model.loading import loaded
-from host.model.quantize import quantized
+from host.model.quantization.quantize import quantized
 from host.parallel.plan import tensor_parallel
+from host.wire.framing import decoded_frame
 from protocol.frame import SEQUENCE, SRC, TYPE
-from protocol.framing_bytes import decoded_frame
-from protocol.kinds import CONTRIBUTION, STEP
-from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
+from protocol.message_types import CONTRIBUTION, STEP
+from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 from tests.host.tiny import random_checkpoint
 
 

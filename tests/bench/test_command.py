@@ -7,7 +7,7 @@ import pytest
 
 from bench import __main__ as command
 from bench.results import Label, Row
-from host.setup import SetupError
+from host.errors import SetupError
 
 ROW = Row("kernel", "rv32imc", "64", 2.5, "instr/MAC", Label.EMULATED)
 

@@ -15,10 +15,10 @@ from bench.link_figures import (
     line_time,
 )
 from bench.work import PART, Work
-from host.model.quantize import quantized
-from host.parallel.latency import HOST_SECONDS, USB_SECONDS
+from host.model.quantization.quantize import quantized
+from host.parallel.cost.latency import HOST_SECONDS, USB_SECONDS
 from host.parallel.plan import tensor_parallel
-from protocol.layout import PHASE_VOCABULARY
+from protocol.messages import PHASE_VOCABULARY
 from tests.host.tiny import random_checkpoint
 
 MODEL = quantized(random_checkpoint())

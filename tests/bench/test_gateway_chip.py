@@ -15,9 +15,9 @@ from bench.qemu.machine import EmulationError
 from bench.recording import requests
 from bench.results import Label
 from host.model.loading import loaded
-from host.model.quantize import quantized
+from host.model.quantization.quantize import quantized
+from host.wire.framing import decoded_frame, encoded_frame
 from protocol.frame import HEADER_SIZE
-from protocol.framing_bytes import decoded_frame, encoded_frame
 from tests.host.tiny import random_checkpoint
 
 CHIPS = 3

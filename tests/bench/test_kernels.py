@@ -6,9 +6,9 @@ from bench import bounds, kernels
 from bench.emulation.module import TARGETS, EmulatedModule
 from bench.kernel_cases import WrongResult, attention, elementwise, matvec
 from bench.results import Label, Row
-from host.deploy.attention_kernel import PARTS, attention_kernel
-from host.deploy.bundle import REPOSITORY
-from host.deploy.kernels import kernel_source
+from host.build.attention_kernel import PARTS, attention_kernel
+from host.build.bundle import REPOSITORY
+from host.build.kernels import kernel_source
 from host.model.checkpoint import Config
 
 

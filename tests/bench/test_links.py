@@ -9,7 +9,7 @@ from bench.host_combined_model import HostCombined
 from bench.link_figures import RATES
 from bench.results import Label
 from bench.work import PART, Work
-from host.model.quantize import quantized
+from host.model.quantization.quantize import quantized
 from host.parallel.plan import tensor_parallel
 from tests.host.tiny import random_checkpoint
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.emulation.mpy import MpyError, native_functions
-from host.deploy.bundle import compiled
+from host.build.bundle import compiled
 
 SOURCE = """
 import micropython

@@ -7,9 +7,9 @@ import pytest
 
 from bench import peers
 from bench.results import Label
-from host.model import llama2c
-from host.model.tokenizer import Tokenizer, token_bytes
-from host.setup import SetupError
+from host.errors import SetupError
+from host.model.formats import llama2c
+from host.model.tokenizers.tokenizer import Tokenizer, token_bytes
 from tests.host.tiny import random_checkpoint
 
 

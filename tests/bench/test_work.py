@@ -6,7 +6,7 @@ from bench.emulated_chip import ANSWER, Measured
 from bench.results import Label, Row
 from bench.work import PART, Sample, _means, fitted, kernel_scales, scaled, works
 from host.parallel.plan import Share
-from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
+from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
 
 def share(heads: int, kv_heads: int, units: int, rows: int) -> Share:

@@ -5,9 +5,10 @@ What they must answer is computed by the plain model, whole.
 
 from firmware.combining_node import CombiningNode
 from firmware.share import Share
+from host.wire.payloads import step_payload
+from protocol import message_types
 from protocol.frame import BROADCAST, DST, HEADER_SIZE, HOST, opened, seal
-from protocol.message import FederationMessage, MessageType
-from protocol.payloads import step_payload
+from protocol.message import FederationMessage
 from tests.firmware.nodes import BOOT_ID, MemoryLink
 from tests.firmware.plain import PlainResidual, u16_buffer
 from tests.firmware.samples import between
@@ -63,7 +64,7 @@ class Group:
         payload = step_payload(sequence_id, wants, position, count, self.number, flat)
         frame = bytearray(HEADER_SIZE + len(payload) + 4)
         frame[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
-        n = seal(frame, 2, MessageType.STEP, HOST, to, self.sequence, len(payload))
+        n = seal(frame, 2, message_types.STEP, HOST, to, self.sequence, len(payload))
         for chip, link in enumerate(self.links):
             if to in (BROADCAST, chip):
                 link.inbox.append(bytes(frame[:n]))

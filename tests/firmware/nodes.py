@@ -5,9 +5,10 @@ import gc
 from firmware import node as node_module
 from firmware.node import Node
 from firmware.share import Share
+from protocol import message_types
 from protocol.fragment import Reassembler, fragments
 from protocol.frame import HEADER_SIZE, HOST, MAX_FRAME, SEQUENCE, TYPE, opened, seal, write_header
-from protocol.message import FederationMessage, MessageType
+from protocol.message import FederationMessage
 from tests.firmware.requests import compute
 from tests.firmware.shards import kernels_of, weights_of
 
@@ -93,7 +94,7 @@ class Bench:
 
     def computed(self, *arguments, **options):
         """The message that answers a COMPUTE of these arguments (tests/firmware/requests.py)."""
-        return self.answer(MessageType.COMPUTE, compute(*arguments, **options))
+        return self.answer(message_types.COMPUTE, compute(*arguments, **options))
 
     def frames(self, kind, payload, sequence=None, dst=None):
         """The frames of a message from the host, by default with the next sequence number."""
@@ -117,7 +118,7 @@ class Bench:
     def _opened(self, frame):
         assert len(frame) <= self.mtu
         length = opened(frame, len(frame), self.host_signer)
-        if frame[TYPE] != MessageType.FRAGMENT:
+        if frame[TYPE] != message_types.FRAGMENT:
             return _message(frame, length)
         length = self._reassembler.accept(frame, length)
         return _message(self._reassembler.message, length) if length else None

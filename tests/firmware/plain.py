@@ -1,7 +1,7 @@
 """The kernels' arithmetic in plain Python: whole numbers of any size, which never wrap.
 
 `PlainKernels` has the names and signatures of firmware/kernels.py and of the code that
-host/deploy/kernels.py generates, and works on the same buffers. It is written from
+host/build/kernels.py generates, and works on the same buffers. It is written from
 host/model/arithmetic.py, not from the kernels, so that it can stand in for them under CPython
 and be their peer under MicroPython.
 """

@@ -2,11 +2,11 @@
 
 from array import array
 
+from host.wire.payloads import compute_payload
+from protocol import message_types
 from protocol.bitpack import unpack
 from protocol.frame import HEADER_SIZE, HOST, write_header
-from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
-from protocol.message import MessageType
-from protocol.payloads import compute_payload
+from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
 ATTENTION, FEED_FORWARD, VOCABULARY = PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
@@ -25,7 +25,7 @@ def compute(inputs, layer=0, phase=ATTENTION, position=0, sequence_id=1):
     return compute_payload(sequence_id, layer, phase, position, len(inputs), data)
 
 
-def opened_frame(payload, kind=MessageType.COMPUTE, src=HOST, dst=0, sequence=1):
+def opened_frame(payload, kind=message_types.COMPUTE, src=HOST, dst=0, sequence=1):
     """A frame buffer with header and payload, as it is after it has been checked."""
     frame = bytearray(HEADER_SIZE + len(payload))
     write_header(frame, 2, kind, src, dst, sequence, len(payload))

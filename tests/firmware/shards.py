@@ -1,4 +1,4 @@
-"""Shard files of tiny models, written from the format's description in host/deploy/shard.py.
+"""Shard files of tiny models, written from the format's description in host/build/shard.py.
 
 The file that a chip reads is thus checked against two writers that share no code.
 """

@@ -6,10 +6,10 @@ What it must answer is computed by the plain model, whole.
 from firmware.shard import loaded
 from firmware.share import Share
 from firmware.stage_node import StageNode
+from host.wire.payloads import step_payload
 from protocol.frame import BROADCAST, DST, HEADER_SIZE, HOST, SEQUENCE, SRC, TYPE, opened, seal
-from protocol.kinds import ACK, STEP
 from protocol.message import FederationMessage
-from protocol.payloads import step_payload
+from protocol.message_types import ACK, STEP
 from tests.firmware.groups import AirLink
 from tests.firmware.nodes import BOOT_ID
 from tests.firmware.plain import PlainResidual

@@ -1,12 +1,20 @@
 """Groups of chips that combine: they answer as the whole model does, whatever is lost between."""
 
-from protocol.control import error_from
+from host.wire.payloads import best_from, logits_from
+from host.wire.reports import error_from
+from protocol import message_types
 from protocol.frame import BROADCAST, HOST, TYPE
-from protocol.kinds import ACK, BEST, CONTRIBUTION, ERROR, LOGITS
-from protocol.layout import WANTS_BEST, WANTS_LOGITS, WANTS_NOTHING
-from protocol.message import FederationMessage, MessageType
-from protocol.payloads import best_from, logits_from
-from protocol.reports import BAD_REQUEST, MISSING, NEED_KV, NEED_STEP
+from protocol.message import FederationMessage
+from protocol.message_types import ACK, BEST, CONTRIBUTION, ERROR, LOGITS
+from protocol.messages import (
+    BAD_REQUEST,
+    MISSING,
+    NEED_KV,
+    NEED_STEP,
+    WANTS_BEST,
+    WANTS_LOGITS,
+    WANTS_NOTHING,
+)
 from tests.firmware.groups import Group, embedded, expected_logits
 from tests.firmware.nodes import BOOT_ID
 from tests.firmware.requests import int16s
@@ -199,10 +207,10 @@ def test_steps_that_contradict_the_share_are_refused():
 def test_other_messages_are_handled_as_in_every_node():
     model = TinyModel(seed=18)
     group = Group(model, 2)
-    frame = FederationMessage(MessageType.STATISTICS, 254, 1, 9, b"\0").encode()
+    frame = FederationMessage(message_types.STATISTICS, 254, 1, 9, b"\0").encode()
     group.links[1].inbox.append(frame)
     (message,) = group.answers()
-    assert (message.kind, message.src, message.sequence) == (MessageType.STATISTICS, 1, 9)
+    assert (message.kind, message.src, message.sequence) == (message_types.STATISTICS, 1, 9)
 
 
 def test_what_a_broken_off_run_contributed_is_not_added_to_the_next():
@@ -227,4 +235,4 @@ def test_what_a_broken_off_run_contributed_is_not_added_to_the_next():
 
 def discovery(nonce):
     """The host's frame to all with which a run begins."""
-    return FederationMessage(MessageType.DISCOVERY, HOST, BROADCAST, 1, nonce).encode()
+    return FederationMessage(message_types.DISCOVERY, HOST, BROADCAST, 1, nonce).encode()

@@ -5,9 +5,9 @@ import random
 from firmware import console as console_module
 from firmware.console import Console
 from firmware.uart import UartLink
-from protocol.framing import encoded, encoded_size
-from protocol.kinds import COMPUTE, DISCOVERY, STATISTICS
+from protocol.cobs import encoded, encoded_size
 from protocol.message import FederationMessage
+from protocol.message_types import COMPUTE, DISCOVERY, STATISTICS
 from tests.dual import raises
 from tests.protocol.noise import below, random_bytes
 

@@ -1,11 +1,12 @@
 """A chip's message loop, in version 2: what it answers, what it refuses, what it counts."""
 
 from firmware.node import RELEASE
-from protocol.control import error_from, ready_from, statistics_from
+from host.wire.payloads import logits_from, partial_from
+from host.wire.reports import error_from, ready_from, statistics_from
+from protocol import message_types
 from protocol.frame import BROADCAST, HOST
-from protocol.message import FederationMessage, MessageType
-from protocol.payloads import logits_from, partial_from
-from protocol.reports import BAD_REQUEST, FAULT, NEED_KV, STATE_READY
+from protocol.message import FederationMessage
+from protocol.messages import BAD_REQUEST, FAULT, NEED_KV, STATE_READY
 from tests.firmware.nodes import BOOT_ID, Bench
 from tests.firmware.requests import (
     ATTENTION,
@@ -19,7 +20,7 @@ from tests.firmware.requests import (
 from tests.firmware.shards import MODEL_HASH, Part
 from tests.firmware.tiny import TinyModel
 
-COMPUTE = MessageType.COMPUTE
+COMPUTE = message_types.COMPUTE
 NONCE = bytes(range(16))
 
 
@@ -30,15 +31,15 @@ def bench_of(seed=1, **options):
 
 
 def discovered(bench, nonce=NONCE):
-    return bench.answer(MessageType.DISCOVERY, nonce)
+    return bench.answer(message_types.DISCOVERY, nonce)
 
 
 def counters(bench):
-    return statistics_from(bench.answer(MessageType.STATISTICS, b"\0").payload)
+    return statistics_from(bench.answer(message_types.STATISTICS, b"\0").payload)
 
 
 def error_of(message):
-    assert message.kind == MessageType.ERROR
+    assert message.kind == message_types.ERROR
     return error_from(message.payload)
 
 
@@ -63,12 +64,12 @@ def test_compute_is_answered_with_partial_sums_and_logits():
     for phase in (ATTENTION, FEED_FORWARD):
         inputs = model.activations(2)
         message = bench.computed(inputs, 0, phase)
-        assert message.kind == MessageType.PARTIAL and message.version == 2
+        assert message.kind == message_types.PARTIAL and message.version == 2
         sums = unpacked(partial_from(message.payload), 2 * model.dim)
         assert sums == expected_sums(model, part, inputs, 0, phase)
     x = model.activations()
     message = bench.computed(x, 1, VOCABULARY)
-    assert message.kind == MessageType.LOGITS
+    assert message.kind == message_types.LOGITS
     assert int16s(logits_from(message.payload).data) == model.logits(x[0], part.rows)
 
 
@@ -101,7 +102,7 @@ def test_a_missing_cache_names_layer_and_positions_held():
     error = error_of(bench.computed(model.activations(), 1, ATTENTION, 5))
     assert error == (NEED_KV, 1, 3, "")
     bench.computed(model.activations(), 1, ATTENTION, 3)
-    assert bench.computed(model.activations(), 1, ATTENTION, 4).kind == MessageType.PARTIAL
+    assert bench.computed(model.activations(), 1, ATTENTION, 4).kind == message_types.PARTIAL
 
 
 def test_an_older_sequence_is_not_answered_and_a_newer_empties_the_cache():
@@ -109,7 +110,7 @@ def test_an_older_sequence_is_not_answered_and_a_newer_empties_the_cache():
     bench.computed(model.activations(2), sequence_id=5)
     x = model.activations()
     assert bench.answers(*bench.frames(COMPUTE, compute(x, 0, ATTENTION, 2, 4))) == []
-    assert bench.computed(x, 0, ATTENTION, 2, 5).kind == MessageType.PARTIAL
+    assert bench.computed(x, 0, ATTENTION, 2, 5).kind == message_types.PARTIAL
     assert error_of(bench.computed(x, 0, ATTENTION, 3, 6)) == (NEED_KV, 0, 0, "")
 
 
@@ -153,7 +154,7 @@ def test_a_broken_kernel_is_a_fault_with_its_words():
     bench.node._share._attend = broken
     error = error_of(bench.computed(model.activations(), 1))
     assert error == (FAULT, 1, 0, "ArithmeticError: no such thing")
-    assert bench.computed(model.activations(), 1, FEED_FORWARD).kind == MessageType.PARTIAL
+    assert bench.computed(model.activations(), 1, FEED_FORWARD).kind == message_types.PARTIAL
 
 
 def test_a_failed_request_may_be_asked_again():
@@ -170,7 +171,7 @@ def test_a_failed_request_may_be_asked_again():
 
 def test_a_node_without_a_share_says_why():
     bench = Bench(fault="ShardError: no shard")
-    for kind, payload in ((MessageType.DISCOVERY, NONCE), (COMPUTE, bytes(20))):
+    for kind, payload in ((message_types.DISCOVERY, NONCE), (COMPUTE, bytes(20))):
         assert error_of(bench.answer(kind, payload)) == (FAULT, 0, 0, "ShardError: no shard")
     assert counters(bench).frames_received == 3
 
@@ -179,7 +180,7 @@ def test_a_fault_of_the_loop_is_reported():
     _, _, bench = bench_of(chip_id=0)
     bench.node.report("RuntimeError: pystack exhausted")
     message = FederationMessage.decode(bench.link.sent[0])
-    assert (message.kind, message.dst, message.sequence) == (MessageType.ERROR, HOST, 0)
+    assert (message.kind, message.dst, message.sequence) == (message_types.ERROR, HOST, 0)
     assert error_of(message).text == "RuntimeError: pystack exhausted"
 
 
@@ -204,7 +205,7 @@ def test_discovery_within_a_session_keeps_the_cache():
     discovered(bench)
     calls = counted(bench)
     assert bench.answer(COMPUTE, payload, first.sequence) == first and calls == []
-    assert bench.computed(model.activations(), 0, ATTENTION, 2).kind == MessageType.PARTIAL
+    assert bench.computed(model.activations(), 0, ATTENTION, 2).kind == message_types.PARTIAL
 
 
 def test_discovery_of_another_host_drops_the_cache():
@@ -215,7 +216,7 @@ def test_discovery_of_another_host_drops_the_cache():
     request = compute(model.activations(), 0, ATTENTION, 2, 9)
     assert error_of(bench.answer(COMPUTE, request)) == (NEED_KV, 0, 0, "")
     discovered(bench, NONCE)
-    assert bench.computed(model.activations(), sequence_id=1).kind == MessageType.PARTIAL
+    assert bench.computed(model.activations(), sequence_id=1).kind == message_types.PARTIAL
 
 
 def test_discovery_of_another_host_drops_the_kept_answer():
@@ -234,7 +235,7 @@ def test_a_discovery_without_a_nonce_is_one_session():
     discovered(bench, b"")
     bench.computed(model.activations(2))
     discovered(bench, b"")
-    assert bench.computed(model.activations(), 0, ATTENTION, 2).kind == MessageType.PARTIAL
+    assert bench.computed(model.activations(), 0, ATTENTION, 2).kind == message_types.PARTIAL
 
 
 def test_frames_for_others_are_left_alone_and_broadcasts_taken():
@@ -243,7 +244,7 @@ def test_frames_for_others_are_left_alone_and_broadcasts_taken():
     assert bench.answers(*bench.frames(COMPUTE, payload, dst=1)) == []
     assert counters(bench).frames_received == 1
     (message,) = bench.answers(*bench.frames(COMPUTE, payload, dst=BROADCAST))
-    assert (message.kind, message.src, message.dst) == (MessageType.PARTIAL, 0, HOST)
+    assert (message.kind, message.src, message.dst) == (message_types.PARTIAL, 0, HOST)
 
 
 def test_an_answer_goes_to_whoever_asked():
@@ -266,7 +267,7 @@ def test_damaged_frames_are_counted_and_not_answered():
 
 def test_types_that_a_chip_does_not_know_are_passed_over():
     _, _, bench = bench_of()
-    for kind in (MessageType.HEARTBEAT, MessageType.ACTIVATION, MessageType.READY, 0x7F):
+    for kind in (message_types.HEARTBEAT, message_types.ACTIVATION, message_types.READY, 0x7F):
         assert bench.answers(*bench.frames(kind, b"12345678")) == []
     assert counters(bench).frames_dropped == 0
 

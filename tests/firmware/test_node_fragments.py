@@ -1,13 +1,13 @@
 """Messages that are longer than a radio's frames, in and out, and those that just fit."""
 
 from firmware.node import Node
+from host.wire.payloads import logits_from, partial_from
+from host.wire.reports import statistics_from
+from protocol import message_types
 from protocol.bitpack import packed_size
-from protocol.control import statistics_from
 from protocol.frame import HEADER_SIZE, TYPE
-from protocol.kinds import PARTIAL
-from protocol.layout import begin_answer
-from protocol.message import MessageType
-from protocol.payloads import logits_from, partial_from
+from protocol.message_types import PARTIAL
+from protocol.messages import begin_answer
 from tests.firmware.nodes import BOOT_ID, Bench, MemoryLink
 from tests.firmware.requests import (
     VOCABULARY,
@@ -33,7 +33,7 @@ def radio_bench():
 def test_two_positions_come_and_go_in_fragments():
     model, part, bench = radio_bench()
     inputs = model.activations(2)
-    frames = bench.frames(MessageType.COMPUTE, compute(inputs))
+    frames = bench.frames(message_types.COMPUTE, compute(inputs))
     assert len(frames) == 2
     (message,) = bench.answers(*frames)
     assert len(bench.link.sent) == 2
@@ -53,7 +53,7 @@ def test_fragments_in_any_order_and_more_than_once():
     model, part, bench = radio_bench()
     for position in range(0, 8, 2):
         inputs = model.activations(2)
-        frames = bench.frames(MessageType.COMPUTE, compute(inputs, position=position))
+        frames = bench.frames(message_types.COMPUTE, compute(inputs, position=position))
         (message,) = bench.answers(*([frames[0]] + shuffled(frames)))[:1]
         sums = unpacked(partial_from(message.payload), 128)
         assert sums == expected_sums(model, part, inputs, position=position)
@@ -61,7 +61,7 @@ def test_fragments_in_any_order_and_more_than_once():
 
 def test_a_lost_fragment_is_filled_in_by_sending_again():
     model, _, bench = radio_bench()
-    frames = bench.frames(MessageType.COMPUTE, compute(model.activations(2)))
+    frames = bench.frames(message_types.COMPUTE, compute(model.activations(2)))
     assert bench.answers(frames[1]) == []
     (message,) = bench.answers(*frames)
     assert message.kind == PARTIAL
@@ -69,17 +69,17 @@ def test_a_lost_fragment_is_filled_in_by_sending_again():
 
 def test_a_resend_in_fragments_is_the_same_message():
     model, _, bench = radio_bench()
-    frames = bench.frames(MessageType.COMPUTE, compute(model.activations(2)))
+    frames = bench.frames(message_types.COMPUTE, compute(model.activations(2)))
     (first,) = bench.answers(*frames)
     (second,) = bench.answers(*frames)
     assert first == second
-    statistics = bench.answer(MessageType.STATISTICS, b"\1").payload
+    statistics = bench.answer(message_types.STATISTICS, b"\1").payload
     assert statistics_from(statistics).answers_resent == 1
 
 
 def test_fragments_to_a_node_on_a_link_without_them_are_passed_over():
     model, part, radio = radio_bench()
-    frames = radio.frames(MessageType.COMPUTE, compute(model.activations(2)))
+    frames = radio.frames(message_types.COMPUTE, compute(model.activations(2)))
     assert Bench(model, part).answers(*frames) == []
 
 

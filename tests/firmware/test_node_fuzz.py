@@ -2,10 +2,11 @@
 
 import random
 
-from protocol.control import statistics_from
+from host.wire.reports import statistics_from
+from host.wire.session import HostAuthenticator
+from protocol import message_types
 from protocol.frame import HEADER_SIZE
-from protocol.host_session import HostAuthenticator
-from protocol.message import FederationMessage, MessageType
+from protocol.message import FederationMessage
 from protocol.session import ChipAuthenticator
 from tests.firmware.nodes import Bench
 from tests.firmware.requests import compute
@@ -34,15 +35,15 @@ class Storm:
         self._bench = bench
         x = model.activations(16)
         self._corpus = [
-            (MessageType.COMPUTE, compute(x[:count], 0, phase, position, 1))
+            (message_types.COMPUTE, compute(x[:count], 0, phase, position, 1))
             for phase in (0, 1, 2)
             for count, position in ((1, 0), (2, 0), (1, 4), (2, 19))
         ]
-        self._corpus += [(MessageType.DISCOVERY, bytes(16)), (MessageType.STATISTICS, b"\1")]
+        self._corpus += [(message_types.DISCOVERY, bytes(16)), (message_types.STATISTICS, b"\1")]
         # Fragments often, and of one sequence number, so that some of them make a message.
         self._corpus += 4 * [
-            (MessageType.FRAGMENT, bytes(frame[HEADER_SIZE:-4]))
-            for frame in Bench(mtu=MTU - 8).frames(MessageType.COMPUTE, compute(x, phase=1))
+            (message_types.FRAGMENT, bytes(frame[HEADER_SIZE:-4]))
+            for frame in Bench(mtu=MTU - 8).frames(message_types.COMPUTE, compute(x, phase=1))
         ]
 
     def frame(self):
@@ -56,7 +57,7 @@ class Storm:
             payload = flipped(payload, below(8 * len(payload)))
         elif how == 3:
             kind, payload = below(256), random_bytes(below(40))
-        sequence = 5 if kind == MessageType.FRAGMENT else below(65536)
+        sequence = 5 if kind == message_types.FRAGMENT else below(65536)
         (frame,) = self._bench.frames(kind, payload, sequence)
         if how == 4:
             return flipped(frame, below(8 * len(frame)))
@@ -71,7 +72,7 @@ class Storm:
 
 
 def alive(bench):
-    statistics = statistics_from(bench.answer(MessageType.STATISTICS, b"\0").payload)
+    statistics = statistics_from(bench.answer(message_types.STATISTICS, b"\0").payload)
     return statistics.frames_dropped, statistics.frames_received
 
 
@@ -106,7 +107,7 @@ def test_random_frames_to_a_node_without_a_share():
 def test_version_1_frames_of_every_length():
     model = small_model()
     bench = Bench(model, Part(model))
-    for kind in (MessageType.COMPUTE, MessageType.DISCOVERY, MessageType.STATISTICS, 0x50):
+    for kind in (message_types.COMPUTE, message_types.DISCOVERY, message_types.STATISTICS, 0x50):
         for length in range(40):
             frame = FederationMessage(kind, 254, 0, 1, bytes(length), 1).encode()
             assert len(bench.answers(frame)) <= 1

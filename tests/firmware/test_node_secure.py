@@ -1,10 +1,11 @@
 """A node with a cluster key: it joins, answers in version 3, and takes nothing else."""
 
-from protocol.control import error_from, ready_from, statistics_from
-from protocol.host_session import HostAuthenticator
-from protocol.message import FederationMessage, MessageType
-from protocol.payloads import partial_from
-from protocol.reports import FAULT, NEED_KV, STATE_ASKS_PROOF, STATE_READY
+from host.wire.payloads import partial_from
+from host.wire.reports import error_from, ready_from, statistics_from
+from host.wire.session import HostAuthenticator
+from protocol import message_types
+from protocol.message import FederationMessage
+from protocol.messages import FAULT, NEED_KV, STATE_ASKS_PROOF, STATE_READY
 from protocol.session import ChipAuthenticator
 from tests.firmware.nodes import Bench
 from tests.firmware.requests import ATTENTION, compute, expected_sums, unpacked
@@ -12,7 +13,7 @@ from tests.firmware.shards import Part
 from tests.firmware.tiny import TinyModel
 
 KEY = b"the key of the whole cluster"
-COMPUTE = MessageType.COMPUTE
+COMPUTE = message_types.COMPUTE
 
 
 def secure_bench(model=None, **options):
@@ -26,9 +27,9 @@ def secure_bench(model=None, **options):
 def joined(bench):
     """Runs the handshake; the READY at its end, or what came in its place."""
     announcement = bench.host_signer.announcement()
-    ready = ready_from(bench.answer(MessageType.DISCOVERY, announcement).payload)
+    ready = ready_from(bench.answer(message_types.DISCOVERY, announcement).payload)
     assert ready.state == STATE_ASKS_PROOF
-    return bench.answer(MessageType.DISCOVERY, bench.host_signer.proof(0, ready.nonce))
+    return bench.answer(message_types.DISCOVERY, bench.host_signer.proof(0, ready.nonce))
 
 
 def test_a_chip_joins_and_computes():
@@ -47,7 +48,7 @@ def test_a_chip_without_a_session_computes_nothing():
     model = TinyModel(seed=1)
     bench = secure_bench(model)
     assert bench.answers(*bench.frames(COMPUTE, compute(model.activations()))) == []
-    bench.answer(MessageType.DISCOVERY, bench.host_signer.announcement())
+    bench.answer(message_types.DISCOVERY, bench.host_signer.announcement())
     assert bench.answers(*bench.frames(COMPUTE, compute(model.activations()))) == []
 
 
@@ -58,19 +59,19 @@ def test_versions_1_and_2_are_refused():
     for version in (1, 2):
         for kind, payload in (
             (COMPUTE, compute(model.activations())),
-            (MessageType.DISCOVERY, bench.host_signer.announcement()),
-            (MessageType.STATISTICS, b""),
+            (message_types.DISCOVERY, bench.host_signer.announcement()),
+            (message_types.STATISTICS, b""),
         ):
             frame = FederationMessage(kind, 254, 0, 1, payload, version).encode()
             assert bench.answers(frame) == []
-    statistics = statistics_from(bench.answer(MessageType.STATISTICS, b"").payload)
+    statistics = statistics_from(bench.answer(message_types.STATISTICS, b"").payload)
     assert statistics.frames_dropped == 6
 
 
 def test_a_wrong_proof_is_refused():
     bench = secure_bench(TinyModel(seed=1))
     nonce = bench.host_signer.announcement()
-    ready = ready_from(bench.answer(MessageType.DISCOVERY, nonce + bytes(16)).payload)
+    ready = ready_from(bench.answer(message_types.DISCOVERY, nonce + bytes(16)).payload)
     assert ready.state == STATE_ASKS_PROOF
     assert ready_from(joined(bench).payload).state == STATE_READY
 
@@ -106,10 +107,10 @@ def test_greeting_again_keeps_the_cache_and_a_new_session_drops_it():
     bench = secure_bench(model)
     joined(bench)
     bench.computed(model.activations(2), sequence_id=3)
-    again = bench.answer(MessageType.DISCOVERY, bench.host_signer.announcement())
+    again = bench.answer(message_types.DISCOVERY, bench.host_signer.announcement())
     assert ready_from(again.payload).state == STATE_READY
     answer = bench.computed(model.activations(), 0, ATTENTION, 2, 3)
-    assert answer.kind == MessageType.PARTIAL
+    assert answer.kind == message_types.PARTIAL
     bench.host_signer.renew()
     joined(bench)
     error = error_from(bench.computed(model.activations(), 0, ATTENTION, 3, 3).payload)
@@ -119,7 +120,7 @@ def test_greeting_again_keeps_the_cache_and_a_new_session_drops_it():
 def test_a_chip_that_failed_to_start_joins_to_say_why():
     bench = secure_bench(fault="ShardError: flash this chip")
     message = joined(bench)
-    assert message.kind == MessageType.ERROR
+    assert message.kind == message_types.ERROR
     assert error_from(message.payload) == (FAULT, 0, 0, "ShardError: flash this chip")
 
 

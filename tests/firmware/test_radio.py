@@ -1,8 +1,9 @@
 """The radio link and the gateway, on a fake espnow and two fake lines."""
 
 from firmware.radio import Gateway, RadioLink
+from protocol import message_types
 from protocol.frame import BROADCAST, HOST
-from protocol.message import FederationMessage, MessageType
+from protocol.message import FederationMessage
 from tests.dual import raises
 from tests.firmware.nodes import MemoryLink
 
@@ -16,7 +17,7 @@ def mac(number):
 
 
 def frame(src, dst, payload=b"work"):
-    return FederationMessage(MessageType.COMPUTE, src, dst, 1, payload).encode()
+    return FederationMessage(message_types.COMPUTE, src, dst, 1, payload).encode()
 
 
 class FakeESPNow:

@@ -1,9 +1,9 @@
 """A share at work: requests in, partial sums and logits out, and the KV cache in order."""
 
 from firmware.share import BadRequest, NeedKV, Share
+from host.wire.payloads import logits_from, partial_from
 from protocol.frame import HEADER_SIZE, TYPE
-from protocol.kinds import LOGITS, PARTIAL
-from protocol.payloads import logits_from, partial_from
+from protocol.message_types import LOGITS, PARTIAL
 from tests.dual import raises
 from tests.firmware.requests import (
     ATTENTION,

@@ -1,13 +1,13 @@
 """Pipelines of stages: they answer as the whole model does, in order, whatever is lost between."""
 
 from firmware import stage_node
-from protocol.control import error_from, statistics_from
+from host.wire.payloads import best_from
+from host.wire.reports import error_from, statistics_from
+from protocol import message_types
 from protocol.frame import BROADCAST, HOST, TYPE
-from protocol.kinds import ACK, BEST, ERROR, LOGITS, STATISTICS, STEP
-from protocol.layout import WANTS_BEST, WANTS_LOGITS, WANTS_NOTHING
-from protocol.message import FederationMessage, MessageType
-from protocol.payloads import best_from
-from protocol.reports import BAD_REQUEST, NEED_KV
+from protocol.message import FederationMessage
+from protocol.message_types import ACK, BEST, ERROR, LOGITS, STATISTICS, STEP
+from protocol.messages import BAD_REQUEST, NEED_KV, WANTS_BEST, WANTS_LOGITS, WANTS_NOTHING
 from tests.firmware.groups import embedded, expected_logits
 from tests.firmware.samples import between
 from tests.firmware.stages import Pipeline
@@ -164,7 +164,7 @@ def test_another_session_forgets_what_was_under_way():
     pipeline.said()
     for link in pipeline.links:
         link.lost = lambda frame: False
-        discovery = FederationMessage(MessageType.DISCOVERY, HOST, BROADCAST, 1, b"another")
+        discovery = FederationMessage(message_types.DISCOVERY, HOST, BROADCAST, 1, b"another")
         link.inbox.append(discovery.encode())
     pipeline.said()
     fresh = TinyModel(seed=30, kv_heads=4)
@@ -199,7 +199,7 @@ def test_statistics_tell_how_long_a_stage_was_at_work():
 def busy_ms(pipeline, chip):
     """What a chip says of it."""
     pipeline.links[chip].inbox.append(
-        FederationMessage(MessageType.STATISTICS, HOST, chip, 9, b"\0").encode()
+        FederationMessage(message_types.STATISTICS, HOST, chip, 9, b"\0").encode()
     )
     (said,) = [m for m in pipeline.said() if m.kind == STATISTICS]
     return statistics_from(said.payload).busy_ms

@@ -3,7 +3,7 @@
 import random
 
 from firmware.uart import UartLink
-from protocol.framing import encoded, encoded_size
+from protocol.cobs import encoded, encoded_size
 from tests.dual import raises
 from tests.protocol.frame_reader import FrameReader
 from tests.protocol.noise import below, random_bytes, sparse_bytes

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from host.deploy.shard import shard_file
+from host.build.shard import shard_file
 from host.model.arithmetic import Rescale
 from host.model.quantized import Linear
 from host.parallel.layers import ColumnParallelLinear, RowParallelLinear

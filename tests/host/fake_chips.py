@@ -4,10 +4,11 @@ import heapq
 import itertools
 import random
 
+from protocol import message_types
 from protocol.fragment import fragments
 from protocol.frame import BROADCAST, HOST, MAX_FRAME, append_trailer, opened, write_header
-from protocol.message import FederationMessage, MessageType
-from protocol.reports import (
+from protocol.message import FederationMessage
+from protocol.messages import (
     STATE_READY,
     error_payload,
     ready_payload,
@@ -55,7 +56,7 @@ class FakeChip:
         self.mtu = MAX_FRAME
 
     def echo(self, message):
-        yield self.delay, MessageType.PARTIAL, message.payload + bytes([self.chip])
+        yield self.delay, message_types.PARTIAL, message.payload + bytes([self.chip])
 
     def says(self, kind, payload, sequence):
         """The frames of a message to the host."""
@@ -83,15 +84,15 @@ class FakeChip:
                 yield delay, part
 
     def answers(self, message, frame, length):
-        if message.kind == MessageType.DISCOVERY:
+        if message.kind == message_types.DISCOVERY:
             state = self.signer.state_after(frame, length) if self.signer else STATE_READY
             nonce = self.signer.nonce if self.signer else bytes(8)
             payload = ready(self.boot_id, state, nonce, self.model_hash)
-            yield self.delay, MessageType.READY, payload
-        elif message.kind == MessageType.STATISTICS:
+            yield self.delay, message_types.READY, payload
+        elif message.kind == message_types.STATISTICS:
             counts = statistics_payload(*range(100 * self.chip, 100 * self.chip + 9))
-            yield self.delay, MessageType.STATISTICS, counts
-        elif message.kind in (MessageType.COMPUTE, MessageType.STEP):
+            yield self.delay, message_types.STATISTICS, counts
+        elif message.kind in (message_types.COMPUTE, message_types.STEP):
             self.asked.append(message)
             yield from self.on_compute(message)
 
@@ -100,7 +101,7 @@ def failure(code, text="", layer=0, position=0):
     """An on_compute that answers with an ERROR."""
 
     def on_compute(message):
-        yield LATENCY, MessageType.ERROR, error_payload(code, layer, position, text)
+        yield LATENCY, message_types.ERROR, error_payload(code, layer, position, text)
 
     return on_compute
 

@@ -1,7 +1,7 @@
 """Fake chips and the real coordinator that asks them."""
 
 from host.cluster.coordinator import Coordinator
-from protocol.host_session import HostAuthenticator
+from host.wire.session import HostAuthenticator
 from tests.host.fake_chips import FakeChip, FakeTransport
 
 KEY = b"k" * 32

@@ -9,10 +9,10 @@ from host.cluster.coordinator import NeedsCache, NeedsGreeting
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT
 from host.model.reference import Reference
+from host.wire.payloads import compute_from, logits_payload, partial_payload
+from host.wire.reports import Ready
 from protocol.bitpack import bits_needed, pack, packed_size
-from protocol.control import Ready
-from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD
-from protocol.payloads import compute_from, logits_payload, partial_payload
+from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD
 
 BOOTED = 100  # a chip's first boot id
 

@@ -1,11 +1,11 @@
 """Stand-in boards that hold a cluster's shares, on their REPL ports, without flashing them."""
 
-from host.cluster.attached import flashed_plan
+from host.build.bundle import chip_files
+from host.build.configuration import REPL_UART, configuration
 from host.cluster.cluster_file import FlashedChip, mac_text
-from host.deploy.board_files import BoardFiles
-from host.deploy.bundle import chip_files
-from host.deploy.changes import FOLDERS
-from host.deploy.configuration import REPL_UART, configuration
+from host.flashing.board_files import BoardFiles
+from host.flashing.changes import FOLDERS
+from host.launch.boards import flashed_plan
 from tests.standin_board.board import StandinBoard
 
 _PROMPT_MS = 200  # a user has two seconds; tests wait less

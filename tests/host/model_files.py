@@ -9,7 +9,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from host.model.checkpoint import Checkpoint, Config, weight_shapes
-from host.model.tokenizer import Tokenizer, token_bytes
+from host.model.tokenizers.tokenizer import Tokenizer, token_bytes
 
 NORMS = ("attention_norm", "ffn_norm", "final_norm")
 # The names in Hugging Face and GGUF files, written out once more: (ours, theirs, theirs).

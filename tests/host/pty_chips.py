@@ -6,8 +6,8 @@ import threading
 import time
 import tty
 
+from host.wire.framing import FrameSplitter, encoded_frame
 from protocol.frame import MAX_FRAME
-from protocol.framing_bytes import FrameSplitter, encoded_frame
 from tests.host.fake_chips import FakeChip
 
 

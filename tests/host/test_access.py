@@ -10,8 +10,8 @@ import sys
 import pytest
 import serial
 
-from host.cluster import access
-from host.cluster.access import Holder, PortClosed, exclusive_port, holders, why_closed
+from host.links import access
+from host.links.access import Holder, PortClosed, exclusive_port, holders, why_closed
 from tests.host.pty_chips import PtyChip
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from host.cluster.arithmetic_check import check_arithmetic
-from host.cluster.errors import ClusterError
-from host.cluster.federation import Federation
-from host.model.quantize import quantized
+from host.errors import ClusterError
+from host.executors.arithmetic_check import check_arithmetic
+from host.executors.host_reduce import Federation
+from host.model.quantization.quantize import quantized
 from host.parallel.plan import tensor_parallel
 from tests.host.fake_coordinator import FakeCoordinator, digests
 from tests.host.tiny import random_checkpoint

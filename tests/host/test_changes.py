@@ -2,7 +2,7 @@
 
 import hashlib
 
-from host.deploy.changes import START, Changes, File, changes
+from host.flashing.changes import START, Changes, File, changes
 
 WANTED = {"firmware/a.mpy": b"a", "main.py": b"start", "config.json": b"{}", "shard.bin": b"s"}
 

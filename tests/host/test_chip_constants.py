@@ -5,7 +5,9 @@ from types import ModuleType
 import pytest
 
 from firmware import node, share
-from protocol import collective, frame, kinds, layout
+from protocol import collective, frame
+from protocol import message_types as kinds
+from protocol import messages as layout
 
 COPIES = [
     (node, {"_BROADCAST": frame.BROADCAST, "_VERSION": frame.VERSION,

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from host.command_line import Parser, count_up_to, exit_code, heap_size, probability
-from host.deploy.firmware_version import REPOSITORY
+from host.build.firmware_version import REPOSITORY
+from host.cli.arguments import Parser, count_up_to, exit_code, heap_size, probability
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ INTERRUPTED_WHILE_IMPORTING = """
 import os, signal, sys
 sys.argv = ["-m"]  # as Python has it while it looks for what -m names
 import host
-from host.command_line import exit_code
+from host.cli.arguments import exit_code
 def interrupted():
     os.kill(os.getpid(), signal.SIGINT)
     return 0

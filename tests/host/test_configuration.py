@@ -2,8 +2,7 @@
 
 import pytest
 
-from host.boards import load
-from host.deploy.configuration import (
+from host.build.configuration import (
     REPL_MTU,
     REPL_UART,
     SIMULATED_UART,
@@ -11,10 +10,11 @@ from host.deploy.configuration import (
     board_uart,
     configuration,
 )
-from host.deploy.firmware_version import firmware_version
-from host.model.quantize import quantized
+from host.build.firmware_version import firmware_version
+from host.hardware.board import load
+from host.model.quantization.quantize import quantized
 from host.parallel.plan import tensor_parallel
-from protocol.framing import encoded_size
+from protocol.cobs import encoded_size
 from tests.host.tiny import random_checkpoint
 
 

@@ -4,8 +4,8 @@ import ast
 
 import pytest
 
-from host.deploy.constants import with_constants
-from host.deploy.firmware_version import REPOSITORY, chip_sources
+from host.build.constants import with_constants
+from host.build.firmware_version import REPOSITORY, chip_sources
 
 SOURCES = {
     path.relative_to(REPOSITORY).with_suffix("").as_posix().replace("/", "."): path.read_text()

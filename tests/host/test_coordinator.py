@@ -3,10 +3,10 @@
 import pytest
 
 from host.cluster.coordinator import NeedsCache, NeedsGreeting
-from host.cluster.errors import ClusterError
+from host.errors import ClusterError
+from protocol import message_types
 from protocol.frame import BROADCAST
-from protocol.message import MessageType
-from protocol.reports import BAD_REQUEST, FAULT, NEED_KV, NEED_STEP, error_payload
+from protocol.messages import BAD_REQUEST, FAULT, NEED_KV, NEED_STEP, error_payload
 from tests.host.fake_chips import LATENCY, failure, silence
 from tests.host.fake_cluster import KEY, REQUEST, FakeCluster, answers_of
 
@@ -54,8 +54,8 @@ def test_a_doubled_answer_counts_once(clock):
     chip = cluster.chips[0]
 
     def twice(message):
-        yield 0.001, MessageType.PARTIAL, REQUEST + b"first"
-        yield 0.0015, MessageType.PARTIAL, REQUEST + b"second"
+        yield 0.001, message_types.PARTIAL, REQUEST + b"first"
+        yield 0.0015, message_types.PARTIAL, REQUEST + b"second"
 
     chip.on_compute = twice
     assert cluster.compute() == {**answers_of(1, 2), 0: REQUEST + b"first"}
@@ -67,8 +67,8 @@ def test_an_answer_to_an_earlier_request_is_no_answer_to_this(clock):
 
     def late(message):
         if len(slow.asked) == 1:
-            yield 0.060, MessageType.PARTIAL, REQUEST + b"late"
-        yield 0.055, MessageType.PARTIAL, REQUEST + b"in time %d" % len(slow.asked)
+            yield 0.060, message_types.PARTIAL, REQUEST + b"late"
+        yield 0.055, message_types.PARTIAL, REQUEST + b"in time %d" % len(slow.asked)
 
     slow.on_compute = late
     assert cluster.compute()[0] == REQUEST + b"in time 1"
@@ -78,7 +78,7 @@ def test_an_answer_to_an_earlier_request_is_no_answer_to_this(clock):
 def test_damaged_and_foreign_bytes_are_dropped(clock):
     cluster = FakeCluster(clock, 2)
     chip = cluster.chips[1]
-    frame = bytearray(chip.says(MessageType.PARTIAL, REQUEST + b"damaged", 1)[0])
+    frame = bytearray(chip.says(message_types.PARTIAL, REQUEST + b"damaged", 1)[0])
     for damaged in (b"", b"\x02", bytes(frame[:-1]), bytes(frame) + b"x", b"\xff" * 300):
         cluster.transport.arrive(damaged, 0.001)
     frame[9] ^= 4
@@ -96,7 +96,7 @@ def test_messages_larger_than_the_mtu_go_in_fragments_and_come_so(clock):
     lost = []
 
     def with_a_hole(message):
-        yield LATENCY, MessageType.PARTIAL, answer
+        yield LATENCY, message_types.PARTIAL, answer
 
     says = chip.says
 
@@ -142,8 +142,8 @@ def test_an_error_of_an_earlier_request_does_not_end_this_one(clock):
     cluster = FakeCluster(clock)
     cluster.compute()
     sequence = cluster.chips[1].asked[-1].sequence
-    cluster.says(1, MessageType.ERROR, error_payload(NEED_KV, 0, 0, ""), sequence)
-    cluster.says(2, MessageType.ERROR, error_payload(FAULT, 0, 0, "old"), sequence)
+    cluster.says(1, message_types.ERROR, error_payload(NEED_KV, 0, 0, ""), sequence)
+    cluster.says(2, message_types.ERROR, error_payload(FAULT, 0, 0, "old"), sequence)
     assert cluster.compute() == answers_of(0, 1, 2)
 
 
@@ -164,8 +164,8 @@ def test_all_that_are_silent_are_named_with_the_last_words_of_some(clock):
     cluster = FakeCluster(clock, 4)
     for chip in (0, 2, 3):
         cluster.chips[chip].on_compute = silence
-    cluster.says(2, MessageType.ERROR, error_payload(FAULT, 0, 0, "ValueError: x"), 0, 0.3)
-    cluster.says(1, MessageType.ERROR, error_payload(FAULT, 0, 0, "it lives"), 0, 0.3)
+    cluster.says(2, message_types.ERROR, error_payload(FAULT, 0, 0, "ValueError: x"), 0, 0.3)
+    cluster.says(1, message_types.ERROR, error_payload(FAULT, 0, 0, "it lives"), 0, 0.3)
     with pytest.raises(ClusterError) as caught:
         cluster.compute()
     assert str(caught.value) == (
@@ -245,7 +245,7 @@ def test_waiting_stays_bounded_where_frames_are_lost_and_doubled(clock):
 
 
 def acknowledges(message):
-    yield LATENCY, MessageType.ACK, message.payload
+    yield LATENCY, message_types.ACK, message.payload
 
 
 def test_a_step_that_one_chip_missed_is_sent_to_it_as_soon_as_it_says_so(clock):
@@ -254,7 +254,7 @@ def test_a_step_that_one_chip_missed_is_sent_to_it_as_soon_as_it_says_so(clock):
 
     def misses_the_first(message):
         if next(lost, False):
-            yield LATENCY, MessageType.ERROR, error_payload(NEED_STEP, 0, 0, "")
+            yield LATENCY, message_types.ERROR, error_payload(NEED_STEP, 0, 0, "")
         else:
             yield from acknowledges(message)
 

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from host import boards
-from host.deploy.bundle import REPOSITORY, compiled
-from host.deploy.filesystem_image import filesystem_image, segments
-from host.deploy.placing import Place
+from host.build.bundle import REPOSITORY, compiled
 from host.evaluate import held_out
+from host.flashing.filesystem_image import filesystem_image, segments
+from host.flashing.placing import Place
+from host.hardware import board as boards
 from host.model import loading
-from host.model.tokenizer import Tokenizer
-from host.parallel.memory import usable
+from host.model.tokenizers.tokenizer import Tokenizer
+from host.parallel.heap import usable
 from host.parallel.plan import DoesNotFit
 
 REAL = [name for name in boards.names() if boards.load(name).flash]

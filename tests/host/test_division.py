@@ -4,17 +4,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from host.boards import load
 from host.cluster.cluster_file import Cluster, changed
-from host.cluster.errors import ClusterError
-from host.deploy.placing import Place
-from host.division import boards_of, divided_settings
+from host.errors import ClusterError, ParallelError
 from host.flash import parsed as flash_parsed
 from host.flash import place_in_mode
+from host.flashing.placing import Place
+from host.hardware.board import load
+from host.launch.choice import boards_of, divided_settings
 from host.model.checkpoint import Config
-from host.model.quantize import quantized
-from host.parallel.errors import ParallelError
-from host.parallel.memory import COMBINE
+from host.model.quantization.quantize import quantized
+from host.parallel.heap import COMBINE
 from host.run import parsed, settings_for
 from tests.host.tiny import random_checkpoint
 

@@ -9,12 +9,11 @@ import pytest
 import serial
 
 from host import doctor
+from host.build.bundle import REPOSITORY, chip_module
+from host.build.configuration import REPL_UART
+from host.build.firmware_version import firmware_version
 from host.cluster import ports
-from host.cluster.attached import attached
 from host.cluster.cluster_file import Cluster, FlashedChip, changed
-from host.deploy.bundle import REPOSITORY, chip_module
-from host.deploy.configuration import REPL_UART
-from host.deploy.firmware_version import firmware_version
 from host.diagnosis import node
 from host.diagnosis import prompt as prompt_module
 from host.diagnosis.at_prompt import Identity, identity_findings, power_save_finding
@@ -22,11 +21,12 @@ from host.diagnosis.node import node_report, ready_findings
 from host.diagnosis.prompt import NoPrompt
 from host.diagnosis.signal import WEAKEST, signal_findings
 from host.doctor import file_findings, main, port_findings, ports_to_look_at
-from host.model.quantize import quantized
+from host.launch.boards import attached
+from host.model.quantization.quantize import quantized
 from host.simulation.hub import HubProcess
-from protocol.control import Ready
-from protocol.message import MessageType
-from protocol.reports import FAULT, error_payload
+from host.wire.reports import Ready
+from protocol import message_types
+from protocol.messages import FAULT, error_payload
 from protocol.session import ChipAuthenticator
 from tests.host.fake_chips import FakeChip, ready
 from tests.host.flashed_boards import flashed_board
@@ -154,7 +154,7 @@ def heard(*levels):
     """The answers of chips 1, 2 and so on, at these levels in dBm."""
     frames = []
     for chip, level in enumerate(levels, 1):
-        (frame,) = FakeChip(chip).says(MessageType.READY, ready(1), 1)
+        (frame,) = FakeChip(chip).says(message_types.READY, ready(1), 1)
         frames.append((frame, level))
     return frames
 
@@ -200,7 +200,7 @@ def test_chips_that_answer_at_a_port(little_patience):
 def test_a_chip_that_failed_to_start(little_patience):
     chip = FakeChip(2)
     text = error_payload(FAULT, 0, 0, "ShardError: no shard")
-    chip.answers = lambda *_: iter([(0, MessageType.ERROR, text)])
+    chip.answers = lambda *_: iter([(0, message_types.ERROR, text)])
     with PtyChip(chip) as board:
         assert fault(node_report(board.url, None).findings) == (
             "chip 2 has failed to start: ShardError: no shard"
@@ -211,7 +211,7 @@ def test_a_chip_that_fails_when_it_is_started_again(monkeypatch):
     monkeypatch.setattr(ports, "_START_SECONDS", 0.0)
     chip = FakeChip(0)
     text = error_payload(FAULT, 0, 0, "no shard")
-    chip.answers = lambda *_: iter([(0, MessageType.ERROR, text)])
+    chip.answers = lambda *_: iter([(0, message_types.ERROR, text)])
     board = replace(BOARD, config={**CONFIG, "key": ""})
     with PtyChip(chip) as port:
         again = doctor._restart_finding(board, port.url, True, CLUSTER)
@@ -231,7 +231,7 @@ def test_a_chip_that_fails_once_it_has_taken_the_key(little_patience):
     def failing(message, frame, length):
         for answer in answers(message, frame, length):
             is_ready = chip.signer.session is not None
-            fault = 0, MessageType.ERROR, error_payload(FAULT, 0, 0, "no shard")
+            fault = 0, message_types.ERROR, error_payload(FAULT, 0, 0, "no shard")
             yield fault if is_ready else answer
 
     chip.answers = failing
@@ -331,7 +331,7 @@ def boards_on_the_air(folder, change=lambda chip, files: None):
         for chip in range(2):
             _, cluster = flashed_board(stack, folder, model, cluster, chip, hub, change=change)
         changed(lambda _: cluster)
-        assert node.started(cluster.flashed[0].port, KEY, 30).kind == MessageType.READY
+        assert node.started(cluster.flashed[0].port, KEY, 30).kind == message_types.READY
         yield model, cluster
 
 

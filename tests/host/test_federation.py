@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host.cluster.errors import ClusterError
-from host.cluster.federation import Federation, unpacked
-from host.model.checkpoint import ModelError
-from host.model.quantize import quantized
+from host.errors import ClusterError, ModelError
+from host.executors.host_reduce import Federation, unpacked
+from host.model.quantization.quantize import quantized
 from host.model.reference import Reference
 from host.parallel.plan import tensor_parallel
 from protocol.bitpack import bits_needed, pack, packed_size

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.deploy.errors import FlashError
-from host.deploy.filesystem_image import BLOCK, filesystem_image, segments
+from host.errors import FlashError
+from host.flashing.filesystem_image import BLOCK, filesystem_image, segments
 
 FILES = {
     "main.py": b"print(1)\n",

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from host.boards import load
-from host.deploy.errors import FlashError
-from host.deploy.firmware_files import firmware_file
+from host.errors import FlashError
+from host.flashing.firmware_files import firmware_file
+from host.hardware.board import load
 
 BOARD = load("esp32s3")
 NAME = "ESP32_GENERIC_S3-20251209-v1.27.0.bin"

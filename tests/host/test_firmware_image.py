@@ -2,9 +2,9 @@
 
 import pytest
 
-from host.boards import load
-from host.deploy.errors import FlashError
-from host.deploy.firmware_image import Partition, firmware_image
+from host.errors import FlashError
+from host.flashing.firmware_image import Partition, firmware_image
+from host.hardware.board import load
 from tests.standin_board.micropython_image import micropython_image
 
 KINDS = ["esp32", "esp32s2", "esp32s3", "esp32c3", "esp32c6"]

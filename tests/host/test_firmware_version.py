@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from firmware import node
-from host.deploy import firmware_version as module
-from host.deploy.firmware_version import (
+from host.build import firmware_version as module
+from host.build.firmware_version import (
     GENERATORS,
     RELEASE,
     REPOSITORY,
@@ -19,7 +19,7 @@ from host.deploy.firmware_version import (
 @pytest.fixture
 def version(tmp_path, monkeypatch):
     """Gives the version of a copy of this checkout's sources, whose folder is `tmp_path`."""
-    for folder in ("firmware", "protocol", "host/deploy"):
+    for folder in ("firmware", "protocol", "host/build"):
         shutil.copytree(REPOSITORY / folder, tmp_path / folder)
     monkeypatch.setattr(module, "REPOSITORY", tmp_path)
     return firmware_version.__wrapped__
@@ -36,7 +36,7 @@ def test_a_copy_has_the_same(version):
 
 @pytest.mark.parametrize(
     "path",
-    ["firmware/node.py", "firmware/boot.py", "protocol/frame.py", "host/deploy/turns.py"],
+    ["firmware/node.py", "firmware/boot.py", "protocol/frame.py", "host/build/unrolling.py"],
 )
 def test_a_change_of_what_a_chip_holds_makes_another(version, tmp_path, path):
     with open(tmp_path / path, "a") as file:
@@ -49,7 +49,7 @@ def test_another_name_makes_another(version, tmp_path):
     assert version() != firmware_version()
 
 
-@pytest.mark.parametrize("path", ["protocol/message.py", "host/deploy/bundle.py"])
+@pytest.mark.parametrize("path", ["protocol/message.py", "host/build/bundle.py"])
 def test_a_change_of_the_host_s_own_does_not(version, tmp_path, path):
     with open(tmp_path / path, "a") as file:
         file.write("# changed")
@@ -62,8 +62,8 @@ def test_the_generators_are_all_that_make_kernels():
     while left:
         name = left.pop()
         found.add(f"{name}.py")
-        source = (REPOSITORY / "host/deploy" / f"{name}.py").read_text()
-        imported = set(re.findall(r"^from host\.deploy\.(\w+) import", source, re.MULTILINE))
+        source = (REPOSITORY / "host/build" / f"{name}.py").read_text()
+        imported = set(re.findall(r"^from host\.build\.(\w+) import", source, re.MULTILINE))
         left |= {one for one in imported if f"{one}.py" not in found}
     assert sorted(found) == sorted(GENERATORS)
 
@@ -71,4 +71,4 @@ def test_the_generators_are_all_that_make_kernels():
 def test_the_sources_are_those_that_chips_import():
     names = {path.relative_to(REPOSITORY).as_posix() for path in chip_sources()}
     assert {"firmware/main.py", "protocol/frame.py", "firmware/__init__.py"} <= names
-    assert not names & {"firmware/boot.py", "protocol/message.py", "protocol/structs.py"}
+    assert not names & {"firmware/boot.py", "protocol/message.py", "host/wire/structs.py"}

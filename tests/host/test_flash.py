@@ -8,17 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from host.boards import load
+from host.build.bundle import chip_files
+from host.build.configuration import board_settings, board_uart, configuration
+from host.build.shard import shard_digest, shard_file
 from host.cluster.coordinator import Coordinator
-from host.cluster.federation import Federation
-from host.cluster.transport import Line, Transport, open_port
-from host.deploy.board_files import FlashError
-from host.deploy.bundle import chip_files
-from host.deploy.configuration import board_settings, board_uart, configuration
-from host.deploy.placing import Place
-from host.deploy.shard import shard_digest, shard_file
-from host.deploy.updating import updated
-from host.model.quantize import quantized
+from host.errors import FlashError
+from host.executors.host_reduce import Federation
+from host.flashing.placing import Place
+from host.flashing.updating import updated
+from host.hardware.board import load
+from host.links.transport import Line, Transport, open_port
+from host.model.quantization.quantize import quantized
 from host.model.reference import Reference
 from host.parallel.plan import tensor_parallel
 from protocol.frame import MAX_FRAME
@@ -54,7 +54,7 @@ def flash(model, board, told=lambda path, written, total: None, **place):
 
 
 def expected(model, chip=0, chips=1, link="uart", arch="x86", rate=None):
-    """What should be on the board, made without host.deploy.placing."""
+    """What should be on the board, made without host.flashing.placing."""
     mtu = 250 if link == "espnow" else None
     plan = tensor_parallel(model, chips, heap=BOARD.planned_heap(link), mtu=mtu)
     uart = board_uart(BOARD.uart)

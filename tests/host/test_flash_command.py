@@ -17,15 +17,15 @@ from rich.console import Console
 
 from host import flash
 from host.cluster import cluster_file
-from host.cluster.attached import flashed_plan
 from host.cluster.cluster_file import FlashedChip
 from host.cluster.ports import Candidate
-from host.deploy import board_files, flashing
-from host.deploy.board_files import BoardFiles
-from host.deploy.changes import Changes
 from host.flash import main, parsed
-from host.model import quantized_file
-from host.model.quantize import quantized
+from host.flashing import board_files, flashing
+from host.flashing.board_files import BoardFiles
+from host.flashing.changes import Changes
+from host.launch.boards import flashed_plan
+from host.model.formats import quantized_file
+from host.model.quantization.quantize import quantized
 from tests.host.fake_chips import FakeChip
 from tests.host.model_files import VOCABULARY, config_of, grouped_checkpoint, small_tokenizer
 from tests.host.pty_chips import PtyChip

@@ -11,12 +11,13 @@ from functools import partial, partialmethod
 import pytest
 from rich.console import Console
 
-from host import boards, flash
+from host import flash
 from host.cluster import cluster_file
 from host.cluster.ports import Candidate
-from host.deploy import esptool, flashing
-from host.deploy.placing import Place
 from host.flash import main
+from host.flashing import esptool, flashing
+from host.flashing.placing import Place
+from host.hardware import board as boards
 from tests.host.test_flash_command import model_file, silent_port  # noqa: F401
 from tests.simulation.launch import REPOSITORY
 from tests.standin_board.board import StandinBoard
@@ -249,7 +250,7 @@ def test_an_interrupted_flash_is_finished_by_the_next(board, model, firmware, at
 _INTERRUPTED = """
 import sys
 from host import flash
-from host.deploy import esptool
+from host.flashing import esptool
 line_came = esptool._Place.line
 def interrupt(place, line):
     line_came(place, line)

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from host.model import llama2c
-from host.model.checkpoint import Checkpoint, ModelError
+from host.errors import ModelError
+from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel, perplexity
-from host.model.ranges import Ranges
-from host.model.tokenizer import BOS, TextStream, Tokenizer
+from host.model.formats import llama2c
+from host.model.quantization.ranges import Ranges
+from host.model.tokenizers.tokenizer import BOS, TextStream, Tokenizer
 from tests.host.tiny import TINY, random_checkpoint
 
 TOKENS = [1, 7, 39, 0, 7, 21, 5, 5, 12]

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from host.generate import Choice, generated
+from host.generation.decoding import Choice, generated
 from host.model.sampling import Sampler
-from host.model.tokenizer import BOS, EOS
+from host.model.tokenizers.tokenizer import BOS, EOS
 
 VOCABULARY = 12
 

@@ -10,10 +10,11 @@ from gguf import GGMLQuantizationType as Kind
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.model import gguf_file
-from host.model.checkpoint import Config, ModelError, weight_shapes
+from host.errors import ModelError
+from host.model.checkpoint import Config, weight_shapes
 from host.model.float_model import FloatModel
-from host.model.tokenizer import Tokenizer
+from host.model.formats import gguf as gguf_file
+from host.model.tokenizers.tokenizer import Tokenizer
 from tests.host.model_files import (
     PIECES,
     SCORES,

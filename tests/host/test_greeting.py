@@ -3,8 +3,8 @@
 import pytest
 
 from host.cluster.coordinator import NeedsGreeting
-from host.cluster.errors import ClusterError
-from protocol.message import MessageType
+from host.errors import ClusterError
+from protocol import message_types
 from tests.host.fake_chips import LATENCY, FakeChip
 from tests.host.fake_cluster import KEY, REQUEST, FakeCluster, answers_of
 
@@ -20,7 +20,7 @@ def test_greeting_tells_what_each_chip_is_and_who_has_arrived(clock):
 
 def test_a_ready_of_another_version_is_an_error_of_that_chip(clock):
     cluster = FakeCluster(clock)
-    cluster.chips[1].answers = lambda *_: iter([(LATENCY, MessageType.READY, b"short")])
+    cluster.chips[1].answers = lambda *_: iter([(LATENCY, message_types.READY, b"short")])
     with pytest.raises(ClusterError, match="^chip 1 speaks another version: READY payload is too"):
         cluster.coordinator.greet([0, 1, 2])
 

@@ -2,8 +2,8 @@
 
 import re
 
-from host.boards import load, names
-from host.deploy.configuration import REPL_BAUD, REPL_MTU, board_settings
+from host.build.configuration import REPL_BAUD, REPL_MTU, board_settings
+from host.hardware.board import load, names
 from tests.simulation.launch import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "hardware.md").read_text()

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from host.model import huggingface
-from host.model.checkpoint import Checkpoint, Config, ModelError, weight_shapes
+from host.errors import ModelError
+from host.model.checkpoint import Checkpoint, Config, weight_shapes
 from host.model.float_model import FloatModel
+from host.model.formats import huggingface
 from tests.host.model_files import (
     SHAPES,
     huggingface_tensors,

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Library
 
-from host.model.checkpoint import ModelError
-from host.model.huggingface_tokenizer import HuggingFaceTokenizer
-from host.model.tokenizer import TextStream
+from host.errors import ModelError
+from host.model.tokenizers.huggingface import HuggingFaceTokenizer
+from host.model.tokenizers.tokenizer import TextStream
 from tests.host.model_files import VOCABULARY, small_tokenizer, write_tokenizer_json
 
 TEXT = st.text(alphabet="abcdlé \n☃<>", max_size=30)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host.deploy import bundle
-from host.deploy.kernels import MAX_COLUMNS, column_blocks, kernel_source
-from host.model.checkpoint import ModelError
+from host.build import bundle
+from host.build.kernels import MAX_COLUMNS, column_blocks, kernel_source
+from host.errors import ModelError
 
 ARCHES = ("x86", "xtensawin", "rv32imc")
 # Beyond this, viper code for Xtensa goes wrong without a word.

@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from host.cluster.access import PortClosed
-from host.cluster.errors import ClusterError
-from host.cluster.lasting_transport import LastingTransport
+from host.errors import ClusterError
+from host.links.access import PortClosed
+from host.links.reconnecting_transport import LastingTransport
+from host.wire.framing import encoded_frame
 from protocol.frame import BROADCAST
-from protocol.framing_bytes import encoded_frame
 from tests.host.test_transport import Terminal, frame
 
 PATIENCE = 0.6

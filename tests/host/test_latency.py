@@ -2,11 +2,11 @@
 
 import pytest
 
-from host.boards import load
+from host.hardware.board import load
 from host.model.checkpoint import Config
-from host.model.quantize import quantized
-from host.parallel.instructions import KERNELS, chip_instructions
-from host.parallel.latency import (
+from host.model.quantization.quantize import quantized
+from host.parallel.cost.instructions import KERNELS, chip_instructions
+from host.parallel.cost.latency import (
     CYCLES_AN_INSTRUCTION,
     HOST_SECONDS,
     USB_SECONDS,
@@ -15,8 +15,8 @@ from host.parallel.latency import (
     latency,
     radio_rate,
 )
+from host.parallel.cost.traffic import token_synchronizations
 from host.parallel.plan import tensor_parallel
-from host.parallel.traffic import token_synchronizations
 from tests.host.tiny import random_checkpoint
 
 # As stories260K, with random weights.

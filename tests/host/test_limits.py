@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from host import boards
-from host.deploy import kernels
-from host.model import llama2c
+from host.build import kernels
+from host.errors import ModelError
+from host.hardware import board as boards
 from host.model.__main__ import main
-from host.model.checkpoint import WIDEST, Config, ModelError
-from host.model.quantize import quantized
+from host.model.checkpoint import WIDEST, Config
+from host.model.formats import llama2c
+from host.model.quantization.quantize import quantized
 from host.parallel.limits import (
     MAX_CONTEXT,
     MAX_HEAD_SIZE,
@@ -20,9 +21,9 @@ from host.parallel.limits import (
     check_limits,
 )
 from host.parallel.plan import tensor_parallel
+from host.wire.payloads import compute_payload
 from protocol.frame import MAX_PAYLOAD
-from protocol.layout import REQUEST_SIZE
-from protocol.payloads import compute_payload
+from protocol.messages import REQUEST_SIZE
 from tests.host.tiny import TINY, random_checkpoint
 
 CASES = [

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from host.model import llama2c
-from host.model.checkpoint import Checkpoint, Config, ModelError, weight_shapes
+from host.errors import ModelError
+from host.model.checkpoint import Checkpoint, Config, weight_shapes
+from host.model.formats import llama2c
 from tests.host.tiny import TINY, random_checkpoint
 
 HEADER_BYTES = 28

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from host.model import llama2c
-from host.model.checkpoint import Config, ModelError, weight_shapes
+from host.errors import ModelError
+from host.model.checkpoint import Config, weight_shapes
 from host.model.float_model import FloatModel
+from host.model.formats import llama2c
 from tests.host.model_files import (
     SHAPES,
     grouped_checkpoint,

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from host.model import llama2c, loading, quantized_file
-from host.model.checkpoint import Checkpoint, ModelError
+from host.errors import ModelError
+from host.model import loading
+from host.model.checkpoint import Checkpoint
+from host.model.formats import llama2c, quantized_file
 from host.model.loading import Format, Loaded, loaded
-from host.model.quantize import quantized
+from host.model.quantization.quantize import quantized
 from host.model.reference import Reference
 from tests.host.model_files import (
     VOCABULARY,

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from bench.emulation.mpy import machine_code
-from host.boards import IDF, MACHINE_CODE, WIFI, load
-from host.deploy.bundle import chip_files
-from host.deploy.firmware_version import REPOSITORY
+from host.build.bundle import chip_files
+from host.build.firmware_version import REPOSITORY
+from host.hardware.board import IDF, MACHINE_CODE, WIFI, load
 from host.model import loading
-from host.parallel.memory import COMBINE
+from host.parallel.heap import COMBINE
 from host.parallel.staged import divided
 
 # What a chip imports where it is needed, of which the rest follows.

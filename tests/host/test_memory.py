@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from host.boards import load
-from host.deploy.shard import shard_file
+from host.build.shard import shard_file
+from host.hardware.board import load
+from host.launch.simulated import Settings, random_key, running
 from host.model.checkpoint import Config
-from host.model.quantize import quantized
+from host.model.quantization.quantize import quantized
 from host.parallel.assignment import LocalSizes
-from host.parallel.memory import (
+from host.parallel.heap import (
     COMBINE,
     RESIDUAL_BITS,
     Shape,
@@ -22,7 +23,6 @@ from host.parallel.memory import (
     usable,
 )
 from host.parallel.plan import DoesNotFit, tensor_parallel
-from host.simulation.federation import Settings, random_key, running
 from protocol.collective import Exchange
 from protocol.frame import HEADER_SIZE, MAX_FRAME, TRAILER_SIZE
 from tests.host.tiny import random_checkpoint

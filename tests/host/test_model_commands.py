@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from host import boards
-from host.model import loading, quantized_file
+from host.cli.inspection import fewest_chips, quantized_bytes
+from host.cli.quantizing import MOST_SEQUENCES, texts_in
+from host.hardware import board as boards
+from host.model import loading
 from host.model.__main__ import main
 from host.model.checkpoint import Checkpoint, Config
 from host.model.float_model import FloatModel, perplexity
-from host.model.inspection import fewest_chips, quantized_bytes
-from host.model.quality import quality
-from host.model.quantize import quantized
-from host.model.quantizing import MOST_SEQUENCES, texts_in
+from host.model.formats import quantized_file
+from host.model.quantization.quality import quality
+from host.model.quantization.quantize import quantized
 from host.model.reference import Reference
 from host.parallel.plan import DoesNotFit, tensor_parallel
 from tests.host.model_files import SHAPES, VOCABULARY, config_of, small_tokenizer, write_gguf

@@ -11,13 +11,14 @@ from dataclasses import replace
 import pytest
 
 from host import monitor as monitor_module
-from host.cluster.access import exclusive_port
 from host.cluster.cluster_file import Cluster, FlashedChip, changed
+from host.links.access import exclusive_port
 from host.monitor import Monitor, Source, main, sources
+from host.wire.framing import encoded_frame
+from protocol import message_types
 from protocol.frame import HOST
-from protocol.framing_bytes import encoded_frame
-from protocol.message import FederationMessage, MessageType
-from protocol.reports import FAULT, error_payload
+from protocol.message import FederationMessage
+from protocol.messages import FAULT, error_payload
 from tests.host.fake_chips import FakeChip
 from tests.host.pty_chips import PtyChip
 from tests.host.test_port_log import fault
@@ -139,7 +140,7 @@ def test_chips_with_a_key_sign_their_reports_once_they_are_in_a_session(plugged)
         end = time.monotonic() + 5
         while chip.signer.session is None and time.monotonic() < end:
             watched.monitor.turn(0.05)
-        (report,) = chip.says(MessageType.ERROR, error_payload(FAULT, 0, 0, "OSError"), 0)
+        (report,) = chip.says(message_types.ERROR, error_payload(FAULT, 0, 0, "OSError"), 0)
         board.say(encoded_frame(report))
         assert watched.until("OSError") == "chip 2: FAULT: OSError"
 
@@ -152,7 +153,7 @@ def test_a_board_that_is_unplugged_as_it_is_answered(plugged):
         watched.until("listening")
         (listener,) = watched.monitor._listeners
         host = listener._signer
-        message = FederationMessage(MessageType.DISCOVERY, HOST, 2, 1, host.announcement(), 3)
+        message = FederationMessage(message_types.DISCOVERY, HOST, 2, 1, host.announcement(), 3)
         frames = [reply for _ in range(2) for _, reply in chip.replies(message.encode(host))]
 
         class Gone:

@@ -3,7 +3,7 @@
 import pytest
 
 from host.cluster.coordinator import _FIRST_WAIT, _LONGEST_WAIT
-from host.cluster.pace import Pace
+from host.cluster.timeout import Pace
 
 
 def test_pace_waits_for_the_mean_and_four_deviations():

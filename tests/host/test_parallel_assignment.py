@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host.model.checkpoint import ModelError
+from host.errors import ModelError, ParallelError
 from host.parallel.assignment import (
     LocalSizes,
     ShardingPlan,
@@ -16,7 +16,6 @@ from host.parallel.assignment import (
     even_blocks,
     level,
 )
-from host.parallel.errors import ParallelError
 
 ROOM = st.lists(st.integers(-5, 60), min_size=1, max_size=12)
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.deploy.shard import shard_file
+from host.build.shard import shard_file
+from host.cli.inspection import quantized_bytes
+from host.errors import ParallelError
 from host.model.checkpoint import Config
-from host.model.inspection import quantized_bytes
-from host.model.quantize import quantized
-from host.parallel.cost import ALL_REDUCES_PER_BLOCK, Communication, weight_fractions
-from host.parallel.errors import ParallelError
+from host.model.quantization.quantize import quantized
+from host.parallel.cost.communication import ALL_REDUCES_PER_BLOCK, Communication, weight_fractions
 from host.parallel.plan import tensor_parallel
 from tests.host.random_models import configs
 from tests.host.tiny import random_checkpoint

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.model.quantize import quantized
+from host.model.quantization.quantize import quantized
 from host.model.reference import Reference
 from host.model.transformer import final_activation
 from host.parallel.layers import all_gathered, all_reduced

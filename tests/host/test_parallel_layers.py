@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host.errors import ParallelError
 from host.model.arithmetic import Rescale, matvec, rescaled
 from host.model.quantized import Linear
 from host.parallel.assignment import even_blocks
-from host.parallel.errors import ParallelError
 from host.parallel.layers import (
     ColumnParallelLinear,
     ParallelEmbedding,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host.parallel.errors import ParallelError
+from host.errors import ParallelError
 from host.parallel.pipeline import (
     bubble_ratio,
     concatenated,

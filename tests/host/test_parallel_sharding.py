@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host.errors import ParallelError
 from host.model.arithmetic import Rescale
 from host.model.quantized import Linear
-from host.parallel.errors import ParallelError
 from host.parallel.sharding import Shard, merge_shards, shard_weight
 from tests.host.divisions import WORLDS, dealt, linears, weights
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from host.model.checkpoint import Config, ModelError
-from host.model.quantize import quantized
-from host.parallel.memory import COMBINE, usable
+from host.errors import ModelError
+from host.model.checkpoint import Config
+from host.model.quantization.quantize import quantized
+from host.parallel.heap import COMBINE, usable
 from host.parallel.plan import (
     MAX_CHIPS,
     DoesNotFit,

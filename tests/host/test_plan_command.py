@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from host.boards import BoardError, load
-from host.model import quantized_file
-from host.model.checkpoint import Config, ModelError
-from host.model.quantize import quantized
+from host.errors import BoardError, ModelError
+from host.hardware.board import load
+from host.model.checkpoint import Config
+from host.model.formats import quantized_file
+from host.model.quantization.quantize import quantized
 from host.parallel import modes
-from host.parallel.memory import usable
+from host.parallel.heap import usable
 from host.parallel.modes import TENSOR, Cluster, assessments, recommended
 from host.plan import cluster_of, main, parsed
 from host.run import parsed as run_parsed

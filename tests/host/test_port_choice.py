@@ -4,8 +4,8 @@ import pytest
 
 from host.cluster.cluster_file import Cluster, FlashedChip
 from host.cluster.ports import Candidate
-from host.deploy.errors import FlashError
-from host.deploy.port_choice import chosen_port
+from host.errors import FlashError
+from host.flashing.port_choice import chosen_port
 
 MACS = [f"24:0a:c4:00:00:0{digit}" for digit in range(4)]
 USB = [Candidate(f"/dev/ttyACM{number}", mac) for number, mac in enumerate(MACS)]

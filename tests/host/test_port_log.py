@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host.cluster.port_log import PortLog
+from host.diagnosis.port_log import PortLog
+from host.wire.framing import encoded_frame
+from host.wire.session import HostAuthenticator
+from protocol import message_types
 from protocol.frame import HOST
-from protocol.framing_bytes import encoded_frame
-from protocol.host_session import HostAuthenticator
-from protocol.message import FederationMessage, MessageType
-from protocol.reports import FAULT, error_payload
+from protocol.message import FederationMessage
+from protocol.messages import FAULT, error_payload
 from protocol.session import ChipAuthenticator
 from tests.host.fake_chips import ready
 
@@ -29,7 +30,7 @@ def frame(kind, chip, payload, signer=None):
 
 
 def fault(text, chip=2):
-    return frame(MessageType.ERROR, chip, error_payload(FAULT, 0, 0, text))
+    return frame(message_types.ERROR, chip, error_payload(FAULT, 0, 0, text))
 
 
 def texts(log, data):
@@ -46,10 +47,10 @@ def test_text_line_by_line():
 def test_reports_and_other_messages():
     log = PortLog()
     assert texts(log, fault("OSError: -2")) == [(2, "FAULT: OSError: -2")]
-    assert texts(log, frame(MessageType.READY, 3, ready(1))) == [
+    assert texts(log, frame(message_types.READY, 3, ready(1))) == [
         (3, "ready: firmware 0, model 0000000000000000, 0 KB of heap free")
     ]
-    assert texts(log, frame(MessageType.PARTIAL, 4, b"12345")) == [(4, "PARTIAL, 5 bytes")]
+    assert texts(log, frame(message_types.PARTIAL, 4, b"12345")) == [(4, "PARTIAL, 5 bytes")]
 
 
 def test_text_before_a_frame_and_frames_between():
@@ -112,13 +113,13 @@ def test_any_bytes_give_lines_that_do_a_terminal_no_harm(noise):
 
 def test_reports_of_chips_with_a_key():
     host, chip = HostAuthenticator(KEY), ChipAuthenticator(KEY, 2)
-    hello = FederationMessage(MessageType.DISCOVERY, HOST, 2, 0, host.announcement(), 3)
+    hello = FederationMessage(message_types.DISCOVERY, HOST, 2, 0, host.announcement(), 3)
     FederationMessage.decode(hello.encode(host), chip)
     log = PortLog(host)
     asks = ready(1, 0, chip.nonce)
-    (entry,) = log.entries(frame(MessageType.READY, 2, asks, chip))
+    (entry,) = log.entries(frame(message_types.READY, 2, asks, chip))
     assert entry.text.startswith("ready: ") and entry.message.payload == asks
-    (entry,) = PortLog().entries(frame(MessageType.READY, 2, asks, chip))
+    (entry,) = PortLog().entries(frame(message_types.READY, 2, asks, chip))
     assert entry.text.startswith("a frame that cannot be read: ")
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from host.cli.quantizing import quantize_to_file
+from host.errors import ModelError
 from host.evaluate import MODEL
 from host.model import loading
-from host.model.checkpoint import ModelError
 from host.model.prompt_format import CONTINUATION, PromptFormat, beside, format_in, format_of
-from host.model.quantizing import quantize_to_file
 
 
 def test_a_model_with_no_file_beside_it_continues(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from host.display import Display
-from host.prompts import StopAtInterrupt, is_terminal, piped_prompts
+from host.cli.prompts import StopAtInterrupt, is_terminal, piped_prompts
+from host.cli.terminal import Display
 
 
 def test_lines_have_their_numbers_and_keep_their_spaces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from host.model import llama2c
 from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel, perplexity
-from host.model.quantize import quantized
+from host.model.formats import llama2c
+from host.model.quantization.quantize import quantized
 from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
-from host.model.tokenizer import BOS, TextStream, Tokenizer
+from host.model.tokenizers.tokenizer import BOS, TextStream, Tokenizer
 
 Step = Callable[[list[int]], np.ndarray]
 

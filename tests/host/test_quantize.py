@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 
+from host.errors import ModelError
 from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT, RESIDUAL_LIMIT, Gain, Rescale
-from host.model.checkpoint import Checkpoint, Config, ModelError
+from host.model.checkpoint import Checkpoint, Config
 from host.model.float_model import FloatModel
-from host.model.quantize import quantized
+from host.model.quantization.quantize import quantized
+from host.model.quantization.ranges import Ranges
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
-from host.model.ranges import Ranges
 from tests.host.random_models import checkpoints
 from tests.host.tiny import TINY, random_checkpoint
 

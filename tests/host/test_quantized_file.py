@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from host.model import quantized_file
-from host.model.checkpoint import ModelError
-from host.model.huggingface_tokenizer import HuggingFaceTokenizer
+from host.errors import ModelError
+from host.model.formats import quantized_file
 from host.model.prompt_format import CONTINUATION, PromptFormat
-from host.model.quantize import quantized
+from host.model.quantization.quantize import quantized
 from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
-from host.model.tokenizer import Tokenizer
+from host.model.tokenizers.huggingface import HuggingFaceTokenizer
+from host.model.tokenizers.tokenizer import Tokenizer
 from tests.host.model_files import (
     VOCABULARY,
     config_of,

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from host.model import llama2c, loading, quantized_file
-from host.model.checkpoint import ModelError
-from host.model.quantize import quantized
-from host.model.reading import LARGEST_TEXT, opened, small_file
+from host.errors import ModelError
+from host.model import loading
+from host.model.formats import llama2c, quantized_file
+from host.model.formats.reading import LARGEST_TEXT, opened, small_file
+from host.model.quantization.quantize import quantized
 from tests.host.model_files import (
     VOCABULARY,
     config_of,

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
+from host.errors import ModelError
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT, Gain
-from host.model.checkpoint import Checkpoint, ModelError
+from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel
-from host.model.quantize import quantized
+from host.model.quantization.quantize import quantized
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 from host.model.reference import Reference
 from tests.host import registers

@@ -4,14 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from host.boards import load
 from host.cluster import cluster_file
 from host.cluster.cluster_file import FlashedChip
-from host.cluster.errors import ClusterError
-from host.deploy.errors import FlashError
-from host.deploy.placing import Place
-from host.deploy.registry import agreed_key, check_permission, cluster_for, recorded
-from host.model.quantize import quantized
+from host.errors import ClusterError, FlashError
+from host.flashing.placing import Place
+from host.flashing.registry import agreed_key, check_permission, cluster_for, recorded
+from host.hardware.board import load
+from host.model.quantization.quantize import quantized
 from tests.host.tiny import random_checkpoint
 
 PLACE = Place(load("esp32s3"), "/dev/ttyACM0", 1, 2, "uart")

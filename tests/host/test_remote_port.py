@@ -12,12 +12,12 @@ import tty
 import pytest
 import serial
 
-from host.cluster.access import exclusive_port
-from host.cluster.errors import ClusterError
-from host.cluster.transport import Line, Transport, open_port
+from host.errors import ClusterError
+from host.links.access import exclusive_port
+from host.links.transport import Line, Transport, open_port
+from host.wire.framing import FrameSplitter, encoded_frame
 from protocol.frame import HOST, seal
-from protocol.framing_bytes import FrameSplitter, encoded_frame
-from protocol.kinds import COMPUTE
+from protocol.message_types import COMPUTE
 from tests.host.rfc2217_server import Rfc2217Server
 
 

@@ -6,9 +6,9 @@ import json
 import pytest
 from rich.console import Console
 
+from host.cli.report import ChipReport, Idle, Totals, print_report, report
 from host.parallel.plan import Share
-from host.report import ChipReport, Idle, Totals, print_report, report
-from protocol.control import Statistics
+from host.wire.reports import Statistics
 
 TOTALS = Totals(
     tokens=200, seconds=1.6, synchronizations=2200, bytes=2_194_400, resends=3, caught_up=0

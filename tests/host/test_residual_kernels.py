@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.emulation.module import TARGETS, EmulatedModule
-from host.deploy.bundle import REPOSITORY
+from host.build.bundle import REPOSITORY
 from host.model import arithmetic
 from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT, RESIDUAL_LIMIT, Gain, Rescale
 

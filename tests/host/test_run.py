@@ -7,11 +7,11 @@ import tempfile
 import numpy as np
 import pytest
 
-from host.boards import load
 from host.cluster.cluster_file import Cluster, changed
-from host.model import llama2c
-from host.model.quantize import quantized
-from host.parallel.memory import COMBINE
+from host.hardware.board import load
+from host.model.formats import llama2c
+from host.model.quantization.quantize import quantized
+from host.parallel.heap import COMBINE
 from host.run import MODEL, main, parsed, settings_for
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from host.setup import SetupError, debian
+from host.errors import SetupError
+from host.setup import debian
 from tests.host.test_setup_micropython import script
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from host.setup import SetupError, environment
+from host.errors import SetupError
+from host.setup import environment
 from tests.host.test_setup_micropython import script
 
 # What pip prints without a connection: its last line alone would mislead.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from host.setup import SetupError
+from host.errors import SetupError
 from host.setup import micropython as setup
 
 

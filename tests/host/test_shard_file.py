@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.deploy.kernels import column_blocks
-from host.deploy.shard import matrix_columns, shard_file
+from host.build.kernels import column_blocks
+from host.build.shard import matrix_columns, shard_file
 from host.model import arithmetic
 from host.model.arithmetic import Gain
 from host.model.checkpoint import Config
-from host.model.quantize import quantized
+from host.model.quantization.quantize import quantized
 from host.model.quantized import Linear, QuantizedModel
-from host.parallel.memory import COMBINE
+from host.parallel.heap import COMBINE
 from host.parallel.plan import Plan, Share, tensor_parallel
 from tests.host.random_models import configs
 from tests.host.tiny import TINY, random_checkpoint

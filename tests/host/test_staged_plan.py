@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host.deploy.shard import shard_file
-from host.model.checkpoint import Config, ModelError
-from host.model.quantize import quantized
-from host.parallel.errors import ParallelError
+from host.build.shard import shard_file
+from host.errors import ModelError, ParallelError
+from host.model.checkpoint import Config
+from host.model.quantization.quantize import quantized
 from host.parallel.modes import TENSOR, chosen_mode, modes
 from host.parallel.plan import DoesNotFit
 from host.parallel.staged import divided, pipeline_stages, staged

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.model.checkpoint import ModelError
-from host.model.tokenizer import BOS, EOS, TextStream, Tokenizer
+from host.errors import ModelError
+from host.model.tokenizers.tokenizer import BOS, EOS, TextStream, Tokenizer
 
 BYTE_PIECES = [b"<0x%02X>" % byte for byte in range(256)]
 SPECIAL = [b"<unk>", b"\n<s>\n", b"\n</s>\n"]

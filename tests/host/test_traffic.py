@@ -6,18 +6,18 @@ from dataclasses import replace
 import pytest
 
 from host.model.checkpoint import Config
-from host.model.quantize import quantized
+from host.model.quantization.quantize import quantized
 from host.model.reference import Reference
-from host.model.tokenizer import BOS
-from host.parallel.memory import COMBINE
+from host.model.tokenizers.tokenizer import BOS
+from host.parallel.cost.traffic import Count, frames, token_synchronizations, traffic
+from host.parallel.cost.widths import SumWidths
+from host.parallel.heap import COMBINE
 from host.parallel.plan import tensor_parallel
-from host.parallel.traffic import Count, frames, token_synchronizations, traffic
-from host.parallel.widths import SumWidths
 from protocol.bitpack import bits_needed
 from protocol.fragment import fragments
 from protocol.frame import HOST, TRAILER_SIZE, append_trailer, write_header
-from protocol.kinds import ACK, BEST, CONTRIBUTION, LOGITS, PARTIAL
-from protocol.layout import PHASE_ATTENTION, PHASE_FEED_FORWARD
+from protocol.message_types import ACK, BEST, CONTRIBUTION, LOGITS, PARTIAL
+from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD
 from tests.host.tiny import TINY, random_checkpoint
 
 LAYERS = TINY.layers

@@ -9,10 +9,10 @@ import tty
 import pytest
 import serial
 
-from host.cluster.errors import ClusterError
-from host.cluster.transport import Line, Transport, open_port
+from host.errors import ClusterError
+from host.links.transport import Line, Transport, open_port
+from host.wire.framing import FrameSplitter, encoded_frame
 from protocol.frame import BROADCAST, HOST, MAX_FRAME
-from protocol.framing_bytes import FrameSplitter, encoded_frame
 
 
 def frame(content=b"", destination=HOST, source=1):

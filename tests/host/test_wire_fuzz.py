@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host.wire.framing import FrameSplitter, encoded_frame
+from host.wire.session import HostAuthenticator
 from protocol.auth import Hmac
 from protocol.bitpack import bits_needed, pack, packed_size, unpack
+from protocol.cobs import encoded, encoded_size
 from protocol.fragment import Reassembler, fragments
 from protocol.frame import HEADER_SIZE, ProtocolError, opened, write_header
-from protocol.framing import encoded, encoded_size
-from protocol.framing_bytes import FrameSplitter, encoded_frame
-from protocol.host_session import HostAuthenticator
 from protocol.message import FederationMessage
 from protocol.session import ChipAuthenticator
 from tests.protocol.frame_reader import FrameReader

@@ -2,7 +2,7 @@
 
 from array import array
 
-from protocol.framing import decoded
+from protocol.cobs import decoded
 
 
 class FrameReader:

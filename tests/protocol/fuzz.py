@@ -2,7 +2,10 @@
 
 import random
 
-from protocol import control, payloads, reports
+from host.wire import payloads
+from host.wire import reports as control
+from protocol import message_types
+from protocol import messages as reports
 from protocol.auth import Signer
 from protocol.fragment import Reassembler, fragments
 from protocol.frame import (
@@ -15,51 +18,50 @@ from protocol.frame import (
     seal,
     write_header,
 )
-from protocol.message import MessageType
 from tests.protocol.frame_reader import FrameReader
 from tests.protocol.noise import below, flipped, random_bytes
 
 KEY = b"a session key of thirty-two byte"
 
 DECODERS = {
-    MessageType.COMPUTE: payloads.compute_from,
-    MessageType.PARTIAL: payloads.partial_from,
-    MessageType.LOGITS: payloads.logits_from,
-    MessageType.ACTIVATION: payloads.activation_from,
-    MessageType.TOKEN: payloads.token_from,
-    MessageType.BARRIER: payloads.barrier_from,
-    MessageType.DRAFT_TOKENS: payloads.draft_tokens_from,
-    MessageType.READY: control.ready_from,
-    MessageType.ERROR: control.error_from,
-    MessageType.STATISTICS: control.statistics_from,
+    message_types.COMPUTE: payloads.compute_from,
+    message_types.PARTIAL: payloads.partial_from,
+    message_types.LOGITS: payloads.logits_from,
+    message_types.ACTIVATION: payloads.activation_from,
+    message_types.TOKEN: payloads.token_from,
+    message_types.BARRIER: payloads.barrier_from,
+    message_types.DRAFT_TOKENS: payloads.draft_tokens_from,
+    message_types.READY: control.ready_from,
+    message_types.ERROR: control.error_from,
+    message_types.STATISTICS: control.statistics_from,
 }
 
 SOUND_PAYLOADS = (
-    (MessageType.COMPUTE, payloads.compute_payload(1, 2, 1, 3, 2, bytes(range(64)))),
-    (MessageType.PARTIAL, payloads.partial_payload(1, 2, 1, 3, 2, 9, 13, bytes(range(32)))),
-    (MessageType.LOGITS, payloads.logits_payload(1, 2, 2, 3, 1, 9, 8, 7, bytes(range(40)))),
-    (MessageType.ACTIVATION, payloads.activation_payload(1, 2, b"12345678")),
-    (MessageType.TOKEN, payloads.token_payload(3)),
-    (MessageType.BARRIER, payloads.barrier_payload(4)),
-    (MessageType.DRAFT_TOKENS, payloads.draft_tokens_payload([1, 2, 3])),
+    (message_types.COMPUTE, payloads.compute_payload(1, 2, 1, 3, 2, bytes(range(64)))),
+    (message_types.PARTIAL, payloads.partial_payload(1, 2, 1, 3, 2, 9, 13, bytes(range(32)))),
+    (message_types.LOGITS, payloads.logits_payload(1, 2, 2, 3, 1, 9, 8, 7, bytes(range(40)))),
+    (message_types.ACTIVATION, payloads.activation_payload(1, 2, b"12345678")),
+    (message_types.TOKEN, payloads.token_payload(3)),
+    (message_types.BARRIER, payloads.barrier_payload(4)),
+    (message_types.DRAFT_TOKENS, payloads.draft_tokens_payload([1, 2, 3])),
     (
-        MessageType.READY,
+        message_types.READY,
         reports.ready_payload(
             1, 0, bytes(8), bytes(8), bytes(8), 1, 2, 3, 4, 5, 6, 7, "version"
         ),
     ),
-    (MessageType.ERROR, reports.error_payload(1, 2, 3, "wörds")),
-    (MessageType.STATISTICS, bytes(32)),
+    (message_types.ERROR, reports.error_payload(1, 2, 3, "wörds")),
+    (message_types.STATISTICS, bytes(32)),
 )
 
 
 def fragment_payloads():
     """The payloads of the fragments of one message."""
     message = bytearray(HEADER_SIZE) + random_bytes(700)
-    write_header(message, 2, MessageType.PARTIAL, 1, HOST, 5, 700)
+    write_header(message, 2, message_types.PARTIAL, 1, HOST, 5, 700)
     frame = bytearray(250)
     return [
-        (MessageType.FRAGMENT, bytes(frame[HEADER_SIZE : n - 4]))
+        (message_types.FRAGMENT, bytes(frame[HEADER_SIZE : n - 4]))
         for n in fragments(message, 700, 250, frame)
     ]
 
@@ -102,7 +104,7 @@ class Storm:
         elif how == 2:
             kind, payload = below(256), random_bytes(below(30))
         # Fragments mostly of one version, or hardly a message would ever be finished.
-        version = 2 if kind == MessageType.FRAGMENT and below(8) else 1 + below(3)
+        version = 2 if kind == message_types.FRAGMENT and below(8) else 1 + below(3)
         frame = self._sealed(version, kind, payload)
         return self._mutated(frame) if how == 3 else frame
 
@@ -126,7 +128,7 @@ class Storm:
         try:
             length = opened(frame, len(frame), signer)
             self.opened += 1
-            if frame[TYPE] == MessageType.FRAGMENT:
+            if frame[TYPE] == message_types.FRAGMENT:
                 self.reassembled += self._reassembler.accept(frame, length) > 0
             elif frame[TYPE] in DECODERS:
                 DECODERS[frame[TYPE]](frame[HEADER_SIZE : HEADER_SIZE + length])

@@ -4,7 +4,7 @@ from array import array
 
 from protocol.collective import Exchange
 from protocol.frame import append_trailer, opened, write_header
-from protocol.kinds import REPAIR
+from protocol.message_types import REPAIR
 from tests.protocol.noise import below
 
 VERSION = 2

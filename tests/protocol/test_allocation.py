@@ -4,17 +4,16 @@ import gc
 import sys
 from array import array
 
-from protocol.answers import answer_buffer, is_answered
+from host.wire.payloads import compute_payload
+from host.wire.requests import Outstanding
+from protocol import message_types
 from protocol.auth import Signer
 from protocol.bitpack import add_unpacked, bits_needed, pack, unpack
+from protocol.cobs import encoded
 from protocol.fields import put_u16, u16
 from protocol.fragment import Reassembler, fragments
 from protocol.frame import HEADER_SIZE, HOST, VERSION, opened, seal, write_header
-from protocol.framing import encoded
-from protocol.layout import begin_answer, begun_compute
-from protocol.matching import Outstanding
-from protocol.message import MessageType
-from protocol.payloads import compute_payload
+from protocol.messages import answer_buffer, begin_answer, begun_compute, is_answered
 from tests.protocol.frame_reader import FrameReader
 
 ROUNDS = 20
@@ -52,7 +51,7 @@ def test_sealing_and_opening_take_some_transient_bytes():
         signer, receiver = (Signer(b"key"), Signer(b"key")) if version == 3 else (None, None)
 
         def there(frame=frame, version=version, signer=signer):
-            return seal(frame, version, MessageType.COMPUTE, HOST, 3, 7, LENGTH, signer)
+            return seal(frame, version, message_types.COMPUTE, HOST, 3, 7, LENGTH, signer)
 
         def there_and_back(frame=frame, there=there, receiver=receiver):
             opened(frame, there(), receiver)
@@ -62,7 +61,7 @@ def test_sealing_and_opening_take_some_transient_bytes():
 
 def test_framing_takes_nothing():
     frame = compute_frame()
-    n = seal(frame, 2, MessageType.COMPUTE, HOST, 3, 7, LENGTH)
+    n = seal(frame, 2, message_types.COMPUTE, HOST, 3, 7, LENGTH)
     wire = bytearray(400)
     reader = FrameReader(300)
 
@@ -93,7 +92,7 @@ def test_reading_a_request_and_packing_its_answer_take_nothing():
 
 def test_matching_takes_nothing():
     request = compute_frame()
-    seal(request, 2, MessageType.COMPUTE, HOST, 3, 7, LENGTH)
+    seal(request, 2, message_types.COMPUTE, HOST, 3, 7, LENGTH)
     answer = answer_buffer(200)
     chips = (0, 1, 2)
     asked = Outstanding()
@@ -111,7 +110,7 @@ def test_matching_takes_nothing():
 
 def test_fragments_take_some_transient_bytes_each():
     message = bytearray(HEADER_SIZE + 700)
-    write_header(message, 2, MessageType.PARTIAL, 3, HOST, 7, 700)
+    write_header(message, 2, message_types.PARTIAL, 3, HOST, 7, 700)
     frame = bytearray(250)
     reassembler = Reassembler(2, 700)
 

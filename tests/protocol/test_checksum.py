@@ -1,6 +1,6 @@
 """Check values and buffer fields."""
 
-from protocol.checksum import crc32, sum8
+from protocol.crc32 import crc32, sum8
 from protocol.fields import put_u16, put_u32, same, u16, u32
 from protocol.frame_check import FAULTS, checked_length, put_crc32
 from tests.protocol.noise import random_bytes

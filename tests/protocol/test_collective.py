@@ -6,7 +6,7 @@ from protocol.bitpack import bits_needed, packed_size
 from protocol.collective import CONTRIBUTION_FIELDS, Exchange, MissingMember
 from protocol.fields import put_u16
 from protocol.frame import BROADCAST, HEADER_SIZE, ProtocolError, write_header
-from protocol.kinds import CONTRIBUTION, REPAIR
+from protocol.message_types import CONTRIBUTION, REPAIR
 from tests.dual import raises
 from tests.protocol.air import PATIENCE, Group
 from tests.protocol.noise import below, random_bytes

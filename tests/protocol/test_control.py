@@ -2,8 +2,8 @@
 
 from binascii import hexlify
 
-from protocol import control as c
-from protocol import reports as r
+from host.wire import reports as c
+from protocol import messages as r
 from protocol.frame import ProtocolError
 from tests.dual import raises
 

@@ -1,5 +1,6 @@
 """Fragments and reassembly over a link that loses, doubles and reorders."""
 
+from protocol import message_types
 from protocol.auth import Signer
 from protocol.fields import u16
 from protocol.fragment import MAX_FRAGMENTS, Reassembler, fragment_room, fragments
@@ -16,7 +17,6 @@ from protocol.frame import (
     seal,
     write_header,
 )
-from protocol.message import MessageType
 from tests.dual import raises
 from tests.protocol.noise import below, random_bytes, shuffled
 
@@ -25,7 +25,7 @@ KEY = b"a session key of thirty-two byte"
 
 def message_of(payload, version=2, src=4, sequence=600):
     buf = bytearray(HEADER_SIZE) + payload
-    write_header(buf, version, MessageType.PARTIAL, src, HOST, sequence, len(payload))
+    write_header(buf, version, message_types.PARTIAL, src, HOST, sequence, len(payload))
     return buf
 
 
@@ -79,11 +79,11 @@ def test_version_1_is_fragmented_too():
 def test_the_message_has_its_own_header():
     reassembler = Reassembler(1, 512)
     for frame in sent(message_of(random_bytes(500), src=9, sequence=54321)):
-        assert frame[TYPE] == MessageType.FRAGMENT
+        assert frame[TYPE] == message_types.FRAGMENT
         assert (frame[SRC], frame[DST], u16(frame, SEQUENCE)) == (9, HOST, 54321)
         received(reassembler, frame)
     message = reassembler.message
-    assert (message[VERSION], message[TYPE]) == (2, MessageType.PARTIAL)
+    assert (message[VERSION], message[TYPE]) == (2, message_types.PARTIAL)
     assert (message[SRC], message[DST], u16(message, SEQUENCE)) == (9, HOST, 54321)
     assert u16(message, 6) == 500
 
@@ -176,7 +176,7 @@ def test_fields_that_contradict_each_other_are_refused():
     assert len(frames) == 4
     total = len(frames)
     for at, values in (
-        (8, (MessageType.FRAGMENT,)),
+        (8, (message_types.FRAGMENT,)),
         (9, (total, 255)),
         (10, (0, 1, 2, total - 1, total + 1, MAX_FRAGMENTS + 1, 255)),
         (11, ((700 & 255) ^ 1,)),
@@ -189,7 +189,7 @@ def test_fields_that_contradict_each_other_are_refused():
             assert not reassembler._slots[0].arrived
     for length in range(8):
         buf = bytearray(frames[0])
-        n = seal(buf, 2, MessageType.FRAGMENT, 4, HOST, 1, length)
+        n = seal(buf, 2, message_types.FRAGMENT, 4, HOST, 1, length)
         raises(ProtocolError, received, Reassembler(1, 2048), buf[:n])
 
 

@@ -1,7 +1,7 @@
 """COBS and the frame readers: round trips at every size, resynchronization, bounded memory."""
 
-from protocol.framing import encoded, encoded_size
-from protocol.framing_bytes import FrameSplitter, decoded_frame, encoded_frame
+from host.wire.framing import FrameSplitter, decoded_frame, encoded_frame
+from protocol.cobs import encoded, encoded_size
 from tests.protocol.frame_reader import FrameReader
 from tests.protocol.noise import below, random_bytes, sparse_bytes
 

@@ -2,12 +2,11 @@
 
 from array import array
 
-from protocol.answers import answer_buffer, is_answered
+from host.wire.payloads import compute_payload, partial_payload
+from host.wire.requests import Outstanding
+from protocol import message_types
 from protocol.frame import HEADER_SIZE, HOST, LENGTH, VERSION, append_trailer, seal, write_header
-from protocol.layout import begun_compute
-from protocol.matching import Outstanding
-from protocol.message import MessageType
-from protocol.payloads import compute_payload, partial_payload
+from protocol.messages import answer_buffer, begun_compute, is_answered
 from tests.protocol.noise import below, shuffled
 
 
@@ -79,7 +78,7 @@ def request_of(sequence, src=HOST, position=10, sequence_id=1):
     payload = compute_payload(sequence_id, 0, 0, position, 1, bytes(8))
     buf = bytearray(HEADER_SIZE + len(payload) + 4)
     buf[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
-    seal(buf, 2, MessageType.COMPUTE, src, 3, sequence, len(payload))
+    seal(buf, 2, message_types.COMPUTE, src, 3, sequence, len(payload))
     return buf
 
 
@@ -87,7 +86,7 @@ def keep(buf, sequence, src=HOST, position=10, sequence_id=1, data=b"sum"):
     """Builds an answer in the buffer as a chip does; its frame."""
     payload = partial_payload(sequence_id, 0, 0, position, 1, 99, 8, data)
     buf[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
-    write_header(buf, 2, MessageType.PARTIAL, 3, src, sequence, len(payload))
+    write_header(buf, 2, message_types.PARTIAL, 3, src, sequence, len(payload))
     return bytes(buf[: append_trailer(buf, len(payload))])
 
 
@@ -130,5 +129,5 @@ def test_a_request_too_short_to_have_a_name_is_not_found():
     keep(buf, 7)
     for length in range(7):
         short = bytearray(HEADER_SIZE + length + 4)
-        seal(short, 2, MessageType.COMPUTE, HOST, 3, 7, length)
+        seal(short, 2, message_types.COMPUTE, HOST, 3, 7, length)
         assert not is_kept(buf, short)

@@ -2,6 +2,7 @@
 
 from binascii import hexlify, unhexlify
 
+from protocol import message_types
 from protocol.auth import Signer
 from protocol.frame import (
     BROADCAST,
@@ -18,7 +19,7 @@ from protocol.frame import (
     sequence_after,
     write_header,
 )
-from protocol.message import FederationMessage, MessageType, type_name
+from protocol.message import FederationMessage, type_name
 from tests.dual import raises
 from tests.protocol.noise import flipped, random_bytes
 
@@ -26,16 +27,18 @@ KEY = b"a session key of thirty-two byte"
 
 VECTORS = (
     (
-        FederationMessage(MessageType.ACTIVATION, 0, 1, 1, b"\0\x0a\0\1\2\3\4\5\6\7\x08", 1),
+        FederationMessage(message_types.ACTIVATION, 0, 1, 1, b"\0\x0a\0\1\2\3\4\5\6\7\x08", 1),
         "0110000101000b00000a0001020304050607084c",
     ),
-    (FederationMessage(MessageType.TOKEN, 4, 0, 100, b"\x39\x30", 1), "01230400640002003930f7"),
+    (FederationMessage(message_types.TOKEN, 4, 0, 100, b"\x39\x30", 1), "01230400640002003930f7"),
     (
-        FederationMessage(MessageType.BARRIER, 2, BROADCAST, 0, b"\7\0", 1),
+        FederationMessage(message_types.BARRIER, 2, BROADCAST, 0, b"\7\0", 1),
         "014002ff0000020007004b",
     ),
     (
-        FederationMessage(MessageType.ACTIVATION, 0, BROADCAST, 513, b"\3\xc8\1\xff\x7f\0\x80", 2),
+        FederationMessage(
+            message_types.ACTIVATION, 0, BROADCAST, 513, b"\3\xc8\1\xff\x7f\0\x80", 2
+        ),
         "021000ff0102070003c801ff7f00800398c713",
     ),
 )
@@ -49,7 +52,7 @@ def signers(version):
 def sealed(version, payload, signer=None, sequence=7):
     buf = bytearray(MAX_FRAME)
     buf[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
-    n = seal(buf, version, MessageType.COMPUTE, HOST, 5, sequence, len(payload), signer)
+    n = seal(buf, version, message_types.COMPUTE, HOST, 5, sequence, len(payload), signer)
     return bytearray(memoryview(buf)[:n])
 
 

@@ -3,11 +3,11 @@
 from array import array
 from binascii import hexlify
 
-from protocol import layout as l
-from protocol import payloads as p
-from protocol.answers import answer_buffer
+from host.wire import payloads as p
+from protocol import messages as l
 from protocol.fields import u16
 from protocol.frame import DST, HEADER_SIZE, SEQUENCE, SRC, ProtocolError
+from protocol.messages import answer_buffer
 from tests.dual import raises
 from tests.protocol.noise import random_bytes
 

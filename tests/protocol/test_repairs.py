@@ -6,7 +6,7 @@ from array import array
 
 from protocol.collective import Exchange, MissingMember
 from protocol.frame import BROADCAST, DST, HEADER_SIZE, TYPE, ProtocolError, write_header
-from protocol.kinds import CONTRIBUTION, REPAIR
+from protocol.message_types import CONTRIBUTION, REPAIR
 from tests.dual import raises
 from tests.protocol.slow_air import SlowAir
 

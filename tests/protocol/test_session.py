@@ -1,10 +1,11 @@
 """The session handshake between keyed nodes, and what an attacker may try on it."""
 
+from host.wire.session import ChipRestarted, HostAuthenticator
+from protocol import message_types
 from protocol.auth import Hmac, Signer
 from protocol.frame import BROADCAST, HOST, MAX_FRAME, ProtocolError, opened, seal
-from protocol.host_session import ChipRestarted, HostAuthenticator
-from protocol.message import FederationMessage, MessageType
-from protocol.reports import STATE_ASKS_PROOF, STATE_READY
+from protocol.message import FederationMessage
+from protocol.messages import STATE_ASKS_PROOF, STATE_READY
 from protocol.session import ChipAuthenticator
 from tests.dual import raises
 
@@ -16,13 +17,13 @@ def frame_of(member, kind, src, dst, payload=b""):
 
 
 def discovery(host, payload, dst=BROADCAST):
-    return frame_of(host, MessageType.DISCOVERY, HOST, dst, payload)
+    return frame_of(host, message_types.DISCOVERY, HOST, dst, payload)
 
 
 def answered(chip, frame):
     """The chip's state after a DISCOVERY frame and its READY: the nonce as payload here."""
     state = chip.state_after(frame, opened(frame, len(frame), chip))
-    return state, frame_of(chip, MessageType.READY, 3, HOST, bytes([state]) + chip.nonce)
+    return state, frame_of(chip, message_types.READY, 3, HOST, bytes([state]) + chip.nonce)
 
 
 def joined(host, chip, chip_id=3):
@@ -50,8 +51,8 @@ def test_a_handshake_lets_both_talk():
     host = HostAuthenticator(KEY)
     chip = ChipAuthenticator(KEY, 3)
     joined(host, chip)
-    assert is_accepted(chip, frame_of(host, MessageType.COMPUTE, HOST, 3, b"work"))
-    assert is_accepted(host, frame_of(chip, MessageType.PARTIAL, 3, HOST, b"sum"))
+    assert is_accepted(chip, frame_of(host, message_types.COMPUTE, HOST, 3, b"work"))
+    assert is_accepted(host, frame_of(chip, message_types.PARTIAL, 3, HOST, b"sum"))
 
 
 def test_the_session_key_is_the_hmac_of_the_nonce():
@@ -60,8 +61,8 @@ def test_the_session_key_is_the_hmac_of_the_nonce():
     joined(host, chip)
     known = Signer(Hmac(KEY).digest(host.announcement()))
     assert len(host.announcement()) == 16
-    assert is_accepted(known, frame_of(host, MessageType.COMPUTE, HOST, 3))
-    assert is_accepted(known, frame_of(chip, MessageType.PARTIAL, 3, HOST))
+    assert is_accepted(known, frame_of(host, message_types.COMPUTE, HOST, 3))
+    assert is_accepted(known, frame_of(chip, message_types.PARTIAL, 3, HOST))
 
 
 def test_many_chips_share_a_session():
@@ -69,11 +70,11 @@ def test_many_chips_share_a_session():
     chips = [ChipAuthenticator(KEY, chip_id) for chip_id in range(20)]
     for chip_id, chip in enumerate(chips):
         joined(host, chip, chip_id)
-    broadcast = frame_of(host, MessageType.COMPUTE, HOST, BROADCAST)
+    broadcast = frame_of(host, message_types.COMPUTE, HOST, BROADCAST)
     for chip in chips:
         assert is_accepted(chip, broadcast)
         assert not is_accepted(chip, broadcast)
-    between = frame_of(chips[7], MessageType.PARTIAL, 7, 8)
+    between = frame_of(chips[7], message_types.PARTIAL, 7, 8)
     assert is_accepted(chips[8], between)
 
 
@@ -91,7 +92,7 @@ def test_lost_and_repeated_handshake_messages_do_no_harm():
     for _ in range(3):
         state, ready = answered(chip, discovery(host, host.proof(3, nonce), 3))
         assert state == STATE_READY
-    work = frame_of(host, MessageType.COMPUTE, HOST, 3)
+    work = frame_of(host, message_types.COMPUTE, HOST, 3)
     assert is_accepted(chip, work)
     assert answered(chip, first)[0] == STATE_READY
     assert answered(chip, discovery(host, host.proof(3, nonce), 3))[0] == STATE_READY
@@ -101,12 +102,12 @@ def test_lost_and_repeated_handshake_messages_do_no_harm():
 def test_nothing_but_joining_is_accepted_or_sent_before_a_session():
     host = HostAuthenticator(KEY)
     chip = ChipAuthenticator(KEY, 3)
-    assert not is_accepted(chip, frame_of(host, MessageType.COMPUTE, HOST, 3))
-    assert not is_accepted(chip, frame_of(host, MessageType.READY, 3, HOST))
-    raises(ProtocolError, frame_of, chip, MessageType.PARTIAL, 3, HOST)
-    raises(ProtocolError, frame_of, chip, MessageType.READY, 3, HOST)
+    assert not is_accepted(chip, frame_of(host, message_types.COMPUTE, HOST, 3))
+    assert not is_accepted(chip, frame_of(host, message_types.READY, 3, HOST))
+    raises(ProtocolError, frame_of, chip, message_types.PARTIAL, 3, HOST)
+    raises(ProtocolError, frame_of, chip, message_types.READY, 3, HOST)
     answered(chip, discovery(host, host.announcement()))
-    assert not is_accepted(chip, frame_of(host, MessageType.COMPUTE, HOST, 3))
+    assert not is_accepted(chip, frame_of(host, message_types.COMPUTE, HOST, 3))
 
 
 def test_unsigned_frames_are_refused():
@@ -114,7 +115,7 @@ def test_unsigned_frames_are_refused():
     chip = ChipAuthenticator(KEY, 3)
     joined(host, chip)
     for version in (1, 2):
-        for kind in (MessageType.COMPUTE, MessageType.DISCOVERY, MessageType.READY):
+        for kind in (message_types.COMPUTE, message_types.DISCOVERY, message_types.READY):
             frame = FederationMessage(kind, HOST, 3, 1, host.announcement(), version).encode()
             assert not is_accepted(chip, frame)
             assert not is_accepted(host, frame)
@@ -128,7 +129,7 @@ def test_another_cluster_key_does_not_join():
     answered(chip, discovery(host, host.announcement()))
     foreign = ChipAuthenticator(KEY + b"?", 3)
     answered(foreign, discovery(stranger, stranger.announcement()))
-    assert not is_accepted(host, frame_of(foreign, MessageType.READY, 3, HOST, b"\1"))
+    assert not is_accepted(host, frame_of(foreign, message_types.READY, 3, HOST, b"\1"))
     raises(ValueError, HostAuthenticator, b"15 bytes of key")
     raises(ValueError, ChipAuthenticator, b"15 bytes of key", 3)
 
@@ -136,7 +137,7 @@ def test_another_cluster_key_does_not_join():
 def test_an_old_session_replayed_to_a_restarted_chip_is_refused():
     host = HostAuthenticator(KEY)
     recorded = list(joined(host, ChipAuthenticator(KEY, 3)))
-    work = frame_of(host, MessageType.COMPUTE, HOST, 3, b"old")
+    work = frame_of(host, message_types.COMPUTE, HOST, 3, b"old")
     chip = ChipAuthenticator(KEY, 3)
     for frame in recorded + [recorded[1]]:
         assert answered(chip, frame)[0] == STATE_ASKS_PROOF
@@ -148,7 +149,7 @@ def test_an_old_session_replayed_to_a_restarted_chip_is_refused():
     for frame in recorded:
         assert answered(chip, frame)[0] == STATE_ASKS_PROOF
     assert not is_accepted(chip, work)
-    assert is_accepted(chip, frame_of(host, MessageType.COMPUTE, HOST, 3, b"new"))
+    assert is_accepted(chip, frame_of(host, message_types.COMPUTE, HOST, 3, b"new"))
 
 
 def test_an_old_session_replayed_to_a_running_chip_changes_nothing():
@@ -162,7 +163,7 @@ def test_an_old_session_replayed_to_a_running_chip_changes_nothing():
         assert state == STATE_ASKS_PROOF
         assert not is_accepted(host, ready)
     assert chip.session is session
-    assert is_accepted(chip, frame_of(host, MessageType.COMPUTE, HOST, 3))
+    assert is_accepted(chip, frame_of(host, message_types.COMPUTE, HOST, 3))
 
 
 def test_a_proof_is_for_one_chip():
@@ -178,7 +179,7 @@ def test_a_chip_that_restarts_makes_the_host_begin_a_new_session():
     others = ChipAuthenticator(KEY, 4)
     joined(host, ChipAuthenticator(KEY, 3))
     joined(host, others, 4)
-    work = frame_of(host, MessageType.COMPUTE, HOST, 3)
+    work = frame_of(host, message_types.COMPUTE, HOST, 3)
     restarted = ChipAuthenticator(KEY, 3)
     state, ready = answered(restarted, discovery(host, host.announcement()))
     nonce = FederationMessage.decode(ready, host).payload[1:]
@@ -187,17 +188,19 @@ def test_a_chip_that_restarts_makes_the_host_begin_a_new_session():
     joined(host, restarted)
     joined(host, others, 4)
     assert not is_accepted(restarted, work)
-    assert is_accepted(others, frame_of(host, MessageType.COMPUTE, HOST, BROADCAST))
-    assert is_accepted(host, frame_of(restarted, MessageType.PARTIAL, 3, HOST))
+    assert is_accepted(others, frame_of(host, message_types.COMPUTE, HOST, BROADCAST))
+    assert is_accepted(host, frame_of(restarted, message_types.PARTIAL, 3, HOST))
 
 
 def test_a_discovery_must_be_the_hosts_and_whole():
     host = HostAuthenticator(KEY)
     chip = ChipAuthenticator(KEY, 3)
-    assert not is_accepted(chip, frame_of(host, MessageType.DISCOVERY, 4, 3, host.announcement()))
+    assert not is_accepted(
+        chip, frame_of(host, message_types.DISCOVERY, 4, 3, host.announcement())
+    )
     for length in range(16):
         buf = bytearray(MAX_FRAME)
-        n = seal(buf, 3, MessageType.DISCOVERY, HOST, 3, 1, length, host)
+        n = seal(buf, 3, message_types.DISCOVERY, HOST, 3, 1, length, host)
         assert not is_accepted(chip, buf[:n])
     long = host.announcement() + bytes(17)
     assert answered(chip, discovery(host, long))[0] == STATE_ASKS_PROOF

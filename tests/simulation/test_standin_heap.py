@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from host.boards import STANDINS
-from host.deploy.bundle import compiled
+from host.build.bundle import compiled
+from host.hardware.board import STANDINS
 from host.setup.micropython import native_arch
 from host.simulation.hub import HubProcess
 from tests.simulation.launch import STANDINS as FOLDER

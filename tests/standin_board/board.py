@@ -12,7 +12,7 @@ import threading
 import time
 import tty
 
-from host.boards import load
+from host.hardware.board import load
 from host.setup import micropython
 from tests.simulation.launch import REPOSITORY, STANDINS
 from tests.standin_board.flash_chip import SECTOR, FlashChip

@@ -2,7 +2,7 @@
 
 import re
 
-from host import boards
+from host.hardware import board as boards
 from tests.standin_board.micropython_image import micropython_image
 
 KINDS = ("esp32s3", "esp32c3")

@@ -1,7 +1,7 @@
 """Simulated chips with firmware that was changed for a test."""
 
-from host.deploy.bundle import REPOSITORY, chip_module
-from host.simulation import federation
+from host.build.bundle import REPOSITORY, chip_module
+from host.launch import simulated as federation
 
 
 def change_files(monkeypatch, change):

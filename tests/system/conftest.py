@@ -2,9 +2,9 @@
 
 import pytest
 
-from host.model import llama2c
-from host.model.quantize import quantized
-from host.model.tokenizer import Tokenizer
+from host.model.formats import llama2c
+from host.model.quantization.quantize import quantized
+from host.model.tokenizers.tokenizer import Tokenizer
 from tests.system.reference_runs import reference_runs
 
 STEPS = 128

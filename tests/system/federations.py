@@ -1,7 +1,7 @@
 """Federations of simulated boards with PSRAM, and what they must generate."""
 
-from host.boards import load
-from host.simulation.federation import Settings, random_key, running
+from host.hardware.board import load
+from host.launch.simulated import Settings, random_key, running
 from tests.system.reference_runs import assert_equals_reference
 
 

@@ -7,17 +7,17 @@ import subprocess
 import termios
 import tty
 
-from host.boards import ON_BOARD, load
-from host.cluster.running import connected
-from host.cluster.transport import Line, Transport, open_port
-from host.deploy.bundle import chip_files, compiled
-from host.deploy.configuration import (
+from host.build.bundle import chip_files, compiled
+from host.build.configuration import (
     REPL_BAUD,
     REPL_MTU,
     REPL_UART,
     board_settings,
     configuration,
 )
+from host.hardware.board import ON_BOARD, load
+from host.launch.session import connected
+from host.links.transport import Line, Transport, open_port
 from host.parallel.plan import tensor_parallel
 from host.setup import micropython
 from tests.simulation.launch import STANDINS
@@ -88,7 +88,7 @@ class RecordingPort:
 def repl_federation(
     model, folder, chips, *, heap, context=128, key=b"", prompt_ms=0, change=None, patience=2.5
 ):
-    """What host.cluster.running gives for such chips, with their ports and processes.
+    """What host.launch.session gives for such chips, with their ports and processes.
 
     heap: bytes of each chip's, of which its stand-ins for modules in C take a part.
     """

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from host.boards import load
-from host.cluster.arithmetic_check import check_arithmetic
-from host.cluster.errors import ClusterError
-from host.model.quantize import quantized
+from host.errors import ClusterError
+from host.executors.arithmetic_check import check_arithmetic
+from host.hardware.board import load
+from host.launch.simulated import Settings, running
+from host.model.quantization.quantize import quantized
 from host.run import main
-from host.simulation.federation import Settings, running
 from tests.host.tiny import TINY, random_checkpoint
 from tests.system.changed_firmware import append_source
 

@@ -12,8 +12,8 @@ import time
 import numpy as np
 import pytest
 
-from host.cluster.errors import ClusterError
-from host.simulation.federation import running
+from host.errors import ClusterError
+from host.launch.simulated import running
 from tests.system.conftest import STEPS
 from tests.system.federations import assert_prompts_equal, settings
 from tests.system.reference_runs import HANG_S, assert_equals_reference

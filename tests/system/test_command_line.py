@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from host.deploy.bundle import REPOSITORY
-from host.model.tokenizer import TextStream
+from host.build.bundle import REPOSITORY
+from host.model.tokenizers.tokenizer import TextStream
 from host.run import main
 
 KEYS = {

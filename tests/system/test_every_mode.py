@@ -8,8 +8,8 @@ import itertools
 
 import pytest
 
+from host.launch.simulated import running
 from host.parallel.staged import pipeline_stages
-from host.simulation.federation import running
 from tests.system.conftest import STEPS
 from tests.system.federations import settings
 

@@ -5,14 +5,14 @@ from contextlib import ExitStack
 
 import pytest
 
-from host.boards import load
+from host.build.configuration import REPL_BAUD
 from host.cluster.cluster_file import Cluster
-from host.cluster.errors import ClusterError
-from host.cluster.transport import open_port
-from host.deploy.configuration import REPL_BAUD
+from host.errors import ClusterError
+from host.hardware.board import load
+from host.launch.simulated import Settings, running
+from host.links.transport import open_port
 from host.model.checkpoint import Config
-from host.model.quantize import quantized
-from host.simulation.federation import Settings, running
+from host.model.quantization.quantize import quantized
 from tests.host.flashed_boards import flashed_board
 from tests.host.tiny import random_checkpoint
 from tests.system.changed_firmware import append_source

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from host.boards import load
-from host.cluster.errors import ClusterError
-from host.simulation.federation import Settings, running
+from host.errors import ClusterError
+from host.hardware.board import load
+from host.launch.simulated import Settings, running
 from tests.system.changed_firmware import append_source, change_files
 from tests.system.processes import REPOSITORY, Command
 from tests.system.reference_runs import HANG_S, SILENT, assert_equals_reference

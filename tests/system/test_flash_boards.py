@@ -14,12 +14,12 @@ from dataclasses import replace
 
 import pytest
 
-from host import boards
+from host.build.bundle import REPOSITORY
 from host.cluster import cluster_file
-from host.deploy.bundle import REPOSITORY
-from host.deploy.filesystem_image import BLOCK, filesystem_image
-from host.deploy.firmware_image import firmware_image
-from host.deploy.placing import Place
+from host.flashing.filesystem_image import BLOCK, filesystem_image
+from host.flashing.firmware_image import firmware_image
+from host.flashing.placing import Place
+from host.hardware import board as boards
 from host.model import loading
 from host.simulation.hub import HubProcess
 from tests.standin_board.board import StandinBoard

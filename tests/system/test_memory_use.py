@@ -2,8 +2,8 @@
 
 import pytest
 
-from host.boards import load
-from host.simulation.federation import Settings, random_key, running
+from host.hardware.board import load
+from host.launch.simulated import Settings, random_key, running
 from tests.system.changed_firmware import append_source
 from tests.system.reference_runs import assert_equals_reference
 

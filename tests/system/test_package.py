@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from firmware.node import RELEASE
-from host.deploy.firmware_version import HOST_ONLY
+from host.build.firmware_version import HOST_ONLY
 from tests.simulation.launch import REPOSITORY
 from tests.standin_board.board import StandinBoard
 

@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from host.answers import Answers, PromptEncoder
-from host.boards import load
-from host.deploy.bundle import REPOSITORY
+from host.build.bundle import REPOSITORY
 from host.evaluate import COMMANDS, MODEL, held_out, integer_answers
+from host.generation.answers import Answers, PromptEncoder
+from host.hardware.board import load
+from host.launch.simulated import Settings, running
 from host.model import loading
 from host.model.sampling import Sampler
-from host.model.tokenizer import TextStream
+from host.model.tokenizers.tokenizer import TextStream
 from host.run import main
-from host.simulation.federation import Settings, running
 from tests.system.terminal import CTRL_C, CTRL_D, UP, Terminal
 
 SLICE = 100

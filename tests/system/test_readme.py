@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from host.deploy.bundle import REPOSITORY
+from host.build.bundle import REPOSITORY
 from host.run import main, parsed
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from host.boards import ON_BOARD, STANDINS, load
-from host.cluster.transport import open_port
-from host.deploy.bundle import chip_files
-from host.deploy.configuration import REPL_BAUD, REPL_UART, configuration
+from host.build.bundle import chip_files
+from host.build.configuration import REPL_BAUD, REPL_UART, configuration
 from host.evaluate import MODELS
+from host.hardware.board import ON_BOARD, STANDINS, load
+from host.links.transport import open_port
 from host.model import loading
-from host.model.tokenizer import Tokenizer
+from host.model.tokenizers.tokenizer import Tokenizer
 from host.parallel.plan import tensor_parallel
 from tests.system.changed_firmware import changed
 from tests.system.reference_runs import assert_equals_reference, reference_runs

@@ -5,9 +5,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-from host.cluster import attached as attached_module
-from host.cluster.attached import attached
 from host.cluster.cluster_file import Cluster, changed, random_key
+from host.launch import boards as attached_module
+from host.launch.boards import attached
 from host.model import loading
 from host.run import MODEL, main
 from tests.host.flashed_boards import flashed_board

@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from host.cluster.errors import ClusterError
+from host.errors import ClusterError
+from host.launch.simulated import running
 from host.parallel.pipeline import bubble_ratio, idle_share
 from host.parallel.staged import pipeline_stages
-from host.simulation.federation import running
 from tests.system.changed_firmware import append_source
 from tests.system.conftest import STEPS
 from tests.system.federations import assert_prompts_equal, settings

@@ -3,14 +3,14 @@
 import time
 from contextlib import ExitStack
 
+from host.build.configuration import REPL_BAUD
 from host.cluster.cluster_file import Cluster
 from host.cluster.ports import Greeting
-from host.cluster.transport import open_port
-from host.deploy.configuration import REPL_BAUD
+from host.links.transport import open_port
 from host.model.checkpoint import Config
-from host.model.quantize import quantized
+from host.model.quantization.quantize import quantized
+from host.wire.framing import FrameSplitter, encoded_frame
 from protocol.frame import MAX_FRAME
-from protocol.framing_bytes import FrameSplitter, encoded_frame
 from tests.host.flashed_boards import flashed_board
 from tests.host.tiny import random_checkpoint
 

@@ -4,11 +4,11 @@ import functools
 
 import pytest
 
-from host.boards import load
-from host.cluster.errors import ClusterError
+from host.errors import ClusterError
+from host.hardware.board import load
+from host.launch import simulated as federation
+from host.launch.simulated import Settings, running
 from host.parallel.plan import DoesNotFit
-from host.simulation import federation
-from host.simulation.federation import Settings, running
 from tests.system.reference_runs import assert_equals_reference
 
 HEAP = 160 * 1024

@@ -11,10 +11,10 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 
-from host.boards import load
-from host.parallel.traffic import Count, token_synchronizations, traffic
-from host.parallel.widths import SumWidths
-from host.simulation.federation import Settings, random_key, running
+from host.hardware.board import load
+from host.launch.simulated import Settings, random_key, running
+from host.parallel.cost.traffic import Count, token_synchronizations, traffic
+from host.parallel.cost.widths import SumWidths
 from tests.system.conftest import STEPS
 
 VERIFY = pytest.mark.verify

@@ -2,11 +2,11 @@
 
 import pytest
 
-from host.boards import load
+from host.hardware.board import load
+from host.launch.simulated import Settings, running
 from host.model.checkpoint import Config
-from host.model.quantize import quantized
+from host.model.quantization.quantize import quantized
 from host.model.reference import Reference
-from host.simulation.federation import Settings, running
 from tests.host.tiny import random_checkpoint
 
 TOKENS = [1, 5, 9, 22, 7, 3]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from host.simulation.federation import running
+from host.launch.simulated import running
 from protocol.auth import LAST_COUNTER
 from tests.system.federations import settings
 from tests.system.reference_runs import assert_equals_reference

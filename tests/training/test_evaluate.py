@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from host import evaluate
+from host.errors import ModelError
 from host.evaluate import (
     COMMANDS,
     MODEL,
@@ -18,9 +19,9 @@ from host.evaluate import (
     held_out,
     integer_answers,
 )
-from host.model import llama2c
-from host.model.checkpoint import Checkpoint, ModelError
-from host.model.tokenizer import BOS, EOS, Tokenizer
+from host.model.checkpoint import Checkpoint
+from host.model.formats import llama2c
+from host.model.tokenizers.tokenizer import BOS, EOS, Tokenizer
 
 MEGABYTE = 1_000_000
 SLICE = 100

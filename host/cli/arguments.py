@@ -1,0 +1,110 @@
+"""What the command lines have in common: errors of one line, exit codes, kinds of arguments."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from host import take_interrupts
+from host.errors import one_line
+
+FAILED, USAGE = 1, 2
+# 128 + SIGHUP, SIGINT, SIGPIPE or SIGTERM, as shells have it.
+HUNG_UP, INTERRUPTED, NOBODY_READS, TERMINATED = 129, 130, 141, 143
+
+_MOST_PSRAM = 32  # MB: no ESP32 comes with more
+_LEAST_HEAP = 4096  # bytes: MicroPython does not start with less, and no model fits
+_SIZE = re.compile(r"(\d+)([KM]?)", re.IGNORECASE)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line in one line, as for all other errors."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"error: {one_line(message)}\n")
+
+
+def hold_standard_files() -> None:
+    """Opens the null device where standard input, output or error were closed before we started:
+    what is opened next would have their numbers, under which a child process has others. Python
+    has None for such a file, and what is to be printed there it prints to standard output."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  to the end of the program
+
+
+def exit_code(command: Callable[[], int], failures: tuple[type[Exception], ...]) -> int:
+    """That of a command, and of what it raises, which is printed as one line: an error of
+    `failures`, Ctrl-C, a reader of the output that has gone, a full disk or memory."""
+    hold_standard_files()
+    take_interrupts()
+    try:
+        code = command()
+        sys.stdout.flush()
+    except failures as error:
+        return _failed(str(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except MemoryError:
+        return _failed("out of memory")
+    except BrokenPipeError:
+        _give_up_output()
+        return NOBODY_READS
+    except OSError as error:  # a full disk, too few files or processes for so many chips
+        _give_up_output()
+        where = f"{error.filename}: " if error.filename else ""
+        return _failed(f"{where}{error.strerror or error}")
+    return code
+
+
+def _failed(reason: str) -> int:
+    print(f"error: {one_line(reason)}", file=sys.stderr, flush=True)
+    return FAILED
+
+
+def _give_up_output() -> None:
+    """Python would meet an error of writing again when it flushes what is left."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def heap_size(text: str) -> int:
+    """Bytes of a chip's heap, from text as 160K or 4M. Raises ArgumentTypeError."""
+    match = _SIZE.fullmatch(text)
+    size = int(match[1]) << {"": 0, "k": 10, "m": 20}[match[2].lower()] if match else 0
+    if not 0 < size <= _MOST_PSRAM << 20:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size up to {_MOST_PSRAM}M: give bytes, or as 160K or 4M"
+        )
+    if size < _LEAST_HEAP:
+        raise argparse.ArgumentTypeError(f"{text!r} is {size} bytes: give it as 160K or 4M")
+    return size
+
+
+def probability(text: str) -> float:
+    """A probability below 1. Raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no probability below 1")
+    return value
+
+
+def count_up_to(most: int) -> Callable[[str], int]:
+    """What makes a whole number from 1 to `most` of a text, or raises ArgumentTypeError."""
+
+    def count(text: str) -> int:
+        value = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+        if not 1 <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {most}")
+        return value
+
+    return count

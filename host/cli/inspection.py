@@ -1,0 +1,221 @@
+"""What a model is, and which boards hold it: `python -m host.model inspect`."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from host.errors import ModelError
+from host.hardware import board as boards
+from host.hardware.board import Board
+from host.model import loading
+from host.model.checkpoint import Config, weight_shapes
+from host.model.formats import quantized_file
+from host.model.loading import Format
+from host.model.quantization.quantize import quantized
+from host.model.quantization.ranges import Ranges
+from host.model.quantized import QuantizedModel
+from host.parallel.plan import MAX_CHIPS, DoesNotFit, tensor_parallel
+
+LINKS = ("uart", "espnow")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Whether a cluster of these boards holds the model; problem: one line, where it does not."""
+
+    chips: int
+    board: str
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A model's figures.
+
+    parameters: a classifier that shares the embedding counts once, but a quantized model has two
+    matrices there in any case; quantized_bytes: int8 weights and
+    their rows' multipliers, which all chips together hold; kv_bytes: of the caches that they hold
+    for `context` positions; chips: of each board and over each link, the smallest number that
+    holds the model, signed where it is no simulated board, as `flash` has it; None where no number
+    does;
+    problem: one line, where no chips can run the model whatever their heaps.
+    """
+
+    path: str
+    format: Format
+    config: Config
+    shared_classifier: bool
+    parameters: int
+    quantized_bytes: int
+    context: int
+    kv_bytes: int
+    chips: dict[str, dict[str, int | None]]
+    problem: str | None
+    cluster: Fit | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        fields = dataclasses.asdict(self)
+        return {**fields, "format": self.format.value, "architecture": "llama"}
+
+
+def inspection(
+    path: str | Path,
+    context: int | None = None,
+    cluster: tuple[int, Board] | None = None,
+    link: str = "espnow",
+) -> Inspection:
+    """Of the model at `path`, with caches for `context` positions, by default all it knows; and
+    whether a cluster of so many boards on a link holds it.
+
+    Raises ModelError and BoardError.
+    """
+    kind = loading.format_of(path)
+    shared = False
+    if kind is Format.QUANTIZED:
+        model, *_ = quantized_file.load(path)
+    else:
+        weights = loading.checkpoint(path)
+        shared = weights.shared_classifier
+        # Plans ask for sizes and for the bits of sums, which the weights alone decide: so any
+        # ranges of activations will do, and the model need not run to calibrate.
+        model = quantized(weights, _unit_ranges(weights.config.layers))
+    config = model.config
+    context = config.context if context is None else context
+    if not 1 <= context <= config.context:
+        raise ModelError(f"context {context}: the model was made for 1 to {config.context}")
+    return Inspection(
+        path=str(path),
+        format=kind,
+        config=config,
+        shared_classifier=shared,
+        parameters=_parameters(config, shared),
+        quantized_bytes=quantized_bytes(config),
+        context=context,
+        kv_bytes=4 * config.layers * config.kv_dim * context,
+        chips={
+            name: {link: fewest_chips(model, boards.load(name), context, link) for link in LINKS}
+            for name in boards.names()
+        },
+        problem=_problem(model, context),
+        cluster=None if cluster is None else _fit(model, *cluster, context, link),
+    )
+
+
+def quantized_bytes(config: Config) -> int:
+    """Bytes of the matrices in int8, and of the multipliers that chips keep with their rows."""
+    total = 0
+    for name, shape in weight_shapes(config).items():
+        if name.endswith("norm") or name == "embedding":
+            continue  # these stay on the host
+        total += int(np.prod(shape))
+        if name not in ("wo", "w2"):  # whose sums the host rescales
+            total += 2 * int(np.prod(shape[:-1]))
+    return total
+
+
+def fewest_chips(model: QuantizedModel, board: Board, context: int, link: str) -> int | None:
+    """The smallest number of this board that holds the model; None where none does."""
+    try:
+        _plan(model, 1, board, context, link)
+    except DoesNotFit as problem:
+        return problem.chips
+    except ModelError:
+        return None
+    return 1
+
+
+def _problem(model: QuantizedModel, context: int) -> str | None:
+    """Why not even so many chips as there can be, with heaps without bound, run the model."""
+    try:
+        tensor_parallel(model, MAX_CHIPS, context)
+    except ModelError as error:
+        return str(error)
+    return None
+
+
+def _fit(model: QuantizedModel, chips: int, board: Board, context: int, link: str) -> Fit:
+    problem = None
+    try:
+        _plan(model, chips, board, context, link)
+    except ModelError as error:
+        problem = str(error)
+    return Fit(chips, board.name, problem)
+
+
+def _plan(model: QuantizedModel, chips: int, board: Board, context: int, link: str) -> None:
+    """Raises ModelError where flashing these boards with their defaults would."""
+    mtu = board.espnow.mtu if link == "espnow" else None
+    heap = board.planned_heap(link)
+    tensor_parallel(model, chips, context, heap=heap, mtu=mtu, signed=board.flash is not None)
+
+
+def _parameters(config: Config, shared: bool) -> int:
+    return sum(
+        int(np.prod(shape))
+        for name, shape in weight_shapes(config).items()
+        if name != "classifier" or not shared
+    )
+
+
+def _unit_ranges(layers: int) -> Ranges:
+    ranges = Ranges(layers)
+    for site, values in vars(ranges).items():
+        setattr(ranges, site, np.ones_like(values) if isinstance(values, np.ndarray) else 1.0)
+    return ranges
+
+
+def print_inspection(console: Console, found: Inspection) -> None:
+    """The figures for people."""
+    config = found.config
+    heads = f"{config.heads} heads of {config.head_dim}, {config.kv_heads} KV heads"
+    classifier = "shared with the classifier" if found.shared_classifier else "classifier apart"
+    lines = {
+        "format": found.format.value,
+        "architecture": f"llama, {config.layers} layers, dim {config.dim}, {heads},"
+        f" feed-forward {config.hidden_dim}",
+        "vocabulary": f"{config.vocab_size:,} tokens, {classifier}",
+        "context": f"{config.context:,} positions, rope base {config.rope_theta:g},"
+        f" epsilon {config.norm_eps:g}",
+        "parameters": f"{found.parameters:,}",
+        "quantized": f"{_size(found.quantized_bytes)} of weights, and {_size(found.kv_bytes)} of"
+        f" caches for {found.context:,} positions, divided among the chips",
+    }
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, text in lines.items():
+        table.add_row(name, text)
+    if found.problem:
+        table.add_row("on any board", f"cannot run: {found.problem}")
+    for name, chips in () if found.problem else found.chips.items():
+        table.add_row(f"on {name}", _held(chips))
+    console.print(table, highlight=False)
+    if found.cluster:
+        cluster = found.cluster
+        verdict = f"does not fit: {cluster.problem}" if cluster.problem else "fits"
+        console.print(f"{_count(cluster.chips)} {cluster.board}: {verdict}", highlight=False)
+
+
+def _held(chips: dict[str, int | None]) -> str:
+    if len(set(chips.values())) > 1:
+        over = (f"{_few(count)} over {link}" for link, count in chips.items())
+        return ", ".join(over)
+    return _few(next(iter(chips.values())))
+
+
+def _few(count: int | None) -> str:
+    return "no number of chips" if count is None else _count(count)
+
+
+def _count(count: int) -> str:
+    return f"{count} chip{'' if count == 1 else 's'}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1024:,.0f} KB" if count < 10 << 20 else f"{count / (1 << 20):,.0f} MB"

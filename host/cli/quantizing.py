@@ -1,0 +1,129 @@
+"""From a float model to a quantized file, step by step: `python -m host.model quantize`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from host.errors import ModelError
+from host.model import loading, prompt_format
+from host.model.float_model import FloatModel
+from host.model.formats import quantized_file
+from host.model.quantization.quality import Quality, quality
+from host.model.quantization.quantize import (
+    CALIBRATION_LENGTH,
+    CALIBRATION_SEED,
+    calibration_sequences,
+    quantized,
+)
+from host.model.tokenizers.tokenizer import TextTokenizer
+
+Sequences = npt.NDArray[np.int64]
+
+HELD_OUT_SEED = CALIBRATION_SEED + 1
+# Of a long text, as many sequences as are calibrated on and measured in reasonable time.
+MOST_SEQUENCES = 64
+FEWEST_TOKENS = 32
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Sequences [n, length] to calibrate on, and others to measure on; each begins with BOS."""
+
+    calibration: Sequences
+    held_out: Sequences
+
+
+def quantize_to_file(
+    path: str | Path,
+    output: str | Path,
+    tokenizer: str | Path | None,
+    text: str | Path | None,
+    console: Console,
+) -> Quality:
+    """Writes the model at `path`, quantized, to `output`; prints and gives what that cost.
+
+    text: a file to calibrate on and to measure on, by default texts that the model samples.
+    Raises ModelError.
+    """
+    if Path(output).exists() and Path(output).samefile(path):
+        raise ModelError(f"{output}: is the model itself: give another file to write")
+    with _progress(console) as progress:
+        task = progress.add_task("loading", total=None)
+        checkpoint = loading.checkpoint(path)
+        if checkpoint.config.context < 2:
+            raise ModelError(f"{path}: a context of one position leaves nothing to measure")
+        tokens = loading.tokenizer_for(path, tokenizer, checkpoint.config)
+        form = prompt_format.format_of(path)
+        model = FloatModel(checkpoint)
+        progress.update(task, description="reading the text" if text else "sampling texts")
+        texts = texts_in(text, tokens, model) if text else sampled_texts(tokens, model)
+        progress.update(task, description="calibrating")
+        ranges = model.activation_ranges(texts.calibration)
+        progress.update(task, description="quantizing")
+        result = quantized(checkpoint, ranges)
+        steps = texts.held_out.shape[1] - 1
+        progress.update(task, description="measuring", total=steps)
+        cost = quality(model, result, texts.held_out, lambda: progress.advance(task))
+        quantized_file.save(result, tokens, output, form)
+    _print_cost(console, cost, Path(text).name if text else None)
+    console.print(f"{output}: {Path(output).stat().st_size:,} bytes", highlight=False)
+    return cost
+
+
+def sampled_texts(tokenizer: TextTokenizer, model: FloatModel) -> Texts:
+    """Texts that the model draws itself; the quantized model is what `Loaded.quantized` gives."""
+    return Texts(
+        calibration_sequences(model, tokenizer.bos),
+        calibration_sequences(model, tokenizer.bos, HELD_OUT_SEED),
+    )
+
+
+def texts_in(path: str | Path, tokenizer: TextTokenizer, model: FloatModel) -> Texts:
+    """The first half of the text at `path`, and its second. Raises ModelError, naming it."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the text: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ModelError(f"{path}: is no UTF-8 text") from None
+    tokens = tokenizer.encode(text, bos=False)
+    if len(tokens) < FEWEST_TOKENS:
+        raise ModelError(f"{path}: {len(tokens)} tokens, too few: give at least {FEWEST_TOKENS}")
+    length = min(CALIBRATION_LENGTH, model.config.context)
+    halves = tokens[: len(tokens) // 2], tokens[len(tokens) // 2 :]
+    return Texts(*(_sequences(half, tokenizer.bos, length) for half in halves))
+
+
+def _sequences(tokens: list[int], bos: int, length: int) -> Sequences:
+    """`tokens` in sequences of `length`, BOS included, or in a single shorter one.
+
+    Of more than MOST_SEQUENCES, that many from all over the text.
+    """
+    body = min(length - 1, len(tokens))
+    count = len(tokens) // body
+    rows = np.array(tokens[: count * body]).reshape(count, body)
+    chosen = np.linspace(0, count - 1, min(count, MOST_SEQUENCES)).astype(int)
+    return np.insert(rows[chosen], 0, bos, axis=1)
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _print_cost(console: Console, cost: Quality, text: str | None) -> None:
+    source = f"the second half of {text}" if text else "texts that the model sampled itself"
+    console.print(
+        f"perplexity {cost.float_perplexity:.4f} in floats,"
+        f" {cost.quantized_perplexity:.4f} quantized ({cost.change:+.3%}),"
+        f" the same likeliest token in {cost.agreement:.1%}"
+        f" of {cost.predictions:,} predictions (measured, on {source})",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,1 +1,0 @@
-"""What is put on a chip: firmware compiled for it, kernels generated for the model, its shard."""

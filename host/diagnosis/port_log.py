@@ -1,0 +1,105 @@
+"""What comes from a port as lines for people: text of MicroPython, and the messages of a node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from host.wire.framing import decoded_frame
+from host.wire.reports import error_from, error_name, ready_from
+from host.wire.session import HostAuthenticator
+from protocol import message_types
+from protocol.cobs import encoded_size
+from protocol.frame import MAX_FRAME, ProtocolError
+from protocol.message import FederationMessage, type_name
+
+_LONGEST = encoded_size(MAX_FRAME)
+# Bytes that lines of text are made of, beside all from 0x80 on: UTF-8.
+_TEXT = frozenset([0x09, 0x0D, 0x1B, *range(0x20, 0x7F), *range(0x80, 0x100)])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a log; chip: the source of a message, None for text; message: what it was."""
+
+    text: str
+    chip: int | None = None
+    message: FederationMessage | None = None
+
+
+class PortLog:
+    """Takes bytes from a port and gives the entries that they complete.
+
+    A frame ends with 0x00 and its second byte is its version, 1 to 3, which is in no text: so text
+    up to a line's end is told from the beginning of a frame.
+    """
+
+    def __init__(self, signer: HostAuthenticator | None = None) -> None:
+        """signer: of the cluster's key, with which frames of version 3 are read."""
+        self._signer = signer
+        self._rest = b""
+
+    def entries(self, data: bytes) -> list[Entry]:
+        """What these bytes complete."""
+        *pieces, self._rest = (self._rest + data).split(b"\0")
+        found = [entry for piece in pieces for entry in self._piece(piece)]
+        lines, self._rest = _lines(self._rest)
+        found += map(Entry, lines)
+        if len(self._rest) > _LONGEST:
+            self._rest = b""
+        return found
+
+    def flushed(self) -> list[Entry]:
+        """Text that has no end yet, such as a prompt: for when a port has been quiet for long."""
+        if not self._rest or not _TEXT.issuperset(self._rest):
+            return []
+        text, self._rest = self._rest, b""
+        return [Entry(_shown(text))] if _shown(text) else []
+
+    def _piece(self, piece: bytes) -> list[Entry]:
+        """What stood before a 0x00: lines of text, then a frame."""
+        lines, rest = _lines(piece)
+        entries = [Entry(line) for line in lines]
+        frame = decoded_frame(rest) if rest else None
+        if frame is not None:
+            try:
+                message = FederationMessage.decode(frame, self._signer)
+                entries.append(Entry(_described(message), message.src, message))
+            except ProtocolError as error:
+                entries.append(Entry(f"a frame that cannot be read: {error}"))
+        elif rest and _TEXT.issuperset(rest):
+            entries.append(Entry(_shown(rest)))
+        elif rest:
+            entries.append(Entry(f"{len(rest)} damaged bytes"))
+        return entries
+
+
+def _lines(data: bytes) -> tuple[list[str], bytes]:
+    """The lines of text at the beginning of `data`, and the rest."""
+    lines = []
+    while b"\n" in data:
+        line, _, after = data.partition(b"\n")
+        if not _TEXT.issuperset(line):
+            break
+        lines.append(_shown(line))
+        data = after
+    return [line for line in lines if line], data
+
+
+def _shown(line: bytes) -> str:
+    """A line without what would move the cursor or change colours of a terminal."""
+    text = line.decode(errors="replace")
+    return "".join(char for char in text if char.isprintable() or char == "\t").rstrip()
+
+
+def _described(message: FederationMessage) -> str:
+    """A message in words. Raises ProtocolError."""
+    if message.kind == message_types.ERROR:
+        error = error_from(message.payload)
+        return f"{error_name(error.code)}: {_shown(error.text.encode())}"
+    if message.kind == message_types.READY:
+        ready = ready_from(message.payload)
+        return (
+            f"ready: firmware {ready.firmware}, model {ready.model_hash.hex()},"
+            f" {ready.heap_free // 1024} KB of heap free"
+        )
+    return f"{type_name(message.kind)}, {len(message.payload)} bytes"

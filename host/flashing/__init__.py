@@ -1,0 +1,1 @@
+"""Writing boards: esptool, MicroPython images, file systems."""

@@ -1,0 +1,235 @@
+"""The files of a board that runs MicroPython, over its REPL, by mpremote's transport."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import errno
+import io
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+
+from mpremote.transport import (  # type: ignore[import-untyped]
+    TransportError,
+    TransportExecError,
+)
+from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
+
+from host.errors import FlashError
+from host.flashing.changes import File
+from host.links.access import why_closed
+
+# Seconds that a board has to come to its prompt, at each attempt: one that has just been reset,
+# by opening its port perhaps, does not hear the first.
+ATTEMPTS = (2.0, 5.0, 5.0)
+_READ_PATIENCE = 2  # seconds for a byte that is due at once
+_HASHING_PATIENCE = 60  # seconds for a file: one of several MB fits a board's flash
+# Bytes in a statement, which arrives as up to four times as many characters: larger is faster,
+# and this takes little of the heap of a board that has just been reset.
+_CHUNK = 1024
+
+_SYSTEM = """
+import binascii, machine, os, sys
+s, v = sys.implementation, os.statvfs("/")
+mac = binascii.hexlify(machine.unique_id(), ":").decode()
+print((tuple(s[1][:3]), getattr(s, "_mpy", 0), v[0], v[3], mac))
+"""
+
+# A folder is named after what is in it, so that it can be removed in this order.
+_FILES = """
+import binascii, hashlib, os
+b = memoryview(bytearray(1024))
+def show(path):
+    h, size = hashlib.sha256(), 0
+    with open(path, "rb") as file:
+        n = file.readinto(b)
+        while n:
+            h.update(b[:n])
+            size += n
+            n = file.readinto(b)
+    print((path, size, binascii.hexlify(h.digest()).decode()))
+def walk(folder):
+    for name, kind, *_ in os.ilistdir(folder):
+        path = folder + "/" + name
+        if kind & 0x4000:
+            walk(path)
+            print((path + "/", 0, ""))
+        else:
+            show(path)
+top = [entry[0] for entry in os.ilistdir("/")]
+for name in {folders}:
+    if name in top:
+        walk(name)
+for name in {names}:
+    if name in top:
+        show(name)
+"""
+
+_REMOVE = """
+import os
+if {path!r}.endswith("/"):
+    os.rmdir({path!r}[:-1])
+else:
+    os.remove({path!r})
+"""
+
+_MAKE_FOLDER = """
+import os
+if {folder!r} not in os.listdir("/"):
+    os.mkdir({folder!r})
+"""
+
+# The pause lets the host close the port first.
+_RESET = "import machine, time\ntime.sleep_ms(100)\nmachine.reset()"
+
+
+@dataclass(frozen=True)
+class System:
+    """What runs on a board, its file system (bytes in a block, and blocks that are free), and its
+    MAC, as 34:85:18:00:00:01."""
+
+    version: tuple[int, int, int]
+    mpy: int  # sys.implementation._mpy, 0 where .mpy files are not loaded
+    block: int
+    free_blocks: int
+    mac: str
+
+
+class BoardFiles:
+    """A context manager around a board that has been soft-reset and waits for statements.
+
+    All methods raise FlashError.
+    """
+
+    def __init__(self, port: str) -> None:
+        """port: a device or any URL that pyserial knows."""
+        self._port = port
+        self._doing = "stopping what it runs"
+        self._transport = _opened(port)
+        try:
+            self._interrupt()
+        except BaseException:
+            self._close()
+            raise
+
+    def system(self) -> System:
+        """What runs on the board, and how much room it has."""
+        self._doing = "asking what it is"
+        with self._failures():
+            return System(*ast.literal_eval(self._run(_SYSTEM)))
+
+    def files(self, folders: Iterable[str], names: Iterable[str]) -> dict[str, File]:
+        """All that is in `folders`, and those of `names` that are there, folders after content."""
+        self._doing = "listing its files"
+        program = _FILES.format(folders=tuple(folders), names=tuple(names))
+        with self._failures():
+            entries = map(ast.literal_eval, self._run(program).splitlines())
+            return {path: File(size, sha256) for path, size, sha256 in entries}
+
+    def remove(self, path: str) -> None:
+        """Removes a file or an empty folder, which is what ends with "/"."""
+        self._doing = f"removing {path}"
+        with self._failures():
+            self._run(_REMOVE.format(path=path))
+
+    def make_folder(self, name: str) -> None:
+        """A folder at the top, if it is not there."""
+        self._doing = f"making the folder {name}"
+        with self._failures():
+            self._run(_MAKE_FOLDER.format(folder=name))
+
+    def write(self, path: str, content: bytes, written: Callable[[int], None]) -> None:
+        """Writes a file; `written` is called with how many of its bytes are there."""
+        self._doing = f"writing {path}"
+        with self._failures():
+            self._transport.fs_writefile(path, content, _CHUNK, lambda done, size: written(done))
+
+    def reset(self) -> None:
+        """Starts the board as switching it on would. Nothing can be asked of it afterwards."""
+        self._doing = "resetting it"
+        with self._failures():
+            self._transport.exec_raw_no_follow(_RESET)
+            self._transport.in_raw_repl = False
+
+    def _run(self, program: str) -> str:
+        """What a program prints."""
+        output, error = self._transport.exec_raw(program, timeout=_HASHING_PATIENCE)
+        if error:
+            raise TransportExecError(output, error.decode(errors="replace"))
+        return output.decode()
+
+    def _interrupt(self) -> None:
+        """Stops what runs and brings the board to the prompt for programs, its heap empty."""
+        for patience in ATTEMPTS:
+            try:
+                # It prints what came instead of an answer.
+                with contextlib.redirect_stdout(io.StringIO()):
+                    self._transport.enter_raw_repl(timeout_overall=patience)
+                return
+            except TransportError:
+                continue
+            except OSError as error:
+                raise self._lost(error) from None
+        raise FlashError(
+            f"no MicroPython answers on {self._port}: check that it is the board's port and that"
+            " MicroPython is on the board, or press its reset button"
+        )
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Turns what mpremote and pyserial raise into FlashError, and has a KeyboardInterrupt tell
+        what was being done."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(self._doing) from None
+        except TransportExecError as error:
+            last = error.error_output.strip().splitlines()[-1]
+            raise FlashError(
+                f"the board on {self._port} failed while {self._doing}: {last}"
+            ) from None
+        except OSError as error:
+            if error.errno == errno.ENOSPC:  # of the board's file system
+                raise FlashError(
+                    f"the file system of the board on {self._port} became full while"
+                    f" {self._doing}"
+                ) from None
+            raise self._lost(error) from None
+        except (TransportError, struct.error, SyntaxError, ValueError) as error:
+            raise self._lost(error) from None
+
+    def _lost(self, error: Exception) -> FlashError:
+        return FlashError(
+            f"lost the board on {self._port} while {self._doing} ({str(error) or 'no answer'}):"
+            " the same command goes on from there"
+        )
+
+    def _close(self) -> None:
+        with contextlib.closing(self._transport.serial), contextlib.suppress(OSError):
+            if self._transport.in_raw_repl:
+                # What was interrupted runs again: a soft reset starts main.py, where it is.
+                self._transport.exit_raw_repl()
+                self._transport.serial.write(b"\x04")
+            self._transport.close()
+
+    def __enter__(self) -> BoardFiles:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+
+def _opened(port: str) -> SerialTransport:
+    try:
+        return SerialTransport(port, timeout=_READ_PATIENCE)
+    except ValueError as error:
+        raise FlashError(f"cannot open {port}: {error}") from None
+    except TransportError:
+        raise FlashError(why_closed(port)) from None

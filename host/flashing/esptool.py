@@ -1,0 +1,181 @@
+"""Writing a board's flash through its ROM bootloader, by esptool as a child process."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+from esptool.targets import CHIP_DEFS
+
+from host.errors import FlashError
+from host.links.access import why_closed
+
+# Bits a second while writing: what the CP2102 and slower bridges do without errors.
+BAUD = 460_800
+_ATTEMPTS = 3  # to reset the chip into its bootloader, some 2 seconds each
+_MB = 1 << 20
+
+_KIND = re.compile(r"^Connected to (ESP32\S*) on ", re.MULTILINE)
+# The C6 has a longer address too, "MAC", and the usual one as "BASE MAC".
+_MAC = re.compile(r"^(?:BASE )?MAC: +((?:[0-9a-f]{2}:){5}[0-9a-f]{2})$", re.MULTILINE)
+_SIZE = re.compile(r"^Detected flash size: (\d+)MB$", re.MULTILINE)
+# The first comes before a segment's first block is sent, the second after each that has arrived.
+_WRITING = re.compile(r"^(?:Flash will be erased from|Writing at) 0x([0-9a-f]{8}) ")
+# What a port that has gone makes esptool say, as it reads, writes or closes it.
+_GONE = (
+    "Lost connection", "serial exception", os.strerror(errno.EIO), os.strerror(errno.ENXIO),
+)  # fmt: skip
+_FATAL = re.compile(r"(?:fatal|serial exception) error occurred: (.*)")
+
+
+@dataclass(frozen=True)
+class ConnectedChip:
+    """A chip in its bootloader: kind as boards/ has it ("esp32s3"), flash_size in bytes."""
+
+    kind: str
+    mac: str
+    flash_size: int
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What is to be written at `offset` of the flash; name: for people."""
+
+    name: str
+    offset: int
+    content: bytes
+
+
+# Called with the name of the segment being written and how many bytes of all there are.
+Progressed = Callable[[str, int], None]
+
+
+def chip_on(port: str) -> ConnectedChip:
+    """Which chip is on a port. It stays in its bootloader, out of which a reset would throw a
+    board that a user has brought there by hand. Raises FlashError."""
+    said = _run(
+        port, ["flash-id"], lambda: "asking which chip it is", lambda line: None,
+        ["--after", "no-reset"],
+    )  # fmt: skip
+    kind, mac, size = _KIND.search(said), _MAC.search(said), _SIZE.search(said)
+    if not kind or not mac or not size:
+        raise FlashError(f"cannot tell what is on {port}: no kind, MAC or flash size was found")
+    names: dict[str, str] = {chip.CHIP_NAME: name for name, chip in CHIP_DEFS.items()}
+    return ConnectedChip(names.get(kind[1], kind[1]), mac[1], int(size[1]) * _MB)
+
+
+def run_on(port: str) -> None:
+    """Has a chip in its bootloader run what is in its flash, as far as it can be reset."""
+    with suppress(FlashError):
+        options = ["--before", "no-reset", "--no-stub"]
+        _run(port, ["read-mac"], lambda: "resetting it", lambda line: None, options)
+
+
+def write(port: str, kind: str, segments: Sequence[Segment], progressed: Progressed) -> None:
+    """Writes segments to the flash of a chip of this kind, compares what is there by MD5, and
+    resets the chip. Raises FlashError, which says at which segment it stopped."""
+    place = _Place(segments, progressed)
+    with ExitStack() as stack:
+        arguments = ["write-flash", "--skip-flashed"]
+        for segment in segments:
+            file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="flash"))
+            file.write(segment.content)
+            file.flush()
+            arguments += [hex(segment.offset), file.name]
+        _run(port, arguments, place.doing, place.line, ["--chip", kind, "--baud", str(BAUD)])
+
+
+class _Place:
+    """Where esptool is, by what it prints."""
+
+    def __init__(self, segments: Sequence[Segment], progressed: Progressed) -> None:
+        self._segments, self._progressed = segments, progressed
+        self._doing = "connecting"
+
+    def doing(self) -> str:
+        """For people."""
+        return self._doing
+
+    def line(self, line: str) -> None:
+        """Takes in a line of its output."""
+        if line.startswith("Verifying"):
+            self._doing = self._doing.replace("writing", "verifying")
+        match = _WRITING.match(line)
+        if not match:
+            return
+        address, before = int(match[1], 16), 0
+        for segment in self._segments:
+            size = len(segment.content)
+            if segment.offset <= address <= segment.offset + size:
+                self._doing = f"writing {segment.name}, {size // 1024} KB at {segment.offset:#x}"
+                self._progressed(segment.name, before + address - segment.offset)
+                return
+            before += size
+
+
+def _run(
+    port: str,
+    arguments: Sequence[str],
+    doing: Callable[[], str],
+    line_came: Callable[[str], None],
+    options: Sequence[str] = (),
+) -> str:
+    """What esptool prints. Raises FlashError; a KeyboardInterrupt tells what was being done."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "esptool", "--port", port, "--connect-attempts", str(_ATTEMPTS),
+         *options, *arguments],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors="replace",
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "300", "TERM": "dumb",
+             "NO_COLOR": "1"},
+        start_new_session=True,  # Ctrl-C is for us, who end it
+    )  # fmt: skip
+    said = []
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            said.append(line)
+            line_came(line)
+        if process.wait():
+            raise FlashError(_reason(port, "".join(said), doing()))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(doing()) from None
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+        process.stdout.close()
+    return "".join(said)
+
+
+def _reason(port: str, said: str, doing: str) -> str:
+    """Why esptool ended, in one line."""
+    match = _FATAL.search(said)
+    reason = match[1].strip() if match else ""
+    lost = f"lost the board on {port} while {doing}: the same command goes on"
+    if any(sign in said for sign in _GONE):
+        return lost  # it may have tried again, and name the end of that
+    if "port is busy or doesn't exist" in reason:
+        return why_closed(port)
+    if "://" not in port and not os.path.exists(port):
+        return lost
+    if "Failed to connect" in reason:
+        return (
+            f"no bootloader answers on {port}: check that it is the board's port, or hold BOOT,"
+            " press and release RESET, and try again"
+        )
+    if "MD5 of file does not match" in reason:
+        return (
+            f"the flash of the board on {port} does not hold what was written, {doing}: the same"
+            " command tries again"
+        )
+    last = reason or (said.strip().splitlines() or ["it said nothing"])[-1]
+    return f"esptool failed on {port} while {doing}: {last}"

@@ -1,0 +1,65 @@
+"""A board's file system as one image, to be written by esptool: MicroPython's littlefs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from littlefs import LittleFS, LittleFSError
+
+from host.errors import FlashError
+
+BLOCK = 4096  # bytes: a sector of the flash, as MicroPython's Partition has it
+# extmod/vfs_lfsx.c: what VfsLfs2 is made with where a program does not say. Where a file's data
+# lies depends on some of it.
+_READ, _PROGRAM, _LOOKAHEAD, _CYCLES = 32, 32, 32, 100
+_CACHE = 4 * max(_READ, _PROGRAM)
+# The oldest layout on flash, 2.0: any MicroPython mounts it.
+_LAYOUT = 0x0002_0000
+# Unused blocks between two used ones that are written along, for esptool erases 64 KB at a time.
+_GAP = 16
+
+
+def filesystem_image(files: Mapping[str, bytes], size: int) -> bytes:
+    """A file system of `size` bytes that holds `files`, content by path, and nothing else.
+
+    The same files give the same image. Raises FlashError where there is no room for them.
+    """
+    littlefs = LittleFS(
+        block_size=BLOCK, block_count=size // BLOCK, block_cycles=_CYCLES, read_size=_READ,
+        prog_size=_PROGRAM, cache_size=_CACHE, lookahead_size=_LOOKAHEAD, disk_version=_LAYOUT,
+    )  # fmt: skip
+    try:
+        for path, content in files.items():
+            folder, _, _ = path.rpartition("/")
+            if folder:
+                littlefs.makedirs(folder, exist_ok=True)
+            with littlefs.open(path, "wb") as file:
+                file.write(content)
+    except LittleFSError as error:
+        if error.code == LittleFSError.Error.LFS_ERR_NOSPC:
+            raise FlashError(
+                f"the file system has {size // 1024} KB, too little for"
+                f" {-(-sum(map(len, files.values())) // 1024)} KB of files: take a board with"
+                " more flash, or more chips"
+            ) from None
+        raise
+    return bytes(littlefs.context.buffer)
+
+
+def segments(image: bytes) -> Iterator[tuple[int, bytes]]:
+    """The parts of an image that are in use, with their offsets, in whole blocks.
+
+    littlefs erases a block before it writes, so what an unused one holds does not matter.
+    """
+    used = [
+        start
+        for start in range(0, len(image), BLOCK)
+        if image[start : start + BLOCK].strip(b"\xff")
+    ]
+    first = last = used[0]
+    for start in used[1:]:
+        if start - last > _GAP * BLOCK:
+            yield first, image[first : last + BLOCK]
+            first = start
+        last = start
+    yield first, image[first : last + BLOCK]

@@ -1,0 +1,132 @@
+"""The file of MicroPython for a board: given, kept here, or downloaded.
+
+An image is downloaded from MicroPython's site, whose certificate is checked. Its SHA-256 is then
+kept beside it, and checked whenever the image is used: the first download is trusted, a later
+change is noticed. Who knows the SHA-256 from elsewhere can demand it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import re
+import tempfile
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from host.build.bundle import REPOSITORY
+from host.errors import FlashError
+from host.hardware.board import Board
+
+SITE = "https://micropython.org/resources/firmware/"
+FOLDER = REPOSITORY / "build" / "micropython"
+_TIMEOUT = 20  # seconds without a byte
+_PIECE = 64 * 1024
+
+# Called with how many bytes there are of how many in all, which may be unknown (None).
+Downloaded = Callable[[int, int | None], None]
+
+
+def firmware_file(
+    board: Board,
+    given: Path | None,
+    sha256: str | None = None,
+    downloaded: Downloaded = lambda size, total: None,
+    *,
+    folder: Path = FOLDER,
+    site: str = SITE,
+) -> Path:
+    """The image of MicroPython to write to the board.
+
+    given: an image, or a folder of official ones, of which the newest for the board is taken;
+    None for the release that the board's file names, kept in `folder` or else downloaded from
+    `site`. sha256: what it must have, in hexadecimal digits. Raises FlashError.
+    """
+    try:
+        return _firmware_file(board, given, sha256, downloaded, folder, site)
+    except OSError as error:
+        raise FlashError(f"cannot use {error.filename or folder}: {error.strerror}") from None
+
+
+def _firmware_file(
+    board: Board,
+    given: Path | None,
+    sha256: str | None,
+    downloaded: Downloaded,
+    folder: Path,
+    site: str,
+) -> Path:
+    assert board.flash is not None
+    if given is None:
+        path = folder / f"{board.flash.image}-{board.flash.version}.bin"
+        if not path.exists():
+            _download(site + path.name, path, downloaded)
+        _check_kept(path)
+    else:
+        path = _newest(given, board.flash.image) if given.is_dir() else given
+    if sha256 and digest(path) != sha256.lower():
+        raise FlashError(f"{path} has the SHA-256 {digest(path)}, not {sha256.lower()}")
+    return path
+
+
+def digest(path: Path) -> str:
+    """A file's SHA-256 in hexadecimal digits. Raises FlashError."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise FlashError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _newest(folder: Path, image: str) -> Path:
+    """Of the files as MicroPython's site names them, that of the highest version."""
+    name = re.compile(re.escape(image) + r"-(\d{8})-v(\d+)\.(\d+)\.(\d+)\.bin")
+    found = [(match, path) for path in folder.iterdir() if (match := name.fullmatch(path.name))]
+    if not found:
+        raise FlashError(f"no {image}-DATE-vVERSION.bin in {folder}: download it from {SITE}")
+    return max(found, key=lambda one: [int(one[0][group]) for group in (2, 3, 4, 1)])[1]
+
+
+def _check_kept(path: Path) -> None:
+    """Compares an image with what it was when it came; FlashError where it has changed."""
+    record = path.with_name(path.name + ".sha256")
+    found = digest(path)
+    if not record.exists():
+        record.write_text(f"{found}  {path.name}\n")  # as sha256sum -c reads it
+    elif record.read_text().split()[:1] != [found]:
+        raise FlashError(
+            f"{path} is not what it was when it came: remove it and {record.name}, or give"
+            " FIRMWARE="
+        )
+
+
+def _download(url: str, path: Path, downloaded: Downloaded) -> None:
+    """Puts what is at `url` into a file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with open(descriptor, "wb") as file, urllib.request.urlopen(url, timeout=_TIMEOUT) as page:
+            total = page.length
+            while piece := page.read(_PIECE):
+                file.write(piece)
+                downloaded(file.tell(), total)
+            if total is not None and file.tell() != total:
+                raise http.client.IncompleteRead(b"", total - file.tell())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except (OSError, http.client.HTTPException) as error:
+        raise FlashError(
+            f"no MicroPython here for the board ({_reason(error)}): download {url} and put it"
+            f" into {path.parent}, or give FIRMWARE="
+        ) from None
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, http.client.IncompleteRead):
+        return "the download broke off"
+    return str(getattr(error, "reason", None) or error).split("\n")[0]

@@ -1,0 +1,47 @@
+"""The port of the board to flash, where none was given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from host.cluster.cluster_file import Cluster
+from host.cluster.ports import Candidate
+from host.errors import FlashError
+
+# Given the lines of a question, the answer; None where there is nobody to ask.
+Ask = Callable[[str], str] | None
+
+
+def chosen_port(
+    present: Sequence[Candidate], cluster: Cluster | None, chip: int, ask: Ask
+) -> str:
+    """The port of the one board that can be meant, or else the one that the user names.
+
+    Boards that USB tells to be other chips of the cluster are not meant. Raises FlashError.
+    """
+    if not present:
+        raise FlashError(
+            "no board is plugged in: connect one with a cable for data, or give PORT="
+        )
+    known = {one: cluster.chip_of(one.mac) for one in present if cluster and one.mac}
+    same = [one for one, was in known.items() if was and was.id == chip]
+    fitting = same or [one for one in present if not known.get(one)] or list(present)
+    if len(fitting) == 1:
+        return fitting[0].url
+    listed = ", ".join(one.url for one in fitting)
+    if ask is None:
+        raise FlashError(f"several boards are plugged in: give PORT= as one of {listed}")
+    answer = ask(_question(fitting)).strip()
+    if answer.isdigit() and 1 <= int(answer) <= len(fitting):
+        return fitting[int(answer) - 1].url
+    if answer in [one.url for one in fitting]:
+        return answer
+    raise FlashError(f"{answer!r} is none of them: give PORT= as one of {listed}")
+
+
+def _question(fitting: Sequence[Candidate]) -> str:
+    lines = [
+        f"  {number}  {one.url}" + (f"  {one.mac}" if one.mac else "")
+        for number, one in enumerate(fitting, 1)
+    ]
+    return "\n".join(["Several boards are plugged in:", *lines, "Which one? "])

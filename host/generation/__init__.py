@@ -1,0 +1,1 @@
+"""Prompts in, text out: encoding, decoding and batching, whatever runs the model."""

@@ -1,0 +1,1 @@
+"""What boards offer: their files, RAM and pins."""

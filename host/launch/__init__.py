@@ -1,0 +1,1 @@
+"""One way to open a cluster, of simulated chips or of boards."""

@@ -1,0 +1,1 @@
+"""Serial lines to chips: ports, framing, transport."""

@@ -1,0 +1,107 @@
+"""Opening serial ports, and why one does not open: what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+import errno
+import grp
+import io
+import os
+import pwd
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from host.errors import ClusterError
+from host.links.rfc2217 import opened
+
+_ANY_BAUD = 115200
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that has a port open."""
+
+    pid: int
+    name: str
+
+
+class PortClosed(ClusterError):
+    """A port that does not open. wrong: why; advice: what to do."""
+
+    def __init__(self, wrong: str, advice: str) -> None:
+        super().__init__(f"{wrong}: {advice}")
+        self.wrong, self.advice = wrong, advice
+
+
+def exclusive_port(url: str, baud: int) -> Any:
+    """The pyserial port at `url`, which no other program of this kind can open meanwhile.
+
+    Reading and writing do not wait. Raises PortClosed.
+    """
+    try:
+        return opened(url, baud, exclusive=True)
+    except (OSError, ValueError) as error:  # SerialException is an OSError
+        raise _closed(url, error) from None
+
+
+def why_closed(url: str) -> str:
+    """Why a port does not open and what to do, which neither mpremote nor esptool tells."""
+    try:
+        exclusive_port(url, _ANY_BAUD).close()
+    except PortClosed as error:
+        return str(error)
+    return f"cannot open port {url}: try again"
+
+
+def holders(path: str, processes: Path = Path("/proc")) -> Iterator[Holder]:
+    """The other processes that have a device open, of those that this user may look into."""
+    device = os.path.realpath(path)
+    for entry in processes.glob("[0-9]*"):
+        if entry.name == str(os.getpid()):
+            continue
+        try:
+            opened = [os.readlink(link) for link in (entry / "fd").iterdir()]
+            name = (entry / "comm").read_text().strip()
+        except OSError:  # of another user, or gone by now
+            continue
+        if device in opened:
+            yield Holder(int(entry.name), name)
+
+
+def _closed(url: str, error: Exception) -> PortClosed:
+    number = getattr(error, "errno", None)
+    if number == errno.ENOENT:
+        return PortClosed(f"there is no port {url}", "plug the board in, with a cable for data")
+    if number in (errno.EACCES, errno.EPERM):
+        return PortClosed(f"no permission to open {url}", _how_to_be_permitted(url))
+    if number in (errno.EAGAIN, errno.EBUSY):
+        return PortClosed(f"another program holds {url}", _how_to_free(url))
+    if f"({errno.ENOTTY}, " in str(error):  # pyserial hides the number in its text
+        return PortClosed(f"{url} is no serial port", "give one, as /dev/ttyACM0")
+    if isinstance(error, io.UnsupportedOperation):  # it has no descriptor
+        return PortClosed(
+            f"{url} is a port that cannot be waited for", "give a device, socket:// or rfc2217://"
+        )
+    if isinstance(error, ValueError) or number is None:
+        return PortClosed(f"cannot open port {url}", f"{error}")
+    return PortClosed(f"cannot open port {url}", os.strerror(number))
+
+
+def _how_to_be_permitted(path: str) -> str:
+    try:
+        group = grp.getgrgid(os.stat(path).st_gid)
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except (OSError, KeyError):
+        return "ask whoever administers this machine"
+    if user in group.gr_mem:
+        return f"you are in its group, {group.gr_name}, since your last login: log in again"
+    return (
+        f"become a member of its group with sudo usermod -aG {group.gr_name} {user}, then log in"
+        " again"
+    )
+
+
+def _how_to_free(path: str) -> str:
+    found = ", ".join(f"{holder.name} (process {holder.pid})" for holder in holders(path))
+    return f"end {found or 'it'}"

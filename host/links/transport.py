@@ -1,0 +1,175 @@
+"""Serial lines to the chips: frames out, frames in, counted.
+
+On UART every chip has a line of its own; on ESP-NOW all are reached through the gateway's.
+"""
+
+from __future__ import annotations
+
+import select
+import selectors
+from typing import Protocol
+
+import serial
+
+from host.errors import ClusterError
+from host.links.rfc2217 import opened
+from host.wire.framing import FrameSplitter, encoded_frame
+from protocol.frame import BROADCAST, DST, HOST, MAX_FRAME
+
+# Seconds after which a port that was full is tried again.
+_FLUSH_AGAIN = 0.001
+_MOST_FILES = 1024  # pyserial waits by select, which knows no more (FD_SETSIZE)
+_READ_SIZE = 4096  # bytes taken from a port at once; a port without a timeout gives what it has
+
+
+class Port(Protocol):
+    """What is used of a pyserial port; name: of its device, or its URL."""
+
+    name: str
+
+    def fileno(self) -> int: ...
+    def read(self, size: int) -> bytes: ...
+    def write(self, data: bytes) -> int: ...
+    def close(self) -> None: ...
+
+
+def open_port(url: str, baud: int) -> Port:
+    """The port at `url`: a device, or a URL of pyserial's, as socket:// or rfc2217://.
+
+    Raises ClusterError if it will not open.
+    """
+    try:
+        port: Port = opened(url, baud)
+        descriptor = port.fileno()
+    except (serial.SerialException, OSError, ValueError) as error:
+        raise ClusterError(f"cannot open port {url}: {error}") from None
+    if descriptor >= _MOST_FILES:
+        port.close()
+        raise ClusterError(
+            f"cannot wait for so many ports ({_MOST_FILES} files are open): give fewer chips, or"
+            " --link espnow"
+        )
+    return port
+
+
+class Line:
+    """COBS frames over one port. Writing never waits: what the port does not take is kept."""
+
+    def __init__(self, port: Port) -> None:
+        self.take(port)
+
+    def take(self, port: Port) -> None:
+        """Goes over this port from now on; what was pending or half received is lost."""
+        self.port = port
+        self.pending = b""
+        self._splitter = FrameSplitter(MAX_FRAME)
+        self._writable = select.poll()
+        self._writable.register(port.fileno(), select.POLLOUT)
+
+    def send(self, frame: bytes) -> None:
+        """Sends one frame, as far as the port takes it now."""
+        self.pending += encoded_frame(frame)
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes what is pending, as far as the port takes it now."""
+        while self.pending and self._writable.poll(0):
+            self.pending = self.pending[self.port.write(self.pending) :]
+
+    def received(self) -> list[bytes]:
+        """The frames that have come in; damaged ones are left out."""
+        frames: list[bytes] = self._splitter.frames(self.port.read(_READ_SIZE))
+        return frames
+
+
+class Transport:
+    """All lines together. `mtu`: the longest frame in bytes on the way to any chip.
+
+    What a chip sends to another, or to all others, is passed on: on serial lines the host is the
+    middle of a star.
+    """
+
+    def __init__(self, lines: dict[int, Line], mtu: int = MAX_FRAME) -> None:
+        """lines: the line of each chip; the same one for all behind a gateway."""
+        self.mtu = mtu
+        self.frames_sent = self.frames_received = 0
+        self.bytes_sent = self.bytes_received = 0
+        self.frames_relayed = self.bytes_relayed = 0
+        self._lines = lines
+        self._distinct = list(dict.fromkeys(lines.values()))
+        self._selector = selectors.DefaultSelector()
+        for line in self._distinct:
+            self._selector.register(line.port.fileno(), selectors.EVENT_READ, line)
+
+    def send(self, frame: bytes, destination: int) -> None:
+        """Sends a frame to a chip or to all; raises ClusterError when a port is gone."""
+        to_all = destination == BROADCAST
+        lines = self._distinct if to_all else [self._lines[destination]]
+        for line in lines:
+            self._put(line, frame)
+            self.frames_sent += 1
+            self.bytes_sent += len(frame)
+
+    def _put(self, line: Line, frame: bytes) -> None:
+        try:
+            line.send(frame)
+        except (OSError, serial.SerialException) as error:
+            self._lose(line, error)
+
+    def receive(self, timeout: float) -> list[bytes]:
+        """Frames for the host that have come in, waiting for any at most `timeout` seconds."""
+        frames: list[bytes] = []
+        for line in self._lines_to_flush():
+            timeout = min(timeout, _FLUSH_AGAIN)
+            try:
+                line.flush()
+            except (OSError, serial.SerialException) as error:
+                self._lose(line, error)
+        for key, _ in self._selector.select(max(timeout, 0)):
+            try:
+                received = key.data.received()
+            except (OSError, serial.SerialException) as error:
+                self._lose(key.data, error)
+                continue
+            frames += [frame for frame in received if not self._relayed(key.data, frame)]
+        self.frames_received += len(frames)
+        self.bytes_received += sum(map(len, frames))
+        return frames
+
+    def _relayed(self, source: Line, frame: bytes) -> bool:
+        """Whether a frame was for other chips, to whose lines it was then passed on."""
+        destination = frame[DST] if len(frame) > DST else HOST
+        if destination == HOST:
+            return False
+        if destination == BROADCAST:
+            lines = [line for line in self._distinct if line is not source]
+        else:
+            lines = [self._lines[destination]] if destination in self._lines else []
+        for line in lines:
+            self._put(line, frame)
+            self.frames_relayed += 1
+            self.bytes_relayed += len(frame)
+        return True
+
+    def is_sending(self, chip: int) -> bool:
+        """Whether a port has not yet taken all that was sent to this chip."""
+        return bool(self._lines[chip].pending)
+
+    def close(self) -> None:
+        """Closes all ports."""
+        self._selector.close()
+        for line in self._distinct:
+            line.port.close()
+
+    def _lines_to_flush(self) -> list[Line]:
+        return [line for line in self._distinct if line.pending]
+
+    def _lose(self, line: Line, error: Exception) -> None:
+        raise self._lost(line, error) from None
+
+    def _lost(self, line: Line, error: Exception) -> ClusterError:
+        return ClusterError(f"lost the port of chip {self._chip(line)}: {error}")
+
+    def _chip(self, line: Line) -> int:
+        """The first that is reached over a line."""
+        return next(chip for chip, own in self._lines.items() if own is line)

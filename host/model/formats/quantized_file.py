@@ -1,0 +1,168 @@
+"""A quantized model and its tokenizer in one file, which loads without calibration.
+
+The file is of the safetensors format (https://github.com/huggingface/safetensors): one tensor for
+each array of `QuantizedModel`, called by its path there (`layers.0.q.rescale.multiplier`), and
+`tokenizer`, the bytes of a tokenizer file. The header's metadata has one entry, METADATA: a JSON
+object of `version`, `numbers` (all that is no array, by path), `tokenizer` (its kind and what the
+bytes leave open), `prompt` (the fields of `PromptFormat`) and `sha256`, over the model's own
+digest, the objects `tokenizer` and `prompt`, and the tokenizer's bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from host.errors import ModelError
+from host.model.prompt_format import CONTINUATION, PromptFormat, format_in
+from host.model.quantized import QuantizedModel
+from host.model.tokenizers.huggingface import HuggingFaceTokenizer
+from host.model.tokenizers.tokenizer import TextTokenizer, Tokenizer, token_bytes, tokens_in
+
+METADATA = "micropython_federation"
+VERSION = 2
+_TOKENIZER = "tokenizer"
+
+
+def save(
+    model: QuantizedModel,
+    tokenizer: TextTokenizer,
+    path: str | Path,
+    prompt_format: PromptFormat = CONTINUATION,
+) -> None:
+    """Writes them, all or nothing: a file that was at `path` stays until the new one is whole.
+
+    The same arguments give the same bytes. Raises ModelError where it cannot write.
+    """
+    from safetensors.numpy import save as serialized
+
+    leaves = dict(_leaves(model, ""))
+    arrays = {name: leaf for name, leaf in leaves.items() if isinstance(leaf, np.ndarray)}
+    fields, data = _stored_tokenizer(tokenizer)
+    prompt = prompt_format.fields()
+    metadata = {
+        "version": VERSION,
+        "numbers": {name: leaf for name, leaf in leaves.items() if name not in arrays},
+        "tokenizer": fields,
+        "prompt": prompt,
+        "sha256": _digest(model, [fields, prompt], data),
+    }
+    arrays[_TOKENIZER] = np.frombuffer(data, np.uint8)
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    _replace(Path(path), serialized(arrays, {METADATA: json.dumps(metadata)}))
+
+
+def is_quantized(start: bytes) -> bool:
+    """Whether a file that begins with `start`, of at least 64 bytes, is one, of any version."""
+    return start[8:].startswith(b'{"__metadata__":{"%s"' % METADATA.encode())
+
+
+def load(path: str | Path) -> tuple[QuantizedModel, TextTokenizer, PromptFormat]:
+    """The model, the tokenizer and the prompt's format in the file at `path`.
+
+    Raises ModelError, naming the file and what is wrong with it.
+    """
+    try:
+        return _load(path)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+    except Exception as error:  # whatever is missing from a damaged file
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ModelError(f"{path}: a damaged quantized model: {reason}") from None
+
+
+def _load(path: str | Path) -> tuple[QuantizedModel, TextTokenizer, PromptFormat]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        metadata = json.loads(file.metadata()[METADATA])
+        if metadata["version"] != VERSION:
+            raise ModelError(
+                f"a quantized model of version {metadata['version']}, expected {VERSION}"
+            )
+        names = file.keys()
+        leaves = metadata["numbers"] | {name: file.get_tensor(name) for name in names}
+    fields, data = metadata["tokenizer"], leaves[_TOKENIZER].tobytes()
+    model = _built(QuantizedModel, leaves, "")
+    prompt = metadata["prompt"]
+    if _digest(model, [fields, prompt], data) != metadata["sha256"]:
+        raise ModelError("damaged, or made for other arithmetic: quantize the model again")
+    return model, _tokenizer(fields, data, model.config.vocab_size), format_in(prompt)
+
+
+def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Every array and number of a model, with its path."""
+    if dataclasses.is_dataclass(value):
+        parts = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    elif isinstance(value, tuple):
+        names = getattr(value, "_fields", [str(index) for index in range(len(value))])
+        parts = list(zip(names, value, strict=True))
+    else:
+        yield name, value
+        return
+    for part, item in parts:
+        yield from _leaves(item, f"{name}.{part}" if name else part)
+
+
+def _built(kind: Any, leaves: dict[str, Any], name: str) -> Any:
+    """The inverse: an object of the type `kind` from what lies below `name`."""
+    if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
+        hints = typing.get_type_hints(kind)
+        parts = {part: f"{name}.{part}" if name else part for part in hints}
+        return kind(**{part: _built(hints[part], leaves, path) for part, path in parts.items()})
+    if typing.get_origin(kind) is tuple:  # of as many as there are
+        item = typing.get_args(kind)[0]
+        count = len({path.split(".")[1] for path in leaves if path.startswith(f"{name}.")})
+        return tuple(_built(item, leaves, f"{name}.{index}") for index in range(count))
+    return leaves[name]
+
+
+def _stored_tokenizer(tokenizer: TextTokenizer) -> tuple[dict[str, Any], bytes]:
+    """What `_tokenizer` makes the tokenizer of again."""
+    if isinstance(tokenizer, HuggingFaceTokenizer):
+        stops = sorted(tokenizer.stops)
+        return {"kind": "huggingface", "bos": tokenizer.bos, "stops": stops}, tokenizer.data
+    if isinstance(tokenizer, Tokenizer):
+        return {
+            "kind": "scores",
+            "bos": tokenizer.bos,
+            "eos": tokenizer.eos,
+            "byte_tokens": list(tokenizer.byte_tokens),
+            "space_first": tokenizer.space_first,
+        }, token_bytes(tokenizer)
+    raise TypeError(f"no way to store a {type(tokenizer).__name__}")
+
+
+def _tokenizer(fields: dict[str, Any], data: bytes, vocab_size: int) -> TextTokenizer:
+    options = {name: value for name, value in fields.items() if name != "kind"}
+    if fields["kind"] == "huggingface":
+        return HuggingFaceTokenizer(data, vocab_size=vocab_size, **options)
+    return Tokenizer(*tokens_in(data), **options)
+
+
+def _digest(model: QuantizedModel, objects: list[dict[str, Any]], data: bytes) -> str:
+    text = json.dumps(objects, sort_keys=True).encode()
+    return hashlib.sha256(model.sha256() + hashlib.sha256(text).digest() + data).hexdigest()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Puts a file of these bytes at `path`, in one step."""
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a device: root could replace it
+        raise ModelError(f"{path}: cannot write: it is no regular file")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        try:
+            temporary.write_bytes(data)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot write: {error.strerror}") from error

@@ -1,0 +1,64 @@
+"""A model's weights from tensors that go by the names of another program's files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+import numpy as np
+
+from host.errors import ModelError
+from host.model.checkpoint import Config, FloatArray, weight_shapes
+
+
+def weights_by_name(
+    config: Config,
+    names: Mapping[str, str],
+    stored: Collection[str],
+    tensor: Callable[[str], FloatArray],
+    shared: bool,
+) -> dict[str, FloatArray]:
+    """Every weight of `config`, each layer's tensors stacked.
+
+    names: of each weight the tensor's name, with {layer} where each layer has one; stored: the
+    names that the file has, all of which must be known; tensor: gives one by its name; shared:
+    whether the classifier is the embedding, and a tensor for it is left alone.
+
+    Raises ModelError for a tensor that is missing, has another shape, or that no Llama model has.
+    """
+    shapes = weight_shapes(config)
+    if config.layers > len(stored):
+        raise ModelError(f"{config.layers} layers, but only {len(stored)} tensors")
+    _check_names({name for weight in names for name in _spelled(names[weight], config)}, stored)
+
+    def weight_of(weight: str) -> FloatArray:
+        layered = "{layer}" in names[weight]
+        shape = shapes[weight][1:] if layered else shapes[weight]
+        parts = []
+        for name in _spelled(names[weight], config):
+            if name not in stored:
+                raise ModelError(f"tensor {name} is missing")
+            parts.append(tensor(name))
+            if parts[-1].shape != shape:
+                raise ModelError(f"tensor {name} has shape {parts[-1].shape}, expected {shape}")
+        return np.stack(parts) if layered else parts[0]
+
+    weights = {w: weight_of(w) for w in shapes if w != "classifier" or not shared}
+    if shared:
+        weights["classifier"] = weights["embedding"]
+    return weights
+
+
+def _spelled(name: str, config: Config) -> list[str]:
+    """The name of each layer's tensor, or of the only one."""
+    if "{layer}" not in name:
+        return [name]
+    return [name.format(layer=layer) for layer in range(config.layers)]
+
+
+def _check_names(known: Collection[str], stored: Collection[str]) -> None:
+    for name in sorted(stored):
+        if name.endswith(".bias"):
+            raise ModelError(f"it has biases ({name}), which are not supported")
+    for name in sorted(stored):
+        if name not in known:
+            raise ModelError(f"tensor {name} is not known: a variant of Llama, not supported")

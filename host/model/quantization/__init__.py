@@ -1,0 +1,1 @@
+"""From floats to the integers that chips compute with, and what that costs."""

@@ -1,0 +1,189 @@
+"""Tokenizers as Hugging Face's tokenizer.json has them, by the tokenizers library.
+
+The library encodes. Decoding is done here, token by token and in bytes, so that text can be shown
+as its tokens come; it gives what the library's decoders give for the two kinds that Llama models
+use: byte-level (GPT-2's, Llama 3's) and SentencePiece-like (Llama 1's and 2's).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from host.errors import ModelError
+from host.model.formats.huggingface import json_fields
+from host.model.formats.reading import small_file
+
+_OTHER_FILE = "not a tokenizer.json of the tokenizers library"
+_SPACE = "\u2581"  # SentencePiece's sign for a space
+_RAW_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+_SPACED_DECODERS = {"Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"}
+
+
+class HuggingFaceTokenizer:
+    """Text to tokens and back."""
+
+    def __init__(self, data: bytes, bos: int, stops: Iterable[int], vocab_size: int) -> None:
+        """`data`: the contents of tokenizer.json; vocab_size: the model's, which may be padded.
+
+        Raises ModelError for a file of another kind, and for tokens that the model has not.
+        """
+        self.data, self.bos, self.stops = data, bos, frozenset(stops)
+        self._tokenizer, fields = _parsed(data)
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        tokens = self._tokenizer.get_vocab(with_added_tokens=True)
+        largest = max([*tokens.values(), bos, *self.stops])
+        if largest >= vocab_size:
+            raise ModelError(
+                f"the tokenizer has tokens up to {largest}, the model has {vocab_size}"
+            )
+        try:
+            self._pieces, self._space_first = _pieces(fields, tokens, vocab_size)
+        except (AttributeError, KeyError, TypeError) as error:  # the library reads more forms
+            raise ModelError(f"{_OTHER_FILE}: no {error}") from None
+
+    @classmethod
+    def load(cls, path: str | Path, vocab_size: int) -> HuggingFaceTokenizer:
+        """The tokenizer.json at `path`, its special tokens as the files beside it say.
+
+        Raises ModelError, naming the file and what is wrong with it.
+        """
+        path = Path(path)
+        try:
+            data = small_file(path)
+        except OSError as error:
+            raise ModelError(f"{path}: cannot read the tokenizer: {error.strerror}") from error
+        try:
+            bos, stops = _special_tokens(path.parent, _parsed(data)[0])
+            return cls(data, bos, stops, vocab_size)
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from None
+
+    def encode(self, text: str, bos: bool = True) -> list[int]:
+        """Tokens of `text`, after BOS where asked for. Bytes that are no UTF-8 become U+FFFD."""
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        tokens = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return [self.bos, *tokens] if bos else list(tokens)
+
+    def decode(self, token: int, previous: int) -> bytes:
+        """Bytes of `token` when it follows `previous`: after BOS a space put first goes."""
+        piece = self._pieces[token]
+        if self._space_first and previous == self.bos and piece.startswith(b" "):
+            return piece[1:]
+        return piece
+
+
+def _parsed(data: bytes) -> tuple[Any, dict[str, Any]]:
+    """The library's tokenizer, and the fields of the file."""
+    import tokenizers
+
+    try:
+        text = data.decode()
+        fields = json.loads(text)
+        # With a prefix longer than a token, the library panics, and prints that by itself.
+        if fields.get("model", {}).get("continuing_subword_prefix"):
+            raise ModelError("continuing_subword_prefix is not supported")
+        return tokenizers.Tokenizer.from_str(text), fields
+    except (ModelError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # it raises nothing narrower, and its panics are not even that
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{_OTHER_FILE}: {reason}") from None
+
+
+def _pieces(
+    fields: dict[str, Any], tokens: dict[str, int], vocab_size: int
+) -> tuple[list[bytes], bool]:
+    """Bytes of every token, none for special ones, and whether a space is put before a text."""
+    decoders = list(_decoders(fields.get("decoder")))
+    kinds = [decoder["type"] for decoder in decoders]
+    if "ByteLevel" in kinds:
+        to_bytes, space_first = _byte_level, False
+    elif set(kinds) <= _SPACED_DECODERS and {"Replace", "Metaspace"} & set(kinds):
+        to_bytes, space_first = _spaced, any(map(_strips, decoders))
+    else:
+        raise ModelError(f"decoder {', '.join(kinds) or 'none'} is not supported")
+    special = {entry["id"] for entry in fields.get("added_tokens", []) if entry.get("special")}
+    pieces = [b""] * vocab_size
+    for text, token in tokens.items():
+        if token not in special:
+            pieces[token] = to_bytes(text)
+    return pieces, space_first
+
+
+def _decoders(decoder: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    if decoder and decoder["type"] == "Sequence":
+        for part in decoder["decoders"]:
+            yield from _decoders(part)
+    elif decoder:
+        yield decoder
+
+
+def _strips(decoder: dict[str, Any]) -> bool:
+    """Whether a decoder drops the space that begins a text."""
+    if decoder["type"] == "Metaspace":
+        return bool(decoder.get("prepend_scheme", "always") != "never")
+    return bool(decoder["type"] == "Strip" and decoder["content"] == " " and decoder["start"])
+
+
+def _spaced(text: str) -> bytes:
+    raw = _RAW_BYTE.fullmatch(text)
+    return bytes([int(raw[1], 16)]) if raw else text.replace(_SPACE, " ").encode()
+
+
+def _byte_level(text: str) -> bytes:
+    try:
+        return bytes([_BYTE_OF[character] for character in text])
+    except KeyError:  # an added token, which is plain text
+        return text.encode()
+
+
+def _byte_characters() -> Iterator[str]:
+    """The character that stands for each byte in GPT-2's vocabulary: itself where it prints."""
+    others = 0
+    for byte in range(256):
+        if 33 <= byte <= 126 or 161 <= byte <= 172 or byte >= 174:
+            yield chr(byte)
+        else:
+            yield chr(256 + others)
+            others += 1
+
+
+_BYTE_OF = {character: byte for byte, character in enumerate(_byte_characters())}
+
+
+def _special_tokens(folder: Path, tokenizer: Any) -> tuple[int, set[int]]:
+    """BOS, and the tokens that end a text.
+
+    From config.json and generation_config.json or else tokenizer_config.json; where a model has
+    no BOS, the token that separates its texts.
+    """
+    config, generation, words = (
+        json_fields(folder / name) if (folder / name).exists() else {}
+        for name in ("config.json", "generation_config.json", "tokenizer_config.json")
+    )
+    stops = set(_ids(config.get("eos_token_id"))) | set(_ids(generation.get("eos_token_id")))
+    stops = stops or set(_named(tokenizer, words.get("eos_token"), "</s>"))
+    bos = [*_ids(config.get("bos_token_id")), *_named(tokenizer, words.get("bos_token"), "<s>")]
+    first = [*bos, *sorted(stops)]
+    if not first:
+        raise ModelError("no BOS or EOS token: config.json beside it names none")
+    return first[0], stops | {first[0]}
+
+
+def _ids(value: object) -> list[int]:
+    """One id, or a list of them, or none."""
+    values = value if isinstance(value, list) else [value]
+    return [v for v in values if isinstance(v, int) and not isinstance(v, bool) and v >= 0]
+
+
+def _named(tokenizer: Any, word: object, usual: str) -> list[int]:
+    """The id of a token by its text, which tokenizer_config.json may wrap in an object."""
+    text = word.get("content") if isinstance(word, dict) else word
+    text = text if isinstance(text, str) else usual
+    token = tokenizer.token_to_id(text) if text.isprintable() else None  # no half of a surrogate
+    return [] if token is None else [token]

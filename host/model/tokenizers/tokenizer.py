@@ -1,0 +1,242 @@
+"""What a tokenizer gives, and llama2.c's: byte-pair encoding by scores, bytes to fall back on.
+
+llama2.c's gives what `encode` and `decode` of run.c give. Its file, little-endian: int32
+length of the longest token, then for each token float32 score, int32 length, and its bytes.
+Tokens 0, 1, 2 are unknown, BOS, EOS; tokens 3 to 258 stand for the 256 byte values.
+"""
+
+from __future__ import annotations
+
+import codecs
+import heapq
+import re
+import struct
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from host.errors import ModelError
+from host.model.formats.reading import small_file
+
+BOS = 1
+EOS = 2
+FIRST_BYTE_TOKEN = 3
+
+TOKEN_HEADER = struct.Struct("<fi")
+LONGEST_LENGTH = struct.Struct("<i")
+# run.c's search for the best merge starts here, so a score at or below it never merges.
+LOWEST_SCORE = -1e10
+# A byte and the continuation bytes after it, four bytes at most: a UTF-8 character, in run.c's
+# view, which also cuts malformed text.
+CHARACTER = re.compile(rb"[\x00-\xff][\x80-\xbf]{0,3}")
+# Tokens such as <0x0A> stand for that byte. No closing bracket: run.c's sscanf asks for none.
+RAW_BYTE = re.compile(rb"<0x([0-9A-Fa-f]{1,2})")
+# What isprint or isspace accept in the C locale, plus all of 0x80 to 0xFF, which run.c drops
+# when they come alone but which are parts of UTF-8 characters.
+SHOWN_BYTES = frozenset(b"\t\n\v\f\r" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100)))
+
+
+class TextTokenizer(Protocol):
+    """Text to tokens and back, whatever file the tokens came from."""
+
+    @property
+    def bos(self) -> int:
+        """The token that every text begins with."""
+
+    @property
+    def stops(self) -> frozenset[int]:
+        """The tokens that end a text; `bos`, which begins another, is one of them."""
+
+    def encode(self, text: str, bos: bool = True) -> list[int]:
+        """Tokens of `text`, after `bos` where asked for."""
+
+    def decode(self, token: int, previous: int) -> bytes:
+        """Bytes of `token` when it follows `previous`; they may be a part of a character."""
+
+
+class Tokenizer:
+    """Tokens by pieces and scores: llama2.c's, and SentencePiece's BPE in other files."""
+
+    def __init__(
+        self,
+        pieces: list[bytes],
+        scores: list[float],
+        *,
+        bos: int = BOS,
+        eos: int = EOS,
+        byte_tokens: Sequence[int] = range(FIRST_BYTE_TOKEN, FIRST_BYTE_TOKEN + 256),
+        space_first: bool = True,
+    ) -> None:
+        """`pieces` [vocab]: the bytes of each token; `scores` [vocab]: higher merges first.
+
+        byte_tokens [256]: the token for each byte, one beyond the vocabulary where there is none;
+        space_first: whether a space is put before a text.
+        """
+        self.pieces = pieces
+        self.scores = scores
+        self.bos, self.eos = bos, eos
+        self.stops = frozenset((bos, eos))
+        self.byte_tokens, self.space_first = byte_tokens, space_first
+        # Reversed, so that the lowest token wins where two have the same bytes.
+        self._token_of = {piece: token for token, piece in reversed(list(enumerate(pieces)))}
+
+    @classmethod
+    def load(cls, path: str | Path, vocab_size: int) -> Tokenizer:
+        """The tokenizer at `path`, for a model of `vocab_size` tokens.
+
+        Raises ModelError, naming the file and what is wrong with it.
+        """
+        try:
+            data = small_file(path)
+        except OSError as error:
+            raise ModelError(f"{path}: cannot read the tokenizer: {error.strerror}") from error
+        try:
+            pieces, scores = tokens_in(data)
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from None
+        if len(pieces) != vocab_size:
+            raise ModelError(
+                f"{path}: the tokenizer has {len(pieces)} tokens, the model has {vocab_size}"
+            )
+        return cls(pieces, scores)
+
+    def encode(self, text: str, bos: bool = True, eos: bool = False) -> list[int]:
+        """Tokens of `text`, between BOS and EOS where asked for.
+
+        Surrogate escapes, as in a command line that was not UTF-8, become the bytes they stand
+        for; other lone surrogates raise UnicodeEncodeError. Raises ModelError for a byte that
+        this vocabulary cannot express.
+        """
+        data = text.encode("utf-8", "surrogateescape")
+        tokens = [self.bos] if bos else []
+        if data and self.space_first:
+            tokens += self._character_tokens(b" ")
+        for character in CHARACTER.findall(data):
+            tokens += self._character_tokens(character)
+        tokens = self._merged(tokens)
+        return [*tokens, self.eos] if eos else tokens
+
+    def decode(self, token: int, previous: int) -> bytes:
+        """Bytes of `token` when it follows `previous`: after BOS a space put first goes."""
+        piece = self.pieces[token]
+        if self.space_first and previous == self.bos and piece.startswith(b" "):
+            piece = piece[1:]
+        raw = RAW_BYTE.match(piece)
+        return bytes([int(raw[1], 16)]) if raw else piece
+
+    def decode_all(self, tokens: Iterable[int]) -> bytes:
+        """Bytes of `tokens` from the start of a text; a BOS that leads them gives none."""
+        pieces = []
+        previous = self.bos
+        for index, token in enumerate(tokens):
+            if index or token != self.bos:
+                pieces.append(self.decode(token, previous))
+            previous = token
+        return b"".join(pieces)
+
+    def _character_tokens(self, character: bytes) -> list[int]:
+        """The token of a character, or else one token for each of its bytes."""
+        token = self._token_of.get(character)
+        if token is not None:
+            return [token]
+        tokens = [self.byte_tokens[byte] for byte in character]
+        if max(tokens) >= len(self.pieces):
+            byte = character[tokens.index(max(tokens))]
+            raise ModelError(
+                f"none of the tokenizer's {len(self.pieces)} tokens is for byte 0x{byte:02x}"
+            )
+        return tokens
+
+    def _merged(self, tokens: list[int]) -> list[int]:
+        """`tokens` after merging the pair of highest score, leftmost first, while there is one."""
+        # A token keeps its place, and the one to its right that is merged into it is skipped from
+        # then on. A candidate is stale where one of its two tokens has changed since.
+        following = [*range(1, len(tokens)), -1]
+        preceding = list(range(-1, len(tokens) - 1))
+        candidates: list[tuple[float, int, int, int, int]] = []
+
+        def consider(left: int) -> None:
+            right = following[left] if left >= 0 else -1
+            if right >= 0:
+                score, merged = self._merge(tokens[left], tokens[right])
+                if merged >= 0:
+                    pair = tokens[left], tokens[right]
+                    heapq.heappush(candidates, (-score, left, merged, *pair))
+
+        for place in range(len(tokens)):
+            consider(place)
+        while candidates:
+            _, left, merged, *pair = heapq.heappop(candidates)
+            right = following[left]
+            if right < 0 or [tokens[left], tokens[right]] != pair:
+                continue
+            tokens[left], tokens[right] = merged, -1
+            following[left] = following[right]
+            if following[left] >= 0:
+                preceding[following[left]] = left
+            consider(preceding[left])
+            consider(left)
+        return [token for token in tokens if token >= 0]
+
+    def _merge(self, left: int, right: int) -> tuple[float, int]:
+        """Score and token of `left` and `right` joined; token -1 where there is none."""
+        token = self._token_of.get(self.pieces[left] + self.pieces[right], -1)
+        if token < 0 or not self.scores[token] > LOWEST_SCORE:
+            return LOWEST_SCORE, -1
+        return self.scores[token], token
+
+
+class TextStream:
+    """Text of a generation as its tokens come."""
+
+    def __init__(self, tokenizer: TextTokenizer, previous: int | None = None) -> None:
+        """`previous`: the token before the first one that is pushed, None for BOS."""
+        self._tokenizer = tokenizer
+        self._previous = tokenizer.bos if previous is None else previous
+        # A byte that cannot be part of a UTF-8 character gives nothing, as in run.c.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+
+    def push(self, token: int) -> str:
+        """Text that `token` completes; empty while a UTF-8 character is incomplete.
+
+        As in run.c, single bytes that are control characters give nothing. Unlike there,
+        characters outside ASCII that come byte by byte are put together.
+        """
+        piece = self._tokenizer.decode(token, self._previous)
+        self._previous = token
+        if len(piece) == 1 and piece[0] not in SHOWN_BYTES:
+            return ""
+        return self._decoder.decode(piece)
+
+
+def token_bytes(tokenizer: Tokenizer) -> bytes:
+    """llama2.c's tokenizer file of these pieces and scores: the inverse of `tokens_in`."""
+    tokens = zip(tokenizer.pieces, tokenizer.scores, strict=True)
+    longest = LONGEST_LENGTH.pack(max(map(len, tokenizer.pieces)))
+    return longest + b"".join(
+        TOKEN_HEADER.pack(score, len(piece)) + piece for piece, score in tokens
+    )
+
+
+def tokens_in(data: bytes) -> tuple[list[bytes], list[float]]:
+    """Pieces and scores of all tokens in llama2.c's tokenizer file. Raises ModelError."""
+    if len(data) < LONGEST_LENGTH.size:
+        raise ModelError(f"{len(data)} bytes, too few for a llama2.c tokenizer")
+    pieces: list[bytes] = []
+    scores: list[float] = []
+    offset = LONGEST_LENGTH.size
+    while offset < len(data):
+        if offset + TOKEN_HEADER.size > len(data):
+            raise ModelError(f"truncated in the header of token {len(pieces)}")
+        score, length = TOKEN_HEADER.unpack_from(data, offset)
+        offset += TOKEN_HEADER.size
+        if length < 0:
+            raise ModelError(f"not a llama2.c tokenizer: token {len(pieces)} has length {length}")
+        if offset + length > len(data):
+            raise ModelError(
+                f"truncated in token {len(pieces)}: {len(data) - offset} of its {length} bytes"
+            )
+        pieces.append(data[offset : offset + length])
+        scores.append(score)
+        offset += length
+    return pieces, scores

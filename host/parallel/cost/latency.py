@@ -1,0 +1,212 @@
+"""How long one stream's tokens take on a federation of boards: modelled, from published figures.
+
+A token's time is the sum over its synchronizations of what its slowest chip computes, what its
+messages take on the links, and constants. Nothing overlaps, but that in one direction all lines,
+or the gateway's line and the air, are busy at the same time. Losses, other radios and garbage
+collection are left out. None of it was measured on a board.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from host.hardware.board import Board
+from host.parallel.cost.instructions import KERNELS, chip_instructions
+from host.parallel.cost.traffic import Message, Synchronization, frames, route
+from host.parallel.plan import Plan
+from protocol.cobs import encoded_size
+
+# Assumed: both processors begin at most one instruction a cycle; loads that are used at once,
+# taken branches and code that comes from flash cost more, 1.2 to 2 in all.
+CYCLES_AN_INSTRUCTION = 1.5
+BITS_A_BYTE = 10  # on a UART, with start and stop bit
+# USB polls its devices once in a frame of 1 ms (USB 2.0, full speed): half of that on average, in
+# each direction.
+USB_SECONDS = 0.5e-3
+# The host's own part in a synchronization: assumed, of a machine of today.
+HOST_SECONDS = 0.3e-3
+
+
+class NotModelled(ValueError):
+    """Boards of which no time can be told; the message is one line."""
+
+
+@dataclass(frozen=True)
+class RadioRate:
+    """ESP-NOW at one rate: bits per second; bytes per second in packets of 250 bytes to one and to
+    all; seconds of a round trip of small packets. All published by others."""
+
+    bits: float
+    unicast: float
+    broadcast: float
+    round_trip: float
+
+    def airtime(self, size: int, is_broadcast: bool) -> float:
+        """Seconds that a packet of `size` bytes takes."""
+        throughput = self.broadcast if is_broadcast else self.unicast
+        return _PUBLISHED / throughput + 8 * (size - _PUBLISHED) / self.bits
+
+    @property
+    def turnaround(self) -> float:
+        """Seconds of a round trip beside its two packets, from radio to program and back."""
+        return self.round_trip - 2 * self.airtime(_SMALL, is_broadcast=False)
+
+
+_PUBLISHED, _SMALL = 250, 60  # bytes
+RATE_54M = 0x0C  # boards/*.toml, WIFI_PHY_RATE_54M
+DEFAULT_RATE = RadioRate(1e6, 89_250, 101_000, 5.4e-3)
+FIXED_RATES = {RATE_54M: RadioRate(54e6, 778_500, 963_000, 0.7e-3)}
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds of a token, by what takes them: chips' instructions, links, and waits (the radio's
+    turnaround, USB and host). airtime: what all its frames take on the air."""
+
+    compute: float
+    links: float
+    waits: float
+    airtime: float
+
+    @property
+    def total(self) -> float:
+        """Seconds."""
+        return self.compute + self.links + self.waits
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Of one stream."""
+        return 1 / self.total
+
+
+def latency(
+    plan: Plan, boards: Sequence[Board], token: Iterable[Synchronization], position: int
+) -> Latency:
+    """Of a token at a position whose synchronizations are these; boards: of each chip.
+
+    Raises NotModelled for boards without clock or UART, as simulated ones.
+    """
+    times = _Times(plan, boards)
+    compute = links = waits = airtime = 0.0
+    for each in token:
+        compute += times.compute(each, position)
+        for messages in (each.requests, each.answers):
+            links += times.on_links(messages)
+            airtime += times.on_air(messages)
+        waits += times.waits(each)
+    return Latency(compute, links, waits, airtime)
+
+
+def throughput(
+    plan: Plan, boards: Sequence[Board], token: Iterable[Synchronization], position: int
+) -> float:
+    """Tokens a second of as many streams as there is room for: of one, but where stages work on
+    several at a time. Then nothing is faster than the slowest stage, nor than all frames on the
+    air, nor than the streams that there are. Raises NotModelled."""
+    token = tuple(token)
+    one = latency(plan, boards, token, position)
+    if not plan.stages:
+        return 1 / one.total
+    parts = ([each for each in token if each.layer in stage.layers] for stage in plan.stages)
+    slowest = max(latency(plan, boards, part, position).total for part in parts)
+    return 1 / max(slowest, one.airtime, one.total / plan.shape.slots)
+
+
+def radio_rate(boards: Sequence[Board]) -> RadioRate:
+    """The rate at which the slowest of these boards sends, taken for all."""
+    rates = [FIXED_RATES.get(board.espnow.rate or 0, DEFAULT_RATE) for board in boards]
+    return min(rates, key=lambda rate: rate.bits)
+
+
+def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
+    """How `latency` comes to its figures, with the constants, in lines for people."""
+    clocks = ", ".join(dict.fromkeys(f"{b.name} {b.clock_mhz} MHz" for b in boards))
+    lines = [
+        "token = sum over synchronizations of: compute + links + waits",
+        "compute = instructions of the slowest chip (from emulated counts)"
+        f" x {CYCLES_AN_INSTRUCTION} cycles / clock; {clocks}",
+        f"line = n bytes in COBS x {BITS_A_BYTE} bits / {_baud(boards[0]):,} baud (--line pins);"
+        f" wait = {USB_SECONDS * 1e3:g} ms of USB each way + {HOST_SECONDS * 1e3:g} ms of the"
+        " host, where lines are used",
+    ]
+    if plan.shape.mtu is not None:
+        rate = radio_rate(boards)
+        lines.append(
+            f"air = {_PUBLISHED} / B + 8 (n - {_PUBLISHED}) / {rate.bits / 1e6:g}e6 s, one frame"
+            f" after another, B = {rate.broadcast:,} bytes/s to all, {rate.unicast:,} to one"
+            f" (published); wait = {rate.turnaround * 1e3:.2f} ms (published round trip"
+            f" {rate.round_trip * 1e3:g} ms less two frames of {_SMALL} bytes)"
+        )
+    if plan.stages:
+        air = ", at least that of all its frames on the air" if plan.shape.mtu else ""
+        lines.append(f"many streams: a token in the time of the slowest stage's sum{air}")
+    return lines
+
+
+class _Times:
+    """Seconds of the parts of a synchronization."""
+
+    def __init__(self, plan: Plan, boards: Sequence[Board]) -> None:
+        self._plan, self._boards, self._radio = plan, boards, radio_rate(boards)
+        for board in boards:
+            if not board.clock_mhz or not board.uart or board.mpy_arch not in KERNELS:
+                raise NotModelled(f"board {board.name} has no clock or UART to model times with")
+
+    def compute(self, each: Synchronization, position: int) -> float:
+        """The slowest chip's."""
+        return max(
+            chip_instructions(self._plan, chip, each, position, KERNELS[board.mpy_arch])
+            * CYCLES_AN_INSTRUCTION
+            / (board.clock_mhz or 1)
+            / 1e6
+            for chip, board in enumerate(self._boards)
+        )
+
+    def on_links(self, messages: Iterable[Message]) -> float:
+        """Until the last of these messages is there. What chips send each other over serial lines
+        goes to the host first."""
+        messages = tuple(messages)
+        to_chips: Counter[int] = Counter()
+        from_chips: Counter[int] = Counter()
+        for message in messages:
+            way = route(self._plan, message)
+            size = sum(map(encoded_size, frames(self._plan, message.payload)))
+            to_chips.update(dict.fromkeys(way.to_chips, size))
+            from_chips.update(dict.fromkeys(way.from_chips, size))
+        lines = self._slowest(from_chips) + self._slowest(to_chips)
+        air = self.on_air(messages)
+        # A gateway has to have a request before it repeats it; answers come in while it passes
+        # on others.
+        return lines + air if to_chips else max(lines, air)
+
+    def on_air(self, messages: Iterable[Message]) -> float:
+        """That they take on the air, one after another."""
+        return sum(
+            self._radio.airtime(size, way.is_broadcast)
+            for message in messages
+            for way in (route(self._plan, message),)
+            if way.on_air
+            for size in frames(self._plan, message.payload)
+        )
+
+    def waits(self, each: Synchronization) -> float:
+        """Constants: the radio's turnaround, and USB and host where lines are used."""
+        ways = [route(self._plan, message) for message in (*each.requests, *each.answers)]
+        directions = any(way.to_chips for way in ways) + any(way.from_chips for way in ways)
+        on_air = any(way.on_air for way in ways)
+        on_lines = directions * USB_SECONDS + bool(directions) * HOST_SECONDS
+        return on_lines + on_air * self._radio.turnaround
+
+    def _slowest(self, sizes: Counter[int]) -> float:
+        """The longest time that a line is busy with so many bytes."""
+        each = (n * BITS_A_BYTE / _baud(self._boards[chip]) for chip, n in sizes.items())
+        return max(each, default=0.0)
+
+
+def _baud(board: Board) -> int:
+    """Of its UART's line to the host."""
+    if board.uart is None:
+        raise NotModelled(f"board {board.name} has no UART")
+    return board.uart.baud

@@ -1,0 +1,93 @@
+"""How many bits the partial sums take that chips send, from running their shares in numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from host.model.arithmetic import Ints, residual_sum
+from host.model.quantized import Linear, QuantizedModel
+from host.model.tokenizers.tokenizer import BOS
+from host.model.transformer import final_activation
+from host.parallel.plan import Plan
+from host.parallel.sharded_model import ShardedModel
+from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD
+
+# Sums get no wider with the position, so that a short text will do.
+TYPICAL_TOKENS = 16
+
+
+class SumWidths:
+    """Runs a sequence; called as a traffic.Width, it tells of the token that was run last."""
+
+    def __init__(self, model: QuantizedModel, plan: Plan) -> None:
+        self.residual_bits = 0  # of the token's embedding
+        self._residual: Ints = np.zeros(0, np.int64)
+        self._residual_bits = [0] * (model.config.layers + 1)  # as it enters each layer
+        self._model, self._sharded = model, ShardedModel.of(model, plan)
+        self._position = 0
+        self._parts: dict[tuple[int, int], list[Ints]] = {}
+
+    def run(self, token: int) -> int:
+        """The likeliest token after one more. Raises IndexError beyond the plan's context."""
+        self._parts = {}
+        self._residual = self._model.embedding[token].astype(np.int64)
+        self.residual_bits = self._residual_bits[0] = _bits(self._residual)
+        x = final_activation(self._model, [token], self)
+        self._position += 1
+        return int(np.concatenate(self._sharded.logits(x), axis=1)[0].argmax())
+
+    def run_typical(self, tokens: int = TYPICAL_TOKENS) -> None:
+        """Runs so many tokens that the model likes best, of each other's widest sums in the end.
+
+        As many as the context holds at most.
+        """
+        token, widest = BOS, dict(self._parts)
+        bits = self._residual_bits
+        for _ in range(min(tokens, self._sharded.plan.context)):
+            token = self.run(token)
+            bits = list(map(max, bits, self._residual_bits))
+            for key, parts in self._parts.items():
+                before = widest.get(key, parts)
+                widest[key] = [
+                    np.maximum(_magnitude(part), _magnitude(one))
+                    for part, one in zip(parts, before, strict=True)
+                ]
+        self.residual_bits, self._residual_bits, self._parts = bits[0], bits, widest
+
+    def residual(self, layer: int) -> int:
+        """Bits of the widest element of the residual stream that enters a layer."""
+        return self._residual_bits[layer]
+
+    def __call__(self, layer: int, phase: int, chip: int, elements: range) -> int:
+        """Bits of the widest of a chip's sums for these elements."""
+        part = self._parts[layer, phase][chip].reshape(-1)
+        return _bits(part[elements.start : elements.stop])
+
+    def attention(self, layer: int, x: Ints) -> Ints:
+        """The chips' sums [n, dim], added up."""
+        parts = self._sharded.attention(layer, x, self._position)
+        return self._noted(layer, PHASE_ATTENTION, parts, self._model.layers[layer].o)
+
+    def feed_forward(self, layer: int, x: Ints) -> Ints:
+        """The chips' sums [n, dim], added up."""
+        parts = self._sharded.feed_forward(layer, x)
+        total = self._noted(layer, PHASE_FEED_FORWARD, parts, self._model.layers[layer].down)
+        self._residual_bits[layer + 1] = _bits(self._residual)
+        return total
+
+    def _noted(self, layer: int, phase: int, parts: list[Ints], linear: Linear) -> Ints:
+        self._parts[layer, phase] = parts
+        total: Ints = np.sum(parts, axis=0)
+        self._residual = residual_sum(self._residual, total, linear.rescale)
+        return total
+
+
+def _magnitude(values: Ints) -> Ints:
+    """What is as wide in two's complement, from 0 on."""
+    flipped: Ints = values ^ (values >> 63)
+    return flipped
+
+
+def _bits(values: Ints) -> int:
+    """As protocol/bitpack.py's bits_needed."""
+    return int(_magnitude(values.astype(np.int64)).max()).bit_length() + 1

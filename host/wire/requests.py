@@ -1,0 +1,66 @@
+"""The asker's side of request and answer: which answer belongs to which request.
+
+Requests are numbered, and one is outstanding at a time, to one or more chips.
+protocol/messages.py is the answerer's side.
+"""
+
+from protocol.compat import const
+from protocol.frame import sequence_after
+
+_NOT_ASKED = const(0)
+_AWAITED = const(1)
+_ANSWERED = const(2)
+
+_NOBODY = bytes(256)  # the marks of a request to no one
+
+_HALF = const(0x8000)  # sequence numbers wrap: less than half the circle behind is "before"
+
+
+class Outstanding:
+    """The one request that is being waited for, and who has answered it.
+
+    Answers that are not accepted are counted: `late` to an earlier request, `duplicate` of
+    one accepted before, `foreign` from a node not asked or to a request never made.
+    """
+
+    def __init__(self, sequence=0):
+        """sequence: the number before the first request's."""
+        self.sequence = sequence
+        self.awaited = 0
+        self.late = 0
+        self.duplicate = 0
+        self.foreign = 0
+        self._marks = bytearray(256)
+
+    def begin(self, chips):
+        """The sequence number of a new request, to the ids in `chips`, each to answer once."""
+        self._marks[:] = _NOBODY
+        self.awaited = 0
+        for chip in chips:
+            self.awaited += self._marks[chip] == _NOT_ASKED
+            self._marks[chip] = _AWAITED
+        self.sequence = sequence_after(self.sequence)
+        return self.sequence
+
+    def accept(self, src, sequence):
+        """True, once for each chip that was asked, for its answer to the current request."""
+        if sequence != self.sequence:
+            if (self.sequence - sequence) & 0xFFFF < _HALF:
+                self.late += 1
+            else:
+                self.foreign += 1
+            return False
+        mark = self._marks[src]
+        if mark == _AWAITED:
+            self._marks[src] = _ANSWERED
+            self.awaited -= 1
+            return True
+        if mark == _ANSWERED:
+            self.duplicate += 1
+        else:
+            self.foreign += 1
+        return False
+
+    def missing(self):
+        """The ids whose answers are awaited, in order."""
+        return [chip for chip in range(256) if self._marks[chip] == _AWAITED]

@@ -1,0 +1,18 @@
+"""Frames on a byte stream (UART, USB): COBS, each frame ended by 0x00.
+
+Consistent Overhead Byte Stuffing (Cheshire and Baker, IEEE/ACM Transactions on Networking,
+1999) replaces every 0x00 by the distance to the next, at a cost of one byte in 254. So 0x00
+occurs only between frames, and a reader that lost its place finds it again at the next one.
+"""
+
+import sys
+
+if sys.implementation.name == "micropython":
+    from protocol.cobs_pointers import decoded, encoded  # noqa: F401
+else:
+    from protocol.cobs_plain import decoded, encoded  # noqa: F401
+
+
+def encoded_size(n):
+    """The most bytes that a frame of n bytes takes on the stream, its end included."""
+    return n + n // 254 + 2

@@ -1,0 +1,180 @@
+"""What each type of message carries, where its fields lie, and how a chip writes and reads them.
+
+| type | from | payload |
+| --- | --- | --- |
+| DISCOVERY | host | session nonce, or a proof of the cluster key (protocol/session.py) |
+| READY | chip | boot id u16, state u8 (0 asks for a proof, 1 ready), chip nonce 8 bytes, model hash 8 bytes, the first 8 bytes of the shard file's SHA-256, heads u8, feed-forward units u16, vocabulary rows u16, context u16, shard bytes u32, heap used u32, heap free u32, firmware version in UTF-8 |
+| COMPUTE | host | request, count * dim activations int16 |
+| PARTIAL | chip | request, boot id u16, bits per element u8, count * dim elements packed (protocol/bitpack.py) |
+| LOGITS | chip | request, boot id u16, first row u16, shift u8 (logit = integer / 2**shift), int16 per row |
+| STEP | host, chip | request, number of the first collective u16, bits u8, count * dim of the residual stream packed |
+| BEST | chip | request, boot id u16, token u16, its logit int16: of the chip's rows |
+| ACK | chip, host | request, boot id u16 |
+| CONTRIBUTION, REPAIR | chip | protocol/collective.py |
+| FRAGMENT | any | protocol/fragment.py |
+| STATISTICS | host | u8: whether to collect garbage first |
+| STATISTICS | chip | u32 each: heap used and free in bytes, frames sent and received, bytes sent and received, frames dropped, answers sent again, milliseconds at work (of a pipeline's stage) |
+| ERROR | chip | code u8, layer u8, position u16, text in UTF-8, cut to 200 bytes |
+
+A request is seven bytes that name the work, and that its answers repeat: sequence id u16, layer u8,
+phase u8, first position u16, count of positions u8. In a STEP the layer is the first of the group,
+and in place of the phase stands what is wanted: 0 nothing, 1 the best token, 2 logits. All integers
+are little-endian; where nothing else is said, unsigned. host/wire/ decodes what chips send.
+"""  # noqa: E501  a row of the table is a line
+
+import struct
+
+from protocol.compat import const, micropython, ptr8, ptr32
+from protocol.frame import HEADER_SIZE, TRAILER_SIZE
+
+PHASE_ATTENTION = const(0)
+PHASE_FEED_FORWARD = const(1)
+PHASE_VOCABULARY = const(2)
+
+# Offsets into a frame; the payload begins at 8.
+SEQUENCE_ID = const(8)
+LAYER = const(10)
+PHASE = const(11)
+POSITION = const(12)
+COUNT = const(14)
+COMPUTE_DATA = const(15)
+BOOT_ID = const(15)
+PARTIAL_BITS = const(17)
+PARTIAL_DATA = const(18)
+LOGITS_FIRST_ROW = const(17)
+LOGITS_SHIFT = const(19)
+LOGITS_DATA = const(20)
+
+STEP_WANTS = const(11)
+STEP_NUMBER = const(15)
+STEP_BITS = const(17)
+STEP_DATA = const(18)
+BEST_TOKEN = const(17)
+BEST_LOGIT = const(19)
+BEST_END = const(21)
+
+WANTS_NOTHING = const(0)
+WANTS_BEST = const(1)
+WANTS_LOGITS = const(2)
+
+REQUEST_SIZE = const(7)
+
+NEED_KV = const(1)  # a position beyond what the chip has filled for that sequence id
+BAD_REQUEST = const(2)  # a request that contradicts the chip's shard
+MISSING = const(4)  # members of the chip's group are silent; the text says which
+NEED_STEP = const(5)  # others of the chip's group are at a step that it knows nothing of
+FAULT = const(3)  # an exception in the firmware; the text is its message
+
+STATE_ASKS_PROOF = const(0)  # see protocol/session.py
+STATE_READY = const(1)
+CHIP_NONCE_SIZE = const(8)
+HASH_SIZE = const(8)
+MAX_ERROR_TEXT = const(200)  # bytes: with header and trailer still one 250-byte frame
+
+READY_LAYOUT = "<HB8s8s8sBHHHIII"
+STATISTICS_LAYOUT = "<IIIIIIIII"
+
+
+def ready_payload(*fields):
+    """The payload of READY, from its fields in order; the last one is text."""
+    return struct.pack(READY_LAYOUT, *fields[:-1]) + fields[-1].encode()
+
+
+def error_payload(code, layer, position, text):
+    """ERROR: code u8, layer u8, position u16, then UTF-8 text, cut to 200 bytes."""
+    words = text.encode()
+    end = min(len(words), MAX_ERROR_TEXT)
+    while end < len(words) and words[end] & 0xC0 == 0x80:  # do not cut a character in two
+        end -= 1
+    return struct.pack("<BBH", code, layer, position) + words[:end]
+
+
+def statistics_payload(*counts):
+    """The payload of a chip's STATISTICS, from its fields in order."""
+    return struct.pack(STATISTICS_LAYOUT, *counts)
+
+
+# The last answer is kept in the buffer in which it was built, as header and payload, to be sent
+# again without computing again; its trailer is appended anew (frame.append_trailer). As long as
+# there is none, or it is not complete, the version in the buffer is 0. An answer belongs to a
+# request by source, sequence number and the request's seven bytes, so that a request of another
+# generation with the same number is not taken for it.
+
+
+def answer_buffer(capacity):
+    """A buffer for answers of at most `capacity` bytes of payload, with none in it."""
+    return bytearray(HEADER_SIZE + capacity + max(TRAILER_SIZE.values()))
+
+
+@micropython.viper
+def is_answered(request: ptr8, answer: ptr8) -> int:
+    """1 if the buffer holds the answer to this opened request frame, else 0."""
+    if answer[0] == 0 or answer[3] != request[2] or request[6] + request[7] * 256 < 7:
+        return 0
+    if answer[4] != request[4] or answer[5] != request[5]:
+        return 0
+    i = 8
+    while i < 15:
+        if answer[i] != request[i]:
+            return 0
+        i += 1
+    return 1
+
+
+@micropython.viper
+def begun_compute(
+    request: ptr8, answer: ptr8, length: int, boot_id: int, fields: ptr32
+) -> int:  # fmt: skip
+    """Reads an opened COMPUTE frame of `length` >= 7 bytes of payload in place, and begins its
+    answer in the buffer `answer` (protocol/messages.py) as begin_answer does.
+
+    How many int16 follow, or -1 if the request is malformed, or -2, with all left as it is, if the
+    buffer holds the answer to it (answers.is_answered). fields, of five int32, gets sequence id,
+    layer, phase, first position and count, unless the request is malformed.
+    """
+    i = 8
+    if answer[0] and answer[3] == request[2]:
+        if answer[4] == request[4] and answer[5] == request[5]:
+            while i < 15 and answer[i] == request[i]:
+                i += 1
+            if i == 15:
+                return -2
+    answer[0] = 0
+    answer[3] = request[2]
+    answer[4] = request[4]
+    answer[5] = request[5]
+    i = 8
+    while i < 15:
+        answer[i] = request[i]
+        i += 1
+    answer[15] = boot_id & 255
+    answer[16] = boot_id >> 8 & 255
+    count = request[14]
+    phase = request[11]
+    length -= 7
+    if count == 0 or phase > 2 or length < 2 or length & 1:
+        return -1
+    fields[0] = request[8] | request[9] << 8
+    fields[1] = request[10]
+    fields[2] = phase
+    fields[3] = request[12] | request[13] << 8
+    fields[4] = count
+    length = length >> 1
+    # A chip's shapes are fixed, so it compares this with count * dim, without a division.
+    return length
+
+
+@micropython.viper
+def begin_answer(request: ptr8, answer: ptr8, boot_id: int):
+    """Begins the frame of an answer: destination and sequence, and what the payload begins with,
+    the request's seven bytes and the boot id. All else is the sender's to write.
+    """
+    answer[3] = request[2]
+    answer[4] = request[4]
+    answer[5] = request[5]
+    i = 8
+    while i < 15:
+        answer[i] = request[i]
+        i += 1
+    answer[15] = boot_id & 255
+    answer[16] = boot_id >> 8 & 255
