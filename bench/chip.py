@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from bench.emulated_chip import ANSWER, DIGEST, FOLDER, TARGET, Emulator, Measured, Record
+from bench.plans import tensor_plan
 from bench.qemu.machine import EmulationError
 from bench.qemu.port import HEAP
 from bench.recording import SESSION_KEY, Request
 from bench.results import Label, Row
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
-from host.parallel.plan import Plan, Share, tensor_parallel
+from host.parallel.plan import Plan, Shard
 from host.wire.framing import decoded_frame
 from host.wire.payloads import logits_from, partial_from
 from protocol.auth import Signer
@@ -91,8 +92,8 @@ class ChipBench:
         """The plan of so many chips, and what each of them did for each request of `told`; their
         answers have been checked. Raises EmulationError."""
         if chips not in self._federations:
-            plan = tensor_parallel(self.model, chips, signed=self._signed)
-            runs = [self.run(plan, share, inside=False) for share in plan.shares]
+            plan = tensor_plan(self.model, chips, signed=self._signed)
+            runs = [self.run(plan, shard, inside=False) for shard in plan.shards]
             self.check(runs)
             self._federations[chips] = plan, runs
         return self._federations[chips]
@@ -126,14 +127,14 @@ class ChipBench:
 
     def _looked_into(self, plan: Plan, chip: int) -> list[Measured]:
         if (plan.chips, chip) not in self._inside:
-            run = self.run(plan, plan.shares[chip], inside=True)
+            run = self.run(plan, plan.shards[chip], inside=True)
             self._inside[plan.chips, chip] = run
         return self._inside[plan.chips, chip]
 
-    def run(self, plan: Plan, share: Share, inside: bool) -> list[Measured]:
+    def run(self, plan: Plan, shard: Shard, inside: bool) -> list[Measured]:
         """What a chip did for each request of `told`; inside: as Emulator.runs'."""
         key = SESSION_KEY if self._signed else b""
-        return self.emulator.runs(self.model, plan, share, self.records, inside, key)
+        return self.emulator.runs(self.model, plan, shard, self.records, inside, key)
 
     def _record(self, index: int, request: Request, signer: Signer | None) -> Record:
         first = request.layer == 0 and request.phase == PHASE_ATTENTION

@@ -89,14 +89,14 @@ class ChipCombined(Model):
 
     def _answer(self, chip: int, request: Request, instructions: float) -> Events:
         yield from self.medium.computed(chip, instructions)
-        sizes = frame_sizes.logits_frames(self.plan, self.plan.shares[chip])
+        sizes = frame_sizes.logits_frames(self.plan, self.plan.shards[chip])
         self.answered(request, chip, sizes)
 
     def _pieces(self, chip: int, number: int) -> frame_sizes.Sizes:
         """Lengths of the frames of a chip's contribution; one without elements where it has no
         part in the phase."""
-        share = self.plan.shares[chip]
-        has_part = share.units if number % 2 else share.heads
+        shard = self.plan.shards[chip]
+        has_part = shard.units if number % 2 else shard.heads
         return self._sizes if has_part else (frame_sizes.NOTHING,)
 
     def _part(self, chip: int) -> float:

@@ -15,12 +15,13 @@ import numpy as np
 
 from bench.chip import counted
 from bench.emulated_chip import FOLDER, TARGET, Emulator, Measured, Record
+from bench.plans import tensor_plan
 from bench.qemu.machine import EmulationError
 from bench.recording import SEQUENCE_ID, Request, line_frame
 from bench.results import Label, Row
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
-from host.parallel.plan import Plan, Share, tensor_parallel
+from host.parallel.plan import Plan, Shard
 from host.parallel.sharded_model import ShardedModel
 from host.wire.framing import decoded_frame
 from host.wire.payloads import logits_from, step_payload
@@ -65,8 +66,8 @@ class CombiningBench:
 
     def rows(self, chips: int, name: str) -> Iterator[Row]:
         """Instructions a token on the busiest of so many chips. Raises EmulationError."""
-        plan = tensor_parallel(self._model, chips, combine="chips")
-        runs = [self.run(plan, share, self.events(plan, share)) for share in plan.shares]
+        plan = tensor_plan(self._model, chips, reduce="chips")
+        runs = [self.run(plan, shard, self.events(plan, shard)) for shard in plan.shards]
         for position, at in self._places(plan).items():
             totals = [sum(run[i].instructions for i in at) for run in runs]
             allocated = [sum(run[i].allocated for i in at) for run in runs]
@@ -78,18 +79,18 @@ class CombiningBench:
                 yield Row(what, TARGET, shape, max(values), unit, Label.EMULATED)
 
     def run(
-        self, plan: Plan, share: Share, events: list[Event], inside: bool = False
+        self, plan: Plan, shard: Shard, events: list[Event], inside: bool = False
     ) -> list[Measured]:
         """What a chip did for each measured event; inside: as Emulator.runs'."""
         records = [event.record for event in events]
-        runs = self._emulator.runs(self._model, plan, share, records, inside)
+        runs = self._emulator.runs(self._model, plan, shard, records, inside)
         for position, at in self._places(plan).items():
-            rows = slice(share.rows.start, share.rows.stop)
-            if share.rows and not np.array_equal(
+            rows = slice(shard.rows.start, shard.rows.stop)
+            if shard.rows and not np.array_equal(
                 _logits(runs[at[-1]].answer), self._logits[position][rows]
             ):
                 raise EmulationError(
-                    f"position {position}: the logits of emulated chip {share.chip} are not the"
+                    f"position {position}: the logits of emulated chip {shard.chip} are not the"
                     " reference's"
                 )
         return runs
@@ -109,10 +110,10 @@ class CombiningBench:
         ]  # fmt: skip
         return self._sums[plan.chips]
 
-    def events(self, plan: Plan, share: Share) -> list[Event]:
+    def events(self, plan: Plan, shard: Shard) -> list[Event]:
         """All frames that come to a chip."""
         made: list[Event] = []
-        others = [other.chip for other in plan.shares if other.chip != share.chip]
+        others = [other.chip for other in plan.shards if other.chip != shard.chip]
         layers = self._model.config.layers
         sums = zip(self._requests, self._partial_sums(plan), strict=True)
         for number, (request, parts) in enumerate(sums):
@@ -164,7 +165,7 @@ def _contribution(chip: int, plan: Plan, number: int, part: Ints) -> bytes:
         payload = bytes(frame[HEADER_SIZE : HEADER_SIZE + length])
         sent.append(line_frame(kind, chip, number, payload))
 
-    members = [share.chip for share in plan.shares]
+    members = [shard.chip for shard in plan.shards]
     exchange = Exchange(chip, members, plan.config.dim, 32, _ROOM, send, 1)
     exchange.start(SEQUENCE_ID, number & 0xFFFF)
     exchange.all_reduce(array("i", part.tolist()), len(part))

@@ -20,7 +20,7 @@ from host.build.configuration import SIMULATED_UART, configuration
 from host.build.kernels import kernel_source
 from host.build.shard import matrix_columns
 from host.model.quantized import QuantizedModel
-from host.parallel.plan import Plan, Share
+from host.parallel.plan import Plan, Shard
 
 TARGET = "rv32imc"
 FOLDER = REPOSITORY / "build" / "qemu"  # compiler, emulator, MicroPython
@@ -92,7 +92,7 @@ class Emulator:
         self,
         model: QuantizedModel,
         plan: Plan,
-        share: Share,
+        shard: Shard,
         records: Sequence[Record],
         inside: bool = False,
         key: bytes = b"",
@@ -102,12 +102,12 @@ class Emulator:
         inside: look into functions, which costs instructions, so that the whole is then no good;
         key: of the session whose frames are signed. Raises EmulationError.
         """
-        settings = configuration(plan, share, uart=SIMULATED_UART, key=key)
-        files = chip_files(model, plan, share, TARGET, settings)
+        settings = configuration(plan, shard, uart=SIMULATED_UART, key=key)
+        files = chip_files(model, plan, shard, TARGET, settings)
         run = {
             **settings,
-            "combines": plan.combine == "chips",
-            "functions": functions(model, share) if inside else {},
+            "combines": plan.parallelism.reduce == "chips",
+            "functions": functions(model, shard) if inside else {},
         }
         wanted = {
             **{path: files[path] for path in files if "/" in path or path == "shard.bin"},
@@ -132,14 +132,14 @@ class Emulator:
                 case ["@collection", instructions, _]:
                     self.collection = int(instructions)
         if len(made) != sum(record.measured for record in records):
-            raise EmulationError(f"chip {share.chip} answered {len(made)} requests, not all")
+            raise EmulationError(f"chip {shard.chip} answered {len(made)} requests, not all")
         return made
 
 
-def functions(model: QuantizedModel, share: Share) -> dict[str, int]:
+def functions(model: QuantizedModel, shard: Shard) -> dict[str, int]:
     """Number of parameters by name, of the functions that are told apart."""
     sources = (
-        kernel_source(matrix_columns(model, share), model.config.head_dim),
+        kernel_source(matrix_columns(model, shard), model.config.head_dim),
         (REPOSITORY / "firmware" / "kernels.py").read_text(),
         (REPOSITORY / "protocol" / "bitpack_pointers.py").read_text(),
     )

@@ -50,7 +50,7 @@ class Scenario:
     residual_bits: int = 20
 
     def __post_init__(self) -> None:
-        if (self.rate is None) != (self.plan.shape.mtu is None):
+        if (self.rate is None) != (self.plan.link.mtu is None):
             raise ValueError("a plan for the radio has an MTU and a rate, one for UART neither")
 
 
@@ -152,11 +152,11 @@ class Model(ABC):
 
     def instructions(self, task: int, chip: int) -> float:
         """Of a task on a chip, which may have no part in it; with the radio's driver."""
-        share = self.plan.shares[chip]
-        if not (share.heads, share.units, share.rows)[task]:
+        shard = self.plan.shards[chip]
+        if not (shard.heads, shard.units, shard.rows)[task]:
             return REPEAT
         radio = RADIO_SEND + RADIO_RECEIVE if self.radio and chip != GATEWAY else 0
-        return self.scenario.work.instructions(task, share) + radio
+        return self.scenario.work.instructions(task, shard) + radio
 
     def sent_to_chips(self, chips: Sequence[int], size: int, deliver: Deliver) -> Events:
         """A host's frame to some chips; deliver(chip) is called for those that it reaches."""

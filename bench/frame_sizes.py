@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from host.parallel.cost.traffic import frames
-from host.parallel.plan import Plan, Share
+from host.parallel.cost.traffic import frame_sizes
+from host.parallel.plan import Plan, Shard
 from protocol.bitpack import packed_size
 from protocol.collective import CONTRIBUTION_FIELDS, repair_size
 from protocol.frame import HEADER_SIZE, TRAILER_SIZE
@@ -25,26 +25,26 @@ NOTHING = _ENDS + CONTRIBUTION_FIELDS + packed_size(0, 1)  # a contribution with
 
 def request_frames(plan: Plan) -> Sizes:
     """Of a COMPUTE for one position."""
-    return frames(plan, REQUEST_SIZE + 2 * plan.config.dim)
+    return frame_sizes(plan, REQUEST_SIZE + 2 * plan.config.dim)
 
 
-def answer_frames(plan: Plan, share: Share, task: int, bits: int) -> Sizes:
+def answer_frames(plan: Plan, shard: Shard, task: int, bits: int) -> Sizes:
     """Of a chip's answer to it: partial sums of so many bits each, or logits."""
     if task == PHASE_VOCABULARY:
-        return logits_frames(plan, share)
+        return logits_frames(plan, shard)
     payload = PARTIAL_DATA - HEADER_SIZE + packed_size(plan.config.dim, bits)
-    return frames(plan, payload)
+    return frame_sizes(plan, payload)
 
 
 def step_frames(plan: Plan, bits: int) -> Sizes:
     """Of a STEP for one position whose residual stream has so many bits an element."""
     payload = STEP_DATA - HEADER_SIZE + packed_size(plan.config.dim, bits)
-    return frames(plan, payload)
+    return frame_sizes(plan, payload)
 
 
-def logits_frames(plan: Plan, share: Share) -> Sizes:
+def logits_frames(plan: Plan, shard: Shard) -> Sizes:
     """Of a chip's logits."""
-    return frames(plan, LOGITS_DATA - HEADER_SIZE + 2 * len(share.rows))
+    return frame_sizes(plan, LOGITS_DATA - HEADER_SIZE + 2 * len(shard.rows))
 
 
 def repair(members: int) -> int:
@@ -55,7 +55,7 @@ def repair(members: int) -> int:
 def contribution_frames(plan: Plan, bits: int) -> Sizes:
     """Of a chip's contribution to a sum, cut into pieces (protocol/collective.py) and packed by
     the bits that it has."""
-    dim, mtu = plan.config.dim, plan.shape.mtu
+    dim, mtu = plan.config.dim, plan.link.mtu
     fields = _ENDS + CONTRIBUTION_FIELDS
     piece = dim if mtu is None else (mtu - fields) * 8 // bits
     counts = [min(piece, dim - start) for start in range(0, dim, piece)]

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from bench.chip import ChipBench, counted
 from bench.emulated_chip import TARGET, Measured, RadioUse, Record, radio_frames
 from bench.link_figures import RADIO_NOTHING, RADIO_RECEIVE, RADIO_SEND
+from bench.plans import tensor_plan
 from bench.qemu.machine import EmulationError
 from bench.results import Label, Row
 from host.hardware.board import load
-from host.parallel.plan import tensor_parallel
 from host.wire.framing import decoded_frame
 
 _BOARD = "esp32c3"  # whose processor this is
@@ -68,8 +68,8 @@ class GatewayBench:
         """
         _, federation = self._bench.federation(chips)
         records = self._records(federation)
-        plan = tensor_parallel(self._bench.model, chips, mtu=self._mtu)
-        runs = self._bench.emulator.runs(self._bench.model, plan, plan.shares[0], records)
+        plan = tensor_plan(self._bench.model, chips, mtu=self._mtu)
+        runs = self._bench.emulator.runs(self._bench.model, plan, plan.shards[0], records)
         requests = [record.frame for record in self._bench.records if record.measured]
         for i, request in enumerate(requests):
             radio, line = runs[_TURNS * i].radio, runs[_TURNS * i + 1].answer

@@ -31,9 +31,9 @@ class HostCombined(Model):
 
     def _synchronization(self, task: int) -> Events:
         owners = [
-            share.chip
-            for share in self.plan.shares
-            if (share.heads, share.units, share.rows)[task]
+            shard.chip
+            for shard in self.plan.shards
+            if (shard.heads, shard.units, shard.rows)[task]
         ]
         yield self.env.timeout(HOST_SECONDS)
         self._number += 1
@@ -78,8 +78,8 @@ class HostCombined(Model):
         known = self._answered[chip] >= number
         self._answered[chip] = max(self._answered[chip], number)
         yield from self.medium.computed(chip, REPEAT if known else self.instructions(task, chip))
-        share, bits = self.plan.shares[chip], self.scenario.sum_bits
-        if not (share.heads, share.units, share.rows)[task]:
+        shard, bits = self.plan.shards[chip], self.scenario.sum_bits
+        if not (shard.heads, shard.units, shard.rows)[task]:
             return
-        sizes = frame_sizes.answer_frames(self.plan, share, task, bits)
+        sizes = frame_sizes.answer_frames(self.plan, shard, task, bits)
         self.answered(request, chip, sizes)

@@ -22,6 +22,7 @@ from host.launch.simulated import Settings, Simulated, running
 from host.model.quantized import QuantizedModel
 from host.model.tokenizers.tokenizer import BOS
 from host.parallel.cost.latency import BITS_A_BYTE
+from host.parallel.parallelism import Parallelism
 from host.parallel.plan import Plan
 from protocol.frame import HEADER_SIZE, TRAILER_SIZE
 from protocol.messages import BEST_END
@@ -58,7 +59,9 @@ def counted(model: QuantizedModel, link: str, chips: int, mode: str, tokens: int
     """What `tokens` tokens took. Raises ClusterError, SetupError without a MicroPython."""
     board = load("simulated")
     combine = mode.partition(",")[0]
-    settings = Settings(chips, link, board, board.heap_kb * 1024, combine=combine)
+    settings = Settings(
+        chips, link, board, board.heap_kb * 1024, parallelism=Parallelism(reduce=combine)
+    )
     with running(model, settings) as started:
         if isinstance(started.federation, CombinedFederation):
             started.federation.greedy = mode.endswith("greedy")
@@ -99,7 +102,7 @@ def _run(started: Simulated, tokens: int) -> Traffic:
     synchronizations, host_frames, host_bytes, *received, frames, size = map(int, spent)
     total = sent.sum(axis=0)
     plan, greedy = federation.plan, getattr(federation, "greedy", False)
-    if plan.shape.mtu is None:
+    if plan.link.mtu is None:
         # What chips send comes on their lines, whoever it is for.
         line = host_frames + frames + int(total[0]), host_bytes + size + int(total[1])
         return Traffic(synchronizations, *line, 0, 0)
@@ -112,10 +115,10 @@ def _run(started: Simulated, tokens: int) -> Traffic:
 
 def _gateway_answers(plan: Plan, sent: Counts, tokens: int, greedy: bool) -> Counts:
     """Frames and bytes of what the gateway sends over its line and not over the air."""
-    if plan.combine == "host":
+    if plan.parallelism.reduce == "host":
         return sent
     best = [BEST_END + TRAILER_SIZE[2]]
-    sizes = best if greedy else frame_sizes.logits_frames(plan, plan.shares[0])
+    sizes = best if greedy else frame_sizes.logits_frames(plan, plan.shards[0])
     return tokens * np.array([len(sizes), sum(sizes)])
 
 

@@ -12,8 +12,11 @@ from host.launch.simulated import Settings, running
 from host.model.checkpoint import Config
 from host.model.quantized import QuantizedModel
 from host.parallel.assignment import ShardingPlan
-from host.parallel.heap import HeapNeed, Shape, heap_need, usable
-from host.parallel.plan import MAX_POSITIONS_RADIO
+from host.parallel.dealing import MAX_POSITIONS_RADIO
+from host.parallel.heap import HeapNeed, usable_heap
+from host.parallel.parallelism import HOST_REDUCE, Link
+from host.parallel.shape import Shape
+from host.parallel.strategies import find_strategy
 from protocol.frame import MAX_PAYLOAD
 
 CASES = (("uart", 1), ("uart", 5), ("espnow", 5))
@@ -41,7 +44,7 @@ def figures(model: QuantizedModel, name: str) -> Iterator[Row]:
             }
         fullest = max(used, key=lambda chip: used[chip])
         shape = f"{name} {link} {counted(chips)}, chip {fullest}"
-        need = plan.heap_need(plan.shares[fullest])
+        need = plan.heap_need(plan.shards[fullest])
         for part, size in parts(need).items():
             yield Row(f"heap: {part}", "plan", shape, size, "bytes", Label.MODELLED)
         yield Row("heap: in use", "plan", shape, need.kept, "bytes", Label.MODELLED)
@@ -103,11 +106,14 @@ def _holds(config: Config, board: Board) -> bool:
     """Whether the boards hold it where units and rows are dealt evenly."""
     room = 8 * MAX_PAYLOAD[2] // (config.dim * _SUM_BITS)
     positions = min(MAX_POSITIONS_RADIO, room)
-    shape = Shape(config, _CHIPS, _CONTEXT, positions, _SUM_BITS, board.espnow.mtu)
+    link = Link("espnow", mtu=board.espnow.mtu)
+    shape = Shape(config, _CHIPS, _CONTEXT, positions, _SUM_BITS, link)
     even = ShardingPlan.from_config(config.heads, config.kv_heads, config.hidden_dim, _CHIPS)
     rows = -(-config.vocab_size // _CHIPS)
     needs = (
-        heap_need(shape, chip, even.local_sizes(chip, config.head_dim), rows).total
+        find_strategy(HOST_REDUCE)
+        .heap_need(shape, chip, even.local_sizes(chip, config.head_dim), rows)
+        .total
         for chip in range(_CHIPS)
     )
-    return positions > 0 and max(needs) <= usable(board.planned_heap("espnow"))
+    return positions > 0 and max(needs) <= usable_heap(board.planned_heap("espnow"))

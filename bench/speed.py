@@ -15,13 +15,14 @@ from bench.emulated_chip import FOLDER
 from bench.federation_model import Outcome, Scenario
 from bench.host_combined_model import HostCombined
 from bench.link_figures import CYCLES, RATES, Rate
+from bench.plans import tensor_plan
 from bench.recording import Request
 from bench.results import Label, Row
 from bench.work import Work, combining_samples, host_samples, works
 from host.hardware.board import Board, load
 from host.model.quantized import QuantizedModel
-from host.parallel.heap import usable
-from host.parallel.plan import Plan, tensor_parallel
+from host.parallel.heap import usable_heap
+from host.parallel.plan import Plan
 from protocol.bitpack import bits_needed
 from protocol.messages import PHASE_VOCABULARY
 
@@ -63,7 +64,7 @@ class SpeedModel:
     ) -> tuple[Outcome, bool]:
         """What the federation does, and whether each board's heap holds its share."""
         mtu = None if rate is None else board.espnow.mtu
-        plan = tensor_parallel(self._model, chips, self._context, mtu=mtu, combine=combine)
+        plan = tensor_plan(self._model, chips, self._context, mtu=mtu, reduce=combine)
         assert board.clock_mhz
         scenario = Scenario(
             plan, self.works[combine][board.mpy_arch], board.clock_mhz * 1e6 / cycles, rate, loss,
@@ -144,9 +145,9 @@ def _cases(rate: Rate | None) -> list[tuple[float, float]]:
 
 
 def _fits(plan: Plan, board: Board) -> bool:
-    link = "espnow" if plan.shape.mtu else "uart"
-    room = usable(board.planned_heap(link, plan.shape.combine))
-    return all(plan.heap_need(share).total <= room for share in plan.shares)
+    link = "espnow" if plan.link.mtu else "uart"
+    room = usable_heap(board.planned_heap(link, plan.parallelism.reduce))
+    return all(plan.heap_need(shard).total <= room for shard in plan.shards)
 
 
 def _link(rate: Rate | None) -> str:

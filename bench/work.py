@@ -22,9 +22,10 @@ from bench.chip import OTHERS, PHASES, ChipBench
 from bench.combining_chip import CombiningBench
 from bench.emulated_chip import ANSWER, Measured
 from bench.kernels import figures_of_shapes
+from bench.plans import tensor_plan
 from bench.results import Row
 from host.model.quantized import QuantizedModel
-from host.parallel.plan import Plan, Share, tensor_parallel
+from host.parallel.plan import Plan, Shard
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
 FITTED = (1, 2, 5, 8)
@@ -55,7 +56,7 @@ class Sample:
     another of the same frames."""
 
     task: int
-    share: Share
+    shard: Shard
     instructions: int
     inside: Mapping[str, int]
 
@@ -68,9 +69,9 @@ class Work:
     coefficients: Mapping[int, tuple[float, ...]]
     error: float
 
-    def instructions(self, task: int, share: Share | None = None) -> float:
+    def instructions(self, task: int, shard: Shard | None = None) -> float:
         """Of one task of one layer, for the chip that owns `share`; none is needed for PART."""
-        terms = zip(self.coefficients[task], _features(task, share), strict=True)
+        terms = zip(self.coefficients[task], _features(task, shard), strict=True)
         return sum(factor * amount for factor, amount in terms)
 
     def described(self) -> str:
@@ -92,7 +93,7 @@ def fitted(samples: Iterable[Sample], scales: Mapping[str, float]) -> Work:
         by_task[sample.task].append(sample)
     coefficients, error = {}, 0.0
     for task, own in by_task.items():
-        amounts = np.array([_features(task, sample.share) for sample in own], float)
+        amounts = np.array([_features(task, sample.shard) for sample in own], float)
         counts = np.array([scaled(sample, scales) for sample in own])
         solution = np.linalg.lstsq(amounts, counts, rcond=None)[0]
         coefficients[task] = tuple(map(float, solution))
@@ -121,34 +122,34 @@ def works(samples: Sequence[Sample]) -> dict[str, Work]:
     return {"rv32imc": fitted(samples, {}), "xtensawin": fitted(samples, scales)}
 
 
-def _features(task: int, share: Share | None) -> tuple[float, ...]:
-    if task == PART or share is None:
+def _features(task: int, shard: Shard | None) -> tuple[float, ...]:
+    if task == PART or shard is None:
         return (1,)
     if task == PHASE_ATTENTION:
-        return 1, len(share.heads), len(share.kv_heads)
-    return 1, len(share.units if task == PHASE_FEED_FORWARD else share.rows)
+        return 1, len(shard.heads), len(shard.kv_heads)
+    return 1, len(shard.units if task == PHASE_FEED_FORWARD else shard.rows)
 
 
 def host_samples(model: QuantizedModel, bench: ChipBench) -> list[Sample]:
     """Where the host adds up: one sample for each task of each share that differs."""
 
-    def runs(plan: Plan, share: Share, inside: bool) -> list[Measured]:
-        return bench.run(plan, share, inside)
+    def runs(plan: Plan, shard: Shard, inside: bool) -> list[Measured]:
+        return bench.run(plan, shard, inside)
 
     tasks = [request.phase for request in bench.told()]
-    return _samples(model, "host", lambda plan, share: tasks, runs)
+    return _samples(model, "host", lambda plan, shard: tasks, runs)
 
 
 def combining_samples(model: QuantizedModel, bench: CombiningBench) -> list[Sample]:
     """The same where chips combine; one chip alone does all in one go and gives none."""
 
-    def tasks(plan: Plan, share: Share) -> list[int]:
-        events = bench.events(plan, share)
+    def tasks(plan: Plan, shard: Shard) -> list[int]:
+        events = bench.events(plan, shard)
         measured = [event for event in events if event.record.measured]
         return [PART if event.phase is None else event.phase for event in measured]
 
-    def runs(plan: Plan, share: Share, inside: bool) -> list[Measured]:
-        return bench.run(plan, share, bench.events(plan, share), inside)
+    def runs(plan: Plan, shard: Shard, inside: bool) -> list[Measured]:
+        return bench.run(plan, shard, bench.events(plan, shard), inside)
 
     return _samples(model, "chips", tasks, runs)
 
@@ -156,29 +157,29 @@ def combining_samples(model: QuantizedModel, bench: CombiningBench) -> list[Samp
 def _samples(
     model: QuantizedModel,
     combine: str,
-    tasks: Callable[[Plan, Share], Sequence[int]],
-    runs: Callable[[Plan, Share, bool], list[Measured]],
+    tasks: Callable[[Plan, Shard], Sequence[int]],
+    runs: Callable[[Plan, Shard, bool], list[Measured]],
 ) -> list[Sample]:
     found: dict[tuple[int, ...], list[Sample]] = {}
     for chips in FITTED if combine == "host" else FITTED[1:]:
-        plan = tensor_parallel(model, chips, combine=combine)
-        for share in plan.shares:
-            sizes = tuple(map(len, (share.heads, share.kv_heads, share.units, share.rows)))
+        plan = tensor_plan(model, chips, reduce=combine)
+        for shard in plan.shards:
+            sizes = tuple(map(len, (shard.heads, shard.kv_heads, shard.units, shard.rows)))
             if sizes in found:
                 continue
             found[sizes] = _means(
-                share, tasks(plan, share), runs(plan, share, False), runs(plan, share, True)
+                shard, tasks(plan, shard), runs(plan, shard, False), runs(plan, shard, True)
             )
     return [sample for samples in found.values() for sample in samples]
 
 
 def _means(
-    share: Share, tasks: Sequence[int], whole: list[Measured], inside: list[Measured]
+    shard: Shard, tasks: Sequence[int], whole: list[Measured], inside: list[Measured]
 ) -> list[Sample]:
     """A sample of each task that the chip has a part in: the mean over all layers."""
     samples = []
     for task in sorted(set(tasks)):
-        own = (share.heads, share.units, share.rows, True)[task]
+        own = (shard.heads, shard.units, shard.rows, True)[task]
         at = [i for i, each in enumerate(tasks) if each == task]
         if not own:
             continue
@@ -189,6 +190,6 @@ def _means(
                     kinds[PHASES.get(name, OTHERS)] += count
         mean = round(sum(whole[i].instructions for i in at) / len(at))
         samples.append(
-            Sample(task, share, mean, {kind: n // len(at) for kind, n in kinds.items()})
+            Sample(task, shard, mean, {kind: n // len(at) for kind, n in kinds.items()})
         )
     return samples

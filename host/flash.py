@@ -39,9 +39,10 @@ from host.flashing.updating import Updated, updated
 from host.hardware.board import Board, board_names, load
 from host.model import loading
 from host.model.quantized import QuantizedModel
-from host.parallel.heap import COMBINE
-from host.parallel.modes import PARALLEL, TENSOR, best_mode, chosen_mode
-from host.parallel.modes import Cluster as ModeledCluster
+from host.parallel.assessment import choose_parallelism
+from host.parallel.boards import BoardSet
+from host.parallel.options import CHOICES, parse_parallelism
+from host.parallel.parallelism import HOST_REDUCE, REDUCERS
 from host.parallel.plan import MAX_CHIPS
 
 MODEL = Path(__file__).resolve().parents[1] / "models" / "home.bin"
@@ -75,11 +76,11 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--line", choices=LINES,
         help="where the host's serial line ends: at the USB port (default), or at the pins of"
         " the board's second UART")
-    add("--parallel", choices=PARALLEL,
+    add("--parallel", choices=CHOICES,
         help="how the model is divided, as host.run has it (default: as before, else tensor)")
     add("--stages", type=count_up_to(MAX_CHIPS), metavar="S",
         help="how many groups of --parallel hybrid (default 2)")
-    add("--combine", choices=COMBINE,
+    add("--reduce", choices=REDUCERS,
         help="who adds up the chips' partial sums: the host (default), or the chips themselves")
     add("--key", action=argparse.BooleanOptionalAction, default=None,
         help="sign all frames with the cluster's random key (default), or none")
@@ -154,7 +155,7 @@ def _job(options: argparse.Namespace, console: Console) -> Job:
         options.link or (before.link if before else "espnow"),
         options.context or (before.context if before and not options.model else None),
         line=options.line or (before.line if before else "usb"),
-        combine=options.combine or (before.combine if before else "host"),
+        combine=options.reduce or (before.combine if before else "host"),
         boards=kinds,
         stages=before.stages if before and not options.parallel else 0,
     )
@@ -164,7 +165,7 @@ def _job(options: argparse.Namespace, console: Console) -> Job:
         # As host.run loads it: both must come to the same integers.
         model = loading.loaded(path, options.tokenizer).quantized()
     if options.parallel:
-        place = place_in_mode(place, options, model, before)
+        place = place_in_parallelism(place, options, model, before)
         place.check()
     cluster = cluster_for(model, path, place, cluster_file.FILE, options.key)
     place = replace(
@@ -187,23 +188,27 @@ def _boards(options: argparse.Namespace, before: Cluster | None) -> tuple[Board,
     return tuple(load(name) for name in names)
 
 
-def place_in_mode(
+def place_in_parallelism(
     place: Place, options: argparse.Namespace, model: QuantizedModel, before: Cluster | None
 ) -> Place:
     """The place in a cluster that works as --parallel says. Raises ModelError, BoardError."""
-    mode = chosen_mode(
-        options.parallel, options.stages, options.combine, model.config.layers, place.chips
+    layers = model.config.layers
+    parallelism = parse_parallelism(
+        options.parallel, options.stages, options.reduce, layers, place.chips
     )
-    if options.parallel == "auto" and (place.link, place.line) == ("uart", "usb"):
-        mode = TENSOR[0]  # the only one whose messages the REPL's port can take
-    elif options.parallel == "auto":
+    if parallelism is None and (place.link, place.line) == ("uart", "usb"):
+        parallelism = HOST_REDUCE  # the only one whose messages the REPL's port can take
+    elif parallelism is None:
         known = {chip.id: load(chip.board) for chip in before.flashed} if before else {}
         known[place.chip] = place.board
         alike = tuple(known.get(chip, place.board) for chip in range(place.chips))
         boards = place.boards or alike
         signed = options.key is not False
-        mode = best_mode(model, ModeledCluster(boards, place.link, place.context, signed))
-    return replace(place, combine=mode.combine, stages=mode.stages)
+        parallelism = choose_parallelism(
+            model, BoardSet(boards, place.link, place.context, signed, place.line)
+        )
+    stages = 0 if parallelism.strategy == "tensor" else parallelism.stages
+    return replace(place, combine=parallelism.reduce, stages=stages)
 
 
 def _flash(job: Job, progress: Progress) -> tuple[str, str]:

@@ -20,9 +20,12 @@ from host.cli.arguments import Parser, count_up_to, exit_code
 from host.errors import BoardError, ModelError
 from host.hardware.board import board_names, load
 from host.model import loading
+from host.parallel.assessment import Assessment, assess, assess_all, describe_options, recommend
+from host.parallel.boards import BoardSet
 from host.parallel.cost.latency import formula
 from host.parallel.cost.widths import TYPICAL_TOKENS
-from host.parallel.modes import TENSOR, Assessment, Cluster, Mode, assessments, recommended
+from host.parallel.options import CHOICES, parse_parallelism
+from host.parallel.parallelism import REDUCERS, Parallelism
 from host.parallel.plan import MAX_CHIPS
 
 MODEL = Path(__file__).resolve().parents[1] / "models" / "home.bin"
@@ -62,13 +65,19 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         metavar="N",
         help="positions that the chips' caches hold (default: what the model allows)",
     )
+    add("--parallel", choices=CHOICES,
+        help="one way to divide the model (default auto: all of them, and which is the fastest)")
+    add("--stages", type=count_up_to(MAX_CHIPS), metavar="S",
+        help="how many groups of --parallel hybrid (default 2)")
+    add("--reduce", choices=REDUCERS,
+        help="who adds up partial sums in --parallel tensor")
     add("--key", action=argparse.BooleanOptionalAction, default=None,
         help="frames are signed with a cluster key, as make flash has it (default), or not")
     add("--json", action="store_true", help="print one JSON object")
     return parser.parse_args(arguments)  # fmt: skip
 
 
-def cluster_of(options: argparse.Namespace) -> Cluster:
+def parse_boards(options: argparse.Namespace) -> BoardSet:
     """The boards that the options name. Raises BoardError."""
     if options.boards is None:
         names = [options.board or BOARD] * (options.chips or CHIPS)
@@ -82,79 +91,88 @@ def cluster_of(options: argparse.Namespace) -> Cluster:
     boards = tuple(kinds[name] for name in names)
     # As flashing has it, and simulating these boards.
     signed = any(board.chip for board in boards) if options.key is None else options.key
-    return Cluster(boards, options.link, options.context, signed)
+    return BoardSet(boards, options.link, options.context, signed, "pins")
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints the plan; the exit code. Raises what main prints as one line."""
-    cluster = cluster_of(options)
+    boards = parse_boards(options)
     model = loading.loaded(options.model, None).quantized()
-    fitting, problems = assessments(model, cluster)
-    if not fitting:
-        raise problems[TENSOR[0]]
-    if options.json:
-        print(json.dumps(_object(cluster, fitting, problems)))
+    chosen = parse_parallelism(
+        options.parallel, options.stages, options.reduce, model.config.layers, len(boards.boards)
+    )
+    problems: dict[Parallelism, ModelError] = {}
+    if chosen:
+        fitting = [assess(model, boards, chosen)]
     else:
-        _print(Console(), cluster, fitting, problems)
+        fitting, problems = assess_all(model, boards)
+    if not fitting:
+        raise next(iter(problems.values()))
+    if options.json:
+        print(json.dumps(_object(boards, fitting, problems)))
+    else:
+        _print(Console(), boards, fitting, problems)
     return 0
 
 
 def _object(
-    cluster: Cluster, fitting: list[Assessment], problems: dict[Mode, ModelError]
+    boards: BoardSet, fitting: list[Assessment], problems: dict[Parallelism, ModelError]
 ) -> dict[str, Any]:
-    best, many = recommended(fitting), recommended(fitting, many=True)
+    best, many = recommend(fitting), recommend(fitting, many=True)
     return {
-        "link": cluster.link,
-        "signed": cluster.signed,
+        "link": boards.kind,
+        "signed": boards.signed,
         "context": fitting[0].plan.context,
-        "modes": [each.as_dict() for each in fitting],
-        "do_not_fit": {mode.options: str(problem) for mode, problem in problems.items()},
-        "recommended": best.mode.options if best else None,
-        "recommended_for_many": many.mode.options if many else None,
-        "formula": formula(fitting[0].plan, cluster.boards) if best else [],
+        "strategies": [each.as_dict() for each in fitting],
+        "do_not_fit": {
+            describe_options(each): str(problem) for each, problem in problems.items()
+        },
+        "recommended": best.options if best else None,
+        "recommended_for_many": many.options if many else None,
+        "formula": formula(fitting[0].plan, boards.boards) if best else [],
     }
 
 
 def _print(
     console: Console,
-    cluster: Cluster,
+    boards: BoardSet,
     fitting: list[Assessment],
-    problems: dict[Mode, ModelError],
+    problems: dict[Parallelism, ModelError],
 ) -> None:
     for each in fitting:
         console.print(_heading(each), highlight=False)
         console.print(_chips(each))
-    for mode, problem in problems.items():
-        console.print(f"{mode.options}: {problem}", highlight=False)
+    for parallelism, problem in problems.items():
+        console.print(f"{describe_options(parallelism)}: {problem}", highlight=False)
     console.print()
     console.print(_token(fitting))
     console.print(
         f"partial sums as wide as the widest of {TYPICAL_TOKENS} tokens of the model's own text",
         highlight=False,
     )
-    best, many = recommended(fitting), recommended(fitting, many=True)
+    best, many = recommend(fitting), recommend(fitting, many=True)
     if best is None or many is None:
         console.print("no latency: a simulated chip has neither clock nor line")
         return
     console.print(
-        f"recommended: {best.mode.options} (modelled)"
-        + (f", for many streams {many.mode.options}" if many is not best else ""),
+        f"recommended: {best.options} (modelled)"
+        + (f", for many sequences {many.options}" if many is not best else ""),
         highlight=False,
     )
-    for line in formula(best.plan, cluster.boards):
+    for line in formula(best.plan, boards.boards):
         console.print(f"  {line}", highlight=False)
 
 
 def _heading(each: Assessment) -> str:
     plan = each.plan
     part = f"each chip has its part of all {plan.config.layers} layers"
-    if plan.stages:
+    if plan.slots > 1 or len(plan.stages) > 1:
         part = (
             f"{len(plan.stages)} stages with layers"
             f" {', '.join(_from_to(stage.layers) for stage in plan.stages)}, room for"
-            f" {plan.shape.slots} stream{'s' * (plan.shape.slots > 1)}"
+            f" {plan.slots} sequence{'s' * (plan.slots > 1)}"
         )
-    return f"{each.mode.options}: {each.mode.what}; {part}, heaps in KB"
+    return f"{each.options}: {each.plan.strategy.summary}; {part}, heaps in KB"
 
 
 def _from_to(numbers: range) -> str:
@@ -163,20 +181,20 @@ def _from_to(numbers: range) -> str:
 
 
 def _chips(each: Assessment) -> Table:
-    """Shares and heaps, chip by chip."""
+    """Shards and heaps, chip by chip."""
     table = Table(box=None, pad_edge=False)
     for heading in ("chip", "heads", "units", "rows", "weights", "KV", "tables", "buffers",
                     "code", "room", "free"):  # fmt: skip
         table.add_column(heading, justify="right", no_wrap=True)
-    names = [board.name for board in each.cluster.boards]
+    names = [board.name for board in each.boards.boards]
     if len(set(names)) > 1:  # last, where a narrow terminal cuts
         table.add_column("board", no_wrap=True)
-    for share in each.plan.shares:
-        need = each.plan.heap_need(share)
-        sizes = (*astuple(need), each.free(share))
+    for shard in each.plan.shards:
+        need = each.plan.heap_need(shard)
+        sizes = (*astuple(need), each.free(shard))
         table.add_row(
-            f"{share.chip}", f"{len(share.heads)}", f"{len(share.units)}", f"{len(share.rows)}",
-            *(f"{n / 1024:.1f}" for n in sizes), *names[share.chip :][: len(set(names)) > 1],
+            f"{shard.chip}", f"{len(shard.heads)}", f"{len(shard.units)}", f"{len(shard.rows)}",
+            *(f"{n / 1024:.1f}" for n in sizes), *names[shard.chip :][: len(set(names)) > 1],
         )  # fmt: skip
     return table
 
@@ -186,7 +204,7 @@ def _token(fitting: list[Assessment]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("a token, greedy decoding")
     for each in fitting:
-        table.add_column(each.mode.options, justify="right")
+        table.add_column(each.options, justify="right")
     columns = [_figures(each) for each in fitting]
     for name in columns[0]:
         table.add_row(name, *(column[name] for column in columns))
@@ -201,12 +219,12 @@ def _figures(each: Assessment) -> dict[str, str]:
         "frames on serial lines": f"{used.lines.frames:,}",
         "bytes on serial lines": f"{used.lines.bytes:,}",
     }
-    if each.plan.shape.mtu is not None:
+    if each.plan.link.has_radio:
         figures["frames on the air"] = f"{used.air.frames:,}"
         figures["bytes on the air"] = f"{used.air.bytes:,}"
     if times is None:
         return figures
-    if each.plan.shape.mtu is not None:
+    if each.plan.link.has_radio:
         figures["airtime, modelled"] = _milliseconds(times.airtime)
     return figures | {
         f"latency at position {each.position}, modelled": _milliseconds(times.total),
@@ -214,7 +232,7 @@ def _figures(each: Assessment) -> dict[str, str]:
         "  links": _milliseconds(times.links),
         "  waits": _milliseconds(times.waits),
         "tokens a second, modelled": f"{times.tokens_per_second:.1f}",
-        "  of many streams": f"{each.throughput:.1f}",
+        "  of many sequences": f"{each.throughput:.1f}",
     }
 
 

@@ -44,14 +44,14 @@ from host.generation.answers import Answer, Answers, PromptEncoder
 from host.generation.batch import Batch, prompts_in
 from host.hardware.board import load
 from host.launch.boards import attached, listed_ports
-from host.launch.choice import boards_of, check_options, divided_settings
+from host.launch.choice import boards_of, check_options, choose_settings
 from host.launch.session import Running
 from host.launch.simulated import Settings, random_key, running
 from host.model import loading
 from host.model.loading import Loaded
 from host.model.sampling import Sampler
-from host.parallel.heap import COMBINE
-from host.parallel.modes import PARALLEL
+from host.parallel.options import CHOICES
+from host.parallel.parallelism import REDUCERS
 from host.parallel.pipeline import idle_share
 from host.parallel.plan import MAX_CHIPS
 
@@ -99,13 +99,13 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--seed", type=int, default=0, metavar="N", help="of sampling and of losses (default 0)")
     add("--link", choices=("uart", "espnow"),
         help="a serial port per chip, or radio with chip 0 as the gateway (default)")
-    add("--parallel", choices=PARALLEL,
+    add("--parallel", choices=CHOICES,
         help="tensor divides every layer among all chips (default: as flashed, else this),"
              " pipeline gives each chip whole layers, hybrid each group of chips; auto takes what"
              " python -m host.plan recommends")
     add("--stages", type=count_up_to(MAX_CHIPS), metavar="S",
         help="how many groups of --parallel hybrid (default 2)")
-    add("--combine", choices=COMBINE,
+    add("--reduce", choices=REDUCERS,
         help="who adds up the chips' partial sums: the host, or the chips themselves (default: as"
              " flashed, else the host)")
     add("--board", metavar="NAME",
@@ -128,18 +128,17 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
 def settings_for(options: argparse.Namespace) -> Settings:
     """How to simulate. Raises BoardError."""
     board = load(options.board or "simulated")
-    link, combine = options.link or "espnow", options.combine or "host"
+    link = options.link or "espnow"
     secure = bool(board.chip) if options.secure is None else options.secure
     return Settings(
         chips=options.chips or CHIPS,
         link=link,
         board=board,
-        heap=options.heap or board.planned_heap(link, combine),
+        heap=options.heap or board.planned_heap(link),
         context=options.context,
         loss=options.loss or 0.0,
         seed=options.seed,
         key=random_key() if secure else b"",
-        combine=combine,
     )
 
 
@@ -174,12 +173,15 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
                 progress.advance(task)
 
             if not boards:
-                settings = divided_settings(settings, options, model, len(prompts) > 1)
-            divided = boards or settings
-            if options.check and (divided.stages or divided.combine == "chips"):
+                settings = choose_settings(settings, options, model, len(prompts) > 1)
+            if boards:
+                keeps = bool(boards.stages) or boards.combine == "chips"
+            else:
+                keeps = settings.parallelism.reduce == "chips"
+            if options.check and keeps:
                 raise ClusterError(
                     "--check compares partial sums with what they must be, and these chips keep"
-                    " theirs among themselves: it takes --combine host"
+                    " theirs among themselves: it takes --reduce host"
                 )
             chips: Running = stack.enter_context(
                 attached(model, boards, listed_ports(options.ports), arrived)
@@ -345,15 +347,15 @@ class _Run:
         if not isinstance(federation, StagedFederation) or not federation.flushes:
             return None
         stages, micro_batches = len(federation.plan.stages), federation.micro_batches()
-        busy = {chip.share.chip: chip.statistics.busy_ms for chip in reports}
+        busy = {chip.shard.chip: chip.statistics.busy_ms for chip in reports}
         formula = idle_share(stages, micro_batches)
         return Idle(stages, micro_batches, federation.idle_share(busy), formula)
 
     def _chip_reports(self) -> list[ChipReport]:
         statistics = self._chips.coordinator.statistics(collect=True)
         return [
-            ChipReport(share, statistics[share.chip], self._chips.shard_bytes[share.chip])
-            for share in self._chips.federation.plan.shares
+            ChipReport(shard, statistics[shard.chip], self._chips.shard_bytes[shard.chip])
+            for shard in self._chips.federation.plan.shards
         ]
 
 

@@ -17,7 +17,7 @@ from host.build.kernels import kernel_source
 from host.build.shard import matrix_columns, shard_file
 from host.errors import BuildError
 from host.model.quantized import QuantizedModel
-from host.parallel.plan import Plan, Share
+from host.parallel.plan import Plan, Shard
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _CACHE = REPOSITORY / "build" / "mpy"
@@ -35,7 +35,7 @@ run()
 
 
 def chip_files(
-    model: QuantizedModel, plan: Plan, share: Share, arch: str, config: Mapping[str, object]
+    model: QuantizedModel, plan: Plan, shard: Shard, arch: str, config: Mapping[str, object]
 ) -> dict[str, bytes]:
     """Content by path on the chip. arch: mpy-cross's name; config: what firmware/main.py reads."""
     files = {
@@ -44,12 +44,12 @@ def chip_files(
         )
         for path in chip_sources()
     }
-    kernels = kernel_source(matrix_columns(model, share), model.config.head_dim).encode()
+    kernels = kernel_source(matrix_columns(model, shard), model.config.head_dim).encode()
     files["firmware/model_kernels.mpy"] = compiled(kernels, "firmware/model_kernels.py", arch)
     files[BOOT] = (REPOSITORY / "firmware" / BOOT).read_bytes()
     files["main.py"] = _START
     files["config.json"] = json.dumps(config).encode()
-    files["shard.bin"] = shard_file(model, plan, share)
+    files["shard.bin"] = shard_file(model, plan, shard)
     return files
 
 

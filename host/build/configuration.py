@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from host.build.firmware_version import firmware_version
 from host.hardware.board import Board, Uart
-from host.parallel.plan import Plan, Share
+from host.parallel.plan import Plan, Shard
 
 CHANNEL = 1  # of Wi-Fi, on which all chips of a cluster meet, unless federation.toml says another
 SIMULATED_UART = {"id": 1, "baudrate": 921600}
@@ -51,7 +51,7 @@ def board_settings(board: Board) -> dict[str, object]:
 
 def configuration(
     plan: Plan,
-    share: Share,
+    shard: Shard,
     *,
     uart: Mapping[str, int | str],
     rate: int | None = None,
@@ -65,24 +65,25 @@ def configuration(
     `ESPNow.config`, None where it is not to be set; key: of the cluster, empty for frames that
     are not signed; channel: of Wi-Fi; board: its board_settings, None for a simulated chip.
     """
-    shape = plan.stage_of(share.chip).shape
+    shape, strategy = plan.stage_of(shard.chip).shape, plan.strategy
     mtu = shape.mtu
-    gateway = share.chip == 0
+    gateway = shard.chip == 0
     config: dict[str, object] = {
-        "chip": share.chip,
+        "chip": shard.chip,
         "chips": plan.chips,
         "firmware": firmware_version(),
-        "link": "uart" if mtu is None else "espnow",
+        "role": strategy.role,
+        "link": plan.link.kind,
         "gateway": gateway,
-        "receives": shape.received_frame,
-        "sends": shape.sent_frame(len(share.rows)),
-        "uart": _line(uart, shape.uart_rxbuf),
+        "receives": strategy.received_frame(shape),
+        "sends": strategy.sent_frame(shape, len(shard.rows)),
+        "uart": _line(uart, strategy.uart_rxbuf(shape)),
         "key": key.hex(),
     }
     if board is not None:
         config["board"] = dict(board)
     if mtu is not None:
-        radio = {"channel": channel, "rxbuf": shape.radio_rxbuf(gateway), "mtu": mtu}
+        radio = {"channel": channel, "rxbuf": strategy.radio_rxbuf(shape, gateway), "mtu": mtu}
         config["radio"] = radio if rate is None else {**radio, "rate": rate}
     return config
 

@@ -39,7 +39,7 @@ from host.build.kernels import column_blocks
 from host.model import arithmetic
 from host.model.arithmetic import Gain
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
-from host.parallel.plan import Plan, Share
+from host.parallel.plan import Plan, Shard
 from host.parallel.sharding import head_rows, shard_weight
 from protocol.messages import HASH_SIZE
 
@@ -48,19 +48,19 @@ VERSION = 2
 _GAIN_ZERO = 1 << 15
 
 
-def shard_file(model: QuantizedModel, plan: Plan, share: Share) -> bytes:
+def shard_file(model: QuantizedModel, plan: Plan, shard: Shard) -> bytes:
     """The file that makes a chip the owner of `share`."""
-    header = json.dumps(_header(model, plan, share), separators=(",", ":")).encode()
+    header = json.dumps(_header(model, plan, shard), separators=(",", ":")).encode()
     header += b" " * (-len(header) % 4)
     body = MAGIC + VERSION.to_bytes(2, "little") + bytes(2) + len(header).to_bytes(4, "little")
     body += header + _u16(arithmetic.exp_table()) + _u16(arithmetic.sigmoid_table())
-    for layer in _layers(model, plan, share):
-        body += _layer_block(layer, share, model.config.head_dim)
-        if plan.shape.chips_combine:
+    for layer in _layers(model, plan, shard):
+        body += _layer_block(layer, shard, model.config.head_dim)
+        if plan.strategy.keeps_residual:
             body += _norms(layer)
-    if plan.shape.chips_combine:
+    if plan.strategy.keeps_residual:
         body += _gain(model.final_gain)
-    vocabulary = _rows_of(model.classifier, share.rows)
+    vocabulary = _rows_of(model.classifier, shard.rows)
     body += _u16(vocabulary.rescale.multiplier)
     body += _weights(vocabulary.weight)
     body += bytes(-len(body) % 4)
@@ -72,34 +72,34 @@ def shard_digest(file: bytes) -> bytes:
     return file[-hashlib.sha256().digest_size :][:HASH_SIZE]
 
 
-def matrix_columns(model: QuantizedModel, share: Share) -> set[int]:
+def matrix_columns(model: QuantizedModel, shard: Shard) -> set[int]:
     """Column counts of the matrices in a share: the shapes that its kernels are generated for."""
-    local = {len(share.heads) * model.config.head_dim, len(share.units)} - {0}
+    local = {len(shard.heads) * model.config.head_dim, len(shard.units)} - {0}
     return local | {model.config.dim}
 
 
-def _layers(model: QuantizedModel, plan: Plan, share: Share) -> list[QuantizedLayer]:
+def _layers(model: QuantizedModel, plan: Plan, shard: Shard) -> list[QuantizedLayer]:
     """Those that a chip has a part in."""
-    held = plan.stage_of(share.chip).layers
+    held = plan.stage_of(shard.chip).layers
     return list(model.layers[held.start : held.stop])
 
 
-def _header(model: QuantizedModel, plan: Plan, share: Share) -> dict[str, object]:
-    config, combine = model.config, plan.shape.chips_combine
-    stage = plan.stage_of(share.chip)
+def _header(model: QuantizedModel, plan: Plan, shard: Shard) -> dict[str, object]:
+    config, combine = model.config, plan.strategy.keeps_residual
+    stage = plan.stage_of(shard.chip)
     header: dict[str, object] = {
         "model": model.sha256()[:HASH_SIZE].hex(),
-        "chip": share.chip,
+        "chip": shard.chip,
         "chips": len(stage.chips),
         "dim": config.dim,
         "head_dim": config.head_dim,
         "total_heads": config.heads,
         "total_kv_heads": config.kv_heads,
-        "heads": share.heads,
-        "kv_heads": share.kv_heads,
-        "units": len(share.units),
-        "rows": len(share.rows),
-        "first_row": share.rows.start,
+        "heads": shard.heads,
+        "kv_heads": shard.kv_heads,
+        "units": len(shard.units),
+        "rows": len(shard.rows),
+        "first_row": shard.rows.start,
         "context": plan.context,
         "positions": plan.positions,
         "bits": plan.shape.bits,
@@ -107,17 +107,17 @@ def _header(model: QuantizedModel, plan: Plan, share: Share) -> dict[str, object
         "logits": [model.classifier.rescale.shift, model.logit_exponent],
         "layers": [
             [*_layer_numbers(layer), *(_norm_numbers(layer) if combine else [])]
-            for layer in _layers(model, plan, share)
+            for layer in _layers(model, plan, shard)
         ],
     }
     if combine:
         header["members"] = list(stage.chips)
         header["final"] = _gain_numbers(model.final_gain, model.final_limit)
-    if plan.stages:
+    if plan.strategy.role == "pipeline":
         after = plan.stages[plan.stages.index(stage) + 1 :][:1]
         header["first_layer"] = stage.layers.start
         header["next"] = [chip for each in after for chip in each.chips]
-        header["slots"] = plan.shape.slots
+        header["slots"] = plan.slots
     return header
 
 
@@ -145,16 +145,16 @@ def _gain_numbers(gain: Gain, limit: int) -> list[int]:
     return [gain.shift, gain.epsilon, limit]
 
 
-def _layer_block(layer: QuantizedLayer, share: Share, head_dim: int) -> bytes:
-    q_rows = head_rows(share.heads, head_dim)
-    kv_rows = head_rows(share.kv_heads, head_dim)
+def _layer_block(layer: QuantizedLayer, shard: Shard, head_dim: int) -> bytes:
+    q_rows = head_rows(shard.heads, head_dim)
+    kv_rows = head_rows(shard.kv_heads, head_dim)
     qkv = [_rows_of(layer.q, q_rows), _rows_of(layer.k, kv_rows), _rows_of(layer.v, kv_rows)]
-    gate_up = [_rows_of(layer.gate, share.units), _rows_of(layer.up, share.units)]
+    gate_up = [_rows_of(layer.gate, shard.units), _rows_of(layer.up, shard.units)]
     block = b"".join(_u16(linear.rescale.multiplier) for linear in qkv + gate_up)
     block += _weights(np.concatenate([linear.weight for linear in qkv]))
     block += _weights(_columns_of(layer.o, q_rows).weight)
     block += _weights(np.concatenate([linear.weight for linear in gate_up]))
-    block += _weights(_columns_of(layer.down, share.units).weight)
+    block += _weights(_columns_of(layer.down, shard.units).weight)
     return block + bytes(-len(block) % 4)
 
 

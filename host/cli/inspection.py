@@ -21,7 +21,10 @@ from host.model.loading import Format
 from host.model.quantization.quantize import quantized
 from host.model.quantization.ranges import Ranges
 from host.model.quantized import QuantizedModel
-from host.parallel.plan import MAX_CHIPS, DoesNotFit, tensor_parallel
+from host.parallel.boards import BoardSet
+from host.parallel.parallelism import HOST_REDUCE
+from host.parallel.partition import partition
+from host.parallel.plan import MAX_CHIPS, DoesNotFit
 
 LINKS = ("uart", "espnow")
 
@@ -135,7 +138,7 @@ def fewest_chips(model: QuantizedModel, board: Board, context: int, link: str) -
 def _problem(model: QuantizedModel, context: int) -> str | None:
     """Why not even so many chips as there can be, with heaps without bound, run the model."""
     try:
-        tensor_parallel(model, MAX_CHIPS, context)
+        partition(model, MAX_CHIPS, context)
     except ModelError as error:
         return str(error)
     return None
@@ -152,9 +155,8 @@ def _fit(model: QuantizedModel, chips: int, board: Board, context: int, link: st
 
 def _plan(model: QuantizedModel, chips: int, board: Board, context: int, link: str) -> None:
     """Raises ModelError where flashing these boards with their defaults would."""
-    mtu = board.espnow.mtu if link == "espnow" else None
-    heap = board.planned_heap(link)
-    tensor_parallel(model, chips, context, heap=heap, mtu=mtu, signed=board.flash is not None)
+    signed = board.flash is not None
+    BoardSet((board,) * chips, link, context, signed).plan(model, HOST_REDUCE)
 
 
 def _parameters(config: Config, shared: bool) -> int:

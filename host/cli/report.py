@@ -7,7 +7,7 @@ from dataclasses import asdict, astuple, dataclass
 from rich.console import Console
 from rich.table import Table
 
-from host.parallel.plan import Share
+from host.parallel.plan import Shard
 from host.wire.reports import Statistics
 
 
@@ -46,17 +46,17 @@ class Totals:
 class ChipReport:
     """One chip: its share, the size of its shard file, its counters at the end."""
 
-    share: Share
+    shard: Shard
     statistics: Statistics
     shard_bytes: int
 
     def as_dict(self) -> dict[str, int]:
         """For `--json`."""
         return {
-            "id": self.share.chip,
-            "heads": len(self.share.heads),
-            "units": len(self.share.units),
-            "rows": len(self.share.rows),
+            "id": self.shard.chip,
+            "heads": len(self.shard.heads),
+            "units": len(self.shard.units),
+            "rows": len(self.shard.rows),
             "shard_bytes": self.shard_bytes,
             "heap_used": self.statistics.heap_used,
             "heap_free": self.statistics.heap_free,
@@ -118,9 +118,9 @@ def print_report(
                     "frames in", "out", "KB in", "out", "resent"):  # fmt: skip
         table.add_column(heading, justify="right")
     for chip in chips:
-        share, counters = chip.share, chip.statistics
+        shard, counters = chip.shard, chip.statistics
         table.add_row(
-            f"{share.chip}", f"{len(share.heads)}", f"{len(share.units)}", f"{len(share.rows)}",
+            f"{shard.chip}", f"{len(shard.heads)}", f"{len(shard.units)}", f"{len(shard.rows)}",
             f"{chip.shard_bytes / 1024:.1f}", f"{counters.heap_used / 1024:.0f}",
             f"{counters.heap_free / 1024:.0f}", f"{counters.frames_received}",
             f"{counters.frames_sent}", f"{counters.bytes_received / 1024:.0f}",

@@ -37,16 +37,19 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import ClusterError
-from host.parallel.heap import COMBINE
+from host.parallel.parallelism import (
+    LINES,
+    LINKS,
+    REDUCERS,
+    Link,
+    Parallelism,
+    check_reachable,
+)
 from protocol.frame import MAX_CHIP_ID
 from protocol.messages import HASH_SIZE
 from protocol.session import MIN_KEY_SIZE
 
 FILE = Path("federation.toml")
-LINKS = ("uart", "espnow")
-# Where the host's serial line to a board ends: at its USB port, which is the REPL's too, or at
-# the pins of its second UART, with a bridge of their own.
-LINES = ("usb", "pins")
 MODE = 0o600
 _KEY_SIZE = 32  # bytes of a new key
 _CHANNELS = 14
@@ -73,7 +76,7 @@ class Cluster:
 
     model: its path as given; model_hash: its first 8 bytes, as chips report it; context: in
     positions; key: empty for frames that are not signed; link, line, combine: of LINKS, LINES and
-    memory.COMBINE; boards: the name of each chip's, by which the work is dealt, or empty: then all
+    REDUCERS; boards: the name of each chip's, by which the work is dealt, or empty: then all
     are dealt the same, as far as the smallest has room; stages: of a pipeline, 0 where all chips
     have a part of every layer.
     """
@@ -106,13 +109,16 @@ class Cluster:
 
 
 def check_reach(link: str, line: str, combine: str, chips: int) -> None:
-    """Raises ClusterError where chips that combine do not reach each other: on serial lines the
-    host passes on to a chip what all others send at once, and the REPL's port loses it."""
-    if (link, line, combine) == ("uart", "usb", "chips") and chips > 1:
-        raise ClusterError(
-            "chips cannot combine over their REPL's ports, which lose what comes while they"
-            " compute: give --link espnow, or --line pins"
-        )
+    """Raises ClusterError where chips that add up partial sums do not reach each other."""
+    check_reachable(Link(link, line), Parallelism(reduce=combine), chips)
+
+
+def make_parallelism(combine: str, stages: int, chips: int, layers: int) -> Parallelism:
+    """The Parallelism of the fields `combine` and `stages`, which is 0 for tensor parallelism."""
+    if not stages:
+        return Parallelism(reduce=combine)
+    name = "pipeline" if stages == min(layers, chips) else "hybrid"
+    return Parallelism(name, stages, "chips")
 
 
 def random_key() -> bytes:
@@ -235,7 +241,7 @@ def _cluster(fields: dict[str, Any]) -> Cluster:
         key=take.data("key", 0, 64),
         flashed=tuple(_chip(entry, count) for entry in take.tables("chip")),
         line=take.choice("line", LINES),
-        combine=take.choice("combine", COMBINE),
+        combine=take.choice("combine", REDUCERS),
         boards=take.names("boards", count),
         stages=take.integer("stages", 1, count) if "stages" in fields else 0,
     )

@@ -137,7 +137,7 @@ class Members:
 
     def _take_logits(self, logits: Ints, chip: int, payload: bytes) -> None:
         """Puts what a chip's LOGITS holds into logits [vocab]."""
-        rows = self.plan.shares[chip].rows
+        rows = self.plan.shards[chip].rows
         part = decoded(chip, logits_from, payload)
         values = np.frombuffer(part.data, "<i2")
         if (part.first_row, len(values)) != (rows.start, len(rows)):

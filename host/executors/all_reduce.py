@@ -42,7 +42,7 @@ class CombinedFederation(Members):
         self.greedy = greedy
         self._number = 0  # of the next collective
         self._tokens: list[int] = []  # of the sequence, for chips that lost their cache
-        self._chips = [share.chip for share in plan.shares]
+        self._chips = [shard.chip for shard in plan.shards]
 
     def begin(self) -> None:
         """Starts a new sequence at position 0."""
@@ -98,13 +98,13 @@ class CombinedFederation(Members):
         logits = np.full(self.model.config.vocab_size, -INT16_LIMIT - 2, np.int64)
 
         def take(chip: int, answer: bytes) -> None:
-            if not self.plan.shares[chip].rows or wants == WANTS_NOTHING:
+            if not self.plan.shards[chip].rows or wants == WANTS_NOTHING:
                 return
             if wants == WANTS_LOGITS:
                 self._take_logits(logits, chip, answer)
             else:
                 best = decoded(chip, best_from, answer)
-                if best.token not in self.plan.shares[chip].rows:
+                if best.token not in self.plan.shards[chip].rows:
                     raise ClusterError(f"chip {chip} answered with a token of another chip's")
                 logits[best.token] = best.logit
 
@@ -113,6 +113,6 @@ class CombinedFederation(Members):
         self._notice_restarts(answers, where)
         layers = self.model.config.layers
         self._number = (self._number + 2 * layers) & 0xFFFF
-        self.synchronizations += 2 * layers + last
+        self.synchronizations += (2 * layers if len(self._chips) > 1 else 1) + last
         self.position = end
         return logits

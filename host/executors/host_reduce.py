@@ -54,9 +54,9 @@ class Federation(Members):
         self._history = np.zeros((config.layers, plan.context, config.dim), np.int16)
         self._recorded = [0] * config.layers
         self._owners = {
-            PHASE_ATTENTION: [share.chip for share in plan.shares if share.heads],
-            PHASE_FEED_FORWARD: [share.chip for share in plan.shares if share.units],
-            PHASE_VOCABULARY: [share.chip for share in plan.shares if share.rows],
+            PHASE_ATTENTION: [shard.chip for shard in plan.shards if shard.heads],
+            PHASE_FEED_FORWARD: [shard.chip for shard in plan.shards if shard.units],
+            PHASE_VOCABULARY: [shard.chip for shard in plan.shards if shard.rows],
         }
 
     def begin(self) -> None:
@@ -96,8 +96,8 @@ class Federation(Members):
 
         self._computed(0, PHASE_VOCABULARY, self.position - 1, x, take)
         if self.observer:
-            shares = [self.plan.shares[chip] for chip in self._owners[PHASE_VOCABULARY]]
-            parts = {share.chip: logits[share.rows.start : share.rows.stop] for share in shares}
+            shards = [self.plan.shards[chip] for chip in self._owners[PHASE_VOCABULARY]]
+            parts = {shard.chip: logits[shard.rows.start : shard.rows.stop] for shard in shards}
             self.observer(0, PHASE_VOCABULARY, self.position - 1, x, parts)
         return logits
 

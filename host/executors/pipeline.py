@@ -89,7 +89,7 @@ class StagedFederation(Members):
         self.steps = self.flushes = self.most_streams = 0
         self._messages, self._patience, self._watch = messages, patience, watch
         self._first = plan.stages[0].chips
-        self._with_rows = {share.chip for share in plan.shares if share.rows}
+        self._with_rows = {shard.chip for shard in plan.shards if shard.rows}
         self._streams: dict[int, Stream] = {}  # by slot
         self._only: Stream | None = None
         self._queue: deque[Stream] = deque()  # each as often as it has a STEP to send
@@ -106,7 +106,7 @@ class StagedFederation(Members):
     @property
     def slots(self) -> int:
         """How many streams can be open."""
-        return self.plan.shape.slots
+        return self.plan.slots
 
     def begin(self) -> None:
         """Starts a new sequence at position 0, the only one."""
@@ -276,7 +276,7 @@ class StagedFederation(Members):
             self._take_logits(step.logits, chip, message.payload)
         else:
             best = decoded(chip, best_from, message.payload)
-            if best.token not in self.plan.shares[chip].rows:
+            if best.token not in self.plan.shards[chip].rows:
                 raise ClusterError(f"chip {chip} answered with a token of another chip's")
             step.logits[best.token] = best.logit
         step.missing.discard(chip)

@@ -12,13 +12,13 @@ from host.build.configuration import (
     board_uart,
     configuration,
 )
-from host.cluster.cluster_file import check_reach
+from host.cluster.cluster_file import check_reach, make_parallelism
 from host.errors import FlashError
 from host.flashing.firmware_image import Version
 from host.hardware.board import Board
 from host.model.quantized import QuantizedModel
+from host.parallel.boards import BoardSet, make_link, plan_alike
 from host.parallel.plan import Plan
-from host.parallel.planning import board_plan
 
 # MicroPython 1.26 refuses to set any: see boards/esp32.toml.
 _OLDEST_WITH_RATE = (1, 27)
@@ -64,18 +64,16 @@ class Place:
     def plan(self, model: QuantizedModel) -> Plan:
         """The division of the model among the chips, as the host will plan it. Raises ModelError
         where it does not fit."""
-        return board_plan(
-            model,
-            self.chips,
-            self.context,
-            self.link,
-            boards=self.boards,
-            known=(self.board, *self.others),
-            stages=self.stages,
-            mtu=None,
-            signed=bool(self.key),
-            combine=self.combine,
+        parallelism = make_parallelism(
+            self.combine, self.stages, self.chips, model.config.layers
         )
+        signed = bool(self.key)
+        if self.boards:
+            boards = BoardSet(self.boards, self.link, self.context, signed, self.line)
+            return boards.plan(model, parallelism)
+        known = (self.board, *self.others)
+        link = make_link(self.link, known, line=self.line, signed=signed)
+        return plan_alike(model, self.chips, self.context, parallelism, link, known)
 
     def files(self, model: QuantizedModel, plan: Plan, version: Version) -> dict[str, bytes]:
         """All files of the chip, content by path, for a board that runs this MicroPython.
@@ -83,14 +81,14 @@ class Place:
         Raises BuildError.
         """
         assert self.board.uart is not None
-        share = plan.shares[self.chip]
+        shard = plan.shards[self.chip]
         config = configuration(
             plan,
-            share,
+            shard,
             uart=REPL_UART if self.line == "usb" else board_uart(self.board.uart),
             rate=self.board.espnow.rate if version[:2] >= _OLDEST_WITH_RATE else None,
             key=self.key,
             channel=self.channel,
             board=board_settings(self.board),
         )
-        return chip_files(model, plan, share, self.board.mpy_arch, config)
+        return chip_files(model, plan, shard, self.board.mpy_arch, config)

@@ -1,4 +1,4 @@
-"""Boards: what each offers, read from the files in boards/, whose README.md explains the fields."""
+"""Boards: what each offers, read from its file in boards/, whose README.md explains the fields."""
 
 from __future__ import annotations
 

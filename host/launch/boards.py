@@ -9,7 +9,7 @@ from dataclasses import replace
 from host.build.configuration import CHANNEL, REPL_BAUD, REPL_MTU
 from host.build.shard import shard_file
 from host.cluster import cluster_file, ports
-from host.cluster.cluster_file import Cluster, check_reach
+from host.cluster.cluster_file import Cluster, check_reach, make_parallelism
 from host.errors import ClusterError
 from host.hardware import board as boards
 from host.launch.session import Running, connected
@@ -17,8 +17,8 @@ from host.links.access import PortClosed, exclusive_port
 from host.links.reconnecting_transport import LastingTransport
 from host.links.transport import Line, Port
 from host.model.quantized import QuantizedModel
+from host.parallel.boards import BoardSet, make_link, plan_alike
 from host.parallel.plan import DoesNotFit, Plan
-from host.parallel.planning import board_plan
 from protocol.frame import MAX_FRAME
 from protocol.messages import HASH_SIZE
 
@@ -86,18 +86,19 @@ def flashed_plan(model: QuantizedModel, cluster: Cluster) -> Plan:
 
     Raises ModelError, BoardError.
     """
-    return board_plan(
-        model,
-        cluster.chips,
-        cluster.context,
-        cluster.link,
-        boards=[boards.load(name) for name in cluster.boards],
-        known=[boards.load(name) for name in {chip.board for chip in cluster.flashed}],
-        stages=cluster.stages,
-        mtu=_radio_mtu(cluster),
-        signed=bool(cluster.key),
-        combine=cluster.combine,
+    parallelism = make_parallelism(
+        cluster.combine, cluster.stages, cluster.chips, model.config.layers
     )
+    signed = bool(cluster.key)
+    if cluster.boards:
+        named = tuple(boards.load(name) for name in cluster.boards)
+        placed = BoardSet(named, cluster.link, cluster.context, signed, cluster.line)
+        return placed.plan(model, parallelism)
+    known = [boards.load(name) for name in {chip.board for chip in cluster.flashed}]
+    link = make_link(
+        cluster.link, known, line=cluster.line, signed=signed, mtu=_radio_mtu(cluster)
+    )
+    return plan_alike(model, cluster.chips, cluster.context, parallelism, link, known)
 
 
 def _radio_mtu(cluster: Cluster) -> int | None:
@@ -176,7 +177,7 @@ def attached(
         model,
         plan,
         LastingTransport(lines, _line_mtu(cluster), reopened, _PATIENCE),
-        shards={share.chip: shard_file(model, plan, share) for share in plan.shares},
+        shards={shard.chip: shard_file(model, plan, shard) for shard in plan.shards},
         key=cluster.key,
         start_patience=_PATIENCE,
         patience=_SILENCE,

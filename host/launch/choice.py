@@ -13,35 +13,34 @@ from host.launch.boards import described, listed_ports
 from host.launch.simulated import Settings
 from host.model.loading import Loaded
 from host.model.quantized import QuantizedModel
-from host.parallel.modes import Cluster as ModeledCluster
-from host.parallel.modes import best_mode, chosen_mode
+from host.parallel.assessment import choose_parallelism, describe_options
+from host.parallel.boards import BoardSet
+from host.parallel.options import AUTO, parse_parallelism
 
 
 def check_options(options: argparse.Namespace, layers: int, chips: int) -> None:
     """Raises ParallelError where options contradict each other."""
-    chosen_mode(options.parallel, options.stages, options.combine, layers, chips)
+    parse_parallelism(options.parallel, options.stages, options.reduce, layers, chips)
 
 
-def divided_settings(
+def choose_settings(
     settings: Settings, options: argparse.Namespace, model: QuantizedModel, many: bool
 ) -> Settings:
-    """The settings with the mode that options name, or that is the best for one stream or many.
+    """The settings with the Parallelism that options name, or else with what is best for one
+    sequence or many.
 
     Raises ParallelError, ModelError.
     """
-    mode = chosen_mode(
-        options.parallel, options.stages, options.combine, model.config.layers, settings.chips
+    parallelism = parse_parallelism(
+        options.parallel, options.stages, options.reduce, model.config.layers, settings.chips
     )
-    board, link = settings.board, settings.link
-    if options.heap:
-        # Simulated chips of this board have that, whatever else is in its RAM.
-        board = replace(board, heap_kb=options.heap // 1024, chip=None)
-    if options.parallel == "auto":
-        signed = bool(settings.key)
-        boards = (board,) * settings.chips
-        mode = best_mode(model, ModeledCluster(boards, link, settings.context, signed), many)
-    heap = options.heap or board.planned_heap(link, mode.combine)
-    return replace(settings, combine=mode.combine, stages=mode.stages, heap=heap)
+    boards = BoardSet(
+        (settings.board,) * settings.chips, settings.link, settings.context,
+        bool(settings.key), "pins", options.heap,
+    )  # fmt: skip
+    parallelism = parallelism or choose_parallelism(model, boards, many)
+    heap = boards.heaps(parallelism)[0]
+    return replace(settings, parallelism=parallelism, heap=heap)
 
 
 def boards_of(options: argparse.Namespace, source: Loaded) -> Cluster:
@@ -57,21 +56,23 @@ def boards_of(options: argparse.Namespace, source: Loaded) -> Cluster:
         chips=options.chips,
         link=options.link,
         context=options.context,
-        combine=options.combine,
+        combine=options.reduce,
         most=source.config.context,
     )
-    if options.parallel in (None, "auto"):
+    if options.parallel in (None, AUTO):
         return cluster  # as flashed
-    mode = chosen_mode(
-        options.parallel, options.stages, options.combine, source.config.layers, cluster.chips
+    parallelism = parse_parallelism(
+        options.parallel, options.stages, options.reduce, source.config.layers, cluster.chips
     )
+    assert parallelism is not None
+    stages = 0 if parallelism.strategy == "tensor" else parallelism.stages
     if cluster_file.read() is None:
-        cluster = replace(cluster, combine=mode.combine, stages=mode.stages)
+        cluster = replace(cluster, combine=parallelism.reduce, stages=stages)
         check_reach(cluster.link, cluster.line, cluster.combine, cluster.chips)
-    if mode.stages != cluster.stages:
+    if stages != cluster.stages:
         flashed = f"{cluster.stages} stages" if cluster.stages else "--parallel tensor"
         raise ClusterError(
-            f"{mode.options}: the boards were flashed with {flashed} ({cluster_file.FILE}): leave"
-            " it out, or flash them again"
+            f"{describe_options(parallelism)}: the boards were flashed with {flashed}"
+            f" ({cluster_file.FILE}): leave it out, or flash them again"
         )
     return cluster

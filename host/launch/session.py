@@ -63,13 +63,13 @@ def connected(
         )
         digests = {chip: shard_digest(file) for chip, file in shards.items()}
         federation: Federation | CombinedFederation | StagedFederation
-        if plan.stages:
+        if plan.strategy.executor == "pipeline":
             messages = Messages(transport, plan.chips, signer)
             federation = StagedFederation(
                 model, plan, coordinator, digests, messages, patience=patience, watch=watch
             )
         else:
-            kind = CombinedFederation if plan.combine == "chips" else Federation
+            kind = CombinedFederation if plan.strategy.executor == "all_reduce" else Federation
             federation = kind(model, plan, coordinator, digests)
         ready = federation.connect(start_patience, arrived)
         for chip, said in sorted(ready.items()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from host.build.bundle import chip_files
@@ -13,7 +13,8 @@ from host.hardware.board import Board
 from host.launch.session import Running, connected
 from host.links.transport import Line, Port, Transport, open_port
 from host.model.quantized import QuantizedModel
-from host.parallel.staged import divided
+from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism
+from host.parallel.partition import partition
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
 from host.simulation.lossy_port import LossyPort
@@ -27,8 +28,8 @@ START_PATIENCE = 30.0
 @dataclass(frozen=True)
 class Settings:
     """How to simulate. heap: bytes of each chip's; loss: the probability that a frame is lost;
-    key: of the cluster, empty for frames that are not signed; combine: who adds up the partial
-    sums, "host" or "chips"; stages: of a pipeline, 0 for tensor parallelism."""
+    key: of the cluster, empty for frames that are not signed; parallelism: how the model is
+    divided."""
 
     chips: int
     link: str
@@ -38,8 +39,12 @@ class Settings:
     loss: float = 0.0
     seed: int = 0
     key: bytes = b""
-    combine: str = "host"
-    stages: int = 0
+    parallelism: Parallelism = HOST_REDUCE
+
+    @property
+    def link_value(self) -> Link:
+        """The link between the chips."""
+        return Link(self.link, "pins", self.mtu, bool(self.key))
 
     @property
     def mtu(self) -> int | None:
@@ -70,42 +75,46 @@ def running(
     Raises ModelError or DoesNotFit before anything is started, ClusterError for a chip that fails,
     SetupError without a MicroPython. Nothing is left when it ends.
     """
-    plan = divided(
+    plan = partition(
         model,
         settings.chips,
         settings.context,
-        stages=settings.stages,
-        combine=settings.combine,
+        parallelism=settings.parallelism,
+        link=settings.link_value,
         heap=settings.heap,
-        mtu=settings.mtu,
-        signed=bool(settings.key),
     )
     arch = native_arch()
     files = {
-        share.chip: chip_files(
+        shard.chip: chip_files(
             model,
             plan,
-            share,
+            shard,
             arch,
-            configuration(plan, share, uart=SIMULATED_UART, key=settings.key),
+            configuration(plan, shard, uart=SIMULATED_UART, key=settings.key),
         )
-        for share in plan.shares
+        for shard in plan.shards
     }
     radio = None
     if settings.mtu is not None:
         radio = {"mtu": settings.mtu, "loss": settings.loss, "seed": settings.seed}
-    with SimulatedCluster(files, arch=arch, heap=settings.heap, radio=radio) as cluster:
-        with connected(
-            model,
-            plan,
-            _transport(settings, cluster),
-            shards={chip: content["shard.bin"] for chip, content in files.items()},
-            key=settings.key,
-            start_patience=START_PATIENCE,
-            watch=cluster.watch,
-            arrived=arrived,
-        ) as federation:
-            yield Simulated(**vars(federation), cluster=cluster)
+    shards = {chip: content["shard.bin"] for chip, content in files.items()}
+    with ExitStack() as stack:
+        cluster = stack.enter_context(
+            SimulatedCluster(files, arch=arch, heap=settings.heap, radio=radio)
+        )
+        session = stack.enter_context(
+            connected(
+                model,
+                plan,
+                _transport(settings, cluster),
+                shards=shards,
+                key=settings.key,
+                start_patience=START_PATIENCE,
+                watch=cluster.watch,
+                arrived=arrived,
+            )
+        )
+        yield Simulated(**vars(session), cluster=cluster)
 
 
 def _transport(settings: Settings, cluster: SimulatedCluster) -> Transport:

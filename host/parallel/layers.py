@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from host.errors import ParallelError
 from host.model.arithmetic import matvec, rescaled
 from host.model.quantized import Linear
-from host.parallel.sharding import Array, Shard, W, array_of, merge_shards, shard_weight
+from host.parallel.sharding import Array, W, WeightSlice, array_of, merge_shards, shard_weight
 
 
 def all_gathered(
@@ -44,10 +44,14 @@ class ColumnParallelLinear(Generic[W]):
     """
 
     def __init__(
-        self, shards: Sequence[Shard[W]], bias: Array | None = None, *, gather_output: bool = True
+        self,
+        shards: Sequence[WeightSlice[W]],
+        bias: Array | None = None,
+        *,
+        gather_output: bool = True,
     ) -> None:
         merge_shards(shards, 0)  # or says why they are no weight
-        self.shards: Sequence[Shard[W]] = shards
+        self.shards: Sequence[WeightSlice[W]] = shards
         self.rows = shards[0].size
         self.bias = _checked_bias(bias, self.rows)
         self.gather_output = gather_output
@@ -62,7 +66,7 @@ class ColumnParallelLinear(Generic[W]):
         gather_output: bool = True,
     ) -> ColumnParallelLinear[W]:
         """Of a whole weight [rows, columns], worker i having the rows owned[i]."""
-        shards: list[Shard[W]] = [shard_weight(weight, 0, indices=own) for own in owned]
+        shards: list[WeightSlice[W]] = [shard_weight(weight, 0, indices=own) for own in owned]
         return cls(shards, bias, gather_output=gather_output)
 
     def __call__(self, x: Array) -> Array | list[Array]:
@@ -89,12 +93,12 @@ class RowParallelLinear(Generic[W]):
     weight, each column held once.
     """
 
-    def __init__(self, shards: Sequence[Shard[W]], bias: Array | None = None) -> None:
+    def __init__(self, shards: Sequence[WeightSlice[W]], bias: Array | None = None) -> None:
         rows = len(array_of(merge_shards(shards, 1)))
         held, columns = sum(len(shard.indices) for shard in shards), shards[0].size
         if held > columns:
             raise ParallelError(f"{columns} columns are held {held} times: each must be once")
-        self.shards: Sequence[Shard[W]] = shards
+        self.shards: Sequence[WeightSlice[W]] = shards
         self.bias = _checked_bias(bias, rows)
 
     @classmethod
@@ -102,7 +106,7 @@ class RowParallelLinear(Generic[W]):
         cls, weight: W, owned: Iterable[ArrayLike], bias: Array | None = None
     ) -> RowParallelLinear[W]:
         """Of a whole weight [rows, columns], worker i having the columns owned[i]."""
-        shards: list[Shard[W]] = [shard_weight(weight, 1, indices=own) for own in owned]
+        shards: list[WeightSlice[W]] = [shard_weight(weight, 1, indices=own) for own in owned]
         return cls(shards, bias)
 
     def __call__(self, x: Array | Sequence[Array]) -> Array:
@@ -125,7 +129,7 @@ class ParallelEmbedding:
     table.
     """
 
-    def __init__(self, shards: Sequence[Shard[Array]]) -> None:
+    def __init__(self, shards: Sequence[WeightSlice[Array]]) -> None:
         merge_shards(shards, 0)
         self.shards, self.size = shards, shards[0].size
         self._owner, self._place = np.empty((2, self.size), np.intp)

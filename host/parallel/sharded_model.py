@@ -12,7 +12,7 @@ from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT, Ints
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 from host.parallel.layers import ColumnParallelLinear, RowParallelLinear
-from host.parallel.plan import Plan, Share
+from host.parallel.plan import Plan, Shard
 from host.parallel.sharding import head_rows
 
 Column = ColumnParallelLinear[Linear]
@@ -46,8 +46,8 @@ class ShardedModel:
         size, count = model.config.head_dim, len(layers)
         # Keys and values [2, layers, KV heads of the chip, context, head_dim].
         self._caches = [
-            np.zeros((2, count, len(share.kv_heads), plan.context, size), np.int64)
-            for share in plan.shares
+            np.zeros((2, count, len(shard.kv_heads), plan.context, size), np.int64)
+            for shard in plan.shards
         ]
 
     @classmethod
@@ -57,7 +57,7 @@ class ShardedModel:
             _sharded(layer, plan, plan.group(index), model.config.head_dim)
             for index, layer in enumerate(model.layers)
         ]
-        classifier = _column(model.classifier, [share.rows for share in plan.shares])
+        classifier = _column(model.classifier, [shard.rows for shard in plan.shards])
         return cls(model, plan, layers, classifier)
 
     def attention(self, index: int, x: Ints, position: int) -> list[Ints]:
@@ -97,9 +97,9 @@ class ShardedModel:
 
     def _attended(self, index: int, chip: int, qkv: list[Ints], position: int) -> Ints:
         """The results [1, heads * head_dim] of a chip's heads, for one row of its q, k and v."""
-        numbers, share, cache = (
+        numbers, shard, cache = (
             self.model.layers[index],
-            self.plan.shares[chip],
+            self.plan.shards[chip],
             self._caches[chip],
         )
         if chip not in self.plan.group(index):
@@ -109,23 +109,23 @@ class ShardedModel:
         q, k = arithmetic.saturated(q, numbers.q_limit), arithmetic.saturated(k, numbers.k_limit)
         cache[0, index, :, position] = arithmetic.rotated(k, *turn, numbers.k_limit)
         cache[1, index, :, position] = arithmetic.saturated(v, numbers.v_limit)
-        keys, values = cache[:, index, self._kv_places(share), : position + 1]
+        keys, values = cache[:, index, self._kv_places(shard), : position + 1]
         scores = (keys @ arithmetic.rotated(q, *turn, numbers.q_limit)[..., None])[..., 0]
         weights = arithmetic.attention_weights(scores, numbers.score_shift, arithmetic.exp_table())
         return arithmetic.weighted_mean(weights, values).reshape(1, -1)
 
-    def _kv_places(self, share: Share) -> list[int]:
+    def _kv_places(self, shard: Shard) -> list[int]:
         """Where in a chip's cache the KV head of each of its heads is."""
         group = self.model.config.heads_per_kv_head
-        return [share.kv_heads.index(head // group) for head in share.heads]
+        return [shard.kv_heads.index(head // group) for head in shard.heads]
 
 
 def _sharded(layer: QuantizedLayer, plan: Plan, group: range, size: int) -> ShardedLayer:
     """A layer's matrices dealt to the chips of a group; of the others each has nothing."""
-    owned = [share if share.chip in group else None for share in plan.shares]
-    q = [head_rows(share.heads if share else (), size) for share in owned]
-    kv = [head_rows(share.kv_heads if share else (), size) for share in owned]
-    units = [share.units if share else range(0) for share in owned]
+    owned = [shard if shard.chip in group else None for shard in plan.shards]
+    q = [head_rows(shard.heads if shard else (), size) for shard in owned]
+    kv = [head_rows(shard.kv_heads if shard else (), size) for shard in owned]
+    units = [shard.units if shard else range(0) for shard in owned]
     return ShardedLayer(
         q=_column(layer.q, q),
         k=_column(layer.k, kv),

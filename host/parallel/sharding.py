@@ -24,7 +24,7 @@ W = TypeVar("W", Array, Linear)
 
 
 @dataclass(frozen=True, eq=False)
-class Shard(Generic[W]):
+class WeightSlice(Generic[W]):
     """A part of a weight along one dimension.
 
     weight: of the whole's shape, but with len(indices) elements along `dim`; indices: where they
@@ -44,7 +44,7 @@ def shard_weight(
     world_size: int | None = None,
     *,
     indices: ArrayLike | None = None,
-) -> Shard[W]:
+) -> WeightSlice[W]:
     """The shard of `weight` along dimension `dim` (negative: counted from the last).
 
     Either the contiguous block of rank `rank` of `world_size`, or the elements at `indices`, in
@@ -64,7 +64,7 @@ def shard_weight(
         check_rank(rank, world_size)
         length = quotient(size, world_size, f"elements of dimension {dim}")
         own = np.arange(rank * length, (rank + 1) * length)
-    return Shard(_taken(weight, dim, own), dim, own, size)
+    return WeightSlice(_taken(weight, dim, own), dim, own, size)
 
 
 def head_rows(heads: tuple[int, ...], head_dim: int) -> NDArray[np.intp]:
@@ -72,7 +72,7 @@ def head_rows(heads: tuple[int, ...], head_dim: int) -> NDArray[np.intp]:
     return (np.array(heads, np.intp)[:, None] * head_dim + np.arange(head_dim)).reshape(-1)
 
 
-def merge_shards(shards: Sequence[Shard[W]], dim: int) -> W:
+def merge_shards(shards: Sequence[WeightSlice[W]], dim: int) -> W:
     """The weight of which `shards` are all parts along `dim`, in any order.
 
     What several hold must be the same. Raises ParallelError where there are no shards or not all
@@ -96,7 +96,7 @@ def merge_shards(shards: Sequence[Shard[W]], dim: int) -> W:
     return _merged([shard.weight for shard in shards], shards, dim)
 
 
-def _merged_linear(shards: Sequence[Shard[Linear]], dim: int) -> Linear:
+def _merged_linear(shards: Sequence[WeightSlice[Linear]], dim: int) -> Linear:
     rescales = [shard.weight.rescale for shard in shards]
     shifts = sorted({rescale.shift for rescale in rescales})
     if len(shifts) > 1:
@@ -112,7 +112,7 @@ def _merged_linear(shards: Sequence[Shard[Linear]], dim: int) -> Linear:
     return Linear(weight, Rescale(multiplier, shifts[0]))
 
 
-def _merged(arrays: Sequence[Array], shards: Sequence[Shard[Any]], dim: int) -> Array:
+def _merged(arrays: Sequence[Array], shards: Sequence[WeightSlice[Any]], dim: int) -> Array:
     """The array of which arrays[i] stands at shards[i].indices."""
     dtypes = sorted({str(array.dtype) for array in arrays})
     if len(dtypes) > 1:

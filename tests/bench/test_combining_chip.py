@@ -11,12 +11,12 @@ from bench.qemu.machine import EmulationError
 from bench.recording import requests
 from host.model.loading import loaded
 from host.model.quantization.quantize import quantized
-from host.parallel.plan import tensor_parallel
 from host.wire.framing import decoded_frame
 from protocol.frame import SEQUENCE, SRC, TYPE
 from protocol.message_types import CONTRIBUTION, STEP
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 from tests.host.tiny import random_checkpoint
+from tests.plans import tensor_plan
 
 
 class _NoEmulator:
@@ -31,8 +31,8 @@ def test_a_step_and_all_others_contributions_come_to_a_chip(
     model = quantized(random_checkpoint())
     layers = model.config.layers
     bench = CombiningBench(model, requests(model, [1], 2), [1])
-    plan = tensor_parallel(model, 3, combine="chips")
-    events = bench.events(plan, plan.shares[1])
+    plan = tensor_plan(model, 3, reduce="chips")
+    events = bench.events(plan, plan.shards[1])
     each = 1 + 2 * layers * 2
     assert len(events) == 2 * each
     assert [event.record.measured for event in events] == [False] * each + [True] * each

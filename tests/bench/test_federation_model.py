@@ -17,9 +17,9 @@ from bench.link_figures import (
 from bench.work import PART, Work
 from host.model.quantization.quantize import quantized
 from host.parallel.cost.latency import HOST_SECONDS, USB_SECONDS
-from host.parallel.plan import tensor_parallel
 from protocol.messages import PHASE_VOCABULARY
 from tests.host.tiny import random_checkpoint
+from tests.plans import tensor_plan
 
 MODEL = quantized(random_checkpoint())
 WORK = Work({0: (1000.0, 100.0, 10.0), 1: (1000.0, 1.0), 2: (1000.0, 1.0), PART: (500.0,)}, 0.0)
@@ -29,25 +29,25 @@ MODELS = {"host": HostCombined, "chips": ChipCombined}
 
 def scenario(chips, combine="host", rate=None, loss=0.0):
     mtu = None if rate is None else 250
-    plan = tensor_parallel(MODEL, chips, mtu=mtu, combine=combine)
+    plan = tensor_plan(MODEL, chips, mtu=mtu, reduce=combine)
     return Scenario(plan, WORK, HERTZ, rate, loss)
 
 
 def outcome(*arguments, tokens=1, seed=0, **options):
     of = scenario(*arguments, **options)
-    return MODELS[of.plan.combine](of, seed).outcome(tokens)
+    return MODELS[of.plan.parallelism.reduce](of, seed).outcome(tokens)
 
 
 def test_one_chip_on_a_wire_takes_the_sum_of_everything():
     of = scenario(1)
-    plan, share = of.plan, of.plan.shares[0]
+    plan, shard = of.plan, of.plan.shards[0]
     layers = plan.config.layers
     seconds = frames = 0
     for task, count in ((0, layers), (1, layers), (PHASE_VOCABULARY, 1)):
         (request,) = frame_sizes.request_frames(plan)
-        (answer,) = frame_sizes.answer_frames(plan, share, task, of.sum_bits)
+        (answer,) = frame_sizes.answer_frames(plan, shard, task, of.sum_bits)
         each = HOST_SECONDS + 2 * USB_SECONDS + line_time(request) + line_time(answer)
-        seconds += count * (each + WORK.instructions(task, share) / HERTZ)
+        seconds += count * (each + WORK.instructions(task, shard) / HERTZ)
         frames += 2 * count
     modelled = outcome(1)
     assert modelled.seconds == pytest.approx(seconds)

@@ -51,7 +51,7 @@ class Federation:
         assert chips == CHIPS
         return None, self.answers
 
-    def runs(self, model: object, plan: object, share: object, records: list[Record]) -> list:
+    def runs(self, model: object, plan: object, shard: object, records: list[Record]) -> list:
         self.taken = list(records)
         made: list[Measured] = []
         for record in (record for record in records if record.measured):

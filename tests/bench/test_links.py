@@ -10,8 +10,8 @@ from bench.link_figures import RATES
 from bench.results import Label
 from bench.work import PART, Work
 from host.model.quantization.quantize import quantized
-from host.parallel.plan import tensor_parallel
 from tests.host.tiny import random_checkpoint
+from tests.plans import tensor_plan
 
 MODEL = quantized(random_checkpoint())
 WORK = Work({0: (1e4, 0.0, 0.0), 1: (1e4, 0.0), 2: (1e4, 0.0), PART: (1e3,)}, 0.0)
@@ -27,7 +27,7 @@ def test_no_token_takes_more_than_its_bound() -> None:
 def test_the_model_sends_the_frames_that_are_counted(link: str, chips: int, mode: str) -> None:
     counted = links.counted(MODEL, link, chips, mode, TOKENS)
     mtu, rate = (None, None) if link == "uart" else (250, RATES[0])
-    plan = tensor_parallel(MODEL, chips, mtu=mtu, combine=mode)
+    plan = tensor_plan(MODEL, chips, mtu=mtu, reduce=mode)
     model = {"host": HostCombined, "chips": ChipCombined}[mode]
     modelled = model(Scenario(plan, WORK, 1e8, rate)).outcome(TOKENS)
     assert modelled.line_frames == counted.line_frames / TOKENS

@@ -5,18 +5,18 @@ import pytest
 from bench.emulated_chip import ANSWER, Measured
 from bench.results import Label, Row
 from bench.work import PART, Sample, _means, fitted, kernel_scales, scaled, works
-from host.parallel.plan import Share
+from host.parallel.plan import Shard
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
 
-def share(heads: int, kv_heads: int, units: int, rows: int) -> Share:
-    return Share(0, tuple(range(heads)), tuple(range(kv_heads)), range(units), range(rows))
+def shard(heads: int, kv_heads: int, units: int, rows: int) -> Shard:
+    return Shard(0, tuple(range(heads)), tuple(range(kv_heads)), range(units), range(rows))
 
 
-SHARES = [share(8, 4, 172, 512), share(4, 2, 86, 256), share(2, 1, 35, 103), share(1, 1, 21, 64)]
+SHARES = [shard(8, 4, 172, 512), shard(4, 2, 86, 256), shard(2, 1, 35, 103), shard(1, 1, 21, 64)]
 
 
-def cost(task: int, of: Share) -> int:
+def cost(task: int, of: Shard) -> int:
     return {
         PHASE_ATTENTION: 5000 + 300 * len(of.heads) + 70 * len(of.kv_heads),
         PHASE_FEED_FORWARD: 4000 + 13 * len(of.units),
@@ -32,7 +32,7 @@ SAMPLES = [
 
 def test_costs_that_are_as_supposed_are_found_exactly():
     work = fitted(SAMPLES, {})
-    other = share(3, 2, 50, 7)
+    other = shard(3, 2, 50, 7)
     for task in range(4):
         assert work.instructions(task, other) == pytest.approx(cost(task, other))
     assert work.instructions(PART) == pytest.approx(700)
@@ -73,6 +73,6 @@ def test_a_sample_is_the_mean_of_a_task_and_of_none_that_a_chip_has_no_part_in()
     tasks = [PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_FEED_FORWARD]
     whole = [measured(50), measured(100), measured(300)]
     inside = [measured(0), measured(0, matvec=10, **{ANSWER: 90}), measured(0, matvec=20, gate=8)]
-    (sample,) = _means(share(0, 0, 5, 5), tasks, whole, inside)
+    (sample,) = _means(shard(0, 0, 5, 5), tasks, whole, inside)
     assert (sample.task, sample.instructions) == (PHASE_FEED_FORWARD, 200)
     assert sample.inside == {"matrix": 15, "elementwise": 4}

@@ -7,13 +7,13 @@ from host.model.arithmetic import Rescale
 from host.model.quantized import Linear
 from host.parallel.layers import ColumnParallelLinear, RowParallelLinear
 from host.parallel.sharded_model import ShardedLayer, ShardedModel
-from host.parallel.sharding import Shard
+from host.parallel.sharding import WeightSlice
 from tests.host.test_shard_file import ShardReader, head_rows
 
 
 def deployed(model, plan):
     """A ShardedModel whose every weight and row multiplier comes from the files."""
-    files = [list(_shards(model, plan, share)) for share in plan.shares]
+    files = [list(_shards(model, plan, shard)) for shard in plan.shards]
     *blocks, vocabulary = zip(*files, strict=True)
     layers = [ShardedLayer(**_parallel(block)) for block in blocks]
     classifier = [parts["classifier"] for parts in vocabulary]
@@ -30,21 +30,21 @@ def _parallel(block):
     return columns | rows
 
 
-def _shards(model, plan, share):
+def _shards(model, plan, shard):
     """Each layer's shards by name, then the classifier's, from the file of this share."""
     config = model.config
-    file = ShardReader(shard_file(model, plan, share))
+    file = ShardReader(shard_file(model, plan, shard))
     file.u16(512), file.u16(1024)  # tables
     for layer in model.layers:
-        yield _layer_shards(file, config, layer, share)
-    rescale = Rescale(file.u16(len(share.rows)), model.classifier.rescale.shift)
-    rows = file.matrix(len(share.rows), config.dim)
-    yield {"classifier": _shard(rows, rescale, 0, share.rows, config.vocab_size)}
+        yield _layer_shards(file, config, layer, shard)
+    rescale = Rescale(file.u16(len(shard.rows)), model.classifier.rescale.shift)
+    rows = file.matrix(len(shard.rows), config.dim)
+    yield {"classifier": _shard(rows, rescale, 0, shard.rows, config.vocab_size)}
 
 
-def _layer_shards(file, config, layer, share):
-    q, kv = (head_rows(heads, config.head_dim) for heads in (share.heads, share.kv_heads))
-    owned = {"q": q, "k": kv, "v": kv, "gate": share.units, "up": share.units}
+def _layer_shards(file, config, layer, shard):
+    q, kv = (head_rows(heads, config.head_dim) for heads in (shard.heads, shard.kv_heads))
+    owned = {"q": q, "k": kv, "v": kv, "gate": shard.units, "up": shard.units}
     rescales = {
         name: Rescale(file.u16(len(own)), getattr(layer, name).rescale.shift)
         for name, own in owned.items()
@@ -52,17 +52,19 @@ def _layer_shards(file, config, layer, share):
     stacked = file.matrix(len(q) + 2 * len(kv), config.dim)
     rows = dict(zip("qkv", np.split(stacked, [len(q), len(q) + len(kv)]), strict=True))
     o = file.matrix(config.dim, len(q))
-    rows["gate"], rows["up"] = np.split(file.matrix(2 * len(share.units), config.dim), 2)
-    down = file.matrix(config.dim, len(share.units))
+    rows["gate"], rows["up"] = np.split(file.matrix(2 * len(shard.units), config.dim), 2)
+    down = file.matrix(config.dim, len(shard.units))
     file.padding()
     shards = {
         name: _shard(rows[name], rescales[name], 0, own, len(getattr(layer, name).weight))
         for name, own in owned.items()
     }
     shards["o"] = _shard(o, layer.o.rescale, 1, q, config.dim)
-    shards["down"] = _shard(down, layer.down.rescale, 1, share.units, config.hidden_dim)
+    shards["down"] = _shard(down, layer.down.rescale, 1, shard.units, config.hidden_dim)
     return shards
 
 
 def _shard(weight, rescale, dim, own, size):
-    return Shard(Linear(weight.astype(np.int8), rescale), dim, np.asarray(own, np.intp), size)
+    return WeightSlice(
+        Linear(weight.astype(np.int8), rescale), dim, np.asarray(own, np.intp), size
+    )

@@ -19,7 +19,7 @@ BOOTED = 100  # a chip's first boot id
 
 def digests(plan):
     """Of no shard files, different for each chip."""
-    return {share.chip: share.chip.to_bytes(8, "big") for share in plan.shares}
+    return {shard.chip: shard.chip.to_bytes(8, "big") for shard in plan.shards}
 
 
 class FakeCoordinator:
@@ -33,7 +33,7 @@ class FakeCoordinator:
 
     def __init__(self, model, plan, script=lambda cluster, message, chips: None):
         self.model, self.plan, self.script = model, plan, script
-        self.chips = [share.chip for share in plan.shares]
+        self.chips = [shard.chip for shard in plan.shards]
         self.boot_ids = {}
         self.model_hash = model.sha256()[:8]
         self.digests = digests(plan)
@@ -60,8 +60,8 @@ class FakeCoordinator:
         for chip in chips:
             self.boot_ids[chip] = self._boots[chip]
             arrived(chip)
-            share = self.plan.shares[chip]
-            numbers = len(share.heads), len(share.units), len(share.rows), self.plan.context
+            shard = self.plan.shards[chip]
+            numbers = len(shard.heads), len(shard.units), len(shard.rows), self.plan.context
             hashes = self.model_hash, self.digests[chip]
             ready[chip] = Ready(
                 self._boots[chip], 1, bytes(8), *hashes, *numbers, 1, 1, 1, ""
@@ -131,15 +131,15 @@ class FakeCoordinator:
             arithmetic.rescaled(accumulator, classifier.rescale), INT16_LIMIT
         )[0]
         return {
-            share.chip: logits_payload(
+            shard.chip: logits_payload(
                 *message[:5],
-                self._boots[share.chip],
-                share.rows.start,
+                self._boots[shard.chip],
+                shard.rows.start,
                 self.model.logit_exponent,
-                logits[share.rows.start : share.rows.stop].astype("<i2").tobytes(),
+                logits[shard.rows.start : shard.rows.stop].astype("<i2").tobytes(),
             )
-            for share in self.plan.shares
-            if share.rows
+            for shard in self.plan.shards
+            if shard.rows
         }
 
 

@@ -14,12 +14,12 @@ _PROMPT_MS = 200  # a user has two seconds; tests wait less
 def put_share(board, model, cluster, chip, change=lambda chip, files: None):
     """Puts a chip's files, after `change`, onto a board and starts it anew."""
     plan = flashed_plan(model, cluster)
-    share = plan.shares[chip]
+    shard = plan.shards[chip]
     settings = {"prompt_ms": _PROMPT_MS}
     config = configuration(
-        plan, share, uart=REPL_UART, key=cluster.key, channel=cluster.channel, board=settings
+        plan, shard, uart=REPL_UART, key=cluster.key, channel=cluster.channel, board=settings
     )
-    contents = chip_files(model, plan, share, "x86", config)
+    contents = chip_files(model, plan, shard, "x86", config)
     change(chip, contents)
     with BoardFiles(board.port) as files:
         for folder in FOLDERS:

@@ -259,8 +259,8 @@ def plain_logits(config: Config, tensors: dict[str, np.ndarray], tokens: list[in
         at = f"model.layers.{layer}."
         h = norm(x, at + "input_layernorm.weight")
         q, k, v = (heads(h, f"{at}self_attn.{name}_proj.weight") for name in "qkv")
-        share = config.heads // config.kv_heads
-        q, k, v = turned(q), np.repeat(turned(k), share, 0), np.repeat(v, share, 0)
+        shard = config.heads // config.kv_heads
+        q, k, v = turned(q), np.repeat(turned(k), shard, 0), np.repeat(v, shard, 0)
         scores = q @ k.transpose(0, 2, 1) / np.sqrt(size)
         scores += np.where(np.tri(count) > 0, 0, -np.inf)
         weights = np.exp(scores - scores.max(-1, keepdims=True))

@@ -19,9 +19,8 @@ from host.launch.boards import _baud, attached, described, flashed_plan, listed_
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantized
 from host.model.reference import Reference
-from host.parallel import modes, planning
-from host.parallel.heap import COMBINE
-from host.parallel.plan import tensor_parallel
+from host.parallel import boards
+from host.parallel.parallelism import HOST_REDUCE, REDUCERS, Link
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
 from protocol.frame import MAX_FRAME
@@ -60,9 +59,9 @@ def board_ports(micropython, model):
         plan = flashed_plan(model, cluster)
         arch = native_arch()
         files = {}
-        for share in plan.shares:
-            config = configuration(plan, share, uart=SIMULATED_UART, key=cluster.key)
-            files[share.chip] = chip_files(model, plan, share, arch, config)
+        for shard in plan.shards:
+            config = configuration(plan, shard, uart=SIMULATED_UART, key=cluster.key)
+            files[shard.chip] = chip_files(model, plan, shard, arch, config)
         radio = {"mtu": plan.shape.mtu} if plan.shape.mtu else None
         clusters.append(SimulatedCluster(files, arch=arch, heap=1 << 20, radio=radio))
         return [chip.url for chip in clusters[-1].chips.values()]
@@ -121,7 +120,7 @@ def test_the_gateway_of_a_cluster_on_the_air(model, board_ports):
         pass
 
 
-@pytest.mark.parametrize("combine", COMBINE)
+@pytest.mark.parametrize("combine", REDUCERS)
 def test_lines_at_pins_take_whole_messages(board_ports, combine):
     """And hang on adapters, at any port but the boards' own."""
     wide = quantized(random_checkpoint(WIDE))
@@ -148,7 +147,9 @@ def test_lines_at_pins_have_one_baud(model, monkeypatch):
     cluster = replace(cluster, flashed=(cluster.flashed[0], second))
     assert _baud(cluster, [0, 1]) == 921600
     slow = replace(load("esp32c3"), uart=replace(load("esp32c3").uart, baud=115200))
-    monkeypatch.setattr("host.boards.load", {"esp32s3": load("esp32s3"), "esp32c3": slow}.get)
+    monkeypatch.setattr(
+        "host.hardware.board.load", {"esp32s3": load("esp32s3"), "esp32c3": slow}.get
+    )
     with pytest.raises(ClusterError, match="^the boards of federation.toml have no baud in"):
         _baud(cluster, [0, 1])
     assert _baud(replace(cluster, link="espnow"), [1]) == 115200
@@ -197,13 +198,13 @@ def test_the_smallest_heap_bounds_the_plan(model, monkeypatch):
     def planned(*_, **settings):
         asked.update(settings)
 
-    monkeypatch.setattr(planning, "divided", planned)
+    monkeypatch.setattr(boards, "partition", planned)
     chips = [FlashedChip(i, name, f"{i}", "") for i, name in enumerate(["esp32s3", "esp32c3"])]
     cluster = cluster_of(model, flashed=tuple(chips), link="espnow")
     flashed_plan(model, cluster)
     least = min(load(name).planned_heap("espnow") for name in ("esp32s3", "esp32c3"))
-    bounds = {"heap": least, "speeds": None, "mtu": 250, "signed": True}
-    assert asked == {**bounds, "combine": "host", "stages": 0}
+    link = Link("espnow", "usb", 250, signed=True)
+    assert asked == {"heap": least, "link": link, "parallelism": HOST_REDUCE}
 
 
 def test_boards_that_were_named_are_dealt_work_by_heap_and_speed(model):
@@ -211,12 +212,11 @@ def test_boards_that_were_named_are_dealt_work_by_heap_and_speed(model):
     kinds = ("esp32s3", "esp32c3")
     chip = FlashedChip(0, "esp32s3", "0", "")
     cluster = cluster_of(model, boards=kinds, link="espnow", flashed=(chip,))
-    shown = modes.Cluster(tuple(map(load, kinds)), "espnow", 16, signed=True)
+    shown = boards.BoardSet(tuple(map(load, kinds)), "espnow", 16, signed=True)
     plan = flashed_plan(model, cluster)
-    dealt = {"heap": shown.heaps("host"), "speeds": shown.speeds, "mtu": shown.mtu}
-    assert plan == tensor_parallel(model, 2, 16, signed=True, **dealt)
+    assert plan == shown.plan(model, HOST_REDUCE)
     assert plan != flashed_plan(model, replace(cluster, boards=()))
-    assert len(plan.shares[0].rows) > len(plan.shares[1].rows)
+    assert len(plan.shards[0].rows) > len(plan.shards[1].rows)
 
 
 NOTHING = {"chips": None, "link": None, "context": None, "combine": None, "most": 16}
@@ -265,6 +265,8 @@ def test_without_a_file_the_options_count():
     assert (cluster.chips, cluster.link, cluster.context) == (5, "espnow", 8)
     assert cluster.combine == "host"
     assert described(["A"], **{**NOTHING, "combine": "chips"}).combine == "chips"
-    with pytest.raises(ClusterError, match="^chips cannot combine over their REPL's ports"):
+    with pytest.raises(
+        ClusterError, match="^chips cannot exchange partial sums over their REPL ports"
+    ):
         described(["A", "B"], **{**NOTHING, "combine": "chips"})
     assert listed_ports("auto") is None and listed_ports("A,B") == ["A", "B"]

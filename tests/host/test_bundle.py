@@ -17,8 +17,8 @@ from host.build.kernels import kernel_source
 from host.build.shard import matrix_columns, shard_file
 from host.errors import BuildError
 from host.model.quantization.quantize import quantized
-from host.parallel.plan import tensor_parallel
 from tests.host.tiny import random_checkpoint
+from tests.plans import tensor_plan
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize(("arch", "number"), [("x86", 1), ("xtensawin", 10), ("rv32imc", 11)])
 def test_a_chip_has_all_it_needs(arch: str, number: int) -> None:
     model = quantized(random_checkpoint())
-    plan = tensor_parallel(model, 3)
-    share = plan.shares[1]
-    files = chip_files(model, plan, share, arch, {"chip": 1, "link": "uart"})
+    plan = tensor_plan(model, 3)
+    shard = plan.shards[1]
+    files = chip_files(model, plan, shard, arch, {"chip": 1, "link": "uart"})
     sources = {
         f"{folder}/{path.name}"
         for folder in ("protocol", "firmware")
@@ -63,10 +63,10 @@ def test_a_chip_has_all_it_needs(arch: str, number: int) -> None:
         # Files without native code name no architecture.
         assert files[name][2] >> 2 in (0, number)
     assert files["firmware/kernels.mpy"][2] >> 2 == number
-    kernels = kernel_source(matrix_columns(model, share), model.config.head_dim)
+    kernels = kernel_source(matrix_columns(model, shard), model.config.head_dim)
     expected = compiled(kernels.encode(), "firmware/model_kernels.py", arch)
     assert files["firmware/model_kernels.mpy"] == expected
-    assert files["shard.bin"] == shard_file(model, plan, share)
+    assert files["shard.bin"] == shard_file(model, plan, shard)
     assert json.loads(files["config.json"]) == {"chip": 1, "link": "uart"}
     compile(files["main.py"], "main.py", "exec")
     assert b"firmware.main" in files["main.py"]

@@ -4,7 +4,7 @@ from types import ModuleType
 
 import pytest
 
-from firmware import node, share
+from firmware import node, shard
 from protocol import collective, frame
 from protocol import message_types as kinds
 from protocol import messages as layout
@@ -15,7 +15,7 @@ COPIES = [
             "_HEADER": frame.HEADER_SIZE, "_REQUEST": layout.REQUEST_SIZE}),
     (collective, {"_SEQUENCE": frame.SEQUENCE, "_SRC": frame.SRC, "_TYPE": frame.TYPE,
                   "_REPAIR": kinds.REPAIR}),
-    (share, {"_PARTIAL": kinds.PARTIAL, "_ATTENTION": layout.PHASE_ATTENTION,
+    (shard, {"_PARTIAL": kinds.PARTIAL, "_ATTENTION": layout.PHASE_ATTENTION,
              "_VOCABULARY": layout.PHASE_VOCABULARY, "_TYPE": frame.TYPE,
              "_HEADER": frame.HEADER_SIZE, "_REQUEST_DATA": layout.COMPUTE_DATA,
              "_ANSWER_BITS": layout.PARTIAL_BITS, "_ANSWER_DATA": layout.PARTIAL_DATA}),

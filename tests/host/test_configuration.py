@@ -13,9 +13,9 @@ from host.build.configuration import (
 from host.build.firmware_version import firmware_version
 from host.hardware.board import load
 from host.model.quantization.quantize import quantized
-from host.parallel.plan import tensor_parallel
 from protocol.cobs import encoded_size
 from tests.host.tiny import random_checkpoint
+from tests.plans import tensor_plan
 
 
 @pytest.fixture(scope="module")
@@ -24,34 +24,35 @@ def model():
 
 
 def test_a_chip_on_uart(model):
-    plan = tensor_parallel(model, 3)
-    share = plan.shares[1]
-    assert configuration(plan, share, uart=SIMULATED_UART, key=b"\x01\xab") == {
+    plan = tensor_plan(model, 3)
+    shard = plan.shards[1]
+    assert configuration(plan, shard, uart=SIMULATED_UART, key=b"\x01\xab") == {
         "chip": 1,
         "chips": 3,
         "firmware": firmware_version(),
+        "role": "host_reduce",
         "link": "uart",
         "gateway": False,
-        "receives": plan.shape.request_frame,
-        "sends": plan.shape.answer_frame(len(share.rows)),
-        "uart": {"id": 1, "baudrate": 921600, "rxbuf": plan.shape.uart_rxbuf},
+        "receives": plan.strategy.received_frame(plan.shape),
+        "sends": plan.strategy.sent_frame(plan.shape, len(shard.rows)),
+        "uart": {"id": 1, "baudrate": 921600, "rxbuf": plan.strategy.uart_rxbuf(plan.shape)},
         "key": "01ab",
     }
 
 
 @pytest.mark.parametrize("chip", [0, 2])
 def test_a_chip_on_radio(model, chip):
-    plan = tensor_parallel(model, 3, mtu=250)
-    config = configuration(plan, plan.shares[chip], uart=SIMULATED_UART, rate=12)
+    plan = tensor_plan(model, 3, mtu=250)
+    config = configuration(plan, plan.shards[chip], uart=SIMULATED_UART, rate=12)
     gateway = chip == 0
     assert (config["link"], config["gateway"], config["key"]) == ("espnow", gateway, "")
-    rxbuf = plan.shape.radio_rxbuf(gateway)
+    rxbuf = plan.strategy.radio_rxbuf(plan.shape, gateway)
     assert config["radio"] == {"channel": 1, "rxbuf": rxbuf, "mtu": 250, "rate": 12}
 
 
 def test_a_radio_whose_rate_is_not_set(model):
-    plan = tensor_parallel(model, 1, mtu=250)
-    config = configuration(plan, plan.shares[0], uart=SIMULATED_UART)
+    plan = tensor_plan(model, 1, mtu=250)
+    config = configuration(plan, plan.shards[0], uart=SIMULATED_UART)
     assert set(config["radio"]) == {"channel", "rxbuf", "mtu"}
 
 
@@ -63,8 +64,8 @@ def test_the_pins_of_a_board():
 
 @pytest.mark.parametrize("mtu", [None, 250])
 def test_a_line_that_is_the_repl_has_short_frames_and_no_buffer(model, mtu):
-    plan = tensor_parallel(model, 2, mtu=mtu)
-    config = configuration(plan, plan.shares[0], uart=REPL_UART)
+    plan = tensor_plan(model, 2, mtu=mtu)
+    config = configuration(plan, plan.shards[0], uart=REPL_UART)
     assert config["uart"] == {"id": "repl", "mtu": REPL_MTU}
     # MicroPython's ports/esp32/mphalport.c: a ring of 260 bytes, of which it keeps one free.
     assert encoded_size(REPL_MTU) < 260
@@ -80,15 +81,15 @@ def test_a_line_that_is_the_repl_has_short_frames_and_no_buffer(model, mtu):
     ],
 )
 def test_what_a_board_has_beside_its_links(model, name, clock, button, led):
-    plan = tensor_parallel(model, 1)
+    plan = tensor_plan(model, 1)
     board = board_settings(load(name))
-    config = configuration(plan, plan.shares[0], uart=REPL_UART, board=board)
+    config = configuration(plan, plan.shards[0], uart=REPL_UART, board=board)
     assert config["board"] == {
         "clock_mhz": clock, "button": button, "led": led, "prompt_ms": 2000, "watchdog_ms": 8000,
     }  # fmt: skip
 
 
 def test_a_simulated_chip_has_nothing_beside_its_links(model):
-    plan = tensor_parallel(model, 1)
-    assert "board" not in configuration(plan, plan.shares[0], uart=SIMULATED_UART)
+    plan = tensor_plan(model, 1)
+    assert "board" not in configuration(plan, plan.shards[0], uart=SIMULATED_UART)
     assert set(board_settings(load("simulated"))) == {"prompt_ms", "watchdog_ms"}

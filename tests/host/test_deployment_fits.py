@@ -11,7 +11,7 @@ from host.flashing.placing import Place
 from host.hardware import board as boards
 from host.model import loading
 from host.model.tokenizers.tokenizer import Tokenizer
-from host.parallel.heap import usable
+from host.parallel.heap import usable_heap
 from host.parallel.plan import DoesNotFit
 
 REAL = [name for name in boards.names() if boards.load(name).flash]
@@ -86,8 +86,8 @@ def test_a_deployment_fits_the_smallest_file_system_and_heap(model, name):
     board = boards.load(name)
     place = Place(board, "", 0, 5, "uart", ROOM[name]["uart"], KEY)
     plan = place.plan(model)
-    for share in plan.shares:
-        assert plan.heap_need(share).total <= usable(board.planned_heap("uart"))
+    for shard in plan.shards:
+        assert plan.heap_need(shard).total <= usable_heap(board.planned_heap("uart"))
     files = place.files(model, plan, (1, 27, 0))
     smallest = min(boards.load(one).flash.filesystem_size for one in REAL)
     assert smallest == 2 << 20

@@ -7,13 +7,13 @@ import pytest
 from host.cluster.cluster_file import Cluster, changed
 from host.errors import ClusterError, ParallelError
 from host.flash import parsed as flash_parsed
-from host.flash import place_in_mode
+from host.flash import place_in_parallelism
 from host.flashing.placing import Place
 from host.hardware.board import load
-from host.launch.choice import boards_of, divided_settings
+from host.launch.choice import boards_of, choose_settings
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantized
-from host.parallel.heap import COMBINE
+from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, REDUCERS, hybrid, pipeline
 from host.run import parsed, settings_for
 from tests.host.tiny import random_checkpoint
 
@@ -22,9 +22,7 @@ MODEL = Config(
     dim=16, hidden_dim=24, layers=LAYERS, heads=4, kv_heads=2, vocab_size=40, context=64
 )
 # Of the shipped model's shapes.
-HOME = Config(
-    dim=60, hidden_dim=160, layers=6, heads=5, kv_heads=5, vocab_size=512, context=128
-)
+HOME = Config(dim=60, hidden_dim=160, layers=6, heads=5, kv_heads=5, vocab_size=512, context=128)
 
 
 @pytest.fixture(scope="module")
@@ -40,47 +38,51 @@ def folder(tmp_path, monkeypatch):
 
 def settings(model, *options, many=False):
     found = parsed(list(options))
-    return divided_settings(settings_for(found), found, model, many)
+    return choose_settings(settings_for(found), found, model, many)
 
 
-def test_options_name_stages(model):
-    assert settings(model).stages == 0 and settings(model).combine == "host"
-    assert settings(model, "--parallel", "tensor", "--combine", "chips").combine == "chips"
-    assert settings(model, "--parallel", "pipeline", "--chips", "3").stages == 3
-    assert settings(model, "--parallel", "pipeline", "--chips", "8").stages == LAYERS
-    assert settings(model, "--parallel", "hybrid").stages == 2
-    assert settings(model, "--parallel", "hybrid", "--stages", "3").stages == 3
+def test_options_name_the_parallelism(model):
+    assert settings(model, "--parallel", "tensor").parallelism == HOST_REDUCE
+    assert settings(model, "--reduce", "chips").parallelism == ALL_REDUCE
+    assert settings(model, "--parallel", "tensor", "--reduce", "chips").parallelism == ALL_REDUCE
+    assert settings(model, "--parallel", "pipeline", "--chips", "3").parallelism == pipeline(3)
+    assert settings(model, "--parallel", "pipeline", "--chips", "8").parallelism == (
+        pipeline(LAYERS)
+    )
+    assert settings(model, "--parallel", "hybrid").parallelism == hybrid(2)
+    assert settings(model, "--parallel", "hybrid", "--stages", "3").parallelism == hybrid(3)
 
 
-def test_auto_takes_what_plan_recommends(model):
-    board = ("--parallel", "auto", "--board", "esp32s3-psram")
-    assert settings(model, *board, "--chips", "1").stages == 0
-    assert settings(model, *board, many=True).stages == LAYERS
+@pytest.mark.parametrize("auto", [(), ("--parallel", "auto")])
+def test_by_default_the_planner_chooses(model, auto):
+    board = (*auto, "--board", "esp32s3-psram")
+    assert settings(model, *board, "--chips", "1").parallelism == ALL_REDUCE
+    assert settings(model, *board, many=True).parallelism == pipeline(LAYERS)
     # Of a simulated chip no time is known: the first that fits.
-    assert settings(model, "--parallel", "auto").combine == "host"
+    assert settings(model, *auto, "--board", "simulated").parallelism == HOST_REDUCE
 
 
-def test_auto_has_the_heap_that_a_board_leaves_the_mode_it_takes():
-    """Machine code for chips that combine takes more of a board's RAM."""
+def test_auto_has_the_heap_that_a_board_leaves_the_strategy_it_takes():
+    """Machine code for chips that add up partial sums takes more of a board's RAM."""
     model = quantized(random_checkpoint(HOME))
-    board, options = load("esp32s3"), ("--parallel", "auto", "--board", "esp32s3")
+    board, options = load("esp32s3"), ("--board", "esp32s3")
     found = settings(model, *options, "--chips", "6", "--context", "64")
-    assert (found.stages, found.combine) == (2, "chips")
+    assert found.parallelism == hybrid(2)
     assert found.heap == board.planned_heap("espnow", "chips") < board.planned_heap("espnow")
-    # With five it does not fit, though it would with the heap that the host's mode leaves.
+    # With five it does not fit, though it would with the heap that the host's leaves.
     found = settings(model, *options, "--chips", "5", "--context", "64")
-    assert (found.stages, found.combine, bool(found.key)) == (0, "chips", True)
+    assert found.parallelism == ALL_REDUCE and found.key
     found = settings(model, *options, "--chips", "5", "--context", "128")
-    assert (found.combine, found.heap) == ("host", board.planned_heap("espnow"))
+    assert (found.parallelism, found.heap) == (HOST_REDUCE, board.planned_heap("espnow"))
     found = settings(model, *options, "--chips", "5", "--context", "64", "--heap", "2M")
     assert found.heap == 2 << 20
 
 
-@pytest.mark.parametrize("combine", COMBINE)
-def test_a_boards_heap_is_what_its_mode_leaves(model, combine):
+@pytest.mark.parametrize("reduce", REDUCERS)
+def test_a_boards_heap_is_what_its_strategy_leaves(model, reduce):
     for name in ("esp32c3", "esp32s3-psram", "simulated"):
-        found = settings(model, "--board", name, "--combine", combine)
-        assert found.heap == load(name).planned_heap("espnow", combine)
+        found = settings(model, "--board", name, "--reduce", reduce)
+        assert found.heap == load(name).planned_heap("espnow", reduce)
     staged = settings(model, "--board", "esp32c3", "--parallel", "pipeline")
     assert staged.heap == load("esp32c3").planned_heap("espnow", "chips")
 
@@ -94,7 +96,9 @@ def test_boards_without_a_file_are_as_options_say():
     assert boards().stages == 0
     cluster = boards("--parallel", "pipeline", "--chips", "4")
     assert (cluster.stages, cluster.combine, cluster.link) == (4, "chips", "espnow")
-    with pytest.raises(ClusterError, match="^chips cannot combine over their REPL's ports"):
+    with pytest.raises(
+        ClusterError, match="^chips cannot exchange partial sums over their REPL ports"
+    ):
         boards("--parallel", "pipeline", ports="/dev/a,/dev/b")
     with pytest.raises(ParallelError, match="^--stages is for --parallel hybrid"):
         boards("--parallel", "pipeline", "--stages", "2")
@@ -112,7 +116,7 @@ def test_boards_that_were_flashed_otherwise():
 
 def place(model, *options, board="esp32s3-psram", link="espnow"):
     found = flash_parsed(["--board", board, "--chip-id", "1", *options])
-    return place_in_mode(Place(load(board), "", 1, 4, link), found, model, None)
+    return place_in_parallelism(Place(load(board), "", 1, 4, link), found, model, None)
 
 
 def test_a_board_is_flashed_for_a_mode(model):
@@ -120,5 +124,5 @@ def test_a_board_is_flashed_for_a_mode(model):
     assert place(model, "--parallel", "hybrid", "--stages", "3").stages == 3
     assert place(model, "--parallel", "tensor").combine == "host"
     best = place(model, "--parallel", "auto")
-    assert (best.combine, best.plan(model).shape.combine) == ("chips", "chips")
+    assert (best.combine, best.plan(model).parallelism.reduce) == ("chips", "chips")
     assert place(model, "--parallel", "auto", link="uart").combine == "host"

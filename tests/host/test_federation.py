@@ -11,10 +11,10 @@ from host.errors import ClusterError, ModelError
 from host.executors.host_reduce import Federation, unpacked
 from host.model.quantization.quantize import quantized
 from host.model.reference import Reference
-from host.parallel.plan import tensor_parallel
 from protocol.bitpack import bits_needed, pack, packed_size
 from tests.host.fake_coordinator import BOOTED, FakeCoordinator, at, digests
 from tests.host.tiny import TINY, random_checkpoint
+from tests.plans import tensor_plan
 
 TOKENS = [1, 17, 5, 33, 8, 21, 2, 39, 30, 11]
 LAYERS = TINY.layers
@@ -32,7 +32,7 @@ def expected(model):
 
 
 def federation_of(model, chips=3, script=lambda *_: None):
-    plan = tensor_parallel(model, chips)
+    plan = tensor_plan(model, chips)
     federation = Federation(
         model, plan, FakeCoordinator(model, plan, script), digests(plan)
     )  # fmt: skip
@@ -115,7 +115,7 @@ def test_a_chip_that_restarts_is_caught_up_and_changes_nothing(model, expected, 
 
 def test_a_restart_of_a_chip_without_heads_is_noticed_by_its_boot_id(model, expected):
     federation = federation_of(model, 7, at(11, lambda cluster: cluster.restart(6)))
-    assert not federation.plan.shares[6].heads
+    assert not federation.plan.shards[6].heads
     assert_runs(federation, expected)
     assert federation.caught_up == 0
     assert federation._coordinator.boot_ids[6] == BOOTED + 1
@@ -141,7 +141,7 @@ def test_all_chips_may_lose_their_caches_at_once(model, expected, chips):
 
     federation = federation_of(model, chips, at(12, power_cut))
     assert_runs(federation, expected)
-    assert federation.caught_up == sum(bool(share.heads) for share in federation.plan.shares)
+    assert federation.caught_up == sum(bool(shard.heads) for shard in federation.plan.shards)
 
 
 @pytest.mark.parametrize("call", [0, 6, 9, 10, 11, 12, 13, 14])

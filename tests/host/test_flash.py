@@ -20,9 +20,9 @@ from host.hardware.board import load
 from host.links.transport import Line, Transport, open_port
 from host.model.quantization.quantize import quantized
 from host.model.reference import Reference
-from host.parallel.plan import tensor_parallel
 from protocol.frame import MAX_FRAME
 from tests.host.tiny import random_checkpoint
+from tests.plans import tensor_plan
 from tests.standin_board.board import StandinBoard
 
 # The stand-in executes x86; all else is the real board's.
@@ -56,12 +56,12 @@ def flash(model, board, told=lambda path, written, total: None, **place):
 def expected(model, chip=0, chips=1, link="uart", arch="x86", rate=None):
     """What should be on the board, made without host.flashing.placing."""
     mtu = 250 if link == "espnow" else None
-    plan = tensor_parallel(model, chips, heap=BOARD.planned_heap(link), mtu=mtu)
+    plan = tensor_plan(model, chips, heap=BOARD.planned_heap(link), mtu=mtu)
     uart = board_uart(BOARD.uart)
     config = configuration(
-        plan, plan.shares[chip], uart=uart, rate=rate, board=board_settings(BOARD)
+        plan, plan.shards[chip], uart=uart, rate=rate, board=board_settings(BOARD)
     )
-    return chip_files(model, plan, plan.shares[chip], arch, config)
+    return chip_files(model, plan, plan.shards[chip], arch, config)
 
 
 def mpremote(board, *arguments):
@@ -136,8 +136,8 @@ def federation_of(model, *boards):
     lines = {chip: Line(open_port(board.uart, 921600)) for chip, board in enumerate(boards)}
     transport = Transport(lines, MAX_FRAME)
     try:
-        plan = tensor_parallel(model, len(boards), heap=BOARD.planned_heap("uart"))
-        digests = {s.chip: shard_digest(shard_file(model, plan, s)) for s in plan.shares}
+        plan = tensor_plan(model, len(boards), heap=BOARD.planned_heap("uart"))
+        digests = {s.chip: shard_digest(shard_file(model, plan, s)) for s in plan.shards}
         coordinator = Coordinator(transport, range(len(boards)))
         federation = Federation(model, plan, coordinator, digests)
         federation.connect(30)

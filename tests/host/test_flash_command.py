@@ -199,7 +199,7 @@ def test_boards_that_are_named_for_all_chips(arguments, silent_port):
     again = flash._job(parsed(arguments(silent_port, chip_id=0)), Console())
     plan = again.place.plan(again.model)
     assert plan == job.place.plan(job.model) == flashed_plan(again.model, again.cluster)
-    assert len(plan.shares[0].units) > len(plan.shares[1].units)
+    assert len(plan.shards[0].units) > len(plan.shards[1].units)
     fewer = flash._job(parsed(arguments(silent_port, chips=1, chip_id=0)), Console())
     assert fewer.cluster.boards == ()
 

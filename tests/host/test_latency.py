@@ -15,9 +15,9 @@ from host.parallel.cost.latency import (
     latency,
     radio_rate,
 )
-from host.parallel.cost.traffic import token_synchronizations
-from host.parallel.plan import tensor_parallel
+from host.parallel.synchronization import Widths
 from tests.host.tiny import random_checkpoint
+from tests.plans import tensor_plan
 
 # As stories260K, with random weights.
 STORIES = Config(
@@ -25,7 +25,7 @@ STORIES = Config(
 )
 BITS = 23  # of partial sums in stories260K's text
 # Instructions of the busiest chip by chips and position, on rv32imc: emulated, as
-# `python -m bench chip` counts them, where the host combines and where chips do.
+# `python -m bench chip` counts them, where the host reduces and where chips do.
 BY_HOST = {
     (1, 16): 2_511_163,
     (1, 128): 3_043_241,
@@ -43,7 +43,8 @@ def stories():
 
 
 def token_of(plan, greedy=False):
-    return token_synchronizations(plan, greedy=greedy, width=lambda *_: BITS, residual_bits=BITS)
+    widths = Widths(lambda *_: BITS, BITS, lambda layer: BITS)
+    return plan.strategy.synchronizations(plan, greedy, widths)
 
 
 def busiest(plan, position, kernels=KERNELS["rv32imc"]):
@@ -54,18 +55,18 @@ def busiest(plan, position, kernels=KERNELS["rv32imc"]):
 
 
 @pytest.mark.parametrize(
-    ("combine", "chips", "position", "instructions"),
+    ("reduce", "chips", "position", "instructions"),
     [("host", *where, count) for where, count in BY_HOST.items()]
     + [("chips", *where, count) for where, count in BY_CHIPS.items()],
 )
-def test_instructions_are_those_of_emulated_chips(stories, combine, chips, position, instructions):
-    plan = tensor_parallel(stories, chips, combine=combine)
+def test_instructions_are_those_of_emulated_chips(stories, reduce, chips, position, instructions):
+    plan = tensor_plan(stories, chips, reduce=reduce)
     assert busiest(plan, position) == pytest.approx(instructions, rel=0.03)
 
 
 def test_signing_relaying_and_xtensa_take_more(stories):
-    plain = tensor_parallel(stories, 5, mtu=250)
-    signed = tensor_parallel(stories, 5, mtu=250, signed=True)
+    plain = tensor_plan(stories, 5, mtu=250)
+    signed = tensor_plan(stories, 5, mtu=250, signed=True)
     assert busiest(plain, 64) < busiest(signed, 64)
     assert busiest(plain, 64) < busiest(plain, 64, KERNELS["xtensawin"])
     first = token_of(plain)[1]
@@ -75,7 +76,7 @@ def test_signing_relaying_and_xtensa_take_more(stories):
 
 def test_one_chip_on_a_line_by_hand(stories):
     """All of it is computing, and the line there and back."""
-    board, plan = load("esp32c3"), tensor_parallel(stories, 1)
+    board, plan = load("esp32c3"), tensor_plan(stories, 1)
     token = token_of(plan)
     times = latency(plan, [board], token, 64)
     cycles = CYCLES_AN_INSTRUCTION * busiest(plan, 64)
@@ -97,19 +98,19 @@ def test_published_packets_take_their_published_time():
     assert slow.turnaround > fast.turnaround > 0
 
 
-@pytest.mark.parametrize("combine", ["host", "chips"])
+@pytest.mark.parametrize("reduce", ["host", "chips"])
 @pytest.mark.parametrize("chips", [2, 5])
-def test_the_air_carries_one_frame_after_another(stories, chips, combine):
-    plan = tensor_parallel(stories, chips, mtu=250, combine=combine)
+def test_the_air_carries_one_frame_after_another(stories, chips, reduce):
+    plan = tensor_plan(stories, chips, mtu=250, reduce=reduce)
     boards = [load("esp32s3")] * chips
     times = latency(plan, boards, token_of(plan, greedy=True), 64)
     assert 0 < times.airtime <= times.links
-    more = tensor_parallel(stories, chips + 1, mtu=250, combine=combine)
+    more = tensor_plan(stories, chips + 1, mtu=250, reduce=reduce)
     assert latency(more, [*boards, boards[0]], token_of(more), 64).airtime > times.airtime
 
 
 def test_the_slowest_chip_counts_in_each_phase(stories):
-    plan = tensor_parallel(stories, 2)
+    plan = tensor_plan(stories, 2)
     fast, slow = load("esp32s3"), load("esp32c3")
     times = [latency(plan, boards, token_of(plan), 64).compute
              for boards in ([fast, fast], [fast, slow], [slow, slow])]  # fmt: skip
@@ -117,15 +118,15 @@ def test_the_slowest_chip_counts_in_each_phase(stories):
 
 
 def test_times_of_simulated_chips_are_not_told(stories):
-    plan = tensor_parallel(stories, 1)
+    plan = tensor_plan(stories, 1)
     with pytest.raises(NotModelled, match="board simulated has no clock or UART"):
         latency(plan, [load("simulated")], token_of(plan), 0)
 
 
 def test_the_formula_names_its_constants(stories):
-    plan = tensor_parallel(stories, 2, mtu=250)
+    plan = tensor_plan(stories, 2, mtu=250)
     text = " ".join(formula(plan, [load("esp32s3"), load("esp32c3")]))
     for constant in ("1.5 cycles", "921,600", "963,000", "778,500", "240 MHz", "160 MHz"):
         assert constant in text
-    wired = " ".join(formula(tensor_parallel(stories, 2), [load("esp32c3")] * 2))
+    wired = " ".join(formula(tensor_plan(stories, 2), [load("esp32c3")] * 2))
     assert "air" not in wired

@@ -20,11 +20,11 @@ from host.parallel.limits import (
     MAX_VOCABULARY,
     check_limits,
 )
-from host.parallel.plan import tensor_parallel
 from host.wire.payloads import compute_payload
 from protocol.frame import MAX_PAYLOAD
 from protocol.messages import REQUEST_SIZE
 from tests.host.tiny import TINY, random_checkpoint
+from tests.plans import tensor_plan
 
 CASES = [
     ({"dim": 194 * 2, "heads": 2, "kv_heads": 1},
@@ -64,8 +64,8 @@ def test_what_is_beyond_them_is_told(fields: dict[str, int], message: str) -> No
 def test_a_smaller_context_will_do() -> None:
     model = quantized(random_checkpoint(config_with({"context": 70_000})))
     with pytest.raises(ModelError, match="^a context of 70000 positions: a message names"):
-        tensor_parallel(model, 2)
-    assert tensor_parallel(model, 2, 65_535).context == 65_535
+        tensor_plan(model, 2)
+    assert tensor_plan(model, 2, 65_535).context == 65_535
 
 
 def test_inspect_says_why_no_chips_run_a_model(

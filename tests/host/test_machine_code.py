@@ -11,8 +11,8 @@ from host.build.bundle import chip_files
 from host.build.firmware_version import REPOSITORY
 from host.hardware.board import IDF, MACHINE_CODE, WIFI, load
 from host.model import loading
-from host.parallel.heap import COMBINE
-from host.parallel.staged import divided
+from host.parallel.parallelism import REDUCERS
+from tests.plans import tensor_plan
 
 # What a chip imports where it is needed, of which the rest follows.
 ALL = ["main", "assembly", "shard", "share", "model_kernels", "kernels", "board"]
@@ -51,8 +51,8 @@ def model():
 
 def bytes_of(model, arch, link, combine):
     mtu = 250 if link == "espnow" else None
-    plan = divided(model, 5, 64, stages=0, combine=combine, heap=1 << 22, mtu=mtu, signed=True)
-    files = chip_files(model, plan, plan.shares[0], arch, {})
+    plan = tensor_plan(model, 5, 64, reduce=combine, heap=1 << 22, mtu=mtu, signed=True)
+    files = chip_files(model, plan, plan.shards[0], arch, {})
     names = imported(ALL + LINKS[link] + NODES[combine])
     return sum(
         machine_code(content)
@@ -61,14 +61,14 @@ def bytes_of(model, arch, link, combine):
     )
 
 
-@pytest.mark.parametrize("combine", COMBINE)
+@pytest.mark.parametrize("combine", REDUCERS)
 @pytest.mark.parametrize("link", LINKS)
 def test_plans_count_with_the_longer_machine_code(model, link, combine):
     sizes = [bytes_of(model, arch, link, combine) for arch in ("xtensawin", "rv32imc")]
     assert max(sizes) <= MACHINE_CODE[combine][link] <= (1 + ABOVE) * max(sizes), sizes
 
 
-@pytest.mark.parametrize("combine", COMBINE)
+@pytest.mark.parametrize("combine", REDUCERS)
 def test_machine_code_and_wifi_leave_the_rest_of_a_boards_ram(combine):
     of_code = MACHINE_CODE[combine]
     for name in ("esp32s2", "esp32s3", "esp32c3"):

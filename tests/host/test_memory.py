@@ -12,25 +12,21 @@ from host.launch.simulated import Settings, random_key, running
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantized
 from host.parallel.assignment import LocalSizes
-from host.parallel.heap import (
-    COMBINE,
-    RESIDUAL_BITS,
-    Shape,
-    heap_need,
-    norm_bytes,
-    row_bytes,
-    unit_bytes,
-    usable,
-)
-from host.parallel.plan import DoesNotFit, tensor_parallel
+from host.parallel.heap import norm_bytes, row_bytes, unit_bytes, usable_heap
+from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, REDUCERS, Parallelism
+from host.parallel.plan import DoesNotFit
+from host.parallel.shape import RESIDUAL_BITS, Shape
+from host.parallel.strategies import find_strategy
 from protocol.collective import Exchange
 from protocol.frame import HEADER_SIZE, MAX_FRAME, TRAILER_SIZE
 from tests.host.tiny import random_checkpoint
+from tests.plans import link_of, stages_of, tensor_plan
 
 # The shapes of stories260K, for which the constants were measured.
 STORIES = Config(
     dim=64, hidden_dim=172, layers=5, heads=8, kv_heads=4, vocab_size=512, context=512
 )
+BY_HOST, BY_CHIPS = map(find_strategy, (HOST_REDUCE, ALL_REDUCE))
 TOO_LITTLE, TOO_MUCH = 512, 0.02  # bytes, and the part of what is used
 
 
@@ -70,9 +66,9 @@ def test_the_need_is_what_chips_use(model, chips, link, heap_kb, context, secure
     with running(model, settings) as cluster:
         used = kept_bytes(cluster)
         plan = cluster.federation.plan
-    for share in plan.shares:
-        over = plan.heap_need(share).kept - used[share.chip]
-        assert -TOO_LITTLE <= over <= TOO_MUCH * used[share.chip], (share.chip, over)
+    for shard in plan.shards:
+        over = plan.heap_need(shard).kept - used[shard.chip]
+        assert -TOO_LITTLE <= over <= TOO_MUCH * used[shard.chip], (shard.chip, over)
 
 
 @pytest.mark.parametrize(
@@ -86,74 +82,78 @@ def test_the_need_is_what_chips_use(model, chips, link, heap_kb, context, secure
 )
 def test_the_need_of_stages_is_what_they_use(model, chips, stages, link, secure):
     key = random_key() if secure else b""
-    settings = Settings(chips, link, load("simulated"), 1 << 20, 64, key=key, stages=stages)
+    settings = Settings(
+        chips, link, load("simulated"), 1 << 20, 64, key=key, parallelism=stages_of(stages, chips)
+    )
     with running(model, settings) as cluster:
         used = kept_bytes(cluster)
         plan = cluster.federation.plan
-    for share in plan.shares:
-        over = plan.heap_need(share).kept - used[share.chip]
-        assert -TOO_LITTLE <= over <= TOO_MUCH * used[share.chip], (share.chip, over)
+    for shard in plan.shards:
+        over = plan.heap_need(shard).kept - used[shard.chip]
+        assert -TOO_LITTLE <= over <= TOO_MUCH * used[shard.chip], (shard.chip, over)
 
 
-@pytest.mark.parametrize("combine", COMBINE)
+@pytest.mark.parametrize("reduce", REDUCERS)
 @pytest.mark.parametrize("layers", [1, 40])
-def test_the_need_of_shallow_and_of_deep_models_is_what_chips_use(combine, layers):
+def test_the_need_of_shallow_and_of_deep_models_is_what_chips_use(reduce, layers):
     """Each layer has objects beside its buffers, which of narrow ones are a good part."""
     narrow = replace(STORIES, dim=16, hidden_dim=20, heads=2, kv_heads=2, layers=layers)
     model = quantized(random_checkpoint(narrow))
-    settings = Settings(2, "uart", load("simulated"), 1 << 20, 32, combine=combine)
+    parallelism = Parallelism(reduce=reduce)
+    settings = Settings(2, "uart", load("simulated"), 1 << 20, 32, parallelism=parallelism)
     with running(model, settings) as cluster:
         used = kept_bytes(cluster)
         plan = cluster.federation.plan
-    for share in plan.shares:
-        over = plan.heap_need(share).kept - used[share.chip]
-        assert -TOO_LITTLE <= over <= TOO_MUCH * used[share.chip], (share.chip, over)
+    for shard in plan.shards:
+        over = plan.heap_need(shard).kept - used[shard.chip]
+        assert -TOO_LITTLE <= over <= TOO_MUCH * used[shard.chip], (shard.chip, over)
 
 
 @pytest.mark.parametrize("secure", [False, True])
 @pytest.mark.parametrize("link", ["uart", "espnow"])
-@pytest.mark.parametrize("combine", [pytest.param("host", marks=pytest.mark.verify), "chips"])
-def test_the_smallest_heap_that_a_plan_takes_will_do(model, combine, link, secure):
+@pytest.mark.parametrize("reduce", [pytest.param("host", marks=pytest.mark.verify), "chips"])
+def test_the_smallest_heap_that_a_plan_takes_will_do(model, reduce, link, secure):
     board = load("simulated")
     mtu = board.espnow.mtu if link == "espnow" else None
     heaps = range(100, 400)
     smallest = heaps[
-        bisect_left(heaps, True, key=lambda kb: _fits(model, kb, mtu, secure, combine))
+        bisect_left(heaps, True, key=lambda kb: _fits(model, kb, mtu, secure, reduce))
     ]
     key = random_key() if secure else b""
-    settings = Settings(5, link, board, smallest * 1024, 128, key=key, combine=combine)
+    parallelism = Parallelism(reduce=reduce)
+    settings = Settings(5, link, board, smallest * 1024, 128, key=key, parallelism=parallelism)
     with running(model, settings) as cluster:
         used = kept_bytes(cluster)
         plan = cluster.federation.plan
-    for share in plan.shares:
-        over = plan.heap_need(share).kept - used[share.chip]
-        assert -TOO_LITTLE <= over <= TOO_MUCH * used[share.chip], (share.chip, over)
+    for shard in plan.shards:
+        over = plan.heap_need(shard).kept - used[shard.chip]
+        assert -TOO_LITTLE <= over <= TOO_MUCH * used[shard.chip], (shard.chip, over)
 
 
-def _fits(model, heap_kb, mtu, secure, combine):
+def _fits(model, heap_kb, mtu, secure, reduce):
     try:
-        tensor_parallel(
-            model, 5, 128, heap=heap_kb * 1024, mtu=mtu, signed=secure, combine=combine
+        tensor_plan(
+            model, 5, 128, heap=heap_kb * 1024, mtu=mtu, signed=secure, reduce=reduce
         )
     except DoesNotFit:
         return False
     return True
 
 
-def test_a_chip_reports_the_heap_that_is_usable(model):
+def test_a_chip_reports_the_heap_that_is_usable_heap(model):
     with running(model, Settings(1, "uart", load("simulated"), 1 << 20, 64)) as cluster:
         statistics = cluster.coordinator.statistics()[0]
-    assert abs(statistics.heap_used + statistics.heap_free - usable(1 << 20)) <= 64
+    assert abs(statistics.heap_used + statistics.heap_free - usable_heap(1 << 20)) <= 64
 
 
-@pytest.mark.parametrize("combine", COMBINE)
+@pytest.mark.parametrize("reduce", REDUCERS)
 @pytest.mark.parametrize("chips", [1, 5, 8])
-def test_weights_and_tables_are_those_of_the_shard_file(model, chips, combine):
+def test_weights_and_tables_are_those_of_the_shard_file(model, chips, reduce):
     """But for its header and digest; the rope table is made on the chip."""
-    plan = tensor_parallel(model, chips, combine=combine)
-    for share in plan.shares:
-        need = plan.heap_need(share)
-        content = shard_file(model, plan, share)
+    plan = tensor_plan(model, chips, reduce=reduce)
+    for shard in plan.shards:
+        need = plan.heap_need(shard)
+        content = shard_file(model, plan, shard)
         header = 16 + int.from_bytes(content[12:16], "little")
         carried = len(content) - header - 32
         rope = 2 * (32 + 512 // 32) * STORIES.head_dim
@@ -161,14 +161,14 @@ def test_weights_and_tables_are_those_of_the_shard_file(model, chips, combine):
         assert 0 <= carried - (need.weights + need.tables - rope) <= padding
 
 
-def shape(**changes):
+def shape(mtu=None, signed=False, **changes):
     fields = {"config": STORIES, "chips": 5, "context": 128, "positions": 2, "bits": 27, **changes}
-    return Shape(**fields)
+    return Shape(link=link_of(mtu, signed), **fields)
 
 
 def total(of_shape, heads=2, kv_heads=1, units=34, rows=102, chip=1):
     sizes = LocalSizes(heads, kv_heads, units, STORIES.head_dim)
-    return heap_need(of_shape, chip, sizes, rows).total
+    return BY_HOST.heap_need(of_shape, chip, sizes, rows).total
 
 
 def test_units_and_rows_cost_their_weights_and_little_more():
@@ -189,14 +189,13 @@ def test_the_radio_costs_more_than_a_wire_and_the_gateway_most():
     wire, radio = shape(), shape(mtu=250)
     assert total(wire) < total(radio) < total(radio, chip=0)
     assert total(radio, chip=0) < total(shape(mtu=250, chips=20), chip=0)
-    for link in (wire, radio):
-        signed = Shape(**{**vars(link), "signed": True})
-        assert total(link) < total(signed)
+    for mtu in (None, 250):
+        assert total(shape(mtu)) < total(shape(mtu, signed=True))
 
 
 @pytest.mark.parametrize(("rows", "longest"), [(10, 8 + 10 + 432 + 12), (300, 8 + 12 + 600 + 12)])
 def test_the_longest_answer_is_of_partial_sums_or_of_logits(rows, longest):
-    assert shape().answer_frame(rows) == longest  # 2 * 64 sums of 27 bits
+    assert BY_HOST.answer_frame(shape(), rows) == longest  # 2 * 64 sums of 27 bits
 
 
 def contributed_frames(of_shape):
@@ -218,32 +217,32 @@ def contributed_frames(of_shape):
     ("positions", "mtu"), [(1, None), (4, None), (1, 250), (2, 250), (2, 1470)]
 )
 def test_contributions_fit_the_buffers_that_are_planned(positions, mtu, bits):
-    by_chips = shape(positions=positions, mtu=mtu, bits=bits, combine="chips")
-    lengths = contributed_frames(by_chips)
-    assert max(lengths) <= by_chips.contribution_frame
-    assert max(lengths) == by_chips.contribution_frame or len(lengths) > 1
+    of_shape = shape(positions=positions, mtu=mtu, bits=bits)
+    lengths = contributed_frames(of_shape)
+    exchange = BY_CHIPS.exchange_frame(of_shape)
+    assert max(lengths) <= exchange
+    assert max(lengths) == exchange or len(lengths) > 1
     if mtu is None:
-        assert by_chips.received_frame >= by_chips.contribution_frame
-        assert by_chips.sent_frame(rows=0) == by_chips.contribution_frame
-        assert by_chips.uart_rxbuf >= 4 * sum(lengths)
+        assert BY_CHIPS.received_frame(of_shape) >= exchange
+        assert BY_CHIPS.sent_frame(of_shape, rows=0) == exchange
+        assert BY_CHIPS.uart_rxbuf(of_shape) >= 4 * sum(lengths)
     else:
-        assert by_chips.radio_rxbuf(gateway=False) >= 4 * sum(lengths)
+        assert BY_CHIPS.radio_rxbuf(of_shape, gateway=False) >= 4 * sum(lengths)
 
 
-def test_requests_of_chips_that_combine_have_the_residual_stream():
-    by_chips = shape(combine="chips")
+def test_requests_of_chips_that_reduce_have_the_residual_stream():
     packed = 2 * 64 * RESIDUAL_BITS // 8
     # Header, the request's seven bytes, the collective's number and the width, trailer.
-    assert by_chips.request_frame == 8 + 7 + 3 + packed + 12
-    assert by_chips.answer_frame(rows=100) == 8 + 12 + 200 + 12  # no partial sums
+    assert BY_CHIPS.request_frame(shape()) == 8 + 7 + 3 + packed + 12
+    assert BY_CHIPS.answer_frame(shape(), rows=100) == 8 + 12 + 200 + 12  # no partial sums
 
 
 @pytest.mark.parametrize("mtu", [None, 250])
 def test_combining_costs_norms_and_vectors(mtu):
     """And what they need of the link's buffers."""
     by_host, by_chips = (
-        heap_need(shape(mtu=mtu, combine=combine), 1, LocalSizes(2, 1, 34, 8), 102)
-        for combine in COMBINE
+        strategy.heap_need(shape(mtu), 1, LocalSizes(2, 1, 34, 8), 102)
+        for strategy in (BY_HOST, BY_CHIPS)
     )
     assert by_chips.weights == by_host.weights and by_chips.kv_cache == by_host.kv_cache
     assert by_chips.tables - by_host.tables == norm_bytes(STORIES) == 5 * 8 * 64 + 2 * 64

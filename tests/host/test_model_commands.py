@@ -19,9 +19,10 @@ from host.model.formats import quantized_file
 from host.model.quantization.quality import quality
 from host.model.quantization.quantize import quantized
 from host.model.reference import Reference
-from host.parallel.plan import DoesNotFit, tensor_parallel
+from host.parallel.plan import DoesNotFit
 from tests.host.model_files import SHAPES, VOCABULARY, config_of, small_tokenizer, write_gguf
 from tests.host.tiny import random_checkpoint
+from tests.plans import tensor_plan
 
 CONFIG = config_of(8, 2, 2, 19, VOCABULARY)
 
@@ -44,8 +45,8 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int
 
 @pytest.mark.parametrize("config", SHAPES, ids=str)
 def test_quantized_bytes_are_what_a_plan_counts(config: Config) -> None:
-    plan = tensor_parallel(quantized(random_checkpoint(config)), 1)
-    assert quantized_bytes(config) == plan.heap_need(plan.shares[0]).weights
+    plan = tensor_plan(quantized(random_checkpoint(config)), 1)
+    assert quantized_bytes(config) == plan.heap_need(plan.shards[0]).weights
 
 
 def test_the_smallest_numbers_of_boards(shared_models: Path) -> None:
@@ -59,12 +60,12 @@ def test_the_smallest_numbers_of_boards(shared_models: Path) -> None:
             chips = fewest_chips(model, board, context, over)
             if chips is None:
                 with pytest.raises(DoesNotFit, match="no number of chips would do"):
-                    tensor_parallel(model, 1, context, **link)
+                    tensor_plan(model, 1, context, **link)
                 continue
-            tensor_parallel(model, chips, context, **link)
+            tensor_plan(model, chips, context, **link)
             for fewer in range(1, chips):
                 with pytest.raises(DoesNotFit):
-                    tensor_parallel(model, fewer, context, **link)
+                    tensor_plan(model, fewer, context, **link)
 
 
 def test_inspect_says_what_the_model_is(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

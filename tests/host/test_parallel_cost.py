@@ -12,9 +12,9 @@ from host.errors import ParallelError
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantized
 from host.parallel.cost.communication import ALL_REDUCES_PER_BLOCK, Communication, weight_fractions
-from host.parallel.plan import tensor_parallel
 from tests.host.random_models import configs
 from tests.host.tiny import random_checkpoint
+from tests.plans import tensor_plan
 
 MIB = 1 << 20
 TABLES = 2 * (512 + 1024)  # exponential and sigmoid, in each shard file
@@ -59,10 +59,10 @@ def test_a_link_that_cannot_be(link):
 @given(configs((2, 6, 8, 22), largest_hidden=450), st.integers(1, 20))
 def test_fractions_are_those_of_the_shard_files(config, chips):
     model = quantized(random_checkpoint(config))
-    plan = tensor_parallel(model, chips)
+    plan = tensor_plan(model, chips)
     whole = quantized_bytes(config)
-    for share, fraction in zip(plan.shares, weight_fractions(plan), strict=True):
-        content = shard_file(model, plan, share)
+    for shard, fraction in zip(plan.shards, weight_fractions(plan), strict=True):
+        content = shard_file(model, plan, shard)
         header = 16 + int.from_bytes(content[12:16], "little")
         carried = len(content) - header - TABLES - 32
         assert 0 <= carried - fraction * whole < 4 * (config.layers + 1)  # but for padding
@@ -74,7 +74,7 @@ def fractions():
     model = quantized(random_checkpoint(STORIES))
 
     def of(chips, replicated=0):
-        return weight_fractions(tensor_parallel(model, chips), replicated)
+        return weight_fractions(tensor_plan(model, chips), replicated)
 
     return of
 

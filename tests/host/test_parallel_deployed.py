@@ -9,12 +9,12 @@ from host.model.quantization.quantize import quantized
 from host.model.reference import Reference
 from host.model.transformer import final_activation
 from host.parallel.layers import all_gathered, all_reduced
-from host.parallel.plan import tensor_parallel
 from host.parallel.sharded_model import ShardedModel
 from host.parallel.sharding import merge_shards
 from tests.host.deployed_shards import deployed
 from tests.host.random_models import configs
 from tests.host.tiny import random_checkpoint
+from tests.plans import tensor_plan
 
 TOKENS = [1, 17, 5, 33, 8, 21]
 
@@ -39,7 +39,7 @@ def assert_computes_as_the_reference(sharded):
     for chunk in (TOKENS[:3], *([token] for token in TOKENS[3:])):
         x = final_activation(sharded.model, chunk, sums)
         parts = sharded.logits(x)
-        rows = [share.rows for share in sharded.plan.shares]
+        rows = [shard.rows for shard in sharded.plan.shards]
         logits = all_gathered(parts, rows, sharded.model.config.vocab_size)
         end = sums.position + len(chunk)
         np.testing.assert_array_equal(logits, expected[sums.position : end])
@@ -50,20 +50,20 @@ def assert_computes_as_the_reference(sharded):
 @pytest.mark.parametrize("of", [ShardedModel.of, deployed])
 def test_shards_compute_together_as_the_reference(of, chips):
     model = quantized(random_checkpoint())
-    assert_computes_as_the_reference(of(model, tensor_parallel(model, chips)))
+    assert_computes_as_the_reference(of(model, tensor_plan(model, chips)))
 
 
 @settings(deadline=None, max_examples=15)
 @given(configs((2, 6, 8), largest_hidden=60), st.integers(1, 20))
 def test_deployed_shards_of_any_model_compute_as_the_reference(config, chips):
     model = quantized(random_checkpoint(config))
-    assert_computes_as_the_reference(deployed(model, tensor_parallel(model, chips)))
+    assert_computes_as_the_reference(deployed(model, tensor_plan(model, chips)))
 
 
 @pytest.mark.parametrize("chips", [1, 5, 8])
 def test_deployed_shards_merge_to_the_model(chips):
     model = quantized(random_checkpoint())
-    sharded = deployed(model, tensor_parallel(model, chips))
+    sharded = deployed(model, tensor_plan(model, chips))
     pairs = [(sharded.classifier.shards, model.classifier, 0)]
     for layer, whole in zip(sharded.layers, model.layers, strict=True):
         for name, parallel in layer._asdict().items():

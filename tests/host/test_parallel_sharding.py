@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from host.errors import ParallelError
 from host.model.arithmetic import Rescale
 from host.model.quantized import Linear
-from host.parallel.sharding import Shard, merge_shards, shard_weight
+from host.parallel.sharding import WeightSlice, merge_shards, shard_weight
 from tests.host.divisions import WORLDS, dealt, linears, weights
 
 
@@ -146,7 +146,7 @@ FLOATS = np.zeros((4, 6), np.float32)
         (halves(FLOATS, 1), "along dimension 1 of 6 elements is no part of a weight that has 6"),
         ([halves()[0], halves(linear(6))[1]], "along dimension 0 of 6 elements is no part"),
         ([halves()[0], halves(linear(shift=21))[1]], "mixed shifts: 20 and 21"),
-        ([Shard(np.zeros(3), 0, np.arange(2), 4)], "shape (3,) does not match"),
+        ([WeightSlice(np.zeros(3), 0, np.arange(2), 4)], "shape (3,) does not match"),
     ],
 )
 def test_shards_that_are_no_weight(shards, message):

@@ -6,17 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from host.errors import ModelError
+from host.errors import ModelError, ParallelError
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantized
-from host.parallel.heap import COMBINE, usable
-from host.parallel.plan import (
-    MAX_CHIPS,
-    DoesNotFit,
-    accumulator_bits,
-    tensor_parallel,
-)
+from host.parallel.dealing import accumulator_bits
+from host.parallel.heap import usable_heap
+from host.parallel.parallelism import REDUCERS
+from host.parallel.plan import MAX_CHIPS, DoesNotFit
 from tests.host.tiny import TINY, random_checkpoint
+from tests.plans import tensor_plan
 
 # As stories260K, whose heap figures the issue states, with random weights.
 STORIES = Config(
@@ -36,56 +34,58 @@ def stories():
 
 @pytest.mark.parametrize("chips", [1, 2, 3, 5, 7, 41, MAX_CHIPS])
 def test_shares_cover_the_model_once_and_evenly(tiny, chips):
-    plan = tensor_parallel(tiny, chips)
-    assert [share.chip for share in plan.shares] == list(range(chips)) and plan.chips == chips
+    plan = tensor_plan(tiny, chips)
+    assert [shard.chip for shard in plan.shards] == list(range(chips)) and plan.chips == chips
     for name, total in (("units", TINY.hidden_dim), ("rows", TINY.vocab_size)):
-        ranges = [getattr(share, name) for share in plan.shares]
+        ranges = [getattr(shard, name) for shard in plan.shards]
         assert [index for own in ranges for index in own] == list(range(total))
         assert max(map(len, ranges)) - min(map(len, ranges)) <= 1
-    for share in plan.shares:
-        assert share.kv_heads == tuple(sorted({h // 3 for h in share.heads}))
+    for shard in plan.shards:
+        assert shard.kv_heads == tuple(sorted({h // 3 for h in shard.heads}))
 
 
 def test_a_strict_plan_refuses_a_remainder(tiny):
-    assert tensor_parallel(tiny, 2, strict=True) == tensor_parallel(tiny, 2)
+    assert tensor_plan(tiny, 2, strict=True) == tensor_plan(tiny, 2)
     with pytest.raises(ModelError) as caught:
-        tensor_parallel(tiny, 5, strict=True)
+        tensor_plan(tiny, 5, strict=True)
     assert str(caught.value) == "6 heads are not divisible by 5 ranks"
 
 
 @pytest.mark.parametrize("chips", [-1, 0, MAX_CHIPS + 1, 300])
 def test_a_count_of_chips_that_cannot_be(tiny, chips):
     with pytest.raises(ModelError) as caught:
-        tensor_parallel(tiny, chips)
-    assert str(caught.value) == f"{chips} chips: a federation has 1 to {MAX_CHIPS}"
+        tensor_plan(tiny, chips)
+    assert str(caught.value) == f"chips must be 1 to {MAX_CHIPS}, got {chips}"
 
 
-def test_either_the_host_or_the_chips_combine(tiny):
-    assert tensor_parallel(tiny, 2).combine == "host"
-    by_host, by_chips = (tensor_parallel(tiny, 2, combine=combine) for combine in COMBINE)
-    assert by_chips.combine == "chips" and by_chips.shares == by_host.shares
-    with pytest.raises(ModelError) as caught:
-        tensor_parallel(tiny, 2, combine="gateway")
-    assert str(caught.value) == "combine 'gateway': it is host or chips that add up"
+def test_either_the_host_or_the_chips_add_up_partial_sums(tiny):
+    assert tensor_plan(tiny, 2).strategy.executor == "host_reduce"
+    by_host, by_chips = (tensor_plan(tiny, 2, reduce=reduce) for reduce in REDUCERS)
+    assert by_chips.strategy.executor == "all_reduce" and by_chips.shards == by_host.shards
+    with pytest.raises(ParallelError) as caught:
+        tensor_plan(tiny, 2, reduce="gateway")
+    assert str(caught.value) == (
+        "no strategy 'tensor' in which partial sums are added up by 'gateway'"
+    )
 
 
 def test_context_is_the_models_or_less(tiny):
-    assert tensor_parallel(tiny, 2).context == TINY.context
-    assert tensor_parallel(tiny, 2, 1).context == 1
+    assert tensor_plan(tiny, 2).context == TINY.context
+    assert tensor_plan(tiny, 2, 1).context == 1
     for context in (0, -3, TINY.context + 1):
         with pytest.raises(ModelError) as caught:
-            tensor_parallel(tiny, 2, context)
+            tensor_plan(tiny, 2, context)
         assert str(caught.value) == (
-            f"context {context}: the model was made for 1 to {TINY.context} positions"
+            f"context must be 1 to {TINY.context}, the model's, got {context}"
         )
 
 
 def test_positions_are_as_many_as_a_message_and_a_link_take(tiny, stories):
-    assert tensor_parallel(tiny, 2).positions == 4
-    assert tensor_parallel(stories, 2, mtu=250).positions == 2
+    assert tensor_plan(tiny, 2).positions == 4
+    assert tensor_plan(stories, 2, mtu=250).positions == 2
     wide = Config(dim=512, hidden_dim=8, layers=1, heads=8, kv_heads=8, vocab_size=8, context=4)
     # Partial sums of 512 elements take most of a message's 2048 bytes.
-    assert tensor_parallel(quantized(random_checkpoint(wide)), 2).positions == 1
+    assert tensor_plan(quantized(random_checkpoint(wide)), 2).positions == 1
 
 
 def test_positions_are_as_many_as_fit_a_message_as_residual_stream():
@@ -97,8 +97,8 @@ def test_positions_are_as_many_as_fit_a_message_as_residual_stream():
         for name, linear in (("o", model.layers[0].o), ("down", model.layers[0].down))
     }
     model = replace(model, layers=(replace(model.layers[0], **nothing),))
-    assert tensor_parallel(model, 2).positions == 4
-    assert tensor_parallel(model, 2, combine="chips").positions == 3
+    assert tensor_plan(model, 2).positions == 4
+    assert tensor_plan(model, 2, reduce="chips").positions == 3
 
 
 def test_a_dimension_whose_sums_fit_no_message_is_refused():
@@ -106,7 +106,7 @@ def test_a_dimension_whose_sums_fit_no_message_is_refused():
     with pytest.raises(
         ModelError, match="dim 768: .*-bit partial sums of one position do not fit"
     ):
-        tensor_parallel(quantized(random_checkpoint(wide)), 2)
+        tensor_plan(quantized(random_checkpoint(wide)), 2)
 
 
 def test_accumulator_bits_hold_the_worst_sum_and_no_more(tiny):
@@ -119,23 +119,23 @@ def test_accumulator_bits_hold_the_worst_sum_and_no_more(tiny):
     assert 1 << (bits - 2) <= worst < 1 << (bits - 1)
 
 
-@pytest.mark.parametrize(("combine", "more_kb"), [("host", 0), ("chips", 32)])
+@pytest.mark.parametrize(("reduce", "more_kb"), [("host", 0), ("chips", 32)])
 @pytest.mark.parametrize("mtu", [None, 250])
 @pytest.mark.parametrize("heap_kb", [168, 176, 256, 4096])
 def test_every_share_fits_the_heap_that_it_was_planned_for(
-    stories, heap_kb, mtu, combine, more_kb
+    stories, heap_kb, mtu, reduce, more_kb
 ):
     heap = (heap_kb + more_kb) * 1024
-    plan = tensor_parallel(stories, 5, 256, heap=heap, mtu=mtu, combine=combine)
-    for share in plan.shares:
-        assert plan.heap_need(share).total <= usable(heap)
+    plan = tensor_plan(stories, 5, 256, heap=heap, mtu=mtu, reduce=reduce)
+    for shard in plan.shards:
+        assert plan.heap_need(shard).total <= usable_heap(heap)
 
 
 def test_where_a_chip_is_short_of_heap_others_take_more(stories):
-    roomy = tensor_parallel(stories, 5, 256, mtu=250)
-    tight = tensor_parallel(stories, 5, 256, heap=148 * 1024, mtu=250)
-    assert [share.heads for share in tight.shares] == [share.heads for share in roomy.shares]
-    units = [len(share.units) for share in tight.shares]
+    roomy = tensor_plan(stories, 5, 256, mtu=250)
+    tight = tensor_plan(stories, 5, 256, heap=148 * 1024, mtu=250)
+    assert [shard.heads for shard in tight.shards] == [shard.heads for shard in roomy.shards]
+    units = [len(shard.units) for shard in tight.shards]
     # Chip 4 has no heads, chip 0 the gateway's buffers.
     assert max(units) == units[4] > 35 and min(units) == units[0] < 34
     assert sum(units) == STORIES.hidden_dim
@@ -147,7 +147,7 @@ def test_where_a_chip_is_short_of_heap_others_take_more(stories):
 )
 def test_the_advice_is_true(stories, chips, context, heap_kb, mtu):
     with pytest.raises(DoesNotFit) as caught:
-        tensor_parallel(stories, chips, context, heap=heap_kb * 1024, mtu=mtu)
+        tensor_plan(stories, chips, context, heap=heap_kb * 1024, mtu=mtu)
     advice = re.fullmatch(
         rf"{chips} chips? with {heap_kb} KB of heap (?:is|are) (\d+) KB short of the model with a"
         rf" context of {context}: (\d+) chips would do(?:, or --context (\d+))?",
@@ -156,79 +156,79 @@ def test_the_advice_is_true(stories, chips, context, heap_kb, mtu):
     assert advice, caught.value
     less = int(advice[3] or 15)  # what is less than 16 is no advice
     if advice[3]:
-        tensor_parallel(stories, chips, less, heap=heap_kb * 1024, mtu=mtu)
+        tensor_plan(stories, chips, less, heap=heap_kb * 1024, mtu=mtu)
     if less < context - 1:
         with pytest.raises(DoesNotFit):
-            tensor_parallel(stories, chips, less + 1, heap=heap_kb * 1024, mtu=mtu)
+            tensor_plan(stories, chips, less + 1, heap=heap_kb * 1024, mtu=mtu)
     enough = int(advice[2])
     assert enough > chips
-    tensor_parallel(stories, enough, context, heap=heap_kb * 1024, mtu=mtu)
+    tensor_plan(stories, enough, context, heap=heap_kb * 1024, mtu=mtu)
     with pytest.raises(DoesNotFit):
-        tensor_parallel(stories, enough - 1, context, heap=heap_kb * 1024, mtu=mtu)
+        tensor_plan(stories, enough - 1, context, heap=heap_kb * 1024, mtu=mtu)
 
 
 def test_what_is_missing_is_what_more_heap_cures(stories):
     """One chip short by n KB fits with n KB more, and not with a KB less than that."""
     with pytest.raises(DoesNotFit) as caught:
-        tensor_parallel(stories, 1, 64, heap=160 * 1024)
+        tensor_plan(stories, 1, 64, heap=160 * 1024)
     missing = int(re.search(r"is (\d+) KB short", str(caught.value))[1])
     # Of each heap 3 in 131 bytes are MicroPython's own.
-    tensor_parallel(stories, 1, 64, heap=(160 + missing + missing // 40 + 1) * 1024)
+    tensor_plan(stories, 1, 64, heap=(160 + missing + missing // 40 + 1) * 1024)
     with pytest.raises(DoesNotFit):
-        tensor_parallel(stories, 1, 64, heap=(160 + missing - 1) * 1024)
+        tensor_plan(stories, 1, 64, heap=(160 + missing - 1) * 1024)
 
 
 def test_where_no_number_of_chips_would_do_the_advice_says_so(stories):
     with pytest.raises(DoesNotFit, match="no number of chips would do: use boards with more heap"):
-        tensor_parallel(stories, 5, heap=64 * 1024)
+        tensor_plan(stories, 5, heap=64 * 1024)
 
 
 def test_equal_heaps_and_speeds_change_nothing(stories):
-    plan = tensor_parallel(stories, 5, 256, heap=160 * 1024, mtu=250)
+    plan = tensor_plan(stories, 5, 256, heap=160 * 1024, mtu=250)
     heaps, speeds = [160 * 1024] * 5, [160] * 5
-    assert plan == tensor_parallel(stories, 5, 256, heap=heaps, speeds=speeds, mtu=250)
+    assert plan == tensor_plan(stories, 5, 256, heap=heaps, speeds=speeds, mtu=250)
 
 
 def test_faster_chips_take_more_units_and_rows_where_there_is_room(stories):
     heaps = [4096 * 1024] * 3
-    plan = tensor_parallel(stories, 3, heap=heaps, speeds=[240, 160, 160])
-    assert [len(share.units) for share in plan.shares] == [74, 49, 49]
-    assert [len(share.rows) for share in plan.shares] == [220, 146, 146]
+    plan = tensor_plan(stories, 3, heap=heaps, speeds=[240, 160, 160])
+    assert [len(shard.units) for shard in plan.shards] == [74, 49, 49]
+    assert [len(shard.rows) for shard in plan.shards] == [220, 146, 146]
     heaps[0] = 208 * 1024
-    tight = tensor_parallel(stories, 3, 128, heap=heaps, speeds=[240, 160, 160])
-    assert len(tight.shares[0].units) < 74
-    assert sum(len(share.units) for share in tight.shares) == STORIES.hidden_dim
+    tight = tensor_plan(stories, 3, 128, heap=heaps, speeds=[240, 160, 160])
+    assert len(tight.shards[0].units) < 74
+    assert sum(len(shard.units) for shard in tight.shards) == STORIES.hidden_dim
 
 
 def test_each_share_fits_its_own_chips_heap(stories):
     heaps = [240 * 1024, 138 * 1024, 148 * 1024, 158 * 1024]
-    plan = tensor_parallel(stories, 4, 128, heap=heaps, mtu=250)
-    for share, heap in zip(plan.shares, heaps, strict=True):
-        assert plan.heap_need(share).total <= usable(heap)
-    units = [len(share.units) for share in plan.shares]
+    plan = tensor_plan(stories, 4, 128, heap=heaps, mtu=250)
+    for shard, heap in zip(plan.shards, heaps, strict=True):
+        assert plan.heap_need(shard).total <= usable_heap(heap)
+    units = [len(shard.units) for shard in plan.shards]
     assert units[1] < units[2]
 
 
 def test_boards_that_differ_and_do_not_fit(stories):
     with pytest.raises(DoesNotFit) as caught:
-        tensor_parallel(stories, 2, 128, heap=[220 * 1024, 180 * 1024])
+        tensor_plan(stories, 2, 128, heap=[220 * 1024, 180 * 1024])
     assert caught.value.chips is None
     advice = re.fullmatch(
         r"2 chips with 220, 180 KB of heap are \d+ KB short of the model with a context of 128:"
         r" use more boards, or boards with more heap, or --context (\d+)",
         str(caught.value),
     )
-    tensor_parallel(stories, 2, int(advice[1]), heap=[220 * 1024, 180 * 1024])
+    tensor_plan(stories, 2, int(advice[1]), heap=[220 * 1024, 180 * 1024])
     with pytest.raises(DoesNotFit, match="or boards with more heap, or try --link uart$"):
-        tensor_parallel(stories, 2, 128, heap=[160 * 1024, 120 * 1024], mtu=250)
+        tensor_plan(stories, 2, 128, heap=[160 * 1024, 120 * 1024], mtu=250)
     with pytest.raises(DoesNotFit, match="or boards with more heap$"):
-        tensor_parallel(stories, 2, 128, heap=[160 * 1024, 120 * 1024])
+        tensor_plan(stories, 2, 128, heap=[160 * 1024, 120 * 1024])
 
 
 def test_heaps_and_speeds_are_as_many_as_chips(tiny):
     with pytest.raises(ModelError, match="2 heaps for 3 chips: give one, or one for each"):
-        tensor_parallel(tiny, 3, heap=[1 << 20, 1 << 20])
+        tensor_plan(tiny, 3, heap=[1 << 20, 1 << 20])
     with pytest.raises(ModelError, match=r"speeds \[160\]: 2 chips have as many, all above 0"):
-        tensor_parallel(tiny, 2, speeds=[160])
+        tensor_plan(tiny, 2, speeds=[160])
     with pytest.raises(ModelError, match="all above 0"):
-        tensor_parallel(tiny, 2, speeds=[160, 0])
+        tensor_plan(tiny, 2, speeds=[160, 0])

@@ -9,17 +9,18 @@ from host.hardware.board import load
 from host.model.checkpoint import Config
 from host.model.formats import quantized_file
 from host.model.quantization.quantize import quantized
-from host.parallel import modes
-from host.parallel.heap import usable
-from host.parallel.modes import TENSOR, Cluster, assessments, recommended
-from host.plan import cluster_of, main, parsed
+from host.parallel.assessment import assess_all, describe_options, recommend
+from host.parallel.boards import BoardSet
+from host.parallel.heap import usable_heap
+from host.parallel.options import parse_parallelism
+from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE
+from host.parallel.strategies import list_candidates
+from host.plan import main, parse_boards, parsed
 from host.run import parsed as run_parsed
 from tests.host.model_files import VOCABULARY, small_tokenizer
 from tests.host.tiny import random_checkpoint
 
-S3_KB, C3_KB = (
-    load(name).planned_heap("espnow") // 1024 for name in ("esp32s3", "esp32c3")
-)
+S3_KB, C3_KB = (load(name).planned_heap("espnow") // 1024 for name in ("esp32s3", "esp32c3"))
 
 # Of the home model's shapes, which quantizes at once.
 HOME = Config(
@@ -51,9 +52,9 @@ def planned(tmp_path, monkeypatch, capsys, model):
 def test_what_is_free_is_of_the_heap_that_each_mode_leaves(planned):
     found = planned("--chips", "6", "--board", "esp32s3", "--context", "48", "--json")
     rooms = set()
-    for mode in found["modes"]:
-        combine = "host" if mode["options"] == TENSOR[0].options else "chips"
-        room = usable(load("esp32s3").planned_heap("espnow", combine))
+    for mode in found["strategies"]:
+        combine = "host" if mode["options"] == describe_options(HOST_REDUCE) else "chips"
+        room = usable_heap(load("esp32s3").planned_heap("espnow", combine))
         assert all(sum(chip["heap"].values()) == room for chip in mode["chips"])
         assert all(chip["heap"]["free"] >= 0 for chip in mode["chips"])
         rooms.add(room)
@@ -62,33 +63,35 @@ def test_what_is_free_is_of_the_heap_that_each_mode_leaves(planned):
 
 def test_the_object_has_every_mode_chip_and_figure(planned):
     found = planned("--chips", "5", "--board", "esp32s3-psram", "--context", "64", "--json")
-    every = modes.modes(HOME.layers, 5)
-    assert [mode["options"] for mode in found["modes"]] == [mode.options for mode in every]
+    every = list_candidates(HOME.layers, 5)
+    assert [mode["options"] for mode in found["strategies"]] == [
+        describe_options(each) for each in every
+    ]
     assert (found["link"], found["context"], found["signed"]) == ("espnow", 64, True)
     assert found["do_not_fit"] == {} and found["formula"]
-    for mode in found["modes"]:
+    for mode in found["strategies"]:
         assert [chip["id"] for chip in mode["chips"]] == list(range(5))
         assert sum(chip["rows"] for chip in mode["chips"]) == VOCABULARY
         for chip in mode["chips"]:
             heap = dict(chip["heap"])
             free = heap.pop("free")
             room = load("esp32s3-psram").planned_heap("espnow")
-            assert free >= 0 and sum(heap.values()) + free == usable(room)
+            assert free >= 0 and sum(heap.values()) + free == usable_heap(room)
         token = mode["token"]
-        waits = 6 if mode["stages"] == 5 else 13  # stages of one chip wait once
+        waits = 6 if mode["parallelism"]["stages"] == 5 else 13  # stages of one chip wait once
         assert token["synchronizations"] == waits and token["air"]["frames"] > 0
         times = token["modelled"]
         assert times["position"] == 32
         assert times["total"] == pytest.approx(times["compute"] + times["links"] + times["waits"])
         assert times["tokens_per_second"] == pytest.approx(1 / times["total"])
-    best = min(found["modes"], key=lambda mode: mode["token"]["modelled"]["total"])
+    best = min(found["strategies"], key=lambda mode: mode["token"]["modelled"]["total"])
     assert found["recommended"] == best["options"]
 
 
 def test_the_text_says_the_same(planned):
     options = ("--chips", "3", "--board", "esp32s3-psram", "--link", "uart", "--no-key")
     found, text = planned(*options, "--json"), planned(*options)
-    for mode in found["modes"]:
+    for mode in found["strategies"]:
         assert f"{mode['options']}: " in text
         assert f"{mode['token']['lines']['bytes']:,}" in text
         assert f"{mode['token']['modelled']['total'] * 1e3:,.1f} ms" in text
@@ -110,29 +113,29 @@ def test_a_key_is_counted_with_as_flashing_makes_one(planned):
     frames = {}
     for options in ((), ("--key",), ("--no-key",)):
         found = planned("--chips", "3", "--board", "esp32s3-psram", "--json", *options)
-        frames[options] = found["signed"], found["modes"][0]["token"]["air"]["bytes"]
+        frames[options] = found["signed"], found["strategies"][0]["token"]["air"]["bytes"]
     assert frames[()] == frames[("--key",)] > frames[("--no-key",)]
     assert not planned("--board", "simulated", "--json")["signed"]
 
 
 def test_what_fits_is_planned_and_what_does_not_is_told(model, monkeypatch):
-    def refusing(self, divided, mode, plan=Cluster.plan):
-        if mode is not TENSOR[1]:
+    def refusing(self, divided, parallelism, plan=BoardSet.plan):
+        if parallelism != ALL_REDUCE:
             raise ModelError("too small")
-        return plan(self, divided, mode)
+        return plan(self, divided, parallelism)
 
-    monkeypatch.setattr(modes.Cluster, "plan", refusing)
-    fitting, problems = assessments(model, Cluster((load("esp32s3"),) * 4, "uart"))
-    every = modes.modes(HOME.layers, 4)
-    assert [each.mode for each in fitting] == [TENSOR[1]]
+    monkeypatch.setattr(BoardSet, "plan", refusing)
+    fitting, problems = assess_all(model, BoardSet((load("esp32s3"),) * 4, "uart"))
+    every = list_candidates(HOME.layers, 4)
+    assert [each.plan.parallelism for each in fitting] == [ALL_REDUCE]
     assert list(problems) == [every[0], *every[2:]]
-    assert recommended(fitting) is fitting[0]
+    assert recommend(fitting) is fitting[0]
 
 
 def test_boards_that_differ_are_dealt_work_by_speed_and_room(planned):
     found = planned("--json", "--boards", "esp32s3-psram,esp32s3-psram,esp32c3", "--context", "32",
                     "--link", "uart")  # fmt: skip
-    chips = found["modes"][0]["chips"]
+    chips = found["strategies"][0]["chips"]
     assert [chip["board"] for chip in chips] == ["esp32s3-psram"] * 2 + ["esp32c3"]
     assert chips[0]["units"] > chips[2]["units"] and chips[0]["rows"] > chips[2]["rows"]
     assert sum(chip["units"] for chip in chips) == 160
@@ -142,15 +145,21 @@ def test_of_simulated_chips_no_time_is_told(planned):
     options = ("--chips", "2", "--board", "simulated")
     found, text = planned(*options, "--json"), planned(*options)
     assert found["recommended"] is None and found["formula"] == []
-    assert all(mode["token"]["modelled"] is None for mode in found["modes"])
+    assert all(mode["token"]["modelled"] is None for mode in found["strategies"])
     assert "modelled" not in text and "no latency: a simulated chip" in text
 
 
-def test_every_mode_is_one_that_run_has():
-    for mode in modes.modes(HOME.layers, 5):
-        options = run_parsed(mode.options.split())
-        named = options.parallel, options.stages, options.combine
-        assert modes.chosen_mode(*named, HOME.layers, 5) == mode
+def test_every_candidate_is_one_that_run_has():
+    for parallelism in list_candidates(HOME.layers, 5):
+        options = run_parsed(describe_options(parallelism).split())
+        named = options.parallel, options.stages, options.reduce
+        assert parse_parallelism(*named, HOME.layers, 5) == parallelism
+
+
+def test_one_way_alone(planned):
+    found = planned("--board", "esp32s3-psram", "--reduce", "chips", "--json")
+    assert [each["options"] for each in found["strategies"]] == [describe_options(ALL_REDUCE)]
+    assert found["recommended"] == describe_options(ALL_REDUCE)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +171,7 @@ def test_every_mode_is_one_that_run_has():
         ("255 boards: a federation has 1 to 254", ["--boards", ",".join(["esp32s3"] * 255)]),
         (f"1 chip with {C3_KB} KB of heap is", ["--chips", "1", "--board", "esp32c3"]),
         (f"2 chips with {S3_KB}, {C3_KB} KB of heap are", ["--boards", "esp32s3,esp32c3"]),
-        ("context 500: the model was made for 1 to 128 positions", ["--context", "500"]),
+        ("context must be 1 to 128, the model's, got 500", ["--context", "500"]),
         ("nothing.bin", ["--model", "nothing.bin"]),
     ],
 )
@@ -174,9 +183,9 @@ def test_what_cannot_be_is_told_in_one_line(planned, capsys, message, arguments)
 
 
 def test_the_boards_are_five_alike_by_default():
-    cluster = cluster_of(parsed([]))
-    assert [board.name for board in cluster.boards] == ["esp32s3"] * 5 and cluster.mtu == 250
-    mixed = Cluster((load("esp32s3"), load("simulated")), "uart")
-    assert mixed.speeds is None and mixed.mtu is None
+    found = parse_boards(parsed([]))
+    assert [board.name for board in found.boards] == ["esp32s3"] * 5 and found.link.mtu == 250
+    mixed = BoardSet((load("esp32s3"), load("simulated")), "uart")
+    assert mixed.speeds is None and mixed.link.mtu is None
     with pytest.raises(BoardError):
-        cluster_of(parsed(["--board", "none"]))
+        parse_boards(parsed(["--board", "none"]))

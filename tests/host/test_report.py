@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from host.cli.report import ChipReport, Idle, Totals, print_report, report
-from host.parallel.plan import Share
+from host.parallel.plan import Shard
 from host.wire.reports import Statistics
 
 TOTALS = Totals(
@@ -21,8 +21,8 @@ def chip(number, **counters):
         "bytes_sent": 522_000, "bytes_received": 408_700, "frames_dropped": 5,
         "answers_resent": 7, "busy_ms": 11, **counters,
     }  # fmt: skip
-    share = Share(number, (number, number + 5), (number // 2,), range(34), range(10, 112))
-    return ChipReport(share, Statistics(**fields), 60_416)
+    shard = Shard(number, (number, number + 5), (number // 2,), range(34), range(10, 112))
+    return ChipReport(shard, Statistics(**fields), 60_416)
 
 
 def printed(totals, chips, width=80):

@@ -11,7 +11,6 @@ from host.cluster.cluster_file import Cluster, changed
 from host.hardware.board import load
 from host.model.formats import llama2c
 from host.model.quantization.quantize import quantized
-from host.parallel.heap import COMBINE
 from host.run import MODEL, main, parsed, settings_for
 
 
@@ -168,9 +167,8 @@ def test_defaults_are_five_chips_on_the_radio_and_the_likeliest_tokens():
 def test_the_board_gives_the_heap_unless_one_is_named():
     board = load("esp32c3")
     for link in ("uart", "espnow"):
-        for combine in COMBINE:
-            options = ["--board", "esp32c3", "--link", link, "--combine", combine]
-            assert settings_for(parsed(options)).heap == board.planned_heap(link, combine)
+        options = ["--board", "esp32c3", "--link", link]
+        assert settings_for(parsed(options)).heap == board.planned_heap(link)
     assert settings_for(parsed(["--board", "simulated"])).heap == 4096 << 10
     for text, size in (("100K", 100 << 10), ("2m", 2 << 20), ("70000", 70000)):
         assert settings_for(parsed(["--board", "esp32c3", "--heap", text])).heap == size

@@ -18,10 +18,11 @@ from host.model.arithmetic import Gain
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantized
 from host.model.quantized import Linear, QuantizedModel
-from host.parallel.heap import COMBINE
-from host.parallel.plan import Plan, Share, tensor_parallel
+from host.parallel.parallelism import REDUCERS
+from host.parallel.plan import Plan, Shard
 from tests.host.random_models import configs
 from tests.host.tiny import TINY, random_checkpoint
+from tests.plans import tensor_plan
 
 NUMBERS = [
     "q.rescale.shift", "q_limit", "k.rescale.shift", "k_limit", "v.rescale.shift", "v_limit",
@@ -94,74 +95,74 @@ class Merger:
     """A model's matrices, and the shards of a plan read into them."""
 
     def __init__(self, model: QuantizedModel) -> None:
-        self.model, self.combine = model, "host"
+        self.model, self.reduce = model, "host"
         names = ("q", "k", "v", "o", "gate", "up", "down")
         self.layers = [
             {name: Merged(getattr(layer, name)) for name in names} for layer in model.layers
         ]
         self.classifier = Merged(model.classifier)
 
-    def read(self, plan: Plan, share: Share) -> None:
-        file = shard_file(self.model, plan, share)
-        shard = ShardReader(file)
-        assert shard.version == 2
-        self.combine = plan.combine
-        self.assert_header(shard.header, plan, share)
-        assert shard.u16(512).tolist() == arithmetic.exp_table().tolist()
-        assert shard.u16(1024).tolist() == arithmetic.sigmoid_table().tolist()
+    def read(self, plan: Plan, shard: Shard) -> None:
+        file = shard_file(self.model, plan, shard)
+        reader = ShardReader(file)
+        assert reader.version == 2
+        self.reduce = plan.parallelism.reduce
+        self.assert_header(reader.header, plan, shard)
+        assert reader.u16(512).tolist() == arithmetic.exp_table().tolist()
+        assert reader.u16(1024).tolist() == arithmetic.sigmoid_table().tolist()
         for index in range(len(self.layers)):
-            self.read_layer(shard, index, share)
+            self.read_layer(reader, index, shard)
         dim = self.model.config.dim
-        if self.combine == "chips":
-            assert_gain(shard.u16(dim), self.model.final_gain)
-        self.classifier.multiplier[share.rows] = shard.u16(len(share.rows))
-        self.classifier.put(share.rows, range(dim), shard.matrix(len(share.rows), dim))
-        shard.padding()
-        assert shard.file[shard.at :] == hashlib.sha256(shard.file[: shard.at]).digest()
+        if self.reduce == "chips":
+            assert_gain(reader.u16(dim), self.model.final_gain)
+        self.classifier.multiplier[shard.rows] = reader.u16(len(shard.rows))
+        self.classifier.put(shard.rows, range(dim), reader.matrix(len(shard.rows), dim))
+        reader.padding()
+        assert reader.file[reader.at :] == hashlib.sha256(reader.file[: reader.at]).digest()
 
-    def read_layer(self, shard: ShardReader, index: int, share: Share) -> None:
+    def read_layer(self, reader: ShardReader, index: int, shard: Shard) -> None:
         layer, dim, size = self.layers[index], self.model.config.dim, self.model.config.head_dim
-        assert shard.at % 4 == 0
-        q, kv = head_rows(share.heads, size), head_rows(share.kv_heads, size)
-        rows = {"q": q, "k": kv, "v": kv, "gate": share.units, "up": share.units}
+        assert reader.at % 4 == 0
+        q, kv = head_rows(shard.heads, size), head_rows(shard.kv_heads, size)
+        rows = {"q": q, "k": kv, "v": kv, "gate": shard.units, "up": shard.units}
         for name, own in rows.items():
-            layer[name].multiplier[own] = shard.u16(len(own))
-        stacked = shard.matrix(len(q) + 2 * len(kv), dim)
+            layer[name].multiplier[own] = reader.u16(len(own))
+        stacked = reader.matrix(len(q) + 2 * len(kv), dim)
         for name, part in zip("qkv", np.split(stacked, [len(q), len(q) + len(kv)]), strict=True):
             layer[name].put(rows[name], range(dim), part)
-        layer["o"].put(range(dim), q, shard.matrix(dim, len(q)))
-        stacked = shard.matrix(2 * len(share.units), dim)
+        layer["o"].put(range(dim), q, reader.matrix(dim, len(q)))
+        stacked = reader.matrix(2 * len(shard.units), dim)
         for name, part in zip(("gate", "up"), np.split(stacked, 2), strict=True):
-            layer[name].put(share.units, range(dim), part)
-        layer["down"].put(range(dim), share.units, shard.matrix(dim, len(share.units)))
-        shard.padding()
-        if self.combine == "chips":
+            layer[name].put(shard.units, range(dim), part)
+        layer["down"].put(range(dim), shard.units, reader.matrix(dim, len(shard.units)))
+        reader.padding()
+        if self.reduce == "chips":
             plain = self.model.layers[index]
-            assert_gain(shard.u16(dim), plain.attention_gain)
-            assert shard.u16(dim).tolist() == plain.o.rescale.multiplier.tolist()
-            assert_gain(shard.u16(dim), plain.feed_forward_gain)
-            assert shard.u16(dim).tolist() == plain.down.rescale.multiplier.tolist()
+            assert_gain(reader.u16(dim), plain.attention_gain)
+            assert reader.u16(dim).tolist() == plain.o.rescale.multiplier.tolist()
+            assert_gain(reader.u16(dim), plain.feed_forward_gain)
+            assert reader.u16(dim).tolist() == plain.down.rescale.multiplier.tolist()
 
-    def assert_header(self, header: dict[str, Any], plan: Plan, share: Share) -> None:
+    def assert_header(self, header: dict[str, Any], plan: Plan, shard: Shard) -> None:
         config, model = self.model.config, self.model
         expected = {
             "model": model.sha256().hex()[:16],
-            "chip": share.chip, "chips": plan.chips,
+            "chip": shard.chip, "chips": plan.chips,
             "dim": config.dim, "head_dim": config.head_dim,
             "total_heads": config.heads, "total_kv_heads": config.kv_heads,
-            "heads": list(share.heads), "kv_heads": list(share.kv_heads),
-            "units": len(share.units), "rows": len(share.rows), "first_row": share.rows.start,
+            "heads": list(shard.heads), "kv_heads": list(shard.kv_heads),
+            "units": len(shard.units), "rows": len(shard.rows), "first_row": shard.rows.start,
             "context": plan.context, "positions": plan.positions,
             "rope": model.rope_steps.tolist(),
             "logits": [model.classifier.rescale.shift, model.logit_exponent],
         }  # fmt: skip
         assert {name: header[name] for name in expected} == expected
-        combine = plan.combine == "chips"
+        reduce = plan.parallelism.reduce == "chips"
         for numbers, layer in zip(header["layers"], model.layers, strict=True):
-            assert numbers == layer_numbers(layer, combine)
-        assert header.get("members") == (list(range(plan.chips)) if combine else None)
+            assert numbers == layer_numbers(layer, reduce)
+        assert header.get("members") == (list(range(plan.chips)) if reduce else None)
         final = [model.final_gain.shift, model.final_gain.epsilon, model.final_limit]
-        assert header.get("final") == (final if combine else None)
+        assert header.get("final") == (final if reduce else None)
         for layer in model.layers:
             for linear, limit in ((layer.o, layer.v_limit), (layer.down, layer.hidden_limit)):
                 widest = np.abs(linear.weight.astype(int)).sum(axis=1).max() * limit
@@ -181,9 +182,9 @@ def assert_gain(stored: np.ndarray, gain: Gain) -> None:
     assert (stored - 32768).tolist() == gain.multiplier.tolist()
 
 
-def layer_numbers(layer: Any, combine: bool) -> list[Any]:
+def layer_numbers(layer: Any, reduce: bool) -> list[Any]:
     numbers: list[Any] = [number(layer, name) for name in NUMBERS]
-    if combine:
+    if reduce:
         for name, linear in (("attention", layer.o), ("feed_forward", layer.down)):
             gain = getattr(layer, f"{name}_gain")
             numbers.append([gain.shift, gain.epsilon, getattr(layer, f"{name}_limit")])
@@ -197,19 +198,19 @@ def number(layer: Any, path: str) -> int:
     return layer
 
 
-def assert_merges(model: QuantizedModel, chips: int, combine: str = "host") -> None:
-    plan = tensor_parallel(model, chips, combine=combine)
+def assert_merges(model: QuantizedModel, chips: int, reduce: str = "host") -> None:
+    plan = tensor_plan(model, chips, reduce=reduce)
     merger = Merger(model)
-    for share in plan.shares:
-        merger.read(plan, share)
+    for shard in plan.shards:
+        merger.read(plan, shard)
     # A KV head is held twice or more only where its query heads are apart.
     merger.assert_whole(kv_times=model.config.heads_per_kv_head)
 
 
-@pytest.mark.parametrize("combine", COMBINE)
+@pytest.mark.parametrize("reduce", REDUCERS)
 @pytest.mark.parametrize("chips", range(1, 21))
-def test_the_shards_of_any_number_of_chips_are_the_model(chips: int, combine: str) -> None:
-    assert_merges(quantized(random_checkpoint()), chips, combine)
+def test_the_shards_of_any_number_of_chips_are_the_model(chips: int, reduce: str) -> None:
+    assert_merges(quantized(random_checkpoint()), chips, reduce)
 
 
 @settings(deadline=None, max_examples=50)
@@ -217,12 +218,12 @@ def test_the_shards_of_any_number_of_chips_are_the_model(chips: int, combine: st
     configs((2, 6, 8, 22), largest_hidden=450),
     st.integers(1, 20),
     st.booleans(),
-    st.sampled_from(COMBINE),
+    st.sampled_from(REDUCERS),
 )
 def test_the_shards_of_any_model_are_the_model(
-    config: Config, chips: int, shared: bool, combine: str
+    config: Config, chips: int, shared: bool, reduce: str
 ) -> None:
-    assert_merges(quantized(random_checkpoint(config, shared)), chips, combine)
+    assert_merges(quantized(random_checkpoint(config, shared)), chips, reduce)
 
 
 def test_a_hundred_chips_of_which_most_own_little() -> None:
@@ -233,21 +234,21 @@ def test_a_hundred_chips_of_which_most_own_little() -> None:
 def test_shards_hold_no_column_count_without_a_kernel(chips: int) -> None:
     config = dataclasses.replace(TINY, hidden_dim=401)
     model = quantized(random_checkpoint(config))
-    for share in tensor_parallel(model, chips).shares:
-        columns = matrix_columns(model, share)
+    for shard in tensor_plan(model, chips).shards:
+        columns = matrix_columns(model, shard)
         assert 0 not in columns
-        assert {24, len(share.heads) * 4 or 24, len(share.units)} == columns
+        assert {24, len(shard.heads) * 4 or 24, len(shard.units)} == columns
 
 
 def test_each_shard_ends_in_a_hash_of_its_own() -> None:
     model = quantized(random_checkpoint())
-    plan = tensor_parallel(model, 3)
-    files = [shard_file(model, plan, share) for share in plan.shares]
+    plan = tensor_plan(model, 3)
+    files = [shard_file(model, plan, shard) for shard in plan.shards]
     assert len({file[-32:] for file in files}) == 3
     for file in files:
         assert len(file) % 4 == 0
         assert hashlib.sha256(file[:-32]).digest() == file[-32:]
-    assert shard_file(model, plan, plan.shares[1]) == files[1]
+    assert shard_file(model, plan, plan.shards[1]) == files[1]
 
 
 def test_each_number_of_a_layer_has_its_place() -> None:
@@ -263,8 +264,8 @@ def test_each_number_of_a_layer_has_its_place() -> None:
             layer = dataclasses.replace(layer, **{place: value})
         layers.append(layer)
     model = dataclasses.replace(model, layers=tuple(layers))
-    plan = tensor_parallel(model, 1)
-    header = ShardReader(shard_file(model, plan, plan.shares[0])).header
+    plan = tensor_plan(model, 1)
+    header = ShardReader(shard_file(model, plan, plan.shards[0])).header
     assert header["layers"] == [list(range(20, 32)), list(range(120, 132))]
 
 
@@ -285,8 +286,8 @@ def test_the_norms_of_a_layer_have_their_places() -> None:
         for layer in model.layers
     ]
     model = dataclasses.replace(model, layers=tuple(layers), final_limit=103)
-    plan = tensor_parallel(model, 3, combine="chips")
-    header = ShardReader(shard_file(model, plan, plan.shares[2])).header
+    plan = tensor_plan(model, 3, reduce="chips")
+    header = ShardReader(shard_file(model, plan, plan.shards[2])).header
     for numbers in header["layers"]:
         assert numbers[len(NUMBERS) :] == [[15, largest, 101], 17, [16, 0, 102], 18]
     assert header["final"] == [model.final_gain.shift, model.final_gain.epsilon, 103]
@@ -295,10 +296,10 @@ def test_the_norms_of_a_layer_have_their_places() -> None:
 
 def test_a_smaller_context_and_another_model_show_in_the_header() -> None:
     model = quantized(random_checkpoint())
-    small = tensor_parallel(model, 2, context=7)
-    header = ShardReader(shard_file(model, small, small.shares[0])).header
+    small = tensor_plan(model, 2, context=7)
+    header = ShardReader(shard_file(model, small, small.shards[0])).header
     assert header["context"] == 7
     other = quantized(random_checkpoint(seed=1))
     assert (
-        ShardReader(shard_file(other, small, small.shares[0])).header["model"] != header["model"]
+        ShardReader(shard_file(other, small, small.shards[0])).header["model"] != header["model"]
     )

@@ -10,10 +10,13 @@ from host.build.shard import shard_file
 from host.errors import ModelError, ParallelError
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantized
-from host.parallel.modes import TENSOR, chosen_mode, modes
+from host.parallel.options import parse_parallelism
+from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, hybrid, pipeline
 from host.parallel.plan import DoesNotFit
-from host.parallel.staged import divided, pipeline_stages, staged
+from host.parallel.strategies import list_candidates
+from host.parallel.strategies.pipeline import count_stages
 from tests.host.tiny import random_checkpoint
+from tests.plans import staged_plan, tensor_plan
 
 STORIES = Config(
     dim=64, hidden_dim=172, layers=5, heads=8, kv_heads=4, vocab_size=512, context=512
@@ -37,55 +40,55 @@ def groups(plan):
 def test_every_layer_head_unit_and_row_is_held_once(model, chips, stages):
     if stages > chips:
         return
-    plan = staged(model, chips, stages)
+    plan = staged_plan(model, chips, stages)
     assert [i for stage in plan.stages for i in stage.layers] == list(range(5))
     assert [chip for stage in plan.stages for chip in stage.chips] == list(range(chips))
-    assert [share.chip for share in plan.shares] == list(range(chips))
+    assert [shard.chip for shard in plan.shards] == list(range(chips))
     for stage in plan.stages:
-        own = [plan.shares[chip] for chip in stage.chips]
-        assert sorted(head for share in own for head in share.heads) == list(range(8))
-        assert sorted(unit for share in own for unit in share.units) == list(range(172))
-    rows = [row for share in plan.shares for row in share.rows]
+        own = [plan.shards[chip] for chip in stage.chips]
+        assert sorted(head for shard in own for head in shard.heads) == list(range(8))
+        assert sorted(unit for shard in own for unit in shard.units) == list(range(172))
+    rows = [row for shard in plan.shards for row in shard.rows]
     assert rows == list(range(512))
     last = plan.stages[-1].chips
-    assert all((len(share.rows) > 0) == (share.chip in last) for share in plan.shares)
-    assert plan.shape.slots == stages + 1
+    assert all((len(shard.rows) > 0) == (shard.chip in last) for shard in plan.shards)
+    assert plan.slots == stages + 1
 
 
 def test_layers_go_evenly_and_the_remainder_to_the_first(model):
-    assert layers(staged(model, 1, 1)) == [5]
-    assert layers(staged(model, 2, 2)) == [3, 2]
-    assert layers(staged(model, 3, 3)) == [2, 2, 1]
-    assert layers(staged(model, 5, 5)) == [1] * 5
+    assert layers(staged_plan(model, 1, 1)) == [5]
+    assert layers(staged_plan(model, 2, 2)) == [3, 2]
+    assert layers(staged_plan(model, 3, 3)) == [2, 2, 1]
+    assert layers(staged_plan(model, 5, 5)) == [1] * 5
 
 
 def test_larger_groups_come_last_and_hold_more_layers(model):
-    plan = staged(model, 5, 2)
+    plan = staged_plan(model, 5, 2)
     assert groups(plan) == [2, 3] and layers(plan) == [2, 3]
-    plan = staged(model, 8, pipeline_stages(5, 8))
+    plan = staged_plan(model, 8, count_stages(5, 8))
     assert groups(plan) == [1, 1, 2, 2, 2] and layers(plan) == [1] * 5
 
 
 def test_where_heaps_differ_layers_go_by_what_fits(model):
     roomy, tight = 1 << 20, 190 * 1024
-    assert layers(staged(model, 2, 2, 64, heap=[roomy, roomy])) == [3, 2]
-    assert layers(staged(model, 2, 2, 64, heap=[tight, roomy])) == [1, 4]
-    assert layers(staged(model, 2, 2, 64, heap=[roomy, tight])) == [5 - 1, 1]
+    assert layers(staged_plan(model, 2, 2, 64, heap=[roomy, roomy])) == [3, 2]
+    assert layers(staged_plan(model, 2, 2, 64, heap=[tight, roomy])) == [1, 4]
+    assert layers(staged_plan(model, 2, 2, 64, heap=[roomy, tight])) == [5 - 1, 1]
 
 
 def test_where_speeds_differ_layers_go_by_how_fast_groups_are(model):
-    assert layers(staged(model, 2, 2, speeds=[240, 160])) == [3, 2]
-    assert layers(staged(model, 2, 2, speeds=[160, 240])) == [2, 3]
-    assert layers(staged(model, 2, 2, speeds=[1, 100])) == [1, 4]
-    assert layers(staged(model, 3, 3, speeds=[1, 1, 3])) == [1, 1, 3]
-    assert layers(staged(model, 4, 2, speeds=[4, 4, 1, 1])) == [4, 1]
-    assert staged(model, 5, 2, speeds=[7] * 5) == staged(model, 5, 2)
+    assert layers(staged_plan(model, 2, 2, speeds=[240, 160])) == [3, 2]
+    assert layers(staged_plan(model, 2, 2, speeds=[160, 240])) == [2, 3]
+    assert layers(staged_plan(model, 2, 2, speeds=[1, 100])) == [1, 4]
+    assert layers(staged_plan(model, 3, 3, speeds=[1, 1, 3])) == [1, 1, 3]
+    assert layers(staged_plan(model, 4, 2, speeds=[4, 4, 1, 1])) == [4, 1]
+    assert staged_plan(model, 5, 2, speeds=[7] * 5) == staged_plan(model, 5, 2)
 
 
 def test_a_group_deals_units_and_rows_by_speed(model):
-    plan = staged(model, 4, 2, speeds=[1, 3, 3, 1])
+    plan = staged_plan(model, 4, 2, speeds=[1, 3, 3, 1])
     assert layers(plan) == [3, 2]
-    slow, fast, fast_last, slow_last = plan.shares
+    slow, fast, fast_last, slow_last = plan.shards
     assert (len(slow.units), len(fast.units)) == (43, 129)
     assert (len(fast_last.units), len(slow_last.units)) == (129, 43)
     assert (len(fast_last.rows), len(slow_last.rows)) == (384, 128)
@@ -94,13 +97,13 @@ def test_a_group_deals_units_and_rows_by_speed(model):
 
 def test_slow_boards_with_large_heaps_get_what_fast_ones_have_no_room_for(model):
     tight, roomy = 190 * 1024, 1 << 20
-    assert layers(staged(model, 2, 2, 64, heap=[tight, roomy], speeds=[100, 1])) == [1, 4]
+    assert layers(staged_plan(model, 2, 2, 64, heap=[tight, roomy], speeds=[100, 1])) == [1, 4]
 
 
 @pytest.mark.parametrize("speeds", [[1], [1, 0], [1, 2, 3]])
 def test_speeds_that_cannot_be(model, speeds):
     with pytest.raises(ModelError, match="2 chips have as many, all above 0"):
-        staged(model, 2, 2, speeds=speeds)
+        staged_plan(model, 2, 2, speeds=speeds)
 
 
 @given(
@@ -112,66 +115,69 @@ def test_speeds_that_cannot_be(model, speeds):
 )
 def test_every_stage_has_a_layer_whatever_the_speeds(model, case):
     stages, speeds = case
-    plan = staged(model, len(speeds), stages, speeds=speeds)
+    plan = staged_plan(model, len(speeds), stages, speeds=speeds)
     assert sum(layers(plan)) == 5 and min(layers(plan)) >= 1
 
 
 def test_caches_are_as_many_as_there_is_room_for(model):
     slots = [
-        staged(model, 5, 5, 256, heap=kb * 1024).shape.slots for kb in (215, 250, 300, 500)
+        staged_plan(model, 5, 5, 256, heap=kb * 1024).slots for kb in (215, 250, 300, 500)
     ]
     assert slots == sorted(slots) and slots[0] < slots[-1] == 6
 
 
 def test_what_does_not_fit_says_how_many_chips_would_do(model):
     with pytest.raises(DoesNotFit, match="^in 5 stages, 5 chips with 160 KB of heap") as caught:
-        staged(model, 5, 5, 32, heap=160 * 1024)
+        staged_plan(model, 5, 5, 32, heap=160 * 1024)
     enough = caught.value.chips
     assert enough == 6
-    staged(model, enough, pipeline_stages(5, enough), 32, heap=160 * 1024)
+    staged_plan(model, enough, count_stages(5, enough), 32, heap=160 * 1024)
     with pytest.raises(DoesNotFit, match="use more boards, or boards with more heap"):
-        staged(model, 2, 2, heap=[160 * 1024, 200 * 1024])
+        staged_plan(model, 2, 2, heap=[160 * 1024, 200 * 1024])
 
 
 @pytest.mark.parametrize(("chips", "stages"), [(5, 6), (2, 3), (5, 0)])
 def test_stages_that_cannot_be(model, chips, stages):
-    with pytest.raises(ModelError, match=f"^{stages} stages of {chips} chips: each has one of"):
-        staged(model, chips, stages)
+    with pytest.raises(ModelError, match=f"^stages must be 1 to {min(5, chips)} for 5 layers on"):
+        staged_plan(model, chips, stages)
 
 
 def test_a_stage_holds_its_layers_only(model):
-    whole = len(shard_file(model, *_with_share(divided(model, 1, combine="chips"), 0)))
-    parts = [len(shard_file(model, *_with_share(staged(model, 5, 5), c))) for c in range(5)]
+    whole = len(shard_file(model, *_with_share(tensor_plan(model, 1, reduce="chips"), 0)))
+    parts = [len(shard_file(model, *_with_share(staged_plan(model, 5, 5), c))) for c in range(5)]
     assert len(set(parts[:4])) <= 2 and max(parts) < whole / 2
     assert parts[4] - parts[0] == pytest.approx(512 * 66, abs=64)
 
 
 def _with_share(plan, chip):
-    return plan, plan.shares[chip]
+    return plan, plan.shards[chip]
 
 
-def test_modes_by_name():
-    assert chosen_mode(None, None, None, 5, 5) == TENSOR[0]
-    assert chosen_mode("tensor", None, "chips", 5, 5) == TENSOR[1]
-    assert chosen_mode("pipeline", None, None, 5, 8).stages == 5
-    assert chosen_mode("hybrid", None, "chips", 5, 8).stages == 2
-    assert chosen_mode("hybrid", 3, None, 5, 8).stages == 3
+def test_a_parallelism_by_options():
+    assert parse_parallelism(None, None, None, 5, 5) is None
+    assert parse_parallelism("auto", None, None, 5, 5) is None
+    assert parse_parallelism("tensor", None, None, 5, 5) == HOST_REDUCE
+    assert parse_parallelism(None, None, "chips", 5, 5) == ALL_REDUCE
+    assert parse_parallelism("tensor", None, "chips", 5, 5) == ALL_REDUCE
+    assert parse_parallelism("pipeline", None, None, 5, 8) == pipeline(5)
+    assert parse_parallelism("hybrid", None, "chips", 5, 8) == hybrid(2)
+    assert parse_parallelism("hybrid", 3, None, 5, 8) == hybrid(3)
     with pytest.raises(ParallelError, match="--stages is for --parallel hybrid"):
-        chosen_mode("pipeline", 2, None, 5, 5)
-    with pytest.raises(ParallelError, match="its chips combine by themselves"):
-        chosen_mode("hybrid", 2, "host", 5, 5)
+        parse_parallelism("pipeline", 2, None, 5, 5)
+    with pytest.raises(ParallelError, match="its chips add up by themselves"):
+        parse_parallelism("hybrid", 2, "host", 5, 5)
 
 
-def test_modes_that_there_are():
-    assert [len(modes(5, chips)) for chips in (1, 2, 3)] == [2, 3, 4]
-    assert len(modes(2, 8)) == 3  # a pipeline of two stages is that hybrid
+def test_candidates():
+    assert [len(list_candidates(5, chips)) for chips in (1, 2, 3)] == [2, 3, 4]
+    assert len(list_candidates(2, 8)) == 3  # a pipeline of two stages is that hybrid
 
 
 def test_the_advice_is_true(model):
     for chips, stages, context, kb in ((5, 5, 256, 180), (6, 2, 512, 200), (4, 2, 300, 150)):
         heap = kb * 1024
         with pytest.raises(DoesNotFit) as caught:
-            staged(model, chips, stages, context, heap=heap)
+            staged_plan(model, chips, stages, context, heap=heap)
         advice = re.fullmatch(
             rf"in {stages} stages, {chips} chips with {kb} KB of heap are \d+ KB short of the"
             rf" model with a context of {context}(?:: (\d+) chips would do|, and no number of"
@@ -182,9 +188,9 @@ def test_the_advice_is_true(model):
         enough, less = (int(found or 0) for found in advice.groups())
         assert (caught.value.chips or 0) == enough
         if enough:
-            staged(model, enough, pipeline_stages(5, enough) if stages == 5 else stages, context,
+            staged_plan(model, enough, count_stages(5, enough) if stages == 5 else stages, context,
                    heap=heap)  # fmt: skip
         if less:
-            staged(model, chips, stages, less, heap=heap)
+            staged_plan(model, chips, stages, less, heap=heap)
         with pytest.raises(DoesNotFit):
-            staged(model, chips, stages, max(less, 15) + 1, heap=heap)
+            staged_plan(model, chips, stages, max(less, 15) + 1, heap=heap)

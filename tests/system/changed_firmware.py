@@ -8,9 +8,9 @@ def change_files(monkeypatch, change):
     """Has change(chip, content) alter the files of each chip before it starts."""
     files = federation.chip_files
 
-    def chip_files(model, plan, share, arch, config):
-        content = files(model, plan, share, arch, config)
-        change(share.chip, content)
+    def chip_files(model, plan, shard, arch, config):
+        content = files(model, plan, shard, arch, config)
+        change(shard.chip, content)
         return content
 
     monkeypatch.setattr(federation, "chip_files", chip_files)

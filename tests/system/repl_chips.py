@@ -18,8 +18,8 @@ from host.build.configuration import (
 from host.hardware.board import ON_BOARD, load
 from host.launch.session import connected
 from host.links.transport import Line, Transport, open_port
-from host.parallel.plan import tensor_parallel
 from host.setup import micropython
+from tests.plans import tensor_plan
 from tests.simulation.launch import STANDINS
 
 ARCH = "x86"
@@ -92,17 +92,17 @@ def repl_federation(
 
     heap: bytes of each chip's, of which its stand-ins for modules in C take a part.
     """
-    plan = tensor_parallel(model, chips, context, heap=heap - ON_BOARD, signed=bool(key))
+    plan = tensor_plan(model, chips, context, heap=heap - ON_BOARD, signed=bool(key))
     board = {**board_settings(load("esp32s3")), "prompt_ms": prompt_ms}
     with contextlib.ExitStack() as stack:
         started, ports, shards = [], [], {}
-        for share in plan.shares:
-            config = configuration(plan, share, uart=REPL_UART, board=board, key=key)
-            files = chip_files(model, plan, share, ARCH, config)
-            shards[share.chip] = files["shard.bin"]
+        for shard in plan.shards:
+            config = configuration(plan, shard, uart=REPL_UART, board=board, key=key)
+            files = chip_files(model, plan, shard, ARCH, config)
+            shards[shard.chip] = files["shard.bin"]
             if change:
-                change(share.chip, files)
-            chip = ReplChip(folder / f"chip{share.chip}", files, heap)
+                change(shard.chip, files)
+            chip = ReplChip(folder / f"chip{shard.chip}", files, heap)
             started.append(chip)
             stack.callback(chip.close)
             ports.append(RecordingPort(open_port(chip.port, REPL_BAUD)))

@@ -82,7 +82,7 @@ def test_a_run_goes_on_after_its_check(capsys) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [["--combine", "chips"], ["--parallel", "pipeline"], ["--parallel", "hybrid"]],
+    [["--reduce", "chips"], ["--parallel", "pipeline"], ["--parallel", "hybrid"]],
     ids=" ".join,
 )
 def test_a_check_of_chips_that_combine_is_refused_before_any_starts(

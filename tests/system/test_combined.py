@@ -25,7 +25,7 @@ MINUTES_AN_ITEM = 10
 
 def combining(*arguments):
     """How to simulate chips that combine."""
-    return settings(*arguments, combine="chips")
+    return settings(*arguments, reduce="chips")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import itertools
 import pytest
 
 from host.launch.simulated import running
-from host.parallel.staged import pipeline_stages
+from host.parallel.strategies.pipeline import count_stages
 from tests.system.conftest import STEPS
 from tests.system.federations import settings
 
@@ -21,10 +21,10 @@ LINKS = ("uart", "espnow")
 def how(way, chips, link):
     """How to simulate so many chips that work in one of these ways."""
     if way == "pipeline":
-        return settings(chips, link, stages=pipeline_stages(LAYERS, chips))
+        return settings(chips, link, stages=count_stages(LAYERS, chips))
     if way == "hybrid":
         return settings(chips, link, stages=min(2, chips))
-    return settings(chips, link, combine=way)
+    return settings(chips, link, reduce=way)
 
 
 def greedy_text(federation, run, steps):

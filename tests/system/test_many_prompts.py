@@ -55,7 +55,7 @@ def test_answers_stand_under_their_prompts_in_order(run, texts, options):
     "options",
     [
         ["--chips", 1],
-        ["--chips", 3, "--combine", "chips"],
+        ["--chips", 3, "--reduce", "chips"],
         ["--chips", 3, "--parallel", "pipeline"],
         ["--chips", 4, "--parallel", "hybrid"],
     ],
@@ -88,22 +88,22 @@ def test_the_micro_batches_of_a_long_prompt_fill_the_pipe(model_file, capfd):
     [
         (["--stages", "2"], "--stages is for --parallel hybrid"),
         (
-            ["--parallel", "pipeline", "--combine", "host"],
-            "--parallel pipeline: its chips combine by themselves, leave --combine out",
+            ["--parallel", "pipeline", "--reduce", "host"],
+            "--parallel pipeline: its chips add up by themselves, leave --reduce out",
         ),
         (
             ["--parallel", "hybrid", "--stages", "6"],
-            "6 stages of 5 chips: each has one of the model's 5 layers and a chip at least",
+            "stages must be 1 to 5 for 5 layers on 5 chips, got 6",
         ),
         (
-            ["--parallel", "auto", "--combine", "chips"],
-            "--parallel auto: it chooses who combines too, leave --combine out",
+            ["--parallel", "auto", "--reduce", "chips"],
+            "--parallel auto chooses who adds up too: leave --reduce out",
         ),
         (["--parallel", "tensor", "--stages", "9"], "--stages is for --parallel hybrid"),
         (["--parallel", "auto", "--stages", "2"], "--stages is for --parallel hybrid"),
         (
             ["--parallel", "hybrid", "--chips", "1"],
-            "2 stages of 1 chip: each has one of the model's 5 layers and a chip at least",
+            "stages must be 1 to 1 for 5 layers on 1 chip, got 2",
         ),
         (["--prompts", "/tmp"], "--prompts /tmp: Is a directory"),
         (["--prompts", "/dev/null", "--examples"], "--prompts and --examples: give one of them"),
@@ -113,7 +113,7 @@ def test_the_micro_batches_of_a_long_prompt_fill_the_pipe(model_file, capfd):
         (
             ["--parallel", "pipeline", "--check"],
             "--check compares partial sums with what they must be, and these chips keep theirs"
-            " among themselves: it takes --combine host",
+            " among themselves: it takes --reduce host",
         ),
     ],
 )

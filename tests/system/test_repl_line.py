@@ -14,7 +14,7 @@ from host.hardware.board import ON_BOARD, STANDINS, load
 from host.links.transport import open_port
 from host.model import loading
 from host.model.tokenizers.tokenizer import Tokenizer
-from host.parallel.plan import tensor_parallel
+from tests.plans import tensor_plan
 from tests.system.changed_firmware import changed
 from tests.system.reference_runs import assert_equals_reference, reference_runs
 from tests.system.repl_chips import ARCH, ReplChip, repl_federation
@@ -43,8 +43,8 @@ def test_a_federation_on_one_cable_each(model, runs, tmp_path):
         assert_equals_reference(running.federation, runs[1], 10)
         statistics = running.coordinator.statistics(collect=True)
         plan = running.federation.plan
-    for share in plan.shares:
-        more = statistics[share.chip].heap_used - plan.heap_need(share).kept
+    for shard in plan.shards:
+        more = statistics[shard.chip].heap_used - plan.heap_need(shard).kept
         assert more <= ON_BOARD
     for port in ports:
         frames = port.written.split(b"\0")
@@ -68,8 +68,8 @@ def test_five_of_the_smallest_board_hold_the_shipped_model(tmp_path):
         assert_equals_reference(running.federation, run, S2_POSITIONS)
         statistics = running.coordinator.statistics(collect=True)
         plan = running.federation.plan
-    for share in plan.shares:
-        more = statistics[share.chip].heap_used - plan.heap_need(share).kept
+    for shard in plan.shards:
+        more = statistics[shard.chip].heap_used - plan.heap_need(shard).kept
         assert more <= ON_BOARD
 
 
@@ -96,9 +96,9 @@ def test_ctrl_c_gets_the_prompt(model, tmp_path, prompt_ms):
 
 def test_ctrl_c_while_a_chip_starts_gets_the_prompt(model, tmp_path):
     """Before anything could tell it from a frame's end, and again as people and mpremote do."""
-    plan = tensor_parallel(model, 1)
-    config = configuration(plan, plan.shares[0], uart=REPL_UART, board={"prompt_ms": 60_000})
-    files = chip_files(model, plan, plan.shares[0], ARCH, config)
+    plan = tensor_plan(model, 1)
+    config = configuration(plan, plan.shards[0], uart=REPL_UART, board={"prompt_ms": 60_000})
+    files = chip_files(model, plan, plan.shards[0], ARCH, config)
     chip = ReplChip(tmp_path / "chip", files, 1 << 20)
     try:
         with open_port(chip.port, REPL_BAUD) as port:

@@ -14,7 +14,7 @@ import pytest
 from host.errors import ClusterError
 from host.launch.simulated import running
 from host.parallel.pipeline import bubble_ratio, idle_share
-from host.parallel.staged import pipeline_stages
+from host.parallel.strategies.pipeline import count_stages
 from tests.system.changed_firmware import append_source
 from tests.system.conftest import STEPS
 from tests.system.federations import assert_prompts_equal, settings
@@ -22,7 +22,7 @@ from tests.system.reference_runs import HANG_S, SILENT, assert_equals_reference
 
 LAYERS = 5
 # Chips and stages: pipelines of up to 8 chips, and all hybrids of as many.
-PIPELINES = [(chips, pipeline_stages(LAYERS, chips)) for chips in range(1, 9)]
+PIPELINES = [(chips, count_stages(LAYERS, chips)) for chips in range(1, 9)]
 HYBRIDS = [(chips, stages) for chips in range(3, 9) for stages in range(1, min(chips, LAYERS))]
 LINKS = ("uart", "espnow")
 PROMPTS = range(7)
@@ -109,10 +109,10 @@ def test_stages_idle_as_the_formula_says(model, monkeypatch, streams, tokens, mi
     append_source(monkeypatch, "firmware/stage.py", SLOWLY)
     expected = float(bubble_ratio(3, micro_batches))
     assert idle_share(3, micro_batches) == pytest.approx(expected)
-    shares = []
-    while not shares or abs(shares[-1] - expected) > 0.05:
-        assert len(shares) < 4, shares  # a busy machine makes one or the other wait
-        shares.append(measured_idle_share(model, streams, tokens, micro_batches))
+    shards = []
+    while not shards or abs(shards[-1] - expected) > 0.05:
+        assert len(shards) < 4, shards  # a busy machine makes one or the other wait
+        shards.append(measured_idle_share(model, streams, tokens, micro_batches))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import pytest
 
 from host.errors import ClusterError
 from host.hardware.board import load
-from host.launch import simulated as federation
+from host.launch import simulated
 from host.launch.simulated import Settings, running
+from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, hybrid, pipeline
 from host.parallel.plan import DoesNotFit
 from tests.system.reference_runs import assert_equals_reference
 
@@ -15,8 +16,8 @@ HEAP = 160 * 1024
 STEPS = 24
 
 
-def settings(chips, link="uart", context=32, **mode):
-    return Settings(chips, link, load("simulated"), HEAP, context, **mode)
+def settings(chips, link="uart", context=32, how=HOST_REDUCE):
+    return Settings(chips, link, load("simulated"), HEAP, context, parallelism=how)
 
 
 def test_the_plan_says_that_one_chip_is_too_small(model):
@@ -26,9 +27,9 @@ def test_the_plan_says_that_one_chip_is_too_small(model):
 
 
 def test_one_chip_itself_says_that_it_cannot_load_it(model, monkeypatch):
-    unbounded = functools.partial(federation.divided, heap=None)
+    unbounded = functools.partial(simulated.partition, heap=None)
     monkeypatch.setattr(
-        federation, "divided", lambda *args, heap, **how: unbounded(*args, **how)
+        simulated, "partition", lambda *args, heap, **how: unbounded(*args, **how)
     )
     told = "BufferOverflow: chip 0: 8 heads with their share of 5 layers"
     with pytest.raises(ClusterError, match=told), running(model, settings(1)):
@@ -36,16 +37,16 @@ def test_one_chip_itself_says_that_it_cannot_load_it(model, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("chips", "link", "context", "mode"),
+    ("chips", "link", "context", "how"),
     [
-        (5, "uart", 256, {}),
-        (5, "espnow", 96, {"combine": "chips"}),
-        (5, "uart", 48, {"stages": 2}),
-        (6, "uart", 32, {"stages": 5}),  # of five, the last has no room for the vocabulary
+        (5, "uart", 256, HOST_REDUCE),
+        (5, "espnow", 96, ALL_REDUCE),
+        (5, "uart", 48, hybrid(2)),
+        (6, "uart", 32, pipeline(5)),  # of five, the last has no room for the vocabulary
     ],
 )
-def test_several_run_it(model, runs, chips, link, context, mode):
-    with running(model, settings(chips, link, context, **mode)) as cluster:
+def test_several_run_it(model, runs, chips, link, context, how):
+    with running(model, settings(chips, link, context, how)) as cluster:
         assert_equals_reference(cluster.federation, runs[0], STEPS)
         statistics = cluster.coordinator.statistics()
     assert all(chip.heap_used + chip.heap_free < HEAP for chip in statistics.values())

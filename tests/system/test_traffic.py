@@ -6,15 +6,17 @@ may have less than is planned, and enough have exactly that.
 """
 
 import itertools
-from dataclasses import astuple, replace
+from dataclasses import astuple
 
 import numpy as np
 import pytest
 
 from host.hardware.board import load
 from host.launch.simulated import Settings, random_key, running
-from host.parallel.cost.traffic import Count, token_synchronizations, traffic
+from host.parallel.cost.traffic import Count, count_traffic, widest_sums
 from host.parallel.cost.widths import SumWidths
+from host.parallel.parallelism import Parallelism
+from tests.plans import stages_of
 from tests.system.conftest import STEPS
 
 VERIFY = pytest.mark.verify
@@ -62,8 +64,8 @@ def frames(counts):
 
 
 CASES = [
-    (combine, link, chips, secure)
-    for combine in ("host", "chips")
+    (reduce, link, chips, secure)
+    for reduce in ("host", "chips")
     for link in ("uart", "espnow")
     for chips in (1, 2, 5)
     for secure in (False, True)
@@ -83,11 +85,11 @@ SLICE = [
 
 @pytest.mark.parametrize(("mode", "link", "chips", "secure"), SLICE)
 def test_what_is_counted_is_what_is_planned(model, runs, mode, link, chips, secure):
-    """mode: who combines, or how many stages there are."""
+    """mode: who adds up partial sums, or how many stages there are."""
     run, board = runs[1], load("simulated")
     key = random_key() if secure else b""
-    how = Settings(chips, link, board, board.heap_kb * 1024, key=key)
-    how = replace(how, **({"stages": mode} if isinstance(mode, int) else {"combine": mode}))
+    named = stages_of(mode, chips) if isinstance(mode, int) else Parallelism(reduce=mode)
+    how = Settings(chips, link, board, board.heap_kb * 1024, key=key, parallelism=named)
     with running(model, how) as cluster:
         federation = cluster.federation
         plan, widths = federation.plan, SumWidths(model, federation.plan)
@@ -118,7 +120,5 @@ def test_what_is_counted_is_what_is_planned(model, runs, mode, link, chips, secu
 
 def expected(plan, greedy, widths=None):
     """What is planned for a token, with or without the numbers in it."""
-    known = {}
-    if widths:
-        known = {"residual_bits": widths.residual_bits, "residual": widths.residual}
-    return traffic(plan, token_synchronizations(plan, greedy=greedy, width=widths, **known))
+    known = widths.widths if widths else widest_sums(plan)
+    return count_traffic(plan, plan.strategy.synchronizations(plan, greedy, known))

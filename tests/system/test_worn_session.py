@@ -21,7 +21,7 @@ def wear(signer, source):
 
 @pytest.mark.parametrize("source", [None, 3])
 @pytest.mark.parametrize(
-    "mode", [{}, {"combine": "chips"}, {"stages": 5}], ids=["host", "chips", "pipeline"]
+    "mode", [{}, {"reduce": "chips"}, {"stages": 5}], ids=["host", "chips", "pipeline"]
 )
 def test_another_session_begins_with_the_next_sequence(model, runs, mode, source):
     with running(model, settings(5, "espnow", 0.0, True, **mode)) as cluster:

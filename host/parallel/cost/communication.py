@@ -83,5 +83,5 @@ def weight_fractions(plan: Plan, replicated: int = 0) -> tuple[Fraction, ...]:
     layer = LocalSizes(config.heads, config.kv_heads, config.hidden_dim, config.head_dim)
     whole = replicated + weight_bytes(config, layer, config.vocab_size)
     return tuple(
-        Fraction(plan.heap_need(share).weights + replicated, whole) for share in plan.shares
+        Fraction(plan.heap_need(shard).weights + replicated, whole) for shard in plan.shards
     )

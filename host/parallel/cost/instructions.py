@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from host.parallel.cost.traffic import Count, Message, Synchronization, frames, receivers, route
+from host.parallel.cost.traffic import Count, frame_sizes, receivers, route
 from host.parallel.plan import Plan
+from host.parallel.synchronization import Message, Synchronization
 from protocol.frame import HOST
 from protocol.messages import PHASE_ATTENTION, PHASE_VOCABULARY
 
@@ -71,10 +72,10 @@ def _work(
     plan: Plan, chip: int, each: Synchronization, position: int, kernels: KernelCosts
 ) -> float:
     """The phase itself, for one position."""
-    share, dim = plan.shares[chip], plan.config.dim
-    sizes = plan.local_sizes(share)
+    shard, dim = plan.shards[chip], plan.config.dim
+    sizes = plan.local_sizes(shard)
     if each.phase == PHASE_VOCABULARY:
-        rows = macs = len(share.rows)
+        rows = macs = len(shard.rows)
         macs *= dim
     elif each.phase == PHASE_ATTENTION:
         rows = sizes.q_size + 2 * sizes.kv_size
@@ -96,7 +97,7 @@ def _work(
 
 def _combining(plan: Plan, chip: int, each: Synchronization, kernels: KernelCosts) -> float:
     """What a chip does to the residual stream in the host's place."""
-    if plan.combine != "chips" or chip not in plan.group(each.layer):
+    if not plan.strategy.keeps_residual or chip not in plan.group(each.layer):
         return 0
     dim = plan.config.dim
     work = kernels.norm * dim
@@ -109,13 +110,13 @@ def _combining(plan: Plan, chip: int, each: Synchronization, kernels: KernelCost
 
 def _carrying(plan: Plan, chip: int, message: Message) -> float:
     """Sending or receiving a message, and passing it on."""
-    way, sizes = route(plan, message), frames(plan, message.payload)
+    way, sizes = route(plan, message), frame_sizes(plan, message.payload)
     count = Count(len(sizes), sum(sizes))
     on_own_line = chip in way.to_chips or chip in way.from_chips
     instructions = _LINE_BYTE * count.bytes if on_own_line else 0.0
     if chip == message.source or chip in receivers(plan, message):
-        instructions += count.frames * (_FRAME + (_SIGNED_FRAME if plan.shape.signed else 0))
-    gateway = plan.shape.mtu is not None and chip == 0
+        instructions += count.frames * (_FRAME + (_SIGNED_FRAME if plan.link.signed else 0))
+    gateway = plan.link.has_radio and chip == 0
     if gateway and way.on_air and HOST in (message.source, message.destination):
         instructions += count.frames * _RELAY
     return instructions

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from host.hardware.board import Board
 from host.parallel.cost.instructions import KERNELS, chip_instructions
-from host.parallel.cost.traffic import Message, Synchronization, frames, route
+from host.parallel.cost.traffic import frame_sizes, route
 from host.parallel.plan import Plan
+from host.parallel.synchronization import Message, Synchronization
 from protocol.cobs import encoded_size
 
 # Assumed: both processors begin at most one instruction a cycle; loads that are used at once,
@@ -107,11 +108,11 @@ def throughput(
     air, nor than the streams that there are. Raises NotModelled."""
     token = tuple(token)
     one = latency(plan, boards, token, position)
-    if not plan.stages:
+    if len(plan.stages) == 1:
         return 1 / one.total
     parts = ([each for each in token if each.layer in stage.layers] for stage in plan.stages)
     slowest = max(latency(plan, boards, part, position).total for part in parts)
-    return 1 / max(slowest, one.airtime, one.total / plan.shape.slots)
+    return 1 / max(slowest, one.airtime, one.total / plan.slots)
 
 
 def radio_rate(boards: Sequence[Board]) -> RadioRate:
@@ -131,7 +132,7 @@ def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
         f" wait = {USB_SECONDS * 1e3:g} ms of USB each way + {HOST_SECONDS * 1e3:g} ms of the"
         " host, where lines are used",
     ]
-    if plan.shape.mtu is not None:
+    if plan.link.has_radio:
         rate = radio_rate(boards)
         lines.append(
             f"air = {_PUBLISHED} / B + 8 (n - {_PUBLISHED}) / {rate.bits / 1e6:g}e6 s, one frame"
@@ -139,8 +140,8 @@ def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
             f" (published); wait = {rate.turnaround * 1e3:.2f} ms (published round trip"
             f" {rate.round_trip * 1e3:g} ms less two frames of {_SMALL} bytes)"
         )
-    if plan.stages:
-        air = ", at least that of all its frames on the air" if plan.shape.mtu else ""
+    if len(plan.stages) > 1:
+        air = ", at least that of all its frames on the air" if plan.link.has_radio else ""
         lines.append(f"many streams: a token in the time of the slowest stage's sum{air}")
     return lines
 
@@ -172,7 +173,7 @@ class _Times:
         from_chips: Counter[int] = Counter()
         for message in messages:
             way = route(self._plan, message)
-            size = sum(map(encoded_size, frames(self._plan, message.payload)))
+            size = sum(map(encoded_size, frame_sizes(self._plan, message.payload)))
             to_chips.update(dict.fromkeys(way.to_chips, size))
             from_chips.update(dict.fromkeys(way.from_chips, size))
         lines = self._slowest(from_chips) + self._slowest(to_chips)
@@ -188,7 +189,7 @@ class _Times:
             for message in messages
             for way in (route(self._plan, message),)
             if way.on_air
-            for size in frames(self._plan, message.payload)
+            for size in frame_sizes(self._plan, message.payload)
         )
 
     def waits(self, each: Synchronization) -> float:

@@ -10,6 +10,7 @@ from host.model.tokenizers.tokenizer import BOS
 from host.model.transformer import final_activation
 from host.parallel.plan import Plan
 from host.parallel.sharded_model import ShardedModel
+from host.parallel.synchronization import Widths
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD
 
 # Sums get no wider with the position, so that a short text will do.
@@ -17,7 +18,7 @@ TYPICAL_TOKENS = 16
 
 
 class SumWidths:
-    """Runs a sequence; called as a traffic.Width, it tells of the token that was run last."""
+    """Runs a sequence; `widths` are those of the token that was run last."""
 
     def __init__(self, model: QuantizedModel, plan: Plan) -> None:
         self.residual_bits = 0  # of the token's embedding
@@ -54,11 +55,16 @@ class SumWidths:
                 ]
         self.residual_bits, self._residual_bits, self._parts = bits[0], bits, widest
 
+    @property
+    def widths(self) -> Widths:
+        """The widths of the token that was run last, or of the widest."""
+        return Widths(self._width, self.residual_bits, self.residual)
+
     def residual(self, layer: int) -> int:
         """Bits of the widest element of the residual stream that enters a layer."""
         return self._residual_bits[layer]
 
-    def __call__(self, layer: int, phase: int, chip: int, elements: range) -> int:
+    def _width(self, layer: int, phase: int, chip: int, elements: range) -> int:
         """Bits of the widest of a chip's sums for these elements."""
         part = self._parts[layer, phase][chip].reshape(-1)
         return _bits(part[elements.start : elements.stop])

@@ -1,0 +1,135 @@
+"""What each way to divide a model takes on a set of boards, and which is the best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from host.errors import ModelError
+from host.model.quantized import QuantizedModel
+from host.parallel.boards import BoardSet
+from host.parallel.cost.latency import Latency, NotModelled, latency, throughput
+from host.parallel.cost.traffic import Traffic, count_traffic
+from host.parallel.cost.widths import SumWidths
+from host.parallel.heap import usable_heap
+from host.parallel.parallelism import Parallelism
+from host.parallel.plan import Plan, Shard
+from host.parallel.strategies import find_strategy, list_candidates
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What a plan takes on the boards that it fits.
+
+    traffic: of a token of greedy decoding, with partial sums as wide as the widest of a short
+    text's; position: of the token whose latency is modelled, None where nothing is known of the
+    boards' times; throughput: tokens a second of as many sequences as there are slots.
+    """
+
+    boards: BoardSet
+    plan: Plan
+    traffic: Traffic
+    position: int
+    latency: Latency | None
+    throughput: float
+
+    @property
+    def options(self) -> str:
+        """The command line's options that ask for it."""
+        return self.plan.strategy.describe_options(self.plan.parallelism)
+
+    def free(self, shard: Shard) -> int:
+        """Bytes of a chip's heap that the plan leaves."""
+        heap = self.boards.heaps(self.plan.parallelism)[shard.chip]
+        return usable_heap(heap) - self.plan.heap_need(shard).total
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`: bytes, and seconds."""
+        token = asdict(self.traffic)
+        token["modelled"] = None
+        if self.latency:
+            token["modelled"] = {
+                **asdict(self.latency),
+                "position": self.position,
+                "total": self.latency.total,
+                "tokens_per_second": self.latency.tokens_per_second,
+                "tokens_per_second_of_many": self.throughput,
+            }
+        return {
+            "options": self.options,
+            "parallelism": asdict(self.plan.parallelism),
+            "slots": self.plan.slots,
+            "chips": [self._describe_chip(shard) for shard in self.plan.shards],
+            "token": token,
+        }
+
+    def _describe_chip(self, shard: Shard) -> dict[str, Any]:
+        return {
+            "id": shard.chip,
+            "board": self.boards.boards[shard.chip].name,
+            "layers": len(self.plan.stage_of(shard.chip).layers),
+            "heads": list(shard.heads),
+            "kv_heads": list(shard.kv_heads),
+            "units": len(shard.units),
+            "rows": len(shard.rows),
+            "heap": {**asdict(self.plan.heap_need(shard)), "free": self.free(shard)},
+        }
+
+
+def describe_options(parallelism: Parallelism) -> str:
+    """The command line's options that ask for this."""
+    return find_strategy(parallelism).describe_options(parallelism)
+
+
+def assess(model: QuantizedModel, boards: BoardSet, parallelism: Parallelism) -> Assessment:
+    """Of one way. Raises ModelError where the model does not fit."""
+    plan = boards.plan(model, parallelism)
+    sums = SumWidths(model, plan)
+    sums.run_typical()
+    token = tuple(plan.strategy.synchronizations(plan, True, sums.widths))
+    position = plan.context // 2
+    modelled, rate = None, 0.0
+    try:
+        modelled = latency(plan, boards.boards, token, position)
+        rate = throughput(plan, boards.boards, token, position)
+    except NotModelled:
+        pass
+    return Assessment(boards, plan, count_traffic(plan, token), position, modelled, rate)
+
+
+def assess_all(
+    model: QuantizedModel, boards: BoardSet
+) -> tuple[list[Assessment], dict[Parallelism, ModelError]]:
+    """Of each way that fits, and what is wrong with each that does not."""
+    fitting, problems = [], {}
+    for parallelism in list_candidates(model.config.layers, len(boards.boards)):
+        try:
+            fitting.append(assess(model, boards, parallelism))
+        except ModelError as problem:
+            problems[parallelism] = problem
+    return fitting, problems
+
+
+def recommend(fitting: Sequence[Assessment], many: bool = False) -> Assessment | None:
+    """The one with the shortest modelled latency, or for many sequences the highest throughput,
+    the first of equals; None where nothing is modelled."""
+    timed = [
+        (-each.throughput if many else each.latency.total, at)
+        for at, each in enumerate(fitting)
+        if each.latency
+    ]
+    return fitting[min(timed)[1]] if timed else None
+
+
+def choose_parallelism(
+    model: QuantizedModel, boards: BoardSet, many: bool = False
+) -> Parallelism:
+    """The recommended one, or where nothing is modelled the first that fits; many: sequences.
+
+    Raises ModelError where none fits.
+    """
+    fitting, problems = assess_all(model, boards)
+    if not fitting:
+        raise next(iter(problems.values()))
+    return (recommend(fitting, many) or fitting[0]).plan.parallelism

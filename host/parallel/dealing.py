@@ -1,0 +1,127 @@
+"""Dealing one group's heads, units and rows to its chips, as far as their heaps have room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from host.errors import ModelError
+from host.model.checkpoint import Config
+from host.model.quantized import QuantizedModel
+from host.parallel.assignment import ShardingPlan, blocks, level
+from host.parallel.heap import row_bytes, unit_bytes, usable_heap
+from host.parallel.limits import check_limits
+from host.parallel.plan import MAX_CHIPS, Resources, Shard, Strategy
+from host.parallel.shape import Shape
+from protocol.frame import MAX_PAYLOAD
+from protocol.messages import REQUEST_SIZE
+
+# More positions in a request save less and less waiting, cost a chip buffers, and on the radio
+# come back in more frames at once than a gateway can take in.
+MAX_POSITIONS_UART, MAX_POSITIONS_RADIO = 4, 2
+_PARTIAL_HEAD = REQUEST_SIZE + 3  # boot id and width
+MAX_ROWS = (MAX_PAYLOAD[2] - REQUEST_SIZE - 5) // 2  # logits that one message carries
+# What a unit and a row cost beside their weights: accumulators, and the row's place in an answer.
+_UNIT_BUFFERS, _ROW_BUFFERS = 8, 8
+
+
+def make_shape(strategy: Strategy, model: QuantizedModel, resources: Resources) -> Shape:
+    """What the chips will have in common. Raises ModelError for what cannot be."""
+    config, chips, link = model.config, resources.chips, resources.link
+    if not 1 <= chips <= MAX_CHIPS:
+        raise ModelError(f"chips must be 1 to {MAX_CHIPS}, got {chips}")
+    context = config.context if resources.context is None else resources.context
+    if not 1 <= context <= config.context:
+        raise ModelError(f"context must be 1 to {config.context}, the model's, got {context}")
+    check_limits(config, context)
+    bits = accumulator_bits(model)
+    positions = _request_positions(strategy, config.dim, bits, link.mtu)
+    return Shape(config, chips, context, positions, bits, link)
+
+
+def check_vocabulary(tokens: int, chips: int) -> None:
+    """Raises ModelError where so many chips cannot answer with the logits of all tokens."""
+    if tokens > chips * MAX_ROWS:
+        raise ModelError(
+            f"a vocabulary of {tokens} tokens takes at least {-(-tokens // MAX_ROWS)} chips,"
+            f" each answering with {MAX_ROWS}"
+        )
+
+
+def deal_evenly(config: Config, chips: int, *, strict: bool = False) -> ShardingPlan:
+    """Every layer's heads and units, whatever the chips' heaps.
+
+    Raises ParallelError where `strict` finds a remainder.
+    """
+    return ShardingPlan.from_config(
+        config.heads, config.kv_heads, config.hidden_dim, chips, strict=strict
+    )
+
+
+def deal(
+    strategy: Strategy,
+    shape: Shape,
+    heaps: Sequence[int],
+    speeds: Sequence[int],
+    first: int = 0,
+    vocabulary: int | None = None,
+) -> tuple[int, list[Shard]]:
+    """How many bytes of weights find no room, and the shards where all do.
+
+    Heads are dealt as assignment.dealt_heads says. Units and rows are dealt evenly, or where
+    chips differ in proportion to their speeds: attention and feed-forward are separated by a
+    synchronization, so a chip that waits in one cannot make up for it in the other, and each
+    phase takes as long as its busiest chip. Only where a chip's heap is too small for that do
+    others take more.
+
+    first: the first of the chips; vocabulary: rows of the classifier, None for all.
+    """
+    config = shape.config
+    vocabulary = config.vocab_size if vocabulary is None else vocabulary
+    even = deal_evenly(config, shape.chips)
+    room = [
+        usable_heap(heap)
+        - strategy.heap_need(shape, first + rank, replace(sizes, intermediate=0), 0).total
+        for rank, heap in enumerate(heaps)
+        for sizes in [even.local_sizes(rank, config.head_dim)]
+    ]
+    row, unit = row_bytes(config) + _ROW_BUFFERS, unit_bytes(config) + _UNIT_BUFFERS
+    short = sum(-size for size in room if size < 0)
+    rows = level(vocabulary, [min(size // row, MAX_ROWS) for size in room], speeds)
+    room = [size - count * row for size, count in zip(room, rows, strict=True)]
+    units = level(config.hidden_dim, [size // unit for size in room], speeds)
+    missing = (vocabulary - sum(rows)) * row + (config.hidden_dim - sum(units)) * unit
+    if short or missing:
+        return short + missing, []
+    return 0, [
+        Shard(chip, *parts)
+        for chip, parts in enumerate(
+            zip(even.heads, even.kv_heads, blocks(units), blocks(rows), strict=True), first
+        )
+    ]
+
+
+def accumulator_bits(model: QuantizedModel) -> int:
+    """Bits of the widest partial sum that a chip can send: a row's L1 norm times the largest
+    input."""
+    largest = 0
+    for layer in model.layers:
+        for linear, limit in ((layer.o, layer.v_limit), (layer.down, layer.hidden_limit)):
+            norm = int(np.abs(linear.weight.astype(np.int64)).sum(axis=1).max())
+            largest = max(largest, norm * limit)
+    return largest.bit_length() + 1
+
+
+def _request_positions(strategy: Strategy, dim: int, bits: int, mtu: int | None) -> int:
+    """As many positions as one message carries, there and packed back, and the link takes well."""
+    most = MAX_POSITIONS_UART if mtu is None else MAX_POSITIONS_RADIO
+    there = strategy.request_positions(dim)
+    back = (MAX_PAYLOAD[2] - _PARTIAL_HEAD) * 8 // (dim * bits)
+    if not min(there, back):
+        raise ModelError(
+            f"dim {dim}: {bits}-bit partial sums of one position do not fit a message of"
+            f" {MAX_PAYLOAD[2]} bytes"
+        )
+    return min(there, back, most)

@@ -1,0 +1,83 @@
+"""The values that say how a cluster is linked and how a model is divided among its chips.
+
+They travel together: from the command line to the cluster file, the plan, the executor and the
+configuration of each chip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from host.errors import ClusterError
+
+LINKS = ("uart", "espnow")
+# Where the host's serial line to a board ends: at its USB port, which is the REPL's too, or at
+# the pins of its second UART, with a bridge of their own.
+LINES = ("usb", "pins")
+STRATEGIES = ("tensor", "pipeline", "hybrid")
+REDUCERS = ("host", "chips")
+EXCHANGES = ("all-reduce",)
+
+
+@dataclass(frozen=True)
+class Link:
+    """The way between the host and the chips, and among these.
+
+    kind: "uart", a serial line to each chip, or "espnow", radio with chip 0 as the gateway; line:
+    where serial lines end, one of LINES; mtu: bytes of the longest ESP-NOW frame, None on UART;
+    signed: whether frames are signed (version 3).
+    """
+
+    kind: str = "uart"
+    line: str = "usb"
+    mtu: int | None = None
+    signed: bool = False
+
+    @property
+    def has_radio(self) -> bool:
+        """Whether chips reach each other over ESP-NOW."""
+        return self.kind == "espnow"
+
+
+@dataclass(frozen=True)
+class Parallelism:
+    """How a model is divided.
+
+    strategy: "tensor" divides every layer among all chips, "pipeline" gives each chip whole
+    layers, "hybrid" each group of chips; stages: how many groups hold whole layers one after
+    another; reduce: who adds up the chips' partial sums, "host" or "chips"; exchange: how chips
+    do so.
+    """
+
+    strategy: str = "tensor"
+    stages: int = 1
+    reduce: str = "host"
+    exchange: str = "all-reduce"
+
+
+UART = Link()
+HOST_REDUCE = Parallelism()
+ALL_REDUCE = Parallelism(reduce="chips")
+
+
+def pipeline(stages: int) -> Parallelism:
+    """Whole layers on each of so many chips."""
+    return Parallelism("pipeline", stages, "chips")
+
+
+def hybrid(stages: int) -> Parallelism:
+    """Whole layers on each of so many groups of chips."""
+    return Parallelism("hybrid", stages, "chips")
+
+
+def check_reachable(link: Link, parallelism: Parallelism, chips: int) -> None:
+    """Raises ClusterError where chips must exchange partial sums and cannot.
+
+    On serial lines the host relays to a chip what all others send at once, and the REPL's port
+    loses what comes while the chip computes.
+    """
+    if link.kind == "uart" and link.line == "usb" and parallelism.reduce == "chips" and chips > 1:
+        raise ClusterError(
+            "chips cannot exchange partial sums over their REPL ports, which lose what arrives"
+            " while they compute: give --link espnow, or --line pins"
+        )

@@ -1,0 +1,55 @@
+"""Dividing a model: a plan from a model, a number of chips and a Parallelism."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from host.errors import ModelError
+from host.model.quantized import QuantizedModel
+from host.parallel.parallelism import HOST_REDUCE, UART, Link, Parallelism
+from host.parallel.plan import MAX_CHIPS, Plan, Resources
+from host.parallel.strategies import find_strategy
+
+_UNBOUNDED = 1 << 40  # bytes of heap, where there is no bound
+
+
+def partition(
+    model: QuantizedModel,
+    chips: int,
+    context: int | None = None,
+    *,
+    parallelism: Parallelism = HOST_REDUCE,
+    link: Link = UART,
+    heap: int | Sequence[int] | None = None,
+    speeds: Sequence[int] | None = None,
+    strict: bool = False,
+) -> Plan:
+    """The model divided among so many chips.
+
+    context: positions, None for all that the model allows; heap: bytes of the heap of every chip,
+    or of each, None for no bound; speeds: of each chip, as clocks or any other measure, None where
+    all are alike; strict: whether heads, KV heads and units must be divisible by `chips`. Raises
+    ModelError for a count, context, heaps or speeds that cannot be, ParallelError for a strategy
+    that is not there and where `strict` finds a remainder, and DoesNotFit where the heaps are too
+    small.
+    """
+    if not 1 <= chips <= MAX_CHIPS:
+        raise ModelError(f"chips must be 1 to {MAX_CHIPS}, got {chips}")
+    resources = Resources(_list_heaps(heap, chips), _list_speeds(speeds, chips), link, context)
+    return find_strategy(parallelism).partition(model, parallelism, resources, strict=strict)
+
+
+def _list_heaps(heap: int | Sequence[int] | None, chips: int) -> tuple[int, ...]:
+    if heap is None or isinstance(heap, int):
+        return (_UNBOUNDED if heap is None else heap,) * chips
+    if len(heap) != chips:
+        raise ModelError(f"{len(heap)} heaps for {chips} chips: give one, or one for each")
+    return tuple(heap)
+
+
+def _list_speeds(speeds: Sequence[int] | None, chips: int) -> tuple[int, ...]:
+    if speeds is None:
+        return (1,) * chips
+    if len(speeds) != chips or min(speeds) < 1:
+        raise ModelError(f"speeds {list(speeds)}: {chips} chips have as many, all above 0")
+    return tuple(speeds)

@@ -1,0 +1,53 @@
+"""What the chips of a group have in common: dimensions, link, and how much they hold at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from host.model import arithmetic
+from host.model.checkpoint import Config
+from host.parallel.parallelism import UART, Link
+from protocol.fragment import fragment_room
+from protocol.frame import HEADER_SIZE, TRAILER_SIZE
+
+RESIDUAL_BITS = arithmetic.RESIDUAL_LIMIT.bit_length() + 1  # and a sign
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The chips that divide the same layers, a stage: all chips, where there is only one.
+
+    config: the model's, with this stage's layers only; chips: of this stage; context: positions;
+    positions: in one request; bits: of the widest partial sum; link: between all chips; slots:
+    sequences whose keys and values are held at once; heard: chips of other stages whose messages
+    reach this one's; last: chips of the last stage; answers: whether this is the last stage.
+    """
+
+    config: Config
+    chips: int
+    context: int
+    positions: int
+    bits: int
+    link: Link = UART
+    slots: int = 1
+    heard: int = 0
+    last: int = 0
+    answers: bool = True
+
+    @property
+    def mtu(self) -> int | None:
+        """Bytes of the longest ESP-NOW frame, None on UART."""
+        return self.link.mtu
+
+    @property
+    def elements(self) -> int:
+        """Of the residual stream of all positions in one request."""
+        return self.positions * self.config.dim
+
+    def radio_frames(self, frame: int) -> int:
+        """How many ESP-NOW frames carry a frame of this length."""
+        assert self.mtu is not None
+        if frame <= self.mtu:
+            return 1
+        payload = frame - HEADER_SIZE - TRAILER_SIZE[3]
+        return -(-payload // fragment_room(3, self.mtu))

@@ -1,0 +1,79 @@
+"""Tensor parallelism in a star: the host adds up what chips answer, and keeps the residual stream.
+
+For each phase of each layer the host sends a COMPUTE to all chips, and each answers with a
+PARTIAL; with the last activation, each with the LOGITS of its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from host.parallel.heap import RXBUF_OVERHEAD
+from host.parallel.plan import Plan
+from host.parallel.shape import Shape
+from host.parallel.strategies.tensor import TensorStrategy, logits_frame
+from host.parallel.strategies.traffic import (
+    destination_of,
+    find_owners,
+    list_phases,
+    logits_message,
+)
+from host.parallel.synchronization import Message, Synchronization, Widths
+from protocol.bitpack import packed_size
+from protocol.frame import HEADER_SIZE, HOST, MAX_PAYLOAD, TRAILER_SIZE
+from protocol.message_types import COMPUTE, PARTIAL
+from protocol.messages import COMPUTE_DATA, PARTIAL_DATA, PHASE_VOCABULARY, REQUEST_SIZE
+
+
+class HostReduce(TensorStrategy):
+    """The host adds up the partial sums."""
+
+    reduce = "host"
+    summary = "the host adds up what chips answer"
+    executor = role = "host_reduce"
+    keeps_residual = False
+    transient = 6_144
+
+    def request_positions(self, dim: int) -> int:
+        return (MAX_PAYLOAD[2] - REQUEST_SIZE) // (2 * dim)
+
+    def request_frame(self, shape: Shape) -> int:
+        return HEADER_SIZE + REQUEST_SIZE + 2 * shape.elements + TRAILER_SIZE[3]
+
+    def answer_frame(self, shape: Shape, rows: int) -> int:
+        partial = PARTIAL_DATA + packed_size(shape.elements, shape.bits) + TRAILER_SIZE[3]
+        return max(logits_frame(rows), partial)
+
+    def radio_rxbuf(self, shape: Shape, gateway: bool) -> int:
+        """Two requests, or at the gateway the answers of all others."""
+        assert shape.mtu is not None
+        frames = 2 * shape.radio_frames(self.request_frame(shape))
+        if gateway:
+            rows = -(-shape.config.vocab_size // shape.chips)
+            answer = shape.radio_frames(self.answer_frame(shape, rows))
+            frames = max(frames, answer * (shape.chips - 1))
+        return (shape.mtu + RXBUF_OVERHEAD) * frames
+
+    def synchronizations(
+        self, plan: Plan, greedy: bool, widths: Widths
+    ) -> Sequence[Synchronization]:
+        """A COMPUTE to all and a PARTIAL of each, for each phase of each layer; then LOGITS."""
+        dim = plan.config.dim
+        request = COMPUTE_DATA - HEADER_SIZE + 2 * dim
+
+        def answer(layer: int, phase: int, chip: int) -> Message:
+            if phase == PHASE_VOCABULARY:
+                return logits_message(plan, chip)
+            packed = packed_size(dim, widths.partial_sum(layer, phase, chip, range(dim)))
+            return Message(PARTIAL, chip, HOST, PARTIAL_DATA - HEADER_SIZE + packed)
+
+        def synchronize(layer: int, phase: int) -> Synchronization:
+            chips = find_owners(plan, phase)
+            answers = tuple(answer(layer, phase, chip) for chip in chips)
+            compute = Message(COMPUTE, HOST, destination_of(chips), request)
+            return Synchronization(layer, phase, (compute,), answers)
+
+        return [synchronize(*each) for each in (*list_phases(plan), (0, PHASE_VOCABULARY))]
+
+
+STRATEGY = HostReduce()

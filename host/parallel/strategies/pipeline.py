@@ -1,0 +1,176 @@
+"""Pipeline parallelism: each chip holds whole layers, and passes on what comes out of them.
+
+The residual stream goes from stage to stage as a STEP, several sequences at a time; the last stage
+answers. A stage may also be a group of chips that divide its layers (hybrid.py): in it they add up
+partial sums as in all_reduce.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from host.errors import ModelError
+from host.model.quantized import QuantizedModel
+from host.parallel.advice import describe_shortage, find_largest_context
+from host.parallel.dealing import check_vocabulary, make_shape
+from host.parallel.heap import RXBUF_OVERHEAD
+from host.parallel.parallelism import Parallelism
+from host.parallel.plan import MAX_CHIPS, DoesNotFit, Plan, Resources
+from host.parallel.shape import Shape
+from host.parallel.strategies.all_reduce import AllReduce
+from host.parallel.strategies.stages import StageDealer, group_chips
+from host.parallel.strategies.tensor import logits_frame
+from host.parallel.strategies.traffic import (
+    ack_message,
+    contribution_messages,
+    find_owners,
+    score_message,
+    step_message,
+)
+from host.parallel.synchronization import Synchronization, Widths
+from protocol.frame import HOST
+from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
+
+# What the role adds to a chip's code and objects beside all-reduce's, and for each layer the
+# objects of its caches. Measured, as heap.CODE.
+ROLE_CODE, _ROLE_LAYER = 4_120, 106
+_TRIED = 40  # chips, where it is asked how many would do
+
+
+def count_stages(layers: int, chips: int) -> int:
+    """How many stages a pipeline of so many chips has: one each, while there are layers."""
+    return min(layers, chips)
+
+
+class Pipeline(AllReduce):
+    """Each chip holds whole layers."""
+
+    name = "pipeline"
+    summary = "each chip holds whole layers, and passes on to the next what comes out of them"
+    executor = role = "pipeline"
+
+    def candidates(self, layers: int, chips: int) -> tuple[Parallelism, ...]:
+        if chips == 1:
+            return ()
+        return (Parallelism(self.name, count_stages(layers, chips), self.reduce),)
+
+    def describe_options(self, parallelism: Parallelism) -> str:
+        return "--parallel pipeline"
+
+    def partition(
+        self,
+        model: QuantizedModel,
+        parallelism: Parallelism,
+        resources: Resources,
+        *,
+        strict: bool = False,
+    ) -> Plan:
+        """Layers divided among stages, and each stage among its chips.
+
+        Chips are dealt to stages evenly, larger groups last, for the last stage has the classifier
+        too. Layers are dealt in proportion to the groups, or where chips differ to how fast they
+        are together, the remainder to the first; where heaps do not allow that, as they do. Each
+        chip has caches for several sequences, at most one more than there are stages, as far as
+        heaps allow.
+        """
+        stages, chips, layers = parallelism.stages, resources.chips, model.config.layers
+        shape = make_shape(self, model, resources)
+        if not 1 <= stages <= min(layers, chips):
+            raise ModelError(
+                f"stages must be 1 to {min(layers, chips)} for {layers} layers on {chips}"
+                f" chip{'s' * (chips > 1)}, got {stages}"
+            )
+        check_vocabulary(model.config.vocab_size, len(group_chips(chips, stages)[-1]))
+        dealer = StageDealer(self, resources.heaps, resources.speeds, stages)
+        plan = dealer.deal(shape, parallelism)
+        if plan is None:
+            raise self._does_not_fit(dealer, shape, parallelism)
+        return plan
+
+    def _does_not_fit(
+        self, dealer: StageDealer, shape: Shape, parallelism: Parallelism
+    ) -> DoesNotFit:
+        heaps, most = dealer.heaps, min(MAX_CHIPS, max(_TRIED, shape.chips + 8))
+        enough = None
+        if len(set(heaps)) == 1:
+            enough = self._find_enough_stages(shape, heaps[0], parallelism, most)
+        less = find_largest_context(
+            shape, lambda less: dealer.deal(less, parallelism) is not None
+        )
+        missing = dealer.count_missing(shape)
+        words = describe_shortage(shape, heaps, missing, enough, less, most=most)
+        return DoesNotFit(f"in {parallelism.stages} stages, {words}", enough)
+
+    def _find_enough_stages(
+        self, shape: Shape, heap: int, parallelism: Parallelism, most: int
+    ) -> int | None:
+        """How many chips would do, of `most`: all that there can be would take half a minute."""
+        for chips in range(shape.chips + 1, most + 1):
+            stages = self.stages_of_more_chips(shape.config.layers, chips, parallelism)
+            dealer = StageDealer(self, (heap,) * chips, (1,) * chips, stages)
+            if dealer.deal(replace(shape, chips=chips), parallelism):
+                return chips
+        return None
+
+    def stages_of_more_chips(self, layers: int, chips: int, parallelism: Parallelism) -> int:
+        """How many stages it would have with so many chips."""
+        return count_stages(layers, chips)
+
+    def answer_frame(self, shape: Shape, rows: int) -> int:
+        """Of a stage that is not the last, the next stage's request."""
+        return logits_frame(rows) if shape.answers else self.request_frame(shape)
+
+    def radio_rxbuf(self, shape: Shape, gateway: bool) -> int:
+        """Two requests, what the group's others send at once, what is heard of other stages with
+        an acknowledgement each, and at the gateway the answers of the last stage."""
+        assert shape.mtu is not None
+        each = self.exchange_radio_frames(shape)
+        request = shape.radio_frames(self.request_frame(shape))
+        frames = 2 * request + each * (shape.chips - 1)
+        frames += (max(each, request) + 1) * shape.heard
+        if gateway:
+            rows = -(-shape.config.vocab_size // shape.last)
+            frames += shape.last * shape.radio_frames(logits_frame(rows))
+        return (shape.mtu + RXBUF_OVERHEAD) * frames
+
+    def exchange_bytes(self, shape: Shape) -> int:
+        """As all-reduce's, and a STEP that waits."""
+        return super().exchange_bytes(shape) + self.request_frame(shape)
+
+    def code_bytes(self, shape: Shape, place: str) -> int:
+        code = super().code_bytes(shape, place)
+        return code + ROLE_CODE + _ROLE_LAYER * shape.config.layers
+
+    def has_many_names(self, shape: Shape) -> bool:
+        return shape.link.has_radio or shape.link.signed
+
+    def synchronizations(
+        self, plan: Plan, greedy: bool, widths: Widths
+    ) -> Sequence[Synchronization]:
+        """A STEP from stage to stage and in each group CONTRIBUTIONs; then the answers to the
+        host. All but CONTRIBUTIONs are acknowledged."""
+        token = []
+        sender = HOST
+        for stage in plan.stages:
+            chips = list(stage.chips)
+            first = stage.layers.start
+            bits = widths.residual(first) if first else widths.embedding
+            taken = (
+                step_message(plan, sender, chips, bits),
+                *(ack_message(chip, sender) for chip in chips),
+            )
+            for layer in stage.layers:
+                for phase in (PHASE_ATTENTION, PHASE_FEED_FORWARD):
+                    sent = contribution_messages(plan, layer, phase, widths.partial_sum)
+                    token.append(Synchronization(layer, phase, taken, sent))
+                    taken = ()
+            sender = chips[0]
+        with_rows = find_owners(plan, PHASE_VOCABULARY)
+        answers = [score_message(plan, chip, greedy) for chip in with_rows]
+        answers += [ack_message(HOST, chip) for chip in with_rows]
+        last = plan.stages[-1].layers[-1]
+        return [*token, Synchronization(last, PHASE_VOCABULARY, (), tuple(answers))]
+
+
+STRATEGY = Pipeline()

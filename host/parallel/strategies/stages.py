@@ -1,0 +1,118 @@
+"""Dealing chips and layers to the stages of a pipeline, and each stage's work to its chips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from host.parallel.assignment import blocks, even_blocks, level
+from host.parallel.dealing import deal
+from host.parallel.parallelism import Parallelism
+from host.parallel.plan import Plan, Shard, Stage, Strategy
+from host.parallel.shape import Shape
+
+# A sequence more than there are stages keeps all of them at work while the host chooses a token.
+_SPARE_SLOTS = 1
+
+
+def group_chips(chips: int, stages: int) -> list[range]:
+    """The chips of each stage: as even as can be, larger groups last."""
+    return blocks([len(part) for part in reversed(even_blocks(chips, stages))])
+
+
+@dataclass(frozen=True)
+class StageDealer:
+    """Deals to a number of stages. heaps: bytes of each chip's; speeds: of each chip."""
+
+    strategy: Strategy
+    heaps: Sequence[int]
+    speeds: Sequence[int]
+    stages: int
+
+    def deal(self, shape: Shape, parallelism: Parallelism) -> Plan | None:
+        """The plan with as many slots as there is room for, rather fewer than layers dealt
+        unevenly; None where nothing fits."""
+        most = self.stages + _SPARE_SLOTS
+        even = self._deal_layers(shape)
+        for slots in range(most, 0, -1):
+            plan = self._deal_as(replace(shape, slots=slots), parallelism, even)
+            if plan:
+                return plan
+        for slots in range(most, 0, -1):
+            with_slots = replace(shape, slots=slots)
+            room = self._count_room(with_slots)
+            layers = level(shape.config.layers, room, self._weights(shape))
+            if sum(layers) == shape.config.layers and min(layers):
+                plan = self._deal_as(with_slots, parallelism, layers)
+                if plan:
+                    return plan
+        return None
+
+    def count_missing(self, shape: Shape) -> int:
+        """Bytes that find no room, with layers dealt evenly and one sequence at a time."""
+        return sum(
+            self._deal_stage(shape, at, layers)[1]
+            for at, layers in enumerate(self._deal_layers(shape))
+        )
+
+    def _weights(self, shape: Shape) -> list[int]:
+        """How fast each group is: of boards alike, how many they are."""
+        groups = group_chips(shape.chips, self.stages)
+        return [sum(self.speeds[group.start : group.stop]) for group in groups]
+
+    def _deal_layers(self, shape: Shape) -> list[int]:
+        """How many layers each group gets, in proportion to its speed, one at least."""
+        layers, weights = shape.config.layers, self._weights(shape)
+        dealt = level(layers, [layers] * len(weights), weights)
+        if min(dealt):
+            return dealt
+        rest = layers - len(weights)
+        return [1 + more for more in level(rest, [rest] * len(weights), weights)]
+
+    def _count_room(self, shape: Shape) -> list[int]:
+        """How many layers each stage could hold."""
+        every = range(shape.config.layers, 0, -1)
+        return [
+            next((layers for layers in every if not self._deal_stage(shape, at, layers)[1]), 0)
+            for at in range(self.stages)
+        ]
+
+    def _deal_as(
+        self, shape: Shape, parallelism: Parallelism, layers: Sequence[int]
+    ) -> Plan | None:
+        """The plan with these numbers of layers, None where a stage does not fit."""
+        stages: list[Stage] = []
+        shards: list[Shard] = []
+        groups = group_chips(shape.chips, self.stages)
+        for at, held in enumerate(blocks(layers)):
+            own, missing, parts = self._deal_stage(shape, at, len(held))
+            if missing:
+                return None
+            stages.append(Stage(held, groups[at], own))
+            shards += parts
+        whole = replace(shape, last=len(groups[-1]))
+        return Plan(
+            replace(parallelism, stages=self.stages), self.strategy, whole, tuple(stages),
+            tuple(shards),
+        )  # fmt: skip
+
+    def _deal_stage(self, shape: Shape, at: int, layers: int) -> tuple[Shape, int, list[Shard]]:
+        """A stage's shape, the bytes that find no room, and its chips' shards where all do."""
+        groups = group_chips(shape.chips, self.stages)
+        group, is_last = groups[at], at == len(groups) - 1
+        # On serial lines the host passes on to all chips what is for more than one.
+        is_reached = shape.link.has_radio or len(groups[-1]) > 1
+        own = replace(
+            shape,
+            config=replace(shape.config, layers=layers),
+            chips=len(group),
+            heard=shape.chips - len(group) if is_reached else 0,
+            last=len(groups[-1]),
+            answers=is_last,
+        )
+        rows = shape.config.vocab_size if is_last else 0
+        heaps, speeds = (of[group.start : group.stop] for of in (self.heaps, self.speeds))
+        missing, shards = deal(
+            self.strategy, own, heaps, speeds, first=group.start, vocabulary=rows
+        )
+        return own, missing, shards

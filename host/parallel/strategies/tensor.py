@@ -1,0 +1,162 @@
+"""Tensor parallelism: every layer divided among all chips, whoever adds up their partial sums."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+
+from host.model.quantized import QuantizedModel
+from host.parallel.advice import describe_shortage, find_largest_context
+from host.parallel.assignment import LocalSizes
+from host.parallel.dealing import check_vocabulary, deal, deal_evenly, make_shape
+from host.parallel.heap import (
+    READ_SIZE,
+    RELAYED_AT_ONCE,
+    RXBUF_OVERHEAD,
+    STATION,
+    HeapNeed,
+    cache_bytes,
+    code_bytes,
+    table_bytes,
+    weight_bytes,
+    workspace_bytes,
+)
+from host.parallel.parallelism import Parallelism
+from host.parallel.plan import MAX_CHIPS, DoesNotFit, Plan, Resources, Stage, Strategy
+from host.parallel.shape import Shape
+from protocol.cobs import encoded_size
+from protocol.frame import TRAILER_SIZE
+from protocol.messages import LOGITS_DATA
+
+
+class TensorStrategy(Strategy):
+    """What both kinds of tensor parallelism, and the groups of a pipeline, have in common.
+
+    transient: bytes of free heap without which garbage would be collected at every turn, and a
+    buffer find no place between the smaller ones.
+    """
+
+    name = "tensor"
+    transient: int
+    hears_all_stations = False
+
+    def candidates(self, layers: int, chips: int) -> tuple[Parallelism, ...]:
+        return (Parallelism(self.name, reduce=self.reduce),)
+
+    def describe_options(self, parallelism: Parallelism) -> str:
+        return f"--parallel tensor --reduce {self.reduce}"
+
+    def partition(
+        self,
+        model: QuantizedModel,
+        parallelism: Parallelism,
+        resources: Resources,
+        *,
+        strict: bool = False,
+    ) -> Plan:
+        config, heaps, speeds = model.config, resources.heaps, resources.speeds
+        shape = make_shape(self, model, resources)
+        check_vocabulary(config.vocab_size, shape.chips)
+        if strict:
+            deal_evenly(config, shape.chips, strict=True)
+        missing, shards = deal(self, shape, heaps, speeds)
+        if missing:
+            enough = self._find_enough_chips(shape, heaps[0]) if len(set(heaps)) == 1 else None
+            less = find_largest_context(
+                shape, lambda less: not deal(self, less, heaps, speeds)[0]
+            )
+            uart_helps = shape.link.has_radio and not self.keeps_residual
+            raise DoesNotFit(
+                describe_shortage(shape, heaps, missing, enough, less, uart_helps=uart_helps),
+                enough,
+            )
+        stage = Stage(range(config.layers), range(shape.chips), shape)
+        return Plan(parallelism, self, shape, (stage,), tuple(shards))
+
+    def _find_enough_chips(self, shape: Shape, heap: int) -> int | None:
+        """How many chips would do where those of `shape` do not."""
+        for chips in range(shape.chips + 1, MAX_CHIPS + 1):
+            if not deal(self, replace(shape, chips=chips), [heap] * chips, [1] * chips)[0]:
+                return chips
+        return None
+
+    @abstractmethod
+    def request_frame(self, shape: Shape) -> int:
+        """Bytes of the longest frame that asks a chip for work."""
+
+    @abstractmethod
+    def answer_frame(self, shape: Shape, rows: int) -> int:
+        """Bytes of the longest answer of a chip that has `rows` rows of the vocabulary."""
+
+    def exchange_frame(self, shape: Shape) -> int:
+        """Bytes of the longest frame with partial sums from chip to chip, 0 where none goes."""
+        return 0
+
+    def received_frame(self, shape: Shape) -> int:
+        return max(self.request_frame(shape), self.exchange_frame(shape))
+
+    def sent_frame(self, shape: Shape, rows: int) -> int:
+        return max(self.answer_frame(shape, rows), self.exchange_frame(shape))
+
+    def uart_rxbuf(self, shape: Shape) -> int:
+        """Two requests, as they are framed, and what other chips send at once."""
+        if shape.mtu is not None:  # a gateway's line
+            frames = shape.radio_frames(self.request_frame(shape))
+            return 2 * frames * encoded_size(shape.mtu)
+        exchange = self.exchange_frame(shape)
+        others = (shape.chips - 1 + shape.heard) * encoded_size(exchange) if exchange else 0
+        return 2 * encoded_size(self.request_frame(shape)) + others
+
+    def heap_need(self, shape: Shape, chip: int, sizes: LocalSizes, rows: int) -> HeapNeed:
+        place = "uart" if shape.mtu is None else "radio" if chip else "gateway"
+        return HeapNeed(
+            weights=weight_bytes(shape.config, sizes, rows),
+            kv_cache=cache_bytes(shape, sizes),
+            tables=self.table_bytes(shape),
+            buffers=workspace_bytes(shape, sizes, rows)
+            + self.exchange_bytes(shape)
+            + self._node_bytes(shape, rows)
+            + self._link_bytes(shape, rows, place),
+            code=self.code_bytes(shape, place),
+            transient=self.transient,
+        )
+
+    def table_bytes(self, shape: Shape) -> int:
+        """What all chips hold alike."""
+        return table_bytes(shape)
+
+    def exchange_bytes(self, shape: Shape) -> int:
+        """What exchanging partial sums among chips takes, 0 where they do not."""
+        return 0
+
+    def code_bytes(self, shape: Shape, place: str) -> int:
+        """Code and objects."""
+        return code_bytes(shape, place)
+
+    def _node_bytes(self, shape: Shape, rows: int) -> int:
+        """The answer that is kept, and what fragments are put together in."""
+        request, answer = self.request_frame(shape), self.answer_frame(shape, rows)
+        if shape.mtu is None or max(request, answer) <= shape.mtu:
+            return answer
+        return answer + request + shape.mtu
+
+    def _link_bytes(self, shape: Shape, rows: int, place: str) -> int:
+        """The links, and what a simulated chip's UART and ESPNow keep."""
+        size = 0
+        if place != "radio":
+            received = self.received_frame(shape)
+            sent = encoded_size(self.sent_frame(shape, rows))
+            if shape.mtu is not None:
+                received, sent = shape.mtu, RELAYED_AT_ONCE * encoded_size(shape.mtu)
+            size += self.uart_rxbuf(shape) + 2 * READ_SIZE + received + sent
+        if shape.mtu is not None:
+            is_gateway = place == "gateway"
+            size += self.radio_rxbuf(shape, is_gateway) + 5 * (shape.mtu + RXBUF_OVERHEAD)
+            if is_gateway or self.hears_all_stations:
+                size += STATION * (shape.chips + shape.heard)
+        return size
+
+
+def logits_frame(rows: int) -> int:
+    """Bytes of a LOGITS frame with so many rows."""
+    return LOGITS_DATA + 2 * rows + TRAILER_SIZE[3]

@@ -1,0 +1,90 @@
+"""Messages that several strategies send; what a message weighs on the links is in cost/traffic.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from host.parallel.plan import Plan
+from host.parallel.synchronization import PHASE_PARTS, Message, Width
+from protocol.bitpack import packed_size
+from protocol.collective import CONTRIBUTION_FIELDS
+from protocol.frame import BROADCAST, HEADER_SIZE, HOST, MAX_FRAME, TRAILER_SIZE
+from protocol.message_types import ACK, BEST, CONTRIBUTION, LOGITS, STEP
+from protocol.messages import (
+    BEST_END,
+    BOOT_ID,
+    LOGITS_DATA,
+    PHASE_ATTENTION,
+    PHASE_FEED_FORWARD,
+    STEP_DATA,
+)
+
+
+def list_phases(plan: Plan) -> Iterator[tuple[int, int]]:
+    """Layer and phase of all partial sums, in order."""
+    for layer in range(plan.config.layers):
+        yield layer, PHASE_ATTENTION
+        yield layer, PHASE_FEED_FORWARD
+
+
+def find_owners(plan: Plan, phase: int) -> list[int]:
+    """The chips that have a part in a phase."""
+    return [shard.chip for shard in plan.shards if getattr(shard, PHASE_PARTS[phase])]
+
+
+def destination_of(chips: list[int]) -> int:
+    """The destination of what is for these chips, as the coordinator addresses it."""
+    return BROADCAST if len(chips) > 1 else chips[0]
+
+
+def frame_limit(plan: Plan) -> tuple[int, int]:
+    """The frames' version, and the longest one in bytes."""
+    return 3 if plan.link.signed else 2, plan.link.mtu or MAX_FRAME
+
+
+def logits_message(plan: Plan, chip: int) -> Message:
+    """A chip's LOGITS."""
+    payload = LOGITS_DATA - HEADER_SIZE + 2 * len(plan.shards[chip].rows)
+    return Message(LOGITS, chip, HOST, payload)
+
+
+def step_message(plan: Plan, source: int, chips: list[int], bits: int) -> Message:
+    """A STEP of one position whose residual stream takes so many bits an element."""
+    packed = packed_size(plan.config.dim, bits)
+    return Message(STEP, source, destination_of(chips), STEP_DATA - HEADER_SIZE + packed)
+
+
+def score_message(plan: Plan, chip: int, greedy: bool) -> Message:
+    """The answer of a chip that has rows of the vocabulary and keeps the residual stream."""
+    if greedy:
+        return Message(BEST, chip, HOST, BEST_END - HEADER_SIZE)
+    return logits_message(plan, chip)
+
+
+def ack_message(source: int, destination: int) -> Message:
+    """An ACK."""
+    return Message(ACK, source, destination, BOOT_ID + 2 - HEADER_SIZE)
+
+
+def contribution_messages(
+    plan: Plan, layer: int, phase: int, width: Width
+) -> tuple[Message, ...]:
+    """What chips send one another, in pieces as protocol/collective.py has them: a chip with no
+    part in a phase sends an empty one."""
+    group = plan.group(layer)
+    if len(group) == 1:
+        return ()
+    dim = plan.config.dim
+    version, mtu = frame_limit(plan)
+    room = mtu - HEADER_SIZE - TRAILER_SIZE[version] - CONTRIBUTION_FIELDS
+    with_part = find_owners(plan, phase)
+    sent = []
+    for chip in group:
+        count = dim if chip in with_part else 0
+        bits = width(layer, phase, chip, range(count)) if count else 1
+        most = room * 8 // bits
+        for first in range(0, max(count, 1), most):
+            packed = packed_size(min(most, count - first), bits)
+            sent.append(Message(CONTRIBUTION, chip, BROADCAST, CONTRIBUTION_FIELDS + packed))
+    return tuple(sent)

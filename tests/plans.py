@@ -1,0 +1,28 @@
+"""Short ways to plans, links and settings for tests."""
+
+from host.parallel.parallelism import Link, Parallelism, hybrid, pipeline
+from host.parallel.partition import partition
+from host.parallel.strategies.pipeline import count_stages
+
+
+def link_of(mtu=None, signed=False):
+    """UART, or ESP-NOW with frames of at most `mtu` bytes."""
+    return Link("espnow" if mtu else "uart", "pins", mtu, signed)
+
+
+def stages_of(stages, chips, layers=5):
+    """The Parallelism of so many stages: a pipeline, where chips allow no more."""
+    return (pipeline if stages == count_stages(layers, chips) else hybrid)(stages)
+
+
+def tensor_plan(model, chips, context=None, *, reduce="host", mtu=None, signed=False, **more):
+    """Every layer divided among all chips."""
+    parallelism, link = Parallelism(reduce=reduce), link_of(mtu, signed)
+    return partition(model, chips, context, parallelism=parallelism, link=link, **more)
+
+
+def staged_plan(model, chips, stages, context=None, *, mtu=None, signed=False, **more):
+    """Layers divided among stages."""
+    parallelism = stages_of(stages, chips, model.config.layers)
+    link = link_of(mtu, signed)
+    return partition(model, chips, context, parallelism=parallelism, link=link, **more)
