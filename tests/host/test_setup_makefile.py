@@ -26,9 +26,10 @@ ENVIRONMENT = {
 def made(*arguments: str, folder: Path = REPOSITORY) -> str:
     """What make prints."""
     ended = subprocess.run(
-        ["make", *arguments], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True
-    )
-    assert ended.returncode == 0, ended.stderr
+        ["make", *arguments], cwd=folder, env=ENVIRONMENT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout
     return ended.stdout
 
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from host.build.bundle import REPOSITORY
 from host.run import main, parsed
+from tests.simulation.launch import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 TABLE = re.compile(r"^ +shard +heap", re.MULTILINE)  # its counts and times are of one run
