@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from host import take_interrupts
 from host.errors import one_line
+from host.interrupts import take_interrupts
 from host.paths import PROJECT
 
 FAILED, USAGE = 1, 2

@@ -14,8 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from host import take_interrupts
 from host.errors import SetupError
+from host.interrupts import take_interrupts
 from host.paths import SOURCES
 from host.setup import finished, run_step, telling_line
 from host.setup.debian import Archive

@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from host import take_interrupts
 from host.errors import SetupError
+from host.interrupts import take_interrupts
 from host.paths import IS_CHECKOUT, cache_folder
 from host.setup import run_step
 from host.setup.debian import Archive

@@ -33,7 +33,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from host import take_interrupts
+from host.interrupts import take_interrupts
 from host.paths import SOURCES
 from host.simulation.radio import FakeRadio, Payload, Station
 
