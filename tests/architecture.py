@@ -31,7 +31,8 @@ ROWS = (
     ("base",),
 )
 NEIGHBOURS = {("flashing", "build")}  # what may be imported within a row
-BASE = ("errors", "interrupts", "paths")  # modules of host/ that everything there may import
+# Modules of host/ that everything there may import.
+BASE = ("errors", "interrupts", "paths", "toml_file")
 
 COMMAND_LINES, FUNCTION_LINES, ATTRIBUTES, FILE_LINES = 150, 60, 15, 300
 
