@@ -3,10 +3,18 @@
 
 PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
+CHIPS_GIVEN := $(value CHIPS)
 CHIPS ?= 5
 
-# Through the environment, so that quotes and spaces in a prompt or a path arrive as they are.
-export FIRMWARE LLAMA2C MODEL TOKENIZER PROMPT
+# What users give is taken as it is typed, without expanding a $ in it, and reaches commands through
+# the environment, so that quotes, spaces and $ in a prompt or a path arrive as they are.
+GIVEN := BOARD BOARDS CHIPS CHIP_ID FIRMWARE LINK LLAMA2C MODEL PARALLEL PORT PROMPT REDUCE STAGES \
+	TOKENIZER
+$(foreach name,$(GIVEN) ARGS,$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))))
+export $(GIVEN)
+
+# $(call option,--name,VARIABLE): the option with the variable's value, where it has one.
+option = $(if $($(2)),$(1) "$$$(2)")
 
 .PHONY: help setup run test verify lint flash doctor monitor bench clean train eval probe-micropython
 
@@ -29,10 +37,9 @@ setup: ## install the Python packages and MicroPython into this folder
 	@$(PYTHON) -m host.setup.micropython
 
 run: setup ## run a model on simulated chips: MODEL= TOKENIZER= PROMPT= CHIPS=5 BOARD= LINK= ARGS=
-	@$(VENV_PYTHON) -m host.run --chips $(CHIPS) $(if $(MODEL),--model "$$MODEL") \
-		$(if $(TOKENIZER),--tokenizer "$$TOKENIZER") \
-		$(if $(BOARD),--board "$(BOARD)") $(if $(LINK),--link "$(LINK)") \
-		$(if $(PROMPT),--prompt "$$PROMPT",--examples) $(ARGS)
+	@$(VENV_PYTHON) -m host.run $(call option,--chips,CHIPS) $(call option,--model,MODEL) \
+		$(call option,--tokenizer,TOKENIZER) $(call option,--board,BOARD) \
+		$(call option,--link,LINK) $(or $(call option,--prompt,PROMPT),--examples) $(ARGS)
 
 test: lint ## check style and types, then run the tests: ARGS= for pytest
 	@$(VENV_PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
@@ -44,21 +51,20 @@ lint: setup ## check style (ruff) and types (mypy)
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m mypy
 
-flash: setup ## make a board a chip: BOARD= CHIP_ID= BOARDS= PORT= CHIPS= MODEL= LINK= PARALLEL= STAGES= COMBINE= FIRMWARE= ARGS=
-	@$(VENV_PYTHON) -m host.flash $(if $(filter file,$(origin CHIPS)),,--chips $(CHIPS)) \
-		$(if $(BOARD),--board "$(BOARD)") $(if $(BOARDS),--boards "$(BOARDS)") \
-		$(if $(CHIP_ID),--chip-id "$(CHIP_ID)") \
-		$(if $(PORT),--port "$(PORT)") $(if $(MODEL),--model "$$MODEL") \
-		$(if $(TOKENIZER),--tokenizer "$$TOKENIZER") \
-		$(if $(FIRMWARE),--firmware "$$FIRMWARE") $(if $(LINK),--link "$(LINK)") \
-		$(if $(PARALLEL),--parallel "$(PARALLEL)") $(if $(STAGES),--stages "$(STAGES)") \
-		$(if $(COMBINE),--combine "$(COMBINE)") $(ARGS)
+flash: setup ## make a board a chip: BOARD= CHIP_ID= BOARDS= PORT= CHIPS= MODEL= LINK= PARALLEL= STAGES= REDUCE= FIRMWARE= ARGS=
+	@$(VENV_PYTHON) -m host.flash $(if $(CHIPS_GIVEN),$(call option,--chips,CHIPS)) \
+		$(call option,--board,BOARD) $(call option,--boards,BOARDS) \
+		$(call option,--chip-id,CHIP_ID) $(call option,--port,PORT) \
+		$(call option,--model,MODEL) $(call option,--tokenizer,TOKENIZER) \
+		$(call option,--firmware,FIRMWARE) $(call option,--link,LINK) \
+		$(call option,--parallel,PARALLEL) $(call option,--stages,STAGES) \
+		$(call option,--reduce,REDUCE) $(ARGS)
 
 doctor: setup ## say what is wrong with boards and what to do: PORT= for one alone
-	@$(VENV_PYTHON) -m host.doctor $(if $(PORT),"$(PORT)") $(ARGS)
+	@$(VENV_PYTHON) -m host.doctor $(if $(PORT),"$$PORT") $(ARGS)
 
 monitor: setup ## show what all boards print and report: PORT= for one alone
-	@$(VENV_PYTHON) -m host.monitor $(if $(PORT),"$(PORT)") $(ARGS)
+	@$(VENV_PYTHON) -m host.monitor $(if $(PORT),"$$PORT") $(ARGS)
 
 bench: setup ## measure instructions, frames, heaps and times: MODEL= LLAMA2C=run.c ARGS=
 	@$(VENV_PYTHON) -m bench $(ARGS)

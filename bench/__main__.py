@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench import REPOSITORY
 from bench.bounds import SHIPPED
 from bench.emulation.memory import Fault
 from bench.emulation.mpy import MpyError
@@ -23,7 +24,6 @@ from bench.kernel_cases import WrongResult
 from bench.parts import PARTS, Subject
 from bench.qemu.machine import EmulationError
 from bench.results import RESULTS, Row, table, write
-from host.build.bundle import REPOSITORY
 from host.cli.arguments import FAILED, Parser
 from host.errors import BuildError, ClusterError, ModelError, SetupError
 from host.model.loading import loaded

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bench import links, memory
+from bench import REPOSITORY, links, memory
 from bench.chip import ChipBench
 from bench.combining_chip import CombiningBench
 from bench.emulated_chip import FOLDER
@@ -18,7 +18,6 @@ from bench.gateway_chip import GatewayBench
 from bench.kernels import figures_of_shapes
 from bench.recording import requests
 from bench.results import Label, Row
-from host.build.bundle import REPOSITORY
 from host.model.loading import loaded
 from host.model.tokenizers.tokenizer import BOS
 

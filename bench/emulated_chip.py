@@ -12,10 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench import REPOSITORY
 from bench.qemu.machine import EmulationError, output
 from bench.qemu.port import firmware
 from bench.qemu.toolchain import Toolchain
-from host.build.bundle import REPOSITORY, chip_files, compiled
+from host.build.bundle import chip_files, compiled
 from host.build.configuration import SIMULATED_UART, configuration
 from host.build.kernels import kernel_source
 from host.build.shard import matrix_columns

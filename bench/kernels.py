@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from bench import REPOSITORY
 from bench.emulation.module import TARGETS, EmulatedModule
 from bench.kernel_cases import Case, attention, elementwise, matvec
 from bench.results import Label, Row
 from host.build.attention_kernel import PARTS, attention_kernel
-from host.build.bundle import REPOSITORY
 from host.build.kernels import kernel_source
 from host.model.checkpoint import Config
 

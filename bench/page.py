@@ -13,9 +13,9 @@ import re
 import sys
 from dataclasses import astuple
 
+from bench import REPOSITORY
 from bench.page_tables import TABLES, Cells, Figures, MissingFigure
 from bench.results import RESULTS, Label, Row
-from host.build.bundle import REPOSITORY
 from host.cli.arguments import FAILED
 
 PAGE = REPOSITORY / "docs" / "benchmarks.md"

@@ -6,14 +6,8 @@ if sys.implementation.name == "cpython":  # chips' tests run host/wire/ on Micro
     import signal
 
 
-def take_interrupts() -> None:
-    """Makes Ctrl-C a KeyboardInterrupt, in a program that has imported what it needs."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 # What `python -m host...` starts is importing for a good part of a second. Ctrl-C then ends it as
-# it ends other programs, without Python's traceback.
+# it ends other programs, without Python's traceback, until host/interrupts.py takes it back.
 if (
     sys.argv[:1] == ["-m"]
     and sys.implementation.name == "cpython"

@@ -27,9 +27,9 @@ from host.model.formats import llama2c
 from host.model.quantization.quantize import quantized
 from host.model.reference import Reference
 from host.model.tokenizers.tokenizer import BOS, EOS, TextStream, Tokenizer
+from host.paths import HOME_MODEL, MODELS
 
-MODELS = Path(__file__).resolve().parents[1] / "models"
-MODEL, TOKENIZER, COMMANDS = MODELS / "home.bin", MODELS / "tok512.bin", MODELS / "held_out.tsv"
+MODEL, TOKENIZER, COMMANDS = HOME_MODEL, MODELS / "tok512.bin", MODELS / "held_out.tsv"
 BATCH = 250  # commands answered together: the caches of this many take 150 MB
 
 # Tokens [batch] in, logits [batch, vocab] after them out; it remembers the tokens before.

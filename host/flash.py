@@ -44,8 +44,8 @@ from host.parallel.boards import BoardSet
 from host.parallel.options import CHOICES, parse_parallelism
 from host.parallel.parallelism import HOST_REDUCE, REDUCERS
 from host.parallel.plan import MAX_CHIPS
+from host.paths import HOME_MODEL
 
-MODEL = Path(__file__).resolve().parents[1] / "models" / "home.bin"
 CHIPS = 5
 MAX_CONTEXT = 65535  # positions that a message can name
 _FAILURES = (BoardError, ClusterError, BuildError, FlashError, ModelError)
@@ -160,7 +160,7 @@ def _job(options: argparse.Namespace, console: Console) -> Job:
         stages=before.stages if before and not options.parallel else 0,
     )
     place.check()
-    path = options.model or (before.model if before else str(MODEL))
+    path = options.model or (before.model if before else str(HOME_MODEL))
     with console.status("quantizing"):
         # As host.run loads it: both must come to the same integers.
         model = loading.loaded(path, options.tokenizer).quantized()

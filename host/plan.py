@@ -10,7 +10,6 @@ import argparse
 import json
 import sys
 from dataclasses import astuple
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -27,8 +26,8 @@ from host.parallel.cost.widths import TYPICAL_TOKENS
 from host.parallel.options import CHOICES, parse_parallelism
 from host.parallel.parallelism import REDUCERS, Parallelism
 from host.parallel.plan import MAX_CHIPS
+from host.paths import HOME_MODEL
 
-MODEL = Path(__file__).resolve().parents[1] / "models" / "home.bin"
 CHIPS, BOARD = 5, "esp32s3"
 
 
@@ -42,7 +41,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add(
         "--model",
         metavar="PATH",
-        default=str(MODEL),
+        default=str(HOME_MODEL),
         help="a llama2.c checkpoint, Hugging Face folder, GGUF file or quantized model (default:"
         " models/home.bin)",
     )

@@ -16,7 +16,6 @@ import logging
 import signal
 import sys
 from contextlib import ExitStack, nullcontext
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -54,8 +53,8 @@ from host.parallel.options import CHOICES
 from host.parallel.parallelism import REDUCERS
 from host.parallel.pipeline import idle_share
 from host.parallel.plan import MAX_CHIPS
+from host.paths import HOME_MODEL
 
-MODEL = Path(__file__).resolve().parents[1] / "models" / "home.bin"
 CHIPS = 5
 
 _FAILURES = (BoardError, ClusterError, BuildError, ModelError, SetupError)
@@ -155,7 +154,7 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
     settings = settings_for(options)
     path = options.model
     if path is None:
-        path = flashed.model if flashed else str(MODEL)
+        path = flashed.model if flashed else str(HOME_MODEL)
     source = loading.loaded(path, options.tokenizer)
     boards = boards_of(options, source) if options.ports is not None else None
     if not boards:  # what options contradict is told before anything takes its time

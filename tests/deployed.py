@@ -7,8 +7,9 @@ compiler within MicroPython: tests/firmware runs both.
 import functools
 from pathlib import Path
 
-from host.build.bundle import REPOSITORY, compiled
+from host.build.bundle import compiled
 from host.build.kernels import kernel_source
+from tests.simulation.launch import REPOSITORY
 
 FOLDER = REPOSITORY / "build" / "tests"
 ARCH = "x86"  # of the simulated chips

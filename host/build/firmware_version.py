@@ -1,4 +1,4 @@
-"""A text that tells the firmware of this checkout from any other: chips are flashed with it."""
+"""A text that tells the firmware that we hold from any other: chips are flashed with it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from host.paths import SOURCES
+
 RELEASE = "0.1.0"  # firmware/node.py's; a test holds the two together
 _DIGITS = 8  # 32 bits: a change goes unnoticed once in four billion times
 
@@ -22,7 +23,7 @@ def chip_sources() -> list[Path]:
     return [
         path
         for folder in ("protocol", "firmware")
-        for path in sorted((REPOSITORY / folder).glob("*.py"))
+        for path in sorted((SOURCES / folder).glob("*.py"))
         if path.name not in (*HOST_ONLY, BOOT)
     ]
 
@@ -31,9 +32,9 @@ def chip_sources() -> list[Path]:
 def firmware_version() -> str:
     """The release, and a digest of all sources of a chip's code, as 0.1.0+0123abcd."""
     digest = hashlib.sha256()
-    generators = [REPOSITORY / "host" / "build" / name for name in GENERATORS]
-    for path in [*chip_sources(), REPOSITORY / "firmware" / BOOT, *generators]:
+    generators = [SOURCES / "host" / "build" / name for name in GENERATORS]
+    for path in [*chip_sources(), SOURCES / "firmware" / BOOT, *generators]:
         content = path.read_bytes()
-        name = path.relative_to(REPOSITORY).as_posix()
+        name = path.relative_to(SOURCES).as_posix()
         digest.update(f"{name} {len(content)}\n".encode() + content)
     return f"{RELEASE}+{digest.hexdigest()[:_DIGITS]}"

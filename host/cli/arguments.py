@@ -1,4 +1,4 @@
-"""What the command lines have in common: errors of one line, exit codes, kinds of arguments."""
+"""What the command lines have in common: errors of one line, exit codes, types of arguments."""
 
 from __future__ import annotations
 
@@ -7,25 +7,67 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
-from host import take_interrupts
 from host.errors import one_line
+from host.interrupts import take_interrupts
+from host.paths import PROJECT
 
 FAILED, USAGE = 1, 2
 # 128 + SIGHUP, SIGINT, SIGPIPE or SIGTERM, as shells have it.
 HUNG_UP, INTERRUPTED, NOBODY_READS, TERMINATED = 129, 130, 141, 143
+
+PROGRAM = "federation"  # the console script; `python -m host.run` is its `federation run`
 
 _MOST_PSRAM = 32  # MB: no ESP32 comes with more
 _LEAST_HEAP = 4096  # bytes: MicroPython does not start with less, and no model fits
 _SIZE = re.compile(r"(\d+)([KM]?)", re.IGNORECASE)
 
 
+def as_called(text: str) -> str:
+    """Names our commands in `text` as the user called this one: `federation boards` in place of
+    `python -m host.boards`."""
+    if Path(sys.argv[0]).stem != PROGRAM:
+        return text
+    return re.sub(r"python\s+-m\s+host[.\s]\s*(?=[a-z])", f"{PROGRAM} ", text)
+
+
+def print_error(reason: str) -> None:
+    """Prints an error as one line on standard error."""
+    print(f"error: {as_called(one_line(reason))}", file=sys.stderr, flush=True)
+
+
+def print_version() -> None:
+    """Prints the release, and the version of the firmware that it flashes."""
+    from host.build.firmware_version import RELEASE, firmware_version  # reads all its sources
+
+    print(f"{PROJECT} {RELEASE}, firmware {firmware_version()}")
+
+
+class _PrintVersion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        print_version()
+        parser.exit()
+
+
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with a command line in one line, as for all other errors."""
+    """Reports what is wrong with a command line in one line, as all other errors are; takes
+    --version."""
+
+    def __init__(self, prog: str, **settings: Any) -> None:
+        """prog: as `python -m host.run`, or what argparse makes of that for a subcommand."""
+        super().__init__(prog=as_called(prog), **settings)
+        self.add_argument(
+            "--version", nargs=0, action=_PrintVersion, help="show the version and exit"
+        )
+
+    def format_help(self) -> str:
+        return as_called(super().format_help())
 
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"error: {one_line(message)}\n")
+        print_error(message)
+        self.exit(USAGE)
 
 
 def hold_standard_files() -> None:
@@ -65,7 +107,7 @@ def exit_code(command: Callable[[], int], failures: tuple[type[Exception], ...])
 
 
 def _failed(reason: str) -> int:
-    print(f"error: {one_line(reason)}", file=sys.stderr, flush=True)
+    print_error(reason)
     return FAILED
 
 

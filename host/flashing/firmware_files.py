@@ -17,12 +17,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from host.build.bundle import REPOSITORY
 from host.errors import FlashError
 from host.hardware.board import Board
+from host.paths import cache_folder
 
 SITE = "https://micropython.org/resources/firmware/"
-FOLDER = REPOSITORY / "build" / "micropython"
+FOLDER = cache_folder("micropython")
 _TIMEOUT = 20  # seconds without a byte
 _PIECE = 64 * 1024
 

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import BoardError
+from host.paths import BOARDS
 
 # FEDERATION_BOARDS names a folder of other boards, such as stand-ins for tests.
-FOLDER = Path(
-    os.environ.get("FEDERATION_BOARDS") or Path(__file__).resolve().parents[2] / "boards"
-)
+FOLDER = Path(os.environ.get("FEDERATION_BOARDS") or BOARDS)
 
 # Machine code of the firmware in bytes, which lies outside the heap, by who adds up the partial
 # sums: for Xtensa, where it is longer, with kernels for the shipped model; over the radio, the

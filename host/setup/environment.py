@@ -14,13 +14,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from host import take_interrupts
 from host.errors import SetupError
+from host.interrupts import take_interrupts
+from host.paths import SOURCES
 from host.setup import finished, run_step, telling_line
 from host.setup.debian import Archive
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-FOLDER = REPOSITORY / ".venv"
+FOLDER = SOURCES / ".venv"
 PYTHON = FOLDER / "bin" / "python"
 
 OLDEST_PYTHON = (3, 11)
@@ -71,7 +71,7 @@ def main() -> None:
     if sys.version_info < OLDEST_PYTHON:
         sys.exit(f"setup: this is Python {sys.version.split()[0]}; 3.11 or later is needed")
     try:
-        needed = requirements(REPOSITORY / "pyproject.toml")
+        needed = requirements(SOURCES / "pyproject.toml")
         if not has_pip():
             print("setup: virtual environment in .venv", flush=True)
             create_environment()

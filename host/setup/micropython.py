@@ -1,6 +1,7 @@
-"""A MicroPython for this checkout, to run simulated chips and half of the tests.
+"""Finds the MicroPython that simulated chips and half of the tests run, and installs one.
 
-$MICROPYTHON wins where it is set. Otherwise the best of these that passes the probe:
+$MICROPYTHON wins where it is set. Otherwise the best of these that passes the probe, installed in
+the checkout, or in the user's cache folder where the program is installed:
 
 1. Debian's 32-bit build, run through its own loader. Like an ESP32 it has 4-byte pointers,
    31-bit small ints, 32-bit viper ints and 16-byte heap blocks, so its heap figures hold there.
@@ -8,6 +9,7 @@ $MICROPYTHON wins where it is set. Otherwise the best of these that passes the p
 3. A build from Debian's source package, which needs make and a C compiler for 32 bits.
 """
 
+import fcntl
 import json
 import os
 import platform
@@ -15,17 +17,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from host import take_interrupts
 from host.errors import SetupError
+from host.interrupts import take_interrupts
+from host.paths import IS_CHECKOUT, cache_folder
 from host.setup import run_step
 from host.setup.debian import Archive
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-FOLDER = REPOSITORY / ".micropython"
+FOLDER = cache_folder("interpreter")
 LOCAL = FOLDER / "micropython"
 
 OLDEST_VERSION = (1, 25)
@@ -106,7 +109,11 @@ def probed(program: Path) -> Interpreter:
 
 
 def find() -> Path:
-    """The MicroPython to run: $MICROPYTHON, probed, or the checkout's own, else SetupError."""
+    """Returns the MicroPython to run: $MICROPYTHON, probed, or the one that is installed.
+
+    Where the program runs from a checkout and none is installed, raises SetupError; where the
+    program itself is installed, installs one.
+    """
     if named := os.environ.get("MICROPYTHON"):
         program = shutil.which(named)
         if program is None:
@@ -114,8 +121,20 @@ def find() -> Path:
         probed(Path(program))
         return Path(program).absolute()
     if not LOCAL.exists():
-        raise SetupError("there is no MicroPython in this checkout yet: run `make setup`")
+        if IS_CHECKOUT:
+            raise SetupError("there is no MicroPython in this checkout yet: run `make setup`")
+        with lock():  # one of many commands that start at once installs it for all
+            return LOCAL if LOCAL.exists() else provision()
     return LOCAL
+
+
+@contextmanager
+def lock() -> Iterator[None]:
+    """Keeps other processes from installing a MicroPython in the same folder."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with open(FOLDER / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def native_arch() -> str:
@@ -176,8 +195,8 @@ def source_build(staging: Path) -> None:
 
 
 def installed(build: Callable[[Path], None]) -> Interpreter:
-    """What one way to have a MicroPython gives; it replaces the checkout's only if it is good."""
-    FOLDER.mkdir(exist_ok=True)
+    """Installs the MicroPython that `build` makes, if it passes the probe."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         staging = Path(folder)
         build(staging)
@@ -190,26 +209,29 @@ def installed(build: Callable[[Path], None]) -> Interpreter:
 
 
 def provision() -> Path:
-    """Install a MicroPython in the checkout unless a good one is there; SetupError if none is."""
+    """Installs a MicroPython unless a good one is there; returns it.
+
+    Raises SetupError where none can be had.
+    """
     if os.environ.get("MICROPYTHON"):
         program = find()
-        report(probed(program), "$MICROPYTHON")
+        report(f"{probed(program)} ($MICROPYTHON)")
         return program
     if LOCAL.exists():
         try:
             probed(LOCAL)
             return LOCAL
         except SetupError as reason:
-            print(f"setup: installing MicroPython anew: {reason}", flush=True)
+            report(f"installing MicroPython anew: {reason}")
     reasons = []
     for build, name in (
         (debian_build, "Debian's 32-bit build"),
         (program_on_path, "on PATH"),
         (source_build, "built from Debian's source package"),
     ):
-        print(f"setup: MicroPython, {name}", flush=True)
+        report(f"MicroPython, {name}")
         try:
-            report(installed(build), name)
+            report(f"{installed(build)} ({name})")
             return LOCAL
         except SetupError as reason:
             reasons.append(str(reason))
@@ -219,9 +241,9 @@ def provision() -> Path:
     )
 
 
-def report(interpreter: Interpreter, name: str) -> None:
-    """One line on what was found."""
-    print(f"setup: {interpreter} ({name})", flush=True)
+def report(line: str) -> None:
+    """Prints a line of progress on stderr: stdout is for the command that called."""
+    print(f"setup: {line}", file=sys.stderr, flush=True)
 
 
 def main() -> None:

@@ -31,10 +31,10 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from host import take_interrupts
+from host.interrupts import take_interrupts
+from host.paths import SOURCES
 from host.simulation.radio import FakeRadio, Payload, Station
 
 MTUS = (250, 1470)  # ESP-NOW version 1 and version 2
@@ -212,10 +212,9 @@ class HubProcess:
         command = [sys.executable, "-m", "host.simulation.hub"]
         for name, value in options.items():
             command += [f"--{name.replace('_', '-')}", str(value)]
-        root = Path(__file__).resolve().parents[2]
         self.process = subprocess.Popen(
             command,
-            cwd=root,
+            cwd=SOURCES,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -7,9 +7,9 @@ from bench.emulation.module import TARGETS, EmulatedModule
 from bench.kernel_cases import WrongResult, attention, elementwise, matvec
 from bench.results import Label, Row
 from host.build.attention_kernel import PARTS, attention_kernel
-from host.build.bundle import REPOSITORY
 from host.build.kernels import kernel_source
 from host.model.checkpoint import Config
+from tests.simulation.launch import REPOSITORY
 
 
 def test_no_kernel_executes_more_than_its_bound() -> None:

@@ -52,7 +52,7 @@ def test_a_chip_has_all_it_needs(arch: str, number: int) -> None:
     sources = {
         f"{folder}/{path.name}"
         for folder in ("protocol", "firmware")
-        for path in (bundle.REPOSITORY / folder).iterdir()
+        for path in (bundle.SOURCES / folder).iterdir()
         if path.suffix == ".py" and path.name not in (*HOST_ONLY, "boot.py")
     }
     assert {"protocol/frame.py", "firmware/main.py", "firmware/kernels.py"} < sources
@@ -164,7 +164,7 @@ def test_runs_at_once_do_not_disturb_each_other(cache: Path) -> None:
 def test_a_chip_imports_nothing_that_is_left_on_the_host() -> None:
     left = {Path(name).stem for name in HOST_ONLY}
     for folder in ("firmware", "protocol"):
-        for path in (bundle.REPOSITORY / folder).glob("*.py"):
+        for path in (bundle.SOURCES / folder).glob("*.py"):
             if path.name not in HOST_ONLY:
                 imported = re.findall(r"(?:from|import) protocol\.(\w+)", path.read_text())
                 imported += re.findall(r"from protocol import (\w+)", path.read_text())

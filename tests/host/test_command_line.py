@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from host.build.firmware_version import REPOSITORY
 from host.cli.arguments import Parser, count_up_to, exit_code, heap_size, probability
+from tests.simulation.launch import REPOSITORY
 
 
 @pytest.mark.parametrize(

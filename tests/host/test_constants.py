@@ -5,7 +5,8 @@ import ast
 import pytest
 
 from host.build.constants import with_constants
-from host.build.firmware_version import REPOSITORY, chip_sources
+from host.build.firmware_version import chip_sources
+from tests.simulation.launch import REPOSITORY
 
 SOURCES = {
     path.relative_to(REPOSITORY).with_suffix("").as_posix().replace("/", "."): path.read_text()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from host.build.bundle import REPOSITORY, compiled
+from host.build.bundle import compiled
 from host.evaluate import held_out
 from host.flashing.filesystem_image import filesystem_image, segments
 from host.flashing.placing import Place
@@ -13,6 +13,7 @@ from host.model import loading
 from host.model.tokenizers.tokenizer import Tokenizer
 from host.parallel.heap import usable_heap
 from host.parallel.plan import DoesNotFit
+from tests.simulation.launch import REPOSITORY
 
 REAL = [name for name in boards.names() if boards.load(name).flash]
 SMALLEST = min(REAL, key=lambda name: boards.load(name).python_heap("uart"))

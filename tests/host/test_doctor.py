@@ -9,7 +9,7 @@ import pytest
 import serial
 
 from host import doctor
-from host.build.bundle import REPOSITORY, chip_module
+from host.build.bundle import chip_module
 from host.build.configuration import REPL_UART
 from host.build.firmware_version import firmware_version
 from host.cluster import ports
@@ -34,6 +34,7 @@ from tests.host.pty_chips import PtyChip
 from tests.host.test_attached import NARROW, assert_equals_reference
 from tests.host.test_ports import ESPRESSIF, ListedPort
 from tests.host.tiny import random_checkpoint
+from tests.simulation.launch import REPOSITORY
 from tests.standin_board.board import StandinBoard
 
 KEY = bytes(range(32))

@@ -10,10 +10,10 @@ from host.build import firmware_version as module
 from host.build.firmware_version import (
     GENERATORS,
     RELEASE,
-    REPOSITORY,
     chip_sources,
     firmware_version,
 )
+from tests.simulation.launch import REPOSITORY
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def version(tmp_path, monkeypatch):
     """Gives the version of a copy of this checkout's sources, whose folder is `tmp_path`."""
     for folder in ("firmware", "protocol", "host/build"):
         shutil.copytree(REPOSITORY / folder, tmp_path / folder)
-    monkeypatch.setattr(module, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(module, "SOURCES", tmp_path)
     return firmware_version.__wrapped__
 
 

@@ -8,11 +8,11 @@ import pytest
 
 from bench.emulation.mpy import machine_code
 from host.build.bundle import chip_files
-from host.build.firmware_version import REPOSITORY
 from host.hardware.board import IDF, MACHINE_CODE, WIFI, load
 from host.model import loading
 from host.parallel.parallelism import REDUCERS
 from tests.plans import tensor_plan
+from tests.simulation.launch import REPOSITORY
 
 # What a chip imports where it is needed, of which the rest follows.
 ALL = ["main", "assembly", "shard", "share", "model_kernels", "kernels", "board"]

@@ -1,4 +1,4 @@
-"""What quantization costs the published model, in figures that the README states.
+"""What quantization costs the published model, in figures that docs/results.md states.
 
 Everything here is deterministic, so the counts are exact.
 """
@@ -42,7 +42,7 @@ def test_perplexity_and_agreement(
     change = quantized_perplexity / perplexity(exact, sequences) - 1
     agreeing = float((exact.argmax(-1) == found.argmax(-1)).mean())
     print(f"perplexity {quantized_perplexity:.4f}, {change:+.3%}; top-1 agreement {agreeing:.2%}")
-    # The goals are 0.1 % and 98 %; the README states what is reached.
+    # The goals are 0.1 % and 98 %; docs/results.md states what is reached.
     assert (f"{quantized_perplexity:.4f}", f"{change:+.2%}") == ("3.5587", "-0.03%")
     assert f"{agreeing:.1%}" == "98.8%"
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from bench.emulation.module import TARGETS, EmulatedModule
-from host.build.bundle import REPOSITORY
 from host.model import arithmetic
 from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT, RESIDUAL_LIMIT, Gain, Rescale
+from tests.simulation.launch import REPOSITORY
 
 SOURCE = (REPOSITORY / "firmware" / "residual.py").read_text()
 EPSILONS = (0, 1, 1 << 12, 1 << 24, (1 << 30) - 1)

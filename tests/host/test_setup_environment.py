@@ -37,7 +37,7 @@ def test_the_requirements_are_the_projects_and_its_developers(tmp_path):
 
 
 def test_every_requirement_of_this_project_is_bounded_on_both_sides():
-    listed = environment.requirements(environment.REPOSITORY / "pyproject.toml")
+    listed = environment.requirements(environment.SOURCES / "pyproject.toml")
     assert len(listed) > 5
     assert [entry for entry in listed if ">=" not in entry or ",<" not in entry] == []
 

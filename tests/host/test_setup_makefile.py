@@ -17,7 +17,10 @@ TARGETS = (
 
 
 # A make that runs these tests hands its variables down to the ones that they run.
-OF_A_MAKE_ABOVE = ("MAKE", "MODEL", "TOKENIZER", "PROMPT", "CHIPS", "ARGS", "MICROPYTHON")
+OF_A_MAKE_ABOVE = (
+    "ARGS", "BOARD", "CHIP", "FIRMWARE", "LINK", "LLAMA2C", "MAKE", "MFLAGS", "MICROPYTHON",
+    "MODEL", "PARALLEL", "PORT", "PROMPT", "REDUCE", "STAGES", "TOKENIZER",
+)  # fmt: skip
 ENVIRONMENT = {
     name: value for name, value in os.environ.items() if not name.startswith(OF_A_MAKE_ABOVE)
 }
@@ -26,9 +29,10 @@ ENVIRONMENT = {
 def made(*arguments: str, folder: Path = REPOSITORY) -> str:
     """What make prints."""
     ended = subprocess.run(
-        ["make", *arguments], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True
-    )
-    assert ended.returncode == 0, ended.stderr
+        ["make", *arguments], cwd=folder, env=ENVIRONMENT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout
     return ended.stdout
 
 
@@ -58,6 +62,34 @@ def test_run_keeps_quotes_and_spaces(tmp_path):
     ]  # fmt: skip
 
 
+DOLLARS = 'I paid $500 for $(shell touch {0}) `touch {0}` ${{HOME}} $$5 # "x"'
+
+
+@pytest.mark.parametrize("name", ["PROMPT", "MODEL", "TOKENIZER", "BOARD", "LINK"])
+def test_nothing_in_what_is_given_is_expanded_or_executed(tmp_path, name, monkeypatch):
+    executed = tmp_path / "executed"
+    text = DOLLARS.format(executed)
+    assert text in command_line(tmp_path, "run", f"{name}={text}")
+    monkeypatch.setitem(ENVIRONMENT, name, text)
+    assert text in command_line(tmp_path, "run")
+    assert not executed.exists()
+
+
+def test_nothing_in_what_is_given_is_executed_while_setting_up(tmp_path):
+    executed = tmp_path / "executed"
+    # A dry run still starts the make that sets up.
+    printed = made(
+        "--dry-run", "--what-if=pyproject.toml", "run", f"PROMPT={DOLLARS.format(executed)}"
+    )
+    assert "-m host.setup.environment" in printed
+    assert not executed.exists()
+
+
+def test_further_arguments_are_words_of_the_shell(tmp_path):
+    printed = command_line(tmp_path, "run", "ARGS=--context 64 --heap '1 $5'")
+    assert printed[-4:] == ["--context", "64", "--heap", "1 $5"]
+
+
 def test_flash_names_board_chip_port_and_model(tmp_path):
     variables = (
         "BOARD=esp32s3", "CHIP_ID=2", "PORT=/dev/ttyACM0", "MODEL=m.bin", "FIRMWARE=a folder",
@@ -68,8 +100,12 @@ def test_flash_names_board_chip_port_and_model(tmp_path):
     ]  # fmt: skip
     # Without a number of chips, that of the cluster as it was flashed before.
     assert command_line(tmp_path, "flash", *variables) == ["-m", "host.flash", *expected]
-    more = command_line(tmp_path, "flash", *variables, "LINK=uart", "COMBINE=chips")
-    assert more[2:] == [*expected, "--link", "uart", "--combine", "chips"]
+    more = command_line(
+        tmp_path, "flash", *variables, "LINK=uart", "PARALLEL=hybrid", "STAGES=2",
+        "REDUCE=chips",
+    )  # fmt: skip
+    divided = ["--parallel", "hybrid", "--stages", "2", "--reduce", "chips"]
+    assert more[2:] == [*expected, "--link", "uart", *divided]
     given = command_line(tmp_path, "flash", *variables, "CHIPS=7")
     assert given == ["-m", "host.flash", "--chips", "7", *expected]
 

@@ -101,14 +101,14 @@ def test_a_broken_one_is_replaced(checkout, monkeypatch, capsys):
     )
     setup.provision()
     assert setup.probed(setup.find()).word_bits == 32
-    assert "installing MicroPython anew" in capsys.readouterr().out
+    assert "installing MicroPython anew" in capsys.readouterr().err
 
 
 def test_next_comes_the_one_on_path(checkout, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(setup, "debian_build", failing)
     program = reporting(tmp_path / "bin" / "micropython", (1, 27, 0), 32)
     assert setup.provision().resolve() == program
-    assert "MicroPython 1.27.0, 32-bit (on PATH)" in capsys.readouterr().out
+    assert "MicroPython 1.27.0, 32-bit (on PATH)" in capsys.readouterr().err
 
 
 def test_a_64_bit_one_is_refused(tmp_path):

@@ -1,7 +1,8 @@
 """Simulated chips with firmware that was changed for a test."""
 
-from host.build.bundle import REPOSITORY, chip_module
+from host.build.bundle import chip_module
 from host.launch import simulated as federation
+from tests.simulation.launch import REPOSITORY
 
 
 def change_files(monkeypatch, change):

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from host.build.bundle import REPOSITORY
 from host.model.tokenizers.tokenizer import TextStream
 from host.run import main
+from tests.simulation.launch import REPOSITORY
 
 KEYS = {
     "text", "tokens", "tokens_per_second", "synchronizations_per_token", "bytes_per_token",

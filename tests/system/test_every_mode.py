@@ -1,7 +1,7 @@
 """Every way to divide a model, on every link, with 1 to 8 chips, generates the reference's text.
 
-Greedily, as a user's run does: chips that combine answer with their best tokens. The table in the
-README is of `verify`; the default run takes a slice.
+Greedily, as a user's run does: chips that combine answer with their best tokens. The table in
+docs/results.md is of `verify`; the default run takes a slice.
 """
 
 import itertools

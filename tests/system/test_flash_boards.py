@@ -14,7 +14,6 @@ from dataclasses import replace
 
 import pytest
 
-from host.build.bundle import REPOSITORY
 from host.cluster import cluster_file
 from host.flashing.filesystem_image import BLOCK, filesystem_image
 from host.flashing.firmware_image import firmware_image
@@ -22,6 +21,7 @@ from host.flashing.placing import Place
 from host.hardware import board as boards
 from host.model import loading
 from host.simulation.hub import HubProcess
+from tests.simulation.launch import REPOSITORY
 from tests.standin_board.board import StandinBoard
 from tests.standin_board.farm import standin_boards, standin_firmware
 

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from host.build.bundle import REPOSITORY
 from host.evaluate import COMMANDS, MODEL, held_out, integer_answers
 from host.generation.answers import Answers, PromptEncoder
 from host.hardware.board import load
@@ -16,6 +15,7 @@ from host.model import loading
 from host.model.sampling import Sampler
 from host.model.tokenizers.tokenizer import TextStream
 from host.run import main
+from tests.simulation.launch import REPOSITORY
 from tests.system.terminal import CTRL_C, CTRL_D, UP, Terminal
 
 SLICE = 100

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from host.setup.environment import REPOSITORY
+from tests.simulation.launch import REPOSITORY
 from training import environment
 from training.environment import requirements
 
