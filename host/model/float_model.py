@@ -160,7 +160,7 @@ class FloatModel:
         return np.asarray(heads @ self._matrices["wo"][layer])
 
     def _attended(self, query: Array, keys: Array, values: Array) -> Array:
-        """Results of all heads [batch, positions, dim].
+        """Results of all heads [batch, positions, heads * head size].
 
         query [batch, heads, positions, head size]; keys and values [batch, KV heads, end, head
         size], where `end` is the position after the last of the queries.

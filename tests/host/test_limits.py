@@ -27,7 +27,7 @@ from protocol.messages import REQUEST_SIZE
 from tests.host.tiny import TINY, random_checkpoint
 
 CASES = [
-    ({"dim": 194 * 2, "heads": 2, "kv_heads": 1},
+    ({"dim": 194 * 2, "heads": 2, "kv_heads": 1, "head_dim": 194},
      "head size 194: kernels are made for at most 192"),
     ({"layers": 257}, "257 layers: a message names at most 256"),
     ({"vocab_size": 65_537}, "a vocabulary of 65537 tokens: a message names at most 65536"),
@@ -37,7 +37,7 @@ CASES = [
 
 
 def config_with(fields: dict[str, int]) -> Config:
-    return Config(**{**vars(TINY), **fields})
+    return Config(**{**vars(TINY), "head_dim": 0, **fields})
 
 
 def test_the_limits_are_those_of_messages_and_kernels() -> None:
@@ -48,8 +48,9 @@ def test_the_limits_are_those_of_messages_and_kernels() -> None:
         with pytest.raises(ValueError, match="is not 0 to "):
             compute_payload(0, layer, 0, position, 1, b"")
     largest = replace(
-        TINY, dim=384, heads=2, layers=MAX_LAYERS, vocab_size=MAX_VOCABULARY, context=MAX_CONTEXT
-    )
+        TINY, dim=384, heads=2, head_dim=MAX_HEAD_SIZE, layers=MAX_LAYERS,
+        vocab_size=MAX_VOCABULARY, context=MAX_CONTEXT,
+    )  # fmt: skip
     check_limits(largest, MAX_CONTEXT)
 
 

@@ -14,7 +14,7 @@ from host.parallel.sharded_model import ShardedModel
 from host.parallel.sharding import merge_shards
 from tests.host.deployed_shards import deployed
 from tests.host.random_models import configs
-from tests.host.tiny import random_checkpoint
+from tests.host.tiny import WIDE_HEADS, random_checkpoint
 
 TOKENS = [1, 17, 5, 33, 8, 21]
 
@@ -50,6 +50,13 @@ def assert_computes_as_the_reference(sharded):
 @pytest.mark.parametrize("of", [ShardedModel.of, deployed])
 def test_shards_compute_together_as_the_reference(of, chips):
     model = quantized(random_checkpoint())
+    assert_computes_as_the_reference(of(model, tensor_parallel(model, chips)))
+
+
+@pytest.mark.parametrize("chips", [1, 2, 5])
+@pytest.mark.parametrize("of", [ShardedModel.of, deployed])
+def test_heads_wider_than_the_residual_stream(of, chips):
+    model = quantized(random_checkpoint(WIDE_HEADS))
     assert_computes_as_the_reference(of(model, tensor_parallel(model, chips)))
 
 

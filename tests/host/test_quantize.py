@@ -172,7 +172,7 @@ def test_long_rows_take_bits_from_their_inputs() -> None:
     for hidden, limit in ((258, INT16_LIMIT), (259, ACCUMULATOR_LIMIT // (259 * 127))):
         config = dataclasses.replace(TINY, hidden_dim=hidden)
         assert quantized(checkpoint_of(config, w2=1)).layers[1].hidden_limit == limit
-    config = dataclasses.replace(TINY, dim=600, heads=6)
+    config = dataclasses.replace(TINY, dim=600, heads=6, head_dim=100)
     model = quantized(checkpoint_of(config, wk=1, wo=1, w3=1, classifier=1))
     for limit in (
         model.layers[0].attention_limit,

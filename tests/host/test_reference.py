@@ -114,6 +114,19 @@ def test_logits_equal_those_of_registers(seed: int, shared: bool) -> None:
         assert plain.step(token) == expected
 
 
+@pytest.mark.parametrize("head_dim", [2, 8, 10])
+def test_heads_narrower_and_wider_than_the_residual_stream(head_dim: int) -> None:
+    """The reference equals registers, and is near to floats."""
+    checkpoint = random_checkpoint(dataclasses.replace(TINY, dim=20, head_dim=head_dim))
+    model = quantized(checkpoint)
+    plain = PlainModel(model)
+    logits = Reference(model).logits([TOKENS])[0]
+    for token, expected in zip(TOKENS, logits.tolist(), strict=True):
+        assert plain.step(token) == expected
+    floats = FloatModel(checkpoint).logits(TOKENS)
+    np.testing.assert_allclose(logits * 2.0**-model.logit_exponent, floats, atol=0.15)
+
+
 @pytest.mark.filterwarnings("ignore:overflow encountered in exp")
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(

@@ -24,3 +24,21 @@ def test_wide_models_equal_the_reference(dim: int, link: str) -> None:
     for token in TOKENS:
         expected = reference.step([token])
     assert (logits == expected[0]).all()
+
+
+@pytest.mark.parametrize(("chips", "mode"), [(3, "host"), (5, "chips")])
+@pytest.mark.parametrize("head_dim", [4, 24])
+def test_heads_narrower_and_wider_than_the_residual_stream(
+    head_dim: int, chips: int, mode: str
+) -> None:
+    config = Config(32, 24, 2, 4, 2, 60, 64, head_dim=head_dim)
+    model = quantized(random_checkpoint(config))
+    board = load("simulated")
+    how = Settings(chips, "uart", board, board.heap_kb * 1024, combine=mode)
+    with running(model, how) as started:
+        started.federation.begin()
+        logits = started.federation.forward(TOKENS)
+    reference = Reference(model)
+    for token in TOKENS:
+        expected = reference.step([token])
+    assert (logits == expected[0]).all()

@@ -56,9 +56,14 @@ def save(checkpoint: Checkpoint, path: str | Path) -> None:
 
     The inverse of `load`: every weight keeps its bits. The rope tables are computed anew, so
     they may differ in the last bit from those that another program wrote; nothing reads them.
-    Raises ModelError for a model that the format cannot say (another rope base or epsilon).
+    Raises ModelError for what the format cannot express: another rope base, epsilon or head size.
     """
     config = checkpoint.config
+    if config.q_dim != config.dim:
+        raise ModelError(
+            f"llama2.c version 0 means heads of dim / heads elements, this model has"
+            f" {config.heads} of {config.head_dim} and dim {config.dim}"
+        )
     if (config.rope_theta, config.norm_eps) != (Config.rope_theta, Config.norm_eps):
         raise ModelError(
             f"llama2.c version 0 means rope base {Config.rope_theta:g} and epsilon "
