@@ -88,7 +88,7 @@ def cluster_of(options: argparse.Namespace) -> Cluster:
 def run(options: argparse.Namespace) -> int:
     """Prints the plan; the exit code. Raises what main prints as one line."""
     cluster = cluster_of(options)
-    model = loading.loaded(options.model, None).quantized()
+    model = loading.load_model(options.model, None).quantize()
     fitting, problems = assessments(model, cluster)
     if not fitting:
         raise problems[TENSOR[0]]

@@ -48,7 +48,7 @@ from host.launch.choice import boards_of, check_options, divided_settings
 from host.launch.session import Running
 from host.launch.simulated import Settings, random_key, running
 from host.model import loading
-from host.model.loading import Loaded
+from host.model.loading import LoadedModel
 from host.model.sampling import Sampler
 from host.parallel.heap import COMBINE
 from host.parallel.modes import PARALLEL
@@ -157,14 +157,14 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
     path = options.model
     if path is None:
         path = flashed.model if flashed else str(MODEL)
-    source = loading.loaded(path, options.tokenizer)
+    source = loading.load_model(path, options.tokenizer)
     boards = boards_of(options, source) if options.ports is not None else None
     if not boards:  # what options contradict is told before anything takes its time
         check_options(options, source.config.layers, settings.chips)
     encoder = PromptEncoder(source, boards.context if boards else options.context, options.steps)
     prompts = _checked_prompts(options, encoder)
     with console.status("quantizing"):
-        model = source.quantized()
+        model = source.quantize()
     with ExitStack() as stack:
         with _progress(console) as progress:
             count = boards.chips if boards else settings.chips
@@ -232,7 +232,7 @@ class _Run:
         self,
         options: argparse.Namespace,
         chips: Running,
-        source: Loaded,
+        source: LoadedModel,
         answers: Answers,
         console: Console,
         display: Display,

@@ -12,7 +12,7 @@ from host.flashing.placing import Place
 from host.hardware.board import load
 from host.launch.choice import boards_of, divided_settings
 from host.model.checkpoint import Config
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.parallel.heap import COMBINE
 from host.run import parsed, settings_for
 from tests.host.tiny import random_checkpoint
@@ -29,7 +29,7 @@ HOME = Config(
 
 @pytest.fixture(scope="module")
 def model():
-    return quantized(random_checkpoint(MODEL))
+    return quantize(random_checkpoint(MODEL))
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +62,7 @@ def test_auto_takes_what_plan_recommends(model):
 
 def test_auto_has_the_heap_that_a_board_leaves_the_mode_it_takes():
     """Machine code for chips that combine takes more of a board's RAM."""
-    model = quantized(random_checkpoint(HOME))
+    model = quantize(random_checkpoint(HOME))
     board, options = load("esp32s3"), ("--parallel", "auto", "--board", "esp32s3")
     found = settings(model, *options, "--chips", "6", "--context", "64")
     assert (found.stages, found.combine) == (2, "chips")

@@ -12,7 +12,7 @@ from host.hardware import board as boards
 from host.model.__main__ import main
 from host.model.checkpoint import WIDEST, Config
 from host.model.formats import llama2c
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.parallel.limits import (
     MAX_CONTEXT,
     MAX_HEAD_SIZE,
@@ -63,7 +63,7 @@ def test_what_is_beyond_them_is_told(fields: dict[str, int], message: str) -> No
 
 
 def test_a_smaller_context_will_do() -> None:
-    model = quantized(random_checkpoint(config_with({"context": 70_000})))
+    model = quantize(random_checkpoint(config_with({"context": 70_000})))
     with pytest.raises(ModelError, match="^a context of 70000 positions: a message names"):
         tensor_parallel(model, 2)
     assert tensor_parallel(model, 2, 65_535).context == 65_535

@@ -16,7 +16,7 @@ from host.build.shard import matrix_columns, shard_file
 from host.model import arithmetic
 from host.model.arithmetic import Gain
 from host.model.checkpoint import Config
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.model.quantized import Linear, QuantizedModel
 from host.parallel.heap import COMBINE
 from host.parallel.plan import Plan, Share, tensor_parallel
@@ -209,7 +209,7 @@ def assert_merges(model: QuantizedModel, chips: int, combine: str = "host") -> N
 @pytest.mark.parametrize("combine", COMBINE)
 @pytest.mark.parametrize("chips", range(1, 21))
 def test_the_shards_of_any_number_of_chips_are_the_model(chips: int, combine: str) -> None:
-    assert_merges(quantized(random_checkpoint()), chips, combine)
+    assert_merges(quantize(random_checkpoint()), chips, combine)
 
 
 @settings(deadline=None, max_examples=50)
@@ -222,17 +222,17 @@ def test_the_shards_of_any_number_of_chips_are_the_model(chips: int, combine: st
 def test_the_shards_of_any_model_are_the_model(
     config: Config, chips: int, shared: bool, combine: str
 ) -> None:
-    assert_merges(quantized(random_checkpoint(config, shared)), chips, combine)
+    assert_merges(quantize(random_checkpoint(config, shared)), chips, combine)
 
 
 def test_a_hundred_chips_of_which_most_own_little() -> None:
-    assert_merges(quantized(random_checkpoint()), 100)
+    assert_merges(quantize(random_checkpoint()), 100)
 
 
 @pytest.mark.parametrize("chips", [1, 5, 20])
 def test_shards_hold_no_column_count_without_a_kernel(chips: int) -> None:
     config = dataclasses.replace(TINY, hidden_dim=401)
-    model = quantized(random_checkpoint(config))
+    model = quantize(random_checkpoint(config))
     for share in tensor_parallel(model, chips).shares:
         columns = matrix_columns(model, share)
         assert 0 not in columns
@@ -240,7 +240,7 @@ def test_shards_hold_no_column_count_without_a_kernel(chips: int) -> None:
 
 
 def test_each_shard_ends_in_a_hash_of_its_own() -> None:
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     plan = tensor_parallel(model, 3)
     files = [shard_file(model, plan, share) for share in plan.shares]
     assert len({file[-32:] for file in files}) == 3
@@ -251,7 +251,7 @@ def test_each_shard_ends_in_a_hash_of_its_own() -> None:
 
 
 def test_each_number_of_a_layer_has_its_place() -> None:
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     layers = []
     for index, layer in enumerate(model.layers):
         for i, name in enumerate(NUMBERS):
@@ -270,7 +270,7 @@ def test_each_number_of_a_layer_has_its_place() -> None:
 
 def test_the_norms_of_a_layer_have_their_places() -> None:
     """Numbers that all differ, epsilon the largest of all."""
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     largest = (1 << 30) - 1
     layers = [
         dataclasses.replace(
@@ -294,11 +294,11 @@ def test_the_norms_of_a_layer_have_their_places() -> None:
 
 
 def test_a_smaller_context_and_another_model_show_in_the_header() -> None:
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     small = tensor_parallel(model, 2, context=7)
     header = ShardReader(shard_file(model, small, small.shares[0])).header
     assert header["context"] == 7
-    other = quantized(random_checkpoint(seed=1))
+    other = quantize(random_checkpoint(seed=1))
     assert (
         ShardReader(shard_file(other, small, small.shares[0])).header["model"] != header["model"]
     )
