@@ -26,7 +26,7 @@ from bench.qemu.machine import EmulationError
 from bench.results import RESULTS, Row, table, write
 from host.cli.arguments import FAILED, Parser
 from host.errors import BuildError, ClusterError, ModelError, SetupError
-from host.model.loading import loaded
+from host.model.loading import load_model
 
 _FILE_WIDTH = 132
 _EXPECTED = (
@@ -54,8 +54,8 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
     try:
         path = Path(options.model)
-        source = loaded(path)
-        subjects = [Subject(path.stem, source.quantized(), source)]
+        source = load_model(path)
+        subjects = [Subject(path.stem, source.quantize(), source)]
         rows = measured(options.parts or list(PARTS), subjects, options.steps, console)
     except _EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)

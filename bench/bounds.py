@@ -18,8 +18,8 @@ from bench.gateway_chip import GatewayBench
 from bench.kernels import figures_of_shapes
 from bench.recording import requests
 from bench.results import Label, Row
-from host.model.loading import loaded
-from host.model.tokenizers.tokenizer import BOS
+from host.model.loading import load_model
+from host.model.tokenizers.bpe import BOS
 
 FILE = Path(__file__).resolve().parent / "bounds.json"
 SHIPPED = REPOSITORY / "models" / "home.bin"
@@ -53,21 +53,21 @@ def gateway_figures(folder: Path = FOLDER) -> Iterator[Row]:
 
 
 def _chip_bench(folder: Path, signed: bool = False) -> ChipBench:
-    model = loaded(SHIPPED).quantized()
+    model = load_model(SHIPPED).quantize()
     recorded = requests(model, [BOS], _POSITION + 1)
     return ChipBench(model, recorded, [_POSITION], folder, signed=signed)
 
 
 def combining_figures(folder: Path = FOLDER) -> Iterator[Row]:
     """The same of 5 chips that add up their partial sums themselves."""
-    model = loaded(SHIPPED).quantized()
+    model = load_model(SHIPPED).quantize()
     bench = CombiningBench(model, requests(model, [BOS], _POSITION + 1), [_POSITION], folder)
     return bench.rows(_CHIPS, SHIPPED.stem)
 
 
 def link_figures() -> Iterator[Row]:
     """Rows of frames and bytes a token with the shipped model on 5 chips, as measured."""
-    model = loaded(SHIPPED).quantized()
+    model = load_model(SHIPPED).quantize()
     for link, mode in _LINKS:
         rows = links.figures(model, link, _CHIPS, mode, _TOKENS, SHIPPED.stem)
         yield from (row for row in rows if row.label == Label.MEASURED)
@@ -75,7 +75,7 @@ def link_figures() -> Iterator[Row]:
 
 def heap_figures() -> Iterator[Row]:
     """Rows of what the fullest chips have in use with the shipped model, as they report it."""
-    rows = memory.figures(loaded(SHIPPED).quantized(), SHIPPED.stem)
+    rows = memory.figures(load_model(SHIPPED).quantize(), SHIPPED.stem)
     return (row for row in rows if row.label == Label.MEASURED)
 
 

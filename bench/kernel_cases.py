@@ -147,7 +147,7 @@ def _gate(count: int, module: EmulatedModule) -> int:
     table, out = arithmetic.sigmoid_table(), module.placed(gate)
     module.call("gate", out, 0, module.placed(up), module.placed(table, "<u2"), count,
                 *_GATE_SHIFTS, _LIMIT)  # fmt: skip
-    expected = arithmetic.gated(gate, up, *_GATE_SHIFTS, table, _LIMIT)
+    expected = arithmetic.swiglu(gate, up, *_GATE_SHIFTS, table, _LIMIT)
     _check("gate", module.int32s(out, count), expected)
     return count
 
@@ -159,7 +159,7 @@ def _rescale(count: int, module: EmulatedModule) -> int:
     out, multipliers = module.placed(sums), module.placed(by.multiplier, "<u2")
     parts = module.placed(np.array([count, by.shift, _LIMIT]))
     module.call("rescale", out, 0, multipliers, 0, parts, 1)
-    expected = arithmetic.saturated(arithmetic.rescaled(sums, by), _LIMIT)
+    expected = arithmetic.saturate(arithmetic.rescale(sums, by), _LIMIT)
     _check("rescale", module.int32s(out, count), expected)
     return count
 
@@ -172,7 +172,7 @@ def _rotate(heads: int, head_dim: int, module: EmulatedModule) -> int:
     out, table = module.placed(x), module.placed(rows)
     parts = module.placed(np.array([x.size, 0, _LIMIT]))
     module.call("rotate", out, 0, table, head_dim // 2, parts, 1)
-    expected = arithmetic.rotated(x, rows[:, 0], rows[:, 1], _LIMIT)
+    expected = arithmetic.rotate(x, rows[:, 0], rows[:, 1], _LIMIT)
     _check("rotate", module.int32s(out, x.size), expected.reshape(-1))
     return x.size
 

@@ -20,7 +20,7 @@ from host.executors.all_reduce import CombinedFederation
 from host.hardware.board import load
 from host.launch.simulated import Settings, Simulated, running
 from host.model.quantized import QuantizedModel
-from host.model.tokenizers.tokenizer import BOS
+from host.model.tokenizers.bpe import BOS
 from host.parallel.cost.latency import BITS_A_BYTE
 from host.parallel.parallelism import Parallelism
 from host.parallel.plan import Plan

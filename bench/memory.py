@@ -96,8 +96,7 @@ def figures_of_boards() -> Iterator[Row]:
 
 def parameters(config: Config) -> int:
     """Numbers in a model whose classifier is its embedding."""
-    kv_dim = config.kv_heads * config.head_dim
-    attention = 2 * config.dim * (config.dim + kv_dim)
+    attention = 2 * config.dim * (config.q_dim + config.kv_dim)
     layer = attention + 3 * config.dim * config.hidden_dim + 2 * config.dim
     return config.layers * layer + config.dim * (config.vocab_size + 1)
 

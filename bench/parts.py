@@ -18,9 +18,9 @@ from bench.results import Row
 from bench.speed import SpeedModel
 from host.hardware.board import load
 from host.model.checkpoint import Checkpoint, Config
-from host.model.loading import Loaded
+from host.model.loading import LoadedModel
 from host.model.quantized import QuantizedModel
-from host.model.tokenizers.tokenizer import BOS, Tokenizer
+from host.model.tokenizers.bpe import BOS, BpeTokenizer
 
 # The shapes of the stories260K of llama2.c's tinyllamas, for which no file is needed.
 STORIES260K = Config(
@@ -39,7 +39,7 @@ class Subject:
 
     name: str
     model: QuantizedModel
-    loaded: Loaded | None = None
+    loaded: LoadedModel | None = None
 
     def positions(self) -> list[int]:
         """Where a chip's work is counted: as far as the model's context goes."""
@@ -136,11 +136,11 @@ def peer_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator
             yield from _llama2c(subject, subject.loaded, count, console)
 
 
-def _llama2c(subject: Subject, source: Loaded, steps: int, console: Console) -> Iterator[Row]:
+def _llama2c(subject: Subject, source: LoadedModel, steps: int, console: Console) -> Iterator[Row]:
     run_c = os.environ.get("LLAMA2C")
     if not run_c:
         console.print("peers: llama2.c is left out: LLAMA2C= takes the path of its run.c")
-    elif isinstance(source.weights, Checkpoint) and isinstance(source.tokenizer, Tokenizer):
+    elif isinstance(source.weights, Checkpoint) and isinstance(source.tokenizer, BpeTokenizer):
         yield peers.llama2c_speed(
             source.weights, source.tokenizer, Path(run_c), steps, subject.name
         )  # fmt: skip

@@ -18,7 +18,7 @@ from host.errors import SetupError
 from host.model.checkpoint import Checkpoint, Config
 from host.model.float_model import FloatModel
 from host.model.formats import llama2c
-from host.model.tokenizers.tokenizer import BOS, Tokenizer, token_bytes
+from host.model.tokenizers.bpe import BOS, BpeTokenizer, serialize_tokens
 from host.parallel.cost.communication import Communication
 
 CHIPS = (2, 5, 8)
@@ -34,7 +34,7 @@ def figures(checkpoint: Checkpoint, steps: int, name: str) -> Iterator[Row]:
 def float_speed(checkpoint: Checkpoint, steps: int, name: str) -> Row:
     """Tokens a second of numpy in float64, on this machine."""
     model = FloatModel(checkpoint)
-    cache = model.cache(positions=steps)
+    cache = model.new_cache(positions=steps)
     token, start = BOS, time.monotonic()
     for _ in range(steps):
         token = int(np.argmax(model.step([token], cache)))
@@ -43,7 +43,7 @@ def float_speed(checkpoint: Checkpoint, steps: int, name: str) -> Row:
 
 
 def llama2c_speed(
-    checkpoint: Checkpoint, tokenizer: Tokenizer, source: Path, steps: int, name: str
+    checkpoint: Checkpoint, tokenizer: BpeTokenizer, source: Path, steps: int, name: str
 ) -> Row:
     """Tokens a second of llama2.c's own program, compiled from `source`, its run.c, with -O3.
 
@@ -52,7 +52,7 @@ def llama2c_speed(
     with tempfile.TemporaryDirectory() as folder:
         program, model, tokens = (Path(folder) / part for part in ("run", "model", "tokens"))
         llama2c.save(checkpoint, model)
-        tokens.write_bytes(token_bytes(tokenizer))
+        tokens.write_bytes(serialize_tokens(tokenizer))
         _output(["cc", "-O3", "-o", program, source, "-lm"])
         said = _output([program, model, "-z", tokens, "-t", "0", "-n", str(steps)])
     told = re.search(r"tok/s: ([0-9.]+)", said)

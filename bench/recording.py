@@ -74,7 +74,7 @@ class _Recorder(Reference):
         x = final_activation(self.model, [token], self)
         classifier = self.model.classifier
         sums = arithmetic.matvec(classifier.weight, x)
-        logits = arithmetic.saturated(arithmetic.rescaled(sums, classifier.rescale), INT16_LIMIT)
+        logits = arithmetic.saturate(arithmetic.rescale(sums, classifier.rescale), INT16_LIMIT)
         self._noted(0, PHASE_VOCABULARY, x, logits)
         self.position += 1
         return int(np.argmax(logits[0]))

@@ -12,7 +12,7 @@ from host.hardware.board import load
 from host.launch.simulated import Settings, running
 from host.model.quantized import QuantizedModel
 from host.model.sampling import Sampler
-from host.model.tokenizers.tokenizer import BOS
+from host.model.tokenizers.bpe import BOS
 
 CASES = [(link, chips) for link in ("uart", "espnow") for chips in (1, 2, 5, 8, 20)]
 

@@ -58,7 +58,7 @@ def rescale(x: ptr32, v: int, multiplier: ptr16, at: int, parts: ptr32, count: i
 
     parts [count, 3]: elements, shift and limit of each part of x, one after the other.
     multiplier: u16 from byte `at` on; 16 <= shift <= 45. The 47-bit product is split: see
-    arithmetic.rescaled.
+    arithmetic.rescale.
     """
     multiplier = ptr16(int(multiplier) + at)
     while count:

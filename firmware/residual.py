@@ -15,7 +15,7 @@ def norm(
     residual: ptr32, v: int, gain: ptr16, at: int, x: ptr32, n: int, shift: int, epsilon: int,
     limit: int,
 ):  # fmt: skip
-    """x [n]: RMSNorm of residual [n] times its gain, within limit; see arithmetic.rms_normalized.
+    """x [n]: RMSNorm of residual [n] times its gain, within limit; see arithmetic.rms_normalize.
 
     gain: multiplier + 2**15 as u16 from byte `at` on; 15 <= shift <= 29; epsilon < 2**30.
     """
@@ -90,7 +90,7 @@ def add_rescaled(
     """Adds acc [n] * multiplier [n] / 2**shift, half-up, to residual [n], within 24 bits.
 
     |acc| <= 2**30; multiplier: u16 from byte `at` on; 16 <= shift <= 45. See
-    arithmetic.residual_sum, and firmware/kernels.py for how the product is split.
+    arithmetic.add_residual, and firmware/kernels.py for how the product is split.
     """
     multiplier = ptr16(int(multiplier) + at)
     shift -= 15

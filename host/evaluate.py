@@ -24,9 +24,10 @@ from host.errors import ModelError
 from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel
 from host.model.formats import llama2c
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
-from host.model.tokenizers.tokenizer import BOS, EOS, TextStream, Tokenizer
+from host.model.tokenizers.bpe import BOS, EOS, BpeTokenizer
+from host.model.tokenizers.text import TextStream
 from host.paths import HOME_MODEL, MODELS
 
 MODEL, TOKENIZER, COMMANDS = HOME_MODEL, MODELS / "tok512.bin", MODELS / "held_out.tsv"
@@ -61,7 +62,9 @@ def held_out(path: str | Path = COMMANDS) -> list[Command]:
     return commands
 
 
-def answers(step: Step, tokenizer: Tokenizer, texts: Sequence[str], positions: int) -> list[str]:
+def answers(
+    step: Step, tokenizer: BpeTokenizer, texts: Sequence[str], positions: int
+) -> list[str]:
     """The greedy answer to each of `texts`, up to BOS or EOS or `positions` tokens in all.
 
     A command ends with a newline, which tells the model to answer.
@@ -86,27 +89,29 @@ def answers(step: Step, tokenizer: Tokenizer, texts: Sequence[str], positions: i
     return [_text(tokenizer, row) for row in printed]
 
 
-def _text(tokenizer: Tokenizer, tokens: Iterable[int]) -> str:
+def _text(tokenizer: BpeTokenizer, tokens: Iterable[int]) -> str:
     stream = TextStream(tokenizer, previous=EOS)
     return "".join(map(stream.push, tokens))
 
 
-def float_answers(checkpoint: Checkpoint, tokenizer: Tokenizer, texts: Sequence[str]) -> list[str]:
+def float_answers(
+    checkpoint: Checkpoint, tokenizer: BpeTokenizer, texts: Sequence[str]
+) -> list[str]:
     """Answers of the model in float64, batched."""
     model, positions = FloatModel(checkpoint), checkpoint.config.context
 
     def batch(part: Sequence[str]) -> list[str]:
-        cache = model.cache(len(part), positions)
+        cache = model.new_cache(len(part), positions)
         return answers(lambda tokens: model.step(tokens, cache), tokenizer, part, positions)
 
     return _batched(batch, texts, "float")
 
 
 def integer_answers(
-    checkpoint: Checkpoint, tokenizer: Tokenizer, texts: Sequence[str]
+    checkpoint: Checkpoint, tokenizer: BpeTokenizer, texts: Sequence[str]
 ) -> list[str]:
     """Answers of the quantized model, as every federation gives them, batched."""
-    model, positions = quantized(checkpoint), checkpoint.config.context
+    model, positions = quantize(checkpoint), checkpoint.config.context
 
     def batch(part: Sequence[str]) -> list[str]:
         return answers(Reference(model, len(part)).step, tokenizer, part, positions)
@@ -176,7 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> int:
     """Prints the table of exact matches; the exit code. Raises ModelError."""
     checkpoint = llama2c.load(options.model)
-    tokenizer = Tokenizer.load(options.tokenizer, checkpoint.config.vocab_size)
+    tokenizer = BpeTokenizer.load(options.tokenizer, checkpoint.config.vocab_size)
     commands = held_out(options.commands)
     texts = [command.text for command in commands]
     columns: dict[str, Sequence[str]] = {

@@ -163,7 +163,7 @@ def _job(options: argparse.Namespace, console: Console) -> Job:
     path = options.model or (before.model if before else str(HOME_MODEL))
     with console.status("quantizing"):
         # As host.run loads it: both must come to the same integers.
-        model = loading.loaded(path, options.tokenizer).quantized()
+        model = loading.load_model(path, options.tokenizer).quantize()
     if options.parallel:
         place = place_in_parallelism(place, options, model, before)
         place.check()

@@ -96,7 +96,7 @@ def parse_boards(options: argparse.Namespace) -> BoardSet:
 def run(options: argparse.Namespace) -> int:
     """Prints the plan; the exit code. Raises what main prints as one line."""
     boards = parse_boards(options)
-    model = loading.loaded(options.model, None).quantized()
+    model = loading.load_model(options.model, None).quantize()
     chosen = parse_parallelism(
         options.parallel, options.stages, options.reduce, model.config.layers, len(boards.boards)
     )

@@ -47,7 +47,7 @@ from host.launch.choice import boards_of, check_options, choose_settings
 from host.launch.session import Running
 from host.launch.simulated import Settings, random_key, running
 from host.model import loading
-from host.model.loading import Loaded
+from host.model.loading import LoadedModel
 from host.model.sampling import Sampler
 from host.parallel.options import CHOICES
 from host.parallel.parallelism import REDUCERS
@@ -155,14 +155,14 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
     path = options.model
     if path is None:
         path = flashed.model if flashed else str(HOME_MODEL)
-    source = loading.loaded(path, options.tokenizer)
+    source = loading.load_model(path, options.tokenizer)
     boards = boards_of(options, source) if options.ports is not None else None
     if not boards:  # what options contradict is told before anything takes its time
         check_options(options, source.config.layers, settings.chips)
     encoder = PromptEncoder(source, boards.context if boards else options.context, options.steps)
     prompts = _checked_prompts(options, encoder)
     with console.status("quantizing"):
-        model = source.quantized()
+        model = source.quantize()
     with ExitStack() as stack:
         with _progress(console) as progress:
             count = boards.chips if boards else settings.chips
@@ -233,7 +233,7 @@ class _Run:
         self,
         options: argparse.Namespace,
         chips: Running,
-        source: Loaded,
+        source: LoadedModel,
         answers: Answers,
         console: Console,
         display: Display,

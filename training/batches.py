@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from host.model.tokenizers.tokenizer import BOS, FIRST_BYTE_TOKEN
+from host.model.tokenizers.bpe import BOS, FIRST_BYTE_TOKEN
 from training.bpe import Encoder
 from training.grammar import SEED, Command, Grammar
 

@@ -11,12 +11,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from host.model.tokenizers.tokenizer import (
-    FIRST_BYTE_TOKEN,
-    LONGEST_LENGTH,
-    TOKEN_HEADER,
-    Tokenizer,
-)
+from host.model.tokenizers.bpe import FIRST_BYTE_TOKEN, LONGEST_LENGTH, TOKEN_HEADER, BpeTokenizer
 
 VOCABULARY = 512
 SPECIAL = (b"<unk>", b"\n<s>\n", b"\n</s>\n")  # as in llama2.c's files
@@ -32,7 +27,7 @@ def byte_piece(byte: int) -> bytes:
     return bytes([byte]) if byte in PRINTABLE else b"<0x%02X>" % byte
 
 
-def trained(texts: Iterable[str]) -> Tokenizer:
+def trained(texts: Iterable[str]) -> BpeTokenizer:
     """A tokenizer of VOCABULARY tokens whose merges are the most frequent ones of `texts`."""
     from tokenizers import Regex, models, pre_tokenizers
     from tokenizers import Tokenizer as Learner
@@ -51,10 +46,10 @@ def trained(texts: Iterable[str]) -> Tokenizer:
     if len(merges) != count:
         raise ValueError(f"{len(merges)} merges learnt, expected {count}")
     pieces = [*SPECIAL, *map(byte_piece, range(256)), *merges]
-    return Tokenizer(pieces, [0.0] * (len(pieces) - count) + [-float(i) for i in range(count)])
+    return BpeTokenizer(pieces, [0.0] * (len(pieces) - count) + [-float(i) for i in range(count)])
 
 
-def save(tokenizer: Tokenizer, path: str | Path) -> None:
+def save(tokenizer: BpeTokenizer, path: str | Path) -> None:
     """Writes `tokenizer` as a file of llama2.c."""
     with open(path, "wb") as file:
         file.write(LONGEST_LENGTH.pack(max(map(len, tokenizer.pieces))))
@@ -63,12 +58,12 @@ def save(tokenizer: Tokenizer, path: str | Path) -> None:
 
 
 class Encoder:
-    """The tokens that Tokenizer.encode gives, word by word and each word but once.
+    """The tokens that BpeTokenizer.encode gives, word by word and each word but once.
 
     It holds for vocabularies without a token that goes on over a space or a line's end.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: BpeTokenizer) -> None:
         self._tokenizer = tokenizer
         self._words: dict[str, list[int]] = {}
 

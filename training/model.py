@@ -56,10 +56,10 @@ class Layer(nn.Module):
         self.config, self.rope = config, rope
         self.attention_norm = nn.Parameter(torch.ones(config.dim))
         self.ffn_norm = nn.Parameter(torch.ones(config.dim))
-        self.wq = _linear(config.dim, config.dim)
+        self.wq = _linear(config.dim, config.q_dim)
         self.wk = _linear(config.dim, config.kv_dim)
         self.wv = _linear(config.dim, config.kv_dim)
-        self.wo = _linear(config.dim, config.dim, 2 * config.layers)
+        self.wo = _linear(config.q_dim, config.dim, 2 * config.layers)
         self.w1 = _linear(config.dim, config.hidden_dim)
         self.w2 = _linear(config.hidden_dim, config.dim, 2 * config.layers)
         self.w3 = _linear(config.dim, config.hidden_dim)

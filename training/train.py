@@ -22,7 +22,7 @@ from torch.nn import functional
 from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel
 from host.model.formats import llama2c
-from host.model.tokenizers.tokenizer import Tokenizer
+from host.model.tokenizers.bpe import BpeTokenizer
 from training import bpe
 from training.batches import Batch, batches, tokenizer_texts
 from training.grammar import SEED, held_out_commands
@@ -143,7 +143,7 @@ def run(training: Training, encoder: bpe.Encoder, state: Path, console: Console)
                     console.print(f"step {training.step} loss {mean:.4f} {training.seconds:.0f} s")
 
 
-def data_digest(tokenizer: Tokenizer) -> str:
+def data_digest(tokenizer: BpeTokenizer) -> str:
     """What tells apart two versions of the grammar or the tokenizer."""
     digest = hashlib.sha256(repr(tokenizer.pieces).encode())
     for text in islice(tokenizer_texts(), DIGESTED_COMMANDS):

@@ -18,7 +18,7 @@ from host.model import loading
 from host.model.checkpoint import Config, weight_shapes
 from host.model.formats import quantized_file
 from host.model.loading import Format
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.model.quantization.ranges import Ranges
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import BoardSet
@@ -80,16 +80,16 @@ def inspection(
 
     Raises ModelError and BoardError.
     """
-    kind = loading.format_of(path)
+    kind = loading.detect_format(path)
     shared = False
     if kind is Format.QUANTIZED:
         model, *_ = quantized_file.load(path)
     else:
-        weights = loading.checkpoint(path)
+        weights = loading.load_checkpoint(path)
         shared = weights.shared_classifier
         # Plans ask for sizes and for the bits of sums, which the weights alone decide: so any
         # ranges of activations will do, and the model need not run to calibrate.
-        model = quantized(weights, _unit_ranges(weights.config.layers))
+        model = quantize(weights, _unit_ranges(weights.config.layers))
     config = model.config
     context = config.context if context is None else context
     if not 1 <= context <= config.context:
@@ -104,7 +104,9 @@ def inspection(
         context=context,
         kv_bytes=4 * config.layers * config.kv_dim * context,
         chips={
-            name: {link: fewest_chips(model, boards.load(name), context, link) for link in LINKS}
+            name: {
+                link: find_fewest_chips(model, boards.load(name), context, link) for link in LINKS
+            }
             for name in boards.names()
         },
         problem=_problem(model, context),
@@ -124,7 +126,7 @@ def quantized_bytes(config: Config) -> int:
     return total
 
 
-def fewest_chips(model: QuantizedModel, board: Board, context: int, link: str) -> int | None:
+def find_fewest_chips(model: QuantizedModel, board: Board, context: int, link: str) -> int | None:
     """The smallest number of this board that holds the model; None where none does."""
     try:
         _plan(model, 1, board, context, link)

@@ -14,14 +14,14 @@ from host.errors import ModelError
 from host.model import loading, prompt_format
 from host.model.float_model import FloatModel
 from host.model.formats import quantized_file
-from host.model.quantization.quality import Quality, quality
+from host.model.quantization.quality import Quality, measure_quality
 from host.model.quantization.quantize import (
     CALIBRATION_LENGTH,
     CALIBRATION_SEED,
-    calibration_sequences,
-    quantized,
+    quantize,
+    sample_calibration,
 )
-from host.model.tokenizers.tokenizer import TextTokenizer
+from host.model.tokenizers.text import Tokenizer
 
 Sequences = npt.NDArray[np.int64]
 
@@ -55,36 +55,36 @@ def quantize_to_file(
         raise ModelError(f"{output}: is the model itself: give another file to write")
     with _progress(console) as progress:
         task = progress.add_task("loading", total=None)
-        checkpoint = loading.checkpoint(path)
+        checkpoint = loading.load_checkpoint(path)
         if checkpoint.config.context < 2:
             raise ModelError(f"{path}: a context of one position leaves nothing to measure")
-        tokens = loading.tokenizer_for(path, tokenizer, checkpoint.config)
-        form = prompt_format.format_of(path)
+        tokens = loading.find_tokenizer(path, tokenizer, checkpoint.config)
+        form = prompt_format.load_format(path)
         model = FloatModel(checkpoint)
         progress.update(task, description="reading the text" if text else "sampling texts")
-        texts = texts_in(text, tokens, model) if text else sampled_texts(tokens, model)
+        texts = read_texts(text, tokens, model) if text else sample_texts(tokens, model)
         progress.update(task, description="calibrating")
-        ranges = model.activation_ranges(texts.calibration)
+        ranges = model.measure_ranges(texts.calibration)
         progress.update(task, description="quantizing")
-        result = quantized(checkpoint, ranges)
+        result = quantize(checkpoint, ranges)
         steps = texts.held_out.shape[1] - 1
         progress.update(task, description="measuring", total=steps)
-        cost = quality(model, result, texts.held_out, lambda: progress.advance(task))
+        cost = measure_quality(model, result, texts.held_out, lambda: progress.advance(task))
         quantized_file.save(result, tokens, output, form)
     _print_cost(console, cost, Path(text).name if text else None)
     console.print(f"{output}: {Path(output).stat().st_size:,} bytes", highlight=False)
     return cost
 
 
-def sampled_texts(tokenizer: TextTokenizer, model: FloatModel) -> Texts:
-    """Texts that the model draws itself; the quantized model is what `Loaded.quantized` gives."""
+def sample_texts(tokenizer: Tokenizer, model: FloatModel) -> Texts:
+    """Texts that the model samples itself: `LoadedModel.quantize` calibrates on the first."""
     return Texts(
-        calibration_sequences(model, tokenizer.bos),
-        calibration_sequences(model, tokenizer.bos, HELD_OUT_SEED),
+        sample_calibration(model, tokenizer.bos),
+        sample_calibration(model, tokenizer.bos, HELD_OUT_SEED),
     )
 
 
-def texts_in(path: str | Path, tokenizer: TextTokenizer, model: FloatModel) -> Texts:
+def read_texts(path: str | Path, tokenizer: Tokenizer, model: FloatModel) -> Texts:
     """The first half of the text at `path`, and its second. Raises ModelError, naming it."""
     try:
         text = Path(path).read_text(encoding="utf-8")

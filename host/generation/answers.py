@@ -10,9 +10,9 @@ from host.cli.report import Totals
 from host.errors import ModelError
 from host.generation.decoding import Choice, generated
 from host.launch.session import Running
-from host.model.loading import Loaded
+from host.model.loading import LoadedModel
 from host.model.sampling import Sampler
-from host.model.tokenizers.tokenizer import TextStream
+from host.model.tokenizers.text import TextStream
 
 _DEFAULT_STEPS = 256
 
@@ -36,7 +36,7 @@ class PromptEncoder:
     steps: how many tokens may stand after BOS.
     """
 
-    def __init__(self, source: Loaded, context: int | None, steps: int | None) -> None:
+    def __init__(self, source: LoadedModel, context: int | None, steps: int | None) -> None:
         """context: positions of the caches, None for all that the model allows.
 
         Raises ModelError for what the model does not allow, and steps that they cannot hold.
@@ -81,7 +81,7 @@ class Answers:
     """What runs a prompt on chips."""
 
     def __init__(
-        self, chips: Running, source: Loaded, encoder: PromptEncoder, sampler: Sampler
+        self, chips: Running, source: LoadedModel, encoder: PromptEncoder, sampler: Sampler
     ) -> None:
         self._chips, self._encoder, self._sampler = chips, encoder, sampler
         self._tokenizer = source.tokenizer

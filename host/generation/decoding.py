@@ -7,7 +7,7 @@ from typing import Protocol
 
 from host.model.arithmetic import Ints
 from host.model.sampling import Sampler
-from host.model.tokenizers.tokenizer import BOS, EOS
+from host.model.tokenizers.bpe import BOS, EOS
 
 
 class Forward(Protocol):

@@ -11,7 +11,7 @@ from host.cluster.cluster_file import Cluster, check_reach
 from host.errors import ClusterError
 from host.launch.boards import described, listed_ports
 from host.launch.simulated import Settings
-from host.model.loading import Loaded
+from host.model.loading import LoadedModel
 from host.model.quantized import QuantizedModel
 from host.parallel.assessment import choose_parallelism, describe_options
 from host.parallel.boards import BoardSet
@@ -43,7 +43,7 @@ def choose_settings(
     return replace(settings, parallelism=parallelism, heap=heap)
 
 
-def boards_of(options: argparse.Namespace, source: Loaded) -> Cluster:
+def boards_of(options: argparse.Namespace, source: LoadedModel) -> Cluster:
     """The cluster of boards to run on. Raises ClusterError, ParallelError."""
     for name in ("board", "heap", "loss", "secure"):
         if getattr(options, name) is not None:

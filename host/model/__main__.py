@@ -25,8 +25,12 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     command = commands.add_parser("inspect", help="what a model is, and which boards hold it")
     add = command.add_argument
     add("path", metavar="PATH", help=f"{_PATH}, or a quantized model")
-    add("--chips", type=count_up_to(MAX_CHIPS), metavar="N",
-        help="say whether so many chips hold it, by the exit code too")
+    add(
+        "--chips",
+        type=count_up_to(MAX_CHIPS),
+        metavar="N",
+        help="say whether so many chips hold it, by the exit code too",
+    )
     add("--board", metavar="NAME", help="which chips (python -m host.boards lists them)")
     add("--link", choices=LINKS, default="espnow", help="over which link (default espnow)")
     add("--context", type=int, metavar="N", help="positions in the chips' caches (default: all)")
@@ -36,9 +40,12 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("path", metavar="PATH", help=_PATH)
     add("-o", "--output", required=True, metavar="OUT", help="the file to write")
     add("--tokenizer", metavar="FILE", help="its tokenizer (default: the one in or beside it)")
-    add("--text", metavar="FILE",
+    add(
+        "--text",
+        metavar="FILE",
         help="calibrate on the first half of this text and measure on the second"
-             " (default: on texts that the model samples itself)")
+        " (default: on texts that the model samples itself)",
+    )
     return parser.parse_args(arguments)  # fmt: skip
 
 

@@ -62,7 +62,7 @@ class Gain(NamedTuple):
     epsilon: int
 
 
-def saturated(values: Ints, limit: int) -> Ints:
+def saturate(values: Ints, limit: int) -> Ints:
     """values clipped to [-limit, limit]."""
     return np.minimum(np.maximum(values, -limit), limit)  # np.clip takes four times as long
 
@@ -75,23 +75,23 @@ def matvec(weight: NDArray[np.int8], x: Ints) -> Ints:
     return (x.astype(np.float64) @ weight.T.astype(np.float64)).astype(np.int64)
 
 
-def rescaled(accumulator: Ints, rescale: Rescale) -> Ints:
+def rescale(accumulator: Ints, factors: Rescale) -> Ints:
     """accumulator * multiplier / 2**shift, half-up, for 32-bit accumulators [..., rows].
 
     A chip splits the 32 x 15 bit product: accumulator = high * 2**15 + low, and computes
     (high * m + (low * m >> 15) + 2**(shift - 16)) >> (shift - 15), which is the same integer:
     flooring the low part first changes nothing under a floor.
     """
-    half = 1 << (rescale.shift - 1)
-    return (accumulator * rescale.multiplier + half) >> rescale.shift
+    half = 1 << (factors.shift - 1)
+    return (accumulator * factors.multiplier + half) >> factors.shift
 
 
-def residual_sum(residual: Ints, accumulator: Ints, rescale: Rescale) -> Ints:
+def add_residual(residual: Ints, accumulator: Ints, factors: Rescale) -> Ints:
     """The residual stream [..., dim] after adding a layer's summed partial results."""
-    return saturated(residual + rescaled(accumulator, rescale), RESIDUAL_LIMIT)
+    return saturate(residual + rescale(accumulator, factors), RESIDUAL_LIMIT)
 
 
-def rms_normalized(residual: Ints, gain: Gain, limit: int) -> Ints:
+def rms_normalize(residual: Ints, gain: Gain, limit: int) -> Ints:
     """RMSNorm of the residual [..., dim] times its gain, saturated to `limit`.
 
     Each vector is first brought to 15 bits (`v`); squares are pre-shifted by L = ceil(log2 dim),
@@ -113,10 +113,10 @@ def _row_normalized(row: Ints, gain: Gain, limit: int) -> Ints:
     doublings = (30 - total.bit_length()) >> 1  # of the root; -1 at least
     scaled = total << 2 * doublings if doublings >= 0 else total >> 2  # in [2**28, 2**30)
     normalized = _half_up(v * ((1 << 29) // math.isqrt(scaled)), 15)
-    return saturated(_half_up(normalized * gain.multiplier, gain.shift - doublings), limit)
+    return saturate(_half_up(normalized * gain.multiplier, gain.shift - doublings), limit)
 
 
-def rotated(pairs: Ints, cosine: Ints, sine: Ints, limit: int) -> Ints:
+def rotate(pairs: Ints, cosine: Ints, sine: Ints, limit: int) -> Ints:
     """Rotary embedding of [..., head_dim] by adjacent pairs; cosine and sine [..., head_dim / 2]
     in units of 2**-14."""
     even, odd = pairs[..., 0::2], pairs[..., 1::2]
@@ -124,7 +124,7 @@ def rotated(pairs: Ints, cosine: Ints, sine: Ints, limit: int) -> Ints:
     out = np.empty_like(pairs)
     out[..., 0::2] = (even * cosine - odd * sine + half) >> ROPE_BITS
     out[..., 1::2] = (even * sine + odd * cosine + half) >> ROPE_BITS
-    return saturated(out, limit)
+    return saturate(out, limit)
 
 
 def rope_steps(head_dim: int, theta: float) -> Ints:
@@ -216,14 +216,14 @@ def sigmoid_table() -> Ints:
     return table
 
 
-def gated(gate: Ints, up: Ints, index_shift: int, shift: int, table: Ints, limit: int) -> Ints:
+def swiglu(gate: Ints, up: Ints, index_shift: int, shift: int, table: Ints, limit: int) -> Ints:
     """SiLU(gate) * up for integers of 16 bits, rescaled by 2**-shift and saturated.
 
     SiLU(z) = z * sigmoid(z), the sigmoid from the table at gate / 2**index_shift rounded half-up.
     """
     index = np.clip(_half_up(gate, index_shift) + len(table) // 2, 0, len(table) - 1)
     silu = _half_up(gate * table[index], 15)
-    return saturated(_half_up(silu * up, shift), limit)
+    return saturate(_half_up(silu * up, shift), limit)
 
 
 def _half_up(values: Ints, shift: Ints | int) -> Ints:

@@ -13,6 +13,7 @@ from host.errors import ModelError
 FloatArray = npt.NDArray[np.float32]
 
 
+DIMENSIONS = ("dim", "hidden_dim", "layers", "heads", "kv_heads", "vocab_size", "context")
 # No model of this family comes near; beyond it, some other file or a damaged one was read.
 LARGEST_DIMENSION = 1 << 20
 # Activations of one position, two bytes each, must fit a message to a chip (protocol/frame.py).
@@ -24,7 +25,8 @@ WIDEST = 1020
 class Config:
     """Dimensions of a Llama model.
 
-    Raises ModelError where they contradict each other.
+    The heads of one position have heads * head_dim elements, which may be more or fewer than dim.
+    Raises ModelError where the dimensions contradict each other.
     """
 
     dim: int
@@ -36,32 +38,36 @@ class Config:
     context: int  # positions the model was trained for
     rope_theta: float = 10000.0
     norm_eps: float = 1e-5
+    head_dim: int = 0  # elements of one head; 0 stands for dim // heads
 
     def __post_init__(self) -> None:
-        for name in ("dim", "hidden_dim", "layers", "heads", "kv_heads", "vocab_size", "context"):
-            if getattr(self, name) < 1:
-                raise ModelError(f"{name} is {getattr(self, name)}, expected at least 1")
-            if getattr(self, name) > LARGEST_DIMENSION:
-                raise ModelError(
-                    f"{name} is {getattr(self, name)}, expected at most {LARGEST_DIMENSION}"
-                )
+        for name in DIMENSIONS:
+            self._check_dimension(name)
         if self.dim > WIDEST:
             raise ModelError(f"dim is {self.dim}: a message to a chip carries at most {WIDEST}")
         if not (0 < self.rope_theta < math.inf and 0 <= self.norm_eps < math.inf):
             raise ModelError(
                 f"rope base {self.rope_theta:g} or epsilon {self.norm_eps:g} cannot be"
             )
-        if self.dim % self.heads:
-            raise ModelError(f"dim {self.dim} is not divisible by {self.heads} heads")
+        if self.head_dim == 0:
+            if self.dim % self.heads:
+                raise ModelError(f"dim {self.dim} is not divisible by {self.heads} heads")
+            object.__setattr__(self, "head_dim", self.dim // self.heads)
+        self._check_dimension("head_dim")
         if self.head_dim % 2:
             raise ModelError(f"head size {self.head_dim} is odd, rope needs pairs")
         if self.heads % self.kv_heads:
             raise ModelError(f"{self.heads} heads are not divisible by {self.kv_heads} KV heads")
 
+    def _check_dimension(self, name: str) -> None:
+        value = getattr(self, name)
+        if not 1 <= value <= LARGEST_DIMENSION:
+            raise ModelError(f"{name} must be 1 to {LARGEST_DIMENSION}, got {value}")
+
     @property
-    def head_dim(self) -> int:
-        """Elements of one head."""
-        return self.dim // self.heads
+    def q_dim(self) -> int:
+        """Elements of all queries (or attention results) of one position in one layer."""
+        return self.heads * self.head_dim
 
     @property
     def kv_dim(self) -> int:
@@ -80,10 +86,10 @@ def weight_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     return {
         "embedding": (config.vocab_size, dim),
         "attention_norm": (layers, dim),
-        "wq": (layers, dim, dim),
+        "wq": (layers, config.q_dim, dim),
         "wk": (layers, config.kv_dim, dim),
         "wv": (layers, config.kv_dim, dim),
-        "wo": (layers, dim, dim),
+        "wo": (layers, dim, config.q_dim),
         "ffn_norm": (layers, dim),
         "w1": (layers, hidden, dim),
         "w2": (layers, dim, hidden),

@@ -17,7 +17,7 @@ from host.errors import ModelError
 from host.model.checkpoint import Checkpoint, Config
 from host.model.quantization.ranges import Ranges
 from host.model.sampling import softmax
-from host.model.tokenizers.tokenizer import BOS
+from host.model.tokenizers.bpe import BOS
 
 Array = npt.NDArray[np.float64]
 Tokens = npt.NDArray[np.integer[Any]]
@@ -68,10 +68,10 @@ class FloatModel:
         """
         array = np.asarray(tokens)
         batch = np.atleast_2d(array)
-        logits = self._forward(batch, self.cache(*batch.shape))
+        logits = self._forward(batch, self.new_cache(*batch.shape))
         return logits.reshape(*array.shape, self.config.vocab_size)
 
-    def cache(self, batch: int = 1, positions: int | None = None) -> KVCache:
+    def new_cache(self, batch: int = 1, positions: int | None = None) -> KVCache:
         """An empty KV cache, by default for the model's whole context."""
         positions = self.config.context if positions is None else positions
         if positions > self.config.context:
@@ -87,19 +87,19 @@ class FloatModel:
         """
         return self._forward(np.asarray(tokens).reshape(-1, 1), cache)[:, 0]
 
-    def activation_ranges(self, sequences: Iterable[npt.ArrayLike]) -> Ranges:
+    def measure_ranges(self, sequences: Iterable[npt.ArrayLike]) -> Ranges:
         """Largest magnitudes at every site over all positions of `sequences` of tokens."""
         ranges = Ranges(self.config.layers)
         for batch in self._batches([np.asarray(sequence) for sequence in sequences]):
-            self._forward(batch, self.cache(*batch.shape), ranges.observe)
+            self._forward(batch, self.new_cache(*batch.shape), ranges.observe)
         return ranges
 
-    def sampled_sequences(
+    def sample_sequences(
         self, count: int, length: int, seed: int, bos: int = BOS
     ) -> npt.NDArray[np.int64]:
         """Token sequences [count, length] that the model draws at temperature 1 from BOS on."""
         random = np.random.default_rng(seed)
-        cache = self.cache(count, length)
+        cache = self.new_cache(count, length)
         sequences = np.full((count, length), bos)
         for position in range(1, length):
             probabilities = softmax(self.step(sequences[:, position - 1], cache))
@@ -160,7 +160,7 @@ class FloatModel:
         return np.asarray(heads @ self._matrices["wo"][layer])
 
     def _attended(self, query: Array, keys: Array, values: Array) -> Array:
-        """Results of all heads [batch, positions, dim].
+        """Results of all heads [batch, positions, heads * head size].
 
         query [batch, heads, positions, head size]; keys and values [batch, KV heads, end, head
         size], where `end` is the position after the last of the queries.

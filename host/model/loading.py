@@ -15,12 +15,13 @@ from host.model.checkpoint import Checkpoint, Config
 from host.model.float_model import FloatModel
 from host.model.formats import gguf as gguf_file
 from host.model.formats import huggingface, llama2c, quantized_file
-from host.model.formats.reading import opened
+from host.model.formats.reading import open_file
 from host.model.prompt_format import CONTINUATION, PromptFormat
-from host.model.quantization.quantize import calibration_sequences, quantized
+from host.model.quantization.quantize import quantize, sample_calibration
 from host.model.quantized import QuantizedModel
+from host.model.tokenizers.bpe import BpeTokenizer
 from host.model.tokenizers.huggingface import HuggingFaceTokenizer
-from host.model.tokenizers.tokenizer import TextTokenizer, Tokenizer
+from host.model.tokenizers.text import Tokenizer
 
 _ZIP = b"PK\x03\x04"  # what torch.save writes
 _LONGEST_START = 64
@@ -36,11 +37,11 @@ class Format(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedModel:
     """A model, in floats or quantized already, its tokenizer, and how it is spoken to."""
 
     weights: Checkpoint | QuantizedModel
-    tokenizer: TextTokenizer
+    tokenizer: Tokenizer
     prompt_format: PromptFormat = CONTINUATION
 
     @property
@@ -48,29 +49,31 @@ class Loaded:
         """The model's dimensions."""
         return self.weights.config
 
-    def quantized(self) -> QuantizedModel:
+    def quantize(self) -> QuantizedModel:
         """The model in integers, which for floats means calibration. Raises ModelError."""
         if isinstance(self.weights, QuantizedModel):
             return self.weights
         model = FloatModel(self.weights)
-        sequences = calibration_sequences(model, self.tokenizer.bos)
-        return quantized(self.weights, model.activation_ranges(sequences))
+        sequences = sample_calibration(model, self.tokenizer.bos)
+        return quantize(self.weights, model.measure_ranges(sequences))
 
 
-def loaded(path: str | Path, tokenizer: str | Path | None = None) -> Loaded:
+def load_model(path: str | Path, tokenizer: str | Path | None = None) -> LoadedModel:
     """The model at `path` with its own tokenizer, or with the one at `tokenizer`.
 
     Raises ModelError, naming the file and what is wrong with it.
     """
-    if format_of(path) is Format.QUANTIZED:
+    if detect_format(path) is Format.QUANTIZED:
         model, own, form = quantized_file.load(path)
-        return Loaded(model, tokenizer_at(tokenizer, model.config) if tokenizer else own, form)
-    weights = checkpoint(path)
-    form = prompt_format.format_of(path)
-    return Loaded(weights, tokenizer_for(path, tokenizer, weights.config), form)
+        return LoadedModel(
+            model, load_tokenizer(tokenizer, model.config) if tokenizer else own, form
+        )
+    weights = load_checkpoint(path)
+    form = prompt_format.load_format(path)
+    return LoadedModel(weights, find_tokenizer(path, tokenizer, weights.config), form)
 
 
-def format_of(path: str | Path) -> Format:
+def detect_format(path: str | Path) -> Format:
     """What is at `path`, by its first bytes: llama2.c's where nothing else fits, or nothing is.
 
     Raises ModelError for formats that are known but not read.
@@ -95,9 +98,9 @@ def format_of(path: str | Path) -> Format:
     return Format.LLAMA2C
 
 
-def checkpoint(path: str | Path) -> Checkpoint:
+def load_checkpoint(path: str | Path) -> Checkpoint:
     """The float weights of the model at `path`. Raises ModelError, for a quantized model too."""
-    match format_of(path):
+    match detect_format(path):
         case Format.HUGGING_FACE:
             return huggingface.load(path)
         case Format.GGUF:
@@ -107,28 +110,26 @@ def checkpoint(path: str | Path) -> Checkpoint:
     return llama2c.load(path)
 
 
-def tokenizer_for(
-    model: str | Path, tokenizer: str | Path | None, config: Config
-) -> TextTokenizer:
+def find_tokenizer(model: str | Path, tokenizer: str | Path | None, config: Config) -> Tokenizer:
     """The tokenizer at `tokenizer`, or else the one in or beside the float model at `model`.
 
     Raises ModelError.
     """
     if tokenizer:
-        return tokenizer_at(tokenizer, config)
+        return load_tokenizer(tokenizer, config)
     model, size = Path(model), config.vocab_size
-    match format_of(model):
+    match detect_format(model):
         case Format.HUGGING_FACE:
             return HuggingFaceTokenizer.load(model / "tokenizer.json", size)
         case Format.GGUF:
             return gguf_file.load_tokenizer(model, size)
     for name in (f"tok{size}.bin", "tokenizer.bin"):
         if (model.parent / name).exists():
-            return Tokenizer.load(model.parent / name, size)
+            return BpeTokenizer.load(model.parent / name, size)
     raise ModelError(f"no tok{size}.bin or tokenizer.bin beside {model}: give --tokenizer")
 
 
-def tokenizer_at(path: str | Path, config: Config) -> TextTokenizer:
+def load_tokenizer(path: str | Path, config: Config) -> Tokenizer:
     """The tokenizer at `path`: llama2.c's, a tokenizer.json or its folder, or a GGUF file's.
 
     Raises ModelError.
@@ -141,13 +142,13 @@ def tokenizer_at(path: str | Path, config: Config) -> TextTokenizer:
         return gguf_file.load_tokenizer(path, size)
     if path.suffix == ".json" or start.lstrip().startswith(b"{"):
         return HuggingFaceTokenizer.load(path, size)
-    return Tokenizer.load(path, size)
+    return BpeTokenizer.load(path, size)
 
 
 def _start(path: Path) -> bytes:
     """The first bytes of a file; none where it cannot be read, which its loader will tell."""
     try:
-        with opened(path) as file:
+        with open_file(path) as file:
             return file.read(_LONGEST_START)
     except OSError:
         return b""

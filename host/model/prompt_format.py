@@ -44,14 +44,14 @@ class PromptFormat:
         return self.template.replace(_PLACE, prompt.strip() if self.answers else prompt)
 
     def fields(self) -> dict[str, Any]:
-        """The inverse of `format_in`."""
+        """The inverse of `parse_format`."""
         return {"template": self.template, "examples": list(self.examples)}
 
 
 CONTINUATION = PromptFormat()
 
 
-def format_in(fields: dict[str, Any]) -> PromptFormat:
+def parse_format(fields: dict[str, Any]) -> PromptFormat:
     """The format that these fields of a TOML or JSON object give. Raises ModelError."""
     examples = fields.get("examples", [])
     if not isinstance(fields.get("template"), str):
@@ -63,7 +63,7 @@ def format_in(fields: dict[str, Any]) -> PromptFormat:
     return PromptFormat(fields["template"], tuple(examples))
 
 
-def beside(model: str | Path) -> Path:
+def format_path(model: str | Path) -> Path:
     """Where the file that gives the format of the model at `model` would be."""
     model = Path(model)
     if model.name in ("", ".."):  # of "." too
@@ -71,14 +71,14 @@ def beside(model: str | Path) -> Path:
     return model.with_name(f"{model.name if model.is_dir() else model.stem}.toml")
 
 
-def format_of(model: str | Path) -> PromptFormat:
+def load_format(model: str | Path) -> PromptFormat:
     """The format in the file beside the model at `model`, or that of a model that continues.
 
     Raises ModelError, naming the file and what is wrong with it.
     """
-    path = beside(model)
+    path = format_path(model)
     try:
-        return format_in(tomllib.loads(path.read_text(encoding="utf-8")))
+        return parse_format(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return CONTINUATION
     except OSError as error:

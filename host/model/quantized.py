@@ -40,7 +40,7 @@ class QuantizedLayer:
     feed_forward_limit: int
     gate: Linear
     up: Linear
-    index_shift: int  # see arithmetic.gated
+    index_shift: int  # see arithmetic.swiglu
     product_shift: int
     hidden_limit: int
     down: Linear

@@ -33,8 +33,8 @@ class Reference:
         self.position += 1
         classifier = self.model.classifier
         accumulator = arithmetic.matvec(classifier.weight, x)
-        return arithmetic.saturated(
-            arithmetic.rescaled(accumulator, classifier.rescale), INT16_LIMIT
+        return arithmetic.saturate(
+            arithmetic.rescale(accumulator, classifier.rescale), INT16_LIMIT
         )
 
     def logits(self, tokens: ArrayLike) -> Ints:
@@ -49,11 +49,11 @@ class Reference:
 
         def heads(name: str, limit: int) -> Ints:
             linear = getattr(layer, name)
-            rows = arithmetic.rescaled(arithmetic.matvec(linear.weight, x), linear.rescale)
-            return arithmetic.saturated(rows, limit).reshape(len(x), -1, config.head_dim)
+            rows = arithmetic.rescale(arithmetic.matvec(linear.weight, x), linear.rescale)
+            return arithmetic.saturate(rows, limit).reshape(len(x), -1, config.head_dim)
 
-        q = arithmetic.rotated(heads("q", layer.q_limit), cosine, sine, layer.q_limit)
-        self.keys[index, :, :, now] = arithmetic.rotated(
+        q = arithmetic.rotate(heads("q", layer.q_limit), cosine, sine, layer.q_limit)
+        self.keys[index, :, :, now] = arithmetic.rotate(
             heads("k", layer.k_limit), cosine, sine, layer.k_limit
         )
         self.values[index, :, :, now] = heads("v", layer.v_limit)
@@ -69,13 +69,13 @@ class Reference:
         """Accumulators [batch, dim] of the down projection."""
         layer = self.model.layers[index]
         gate, up = (
-            arithmetic.saturated(
-                arithmetic.rescaled(arithmetic.matvec(linear.weight, x), linear.rescale),
+            arithmetic.saturate(
+                arithmetic.rescale(arithmetic.matvec(linear.weight, x), linear.rescale),
                 INT16_LIMIT,
             )
             for linear in (layer.gate, layer.up)
         )
-        hidden = arithmetic.gated(
+        hidden = arithmetic.swiglu(
             gate, up, layer.index_shift, layer.product_shift, self._sigmoid, layer.hidden_limit
         )
         return arithmetic.matvec(layer.down.weight, hidden)

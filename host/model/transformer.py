@@ -34,10 +34,10 @@ def final_activation(model: QuantizedModel, tokens: ArrayLike, sums: Sums) -> In
     """Input of the classifier [n, dim] for n tokens, through all layers."""
     residual = model.embedding[np.asarray(tokens)].astype(np.int64)
     for index, layer in enumerate(model.layers):
-        x = arithmetic.rms_normalized(residual, layer.attention_gain, layer.attention_limit)
+        x = arithmetic.rms_normalize(residual, layer.attention_gain, layer.attention_limit)
         accumulator = sums.attention(index, x)
-        residual = arithmetic.residual_sum(residual, accumulator, layer.o.rescale)
-        x = arithmetic.rms_normalized(residual, layer.feed_forward_gain, layer.feed_forward_limit)
+        residual = arithmetic.add_residual(residual, accumulator, layer.o.rescale)
+        x = arithmetic.rms_normalize(residual, layer.feed_forward_gain, layer.feed_forward_limit)
         accumulator = sums.feed_forward(index, x)
-        residual = arithmetic.residual_sum(residual, accumulator, layer.down.rescale)
-    return arithmetic.rms_normalized(residual, model.final_gain, model.final_limit)
+        residual = arithmetic.add_residual(residual, accumulator, layer.down.rescale)
+    return arithmetic.rms_normalize(residual, model.final_gain, model.final_limit)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from host.errors import ParallelError
-from host.model.arithmetic import matvec, rescaled
+from host.model.arithmetic import matvec, rescale
 from host.model.quantized import Linear
 from host.parallel.sharding import Array, W, WeightSlice, array_of, merge_shards, shard_weight
 
@@ -166,7 +166,7 @@ def _product(weight: Array | Linear, x: Array) -> Array:
 
 def _finished(weight: Array | Linear, product: Array) -> Array:
     """What is to be done once with all of a row's products added up, but for the bias."""
-    return rescaled(product, weight.rescale) if isinstance(weight, Linear) else product
+    return rescale(product, weight.rescale) if isinstance(weight, Linear) else product
 
 
 def _checked_bias(bias: Array | None, rows: int) -> Array | None:

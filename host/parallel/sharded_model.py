@@ -82,8 +82,8 @@ class ShardedModel:
         """Each chip's partial sum [n, dim] for x [n, dim]."""
         layer, numbers = self.layers[index], self.model.layers[index]
         hidden = [
-            arithmetic.gated(
-                arithmetic.saturated(gate, INT16_LIMIT), arithmetic.saturated(up, INT16_LIMIT),
+            arithmetic.swiglu(
+                arithmetic.saturate(gate, INT16_LIMIT), arithmetic.saturate(up, INT16_LIMIT),
                 numbers.index_shift, numbers.product_shift, arithmetic.sigmoid_table(),
                 numbers.hidden_limit,
             )
@@ -93,7 +93,7 @@ class ShardedModel:
 
     def logits(self, x: Ints) -> list[Ints]:
         """Each chip's logits [n, its rows] for x [n, dim]."""
-        return [arithmetic.saturated(part, INT16_LIMIT) for part in self.classifier.parts(x)]
+        return [arithmetic.saturate(part, INT16_LIMIT) for part in self.classifier.parts(x)]
 
     def _attended(self, index: int, chip: int, qkv: list[Ints], position: int) -> Ints:
         """The results [1, heads * head_dim] of a chip's heads, for one row of its q, k and v."""
@@ -106,11 +106,11 @@ class ShardedModel:
             return np.zeros((1, 0), np.int64)
         turn = arithmetic.rope_row(self._rope, position)
         q, k, v = (part.reshape(-1, self.model.config.head_dim) for part in qkv)
-        q, k = arithmetic.saturated(q, numbers.q_limit), arithmetic.saturated(k, numbers.k_limit)
-        cache[0, index, :, position] = arithmetic.rotated(k, *turn, numbers.k_limit)
-        cache[1, index, :, position] = arithmetic.saturated(v, numbers.v_limit)
+        q, k = arithmetic.saturate(q, numbers.q_limit), arithmetic.saturate(k, numbers.k_limit)
+        cache[0, index, :, position] = arithmetic.rotate(k, *turn, numbers.k_limit)
+        cache[1, index, :, position] = arithmetic.saturate(v, numbers.v_limit)
         keys, values = cache[:, index, self._kv_places(shard), : position + 1]
-        scores = (keys @ arithmetic.rotated(q, *turn, numbers.q_limit)[..., None])[..., 0]
+        scores = (keys @ arithmetic.rotate(q, *turn, numbers.q_limit)[..., None])[..., 0]
         weights = arithmetic.attention_weights(scores, numbers.score_shift, arithmetic.exp_table())
         return arithmetic.weighted_mean(weights, values).reshape(1, -1)
 

@@ -12,8 +12,8 @@ from bench.qemu import machine, toolchain
 from bench.qemu.machine import EmulationError
 from bench.recording import SESSION_KEY, Request, requests
 from host.errors import SetupError
-from host.model.loading import loaded
-from host.model.quantization.quantize import quantized
+from host.model.loading import load_model
+from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
 from host.wire.framing import decoded_frame, encoded_frame
 from host.wire.payloads import compute_from
@@ -25,7 +25,7 @@ from tests.host.tiny import random_checkpoint
 
 @pytest.fixture(scope="module")
 def model():
-    return quantized(random_checkpoint())
+    return quantize(random_checkpoint())
 
 
 def test_requests_are_those_of_the_reference(model) -> None:
@@ -93,7 +93,7 @@ def test_five_emulated_chips_answer_rightly_and_within_their_bounds(qemu: Path) 
 
 @pytest.mark.verify
 def test_wrong_answers_are_noticed(qemu: Path) -> None:
-    model = loaded(bounds.SHIPPED).quantized()
+    model = load_model(bounds.SHIPPED).quantize()
     wrong = [replace(request, answer=request.answer + 1) for request in requests(model, [1], 1)]
     with pytest.raises(EmulationError, match="not the reference's"):
         next(ChipBench(model, wrong, [0], qemu).rows(1, "home"))
@@ -109,7 +109,7 @@ def test_five_emulated_chips_that_sign_are_right_and_within_their_bounds(qemu: P
 
 @pytest.mark.verify
 def test_answers_that_are_not_signed_as_they_should_be_are_noticed(qemu: Path) -> None:
-    model = loaded(bounds.SHIPPED).quantized()
+    model = load_model(bounds.SHIPPED).quantize()
     bench = ChipBench(model, requests(model, [1], 1), [0], qemu, signed=True)
     _, (run,) = bench.federation(1)
     bench.check([run])

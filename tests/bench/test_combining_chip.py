@@ -9,8 +9,8 @@ from bench import bounds
 from bench.combining_chip import CombiningBench
 from bench.qemu.machine import EmulationError
 from bench.recording import requests
-from host.model.loading import loaded
-from host.model.quantization.quantize import quantized
+from host.model.loading import load_model
+from host.model.quantization.quantize import quantize
 from host.wire.framing import decoded_frame
 from protocol.frame import SEQUENCE, SRC, TYPE
 from protocol.message_types import CONTRIBUTION, STEP
@@ -28,7 +28,7 @@ def test_a_step_and_all_others_contributions_come_to_a_chip(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("bench.combining_chip.Emulator", _NoEmulator)
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     layers = model.config.layers
     bench = CombiningBench(model, requests(model, [1], 2), [1])
     plan = tensor_plan(model, 3, reduce="chips")
@@ -54,7 +54,7 @@ def test_emulated_chips_that_combine_are_right_and_within_their_bounds(qemu: Pat
 
 @pytest.mark.verify
 def test_wrong_logits_are_noticed(qemu: Path) -> None:
-    model = loaded(bounds.SHIPPED).quantized()
+    model = load_model(bounds.SHIPPED).quantize()
     wrong = [
         replace(request, answer=request.answer + (request.phase == PHASE_VOCABULARY))
         for request in requests(model, [1], 1)

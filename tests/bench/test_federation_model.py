@@ -15,13 +15,13 @@ from bench.link_figures import (
     line_time,
 )
 from bench.work import PART, Work
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.parallel.cost.latency import HOST_SECONDS, USB_SECONDS
 from protocol.messages import PHASE_VOCABULARY
 from tests.host.tiny import random_checkpoint
 from tests.plans import tensor_plan
 
-MODEL = quantized(random_checkpoint())
+MODEL = quantize(random_checkpoint())
 WORK = Work({0: (1000.0, 100.0, 10.0), 1: (1000.0, 1.0), 2: (1000.0, 1.0), PART: (500.0,)}, 0.0)
 HERTZ = 1e9
 MODELS = {"host": HostCombined, "chips": ChipCombined}

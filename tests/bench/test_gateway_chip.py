@@ -14,8 +14,8 @@ from bench.gateway_chip import GatewayBench
 from bench.qemu.machine import EmulationError
 from bench.recording import requests
 from bench.results import Label
-from host.model.loading import loaded
-from host.model.quantization.quantize import quantized
+from host.model.loading import load_model
+from host.model.quantization.quantize import quantize
 from host.wire.framing import decoded_frame, encoded_frame
 from protocol.frame import HEADER_SIZE
 from tests.host.tiny import random_checkpoint
@@ -35,7 +35,7 @@ class Federation:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, size: int = 40) -> None:
         monkeypatch.setattr("bench.chip.Emulator", lambda folder: None)
-        model = quantized(random_checkpoint())
+        model = quantize(random_checkpoint())
         bench = ChipBench(model, requests(model, [1], 2), [1])
         self.model, self.records, self.places = model, bench.records, bench.places
         self.count = len(bench.told())
@@ -144,7 +144,7 @@ def test_an_emulated_gateway_is_right_and_within_its_bounds(qemu: Path) -> None:
     rows = list(bounds.gateway_figures(qemu))
     assert bounds.exceeded(bounds.bounded(rows), bounds.stored("gateway")) == []
     values = {row.name: row.value for row in rows}
-    layers = loaded(bounds.SHIPPED).quantized().config.layers
+    layers = load_model(bounds.SHIPPED).quantize().config.layers
     # A request goes out, four answers come in, and each side is found empty once.
     assert values["chip: radio driver"] == (2 * layers + 1) * (16_100 + 4 * 4_900 + 2 * 4_100)
     assert values["chip with radio driver"] == values["chip"] + values["chip: radio driver"]

@@ -9,11 +9,11 @@ from bench.host_combined_model import HostCombined
 from bench.link_figures import RATES
 from bench.results import Label
 from bench.work import PART, Work
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from tests.host.tiny import random_checkpoint
 from tests.plans import tensor_plan
 
-MODEL = quantized(random_checkpoint())
+MODEL = quantize(random_checkpoint())
 WORK = Work({0: (1e4, 0.0, 0.0), 1: (1e4, 0.0), 2: (1e4, 0.0), PART: (1e3,)}, 0.0)
 TOKENS = 2
 

@@ -9,7 +9,7 @@ from bench import peers
 from bench.results import Label
 from host.errors import SetupError
 from host.model.formats import llama2c
-from host.model.tokenizers.tokenizer import Tokenizer, token_bytes
+from host.model.tokenizers.bpe import BpeTokenizer, serialize_tokens
 from tests.host.tiny import random_checkpoint
 
 
@@ -47,9 +47,9 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def tokenizer() -> Tokenizer:
+def tokenizer() -> BpeTokenizer:
     size = random_checkpoint().config.vocab_size
-    return Tokenizer([b"a"] * size, [0.0] * size)
+    return BpeTokenizer([b"a"] * size, [0.0] * size)
 
 
 def test_llama2c_is_compiled_and_timed_on_the_same_files(source: Path, tokenizer) -> None:
@@ -58,7 +58,7 @@ def test_llama2c_is_compiled_and_timed_on_the_same_files(source: Path, tokenizer
     row = peers.llama2c_speed(checkpoint, tokenizer, source, 5, "m")
     model = source.with_name("model")
     llama2c.save(checkpoint, model)
-    tokens = len(token_bytes(tokenizer))
+    tokens = len(serialize_tokens(tokenizer))
     assert row.value == pytest.approx(float(f"{model.stat().st_size}.{tokens}"))
     assert row.label == Label.MEASURED
 

@@ -56,6 +56,11 @@ def test_head_sizes_2_and_12():
     check(TinyModel(seed=6, dim=24, head_dim=12, heads=2, kv_heads=2), 2, range(5))
 
 
+def test_heads_narrower_and_wider_than_the_residual_stream():
+    check(TinyModel(seed=9, dim=20, head_dim=2, heads=4, kv_heads=2), 2, range(5))
+    check(TinyModel(seed=10, dim=12, head_dim=8, heads=4, kv_heads=2), 2, range(5))
+
+
 def test_positions_beyond_the_near_rows_of_the_rope_table():
     check(TinyModel(seed=7, context=70, layers=1, heads=2, kv_heads=1), 1, range(70))
 

@@ -127,8 +127,8 @@ class FakeCoordinator:
     def _logits(self, message, x):
         classifier = self.model.classifier
         accumulator = arithmetic.matvec(classifier.weight, x)
-        logits = arithmetic.saturated(
-            arithmetic.rescaled(accumulator, classifier.rescale), INT16_LIMIT
+        logits = arithmetic.saturate(
+            arithmetic.rescale(accumulator, classifier.rescale), INT16_LIMIT
         )[0]
         return {
             shard.chip: logits_payload(

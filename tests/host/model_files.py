@@ -9,7 +9,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from host.model.checkpoint import Checkpoint, Config, weight_shapes
-from host.model.tokenizers.tokenizer import Tokenizer, token_bytes
+from host.model.tokenizers.bpe import BpeTokenizer, serialize_tokens
 
 NORMS = ("attention_norm", "ffn_norm", "final_norm")
 # The names in Hugging Face and GGUF files, written out once more: (ours, theirs, theirs).
@@ -132,7 +132,7 @@ def write_huggingface(checkpoint: Checkpoint, folder: Path, **others: object) ->
 def write_gguf(
     checkpoint: Checkpoint,
     path: Path,
-    tokenizer: Tokenizer | None = None,
+    tokenizer: BpeTokenizer | None = None,
     kind: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
     extra: dict[str, object] | None = None,
     architecture: str = "llama",
@@ -174,7 +174,7 @@ def write_gguf(
     return path
 
 
-def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
+def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: BpeTokenizer) -> None:
     writer.add_tokenizer_model("llama")
     writer.add_token_list([piece.decode().replace(" ", "\u2581") for piece in tokenizer.pieces])
     writer.add_token_scores(tokenizer.scores)
@@ -192,14 +192,14 @@ SCORES = [0.0] * 259 + [-float(rank) for rank in range(len(PIECES) - 259)]
 VOCABULARY = len(PIECES)
 
 
-def small_tokenizer() -> Tokenizer:
+def small_tokenizer() -> BpeTokenizer:
     """Of this vocabulary."""
-    return Tokenizer([piece.encode() for piece in PIECES], SCORES)
+    return BpeTokenizer([piece.encode() for piece in PIECES], SCORES)
 
 
 def write_llama2c_tokenizer(path: Path) -> Path:
     """llama2.c's file of this vocabulary."""
-    path.write_bytes(token_bytes(small_tokenizer()))
+    path.write_bytes(serialize_tokens(small_tokenizer()))
     return path
 
 

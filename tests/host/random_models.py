@@ -11,15 +11,22 @@ VOCABULARY, CONTEXT = 40, 16
 def configs(
     head_sizes: tuple[int, ...] = (2, 6, 8, 16, 22, 32, 64), largest_hidden: int = 700
 ) -> st.SearchStrategy[Config]:
-    """Shapes with and without grouped queries, and any number of feed-forward units."""
+    """Shapes with and without grouped queries, any number of feed-forward units, and a width
+    that is that of all heads or another."""
 
-    def config(head_dim: int, kv_heads: int, group: int, layers: int, hidden: int) -> Config:
+    def config(
+        head_dim: int, kv_heads: int, group: int, layers: int, hidden: int, dim: int | None
+    ) -> Config:
         heads = kv_heads * group
-        return Config(head_dim * heads, hidden, layers, heads, kv_heads, VOCABULARY, CONTEXT)
+        return Config(
+            dim or head_dim * heads, hidden, layers, heads, kv_heads, VOCABULARY, CONTEXT,
+            head_dim=head_dim,
+        )  # fmt: skip
 
     small = st.integers(1, 3)
     hidden = st.integers(1, min(largest_hidden, 40)) | st.integers(1, largest_hidden)
-    return st.builds(config, st.sampled_from(head_sizes), small, small, small, hidden)
+    dim = st.none() | st.integers(1, 96)
+    return st.builds(config, st.sampled_from(head_sizes), small, small, small, hidden, dim)
 
 
 @st.composite

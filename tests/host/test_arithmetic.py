@@ -38,7 +38,7 @@ def half_up(value: Fraction) -> int:
 @given(accumulators, multipliers, shifts)
 def test_rescaling_is_exact(accumulator: int, multiplier: int, shift: int) -> None:
     rescale = Rescale(np.array([multiplier]), shift)
-    (value,) = arithmetic.rescaled(np.array([accumulator]), rescale)
+    (value,) = arithmetic.rescale(np.array([accumulator]), rescale)
     assert value == half_up(Fraction(accumulator * multiplier, 1 << shift))
     assert value == registers.rescaled(accumulator, multiplier, shift)
 
@@ -46,13 +46,13 @@ def test_rescaling_is_exact(accumulator: int, multiplier: int, shift: int) -> No
 def test_halves_are_rounded_up_below_zero_too() -> None:
     rescale = Rescale(np.full(6, 1 << 14), 16)  # a quarter
     accumulators = np.array([-6, -2, -1, 1, 2, 6])
-    assert arithmetic.rescaled(accumulators, rescale).tolist() == [-1, 0, 0, 0, 1, 2]
+    assert arithmetic.rescale(accumulators, rescale).tolist() == [-1, 0, 0, 0, 1, 2]
 
 
 @given(st.lists(symmetric(1 << 40)), st.integers(0, 1 << 30))
 def test_saturation_is_symmetric(values: list[int], limit: int) -> None:
     expected = [min(max(value, -limit), limit) for value in values]
-    assert arithmetic.saturated(np.array(values, np.int64), limit).tolist() == expected
+    assert arithmetic.saturate(np.array(values, np.int64), limit).tolist() == expected
 
 
 @given(symmetric(RESIDUAL_LIMIT), accumulators, multipliers, shifts)
@@ -60,7 +60,7 @@ def test_the_residual_stream_saturates(
     residual: int, accumulator: int, multiplier: int, shift: int
 ) -> None:
     rescale = Rescale(np.array([multiplier]), shift)
-    (value,) = arithmetic.residual_sum(np.array([residual]), np.array([accumulator]), rescale)
+    (value,) = arithmetic.add_residual(np.array([residual]), np.array([accumulator]), rescale)
     exact = residual + half_up(Fraction(accumulator * multiplier, 1 << shift))
     assert value == min(max(exact, -(2**24) + 1), 2**24 - 1)
     assert value == registers.residual_sum(residual, accumulator, multiplier, shift)
@@ -127,7 +127,7 @@ def test_norms_in_registers(
     expected = registers.rms_normalized(
         residual.tolist(), multiplier.tolist(), shift, epsilon, limit
     )
-    assert arithmetic.rms_normalized(residual, gain, limit).tolist() == expected
+    assert arithmetic.rms_normalize(residual, gain, limit).tolist() == expected
 
 
 def real_norm(residual: np.ndarray, gain: Gain) -> tuple[np.ndarray, np.ndarray]:
@@ -158,7 +158,7 @@ def test_norms_are_close_to_real_ones(kind: str, dim: int, seed: int, shift: int
     # Epsilon as it is where the residual's unit is 2**-13 and the model's epsilon 1e-5.
     gain = Gain(random.integers(-INT16_LIMIT, INT16_LIMIT + 1, dim), shift, 671 * dim)
     exact, error = real_norm(residual, gain)
-    found = arithmetic.rms_normalized(residual, gain, INT16_LIMIT)
+    found = arithmetic.rms_normalize(residual, gain, INT16_LIMIT)
     exact = np.clip(exact, -INT16_LIMIT, INT16_LIMIT)
     assert (np.abs(found - exact) <= error).all()
 
@@ -168,7 +168,7 @@ def test_norms_of_ordinary_vectors_keep_twelve_bits() -> None:
     for dim in (64, 172, 288, 768):
         residual = (random.standard_normal((20, dim)) * 2**18).astype(np.int64)
         gain = Gain(np.full(dim, 1 << 14), 16, 0)
-        found = arithmetic.rms_normalized(residual, gain, INT16_LIMIT)
+        found = arithmetic.rms_normalize(residual, gain, INT16_LIMIT)
         exact = np.stack([real_norm(one, gain)[0] for one in residual])
         assert np.abs(exact).max() > 8000
         assert (np.abs(found - exact) <= np.abs(exact) * 2**-12 + 1.5).all()
@@ -178,16 +178,16 @@ def test_rows_are_normalized_one_by_one() -> None:
     random = np.random.default_rng(1)
     residual = np.stack([VECTORS[kind](random, 24) for kind in sorted(VECTORS)])
     gain = Gain(random.integers(-INT16_LIMIT, INT16_LIMIT + 1, 24), 15, 12345)
-    rows = arithmetic.rms_normalized(residual, gain, INT16_LIMIT)
+    rows = arithmetic.rms_normalize(residual, gain, INT16_LIMIT)
     for one, row in zip(residual, rows, strict=True):
-        assert (arithmetic.rms_normalized(one, gain, INT16_LIMIT) == row).all()
+        assert (arithmetic.rms_normalize(one, gain, INT16_LIMIT) == row).all()
 
 
 def test_rounding_up_to_sixteen_bits_is_held_back() -> None:
     # 2**24 - 1 is brought to 15 bits by 9 places, where it would round to 2**15.
     gain = Gain(np.array([1 << 14, 1 << 14]), 16, 0)
     residual = np.array([RESIDUAL_LIMIT, -RESIDUAL_LIMIT])
-    assert arithmetic.rms_normalized(residual, gain, INT16_LIMIT).tolist() == [4096, -4096]
+    assert arithmetic.rms_normalize(residual, gain, INT16_LIMIT).tolist() == [4096, -4096]
 
 
 @given(int16s, int16s, st.integers(0, 4095), st.sampled_from([100, 8191, INT16_LIMIT]))
@@ -195,7 +195,7 @@ def test_rotation(even: int, odd: int, position: int, limit: int) -> None:
     even, odd = min(max(even, -limit), limit), min(max(odd, -limit), limit)
     cosine, sine = arithmetic.rope_row(ROPE, position)
     pairs = np.array([even, odd] * 4)
-    found = arithmetic.rotated(pairs, cosine, sine, limit)
+    found = arithmetic.rotate(pairs, cosine, sine, limit)
     expected = [
         value
         for c, s in zip(cosine.tolist(), sine.tolist(), strict=True)
@@ -306,14 +306,14 @@ def test_weighted_means(
 
 @given(int16s, int16s, st.integers(0, 30), st.integers(0, 30), st.integers(1, INT16_LIMIT))
 def test_gating_in_registers(gate: int, up: int, index: int, shift: int, limit: int) -> None:
-    found = arithmetic.gated(np.array([gate]), np.array([up]), index, shift, SIGMOID, limit)
+    found = arithmetic.swiglu(np.array([gate]), np.array([up]), index, shift, SIGMOID, limit)
     expected = registers.gated(gate, up, index, shift, SIGMOID.tolist(), limit)
     assert found.tolist() == [expected]
 
 
 @given(int16s, int16s, st.integers(0, 8), st.integers(0, 30))
 def test_gating_is_close_to_the_real_one(gate: int, up: int, index: int, shift: int) -> None:
-    found = arithmetic.gated(np.array([gate]), np.array([up]), index, shift, SIGMOID, INT16_LIMIT)
+    found = arithmetic.swiglu(np.array([gate]), np.array([up]), index, shift, SIGMOID, INT16_LIMIT)
     unit = 2.0 ** (index + 6)
     silu = gate / (1 + math.exp(-gate / unit))
     real = min(max(silu * up / 2**shift, -INT16_LIMIT), INT16_LIMIT)
@@ -323,13 +323,13 @@ def test_gating_is_close_to_the_real_one(gate: int, up: int, index: int, shift: 
 
 @pytest.mark.parametrize("gate", [-INT16_LIMIT, -(8 << 6)])
 def test_a_gate_below_the_table_is_shut(gate: int) -> None:
-    found = arithmetic.gated(np.array([gate]), np.array([30000]), 0, 0, SIGMOID, INT16_LIMIT)
+    found = arithmetic.swiglu(np.array([gate]), np.array([30000]), 0, 0, SIGMOID, INT16_LIMIT)
     assert found.tolist() == [0]
 
 
 def test_a_gate_above_the_table_is_open() -> None:
     gates = np.array([8 << 6, INT16_LIMIT])
-    found = arithmetic.gated(gates, np.array([3, 1]), 0, 0, SIGMOID, INT16_LIMIT)
+    found = arithmetic.swiglu(gates, np.array([3, 1]), 0, 0, SIGMOID, INT16_LIMIT)
     assert found.tolist() == [3 * (8 << 6), INT16_LIMIT]
 
 

@@ -5,14 +5,14 @@ import pytest
 from host.errors import ClusterError
 from host.executors.arithmetic_check import check_arithmetic
 from host.executors.host_reduce import Federation
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from tests.host.fake_coordinator import FakeCoordinator, digests
 from tests.host.tiny import random_checkpoint
 from tests.plans import tensor_plan
 
 
 def test_a_right_sum_of_wrong_parts_is_found():
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     plan = tensor_plan(model, 3)
     fake = FakeCoordinator(model, plan)  # its parts are random
     federation = Federation(model, plan, fake, digests(plan))

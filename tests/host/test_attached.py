@@ -17,7 +17,7 @@ from host.hardware.board import load
 from host.launch import session as running
 from host.launch.boards import _baud, attached, described, flashed_plan, listed_ports
 from host.model.checkpoint import Config
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
 from host.parallel import boards
 from host.parallel.parallelism import HOST_REDUCE, REDUCERS, Link
@@ -37,7 +37,7 @@ WIDE = replace(NARROW, dim=64)  # a frame of four positions has 512 bytes of num
 
 @pytest.fixture(scope="module")
 def model():
-    return quantized(random_checkpoint(NARROW))
+    return quantize(random_checkpoint(NARROW))
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +123,7 @@ def test_the_gateway_of_a_cluster_on_the_air(model, board_ports):
 @pytest.mark.parametrize("combine", REDUCERS)
 def test_lines_at_pins_take_whole_messages(board_ports, combine):
     """And hang on adapters, at any port but the boards' own."""
-    wide = quantized(random_checkpoint(WIDE))
+    wide = quantize(random_checkpoint(WIDE))
     cluster = cluster_of(wide, line="pins", combine=combine)
     first, second = board_ports(cluster, wide)
     cluster = flashed(cluster, ["/dev/own0", "/dev/own1"])
@@ -158,7 +158,7 @@ def test_lines_at_pins_have_one_baud(model, monkeypatch):
 def test_another_version_model_or_share_is_named(model, board_ports, monkeypatch):
     cluster = cluster_of(model, key=b"")
     urls = board_ports(cluster)
-    other = quantized(random_checkpoint(NARROW, seed=1))
+    other = quantize(random_checkpoint(NARROW, seed=1))
     with (
         pytest.raises(ClusterError, match=r"^chip \d holds model .*: flash it again"),
         attached(other, replace(cluster, model_hash=b""), urls),
@@ -223,7 +223,7 @@ NOTHING = {"chips": None, "link": None, "context": None, "combine": None, "most"
 
 
 def test_another_model_than_was_flashed(model):
-    other = quantized(random_checkpoint(NARROW, seed=1))
+    other = quantize(random_checkpoint(NARROW, seed=1))
     with (
         pytest.raises(ClusterError, match="give --model narrow.bin, or flash the boards again"),
         attached(other, cluster_of(model), ["/dev/none"]),
@@ -232,7 +232,7 @@ def test_another_model_than_was_flashed(model):
 
 
 def test_boards_that_were_flashed_with_more_than_fits_by_now():
-    model = quantized(random_checkpoint(replace(NARROW, vocab_size=2000, context=4000)))
+    model = quantize(random_checkpoint(replace(NARROW, vocab_size=2000, context=4000)))
     chips = tuple(FlashedChip(i, "esp32c3", f"{i}", "") for i in range(2))
     cluster = cluster_of(model, link="uart", flashed=chips, context=4000)
     with (

@@ -16,7 +16,7 @@ from host.build.firmware_version import HOST_ONLY
 from host.build.kernels import kernel_source
 from host.build.shard import matrix_columns, shard_file
 from host.errors import BuildError
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from tests.host.tiny import random_checkpoint
 from tests.plans import tensor_plan
 
@@ -45,7 +45,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize(("arch", "number"), [("x86", 1), ("xtensawin", 10), ("rv32imc", 11)])
 def test_a_chip_has_all_it_needs(arch: str, number: int) -> None:
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     plan = tensor_plan(model, 3)
     shard = plan.shards[1]
     files = chip_files(model, plan, shard, arch, {"chip": 1, "link": "uart"})

@@ -12,7 +12,7 @@ from host.build.configuration import (
 )
 from host.build.firmware_version import firmware_version
 from host.hardware.board import load
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from protocol.cobs import encoded_size
 from tests.host.tiny import random_checkpoint
 from tests.plans import tensor_plan
@@ -20,7 +20,7 @@ from tests.plans import tensor_plan
 
 @pytest.fixture(scope="module")
 def model():
-    return quantized(random_checkpoint())
+    return quantize(random_checkpoint())
 
 
 def test_a_chip_on_uart(model):

@@ -10,7 +10,7 @@ from host.flashing.filesystem_image import filesystem_image, segments
 from host.flashing.placing import Place
 from host.hardware import board as boards
 from host.model import loading
-from host.model.tokenizers.tokenizer import Tokenizer
+from host.model.tokenizers.bpe import BpeTokenizer
 from host.parallel.heap import usable_heap
 from host.parallel.plan import DoesNotFit
 from tests.simulation.launch import REPOSITORY
@@ -32,7 +32,7 @@ MORE = 4
 
 @pytest.fixture(scope="module")
 def model():
-    return loading.loaded(REPOSITORY / "models" / "home.bin").quantized()
+    return loading.load_model(REPOSITORY / "models" / "home.bin").quantize()
 
 
 def largest_context(model, name, link, chips=5, combine="host"):
@@ -71,7 +71,7 @@ def test_chips_that_combine_take_more_room(model, name, chips, told):
 
 def test_the_smallest_board_answers_all_but_a_few_commands(model):
     """With as many positions as five of them have room for: BOS, a command and its answer."""
-    tokenizer = Tokenizer.load(REPOSITORY / "models" / "tok512.bin", 512)
+    tokenizer = BpeTokenizer.load(REPOSITORY / "models" / "tok512.bin", 512)
     lengths = [
         len(tokenizer.encode(f"{command.text}\n{command.action}")) for command in held_out()
     ]

@@ -12,7 +12,7 @@ from host.flashing.placing import Place
 from host.hardware.board import load
 from host.launch.choice import boards_of, choose_settings
 from host.model.checkpoint import Config
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, REDUCERS, hybrid, pipeline
 from host.run import parsed, settings_for
 from tests.host.tiny import random_checkpoint
@@ -27,7 +27,7 @@ HOME = Config(dim=60, hidden_dim=160, layers=6, heads=5, kv_heads=5, vocab_size=
 
 @pytest.fixture(scope="module")
 def model():
-    return quantized(random_checkpoint(MODEL))
+    return quantize(random_checkpoint(MODEL))
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ def test_by_default_the_planner_chooses(model, auto):
 
 def test_auto_has_the_heap_that_a_board_leaves_the_strategy_it_takes():
     """Machine code for chips that add up partial sums takes more of a board's RAM."""
-    model = quantized(random_checkpoint(HOME))
+    model = quantize(random_checkpoint(HOME))
     board, options = load("esp32s3"), ("--board", "esp32s3")
     found = settings(model, *options, "--chips", "6", "--context", "64")
     assert found.parallelism == hybrid(2)

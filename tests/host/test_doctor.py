@@ -22,7 +22,7 @@ from host.diagnosis.prompt import NoPrompt
 from host.diagnosis.signal import WEAKEST, signal_findings
 from host.doctor import file_findings, main, port_findings, ports_to_look_at
 from host.launch.boards import attached
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.simulation.hub import HubProcess
 from host.wire.reports import Ready
 from protocol import message_types
@@ -325,7 +325,7 @@ def test_a_prompt_at_which_frames_were_typed(micropython, tmp_path):
 @contextmanager
 def boards_on_the_air(folder, change=lambda chip, files: None):
     """Two, flashed, with their cluster and its model; change: alters a chip's files."""
-    model = quantized(random_checkpoint(NARROW))
+    model = quantize(random_checkpoint(NARROW))
     cluster = Cluster("narrow.bin", model.sha256()[:8], 2, "espnow", 1, 16, KEY)
     with ExitStack() as stack:
         hub = stack.enter_context(HubProcess(mtu=250))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from host.errors import ClusterError, ModelError
 from host.executors.host_reduce import Federation, unpacked
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
 from protocol.bitpack import bits_needed, pack, packed_size
 from tests.host.fake_coordinator import BOOTED, FakeCoordinator, at, digests
@@ -22,7 +22,7 @@ LAYERS = TINY.layers
 
 @pytest.fixture(scope="module")
 def model():
-    return quantized(random_checkpoint())
+    return quantize(random_checkpoint())
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from host.flashing.placing import Place
 from host.flashing.updating import updated
 from host.hardware.board import load
 from host.links.transport import Line, Transport, open_port
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
 from protocol.frame import MAX_FRAME
 from tests.host.tiny import random_checkpoint
@@ -31,7 +31,7 @@ BOARD = replace(load("esp32s3"), mpy_arch="x86")
 
 @pytest.fixture(scope="module")
 def model():
-    return quantized(random_checkpoint())
+    return quantize(random_checkpoint())
 
 
 @pytest.fixture

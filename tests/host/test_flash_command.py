@@ -25,7 +25,7 @@ from host.flashing.board_files import BoardFiles
 from host.flashing.changes import Changes
 from host.launch.boards import flashed_plan
 from host.model.formats import quantized_file
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from tests.host.fake_chips import FakeChip
 from tests.host.model_files import VOCABULARY, config_of, grouped_checkpoint, small_tokenizer
 from tests.host.pty_chips import PtyChip
@@ -41,7 +41,7 @@ def model(tmp_path_factory):
 
 def model_file(path, *dimensions):
     checkpoint = grouped_checkpoint(config_of(*dimensions, VOCABULARY), True)
-    quantized_file.save(quantized(checkpoint), small_tokenizer(), path)
+    quantized_file.save(quantize(checkpoint), small_tokenizer(), path)
     return path
 
 

@@ -12,7 +12,8 @@ from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel, perplexity
 from host.model.formats import llama2c
 from host.model.quantization.ranges import Ranges
-from host.model.tokenizers.tokenizer import BOS, TextStream, Tokenizer
+from host.model.tokenizers.bpe import BOS, BpeTokenizer
+from host.model.tokenizers.text import TextStream
 from tests.host.tiny import TINY, random_checkpoint
 
 TOKENS = [1, 7, 39, 0, 7, 21, 5, 5, 12]
@@ -119,7 +120,7 @@ def test_a_batch_gives_what_its_sequences_give() -> None:
 def test_steps_give_what_the_whole_sequence_gives() -> None:
     model = FloatModel(random_checkpoint())
     batch = np.array([TOKENS, TOKENS[::-1]])
-    cache = model.cache(2, len(TOKENS))
+    cache = model.new_cache(2, len(TOKENS))
     stepped = np.stack([model.step(column, cache) for column in batch.T], axis=1)
     assert cache.filled == len(TOKENS)
     np.testing.assert_allclose(stepped, model.logits(batch), rtol=1e-9)
@@ -142,7 +143,7 @@ def test_ranges_are_the_largest_magnitudes_at_every_site(seed: int) -> None:
     for sequence in sequences:
         for site, values in vars(_scalar_run(checkpoint, sequence)[1]).items():
             setattr(expected, site, np.maximum(getattr(expected, site), values))
-    measured = FloatModel(checkpoint).activation_ranges(sequences)
+    measured = FloatModel(checkpoint).measure_ranges(sequences)
     assert vars(measured).keys() == vars(expected).keys()
     for site, values in vars(expected).items():
         assert np.all(np.asarray(values) > 0), site
@@ -151,16 +152,16 @@ def test_ranges_are_the_largest_magnitudes_at_every_site(seed: int) -> None:
 
 def test_batches_of_bounded_size_give_the_same_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     model = FloatModel(random_checkpoint())
-    sequences = model.sampled_sequences(7, 10, seed=3)
-    whole = model.activation_ranges(sequences)
+    sequences = model.sample_sequences(7, 10, seed=3)
+    whole = model.measure_ranges(sequences)
     monkeypatch.setattr("host.model.float_model.BATCH_ELEMENTS", 1)
-    for site, values in vars(model.activation_ranges(sequences)).items():
+    for site, values in vars(model.measure_ranges(sequences)).items():
         np.testing.assert_allclose(values, getattr(whole, site), rtol=1e-9, err_msg=site)
 
 
 def test_sampled_sequences_are_drawn_from_the_model() -> None:
     model = FloatModel(random_checkpoint())
-    sequences = model.sampled_sequences(4000, 2, seed=1)
+    sequences = model.sample_sequences(4000, 2, seed=1)
     assert sequences.shape == (4000, 2)
     assert (sequences[:, 0] == BOS).all()
     logits = model.logits([BOS])[0]
@@ -168,8 +169,8 @@ def test_sampled_sequences_are_drawn_from_the_model() -> None:
     frequencies = np.bincount(sequences[:, 1], minlength=TINY.vocab_size) / 4000
     # Five standard deviations of a binomial frequency.
     assert (np.abs(frequencies - expected) <= 5 * np.sqrt(expected / 4000) + 1e-3).all()
-    assert (model.sampled_sequences(4000, 2, seed=1) == sequences).all()
-    assert (model.sampled_sequences(4000, 2, seed=2) != sequences).any()
+    assert (model.sample_sequences(4000, 2, seed=1) == sequences).all()
+    assert (model.sample_sequences(4000, 2, seed=2) != sequences).any()
 
 
 def test_perplexity_of_known_logits() -> None:
@@ -185,19 +186,19 @@ def test_perplexity_of_the_published_model(stories: FloatModel, evaluation: np.n
 
 
 def test_text_that_the_model_samples_is_likely(stories: FloatModel) -> None:
-    sequences = stories.sampled_sequences(16, 128, seed=1)
+    sequences = stories.sample_sequences(16, 128, seed=1)
     # The text of a model at temperature 1 has the perplexity that it has on its own text.
     assert 3.0 < perplexity(stories.logits(sequences), sequences) < 4.2
 
 
 def test_greedy_text_equals_the_c_programs(stories: FloatModel, shared_models: Path) -> None:
-    tokenizer = Tokenizer.load(shared_models / "tok512.bin", stories.config.vocab_size)
+    tokenizer = BpeTokenizer.load(shared_models / "tok512.bin", stories.config.vocab_size)
     runs = json.loads((shared_models / "stories260K.greedy.json").read_text())
     prompts = [tokenizer.encode(run["prompt"]) for run in runs]
     steps = runs[0]["steps"]
     assert len(runs) == 7
     assert all(run["steps"] == steps for run in runs)
-    cache = stories.cache(len(runs), steps)
+    cache = stories.new_cache(len(runs), steps)
     streams = [TextStream(tokenizer) for _ in runs]
     texts, ended = [""] * len(runs), [False] * len(runs)
     tokens = [BOS] * len(runs)

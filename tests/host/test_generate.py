@@ -5,7 +5,7 @@ import pytest
 
 from host.generation.decoding import Choice, generated
 from host.model.sampling import Sampler
-from host.model.tokenizers.tokenizer import BOS, EOS
+from host.model.tokenizers.bpe import BOS, EOS
 
 VOCABULARY = 12
 

@@ -14,7 +14,7 @@ from host.errors import ModelError
 from host.model.checkpoint import Config, weight_shapes
 from host.model.float_model import FloatModel
 from host.model.formats import gguf as gguf_file
-from host.model.tokenizers.tokenizer import Tokenizer
+from host.model.tokenizers.bpe import BpeTokenizer
 from tests.host.model_files import (
     PIECES,
     SCORES,
@@ -203,7 +203,7 @@ def test_the_tokenizer_is_the_one_that_was_written(tmp_path: Path) -> None:
 def test_special_tokens_and_bytes_in_other_places(tmp_path: Path) -> None:
     """The same vocabulary in another order: BOS and EOS last, bytes before them reversed."""
     order = [*range(259, VOCABULARY), *range(258, 2, -1), 0, 2, 1]
-    moved = Tokenizer(
+    moved = BpeTokenizer(
         [PIECES[token].encode() for token in order],
         [SCORES[token] for token in order],
         bos=VOCABULARY - 1,

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer as Library
 
 from host.errors import ModelError
 from host.model.tokenizers.huggingface import HuggingFaceTokenizer
-from host.model.tokenizers.tokenizer import TextStream
+from host.model.tokenizers.text import TextStream
 from tests.host.model_files import VOCABULARY, small_tokenizer, write_tokenizer_json
 
 TEXT = st.text(alphabet="abcdlé \n☃<>", max_size=30)

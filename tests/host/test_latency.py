@@ -4,7 +4,7 @@ import pytest
 
 from host.hardware.board import load
 from host.model.checkpoint import Config
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.parallel.cost.instructions import KERNELS, chip_instructions
 from host.parallel.cost.latency import (
     CYCLES_AN_INSTRUCTION,
@@ -39,7 +39,7 @@ BY_CHIPS = {(5, 16): 2_614_283, (5, 128): 2_753_377, (5, 256): 2_864_563}
 
 @pytest.fixture(scope="module")
 def stories():
-    return quantized(random_checkpoint(STORIES))
+    return quantize(random_checkpoint(STORIES))
 
 
 def token_of(plan, greedy=False):

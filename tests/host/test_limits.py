@@ -12,7 +12,7 @@ from host.hardware import board as boards
 from host.model.__main__ import main
 from host.model.checkpoint import WIDEST, Config
 from host.model.formats import llama2c
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.parallel.limits import (
     MAX_CONTEXT,
     MAX_HEAD_SIZE,
@@ -27,7 +27,7 @@ from tests.host.tiny import TINY, random_checkpoint
 from tests.plans import tensor_plan
 
 CASES = [
-    ({"dim": 194 * 2, "heads": 2, "kv_heads": 1},
+    ({"dim": 194 * 2, "heads": 2, "kv_heads": 1, "head_dim": 194},
      "head size 194: kernels are made for at most 192"),
     ({"layers": 257}, "257 layers: a message names at most 256"),
     ({"vocab_size": 65_537}, "a vocabulary of 65537 tokens: a message names at most 65536"),
@@ -37,7 +37,7 @@ CASES = [
 
 
 def config_with(fields: dict[str, int]) -> Config:
-    return Config(**{**vars(TINY), **fields})
+    return Config(**{**vars(TINY), "head_dim": 0, **fields})
 
 
 def test_the_limits_are_those_of_messages_and_kernels() -> None:
@@ -48,8 +48,9 @@ def test_the_limits_are_those_of_messages_and_kernels() -> None:
         with pytest.raises(ValueError, match="is not 0 to "):
             compute_payload(0, layer, 0, position, 1, b"")
     largest = replace(
-        TINY, dim=384, heads=2, layers=MAX_LAYERS, vocab_size=MAX_VOCABULARY, context=MAX_CONTEXT
-    )
+        TINY, dim=384, heads=2, head_dim=MAX_HEAD_SIZE, layers=MAX_LAYERS,
+        vocab_size=MAX_VOCABULARY, context=MAX_CONTEXT,
+    )  # fmt: skip
     check_limits(largest, MAX_CONTEXT)
 
 
@@ -62,7 +63,7 @@ def test_what_is_beyond_them_is_told(fields: dict[str, int], message: str) -> No
 
 
 def test_a_smaller_context_will_do() -> None:
-    model = quantized(random_checkpoint(config_with({"context": 70_000})))
+    model = quantize(random_checkpoint(config_with({"context": 70_000})))
     with pytest.raises(ModelError, match="^a context of 70000 positions: a message names"):
         tensor_plan(model, 2)
     assert tensor_plan(model, 2, 65_535).context == 65_535

@@ -10,7 +10,7 @@ import pytest
 from host.errors import ModelError
 from host.model.checkpoint import Checkpoint, Config, weight_shapes
 from host.model.formats import llama2c
-from tests.host.tiny import TINY, random_checkpoint
+from tests.host.tiny import TINY, WIDE_HEADS, random_checkpoint
 
 HEADER_BYTES = 28
 
@@ -97,6 +97,11 @@ def test_another_rope_base_cannot_be_saved(tmp_path: Path) -> None:
     checkpoint = random_checkpoint(replace(TINY, rope_theta=500000.0))
     with pytest.raises(ModelError, match="rope base 10000 .* this model has 500000"):
         llama2c.save(checkpoint, tmp_path / "other.bin")
+
+
+def test_heads_of_another_size_cannot_be_saved(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="this model has 6 of 8 and dim 20$"):
+        llama2c.save(random_checkpoint(WIDE_HEADS), tmp_path / "other.bin")
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:

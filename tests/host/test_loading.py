@@ -11,8 +11,8 @@ from host.errors import ModelError
 from host.model import loading
 from host.model.checkpoint import Checkpoint
 from host.model.formats import llama2c, quantized_file
-from host.model.loading import Format, Loaded, loaded
-from host.model.quantization.quantize import quantized
+from host.model.loading import Format, LoadedModel, load_model
+from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
 from tests.host.model_files import (
     VOCABULARY,
@@ -44,14 +44,14 @@ def folder(original: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Pa
     write_huggingface(original, folder / "folder")
     write_tokenizer_json(folder / "folder" / "tokenizer.json")
     write_gguf(original, folder / "model.gguf", small_tokenizer())
-    quantized_file.save(quantized(original), small_tokenizer(), folder / "model.q")
+    quantized_file.save(quantize(original), small_tokenizer(), folder / "model.q")
     return folder
 
 
-def greedy(model: Loaded, prompt: str) -> list[int]:
+def greedy(model: LoadedModel, prompt: str) -> list[int]:
     """BOS, the prompt and what the reference goes on with, to the end of the context."""
     tokens = model.tokenizer.encode(prompt)
-    reference = Reference(model.quantized())
+    reference = Reference(model.quantize())
     for position in range(CONFIG.context - 1):
         chosen = int(reference.step([tokens[position]])[0].argmax())
         if position == len(tokens) - 1:
@@ -63,10 +63,10 @@ def greedy(model: Loaded, prompt: str) -> list[int]:
 def test_the_same_model_gives_the_same_tokens(
     original: Checkpoint, folder: Path, name: str
 ) -> None:
-    model = loaded(folder / name)
+    model = load_model(folder / name)
     assert model.config == CONFIG
-    expected = Loaded(original, small_tokenizer())
-    assert model.quantized().sha256() == quantized(original).sha256()
+    expected = LoadedModel(original, small_tokenizer())
+    assert model.quantize().sha256() == quantize(original).sha256()
     for prompt in ("", "abba cab", "é ☃"):
         tokens = greedy(model, prompt)
         assert len(tokens) == CONFIG.context and tokens[0] == 1
@@ -77,15 +77,15 @@ def test_the_same_model_gives_the_same_tokens(
 def test_the_loader_is_chosen_by_content(folder: Path, tmp_path: Path) -> None:
     formats = [Format.LLAMA2C, Format.LLAMA2C, Format.HUGGING_FACE, Format.GGUF, Format.QUANTIZED]
     for name, expected in zip(FORMATS, formats, strict=True):
-        assert loading.format_of(folder / name) is expected
+        assert loading.detect_format(folder / name) is expected
         if expected is not Format.HUGGING_FACE:  # names do not matter
             (tmp_path / "x.dat").write_bytes((folder / name).read_bytes())
-            assert loading.format_of(tmp_path / "x.dat") is expected
+            assert loading.detect_format(tmp_path / "x.dat") is expected
 
 
 def refusal(*arguments: Path) -> str:
     with pytest.raises(ModelError) as caught:
-        loaded(*arguments)
+        load_model(*arguments)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -108,14 +108,14 @@ def test_files_that_no_loader_reads(folder: Path, tmp_path: Path) -> None:
     message = f"{weights}: weights alone: give the folder where config.json is beside them"
     assert refusal(weights) == message
     with pytest.raises(ModelError, match="is quantized already"):
-        loading.checkpoint(folder / "model.q")
+        loading.load_checkpoint(folder / "model.q")
 
 
 def test_a_header_of_llama2c_is_not_taken_for_another_format(tmp_path: Path) -> None:
     """640 = 0x0280, 0x7b = 123 layers: bytes that begin other files stand in such a header."""
     path = tmp_path / "m.bin"
     path.write_bytes(np.array([640, 64, 123, 4, 4, 40, 16], "<i4").tobytes() + bytes(100))
-    assert loading.format_of(path) is Format.LLAMA2C
+    assert loading.detect_format(path) is Format.LLAMA2C
 
 
 def test_a_tokenizer_that_is_given_goes_before_the_models_own(
@@ -128,13 +128,13 @@ def test_a_tokenizer_that_is_given_goes_before_the_models_own(
     own = small_tokenizer().encode("abba ☃")
     sources = [f"tok{VOCABULARY}.bin", "folder/tokenizer.json", "folder", "model.gguf"]
     for source in sources:
-        assert loaded(bare, folder / source).tokenizer.encode("abba ☃") == own
+        assert load_model(bare, folder / source).tokenizer.encode("abba ☃") == own
     (tmp_path / "folder").mkdir()
     moved = tmp_path / "folder" / "tokenizer.json"
     moved.write_bytes((folder / "folder" / "tokenizer.json").read_bytes())
     moved.with_name("config.json").write_text(json.dumps({"bos_token_id": 7}))
     for name in FORMATS:
-        assert loaded(folder / name, moved).tokenizer.encode("abba ☃") == [7, *own[1:]]
+        assert load_model(folder / name, moved).tokenizer.encode("abba ☃") == [7, *own[1:]]
 
 
 def test_a_tokenizer_of_another_size(folder: Path, shared_models: Path) -> None:
@@ -146,6 +146,6 @@ def test_a_tokenizer_of_another_size(folder: Path, shared_models: Path) -> None:
 
 def test_calibration_begins_with_the_models_own_bos(original: Checkpoint) -> None:
     tokenizer = small_tokenizer()
-    usual = Loaded(original, tokenizer).quantized()
+    usual = LoadedModel(original, tokenizer).quantize()
     tokenizer.bos = 270
-    assert Loaded(original, tokenizer).quantized().sha256() != usual.sha256()
+    assert LoadedModel(original, tokenizer).quantize().sha256() != usual.sha256()

@@ -46,7 +46,7 @@ def at_once(statements):
 
 @pytest.fixture(scope="module")
 def model():
-    return loading.loaded(REPOSITORY / "models" / "home.bin").quantized()
+    return loading.load_model(REPOSITORY / "models" / "home.bin").quantize()
 
 
 def bytes_of(model, arch, link, combine):

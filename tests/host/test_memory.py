@@ -10,7 +10,7 @@ from host.build.shard import shard_file
 from host.hardware.board import load
 from host.launch.simulated import Settings, random_key, running
 from host.model.checkpoint import Config
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.parallel.assignment import LocalSizes
 from host.parallel.heap import norm_bytes, row_bytes, unit_bytes, usable_heap
 from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, REDUCERS, Parallelism
@@ -32,7 +32,7 @@ TOO_LITTLE, TOO_MUCH = 512, 0.02  # bytes, and the part of what is used
 
 @pytest.fixture(scope="module")
 def model():
-    return quantized(random_checkpoint(STORIES))
+    return quantize(random_checkpoint(STORIES))
 
 
 def kept_bytes(cluster):
@@ -98,7 +98,7 @@ def test_the_need_of_stages_is_what_they_use(model, chips, stages, link, secure)
 def test_the_need_of_shallow_and_of_deep_models_is_what_chips_use(reduce, layers):
     """Each layer has objects beside its buffers, which of narrow ones are a good part."""
     narrow = replace(STORIES, dim=16, hidden_dim=20, heads=2, kv_heads=2, layers=layers)
-    model = quantized(random_checkpoint(narrow))
+    model = quantize(random_checkpoint(narrow))
     parallelism = Parallelism(reduce=reduce)
     settings = Settings(2, "uart", load("simulated"), 1 << 20, 32, parallelism=parallelism)
     with running(model, settings) as cluster:

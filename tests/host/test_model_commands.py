@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from host.cli.inspection import fewest_chips, quantized_bytes
-from host.cli.quantizing import MOST_SEQUENCES, texts_in
+from host.cli.inspection import find_fewest_chips, quantized_bytes
+from host.cli.quantizing import MOST_SEQUENCES, read_texts
 from host.hardware import board as boards
 from host.model import loading
 from host.model.__main__ import main
 from host.model.checkpoint import Checkpoint, Config
 from host.model.float_model import FloatModel, perplexity
 from host.model.formats import quantized_file
-from host.model.quantization.quality import quality
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quality import measure_quality
+from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
 from host.parallel.plan import DoesNotFit
 from tests.host.model_files import SHAPES, VOCABULARY, config_of, small_tokenizer, write_gguf
@@ -45,19 +45,19 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int
 
 @pytest.mark.parametrize("config", SHAPES, ids=str)
 def test_quantized_bytes_are_what_a_plan_counts(config: Config) -> None:
-    plan = tensor_plan(quantized(random_checkpoint(config)), 1)
+    plan = tensor_plan(quantize(random_checkpoint(config)), 1)
     assert quantized_bytes(config) == plan.heap_need(plan.shards[0]).weights
 
 
 def test_the_smallest_numbers_of_boards(shared_models: Path) -> None:
-    model = quantized(loading.checkpoint(shared_models / "stories260K.bin"))
+    model = quantize(loading.load_checkpoint(shared_models / "stories260K.bin"))
     for name in boards.names():
         board = boards.load(name)
         flashed = name != "simulated"  # with a key, and with code that only boards have
         for context, over in itertools.product((64, 256), ("uart", "espnow")):
             mtu = board.espnow.mtu if over == "espnow" else None
             link = {"heap": board.planned_heap(over), "mtu": mtu, "signed": flashed}
-            chips = fewest_chips(model, board, context, over)
+            chips = find_fewest_chips(model, board, context, over)
             if chips is None:
                 with pytest.raises(DoesNotFit, match="no number of chips would do"):
                     tensor_plan(model, 1, context, **link)
@@ -146,10 +146,10 @@ def test_quantize_writes_what_run_would_make_of_the_floats(
     assert (code, out) == (0, "")
     assert "texts that the model sampled itself" in error
     model, tokenizer, _ = quantized_file.load(output)
-    expected = loading.loaded(path)
-    assert model.sha256() == expected.quantized().sha256()
+    expected = loading.load_model(path)
+    assert model.sha256() == expected.quantize().sha256()
     assert tokenizer.encode("abba") == expected.tokenizer.encode("abba")
-    assert loading.loaded(output).quantized().sha256() == model.sha256()
+    assert loading.load_model(output).quantize().sha256() == model.sha256()
     code, out, _ = printed(capsys, "inspect", output)
     assert code == 0 and "format quantized model" in " ".join(out.split())
 
@@ -163,22 +163,22 @@ def test_quantize_calibrates_on_a_text_and_measures_on_its_other_half(
     code, _, error = printed(capsys, "quantize", path, "-o", output, "--text", text)
     assert code == 0
     assert "on the second half of text.txt)" in error
-    checkpoint = loading.checkpoint(path)
+    checkpoint = loading.load_checkpoint(path)
     float_model = FloatModel(checkpoint)
-    texts = texts_in(text, small_tokenizer(), float_model)
+    texts = read_texts(text, small_tokenizer(), float_model)
     model, *_ = quantized_file.load(output)
-    ranges = float_model.activation_ranges(texts.calibration)
-    assert model.sha256() == quantized(checkpoint, ranges).sha256()
-    assert model.sha256() != loading.loaded(path).quantized().sha256()
+    ranges = float_model.measure_ranges(texts.calibration)
+    assert model.sha256() == quantize(checkpoint, ranges).sha256()
+    assert model.sha256() != loading.load_model(path).quantize().sha256()
     exact = perplexity(float_model.logits(texts.held_out), texts.held_out)
     assert f"perplexity {exact:.4f} in floats" in error
 
 
 def test_quality_is_what_whole_forward_passes_give(checkpoint: Checkpoint) -> None:
     model, steps = FloatModel(checkpoint), []
-    sequences = model.sampled_sequences(5, 12, seed=3)
-    integers = quantized(checkpoint)
-    found = quality(model, integers, sequences, lambda: steps.append(1))
+    sequences = model.sample_sequences(5, 12, seed=3)
+    integers = quantize(checkpoint)
+    found = measure_quality(model, integers, sequences, lambda: steps.append(1))
     exact = model.logits(sequences)
     approximate = Reference(integers, 5).logits(sequences) * 2.0**-integers.logit_exponent
     assert found.float_perplexity == pytest.approx(perplexity(exact, sequences))
@@ -196,7 +196,7 @@ def test_a_text_is_cut_into_sequences_that_do_not_meet(
     text = tmp_path / "text"
     text.write_text("a b c d " * 10_000)
     tokens = tokenizer.encode(text.read_text(), bos=False)
-    texts = texts_in(text, tokenizer, model)
+    texts = read_texts(text, tokenizer, model)
     half = len(tokens) // 2
     for rows, part in ((texts.calibration, tokens[:half]), (texts.held_out, tokens[half:])):
         assert rows.shape == (MOST_SEQUENCES, CONFIG.context)
@@ -205,7 +205,7 @@ def test_a_text_is_cut_into_sequences_that_do_not_meet(
         last = (len(part) // 15 - 1) * 15
         assert rows[-1, 1:].tolist() == part[last : last + 15]
     text.write_text("d" * 35)
-    short = texts_in(text, tokenizer, model)
+    short = read_texts(text, tokenizer, model)
     assert short.calibration.shape == (1, 16) and short.held_out.shape == (1, 16)
 
 
@@ -213,7 +213,7 @@ def test_what_quantize_refuses(
     path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done, text = tmp_path / "done", tmp_path / "text"
-    quantized_file.save(quantized(loading.checkpoint(path)), small_tokenizer(), done)
+    quantized_file.save(quantize(loading.load_checkpoint(path)), small_tokenizer(), done)
     text.write_text("d d d")
     picture = tmp_path / "picture"
     picture.write_bytes(b"\x89PNG\xff")

@@ -10,7 +10,7 @@ from host.build.shard import shard_file
 from host.cli.inspection import quantized_bytes
 from host.errors import ParallelError
 from host.model.checkpoint import Config
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.parallel.cost.communication import ALL_REDUCES_PER_BLOCK, Communication, weight_fractions
 from tests.host.random_models import configs
 from tests.host.tiny import random_checkpoint
@@ -58,7 +58,7 @@ def test_a_link_that_cannot_be(link):
 @settings(deadline=None, max_examples=20)
 @given(configs((2, 6, 8, 22), largest_hidden=450), st.integers(1, 20))
 def test_fractions_are_those_of_the_shard_files(config, chips):
-    model = quantized(random_checkpoint(config))
+    model = quantize(random_checkpoint(config))
     plan = tensor_plan(model, chips)
     whole = quantized_bytes(config)
     for shard, fraction in zip(plan.shards, weight_fractions(plan), strict=True):
@@ -71,7 +71,7 @@ def test_fractions_are_those_of_the_shard_files(config, chips):
 @pytest.fixture(scope="module")
 def fractions():
     """Of a model like stories260K over a number of chips."""
-    model = quantized(random_checkpoint(STORIES))
+    model = quantize(random_checkpoint(STORIES))
 
     def of(chips, replicated=0):
         return weight_fractions(tensor_plan(model, chips), replicated)

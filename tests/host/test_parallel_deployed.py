@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
 from host.model.transformer import final_activation
 from host.parallel.layers import all_gathered, all_reduced
@@ -49,20 +49,20 @@ def assert_computes_as_the_reference(sharded):
 @pytest.mark.parametrize("chips", [1, 2, 3, 5, 7, 20])
 @pytest.mark.parametrize("of", [ShardedModel.of, deployed])
 def test_shards_compute_together_as_the_reference(of, chips):
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     assert_computes_as_the_reference(of(model, tensor_plan(model, chips)))
 
 
 @settings(deadline=None, max_examples=15)
 @given(configs((2, 6, 8), largest_hidden=60), st.integers(1, 20))
 def test_deployed_shards_of_any_model_compute_as_the_reference(config, chips):
-    model = quantized(random_checkpoint(config))
+    model = quantize(random_checkpoint(config))
     assert_computes_as_the_reference(deployed(model, tensor_plan(model, chips)))
 
 
 @pytest.mark.parametrize("chips", [1, 5, 8])
 def test_deployed_shards_merge_to_the_model(chips):
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     sharded = deployed(model, tensor_plan(model, chips))
     pairs = [(sharded.classifier.shards, model.classifier, 0)]
     for layer, whole in zip(sharded.layers, model.layers, strict=True):

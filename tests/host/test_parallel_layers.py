@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host.errors import ParallelError
-from host.model.arithmetic import Rescale, matvec, rescaled
+from host.model.arithmetic import Rescale, matvec, rescale
 from host.model.quantized import Linear
 from host.parallel.assignment import even_blocks
 from host.parallel.layers import (
@@ -97,7 +97,7 @@ def test_column_then_row_is_the_full_product(case, data, rows):
 def test_quantized_layers_add_raw_accumulators_and_rescale_once(linear, data):
     rows, columns = linear.weight.shape
     x = data.draw(numbers(2, columns, dtype=np.int64)) * 3000
-    expected = rescaled(matvec(linear.weight, x), linear.rescale)
+    expected = rescale(matvec(linear.weight, x), linear.rescale)
     column = ColumnParallelLinear.split(linear, data.draw(dealt(rows)))
     row = RowParallelLinear.split(linear, data.draw(dealt(columns)))
     np.testing.assert_array_equal(column(x), expected)
@@ -159,8 +159,8 @@ def test_gathering_keeps_the_dtype():
 def test_a_quantized_row_parallel_layer_takes_what_column_parallel_workers_leave():
     random = np.random.default_rng(0)
     weight = random.integers(-127, 128, (4, 6)).astype(np.int8)
-    rescale = Rescale(random.integers(1 << 14, 1 << 15, 4), 20)
+    factors = Rescale(random.integers(1 << 14, 1 << 15, 4), 20)
     x = [random.integers(-99, 99, 4), random.integers(-99, 99, 2)]
-    row = RowParallelLinear.split(Linear(weight, rescale), [range(4), range(4, 6)])
-    expected = rescaled(matvec(weight, np.concatenate(x)), rescale)
+    row = RowParallelLinear.split(Linear(weight, factors), [range(4), range(4, 6)])
+    expected = rescale(matvec(weight, np.concatenate(x)), factors)
     np.testing.assert_array_equal(row(x), expected)

@@ -8,7 +8,7 @@ import pytest
 
 from host.errors import ModelError, ParallelError
 from host.model.checkpoint import Config
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.parallel.dealing import accumulator_bits
 from host.parallel.heap import usable_heap
 from host.parallel.parallelism import REDUCERS
@@ -24,12 +24,12 @@ STORIES = Config(
 
 @pytest.fixture(scope="module")
 def tiny():
-    return quantized(random_checkpoint())
+    return quantize(random_checkpoint())
 
 
 @pytest.fixture(scope="module")
 def stories():
-    return quantized(random_checkpoint(STORIES))
+    return quantize(random_checkpoint(STORIES))
 
 
 @pytest.mark.parametrize("chips", [1, 2, 3, 5, 7, 41, MAX_CHIPS])
@@ -85,13 +85,13 @@ def test_positions_are_as_many_as_a_message_and_a_link_take(tiny, stories):
     assert tensor_plan(stories, 2, mtu=250).positions == 2
     wide = Config(dim=512, hidden_dim=8, layers=1, heads=8, kv_heads=8, vocab_size=8, context=4)
     # Partial sums of 512 elements take most of a message's 2048 bytes.
-    assert tensor_plan(quantized(random_checkpoint(wide)), 2).positions == 1
+    assert tensor_plan(quantize(random_checkpoint(wide)), 2).positions == 1
 
 
 def test_positions_are_as_many_as_fit_a_message_as_residual_stream():
     """Of 168 elements, four are 1,344 bytes of activations, but 2,100 as 25-bit integers."""
     config = Config(168, hidden_dim=8, layers=1, heads=4, kv_heads=4, vocab_size=8, context=8)
-    model = quantized(random_checkpoint(config))
+    model = quantize(random_checkpoint(config))
     nothing = {  # whose sums take next to no room
         name: linear._replace(weight=np.zeros_like(linear.weight))
         for name, linear in (("o", model.layers[0].o), ("down", model.layers[0].down))
@@ -106,7 +106,7 @@ def test_a_dimension_whose_sums_fit_no_message_is_refused():
     with pytest.raises(
         ModelError, match="dim 768: .*-bit partial sums of one position do not fit"
     ):
-        tensor_plan(quantized(random_checkpoint(wide)), 2)
+        tensor_plan(quantize(random_checkpoint(wide)), 2)
 
 
 def test_accumulator_bits_hold_the_worst_sum_and_no_more(tiny):

@@ -8,7 +8,7 @@ from host.errors import BoardError, ModelError
 from host.hardware.board import load
 from host.model.checkpoint import Config
 from host.model.formats import quantized_file
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.parallel.assessment import assess_all, describe_options, recommend
 from host.parallel.boards import BoardSet
 from host.parallel.heap import usable_heap
@@ -30,7 +30,7 @@ HOME = Config(
 
 @pytest.fixture(scope="module")
 def model():
-    return quantized(random_checkpoint(HOME))
+    return quantize(random_checkpoint(HOME))
 
 
 @pytest.fixture

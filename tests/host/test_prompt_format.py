@@ -9,28 +9,34 @@ from host.cli.quantizing import quantize_to_file
 from host.errors import ModelError
 from host.evaluate import MODEL
 from host.model import loading
-from host.model.prompt_format import CONTINUATION, PromptFormat, beside, format_in, format_of
+from host.model.prompt_format import (
+    CONTINUATION,
+    PromptFormat,
+    format_path,
+    load_format,
+    parse_format,
+)
 
 
 def test_a_model_with_no_file_beside_it_continues(tmp_path: Path) -> None:
-    assert format_of(tmp_path / "model.bin") == CONTINUATION
+    assert load_format(tmp_path / "model.bin") == CONTINUATION
     assert not CONTINUATION.answers and CONTINUATION.examples == ()
     assert CONTINUATION.text("  once {upon}\n") == "  once {upon}\n"
 
 
 def test_a_prompt_goes_into_the_template(tmp_path: Path) -> None:
     (tmp_path / "m.toml").write_text('template = "Q: {prompt}\\nA:"\nexamples = ["who", "é"]\n')
-    form = format_of(tmp_path / "m.bin")
+    form = load_format(tmp_path / "m.bin")
     assert form == PromptFormat("Q: {prompt}\nA:", ("who", "é")) and form.answers
     assert form.text("  why {not}? \n") == "Q: why {not}?\nA:"
-    assert format_in(form.fields()) == form
+    assert parse_format(form.fields()) == form
 
 
 def test_the_file_is_called_as_the_model_but_for_the_ending(tmp_path: Path) -> None:
-    assert beside("models/home.q4.bin") == Path("models/home.q4.toml")
+    assert format_path("models/home.q4.bin") == Path("models/home.q4.toml")
     folder = tmp_path / "tiny-1.1"
     folder.mkdir()
-    assert beside(folder) == tmp_path / "tiny-1.1.toml"
+    assert format_path(folder) == tmp_path / "tiny-1.1.toml"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +55,7 @@ def test_mistakes_are_told_with_the_files_name(tmp_path: Path, text: str, messag
     file = tmp_path / "m.toml"
     file.write_text(text)
     with pytest.raises(ModelError) as caught:
-        format_of(tmp_path / "m.bin")
+        load_format(tmp_path / "m.bin")
     assert str(caught.value).startswith(f"{file}: {message}")
     assert "\n" not in str(caught.value)
 
@@ -57,18 +63,18 @@ def test_mistakes_are_told_with_the_files_name(tmp_path: Path, text: str, messag
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "m.toml").mkdir()
     with pytest.raises(ModelError, match="m.toml: cannot read the prompt's format: Is a dir"):
-        format_of(tmp_path / "m.bin")
+        load_format(tmp_path / "m.bin")
     (tmp_path / "n.toml").write_bytes(b"\xff")
     with pytest.raises(ModelError, match="n.toml: 'utf-8' codec can't decode"):
-        format_of(tmp_path / "n.bin")
+        load_format(tmp_path / "n.bin")
 
 
 def test_the_shipped_model_answers_commands_and_its_has_examples() -> None:
-    form = loading.loaded(MODEL).prompt_format
+    form = loading.load_model(MODEL).prompt_format
     assert form.answers and form.text("stop") == "stop\n"
     assert 3 <= len(form.examples) <= 8
 
 
 def test_a_quantized_file_keeps_it(tmp_path: Path) -> None:
     quantize_to_file(MODEL, tmp_path / "elsewhere.q", None, None, Console(quiet=True))
-    assert loading.loaded(tmp_path / "elsewhere.q").prompt_format == format_of(MODEL)
+    assert loading.load_model(tmp_path / "elsewhere.q").prompt_format == load_format(MODEL)

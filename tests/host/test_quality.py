@@ -14,10 +14,11 @@ import pytest
 from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel, perplexity
 from host.model.formats import llama2c
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
-from host.model.tokenizers.tokenizer import BOS, TextStream, Tokenizer
+from host.model.tokenizers.bpe import BOS, BpeTokenizer
+from host.model.tokenizers.text import TextStream
 
 Step = Callable[[list[int]], np.ndarray]
 
@@ -29,7 +30,7 @@ def checkpoint(shared_models: Path) -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def model(checkpoint: Checkpoint) -> QuantizedModel:
-    return quantized(checkpoint)
+    return quantize(checkpoint)
 
 
 def test_perplexity_and_agreement(
@@ -56,12 +57,12 @@ class Run(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def tokenizer(shared_models: Path) -> Tokenizer:
-    return Tokenizer.load(shared_models / "tok512.bin", 512)
+def tokenizer(shared_models: Path) -> BpeTokenizer:
+    return BpeTokenizer.load(shared_models / "tok512.bin", 512)
 
 
 @pytest.fixture(scope="module")
-def runs(shared_models: Path, tokenizer: Tokenizer) -> list[Run]:
+def runs(shared_models: Path, tokenizer: BpeTokenizer) -> list[Run]:
     printed = json.loads((shared_models / "stories260K.greedy.json").read_text())
     assert [run["steps"] for run in printed] == [256] * 7
     return [Run(run["prompt"], tokenizer.encode(run["prompt"]), run["text"]) for run in printed]
@@ -87,7 +88,7 @@ def greedy_tokens(step: Step, runs: Sequence[Run], positions: int) -> list[list[
     return printed
 
 
-def text(tokenizer: Tokenizer, tokens: list[int]) -> str:
+def text(tokenizer: BpeTokenizer, tokens: list[int]) -> str:
     stream = TextStream(tokenizer)
     return "".join(stream.push(token) for token in tokens)
 
@@ -112,11 +113,11 @@ def test_greedy_texts_against_the_c_programs(
     checkpoint: Checkpoint,
     model: QuantizedModel,
     runs: list[Run],
-    tokenizer: Tokenizer,
+    tokenizer: BpeTokenizer,
     positions: int,
 ) -> None:
     exact = FloatModel(checkpoint)
-    cache = exact.cache(len(runs), positions)
+    cache = exact.new_cache(len(runs), positions)
     c_tokens = greedy_tokens(lambda tokens: exact.step(tokens, cache), runs, positions)
     reference = Reference(model, len(runs), positions)
     found = greedy_tokens(reference.step, runs, positions)

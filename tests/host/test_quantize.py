@@ -13,7 +13,7 @@ from host.errors import ModelError
 from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT, RESIDUAL_LIMIT, Gain, Rescale
 from host.model.checkpoint import Checkpoint, Config
 from host.model.float_model import FloatModel
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.model.quantization.ranges import Ranges
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 from tests.host.random_models import checkpoints
@@ -118,7 +118,7 @@ def assert_scales(model: QuantizedModel, checkpoint: Checkpoint) -> None:
 @given(checkpoints())
 def test_every_limit_holds_or_the_model_is_refused(checkpoint: Checkpoint) -> None:
     try:
-        model = quantized(checkpoint)
+        model = quantize(checkpoint)
     except ModelError as error:
         event("refused")
         assert "too large to quantize" in str(error)
@@ -133,7 +133,7 @@ def test_every_limit_holds_or_the_model_is_refused(checkpoint: Checkpoint) -> No
 @pytest.mark.parametrize("seed", range(20))
 def test_usual_weights_are_never_refused(seed: int, shared: bool) -> None:
     checkpoint = random_checkpoint(shared=shared, seed=seed)
-    model = quantized(checkpoint)
+    model = quantize(checkpoint)
     assert_limits(model)
     assert_scales(model, checkpoint)
 
@@ -142,7 +142,7 @@ def test_usual_weights_are_never_refused(seed: int, shared: bool) -> None:
 def test_weights_are_rounded_to_steps_of_their_row() -> None:
     checkpoint = random_checkpoint()
     checkpoint.w1[1, 3] = 0
-    model = quantized(checkpoint)
+    model = quantize(checkpoint)
     for index, layer in enumerate(model.layers):
         for name, linear in (("wq", layer.q), ("wo", layer.o), ("w1", layer.gate)):
             weight = getattr(checkpoint, name)[index].astype(float)
@@ -165,15 +165,15 @@ def checkpoint_of(config: Config, **weights: float) -> Checkpoint:
 def test_long_rows_take_bits_from_their_inputs() -> None:
     config = dataclasses.replace(TINY, hidden_dim=600)
     for sign in (0.25, -0.25):
-        layer = quantized(checkpoint_of(config, w2=sign)).layers[0]
+        layer = quantize(checkpoint_of(config, w2=sign)).layers[0]
         assert layer.hidden_limit == ACCUMULATOR_LIMIT // (600 * 127) == 14091
         assert layer.v_limit == INT16_LIMIT
     # 258 inputs are the most that keep all 16 bits whatever the weights.
     for hidden, limit in ((258, INT16_LIMIT), (259, ACCUMULATOR_LIMIT // (259 * 127))):
         config = dataclasses.replace(TINY, hidden_dim=hidden)
-        assert quantized(checkpoint_of(config, w2=1)).layers[1].hidden_limit == limit
-    config = dataclasses.replace(TINY, dim=600, heads=6)
-    model = quantized(checkpoint_of(config, wk=1, wo=1, w3=1, classifier=1))
+        assert quantize(checkpoint_of(config, w2=1)).layers[1].hidden_limit == limit
+    config = dataclasses.replace(TINY, dim=600, heads=6, head_dim=100)
+    model = quantize(checkpoint_of(config, wk=1, wo=1, w3=1, classifier=1))
     for limit in (
         model.layers[0].attention_limit,
         model.layers[0].v_limit,
@@ -196,7 +196,7 @@ def test_what_no_scale_can_hold_is_refused(name: str, message: str) -> None:
     checkpoint = random_checkpoint()
     getattr(checkpoint, name)[1] *= 1e6
     with pytest.raises(ModelError) as raised:
-        quantized(checkpoint)
+        quantize(checkpoint)
     assert str(raised.value) == message
 
 
@@ -204,26 +204,26 @@ def test_logits_that_no_scale_can_hold_are_refused() -> None:
     checkpoint = random_checkpoint(shared=False)
     checkpoint.classifier[:] *= 1e5
     with pytest.raises(ModelError, match="^logits too large to quantize$"):
-        quantized(checkpoint)
+        quantize(checkpoint)
 
 
 def test_gates_are_held_up_to_512() -> None:
     checkpoint = random_checkpoint()
     ranges = Ranges(TINY.layers)
     ranges.gate[:] = 511.9
-    assert [layer.index_shift for layer in quantized(checkpoint, ranges).layers] == [0, 0]
+    assert [layer.index_shift for layer in quantize(checkpoint, ranges).layers] == [0, 0]
     ranges.gate[1] = 512.1
     with pytest.raises(ModelError, match="layer 1: gate activations"):
-        quantized(checkpoint, ranges)
+        quantize(checkpoint, ranges)
 
 
 def test_vanishing_activations_keep_shifts_within_registers() -> None:
     checkpoint, ranges = random_checkpoint(), Ranges(TINY.layers)
     ranges.gate[:], ranges.up[:] = 5.0, 5.0
-    assert [layer.product_shift for layer in quantized(checkpoint, ranges).layers] == [1, 1]
+    assert [layer.product_shift for layer in quantize(checkpoint, ranges).layers] == [1, 1]
     checkpoint.w1[:] *= 1e-12
     checkpoint.w3[:] *= 1e-12
-    layers = quantized(checkpoint, Ranges(TINY.layers)).layers
+    layers = quantize(checkpoint, Ranges(TINY.layers)).layers
     assert [layer.index_shift for layer in layers] == [30, 30]
     assert [layer.product_shift for layer in layers] == [30, 30]
 
@@ -233,11 +233,11 @@ def test_a_coarse_input_scale_makes_the_residual_stream_coarser() -> None:
     projection's factors must be below one half with that one."""
     checkpoint = random_checkpoint()
     model = FloatModel(checkpoint)
-    ranges = model.activation_ranges(model.sampled_sequences(16, TINY.context, 0))
+    ranges = model.measure_ranges(model.sample_sequences(16, TINY.context, 0))
     ranges.v[:] = 1e-7
-    usual = quantized(checkpoint, ranges)
+    usual = quantize(checkpoint, ranges)
     checkpoint.wo[:] *= 4096
-    coarse = quantized(checkpoint, ranges)
+    coarse = quantize(checkpoint, ranges)
     assert_limits(coarse)
     assert_scales(coarse, checkpoint)
     assert coarse.residual_exponent < usual.residual_exponent
@@ -247,25 +247,25 @@ def test_embeddings_beyond_the_residual_streams_range_are_clipped() -> None:
     """Those of tokens that calibration never met."""
     checkpoint = random_checkpoint(shared=False)
     model = FloatModel(checkpoint)
-    ranges = model.activation_ranges(model.sampled_sequences(16, TINY.context, 0))
+    ranges = model.measure_ranges(model.sample_sequences(16, TINY.context, 0))
     checkpoint.embedding[7, :2] = 1000, -1000
-    embedding = quantized(checkpoint, ranges).embedding
+    embedding = quantize(checkpoint, ranges).embedding
     assert embedding[7, :2].tolist() == [RESIDUAL_LIMIT, -RESIDUAL_LIMIT]
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 1e-12, 1e-5, 1.0, 1e6])
 def test_any_epsilon_of_norms(epsilon: float) -> None:
     config = dataclasses.replace(TINY, norm_eps=epsilon)
-    model = quantized(random_checkpoint(config))
+    model = quantize(random_checkpoint(config))
     assert_limits(model)
     exact = config.dim * epsilon * 4.0**model.residual_exponent
     assert abs(model.final_gain.epsilon - exact) <= 0.5
 
 
 def test_the_same_checkpoint_gives_the_same_model() -> None:
-    first, second = (quantized(random_checkpoint()).sha256() for _ in range(2))
+    first, second = (quantize(random_checkpoint()).sha256() for _ in range(2))
     assert first == second
-    assert quantized(random_checkpoint(seed=1)).sha256() != first
+    assert quantize(random_checkpoint(seed=1)).sha256() != first
 
 
 def changed(value: Any) -> Iterator[Any]:
@@ -292,7 +292,7 @@ def changed(value: Any) -> Iterator[Any]:
 
 
 def test_the_digest_changes_with_any_number() -> None:
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     digests = [model.sha256()]
     digests += [other.sha256() for other in changed(model)]
     assert len(digests) > 2 * 40
@@ -300,7 +300,7 @@ def test_the_digest_changes_with_any_number() -> None:
 
 
 def test_the_digest_changes_with_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     digests = {model.sha256()}
     for name in ("exp_table", "sigmoid_table"):
         with monkeypatch.context() as patch:
@@ -310,6 +310,6 @@ def test_the_digest_changes_with_the_tables(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_digest_tells_shapes_apart() -> None:
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     turned = dataclasses.replace(model, embedding=model.embedding.reshape(24, 40))
     assert turned.sha256() != model.sha256()

@@ -12,11 +12,11 @@ from safetensors import safe_open
 from host.errors import ModelError
 from host.model.formats import quantized_file
 from host.model.prompt_format import CONTINUATION, PromptFormat
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
+from host.model.tokenizers.bpe import BpeTokenizer
 from host.model.tokenizers.huggingface import HuggingFaceTokenizer
-from host.model.tokenizers.tokenizer import Tokenizer
 from tests.host.model_files import (
     VOCABULARY,
     config_of,
@@ -31,7 +31,7 @@ FORMAT = PromptFormat("{prompt} =>", ("abba", "é"))
 
 @pytest.fixture(scope="module")
 def model() -> QuantizedModel:
-    return quantized(random_checkpoint(CONFIG))
+    return quantize(random_checkpoint(CONFIG))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_model_and_tokenizer_come_back(model: QuantizedModel, whole: Path) -> No
     logits = Reference(found).logits([[1, 5, 9, 270]])
     assert (logits == Reference(model).logits([[1, 5, 9, 270]])).all()
     expected = small_tokenizer()
-    assert isinstance(tokenizer, Tokenizer)
+    assert isinstance(tokenizer, BpeTokenizer)
     assert (tokenizer.pieces, tokenizer.scores) == (expected.pieces, expected.scores)
     assert tokenizer.encode("abba ☃") == expected.encode("abba ☃")
 
@@ -72,7 +72,7 @@ def test_what_was_loaded_is_written_with_the_same_bytes(whole: Path, tmp_path: P
 
 def test_special_tokens_and_bytes_in_other_places(model: QuantizedModel, tmp_path: Path) -> None:
     small = small_tokenizer()
-    moved = Tokenizer(
+    moved = BpeTokenizer(
         small.pieces, small.scores, bos=9, eos=7, byte_tokens=range(256, 0, -1), space_first=False
     )
     quantized_file.save(model, moved, tmp_path / "m")

@@ -11,8 +11,8 @@ import pytest
 from host.errors import ModelError
 from host.model import loading
 from host.model.formats import llama2c, quantized_file
-from host.model.formats.reading import LARGEST_TEXT, opened, small_file
-from host.model.quantization.quantize import quantized
+from host.model.formats.reading import LARGEST_TEXT, open_file, read_small_file
+from host.model.quantization.quantize import quantize
 from tests.host.model_files import (
     VOCABULARY,
     config_of,
@@ -40,7 +40,7 @@ def refusal(model: Path, tokenizer: Path | None = None) -> str:
     """How loading ends: at once, and without taking memory for what is there."""
     tracemalloc.start()
     with pytest.raises(ModelError) as caught:
-        loading.loaded(model, tokenizer)
+        loading.load_model(model, tokenizer)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16 << 20
@@ -51,9 +51,9 @@ def test_a_file_is_opened_and_all_else_is_not(tmp_path: Path, pipe: Path) -> Non
     (tmp_path / "file").write_bytes(b"abc")
     (tmp_path / "link").symlink_to("file")
     for name in ("file", "link"):
-        with opened(tmp_path / name) as file:
+        with open_file(tmp_path / name) as file:
             assert file.read() == b"abc"
-        assert small_file(tmp_path / name) == b"abc"
+        assert read_small_file(tmp_path / name) == b"abc"
     for path, reason in (
         (tmp_path / "none", "No such file or directory"),
         (tmp_path, "Is a directory"),
@@ -61,7 +61,7 @@ def test_a_file_is_opened_and_all_else_is_not(tmp_path: Path, pipe: Path) -> Non
         (Path("/dev/zero"), NOT_REGULAR),
     ):
         with pytest.raises(OSError) as caught:
-            opened(path)
+            open_file(path)
         assert caught.value.strerror == reason
 
 
@@ -145,14 +145,14 @@ def test_a_folder_by_its_shortest_names(tmp_path: Path, monkeypatch: pytest.Monk
     write_tokenizer_json(folder / "tokenizer.json")
     (folder / "below").mkdir()
     monkeypatch.chdir(folder)
-    assert loading.loaded(".").config == CONFIG
+    assert loading.load_model(".").config == CONFIG
     monkeypatch.chdir(folder / "below")
     (tmp_path / "folder.toml").write_text('template = "{prompt}!"')
-    assert loading.loaded("..").prompt_format.template == "{prompt}!"
+    assert loading.load_model("..").prompt_format.template == "{prompt}!"
 
 
 def test_only_files_are_replaced_by_a_quantized_model(tmp_path: Path, pipe: Path) -> None:
-    model = quantized(random_checkpoint(CONFIG))
+    model = quantize(random_checkpoint(CONFIG))
     with pytest.raises(ModelError, match=f"^{pipe}: cannot write: {NOT_REGULAR}$"):
         quantized_file.save(model, small_tokenizer(), pipe)
     assert pipe.is_fifo()

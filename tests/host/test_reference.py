@@ -12,7 +12,7 @@ from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT, Gain
 from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 from host.model.reference import Reference
 from tests.host import registers
@@ -106,12 +106,25 @@ def added(residual: list[int], linear: Linear, x: list[int]) -> list[int]:
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("seed", range(3))
 def test_logits_equal_those_of_registers(seed: int, shared: bool) -> None:
-    model = quantized(random_checkpoint(shared=shared, seed=seed))
+    model = quantize(random_checkpoint(shared=shared, seed=seed))
     plain = PlainModel(model)
     logits = Reference(model).logits([TOKENS])[0]
     assert np.abs(logits).max() > 5000  # 13 bits and more of logits to compare
     for token, expected in zip(TOKENS, logits.tolist(), strict=True):
         assert plain.step(token) == expected
+
+
+@pytest.mark.parametrize("head_dim", [2, 8, 10])
+def test_heads_narrower_and_wider_than_the_residual_stream(head_dim: int) -> None:
+    """The reference equals registers, and is near to floats."""
+    checkpoint = random_checkpoint(dataclasses.replace(TINY, dim=20, head_dim=head_dim))
+    model = quantize(checkpoint)
+    plain = PlainModel(model)
+    logits = Reference(model).logits([TOKENS])[0]
+    for token, expected in zip(TOKENS, logits.tolist(), strict=True):
+        assert plain.step(token) == expected
+    floats = FloatModel(checkpoint).logits(TOKENS)
+    np.testing.assert_allclose(logits * 2.0**-model.logit_exponent, floats, atol=0.15)
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in exp")
@@ -124,7 +137,7 @@ def test_logits_of_any_model_equal_those_of_registers(
     checkpoint: Checkpoint, tokens: list[int]
 ) -> None:
     try:
-        model = quantized(checkpoint)
+        model = quantize(checkpoint)
     except ModelError:
         event("refused")
         assume(False)
@@ -160,7 +173,7 @@ def saturating(model: QuantizedModel) -> QuantizedModel:
 @pytest.mark.parametrize("seed", range(3))
 def test_registers_hold_when_all_that_can_saturates(seed: int) -> None:
     """Calibration never saw the text that a chip will run: nothing may rest on its ranges."""
-    model = saturating(quantized(random_checkpoint(seed=seed)))
+    model = saturating(quantize(random_checkpoint(seed=seed)))
     plain, reference = PlainModel(model), Reference(model)
     clipped = 0
     for token in TOKENS:
@@ -174,7 +187,7 @@ def test_registers_hold_when_all_that_can_saturates(seed: int) -> None:
 
 
 def test_a_batch_gives_what_its_sequences_give() -> None:
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     batch = np.array([TOKENS, TOKENS[::-1], [39] * len(TOKENS)])
     together = Reference(model, batch=3).logits(batch)
     for sequence, logits in zip(batch, together, strict=True):
@@ -183,13 +196,13 @@ def test_a_batch_gives_what_its_sequences_give() -> None:
 
 
 def test_a_shorter_cache_gives_the_same_logits() -> None:
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     whole = Reference(model).logits([TOKENS])
     assert np.array_equal(Reference(model, context=len(TOKENS)).logits([TOKENS]), whole)
 
 
 def test_steps_give_what_the_whole_sequence_gives() -> None:
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     stepped = Reference(model)
     for token, logits in zip(TOKENS, Reference(model).logits([TOKENS])[0], strict=True):
         assert np.array_equal(stepped.step([token])[0], logits)
@@ -200,7 +213,7 @@ def agreement(checkpoint: Checkpoint, seed: int) -> tuple[float, float]:
     """Correlation of the reference's logits with the float model's, and top-1 agreement."""
     sequences = np.random.default_rng(seed).integers(0, TINY.vocab_size, (30, TINY.context))
     exact = FloatModel(checkpoint).logits(sequences)
-    found = Reference(quantized(checkpoint), batch=len(sequences)).logits(sequences)
+    found = Reference(quantize(checkpoint), batch=len(sequences)).logits(sequences)
     correlation = np.corrcoef(exact.reshape(-1), found.reshape(-1))[0, 1]
     return float(correlation), float((exact.argmax(-1) == found.argmax(-1)).mean())
 
@@ -214,7 +227,7 @@ def test_logits_agree_with_the_float_models(seed: int) -> None:
 
 def test_logits_are_in_units_of_their_exponent() -> None:
     checkpoint = random_checkpoint()
-    model = quantized(checkpoint)
+    model = quantize(checkpoint)
     exact = FloatModel(checkpoint).logits([TOKENS])
     found = Reference(model).logits([TOKENS]) * 2.0**-model.logit_exponent
     assert np.abs(found - exact).max() < 0.03 * np.abs(exact).max()
@@ -230,7 +243,7 @@ def test_rounding_weights_is_the_largest_loss() -> None:
     assert checkpoint.shared_classifier
     sequences = np.random.default_rng(3).integers(0, TINY.vocab_size, (30, TINY.context))
     exact = FloatModel(checkpoint).logits(sequences)
-    model = quantized(checkpoint)
+    model = quantize(checkpoint)
     found = Reference(model, 30).logits(sequences) * 2.0**-model.logit_exponent
     assert np.abs(found - exact).max() < 0.01 * np.abs(exact).max()
     assert (exact.argmax(-1) == found.argmax(-1)).mean() > 0.99

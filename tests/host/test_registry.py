@@ -10,7 +10,7 @@ from host.errors import ClusterError, FlashError
 from host.flashing.placing import Place
 from host.flashing.registry import agreed_key, check_permission, cluster_for, recorded
 from host.hardware.board import load
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from tests.host.tiny import random_checkpoint
 
 PLACE = Place(load("esp32s3"), "/dev/ttyACM0", 1, 2, "uart")
@@ -22,7 +22,7 @@ CHIPS = tuple(
 
 @pytest.fixture(scope="module")
 def model():
-    return quantized(random_checkpoint())
+    return quantize(random_checkpoint())
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from host.cluster.cluster_file import Cluster, changed
 from host.hardware.board import load
 from host.model.formats import llama2c
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.run import MODEL, main, parsed, settings_for
 
 
@@ -21,13 +21,13 @@ def model(shared_models):
 
 @pytest.fixture(scope="module")
 def quantized_model(model):
-    return quantized(llama2c.load(model))
+    return quantize(llama2c.load(model))
 
 
 @pytest.fixture
 def error(quantized_model, tmp_path, monkeypatch, capsys):
     """Runs a command line that fails; its exit code and the one line that it prints."""
-    monkeypatch.setattr("host.model.loading.Loaded.quantized", lambda self: quantized_model)
+    monkeypatch.setattr("host.model.loading.LoadedModel.quantize", lambda self: quantized_model)
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))

@@ -16,7 +16,7 @@ from host.build.shard import matrix_columns, shard_file
 from host.model import arithmetic
 from host.model.arithmetic import Gain
 from host.model.checkpoint import Config
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.model.quantized import Linear, QuantizedModel
 from host.parallel.parallelism import REDUCERS
 from host.parallel.plan import Plan, Shard
@@ -210,7 +210,7 @@ def assert_merges(model: QuantizedModel, chips: int, reduce: str = "host") -> No
 @pytest.mark.parametrize("reduce", REDUCERS)
 @pytest.mark.parametrize("chips", range(1, 21))
 def test_the_shards_of_any_number_of_chips_are_the_model(chips: int, reduce: str) -> None:
-    assert_merges(quantized(random_checkpoint()), chips, reduce)
+    assert_merges(quantize(random_checkpoint()), chips, reduce)
 
 
 @settings(deadline=None, max_examples=50)
@@ -223,17 +223,17 @@ def test_the_shards_of_any_number_of_chips_are_the_model(chips: int, reduce: str
 def test_the_shards_of_any_model_are_the_model(
     config: Config, chips: int, shared: bool, reduce: str
 ) -> None:
-    assert_merges(quantized(random_checkpoint(config, shared)), chips, reduce)
+    assert_merges(quantize(random_checkpoint(config, shared)), chips, reduce)
 
 
 def test_a_hundred_chips_of_which_most_own_little() -> None:
-    assert_merges(quantized(random_checkpoint()), 100)
+    assert_merges(quantize(random_checkpoint()), 100)
 
 
 @pytest.mark.parametrize("chips", [1, 5, 20])
 def test_shards_hold_no_column_count_without_a_kernel(chips: int) -> None:
     config = dataclasses.replace(TINY, hidden_dim=401)
-    model = quantized(random_checkpoint(config))
+    model = quantize(random_checkpoint(config))
     for shard in tensor_plan(model, chips).shards:
         columns = matrix_columns(model, shard)
         assert 0 not in columns
@@ -241,7 +241,7 @@ def test_shards_hold_no_column_count_without_a_kernel(chips: int) -> None:
 
 
 def test_each_shard_ends_in_a_hash_of_its_own() -> None:
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     plan = tensor_plan(model, 3)
     files = [shard_file(model, plan, shard) for shard in plan.shards]
     assert len({file[-32:] for file in files}) == 3
@@ -252,7 +252,7 @@ def test_each_shard_ends_in_a_hash_of_its_own() -> None:
 
 
 def test_each_number_of_a_layer_has_its_place() -> None:
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     layers = []
     for index, layer in enumerate(model.layers):
         for i, name in enumerate(NUMBERS):
@@ -271,7 +271,7 @@ def test_each_number_of_a_layer_has_its_place() -> None:
 
 def test_the_norms_of_a_layer_have_their_places() -> None:
     """Numbers that all differ, epsilon the largest of all."""
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     largest = (1 << 30) - 1
     layers = [
         dataclasses.replace(
@@ -295,11 +295,11 @@ def test_the_norms_of_a_layer_have_their_places() -> None:
 
 
 def test_a_smaller_context_and_another_model_show_in_the_header() -> None:
-    model = quantized(random_checkpoint())
+    model = quantize(random_checkpoint())
     small = tensor_plan(model, 2, context=7)
     header = ShardReader(shard_file(model, small, small.shards[0])).header
     assert header["context"] == 7
-    other = quantized(random_checkpoint(seed=1))
+    other = quantize(random_checkpoint(seed=1))
     assert (
         ShardReader(shard_file(other, small, small.shards[0])).header["model"] != header["model"]
     )

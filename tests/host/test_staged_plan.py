@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from host.build.shard import shard_file
 from host.errors import ModelError, ParallelError
 from host.model.checkpoint import Config
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.parallel.options import parse_parallelism
 from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, hybrid, pipeline
 from host.parallel.plan import DoesNotFit
@@ -25,7 +25,7 @@ STORIES = Config(
 
 @pytest.fixture(scope="module")
 def model():
-    return quantized(random_checkpoint(STORIES))
+    return quantize(random_checkpoint(STORIES))
 
 
 def layers(plan):

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host.errors import ModelError
-from host.model.tokenizers.tokenizer import BOS, EOS, TextStream, Tokenizer
+from host.model.tokenizers.bpe import BOS, EOS, BpeTokenizer
+from host.model.tokenizers.text import TextStream
 
 BYTE_PIECES = [b"<0x%02X>" % byte for byte in range(256)]
 SPECIAL = [b"<unk>", b"\n<s>\n", b"\n</s>\n"]
@@ -27,13 +28,13 @@ SCORES = [0.0] * 259 + [score for _, score in EXTRA]
 
 
 @pytest.fixture(scope="module")
-def small() -> Tokenizer:
-    return Tokenizer(PIECES, SCORES)
+def small() -> BpeTokenizer:
+    return BpeTokenizer(PIECES, SCORES)
 
 
 @pytest.fixture(scope="module")
-def stories(shared_models: Path) -> Tokenizer:
-    return Tokenizer.load(shared_models / "tok512.bin", 512)
+def stories(shared_models: Path) -> BpeTokenizer:
+    return BpeTokenizer.load(shared_models / "tok512.bin", 512)
 
 
 def _file(path: Path, pieces: list[bytes], scores: list[float]) -> Path:
@@ -78,13 +79,13 @@ def _encoded(pieces: list[bytes], scores: list[float], data: bytes) -> list[int]
 
 @given(st.text(alphabet=" abcé", max_size=40))
 @settings(max_examples=300)
-def test_merges_follow_the_rule_where_scores_tie(small: Tokenizer, text: str) -> None:
+def test_merges_follow_the_rule_where_scores_tie(small: BpeTokenizer, text: str) -> None:
     assert small.encode(text) == _encoded(PIECES, SCORES, text.encode())
 
 
 @given(st.lists(st.sampled_from(["😀".encode(), b"\x80", b"\xf0", b"\xc3\xa9", b"a"]), max_size=9))
 @settings(max_examples=300)
-def test_characters_are_cut_by_the_rule(small: Tokenizer, parts: list[bytes]) -> None:
+def test_characters_are_cut_by_the_rule(small: BpeTokenizer, parts: list[bytes]) -> None:
     data = b"".join(parts)
     text = data.decode("utf-8", "surrogateescape")
     assert small.encode(text) == _encoded(PIECES, SCORES, data)
@@ -92,28 +93,30 @@ def test_characters_are_cut_by_the_rule(small: Tokenizer, parts: list[bytes]) ->
 
 @pytest.mark.parametrize("score", [-1e10, float("-inf"), float("nan")])
 def test_a_score_that_is_not_above_the_lowest_never_merges(score: float) -> None:
-    tokenizer = Tokenizer([*SPECIAL, *BYTE_PIECES, b" ", b"a", b" a"], [0.0] * 261 + [score])
+    tokenizer = BpeTokenizer([*SPECIAL, *BYTE_PIECES, b" ", b"a", b" a"], [0.0] * 261 + [score])
     assert tokenizer.encode("a", bos=False) == [259, 260]
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_encoded_by_the_rule(stories: Tokenizer, text: str) -> None:
+def test_any_text_is_encoded_by_the_rule(stories: BpeTokenizer, text: str) -> None:
     assert stories.encode(text) == _encoded(stories.pieces, stories.scores, text.encode())
 
 
 @given(st.binary(max_size=30))
-def test_bytes_that_are_no_utf8_are_encoded_by_the_rule(stories: Tokenizer, data: bytes) -> None:
+def test_bytes_that_are_no_utf8_are_encoded_by_the_rule(
+    stories: BpeTokenizer, data: bytes
+) -> None:
     text = data.decode("utf-8", "surrogateescape")
     assert stories.encode(text) == _encoded(stories.pieces, stories.scores, data)
     assert stories.decode_all(stories.encode(text)) == data
 
 
 @given(st.text(max_size=60), st.booleans())
-def test_decoding_gives_back_any_text(stories: Tokenizer, text: str, bos: bool) -> None:
+def test_decoding_gives_back_any_text(stories: BpeTokenizer, text: str, bos: bool) -> None:
     assert stories.decode_all(stories.encode(text, bos=bos)).decode() == text
 
 
-def test_bos_and_eos(stories: Tokenizer) -> None:
+def test_bos_and_eos(stories: BpeTokenizer) -> None:
     body = stories.encode("a b", bos=False)
     assert body and BOS not in body
     assert stories.encode("a b") == [BOS, *body]
@@ -122,7 +125,7 @@ def test_bos_and_eos(stories: Tokenizer) -> None:
     assert stories.encode("", bos=False, eos=True) == [EOS]
 
 
-def test_the_texts_of_the_c_program(stories: Tokenizer, shared_models: Path) -> None:
+def test_the_texts_of_the_c_program(stories: BpeTokenizer, shared_models: Path) -> None:
     runs = json.loads((shared_models / "stories260K.greedy.json").read_text())
     assert len(runs) == 7
     for run in runs:
@@ -145,11 +148,11 @@ def test_the_texts_of_the_c_program(stories: Tokenizer, shared_models: Path) -> 
         ("Zoé was ☃", [1, 410, 469, 414, 485, 286, 410, 229, 155, 134]),
     ],
 )
-def test_tokens_of_a_text(stories: Tokenizer, text: str, tokens: list[int]) -> None:
+def test_tokens_of_a_text(stories: BpeTokenizer, text: str, tokens: list[int]) -> None:
     assert stories.encode(text) == tokens
 
 
-def test_one_leading_space_goes_after_bos_only(small: Tokenizer) -> None:
+def test_one_leading_space_goes_after_bos_only(small: BpeTokenizer) -> None:
     space = PIECES.index(b" ")
     assert small.decode(PIECES.index(b" a"), BOS) == b"a"
     assert small.decode(PIECES.index(b" a"), space) == b" a"
@@ -158,41 +161,41 @@ def test_one_leading_space_goes_after_bos_only(small: Tokenizer) -> None:
     assert small.decode_all(small.encode("  a")) == b"  a"
 
 
-def test_raw_byte_tokens_decode_to_their_byte(small: Tokenizer) -> None:
+def test_raw_byte_tokens_decode_to_their_byte(small: BpeTokenizer) -> None:
     assert [small.decode(3 + byte, 0) for byte in range(256)] == [
         bytes([byte]) for byte in range(256)
     ]
     # run.c's sscanf asks for neither a second digit nor the bracket.
-    odd = Tokenizer([b"<0xA", b"<0x41 and more", b"<0xg>", b"x<0x41>"], [0.0] * 4)
+    odd = BpeTokenizer([b"<0xA", b"<0x41 and more", b"<0xg>", b"x<0x41>"], [0.0] * 4)
     assert [odd.decode(token, 0) for token in range(4)] == [b"\n", b"A", b"<0xg>", b"x<0x41>"]
 
 
 def test_the_lowest_of_two_equal_tokens_is_taken() -> None:
-    tokenizer = Tokenizer([*PIECES, b"a", b"ab"], [*SCORES, 0.0, 9.0])
+    tokenizer = BpeTokenizer([*PIECES, b"a", b"ab"], [*SCORES, 0.0, 9.0])
     assert tokenizer.encode("ab", bos=False) == [PIECES.index(b" "), PIECES.index(b"ab")]
 
 
 def test_a_byte_without_a_token_is_named() -> None:
-    tokenizer = Tokenizer([*SPECIAL, b" ", b"a"], [0.0] * 5)
+    tokenizer = BpeTokenizer([*SPECIAL, b" ", b"a"], [0.0] * 5)
     assert tokenizer.encode("a") == [BOS, 3, 4]
     with pytest.raises(ModelError, match="none of the tokenizer's 5 tokens is for byte 0xc3"):
         tokenizer.encode("é")
 
 
-def test_a_stream_holds_back_incomplete_characters(small: Tokenizer) -> None:
+def test_a_stream_holds_back_incomplete_characters(small: BpeTokenizer) -> None:
     stream = TextStream(small)
     tokens = [3 + byte for byte in "x€😀".encode()]
     assert [stream.push(token) for token in tokens] == ["x", "", "", "€", "", "", "", "😀"]
 
 
-def test_a_stream_drops_control_bytes_and_stray_bytes(small: Tokenizer) -> None:
+def test_a_stream_drops_control_bytes_and_stray_bytes(small: BpeTokenizer) -> None:
     stream = TextStream(small)
     shown = "".join(stream.push(3 + byte) for byte in range(128))
     assert shown == "\t\n\v\f\r" + "".join(map(chr, range(0x20, 0x7F)))
     assert [stream.push(3 + byte) for byte in b"\xa9\xe2\x82z"] == ["", "", "", "z"]
 
 
-def test_a_stream_strips_the_space_after_bos_once(small: Tokenizer) -> None:
+def test_a_stream_strips_the_space_after_bos_once(small: BpeTokenizer) -> None:
     token = PIECES.index(b" a")
     stream = TextStream(small)
     assert [stream.push(token), stream.push(token)] == ["a", " a"]
@@ -201,7 +204,7 @@ def test_a_stream_strips_the_space_after_bos_once(small: Tokenizer) -> None:
 
 def test_a_file_gives_its_pieces_and_scores(tmp_path: Path) -> None:
     path = _file(tmp_path / "tok.bin", PIECES[:270], SCORES[:270])
-    tokenizer = Tokenizer.load(path, 270)
+    tokenizer = BpeTokenizer.load(path, 270)
     assert tokenizer.pieces == PIECES[:270]
     assert tokenizer.scores == SCORES[:270]
 
@@ -222,7 +225,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, length: int, message: str) 
     path = _file(tmp_path / "tok.bin", PIECES[:259], SCORES[:259])
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(ModelError) as caught:
-        Tokenizer.load(path, 259)
+        BpeTokenizer.load(path, 259)
     assert str(caught.value) == f"{path}: {message}"
 
 
@@ -230,7 +233,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, length: int, message: str) 
 def test_the_wrong_size_is_refused(shared_models: Path, vocab_size: int) -> None:
     path = shared_models / "tok512.bin"
     with pytest.raises(ModelError) as caught:
-        Tokenizer.load(path, vocab_size)
+        BpeTokenizer.load(path, vocab_size)
     assert str(caught.value) == (
         f"{path}: the tokenizer has 512 tokens, the model has {vocab_size}"
     )
@@ -238,14 +241,14 @@ def test_the_wrong_size_is_refused(shared_models: Path, vocab_size: int) -> None
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot read the tokenizer: No such file or directory"):
-        Tokenizer.load(tmp_path / "none.bin", 512)
+        BpeTokenizer.load(tmp_path / "none.bin", 512)
     path = tmp_path / "other.bin"
     path.write_bytes(b"\xff" * 40)
     with pytest.raises(ModelError, match="not a llama2.c tokenizer: token 0 has length -1"):
-        Tokenizer.load(path, 512)
+        BpeTokenizer.load(path, 512)
 
 
-def test_a_long_text_takes_no_longer_than_its_length(stories: Tokenizer) -> None:
+def test_a_long_text_takes_no_longer_than_its_length(stories: BpeTokenizer) -> None:
     text = "Once upon a time, Zoé ☃ was here. " * 3000
     tokens = stories.encode(text)
     assert stories.decode_all(tokens).decode() == text
@@ -254,8 +257,8 @@ def test_a_long_text_takes_no_longer_than_its_length(stories: Tokenizer) -> None
     assert tokens[: len(once) - 1] == once[:-1]
 
 
-def test_another_bos_begins_a_stream(small: Tokenizer) -> None:
-    moved = Tokenizer(PIECES, SCORES, bos=7, eos=8)
+def test_another_bos_begins_a_stream(small: BpeTokenizer) -> None:
+    moved = BpeTokenizer(PIECES, SCORES, bos=7, eos=8)
     assert moved.stops == {7, 8}
     assert moved.encode("a", eos=True) == [7, *small.encode("a", bos=False), 8]
     token = PIECES.index(b" a")

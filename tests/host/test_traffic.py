@@ -5,9 +5,9 @@ from array import array
 import pytest
 
 from host.model.checkpoint import Config
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
-from host.model.tokenizers.tokenizer import BOS
+from host.model.tokenizers.bpe import BOS
 from host.parallel.cost.traffic import Count, count_traffic, frame_sizes, widest_sums
 from host.parallel.cost.widths import SumWidths
 from host.parallel.parallelism import REDUCERS
@@ -25,7 +25,7 @@ LAYERS = TINY.layers
 
 @pytest.fixture(scope="module")
 def tiny():
-    return quantized(random_checkpoint())
+    return quantize(random_checkpoint())
 
 
 def of_token(plan, bits=20, greedy=True):
@@ -118,7 +118,7 @@ def test_frames_are_those_that_are_made(tiny, payload, mtu):
 
 def test_contributions_are_cut_by_the_bits_that_they_have():
     config = Config(120, hidden_dim=8, layers=1, heads=4, kv_heads=4, vocab_size=8, context=8)
-    plan = tensor_plan(quantized(random_checkpoint(config)), 2, mtu=250, reduce="chips")
+    plan = tensor_plan(quantize(random_checkpoint(config)), 2, mtu=250, reduce="chips")
     room = 250 - 8 - 4 - 9
     for bits, counts in ((4, [120]), (15, [120]), (16, [114, 6]), (20, [91, 29])):
         answers = of_token(plan, bits)[0].answers

@@ -6,6 +6,10 @@ from host.model.checkpoint import Checkpoint, Config, weight_shapes
 
 # Three query heads share a KV head, and no two dimensions are equal.
 TINY = Config(dim=24, hidden_dim=10, layers=2, heads=6, kv_heads=2, vocab_size=40, context=16)
+# Heads that together have more elements than the residual stream, as Qwen3's and Gemma's do.
+WIDE_HEADS = Config(
+    dim=20, hidden_dim=10, layers=2, heads=6, kv_heads=2, vocab_size=40, context=16, head_dim=8
+)
 
 
 def random_checkpoint(config: Config = TINY, shared: bool = True, seed: int = 0) -> Checkpoint:

@@ -3,8 +3,8 @@
 import pytest
 
 from host.model.formats import llama2c
-from host.model.quantization.quantize import quantized
-from host.model.tokenizers.tokenizer import Tokenizer
+from host.model.quantization.quantize import quantize
+from host.model.tokenizers.bpe import BpeTokenizer
 from tests.system.reference_runs import reference_runs
 
 STEPS = 128
@@ -19,13 +19,13 @@ def model_file(shared_models):
 @pytest.fixture(scope="session")
 def model(model_file):
     """The checkpoint, quantized."""
-    return quantized(llama2c.load(model_file))
+    return quantize(llama2c.load(model_file))
 
 
 @pytest.fixture(scope="session")
 def tokenizer(shared_models, model):
     """The model's tokenizer."""
-    return Tokenizer.load(shared_models / "tok512.bin", model.config.vocab_size)
+    return BpeTokenizer.load(shared_models / "tok512.bin", model.config.vocab_size)
 
 
 @pytest.fixture(scope="session")

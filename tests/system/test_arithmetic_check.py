@@ -8,7 +8,7 @@ from host.errors import ClusterError
 from host.executors.arithmetic_check import check_arithmetic
 from host.hardware.board import load
 from host.launch.simulated import Settings, running
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.run import main
 from tests.host.tiny import TINY, random_checkpoint
 from tests.system.changed_firmware import append_source
@@ -56,7 +56,7 @@ def settings(chips: int, link: str = "uart") -> Settings:
 
 @pytest.mark.parametrize(("chips", "link"), [(1, "uart"), (3, "espnow"), (8, "uart")])
 def test_chips_compute_what_their_shares_must_give(chips: int, link: str) -> None:
-    with running(quantized(random_checkpoint()), settings(chips, link)) as started:
+    with running(quantize(random_checkpoint()), settings(chips, link)) as started:
         check_arithmetic(started.federation)
         assert started.federation.synchronizations >= 2 * (2 * TINY.layers + 1)
 
@@ -65,7 +65,7 @@ def test_chips_compute_what_their_shares_must_give(chips: int, link: str) -> Non
 def test_the_chip_that_computes_wrongly_is_named(monkeypatch, part: str) -> None:
     append_source(monkeypatch, *FAULTS[part], only=1)
     with (
-        running(quantized(random_checkpoint()), settings(3)) as started,
+        running(quantize(random_checkpoint()), settings(3)) as started,
         pytest.raises(ClusterError) as caught,
     ):
         check_arithmetic(started.federation)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from host.model.tokenizers.tokenizer import TextStream
+from host.model.tokenizers.text import TextStream
 from host.run import main
 from tests.simulation.launch import REPOSITORY
 
@@ -21,7 +21,7 @@ SLOWEST = 15  # tokens a second, on a machine that is busy with much else
 @pytest.fixture
 def ran(model_file, model, monkeypatch, capsys):
     """Runs a command line; what it prints on stdout and stderr."""
-    monkeypatch.setattr("host.model.loading.Loaded.quantized", lambda self: model)
+    monkeypatch.setattr("host.model.loading.LoadedModel.quantize", lambda self: model)
     monkeypatch.setattr("sys.stdin", None)
 
     def run(*arguments):

@@ -12,7 +12,7 @@ from host.hardware.board import load
 from host.launch.simulated import Settings, running
 from host.links.transport import open_port
 from host.model.checkpoint import Config
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from tests.host.flashed_boards import flashed_board
 from tests.host.tiny import random_checkpoint
 from tests.system.changed_firmware import append_source
@@ -37,7 +37,7 @@ WORDS = "OSError: (257, 'ESP_ERR_NO_MEM')"
 
 @pytest.fixture(scope="module")
 def narrow():
-    return quantized(random_checkpoint(NARROW))
+    return quantize(random_checkpoint(NARROW))
 
 
 def settings(link):

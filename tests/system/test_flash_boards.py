@@ -33,7 +33,7 @@ CONTEXT = 64  # more, and the model does not fit boards with the C3's heap
 
 @pytest.fixture(scope="module")
 def model():
-    return loading.loaded(MODEL).quantized()
+    return loading.load_model(MODEL).quantize()
 
 
 @pytest.fixture

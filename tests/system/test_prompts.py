@@ -13,7 +13,7 @@ from host.hardware.board import load
 from host.launch.simulated import Settings, running
 from host.model import loading
 from host.model.sampling import Sampler
-from host.model.tokenizers.tokenizer import TextStream
+from host.model.tokenizers.text import TextStream
 from host.run import main
 from tests.simulation.launch import REPOSITORY
 from tests.system.terminal import CTRL_C, CTRL_D, UP, Terminal
@@ -24,18 +24,18 @@ TOO_LONG = "dim the light " * 60
 
 @pytest.fixture(scope="module")
 def home():
-    return loading.loaded(MODEL)
+    return loading.load_model(MODEL)
 
 
 @pytest.fixture(scope="module")
 def home_quantized(home):
-    return home.quantized()
+    return home.quantize()
 
 
 @pytest.fixture
 def piped(home_quantized, monkeypatch, capsys):
     """Runs the shipped model with standard input; exit code and what it prints where."""
-    monkeypatch.setattr("host.model.loading.Loaded.quantized", lambda self: home_quantized)
+    monkeypatch.setattr("host.model.loading.LoadedModel.quantize", lambda self: home_quantized)
 
     def run(text, *arguments):
         monkeypatch.setattr("sys.stdin", io.StringIO(text))
@@ -158,7 +158,7 @@ def test_examples_do_not_read_what_is_piped(piped, home):
 @pytest.fixture
 def stories(model_file, model, monkeypatch, capsys):
     """The same with the model of stories; what it prints on standard output."""
-    monkeypatch.setattr("host.model.loading.Loaded.quantized", lambda self: model)
+    monkeypatch.setattr("host.model.loading.LoadedModel.quantize", lambda self: model)
 
     def run(text, *arguments):
         monkeypatch.setattr("sys.stdin", io.StringIO(text))

@@ -13,7 +13,7 @@ from host.evaluate import MODELS
 from host.hardware.board import ON_BOARD, STANDINS, load
 from host.links.transport import open_port
 from host.model import loading
-from host.model.tokenizers.tokenizer import Tokenizer
+from host.model.tokenizers.bpe import BpeTokenizer
 from tests.plans import tensor_plan
 from tests.system.changed_firmware import changed
 from tests.system.reference_runs import assert_equals_reference, reference_runs
@@ -56,8 +56,8 @@ def test_a_federation_on_one_cable_each(model, runs, tmp_path):
 def test_five_of_the_smallest_board_hold_the_shipped_model(tmp_path):
     """With the heap that an ESP32-S2 has left, signed, to the last position; see
     tests/host/test_deployment_fits.py."""
-    home = loading.loaded(MODELS / "home.bin").quantized()
-    tokenizer = Tokenizer.load(MODELS / "tok512.bin", home.config.vocab_size)
+    home = loading.load_model(MODELS / "home.bin").quantize()
+    tokenizer = BpeTokenizer.load(MODELS / "tok512.bin", home.config.vocab_size)
     prompts = tmp_path / "prompts.json"
     prompts.write_text(json.dumps([{"prompt": "turn off the kitchen lights\n"}]))
     (run,) = reference_runs(home, tokenizer, prompts, S2_POSITIONS)

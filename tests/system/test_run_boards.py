@@ -19,7 +19,7 @@ PROMPT, ANSWER = "turn off the kitchen lights", "light.kitchen off\n"
 
 def test_boards_of_a_cluster_with_a_key(micropython, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    model = loading.loaded(str(MODEL)).quantized()
+    model = loading.load_model(str(MODEL)).quantize()
     cluster = Cluster(str(MODEL), model.sha256()[:8], 2, "uart", 1, 32, random_key())
     with ExitStack() as stack:
         for chip in range(2):
@@ -43,7 +43,7 @@ def test_a_board_that_is_unplugged_and_plugged_in_again_goes_on(
     """In the midst of an answer, and its port has another name afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(attached_module, "_SILENCE", 60.0)  # this machine may be busy
-    model = loading.loaded(str(MODEL)).quantized()
+    model = loading.load_model(str(MODEL)).quantize()
     cluster = Cluster(str(MODEL), model.sha256()[:8], 2, "uart", 1, 32, b"")
     boards = []
     with ExitStack() as stack:

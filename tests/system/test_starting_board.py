@@ -8,7 +8,7 @@ from host.cluster.cluster_file import Cluster
 from host.cluster.ports import Greeting
 from host.links.transport import open_port
 from host.model.checkpoint import Config
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.wire.framing import FrameSplitter, encoded_frame
 from protocol.frame import MAX_FRAME
 from tests.host.flashed_boards import flashed_board
@@ -43,7 +43,7 @@ def answered(board, greeting):
 
 
 def test_a_host_that_speaks_from_the_first_moment_starts_the_node(micropython, tmp_path):
-    model = quantized(random_checkpoint(NARROW))
+    model = quantize(random_checkpoint(NARROW))
     cluster = Cluster("narrow.bin", model.sha256()[:8], 1, "uart", 1, 16, KEY)
     with ExitStack() as stack:
         board, _ = flashed_board(stack, tmp_path, model, cluster, 0)

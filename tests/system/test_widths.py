@@ -5,7 +5,7 @@ import pytest
 from host.hardware.board import load
 from host.launch.simulated import Settings, running
 from host.model.checkpoint import Config
-from host.model.quantization.quantize import quantized
+from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
 from tests.host.tiny import random_checkpoint
 
@@ -15,9 +15,27 @@ TOKENS = [1, 5, 9, 22, 7, 3]
 @pytest.mark.parametrize("link", ["uart", "espnow"])
 @pytest.mark.parametrize("dim", [16, 128, 256, 480])
 def test_wide_models_equal_the_reference(dim: int, link: str) -> None:
-    model = quantized(random_checkpoint(Config(dim, 64, 2, 8, 4, 300, 64)))
+    model = quantize(random_checkpoint(Config(dim, 64, 2, 8, 4, 300, 64)))
     board = load("simulated")
     with running(model, Settings(3, link, board, board.heap_kb * 1024)) as started:
+        started.federation.begin()
+        logits = started.federation.forward(TOKENS)
+    reference = Reference(model)
+    for token in TOKENS:
+        expected = reference.step([token])
+    assert (logits == expected[0]).all()
+
+
+@pytest.mark.parametrize(("chips", "mode"), [(3, "host"), (5, "chips")])
+@pytest.mark.parametrize("head_dim", [4, 24])
+def test_heads_narrower_and_wider_than_the_residual_stream(
+    head_dim: int, chips: int, mode: str
+) -> None:
+    config = Config(32, 24, 2, 4, 2, 60, 64, head_dim=head_dim)
+    model = quantize(random_checkpoint(config))
+    board = load("simulated")
+    how = Settings(chips, "uart", board, board.heap_kb * 1024, combine=mode)
+    with running(model, how) as started:
         started.federation.begin()
         logits = started.federation.forward(TOKENS)
     reference = Reference(model)

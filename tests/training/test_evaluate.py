@@ -21,7 +21,7 @@ from host.evaluate import (
 )
 from host.model.checkpoint import Checkpoint
 from host.model.formats import llama2c
-from host.model.tokenizers.tokenizer import BOS, EOS, Tokenizer
+from host.model.tokenizers.bpe import BOS, EOS, BpeTokenizer
 
 MEGABYTE = 1_000_000
 SLICE = 100
@@ -33,14 +33,14 @@ def checkpoint() -> Checkpoint:
 
 
 @pytest.fixture(scope="module")
-def tokenizer(checkpoint: Checkpoint) -> Tokenizer:
-    return Tokenizer.load(TOKENIZER, checkpoint.config.vocab_size)
+def tokenizer(checkpoint: Checkpoint) -> BpeTokenizer:
+    return BpeTokenizer.load(TOKENIZER, checkpoint.config.vocab_size)
 
 
 class Echo:
     """Answers each command with a line that was agreed on, and `end` after it."""
 
-    def __init__(self, tokenizer: Tokenizer, lines: list[str], end: int) -> None:
+    def __init__(self, tokenizer: BpeTokenizer, lines: list[str], end: int) -> None:
         self.lines = [[*tokenizer.encode(f"\n{line}", bos=False)[2:], end] for line in lines]
         self.newline = tokenizer.encode("x\n")[-1]
         self.answered = [-1] * len(lines)
@@ -57,14 +57,14 @@ class Echo:
 
 
 @pytest.mark.parametrize("end", [BOS, EOS])
-def test_answers_are_what_follows_the_command(tokenizer: Tokenizer, end: int) -> None:
+def test_answers_are_what_follows_the_command(tokenizer: BpeTokenizer, end: int) -> None:
     lines = ["light.kitchen on", "unknown", "tv.all mute; ac.all off"]
     texts = ["on", "a longer command, of several words", "mute"]
     step = Echo(tokenizer, lines, end).step
     assert answers(step, tokenizer, texts, 60) == lines
 
 
-def test_an_answer_ends_with_the_positions(tokenizer: Tokenizer) -> None:
+def test_an_answer_ends_with_the_positions(tokenizer: BpeTokenizer) -> None:
     prompt = len(tokenizer.encode("on\n"))
     step = Echo(tokenizer, ["99999999"], BOS).step
     assert answers(step, tokenizer, ["on"], prompt + 3) == ["999"]
@@ -109,13 +109,13 @@ def test_the_model_is_of_the_size_that_five_chips_share_evenly(checkpoint: Check
     ],
 )
 def test_commands_of_the_readme(
-    checkpoint: Checkpoint, tokenizer: Tokenizer, text: str, action: str
+    checkpoint: Checkpoint, tokenizer: BpeTokenizer, text: str, action: str
 ) -> None:
     assert float_answers(checkpoint, tokenizer, [text]) == [action]
     assert integer_answers(checkpoint, tokenizer, [text]) == [action]
 
 
-def test_a_slice_of_the_held_out_commands(checkpoint: Checkpoint, tokenizer: Tokenizer) -> None:
+def test_a_slice_of_the_held_out_commands(checkpoint: Checkpoint, tokenizer: BpeTokenizer) -> None:
     commands = held_out(COMMANDS)
     part = commands[:: len(commands) // SLICE][:SLICE]
     texts = [command.text for command in part]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from host.evaluate import TOKENIZER
-from host.model.tokenizers.tokenizer import BOS, Tokenizer
+from host.model.tokenizers.bpe import BOS, BpeTokenizer
 from training import bpe
 from training.batches import (
     BATCH,
@@ -23,8 +23,8 @@ from training.grammar import SEED, Command, Grammar
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return Tokenizer.load(TOKENIZER, bpe.VOCABULARY)
+def tokenizer() -> BpeTokenizer:
+    return BpeTokenizer.load(TOKENIZER, bpe.VOCABULARY)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def commands() -> list[Command]:
 
 
 def test_words_encoded_one_by_one_are_the_text_encoded(
-    tokenizer: Tokenizer, commands: list[Command]
+    tokenizer: BpeTokenizer, commands: list[Command]
 ) -> None:
     encoder = bpe.Encoder(tokenizer)
     for command in commands:
@@ -42,13 +42,13 @@ def test_words_encoded_one_by_one_are_the_text_encoded(
         assert tokenizer.decode_all(encoder.encode(text)) == text.encode()
 
 
-def test_commands_are_few_tokens(tokenizer: Tokenizer, commands: list[Command]) -> None:
+def test_commands_are_few_tokens(tokenizer: BpeTokenizer, commands: list[Command]) -> None:
     lengths = [len(sequence_of(bpe.Encoder(tokenizer), command)) for command in commands]
     assert max(lengths) <= CONTEXT
     assert np.mean(lengths) < 32
 
 
-def test_every_byte_has_a_token_and_digits_have_no_other(tokenizer: Tokenizer) -> None:
+def test_every_byte_has_a_token_and_digits_have_no_other(tokenizer: BpeTokenizer) -> None:
     assert tokenizer.pieces[3:259] == [bpe.byte_piece(byte) for byte in range(256)]
     assert len(set(tokenizer.pieces)) == bpe.VOCABULARY
     for piece in tokenizer.pieces[259:]:
@@ -58,12 +58,12 @@ def test_every_byte_has_a_token_and_digits_have_no_other(tokenizer: Tokenizer) -
     assert tokenizer.decode_all(emoji) == "é 7\x00".encode()
 
 
-def test_the_shipped_tokenizer_is_learnt_from_the_grammar(tokenizer: Tokenizer) -> None:
+def test_the_shipped_tokenizer_is_learnt_from_the_grammar(tokenizer: BpeTokenizer) -> None:
     learnt = bpe.trained(tokenizer_texts())
     assert (learnt.pieces, learnt.scores) == (tokenizer.pieces, tokenizer.scores)
 
 
-def test_a_saved_tokenizer_loads_as_it_was(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_saved_tokenizer_loads_as_it_was(tokenizer: BpeTokenizer, tmp_path: Path) -> None:
     bpe.save(tokenizer, tmp_path / "tok.bin")
     assert (tmp_path / "tok.bin").read_bytes() == TOKENIZER.read_bytes()
 
@@ -76,7 +76,7 @@ def test_actions_count_whole_commands_little_and_padding_not() -> None:
     np.testing.assert_allclose(encoded.weights, expected, rtol=1e-6)
 
 
-def test_a_batch_is_the_same_wherever_one_starts(tokenizer: Tokenizer) -> None:
+def test_a_batch_is_the_same_wherever_one_starts(tokenizer: BpeTokenizer) -> None:
     encoder = bpe.Encoder(tokenizer)
     first = list(islice(batches(encoder, 0), CHUNK + 3))
     assert all(len(batch.tokens) == BATCH for batch in first)

@@ -10,7 +10,7 @@ from host.evaluate import TOKENIZER
 from host.model.checkpoint import Config
 from host.model.float_model import FloatModel
 from host.model.formats import llama2c
-from host.model.tokenizers.tokenizer import Tokenizer
+from host.model.tokenizers.bpe import BpeTokenizer
 from training import bpe
 from training.batches import Batch, batches
 from training.model import CONFIG, Llama
@@ -19,7 +19,7 @@ from training.train import Training, exported
 
 @pytest.fixture(scope="module")
 def samples() -> list[Batch]:
-    encoder = bpe.Encoder(Tokenizer.load(TOKENIZER, bpe.VOCABULARY))
+    encoder = bpe.Encoder(BpeTokenizer.load(TOKENIZER, bpe.VOCABULARY))
     drawn = (Batch(*(part[:16] for part in batch)) for batch in batches(encoder, 0))
     return [next(drawn) for _ in range(5)]
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from host.errors import ModelError
 from host.model.checkpoint import Checkpoint, Config, FloatArray
-from host.model.formats.reading import opened
-from host.model.formats.weights_by_name import weights_by_name
-from host.model.tokenizers.tokenizer import Tokenizer
+from host.model.formats.reading import open_file
+from host.model.formats.weights_by_name import gather_weights
+from host.model.tokenizers.bpe import BpeTokenizer
 
 if TYPE_CHECKING:
     from gguf import GGUFReader, ReaderTensor
@@ -50,7 +50,7 @@ def load(path: str | Path) -> Checkpoint:
         raise ModelError(f"{path}: {error}") from None
 
 
-def load_tokenizer(path: str | Path, vocab_size: int) -> Tokenizer:
+def load_tokenizer(path: str | Path, vocab_size: int) -> BpeTokenizer:
     """The tokenizer in the GGUF file at `path`, for a model of `vocab_size` tokens.
 
     Raises ModelError, also for one that is not SentencePiece's BPE ("llama").
@@ -67,7 +67,7 @@ def _checkpoint(fields: _Fields) -> Checkpoint:
     if "rope_freqs.weight" in tensors:
         raise ModelError("rope scaling (rope_freqs.weight) is not supported")
     shared = NAMES["classifier"] not in tensors
-    weights = weights_by_name(config, NAMES, tensors, lambda name: _float32(tensors[name]), shared)
+    weights = gather_weights(config, NAMES, tensors, lambda name: _float32(tensors[name]), shared)
     return Checkpoint(config=config, **weights)
 
 
@@ -83,7 +83,7 @@ def _float32(tensor: ReaderTensor) -> FloatArray:
     return values.astype(np.float32, copy=False)
 
 
-def _tokenizer(fields: _Fields, vocab_size: int) -> Tokenizer:
+def _tokenizer(fields: _Fields, vocab_size: int) -> BpeTokenizer:
     kind = fields.get("tokenizer.ggml.model", str)
     if kind != "llama":
         raise ModelError(
@@ -98,7 +98,7 @@ def _tokenizer(fields: _Fields, vocab_size: int) -> Tokenizer:
             f" {vocab_size} tokens"
         )
     token_of = {text: token for token, text in enumerate(texts)}
-    return Tokenizer(
+    return BpeTokenizer(
         [text.replace(_SPACE, " ").encode() for text in texts],
         scores,
         bos=_special(fields, "bos", 1, vocab_size),
@@ -198,7 +198,7 @@ def _reader(path: str | Path) -> GGUFReader:
             return super()._get(offset, dtype, count, *order, **named)
 
     try:
-        opened(path).close()  # the library would wait for a pipe
+        open_file(path).close()  # the library would wait for a pipe
         return Reader(path)
     except OSError as error:
         raise ModelError(f"cannot read the model: {error.strerror}") from error

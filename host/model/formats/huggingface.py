@@ -16,8 +16,8 @@ import numpy as np
 
 from host.errors import ModelError
 from host.model.checkpoint import Checkpoint, Config, FloatArray
-from host.model.formats.reading import opened, small_file
-from host.model.formats.weights_by_name import weights_by_name
+from host.model.formats.reading import open_file, read_small_file
+from host.model.formats.weights_by_name import gather_weights
 
 _LAYER = "model.layers.{layer}."
 NAMES = {
@@ -52,11 +52,11 @@ def load(folder: str | Path) -> Checkpoint:
     """The model in `folder`. Raises ModelError, naming the folder and what is wrong with it."""
     folder = Path(folder)
     try:
-        fields = json_fields(folder / "config.json")
+        fields = read_json(folder / "config.json")
         config = _config(fields)
         tensors = _Tensors(folder)
         shared = fields.get("tie_word_embeddings") is True
-        weights = weights_by_name(config, NAMES, tensors.names, tensors.tensor, shared)
+        weights = gather_weights(config, NAMES, tensors.names, tensors.tensor, shared)
         weights["wq"] = _adjacent_pairs(weights["wq"], config.heads)
         weights["wk"] = _adjacent_pairs(weights["wk"], config.kv_heads)
         return Checkpoint(config=config, **weights)
@@ -64,10 +64,10 @@ def load(folder: str | Path) -> Checkpoint:
         raise ModelError(f"{folder}: {error}") from None
 
 
-def json_fields(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """The object in the JSON file at `path`. Raises ModelError, naming the file without folder."""
     try:
-        fields = json.loads(small_file(path))
+        fields = json.loads(read_small_file(path))
     except OSError as error:
         raise ModelError(f"cannot read {path.name}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError too
@@ -175,7 +175,7 @@ class _Tensors:
 
     def _index(self) -> dict[str, str]:
         """The file of each tensor, as the index says."""
-        files = json_fields(self._folder / "model.safetensors.index.json").get("weight_map")
+        files = read_json(self._folder / "model.safetensors.index.json").get("weight_map")
         if not isinstance(files, dict) or not all(
             isinstance(file, str) and Path(file).name == file for file in files.values()
         ):
@@ -193,7 +193,7 @@ def _deserialized(path: Path) -> dict[str, Any]:
     import safetensors
 
     try:
-        with opened(path) as file:
+        with open_file(path) as file:
             return dict(safetensors.deserialize(file.read()))
     except OSError as error:
         raise ModelError(f"cannot read {path.name}: {error.strerror}") from error

@@ -23,7 +23,7 @@ import numpy as np
 
 from host.errors import ModelError
 from host.model.checkpoint import LARGEST_DIMENSION, Checkpoint, Config, FloatArray, weight_shapes
-from host.model.formats.reading import opened, size_of
+from host.model.formats.reading import file_size, open_file
 
 HEADER = struct.Struct("<7i")
 FLOAT_BYTES = 4
@@ -41,7 +41,7 @@ def load(path: str | Path) -> Checkpoint:
     Raises ModelError, naming the file and what is wrong with it.
     """
     try:
-        with opened(path) as file:
+        with open_file(path) as file:
             start = file.read(VERSIONED_HEADER_SIZE)
             versioned = start[:4] == VERSIONED_MAGIC.to_bytes(4, "little")
             return _version_2(file, start) if versioned else _version_0(file, start)
@@ -56,9 +56,14 @@ def save(checkpoint: Checkpoint, path: str | Path) -> None:
 
     The inverse of `load`: every weight keeps its bits. The rope tables are computed anew, so
     they may differ in the last bit from those that another program wrote; nothing reads them.
-    Raises ModelError for a model that the format cannot say (another rope base or epsilon).
+    Raises ModelError for what the format cannot express: another rope base, epsilon or head size.
     """
     config = checkpoint.config
+    if config.q_dim != config.dim:
+        raise ModelError(
+            f"llama2.c version 0 means heads of dim / heads elements, this model has"
+            f" {config.heads} of {config.head_dim} and dim {config.dim}"
+        )
     if (config.rope_theta, config.norm_eps) != (Config.rope_theta, Config.norm_eps):
         raise ModelError(
             f"llama2.c version 0 means rope base {Config.rope_theta:g} and epsilon "
@@ -117,7 +122,7 @@ def _config(sizes: list[int]) -> Config:
 
 def _content(file: BinaryIO, needed: int) -> bytes:
     """All of a file, which is read only where it has as many bytes as its header asks for."""
-    size = size_of(file)
+    size = file_size(file)
     if size < needed:
         raise ModelError(f"truncated: {size} bytes, the header asks for {needed}")
     if size > needed:

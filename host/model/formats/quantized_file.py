@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 
 from host.errors import ModelError
-from host.model.prompt_format import CONTINUATION, PromptFormat, format_in
+from host.model.prompt_format import CONTINUATION, PromptFormat, parse_format
 from host.model.quantized import QuantizedModel
+from host.model.tokenizers.bpe import BpeTokenizer, parse_tokens, serialize_tokens
 from host.model.tokenizers.huggingface import HuggingFaceTokenizer
-from host.model.tokenizers.tokenizer import TextTokenizer, Tokenizer, token_bytes, tokens_in
+from host.model.tokenizers.text import Tokenizer
 
 METADATA = "micropython_federation"
 VERSION = 2
@@ -34,7 +35,7 @@ _TOKENIZER = "tokenizer"
 
 def save(
     model: QuantizedModel,
-    tokenizer: TextTokenizer,
+    tokenizer: Tokenizer,
     path: str | Path,
     prompt_format: PromptFormat = CONTINUATION,
 ) -> None:
@@ -65,7 +66,7 @@ def is_quantized(start: bytes) -> bool:
     return start[8:].startswith(b'{"__metadata__":{"%s"' % METADATA.encode())
 
 
-def load(path: str | Path) -> tuple[QuantizedModel, TextTokenizer, PromptFormat]:
+def load(path: str | Path) -> tuple[QuantizedModel, Tokenizer, PromptFormat]:
     """The model, the tokenizer and the prompt's format in the file at `path`.
 
     Raises ModelError, naming the file and what is wrong with it.
@@ -79,7 +80,7 @@ def load(path: str | Path) -> tuple[QuantizedModel, TextTokenizer, PromptFormat]
         raise ModelError(f"{path}: a damaged quantized model: {reason}") from None
 
 
-def _load(path: str | Path) -> tuple[QuantizedModel, TextTokenizer, PromptFormat]:
+def _load(path: str | Path) -> tuple[QuantizedModel, Tokenizer, PromptFormat]:
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
@@ -95,7 +96,7 @@ def _load(path: str | Path) -> tuple[QuantizedModel, TextTokenizer, PromptFormat
     prompt = metadata["prompt"]
     if _digest(model, [fields, prompt], data) != metadata["sha256"]:
         raise ModelError("damaged, or made for other arithmetic: quantize the model again")
-    return model, _tokenizer(fields, data, model.config.vocab_size), format_in(prompt)
+    return model, _tokenizer(fields, data, model.config.vocab_size), parse_format(prompt)
 
 
 def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -125,27 +126,27 @@ def _built(kind: Any, leaves: dict[str, Any], name: str) -> Any:
     return leaves[name]
 
 
-def _stored_tokenizer(tokenizer: TextTokenizer) -> tuple[dict[str, Any], bytes]:
+def _stored_tokenizer(tokenizer: Tokenizer) -> tuple[dict[str, Any], bytes]:
     """What `_tokenizer` makes the tokenizer of again."""
     if isinstance(tokenizer, HuggingFaceTokenizer):
         stops = sorted(tokenizer.stops)
         return {"kind": "huggingface", "bos": tokenizer.bos, "stops": stops}, tokenizer.data
-    if isinstance(tokenizer, Tokenizer):
+    if isinstance(tokenizer, BpeTokenizer):
         return {
             "kind": "scores",
             "bos": tokenizer.bos,
             "eos": tokenizer.eos,
             "byte_tokens": list(tokenizer.byte_tokens),
             "space_first": tokenizer.space_first,
-        }, token_bytes(tokenizer)
+        }, serialize_tokens(tokenizer)
     raise TypeError(f"no way to store a {type(tokenizer).__name__}")
 
 
-def _tokenizer(fields: dict[str, Any], data: bytes, vocab_size: int) -> TextTokenizer:
+def _tokenizer(fields: dict[str, Any], data: bytes, vocab_size: int) -> Tokenizer:
     options = {name: value for name, value in fields.items() if name != "kind"}
     if fields["kind"] == "huggingface":
         return HuggingFaceTokenizer(data, vocab_size=vocab_size, **options)
-    return Tokenizer(*tokens_in(data), **options)
+    return BpeTokenizer(*parse_tokens(data), **options)
 
 
 def _digest(model: QuantizedModel, objects: list[dict[str, Any]], data: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 LARGEST_TEXT = 1 << 28
 
 
-def opened(path: str | Path) -> BinaryIO:
+def open_file(path: str | Path) -> BinaryIO:
     """The regular file at `path`. Raises OSError, for all else that may be there too: a pipe is
     waited for or gives its bytes but once, and a device may never end."""
     mode = os.stat(path).st_mode
@@ -23,14 +23,14 @@ def opened(path: str | Path) -> BinaryIO:
     return open(path, "rb")
 
 
-def size_of(file: BinaryIO) -> int:
+def file_size(file: BinaryIO) -> int:
     """Bytes of a file."""
     return os.fstat(file.fileno()).st_size
 
 
-def small_file(path: str | Path) -> bytes:
+def read_small_file(path: str | Path) -> bytes:
     """All of a file that is no model's weights. Raises OSError, also for one that cannot be."""
-    with opened(path) as file:
-        if size_of(file) > LARGEST_TEXT:
-            raise OSError(errno.EFBIG, f"it has {size_of(file):,} bytes")
+    with open_file(path) as file:
+        if file_size(file) > LARGEST_TEXT:
+            raise OSError(errno.EFBIG, f"it has {file_size(file):,} bytes")
         return file.read()

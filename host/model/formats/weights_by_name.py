@@ -10,7 +10,7 @@ from host.errors import ModelError
 from host.model.checkpoint import Config, FloatArray, weight_shapes
 
 
-def weights_by_name(
+def gather_weights(
     config: Config,
     names: Mapping[str, str],
     stored: Collection[str],

@@ -29,7 +29,7 @@ class Quality:
         return self.quantized_perplexity / self.float_perplexity - 1
 
 
-def quality(
+def measure_quality(
     model: FloatModel,
     quantized: QuantizedModel,
     sequences: npt.NDArray[np.int64],
@@ -41,7 +41,7 @@ def quality(
     advance: called after each of the length - 1 positions.
     """
     count, length = sequences.shape
-    cache, reference = model.cache(count, length), Reference(quantized, count, length)
+    cache, reference = model.new_cache(count, length), Reference(quantized, count, length)
     surprise, found_surprise, agreeing = 0.0, 0.0, 0
     for position in range(length - 1):
         tokens, targets = sequences[:, position], sequences[:, position + 1]

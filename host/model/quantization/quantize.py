@@ -20,7 +20,7 @@ from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel
 from host.model.quantization.ranges import Ranges
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
-from host.model.tokenizers.tokenizer import BOS
+from host.model.tokenizers.bpe import BOS
 
 HEADROOM = 2.0
 RESIDUAL_HEADROOM = 4.0  # the residual has bits to spare and cannot be allowed to clip
@@ -30,23 +30,23 @@ CALIBRATION_SEQUENCES, CALIBRATION_LENGTH, CALIBRATION_SEED = 16, 128, 0
 Floats = NDArray[np.float64]
 
 
-def quantized(checkpoint: Checkpoint, ranges: Ranges | None = None) -> QuantizedModel:
+def quantize(checkpoint: Checkpoint, ranges: Ranges | None = None) -> QuantizedModel:
     """The checkpoint in integers, calibrated on `ranges` or else on text that it samples itself.
 
     Raises ModelError where no scale keeps the arithmetic within 32 bits.
     """
     if ranges is None:
         model = FloatModel(checkpoint)
-        ranges = model.activation_ranges(calibration_sequences(model))
+        ranges = model.measure_ranges(sample_calibration(model))
     return _Quantizer(checkpoint, ranges).model()
 
 
-def calibration_sequences(
+def sample_calibration(
     model: FloatModel, bos: int = BOS, seed: int = CALIBRATION_SEED
 ) -> NDArray[np.int64]:
     """Tokens [sequences, length] of text that the model samples itself."""
     length = min(CALIBRATION_LENGTH, model.config.context)
-    return model.sampled_sequences(CALIBRATION_SEQUENCES, length, seed, bos)
+    return model.sample_sequences(CALIBRATION_SEQUENCES, length, seed, bos)
 
 
 class _Rows:
@@ -91,7 +91,7 @@ def _exponent(largest: float, limit: int, headroom: float = HEADROOM) -> int:
 def _unit_gain(weight: NDArray[np.float32]) -> Floats:
     """Real multipliers of an RMSNorm whose output is in units of 1.
 
-    output = normalized * multiplier >> (shift - doublings), see arithmetic.rms_normalized;
+    output = normalized * multiplier >> (shift - doublings), see arithmetic.rms_normalize;
     there, normalized = real * 2**14 / sqrt(dim / 2**L) / 2**doublings.
     """
     dim = len(weight)

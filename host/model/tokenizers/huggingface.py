@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import ModelError
-from host.model.formats.huggingface import json_fields
-from host.model.formats.reading import small_file
+from host.model.formats.huggingface import read_json
+from host.model.formats.reading import read_small_file
 
 _OTHER_FILE = "not a tokenizer.json of the tokenizers library"
 _SPACE = "\u2581"  # SentencePiece's sign for a space
@@ -54,7 +54,7 @@ class HuggingFaceTokenizer:
         """
         path = Path(path)
         try:
-            data = small_file(path)
+            data = read_small_file(path)
         except OSError as error:
             raise ModelError(f"{path}: cannot read the tokenizer: {error.strerror}") from error
         try:
@@ -163,7 +163,7 @@ def _special_tokens(folder: Path, tokenizer: Any) -> tuple[int, set[int]]:
     no BOS, the token that separates its texts.
     """
     config, generation, words = (
-        json_fields(folder / name) if (folder / name).exists() else {}
+        read_json(folder / name) if (folder / name).exists() else {}
         for name in ("config.json", "generation_config.json", "tokenizer_config.json")
     )
     stops = set(_ids(config.get("eos_token_id"))) | set(_ids(generation.get("eos_token_id")))

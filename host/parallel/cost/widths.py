@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from host.model.arithmetic import Ints, residual_sum
+from host.model.arithmetic import Ints, add_residual
 from host.model.quantized import Linear, QuantizedModel
-from host.model.tokenizers.tokenizer import BOS
+from host.model.tokenizers.bpe import BOS
 from host.model.transformer import final_activation
 from host.parallel.plan import Plan
 from host.parallel.sharded_model import ShardedModel
@@ -84,7 +84,7 @@ class SumWidths:
     def _noted(self, layer: int, phase: int, parts: list[Ints], linear: Linear) -> Ints:
         self._parts[layer, phase] = parts
         total: Ints = np.sum(parts, axis=0)
-        self._residual = residual_sum(self._residual, total, linear.rescale)
+        self._residual = add_residual(self._residual, total, linear.rescale)
         return total
 
 

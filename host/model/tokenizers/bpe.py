@@ -1,22 +1,20 @@
-"""What a tokenizer gives, and llama2.c's: byte-pair encoding by scores, bytes to fall back on.
+"""Byte-pair encoding by scores, with bytes to fall back on: llama2.c's tokenizer, and GGUF's.
 
-llama2.c's gives what `encode` and `decode` of run.c give. Its file, little-endian: int32
+Encodes and decodes as `encode` and `decode` of run.c do. Its file, little-endian: int32
 length of the longest token, then for each token float32 score, int32 length, and its bytes.
 Tokens 0, 1, 2 are unknown, BOS, EOS; tokens 3 to 258 stand for the 256 byte values.
 """
 
 from __future__ import annotations
 
-import codecs
 import heapq
 import re
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from host.errors import ModelError
-from host.model.formats.reading import small_file
+from host.model.formats.reading import read_small_file
 
 BOS = 1
 EOS = 2
@@ -31,30 +29,9 @@ LOWEST_SCORE = -1e10
 CHARACTER = re.compile(rb"[\x00-\xff][\x80-\xbf]{0,3}")
 # Tokens such as <0x0A> stand for that byte. No closing bracket: run.c's sscanf asks for none.
 RAW_BYTE = re.compile(rb"<0x([0-9A-Fa-f]{1,2})")
-# What isprint or isspace accept in the C locale, plus all of 0x80 to 0xFF, which run.c drops
-# when they come alone but which are parts of UTF-8 characters.
-SHOWN_BYTES = frozenset(b"\t\n\v\f\r" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100)))
 
 
-class TextTokenizer(Protocol):
-    """Text to tokens and back, whatever file the tokens came from."""
-
-    @property
-    def bos(self) -> int:
-        """The token that every text begins with."""
-
-    @property
-    def stops(self) -> frozenset[int]:
-        """The tokens that end a text; `bos`, which begins another, is one of them."""
-
-    def encode(self, text: str, bos: bool = True) -> list[int]:
-        """Tokens of `text`, after `bos` where asked for."""
-
-    def decode(self, token: int, previous: int) -> bytes:
-        """Bytes of `token` when it follows `previous`; they may be a part of a character."""
-
-
-class Tokenizer:
+class BpeTokenizer:
     """Tokens by pieces and scores: llama2.c's, and SentencePiece's BPE in other files."""
 
     def __init__(
@@ -81,17 +58,17 @@ class Tokenizer:
         self._token_of = {piece: token for token, piece in reversed(list(enumerate(pieces)))}
 
     @classmethod
-    def load(cls, path: str | Path, vocab_size: int) -> Tokenizer:
+    def load(cls, path: str | Path, vocab_size: int) -> BpeTokenizer:
         """The tokenizer at `path`, for a model of `vocab_size` tokens.
 
         Raises ModelError, naming the file and what is wrong with it.
         """
         try:
-            data = small_file(path)
+            data = read_small_file(path)
         except OSError as error:
             raise ModelError(f"{path}: cannot read the tokenizer: {error.strerror}") from error
         try:
-            pieces, scores = tokens_in(data)
+            pieces, scores = parse_tokens(data)
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from None
         if len(pieces) != vocab_size:
@@ -186,31 +163,8 @@ class Tokenizer:
         return self.scores[token], token
 
 
-class TextStream:
-    """Text of a generation as its tokens come."""
-
-    def __init__(self, tokenizer: TextTokenizer, previous: int | None = None) -> None:
-        """`previous`: the token before the first one that is pushed, None for BOS."""
-        self._tokenizer = tokenizer
-        self._previous = tokenizer.bos if previous is None else previous
-        # A byte that cannot be part of a UTF-8 character gives nothing, as in run.c.
-        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
-
-    def push(self, token: int) -> str:
-        """Text that `token` completes; empty while a UTF-8 character is incomplete.
-
-        As in run.c, single bytes that are control characters give nothing. Unlike there,
-        characters outside ASCII that come byte by byte are put together.
-        """
-        piece = self._tokenizer.decode(token, self._previous)
-        self._previous = token
-        if len(piece) == 1 and piece[0] not in SHOWN_BYTES:
-            return ""
-        return self._decoder.decode(piece)
-
-
-def token_bytes(tokenizer: Tokenizer) -> bytes:
-    """llama2.c's tokenizer file of these pieces and scores: the inverse of `tokens_in`."""
+def serialize_tokens(tokenizer: BpeTokenizer) -> bytes:
+    """llama2.c's tokenizer file of these pieces and scores: the inverse of `parse_tokens`."""
     tokens = zip(tokenizer.pieces, tokenizer.scores, strict=True)
     longest = LONGEST_LENGTH.pack(max(map(len, tokenizer.pieces)))
     return longest + b"".join(
@@ -218,7 +172,7 @@ def token_bytes(tokenizer: Tokenizer) -> bytes:
     )
 
 
-def tokens_in(data: bytes) -> tuple[list[bytes], list[float]]:
+def parse_tokens(data: bytes) -> tuple[list[bytes], list[float]]:
     """Pieces and scores of all tokens in llama2.c's tokenizer file. Raises ModelError."""
     if len(data) < LONGEST_LENGTH.size:
         raise ModelError(f"{len(data)} bytes, too few for a llama2.c tokenizer")
