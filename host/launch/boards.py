@@ -178,9 +178,9 @@ def attached(
         LastingTransport(lines, _line_mtu(cluster), reopened, _PATIENCE),
         shards={share.chip: shard_file(model, plan, share) for share in plan.shares},
         key=cluster.key,
-        start_patience=_PATIENCE,
-        patience=_SILENCE,
-        arrived=arrived,
+        start_timeout=_PATIENCE,
+        timeout=_SILENCE,
+        on_ready=arrived,
     ) as running:
         yield running
 

@@ -101,9 +101,10 @@ def running(
             _transport(settings, cluster),
             shards={chip: content["shard.bin"] for chip, content in files.items()},
             key=settings.key,
-            start_patience=START_PATIENCE,
+            start_timeout=START_PATIENCE,
             watch=cluster.watch,
-            arrived=arrived,
+            on_ready=arrived,
+            is_lossless=not settings.loss,
         ) as federation:
             yield Simulated(**vars(federation), cluster=cluster)
 
