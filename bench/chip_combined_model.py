@@ -9,6 +9,7 @@ from bench.federation_model import GATEWAY, Deliver, Events, Model, Request, Sce
 from bench.link_figures import RADIO_RECEIVE, RADIO_SEND, REPEAT
 from bench.work import PART
 from host.cluster import coordinator
+from host.cluster.timeout import LOSSY
 from host.parallel.cost.latency import HOST_SECONDS
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 from protocol.retransmit import Pace
@@ -16,7 +17,7 @@ from protocol.retransmit import Pace
 # Seconds until a chip tells the host again that it knows nothing of a step; the host's first wait
 # for a step.
 _ASK_AGAIN = 10e-3  # firmware/combining_node.py
-_STEP_WAIT = coordinator._STEP_PATIENCE * coordinator._FIRST_WAIT
+_STEP_WAIT = coordinator.STEP_FACTOR * LOSSY.initial
 
 
 class _Member:

@@ -6,7 +6,7 @@ from bench import frame_sizes
 from bench.federation_model import Events, Model, Request, Scenario
 from bench.link_figures import REPEAT
 from host.cluster import coordinator
-from host.cluster.timeout import Pace
+from host.cluster.timeout import LOSSY, RetransmitTimeout
 from host.parallel.cost.latency import HOST_SECONDS
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
@@ -18,7 +18,7 @@ class HostCombined(Model):
         super().__init__(scenario, seed)
         self._request_size = frame_sizes.request_frames(self.plan)
         self._paces = {
-            task: Pace(coordinator._FIRST_WAIT, coordinator._LONGEST_WAIT) for task in range(3)
+            task: RetransmitTimeout(LOSSY) for task in range(3)
         }
         self._number = 0
         self._answered = [-1] * self.plan.chips
@@ -41,25 +41,25 @@ class HostCombined(Model):
         # To several means to all: who has no part hears it too.
         all_chips = list(self.medium.chips)
         self._ask(request, task, self._number, all_chips if len(owners) > 1 else owners)
-        wait, repeats = pace.wait, 0
+        wait, repeats = pace.seconds, 0
         while True:
             asked = self.env.now
             yield self.env.any_of([request.done, self.env.timeout(wait)])
             if request.done.triggered:
                 break
             if not repeats and request.progress > request.started:
-                pace.learn(request.progress - request.started)
-            first = repeats * coordinator._MOST_REPEATS % len(request.missing)
+                pace.measure(request.progress - request.started)
+            first = repeats * coordinator.MOST_RETRIES_AT_ONCE % len(request.missing)
             again = (request.missing[first:] + request.missing[:first])[
-                : coordinator._MOST_REPEATS
+                : coordinator.MOST_RETRIES_AT_ONCE
             ]
             for chip in again:
                 self._ask(request, task, self._number, [chip])
             progressed = request.progress > asked
-            wait = pace.wait if progressed else min(2 * wait, pace.longest_wait)
+            wait = pace.seconds if progressed else min(2 * wait, pace.longest)
             repeats += 1
         if not repeats:
-            pace.learn(self.env.now - request.started)
+            pace.measure(self.env.now - request.started)
 
     def _ask(self, request: Request, task: int, number: int, chips: list[int]) -> None:
         def deliver(chip: int) -> None:

@@ -16,7 +16,6 @@ from bench import frame_sizes
 from bench.chip import counted as number_of
 from bench.link_figures import BAUD, RATES, Rate
 from bench.results import Label, Row
-from host.executors.all_reduce import CombinedFederation
 from host.hardware.board import load
 from host.launch.simulated import Settings, Simulated, running
 from host.model.quantized import QuantizedModel
@@ -63,8 +62,7 @@ def counted(model: QuantizedModel, link: str, chips: int, mode: str, tokens: int
         chips, link, board, board.heap_kb * 1024, parallelism=Parallelism(reduce=combine)
     )
     with running(model, settings) as started:
-        if isinstance(started.federation, CombinedFederation):
-            started.federation.greedy = mode.endswith("greedy")
+        started.federation.greedy = mode.endswith("greedy")
         least, seen = _run(started, tokens), 1
         for _ in range(_MOST_RUNS):
             again = _run(started, tokens)

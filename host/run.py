@@ -32,13 +32,11 @@ from host.cli.arguments import (
     probability,
 )
 from host.cli.prompts import StopAtInterrupt, example, is_terminal, piped_prompts, typed_prompts
-from host.cli.report import ChipReport, Idle, Totals, print_report, report
+from host.cli.report import ChipReport, Totals, print_report, report
 from host.cli.terminal import Display
 from host.cluster import cluster_file
 from host.errors import BoardError, BuildError, ClusterError, ModelError, SetupError, one_line
-from host.executors.arithmetic_check import check_arithmetic
-from host.executors.host_reduce import Federation
-from host.executors.pipeline import StagedFederation
+from host.executors.executor import CANNOT_CHECK, Idle
 from host.generation.answers import Answer, Answers, PromptEncoder
 from host.generation.batch import Batch, prompts_in
 from host.hardware.board import load
@@ -51,7 +49,6 @@ from host.model.loading import LoadedModel
 from host.model.sampling import Sampler
 from host.parallel.options import CHOICES
 from host.parallel.parallelism import REDUCERS
-from host.parallel.pipeline import idle_share
 from host.parallel.plan import MAX_CHIPS
 from host.paths import HOME_MODEL
 
@@ -178,19 +175,15 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
             else:
                 keeps = settings.parallelism.reduce == "chips"
             if options.check and keeps:
-                raise ClusterError(
-                    "--check compares partial sums with what they must be, and these chips keep"
-                    " theirs among themselves: it takes --reduce host"
-                )
+                raise ClusterError(CANNOT_CHECK)
             chips: Running = stack.enter_context(
                 attached(model, boards, listed_ports(options.ports), arrived)
                 if boards
                 else running(model, settings, arrived)
             )
-        if not isinstance(chips.federation, Federation):
-            chips.federation.greedy = options.temperature == 0
-        elif options.check:
-            check_arithmetic(chips.federation)
+        chips.federation.greedy = options.temperature == 0
+        if options.check:
+            chips.federation.check_arithmetic()
         answers = Answers(chips, source, encoder, sampler)
         gc.freeze()  # the model and all modules stay, so collections need not go over them
         run = _Run(options, chips, source, answers, console, display)
@@ -342,13 +335,8 @@ class _Run:
 
     def _idle(self, reports: list[ChipReport]) -> Idle | None:
         """How much of their time stages idled, where there are any."""
-        federation = self._chips.federation
-        if not isinstance(federation, StagedFederation) or not federation.flushes:
-            return None
-        stages, micro_batches = len(federation.plan.stages), federation.micro_batches()
         busy = {chip.shard.chip: chip.statistics.busy_ms for chip in reports}
-        formula = idle_share(stages, micro_batches)
-        return Idle(stages, micro_batches, federation.idle_share(busy), formula)
+        return self._chips.federation.idle(busy)
 
     def _chip_reports(self) -> list[ChipReport]:
         statistics = self._chips.coordinator.statistics(collect=True)

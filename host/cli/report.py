@@ -7,6 +7,7 @@ from dataclasses import asdict, astuple, dataclass
 from rich.console import Console
 from rich.table import Table
 
+from host.executors.executor import Idle
 from host.parallel.plan import Shard
 from host.wire.reports import Statistics
 
@@ -66,17 +67,6 @@ class ChipReport:
             "bytes_received": self.statistics.bytes_received,
             "answers_resent": self.statistics.answers_resent,
         }
-
-
-@dataclass(frozen=True)
-class Idle:
-    """The part of their time that stages of a pipeline idled, of all prompts so far: measured, and
-    as GPipe's formula has it for so many micro-batches at a time."""
-
-    stages: int
-    micro_batches: float
-    measured: float
-    formula: float
 
 
 def report(

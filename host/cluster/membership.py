@@ -1,128 +1,109 @@
-"""The chips that hold a model's shares, in a session: who they are, restart and fall silent."""
+"""The chips that hold the shards of a plan, in a session: who they are, restarts and silence."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Protocol
 
-import numpy as np
-
-from host.cluster.coordinator import Coordinator, NeedsGreeting
-from host.errors import ClusterError, ModelError
-from host.model.arithmetic import Ints
-from host.model.quantized import QuantizedModel
-from host.parallel.plan import Plan
-from host.wire.payloads import logits_from
+from host.cluster.coordinator import Coordinator, NeedsHandshake
+from host.cluster.handshake import OnReady
+from host.cluster.request import OnAnswer, ignore_answer
+from host.errors import ClusterError
 from host.wire.reports import Ready
-from protocol.frame import ProtocolError
+from protocol.messages import REQUEST_SIZE
 
 _LOG = logging.getLogger("federation")
 
 # A chip that restarts more often than this within one request has a fault of its own.
 MOST_RECOVERIES = 8
-
-Take = Callable[[int, bytes], None]
+_BOOT_ID = slice(REQUEST_SIZE, REQUEST_SIZE + 2)  # where every answer to work has it
 
 
 class Ask(Protocol):
     """Coordinator.compute or Coordinator.step."""
 
     def __call__(
-        self, payload: bytes, chips: list[int], where: str, kind: object, arrived: Take
+        self, payload: bytes, chips: list[int], where: str, timing: object, on_answer: OnAnswer
     ) -> dict[int, bytes]: ...
 
 
-class Members:
-    """What all ways to run a sequence on chips have in common.
-
-    `position` is the next token's, `synchronizations` counts the times that all chips wait for
-    one another, `caught_up` the times that a chip had to be given its cache anew.
-    """
+class Membership:
+    """Takes chips into the session, and verifies that each holds its shard of the model."""
 
     def __init__(
-        self,
-        model: QuantizedModel,
-        plan: Plan,
-        coordinator: Coordinator,
-        digests: Mapping[int, bytes],
+        self, coordinator: Coordinator, model_hash: bytes, digests: Mapping[int, bytes]
     ) -> None:
-        """digests: of each chip's shard file, as host.build.shard.shard_digest gives them."""
-        self.model, self.plan = model, plan
-        self.synchronizations = 0
-        self.caught_up = 0
-        self.position = 0
+        """model_hash: SHA-256 of the model; digests: of each chip's shard file, as
+        host.build.shard.shard_digest gives them."""
         self._coordinator = coordinator
-        self._digests = digests
-        self._sequence_id = 0
+        self._model_hash, self._digests = model_hash, digests
 
     def connect(
-        self, patience: float, arrived: Callable[[int], None] = lambda chip: None
+        self, timeout: float, on_ready: OnReady = lambda chip: None
     ) -> dict[int, Ready]:
-        """Takes all chips into the session; ClusterError where one has another model or share."""
-        ready = self._coordinator.greet(self._coordinator.chips, patience, arrived)
+        """Takes all chips into the session, and verifies their shards.
+
+        Raises ClusterError for a chip that does not answer within `timeout` seconds, or that
+        holds another model or shard.
+        """
+        ready = self._coordinator.handshake(self._coordinator.chips, timeout, on_ready)
         for chip in ready:
-            self._check(chip, ready[chip])
+            self._verify(chip, ready[chip])
         return ready
 
-    def begin(self) -> None:
-        """Starts a new sequence at position 0."""
-        self._renew_worn_session()
-        self.position = 0
-        self._sequence_id = (self._sequence_id + 1) & 0xFFFF
+    def handshake(self, chips: list[int], where: str) -> None:
+        """The same for some chips, in the middle of a computation."""
+        for chip, ready in self._coordinator.handshake(chips, where=where).items():
+            self._verify(chip, ready)
 
-    def _renew_worn_session(self) -> None:
-        """To be called where no chip's cache is needed any more."""
-        if self._coordinator.session_is_worn:
+    def rekey_if_needed(self) -> None:
+        """Begins another session where the counters may not last.
+
+        To be called where no chip's cache is needed any more.
+        """
+        if self._coordinator.needs_rekey:
             _LOG.info("the session's counters are half used: beginning another")
-            self._coordinator.renew_session()
-            self._greet(self._coordinator.chips, "between two sequences")
+            self._coordinator.rekey()
+            self.handshake(self._coordinator.chips, "between two sequences")
 
-    def _check_room(self, tokens: Sequence[int]) -> None:
-        if not tokens:
-            raise ValueError("no tokens to run")
-        if self.position + len(tokens) > self.plan.context:
-            raise ModelError(
-                f"position {self.position + len(tokens) - 1} is beyond the context of"
-                f" {self.plan.context}"
-            )
-
-    def _answers(
+    def ask(
         self,
         ask: Ask,
         payload: bytes,
         chips: list[int],
         where: str,
-        kind: object,
-        take: Take = lambda chip, payload: None,
+        timing: object,
+        on_answer: OnAnswer = ignore_answer,
     ) -> dict[int, bytes]:
-        """Each chip's answer; chips that fell silent are taken into the session again."""
+        """The payload of each chip's answer; chips that are silent have a handshake first.
+
+        Raises what `ask` raises, but NeedsHandshake.
+        """
         silent: list[int] = []
         for _ in range(MOST_RECOVERIES):
             try:
-                return ask(payload, chips, where, kind, take)
-            except NeedsGreeting as need:
+                return ask(payload, chips, where, timing, on_answer)
+            except NeedsHandshake as need:
                 silent = need.chips
-                self._greet(silent, where)
-        raise ClusterError(f"chip {silent[0]} answers greetings and nothing else ({where})")
+                self.handshake(silent, where)
+        raise ClusterError(
+            f"chip {silent[0]} completes handshakes but answers no request ({where})"
+        )
 
-    def _notice_restarts(self, answers: dict[int, bytes], where: str) -> None:
-        """Checks anew the chips whose boot id changed; their answers hold all the same."""
+    def verify_restarted(self, answers: dict[int, bytes], where: str) -> None:
+        """Verifies anew the chips whose boot id has changed; their answers hold all the same."""
         boot_ids = self._coordinator.boot_ids
         restarted = [
             chip for chip, payload in answers.items()
-            if int.from_bytes(payload[7:9], "little") != boot_ids[chip]
+            if int.from_bytes(payload[_BOOT_ID], "little") != boot_ids.get(chip)
         ]  # fmt: skip
         if restarted:
             _LOG.info("restarted: chips %s", restarted)
-            self._greet(restarted, where)
+            self.handshake(restarted, where)
 
-    def _greet(self, chips: list[int], where: str) -> None:
-        for chip, ready in self._coordinator.greet(chips, where=where).items():
-            self._check(chip, ready)
-
-    def _check(self, chip: int, ready: Ready) -> None:
-        expected = self.model.sha256()[: len(ready.model_hash)]
+    def _verify(self, chip: int, ready: Ready) -> None:
+        expected = self._model_hash[: len(ready.model_hash)]
         if ready.model_hash != expected:
             raise ClusterError(
                 f"chip {chip} holds model {ready.model_hash.hex()}, not {expected.hex()}:"
@@ -131,25 +112,6 @@ class Members:
         if ready.shard_digest != self._digests[chip]:
             raise ClusterError(
                 f"chip {chip} holds {ready.heads} heads, {ready.units} units, {ready.rows} rows"
-                f" and a context of {ready.context} (shard {ready.shard_digest.hex()}), the share"
+                f" and a context of {ready.context} (shard {ready.shard_digest.hex()}), the shard"
                 " of another plan: flash it again"
             )
-
-    def _take_logits(self, logits: Ints, chip: int, payload: bytes) -> None:
-        """Puts what a chip's LOGITS holds into logits [vocab]."""
-        rows = self.plan.shards[chip].rows
-        part = decoded(chip, logits_from, payload)
-        values = np.frombuffer(part.data, "<i2")
-        if (part.first_row, len(values)) != (rows.start, len(rows)):
-            raise ClusterError(
-                f"chip {chip} answered with other rows of the vocabulary: flash it again"
-            )
-        logits[rows.start : rows.stop] = values
-
-
-def decoded(chip: int, decode: Callable[[bytes], Any], payload: bytes) -> Any:
-    """What a chip's payload holds; ClusterError where it is none."""
-    try:
-        return decode(payload)
-    except ProtocolError as error:
-        raise ClusterError(f"chip {chip} sent an answer that is none: {error}") from None

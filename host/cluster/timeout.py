@@ -1,48 +1,112 @@
-"""How long to wait for answers before asking again."""
+"""How long to wait for answers before a request is retransmitted."""
 
 from __future__ import annotations
 
-_SHORTEST = 0.006  # seconds that are waited at least, however fast answers come
+from dataclasses import dataclass
 
 
-class Pace:
-    """How long answers of one kind take, and so how long to wait before asking again.
+@dataclass(frozen=True)
+class Bounds:
+    """Bounds of a retransmission timeout in seconds.
 
-    The mean and mean deviation of the time until the last answer, as TCP estimates its
-    round-trip time (RFC 6298). Of a request that had to be repeated, the answers that came before
-    count; a chip that answers twice says that the repetition came too early.
+    initial: before any round trip was measured; shortest: however fast answers come; longest:
+    beyond which it does not back off, unless answers are known to take longer.
     """
 
-    def __init__(self, first: float, longest: float) -> None:
-        """first: seconds to wait before anything is learned; longest: as `longest_wait`."""
-        self._first, self._longest = first, longest
+    initial: float
+    shortest: float
+    longest: float
+
+    def scaled(self, factor: float) -> Bounds:
+        """The bounds of requests that take `factor` times as long; the shortest stays."""
+        return Bounds(factor * self.initial, self.shortest, factor * self.longest)
+
+
+# A link that loses frames is repaired fast: a spurious retransmission costs less than a late one.
+# Within the default timeout a chip is asked some 20 times, so that with one frame in five lost,
+# either way, no chip in a billion is given up for dead.
+LOSSY = Bounds(0.05, 0.006, 0.1)
+# A link that loses nothing: as TCP, RFC 6298 for the initial second and Linux for the minimum.
+LOSSLESS = Bounds(1.0, 0.2, 1.0)
+
+
+class RetransmitTimeout:
+    """The retransmission timeout of requests whose answers take about equally long.
+
+    It is the mean round trip and four mean deviations, as TCP estimates them (RFC 6298). The round
+    trip of a request to several chips ends with the last answer.
+    """
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
         self._mean: float | None = None
         self._deviation = 0.0
 
     @property
-    def wait(self) -> float:
-        """Seconds to wait."""
+    def seconds(self) -> float:
+        """Seconds to wait after a request was sent."""
         if self._mean is None:
-            return self._first
-        return max(self._mean + 4 * self._deviation, _SHORTEST)
+            return self.bounds.initial
+        return max(self._mean + 4 * self._deviation, self.bounds.shortest)
 
     @property
-    def longest_wait(self) -> float:
-        """Seconds beyond which waiting is not drawn out while there is no answer."""
-        return max(self.wait, self._longest)
+    def longest(self) -> float:
+        """Seconds beyond which the timeout does not back off."""
+        return max(self.seconds, self.bounds.longest)
 
-    def learn(self, taken: float) -> None:
-        """Takes in the time, in seconds, until the last answer to a request sent once."""
+    def measure(self, round_trip: float) -> None:
+        """Takes in the seconds until the last answer to a request that was sent once."""
         if self._mean is None:
-            self._mean, self._deviation = taken, taken / 2
-        self._deviation += (abs(taken - self._mean) - self._deviation) / 4
-        self._mean += (taken - self._mean) / 8
+            self._mean, self._deviation = round_trip, round_trip / 2
+        self._deviation += (abs(round_trip - self._mean) - self._deviation) / 4
+        self._mean += (round_trip - self._mean) / 8
 
-    def was_hasty(self) -> None:
-        """Takes in that a request was repeated while its answer was on the way.
+    def note_spurious(self) -> None:
+        """Takes in that a request was retransmitted while its answer was on the way.
 
-        Bounded, because where frames are lost and doubled every repetition looks hasty.
+        Bounded, because where frames are lost and duplicated every retransmission looks spurious.
         """
-        most = max(self._mean or 0.0, self._longest) / 4
-        doubled = max(2 * self._deviation, _SHORTEST / 4)
+        most = max(self._mean or 0.0, self.bounds.longest) / 4
+        doubled = max(2 * self._deviation, self.bounds.shortest / 4)
         self._deviation = max(self._deviation, min(doubled, most))
+
+
+class RetransmitTimeouts:
+    """The retransmission timeouts of all kinds of requests on one link.
+
+    A link that is said to be lossless is taken for it until a retransmission turns out to have
+    been necessary, because no second answer followed the first.
+    """
+
+    def __init__(self, is_lossless: bool = False) -> None:
+        self.is_lossless = is_lossless
+        self._timeouts: dict[object, RetransmitTimeout] = {}
+        self._factors: dict[object, float] = {}
+        self._surplus: int | None = None  # too many answers before a retransmitted request
+
+    def of(self, kind: object, factor: float = 1.0) -> RetransmitTimeout:
+        """The timeout of a kind of request; factor: how much longer its answers take."""
+        if kind not in self._timeouts:
+            self._factors[kind] = factor
+            self._timeouts[kind] = RetransmitTimeout(self.bounds.scaled(factor))
+        return self._timeouts[kind]
+
+    @property
+    def bounds(self) -> Bounds:
+        """The bounds for this link."""
+        return LOSSLESS if self.is_lossless else LOSSY
+
+    def note_answered(self, was_retransmitted: bool, before: int, surplus: int) -> None:
+        """Takes in that a request was answered. before, surplus: how many answers too many there
+        had been when it was sent, and are now.
+
+        The second answer to a retransmitted request may come while the next one is awaited.
+        """
+        if self._surplus is not None and surplus == self._surplus:
+            self._assume_loss()
+        self._surplus = before if was_retransmitted and self.is_lossless else None
+
+    def _assume_loss(self) -> None:
+        self.is_lossless = False
+        for kind, timeout in self._timeouts.items():
+            timeout.bounds = self.bounds.scaled(self._factors[kind])

@@ -9,6 +9,7 @@ from host.build.configuration import REPL_MTU
 from host.build.firmware_version import firmware_version
 from host.cluster.cluster_file import Cluster
 from host.cluster.coordinator import Coordinator
+from host.cluster.dispatcher import Dispatcher
 from host.cluster.ports import Greeting, PortSearch
 from host.diagnosis.findings import Finding, fine, flash_again, wrong
 from host.errors import ClusterError
@@ -84,7 +85,7 @@ def _findings(answer: FederationMessage, line: Line, cluster: Cluster | None) ->
         others = list(range(1, cluster.chips))
     signer = HostAuthenticator(cluster.key) if cluster and cluster.key else None
     transport = Transport(dict.fromkeys([chip, *others], line), REPL_MTU)
-    coordinator = Coordinator(transport, [chip, *others], signer=signer)
+    coordinator = Coordinator(Dispatcher(transport, [chip, *others], signer))
     try:
         if answer.kind == message_types.ERROR:
             yield failed_finding(chip, error_from(answer.payload).text, cluster)
@@ -100,10 +101,10 @@ def _greeted(
     coordinator: Coordinator, chip: int, cluster: Cluster | None, patience: float
 ) -> Iterator[Finding]:
     try:
-        ready = coordinator.greet([chip], patience, where="when greeted")[chip]
+        ready = coordinator.handshake([chip], patience, where="when greeted")[chip]
     except ClusterError as error:
-        if chip in coordinator.last_words:
-            yield failed_finding(chip, coordinator.last_words[chip], cluster)
+        if chip in coordinator.last_errors:
+            yield failed_finding(chip, coordinator.last_errors[chip], cluster)
         elif chip:
             yield wrong(
                 f"no answer of chip {chip} over the radio",

@@ -1,1 +1,23 @@
-"""What runs a model on connected chips, one module for each way to divide it."""
+"""What runs a model on connected chips: one module for each way to divide it among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+
+from host.cluster.coordinator import Coordinator
+from host.executors.executor import Executor
+from host.model.quantized import QuantizedModel
+from host.parallel.plan import Plan
+
+
+def open_executor(
+    model: QuantizedModel, plan: Plan, coordinator: Coordinator, digests: Mapping[int, bytes]
+) -> Executor:
+    """The executor of a plan's strategy, which is yet to be connected.
+
+    digests: of each chip's shard file, as host.build.shard.shard_digest gives them.
+    """
+    module = import_module(f"host.executors.{plan.strategy.executor}")
+    executor: Executor = module.EXECUTOR(model, plan, coordinator, digests)
+    return executor

@@ -1,4 +1,4 @@
-"""A model running on chips that add up their partial sums among themselves.
+"""All-reduce: chips add up their partial sums among themselves.
 
 The host embeds tokens and reads what the last layer gives; the residual stream is the chips'.
 """
@@ -7,28 +7,24 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
-
-import numpy as np
+from collections.abc import Mapping
 
 from host.cluster.coordinator import Coordinator, NeedsCache
-from host.cluster.membership import MOST_RECOVERIES, Members, decoded
+from host.cluster.membership import MOST_RECOVERIES
 from host.errors import ClusterError
-from host.model.arithmetic import INT16_LIMIT, Ints
+from host.executors.executor import BaseExecutor, Sequence
+from host.executors.logits import no_logits, put_best, put_logits
+from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan
-from host.wire.payloads import best_from, step_payload
+from host.wire.payloads import step_payload
 from protocol.messages import WANTS_BEST, WANTS_LOGITS, WANTS_NOTHING
 
 _LOG = logging.getLogger("federation")
 
 
-class CombinedFederation(Members):
-    """Runs one sequence at a time; equal to the reference to the bit.
-
-    With `greedy`, chips answer with their best token each in place of all logits, which is all
-    that greedy decoding looks at.
-    """
+class AllReduceExecutor(BaseExecutor):
+    """Runs one sequence at a time. With `greedy`, chips answer with their best token each."""
 
     def __init__(
         self,
@@ -36,83 +32,70 @@ class CombinedFederation(Members):
         plan: Plan,
         coordinator: Coordinator,
         digests: Mapping[int, bytes],
-        greedy: bool = False,
     ) -> None:
         super().__init__(model, plan, coordinator, digests)
-        self.greedy = greedy
-        self._number = 0  # of the next collective
-        self._tokens: list[int] = []  # of the sequence, for chips that lost their cache
+        self._collective = 0  # number of the next one
         self._chips = [shard.chip for shard in plan.shards]
 
-    def begin(self) -> None:
-        """Starts a new sequence at position 0."""
-        super().begin()
-        self._tokens = []
-
-    def forward(self, tokens: Sequence[int]) -> Ints:
-        """Logits [vocab] after the last of `tokens`, which continue the sequence.
-
-        Where `greedy`, a token that is no chip's best has less than any logit. Several tokens go
-        to the chips in steps of up to plan.positions positions each.
-        """
-        self._check_room(tokens)
-        self._tokens += tokens
+    def completed(self) -> tuple[Sequence, Ints]:
+        """Runs the tokens that wait, in steps of up to plan.positions positions each."""
+        sequence = self._awaited_sequence()
         restarts: Counter[int] = Counter()
         while True:
             try:
-                return self._caught_up_to(len(self._tokens))
+                logits = self._run(sequence)
             except NeedsCache as need:
                 restarts[need.chip] += 1
-                where = f"position {self.position}"
+                where = f"position {sequence.position}"
                 if restarts[need.chip] > MOST_RECOVERIES:
                     raise ClusterError(f"chip {need.chip} keeps restarting ({where})") from None
-                self._restart_sequence(need.chip, where)
+                self._replay(sequence, need.chip, where)
+            else:
+                sequence.is_awaited = False
+                return sequence, logits
 
-    def _restart_sequence(self, chip: int, where: str) -> None:
-        """Has all chips begin the sequence again: the keys and values of one are computed from
-        the sums of all."""
-        self.caught_up += 1
-        _LOG.info("chip %d lost its cache: running %d positions again", chip, self.position)
-        self._greet([chip], where)
-        tokens = self._tokens
-        self.begin()
-        self._tokens = tokens
+    def _replay(self, sequence: Sequence, chip: int, where: str) -> None:
+        """Has all chips run the sequence again: the keys and values of one are computed from the
+        sums of all."""
+        self.recoveries += 1
+        _LOG.info("chip %d lost its cache: replaying %d positions", chip, sequence.position)
+        self._membership.handshake([chip], where)
+        self._membership.rekey_if_needed()
+        sequence.restart(self._new_id(sequence.slot))
 
-    def _caught_up_to(self, end: int) -> Ints:
-        """The logits [vocab] at position end - 1, after all steps that are still to do."""
-        while True:
-            last = self.position + self.plan.positions >= end
-            logits = self._step(min(self.position + self.plan.positions, end), last)
-            if last:
-                return logits
+    def _run(self, sequence: Sequence) -> Ints:
+        """The logits [vocab] after the last token, through all steps that are left."""
+        positions, end = self.plan.positions, len(sequence.tokens)
+        while sequence.position + positions < end:
+            self._step(sequence, sequence.position + positions, WANTS_NOTHING)
+        return self._step(sequence, end, WANTS_BEST if self.greedy else WANTS_LOGITS)
 
-    def _step(self, end: int, last: bool) -> Ints:
-        """Runs the positions up to `end`; the logits [vocab] of the last where that is wanted."""
-        count = end - self.position
-        wants = WANTS_NOTHING if not last else WANTS_BEST if self.greedy else WANTS_LOGITS
-        residual = self.model.embedding[self._tokens[self.position : end]].reshape(-1)
+    def _step(self, sequence: Sequence, end: int, wants: int) -> Ints:
+        """Runs the positions up to `end`; the logits [vocab] of the last where they are wanted."""
+        start, count = sequence.position, end - sequence.position
+        residual = self.model.embedding[sequence.tokens[start:end]].reshape(-1)
         payload = step_payload(
-            self._sequence_id, wants, self.position, count, self._number, residual.tolist()
+            sequence.sequence_id, wants, start, count, self._collective, residual.tolist()
         )
-        where = f"position {self.position}"
-        logits = np.full(self.model.config.vocab_size, -INT16_LIMIT - 2, np.int64)
+        where = f"position {start}"
+        logits = no_logits(self.plan)
 
-        def take(chip: int, answer: bytes) -> None:
+        def on_answer(chip: int, answer: bytes) -> None:
             if not self.plan.shards[chip].rows or wants == WANTS_NOTHING:
                 return
-            if wants == WANTS_LOGITS:
-                self._take_logits(logits, chip, answer)
-            else:
-                best = decoded(chip, best_from, answer)
-                if best.token not in self.plan.shards[chip].rows:
-                    raise ClusterError(f"chip {chip} answered with a token of another chip's")
-                logits[best.token] = best.logit
+            put = put_logits if wants == WANTS_LOGITS else put_best
+            put(self.plan, logits, chip, answer)
 
-        kind = wants, count
-        answers = self._answers(self._coordinator.step, payload, self._chips, where, kind, take)
-        self._notice_restarts(answers, where)
+        timing = wants, count
+        answers = self._membership.ask(
+            self._coordinator.step, payload, self._chips, where, timing, on_answer
+        )
+        self._membership.verify_restarted(answers, where)
         layers = self.model.config.layers
-        self._number = (self._number + 2 * layers) & 0xFFFF
-        self.synchronizations += (2 * layers if len(self._chips) > 1 else 1) + last
-        self.position = end
+        self._collective = (self._collective + 2 * layers) & 0xFFFF
+        self.synchronizations += 2 * layers + (wants != WANTS_NOTHING)
+        sequence.position = end
         return logits
+
+
+EXECUTOR = AllReduceExecutor

@@ -1,4 +1,4 @@
-"""Chips' answers against what their shares must give, number by number.
+"""Compares chips' partial sums with what their shards must give, number by number.
 
 A chip whose kernels compute wrongly, as MicroPython's compiler for Xtensa made them before 1.26,
 answers in good form, and the text is nonsense. This names it.
@@ -6,24 +6,32 @@ answers in good form, and the text is nonsense. This names it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from host.errors import ClusterError
-from host.executors.host_reduce import PHASES, Federation
 from host.model.arithmetic import Ints
+from host.model.quantized import QuantizedModel
+from host.parallel.plan import Plan
 from host.parallel.sharded_model import ShardedModel
-from protocol.messages import PHASE_ATTENTION, PHASE_VOCABULARY
+from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
+
+PHASES = {
+    PHASE_ATTENTION: "attention",
+    PHASE_FEED_FORWARD: "feed-forward",
+    PHASE_VOCABULARY: "vocabulary",
+}
+# Called with layer, phase, first position, x, and each chip's answer in numbers.
+Observer = Callable[[int, int, int, Ints, dict[int, Ints]], None]
 
 # Enough for attention to weigh positions, and for a request of several.
 _POSITIONS = 6
 
 
-def check_arithmetic(federation: Federation) -> None:
-    """Runs some tokens as a sequence of its own and compares every answer.
-
-    Raises ClusterError for the first chip that answers otherwise than its share must.
-    """
-    sharded = ShardedModel.of(federation.model, federation.plan)
+def arithmetic_observer(model: QuantizedModel, plan: Plan) -> Observer:
+    """What raises ClusterError for the first chip that answers otherwise than its shard must."""
+    sharded = ShardedModel.of(model, plan)
 
     def compare(layer: int, phase: int, position: int, x: Ints, answers: dict[int, Ints]) -> None:
         if phase == PHASE_ATTENTION:
@@ -40,18 +48,11 @@ def check_arithmetic(federation: Federation) -> None:
                     f" {position}: flash it again, with MicroPython 1.26 or later"
                 )
 
-    federation.observer = compare
-    try:
-        federation.begin()
-        tokens = _tokens(federation)
-        federation.forward(tokens[:-1] or tokens)
-        if len(tokens) > 1:
-            federation.forward(tokens[-1:])
-    finally:
-        federation.observer = None
+    return compare
 
 
-def _tokens(federation: Federation) -> list[int]:
-    """From all over the vocabulary, and no more than the context holds."""
-    count = min(_POSITIONS, federation.plan.context)
-    return np.linspace(0, federation.model.config.vocab_size - 1, count).astype(int).tolist()
+def check_tokens(plan: Plan) -> list[int]:
+    """Tokens from all over the vocabulary, no more than the context holds."""
+    count = min(_POSITIONS, plan.context)
+    tokens: list[int] = np.linspace(0, plan.config.vocab_size - 1, count).astype(int).tolist()
+    return tokens

@@ -1,17 +1,30 @@
-"""A model running on a cluster: the forward pass whose matrix work is done by chips."""
+"""Host reduce: chips send their partial sums to the host, which adds them up.
+
+The residual stream, norms and rescaling are the host's.
+"""
 
 from __future__ import annotations
 
 import functools
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from host.cluster.coordinator import Coordinator, NeedsCache
-from host.cluster.membership import MOST_RECOVERIES, Members, decoded
+from host.cluster.dispatcher import decode_answer
+from host.cluster.membership import MOST_RECOVERIES
+from host.cluster.request import OnAnswer
 from host.errors import ClusterError
+from host.executors.arithmetic_check import (
+    PHASES,
+    Observer,
+    arithmetic_observer,
+    check_tokens,
+)
+from host.executors.executor import BaseExecutor, Sequence
+from host.executors.logits import no_logits, put_logits
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.model.transformer import final_activation
@@ -23,21 +36,44 @@ from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABUL
 
 _LOG = logging.getLogger("federation")
 
-PHASES = {
-    PHASE_ATTENTION: "attention",
-    PHASE_FEED_FORWARD: "feed-forward",
-    PHASE_VOCABULARY: "vocabulary",
-}
-# Called with layer, phase, first position, x, and each chip's answer in numbers.
-Observer = Callable[[int, int, int, Ints, dict[int, Ints]], None]
 
+class AttentionInputs:
+    """What attention was given at each layer and position of a sequence.
 
-class Federation(Members):
-    """Runs one sequence at a time; equal to the reference to the bit.
-
-    `synchronizations` counts requests to all chips, `caught_up` the times that a chip had to be
-    given its cache anew. `observer`, where there is one, sees what chips answer.
+    With it, a chip that lost its KV cache can be given it again without the others.
     """
+
+    def __init__(self, layers: int, context: int, dim: int) -> None:
+        self._x = np.zeros((layers, context, dim), np.int16)
+        self._lengths = [0] * layers  # positions of each layer that all chips have in their caches
+
+    @property
+    def positions(self) -> int:
+        """How many positions there are, of the layer that has most."""
+        return max(self._lengths)
+
+    def clear(self) -> None:
+        """Forgets all, for a new sequence."""
+        self._lengths = [0] * len(self._lengths)
+
+    def put(self, layer: int, position: int, x: Ints) -> None:
+        """Records x [n, dim] of n positions; they do not count yet."""
+        self._x[layer, position : position + len(x)] = x
+
+    def commit(self, layer: int, end: int) -> None:
+        """Takes in that all chips have the positions up to `end` in their caches."""
+        self._lengths[layer] = end
+
+    def chunks(self, layer: int, positions: int) -> list[tuple[int, Ints]]:
+        """First position and x [n, dim] of each request of up to so many positions."""
+        end = self._lengths[layer]
+        starts = range(0, end, positions)
+        x = self._x[layer].astype(np.int64)
+        return [(start, x[start : min(start + positions, end)]) for start in starts]
+
+
+class HostReduceExecutor(BaseExecutor):
+    """Runs one sequence at a time. `observer`, where there is one, sees what chips answer."""
 
     def __init__(
         self,
@@ -48,126 +84,142 @@ class Federation(Members):
     ) -> None:
         super().__init__(model, plan, coordinator, digests)
         self.observer: Observer | None = None
-        # What attention was given at each layer and position: with it, a chip that lost its
-        # cache can be given it again without the others.
         config = model.config
-        self._history = np.zeros((config.layers, plan.context, config.dim), np.int16)
-        self._recorded = [0] * config.layers
+        self._inputs = AttentionInputs(config.layers, plan.context, config.dim)
+        self._running = Sequence(0, 0)
         self._owners = {
             PHASE_ATTENTION: [shard.chip for shard in plan.shards if shard.heads],
             PHASE_FEED_FORWARD: [shard.chip for shard in plan.shards if shard.units],
             PHASE_VOCABULARY: [shard.chip for shard in plan.shards if shard.rows],
         }
 
-    def begin(self) -> None:
-        """Starts a new sequence at position 0."""
-        super().begin()
-        self._recorded = [0] * len(self._recorded)
+    def open(self) -> Sequence:
+        """A new sequence in the one slot. Raises ValueError where it is not free."""
+        sequence = super().open()
+        self._inputs.clear()
+        return sequence
 
-    def forward(self, tokens: Sequence[int]) -> Ints:
-        """Logits [vocab] after the last of `tokens`, which continue the sequence.
-
-        Several tokens go to the chips in requests of up to plan.positions positions each.
-        """
-        self._check_room(tokens)
-        for start in range(0, len(tokens), self.plan.positions):
-            chunk = tokens[start : start + self.plan.positions]
+    def completed(self) -> tuple[Sequence, Ints]:
+        """Runs the tokens that wait, in requests of up to plan.positions positions each."""
+        sequence = self._running = self._awaited_sequence()
+        x = np.empty((0, self.model.config.dim), np.int64)
+        for start in range(sequence.position, len(sequence.tokens), self.plan.positions):
+            chunk = sequence.tokens[start : start + self.plan.positions]
             x = final_activation(self.model, chunk, self)
-            self.position += len(chunk)
-        return self._logits(x[-1:])
+            sequence.position += len(chunk)
+        logits = self._logits(sequence.position - 1, x[-1:])
+        sequence.is_awaited = False
+        return sequence, logits
 
     def attention(self, layer: int, x: Ints) -> Ints:
-        """The chips' partial sums [n, dim] for attention at the next n positions, added up."""
-        seen = self.position + len(x)
-        self._history[layer, self.position : seen] = x
+        """The chips' partial sums [n, dim] of attention at the next n positions, added up."""
+        position = self._running.position
+        self._inputs.put(layer, position, x)
         total = self._partial_sum(layer, PHASE_ATTENTION, x)
-        self._recorded[layer] = seen
+        self._inputs.commit(layer, position + len(x))
         return total
 
     def feed_forward(self, layer: int, x: Ints) -> Ints:
         """The chips' partial sums [n, dim] of a feed-forward layer, added up."""
         return self._partial_sum(layer, PHASE_FEED_FORWARD, x)
 
-    def _logits(self, x: Ints) -> Ints:
-        logits = np.empty(self.model.config.vocab_size, np.int64)
+    def check_arithmetic(self) -> None:
+        """Runs some tokens as a sequence of its own and compares every answer.
 
-        def take(chip: int, payload: bytes) -> None:
-            self._take_logits(logits, chip, payload)
+        Raises ClusterError for the first chip that answers otherwise than its shard must.
+        """
+        self.observer = arithmetic_observer(self.model, self.plan)
+        try:
+            self.begin()
+            tokens = check_tokens(self.plan)
+            self.forward(tokens[:-1] or tokens)
+            if len(tokens) > 1:
+                self.forward(tokens[-1:])
+        finally:
+            self.observer = None
 
-        self._computed(0, PHASE_VOCABULARY, self.position - 1, x, take)
+    def _logits(self, position: int, x: Ints) -> Ints:
+        logits = no_logits(self.plan)
+
+        def on_answer(chip: int, payload: bytes) -> None:
+            put_logits(self.plan, logits, chip, payload)
+
+        self._compute(0, PHASE_VOCABULARY, position, x, on_answer)
         if self.observer:
             shards = [self.plan.shards[chip] for chip in self._owners[PHASE_VOCABULARY]]
             parts = {shard.chip: logits[shard.rows.start : shard.rows.stop] for shard in shards}
-            self.observer(0, PHASE_VOCABULARY, self.position - 1, x, parts)
+            self.observer(0, PHASE_VOCABULARY, position, x, parts)
         return logits
 
     def _partial_sum(self, layer: int, phase: int, x: Ints) -> Ints:
         parts: dict[int, Ints] = {}
 
-        def take(chip: int, payload: bytes) -> None:
-            part = decoded(chip, partial_from, payload)
+        def on_answer(chip: int, payload: bytes) -> None:
+            part = decode_answer(chip, partial_from, payload)
             if len(part.data) != packed_size(x.size, part.bits):
                 raise ClusterError(f"chip {chip} sent a partial sum of the wrong size")
-            parts[chip] = unpacked(part.data, x.size, part.bits)
+            parts[chip] = unpack(part.data, x.size, part.bits)
 
-        self._computed(layer, phase, self.position, x, take)
+        position = self._running.position
+        self._compute(layer, phase, position, x, on_answer)
         if self.observer:
-            self.observer(layer, phase, self.position, x, parts)
+            self.observer(layer, phase, position, x, parts)
         return all_reduced(list(parts.values())).reshape(x.shape)
 
-    def _computed(
-        self,
-        layer: int,
-        phase: int,
-        position: int,
-        x: Ints,
-        take: Callable[[int, bytes], None],
+    def _compute(
+        self, layer: int, phase: int, position: int, x: Ints, on_answer: OnAnswer
     ) -> None:
-        """Has each owner's answer taken as it comes, once or, after a chip's restart, again."""
+        """Has the owners of a phase compute it; replays the cache of a chip that lost it.
+
+        on_answer: called with each answer, and again after a chip has restarted.
+        """
         self.synchronizations += 1
-        data = x.astype("<i2").tobytes()
-        payload = compute_payload(self._sequence_id, layer, phase, position, len(x), data)
+        chips, timing = self._owners[phase], (phase, len(x))
         where = f"{PHASES[phase]} of layer {layer}, position {position}"
         if phase == PHASE_VOCABULARY:
             where = f"vocabulary, position {position}"
-        behind: int | None = None
+        payload = self._payload(layer, phase, position, x)
+        lost: int | None = None
         restarts: Counter[int] = Counter()
         while True:
             try:
-                if behind is not None:
-                    self._catch_up(behind, where)  # in which it may restart again
-                    behind = None
-                kind = phase, len(x)
-                answers = self._answers(
-                    self._coordinator.compute, payload, self._owners[phase], where, kind, take
+                if lost is not None:
+                    self._replay(lost, where)  # in which it may restart again
+                    lost = None
+                answers = self._membership.ask(
+                    self._coordinator.compute, payload, chips, where, timing, on_answer
                 )
             except NeedsCache as need:
-                behind = need.chip
-                restarts[behind] += 1
-                if restarts[behind] > MOST_RECOVERIES:
-                    raise ClusterError(f"chip {behind} keeps restarting ({where})") from None
+                lost = need.chip
+                restarts[lost] += 1
+                if restarts[lost] > MOST_RECOVERIES:
+                    raise ClusterError(f"chip {lost} keeps restarting ({where})") from None
             else:
-                self._notice_restarts(answers, where)
+                self._membership.verify_restarted(answers, where)
                 return
 
-    def _catch_up(self, chip: int, where: str) -> None:
+    def _payload(self, layer: int, phase: int, position: int, x: Ints) -> bytes:
+        data, sequence_id = x.astype("<i2").tobytes(), self._running.sequence_id
+        payload: bytes = compute_payload(sequence_id, layer, phase, position, len(x), data)
+        return payload
+
+    def _replay(self, chip: int, where: str) -> None:
         """Gives a chip the keys and values of all positions so far, from the recorded inputs."""
-        self.caught_up += 1
-        _LOG.info("chip %d lost its cache: giving it %d positions", chip, max(self._recorded))
-        self._greet([chip], where)
-        for layer, recorded in enumerate(self._recorded):
-            for start in range(0, recorded, self.plan.positions):
-                x = self._history[layer, start : min(start + self.plan.positions, recorded)]
-                payload = compute_payload(
-                    self._sequence_id, layer, PHASE_ATTENTION, start, len(x),
-                    x.astype("<i2").tobytes(),
-                )  # fmt: skip
-                where = f"catching up, layer {layer}, position {start}"
-                kind = PHASE_ATTENTION, len(x)
-                self._answers(self._coordinator.compute, payload, [chip], where, kind)
+        self.recoveries += 1
+        _LOG.info("chip %d lost its cache: replaying %d positions", chip, self._inputs.positions)
+        self._membership.handshake([chip], where)
+        for layer in range(self.model.config.layers):
+            for start, x in self._inputs.chunks(layer, self.plan.positions):
+                payload = self._payload(layer, PHASE_ATTENTION, start, x)
+                where = f"replay, layer {layer}, position {start}"
+                timing = PHASE_ATTENTION, len(x)
+                self._membership.ask(self._coordinator.compute, payload, [chip], where, timing)
 
 
-def unpacked(data: bytes, count: int, bits: int) -> Ints:
+EXECUTOR = HostReduceExecutor
+
+
+def unpack(data: bytes, count: int, bits: int) -> Ints:
     """The `count` integers that protocol/bitpack.py packed into fields of `bits` bits, at most 32.
 
     Each field lies in the 64-bit word that begins at its first byte; two shifts cut it out and

@@ -1,75 +1,62 @@
-"""A model running on the stages of a pipeline, several sequences at a time.
+"""Pipeline: stages of chips hold whole layers, and several sequences are on their way at a time.
 
-The host puts STEPs in at one end, each as soon as the first stage has begun the one before, and
-takes logits out at the other. Whatever is lost on the way is sent again by whoever sent it; what
-a chip loses by restarting is run again from the start, in a new session.
+The host sends STEPs into the first stage, each as soon as that has begun the one before, and takes
+logits from the last. Whatever is lost on the way is retransmitted by whoever sent it; what a chip
+loses by restarting is replayed from the start, in a new session.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-
-import numpy as np
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from host.cluster.coordinator import Coordinator
-from host.cluster.membership import MOST_RECOVERIES, Members, decoded
-from host.cluster.messages import Message, Messages
-from host.cluster.timeout import Pace
+from host.cluster.dispatcher import Message, decode_answer
+from host.cluster.membership import MOST_RECOVERIES
 from host.errors import ClusterError
-from host.model.arithmetic import INT16_LIMIT, Ints
+from host.executors.activity import Activity
+from host.executors.executor import BaseExecutor, Idle, Sequence
+from host.executors.logits import no_logits, put_best, put_logits
+from host.executors.step_sender import Step, StepSender
+from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan
-from host.wire.payloads import best_from, step_payload
+from host.wire.payloads import step_payload
 from host.wire.reports import BAD_REQUEST, FAULT, error_from, error_name
 from protocol import message_types
-from protocol.frame import BROADCAST
 from protocol.messages import REQUEST_SIZE, WANTS_BEST, WANTS_LOGITS, WANTS_NOTHING
 
 _LOG = logging.getLogger("federation")
 
-# Seconds to wait for the first stage to take a STEP: at first, and bounds of what is then learned,
-# for it takes one at once where it is free, and else when it has done the one before.
-_FIRST_WAIT, _SHORTEST_WAIT, _LONGEST_WAIT = 0.1, 0.03, 0.25
-# Seconds of silence after which chips are asked whether they are still who they were.
-_ASK_AFTER = 0.6
-# After so many times the patience all is run again: some chip forgot it without restarting.
-_GIVE_UP = 4
-_ACK = b"\0\0"  # a boot id that the host does not have
-
-
-@dataclass(eq=False)
-class Stream:
-    """One sequence. tokens: all that were given; position: how many are on their way or through;
-    awaits: whether logits after the last are to come."""
-
-    slot: int
-    tokens: list[int] = field(default_factory=list)
-    sequence_id: int = 0
-    position: int = 0
-    awaits: bool = False
+# Seconds without progress after which a handshake shows whether chips have restarted.
+CHECK_AFTER = 0.6
+# After so many timeouts without progress everything is replayed: a chip dropped a step without
+# restarting.
+REPLAY_AFTER = 4
+_HALF = 0x8000  # numbers wrap: less than half the circle behind is older
+_ACK = b"\0\0"  # in place of a boot id, which the host does not have
 
 
 @dataclass
-class _Step:
-    """A STEP on its way: its number, and what is missing of its logits."""
+class _Recovery:
+    """Whether everything is to be replayed, how often it was since logits last came, and the
+    number of the first step after that."""
 
-    number: int
-    stream: Stream
-    wants: int
-    payload: bytes
-    logits: Ints | None
-    missing: set[int]
+    is_needed: bool = False
+    attempts: int = 0
+    first_number: int = 0
+
+    def is_stale(self, number: int) -> bool:
+        """Whether an ERROR is of a step that was given up, or of none."""
+        return not number or (number - self.first_number) & 0xFFFF >= _HALF
 
 
-class StagedFederation(Members):
-    """Runs as many sequences at once as the plan has slots; equal to the reference to the bit.
+class PipelineExecutor(BaseExecutor):
+    """Runs as many sequences at once as the plan has slots.
 
-    Open a stream, extend it with tokens, and take what is completed. `begin` and `forward` do that
-    for one sequence at a time. With `greedy`, chips answer with their best token each.
+    With `greedy`, chips answer with their best token each.
     """
 
     def __init__(
@@ -78,255 +65,172 @@ class StagedFederation(Members):
         plan: Plan,
         coordinator: Coordinator,
         digests: Mapping[int, bytes],
-        messages: Messages,
-        *,
-        patience: float = 2.5,
-        watch: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(model, plan, coordinator, digests)
-        self.greedy = False
-        self.seconds = 0.0  # that streams were waited for since chips last forgot all
-        self.steps = self.flushes = self.most_streams = 0
-        self._messages, self._patience, self._watch = messages, patience, watch
-        self._first = plan.stages[0].chips
-        self._with_rows = {shard.chip for shard in plan.shards if shard.rows}
-        self._streams: dict[int, Stream] = {}  # by slot
-        self._only: Stream | None = None
-        self._queue: deque[Stream] = deque()  # each as often as it has a STEP to send
+        self.activity = Activity(coordinator.clock)
+        self._sender = StepSender(coordinator, list(plan.stages[0].chips))
+        self._queue: deque[Sequence] = deque()  # each as often as it has a STEP to send
         self._number = 0
-        self._run = 0  # number of the first STEP since chips last forgot all
-        self._sent: _Step | None = None  # that the first stage has not taken
-        self._untaken: set[int] = set()
-        self._awaited: dict[int, _Step] = {}
-        self._completed: deque[tuple[Stream, Ints]] = deque()
-        self._pace = Pace(_FIRST_WAIT, _LONGEST_WAIT)
-        self._recoveries = 0
-        self._since = 0.0
+        self._awaited: dict[int, Step] = {}  # by number, those whose logits are to come
+        self._completed: deque[tuple[Sequence, Ints]] = deque()
+        self._recovery = _Recovery()
+        self._progress = 0.0  # when a chip last brought something on
+        subscribe = coordinator.dispatcher.subscribe
+        subscribe([message_types.ACK], self._on_acknowledgement)
+        subscribe([message_types.LOGITS, message_types.BEST], self._on_answer)
+        subscribe([message_types.ERROR], self._on_error)
 
     @property
     def slots(self) -> int:
-        """How many streams can be open."""
+        """How many sequences can be open."""
         return self.plan.slots
 
-    def begin(self) -> None:
-        """Starts a new sequence at position 0, the only one."""
-        for stream in list(self._streams.values()):
-            self.close(stream)
-        self.position = 0
-        self._only = self.open()
+    def open(self) -> Sequence:
+        """A new sequence in a free slot. Raises ValueError where there is none."""
+        sequence = super().open()
+        self.activity.most_sequences = max(self.activity.most_sequences, len(self._sequences))
+        return sequence
 
-    def forward(self, tokens: Sequence[int]) -> Ints:
-        """Logits [vocab] after the last of `tokens`, which continue the sequence.
+    def close(self, sequence: Sequence) -> None:
+        """Frees the slot of a sequence; what is on its way for it no longer counts."""
+        super().close(sequence)
+        self._queue = deque(each for each in self._queue if each is not sequence)
+        self._awaited = {n: s for n, s in self._awaited.items() if s.sequence is not sequence}
+        self._completed = deque(each for each in self._completed if each[0] is not sequence)
 
-        Where `greedy`, a token that is no chip's best has less than any logit.
-        """
-        assert self._only is not None
-        self.extend(self._only, tokens)
-        self.position = len(self._only.tokens)
-        return self.completed()[1]
-
-    def open(self) -> Stream:
-        """A new sequence in a free slot, of which there must be one."""
-        if not self._streams:
-            self._renew_worn_session()
-        slot = next(slot for slot in range(self.slots) if slot not in self._streams)
-        stream = Stream(slot, sequence_id=self._new_id(slot))
-        self._streams[slot] = stream
-        self.most_streams = max(self.most_streams, len(self._streams))
-        return stream
-
-    def close(self, stream: Stream) -> None:
-        """Gives its slot to others."""
-        del self._streams[stream.slot]
-        self._queue = deque(each for each in self._queue if each is not stream)
-        self._awaited = {n: step for n, step in self._awaited.items() if step.stream is not stream}
-        self._completed = deque(each for each in self._completed if each[0] is not stream)
-
-    def extend(self, stream: Stream, tokens: Sequence[int]) -> None:
-        """Has these tokens follow those of a stream; the logits after the last will come."""
-        self.position = len(stream.tokens)
-        self._check_room(tokens)
-        if not self._awaits():
-            self._since = time.monotonic()
-        stream.tokens += tokens
-        stream.awaits = True
-        self._enqueue(stream)
+    def extend(self, sequence: Sequence, tokens: Collection[int]) -> None:
+        """Has these tokens follow those of a sequence; the logits after the last will come."""
+        if not any(each.is_awaited for each in self._sequences.values()):
+            self.activity.start()
+        super().extend(sequence, tokens)
+        self._enqueue(sequence)
         self._send_next()
 
-    def completed(self) -> tuple[Stream, Ints]:
-        """The next stream whose logits are there, and these: [vocab]. Waits for it.
-
-        Raises ClusterError for chips that fail or fall silent.
-        """
-        progress = asked = now = time.monotonic()
-        sent, wait, repeats = now, self._wait(), 0
+    def completed(self) -> tuple[Sequence, Ints]:
+        """Waits for the next sequence whose logits [vocab] are there, and returns both."""
+        if not self._completed:
+            self._awaited_sequence()
+        clock = self._coordinator.clock
+        self._progress = checked = now = clock()
         while not self._completed:
-            step = self._sent
-            until = sent + wait if step else progress + _ASK_AFTER
-            for message in self._messages.received(min(until, asked + _ASK_AFTER) - now):
-                if self._take(message):
-                    progress = asked = time.monotonic()
-                    self._recoveries = 0
-            now = time.monotonic()
-            if self._sent is not step:
-                if step and not repeats:
-                    self._pace.learn(now - sent)
-                sent, wait, repeats = now, self._wait(), 0
-            elif step and now >= sent + wait:
-                self._repeat(step)
-                sent, wait, repeats = now, min(1.5 * wait, _LONGEST_WAIT), repeats + 1
-            if not self._completed and now >= asked + _ASK_AFTER:
-                self._ask_chips(now - progress > _GIVE_UP * self._patience)
-                asked = time.monotonic()
-        now = time.monotonic()
-        self.seconds, self._since = self.seconds + now - self._since, now
-        self.flushes += 1
+            until = self._sender.retransmit_at or self._progress + CHECK_AFTER
+            self._coordinator.dispatcher.poll(min(until, checked + CHECK_AFTER) - now)
+            now = clock()
+            checked = max(checked, self._progress)
+            if self._recovery.is_needed:
+                self._replay()
+            elif self._sender.retransmit_if_due(now):
+                self._coordinator.watch()
+            if not self._completed and now >= checked + CHECK_AFTER:
+                self._check_chips(now - self._progress > REPLAY_AFTER * self._coordinator.timeout)
+                checked = clock()
+            now = clock()
+        self.activity.complete()
         return self._completed.popleft()
 
-    def idle_share(self, busy_ms: Mapping[int, int]) -> float:
-        """The part of the stages' time that they were not at work; busy_ms: of each chip."""
-        busy = [max(busy_ms[chip] for chip in stage.chips) for stage in self.plan.stages]
-        return max(0.0, 1 - sum(busy) / (1000 * self.seconds * len(busy)))
+    def idle(self, busy_ms: Mapping[int, int]) -> Idle | None:
+        """How idle the stages were, None where nothing was completed; busy_ms: of each chip."""
+        return self.activity.idle(self.plan.stages, busy_ms)
 
-    def micro_batches(self) -> float:
-        """How many STEPs were on their way for a token of each stream together, on average."""
-        return self.steps / self.flushes * self.most_streams
-
-    def _wait(self) -> float:
-        return max(self._pace.wait, _SHORTEST_WAIT)
-
-    def _awaits(self) -> bool:
-        return any(stream.awaits for stream in self._streams.values())
-
-    def _new_id(self, slot: int) -> int:
-        """The next sequence id that belongs to a slot: chips take the remainder."""
-        while True:
-            self._sequence_id = (self._sequence_id + 1) & 0xFFFF
-            if self._sequence_id % self.slots == slot:
-                return self._sequence_id
-
-    def _enqueue(self, stream: Stream) -> None:
-        left = len(stream.tokens) - stream.position
-        self._queue.extend([stream] * -(-left // self.plan.positions))
+    def _enqueue(self, sequence: Sequence) -> None:
+        left = len(sequence.tokens) - sequence.position
+        self._queue.extend([sequence] * -(-left // self.plan.positions))
 
     def _send_next(self) -> None:
-        """Puts the next STEP in, if there is one and the first stage has taken the last."""
-        if self._sent or not self._queue:
+        """Sends the next STEP, if there is one and the first stage has taken the last."""
+        if not self._sender.is_free or not self._queue:
             return
-        stream = self._queue.popleft()
-        start = stream.position
-        stream.position = end = min(start + self.plan.positions, len(stream.tokens))
-        last = end == len(stream.tokens) and stream.awaits
-        wants = WANTS_NOTHING if not last else WANTS_BEST if self.greedy else WANTS_LOGITS
-        residual = self.model.embedding[stream.tokens[start:end]].reshape(-1)
+        sequence = self._queue.popleft()
+        start = sequence.position
+        sequence.position = end = min(start + self.plan.positions, len(sequence.tokens))
+        is_last = end == len(sequence.tokens) and sequence.is_awaited
+        wants = WANTS_NOTHING if not is_last else WANTS_BEST if self.greedy else WANTS_LOGITS
+        residual = self.model.embedding[sequence.tokens[start:end]].reshape(-1)
         self._number = (self._number + 1) & 0xFFFF
-        self.steps += 1
         payload = step_payload(
-            stream.sequence_id, wants, start, end - start, self._number, residual.tolist()
+            sequence.sequence_id, wants, start, end - start, self._number, residual.tolist()
         )
-        step = _Step(self._number, stream, wants, payload, None, set(self._with_rows))
-        if last:
-            step.logits = np.full(self.model.config.vocab_size, -INT16_LIMIT - 2, np.int64)
+        step = Step(self._number, sequence, wants, payload)
+        if is_last:
+            step.logits = no_logits(self.plan)
+            step.missing = {shard.chip for shard in self.plan.shards if shard.rows}
             self._awaited[step.number] = step
-        self.synchronizations += last + sum(
+        self.activity.steps += 1
+        self.synchronizations += is_last + sum(
             2 * len(stage.layers) if len(stage.chips) > 1 else 1 for stage in self.plan.stages
         )
-        self._sent, self._untaken = step, set(self._first)
-        self._put(step)
+        self._sender.send(step)
 
-    def _put(self, step: _Step) -> None:
-        to = BROADCAST if len(self._first) > 1 else self._first[0]
-        self._messages.send(message_types.STEP, to, step.number, step.payload)
-
-    def _repeat(self, step: _Step) -> None:
-        _LOG.debug("sending step %d again, %s", step.number, self._where())
-        self._watch()
-        self._coordinator.resends += 1
-        self._put(step)
-
-    def _take(self, message: Message) -> bool:
-        """Files what came; whether it brought something."""
-        if message.kind == message_types.ACK:
-            return self._take_acknowledgement(message)
-        if message.kind in (message_types.LOGITS, message_types.BEST):
-            return self._take_answer(message)
-        if message.kind == message_types.ERROR:
-            self._take_error(message)
-        return False
-
-    def _take_acknowledgement(self, message: Message) -> bool:
-        step = self._sent
-        if step is None or message.sequence != step.number or message.source not in self._untaken:
-            return False
-        self._untaken.discard(message.source)
-        if not self._untaken:
-            self._sent = None
+    def _on_acknowledgement(self, message: Message) -> bool:
+        if self._sender.acknowledge(message.source, message.sequence):
+            self._progress = self._coordinator.clock()
             self._send_next()
         return True
 
-    def _take_answer(self, message: Message) -> bool:
+    def _on_answer(self, message: Message) -> bool:
         """Acknowledges an answer, whether it is still wanted or not, and takes in what it says."""
         chip, number = message.source, message.sequence
         request = message.payload[:REQUEST_SIZE]
-        self._messages.send(message_types.ACK, chip, number, request + _ACK)
+        self._coordinator.dispatcher.send(message_types.ACK, chip, number, request + _ACK)
         step = self._awaited.get(number)
         if step is None or chip not in step.missing or step.logits is None:
-            return False
-        if message.kind == message_types.LOGITS:
-            self._take_logits(step.logits, chip, message.payload)
-        else:
-            best = decoded(chip, best_from, message.payload)
-            if best.token not in self.plan.shards[chip].rows:
-                raise ClusterError(f"chip {chip} answered with a token of another chip's")
-            step.logits[best.token] = best.logit
+            return True
+        put = put_logits if message.kind == message_types.LOGITS else put_best
+        put(self.plan, step.logits, chip, message.payload)
+        self._progress = self._coordinator.clock()
         step.missing.discard(chip)
         if not step.missing:
             del self._awaited[number]
-            step.stream.awaits = False
-            self._completed.append((step.stream, step.logits))
+            step.sequence.is_awaited = False
+            self._completed.append((step.sequence, step.logits))
+            self._recovery.attempts = 0
         return True
 
-    def _take_error(self, message: Message) -> None:
-        """What a chip cannot do for itself is run again; raises ClusterError for a fault."""
-        error = decoded(message.source, error_from, message.payload)
-        if error.text:
-            self._coordinator.last_words[message.source] = error.text
-        if not message.sequence or (message.sequence - self._run) & 0xFFFF >= 0x8000:
-            return  # what a chip says before it starts anew, or of what was given up before
+    def _on_error(self, message: Message) -> bool:
+        """Has replayed what a chip cannot do for itself. Raises ClusterError for a fault."""
+        error = decode_answer(message.source, error_from, message.payload)
+        if self._recovery.is_stale(message.sequence):
+            return True
+        name = error_name(error.code)
         if error.code in (FAULT, BAD_REQUEST):
-            raise ClusterError(
-                f"chip {message.source}, {self._where()}: {error_name(error.code)}: {error.text}"
-            )
-        _LOG.info("chip %d: %s %s", message.source, error_name(error.code), error.text)
-        self._run_again()
+            raise ClusterError(f"chip {message.source}, {self._where()}: {name}: {error.text}")
+        _LOG.info("chip %d: %s %s", message.source, name, error.text)
+        self._recovery.is_needed = True
+        return True
 
-    def _ask_chips(self, give_up: bool) -> None:
-        """Has all chips say that they are there, and what a restarted one lost be run again."""
-        self._watch()
+    def _check_chips(self, must_replay: bool) -> None:
+        """Has a handshake with all chips, and replays what a restarted one has lost."""
+        self._coordinator.watch()
         before = dict(self._coordinator.boot_ids)
-        self._greet(self._coordinator.chips, self._where())
-        if give_up or self._coordinator.boot_ids != before:
-            self._run_again()
+        self._membership.handshake(self._coordinator.chips, self._where())
+        if must_replay or self._coordinator.boot_ids != before:
+            self._replay()
 
-    def _run_again(self) -> None:
-        """Has all chips forget everything, and every stream run again."""
-        self._recoveries += 1
-        if self._recoveries > MOST_RECOVERIES:
-            raise ClusterError(f"chips keep losing what they hold ({self._where()})")
-        self.caught_up += 1
-        _LOG.info("running %d streams again from the start", len(self._streams))
-        self._coordinator.renew_session()
-        self._greet(self._coordinator.chips, self._where())
-        self._sent = None
+    def _replay(self) -> None:
+        """Has all chips forget everything, and every sequence run again.
+
+        Raises ClusterError where that was in vain too often.
+        """
+        self._recovery.attempts += 1
+        if self._recovery.attempts > MOST_RECOVERIES:
+            raise ClusterError(f"chips keep losing their caches ({self._where()})")
+        self.recoveries += 1
+        _LOG.info("replaying %d sequences", len(self._sequences))
+        self._sender.abandon()
         self._queue.clear()
         self._awaited.clear()
-        self._run = self._number + 1
-        self.seconds, self.steps, self.flushes = 0.0, 0, 0
-        self._since = time.monotonic()
-        for slot, stream in self._streams.items():
-            stream.sequence_id, stream.position = self._new_id(slot), 0
-            self._enqueue(stream)
+        self._recovery.first_number = (self._number + 1) & 0xFFFF
+        self._coordinator.rekey()
+        self._membership.handshake(self._coordinator.chips, self._where())
+        self._recovery.is_needed = False
+        self.activity.reset()
+        for sequence in self._sequences.values():
+            sequence.restart(self._new_id(sequence.slot))
+            self._enqueue(sequence)
         self._send_next()
 
     def _where(self) -> str:
-        return f"position {max((s.position for s in self._streams.values()), default=0)}"
+        return f"position {max((s.position for s in self._sequences.values()), default=0)}"
+
+
+EXECUTOR = PipelineExecutor

@@ -10,6 +10,7 @@ from typing import Any
 from host.build.configuration import REPL_BAUD, REPL_MTU
 from host.build.firmware_version import firmware_version
 from host.cluster.coordinator import Coordinator
+from host.cluster.dispatcher import Dispatcher
 from host.errors import ClusterError, FlashError
 from host.flashing import esptool
 from host.flashing.esptool import ConnectedChip, Segment
@@ -94,8 +95,8 @@ def ready(
     transport = Transport({place.chip: Line(port)}, REPL_MTU)
     signer = HostAuthenticator(place.key) if place.key else None
     try:
-        coordinator = Coordinator(transport, [place.chip], signer=signer)
-        answer = coordinator.greet([place.chip], patience, where="after flashing")[place.chip]
+        coordinator = Coordinator(Dispatcher(transport, [place.chip], signer))
+        answer = coordinator.handshake([place.chip], patience, where="after flashing")[place.chip]
     except ClusterError as error:
         raise FlashError(f"the board was written, and does not start: {error}") from None
     finally:

@@ -177,7 +177,7 @@ class Meter:
         return time.monotonic(), self._chips.federation.synchronizations, exchanged
 
     def _repairs(self) -> tuple[int, int]:
-        return self._chips.coordinator.resends, self._chips.federation.caught_up
+        return self._chips.coordinator.resends, self._chips.federation.recoveries
 
     def totals(self) -> Totals:
         """The figures of all tokens after the first, and the prompt's repairs too."""

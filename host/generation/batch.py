@@ -8,7 +8,8 @@ from pathlib import Path
 
 from host.cli.report import Totals
 from host.errors import ModelError
-from host.executors.pipeline import StagedFederation, Stream
+from host.executors.executor import Executor
+from host.executors.executor import Sequence as RunningSequence
 from host.generation.answers import Answer, Answers, Meter, Writing
 from host.launch.session import Running
 from host.model.sampling import Sampler
@@ -46,7 +47,7 @@ class Batch:
         Raises ClusterError where chips fail.
         """
         federation = self._chips.federation
-        if isinstance(federation, StagedFederation):
+        if federation.slots > 1:
             yield from self._at_once(federation, prompts)
             return
         for prompt in prompts:
@@ -54,10 +55,10 @@ class Batch:
             self.totals += answer.totals
             yield answer
 
-    def _at_once(self, federation: StagedFederation, prompts: Sequence[str]) -> Iterator[Answer]:
+    def _at_once(self, federation: Executor, prompts: Sequence[str]) -> Iterator[Answer]:
         """With as many in the pipeline as have room."""
         meter = Meter(self._chips)
-        streams: dict[Stream, tuple[int, Writing, Meter]] = {}
+        streams: dict[RunningSequence, tuple[int, Writing, Meter]] = {}
         done: dict[int, Answer] = {}
         begun = given = 0
         while given < len(prompts):

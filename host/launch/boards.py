@@ -179,9 +179,9 @@ def attached(
         LastingTransport(lines, _line_mtu(cluster), reopened, _PATIENCE),
         shards={shard.chip: shard_file(model, plan, shard) for shard in plan.shards},
         key=cluster.key,
-        start_patience=_PATIENCE,
-        patience=_SILENCE,
-        arrived=arrived,
+        start_timeout=_PATIENCE,
+        timeout=_SILENCE,
+        on_ready=arrived,
     ) as running:
         yield running
 

@@ -1,4 +1,4 @@
-"""A federation that runs: from the ports upward, boards and simulated chips are the same."""
+"""A connected cluster: from the ports upward, boards and simulated chips are the same."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from host.build.firmware_version import firmware_version
 from host.build.shard import shard_digest
 from host.cluster.coordinator import Coordinator
-from host.cluster.messages import Messages
+from host.cluster.dispatcher import Dispatcher
 from host.errors import ClusterError
-from host.executors.all_reduce import CombinedFederation
-from host.executors.host_reduce import Federation
-from host.executors.pipeline import StagedFederation
+from host.executors import open_executor
+from host.executors.executor import Executor
 from host.links.transport import Transport
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan
@@ -23,9 +22,9 @@ from host.wire.session import HostAuthenticator
 
 @dataclass(frozen=True)
 class Running:
-    """A connected federation, what its chips said of themselves, bytes of their shard files."""
+    """A connected executor, the READY of its chips, bytes of their shard files."""
 
-    federation: Federation | CombinedFederation | StagedFederation
+    federation: Executor
     coordinator: Coordinator
     transport: Transport
     ready: dict[int, Ready]
@@ -40,42 +39,34 @@ def connected(
     *,
     shards: Mapping[int, bytes],
     key: bytes = b"",
-    start_patience: float,
-    patience: float = 2.5,
+    start_timeout: float,
+    timeout: float = 2.5,
     watch: Callable[[], None] = lambda: None,
-    arrived: Callable[[int], None] = lambda chip: None,
+    on_ready: Callable[[int], None] = lambda chip: None,
+    is_lossless: bool = False,
 ) -> Iterator[Running]:
-    """The federation of the chips at the other end of `transport`, which is closed at the end.
+    """Connects an executor to the chips at the other end of `transport`, closed at the end.
 
-    shards: each chip's shard file; key: of the cluster; start_patience, patience: seconds until a
-    chip must answer, at the start and later; watch: as Coordinator's; arrived: called with each
-    chip that is ready. Raises ClusterError for a chip that is silent or holds another firmware,
-    model or share.
+    shards: each chip's shard file; key: of the cluster; start_timeout, timeout: seconds until a
+    chip must answer, at the start and later; on_ready: called with each chip that is ready; watch,
+    is_lossless: as Coordinator's. Raises ClusterError for a chip that does not answer or holds
+    another firmware, model or shard.
     """
     try:
         signer = HostAuthenticator(key) if key else None
         coordinator = Coordinator(
-            transport,
-            range(plan.chips),
-            signer=signer,
-            patience=patience,
+            Dispatcher(transport, range(plan.chips), signer),
+            timeout=timeout,
             watch=watch,
+            is_lossless=is_lossless,
         )
         digests = {chip: shard_digest(file) for chip, file in shards.items()}
-        federation: Federation | CombinedFederation | StagedFederation
-        if plan.strategy.executor == "pipeline":
-            messages = Messages(transport, plan.chips, signer)
-            federation = StagedFederation(
-                model, plan, coordinator, digests, messages, patience=patience, watch=watch
-            )
-        else:
-            kind = CombinedFederation if plan.strategy.executor == "all_reduce" else Federation
-            federation = kind(model, plan, coordinator, digests)
-        ready = federation.connect(start_patience, arrived)
-        for chip, said in sorted(ready.items()):
-            _check_version(chip, said.firmware)
+        executor = open_executor(model, plan, coordinator, digests)
+        ready = executor.connect(start_timeout, on_ready)
+        for chip, report in sorted(ready.items()):
+            _check_version(chip, report.firmware)
         sizes = {chip: len(file) for chip, file in shards.items()}
-        yield Running(federation, coordinator, transport, ready, sizes)
+        yield Running(executor, coordinator, transport, ready, sizes)
     finally:
         transport.close()
 

@@ -109,9 +109,10 @@ def running(
                 _transport(settings, cluster),
                 shards=shards,
                 key=settings.key,
-                start_patience=START_PATIENCE,
+                start_timeout=START_PATIENCE,
                 watch=cluster.watch,
-                arrived=arrived,
+                on_ready=arrived,
+                is_lossless=not settings.loss,
             )
         )
         yield Simulated(**vars(session), cluster=cluster)

@@ -34,7 +34,7 @@ class ShardedLayer(NamedTuple):
 class ShardedModel:
     """All chips' shards of a model, and what they answer; each chip has a KV cache of its own.
 
-    Chips are in the order of `plan.shares`; one with no part in a phase gives zeros, or no rows.
+    Chips are in the order of `plan.shards`; one with no part in a phase gives zeros, or no rows.
     """
 
     def __init__(

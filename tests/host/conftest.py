@@ -2,13 +2,10 @@
 
 import pytest
 
-from host.cluster import coordinator
 from tests.host.fake_chips import Clock
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """The coordinator's clock, in virtual time."""
-    clock = Clock()
-    monkeypatch.setattr(coordinator, "time", clock)
-    return clock
+def clock():
+    """A clock in virtual time."""
+    return Clock()

@@ -20,12 +20,12 @@ LATENCY = 0.002  # seconds until a chip's answer, where a test says nothing else
 
 
 class Clock:
-    """Takes the place of the module `time`."""
+    """Takes the place of time.monotonic."""
 
     def __init__(self):
         self.now = 1000.0
 
-    def monotonic(self):
+    def __call__(self):
         return self.now
 
 

@@ -1,6 +1,7 @@
 """Fake chips and the real coordinator that asks them."""
 
 from host.cluster.coordinator import Coordinator
+from host.cluster.dispatcher import Dispatcher
 from host.wire.session import HostAuthenticator
 from tests.host.fake_chips import FakeChip, FakeTransport
 
@@ -11,13 +12,14 @@ REQUEST = bytes(range(7)) + b"activations"
 class FakeCluster:
     """Fake chips and their coordinator."""
 
-    def __init__(self, clock, count=3, key=b"", watch=lambda: None, **way):
+    def __init__(self, clock, count=3, key=b"", watch=lambda: None, is_lossless=False, **way):
         self.clock = clock
         self.chips = [FakeChip(chip, key=key) for chip in range(count)]
         self.transport = FakeTransport(self.chips, clock, **way)
         self.signer = HostAuthenticator(key) if key else None
+        self.dispatcher = Dispatcher(self.transport, range(count), self.signer)
         self.coordinator = Coordinator(
-            self.transport, range(count), signer=self.signer, watch=watch
+            self.dispatcher, watch=watch, is_lossless=is_lossless, clock=clock
         )
 
     def compute(self, chips=None, where="attention of layer 2, position 7"):

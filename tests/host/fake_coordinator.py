@@ -5,7 +5,7 @@ from array import array
 
 import numpy as np
 
-from host.cluster.coordinator import NeedsCache, NeedsGreeting
+from host.cluster.coordinator import NeedsCache, NeedsHandshake
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT
 from host.model.reference import Reference
@@ -29,7 +29,8 @@ class FakeCoordinator:
     to the chips. `asked` has (chips, layer, phase, position, count) of each COMPUTE.
     """
 
-    session_is_worn = False
+    needs_rekey = False
+    resends = 0
 
     def __init__(self, model, plan, script=lambda cluster, message, chips: None):
         self.model, self.plan, self.script = model, plan, script
@@ -37,7 +38,7 @@ class FakeCoordinator:
         self.boot_ids = {}
         self.model_hash = model.sha256()[:8]
         self.digests = digests(plan)
-        self.asked, self.greeted = [], []
+        self.asked, self.handshakes = [], []
         self._boots = dict.fromkeys(self.chips, BOOTED)
         self._filled = {}  # of a chip: positions in each layer's cache
         self._inputs = {}  # attention's, by layer and position
@@ -52,14 +53,14 @@ class FakeCoordinator:
 
     def fall_silent(self, *chips):
         """As a chip does that has lost the session of a cluster with a key."""
-        raise NeedsGreeting(list(chips))
+        raise NeedsHandshake(list(chips))
 
-    def greet(self, chips, patience=None, arrived=lambda chip: None, where=""):
-        self.greeted.append((chips, where))
+    def handshake(self, chips, timeout=None, on_ready=lambda chip: None, where=""):
+        self.handshakes.append((chips, where))
         ready = {}
         for chip in chips:
             self.boot_ids[chip] = self._boots[chip]
-            arrived(chip)
+            on_ready(chip)
             shard = self.plan.shards[chip]
             numbers = len(shard.heads), len(shard.units), len(shard.rows), self.plan.context
             hashes = self.model_hash, self.digests[chip]
@@ -68,10 +69,10 @@ class FakeCoordinator:
             )
         return ready
 
-    def compute(self, payload, chips, where, kind, arrived=lambda chip, payload: None):
+    def compute(self, payload, chips, where, timing, on_answer=lambda chip, payload: None):
         answers = self._answers(payload, chips)
         for chip, answer in answers.items():
-            arrived(chip, answer)
+            on_answer(chip, answer)
         return answers
 
     def _answers(self, payload, chips):

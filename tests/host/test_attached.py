@@ -165,7 +165,7 @@ def test_another_version_model_or_share_is_named(model, board_ports, monkeypatch
     ):
         pass
     with (
-        pytest.raises(ClusterError, match="the share of another plan: flash it again"),
+        pytest.raises(ClusterError, match="the shard of another plan: flash it again"),
         attached(model, replace(cluster, context=8), urls),
     ):
         pass

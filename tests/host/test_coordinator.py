@@ -2,7 +2,7 @@
 
 import pytest
 
-from host.cluster.coordinator import NeedsCache, NeedsGreeting
+from host.cluster.coordinator import NeedsCache, NeedsHandshake
 from host.errors import ClusterError
 from protocol import message_types
 from protocol.frame import BROADCAST
@@ -84,7 +84,7 @@ def test_damaged_and_foreign_bytes_are_dropped(clock):
     frame[9] ^= 4
     cluster.transport.arrive(bytes(frame), 0.001)
     assert cluster.compute() == answers_of(0, 1)
-    assert cluster.coordinator.dropped == 6
+    assert cluster.dispatcher.dropped == 6
 
 
 def test_messages_larger_than_the_mtu_go_in_fragments_and_come_so(clock):
@@ -170,7 +170,7 @@ def test_all_that_are_silent_are_named_with_the_last_words_of_some(clock):
         cluster.compute()
     assert str(caught.value) == (
         "chips 0, 2 and 3 did not answer for 2.5 s (attention of layer 2, position 7);"
-        " last words of chip 2: ValueError: x"
+        " last error of chip 2: ValueError: x"
     )
 
 
@@ -226,12 +226,12 @@ def test_statistics_are_asked_of_all_with_or_without_collecting(clock):
 @pytest.mark.parametrize("key", [b"", KEY])
 def test_a_third_of_all_frames_lost_both_ways_costs_only_time(clock, key):
     cluster = FakeCluster(clock, 5, key=key, loss=0.33, seed=3)
-    cluster.coordinator.greet(list(range(5)))
+    cluster.coordinator.handshake(list(range(5)))
     for _ in range(500):
         try:
             assert cluster.compute() == answers_of(*range(5))
-        except NeedsGreeting as need:
-            cluster.coordinator.greet(need.chips)
+        except NeedsHandshake as need:
+            cluster.coordinator.handshake(need.chips)
     assert (clock.now - 1000) / 500 < 0.3
 
 

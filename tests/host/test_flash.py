@@ -12,8 +12,9 @@ from host.build.bundle import chip_files
 from host.build.configuration import board_settings, board_uart, configuration
 from host.build.shard import shard_digest, shard_file
 from host.cluster.coordinator import Coordinator
+from host.cluster.dispatcher import Dispatcher
 from host.errors import FlashError
-from host.executors.host_reduce import Federation
+from host.executors.host_reduce import HostReduceExecutor
 from host.flashing.placing import Place
 from host.flashing.updating import updated
 from host.hardware.board import load
@@ -138,8 +139,8 @@ def federation_of(model, *boards):
     try:
         plan = tensor_plan(model, len(boards), heap=BOARD.planned_heap("uart"))
         digests = {s.chip: shard_digest(shard_file(model, plan, s)) for s in plan.shards}
-        coordinator = Coordinator(transport, range(len(boards)))
-        federation = Federation(model, plan, coordinator, digests)
+        coordinator = Coordinator(Dispatcher(transport, range(len(boards))))
+        federation = HostReduceExecutor(model, plan, coordinator, digests)
         federation.connect(30)
         yield federation
     finally:

@@ -11,7 +11,8 @@ from host.cluster.cluster_file import Cluster, changed
 from host.hardware.board import load
 from host.model.formats import llama2c
 from host.model.quantization.quantize import quantize
-from host.run import MODEL, main, parsed, settings_for
+from host.paths import HOME_MODEL
+from host.run import main, parsed, settings_for
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +161,7 @@ def test_defaults_are_five_chips_on_the_radio_and_the_likeliest_tokens():
     assert (settings.chips, settings.link, settings.heap) == (5, "espnow", 4 << 20)
     assert (settings.context, settings.loss, settings.key) == (None, 0.0, b"")
     assert (options.temperature, options.seed) == (0.0, 0)
-    assert options.model is options.prompt is None and MODEL.match("models/home.bin")
+    assert options.model is options.prompt is None and HOME_MODEL.match("models/home.bin")
     assert options.stats is None and not options.json
 
 
@@ -219,8 +220,8 @@ def test_boards_that_cannot_be_run_on(elsewhere, capsys, options, line):
 
 
 def test_boards_flashed_with_another_model(elsewhere, capsys):
-    cluster = Cluster(str(MODEL), bytes(8), 1, "uart", 1, 64, b"")
+    cluster = Cluster(str(HOME_MODEL), bytes(8), 1, "uart", 1, 64, b"")
     changed(lambda _: cluster)
     assert main(["--prompt", "turn on the fan", "--ports", "/dev/none"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith(f"error: the boards were flashed with {MODEL} (0000000000000000) and")
+    assert error.startswith(f"error: the boards were flashed with {HOME_MODEL} (0000000000000000) and")

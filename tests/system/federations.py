@@ -21,7 +21,7 @@ def assert_prompts_equal(model, runs, prompts, steps, how):
     with running(model, how) as cluster:
         for prompt in prompts:
             assert_equals_reference(cluster.federation, runs[prompt], steps)
-        assert cluster.federation.caught_up == 0
+        assert cluster.federation.recoveries == 0
         # A lone chip's answers do not go through the air, and chips that combine repair a good
         # part of what is lost among themselves.
         by_host = how.parallelism.reduce == "host"

@@ -108,7 +108,7 @@ def repl_federation(
             ports.append(RecordingPort(open_port(chip.port, REPL_BAUD)))
         lines = {chip: Line(port) for chip, port in enumerate(ports)}
         with connected(
-            model, plan, Transport(lines, REPL_MTU), shards=shards, key=key, start_patience=30,
-            patience=patience, watch=lambda: [chip.resume() for chip in started],
+            model, plan, Transport(lines, REPL_MTU), shards=shards, key=key, start_timeout=30,
+            timeout=patience, watch=lambda: [chip.resume() for chip in started],
         ) as running:  # fmt: skip
             yield running, ports, started

@@ -5,7 +5,6 @@ import re
 import pytest
 
 from host.errors import ClusterError
-from host.executors.arithmetic_check import check_arithmetic
 from host.hardware.board import load
 from host.launch.simulated import Settings, running
 from host.model.quantization.quantize import quantize
@@ -57,7 +56,7 @@ def settings(chips: int, link: str = "uart") -> Settings:
 @pytest.mark.parametrize(("chips", "link"), [(1, "uart"), (3, "espnow"), (8, "uart")])
 def test_chips_compute_what_their_shares_must_give(chips: int, link: str) -> None:
     with running(quantize(random_checkpoint()), settings(chips, link)) as started:
-        check_arithmetic(started.federation)
+        started.federation.check_arithmetic()
         assert started.federation.synchronizations >= 2 * (2 * TINY.layers + 1)
 
 
@@ -68,7 +67,7 @@ def test_the_chip_that_computes_wrongly_is_named(monkeypatch, part: str) -> None
         running(quantize(random_checkpoint()), settings(3)) as started,
         pytest.raises(ClusterError) as caught,
     ):
-        check_arithmetic(started.federation)
+        started.federation.check_arithmetic()
     assert re.match(f"chip 1 computes its {part} wrongly at position [0-9]: ", str(caught.value))
 
 

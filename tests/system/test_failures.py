@@ -159,9 +159,9 @@ def test_a_restarted_chip_is_caught_up_and_the_text_stays_the_same(model, runs, 
         assert cluster.coordinator.boot_ids[chip] != boot_id
         # Chip 4 has no heads, so no cache. A new session costs every chip its own.
         owners = 4 if key else int(chip != 4)
-        assert cluster.federation.caught_up == owners
+        assert cluster.federation.recoveries == owners
         assert_equals_reference(cluster.federation, runs[2], 20)
-        assert cluster.federation.caught_up == owners
+        assert cluster.federation.recoveries == owners
 
 
 @pytest.mark.parametrize(

@@ -119,5 +119,5 @@ def test_a_chip_whose_loop_raises_tells_it_on_the_same_line(model, runs, tmp_pat
 
     with repl_federation(model, tmp_path, 2, heap=1 << 20, change=change) as (running, _, _):
         assert_equals_reference(running.federation, runs[0], 20)
-        assert running.coordinator.last_words == {1: "ValueError: out of luck"}
-        assert running.federation.caught_up == 1
+        assert running.coordinator.last_errors == {1: "ValueError: out of luck"}
+        assert running.federation.recoveries == 1

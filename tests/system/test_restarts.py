@@ -45,9 +45,9 @@ def test_a_chip_whose_loop_raises_tells_it_and_starts_anew(model, runs, monkeypa
     with running(model, settings(link)) as cluster:
         boot_id = cluster.ready[CHIP].boot_id
         assert_equals_reference(cluster.federation, runs[0], STEPS)
-        assert cluster.coordinator.last_words == {CHIP: "ValueError: out of luck"}
+        assert cluster.coordinator.last_errors == {CHIP: "ValueError: out of luck"}
         assert cluster.coordinator.boot_ids[CHIP] != boot_id
-        assert cluster.federation.caught_up == 1
+        assert cluster.federation.recoveries == 1
 
 
 def test_a_chip_that_cannot_even_tell_it_starts_anew(model, runs, monkeypatch):
@@ -56,8 +56,8 @@ def test_a_chip_that_cannot_even_tell_it_starts_anew(model, runs, monkeypatch):
     append_source(monkeypatch, "firmware/node.py", failing + silent, only=CHIP)
     with running(model, settings("uart")) as cluster:
         assert_equals_reference(cluster.federation, runs[0], STEPS)
-        assert cluster.coordinator.last_words == {}
-        assert cluster.federation.caught_up == 1
+        assert cluster.coordinator.last_errors == {}
+        assert cluster.federation.recoveries == 1
 
 
 def test_a_chip_whose_loop_always_raises_is_given_up_with_its_words(model, runs, monkeypatch):
@@ -65,7 +65,7 @@ def test_a_chip_whose_loop_always_raises_is_given_up_with_its_words(model, runs,
     with running(model, settings("uart")) as cluster, pytest.raises(ClusterError) as caught:
         assert_equals_reference(cluster.federation, runs[0], STEPS)
     told = (
-        rf"chip 3 {SILENT} \(attention of layer 0, position 0\); last words of chip 3:"
+        rf"chip 3 {SILENT} \(attention of layer 0, position 0\); last error of chip 3:"
         r" ValueError: out of luck"
     )
     assert re.fullmatch(told, str(caught.value)), caught.value
@@ -81,7 +81,7 @@ def test_a_watchdog_restarts_a_chip_whose_loop_hangs(model, runs, monkeypatch):
         boot_id = cluster.ready[CHIP].boot_id
         assert_equals_reference(cluster.federation, runs[0], STEPS)
         assert cluster.coordinator.boot_ids[CHIP] != boot_id
-        assert cluster.coordinator.last_words == {}
+        assert cluster.coordinator.last_errors == {}
 
 
 def test_a_chip_whose_radio_refuses_the_rate_says_so_and_works(model, runs, monkeypatch):

@@ -9,7 +9,8 @@ from host.cluster.cluster_file import Cluster, changed, random_key
 from host.launch import boards as attached_module
 from host.launch.boards import attached
 from host.model import loading
-from host.run import MODEL, main
+from host.paths import HOME_MODEL
+from host.run import main
 from tests.host.flashed_boards import flashed_board
 from tests.host.test_ports import ESPRESSIF, ListedPort
 
@@ -19,8 +20,8 @@ PROMPT, ANSWER = "turn off the kitchen lights", "light.kitchen off\n"
 
 def test_boards_of_a_cluster_with_a_key(micropython, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    model = loading.load_model(str(MODEL)).quantize()
-    cluster = Cluster(str(MODEL), model.sha256()[:8], 2, "uart", 1, 32, random_key())
+    model = loading.load_model(str(HOME_MODEL)).quantize()
+    cluster = Cluster(str(HOME_MODEL), model.sha256()[:8], 2, "uart", 1, 32, random_key())
     with ExitStack() as stack:
         for chip in range(2):
             _, cluster = flashed_board(stack, tmp_path, model, cluster, chip, kind=KIND)
@@ -43,8 +44,8 @@ def test_a_board_that_is_unplugged_and_plugged_in_again_goes_on(
     """In the midst of an answer, and its port has another name afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(attached_module, "_SILENCE", 60.0)  # this machine may be busy
-    model = loading.load_model(str(MODEL)).quantize()
-    cluster = Cluster(str(MODEL), model.sha256()[:8], 2, "uart", 1, 32, b"")
+    model = loading.load_model(str(HOME_MODEL)).quantize()
+    cluster = Cluster(str(HOME_MODEL), model.sha256()[:8], 2, "uart", 1, 32, b"")
     boards = []
     with ExitStack() as stack:
         for chip in range(2):

@@ -71,9 +71,10 @@ def test_sequences_in_the_pipeline_together_give_what_each_gives_alone(model, ru
             else:
                 federation.extend(stream, [token])
         busy = {c: s.busy_ms for c, s in cluster.coordinator.statistics().items()}
-        assert federation.most_streams == federation.slots == 5
-        assert federation.flushes == sum(steps - run.prompt + 1 for run in runs)
-        assert 0 < federation.idle_share(busy) < 1
+        activity = federation.activity
+        assert activity.most_sequences == federation.slots == 5
+        assert activity.completions == sum(steps - run.prompt + 1 for run in runs)
+        assert 0 < federation.idle(busy).measured < 1
     assert texts == {i: run.tokens[: steps + 1].tolist() for i, run in enumerate(runs)}
 
 
@@ -97,8 +98,9 @@ def measured_idle_share(model, streams, tokens, micro_batches):
         for _ in range(streams):
             federation.completed()
         busy = {c: s.busy_ms for c, s in cluster.coordinator.statistics().items()}
-        assert federation.micro_batches() == micro_batches
-        return federation.idle_share(busy)
+        idle = federation.idle(busy)
+        assert idle.micro_batches == micro_batches
+        return idle.measured
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_a_chip_that_restarts_is_caught_up(model, runs, chips, stages, link, sec
                 cluster.cluster.chips[restarted].restart()
 
         assert_equals_reference(cluster.federation, runs[2], 32, restart)
-        assert cluster.federation.caught_up >= 1
+        assert cluster.federation.recoveries >= 1
 
 
 @pytest.mark.parametrize(("link", "stages"), [("uart", 4), ("espnow", 4), ("espnow", 2)])

@@ -25,7 +25,7 @@ def wear(signer, source):
 )
 def test_another_session_begins_with_the_next_sequence(model, runs, mode, source):
     with running(model, settings(5, "espnow", 0.0, True, **mode)) as cluster:
-        signer = cluster.coordinator._signer
+        signer = cluster.coordinator.dispatcher.signer
         first = signer.announcement()
         assert_equals_reference(cluster.federation, runs[0], STEPS)
         wear(signer, source)
@@ -36,12 +36,12 @@ def test_another_session_begins_with_the_next_sequence(model, runs, mode, source
         assert signer.session._counter < HALF > max(signer.session._highest)
         assert_equals_reference(cluster.federation, runs[2], STEPS)
         assert signer.announcement() == second
-        assert cluster.federation.caught_up == 0
+        assert cluster.federation.recoveries == 0
 
 
 def test_a_sequence_keeps_the_session_in_which_it_began(model, runs):
     with running(model, settings(2, "uart", 0.0, True)) as cluster:
-        signer = cluster.coordinator._signer
+        signer = cluster.coordinator.dispatcher.signer
         first = signer.announcement()
 
         def in_the_middle(position):
@@ -49,4 +49,4 @@ def test_a_sequence_keeps_the_session_in_which_it_began(model, runs):
                 wear(signer, None)
 
         assert_equals_reference(cluster.federation, runs[1], STEPS, in_the_middle)
-        assert signer.announcement() == first and cluster.federation.caught_up == 0
+        assert signer.announcement() == first and cluster.federation.recoveries == 0

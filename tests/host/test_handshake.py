@@ -2,7 +2,7 @@
 
 import pytest
 
-from host.cluster.coordinator import NeedsGreeting
+from host.cluster.coordinator import NeedsHandshake
 from host.errors import ClusterError
 from protocol import message_types
 from tests.host.fake_chips import LATENCY, FakeChip
@@ -12,7 +12,7 @@ from tests.host.fake_cluster import KEY, REQUEST, FakeCluster, answers_of
 def test_greeting_tells_what_each_chip_is_and_who_has_arrived(clock):
     cluster = FakeCluster(clock)
     arrived = []
-    ready = cluster.coordinator.greet([0, 1, 2], arrived=arrived.append)
+    ready = cluster.coordinator.handshake([0, 1, 2], on_ready=arrived.append)
     assert cluster.coordinator.boot_ids == {chip.chip: chip.boot_id for chip in cluster.chips}
     assert {chip: of_one.boot_id for chip, of_one in ready.items()} == cluster.coordinator.boot_ids
     assert sorted(arrived) == [0, 1, 2]
@@ -21,13 +21,13 @@ def test_greeting_tells_what_each_chip_is_and_who_has_arrived(clock):
 def test_a_ready_of_another_version_is_an_error_of_that_chip(clock):
     cluster = FakeCluster(clock)
     cluster.chips[1].answers = lambda *_: iter([(LATENCY, message_types.READY, b"short")])
-    with pytest.raises(ClusterError, match="^chip 1 speaks another version: READY payload is too"):
-        cluster.coordinator.greet([0, 1, 2])
+    with pytest.raises(ClusterError, match="^chip 1 speaks another protocol version: READY"):
+        cluster.coordinator.handshake([0, 1, 2])
 
 
 def test_a_session_with_a_key_computes(clock):
     cluster = FakeCluster(clock, key=KEY)
-    cluster.coordinator.greet([0, 1, 2])
+    cluster.coordinator.handshake([0, 1, 2])
     assert cluster.compute() == answers_of(0, 1, 2)
 
 
@@ -36,19 +36,19 @@ def test_chips_with_another_key_or_none_stay_silent(clock, theirs, ours):
     cluster = FakeCluster(clock, 2, key=ours)
     cluster.chips[1] = cluster.transport.chips[1] = FakeChip(1, key=theirs)
     with pytest.raises(ClusterError, match=r"^chip 1 did not answer for 2.5 s \(at the start\)"):
-        cluster.coordinator.greet([0, 1])
+        cluster.coordinator.handshake([0, 1])
 
 
 def test_a_restarted_chip_needs_a_greeting_and_gets_all_a_new_session(clock):
     cluster = FakeCluster(clock, key=KEY)
-    cluster.coordinator.greet([0, 1, 2])
+    cluster.coordinator.handshake([0, 1, 2])
     session = cluster.signer.announcement()
     cluster.chips[1].restart()
-    with pytest.raises(NeedsGreeting) as caught:
+    with pytest.raises(NeedsHandshake) as caught:
         cluster.compute()
     assert caught.value.chips == [1]
     assert 1000.6 <= clock.now < 1000.8  # a quarter of the patience
-    ready = cluster.coordinator.greet(caught.value.chips)
+    ready = cluster.coordinator.handshake(caught.value.chips)
     assert set(ready) == {0, 1, 2}
     assert cluster.signer.announcement() != session
     assert cluster.compute() == answers_of(0, 1, 2)
@@ -67,16 +67,16 @@ def test_a_chip_that_restarts_while_it_is_greeted_does_not_refuse_the_key(clock)
         return replies(frame)
 
     chip.replies = restarting
-    ready = cluster.coordinator.greet([0, 1, 2])
+    ready = cluster.coordinator.handshake([0, 1, 2])
     assert len(greetings) > 2 and ready[1].boot_id == chip.boot_id
     assert cluster.compute() == answers_of(0, 1, 2)
 
 
 def test_a_silent_chip_that_did_not_restart_stays_in_the_session(clock):
     cluster = FakeCluster(clock, key=KEY)
-    cluster.coordinator.greet([0, 1, 2])
+    cluster.coordinator.handshake([0, 1, 2])
     session = cluster.signer.announcement()
-    assert set(cluster.coordinator.greet([2])) == {2}
+    assert set(cluster.coordinator.handshake([2])) == {2}
     assert cluster.signer.announcement() == session
 
 
@@ -84,7 +84,7 @@ def test_a_greeting_that_is_not_answered_says_where_it_was_needed(clock):
     cluster = FakeCluster(clock)
     cluster.chips[1].answers = lambda *_: iter(())
     with pytest.raises(ClusterError) as caught:
-        cluster.coordinator.greet([1], where="vocabulary, position 3")
+        cluster.coordinator.handshake([1], where="vocabulary, position 3")
     assert str(caught.value) == "chip 1 did not answer for 2.5 s (vocabulary, position 3)"
 
 
@@ -93,9 +93,9 @@ def test_many_chips_have_longer_for_a_step_before_they_are_greeted(clock, chips,
     """It begins anew after that."""
     cluster = FakeCluster(clock, chips, key=KEY)
     every = list(range(chips))
-    cluster.coordinator.greet(every)
+    cluster.coordinator.handshake(every)
     cluster.chips[1].restart()
     asked = clock.now
-    with pytest.raises(NeedsGreeting):
+    with pytest.raises(NeedsHandshake):
         cluster.coordinator.step(REQUEST, every, "position 7", "step")
     assert seconds <= clock.now - asked < seconds + 1

@@ -1,0 +1,135 @@
+"""Messages to chips and from them: the one reader of a transport, and who is given what it reads.
+
+It signs and verifies, fragments and reassembles, and drops what is malformed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from host.errors import ClusterError
+from host.links.transport import Transport
+from host.wire.session import HostAuthenticator
+from protocol import message_types
+from protocol.fields import u16
+from protocol.fragment import Reassembler, fragments
+from protocol.frame import (
+    HEADER_SIZE,
+    HOST,
+    MAX_FRAME,
+    MAX_PAYLOAD,
+    SEQUENCE,
+    SRC,
+    TRAILER_SIZE,
+    TYPE,
+    ProtocolError,
+    append_trailer,
+    opened,
+    write_header,
+)
+
+
+class Message(NamedTuple):
+    """A message of a chip; source: the chip."""
+
+    kind: int
+    source: int
+    sequence: int
+    payload: bytes
+
+
+# Returns whether the message was expected; raises ProtocolError for one that is malformed.
+Handler = Callable[[Message], bool]
+
+
+class Dispatcher:
+    """Sends messages to chips, and hands theirs to those that subscribed to their types.
+
+    `dropped` counts what came and was malformed, not authentic, of a chip that is not in the
+    cluster, or expected by no subscriber.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        chips: Iterable[int],
+        signer: HostAuthenticator | None = None,
+    ) -> None:
+        self.chips = list(chips)
+        self.signer = signer
+        self.dropped = 0
+        self._transport = transport
+        self._version = 3 if signer else 2
+        self._members = frozenset(self.chips)
+        self._reassembler = Reassembler(len(self.chips) + 1, MAX_PAYLOAD[2])
+        self._message, self._fragment = bytearray(MAX_FRAME), bytearray(MAX_FRAME)
+        self._frames: deque[bytes] = deque()  # received and not yet handed on
+        self._handlers: dict[int, list[Handler]] = {}
+
+    def subscribe(self, kinds: Iterable[int], handler: Handler) -> None:
+        """Has `handler` called with each message of these types.
+
+        Who subscribes to FRAGMENT gets the fragments that do not complete a message.
+        """
+        for kind in kinds:
+            self._handlers.setdefault(kind, []).append(handler)
+
+    def send(self, kind: int, destination: int, sequence: int, payload: bytes) -> None:
+        """Sends a message to a chip, or to all, in fragments where it exceeds the MTU.
+
+        Raises ClusterError when a port is gone.
+        """
+        message, length = self._message, len(payload)
+        message[HEADER_SIZE : HEADER_SIZE + length] = payload
+        write_header(message, self._version, kind, HOST, destination, sequence, length)
+        mtu = self._transport.mtu
+        if HEADER_SIZE + length + TRAILER_SIZE[self._version] <= mtu:
+            size = append_trailer(message, length, self.signer)
+            self._transport.send(bytes(message[:size]), destination)
+            return
+        for size in fragments(message, length, mtu, self._fragment, self.signer):
+            self._transport.send(bytes(self._fragment[:size]), destination)
+
+    def is_sending(self, chip: int) -> bool:
+        """Whether a port has not yet taken all that was sent to this chip."""
+        return self._transport.is_sending(chip)
+
+    def poll(self, timeout: float) -> None:
+        """Hands on what has come, waiting for any at most `timeout` seconds.
+
+        Raises what a handler raises; what came after that message is handed on by the next call.
+        Raises ClusterError when a port is gone.
+        """
+        if not self._frames:
+            self._frames.extend(self._transport.receive(timeout))
+        while self._frames:
+            try:
+                is_expected = self._dispatch(self._frames.popleft())
+            except ProtocolError:
+                is_expected = False
+            self.dropped += not is_expected
+
+    def _dispatch(self, frame: bytes) -> bool:
+        message: bytes | bytearray = frame
+        length = opened(frame, len(frame), self.signer)
+        if frame[SRC] not in self._members:
+            return False
+        if frame[TYPE] == message_types.FRAGMENT:
+            whole = self._reassembler.accept(frame, length)
+            if whole:
+                message, length = self._reassembler.message or frame, whole
+        payload = bytes(message[HEADER_SIZE : HEADER_SIZE + length])
+        received = Message(message[TYPE], message[SRC], u16(message, SEQUENCE), payload)
+        handlers = self._handlers.get(received.kind, ())
+        is_expected = [handler(received) for handler in handlers]
+        return any(is_expected) or received.kind == message_types.FRAGMENT
+
+
+def decode_answer(chip: int, decode: Callable[[bytes], Any], payload: bytes) -> Any:
+    """Decodes a chip's payload. Raises ClusterError, naming the chip, where it is malformed."""
+    try:
+        return decode(payload)
+    except ProtocolError as error:
+        raise ClusterError(f"chip {chip} sent a malformed answer: {error}") from None

@@ -1,0 +1,127 @@
+"""Taking chips into a session; protocol/session.py says what is exchanged where there is a key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+from host.cluster.request import OnAnswer, ignore_answer
+from host.errors import ClusterError
+from host.wire.reports import STATE_READY, Ready, ready_from
+from host.wire.session import ChipRestarted, HostAuthenticator
+from protocol.frame import ProtocolError
+
+OnReady = Callable[[int], None]
+
+# A chip that restarts in the middle of so many handshakes has a fault of its own.
+MOST_ATTEMPTS = 8
+
+
+class Discover(Protocol):
+    """Sends a DISCOVERY with a payload to chips; the payload of each chip's READY."""
+
+    def __call__(
+        self,
+        payload: bytes,
+        chips: list[int],
+        where: str,
+        timeout: float | None,
+        on_answer: OnAnswer = ignore_answer,
+    ) -> dict[int, bytes]: ...
+
+
+class _Restarted(Exception):
+    """A chip restarted during its handshake. needs_rekey: within a session it was in already."""
+
+    def __init__(self, chip: int, needs_rekey: bool) -> None:
+        super().__init__(chip)
+        self.chip, self.needs_rekey = chip, needs_rekey
+
+
+class Handshake:
+    """The session between the host and all `chips`, with a key or without.
+
+    `boot_ids` are those of the chips that are in it: another one tells that a chip restarted.
+    """
+
+    def __init__(
+        self, chips: list[int], discover: Discover, signer: HostAuthenticator | None
+    ) -> None:
+        self.boot_ids: dict[int, int] = {}
+        self._chips, self._discover, self._signer = chips, discover, signer
+        self._nonce = os.urandom(16)
+
+    @property
+    def needs_rekey(self) -> bool:
+        """Whether the counters of the session may not last for another sequence."""
+        return self._signer is not None and bool(self._signer.is_worn())
+
+    def rekey(self) -> None:
+        """Begins a new session: a chip that is taken into it forgets all before."""
+        if self._signer:
+            self._signer.renew()
+        self._nonce = os.urandom(16)
+
+    def run(
+        self, chips: list[int], where: str, timeout: float | None, on_ready: OnReady
+    ) -> dict[int, Ready]:
+        """Takes chips into the session; the READY of each.
+
+        Of all chips where one of them restarted within the session, for that begins a new one.
+        on_ready: called with each chip when it first answers. Raises ClusterError for a chip that
+        failed to start, does not answer, has another key or keeps restarting.
+        """
+        answered: set[int] = set()
+
+        def on_answer(chip: int, payload: bytes) -> None:
+            if chip not in answered:
+                answered.add(chip)
+                on_ready(chip)
+
+        restarted = 0
+        for _ in range(MOST_ATTEMPTS):
+            try:
+                return self._attempt(chips, where, timeout, on_answer)
+            except _Restarted as error:
+                restarted = error.chip
+                if error.needs_rekey:
+                    self.rekey()
+                    chips = self._chips
+        raise ClusterError(f"chip {restarted} keeps restarting during its handshake ({where})")
+
+    def _attempt(
+        self, chips: list[int], where: str, timeout: float | None, on_answer: OnAnswer
+    ) -> dict[int, Ready]:
+        nonce = self._signer.announcement() if self._signer else self._nonce
+        answers = self._discover(nonce, chips, where, timeout, on_answer)
+        ready: dict[int, Ready] = {}
+        for chip, payload in answers.items():
+            ready[chip] = _decode_ready(chip, payload)
+            if ready[chip].state != STATE_READY:
+                ready[chip] = self._prove(chip, ready[chip], where, timeout)
+            self.boot_ids[chip] = ready[chip].boot_id
+        return ready
+
+    def _prove(self, chip: int, asked: Ready, where: str, timeout: float | None) -> Ready:
+        """Shows a chip that the session is fresh; its READY after that."""
+        if not self._signer:
+            raise ClusterError(f"chip {chip} requires the cluster key")
+        try:
+            proof = self._signer.proof(chip, asked.nonce)
+        except ChipRestarted:
+            raise _Restarted(chip, needs_rekey=True) from None
+        answer = self._discover(proof, [chip], where, timeout)
+        ready = _decode_ready(chip, answer[chip])
+        if ready.state == STATE_READY:
+            return ready
+        if ready.boot_id != asked.boot_id:
+            raise _Restarted(chip, needs_rekey=False)
+        raise ClusterError(f"chip {chip} rejects the cluster key")
+
+
+def _decode_ready(chip: int, payload: bytes) -> Ready:
+    try:
+        return ready_from(payload)
+    except ProtocolError as error:
+        raise ClusterError(f"chip {chip} speaks another protocol version: {error}") from None

@@ -1,0 +1,77 @@
+"""A request to some chips: what answers it, and what has come so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from protocol import message_types
+from protocol.messages import REQUEST_SIZE
+
+# Called with a chip and the payload of its answer.
+OnAnswer = Callable[[int, bytes], None]
+
+_ANSWERS = {
+    message_types.COMPUTE: (message_types.PARTIAL, message_types.LOGITS),
+    message_types.STEP: (message_types.LOGITS, message_types.BEST, message_types.ACK),
+    message_types.DISCOVERY: (message_types.READY,),
+    message_types.STATISTICS: (message_types.STATISTICS,),
+}
+# The types of all answers.
+ANSWER_KINDS = sorted({kind for kinds in _ANSWERS.values() for kind in kinds})
+# Work for which a chip needs a session, and whose answers repeat the request and add a boot id.
+_WORK = (message_types.COMPUTE, message_types.STEP)
+_BOOT_ID_END = REQUEST_SIZE + 2
+
+
+def ignore_answer(chip: int, payload: bytes) -> None:
+    """Does nothing with an answer."""
+
+
+@dataclass
+class Request:
+    """A message of type `kind` that each of `chips` answers once.
+
+    where: names the place in the computation, for errors; timing: requests of equal timing take
+    equally long; timeout: seconds without any progress until it fails; on_answer: called with each
+    answer as it comes. sequence, progress: of the last answer or fragment, in seconds of the
+    clock, are set by whoever sends it.
+    """
+
+    kind: int
+    payload: bytes
+    chips: list[int]
+    where: str
+    timing: object
+    timeout: float
+    on_answer: OnAnswer = ignore_answer
+    sequence: int = 0
+    progress: float = 0.0
+    answers: dict[int, bytes] = field(default_factory=dict)
+    _fragments: set[tuple[int, int]] = field(default_factory=set)
+
+    @property
+    def is_work(self) -> bool:
+        """Whether it is computed for a sequence, and so needs a session and a KV cache."""
+        return self.kind in _WORK
+
+    def is_answered_by(self, kind: int, payload: bytes) -> bool:
+        """Whether a message is of a type that answers, and names the work that was asked for."""
+        if kind not in _ANSWERS[self.kind]:
+            return False
+        if not self.is_work:
+            return True
+        return (
+            len(payload) >= _BOOT_ID_END and payload[:REQUEST_SIZE] == self.payload[:REQUEST_SIZE]
+        )
+
+    def is_new_fragment(self, chip: int, payload: bytes) -> bool:
+        """Whether this fragment of a chip's answer is the first with its index.
+
+        The index is the second byte of a fragment's payload. There are few of them, so a chip
+        whose last fragment is always lost times out like a silent one.
+        """
+        fragment = chip, payload[1]
+        is_new = fragment not in self._fragments
+        self._fragments.add(fragment)
+        return is_new

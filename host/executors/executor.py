@@ -1,0 +1,216 @@
+"""What runs a model on connected chips: the protocol of all strategies, and what they share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from host.cluster.coordinator import Coordinator
+from host.cluster.handshake import OnReady
+from host.cluster.membership import Membership
+from host.errors import ClusterError, ModelError
+from host.model.arithmetic import Ints
+from host.model.quantized import QuantizedModel
+from host.parallel.plan import Plan
+from host.wire.reports import Ready
+
+CANNOT_CHECK = (
+    "--check compares partial sums with what they must be, and these chips keep theirs among"
+    " themselves: it takes --combine host"
+)
+
+
+@dataclass(eq=False)
+class Sequence:
+    """A sequence of tokens in a slot of the chips' KV caches.
+
+    tokens: all that it was extended with; position: how many of them were run or are on their way;
+    is_awaited: whether the logits after the last are still to come.
+    """
+
+    slot: int
+    sequence_id: int
+    tokens: list[int] = field(default_factory=list)
+    position: int = 0
+    is_awaited: bool = False
+
+    def restart(self, sequence_id: int) -> None:
+        """Has all of its tokens run again, in another cache."""
+        self.sequence_id, self.position = sequence_id, 0
+
+
+@dataclass(frozen=True)
+class Idle:
+    """The part of their time that the stages of a pipeline were idle, since chips were last reset.
+
+    measured, and as GPipe's formula has it for so many micro-batches at a time.
+    """
+
+    stages: int
+    micro_batches: float
+    measured: float
+    formula: float
+
+
+class Executor(Protocol):
+    """Runs sequences on chips, as many at a time as there are `slots`.
+
+    Its logits are equal to the reference's to the bit. With `greedy` it may give the best token of
+    each chip its logit and all others less than any logit, which is all that greedy decoding looks
+    at. `synchronizations` counts the times that all chips wait for one another, `recoveries` the
+    times that a KV cache that was lost was computed again, `resends` retransmitted requests.
+    """
+
+    model: QuantizedModel
+    plan: Plan
+    greedy: bool
+    synchronizations: int
+    recoveries: int
+
+    @property
+    def slots(self) -> int: ...
+
+    @property
+    def resends(self) -> int: ...
+
+    def connect(self, timeout: float, on_ready: OnReady = ...) -> dict[int, Ready]:
+        """Takes all chips into the session; what Membership.connect says."""
+
+    def open(self) -> Sequence:
+        """A new sequence in a free slot. Raises ValueError where there is none."""
+
+    def extend(self, sequence: Sequence, tokens: Collection[int]) -> None:
+        """Has these tokens follow those of a sequence; the logits after the last will come.
+
+        Raises ValueError where there is no token, ModelError where the context is too short.
+        """
+
+    def completed(self) -> tuple[Sequence, Ints]:
+        """Waits for the next sequence whose logits [vocab] are there, and returns both.
+
+        Raises ClusterError for chips that fail or do not answer, ValueError where no logits are
+        to come.
+        """
+
+    def close(self, sequence: Sequence) -> None:
+        """Frees the slot of a sequence."""
+
+    def begin(self) -> None:
+        """Closes all sequences and opens one, for `forward`."""
+
+    def forward(self, tokens: Collection[int]) -> Ints:
+        """Logits [vocab] after the last of `tokens`, which extend the one sequence."""
+
+    def check_arithmetic(self) -> None:
+        """Compares chips' partial sums with what their shards must give.
+
+        Raises ClusterError for a chip that computes wrongly, and where the strategy has chips keep
+        their partial sums to themselves.
+        """
+
+    def idle(self, busy_ms: Mapping[int, int]) -> Idle | None:
+        """How idle the stages of a pipeline were, None where there are none or nothing was run.
+
+        busy_ms: milliseconds at work, of each chip.
+        """
+
+
+class BaseExecutor(ABC):
+    """Sessions, slots and one sequence at a time, the same for all strategies."""
+
+    def __init__(
+        self,
+        model: QuantizedModel,
+        plan: Plan,
+        coordinator: Coordinator,
+        digests: Mapping[int, bytes],
+    ) -> None:
+        """digests: of each chip's shard file."""
+        self.model, self.plan = model, plan
+        self.greedy = False
+        self.synchronizations = self.recoveries = 0
+        self._coordinator = coordinator
+        self._membership = Membership(coordinator, model.sha256(), digests)
+        self._sequences: dict[int, Sequence] = {}  # by slot
+        self._last_id = 0
+
+    @property
+    def slots(self) -> int:
+        """How many sequences can be open."""
+        return 1
+
+    @property
+    def resends(self) -> int:
+        """How many requests were retransmitted."""
+        return self._coordinator.resends
+
+    def connect(
+        self, timeout: float, on_ready: OnReady = lambda chip: None
+    ) -> dict[int, Ready]:
+        """Takes all chips into the session; what Membership.connect says."""
+        return self._membership.connect(timeout, on_ready)
+
+    def open(self) -> Sequence:
+        """A new sequence in a free slot. Raises ValueError where there is none."""
+        free = [slot for slot in range(self.slots) if slot not in self._sequences]
+        if not free:
+            raise ValueError(f"all {self.slots} slots have a sequence")
+        if not self._sequences:
+            self._membership.rekey_if_needed()
+        sequence = Sequence(free[0], self._new_id(free[0]))
+        self._sequences[sequence.slot] = sequence
+        return sequence
+
+    def extend(self, sequence: Sequence, tokens: Collection[int]) -> None:
+        """Has these tokens follow those of a sequence; the logits after the last will come."""
+        if not tokens:
+            raise ValueError("no tokens to run")
+        last = len(sequence.tokens) + len(tokens) - 1
+        if last >= self.plan.context:
+            raise ModelError(f"position {last} is beyond the context of {self.plan.context}")
+        sequence.tokens += tokens
+        sequence.is_awaited = True
+
+    @abstractmethod
+    def completed(self) -> tuple[Sequence, Ints]:
+        """Waits for the next sequence whose logits [vocab] are there, and returns both."""
+
+    def close(self, sequence: Sequence) -> None:
+        """Frees the slot of a sequence."""
+        del self._sequences[sequence.slot]
+
+    def begin(self) -> None:
+        """Closes all sequences and opens one, for `forward`."""
+        for sequence in list(self._sequences.values()):
+            self.close(sequence)
+        self.open()
+
+    def forward(self, tokens: Collection[int]) -> Ints:
+        """Logits [vocab] after the last of `tokens`, which extend the one sequence."""
+        (sequence,) = self._sequences.values()
+        self.extend(sequence, tokens)
+        return self.completed()[1]
+
+    def check_arithmetic(self) -> None:
+        """Raises ClusterError: these chips send no partial sums to the host."""
+        raise ClusterError(CANNOT_CHECK)
+
+    def idle(self, busy_ms: Mapping[int, int]) -> Idle | None:
+        """None: there are no stages that work in turn."""
+        return None
+
+    def _awaited_sequence(self) -> Sequence:
+        """The first sequence whose logits are to come."""
+        for sequence in self._sequences.values():
+            if sequence.is_awaited:
+                return sequence
+        raise ValueError("no sequence was extended since its logits came")
+
+    def _new_id(self, slot: int) -> int:
+        """The next sequence id that belongs to a slot: chips take the remainder."""
+        while True:
+            self._last_id = (self._last_id + 1) & 0xFFFF
+            if self._last_id % self.slots == slot:
+                return self._last_id

@@ -1,0 +1,98 @@
+"""STEPs into the first stage of a pipeline: one at a time, retransmitted until it is taken."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from host.cluster.coordinator import Coordinator
+from host.cluster.timeout import LOSSLESS, Bounds, RetransmitTimeout
+from host.executors.executor import Sequence
+from host.model.arithmetic import Ints
+from protocol import message_types
+from protocol.frame import BROADCAST
+
+_LOG = logging.getLogger("federation")
+
+# The first stage takes a STEP at once where it is free, and else when it has done the one before.
+LOSSY_STAGE = Bounds(0.1, 0.03, 0.25)
+# Stages may be at work on steps of other sequences, so backing off is gentler than by doubling.
+BACKOFF = 1.5
+
+
+@dataclass(eq=False)
+class Step:
+    """A STEP on its way.
+
+    number: of the step, and of its first collective; wants: what the last stage answers with;
+    logits [vocab]: what came so far, None where none are wanted; missing: chips whose rows are not
+    among them.
+    """
+
+    number: int
+    sequence: Sequence
+    wants: int
+    payload: bytes
+    logits: Ints | None = None
+    missing: set[int] = field(default_factory=set)
+
+
+class StepSender:
+    """Sends a STEP to all chips of the first stage, which acknowledge it when they begin it."""
+
+    def __init__(self, coordinator: Coordinator, chips: list[int]) -> None:
+        self._coordinator, self._chips = coordinator, chips
+        self._timeout = RetransmitTimeout(LOSSY_STAGE)
+        self._step: Step | None = None
+        self._unacknowledged: set[int] = set()
+        self._sent_at = self._wait = 0.0
+        self._retries = 0
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the last STEP was taken, so that the next can be sent."""
+        return self._step is None
+
+    @property
+    def retransmit_at(self) -> float | None:
+        """When the STEP is to be retransmitted, None where there is none."""
+        return None if self._step is None else self._sent_at + self._wait
+
+    def send(self, step: Step) -> None:
+        """Sends a STEP; the one before must have been taken or abandoned."""
+        self._step, self._unacknowledged, self._retries = step, set(self._chips), 0
+        self._timeout.bounds = LOSSLESS if self._coordinator.is_lossless else LOSSY_STAGE
+        self._sent_at, self._wait = self._coordinator.clock(), self._timeout.seconds
+        self._transmit(step)
+
+    def acknowledge(self, chip: int, number: int) -> bool:
+        """Takes in the ACK of a chip; whether it was awaited."""
+        step = self._step
+        if step is None or number != step.number or chip not in self._unacknowledged:
+            return False
+        self._unacknowledged.discard(chip)
+        if not self._unacknowledged:
+            if not self._retries:
+                self._timeout.measure(self._coordinator.clock() - self._sent_at)
+            self._step = None
+        return True
+
+    def retransmit_if_due(self, now: float) -> bool:
+        """Sends the STEP again where its timeout has passed; whether it did."""
+        if self._step is None or now < self._sent_at + self._wait:
+            return False
+        _LOG.debug("retransmitting step %d", self._step.number)
+        self._coordinator.resends += 1
+        self._retries += 1
+        self._sent_at = now
+        self._wait = min(BACKOFF * self._wait, self._timeout.bounds.longest)
+        self._transmit(self._step)
+        return True
+
+    def abandon(self) -> None:
+        """Forgets the STEP: chips have lost what came before it."""
+        self._step = None
+
+    def _transmit(self, step: Step) -> None:
+        to = BROADCAST if len(self._chips) > 1 else self._chips[0]
+        self._coordinator.dispatcher.send(message_types.STEP, to, step.number, step.payload)
