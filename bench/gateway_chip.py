@@ -32,7 +32,7 @@ class GatewayBench:
 
     def __init__(self, bench: ChipBench) -> None:
         self._bench = bench
-        self._mtu = load(_BOARD).espnow.mtu
+        self._mtu = load(_BOARD).radio.mtu
 
     def fits(self, chips: int) -> bool:
         """Whether all frames are short enough for the radio: fragments are not emulated."""

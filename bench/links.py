@@ -59,7 +59,7 @@ def counted(model: QuantizedModel, link: str, chips: int, mode: str, tokens: int
     board = load("simulated")
     combine = mode.partition(",")[0]
     settings = Settings(
-        chips, link, board, board.heap_kb * 1024, parallelism=Parallelism(reduce=combine)
+        chips, link, board, board.planned_heap(link), parallelism=Parallelism(reduce=combine)
     )
     with running(model, settings) as started:
         started.federation.greedy = mode.endswith("greedy")

@@ -33,7 +33,7 @@ def figures(model: QuantizedModel, name: str) -> Iterator[Row]:
     """Rows of each case's fullest chip: the plan's parts, and what the chip reports."""
     board = load("simulated")
     for link, chips in CASES:
-        settings = Settings(chips, link, board, board.heap_kb * 1024)
+        settings = Settings(chips, link, board, board.planned_heap(link))
         with running(model, settings) as started:
             plan = started.federation.plan
             started.federation.begin()
@@ -83,7 +83,7 @@ def largest(board: Board) -> tuple[Config, int] | None:
 def figures_of_boards() -> Iterator[Row]:
     """Rows of the largest model for each board."""
     for board in map(load, names()):
-        if board.chip is None:
+        if board.is_simulated or not board.espnow:
             continue
         model = largest(board)
         for what, value in (
@@ -105,7 +105,7 @@ def _holds(config: Config, board: Board) -> bool:
     """Whether the boards hold it where units and rows are dealt evenly."""
     room = 8 * MAX_PAYLOAD[2] // (config.dim * _SUM_BITS)
     positions = min(MAX_POSITIONS_RADIO, room)
-    link = Link("espnow", mtu=board.espnow.mtu)
+    link = Link("espnow", mtu=board.radio.mtu)
     shape = Shape(config, _CHIPS, _CONTEXT, positions, _SUM_BITS, link)
     even = ShardingPlan.from_config(config.heads, config.kv_heads, config.hidden_dim, _CHIPS)
     rows = -(-config.vocab_size // _CHIPS)

@@ -20,7 +20,7 @@ CASES = [(link, chips) for link in ("uart", "espnow") for chips in (1, 2, 5, 8, 
 def figures(model: QuantizedModel, link: str, chips: int, steps: int, name: str) -> Iterator[Row]:
     """Tokens a second, and synchronizations, frames and bytes a token, over `steps` tokens."""
     board = load("simulated")
-    settings = Settings(chips=chips, link=link, board=board, heap=board.heap_kb * 1024)
+    settings = Settings(chips=chips, link=link, board=board, heap=board.planned_heap(link))
     with running(model, settings) as started:
         transport, federation = started.transport, started.federation
 

@@ -63,7 +63,7 @@ class SpeedModel:
         self, board: Board, chips: int, combine: str, rate: Rate | None, loss: float, cycles: float
     ) -> tuple[Outcome, bool]:
         """What the federation does, and whether each board's heap holds its share."""
-        mtu = None if rate is None else board.espnow.mtu
+        mtu = None if rate is None else board.radio.mtu
         plan = tensor_plan(self._model, chips, self._context, mtu=mtu, reduce=combine)
         assert board.clock_mhz
         scenario = Scenario(

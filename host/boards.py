@@ -13,10 +13,10 @@ from host.hardware.board import Board, load, names
 
 
 def table(boards: list[Board]) -> Table:
-    """The boards as a table for people."""
+    """Returns the boards as a table for people."""
     result = Table(
-        title="Boards (sizes in KiB; heap: what plans count with over a link)", box=None,
-        title_justify="left", pad_edge=False,
+        title="Boards (sizes in KiB; heap: what plans count with over a link; -: no such link)",
+        box=None, title_justify="left", pad_edge=False,
     )  # fmt: skip
     result.add_column("board", no_wrap=True)
     for heading in ("MHz", "RAM", "PSRAM", "heap/uart", "/espnow", "flash"):
@@ -26,17 +26,21 @@ def table(boards: list[Board]) -> Table:
         result.add_row(
             board.name,
             str(board.clock_mhz or ""),
-            "" if board.psram_kb else str(board.heap_kb),
+            str(board.ram_kb),
             str(board.psram_kb or ""),
-            *(str(board.planned_heap(link) // 1024) for link in ("uart", "espnow")),
+            *(_heap(board, link) for link in ("uart", "espnow")),
             str(board.flash.size // 1024) if board.flash else "",
             board.description,
         )
     return result
 
 
+def _heap(board: Board, link: str) -> str:
+    return str(board.planned_heap(link) // 1024) if link in board.links else "-"
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Prints the table of boards; the exit code."""
+    """Prints the table of boards and returns the exit code."""
     Parser(prog="python -m host.boards", description="Lists the boards.").parse_args(arguments)
     return exit_code(_listed, (BoardError,))
 

@@ -18,8 +18,6 @@ REPL_BAUD = 115200  # of a USB-UART bridge's line to the REPL; native USB has no
 # beyond while the chip computes, so a frame fits it whole as it is on the line (COBS adds two).
 REPL_MTU = 250
 
-# The BOOT button, which is wired to the pin that chooses the boot mode (Espressif's data sheets).
-_BUTTONS = {"esp32": 0, "esp32s2": 0, "esp32s3": 0, "esp32c3": 9, "esp32c6": 9}
 # How long BOOT or Ctrl-C keep a board that starts at its prompt.
 _PROMPT_MS = 2000
 # Longer than any turn of a chip's loop, garbage collection in 8 MB included.
@@ -42,8 +40,8 @@ def board_settings(board: Board) -> dict[str, object]:
     settings: dict[str, object] = {"prompt_ms": _PROMPT_MS, "watchdog_ms": _WATCHDOG_MS}
     if board.clock_mhz:
         settings["clock_mhz"] = board.clock_mhz
-    if board.chip in _BUTTONS:
-        settings["button"] = _BUTTONS[board.chip]
+    if board.button is not None:
+        settings["button"] = board.button
     if board.led:
         settings["led"] = {"pin": board.led.pin, "kind": board.led.kind}
     return settings

@@ -104,9 +104,7 @@ def inspection(
         context=context,
         kv_bytes=4 * config.layers * config.kv_dim * context,
         chips={
-            name: {
-                link: find_fewest_chips(model, boards.load(name), context, link) for link in LINKS
-            }
+            name: _fewest_by_link(model, boards.load(name), context)
             for name in boards.names()
         },
         problem=_problem(model, context),
@@ -135,6 +133,10 @@ def find_fewest_chips(model: QuantizedModel, board: Board, context: int, link: s
     except ModelError:
         return None
     return 1
+
+
+def _fewest_by_link(model: QuantizedModel, board: Board, context: int) -> dict[str, int | None]:
+    return {link: find_fewest_chips(model, board, context, link) for link in board.links}
 
 
 def _problem(model: QuantizedModel, context: int) -> str | None:
@@ -207,7 +209,7 @@ def print_inspection(console: Console, found: Inspection) -> None:
 
 
 def _held(chips: dict[str, int | None]) -> str:
-    if len(set(chips.values())) > 1:
+    if len(set(chips.values())) > 1 or set(chips) != set(LINKS):
         over = (f"{_few(count)} over {link}" for link, count in chips.items())
         return ", ".join(over)
     return _few(next(iter(chips.values())))

@@ -82,11 +82,12 @@ class Place:
         """
         assert self.board.uart is not None
         shard = plan.shards[self.chip]
+        radio = self.board.espnow
         config = configuration(
             plan,
             shard,
             uart=REPL_UART if self.line == "usb" else board_uart(self.board.uart),
-            rate=self.board.espnow.rate if version[:2] >= _OLDEST_WITH_RATE else None,
+            rate=radio.rate if radio and version[:2] >= _OLDEST_WITH_RATE else None,
             key=self.key,
             channel=self.channel,
             board=board_settings(self.board),

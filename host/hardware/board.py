@@ -1,63 +1,48 @@
-"""Boards: what each offers, read from its file in boards/, whose README.md explains the fields."""
+"""Boards: what each offers, as its file in boards/ says, whose README.md explains the fields."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import os
-import tomllib
-import types
-import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from host.errors import BoardError
+from host.hardware import ram
 from host.paths import BOARDS
+from host.toml_file import TomlError, read_toml, record_from
 
-# FEDERATION_BOARDS names a folder of other boards, such as stand-ins for tests.
-FOLDER = Path(os.environ.get("FEDERATION_BOARDS") or BOARDS)
+Count = Annotated[int, Meta(ge=0, description="a whole number from 0 on")]
+Text = Annotated[str, Meta(min_length=1, description="text")]
 
-# Machine code of the firmware in bytes, which lies outside the heap, by who adds up the partial
-# sums: for Xtensa, where it is longer, with kernels for the shipped model; over the radio, the
-# gateway's (tests/host/test_machine_code.py).
-MACHINE_CODE = {
-    "host": {"uart": 34_300, "espnow": 36_600},
-    "chips": {"uart": 45_100, "espnow": 47_400},
-}
-# Bytes that Wi-Fi takes, as reported of MicroPython on an ESP32: 28 KiB when it is made, 2.5 when
-# it is made active (https://github.com/micropython/micropython/issues/8940).
-WIFI = 31_232
-# And that the IDF takes as it runs, and areas of the heap lose at their ends: an estimate.
-IDF = 4_096
-# What a board adds to a simulated chip: firmware/board.py and console.py with what they keep, and
-# the buffers in which fragments are put together, with some that come again; tests/system/
-# test_repl_line.py.
-ON_BOARD = 8_064
-# What of the code that plans count (host/parallel/heap.py) a board does not have, as its modules
-# machine, network and espnow are C: measured (tests/simulation/test_standin_heap.py), less what
-# their objects may take there: 500 bytes, and on the radio 3,000, for a part of espnow is
-# Python on a board too.
-STANDINS = {"uart": 3_100, "espnow": 8_700}
+# What a board has and a simulated chip, a process on this machine, does not.
+_ON_BOARDS_ALONE = ("chip", "clock_mhz", "button", "uart", "flash", "led")
 
 
 @dataclass(frozen=True)
 class EspNow:
-    """Radio limits: largest packet in bytes; rate for `ESPNow.config`, None: not settable."""
+    """The radio: longest packet in bytes; rate for `ESPNow.config`, None where it may not be set;
+    KiB of internal RAM that Wi-Fi takes once it is started."""
 
-    mtu: int
-    rate: int | None = None
+    mtu: Count
+    rate: Count | None = None
+    wifi_kb: Count = 42  # as measured on an emulated ESP32-C3, see boards/esp32c3.toml
 
 
 @dataclass(frozen=True)
 class Uart:
     """The cluster's UART: port number, GPIO numbers, bits per second, receive buffer in bytes."""
 
-    number: int
-    tx: int
-    rx: int
-    baud: int
-    rxbuf: int
+    number: Count
+    tx: Count
+    rx: Count
+    baud: Count
+    rxbuf: Count
 
 
 @dataclass(frozen=True)
@@ -65,119 +50,185 @@ class Flash:
     """MicroPython's image: its name and its release, as both stand in the name of the official
     file; all other fields are bytes."""
 
-    image: str
-    version: str
-    offset: int
-    size: int
-    filesystem_offset: int
-    filesystem_size: int
+    image: Text
+    version: Text
+    offset: Count
+    size: Count
+    filesystem_offset: Count
+    filesystem_size: Count
 
 
 @dataclass(frozen=True)
 class Led:
     """GPIO and kind ("gpio" or "ws2812") of the LED."""
 
-    pin: int
-    kind: typing.Literal["gpio", "ws2812"]
+    pin: Count
+    kind: Literal["gpio", "ws2812"]
 
 
 @dataclass(frozen=True)
 class Board:
-    """One board; a simulated one has no chip, clock, UART, flash or LED."""
+    """One board; one that is simulated has no chip, clock, button, UART, flash or LED.
 
-    name: str
-    description: str
-    mpy_arch: typing.Literal["x86", "xtensawin", "rv32imc"]
-    heap_kb: int  # KiB for MicroPython's heap and, where it is no PSRAM, machine code and Wi-Fi
-    espnow: EspNow
-    psram_kb: int = 0
-    code_kb: int = 0  # KiB beside heap_kb for machine code
-    chip: str | None = None
-    clock_mhz: int | None = None
+    ram_kb: KiB of internal RAM that are free at MicroPython's prompt, for its heap, machine code
+    and Wi-Fi; psram_kb: KiB of PSRAM, where the heap lies then; code_kb: KiB beside ram_kb for
+    machine code alone; button: GPIO of the BOOT button; espnow: None on chips without Wi-Fi.
+    """
+
+    name: Text
+    description: Text
+    mpy_arch: Literal["x86", "xtensawin", "rv32imc"]
+    ram_kb: Count
+    psram_kb: Count = 0
+    code_kb: Count = 0
+    chip: Text | None = None
+    clock_mhz: Count | None = None
+    button: Count | None = None
+    espnow: EspNow | None = None
     uart: Uart | None = None
     flash: Flash | None = None
     led: Led | None = None
+    fixed_heap: int | None = None
 
-    def python_heap(self, link: str, combine: str = "host") -> int:
-        """Bytes to which MicroPython's heap can grow where our firmware runs.
+    @property
+    def is_simulated(self) -> bool:
+        """Whether its chips are processes on this machine."""
+        return self.chip is None
 
-        link: "uart" or "espnow"; combine: who adds up the partial sums, "host" or "chips". Other
-        RAM than PSRAM is also that of machine code and of Wi-Fi.
+    @property
+    def links(self) -> tuple[str, ...]:
+        """The links that it has."""
+        return ("uart", "espnow") if self.espnow else ("uart",)
+
+    @property
+    def radio(self) -> EspNow:
+        """Its radio. Raises BoardError where it has none."""
+        if self.espnow is None:
+            raise BoardError(f"{self.name} has no ESP-NOW: give --link uart")
+        return self.espnow
+
+    def mtu(self, link: str) -> int | None:
+        """Returns the longest packet on the radio in bytes, None on UART. Raises BoardError."""
+        return self.radio.mtu if link == "espnow" else None
+
+    def with_heap(self, heap: int) -> Board:
+        """Returns this board with a heap of so many bytes, whatever else is in its RAM."""
+        return dataclasses.replace(self, fixed_heap=heap)
+
+    def python_heap(self, link: str, reduce: str = "host") -> int:
+        """Returns the bytes to which MicroPython's heap can grow where our firmware runs.
+
+        link: "uart" or "espnow"; reduce: who adds up the partial sums, "host" or "chips". Raises
+        BoardError for a link that it does not have.
         """
-        heap = self.heap_kb * 1024
-        if not self.chip or self.psram_kb:
-            return heap
-        code = max(0, MACHINE_CODE[combine][link] - self.code_kb * 1024)
-        return heap - code - IDF - (WIFI if link == "espnow" else 0)
+        wifi_kb = self.radio.wifi_kb if link == "espnow" else 0
+        if self.fixed_heap is not None:
+            return self.fixed_heap
+        if self.psram_kb:
+            return ram.psram_heap(self.psram_kb)
+        return ram.internal_heap(self.ram_kb, self.code_kb, wifi_kb, link, reduce)
 
-    def planned_heap(self, link: str, combine: str = "host") -> int:
-        """Bytes that plans, which are made for simulated chips, may count with."""
-        heap = self.python_heap(link, combine)
-        return heap - ON_BOARD + STANDINS[link] if self.chip else heap
+    def planned_heap(self, link: str, reduce: str = "host") -> int:
+        """Returns the bytes that plans may count with, which are made for simulated chips; those
+        of this board are given that heap. Raises BoardError for a link that it does not have."""
+        heap = self.python_heap(link, reduce)
+        return heap if self.fixed_heap is not None else ram.planned(heap, link)
 
 
-def names(folder: Path = FOLDER) -> list[str]:
-    """Names of all boards, sorted."""
-    return sorted(path.stem for path in folder.glob("*.toml"))
+def folders() -> list[Path]:
+    """Returns where files of boards are: those that are shipped, then the folders that
+    FEDERATION_BOARDS names, whose files win over earlier ones of the same name. Raises
+    BoardError.
+    """
+    added = os.environ.get("FEDERATION_BOARDS", "").split(os.pathsep)
+    found = [Path(folder) for folder in added if folder]
+    for folder in found:
+        if not folder.is_dir():
+            raise BoardError(f"FEDERATION_BOARDS: there is no folder {folder}")
+    return [BOARDS, *found]
+
+
+def names(places: Sequence[Path] | None = None) -> list[str]:
+    """Returns the names of all boards, sorted. places: folders() where it is left out."""
+    found = folders() if places is None else places
+    return sorted({path.stem for folder in found for path in folder.glob("*.toml")})
 
 
 def board_names(text: str) -> list[str]:
-    """Those in a list with commas, as --boards has it. Raises BoardError where one is empty."""
+    """Returns the names in a list with commas, as --boards has it. Raises BoardError where one is
+    empty."""
     found = [name.strip() for name in text.split(",")]
     if "" in found:
         raise BoardError(f"--boards {text}: a name is missing, give them as esp32s3,esp32c3")
     return found
 
 
-def load(name: str, folder: Path = FOLDER) -> Board:
-    """The board called `name`. Raises BoardError where it is unknown or its file malformed."""
-    known = names(folder)
+def load(name: str, places: Sequence[Path] | None = None) -> Board:
+    """Returns the board called `name`.
+
+    places: folders() where it is left out. Raises BoardError for an unknown name, or a malformed
+    file.
+    """
+    found = folders() if places is None else list(places)
+    path = _path(name, found)
+    fields = _fields(path, found, ())
+    try:
+        if "name" in fields:
+            raise TomlError("field name is not known: the file's name is the board's")
+        if _is_simulated(fields):
+            fields = {key: fields[key] for key in fields if key not in _ON_BOARDS_ALONE}
+        if "fixed_heap" in fields:
+            raise TomlError("field fixed_heap is not known")
+        return record_from({"name": name, **fields}, Board)
+    except TomlError as error:
+        raise BoardError(f"{path}: {error}") from None
+
+
+def _is_simulated(fields: dict[str, Any]) -> bool:
+    """Takes the field `simulated` out. Raises TomlError."""
+    value = fields.pop("simulated", False)
+    if not isinstance(value, bool):
+        raise TomlError(f"field simulated is {value!r}, expected true or false")
+    return value
+
+
+def _path(name: str, places: Sequence[Path]) -> Path:
+    """The board's file in the last of these folders that has one. Raises BoardError."""
+    known = names(places)
     if name not in known:
         nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)
         hint = f", did you mean {nearest[0]}?" if nearest else "."
         raise BoardError(f"no board is called {name!r}{hint} Boards: {', '.join(known)}")
-    path = folder / f"{name}.toml"
+    return next(path for folder in reversed(places) if (path := folder / f"{name}.toml").exists())
+
+
+def _fields(path: Path, places: Sequence[Path], likes: tuple[Path, ...]) -> dict[str, Any]:
+    """A file's fields, and those of the board that it is like where it does not have them.
+
+    A file that is like its own name extends the one that it replaces. Raises BoardError.
+    """
     try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BoardError(f"{path}: not a TOML file: {error}") from None
-    if "name" in fields:
-        raise BoardError(f"{path}: field name is not known: the file's name is the board's")
-    return typing.cast(Board, _record(Board, {"name": name, **fields}, path, ""))
+        fields = read_toml(path)
+    except TomlError as error:
+        raise BoardError(f"{path}: {error}") from None
+    except OSError as error:
+        raise BoardError(f"cannot read {path}: {error.strerror}") from None
+    like = fields.pop("like", None)
+    if like is None:
+        return fields
+    if not isinstance(like, str):
+        raise BoardError(f"{path}: field like is {like!r}, expected the name of a board")
+    if path in likes:
+        raise BoardError(f"{path}: field like is {like!r}, which leads back to this file")
+    at = places.index(path.parent)
+    base = _path(like, places[:at] if like == path.stem else places)
+    return _merged(_fields(base, places, (*likes, path)), fields)
 
 
-def _record(kind: type[Any], fields: dict[str, Any], path: Path, prefix: str) -> object:
-    """The dataclass `kind` made of `fields`, each checked against its type."""
-    types_of = typing.get_type_hints(kind)
-    for name in fields:
-        if name not in types_of:
-            raise BoardError(f"{path}: field {prefix}{name} is not known")
-    values = {}
-    for field in dataclasses.fields(kind):
-        if field.name in fields:
-            values[field.name] = _value(
-                types_of[field.name], fields[field.name], path, prefix + field.name
-            )
-        elif field.default is dataclasses.MISSING:
-            raise BoardError(f"{path}: field {prefix}{field.name} is missing")
-    return kind(**values)
-
-
-def _value(kind: Any, value: object, path: Path, field: str) -> object:
-    """`value` if it is of the type `kind`: a record, one of some words, text or a count."""
-    if isinstance(kind, types.UnionType):  # X | None: a field that is there is an X
-        kind = typing.get_args(kind)[0]
-    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        return _record(typing.cast("type[Any]", kind), value, path, field + ".")
-    words = typing.get_args(kind)
-    if words:
-        if value in words:
-            return value
-        raise BoardError(f"{path}: field {field} is {value!r}, expected one of {', '.join(words)}")
-    if kind is str and isinstance(value, str) and value:
-        return value
-    # A TOML true is a Python int too.
-    if kind is int and isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    expected = {str: "text", int: "a whole number from 0 on"}.get(kind, "a table")
-    raise BoardError(f"{path}: field {field} is {value!r}, expected {expected}")
+def _merged(base: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `fields` over it, tables field by field."""
+    merged = {**base, **fields}
+    for name, value in fields.items():
+        if isinstance(value, dict) and isinstance(base.get(name), dict):
+            merged[name] = {**base[name], **value}
+    return merged

@@ -105,7 +105,7 @@ def _radio_mtu(cluster: Cluster) -> int | None:
     if cluster.link != "espnow":
         return None
     kinds = [boards.load(name) for name in {chip.board for chip in cluster.flashed}]
-    return min((kind.espnow.mtu for kind in kinds), default=REPL_MTU)
+    return min((kind.radio.mtu for kind in kinds), default=REPL_MTU)
 
 
 def _line_mtu(cluster: Cluster) -> int:

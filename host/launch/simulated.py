@@ -49,7 +49,7 @@ class Settings:
     @property
     def mtu(self) -> int | None:
         """The radio's longest frame in bytes, None on UART."""
-        return self.board.espnow.mtu if self.link == "espnow" else None
+        return self.board.mtu(self.link)
 
 
 @dataclass(frozen=True)

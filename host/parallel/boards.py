@@ -69,7 +69,8 @@ def make_link(
     mtu: int | None = None,
 ) -> Link:
     """The link between these boards; mtu: of the radio where there are none to tell."""
-    mtu = min((board.espnow.mtu for board in boards), default=mtu)
+    if kind == "espnow":
+        mtu = min((board.radio.mtu for board in boards), default=mtu)
     return Link(kind, line, mtu if kind == "espnow" else None, signed)
 
 

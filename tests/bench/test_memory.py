@@ -13,10 +13,10 @@ def test_no_chip_has_more_in_use_than_its_bound() -> None:
 
 def test_more_heap_holds_a_larger_model() -> None:
     board = load("esp32c3")
-    small, large = (memory.largest(replace(board, heap_kb=size)) for size in (160, 400))
+    small, large = (memory.largest(replace(board, ram_kb=size)) for size in (160, 400))
     assert small is not None and large is not None
     assert small[0].dim < large[0].dim and small[1] < large[1]
-    assert memory.largest(replace(board, heap_kb=60)) is None
+    assert memory.largest(replace(board, ram_kb=60)) is None
 
 
 def test_the_next_larger_model_does_not_fit() -> None:

@@ -147,9 +147,8 @@ def test_lines_at_pins_have_one_baud(model, monkeypatch):
     cluster = replace(cluster, flashed=(cluster.flashed[0], second))
     assert _baud(cluster, [0, 1]) == 921600
     slow = replace(load("esp32c3"), uart=replace(load("esp32c3").uart, baud=115200))
-    monkeypatch.setattr(
-        "host.hardware.board.load", {"esp32s3": load("esp32s3"), "esp32c3": slow}.get
-    )
+    kinds = {"esp32s3": load("esp32s3"), "esp32c3": slow}
+    monkeypatch.setattr("host.launch.boards.boards.load", kinds.get)
     with pytest.raises(ClusterError, match="^the boards of federation.toml have no baud in"):
         _baud(cluster, [0, 1])
     assert _baud(replace(cluster, link="espnow"), [1]) == 115200

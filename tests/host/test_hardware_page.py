@@ -10,18 +10,18 @@ PAGE = (REPOSITORY / "docs" / "hardware.md").read_text()
 
 
 def test_the_pins_are_those_of_the_boards():
+    """Of those that the page names: a new board needs its file alone."""
     rows = re.findall(r"^\| `(\S+)` \| (\d) \| (\d+) \| (\d+) \| (\d+) \|$", PAGE, re.MULTILINE)
-    boards = {name: load(name) for name in names()}
-    assert {name: tuple(map(int, pins)) for name, *pins in rows} == {
-        name: (board.uart.number, board.uart.tx, board.uart.rx, board.uart.baud)
-        for name, board in boards.items()
-        if board.uart
-    }
+    assert len(rows) > 5
+    for name, *pins in rows:
+        uart = load(name).uart
+        assert tuple(map(int, pins)) == (uart.number, uart.tx, uart.rx, uart.baud), name
 
 
-def test_every_board_is_named():
-    for name in names():
-        assert f"`{name}`" in PAGE or name == "simulated"
+def test_the_boards_that_are_named_exist():
+    table = PAGE.split("## What to buy")[1].split("**Memory.**")[0]
+    named = re.findall(r"`([a-z][a-z0-9-]+)`", table)
+    assert set(named) <= set(names()) and len(named) > 5
 
 
 def test_figures_are_those_of_the_configuration():

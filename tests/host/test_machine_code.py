@@ -8,7 +8,8 @@ import pytest
 
 from bench.emulation.mpy import machine_code
 from host.build.bundle import chip_files
-from host.hardware.board import IDF, MACHINE_CODE, WIFI, load
+from host.hardware.board import load
+from host.hardware.ram import IDF, MACHINE_CODE, PSRAM_OVERHEAD_KB
 from host.model import loading
 from host.parallel.parallelism import REDUCERS
 from tests.plans import tensor_plan
@@ -73,14 +74,15 @@ def test_machine_code_and_wifi_leave_the_rest_of_a_boards_ram(combine):
     of_code = MACHINE_CODE[combine]
     for name in ("esp32s2", "esp32s3", "esp32c3"):
         board = load(name)
-        ram = board.heap_kb * 1024 - IDF
+        ram = board.ram_kb * 1024 - IDF
+        wifi = board.radio.wifi_kb * 1024
         assert board.python_heap("uart", combine) == ram - of_code["uart"]
-        assert board.python_heap("espnow", combine) == ram - of_code["espnow"] - WIFI
+        assert board.python_heap("espnow", combine) == ram - of_code["espnow"] - wifi
     own = load("esp32").code_kb * 1024
-    ram = load("esp32").heap_kb * 1024 - IDF
+    ram = load("esp32").ram_kb * 1024 - IDF
     assert load("esp32").python_heap("uart", combine) == ram - of_code["uart"] + own
     roomy = replace(load("esp32"), code_kb=100)
     assert roomy.python_heap("uart", combine) == ram  # and no more than that
     for name in ("esp32s3-psram", "simulated"):
         board = load(name)
-        assert board.python_heap("espnow", combine) == board.heap_kb * 1024
+        assert board.python_heap("espnow", combine) == (board.psram_kb - PSRAM_OVERHEAD_KB) * 1024

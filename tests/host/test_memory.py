@@ -114,7 +114,7 @@ def test_the_need_of_shallow_and_of_deep_models_is_what_chips_use(reduce, layers
 @pytest.mark.parametrize("reduce", [pytest.param("host", marks=pytest.mark.verify), "chips"])
 def test_the_smallest_heap_that_a_plan_takes_will_do(model, reduce, link, secure):
     board = load("simulated")
-    mtu = board.espnow.mtu if link == "espnow" else None
+    mtu = board.mtu(link)
     heaps = range(100, 400)
     smallest = heaps[
         bisect_left(heaps, True, key=lambda kb: _fits(model, kb, mtu, secure, reduce))

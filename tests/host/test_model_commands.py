@@ -54,8 +54,8 @@ def test_the_smallest_numbers_of_boards(shared_models: Path) -> None:
     for name in boards.names():
         board = boards.load(name)
         flashed = name != "simulated"  # with a key, and with code that only boards have
-        for context, over in itertools.product((64, 256), ("uart", "espnow")):
-            mtu = board.espnow.mtu if over == "espnow" else None
+        for context, over in itertools.product((64, 256), board.links):
+            mtu = board.mtu(over)
             link = {"heap": board.planned_heap(over), "mtu": mtu, "signed": flashed}
             chips = find_fewest_chips(model, board, context, over)
             if chips is None:
@@ -76,7 +76,8 @@ def test_inspect_says_what_the_model_is(path: Path, capsys: pytest.CaptureFixtur
     assert "llama, 2 layers, dim 32, 4 heads of 8, 2 KV heads, feed-forward 19" in lines
     assert f"{VOCABULARY} tokens, shared with the classifier" in lines
     for name in boards.names():
-        assert f"on {name} 1 chip" in lines
+        alone = "" if boards.load(name).espnow else " over uart"
+        assert f"on {name} 1 chip{alone}" in lines
 
 
 def test_inspect_as_json(
@@ -91,7 +92,9 @@ def test_inspect_as_json(
     assert found["parameters"] == sum(weights.values())
     # Keys and values, int16, of two layers, two KV heads of 8, and 8 positions.
     assert found["kv_bytes"] == 2 * 2 * 2 * 2 * 8 * 8
-    assert found["chips"] == {name: {"uart": 1, "espnow": 1} for name in boards.names()}
+    assert found["chips"] == {
+        name: dict.fromkeys(boards.load(name).links, 1) for name in boards.names()
+    }
     assert found["cluster"] is None
 
 

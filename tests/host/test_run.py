@@ -158,7 +158,8 @@ def test_no_micropython(error, model, monkeypatch, program, words):
 def test_defaults_are_five_chips_on_the_radio_and_the_likeliest_tokens():
     options = parsed([])
     settings = settings_for(options)
-    assert (settings.chips, settings.link, settings.heap) == (5, "espnow", 4 << 20)
+    heap = load("esp32s3-psram").planned_heap("espnow")
+    assert (settings.chips, settings.link, settings.heap) == (5, "espnow", heap)
     assert (settings.context, settings.loss, settings.key) == (None, 0.0, b"")
     assert (options.temperature, options.seed) == (0.0, 0)
     assert options.model is options.prompt is None and HOME_MODEL.match("models/home.bin")
@@ -170,7 +171,8 @@ def test_the_board_gives_the_heap_unless_one_is_named():
     for link in ("uart", "espnow"):
         options = ["--board", "esp32c3", "--link", link]
         assert settings_for(parsed(options)).heap == board.planned_heap(link)
-    assert settings_for(parsed(["--board", "simulated"])).heap == 4096 << 10
+    heap = load("esp32s3-psram").planned_heap("uart")
+    assert settings_for(parsed(["--board", "simulated", "--link", "uart"])).heap == heap
     for text, size in (("100K", 100 << 10), ("2m", 2 << 20), ("70000", 70000)):
         assert settings_for(parsed(["--board", "esp32c3", "--heap", text])).heap == size
 

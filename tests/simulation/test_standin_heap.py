@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from host.build.bundle import compiled
-from host.hardware.board import STANDINS
+from host.hardware.ram import STANDINS
 from host.setup.micropython import native_arch
 from host.simulation.hub import HubProcess
 from tests.simulation.launch import STANDINS as FOLDER

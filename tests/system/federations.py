@@ -11,7 +11,7 @@ def settings(chips, link, loss=0.0, secure=False, reduce="host", stages=0):
     """How to simulate so many chips."""
     board = load("simulated")
     key = random_key() if secure else b""
-    heap = board.heap_kb * 1024
+    heap = board.planned_heap(link)
     parallelism = stages_of(stages, chips) if stages else Parallelism(reduce=reduce)
     return Settings(chips, link, board, heap, None, loss, 1, key, parallelism)
 

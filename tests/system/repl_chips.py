@@ -15,7 +15,8 @@ from host.build.configuration import (
     board_settings,
     configuration,
 )
-from host.hardware.board import ON_BOARD, load
+from host.hardware.board import load
+from host.hardware.ram import ON_BOARD
 from host.launch.session import connected
 from host.links.transport import Line, Transport, open_port
 from host.setup import micropython

@@ -50,7 +50,7 @@ Vocabulary.run = run
 
 def settings(chips: int, link: str = "uart") -> Settings:
     board = load("simulated")
-    return Settings(chips, link, board, board.heap_kb * 1024)
+    return Settings(chips, link, board, board.planned_heap("uart"))
 
 
 @pytest.mark.parametrize(("chips", "link"), [(1, "uart"), (3, "espnow"), (8, "uart")])

@@ -132,7 +132,7 @@ def test_more_chips_than_the_system_lets_us_start_are_told_in_one_line():
 
 def settings(link, key=b""):
     board = load("simulated")
-    return Settings(5, link, board, board.heap_kb * 1024, key=key)
+    return Settings(5, link, board, board.planned_heap("uart"), key=key)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_a_slice_of_the_held_out_commands_on_five_chips(home, home_quantized):
     part = commands[:: len(commands) // SLICE][:SLICE]
     expected = integer_answers(home.weights, home.tokenizer, [command.text for command in part])
     board = load("simulated")
-    settings = Settings(5, "uart", board, board.heap_kb * 1024)
+    settings = Settings(5, "uart", board, board.planned_heap("uart"))
     with running(home_quantized, settings) as chips:
         answers = Answers(chips, home, PromptEncoder(home, None, None), Sampler())
         found = [answers.answer(command.text, lambda text: None).text for command in part]

@@ -10,7 +10,8 @@ import pytest
 from host.build.bundle import chip_files
 from host.build.configuration import REPL_BAUD, REPL_UART, configuration
 from host.evaluate import MODELS
-from host.hardware.board import ON_BOARD, STANDINS, load
+from host.hardware.board import load
+from host.hardware.ram import ON_BOARD, STANDINS
 from host.links.transport import open_port
 from host.model import loading
 from host.model.tokenizers.bpe import BpeTokenizer

@@ -35,7 +35,7 @@ Node._on_compute = _failing
 
 def settings(link):
     board = load("simulated")
-    return Settings(5, link, board, board.heap_kb * 1024)
+    return Settings(5, link, board, board.planned_heap("uart"))
 
 
 @pytest.mark.parametrize("link", ["espnow", "uart"])

@@ -89,7 +89,7 @@ def test_what_is_counted_is_what_is_planned(model, runs, mode, link, chips, secu
     run, board = runs[1], load("simulated")
     key = random_key() if secure else b""
     named = stages_of(mode, chips) if isinstance(mode, int) else Parallelism(reduce=mode)
-    how = Settings(chips, link, board, board.heap_kb * 1024, key=key, parallelism=named)
+    how = Settings(chips, link, board, board.planned_heap(link), key=key, parallelism=named)
     with running(model, how) as cluster:
         federation = cluster.federation
         plan, widths = federation.plan, SumWidths(model, federation.plan)

@@ -17,7 +17,7 @@ TOKENS = [1, 5, 9, 22, 7, 3]
 def test_wide_models_equal_the_reference(dim: int, link: str) -> None:
     model = quantize(random_checkpoint(Config(dim, 64, 2, 8, 4, 300, 64)))
     board = load("simulated")
-    with running(model, Settings(3, link, board, board.heap_kb * 1024)) as started:
+    with running(model, Settings(3, link, board, board.planned_heap("uart"))) as started:
         started.federation.begin()
         logits = started.federation.forward(TOKENS)
     reference = Reference(model)

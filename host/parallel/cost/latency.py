@@ -117,7 +117,8 @@ def throughput(
 
 def radio_rate(boards: Sequence[Board]) -> RadioRate:
     """The rate at which the slowest of these boards sends, taken for all."""
-    rates = [FIXED_RATES.get(board.espnow.rate or 0, DEFAULT_RATE) for board in boards]
+    set_to = [(board.espnow and board.espnow.rate) or 0 for board in boards]
+    rates = [FIXED_RATES.get(rate, DEFAULT_RATE) for rate in set_to]
     return min(rates, key=lambda rate: rate.bits)
 
 
