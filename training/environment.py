@@ -14,7 +14,7 @@ from host.paths import SOURCES
 from host.setup.environment import install
 
 
-def requirements(pyproject: Path) -> list[str]:
+def read_requirements(pyproject: Path) -> list[str]:
     """The packages of the dependency group "train"."""
     packages: list[str] = tomllib.loads(pyproject.read_text())["dependency-groups"]["train"]
     return packages
@@ -22,7 +22,7 @@ def requirements(pyproject: Path) -> list[str]:
 
 def main() -> None:
     """Installs them."""
-    needed = requirements(SOURCES / "pyproject.toml")
+    needed = read_requirements(SOURCES / "pyproject.toml")
     print(f"train: {', '.join(needed)} and what they need", flush=True)
     try:
         install(needed)

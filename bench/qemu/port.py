@@ -47,7 +47,7 @@ def _compiled(folder: Path, toolchain: Toolchain, log: Path) -> Path:
     archive = Archive(folder, "amd64", sources=True)
     tree = folder / "tree"
     tree.mkdir()
-    run_step("tar", "-xf", str(archive.upstream_source("micropython")), "--strip-components=1",
+    run_step("tar", "-xf", str(archive.download_source("micropython")), "--strip-components=1",
              "-C", str(tree))  # fmt: skip
     command = [
         "make", f"-j{os.cpu_count() or 1}", "-C", str(tree / "ports/qemu"), "BOARD=VIRT_RV32",

@@ -84,7 +84,7 @@ class Toolchain:
         raise last
 
     def _unpack_library(self, archive: Archive) -> None:
-        package = archive.downloaded(_LIBRARY)
+        package = archive.download(_LIBRARY)
         wanted = f"./{_LIBRARY_FOLDER}"
         parts = (f"{wanted}/include", f"{wanted}/lib/{ARCHITECTURE}/{ABI}")
         reading = subprocess.Popen(

@@ -12,7 +12,7 @@ from host.setup import micropython
 
 def _run() -> int:
     program = micropython.provision()
-    print(f"{micropython.probed(program)} in {program}")
+    print(f"{micropython.probe(program)} in {program}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a checkout needs before it can run: a virtual environment and a MicroPython.
+"""Sets up what a checkout needs before it can run: a virtual environment and a MicroPython.
 
 These modules run before anything is installed, so they use the standard library alone.
 """
@@ -14,12 +14,14 @@ from pathlib import Path
 from host.errors import SetupError
 
 
-def finished(command: Sequence[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """A command that has ended, with stdout and stderr together as text, in English."""
+def run_quietly(
+    command: Sequence[str], cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end; returns it with stdout and stderr as one text, in English."""
     return subprocess.run(
         command,
         cwd=cwd,
-        # A make that called us has flags that are not for the makes that we call.
+        # The flags of a make that called us are not for the makes that we call.
         env={**os.environ, "LC_ALL": "C.UTF-8", "MAKEFLAGS": ""},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -29,15 +31,15 @@ def finished(command: Sequence[str], cwd: Path | None = None) -> subprocess.Comp
     )
 
 
-def telling_line(ended: subprocess.CompletedProcess[str]) -> str:
-    """The line of a failed command's output that says most: the last error, or the last line."""
+def find_cause(ended: subprocess.CompletedProcess[str]) -> str:
+    """Returns the line of a failed command's output that says why: the last error or last line."""
     lines = ended.stdout.strip().splitlines() or [f"status {ended.returncode}"]
     errors = [line for line in lines if line.lower().startswith("error")]
     return (errors or lines)[-1]
 
 
 def run_step(*command: str) -> None:
-    """Run a command to its end; SetupError with its most telling line where it fails."""
-    ended = finished(command)
+    """Runs a command to its end; raises SetupError with the line that says why where it fails."""
+    ended = run_quietly(command)
     if ended.returncode:
-        raise SetupError(f"{Path(command[0]).name} failed: {telling_line(ended)}")
+        raise SetupError(f"{Path(command[0]).name} failed: {find_cause(ended)}")

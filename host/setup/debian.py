@@ -1,7 +1,7 @@
-"""Packages of Debian, fetched by a private apt that needs no root and leaves the system alone.
+"""Downloads packages of Debian with a private apt that needs no root and changes no system file.
 
 The private apt has its own sources, lists and cache. It reads the machine's other apt settings
-(proxies), and it checks signatures and checksums like any apt, against Debian's keyring.
+(proxies), and it verifies signatures and checksums as any apt does, with Debian's keyring.
 """
 
 import os
@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from host.errors import SetupError
-from host.setup import finished, run_step
+from host.setup import run_quietly, run_step
 
 # The first release with a `micropython` package, and the one that the kernels were measured on.
 SUITE = "trixie"
@@ -17,22 +17,22 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 DEFAULT_MIRROR = "http://deb.debian.org/debian"
 
 
-def mirror() -> str:
-    """The address of a Debian archive: $DEBIAN_MIRROR, else the machine's own, else Debian's."""
+def find_mirror() -> str:
+    """Returns the address of a Debian archive: $DEBIAN_MIRROR, the machine's own, or Debian's."""
     if chosen := os.environ.get("DEBIAN_MIRROR"):
         return chosen
     command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
     # Security updates and third parties have addresses that end otherwise.
-    listing = finished(command).stdout.splitlines()
+    listing = run_quietly(command).stdout.splitlines()
     own = [line for line in listing if line.rstrip("/").endswith("/debian")]
     return own[0] if own else DEFAULT_MIRROR
 
 
 class Archive:
-    """One architecture's packages, with apt's lists and cache kept in a folder of ours.
+    """The packages of one architecture, with apt's lists and cache in a folder of ours.
 
-    suite: a release of Debian; status: dpkg's list of what need not be unpacked, for packages of
-    the machine's own release, none where they are of another.
+    suite: a release of Debian; status: dpkg's list of installed packages, which need not be
+    unpacked where the packages are of the machine's own release.
 
     Raises SetupError where the machine has no apt or no Debian keyring.
     """
@@ -47,7 +47,7 @@ class Archive:
     ) -> None:
         for program in ("apt-get", "dpkg-deb"):
             if not shutil.which(program):
-                raise SetupError(f"no {program} here, so nothing can be had from Debian")
+                raise SetupError(f"no {program} here, so nothing can be downloaded from Debian")
         if not KEYRING.exists():
             raise SetupError(f"no {KEYRING} here, so Debian's signatures cannot be checked")
         self.folder = folder
@@ -55,7 +55,7 @@ class Archive:
         for made in ("lists/partial", "cache/archives/partial"):
             (folder / made).mkdir(parents=True, exist_ok=True)
         (folder / "debian.sources").write_text(
-            f"Types: {'deb-src' if sources else 'deb'}\nURIs: {mirror()}\nSuites: {suite}\n"
+            f"Types: {'deb-src' if sources else 'deb'}\nURIs: {find_mirror()}\nSuites: {suite}\n"
             f"Components: main\nArchitectures: {architecture}\nSigned-By: {KEYRING}\n"
         )
         options = {
@@ -81,10 +81,10 @@ class Archive:
         self.apt = ["apt-get", "-q", "-y", *settings]
         # Hooks of the machine (cache cleaners) may fail for an ordinary user and spoil the exit
         # status of a good update. A bad update shows at the first download.
-        self.update_output = finished([*self.apt, "update"]).stdout
+        self.update_output = run_quietly([*self.apt, "update"]).stdout
 
     def _run(self, *arguments: str, cwd: Path | None = None) -> None:
-        ended = finished([*self.apt, *arguments], cwd)
+        ended = run_quietly([*self.apt, *arguments], cwd)
         if ended.returncode:
             said = self.update_output.splitlines() + ended.stdout.splitlines()
             reasons = [line for line in said if line.startswith(("E:", "W:"))]
@@ -92,7 +92,7 @@ class Archive:
             raise SetupError(f"apt-get {arguments[0]} failed: {reason}")
 
     def unpack(self, package: str, root: Path, dependencies: bool = False) -> None:
-        """Put the files of a package, and of all that it depends on where asked, under root."""
+        """Puts the files of a package, and on demand of its dependencies, under root."""
         downloads = self.cache / "archives"
         if dependencies:
             self._run("install", "--download-only", package)
@@ -101,12 +101,12 @@ class Archive:
         for file in downloads.glob("*.deb"):
             run_step("dpkg-deb", "-x", str(file), str(root))
 
-    def downloaded(self, package: str) -> Path:
-        """The .deb of a package."""
+    def download(self, package: str) -> Path:
+        """Downloads the .deb of a package and returns its path."""
         self._run("download", package, cwd=self.cache)
         return next(self.cache.glob(f"{package}_*.deb"))
 
-    def upstream_source(self, package: str) -> Path:
-        """The tar archive of a source package as its authors released it."""
+    def download_source(self, package: str) -> Path:
+        """Downloads the tar archive of a source package as its authors released it."""
         self._run("source", "--download-only", "--only-source", package, cwd=self.cache)
         return next(self.cache.glob(f"{package}_*.orig.tar.*z*"))

@@ -1,4 +1,4 @@
-"""The checkout's virtual environment, with what pyproject.toml lists.
+"""Makes the checkout's virtual environment, with the packages that pyproject.toml lists.
 
     python3 -m host.setup.environment
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from host.errors import SetupError
 from host.interrupts import take_interrupts
 from host.paths import SOURCES
-from host.setup import finished, run_step, telling_line
+from host.setup import find_cause, run_quietly, run_step
 from host.setup.debian import Archive
 
 FOLDER = SOURCES / ".venv"
@@ -26,8 +26,8 @@ PYTHON = FOLDER / "bin" / "python"
 OLDEST_PYTHON = (3, 11)
 
 
-def requirements(pyproject: Path) -> list[str]:
-    """What the project needs to run, and its developers to test it."""
+def read_requirements(pyproject: Path) -> list[str]:
+    """Returns the packages that the project needs to run, and its developers to test it."""
     import tomllib  # from Python 3.11 on, which main() has made sure of
 
     table = tomllib.loads(pyproject.read_text())
@@ -37,11 +37,11 @@ def requirements(pyproject: Path) -> list[str]:
 
 def has_pip() -> bool:
     """Whether the environment is there and its pip works."""
-    return PYTHON.exists() and finished([str(PYTHON), "-m", "pip", "--version"]).returncode == 0
+    return PYTHON.exists() and run_quietly([str(PYTHON), "-m", "pip", "--version"]).returncode == 0
 
 
 def create_environment() -> None:
-    """Make the environment anew, with pip in it."""
+    """Makes the environment anew, with pip in it."""
     if importlib.util.find_spec("ensurepip"):
         run_step(sys.executable, "-m", "venv", "--clear", str(FOLDER))
         return
@@ -56,22 +56,23 @@ def create_environment() -> None:
 
 
 def install(needed: list[str]) -> None:
-    """Have pip install packages; SetupError with the cause, where there is no connection too."""
+    """Installs packages with pip; raises SetupError with the cause, also of a lost connection."""
     options = ["-q", "--disable-pip-version-check", "--no-input", "--retries", "2"]
-    ended = finished([str(PYTHON), "-m", "pip", "install", *options, *needed])
+    ended = run_quietly([str(PYTHON), "-m", "pip", "install", *options, *needed])
     if ended.returncode:
-        # Without a connection pip's last words are that there is no such package.
+        # Without a connection pip's last error is that there is no such package.
         broken = re.search(r"connection broken by '(.+)': /", ended.stdout)
-        reason = f"no connection: {broken[1]}" if broken else telling_line(ended)
+        reason = f"no connection: {broken[1]}" if broken else find_cause(ended)
         raise SetupError(f"pip failed: {reason}")
 
 
 def main() -> None:
+    """Makes the environment; ends the program with one line where that fails."""
     take_interrupts()
     if sys.version_info < OLDEST_PYTHON:
         sys.exit(f"setup: this is Python {sys.version.split()[0]}; 3.11 or later is needed")
     try:
-        needed = requirements(SOURCES / "pyproject.toml")
+        needed = read_requirements(SOURCES / "pyproject.toml")
         if not has_pip():
             print("setup: virtual environment in .venv", flush=True)
             create_environment()

@@ -68,7 +68,7 @@ exec "$root/{loader}" --library-path "$root/{libraries}" "$root/usr/bin/micropyt
 
 
 class Interpreter(NamedTuple):
-    """What a probed MicroPython is: its version, the bits of its machine word, and mpy-cross's
+    """What a MicroPython is: its version, the bits of its machine word, and mpy-cross's
     name of the processor that its native code is for."""
 
     version: tuple[int, ...]
@@ -79,10 +79,11 @@ class Interpreter(NamedTuple):
         return f"MicroPython {'.'.join(map(str, self.version))}, {self.word_bits}-bit"
 
 
-def probed(program: Path) -> Interpreter:
-    """The program's version and word size, if it can stand in for a chip, else SetupError.
+def probe(program: Path) -> Interpreter:
+    """Returns the program's version, word size and processor.
 
-    It must limit its heap, compile viper code, and have the modules that a chip uses.
+    Raises SetupError where it cannot be a simulated chip: it must limit its heap, compile viper
+    code, and have the modules that a chip uses.
     """
     command = [str(program), "-X", "heapsize=128K", "-c", PROBE]
     try:
@@ -92,13 +93,13 @@ def probed(program: Path) -> Interpreter:
     if ended.returncode:
         said = (ended.stderr or ended.stdout).strip().splitlines()
         last = said[-1] if said else f"status {ended.returncode}"
-        raise SetupError(f"{program} cannot stand in for a chip: {last}")
+        raise SetupError(f"{program} cannot be a simulated chip: {last}")
     try:
         found = json.loads(ended.stdout)
     except ValueError:
-        raise SetupError(f"{program} is no MicroPython") from None
+        raise SetupError(f"{program} is not a MicroPython") from None
     if found["arch"] >= len(NATIVE_ARCHITECTURES):
-        raise SetupError(f"{program} runs native code of no known kind")
+        raise SetupError(f"{program} runs native code of an unknown processor")
     arch = NATIVE_ARCHITECTURES[found["arch"]]
     interpreter = Interpreter(tuple(found["version"]), found["word_bits"], arch)
     if interpreter.version < OLDEST_VERSION:
@@ -109,7 +110,7 @@ def probed(program: Path) -> Interpreter:
 
 
 def find() -> Path:
-    """Returns the MicroPython to run: $MICROPYTHON, probed, or the one that is installed.
+    """Returns the MicroPython to run: $MICROPYTHON, or the one that is installed.
 
     Where the program runs from a checkout and none is installed, raises SetupError; where the
     program itself is installed, installs one.
@@ -118,7 +119,7 @@ def find() -> Path:
         program = shutil.which(named)
         if program is None:
             raise SetupError(f"MICROPYTHON={named} names no program")
-        probed(Path(program))
+        probe(Path(program))
         return Path(program).absolute()
     if not LOCAL.exists():
         if IS_CHECKOUT:
@@ -138,12 +139,12 @@ def lock() -> Iterator[None]:
 
 
 def native_arch() -> str:
-    """mpy-cross's name of the processor that `find()`'s MicroPython runs native code of."""
-    return probed(find()).arch
+    """Returns mpy-cross's name of the processor that `find()`'s MicroPython runs on."""
+    return probe(find()).arch
 
 
-def debian_build(staging: Path) -> None:
-    """Put Debian's 32-bit build for this machine, and a launcher, into the staging folder."""
+def install_debian(staging: Path) -> None:
+    """Puts Debian's 32-bit build for this machine, and a launcher, into the staging folder."""
     architecture = ARCHITECTURES.get(platform.machine())
     if architecture is None:
         raise SetupError(f"Debian has no 32-bit build for {platform.machine()}")
@@ -159,16 +160,16 @@ def debian_build(staging: Path) -> None:
     launcher.chmod(0o755)
 
 
-def program_on_path(staging: Path) -> None:
-    """Link the `micropython` on PATH into the staging folder."""
+def link_program(staging: Path) -> None:
+    """Links the `micropython` on PATH into the staging folder."""
     program = shutil.which("micropython")
     if program is None:
         raise SetupError("none on PATH")
     (staging / "micropython").symlink_to(Path(program).absolute())
 
 
-def source_build(staging: Path) -> None:
-    """Build MicroPython's unix port from Debian's source package into the staging folder."""
+def build_source(staging: Path) -> None:
+    """Builds MicroPython's unix port from Debian's source package into the staging folder."""
     for program in ("make", "cc"):
         if not shutil.which(program):
             raise SetupError(f"no {program} here to build one")
@@ -176,8 +177,8 @@ def source_build(staging: Path) -> None:
         archive = Archive(Path(folder), "amd64", sources=True)
         tree = Path(folder) / "tree"
         tree.mkdir()
-        run_step("tar", "-xf", str(archive.upstream_source("micropython")), "--strip-components=1",
-                 "-C", str(tree))  # fmt: skip
+        source = archive.download_source("micropython")
+        run_step("tar", "-xf", str(source), "--strip-components=1", "-C", str(tree))
         # Debian strips the libraries; the build asks only whether their folder is there.
         (tree / "lib/micropython-lib").mkdir(parents=True, exist_ok=True)
         (tree / "lib/micropython-lib/README.md").touch()
@@ -194,13 +195,13 @@ def source_build(staging: Path) -> None:
         shutil.copy(tree / "ports/unix/build-standard/micropython", staging)
 
 
-def installed(build: Callable[[Path], None]) -> Interpreter:
+def install(build: Callable[[Path], None]) -> Interpreter:
     """Installs the MicroPython that `build` makes, if it passes the probe."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         staging = Path(folder)
         build(staging)
-        interpreter = probed(staging / "micropython")
+        interpreter = probe(staging / "micropython")
         for part in ("debian", "micropython"):
             if (staging / part).exists():
                 shutil.rmtree(FOLDER / part, ignore_errors=True)
@@ -215,29 +216,29 @@ def provision() -> Path:
     """
     if os.environ.get("MICROPYTHON"):
         program = find()
-        report(f"{probed(program)} ($MICROPYTHON)")
+        report(f"{probe(program)} ($MICROPYTHON)")
         return program
     if LOCAL.exists():
         try:
-            probed(LOCAL)
+            probe(LOCAL)
             return LOCAL
         except SetupError as reason:
             report(f"installing MicroPython anew: {reason}")
     reasons = []
     for build, name in (
-        (debian_build, "Debian's 32-bit build"),
-        (program_on_path, "on PATH"),
-        (source_build, "built from Debian's source package"),
+        (install_debian, "Debian's 32-bit build"),
+        (link_program, "on PATH"),
+        (build_source, "built from Debian's source package"),
     ):
         report(f"MicroPython, {name}")
         try:
-            report(f"{installed(build)} ({name})")
+            report(f"{install(build)} ({name})")
             return LOCAL
         except SetupError as reason:
             reasons.append(str(reason))
     raise SetupError(
-        f"no MicroPython could be had ({'; '.join(reasons)}): install one of version {OLDEST} or "
-        "later, with viper, and set MICROPYTHON to its path"
+        f"no MicroPython could be installed ({'; '.join(reasons)}): install one of version"
+        f" {OLDEST} or later, with viper, and set MICROPYTHON to its path"
     )
 
 
@@ -247,6 +248,7 @@ def report(line: str) -> None:
 
 
 def main() -> None:
+    """Installs a MicroPython; ends the program with one line where that fails."""
     take_interrupts()
     try:
         provision()

@@ -28,17 +28,17 @@ def programs(tmp_path, monkeypatch) -> Path:
 def test_the_mirror_is_the_machines_own(programs):
     listing = "http://archive.example/debian-security\nhttp://archive.example/debian/"
     script(programs / "apt-get", f"echo '{listing}'")
-    assert debian.mirror() == "http://archive.example/debian/"
+    assert debian.find_mirror() == "http://archive.example/debian/"
 
 
 def test_the_mirror_is_debians_where_the_machine_names_none(programs):
     script(programs / "apt-get", "echo http://archive.example/ubuntu")
-    assert debian.mirror() == debian.DEFAULT_MIRROR
+    assert debian.find_mirror() == debian.DEFAULT_MIRROR
 
 
 def test_the_mirror_can_be_chosen(programs, monkeypatch):
     monkeypatch.setenv("DEBIAN_MIRROR", "http://chosen.example/debian")
-    assert debian.mirror() == "http://chosen.example/debian"
+    assert debian.find_mirror() == "http://chosen.example/debian"
 
 
 def test_a_machine_without_apt_is_told(programs, tmp_path):

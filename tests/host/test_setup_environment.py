@@ -33,11 +33,11 @@ def test_the_requirements_are_the_projects_and_its_developers(tmp_path):
     file.write_text(
         '[project]\ndependencies = ["numpy>=2"]\n[dependency-groups]\ndev = ["pytest>=9"]\n'
     )
-    assert environment.requirements(file) == ["numpy>=2", "pytest>=9"]
+    assert environment.read_requirements(file) == ["numpy>=2", "pytest>=9"]
 
 
 def test_every_requirement_of_this_project_is_bounded_on_both_sides():
-    listed = environment.requirements(environment.SOURCES / "pyproject.toml")
+    listed = environment.read_requirements(environment.SOURCES / "pyproject.toml")
     assert len(listed) > 5
     assert [entry for entry in listed if ">=" not in entry or ",<" not in entry] == []
 

@@ -41,7 +41,7 @@ def checkout(tmp_path, monkeypatch) -> Path:
 
 
 def test_the_probe_reads_version_word_size_and_processor(micropython):
-    interpreter = setup.probed(micropython)
+    interpreter = setup.probe(micropython)
     assert interpreter.version >= (1, 25)
     assert interpreter.word_bits == 32
     assert interpreter.arch in ("x86", "armv7emsp", "armv7emdp", "armv7m", "armv6")
@@ -49,22 +49,22 @@ def test_the_probe_reads_version_word_size_and_processor(micropython):
 
 def test_the_probe_refuses_what_does_not_run(tmp_path):
     with pytest.raises(SetupError, match="absent does not run"):
-        setup.probed(tmp_path / "absent")
+        setup.probe(tmp_path / "absent")
 
 
 def test_the_probe_refuses_a_python_without_viper():
-    with pytest.raises(SetupError, match="cannot stand in for a chip: .*micropython"):
-        setup.probed(Path(sys.executable))
+    with pytest.raises(SetupError, match="cannot be a simulated chip: .*micropython"):
+        setup.probe(Path(sys.executable))
 
 
 def test_the_probe_refuses_what_says_nothing(tmp_path):
-    with pytest.raises(SetupError, match="cannot stand in for a chip: status 3"):
-        setup.probed(script(tmp_path / "silent", "exit 3"))
+    with pytest.raises(SetupError, match="cannot be a simulated chip: status 3"):
+        setup.probe(script(tmp_path / "silent", "exit 3"))
 
 
 def test_the_probe_refuses_an_old_version(tmp_path):
     with pytest.raises(SetupError, match=r"MicroPython 1\.24\.1, 32-bit; 1\.25 or later"):
-        setup.probed(reporting(tmp_path / "old", (1, 24, 1), 32))
+        setup.probe(reporting(tmp_path / "old", (1, 24, 1), 32))
 
 
 def test_the_named_micropython_wins(checkout, monkeypatch, tmp_path):
@@ -87,7 +87,7 @@ def test_without_any_the_message_says_what_to_run(checkout):
 
 
 def test_a_good_one_is_kept(checkout, monkeypatch):
-    monkeypatch.setattr(setup, "debian_build", failing)
+    monkeypatch.setattr(setup, "install_debian", failing)
     local = reporting(checkout / "micropython", (1, 25, 0), 32)
     before = local.stat().st_ino
     assert setup.provision() == local == setup.find()
@@ -97,15 +97,15 @@ def test_a_good_one_is_kept(checkout, monkeypatch):
 def test_a_broken_one_is_replaced(checkout, monkeypatch, capsys):
     script(checkout / "micropython", "exit 1")
     monkeypatch.setattr(
-        setup, "debian_build", lambda staging: reporting(staging / "micropython", (1, 25, 0), 32)
+        setup, "install_debian", lambda staging: reporting(staging / "micropython", (1, 25, 0), 32)
     )
     setup.provision()
-    assert setup.probed(setup.find()).word_bits == 32
+    assert setup.probe(setup.find()).word_bits == 32
     assert "installing MicroPython anew" in capsys.readouterr().err
 
 
 def test_next_comes_the_one_on_path(checkout, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(setup, "debian_build", failing)
+    monkeypatch.setattr(setup, "install_debian", failing)
     program = reporting(tmp_path / "bin" / "micropython", (1, 27, 0), 32)
     assert setup.provision().resolve() == program
     assert "MicroPython 1.27.0, 32-bit (on PATH)" in capsys.readouterr().err
@@ -114,15 +114,15 @@ def test_next_comes_the_one_on_path(checkout, monkeypatch, capsys, tmp_path):
 def test_a_64_bit_one_is_refused(tmp_path):
     program = reporting(tmp_path / "micropython", (1, 27, 0), 64)
     with pytest.raises(SetupError, match="64-bit; a chip's kernels need words of 32 bits"):
-        setup.probed(program)
+        setup.probe(program)
 
 
 def test_last_comes_a_build_from_source(checkout, monkeypatch):
-    monkeypatch.setattr(setup, "debian_build", failing)
+    monkeypatch.setattr(setup, "install_debian", failing)
     monkeypatch.setattr(
-        setup, "source_build", lambda staging: reporting(staging / "micropython", (1, 25, 0), 32)
+        setup, "build_source", lambda staging: reporting(staging / "micropython", (1, 25, 0), 32)
     )
-    assert setup.probed(setup.provision()).version == (1, 25, 0)
+    assert setup.probe(setup.provision()).version == (1, 25, 0)
 
 
 def test_where_nothing_works_one_line_gives_every_reason(checkout, monkeypatch):
@@ -139,19 +139,19 @@ def test_where_nothing_works_one_line_gives_every_reason(checkout, monkeypatch):
 def test_a_bad_build_leaves_the_old_one_in_place(checkout):
     local = reporting(checkout / "micropython", (1, 25, 0), 32)
     with pytest.raises(SetupError):
-        setup.installed(lambda staging: script(staging / "micropython", "exit 1"))
-    assert setup.probed(local).version == (1, 25, 0)
+        setup.install(lambda staging: script(staging / "micropython", "exit 1"))
+    assert setup.probe(local).version == (1, 25, 0)
 
 
 @pytest.mark.verify
 @pytest.mark.timeout(300)
 def test_debians_build_is_a_chips_kind_and_can_be_moved(tmp_path):
-    setup.debian_build(tmp_path)
+    setup.install_debian(tmp_path)
     moved = tmp_path / "a folder with spaces"
     moved.mkdir()
     for part in ("debian", "micropython"):
         (tmp_path / part).rename(moved / part)
-    assert setup.probed(moved / "micropython").word_bits == 32
+    assert setup.probe(moved / "micropython").word_bits == 32
 
 
 def _compiles_for_32_bits():
@@ -168,8 +168,8 @@ def _compiles_for_32_bits():
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not _compiles_for_32_bits(), reason="no C compiler for 32 bits here")
 def test_the_source_package_builds(tmp_path):
-    setup.source_build(tmp_path)
-    assert setup.probed(tmp_path / "micropython").version >= (1, 25)
+    setup.build_source(tmp_path)
+    assert setup.probe(tmp_path / "micropython").version >= (1, 25)
     assert [file.name for file in tmp_path.iterdir()] == ["micropython"]
 
 

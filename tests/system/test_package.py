@@ -9,10 +9,9 @@ import pytest
 
 from firmware.node import RELEASE
 from host.build.firmware_version import HOST_ONLY
+from tests.mip_package import PACKAGE
 from tests.simulation.launch import REPOSITORY
 from tests.standin_board.board import StandinBoard
-
-PACKAGE = REPOSITORY / "package.json"
 
 
 @pytest.fixture
@@ -21,10 +20,11 @@ def package():
 
 
 def test_it_lists_the_modules_that_a_chip_imports(package):
+    """`python -m tests.mip_package` writes it."""
     modules = {
-        f"{folder}/{path.name}"
+        path.relative_to(REPOSITORY).as_posix()
         for folder in ("firmware", "protocol")
-        for path in (REPOSITORY / folder).glob("*.py")
+        for path in (REPOSITORY / folder).rglob("*.py")
         if path.name not in (*HOST_ONLY, "boot.py")
     }
     listed = [tuple(entry) for entry in package["urls"]]

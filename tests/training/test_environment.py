@@ -7,7 +7,7 @@ import pytest
 
 from tests.simulation.launch import REPOSITORY
 from training import environment
-from training.environment import requirements
+from training.environment import read_requirements
 
 MAKE = [
     "make", "--no-print-directory", "--dry-run", "--old-file=setup",
@@ -23,12 +23,13 @@ def printed(*arguments: str) -> str:
 
 
 def test_the_group_is_pytorch() -> None:
-    names = [re.match(r"[a-z]+", line)[0] for line in requirements(REPOSITORY / "pyproject.toml")]
+    listed = read_requirements(REPOSITORY / "pyproject.toml")
+    names = [re.match(r"[a-z]+", line)[0] for line in listed]
     assert names == ["torch"]
 
 
 def test_nothing_else_installs_pytorch() -> None:
-    from host.setup.environment import requirements as needed
+    from host.setup.environment import read_requirements as needed
 
     assert not [line for line in needed(REPOSITORY / "pyproject.toml") if line.startswith("torch")]
 
@@ -39,7 +40,7 @@ def test_installing_hands_the_group_to_pip(
     installed: list[list[str]] = []
     monkeypatch.setattr(environment, "install", installed.append)
     environment.main()
-    assert installed == [requirements(REPOSITORY / "pyproject.toml")]
+    assert installed == [read_requirements(REPOSITORY / "pyproject.toml")]
     assert "train: torch" in capsys.readouterr().out
 
 
