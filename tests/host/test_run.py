@@ -226,4 +226,6 @@ def test_boards_flashed_with_another_model(elsewhere, capsys):
     changed(lambda _: cluster)
     assert main(["--prompt", "turn on the fan", "--ports", "/dev/none"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith(f"error: the boards were flashed with {HOME_MODEL} (0000000000000000) and")
+    assert error.startswith(
+        f"error: the boards were flashed with {HOME_MODEL} (0000000000000000) and"
+    )
