@@ -19,7 +19,7 @@ from host.model.checkpoint import Checkpoint, Config
 from host.model.float_model import FloatModel
 from host.model.formats import llama2c
 from host.model.tokenizers.bpe import BOS, BpeTokenizer, serialize_tokens
-from host.parallel.cost.communication import Communication
+from host.parallel.theory.communication import Communication
 
 CHIPS = (2, 5, 8)
 _TIMEOUT_S = 120

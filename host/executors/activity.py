@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from host.executors.executor import Idle
-from host.parallel.pipeline import idle_share
 from host.parallel.plan import Stage
 
 
@@ -52,3 +51,9 @@ class Activity:
         return Idle(
             len(stages), micro_batches, measured, idle_share(len(stages), micro_batches)
         )
+
+
+def idle_share(stages: int, micro_batches: float) -> float:
+    """The share of their time that stages idle, as GPipe's formula has it for so many
+    micro-batches at a time: (S - 1) / (S + M - 1) (Huang et al., 2019)."""
+    return (stages - 1) / (stages + micro_batches - 1)

@@ -28,7 +28,7 @@ from host.executors.logits import no_logits, put_logits
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.model.transformer import final_activation
-from host.parallel.layers import all_reduced
+from host.parallel.layers import all_reduce
 from host.parallel.plan import Plan
 from host.wire.payloads import compute_payload, partial_from
 from protocol.bitpack import packed_size
@@ -164,7 +164,7 @@ class HostReduceExecutor(BaseExecutor):
         self._compute(layer, phase, position, x, on_answer)
         if self.observer:
             self.observer(layer, phase, position, x, parts)
-        return all_reduced(list(parts.values())).reshape(x.shape)
+        return all_reduce(list(parts.values())).reshape(x.shape)
 
     def _compute(
         self, layer: int, phase: int, position: int, x: Ints, on_answer: OnAnswer

@@ -21,7 +21,7 @@ from host.model.quantized import Linear
 from host.parallel.sharding import Array, W, WeightSlice, array_of, merge_shards, shard_weight
 
 
-def all_gathered(
+def all_gather(
     parts: Sequence[Array], indices: Sequence[NDArray[np.intp] | range], size: int
 ) -> Array:
     """[..., size] of which parts[i] [..., n_i] stands at indices[i]; together they cover it."""
@@ -31,7 +31,7 @@ def all_gathered(
     return whole
 
 
-def all_reduced(parts: Sequence[Array]) -> Array:
+def all_reduce(parts: Sequence[Array]) -> Array:
     """The sum of at least one partial result, all of equal shape and dtype, which is the sum's."""
     return functools.reduce(np.add, parts)
 
@@ -74,7 +74,7 @@ class ColumnParallelLinear(Generic[W]):
         parts = self.parts(x)
         if not self.gather_output:
             return parts
-        return all_gathered(parts, [shard.indices for shard in self.shards], self.rows)
+        return all_gather(parts, [shard.indices for shard in self.shards], self.rows)
 
     def parts(self, x: Array) -> list[Array]:
         """Each worker's outputs [..., its rows] for x [..., columns]."""
@@ -112,7 +112,7 @@ class RowParallelLinear(Generic[W]):
     def __call__(self, x: Array | Sequence[Array]) -> Array:
         """[..., rows] for x [..., columns], or for each worker's part of it, as column-parallel
         workers leave it."""
-        y = _finished(self.shards[0].weight, all_reduced(self.partial_sums(x)))
+        y = _finished(self.shards[0].weight, all_reduce(self.partial_sums(x)))
         return y if self.bias is None else y + self.bias
 
     def partial_sums(self, x: Array | Sequence[Array]) -> list[Array]:
@@ -120,43 +120,6 @@ class RowParallelLinear(Generic[W]):
         if isinstance(x, np.ndarray):
             x = [x[..., shard.indices] for shard in self.shards]
         return [_product(s.weight, part) for s, part in zip(self.shards, x, strict=True)]
-
-
-class ParallelEmbedding:
-    """Rows of a table [size, dim], dealt to workers.
-
-    shards: each worker's, cut along dimension 0. Raises ParallelError where they do not make up a
-    table.
-    """
-
-    def __init__(self, shards: Sequence[WeightSlice[Array]]) -> None:
-        merge_shards(shards, 0)
-        self.shards, self.size = shards, shards[0].size
-        self._owner, self._place = np.empty((2, self.size), np.intp)
-        for worker, shard in enumerate(shards):
-            self._owner[shard.indices] = worker
-            self._place[shard.indices] = np.arange(len(shard.indices))
-
-    def owner(self, index: int) -> int:
-        """The worker that holds row `index`. Raises IndexError where there is none."""
-        return int(self._owner[self._checked(index)])
-
-    def __call__(self, indices: ArrayLike) -> Array:
-        """Rows [..., dim] for indices [...]. Raises IndexError for one that is out of range."""
-        wanted = self._checked(indices)
-        first = self.shards[0].weight
-        rows = np.empty((*wanted.shape, *first.shape[1:]), first.dtype)
-        for worker, shard in enumerate(self.shards):
-            own = self._owner[wanted] == worker
-            rows[own] = shard.weight[self._place[wanted[own]]]
-        return rows
-
-    def _checked(self, indices: ArrayLike) -> NDArray[np.intp]:
-        wanted = np.asarray(indices)
-        if wanted.size and not 0 <= wanted.min() <= wanted.max() < self.size:
-            wrong = wanted.min() if wanted.min() < 0 else wanted.max()
-            raise IndexError(f"index {wrong} is not one of 0 to {self.size - 1}")
-        return wanted.astype(np.intp)
 
 
 def _product(weight: Array | Linear, x: Array) -> Array:

@@ -59,7 +59,7 @@ def _layer_shards(file, config, layer, shard):
         name: _shard(rows[name], rescales[name], 0, own, len(getattr(layer, name).weight))
         for name, own in owned.items()
     }
-    shards["o"] = _shard(o, layer.o.rescale, 1, q, config.dim)
+    shards["o"] = _shard(o, layer.o.rescale, 1, q, config.q_dim)
     shards["down"] = _shard(down, layer.down.rescale, 1, shard.units, config.hidden_dim)
     return shards
 

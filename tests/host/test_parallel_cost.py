@@ -11,7 +11,11 @@ from host.cli.inspection import quantized_bytes
 from host.errors import ParallelError
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
-from host.parallel.cost.communication import ALL_REDUCES_PER_BLOCK, Communication, weight_fractions
+from host.parallel.theory.communication import (
+    ALL_REDUCES_PER_BLOCK,
+    Communication,
+    weight_fractions,
+)
 from tests.host.random_models import configs
 from tests.host.tiny import random_checkpoint
 from tests.plans import tensor_plan

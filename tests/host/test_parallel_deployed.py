@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
 from host.model.transformer import final_activation
-from host.parallel.layers import all_gathered, all_reduced
+from host.parallel.layers import all_gather, all_reduce
 from host.parallel.sharded_model import ShardedModel
 from host.parallel.sharding import merge_shards
 from tests.host.deployed_shards import deployed
 from tests.host.random_models import configs
-from tests.host.tiny import random_checkpoint
+from tests.host.tiny import WIDE_HEADS, random_checkpoint
 from tests.plans import tensor_plan
 
 TOKENS = [1, 17, 5, 33, 8, 21]
@@ -26,10 +26,10 @@ class Sums:
         self.sharded, self.position = sharded, 0
 
     def attention(self, layer, x):
-        return all_reduced(self.sharded.attention(layer, x, self.position))
+        return all_reduce(self.sharded.attention(layer, x, self.position))
 
     def feed_forward(self, layer, x):
-        return all_reduced(self.sharded.feed_forward(layer, x))
+        return all_reduce(self.sharded.feed_forward(layer, x))
 
 
 def assert_computes_as_the_reference(sharded):
@@ -40,7 +40,7 @@ def assert_computes_as_the_reference(sharded):
         x = final_activation(sharded.model, chunk, sums)
         parts = sharded.logits(x)
         rows = [shard.rows for shard in sharded.plan.shards]
-        logits = all_gathered(parts, rows, sharded.model.config.vocab_size)
+        logits = all_gather(parts, rows, sharded.model.config.vocab_size)
         end = sums.position + len(chunk)
         np.testing.assert_array_equal(logits, expected[sums.position : end])
         sums.position = end
@@ -50,6 +50,13 @@ def assert_computes_as_the_reference(sharded):
 @pytest.mark.parametrize("of", [ShardedModel.of, deployed])
 def test_shards_compute_together_as_the_reference(of, chips):
     model = quantize(random_checkpoint())
+    assert_computes_as_the_reference(of(model, tensor_plan(model, chips)))
+
+
+@pytest.mark.parametrize("chips", [1, 2, 5])
+@pytest.mark.parametrize("of", [ShardedModel.of, deployed])
+def test_heads_wider_than_the_residual_stream(of, chips):
+    model = quantize(random_checkpoint(WIDE_HEADS))
     assert_computes_as_the_reference(of(model, tensor_plan(model, chips)))
 
 

@@ -9,13 +9,9 @@ from host.errors import ParallelError
 from host.model.arithmetic import Rescale, matvec, rescale
 from host.model.quantized import Linear
 from host.parallel.assignment import even_blocks
-from host.parallel.layers import (
-    ColumnParallelLinear,
-    ParallelEmbedding,
-    RowParallelLinear,
-    all_gathered,
-)
+from host.parallel.layers import ColumnParallelLinear, RowParallelLinear, all_gather
 from host.parallel.sharding import shard_weight
+from host.parallel.theory.embedding import ParallelEmbedding
 from tests.host.divisions import WORLDS, dealt, linears
 
 # Sums of such numbers are exact in all of these, or wrap around, in any order of adding.
@@ -152,7 +148,7 @@ def test_a_bias_has_an_element_for_each_row(kind):
 
 def test_gathering_keeps_the_dtype():
     parts = [np.array([1, 3], "<i2"), np.array([2], "<i2")]
-    whole = all_gathered(parts, [range(0, 3, 2), range(1, 2)], 3)
+    whole = all_gather(parts, [range(0, 3, 2), range(1, 2)], 3)
     assert whole.dtype == np.int16 and whole.tolist() == [1, 2, 3]
 
 

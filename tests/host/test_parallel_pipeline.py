@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host.errors import ParallelError
-from host.parallel.pipeline import (
+from host.executors.activity import idle_share
+from host.parallel.theory.pipeline_schedule import (
     bubble_ratio,
-    concatenated,
+    concatenate_batches,
     forward_schedule,
-    idle_share,
     split_batch,
     stage_layers,
 )
@@ -97,7 +97,7 @@ def test_micro_batches_concatenate_to_the_batch(size, data, dtype):
     sizes = [len(part) for part in parts]
     assert len(parts) == count
     assert sizes == sorted(sizes, reverse=True) and max(sizes) - min(sizes) <= 1
-    merged = concatenated(parts)
+    merged = concatenate_batches(parts)
     assert merged.dtype == batch.dtype
     np.testing.assert_array_equal(merged, batch)
 
@@ -122,4 +122,4 @@ def test_a_micro_batch_is_not_empty(count):
 )
 def test_micro_batches_that_do_not_go_together(parts, message):
     with pytest.raises(ParallelError, match=message):
-        concatenated(parts)
+        concatenate_batches(parts)

@@ -12,9 +12,10 @@ import time
 import pytest
 
 from host.errors import ClusterError
+from host.executors.activity import idle_share
 from host.launch.simulated import running
-from host.parallel.pipeline import bubble_ratio, idle_share
 from host.parallel.strategies.pipeline import count_stages
+from host.parallel.theory.pipeline_schedule import bubble_ratio
 from tests.system.changed_firmware import append_source
 from tests.system.conftest import STEPS
 from tests.system.federations import assert_prompts_equal, settings

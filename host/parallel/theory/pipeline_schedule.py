@@ -49,11 +49,6 @@ def bubble_ratio(stages: int, micro_batches: int) -> Fraction:
     return Fraction(stages - 1, _clocks(stages, micro_batches))
 
 
-def idle_share(stages: int, micro_batches: float) -> float:
-    """bubble_ratio for as many micro-batches as there were on average."""
-    return (stages - 1) / (stages + micro_batches - 1)
-
-
 @overload
 def split_batch(batch: NDArray[Any], micro_batches: int) -> list[NDArray[Any]]: ...
 @overload
@@ -72,7 +67,7 @@ def split_batch(batch: Any, micro_batches: int) -> list[Any]:
     return [batch[part.start : part.stop] for part in even_blocks(len(batch), micro_batches)]
 
 
-def concatenated(micro_batches: Sequence[NDArray[Any]]) -> NDArray[Any]:
+def concatenate_batches(micro_batches: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """The batch [n, ...] of these micro-batches [n_i, ...], in their order.
 
     Raises ParallelError where there are none, and for shapes or dtypes that do not go together.
