@@ -145,8 +145,8 @@ def test_options_that_are_wrong(error, model, options, code, pattern):
     ("program", "words"),
     [
         ("/nonexistent", "MICROPYTHON=/nonexistent names no program"),
-        ("true", "is no MicroPython"),
-        ("false", "cannot stand in for a chip: status 1"),
+        ("true", "is not a MicroPython"),
+        ("false", "cannot be a simulated chip: status 1"),
     ],
 )
 def test_no_micropython(error, model, monkeypatch, program, words):
