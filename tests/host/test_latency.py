@@ -1,5 +1,7 @@
 """Modelled instructions and times, held to what emulated chips executed and to figures by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from host.hardware.board import load
@@ -16,6 +18,7 @@ from host.parallel.cost.latency import (
     radio_rate,
 )
 from host.parallel.synchronization import Widths
+from protocol.cobs import encoded_size
 from tests.host.tiny import random_checkpoint
 from tests.plans import tensor_plan
 
@@ -96,6 +99,21 @@ def test_published_packets_take_their_published_time():
     assert slow.airtime(250, is_broadcast=False) == pytest.approx(250 / 89_250)
     assert 2 * fast.airtime(60, is_broadcast=False) + fast.turnaround == pytest.approx(0.7e-3)
     assert slow.turnaround > fast.turnaround > 0
+
+
+def test_a_gateway_has_a_request_before_it_repeats_it_and_relays_answers_meanwhile(stories):
+    """Towards the chips line and air add up; from them the longer one counts."""
+    plan = tensor_plan(stories, 2, mtu=250)
+    boards = [load("esp32s3")] * 2
+    compute = token_of(plan)[1]
+    line = [(encoded_size(size) * 10 / 921_600) for size in (147, 8 + 10 + 64 * BITS // 8 + 4)]
+    there = replace(compute, answers=())
+    air = latency(plan, boards, [there], 64).airtime
+    assert air > 0
+    assert latency(plan, boards, [there], 64).links == pytest.approx(line[0] + air)
+    back = replace(compute, requests=())
+    air = latency(plan, boards, [back], 64).airtime
+    assert latency(plan, boards, [back], 64).links == pytest.approx(max(2 * line[1], air))
 
 
 @pytest.mark.parametrize("reduce", ["host", "chips"])

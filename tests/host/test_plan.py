@@ -1,6 +1,7 @@
 """Plans: heads dealt, units and rows levelled, what does not fit and what would."""
 
 import re
+from bisect import bisect_left
 from dataclasses import replace
 
 import numpy as np
@@ -129,6 +130,28 @@ def test_every_share_fits_the_heap_that_it_was_planned_for(
     plan = tensor_plan(stories, 5, 256, heap=heap, mtu=mtu, reduce=reduce)
     for shard in plan.shards:
         assert plan.heap_need(shard).total <= usable_heap(heap)
+
+
+@pytest.mark.parametrize(("hidden", "vocabulary"), [(172, 512), (900, 64)])
+@pytest.mark.parametrize("mtu", [None, 250])
+def test_every_shard_fits_the_smallest_heap_that_is_planned_for(hidden, vocabulary, mtu):
+    """Where all chips are full to the last unit and row, what these cost beside their weights
+    counts: the accumulators of the one or of the other, whichever are more."""
+    config = replace(STORIES, hidden_dim=hidden, vocab_size=vocabulary, layers=2)
+    model = quantize(random_checkpoint(config))
+
+    def fits(heap):
+        try:
+            return tensor_plan(model, 3, 128, heap=heap, mtu=mtu)
+        except DoesNotFit:
+            return None
+
+    heaps = range(64 * 1024, 400 * 1024, 64)
+    smallest = heaps[bisect_left(heaps, True, key=lambda heap: fits(heap) is not None)]
+    for heap in range(smallest, smallest + 1024, 128):
+        plan = fits(heap)
+        for shard in plan.shards:
+            assert plan.heap_need(shard).total <= usable_heap(heap)
 
 
 def test_where_a_chip_is_short_of_heap_others_take_more(stories):
