@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from host.errors import ModelError
+from host.evaluate import TOKENIZER
 from host.model import loading
 from host.model.checkpoint import Checkpoint
 from host.model.formats import llama2c, quantized_file
@@ -137,8 +138,8 @@ def test_a_tokenizer_that_is_given_goes_before_the_models_own(
         assert load_model(folder / name, moved).tokenizer.encode("abba ☃") == [7, *own[1:]]
 
 
-def test_a_tokenizer_of_another_size(folder: Path, shared_models: Path) -> None:
-    other = shared_models / "tok512.bin"
+def test_a_tokenizer_of_another_size(folder: Path) -> None:
+    other = TOKENIZER
     for name in FORMATS:
         message = f"{other}: the tokenizer has 512 tokens, the model has {VOCABULARY}"
         assert refusal(folder / name, other) == message

@@ -1,7 +1,6 @@
 """Chips that reach the host over their REPL's port: frames, heap, Ctrl-C, faults, restarts."""
 
 import contextlib
-import json
 import subprocess
 import time
 
@@ -59,9 +58,8 @@ def test_five_of_the_smallest_board_hold_the_shipped_model(tmp_path):
     tests/host/test_deployment_fits.py."""
     home = loading.load_model(MODELS / "home.bin").quantize()
     tokenizer = BpeTokenizer.load(MODELS / "tok512.bin", home.config.vocab_size)
-    prompts = tmp_path / "prompts.json"
-    prompts.write_text(json.dumps([{"prompt": "turn off the kitchen lights\n"}]))
-    (run,) = reference_runs(home, tokenizer, prompts, S2_POSITIONS)
+    prompt = "turn off the kitchen lights\n"
+    (run,) = reference_runs(home, tokenizer, [prompt], S2_POSITIONS)
     heap = load("esp32s2").python_heap("uart") + STANDINS["uart"]
     with repl_federation(
         home, tmp_path, 5, heap=heap, context=S2_POSITIONS, key=bytes(32)
