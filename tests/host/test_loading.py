@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from host.errors import ModelError
-from host.evaluate import TOKENIZER
 from host.model import loading
 from host.model.checkpoint import Checkpoint
 from host.model.formats import llama2c, quantized_file
 from host.model.loading import Format, LoadedModel, load_model
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
+from host.paths import HOME_TOKENIZER
 from tests.host.model_files import (
     VOCABULARY,
     config_of,
@@ -139,7 +139,7 @@ def test_a_tokenizer_that_is_given_goes_before_the_models_own(
 
 
 def test_a_tokenizer_of_another_size(folder: Path) -> None:
-    other = TOKENIZER
+    other = HOME_TOKENIZER
     for name in FORMATS:
         message = f"{other}: the tokenizer has 512 tokens, the model has {VOCABULARY}"
         assert refusal(folder / name, other) == message

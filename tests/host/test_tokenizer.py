@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host.errors import ModelError
-from host.evaluate import TOKENIZER
 from host.model.tokenizers.bpe import BOS, EOS, BpeTokenizer
 from host.model.tokenizers.text import TextStream
+from host.paths import HOME_TOKENIZER
 
 BYTE_PIECES = [b"<0x%02X>" % byte for byte in range(256)]
 SPECIAL = [b"<unk>", b"\n<s>\n", b"\n</s>\n"]
@@ -36,7 +36,7 @@ def small() -> BpeTokenizer:
 @pytest.fixture(scope="module")
 def home() -> BpeTokenizer:
     """The shipped model's, which was trained on text."""
-    return BpeTokenizer.load(TOKENIZER, 512)
+    return BpeTokenizer.load(HOME_TOKENIZER, 512)
 
 
 def _file(path: Path, pieces: list[bytes], scores: list[float]) -> Path:
@@ -236,9 +236,9 @@ def test_a_truncated_file_is_refused(tmp_path: Path, length: int, message: str) 
 @pytest.mark.parametrize("vocab_size", [511, 513, 32000])
 def test_the_wrong_size_is_refused(vocab_size: int) -> None:
     with pytest.raises(ModelError) as caught:
-        BpeTokenizer.load(TOKENIZER, vocab_size)
+        BpeTokenizer.load(HOME_TOKENIZER, vocab_size)
     assert str(caught.value) == (
-        f"{TOKENIZER}: the tokenizer has 512 tokens, the model has {vocab_size}"
+        f"{HOME_TOKENIZER}: the tokenizer has 512 tokens, the model has {vocab_size}"
     )
 
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from host.model.tokenizers.text import TextStream
-from host.parallel.plan import tensor_parallel
 from host.run import main
+from tests.plans import tensor_plan
 from tests.simulation.launch import REPOSITORY
 
 KEYS = {
@@ -75,7 +75,7 @@ def test_text_goes_to_stdout_and_the_table_to_stderr(ran, model, runs, tokenizer
     rows = [line.split() for line in lines if line.strip()[:1].isdigit()]
     assert [[int(count) for count in row[:4]] for row in rows[:5]] == [
         [share.chip, len(share.heads), len(share.units), len(share.rows)]
-        for share in tensor_parallel(model, 5).shares
+        for share in tensor_plan(model, 5).shards
     ]
     assert "tokens at" in printed.err and "(simulated: this machine's speed" in printed.err
     assert "11.0 synchronizations and" in printed.err

@@ -7,13 +7,14 @@ import sys
 
 import pytest
 
-from host.evaluate import COMMANDS, MODEL, held_out, integer_answers
 from host.generation.answers import Answers, PromptEncoder
+from host.generation.evaluation import answer_in_integers, load_commands
 from host.hardware.board import load
 from host.launch.simulated import Settings, running
 from host.model import loading
 from host.model.sampling import Sampler
 from host.model.tokenizers.text import TextStream
+from host.paths import HELD_OUT, HOME_MODEL
 from host.run import main
 from tests.simulation.launch import REPOSITORY
 from tests.system.conftest import STEPS
@@ -25,7 +26,7 @@ TOO_LONG = "dim the light " * 60
 
 @pytest.fixture(scope="module")
 def home():
-    return loading.load_model(MODEL)
+    return loading.load_model(HOME_MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +48,9 @@ def piped(home_quantized, monkeypatch, capsys):
 
 
 def test_a_slice_of_the_held_out_commands_on_five_chips(home, home_quantized):
-    commands = held_out(COMMANDS)
+    commands = load_commands(HELD_OUT)
     part = commands[:: len(commands) // SLICE][:SLICE]
-    expected = integer_answers(home.weights, home.tokenizer, [command.text for command in part])
+    expected = answer_in_integers(home.weights, home.tokenizer, [command.text for command in part])
     board = load("simulated")
     settings = Settings(5, "uart", board, board.planned_heap("uart"))
     with running(home_quantized, settings) as chips:
@@ -152,7 +153,8 @@ def test_examples_do_not_read_what_is_piped(piped, home):
     code, out, err = piped("turn off the hall light\n", "--examples")
     asked, answered = out.splitlines()[::2], out.splitlines()[1::2]
     assert asked == [f"> {text}" for text in home.prompt_format.examples]
-    assert answered == integer_answers(home.weights, home.tokenizer, home.prompt_format.examples)
+    examples = home.prompt_format.examples
+    assert answered == answer_in_integers(home.weights, home.tokenizer, examples)
     assert code == 0 and "synchronizations and" in err
 
 

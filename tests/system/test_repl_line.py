@@ -8,12 +8,12 @@ import pytest
 
 from host.build.bundle import chip_files
 from host.build.configuration import REPL_BAUD, REPL_UART, configuration
-from host.evaluate import MODELS
 from host.hardware.board import load
 from host.hardware.ram import ON_BOARD, STANDINS
 from host.links.transport import open_port
 from host.model import loading
 from host.model.tokenizers.bpe import BpeTokenizer
+from host.paths import HOME_MODEL, HOME_TOKENIZER
 from tests.plans import tensor_plan
 from tests.system.changed_firmware import changed
 from tests.system.reference_runs import assert_equals_reference, reference_runs
@@ -56,8 +56,8 @@ def test_a_federation_on_one_cable_each(model, runs, tmp_path):
 def test_five_of_the_smallest_board_hold_the_shipped_model(tmp_path):
     """With the heap that an ESP32-S2 has left, signed, to the last position; see
     tests/host/test_deployment_fits.py."""
-    home = loading.load_model(MODELS / "home.bin").quantize()
-    tokenizer = BpeTokenizer.load(MODELS / "tok512.bin", home.config.vocab_size)
+    home = loading.load_model(HOME_MODEL).quantize()
+    tokenizer = BpeTokenizer.load(HOME_TOKENIZER, home.config.vocab_size)
     prompt = "turn off the kitchen lights\n"
     (run,) = reference_runs(home, tokenizer, [prompt], S2_POSITIONS)
     heap = load("esp32s2").python_heap("uart") + STANDINS["uart"]
