@@ -21,6 +21,8 @@ MODELS = _RESOURCES / "models"
 BOARDS = _RESOURCES / "boards"
 
 HOME_MODEL = MODELS / "home.bin"  # the model that commands take where none is named
+HOME_TOKENIZER = MODELS / "tok512.bin"
+HELD_OUT = MODELS / "held_out.tsv"  # commands that it was not trained on, and their answers
 
 
 def cache_folder(name: str) -> Path:

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 
 from host.setup.micropython import find
 from tests.dual import SEED
+from tests.tiny_model import write_tiny_model
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -36,9 +37,20 @@ def micropython() -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of the tiny model, its tokenizer beside it: tests that need any model of a
+    real one's shape use it."""
+    return write_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
 def shared_models() -> Path:
-    """The folder of published models, which lies beside the checkout and is never copied."""
+    """The folder of a published model and of what llama2.c's own program made of it.
+
+    It lies beside the checkout and is never copied, so only comparisons with that program and the
+    figures of that model may ask for it; elsewhere they are skipped.
+    """
     folder = REPOSITORY.parent / "shared" / "models"
     if not folder.is_dir():
-        pytest.skip("no folder ../shared/models beside this checkout")
+        pytest.skip("compares with llama2.c's program on stories260K, which ../shared/models has")
     return folder

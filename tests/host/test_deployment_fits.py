@@ -6,14 +6,15 @@ from dataclasses import replace
 import pytest
 
 from host.build.bundle import compiled
-from host.evaluate import held_out
 from host.flashing.filesystem_image import filesystem_image, segments
 from host.flashing.placing import Place
+from host.generation.evaluation import load_commands
 from host.hardware import board as boards
 from host.model import loading
 from host.model.tokenizers.bpe import BpeTokenizer
 from host.parallel.heap import usable_heap
 from host.parallel.plan import DoesNotFit
+from host.paths import HELD_OUT
 from tests.simulation.launch import REPOSITORY
 
 REAL = [name for name in boards.names() if not boards.load(name).is_simulated]
@@ -75,7 +76,8 @@ def test_small_boards_answer_all_but_a_few_commands(model):
     """With as many positions as five of them have room for: BOS, a command and its answer."""
     tokenizer = BpeTokenizer.load(REPOSITORY / "models" / "tok512.bin", 512)
     lengths = [
-        len(tokenizer.encode(f"{command.text}\n{command.action}")) for command in held_out()
+        len(tokenizer.encode(f"{command.text}\n{command.action}"))
+        for command in load_commands(HELD_OUT)
     ]
     room = largest_context(model, "esp32s2", "uart")
     answered = sum(length <= room for length in lengths) / len(lengths)

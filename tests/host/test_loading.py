@@ -14,6 +14,7 @@ from host.model.formats import llama2c, quantized_file
 from host.model.loading import Format, LoadedModel, load_model
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
+from host.paths import HOME_TOKENIZER
 from tests.host.model_files import (
     VOCABULARY,
     config_of,
@@ -137,8 +138,8 @@ def test_a_tokenizer_that_is_given_goes_before_the_models_own(
         assert load_model(folder / name, moved).tokenizer.encode("abba ☃") == [7, *own[1:]]
 
 
-def test_a_tokenizer_of_another_size(folder: Path, shared_models: Path) -> None:
-    other = shared_models / "tok512.bin"
+def test_a_tokenizer_of_another_size(folder: Path) -> None:
+    other = HOME_TOKENIZER
     for name in FORMATS:
         message = f"{other}: the tokenizer has 512 tokens, the model has {VOCABULARY}"
         assert refusal(folder / name, other) == message

@@ -49,8 +49,8 @@ def test_quantized_bytes_are_what_a_plan_counts(config: Config) -> None:
     assert quantized_bytes(config) == plan.heap_need(plan.shards[0]).weights
 
 
-def test_the_smallest_numbers_of_boards(shared_models: Path) -> None:
-    model = quantize(loading.load_checkpoint(shared_models / "stories260K.bin"))
+def test_the_smallest_numbers_of_boards(tiny_model_file: Path) -> None:
+    model = quantize(loading.load_checkpoint(tiny_model_file))
     for name in boards.names():
         board = boards.load(name)
         flashed = name != "simulated"  # with a key, and with code that only boards have
@@ -99,9 +99,9 @@ def test_inspect_as_json(
 
 
 def test_inspect_tells_whether_a_cluster_holds_it(
-    shared_models: Path, capsys: pytest.CaptureFixture[str]
+    tiny_model_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = shared_models / "stories260K.bin"
+    model = tiny_model_file
     code, out, _ = printed(capsys, "inspect", model, "--chips", 9, "--board", "esp32s3", "--json")
     assert code == 0
     assert json.loads(out)["cluster"] == {"chips": 9, "board": "esp32s3", "problem": None}

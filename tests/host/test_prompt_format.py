@@ -7,7 +7,6 @@ from rich.console import Console
 
 from host.cli.quantizing import quantize_to_file
 from host.errors import ModelError
-from host.evaluate import MODEL
 from host.model import loading
 from host.model.prompt_format import (
     CONTINUATION,
@@ -16,6 +15,7 @@ from host.model.prompt_format import (
     load_format,
     parse_format,
 )
+from host.paths import HOME_MODEL as MODEL
 
 
 def test_a_model_with_no_file_beside_it_continues(tmp_path: Path) -> None:

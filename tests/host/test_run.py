@@ -11,13 +11,15 @@ from host.cluster.cluster_file import Cluster, changed
 from host.hardware.board import load
 from host.model.formats import llama2c
 from host.model.quantization.quantize import quantize
+from host.model.tokenizers.bpe import serialize_tokens
 from host.paths import HOME_MODEL
 from host.run import main, parsed, settings_for
+from tests.tiny_model import CONFIG, tiny_tokenizer
 
 
 @pytest.fixture(scope="module")
-def model(shared_models):
-    return shared_models / "stories260K.bin"
+def model(tiny_model_file):
+    return tiny_model_file
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def test_a_model_that_is_missing_cut_short_or_empty(error, model, tmp_path):
     )  # fmt: skip
     file.write_bytes(model.read_bytes()[:5000])
     assert error("--model", file) == (
-        1, f"{file}: truncated: 5000 bytes, the header asks for 1056540"
+        1, f"{file}: truncated: 5000 bytes, the header asks for {model.stat().st_size}"
     )  # fmt: skip
     file.write_bytes(b"")
     code, line = error("--model", file)
@@ -67,12 +69,12 @@ def test_a_model_that_is_missing_cut_short_or_empty(error, model, tmp_path):
 def test_a_tokenizer_that_is_missing_cut_short_or_of_another_size(error, model, tmp_path):
     alone = shutil.copy(model, tmp_path)
     assert error("--model", alone) == (
-        1, f"no tok512.bin or tokenizer.bin beside {alone}: give --tokenizer"
+        1, f"no tok{CONFIG.vocab_size}.bin or tokenizer.bin beside {alone}: give --tokenizer"
     )  # fmt: skip
     file = tmp_path / "tokens.bin"
     code, line = error("--model", model, "--tokenizer", file)
     assert (code, line) == (1, f"{file}: cannot read the tokenizer: No such file or directory")
-    whole = (model.parent / "tok512.bin").read_bytes()
+    whole = serialize_tokens(tiny_tokenizer())
     for size, wrong in ((1000, whole[:1000]), (len(whole) + 9, whole + bytes(8) + b"x")):
         file.write_bytes(wrong)
         code, line = error("--model", model, "--tokenizer", file)
@@ -83,26 +85,26 @@ def test_a_prompt_that_is_too_long(error, model):
     prompt = "one two three four five six seven eight nine ten"
     assert error("--model", model, "--prompt", prompt, "--context", 10) == (
         1,
-        "the prompt has 31 tokens, BOS included, and the context 10 positions: shorten it or raise"
+        "the prompt has 30 tokens, BOS included, and the context 10 positions: shorten it or raise"
         " --context",
     )
-    assert error("--model", model, "--prompt", prompt, "--steps", 30) == (
-        1, "the prompt has 31 tokens, BOS included: --steps 30 leaves none to generate"
+    assert error("--model", model, "--prompt", prompt, "--steps", 29) == (
+        1, "the prompt has 30 tokens, BOS included: --steps 29 leaves none to generate"
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("chips", "context", "pattern"),
     [
-        (1, 64, r"1 chip with 160 KB of heap is \d+ KB short of the model with a context of 64:"
+        (1, 64, r"1 chip with 128 KB of heap is \d+ KB short of the model with a context of 64:"
          r" [2-5] chips would do"),
-        (5, 512, r"5 chips with 160 KB of heap are \d+ KB short of the model with a context of"
+        (5, 512, r"5 chips with 128 KB of heap are \d+ KB short of the model with a context of"
          r" 512, and no number of chips would do: use boards with more heap, or --context \d+, or"
          r" try --link uart"),
     ],
 )  # fmt: skip
 def test_a_heap_that_is_too_small(error, model, chips, context, pattern):
-    code, line = error("--model", model, "--heap", "160K", "--chips", chips, "--context", context)
+    code, line = error("--model", model, "--heap", "128K", "--chips", chips, "--context", context)
     assert code == 1 and re.fullmatch(pattern, line), line
 
 
@@ -226,6 +228,5 @@ def test_boards_flashed_with_another_model(elsewhere, capsys):
     changed(lambda _: cluster)
     assert main(["--prompt", "turn on the fan", "--ports", "/dev/none"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith(
-        f"error: the boards were flashed with {HOME_MODEL} (0000000000000000) and"
-    )
+    flashed = f"{HOME_MODEL} (0000000000000000)"
+    assert error.startswith(f"error: the boards were flashed with {flashed} and")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from host.errors import ModelError
 from host.model.tokenizers.bpe import BOS, EOS, BpeTokenizer
 from host.model.tokenizers.text import TextStream
+from host.paths import HOME_TOKENIZER
 
 BYTE_PIECES = [b"<0x%02X>" % byte for byte in range(256)]
 SPECIAL = [b"<unk>", b"\n<s>\n", b"\n</s>\n"]
@@ -33,8 +34,9 @@ def small() -> BpeTokenizer:
 
 
 @pytest.fixture(scope="module")
-def stories(shared_models: Path) -> BpeTokenizer:
-    return BpeTokenizer.load(shared_models / "tok512.bin", 512)
+def home() -> BpeTokenizer:
+    """The shipped model's, which was trained on text."""
+    return BpeTokenizer.load(HOME_TOKENIZER, 512)
 
 
 def _file(path: Path, pieces: list[bytes], scores: list[float]) -> Path:
@@ -98,34 +100,35 @@ def test_a_score_that_is_not_above_the_lowest_never_merges(score: float) -> None
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_encoded_by_the_rule(stories: BpeTokenizer, text: str) -> None:
-    assert stories.encode(text) == _encoded(stories.pieces, stories.scores, text.encode())
+def test_any_text_is_encoded_by_the_rule(home: BpeTokenizer, text: str) -> None:
+    assert home.encode(text) == _encoded(home.pieces, home.scores, text.encode())
 
 
 @given(st.binary(max_size=30))
 def test_bytes_that_are_no_utf8_are_encoded_by_the_rule(
-    stories: BpeTokenizer, data: bytes
+    home: BpeTokenizer, data: bytes
 ) -> None:
     text = data.decode("utf-8", "surrogateescape")
-    assert stories.encode(text) == _encoded(stories.pieces, stories.scores, data)
-    assert stories.decode_all(stories.encode(text)) == data
+    assert home.encode(text) == _encoded(home.pieces, home.scores, data)
+    assert home.decode_all(home.encode(text)) == data
 
 
 @given(st.text(max_size=60), st.booleans())
-def test_decoding_gives_back_any_text(stories: BpeTokenizer, text: str, bos: bool) -> None:
-    assert stories.decode_all(stories.encode(text, bos=bos)).decode() == text
+def test_decoding_gives_back_any_text(home: BpeTokenizer, text: str, bos: bool) -> None:
+    assert home.decode_all(home.encode(text, bos=bos)).decode() == text
 
 
-def test_bos_and_eos(stories: BpeTokenizer) -> None:
-    body = stories.encode("a b", bos=False)
+def test_bos_and_eos(home: BpeTokenizer) -> None:
+    body = home.encode("a b", bos=False)
     assert body and BOS not in body
-    assert stories.encode("a b") == [BOS, *body]
-    assert stories.encode("a b", eos=True) == [BOS, *body, EOS]
-    assert stories.encode("") == [BOS]
-    assert stories.encode("", bos=False, eos=True) == [EOS]
+    assert home.encode("a b") == [BOS, *body]
+    assert home.encode("a b", eos=True) == [BOS, *body, EOS]
+    assert home.encode("") == [BOS]
+    assert home.encode("", bos=False, eos=True) == [EOS]
 
 
-def test_the_texts_of_the_c_program(stories: BpeTokenizer, shared_models: Path) -> None:
+def test_the_texts_of_the_c_program(shared_models: Path) -> None:
+    stories = BpeTokenizer.load(shared_models / "tok512.bin", 512)
     runs = json.loads((shared_models / "stories260K.greedy.json").read_text())
     assert len(runs) == 7
     for run in runs:
@@ -148,7 +151,8 @@ def test_the_texts_of_the_c_program(stories: BpeTokenizer, shared_models: Path) 
         ("Zoé was ☃", [1, 410, 469, 414, 485, 286, 410, 229, 155, 134]),
     ],
 )
-def test_tokens_of_a_text(stories: BpeTokenizer, text: str, tokens: list[int]) -> None:
+def test_tokens_of_a_text(shared_models: Path, text: str, tokens: list[int]) -> None:
+    stories = BpeTokenizer.load(shared_models / "tok512.bin", 512)
     assert stories.encode(text) == tokens
 
 
@@ -230,12 +234,11 @@ def test_a_truncated_file_is_refused(tmp_path: Path, length: int, message: str) 
 
 
 @pytest.mark.parametrize("vocab_size", [511, 513, 32000])
-def test_the_wrong_size_is_refused(shared_models: Path, vocab_size: int) -> None:
-    path = shared_models / "tok512.bin"
+def test_the_wrong_size_is_refused(vocab_size: int) -> None:
     with pytest.raises(ModelError) as caught:
-        BpeTokenizer.load(path, vocab_size)
+        BpeTokenizer.load(HOME_TOKENIZER, vocab_size)
     assert str(caught.value) == (
-        f"{path}: the tokenizer has 512 tokens, the model has {vocab_size}"
+        f"{HOME_TOKENIZER}: the tokenizer has 512 tokens, the model has {vocab_size}"
     )
 
 
@@ -248,12 +251,12 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         BpeTokenizer.load(path, 512)
 
 
-def test_a_long_text_takes_no_longer_than_its_length(stories: BpeTokenizer) -> None:
+def test_a_long_text_takes_no_longer_than_its_length(home: BpeTokenizer) -> None:
     text = "Once upon a time, Zoé ☃ was here. " * 3000
-    tokens = stories.encode(text)
-    assert stories.decode_all(tokens).decode() == text
+    tokens = home.encode(text)
+    assert home.decode_all(tokens).decode() == text
     # Words do not merge across spaces here, so a text's tokens repeat as it does.
-    once = stories.encode("Once upon a time, Zoé ☃ was here. " * 2)
+    once = home.encode("Once upon a time, Zoé ☃ was here. " * 2)
     assert tokens[: len(once) - 1] == once[:-1]
 
 

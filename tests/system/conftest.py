@@ -1,19 +1,19 @@
-"""The model that whole federations run in these tests, and what the reference makes of it."""
+"""The model that whole clusters run in these tests, and what the reference makes of it."""
 
 import pytest
 
 from host.model.formats import llama2c
 from host.model.quantization.quantize import quantize
-from host.model.tokenizers.bpe import BpeTokenizer
 from tests.system.reference_runs import reference_runs
+from tests.tiny_model import PROMPTS, tiny_tokenizer
 
 STEPS = 128
 
 
 @pytest.fixture(scope="session")
-def model_file(shared_models):
+def model_file(tiny_model_file):
     """The path of the checkpoint."""
-    return shared_models / "stories260K.bin"
+    return tiny_model_file
 
 
 @pytest.fixture(scope="session")
@@ -23,12 +23,12 @@ def model(model_file):
 
 
 @pytest.fixture(scope="session")
-def tokenizer(shared_models, model):
+def tokenizer():
     """The model's tokenizer."""
-    return BpeTokenizer.load(shared_models / "tok512.bin", model.config.vocab_size)
+    return tiny_tokenizer()
 
 
 @pytest.fixture(scope="session")
-def runs(shared_models, model, tokenizer):
+def runs(model, tokenizer):
     """What the reference generates greedily for each of the seven prompts."""
-    return reference_runs(model, tokenizer, shared_models / "stories260K.greedy.json", STEPS)
+    return reference_runs(model, tokenizer, PROMPTS, STEPS)

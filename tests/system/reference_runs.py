@@ -1,6 +1,5 @@
-"""Greedy generation by the numpy reference, all prompts at once, and federations held to it."""
+"""Greedy generation by the numpy reference, all prompts at once, and clusters held to it."""
 
-import json
 from typing import NamedTuple
 
 import numpy as np
@@ -21,9 +20,9 @@ class Run(NamedTuple):
     prompt: int
 
 
-def reference_runs(model, tokenizer, greedy_file, steps):
-    """The Run of each prompt in the file; a text that ends goes on regardless."""
-    prompts = [tokenizer.encode(entry["prompt"]) for entry in json.loads(greedy_file.read_text())]
+def reference_runs(model, tokenizer, texts, steps):
+    """The Run of each prompt; a text that ends goes on regardless."""
+    prompts = [tokenizer.encode(text) for text in texts]
     reference = Reference(model, batch=len(prompts), context=steps)
     tokens = np.zeros((len(prompts), steps + 1), int)
     logits = np.zeros((len(prompts), steps, model.config.vocab_size), int)
@@ -42,8 +41,9 @@ def reference_runs(model, tokenizer, greedy_file, steps):
 def assert_equals_reference(federation, run, steps, between=lambda position: None):
     """Runs the prompt and `steps` positions in all, and holds every logit to the reference's.
 
-    between: called with each position before its token is run.
+    steps: the prompt's tokens at least. between: called with each position before its token.
     """
+    assert run.prompt <= steps
     federation.begin()
     tokens = [int(token) for token in run.tokens[: run.prompt]]
     logits = federation.forward(tokens)

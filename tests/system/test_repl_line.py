@@ -1,7 +1,6 @@
 """Chips that reach the host over their REPL's port: frames, heap, Ctrl-C, faults, restarts."""
 
 import contextlib
-import json
 import subprocess
 import time
 
@@ -9,12 +8,12 @@ import pytest
 
 from host.build.bundle import chip_files
 from host.build.configuration import REPL_BAUD, REPL_UART, configuration
-from host.evaluate import MODELS
 from host.hardware.board import load
 from host.hardware.ram import ON_BOARD, STANDINS
 from host.links.transport import open_port
 from host.model import loading
 from host.model.tokenizers.bpe import BpeTokenizer
+from host.paths import HOME_MODEL, HOME_TOKENIZER
 from tests.plans import tensor_plan
 from tests.system.changed_firmware import changed
 from tests.system.reference_runs import assert_equals_reference, reference_runs
@@ -57,11 +56,10 @@ def test_a_federation_on_one_cable_each(model, runs, tmp_path):
 def test_five_of_the_smallest_board_hold_the_shipped_model(tmp_path):
     """With the heap that an ESP32-S2 has left, signed, to the last position; see
     tests/host/test_deployment_fits.py."""
-    home = loading.load_model(MODELS / "home.bin").quantize()
-    tokenizer = BpeTokenizer.load(MODELS / "tok512.bin", home.config.vocab_size)
-    prompts = tmp_path / "prompts.json"
-    prompts.write_text(json.dumps([{"prompt": "turn off the kitchen lights\n"}]))
-    (run,) = reference_runs(home, tokenizer, prompts, S2_POSITIONS)
+    home = loading.load_model(HOME_MODEL).quantize()
+    tokenizer = BpeTokenizer.load(HOME_TOKENIZER, home.config.vocab_size)
+    prompt = "turn off the kitchen lights\n"
+    (run,) = reference_runs(home, tokenizer, [prompt], S2_POSITIONS)
     heap = load("esp32s2").python_heap("uart") + STANDINS["uart"]
     with repl_federation(
         home, tmp_path, 5, heap=heap, context=S2_POSITIONS, key=bytes(32)

@@ -7,6 +7,7 @@ from host.launch.simulated import Settings, running
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
+from host.parallel.parallelism import Parallelism
 from tests.host.tiny import random_checkpoint
 
 TOKENS = [1, 5, 9, 22, 7, 3]
@@ -34,7 +35,8 @@ def test_heads_narrower_and_wider_than_the_residual_stream(
     config = Config(32, 24, 2, 4, 2, 60, 64, head_dim=head_dim)
     model = quantize(random_checkpoint(config))
     board = load("simulated")
-    how = Settings(chips, "uart", board, board.heap_kb * 1024, combine=mode)
+    parallelism = Parallelism(reduce=mode)
+    how = Settings(chips, "uart", board, board.heap_kb * 1024, parallelism=parallelism)
     with running(model, how) as started:
         started.federation.begin()
         logits = started.federation.forward(TOKENS)

@@ -8,20 +8,18 @@ import pytest
 
 from host import evaluate
 from host.errors import ModelError
-from host.evaluate import (
-    COMMANDS,
-    MODEL,
-    TOKENIZER,
+from host.generation.evaluation import (
     Command,
-    answers,
-    exact,
-    float_answers,
-    held_out,
-    integer_answers,
+    answer_in_floats,
+    answer_in_integers,
+    generate_answers,
+    load_commands,
+    measure_exact_match,
 )
 from host.model.checkpoint import Checkpoint
 from host.model.formats import llama2c
 from host.model.tokenizers.bpe import BOS, EOS, BpeTokenizer
+from host.paths import HELD_OUT, HOME_MODEL, HOME_TOKENIZER
 
 MEGABYTE = 1_000_000
 SLICE = 100
@@ -29,12 +27,12 @@ SLICE = 100
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
-    return llama2c.load(MODEL)
+    return llama2c.load(HOME_MODEL)
 
 
 @pytest.fixture(scope="module")
 def tokenizer(checkpoint: Checkpoint) -> BpeTokenizer:
-    return BpeTokenizer.load(TOKENIZER, checkpoint.config.vocab_size)
+    return BpeTokenizer.load(HOME_TOKENIZER, checkpoint.config.vocab_size)
 
 
 class Echo:
@@ -61,39 +59,39 @@ def test_answers_are_what_follows_the_command(tokenizer: BpeTokenizer, end: int)
     lines = ["light.kitchen on", "unknown", "tv.all mute; ac.all off"]
     texts = ["on", "a longer command, of several words", "mute"]
     step = Echo(tokenizer, lines, end).step
-    assert answers(step, tokenizer, texts, 60) == lines
+    assert generate_answers(step, tokenizer, texts, 60) == lines
 
 
 def test_an_answer_ends_with_the_positions(tokenizer: BpeTokenizer) -> None:
     prompt = len(tokenizer.encode("on\n"))
     step = Echo(tokenizer, ["99999999"], BOS).step
-    assert answers(step, tokenizer, ["on"], prompt + 3) == ["999"]
+    assert generate_answers(step, tokenizer, ["on"], prompt + 3) == ["999"]
     with pytest.raises(ModelError, match="leaves none of"):
-        answers(step, tokenizer, ["on"], prompt)
+        generate_answers(step, tokenizer, ["on"], prompt)
 
 
 def test_only_whole_lines_are_right() -> None:
     commands = [Command(c, "text", "light.attic on") for c in ("one", "one", "two", "two")]
     found = ["light.attic on", "light.attic on; light.attic on", "light.attic on", "light.attic"]
-    assert exact(commands, found) == {"one": 0.5, "two": 0.5, "all": 0.5}
-    assert exact(commands[:1], found[:1]) == {"one": 1, "all": 1}
+    assert measure_exact_match(commands, found) == {"one": 0.5, "two": 0.5, "all": 0.5}
+    assert measure_exact_match(commands[:1], found[:1]) == {"one": 1, "all": 1}
 
 
 def test_commands_that_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "commands.tsv"
     with pytest.raises(ModelError, match="cannot read the commands"):
-        held_out(path)
+        load_commands(path)
     path.write_text("")
     with pytest.raises(ModelError, match="no commands"):
-        held_out(path)
+        load_commands(path)
     path.write_text("level\tdim it\tlight.here brightness=down\nlevel\tdim it\n")
     with pytest.raises(ModelError, match="line 2 has 2 fields, expected 3"):
-        held_out(path)
+        load_commands(path)
 
 
 def test_the_model_is_of_the_size_that_five_chips_share_evenly(checkpoint: Checkpoint) -> None:
     config = checkpoint.config
-    assert MODEL.stat().st_size <= 3 * MEGABYTE
+    assert HOME_MODEL.stat().st_size <= 3 * MEGABYTE
     assert checkpoint.shared_classifier
     assert config.dim <= 64 and config.kv_heads % 5 == 0 and config.hidden_dim % 5 == 0
     matrices = ("embedding", "wq", "wk", "wv", "wo", "w1", "w2", "w3")
@@ -111,17 +109,17 @@ def test_the_model_is_of_the_size_that_five_chips_share_evenly(checkpoint: Check
 def test_commands_of_the_readme(
     checkpoint: Checkpoint, tokenizer: BpeTokenizer, text: str, action: str
 ) -> None:
-    assert float_answers(checkpoint, tokenizer, [text]) == [action]
-    assert integer_answers(checkpoint, tokenizer, [text]) == [action]
+    assert answer_in_floats(checkpoint, tokenizer, [text]) == [action]
+    assert answer_in_integers(checkpoint, tokenizer, [text]) == [action]
 
 
 def test_a_slice_of_the_held_out_commands(checkpoint: Checkpoint, tokenizer: BpeTokenizer) -> None:
-    commands = held_out(COMMANDS)
+    commands = load_commands(HELD_OUT)
     part = commands[:: len(commands) // SLICE][:SLICE]
     texts = [command.text for command in part]
-    in_integers = integer_answers(checkpoint, tokenizer, texts)
-    assert exact(part, in_integers)["all"] >= 0.97
-    in_float = float_answers(checkpoint, tokenizer, texts)
+    in_integers = answer_in_integers(checkpoint, tokenizer, texts)
+    assert measure_exact_match(part, in_integers)["all"] >= 0.97
+    in_float = answer_in_floats(checkpoint, tokenizer, texts)
     assert sum(map(str.__eq__, in_integers, in_float)) >= SLICE - 1
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from host.evaluate import TOKENIZER
 from host.model.tokenizers.bpe import BOS, BpeTokenizer
+from host.paths import HOME_TOKENIZER
 from training import bpe
 from training.batches import (
     BATCH,
@@ -24,7 +24,7 @@ from training.grammar import SEED, Command, Grammar
 
 @pytest.fixture(scope="module")
 def tokenizer() -> BpeTokenizer:
-    return BpeTokenizer.load(TOKENIZER, bpe.VOCABULARY)
+    return BpeTokenizer.load(HOME_TOKENIZER, bpe.VOCABULARY)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_the_shipped_tokenizer_is_learnt_from_the_grammar(tokenizer: BpeTokenize
 
 def test_a_saved_tokenizer_loads_as_it_was(tokenizer: BpeTokenizer, tmp_path: Path) -> None:
     bpe.save(tokenizer, tmp_path / "tok.bin")
-    assert (tmp_path / "tok.bin").read_bytes() == TOKENIZER.read_bytes()
+    assert (tmp_path / "tok.bin").read_bytes() == HOME_TOKENIZER.read_bytes()
 
 
 def test_actions_count_whole_commands_little_and_padding_not() -> None:

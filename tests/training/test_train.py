@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from host.evaluate import TOKENIZER
 from host.model.checkpoint import Config
 from host.model.float_model import FloatModel
 from host.model.formats import llama2c
 from host.model.tokenizers.bpe import BpeTokenizer
+from host.paths import HOME_TOKENIZER
 from training import bpe
 from training.batches import Batch, batches
 from training.model import CONFIG, Llama
@@ -19,7 +19,7 @@ from training.train import Training, exported
 
 @pytest.fixture(scope="module")
 def samples() -> list[Batch]:
-    encoder = bpe.Encoder(BpeTokenizer.load(TOKENIZER, bpe.VOCABULARY))
+    encoder = bpe.Encoder(BpeTokenizer.load(HOME_TOKENIZER, bpe.VOCABULARY))
     drawn = (Batch(*(part[:16] for part in batch)) for batch in batches(encoder, 0))
     return [next(drawn) for _ in range(5)]
 

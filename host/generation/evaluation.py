@@ -1,0 +1,140 @@
+"""Exact-match evaluation: how many held-out commands a model answers with the right line.
+
+Two arithmetics answer, greedily: floats, and the integers of the reference, which every cluster
+equals to the bit, so that no chips are needed to count what clusters answer.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from host.errors import ModelError
+from host.model.checkpoint import Checkpoint
+from host.model.float_model import FloatModel
+from host.model.quantization.quantize import quantize
+from host.model.reference import Reference
+from host.model.tokenizers.text import TextStream, Tokenizer
+
+BATCH = 250  # commands answered together: the caches of this many take 150 MB
+
+# Tokens [batch] in, logits [batch, vocab] after them out; it remembers the tokens before.
+Step = Callable[[npt.NDArray[np.int64]], npt.NDArray[Any]]
+# Passes on the starts of batches, as rich.progress.track does.
+Track = Callable[[Sequence[int]], Iterable[int]]
+
+
+class Command(NamedTuple):
+    """A command, the line that answers it, and the kind of command that it is."""
+
+    category: str
+    text: str
+    action: str
+
+
+def load_commands(path: str | Path) -> list[Command]:
+    """Reads the commands in a file of lines "category<tab>command<tab>action".
+
+    Raises ModelError, naming the file, and the line that is malformed.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the commands: {error.strerror}") from error
+    commands = []
+    for number, line in enumerate(lines, start=1):
+        fields = line.split("\t")
+        if len(fields) != len(Command._fields):
+            raise ModelError(f"{path}: line {number} has {len(fields)} fields, expected 3")
+        commands.append(Command(*fields))
+    if not commands:
+        raise ModelError(f"{path}: no commands")
+    return commands
+
+
+def generate_answers(
+    step: Step, tokenizer: Tokenizer, texts: Sequence[str], positions: int
+) -> list[str]:
+    """Generates the greedy answer to each of `texts`, all in one batch.
+
+    An answer ends at a stop token, or with `positions` tokens in all. A command ends with a
+    newline, which tells the model to answer. Raises ModelError for a command that leaves no
+    position to answer.
+    """
+    prompts = [tokenizer.encode(f"{text}\n") for text in texts]
+    longest = max(map(len, prompts))
+    if longest >= positions:
+        raise ModelError(f"a command of {longest} tokens leaves none of {positions} to answer")
+    answers: list[list[int]] = [[] for _ in prompts]
+    ended = np.zeros(len(prompts), bool)
+    tokens = np.array([prompt[0] for prompt in prompts])
+    for position in range(1, positions):
+        likeliest = step(tokens).argmax(axis=1)
+        for row, prompt in enumerate(prompts):
+            given = position < len(prompt)
+            tokens[row] = prompt[position] if given else likeliest[row]
+            ended[row] |= not given and int(tokens[row]) in tokenizer.stops
+            if not given and not ended[row]:
+                answers[row].append(int(tokens[row]))
+        if ended.all():
+            break
+    return [_decode(tokenizer, answer) for answer in answers]
+
+
+def _decode(tokenizer: Tokenizer, tokens: Iterable[int]) -> str:
+    stream = TextStream(tokenizer, previous=-1)  # not BOS: a space that comes first stays
+    return "".join(map(stream.push, tokens))
+
+
+def answer_in_floats(
+    checkpoint: Checkpoint, tokenizer: Tokenizer, texts: Sequence[str], track: Track = iter
+) -> list[str]:
+    """Answers `texts` with the model in float64."""
+    model, positions = FloatModel(checkpoint), checkpoint.config.context
+
+    def answer(batch: Sequence[str]) -> list[str]:
+        cache = model.new_cache(len(batch), positions)
+        return generate_answers(
+            lambda tokens: model.step(tokens, cache), tokenizer, batch, positions
+        )
+
+    return _answer_in_batches(answer, texts, track)
+
+
+def answer_in_integers(
+    checkpoint: Checkpoint, tokenizer: Tokenizer, texts: Sequence[str], track: Track = iter
+) -> list[str]:
+    """Answers `texts` with the quantized model, as every cluster does."""
+    model, positions = quantize(checkpoint), checkpoint.config.context
+
+    def answer(batch: Sequence[str]) -> list[str]:
+        return generate_answers(Reference(model, len(batch)).step, tokenizer, batch, positions)
+
+    return _answer_in_batches(answer, texts, track)
+
+
+def _answer_in_batches(
+    answer: Callable[[Sequence[str]], list[str]], texts: Sequence[str], track: Track
+) -> list[str]:
+    # Commands of like length together: a batch takes as many steps as its longest one.
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    found: dict[int, str] = {}
+    for start in track(range(0, len(texts), BATCH)):
+        batch = order[start : start + BATCH]
+        found.update(zip(batch, answer([texts[index] for index in batch]), strict=True))
+    return [found[index] for index in range(len(texts))]
+
+
+def measure_exact_match(commands: Sequence[Command], answers: Sequence[str]) -> dict[str, float]:
+    """Returns the fraction of exactly right answers, by category and, last, for "all"."""
+    matches: dict[str, list[bool]] = defaultdict(list)
+    for command, answer in zip(commands, answers, strict=True):
+        for category in (command.category, "all"):
+            matches[category].append(answer == command.action)
+    matches["all"] = matches.pop("all")
+    return {category: sum(each) / len(each) for category, each in matches.items()}
