@@ -124,6 +124,19 @@ def test_links_between_pages_lead_somewhere(page):
             assert anchor in names, target
 
 
+def test_the_speeds_that_are_quoted_are_those_of_the_benchmarks():
+    results = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
+    benchmarks = (REPOSITORY / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    table = results.partition("## Speed")[2].partition("Chips are added")[0]
+    rows = re.findall(
+        r"^\|(.*?)\|(.*?)\|(.*?)\|.*(?:measured|emulated|modelled)", table, re.MULTILINE
+    )
+    quoted = {figure for row in rows for figure in re.findall(r"\d[\d.,]*", " ".join(row[1:]))}
+    assert len(quoted) >= 15
+    known = set(re.findall(r"\d[\d.,]*\d", benchmarks))
+    assert quoted <= known, quoted - known
+
+
 def test_the_protocol_page_lists_the_message_types():
     page = (REPOSITORY / "docs" / "protocol.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| (0x[0-9A-F]{2}) \| (\w+) \|", page, re.MULTILINE)
