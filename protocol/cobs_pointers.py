@@ -52,8 +52,7 @@ def decoded(src: ptr8, dst: ptr8, state: ptr32, n: int, capacity: int) -> int:
     if not bad:
         dst = ptr8(frame + state[3])
     while int(src) < end:
-        # What the data have of the current block.
-        stop = int(src) + left
+        stop = int(src) + left  # as far as the data have the current block
         left = 0
         if stop > end:
             left = stop - end

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import signal
 import subprocess
 import sys
 import tomllib
@@ -98,6 +99,19 @@ def test_only_the_module_of_the_command_is_imported():
         capture_output=True, timeout=60,
     ).stdout  # fmt: skip
     assert printed.splitlines()[-1] == "[]"
+
+
+def test_ctrl_c_prints_no_traceback_while_a_command_is_imported():
+    program = (
+        "import os, signal; from host import __main__;"
+        "__main__.importlib.import_module = lambda name: os.kill(os.getpid(), signal.SIGINT);"
+        "__main__.main(['plan'])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, timeout=60,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"", b"")
 
 
 def test_help_names_commands_as_they_were_called(monkeypatch, capsys):

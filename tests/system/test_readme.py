@@ -99,7 +99,7 @@ def test_the_boards_that_the_model_takes_are_those_of_the_readme():
     chips = inspection(str(HOME_MODEL), None, None, "uart").as_dict()["chips"]
     counts = {name: links["uart"] for name, links in chips.items()}
     assert counts[single] == 1
-    several = [count for count in counts.values() if count > 1]
+    several = [count for count in counts.values() if count and count > 1]
     assert (min(several), max(several)) == (int(least), int(most))
 
 
@@ -122,6 +122,19 @@ def test_links_between_pages_lead_somewhere(page):
             headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
             names = {re.sub(r"[^\w\- ]", "", each).lower().replace(" ", "-") for each in headings}
             assert anchor in names, target
+
+
+def test_the_speeds_that_are_quoted_are_those_of_the_benchmarks():
+    results = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
+    benchmarks = (REPOSITORY / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    table = results.partition("## Speed")[2].partition("Chips are added")[0]
+    rows = re.findall(
+        r"^\|(.*?)\|(.*?)\|(.*?)\|.*(?:measured|emulated|modelled)", table, re.MULTILINE
+    )
+    quoted = {figure for row in rows for figure in re.findall(r"\d[\d.,]*", " ".join(row[1:]))}
+    assert len(quoted) >= 15
+    known = set(re.findall(r"\d[\d.,]*\d", benchmarks))
+    assert quoted <= known, quoted - known
 
 
 def test_the_protocol_page_lists_the_message_types():

@@ -14,6 +14,7 @@ import os
 import select
 import socket
 import time
+from array import array
 
 import _idle
 from micropython import const
@@ -27,6 +28,11 @@ _QUERY = const(4)
 _SEND_HEADER = const(10)
 _RECEIVE_HEADER = const(14)
 _TO_CHIP_STATUS = const(1)
+_QUERY_TIMEOUT_MS = const(1000)
+
+# Indices of UdpAir._serials.
+_SENT = const(0)  # of the last frame sent
+_NEXT = const(1)  # of the next frame to be received
 
 
 class UdpAir:
@@ -34,7 +40,6 @@ class UdpAir:
 
     def __init__(self, port, mac, mtu, chip):
         self.mac = mac
-        self.mtu = mtu
         self.chip = chip
         self.channel = 1
         self.up = False
@@ -46,10 +51,7 @@ class UdpAir:
         self.receiver = None
         self._out = bytearray(_SEND_HEADER + mtu)
         self._in = bytearray(_RECEIVE_HEADER + mtu)
-        self._size = len(self._in)
-        self._sent_serial = 0
-        self._serial = 0
-        self._statuses = 0
+        self._serials = array("H", (0, 0))
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.connect(socket.getaddrinfo("127.0.0.1", port)[0][-1])
         self._socket.setblocking(False)
@@ -57,8 +59,13 @@ class UdpAir:
         self._poller.register(self._socket, select.POLLIN)
         _idle.watch(self._socket, self)
 
+    @property
+    def mtu(self):
+        """The longest frame in bytes."""
+        return len(self._out) - _SEND_HEADER
+
     def join(self, channel):
-        """Be on the air, on this channel."""
+        """Goes on the air, on this channel."""
         self.channel = channel
         self.up = True
         self._out[1] = channel
@@ -70,15 +77,16 @@ class UdpAir:
         self._send(_JOIN, self.mac)
 
     def leave(self):
-        """Be off the air."""
+        """Goes off the air."""
         self.up = False
         self._send(_LEAVE, self.mac)
 
     def transmit(self, mac, message, length, wants_status):
-        """Send a frame; with wants_status the hub tells when all frames have been responded to."""
+        """Sends a frame; with wants_status the hub reports when all frames have been acknowledged
+        or have failed."""
         out = self._out
         out[0] = _FRAME_STATUS if wants_status else _FRAME
-        serial = self._sent_serial = (self._sent_serial + 1) & 0xFFFF
+        serial = self._serials[_SENT] = (self._serials[_SENT] + 1) & 0xFFFF
         out[2] = serial & 0xFF
         out[3] = serial >> 8
         out[4:10] = mac
@@ -88,17 +96,17 @@ class UdpAir:
             time.sleep_ms(1)
 
     def poll(self):
-        """Take in all that has arrived."""
+        """Takes in all that has arrived."""
         frame = self._in
-        while self._socket.readinto(frame, self._size):
+        serials = self._serials
+        while self._socket.readinto(frame, len(frame)):
             serial = frame[2] | frame[3] << 8
-            if serial != self._serial:
-                self.missed += (serial - self._serial) & 0xFFFF
-            self._serial = (serial + 1) & 0xFFFF
+            if serial != serials[_NEXT]:
+                self.missed += (serial - serials[_NEXT]) & 0xFFFF
+            serials[_NEXT] = (serial + 1) & 0xFFFF
             if frame[0] == _TO_CHIP_STATUS:
                 self.responses = int.from_bytes(frame[4:8], "little")
                 self.failures = int.from_bytes(frame[8:12], "little")
-                self._statuses += 1
             elif self.receiver is not None:
                 if frame[12] not in self.macs:
                     self.macs[frame[12]] = bytes(frame[4:10])
@@ -116,24 +124,27 @@ class UdpAir:
         return self.receiver is not None and self.receiver.held()
 
     def wait(self, timeout_ms):
-        """Sleep until a datagram arrives or the time is over; a negative time has no end."""
+        """Sleeps until a datagram arrives or the time is over; a negative time has no end."""
         self._poller.ipoll(timeout_ms)
 
     def query(self):
-        """Bring `responses` and `failures` up to date."""
-        before = self._statuses
+        """Brings `responses` and `failures` up to date."""
+        before = self.responses
+        self.responses = -1  # until the hub's answer is there
         self._send(_QUERY, self.mac)
         start = time.ticks_ms()
-        while self._statuses == before and self.elapsed_ms(start) < 1000:
+        while self.responses < 0 and self.elapsed_ms(start) < _QUERY_TIMEOUT_MS:
             self.wait(100)
             self.poll()
+        if self.responses < 0:
+            self.responses = before
 
     def ticks_ms(self):
-        """The time in milliseconds, which wraps."""
+        """Returns the time in milliseconds, which wraps."""
         return time.ticks_ms()
 
     def elapsed_ms(self, start):
-        """The milliseconds since `start`."""
+        """Returns the milliseconds since `start`."""
         return time.ticks_diff(time.ticks_ms(), start)
 
     def _send(self, kind, mac):
@@ -146,7 +157,10 @@ _process_air = None
 
 
 def process_air():
-    """The air of this process, from its environment; RuntimeError where that names no hub."""
+    """Returns the air of this process, from its environment.
+
+    Raises RuntimeError where that names no hub.
+    """
     global _process_air
     if _process_air is None:
         port = os.getenv("FEDERATION_HUB")

@@ -72,6 +72,9 @@ _POLLIN = const(1)
 _POLLOUT = const(4)
 _EINVAL = const(22)
 _MISSING = object()
+_NOTHING = (None, None)
+
+_head = bytearray(_RECORD_HEAD)  # of the record that is being read
 
 
 class ESPNow(io.IOBase):
@@ -94,7 +97,6 @@ class ESPNow(io.IOBase):
 
             air = _air.process_air()
         self._air = air
-        self._mtu = air.mtu
         self._overhead = 13 if air.mtu < 256 else 14
         self._rxbuf = 2 * (self._overhead + air.mtu)
         self._timeout_ms = _RECV_TIMEOUT_MS
@@ -105,11 +107,9 @@ class ESPNow(io.IOBase):
         self._sent = 0
         self._received = 0
         self._dropped = 0
-        self._head = bytearray(_RECORD_HEAD)
         self._full_length = bytearray(air.mtu)
         self._data = [None, bytearray(air.mtu)]
         self._resized = {}
-        self._nothing = (None, None)
         self.peers_table = {}
 
     # Configuration
@@ -175,7 +175,7 @@ class ESPNow(io.IOBase):
             self._await_responses()
         failures = air.failures
         length = len(msg)
-        if not 0 < length <= self._mtu:
+        if not 0 < length <= air.mtu:
             raise error("ARG")
         if mac:
             self._transmit(mac, msg, length, sync)
@@ -199,14 +199,14 @@ class ESPNow(io.IOBase):
         if not isinstance(buffers, list) or len(buffers) < 2:
             raise ValueError("ESPNow.recvinto(): Invalid argument")
         message = buffers[1]
-        if message is not self._data[1] and len(message) != self._mtu:
+        if message is not self._data[1] and len(message) != len(self._full_length):
             # A bytearray that was resized here has the space it was made with.
             if id(message) not in self._resized:
                 raise ValueError("invalid buffer length")
         if not self._await_frame(timeout_ms):
             return 0
         ring = self._ring
-        head = self._head
+        head = _head
         ring.readinto(head, _RECORD_HEAD)
         length = head[0] | head[1] << 8
         self._room += self._overhead + length
@@ -216,7 +216,7 @@ class ESPNow(io.IOBase):
             # Grows into the space it was made with and shrinks in place: no allocation of the
             # message's size, and it stays the same object, as on a board.
             message[:] = self._full_length
-            if length < self._mtu:
+            if length < len(self._full_length):
                 message[length:] = b""
         ring.readinto(message, length)
         mac = self._air.macs[head[2]]
@@ -236,13 +236,13 @@ class ESPNow(io.IOBase):
 
     def irecv(self, timeout_ms=None):
         """[mac, message], the same list and bytearray each time; (None, None) on timeout."""
-        return self._data if self.recvinto(self._data, timeout_ms) else self._nothing
+        return self._data if self.recvinto(self._data, timeout_ms) else _NOTHING
 
     def recv(self, timeout_ms=None):
         """[mac, message] in new bytes; (None, None) on timeout."""
         if self.recvinto(self._data, timeout_ms):
             return [bytes(self._data[0]), bytes(self._data[1])]
-        return self._nothing
+        return _NOTHING
 
     def any(self):
         """Whether a frame is waiting."""
