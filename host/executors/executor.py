@@ -18,7 +18,7 @@ from host.wire.reports import Ready
 
 CANNOT_CHECK = (
     "--check compares partial sums with what they must be, and these chips keep theirs among"
-    " themselves: it takes --combine host"
+    " themselves: it takes --reduce host"
 )
 
 
