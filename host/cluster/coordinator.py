@@ -10,7 +10,7 @@ from collections.abc import Callable
 from host.cluster.dispatcher import Dispatcher, Message, decode_answer
 from host.cluster.handshake import Handshake, OnReady
 from host.cluster.request import ANSWER_KINDS, OnAnswer, Request, ignore_answer
-from host.cluster.timeout import RetransmitTimeout, RetransmitTimeouts
+from host.cluster.timeout import LOSSY, RetransmitTimeout, RetransmitTimeouts
 from host.errors import ClusterError
 from host.wire.reports import (
     MISSING,
@@ -82,6 +82,8 @@ class Coordinator:
         self._handshake = Handshake(self.chips, self._discover, dispatcher.signer)
         self._outstanding = Outstanding(u16(os.urandom(2), 0))
         self._timeouts = RetransmitTimeouts(is_lossless)
+        # A chip that is still starting hears nothing, on whatever link.
+        self._handshake_timeout = RetransmitTimeout(LOSSY)
         self._request: Request | None = None
         dispatcher.subscribe(ANSWER_KINDS, self._on_answer)
         dispatcher.subscribe([message_types.FRAGMENT], self._on_fragment)
@@ -170,17 +172,22 @@ class Coordinator:
         return self._ask(Request(kind, payload, chips, where, "handshake", timeout, on_answer))
 
     def _ask(self, request: Request) -> dict[int, bytes]:
-        factor = STEP_FACTOR if request.kind == message_types.STEP else 1
-        timeout = self._timeouts.of(request.timing, factor)
         surplus = self._surplus()
         request.sequence = self._outstanding.begin(request.chips)
         self._request = request
         try:
-            retries = self._await_answers(request, timeout)
+            retries = self._await_answers(request, self._retransmit_timeout(request))
         finally:
             self._request = None
-        self._timeouts.note_answered(retries > 0, surplus, self._surplus())
+        if request.kind != message_types.DISCOVERY:
+            self._timeouts.note_answered(retries > 0, surplus, self._surplus())
         return request.answers
+
+    def _retransmit_timeout(self, request: Request) -> RetransmitTimeout:
+        if request.kind == message_types.DISCOVERY:
+            return self._handshake_timeout
+        factor = STEP_FACTOR if request.kind == message_types.STEP else 1
+        return self._timeouts.of(request.timing, factor)
 
     def _surplus(self) -> int:
         """How many answers came that had come before, or after their request was over."""

@@ -18,7 +18,7 @@ from host.wire.reports import Ready
 
 CANNOT_CHECK = (
     "--check compares partial sums with what they must be, and these chips keep theirs among"
-    " themselves: it takes --combine host"
+    " themselves: it takes --reduce host"
 )
 
 
@@ -101,7 +101,7 @@ class Executor(Protocol):
         """Closes all sequences and opens one, for `forward`."""
 
     def forward(self, tokens: Collection[int]) -> Ints:
-        """Logits [vocab] after the last of `tokens`, which extend the one sequence."""
+        """Logits [vocab] after the last of `tokens`, which extend the one open sequence."""
 
     def check_arithmetic(self) -> None:
         """Compares chips' partial sums with what their shards must give.
@@ -188,7 +188,9 @@ class BaseExecutor(ABC):
         self.open()
 
     def forward(self, tokens: Collection[int]) -> Ints:
-        """Logits [vocab] after the last of `tokens`, which extend the one sequence."""
+        """Logits [vocab] after the last of `tokens`, which extend the one open sequence."""
+        if not self._sequences:
+            self.open()
         (sequence,) = self._sequences.values()
         self.extend(sequence, tokens)
         return self.completed()[1]

@@ -113,8 +113,9 @@ class PipelineExecutor(BaseExecutor):
         clock = self._coordinator.clock
         self._progress = checked = now = clock()
         while not self._completed:
-            until = self._sender.retransmit_at or self._progress + CHECK_AFTER
-            self._coordinator.dispatcher.poll(min(until, checked + CHECK_AFTER) - now)
+            check_at = checked + CHECK_AFTER
+            until = min(self._sender.retransmit_at or check_at, check_at)
+            self._coordinator.dispatcher.poll(until - now)
             now = clock()
             checked = max(checked, self._progress)
             if self._recovery.is_needed:

@@ -119,7 +119,9 @@ class FakeTransport:
         self.clock, self.mtu = clock, mtu
         self.loss, self.duplicate = loss, duplicate
         self.sent = []  # (time, destination)
+        self.kinds = []  # of each, its message's type
         self.full = set()  # chips whose port takes no more
+        self.receives = 0  # how often it was asked for what has come
         self._random = random.Random(seed)
         self._arriving = []
         self._number = itertools.count()
@@ -128,6 +130,7 @@ class FakeTransport:
 
     def send(self, frame, destination):
         self.sent.append((self.clock.now, destination))
+        self.kinds.append(frame[1])
         chips = self.chips.values() if destination == BROADCAST else [self.chips[destination]]
         for chip in chips:
             for _ in range(self._copies()):
@@ -135,12 +138,18 @@ class FakeTransport:
                     for _ in range(self._copies()):
                         self.arrive(reply, delay)
 
+    def times(self, kind):
+        """When messages of a type were sent."""
+        sent = zip(self.sent, self.kinds, strict=True)
+        return [time for (time, _), its_kind in sent if its_kind == kind]
+
     def arrive(self, frame, delay):
         """A frame on the way to the host."""
         due = self.clock.now + delay
         heapq.heappush(self._arriving, (due, next(self._number), frame))
 
     def receive(self, timeout):
+        self.receives += 1
         end = self.clock.now + max(timeout, 1e-6)
         if not self._arriving or self._arriving[0][0] > end:
             self.clock.now = end

@@ -1,12 +1,13 @@
 """Requests and answers: what is lost, late, doubled or wrong, errors by name, patience."""
 
+import numpy as np
 import pytest
 
 from host.cluster.coordinator import NeedsCache, NeedsHandshake
 from host.errors import ClusterError
 from protocol import message_types
 from protocol.frame import BROADCAST
-from protocol.messages import BAD_REQUEST, FAULT, NEED_KV, NEED_STEP, error_payload
+from protocol.messages import BAD_REQUEST, FAULT, MISSING, NEED_KV, NEED_STEP, error_payload
 from tests.host.fake_chips import LATENCY, failure, silence
 from tests.host.fake_cluster import KEY, REQUEST, FakeCluster, answers_of
 
@@ -302,3 +303,95 @@ def test_for_a_step_of_many_chips_there_is_more_patience(clock, chips, seconds):
     with pytest.raises(ClusterError, match=rf"did not answer for {seconds}\.0 s"):
         cluster.coordinator.step(REQUEST, list(range(chips)), "", "step")
     assert clock.now - 1000 == pytest.approx(seconds, abs=1e-3)
+
+
+def test_a_request_is_retransmitted_after_intervals_that_double_up_to_a_bound(clock):
+    cluster = FakeCluster(clock, 2)
+    cluster.chips[1].on_compute = silence
+    with pytest.raises(ClusterError):
+        cluster.compute()
+    intervals = np.diff([time for time, _ in cluster.transport.sent])
+    # After chip 0's answer, which was progress, the timeout is what that took; then it doubles.
+    assert intervals[0] == pytest.approx(0.05, abs=1e-4)
+    assert intervals[1:8] == pytest.approx([0.006, 0.012, 0.024, 0.048, 0.096, 0.1, 0.1], abs=2e-3)
+    assert max(intervals) == pytest.approx(0.1, abs=1e-4)
+
+
+def test_on_a_lossless_link_slow_answers_are_not_asked_for_again(clock):
+    cluster = FakeCluster(clock, is_lossless=True)
+    for chip in cluster.chips:
+        chip.delay = 0.9
+    assert cluster.compute() == answers_of(0, 1, 2)
+    for chip in cluster.chips:
+        chip.delay = LATENCY
+    for _ in range(60):
+        cluster.compute()
+    cluster.chips[1].delay = 0.19
+    assert cluster.compute() == answers_of(0, 1, 2)
+    assert cluster.coordinator.resends == 0 and cluster.coordinator.is_lossless
+
+
+def test_a_link_that_loses_an_answer_all_the_same_is_lossy_from_then_on(clock):
+    cluster = FakeCluster(clock, is_lossless=True)
+    lost = iter([True])
+    chip = cluster.chips[1]
+    chip.on_compute = lambda message: silence(message) if next(lost, 0) else chip.echo(message)
+    cluster.compute()
+    assert clock.now == pytest.approx(1001, abs=0.01) and cluster.coordinator.resends == 1
+    cluster.compute()
+    assert not cluster.coordinator.is_lossless
+
+
+def test_chips_that_are_late_do_not_make_a_link_lossy(clock):
+    cluster = FakeCluster(clock, is_lossless=True)
+    chip, delays = cluster.chips[1], iter([1.1, 0.101])  # it answers one after the other
+
+    def late(message):
+        yield next(delays, LATENCY), message_types.PARTIAL, message.payload + b"\1"
+
+    chip.on_compute = late
+    for _ in range(3):
+        assert cluster.compute() == answers_of(0, 1, 2)
+    assert cluster.coordinator.resends == 1 and cluster.coordinator.is_lossless
+
+
+def test_a_handshake_does_not_wait_for_chips_that_were_not_there_yet(clock):
+    cluster = FakeCluster(clock, is_lossless=True)
+    chip, replies = cluster.chips[1], cluster.chips[1].replies
+    chip.replies = lambda frame: replies(frame) if clock.now > 1000.04 else iter(())
+    cluster.coordinator.handshake([0, 1, 2])
+    assert clock.now < 1000.1 and cluster.coordinator.is_lossless
+
+
+@pytest.mark.parametrize("payload", [b"", REQUEST[:7], REQUEST[:7] + b"\1", bytes(20)])
+def test_an_answer_that_does_not_name_the_work_and_a_boot_id_is_dropped(clock, payload):
+    cluster = FakeCluster(clock, 1)
+    sequence = cluster.coordinator._outstanding.sequence + 1 & 0xFFFF
+    cluster.says(0, message_types.PARTIAL, payload, sequence, 0.001)
+    assert cluster.compute() == answers_of(0)
+    assert cluster.dispatcher.dropped == 1
+
+
+def test_malformed_statistics_are_an_error_of_their_chip(clock):
+    cluster = FakeCluster(clock)
+    cluster.chips[1].answers = lambda *_: iter([(LATENCY, message_types.STATISTICS, b"short")])
+    with pytest.raises(ClusterError, match="^chip 1 sent a malformed answer: STATISTICS payload"):
+        cluster.coordinator.statistics()
+
+
+def test_a_malformed_error_is_dropped(clock):
+    cluster = FakeCluster(clock, 1)
+    for payload in (b"", b"\1", error_payload(FAULT, 0, 0, "")[:4] + b"\xff"):
+        cluster.says(0, message_types.ERROR, payload, 0)
+    assert cluster.compute() == answers_of(0)
+    assert cluster.dispatcher.dropped == 3 and cluster.coordinator.last_errors == {}
+
+
+@pytest.mark.parametrize("code", [NEED_KV, NEED_STEP, MISSING])
+def test_what_only_work_needs_does_not_answer_anything_else(clock, code):
+    cluster = FakeCluster(clock, 2)
+    cluster.chips[1].answers = lambda *_: failure(code)(None)
+    for ask in (cluster.coordinator.statistics, lambda: cluster.coordinator.handshake([0, 1])):
+        with pytest.raises(ClusterError, match="^chip 1 did not answer for 2.5 s"):
+            ask()
+    assert cluster.dispatcher.dropped > 10

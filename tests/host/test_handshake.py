@@ -5,7 +5,8 @@ import pytest
 from host.cluster.coordinator import NeedsHandshake
 from host.errors import ClusterError
 from protocol import message_types
-from tests.host.fake_chips import LATENCY, FakeChip
+from protocol.messages import STATE_ASKS_PROOF
+from tests.host.fake_chips import LATENCY, FakeChip, ready
 from tests.host.fake_cluster import KEY, REQUEST, FakeCluster, answers_of
 
 
@@ -99,3 +100,35 @@ def test_many_chips_have_longer_for_a_step_before_they_are_greeted(clock, chips,
     with pytest.raises(NeedsHandshake):
         cluster.coordinator.step(REQUEST, every, "position 7", "step")
     assert seconds <= clock.now - asked < seconds + 1
+
+
+def test_a_chip_that_restarts_in_every_handshake_is_given_up(clock):
+    cluster = FakeCluster(clock, key=KEY)
+    chip, replies = cluster.chips[1], cluster.chips[1].replies
+
+    def restarting(frame):
+        if frame[1] == message_types.DISCOVERY:
+            chip.restart()
+        return replies(frame)
+
+    chip.replies = restarting
+    with pytest.raises(ClusterError) as caught:
+        cluster.coordinator.handshake([0, 1, 2], where="position 3")
+    assert str(caught.value) == "chip 1 keeps restarting during its handshake (position 3)"
+
+
+def test_a_chip_that_is_taken_in_again_is_ready_once(clock):
+    cluster = FakeCluster(clock, key=KEY)
+    cluster.coordinator.handshake([0, 1, 2])
+    cluster.chips[1].restart()
+    ready = []
+    cluster.coordinator.handshake([1], on_ready=ready.append)
+    assert sorted(ready) == [0, 1, 2]
+
+
+def test_without_a_key_a_chip_that_asks_for_proof_requires_it(clock):
+    cluster = FakeCluster(clock)
+    asks = LATENCY, message_types.READY, ready(7, STATE_ASKS_PROOF)
+    cluster.chips[1].answers = lambda *_: iter([asks])
+    with pytest.raises(ClusterError, match="^chip 1 requires the cluster key$"):
+        cluster.coordinator.handshake([0, 1, 2])

@@ -1,0 +1,222 @@
+"""Fake chips that run STEPs as the reference does, in virtual time: stages, or replicas."""
+
+from array import array
+from dataclasses import dataclass
+
+import numpy as np
+
+from host.cluster.coordinator import Coordinator
+from host.cluster.dispatcher import Dispatcher
+from host.executors.all_reduce import AllReduceExecutor
+from host.executors.pipeline import PipelineExecutor
+from host.model.reference import Reference
+from host.wire.payloads import logits_payload
+from host.wire.session import HostAuthenticator
+from protocol import message_types
+from protocol.bitpack import unpack
+from protocol.frame import HEADER_SIZE
+from protocol.messages import (
+    NEED_KV,
+    REQUEST_SIZE,
+    STEP_BITS,
+    STEP_DATA,
+    WANTS_BEST,
+    WANTS_NOTHING,
+    error_payload,
+)
+from tests.host.fake_chips import FakeChip, FakeTransport
+from tests.host.fake_coordinator import digests
+
+LATENCY = 0.002  # seconds until an acknowledgement
+STEP_SECONDS = 0.01  # from a STEP to its answer
+
+
+@dataclass
+class Request:
+    """What a STEP asks for."""
+
+    sequence_id: int
+    wants: int
+    position: int
+    tokens: list[int]
+    head: bytes  # which its answers repeat
+
+
+class Replica:
+    """The whole model's caches, by slot, as all chips together hold them."""
+
+    def __init__(self, model, plan):
+        self.model, self.plan = model, plan
+        self.nonce = None
+        self.forget()
+
+    def forget(self):
+        self._caches = {}  # by slot: sequence id, reference
+
+    def parse(self, payload):
+        """The Request in a STEP; tokens by the rows of the embedding that it carries."""
+        dim, count = self.model.config.dim, payload[6]
+        residual = array("i", bytes(4 * dim * count))
+        data = bytes(payload[STEP_DATA - HEADER_SIZE :])
+        unpack(data, 0, residual, dim * count, payload[STEP_BITS - HEADER_SIZE])
+        rows = np.array(residual).reshape(count, dim)
+        tokens = [int(np.abs(self.model.embedding - row).sum(axis=1).argmin()) for row in rows]
+        sequence_id = payload[0] | payload[1] << 8
+        position = payload[4] | payload[5] << 8
+        return Request(sequence_id, payload[3], position, tokens, bytes(payload[:REQUEST_SIZE]))
+
+    def run(self, request):
+        """Logits [vocab] after the last token; None where the positions before are not there."""
+        slot = request.sequence_id % self.plan.slots
+        found, reference = self._caches.get(slot, (None, None))
+        if found != request.sequence_id:
+            reference = Reference(self.model, context=self.plan.context)
+            self._caches[slot] = request.sequence_id, reference
+        if request.position > reference.position:
+            return None
+        reference.position = request.position
+        return [reference.step([token])[0] for token in request.tokens][-1]
+
+    def answer(self, request, logits, chip, boot_id):
+        """The type and payload of a chip's answer."""
+        head = request.head + boot_id.to_bytes(2, "little")
+        rows = self.plan.shards[chip].rows
+        if request.wants == WANTS_NOTHING or not rows:
+            return message_types.ACK, head
+        own = logits[rows.start : rows.stop]
+        if request.wants == WANTS_BEST:
+            token = int(own.argmax())
+            best = np.array([rows.start + token, own[token]], "<i2").tobytes()
+            return message_types.BEST, head + best
+        named = logits_payload(0, 0, 0, 0, 1, boot_id, rows.start, 0, own.astype("<i2").tobytes())
+        return message_types.LOGITS, request.head + named[REQUEST_SIZE:]
+
+
+class StepChip(FakeChip):
+    """A chip that has a session, and shows its shard's digest."""
+
+    def __init__(self, chip, model, digest, key=b""):
+        super().__init__(chip, key=key)
+        self.model_hash, self.digest = model.sha256()[:8], digest
+
+    def answers(self, message, frame, length):
+        for delay, kind, payload in super().answers(message, frame, length):
+            if kind == message_types.READY:  # boot id, state, nonce, model hash, digest
+                payload = payload[:19] + self.digest + payload[27:]
+            yield delay, kind, payload
+
+
+class _Cluster:
+    """Fake chips, and a coordinator and executor for them."""
+
+    def __init__(self, model, plan, clock, executor, *, key=b"", watch=lambda: None, **options):
+        self.plan, self.clock = plan, clock
+        digest = digests(plan)
+        self.chips = [StepChip(chip, model, digest[chip], key) for chip in range(plan.chips)]
+        self.transport = FakeTransport(self.chips, clock)
+        self.signer = HostAuthenticator(key) if key else None
+        self.dispatcher = Dispatcher(self.transport, range(plan.chips), self.signer)
+        self.coordinator = Coordinator(self.dispatcher, watch=watch, clock=clock, **options)
+        self.executor = executor(model, plan, self.coordinator, digest)
+
+    def say(self, chip, kind, payload, sequence, delay=0.0):
+        """Sends the host a message of a chip."""
+        for frame in self.chips[chip].says(kind, payload, sequence):
+            self.transport.arrive(frame, delay)
+
+
+class FakePipeline(_Cluster):
+    """Stages that acknowledge STEPs at the first one and answer from the last.
+
+    script: called with (this, number of the STEP, how many came before it); what it returns
+    happens to the STEP: None, "lost" before it is acknowledged, "silent" after it, "fault", or the
+    code of an ERROR of the last chip.
+    """
+
+    def __init__(self, model, plan, clock, script=lambda *_: None, **options):
+        super().__init__(model, plan, clock, PipelineExecutor, **options)
+        self.script = script
+        self.came = 0
+        self.acknowledged = set()  # numbers of answers
+        self._replica = Replica(model, plan)
+        self._begun = set()  # by chip of the first stage and number
+        self._done = set()
+        for chip in self.chips:
+            chip.on_compute = self._handler(chip)
+            chip.answers = self._session(chip, chip.answers)
+
+    def _session(self, chip, answers):
+        def with_session(message, frame, length):
+            nonce = bytes(message.payload[:16])
+            if message.kind == message_types.DISCOVERY and nonce != self._replica.nonce:
+                self._replica.nonce = nonce
+                self._replica.forget()
+            if message.kind == message_types.ACK:
+                self.acknowledged.add(message.sequence)
+            return answers(message, frame, length)
+
+        return with_session
+
+    def _handler(self, chip):
+        def on_step(message):
+            if chip.chip not in self.plan.stages[0].chips:
+                return
+            what = None
+            if chip.chip == 0:
+                what, self.came = self.script(self, message.sequence, self.came), self.came + 1
+            if what == "lost":
+                return
+            ack = bytes(message.payload[:REQUEST_SIZE]) + b"\0\0"
+            yield LATENCY, message_types.ACK, ack
+            if chip.chip == 0 and message.sequence not in self._done and what != "silent":
+                self._done.add(message.sequence)
+                self._finish(message, what)
+
+        return on_step
+
+    def _finish(self, message, code):
+        request = self._replica.parse(message.payload)
+        logits = self._replica.run(request)
+        last = self.plan.stages[-1].chips
+        if code is None and logits is None:
+            code = NEED_KV
+        if code is not None:
+            error = error_payload(code, 0, request.position, "what it says")
+            self.say(last[-1], message_types.ERROR, error, message.sequence, STEP_SECONDS)
+        elif request.wants != WANTS_NOTHING:
+            for chip in last:
+                answer = self._replica.answer(request, logits, chip, self.chips[chip].boot_id)
+                self.say(chip, *answer, message.sequence, STEP_SECONDS)
+
+
+class FakeReplicas(_Cluster):
+    """Chips that each hold the residual stream, and answer every STEP.
+
+    script: called with (this, chip, Request) before a chip runs one.
+    """
+
+    def __init__(self, model, plan, clock, script=lambda *_: None, **options):
+        super().__init__(model, plan, clock, AllReduceExecutor, **options)
+        self.script = script
+        self._replicas = [Replica(model, plan) for _ in self.chips]
+        for chip in self.chips:
+            chip.on_compute = self._handler(chip)
+
+    def restart(self, chip):
+        """Power off and on."""
+        self.chips[chip].restart()
+        self._replicas[chip].forget()
+
+    def _handler(self, chip):
+        def on_step(message):
+            request = self._replicas[chip.chip].parse(message.payload)
+            self.script(self, chip.chip, request)
+            logits = self._replicas[chip.chip].run(request)
+            if logits is None:
+                error = error_payload(NEED_KV, 0, request.position, "")
+                yield LATENCY, message_types.ERROR, error
+            else:
+                replica = self._replicas[chip.chip]
+                yield STEP_SECONDS, *replica.answer(request, logits, chip.chip, chip.boot_id)
+
+        return on_step
