@@ -21,11 +21,11 @@ from bench.results import Label, Row
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Shard
-from host.wire.framing import decoded_frame
-from host.wire.payloads import logits_from, partial_from
+from host.wire.framing import decode_frame
+from host.wire.payloads import decode_logits, decode_partial
 from protocol.auth import Signer
 from protocol.bitpack import unpack
-from protocol.frame import HEADER_SIZE, ProtocolError, opened
+from protocol.frame import HEADER_SIZE, ProtocolError, verify_frame
 from protocol.messages import PHASE_ATTENTION, PHASE_VOCABULARY
 
 # Functions whose instructions are told apart, by what they do (softmax is within attention); what
@@ -167,15 +167,15 @@ def counted(chips: int) -> str:
 
 def _values(encoded: bytes, signer: Signer | None) -> Ints:
     """The partial sums or logits in an answer as it left the chip. Raises EmulationError."""
-    frame = bytearray(decoded_frame(encoded.rstrip(b"\0")) or b"")
+    frame = bytearray(decode_frame(encoded.rstrip(b"\0")) or b"")
     try:
-        length = opened(frame, len(frame), signer)
+        length = verify_frame(frame, len(frame), signer)
     except ProtocolError as error:
         raise EmulationError(f"an emulated chip's answer is no good: {error}") from error
     payload = bytes(frame[HEADER_SIZE : HEADER_SIZE + length])
     if payload[3] == PHASE_VOCABULARY:
-        return np.frombuffer(logits_from(payload).data, "<i2").astype(np.int64)
-    partial = partial_from(payload)
+        return np.frombuffer(decode_logits(payload).data, "<i2").astype(np.int64)
+    partial = decode_partial(payload)
     count = len(partial.data) * 8 // partial.bits
     values = np.zeros(count, np.intc)
     unpack(partial.data, 0, values, count, partial.bits)

@@ -12,11 +12,11 @@ from host.cluster import coordinator
 from host.cluster.timeout import LOSSY
 from host.parallel.cost.latency import HOST_SECONDS
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
-from protocol.retransmit import Pace
+from protocol.retransmit import Backoff
 
 # Seconds until a chip tells the host again that it knows nothing of a step; the host's first wait
 # for a step.
-_ASK_AGAIN = 10e-3  # firmware/combining_node.py
+_ASK_AGAIN = 10e-3  # firmware/roles/all_reduce.py
 _STEP_WAIT = coordinator.STEP_FACTOR * LOSSY.initial
 
 
@@ -34,7 +34,7 @@ class _Member:
         self.news = env.event()
         self.asked = -1.0
         self.done = False
-        self.pace = Pace(chips)
+        self.pace = Backoff(chips)
         self.repeated: dict[int, float] = {}  # by collective: when it was last contributed again
 
 

@@ -23,10 +23,10 @@ from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Shard
 from host.parallel.sharded_model import ShardedModel
-from host.wire.framing import decoded_frame
-from host.wire.payloads import logits_from, step_payload
-from protocol.collective import Exchange
-from protocol.frame import HEADER_SIZE, HOST, MAX_FRAME, opened
+from host.wire.framing import decode_frame
+from host.wire.payloads import decode_logits, encode_step
+from protocol.collective import Collective
+from protocol.frame import HEADER_SIZE, HOST, MAX_FRAME, verify_frame
 from protocol.message_types import STEP
 from protocol.messages import PHASE_ATTENTION, PHASE_VOCABULARY, WANTS_LOGITS, WANTS_NOTHING
 
@@ -143,7 +143,7 @@ class CombiningBench:
     def _step(self, request: Request, number: int) -> bytes:
         wants = WANTS_LOGITS if request.position in self._measured else WANTS_NOTHING
         residual = self._model.embedding[request.token].tolist()
-        payload = step_payload(
+        payload = encode_step(
             SEQUENCE_ID, wants, request.position, 1, number & 0xFFFF, residual
         )  # fmt: skip
         return line_frame(STEP, HOST, request.position, payload)
@@ -166,13 +166,13 @@ def _contribution(chip: int, plan: Plan, number: int, part: Ints) -> bytes:
         sent.append(line_frame(kind, chip, number, payload))
 
     members = [shard.chip for shard in plan.shards]
-    exchange = Exchange(chip, members, plan.config.dim, 32, _ROOM, send, 1)
+    exchange = Collective(chip, members, plan.config.dim, 32, _ROOM, send, 1)
     exchange.start(SEQUENCE_ID, number & 0xFFFF)
     exchange.all_reduce(array("i", part.tolist()), len(part))
     return sent[0]
 
 
 def _logits(encoded: bytes) -> Ints:
-    frame = bytearray(decoded_frame(encoded.rstrip(b"\0")) or b"")
-    payload = bytes(frame[HEADER_SIZE : HEADER_SIZE + opened(frame, len(frame))])
-    return np.frombuffer(logits_from(payload).data, "<i2").astype(np.int64)
+    frame = bytearray(decode_frame(encoded.rstrip(b"\0")) or b"")
+    payload = bytes(frame[HEADER_SIZE : HEADER_SIZE + verify_frame(frame, len(frame))])
+    return np.frombuffer(decode_logits(payload).data, "<i2").astype(np.int64)

@@ -16,7 +16,7 @@ from bench import REPOSITORY
 from bench.qemu.machine import EmulationError, output
 from bench.qemu.port import firmware
 from bench.qemu.toolchain import Toolchain
-from host.build.bundle import chip_files, compiled
+from host.build.bundle import chip_files, chip_module
 from host.build.configuration import SIMULATED_UART, configuration
 from host.build.kernels import kernel_source
 from host.build.shard import matrix_columns
@@ -25,7 +25,7 @@ from host.parallel.plan import Plan, Shard
 
 TARGET = "rv32imc"
 FOLDER = REPOSITORY / "build" / "qemu"  # compiler, emulator, MicroPython
-ANSWER = "answer"  # Share's method, told apart like a kernel
+ANSWER = "answer"  # HostReduce's method, told apart like a kernel
 _ANSWER_PARAMETERS = 3
 DIGEST = "digest"  # Hmac's method, of a chip that signs
 _DIGEST_PARAMETERS = 2
@@ -107,13 +107,12 @@ class Emulator:
         files = chip_files(model, plan, shard, TARGET, settings)
         run = {
             **settings,
-            "combines": plan.parallelism.reduce == "chips",
             "functions": functions(model, shard) if inside else {},
         }
         wanted = {
             **{path: files[path] for path in files if "/" in path or path == "shard.bin"},
             **{
-                f"{module}.mpy": compiled((_QEMU / name).read_bytes(), name, TARGET)
+                f"{module}.mpy": chip_module((_QEMU / name).read_text(), name, TARGET)
                 for module, name in _MODULES.items()
             },
             "run.json": json.dumps(run).encode(),
@@ -141,7 +140,7 @@ def functions(model: QuantizedModel, shard: Shard) -> dict[str, int]:
     """Number of parameters by name, of the functions that are told apart."""
     sources = (
         kernel_source(matrix_columns(model, shard), model.config.head_dim),
-        (REPOSITORY / "firmware" / "kernels.py").read_text(),
+        (REPOSITORY / "firmware" / "compute" / "kernels.py").read_text(),
         (REPOSITORY / "protocol" / "bitpack_pointers.py").read_text(),
     )
     found = {

@@ -19,7 +19,7 @@ from bench.plans import tensor_plan
 from bench.qemu.machine import EmulationError
 from bench.results import Label, Row
 from host.hardware.board import load
-from host.wire.framing import decoded_frame
+from host.wire.framing import decode_frame
 
 _BOARD = "esp32c3"  # whose processor this is
 # For each request the gateway is polled twice: with it on the line, and with all answers waiting
@@ -101,4 +101,4 @@ def _answers(runs: Sequence[Measured]) -> list[bytes]:
 
 
 def _frame(encoded: bytes) -> bytes:
-    return bytes(decoded_frame(encoded.rstrip(b"\0")) or b"")
+    return bytes(decode_frame(encoded.rstrip(b"\0")) or b"")

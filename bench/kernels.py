@@ -78,8 +78,8 @@ def figures(cases: Iterable[Case], head_dim: int, name: str = "") -> Iterator[Ro
     for target in TARGETS:
         modules = attention_modules(head_dim, target)
         generated = kernel_source(columns, head_dim)
-        modules["matvec"] = EmulatedModule(generated, "firmware/model_kernels.py", target)
-        by_none = EmulatedModule(fixed, "firmware/kernels.py", target)
+        modules["matvec"] = EmulatedModule(generated, "firmware/compute/model_kernels.py", target)
+        by_none = EmulatedModule(fixed, "firmware/compute/kernels.py", target)
         before = 0
         for case in cases:
             module = modules.get(case.kernel, by_none)

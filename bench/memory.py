@@ -103,7 +103,7 @@ def parameters(config: Config) -> int:
 
 def _holds(config: Config, board: Board) -> bool:
     """Whether the boards hold it where units and rows are dealt evenly."""
-    room = 8 * MAX_PAYLOAD[2] // (config.dim * _SUM_BITS)
+    room = 8 * MAX_PAYLOAD // (config.dim * _SUM_BITS)
     positions = min(MAX_POSITIONS_RADIO, room)
     link = Link("espnow", mtu=board.radio.mtu)
     shape = Shape(config, _CHIPS, _CONTEXT, positions, _SUM_BITS, link)

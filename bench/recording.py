@@ -11,8 +11,8 @@ from host.model.arithmetic import INT16_LIMIT, Ints
 from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
 from host.model.transformer import final_activation
-from host.wire.framing import encoded_frame
-from host.wire.payloads import compute_payload
+from host.wire.framing import encode_frame
+from host.wire.payloads import encode_compute
 from protocol.auth import Signer
 from protocol.frame import BROADCAST, HEADER_SIZE, HOST, TRAILER_SIZE, seal
 from protocol.message_types import COMPUTE
@@ -31,7 +31,7 @@ def line_frame(
     frame = bytearray(HEADER_SIZE + length + TRAILER_SIZE[version])
     frame[HEADER_SIZE : HEADER_SIZE + length] = payload
     size = seal(frame, version, kind, src, BROADCAST, sequence & 0xFFFF, length, signer)
-    return encoded_frame(frame[:size])
+    return encode_frame(frame[:size])
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Request:
 
     def frame(self, sequence: int, signer: Signer | None = None) -> bytes:
         """The COMPUTE message on a UART, in COBS."""
-        payload = compute_payload(
+        payload = encode_compute(
             SEQUENCE_ID, self.layer, self.phase, self.position, 1, self.x.astype("<i2").tobytes()
         )
         return line_frame(COMPUTE, HOST, sequence, payload, signer)

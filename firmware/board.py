@@ -83,7 +83,7 @@ class Board:
         """
         console = button = None
         if on_repl:
-            from firmware.console import repl_console
+            from firmware.links.repl import repl_console
 
             console, piece = repl_console(), bytearray(_PIECE)
         if "button" in self._settings:

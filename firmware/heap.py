@@ -1,10 +1,10 @@
-"""Puts a chip's share of the model at the top of the heap, in one piece.
+"""Puts a chip's shard of the model at the top of the heap, in one piece.
 
 MicroPython's allocator takes the lowest gap that is large enough, and searches for it from the
-lowest block that may be free. With the share at the bottom, where it never goes, each
+lowest block that may be free. With the shard at the bottom, where it never goes, each
 allocation of more than 16 bytes would walk over all of its blocks, some 2,500 steps for
 160 KB; and loaded after the code, it would find the heap full of gaps too small for it. So
-the share is loaded first, above a filler that is then given back: code, buffers and all that
+the shard is loaded first, above a filler that is then given back: code, buffers and all that
 comes and goes have the bottom to themselves.
 """
 
@@ -41,7 +41,7 @@ def filler(size):
     return None
 
 
-def settle():
-    """To be called when all that stays has been made."""
+def finish():
+    """Sets the garbage collector up for work, once all that stays has been made."""
     gc.collect()
     gc.threshold(_CLIMB)

@@ -26,7 +26,7 @@ from host.diagnosis.prompt import NoPrompt, Prompt
 from host.diagnosis.signal import signal_findings
 from host.errors import ClusterError
 from host.links.access import PortClosed
-from host.wire.reports import error_from
+from host.wire.reports import decode_error
 from protocol import message_types
 
 _COLOURS = {"ok": "green", "wrong": "red", "not looked at": "yellow"}
@@ -123,7 +123,7 @@ def _restart_finding(
     if answer.kind == message_types.ERROR:
         if ran_before:
             return fine("the node was interrupted for this, and says again what is wrong")
-        return failed_finding(answer.src, error_from(answer.payload).text, cluster)
+        return failed_finding(answer.src, decode_error(answer.payload).text, cluster)
     if ran_before:
         return fine("the node was interrupted for this and runs again")
     return fine("the board was started anew, and its node runs")

@@ -25,8 +25,8 @@ from host.cluster.cluster_file import Cluster
 from host.diagnosis.port_log import Entry, PortLog
 from host.errors import ClusterError
 from host.links.access import PortClosed, exclusive_port
-from host.wire.framing import encoded_frame
-from host.wire.reports import ready_from
+from host.wire.framing import encode_frame
+from host.wire.reports import decode_ready
 from host.wire.session import ChipRestarted, HostAuthenticator
 from protocol import message_types
 from protocol.frame import BROADCAST, HOST
@@ -128,7 +128,7 @@ class Listener:
         """Takes a chip that asks for a proof into the session, in which it signs its reports."""
         if self._signer is None or message is None or message.kind != message_types.READY:
             return
-        ready = ready_from(message.payload)
+        ready = decode_ready(message.payload)
         if ready.state != STATE_READY:
             try:
                 self._send(message.src, self._signer.proof(message.src, ready.nonce))
@@ -144,7 +144,7 @@ class Listener:
             message_types.DISCOVERY, HOST, destination, 1, payload, version
         )
         try:
-            self.port.write(encoded_frame(message.encode(self._signer)))
+            self.port.write(encode_frame(message.encode(self._signer)))
         except (OSError, SerialException) as error:
             self._lose(error)
 

@@ -8,9 +8,9 @@ occurs only between frames, and a reader that lost its place finds it again at t
 import sys
 
 if sys.implementation.name == "micropython":
-    from protocol.cobs_pointers import decoded, encoded  # noqa: F401
+    from protocol.cobs_pointers import decode, encode  # noqa: F401
 else:
-    from protocol.cobs_plain import decoded, encoded  # noqa: F401
+    from protocol.cobs_plain import decode, encode  # noqa: F401
 
 
 def encoded_size(n):

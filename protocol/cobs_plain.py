@@ -10,7 +10,7 @@ _ZERO = 2  # 1: a zero is due before the next block, if there is one
 _LENGTH = 3  # bytes decoded so far, or -1 in a frame that is being discarded
 
 
-def encoded(src, dst, n, at):
+def encode(src, dst, n, at):
     """Writes the first n bytes of src to dst[at] and on, in COBS with the ending 0x00; bytes
     written.
 
@@ -42,7 +42,7 @@ def encoded(src, dst, n, at):
         ahead += 1
 
 
-def decoded(data, frame, state, n, capacity):
+def decode(data, frame, state, n, capacity):
     """Decodes data[:n] on from the state; a frame's length at its end, -1 for a bad one, 0 at the
     end of the data.
 

@@ -7,7 +7,7 @@ from protocol.compat import micropython, ptr8, ptr32
 
 
 @micropython.viper
-def encoded(src: ptr8, dst: ptr8, n: int, at: int) -> int:
+def encode(src: ptr8, dst: ptr8, n: int, at: int) -> int:
     """As that of protocol/cobs_plain.py."""
     begin = int(dst) + at
     code = begin  # where the block's code byte goes
@@ -40,7 +40,7 @@ def encoded(src: ptr8, dst: ptr8, n: int, at: int) -> int:
 
 
 @micropython.viper
-def decoded(src: ptr8, dst: ptr8, state: ptr32, n: int, capacity: int) -> int:
+def decode(src: ptr8, dst: ptr8, state: ptr32, n: int, capacity: int) -> int:
     """As that of protocol/cobs_plain.py."""
     begin = int(src)
     end = begin + n

@@ -1,18 +1,9 @@
-"""Collectives: what every member of a group computes together, by broadcast and in lockstep.
+"""All-reduce: what every member of a group computes together, by broadcast and in lockstep.
 
-Every collective here is one exact sum of int32 vectors. A member contributes values to a range
-of the vector, and zeros elsewhere:
-
-| collective | contributes | result |
-| --- | --- | --- |
-| all-reduce | everyone, the whole vector | the sum |
-| all-gather | everyone, a slice of its own | the slices in the members' order |
-| broadcast, scatter | the root, the whole vector | the vector; a member's slice of it |
-| barrier | everyone, nothing | that everyone was there |
-
-Members contribute to every collective, if only nothing: so nobody is more than one ahead of
-anybody else, and two contributions of one's own, the last and the one before, are all that anyone
-can still ask for. Nothing is acknowledged: whoever misses pieces asks their owners for them.
+Every collective is one exact sum of int32 vectors, to which each member contributes. Members
+contribute to every collective, if only nothing: so nobody is more than one ahead of anybody else,
+and two contributions of one's own, the last and the one before, are all that anyone can still ask
+for. Nothing is acknowledged: whoever misses pieces asks their owners for them.
 
 Members share one air, and each takes in what all others send. So that repairs do not become the
 load that delays what they are to repair:
@@ -34,9 +25,9 @@ has of it.
 from protocol.bitpack import add_unpacked, bits_needed, pack, packed_size
 from protocol.compat import const, micropython, ptr8, ptr32
 from protocol.fields import put_u16, put_u32, u16, u32
-from protocol.frame import BROADCAST, HEADER_SIZE, SEQUENCE, SRC, ProtocolError
+from protocol.frame import BROADCAST, HEADER_SIZE, SEQUENCE, SRC, TYPE, ProtocolError
 from protocol.message_types import CONTRIBUTION, REPAIR
-from protocol.retransmit import Pace
+from protocol.retransmit import ASK, CAUSE_CAME, DATA_CAME, GIVE_UP, Backoff, Silence
 from protocol.sums import Round, contribute
 
 CONTRIBUTION_FIELDS = const(9)
@@ -46,12 +37,7 @@ _REPAIR_FIELDS = const(2)
 # A set of pieces is one small integer on a 32-bit MicroPython.
 MAX_PIECES = const(30)
 
-# Offsets into a frame, and a kind: SEQUENCE, SRC, TYPE and REPAIR of other modules, which would be
-# looked up each time.
-_SEQUENCE = const(4)
-_SRC = const(2)
-_TYPE = const(1)
-_REPAIR = const(0x16)
+# Offsets into a frame.
 _EPOCH = const(8)
 _PIECE = const(10)
 _PIECES = const(11)
@@ -61,10 +47,7 @@ _BITS = const(16)
 _DATA = const(17)
 _ENTRIES = const(10)
 
-# What has happened since a tick: a contribution came, and something that others may follow.
-_DATA_CAME = const(1)
-_CAUSE_CAME = const(2)
-
+_TRAILER = const(12)  # the longest, for which whoever sends a frame needs room
 _HALF = const(0x8000)  # numbers wrap: less than half the circle ahead comes after
 _NO_MEMBER = const(0xFF)
 _NONE = const(-1)  # no number
@@ -81,18 +64,18 @@ class MissingMember(Exception):
     """Members whose contributions do not come; args: their ids."""
 
 
-class Exchange:
+class Collective:
     """One member's side of a group's collectives.
 
-    Begin one of the five, then `take` what comes and call `tick` until `done`: `result` has the
+    Begin an `all_reduce`, then `take` what comes and call `tick` until `done`: `result` has the
     vector until the next is begun. All buffers are made here: 16 bytes for each element.
+    repairs: contributions sent again.
     """
 
-    def __init__(self, me, members, capacity, bits, room, send, patience):
+    def __init__(self, me, members, capacity, bits, room, send, timeout):
         """me: this member's id; members: all ids, in the same order everywhere; capacity: elements
         of the longest vector; bits: of the widest element; room: bytes in a frame for what a
-        contribution carries beside header and trailer; patience: milliseconds without a
-        piece.
+        contribution carries beside header and trailer; timeout: milliseconds without a piece.
 
         send(frame, kind, dst, number, length) finishes and sends a frame whose payload stands in
         `frame`. Raises ValueError where a vector would take more than 30 pieces.
@@ -103,7 +86,7 @@ class Exchange:
                 "%d elements of %d bits do not fit %d frames of %d bytes"
                 % (capacity, bits, MAX_PIECES, room)
             )
-        self.repairs = 0  # contributions sent again
+        self.repairs = 0
         self._me = list(members).index(me)
         self._members = bytes(members)
         self._member_of = bytearray(b"\xff" * 256)
@@ -112,20 +95,13 @@ class Exchange:
         self._capacity, self._bits = capacity, bits
         self._room = 8 * (room - CONTRIBUTION_FIELDS)  # bits
         self._send = send
-        self._patience = patience
-        # Room for the longest trailer, which whoever sends it appends.
         longest = min(room, CONTRIBUTION_FIELDS + packed_size(capacity, bits))
-        self._frame = bytearray(HEADER_SIZE + longest + 12)
-        self._most_asked = (longest - _REPAIR_FIELDS) // _ENTRY
+        self._frame = bytearray(HEADER_SIZE + longest + _TRAILER)
         self._rounds = [Round(len(self._members), capacity) for _ in range(2)]
         self._epoch = self._number = 0
-        self._pace = Pace(len(self._members))
-        self._turn = 0  # milliseconds for which others go first
+        self._backoff = Backoff(len(self._members))
+        self._silence = Silence(self._backoff, timeout)
         self._asked_last = self._me
-        # Milliseconds without a piece that was missing; without any contribution since asking,
-        # less one's turn; and without a request either.
-        self._waited = self._quiet = self._gap = 0
-        self._news = 0  # since the last tick: _DATA_CAME, _CAUSE_CAME
 
     def start(self, epoch, number):
         """Makes `number` of `epoch` the next collective.
@@ -168,43 +144,23 @@ class Exchange:
         """Begins the sum of all members' values [count]."""
         self._begin(values, 0, count)
 
-    def all_gather(self, values, count):
-        """Begins to put together all members' values, `count` of each."""
-        self._begin(values, self._me * count, count)
-
-    def broadcast(self, values, count, root):
-        """Begins to give everybody the values [count] of the member with the id `root`."""
-        self._begin(values, 0, count if self._members[self._me] == root else 0)
-
-    def scatter(self, values, count, root):
-        """Begins to give each member its `count` of the values [members * count] of `root`: at
-        `slice_start(count)` of the result. On the air, all get all of them anyhow."""
-        self.broadcast(values, count * len(self._members), root)
-
-    def slice_start(self, count):
-        """Where this member's `count` elements lie in a vector of all members'."""
-        return self._me * count
-
-    def barrier(self):
-        """Begins to wait for everybody."""
-        self._begin(self.result, 0, 0)
-
     @micropython.viper
     def take(self, frame, length: int) -> int:
-        """Files an opened frame of `length` bytes of payload; whether it brought something.
+        """Files a verified frame of `length` bytes of payload; whether it brought something.
 
         Raises ProtocolError for a payload that is none.
         """
         fields = ptr8(frame)
-        if fields[_TYPE] == _REPAIR:
+        if fields[TYPE] == REPAIR:
             return int(self._answer(frame, length))
         if length < CONTRIBUTION_FIELDS:
             raise ProtocolError("CONTRIBUTION is cut short")
-        number = fields[_SEQUENCE] | fields[_SEQUENCE + 1] << 8
-        member = ptr8(self._member_of)[fields[_SRC]]
+        number = fields[SEQUENCE] | fields[SEQUENCE + 1] << 8
+        member = ptr8(self._member_of)[fields[SRC]]
         if member == _NO_MEMBER:
             return 0
-        self._news = int(self._news) | _DATA_CAME
+        silence = self._silence
+        silence.news = int(silence.news) | DATA_CAME
         # 0: to the collective that is being waited for, 1: to the next.
         ahead = number - int(self._number) & 0xFFFF
         epoch = fields[_EPOCH] | fields[_EPOCH + 1] << 8
@@ -235,11 +191,11 @@ class Exchange:
             had = _WHOLE
             into.left = int(into.left) - 1
         arrived[member] = had
-        self._waited = 0
+        silence.waited = 0
         return 1
 
-    def is_behind(self, frame):
-        """Whether an opened frame tells that its sender is at a collective that comes after this
+    def lags(self, frame):
+        """Whether a verified frame tells that its sender is at a collective that comes after this
         member's: of another epoch, or of the same and neither the last nor the next."""
         ahead = (u16(frame, SEQUENCE) - self._number) & 0xFFFF
         return u16(frame, _EPOCH) != self._epoch or 0 < ahead < _HALF
@@ -247,26 +203,17 @@ class Exchange:
     def tick(self, elapsed):
         """Takes in that `elapsed` milliseconds have passed, and asks for what is missing.
 
-        Raises MissingMember when nothing has come for as long as patience lasts, once each time.
+        Raises MissingMember when no missing piece has come for as long as the timeout, once each
+        time.
         """
-        pace = self._pace
-        pace.pass_time(elapsed)
+        self._backoff.pass_time(elapsed)
         if self.done or self._rounds[self._number & 1].number != self._number:
             return
-        news, self._news = self._news, 0
-        self._waited += elapsed
-        if self._waited > self._patience:
-            self._waited = 0
+        due = self._silence.pass_time(elapsed)
+        if due == GIVE_UP:
             raise MissingMember(*self.missing())
-        if news & _DATA_CAME:  # most of that time may have passed before
-            if news == _DATA_CAME:
-                pace.learn(self._gap + elapsed)
-            self._quiet, self._gap = -self._turn, 0
-            return
-        self._gap = 0 if news else self._gap + elapsed
-        self._quiet += elapsed
-        if self._quiet >= pace.wait and self._ask():
-            self._quiet, self._gap = -self._turn, 0
+        if due == ASK and self._ask():
+            self._silence.restart()
 
     @micropython.native
     def _begin(self, values, first, count):
@@ -285,12 +232,7 @@ class Exchange:
         now.arrived[self._me] = _WHOLE
         now.left -= 1
         now.again = 0
-        if self._news == _DATA_CAME:  # the last one, with which the collective before was done
-            self._pace.learn(self._gap)
-        self._news = _DATA_CAME | _CAUSE_CAME
-        self._waited = 0
-        self._turn = (self._me + number) % len(self._members) // 2
-        self._pace.clear()
+        self._silence.begin((self._me + number) % len(self._members) // 2)
         if len(self._members) > 1:
             self._send_pieces(now, 0)
 
@@ -319,17 +261,18 @@ class Exchange:
 
     def _ask(self):
         """Asks the owners of what is missing, but for those just asked; whether there were any."""
-        frame, pace = self._frame, self._pace
+        frame, backoff = self._frame, self._backoff
         arrived = self._rounds[self._number & 1].arrived
         at, member = _ENTRIES, self._asked_last
+        end = len(frame) - _TRAILER - _ENTRY
         for _ in range(len(arrived)):
             member = (member + 1) % len(arrived)
-            if arrived[member] != _WHOLE and pace.is_due(member):
+            if arrived[member] != _WHOLE and backoff.is_due(member):
                 frame[at] = self._members[member]
                 put_u32(frame, at + 1, arrived[member])
                 at += _ENTRY
-                pace.note(member)
-                if at == _ENTRIES + self._most_asked * _ENTRY:
+                backoff.note(member)
+                if at > end:
                     break
         self._asked_last = member
         if at == _ENTRIES:
@@ -350,7 +293,7 @@ class Exchange:
             or contribution.number != number
         ):
             return False
-        self._news |= _CAUSE_CAME
+        self._silence.news |= CAUSE_CAME
         answered = False
         for at in range(_ENTRIES, HEADER_SIZE + length, _ENTRY):
             member, held = self._member_of[frame[at]], u32(frame, at + 1) & _EVERYTHING
@@ -359,19 +302,19 @@ class Exchange:
             elif member != _NO_MEMBER and number == self._number:
                 # Only who lacks as much asks for what this member lacks.
                 if not held & ~contribution.arrived[member]:
-                    self._pace.note(member)
+                    self._backoff.note(member)
         return answered
 
     def _repair(self, contribution, held):
         """Sends again the pieces outside the set `held`, but for those just sent again."""
-        pace = self._pace
-        if pace.since(contribution.again_at) >= pace.wait // 2:
+        backoff = self._backoff
+        if backoff.since(contribution.again_at) >= backoff.wait // 2:
             contribution.again = 0
         held |= contribution.again
         if held == _EVERYTHING:
             return False
         contribution.again |= _EVERYTHING ^ held
-        contribution.again_at = pace.clock
+        contribution.again_at = backoff.clock
         self.repairs += 1
         self._send_pieces(contribution, held)
         return True

@@ -177,7 +177,7 @@ class Reassembler:
         room = _room_used(frame[_INDEX], frame[_TOTAL], whole, count)
         if room == 0:
             raise ProtocolError("fragment's index, total and lengths contradict each other")
-        if whole > self._capacity or whole > MAX_PAYLOAD[frame[VERSION]]:
+        if whole > self._capacity or whole > MAX_PAYLOAD:
             raise ProtocolError("message in fragments is longer than the capacity or version")
         slot = self._slot(frame, room)
         if not slot.take(frame, count):

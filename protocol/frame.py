@@ -1,26 +1,25 @@
-"""A message and its frame: 8-byte header, payload, and the trailer that the version names.
+"""Frames of versions 2 and 3: 8-byte header, payload, and the trailer that the version names.
 
 | offset | field |
 | --- | --- |
-| 0 | version u8: 1, 2 or 3 |
+| 0 | version u8: 2 or 3 |
 | 1 | type u8 |
 | 2 | src u8: a chip 0 to 253, or the host 254 |
 | 3 | dst u8: a chip, the host, or 255 for all |
 | 4 | sequence u16, little-endian; an answer repeats its request's |
 | 6 | payload length u16, little-endian |
-| 8 | payload: at most 512 bytes in version 1, 2048 in versions 2 and 3 |
+| 8 | payload: at most 2048 bytes |
 
-Trailers: version 1, u8 sum of all bytes before it; version 2, u32 CRC-32; version 3, u32
-counter and 8 bytes of HMAC-SHA256 (protocol/auth.py). Version 1 and its types are those of
-ruvllm-esp32.
+Trailers: version 2, u32 CRC-32; version 3, u32 counter and 8 bytes of HMAC-SHA256
+(protocol/auth.py). Version 1 is that of ruvllm-esp32, which a chip does not take
+(protocol/frame_v1.py).
 
-A chip builds and reads frames in place with `seal` and `opened`; the host may as well use
+A chip builds and reads frames in place with `seal` and `verify_frame`; the host may as well use
 `FederationMessage`, which is made of them.
 """
 
 from protocol.compat import const, micropython, ptr8
-from protocol.crc32 import sum8
-from protocol.frame_check import FAULTS, checked_length, put_crc32
+from protocol.frame_check import FAULTS, check_frame, put_crc32
 
 HEADER_SIZE = const(8)
 HOST = const(254)
@@ -35,8 +34,8 @@ DST = const(3)
 SEQUENCE = const(4)
 LENGTH = const(6)
 
-MAX_PAYLOAD = {1: 512, 2: 2048, 3: 2048}
-TRAILER_SIZE = {1: 1, 2: 4, 3: 12}
+MAX_PAYLOAD = const(2048)
+TRAILER_SIZE = {2: 4, 3: 12}
 MAX_FRAME = const(8 + 2048 + 12)
 
 
@@ -50,17 +49,13 @@ def _written_header(
 ) -> int:
     """Writes the eight bytes; the version's trailer size, or a fault negated."""
     trailer = 4
-    largest = 2048
-    if version == 1:
-        trailer = 1
-        largest = 512
-    elif version == 3:
+    if version == 3:
         trailer = 12
     elif version != 2:
         return -1
     if src < 0 or src > 254:
         return -2
-    if length < 0 or length > largest:
+    if length < 0 or length > MAX_PAYLOAD:
         return -3
     if kind >> 8 | dst >> 8 | sequence >> 16:
         return -6
@@ -101,13 +96,10 @@ def append_trailer(buf, length, signer=None):
     end = HEADER_SIZE + length
     version = buf[VERSION]
     if (version == 3) != (signer is not None):
-        raise ValueError("version 3 is sent with a signer, versions 1 and 2 without")
+        raise ValueError("version 3 is sent with a signer, version 2 without")
     if version == 2:
         put_crc32(buf, end)
         return end + 4
-    if version == 1:
-        buf[end] = sum8(buf, end)
-        return end + 1
     signer.sign(buf, end)
     return end + 12
 
@@ -124,14 +116,14 @@ def seal(buf, version, kind, src, dst, sequence, length, signer=None):
 
 
 @micropython.native
-def opened(buf, n, signer=None):
-    """The payload length of the frame buf[:n], all of which has been checked.
+def verify_frame(buf, n, signer=None):
+    """Verifies the frame buf[:n]; the length of its payload.
 
     The fields are then at the offsets TYPE, SRC, DST and SEQUENCE, the payload at
-    HEADER_SIZE. With a signer only version 3 is accepted, without one only versions 1 and 2.
+    HEADER_SIZE. With a signer only version 3 is accepted, without one only version 2.
     Raises ProtocolError for anything else than an intact frame.
     """
-    length = checked_length(buf, n)
+    length = check_frame(buf, n)
     if length < 0:
         raise ProtocolError(FAULTS[0 - length])
     if signer is not None:
@@ -139,10 +131,7 @@ def opened(buf, n, signer=None):
             raise ProtocolError("frame is not signed")
         signer.verify(buf, n)
     elif buf[VERSION] != 2:
-        if buf[VERSION] == 3:
-            raise ProtocolError("frame is signed and there is no key")
-        if sum8(buf, n - 1) != buf[n - 1]:
-            raise ProtocolError("byte sum is wrong")
+        raise ProtocolError("frame is signed and there is no key")
     return length
 
 

@@ -1,4 +1,4 @@
-"""Whether a frame is sound, in one call, and the CRC-32 that makes it so.
+"""Checks a frame of version 2 or 3 in one call, and makes the CRC-32 of version 2.
 
 CRC-32 over a frame and its own little-endian CRC-32 is 0x2144DF1C: the register always ends at
 0xDEBB20E3, complemented on output.
@@ -9,12 +9,12 @@ from array import array
 
 from protocol.compat import micropython, ptr8, ptr32, uint
 
-# What `checked_length`, and frame.write_header's own check, return negated for what is not sound.
+# What `check_frame`, and frame.write_header's own check, return negated for a malformed frame.
 FAULTS = (
     "",
-    "version is not 1, 2 or 3",
+    "version is not 2 or 3",
     "source is not a chip (0 to 253) or the host (254)",
-    "payload is longer than the version allows",
+    "payload is longer than 2048 bytes",
     "frame is shorter than a header and trailer",
     "frame length is not that of header, payload and trailer",
     "destination or type is not 0 to 255, or sequence not 0 to 65535",
@@ -44,23 +44,19 @@ if sys.implementation.name == "micropython":
     _make_table(_TABLE)
 
     @micropython.viper
-    def checked_length(buf: ptr8, n: uint) -> int:
+    def check_frame(buf: ptr8, n: uint) -> int:
         """The payload length of the n-byte frame whose header is sound, and of version 2 its
         CRC-32, or a fault negated."""
         if int(n) < 9:
             return -4
         version = buf[0]
         trailer = 4
-        largest = 2048
-        if version == 1:
-            trailer = 1
-            largest = 512
-        elif version == 3:
+        if version == 3:
             trailer = 12
         elif version != 2:
             return -1
         length = buf[6] | buf[7] << 8
-        if length > largest:
+        if length > 2048:
             return -3
         if int(n) != length + trailer + 8:
             return -5
@@ -119,10 +115,9 @@ if sys.implementation.name == "micropython":
 else:
     from binascii import crc32 as _crc32
 
-    _TRAILERS = {1: 1, 2: 4, 3: 12}
-    _LARGEST = {1: 512, 2: 2048, 3: 2048}
+    _TRAILERS = {2: 4, 3: 12}
 
-    def checked_length(buf, n):
+    def check_frame(buf, n):
         """The payload length of the n-byte frame whose header is sound, and of version 2 its
         CRC-32, or a fault negated."""
         if n < 9:
@@ -131,7 +126,7 @@ else:
         if version not in _TRAILERS:
             return -1
         length = buf[6] | buf[7] << 8
-        if length > _LARGEST[version]:
+        if length > 2048:
             return -3
         if n != length + _TRAILERS[version] + 8:
             return -5

@@ -1,6 +1,7 @@
 """FederationMessage: one message as an object, for where convenience counts more than allocation.
 
-protocol/frame.py has the format, and the functions that a chip uses in its place.
+protocol/frame.py has the format, and the functions that a chip uses in its place. Messages of
+version 1 interoperate with ruvllm-esp32.
 """
 
 from protocol import message_types
@@ -13,10 +14,11 @@ from protocol.frame import (
     TRAILER_SIZE,
     TYPE,
     VERSION,
-    opened,
     seal,
+    verify_frame,
     write_header,
 )
+from protocol.frame_v1 import VERSION_1, encode_frame_v1, verify_frame_v1
 
 
 def type_name(kind):
@@ -35,7 +37,10 @@ class FederationMessage:
 
     def __init__(self, kind, src, dst, sequence, payload=b"", version=2):
         """Raises ValueError, naming what is wrong, for fields that the protocol refuses."""
-        write_header(bytearray(HEADER_SIZE), version, kind, src, dst, sequence, len(payload))
+        if version == VERSION_1:
+            encode_frame_v1(kind, src, dst, sequence, payload)
+        else:
+            write_header(bytearray(HEADER_SIZE), version, kind, src, dst, sequence, len(payload))
         self.kind = kind
         self.src = src
         self.dst = dst
@@ -45,6 +50,10 @@ class FederationMessage:
 
     def encode(self, signer=None):
         """The frame as bytes; version 3 needs the signer."""
+        if self.version == VERSION_1:
+            if signer:
+                raise ValueError("version 3 is sent with a signer, versions 1 and 2 without")
+            return encode_frame_v1(self.kind, self.src, self.dst, self.sequence, self.payload)
         length = len(self.payload)
         buf = bytearray(HEADER_SIZE + length + TRAILER_SIZE[self.version])
         buf[HEADER_SIZE : HEADER_SIZE + length] = self.payload
@@ -63,7 +72,10 @@ class FederationMessage:
     @classmethod
     def decode(cls, data, signer=None):
         """The message in the frame `data`; raises ProtocolError unless it is intact."""
-        length = opened(data, len(data), signer)
+        if data and data[VERSION] == VERSION_1 and not signer:
+            length = verify_frame_v1(data)
+        else:
+            length = verify_frame(data, len(data), signer)
         payload = data[HEADER_SIZE : HEADER_SIZE + length]
         return cls(data[TYPE], data[SRC], data[DST], u16(data, SEQUENCE), payload, data[VERSION])
 

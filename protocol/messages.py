@@ -58,6 +58,7 @@ WANTS_BEST = const(1)
 WANTS_LOGITS = const(2)
 
 REQUEST_SIZE = const(7)
+ACK_SIZE = const(9)
 
 NEED_KV = const(1)  # a position beyond what the chip has filled for that sequence id
 BAD_REQUEST = const(2)  # a request that contradicts the chip's shard
@@ -75,12 +76,12 @@ READY_LAYOUT = "<HB8s8s8sBHHHIII"
 STATISTICS_LAYOUT = "<IIIIIIIII"
 
 
-def ready_payload(*fields):
+def encode_ready(*fields):
     """The payload of READY, from its fields in order; the last one is text."""
     return struct.pack(READY_LAYOUT, *fields[:-1]) + fields[-1].encode()
 
 
-def error_payload(code, layer, position, text):
+def encode_error(code, layer, position, text):
     """ERROR: code u8, layer u8, position u16, then UTF-8 text, cut to 200 bytes."""
     words = text.encode()
     end = min(len(words), MAX_ERROR_TEXT)
@@ -89,7 +90,7 @@ def error_payload(code, layer, position, text):
     return struct.pack("<BBH", code, layer, position) + words[:end]
 
 
-def statistics_payload(*counts):
+def encode_statistics(*counts):
     """The payload of a chip's STATISTICS, from its fields in order."""
     return struct.pack(STATISTICS_LAYOUT, *counts)
 
@@ -101,7 +102,7 @@ def statistics_payload(*counts):
 # generation with the same number is not taken for it.
 
 
-def answer_buffer(capacity):
+def make_answer_buffer(capacity):
     """A buffer for answers of at most `capacity` bytes of payload, with none in it."""
     return bytearray(HEADER_SIZE + capacity + max(TRAILER_SIZE.values()))
 
@@ -122,7 +123,7 @@ def is_answered(request: ptr8, answer: ptr8) -> int:
 
 
 @micropython.viper
-def begun_compute(
+def begin_compute(
     request: ptr8, answer: ptr8, length: int, boot_id: int, fields: ptr32
 ) -> int:  # fmt: skip
     """Reads an opened COMPUTE frame of `length` >= 7 bytes of payload in place, and begins its

@@ -23,10 +23,20 @@ _LONGEST_WAIT = const(300)
 
 _CLOCK = const(0xFFFFFF)
 
+# What has happened since the last turn: a contribution came, and something that others may follow.
+DATA_CAME = const(1)
+CAUSE_CAME = const(2)
+# What a silence calls for.
+NOTHING = const(0)
+ASK = const(1)
+GIVE_UP = const(2)
 
-class Pace:
-    """A clock, and what it says about asking. wait: milliseconds without a contribution; clock:
-    milliseconds, which wrap."""
+
+class Backoff:
+    """How long to wait before members are asked, and asked again.
+
+    wait: milliseconds without a contribution; clock: milliseconds, which wrap.
+    """
 
     def __init__(self, members):
         self._least = self.wait = _WAIT + _WAIT_A_MEMBER * members
@@ -72,3 +82,53 @@ class Pace:
         if not asked or self.since(self._asked_at[member]) >= self.wait // 2:
             self._asked[member] = min(asked + 1, _MOST_BACKED_OFF)
             self._asked_at[member] = self.clock
+
+
+class Silence:
+    """Notices how long nothing has come, and says what that calls for.
+
+    Whoever takes in what comes sets `waited` to 0 for a piece that was missing, and adds DATA_CAME
+    to `news` for any contribution, CAUSE_CAME for what others may follow.
+    """
+
+    def __init__(self, backoff, timeout):
+        """timeout: milliseconds without a piece that was missing."""
+        self.news = 0  # since the last turn
+        self.waited = 0  # milliseconds without a piece that was missing
+        self._backoff = backoff
+        self._timeout = timeout
+        self._turn = 0  # milliseconds for which others go first
+        # Milliseconds without any contribution since asking, less one's turn; and without a request
+        # either.
+        self._quiet = self._gap = 0
+
+    @micropython.native
+    def begin(self, turn):
+        """Begins anew with another collective; turn: milliseconds for which others go first."""
+        if self.news == DATA_CAME:  # the last one, with which the collective before was done
+            self._backoff.learn(self._gap)
+        self.news = DATA_CAME | CAUSE_CAME
+        self.waited = 0
+        self._turn = turn
+        self._backoff.clear()
+
+    def pass_time(self, elapsed):
+        """What so many milliseconds more call for: NOTHING, ASK for what is missing, or GIVE_UP,
+        once each time that the timeout passes."""
+        news, self.news = self.news, 0
+        self.waited += elapsed
+        if self.waited > self._timeout:
+            self.waited = 0
+            return GIVE_UP
+        if news & DATA_CAME:  # most of that time may have passed before
+            if news == DATA_CAME:
+                self._backoff.learn(self._gap + elapsed)
+            self.restart()
+            return NOTHING
+        self._gap = 0 if news else self._gap + elapsed
+        self._quiet += elapsed
+        return ASK if self._quiet >= self._backoff.wait else NOTHING
+
+    def restart(self):
+        """Waits anew before anybody is asked."""
+        self._quiet, self._gap = -self._turn, 0

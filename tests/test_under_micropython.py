@@ -1,6 +1,7 @@
 """The cases of tests/protocol and tests/firmware, run by MicroPython itself.
 
-Each file runs once, in a MicroPython process of its own; each of its cases is one pytest item.
+Each file runs once, in a MicroPython process of its own; each of its cases is one pytest item. They
+see firmware and protocol as they are put on a chip, with numbers in place of imported constants.
 """
 
 import ast
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployed import deployed_kernels
+from tests.deployed import built_sources, deployed_kernels
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FOLDERS = ("tests/protocol", "tests/firmware")
@@ -45,13 +46,14 @@ def process_output(micropython: Path, file: str, cases: list[str], root: Path) -
     module = file.removesuffix(".py").replace("/", ".")
     command = f"import tests.dual; tests.dual.run_cases({module!r}, {cases!r})"
     arguments = [micropython, "-X", f"heapsize={HEAP}", "-c", command]
-    # The checkout comes before any library folder of the user's own.
+    # The checkout comes before any library folder of the user's own; the folder in which the
+    # process runs comes before all.
     path = f"{root}:{REPOSITORY}:{deployed_kernels()}:.frozen"
     environment = {**os.environ, "MICROPYPATH": path}
     try:
         ended = subprocess.run(
             arguments,
-            cwd=root,
+            cwd=built_sources(),
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -89,18 +89,21 @@ def _lines(said: bytes) -> list[str]:
 
 
 def _rom(files: Mapping[str, bytes]) -> bytes:
-    """An image of files in at most one level of folders."""
+    """An image of files and their folders."""
     writer = VfsRomWriter()
-    folders: dict[str, dict[str, bytes]] = {}
-    for path, content in sorted(files.items()):
-        folder, _, name = path.rpartition("/")
-        folders.setdefault(folder, {})[name] = content
-    for folder, inside in folders.items():
-        if folder:
-            writer.opendir(folder)
-        for name, content in inside.items():
-            writer.mkfile(name, content)
-        if folder:
+    inside: list[str] = []  # the folders that are open
+    for path, content in sorted(files.items(), key=lambda item: item[0].split("/")):
+        *folders, name = path.split("/")
+        common = 0
+        while inside[common:] and folders[common:] and inside[common] == folders[common]:
+            common += 1
+        for _ in inside[common:]:
             writer.closedir()
+        for folder in folders[common:]:
+            writer.opendir(folder)
+        inside = folders
+        writer.mkfile(name, content)
+    for _ in inside:
+        writer.closedir()
     image: bytes = writer.finalise()
     return image

@@ -1,8 +1,7 @@
 """What runs on the emulated chip: takes recorded frames through the firmware, and counts.
 
-run.json says which chip this is, its links, the key that it signs with, if any, whether it
-combines partial sums with others, and the functions to look into (with their numbers of
-parameters), or none; requests.bin holds records of u8 flags, u16 length and that many bytes: a
+run.json says which chip this is, its role, its links, the key that it signs with, if any, and the
+functions to look into (with their numbers of parameters), or none; requests.bin holds records of u8 flags, u16 length and that many bytes: a
 COBS frame on the line, or frames that wait on a gateway's radio, each after its u16 length.
 `@answer` tells of a record to be measured the instructions, the bytes allocated and all that is
 on the line since the last frame came from there; `@radio` how often a gateway sent, received and
@@ -19,7 +18,7 @@ from counter import Line, Radio, instructions
 # Flags: to be measured, to collect garbage before, and that it comes by radio.
 MEASURED, COLLECT, ON_RADIO = 1, 2, 4
 
-_RELAYED_AT_ONCE = 4  # as firmware/assembly.py has it
+_RELAYED_AT_ONCE = 4  # as firmware/devices.py has it
 
 _SPAN = 0x3FFFFFFF  # the counter's
 # Without *arguments, which would allocate between the two looks at the counter.
@@ -81,11 +80,12 @@ class _Kernels:
 
 
 def _link(settings, line, radio):
-    from firmware.uart import UartLink
+    from firmware.links.uart import UartLink
 
     if not radio:
         return UartLink(line, settings["receives"], settings["sends"])
-    from firmware.radio import Gateway, RadioLink
+    from firmware.links.espnow import RadioLink
+    from firmware.links.gateway import Gateway
 
     mtu = settings["radio"]["mtu"]
     uart = UartLink(line, mtu, mtu, _RELAYED_AT_ONCE)
@@ -108,30 +108,26 @@ def _signer(settings):
 
 
 def _node(settings, line, radio):
-    from firmware import shard
+    from firmware.compute import shard
 
-    weights = shard.loaded("shard.bin", settings["chip"])
+    weights = shard.load_weights("shard.bin", settings["chip"])
     gc.collect()
-    from firmware import model_kernels, share
-
-    link = _link(settings, line, radio)
-    kernels, counts = model_kernels, settings["functions"]
-    if counts:
-        kernels = _Kernels(model_kernels, counts)
-        for name in counts:
-            if hasattr(share, name):
-                setattr(share, name, _timed(name, getattr(share, name), counts[name]))
-    owned = share.Share(weights, kernels, 7)
-    if counts:
-        owned.answer = _timed("answer", owned.answer, counts["answer"])
-    if settings["combines"]:
-        from firmware import residual
-        from firmware.combining_node import CombiningNode
-
-        return CombiningNode(settings["chip"], link, 7, weights, owned, residual)
+    from firmware.compute import model_kernels
     from firmware.node import Node
+    from firmware.outbox import Outbox
 
-    return Node(settings["chip"], link, 7, weights, owned, _signer(settings))
+    role_module = __import__("firmware.roles." + settings["role"], None, None, ("*",))
+    link, counts = _link(settings, line, radio), settings["functions"]
+    sizes = weights.request_size, weights.answer_size
+    outbox = Outbox(settings["chip"], link, 7, _signer(settings), *sizes)
+    if not counts:
+        return Node(outbox, role_module.make_role(outbox, weights, model_kernels), weights.request_size)
+    for name in counts:
+        if hasattr(role_module, name):
+            setattr(role_module, name, _timed(name, getattr(role_module, name), counts[name]))
+    role = role_module.HostReduce(outbox, weights, _Kernels(model_kernels, counts))
+    role.answer = _timed("answer", role.answer, counts["answer"])
+    return Node(outbox, role, weights.request_size)
 
 
 def _stations(data):

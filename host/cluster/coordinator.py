@@ -18,9 +18,9 @@ from host.wire.reports import (
     NEED_STEP,
     Ready,
     Statistics,
-    error_from,
+    decode_error,
+    decode_statistics,
     error_name,
-    statistics_from,
 )
 from host.wire.requests import Outstanding
 from protocol import message_types
@@ -158,7 +158,7 @@ class Coordinator:
         answers = self._ask(
             Request(kind, payload, self.chips, "at the end", "statistics", self.timeout)
         )
-        return {chip: decode_answer(chip, statistics_from, answers[chip]) for chip in self.chips}
+        return {chip: decode_answer(chip, decode_statistics, answers[chip]) for chip in self.chips}
 
     def _discover(
         self,
@@ -278,7 +278,7 @@ class Coordinator:
 
     def _on_error(self, message: Message) -> bool:
         """Takes in an ERROR; raises what it means for the request."""
-        error, chip, request = error_from(message.payload), message.source, self._request
+        error, chip, request = decode_error(message.payload), message.source, self._request
         if error.text:
             self.last_errors[chip] = error.text
         if not request or chip not in self._outstanding.missing():

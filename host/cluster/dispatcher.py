@@ -26,7 +26,7 @@ from protocol.frame import (
     TYPE,
     ProtocolError,
     append_trailer,
-    opened,
+    verify_frame,
     write_header,
 )
 
@@ -63,7 +63,7 @@ class Dispatcher:
         self._transport = transport
         self._version = 3 if signer else 2
         self._members = frozenset(self.chips)
-        self._reassembler = Reassembler(len(self.chips) + 1, MAX_PAYLOAD[2])
+        self._reassembler = Reassembler(len(self.chips) + 1, MAX_PAYLOAD)
         self._message, self._fragment = bytearray(MAX_FRAME), bytearray(MAX_FRAME)
         self._frames: deque[bytes] = deque()  # received and not yet handed on
         self._handlers: dict[int, list[Handler]] = {}
@@ -113,7 +113,7 @@ class Dispatcher:
 
     def _dispatch(self, frame: bytes) -> bool:
         message: bytes | bytearray = frame
-        length = opened(frame, len(frame), self.signer)
+        length = verify_frame(frame, len(frame), self.signer)
         if frame[SRC] not in self._members:
             return False
         if frame[TYPE] == message_types.FRAGMENT:

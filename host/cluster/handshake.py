@@ -8,7 +8,7 @@ from typing import Protocol
 
 from host.cluster.request import OnAnswer, ignore_answer
 from host.errors import ClusterError
-from host.wire.reports import STATE_READY, Ready, ready_from
+from host.wire.reports import STATE_READY, Ready, decode_ready
 from host.wire.session import ChipRestarted, HostAuthenticator
 from protocol.frame import ProtocolError
 
@@ -55,7 +55,7 @@ class Handshake:
     @property
     def needs_rekey(self) -> bool:
         """Whether the counters of the session may not last for another sequence."""
-        return self._signer is not None and bool(self._signer.is_worn())
+        return self._signer is not None and bool(self._signer.needs_rekey())
 
     def rekey(self) -> None:
         """Begins a new session: a chip that is taken into it forgets all before."""
@@ -122,6 +122,6 @@ class Handshake:
 
 def _decode_ready(chip: int, payload: bytes) -> Ready:
     try:
-        return ready_from(payload)
+        return decode_ready(payload)
     except ProtocolError as error:
         raise ClusterError(f"chip {chip} speaks another protocol version: {error}") from None

@@ -15,7 +15,7 @@ from host.diagnosis.findings import Finding, fine, flash_again, wrong
 from host.errors import ClusterError
 from host.links.access import PortClosed
 from host.links.transport import Line, Transport
-from host.wire.reports import Ready, error_from
+from host.wire.reports import Ready, decode_error
 from host.wire.session import HostAuthenticator
 from protocol import message_types
 from protocol.message import FederationMessage
@@ -88,7 +88,7 @@ def _findings(answer: FederationMessage, line: Line, cluster: Cluster | None) ->
     coordinator = Coordinator(Dispatcher(transport, [chip, *others], signer))
     try:
         if answer.kind == message_types.ERROR:
-            yield failed_finding(chip, error_from(answer.payload).text, cluster)
+            yield failed_finding(chip, decode_error(answer.payload).text, cluster)
         else:
             yield from _greeted(coordinator, chip, cluster, _PATIENCE)
         for other in others:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from host.wire.framing import decoded_frame
-from host.wire.reports import error_from, error_name, ready_from
+from host.wire.framing import decode_frame
+from host.wire.reports import decode_error, decode_ready, error_name
 from host.wire.session import HostAuthenticator
 from protocol import message_types
 from protocol.cobs import encoded_size
@@ -59,7 +59,7 @@ class PortLog:
         """What stood before a 0x00: lines of text, then a frame."""
         lines, rest = _lines(piece)
         entries = [Entry(line) for line in lines]
-        frame = decoded_frame(rest) if rest else None
+        frame = decode_frame(rest) if rest else None
         if frame is not None:
             try:
                 message = FederationMessage.decode(frame, self._signer)
@@ -94,10 +94,10 @@ def _shown(line: bytes) -> str:
 def _described(message: FederationMessage) -> str:
     """A message in words. Raises ProtocolError."""
     if message.kind == message_types.ERROR:
-        error = error_from(message.payload)
+        error = decode_error(message.payload)
         return f"{error_name(error.code)}: {_shown(error.text.encode())}"
     if message.kind == message_types.READY:
-        ready = ready_from(message.payload)
+        ready = decode_ready(message.payload)
         return (
             f"ready: firmware {ready.firmware}, model {ready.model_hash.hex()},"
             f" {ready.heap_free // 1024} KB of heap free"

@@ -17,7 +17,7 @@ from host.executors.logits import no_logits, put_best, put_logits
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan
-from host.wire.payloads import step_payload
+from host.wire.payloads import encode_step
 from protocol.messages import WANTS_BEST, WANTS_LOGITS, WANTS_NOTHING
 
 _LOG = logging.getLogger("federation")
@@ -74,7 +74,7 @@ class AllReduceExecutor(BaseExecutor):
         """Runs the positions up to `end`; the logits [vocab] of the last where they are wanted."""
         start, count = sequence.position, end - sequence.position
         residual = self.model.embedding[sequence.tokens[start:end]].reshape(-1)
-        payload = step_payload(
+        payload = encode_step(
             sequence.sequence_id, wants, start, count, self._collective, residual.tolist()
         )
         where = f"position {start}"

@@ -30,7 +30,7 @@ from host.model.quantized import QuantizedModel
 from host.model.transformer import final_activation
 from host.parallel.layers import all_reduce
 from host.parallel.plan import Plan
-from host.wire.payloads import compute_payload, partial_from
+from host.wire.payloads import decode_partial, encode_compute
 from protocol.bitpack import packed_size
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
@@ -155,7 +155,7 @@ class HostReduceExecutor(BaseExecutor):
         parts: dict[int, Ints] = {}
 
         def on_answer(chip: int, payload: bytes) -> None:
-            part = decode_answer(chip, partial_from, payload)
+            part = decode_answer(chip, decode_partial, payload)
             if len(part.data) != packed_size(x.size, part.bits):
                 raise ClusterError(f"chip {chip} sent a partial sum of the wrong size")
             parts[chip] = unpack(part.data, x.size, part.bits)
@@ -200,7 +200,7 @@ class HostReduceExecutor(BaseExecutor):
 
     def _payload(self, layer: int, phase: int, position: int, x: Ints) -> bytes:
         data, sequence_id = x.astype("<i2").tobytes(), self._running.sequence_id
-        payload: bytes = compute_payload(sequence_id, layer, phase, position, len(x), data)
+        payload: bytes = encode_compute(sequence_id, layer, phase, position, len(x), data)
         return payload
 
     def _replay(self, chip: int, where: str) -> None:

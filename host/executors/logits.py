@@ -8,7 +8,7 @@ from host.cluster.dispatcher import decode_answer
 from host.errors import ClusterError
 from host.model.arithmetic import INT16_LIMIT, Ints
 from host.parallel.plan import Plan
-from host.wire.payloads import best_from, logits_from
+from host.wire.payloads import decode_best, decode_logits
 
 
 def no_logits(plan: Plan) -> Ints:
@@ -19,7 +19,7 @@ def no_logits(plan: Plan) -> Ints:
 def put_logits(plan: Plan, logits: Ints, chip: int, payload: bytes) -> None:
     """Puts a chip's LOGITS into `logits` [vocab]. Raises ClusterError for other than its rows."""
     rows = plan.shards[chip].rows
-    answer = decode_answer(chip, logits_from, payload)
+    answer = decode_answer(chip, decode_logits, payload)
     values = np.frombuffer(answer.data, "<i2")
     if (answer.first_row, len(values)) != (rows.start, len(rows)):
         raise ClusterError(
@@ -31,7 +31,7 @@ def put_logits(plan: Plan, logits: Ints, chip: int, payload: bytes) -> None:
 def put_best(plan: Plan, logits: Ints, chip: int, payload: bytes) -> None:
     """Puts the logit of a chip's BEST into `logits` [vocab]. Raises ClusterError for a token that
     is not one of its rows."""
-    best = decode_answer(chip, best_from, payload)
+    best = decode_answer(chip, decode_best, payload)
     if best.token not in plan.shards[chip].rows:
         raise ClusterError(f"chip {chip} answered with a token of another chip")
     logits[best.token] = best.logit

@@ -23,8 +23,8 @@ from host.executors.step_sender import Step, StepSender
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan
-from host.wire.payloads import step_payload
-from host.wire.reports import BAD_REQUEST, FAULT, error_from, error_name
+from host.wire.payloads import encode_step
+from host.wire.reports import BAD_REQUEST, FAULT, decode_error, error_name
 from protocol import message_types
 from protocol.messages import REQUEST_SIZE, WANTS_BEST, WANTS_LOGITS, WANTS_NOTHING
 
@@ -148,7 +148,7 @@ class PipelineExecutor(BaseExecutor):
         wants = WANTS_NOTHING if not is_last else WANTS_BEST if self.greedy else WANTS_LOGITS
         residual = self.model.embedding[sequence.tokens[start:end]].reshape(-1)
         self._number = (self._number + 1) & 0xFFFF
-        payload = step_payload(
+        payload = encode_step(
             sequence.sequence_id, wants, start, end - start, self._number, residual.tolist()
         )
         step = Step(self._number, sequence, wants, payload)
@@ -189,7 +189,7 @@ class PipelineExecutor(BaseExecutor):
 
     def _on_error(self, message: Message) -> bool:
         """Has replayed what a chip cannot do for itself. Raises ClusterError for a fault."""
-        error = decode_answer(message.source, error_from, message.payload)
+        error = decode_answer(message.source, decode_error, message.payload)
         if self._recovery.is_stale(message.sequence):
             return True
         name = error_name(error.code)

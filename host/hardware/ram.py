@@ -7,7 +7,7 @@ from __future__ import annotations
 # gateway's (tests/host/test_machine_code.py).
 MACHINE_CODE = {
     "host": {"uart": 34_300, "espnow": 36_600},
-    "chips": {"uart": 45_100, "espnow": 47_400},
+    "chips": {"uart": 42_300, "espnow": 44_600},
 }
 # Bytes that ESP-IDF takes as it runs, and that areas of the heap lose at their ends: an estimate.
 IDF = 4_096
@@ -15,7 +15,7 @@ IDF = 4_096
 # (https://github.com/PIBSAS/MicroPython_ESP32-S3-WROOM-1-N16R8_with_SmartConfig/issues/1), which
 # is 87 KiB less; the rest is a margin.
 PSRAM_OVERHEAD_KB = 92
-# Bytes that a board adds to a simulated chip: firmware/board.py and console.py with what they
+# Bytes that a board adds to a simulated chip: firmware/board.py and links/repl.py with what they
 # keep, and the buffers in which fragments are reassembled, with some that come again;
 # tests/system/test_repl_line.py.
 ON_BOARD = 8_064

@@ -13,7 +13,7 @@ import serial
 
 from host.errors import ClusterError
 from host.links.rfc2217 import opened
-from host.wire.framing import FrameSplitter, encoded_frame
+from host.wire.framing import FrameSplitter, encode_frame
 from protocol.frame import BROADCAST, DST, HOST, MAX_FRAME
 
 # Seconds after which a port that was full is tried again.
@@ -68,7 +68,7 @@ class Line:
 
     def send(self, frame: bytes) -> None:
         """Sends one frame, as far as the port takes it now."""
-        self.pending += encoded_frame(frame)
+        self.pending += encode_frame(frame)
         self.flush()
 
     def flush(self) -> None:

@@ -22,7 +22,7 @@ from protocol.messages import REQUEST_SIZE
 # come back in more frames at once than a gateway can take in.
 MAX_POSITIONS_UART, MAX_POSITIONS_RADIO = 4, 2
 _PARTIAL_HEAD = REQUEST_SIZE + 3  # boot id and width
-MAX_ROWS = (MAX_PAYLOAD[2] - REQUEST_SIZE - 5) // 2  # logits that one message carries
+MAX_ROWS = (MAX_PAYLOAD - REQUEST_SIZE - 5) // 2  # logits that one message carries
 # What a unit and a row cost beside their weights: accumulators, and the row's place in an answer.
 _UNIT_BUFFERS, _ROW_BUFFERS = 8, 8
 
@@ -118,10 +118,10 @@ def _request_positions(strategy: Strategy, dim: int, bits: int, mtu: int | None)
     """As many positions as one message carries, there and packed back, and the link takes well."""
     most = MAX_POSITIONS_UART if mtu is None else MAX_POSITIONS_RADIO
     there = strategy.request_positions(dim)
-    back = (MAX_PAYLOAD[2] - _PARTIAL_HEAD) * 8 // (dim * bits)
+    back = (MAX_PAYLOAD - _PARTIAL_HEAD) * 8 // (dim * bits)
     if not min(there, back):
         raise ModelError(
             f"dim {dim}: {bits}-bit partial sums of one position do not fit a message of"
-            f" {MAX_PAYLOAD[2]} bytes"
+            f" {MAX_PAYLOAD} bytes"
         )
     return min(there, back, most)

@@ -9,7 +9,7 @@ from protocol.cobs import encoded_size
 _MAX_RUN = 254  # bytes in a COBS block after its code byte
 
 
-def encoded_frame(frame):
+def encode_frame(frame: "bytes | bytearray") -> bytes:
     """The bytes that put `frame` on the stream, the ending 0x00 included."""
     parts = []
     for run in bytes(frame).split(b"\0"):
@@ -22,8 +22,8 @@ def encoded_frame(frame):
     return b"".join(parts) + b"\0"
 
 
-def decoded_frame(piece):
-    """The frame in the bytes between two 0x00, or None if they are damaged or none."""
+def decode_frame(piece: bytes) -> "bytes | None":
+    """The frame in the bytes between two 0x00, or None if they are damaged or empty."""
     parts = []
     begin = 0
     while begin < len(piece):
@@ -40,13 +40,13 @@ def decoded_frame(piece):
 class FrameSplitter:
     """Takes the frames out of the chunks of a byte stream; `dropped` counts damaged ones."""
 
-    def __init__(self, capacity):
+    def __init__(self, capacity: int) -> None:
         """capacity: the longest frame in bytes; longer ones are dropped."""
         self.dropped = 0
         self._capacity = capacity
         self._rest = b""
 
-    def frames(self, chunk):
+    def frames(self, chunk: bytes) -> list[bytes]:
         """The frames that this chunk finishes, as a list of bytes.
 
         What is kept for the next chunk is never much more than one frame.
@@ -57,7 +57,7 @@ class FrameSplitter:
         found = []
         for piece in pieces:
             if piece:
-                frame = decoded_frame(piece)
+                frame = decode_frame(piece)
                 if frame is None or len(frame) > self._capacity:
                     self.dropped += 1
                 else:

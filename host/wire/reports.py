@@ -1,12 +1,12 @@
-"""What chips say of themselves, read by the host: READY, ERROR and STATISTICS.
+"""Decodes what chips report of themselves: READY, ERROR and STATISTICS.
 
-protocol/messages.py makes them. Each `x_from` gives a named tuple, or raises ProtocolError.
+protocol/messages.py encodes them. Each `decode_x` gives a named tuple, or raises ProtocolError.
 """
 
 import struct
 from collections import namedtuple
 
-from host.wire.structs import unpacked_fields
+from host.wire.structs import unpack_fields
 from protocol.frame import ProtocolError
 from protocol.messages import (
     BAD_REQUEST,
@@ -54,36 +54,36 @@ Statistics = namedtuple(
 )
 
 
-def error_name(code):
-    """What an ERROR's code is called."""
+def error_name(code: int) -> str:
+    """Names an ERROR's code."""
     names = {NEED_KV: "NEED_KV", BAD_REQUEST: "BAD_REQUEST", FAULT: "FAULT"}
     names[MISSING], names[NEED_STEP] = "MISSING", "NEED_STEP"
     return names.get(code, "code %d" % code)
 
 
-def ready_from(payload):
-    """The Ready in a payload."""
-    fields = unpacked_fields("READY", READY_LAYOUT, payload)
+def decode_ready(payload: bytes) -> Ready:
+    """Decodes READY."""
+    fields = unpack_fields("READY", READY_LAYOUT, payload)
     if fields[1] > STATE_READY:
         raise ProtocolError("READY payload has no such state")
-    text = _text_from("READY", payload[struct.calcsize(READY_LAYOUT) :])
+    text = _decode_text("READY", payload[struct.calcsize(READY_LAYOUT) :])
     return Ready(*(fields + (text,)))
 
 
-def error_from(payload):
-    """The Error in a payload."""
-    fields = unpacked_fields("ERROR", "<BBH", payload)
-    return Error(*(fields + (_text_from("ERROR", payload[4:]),)))
+def decode_error(payload: bytes) -> Error:
+    """Decodes ERROR."""
+    fields = unpack_fields("ERROR", "<BBH", payload)
+    return Error(*(fields + (_decode_text("ERROR", payload[4:]),)))
 
 
-def statistics_from(payload):
-    """The Statistics in a payload."""
+def decode_statistics(payload: bytes) -> Statistics:
+    """Decodes STATISTICS."""
     if len(payload) != struct.calcsize(STATISTICS_LAYOUT):
         raise ProtocolError("STATISTICS payload is not 36 bytes")
-    return Statistics(*unpacked_fields("STATISTICS", STATISTICS_LAYOUT, payload))
+    return Statistics(*unpack_fields("STATISTICS", STATISTICS_LAYOUT, payload))
 
 
-def _text_from(what, payload):
+def _decode_text(what: str, payload: bytes) -> str:
     try:
         return bytes(payload).decode()
     except UnicodeError:

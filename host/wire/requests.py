@@ -1,7 +1,7 @@
-"""The asker's side of request and answer: which answer belongs to which request.
+"""Tells which answer belongs to which request.
 
 Requests are numbered, and one is outstanding at a time, to one or more chips.
-protocol/messages.py is the answerer's side.
+protocol/messages.py has a chip's side.
 """
 
 from protocol.compat import const
@@ -17,13 +17,13 @@ _HALF = const(0x8000)  # sequence numbers wrap: less than half the circle behind
 
 
 class Outstanding:
-    """The one request that is being waited for, and who has answered it.
+    """The one request whose answers are awaited, and who has answered it.
 
     Answers that are not accepted are counted: `late` to an earlier request, `duplicate` of
     one accepted before, `foreign` from a node not asked or to a request never made.
     """
 
-    def __init__(self, sequence=0):
+    def __init__(self, sequence: int = 0) -> None:
         """sequence: the number before the first request's."""
         self.sequence = sequence
         self.awaited = 0
@@ -32,7 +32,7 @@ class Outstanding:
         self.foreign = 0
         self._marks = bytearray(256)
 
-    def begin(self, chips):
+    def begin(self, chips: list[int]) -> int:
         """The sequence number of a new request, to the ids in `chips`, each to answer once."""
         self._marks[:] = _NOBODY
         self.awaited = 0
@@ -42,7 +42,7 @@ class Outstanding:
         self.sequence = sequence_after(self.sequence)
         return self.sequence
 
-    def accept(self, src, sequence):
+    def accept(self, src: int, sequence: int) -> bool:
         """True, once for each chip that was asked, for its answer to the current request."""
         if sequence != self.sequence:
             if (self.sequence - sequence) & 0xFFFF < _HALF:
@@ -61,6 +61,6 @@ class Outstanding:
             self.foreign += 1
         return False
 
-    def missing(self):
+    def missing(self) -> list[int]:
         """The ids whose answers are awaited, in order."""
         return [chip for chip in range(256) if self._marks[chip] == _AWAITED]

@@ -1,6 +1,11 @@
-"""The host's side of a session; protocol/session.py tells how it is agreed on."""
+"""The host's side of a session; protocol/session.py says how it is agreed on."""
 
 import os
+
+try:
+    from collections.abc import Callable
+except ImportError:
+    pass  # MicroPython does not look at annotations
 
 from protocol.auth import LAST_COUNTER, Signer
 from protocol.session import SESSION_NONCE_SIZE, Member, proof
@@ -11,38 +16,38 @@ class ChipRestarted(Exception):
 
 
 class HostSigner(Signer):
-    """The Signer of the host, which hears from all chips and so knows how far counters are."""
+    """The Signer of the host, which hears all chips and so knows how far their counters are."""
 
-    def is_worn(self):
-        """Whether somebody has used half of the counters that a session has."""
+    def needs_rekey(self) -> bool:
+        """Whether some member has used half of the counters that a session has."""
         return max(self._counter, *self._highest) > LAST_COUNTER // 2
 
 
 class HostAuthenticator(Member):
-    """The host's side; give it to `seal` and `opened` as the signer."""
+    """The host's side; give it to `seal` and `verify_frame` as the signer."""
 
-    def __init__(self, cluster_key, random=os.urandom):
+    def __init__(self, cluster_key: bytes, random: Callable[[int], bytes] = os.urandom) -> None:
         """cluster_key: at least 16 secret bytes, the same on all; random(n): n random bytes."""
         super().__init__(cluster_key, random)
-        self._chip_nonces = {}
+        self._chip_nonces: dict[int, bytes] = {}
         self.renew()
 
-    def renew(self):
+    def renew(self) -> None:
         """Begins a new session: no chip is in it until it has been given its proof."""
         self._join_nonce = self._random(SESSION_NONCE_SIZE)
         self._join = self._join_key(self._join_nonce)
         self.session = HostSigner(self._cluster.digest(self._join_nonce))
         self._chip_nonces.clear()
 
-    def is_worn(self):
-        """Whether somebody has used half of the session's counters."""
-        return self.session is not None and self.session.is_worn()
+    def needs_rekey(self) -> bool:
+        """Whether some member has used half of the session's counters."""
+        return self.session is not None and self.session.needs_rekey()
 
-    def announcement(self):
-        """The payload of the DISCOVERY to all."""
+    def announcement(self) -> bytes:
+        """The payload of the DISCOVERY to all chips."""
         return self._join_nonce
 
-    def proof(self, chip_id, chip_nonce):
+    def proof(self, chip_id: int, chip_nonce: bytes) -> bytes:
         """The payload of the DISCOVERY to a chip that asked for a proof (READY, state 0).
 
         Raises ChipRestarted if that chip asked with another nonce in this session.

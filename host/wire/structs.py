@@ -1,4 +1,4 @@
-"""struct with unsigned fields that are checked, for payloads off the hot path."""
+"""Packs and unpacks unsigned fields, checked, for payloads off the hot path."""
 
 import struct
 
@@ -7,8 +7,8 @@ from protocol.frame import ProtocolError
 _LARGEST = {"B": 0xFF, "H": 0xFFFF, "I": 0xFFFFFFFF}
 
 
-def packed_fields(layout, names, values):
-    """struct.pack of unsigned fields; ValueError names one that does not fit.
+def pack_fields(layout: str, names: tuple[str, ...], values: tuple[int, ...]) -> bytes:
+    """Packs unsigned fields as struct does; ValueError names one that does not fit.
 
     MicroPython's own struct cuts off silently what does not fit.
     """
@@ -18,8 +18,8 @@ def packed_fields(layout, names, values):
     return struct.pack(layout, *values)
 
 
-def unpacked_fields(what, layout, payload):
-    """struct.unpack of the payload's beginning; ProtocolError if it is too short."""
+def unpack_fields(what: str, layout: str, payload: bytes) -> tuple[int, ...]:
+    """Unpacks the payload's beginning; ProtocolError, naming `what`, if it is too short."""
     if len(payload) < struct.calcsize(layout):
         raise ProtocolError("%s payload is too short" % what)
     return struct.unpack_from(layout, payload)

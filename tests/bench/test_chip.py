@@ -15,10 +15,10 @@ from host.errors import SetupError
 from host.model.loading import load_model
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
-from host.wire.framing import decoded_frame, encoded_frame
-from host.wire.payloads import compute_from
+from host.wire.framing import decode_frame, encode_frame
+from host.wire.payloads import decode_compute
 from protocol.auth import Signer
-from protocol.frame import BROADCAST, DST, HEADER_SIZE, VERSION, ProtocolError, opened
+from protocol.frame import BROADCAST, DST, HEADER_SIZE, VERSION, ProtocolError, verify_frame
 from protocol.messages import PHASE_VOCABULARY
 from tests.host.tiny import random_checkpoint
 
@@ -45,9 +45,9 @@ def test_a_request_is_a_frame_for_all_chips() -> None:
     x = np.arange(-3, 5)
     encoded = Request(7, 2, 1, x, x).frame(0x12345)
     assert encoded.count(0) == 1 and encoded.endswith(b"\0")
-    frame = bytearray(decoded_frame(encoded[:-1]))
-    length = opened(frame, len(frame))
-    told = compute_from(bytes(frame[HEADER_SIZE : HEADER_SIZE + length]))
+    frame = bytearray(decode_frame(encoded[:-1]))
+    length = verify_frame(frame, len(frame))
+    told = decode_compute(bytes(frame[HEADER_SIZE : HEADER_SIZE + length]))
     assert (told.layer, told.phase, told.position, told.count) == (2, 1, 7, 1)
     assert np.array_equal(np.frombuffer(told.data, "<i2"), x)
     assert frame[DST] == BROADCAST
@@ -56,14 +56,14 @@ def test_a_request_is_a_frame_for_all_chips() -> None:
 def test_signed_requests_are_taken_in_the_order_in_which_they_were_made() -> None:
     x = np.arange(8)
     request, signer = Request(7, 2, 1, x, x), Signer(SESSION_KEY)
-    frames = [bytearray(decoded_frame(request.frame(i, signer)[:-1])) for i in range(3)]
+    frames = [bytearray(decode_frame(request.frame(i, signer)[:-1])) for i in range(3)]
     chip = Signer(SESSION_KEY, 1)
     for frame in frames:
         assert frame[VERSION] == 3
-        length = opened(frame, len(frame), chip)
-        assert compute_from(bytes(frame[HEADER_SIZE : HEADER_SIZE + length])).position == 7
+        length = verify_frame(frame, len(frame), chip)
+        assert decode_compute(bytes(frame[HEADER_SIZE : HEADER_SIZE + length])).position == 7
     with pytest.raises(ProtocolError, match="seen before"):
-        opened(frames[1], len(frames[1]), chip)
+        verify_frame(frames[1], len(frames[1]), chip)
 
 
 def test_only_debian_gives_the_tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -115,10 +115,10 @@ def test_answers_that_are_not_signed_as_they_should_be_are_noticed(qemu: Path) -
     bench.check([run])
     with pytest.raises(EmulationError, match="no good: frame was seen before"):
         bench.check([[run[0], *run]])
-    frame = bytearray(decoded_frame(run[0].answer[:-1]))
+    frame = bytearray(decode_frame(run[0].answer[:-1]))
     frame[-1] ^= 1
     with pytest.raises(EmulationError, match="no good: frame is not authentic"):
-        bench.check([[replace(run[0], answer=encoded_frame(frame)), *run[1:]]])
+        bench.check([[replace(run[0], answer=encode_frame(frame)), *run[1:]]])
     plain = ChipBench(model, requests(model, [1], 1), [0], qemu)
     with pytest.raises(EmulationError, match="no good: frame is signed"):
         plain.check([run])

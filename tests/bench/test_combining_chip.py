@@ -11,7 +11,7 @@ from bench.qemu.machine import EmulationError
 from bench.recording import requests
 from host.model.loading import load_model
 from host.model.quantization.quantize import quantize
-from host.wire.framing import decoded_frame
+from host.wire.framing import decode_frame
 from protocol.frame import SEQUENCE, SRC, TYPE
 from protocol.message_types import CONTRIBUTION, STEP
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
@@ -36,7 +36,7 @@ def test_a_step_and_all_others_contributions_come_to_a_chip(
     each = 1 + 2 * layers * 2
     assert len(events) == 2 * each
     assert [event.record.measured for event in events] == [False] * each + [True] * each
-    frames = [decoded_frame(event.record.frame[:-1]) for event in events[each:]]
+    frames = [decode_frame(event.record.frame[:-1]) for event in events[each:]]
     assert [frame[TYPE] for frame in frames] == [STEP] + [CONTRIBUTION] * (each - 1)
     assert {frame[SRC] for frame in frames[1:]} == {0, 2}
     numbers = [frame[SEQUENCE] for frame in frames[1:]]

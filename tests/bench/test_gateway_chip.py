@@ -16,7 +16,7 @@ from bench.recording import requests
 from bench.results import Label
 from host.model.loading import load_model
 from host.model.quantization.quantize import quantize
-from host.wire.framing import decoded_frame, encoded_frame
+from host.wire.framing import decode_frame, encode_frame
 from protocol.frame import HEADER_SIZE
 from tests.host.tiny import random_checkpoint
 
@@ -26,7 +26,7 @@ DRIVER = 16_100 + 2 * 4_900 + 2 * 4_100  # of a request that two other chips ans
 
 def answer(chip: int, request: int, size: int = 40) -> bytes:
     """Stands for what a chip says; chip 2 has no part in the first request."""
-    return b"" if (chip, request) == (2, 0) else encoded_frame(bytes([chip, request] + [9] * size))
+    return b"" if (chip, request) == (2, 0) else encode_frame(bytes([chip, request] + [9] * size))
 
 
 class Federation:
@@ -61,7 +61,7 @@ class Federation:
                 line = self.spoil(b"", b"".join(told))[1]
                 made.append(Measured(300, 16, line, radio=use))
             else:
-                sent = self.spoil(decoded_frame(record.frame[:-1]), b"")[0]
+                sent = self.spoil(decode_frame(record.frame[:-1]), b"")[0]
                 made.append(Measured(1000, 8, told[0], radio=RadioUse(1, 0, 1, sent)))
         return made
 
@@ -80,9 +80,9 @@ def test_each_request_is_followed_by_what_the_others_answered(federation: Federa
     assert [record.measured for record in radio] == [record.measured for record in lines]
     measured = [record.frame for record in radio if record.measured]
     assert {record.frame for record in radio if not record.measured} == {b""}
-    frames = [decoded_frame(answer(chip, 1)[:-1]) for chip in (1, 2)]
+    frames = [decode_frame(answer(chip, 1)[:-1]) for chip in (1, 2)]
     assert measured[1] == radio_frames(frames)
-    assert measured[0] == radio_frames([decoded_frame(answer(1, 0)[:-1])])
+    assert measured[0] == radio_frames([decode_frame(answer(1, 0)[:-1])])
 
 
 def test_frames_on_the_radio_are_told_apart_by_their_lengths() -> None:

@@ -1,15 +1,16 @@
-"""Groups of chips that combine their partial sums, on an air in memory, and their host.
+"""Groups of chips that add up their partial sums, on an air in memory, and their host.
 
 What they must answer is computed by the plain model, whole.
 """
 
-from firmware.combining_node import CombiningNode
-from firmware.share import Share
-from host.wire.payloads import step_payload
+from firmware.node import Node
+from firmware.roles.all_reduce import AllReduce
+from host.wire.payloads import encode_step
 from protocol import message_types
-from protocol.frame import BROADCAST, DST, HEADER_SIZE, HOST, opened, seal
+from protocol.frame import BROADCAST, DST, HEADER_SIZE, HOST, seal, verify_frame
 from protocol.message import FederationMessage
-from tests.firmware.nodes import BOOT_ID, MemoryLink
+from tests.firmware.clock import CLOCK  # noqa: F401  no role here sees any other
+from tests.firmware.nodes import BOOT_ID, MemoryLink, outbox_of
 from tests.firmware.plain import PlainResidual, u16_buffer
 from tests.firmware.samples import between
 from tests.firmware.shards import Part, kernels_of, weights_of
@@ -24,15 +25,14 @@ class AirLink(MemoryLink):
         super().__init__(mtu)
         self.others = others  # links of the other members, to be filled
         self.lost = lambda frame: False
+        self.broadcasts = 0
 
     def broadcast(self, frame, length):
+        self.broadcasts += 1
         for other in self.others:
             sent = bytes(frame[:length])
             if not self.lost(sent):
                 other.inbox.append(sent)
-
-    def keep_sender(self):
-        pass
 
 
 class Group:
@@ -41,16 +41,15 @@ class Group:
     def __init__(self, model, chips, mtu=250):
         self.model = model
         self.links = [AirLink(mtu, []) for _ in range(chips)]
-        self.nodes = []
+        self.nodes, self.roles = [], []
         self.parts = [Part(model, chip, chips) for chip in range(chips)]
         for part, link in zip(self.parts, self.links):
             link.others.extend(other for other in self.links if other is not link)
             weights = weights_of(model, part, combine=True)
-            share = Share(weights, kernels_of(model), BOOT_ID + part.chip)
-            node = CombiningNode(
-                part.chip, link, BOOT_ID + part.chip, weights, share, PlainResidual()
-            )
-            self.nodes.append(node)
+            outbox = outbox_of(part.chip, link, weights, boot_id=BOOT_ID + part.chip)
+            role = AllReduce(outbox, weights, kernels_of(model), PlainResidual())
+            self.roles.append(role)
+            self.nodes.append(Node(outbox, role, weights.request_size))
         self.sequence = 0
         self.number = 0
 
@@ -61,7 +60,7 @@ class Group:
         flat = [value for row in residual for value in row]
         if not again:
             self.sequence += 1
-        payload = step_payload(sequence_id, wants, position, count, self.number, flat)
+        payload = encode_step(sequence_id, wants, position, count, self.number, flat)
         frame = bytearray(HEADER_SIZE + len(payload) + 4)
         frame[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
         n = seal(frame, 2, message_types.STEP, HOST, to, self.sequence, len(payload))
@@ -78,7 +77,7 @@ class Group:
         messages = []
         for link in self.links:
             for frame in link.sent:
-                n = opened(frame, len(frame))
+                n = verify_frame(frame, len(frame))
                 assert frame[DST] == HOST
                 payload = frame[HEADER_SIZE : HEADER_SIZE + n]
                 sequence = frame[4] | frame[5] << 8

@@ -4,10 +4,21 @@ import gc
 
 from firmware import node as node_module
 from firmware.node import Node
-from firmware.share import Share
+from firmware.outbox import Outbox
+from firmware.roles.faulty import Faulty
+from firmware.roles.host_reduce import HostReduce
 from protocol import message_types
 from protocol.fragment import Reassembler, fragments
-from protocol.frame import HEADER_SIZE, HOST, MAX_FRAME, SEQUENCE, TYPE, opened, seal, write_header
+from protocol.frame import (
+    HEADER_SIZE,
+    HOST,
+    MAX_FRAME,
+    SEQUENCE,
+    TYPE,
+    seal,
+    verify_frame,
+    write_header,
+)
 from protocol.message import FederationMessage
 from tests.firmware.requests import compute
 from tests.firmware.shards import kernels_of, weights_of
@@ -55,22 +66,38 @@ class MemoryLink:
     def send(self, frame, length):
         self.sent.append(bytes(frame[:length]))
 
+    def broadcast(self, frame, length):
+        raise AssertionError("nothing is for other chips")
+
+    def keep_sender(self):
+        pass
+
+
+def outbox_of(chip_id, link, weights=None, signer=None, boot_id=BOOT_ID):
+    """The Outbox of a chip with these weights."""
+    sizes = (weights.request_size, weights.answer_size) if weights else ()
+    return Outbox(chip_id, link, boot_id, signer, *sizes)
+
 
 class Bench:
     """One node, number `chip_id`, and its host.
 
-    With a part, a share of the model at work with plain kernels; without, a node with a fault.
+    With a part, a shard of the model at work with plain kernels; without, a node with a fault.
     """
 
     def __init__(self, model=None, part=None, chip_id=0, mtu=MAX_FRAME, signer=None, fault=""):
         self.link = MemoryLink(mtu)
         self.chip_id = chip_id
-        weights = share = None
         if part:
-            self.weights = weights = weights_of(model, part)
+            self.weights = weights_of(model, part)
             self.kernels = kernels_of(model)
-            share = Share(weights, self.kernels, BOOT_ID)
-        self.node = Node(chip_id, self.link, BOOT_ID, weights, share, signer, fault)
+            self.outbox = outbox_of(chip_id, self.link, self.weights, signer)
+            self.role = HostReduce(self.outbox, self.weights, self.kernels)
+            self.node = Node(self.outbox, self.role, self.weights.request_size)
+        else:
+            self.outbox = outbox_of(chip_id, self.link, None, signer)
+            self.role = Faulty(self.outbox, fault)
+            self.node = Node(self.outbox, self.role)
         self.host_signer = None
         self.sequence = 0
         self.mtu = mtu
@@ -117,7 +144,7 @@ class Bench:
 
     def _opened(self, frame):
         assert len(frame) <= self.mtu
-        length = opened(frame, len(frame), self.host_signer)
+        length = verify_frame(frame, len(frame), self.host_signer)
         if frame[TYPE] != message_types.FRAGMENT:
             return _message(frame, length)
         length = self._reassembler.accept(frame, length)

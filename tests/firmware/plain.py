@@ -1,6 +1,6 @@
 """The kernels' arithmetic in plain Python: whole numbers of any size, which never wrap.
 
-`PlainKernels` has the names and signatures of firmware/kernels.py and of the code that
+`PlainKernels` has the names and signatures of firmware/compute/kernels.py and of the code that
 host/build/kernels.py generates, and works on the same buffers. It is written from
 host/model/arithmetic.py, not from the kernels, so that it can stand in for them under CPython
 and be their peer under MicroPython.
@@ -165,7 +165,7 @@ class PlainKernels:
 
 
 class PlainResidual:
-    """As PlainKernels, with the names and signatures of firmware/residual.py."""
+    """As PlainKernels, with the names and signatures of firmware/compute/norms.py."""
 
     def norm(self, residual, _, gain, at, x, n, shift, epsilon, limit):
         log_n = bit_length(n - 1) if n > 1 else 0

@@ -2,7 +2,7 @@
 
 from array import array
 
-from host.wire.payloads import compute_payload
+from host.wire.payloads import encode_compute
 from protocol import message_types
 from protocol.bitpack import unpack
 from protocol.frame import HEADER_SIZE, HOST, write_header
@@ -22,7 +22,7 @@ def int16_bytes(values):
 def compute(inputs, layer=0, phase=ATTENTION, position=0, sequence_id=1):
     """The payload of a COMPUTE for activations [positions][dim]."""
     data = b"".join(int16_bytes(x) for x in inputs)
-    return compute_payload(sequence_id, layer, phase, position, len(inputs), data)
+    return encode_compute(sequence_id, layer, phase, position, len(inputs), data)
 
 
 def opened_frame(payload, kind=message_types.COMPUTE, src=HOST, dst=0, sequence=1):

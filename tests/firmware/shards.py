@@ -1,4 +1,4 @@
-"""Shard files of tiny models, written from the format's description in host/build/shard.py.
+"""Shard files of tiny models, written from the format's description in protocol/shard_layout.py.
 
 The file that a chip reads is thus checked against two writers that share no code.
 """
@@ -7,8 +7,8 @@ import hashlib
 import json
 import os
 
-from firmware import shard
-from firmware.shard import loaded
+from firmware.compute import shard
+from firmware.compute.shard import load_weights
 from tests.firmware.plain import (
     EXP_TABLE,
     SIGMOID_TABLE,
@@ -44,12 +44,16 @@ def _block(total, index, count):
 
 
 def header(model, part, combine=False):
-    """The header's numbers by name; combine: whether chips do."""
+    """The header's numbers by name; combine: whether chips add up their partial sums."""
     widest = bit_length(127 * 32767 * max(model.dim, model.units)) + 1
-    numbers = {
+    return {
         "model": "".join("%02x" % byte for byte in MODEL_HASH),
         "chip": part.chip,
-        "chips": part.chips,
+        "members": list(range(part.chips)),
+        "first_layer": 0,
+        "next": [],
+        "slots": 1,
+        "has_norms": combine,
         "dim": model.dim,
         "head_dim": model.head_dim,
         "total_heads": model.heads,
@@ -63,18 +67,14 @@ def header(model, part, combine=False):
         "positions": model.positions,
         "bits": widest,
         "rope": model.rope,
-        "logits": [model.classifier.shift, model.logit_exponent],
+        "logit_shift": model.classifier.shift,
+        "logit_exponent": model.logit_exponent,
+        "final_norm": model.final_norm.numbers(),
         "layers": [layer.numbers() for layer in model.layers],
     }
-    if combine:
-        numbers["members"] = list(range(part.chips))
-        numbers["final"] = model.final_norm.numbers()
-        for own, layer in zip(numbers["layers"], model.layers):
-            own += layer.norm_numbers()
-    return numbers
 
 
-def file_of(model, part, version=2, combine=False, **changes):
+def file_of(model, part, version=3, combine=False, **changes):
     """The bytes of a shard file; `changes` replace numbers in its header."""
     numbers = header(model, part, combine)
     numbers.update(changes)
@@ -149,7 +149,7 @@ def in_file(data, function, *arguments):
 
 def weights_of(model, part, combine=False):
     """The Weights that a chip loads for its part."""
-    return in_file(file_of(model, part, combine=combine), loaded, part.chip)
+    return in_file(file_of(model, part, combine=combine), load_weights, part.chip)
 
 
 def kernels_of(model):

@@ -3,15 +3,27 @@
 What it must answer is computed by the plain model, whole.
 """
 
-from firmware.shard import loaded
-from firmware.share import Share
-from firmware.stage_node import StageNode
-from host.wire.payloads import step_payload
-from protocol.frame import BROADCAST, DST, HEADER_SIZE, HOST, SEQUENCE, SRC, TYPE, opened, seal
+from firmware.compute.shard import load_weights
+from firmware.node import Node
+from firmware.roles.handover import LONGEST_TIMEOUT_MS
+from firmware.roles.pipeline import Pipeline as Role
+from host.wire.payloads import encode_step
+from protocol.frame import (
+    BROADCAST,
+    DST,
+    HEADER_SIZE,
+    HOST,
+    SEQUENCE,
+    SRC,
+    TYPE,
+    seal,
+    verify_frame,
+)
 from protocol.message import FederationMessage
 from protocol.message_types import ACK, STEP
+from tests.firmware.clock import CLOCK
 from tests.firmware.groups import AirLink
-from tests.firmware.nodes import BOOT_ID
+from tests.firmware.nodes import BOOT_ID, outbox_of
 from tests.firmware.plain import PlainResidual
 from tests.firmware.shards import Part, file_of, in_file, kernels_of
 
@@ -36,7 +48,7 @@ class Pipeline:
         self.links = [AirLink(mtu, []) for _ in range(count)]
         for link in self.links:
             link.others.extend(other for other in self.links if other is not link)
-        self.nodes = []
+        self.nodes, self.roles = [], []
         first = 0
         for at, size in enumerate(groups):
             members = list(range(first, first + size))
@@ -55,18 +67,17 @@ class Pipeline:
             stage, Part(stage, rank, len(members)), combine=True, chip=chip, members=members,
             first_layer=at, next=following, slots=slots,
         )  # fmt: skip
-        weights = in_file(data, loaded, chip)
-        share = Share(weights, kernels_of(self.model), BOOT_ID + chip)
-        node = StageNode(
-            chip, self.links[chip], BOOT_ID + chip, weights, share, PlainResidual()
-        )
-        self.nodes.append(node)
+        weights = in_file(data, load_weights, chip)
+        outbox = outbox_of(chip, self.links[chip], weights, boot_id=BOOT_ID + chip)
+        role = Role(outbox, weights, kernels_of(self.model), PlainResidual())
+        self.roles.append(role)
+        self.nodes.append(Node(outbox, role, weights.request_size))
 
     def step(self, residual, wants, position=0, sequence_id=1, again=False):
         """Sends a STEP of activations [positions][dim] to the first stage; its number."""
         flat = [value for row in residual for value in row]
         self.number += not again
-        payload = step_payload(sequence_id, wants, position, len(residual), self.number, flat)
+        payload = encode_step(sequence_id, wants, position, len(residual), self.number, flat)
         to = 0 if len(self.first) == 1 else BROADCAST
         self._send(STEP, to, self.number, payload)
         return self.number
@@ -85,9 +96,7 @@ class Pipeline:
 
     def send_again(self):
         """Lets so much time pass that what is not acknowledged is sent again."""
-        for node in self.nodes:
-            node._resent_at -= 10000
-            node._ticked -= 20
+        CLOCK.pass_ms(LONGEST_TIMEOUT_MS)
 
     def said(self, turns=3):
         """What the chips have said to the host, after some turns without a frame on the air."""
@@ -98,7 +107,7 @@ class Pipeline:
         messages = []
         for link in self.links:
             for frame in link.sent:
-                n = opened(frame, len(frame))
+                n = verify_frame(frame, len(frame))
                 assert frame[DST] == HOST
                 payload = frame[HEADER_SIZE : HEADER_SIZE + n]
                 sequence = frame[SEQUENCE] | frame[SEQUENCE + 1] << 8

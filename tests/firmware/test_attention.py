@@ -1,7 +1,7 @@
 """Attention of a chip's heads against the plain statement of it, to the bit."""
 
-from firmware.attention import Attention
-from firmware.workspace import Workspace
+from firmware.compute.attention import Attention
+from firmware.compute.workspace import Workspace
 from protocol.fields import int32s
 from tests.firmware.shards import Part, kernels_of, weights_of
 from tests.firmware.tiny import TinyModel

@@ -154,7 +154,7 @@ class Said:
 def waited(data):
     """How long the prompt is offered when this comes on the REPL's port."""
     board = board_with(prompt_ms=2000)
-    from firmware import console
+    from firmware.links import repl as console
 
     whole, console.repl_console = console.repl_console, lambda: Said(data)
     try:

@@ -3,10 +3,10 @@
 import gc
 from array import array
 
-from deployed import head_8, kernels, matrices, residual
+from deployed import head_8, kernels, matrices, norms
 
-from firmware import kernels as compiled_here
-from firmware import residual as residual_here
+from firmware.compute import kernels as compiled_here
+from firmware.compute import norms as norms_here
 from protocol.fields import int32s
 from tests.firmware.plain import EXP_TABLE, SIGMOID_TABLE, u16_buffer
 
@@ -49,7 +49,7 @@ def test_fixed_kernels_allocate_nothing():
     check_fixed(kernels)
 
 
-def check_residual(k):
+def check_norms(k):
     largest_epsilon = (1 << 30) - 1  # still a small integer
     assert growth(lambda: k.norm(X, 0, BYTES, 128, Y, 64, 20, largest_epsilon, 32767)) == 0
     assert growth(lambda: k.add_rescaled(X, 0, Y, BYTES, 128, 64, 20)) == 0
@@ -57,8 +57,8 @@ def check_residual(k):
 
 
 def test_kernels_of_the_residual_stream_allocate_nothing():
-    check_residual(residual_here)
-    check_residual(residual)
+    check_norms(norms_here)
+    check_norms(norms)
 
 
 def check_matvec(kernel):

@@ -8,7 +8,7 @@ from array import array
 
 from deployed import kernels as compiled_ahead
 
-from firmware import kernels as compiled_here
+from firmware.compute import kernels as compiled_here
 from tests.firmware.plain import SIGMOID_TABLE, PlainKernels, bit_length, u16_buffer
 from tests.firmware.samples import Guarded, between, mixed
 from tests.protocol.noise import random_bytes

@@ -2,7 +2,7 @@
 
 import random
 
-from firmware.linear import Linear
+from firmware.compute.linear import Linear
 from protocol.fields import int32s
 from tests.firmware.plain import PlainKernels
 from tests.firmware.samples import mixed

@@ -1,8 +1,8 @@
 """A chip's message loop, in version 2: what it answers, what it refuses, what it counts."""
 
 from firmware.node import RELEASE
-from host.wire.payloads import logits_from, partial_from
-from host.wire.reports import error_from, ready_from, statistics_from
+from host.wire.payloads import decode_logits, decode_partial
+from host.wire.reports import decode_error, decode_ready, decode_statistics
 from protocol import message_types
 from protocol.frame import BROADCAST, HOST
 from protocol.message import FederationMessage
@@ -35,19 +35,19 @@ def discovered(bench, nonce=NONCE):
 
 
 def counters(bench):
-    return statistics_from(bench.answer(message_types.STATISTICS, b"\0").payload)
+    return decode_statistics(bench.answer(message_types.STATISTICS, b"\0").payload)
 
 
 def error_of(message):
     assert message.kind == message_types.ERROR
-    return error_from(message.payload)
+    return decode_error(message.payload)
 
 
 def counted(bench):
-    """A list that grows with each computation of the node's share, by the answer's length."""
+    """A list that grows with each computation of the node, by the answer's length."""
     calls = []
-    share = bench.node._share
-    answer = share.answer
+    role = bench.role
+    answer = role.answer
 
     def counting(*arguments):
         size = answer(*arguments)
@@ -55,7 +55,7 @@ def counted(bench):
             calls.append(size)
         return size
 
-    share.answer = counting
+    role.answer = counting
     return calls
 
 
@@ -65,12 +65,12 @@ def test_compute_is_answered_with_partial_sums_and_logits():
         inputs = model.activations(2)
         message = bench.computed(inputs, 0, phase)
         assert message.kind == message_types.PARTIAL and message.version == 2
-        sums = unpacked(partial_from(message.payload), 2 * model.dim)
+        sums = unpacked(decode_partial(message.payload), 2 * model.dim)
         assert sums == expected_sums(model, part, inputs, 0, phase)
     x = model.activations()
     message = bench.computed(x, 1, VOCABULARY)
     assert message.kind == message_types.LOGITS
-    assert int16s(logits_from(message.payload).data) == model.logits(x[0], part.rows)
+    assert int16s(decode_logits(message.payload).data) == model.logits(x[0], part.rows)
 
 
 def test_a_request_that_comes_again_is_answered_from_the_cache():
@@ -90,7 +90,7 @@ def test_another_request_of_the_same_number_is_computed():
     first = bench.answer(COMPUTE, compute(inputs), 5)
     second = bench.answer(COMPUTE, compute(inputs, phase=FEED_FORWARD), 5)
     assert first.payload != second.payload
-    sums = unpacked(partial_from(second.payload), model.dim)
+    sums = unpacked(decode_partial(second.payload), model.dim)
     assert sums == expected_sums(model, part, inputs, 0, FEED_FORWARD)
     assert counters(bench).answers_resent == 0
 
@@ -151,7 +151,7 @@ def test_a_broken_kernel_is_a_fault_with_its_words():
     def broken(*_):
         raise ArithmeticError("no such thing")
 
-    bench.node._share._attend = broken
+    bench.role._attend = broken
     error = error_of(bench.computed(model.activations(), 1))
     assert error == (FAULT, 1, 0, "ArithmeticError: no such thing")
     assert bench.computed(model.activations(), 1, FEED_FORWARD).kind == message_types.PARTIAL
@@ -159,17 +159,17 @@ def test_a_broken_kernel_is_a_fault_with_its_words():
 
 def test_a_failed_request_may_be_asked_again():
     model, part, bench = bench_of()
-    share = bench.node._share
-    attend, share._attend = share._attend, lambda *_: 1 // 0
+    role = bench.role
+    attend, role._attend = role._attend, lambda *_: 1 // 0
     inputs = model.activations()
     payload = compute(inputs)
     assert error_of(bench.answer(COMPUTE, payload, 9)).code == FAULT
-    share._attend = attend
-    sums = unpacked(partial_from(bench.answer(COMPUTE, payload, 9).payload), model.dim)
+    role._attend = attend
+    sums = unpacked(decode_partial(bench.answer(COMPUTE, payload, 9).payload), model.dim)
     assert sums == expected_sums(model, part, inputs)
 
 
-def test_a_node_without_a_share_says_why():
+def test_a_node_without_a_shard_says_why():
     bench = Bench(fault="ShardError: no shard")
     for kind, payload in ((message_types.DISCOVERY, NONCE), (COMPUTE, bytes(20))):
         assert error_of(bench.answer(kind, payload)) == (FAULT, 0, 0, "ShardError: no shard")
@@ -188,7 +188,7 @@ def test_ready_tells_what_a_chip_holds():
     model = TinyModel(seed=1)
     part = Part(model, 1, 2)
     bench = Bench(model, part, chip_id=1)
-    ready = ready_from(discovered(bench).payload)
+    ready = decode_ready(discovered(bench).payload)
     assert (ready.boot_id, ready.state, ready.model_hash) == (BOOT_ID, STATE_READY, MODEL_HASH)
     assert ready.shard_digest == bench.weights.digest
     assert (ready.heads, ready.units, ready.rows) == (2, len(part.units), len(part.rows))

@@ -1,14 +1,14 @@
 """Messages that are longer than a radio's frames, in and out, and those that just fit."""
 
-from firmware.node import Node
-from host.wire.payloads import logits_from, partial_from
-from host.wire.reports import statistics_from
+from firmware.node import Node, Role
+from host.wire.payloads import decode_logits, decode_partial
+from host.wire.reports import decode_statistics
 from protocol import message_types
 from protocol.bitpack import packed_size
 from protocol.frame import HEADER_SIZE, TYPE
 from protocol.message_types import PARTIAL
 from protocol.messages import begin_answer
-from tests.firmware.nodes import BOOT_ID, Bench, MemoryLink
+from tests.firmware.nodes import BOOT_ID, Bench, outbox_of
 from tests.firmware.requests import (
     VOCABULARY,
     compute,
@@ -37,7 +37,7 @@ def test_two_positions_come_and_go_in_fragments():
     assert len(frames) == 2
     (message,) = bench.answers(*frames)
     assert len(bench.link.sent) == 2
-    partial = partial_from(message.payload)
+    partial = decode_partial(message.payload)
     assert unpacked(partial, 128) == expected_sums(model, part, inputs)
 
 
@@ -46,7 +46,7 @@ def test_logits_go_in_fragments():
     x = model.activations()
     message = bench.computed(x, 0, VOCABULARY)
     assert len(bench.link.sent) == 2
-    assert int16s(logits_from(message.payload).data) == model.logits(x[0], part.rows)
+    assert int16s(decode_logits(message.payload).data) == model.logits(x[0], part.rows)
 
 
 def test_fragments_in_any_order_and_more_than_once():
@@ -55,7 +55,7 @@ def test_fragments_in_any_order_and_more_than_once():
         inputs = model.activations(2)
         frames = bench.frames(message_types.COMPUTE, compute(inputs, position=position))
         (message,) = bench.answers(*([frames[0]] + shuffled(frames)))[:1]
-        sums = unpacked(partial_from(message.payload), 128)
+        sums = unpacked(decode_partial(message.payload), 128)
         assert sums == expected_sums(model, part, inputs, position=position)
 
 
@@ -74,7 +74,7 @@ def test_a_resend_in_fragments_is_the_same_message():
     (second,) = bench.answers(*frames)
     assert first == second
     statistics = bench.answer(message_types.STATISTICS, b"\1").payload
-    assert statistics_from(statistics).answers_resent == 1
+    assert decode_statistics(statistics).answers_resent == 1
 
 
 def test_fragments_to_a_node_on_a_link_without_them_are_passed_over():
@@ -83,11 +83,15 @@ def test_fragments_to_a_node_on_a_link_without_them_are_passed_over():
     assert Bench(model, part).answers(*frames) == []
 
 
-class FixedShare:
+class FixedAnswers(Role):
     """Answers with a payload of so many bytes."""
 
-    def __init__(self, size):
-        self.size = size
+    def __init__(self, outbox, size):
+        self.size, self.outbox = size, outbox
+        self.handlers = {message_types.COMPUTE: self._on_compute}
+
+    def _on_compute(self, frame, length):
+        self.outbox.send_answer(self.answer(frame, length, self.outbox.answer))
 
     def answer(self, request, length, answer):
         begin_answer(request, answer, BOOT_ID)
@@ -100,8 +104,8 @@ class FixedShare:
 def test_answers_of_every_length_around_the_mtu():
     model, part, bench = radio_bench()
     for size in range(MTU - 30, MTU + 5):
-        node = Node(0, bench.link, BOOT_ID, bench.weights, FixedShare(size))
-        bench.node = node
+        outbox = outbox_of(0, bench.link, bench.weights)
+        bench.node = Node(outbox, FixedAnswers(outbox, size), bench.weights.request_size)
         message = bench.computed(model.activations())
         assert len(message.payload) == size
         assert message.payload[9:] == bytes(i & 255 for i in range(9, size))
@@ -112,14 +116,14 @@ def test_the_longest_answers_fit_their_buffer():
     for dim, rows in ((64, 5), (16, 300)):
         model = TinyModel(seed=1, dim=dim, rows=rows, layers=1)
         bench = Bench(model, Part(model))
-        sums = partial_from(bench.computed(model.activations(2)).payload)
+        sums = decode_partial(bench.computed(model.activations(2)).payload)
         logits = bench.computed(model.activations(), 0, VOCABULARY).payload
         widest = 10 + packed_size(2 * dim, sums.bits + 2)
         assert bench.weights.answer_size >= max(widest, len(logits))
         assert len(logits) == 12 + 2 * rows
 
 
-def test_a_small_share_needs_no_fragments():
+def test_a_small_shard_needs_no_fragments():
     model = TinyModel(seed=2)
-    node = Node(0, MemoryLink(MTU), BOOT_ID, Bench(model, Part(model)).weights, None)
-    assert node._fragment is None and node._reassembler is None
+    bench = Bench(model, Part(model), mtu=MTU)
+    assert bench.outbox.fragment is None and message_types.FRAGMENT not in bench.role.handlers

@@ -2,7 +2,7 @@
 
 import random
 
-from host.wire.reports import statistics_from
+from host.wire.reports import decode_statistics
 from host.wire.session import HostAuthenticator
 from protocol import message_types
 from protocol.frame import HEADER_SIZE
@@ -72,7 +72,7 @@ class Storm:
 
 
 def alive(bench):
-    statistics = statistics_from(bench.answer(message_types.STATISTICS, b"\0").payload)
+    statistics = decode_statistics(bench.answer(message_types.STATISTICS, b"\0").payload)
     return statistics.frames_dropped, statistics.frames_received
 
 

@@ -1,7 +1,7 @@
 """A node with a cluster key: it joins, answers in version 3, and takes nothing else."""
 
-from host.wire.payloads import partial_from
-from host.wire.reports import error_from, ready_from, statistics_from
+from host.wire.payloads import decode_partial
+from host.wire.reports import decode_error, decode_ready, decode_statistics
 from host.wire.session import HostAuthenticator
 from protocol import message_types
 from protocol.message import FederationMessage
@@ -27,7 +27,7 @@ def secure_bench(model=None, **options):
 def joined(bench):
     """Runs the handshake; the READY at its end, or what came in its place."""
     announcement = bench.host_signer.announcement()
-    ready = ready_from(bench.answer(message_types.DISCOVERY, announcement).payload)
+    ready = decode_ready(bench.answer(message_types.DISCOVERY, announcement).payload)
     assert ready.state == STATE_ASKS_PROOF
     return bench.answer(message_types.DISCOVERY, bench.host_signer.proof(0, ready.nonce))
 
@@ -35,12 +35,12 @@ def joined(bench):
 def test_a_chip_joins_and_computes():
     model = TinyModel(seed=1)
     bench = secure_bench(model)
-    ready = ready_from(joined(bench).payload)
+    ready = decode_ready(joined(bench).payload)
     assert ready.state == STATE_READY
     inputs = model.activations(2)
     message = bench.computed(inputs)
     assert message.version == 3
-    sums = unpacked(partial_from(message.payload), 2 * model.dim)
+    sums = unpacked(decode_partial(message.payload), 2 * model.dim)
     assert sums == expected_sums(model, Part(model), inputs)
 
 
@@ -64,16 +64,16 @@ def test_versions_1_and_2_are_refused():
         ):
             frame = FederationMessage(kind, 254, 0, 1, payload, version).encode()
             assert bench.answers(frame) == []
-    statistics = statistics_from(bench.answer(message_types.STATISTICS, b"").payload)
+    statistics = decode_statistics(bench.answer(message_types.STATISTICS, b"").payload)
     assert statistics.frames_dropped == 6
 
 
 def test_a_wrong_proof_is_refused():
     bench = secure_bench(TinyModel(seed=1))
     nonce = bench.host_signer.announcement()
-    ready = ready_from(bench.answer(message_types.DISCOVERY, nonce + bytes(16)).payload)
+    ready = decode_ready(bench.answer(message_types.DISCOVERY, nonce + bytes(16)).payload)
     assert ready.state == STATE_ASKS_PROOF
-    assert ready_from(joined(bench).payload).state == STATE_READY
+    assert decode_ready(joined(bench).payload).state == STATE_READY
 
 
 def test_a_replayed_request_is_dropped_and_a_resend_signed_anew():
@@ -98,7 +98,7 @@ def test_messages_in_fragments_are_signed_each():
     assert len(frames) == 2
     (message,) = bench.answers(*frames)
     assert len(bench.link.sent) == 2
-    sums = unpacked(partial_from(message.payload), 128)
+    sums = unpacked(decode_partial(message.payload), 128)
     assert sums == expected_sums(model, Part(model), inputs)
 
 
@@ -108,12 +108,12 @@ def test_greeting_again_keeps_the_cache_and_a_new_session_drops_it():
     joined(bench)
     bench.computed(model.activations(2), sequence_id=3)
     again = bench.answer(message_types.DISCOVERY, bench.host_signer.announcement())
-    assert ready_from(again.payload).state == STATE_READY
+    assert decode_ready(again.payload).state == STATE_READY
     answer = bench.computed(model.activations(), 0, ATTENTION, 2, 3)
     assert answer.kind == message_types.PARTIAL
     bench.host_signer.renew()
     joined(bench)
-    error = error_from(bench.computed(model.activations(), 0, ATTENTION, 3, 3).payload)
+    error = decode_error(bench.computed(model.activations(), 0, ATTENTION, 3, 3).payload)
     assert error == (NEED_KV, 0, 0, "")
 
 
@@ -121,7 +121,7 @@ def test_a_chip_that_failed_to_start_joins_to_say_why():
     bench = secure_bench(fault="ShardError: flash this chip")
     message = joined(bench)
     assert message.kind == message_types.ERROR
-    assert error_from(message.payload) == (FAULT, 0, 0, "ShardError: flash this chip")
+    assert decode_error(message.payload) == (FAULT, 0, 0, "ShardError: flash this chip")
 
 
 def test_a_fault_without_a_session_is_kept_to_itself():

@@ -1,6 +1,7 @@
 """The radio link and the gateway, on a fake espnow and two fake lines."""
 
-from firmware.radio import Gateway, RadioLink
+from firmware.links.espnow import RadioLink
+from firmware.links.gateway import Gateway
 from protocol import message_types
 from protocol.frame import BROADCAST, HOST
 from protocol.message import FederationMessage

@@ -1,11 +1,12 @@
 """Loading a shard file, and refusing one that is damaged, another chip's, or too large."""
 
 import gc
+import hashlib
 import math
 
-from firmware import shard
-from firmware.shard import ShardError, loaded, places_in_layer
-from firmware.tensor_parallel import BufferOverflow
+from firmware.compute import shard
+from firmware.compute.shard import ShardError, load_weights, places_in_layer
+from firmware.compute.tensor_parallel import BufferOverflow
 from tests.dual import raises
 from tests.firmware.nodes import HEAP_FREE
 from tests.firmware.plain import EXP_TABLE, SIGMOID_TABLE, read_u16, u16_buffer
@@ -29,7 +30,7 @@ class _ChipHeap:
 
 def refusal(data, chip=0, exception=ShardError):
     """What a chip says of a file with these bytes."""
-    return str(raises(exception, in_file, data, loaded, chip))
+    return str(raises(exception, in_file, data, load_weights, chip))
 
 
 def test_a_shard_is_loaded_into_buffers_of_its_own():
@@ -55,7 +56,7 @@ def test_a_shard_is_loaded_into_buffers_of_its_own():
             len(part.units), plain.gate.shift, 32767, len(part.units), plain.up.shift, 32767
         ]  # fmt: skip
         assert (layer.key_zero, layer.score_shift) == (plain.k_limit + 1, plain.score_shift)
-        assert (layer.index_shift, layer.limit) == (plain.index_shift, plain.limit)
+        assert layer.gating == (plain.index_shift, plain.product_shift, plain.limit)
         # Each KV head's position has head_dim entries of two bytes.
         assert len(layer.keys) == len(layer.values) == 2 * 1 * model.context * 4
     assert read_u16(weights.vocabulary, 0) == model.classifier.multipliers[part.rows[0]]
@@ -64,7 +65,7 @@ def test_a_shard_is_loaded_into_buffers_of_its_own():
 def test_the_norms_stay_with_a_host_that_combines():
     model = TinyModel(seed=1)
     weights = weights_of(model, Part(model, 1, 2))
-    assert not hasattr(weights, "final_gain") and "members" not in weights.layout
+    assert not hasattr(weights, "final_gain") and not weights.layout["has_norms"]
     assert all(layer.norms is None for layer in weights.layers)
 
 
@@ -72,7 +73,7 @@ def test_a_chip_that_combines_holds_the_norms():
     model = TinyModel(seed=1, dim=20)
     part = Part(model, 1, 3)
     weights = weights_of(model, part, combine=True)
-    assert weights.layout["members"] == [0, 1, 2]
+    assert weights.layout["members"] == bytes([0, 1, 2])
     for layer, plain in zip(weights.layers, model.layers):
         attention, feed_forward = plain.attention_norm, plain.feed_forward_norm
         gains = [
@@ -80,12 +81,12 @@ def test_a_chip_that_combines_holds_the_norms():
             feed_forward.stored(), plain.down.multipliers,
         ]  # fmt: skip
         assert layer.norms == u16_buffer(gains[0] + gains[1] + gains[2] + gains[3])
-        assert layer.norm_numbers == [attention.shift, attention.epsilon, attention.limit]
-        assert layer.ff_norm_numbers == feed_forward.numbers()
+        assert layer.attention_norm == [attention.shift, attention.epsilon, attention.limit]
+        assert layer.feed_forward_norm == feed_forward.numbers()
         assert (layer.o_shift, layer.down_shift) == (plain.o.shift, plain.down.shift)
-        assert (layer.qkv_scales[1], layer.limit) == (plain.q.shift, plain.limit)
+        assert (layer.qkv_scales[1], layer.gating[2]) == (plain.q.shift, plain.limit)
     assert weights.final_gain == u16_buffer(model.final_norm.stored())
-    assert weights.final_numbers == model.final_norm.numbers()
+    assert weights.final_norm == model.final_norm.numbers()
     # What follows the norms in the file is where it belongs.
     assert read_u16(weights.vocabulary, 0) == model.classifier.multipliers[part.rows[0]]
     first = weights.layers[1].weights[weights.places[5]]
@@ -147,15 +148,15 @@ def test_the_rope_table_has_near_and_far_positions():
 def test_another_chips_shard_is_refused():
     model = TinyModel(seed=1)
     data = file_of(model, Part(model, 1, 2))
-    assert in_file(data, loaded, 1)
+    assert in_file(data, load_weights, 1)
     assert "chip 1's, this is chip 0" in refusal(data, 0)
 
 
 def test_another_format_is_refused():
     model = TinyModel(seed=1)
-    for version in (0, 1, 258):
+    for version in (0, 2, 259):
         told = refusal(file_of(model, Part(model), version))
-        assert "format %d" % version in told and "reads 2" in told
+        assert "format %d" % version in told and "reads 3" in told
 
 
 def test_heads_that_the_rule_does_not_give_are_refused():
@@ -185,12 +186,23 @@ def test_a_header_that_promises_more_than_the_file_has_is_refused():
     assert "cut short" in refusal(file_of(model, Part(model), rows=40))
 
 
+def test_a_header_that_lacks_a_field_is_refused():
+    model = TinyModel(seed=1)
+    data = file_of(model, Part(model))
+    for name in ("next", "has_norms", "bits"):
+        damaged = data.replace(
+            ('"%s"' % name).encode(), ('"%s"' % name.upper()).encode()
+        )[:-32]
+        damaged += hashlib.sha256(damaged).digest()
+        assert "has no " + name in refusal(damaged)
+
+
 def test_a_file_that_is_no_shard_is_refused():
     assert "is not one" in refusal(b"import machine\nmachine.reset()\n" * 9)
 
 
 def test_a_missing_file_is_told():
-    told = str(raises(ShardError, loaded, "nowhere/shard.bin", 0))
+    told = str(raises(ShardError, load_weights, "nowhere/shard.bin", 0))
     assert "nowhere/shard.bin" in told and "flash" in told
 
 
@@ -204,14 +216,14 @@ def test_a_share_that_does_not_fit_names_chip_heads_and_bytes():
         free = shard.gc.mem_free()
         # 2 layers, 1 KV head of 4 elements, keys and values of 2 bytes: 32 for each position.
         told = refusal(file_of(model, part, context=free // 32), 1, BufferOverflow)
-        assert told.startswith("chip 1: 2 heads with their share of 2 layers need ")
+        assert told.startswith("chip 1: 2 heads with their shard of 2 layers need ")
         needed, available = [int(word) for word in told.split() if word.isdigit()][-2:]
         assert needed > free // 32 * 32 and 0 < available < needed
         # Here the share would fit, but not what has to work with it.
         gc.collect()
         free = shard.gc.mem_free()
         refusal(file_of(model, part, context=(free - 20000) // 32), 1, BufferOverflow)
-        assert in_file(file_of(model, part), loaded, 1).bytes < free
+        assert in_file(file_of(model, part), load_weights, 1).bytes < free
     finally:
         shard.gc = gc
 
@@ -226,5 +238,5 @@ def test_a_heap_in_small_pieces_is_told_in_the_same_words():
         told = refusal(file_of(model, Part(model)), 0, BufferOverflow)
     finally:
         shard.Layer = layer
-    assert told.startswith("chip 0: 4 heads with their share of 2 layers need ")
+    assert told.startswith("chip 0: 4 heads with their shard of 2 layers need ")
     assert "pieces" in told

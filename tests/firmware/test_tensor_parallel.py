@@ -1,6 +1,6 @@
 """Which heads a chip owns; tests/host/test_heads_agree.py compares with the host's plan."""
 
-from firmware.tensor_parallel import TPConfig
+from firmware.compute.tensor_parallel import TPConfig
 from tests.dual import raises
 
 

@@ -2,8 +2,8 @@
 
 import random
 
-from firmware.uart import UartLink
-from protocol.cobs import encoded, encoded_size
+from firmware.links.uart import UartLink
+from protocol.cobs import encode, encoded_size
 from tests.dual import raises
 from tests.protocol.frame_reader import FrameReader
 from tests.protocol.noise import below, random_bytes, sparse_bytes
@@ -35,7 +35,7 @@ class FakeUart:
 def stream(frame):
     """The bytes of a frame on the line."""
     out = bytearray(encoded_size(len(frame)))
-    return bytes(out[: encoded(frame, out, len(frame), 0)])
+    return bytes(out[: encode(frame, out, len(frame), 0)])
 
 
 def link_of(uart):

@@ -1,7 +1,7 @@
 """A chip's rows of the classifier against the plain statement of them, to the bit."""
 
-from firmware.vocabulary import Vocabulary
-from firmware.workspace import Workspace
+from firmware.compute.vocabulary import Vocabulary
+from firmware.compute.workspace import Workspace
 from tests.firmware.shards import Part, kernels_of, weights_of
 from tests.firmware.tiny import TinyModel
 

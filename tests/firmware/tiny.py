@@ -81,13 +81,9 @@ class TinyLayer:
         return [
             self.q.shift, self.q_limit, self.k.shift, self.k_limit, self.v.shift, self.v_limit,
             self.score_shift, self.gate.shift, self.up.shift, self.index_shift,
-            self.product_shift, self.limit,
+            self.product_shift, self.limit, self.attention_norm.numbers(), self.o.shift,
+            self.feed_forward_norm.numbers(), self.down.shift,
         ]  # fmt: skip
-
-    def norm_numbers(self):
-        """As `numbers`, those that follow where chips combine."""
-        attention, feed_forward = self.attention_norm.numbers(), self.feed_forward_norm.numbers()
-        return [attention, self.o.shift, feed_forward, self.down.shift]
 
 
 class TinyModel:

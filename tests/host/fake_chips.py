@@ -6,13 +6,13 @@ import random
 
 from protocol import message_types
 from protocol.fragment import fragments
-from protocol.frame import BROADCAST, HOST, MAX_FRAME, append_trailer, opened, write_header
+from protocol.frame import BROADCAST, HOST, MAX_FRAME, append_trailer, verify_frame, write_header
 from protocol.message import FederationMessage
 from protocol.messages import (
     STATE_READY,
-    error_payload,
-    ready_payload,
-    statistics_payload,
+    encode_error,
+    encode_ready,
+    encode_statistics,
 )
 from protocol.session import ChipAuthenticator
 
@@ -31,7 +31,7 @@ class Clock:
 
 def ready(boot_id, state=STATE_READY, nonce=bytes(8), model_hash=bytes(8)):
     """A READY payload; numbers that no test looks at are 1."""
-    return ready_payload(
+    return encode_ready(
         boot_id, state, nonce, model_hash, bytes(8), 1, 1, 1, 1, 1, 1, 1, "0"
     )  # fmt: skip
 
@@ -73,7 +73,7 @@ class FakeChip:
     def replies(self, frame):
         """(delay, frame) for each frame that answers this one."""
         try:
-            length = opened(frame, len(frame), self.signer)
+            length = verify_frame(frame, len(frame), self.signer)
         except Exception:
             return
         message = FederationMessage(
@@ -90,7 +90,7 @@ class FakeChip:
             payload = ready(self.boot_id, state, nonce, self.model_hash)
             yield self.delay, message_types.READY, payload
         elif message.kind == message_types.STATISTICS:
-            counts = statistics_payload(*range(100 * self.chip, 100 * self.chip + 9))
+            counts = encode_statistics(*range(100 * self.chip, 100 * self.chip + 9))
             yield self.delay, message_types.STATISTICS, counts
         elif message.kind in (message_types.COMPUTE, message_types.STEP):
             self.asked.append(message)
@@ -101,7 +101,7 @@ def failure(code, text="", layer=0, position=0):
     """An on_compute that answers with an ERROR."""
 
     def on_compute(message):
-        yield LATENCY, message_types.ERROR, error_payload(code, layer, position, text)
+        yield LATENCY, message_types.ERROR, encode_error(code, layer, position, text)
 
     return on_compute
 

@@ -9,7 +9,7 @@ from host.cluster.coordinator import NeedsCache, NeedsHandshake
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT
 from host.model.reference import Reference
-from host.wire.payloads import compute_from, logits_payload, partial_payload
+from host.wire.payloads import decode_compute, encode_logits, encode_partial
 from host.wire.reports import Ready
 from protocol.bitpack import bits_needed, pack, packed_size
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD
@@ -76,7 +76,7 @@ class FakeCoordinator:
         return answers
 
     def _answers(self, payload, chips):
-        message = compute_from(payload)
+        message = decode_compute(payload)
         self.asked.append((chips, *message[1:5]))
         self.script(self, message, chips)
         if message.sequence_id != self._sequence_id:
@@ -122,7 +122,7 @@ class FakeCoordinator:
             bits = bits_needed(values, len(values))
             packed = bytearray(packed_size(len(values), bits))
             pack(packed, 0, values, len(values), bits)
-            answers[chip] = partial_payload(*message[:5], self._boots[chip], bits, packed)
+            answers[chip] = encode_partial(*message[:5], self._boots[chip], bits, packed)
         return answers
 
     def _logits(self, message, x):
@@ -132,7 +132,7 @@ class FakeCoordinator:
             arithmetic.rescale(accumulator, classifier.rescale), INT16_LIMIT
         )[0]
         return {
-            shard.chip: logits_payload(
+            shard.chip: encode_logits(
                 *message[:5],
                 self._boots[shard.chip],
                 shard.rows.start,

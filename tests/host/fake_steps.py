@@ -10,7 +10,7 @@ from host.cluster.dispatcher import Dispatcher
 from host.executors.all_reduce import AllReduceExecutor
 from host.executors.pipeline import PipelineExecutor
 from host.model.reference import Reference
-from host.wire.payloads import logits_payload
+from host.wire.payloads import encode_logits
 from host.wire.session import HostAuthenticator
 from protocol import message_types
 from protocol.bitpack import unpack
@@ -22,7 +22,7 @@ from protocol.messages import (
     STEP_DATA,
     WANTS_BEST,
     WANTS_NOTHING,
-    error_payload,
+    encode_error,
 )
 from tests.host.fake_chips import FakeChip, FakeTransport
 from tests.host.fake_coordinator import digests
@@ -88,7 +88,7 @@ class Replica:
             token = int(own.argmax())
             best = np.array([rows.start + token, own[token]], "<i2").tobytes()
             return message_types.BEST, head + best
-        named = logits_payload(0, 0, 0, 0, 1, boot_id, rows.start, 0, own.astype("<i2").tobytes())
+        named = encode_logits(0, 0, 0, 0, 1, boot_id, rows.start, 0, own.astype("<i2").tobytes())
         return message_types.LOGITS, request.head + named[REQUEST_SIZE:]
 
 
@@ -181,7 +181,7 @@ class FakePipeline(_Cluster):
         if code is None and logits is None:
             code = NEED_KV
         if code is not None:
-            error = error_payload(code, 0, request.position, "what it says")
+            error = encode_error(code, 0, request.position, "what it says")
             self.say(last[-1], message_types.ERROR, error, message.sequence, STEP_SECONDS)
         elif request.wants != WANTS_NOTHING:
             for chip in last:
@@ -213,7 +213,7 @@ class FakeReplicas(_Cluster):
             self.script(self, chip.chip, request)
             logits = self._replicas[chip.chip].run(request)
             if logits is None:
-                error = error_payload(NEED_KV, 0, request.position, "")
+                error = encode_error(NEED_KV, 0, request.position, "")
                 yield LATENCY, message_types.ERROR, error
             else:
                 replica = self._replicas[chip.chip]

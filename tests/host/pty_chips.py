@@ -6,7 +6,7 @@ import threading
 import time
 import tty
 
-from host.wire.framing import FrameSplitter, encoded_frame
+from host.wire.framing import FrameSplitter, encode_frame
 from protocol.frame import MAX_FRAME
 from tests.host.fake_chips import FakeChip
 
@@ -61,4 +61,4 @@ class PtyChip:
             for frame in frames if self.chip else []:
                 for delay, reply in self.chip.replies(frame):
                     time.sleep(delay)
-                    os.write(self._master, encoded_frame(reply))
+                    os.write(self._master, encode_frame(reply))

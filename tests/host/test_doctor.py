@@ -26,7 +26,7 @@ from host.model.quantization.quantize import quantize
 from host.simulation.hub import HubProcess
 from host.wire.reports import Ready
 from protocol import message_types
-from protocol.messages import FAULT, error_payload
+from protocol.messages import FAULT, encode_error
 from protocol.session import ChipAuthenticator
 from tests.host.fake_chips import FakeChip, ready
 from tests.host.flashed_boards import flashed_board
@@ -200,7 +200,7 @@ def test_chips_that_answer_at_a_port(little_patience):
 
 def test_a_chip_that_failed_to_start(little_patience):
     chip = FakeChip(2)
-    text = error_payload(FAULT, 0, 0, "ShardError: no shard")
+    text = encode_error(FAULT, 0, 0, "ShardError: no shard")
     chip.answers = lambda *_: iter([(0, message_types.ERROR, text)])
     with PtyChip(chip) as board:
         assert fault(node_report(board.url, None).findings) == (
@@ -211,7 +211,7 @@ def test_a_chip_that_failed_to_start(little_patience):
 def test_a_chip_that_fails_when_it_is_started_again(monkeypatch):
     monkeypatch.setattr(ports, "_START_SECONDS", 0.0)
     chip = FakeChip(0)
-    text = error_payload(FAULT, 0, 0, "no shard")
+    text = encode_error(FAULT, 0, 0, "no shard")
     chip.answers = lambda *_: iter([(0, message_types.ERROR, text)])
     board = replace(BOARD, config={**CONFIG, "key": ""})
     with PtyChip(chip) as port:
@@ -232,7 +232,7 @@ def test_a_chip_that_fails_once_it_has_taken_the_key(little_patience):
     def failing(message, frame, length):
         for answer in answers(message, frame, length):
             is_ready = chip.signer.session is not None
-            fault = 0, message_types.ERROR, error_payload(FAULT, 0, 0, "no shard")
+            fault = 0, message_types.ERROR, encode_error(FAULT, 0, 0, "no shard")
             yield fault if is_ready else answer
 
     chip.answers = failing
@@ -365,9 +365,9 @@ def test_power_save_of_a_node_that_runs(micropython, tmp_path, capsys, monkeypat
     monkeypatch.setattr(doctor, "_RESTART_PATIENCE", 30.0)
 
     def saving(chip, files):
-        source = (REPOSITORY / "firmware/assembly.py").read_text()
+        source = (REPOSITORY / "firmware/devices.py").read_text()
         source = source.replace("network.WLAN.PM_NONE", "network.WLAN.PM_PERFORMANCE")
-        files["firmware/assembly.mpy"] = chip_module(source, "firmware/assembly.py", "x86")
+        files["firmware/devices.mpy"] = chip_module(source, "firmware/devices.py", "x86")
 
     with boards_on_the_air(tmp_path, saving) as (_, cluster):
         assert main([cluster.flashed[0].port]) == 1

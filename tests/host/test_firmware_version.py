@@ -45,7 +45,7 @@ def test_a_change_of_what_a_chip_holds_makes_another(version, tmp_path, path):
 
 
 def test_another_name_makes_another(version, tmp_path):
-    (tmp_path / "firmware/share.py").rename(tmp_path / "firmware/shared.py")
+    (tmp_path / "firmware/outbox.py").rename(tmp_path / "firmware/inbox.py")
     assert version() != firmware_version()
 
 
@@ -57,8 +57,8 @@ def test_a_change_of_the_host_s_own_does_not(version, tmp_path, path):
 
 
 def test_the_generators_are_all_that_make_kernels():
-    """kernels.py, constants.py and what they import of their folder."""
-    found, left = set(), {"kernels", "constants"}
+    """kernels.py, constants.py, packages.py and what they import of their folder."""
+    found, left = set(), {"kernels", "constants", "packages"}
     while left:
         name = left.pop()
         found.add(f"{name}.py")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from firmware.tensor_parallel import TPConfig
+from firmware.compute.tensor_parallel import TPConfig
 from host.parallel.assignment import dealt_heads
 
 

@@ -8,7 +8,7 @@ import pytest
 from host.errors import ClusterError
 from host.links.access import PortClosed
 from host.links.reconnecting_transport import LastingTransport
-from host.wire.framing import encoded_frame
+from host.wire.framing import encode_frame
 from protocol.frame import BROADCAST
 from tests.host.test_transport import Terminal, frame
 
@@ -54,7 +54,7 @@ def received(transport, count=1):
 def test_a_port_that_comes_back_elsewhere_is_used_again(
     terminals, returned, transport, noticed
 ):
-    half = encoded_frame(frame(b"half"))[:3]
+    half = encode_frame(frame(b"half"))[:3]
     os.write(terminals[1].chip, half)
     transport.receive(0.01)
     terminals[1].hang_up()
@@ -63,10 +63,10 @@ def test_a_port_that_comes_back_elsewhere_is_used_again(
     transport.send(b"lost", 1)
     transport.send(b"all", BROADCAST)
     assert terminals[0].received() == [b"all"]  # the others go on
-    os.write(terminals[0].chip, encoded_frame(frame(b"other")))
+    os.write(terminals[0].chip, encode_frame(frame(b"other")))
     assert received(transport) == [frame(b"other")]
     returned[1] = Terminal()
-    os.write(returned[1].chip, encoded_frame(frame(b"back")))
+    os.write(returned[1].chip, encode_frame(frame(b"back")))
     assert received(transport) == [frame(b"back")]
     transport.send(b"again", 1)
     assert returned[1].received() == [b"again"]

@@ -20,7 +20,7 @@ from host.parallel.limits import (
     MAX_VOCABULARY,
     check_limits,
 )
-from host.wire.payloads import compute_payload
+from host.wire.payloads import encode_compute
 from protocol.frame import MAX_PAYLOAD
 from protocol.messages import REQUEST_SIZE
 from tests.host.tiny import TINY, random_checkpoint
@@ -42,11 +42,11 @@ def config_with(fields: dict[str, int]) -> Config:
 
 def test_the_limits_are_those_of_messages_and_kernels() -> None:
     assert MAX_HEAD_SIZE == kernels.MAX_COLUMNS
-    assert REQUEST_SIZE + 2 * WIDEST <= MAX_PAYLOAD[2] < REQUEST_SIZE + 2 * (WIDEST + 1)
-    compute_payload(0, MAX_LAYERS - 1, 0, MAX_CONTEXT, 1, b"")
+    assert REQUEST_SIZE + 2 * WIDEST <= MAX_PAYLOAD < REQUEST_SIZE + 2 * (WIDEST + 1)
+    encode_compute(0, MAX_LAYERS - 1, 0, MAX_CONTEXT, 1, b"")
     for layer, position in ((MAX_LAYERS, 0), (0, MAX_CONTEXT + 1)):
         with pytest.raises(ValueError, match="is not 0 to "):
-            compute_payload(0, layer, 0, position, 1, b"")
+            encode_compute(0, layer, 0, position, 1, b"")
     largest = replace(
         TINY, dim=384, heads=2, head_dim=MAX_HEAD_SIZE, layers=MAX_LAYERS,
         vocab_size=MAX_VOCABULARY, context=MAX_CONTEXT,

@@ -2,12 +2,12 @@
 
 import ast
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from bench.emulation.mpy import machine_code
 from host.build.bundle import chip_files
+from host.build.packages import chip_path
 from host.hardware.board import load
 from host.hardware.ram import IDF, MACHINE_CODE, PSRAM_OVERHEAD_KB
 from host.model import loading
@@ -16,9 +16,13 @@ from tests.plans import tensor_plan
 from tests.simulation.launch import REPOSITORY
 
 # What a chip imports where it is needed, of which the rest follows.
-ALL = ["main", "assembly", "shard", "share", "model_kernels", "kernels", "board"]
-LINKS = {"uart": ["uart"], "espnow": ["uart", "radio"]}  # of a gateway
-NODES = {"host": ["node"], "chips": ["residual", "stage_node"]}
+ALL = [
+    "main", "startup", "devices", "compute/shard", "node", "compute/model_kernels",
+    "compute/kernels", "board",
+]  # fmt: skip
+LINKS = {"uart": ["links/uart"]}
+LINKS["espnow"] = [*LINKS["uart"], "links/espnow", "links/gateway"]  # of a gateway
+ROLES = {"host": ["roles/host_reduce"], "chips": ["compute/norms", "roles/pipeline"]}
 ABOVE = 0.05  # by how much the figure may be above what it is for the shipped model
 
 
@@ -54,11 +58,11 @@ def bytes_of(model, arch, link, combine):
     mtu = 250 if link == "espnow" else None
     plan = tensor_plan(model, 5, 64, reduce=combine, heap=1 << 22, mtu=mtu, signed=True)
     files = chip_files(model, plan, plan.shards[0], arch, {})
-    names = imported(ALL + LINKS[link] + NODES[combine])
+    names = {chip_path(f"{name}.py") for name in imported(ALL + LINKS[link] + ROLES[combine])}
     return sum(
         machine_code(content)
         for path, content in files.items()
-        if path.endswith(".mpy") and str(Path(path).with_suffix("")) in names
+        if path in names
     )
 
 

@@ -17,7 +17,7 @@ from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, REDUCERS, Paralle
 from host.parallel.plan import DoesNotFit
 from host.parallel.shape import RESIDUAL_BITS, Shape
 from host.parallel.strategies import find_strategy
-from protocol.collective import Exchange
+from protocol.collective import Collective
 from protocol.frame import HEADER_SIZE, MAX_FRAME, TRAILER_SIZE
 from tests.host.tiny import random_checkpoint
 from tests.plans import link_of, stages_of, tensor_plan
@@ -207,7 +207,7 @@ def contributed_frames(of_shape):
     def sent(frame, kind, dst, number, length):
         lengths.append(HEADER_SIZE + length + TRAILER_SIZE[3])
 
-    exchange = Exchange(0, [0, 1], of_shape.elements, of_shape.bits, room, sent, 1000)
+    exchange = Collective(0, [0, 1], of_shape.elements, of_shape.bits, room, sent, 1000)
     exchange.all_reduce(widest, len(widest))
     return lengths
 

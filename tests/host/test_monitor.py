@@ -14,11 +14,11 @@ from host import monitor as monitor_module
 from host.cluster.cluster_file import Cluster, FlashedChip, changed
 from host.links.access import exclusive_port
 from host.monitor import Monitor, Source, main, sources
-from host.wire.framing import encoded_frame
+from host.wire.framing import encode_frame
 from protocol import message_types
 from protocol.frame import HOST
 from protocol.message import FederationMessage
-from protocol.messages import FAULT, error_payload
+from protocol.messages import FAULT, encode_error
 from tests.host.fake_chips import FakeChip
 from tests.host.pty_chips import PtyChip
 from tests.host.test_port_log import fault
@@ -140,8 +140,8 @@ def test_chips_with_a_key_sign_their_reports_once_they_are_in_a_session(plugged)
         end = time.monotonic() + 5
         while chip.signer.session is None and time.monotonic() < end:
             watched.monitor.turn(0.05)
-        (report,) = chip.says(message_types.ERROR, error_payload(FAULT, 0, 0, "OSError"), 0)
-        board.say(encoded_frame(report))
+        (report,) = chip.says(message_types.ERROR, encode_error(FAULT, 0, 0, "OSError"), 0)
+        board.say(encode_frame(report))
         assert watched.until("OSError") == "chip 2: FAULT: OSError"
 
 
@@ -158,7 +158,7 @@ def test_a_board_that_is_unplugged_as_it_is_answered(plugged):
 
         class Gone:
             def read(self, size):
-                return b"".join(map(encoded_frame, frames))
+                return b"".join(map(encode_frame, frames))
 
             def write(self, data):
                 raise OSError(5, "gone")

@@ -8,7 +8,7 @@ from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
 from protocol import message_types
 from protocol.auth import LAST_COUNTER
-from protocol.messages import BAD_REQUEST, FAULT, MISSING, NEED_KV, error_payload
+from protocol.messages import BAD_REQUEST, FAULT, MISSING, NEED_KV, encode_error
 from tests.host.fake_chips import FakeChip
 from tests.host.fake_steps import LATENCY, STEP_SECONDS, FakePipeline
 from tests.host.tiny import TINY, random_checkpoint
@@ -194,8 +194,8 @@ def test_errors_of_steps_that_were_given_up_are_ignored(pipeline, expected):
     cluster.executor.forward(TOKENS[:4])
     cluster.executor.forward(TOKENS[4:8])
     assert cluster.executor.recoveries == 1
-    cluster.say(1, message_types.ERROR, error_payload(FAULT, 0, 0, "old"), 2)
-    cluster.say(1, message_types.ERROR, error_payload(FAULT, 0, 0, "as it restarts"), 0)
+    cluster.say(1, message_types.ERROR, encode_error(FAULT, 0, 0, "old"), 2)
+    cluster.say(1, message_types.ERROR, encode_error(FAULT, 0, 0, "as it restarts"), 0)
     np.testing.assert_array_equal(cluster.executor.forward(TOKENS[8:9]), expected[8])
     assert cluster.coordinator.last_errors[1] == "as it restarts"
 

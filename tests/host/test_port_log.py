@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host.diagnosis.port_log import PortLog
-from host.wire.framing import encoded_frame
+from host.wire.framing import encode_frame
 from host.wire.session import HostAuthenticator
 from protocol import message_types
 from protocol.frame import HOST
 from protocol.message import FederationMessage
-from protocol.messages import FAULT, error_payload
+from protocol.messages import FAULT, encode_error
 from protocol.session import ChipAuthenticator
 from tests.host.fake_chips import ready
 
@@ -26,11 +26,11 @@ LINES = [
 
 def frame(kind, chip, payload, signer=None):
     version = 3 if signer else 2
-    return encoded_frame(FederationMessage(kind, chip, HOST, 0, payload, version).encode(signer))
+    return encode_frame(FederationMessage(kind, chip, HOST, 0, payload, version).encode(signer))
 
 
 def fault(text, chip=2):
-    return frame(message_types.ERROR, chip, error_payload(FAULT, 0, 0, text))
+    return frame(message_types.ERROR, chip, encode_error(FAULT, 0, 0, text))
 
 
 def texts(log, data):

@@ -11,7 +11,7 @@ from host.cluster.ports import Candidate, candidates, found_lines, lines_at, pro
 from host.errors import ClusterError
 from host.links.access import PortClosed
 from protocol import message_types
-from protocol.messages import FAULT, error_payload
+from protocol.messages import FAULT, encode_error
 from tests.host.fake_chips import FakeChip
 from tests.host.pty_chips import PtyChip
 
@@ -135,7 +135,7 @@ def test_chips_with_a_key_answer_those_who_have_it(plugged):
 def test_a_chip_that_failed_to_start_is_found_too(plugged):
     chip = FakeChip(0)
     chip.answers = lambda message, frame, length: iter(
-        [(0, message_types.ERROR, error_payload(FAULT, 0, 0, "no shard"))]
+        [(0, message_types.ERROR, encode_error(FAULT, 0, 0, "no shard"))]
     )
     (board,) = plugged(chip)
     assert found(flashed(board.url), [0]) == {0: board.url}

@@ -15,7 +15,7 @@ import serial
 from host.errors import ClusterError
 from host.links.access import exclusive_port
 from host.links.transport import Line, Transport, open_port
-from host.wire.framing import FrameSplitter, encoded_frame
+from host.wire.framing import FrameSplitter, encode_frame
 from protocol.frame import HOST, seal
 from protocol.message_types import COMPUTE
 from tests.host.rfc2217_server import Rfc2217Server
@@ -68,7 +68,7 @@ def test_frames_go_both_ways_whatever_is_in_them(device, server):
     transport = Transport({0: line}, 2068)
     frames = [frame_of(size, sequence) for sequence, size in enumerate((9, 200, 1500) * 10)]
     threading.Thread(
-        target=lambda: [os.write(board, encoded_frame(frame)) for frame in frames], daemon=True
+        target=lambda: [os.write(board, encode_frame(frame)) for frame in frames], daemon=True
     ).start()
     assert received(transport, len(frames)) == frames
     splitter, there = FrameSplitter(2068), []

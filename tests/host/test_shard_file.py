@@ -20,6 +20,7 @@ from host.model.quantization.quantize import quantize
 from host.model.quantized import Linear, QuantizedModel
 from host.parallel.parallelism import REDUCERS
 from host.parallel.plan import Plan, Shard
+from protocol.shard_layout import HEADER
 from tests.host.random_models import configs
 from tests.host.tiny import TINY, random_checkpoint
 from tests.plans import tensor_plan
@@ -105,7 +106,7 @@ class Merger:
     def read(self, plan: Plan, shard: Shard) -> None:
         file = shard_file(self.model, plan, shard)
         reader = ShardReader(file)
-        assert reader.version == 2
+        assert reader.version == 3
         self.reduce = plan.parallelism.reduce
         self.assert_header(reader.header, plan, shard)
         assert reader.u16(512).tolist() == arithmetic.exp_table().tolist()
@@ -147,22 +148,24 @@ class Merger:
         config, model = self.model.config, self.model
         expected = {
             "model": model.sha256().hex()[:16],
-            "chip": shard.chip, "chips": plan.chips,
+            "chip": shard.chip, "members": list(range(plan.chips)),
+            "first_layer": 0, "next": [], "slots": 1,
+            "has_norms": plan.parallelism.reduce == "chips",
             "dim": config.dim, "head_dim": config.head_dim,
             "total_heads": config.heads, "total_kv_heads": config.kv_heads,
             "heads": list(shard.heads), "kv_heads": list(shard.kv_heads),
             "units": len(shard.units), "rows": len(shard.rows), "first_row": shard.rows.start,
             "context": plan.context, "positions": plan.positions,
             "rope": model.rope_steps.tolist(),
-            "logits": [model.classifier.rescale.shift, model.logit_exponent],
+            "logit_shift": model.classifier.rescale.shift,
+            "logit_exponent": model.logit_exponent,
+            "final_norm": [model.final_gain.shift, model.final_gain.epsilon, model.final_limit],
         }  # fmt: skip
         assert {name: header[name] for name in expected} == expected
-        reduce = plan.parallelism.reduce == "chips"
+        assert tuple(header) == HEADER
+        assert set(header) == {*expected, "bits", "layers"}
         for numbers, layer in zip(header["layers"], model.layers, strict=True):
-            assert numbers == layer_numbers(layer, reduce)
-        assert header.get("members") == (list(range(plan.chips)) if reduce else None)
-        final = [model.final_gain.shift, model.final_gain.epsilon, model.final_limit]
-        assert header.get("final") == (final if reduce else None)
+            assert numbers == layer_numbers(layer)
         for layer in model.layers:
             for linear, limit in ((layer.o, layer.v_limit), (layer.down, layer.hidden_limit)):
                 widest = np.abs(linear.weight.astype(int)).sum(axis=1).max() * limit
@@ -182,13 +185,12 @@ def assert_gain(stored: np.ndarray, gain: Gain) -> None:
     assert (stored - 32768).tolist() == gain.multiplier.tolist()
 
 
-def layer_numbers(layer: Any, reduce: bool) -> list[Any]:
+def layer_numbers(layer: Any) -> list[Any]:
     numbers: list[Any] = [number(layer, name) for name in NUMBERS]
-    if reduce:
-        for name, linear in (("attention", layer.o), ("feed_forward", layer.down)):
-            gain = getattr(layer, f"{name}_gain")
-            numbers.append([gain.shift, gain.epsilon, getattr(layer, f"{name}_limit")])
-            numbers.append(linear.rescale.shift)
+    for name, linear in (("attention", layer.o), ("feed_forward", layer.down)):
+        gain = getattr(layer, f"{name}_gain")
+        numbers.append([gain.shift, gain.epsilon, getattr(layer, f"{name}_limit")])
+        numbers.append(linear.rescale.shift)
     return numbers
 
 
@@ -266,7 +268,8 @@ def test_each_number_of_a_layer_has_its_place() -> None:
     model = dataclasses.replace(model, layers=tuple(layers))
     plan = tensor_plan(model, 1)
     header = ShardReader(shard_file(model, plan, plan.shards[0])).header
-    assert header["layers"] == [list(range(20, 32)), list(range(120, 132))]
+    expected = [list(range(20, 32)), list(range(120, 132))]
+    assert [numbers[: len(NUMBERS)] for numbers in header["layers"]] == expected
 
 
 def test_the_norms_of_a_layer_have_their_places() -> None:
@@ -290,7 +293,7 @@ def test_the_norms_of_a_layer_have_their_places() -> None:
     header = ShardReader(shard_file(model, plan, plan.shards[2])).header
     for numbers in header["layers"]:
         assert numbers[len(NUMBERS) :] == [[15, largest, 101], 17, [16, 0, 102], 18]
-    assert header["final"] == [model.final_gain.shift, model.final_gain.epsilon, 103]
+    assert header["final_norm"] == [model.final_gain.shift, model.final_gain.epsilon, 103]
     assert header["members"] == [0, 1, 2]
 
 

@@ -11,7 +11,7 @@ import serial
 
 from host.errors import ClusterError
 from host.links.transport import Line, Transport, open_port
-from host.wire.framing import FrameSplitter, encoded_frame
+from host.wire.framing import FrameSplitter, encode_frame
 from protocol.frame import BROADCAST, HOST, MAX_FRAME
 
 
@@ -91,9 +91,9 @@ def test_behind_a_gateway_a_broadcast_is_one_frame(terminals):
 
 
 def test_frames_are_received_from_all_ports_however_they_are_cut(terminals, transport):
-    cut = encoded_frame(frame(b"cut"))
-    os.write(terminals[0].chip, b"".join(map(encoded_frame, FRAMES[:5])) + cut[:3])
-    os.write(terminals[1].chip, encoded_frame(FRAMES[5]))
+    cut = encode_frame(frame(b"cut"))
+    os.write(terminals[0].chip, b"".join(map(encode_frame, FRAMES[:5])) + cut[:3])
+    os.write(terminals[1].chip, encode_frame(FRAMES[5]))
     frames = transport.receive(1)
     while len(frames) < 6:
         frames += transport.receive(1)
@@ -105,7 +105,7 @@ def test_frames_are_received_from_all_ports_however_they_are_cut(terminals, tran
 
 def test_a_damaged_frame_does_not_take_the_next_with_it(terminals, transport):
     os.write(
-        terminals[0].chip, b"\x09\x07junk\0" + b"\xff" * 50 + b"\0" + encoded_frame(frame(b"good"))
+        terminals[0].chip, b"\x09\x07junk\0" + b"\xff" * 50 + b"\0" + encode_frame(frame(b"good"))
     )
     assert transport.receive(1) == [frame(b"good")]
 
@@ -137,7 +137,7 @@ def test_writing_never_waits_and_what_a_port_does_not_take_follows_later(termina
 def test_a_full_port_does_not_keep_answers_of_others_waiting(terminals, transport):
     for _ in range(100):
         transport.send(b"x" * 2000, 0)
-    os.write(terminals[1].chip, encoded_frame(frame(b"answer")))
+    os.write(terminals[1].chip, encode_frame(frame(b"answer")))
     frames = []
     end = time.monotonic() + 1
     while not frames and time.monotonic() < end:
@@ -147,8 +147,8 @@ def test_a_full_port_does_not_keep_answers_of_others_waiting(terminals, transpor
 
 def test_what_a_chip_sends_to_others_is_passed_on(terminals, transport):
     to_all, to_one = frame(b"all", BROADCAST, source=0), frame(b"one", 0)
-    os.write(terminals[0].chip, encoded_frame(to_all))
-    os.write(terminals[1].chip, encoded_frame(to_one) + encoded_frame(frame(b"nobody", 77)))
+    os.write(terminals[0].chip, encode_frame(to_all))
+    os.write(terminals[1].chip, encode_frame(to_one) + encode_frame(frame(b"nobody", 77)))
     end = time.monotonic() + 1
     while transport.frames_relayed < 2 and time.monotonic() < end:
         assert transport.receive(0.1) == []
@@ -159,8 +159,8 @@ def test_what_a_chip_sends_to_others_is_passed_on(terminals, transport):
 
 def test_behind_a_gateway_nothing_comes_back(terminals):
     transport = Transport(dict.fromkeys(range(5), terminals[0].line), 250)
-    os.write(terminals[0].chip, encoded_frame(frame(b"all", BROADCAST)))
-    os.write(terminals[0].chip, encoded_frame(frame(b"host")))
+    os.write(terminals[0].chip, encode_frame(frame(b"all", BROADCAST)))
+    os.write(terminals[0].chip, encode_frame(frame(b"host")))
     frames, end = [], time.monotonic() + 10
     while not frames and time.monotonic() < end:  # a terminal may pass on one before the other
         frames = transport.receive(1)

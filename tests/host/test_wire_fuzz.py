@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host.wire.framing import FrameSplitter, encoded_frame
+from host.wire.framing import FrameSplitter, encode_frame
 from host.wire.session import HostAuthenticator
 from protocol.auth import Hmac
 from protocol.bitpack import bits_needed, pack, packed_size, unpack
-from protocol.cobs import encoded, encoded_size
+from protocol.cobs import encode, encoded_size
 from protocol.fragment import Reassembler, fragments
-from protocol.frame import HEADER_SIZE, ProtocolError, opened, write_header
+from protocol.frame import HEADER_SIZE, ProtocolError, verify_frame, write_header
 from protocol.message import FederationMessage
 from protocol.session import ChipAuthenticator
 from tests.protocol.frame_reader import FrameReader
@@ -50,8 +50,8 @@ def test_messages_round_trip(kind, src, dst, sequence, payload, version):
 @given(st.binary(min_size=1, max_size=1200))
 def test_both_framings_agree(frame: bytes) -> None:
     wire = bytearray(encoded_size(len(frame)))
-    n = encoded(frame, wire, len(frame), 0)
-    assert bytes(wire[:n]) == encoded_frame(frame)
+    n = encode(frame, wire, len(frame), 0)
+    assert bytes(wire[:n]) == encode_frame(frame)
     assert FrameSplitter(1200).frames(bytes(wire[:n])) == [frame]
 
 
@@ -92,7 +92,7 @@ def test_fragments_in_any_order_give_the_message(payload, random):
     frames = [bytes(frame[:n]) for n in fragments(message, len(payload), 250, frame)]
     random.shuffle(frames)
     reassembler = Reassembler(1, 2048)
-    lengths = [reassembler.accept(frame, opened(frame, len(frame))) for frame in frames]
+    lengths = [reassembler.accept(frame, verify_frame(frame, len(frame))) for frame in frames]
     assert lengths == [0] * (len(frames) - 1) + [len(payload)]
     assert bytes(reassembler.message[: len(message)]) == bytes(message)
 

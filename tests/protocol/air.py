@@ -1,7 +1,8 @@
 """A group of exchanges on an air that loses, doubles and reorders frames, for both Pythons."""
 
-from protocol.collective import Exchange, MissingMember
-from protocol.frame import BROADCAST, DST, SRC, append_trailer, opened, write_header
+from protocol.collective import MissingMember
+from protocol.frame import BROADCAST, DST, SRC, append_trailer, verify_frame, write_header
+from protocol.gather_scatter import GatherScatter
 from tests.protocol.noise import below
 
 VERSION = 2
@@ -24,7 +25,7 @@ class Group:
         self.silent = ()
         self.exchanges = {}
         for member in members:
-            self.exchanges[member] = Exchange(
+            self.exchanges[member] = GatherScatter(
                 member, members, capacity, bits, room, self._sender(member), PATIENCE
             )
             self.exchanges[member].start(7, 65534)
@@ -56,7 +57,7 @@ class Group:
             return
         receiver, frame = self.frames.pop(below(len(self.frames)) if self.shuffle else 0)
         assert frame[DST] in (BROADCAST, receiver)
-        self.exchanges[receiver].take(frame, opened(frame, len(frame)))
+        self.exchanges[receiver].take(frame, verify_frame(frame, len(frame)))
 
     def run(self, begin, rounds):
         """Each member's results of `rounds` collectives, which begin(exchange, member, round)

@@ -2,7 +2,7 @@
 
 from array import array
 
-from protocol.cobs import decoded
+from protocol.cobs import decode
 
 
 class FrameReader:
@@ -26,7 +26,7 @@ class FrameReader:
     def next(self):
         """The length of the next whole frame, which is in `frame` until the next call, or 0."""
         while True:
-            length = decoded(self._data, self.frame, self._state, self._n, self._capacity)
+            length = decode(self._data, self.frame, self._state, self._n, self._capacity)
             if length >= 0:
                 return length
             self.dropped += 1

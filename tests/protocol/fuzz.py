@@ -2,7 +2,7 @@
 
 import random
 
-from host.wire import payloads
+from host.wire import payloads, ruvllm
 from host.wire import reports as control
 from protocol import message_types
 from protocol import messages as reports
@@ -14,43 +14,44 @@ from protocol.frame import (
     MAX_FRAME,
     TYPE,
     ProtocolError,
-    opened,
     seal,
+    verify_frame,
     write_header,
 )
+from protocol.frame_v1 import MAX_PAYLOAD_V1, encode_frame_v1, verify_frame_v1
 from tests.protocol.frame_reader import FrameReader
 from tests.protocol.noise import below, flipped, random_bytes
 
 KEY = b"a session key of thirty-two byte"
 
 DECODERS = {
-    message_types.COMPUTE: payloads.compute_from,
-    message_types.PARTIAL: payloads.partial_from,
-    message_types.LOGITS: payloads.logits_from,
-    message_types.ACTIVATION: payloads.activation_from,
-    message_types.TOKEN: payloads.token_from,
-    message_types.BARRIER: payloads.barrier_from,
-    message_types.DRAFT_TOKENS: payloads.draft_tokens_from,
-    message_types.READY: control.ready_from,
-    message_types.ERROR: control.error_from,
-    message_types.STATISTICS: control.statistics_from,
+    message_types.COMPUTE: payloads.decode_compute,
+    message_types.PARTIAL: payloads.decode_partial,
+    message_types.LOGITS: payloads.decode_logits,
+    message_types.ACTIVATION: ruvllm.decode_activation,
+    message_types.TOKEN: ruvllm.decode_token,
+    message_types.BARRIER: ruvllm.decode_barrier,
+    message_types.DRAFT_TOKENS: ruvllm.decode_draft_tokens,
+    message_types.READY: control.decode_ready,
+    message_types.ERROR: control.decode_error,
+    message_types.STATISTICS: control.decode_statistics,
 }
 
 SOUND_PAYLOADS = (
-    (message_types.COMPUTE, payloads.compute_payload(1, 2, 1, 3, 2, bytes(range(64)))),
-    (message_types.PARTIAL, payloads.partial_payload(1, 2, 1, 3, 2, 9, 13, bytes(range(32)))),
-    (message_types.LOGITS, payloads.logits_payload(1, 2, 2, 3, 1, 9, 8, 7, bytes(range(40)))),
-    (message_types.ACTIVATION, payloads.activation_payload(1, 2, b"12345678")),
-    (message_types.TOKEN, payloads.token_payload(3)),
-    (message_types.BARRIER, payloads.barrier_payload(4)),
-    (message_types.DRAFT_TOKENS, payloads.draft_tokens_payload([1, 2, 3])),
+    (message_types.COMPUTE, payloads.encode_compute(1, 2, 1, 3, 2, bytes(range(64)))),
+    (message_types.PARTIAL, payloads.encode_partial(1, 2, 1, 3, 2, 9, 13, bytes(range(32)))),
+    (message_types.LOGITS, payloads.encode_logits(1, 2, 2, 3, 1, 9, 8, 7, bytes(range(40)))),
+    (message_types.ACTIVATION, ruvllm.encode_activation(1, 2, b"12345678")),
+    (message_types.TOKEN, ruvllm.encode_token(3)),
+    (message_types.BARRIER, ruvllm.encode_barrier(4)),
+    (message_types.DRAFT_TOKENS, ruvllm.encode_draft_tokens([1, 2, 3])),
     (
         message_types.READY,
-        reports.ready_payload(
+        reports.encode_ready(
             1, 0, bytes(8), bytes(8), bytes(8), 1, 2, 3, 4, 5, 6, 7, "version"
         ),
     ),
-    (message_types.ERROR, reports.error_payload(1, 2, 3, "wörds")),
+    (message_types.ERROR, reports.encode_error(1, 2, 3, "wörds")),
     (message_types.STATISTICS, bytes(32)),
 )
 
@@ -111,7 +112,10 @@ class Storm:
     def _sealed(self, version, kind, payload):
         self._buf[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
         signer = self._sender if version == 3 else None
-        n = seal(self._buf, version, kind, 253 + below(2), HOST, 5, len(payload), signer)
+        src = 253 + below(2)
+        if version == 1:
+            return bytearray(encode_frame_v1(kind, src, HOST, 5, payload[:MAX_PAYLOAD_V1]))
+        n = seal(self._buf, version, kind, src, HOST, 5, len(payload), signer)
         return bytearray(memoryview(self._buf)[:n])
 
     def _mutated(self, data):
@@ -126,9 +130,13 @@ class Storm:
     def _throw(self, frame):
         signer = self._receiver if below(4) == 0 or frame[:1] == b"\3" else None
         try:
-            length = opened(frame, len(frame), signer)
+            of_version_1 = frame[:1] == b"\1" and not signer
+            if of_version_1:
+                length = verify_frame_v1(frame)
+            else:
+                length = verify_frame(frame, len(frame), signer)
             self.opened += 1
-            if frame[TYPE] == message_types.FRAGMENT:
+            if frame[TYPE] == message_types.FRAGMENT and not of_version_1:
                 self.reassembled += self._reassembler.accept(frame, length) > 0
             elif frame[TYPE] in DECODERS:
                 DECODERS[frame[TYPE]](frame[HEADER_SIZE : HEADER_SIZE + length])

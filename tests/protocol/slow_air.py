@@ -2,8 +2,8 @@
 
 from array import array
 
-from protocol.collective import Exchange
-from protocol.frame import append_trailer, opened, write_header
+from protocol.frame import append_trailer, verify_frame, write_header
+from protocol.gather_scatter import GatherScatter
 from protocol.message_types import REPAIR
 from tests.protocol.noise import below
 
@@ -26,7 +26,7 @@ class SlowAir:
         self.frames = []  # on the air: (when it has come, sender, frame)
         self.ticked = [0] * world  # microseconds
         self.exchanges = [
-            Exchange(me, range(world), COUNT, 27, 238, self._sender(me), PATIENCE)
+            GatherScatter(me, range(world), COUNT, 27, 238, self._sender(me), PATIENCE)
             for me in range(world)
         ]
         for exchange in self.exchanges:
@@ -51,7 +51,7 @@ class SlowAir:
             self.now, sender, frame = self.frames.pop(0)
             for me, exchange in enumerate(self.exchanges):
                 if me != sender and below(100) >= self.loss:
-                    exchange.take(frame, opened(frame, len(frame)))
+                    exchange.take(frame, verify_frame(frame, len(frame)))
                     self._tick(me)
         else:
             self.now = idle_until

@@ -4,20 +4,20 @@ import gc
 import sys
 from array import array
 
-from host.wire.payloads import compute_payload
+from host.wire.payloads import encode_compute
 from host.wire.requests import Outstanding
 from protocol import message_types
 from protocol.auth import Signer
 from protocol.bitpack import add_unpacked, bits_needed, pack, unpack
-from protocol.cobs import encoded
+from protocol.cobs import encode
 from protocol.fields import put_u16, u16
 from protocol.fragment import Reassembler, fragments
-from protocol.frame import HEADER_SIZE, HOST, VERSION, opened, seal, write_header
-from protocol.messages import answer_buffer, begin_answer, begun_compute, is_answered
+from protocol.frame import HEADER_SIZE, HOST, VERSION, seal, verify_frame, write_header
+from protocol.messages import begin_answer, begin_compute, is_answered, make_answer_buffer
 from tests.protocol.frame_reader import FrameReader
 
 ROUNDS = 20
-PAYLOAD = compute_payload(1, 2, 1, 3, 1, bytes(128))
+PAYLOAD = encode_compute(1, 2, 1, 3, 1, bytes(128))
 LENGTH = len(PAYLOAD)
 
 
@@ -46,7 +46,7 @@ def compute_frame():
 
 
 def test_sealing_and_opening_take_some_transient_bytes():
-    for version, least in ((1, 1), (2, 256), (3, 1024)):
+    for version, least in ((2, 1), (3, 1024)):
         frame = compute_frame()
         signer, receiver = (Signer(b"key"), Signer(b"key")) if version == 3 else (None, None)
 
@@ -54,7 +54,7 @@ def test_sealing_and_opening_take_some_transient_bytes():
             return seal(frame, version, message_types.COMPUTE, HOST, 3, 7, LENGTH, signer)
 
         def there_and_back(frame=frame, there=there, receiver=receiver):
-            opened(frame, there(), receiver)
+            verify_frame(frame, there(), receiver)
 
         assert allocated(there_and_back) < least
 
@@ -66,7 +66,7 @@ def test_framing_takes_nothing():
     reader = FrameReader(300)
 
     def there_and_back():
-        reader.feed(wire, encoded(frame, wire, n, 0))
+        reader.feed(wire, encode(frame, wire, n, 0))
         assert reader.next() == n
         assert reader.next() == 0
 
@@ -80,7 +80,7 @@ def test_reading_a_request_and_packing_its_answer_take_nothing():
     sums, total = array("i", range(-3200, 3200, 100)), array("i", [0] * 64)
 
     def answered():
-        assert begun_compute(frame, answer, LENGTH, 0xBEEF, fields) == 64
+        assert begin_compute(frame, answer, LENGTH, 0xBEEF, fields) == 64
         bits = bits_needed(sums, 64)
         pack(answer, 18, sums, 64, bits)
         unpack(answer, 18, sums, 64, bits)
@@ -93,7 +93,7 @@ def test_reading_a_request_and_packing_its_answer_take_nothing():
 def test_matching_takes_nothing():
     request = compute_frame()
     seal(request, 2, message_types.COMPUTE, HOST, 3, 7, LENGTH)
-    answer = answer_buffer(200)
+    answer = make_answer_buffer(200)
     chips = (0, 1, 2)
     asked = Outstanding()
 
@@ -116,6 +116,6 @@ def test_fragments_take_some_transient_bytes_each():
 
     def there_and_back():
         for n in fragments(message, 700, 250, frame):
-            reassembler.accept(frame, opened(frame, n))
+            reassembler.accept(frame, verify_frame(frame, n))
 
     assert allocated(there_and_back) < 4 * 512

@@ -4,7 +4,7 @@ from binascii import hexlify
 
 from protocol import auth
 from protocol.auth import Hmac, Signer
-from protocol.frame import HEADER_SIZE, HOST, MAX_FRAME, ProtocolError, opened, seal
+from protocol.frame import HEADER_SIZE, HOST, MAX_FRAME, ProtocolError, seal, verify_frame
 from tests.dual import raises
 from tests.protocol.noise import flipped, random_bytes, shuffled
 
@@ -54,7 +54,7 @@ def frame_from(signer, src=HOST, length=20):
 
 def is_accepted(signer, frame):
     try:
-        opened(frame, len(frame), signer)
+        verify_frame(frame, len(frame), signer)
     except ProtocolError:
         return False
     return True

@@ -1,18 +1,9 @@
 """Check values and buffer fields."""
 
-from protocol.crc32 import crc32, sum8
+from protocol.crc32 import crc32
 from protocol.fields import put_u16, put_u32, same, u16, u32
-from protocol.frame_check import FAULTS, checked_length, put_crc32
+from protocol.frame_check import FAULTS, check_frame, put_crc32
 from tests.protocol.noise import random_bytes
-
-
-def test_sum8():
-    assert sum8(b"", 0) == 0
-    assert sum8(b"\xff\xff\3", 3) == 1
-    assert sum8(b"\xff\xff\3", 2) == 254
-    data = random_bytes(520)
-    for n in range(520):
-        assert sum8(data, n) == sum(data[:n]) & 255
 
 
 def test_crc32_is_the_published_one():
@@ -34,11 +25,11 @@ def test_a_crc32_is_right_only_behind_its_own_data():
     for length in range(1, 60):
         frame, n = sealed(random_bytes(length + 12), 0, length)
         assert u32(frame, n - 4) & 0xFFFFFFFF == crc32(frame, n - 4)
-        assert checked_length(frame, n) == length
+        assert check_frame(frame, n) == length
         for bit in range(8):  # of a payload and a CRC, which no other check finds
             at = 8 + (length * 13 + bit) % (length + 4)
             frame[at] ^= 1 << bit
-            assert FAULTS[-checked_length(frame, n)] == "CRC-32 is wrong"
+            assert FAULTS[-check_frame(frame, n)] == "CRC-32 is wrong"
             frame[at] ^= 1 << bit
 
 
@@ -48,7 +39,7 @@ def test_a_crc32_of_data_at_any_address():
         for length in range(60):
             frame, n = sealed(buf, start, length)
             assert u32(buf, start + n - 4) & 0xFFFFFFFF == crc32(frame, n - 4)
-            assert checked_length(frame, n) == length
+            assert check_frame(frame, n) == length
 
 
 def test_fields_round_trip():

@@ -3,9 +3,10 @@
 from array import array
 
 from protocol.bitpack import bits_needed, packed_size
-from protocol.collective import CONTRIBUTION_FIELDS, Exchange, MissingMember
+from protocol.collective import CONTRIBUTION_FIELDS, MissingMember
 from protocol.fields import put_u16
 from protocol.frame import BROADCAST, HEADER_SIZE, ProtocolError, write_header
+from protocol.gather_scatter import GatherScatter
 from protocol.message_types import CONTRIBUTION, REPAIR
 from tests.dual import raises
 from tests.protocol.air import PATIENCE, Group
@@ -244,8 +245,8 @@ def test_vectors_that_take_too_many_frames_are_refused():
     def send(*arguments):
         pass
 
-    raises(ValueError, Exchange, 1, [1, 2], 1000, 27, 60, send, 500)
-    raises(ValueError, Exchange, 1, [1, 2], 10, 27, CONTRIBUTION_FIELDS + 3, send, 500)
+    raises(ValueError, GatherScatter, 1, [1, 2], 1000, 27, 60, send, 500)
+    raises(ValueError, GatherScatter, 1, [1, 2], 10, 27, CONTRIBUTION_FIELDS + 3, send, 500)
 
 
 def test_values_wider_than_planned_are_refused():

@@ -14,27 +14,27 @@ READY = c.Ready(
 
 
 def test_ready():
-    payload = r.ready_payload(*READY)
+    payload = r.encode_ready(*READY)
     assert hexlify(payload).decode() == (
         "efbe01" + "636869706e6f6e63" + "6d6f64656c687368" + "7368617264646967"
         "02230067000001"
         "60ed0000" + "905f0100" + "005ed0b2" + "312e3020c3bc"
     )
-    assert c.ready_from(payload) == READY
+    assert c.decode_ready(payload) == READY
     for n in range(46):
-        raises(ProtocolError, c.ready_from, payload[:n])
-    assert c.ready_from(payload[:46]).firmware == ""
-    raises(ProtocolError, c.ready_from, payload[:-1])
-    raises(ProtocolError, c.ready_from, payload[:2] + b"\2" + payload[3:])
+        raises(ProtocolError, c.decode_ready, payload[:n])
+    assert c.decode_ready(payload[:46]).firmware == ""
+    raises(ProtocolError, c.decode_ready, payload[:-1])
+    raises(ProtocolError, c.decode_ready, payload[:2] + b"\2" + payload[3:])
 
 
 def test_error():
-    payload = r.error_payload(r.NEED_KV, 3, 456, "fünf")
+    payload = r.encode_error(r.NEED_KV, 3, 456, "fünf")
     assert hexlify(payload).decode() == "0103c80166c3bc6e66"
-    assert tuple(c.error_from(payload)) == (r.NEED_KV, 3, 456, "fünf")
+    assert tuple(c.decode_error(payload)) == (r.NEED_KV, 3, 456, "fünf")
     for n in range(4):
-        raises(ProtocolError, c.error_from, payload[:n])
-    raises(ProtocolError, c.error_from, payload[:6])
+        raises(ProtocolError, c.decode_error, payload[:n])
+    raises(ProtocolError, c.decode_error, payload[:6])
     assert (c.error_name(1), c.error_name(2), c.error_name(3)) == (
         "NEED_KV",
         "BAD_REQUEST",
@@ -47,21 +47,21 @@ def test_error_text_is_cut_between_characters():
     for lead in range(5):
         for letter in ("a", "ü", "€", "😀"):
             text = "x" * lead + letter * 300
-            cut = c.error_from(r.error_payload(r.FAULT, 0, 0, text)).text
+            cut = c.decode_error(r.encode_error(r.FAULT, 0, 0, text)).text
             assert text.startswith(cut)
             size = len(cut.encode())
             assert r.MAX_ERROR_TEXT - 4 < size <= r.MAX_ERROR_TEXT
-    assert c.error_from(r.error_payload(r.FAULT, 0, 0, "ü" * 100)).text == "ü" * 100
+    assert c.decode_error(r.encode_error(r.FAULT, 0, 0, "ü" * 100)).text == "ü" * 100
 
 
 def test_statistics():
     statistics = c.Statistics(1, 2, 3, 4, 5, 6, 7, 8, 0xFFFFFFFF)
-    payload = r.statistics_payload(*statistics)
+    payload = r.encode_statistics(*statistics)
     assert len(payload) == 36
     assert payload[:8] == b"\1\0\0\0\2\0\0\0"
-    assert c.statistics_from(payload) == statistics
-    assert c.statistics_from(payload).answers_resent == 8
-    assert c.statistics_from(payload).busy_ms == 0xFFFFFFFF
+    assert c.decode_statistics(payload) == statistics
+    assert c.decode_statistics(payload).answers_resent == 8
+    assert c.decode_statistics(payload).busy_ms == 0xFFFFFFFF
     for n in range(36):
-        raises(ProtocolError, c.statistics_from, payload[:n])
-    raises(ProtocolError, c.statistics_from, payload + b"\0")
+        raises(ProtocolError, c.decode_statistics, payload[:n])
+    raises(ProtocolError, c.decode_statistics, payload + b"\0")

@@ -1,14 +1,14 @@
 """COBS and the frame readers: round trips at every size, resynchronization, bounded memory."""
 
-from host.wire.framing import FrameSplitter, decoded_frame, encoded_frame
-from protocol.cobs import encoded, encoded_size
+from host.wire.framing import FrameSplitter, decode_frame, encode_frame
+from protocol.cobs import encode, encoded_size
 from tests.protocol.frame_reader import FrameReader
 from tests.protocol.noise import below, random_bytes, sparse_bytes
 
 
 def on_the_wire(frame):
     dst = bytearray(encoded_size(len(frame)))
-    return dst[: encoded(frame, dst, len(frame), 0)]
+    return dst[: encode(frame, dst, len(frame), 0)]
 
 
 def frames_of(reader, data):
@@ -39,7 +39,7 @@ def test_known_encodings():
         (run[1:] + b"\0\1", b"\xfe" + run[1:] + b"\2\1\0"),
     ):
         assert on_the_wire(frame) == wire
-        assert encoded_frame(frame) == wire
+        assert encode_frame(frame) == wire
         assert frames_of(FrameReader(300), wire) == [frame]
 
 
@@ -51,7 +51,7 @@ def test_every_size_round_trips():
             wire = on_the_wire(frame)
             assert len(wire) <= encoded_size(size)
             assert bytes(wire).find(b"\0") == len(wire) - 1
-            assert wire == encoded_frame(frame)
+            assert wire == encode_frame(frame)
             assert frames_of(reader, wire) == [frame]
             assert splitter.frames(bytes(wire)) == [frame]
     assert reader.dropped == 0 and splitter.dropped == 0
@@ -143,6 +143,6 @@ def test_only_the_given_bytes_are_read():
 
 
 def test_decoded_frame_of_nothing_is_none():
-    assert decoded_frame(b"") is None
-    assert decoded_frame(b"\1") is None
-    assert decoded_frame(b"\3a") is None
+    assert decode_frame(b"") is None
+    assert decode_frame(b"\1") is None
+    assert decode_frame(b"\3a") is None

@@ -2,11 +2,11 @@
 
 from array import array
 
-from host.wire.payloads import compute_payload, partial_payload
+from host.wire.payloads import encode_compute, encode_partial
 from host.wire.requests import Outstanding
 from protocol import message_types
 from protocol.frame import HEADER_SIZE, HOST, LENGTH, VERSION, append_trailer, seal, write_header
-from protocol.messages import answer_buffer, begun_compute, is_answered
+from protocol.messages import begin_compute, is_answered, make_answer_buffer
 from tests.protocol.noise import below, shuffled
 
 
@@ -75,7 +75,7 @@ def test_a_storm_of_answers_completes_each_request_exactly_once():
 
 
 def request_of(sequence, src=HOST, position=10, sequence_id=1):
-    payload = compute_payload(sequence_id, 0, 0, position, 1, bytes(8))
+    payload = encode_compute(sequence_id, 0, 0, position, 1, bytes(8))
     buf = bytearray(HEADER_SIZE + len(payload) + 4)
     buf[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
     seal(buf, 2, message_types.COMPUTE, src, 3, sequence, len(payload))
@@ -84,7 +84,7 @@ def request_of(sequence, src=HOST, position=10, sequence_id=1):
 
 def keep(buf, sequence, src=HOST, position=10, sequence_id=1, data=b"sum"):
     """Builds an answer in the buffer as a chip does; its frame."""
-    payload = partial_payload(sequence_id, 0, 0, position, 1, 99, 8, data)
+    payload = encode_partial(sequence_id, 0, 0, position, 1, 99, 8, data)
     buf[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
     write_header(buf, 2, message_types.PARTIAL, 3, src, sequence, len(payload))
     return bytes(buf[: append_trailer(buf, len(payload))])
@@ -96,14 +96,14 @@ def is_kept(buf, request):
     length = request[LENGTH] | request[LENGTH + 1] << 8
     copy = bytearray(buf)
     if length >= 7:
-        begun = begun_compute(request, copy, length, 99, fields)
+        begun = begin_compute(request, copy, length, 99, fields)
         assert (begun == -2) == bool(is_answered(request, buf))
         assert (copy == buf and copy[VERSION] > 0) == (begun == -2)
     return bool(is_answered(request, buf))
 
 
 def test_a_repeated_request_is_answered_from_the_buffer():
-    buf = answer_buffer(64)
+    buf = make_answer_buffer(64)
     assert not is_kept(buf, request_of(7))
     frame = keep(buf, 7)
     for _ in range(2):
@@ -112,7 +112,7 @@ def test_a_repeated_request_is_answered_from_the_buffer():
 
 
 def test_only_the_very_request_is_found():
-    buf = answer_buffer(64)
+    buf = make_answer_buffer(64)
     keep(buf, 7)
     assert not is_kept(buf, request_of(8))
     assert not is_kept(buf, request_of(7 + 256))
@@ -125,7 +125,7 @@ def test_only_the_very_request_is_found():
 
 
 def test_a_request_too_short_to_have_a_name_is_not_found():
-    buf = answer_buffer(64)
+    buf = make_answer_buffer(64)
     keep(buf, 7)
     for length in range(7):
         short = bytearray(HEADER_SIZE + length + 4)

@@ -4,8 +4,9 @@ what they wait for."""
 import random
 from array import array
 
-from protocol.collective import Exchange, MissingMember
+from protocol.collective import MissingMember
 from protocol.frame import BROADCAST, DST, HEADER_SIZE, TYPE, ProtocolError, write_header
+from protocol.gather_scatter import GatherScatter
 from protocol.message_types import CONTRIBUTION, REPAIR
 from tests.dual import raises
 from tests.protocol.slow_air import SlowAir
@@ -48,7 +49,7 @@ class Member:
         self.sent = []
         self.world = world
         members = [10 + i for i in range(world)]
-        self.exchange = Exchange(me, members, count, 27, room, self._send, LONG)
+        self.exchange = GatherScatter(me, members, count, 27, room, self._send, LONG)
         self.me = me
         self.exchange.start(EPOCH, NUMBER)
         self.exchange.all_reduce(array("i", [me] * count), count)
@@ -231,7 +232,7 @@ class DeafGroup:
         self.never = never
         members = [10 + i for i in range(world)]
         self.exchanges = [
-            Exchange(10 + i, members, COUNT, 27, 238, self._sender(i), patience)
+            GatherScatter(10 + i, members, COUNT, 27, 238, self._sender(i), patience)
             for i in range(world)
         ]
         for exchange in self.exchanges:

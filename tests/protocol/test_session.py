@@ -3,7 +3,7 @@
 from host.wire.session import ChipRestarted, HostAuthenticator
 from protocol import message_types
 from protocol.auth import Hmac, Signer
-from protocol.frame import BROADCAST, HOST, MAX_FRAME, ProtocolError, opened, seal
+from protocol.frame import BROADCAST, HOST, MAX_FRAME, ProtocolError, seal, verify_frame
 from protocol.message import FederationMessage
 from protocol.messages import STATE_ASKS_PROOF, STATE_READY
 from protocol.session import ChipAuthenticator
@@ -22,7 +22,7 @@ def discovery(host, payload, dst=BROADCAST):
 
 def answered(chip, frame):
     """The chip's state after a DISCOVERY frame and its READY: the nonce as payload here."""
-    state = chip.state_after(frame, opened(frame, len(frame), chip))
+    state = chip.state_after(frame, verify_frame(frame, len(frame), chip))
     return state, frame_of(chip, message_types.READY, 3, HOST, bytes([state]) + chip.nonce)
 
 
@@ -41,7 +41,7 @@ def joined(host, chip, chip_id=3):
 
 def is_accepted(member, frame):
     try:
-        opened(frame, len(frame), member)
+        verify_frame(frame, len(frame), member)
     except ProtocolError:
         return False
     return True

@@ -11,9 +11,17 @@ import espnow
 import machine
 import network
 
-from firmware.radio import RadioLink
-from protocol.collective import Exchange, MissingMember
-from protocol.frame import BROADCAST, DST, ProtocolError, append_trailer, opened, write_header
+from firmware.links.espnow import RadioLink
+from protocol.collective import MissingMember
+from protocol.frame import (
+    BROADCAST,
+    DST,
+    ProtocolError,
+    append_trailer,
+    verify_frame,
+    write_header,
+)
+from protocol.gather_scatter import GatherScatter
 
 CAPACITY, BITS, ROUNDS = 180, 27, 4  # which go in two to three frames
 MTU, OVERHEAD = 250, 12
@@ -38,7 +46,7 @@ class Member:
         esp.active(True)
         self.me, self.world = me, world
         self.link = RadioLink(esp, MTU)
-        self.exchange = Exchange(
+        self.exchange = GatherScatter(
             me, range(world), CAPACITY, BITS, MTU - OVERHEAD, self._send, PATIENCE
         )
         self.exchange.start(1, 65530)  # so that numbers wrap
@@ -60,7 +68,7 @@ class Member:
         frame = self.link.frame
         try:
             if frame[DST] in (self.me, BROADCAST):
-                self.exchange.take(frame, opened(frame, length))
+                self.exchange.take(frame, verify_frame(frame, length))
         except ProtocolError:
             pass
 

@@ -1,6 +1,7 @@
 """Simulated chips with firmware that was changed for a test."""
 
 from host.build.bundle import chip_module
+from host.build.packages import chip_path
 from host.launch import simulated as federation
 from tests.simulation.launch import REPOSITORY
 
@@ -30,4 +31,4 @@ def append_source(monkeypatch, path, appended, only=None):
 def changed(content, path, appended):
     """Appends statements to a file of the firmware in a chip's files."""
     source = (REPOSITORY / path).read_text() + appended
-    content[path.replace(".py", ".mpy")] = chip_module(source, path, "x86")
+    content[chip_path(path)] = chip_module(source, path, "x86")

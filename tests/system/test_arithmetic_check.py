@@ -15,7 +15,7 @@ from tests.system.changed_firmware import append_source
 # Each makes one number of one chip wrong by one.
 FAULTS = {
     "attention of layer 0": (
-        "firmware/attention.py",
+        "firmware/compute/attention.py",
         """
 _run = Attention.run
 def run(self, layer, position, out):
@@ -26,7 +26,7 @@ Attention.run = run
 """,
     ),
     "feed-forward of layer 0": (
-        "firmware/feedforward.py",
+        "firmware/compute/feed_forward.py",
         """
 _run = FeedForward.run
 def run(self, layer, out):
@@ -36,7 +36,7 @@ FeedForward.run = run
 """,
     ),
     "vocabulary": (
-        "firmware/vocabulary.py",
+        "firmware/compute/vocabulary.py",
         """
 _run = Vocabulary.run
 def run(self):

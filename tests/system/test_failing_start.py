@@ -47,12 +47,12 @@ def settings(link):
 @pytest.mark.parametrize(
     ("chip", "link", "path", "change"),
     [
-        (0, "espnow", "firmware/assembly.py", ALWAYS.format(function="_radio")),
+        (0, "espnow", "firmware/devices.py", ALWAYS.format(function="_radio")),
         # The buffers of the link, or of the node, have no room beside the share.
-        (1, "uart", "firmware/assembly.py", ONCE.format(function="_link")),
-        (1, "espnow", "firmware/assembly.py", ONCE.format(function="_link")),
-        (1, "uart", "firmware/node.py", ONCE.format(function="answer_buffer")),
-        (1, "uart", "firmware/share.py", ALWAYS.format(function="FeedForward")),
+        (1, "uart", "firmware/devices.py", ONCE.format(function="_link")),
+        (1, "espnow", "firmware/devices.py", ONCE.format(function="_link")),
+        (1, "uart", "firmware/outbox.py", ONCE.format(function="make_answer_buffer")),
+        (1, "uart", "firmware/compute/model.py", ALWAYS.format(function="FeedForward")),
     ],
 )
 def test_the_host_is_told_what_failed(narrow, monkeypatch, chip, link, path, change):
@@ -64,7 +64,7 @@ def test_the_host_is_told_what_failed(narrow, monkeypatch, chip, link, path, cha
 
 def test_a_chip_with_no_link_tells_its_console_and_starts_anew(narrow, monkeypatch):
     append_source(
-        monkeypatch, "firmware/assembly.py", ONCE.format(function="_radio"), only=1
+        monkeypatch, "firmware/devices.py", ONCE.format(function="_radio"), only=1
     )
     with running(narrow, settings("espnow")) as cluster:
         cluster.federation.forward([1, 2, 3])
@@ -92,12 +92,12 @@ def test_ctrl_c_reaches_the_prompt_of_a_chip_with_no_link(micropython, tmp_path,
                 port.write(b"\r\x03")
                 time.sleep(0.3)
                 said += port.read(4096)
-    assert said.count(b"in _assembled") >= 2 and said.rstrip().endswith(b">>>")
+    assert said.count(b"in start") >= 2 and said.rstrip().endswith(b">>>")
 
 
 def test_the_radio_has_its_memory_before_the_share_fills_the_heap(narrow, monkeypatch):
     shown = "import espnow\nprint(espnow.ESPNow().active())\n"
-    append_source(monkeypatch, "firmware/shard.py", shown)
+    append_source(monkeypatch, "firmware/compute/shard.py", shown)
     with running(narrow, settings("espnow")) as cluster:
         for chip in cluster.cluster.chips.values():
             assert (chip.folder / "output.txt").read_text() == "True\n"

@@ -201,7 +201,7 @@ def _failing(*arguments):
 @pytest.mark.parametrize("link", ["espnow", "uart"])
 def test_a_request_that_raises_on_a_chip_is_told_with_its_text(model, runs, monkeypatch, link):
     failing = FAILING.format(name="Vocabulary.run", count=5)
-    append_source(monkeypatch, "firmware/vocabulary.py", failing, only=2)
+    append_source(monkeypatch, "firmware/compute/vocabulary.py", failing, only=2)
     with running(model, settings(link)) as cluster, pytest.raises(ClusterError) as caught:
         assert_equals_reference(cluster.federation, runs[0], STEPS)
     assert str(caught.value) == "chip 2, vocabulary, position 5: FAULT: ValueError: out of luck"

@@ -204,5 +204,5 @@ def test_boards_as_they_ship_get_code_of_their_own_architecture(
             # The first was flashed before the second was known of; the plan is the same.
             flashed = replace(cluster, flashed=cluster.flashed[:chip])
             files = expected_files(model, flashed, chip, kinds[chip], kinds, line="pins")
-            assert len(files["firmware/kernels.mpy"]) % BLOCK
+            assert len(files["firmware/compute/kernels.mpy"]) % BLOCK
             check_flash(board, kinds[chip], image_of(firmware, kinds[chip]), files)

@@ -47,7 +47,7 @@ def test_fifty_tokens_leave_no_chip_with_more_in_use(model, link, secure):
 @pytest.mark.parametrize("link", ["uart", "espnow"])
 def test_a_token_leaves_little_garbage(model, monkeypatch, link, secure):
     # Without the threshold, nothing is collected in a large heap unless it is asked for.
-    append_source(monkeypatch, "firmware/heap.py", "\ndef settle():\n    gc.collect()\n")
+    append_source(monkeypatch, "firmware/heap.py", "\ndef finish():\n    gc.collect()\n")
     tokens = 8
     with running(model, settings(link, secure=secure)) as cluster:
         federation = cluster.federation

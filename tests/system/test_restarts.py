@@ -87,7 +87,7 @@ def test_a_watchdog_restarts_a_chip_whose_loop_hangs(model, runs, monkeypatch):
 def test_a_chip_whose_radio_refuses_the_rate_says_so_and_works(model, runs, monkeypatch):
     change_configuration(monkeypatch, lambda config: config["radio"].update(rate=12))
     on_a_c6 = 'os.putenv("FEDERATION_CHIP", "esp32c6")\n'
-    append_source(monkeypatch, "firmware/assembly.py", on_a_c6, only=CHIP)
+    append_source(monkeypatch, "firmware/devices.py", on_a_c6, only=CHIP)
     with running(model, settings("espnow")) as cluster:
         assert_equals_reference(cluster.federation, runs[0], 5)
         printed = {chip: output(cluster.cluster.chips[chip]) for chip in range(5)}

@@ -109,7 +109,7 @@ def measured_idle_share(model, streams, tokens, micro_batches):
 )
 def test_stages_idle_as_the_formula_says(model, monkeypatch, streams, tokens, micro_batches):
     """A prompt in micro-batches of 4 positions, or several prompts of one each."""
-    append_source(monkeypatch, "firmware/stage.py", SLOWLY)
+    append_source(monkeypatch, "firmware/roles/step.py", SLOWLY)
     expected = float(bubble_ratio(3, micro_batches))
     assert idle_share(3, micro_batches) == pytest.approx(expected)
     shards = []

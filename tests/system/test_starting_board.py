@@ -9,7 +9,7 @@ from host.cluster.ports import Greeting
 from host.links.transport import open_port
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
-from host.wire.framing import FrameSplitter, encoded_frame
+from host.wire.framing import FrameSplitter, encode_frame
 from protocol.frame import MAX_FRAME
 from tests.host.flashed_boards import flashed_board
 from tests.host.tiny import random_checkpoint
@@ -23,7 +23,7 @@ def greeting_with_3s():
     """Signed, as a host sends it again and again."""
     while True:
         greeting = Greeting(KEY)
-        if encoded_frame(greeting.frame).count(3) >= 2:
+        if encode_frame(greeting.frame).count(3) >= 2:
             return greeting
 
 
@@ -33,7 +33,7 @@ def answered(board, greeting):
     end = time.monotonic() + PATIENCE
     with open_port(board.port, REPL_BAUD) as port:
         while time.monotonic() < end:
-            port.write(encoded_frame(greeting.frame))
+            port.write(encode_frame(greeting.frame))
             time.sleep(0.01)
             data = port.read(4096)
             said += data

@@ -35,7 +35,7 @@ class HostReduce(TensorStrategy):
     transient = 6_144
 
     def request_positions(self, dim: int) -> int:
-        return (MAX_PAYLOAD[2] - REQUEST_SIZE) // (2 * dim)
+        return (MAX_PAYLOAD - REQUEST_SIZE) // (2 * dim)
 
     def request_frame(self, shape: Shape) -> int:
         return HEADER_SIZE + REQUEST_SIZE + 2 * shape.elements + TRAILER_SIZE[3]

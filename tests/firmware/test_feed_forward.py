@@ -1,7 +1,7 @@
 """A chip's feed-forward units against the plain statement of them, to the bit."""
 
-from firmware.feedforward import FeedForward
-from firmware.workspace import Workspace, int32s
+from firmware.compute.feed_forward import FeedForward
+from firmware.compute.workspace import Workspace, int32s
 from tests.firmware.shards import Part, kernels_of, weights_of
 from tests.firmware.tiny import TinyModel
 

@@ -2,7 +2,7 @@
 
 from array import array
 
-from protocol.cobs import decoded, encoded, encoded_size
+from protocol.cobs import decode, encode, encoded_size
 from protocol.compat import const, micropython
 from protocol.frame import MAX_FRAME
 
@@ -42,7 +42,7 @@ class UartLink:
         count = self._unread
         while True:
             while count:
-                length = decoded(data, frame, state, count, longest)
+                length = decode(data, frame, state, count, longest)
                 if length > 0:
                     self._unread = count if state[0] < count else 0
                     return length
@@ -67,7 +67,7 @@ class UartLink:
             if left < 0:
                 self.dropped += 1
                 return
-        self._queued = at + encoded(frame, buffer, length, at)
+        self._queued = at + encode(frame, buffer, length, at)
 
     @micropython.native
     def flush(self):
@@ -84,7 +84,7 @@ class UartLink:
             self.flush()
         else:
             buffer = self._encoded
-            self._write(buffer, encoded(frame, buffer, length, 0))
+            self._write(buffer, encode(frame, buffer, length, 0))
 
     # The host passes on what is for other chips.
     broadcast = send

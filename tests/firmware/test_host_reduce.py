@@ -1,10 +1,12 @@
-"""A share at work: requests in, partial sums and logits out, and the KV cache in order."""
+"""A chip whose partial sums the host adds up: requests in, partial sums and logits out, and the KV cache in order."""
 
-from firmware.share import BadRequest, NeedKV, Share
-from host.wire.payloads import logits_from, partial_from
+from firmware.outbox import BadRequest, NeedKV
+from firmware.roles.host_reduce import HostReduce
+from host.wire.payloads import decode_logits, decode_partial
 from protocol.frame import HEADER_SIZE, TYPE
 from protocol.message_types import LOGITS, PARTIAL
 from tests.dual import raises
+from tests.firmware.nodes import BOOT_ID, MemoryLink, outbox_of
 from tests.firmware.requests import (
     ATTENTION,
     FEED_FORWARD,
@@ -18,24 +20,23 @@ from tests.firmware.requests import (
 from tests.firmware.shards import Part, kernels_of, weights_of
 from tests.firmware.tiny import TinyModel
 
-BOOT_ID = 0xB007
-
 
 class Asked:
-    """A share and the buffer that it answers into."""
+    """The role and the buffer that it answers into."""
 
     def __init__(self, model, part):
         weights = weights_of(model, part)
-        self.share = Share(weights, kernels_of(model), BOOT_ID)
+        outbox = outbox_of(0, MemoryLink(), weights)
+        self.role = HostReduce(outbox, weights, kernels_of(model))
         self.frame = bytearray(HEADER_SIZE + weights.answer_size)
 
     def payload(self, request):
         """The payload of the answer, b"" where there is none."""
-        length = self.share.answer(opened_frame(request), len(request), self.frame)
+        length = self.role.answer(opened_frame(request), len(request), self.frame)
         return bytes(self.frame[HEADER_SIZE : HEADER_SIZE + length])
 
     def lacking(self, request):
-        """Layer and positions held, as the share tells where the request goes beyond them."""
+        """Layer and positions held, as the role says where the request goes beyond them."""
         return raises(NeedKV, self.payload, request).args
 
 
@@ -62,7 +63,7 @@ def test_partial_sums_of_one_and_of_two_positions():
                 for position, count in ((0, 2), (2, 1), (3, 2)):
                     inputs = model.activations(count)
                     request = compute(inputs, layer, phase, position)
-                    partial = partial_from(asked.payload(request))
+                    partial = decode_partial(asked.payload(request))
                     assert partial[:5] == (1, layer, phase, position, count)
                     assert partial.boot_id == BOOT_ID
                     expected = expected_sums(model, part, inputs, layer, phase, position)
@@ -72,7 +73,7 @@ def test_partial_sums_of_one_and_of_two_positions():
 def test_sums_are_packed_in_as_few_bits_as_they_need():
     model, part, asked = one_chip()
     inputs = model.activations()
-    partial = partial_from(asked.payload(compute(inputs, 0, FEED_FORWARD)))
+    partial = decode_partial(asked.payload(compute(inputs, 0, FEED_FORWARD)))
     sums = expected_sums(model, part, inputs, 0, FEED_FORWARD)
     half = 1 << (partial.bits - 1)
     assert min(sums) >= -half and max(sums) < half
@@ -85,7 +86,7 @@ def test_logits_of_a_chips_rows():
     part = Part(model, 1, 2)
     asked = Asked(model, part)
     x = model.activations()[0]
-    logits = logits_from(asked.payload(compute([x], 1, VOCABULARY, 3)))
+    logits = decode_logits(asked.payload(compute([x], 1, VOCABULARY, 3)))
     assert logits[:5] == (1, 1, VOCABULARY, 3, 1)
     assert (logits.boot_id, logits.first_row) == (BOOT_ID, part.rows[0])
     assert logits.shift == model.logit_exponent
@@ -145,7 +146,7 @@ def test_a_newer_sequence_empties_the_cache():
     request = compute(model.activations(), 0, ATTENTION, 3, sequence_id=8)
     assert asked.lacking(request) == (0, 0)
     inputs = model.activations()
-    partial = partial_from(asked.payload(compute(inputs, 0, ATTENTION, 0, sequence_id=8)))
+    partial = decode_partial(asked.payload(compute(inputs, 0, ATTENTION, 0, sequence_id=8)))
     assert partial.sequence_id == 8
     assert unpacked(partial, model.dim) == expected_sums(model, part, inputs)
 
@@ -166,13 +167,13 @@ def test_sequence_ids_wrap():
     assert asked.payload(compute(model.activations(), 0, ATTENTION, 0, 65535)) == b""
 
 
-def test_a_share_that_forgets_takes_any_sequence():
+def test_a_chip_that_forgets_takes_any_sequence():
     model, _, asked = one_chip()
     fill(asked, model, 3, sequence_id=7)
-    asked.share.forget()
+    asked.role.forget()
     request = compute(model.activations(), 0, ATTENTION, 3, 7)
     assert asked.lacking(request) == (0, 0)
-    asked.share.forget()
+    asked.role.forget()
     assert asked.payload(compute(model.activations(), 0, ATTENTION, 0, 3))
 
 
@@ -194,7 +195,7 @@ def test_requests_that_contradict_the_shard_are_refused():
         assert told in str(raises(BadRequest, asked.payload, request)), told
 
 
-def test_a_refused_request_does_not_turn_the_share_to_its_sequence():
+def test_a_refused_request_does_not_select_its_sequence():
     model, _, asked = one_chip()
     fill(asked, model, 2, sequence_id=7)
     x = model.activations()

@@ -1,17 +1,23 @@
 """Pipelines of stages: they answer as the whole model does, in order, whatever is lost between."""
 
-from firmware import stage_node
-from host.wire.payloads import best_from
-from host.wire.reports import error_from, statistics_from
+from firmware.roles.handover import (
+    GIVE_UP_MS,
+    LONGEST_TIMEOUT_MS,
+    SHORTEST_TIMEOUT_MS,
+    TIMEOUT_STEPS,
+)
+from host.wire.payloads import decode_best
+from host.wire.reports import decode_error, decode_statistics
 from protocol import message_types
 from protocol.frame import BROADCAST, HOST, TYPE
 from protocol.message import FederationMessage
 from protocol.message_types import ACK, BEST, ERROR, LOGITS, STATISTICS, STEP
 from protocol.messages import BAD_REQUEST, NEED_KV, WANTS_BEST, WANTS_LOGITS, WANTS_NOTHING
+from tests.firmware.clock import CLOCK
 from tests.firmware.groups import embedded, expected_logits
 from tests.firmware.samples import between
 from tests.firmware.stages import Pipeline
-from tests.firmware.test_combining_node import logits_in
+from tests.firmware.test_all_reduce import logits_in
 from tests.firmware.tiny import TinyModel
 
 
@@ -62,7 +68,7 @@ def test_the_best_tokens_are_those_of_the_logits():
     residual = embedded(model)
     pipeline.step(residual, WANTS_BEST)
     expected = expected_logits(model, residual, 0)
-    bests = [best_from(m.payload) for m in answers(pipeline.said())]
+    bests = [decode_best(m.payload) for m in answers(pipeline.said())]
     assert len(bests) == 2 and max(best.logit for best in bests) == max(expected)
 
 
@@ -137,12 +143,11 @@ def test_a_position_without_its_past_is_told_to_the_host_by_any_stage():
     model = TinyModel(seed=28)
     pipeline = Pipeline(model, (1, 1))
     through(pipeline, embedded(model))
-    pipeline.nodes[1]._combined.forget()
-    pipeline.nodes[1]._share.forget()
+    pipeline.roles[1].step.forget()
     number = pipeline.step(embedded(model), WANTS_LOGITS, position=1)
     (error,) = [m for m in pipeline.said() if m.kind == ERROR]
     assert (error.src, error.sequence) == (1, number)
-    assert error_from(error.payload).code == NEED_KV
+    assert decode_error(error.payload).code == NEED_KV
     pipeline.send_again()
     assert pipeline.said() == []  # nobody is held up by it
 
@@ -152,7 +157,7 @@ def test_a_step_that_contradicts_the_share_is_refused():
     pipeline = Pipeline(model, (1, 1))
     pipeline.step(embedded(model), WANTS_LOGITS, position=8)
     (error,) = [m for m in pipeline.said() if m.kind == ERROR]
-    assert error_from(error.payload).code == BAD_REQUEST
+    assert decode_error(error.payload).code == BAD_REQUEST
 
 
 def test_another_session_forgets_what_was_under_way():
@@ -173,27 +178,27 @@ def test_another_session_forgets_what_was_under_way():
 
 
 def test_statistics_tell_how_long_a_stage_was_at_work():
-    """By a clock that stands still but for 5 ms in each step and a second after it."""
+    """Where the clock stands still but for 5 ms in each step and a second after it."""
     model = TinyModel(seed=31)
     pipeline = Pipeline(model, (1, 1))
-    now = [1000]
-    begin = pipeline.nodes[0]._combined.begin
+    take(pipeline, 0, 5)
+    for position in range(8):
+        through(pipeline, embedded(model), position)
+        CLOCK.pass_ms(1000)
+    assert busy_ms(pipeline, 0) == 8 * 5
+    assert busy_ms(pipeline, 1) == 0
 
-    def slow(frame, length):
-        now[0] += 5
-        return begin(frame, length)
 
-    pipeline.nodes[0]._combined.begin = slow
-    ticks_ms = stage_node.ticks_ms
-    stage_node.ticks_ms = lambda: now[0]
-    try:
-        for position in range(8):
-            through(pipeline, embedded(model), position)
-            now[0] += 1000
-        assert busy_ms(pipeline, 0) == 8 * 5
-        assert busy_ms(pipeline, 1) == 0
-    finally:
-        stage_node.ticks_ms = ticks_ms
+def take(pipeline, chip, milliseconds):
+    """Has each step of a chip take so long."""
+    step = pipeline.roles[chip].step
+    begin = step.begin
+
+    def slow(*arguments):
+        CLOCK.pass_ms(milliseconds)
+        return begin(*arguments)
+
+    step.begin = slow
 
 
 def busy_ms(pipeline, chip):
@@ -202,4 +207,50 @@ def busy_ms(pipeline, chip):
         FederationMessage(message_types.STATISTICS, HOST, chip, 9, b"\0").encode()
     )
     (said,) = [m for m in pipeline.said() if m.kind == STATISTICS]
-    return statistics_from(said.payload).busy_ms
+    return decode_statistics(said.payload).busy_ms
+
+
+def sent_again_at(pipeline, until):
+    """The milliseconds after an answer at which it is sent again."""
+    began, times = CLOCK.now, []
+    while CLOCK.now - began < until:
+        CLOCK.pass_ms(1)
+        times += [CLOCK.now - began] * len(answers(pipeline.said(1)))
+    return times
+
+
+def test_an_answer_is_sent_again_after_a_timeout_that_grows():
+    for step_ms, first in (
+        (0, SHORTEST_TIMEOUT_MS),
+        (4, SHORTEST_TIMEOUT_MS),
+        (20, TIMEOUT_STEPS * 20),
+        (1000, LONGEST_TIMEOUT_MS),
+    ):
+        model = TinyModel(seed=32, layers=1)
+        pipeline = Pipeline(model, (1,))
+        take(pipeline, 0, step_ms)
+        pipeline.step(embedded(model), WANTS_LOGITS)
+        assert len(answers(pipeline.said(1))) == 1
+        expected, timeout = [first], first
+        while expected[-1] < 1500:
+            timeout = min(timeout + timeout // 4, LONGEST_TIMEOUT_MS)
+            expected.append(expected[-1] + timeout)
+        assert timeout == LONGEST_TIMEOUT_MS
+        assert sent_again_at(pipeline, expected[-1]) == expected, step_ms
+
+
+def test_an_answer_that_nobody_takes_is_given_up_and_the_next_step_begun():
+    model = TinyModel(seed=33, layers=1)
+    pipeline = Pipeline(model, (1,))
+    first, second = embedded(model), embedded(model)
+    pipeline.step(first, WANTS_LOGITS)
+    (answer,) = answers(pipeline.said())
+    pipeline.step(second, WANTS_LOGITS, position=1)
+    assert pipeline.said() == []  # it waits
+    CLOCK.pass_ms(GIVE_UP_MS)
+    assert answers(pipeline.said()) == [answer]  # a last time
+    CLOCK.pass_ms(1)
+    said = pipeline.said()
+    assert [m.kind for m in said] == [ACK, LOGITS]
+    expected_logits(model, first, 0)
+    assert logits_in(answers(said)) == expected_logits(model, second, 1)

@@ -1,7 +1,7 @@
 """Groups of chips that combine: they answer as the whole model does, whatever is lost between."""
 
-from host.wire.payloads import best_from, logits_from
-from host.wire.reports import error_from
+from host.wire.payloads import decode_best, decode_logits
+from host.wire.reports import decode_error
 from protocol import message_types
 from protocol.frame import BROADCAST, HOST, TYPE
 from protocol.message import FederationMessage
@@ -15,6 +15,7 @@ from protocol.messages import (
     WANTS_LOGITS,
     WANTS_NOTHING,
 )
+from tests.firmware.clock import CLOCK
 from tests.firmware.groups import Group, embedded, expected_logits
 from tests.firmware.nodes import BOOT_ID
 from tests.firmware.requests import int16s
@@ -23,7 +24,7 @@ from tests.firmware.tiny import TinyModel
 
 def logits_in(messages):
     """The logits of all rows, put together, and the chips that gave them."""
-    parts = [logits_from(m.payload) for m in messages]
+    parts = [decode_logits(m.payload) for m in messages]
     parts.sort(key=lambda part: part.first_row)
     return [value for part in parts for value in int16s(part.data)]
 
@@ -61,7 +62,7 @@ def test_the_best_tokens_are_those_of_the_logits():
     messages = group.answers()
     assert [m.kind for m in messages] == [BEST] * 3
     for message, part in zip(messages, group.parts):
-        best = best_from(message.payload)
+        best = decode_best(message.payload)
         assert best.boot_id == BOOT_ID + part.chip
         assert best.logit == max(expected[row] for row in part.rows)
         assert best.token == [row for row in part.rows if expected[row] == best.logit][0]
@@ -86,9 +87,10 @@ def test_a_step_that_comes_again_is_answered_again_and_not_computed():
     group.step(residual, WANTS_LOGITS)
     before = [m.payload for m in group.answers()]
     for link in group.links:
-        link.broadcast = None  # nobody contributes anything any more
+        link.broadcasts = 0
     group.step(residual, WANTS_LOGITS, again=True)
     assert [m.payload for m in group.answers()] == before
+    assert [link.broadcasts for link in group.links] == [0, 0]  # nobody contributes anything
 
 
 def test_a_step_that_comes_again_while_it_is_worked_on_changes_nothing():
@@ -113,19 +115,12 @@ def lose(group, every):
         link.lost = lost
 
 
-def pass_time(group, milliseconds):
-    """Lets time pass for all nodes without waiting for it."""
-    for node in group.nodes:
-        node._ticked -= milliseconds
-        node._asked -= milliseconds
-
-
 def until_answered(group, count):
     messages = []
     turns = 0
     while len(messages) < count:
         messages += group.answers(1)
-        pass_time(group, 20)
+        CLOCK.pass_ms(20)
         turns += 1
         assert turns < 300
     return messages
@@ -148,9 +143,9 @@ def test_a_chip_that_missed_a_step_hears_of_it_and_asks_for_it():
     group = Group(model, 3)
     residual = embedded(model)
     group.step(residual, WANTS_LOGITS, to=0)
-    pass_time(group, 20)
+    CLOCK.pass_ms(20)
     (said,) = [m for m in group.answers(1) if m.src == 1]
-    assert said.kind == ERROR and error_from(said.payload).code == NEED_STEP
+    assert said.kind == ERROR and decode_error(said.payload).code == NEED_STEP
     group.step(residual, WANTS_LOGITS, again=True)
     assert logits_in(until_answered(group, 3)) == expected_logits(model, residual, 0)
 
@@ -163,9 +158,9 @@ def test_a_member_that_stays_silent_is_named_to_the_host():
     group.nodes.pop(1)
     said = []
     while not said:
-        said = [m for m in group.answers(1) if error_from(m.payload).code == MISSING]
-        pass_time(group, 50)
-    error = error_from(said[0].payload)
+        said = [m for m in group.answers(1) if decode_error(m.payload).code == MISSING]
+        CLOCK.pass_ms(50)
+    error = decode_error(said[0].payload)
     assert error.text == "nothing comes from chip 1" and said[0].sequence == group.sequence
 
 
@@ -174,7 +169,7 @@ def test_a_position_without_its_past_is_refused():
     group = Group(model, 2)
     group.step(embedded(model), WANTS_LOGITS, position=3)
     for message in group.answers():
-        error = error_from(message.payload)
+        error = decode_error(message.payload)
         assert (message.kind, error.code, error.position) == (ERROR, NEED_KV, 0)
 
 
@@ -201,7 +196,7 @@ def test_steps_that_contradict_the_share_are_refused():
     ):
         group.step(residual, WANTS_LOGITS, position)
         messages = group.answers()
-        assert [error_from(m.payload).code for m in messages] == [BAD_REQUEST] * 2
+        assert [decode_error(m.payload).code for m in messages] == [BAD_REQUEST] * 2
 
 
 def test_other_messages_are_handled_as_in_every_node():
@@ -228,7 +223,7 @@ def test_what_a_broken_off_run_contributed_is_not_added_to_the_next():
     for _ in range(5):
         # Chip 0 has nothing to go on with until chip 1 begins too.
         assert LOGITS not in [m.kind for m in group.answers(1)]
-        pass_time(group, 20)
+        CLOCK.pass_ms(20)
     group.step(residual, WANTS_LOGITS, to=1, again=True)
     assert logits_in(until_answered(group, 2)) == expected_logits(model, residual, 0)
 

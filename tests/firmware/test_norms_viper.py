@@ -5,9 +5,9 @@ MicroPython alone runs these: as it compiles them itself and as mpy-cross does f
 
 import random
 
-from deployed import residual as compiled_ahead
+from deployed import norms as compiled_ahead
 
-from firmware import residual as compiled_here
+from firmware.compute import norms as compiled_here
 from tests.firmware.plain import PlainResidual, u16_buffer
 from tests.firmware.samples import Guarded, between, mixed
 

@@ -2,10 +2,10 @@
 
 import random
 
-from firmware import console as console_module
-from firmware.console import Console
-from firmware.uart import UartLink
-from protocol.cobs import encoded, encoded_size
+from firmware.links import repl as console_module
+from firmware.links.repl import Console
+from firmware.links.uart import UartLink
+from protocol.cobs import encode, encoded_size
 from protocol.message import FederationMessage
 from protocol.message_types import COMPUTE, DISCOVERY, STATISTICS
 from tests.dual import raises
@@ -67,7 +67,7 @@ def opened_console():
 
 def stream(frame):
     out = bytearray(encoded_size(len(frame)))
-    return bytes(out[: encoded(frame, out, len(frame), 0)])
+    return bytes(out[: encode(frame, out, len(frame), 0)])
 
 
 def host_frame(version, kind, destination, sequence, payload):

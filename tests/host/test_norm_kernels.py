@@ -8,13 +8,13 @@ from host.model import arithmetic
 from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT, RESIDUAL_LIMIT, Gain, Rescale
 from tests.simulation.launch import REPOSITORY
 
-SOURCE = (REPOSITORY / "firmware" / "residual.py").read_text()
+SOURCE = (REPOSITORY / "firmware" / "compute" / "norms.py").read_text()
 EPSILONS = (0, 1, 1 << 12, 1 << 24, (1 << 30) - 1)
 
 
 @pytest.fixture(params=TARGETS)
 def module(request):
-    return EmulatedModule(SOURCE, "firmware/residual.py", request.param)
+    return EmulatedModule(SOURCE, "firmware/compute/norms.py", request.param)
 
 
 def residuals(random, dim):

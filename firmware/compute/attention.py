@@ -1,16 +1,17 @@
 """Attention of a chip's heads: q, k, v, rope, the KV cache, softmax(q.k) v, and its columns of the
 output projection."""
 
-from firmware.linear import Linear
+from firmware.compute.linear import Linear
 from protocol.compat import micropython
 from protocol.fields import int32s
+from protocol.shard_layout import O_WEIGHTS, QKV_WEIGHTS
 
 
 class Attention:
     """Turns workspace.x into a layer's partial sum; the layers share shapes and buffers."""
 
-    def __init__(self, shard, workspace, kernels):
-        layout, places = shard.layout, shard.places
+    def __init__(self, weights, workspace, kernels):
+        layout, places = weights.layout, weights.places
         head_dim, context, dim = layout["head_dim"], layout["context"], layout["dim"]
         heads, kv_heads = layout["heads"], layout["kv_heads"]
         q_rows, kv_rows = len(heads) * head_dim, len(kv_heads) * head_dim
@@ -20,8 +21,8 @@ class Attention:
         group = layout["total_heads"] // layout["total_kv_heads"]
         for i, head in enumerate(heads):
             first[i] = kv_heads.index(head // group) * context
-        self._qkv = Linear(places[5], len(rows), dim, workspace.x, kernels).blocks
-        self._o = Linear(places[6], dim, q_rows, workspace.heads, kernels).blocks
+        self._qkv = Linear(places[QKV_WEIGHTS], len(rows), dim, workspace.x, kernels).blocks
+        self._o = Linear(places[O_WEIGHTS], dim, q_rows, workspace.heads, kernels).blocks
         self._rope_position = -1
         # Together, for to look up an attribute takes as long as to take several from a tuple.
         self._kernels = (
@@ -29,7 +30,7 @@ class Attention:
         )  # fmt: skip
         self._sizes = dim, head_dim, head_dim // 2, len(rows), len(heads), len(kv_heads), context
         self._buffers = rows, rows[q_rows:], workspace.rope_row, workspace.scores, workspace.heads
-        self._tables = shard.exp_table, shard.rope_table, first
+        self._tables = weights.exp_table, weights.rope_table, first
 
     @micropython.native
     def run(self, layer, position, out):

@@ -82,7 +82,7 @@ def repl_console():
 
 def repl_link(mtu):
     """The UartLink over it; mtu: the longest frame in bytes."""
-    from firmware.uart import UartLink
+    from firmware.links.uart import UartLink
 
     link = UartLink(repl_console(), mtu, mtu)
     link.mtu = mtu

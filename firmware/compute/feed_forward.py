@@ -1,35 +1,35 @@
 """Feed-forward units of a chip: SiLU(gate x) * up x, and its columns of the down projection."""
 
-from firmware.linear import Linear
+from firmware.compute.linear import Linear
 from protocol.compat import micropython
+from protocol.shard_layout import DOWN_WEIGHTS, GATE_MULTIPLIERS, GATE_UP_WEIGHTS
 
 
 class FeedForward:
     """Turns workspace.x into a layer's partial sum; the layers share shapes and buffers."""
 
-    def __init__(self, shard, workspace, kernels):
-        layout, places = shard.layout, shard.places
+    def __init__(self, weights, workspace, kernels):
+        layout, places = weights.layout, weights.places
         dim, units = layout["dim"], layout["units"]
         rows = workspace.rows[: 2 * units]
         gate = rows[:units]
         self._kernels = kernels.rescale, kernels.gate
-        self._gate_up = Linear(places[7], 2 * units, dim, workspace.x, kernels).blocks
-        self._down = Linear(places[8], dim, units, gate, kernels).blocks
-        self._sizes = dim, units, places[3]
-        self._buffers = rows, gate, rows[units:], shard.sigmoid_table
+        self._gate_up = Linear(places[GATE_UP_WEIGHTS], 2 * units, dim, workspace.x, kernels).blocks
+        self._down = Linear(places[DOWN_WEIGHTS], dim, units, gate, kernels).blocks
+        self._sizes = dim, units, places[GATE_MULTIPLIERS]
+        self._buffers = rows, gate, rows[units:], weights.sigmoid_table
 
     @micropython.native
     def run(self, layer, out):
         """The partial sum `out` [dim]."""
         weights = layer.weights
-        rescale, gated = self._kernels
+        rescale, silu = self._kernels
         dim, units, multipliers_at = self._sizes
         rows, gate, up, table = self._buffers
         for matvec, at, x in self._gate_up:
             matvec(weights, 0, rows, x, 2 * units, at)
         rescale(rows, 0, weights, multipliers_at, layer.gate_up_scales, 2)
-        gated(
-            gate, 0, up, table, units, layer.index_shift, layer.product_shift, layer.limit
-        )  # fmt: skip
+        index_shift, product_shift, limit = layer.gating
+        silu(gate, 0, up, table, units, index_shift, product_shift, limit)
         for matvec, at, x in self._down:
             matvec(weights, 0, out, x, dim, at)

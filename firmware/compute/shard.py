@@ -1,0 +1,316 @@
+"""A chip's shard of the model, read from its file straight into fixed buffers.
+
+protocol/shard_layout.py describes the file.
+"""
+
+import gc
+import hashlib
+import json
+from array import array
+from binascii import unhexlify
+
+from firmware.compute.tensor_parallel import BufferOverflow, TPConfig
+from firmware.compute.weights import INT16_LIMIT, Layer, Weights
+from firmware.compute.workspace import Workspace, workspace_bytes
+from firmware.heap import filler
+from protocol.bitpack import packed_size
+from protocol.compat import const
+from protocol.fields import put_u16
+from protocol.frame import HEADER_SIZE
+from protocol.messages import HASH_SIZE, LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE, STEP_DATA
+from protocol.shard_layout import (
+    ATTENTION_NORM,
+    DIGEST_SIZE,
+    DOWN_SHIFT,
+    EXP_ENTRIES,
+    FEED_FORWARD_NORM,
+    GATE_SHIFT,
+    HEADER,
+    HIDDEN_LIMIT,
+    INDEX_SHIFT,
+    K_LIMIT,
+    K_SHIFT,
+    LAYER_END,
+    MAGIC,
+    NORM_PARTS,
+    O_SHIFT,
+    PREFIX_SIZE,
+    PRODUCT_SHIFT,
+    Q_LIMIT,
+    Q_SHIFT,
+    RESIDUAL_BITS,
+    ROPE_STRIDE,
+    SCORE_SHIFT,
+    SIGMOID_ENTRIES,
+    UP_SHIFT,
+    V_LIMIT,
+    V_SHIFT,
+    VERSION,
+)
+
+_CHUNK = const(1024)  # read at once for the digest
+# Heap that must stay free beside the shard, for the code and buffers that work with it: the least
+# that a chip on UART takes.
+_RESERVE = const(22528)
+_LAYER_OBJECTS = const(1024)  # those of a layer and what their making leaves behind, at most
+class ShardError(Exception):
+    """A shard file that this chip must not use; the text says why."""
+
+
+def load_weights(path, chip_id):
+    """The Weights in the shard file at `path`, which must be chip `chip_id`'s.
+
+    Raises ShardError for a file that is damaged or another chip's, BufferOverflow where the heap
+    cannot hold the shard.
+    """
+    try:
+        with open(path, "rb") as file:
+            size = _header_size(file)
+            digest = _digest(file)
+            gc.collect()  # so that what stays of the header lies low
+            file.seek(PREFIX_SIZE)
+            weights = _weights(file, size, chip_id)
+            weights.digest = digest
+            return weights
+    except OSError as error:
+        reason = error
+    raise ShardError("no shard at %s (%s): flash this chip" % (path, reason))
+
+
+def _header_size(file):
+    prefix = _buffer(file, PREFIX_SIZE)
+    if prefix[: len(MAGIC)] != MAGIC:
+        raise ShardError("the shard file is not one: flash this chip again")
+    version = prefix[8] | prefix[9] << 8
+    if version != VERSION:
+        raise ShardError("shard format %d, firmware reads %d: flash both" % (version, VERSION))
+    return prefix[12] | prefix[13] << 8 | prefix[14] << 16
+
+
+def _digest(file):
+    """The first bytes of the SHA-256 that ends the file; raises ShardError unless it is that of
+    all before: nothing that a damaged file says is believed, sizes least of all."""
+    hashed = hashlib.sha256()
+    chunk = memoryview(bytearray(_CHUNK))
+    left = file.seek(0, 2) - DIGEST_SIZE
+    file.seek(0)
+    while left > 0:
+        count = file.readinto(chunk[: min(left, _CHUNK)])
+        hashed.update(chunk[:count])
+        left -= count
+    digest = hashed.digest()
+    if file.read() != digest:
+        raise ShardError("SHA-256 of the shard is wrong: flash this chip again")
+    return digest[:HASH_SIZE]
+
+
+def _weights(file, header_size, chip_id):
+    weights = Weights()
+    weights.layout = layout = _header(file, header_size)
+    _check_owner(layout, chip_id)
+    weights.bytes = shard_bytes(layout)
+    _check_memory(layout, weights.bytes)
+    try:
+        _fill(weights, layout, file)
+        del layout["layers"]
+        return weights
+    except MemoryError:
+        pass  # not raised from here: MicroPython has no chained exceptions
+    raise _overflow(layout, weights.bytes, "there are no pieces of heap so large")
+
+
+def _header(file, size):
+    """The header's fields by name; raises ShardError where one is missing."""
+    layout = json.loads(_buffer(file, size))
+    for name in HEADER:
+        if name not in layout:
+            raise ShardError("the shard's header has no %s: flash this chip again" % name)
+    for name in ("members", "next"):
+        layout[name] = bytes(layout[name])
+    return layout
+
+
+def _fill(weights, layout, file):
+    """Makes the buffers and reads the file into them."""
+    work = workspace_bytes(layout)
+    below = filler(weights.bytes + work + _LAYER_OBJECTS * (1 + len(layout["layers"])))
+    weights.model_hash = unhexlify(layout.pop("model"))
+    weights.request_size, weights.answer_size = _message_sizes(layout)
+    weights.exp_table = _buffer(file, 2 * EXP_ENTRIES)
+    weights.sigmoid_table = _buffer(file, 2 * SIGMOID_ENTRIES)
+    weights.places = places = places_in_layer(layout)
+    weights.layers = [
+        _layer(layout, numbers, file, places[LAYER_END])
+        for numbers in layout["layers"]
+    ]
+    final_norm = layout.pop("final_norm")
+    if layout["has_norms"]:
+        weights.final_gain = _buffer(file, 2 * layout["dim"])
+        weights.final_norm = final_norm
+    weights.vocabulary = _buffer(file, layout["rows"] * (layout["dim"] + 2))
+    weights.workspace = Workspace(layout)
+    del below
+    weights.rope_table = _rope_table(layout, layout.pop("rope"))
+
+
+def _message_sizes(layout):
+    """The longest payloads in bytes: of requests, and of answers."""
+    values = layout["positions"] * layout["dim"]
+    logits = LOGITS_DATA + 2 * layout["rows"]
+    if not layout["has_norms"]:
+        partial = PARTIAL_DATA + packed_size(values, layout["bits"])
+        return REQUEST_SIZE + 2 * values, max(partial, logits)
+    step = STEP_DATA - HEADER_SIZE + packed_size(values, RESIDUAL_BITS)
+    # Before the last stage what a chip answers is the next one's request.
+    return step, step if layout["next"] else logits
+
+
+def _layer(layout, numbers, file, size):
+    """The next layer of the file, of `size` bytes beside its norms. What its making leaves behind
+    is little, for the buffers of the next layer lie above it."""
+    layer = Layer()
+    head_dim, units = layout["head_dim"], layout["units"]
+    q_rows, kv_rows = len(layout["heads"]) * head_dim, len(layout["kv_heads"]) * head_dim
+    layer.weights = _buffer(file, size)
+    if layout["has_norms"]:
+        layer.norms = _buffer(file, _norms_size(layout))
+        layer.attention_norm = numbers[ATTENTION_NORM]
+        layer.feed_forward_norm = numbers[FEED_FORWARD_NORM]
+        layer.o_shift, layer.down_shift = numbers[O_SHIFT], numbers[DOWN_SHIFT]
+    cache = 2 * kv_rows * layout["context"]
+    layer.keys, layer.values = bytearray(cache), bytearray(cache)
+    if layout["slots"] > 1:
+        others = [(bytearray(cache), bytearray(cache)) for _ in range(1, layout["slots"])]
+        layer.caches = [(layer.keys, layer.values)] + others
+    k_limit = numbers[K_LIMIT]
+    layer.key_zero = k_limit + 1
+    layer.qkv_scales = array("i", [
+        q_rows, numbers[Q_SHIFT], numbers[Q_LIMIT],
+        kv_rows, numbers[K_SHIFT], k_limit,
+        kv_rows, numbers[V_SHIFT], numbers[V_LIMIT],
+    ])  # fmt: skip
+    layer.score_shift = numbers[SCORE_SHIFT]
+    layer.gate_up_scales = array("i", [
+        units, numbers[GATE_SHIFT], INT16_LIMIT,
+        units, numbers[UP_SHIFT], INT16_LIMIT,
+    ])  # fmt: skip
+    layer.gating = (
+        numbers[INDEX_SHIFT], numbers[PRODUCT_SHIFT], numbers[HIDDEN_LIMIT],
+    )  # fmt: skip
+    return layer
+
+
+def _check_owner(layout, chip_id):
+    """Raises ShardError unless the shard is this chip's, with the heads that the rule gives it."""
+    if layout["chip"] != chip_id:
+        raise ShardError("the shard is chip %d's, this is chip %d" % (layout["chip"], chip_id))
+    members = layout["members"]
+    config = TPConfig.distribute_heads(
+        members.index(bytes([chip_id])),
+        len(members),
+        layout["total_heads"],
+        layout["head_dim"],
+        layout["total_kv_heads"],
+    )
+    if config.heads != layout["heads"] or config.kv_heads != layout["kv_heads"]:
+        raise ShardError("the shard holds heads %s, not %s" % (layout["heads"], config.heads))
+
+
+def _check_memory(layout, size):
+    """Raises BufferOverflow before anything is allocated that would not fit."""
+    gc.collect()
+    free = gc.mem_free() if hasattr(gc, "mem_free") else size + _RESERVE
+    if size + _RESERVE > free:
+        raise _overflow(layout, size + _RESERVE, "%d are free" % free)
+
+
+def _overflow(layout, needed, lacking):
+    return BufferOverflow(
+        "chip %d: %d heads with their shard of %d layers need %d bytes, %s"
+        % (layout["chip"], len(layout["heads"]), len(layout["layers"]), needed, lacking)
+    )
+
+
+def places_in_layer(layout):
+    """Byte offsets of the parts of a layer in its buffer, and of its end, a multiple of 4; see
+    protocol/shard_layout.py."""
+    head_dim, dim, units = layout["head_dim"], layout["dim"], layout["units"]
+    q_rows = len(layout["heads"]) * head_dim
+    kv_rows = len(layout["kv_heads"]) * head_dim
+    places = [0]
+    for size in (
+        2 * q_rows,
+        2 * kv_rows,
+        2 * kv_rows,
+        2 * units,
+        2 * units,
+        (q_rows + 2 * kv_rows) * dim,
+        dim * q_rows,
+        2 * units * dim,
+        dim * units,
+    ):
+        places.append(places[-1] + size)
+    places[-1] += -places[-1] % 4
+    return places
+
+
+def _norms_size(layout):
+    """Bytes of a layer's gains and row multipliers, 0 where the host keeps the residual stream."""
+    return 2 * NORM_PARTS * layout["dim"] if layout["has_norms"] else 0
+
+
+def shard_bytes(layout):
+    """Bytes that a shard takes in buffers: tables, weights, norms and KV cache."""
+    head_dim, context, layers = layout["head_dim"], layout["context"], len(layout["layers"])
+    tables = 2 * (EXP_ENTRIES + SIGMOID_ENTRIES) + 2 * _rope_rows(layout) * head_dim
+    norms = _norms_size(layout)
+    caches = 4 * layout["slots"] * len(layout["kv_heads"]) * context * head_dim
+    layer = places_in_layer(layout)[LAYER_END] + caches + norms
+    # The last norm has one gain, of the four parts of a layer's norms.
+    last = norms // NORM_PARTS
+    return tables + layers * layer + last + layout["rows"] * (layout["dim"] + 2)
+
+
+def _buffer(file, size):
+    """The next `size` bytes in a buffer of their own."""
+    buffer = bytearray(size)
+    if size and file.readinto(buffer) != size:
+        raise ShardError("the shard is cut short: flash this chip again")
+    return buffer
+
+
+def _rope_rows(layout):
+    """Rows of the rope table: positions 0..31, then each 32nd."""
+    return ROPE_STRIDE + -(-layout["context"] // ROPE_STRIDE)
+
+
+def _rope_table(layout, steps):
+    """u16 [rows, head_dim / 2, 2]: cosine and sine in units of 2**-14, plus 2**14.
+
+    Whole-number arithmetic, as host/model/arithmetic.py has it, so that every chip's is the same.
+    """
+    pairs = len(steps)
+    table = bytearray(4 * _rope_rows(layout) * pairs)
+    for pair in range(pairs):
+        cosine, sine = 1 << 30, 0
+        for position in range(max(layout["context"], ROPE_STRIDE)):
+            if position < ROPE_STRIDE:
+                _put_entry(table, position * pairs + pair, cosine, sine)
+            if position % ROPE_STRIDE == 0:
+                row = ROPE_STRIDE + position // ROPE_STRIDE
+                _put_entry(table, row * pairs + pair, cosine, sine)
+            cosine, sine = rotate(cosine, sine, steps[pair])
+    return table
+
+
+def rotate(cosine, sine, step):
+    half = 1 << 29
+    return (
+        cosine * step[0] - sine * step[1] + half >> 30,
+        cosine * step[1] + sine * step[0] + half >> 30,
+    )
+
+
+def _put_entry(table, index, cosine, sine):
+    put_u16(table, 4 * index, (cosine + 32768 >> 16) + 16384)
+    put_u16(table, 4 * index + 2, (sine + 32768 >> 16) + 16384)

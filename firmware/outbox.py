@@ -1,0 +1,154 @@
+"""What leaves a chip: frames are finished, signed, fragmented, sent and counted here.
+
+Machine code (`native`) is made where a request or answer comes through and bytecode's frame, of
+more than eleven words, would be an allocation: finding room takes thousands of instructions.
+"""
+
+from protocol.compat import const, micropython
+from protocol.fields import u16
+from protocol.fragment import fragments
+from protocol.frame import (
+    HEADER_SIZE,
+    LENGTH,
+    SEQUENCE,
+    SRC,
+    TRAILER_SIZE,
+    VERSION,
+    append_trailer,
+    write_header,
+)
+from protocol.frame_check import put_crc32
+from protocol.message_types import ERROR
+from protocol.messages import (
+    BAD_REQUEST,
+    FAULT,
+    LAYER,
+    NEED_KV,
+    POSITION,
+    encode_error,
+    make_answer_buffer,
+)
+
+# READY, STATISTICS and ERROR with the longest text; what a chip without a shard has room for.
+CONTROL_PAYLOAD = const(224)
+
+
+class BadRequest(Exception):
+    """A request that contradicts this chip's shard."""
+
+
+class NeedKV(Exception):
+    """A position beyond what the KV cache holds of this sequence; args: layer, positions held."""
+
+
+class Outbox:
+    """Sends one chip's frames.
+
+    answer: the last answer, kept to be sent again: the host asks for one at a time, and asks again
+    until it has it; None where the chip has no shard. max_payload: bytes in one frame; fragment:
+    the buffer for fragments, None where no message needs them. sent, bytes_sent: frames and their
+    bytes; resent: answers sent again.
+    """
+
+    def __init__(self, chip_id, link, boot_id, signer=None, request_size=0, answer_size=0):
+        """signer: a protocol.session.ChipAuthenticator, with which frames have version 3, else 2;
+        request_size, answer_size: bytes of the longest payloads, 0 without a shard."""
+        self.chip_id = chip_id
+        self.link = link
+        self.boot_id = boot_id
+        self.signer = signer
+        self.version = 3 if signer else 2
+        self.max_payload = link.mtu - HEADER_SIZE - TRAILER_SIZE[self.version]
+        self.control = bytearray(HEADER_SIZE + CONTROL_PAYLOAD + TRAILER_SIZE[self.version])
+        self.answer = self.fragment = None
+        if answer_size:
+            self.answer = make_answer_buffer(answer_size)
+            self.answer[SRC] = chip_id
+            if max(request_size, answer_size) > self.max_payload:
+                self.fragment = bytearray(link.mtu)
+        self.sent = self.bytes_sent = self.resent = 0
+        # Bound once: a bound method is an allocation.
+        self._send, self._broadcast = link.send, link.broadcast
+        # Together, for to look up an attribute takes as long as to take several from a tuple.
+        self._answering = (
+            self.answer, self.version, signer, self.max_payload, link.send,
+        )  # fmt: skip
+
+    def clear_answer(self):
+        """Forgets the answer that was kept; its buffer, for another."""
+        self.answer[VERSION] = 0
+        return self.answer
+
+    @micropython.native
+    def send_answer(self, size):
+        """Keeps and sends the frame that was begun in `answer` by begin_answer, and given its type
+        and `size` bytes of payload."""
+        answer, version, signer, max_payload, send = self._answering
+        answer[VERSION] = version
+        answer[LENGTH] = size & 255
+        answer[LENGTH + 1] = size >> 8
+        if signer or size > max_payload:
+            self._transmit(answer, size, send)
+        else:  # as _transmit does, without a call for each of the steps
+            size += HEADER_SIZE
+            put_crc32(answer, size)
+            size += 4
+            send(answer, size)
+            self.sent += 1
+            self.bytes_sent += size
+
+    def resend_answer(self):
+        """Sends the answer that is kept."""
+        self.resent += 1
+        self._transmit(self.answer, u16(self.answer, LENGTH), self._send)
+
+    def send_control(self, kind, dst, sequence, payload):
+        """Sends a short message, to the station that the last frame came from."""
+        frame = self.control
+        length = len(payload)
+        frame[HEADER_SIZE : HEADER_SIZE + length] = payload
+        write_header(frame, self.version, kind, self.chip_id, dst, sequence, length)
+        self._transmit(frame, length, self._send)
+
+    def send_error(self, dst, sequence, code, layer=0, position=0, text=""):
+        """Sends an ERROR; see protocol/messages.py."""
+        self.send_control(ERROR, dst, sequence, encode_error(code, layer, position, text))
+
+    def send_failure(self, request, error):
+        """Sends the ERROR that says why a request failed."""
+        code, layer, position = FAULT, request[LAYER], u16(request, POSITION)
+        text = "%s: %s" % (type(error).__name__, error)
+        if isinstance(error, NeedKV):
+            code, (layer, position), text = NEED_KV, error.args, ""
+        elif isinstance(error, BadRequest):
+            code = BAD_REQUEST
+        self.send_error(request[SRC], u16(request, SEQUENCE), code, layer, position, text)
+
+    @micropython.native
+    def send(self, frame, length):
+        """Finishes and sends a frame, whose header and payload stand, to the host."""
+        self._transmit(frame, length, self._send)
+
+    @micropython.native
+    def broadcast(self, frame, length):
+        """Finishes and sends a frame, whose header and payload stand, to other chips."""
+        self._transmit(frame, length, self._broadcast)
+
+    @micropython.native
+    def _transmit(self, frame, length, send):
+        """Ends and sends a frame, in fragments if need be."""
+        if length > self.max_payload:
+            for size in fragments(frame, length, self.link.mtu, self.fragment, self.signer):
+                send(self.fragment, size)
+                self.sent += 1
+                self.bytes_sent += size
+            return
+        if self.signer:
+            length = append_trailer(frame, length, self.signer)
+        else:
+            length += HEADER_SIZE
+            put_crc32(frame, length)
+            length += 4
+        send(frame, length)
+        self.sent += 1
+        self.bytes_sent += length

@@ -1,0 +1,163 @@
+"""The role of a chip whose group adds up its partial sums by itself.
+
+The host sends an embedded token (STEP); each chip of the group answers after the last layer.
+"""
+
+from firmware.compute.model import Model
+from firmware.node import Role
+from firmware.roles.step import Step
+from protocol.collective import Collective, MissingMember
+from protocol.compat import const, micropython, ticks_diff, ticks_ms
+from protocol.fields import same, u16
+from protocol.frame import HEADER_SIZE, HOST, SEQUENCE, SRC, ProtocolError, write_header
+from protocol.message_types import CONTRIBUTION, REPAIR, STEP
+from protocol.messages import (
+    MISSING,
+    NEED_STEP,
+    POSITION,
+    REQUEST_SIZE,
+    SEQUENCE_ID,
+    STEP_NUMBER,
+    is_answered,
+)
+
+# Milliseconds without a contribution after which the host is told whose is missing: sooner than
+# the host itself gives up. Of many members each is asked more seldom.
+_TIMEOUT_MS = const(2500)
+_TIMEOUT_A_MEMBER_MS = const(300)
+# Milliseconds between two times that a chip says it knows nothing of a step: as long as the step
+# takes to come.
+_ASK_AGAIN_MS = const(10)
+
+
+def make_role(outbox, weights, kernels):
+    """The role; kernels: the module firmware.compute.model_kernels."""
+    from firmware.compute import norms
+
+    return AllReduce(outbox, weights, kernels, norms)
+
+
+class Group:
+    """A chip's place among those that add up their partial sums: sends, asks, and reports who is
+    missing. collective: the sums."""
+
+    def __init__(self, outbox, weights):
+        layout = weights.layout
+        members = layout["members"]
+        self.outbox = outbox
+        self.collective = Collective(
+            outbox.chip_id,
+            members,
+            layout["positions"] * layout["dim"],
+            layout["bits"],
+            outbox.max_payload,
+            self._send_to_members,
+            max(_TIMEOUT_MS, _TIMEOUT_A_MEMBER_MS * len(members)),
+        )
+        self._ticked = ticks_ms()
+
+    @micropython.native
+    def tick(self, step):
+        """Asks for what does not come; step: the Step that waits for it."""
+        now = ticks_ms()
+        elapsed = ticks_diff(now, self._ticked)
+        self._ticked = now
+        try:
+            self.collective.tick(elapsed)
+        except MissingMember as missing:
+            self._report_missing(step, missing.args)
+
+    @micropython.native
+    def _send_to_members(self, frame, kind, dst, number, length):
+        outbox = self.outbox
+        write_header(frame, outbox.version, kind, outbox.chip_id, dst, number, length)
+        outbox.broadcast(frame, length)
+
+    def _report_missing(self, step, chips):
+        request, names = step.request, ", ".join([str(chip) for chip in chips])
+        text = "nothing comes from chip%s %s" % ("s" if len(chips) > 1 else "", names)
+        sequence, position = u16(request, SEQUENCE), u16(request, POSITION)
+        self.outbox.send_error(request[SRC], sequence, MISSING, step.layer, position, text)
+
+
+class AllReduce(Role):
+    """Takes STEPs of the host and contributions of the group's other chips."""
+
+    frequent = CONTRIBUTION
+
+    def __init__(self, outbox, weights, kernels, norms):
+        """kernels, norms: the modules firmware.compute.model_kernels and firmware.compute.norms."""
+        self.handlers = {
+            STEP: self._on_step,
+            CONTRIBUTION: self._on_contribution,
+            REPAIR: self._on_contribution,
+        }
+        self.holdings = weights.holdings
+        self.keep_sender = outbox.link.keep_sender
+        self.outbox = outbox
+        self._group = Group(outbox, weights)
+        self._collective = self._group.collective
+        self.step = Step(Model(weights, kernels), weights, norms, self._collective)
+        self.forget = self.step.forget
+        self._asked = ticks_ms()
+
+    @micropython.native
+    def on_idle(self):
+        """Asks for what does not come."""
+        self._group.tick(self.step)
+
+    @micropython.native
+    def _on_contribution(self, frame, length):
+        collective = self._collective
+        if collective.take(frame, length):
+            if collective.done:
+                self._advance()
+        elif self.step.is_idle() and collective.lags(frame):
+            self._ask_for_step()
+
+    def _ask_for_step(self):
+        """Tells the host that the others are at a step that this chip knows nothing of."""
+        now = ticks_ms()
+        if ticks_diff(now, self._asked) >= _ASK_AGAIN_MS:
+            self._asked = now
+            self.outbox.send_error(HOST, 0, NEED_STEP)
+
+    def _on_step(self, frame, length):
+        outbox, step = self.outbox, self.step
+        outbox.link.keep_sender()
+        if length < REQUEST_SIZE:
+            raise ProtocolError("no request is named")
+        if is_answered(frame, outbox.answer):
+            outbox.resend_answer()
+            return
+        if self._is_under_way(frame):
+            return
+        try:
+            begun = step.begin(frame, length, u16(frame, SEQUENCE_ID), u16(frame, STEP_NUMBER))
+        except Exception as error:
+            outbox.send_failure(frame, error)
+            return
+        if begun:
+            self._advance()
+
+    def _is_under_way(self, frame):
+        """Whether this STEP, received again, is being worked on."""
+        request = self.step.request
+        return (
+            not self.step.is_idle()
+            and frame[SRC] == request[SRC]
+            and same(frame, SEQUENCE, request, SEQUENCE, 2)
+            and same(frame, HEADER_SIZE, request, HEADER_SIZE, REQUEST_SIZE)
+        )
+
+    @micropython.native
+    def _advance(self):
+        outbox, step = self.outbox, self.step
+        try:
+            if not step.advance():
+                return
+            size = step.write_answer(outbox.clear_answer(), outbox.boot_id)
+        except Exception as error:
+            outbox.send_failure(step.request, error)
+            return
+        outbox.send_answer(size)

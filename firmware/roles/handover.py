@@ -1,0 +1,74 @@
+"""A message that is sent again until each of its receivers has acknowledged it."""
+
+from protocol.compat import const, ticks_diff, ticks_ms
+from protocol.fields import u16
+from protocol.frame import BROADCAST, HOST, SEQUENCE, SRC, write_header
+
+# Milliseconds without an acknowledgement after which a message is sent again: longer than a
+# receiver is likely to need for the step before, which is about as long as this chip's own, but
+# not where that took long because frames were lost. It grows by a quarter each time, as far as the
+# longest.
+TIMEOUT_STEPS = const(3)
+SHORTEST_TIMEOUT_MS = const(15)
+LONGEST_TIMEOUT_MS = const(120)
+# After so long nobody is there any more; the host will have noticed.
+GIVE_UP_MS = const(20000)
+
+
+class Handover:
+    """Passes on what a stage has made, one message at a time."""
+
+    def __init__(self, outbox, receivers):
+        """receivers: ids of the next stage's chips, or of the host alone."""
+        self.outbox = outbox
+        self._receivers = receivers
+        self._to_host = receivers[0] == HOST
+        self._size = self._number = 0
+        self._missing = 0  # bit i: the i-th receiver has not acknowledged it
+        self._sent_at = self._resent_at = self._timeout = 0
+
+    def is_pending(self):
+        """Whether somebody has not acknowledged the last message."""
+        return self._missing != 0
+
+    def forget(self):
+        """Leaves the last message as it is."""
+        self._missing = 0
+
+    def send(self, kind, size, number, step_ms):
+        """Sends the outbox's answer, with `size` bytes of payload, which took so many milliseconds
+        to make; number: the sequence that its acknowledgements repeat."""
+        self._sent_at = self._resent_at = ticks_ms()
+        timeout = TIMEOUT_STEPS * step_ms
+        self._timeout = min(max(SHORTEST_TIMEOUT_MS, timeout), LONGEST_TIMEOUT_MS)
+        receivers, outbox = self._receivers, self.outbox
+        dst = receivers[0] if len(receivers) == 1 else BROADCAST
+        write_header(outbox.answer, outbox.version, kind, outbox.chip_id, dst, number, size)
+        self._size, self._number = size, number
+        self._missing = (1 << len(receivers)) - 1
+        self._transmit()
+
+    def on_acknowledgement(self, frame):
+        """Takes in a verified ACK."""
+        if self._missing and u16(frame, SEQUENCE) == self._number:
+            receiver = self._receivers.find(frame[SRC : SRC + 1])
+            if receiver >= 0:
+                self._missing &= ~(1 << receiver)
+
+    def retransmit(self):
+        """Sends the message again where its timeout has passed, or gives it up."""
+        now = ticks_ms()
+        if ticks_diff(now, self._sent_at) > GIVE_UP_MS:
+            self._missing = 0
+        elif ticks_diff(now, self._resent_at) >= self._timeout:
+            self._resent_at = now
+            self._timeout = min(self._timeout + self._timeout // 4, LONGEST_TIMEOUT_MS)
+            self.outbox.resent += 1
+            self._transmit()
+
+    def _transmit(self):
+        outbox = self.outbox
+        if self._to_host:
+            outbox.send(outbox.answer, self._size)
+        else:
+            outbox.broadcast(outbox.answer, self._size)

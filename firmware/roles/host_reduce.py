@@ -1,0 +1,138 @@
+"""The role of a chip whose partial sums the host adds up: it answers one COMPUTE after another."""
+
+from array import array
+
+from firmware.compute.model import Model
+from firmware.node import Role
+from firmware.outbox import BadRequest, NeedKV
+from protocol.bitpack import bits_needed, pack
+from protocol.compat import micropython, ptr8, ptr32
+from protocol.frame import HEADER_SIZE, TYPE, ProtocolError
+from protocol.message_types import COMPUTE, LOGITS, PARTIAL
+from protocol.messages import (
+    COMPUTE_DATA,
+    PARTIAL_BITS,
+    PARTIAL_DATA,
+    PHASE_ATTENTION,
+    PHASE_VOCABULARY,
+    REQUEST_SIZE,
+    begin_compute,
+)
+
+
+def make_role(outbox, weights, kernels):
+    """The role; kernels: the module firmware.compute.model_kernels."""
+    return HostReduce(outbox, weights, kernels)
+
+
+class HostReduce(Role):
+    """Computes partial sums and logits for the host."""
+
+    frequent = COMPUTE
+
+    def __init__(self, outbox, weights, kernels):
+        """kernels: the module firmware.compute.model_kernels."""
+        self.handlers = {COMPUTE: self._on_compute}
+        self.holdings = weights.holdings
+        self.model = model = Model(weights, kernels)
+        self.forget = model.cache.forget
+        self.outbox = outbox
+        # Bound once, not at each request.
+        self._attend = model.attention.run if model.attention else None
+        self._feed_forward = model.feed_forward.run if model.feed_forward else None
+        self._load = kernels.load_int16s
+        self._dim, self._context = weights.layout["dim"], weights.layout["context"]
+        workspace = weights.workspace
+        # Together, for to look up an attribute takes as long as to take several from a tuple.
+        self._request = (
+            array("i", [0] * 5), outbox.boot_id, self._load, workspace.x, workspace.out,
+            workspace.results, self._dim, self._context, model.cache, weights.layers,
+        )  # fmt: skip
+
+    @micropython.native  # for the reason that firmware/outbox.py gives
+    def _on_compute(self, frame, length):
+        if length < REQUEST_SIZE:
+            raise ProtocolError("no request is named")
+        outbox = self.outbox
+        try:
+            size = self.answer(frame, length, outbox.answer)
+        except Exception as error:
+            outbox.send_failure(frame, error)
+            return
+        if size > 0:
+            outbox.send_answer(size)
+        elif size < 0:
+            outbox.resend_answer()
+
+    @micropython.viper
+    def answer(self, request, length: int, answer) -> int:
+        """Computes a verified COMPUTE frame of at least seven bytes of payload into the frame
+        buffer `answer`: its type, payload, and what begin_answer writes.
+
+        Returns the payload's length; 0 where there is nothing to say: the request is of an older
+        sequence, or this chip has no part in its phase; -1 where the buffer holds the answer
+        already. Raises BadRequest and NeedKV.
+        """
+        fields_of, boot_id, load, x, out, results, dims, places, cache, layers = self._request
+        values = int(begin_compute(request, answer, length, boot_id, fields_of))
+        if values == -2:
+            return -1
+        if values < 0:
+            raise BadRequest("no positions, an unknown phase, or half a value")
+        fields = ptr32(fields_of)
+        dim = int(dims)
+        position = fields[3]
+        count = fields[4]
+        end = position + count
+        if values != count * dim or count > int(len(out)):
+            raise BadRequest("%d values for %d positions of %d" % (values, count, dim))
+        layer = fields[1]
+        if layer >= int(len(layers)) or end > int(places):
+            self._refuse_place(layer, end - 1)
+        if fields[0] != int(cache.sequence_id) and not cache.select(fields[0]):
+            return 0
+        if fields[2] == PHASE_VOCABULARY:
+            return int(self._logits(request, count, answer))
+        attends = fields[2] == PHASE_ATTENTION
+        run = self._attend if attends else self._feed_forward
+        if not run:
+            return 0
+        filled = cache.positions
+        held = int(filled[layer])
+        if attends and position > held:
+            raise NeedKV(layer, held)
+        weights = layers[layer]
+        at = COMPUTE_DATA
+        i = 0
+        while i < count:
+            load(request, 0, at, x, dim)
+            if attends:
+                run(weights, position + i, out[i])
+            else:
+                run(weights, out[i])
+            at += 2 * dim
+            i += 1
+        if attends and end > held:
+            filled[layer] = end
+        bits = int(bits_needed(results, values))
+        ptr8(answer)[TYPE] = PARTIAL
+        ptr8(answer)[PARTIAL_BITS] = bits
+        size = int(pack(answer, PARTIAL_DATA, results, values, bits))
+        return PARTIAL_DATA - HEADER_SIZE + size
+
+    def _refuse_place(self, layer, position):
+        raise BadRequest(
+            "layer %d, position %d of a model of %d layers and a context of %d"
+            % (layer, position, len(self.model.layers), self._context)
+        )
+
+    def _logits(self, request, count, answer):
+        vocabulary = self.model.vocabulary
+        if vocabulary is None:
+            return 0
+        if count != 1:
+            raise BadRequest("logits of %d positions: one at a time" % count)
+        self._load(request, 0, COMPUTE_DATA, self.model.workspace.x, self._dim)
+        vocabulary.run()
+        answer[TYPE] = LOGITS
+        return vocabulary.write(answer)

@@ -1,0 +1,204 @@
+"""The role of a chip that is, alone or in a group, a stage of a pipeline: some whole layers, for
+several sequences in turn.
+
+What comes out is the next stage's STEP, or the answer of the last one. Every message from stage to
+stage, from the host to the first and from the last to the host, is acknowledged when the receiver
+begins to work on it, and sent again until it is. A stage begins a STEP when what it made of the
+last one has been taken. So STEPs come in order, and a stage that is slow holds up those before it.
+"""
+
+from firmware.compute.model import Model
+from firmware.node import Role
+from firmware.roles.all_reduce import Group
+from firmware.roles.handover import Handover
+from firmware.roles.step import Step
+from protocol.bitpack import bits_needed, pack
+from protocol.compat import const, ticks_diff, ticks_ms
+from protocol.fields import put_u16, u16
+from protocol.frame import HEADER_SIZE, HOST, SRC, TYPE, write_header
+from protocol.message_types import ACK, CONTRIBUTION, REPAIR, STEP
+from protocol.messages import (
+    ACK_SIZE,
+    COUNT,
+    LAYER,
+    STEP_BITS,
+    STEP_DATA,
+    STEP_NUMBER,
+    begin_answer,
+)
+
+_HALF = const(0x8000)  # numbers wrap: less than half the circle behind is older
+_NONE = const(-1)
+_HOST_ALONE = b"\xfe"
+
+
+def make_role(outbox, weights, kernels):
+    """The role; kernels: the module firmware.compute.model_kernels."""
+    from firmware.compute import norms
+
+    return Pipeline(outbox, weights, kernels, norms)
+
+
+class BusyTime:
+    """Milliseconds that a stage was at work: on steps, and on messages between them."""
+
+    def __init__(self):
+        self.ms = self._polled = 0
+
+    def timed(self, poll, step):
+        """`poll` with the time taken that it works; step: the Step that is under way or not."""
+
+        def timed_poll():
+            works = not step.is_idle()
+            began = self._polled if works else ticks_ms()
+            came = poll()
+            self._polled = ticks_ms()
+            if came or works:
+                # Of less than a millisecond too, for one in so many ends beyond the clock's tick.
+                self.ms += ticks_diff(self._polled, began)
+            return came
+
+        return timed_poll
+
+
+class Pipeline(Role):
+    """Takes STEPs of the stage before, or of the host, and hands over what it makes of them."""
+
+    frequent = CONTRIBUTION
+
+    def __init__(self, outbox, weights, kernels, norms):
+        """kernels, norms: the modules firmware.compute.model_kernels and firmware.compute.norms."""
+        layout = weights.layout
+        self.handlers = {
+            STEP: self._on_step,
+            ACK: self._on_acknowledgement,
+            CONTRIBUTION: self._on_contribution,
+            REPAIR: self._on_contribution,
+        }
+        self.holdings = weights.holdings
+        self.keep_sender = outbox.link.keep_sender
+        self.outbox = outbox
+        self._group = Group(outbox, weights)
+        self.step = Step(Model(weights, kernels), weights, norms, self._group.collective)
+        self.handover = Handover(outbox, layout["next"] or _HOST_ALONE)
+        self.busy = BusyTime()
+        self._has_next = bool(layout["next"])
+        # Of a group the first chip hands over what all have.
+        self._is_first = layout["members"][0] == layout["chip"]
+        self._pending = bytearray(HEADER_SIZE + weights.request_size)
+        self._pending_length = 0  # of the STEP that waits there, or 0
+        self._number = _NONE  # of the step begun last
+        self._began = 0
+
+    @property
+    def busy_ms(self):
+        """Milliseconds at work since the session began."""
+        return self.busy.ms
+
+    def timed(self, poll):
+        """The node's `poll`, timed."""
+        return self.busy.timed(poll, self.step)
+
+    def forget(self):
+        """Drops the steps of the last session."""
+        self.handover.forget()
+        self.step.forget()
+        self._pending_length = self.busy.ms = 0
+        self._number = _NONE
+
+    def on_idle(self):
+        """Asks for what does not come, and sends again what nobody has taken."""
+        self._group.tick(self.step)
+        if self.handover.is_pending():
+            self.handover.retransmit()
+        self._begin_pending()
+
+    def _is_free(self):
+        return not self.handover.is_pending() and self.step.is_idle()
+
+    def _on_contribution(self, frame, length):
+        if self._group.collective.take(frame, length) and not self.step.is_idle():
+            self._advance()
+            self._begin_pending()
+
+    def _on_acknowledgement(self, frame, length):
+        self.handover.on_acknowledgement(frame)
+        self._begin_pending()
+
+    def _on_step(self, frame, length):
+        if length < STEP_DATA - HEADER_SIZE or frame[LAYER] != self.step.first_layer:
+            return
+        behind = self._number - u16(frame, STEP_NUMBER) & 0xFFFF
+        if self._number != _NONE and behind < _HALF:
+            self._acknowledge(frame)
+        elif self._is_free():
+            self._begin(frame, length)
+        elif length <= len(self._pending) - HEADER_SIZE:
+            self._pending[: HEADER_SIZE + length] = memoryview(frame)[: HEADER_SIZE + length]
+            self._pending_length = length
+
+    def _begin_pending(self):
+        """Begins the STEP that waits, if nothing else is under way."""
+        length = self._pending_length
+        if length and self._is_free():
+            self._pending_length = 0
+            self._begin(self._pending, length)
+
+    def _acknowledge(self, frame):
+        outbox = self.outbox
+        answer, dst = outbox.control, frame[SRC]
+        begin_answer(frame, answer, outbox.boot_id)
+        number = u16(frame, STEP_NUMBER)
+        write_header(answer, outbox.version, ACK, outbox.chip_id, dst, number, ACK_SIZE)
+        if dst == HOST:
+            outbox.send(answer, ACK_SIZE)
+        else:
+            outbox.broadcast(answer, ACK_SIZE)
+
+    def _begin(self, frame, length):
+        self._number = number = u16(frame, STEP_NUMBER)
+        self._acknowledge(frame)
+        frame[SRC] = HOST  # who hears of what goes wrong
+        self._began = ticks_ms()
+        # Steps follow each other whatever sequences they are of, and so do their collectives.
+        first = number * 2 * len(self.step.model.layers) & 0xFFFF
+        try:
+            begun = self.step.begin(frame, length, 0, first)
+        except Exception as error:
+            self.outbox.send_failure(frame, error)
+            return
+        if begun:
+            self._advance()
+
+    def _advance(self):
+        outbox, step = self.outbox, self.step
+        try:
+            if not step.advance():
+                return
+            size = self._write_output()
+        except Exception as error:
+            step.abort()
+            outbox.send_failure(step.request, error)
+            return
+        if size:
+            step_ms = ticks_diff(ticks_ms(), self._began)
+            self.handover.send(outbox.answer[TYPE], size, self._number, step_ms)
+
+    def _write_output(self):
+        """Writes what comes of the step into the outbox's answer, its type included: the payload's
+        length, 0 where this chip has nothing to hand over."""
+        outbox, step = self.outbox, self.step
+        if not self._has_next:
+            if not step.has_answer():
+                return 0
+            return step.write_answer(outbox.clear_answer(), outbox.boot_id)
+        if not self._is_first:
+            return 0
+        output, request, values = outbox.clear_answer(), step.request, step.residual.values
+        begin_answer(request, output, 0)
+        output[TYPE] = STEP
+        output[LAYER] = step.first_layer + len(step.model.layers)
+        put_u16(output, STEP_NUMBER, self._number)
+        count = request[COUNT] * step.residual.dim
+        output[STEP_BITS] = bits = bits_needed(values, count)
+        return STEP_DATA - HEADER_SIZE + pack(output, STEP_DATA, values, count, bits)

@@ -1,0 +1,73 @@
+"""Makes a chip's board and node as its configuration says.
+
+Modules are imported when they are needed: the shard must be loaded before the heap fills with
+code (firmware/heap.py says why).
+"""
+
+import gc
+import json
+import os
+import sys
+
+
+def start(report_exception):
+    """The Board, None where config.json names none, and the Node.
+
+    config.json: chip, chips (how many there are), role (a module of firmware/roles), firmware (the
+    version that was flashed), link ("uart" or "espnow"), gateway, receives, sends (the longest
+    frames in bytes, on UART), uart and radio (settings of machine.UART and of ESP-NOW), key
+    (hexadecimal), board. Where the UART's id is "repl" it is the board's REPL port, and its mtu the
+    longest frame.
+
+    report_exception: makes a line of text of an exception; a node that could not load its shard
+    says it to the host. Raises KeyboardInterrupt where somebody wants the prompt, and what keeps a
+    node from being made at all.
+    """
+    with open("config.json") as file:
+        config = json.load(file)
+    from firmware import devices
+
+    board = devices.open_board(config)
+    link, weights, fault = devices.open_link(config, unload, report_exception)
+    boot_id = int.from_bytes(os.urandom(2), "little")
+    chip = config["chip"], link, boot_id, devices.make_signer(config)
+    unload("firmware", "devices")
+    del devices
+    gc.collect()  # or what stays would be strewn over the last large piece
+    node = None
+    if weights:
+        try:
+            node = _node(config["role"], chip, weights)
+        except Exception as error:
+            weights, fault = None, report_exception(error)
+            gc.collect()
+    if not node:
+        from firmware.node import Node
+        from firmware.outbox import Outbox
+        from firmware.roles.faulty import Faulty
+
+        outbox = Outbox(*chip)
+        node = Node(outbox, Faulty(outbox, fault))
+    node.firmware = config.get("firmware", "")
+    return board, node
+
+
+def unload(package, name):
+    """Gives a module back to the heap, if it was loaded."""
+    if sys.modules.pop(package + "." + name, None):
+        delattr(sys.modules[package], name)
+
+
+def _node(role, chip, weights):
+    """The node with the role of this name."""
+    from firmware.compute import model_kernels
+
+    gc.collect()  # what importing leaves behind would make room where none stays
+    make_role = __import__("firmware.roles." + role, None, None, ("*",)).make_role
+    from firmware.node import Node
+    from firmware.outbox import Outbox
+
+    gc.collect()
+    outbox = Outbox(*chip, weights.request_size, weights.answer_size)
+    role = make_role(outbox, weights, model_kernels)
+    return Node(outbox, role, weights.request_size)

@@ -1,0 +1,108 @@
+"""The layout of a shard file: one chip's part of a quantized model, laid out as the chip holds it.
+
+host/build/shard.py writes such files, firmware/compute/shard.py reads them; a chip drops this table
+once it has read its file.
+
+| part | content |
+| --- | --- |
+| 8 bytes | MAGIC |
+| u16, u16, u32 | VERSION, 0, length of the header |
+| header | JSON object of the fields HEADER, padded with spaces to a multiple of 4 |
+| tables | exponential u16 [EXP_ENTRIES], sigmoid u16 [SIGMOID_ENTRIES] |
+| each layer | u16 row multipliers of q, k, v, gate, up; then weights: q, k, v; o; gate, up; down |
+| its norms* | u16 [4, dim]: attention gain, multipliers of o, feed-forward gain, those of down |
+| last norm* | u16 [dim]: gain |
+| vocabulary | u16 row multipliers, then weights |
+| DIGEST_SIZE bytes | SHA-256 of all before |
+
+Everything is little-endian. A weight is stored as weight + WEIGHT_ZERO, so that a byte load needs
+no sign extension, and a gain as multiplier + GAIN_ZERO. Matrices named between two semicolons are
+one, their rows one after another. A matrix is stored in the blocks of columns that its kernel takes
+(host/build/kernels.py), row-major in each. Each layer and the vocabulary are padded to a multiple
+of 4 bytes. Parts with a * are there where the header's `has_norms` is true.
+"""
+
+from protocol.compat import const
+
+MAGIC = b"FEDSHARD"
+VERSION = const(3)
+PREFIX_SIZE = const(16)  # bytes before the header
+DIGEST_SIZE = const(32)
+EXP_ENTRIES = const(512)
+SIGMOID_ENTRIES = const(1024)
+ROPE_STRIDE = const(32)  # rope tables have positions 0 to 31, and of the others each 32nd
+WEIGHT_ZERO = const(128)
+GAIN_ZERO = const(32768)
+RESIDUAL_BITS = const(25)  # of the residual stream in a STEP: 24, and a sign
+
+# The header's fields.
+HEADER = (
+    "model",  # the first bytes of the model's SHA-256, hexadecimal
+    "chip",  # the id of the chip whose file this is
+    "members",  # ids of the chips of its group, in order: all chips where there are no stages
+    "first_layer",  # of the model, with which the group begins
+    "next",  # ids of the chips of the next stage, none after the last
+    "slots",  # sequences whose keys and values are held at once
+    "has_norms",  # whether the chip keeps the residual stream, and so has gains and norms
+    "dim",
+    "head_dim",
+    "total_heads",
+    "total_kv_heads",
+    "heads",  # indices of the chip's own
+    "kv_heads",
+    "units",  # how many feed-forward units the chip owns
+    "rows",  # and rows of the vocabulary,
+    "first_row",  # from which on
+    "context",
+    "positions",  # in one request
+    "bits",  # of the widest partial sum
+    "rope",  # [cosine, sine] of each pair's rotation by a position, in units of 2**-30
+    "logit_shift",
+    "logit_exponent",  # a logit is an integer / 2**exponent
+    "final_norm",  # numbers of a norm
+    "layers",  # numbers of each layer
+)
+
+# Numbers of a layer, by their places.
+Q_SHIFT = const(0)
+Q_LIMIT = const(1)
+K_SHIFT = const(2)
+K_LIMIT = const(3)
+V_SHIFT = const(4)
+V_LIMIT = const(5)
+SCORE_SHIFT = const(6)
+GATE_SHIFT = const(7)
+UP_SHIFT = const(8)
+INDEX_SHIFT = const(9)
+PRODUCT_SHIFT = const(10)
+HIDDEN_LIMIT = const(11)
+ATTENTION_NORM = const(12)  # numbers of a norm
+O_SHIFT = const(13)
+FEED_FORWARD_NORM = const(14)  # numbers of a norm
+DOWN_SHIFT = const(15)
+LAYER_NUMBERS = const(16)
+
+# Numbers of a norm.
+NORM_SHIFT = const(0)
+NORM_EPSILON = const(1)
+NORM_LIMIT = const(2)
+NORM_NUMBERS = const(3)
+
+# Parts of a layer in its buffer, in their order.
+Q_MULTIPLIERS = const(0)
+K_MULTIPLIERS = const(1)
+V_MULTIPLIERS = const(2)
+GATE_MULTIPLIERS = const(3)
+UP_MULTIPLIERS = const(4)
+QKV_WEIGHTS = const(5)
+O_WEIGHTS = const(6)
+GATE_UP_WEIGHTS = const(7)
+DOWN_WEIGHTS = const(8)
+LAYER_END = const(9)
+
+# Parts of a layer's norms, each of `dim` numbers.
+ATTENTION_GAIN = const(0)
+O_MULTIPLIERS = const(1)
+FEED_FORWARD_GAIN = const(2)
+DOWN_MULTIPLIERS = const(3)
+NORM_PARTS = const(4)
