@@ -170,11 +170,7 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
 
             if not boards:
                 settings = choose_settings(settings, options, model, len(prompts) > 1)
-            if boards:
-                keeps = bool(boards.stages) or boards.combine == "chips"
-            else:
-                keeps = settings.parallelism.reduce == "chips"
-            if options.check and keeps:
+            if options.check and (boards or settings).parallelism.reduce == "chips":
                 raise ClusterError(CANNOT_CHECK)
             chips: Running = stack.enter_context(
                 attached(model, boards, listed_ports(options.ports), arrived)

@@ -97,6 +97,8 @@ def _expected(problem: str, path: list[Any], kind: Any) -> str:
     meta = next((one for one in typing.get_args(kind) if isinstance(one, msgspec.Meta)), None)
     if meta and meta.description:
         return meta.description
+    if typing.get_origin(kind) is tuple and not isinstance(path[-1], int):
+        return "a list"
     if _record_type(kind):
         return "a table"
     if typing.get_origin(kind) is typing.Literal:

@@ -13,7 +13,6 @@ SIMULATED_UART = {"id": 1, "baudrate": 921600}
 
 # The line that is the board's REPL port, its only one where it hangs on one USB cable.
 REPL_UART: dict[str, int | str] = {"id": "repl"}
-REPL_BAUD = 115200  # of a USB-UART bridge's line to the REPL; native USB has none
 # Frames to and from such a chip: MicroPython's ring for stdin holds 260 bytes and loses what comes
 # beyond while the chip computes, so a frame fits it whole as it is on the line (COBS adds two).
 REPL_MTU = 250

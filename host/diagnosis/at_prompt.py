@@ -11,11 +11,12 @@ from typing import Any
 
 from host.build.configuration import REPL_UART
 from host.build.firmware_version import firmware_version
-from host.cluster.cluster_file import Cluster, FlashedChip, mac_text
+from host.cluster.cluster_fields import ClusterFile, FlashedChip
 from host.diagnosis.findings import Finding, fine, flash_again, wrong
 from host.diagnosis.prompt import NoPrompt, Prompt
 from host.errors import BoardError
 from host.hardware import board as boards
+from host.links.discovery import format_mac
 
 OLDEST_VERSION = (1, 26)
 _PM_NONE = 0  # network.WLAN.PM_NONE
@@ -88,7 +89,7 @@ def identity(prompt: Prompt) -> Identity:
         return Identity(
             version,
             machine,
-            mac_text(mac.hex()),
+            format_mac(mac.hex()),
             bool(main),
             _json(config),
             bytes.fromhex(found[1].decode()) if found else None,
@@ -126,7 +127,7 @@ def power_save_finding(power_save: int) -> Finding:
     )
 
 
-def identity_findings(board: Identity, cluster: Cluster | None) -> Iterator[Finding]:
+def identity_findings(board: Identity, cluster: ClusterFile | None) -> Iterator[Finding]:
     """What is right and wrong about a board at its prompt."""
     version = ".".join(map(str, board.version))
     entry = _entry(board, cluster)
@@ -146,7 +147,7 @@ def identity_findings(board: Identity, cluster: Cluster | None) -> Iterator[Find
         yield from _config_findings(board, entry, cluster, again)
 
 
-def _entry(board: Identity, cluster: Cluster | None) -> FlashedChip | None:
+def _entry(board: Identity, cluster: ClusterFile | None) -> FlashedChip | None:
     """The board's place in the cluster: by its MAC, else by the chip it says it is."""
     if cluster is None:
         return None
@@ -169,7 +170,7 @@ def _kind_findings(board: Identity, entry: FlashedChip) -> Iterator[Finding]:
 
 
 def _config_findings(
-    board: Identity, entry: FlashedChip | None, cluster: Cluster, again: str
+    board: Identity, entry: FlashedChip | None, cluster: ClusterFile, again: str
 ) -> Iterator[Finding]:
     config = board.config or {}
     if entry is None:
@@ -190,13 +191,15 @@ def _config_findings(
             f" {cluster.model_hash.hex()} ({cluster.model})",
             again,
         )
-    if board.link != cluster.link:
+    if board.link != cluster.link.kind:
         yield wrong(
-            f"it was flashed for {board.link}, and the cluster is on {cluster.link}", again
+            f"it was flashed for {board.link}, and the cluster is on {cluster.link.kind}", again
         )
     line = "usb" if config.get("uart", {}).get("id") == REPL_UART["id"] else "pins"
-    if line != cluster.line and (cluster.link == "uart" or board.chip == 0):
-        yield wrong(f"its line is at {line}, and the cluster's lines at {cluster.line}", again)
+    if line != cluster.link.line and cluster.has_line(board.chip or 0):
+        yield wrong(
+            f"its line is at {line}, and the cluster's lines at {cluster.link.line}", again
+        )
     channel = (config.get("radio") or {}).get("channel", cluster.channel)
     if channel != cluster.channel:
         yield wrong(f"its radio is on channel {channel}, not {cluster.channel}", again)

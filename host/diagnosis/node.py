@@ -1,4 +1,4 @@
-"""What a board's node says of itself, if one runs."""
+"""What a board's node reports of itself, if one runs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from host.build.configuration import REPL_MTU
 from host.build.firmware_version import firmware_version
-from host.cluster.cluster_file import Cluster
+from host.cluster.cluster_fields import ClusterFile
 from host.cluster.coordinator import Coordinator
 from host.cluster.dispatcher import Dispatcher
-from host.cluster.ports import Greeting, PortSearch
 from host.diagnosis.findings import Finding, fine, flash_again, wrong
 from host.errors import ClusterError
 from host.links.access import PortClosed
+from host.links.port_search import PortSearch, Probe
 from host.links.transport import Line, Transport
 from host.wire.reports import Ready, decode_error
 from host.wire.session import HostAuthenticator
@@ -22,24 +22,24 @@ from protocol.message import FederationMessage
 
 # Seconds: a board that opening its port has reset is at its prompt before it starts its node, and
 # is found there; what runs answers at once. Frames over the radio may be lost.
-_PATIENCE, _WITHOUT_KEY, _OVER_RADIO = 3.0, 1.0, 2.0
+_TIMEOUT, _WITHOUT_KEY, _OVER_RADIO = 3.0, 1.0, 2.0
 
 
 @dataclass
 class NodeReport:
-    """chip: who answered, None for silence; opened: whether there was a port to ask at."""
+    """chip: who answered, None for nobody; opened: whether the port opened."""
 
     chip: int | None = None
     opened: bool = True
     findings: list[Finding] = field(default_factory=list)
 
 
-def node_report(url: str, cluster: Cluster | None) -> NodeReport:
-    """What answers at a port, and what it says of itself and of the chips behind it."""
+def examine_node(url: str, cluster: ClusterFile | None) -> NodeReport:
+    """Returns what answers at a port, and what it says of itself and of the chips behind it."""
     key = cluster.key if cluster else b""
-    with PortSearch(Greeting(key), restarts=False) as search:
+    with PortSearch(Probe(key), restarts=False) as search:
         search.add(url)
-        answer = search.first(_PATIENCE)
+        answer = search.find_any(_TIMEOUT)
         if url in search.closed:
             return NodeReport(None, False, [closed_finding(search.closed[url])])
         if answer:
@@ -48,40 +48,42 @@ def node_report(url: str, cluster: Cluster | None) -> NodeReport:
     return _without_key(url) if key else NodeReport()
 
 
-def started(url: str, key: bytes, patience: float) -> FederationMessage | None:
-    """The answer, READY or ERROR, of the node of a board that was just reset, None if there is
-    none within `patience` seconds.
+def await_node(url: str, key: bytes, timeout: float) -> FederationMessage | None:
+    """Returns the answer, READY or ERROR, of the node of a board that was just reset, None if
+    there is none within `timeout` seconds.
 
     Raises PortClosed where the port does not open, or is lost.
     """
-    with PortSearch(Greeting(key)) as search:
+    with PortSearch(Probe(key)) as search:
         search.add(url, starting=True)
-        answer = search.first(patience)
+        answer = search.find_any(timeout)
         if url in search.closed:
             raise search.closed[url]
         return answer
 
 
 def closed_finding(error: PortClosed) -> Finding:
-    """A port at which nothing can be asked."""
+    """Returns the finding for a port that does not open."""
     return wrong(error.wrong, error.advice[:1].upper() + error.advice[1:])
 
 
 def _without_key(url: str) -> NodeReport:
-    """What a chip says that does not know of the cluster's key."""
-    with PortSearch(Greeting(), restarts=False) as search:
+    """Examines a chip that has no key in a cluster that has one."""
+    with PortSearch(Probe(), restarts=False) as search:
         search.add(url)
-        answer = search.first(_WITHOUT_KEY)
+        answer = search.find_any(_WITHOUT_KEY)
     if answer is None:
         return NodeReport()
     text = f"chip {answer.src} runs without a key, and federation.toml has one"
     return NodeReport(answer.src, True, [wrong(text, flash_again(answer.src))])
 
 
-def _findings(answer: FederationMessage, line: Line, cluster: Cluster | None) -> Iterator[Finding]:
+def _findings(
+    answer: FederationMessage, line: Line, cluster: ClusterFile | None
+) -> Iterator[Finding]:
     chip = answer.src
     others = []
-    if cluster and cluster.link == "espnow" and chip == 0:
+    if cluster and cluster.link.has_radio and chip == 0:
         others = list(range(1, cluster.chips))
     signer = HostAuthenticator(cluster.key) if cluster and cluster.key else None
     transport = Transport(dict.fromkeys([chip, *others], line), REPL_MTU)
@@ -90,18 +92,18 @@ def _findings(answer: FederationMessage, line: Line, cluster: Cluster | None) ->
         if answer.kind == message_types.ERROR:
             yield failed_finding(chip, decode_error(answer.payload).text, cluster)
         else:
-            yield from _greeted(coordinator, chip, cluster, _PATIENCE)
+            yield from _shake_hands(coordinator, chip, cluster, _TIMEOUT)
         for other in others:
-            yield from _greeted(coordinator, other, cluster, _OVER_RADIO)
+            yield from _shake_hands(coordinator, other, cluster, _OVER_RADIO)
     finally:
         transport.close()
 
 
-def _greeted(
-    coordinator: Coordinator, chip: int, cluster: Cluster | None, patience: float
+def _shake_hands(
+    coordinator: Coordinator, chip: int, cluster: ClusterFile | None, timeout: float
 ) -> Iterator[Finding]:
     try:
-        ready = coordinator.handshake([chip], patience, where="when greeted")[chip]
+        ready = coordinator.handshake([chip], timeout, where="in its handshake")[chip]
     except ClusterError as error:
         if chip in coordinator.last_errors:
             yield failed_finding(chip, coordinator.last_errors[chip], cluster)
@@ -116,18 +118,18 @@ def _greeted(
     yield from ready_findings(chip, ready, cluster)
 
 
-def failed_finding(chip: int, text: str, cluster: Cluster | None) -> Finding:
-    """A chip that runs to say why it cannot work."""
+def failed_finding(chip: int, text: str, cluster: ClusterFile | None) -> Finding:
+    """Returns the finding for a chip that runs only to say why it failed to start."""
     return wrong(f"chip {chip} has failed to start: {text}", _again(chip, cluster))
 
 
-def _again(chip: int, cluster: Cluster | None) -> str:
+def _again(chip: int, cluster: ClusterFile | None) -> str:
     entry = cluster and cluster.chip(chip)
     return flash_again(chip, entry.board if entry else None)
 
 
-def ready_findings(chip: int, ready: Ready, cluster: Cluster | None) -> Iterator[Finding]:
-    """What a READY tells of a chip."""
+def ready_findings(chip: int, ready: Ready, cluster: ClusterFile | None) -> Iterator[Finding]:
+    """Yields what a READY tells of a chip."""
     yield fine(
         f"chip {chip} runs firmware {ready.firmware}: {ready.heads} heads, {ready.units} units,"
         f" {ready.rows} rows, context {ready.context}, model {ready.model_hash.hex()},"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from mpremote.transport import TransportError  # type: ignore[import-untyped]
 from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
 
-from host.links.access import why_closed
+from host.links.access import explain_closed
 
 # Seconds for a byte that is due at once, for the prompt at each attempt (the first may be lost on
 # a node that is in the middle of a frame, or on a board that was resetting itself) and after a
@@ -31,7 +31,7 @@ class Prompt:
         try:
             self._transport = SerialTransport(url, timeout=_READ_PATIENCE)
         except (TransportError, ValueError, OSError):
-            raise NoPrompt(why_closed(url)) from None
+            raise NoPrompt(explain_closed(url)) from None
         try:
             self._quiet()
             self._enter(False, _ATTEMPTS)

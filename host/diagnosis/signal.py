@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from host.cluster.cluster_file import Cluster
-from host.cluster.ports import Greeting
+from host.cluster.cluster_fields import ClusterFile
 from host.diagnosis.findings import Finding, fine, unseen, wrong
 from host.diagnosis.prompt import NoPrompt, Prompt
+from host.links.port_search import Probe
 
 # Decibel-milliwatts. At 54 Mbit/s an ESP32 needs -75 (its data sheet, receiver sensitivity); 5
 # more for what moves about in a room.
@@ -36,15 +36,15 @@ print(levels)
 """
 
 
-def signal_findings(prompt: Prompt, cluster: Cluster) -> Iterator[Finding]:
+def signal_findings(prompt: Prompt, cluster: ClusterFile) -> Iterator[Finding]:
     """How the gateway, whose memory is empty, hears the others. Power save is off meanwhile."""
-    greeting = Greeting(cluster.key)
+    probe = Probe(cluster.key)
     program = _PROGRAM.format(
-        channel=cluster.channel, turns=_TURNS, turn_ms=_TURN_MS, frame=greeting.frame
+        channel=cluster.channel, turns=_TURNS, turn_ms=_TURN_MS, frame=probe.frame
     )
     try:
         heard = [
-            (greeting.answer(frame), level)
+            (probe.decode(frame), level)
             for frame, level in ast.literal_eval(prompt.output(program))
         ]
     except (NoPrompt, SyntaxError, TypeError, ValueError) as error:

@@ -19,7 +19,7 @@ from mpremote.transport_serial import SerialTransport  # type: ignore[import-unt
 
 from host.errors import FlashError
 from host.flashing.changes import File
-from host.links.access import why_closed
+from host.links.access import explain_closed
 
 # Seconds that a board has to come to its prompt, at each attempt: one that has just been reset,
 # by opening its port perhaps, does not hear the first.
@@ -232,4 +232,4 @@ def _opened(port: str) -> SerialTransport:
     except ValueError as error:
         raise FlashError(f"cannot open {port}: {error}") from None
     except TransportError:
-        raise FlashError(why_closed(port)) from None
+        raise FlashError(explain_closed(port)) from None

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from esptool.targets import CHIP_DEFS
 
 from host.errors import FlashError
-from host.links.access import why_closed
+from host.links.access import explain_closed
 
 # Bits a second while writing: what the CP2102 and slower bridges do without errors.
 BAUD = 460_800
@@ -164,7 +164,7 @@ def _reason(port: str, said: str, doing: str) -> str:
     if any(sign in said for sign in _GONE):
         return lost  # it may have tried again, and name the end of that
     if "port is busy or doesn't exist" in reason:
-        return why_closed(port)
+        return explain_closed(port)
     if "://" not in port and not os.path.exists(port):
         return lost
     if "Failed to connect" in reason:

@@ -1,6 +1,6 @@
 """Bringing the files of a board that runs MicroPython up to date, over its REPL.
 
-Files that are there are left, so that repeating what was broken off finishes it.
+Files that are there already are left, so that repeating what was interrupted finishes it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from host.errors import FlashError
 from host.flashing.board_files import BoardFiles, System
 from host.flashing.changes import FOLDERS, START, Changes, changes
 from host.flashing.firmware_image import check_version
-from host.flashing.placing import Place
-from host.model.quantized import QuantizedModel
+from host.hardware.board import Board
 
 _ARCHITECTURES = {1: "x86", 10: "xtensawin", 11: "rv32imc"}  # py/persistentcode.h
 
 # Called with the file being written, and how many bytes are there of how many in all.
-Progressed = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -26,51 +25,48 @@ class Updated:
     """What was done, and what the board is."""
 
     system: System
-    files: int  # in the deployment
+    files: int  # of the chip
     changes: Changes
 
 
-def updated(
-    model: QuantizedModel,
-    place: Place,
-    progressed: Progressed,
-    permitted: Callable[[System], Place] | None = None,
+def update(
+    port: str,
+    board: Board,
+    make_files: Callable[[System], dict[str, bytes]],
+    on_progress: OnProgress,
 ) -> Updated:
-    """Puts a chip's files onto its board and starts it anew.
+    """Puts a chip's files onto the board at a port and starts it again.
 
-    permitted: called with what the board is before anything is changed, gives the place with what
-    is known then; what it raises ends it.
-    Raises FlashError, BuildError or ModelError, before anything is changed where the board or
-    the model is at fault.
+    make_files: called with what the board is before anything is changed, gives content by path;
+    what it raises ends it. Raises FlashError, before anything is changed where the board is at
+    fault.
     """
-    place.check()
-    plan = place.plan(model)
-    with BoardFiles(place.port) as board:
-        system = board.system()
-        _check(system, place)
-        place = permitted(system) if permitted else place
-        files = place.files(model, plan, system.version)
-        done = _updated(board, system, files, progressed)
-        board.reset()
+    with BoardFiles(port) as remote:
+        system = remote.system()
+        _check(system, port, board)
+        files = make_files(system)
+        done = _write_changes(remote, system, files, on_progress)
+        remote.reset()
     return Updated(system, len(files), done)
 
 
-def _check(system: System, place: Place) -> None:
-    check_version(system.version, place.port)
+def _check(system: System, port: str, board: Board) -> None:
+    check_version(system.version, port)
     # Bits 10 to 13, see "MicroPython .mpy files" in its documentation.
     number = system.mpy >> 10 & 0xF
     arch = _ARCHITECTURES.get(number, f"architecture {number}")
-    if arch != place.board.mpy_arch:
+    if arch != board.mpy_arch:
         raise FlashError(
-            f"the board on {place.port} loads code for {arch}, and {place.board.name} is"
-            f" {place.board.mpy_arch}: is it another board?"
+            f"the board on {port} loads code for {arch}, and {board.name} is {board.mpy_arch}: is"
+            " it another board?"
         )
 
 
-def _updated(
-    board: BoardFiles, system: System, files: dict[str, bytes], progressed: Progressed
+def _write_changes(
+    board: BoardFiles, system: System, files: dict[str, bytes], on_progress: OnProgress
 ) -> Changes:
-    """What was changed so that the board holds `files`. Raises FlashError where it does not."""
+    """Returns what was changed so that the board holds `files`. Raises FlashError where it does
+    not."""
     names = [path for path in files if "/" not in path]
     present = board.files(FOLDERS, names)
     needed = changes(files, present)
@@ -84,7 +80,7 @@ def _updated(
         board.remove(path)
     for folder in FOLDERS:
         board.make_folder(folder)
-    _copy(board, needed, progressed)
+    _copy(board, needed, on_progress)
     damaged = changes(files, board.files(FOLDERS, names)).write if needed.write else {}
     if damaged:
         board.remove(START)
@@ -92,12 +88,12 @@ def _updated(
     return needed
 
 
-def _copy(board: BoardFiles, needed: Changes, progressed: Progressed) -> None:
+def _copy(board: BoardFiles, needed: Changes, on_progress: OnProgress) -> None:
     before = 0
     for path, content in needed.write.items():
 
         def written(size: int, path: str = path, before: int = before) -> None:
-            progressed(path, before + size, needed.size)
+            on_progress(path, before + size, needed.size)
 
         written(0)
         board.write(path, content, written)

@@ -7,15 +7,16 @@ import argparse
 from dataclasses import replace
 
 from host.cluster import cluster_file
-from host.cluster.cluster_file import Cluster, check_reach
+from host.cluster.cluster_fields import ClusterFile
 from host.errors import ClusterError
-from host.launch.boards import described, listed_ports
+from host.launch.boards import describe_cluster, listed_ports
 from host.launch.simulated import Settings
 from host.model.loading import LoadedModel
 from host.model.quantized import QuantizedModel
 from host.parallel.assessment import choose_parallelism, describe_options
 from host.parallel.boards import BoardSet
 from host.parallel.options import AUTO, parse_parallelism
+from host.parallel.parallelism import check_reachable
 
 
 def check_options(options: argparse.Namespace, layers: int, chips: int) -> None:
@@ -43,20 +44,20 @@ def choose_settings(
     return replace(settings, parallelism=parallelism, heap=heap)
 
 
-def boards_of(options: argparse.Namespace, source: LoadedModel) -> Cluster:
-    """The cluster of boards to run on. Raises ClusterError, ParallelError."""
+def boards_of(options: argparse.Namespace, source: LoadedModel) -> ClusterFile:
+    """Returns the cluster of boards to run on. Raises ClusterError, ParallelError."""
     for name in ("board", "heap", "loss", "secure"):
         if getattr(options, name) is not None:
             raise ClusterError(f"--{name} is for simulated chips, and --ports for boards")
     urls = listed_ports(options.ports)
     if urls == []:
         raise ClusterError("no port in --ports: give auto, or ports as /dev/ttyACM0")
-    cluster = described(
+    cluster = describe_cluster(
         urls,
         chips=options.chips,
-        link=options.link,
+        kind=options.link,
         context=options.context,
-        combine=options.reduce,
+        reduce=options.reduce,
         most=source.config.context,
     )
     if options.parallel in (None, AUTO):
@@ -65,14 +66,15 @@ def boards_of(options: argparse.Namespace, source: LoadedModel) -> Cluster:
         options.parallel, options.stages, options.reduce, source.config.layers, cluster.chips
     )
     assert parallelism is not None
-    stages = 0 if parallelism.strategy == "tensor" else parallelism.stages
     if cluster_file.read() is None:
-        cluster = replace(cluster, combine=parallelism.reduce, stages=stages)
-        check_reach(cluster.link, cluster.line, cluster.combine, cluster.chips)
-    if stages != cluster.stages:
-        flashed = f"{cluster.stages} stages" if cluster.stages else "--parallel tensor"
+        check_reachable(cluster.link, parallelism, cluster.chips)
+        return replace(cluster, parallelism=parallelism)
+    if options.reduce is None and parallelism.strategy == cluster.parallelism.strategy == "tensor":
+        return cluster
+    if parallelism != cluster.parallelism:
         raise ClusterError(
-            f"{describe_options(parallelism)}: the boards were flashed with {flashed}"
-            f" ({cluster_file.FILE}): leave it out, or flash them again"
+            f"{describe_options(parallelism)}: the boards were flashed with"
+            f" {describe_options(cluster.parallelism)} ({cluster_file.FILE}): leave it out, or"
+            " flash them again"
         )
     return cluster

@@ -15,7 +15,7 @@ from typing import Any
 from host.errors import ClusterError
 from host.links.rfc2217 import opened
 
-_ANY_BAUD = 115200
+REPL_BAUD = 115200  # of a USB-UART bridge's line to the REPL; native USB has none
 
 
 @dataclass(frozen=True)
@@ -34,28 +34,31 @@ class PortClosed(ClusterError):
         self.wrong, self.advice = wrong, advice
 
 
-def exclusive_port(url: str, baud: int) -> Any:
-    """The pyserial port at `url`, which no other program of this kind can open meanwhile.
+def open_exclusively(url: str, baud: int) -> Any:
+    """Opens the pyserial port at `url`, which no other program of this kind can open meanwhile.
 
     Reading and writing do not wait. Raises PortClosed.
     """
     try:
         return opened(url, baud, exclusive=True)
     except (OSError, ValueError) as error:  # SerialException is an OSError
-        raise _closed(url, error) from None
+        raise _port_closed(url, error) from None
 
 
-def why_closed(url: str) -> str:
-    """Why a port does not open and what to do, which neither mpremote nor esptool tells."""
+def explain_closed(url: str) -> str:
+    """Returns why a port does not open and what to do, which mpremote and esptool do not tell."""
     try:
-        exclusive_port(url, _ANY_BAUD).close()
+        open_exclusively(url, REPL_BAUD).close()
     except PortClosed as error:
         return str(error)
     return f"cannot open port {url}: try again"
 
 
 def holders(path: str, processes: Path = Path("/proc")) -> Iterator[Holder]:
-    """The other processes that have a device open, of those that this user may look into."""
+    """Yields the other processes that have a device open, of those that this user may look into.
+
+    psutil lists open files, but no devices among them.
+    """
     device = os.path.realpath(path)
     for entry in processes.glob("[0-9]*"):
         if entry.name == str(os.getpid()):
@@ -69,7 +72,7 @@ def holders(path: str, processes: Path = Path("/proc")) -> Iterator[Holder]:
             yield Holder(int(entry.name), name)
 
 
-def _closed(url: str, error: Exception) -> PortClosed:
+def _port_closed(url: str, error: Exception) -> PortClosed:
     number = getattr(error, "errno", None)
     if number == errno.ENOENT:
         return PortClosed(f"there is no port {url}", "plug the board in, with a cable for data")

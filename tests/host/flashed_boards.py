@@ -2,10 +2,11 @@
 
 from host.build.bundle import chip_files
 from host.build.configuration import REPL_UART, configuration
-from host.cluster.cluster_file import FlashedChip, mac_text
+from host.cluster.cluster_fields import FlashedChip
+from host.cluster.cluster_plan import plan_cluster
 from host.flashing.board_files import BoardFiles
 from host.flashing.changes import FOLDERS
-from host.launch.boards import flashed_plan
+from host.links.discovery import format_mac
 from tests.standin_board.board import StandinBoard
 
 _PROMPT_MS = 200  # a user has two seconds; tests wait less
@@ -13,7 +14,7 @@ _PROMPT_MS = 200  # a user has two seconds; tests wait less
 
 def put_share(board, model, cluster, chip, change=lambda chip, files: None):
     """Puts a chip's files, after `change`, onto a board and starts it anew."""
-    plan = flashed_plan(model, cluster)
+    plan = plan_cluster(model, cluster)
     shard = plan.shards[chip]
     settings = {"prompt_ms": _PROMPT_MS}
     config = configuration(
@@ -38,6 +39,6 @@ def flashed_board(
     place.mkdir()
     mac = f"24000000000{chip}"
     board = stack.enter_context(StandinBoard(place, mac=mac, hub=hub))
-    cluster = cluster.with_chip(FlashedChip(chip, kind, mac_text(mac), board.port))
+    cluster = cluster.with_chip(FlashedChip(chip, kind, format_mac(mac), board.port))
     put_share(board, model, cluster, chip, change)
     return board, cluster

@@ -11,7 +11,7 @@ import pytest
 import serial
 
 from host.links import access
-from host.links.access import Holder, PortClosed, exclusive_port, holders, why_closed
+from host.links.access import Holder, PortClosed, explain_closed, holders, open_exclusively
 from tests.host.pty_chips import PtyChip
 
 
@@ -22,12 +22,12 @@ def port():
 
 
 def test_a_port_is_opened_for_one_program_alone(port):
-    first = exclusive_port(port, 115200)
+    first = open_exclusively(port, 115200)
     with pytest.raises(PortClosed) as caught:
-        exclusive_port(port, 115200)
+        open_exclusively(port, 115200)
     assert caught.value.wrong == f"another program holds {port}"
     first.close()
-    exclusive_port(port, 115200).close()
+    open_exclusively(port, 115200).close()
 
 
 def test_a_program_that_holds_a_port_is_named(port):
@@ -40,7 +40,7 @@ def test_a_program_that_holds_a_port_is_named(port):
             name = comm.read().strip()
         assert list(holders(port)) == [Holder(process.pid, name)]
         with pytest.raises(PortClosed) as caught:
-            exclusive_port(port, 115200)
+            open_exclusively(port, 115200)
         assert caught.value.advice == f"end {name} (process {process.pid})"
         process.stdin.close()
     assert list(holders(port)) == []
@@ -48,8 +48,8 @@ def test_a_program_that_holds_a_port_is_named(port):
 
 def test_a_holder_that_cannot_be_seen_is_not_named(port, monkeypatch, tmp_path):
     monkeypatch.setattr(access, "holders", lambda path: holders(path, tmp_path))
-    with exclusive_port(port, 115200), pytest.raises(PortClosed) as caught:
-        exclusive_port(port, 115200)
+    with open_exclusively(port, 115200), pytest.raises(PortClosed) as caught:
+        open_exclusively(port, 115200)
     assert caught.value.advice == "end it"
 
 
@@ -64,7 +64,7 @@ def refused(port, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(serial, "serial_for_url", refuse)
             with pytest.raises(PortClosed) as caught:
-                exclusive_port(port, 115200)
+                open_exclusively(port, 115200)
         return caught.value
 
     return closed
@@ -98,28 +98,28 @@ def test_a_group_without_a_name(refused, monkeypatch):
 
 
 def test_why_a_port_did_not_open_for_mpremote_or_esptool(port):
-    with exclusive_port(port, 115200):
-        assert why_closed(port) == f"another program holds {port}: end it"
-    assert why_closed(port) == f"cannot open port {port}: try again"  # it does now
+    with open_exclusively(port, 115200):
+        assert explain_closed(port) == f"another program holds {port}: end it"
+    assert explain_closed(port) == f"cannot open port {port}: try again"  # it does now
 
 
 def test_a_port_that_is_not_there_or_fails(refused, tmp_path):
     missing = tmp_path / "ttyACM7"
     with pytest.raises(PortClosed, match=f"^there is no port {missing}: plug the board in"):
-        exclusive_port(str(missing), 115200)
+        open_exclusively(str(missing), 115200)
     assert str(refused(errno.EIO)).endswith(": Input/output error")
 
 
 def test_what_is_no_port_or_none_that_can_be_waited_for():
     with pytest.raises(PortClosed, match="^/dev/null is no serial port: give one, as /dev/tty"):
-        exclusive_port("/dev/null", 115200)
+        open_exclusively("/dev/null", 115200)
     with pytest.raises(PortClosed, match="^loop:// is a port that cannot be waited for: give a"):
-        exclusive_port("loop://", 115200)
+        open_exclusively("loop://", 115200)
 
 
 @pytest.mark.parametrize("url", ["nonsense://", "socket://[::1]:1"])
 def test_a_url_that_is_no_port_is_one_line(url):
     with pytest.raises(PortClosed) as caught:
-        exclusive_port(url, 115200)
+        open_exclusively(url, 115200)
     assert str(caught.value).startswith(f"cannot open port {url}: ")
     assert "\n" not in str(caught.value)

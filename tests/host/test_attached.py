@@ -11,19 +11,22 @@ import pytest
 from host.build.bundle import chip_files
 from host.build.configuration import SIMULATED_UART, configuration
 from host.build.firmware_version import firmware_version
-from host.cluster.cluster_file import Cluster, FlashedChip, changed
+from host.cluster.cluster_fields import FlashedChip
+from host.cluster.cluster_file import change
+from host.cluster.cluster_plan import line_baud, plan_cluster
 from host.errors import ClusterError
 from host.hardware.board import load
 from host.launch import session as running
-from host.launch.boards import _baud, attached, described, flashed_plan, listed_ports
+from host.launch.boards import attached, describe_cluster, listed_ports
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
 from host.parallel import boards
-from host.parallel.parallelism import HOST_REDUCE, REDUCERS, Link
+from host.parallel.parallelism import HOST_REDUCE, REDUCERS, Link, Parallelism
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
 from protocol.frame import MAX_FRAME
+from tests.clusters import cluster_file, on_link
 from tests.host.served_ports import ServedPort
 from tests.host.test_ports import ESPRESSIF, ListedPort
 from tests.host.tiny import random_checkpoint
@@ -45,9 +48,9 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def cluster_of(model, **changes):
-    digest = model.sha256()[:8]
-    return replace(Cluster("narrow.bin", digest, 2, "uart", 1, 16, KEY), **changes)
+def cluster_of(model, kind="uart", **changes):
+    settings = {"chips": 2, "key": KEY, **changes}
+    return cluster_file(kind=kind, model="narrow.bin", digest=model.sha256()[:8], **settings)
 
 
 @pytest.fixture
@@ -56,7 +59,7 @@ def board_ports(micropython, model):
     clusters = []
 
     def ports(cluster, model=model):
-        plan = flashed_plan(model, cluster)
+        plan = plan_cluster(model, cluster)
         arch = native_arch()
         files = {}
         for shard in plan.shards:
@@ -109,7 +112,7 @@ def test_boards_on_another_machine(model, board_ports):
 
 
 def test_the_gateway_of_a_cluster_on_the_air(model, board_ports):
-    cluster = cluster_of(model, link="espnow", key=b"", chips=3)
+    cluster = cluster_of(model, "espnow", key=b"", chips=3)
     gateway, *others = board_ports(cluster)
     with attached(model, cluster, [gateway]) as run:
         assert_equals_reference(model, run)
@@ -120,11 +123,11 @@ def test_the_gateway_of_a_cluster_on_the_air(model, board_ports):
         pass
 
 
-@pytest.mark.parametrize("combine", REDUCERS)
-def test_lines_at_pins_take_whole_messages(board_ports, combine):
+@pytest.mark.parametrize("reduce", REDUCERS)
+def test_lines_at_pins_take_whole_messages(board_ports, reduce):
     """And hang on adapters, at any port but the boards' own."""
     wide = quantize(random_checkpoint(WIDE))
-    cluster = cluster_of(wide, line="pins", combine=combine)
+    cluster = cluster_of(wide, line="pins", parallelism=Parallelism(reduce=reduce))
     first, second = board_ports(cluster, wide)
     cluster = flashed(cluster, ["/dev/own0", "/dev/own1"])
     listed = [
@@ -139,19 +142,19 @@ def test_lines_at_pins_take_whole_messages(board_ports, combine):
         assert_equals_reference(wide, run)
 
 
-def test_lines_at_pins_have_one_baud(model, monkeypatch):
+def test_lines_at_pins_have_oneline_baud(model, monkeypatch):
     cluster = flashed(cluster_of(model, line="pins"), ["a", "b"])
     with pytest.raises(ClusterError, match=r"^chip 1 of 2 has not been flashed"):
-        _baud(replace(cluster, flashed=cluster.flashed[:1]), [0, 1])
+        line_baud(replace(cluster, flashed=cluster.flashed[:1]), [0, 1])
     second = replace(cluster.flashed[1], board="esp32c3")
     cluster = replace(cluster, flashed=(cluster.flashed[0], second))
-    assert _baud(cluster, [0, 1]) == 921600
+    assert line_baud(cluster, [0, 1]) == 921600
     slow = replace(load("esp32c3"), uart=replace(load("esp32c3").uart, baud=115200))
     kinds = {"esp32s3": load("esp32s3"), "esp32c3": slow}
-    monkeypatch.setattr("host.launch.boards.boards.load", kinds.get)
+    monkeypatch.setattr("host.cluster.cluster_plan.boards.load", kinds.get)
     with pytest.raises(ClusterError, match="^the boards of federation.toml have no baud in"):
-        _baud(cluster, [0, 1])
-    assert _baud(replace(cluster, link="espnow"), [1]) == 115200
+        line_baud(cluster, [0, 1])
+    assert line_baud(on_link(cluster, "espnow"), [1]) == 115200
 
 
 def test_another_version_model_or_share_is_named(model, board_ports, monkeypatch):
@@ -199,8 +202,8 @@ def test_the_smallest_heap_bounds_the_plan(model, monkeypatch):
 
     monkeypatch.setattr(boards, "partition", planned)
     chips = [FlashedChip(i, name, f"{i}", "") for i, name in enumerate(["esp32s3", "esp32c3"])]
-    cluster = cluster_of(model, flashed=tuple(chips), link="espnow")
-    flashed_plan(model, cluster)
+    cluster = cluster_of(model, "espnow", flashed=tuple(chips))
+    plan_cluster(model, cluster)
     least = min(load(name).planned_heap("espnow") for name in ("esp32s3", "esp32c3"))
     link = Link("espnow", "usb", 250, signed=True)
     assert asked == {"heap": least, "link": link, "parallelism": HOST_REDUCE}
@@ -210,15 +213,15 @@ def test_boards_that_were_named_are_dealt_work_by_heap_and_speed(model):
     """As host.plan shows it, whatever the boards that are flashed so far."""
     kinds = ("esp32s3", "esp32c3")
     chip = FlashedChip(0, "esp32s3", "0", "")
-    cluster = cluster_of(model, boards=kinds, link="espnow", flashed=(chip,))
+    cluster = cluster_of(model, "espnow", boards=kinds, flashed=(chip,))
     shown = boards.BoardSet(tuple(map(load, kinds)), "espnow", 16, signed=True)
-    plan = flashed_plan(model, cluster)
+    plan = plan_cluster(model, cluster)
     assert plan == shown.plan(model, HOST_REDUCE)
-    assert plan != flashed_plan(model, replace(cluster, boards=()))
+    assert plan != plan_cluster(model, replace(cluster, boards=()))
     assert len(plan.shards[0].rows) > len(plan.shards[1].rows)
 
 
-NOTHING = {"chips": None, "link": None, "context": None, "combine": None, "most": 16}
+NOTHING = {"chips": None, "kind": None, "context": None, "reduce": None, "most": 16}
 
 
 def test_another_model_than_was_flashed(model):
@@ -233,7 +236,7 @@ def test_another_model_than_was_flashed(model):
 def test_boards_that_were_flashed_with_more_than_fits_by_now():
     model = quantize(random_checkpoint(replace(NARROW, vocab_size=2000, context=4000)))
     chips = tuple(FlashedChip(i, "esp32c3", f"{i}", "") for i in range(2))
-    cluster = cluster_of(model, link="uart", flashed=chips, context=4000)
+    cluster = cluster_of(model, flashed=chips, context=4000)
     with (
         pytest.raises(ClusterError, match=r"^2 chips with 1\d\d KB of heap are \d+ KB short of .*"
                       r"\. That is how the boards were flashed \(federation.toml\): flash them all"
@@ -244,28 +247,29 @@ def test_boards_that_were_flashed_with_more_than_fits_by_now():
 
 
 def test_what_the_file_says(model):
-    cluster = changed(lambda _: cluster_of(model))
-    assert described(None, **NOTHING) == cluster
-    same = {"chips": 2, "link": "uart", "context": 16, "combine": "host", "most": 16}
-    assert described(["A"], **same) == cluster
-    contradictions = (("chips", 5), ("link", "espnow"), ("context", 8), ("combine", "chips"))
+    cluster = change(lambda _: cluster_of(model))
+    assert describe_cluster(None, **NOTHING) == cluster
+    same = {"chips": 2, "kind": "uart", "context": 16, "reduce": "host", "most": 16}
+    assert describe_cluster(["A"], **same) == cluster
+    contradictions = (("chips", 5), ("kind", "espnow"), ("context", 8), ("reduce", "chips"))
     for name, value in contradictions:
-        with pytest.raises(ClusterError, match=f"^--{name} {value}: the boards were flashed"):
-            described(None, **{**NOTHING, name: value})
+        option = "link" if name == "kind" else name
+        with pytest.raises(ClusterError, match=f"^--{option} {value}: the boards were flashed"):
+            describe_cluster(None, **{**NOTHING, name: value})
 
 
 def test_without_a_file_the_options_count():
     assert not os.path.exists("federation.toml")
     with pytest.raises(ClusterError, match="no federation.toml here, by which --ports auto finds"):
-        described(None, **NOTHING)
-    cluster = described(["A", "B"], **NOTHING)
-    assert (cluster.chips, cluster.link, cluster.context, cluster.key) == (2, "uart", 16, b"")
-    cluster = described(["A"], **{**NOTHING, "context": 8})
-    assert (cluster.chips, cluster.link, cluster.context) == (5, "espnow", 8)
-    assert cluster.combine == "host"
-    assert described(["A"], **{**NOTHING, "combine": "chips"}).combine == "chips"
+        describe_cluster(None, **NOTHING)
+    cluster = describe_cluster(["A", "B"], **NOTHING)
+    assert (cluster.chips, cluster.link.kind, cluster.context, cluster.key) == (2, "uart", 16, b"")
+    cluster = describe_cluster(["A"], **{**NOTHING, "context": 8})
+    assert (cluster.chips, cluster.link.kind, cluster.context) == (5, "espnow", 8)
+    assert cluster.parallelism == HOST_REDUCE
+    assert describe_cluster(["A"], **{**NOTHING, "reduce": "chips"}).parallelism.reduce == "chips"
     with pytest.raises(
         ClusterError, match="^chips cannot exchange partial sums over their REPL ports"
     ):
-        described(["A", "B"], **{**NOTHING, "combine": "chips"})
+        describe_cluster(["A", "B"], **{**NOTHING, "reduce": "chips"})
     assert listed_ports("auto") is None and listed_ports("A,B") == ["A", "B"]

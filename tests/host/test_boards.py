@@ -53,7 +53,7 @@ REAL = [name for name in boards.names() if not boards.load(name).is_simulated]
 
 @pytest.fixture(scope="module")
 def home() -> QuantizedModel:
-    return loading.loaded(HOME_MODEL).quantized()
+    return loading.load_model(HOME_MODEL).quantize()
 
 
 def _board(folder: Path, text: str) -> Board:

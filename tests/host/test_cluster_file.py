@@ -1,6 +1,7 @@
 """federation.toml: both directions, what is wrong with one, and two writers at once."""
 
 import os
+import re
 import stat
 import threading
 import tomllib
@@ -11,23 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host.cluster import cluster_file
-from host.cluster.cluster_file import (
-    Cluster,
-    ClusterFileError,
-    FlashedChip,
-    changed,
-    mac_text,
-    read,
-)
+from host.cluster.cluster_fields import ClusterFile, FlashedChip
+from host.cluster.cluster_file import ClusterFileError, change, format_cluster, read
+from host.links.discovery import format_mac
+from host.parallel.parallelism import ALL_REDUCE, Link, hybrid
 from tests.simulation.launch import REPOSITORY
 
 CHIPS = tuple(
     FlashedChip(number, "esp32s3", f"34:85:18:00:00:0{number}", f"/dev/ttyACM{number}")
     for number in range(3)
 )
-CLUSTER = Cluster(
-    "models/home.bin", bytes(range(8)), 5, "espnow", 6, 128, bytes(range(32)), CHIPS[:2]
-)
+CLUSTER = ClusterFile(
+    "models/home.bin", bytes(range(8)), 5, 128, bytes(range(32)), Link("espnow", mtu=250),
+    channel=6, flashed=CHIPS[:2],
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -37,13 +35,13 @@ def path(tmp_path):
 
 def test_what_is_written_is_read(path):
     assert read(path) is None
-    assert changed(lambda old: CLUSTER if old is None else old, path) == CLUSTER
+    assert change(lambda old: CLUSTER if old is None else old, path) == CLUSTER
     assert read(path) == CLUSTER
-    other = replace(CLUSTER, line="pins", combine="chips", key=b"")
-    assert changed(lambda old: other, path) == read(path) == other
-    staged = replace(CLUSTER, combine="chips", stages=2)
-    assert changed(lambda old: staged, path) == read(path) == staged
-    changed(lambda old: CLUSTER, path)
+    other = replace(CLUSTER, link=Link("uart", "pins"), parallelism=ALL_REDUCE, key=b"")
+    assert change(lambda old: other, path) == read(path) == other
+    staged = replace(CLUSTER, parallelism=hybrid(2))
+    assert change(lambda old: staged, path) == read(path) == staged
+    change(lambda old: CLUSTER, path)
     fields = tomllib.loads(path.read_text())
     assert fields["model_hash"] == "0001020304050607" and fields["chips"] == 5
     assert fields["chip"][1] == {
@@ -53,27 +51,27 @@ def test_what_is_written_is_read(path):
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_is_read_as_it_was_written(text):
-    assert tomllib.loads(cluster_file._text(replace(CLUSTER, model=text)))["model"] == text
+    assert tomllib.loads(format_cluster(replace(CLUSTER, model=text)))["model"] == text
 
 
 def test_the_boards_of_all_chips_are_kept(path):
     named = replace(CLUSTER, boards=("esp32s3",) * CLUSTER.chips)
-    changed(lambda _: named, path)
+    change(lambda _: named, path)
     assert read(path) == named
 
 
 def test_only_its_owner_reads_it_and_git_does_not_take_it(path):
-    changed(lambda old: CLUSTER, path)
+    change(lambda old: CLUSTER, path)
     path.chmod(0o644)
-    changed(lambda old: old, path)
+    change(lambda old: old, path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert os.listdir(path.parent) == [path.name]
     assert "/federation.toml" in (REPOSITORY / ".gitignore").read_text().splitlines()
 
 
 def test_keys_are_long_and_never_the_same():
-    assert len(cluster_file.random_key()) == 32
-    assert cluster_file.random_key() != cluster_file.random_key()
+    assert len(cluster_file.make_key()) == 32
+    assert cluster_file.make_key() != cluster_file.make_key()
 
 
 def test_a_chip_takes_the_place_of_its_id_and_of_its_board():
@@ -88,12 +86,12 @@ def test_a_chip_takes_the_place_of_its_id_and_of_its_board():
 
 
 def test_writers_wait_for_each_other(path):
-    changed(lambda old: replace(CLUSTER, chips=40, flashed=()), path)
+    change(lambda old: replace(CLUSTER, chips=40, flashed=()), path)
     boards = [
         FlashedChip(number, "esp32", f"00:00:00:00:00:{number:02x}", "") for number in range(40)
     ]
     writers = [
-        threading.Thread(target=changed, args=(lambda old, one=one: old.with_chip(one), path))
+        threading.Thread(target=change, args=(lambda old, one=one: old.with_chip(one), path))
         for one in boards
     ]
     for writer in writers:
@@ -104,21 +102,21 @@ def test_writers_wait_for_each_other(path):
 
 
 def test_a_change_that_fails_leaves_the_file(path):
-    changed(lambda old: CLUSTER, path)
+    change(lambda old: CLUSTER, path)
 
     def fail(old):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        changed(fail, path)
+        change(fail, path)
     with pytest.raises(ClusterFileError, match="a name in it is not Unicode"):
-        changed(lambda old: replace(old, model="\udcff"), path)
+        change(lambda old: replace(old, model="\udcff"), path)
     assert read(path) == CLUSTER and os.listdir(path.parent) == [path.name]
 
 
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(ClusterFileError, match=r"^cannot write .*: No such file or directory$"):
-        changed(lambda old: CLUSTER, tmp_path / "none" / "federation.toml")
+        change(lambda old: CLUSTER, tmp_path / "none" / "federation.toml")
     with pytest.raises(ClusterFileError, match=r"^cannot read .*: Is a directory$"):
         read(tmp_path)
 
@@ -126,55 +124,83 @@ def test_a_folder_that_is_not_there(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
-        ('link = "espnow"', "", "link is missing"),
-        ('link = "espnow"', 'link = "radio"', "link is 'radio', expected uart or espnow"),
-        ('line = "usb"', 'line = "wifi"', "line is 'wifi', expected usb or pins"),
-        ('combine = "host"', 'combine = "all"', "combine is 'all', expected host or chips"),
-        ("chips = 5", "chips = 0", "chips is 0, expected 1 to 254"),
-        ("chips = 5", "chips = 1", "chip.id is 1, expected 0 to 0"),
-        ("channel = 6", "channel = true", "channel is True, expected 1 to 14"),
-        ("context = 128", 'context = "x"', "context is 'x', expected 1 to 65535"),
-        ('model = "m', 'other = 1\nmodel = "m', "other is not known"),
-        ('model = "models/home.bin"', "model = 3", "model is 3, expected text"),
-        ('model_hash = "00', 'model_hash = "', "model_hash is not 8 bytes in hexadecimal digits"),
-        ('key = "00', 'key = "0', "key is not at most 64 bytes in hexadecimal digits"),
-        (bytes(range(32)).hex(), "00", "key has 1 bytes, 16 at least are needed"),
+        ('kind = "espnow"\n', "", "field link.kind is missing"),
+        ('kind = "espnow"', 'kind = "air"', "field link.kind is 'air', expected uart or espnow"),
+        ('line = "usb"', 'line = "wifi"', "field link.line is 'wifi', expected usb or pins"),
+        ('reduce = "host"', 'reduce = "all"',
+         "field parallelism.reduce is 'all', expected host or chips"),
+        ('strategy = "tensor"', "strategy = 1", "field parallelism.strategy is 1, expected text"),
+        ('strategy = "tensor"', 'strategy = "mixed"',
+         "field parallelism.strategy is 'mixed', expected tensor or pipeline or hybrid"),
+        ("stages = 1", "stages = 6", "field parallelism.stages is 6, expected 1 to 5"),
+        ("stages = 1", "stages = 0", "field parallelism.stages is 0, expected 1 to 5"),
+        ("chips = 5", "chips = 0", "field chips is 0, expected 1 to 254"),
+        ("chips = 5", "chips = 1", "field chip[1].id is 1, expected 0 to 0"),
+        ("channel = 6", "channel = true", "field link.channel is True, expected 1 to 14"),
+        ("channel = 6", "channel = 15", "field link.channel is 15, expected 1 to 14"),
+        ("context = 128", 'context = "x"', "field context is 'x', expected 1 to 65535"),
+        ('model = "m', 'other = 1\nmodel = "m', "field other is not known"),
+        ('model = "models/home.bin"', "model = 3", "field model is 3, expected text"),
+        ('model_hash = "00', 'model_hash = "', "field model_hash is '01020304050607', expected 8"
+         " bytes in hexadecimal digits"),
+        ('key = "00', 'key = "0', f"field key is '0{bytes(range(1, 32)).hex()}', expected at most"
+         " 64 bytes in hexadecimal digits"),
+        (bytes(range(32)).hex(), "00", "field key has 1 bytes, 16 at least are needed"),
         ("id = 1", "id = 0", "two chips have the id 0"),
         ("00:01", "00:00", "two chips have the mac 34:85:18:00:00:00"),
         ("34:85:18:00:00:01", "34:85", "'34:85' is no MAC"),
-        ("id = 1", "id = 1\ncolour = 2", "chip.colour is not known"),
-        ("[[chip]]\nid = 0", "boards = 3\n[[chip]]\nid = 0", "boards is no list of names"),
-        ("[[chip]]\nid = 0", 'boards = ["a"]\n[[chip]]\nid = 0',
-         f"boards has 1 names, expected {CLUSTER.chips}"),
+        ("id = 1", "id = 1, colour = 2", "field chip.colour is not known"),
+        ("[parallelism]", "boards = 3\n[parallelism]", "field boards is 3, expected a list"),
+        ("[parallelism]", 'boards = ["a"]\n[parallelism]',
+         "field boards has 1 names, expected 5"),
     ],
-)
+)  # fmt: skip
 def test_each_fault_is_named(path, old, new, line):
-    changed(lambda _: CLUSTER, path)
+    change(lambda _: CLUSTER, path)
     text = path.read_text()
     assert text.count(old) == 1
     path.write_text(text.replace(old, new))
     with pytest.raises(ClusterFileError) as caught:
         read(path)
-    assert str(caught.value) == f"{path}: {line}: mend it, or remove it and flash again"
+    assert str(caught.value) == f"{path}: {line}: correct it, or remove it and flash again"
 
 
-@pytest.mark.parametrize("chip", ["chip = 3", "chip = [3]"])
-def test_chips_that_are_no_tables(path, chip):
-    changed(lambda _: replace(CLUSTER, flashed=()), path)
-    path.write_text(path.read_text() + chip)
-    with pytest.raises(ClusterFileError, match="chip is no list of tables"):
+@pytest.mark.parametrize(
+    ("chip", "line"),
+    [
+        ("chip = 3", "field chip is 3, expected a list"),
+        ("chip = [3]", "field chip[0] is 3, expected a table"),
+    ],
+)
+def test_chips_that_are_no_tables(path, chip, line):
+    change(lambda _: replace(CLUSTER, flashed=()), path)
+    path.write_text(path.read_text().replace("version", f"{chip}\nversion"))
+    with pytest.raises(ClusterFileError, match=re.escape(f": {line}: correct it")):
         read(path)
 
 
-@pytest.mark.parametrize("content", [b"model = ", b"\xff"])
+@pytest.mark.parametrize("content", [b"model = ", b"\xff", b"model = " + 5000 * b"["])
 def test_what_is_no_toml(path, content):
     path.write_bytes(content)
-    with pytest.raises(ClusterFileError, match="is not a TOML file: .*: mend it, or remove"):
+    with pytest.raises(ClusterFileError, match="not a TOML file: .*: correct it, or remove") as it:
         read(path)
+    assert "\n" not in str(it.value)
+
+
+def test_a_file_of_another_version(path):
+    """Those before version 2 had neither a version nor tables for link and parallelism."""
+    for text in ('model = "m"\nchips = 5\nlink = "uart"\n', "version = 3\n"):
+        path.write_text(text)
+        with pytest.raises(ClusterFileError) as caught:
+            read(path)
+        assert str(caught.value) == (
+            f"{path} was written by another version of this program: remove it, and flash all"
+            " boards again"
+        )
 
 
 def test_macs_are_written_in_one_way():
-    assert mac_text("34-85-18-AB-CD-EF") == mac_text("348518abcdef") == "34:85:18:ab:cd:ef"
+    assert format_mac("34-85-18-AB-CD-EF") == format_mac("348518abcdef") == "34:85:18:ab:cd:ef"
     for text in ("", "34:85", "34:85:18:ab:cd:eg", "348518abcdef00"):
         with pytest.raises(ValueError, match="is no MAC"):
-            mac_text(text)
+            format_mac(text)

@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 
 from host.build.bundle import compiled
+from host.cluster.place import Place
 from host.flashing.filesystem_image import filesystem_image, segments
-from host.flashing.placing import Place
 from host.generation.evaluation import load_commands
 from host.hardware import board as boards
 from host.model import loading
 from host.model.tokenizers.bpe import BpeTokenizer
 from host.parallel.heap import usable_heap
+from host.parallel.parallelism import Link, Parallelism
 from host.parallel.plan import DoesNotFit
 from host.paths import HELD_OUT
 from tests.simulation.launch import REPOSITORY
@@ -40,9 +41,9 @@ def model():
     return loading.load_model(REPOSITORY / "models" / "home.bin").quantize()
 
 
-def largest_context(model, name, link, chips=5, combine="host"):
+def largest_context(model, name, link, chips=5, reduce="host"):
     """How many positions so many boards of a kind have room for, 0 where none."""
-    place = Place(boards.load(name), "", 0, chips, link, None, KEY, combine=combine)
+    place = Place(boards.load(name), "", 0, chips, Link(link), Parallelism(reduce=reduce), key=KEY)
     low, high = 0, model.config.context
     while low < high:
         context = (low + high + 1) // 2
@@ -90,11 +91,11 @@ def test_a_deployment_fits_the_smallest_file_system_and_its_heap(model, name):
     """The smallest: 2 MB on the boards with 4 MB of flash."""
     board = boards.load(name)
     chips = 12 if name == LEAST else 5
-    place = Place(board, "", 0, chips, "uart", 40, KEY)
+    place = Place(board, "", 0, chips, Link("uart"), context=40, key=KEY)
     plan = place.plan(model)
     for shard in plan.shards:
         assert plan.heap_need(shard).total <= usable_heap(board.planned_heap("uart"))
-    files = place.files(model, plan, (1, 27, 0))
+    files = place.files(model, (1, 27, 0))
     smallest = min(boards.load(one).flash.filesystem_size for one in REAL)
     assert smallest == 2 << 20
     used = sum(len(part) for _, part in segments(filesystem_image(files, smallest)))

@@ -1,20 +1,22 @@
 """Which way a run divides its model: what options name, what boards were flashed with."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
 
-from host.cluster.cluster_file import Cluster, changed
+from host.cli.flash_job import _parallelism
+from host.cluster.cluster_file import change
+from host.cluster.place import Place
 from host.errors import ClusterError, ParallelError
 from host.flash import parsed as flash_parsed
-from host.flash import place_in_parallelism
-from host.flashing.placing import Place
 from host.hardware.board import load
 from host.launch.choice import boards_of, choose_settings
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
-from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, REDUCERS, hybrid, pipeline
+from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, REDUCERS, Link, hybrid, pipeline
 from host.run import parsed, settings_for
+from tests.clusters import cluster_file
 from tests.host.tiny import random_checkpoint
 
 LAYERS = 5
@@ -93,9 +95,9 @@ def boards(*options, ports="/dev/a"):
 
 
 def test_boards_without_a_file_are_as_options_say():
-    assert boards().stages == 0
+    assert boards().parallelism == HOST_REDUCE
     cluster = boards("--parallel", "pipeline", "--chips", "4")
-    assert (cluster.stages, cluster.combine, cluster.link) == (4, "chips", "espnow")
+    assert (cluster.parallelism, cluster.link.kind) == (pipeline(4), "espnow")
     with pytest.raises(
         ClusterError, match="^chips cannot exchange partial sums over their REPL ports"
     ):
@@ -105,24 +107,47 @@ def test_boards_without_a_file_are_as_options_say():
 
 
 def test_boards_that_were_flashed_otherwise():
-    flashed = Cluster("m", bytes(8), 4, "espnow", 1, 64, b"", combine="chips", stages=4)
-    changed(lambda _: flashed)
+    flashed = cluster_file(4, "espnow", context=64, parallelism=pipeline(4))
+    change(lambda _: flashed)
     for options in ([], ["--parallel", "auto"], ["--parallel", "pipeline"]):
         assert boards(*options) == flashed
-    told = "^--parallel hybrid --stages 2: the boards were flashed with 4 stages"
+    told = "^--parallel hybrid --stages 2: the boards were flashed with --parallel pipeline"
     with pytest.raises(ClusterError, match=told):
         boards("--parallel", "hybrid")
 
 
-def place(model, *options, board="esp32s3-psram", link="espnow"):
+def flashed_for(model, *options, before=None, board="esp32s3-psram", kind="espnow"):
+    """The parallelism that a board is flashed for, and what is said of it."""
     found = flash_parsed(["--board", board, "--chip-id", "1", *options])
-    return place_in_parallelism(Place(load(board), "", 1, 4, link), found, model, None)
+    place = Place(load(board), "", 1, 4, Link(kind))
+    return _parallelism(found, place, model, before, signed=True)
 
 
-def test_a_board_is_flashed_for_a_mode(model):
-    assert place(model, "--parallel", "pipeline").stages == 4
-    assert place(model, "--parallel", "hybrid", "--stages", "3").stages == 3
-    assert place(model, "--parallel", "tensor").combine == "host"
-    best = place(model, "--parallel", "auto")
-    assert (best.combine, best.plan(model).parallelism.reduce) == ("chips", "chips")
-    assert place(model, "--parallel", "auto", link="uart").combine == "host"
+def test_options_say_what_a_board_is_flashed_for(model):
+    assert flashed_for(model, "--parallel", "pipeline") == (pipeline(4), "")
+    assert flashed_for(model, "--parallel", "hybrid", "--stages", "3") == (hybrid(3), "")
+    assert flashed_for(model, "--parallel", "tensor") == (HOST_REDUCE, "")
+    assert flashed_for(model, "--reduce", "chips") == (ALL_REDUCE, "")
+    for kept in (None, cluster_file(4, "espnow", parallelism=HOST_REDUCE)):
+        found, told = flashed_for(model, "--parallel", "auto", before=kept)
+        assert found.reduce == "chips"
+        assert re.fullmatch(
+            r"--parallel .*: chosen for 4 chips over espnow \(modelled; --parallel auto\)", told
+        )
+
+
+def test_the_first_board_of_a_cluster_is_flashed_for_what_is_best(model):
+    best = flashed_for(model, "--parallel", "auto")
+    assert flashed_for(model) == best
+    # And so is one of a cluster that is linked otherwise, or has another number of chips.
+    for other in (cluster_file(4, "uart"), cluster_file(3, "espnow")):
+        assert flashed_for(model, before=other) == best
+    # Over its REPL's port a board can have nothing else.
+    found, told = flashed_for(model, kind="uart")
+    assert found == HOST_REDUCE and told.endswith("over uart (modelled; --parallel auto)")
+
+
+def test_later_boards_of_a_cluster_are_flashed_as_the_first(model):
+    for parallelism in (HOST_REDUCE, hybrid(2)):
+        before = cluster_file(4, "espnow", parallelism=parallelism)
+        assert flashed_for(model, before=before) == (parallelism, "")

@@ -12,22 +12,25 @@ from host import doctor
 from host.build.bundle import chip_module
 from host.build.configuration import REPL_UART
 from host.build.firmware_version import firmware_version
-from host.cluster import ports
-from host.cluster.cluster_file import Cluster, FlashedChip, changed
-from host.diagnosis import node
+from host.cluster.cluster_fields import FlashedChip
+from host.cluster.cluster_file import change
+from host.diagnosis import examination, node
 from host.diagnosis import prompt as prompt_module
 from host.diagnosis.at_prompt import Identity, identity_findings, power_save_finding
-from host.diagnosis.node import node_report, ready_findings
+from host.diagnosis.examination import check_file, examine_port, list_board_ports
+from host.diagnosis.node import examine_node, ready_findings
 from host.diagnosis.prompt import NoPrompt
 from host.diagnosis.signal import WEAKEST, signal_findings
-from host.doctor import file_findings, main, port_findings, ports_to_look_at
+from host.doctor import main
 from host.launch.boards import attached
+from host.links import port_search
 from host.model.quantization.quantize import quantize
 from host.simulation.hub import HubProcess
 from host.wire.reports import Ready
 from protocol import message_types
 from protocol.messages import FAULT, encode_error
 from protocol.session import ChipAuthenticator
+from tests.clusters import cluster_file, on_link
 from tests.host.fake_chips import FakeChip, ready
 from tests.host.flashed_boards import flashed_board
 from tests.host.pty_chips import PtyChip
@@ -40,9 +43,9 @@ from tests.standin_board.board import StandinBoard
 KEY = bytes(range(32))
 HASH = bytes(range(8))
 MACS = [f"34:85:18:00:00:{number:02x}" for number in range(3)]
-CLUSTER = Cluster(
-    "models/home.bin", HASH, 3, "espnow", 6, 128, KEY,
-    tuple(FlashedChip(i, "esp32s3", mac, f"/dev/none{i}") for i, mac in enumerate(MACS)),
+CLUSTER = cluster_file(
+    3, "espnow", digest=HASH, context=128, key=KEY, channel=6,
+    flashed=tuple(FlashedChip(i, "esp32s3", mac, f"/dev/none{i}") for i, mac in enumerate(MACS)),
 )  # fmt: skip
 READY = Ready(
     7, 1, bytes(8), HASH, bytes(8), 2, 35, 103, 128, 60_000, 90_000, 70_000, firmware_version()
@@ -62,12 +65,12 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def little_patience(monkeypatch):
-    for name in ("_PATIENCE", "_WITHOUT_KEY", "_OVER_RADIO"):
+    for name in ("_TIMEOUT", "_WITHOUT_KEY", "_OVER_RADIO"):
         monkeypatch.setattr(node, name, 0.4)
-    monkeypatch.setattr(ports, "_ASK_AGAIN", 0.1)
+    monkeypatch.setattr(port_search, "RETRANSMIT_SECONDS", 0.1)
     monkeypatch.setattr(prompt_module, "_ATTEMPTS", (0.1, 0.1))
     monkeypatch.setattr(prompt_module, "_READ_PATIENCE", 0.1)
-    monkeypatch.setattr(doctor, "_RESTART_PATIENCE", 0.1)
+    monkeypatch.setattr(examination, "_RESTART_TIMEOUT", 0.1)
 
 
 def faults(findings):
@@ -185,15 +188,15 @@ def test_power_save():
 
 
 def test_chips_that_answer_at_a_port(little_patience):
-    cluster = replace(CLUSTER, link="uart")
+    cluster = on_link(CLUSTER, "uart")
     with PtyChip(FakeChip(1, key=KEY)) as board:
         board.chip.model_hash = HASH
-        report = node_report(board.url, cluster)
+        report = examine_node(board.url, cluster)
         assert report.chip == 1 and report.findings[0].kind == "ok"
-        assert node_report(board.url, None).chip is None
-        assert node_report(board.url, replace(cluster, key=bytes(32))).chip is None
+        assert examine_node(board.url, None).chip is None
+        assert examine_node(board.url, replace(cluster, key=bytes(32))).chip is None
     with PtyChip(1) as board:
-        assert fault(node_report(board.url, cluster).findings) == (
+        assert fault(examine_node(board.url, cluster).findings) == (
             "chip 1 runs without a key, and federation.toml has one"
         )
 
@@ -203,20 +206,20 @@ def test_a_chip_that_failed_to_start(little_patience):
     text = encode_error(FAULT, 0, 0, "ShardError: no shard")
     chip.answers = lambda *_: iter([(0, message_types.ERROR, text)])
     with PtyChip(chip) as board:
-        assert fault(node_report(board.url, None).findings) == (
+        assert fault(examine_node(board.url, None).findings) == (
             "chip 2 has failed to start: ShardError: no shard"
         )
 
 
 def test_a_chip_that_fails_when_it_is_started_again(monkeypatch):
-    monkeypatch.setattr(ports, "_START_SECONDS", 0.0)
+    monkeypatch.setattr(port_search, "_START_SECONDS", 0.0)
     chip = FakeChip(0)
     text = encode_error(FAULT, 0, 0, "no shard")
     chip.answers = lambda *_: iter([(0, message_types.ERROR, text)])
     board = replace(BOARD, config={**CONFIG, "key": ""})
     with PtyChip(chip) as port:
-        again = doctor._restart_finding(board, port.url, True, CLUSTER)
-        anew = doctor._restart_finding(board, port.url, False, CLUSTER)
+        again = examination._restart_finding(board, port.url, True, CLUSTER)
+        anew = examination._restart_finding(board, port.url, False, CLUSTER)
     assert str(again) == "ok: the node was interrupted for this, and says again what is wrong"
     assert str(anew) == (
         "wrong: chip 0 has failed to start: no shard. Flash it again: make flash BOARD=esp32s3"
@@ -237,27 +240,27 @@ def test_a_chip_that_fails_once_it_has_taken_the_key(little_patience):
 
     chip.answers = failing
     with PtyChip(chip) as board:
-        found = node_report(board.url, replace(CLUSTER, link="uart")).findings
+        found = examine_node(board.url, on_link(CLUSTER, "uart")).findings
         assert fault(found) == "chip 2 has failed to start: no shard"
 
 
 def test_a_port_that_nothing_answers_at(little_patience):
     with PtyChip(None) as board:
-        found = list(port_findings(board.url, None))
+        found = list(examine_port(board.url, None))
     assert fault(found).startswith("neither a node nor MicroPython's prompt answers")
 
 
 def test_ports_that_do_not_open(monkeypatch):
-    assert fault(port_findings("/dev/none", None)) == "there is no port /dev/none"
+    assert fault(examine_port("/dev/none", None)) == "there is no port /dev/none"
     with PtyChip(None) as board, serial.Serial(board.url, exclusive=True):
-        assert fault(port_findings(board.url, None)) == f"another program holds {board.url}"
+        assert fault(examine_port(board.url, None)) == f"another program holds {board.url}"
 
     def refuse(*_, **__):
         raise serial.SerialException(errno.EACCES, "could not open port")
 
     monkeypatch.setattr(serial, "serial_for_url", refuse)
     monkeypatch.setattr(grp, "getgrgid", lambda _: grp.struct_group(("dialout", "x", 20, [])))
-    ((text, advice),) = faults(port_findings("/dev/null", None))
+    ((text, advice),) = faults(examine_port("/dev/null", None))
     assert text == "no permission to open /dev/null"
     assert advice.startswith("Become a member of its group with sudo usermod -aG dialout ")
 
@@ -265,7 +268,7 @@ def test_ports_that_do_not_open(monkeypatch):
 def test_a_port_that_another_program_takes_in_between():
     """As a monitor does, which waits for ports: it is not the node that is at fault."""
     with PtyChip(0) as port, serial.Serial(port.url, exclusive=True):
-        finding = doctor._restart_finding(BOARD, port.url, True, CLUSTER)
+        finding = examination._restart_finding(BOARD, port.url, True, CLUSTER)
         assert str(finding) == f"wrong: another program holds {port.url}. End it"
         with pytest.raises(NoPrompt, match=f"^another program holds {port.url}: end it$"):
             prompt_module.Prompt(port.url)
@@ -274,7 +277,7 @@ def test_a_port_that_another_program_takes_in_between():
 def test_a_node_that_does_not_let_itself_be_interrupted(little_patience, monkeypatch):
     monkeypatch.setattr(node, "firmware_version", lambda: "0")  # as the fake chip says
     with PtyChip(0) as board:
-        found = list(port_findings(board.url, None))
+        found = list(examine_port(board.url, None))
     assert [finding.kind for finding in found] == ["ok", "not looked at"]
     assert found[1].text.startswith("MicroPython, power save and signal: the node runs on")
 
@@ -289,26 +292,26 @@ def test_which_ports_are_looked_at(tmp_path):
     cluster = replace(CLUSTER, flashed=chips)
     listed = [ListedPort("/dev/ttyUSB7"), ListedPort("/dev/ttyACM0", ESPRESSIF, MACS[0])]
     expected = ["/dev/ttyACM0", "here", "/dev/ttyUSB7"]
-    assert ports_to_look_at(cluster, lambda: listed) == expected
-    assert ports_to_look_at(replace(cluster, link="uart"), list) == ["/dev/none0", "gone", "here"]
-    assert ports_to_look_at(None, lambda: listed) == ["/dev/ttyUSB7", "/dev/ttyACM0"]
+    assert list_board_ports(cluster, lambda: listed) == expected
+    assert list_board_ports(on_link(cluster, "uart"), list) == ["/dev/none0", "gone", "here"]
+    assert list_board_ports(None, lambda: listed) == ["/dev/ttyUSB7", "/dev/ttyACM0"]
 
 
 def test_the_cluster_s_file(tmp_path):
-    changed(lambda _: replace(CLUSTER, chips=4))
-    assert fault(file_findings(replace(CLUSTER, chips=4))) == "chip 3 of 4 was never flashed"
+    change(lambda _: replace(CLUSTER, chips=4))
+    assert fault(check_file(replace(CLUSTER, chips=4))) == "chip 3 of 4 was never flashed"
     (tmp_path / "federation.toml").chmod(0o644)
-    assert fault(file_findings(CLUSTER)) == "others can read federation.toml and the key in it"
-    assert [finding.kind for finding in file_findings(None)] == ["not looked at"]
+    assert fault(check_file(CLUSTER)) == "others can read federation.toml and the key in it"
+    assert [finding.kind for finding in check_file(None)] == ["not looked at"]
 
 
 def test_no_board_and_a_file_that_is_none(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(doctor, "ports_to_look_at", lambda cluster: [])
+    monkeypatch.setattr(doctor, "list_board_ports", lambda cluster: [])
     assert main([]) == 1
     assert "wrong: no board on any port. Plug one in" in capsys.readouterr().out
     (tmp_path / "federation.toml").write_text("model = ")
     assert main([]) == 1
-    assert capsys.readouterr().err.startswith("error: federation.toml is not a TOML file: ")
+    assert capsys.readouterr().err.startswith("error: federation.toml: not a TOML file: ")
 
 
 def test_a_prompt_at_which_frames_were_typed(micropython, tmp_path):
@@ -323,16 +326,18 @@ def test_a_prompt_at_which_frames_were_typed(micropython, tmp_path):
 
 
 @contextmanager
-def boards_on_the_air(folder, change=lambda chip, files: None):
-    """Two, flashed, with their cluster and its model; change: alters a chip's files."""
+def boards_on_the_air(folder, alter=lambda chip, files: None):
+    """Two, flashed, with their cluster and its model; alter: changes a chip's files."""
     model = quantize(random_checkpoint(NARROW))
-    cluster = Cluster("narrow.bin", model.sha256()[:8], 2, "espnow", 1, 16, KEY)
+    cluster = cluster_file(
+        2, "espnow", model="narrow.bin", digest=model.sha256()[:8], key=KEY
+    )
     with ExitStack() as stack:
         hub = stack.enter_context(HubProcess(mtu=250))
         for chip in range(2):
-            _, cluster = flashed_board(stack, folder, model, cluster, chip, hub, change=change)
-        changed(lambda _: cluster)
-        assert node.started(cluster.flashed[0].port, KEY, 30).kind == message_types.READY
+            _, cluster = flashed_board(stack, folder, model, cluster, chip, hub, change=alter)
+        change(lambda _: cluster)
+        assert node.await_node(cluster.flashed[0].port, KEY, 30).kind == message_types.READY
         yield model, cluster
 
 
@@ -342,7 +347,7 @@ def assert_lines(text, *lines):
 
 
 def test_boards_on_the_air_from_end_to_end(micropython, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(doctor, "_RESTART_PATIENCE", 30.0)  # this machine may be busy
+    monkeypatch.setattr(examination, "_RESTART_TIMEOUT", 30.0)  # this machine may be busy
     with boards_on_the_air(tmp_path) as (model, cluster):
         with attached(model, cluster, None, list_ports=list) as run:
             assert_equals_reference(model, run)
@@ -362,7 +367,7 @@ def test_boards_on_the_air_from_end_to_end(micropython, tmp_path, capsys, monkey
 
 def test_power_save_of_a_node_that_runs(micropython, tmp_path, capsys, monkeypatch):
     """Found before the node's memory is emptied, for it is what the node had set."""
-    monkeypatch.setattr(doctor, "_RESTART_PATIENCE", 30.0)
+    monkeypatch.setattr(examination, "_RESTART_TIMEOUT", 30.0)
 
     def saving(chip, files):
         source = (REPOSITORY / "firmware/devices.py").read_text()
@@ -382,9 +387,9 @@ def test_power_save_of_a_node_that_runs(micropython, tmp_path, capsys, monkeypat
 @pytest.mark.verify
 def test_a_gateway_of_another_key_from_end_to_end(micropython, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(node, "_WITHOUT_KEY", 0.3)
-    monkeypatch.setattr(doctor, "_RESTART_PATIENCE", 30.0)
+    monkeypatch.setattr(examination, "_RESTART_TIMEOUT", 30.0)
     with boards_on_the_air(tmp_path) as (_, cluster):
-        changed(lambda old: replace(old, key=bytes(32)))
+        change(lambda old: replace(old, key=bytes(32)))
         assert main([cluster.flashed[0].port]) == 1
     assert_lines(
         capsys.readouterr().out,

@@ -13,14 +13,15 @@ from host.build.configuration import board_settings, board_uart, configuration
 from host.build.shard import shard_digest, shard_file
 from host.cluster.coordinator import Coordinator
 from host.cluster.dispatcher import Dispatcher
+from host.cluster.place import Place
 from host.errors import FlashError
 from host.executors.host_reduce import HostReduceExecutor
-from host.flashing.placing import Place
-from host.flashing.updating import updated
+from host.flashing.updating import update
 from host.hardware.board import load
 from host.links.transport import Line, Transport, open_port
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
+from host.parallel.parallelism import Link
 from protocol.frame import MAX_FRAME
 from tests.host.tiny import random_checkpoint
 from tests.plans import tensor_plan
@@ -43,19 +44,25 @@ def board(micropython, tmp_path):
 
 def place_on(board, chip=0, chips=1, link="uart", of=BOARD):
     """Its line is the UART's, so that the REPL stays with the test."""
-    return Place(of, board.port, chip, chips, link, line="pins")
+    return Place(of, board.port, chip, chips, Link(link, "pins"))
+
+
+def update_board(model, place, told):
+    return update(
+        place.port, place.board, lambda system: place.files(model, system.version), told
+    )
 
 
 def flash(model, board, told=lambda path, written, total: None, **place):
-    """As `updated`, and until the board has been reset: what is sent at that moment is lost."""
+    """As `update`, and until the board has been reset: what is sent at that moment is lost."""
     resets = board.resets
-    done = updated(model, place_on(board, **place), told)
+    done = update_board(model, place_on(board, **place), told)
     board.await_reset(resets)
     return done
 
 
 def expected(model, chip=0, chips=1, link="uart", arch="x86", rate=None):
-    """What should be on the board, made without host.flashing.placing."""
+    """What should be on the board, made without host.cluster.place."""
     mtu = 250 if link == "espnow" else None
     plan = tensor_plan(model, chips, heap=BOARD.planned_heap(link), mtu=mtu)
     uart = board_uart(BOARD.uart)
@@ -166,6 +173,7 @@ def test_a_board_that_is_only_looked_at_runs_on(model, board):
     with pytest.raises(FlashError, match="loads code for x86, and esp32s3 is xtensawin"):
         flash(model, board, of=load("esp32s3"))
     with federation_of(model, board) as federation:
+        federation.begin()
         assert federation.forward([1]).any()
 
 
@@ -206,7 +214,7 @@ def test_an_interrupted_command_is_repeated(model, board, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        updated(model, place_on(board), interrupt)
+        update_board(model, place_on(board), interrupt)
     done = flash(model, board)
     assert 0 < len(done.changes.write) < done.files
     assert on_board(board, tmp_path) == expected(model)

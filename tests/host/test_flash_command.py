@@ -15,15 +15,16 @@ from threading import Timer
 import pytest
 from rich.console import Console
 
-from host import flash
-from host.cluster import cluster_file
-from host.cluster.cluster_file import FlashedChip
-from host.cluster.ports import Candidate
+from host.cli import flash_job, flashing
+from host.cli.flash_job import prepare_job
+from host.cluster import cluster_file, ready_check
+from host.cluster.cluster_fields import FlashedChip
+from host.cluster.cluster_plan import plan_cluster
 from host.flash import main, parsed
-from host.flashing import board_files, flashing
+from host.flashing import board_files
 from host.flashing.board_files import BoardFiles
 from host.flashing.changes import Changes
-from host.launch.boards import flashed_plan
+from host.links.discovery import Candidate
 from host.model.formats import quantized_file
 from host.model.quantization.quantize import quantize
 from tests.host.fake_chips import FakeChip
@@ -65,7 +66,7 @@ def arguments(model):
     def line(port, **replaced):
         options = {
             "board": "esp32s3", "chip_id": 1, "chips": 2, "port": port, "model": model,
-            "link": "uart", "line": "pins",
+            "link": "uart", "line": "pins", "reduce": "host",
         }  # fmt: skip
         words = [
             word
@@ -128,7 +129,7 @@ def test_a_board_is_flashed_and_flashed_again(board, arguments, capsys):
     ],
 )
 def test_an_option_that_is_left_out(error, silent_port, option, line, monkeypatch):
-    monkeypatch.setattr(flash, "candidates", list)
+    monkeypatch.setattr(flash_job, "find_candidates", list)
     left = {"port": silent_port} | {option: None}
     assert error(**left) == line
 
@@ -145,7 +146,7 @@ def test_a_question_that_is_not_answered(arguments, capsys, monkeypatch):
         raise EOFError
 
     two = [Candidate("/dev/ttyACM0"), Candidate("/dev/ttyACM1")]
-    monkeypatch.setattr(flash, "candidates", lambda: two)
+    monkeypatch.setattr(flash_job, "find_candidates", lambda: two)
     monkeypatch.setattr("builtins.input", ended)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     assert main(arguments(None)) == 1
@@ -154,13 +155,15 @@ def test_a_question_that_is_not_answered(arguments, capsys, monkeypatch):
 
 def test_a_chip_on_the_gateways_port_is_not_asked(arguments, monkeypatch):
     """Boards flashed one after another at one cable: the gateway is not there any more."""
-    monkeypatch.setattr(flash, "candidates", list)
-    monkeypatch.setattr(flash, "ready", lambda *_: pytest.fail("a radio chip's prompt was asked"))
+    monkeypatch.setattr(flashing, "find_candidates", list)
+    monkeypatch.setattr(
+        flashing, "await_ready", lambda *_: pytest.fail("a radio chip's prompt was asked")
+    )
     options = parsed(arguments("one", link="espnow", line="usb"))
-    job = flash._job(options, Console())
+    job = prepare_job(options, Console(), None)
     gateway = FlashedChip(0, "esp32s3", "24:0a:c4:00:00:09", "one")
     job = replace(job, cluster=job.cluster.with_chip(gateway))
-    said, port = flash._heard(job, "24:0a:c4:00:00:01")
+    said, port = flashing.check_ready(job, "24:0a:c4:00:00:01", Console())
     assert said.endswith("reached through chip 0, not plugged in now") and port == "one"
 
 
@@ -172,15 +175,15 @@ def test_a_board_whose_native_usb_comes_back_elsewhere(arguments, monkeypatch):
     chip.model_hash = content.sha256()[:8]
     with PtyChip(chip) as board, PtyChip() as another:
         listed = []  # at first it is not there at all
-        monkeypatch.setattr(flash, "candidates", lambda: listed)
-        monkeypatch.setattr(flashing, "_START_SECONDS", 0.1)
-        monkeypatch.setattr(flashing, "firmware_version", lambda: "0")
+        monkeypatch.setattr(flashing, "find_candidates", lambda: listed)
+        monkeypatch.setattr(ready_check, "_START_SECONDS", 0.1)
+        monkeypatch.setattr(ready_check, "firmware_version", lambda: "0")
 
         def written(*_):
             Timer(0.6, listed.append, [Candidate(board.url, mac)]).start()
             return mac, "written"
 
-        monkeypatch.setattr(flash, "_update", written)
+        monkeypatch.setattr(flashing, "update_board", written)
         listed.append(Candidate(another.url, "24:0a:c4:00:00:09"))  # who has taken its old name
         line = arguments(another.url, line="usb")
         assert main([*line, "--no-key"]) == 0
@@ -192,15 +195,17 @@ def test_boards_that_are_named_for_all_chips(arguments, silent_port):
     """Each is flashed with the share that the cluster has for it from the beginning."""
     both = "esp32s3,esp32c3"
     options = parsed(arguments(silent_port, boards=both, board=None, chips=None))
-    job = flash._job(options, Console())
+    job = prepare_job(options, Console(), None)
     assert (job.place.board.name, job.place.chips) == ("esp32c3", 2)
     assert job.cluster.boards == ("esp32s3", "esp32c3")
-    cluster_file.changed(lambda _: job.cluster)
-    again = flash._job(parsed(arguments(silent_port, chip_id=0)), Console())
+    cluster_file.change(lambda _: job.cluster)
+    again = prepare_job(parsed(arguments(silent_port, chip_id=0)), Console(), None)
     plan = again.place.plan(again.model)
-    assert plan == job.place.plan(job.model) == flashed_plan(again.model, again.cluster)
+    assert plan == job.place.plan(job.model) == plan_cluster(again.model, again.cluster)
     assert len(plan.shards[0].units) > len(plan.shards[1].units)
-    fewer = flash._job(parsed(arguments(silent_port, chips=1, chip_id=0)), Console())
+    fewer = prepare_job(
+        parsed(arguments(silent_port, chips=1, chip_id=0)), Console(), None
+    )
     assert fewer.cluster.boards == ()
 
 
@@ -219,10 +224,10 @@ def test_boards_that_cannot_be(error, silent_port):
 def test_the_channel_of_the_file_reaches_the_chip(arguments, silent_port, tmp_path):
     """Which is on no command line: whoever wants another one writes it into the file."""
     options = parsed(arguments(silent_port, link="espnow", line="usb"))
-    job = flash._job(options, Console())
-    cluster_file.changed(lambda _: replace(job.cluster, channel=11))
-    job = flash._job(options, Console())
-    files = job.place.files(job.model, job.place.plan(job.model), (1, 27, 0))
+    job = prepare_job(options, Console(), None)
+    cluster_file.change(lambda _: replace(job.cluster, channel=11))
+    job = prepare_job(options, Console(), None)
+    files = job.place.files(job.model, (1, 27, 0))
     assert job.cluster.channel == json.loads(files["config.json"])["radio"]["channel"] == 11
 
 
@@ -234,7 +239,7 @@ def test_nothing_is_recorded_before_a_port_has_opened(error, tmp_path):
 def test_a_board_that_is_not_known_or_no_board(error, silent_port):
     assert "did you mean esp32s3" in error(silent_port, board="esp32-s3")
     assert error(silent_port, board="simulated") == (
-        "simulated is no board to flash: its chips are processes"
+        "simulated cannot be flashed: its chips are processes"
     )
 
 

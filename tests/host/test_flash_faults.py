@@ -11,13 +11,18 @@ from functools import partial, partialmethod
 import pytest
 from rich.console import Console
 
-from host import flash
+from host import flash as command
+from host.cli import flash_job, flashing
 from host.cluster import cluster_file
-from host.cluster.ports import Candidate
+from host.cluster.cluster_fields import FlashedChip
+from host.cluster.place import Place
+from host.cluster.ready_check import await_ready
+from host.errors import FlashError
 from host.flash import main
-from host.flashing import esptool, flashing
-from host.flashing.placing import Place
+from host.flashing import esptool
 from host.hardware import board as boards
+from host.links.discovery import Candidate
+from host.parallel.parallelism import Link
 from tests.host.test_flash_command import model_file, silent_port  # noqa: F401
 from tests.simulation.launch import REPOSITORY
 from tests.standin_board.board import StandinBoard
@@ -51,7 +56,8 @@ def attempt(model, firmware, capsys):
 
     def tried(port, *more, path=firmware):
         arguments = ["--board", "esp32s3", "--chip-id", "1", "--chips", "2", "--link", "uart",
-                     "--line", "pins", "--port", port, "--model", model, "--firmware", path]
+                     "--line", "pins", "--port", port, "--model", model, "--firmware", path,
+                     "--reduce", "host"]
         code = main([str(word) for word in [*arguments, *more]])
         printed = capsys.readouterr()
         if code == 0:
@@ -172,10 +178,10 @@ def test_flashing_again_is_quick_and_changes_nothing(board, attempt):
 def test_at_a_terminal_bars_show_how_far_it_is(board, attempt, monkeypatch):
     screen = io.StringIO()
     terminal = partial(Console, file=screen, force_terminal=True, width=100)
-    monkeypatch.setattr(flash, "Console", lambda stderr: terminal())
+    monkeypatch.setattr(command, "Console", lambda stderr: terminal())
     # Each state is shown, whatever time there was for it.
-    shown = partialmethod(flash.Progress.update, refresh=True)
-    monkeypatch.setattr(flash.Progress, "update", shown)
+    shown = partialmethod(flashing.Progress.update, refresh=True)
+    monkeypatch.setattr(flashing.Progress, "update", shown)
     attempt(board.port)
     for what in ("MicroPython", "files"):
         assert re.search(rf"writing {what} .*\d/\d+(\.\d+)? .B", screen.getvalue())
@@ -184,9 +190,9 @@ def test_at_a_terminal_bars_show_how_far_it_is(board, attempt, monkeypatch):
 def test_a_program_that_ends_at_once_is_quoted(board, model, attempt):
     """An x86 board given xtensawin code."""
     attempt(board.port)
-    place = Place(boards.load("esp32s3"), board.port, 1, 2, "uart")
-    with pytest.raises(flashing.FlashError, match="program fails: ValueError: incompatible .mpy"):
-        flashing.ready(None, place, lambda: board.port, 1)
+    place = Place(boards.load("esp32s3"), board.port, 1, 2, Link("uart"))
+    with pytest.raises(FlashError, match="program fails: ValueError: incompatible .mpy"):
+        await_ready(None, place, lambda: board.port, 1)
 
 
 def test_taking_the_place_of_another_board_takes_a_yes(
@@ -196,7 +202,7 @@ def test_taking_the_place_of_another_board_takes_a_yes(
     with StandinBoard(tmp_path / "other", blank=True, mac="240ac4000002") as other:
         attempt(board.port)
         left = []
-        monkeypatch.setattr(flash, "run_on", left.append)
+        monkeypatch.setattr(flashing, "run_on", left.append)
         assert attempt(other.port) == (
             "error: chip 1 is another board (esp32s3, 24:0a:c4:00:00:01): replace it by this one"
             " (24:0a:c4:00:00:02) only with --yes"
@@ -214,13 +220,13 @@ def test_taking_the_place_of_another_board_takes_a_yes(
 def test_other_settings_for_one_chip_name_those_to_flash_again(board, attempt, capsys):
     attempt(board.port)
     before = cluster_file.read()
-    cluster_file.changed(
-        lambda old: old.with_chip(cluster_file.FlashedChip(0, "esp32s3", "24:0a:c4:00:00:09", "x"))
+    cluster_file.change(
+        lambda old: old.with_chip(FlashedChip(0, "esp32s3", "24:0a:c4:00:00:09", "x"))
     )
     said = attempt(board.port, "--context", "8")
     # Told before the chip is waited for, which may end in an error.
     assert said.splitlines()[-2:] == [
-        "the cluster is another now: flash again chip 0",
+        "the cluster has changed: flash again chip 0",
         "not asked whether it is ready: its line is not this port",
     ]
     after = cluster_file.read()
@@ -249,7 +255,8 @@ def test_an_interrupted_flash_is_finished_by_the_next(board, model, firmware, at
 # Ctrl-C as the first bytes are reported written.
 _INTERRUPTED = """
 import sys
-from host import flash
+from host import flash as command
+from host.cli import flash_job, flashing
 from host.flashing import esptool
 line_came = esptool._Place.line
 def interrupt(place, line):
@@ -262,7 +269,8 @@ sys.exit(flash.main(sys.argv[1:]))
 
 
 def test_the_port_is_asked_for(monkeypatch, attempt, board):
-    monkeypatch.setattr(flash, "candidates", lambda: [Candidate("/dev/ttyUSB7"), Candidate("x")])
+    two = [Candidate("/dev/ttyUSB7"), Candidate("x")]
+    monkeypatch.setattr(flash_job, "find_candidates", lambda: two)
     assert attempt("") == (
         "error: several boards are plugged in: give PORT= as one of /dev/ttyUSB7, x"
     )

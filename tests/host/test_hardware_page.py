@@ -2,8 +2,9 @@
 
 import re
 
-from host.build.configuration import REPL_BAUD, REPL_MTU, board_settings
+from host.build.configuration import REPL_MTU, board_settings
 from host.hardware.board import load, names
+from host.links.access import REPL_BAUD
 from tests.simulation.launch import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "hardware.md").read_text()

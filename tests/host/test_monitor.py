@@ -10,15 +10,19 @@ from dataclasses import replace
 
 import pytest
 
-from host import monitor as monitor_module
-from host.cluster.cluster_file import Cluster, FlashedChip, changed
-from host.links.access import exclusive_port
-from host.monitor import Monitor, Source, main, sources
+from host import monitor as command
+from host.cluster.cluster_fields import FlashedChip
+from host.cluster.cluster_file import change
+from host.diagnosis import listening
+from host.diagnosis.listening import Monitor, Source, list_sources
+from host.links.access import open_exclusively
+from host.monitor import main
 from host.wire.framing import encode_frame
 from protocol import message_types
 from protocol.frame import HOST
 from protocol.message import FederationMessage
 from protocol.messages import FAULT, encode_error
+from tests.clusters import cluster_file, on_link
 from tests.host.fake_chips import FakeChip
 from tests.host.pty_chips import PtyChip
 from tests.host.test_port_log import fault
@@ -26,15 +30,15 @@ from tests.host.test_ports import ESPRESSIF, ListedPort, mac
 from tests.simulation.launch import REPOSITORY
 
 KEY = bytes(range(32))
-CLUSTER = Cluster("models/home.bin", bytes(8), 3, "uart", 1, 16, b"")
+CLUSTER = cluster_file()
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(monitor_module, "_REOPEN_SECONDS", 0.05)
-    monkeypatch.setattr(monitor_module, "_QUIET_SECONDS", 0.1)
-    monkeypatch.setattr(monitor_module, "_GREET_AFTER", 0.1)
+    monkeypatch.setattr(listening, "_REOPEN_SECONDS", 0.05)
+    monkeypatch.setattr(listening, "_QUIET_SECONDS", 0.1)
+    monkeypatch.setattr(listening, "_DISCOVER_AFTER", 0.1)
 
 
 @pytest.fixture
@@ -116,7 +120,7 @@ def test_a_board_that_comes_back_to_its_port(plugged, tmp_path):
 
 def test_a_port_that_another_program_holds_for_a_while(plugged):
     (board,) = plugged(None)
-    holder = exclusive_port(board.url, 115200)
+    holder = open_exclusively(board.url, 115200)
     with Watched([Source("chip 0", board.url)]) as watched:
         watched.until(f"chip 0: another program holds {board.url}")
         holder.close()
@@ -180,33 +184,33 @@ def test_what_is_listened_to():
         ListedPort("/dev/ttyACM1", ESPRESSIF, mac(9)),
         ListedPort("/dev/was0"),
     ]
-    assert sources([], cluster, lambda: listed) == [
+    assert list_sources([], cluster, lambda: listed) == [
         Source("chip 0", "/dev/was0", mac(0), True),
         Source("chip 1", "/dev/ttyACM0", mac(1), True),
         Source("/dev/ttyACM1", "/dev/ttyACM1"),
     ]
-    on_air = replace(cluster, link="espnow")
-    answering = [source.answers for source in sources([], on_air, lambda: listed)]
+    on_air = on_link(cluster, "espnow")
+    answering = [source.answers for source in list_sources([], on_air, lambda: listed)]
     assert answering == [True, False, False]
-    assert sources(["/dev/was0", "socket://h:1"], cluster, lambda: listed) == [
+    assert list_sources(["/dev/was0", "socket://h:1"], cluster, lambda: listed) == [
         Source("chip 0", "/dev/was0", mac(0), True),
         Source("socket://h:1", "socket://h:1"),
     ]
-    assert [one.url for one in sources([], None, lambda: listed)] == [
+    assert [one.url for one in list_sources([], None, lambda: listed)] == [
         "/dev/ttyACM0", "/dev/ttyACM1", "/dev/was0",
     ]  # fmt: skip
-    assert sources([], None, list) == []
+    assert list_sources([], None, list) == []
 
 
 def test_no_board(capsys, monkeypatch):
-    monkeypatch.setattr(monitor_module, "sources", lambda urls, cluster: [])
+    monkeypatch.setattr(command, "list_sources", lambda urls, cluster: [])
     assert main([]) == 1
     assert capsys.readouterr().err.startswith("error: no board on any port: ")
 
 
 def test_the_command_until_it_is_interrupted(plugged, tmp_path):
     (board,) = plugged(None)
-    changed(lambda _: replace(CLUSTER, flashed=(FlashedChip(1, "esp32s3", mac(1), board.url),)))
+    change(lambda _: replace(CLUSTER, flashed=(FlashedChip(1, "esp32s3", mac(1), board.url),)))
     with subprocess.Popen(
         [sys.executable, "-m", "host.monitor", board.url], cwd=tmp_path, text=True,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},

@@ -6,18 +6,21 @@ from dataclasses import dataclass, replace
 import pytest
 
 from host.cluster import ports
-from host.cluster.cluster_file import Cluster, FlashedChip
-from host.cluster.ports import Candidate, candidates, found_lines, lines_at, probable_port
+from host.cluster.cluster_fields import FlashedChip
+from host.cluster.ports import find_lines, open_lines
 from host.errors import ClusterError
+from host.links import port_search
 from host.links.access import PortClosed
+from host.links.discovery import Candidate, find_candidates, locate
 from protocol import message_types
 from protocol.messages import FAULT, encode_error
+from tests.clusters import cluster_file
 from tests.host.fake_chips import FakeChip
 from tests.host.pty_chips import PtyChip
 
 KEY = bytes(range(32))
 ESPRESSIF, BRIDGE, MODEM = 0x303A, 0x10C4, 0x1199
-CLUSTER = Cluster("models/home.bin", bytes(8), 3, "uart", 1, 16, b"")
+CLUSTER = cluster_file()
 
 
 @dataclass
@@ -31,9 +34,9 @@ class ListedPort:
 
 @pytest.fixture(autouse=True)
 def little_patience(monkeypatch):
-    monkeypatch.setattr(ports, "EXPECTED_PATIENCE", 0.3)
-    monkeypatch.setattr(ports, "PATIENCE", 0.7)
-    monkeypatch.setattr(ports, "_ASK_AGAIN", 0.1)
+    monkeypatch.setattr(ports, "EXPECTED_TIMEOUT", 0.3)
+    monkeypatch.setattr(ports, "TIMEOUT", 0.7)
+    monkeypatch.setattr(port_search, "RETRANSMIT_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def flashed(*urls, cluster=CLUSTER):
 
 def found(cluster, wanted, *listed):
     """The ports by chip; all are closed again."""
-    lines = found_lines(cluster, wanted, lambda: listed)
+    lines = find_lines(cluster, wanted, lambda: listed)
     names = {chip: line.port.name for chip, line in lines.items()}
     for line in lines.values():
         line.port.close()
@@ -75,7 +78,7 @@ def test_only_what_may_be_a_board_is_a_candidate():
         ListedPort("/dev/ttyUSB1", MODEM, "1"),
         ListedPort("/dev/ttyS0", None, None),
     ]
-    assert candidates(lambda: listed) == [
+    assert find_candidates(lambda: listed) == [
         Candidate("/dev/ttyACM0", "34:85:18:ab:cd:ef"),
         Candidate("/dev/ttyACM1", "34:85:18:ab:cd:ee"),
         Candidate("/dev/ttyACM2"),
@@ -85,10 +88,10 @@ def test_only_what_may_be_a_board_is_a_candidate():
 
 def test_a_mac_tells_more_than_the_port_where_a_board_was():
     present = [Candidate("A", mac(1)), Candidate("B", mac(2)), Candidate("C")]
-    assert probable_port(mac(1), "B", present) == "A"
-    assert probable_port(mac(3), "A", present) is None
-    assert probable_port(mac(3), "C", present) == "C"
-    assert probable_port(mac(3), "socket://elsewhere:1", present) == "socket://elsewhere:1"
+    assert locate(mac(1), "B", present) == "A"
+    assert locate(mac(3), "A", present) is None
+    assert locate(mac(3), "C", present) == "C"
+    assert locate(mac(3), "socket://elsewhere:1", present) == "socket://elsewhere:1"
 
 
 def test_chips_are_where_they_were(plugged):
@@ -143,7 +146,7 @@ def test_a_chip_that_failed_to_start_is_found_too(plugged):
 
 def test_the_ports_listed_by_a_user_in_any_order(plugged):
     boards = plugged(2, 0, 1)
-    lines = lines_at(urls(boards), CLUSTER, [0, 1, 2])
+    lines = open_lines(urls(boards), CLUSTER, [0, 1, 2])
     assert [lines[chip].port.name for chip in (2, 0, 1)] == urls(boards)
     for line in lines.values():
         line.port.close()
@@ -152,20 +155,20 @@ def test_the_ports_listed_by_a_user_in_any_order(plugged):
 def test_two_boards_that_are_the_same_chip(plugged):
     boards = plugged(1, 1)
     with pytest.raises(ClusterError) as caught:
-        lines_at(urls(boards), CLUSTER, [0, 1])
+        open_lines(urls(boards), CLUSTER, [0, 1])
     text = str(caught.value)
-    assert text.startswith("two boards say that they are chip 1: at ")
+    assert text.startswith("two boards answer as chip 1: at ")
     assert all(url in text for url in urls(boards))
 
 
 def test_a_port_that_does_not_open_and_a_silent_one(plugged):
     silent, stranger = plugged(None, 7)
     with pytest.raises(PortClosed, match="there is no port /dev/none"):
-        lines_at(["/dev/none", silent.url], CLUSTER, [0, 1])
+        open_lines(["/dev/none", silent.url], CLUSTER, [0, 1])
     with pytest.raises(ClusterError, match=f"^chip 0 does not answer at {silent.url} "):
-        lines_at([silent.url], CLUSTER, [0])
+        open_lines([silent.url], CLUSTER, [0])
     with pytest.raises(ClusterError, match=f", but chip 7 at {stranger.url} "):
-        lines_at(urls([stranger, silent]), CLUSTER, [0, 1])
+        open_lines(urls([stranger, silent]), CLUSTER, [0, 1])
     with pytest.raises(PortClosed, match="there is no port /dev/none"):
         found(flashed("/dev/none"), [0])
     assert silent.heard
@@ -173,10 +176,10 @@ def test_a_port_that_does_not_open_and_a_silent_one(plugged):
 
 def test_a_port_that_goes_while_it_is_asked(plugged):
     (board,) = plugged(None)
-    with ports.PortSearch(ports.Greeting()) as search:
+    with port_search.PortSearch(port_search.Probe()) as search:
         search.add(board.url)
         board.unplug()
-        assert search.ask({0}, 1) == {0}
+        assert search.find({0}, 1) == {0}
         assert search.closed[board.url].wrong == f"lost the port {board.url}"
 
 
@@ -184,4 +187,4 @@ def test_ports_are_free_after_a_search(plugged):
     boards = plugged(0, None)
     for _ in range(2):
         with pytest.raises(ClusterError, match="chip 1 does not answer"):
-            lines_at(urls(boards), CLUSTER, [0, 1])
+            open_lines(urls(boards), CLUSTER, [0, 1])

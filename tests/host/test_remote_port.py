@@ -13,7 +13,7 @@ import pytest
 import serial
 
 from host.errors import ClusterError
-from host.links.access import exclusive_port
+from host.links.access import open_exclusively
 from host.links.transport import Line, Transport, open_port
 from host.wire.framing import FrameSplitter, encode_frame
 from protocol.frame import HOST, seal
@@ -91,7 +91,7 @@ def test_a_connection_that_breaks_off_is_a_lost_port(server):
 
 def test_a_closed_port_leaves_no_thread(server):
     before = set(threading.enumerate())
-    port = exclusive_port(server.url, 115200)
+    port = open_exclusively(server.url, 115200)
     ours = [thread for thread in set(threading.enumerate()) - before
             if thread.name.endswith(("(_carry_in)", "(_carry_out)"))]  # fmt: skip
     assert len(ours) == 2

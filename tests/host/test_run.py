@@ -7,13 +7,14 @@ import tempfile
 import numpy as np
 import pytest
 
-from host.cluster.cluster_file import Cluster, changed
+from host.cluster.cluster_file import change
 from host.hardware.board import load
 from host.model.formats import llama2c
 from host.model.quantization.quantize import quantize
 from host.model.tokenizers.bpe import serialize_tokens
 from host.paths import HOME_MODEL
 from host.run import main, parsed, settings_for
+from tests.clusters import cluster_file
 from tests.tiny_model import CONFIG, tiny_tokenizer
 
 
@@ -224,8 +225,8 @@ def test_boards_that_cannot_be_run_on(elsewhere, capsys, options, line):
 
 
 def test_boards_flashed_with_another_model(elsewhere, capsys):
-    cluster = Cluster(str(HOME_MODEL), bytes(8), 1, "uart", 1, 64, b"")
-    changed(lambda _: cluster)
+    cluster = cluster_file(1, model=str(HOME_MODEL), context=64)
+    change(lambda _: cluster)
     assert main(["--prompt", "turn on the fan", "--ports", "/dev/none"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     flashed = f"{HOME_MODEL} (0000000000000000)"

@@ -9,7 +9,6 @@ import tty
 
 from host.build.bundle import chip_files, compiled
 from host.build.configuration import (
-    REPL_BAUD,
     REPL_MTU,
     REPL_UART,
     board_settings,
@@ -18,6 +17,7 @@ from host.build.configuration import (
 from host.hardware.board import load
 from host.hardware.ram import ON_BOARD
 from host.launch.session import connected
+from host.links.access import REPL_BAUD
 from host.links.transport import Line, Transport, open_port
 from host.setup import micropython
 from tests.plans import tensor_plan

@@ -5,14 +5,14 @@ from contextlib import ExitStack
 
 import pytest
 
-from host.build.configuration import REPL_BAUD
-from host.cluster.cluster_file import Cluster
 from host.errors import ClusterError
 from host.hardware.board import load
 from host.launch.simulated import Settings, running
+from host.links.access import REPL_BAUD
 from host.links.transport import open_port
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
+from tests.clusters import cluster_file
 from tests.host.flashed_boards import flashed_board
 from tests.host.tiny import random_checkpoint
 from tests.system.changed_firmware import append_source
@@ -78,7 +78,7 @@ def test_ctrl_c_reaches_the_prompt_of_a_chip_with_no_link(micropython, tmp_path,
     def without_configuration(chip, files):
         files["config.json"] = b"{"
 
-    cluster = Cluster("narrow.bin", narrow.sha256()[:8], 1, "uart", 1, 16, b"")
+    cluster = cluster_file(1, model="narrow.bin", digest=narrow.sha256()[:8])
     with ExitStack() as stack:
         board, _ = flashed_board(
             stack, tmp_path, narrow, cluster, 0, change=without_configuration

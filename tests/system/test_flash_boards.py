@@ -15,9 +15,9 @@ from dataclasses import replace
 import pytest
 
 from host.cluster import cluster_file
+from host.cluster.place import Place
 from host.flashing.filesystem_image import BLOCK, filesystem_image
 from host.flashing.firmware_image import firmware_image
-from host.flashing.placing import Place
 from host.hardware import board as boards
 from host.model import loading
 from host.simulation.hub import HubProcess
@@ -95,13 +95,14 @@ def check_flash(board, kind, content, files):
     assert flash == filesystem_image(files, region.size)
 
 
-def expected_files(model, cluster, chip, kind, kinds, **options):
+def expected_files(model, cluster, chip, kind, kinds):
     """What should be on the board, and the image it was flashed with."""
     others = tuple(kinds[one.id] for one in cluster.flashed if one.id != chip)
     place = Place(
-        kind, "", chip, len(KINDS), "uart", CONTEXT, cluster.key, others=others, **options
-    )
-    return place.files(model, place.plan(model), (1, 27, 0))
+        kind, "", chip, len(KINDS), cluster.link, cluster.parallelism, CONTEXT, cluster.key,
+        others=others,
+    )  # fmt: skip
+    return place.files(model, (1, 27, 0))
 
 
 def image_of(firmware, kind):
@@ -129,7 +130,7 @@ def listed(board):
 @pytest.mark.timeout(600)  # 26 s on a machine that has nothing else to do
 def test_five_boards_are_flashed_and_speak(model, micropython, tmp_path, firmware):
     folder = standin_boards(tmp_path / "boards")
-    kinds = [boards.load(name, folder) for name in KINDS]
+    kinds = [boards.load(name, [boards.BOARDS, folder]) for name in KINDS]
     with ExitStack() as stack:
         five = farm(stack, tmp_path)
         for chip, said in enumerate(all_flashed(tmp_path, five, firmware, folder)):
@@ -203,6 +204,6 @@ def test_boards_as_they_ship_get_code_of_their_own_architecture(
         for chip, board in enumerate(two):
             # The first was flashed before the second was known of; the plan is the same.
             flashed = replace(cluster, flashed=cluster.flashed[:chip])
-            files = expected_files(model, flashed, chip, kinds[chip], kinds, line="pins")
-            assert len(files["firmware/compute/kernels.mpy"]) % BLOCK
+            files = expected_files(model, flashed, chip, kinds[chip], kinds)
+            assert len(files["firmware/kernels.mpy"]) % BLOCK
             check_flash(board, kinds[chip], image_of(firmware, kinds[chip]), files)

@@ -7,9 +7,10 @@ import time
 import pytest
 
 from host.build.bundle import chip_files
-from host.build.configuration import REPL_BAUD, REPL_UART, configuration
+from host.build.configuration import REPL_UART, configuration
 from host.hardware.board import load
 from host.hardware.ram import ON_BOARD, STANDINS
+from host.links.access import REPL_BAUD
 from host.links.transport import open_port
 from host.model import loading
 from host.model.tokenizers.bpe import BpeTokenizer

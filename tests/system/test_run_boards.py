@@ -5,12 +5,13 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-from host.cluster.cluster_file import Cluster, changed, random_key
+from host.cluster.cluster_file import change, make_key
 from host.launch import boards as attached_module
 from host.launch.boards import attached
 from host.model import loading
 from host.paths import HOME_MODEL
 from host.run import main
+from tests.clusters import cluster_file
 from tests.host.flashed_boards import flashed_board
 from tests.host.test_ports import ESPRESSIF, ListedPort
 
@@ -21,7 +22,9 @@ PROMPT, ANSWER = "turn off the kitchen lights", "light.kitchen off\n"
 def test_boards_of_a_cluster_with_a_key(micropython, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     model = loading.load_model(str(HOME_MODEL)).quantize()
-    cluster = Cluster(str(HOME_MODEL), model.sha256()[:8], 2, "uart", 1, 32, random_key())
+    cluster = cluster_file(
+        2, model=str(HOME_MODEL), digest=model.sha256()[:8], context=32, key=make_key()
+    )
     with ExitStack() as stack:
         for chip in range(2):
             _, cluster = flashed_board(stack, tmp_path, model, cluster, chip, kind=KIND)
@@ -29,7 +32,7 @@ def test_boards_of_a_cluster_with_a_key(micropython, tmp_path, monkeypatch, caps
         listed = [ListedPort(one.port, ESPRESSIF, one.mac) for one in cluster.flashed]
         monkeypatch.setattr("host.run.attached", partial(attached, list_ports=lambda: listed))
         swapped = (replace(first, port=second.port), replace(second, port=first.port))
-        changed(lambda _: replace(cluster, flashed=swapped))
+        change(lambda _: replace(cluster, flashed=swapped))
         assert main(["--ports", "auto", "--prompt", PROMPT]) == 0
         printed = capsys.readouterr()
         assert printed.out == ANSWER and "a second (measured)" in printed.err
@@ -45,7 +48,7 @@ def test_a_board_that_is_unplugged_and_plugged_in_again_goes_on(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(attached_module, "_SILENCE", 60.0)  # this machine may be busy
     model = loading.load_model(str(HOME_MODEL)).quantize()
-    cluster = Cluster(str(HOME_MODEL), model.sha256()[:8], 2, "uart", 1, 32, b"")
+    cluster = cluster_file(2, model=str(HOME_MODEL), digest=model.sha256()[:8], context=32)
     boards = []
     with ExitStack() as stack:
         for chip in range(2):
@@ -58,7 +61,7 @@ def test_a_board_that_is_unplugged_and_plugged_in_again_goes_on(
             return [ListedPort(one.port, ESPRESSIF, mac) for one, mac in found if one.is_plugged]
 
         monkeypatch.setattr("host.run.attached", partial(attached, list_ports=listed))
-        changed(lambda _: cluster)
+        change(lambda _: cluster)
         boards[1].unplug_after(6000)  # bytes: some tokens
         replug = threading.Thread(target=boards[1].replug, args=(0.5,))
         replug.start()

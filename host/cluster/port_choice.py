@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from host.cluster.cluster_file import Cluster
-from host.cluster.ports import Candidate
+from host.cluster.cluster_fields import ClusterFile
 from host.errors import FlashError
+from host.links.discovery import Candidate
 
 # Given the lines of a question, the answer; None where there is nobody to ask.
 Ask = Callable[[str], str] | None
 
 
-def chosen_port(
-    present: Sequence[Candidate], cluster: Cluster | None, chip: int, ask: Ask
+def choose_port(
+    present: Sequence[Candidate], cluster: ClusterFile | None, chip: int, ask: Ask
 ) -> str:
-    """The port of the one board that can be meant, or else the one that the user names.
+    """Returns the port of the one board that can be meant, or else the one that the user names.
 
-    Boards that USB tells to be other chips of the cluster are not meant. Raises FlashError.
+    Boards that are other chips of the cluster, by the MAC that USB tells, are not meant. Raises
+    FlashError.
     """
     if not present:
         raise FlashError(

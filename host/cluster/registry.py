@@ -6,61 +6,61 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from host.build.configuration import CHANNEL
 from host.cluster import cluster_file
-from host.cluster.cluster_file import Cluster, FlashedChip
+from host.cluster.cluster_fields import ClusterFile, FlashedChip
+from host.cluster.place import Place
+from host.cluster.port_choice import Ask
 from host.errors import FlashError
-from host.flashing.placing import Place
-from host.flashing.port_choice import Ask
 from host.hardware import board as boards
 from host.hardware.board import Board
 from host.model.quantized import QuantizedModel
 from protocol.messages import HASH_SIZE
 
 
-def cluster_for(
-    model: QuantizedModel, path: str, place: Place, file: Path, signed: bool | None = None
-) -> Cluster:
-    """The cluster that `place` makes of the one in the file, or a new one.
+def make_cluster(
+    model: QuantizedModel,
+    path: str,
+    place: Place,
+    before: ClusterFile | None,
+    signed: bool | None = None,
+) -> ClusterFile:
+    """Returns the cluster that `place` makes of the one `before`, or a new one.
 
-    signed: whether it has a key, None for as before, or, of a new one, for yes. Raises
-    ClusterFileError.
+    path: of the model, as given; signed: whether it has a key, None for as before, or, of a new
+    one, for yes.
     """
-    new = Cluster(
-        path,
-        model.sha256()[:HASH_SIZE],
-        place.chips,
-        place.link,
-        CHANNEL,
-        place.context or model.config.context,
-        b"",
-        line=place.line,
-        combine=place.combine,
-        boards=tuple(board.name for board in place.boards),
-        stages=place.stages,
-    )
-    before = cluster_file.read(file)
     was_signed = before is None or bool(before.key)
     key = before.key if before else b""
     if not (was_signed if signed is None else signed):
         key = b""
     elif not key:
-        key = cluster_file.random_key()
+        key = cluster_file.make_key()
+    new = ClusterFile(
+        path,
+        model.sha256()[:HASH_SIZE],
+        place.chips,
+        place.context or model.config.context,
+        key,
+        place.link,
+        place.parallelism,
+        boards=tuple(board.name for board in place.boards),
+    )
     if before is None:
-        return replace(new, key=key)
+        return new
     kept = tuple(chip for chip in before.flashed if chip.id < place.chips)
-    return replace(new, key=key, channel=before.channel, flashed=kept)
+    return replace(new, channel=before.channel, flashed=kept)
 
 
-def agreed_key(cluster: Cluster, chip: int, file: Path) -> tuple[bytes, Sequence[int]]:
-    """The key with which a chip of the cluster is to be flashed, and which others had none before.
+def agree_on_key(cluster: ClusterFile, chip: int, file: Path) -> tuple[bytes, Sequence[int]]:
+    """Returns the key with which a chip of the cluster is to be flashed, and which others had none
+    before.
 
     A new key is in the file from now on, so that two boards that are flashed at once have the
     same. Raises ClusterFileError.
     """
     stale: list[int] = []
 
-    def change(old: Cluster | None) -> Cluster:
+    def change(old: ClusterFile | None) -> ClusterFile:
         if old is None:
             return cluster
         if old.key or not cluster.key:
@@ -68,17 +68,17 @@ def agreed_key(cluster: Cluster, chip: int, file: Path) -> tuple[bytes, Sequence
         stale.extend(one.id for one in cluster.flashed if one.id != chip)
         return replace(old, key=cluster.key)
 
-    key = cluster_file.changed(change, file).key
+    key = cluster_file.change(change, file).key
     return key if cluster.key else b"", stale
 
 
-def other_boards(cluster: Cluster, chip: int) -> tuple[Board, ...]:
-    """The boards of all chips but one. Raises BoardError."""
+def load_other_boards(cluster: ClusterFile, chip: int) -> tuple[Board, ...]:
+    """Returns the boards of all chips but one. Raises BoardError."""
     return tuple(boards.load(one.board) for one in cluster.flashed if one.id != chip)
 
 
 def check_permission(
-    cluster: Cluster, chip: int, mac: str, ask: Ask, consented: bool
+    cluster: ClusterFile, chip: int, mac: str, ask: Ask, consented: bool
 ) -> None:
     """Asks before a board takes another's place, or gives up its own.
 
@@ -103,14 +103,14 @@ def check_permission(
         raise FlashError("nothing was changed")
 
 
-def recorded(cluster: Cluster, chip: FlashedChip, file: Path) -> Sequence[int]:
+def record(cluster: ClusterFile, chip: FlashedChip, file: Path) -> Sequence[int]:
     """Puts a chip that was flashed as `cluster` says into the file.
 
-    The chips that were flashed otherwise, and must be again. Raises ClusterFileError.
+    Returns the chips that were flashed otherwise, and must be again. Raises ClusterFileError.
     """
     stale: list[int] = []
 
-    def change(before: Cluster | None) -> Cluster:
+    def change(before: ClusterFile | None) -> ClusterFile:
         others = before.flashed if before else cluster.flashed
         kept = tuple(one for one in others if one.id < cluster.chips)
         after = replace(cluster, flashed=kept).with_chip(chip)
@@ -118,13 +118,10 @@ def recorded(cluster: Cluster, chip: FlashedChip, file: Path) -> Sequence[int]:
             stale.extend(one.id for one in after.flashed if one.id != chip.id)
         return after
 
-    cluster_file.changed(change, file)
+    cluster_file.change(change, file)
     return stale
 
 
-def _settings(cluster: Cluster) -> tuple[object, ...]:
-    """What all chips of a cluster must have in common."""
-    return (
-        cluster.model_hash, cluster.chips, cluster.link, cluster.channel, cluster.context,
-        cluster.line, cluster.combine, cluster.stages, cluster.key, cluster.boards,
-    )  # fmt: skip
+def _settings(cluster: ClusterFile) -> ClusterFile:
+    """What all chips of a cluster must have in common: all but where its model and boards are."""
+    return replace(cluster, model="", flashed=())

@@ -1,0 +1,157 @@
+"""What a flash command is to do: which chip the board becomes, in which cluster, at which port."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rich.console import Console
+
+from host.cluster import cluster_file
+from host.cluster.cluster_fields import ClusterFile
+from host.cluster.place import Place
+from host.cluster.port_choice import Ask, choose_port
+from host.cluster.registry import agree_on_key, check_permission, load_other_boards, make_cluster
+from host.errors import FlashError
+from host.hardware.board import Board, board_names, load
+from host.links.discovery import find_candidates
+from host.model import loading
+from host.model.quantized import QuantizedModel
+from host.parallel.assessment import choose_parallelism, describe_options
+from host.parallel.boards import BoardSet
+from host.parallel.options import AUTO, parse_parallelism
+from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism
+from host.paths import HOME_MODEL
+
+CHIPS = 5
+
+
+@dataclass
+class FlashJob:
+    """What is to be done; `place` has its port, `cluster` is what it will be then, `choice` says
+    in a line what the planner chose, empty where it chose nothing, and `stale` are the chips that
+    have another key."""
+
+    options: argparse.Namespace
+    model: QuantizedModel
+    place: Place
+    cluster: ClusterFile
+    choice: str
+    ask: Ask
+    stale: Sequence[int] = ()
+
+    def check_permission(self, mac: str) -> None:
+        """Raises FlashError unless the board of this MAC may become the chip."""
+        check_permission(self.cluster, self.place.chip, mac, self.ask, self.options.yes)
+
+    def agree_on_key(self) -> Place:
+        """Returns the place, with the key that the cluster has from now on, in its file too."""
+        key, self.stale = agree_on_key(self.cluster, self.place.chip, cluster_file.FILE)
+        self.place, self.cluster = replace(self.place, key=key), replace(self.cluster, key=key)
+        return self.place
+
+
+def prepare_job(options: argparse.Namespace, console: Console, ask: Ask) -> FlashJob:
+    """Finds out what is to be done, before any board is looked for.
+
+    Raises FlashError, ClusterError, BoardError, ModelError.
+    """
+    before = cluster_file.read()
+    place = _place(options, before)
+    place.check()
+    path = options.model or (before.model if before else str(HOME_MODEL))
+    with console.status("quantizing"):
+        # As host.run loads it: both must come to the same integers.
+        model = loading.load_model(path, options.tokenizer).quantize()
+    signed = options.key if options.key is not None else before is None or bool(before.key)
+    parallelism, choice = _parallelism(options, place, model, before, signed)
+    place = replace(place, parallelism=parallelism)
+    place.check()
+    cluster = make_cluster(model, path, place, before, options.key)
+    others = load_other_boards(cluster, place.chip)
+    place = replace(place, key=cluster.key, channel=cluster.channel, others=others)
+    cluster = replace(cluster, link=place.link)  # with the MTU that all boards have
+    place.plan(model)  # that it does not fit is to be known before a board is looked for
+    port = options.port or choose_port(find_candidates(), before, place.chip, ask)
+    return FlashJob(options, model, replace(place, port=port), cluster, choice, ask)
+
+
+def _place(options: argparse.Namespace, before: ClusterFile | None) -> Place:
+    """The place of the board: as options say, or else as the cluster was flashed."""
+    named = _named_boards(options, before)
+    for name in ("board", "chip_id"):
+        if getattr(options, name) is None and not (name == "board" and named):
+            option = name.replace("_", "-")
+            raise FlashError(f"no {option}: give --{option} or {name.upper()}=")
+    # Where there is no such chip, Place.check says so.
+    own = named[options.chip_id : options.chip_id + 1] or named[:1]
+    board = load(options.board) if options.board else own[0]
+    link = before.link if before else Link("espnow" if board.espnow else "uart")
+    return Place(
+        board,
+        "",
+        options.chip_id,
+        options.chips or len(named) or (before.chips if before else CHIPS),
+        Link(options.link or link.kind, options.line or link.line),
+        context=options.context or (before.context if before and not options.model else None),
+        boards=named,
+    )
+
+
+def _named_boards(options: argparse.Namespace, before: ClusterFile | None) -> tuple[Board, ...]:
+    """Those of all chips, as they are named now or, for as many chips, were before; empty where
+    nobody has."""
+    if options.boards is not None:
+        names = tuple(board_names(options.boards))
+    else:
+        is_kept = before is not None and options.chips in (None, before.chips)
+        names = before.boards if before and is_kept else ()
+    return tuple(load(name) for name in names)
+
+
+def _parallelism(
+    options: argparse.Namespace,
+    place: Place,
+    model: QuantizedModel,
+    before: ClusterFile | None,
+    signed: bool,
+) -> tuple[Parallelism, str]:
+    """What options name, or the cluster was flashed with, or the planner chooses; and in a line
+    what that was. Raises ModelError, BoardError."""
+    layers = model.config.layers
+    given = options.parallel is not None or options.reduce is not None
+    if given or options.stages is not None:
+        parallelism = parse_parallelism(
+            options.parallel, options.stages, options.reduce, layers, place.chips
+        )
+        if parallelism is not None:
+            return parallelism, ""
+    elif before and _is_same_cluster(before, place):
+        return before.parallelism, ""
+    if (place.link.kind, place.link.line) == ("uart", "usb"):
+        parallelism = HOST_REDUCE  # the only one whose messages the REPL's port can take
+    else:
+        parallelism = choose_parallelism(model, _expected_boards(place, before, signed))
+    return parallelism, (
+        f"{describe_options(parallelism)}: chosen for {place.chips} chips over {place.link.kind}"
+        f" (modelled; --parallel {AUTO})"
+    )
+
+
+def _is_same_cluster(before: ClusterFile, place: Place) -> bool:
+    """Whether the way to divide a model that suited the cluster before still can."""
+    link = before.link
+    return (before.chips, link.kind, link.line) == (
+        place.chips, place.link.kind, place.link.line,
+    )  # fmt: skip
+
+
+def _expected_boards(place: Place, before: ClusterFile | None, signed: bool) -> BoardSet:
+    """The boards of all chips: as named, as flashed, and like this one where nothing is known."""
+    known = {chip.id: load(chip.board) for chip in before.flashed} if before else {}
+    known[place.chip] = place.board
+    alike = tuple(known.get(chip, place.board) for chip in range(place.chips))
+    return BoardSet(
+        place.boards or alike, place.link.kind, place.context, signed, place.link.line
+    )

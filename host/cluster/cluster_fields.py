@@ -1,0 +1,196 @@
+"""A cluster as federation.toml has it, and the fields of that file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from host.build.configuration import CHANNEL
+from host.links.discovery import format_mac
+from host.parallel.parallelism import (
+    EXCHANGES,
+    HOST_REDUCE,
+    LINES,
+    LINKS,
+    REDUCERS,
+    STRATEGIES,
+    Link,
+    Parallelism,
+)
+from host.toml_file import TomlError, record_from
+from protocol.frame import MAX_CHIP_ID
+from protocol.messages import HASH_SIZE
+from protocol.session import MIN_KEY_SIZE
+
+VERSION = 2  # of the file's layout
+_MAX_CHIPS, _MAX_KEY_SIZE, _MAX_CONTEXT, _CHANNELS = MAX_CHIP_ID + 1, 64, 65535, 14
+
+
+@dataclass(frozen=True)
+class FlashedChip:
+    """One chip: board is a name in boards/, mac as 34:85:18:00:00:01, port where it was last."""
+
+    id: int
+    board: str
+    mac: str
+    port: str
+
+
+@dataclass(frozen=True)
+class ClusterFile:
+    """A cluster of `chips` chips, of which `flashed` have been so far, by id.
+
+    model: its path as given; model_hash: its first 8 bytes, as chips report it; context: in
+    positions; key: empty for frames that are not signed, as link.signed says then; channel: of
+    Wi-Fi; boards: the name of each chip's, by which the work is dealt, or empty: then all are
+    dealt the same, as far as the smallest has room.
+    """
+
+    model: str
+    model_hash: bytes
+    chips: int
+    context: int
+    key: bytes
+    link: Link
+    parallelism: Parallelism = HOST_REDUCE
+    channel: int = CHANNEL
+    flashed: tuple[FlashedChip, ...] = ()
+    boards: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "link", replace(self.link, signed=bool(self.key)))
+
+    def with_chip(self, chip: FlashedChip) -> ClusterFile:
+        """Returns this cluster after `chip` was flashed: in the place of one with its id or its
+        board."""
+        others = [old for old in self.flashed if old.id != chip.id and old.mac != chip.mac]
+        return replace(self, flashed=tuple(sorted([*others, chip], key=lambda one: one.id)))
+
+    def chip(self, number: int) -> FlashedChip | None:
+        """Returns the chip of this id, None if it was not flashed yet."""
+        return next((chip for chip in self.flashed if chip.id == number), None)
+
+    def chip_of(self, mac: str) -> FlashedChip | None:
+        """Returns the chip that the board with this MAC became, None if it is of no chip."""
+        return next((chip for chip in self.flashed if chip.mac == mac), None)
+
+    def has_line(self, chip: int) -> bool:
+        """Whether the host has a serial line to a chip: over the radio to the gateway alone."""
+        return chip == 0 or not self.link.has_radio
+
+
+# What the file holds, beside what _check finds out.
+_Chips = Annotated[int, Meta(ge=1, le=_MAX_CHIPS, description=f"1 to {_MAX_CHIPS}")]
+_Context = Annotated[int, Meta(ge=1, le=_MAX_CONTEXT, description=f"1 to {_MAX_CONTEXT}")]
+_Channel = Annotated[int, Meta(ge=1, le=_CHANNELS, description=f"1 to {_CHANNELS}")]
+_Hash = Annotated[
+    str,
+    Meta(
+        pattern=f"^([0-9a-f]{{2}}){{{HASH_SIZE}}}$",
+        description=f"{HASH_SIZE} bytes in hexadecimal digits",
+    ),
+]
+_Key = Annotated[
+    str,
+    Meta(
+        pattern=f"^([0-9a-f]{{2}}){{0,{_MAX_KEY_SIZE}}}$",
+        description=f"at most {_MAX_KEY_SIZE} bytes in hexadecimal digits",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class _LinkTable:
+    kind: str
+    channel: _Channel
+    line: str
+    mtu: _Context | None = None  # None on UART
+
+
+@dataclass(frozen=True)
+class _Fields:
+    version: int
+    model: str
+    model_hash: _Hash
+    chips: _Chips
+    context: _Context
+    key: _Key
+    parallelism: Parallelism
+    link: _LinkTable
+    boards: tuple[str, ...] = ()
+    chip: tuple[FlashedChip, ...] = ()
+
+
+def decode_cluster(fields: dict[str, Any]) -> ClusterFile:
+    """Returns the cluster that the file's fields describe. Raises TomlError."""
+    found = record_from(fields, _Fields)
+    _check_choices(found)
+    _check_counts(found)
+    link = Link(found.link.kind, found.link.line, found.link.mtu)
+    chips = tuple(replace(chip, mac=_mac(chip.mac)) for chip in found.chip)
+    for name in ("id", "mac"):
+        values = [getattr(chip, name) for chip in chips]
+        twice = next((value for value in values if values.count(value) > 1), None)
+        if twice is not None:
+            raise TomlError(f"two chips have the {name} {twice}")
+    return ClusterFile(
+        found.model, bytes.fromhex(found.model_hash), found.chips, found.context,
+        bytes.fromhex(found.key), link, found.parallelism, found.link.channel, chips, found.boards,
+    )  # fmt: skip
+
+
+def encode_cluster(cluster: ClusterFile) -> dict[str, Any]:
+    """Returns a cluster as the fields of its file."""
+    link = {"kind": cluster.link.kind, "channel": cluster.channel, "line": cluster.link.line}
+    return {
+        "version": VERSION,
+        "model": cluster.model,
+        "model_hash": cluster.model_hash.hex(),
+        "chips": cluster.chips,
+        "context": cluster.context,
+        "key": cluster.key.hex(),
+        **({"boards": list(cluster.boards)} if cluster.boards else {}),
+        "parallelism": asdict(cluster.parallelism),
+        "link": link if cluster.link.mtu is None else {**link, "mtu": cluster.link.mtu},
+        **({"chip": [asdict(chip) for chip in cluster.flashed]} if cluster.flashed else {}),
+    }
+
+
+def _check_choices(found: _Fields) -> None:
+    parallelism, link = found.parallelism, found.link
+    choices = {
+        "parallelism.strategy": (parallelism.strategy, STRATEGIES),
+        "parallelism.reduce": (parallelism.reduce, REDUCERS),
+        "parallelism.exchange": (parallelism.exchange, EXCHANGES),
+        "link.kind": (link.kind, LINKS),
+        "link.line": (link.line, LINES),
+    }
+    for name, (value, values) in choices.items():
+        if value not in values:
+            raise TomlError(f"field {name} is {value!r}, expected {' or '.join(values)}")
+
+
+def _check_counts(found: _Fields) -> None:
+    if not 1 <= found.parallelism.stages <= found.chips:
+        raise TomlError(
+            f"field parallelism.stages is {found.parallelism.stages}, expected 1 to {found.chips}"
+        )
+    if len(found.boards) not in (0, found.chips):
+        raise TomlError(f"field boards has {len(found.boards)} names, expected {found.chips}")
+    if 0 < len(found.key) < 2 * MIN_KEY_SIZE:
+        raise TomlError(
+            f"field key has {len(found.key) // 2} bytes, {MIN_KEY_SIZE} at least are needed"
+        )
+    for number, chip in enumerate(found.chip):
+        if not 0 <= chip.id < found.chips:
+            raise TomlError(f"field chip[{number}].id is {chip.id}, expected 0 to"
+                            f" {found.chips - 1}")  # fmt: skip
+
+
+def _mac(text: str) -> str:
+    try:
+        return format_mac(text)
+    except ValueError as error:
+        raise TomlError(str(error)) from None

@@ -1,0 +1,108 @@
+"""Whether a board that was flashed starts: its chip reports READY, with what was written."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from host.build.configuration import REPL_MTU
+from host.build.firmware_version import firmware_version
+from host.cluster.coordinator import Coordinator
+from host.cluster.dispatcher import Dispatcher
+from host.cluster.place import Place
+from host.errors import ClusterError, FlashError
+from host.links.access import REPL_BAUD, PortClosed, open_exclusively
+from host.links.transport import Line, Transport
+from host.model.quantized import QuantizedModel
+from host.wire.reports import Ready
+from host.wire.session import HostAuthenticator
+from protocol.messages import HASH_SIZE
+
+# Seconds: a board starts, waits two for who wants its prompt, and loads its shard.
+READY_TIMEOUT = 20.0
+
+# Seconds in which a board starts, or its program ends. Until then it is sent zeros: nothing to
+# MicroPython and, to the node, that nobody wants the prompt.
+_START_SECONDS, _POKE_EVERY, _POKE = 3.0, 0.25, b"\0"
+_PROMPT = b">>> "
+_TRACEBACK = re.compile(rb"Traceback .*\r?\n(?: .*\r?\n)*\S.*\n")
+_PORT_TIMEOUT = 6.0  # seconds for native USB to come back
+
+
+def await_ready(
+    model: QuantizedModel, place: Place, locate: Callable[[], str | None], timeout: float
+) -> tuple[Ready, str]:
+    """Returns the READY of a chip that has started, and the port at which it came.
+
+    locate: the port of the chip or its gateway, at which a board may be starting; called again and
+    again, for native USB goes away in a reset, and may come back under another name. Raises
+    FlashError where it does not answer, has failed to start, or is not what was written.
+    """
+    port = _open_started(locate)
+    transport = Transport({place.chip: Line(port)}, REPL_MTU)
+    signer = HostAuthenticator(place.key) if place.key else None
+    try:
+        coordinator = Coordinator(Dispatcher(transport, [place.chip], signer))
+        answers = coordinator.handshake([place.chip], timeout, where="after flashing")
+    except ClusterError as error:
+        raise FlashError(f"the board was written, and does not start: {error}") from None
+    finally:
+        transport.close()
+    _check(answers[place.chip], place.chip, model)
+    return answers[place.chip], port.name
+
+
+def _check(ready: Ready, chip: int, model: QuantizedModel) -> None:
+    expected = model.sha256()[:HASH_SIZE]
+    if ready.model_hash != expected:
+        raise FlashError(
+            f"chip {chip} holds model {ready.model_hash.hex()}, not {expected.hex()}: flash it"
+            " again"
+        )
+    if ready.firmware != firmware_version():
+        raise FlashError(
+            f"chip {chip} runs firmware {ready.firmware}, not {firmware_version()}: flash it again"
+        )
+
+
+def _open_started(locate: Callable[[], str | None]) -> Any:
+    """Opens the port of a board that has had the time to start.
+
+    Raises FlashError for a board that fails to start, and prints that here or comes to its prompt,
+    and for a port that does not come back.
+    """
+    opened: Any = None
+    quiet_until, text = 0.0, b""
+    give_up = time.monotonic() + _PORT_TIMEOUT
+    while opened is None or time.monotonic() < quiet_until:
+        try:
+            if opened is None:
+                opened = _open(locate())
+                quiet_until = time.monotonic() + _START_SECONDS
+            opened.write(_POKE)
+            text += opened.read(opened.in_waiting)
+        except PortClosed as error:
+            if time.monotonic() > give_up:
+                raise FlashError(f"the board was written, and does not answer: {error}") from None
+        except OSError:
+            opened = None
+        if opened is not None and (_PROMPT in text or _TRACEBACK.search(text)):
+            opened.close()
+            raise FlashError(f"the board was written, and its program fails: {_exception(text)}")
+        time.sleep(_POKE_EVERY)
+    return opened
+
+
+def _open(url: str | None) -> Any:
+    if url is None:
+        raise PortClosed("it is on no port", "plug it in")
+    return open_exclusively(url, REPL_BAUD)
+
+
+def _exception(text: bytes) -> str:
+    """The line of a traceback that names the exception."""
+    lines = text.decode(errors="replace").split("Traceback")[-1].splitlines()
+    named = [line for line in lines[1:] if line and not line.startswith(" ")]
+    return named[0] if named else "look at it by mpremote"

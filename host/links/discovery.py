@@ -1,0 +1,68 @@
+"""The serial ports of this machine at which boards may be.
+
+The serial number of a board's native USB (S2, S3, C3, C6, ...) is its MAC. A USB-UART bridge says
+nothing of the board behind it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from serial.tools.list_ports import comports
+
+# USB vendors whose devices may be boards: Espressif, and the makers of bridges on boards (Silicon
+# Labs, WCH, FTDI, Prolific). Other serial devices, modems or printers, are not written to.
+_ESPRESSIF = 0x303A
+_VENDORS = (_ESPRESSIF, 0x10C4, 0x1A86, 0x0403, 0x067B)
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+
+ListPorts = Callable[[], Iterable[Any]]  # as pyserial's comports
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A port that may be a chip's; mac: of the board, where USB tells it."""
+
+    url: str
+    mac: str | None = None
+
+
+def find_candidates(list_ports: ListPorts = comports) -> list[Candidate]:
+    """Returns the serial ports of this machine that may be boards."""
+    return [
+        Candidate(port.device, _usb_mac(port))
+        for port in list_ports()
+        if port.vid in _VENDORS
+    ]  # fmt: skip
+
+
+def locate(mac: str, recorded: str, present: Sequence[Candidate]) -> str | None:
+    """Returns the port of the board with a MAC where USB tells it, else the `recorded` one, None
+    where another board is there."""
+    for candidate in present:
+        if candidate.mac == mac:
+            return candidate.url
+    is_taken = any(one.url == recorded and one.mac is not None for one in present)
+    return None if is_taken else recorded
+
+
+def format_mac(text: str) -> str:
+    """Returns a MAC in lower case with colons, 34:85:18:00:00:01. Raises ValueError for what is
+    none."""
+    digits = re.sub("[:-]", "", text.lower())
+    mac = ":".join(digits[i : i + 2] for i in range(0, len(digits), 2))
+    if not _MAC.fullmatch(mac):
+        raise ValueError(f"{text!r} is no MAC")
+    return mac
+
+
+def _usb_mac(port: Any) -> str | None:
+    if port.vid != _ESPRESSIF or not port.serial_number:
+        return None
+    try:
+        return format_mac(port.serial_number)
+    except ValueError:
+        return None
