@@ -53,6 +53,7 @@ class Inspection:
 
     path: str
     format: Format
+    architecture: str
     config: Config
     shared_classifier: bool
     parameters: int
@@ -66,7 +67,7 @@ class Inspection:
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         fields = dataclasses.asdict(self)
-        return {**fields, "format": self.format.value, "architecture": "llama"}
+        return {**fields, "format": self.format.value}
 
 
 def inspection(
@@ -97,6 +98,7 @@ def inspection(
     return Inspection(
         path=str(path),
         format=kind,
+        architecture=loading.detect_architecture(path).model_type,
         config=config,
         shared_classifier=shared,
         parameters=_parameters(config, shared),
@@ -185,7 +187,7 @@ def print_inspection(console: Console, found: Inspection) -> None:
     classifier = "shared with the classifier" if found.shared_classifier else "classifier apart"
     lines = {
         "format": found.format.value,
-        "architecture": f"llama, {config.layers} layers, dim {config.dim}, {heads},"
+        "architecture": f"{found.architecture}, {config.layers} layers, dim {config.dim}, {heads},"
         f" feed-forward {config.hidden_dim}",
         "vocabulary": f"{config.vocab_size:,} tokens, {classifier}",
         "context": f"{config.context:,} positions, rope base {config.rope_theta:g},"

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from host.errors import ModelError
 from host.model import prompt_format
+from host.model.architectures import LLAMA, Architecture
 from host.model.checkpoint import Checkpoint, Config
+from host.model.files import open_file
 from host.model.float_model import FloatModel
 from host.model.formats import gguf as gguf_file
 from host.model.formats import huggingface, llama2c, quantized_file
-from host.model.formats.reading import open_file
 from host.model.prompt_format import CONTINUATION, PromptFormat
 from host.model.quantization.quantize import quantize, sample_calibration
 from host.model.quantized import QuantizedModel
@@ -96,6 +97,17 @@ def detect_format(path: str | Path) -> Format:
     if start.startswith(_ZIP):
         raise ModelError(f"{path}: a PyTorch or zip file: save the model as safetensors first")
     return Format.LLAMA2C
+
+
+def detect_architecture(path: str | Path) -> Architecture:
+    """Returns the architecture of the model at `path`; llama2.c's files, and quantized models of
+    this version, hold none but Llama's layers. Raises ModelError."""
+    match detect_format(path):
+        case Format.HUGGING_FACE:
+            return huggingface.read_architecture(path)
+        case Format.GGUF:
+            return gguf_file.read_architecture(path)
+    return LLAMA
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:

@@ -107,8 +107,14 @@ def test_rope_base_from_metadata(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ({"llama.attention.key_length": 16},
-         "llama.attention.key_length is 16, expected the head size 8"),
+        ({"llama.attention.key_length": 16}, "keys of 16 elements and values of 8 in a head: those"
+         " of different sizes are not supported"),
+        ({"llama.attention.value_length": 16}, "keys of 8 elements and values of 16 in a head:"
+         " those of different sizes are not supported"),
+        ({"llama.attention.key_length": 16, "llama.attention.value_length": 16},
+         "rope on 8 of a head's 16 elements is not supported"),
+        ({"llama.attention.sliding_window": 15},
+         "a sliding window of 15 positions is not supported"),
         ({"llama.rope.scaling.type": "yarn"}, "rope scaling yarn is not supported"),
         ({"llama.expert_count": 8}, "a mixture of 8 experts is not supported"),
         ({"rope_freqs.weight": np.ones(4, np.float32)},
@@ -116,7 +122,7 @@ def test_rope_base_from_metadata(tmp_path: Path) -> None:
         ({"blk.0.attn_q.bias": np.ones(64, np.float32)},
          "it has biases (blk.0.attn_q.bias), which are not supported"),
         ({"blk.0.attn_sinks.weight": np.ones(4, np.float32)},
-         "tensor blk.0.attn_sinks.weight is not known: a variant of Llama, not supported"),
+         "tensor blk.0.attn_sinks.weight is not known: this variant is not supported"),
         ({"llama.rope.freq_base": "high"}, "llama.rope.freq_base is a str, expected float"),
     ],
 )  # fmt: skip
@@ -127,9 +133,20 @@ def test_what_is_not_supported_is_named(
     assert refusal(path) == message
 
 
+@pytest.mark.parametrize("head_dim", [4, 24])
+def test_heads_of_a_size_of_their_own(head_dim: int, tmp_path: Path) -> None:
+    config = replace(CONFIG, head_dim=head_dim)
+    original = random_checkpoint(config)
+    sizes = {f"llama.attention.{name}_length": head_dim for name in ("key", "value")}
+    loaded = gguf_file.load(write_gguf(original, tmp_path / "m.gguf", extra=sizes))
+    assert loaded.config == config
+    for name in weight_shapes(config):
+        assert getattr(loaded, name).tobytes() == getattr(original, name).tobytes(), name
+
+
 def test_another_architecture_is_named(tmp_path: Path) -> None:
     path = write_gguf(random_checkpoint(CONFIG), tmp_path / "m.gguf", architecture="qwen2")
-    assert refusal(path) == "architecture qwen2, expected llama"
+    assert refusal(path) == "architecture qwen2 is not supported: Llama and Mistral are"
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from host.errors import ModelError
+from host.model.architectures import find_by_config
+from host.model.architectures.config_json import ConfigJson
 from host.model.checkpoint import Checkpoint, Config, weight_shapes
 from host.model.float_model import FloatModel
 from host.model.formats import huggingface
@@ -143,6 +145,54 @@ def test_rope_parameters_of_newer_files(folder: Path) -> None:
     assert refusal(folder) == "rope scaling yarn is not supported"
 
 
+MISTRAL = {"architectures": ["MistralForCausalLM"], "model_type": "mistral"}
+
+
+@pytest.mark.parametrize("window", [None, 0, 16, 4096])
+def test_mistral_is_llama_where_its_window_holds_the_whole_context(
+    folder: Path, window: int | None
+) -> None:
+    expected = huggingface.load(folder)
+    found = huggingface.load(changed(folder, **MISTRAL, sliding_window=window))
+    assert found.config == expected.config and found.config.context == 16
+    for name in weight_shapes(CONFIG):
+        assert getattr(found, name).tobytes() == getattr(expected, name).tobytes(), name
+    assert huggingface.read_architecture(folder).name == "Mistral"
+
+
+def test_a_mistral_with_a_smaller_window_is_refused(folder: Path) -> None:
+    message = "a sliding window of {} positions is not supported with a context of {}: "
+    changed(folder, **MISTRAL, sliding_window=15)
+    assert refusal(folder).startswith(message.format(15, 16))
+    changed(folder, max_position_embeddings=8192)
+    fields = json.loads((folder / "config.json").read_text())
+    del fields["sliding_window"]  # which then is 4096, as in transformers
+    (folder / "config.json").write_text(json.dumps(fields))
+    assert refusal(folder).startswith(message.format(4096, 8192))
+
+
+def test_mistrals_defaults(folder: Path) -> None:
+    fields = json.loads((folder / "config.json").read_text())
+    fields |= {**MISTRAL, "num_attention_heads": 16, "head_dim": 4, "sliding_window": None}
+    for name in ("num_key_value_heads", "max_position_embeddings"):
+        del fields[name]
+    config = find_by_config(ConfigJson(fields)).read_config(ConfigJson(fields))
+    assert (config.kv_heads, config.context) == (8, 131072)
+
+
+@pytest.mark.parametrize("head_dim", [4, 24])
+def test_heads_of_a_size_of_their_own(head_dim: int, tmp_path: Path) -> None:
+    config = replace(CONFIG, head_dim=head_dim)
+    original = random_checkpoint(config)
+    folder = write_huggingface(original, tmp_path / "model", head_dim=head_dim)
+    found = huggingface.load(folder)
+    assert found.config == config
+    for name in weight_shapes(config):
+        assert getattr(found, name).tobytes() == getattr(original, name).tobytes(), name
+    expected = plain_logits(config, huggingface_tensors(original), TOKENS)
+    np.testing.assert_allclose(FloatModel(found).logits(TOKENS), expected, rtol=1e-9, atol=1e-11)
+
+
 def test_a_tied_model_may_store_its_classifier_all_the_same(folder: Path) -> None:
     assert huggingface.load(changed(folder, tie_word_embeddings=True)).shared_classifier
     assert not huggingface.load(changed(folder, tie_word_embeddings=False)).shared_classifier
@@ -158,14 +208,14 @@ def test_rope_frequencies_of_old_files_are_left_alone(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"architectures": ["MistralForCausalLM"], "model_type": "mistral"},
-         "architecture MistralForCausalLM, expected LlamaForCausalLM"),
+        ({"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"},
+         "architecture Qwen3ForCausalLM is not supported: Llama and Mistral are"),
         ({"architectures": ["LlamaForSequenceClassification"]},
-         "architecture LlamaForSequenceClassification, expected LlamaForCausalLM"),
-        ({"model_type": "mistral"}, "architecture mistral, expected LlamaForCausalLM"),
-        ({"model_type": None}, "architecture none is named, expected LlamaForCausalLM"),
+         "architecture LlamaForSequenceClassification is not supported: Llama and Mistral are"),
+        ({"model_type": "gemma"}, "architecture gemma is not supported: Llama and Mistral are"),
+        ({"model_type": None}, "no architecture is named: Llama and Mistral are supported"),
         ({"architectures": None, "model_type": "qwen2"},
-         "architecture qwen2, expected LlamaForCausalLM"),
+         "architecture qwen2 is not supported: Llama and Mistral are"),
         ({"attention_bias": True}, "attention_bias is true, which is not supported"),
         ({"mlp_bias": True}, "mlp_bias is true, which is not supported"),
         ({"sliding_window": 4096}, "sliding_window is 4096, which is not supported"),
@@ -176,16 +226,18 @@ def test_rope_frequencies_of_old_files_are_left_alone(folder: Path) -> None:
          "rope scaling llama3 is not supported"),
         ({"rope_scaling": {"type": "linear", "factor": 2}},
          "rope scaling linear is not supported"),
-        ({"head_dim": 16},
-         "head_dim is 16, expected hidden_size / num_attention_heads, 8"),
+        ({"head_dim": 16}, "tensor model.layers.0.self_attn.q_proj.weight has shape (64, 64),"
+         " expected (128, 64)"),
+        ({"head_dim": 7}, "head size 7 is odd, rope needs pairs"),
+        ({"head_dim": "8"}, "config.json: head_dim is 8, expected a whole number"),
         ({"hidden_size": "wide"}, "config.json: hidden_size is wide, expected a whole number"),
         ({"num_hidden_layers": 0}, "layers must be 1 to 1048576, got 0"),
         ({"num_hidden_layers": 10**9}, "layers must be 1 to 1048576, got 1000000000"),
         ({"num_hidden_layers": 10**6}, "1000000 layers, but only 21 tensors"),
         ({"num_hidden_layers": 3}, "tensor model.layers.2.input_layernorm.weight is missing"),
         ({"num_hidden_layers": 1},
-         "tensor model.layers.1.input_layernorm.weight is not known: a variant of Llama,"
-         " not supported"),
+         "tensor model.layers.1.input_layernorm.weight is not known: this variant is not"
+         " supported"),
         ({"intermediate_size": 54}, "tensor model.layers.0.mlp.gate_proj.weight has shape"
          " (53, 64), expected (54, 64)"),
         ({"rope_theta": "big"}, "config.json: rope_theta is big, expected a number"),

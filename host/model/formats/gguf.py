@@ -1,8 +1,7 @@
-"""Llama models as GGUF files, of any type of tensor that the gguf library dequantizes.
+"""Models as GGUF files, of any type of tensor that the gguf library dequantizes.
 
-Keys and names are those of the gguf library's constants. The converter of llama.cpp puts the rows
-of q and k in the order for a rope of adjacent pairs (`LlamaModel.permute`; llama.cpp runs this
-architecture with LLAMA_ROPE_TYPE_NORM), which is the order here, so they stay as they are.
+Keys are those of the gguf library's constants; what the tensors are called is a matter of the
+architecture.
 """
 
 from __future__ import annotations
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from host.errors import ModelError
-from host.model.checkpoint import Checkpoint, Config, FloatArray
-from host.model.formats.reading import open_file
+from host.model.architectures import Architecture, find_by_gguf_name
+from host.model.checkpoint import Checkpoint, FloatArray
+from host.model.files import open_file
 from host.model.formats.weights_by_name import gather_weights
 from host.model.tokenizers.bpe import BpeTokenizer
 
@@ -24,21 +24,6 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 MAGIC = b"GGUF"
-_LAYER = "blk.{layer}."
-NAMES = {
-    "embedding": "token_embd.weight",
-    "attention_norm": _LAYER + "attn_norm.weight",
-    "wq": _LAYER + "attn_q.weight",
-    "wk": _LAYER + "attn_k.weight",
-    "wv": _LAYER + "attn_v.weight",
-    "wo": _LAYER + "attn_output.weight",
-    "ffn_norm": _LAYER + "ffn_norm.weight",
-    "w1": _LAYER + "ffn_gate.weight",
-    "w2": _LAYER + "ffn_down.weight",
-    "w3": _LAYER + "ffn_up.weight",
-    "final_norm": "output_norm.weight",
-    "classifier": "output.weight",
-}
 _SPACE = "\u2581"  # SentencePiece's sign for a space
 
 
@@ -61,14 +46,32 @@ def load_tokenizer(path: str | Path, vocab_size: int) -> BpeTokenizer:
         raise ModelError(f"{path}: {error}") from None
 
 
+def read_architecture(path: str | Path) -> Architecture:
+    """Returns the architecture of the model in the GGUF file at `path`. Raises ModelError."""
+    try:
+        return _find_architecture(_Fields(path))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+
+
+def _find_architecture(fields: _Fields) -> Architecture:
+    return find_by_gguf_name(fields.get("general.architecture", str))
+
+
 def _checkpoint(fields: _Fields) -> Checkpoint:
-    config = _config(fields)
+    architecture = _find_architecture(fields)
+    names = architecture.gguf_names()
     tensors = {tensor.name: tensor for tensor in fields.reader.tensors}
+    if names["embedding"] not in tensors:
+        raise ModelError(f"tensor {names['embedding']} is missing")
+    # Its rows, which files of any age have: the last number of its shape there.
+    vocab_size = int(tensors[names["embedding"]].shape[-1])
+    config = architecture.read_metadata(fields, vocab_size)
     if "rope_freqs.weight" in tensors:
         raise ModelError("rope scaling (rope_freqs.weight) is not supported")
-    shared = NAMES["classifier"] not in tensors
-    weights = gather_weights(config, NAMES, tensors, lambda name: _float32(tensors[name]), shared)
-    return Checkpoint(config=config, **weights)
+    is_tied = names["classifier"] not in tensors
+    weights = gather_weights(config, names, tensors, lambda name: _float32(tensors[name]), is_tied)
+    return Checkpoint(config=config, **architecture.arrange_gguf(weights, config))
 
 
 def _float32(tensor: ReaderTensor) -> FloatArray:
@@ -106,48 +109,6 @@ def _tokenizer(fields: _Fields, vocab_size: int) -> BpeTokenizer:
         byte_tokens=[token_of.get(f"<0x{byte:02X}>", vocab_size) for byte in range(256)],
         space_first=fields.get("tokenizer.ggml.add_space_prefix", bool, True),
     )
-
-
-def _config(fields: _Fields) -> Config:
-    architecture = fields.get("general.architecture", str)
-    if architecture != "llama":
-        raise ModelError(f"architecture {architecture:.60}, expected llama")
-    heads = fields.get("llama.attention.head_count", int)
-    config = Config(
-        dim=fields.get("llama.embedding_length", int),
-        hidden_dim=fields.get("llama.feed_forward_length", int),
-        layers=fields.get("llama.block_count", int),
-        heads=heads,
-        kv_heads=fields.get("llama.attention.head_count_kv", int, heads),
-        vocab_size=_vocab_size(fields),
-        context=fields.get("llama.context_length", int),
-        rope_theta=_meant(fields.get("llama.rope.freq_base", float, 10000.0)),
-        norm_eps=_meant(fields.get("llama.attention.layer_norm_rms_epsilon", float)),
-    )
-    for name in ("rope.dimension_count", "attention.key_length", "attention.value_length"):
-        size = fields.get(f"llama.{name}", int, config.head_dim)
-        if size != config.head_dim:
-            raise ModelError(f"llama.{name} is {size}, expected the head size {config.head_dim}")
-    scaling = fields.get("llama.rope.scaling.type", str, "none")
-    if scaling != "none":
-        raise ModelError(f"rope scaling {scaling} is not supported")
-    experts = fields.get("llama.expert_count", int, 0)
-    if experts:
-        raise ModelError(f"a mixture of {experts} experts is not supported")
-    return config
-
-
-def _meant(value: float) -> float:
-    """The shortest decimal number of a float32: 1e-05, which float32 has only nearly."""
-    return float(str(np.float32(value)))
-
-
-def _vocab_size(fields: _Fields) -> int:
-    """Rows of the embedding, which files of any age have; its shape's last number there."""
-    for tensor in fields.reader.tensors:
-        if tensor.name == NAMES["embedding"]:
-            return int(tensor.shape[-1])
-    raise ModelError(f"tensor {NAMES['embedding']} is missing")
 
 
 def _special(fields: _Fields, name: str, default: int, vocab_size: int) -> int:

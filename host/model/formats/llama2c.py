@@ -23,7 +23,7 @@ import numpy as np
 
 from host.errors import ModelError
 from host.model.checkpoint import LARGEST_DIMENSION, Checkpoint, Config, FloatArray, weight_shapes
-from host.model.formats.reading import file_size, open_file
+from host.model.files import file_size, open_file
 
 HEADER = struct.Struct("<7i")
 FLOAT_BYTES = 4

@@ -23,7 +23,8 @@ def gather_weights(
     names that the file has, all of which must be known; tensor: gives one by its name; shared:
     whether the classifier is the embedding, and a tensor for it is left alone.
 
-    Raises ModelError for a tensor that is missing, has another shape, or that no Llama model has.
+    Raises ModelError for a tensor that is missing, has another shape, or has no place in a model
+    of this architecture.
     """
     shapes = weight_shapes(config)
     if config.layers > len(stored):
@@ -61,4 +62,4 @@ def _check_names(known: Collection[str], stored: Collection[str]) -> None:
             raise ModelError(f"it has biases ({name}), which are not supported")
     for name in sorted(stored):
         if name not in known:
-            raise ModelError(f"tensor {name} is not known: a variant of Llama, not supported")
+            raise ModelError(f"tensor {name} is not known: this variant is not supported")

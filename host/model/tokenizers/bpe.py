@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from host.errors import ModelError
-from host.model.formats.reading import read_small_file
+from host.model.files import read_small_file
 
 BOS = 1
 EOS = 2

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import ModelError
-from host.model.formats.huggingface import read_json
-from host.model.formats.reading import read_small_file
+from host.model.files import read_json, read_small_file
 
 _OTHER_FILE = "not a tokenizer.json of the tokenizers library"
 _SPACE = "\u2581"  # SentencePiece's sign for a space

@@ -1,12 +1,15 @@
-"""Opening the files of models, whatever a user's path leads to."""
+"""Opens the files of models, whatever a user's path leads to."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from host.errors import ModelError
 
 # No tokenizer or configuration comes near: those of vocabularies of 250,000 tokens have 35 MB.
 LARGEST_TEXT = 1 << 28
@@ -34,3 +37,19 @@ def read_small_file(path: str | Path) -> bytes:
         if file_size(file) > LARGEST_TEXT:
             raise OSError(errno.EFBIG, f"it has {file_size(file):,} bytes")
         return file.read()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns the object in the JSON file at `path`.
+
+    Raises ModelError, which names the file without its folder.
+    """
+    try:
+        fields = json.loads(read_small_file(path))
+    except OSError as error:
+        raise ModelError(f"cannot read {path.name}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError too
+        raise ModelError(f"{path.name} is no JSON file: {error}") from None
+    if not isinstance(fields, dict):
+        raise ModelError(f"{path.name} holds no JSON object")
+    return fields
