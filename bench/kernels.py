@@ -74,7 +74,7 @@ def figures(cases: Iterable[Case], head_dim: int, name: str = "") -> Iterator[Ro
     """Instructions per unit of work for each case on each target."""
     cases = list(cases)
     columns = {int(case.shape.split("x")[1]) for case in cases if case.kernel == "matvec"}
-    fixed = (REPOSITORY / "firmware" / "kernels.py").read_text()
+    fixed = (REPOSITORY / "firmware" / "compute" / "kernels.py").read_text()
     for target in TARGETS:
         modules = attention_modules(head_dim, target)
         generated = kernel_source(columns, head_dim)

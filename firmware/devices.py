@@ -19,8 +19,8 @@ _RELAYED_AT_ONCE = const(4)
 def open_link(config, unload, report_exception):
     """The link, the weights or None, and why there are none or "".
 
-    unload(package, name): gives a module back to the heap; report_exception: as firmware/startup.py
-    has it. Raises what keeps the link from being made.
+    unload(package, name): gives a module back to the heap; report_exception: makes a line of text
+    of an exception. Raises what keeps the link from being made.
     """
     esp, weights, fault = None, None, ""
     if config["link"] == "espnow":

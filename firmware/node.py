@@ -33,10 +33,10 @@ _REASSEMBLIES = const(1)
 class Role:
     """What a chip does with messages of the model's work: a module of firmware/roles each.
 
-    A module's `make_role(outbox, weights, kernels)` gives one. handlers: for each message type that the
-    role takes, a function of a verified frame and its payload's length; frequent: the type among them
-    that comes most. The node adds its own. fault: why the chip can do
-    no work, or "". busy_ms: for STATISTICS, where the role measures it.
+    A module's `make_role(outbox, weights, kernels)` gives one. handlers: for each message type
+    that the role takes, a function of a verified frame and its payload's length; the node adds its
+    own. frequent: the type among them that comes most. fault: why the chip can do no work, or "".
+    busy_ms: for STATISTICS, where the role measures it.
     """
 
     fault = ""
@@ -134,7 +134,7 @@ class Node:
                 handler(message, length)
 
     def _on_discovery(self, frame, length):
-        """Answers a host that starts, or that wants to know whether this chip still is the same."""
+        """Answers a host that starts, or that asks whether this chip still is the same."""
         outbox, role = self.outbox, self.role
         signer = outbox.signer
         role.keep_sender()

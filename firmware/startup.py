@@ -16,8 +16,8 @@ def start(report_exception):
     config.json: chip, chips (how many there are), role (a module of firmware/roles), firmware (the
     version that was flashed), link ("uart" or "espnow"), gateway, receives, sends (the longest
     frames in bytes, on UART), uart and radio (settings of machine.UART and of ESP-NOW), key
-    (hexadecimal), board. Where the UART's id is "repl" it is the board's REPL port, and its mtu the
-    longest frame.
+    (hexadecimal), board. Where the UART's id is "repl" it is the board's REPL port, and its mtu
+    the longest frame.
 
     report_exception: makes a line of text of an exception; a node that could not load its shard
     says it to the host. Raises KeyboardInterrupt where somebody wants the prompt, and what keeps a

@@ -1,7 +1,7 @@
 """Collectives that no role of a chip uses: all-gather, broadcast, scatter and barrier.
 
-They are kept for programs of one's own on this protocol, with their tests; the files that are put on
-a chip do not include them. Each is an all-reduce (protocol/collective.py) to which a member
+They are kept for programs of one's own on this protocol, with their tests; the files that are put
+on a chip do not include them. Each is an all-reduce (protocol/collective.py) to which a member
 contributes a range of the vector, and zeros elsewhere:
 
 | collective | contributes | result |

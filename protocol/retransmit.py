@@ -98,8 +98,8 @@ class Silence:
         self._backoff = backoff
         self._timeout = timeout
         self._turn = 0  # milliseconds for which others go first
-        # Milliseconds without any contribution since asking, less one's turn; and without a request
-        # either.
+        # Milliseconds without any contribution since asking, less one's turn; and without a
+        # request either.
         self._quiet = self._gap = 0
 
     @micropython.native

@@ -1,7 +1,7 @@
 """The layout of a shard file: one chip's part of a quantized model, laid out as the chip holds it.
 
-host/build/shard.py writes such files, firmware/compute/shard.py reads them; a chip drops this table
-once it has read its file.
+host/build/shard.py writes such files, firmware/compute/shard.py reads them; a chip drops this
+table once it has read its file.
 
 | part | content |
 | --- | --- |
@@ -17,9 +17,9 @@ once it has read its file.
 
 Everything is little-endian. A weight is stored as weight + WEIGHT_ZERO, so that a byte load needs
 no sign extension, and a gain as multiplier + GAIN_ZERO. Matrices named between two semicolons are
-one, their rows one after another. A matrix is stored in the blocks of columns that its kernel takes
-(host/build/kernels.py), row-major in each. Each layer and the vocabulary are padded to a multiple
-of 4 bytes. Parts with a * are there where the header's `has_norms` is true.
+one, their rows one after another. A matrix is stored in the blocks of columns that its kernel
+takes (host/build/kernels.py), row-major in each. Each layer and the vocabulary are padded to a
+multiple of 4 bytes. Parts with a * are there where the header's `has_norms` is true.
 """
 
 from protocol.compat import const

@@ -28,7 +28,8 @@ def deployed_kernels() -> Path:
     """The folder to put on MicroPython's path; in it are deployed.kernels and deployed.norms,
     deployed.matrices with all COLUMNS, and deployed.head_N for each size of HEAD_SIZES."""
     names = ("kernels", "norms")
-    sources = {name: (REPOSITORY / "firmware" / "compute" / f"{name}.py").read_text() for name in names}
+    folder = REPOSITORY / "firmware" / "compute"
+    sources = {name: (folder / f"{name}.py").read_text() for name in names}
     sources["matrices"] = kernel_source(COLUMNS, HEAD_SIZES[0])
     sources |= {f"head_{size}": kernel_source((1,), size) for size in HEAD_SIZES}
     (FOLDER / "deployed").mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,8 @@ def built_sources() -> Path:
             path.read_text(), keeps_names=True
         )
     for name in TESTED_BESIDE:
-        written[folder / name] = inline_constants((REPOSITORY / name).read_text(), keeps_names=True)
+        source = (REPOSITORY / name).read_text()
+        written[folder / name] = inline_constants(source, keeps_names=True)
     for path in folder.rglob("*.py"):
         if path not in written:
             path.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """The cases of tests/protocol and tests/firmware, run by MicroPython itself.
 
-Each file runs once, in a MicroPython process of its own; each of its cases is one pytest item. They
-see firmware and protocol as they are put on a chip, with numbers in place of imported constants.
+Each file runs once, in a MicroPython process of its own; each of its cases is one pytest item.
+They see firmware and protocol as a chip does: with numbers in place of imported constants.
 """
 
 import ast

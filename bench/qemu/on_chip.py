@@ -1,8 +1,9 @@
 """What runs on the emulated chip: takes recorded frames through the firmware, and counts.
 
 run.json says which chip this is, its role, its links, the key that it signs with, if any, and the
-functions to look into (with their numbers of parameters), or none; requests.bin holds records of u8 flags, u16 length and that many bytes: a
-COBS frame on the line, or frames that wait on a gateway's radio, each after its u16 length.
+functions to look into (with their numbers of parameters), or none; requests.bin holds records of
+u8 flags, u16 length and that many bytes: a COBS frame on the line, or frames that wait on a
+gateway's radio, each after its u16 length.
 `@answer` tells of a record to be measured the instructions, the bytes allocated and all that is
 on the line since the last frame came from there; `@radio` how often a gateway sent, received and
 received nothing, and what it sent; `@inside` the instructions in a function and its calls. Where
@@ -121,7 +122,8 @@ def _node(settings, line, radio):
     sizes = weights.request_size, weights.answer_size
     outbox = Outbox(settings["chip"], link, 7, _signer(settings), *sizes)
     if not counts:
-        return Node(outbox, role_module.make_role(outbox, weights, model_kernels), weights.request_size)
+        role = role_module.make_role(outbox, weights, model_kernels)
+        return Node(outbox, role, weights.request_size)
     for name in counts:
         if hasattr(role_module, name):
             setattr(role_module, name, _timed(name, getattr(role_module, name), counts[name]))

@@ -14,7 +14,8 @@ class FeedForward:
         rows = workspace.rows[: 2 * units]
         gate = rows[:units]
         self._kernels = kernels.rescale, kernels.gate
-        self._gate_up = Linear(places[GATE_UP_WEIGHTS], 2 * units, dim, workspace.x, kernels).blocks
+        gate_up = Linear(places[GATE_UP_WEIGHTS], 2 * units, dim, workspace.x, kernels)
+        self._gate_up = gate_up.blocks
         self._down = Linear(places[DOWN_WEIGHTS], dim, units, gate, kernels).blocks
         self._sizes = dim, units, places[GATE_MULTIPLIERS]
         self._buffers = rows, gate, rows[units:], weights.sigmoid_table

@@ -13,8 +13,8 @@ class Weights:
     places: where the parts of a layer begin in its buffer; vocabulary: row multipliers and weights
     of the classifier; exp_table, sigmoid_table, rope_table: u16; workspace: the buffers in which
     the chip computes; bytes: what lies in buffers; request_size, answer_size: the longest payloads
-    of requests and of answers. Where the chip keeps the residual stream: final_gain and final_norm:
-    those of the last norm.
+    of requests and of answers. Where the chip keeps the residual stream: final_gain and
+    final_norm: those of the last norm.
     """
 
     def holdings(self):
@@ -36,11 +36,12 @@ class Layer:
 
     weights: its parts as protocol/shard_layout.py has them; keys and values: u16
     [kv_heads * context, head_dim], key + key_zero, which is the limit of keys and 1, and
-    value + 2**15, of the current sequence; caches: (keys, values) of each slot, None where there is
-    one. qkv_scales, gate_up_scales: int32, rows, shift and limit of each of q, k and v, and of gate
-    and up, for the kernel `rescale`; gating: index shift, product shift and limit of the kernel
-    `gate`. Where the chip keeps the residual stream: norms: u16 [4, dim] as protocol/shard_layout.py
-    has them; attention_norm, feed_forward_norm: shift, epsilon and limit; o_shift, down_shift.
+    value + 2**15, of the current sequence; caches: (keys, values) of each slot, None where there
+    is one. qkv_scales, gate_up_scales: int32, rows, shift and limit of each of q, k and v, and of
+    gate and up, for the kernel `rescale`; gating: index shift, product shift and limit of the
+    kernel `gate`. Where the chip keeps the residual stream: norms: u16 [4, dim], as
+    protocol/shard_layout.py has them; attention_norm, feed_forward_norm: shift, epsilon and limit;
+    o_shift, down_shift.
     """
 
     caches = norms = None

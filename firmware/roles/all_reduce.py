@@ -86,7 +86,7 @@ class AllReduce(Role):
     frequent = CONTRIBUTION
 
     def __init__(self, outbox, weights, kernels, norms):
-        """kernels, norms: the modules firmware.compute.model_kernels and firmware.compute.norms."""
+        """kernels, norms: the modules model_kernels and norms of firmware/compute."""
         self.handlers = {
             STEP: self._on_step,
             CONTRIBUTION: self._on_contribution,

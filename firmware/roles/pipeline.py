@@ -67,7 +67,7 @@ class Pipeline(Role):
     frequent = CONTRIBUTION
 
     def __init__(self, outbox, weights, kernels, norms):
-        """kernels, norms: the modules firmware.compute.model_kernels and firmware.compute.norms."""
+        """kernels, norms: the modules model_kernels and norms of firmware/compute."""
         layout = weights.layout
         self.handlers = {
             STEP: self._on_step,

@@ -69,7 +69,8 @@ def chip_module(source: str, name: str, arch: str) -> bytes:
 def _module_name(path: str) -> str:
     """What tracebacks call a file: its module's name, for that is in a chip's table of strings
     already."""
-    return path.removesuffix(".py").removesuffix(".mpy").removesuffix("/__init__").replace("/", ".")
+    name = path.removesuffix(".py").removesuffix(".mpy").removesuffix("/__init__")
+    return name.replace("/", ".")
 
 
 def compiled(source: bytes, name: str, arch: str, emit: str = "bytecode") -> bytes:

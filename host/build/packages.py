@@ -1,8 +1,8 @@
 """Flattens the packages of firmware/: on a chip each package and each longer name costs heap.
 
-`firmware/compute/attention.py` is `firmware/attention.mpy` on a chip, and its module, in tracebacks
-too, `firmware.compute.attention`. So each file of firmware/ has a name of its own, whatever its folder.
-Lines keep their numbers.
+`firmware/compute/attention.py` is `firmware/attention.mpy` on a chip, and its module, in
+tracebacks too, `firmware.attention`. So each file of firmware/ has a name of its own, whatever its
+folder. Lines keep their numbers.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def test_wrong_products_are_noticed(target: str) -> None:
     ],
 )
 def test_wrong_elements_are_noticed(kernel: str, right: str, wrong: str) -> None:
-    source = (REPOSITORY / "firmware" / "kernels.py").read_text()
+    source = (REPOSITORY / "firmware" / "compute" / "kernels.py").read_text()
     assert right in source
     module = EmulatedModule(source.replace(right, wrong), "k.py", "rv32imc")
     cases = {case.kernel: case for case in elementwise(64, 8)}
@@ -82,7 +82,7 @@ def test_every_kernel_has_a_case_on_both_targets() -> None:
     )
     rows = list(kernels.figures_of_model(config, "small"))
     assert {row.target for row in rows} == set(TARGETS)
-    source = (REPOSITORY / "firmware" / "kernels.py").read_text()
+    source = (REPOSITORY / "firmware" / "compute" / "kernels.py").read_text()
     defined = {line[4:].split("(")[0] for line in source.splitlines() if line.startswith("def ")}
     assert {row.name for row in rows} - {"matvec", *PARTS} == defined
     assert all(row.shape.startswith("small ") and row.value > 1 for row in rows)

@@ -1,4 +1,4 @@
-"""A chip whose partial sums the host adds up: requests in, partial sums and logits out, and the KV cache in order."""
+"""A chip whose partial sums the host adds up: its answers, and its KV cache in order."""
 
 from firmware.outbox import BadRequest, NeedKV
 from firmware.roles.host_reduce import HostReduce

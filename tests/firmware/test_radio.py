@@ -1,7 +1,7 @@
 """The radio link and the gateway, on a fake espnow and two fake lines."""
 
 from firmware.links.espnow import RadioLink
-from firmware.links.gateway import Gateway
+from firmware.links.gateway import RADIO_FRAMES_A_POLL, Gateway
 from protocol import message_types
 from protocol.frame import BROADCAST, HOST
 from protocol.message import FederationMessage
@@ -254,3 +254,16 @@ def test_a_gateway_answers_the_host_on_the_line():
 
 def test_a_gateway_tells_what_its_line_dropped():
     assert Cluster().gateway.dropped == 3
+
+
+def test_a_gateway_relays_a_bounded_number_of_frames_a_poll():
+    """Or a station that never stops would keep the host out."""
+    cluster = Cluster()
+    answers = [frame(1, HOST, bytes([i & 255])) for i in range(2 * RADIO_FRAMES_A_POLL + 1)]
+    cluster.esp.air = [(mac(1), answer) for answer in answers]
+    counts = []
+    while cluster.esp.air:
+        assert received(cluster.gateway) is None
+        counts.append(len(cluster.line.sent) - sum(counts))
+    assert counts == [RADIO_FRAMES_A_POLL, RADIO_FRAMES_A_POLL, 1]
+    assert cluster.line.sent == answers

@@ -57,17 +57,17 @@ def test_a_chip_has_all_it_needs(arch: str, number: int) -> None:
         if path.name not in (*HOST_ONLY, "boot.py")
     }
     assert {"protocol/frame.py", "firmware/main.py", "firmware/compute/kernels.py"} < sources
-    modules = {chip_path(name) for name in sources} - {None} | {"firmware/compute/model_kernels.mpy"}
+    modules = {chip_path(name) for name in sources} - {None} | {"firmware/model_kernels.mpy"}
     assert "firmware/attention.mpy" in modules and "firmware/__init__.mpy" in modules
     assert set(files) == modules | {"boot.py", "main.py", "config.json", "shard.bin"}
     for name in modules:
         assert files[name][:2] == b"M\x06"  # what MicroPython 1.23 and later load
         # Files without native code name no architecture.
         assert files[name][2] >> 2 in (0, number)
-    assert files["firmware/compute/kernels.mpy"][2] >> 2 == number
+    assert files["firmware/kernels.mpy"][2] >> 2 == number
     kernels = kernel_source(matrix_columns(model, shard), model.config.head_dim)
     expected = chip_module(kernels, "firmware/compute/model_kernels.py", arch)
-    assert files["firmware/compute/model_kernels.mpy"] == expected
+    assert files["firmware/model_kernels.mpy"] == expected
     assert files["shard.bin"] == shard_file(model, plan, shard)
     assert json.loads(files["config.json"]) == {"chip": 1, "link": "uart"}
     compile(files["main.py"], "main.py", "exec")

@@ -62,9 +62,8 @@ def test_no_chips_module_imports_a_number():
         if name.isupper()
     }
     left = {pair for source in SOURCES.values() for pair in imports(ast.parse(source))} & constants
-    kept = {
-        pair for source in SOURCES.values() for pair in imports(ast.parse(inline_constants(source)))
-    } & constants
+    built = map(inline_constants, SOURCES.values())
+    kept = {pair for source in built for pair in imports(ast.parse(source))} & constants
     assert len(left) > 50
     # Tuples, tables and texts are looked up still.
     assert kept == {
@@ -76,11 +75,11 @@ def test_no_chips_module_imports_a_number():
 
 def test_an_import_keeps_what_is_no_number():
     changed = inline_constants(
-        "from protocol.frame import (\n    HEADER_SIZE,\n    TRAILER_SIZE,\n    verify_frame,\n)\n\n"
+        "from protocol.frame import (\n    HEADER_SIZE,\n    TRAILER_SIZE,\n    seal,\n)\n\n"
         "def f(version):\n    return HEADER_SIZE + TRAILER_SIZE[version]\n"
     )
     assert changed == (
-        "from protocol.frame import TRAILER_SIZE, verify_frame\n\n\n\n\n\n"
+        "from protocol.frame import TRAILER_SIZE, seal\n\n\n\n\n\n"
         "def f(version):\n    return 8 + TRAILER_SIZE[version]\n"
     )
 

@@ -1,4 +1,4 @@
-"""Takes frames out of chunks of a byte stream, as firmware/uart.py does."""
+"""Takes frames out of chunks of a byte stream, as firmware/links/uart.py does."""
 
 from array import array
 
