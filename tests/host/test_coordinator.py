@@ -317,6 +317,17 @@ def test_a_request_is_retransmitted_after_intervals_that_double_up_to_a_bound(cl
     assert max(intervals) == pytest.approx(0.1, abs=1e-4)
 
 
+def test_second_answers_to_a_request_lengthen_its_timeout(clock):
+    cluster = FakeCluster(clock, 2)
+    noted = []
+    cluster.coordinator._timeouts.of("attention").note_spurious = lambda: noted.append(clock.now)
+    cluster.compute()
+    cluster.chips[0].delay, cluster.chips[1].delay = 0.06, 0.3
+    cluster.compute()
+    assert len(noted) == 1
+    assert cluster.coordinator._outstanding.duplicate > 0
+
+
 def test_on_a_lossless_link_slow_answers_are_not_asked_for_again(clock):
     cluster = FakeCluster(clock, is_lossless=True)
     for chip in cluster.chips:
@@ -360,7 +371,9 @@ def test_a_handshake_does_not_wait_for_chips_that_were_not_there_yet(clock):
     chip, replies = cluster.chips[1], cluster.chips[1].replies
     chip.replies = lambda frame: replies(frame) if clock.now > 1000.04 else iter(())
     cluster.coordinator.handshake([0, 1, 2])
-    assert clock.now < 1000.1 and cluster.coordinator.is_lossless
+    assert clock.now < 1000.1
+    cluster.compute()
+    assert cluster.coordinator.is_lossless
 
 
 @pytest.mark.parametrize("payload", [b"", REQUEST[:7], REQUEST[:7] + b"\1", bytes(20)])

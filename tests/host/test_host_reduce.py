@@ -172,6 +172,7 @@ def test_a_chip_that_restarts_all_the_time_is_an_error_that_names_it(model):
     with pytest.raises(ClusterError) as caught:
         executor.forward([1])
     assert str(caught.value) == "chip 1 keeps restarting (attention of layer 0, position 4)"
+    assert executor.recoveries == 8
 
 
 def test_a_chip_that_only_answers_greetings_is_an_error_that_names_it(model):
