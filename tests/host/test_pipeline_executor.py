@@ -193,6 +193,17 @@ def test_what_was_still_to_be_sent_is_sent_once_more_and_counted_anew(pipeline, 
     assert cluster.came == 2 + steps
 
 
+def test_answers_to_steps_that_were_given_up_are_ignored(pipeline, expected):
+    cluster = pipeline(at(0, NEED_KV))
+    executor = cluster.executor
+    executor.begin()
+    rows = executor.plan.shards[1].rows
+    late = bytes(6) + b"\1\0\0" + rows.start.to_bytes(2, "little") + bytes(1 + 2 * len(rows))
+    cluster.say(1, message_types.LOGITS, late, 1, STEP_SECONDS + 3 * LATENCY)
+    np.testing.assert_array_equal(executor.forward([TOKENS[0]]), expected[0])
+    assert executor.recoveries == 1
+
+
 def test_chips_are_not_checked_while_anything_comes(pipeline, clock):
     cluster = pipeline(latency=0.25)
     cluster.executor.begin()
