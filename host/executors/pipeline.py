@@ -18,7 +18,7 @@ from host.cluster.membership import MOST_RECOVERIES
 from host.errors import ClusterError
 from host.executors.activity import Activity
 from host.executors.executor import BaseExecutor, Idle, Sequence
-from host.executors.logits import no_logits, put_best, put_logits
+from host.executors.step_answers import StepAnswers
 from host.executors.step_sender import Step, StepSender
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
@@ -41,12 +41,13 @@ _ACK = b"\0\0"  # in place of a boot id, which the host does not have
 
 @dataclass
 class _Recovery:
-    """Whether everything is to be replayed, how often it was since logits last came, and the
-    number of the first step after that."""
+    """Whether everything is to be replayed, how often it was since logits last came, the number of
+    the first step after that, and when a chip last brought anything on (clock seconds)."""
 
     is_needed: bool = False
     attempts: int = 0
     first_number: int = 0
+    progress: float = 0.0
 
     def is_stale(self, number: int) -> bool:
         """Whether an ERROR is of a step that was given up, or of none."""
@@ -70,11 +71,9 @@ class PipelineExecutor(BaseExecutor):
         self.activity = Activity(coordinator.clock)
         self._sender = StepSender(coordinator, list(plan.stages[0].chips))
         self._queue: deque[Sequence] = deque()  # each as often as it has a STEP to send
-        self._number = 0
-        self._awaited: dict[int, Step] = {}  # by number, those whose logits are to come
-        self._completed: deque[tuple[Sequence, Ints]] = deque()
+        self._number = 0  # of the STEP that was sent last
+        self._answers = StepAnswers(plan)
         self._recovery = _Recovery()
-        self._progress = 0.0  # when a chip last brought something on
         subscribe = coordinator.dispatcher.subscribe
         subscribe([message_types.ACK], self._on_acknowledgement)
         subscribe([message_types.LOGITS, message_types.BEST], self._on_answer)
@@ -95,8 +94,7 @@ class PipelineExecutor(BaseExecutor):
         """Frees the slot of a sequence; what is on its way for it no longer counts."""
         super().close(sequence)
         self._queue = deque(each for each in self._queue if each is not sequence)
-        self._awaited = {n: s for n, s in self._awaited.items() if s.sequence is not sequence}
-        self._completed = deque(each for each in self._completed if each[0] is not sequence)
+        self._answers.close(sequence)
 
     def extend(self, sequence: Sequence, tokens: Collection[int]) -> None:
         """Has these tokens follow those of a sequence; the logits after the last will come."""
@@ -108,26 +106,28 @@ class PipelineExecutor(BaseExecutor):
 
     def completed(self) -> tuple[Sequence, Ints]:
         """Waits for the next sequence whose logits [vocab] are there, and returns both."""
-        if not self._completed:
+        completed = self._answers.completed
+        if not completed:
             self._awaited_sequence()
-        clock = self._coordinator.clock
-        self._progress = checked = now = clock()
-        while not self._completed:
+        clock, recovery = self._coordinator.clock, self._recovery
+        recovery.progress = checked = now = clock()
+        while not completed:
             check_at = checked + CHECK_AFTER
             until = min(self._sender.retransmit_at or check_at, check_at)
             self._coordinator.dispatcher.poll(until - now)
             now = clock()
-            checked = max(checked, self._progress)
-            if self._recovery.is_needed:
+            checked = max(checked, recovery.progress)
+            if recovery.is_needed:
                 self._replay()
             elif self._sender.retransmit_if_due(now):
                 self._coordinator.watch()
-            if not self._completed and now >= checked + CHECK_AFTER:
-                self._check_chips(now - self._progress > REPLAY_AFTER * self._coordinator.timeout)
+            if not completed and now >= checked + CHECK_AFTER:
+                silent = now - recovery.progress
+                self._check_chips(silent > REPLAY_AFTER * self._coordinator.timeout)
                 checked = clock()
             now = clock()
         self.activity.complete()
-        return self._completed.popleft()
+        return completed.popleft()
 
     def idle(self, busy_ms: Mapping[int, int]) -> Idle | None:
         """How idle the stages were, None where nothing was completed; busy_ms: of each chip."""
@@ -153,9 +153,7 @@ class PipelineExecutor(BaseExecutor):
         )
         step = Step(self._number, sequence, wants, payload)
         if is_last:
-            step.logits = no_logits(self.plan)
-            step.missing = {shard.chip for shard in self.plan.shards if shard.rows}
-            self._awaited[step.number] = step
+            self._answers.expect(step)
         self.activity.steps += 1
         self.synchronizations += is_last + sum(
             2 * len(stage.layers) if len(stage.chips) > 1 else 1 for stage in self.plan.stages
@@ -164,7 +162,7 @@ class PipelineExecutor(BaseExecutor):
 
     def _on_acknowledgement(self, message: Message) -> bool:
         if self._sender.acknowledge(message.source, message.sequence):
-            self._progress = self._coordinator.clock()
+            self._recovery.progress = self._coordinator.clock()
             self._send_next()
         return True
 
@@ -173,18 +171,10 @@ class PipelineExecutor(BaseExecutor):
         chip, number = message.source, message.sequence
         request = message.payload[:REQUEST_SIZE]
         self._coordinator.dispatcher.send(message_types.ACK, chip, number, request + _ACK)
-        step = self._awaited.get(number)
-        if step is None or chip not in step.missing or step.logits is None:
-            return True
-        put = put_logits if message.kind == message_types.LOGITS else put_best
-        put(self.plan, step.logits, chip, message.payload)
-        self._progress = self._coordinator.clock()
-        step.missing.discard(chip)
-        if not step.missing:
-            del self._awaited[number]
-            step.sequence.is_awaited = False
-            self._completed.append((step.sequence, step.logits))
-            self._recovery.attempts = 0
+        if self._answers.take(message):
+            self._recovery.progress = self._coordinator.clock()
+            if self._answers.completed:
+                self._recovery.attempts = 0
         return True
 
     def _on_error(self, message: Message) -> bool:
@@ -219,7 +209,7 @@ class PipelineExecutor(BaseExecutor):
         _LOG.info("replaying %d sequences", len(self._sequences))
         self._sender.abandon()
         self._queue.clear()
-        self._awaited.clear()
+        self._answers.abandon()
         self._recovery.first_number = (self._number + 1) & 0xFFFF
         self._coordinator.rekey()
         self._membership.handshake(self._coordinator.chips, self._where())

@@ -16,7 +16,7 @@ from host.errors import ClusterError
 from host.launch.session import Running, connected
 from host.links.access import PortClosed, open_exclusively
 from host.links.discovery import ListPorts, find_candidates, locate
-from host.links.reconnecting_transport import LastingTransport
+from host.links.reconnecting_transport import ReconnectingTransport
 from host.links.transport import Line, Port
 from host.model.quantized import QuantizedModel
 from host.parallel.parallelism import Link, Parallelism, check_reachable
@@ -129,7 +129,7 @@ def attached(
     with connected(
         model,
         plan,
-        LastingTransport(lines, line_mtu(cluster), reopened, _PATIENCE),
+        ReconnectingTransport(lines, line_mtu(cluster), reopened, _PATIENCE),
         shards={shard.chip: shard_file(model, plan, shard) for shard in plan.shards},
         key=cluster.key,
         start_timeout=_PATIENCE,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import ClusterError
-from host.links.rfc2217 import opened
+from host.links.rfc2217 import open_url
 
 REPL_BAUD = 115200  # of a USB-UART bridge's line to the REPL; native USB has none
 
@@ -40,7 +40,7 @@ def open_exclusively(url: str, baud: int) -> Any:
     Reading and writing do not wait. Raises PortClosed.
     """
     try:
-        return opened(url, baud, exclusive=True)
+        return open_url(url, baud, exclusive=True)
     except (OSError, ValueError) as error:  # SerialException is an OSError
         raise _port_closed(url, error) from None
 

@@ -1,4 +1,4 @@
-"""Lines that outlast their ports: one that goes is opened again, wherever its board is found."""
+"""Lines that outlast their ports: a port that is lost is opened again, wherever its board is."""
 
 from __future__ import annotations
 
@@ -13,42 +13,46 @@ from host.links.access import PortClosed
 from host.links.transport import Line, Port, Transport
 
 _LOG = logging.getLogger("federation")
-_TRY_AGAIN = 0.25  # seconds
+_RETRY_INTERVAL = 0.25  # seconds
 
 
-class LastingTransport(Transport):
-    """What is sent to a chip whose port is gone is lost, as frames may be: the coordinator asks
-    again, and gives its cache to a chip that has lost it."""
+class ReconnectingTransport(Transport):
+    """A Transport that waits for lost ports to come back.
+
+    What is sent to a chip meanwhile is lost, as frames may be: the coordinator retransmits, and a
+    chip that has lost its cache has it replayed.
+    """
 
     def __init__(
         self,
         lines: dict[int, Line],
         mtu: int,
-        reopened: Callable[[int], Port],
-        patience: float,
+        reopen: Callable[[int], Port],
+        timeout: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """reopened: gives the port of a chip, or raises PortClosed; patience: seconds after which
-        one that is gone ends it all."""
+        """reopen: opens the port of a chip again, or raises PortClosed; timeout: seconds after
+        which a port that is still lost raises ClusterError; clock: seconds."""
         super().__init__(lines, mtu)
-        self._reopened, self._patience = reopened, patience
-        self._gone: dict[Line, ClusterError] = {}
-        self._since: dict[Line, float] = {}
-        self._try_at = 0.0
+        self._reopen_port, self._timeout, self._clock = reopen, timeout, clock
+        self._lost: dict[Line, tuple[ClusterError, float]] = {}  # and since when
+        self._retry_at = 0.0
 
     def receive(self, timeout: float) -> list[bytes]:
-        """As Transport's; opens what is gone. Raises ClusterError for a port that stays away."""
-        if self._gone:
-            self._reopen(time.monotonic())
-            timeout = min(timeout, _TRY_AGAIN)
+        """As Transport's; reopens what is lost. Raises ClusterError for a port that stays away."""
+        if self._lost:
+            self._reopen(self._clock())
+            timeout = min(timeout, _RETRY_INTERVAL)
         return super().receive(timeout)
 
-    def _put(self, line: Line, frame: bytes) -> None:
-        if line not in self._gone:
-            super()._put(line, frame)
+    def _write(self, line: Line, frame: bytes) -> None:
+        if line not in self._lost:
+            super()._write(line, frame)
 
     def _lose(self, line: Line, error: Exception) -> None:
-        self._gone[line], self._since[line] = self._lost(line, error), time.monotonic()
-        _LOG.warning("%s: waiting for it", self._gone[line])
+        lost = self._port_lost(line, error)
+        self._lost[line] = lost, self._clock()
+        _LOG.warning("%s: waiting for it", lost)
         for key in list(self._selector.get_map().values()):
             if key.data is line:
                 self._selector.unregister(key.fileobj)
@@ -57,16 +61,16 @@ class LastingTransport(Transport):
         line.pending = b""
 
     def _reopen(self, now: float) -> None:
-        if now < self._try_at:
+        if now < self._retry_at:
             return
-        self._try_at = now + _TRY_AGAIN
-        for line, error in list(self._gone.items()):
+        self._retry_at = now + _RETRY_INTERVAL
+        for line, (error, since) in list(self._lost.items()):
             try:
-                line.take(self._reopened(self._chip(line)))
+                line.use(self._reopen_port(self._first_chip(line)))
             except PortClosed:
-                if now - self._since[line] > self._patience:
+                if now - since > self._timeout:
                     raise error from None
                 continue
-            del self._gone[line]
+            del self._lost[line]
             self._selector.register(line.port.fileno(), selectors.EVENT_READ, line)
-            _LOG.warning("the port of chip %d is open again", self._chip(line))
+            _LOG.warning("the port of chip %d is open again", self._first_chip(line))

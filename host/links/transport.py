@@ -1,4 +1,4 @@
-"""Serial lines to the chips: frames out, frames in, counted.
+"""Serial lines to the chips: sends, receives and relays frames, and counts them.
 
 On UART every chip has a line of its own; on ESP-NOW all are reached through the gateway's.
 """
@@ -12,13 +12,12 @@ from typing import Protocol
 import serial
 
 from host.errors import ClusterError
-from host.links.rfc2217 import opened
+from host.links.rfc2217 import open_url
 from host.wire.framing import FrameSplitter, encode_frame
 from protocol.frame import BROADCAST, DST, HOST, MAX_FRAME
 
-# Seconds after which a port that was full is tried again.
-_FLUSH_AGAIN = 0.001
-_MOST_FILES = 1024  # pyserial waits by select, which knows no more (FD_SETSIZE)
+_FLUSH_INTERVAL = 0.001  # seconds after which a port that was full is tried again
+_MOST_FILES = 1024  # pyserial waits by select, which takes no more (FD_SETSIZE)
 _READ_SIZE = 4096  # bytes taken from a port at once; a port without a timeout gives what it has
 
 
@@ -34,12 +33,12 @@ class Port(Protocol):
 
 
 def open_port(url: str, baud: int) -> Port:
-    """The port at `url`: a device, or a URL of pyserial's, as socket:// or rfc2217://.
+    """Opens the port at `url`: a device, or a URL of pyserial's, as socket:// or rfc2217://.
 
-    Raises ClusterError if it will not open.
+    Raises ClusterError where it does not open.
     """
     try:
-        port: Port = opened(url, baud)
+        port: Port = open_url(url, baud)
         descriptor = port.fileno()
     except (serial.SerialException, OSError, ValueError) as error:
         raise ClusterError(f"cannot open port {url}: {error}") from None
@@ -53,13 +52,13 @@ def open_port(url: str, baud: int) -> Port:
 
 
 class Line:
-    """COBS frames over one port. Writing never waits: what the port does not take is kept."""
+    """COBS frames over one port. Writing never waits: what the port does not take is `pending`."""
 
     def __init__(self, port: Port) -> None:
-        self.take(port)
+        self.use(port)
 
-    def take(self, port: Port) -> None:
-        """Goes over this port from now on; what was pending or half received is lost."""
+    def use(self, port: Port) -> None:
+        """Uses this port from now on; what was pending or half received is lost."""
         self.port = port
         self.pending = b""
         self._splitter = FrameSplitter(MAX_FRAME)
@@ -67,7 +66,7 @@ class Line:
         self._writable.register(port.fileno(), select.POLLOUT)
 
     def send(self, frame: bytes) -> None:
-        """Sends one frame, as far as the port takes it now."""
+        """Sends a frame, as far as the port takes it now."""
         self.pending += encode_frame(frame)
         self.flush()
 
@@ -76,17 +75,17 @@ class Line:
         while self.pending and self._writable.poll(0):
             self.pending = self.pending[self.port.write(self.pending) :]
 
-    def received(self) -> list[bytes]:
-        """The frames that have come in; damaged ones are left out."""
+    def receive(self) -> list[bytes]:
+        """The frames that have come in; damaged ones are dropped."""
         frames: list[bytes] = self._splitter.frames(self.port.read(_READ_SIZE))
         return frames
 
 
 class Transport:
-    """All lines together. `mtu`: the longest frame in bytes on the way to any chip.
+    """The lines to all chips. `mtu`: the longest frame in bytes on the way to any of them.
 
-    What a chip sends to another, or to all others, is passed on: on serial lines the host is the
-    middle of a star.
+    What a chip sends to another, or to all others, is relayed: on serial lines the host is the
+    middle of a star. Counts frames and bytes that were sent, received and relayed.
     """
 
     def __init__(self, lines: dict[int, Line], mtu: int = MAX_FRAME) -> None:
@@ -102,42 +101,45 @@ class Transport:
             self._selector.register(line.port.fileno(), selectors.EVENT_READ, line)
 
     def send(self, frame: bytes, destination: int) -> None:
-        """Sends a frame to a chip or to all; raises ClusterError when a port is gone."""
+        """Sends a frame to a chip, or to all. Raises ClusterError when a port is gone."""
         to_all = destination == BROADCAST
         lines = self._distinct if to_all else [self._lines[destination]]
         for line in lines:
-            self._put(line, frame)
+            self._write(line, frame)
             self.frames_sent += 1
             self.bytes_sent += len(frame)
 
-    def _put(self, line: Line, frame: bytes) -> None:
+    def _write(self, line: Line, frame: bytes) -> None:
         try:
             line.send(frame)
         except (OSError, serial.SerialException) as error:
             self._lose(line, error)
 
     def receive(self, timeout: float) -> list[bytes]:
-        """Frames for the host that have come in, waiting for any at most `timeout` seconds."""
+        """Frames for the host that have come in, waiting for any at most `timeout` seconds.
+
+        Raises ClusterError when a port is gone.
+        """
         frames: list[bytes] = []
         for line in self._lines_to_flush():
-            timeout = min(timeout, _FLUSH_AGAIN)
+            timeout = min(timeout, _FLUSH_INTERVAL)
             try:
                 line.flush()
             except (OSError, serial.SerialException) as error:
                 self._lose(line, error)
         for key, _ in self._selector.select(max(timeout, 0)):
             try:
-                received = key.data.received()
+                received = key.data.receive()
             except (OSError, serial.SerialException) as error:
                 self._lose(key.data, error)
                 continue
-            frames += [frame for frame in received if not self._relayed(key.data, frame)]
+            frames += [frame for frame in received if not self._relay(key.data, frame)]
         self.frames_received += len(frames)
         self.bytes_received += sum(map(len, frames))
         return frames
 
-    def _relayed(self, source: Line, frame: bytes) -> bool:
-        """Whether a frame was for other chips, to whose lines it was then passed on."""
+    def _relay(self, source: Line, frame: bytes) -> bool:
+        """Relays a frame that is for other chips to their lines; whether it was one."""
         destination = frame[DST] if len(frame) > DST else HOST
         if destination == HOST:
             return False
@@ -146,7 +148,7 @@ class Transport:
         else:
             lines = [self._lines[destination]] if destination in self._lines else []
         for line in lines:
-            self._put(line, frame)
+            self._write(line, frame)
             self.frames_relayed += 1
             self.bytes_relayed += len(frame)
         return True
@@ -165,11 +167,11 @@ class Transport:
         return [line for line in self._distinct if line.pending]
 
     def _lose(self, line: Line, error: Exception) -> None:
-        raise self._lost(line, error) from None
+        raise self._port_lost(line, error) from None
 
-    def _lost(self, line: Line, error: Exception) -> ClusterError:
-        return ClusterError(f"lost the port of chip {self._chip(line)}: {error}")
+    def _port_lost(self, line: Line, error: Exception) -> ClusterError:
+        return ClusterError(f"lost the port of chip {self._first_chip(line)}: {error}")
 
-    def _chip(self, line: Line) -> int:
-        """The first that is reached over a line."""
+    def _first_chip(self, line: Line) -> int:
+        """The first chip that is reached over a line."""
         return next(chip for chip, own in self._lines.items() if own is line)

@@ -39,6 +39,7 @@ class Request:
     wants: int
     position: int
     tokens: list[int]
+    number: int  # of the first collective
     head: bytes  # which its answers repeat
 
 
@@ -63,7 +64,9 @@ class Replica:
         tokens = [int(np.abs(self.model.embedding - row).sum(axis=1).argmin()) for row in rows]
         sequence_id = payload[0] | payload[1] << 8
         position = payload[4] | payload[5] << 8
-        return Request(sequence_id, payload[3], position, tokens, bytes(payload[:REQUEST_SIZE]))
+        number = payload[7] | payload[8] << 8
+        head = bytes(payload[:REQUEST_SIZE])
+        return Request(sequence_id, payload[3], position, tokens, number, head)
 
     def run(self, request):
         """Logits [vocab] after the last token; None where the positions before are not there."""
@@ -129,9 +132,11 @@ class FakePipeline(_Cluster):
     """Stages that acknowledge STEPs at the first one and answer from the last.
 
     script: called with (this, number of the STEP, how many came before it); what it returns
-    happens to the STEP: None, "lost" before it is acknowledged, "silent" after it, "fault", or the
-    code of an ERROR of the last chip.
+    happens to the STEP: None, "lost" before it is acknowledged, "silent" after it, or the
+    code of an ERROR of the last chip. latency: seconds until a STEP is acknowledged.
     """
+
+    latency = LATENCY
 
     def __init__(self, model, plan, clock, script=lambda *_: None, **options):
         super().__init__(model, plan, clock, PipelineExecutor, **options)
@@ -167,7 +172,7 @@ class FakePipeline(_Cluster):
             if what == "lost":
                 return
             ack = bytes(message.payload[:REQUEST_SIZE]) + b"\0\0"
-            yield LATENCY, message_types.ACK, ack
+            yield self.latency, message_types.ACK, ack
             if chip.chip == 0 and message.sequence not in self._done and what != "silent":
                 self._done.add(message.sequence)
                 self._finish(message, what)

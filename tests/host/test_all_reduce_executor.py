@@ -54,6 +54,15 @@ def test_greedy_answers_are_the_best_of_each_chip(replicas, expected):
     assert np.count_nonzero(logits >= -(1 << 15)) == 3
 
 
+def test_collectives_are_numbered_two_a_layer(replicas):
+    numbers = []
+    executor = replicas(lambda cluster, chip, request: numbers.append(request.number)).executor
+    executor.begin()
+    for _ in range(3):
+        executor.forward([1])
+    assert sorted(set(numbers)) == [0, 2 * TINY.layers, 4 * TINY.layers]
+
+
 def test_all_chips_wait_for_one_another_twice_a_layer_and_the_host_once_a_token(replicas):
     executor = replicas().executor
     executor.begin()

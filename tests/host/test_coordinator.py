@@ -1,4 +1,4 @@
-"""Requests and answers: what is lost, late, doubled or wrong, errors by name, patience."""
+"""Requests and answers: retransmission, duplicates, malformed answers, errors, timeouts."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_the_order_of_answers_does_not_matter(clock):
     assert cluster.coordinator.resends == 0
 
 
-def test_only_the_chip_whose_answer_is_missing_is_asked_again(clock):
+def test_only_the_chip_whose_answer_is_missing_gets_a_retransmission(clock):
     cluster = FakeCluster(clock)
     lost = iter([True, True, False])
     chip = cluster.chips[1]
@@ -50,7 +50,7 @@ def test_only_the_chip_whose_answer_is_missing_is_asked_again(clock):
     assert len({message.sequence for message in chip.asked}) == 1
 
 
-def test_a_doubled_answer_counts_once(clock):
+def test_a_duplicate_answer_counts_once(clock):
     cluster = FakeCluster(clock)
     chip = cluster.chips[0]
 
@@ -76,7 +76,7 @@ def test_an_answer_to_an_earlier_request_is_no_answer_to_this(clock):
     assert cluster.compute()[0] == REQUEST + b"in time 3"
 
 
-def test_damaged_and_foreign_bytes_are_dropped(clock):
+def test_malformed_frames_are_dropped_and_counted(clock):
     cluster = FakeCluster(clock, 2)
     chip = cluster.chips[1]
     frame = bytearray(chip.says(message_types.PARTIAL, REQUEST + b"damaged", 1)[0])
@@ -148,7 +148,7 @@ def test_an_error_of_an_earlier_request_does_not_end_this_one(clock):
     assert cluster.compute() == answers_of(0, 1, 2)
 
 
-def test_silence_ends_in_an_error_that_names_the_chip_and_the_place(clock):
+def test_a_silent_chip_times_out_with_an_error_that_names_it_and_the_place(clock):
     cluster = FakeCluster(clock)
     cluster.chips[1].on_compute = silence
     with pytest.raises(ClusterError) as caught:
@@ -157,11 +157,11 @@ def test_silence_ends_in_an_error_that_names_the_chip_and_the_place(clock):
         "chip 1 did not answer for 2.5 s (attention of layer 2, position 7)"
     )
     assert clock.now - 1000 == pytest.approx(LATENCY + 2.5, abs=1e-4)
-    # Some 20 repetitions within the patience, so that loss is not taken for death.
+    # Some 20 retransmissions within the timeout, so that loss is not taken for death.
     assert 20 <= cluster.coordinator.resends <= 40
 
 
-def test_all_that_are_silent_are_named_with_the_last_words_of_some(clock):
+def test_all_silent_chips_are_named_with_the_last_error_of_some(clock):
     cluster = FakeCluster(clock, 4)
     for chip in (0, 2, 3):
         cluster.chips[chip].on_compute = silence
@@ -175,7 +175,7 @@ def test_all_that_are_silent_are_named_with_the_last_words_of_some(clock):
     )
 
 
-def test_patience_counts_from_the_last_answer(clock):
+def test_the_timeout_counts_from_the_last_answer(clock):
     cluster = FakeCluster(clock, 5)
     for chip in cluster.chips:
         chip.delay = 2.0 * (chip.chip + 1)
@@ -205,7 +205,7 @@ def test_a_port_that_is_still_sending_is_not_given_more(clock):
     assert 0 not in destinations and destinations.count(1) > 10
 
 
-def test_of_many_that_are_silent_eight_are_asked_again_at_a_time_and_all_in_turn(clock):
+def test_of_many_silent_chips_eight_get_a_retransmission_at_a_time_and_all_in_turn(clock):
     cluster = FakeCluster(clock, 20)
     for chip in cluster.chips:
         chip.on_compute = silence
@@ -266,7 +266,7 @@ def test_a_step_that_one_chip_missed_is_sent_to_it_as_soon_as_it_says_so(clock):
     assert clock.now - begun < 4 * LATENCY
 
 
-def test_a_step_is_repeated_to_all_at_once_and_not_in_a_hurry(clock):
+def test_a_step_is_retransmitted_to_all_at_once_after_a_longer_timeout(clock):
     cluster = FakeCluster(clock, 3)
     begun = clock.now
 
@@ -280,7 +280,7 @@ def test_a_step_is_repeated_to_all_at_once_and_not_in_a_hurry(clock):
     assert cluster.coordinator.resends == 1
 
 
-def test_a_step_that_most_have_answered_is_repeated_to_the_others_alone(clock):
+def test_a_step_that_most_have_answered_is_retransmitted_to_the_others_alone(clock):
     cluster = FakeCluster(clock, 5)
     repeated = []
 
@@ -296,7 +296,7 @@ def test_a_step_that_most_have_answered_is_repeated_to_the_others_alone(clock):
 
 
 @pytest.mark.parametrize(("chips", "seconds"), [(3, 10), (8, 10), (20, 25)])
-def test_for_a_step_of_many_chips_there_is_more_patience(clock, chips, seconds):
+def test_a_step_of_many_chips_has_a_longer_timeout(clock, chips, seconds):
     cluster = FakeCluster(clock, chips)
     for chip in cluster.chips:
         chip.on_compute = silence
@@ -317,7 +317,18 @@ def test_a_request_is_retransmitted_after_intervals_that_double_up_to_a_bound(cl
     assert max(intervals) == pytest.approx(0.1, abs=1e-4)
 
 
-def test_on_a_lossless_link_slow_answers_are_not_asked_for_again(clock):
+def test_second_answers_to_a_request_lengthen_its_timeout(clock):
+    cluster = FakeCluster(clock, 2)
+    noted = []
+    cluster.coordinator._timeouts.of("attention").note_spurious = lambda: noted.append(clock.now)
+    cluster.compute()
+    cluster.chips[0].delay, cluster.chips[1].delay = 0.06, 0.3
+    cluster.compute()
+    assert len(noted) == 1
+    assert cluster.coordinator._outstanding.duplicate > 0
+
+
+def test_on_a_lossless_link_slow_answers_lead_to_no_retransmission(clock):
     cluster = FakeCluster(clock, is_lossless=True)
     for chip in cluster.chips:
         chip.delay = 0.9
@@ -360,7 +371,9 @@ def test_a_handshake_does_not_wait_for_chips_that_were_not_there_yet(clock):
     chip, replies = cluster.chips[1], cluster.chips[1].replies
     chip.replies = lambda frame: replies(frame) if clock.now > 1000.04 else iter(())
     cluster.coordinator.handshake([0, 1, 2])
-    assert clock.now < 1000.1 and cluster.coordinator.is_lossless
+    assert clock.now < 1000.1
+    cluster.compute()
+    assert cluster.coordinator.is_lossless
 
 
 @pytest.mark.parametrize("payload", [b"", REQUEST[:7], REQUEST[:7] + b"\1", bytes(20)])

@@ -1,4 +1,4 @@
-"""Taking chips into the session: what they say of themselves, keys, restarts."""
+"""The handshake: READY, keys, restarts in the middle of it."""
 
 import pytest
 
@@ -10,13 +10,13 @@ from tests.host.fake_chips import LATENCY, FakeChip, ready
 from tests.host.fake_cluster import KEY, REQUEST, FakeCluster, answers_of
 
 
-def test_greeting_tells_what_each_chip_is_and_who_has_arrived(clock):
+def test_the_handshake_reports_each_chip_and_calls_on_ready(clock):
     cluster = FakeCluster(clock)
-    arrived = []
-    ready = cluster.coordinator.handshake([0, 1, 2], on_ready=arrived.append)
+    called = []
+    ready = cluster.coordinator.handshake([0, 1, 2], on_ready=called.append)
     assert cluster.coordinator.boot_ids == {chip.chip: chip.boot_id for chip in cluster.chips}
     assert {chip: of_one.boot_id for chip, of_one in ready.items()} == cluster.coordinator.boot_ids
-    assert sorted(arrived) == [0, 1, 2]
+    assert sorted(called) == [0, 1, 2]
 
 
 def test_a_ready_of_another_version_is_an_error_of_that_chip(clock):
@@ -40,7 +40,7 @@ def test_chips_with_another_key_or_none_stay_silent(clock, theirs, ours):
         cluster.coordinator.handshake([0, 1])
 
 
-def test_a_restarted_chip_needs_a_greeting_and_gets_all_a_new_session(clock):
+def test_a_restarted_chip_needs_a_handshake_and_gets_all_a_new_session(clock):
     cluster = FakeCluster(clock, key=KEY)
     cluster.coordinator.handshake([0, 1, 2])
     session = cluster.signer.announcement()
@@ -48,7 +48,7 @@ def test_a_restarted_chip_needs_a_greeting_and_gets_all_a_new_session(clock):
     with pytest.raises(NeedsHandshake) as caught:
         cluster.compute()
     assert caught.value.chips == [1]
-    assert 1000.6 <= clock.now < 1000.8  # a quarter of the patience
+    assert 1000.6 <= clock.now < 1000.8  # a quarter of the timeout
     ready = cluster.coordinator.handshake(caught.value.chips)
     assert set(ready) == {0, 1, 2}
     assert cluster.signer.announcement() != session
@@ -56,20 +56,20 @@ def test_a_restarted_chip_needs_a_greeting_and_gets_all_a_new_session(clock):
     assert cluster.coordinator.boot_ids[1] == cluster.chips[1].boot_id
 
 
-def test_a_chip_that_restarts_while_it_is_greeted_does_not_refuse_the_key(clock):
+def test_a_chip_that_restarts_during_its_handshake_does_not_reject_the_key(clock):
     cluster = FakeCluster(clock, key=KEY)
-    chip, greetings = cluster.chips[1], []
+    chip, handshakes = cluster.chips[1], []
     replies = chip.replies
 
     def restarting(frame):
-        greetings.append(frame)
-        if len(greetings) == 2:  # which has the proof
+        handshakes.append(frame)
+        if len(handshakes) == 2:  # which has the proof
             chip.restart()
         return replies(frame)
 
     chip.replies = restarting
     ready = cluster.coordinator.handshake([0, 1, 2])
-    assert len(greetings) > 2 and ready[1].boot_id == chip.boot_id
+    assert len(handshakes) > 2 and ready[1].boot_id == chip.boot_id
     assert cluster.compute() == answers_of(0, 1, 2)
 
 
@@ -81,7 +81,7 @@ def test_a_silent_chip_that_did_not_restart_stays_in_the_session(clock):
     assert cluster.signer.announcement() == session
 
 
-def test_a_greeting_that_is_not_answered_says_where_it_was_needed(clock):
+def test_a_handshake_that_times_out_says_where_it_was_needed(clock):
     cluster = FakeCluster(clock)
     cluster.chips[1].answers = lambda *_: iter(())
     with pytest.raises(ClusterError) as caught:
@@ -90,7 +90,7 @@ def test_a_greeting_that_is_not_answered_says_where_it_was_needed(clock):
 
 
 @pytest.mark.parametrize(("chips", "seconds"), [(3, 2.5), (8, 2.5), (20, 17.5)])
-def test_many_chips_have_longer_for_a_step_before_they_are_greeted(clock, chips, seconds):
+def test_many_chips_have_longer_for_a_step_before_a_handshake(clock, chips, seconds):
     """It begins anew after that."""
     cluster = FakeCluster(clock, chips, key=KEY)
     every = list(range(chips))

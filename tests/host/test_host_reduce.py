@@ -1,4 +1,4 @@
-"""A executor on fake chips: the reference's logits, whatever happens to the chips meanwhile."""
+"""The host-reduce executor on fake chips: the reference's logits, whatever chips do meanwhile."""
 
 from array import array
 
@@ -101,9 +101,9 @@ def test_the_context_is_the_end(model):
 
 
 # Five tokens take two requests for each of four phases, and the vocabulary: COMPUTE 9 begins
-# position 5. A chip that has lost its cache by then is caught up by the four that follow.
+# position 5. A chip that has lost its cache by then has it replayed by the four that follow.
 @pytest.mark.parametrize("call", range(5, 25))
-def test_a_chip_that_restarts_is_caught_up_and_changes_nothing(model, expected, call):
+def test_a_chip_that_restarts_has_its_cache_replayed_and_changes_nothing(model, expected, call):
     executor = executor_of(model, script=at(call, lambda cluster: cluster.restart(1)))
     assert_runs(executor, expected)
     assert executor.recoveries == 1
@@ -122,7 +122,7 @@ def test_a_restart_of_a_chip_without_heads_is_noticed_by_its_boot_id(model, expe
 
 
 @pytest.mark.parametrize("again", range(11, 15))
-def test_a_chip_may_restart_while_it_is_caught_up(model, expected, again):
+def test_a_chip_may_restart_during_its_replay(model, expected, again):
     first, second = (at(call, lambda cluster: cluster.restart(1)) for call in (9, again))
 
     def script(*request):
@@ -145,7 +145,7 @@ def test_all_chips_may_lose_their_caches_at_once(model, expected, chips):
 
 
 @pytest.mark.parametrize("call", [0, 6, 9, 10, 11, 12, 13, 14])
-def test_a_silent_chip_is_greeted_and_asked_again_also_while_it_is_caught_up(
+def test_a_silent_chip_has_a_handshake_and_is_asked_again_also_during_a_replay(
     model, expected, call
 ):
     restarted = at(9, lambda cluster: cluster.restart(1))
@@ -172,9 +172,10 @@ def test_a_chip_that_restarts_all_the_time_is_an_error_that_names_it(model):
     with pytest.raises(ClusterError) as caught:
         executor.forward([1])
     assert str(caught.value) == "chip 1 keeps restarting (attention of layer 0, position 4)"
+    assert executor.recoveries == 8
 
 
-def test_a_chip_that_only_answers_greetings_is_an_error_that_names_it(model):
+def test_a_chip_that_completes_handshakes_only_is_an_error_that_names_it(model):
     executor = executor_of(
         model, script=lambda cluster, message, chips: cluster.fall_silent(2)
     )
@@ -204,7 +205,7 @@ def test_a_chip_with_another_model_is_refused_at_the_start_and_after_a_restart(m
         executor.connect(1.0)
 
 
-def test_a_chip_with_the_share_of_another_plan_is_refused(model):
+def test_a_chip_with_the_shard_of_another_plan_is_refused(model):
     executor = executor_of(model)
     executor._coordinator.digests[1] = b"another!"
     with pytest.raises(ClusterError) as caught:

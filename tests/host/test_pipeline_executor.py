@@ -9,7 +9,7 @@ from host.model.reference import Reference
 from protocol import message_types
 from protocol.auth import LAST_COUNTER
 from protocol.messages import BAD_REQUEST, FAULT, MISSING, NEED_KV, encode_error
-from tests.host.fake_chips import FakeChip
+from tests.host.fake_chips import FakeChip, silence
 from tests.host.fake_steps import LATENCY, STEP_SECONDS, FakePipeline
 from tests.host.tiny import TINY, random_checkpoint
 from tests.plans import staged_plan
@@ -37,8 +37,9 @@ def expected(model):
 def pipeline(model, clock):
     """A connected FakePipeline, of two stages of a chip each where nothing else is said."""
 
-    def of(script=lambda *_: None, chips=2, **options):
+    def of(script=lambda *_: None, chips=2, latency=LATENCY, **options):
         cluster = FakePipeline(model, staged_plan(model, chips, 2), clock, script, **options)
+        cluster.latency = latency
         cluster.executor.connect(1.0)
         return cluster
 
@@ -174,10 +175,63 @@ def test_a_chip_that_restarted_is_noticed_by_its_boot_id_and_all_is_replayed(
 @pytest.mark.parametrize("code", [NEED_KV, MISSING])
 @pytest.mark.parametrize("call", [0, 1, 2, 4])
 def test_what_a_chip_cannot_do_is_replayed_at_once(pipeline, expected, clock, code, call):
-    cluster = pipeline(at(call, code))
+    cluster = pipeline(at(call, code), key=KEY)
+    session = cluster.signer.announcement()
     assert_runs(cluster.executor, expected)
     assert cluster.executor.recoveries == 1
+    assert cluster.signer.announcement() != session
     assert clock.now - 1000 < CHECKED
+
+
+def test_what_was_still_to_be_sent_is_sent_once_more_and_counted_anew(pipeline, expected):
+    cluster = pipeline(lambda cluster, number, came: [NEED_KV, "lost", None][min(came, 2)])
+    executor = cluster.executor
+    executor.begin()
+    np.testing.assert_array_equal(executor.forward(TOKENS), expected[-1])
+    steps = -(-len(TOKENS) // executor.plan.positions)
+    assert executor.recoveries == 1 and executor.activity.steps == steps
+    assert cluster.came == 2 + steps
+
+
+def test_answers_to_steps_that_were_given_up_are_ignored(pipeline, expected):
+    cluster = pipeline(at(0, NEED_KV))
+    executor = cluster.executor
+    executor.begin()
+    rows = executor.plan.shards[1].rows
+    late = bytes(6) + b"\1\0\0" + rows.start.to_bytes(2, "little") + bytes(1 + 2 * len(rows))
+    cluster.say(1, message_types.LOGITS, late, 1, STEP_SECONDS + 3 * LATENCY)
+    np.testing.assert_array_equal(executor.forward([TOKENS[0]]), expected[0])
+    assert executor.recoveries == 1
+
+
+def test_chips_are_not_checked_while_anything_comes(pipeline, clock):
+    cluster = pipeline(latency=0.25)
+    cluster.executor.begin()
+    checks = len(cluster.transport.times(message_types.DISCOVERY))
+    cluster.executor.forward([1] * TINY.context)
+    assert clock.now - 1000 > CHECKED + 0.1
+    assert len(cluster.transport.times(message_types.DISCOVERY)) == checks
+
+
+def test_round_trips_of_retransmitted_steps_do_not_count(pipeline):
+    """It is unknown which transmission was acknowledged: Karn's algorithm, as RFC 6298 has it."""
+    cluster = pipeline(lambda cluster, number, came: "lost" if came in (0, 2) else None)
+    cluster.executor.begin()
+    for _ in range(2):
+        cluster.executor.forward([1])
+    times = np.diff(cluster.transport.times(message_types.STEP))
+    assert times[[0, 2]] == pytest.approx([0.1, 0.1], abs=1e-3)
+
+
+def test_all_chips_of_the_first_stage_must_take_a_step(pipeline, expected):
+    cluster = pipeline(chips=4)
+    chip, lost = cluster.chips[1], iter([True])
+    takes = chip.on_compute
+    chip.on_compute = lambda message: silence(message) if next(lost, False) else takes(message)
+    assert len(cluster.executor.plan.stages[0].chips) == 2
+    cluster.executor.begin()
+    np.testing.assert_array_equal(cluster.executor.forward(TOKENS), expected[-1])
+    assert cluster.executor.resends == 1
 
 
 @pytest.mark.parametrize(("code", "name"), [(FAULT, "FAULT"), (BAD_REQUEST, "BAD_REQUEST")])

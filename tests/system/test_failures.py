@@ -111,17 +111,17 @@ def test_standard_files_that_are_closed_are_not_taken_for_lines_to_chips():
     assert (ended.returncode, ended.stdout) == (0, "unknown\n")
 
 
-def test_nobody_need_listen():
+def test_standard_output_may_be_closed():
     ended = shell("--link uart --prompt 'order a pizza' >&-")
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_a_full_disk_is_told_in_one_line():
+def test_a_full_disk_is_reported_in_one_line():
     ended = shell("--prompt 'order a pizza' >/dev/full")
     assert (ended.returncode, ended.stderr) == (1, "error: No space left on device\n")
 
 
-def test_more_chips_than_the_system_lets_us_start_are_told_in_one_line():
+def test_more_chips_than_the_system_lets_us_start_are_reported_in_one_line():
     ended = subprocess.run(
         [sys.executable, "-m", "host.run", "--chips", "20", "--prompt", "order a pizza"],
         cwd=REPOSITORY, capture_output=True, text=True,
@@ -147,7 +147,7 @@ def settings(link, key=b""):
         ("uart", 4, KEY),
     ],
 )
-def test_a_restarted_chip_is_caught_up_and_the_text_stays_the_same(model, runs, link, chip, key):
+def test_a_restarted_chip_has_its_cache_replayed(model, runs, link, chip, key):
     with running(model, settings(link, key)) as cluster:
 
         def restart(position):
@@ -199,7 +199,7 @@ def _failing(*arguments):
 
 
 @pytest.mark.parametrize("link", ["espnow", "uart"])
-def test_a_request_that_raises_on_a_chip_is_told_with_its_text(model, runs, monkeypatch, link):
+def test_a_request_that_raises_on_a_chip_is_reported_with_its_text(model, runs, monkeypatch, link):
     failing = FAILING.format(name="Vocabulary.run", count=5)
     append_source(monkeypatch, "firmware/compute/vocabulary.py", failing, only=2)
     with running(model, settings(link)) as cluster, pytest.raises(ClusterError) as caught:

@@ -1,4 +1,4 @@
-"""Chips that reset themselves: the host is told why, and the text stays the same."""
+"""Chips that reset themselves: the host learns why, and the text stays the same."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def settings(link):
 
 
 @pytest.mark.parametrize("link", ["espnow", "uart"])
-def test_a_chip_whose_loop_raises_tells_it_and_starts_anew(model, runs, monkeypatch, link):
+def test_a_chip_whose_loop_raises_reports_it_and_restarts(model, runs, monkeypatch, link):
     failing = ONCE.format(statement='raise ValueError("out of luck")')
     append_source(monkeypatch, "firmware/node.py", failing, only=CHIP)
     with running(model, settings(link)) as cluster:
@@ -50,7 +50,7 @@ def test_a_chip_whose_loop_raises_tells_it_and_starts_anew(model, runs, monkeypa
         assert cluster.federation.recoveries == 1
 
 
-def test_a_chip_that_cannot_even_tell_it_starts_anew(model, runs, monkeypatch):
+def test_a_chip_that_cannot_even_report_it_restarts(model, runs, monkeypatch):
     failing = ONCE.format(statement='raise ValueError("out of luck")')
     silent = "def _dumb(*_):\n    raise OSError(5)\nNode.report = _dumb\n"
     append_source(monkeypatch, "firmware/node.py", failing + silent, only=CHIP)
@@ -60,15 +60,15 @@ def test_a_chip_that_cannot_even_tell_it_starts_anew(model, runs, monkeypatch):
         assert cluster.federation.recoveries == 1
 
 
-def test_a_chip_whose_loop_always_raises_is_given_up_with_its_words(model, runs, monkeypatch):
+def test_a_chip_whose_loop_always_raises_is_given_up_with_its_error(model, runs, monkeypatch):
     append_source(monkeypatch, "firmware/node.py", ALWAYS, only=CHIP)
     with running(model, settings("uart")) as cluster, pytest.raises(ClusterError) as caught:
         assert_equals_reference(cluster.federation, runs[0], STEPS)
-    told = (
+    message = (
         rf"chip {CHIP} {SILENT} \(attention of layer 0, position 0\); last error of chip {CHIP}:"
         r" ValueError: out of luck"
     )
-    assert re.fullmatch(told, str(caught.value)), caught.value
+    assert re.fullmatch(message, str(caught.value)), caught.value
 
 
 def test_a_watchdog_restarts_a_chip_whose_loop_hangs(model, runs, monkeypatch):

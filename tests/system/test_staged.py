@@ -56,21 +56,21 @@ def test_sequences_in_the_pipeline_together_give_what_each_gives_alone(model, ru
     with running(model, staged(4, 4, "espnow")) as cluster:
         federation = cluster.federation
         federation.greedy = True
-        streams, left = {}, list(enumerate(runs))
+        sequences, left = {}, list(enumerate(runs))
         texts = {}
-        while left or streams:
-            while left and len(streams) < federation.slots:
+        while left or sequences:
+            while left and len(sequences) < federation.slots:
                 number, run = left.pop(0)
-                stream = federation.open()
-                streams[stream] = number
-                federation.extend(stream, run.tokens[: run.prompt].tolist())
-            stream, logits = federation.completed()
+                sequence = federation.open()
+                sequences[sequence] = number
+                federation.extend(sequence, run.tokens[: run.prompt].tolist())
+            sequence, logits = federation.completed()
             token = int(logits.argmax())
-            if len(stream.tokens) == steps:
-                texts[streams.pop(stream)] = [*stream.tokens, token]
-                federation.close(stream)
+            if len(sequence.tokens) == steps:
+                texts[sequences.pop(sequence)] = [*sequence.tokens, token]
+                federation.close(sequence)
             else:
-                federation.extend(stream, [token])
+                federation.extend(sequence, [token])
         busy = {c: s.busy_ms for c, s in cluster.coordinator.statistics().items()}
         activity = federation.activity
         assert activity.most_sequences == federation.slots == 5
@@ -90,13 +90,13 @@ Stage.begin = _slowly
 """
 
 
-def measured_idle_share(model, streams, tokens, micro_batches):
+def measured_idle_share(model, sequences, tokens, micro_batches):
     """Of three stages that were given so much at once."""
     with running(model, staged(3, 3, "uart")) as cluster:
         federation = cluster.federation
-        for _ in range(streams):
+        for _ in range(sequences):
             federation.extend(federation.open(), list(range(2, 2 + tokens)))
-        for _ in range(streams):
+        for _ in range(sequences):
             federation.completed()
         busy = {c: s.busy_ms for c, s in cluster.coordinator.statistics().items()}
         idle = federation.idle(busy)
@@ -105,9 +105,9 @@ def measured_idle_share(model, streams, tokens, micro_batches):
 
 
 @pytest.mark.parametrize(
-    ("streams", "tokens", "micro_batches"), [(1, 4, 1), (1, 16, 4), (1, 32, 8), (3, 4, 3)]
+    ("sequences", "tokens", "micro_batches"), [(1, 4, 1), (1, 16, 4), (1, 32, 8), (3, 4, 3)]
 )
-def test_stages_idle_as_the_formula_says(model, monkeypatch, streams, tokens, micro_batches):
+def test_stages_idle_as_the_formula_says(model, monkeypatch, sequences, tokens, micro_batches):
     """A prompt in micro-batches of 4 positions, or several prompts of one each."""
     append_source(monkeypatch, "firmware/roles/step.py", SLOWLY)
     expected = float(bubble_ratio(3, micro_batches))
@@ -115,7 +115,7 @@ def test_stages_idle_as_the_formula_says(model, monkeypatch, streams, tokens, mi
     shards = []
     while not shards or abs(shards[-1] - expected) > 0.05:
         assert len(shards) < 4, shards  # a busy machine makes one or the other wait
-        shards.append(measured_idle_share(model, streams, tokens, micro_batches))
+        shards.append(measured_idle_share(model, sequences, tokens, micro_batches))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_stages_idle_as_the_formula_says(model, monkeypatch, streams, tokens, mi
         (4, 2, "uart", False, 3),
     ],
 )
-def test_a_chip_that_restarts_is_caught_up(model, runs, chips, stages, link, secure, restarted):
+def test_a_chip_that_restarts_is_replayed(model, runs, chips, stages, link, secure, restarted):
     with running(model, staged(chips, stages, link, 0.0, secure)) as cluster:
 
         def restart(position):

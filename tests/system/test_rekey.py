@@ -11,7 +11,7 @@ STEPS = 20
 HALF = LAST_COUNTER // 2
 
 
-def wear(signer, source):
+def use_half(signer, source):
     """As after many days: `source`, a chip or None for the host, has used half of its counters."""
     if source is None:
         signer.session._counter = HALF + 1
@@ -28,7 +28,7 @@ def test_another_session_begins_with_the_next_sequence(model, runs, mode, source
         signer = cluster.coordinator.dispatcher.signer
         first = signer.announcement()
         assert_equals_reference(cluster.federation, runs[0], STEPS)
-        wear(signer, source)
+        use_half(signer, source)
         assert signer.announcement() == first
         assert_equals_reference(cluster.federation, runs[1], STEPS)
         second = signer.announcement()
@@ -46,7 +46,7 @@ def test_a_sequence_keeps_the_session_in_which_it_began(model, runs):
 
         def in_the_middle(position):
             if position == STEPS // 2:
-                wear(signer, None)
+                use_half(signer, None)
 
         assert_equals_reference(cluster.federation, runs[1], STEPS, in_the_middle)
         assert signer.announcement() == first and cluster.federation.recoveries == 0

@@ -93,7 +93,7 @@ def test_a_closed_port_leaves_no_thread(server):
     before = set(threading.enumerate())
     port = open_exclusively(server.url, 115200)
     ours = [thread for thread in set(threading.enumerate()) - before
-            if thread.name.endswith(("(_carry_in)", "(_carry_out)"))]  # fmt: skip
+            if thread.name.endswith(("(_copy_in)", "(_copy_out)"))]  # fmt: skip
     assert len(ours) == 2
     port.close()
     for thread in ours:
