@@ -19,8 +19,8 @@ from host.model.checkpoint import Config, weight_shapes
 from host.model.formats import quantized_file
 from host.model.loading import Format
 from host.model.quantization.quantize import quantize
-from host.model.quantization.ranges import Ranges
 from host.model.quantized import QuantizedModel
+from host.model.ranges import Ranges
 from host.parallel.boards import BoardSet
 from host.parallel.parallelism import HOST_REDUCE
 from host.parallel.partition import partition

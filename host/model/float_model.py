@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from host.errors import ModelError
 from host.model.checkpoint import Checkpoint, Config
-from host.model.quantization.ranges import Ranges
+from host.model.ranges import Ranges
 from host.model.sampling import softmax
 from host.model.tokenizers.bpe import BOS
 
