@@ -34,7 +34,7 @@ CALIBRATION_SEQUENCES, CALIBRATION_LENGTH, CALIBRATION_SEED = 16, 128, 0
 
 
 def quantize(checkpoint: Checkpoint, ranges: Ranges | None = None) -> QuantizedModel:
-    """The checkpoint in integers, calibrated on `ranges` or else on text that it samples itself.
+    """Quantizes a checkpoint, calibrated on `ranges` or else on text that it samples itself.
 
     Raises ModelError where no scale keeps the arithmetic within 32 bits.
     """
@@ -47,7 +47,7 @@ def quantize(checkpoint: Checkpoint, ranges: Ranges | None = None) -> QuantizedM
 def sample_calibration(
     model: FloatModel, bos: int = BOS, seed: int = CALIBRATION_SEED
 ) -> NDArray[np.int64]:
-    """Tokens [sequences, length] of text that the model samples itself."""
+    """Samples tokens [sequences, length] from the model itself, to calibrate on."""
     length = min(CALIBRATION_LENGTH, model.config.context)
     return model.sample_sequences(CALIBRATION_SEQUENCES, length, seed, bos)
 

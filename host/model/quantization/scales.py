@@ -50,7 +50,7 @@ class Rows:
 
 
 def _make_rescale(factors: Floats) -> Rescale:
-    """For factors below one half, which highest_exponent sees to."""
+    """Returns multipliers and a shift for factors below one half, as highest_exponent ensures."""
     shift = min(max(14 - floor_log2(max(float(factors.max()), SMALLEST)), 16), 45)
     multiplier = np.minimum(np.round(factors * 2.0**shift), INT16_LIMIT)
     return Rescale(multiplier.astype(np.int64), shift)
@@ -84,7 +84,7 @@ def make_gain(weight: NDArray[np.float32], exponent: int, epsilon: int) -> Gain:
 
 
 def _unit_gain(weight: NDArray[np.float32]) -> Floats:
-    """Real multipliers of an RMSNorm whose output is in units of 1.
+    """Returns the real multipliers of an RMSNorm whose output is in units of 1.
 
     output = normalized * multiplier >> (shift - doublings), see arithmetic.rms_normalize;
     there, normalized = real * 2**14 / sqrt(dim / 2**L) / 2**doublings.
