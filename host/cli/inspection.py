@@ -19,8 +19,8 @@ from host.model.checkpoint import Config, weight_shapes
 from host.model.formats import quantized_file
 from host.model.loading import Format
 from host.model.quantization.quantize import quantize
-from host.model.quantization.ranges import Ranges
 from host.model.quantized import QuantizedModel
+from host.model.ranges import Ranges
 from host.parallel.boards import BoardSet
 from host.parallel.parallelism import HOST_REDUCE
 from host.parallel.partition import partition
@@ -65,19 +65,19 @@ class Inspection:
     cluster: Fit | None
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Returns the object for `--json`."""
         fields = dataclasses.asdict(self)
         return {**fields, "format": self.format.value}
 
 
-def inspection(
+def inspect_model(
     path: str | Path,
     context: int | None = None,
     cluster: tuple[int, Board] | None = None,
     link: str = "espnow",
 ) -> Inspection:
-    """Of the model at `path`, with caches for `context` positions, by default all it knows; and
-    whether a cluster of so many boards on a link holds it.
+    """Inspects the model at `path`, with caches for `context` positions, by default its whole
+    context, and whether a cluster of so many boards on a link holds it.
 
     Raises ModelError and BoardError.
     """
@@ -90,27 +90,26 @@ def inspection(
         shared = weights.shared_classifier
         # Plans ask for sizes and for the bits of sums, which the weights alone decide: so any
         # ranges of activations will do, and the model need not run to calibrate.
-        model = quantize(weights, _unit_ranges(weights.config.layers))
+        model = quantize(weights, _make_unit_ranges(weights.config.layers))
     config = model.config
     context = config.context if context is None else context
     if not 1 <= context <= config.context:
-        raise ModelError(f"context {context}: the model was made for 1 to {config.context}")
+        raise ModelError(f"context must be 1 to {config.context}, got {context}")
     return Inspection(
         path=str(path),
         format=kind,
         architecture=loading.detect_architecture(path).model_type,
         config=config,
         shared_classifier=shared,
-        parameters=_parameters(config, shared),
+        parameters=_count_parameters(config, shared),
         quantized_bytes=quantized_bytes(config),
         context=context,
         kv_bytes=4 * config.layers * config.kv_dim * context,
         chips={
-            name: _fewest_by_link(model, boards.load(name), context)
-            for name in boards.names()
+            name: _fewest_by_link(model, boards.load(name), context) for name in boards.names()
         },
-        problem=_problem(model, context),
-        cluster=None if cluster is None else _fit(model, *cluster, context, link),
+        problem=_find_problem(model, context),
+        cluster=None if cluster is None else _check_fit(model, *cluster, context, link),
     )
 
 
@@ -127,9 +126,9 @@ def quantized_bytes(config: Config) -> int:
 
 
 def find_fewest_chips(model: QuantizedModel, board: Board, context: int, link: str) -> int | None:
-    """The smallest number of this board that holds the model; None where none does."""
+    """Returns the smallest number of this board that holds the model; None where none does."""
     try:
-        _plan(model, 1, board, context, link)
+        _make_plan(model, 1, board, context, link)
     except DoesNotFit as problem:
         return problem.chips
     except ModelError:
@@ -141,7 +140,7 @@ def _fewest_by_link(model: QuantizedModel, board: Board, context: int) -> dict[s
     return {link: find_fewest_chips(model, board, context, link) for link in board.links}
 
 
-def _problem(model: QuantizedModel, context: int) -> str | None:
+def _find_problem(model: QuantizedModel, context: int) -> str | None:
     """Why not even so many chips as there can be, with heaps without bound, run the model."""
     try:
         partition(model, MAX_CHIPS, context)
@@ -150,22 +149,22 @@ def _problem(model: QuantizedModel, context: int) -> str | None:
     return None
 
 
-def _fit(model: QuantizedModel, chips: int, board: Board, context: int, link: str) -> Fit:
+def _check_fit(model: QuantizedModel, chips: int, board: Board, context: int, link: str) -> Fit:
     problem = None
     try:
-        _plan(model, chips, board, context, link)
+        _make_plan(model, chips, board, context, link)
     except ModelError as error:
         problem = str(error)
     return Fit(chips, board.name, problem)
 
 
-def _plan(model: QuantizedModel, chips: int, board: Board, context: int, link: str) -> None:
+def _make_plan(model: QuantizedModel, chips: int, board: Board, context: int, link: str) -> None:
     """Raises ModelError where flashing these boards with their defaults would."""
     signed = board.flash is not None
     BoardSet((board,) * chips, link, context, signed).plan(model, HOST_REDUCE)
 
 
-def _parameters(config: Config, shared: bool) -> int:
+def _count_parameters(config: Config, shared: bool) -> int:
     return sum(
         int(np.prod(shape))
         for name, shape in weight_shapes(config).items()
@@ -173,7 +172,7 @@ def _parameters(config: Config, shared: bool) -> int:
     )
 
 
-def _unit_ranges(layers: int) -> Ranges:
+def _make_unit_ranges(layers: int) -> Ranges:
     ranges = Ranges(layers)
     for site, values in vars(ranges).items():
         setattr(ranges, site, np.ones_like(values) if isinstance(values, np.ndarray) else 1.0)
@@ -181,7 +180,7 @@ def _unit_ranges(layers: int) -> Ranges:
 
 
 def print_inspection(console: Console, found: Inspection) -> None:
-    """The figures for people."""
+    """Prints the figures for people."""
     config = found.config
     heads = f"{config.heads} heads of {config.head_dim}, {config.kv_heads} KV heads"
     classifier = "shared with the classifier" if found.shared_classifier else "classifier apart"
@@ -193,8 +192,9 @@ def print_inspection(console: Console, found: Inspection) -> None:
         "context": f"{config.context:,} positions, rope base {config.rope_theta:g},"
         f" epsilon {config.norm_eps:g}",
         "parameters": f"{found.parameters:,}",
-        "quantized": f"{_size(found.quantized_bytes)} of weights, and {_size(found.kv_bytes)} of"
-        f" caches for {found.context:,} positions, divided among the chips",
+        "quantized": f"{_format_size(found.quantized_bytes)} of weights, and"
+        f" {_format_size(found.kv_bytes)} of caches for {found.context:,} positions, divided among"
+        " the chips",
     }
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, text in lines.items():
@@ -202,28 +202,30 @@ def print_inspection(console: Console, found: Inspection) -> None:
     if found.problem:
         table.add_row("on any board", f"cannot run: {found.problem}")
     for name, chips in () if found.problem else found.chips.items():
-        table.add_row(f"on {name}", _held(chips))
+        table.add_row(f"on {name}", _format_chips(chips))
     console.print(table, highlight=False)
     if found.cluster:
         cluster = found.cluster
         verdict = f"does not fit: {cluster.problem}" if cluster.problem else "fits"
-        console.print(f"{_count(cluster.chips)} {cluster.board}: {verdict}", highlight=False)
+        console.print(
+            f"{_format_count(cluster.chips)} {cluster.board}: {verdict}", highlight=False
+        )
 
 
-def _held(chips: dict[str, int | None]) -> str:
+def _format_chips(chips: dict[str, int | None]) -> str:
     if len(set(chips.values())) > 1 or set(chips) != set(LINKS):
-        over = (f"{_few(count)} over {link}" for link, count in chips.items())
+        over = (f"{_format_fewest(count)} over {link}" for link, count in chips.items())
         return ", ".join(over)
-    return _few(next(iter(chips.values())))
+    return _format_fewest(next(iter(chips.values())))
 
 
-def _few(count: int | None) -> str:
-    return "no number of chips" if count is None else _count(count)
+def _format_fewest(count: int | None) -> str:
+    return "no number of chips" if count is None else _format_count(count)
 
 
-def _count(count: int) -> str:
+def _format_count(count: int) -> str:
     return f"{count} chip{'' if count == 1 else 's'}"
 
 
-def _size(count: int) -> str:
+def _format_size(count: int) -> str:
     return f"{count / 1024:,.0f} KB" if count < 10 << 20 else f"{count / (1 << 20):,.0f} MB"

@@ -46,14 +46,14 @@ def quantize_to_file(
     text: str | Path | None,
     console: Console,
 ) -> Quality:
-    """Writes the model at `path`, quantized, to `output`; prints and gives what that cost.
+    """Writes the model at `path`, quantized, to `output`; prints and returns what that cost.
 
     text: a file to calibrate on and to measure on, by default texts that the model samples.
     Raises ModelError.
     """
     if Path(output).exists() and Path(output).samefile(path):
-        raise ModelError(f"{output}: is the model itself: give another file to write")
-    with _progress(console) as progress:
+        raise ModelError(f"{output} is the model itself: give another file to write")
+    with _make_progress(console) as progress:
         task = progress.add_task("loading", total=None)
         checkpoint = loading.load_checkpoint(path)
         if checkpoint.config.context < 2:
@@ -77,7 +77,7 @@ def quantize_to_file(
 
 
 def sample_texts(tokenizer: Tokenizer, model: FloatModel) -> Texts:
-    """Texts that the model samples itself: `LoadedModel.quantize` calibrates on the first."""
+    """Samples texts from the model itself: `LoadedModel.quantize` calibrates on the first."""
     return Texts(
         sample_calibration(model, tokenizer.bos),
         sample_calibration(model, tokenizer.bos, HELD_OUT_SEED),
@@ -85,23 +85,23 @@ def sample_texts(tokenizer: Tokenizer, model: FloatModel) -> Texts:
 
 
 def read_texts(path: str | Path, tokenizer: Tokenizer, model: FloatModel) -> Texts:
-    """The first half of the text at `path`, and its second. Raises ModelError, naming it."""
+    """Reads the text at `path`: its first half, and its second. Raises ModelError, naming it."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise ModelError(f"{path}: cannot read the text: {error.strerror}") from error
     except UnicodeDecodeError:
-        raise ModelError(f"{path}: is no UTF-8 text") from None
+        raise ModelError(f"{path} is not UTF-8 text") from None
     tokens = tokenizer.encode(text, bos=False)
     if len(tokens) < FEWEST_TOKENS:
         raise ModelError(f"{path}: {len(tokens)} tokens, too few: give at least {FEWEST_TOKENS}")
     length = min(CALIBRATION_LENGTH, model.config.context)
     halves = tokens[: len(tokens) // 2], tokens[len(tokens) // 2 :]
-    return Texts(*(_sequences(half, tokenizer.bos, length) for half in halves))
+    return Texts(*(_cut_sequences(half, tokenizer.bos, length) for half in halves))
 
 
-def _sequences(tokens: list[int], bos: int, length: int) -> Sequences:
-    """`tokens` in sequences of `length`, BOS included, or in a single shorter one.
+def _cut_sequences(tokens: list[int], bos: int, length: int) -> Sequences:
+    """Cuts `tokens` into sequences of `length`, BOS included, or into a single shorter one.
 
     Of more than MOST_SEQUENCES, that many from all over the text.
     """
@@ -112,7 +112,7 @@ def _sequences(tokens: list[int], bos: int, length: int) -> Sequences:
     return np.insert(rows[chosen], 0, bos, axis=1)
 
 
-def _progress(console: Console) -> Progress:
+def _make_progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 

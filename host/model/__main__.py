@@ -1,4 +1,4 @@
-"""Looks at models and quantizes them: `python -m host.model inspect PATH`, or `quantize`."""
+"""Inspects and quantizes models: `python -m host.model inspect PATH`, or `quantize`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from rich.console import Console
 
 from host.cli.arguments import Parser, count_up_to, exit_code
-from host.cli.inspection import LINKS, inspection, print_inspection
+from host.cli.inspection import LINKS, inspect_model, print_inspection
 from host.cli.quantizing import quantize_to_file
 from host.errors import BoardError, ModelError
 from host.hardware import board as boards
@@ -18,9 +18,9 @@ from host.parallel.plan import MAX_CHIPS
 _PATH = "a llama2.c checkpoint, a folder from Hugging Face, or a GGUF file"
 
 
-def parsed(arguments: list[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = Parser(prog="python -m host.model", description="Looks at models, quantizes them.")
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = Parser(prog="python -m host.model", description="Inspects and quantizes models.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser("inspect", help="what a model is, and which boards hold it")
     add = command.add_argument
@@ -29,7 +29,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         "--chips",
         type=count_up_to(MAX_CHIPS),
         metavar="N",
-        help="say whether so many chips hold it, by the exit code too",
+        help="check whether so many chips hold it, by the exit code too",
     )
     add("--board", metavar="NAME", help="which chips (python -m host.boards lists them)")
     add("--link", choices=LINKS, default="espnow", help="over which link (default espnow)")
@@ -50,17 +50,17 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> int:
-    """The exit code. Raises what main prints as one line."""
+    """Runs the command; returns the exit code. Raises what main prints as one line."""
     if options.command == "quantize":
         console = Console(stderr=True)
         quantize_to_file(options.path, options.output, options.tokenizer, options.text, console)
         return 0
     if (options.chips is None) != (options.board is None):
-        raise ModelError("--chips and --board tell of a cluster together: give both or none")
+        raise ModelError("--chips and --board describe a cluster: give both or neither")
     cluster = None
     if options.chips is not None:
         cluster = (options.chips, boards.load(options.board))
-    found = inspection(options.path, options.context, cluster, options.link)
+    found = inspect_model(options.path, options.context, cluster, options.link)
     if options.json:
         print(json.dumps(found.as_dict()))
     else:
@@ -69,8 +69,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code: 1 also where a cluster that was asked about does not hold the model."""
-    options = parsed(arguments)
+    """Returns the exit code: 1 also where a cluster that was asked about does not hold the
+    model."""
+    options = parse_arguments(arguments)
     return exit_code(lambda: run(options), (BoardError, ModelError))
 
 

@@ -1,4 +1,4 @@
-"""The integer arithmetic of a federation, primitive by primitive, in numpy.
+"""The integer arithmetic of a cluster, primitive by primitive, in numpy.
 
 This file and `reference.py` are the specification: a chip's kernel must give these values to the
 bit. Every primitive here fits 32-bit registers with 32-bit products, which is all that a
@@ -63,12 +63,12 @@ class Gain(NamedTuple):
 
 
 def saturate(values: Ints, limit: int) -> Ints:
-    """values clipped to [-limit, limit]."""
+    """Clips values to [-limit, limit]."""
     return np.minimum(np.maximum(values, -limit), limit)  # np.clip takes four times as long
 
 
 def matvec(weight: NDArray[np.int8], x: Ints) -> Ints:
-    """Raw accumulators of `weight` [rows, columns] times `x` [..., columns]: [..., rows].
+    """Multiplies `weight` [rows, columns] by `x` [..., columns]: raw accumulators [..., rows].
 
     Exact: products and sums stay below 2**53, so float64 (and its fast BLAS) holds them.
     """
@@ -76,7 +76,7 @@ def matvec(weight: NDArray[np.int8], x: Ints) -> Ints:
 
 
 def rescale(accumulator: Ints, factors: Rescale) -> Ints:
-    """accumulator * multiplier / 2**shift, half-up, for 32-bit accumulators [..., rows].
+    """Returns accumulator * multiplier / 2**shift, half-up, for 32-bit accumulators [..., rows].
 
     A chip splits the 32 x 15 bit product: accumulator = high * 2**15 + low, and computes
     (high * m + (low * m >> 15) + 2**(shift - 16)) >> (shift - 15), which is the same integer:
@@ -87,38 +87,38 @@ def rescale(accumulator: Ints, factors: Rescale) -> Ints:
 
 
 def add_residual(residual: Ints, accumulator: Ints, factors: Rescale) -> Ints:
-    """The residual stream [..., dim] after adding a layer's summed partial results."""
+    """Adds a layer's summed partial results to the residual stream [..., dim]."""
     return saturate(residual + rescale(accumulator, factors), RESIDUAL_LIMIT)
 
 
 def rms_normalize(residual: Ints, gain: Gain, limit: int) -> Ints:
-    """RMSNorm of the residual [..., dim] times its gain, saturated to `limit`.
+    """Normalizes the residual [..., dim] by RMSNorm, times its gain, saturated to `limit`.
 
     Each vector is first brought to 15 bits (`v`); squares are pre-shifted by L = ceil(log2 dim),
     so that their sum stays below 2**31; the inverse square root comes from an integer square
     root of the sum brought to [2**28, 2**30) and one division: 15 bits of it.
     """
     rows = residual.reshape(-1, residual.shape[-1])
-    normalized = [_row_normalized(row, gain, limit) for row in rows]
+    normalized = [_normalize_row(row, gain, limit) for row in rows]
     return np.array(normalized, np.int64).reshape(residual.shape)
 
 
-def _row_normalized(row: Ints, gain: Gain, limit: int) -> Ints:
-    """One row [dim]: numbers that belong to a row are Python's, which costs least for one row."""
+def _normalize_row(row: Ints, gain: Gain, limit: int) -> Ints:
+    """Normalizes one row [dim]. What a row has one of is a Python number, which costs least."""
     log_dim = (len(row) - 1).bit_length()
     shift = max(int(np.abs(row).max()).bit_length() - 15, 0)
-    v = np.minimum(_half_up(row, shift), INT16_LIMIT)  # rounding up may reach 2**15
+    v = np.minimum(_shift_half_up(row, shift), INT16_LIMIT)  # rounding up may reach 2**15
     total = int(np.add.reduce(v * v >> log_dim)) + (gain.epsilon >> (2 * shift + log_dim))
     total = max(total, 1)
     doublings = (30 - total.bit_length()) >> 1  # of the root; -1 at least
     scaled = total << 2 * doublings if doublings >= 0 else total >> 2  # in [2**28, 2**30)
-    normalized = _half_up(v * ((1 << 29) // math.isqrt(scaled)), 15)
-    return saturate(_half_up(normalized * gain.multiplier, gain.shift - doublings), limit)
+    normalized = _shift_half_up(v * ((1 << 29) // math.isqrt(scaled)), 15)
+    return saturate(_shift_half_up(normalized * gain.multiplier, gain.shift - doublings), limit)
 
 
 def rotate(pairs: Ints, cosine: Ints, sine: Ints, limit: int) -> Ints:
-    """Rotary embedding of [..., head_dim] by adjacent pairs; cosine and sine [..., head_dim / 2]
-    in units of 2**-14."""
+    """Turns adjacent pairs of [..., head_dim] by rotary embedding; cosine and sine
+    [..., head_dim / 2] in units of 2**-14."""
     even, odd = pairs[..., 0::2], pairs[..., 1::2]
     half = 1 << (ROPE_BITS - 1)
     out = np.empty_like(pairs)
@@ -128,7 +128,7 @@ def rotate(pairs: Ints, cosine: Ints, sine: Ints, limit: int) -> Ints:
 
 
 def rope_steps(head_dim: int, theta: float) -> Ints:
-    """cos and sin of each pair's angle per position, [head_dim / 2, 2] in units of 2**-30.
+    """Returns cos and sin of each pair's angle per position, [head_dim / 2, 2] in units of 2**-30.
 
     The angles are theta ** (-2i / head_dim) (Su et al., RoFormer, 2021).
     """
@@ -139,7 +139,7 @@ def rope_steps(head_dim: int, theta: float) -> Ints:
 
 
 def rope_table(steps: Ints, context: int) -> Ints:
-    """Cosine and sine of positions 0..31 and then of every 32nd below `context`.
+    """Returns cosine and sine of positions 0..31 and then of every 32nd below `context`.
 
     [32 + ceil(context / 32), head_dim / 2, 2] in units of 2**-14.
 
@@ -152,7 +152,7 @@ def rope_table(steps: Ints, context: int) -> Ints:
     half = 1 << (ROPE_STEP_BITS - 1)
     near, far = [], []
     for position in range(max(context, ROPE_STRIDE)):
-        entry = _half_up(np.stack([cosine, sine], -1), ROPE_STEP_BITS - ROPE_BITS)
+        entry = _shift_half_up(np.stack([cosine, sine], -1), ROPE_STEP_BITS - ROPE_BITS)
         if position < ROPE_STRIDE:
             near.append(entry)
         if position % ROPE_STRIDE == 0:
@@ -165,8 +165,8 @@ def rope_table(steps: Ints, context: int) -> Ints:
 
 
 def rope_row(table: Ints, position: int) -> tuple[Ints, Ints]:
-    """Cosine and sine [head_dim / 2] at `position`, in units of 2**-14: two entries of the table,
-    one rotated by the other. So a table for a context of 4,096 positions has 160 rows."""
+    """Returns cosine and sine [head_dim / 2] at `position`, in units of 2**-14: two entries of the
+    table, one rotated by the other. So a table for a context of 4,096 positions has 160 rows."""
     c, s = table[position % ROPE_STRIDE].T
     far_c, far_s = table[ROPE_STRIDE + position // ROPE_STRIDE].T
     half = 1 << (ROPE_BITS - 1)
@@ -175,14 +175,14 @@ def rope_row(table: Ints, position: int) -> tuple[Ints, Ints]:
 
 @functools.cache
 def exp_table() -> Ints:
-    """2**(-i / 512) in units of 2**-15, for i in 0..511."""
+    """Returns 2**(-i / 512) in units of 2**-15, for i in 0..511."""
     table = np.round(EXP_ONE * 2.0 ** -(np.arange(1 << EXP_FRACTION_BITS) / 512)).astype(np.int64)
     table.flags.writeable = False  # all callers share it
     return table
 
 
 def attention_weights(scores: Ints, shift: int, table: Ints) -> Ints:
-    """Unnormalized softmax weights of scores [..., positions]; score units are base-2
+    """Returns unnormalized softmax weights of scores [..., positions]; score units are base-2
     exponents: weight = 2**((score - max) / 2**(shift + 9)).
 
     Each is at most 2**15. They are then shifted right by as much as brings their sum to about
@@ -192,11 +192,12 @@ def attention_weights(scores: Ints, shift: int, table: Ints) -> Ints:
     distance = (scores.max(axis=-1, keepdims=True) - scores) >> shift
     weights = table[distance & (len(table) - 1)] >> np.minimum(distance >> EXP_FRACTION_BITS, 16)
     total = weights.sum(axis=-1, keepdims=True)
-    return _half_up(weights, np.maximum(_bit_length(total - 1) - 15, 0))
+    return _shift_half_up(weights, np.maximum(_bit_length(total - 1) - 15, 0))
 
 
 def weighted_mean(weights: Ints, values: Ints) -> Ints:
-    """Mean of values [..., positions, head_dim] under weights [..., positions], half-up."""
+    """Returns the mean of values [..., positions, head_dim] under weights [..., positions],
+    half-up."""
     total = weights.sum(axis=-1)[..., None]
     summed = (weights[..., None, :] @ values)[..., 0, :]
     return (summed + (total >> 1)) // total
@@ -204,7 +205,7 @@ def weighted_mean(weights: Ints, values: Ints) -> Ints:
 
 @functools.cache
 def sigmoid_table() -> Ints:
-    """The logistic function at (i - 512) / 64 in units of 2**-15, for i in 0..1023.
+    """Returns the logistic function at (i - 512) / 64 in units of 2**-15, for i in 0..1023.
 
     The ends stand for all beyond, where it is as good as 0 and 1: any other number there would
     make SiLU's error grow with its argument.
@@ -217,21 +218,21 @@ def sigmoid_table() -> Ints:
 
 
 def swiglu(gate: Ints, up: Ints, index_shift: int, shift: int, table: Ints, limit: int) -> Ints:
-    """SiLU(gate) * up for integers of 16 bits, rescaled by 2**-shift and saturated.
+    """Returns SiLU(gate) * up for integers of 16 bits, rescaled by 2**-shift and saturated.
 
     SiLU(z) = z * sigmoid(z), the sigmoid from the table at gate / 2**index_shift rounded half-up.
     """
-    index = np.clip(_half_up(gate, index_shift) + len(table) // 2, 0, len(table) - 1)
-    silu = _half_up(gate * table[index], 15)
-    return saturate(_half_up(silu * up, shift), limit)
+    index = np.clip(_shift_half_up(gate, index_shift) + len(table) // 2, 0, len(table) - 1)
+    silu = _shift_half_up(gate * table[index], 15)
+    return saturate(_shift_half_up(silu * up, shift), limit)
 
 
-def _half_up(values: Ints, shift: Ints | int) -> Ints:
-    """values / 2**shift rounded half-up, elementwise; shift 0 gives values."""
+def _shift_half_up(values: Ints, shift: Ints | int) -> Ints:
+    """Returns values / 2**shift rounded half-up, elementwise; shift 0 gives values."""
     return (values + ((1 << shift) >> 1)) >> shift
 
 
 def _bit_length(values: Ints) -> Ints:
-    """Bits of each non-negative integer below 2**53; 0 has none."""
+    """Returns the bits of each non-negative integer below 2**53; 0 has none."""
     exponents: Ints = np.frexp(values)[1].astype(np.int64)
     return exponents

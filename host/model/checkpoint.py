@@ -44,10 +44,13 @@ class Config:
         for name in DIMENSIONS:
             self._check_dimension(name)
         if self.dim > WIDEST:
-            raise ModelError(f"dim is {self.dim}: a message to a chip carries at most {WIDEST}")
+            raise ModelError(
+                f"dim must be at most {WIDEST}, which a message to a chip carries, got {self.dim}"
+            )
         if not (0 < self.rope_theta < math.inf and 0 <= self.norm_eps < math.inf):
             raise ModelError(
-                f"rope base {self.rope_theta:g} or epsilon {self.norm_eps:g} cannot be"
+                "the rope base must be positive and epsilon at least 0, got"
+                f" {self.rope_theta:g} and {self.norm_eps:g}"
             )
         if self.head_dim == 0:
             if self.dim % self.heads:
@@ -76,12 +79,12 @@ class Config:
 
     @property
     def heads_per_kv_head(self) -> int:
-        """Query heads that share one KV head; query head h uses KV head h // this."""
+        """Query heads that share a KV head: query head h uses KV head h // heads_per_kv_head."""
         return self.heads // self.kv_heads
 
 
 def weight_shapes(config: Config) -> dict[str, tuple[int, ...]]:
-    """Shape of every weight of `config`; matrices are [rows = outputs, columns = inputs]."""
+    """Returns the shape of every weight; matrices are [rows = outputs, columns = inputs]."""
     dim, hidden, layers = config.dim, config.hidden_dim, config.layers
     return {
         "embedding": (config.vocab_size, dim),

@@ -16,8 +16,8 @@ LARGEST_TEXT = 1 << 28
 
 
 def open_file(path: str | Path) -> BinaryIO:
-    """The regular file at `path`. Raises OSError, for all else that may be there too: a pipe is
-    waited for or gives its bytes but once, and a device may never end."""
+    """Opens the regular file at `path`. Raises OSError, also for anything else: a pipe would be
+    waited for or give its bytes but once, and a device may never end."""
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -27,12 +27,12 @@ def open_file(path: str | Path) -> BinaryIO:
 
 
 def file_size(file: BinaryIO) -> int:
-    """Bytes of a file."""
+    """Returns the bytes of a file."""
     return os.fstat(file.fileno()).st_size
 
 
 def read_small_file(path: str | Path) -> bytes:
-    """All of a file that is no model's weights. Raises OSError, also for one that cannot be."""
+    """Reads a file that holds no weights. Raises OSError, also for one too large to be that."""
     with open_file(path) as file:
         if file_size(file) > LARGEST_TEXT:
             raise OSError(errno.EFBIG, f"it has {file_size(file):,} bytes")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from host.errors import ModelError
 from host.model.checkpoint import Checkpoint, Config
-from host.model.quantization.ranges import Ranges
+from host.model.ranges import Ranges
 from host.model.sampling import softmax
 from host.model.tokenizers.bpe import BOS
 
@@ -62,7 +62,7 @@ class FloatModel:
         self._rotations = np.exp(1j * angles)  # [context, head size / 2]
 
     def logits(self, tokens: npt.ArrayLike) -> Array:
-        """Logits [..., positions, vocab] after each of `tokens` [positions] or [batch, positions].
+        """Runs `tokens` [positions] or [batch, positions]; returns logits [..., positions, vocab].
 
         Raises ModelError for more positions than the model's context.
         """
@@ -72,7 +72,10 @@ class FloatModel:
         return logits.reshape(*array.shape, self.config.vocab_size)
 
     def new_cache(self, batch: int = 1, positions: int | None = None) -> KVCache:
-        """An empty KV cache, by default for the model's whole context."""
+        """Returns an empty KV cache, by default for the model's whole context.
+
+        Raises ModelError for more positions than the context.
+        """
         positions = self.config.context if positions is None else positions
         if positions > self.config.context:
             raise ModelError(
@@ -81,14 +84,14 @@ class FloatModel:
         return KVCache(self.config, batch, positions)
 
     def step(self, tokens: npt.ArrayLike, cache: KVCache) -> Array:
-        """Logits [batch, vocab] after one more token for each sequence of `cache`.
+        """Runs one more token of each sequence of `cache`; returns logits [batch, vocab].
 
         Raises ModelError where the cache is full.
         """
         return self._forward(np.asarray(tokens).reshape(-1, 1), cache)[:, 0]
 
     def measure_ranges(self, sequences: Iterable[npt.ArrayLike]) -> Ranges:
-        """Largest magnitudes at every site over all positions of `sequences` of tokens."""
+        """Measures the largest magnitude at every site over all positions of `sequences`."""
         ranges = Ranges(self.config.layers)
         for batch in self._batches([np.asarray(sequence) for sequence in sequences]):
             self._forward(batch, self.new_cache(*batch.shape), ranges.observe)
@@ -97,7 +100,7 @@ class FloatModel:
     def sample_sequences(
         self, count: int, length: int, seed: int, bos: int = BOS
     ) -> npt.NDArray[np.int64]:
-        """Token sequences [count, length] that the model draws at temperature 1 from BOS on."""
+        """Samples token sequences [count, length] at temperature 1 from BOS on."""
         random = np.random.default_rng(seed)
         cache = self.new_cache(count, length)
         sequences = np.full((count, length), bos)
@@ -109,7 +112,7 @@ class FloatModel:
         return sequences
 
     def _batches(self, sequences: Sequence[Tokens]) -> Iterable[Tokens]:
-        """Sequences of equal length stacked [batch, positions], each batch of bounded size."""
+        """Stacks sequences of equal length [batch, positions], in batches of bounded size."""
         by_length: dict[int, list[Tokens]] = defaultdict(list)
         for sequence in sequences:
             by_length[len(sequence)].append(sequence)
@@ -120,47 +123,47 @@ class FloatModel:
                 yield np.stack(group[start : start + size])
 
     def _forward(self, tokens: Tokens, cache: KVCache, observe: Observer | None = None) -> Array:
-        """Logits [batch, positions, vocab] for `tokens` that follow what `cache` holds."""
-        seen = observe or _unobserved
+        """Returns logits [batch, positions, vocab] for `tokens` that follow what `cache` holds."""
+        observe = observe or _ignore
         if cache.filled + tokens.shape[1] > cache.keys.shape[3]:
             raise ModelError(f"the KV cache of {cache.keys.shape[3]} positions is full")
         x = self._embedding[tokens]
-        seen("residual", -1, x)
+        observe("residual", -1, x)
         for layer in range(self.config.layers):
-            x = x + self._attention(layer, x, cache, seen)
-            seen("residual", -1, x)
-            x = x + self._feed_forward(layer, x, seen)
-            seen("residual", -1, x)
+            x = x + self._attention(layer, x, cache, observe)
+            observe("residual", -1, x)
+            x = x + self._feed_forward(layer, x, observe)
+            observe("residual", -1, x)
         cache.filled += tokens.shape[1]
-        normed = self._normalized(x, self._norms["final_norm"])
-        seen("final", -1, normed)
+        normed = self._normalize(x, self._norms["final_norm"])
+        observe("final", -1, normed)
         logits = normed @ self._classifier
-        seen("logits", -1, logits)
+        observe("logits", -1, logits)
         return logits
 
-    def _attention(self, layer: int, x: Array, cache: KVCache, seen: Observer) -> Array:
-        """What the attention of `layer` adds to the residual stream `x`."""
+    def _attention(self, layer: int, x: Array, cache: KVCache, observe: Observer) -> Array:
+        """Returns what the attention of `layer` adds to the residual stream `x`."""
         config = self.config
-        normed = self._normalized(x, self._norms["attention_norm"][layer])
-        seen("attention_input", layer, normed)
-        query = self._heads(normed @ self._matrices["wq"][layer], config.heads)
-        key = self._heads(normed @ self._matrices["wk"][layer], config.kv_heads)
-        value = self._heads(normed @ self._matrices["wv"][layer], config.kv_heads)
+        normed = self._normalize(x, self._norms["attention_norm"][layer])
+        observe("attention_input", layer, normed)
+        query = self._split_heads(normed @ self._matrices["wq"][layer], config.heads)
+        key = self._split_heads(normed @ self._matrices["wk"][layer], config.kv_heads)
+        value = self._split_heads(normed @ self._matrices["wv"][layer], config.kv_heads)
         for site, values in (("q", query), ("k", key), ("v", value)):
-            seen(site, layer, values)
+            observe(site, layer, values)
         start, end = cache.filled, cache.filled + x.shape[1]
-        query, key = self._rotated(query, start), self._rotated(key, start)
-        seen("rotated_q", layer, query)
-        seen("rotated_k", layer, key)
+        query, key = self._rotate(query, start), self._rotate(key, start)
+        observe("rotated_q", layer, query)
+        observe("rotated_k", layer, key)
         cache.keys[layer, :, :, start:end] = key
         cache.values[layer, :, :, start:end] = value
         keys, values = cache.keys[layer, :, :, :end], cache.values[layer, :, :, :end]
-        heads = self._attended(query, keys, values)
-        seen("attention_output", layer, heads)
+        heads = self._attend(query, keys, values)
+        observe("attention_output", layer, heads)
         return np.asarray(heads @ self._matrices["wo"][layer])
 
-    def _attended(self, query: Array, keys: Array, values: Array) -> Array:
-        """Results of all heads [batch, positions, heads * head size].
+    def _attend(self, query: Array, keys: Array, values: Array) -> Array:
+        """Returns the results of all heads [batch, positions, heads * head size].
 
         query [batch, heads, positions, head size]; keys and values [batch, KV heads, end, head
         size], where `end` is the position after the last of the queries.
@@ -176,36 +179,37 @@ class FloatModel:
         attended = attended.reshape(batch, heads, positions, head_dim)
         return np.asarray(attended.swapaxes(1, 2).reshape(batch, positions, heads * head_dim))
 
-    def _feed_forward(self, layer: int, x: Array, seen: Observer) -> Array:
-        """What the feed-forward network of `layer` adds to the residual stream `x`."""
-        normed = self._normalized(x, self._norms["ffn_norm"][layer])
-        seen("ffn_input", layer, normed)
+    def _feed_forward(self, layer: int, x: Array, observe: Observer) -> Array:
+        """Returns what the feed-forward network of `layer` adds to the residual stream `x`."""
+        normed = self._normalize(x, self._norms["ffn_norm"][layer])
+        observe("ffn_input", layer, normed)
         gate = normed @ self._matrices["w1"][layer]
-        seen("gate", layer, gate)
+        observe("gate", layer, gate)
         up = normed @ self._matrices["w3"][layer]
-        seen("up", layer, up)
+        observe("up", layer, up)
         hidden = gate / (1.0 + np.exp(-gate)) * up
-        seen("hidden", layer, hidden)
+        observe("hidden", layer, hidden)
         return np.asarray(hidden @ self._matrices["w2"][layer])
 
-    def _normalized(self, x: Array, weight: Array) -> Array:
-        """RMSNorm: x / sqrt(mean(x^2) + epsilon) * weight."""
+    def _normalize(self, x: Array, weight: Array) -> Array:
+        """Returns x / sqrt(mean(x^2) + epsilon) * weight: RMSNorm."""
         mean_square = np.mean(x * x, axis=-1, keepdims=True)
         return np.asarray(x / np.sqrt(mean_square + self.config.norm_eps) * weight)
 
-    def _heads(self, x: Array, heads: int) -> Array:
-        """[batch, positions, heads * head size] as [batch, heads, positions, head size]."""
+    def _split_heads(self, x: Array, heads: int) -> Array:
+        """Brings [batch, positions, heads * head size] to [batch, heads, positions, head size]."""
         return x.reshape(*x.shape[:2], heads, self.config.head_dim).swapaxes(1, 2)
 
-    def _rotated(self, x: Array, start: int) -> Array:
-        """Rope: each adjacent pair turned, as a complex number, by its position's angle."""
+    def _rotate(self, x: Array, start: int) -> Array:
+        """Turns each adjacent pair, as a complex number, by its position's angle: rope."""
         pairs = np.ascontiguousarray(x).view(np.complex128)
         turned = pairs * self._rotations[start : start + x.shape[2]]
         return np.asarray(turned.view(np.float64))
 
 
 def perplexity(logits: Array, sequences: npt.ArrayLike) -> float:
-    """exp(mean negative log probability) of each next token; logits [..., positions, vocab]."""
+    """Returns exp(mean negative log probability) of each next token; logits [..., positions,
+    vocab]."""
     targets = np.asarray(sequences)[..., 1:].astype(np.intp)
     scores = np.asarray(logits, dtype=np.float64)[..., :-1, :]
     peak = scores.max(axis=-1)
@@ -214,5 +218,5 @@ def perplexity(logits: Array, sequences: npt.ArrayLike) -> float:
     return float(np.exp(np.mean(log_sum - chosen)))
 
 
-def _unobserved(site: str, layer: int, values: Array) -> None:
-    """The observer of a forward pass that nobody watches."""
+def _ignore(site: str, layer: int, values: Array) -> None:
+    """Ignores what it is given: the observer of a forward pass that nobody watches."""

@@ -1,4 +1,4 @@
-"""Models and their tokenizers, whatever files they come in: the loader is chosen by content.
+"""The one way to load a model and its tokenizer: the loader is chosen by the files' content.
 
 llama2.c checkpoints, Hugging Face folders, GGUF files, and quantized models of this project.
 """
@@ -39,7 +39,7 @@ class Format(enum.Enum):
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model, in floats or quantized already, its tokenizer, and how it is spoken to."""
+    """A model, in floats or quantized already, its tokenizer, and the format of its prompts."""
 
     weights: Checkpoint | QuantizedModel
     tokenizer: Tokenizer
@@ -51,7 +51,7 @@ class LoadedModel:
         return self.weights.config
 
     def quantize(self) -> QuantizedModel:
-        """The model in integers, which for floats means calibration. Raises ModelError."""
+        """Returns the model in integers, calibrated where it has floats. Raises ModelError."""
         if isinstance(self.weights, QuantizedModel):
             return self.weights
         model = FloatModel(self.weights)
@@ -60,7 +60,7 @@ class LoadedModel:
 
 
 def load_model(path: str | Path, tokenizer: str | Path | None = None) -> LoadedModel:
-    """The model at `path` with its own tokenizer, or with the one at `tokenizer`.
+    """Loads the model at `path` with its own tokenizer, or with the one at `tokenizer`.
 
     Raises ModelError, naming the file and what is wrong with it.
     """
@@ -75,14 +75,14 @@ def load_model(path: str | Path, tokenizer: str | Path | None = None) -> LoadedM
 
 
 def detect_format(path: str | Path) -> Format:
-    """What is at `path`, by its first bytes: llama2.c's where nothing else fits, or nothing is.
+    """Detects what is at `path`, by its first bytes: llama2.c's where nothing else fits or exists.
 
     Raises ModelError for formats that are known but not read.
     """
     path = Path(path)
     if path.is_dir():
         return Format.HUGGING_FACE
-    start = _start(path)
+    start = _read_start(path)
     if start.startswith(gguf_file.MAGIC):
         return Format.GGUF
     if quantized_file.is_quantized(start):
@@ -111,7 +111,8 @@ def detect_architecture(path: str | Path) -> Architecture:
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """The float weights of the model at `path`. Raises ModelError, for a quantized model too."""
+    """Loads the float weights of the model at `path`. Raises ModelError, also for a quantized
+    model."""
     match detect_format(path):
         case Format.HUGGING_FACE:
             return huggingface.load(path)
@@ -123,7 +124,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def find_tokenizer(model: str | Path, tokenizer: str | Path | None, config: Config) -> Tokenizer:
-    """The tokenizer at `tokenizer`, or else the one in or beside the float model at `model`.
+    """Loads the tokenizer at `tokenizer`, or else the one in or beside the float model at `model`.
 
     Raises ModelError.
     """
@@ -142,14 +143,14 @@ def find_tokenizer(model: str | Path, tokenizer: str | Path | None, config: Conf
 
 
 def load_tokenizer(path: str | Path, config: Config) -> Tokenizer:
-    """The tokenizer at `path`: llama2.c's, a tokenizer.json or its folder, or a GGUF file's.
+    """Loads the tokenizer at `path`: llama2.c's, a tokenizer.json or its folder, or a GGUF file's.
 
     Raises ModelError.
     """
     path, size = Path(path), config.vocab_size
     if path.is_dir():
         path /= "tokenizer.json"
-    start = _start(path)
+    start = _read_start(path)
     if start.startswith(gguf_file.MAGIC):
         return gguf_file.load_tokenizer(path, size)
     if path.suffix == ".json" or start.lstrip().startswith(b"{"):
@@ -157,8 +158,8 @@ def load_tokenizer(path: str | Path, config: Config) -> Tokenizer:
     return BpeTokenizer.load(path, size)
 
 
-def _start(path: Path) -> bytes:
-    """The first bytes of a file; none where it cannot be read, which its loader will tell."""
+def _read_start(path: Path) -> bytes:
+    """Reads the first bytes of a file; none where it cannot be read, which its loader reports."""
     try:
         with open_file(path) as file:
             return file.read(_LONGEST_START)

@@ -1,4 +1,4 @@
-"""How a model is spoken to: what goes around a prompt, and prompts that show what it does.
+"""The format of a model's prompts: what goes around one, and prompts that show what it does.
 
 A model that goes on with any text needs none of this. One that answers, as the home model does,
 has a TOML file beside it, called as the model's file but for the ending, with two fields:
@@ -40,11 +40,11 @@ class PromptFormat:
         return self.template != _PLACE
 
     def text(self, prompt: str) -> str:
-        """What the model is given for `prompt`; a model that answers, without spaces around it."""
+        """Puts `prompt` into the template, without spaces around it where the model answers."""
         return self.template.replace(_PLACE, prompt.strip() if self.answers else prompt)
 
     def fields(self) -> dict[str, Any]:
-        """The inverse of `parse_format`."""
+        """Returns the fields from which `parse_format` makes the format."""
         return {"template": self.template, "examples": list(self.examples)}
 
 
@@ -52,19 +52,19 @@ CONTINUATION = PromptFormat()
 
 
 def parse_format(fields: dict[str, Any]) -> PromptFormat:
-    """The format that these fields of a TOML or JSON object give. Raises ModelError."""
+    """Makes the format from fields of a TOML or JSON object. Raises ModelError."""
     examples = fields.get("examples", [])
     if not isinstance(fields.get("template"), str):
         raise ModelError('no template, as template = "{prompt}\\n"')
     if not isinstance(examples, list) or not all(isinstance(text, str) for text in examples):
-        raise ModelError("examples are no list of texts")
+        raise ModelError("examples must be a list of texts")
     if unknown := fields.keys() - {"template", "examples"}:
         raise ModelError(f"unknown field {min(unknown)}")
     return PromptFormat(fields["template"], tuple(examples))
 
 
 def format_path(model: str | Path) -> Path:
-    """Where the file that gives the format of the model at `model` would be."""
+    """Returns where the file with the format of the model at `model` would be."""
     model = Path(model)
     if model.name in ("", ".."):  # of "." too
         model = Path(os.path.abspath(model))
@@ -72,7 +72,7 @@ def format_path(model: str | Path) -> Path:
 
 
 def load_format(model: str | Path) -> PromptFormat:
-    """The format in the file beside the model at `model`, or that of a model that continues.
+    """Loads the format from the file beside the model at `model`, CONTINUATION where none is.
 
     Raises ModelError, naming the file and what is wrong with it.
     """

@@ -65,7 +65,7 @@ class QuantizedModel:
     rope_steps: NDArray[np.int64]
 
     def sha256(self) -> bytes:
-        """Digest of every number in the model and in the tables that all models share.
+        """Returns the digest of every number in the model and in the tables that all models share.
 
         Models of equal digest, and only those, compute the same.
         """
@@ -74,20 +74,20 @@ class QuantizedModel:
     @cached_property
     def _digest(self) -> bytes:
         digest = hashlib.sha256()
-        for part in _parts((self, exp_table(), sigmoid_table())):
+        for part in _iterate_parts((self, exp_table(), sigmoid_table())):
             digest.update(part)
         return digest.digest()
 
 
-def _parts(value: Any) -> Iterator[bytes]:
+def _iterate_parts(value: Any) -> Iterator[bytes]:
     if isinstance(value, np.ndarray):
         yield f"{value.dtype.str}{value.shape}".encode()
         yield np.ascontiguousarray(value).tobytes()
     elif is_dataclass(value):
         for field in fields(value):
-            yield from _parts(getattr(value, field.name))
+            yield from _iterate_parts(getattr(value, field.name))
     elif isinstance(value, tuple):
         for item in value:
-            yield from _parts(item)
+            yield from _iterate_parts(item)
     else:
         yield repr(value).encode() + b";"

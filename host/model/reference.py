@@ -1,4 +1,4 @@
-"""The reference: a quantized Llama forward pass in numpy, which federations equal to the bit.
+"""The reference: a quantized forward pass in numpy, which clusters equal to the bit.
 
 Together with `arithmetic.py` this is the specification of what chips and host compute. It runs a
 batch of sequences at once, position by position, with the KV cache in the open.
@@ -28,7 +28,7 @@ class Reference:
         self._exp, self._sigmoid = arithmetic.exp_table(), arithmetic.sigmoid_table()
 
     def step(self, tokens: ArrayLike) -> Ints:
-        """int16-valued logits [batch, vocab] after one more token of each sequence [batch]."""
+        """Runs one more token of each sequence [batch]; returns int16 logits [batch, vocab]."""
         x = final_activation(self.model, tokens, self)
         self.position += 1
         classifier = self.model.classifier
@@ -38,11 +38,11 @@ class Reference:
         )
 
     def logits(self, tokens: ArrayLike) -> Ints:
-        """Teacher-forced logits [batch, length, vocab] for token ids [batch, length]."""
+        """Returns teacher-forced logits [batch, length, vocab] for token ids [batch, length]."""
         return np.stack([self.step(column) for column in np.asarray(tokens).T], axis=1)
 
     def attention(self, index: int, x: Ints) -> Ints:
-        """Accumulators [batch, dim] of the output projection, at the current position."""
+        """Returns accumulators [batch, dim] of the output projection, at the current position."""
         layer, config = self.model.layers[index], self.model.config
         now, past = self.position, self.position + 1
         cosine, sine = arithmetic.rope_row(self._rope, now)
@@ -66,7 +66,7 @@ class Reference:
         return arithmetic.matvec(layer.o.weight, mean.reshape(len(x), -1))
 
     def feed_forward(self, index: int, x: Ints) -> Ints:
-        """Accumulators [batch, dim] of the down projection."""
+        """Returns accumulators [batch, dim] of the down projection."""
         layer = self.model.layers[index]
         gate, up = (
             arithmetic.saturate(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 
 def softmax(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Probabilities over the last axis; scores of -inf get 0."""
+    """Returns probabilities over the last axis; scores of -inf get 0."""
     powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
@@ -28,17 +28,17 @@ class Sampler:
 
     def __init__(self, temperature: float = 0.0, top_p: float = 1.0, seed: int = 0) -> None:
         if not (math.isfinite(temperature) and temperature >= 0):
-            raise ValueError(f"temperature is {temperature}, expected 0 or more")
+            raise ValueError(f"temperature must be 0 or more, got {temperature}")
         if not 0 < top_p <= 1:
-            raise ValueError(f"top-p is {top_p}, expected more than 0 and at most 1")
+            raise ValueError(f"top-p must be in (0, 1], got {top_p}")
         if seed < 0:
-            raise ValueError(f"seed is {seed}, expected 0 or more")
+            raise ValueError(f"seed must be 0 or more, got {seed}")
         self.temperature = temperature
         self.top_p = top_p
         self._random = np.random.default_rng(seed)
 
     def choose(self, logits: npt.NDArray[Any]) -> int:
-        """The next token for `logits` [vocab].
+        """Chooses the next token for `logits` [vocab].
 
         Greedy takes integers at any scale; with a temperature, logits must be in natural
         units (multiply fixed-point ones by their scale first).
@@ -55,7 +55,7 @@ class Sampler:
         return int(tokens[min(int(drawn), len(tokens) - 1)])
 
     def _nucleus(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-        """Tokens to draw from, the most probable first."""
+        """Returns the tokens to draw from, the most probable first."""
         if self.top_p == 1:
             return np.arange(len(probabilities))
         order = np.argsort(-probabilities, kind="stable")

@@ -1,7 +1,7 @@
 """The host's half of a forward pass: embedding, residual stream, norms and rescaling.
 
 What chips do, the sums of products with sharded weights, comes in through the protocol `Sums`: the
-reference computes them in numpy, a federation asks its chips. All else is the same code.
+reference computes them in numpy, an executor asks its chips. All else is the same code.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Sums(Protocol):
     """
 
     def attention(self, layer: int, x: Ints) -> Ints:
-        """Accumulators [n, dim] of a layer's attention output projection."""
+        """Returns accumulators [n, dim] of a layer's attention output projection."""
 
     def feed_forward(self, layer: int, x: Ints) -> Ints:
-        """Accumulators [n, dim] of a layer's down projection."""
+        """Returns accumulators [n, dim] of a layer's down projection."""
 
 
 def final_activation(model: QuantizedModel, tokens: ArrayLike, sums: Sums) -> Ints:
-    """Input of the classifier [n, dim] for n tokens, through all layers."""
+    """Runs n tokens through all layers; returns the input of the classifier [n, dim]."""
     residual = model.embedding[np.asarray(tokens)].astype(np.int64)
     for index, layer in enumerate(model.layers):
         x = arithmetic.rms_normalize(residual, layer.attention_gain, layer.attention_limit)

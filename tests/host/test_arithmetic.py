@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from host.model import arithmetic
 from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT, RESIDUAL_LIMIT, Gain, Rescale
-from host.model.quantization.quantize import score_limits
+from host.model.quantization.layers import score_limits
 from tests.host import registers
 
 EXP, SIGMOID = arithmetic.exp_table(), arithmetic.sigmoid_table()

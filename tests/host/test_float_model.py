@@ -11,7 +11,7 @@ from host.errors import ModelError
 from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel, perplexity
 from host.model.formats import llama2c
-from host.model.quantization.ranges import Ranges
+from host.model.ranges import Ranges
 from host.model.tokenizers.bpe import BOS, BpeTokenizer
 from host.model.tokenizers.text import TextStream
 from tests.host.tiny import TINY, random_checkpoint

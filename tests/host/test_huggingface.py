@@ -243,8 +243,10 @@ def test_rope_frequencies_of_old_files_are_left_alone(folder: Path) -> None:
         ({"rope_theta": "big"}, "config.json: rope_theta is big, expected a number"),
         ({"rope_theta": 10**400},
          f"config.json: rope_theta is 1{56 * '0'}..., too large a number"),
-        ({"rope_theta": 0}, "rope base 0 or epsilon 1e-05 cannot be"),
-        ({"rms_norm_eps": -1e-5}, "rope base 10000 or epsilon -1e-05 cannot be"),
+        ({"rope_theta": 0},
+         "the rope base must be positive and epsilon at least 0, got 0 and 1e-05"),
+        ({"rms_norm_eps": -1e-5},
+         "the rope base must be positive and epsilon at least 0, got 10000 and -1e-05"),
     ],
 )  # fmt: skip
 def test_what_is_not_supported_is_named(

@@ -120,9 +120,9 @@ def test_what_inspect_refuses(
         ((missing,), f"{missing}: cannot read the model: No such file or directory"),
         (
             (path, "--chips", 5),
-            "--chips and --board tell of a cluster together: give both or none",
+            "--chips and --board describe a cluster: give both or neither",
         ),
-        ((path, "--context", 17), "context 17: the model was made for 1 to 16"),
+        ((path, "--context", 17), "context must be 1 to 16, got 17"),
         ((path, "--chips", 1, "--board", "esp31"), "no board is called 'esp31', did you mean"),
     ]
     for arguments, message in cases:
@@ -227,7 +227,7 @@ def test_what_quantize_refuses(
     cases = [
         ((done, "-o", output), f"{done}: is quantized already"),
         ((path, "-o", output, "--text", text), f"{text}: 6 tokens, too few: give at least 32"),
-        ((path, "-o", output, "--text", picture), f"{picture}: is no UTF-8 text"),
+        ((path, "-o", output, "--text", picture), f"{picture} is not UTF-8 text"),
         ((path, "-o", output, "--text", nowhere),
          f"{nowhere}: cannot read the text: No such file or directory"),
         ((brief, "-o", output), f"{brief}: a context of one position leaves nothing to measure"),
@@ -244,5 +244,5 @@ def test_a_model_is_not_quantized_onto_itself(
     before = path.read_bytes()
     code, out, error = printed(capsys, "quantize", path, "-o", path)
     assert (code, out) == (1, "")
-    assert error == f"error: {path}: is the model itself: give another file to write\n"
+    assert error == f"error: {path} is the model itself: give another file to write\n"
     assert path.read_bytes() == before

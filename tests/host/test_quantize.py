@@ -14,8 +14,8 @@ from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT, RESIDUAL_LIMIT
 from host.model.checkpoint import Checkpoint, Config
 from host.model.float_model import FloatModel
 from host.model.quantization.quantize import quantize
-from host.model.quantization.ranges import Ranges
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
+from host.model.ranges import Ranges
 from tests.host.random_models import checkpoints
 from tests.host.tiny import TINY, random_checkpoint
 

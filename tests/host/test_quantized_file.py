@@ -97,7 +97,7 @@ def test_any_tool_for_safetensors_reads_it(model: QuantizedModel, whole: Path) -
     with safe_open(whole, framework="numpy") as file:
         assert (file.get_tensor("layers.1.down.weight") == model.layers[1].down.weight).all()
         fields = json.loads(file.metadata()[quantized_file.METADATA])
-    assert fields["version"] == 2 and fields["numbers"]["config.dim"] == CONFIG.dim
+    assert fields["version"] == 3 and fields["numbers"]["config.dim"] == CONFIG.dim
 
 
 @settings(max_examples=40, deadline=None)
@@ -145,9 +145,9 @@ def test_other_tables_are_told(whole: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_another_version_is_told(whole: Path, tmp_path: Path) -> None:
-    data = whole.read_bytes().replace(rb"{\"version\": 2", rb"{\"version\": 1")
+    data = whole.read_bytes().replace(rb"{\"version\": 3", rb"{\"version\": 2")
     (tmp_path / "m").write_bytes(data)
-    assert refusal(tmp_path / "m") == "a quantized model of version 1, expected 2"
+    assert refusal(tmp_path / "m") == "a quantized model of version 2, not 3: quantize the model again"
 
 
 def test_where_it_cannot_write(model: QuantizedModel, tmp_path: Path) -> None:

@@ -125,7 +125,9 @@ def test_a_wide_model_is_refused_before_its_weights_are_read(tmp_path: Path) -> 
     fields = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**fields, "hidden_size": 2048}))
     os.truncate(folder / "model.safetensors", HUGE)
-    expected = f"{folder}: dim is 2048: a message to a chip carries at most 1020"
+    expected = (
+        f"{folder}: dim must be at most 1020, which a message to a chip carries, got 2048"
+    )
     assert refusal(folder) == expected
 
 

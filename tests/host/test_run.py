@@ -134,12 +134,12 @@ def test_a_count_of_chips_that_cannot_be_is_refused_before_the_model_is_read(err
         (("--nonsense",), 2, "unrecognized arguments: --nonsense"),
         (("--steps", "0"), 1, "--steps 0: 1 to 512, the context, can be generated"),
         (("--steps", "513"), 1, "--steps 513: 1 to 512, the context, can be generated"),
-        (("--context", "0"), 1, "context 0: the model was made for 1 to 512 positions"),
-        (("--context", "-3"), 1, "context -3: the model was made for 1 to 512 positions"),
-        (("--context", "513"), 1, "context 513: the model was made for 1 to 512 positions"),
-        (("--temperature", "-1"), 1, "temperature is -1.0, expected 0 or more"),
-        (("--top-p", "0"), 1, "top-p is 0.0, expected more than 0 and at most 1"),
-        (("--seed", "-1"), 1, "seed is -1, expected 0 or more"),
+        (("--context", "0"), 1, "context must be 1 to 512, got 0"),
+        (("--context", "-3"), 1, "context must be 1 to 512, got -3"),
+        (("--context", "513"), 1, "context must be 1 to 512, got 513"),
+        (("--temperature", "-1"), 1, "temperature must be 0 or more, got -1.0"),
+        (("--top-p", "0"), 1, r"top-p must be in \(0, 1\], got 0.0"),
+        (("--seed", "-1"), 1, "seed must be 0 or more, got -1"),
     ],
 )  # fmt: skip
 def test_options_that_are_wrong(error, model, options, code, pattern):

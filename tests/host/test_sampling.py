@@ -98,13 +98,13 @@ def test_a_seed_repeats_its_choices_and_others_differ() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((-0.1,), "temperature is -0.1, expected 0 or more"),
-        ((float("nan"),), "temperature is nan, expected 0 or more"),
-        ((float("inf"),), "temperature is inf, expected 0 or more"),
-        ((1.0, 0.0), "top-p is 0.0, expected more than 0 and at most 1"),
-        ((1.0, 1.5), "top-p is 1.5, expected more than 0 and at most 1"),
-        ((1.0, float("nan")), "top-p is nan, expected more than 0 and at most 1"),
-        ((1.0, 0.9, -1), "seed is -1, expected 0 or more"),
+        ((-0.1,), "temperature must be 0 or more, got -0.1"),
+        ((float("nan"),), "temperature must be 0 or more, got nan"),
+        ((float("inf"),), "temperature must be 0 or more, got inf"),
+        ((1.0, 0.0), "top-p must be in (0, 1], got 0.0"),
+        ((1.0, 1.5), "top-p must be in (0, 1], got 1.5"),
+        ((1.0, float("nan")), "top-p must be in (0, 1], got nan"),
+        ((1.0, 0.9, -1), "seed must be 0 or more, got -1"),
     ],
 )
 def test_arguments_out_of_range(arguments: tuple, message: str) -> None:

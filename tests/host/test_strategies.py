@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host.cli.run_options import parse_options
 from host.errors import ParallelError
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
@@ -17,7 +18,6 @@ from host.parallel.partition import partition
 from host.parallel.plan import DoesNotFit
 from host.parallel.strategies import STRATEGIES, find_strategy, list_candidates
 from host.paths import SOURCES
-from host.run import parsed
 from tests.host.tiny import random_checkpoint
 from tests.plans import link_of
 
@@ -48,7 +48,7 @@ def test_each_is_found_by_what_it_makes():
 
 def test_its_options_ask_for_it():
     for parallelism in list_candidates(CONFIG.layers, 5):
-        options = parsed(find_strategy(parallelism).describe_options(parallelism).split())
+        options = parse_options(find_strategy(parallelism).describe_options(parallelism).split())
         named = options.parallel, options.stages, options.reduce
         assert parse_parallelism(*named, CONFIG.layers, 5) == parallelism
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import host
-from host.cli.inspection import inspection
+from host.cli.inspection import inspect_model
 from host.cli.run_options import parse_options
 from host.paths import HOME_MODEL
 from host.run import main
@@ -97,7 +97,7 @@ def test_the_boards_that_the_model_takes_are_those_of_the_readme():
     single, least, most = re.search(
         r"takes one `(\S+)`, or (\d+) to (\d+) boards without PSRAM", README
     ).groups()
-    chips = inspection(str(HOME_MODEL), None, None, "uart").as_dict()["chips"]
+    chips = inspect_model(str(HOME_MODEL), None, None, "uart").as_dict()["chips"]
     counts = {name: links["uart"] for name, links in chips.items()}
     assert counts[single] == 1
     several = [count for count in counts.values() if count and count > 1]

@@ -28,20 +28,20 @@ _SPACE = "\u2581"  # SentencePiece's sign for a space
 
 
 def load(path: str | Path) -> Checkpoint:
-    """The model in the GGUF file at `path`. Raises ModelError, naming it and what is wrong."""
+    """Loads the model in the GGUF file at `path`. Raises ModelError, naming the file."""
     try:
-        return _checkpoint(_Fields(path))
+        return _load_checkpoint(_Fields(path))
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
 
 
 def load_tokenizer(path: str | Path, vocab_size: int) -> BpeTokenizer:
-    """The tokenizer in the GGUF file at `path`, for a model of `vocab_size` tokens.
+    """Loads the tokenizer in the GGUF file at `path`, for a model of `vocab_size` tokens.
 
     Raises ModelError, also for one that is not SentencePiece's BPE ("llama").
     """
     try:
-        return _tokenizer(_Fields(path), vocab_size)
+        return _load_tokenizer(_Fields(path), vocab_size)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
 
@@ -58,7 +58,7 @@ def _find_architecture(fields: _Fields) -> Architecture:
     return find_by_gguf_name(fields.get("general.architecture", str))
 
 
-def _checkpoint(fields: _Fields) -> Checkpoint:
+def _load_checkpoint(fields: _Fields) -> Checkpoint:
     architecture = _find_architecture(fields)
     names = architecture.gguf_names()
     tensors = {tensor.name: tensor for tensor in fields.reader.tensors}
@@ -70,11 +70,13 @@ def _checkpoint(fields: _Fields) -> Checkpoint:
     if "rope_freqs.weight" in tensors:
         raise ModelError("rope scaling (rope_freqs.weight) is not supported")
     is_tied = names["classifier"] not in tensors
-    weights = gather_weights(config, names, tensors, lambda name: _float32(tensors[name]), is_tied)
+    weights = gather_weights(
+        config, names, tensors, lambda name: _dequantize(tensors[name]), is_tied
+    )
     return Checkpoint(config=config, **architecture.arrange_gguf(weights, config))
 
 
-def _float32(tensor: ReaderTensor) -> FloatArray:
+def _dequantize(tensor: ReaderTensor) -> FloatArray:
     from gguf.quants import dequantize
 
     try:
@@ -86,7 +88,7 @@ def _float32(tensor: ReaderTensor) -> FloatArray:
     return values.astype(np.float32, copy=False)
 
 
-def _tokenizer(fields: _Fields, vocab_size: int) -> BpeTokenizer:
+def _load_tokenizer(fields: _Fields, vocab_size: int) -> BpeTokenizer:
     kind = fields.get("tokenizer.ggml.model", str)
     if kind != "llama":
         raise ModelError(
@@ -104,14 +106,14 @@ def _tokenizer(fields: _Fields, vocab_size: int) -> BpeTokenizer:
     return BpeTokenizer(
         [text.replace(_SPACE, " ").encode() for text in texts],
         scores,
-        bos=_special(fields, "bos", 1, vocab_size),
-        eos=_special(fields, "eos", 2, vocab_size),
+        bos=_special_token(fields, "bos", 1, vocab_size),
+        eos=_special_token(fields, "eos", 2, vocab_size),
         byte_tokens=[token_of.get(f"<0x{byte:02X}>", vocab_size) for byte in range(256)],
         space_first=fields.get("tokenizer.ggml.add_space_prefix", bool, True),
     )
 
 
-def _special(fields: _Fields, name: str, default: int, vocab_size: int) -> int:
+def _special_token(fields: _Fields, name: str, default: int, vocab_size: int) -> int:
     token = fields.get(f"tokenizer.ggml.{name}_token_id", int, default)
     if not 0 <= token < vocab_size:
         raise ModelError(f"the {name} token {token} is not among the {vocab_size} tokens")
@@ -122,10 +124,10 @@ class _Fields:
     """The metadata of a file, by key and type; `reader` has its tensors."""
 
     def __init__(self, path: str | Path) -> None:
-        self.reader = _reader(path)
+        self.reader = _open_reader(path)
 
     def get(self, key: str, kind: type[_T], default: _T | None = None) -> _T:
-        """The value of `key`. Raises ModelError for another type, or where there is none."""
+        """Returns the value of `key`. Raises ModelError where it is of another type or missing."""
         field = self.reader.get_field(key)
         if field is None:
             if default is None:
@@ -140,18 +142,18 @@ class _Fields:
         return value
 
     def items(self, key: str, kind: type[_T]) -> list[_T]:
-        """The values of `key`, as `get`."""
+        """Returns the values of an array. Raises ModelError as `get` does."""
         values = self.get(key, list)
         if not all(type(value) is kind for value in values):
             raise ModelError(f"{key} holds other values than {kind.__name__}")
         return values
 
 
-def _reader(path: str | Path) -> GGUFReader:
+def _open_reader(path: str | Path) -> GGUFReader:
     import gguf
 
     class Reader(gguf.GGUFReader):
-        """Ends at the end of the file, where the library's would count empty items on and on."""
+        """Stops at the end of the file, where the library's goes on counting empty items."""
 
         def _get(self, offset: int, dtype: Any, count: int = 1, *order: Any, **named: Any) -> Any:
             if offset + np.dtype(dtype).itemsize * int(count) > len(self.data):

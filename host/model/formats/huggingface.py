@@ -23,7 +23,7 @@ _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 
 
 def load(folder: str | Path) -> Checkpoint:
-    """The model in `folder`. Raises ModelError, naming the folder and what is wrong with it."""
+    """Loads the model in `folder`. Raises ModelError, naming the folder and what is wrong."""
     folder = Path(folder)
     try:
         fields = ConfigJson(read_json(folder / "config.json"))
@@ -47,7 +47,7 @@ def read_architecture(folder: str | Path) -> Architecture:
 
 
 class _Tensors:
-    """The tensors of all safetensors files of a folder, each file read when it is first asked."""
+    """The tensors of all safetensors files of a folder, each file read when it is first needed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -55,7 +55,7 @@ class _Tensors:
         if (folder / "model.safetensors").exists():
             self._file_of = dict.fromkeys(self._tensors("model.safetensors"), "model.safetensors")
         elif (folder / "model.safetensors.index.json").exists():
-            self._file_of = self._index()
+            self._file_of = self._read_index()
         else:
             raise ModelError(
                 "no model.safetensors or model.safetensors.index.json there: weights of another"
@@ -64,16 +64,16 @@ class _Tensors:
         self.names = [name for name in self._file_of if not name.endswith(_IGNORED)]
 
     def tensor(self, name: str) -> FloatArray:
-        """The tensor of this name, in float32."""
+        """Returns the tensor of this name, in float32. Raises ModelError where it is missing."""
         tensors = self._tensors(self._file_of[name])
         if name not in tensors:
             raise ModelError(
                 f"{self._file_of[name]} has no tensor {name}, which the index puts there"
             )
-        return _float32(name, tensors[name])
+        return _to_float32(name, tensors[name])
 
-    def _index(self) -> dict[str, str]:
-        """The file of each tensor, as the index says."""
+    def _read_index(self) -> dict[str, str]:
+        """Returns the file of each tensor, as the index says."""
         files = read_json(self._folder / "model.safetensors.index.json").get("weight_map")
         if not isinstance(files, dict) or not all(
             isinstance(file, str) and Path(file).name == file for file in files.values()
@@ -83,12 +83,12 @@ class _Tensors:
 
     def _tensors(self, file: str) -> dict[str, Any]:
         if file not in self._read:
-            self._read[file] = _deserialized(self._folder / file)
+            self._read[file] = _deserialize(self._folder / file)
         return self._read[file]
 
 
-def _deserialized(path: Path) -> dict[str, Any]:
-    """Shape, type and bytes of each tensor: numpy alone has no type for bfloat16."""
+def _deserialize(path: Path) -> dict[str, Any]:
+    """Reads shape, type and bytes of each tensor: numpy alone has no type for bfloat16."""
     import safetensors
 
     try:
@@ -100,7 +100,7 @@ def _deserialized(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path.name} is damaged or no safetensors file: {error}") from None
 
 
-def _float32(name: str, tensor: dict[str, Any]) -> FloatArray:
+def _to_float32(name: str, tensor: dict[str, Any]) -> FloatArray:
     kind, data = tensor["dtype"], tensor["data"]
     if kind == "BF16":  # the upper half of a float32
         values = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)

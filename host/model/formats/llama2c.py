@@ -36,7 +36,7 @@ MATRICES = ("embedding", "wq", "wk", "wv", "wo", "w1", "w2", "w3", "classifier")
 
 
 def load(path: str | Path) -> Checkpoint:
-    """The model in the checkpoint of version 0 or 2 at `path`; int8 weights become floats.
+    """Loads the checkpoint of version 0 or 2 at `path`; int8 weights become floats.
 
     Raises ModelError, naming the file and what is wrong with it.
     """
@@ -44,7 +44,7 @@ def load(path: str | Path) -> Checkpoint:
         with open_file(path) as file:
             start = file.read(VERSIONED_HEADER_SIZE)
             versioned = start[:4] == VERSIONED_MAGIC.to_bytes(4, "little")
-            return _version_2(file, start) if versioned else _version_0(file, start)
+            return _load_version_2(file, start) if versioned else _load_version_0(file, start)
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model: {error.strerror}") from error
     except ModelError as error:
@@ -75,24 +75,24 @@ def save(checkpoint: Checkpoint, path: str | Path) -> None:
         file.write(HEADER.pack(*sizes, vocab, config.context))
         for name in weight_shapes(config):
             if name == "classifier":
-                file.write(_rope_tables(config).tobytes())
+                file.write(_make_rope_tables(config).tobytes())
                 if checkpoint.shared_classifier:
                     continue
             file.write(getattr(checkpoint, name).astype("<f4").tobytes())
 
 
-def _version_0(file: BinaryIO, start: bytes) -> Checkpoint:
+def _load_version_0(file: BinaryIO, start: bytes) -> Checkpoint:
     if not start:
         raise ModelError("the file is empty, expected a llama2.c checkpoint")
     if len(start) < HEADER.size:
         raise ModelError(f"truncated: {len(start)} bytes, the header alone needs {HEADER.size}")
     sizes = list(HEADER.unpack_from(start))
     shared, sizes[5] = sizes[5] > 0, abs(sizes[5])
-    config = _config(sizes)
-    return Checkpoint(config=config, **_weights(file, config, shared))
+    config = _make_config(sizes)
+    return Checkpoint(config=config, **_read_weights(file, config, shared))
 
 
-def _version_2(file: BinaryIO, start: bytes) -> Checkpoint:
+def _load_version_2(file: BinaryIO, start: bytes) -> Checkpoint:
     if len(start) < VERSIONED_HEADER_SIZE:
         raise ModelError(
             f"truncated: {len(start)} bytes, the header alone needs {VERSIONED_HEADER_SIZE}"
@@ -100,11 +100,11 @@ def _version_2(file: BinaryIO, start: bytes) -> Checkpoint:
     _, version, *sizes, shared, group = VERSIONED_HEADER.unpack_from(start)
     if version != 2:
         raise ModelError(f"a llama2.c checkpoint of version {version}, expected version 0 or 2")
-    config = _config(sizes)
-    return Checkpoint(config=config, **_grouped_weights(file, config, bool(shared), group))
+    config = _make_config(sizes)
+    return Checkpoint(config=config, **_read_grouped_weights(file, config, bool(shared), group))
 
 
-def _config(sizes: list[int]) -> Config:
+def _make_config(sizes: list[int]) -> Config:
     dim, hidden_dim, layers, heads, kv_heads, vocab, context = sizes
     wrong = sum(not 1 <= size <= LARGEST_DIMENSION for size in sizes)
     if wrong > len(sizes) // 2:
@@ -120,8 +120,8 @@ def _config(sizes: list[int]) -> Config:
     return Config(*sizes)
 
 
-def _content(file: BinaryIO, needed: int) -> bytes:
-    """All of a file, which is read only where it has as many bytes as its header asks for."""
+def _read_whole(file: BinaryIO, needed: int) -> bytes:
+    """Reads a file, where it has as many bytes as its header asks for. Raises ModelError."""
     size = file_size(file)
     if size < needed:
         raise ModelError(f"truncated: {size} bytes, the header asks for {needed}")
@@ -131,13 +131,13 @@ def _content(file: BinaryIO, needed: int) -> bytes:
     return file.read()
 
 
-def _weights(file: BinaryIO, config: Config, shared: bool) -> dict[str, FloatArray]:
-    """Every weight by name, read-only views of the file's floats."""
+def _read_weights(file: BinaryIO, config: Config, shared: bool) -> dict[str, FloatArray]:
+    """Reads every weight by name, as read-only views of the file's floats."""
     shapes = weight_shapes(config)
     sizes = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in shapes.items()}
     rope_floats = config.context * config.head_dim
     floats = sum(sizes.values()) + rope_floats - (sizes["classifier"] if shared else 0)
-    data = _content(file, HEADER.size + FLOAT_BYTES * floats)
+    data = _read_whole(file, HEADER.size + FLOAT_BYTES * floats)
     values = np.frombuffer(data, "<f4", offset=HEADER.size).astype(np.float32, copy=False)
     weights: dict[str, FloatArray] = {}
     offset = 0
@@ -152,10 +152,10 @@ def _weights(file: BinaryIO, config: Config, shared: bool) -> dict[str, FloatArr
     return weights
 
 
-def _grouped_weights(
+def _read_grouped_weights(
     file: BinaryIO, config: Config, shared: bool, group: int
 ) -> dict[str, FloatArray]:
-    """Every weight by name, of version 2."""
+    """Reads every weight by name, of version 2."""
     shapes = weight_shapes(config)
     stored = [name for name in MATRICES if name != "classifier" or not shared]
     # Groups do not end with rows, but with the matrix of a layer.
@@ -165,8 +165,8 @@ def _grouped_weights(
     needed = VERSIONED_HEADER_SIZE
     needed += FLOAT_BYTES * sum(int(np.prod(shapes[name])) for name in NORMS)
     for name, size in sizes.items():
-        needed += _matrices(shapes[name]) * (size + FLOAT_BYTES * (size // group))
-    data = _content(file, needed)
+        needed += _count_matrices(shapes[name]) * (size + FLOAT_BYTES * (size // group))
+    data = _read_whole(file, needed)
     weights: dict[str, FloatArray] = {}
     offset = VERSIONED_HEADER_SIZE
     for name in NORMS:
@@ -175,7 +175,7 @@ def _grouped_weights(
         weights[name] = values.astype(np.float32, copy=False).reshape(shapes[name])
         offset += FLOAT_BYTES * count
     for name, size in sizes.items():
-        count, each = _matrices(shapes[name]), size + FLOAT_BYTES * (size // group)
+        count, each = _count_matrices(shapes[name]), size + FLOAT_BYTES * (size // group)
         raw = np.frombuffer(data, np.uint8, count * each, offset).reshape(count, each)
         integers = raw[:, :size].view(np.int8).reshape(count, -1, group)
         scales = raw[:, size:].copy().view("<f4").astype(np.float32, copy=False)
@@ -187,13 +187,13 @@ def _grouped_weights(
     return weights
 
 
-def _matrices(shape: tuple[int, ...]) -> int:
-    """How many matrices a weight of this shape is: one, or one for each layer."""
+def _count_matrices(shape: tuple[int, ...]) -> int:
+    """Returns how many matrices a weight of this shape is: one, or one for each layer."""
     return shape[0] if len(shape) == 3 else 1
 
 
-def _rope_tables(config: Config) -> FloatArray:
-    """Cosines, then sines: [2, context, head size / 2]."""
+def _make_rope_tables(config: Config) -> FloatArray:
+    """Returns cosines, then sines: [2, context, head size / 2]."""
     pairs = np.arange(0, config.head_dim, 2, dtype=np.float32)
     frequencies = 1.0 / np.float32(config.rope_theta) ** (pairs / np.float32(config.head_dim))
     angles = np.outer(np.arange(config.context, dtype=np.float32), frequencies)

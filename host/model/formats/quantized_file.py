@@ -29,7 +29,7 @@ from host.model.tokenizers.huggingface import HuggingFaceTokenizer
 from host.model.tokenizers.text import Tokenizer
 
 METADATA = "micropython_federation"
-VERSION = 2
+VERSION = 3  # since head_dim is a dimension of its own
 _TOKENIZER = "tokenizer"
 
 
@@ -43,22 +43,22 @@ def save(
 
     The same arguments give the same bytes. Raises ModelError where it cannot write.
     """
-    from safetensors.numpy import save as serialized
+    from safetensors.numpy import save as serialize
 
-    leaves = dict(_leaves(model, ""))
+    leaves = dict(_iterate_leaves(model, ""))
     arrays = {name: leaf for name, leaf in leaves.items() if isinstance(leaf, np.ndarray)}
-    fields, data = _stored_tokenizer(tokenizer)
+    fields, data = _store_tokenizer(tokenizer)
     prompt = prompt_format.fields()
     metadata = {
         "version": VERSION,
         "numbers": {name: leaf for name, leaf in leaves.items() if name not in arrays},
         "tokenizer": fields,
         "prompt": prompt,
-        "sha256": _digest(model, [fields, prompt], data),
+        "sha256": _compute_digest(model, [fields, prompt], data),
     }
     arrays[_TOKENIZER] = np.frombuffer(data, np.uint8)
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    _replace(Path(path), serialized(arrays, {METADATA: json.dumps(metadata)}))
+    _replace_file(Path(path), serialize(arrays, {METADATA: json.dumps(metadata)}))
 
 
 def is_quantized(start: bytes) -> bool:
@@ -67,7 +67,7 @@ def is_quantized(start: bytes) -> bool:
 
 
 def load(path: str | Path) -> tuple[QuantizedModel, Tokenizer, PromptFormat]:
-    """The model, the tokenizer and the prompt's format in the file at `path`.
+    """Loads the model, the tokenizer and the prompt's format in the file at `path`.
 
     Raises ModelError, naming the file and what is wrong with it.
     """
@@ -87,20 +87,21 @@ def _load(path: str | Path) -> tuple[QuantizedModel, Tokenizer, PromptFormat]:
         metadata = json.loads(file.metadata()[METADATA])
         if metadata["version"] != VERSION:
             raise ModelError(
-                f"a quantized model of version {metadata['version']}, expected {VERSION}"
+                f"a quantized model of version {metadata['version']}, not {VERSION}: quantize the"
+                " model again"
             )
         names = file.keys()
         leaves = metadata["numbers"] | {name: file.get_tensor(name) for name in names}
     fields, data = metadata["tokenizer"], leaves[_TOKENIZER].tobytes()
-    model = _built(QuantizedModel, leaves, "")
+    model = _build(QuantizedModel, leaves, "")
     prompt = metadata["prompt"]
-    if _digest(model, [fields, prompt], data) != metadata["sha256"]:
+    if _compute_digest(model, [fields, prompt], data) != metadata["sha256"]:
         raise ModelError("damaged, or made for other arithmetic: quantize the model again")
-    return model, _tokenizer(fields, data, model.config.vocab_size), parse_format(prompt)
+    return model, _load_tokenizer(fields, data, model.config.vocab_size), parse_format(prompt)
 
 
-def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Every array and number of a model, with its path."""
+def _iterate_leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yields every array and number of a model, with its path."""
     if dataclasses.is_dataclass(value):
         parts = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
     elif isinstance(value, tuple):
@@ -110,24 +111,24 @@ def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield name, value
         return
     for part, item in parts:
-        yield from _leaves(item, f"{name}.{part}" if name else part)
+        yield from _iterate_leaves(item, f"{name}.{part}" if name else part)
 
 
-def _built(kind: Any, leaves: dict[str, Any], name: str) -> Any:
-    """The inverse: an object of the type `kind` from what lies below `name`."""
+def _build(kind: Any, leaves: dict[str, Any], name: str) -> Any:
+    """Makes an object of the type `kind` from what lies below `name`: the inverse."""
     if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
         hints = typing.get_type_hints(kind)
         parts = {part: f"{name}.{part}" if name else part for part in hints}
-        return kind(**{part: _built(hints[part], leaves, path) for part, path in parts.items()})
+        return kind(**{part: _build(hints[part], leaves, path) for part, path in parts.items()})
     if typing.get_origin(kind) is tuple:  # of as many as there are
         item = typing.get_args(kind)[0]
         count = len({path.split(".")[1] for path in leaves if path.startswith(f"{name}.")})
-        return tuple(_built(item, leaves, f"{name}.{index}") for index in range(count))
+        return tuple(_build(item, leaves, f"{name}.{index}") for index in range(count))
     return leaves[name]
 
 
-def _stored_tokenizer(tokenizer: Tokenizer) -> tuple[dict[str, Any], bytes]:
-    """What `_tokenizer` makes the tokenizer of again."""
+def _store_tokenizer(tokenizer: Tokenizer) -> tuple[dict[str, Any], bytes]:
+    """Returns what `_load_tokenizer` makes the tokenizer from again."""
     if isinstance(tokenizer, HuggingFaceTokenizer):
         stops = sorted(tokenizer.stops)
         return {"kind": "huggingface", "bos": tokenizer.bos, "stops": stops}, tokenizer.data
@@ -142,19 +143,19 @@ def _stored_tokenizer(tokenizer: Tokenizer) -> tuple[dict[str, Any], bytes]:
     raise TypeError(f"no way to store a {type(tokenizer).__name__}")
 
 
-def _tokenizer(fields: dict[str, Any], data: bytes, vocab_size: int) -> Tokenizer:
+def _load_tokenizer(fields: dict[str, Any], data: bytes, vocab_size: int) -> Tokenizer:
     options = {name: value for name, value in fields.items() if name != "kind"}
     if fields["kind"] == "huggingface":
         return HuggingFaceTokenizer(data, vocab_size=vocab_size, **options)
     return BpeTokenizer(*parse_tokens(data), **options)
 
 
-def _digest(model: QuantizedModel, objects: list[dict[str, Any]], data: bytes) -> str:
+def _compute_digest(model: QuantizedModel, objects: list[dict[str, Any]], data: bytes) -> str:
     text = json.dumps(objects, sort_keys=True).encode()
     return hashlib.sha256(model.sha256() + hashlib.sha256(text).digest() + data).hexdigest()
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _replace_file(path: Path, data: bytes) -> None:
     """Puts a file of these bytes at `path`, in one step."""
     if path.exists() and not (path.is_file() or path.is_dir()):  # a device: root could replace it
         raise ModelError(f"{path}: cannot write: it is no regular file")

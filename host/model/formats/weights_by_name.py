@@ -17,7 +17,7 @@ def gather_weights(
     tensor: Callable[[str], FloatArray],
     shared: bool,
 ) -> dict[str, FloatArray]:
-    """Every weight of `config`, each layer's tensors stacked.
+    """Gathers every weight of `config`, each layer's tensors stacked.
 
     names: of each weight the tensor's name, with {layer} where each layer has one; stored: the
     names that the file has, all of which must be known; tensor: gives one by its name; shared:
@@ -29,13 +29,15 @@ def gather_weights(
     shapes = weight_shapes(config)
     if config.layers > len(stored):
         raise ModelError(f"{config.layers} layers, but only {len(stored)} tensors")
-    _check_names({name for weight in names for name in _spelled(names[weight], config)}, stored)
+    _check_names(
+        {name for weight in names for name in _expand_name(names[weight], config)}, stored
+    )
 
-    def weight_of(weight: str) -> FloatArray:
+    def gather(weight: str) -> FloatArray:
         layered = "{layer}" in names[weight]
         shape = shapes[weight][1:] if layered else shapes[weight]
         parts = []
-        for name in _spelled(names[weight], config):
+        for name in _expand_name(names[weight], config):
             if name not in stored:
                 raise ModelError(f"tensor {name} is missing")
             parts.append(tensor(name))
@@ -43,14 +45,14 @@ def gather_weights(
                 raise ModelError(f"tensor {name} has shape {parts[-1].shape}, expected {shape}")
         return np.stack(parts) if layered else parts[0]
 
-    weights = {w: weight_of(w) for w in shapes if w != "classifier" or not shared}
+    weights = {w: gather(w) for w in shapes if w != "classifier" or not shared}
     if shared:
         weights["classifier"] = weights["embedding"]
     return weights
 
 
-def _spelled(name: str, config: Config) -> list[str]:
-    """The name of each layer's tensor, or of the only one."""
+def _expand_name(name: str, config: Config) -> list[str]:
+    """Returns the name of each layer's tensor, or of the only one."""
     if "{layer}" not in name:
         return [name]
     return [name.format(layer=layer) for layer in range(config.layers)]

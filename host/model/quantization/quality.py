@@ -35,7 +35,7 @@ def measure_quality(
     sequences: npt.NDArray[np.int64],
     advance: Callable[[], object],
 ) -> Quality:
-    """Of `quantized` against `model`, predicting each next token of `sequences` [n, length].
+    """Measures `quantized` against `model`, predicting each next token of `sequences` [n, length].
 
     Both step through all sequences at once, so that no more than one position's logits are held.
     advance: called after each of the length - 1 positions.
@@ -47,8 +47,8 @@ def measure_quality(
         tokens, targets = sequences[:, position], sequences[:, position + 1]
         logits = model.step(tokens, cache)
         found = reference.step(tokens) * 2.0**-quantized.logit_exponent
-        surprise += _surprise(logits, targets)
-        found_surprise += _surprise(found, targets)
+        surprise += _sum_surprise(logits, targets)
+        found_surprise += _sum_surprise(found, targets)
         agreeing += int((logits.argmax(axis=1) == found.argmax(axis=1)).sum())
         advance()
     predictions = count * (length - 1)
@@ -60,8 +60,8 @@ def measure_quality(
     )
 
 
-def _surprise(logits: npt.NDArray[np.floating[Any]], targets: npt.NDArray[np.int64]) -> float:
-    """The sum of -log probability of each sequence's target; logits [n, vocab]."""
+def _sum_surprise(logits: npt.NDArray[np.floating[Any]], targets: npt.NDArray[np.int64]) -> float:
+    """Returns the sum of -log probability of each sequence's target; logits [n, vocab]."""
     peak = logits.max(axis=1)
     log_sum = peak + np.log(np.exp(logits - peak[:, None]).sum(axis=1))
     return float((log_sum - logits[np.arange(len(targets)), targets]).sum())

@@ -59,7 +59,7 @@ class BpeTokenizer:
 
     @classmethod
     def load(cls, path: str | Path, vocab_size: int) -> BpeTokenizer:
-        """The tokenizer at `path`, for a model of `vocab_size` tokens.
+        """Loads the tokenizer at `path`, for a model of `vocab_size` tokens.
 
         Raises ModelError, naming the file and what is wrong with it.
         """
@@ -78,7 +78,7 @@ class BpeTokenizer:
         return cls(pieces, scores)
 
     def encode(self, text: str, bos: bool = True, eos: bool = False) -> list[int]:
-        """Tokens of `text`, between BOS and EOS where asked for.
+        """Encodes `text`, between BOS and EOS where asked for.
 
         Surrogate escapes, as in a command line that was not UTF-8, become the bytes they stand
         for; other lone surrogates raise UnicodeEncodeError. Raises ModelError for a byte that
@@ -87,14 +87,14 @@ class BpeTokenizer:
         data = text.encode("utf-8", "surrogateescape")
         tokens = [self.bos] if bos else []
         if data and self.space_first:
-            tokens += self._character_tokens(b" ")
+            tokens += self._encode_character(b" ")
         for character in CHARACTER.findall(data):
-            tokens += self._character_tokens(character)
-        tokens = self._merged(tokens)
+            tokens += self._encode_character(character)
+        tokens = self._merge_pairs(tokens)
         return [*tokens, self.eos] if eos else tokens
 
     def decode(self, token: int, previous: int) -> bytes:
-        """Bytes of `token` when it follows `previous`: after BOS a space put first goes."""
+        """Returns the bytes of `token` after `previous`: after BOS without the space put first."""
         piece = self.pieces[token]
         if self.space_first and previous == self.bos and piece.startswith(b" "):
             piece = piece[1:]
@@ -102,7 +102,7 @@ class BpeTokenizer:
         return bytes([int(raw[1], 16)]) if raw else piece
 
     def decode_all(self, tokens: Iterable[int]) -> bytes:
-        """Bytes of `tokens` from the start of a text; a BOS that leads them gives none."""
+        """Returns the bytes of `tokens` from the start of a text; a leading BOS has none."""
         pieces = []
         previous = self.bos
         for index, token in enumerate(tokens):
@@ -111,8 +111,8 @@ class BpeTokenizer:
             previous = token
         return b"".join(pieces)
 
-    def _character_tokens(self, character: bytes) -> list[int]:
-        """The token of a character, or else one token for each of its bytes."""
+    def _encode_character(self, character: bytes) -> list[int]:
+        """Returns the token of a character, or else one token for each of its bytes."""
         token = self._token_of.get(character)
         if token is not None:
             return [token]
@@ -124,8 +124,8 @@ class BpeTokenizer:
             )
         return tokens
 
-    def _merged(self, tokens: list[int]) -> list[int]:
-        """`tokens` after merging the pair of highest score, leftmost first, while there is one."""
+    def _merge_pairs(self, tokens: list[int]) -> list[int]:
+        """Merges the pair of highest score, leftmost first, while there is one."""
         # A token keeps its place, and the one to its right that is merged into it is skipped from
         # then on. A candidate is stale where one of its two tokens has changed since.
         following = [*range(1, len(tokens)), -1]
@@ -135,7 +135,7 @@ class BpeTokenizer:
         def consider(left: int) -> None:
             right = following[left] if left >= 0 else -1
             if right >= 0:
-                score, merged = self._merge(tokens[left], tokens[right])
+                score, merged = self._join(tokens[left], tokens[right])
                 if merged >= 0:
                     pair = tokens[left], tokens[right]
                     heapq.heappush(candidates, (-score, left, merged, *pair))
@@ -155,8 +155,8 @@ class BpeTokenizer:
             consider(left)
         return [token for token in tokens if token >= 0]
 
-    def _merge(self, left: int, right: int) -> tuple[float, int]:
-        """Score and token of `left` and `right` joined; token -1 where there is none."""
+    def _join(self, left: int, right: int) -> tuple[float, int]:
+        """Returns score and token of `left` and `right` joined; token -1 where there is none."""
         token = self._token_of.get(self.pieces[left] + self.pieces[right], -1)
         if token < 0 or not self.scores[token] > LOWEST_SCORE:
             return LOWEST_SCORE, -1
@@ -164,7 +164,8 @@ class BpeTokenizer:
 
 
 def serialize_tokens(tokenizer: BpeTokenizer) -> bytes:
-    """llama2.c's tokenizer file of these pieces and scores: the inverse of `parse_tokens`."""
+    """Returns llama2.c's tokenizer file of these pieces and scores: the inverse of
+    `parse_tokens`."""
     tokens = zip(tokenizer.pieces, tokenizer.scores, strict=True)
     longest = LONGEST_LENGTH.pack(max(map(len, tokenizer.pieces)))
     return longest + b"".join(
@@ -173,7 +174,7 @@ def serialize_tokens(tokenizer: BpeTokenizer) -> bytes:
 
 
 def parse_tokens(data: bytes) -> tuple[list[bytes], list[float]]:
-    """Pieces and scores of all tokens in llama2.c's tokenizer file. Raises ModelError."""
+    """Parses llama2.c's tokenizer file into pieces and scores of all tokens. Raises ModelError."""
     if len(data) < LONGEST_LENGTH.size:
         raise ModelError(f"{len(data)} bytes, too few for a llama2.c tokenizer")
     pieces: list[bytes] = []

@@ -31,7 +31,7 @@ class HuggingFaceTokenizer:
         Raises ModelError for a file of another kind, and for tokens that the model has not.
         """
         self.data, self.bos, self.stops = data, bos, frozenset(stops)
-        self._tokenizer, fields = _parsed(data)
+        self._tokenizer, fields = _parse(data)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         tokens = self._tokenizer.get_vocab(with_added_tokens=True)
@@ -41,13 +41,13 @@ class HuggingFaceTokenizer:
                 f"the tokenizer has tokens up to {largest}, the model has {vocab_size}"
             )
         try:
-            self._pieces, self._space_first = _pieces(fields, tokens, vocab_size)
+            self._decode_pieces, self._space_first = _decode_pieces(fields, tokens, vocab_size)
         except (AttributeError, KeyError, TypeError) as error:  # the library reads more forms
             raise ModelError(f"{_OTHER_FILE}: no {error}") from None
 
     @classmethod
     def load(cls, path: str | Path, vocab_size: int) -> HuggingFaceTokenizer:
-        """The tokenizer.json at `path`, its special tokens as the files beside it say.
+        """Loads the tokenizer.json at `path`, its special tokens as the files beside it say.
 
         Raises ModelError, naming the file and what is wrong with it.
         """
@@ -57,27 +57,27 @@ class HuggingFaceTokenizer:
         except OSError as error:
             raise ModelError(f"{path}: cannot read the tokenizer: {error.strerror}") from error
         try:
-            bos, stops = _special_tokens(path.parent, _parsed(data)[0])
+            bos, stops = _read_special_tokens(path.parent, _parse(data)[0])
             return cls(data, bos, stops, vocab_size)
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from None
 
     def encode(self, text: str, bos: bool = True) -> list[int]:
-        """Tokens of `text`, after BOS where asked for. Bytes that are no UTF-8 become U+FFFD."""
+        """Encodes `text`, after BOS where asked for. Bytes that are no UTF-8 become U+FFFD."""
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         tokens = self._tokenizer.encode(text, add_special_tokens=False).ids
         return [self.bos, *tokens] if bos else list(tokens)
 
     def decode(self, token: int, previous: int) -> bytes:
-        """Bytes of `token` when it follows `previous`: after BOS a space put first goes."""
-        piece = self._pieces[token]
+        """Returns the bytes of `token` after `previous`: after BOS without the space put first."""
+        piece = self._decode_pieces[token]
         if self._space_first and previous == self.bos and piece.startswith(b" "):
             return piece[1:]
         return piece
 
 
-def _parsed(data: bytes) -> tuple[Any, dict[str, Any]]:
-    """The library's tokenizer, and the fields of the file."""
+def _parse(data: bytes) -> tuple[Any, dict[str, Any]]:
+    """Parses a file into the library's tokenizer and the fields. Raises ModelError."""
     import tokenizers
 
     try:
@@ -94,16 +94,17 @@ def _parsed(data: bytes) -> tuple[Any, dict[str, Any]]:
         raise ModelError(f"{_OTHER_FILE}: {reason}") from None
 
 
-def _pieces(
+def _decode_pieces(
     fields: dict[str, Any], tokens: dict[str, int], vocab_size: int
 ) -> tuple[list[bytes], bool]:
-    """Bytes of every token, none for special ones, and whether a space is put before a text."""
-    decoders = list(_decoders(fields.get("decoder")))
+    """Returns the bytes of every token, none for special ones, and whether a space is put before a
+    text."""
+    decoders = list(_iterate_decoders(fields.get("decoder")))
     kinds = [decoder["type"] for decoder in decoders]
     if "ByteLevel" in kinds:
-        to_bytes, space_first = _byte_level, False
+        to_bytes, space_first = _decode_byte_level, False
     elif set(kinds) <= _SPACED_DECODERS and {"Replace", "Metaspace"} & set(kinds):
-        to_bytes, space_first = _spaced, any(map(_strips, decoders))
+        to_bytes, space_first = _decode_spaced, any(map(_strips_space, decoders))
     else:
         raise ModelError(f"decoder {', '.join(kinds) or 'none'} is not supported")
     special = {entry["id"] for entry in fields.get("added_tokens", []) if entry.get("special")}
@@ -114,35 +115,36 @@ def _pieces(
     return pieces, space_first
 
 
-def _decoders(decoder: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+def _iterate_decoders(decoder: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
     if decoder and decoder["type"] == "Sequence":
         for part in decoder["decoders"]:
-            yield from _decoders(part)
+            yield from _iterate_decoders(part)
     elif decoder:
         yield decoder
 
 
-def _strips(decoder: dict[str, Any]) -> bool:
-    """Whether a decoder drops the space that begins a text."""
+def _strips_space(decoder: dict[str, Any]) -> bool:
+    """Returns whether a decoder drops the space that begins a text."""
     if decoder["type"] == "Metaspace":
         return bool(decoder.get("prepend_scheme", "always") != "never")
     return bool(decoder["type"] == "Strip" and decoder["content"] == " " and decoder["start"])
 
 
-def _spaced(text: str) -> bytes:
+def _decode_spaced(text: str) -> bytes:
     raw = _RAW_BYTE.fullmatch(text)
     return bytes([int(raw[1], 16)]) if raw else text.replace(_SPACE, " ").encode()
 
 
-def _byte_level(text: str) -> bytes:
+def _decode_byte_level(text: str) -> bytes:
     try:
         return bytes([_BYTE_OF[character] for character in text])
     except KeyError:  # an added token, which is plain text
         return text.encode()
 
 
-def _byte_characters() -> Iterator[str]:
-    """The character that stands for each byte in GPT-2's vocabulary: itself where it prints."""
+def _iterate_byte_characters() -> Iterator[str]:
+    """Yields the character that stands for each byte in GPT-2's vocabulary: itself where it
+    prints."""
     others = 0
     for byte in range(256):
         if 33 <= byte <= 126 or 161 <= byte <= 172 or byte >= 174:
@@ -152,11 +154,11 @@ def _byte_characters() -> Iterator[str]:
             others += 1
 
 
-_BYTE_OF = {character: byte for byte, character in enumerate(_byte_characters())}
+_BYTE_OF = {character: byte for byte, character in enumerate(_iterate_byte_characters())}
 
 
-def _special_tokens(folder: Path, tokenizer: Any) -> tuple[int, set[int]]:
-    """BOS, and the tokens that end a text.
+def _read_special_tokens(folder: Path, tokenizer: Any) -> tuple[int, set[int]]:
+    """Returns BOS, and the tokens that end a text.
 
     From config.json and generation_config.json or else tokenizer_config.json; where a model has
     no BOS, the token that separates its texts.
@@ -165,23 +167,28 @@ def _special_tokens(folder: Path, tokenizer: Any) -> tuple[int, set[int]]:
         read_json(folder / name) if (folder / name).exists() else {}
         for name in ("config.json", "generation_config.json", "tokenizer_config.json")
     )
-    stops = set(_ids(config.get("eos_token_id"))) | set(_ids(generation.get("eos_token_id")))
-    stops = stops or set(_named(tokenizer, words.get("eos_token"), "</s>"))
-    bos = [*_ids(config.get("bos_token_id")), *_named(tokenizer, words.get("bos_token"), "<s>")]
+    stops = set(_read_ids(config.get("eos_token_id"))) | set(
+        _read_ids(generation.get("eos_token_id"))
+    )
+    stops = stops or set(_look_up(tokenizer, words.get("eos_token"), "</s>"))
+    bos = [
+        *_read_ids(config.get("bos_token_id")),
+        *_look_up(tokenizer, words.get("bos_token"), "<s>"),
+    ]
     first = [*bos, *sorted(stops)]
     if not first:
         raise ModelError("no BOS or EOS token: config.json beside it names none")
     return first[0], stops | {first[0]}
 
 
-def _ids(value: object) -> list[int]:
-    """One id, or a list of them, or none."""
+def _read_ids(value: object) -> list[int]:
+    """Returns the ids in a field that holds one, a list of them, or none."""
     values = value if isinstance(value, list) else [value]
     return [v for v in values if isinstance(v, int) and not isinstance(v, bool) and v >= 0]
 
 
-def _named(tokenizer: Any, word: object, usual: str) -> list[int]:
-    """The id of a token by its text, which tokenizer_config.json may wrap in an object."""
+def _look_up(tokenizer: Any, word: object, usual: str) -> list[int]:
+    """Looks up a token by its text, which tokenizer_config.json may wrap in an object."""
     text = word.get("content") if isinstance(word, dict) else word
     text = text if isinstance(text, str) else usual
     token = tokenizer.token_to_id(text) if text.isprintable() else None  # no half of a surrogate

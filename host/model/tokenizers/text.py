@@ -22,14 +22,16 @@ class Tokenizer(Protocol):
         """The tokens that end a text; `bos`, which begins another, is one of them."""
 
     def encode(self, text: str, bos: bool = True) -> list[int]:
-        """Tokens of `text`, after `bos` where asked for."""
+        """Encodes `text`, after `bos` where asked for. Raises ModelError for what it cannot
+        express."""
 
     def decode(self, token: int, previous: int) -> bytes:
-        """Bytes of `token` when it follows `previous`; they may be a part of a character."""
+        """Returns the bytes of `token` when it follows `previous`, which may be a part of a
+        character."""
 
 
 class TextStream:
-    """Text of a generation as its tokens come."""
+    """Decodes the tokens of a generation as they come."""
 
     def __init__(self, tokenizer: Tokenizer, previous: int | None = None) -> None:
         """`previous`: the token before the first one that is pushed, None for BOS."""
@@ -39,7 +41,7 @@ class TextStream:
         self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
 
     def push(self, token: int) -> str:
-        """Text that `token` completes; empty while a UTF-8 character is incomplete.
+        """Returns the text that `token` completes; empty while a UTF-8 character is incomplete.
 
         As in run.c, single bytes that are control characters give nothing. Unlike there,
         characters outside ASCII that come byte by byte are put together.
