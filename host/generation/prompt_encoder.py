@@ -25,7 +25,7 @@ class PromptEncoder:
         self._format = source.prompt_format
         most = source.config.context
         if context is not None and not 1 <= context <= most:
-            raise ModelError(f"context {context}: the model was made for 1 to {most} positions")
+            raise ModelError(f"context must be 1 to {most}, got {context}")
         self._context = context or most
         if steps is not None and not 1 <= steps <= self._context:
             raise ModelError(
