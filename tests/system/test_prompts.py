@@ -262,8 +262,8 @@ def test_messages_stand_on_lines_of_their_own_at_a_terminal(
     )  # fmt: skip
     code, text = user.ended()
     lines = text.splitlines()
-    told = [line for line in lines if "asking again" in line]
+    told = [line for line in lines if "retransmitting" in line]
     assert code == 0 and told
-    assert all(line.startswith("asking again") for line in told)
+    assert all(line.startswith("retransmitting") for line in told)
     said = [line for line in lines if line not in told]
     assert text_of(runs[1], tokenizer) in "\n".join(said) + "\n"
