@@ -147,10 +147,8 @@ def test_other_tables_are_told(whole: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_another_version_is_told(whole: Path, tmp_path: Path) -> None:
     data = whole.read_bytes().replace(rb"{\"version\": 3", rb"{\"version\": 2")
     (tmp_path / "m").write_bytes(data)
-    assert (
-        refusal(tmp_path / "m")
-        == "a quantized model of version 2, not 3: quantize the model again"
-    )
+    message = "a quantized model of version 2, not 3: quantize the model again"
+    assert refusal(tmp_path / "m") == message
 
 
 def test_where_it_cannot_write(model: QuantizedModel, tmp_path: Path) -> None:
