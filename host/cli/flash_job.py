@@ -130,9 +130,9 @@ def _parallelism(
     elif before and _is_same_cluster(before, place):
         return before.parallelism, ""
     if (place.link.kind, place.link.line) == ("uart", "usb"):
-        parallelism = HOST_REDUCE  # the only one whose messages the REPL's port can take
-    else:
-        parallelism = choose_parallelism(model, _expected_boards(place, before, signed))
+        # The only one whose messages the REPL's port can take.
+        return HOST_REDUCE, f"{describe_options(HOST_REDUCE)}: all that REPL ports allow"
+    parallelism = choose_parallelism(model, _expected_boards(place, before, signed))
     return parallelism, (
         f"{describe_options(parallelism)}: chosen for {place.chips} chips over {place.link.kind}"
         f" (modelled; --parallel {AUTO})"

@@ -196,7 +196,7 @@ def test_the_first_board_of_a_cluster_is_flashed_for_what_is_best(model):
         assert flashed_for(model, before=other) == best
     # Over its REPL's port a board can have nothing else.
     found, told = flashed_for(model, kind="uart")
-    assert found == HOST_REDUCE and told.endswith("over uart (modelled; --parallel auto)")
+    assert found == HOST_REDUCE and told.endswith(": all that REPL ports allow")
 
 
 def test_later_boards_of_a_cluster_are_flashed_as_the_first(model):

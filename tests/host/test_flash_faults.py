@@ -235,7 +235,8 @@ def test_other_settings_for_one_chip_name_those_to_flash_again(board, attempt, c
 
 def test_an_interrupted_flash_is_finished_by_the_next(board, model, firmware, attempt, tmp_path):
     arguments = ["--board", "esp32s3", "--chip-id", "1", "--chips", "2", "--link", "uart",
-                 "--line", "pins", "--port", board.port, "--model", model, "--firmware", firmware]
+                 "--line", "pins", "--port", board.port, "--model", model, "--firmware", firmware,
+                 "--reduce", "host"]
     command = subprocess.Popen(
         [sys.executable, "-c", _INTERRUPTED, *map(str, arguments)],
         cwd=tmp_path, env={"PYTHONPATH": str(REPOSITORY), "PATH": ""},

@@ -222,7 +222,10 @@ class StandinBoard:
         return _SOFT_RESETS.get(code, "friendly")
 
     def _pump(self, console):
-        """Carries bytes until the process has "ended", or to the next mode; None without power."""
+        """Carries bytes until the process has "ended", or to the next mode; None without power.
+
+        What comes as the process ends is for the next one: neither end of a terminal tells when.
+        """
         while True:
             data = self._from_host(console)
             if data is None:
@@ -230,13 +233,14 @@ class StandinBoard:
             if SYNC in data:
                 self._waiting = data[data.index(SYNC) :]
                 return _BOOTLOADER
-            if select.select([console], [], [], 0)[0]:
-                try:
+            try:
+                if select.select([console], [], [], 0)[0]:
                     self._show(os.read(console, 4096))
-                except OSError:
-                    return "ended"
-            if data:
-                os.write(console, data)
+                if data:
+                    os.write(console, data)
+            except OSError:
+                self._waiting = data
+                return "ended"
 
     def _show(self, data):
         """What the host does not read in a second is lost."""

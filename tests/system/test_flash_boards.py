@@ -134,7 +134,9 @@ def test_five_boards_are_flashed_and_speak(model, micropython, tmp_path, firmwar
     with ExitStack() as stack:
         five = farm(stack, tmp_path)
         for chip, said in enumerate(all_flashed(tmp_path, five, firmware, folder)):
-            assert said.startswith(f"chip {chip} of 5 on {five[chip].port} ({KINDS[chip]}, ")
+            first = f"chip {chip} of 5 on {five[chip].port} ({KINDS[chip]}, "
+            assert said.splitlines()[chip == 0].startswith(first)
+            assert ("--parallel tensor --reduce host: all that" in said) == (chip == 0)
             assert re.search(r"^ready: model [0-9a-f]{16}, firmware ", said, re.MULTILINE)
         cluster = cluster_file.read(tmp_path / "federation.toml")
         assert [one.id for one in cluster.flashed] == list(range(5))
