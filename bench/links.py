@@ -16,8 +16,7 @@ from bench import frame_sizes
 from bench.chip import counted as number_of
 from bench.link_figures import BAUD, RATES, Rate
 from bench.results import Label, Row
-from host.hardware.board import load
-from host.launch.simulated import Settings, Simulated, running
+from host.launch import OpenCluster, SimulatedChips, open_cluster
 from host.model.quantized import QuantizedModel
 from host.model.tokenizers.bpe import BOS
 from host.parallel.cost.latency import BITS_A_BYTE
@@ -56,13 +55,10 @@ class Traffic:
 
 def counted(model: QuantizedModel, link: str, chips: int, mode: str, tokens: int) -> Traffic:
     """What `tokens` tokens took. Raises ClusterError, SetupError without a MicroPython."""
-    board = load("simulated")
-    combine = mode.partition(",")[0]
-    settings = Settings(
-        chips, link, board, board.planned_heap(link), parallelism=Parallelism(reduce=combine)
-    )
-    with running(model, settings) as started:
-        started.federation.greedy = mode.endswith("greedy")
+    reduce = mode.partition(",")[0]
+    simulated = SimulatedChips.alike(chips, link, parallelism=Parallelism(reduce=reduce))
+    with open_cluster(model, simulated) as started:
+        started.executor.greedy = mode.endswith("greedy")
         least, seen = _run(started, tokens), 1
         for _ in range(_MOST_RUNS):
             again = _run(started, tokens)
@@ -79,27 +75,27 @@ def _frames(traffic: Traffic) -> int:
     return traffic.line_frames + traffic.air_frames
 
 
-def _run(started: Simulated, tokens: int) -> Traffic:
-    federation, transport = started.federation, started.transport
+def _run(started: OpenCluster, tokens: int) -> Traffic:
+    executor, transport = started.executor, started.transport
 
     def counts() -> Counts:
         return np.array([
-            federation.synchronizations, transport.frames_sent, transport.bytes_sent,
+            executor.synchronizations, transport.frames_sent, transport.bytes_sent,
             transport.frames_received, transport.bytes_received, transport.frames_relayed,
             transport.bytes_relayed,
         ])  # fmt: skip
 
-    federation.begin()
-    logits = federation.forward([BOS] * _PROMPT)
+    executor.begin()
+    logits = executor.forward([BOS] * _PROMPT)
     chips_before = _sent(started)
     before = counts()
     for _ in range(tokens):
-        logits = federation.forward([int(np.argmax(logits))])
+        logits = executor.forward([int(np.argmax(logits))])
     spent = counts() - before
     sent = _sent(started) - chips_before - np.array(_STATISTICS)
     synchronizations, host_frames, host_bytes, *received, frames, size = map(int, spent)
     total = sent.sum(axis=0)
-    plan, greedy = federation.plan, getattr(federation, "greedy", False)
+    plan, greedy = executor.plan, executor.greedy
     if plan.link.mtu is None:
         # What chips send comes on their lines, whoever it is for.
         line = host_frames + frames + int(total[0]), host_bytes + size + int(total[1])
@@ -120,7 +116,7 @@ def _gateway_answers(plan: Plan, sent: Counts, tokens: int, greedy: bool) -> Cou
     return tokens * np.array([len(sizes), sum(sizes)])
 
 
-def _sent(started: Simulated) -> Counts:
+def _sent(started: OpenCluster) -> Counts:
     """Frames and bytes [chips, 2] that each chip has sent."""
     statistics = started.coordinator.statistics()
     return np.array([(s.frames_sent, s.bytes_sent) for _, s in sorted(statistics.items())])

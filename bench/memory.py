@@ -8,7 +8,7 @@ from dataclasses import asdict
 from bench.chip import counted
 from bench.results import Label, Row
 from host.hardware.board import Board, load, names
-from host.launch.simulated import Settings, running
+from host.launch import SimulatedChips, open_cluster
 from host.model.checkpoint import Config
 from host.model.quantized import QuantizedModel
 from host.parallel.assignment import ShardingPlan
@@ -31,13 +31,11 @@ _CHIPS = 5
 
 def figures(model: QuantizedModel, name: str) -> Iterator[Row]:
     """Rows of each case's fullest chip: the plan's parts, and what the chip reports."""
-    board = load("simulated")
     for link, chips in CASES:
-        settings = Settings(chips, link, board, board.planned_heap(link))
-        with running(model, settings) as started:
-            plan = started.federation.plan
-            started.federation.begin()
-            started.federation.forward([1, 2, 3])
+        with open_cluster(model, SimulatedChips.alike(chips, link)) as started:
+            plan = started.executor.plan
+            started.executor.begin()
+            started.executor.forward([1, 2, 3])
             used = {
                 chip: told.heap_used
                 for chip, told in started.coordinator.statistics(collect=True).items()

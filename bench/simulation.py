@@ -7,9 +7,8 @@ import time
 from collections.abc import Iterator
 
 from bench.results import Label, Row
-from host.generation.decoding import Choice, generated
-from host.hardware.board import load
-from host.launch.simulated import Settings, running
+from host.generation.decoding import TokenChooser, generate_tokens
+from host.launch import SimulatedChips, open_cluster
 from host.model.quantized import QuantizedModel
 from host.model.sampling import Sampler
 from host.model.tokenizers.bpe import BOS
@@ -19,20 +18,18 @@ CASES = [(link, chips) for link in ("uart", "espnow") for chips in (1, 2, 5, 8, 
 
 def figures(model: QuantizedModel, link: str, chips: int, steps: int, name: str) -> Iterator[Row]:
     """Tokens a second, and synchronizations, frames and bytes a token, over `steps` tokens."""
-    board = load("simulated")
-    settings = Settings(chips=chips, link=link, board=board, heap=board.planned_heap(link))
-    with running(model, settings) as started:
-        transport, federation = started.transport, started.federation
+    with open_cluster(model, SimulatedChips.alike(chips, link)) as started:
+        transport, executor = started.transport, started.executor
 
         def counts() -> tuple[int, int, int]:
             return (
-                federation.synchronizations,
+                executor.synchronizations,
                 transport.frames_sent + transport.frames_received,
                 transport.bytes_sent + transport.bytes_received,
             )
 
-        choice = Choice(1, steps, Sampler(), model.logit_exponent, stops=())
-        tokens = generated(federation, [BOS], choice)
+        chooser = TokenChooser(1, steps, Sampler(), model.logit_exponent, stops=())
+        tokens = generate_tokens(executor, [BOS], chooser)
         next(tokens)  # the first comes from the prompt
         before, start = counts(), time.monotonic()
         count = sum(1 for _ in tokens)

@@ -1,30 +1,23 @@
-"""Generating text: a prompt in, tokens out, whatever runs the model."""
+"""Decoding: tokens from logits, for as many sequences at a time as an executor has slots."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Collection, Container, Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
+from host.executors import executor as executors
 from host.model.arithmetic import Ints
 from host.model.sampling import Sampler
 from host.model.tokenizers.bpe import BOS, EOS
 
 
-class Forward(Protocol):
-    """What runs the model: a federation."""
-
-    def begin(self) -> None:
-        """Starts a new sequence."""
-
-    def forward(self, tokens: Sequence[int]) -> Ints:
-        """Logits [vocab] after the last of `tokens`."""
-
-
-class Choice:
+class TokenChooser:
     """Chooses the tokens that follow a prompt until `steps` tokens stand after BOS.
 
     As in llama2.c, steps counts the prompt's tokens too, and a token of `stops` ends the text.
-    ended: whether one has.
+    has_ended: whether one has.
     """
 
     def __init__(
@@ -40,29 +33,105 @@ class Choice:
             raise ValueError(f"{steps} steps for a prompt of {prompt} tokens")
         self._count, self._steps, self._stops, self._sampler = prompt, steps, stops, sampler
         self._scale = 2.0**-logit_exponent if sampler.temperature else 1
-        self.ended = False
+        self.has_ended = False
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether it takes the most probable token, so that no other logit matters."""
+        return not self._sampler.temperature
 
     @property
     def is_full(self) -> bool:
         """Whether all steps are taken."""
         return self._count > self._steps
 
+    @property
+    def is_done(self) -> bool:
+        """Whether no token follows."""
+        return self.has_ended or self.is_full
+
+    def end(self) -> None:
+        """Ends the text, as a token of `stops` does."""
+        self.has_ended = True
+
     def next_token(self, logits: Ints) -> int | None:
-        """What is chosen from logits [vocab]; None where that ends the text."""
+        """Chooses from logits [vocab]; None where that ends the text."""
         token = self._sampler.choose(logits * self._scale)
         if token in self._stops:
-            self.ended = True
+            self.has_ended = True
             return None
         self._count += 1
         return token
 
 
-def generated(model: Forward, prompt: Sequence[int], choice: Choice) -> Iterator[int]:
-    """Tokens that follow `prompt`, which begins with BOS."""
-    model.begin()
-    tokens = list(prompt)
-    while (token := choice.next_token(model.forward(tokens))) is not None:
-        yield token
-        if choice.is_full:
-            return
-        tokens = [token]
+class Slots(Protocol):
+    """What of an executor runs sequences; host/executors/executor.py says what each does."""
+
+    @property
+    def slots(self) -> int: ...
+    def open(self) -> executors.Sequence: ...
+    def extend(self, sequence: executors.Sequence, tokens: Collection[int]) -> None: ...
+    def completed(self) -> tuple[executors.Sequence, Ints]: ...
+    def close(self, sequence: executors.Sequence) -> None: ...
+
+
+class Prompt(Protocol):
+    """Tokens to begin with, BOS first, and what chooses those that follow."""
+
+    @property
+    def tokens(self) -> Sequence[int]: ...
+    @property
+    def chooser(self) -> TokenChooser: ...
+
+
+@dataclass(frozen=True)
+class TokenPrompt:
+    """A Prompt and nothing else."""
+
+    tokens: Sequence[int]
+    chooser: TokenChooser
+
+
+P = TypeVar("P", bound=Prompt)
+
+
+def decode(executor: Slots, prompts: Iterable[P]) -> Generator[tuple[P, int | None], None, None]:
+    """Yields each token as it is chosen, with the prompt that it follows; None at its end.
+
+    Prompts are begun in their order, each as soon as a slot is free. After a token the chooser may
+    be told to end. All sequences are closed at the end. Raises what the executor raises.
+    """
+    waiting = iter(prompts)
+    running: dict[executors.Sequence, P] = {}
+    try:
+        while True:
+            while len(running) < executor.slots and (prompt := next(waiting, None)) is not None:
+                sequence = executor.open()
+                running[sequence] = prompt
+                executor.extend(sequence, prompt.tokens)
+            if not running:
+                return
+            sequence, logits = executor.completed()
+            prompt = running[sequence]
+            token = prompt.chooser.next_token(logits)
+            if token is not None:
+                yield prompt, token
+            if token is not None and not prompt.chooser.is_done:
+                executor.extend(sequence, [token])
+                continue
+            executor.close(sequence)
+            del running[sequence]
+            yield prompt, None
+    finally:
+        for sequence in running:
+            executor.close(sequence)
+
+
+def generate_tokens(
+    executor: Slots, tokens: Sequence[int], chooser: TokenChooser
+) -> Generator[int, None, None]:
+    """Yields the tokens that follow those of one prompt, which begins with BOS."""
+    with closing(decode(executor, [TokenPrompt(tokens, chooser)])) as decoded:
+        for _, token in decoded:
+            if token is not None:
+                yield token

@@ -1,1 +1,40 @@
-"""One way to open a cluster, of simulated chips or of boards."""
+"""One way in to a cluster, of simulated chips or of boards, for all commands, tests and the API.
+
+with open_cluster(model, SimulatedChips.alike(5)) as cluster:
+    cluster.executor.begin()
+    logits = cluster.executor.forward(tokens)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from host.launch.choice import Choice
+from host.launch.cluster import Chips, OnReady, OpenCluster
+from host.launch.flashed import FlashedBoards
+from host.launch.simulated import SimulatedChips
+from host.model.quantized import QuantizedModel
+
+__all__ = ["Chips", "Choice", "FlashedBoards", "OpenCluster", "SimulatedChips", "open_cluster"]
+
+
+def open_cluster(
+    model: QuantizedModel,
+    chips: Chips,
+    on_ready: OnReady = lambda chip: None,
+    *,
+    many: bool = False,
+    on_choice: Callable[[Choice], None] = lambda choice: None,
+) -> AbstractContextManager[OpenCluster]:
+    """Opens a cluster: starts simulated chips, or connects to boards.
+
+    many: whether several sequences are to run at once, where the planner chooses how the model is
+    divided; on_choice: called with what was chosen, before anything is started; on_ready: called
+    with each chip that is ready. Nothing is left of it when the context ends. Raises ModelError,
+    DoesNotFit or BoardError before anything is started, ClusterError for a chip that fails,
+    SetupError without a MicroPython.
+    """
+    choice = chips.choose(model, many)
+    on_choice(choice)
+    return chips.open(model, choice, on_ready)

@@ -1,80 +1,62 @@
-"""Which way a run divides its model, by what its options name: on simulated chips, or as boards
-were flashed."""
+"""How a model is divided where nobody says so: as is modelled to be the fastest."""
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass
 
-from host.cluster import cluster_file
-from host.cluster.cluster_fields import ClusterFile
-from host.errors import ClusterError
-from host.launch.boards import describe_cluster, listed_ports
-from host.launch.simulated import Settings
-from host.model.loading import LoadedModel
 from host.model.quantized import QuantizedModel
-from host.parallel.assessment import choose_parallelism, describe_options
+from host.parallel.assessment import assess_all, recommend
 from host.parallel.boards import BoardSet
-from host.parallel.options import AUTO, parse_parallelism
-from host.parallel.parallelism import check_reachable
+from host.parallel.parallelism import Parallelism
+
+_LINKS = {"uart": "UART", "espnow": "ESP-NOW"}
+_REDUCE = {"host": "host reduce", "chips": "all-reduce"}
 
 
-def check_options(options: argparse.Namespace, layers: int, chips: int) -> None:
-    """Raises ParallelError where options contradict each other."""
-    parse_parallelism(options.parallel, options.stages, options.reduce, layers, chips)
+@dataclass(frozen=True)
+class Choice:
+    """How a model is divided, and why so."""
+
+    parallelism: Parallelism
+    reason: str
+
+    def __str__(self) -> str:
+        return f"parallelism: {_describe(self.parallelism)} ({self.reason})"
 
 
-def choose_settings(
-    settings: Settings, options: argparse.Namespace, model: QuantizedModel, many: bool
-) -> Settings:
-    """The settings with the Parallelism that options name, or else with what is best for one
-    sequence or many.
+def choose_parallelism(model: QuantizedModel, boards: BoardSet, many: bool) -> Choice:
+    """Chooses what is modelled to be the fastest for one sequence, or for many.
 
-    Raises ParallelError, ModelError.
+    Where no time can be modelled, it is the first that fits. Raises ModelError where none fits.
     """
-    parallelism = parse_parallelism(
-        options.parallel, options.stages, options.reduce, model.config.layers, settings.chips
-    )
-    boards = BoardSet(
-        (settings.board,) * settings.chips, settings.link, settings.context,
-        bool(settings.key), "pins", options.heap,
-    )  # fmt: skip
-    parallelism = parallelism or choose_parallelism(model, boards, many)
-    heap = boards.heaps(parallelism)[0]
-    return replace(settings, parallelism=parallelism, heap=heap)
+    fitting, problems = assess_all(model, boards)
+    if not fitting:
+        raise next(iter(problems.values()))
+    best = recommend(fitting, many)
+    where = f"for {_count_boards(boards)} over {_LINKS[boards.kind]}"
+    if best is None and any(board.is_simulated for board in boards.boards):
+        reason = "not modelled: simulated chips have no clock"
+    elif best is None:
+        reason = f"not modelled {where}"
+    elif len(fitting) == 1:
+        reason = f"the only one that fits, {where}"
+    else:
+        goal = " for many sequences" if many else ""
+        of_all = f"{len(fitting)}{' that fit' if problems else ''}"
+        reason = f"modelled as fastest{goal} of {of_all} {where}"
+    return Choice((best or fitting[0]).plan.parallelism, reason)
 
 
-def boards_of(options: argparse.Namespace, source: LoadedModel) -> ClusterFile:
-    """Returns the cluster of boards to run on. Raises ClusterError, ParallelError."""
-    for name in ("board", "heap", "loss", "secure"):
-        if getattr(options, name) is not None:
-            raise ClusterError(f"--{name} is for simulated chips, and --ports for boards")
-    urls = listed_ports(options.ports)
-    if urls == []:
-        raise ClusterError("no port in --ports: give auto, or ports as /dev/ttyACM0")
-    cluster = describe_cluster(
-        urls,
-        chips=options.chips,
-        kind=options.link,
-        context=options.context,
-        reduce=options.reduce,
-        most=source.config.context,
-    )
-    if options.parallel in (None, AUTO):
-        return cluster  # as flashed
-    parallelism = parse_parallelism(
-        options.parallel, options.stages, options.reduce, source.config.layers, cluster.chips
-    )
-    assert parallelism is not None
-    if cluster_file.read() is None:
-        check_reachable(cluster.link, parallelism, cluster.chips)
-        return replace(cluster, parallelism=parallelism)
-    if options.reduce is None and parallelism.strategy == cluster.parallelism.strategy == "tensor":
-        return cluster
-    if parallelism != cluster.parallelism:
-        raise ClusterError(
-            f"{describe_options(parallelism)}: the boards were flashed with"
-            f" {describe_options(cluster.parallelism)} ({cluster_file.FILE}): leave it out, or"
-            " flash them again"
-        )
-    return cluster
+def _describe(parallelism: Parallelism) -> str:
+    if parallelism.strategy == "tensor":
+        return f"tensor, {_REDUCE[parallelism.reduce]}"
+    stages = parallelism.stages
+    return f"{parallelism.strategy} in {stages} stage{'s' * (stages != 1)}"
+
+
+def _count_boards(boards: BoardSet) -> str:
+    """Returns the boards by kind, as "3 esp32s3 and 2 esp32c3"."""
+    counts = Counter(board.name for board in boards.boards)
+    *others, last = (f"{count} {name}" for name, count in counts.items())
+    return " and ".join(filter(None, [", ".join(others), last]))

@@ -1,10 +1,9 @@
-"""A connected cluster: from the ports upward, boards and simulated chips are the same."""
+"""A session with chips: from the ports upward, boards and simulated chips are the same."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from host.build.firmware_version import firmware_version
 from host.build.shard import shard_digest
@@ -12,27 +11,17 @@ from host.cluster.coordinator import Coordinator
 from host.cluster.dispatcher import Dispatcher
 from host.errors import ClusterError
 from host.executors import open_executor
-from host.executors.executor import Executor
+from host.launch.choice import Choice
+from host.launch.cluster import OnReady, OpenCluster
 from host.links.transport import Transport
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan
-from host.wire.reports import Ready
+from host.simulation.chips import SimulatedCluster
 from host.wire.session import HostAuthenticator
 
 
-@dataclass(frozen=True)
-class Running:
-    """A connected executor, the READY of its chips, bytes of their shard files."""
-
-    federation: Executor
-    coordinator: Coordinator
-    transport: Transport
-    ready: dict[int, Ready]
-    shard_bytes: dict[int, int]
-
-
 @contextmanager
-def connected(
+def open_session(
     model: QuantizedModel,
     plan: Plan,
     transport: Transport,
@@ -42,15 +31,17 @@ def connected(
     start_timeout: float,
     timeout: float = 2.5,
     watch: Callable[[], None] = lambda: None,
-    on_ready: Callable[[int], None] = lambda chip: None,
+    on_ready: OnReady = lambda chip: None,
     is_lossless: bool = False,
-) -> Iterator[Running]:
+    choice: Choice | None = None,
+    simulation: SimulatedCluster | None = None,
+) -> Iterator[OpenCluster]:
     """Connects an executor to the chips at the other end of `transport`, closed at the end.
 
     shards: each chip's shard file; key: of the cluster; start_timeout, timeout: seconds until a
     chip must answer, at the start and later; on_ready: called with each chip that is ready; watch,
-    is_lossless: as Coordinator's. Raises ClusterError for a chip that does not answer or holds
-    another firmware, model or shard.
+    is_lossless: as Coordinator's; choice, simulation: as OpenCluster's. Raises ClusterError for a
+    chip that does not answer or holds another firmware, model or shard.
     """
     try:
         signer = HostAuthenticator(key) if key else None
@@ -66,7 +57,8 @@ def connected(
         for chip, report in sorted(ready.items()):
             _check_version(chip, report.firmware)
         sizes = {chip: len(file) for chip, file in shards.items()}
-        yield Running(executor, coordinator, transport, ready, sizes)
+        choice = choice or Choice(plan.parallelism, "as planned")
+        yield OpenCluster(executor, coordinator, transport, ready, sizes, choice, simulation)
     finally:
         transport.close()
 

@@ -1,18 +1,22 @@
-"""A federation of simulated chips, started and connected: what `run` uses without boards."""
+"""Simulated chips, started and connected: what `run` uses without boards."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from host.build.bundle import chip_files
 from host.build.configuration import SIMULATED_UART, configuration
-from host.hardware.board import Board
-from host.launch.session import Running, connected
+from host.hardware.board import Board, load
+from host.launch.choice import Choice, choose_parallelism
+from host.launch.cluster import OnReady, OpenCluster
+from host.launch.session import open_session
 from host.links.transport import Line, Port, Transport, open_port
 from host.model.quantized import QuantizedModel
+from host.parallel.boards import BoardSet
 from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism
 from host.parallel.partition import partition
 from host.setup.micropython import native_arch
@@ -21,113 +25,122 @@ from host.simulation.lossy_port import LossyPort
 from protocol.frame import MAX_FRAME
 from protocol.session import MIN_KEY_SIZE
 
+SIMULATED_BOARD = "simulated"
 # Seconds within which chips must have started and loaded their shards: 20 of them on a slow core.
-START_PATIENCE = 30.0
+_START_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How to simulate. heap: bytes of each chip's; loss: the probability that a frame is lost;
-    key: of the cluster, empty for frames that are not signed; parallelism: how the model is
-    divided."""
+class SimulatedChips:
+    """Chips to simulate, all with the heap that one board leaves to Python.
 
-    chips: int
-    link: str
+    parallelism: how the model is divided, None to choose what is modelled to be the fastest;
+    context: positions, None for all that the model allows; loss: the probability that a frame is
+    lost; seed: of losses.
+    """
+
+    count: int
+    link: Link
     board: Board
-    heap: int
+    parallelism: Parallelism | None = HOST_REDUCE
     context: int | None = None
     loss: float = 0.0
     seed: int = 0
-    key: bytes = b""
-    parallelism: Parallelism = HOST_REDUCE
+
+    @classmethod
+    def alike(
+        cls,
+        count: int,
+        kind: str = "espnow",
+        board: str = SIMULATED_BOARD,
+        *,
+        signed: bool = False,
+        heap: int | None = None,
+        **settings: Any,
+    ) -> SimulatedChips:
+        """Chips of one board, by its name, on a link of its MTU.
+
+        kind, signed: as Link's; heap: bytes of each chip's in place of what the board leaves;
+        settings: further fields. Raises BoardError.
+        """
+        loaded = load(board) if heap is None else load(board).with_heap(heap)
+        return cls(count, Link(kind, "pins", loaded.mtu(kind), signed), loaded, **settings)
 
     @property
-    def link_value(self) -> Link:
-        """The link between the chips."""
-        return Link(self.link, "pins", self.mtu, bool(self.key))
+    def boards(self) -> BoardSet:
+        """The boards that are simulated."""
+        boards = (self.board,) * self.count
+        kind, line, signed = self.link.kind, self.link.line, self.link.signed
+        return BoardSet(boards, kind, self.context, signed, line)
 
-    @property
-    def mtu(self) -> int | None:
-        """The radio's longest frame in bytes, None on UART."""
-        return self.board.mtu(self.link)
+    def choose(self, model: QuantizedModel, many: bool = False) -> Choice:
+        """Returns the Parallelism that was given or, else, what the planner chooses.
 
+        many: whether several sequences are to run at once. Raises ModelError where none fits.
+        """
+        if self.parallelism:
+            return Choice(self.parallelism, "as given")
+        return choose_parallelism(model, self.boards, many)
 
-@dataclass(frozen=True)
-class Simulated(Running):
-    """A federation of simulated chips, and the chips."""
-
-    cluster: SimulatedCluster
-
-
-def random_key() -> bytes:
-    """A cluster key."""
-    return os.urandom(2 * MIN_KEY_SIZE)
-
-
-@contextmanager
-def running(
-    model: QuantizedModel,
-    settings: Settings,
-    arrived: Callable[[int], None] = lambda chip: None,
-) -> Iterator[Simulated]:
-    """A federation of `settings.chips` chips; `arrived` is called with each when it is ready.
-
-    Raises ModelError or DoesNotFit before anything is started, ClusterError for a chip that fails,
-    SetupError without a MicroPython. Nothing is left when it ends.
-    """
-    plan = partition(
-        model,
-        settings.chips,
-        settings.context,
-        parallelism=settings.parallelism,
-        link=settings.link_value,
-        heap=settings.heap,
-    )
-    arch = native_arch()
-    files = {
-        shard.chip: chip_files(
+    @contextmanager
+    def open(
+        self, model: QuantizedModel, choice: Choice, on_ready: OnReady = lambda chip: None
+    ) -> Iterator[OpenCluster]:
+        """Starts the chips and connects to them; what open_cluster says."""
+        heap = self.boards.heaps(choice.parallelism)[0]
+        plan = partition(
             model,
-            plan,
-            shard,
-            arch,
-            configuration(plan, shard, uart=SIMULATED_UART, key=settings.key),
+            self.count,
+            self.context,
+            parallelism=choice.parallelism,
+            link=self.link,
+            heap=heap,
         )
-        for shard in plan.shards
-    }
-    radio = None
-    if settings.mtu is not None:
-        radio = {"mtu": settings.mtu, "loss": settings.loss, "seed": settings.seed}
-    shards = {chip: content["shard.bin"] for chip, content in files.items()}
-    with ExitStack() as stack:
-        cluster = stack.enter_context(
-            SimulatedCluster(files, arch=arch, heap=settings.heap, radio=radio)
-        )
-        session = stack.enter_context(
-            connected(
+        arch, key = native_arch(), make_key(self.link)
+        files = {}
+        for shard in plan.shards:
+            config = configuration(plan, shard, uart=SIMULATED_UART, key=key)
+            files[shard.chip] = chip_files(model, plan, shard, arch, config)
+        with ExitStack() as stack:
+            simulation = stack.enter_context(
+                SimulatedCluster(files, arch=arch, heap=heap, radio=self._radio())
+            )
+            session = open_session(
                 model,
                 plan,
-                _transport(settings, cluster),
-                shards=shards,
-                key=settings.key,
-                start_timeout=START_PATIENCE,
-                watch=cluster.watch,
-                on_ready=arrived,
-                is_lossless=not settings.loss,
+                self._transport(simulation),
+                shards={chip: content["shard.bin"] for chip, content in files.items()},
+                key=key,
+                start_timeout=_START_TIMEOUT,
+                watch=simulation.watch,
+                on_ready=on_ready,
+                is_lossless=not self.loss,
+                choice=choice,
+                simulation=simulation,
             )
-        )
-        yield Simulated(**vars(session), cluster=cluster)
+            yield stack.enter_context(session)
+
+    def _radio(self) -> dict[str, float] | None:
+        """Options of the radio's hub, None where there is no radio."""
+        if self.link.mtu is None:
+            return None
+        return {"mtu": self.link.mtu, "loss": self.loss, "seed": self.seed}
+
+    def _transport(self, simulation: SimulatedCluster) -> Transport:
+        """On UART a line to each chip, on ESP-NOW the gateway's for all."""
+        baud = SIMULATED_UART["baudrate"]
+        if self.link.mtu is not None:
+            gateway = Line(open_port(simulation.chips[0].url, baud))
+            return Transport(dict.fromkeys(simulation.chips, gateway), self.link.mtu)
+        lines = {}
+        for chip, simulated in simulation.chips.items():
+            port: Port = open_port(simulated.url, baud)
+            if self.loss:
+                port = LossyPort(port, seed=self.seed * 256 + chip, loss=self.loss)
+            lines[chip] = Line(port)
+        return Transport(lines, MAX_FRAME)
 
 
-def _transport(settings: Settings, cluster: SimulatedCluster) -> Transport:
-    """On UART a line to each chip, on ESP-NOW the gateway's for all."""
-    baud = SIMULATED_UART["baudrate"]
-    if settings.mtu is not None:
-        gateway = Line(open_port(cluster.chips[0].url, baud))
-        return Transport(dict.fromkeys(cluster.chips, gateway), settings.mtu)
-    lines = {}
-    for chip, simulated in cluster.chips.items():
-        port: Port = open_port(simulated.url, baud)
-        if settings.loss:
-            port = LossyPort(port, seed=settings.seed * 256 + chip, loss=settings.loss)
-        lines[chip] = Line(port)
-    return Transport(lines, MAX_FRAME)
+def make_key(link: Link) -> bytes:
+    """A new cluster key where frames of a link are signed, else an empty one."""
+    return os.urandom(2 * MIN_KEY_SIZE) if link.signed else b""

@@ -13,11 +13,11 @@ from host.build.configuration import SIMULATED_UART, configuration
 from host.build.firmware_version import firmware_version
 from host.cluster.cluster_fields import FlashedChip
 from host.cluster.cluster_file import change
-from host.cluster.cluster_plan import line_baud, plan_cluster
+from host.cluster.cluster_plan import plan_cluster
 from host.errors import ClusterError
 from host.hardware.board import load
-from host.launch import session as running
-from host.launch.boards import attached, describe_cluster, listed_ports
+from host.launch import FlashedBoards, open_cluster, session
+from host.launch.boards import describe_cluster, listed_ports
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
@@ -81,10 +81,14 @@ def flashed(cluster, urls):
     return replace(cluster, flashed=tuple(chips))
 
 
+def open_boards(model, cluster, urls, on_ready=lambda chip: None, **settings):
+    return open_cluster(model, FlashedBoards(cluster, urls, **settings), on_ready)
+
+
 def assert_equals_reference(model, run):
-    run.federation.begin()
+    run.executor.begin()
     tokens = [1, 7, 30, 2]
-    logits = [run.federation.forward([token]) for token in tokens]
+    logits = [run.executor.forward([token]) for token in tokens]
     assert np.array_equal(logits, Reference(model).logits([tokens])[0])
 
 
@@ -92,10 +96,10 @@ def test_the_ports_of_a_cluster_with_a_key(model, board_ports):
     cluster = cluster_of(model)
     first, second = board_ports(cluster)
     arrived = []
-    with attached(model, cluster, [second, first], arrived.append) as run:
+    with open_boards(model, cluster, [second, first], arrived.append) as run:
         assert sorted(arrived) == [0, 1] and run.shard_bytes[0] > 1000
         assert_equals_reference(model, run)
-    with attached(model, flashed(cluster, [first, second]), None, list_ports=list) as run:
+    with open_boards(model, flashed(cluster, [first, second]), None, list_ports=list) as run:
         assert_equals_reference(model, run)
 
 
@@ -105,20 +109,20 @@ def test_boards_on_another_machine(model, board_ports):
     with ExitStack() as stack:
         served = [stack.enter_context(ServedPort(url)) for url in board_ports(cluster)]
         urls = [port.url for port in served]
-        with attached(model, cluster, urls[::-1]) as run:
+        with open_boards(model, cluster, urls[::-1]) as run:
             assert_equals_reference(model, run)
-        with attached(model, flashed(cluster, urls), None, list_ports=list) as run:
+        with open_boards(model, flashed(cluster, urls), None, list_ports=list) as run:
             assert_equals_reference(model, run)
 
 
 def test_the_gateway_of_a_cluster_on_the_air(model, board_ports):
     cluster = cluster_of(model, "espnow", key=b"", chips=3)
     gateway, *others = board_ports(cluster)
-    with attached(model, cluster, [gateway]) as run:
+    with open_boards(model, cluster, [gateway]) as run:
         assert_equals_reference(model, run)
     with (
         pytest.raises(ClusterError, match=r"^2 ports for 3 chips on espnow: .* the gateway"),
-        attached(model, cluster, others),
+        open_boards(model, cluster, others),
     ):
         pass
 
@@ -134,11 +138,11 @@ def test_lines_at_pins_take_whole_messages(board_ports, reduce):
         ListedPort("/dev/own0"), ListedPort("/dev/acm", ESPRESSIF, "000000000001"),
         ListedPort(second), ListedPort(first),
     ]  # fmt: skip
-    with attached(wide, cluster, None, list_ports=lambda: listed) as run:
+    with open_boards(wide, cluster, None, list_ports=lambda: listed) as run:
         assert run.transport.mtu == MAX_FRAME
         assert {line.port.baudrate for line in run.transport._lines.values()} == {921600}
         assert_equals_reference(wide, run)
-    with attached(wide, cluster, [second, first]) as run:
+    with open_boards(wide, cluster, [second, first]) as run:
         assert_equals_reference(wide, run)
 
 
@@ -163,19 +167,19 @@ def test_another_version_model_or_share_is_named(model, board_ports, monkeypatch
     other = quantize(random_checkpoint(NARROW, seed=1))
     with (
         pytest.raises(ClusterError, match=r"^chip \d holds model .*: flash it again"),
-        attached(other, replace(cluster, model_hash=b""), urls),
+        open_boards(other, replace(cluster, model_hash=b""), urls),
     ):
         pass
     with (
         pytest.raises(ClusterError, match="the shard of another plan: flash it again"),
-        attached(model, replace(cluster, context=8), urls),
+        open_boards(model, replace(cluster, context=8), urls),
     ):
         pass
     found = re.escape(firmware_version())
-    monkeypatch.setattr(running, "firmware_version", lambda: "9.9")
+    monkeypatch.setattr(session, "firmware_version", lambda: "9.9")
     with (
         pytest.raises(ClusterError, match=rf"^chip 0 runs firmware {found}, this is 9.9: flash"),
-        attached(model, cluster, urls),
+        open_boards(model, cluster, urls),
     ):
         pass
 
@@ -184,12 +188,12 @@ def test_a_chip_that_is_yet_to_be_flashed(model):
     cluster = flashed(cluster_of(model), ["/dev/none"])
     with (
         pytest.raises(ClusterError, match=r"^chip 1 of 2 has not been flashed: make flash"),
-        attached(model, cluster, None),
+        open_boards(model, cluster, None),
     ):
         pass
     with (
         pytest.raises(ClusterError, match="^1 port for 2 chips on uart: give one of each chip"),
-        attached(model, cluster, ["/dev/none"]),
+        open_boards(model, cluster, ["/dev/none"]),
     ):
         pass
 
@@ -221,14 +225,11 @@ def test_boards_that_were_named_are_dealt_work_by_heap_and_speed(model):
     assert len(plan.shards[0].rows) > len(plan.shards[1].rows)
 
 
-NOTHING = {"chips": None, "kind": None, "context": None, "reduce": None, "most": 16}
-
-
 def test_another_model_than_was_flashed(model):
     other = quantize(random_checkpoint(NARROW, seed=1))
     with (
         pytest.raises(ClusterError, match="give --model narrow.bin, or flash the boards again"),
-        attached(other, cluster_of(model), ["/dev/none"]),
+        open_boards(other, cluster_of(model), ["/dev/none"]),
     ):
         pass
 
@@ -241,35 +242,41 @@ def test_boards_that_were_flashed_with_more_than_fits_by_now():
         pytest.raises(ClusterError, match=r"^2 chips with 1\d\d KB of heap are \d+ KB short of .*"
                       r"\. That is how the boards were flashed \(federation.toml\): flash them all"
                       r" again, so that they fit$"),
-        attached(model, cluster, ["A", "B"]),
+        open_boards(model, cluster, ["A", "B"]),
     ):  # fmt: skip
         pass
 
 
 def test_what_the_file_says(model):
     cluster = change(lambda _: cluster_of(model))
-    assert describe_cluster(None, **NOTHING) == cluster
-    same = {"chips": 2, "kind": "uart", "context": 16, "reduce": "host", "most": 16}
-    assert describe_cluster(["A"], **same) == cluster
-    contradictions = (("chips", 5), ("kind", "espnow"), ("context", 8), ("reduce", "chips"))
+    assert describe_cluster(None, NARROW) == cluster
+    same = {"chips": 2, "link": "uart", "context": 16, "reduce": "host"}
+    assert describe_cluster(["A"], NARROW, **same) == cluster
+    contradictions = (("chips", 5), ("link", "espnow"), ("context", 8), ("reduce", "chips"))
     for name, value in contradictions:
-        option = "link" if name == "kind" else name
-        with pytest.raises(ClusterError, match=f"^--{option} {value}: the boards were flashed"):
-            describe_cluster(None, **{**NOTHING, name: value})
+        with pytest.raises(ClusterError, match=f"^--{name} {value}: the boards were flashed"):
+            describe_cluster(None, NARROW, **{name: value})
 
 
 def test_without_a_file_the_options_count():
     assert not os.path.exists("federation.toml")
     with pytest.raises(ClusterError, match="no federation.toml here, by which --ports auto finds"):
-        describe_cluster(None, **NOTHING)
-    cluster = describe_cluster(["A", "B"], **NOTHING)
+        describe_cluster(None, NARROW)
+    cluster = describe_cluster(["A", "B"], NARROW)
     assert (cluster.chips, cluster.link.kind, cluster.context, cluster.key) == (2, "uart", 16, b"")
-    cluster = describe_cluster(["A"], **{**NOTHING, "context": 8})
+    cluster = describe_cluster(["A"], NARROW, context=8)
     assert (cluster.chips, cluster.link.kind, cluster.context) == (5, "espnow", 8)
     assert cluster.parallelism == HOST_REDUCE
-    assert describe_cluster(["A"], **{**NOTHING, "reduce": "chips"}).parallelism.reduce == "chips"
+    by_chips = describe_cluster(["A"], NARROW, reduce="chips")
+    assert by_chips.parallelism.reduce == "chips"
     with pytest.raises(
         ClusterError, match="^chips cannot exchange partial sums over their REPL ports"
     ):
-        describe_cluster(["A", "B"], **{**NOTHING, "reduce": "chips"})
+        describe_cluster(["A", "B"], NARROW, reduce="chips")
     assert listed_ports("auto") is None and listed_ports("A,B") == ["A", "B"]
+
+
+def test_boards_hold_the_model_as_they_were_flashed(model):
+    choice = FlashedBoards(cluster_of(model)).choose(model)
+    assert choice.parallelism == HOST_REDUCE
+    assert str(choice) == "parallelism: tensor, host reduce (as flashed)"

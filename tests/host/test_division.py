@@ -1,21 +1,21 @@
 """Which way a run divides its model: what options name, what boards were flashed with."""
 
 import re
-from types import SimpleNamespace
 
 import pytest
 
 from host.cli.flash_job import _parallelism
+from host.cli.run_options import flashed_boards, parse_options, simulated_chips
 from host.cluster.cluster_file import change
 from host.cluster.place import Place
-from host.errors import ClusterError, ParallelError
+from host.errors import ClusterError, ModelError, ParallelError
 from host.flash import parsed as flash_parsed
 from host.hardware.board import load
-from host.launch.choice import boards_of, choose_settings
+from host.launch.choice import Choice, choose_parallelism
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
+from host.parallel.boards import BoardSet
 from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, REDUCERS, Link, hybrid, pipeline
-from host.run import parsed, settings_for
 from tests.clusters import cluster_file
 from tests.host.tiny import random_checkpoint
 
@@ -38,60 +38,112 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def settings(model, *options, many=False):
-    found = parsed(list(options))
-    return choose_settings(settings_for(found), found, model, many)
+def chosen(model, *options, many=False):
+    """What is chosen for these options, with the chips that it is chosen for."""
+    chips = simulated_chips(parse_options(list(options)), model.config.layers)
+    return chips.choose(model, many), chips
+
+
+def parallelism(model, *options, many=False):
+    return chosen(model, *options, many=many)[0].parallelism
+
+
+def heap(model, *options):
+    choice, chips = chosen(model, *options)
+    return chips.boards.heaps(choice.parallelism)[0]
 
 
 def test_options_name_the_parallelism(model):
-    assert settings(model, "--parallel", "tensor").parallelism == HOST_REDUCE
-    assert settings(model, "--reduce", "chips").parallelism == ALL_REDUCE
-    assert settings(model, "--parallel", "tensor", "--reduce", "chips").parallelism == ALL_REDUCE
-    assert settings(model, "--parallel", "pipeline", "--chips", "3").parallelism == pipeline(3)
-    assert settings(model, "--parallel", "pipeline", "--chips", "8").parallelism == (
-        pipeline(LAYERS)
-    )
-    assert settings(model, "--parallel", "hybrid").parallelism == hybrid(2)
-    assert settings(model, "--parallel", "hybrid", "--stages", "3").parallelism == hybrid(3)
+    assert parallelism(model, "--parallel", "tensor") == HOST_REDUCE
+    assert parallelism(model, "--reduce", "chips") == ALL_REDUCE
+    assert parallelism(model, "--parallel", "tensor", "--reduce", "chips") == ALL_REDUCE
+    assert parallelism(model, "--parallel", "pipeline", "--chips", "3") == pipeline(3)
+    assert parallelism(model, "--parallel", "pipeline", "--chips", "8") == pipeline(LAYERS)
+    assert parallelism(model, "--parallel", "hybrid") == hybrid(2)
+    assert parallelism(model, "--parallel", "hybrid", "--stages", "3") == hybrid(3)
 
 
 @pytest.mark.parametrize("auto", [(), ("--parallel", "auto")])
 def test_by_default_the_planner_chooses(model, auto):
     board = (*auto, "--board", "esp32s3-psram")
-    assert settings(model, *board, "--chips", "1").parallelism == ALL_REDUCE
-    assert settings(model, *board, many=True).parallelism == pipeline(LAYERS)
+    assert parallelism(model, *board, "--chips", "1") == ALL_REDUCE
+    assert parallelism(model, *board, many=True) == pipeline(LAYERS)
     # Of a simulated chip no time is known: the first that fits.
-    assert settings(model, *auto, "--board", "simulated").parallelism == HOST_REDUCE
+    assert parallelism(model, *auto, "--board", "simulated") == HOST_REDUCE
 
 
 def test_auto_has_the_heap_that_a_board_leaves_the_strategy_it_takes():
     """Machine code for chips that add up partial sums takes more of a board's RAM."""
     model = quantize(random_checkpoint(HOME))
     board, options = load("esp32s3"), ("--board", "esp32s3")
-    found = settings(model, *options, "--chips", "6", "--context", "64")
-    assert found.parallelism == hybrid(2)
-    assert found.heap == board.planned_heap("espnow", "chips") < board.planned_heap("espnow")
+    six = (*options, "--chips", "6", "--context", "64")
+    assert parallelism(model, *six) == hybrid(2)
+    assert (
+        heap(model, *six) == board.planned_heap("espnow", "chips") < board.planned_heap("espnow")
+    )
     # With five it does not fit, though it would with the heap that the host's leaves.
-    found = settings(model, *options, "--chips", "5", "--context", "64")
-    assert found.parallelism == ALL_REDUCE and found.key
-    found = settings(model, *options, "--chips", "5", "--context", "128")
-    assert (found.parallelism, found.heap) == (HOST_REDUCE, board.planned_heap("espnow"))
-    found = settings(model, *options, "--chips", "5", "--context", "64", "--heap", "2M")
-    assert found.heap == 2 << 20
+    five = (*options, "--chips", "5", "--context")
+    choice, chips = chosen(model, *five, "64")
+    assert choice.parallelism == ALL_REDUCE and chips.link.signed
+    assert parallelism(model, *five, "128") == HOST_REDUCE
+    assert heap(model, *five, "128") == board.planned_heap("espnow")
+    assert heap(model, *five, "64", "--heap", "2M") == 2 << 20
+
+
+def test_a_line_says_what_was_chosen_and_why():
+    model = quantize(random_checkpoint(HOME))
+
+    def line(*options, many=False):
+        return str(chosen(model, *options, many=many)[0])
+
+    six = ("--board", "esp32s3", "--chips", "6", "--context", "64")
+    assert line(*six) == (
+        "parallelism: hybrid in 2 stages (modelled as fastest of 3 that fit for 6 esp32s3 over"
+        " ESP-NOW)"
+    )
+    psram = ("--board", "esp32s3-psram", "--chips", "2", "--link", "uart")
+    assert line(*psram, many=True) == (
+        "parallelism: pipeline in 2 stages (modelled as fastest for many sequences of"
+        " 3 for 2 esp32s3-psram over UART)"
+    )
+    assert line("--chips", "2") == (
+        "parallelism: tensor, host reduce (not modelled: simulated chips have no clock)"
+    )
+    assert line("--reduce", "chips") == "parallelism: tensor, all-reduce (as given)"
+
+
+def test_boards_that_differ_are_counted_by_kind(model):
+    kinds = map(load, ("esp32s3-psram", "esp32s3", "esp32s3-psram"))
+    choice = choose_parallelism(model, BoardSet(tuple(kinds), "uart"), False)
+    assert choice.reason.endswith("for 2 esp32s3-psram and 1 esp32s3 over UART")
+
+
+def test_the_only_way_that_fits_is_called_so(model, monkeypatch):
+    def refusing(self, divided, parallelism, plan=BoardSet.plan):
+        if parallelism != ALL_REDUCE:
+            raise ModelError("too small")
+        return plan(self, divided, parallelism)
+
+    monkeypatch.setattr(BoardSet, "plan", refusing)
+    boards = BoardSet((load("esp32s3"),) * 2, "espnow")
+    reason = "the only one that fits, for 2 esp32s3 over ESP-NOW"
+    assert choose_parallelism(model, boards, False) == Choice(ALL_REDUCE, reason)
+    monkeypatch.setattr(BoardSet, "plan", lambda *_: refusing(*_[:2], None))
+    with pytest.raises(ModelError, match="^too small$"):
+        choose_parallelism(model, boards, False)
 
 
 @pytest.mark.parametrize("reduce", REDUCERS)
 def test_a_boards_heap_is_what_its_strategy_leaves(model, reduce):
     for name in ("esp32c3", "esp32s3-psram", "simulated"):
-        found = settings(model, "--board", name, "--reduce", reduce)
-        assert found.heap == load(name).planned_heap("espnow", reduce)
-    staged = settings(model, "--board", "esp32c3", "--parallel", "pipeline")
-    assert staged.heap == load("esp32c3").planned_heap("espnow", "chips")
+        found = heap(model, "--board", name, "--reduce", reduce)
+        assert found == load(name).planned_heap("espnow", reduce)
+    staged = heap(model, "--board", "esp32c3", "--parallel", "pipeline")
+    assert staged == load("esp32c3").planned_heap("espnow", "chips")
 
 
 def boards(*options, ports="/dev/a"):
-    found = parsed(["--ports", ports, *options])
-    return boards_of(found, SimpleNamespace(config=MODEL))
+    return flashed_boards(parse_options(["--ports", ports, *options]), MODEL).cluster
 
 
 def test_boards_without_a_file_are_as_options_say():

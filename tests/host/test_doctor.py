@@ -22,7 +22,7 @@ from host.diagnosis.node import examine_node, ready_findings
 from host.diagnosis.prompt import NoPrompt
 from host.diagnosis.signal import WEAKEST, signal_findings
 from host.doctor import main
-from host.launch.boards import attached
+from host.launch import FlashedBoards, open_cluster
 from host.links import port_search
 from host.model.quantization.quantize import quantize
 from host.simulation.hub import HubProcess
@@ -349,7 +349,7 @@ def assert_lines(text, *lines):
 def test_boards_on_the_air_from_end_to_end(micropython, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(examination, "_RESTART_TIMEOUT", 30.0)  # this machine may be busy
     with boards_on_the_air(tmp_path) as (model, cluster):
-        with attached(model, cluster, None, list_ports=list) as run:
+        with open_cluster(model, FlashedBoards(cluster, list_ports=list)) as run:
             assert_equals_reference(model, run)
         assert main([]) == 0
     assert_lines(

@@ -8,7 +8,7 @@ import pytest
 
 from host.build.shard import shard_file
 from host.hardware.board import load
-from host.launch.simulated import Settings, random_key, running
+from host.launch import SimulatedChips, open_cluster
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
 from host.parallel.assignment import LocalSizes
@@ -37,9 +37,9 @@ def model():
 
 def kept_bytes(cluster):
     """What each chip has in use after it has worked and collected its garbage."""
-    cluster.federation.begin()
-    cluster.federation.forward([1, 2, 3, 4, 5, 6])
-    cluster.federation.forward([7])
+    cluster.executor.begin()
+    cluster.executor.forward([1, 2, 3, 4, 5, 6])
+    cluster.executor.forward([7])
     statistics = cluster.coordinator.statistics(collect=True)
     return {chip: of_one.heap_used for chip, of_one in statistics.items()}
 
@@ -61,11 +61,11 @@ def kept_bytes(cluster):
     ],
 )
 def test_the_need_is_what_chips_use(model, chips, link, heap_kb, context, secure):
-    key = random_key() if secure else b""
-    settings = Settings(chips, link, load("simulated"), heap_kb * 1024, context, key=key)
-    with running(model, settings) as cluster:
+    heap = heap_kb * 1024
+    settings = SimulatedChips.alike(chips, link, signed=secure, heap=heap, context=context)
+    with open_cluster(model, settings) as cluster:
         used = kept_bytes(cluster)
-        plan = cluster.federation.plan
+        plan = cluster.executor.plan
     for shard in plan.shards:
         over = plan.heap_need(shard).kept - used[shard.chip]
         assert -TOO_LITTLE <= over <= TOO_MUCH * used[shard.chip], (shard.chip, over)
@@ -81,13 +81,13 @@ def test_the_need_is_what_chips_use(model, chips, link, heap_kb, context, secure
     ],
 )
 def test_the_need_of_stages_is_what_they_use(model, chips, stages, link, secure):
-    key = random_key() if secure else b""
-    settings = Settings(
-        chips, link, load("simulated"), 1 << 20, 64, key=key, parallelism=stages_of(stages, chips)
+    parallelism = stages_of(stages, chips)
+    settings = SimulatedChips.alike(
+        chips, link, signed=secure, heap=1 << 20, context=64, parallelism=parallelism
     )
-    with running(model, settings) as cluster:
+    with open_cluster(model, settings) as cluster:
         used = kept_bytes(cluster)
-        plan = cluster.federation.plan
+        plan = cluster.executor.plan
     for shard in plan.shards:
         over = plan.heap_need(shard).kept - used[shard.chip]
         assert -TOO_LITTLE <= over <= TOO_MUCH * used[shard.chip], (shard.chip, over)
@@ -100,10 +100,12 @@ def test_the_need_of_shallow_and_of_deep_models_is_what_chips_use(reduce, layers
     narrow = replace(STORIES, dim=16, hidden_dim=20, heads=2, kv_heads=2, layers=layers)
     model = quantize(random_checkpoint(narrow))
     parallelism = Parallelism(reduce=reduce)
-    settings = Settings(2, "uart", load("simulated"), 1 << 20, 32, parallelism=parallelism)
-    with running(model, settings) as cluster:
+    settings = SimulatedChips.alike(
+        2, "uart", heap=1 << 20, context=32, parallelism=parallelism
+    )
+    with open_cluster(model, settings) as cluster:
         used = kept_bytes(cluster)
-        plan = cluster.federation.plan
+        plan = cluster.executor.plan
     for shard in plan.shards:
         over = plan.heap_need(shard).kept - used[shard.chip]
         assert -TOO_LITTLE <= over <= TOO_MUCH * used[shard.chip], (shard.chip, over)
@@ -119,12 +121,13 @@ def test_the_smallest_heap_that_a_plan_takes_will_do(model, reduce, link, secure
     smallest = heaps[
         bisect_left(heaps, True, key=lambda kb: _fits(model, kb, mtu, secure, reduce))
     ]
-    key = random_key() if secure else b""
     parallelism = Parallelism(reduce=reduce)
-    settings = Settings(5, link, board, smallest * 1024, 128, key=key, parallelism=parallelism)
-    with running(model, settings) as cluster:
+    settings = SimulatedChips.alike(
+        5, link, signed=secure, heap=smallest * 1024, context=128, parallelism=parallelism
+    )
+    with open_cluster(model, settings) as cluster:
         used = kept_bytes(cluster)
-        plan = cluster.federation.plan
+        plan = cluster.executor.plan
     for shard in plan.shards:
         over = plan.heap_need(shard).kept - used[shard.chip]
         assert -TOO_LITTLE <= over <= TOO_MUCH * used[shard.chip], (shard.chip, over)
@@ -141,7 +144,7 @@ def _fits(model, heap_kb, mtu, secure, reduce):
 
 
 def test_a_chip_reports_the_heap_that_is_usable_heap(model):
-    with running(model, Settings(1, "uart", load("simulated"), 1 << 20, 64)) as cluster:
+    with open_cluster(model, SimulatedChips.alike(1, "uart", heap=1 << 20, context=64)) as cluster:
         statistics = cluster.coordinator.statistics()[0]
     assert abs(statistics.heap_used + statistics.heap_free - usable_heap(1 << 20)) <= 64
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from host.cli.run_options import parse_options as parse_run_options
 from host.errors import BoardError, ModelError
 from host.hardware.board import load
 from host.model.checkpoint import Config
@@ -16,7 +17,6 @@ from host.parallel.options import parse_parallelism
 from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE
 from host.parallel.strategies import list_candidates
 from host.plan import main, parse_boards, parsed
-from host.run import parsed as run_parsed
 from tests.host.model_files import VOCABULARY, small_tokenizer
 from tests.host.tiny import random_checkpoint
 
@@ -151,7 +151,7 @@ def test_of_simulated_chips_no_time_is_told(planned):
 
 def test_every_candidate_is_one_that_run_has():
     for parallelism in list_candidates(HOME.layers, 5):
-        options = run_parsed(describe_options(parallelism).split())
+        options = parse_run_options(describe_options(parallelism).split())
         named = options.parallel, options.stages, options.reduce
         assert parse_parallelism(*named, HOME.layers, 5) == parallelism
 

@@ -7,13 +7,16 @@ import tempfile
 import numpy as np
 import pytest
 
+from host.cli.run_options import parse_options, simulated_chips
 from host.cluster.cluster_file import change
 from host.hardware.board import load
+from host.launch import 
 from host.model.formats import llama2c
 from host.model.quantization.quantize import quantize
 from host.model.tokenizers.bpe import serialize_tokens
+from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, Link
 from host.paths import HOME_MODEL
-from host.run import main, parsed, settings_for
+from host.run import main
 from tests.clusters import cluster_file
 from tests.tiny_model import CONFIG, tiny_tokenizer
 
@@ -87,7 +90,7 @@ def test_a_prompt_that_is_too_long(error, model):
     assert error("--model", model, "--prompt", prompt, "--context", 10) == (
         1,
         "the prompt has 30 tokens, BOS included, and the context 10 positions: shorten it or raise"
-        " --context",
+        " the context (--context)",
     )
     assert error("--model", model, "--prompt", prompt, "--steps", 29) == (
         1, "the prompt has 30 tokens, BOS included: --steps 29 leaves none to generate"
@@ -158,39 +161,53 @@ def test_no_micropython(error, model, monkeypatch, program, words):
     assert code == 1 and words in line
 
 
+def chips_for(*options):
+    return simulated_chips(parse_options(list(options)), 5)
+
+
+def heap_of(chips):
+    return chips.boards.heaps(HOST_REDUCE)[0]
+
+
 def test_defaults_are_five_chips_on_the_radio_and_the_likeliest_tokens():
-    options = parsed([])
-    settings = settings_for(options)
-    heap = load("esp32s3-psram").planned_heap("espnow")
-    assert (settings.chips, settings.link, settings.heap) == (5, "espnow", heap)
-    assert (settings.context, settings.loss, settings.key) == (None, 0.0, b"")
+    options = parse_options([])
+    chips = chips_for()
+    assert (chips.count, chips.link.kind, chips.board.name) == (5, "espnow", "simulated")
+    assert (chips.context, chips.loss, chips.link.signed) == (None, 0.0, False)
+    assert chips.parallelism is None
     assert (options.temperature, options.seed) == (0.0, 0)
     assert options.model is options.prompt is None and HOME_MODEL.match("models/home.bin")
     assert options.stats is None and not options.json
 
 
 def test_the_board_gives_the_heap_unless_one_is_named():
-    board = load("esp32c3")
-    for link in ("uart", "espnow"):
-        options = ["--board", "esp32c3", "--link", link]
-        assert settings_for(parsed(options)).heap == board.planned_heap(link)
-    heap = load("esp32s3-psram").planned_heap("uart")
-    assert settings_for(parsed(["--board", "simulated", "--link", "uart"])).heap == heap
+    for name in ("esp32c3", "simulated"):
+        for link in ("uart", "espnow"):
+            options = ["--board", name, "--link", link]
+            assert heap_of(chips_for(*options)) == load(name).planned_heap(link)
     for text, size in (("100K", 100 << 10), ("2m", 2 << 20), ("70000", 70000)):
-        assert settings_for(parsed(["--board", "esp32c3", "--heap", text])).heap == size
+        chips = chips_for("--board", "esp32c3", "--heap", text)
+        assert heap_of(chips) == size
 
 
 def test_boards_are_simulated_with_a_key_as_flashing_makes_one():
-    for options, secure in (
+    for options, signed in (
         ([], False), (["--secure"], True), (["--board", "esp32"], True),
         (["--board", "esp32", "--no-secure"], False), (["--board", "simulated"], False),
     ):  # fmt: skip
-        assert bool(settings_for(parsed(options)).key) is secure
+        link = chips_for(*options).link
+        assert link.signed is signed and bool(make_key(link)) is signed
 
 
 def test_a_secure_run_has_a_key_of_its_own():
-    keys = {settings_for(parsed(["--secure"])).key for _ in range(3)}
+    keys = {make_key(Link(signed=True)) for _ in range(3)}
     assert len(keys) == 3 and {len(key) for key in keys} == {32}
+
+
+def test_a_check_has_the_host_add_up_unless_an_option_says_otherwise():
+    assert chips_for("--check").parallelism == HOST_REDUCE
+    assert chips_for("--check", "--parallel", "auto").parallelism is None
+    assert chips_for("--check", "--reduce", "chips").parallelism == ALL_REDUCE
 
 
 def write_tokenizer(path, size):

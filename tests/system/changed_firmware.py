@@ -2,20 +2,20 @@
 
 from host.build.bundle import chip_module
 from host.build.packages import chip_path
-from host.launch import simulated as federation
+from host.launch import simulated
 from tests.simulation.launch import REPOSITORY
 
 
 def change_files(monkeypatch, change):
     """Has change(chip, content) alter the files of each chip before it starts."""
-    files = federation.chip_files
+    files = simulated.chip_files
 
     def chip_files(model, plan, shard, arch, config):
         content = files(model, plan, shard, arch, config)
         change(shard.chip, content)
         return content
 
-    monkeypatch.setattr(federation, "chip_files", chip_files)
+    monkeypatch.setattr(simulated, "chip_files", chip_files)
 
 
 def append_source(monkeypatch, path, appended, only=None):

@@ -38,19 +38,19 @@ def reference_runs(model, tokenizer, texts, steps):
     ]
 
 
-def assert_equals_reference(federation, run, steps, between=lambda position: None):
+def assert_equals_reference(executor, run, steps, between=lambda position: None):
     """Runs the prompt and `steps` positions in all, and holds every logit to the reference's.
 
     steps: the prompt's tokens at least. between: called with each position before its token.
     """
     assert run.prompt <= steps
-    federation.begin()
+    executor.begin()
     tokens = [int(token) for token in run.tokens[: run.prompt]]
-    logits = federation.forward(tokens)
+    logits = executor.forward(tokens)
     for position in range(run.prompt, steps):
         np.testing.assert_array_equal(logits, run.logits[position - 1], f"position {position - 1}")
         tokens.append(int(logits.argmax()))
         between(position)
-        logits = federation.forward(tokens[-1:])
+        logits = executor.forward(tokens[-1:])
     np.testing.assert_array_equal(logits, run.logits[steps - 1], f"position {steps - 1}")
     assert tokens == run.tokens[:steps].tolist()

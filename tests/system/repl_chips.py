@@ -16,7 +16,7 @@ from host.build.configuration import (
 )
 from host.hardware.board import load
 from host.hardware.ram import ON_BOARD
-from host.launch.session import connected
+from host.launch.session import open_session
 from host.links.access import REPL_BAUD
 from host.links.transport import Line, Transport, open_port
 from host.setup import micropython
@@ -108,7 +108,7 @@ def repl_federation(
             stack.callback(chip.close)
             ports.append(RecordingPort(open_port(chip.port, REPL_BAUD)))
         lines = {chip: Line(port) for chip, port in enumerate(ports)}
-        with connected(
+        with open_session(
             model, plan, Transport(lines, REPL_MTU), shards=shards, key=key, start_timeout=30,
             timeout=patience, watch=lambda: [chip.resume() for chip in started],
         ) as running:  # fmt: skip

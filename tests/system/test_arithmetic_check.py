@@ -5,8 +5,7 @@ import re
 import pytest
 
 from host.errors import ClusterError
-from host.hardware.board import load
-from host.launch.simulated import Settings, running
+from host.launch import SimulatedChips, open_cluster
 from host.model.quantization.quantize import quantize
 from host.run import main
 from tests.host.tiny import TINY, random_checkpoint
@@ -48,26 +47,25 @@ Vocabulary.run = run
 }
 
 
-def settings(chips: int, link: str = "uart") -> Settings:
-    board = load("simulated")
-    return Settings(chips, link, board, board.planned_heap("uart"))
+def settings(chips: int, link: str = "uart") -> SimulatedChips:
+    return SimulatedChips.alike(chips, link)
 
 
 @pytest.mark.parametrize(("chips", "link"), [(1, "uart"), (3, "espnow"), (8, "uart")])
 def test_chips_compute_what_their_shares_must_give(chips: int, link: str) -> None:
-    with running(quantize(random_checkpoint()), settings(chips, link)) as started:
-        started.federation.check_arithmetic()
-        assert started.federation.synchronizations >= 2 * (2 * TINY.layers + 1)
+    with open_cluster(quantize(random_checkpoint()), settings(chips, link)) as started:
+        started.executor.check_arithmetic()
+        assert started.executor.synchronizations >= 2 * (2 * TINY.layers + 1)
 
 
 @pytest.mark.parametrize("part", FAULTS)
 def test_the_chip_that_computes_wrongly_is_named(monkeypatch, part: str) -> None:
     append_source(monkeypatch, *FAULTS[part], only=1)
     with (
-        running(quantize(random_checkpoint()), settings(3)) as started,
+        open_cluster(quantize(random_checkpoint()), settings(3)) as started,
         pytest.raises(ClusterError) as caught,
     ):
-        started.federation.check_arithmetic()
+        started.executor.check_arithmetic()
     assert re.match(f"chip 1 computes its {part} wrongly at position [0-9]: ", str(caught.value))
 
 
@@ -87,7 +85,7 @@ def test_a_run_goes_on_after_its_check(capsys) -> None:
 def test_a_check_of_chips_that_combine_is_refused_before_any_starts(
     monkeypatch, capsys, options
 ) -> None:
-    monkeypatch.setattr("host.run.running", None)
+    monkeypatch.setattr("host.launch.simulated.SimulatedCluster", None)
     assert main([*COMMAND, *options]) == 1
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1

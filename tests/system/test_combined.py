@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from host.errors import ClusterError
-from host.launch.simulated import running
+from host.launch import open_cluster
 from tests.system.conftest import STEPS
 from tests.system.federations import assert_prompts_equal, settings
 from tests.system.reference_runs import HANG_S, assert_equals_reference
@@ -46,18 +46,18 @@ def test_a_slice_of_the_matrix(model, runs, chips, link, loss, secure, prompts, 
 
 
 def test_the_chips_best_tokens_are_the_greedy_ones(model, runs):
-    with running(model, combining(5, "espnow")) as cluster:
-        federation = cluster.federation
-        federation.greedy = True
-        federation.begin()
+    with open_cluster(model, combining(5, "espnow")) as cluster:
+        executor = cluster.executor
+        executor.greedy = True
+        executor.begin()
         tokens = runs[1].tokens[: runs[1].prompt].tolist()
-        logits = federation.forward(tokens)
+        logits = executor.forward(tokens)
         before = cluster.transport.bytes_sent + cluster.transport.bytes_received
         for position in range(runs[1].prompt, 32):
             assert np.count_nonzero(logits >= -(1 << 15)) == 5  # one of each chip
             assert logits.max() == runs[1].logits[position - 1].max()
             tokens.append(int(logits.argmax()))
-            logits = federation.forward(tokens[-1:])
+            logits = executor.forward(tokens[-1:])
         exchanged = cluster.transport.bytes_sent + cluster.transport.bytes_received - before
     assert tokens == runs[1].tokens[:32].tolist()
     # A step and five answers of 25 bytes, and what had to be repeated.
@@ -70,23 +70,23 @@ def test_a_chip_that_restarts_is_replayed(model, runs, link):
 
         def restart(position):
             if position == 20:
-                cluster.cluster.chips[1].restart()
+                cluster.simulation.chips[1].restart()
 
-        assert_equals_reference(cluster.federation, runs[2], 32, restart)
-        assert cluster.federation.recoveries >= 1
+        assert_equals_reference(cluster.executor, runs[2], 32, restart)
+        assert cluster.executor.recoveries >= 1
 
 
 @pytest.mark.parametrize("link", ["uart", "espnow"])
 def test_a_chip_that_hangs_is_named_by_the_others(model, runs, link):
-    with running(model, combining(4, link)) as cluster:
+    with open_cluster(model, combining(4, link)) as cluster:
 
         def hang(position):
             if position == 20:
-                os.kill(cluster.cluster.chips[2].process.pid, signal.SIGSTOP)
+                os.kill(cluster.simulation.chips[2].process.pid, signal.SIGSTOP)
                 hang.since = time.monotonic()
 
         with pytest.raises(ClusterError, match=r"^chip [013], position 20: .* from chip 2$"):
-            assert_equals_reference(cluster.federation, runs[2], 32, hang)
+            assert_equals_reference(cluster.executor, runs[2], 32, hang)
         assert time.monotonic() - hang.since < HANG_S
 
 

@@ -13,7 +13,7 @@ from tests.simulation.launch import REPOSITORY
 
 KEYS = {
     "text", "tokens", "tokens_per_second", "synchronizations_per_token", "bytes_per_token",
-    "resends", "caught_up", "chips",
+    "retransmissions", "recoveries", "chips",
 }  # fmt: skip
 CHIP_KEYS = {"id", "heads", "units", "rows", "shard_bytes", "heap_used", "heap_free"}
 SLOWEST = 15  # tokens a second, on a machine that is busy with much else
@@ -95,10 +95,10 @@ def process(model_file, *arguments):
     return ended
 
 
-def test_verbose_tells_of_what_was_lost(model_file):
+def test_verbose_reports_what_was_lost(model_file):
     options = ("--steps", 12, "--chips", 2, "--loss", 0.2, "--link", "uart", "--no-stats")
-    told = process(model_file, *options, "--verbose")
-    assert "asking again: attention of layer" in told.stderr.decode()
+    verbose = process(model_file, *options, "--verbose")
+    assert "retransmitting: attention of layer" in verbose.stderr.decode()
     assert process(model_file, *options).stderr == b""
 
 
@@ -127,7 +127,7 @@ def test_a_seed_repeats_its_text_on_any_chips_and_others_differ(reported):
 def test_loss_is_made_good_and_counted(reported, runs):
     report = reported("--steps", 24, "--loss", 0.2, "--link", "uart", "--secure")
     assert report["tokens"] == runs[0].tokens[1:25].tolist()
-    assert report["resends"] > 24
+    assert report["retransmissions"] > 24
 
 
 def test_whoever_stops_reading_gets_no_traceback(model_file, runs, tokenizer):

@@ -8,7 +8,7 @@ import itertools
 
 import pytest
 
-from host.launch.simulated import running
+from host.launch import open_cluster
 from host.parallel.strategies.pipeline import count_stages
 from tests.system.conftest import STEPS
 from tests.system.federations import settings
@@ -27,22 +27,22 @@ def how(way, chips, link):
     return settings(chips, link, reduce=way)
 
 
-def greedy_text(federation, run, steps):
+def greedy_text(executor, run, steps):
     """The tokens of the prompt and those that follow."""
-    federation.greedy = True
-    federation.begin()
+    executor.greedy = True
+    executor.begin()
     tokens = run.tokens[: run.prompt].tolist()
-    logits = federation.forward(tokens)
+    logits = executor.forward(tokens)
     while len(tokens) < steps:
         tokens.append(int(logits.argmax()))
-        logits = federation.forward(tokens[-1:])
+        logits = executor.forward(tokens[-1:])
     return tokens
 
 
 def assert_same_text(model, runs, prompts, steps, of):
-    with running(model, of) as cluster:
+    with open_cluster(model, of) as cluster:
         for prompt in prompts:
-            found = greedy_text(cluster.federation, runs[prompt], steps)
+            found = greedy_text(cluster.executor, runs[prompt], steps)
             assert found == runs[prompt].tokens[:steps].tolist(), prompt
 
 

@@ -6,8 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from host.errors import ClusterError
-from host.hardware.board import load
-from host.launch.simulated import Settings, running
+from host.launch import SimulatedChips, open_cluster
 from host.links.access import REPL_BAUD
 from host.links.transport import open_port
 from host.model.checkpoint import Config
@@ -41,7 +40,7 @@ def narrow():
 
 
 def settings(link):
-    return Settings(2, link, load("simulated"), 1 << 20)
+    return SimulatedChips.alike(2, link, heap=1 << 20)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +56,7 @@ def settings(link):
 )
 def test_the_host_is_told_what_failed(narrow, monkeypatch, chip, link, path, change):
     append_source(monkeypatch, path, change, only=chip)
-    with pytest.raises(ClusterError) as raised, running(narrow, settings(link)):
+    with pytest.raises(ClusterError) as raised, open_cluster(narrow, settings(link)):
         pass
     assert str(raised.value) == f"chip {chip}, at the start: FAULT: {WORDS}"
 
@@ -66,9 +65,9 @@ def test_a_chip_with_no_link_tells_its_console_and_starts_anew(narrow, monkeypat
     append_source(
         monkeypatch, "firmware/devices.py", ONCE.format(function="_radio"), only=1
     )
-    with running(narrow, settings("espnow")) as cluster:
-        cluster.federation.forward([1, 2, 3])
-        printed = (cluster.cluster.chips[1].folder / "output.txt").read_text()
+    with open_cluster(narrow, settings("espnow")) as cluster:
+        cluster.executor.forward([1, 2, 3])
+        printed = (cluster.simulation.chips[1].folder / "output.txt").read_text()
     assert printed.count("Traceback") == 1 and printed.endswith(f"{WORDS}\n")
 
 
@@ -98,6 +97,6 @@ def test_ctrl_c_reaches_the_prompt_of_a_chip_with_no_link(micropython, tmp_path,
 def test_the_radio_has_its_memory_before_the_share_fills_the_heap(narrow, monkeypatch):
     shown = "import espnow\nprint(espnow.ESPNow().active())\n"
     append_source(monkeypatch, "firmware/compute/shard.py", shown)
-    with running(narrow, settings("espnow")) as cluster:
-        for chip in cluster.cluster.chips.values():
+    with open_cluster(narrow, settings("espnow")) as cluster:
+        for chip in cluster.simulation.chips.values():
             assert (chip.folder / "output.txt").read_text() == "True\n"

@@ -11,14 +11,12 @@ import time
 import pytest
 
 from host.errors import ClusterError
-from host.hardware.board import load
-from host.launch.simulated import Settings, running
+from host.launch import SimulatedChips, open_cluster
 from tests.system.changed_firmware import append_source, change_files
 from tests.system.processes import REPOSITORY, Command
 from tests.system.reference_runs import HANG_S, SILENT, assert_equals_reference
 
 STEPS = 40
-KEY = bytes(range(32))
 
 
 @pytest.fixture
@@ -130,54 +128,53 @@ def test_more_chips_than_the_system_lets_us_start_are_reported_in_one_line():
     assert (ended.returncode, ended.stderr) == (1, "error: Too many open files\n")
 
 
-def settings(link, key=b""):
-    board = load("simulated")
-    return Settings(5, link, board, board.planned_heap("uart"), key=key)
+def settings(link, secure=False):
+    return SimulatedChips.alike(5, link, signed=secure)
 
 
 @pytest.mark.parametrize(
-    ("link", "chip", "key"),
+    ("link", "chip", "secure"),
     [
-        ("espnow", 0, b""),
-        ("espnow", 0, KEY),
-        pytest.param("espnow", 2, b"", marks=pytest.mark.verify),
-        ("espnow", 2, KEY),
-        pytest.param("espnow", 4, b"", marks=pytest.mark.verify),
-        pytest.param("uart", 1, b"", marks=pytest.mark.verify),
-        ("uart", 4, KEY),
+        ("espnow", 0, False),
+        ("espnow", 0, True),
+        pytest.param("espnow", 2, False, marks=pytest.mark.verify),
+        ("espnow", 2, True),
+        pytest.param("espnow", 4, False, marks=pytest.mark.verify),
+        pytest.param("uart", 1, False, marks=pytest.mark.verify),
+        ("uart", 4, True),
     ],
 )
-def test_a_restarted_chip_has_its_cache_replayed(model, runs, link, chip, key):
-    with running(model, settings(link, key)) as cluster:
+def test_a_restarted_chip_has_its_cache_replayed(model, runs, link, chip, secure):
+    with running(model, settings(link, secure)) as cluster:
 
         def restart(position):
             if position == STEPS - 5:
-                cluster.cluster.chips[chip].restart()
+                cluster.simulation.chips[chip].restart()
 
         boot_id = cluster.ready[chip].boot_id
-        assert_equals_reference(cluster.federation, runs[1], STEPS, restart)
+        assert_equals_reference(cluster.executor, runs[1], STEPS, restart)
         assert cluster.coordinator.boot_ids[chip] != boot_id
         # Chips 3 and 4 have no heads, so no cache. A new session costs every chip its own.
-        owners = 3 if key else int(chip < 3)
-        assert cluster.federation.recoveries == owners
-        assert_equals_reference(cluster.federation, runs[2], 20)
-        assert cluster.federation.recoveries == owners
+        owners = 3 if secure else int(chip < 3)
+        assert cluster.executor.recoveries == owners
+        assert_equals_reference(cluster.executor, runs[2], 20)
+        assert cluster.executor.recoveries == owners
 
 
 @pytest.mark.parametrize(
-    ("link", "chip", "key"), [("uart", 2, b""), ("espnow", 1, KEY), ("espnow", 0, b"")]
+    ("link", "chip", "secure"), [("uart", 2, False), ("espnow", 1, True), ("espnow", 0, False)]
 )
-def test_a_chip_that_hangs_is_named_with_the_place(model, runs, link, chip, key):
-    with running(model, settings(link, key)) as cluster:
+def test_a_chip_that_hangs_is_named_with_the_place(model, runs, link, chip, secure):
+    with open_cluster(model, settings(link, secure)) as cluster:
         hung = []
 
         def hang(position):
             if position == STEPS - 5:
-                os.kill(cluster.cluster.chips[chip].process.pid, signal.SIGSTOP)
+                os.kill(cluster.simulation.chips[chip].process.pid, signal.SIGSTOP)
                 hung.append(time.monotonic())
 
         with pytest.raises(ClusterError) as caught:
-            assert_equals_reference(cluster.federation, runs[1], STEPS, hang)
+            assert_equals_reference(cluster.executor, runs[1], STEPS, hang)
         assert time.monotonic() - hung[0] < HANG_S
         # Behind a gateway that hangs nobody answers.
         name = "chips 0, 1 and 2" if (link, chip) == ("espnow", 0) else f"chip {chip}"
@@ -202,8 +199,8 @@ def _failing(*arguments):
 def test_a_request_that_raises_on_a_chip_is_reported_with_its_text(model, runs, monkeypatch, link):
     failing = FAILING.format(name="Vocabulary.run", count=5)
     append_source(monkeypatch, "firmware/compute/vocabulary.py", failing, only=2)
-    with running(model, settings(link)) as cluster, pytest.raises(ClusterError) as caught:
-        assert_equals_reference(cluster.federation, runs[0], STEPS)
+    with open_cluster(model, settings(link)) as cluster, pytest.raises(ClusterError) as caught:
+        assert_equals_reference(cluster.executor, runs[0], STEPS)
     assert str(caught.value) == "chip 2, vocabulary, position 5: FAULT: ValueError: out of luck"
 
 
@@ -215,7 +212,7 @@ def test_a_chip_that_cannot_start_says_why(model, monkeypatch):
             content["shard.bin"] = bytes(damaged)
 
     change_files(monkeypatch, damage)
-    with pytest.raises(ClusterError) as caught, running(model, settings("espnow")):
+    with pytest.raises(ClusterError) as caught, open_cluster(model, settings("espnow")):
         pass
     assert str(caught.value) == (
         "chip 1, at the start: FAULT: ShardError: SHA-256 of the shard is wrong: flash this chip"

@@ -2,8 +2,7 @@
 
 import pytest
 
-from host.hardware.board import load
-from host.launch.simulated import Settings, random_key, running
+from host.launch import SimulatedChips, open_cluster
 from tests.system.changed_firmware import append_source
 from tests.system.reference_runs import assert_equals_reference
 
@@ -19,8 +18,8 @@ BLOCK = 16  # bytes of MicroPython's heap
 
 
 def settings(link, *, heap_kb=4096, context=None, secure=False):
-    key = random_key() if secure else b""
-    return Settings(5, link, load("simulated"), heap_kb * 1024, context, key=key)
+    heap = heap_kb * 1024
+    return SimulatedChips.alike(5, link, signed=secure, heap=heap, context=context)
 
 
 def heaps(cluster, collect):
@@ -31,13 +30,13 @@ def heaps(cluster, collect):
 @pytest.mark.parametrize("secure", [False, True])
 @pytest.mark.parametrize("link", ["uart", "espnow"])
 def test_fifty_tokens_leave_no_chip_with_more_in_use(model, link, secure):
-    with running(model, settings(link, secure=secure)) as cluster:
-        federation = cluster.federation
-        federation.begin()
-        federation.forward([1, 400, 300])
+    with open_cluster(model, settings(link, secure=secure)) as cluster:
+        executor = cluster.executor
+        executor.begin()
+        executor.forward([1, 400, 300])
         before = heaps(cluster, collect=True)
         for token in range(50):
-            federation.forward([token])
+            executor.forward([token])
         after = heaps(cluster, collect=True)
     growth = [now - then for then, now in zip(before, after, strict=True)]
     assert max(growth) <= 4 * BLOCK, growth
@@ -49,15 +48,15 @@ def test_a_token_leaves_little_garbage(model, monkeypatch, link, secure):
     # Without the threshold, nothing is collected in a large heap unless it is asked for.
     append_source(monkeypatch, "firmware/heap.py", "\ndef finish():\n    gc.collect()\n")
     tokens = 8
-    with running(model, settings(link, secure=secure)) as cluster:
-        federation = cluster.federation
-        federation.begin()
-        federation.forward([1, 400, 300])
+    with open_cluster(model, settings(link, secure=secure)) as cluster:
+        executor = cluster.executor
+        executor.begin()
+        executor.forward([1, 400, 300])
         turns = []
         for _ in range(3):
             before = heaps(cluster, collect=True)
             for token in range(tokens):
-                federation.forward([token])
+                executor.forward([token])
             after = heaps(cluster, collect=False)
             turns.append([(now - then) // tokens for then, now in zip(before, after, strict=True)])
     garbage = list(map(min, zip(*turns, strict=True)))  # of the turn with the fewest resends
@@ -68,24 +67,24 @@ def test_a_token_leaves_little_garbage(model, monkeypatch, link, secure):
 
 @pytest.mark.parametrize("link", ["uart", "espnow"])
 def test_a_context_of_256_runs_in_160_kb(model, runs, link):
-    with running(model, settings(link, heap_kb=160, context=256)) as cluster:
-        assert cluster.federation.plan.context == 256
+    with open_cluster(model, settings(link, heap_kb=160, context=256)) as cluster:
+        assert cluster.executor.plan.context == 256
         for run in runs[1:3]:
-            assert_equals_reference(cluster.federation, run, 64)
+            assert_equals_reference(cluster.executor, run, 64)
         statistics = cluster.coordinator.statistics()
         assert max(of_one.heap_used for of_one in statistics.values()) < 160 * 1024
 
 
 @pytest.mark.parametrize("link", ["uart", "espnow"])
 def test_a_full_context_of_256_runs_in_160_kb(model, link):
-    with running(model, settings(link, heap_kb=160, context=256)) as cluster:
-        cluster.federation.begin()
-        cluster.federation.forward([1 + position % 500 for position in range(255)])
-        cluster.federation.forward([7])
-        assert cluster.federation.position == 256
+    with open_cluster(model, settings(link, heap_kb=160, context=256)) as cluster:
+        cluster.executor.begin()
+        cluster.executor.forward([1 + position % 500 for position in range(255)])
+        cluster.executor.forward([7])
+        assert cluster.executor.position == 256
 
 
 def test_shards_of_five_chips_take_at_most_64_kib(model):
-    with running(model, settings("espnow")) as cluster:
+    with open_cluster(model, settings("espnow")) as cluster:
         assert len(cluster.shard_bytes) == 5
         assert max(cluster.shard_bytes.values()) <= 64 * 1024

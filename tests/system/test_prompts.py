@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from host.generation.answers import Answers, PromptEncoder
 from host.generation.evaluation import answer_in_integers, load_commands
-from host.hardware.board import load
-from host.launch.simulated import Settings, running
+from host.generation.generator import Generator
+from host.generation.prompt_encoder import PromptEncoder
+from host.launch import SimulatedChips, open_cluster
 from host.model import loading
 from host.model.sampling import Sampler
 from host.model.tokenizers.text import TextStream
@@ -51,11 +51,10 @@ def test_a_slice_of_the_held_out_commands_on_five_chips(home, home_quantized):
     commands = load_commands(HELD_OUT)
     part = commands[:: len(commands) // SLICE][:SLICE]
     expected = answer_in_integers(home.weights, home.tokenizer, [command.text for command in part])
-    board = load("simulated")
-    settings = Settings(5, "uart", board, board.planned_heap("uart"))
-    with running(home_quantized, settings) as chips:
-        answers = Answers(chips, home, PromptEncoder(home, None, None), Sampler())
-        found = [answers.answer(command.text, lambda text: None).text for command in part]
+    with open_cluster(home_quantized, SimulatedChips.alike(5, "uart")) as cluster:
+        generator = Generator(cluster, home, PromptEncoder(home, None, None))
+        tasks = [generator.task(command.text, Sampler()) for command in part]
+        found = [generator.generate(task).text for task in tasks]
     assert found == expected
     right = sum(text == command.action for text, command in zip(found, part, strict=True))
     assert right >= 0.97 * SLICE
@@ -96,7 +95,7 @@ def test_a_line_that_is_too_long_is_told_and_the_others_are_answered(piped, home
     assert (code, out) == (1, "unknown\nlight.kitchen off\n")
     assert err == (
         f"error: line 3: the prompt has {count} tokens, BOS included, and the context 128"
-        " positions: shorten it or raise --context\n"
+        " positions: shorten it or raise the context (--context)\n"
     )
 
 
@@ -213,7 +212,7 @@ def test_commands_typed_at_a_terminal(terminal):
     user.until("order")
     user.interrupt_until("\n> ")
     user.type(f"{TOO_LONG}\n")
-    assert "error: the prompt has" in user.until("raise --context\n> ")
+    assert "error: the prompt has" in user.until("(--context)\n> ")
     user.type("order a pizza\n")
     assert user.until("> ").endswith("\nunknown\n> ")
     user.type(UP * 3 + "\n")
@@ -262,8 +261,8 @@ def test_messages_stand_on_lines_of_their_own_at_a_terminal(
     )  # fmt: skip
     code, text = user.ended()
     lines = text.splitlines()
-    told = [line for line in lines if "asking again" in line]
-    assert code == 0 and told
-    assert all(line.startswith("asking again") for line in told)
-    said = [line for line in lines if line not in told]
-    assert text_of(runs[1], tokenizer) in "\n".join(said) + "\n"
+    messages = [line for line in lines if "retransmitting" in line]
+    assert code == 0 and messages
+    assert all(line.startswith("retransmitting: ") for line in messages)
+    others = [line for line in lines if line not in messages]
+    assert text_of(runs[1], tokenizer) in "\n".join(others) + "\n"

@@ -9,8 +9,9 @@ import pytest
 
 import host
 from host.cli.inspection import inspection
+from host.cli.run_options import parse_options
 from host.paths import HOME_MODEL
-from host.run import main, parsed
+from host.run import main
 from protocol import message_types
 from tests.host.test_setup_micropython import script
 from tests.pages import BLOCK, PAGES, blocks, is_run, run
@@ -71,7 +72,7 @@ def test_the_options_that_are_listed_are_taken():
     options = [option for row in listed for option in re.findall(r"`(.*?)`", row)]
     assert len(options) >= 15
     for option in options:
-        parsed([values.get(word, word) for word in option.split()])
+        parse_options([values.get(word, word) for word in option.split()])
 
 
 def test_the_readme_is_short():
@@ -89,7 +90,7 @@ def test_what_is_copied_flashes_every_chip_and_runs_the_cluster(tmp_path):
     assert called == [*chips, "python -m host.run --ports auto", "make doctor", "make monitor"]
     makefile = (REPOSITORY / "Makefile").read_text()
     assert all(re.search(rf"^{name}:", makefile, re.MULTILINE) for name in ("doctor", "monitor"))
-    parsed(shlex.split(called[-3])[3:])
+    parse_options(shlex.split(called[-3])[3:])
 
 
 def test_the_boards_that_the_model_takes_are_those_of_the_readme():

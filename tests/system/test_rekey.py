@@ -2,7 +2,7 @@
 
 import pytest
 
-from host.launch.simulated import running
+from host.launch import open_cluster
 from protocol.auth import LAST_COUNTER
 from tests.system.federations import settings
 from tests.system.reference_runs import assert_equals_reference
@@ -24,23 +24,23 @@ def use_half(signer, source):
     "mode", [{}, {"reduce": "chips"}, {"stages": 5}], ids=["host", "chips", "pipeline"]
 )
 def test_another_session_begins_with_the_next_sequence(model, runs, mode, source):
-    with running(model, settings(5, "espnow", 0.0, True, **mode)) as cluster:
+    with open_cluster(model, settings(5, "espnow", 0.0, True, **mode)) as cluster:
         signer = cluster.coordinator.dispatcher.signer
         first = signer.announcement()
-        assert_equals_reference(cluster.federation, runs[0], STEPS)
+        assert_equals_reference(cluster.executor, runs[0], STEPS)
         use_half(signer, source)
         assert signer.announcement() == first
-        assert_equals_reference(cluster.federation, runs[1], STEPS)
+        assert_equals_reference(cluster.executor, runs[1], STEPS)
         second = signer.announcement()
         assert second != first
         assert signer.session._counter < HALF > max(signer.session._highest)
-        assert_equals_reference(cluster.federation, runs[2], STEPS)
+        assert_equals_reference(cluster.executor, runs[2], STEPS)
         assert signer.announcement() == second
-        assert cluster.federation.recoveries == 0
+        assert cluster.executor.recoveries == 0
 
 
 def test_a_sequence_keeps_the_session_in_which_it_began(model, runs):
-    with running(model, settings(2, "uart", 0.0, True)) as cluster:
+    with open_cluster(model, settings(2, "uart", 0.0, True)) as cluster:
         signer = cluster.coordinator.dispatcher.signer
         first = signer.announcement()
 
@@ -48,5 +48,5 @@ def test_a_sequence_keeps_the_session_in_which_it_began(model, runs):
             if position == STEPS // 2:
                 use_half(signer, None)
 
-        assert_equals_reference(cluster.federation, runs[1], STEPS, in_the_middle)
-        assert signer.announcement() == first and cluster.federation.recoveries == 0
+        assert_equals_reference(cluster.executor, runs[1], STEPS, in_the_middle)
+        assert signer.announcement() == first and cluster.executor.recoveries == 0

@@ -40,10 +40,10 @@ Node._on_compute = _failing
 def test_a_federation_on_one_cable_each(model, runs, tmp_path):
     """Prompts and answers go in fragments, and all of it fits the heap that is planned."""
     with repl_federation(model, tmp_path, 5, heap=HEAP) as (running, ports, _):
-        assert_equals_reference(running.federation, runs[0], 30)
-        assert_equals_reference(running.federation, runs[1], 10)
+        assert_equals_reference(running.executor, runs[0], 30)
+        assert_equals_reference(running.executor, runs[1], 10)
         statistics = running.coordinator.statistics(collect=True)
-        plan = running.federation.plan
+        plan = running.executor.plan
     for shard in plan.shards:
         more = statistics[shard.chip].heap_used - plan.heap_need(shard).kept
         assert more <= ON_BOARD
@@ -65,9 +65,9 @@ def test_five_of_the_smallest_board_hold_the_shipped_model(tmp_path):
     with repl_federation(
         home, tmp_path, 5, heap=heap, context=S2_POSITIONS, key=bytes(32)
     ) as (running, _, _):
-        assert_equals_reference(running.federation, run, S2_POSITIONS)
+        assert_equals_reference(running.executor, run, S2_POSITIONS)
         statistics = running.coordinator.statistics(collect=True)
-        plan = running.federation.plan
+        plan = running.executor.plan
     for shard in plan.shards:
         more = statistics[shard.chip].heap_used - plan.heap_need(shard).kept
         assert more <= ON_BOARD
@@ -87,7 +87,7 @@ def test_ctrl_c_gets_the_prompt(model, tmp_path, prompt_ms):
     """Whether the node runs or the prompt is still offered, which a host's first frame ends."""
     with repl_federation(model, tmp_path, 1, heap=1 << 20, prompt_ms=prompt_ms) as found:
         running, ports, (chip,) = found
-        running.federation.forward([1])
+        running.executor.forward([1])
         assert chip.process.poll() is None
         ports[0].write(b"\r\x03")
         assert chip.process.wait(10) == 1  # main.py ended by KeyboardInterrupt
@@ -118,6 +118,6 @@ def test_a_chip_whose_loop_raises_tells_it_on_the_same_line(model, runs, tmp_pat
             changed(content, "firmware/node.py", RAISES_ONCE)
 
     with repl_federation(model, tmp_path, 2, heap=1 << 20, change=change) as (running, _, _):
-        assert_equals_reference(running.federation, runs[0], 20)
+        assert_equals_reference(running.executor, runs[0], 20)
         assert running.coordinator.last_errors == {1: "ValueError: out of luck"}
-        assert running.federation.recoveries == 1
+        assert running.executor.recoveries == 1

@@ -6,8 +6,7 @@ import re
 import pytest
 
 from host.errors import ClusterError
-from host.hardware.board import load
-from host.launch.simulated import Settings, running
+from host.launch import SimulatedChips, open_cluster
 from tests.system.changed_firmware import append_source, change_files
 from tests.system.reference_runs import SILENT, assert_equals_reference
 
@@ -34,36 +33,35 @@ Node._on_compute = _failing
 
 
 def settings(link):
-    board = load("simulated")
-    return Settings(5, link, board, board.planned_heap("uart"))
+    return SimulatedChips.alike(5, link)
 
 
 @pytest.mark.parametrize("link", ["espnow", "uart"])
 def test_a_chip_whose_loop_raises_reports_it_and_restarts(model, runs, monkeypatch, link):
     failing = ONCE.format(statement='raise ValueError("out of luck")')
     append_source(monkeypatch, "firmware/node.py", failing, only=CHIP)
-    with running(model, settings(link)) as cluster:
+    with open_cluster(model, settings(link)) as cluster:
         boot_id = cluster.ready[CHIP].boot_id
-        assert_equals_reference(cluster.federation, runs[0], STEPS)
+        assert_equals_reference(cluster.executor, runs[0], STEPS)
         assert cluster.coordinator.last_errors == {CHIP: "ValueError: out of luck"}
         assert cluster.coordinator.boot_ids[CHIP] != boot_id
-        assert cluster.federation.recoveries == 1
+        assert cluster.executor.recoveries == 1
 
 
 def test_a_chip_that_cannot_even_report_it_restarts(model, runs, monkeypatch):
     failing = ONCE.format(statement='raise ValueError("out of luck")')
     silent = "def _dumb(*_):\n    raise OSError(5)\nNode.report = _dumb\n"
     append_source(monkeypatch, "firmware/node.py", failing + silent, only=CHIP)
-    with running(model, settings("uart")) as cluster:
-        assert_equals_reference(cluster.federation, runs[0], STEPS)
+    with open_cluster(model, settings("uart")) as cluster:
+        assert_equals_reference(cluster.executor, runs[0], STEPS)
         assert cluster.coordinator.last_errors == {}
-        assert cluster.federation.recoveries == 1
+        assert cluster.executor.recoveries == 1
 
 
 def test_a_chip_whose_loop_always_raises_is_given_up_with_its_error(model, runs, monkeypatch):
     append_source(monkeypatch, "firmware/node.py", ALWAYS, only=CHIP)
-    with running(model, settings("uart")) as cluster, pytest.raises(ClusterError) as caught:
-        assert_equals_reference(cluster.federation, runs[0], STEPS)
+    with open_cluster(model, settings("uart")) as cluster, pytest.raises(ClusterError) as caught:
+        assert_equals_reference(cluster.executor, runs[0], STEPS)
     message = (
         rf"chip {CHIP} {SILENT} \(attention of layer 0, position 0\); last error of chip {CHIP}:"
         r" ValueError: out of luck"
@@ -77,9 +75,9 @@ def test_a_watchdog_restarts_a_chip_whose_loop_hangs(model, runs, monkeypatch):
         monkeypatch, "firmware/node.py", ONCE.format(statement="time.sleep_ms(900)"), only=CHIP
     )
     change_configuration(monkeypatch, lambda config: config.update(board={"watchdog_ms": 500}))
-    with running(model, settings("uart")) as cluster:
+    with open_cluster(model, settings("uart")) as cluster:
         boot_id = cluster.ready[CHIP].boot_id
-        assert_equals_reference(cluster.federation, runs[0], STEPS)
+        assert_equals_reference(cluster.executor, runs[0], STEPS)
         assert cluster.coordinator.boot_ids[CHIP] != boot_id
         assert cluster.coordinator.last_errors == {}
 
@@ -88,9 +86,9 @@ def test_a_chip_whose_radio_refuses_the_rate_says_so_and_works(model, runs, monk
     change_configuration(monkeypatch, lambda config: config["radio"].update(rate=12))
     on_a_c6 = 'os.putenv("FEDERATION_CHIP", "esp32c6")\n'
     append_source(monkeypatch, "firmware/devices.py", on_a_c6, only=CHIP)
-    with running(model, settings("espnow")) as cluster:
-        assert_equals_reference(cluster.federation, runs[0], 5)
-        printed = {chip: output(cluster.cluster.chips[chip]) for chip in range(5)}
+    with open_cluster(model, settings("espnow")) as cluster:
+        assert_equals_reference(cluster.executor, runs[0], 5)
+        printed = {chip: output(cluster.simulation.chips[chip]) for chip in range(5)}
     refused = "ESP-NOW stays at 1 Mbit/s: its rate was refused: [Errno 1] EPERM: ESP_FAIL\n"
     assert printed == {chip: refused if chip == CHIP else "" for chip in range(5)}
 

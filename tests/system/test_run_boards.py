@@ -5,9 +5,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
+from host.cli import run_options
 from host.cluster.cluster_file import change, make_key
-from host.launch import boards as attached_module
-from host.launch.boards import attached
+from host.launch import FlashedBoards, flashed
 from host.model import loading
 from host.paths import HOME_MODEL
 from host.run import main
@@ -30,7 +30,8 @@ def test_boards_of_a_cluster_with_a_key(micropython, tmp_path, monkeypatch, caps
             _, cluster = flashed_board(stack, tmp_path, model, cluster, chip, kind=KIND)
         first, second = cluster.flashed
         listed = [ListedPort(one.port, ESPRESSIF, one.mac) for one in cluster.flashed]
-        monkeypatch.setattr("host.run.attached", partial(attached, list_ports=lambda: listed))
+        found = partial(FlashedBoards, list_ports=lambda: listed)
+        monkeypatch.setattr(run_options, "FlashedBoards", found)
         swapped = (replace(first, port=second.port), replace(second, port=first.port))
         change(lambda _: replace(cluster, flashed=swapped))
         assert main(["--ports", "auto", "--prompt", PROMPT]) == 0
@@ -46,7 +47,7 @@ def test_a_board_that_is_unplugged_and_plugged_in_again_goes_on(
 ):
     """In the midst of an answer, and its port has another name afterwards."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(attached_module, "_SILENCE", 60.0)  # this machine may be busy
+    monkeypatch.setattr(flashed, "TIMEOUT", 60.0)  # this machine may be busy
     model = loading.load_model(str(HOME_MODEL)).quantize()
     cluster = cluster_file(2, model=str(HOME_MODEL), digest=model.sha256()[:8], context=32)
     boards = []
@@ -60,7 +61,8 @@ def test_a_board_that_is_unplugged_and_plugged_in_again_goes_on(
             found = zip(boards, (first.mac, second.mac), strict=True)
             return [ListedPort(one.port, ESPRESSIF, mac) for one, mac in found if one.is_plugged]
 
-        monkeypatch.setattr("host.run.attached", partial(attached, list_ports=listed))
+        found = partial(FlashedBoards, list_ports=listed)
+        monkeypatch.setattr(run_options, "FlashedBoards", found)
         change(lambda _: cluster)
         boards[1].unplug_after(6000)  # bytes: some tokens
         replug = threading.Thread(target=boards[1].replug, args=(0.5,))

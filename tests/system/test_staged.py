@@ -13,7 +13,7 @@ import pytest
 
 from host.errors import ClusterError
 from host.executors.activity import idle_share
-from host.launch.simulated import running
+from host.launch import open_cluster
 from host.parallel.strategies.pipeline import count_stages
 from host.parallel.theory.pipeline_schedule import bubble_ratio
 from tests.system.changed_firmware import append_source
@@ -53,29 +53,29 @@ def test_a_slice_of_the_matrix(model, runs, chips, stages, link, loss, secure, p
 
 def test_sequences_in_the_pipeline_together_give_what_each_gives_alone(model, runs):
     steps = 40
-    with running(model, staged(4, 4, "espnow")) as cluster:
-        federation = cluster.federation
-        federation.greedy = True
+    with open_cluster(model, staged(4, 4, "espnow")) as cluster:
+        executor = cluster.executor
+        executor.greedy = True
         sequences, left = {}, list(enumerate(runs))
         texts = {}
         while left or sequences:
-            while left and len(sequences) < federation.slots:
+            while left and len(sequences) < executor.slots:
                 number, run = left.pop(0)
-                sequence = federation.open()
+                sequence = executor.open()
                 sequences[sequence] = number
-                federation.extend(sequence, run.tokens[: run.prompt].tolist())
-            sequence, logits = federation.completed()
+                executor.extend(sequence, run.tokens[: run.prompt].tolist())
+            sequence, logits = executor.completed()
             token = int(logits.argmax())
             if len(sequence.tokens) == steps:
                 texts[sequences.pop(sequence)] = [*sequence.tokens, token]
-                federation.close(sequence)
+                executor.close(sequence)
             else:
-                federation.extend(sequence, [token])
+                executor.extend(sequence, [token])
         busy = {c: s.busy_ms for c, s in cluster.coordinator.statistics().items()}
-        activity = federation.activity
-        assert activity.most_sequences == federation.slots == 5
+        activity = executor.activity
+        assert activity.most_sequences == executor.slots == 5
         assert activity.completions == sum(steps - run.prompt + 1 for run in runs)
-        assert 0 < federation.idle(busy).measured < 1
+        assert 0 < executor.idle(busy).measured < 1
     assert texts == {i: run.tokens[: steps + 1].tolist() for i, run in enumerate(runs)}
 
 
@@ -92,14 +92,14 @@ Stage.begin = _slowly
 
 def measured_idle_share(model, sequences, tokens, micro_batches):
     """Of three stages that were given so much at once."""
-    with running(model, staged(3, 3, "uart")) as cluster:
-        federation = cluster.federation
+    with open_cluster(model, staged(3, 3, "uart")) as cluster:
+        executor = cluster.executor
         for _ in range(sequences):
-            federation.extend(federation.open(), list(range(2, 2 + tokens)))
+            executor.extend(executor.open(), list(range(2, 2 + tokens)))
         for _ in range(sequences):
-            federation.completed()
+            executor.completed()
         busy = {c: s.busy_ms for c, s in cluster.coordinator.statistics().items()}
-        idle = federation.idle(busy)
+        idle = executor.idle(busy)
         assert idle.micro_batches == micro_batches
         return idle.measured
 
@@ -128,40 +128,40 @@ def test_stages_idle_as_the_formula_says(model, monkeypatch, sequences, tokens, 
     ],
 )
 def test_a_chip_that_restarts_is_replayed(model, runs, chips, stages, link, secure, restarted):
-    with running(model, staged(chips, stages, link, 0.0, secure)) as cluster:
+    with open_cluster(model, staged(chips, stages, link, 0.0, secure)) as cluster:
 
         def restart(position):
             if position == 20:
-                cluster.cluster.chips[restarted].restart()
+                cluster.simulation.chips[restarted].restart()
 
-        assert_equals_reference(cluster.federation, runs[2], 32, restart)
-        assert cluster.federation.recoveries >= 1
+        assert_equals_reference(cluster.executor, runs[2], 32, restart)
+        assert cluster.executor.recoveries >= 1
 
 
 @pytest.mark.parametrize(("link", "stages"), [("uart", 4), ("espnow", 4), ("espnow", 2)])
 def test_a_chip_that_hangs_is_named(model, runs, link, stages):
-    with running(model, staged(4, stages, link)) as cluster:
+    with open_cluster(model, staged(4, stages, link)) as cluster:
 
         def hang(position):
             if position == 20:
-                os.kill(cluster.cluster.chips[2].process.pid, signal.SIGSTOP)
+                os.kill(cluster.simulation.chips[2].process.pid, signal.SIGSTOP)
                 hang.since = time.monotonic()
 
         with pytest.raises(ClusterError, match=rf"^chip 2 {SILENT} \(position "):
-            assert_equals_reference(cluster.federation, runs[2], 32, hang)
+            assert_equals_reference(cluster.executor, runs[2], 32, hang)
         assert time.monotonic() - hang.since < HANG_S
 
 
 def test_a_chip_that_dies_is_named_at_once(model, runs):
-    with running(model, staged(3, 3, "espnow")) as cluster:
+    with open_cluster(model, staged(3, 3, "espnow")) as cluster:
 
         def kill(position):
             if position == 20:
-                os.kill(cluster.cluster.chips[1].process.pid, signal.SIGKILL)
+                os.kill(cluster.simulation.chips[1].process.pid, signal.SIGKILL)
                 kill.since = time.monotonic()
 
         with pytest.raises(ClusterError, match="^chip 1 died: signal SIGKILL$"):
-            assert_equals_reference(cluster.federation, runs[2], 32, kill)
+            assert_equals_reference(cluster.executor, runs[2], 32, kill)
         assert time.monotonic() - kill.since < 3
 
 

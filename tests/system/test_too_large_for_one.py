@@ -5,9 +5,7 @@ import functools
 import pytest
 
 from host.errors import ClusterError
-from host.hardware.board import load
-from host.launch import simulated
-from host.launch.simulated import Settings, running
+from host.launch import SimulatedChips, open_cluster, simulated
 from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, hybrid, pipeline
 from host.parallel.plan import DoesNotFit
 from tests.system.reference_runs import assert_equals_reference
@@ -17,12 +15,12 @@ STEPS = 24
 
 
 def settings(chips, link="uart", context=32, how=HOST_REDUCE):
-    return Settings(chips, link, load("simulated"), HEAP, context, parallelism=how)
+    return SimulatedChips.alike(chips, link, heap=HEAP, context=context, parallelism=how)
 
 
 def test_the_plan_says_that_one_chip_is_too_small(model):
     told = "^1 chip with 160 KB of heap is [0-9]+ KB short of the model"
-    with pytest.raises(DoesNotFit, match=told), running(model, settings(1)):
+    with pytest.raises(DoesNotFit, match=told), open_cluster(model, settings(1)):
         pass
 
 
@@ -32,7 +30,7 @@ def test_one_chip_itself_says_that_it_cannot_load_it(model, monkeypatch):
         simulated, "partition", lambda *args, heap, **how: unbounded(*args, **how)
     )
     told = "BufferOverflow: chip 0: 6 heads with their share of 5 layers"
-    with pytest.raises(ClusterError, match=told), running(model, settings(1)):
+    with pytest.raises(ClusterError, match=told), open_cluster(model, settings(1)):
         pass
 
 
@@ -46,7 +44,7 @@ def test_one_chip_itself_says_that_it_cannot_load_it(model, monkeypatch):
     ],
 )
 def test_several_run_it(model, runs, chips, link, context, how):
-    with running(model, settings(chips, link, context, how)) as cluster:
-        assert_equals_reference(cluster.federation, runs[0], STEPS)
+    with open_cluster(model, settings(chips, link, context, how)) as cluster:
+        assert_equals_reference(cluster.executor, runs[0], STEPS)
         statistics = cluster.coordinator.statistics()
     assert all(chip.heap_used + chip.heap_free < HEAP for chip in statistics.values())

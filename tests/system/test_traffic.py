@@ -11,8 +11,7 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 
-from host.hardware.board import load
-from host.launch.simulated import Settings, random_key, running
+from host.launch import SimulatedChips, open_cluster
 from host.parallel.cost.traffic import Count, count_traffic, widest_sums
 from host.parallel.cost.widths import SumWidths
 from host.parallel.parallelism import Parallelism
@@ -86,27 +85,26 @@ SLICE = [
 @pytest.mark.parametrize(("mode", "link", "chips", "secure"), SLICE)
 def test_what_is_counted_is_what_is_planned(model, runs, mode, link, chips, secure):
     """mode: who adds up partial sums, or how many stages there are."""
-    run, board = runs[1], load("simulated")
-    key = random_key() if secure else b""
+    run = runs[1]
     named = stages_of(mode, chips) if isinstance(mode, int) else Parallelism(reduce=mode)
-    how = Settings(chips, link, board, board.planned_heap(link), key=key, parallelism=named)
-    with running(model, how) as cluster:
-        federation = cluster.federation
-        plan, widths = federation.plan, SumWidths(model, federation.plan)
-        federation.greedy = chips != 2  # of two, logits
-        federation.begin()
-        federation.forward(run.tokens[: run.prompt].tolist())
+    how = SimulatedChips.alike(chips, link, signed=secure, parallelism=named)
+    with open_cluster(model, how) as cluster:
+        executor = cluster.executor
+        plan, widths = executor.plan, SumWidths(model, executor.plan)
+        executor.greedy = chips != 2  # of two, logits
+        executor.begin()
+        executor.forward(run.tokens[: run.prompt].tolist())
         for token in run.tokens[: run.prompt]:
             widths.run(token)
         idle, exact = what_counting_takes(cluster), 0
         for token in run.tokens[run.prompt : STEPS].tolist():
-            before, synchronizations = counted(cluster), federation.synchronizations
-            federation.forward([token])
+            before, synchronizations = counted(cluster), executor.synchronizations
+            executor.forward([token])
             spent = between(before, counted(cluster), idle)
             widths.run(token)
-            most = expected(plan, federation.greedy)
-            of_token = expected(plan, federation.greedy, widths)
-            assert federation.synchronizations - synchronizations == of_token.synchronizations
+            most = expected(plan, executor.greedy)
+            of_token = expected(plan, executor.greedy, widths)
+            assert executor.synchronizations - synchronizations == of_token.synchronizations
             assert all(np.array(frames(spent)) >= frames(planned(of_token)))
             if frames(spent) == frames(planned(of_token)):
                 assert spent == planned(of_token)

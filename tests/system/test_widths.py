@@ -2,8 +2,7 @@
 
 import pytest
 
-from host.hardware.board import load
-from host.launch.simulated import Settings, running
+from host.launch import SimulatedChips, open_cluster
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
@@ -17,10 +16,9 @@ TOKENS = [1, 5, 9, 22, 7, 3]
 @pytest.mark.parametrize("dim", [16, 128, 256, 480])
 def test_wide_models_equal_the_reference(dim: int, link: str) -> None:
     model = quantize(random_checkpoint(Config(dim, 64, 2, 8, 4, 300, 64)))
-    board = load("simulated")
-    with running(model, Settings(3, link, board, board.planned_heap("uart"))) as started:
-        started.federation.begin()
-        logits = started.federation.forward(TOKENS)
+    with open_cluster(model, SimulatedChips.alike(3, link)) as started:
+        started.executor.begin()
+        logits = started.executor.forward(TOKENS)
     reference = Reference(model)
     for token in TOKENS:
         expected = reference.step([token])
@@ -34,12 +32,10 @@ def test_heads_narrower_and_wider_than_the_residual_stream(
 ) -> None:
     config = Config(32, 24, 2, 4, 2, 60, 64, head_dim=head_dim)
     model = quantize(random_checkpoint(config))
-    board = load("simulated")
-    parallelism = Parallelism(reduce=mode)
-    how = Settings(chips, "uart", board, board.heap_kb * 1024, parallelism=parallelism)
-    with running(model, how) as started:
-        started.federation.begin()
-        logits = started.federation.forward(TOKENS)
+    how = SimulatedChips.alike(chips, "uart", parallelism=Parallelism(reduce=mode))
+    with open_cluster(model, how) as started:
+        started.executor.begin()
+        logits = started.executor.forward(TOKENS)
     reference = Reference(model)
     for token in TOKENS:
         expected = reference.step([token])

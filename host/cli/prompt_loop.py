@@ -1,0 +1,166 @@
+"""The prompts of a run, wherever they come from, and what is printed for each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from contextlib import nullcontext
+
+from rich.console import Console
+
+from host.cli.arguments import FAILED
+from host.cli.prompts import StopAtInterrupt, example, is_terminal, piped_prompts, typed_prompts
+from host.cli.report import make_report, print_report
+from host.cli.run_options import make_sampler
+from host.cli.terminal import Display
+from host.errors import ModelError, one_line
+from host.generation.batch import Batch
+from host.generation.generator import LENGTH, Generation, Generator
+from host.generation.prompt_encoder import PromptEncoder
+from host.generation.statistics import GenerationStatistics
+from host.launch import OpenCluster
+from host.model.loading import LoadedModel
+
+
+class PromptLoop:
+    """Takes prompts from options, a pipe or a terminal, and prints what a cluster generates."""
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        cluster: OpenCluster,
+        source: LoadedModel,
+        encoder: PromptEncoder,
+        console: Console,
+        display: Display,
+    ) -> None:
+        self._options, self._cluster, self._encoder = options, cluster, encoder
+        self._format = source.prompt_format
+        self._generator = Generator(cluster, source, encoder)
+        self._sampler = make_sampler(options)
+        self._console, self._display = console, display
+        self._is_typing = reads_terminal(options)
+        self._statistics = GenerationStatistics()
+        self._code = 0
+
+    def run(self, given: list[str]) -> int:
+        """Runs the prompts given, or those that come, and ends with the table; the exit code."""
+        stats = True
+        if self._options.prompts is not None:
+            self._run_batch(given)
+        elif given:
+            self._run_prompt(given[0])
+        elif self._is_typing or self._options.examples:
+            if self._options.examples:
+                self._run_examples()
+            if self._is_typing:
+                self._run_typed()
+        else:
+            stats = self._run_piped()
+        if self._options.stats is not None:
+            stats = self._options.stats
+        if stats and not self._options.json:
+            chips = self._cluster.statistics()
+            idle, is_simulated = self._cluster.idle(chips), self._cluster.is_simulated
+            print_report(self._console, self._statistics, chips, idle, is_simulated)
+        return self._code
+
+    def _run_batch(self, prompts: list[str]) -> None:
+        batch = Batch(self._generator)
+        tasks = [self._generator.task(prompt, make_sampler(self._options)) for prompt in prompts]
+        for generation in batch.run(tasks):
+            self._statistics = batch.statistics
+            self._display.show(f"{example(generation.prompt)}{self._text(generation)}\n")
+            self._finish(generation)
+
+    def _run_piped(self) -> bool:
+        """Whether there is a reader who would look at a table."""
+        number = 0
+        for number, prompt in piped_prompts():
+            try:
+                self._run_prompt(prompt)
+            except ModelError as error:
+                self._fail(f"line {number}: {error}")
+        if number or self._format.answers:
+            return False
+        self._run_prompt("")
+        return True
+
+    def _run_examples(self) -> None:
+        for prompt in self._format.examples or ("",):
+            if prompt:
+                self._display.show(example(prompt))
+            if not self._run_prompt(prompt):
+                break
+
+    def _run_typed(self) -> None:
+        kind = "a command" if self._format.answers else "a text to continue"
+        count = self._cluster.executor.plan.chips
+        print_message(f"{count} chip{'s' * (count > 1)} ready: type {kind}, or Ctrl-D to end")
+        code = self._code
+        for prompt in typed_prompts():
+            try:
+                self._run_prompt(prompt)
+            except ModelError as error:
+                self._fail(str(error))
+        self._code = code  # whoever types has seen what went wrong, and typed on
+
+    def _run_prompt(self, prompt: str) -> bool:
+        """Shows what a prompt leads to, piece by piece; whether it came to its end."""
+        task = self._generator.task(prompt, self._sampler)
+        with StopAtInterrupt() if self._is_typing else nullcontext() as stop:
+            stream = self._generator.stream(task, lambda: stop is not None and stop.asked)
+            if not self._format.answers:
+                self._display.show(task.text.prompt_text)
+            try:
+                for piece in stream:
+                    self._display.show(piece)
+            finally:
+                stream.close()
+                self._display.show("\n")  # what is printed next, an error too, begins a line
+        generation = stream.generation
+        self._statistics += generation.statistics
+        self._finish(generation)
+        return stop is None or not stop.asked
+
+    def _text(self, generation: Generation) -> str:
+        """What is printed: the prompt too, where the model continues it."""
+        return ("" if self._format.answers else generation.prompt_text) + generation.text
+
+    def _finish(self, generation: Generation) -> None:
+        """Prints what comes after the text of a generation."""
+        is_cut = self._format.answers and generation.finish_reason == LENGTH
+        cut = self._encoder.limit if is_cut else ""
+        if self._options.json:
+            print(json.dumps(self._object(generation, cut)), flush=True)
+        if cut:
+            self._fail(f"{generation.prompt!r}: the answer may be cut off, for {cut}")
+
+    def _fail(self, reason: str) -> None:
+        """Reports what is wrong with a prompt; the others are run."""
+        print_message(f"error: {one_line(reason)}")
+        self._code = FAILED
+
+    def _object(self, generation: Generation, cut: str) -> dict[str, object]:
+        chips = self._cluster.statistics()
+        prompt = [] if self._format.answers else list(generation.prompt_tokens[1:])
+        return make_report(
+            generation.prompt,
+            self._text(generation),
+            prompt + generation.tokens,
+            generation.statistics,
+            chips,
+            self._cluster.idle(chips),
+            cut,
+        )
+
+
+def reads_terminal(options: argparse.Namespace) -> bool:
+    """Whether prompts are typed at a terminal."""
+    return options.prompt is None and is_terminal(sys.stdin)
+
+
+def print_message(line: str) -> None:
+    """Prints a line on standard error at once."""
+    print(line, file=sys.stderr, flush=True)

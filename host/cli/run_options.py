@@ -1,0 +1,209 @@
+"""The options of `run`, and what they ask for: a sampler, chips, prompts."""
+
+from __future__ import annotations
+
+import argparse
+
+from host.cli.arguments import Parser, count_up_to, heap_size, probability
+from host.cluster import cluster_file
+from host.errors import ClusterError, ModelError
+from host.executors.executor import CANNOT_CHECK
+from host.generation.prompt_encoder import PromptEncoder, read_prompts
+from host.hardware.board import load
+from host.launch import Chips, FlashedBoards, SimulatedChips
+from host.launch.boards import describe_cluster, listed_ports
+from host.launch.choice import Choice
+from host.launch.simulated import SIMULATED_BOARD
+from host.model.checkpoint import Config
+from host.model.sampling import Sampler
+from host.parallel.options import AUTO, CHOICES, parse_parallelism
+from host.parallel.parallelism import HOST_REDUCE, LINKS, REDUCERS, Parallelism
+from host.parallel.plan import MAX_CHIPS
+from host.paths import HOME_MODEL
+
+DEFAULT_CHIPS = 5
+
+
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = Parser(
+        prog="python -m host.run",
+        description="Generates text on a cluster of chips.",
+        epilog="Without --prompt, each line of standard input is a prompt: typed at a terminal,"
+               " or from a pipe. With nothing to read, a model that continues any text begins"
+               " one of its own.",
+    )  # fmt: skip
+    _add_model_options(parser)
+    _add_chip_options(parser)
+    _add_output_options(parser)
+    return parser.parse_args(arguments)
+
+
+def _add_model_options(parser: Parser) -> None:
+    add = parser.add_argument
+    add("--model", metavar="PATH",
+        help="a llama2.c checkpoint, Hugging Face folder, GGUF file or quantized model (default:"
+             " models/home.bin, which turns home commands into action lines)")
+    add("--tokenizer", metavar="FILE",
+        help="its tokenizer (default: tok<vocabulary size>.bin or tokenizer.bin beside the model)")
+    add("--prompt", metavar="TEXT", help="text to continue, or to answer")
+    add("--prompts", metavar="FILE",
+        help="a prompt in each line, which fill a pipeline together; answers are printed under"
+             " their prompts")
+    add("--examples", action="store_true",
+        help="show the model's example prompts and their answers, or a text of its own where it"
+             " has none; then take prompts, at a terminal only")
+    add("--steps", type=int, metavar="N",
+        help="tokens in all, the prompt's included (default 256, at most the context)")
+    add("--context", type=int, metavar="N",
+        help="positions that the chips' KV caches hold (default: what the model allows)")
+    add("--temperature", type=float, default=0.0, metavar="T",
+        help="0 takes the most probable token (default), 1 samples as the model says")
+    add("--top-p", type=float, default=0.9, metavar="P",
+        help="sample among the most probable tokens of this probability together (default 0.9)")
+    add("--seed", type=int, default=0, metavar="N",
+        help="of sampling and of losses (default 0)")  # fmt: skip
+
+
+def _add_chip_options(parser: Parser) -> None:
+    add = parser.add_argument
+    add("--ports", metavar="auto|URL,...",
+        help="run on boards: auto finds those of federation.toml wherever they are plugged in; or"
+             " each chip's port on uart, the gateway's on espnow, as /dev/ttyACM0 or socket://...")
+    add("--chips", type=count_up_to(MAX_CHIPS), metavar="N",
+        help=f"how many chips (default: as flashed, else {DEFAULT_CHIPS})")
+    add("--link", choices=LINKS,
+        help="a serial port per chip, or radio with chip 0 as the gateway (default)")
+    add("--parallel", choices=CHOICES,
+        help="tensor divides every layer among all chips, pipeline gives each chip whole layers,"
+             " hybrid each group of chips; auto takes what python -m host.plan recommends"
+             " (default; boards: as flashed)")
+    add("--stages", type=count_up_to(MAX_CHIPS), metavar="S",
+        help="how many groups of --parallel hybrid (default 2)")
+    add("--reduce", choices=REDUCERS,
+        help="who adds up the chips' partial sums in --parallel tensor: the host (default), or the"
+             " chips themselves")
+    add("--board", metavar="NAME",
+        help="simulate chips with this board's heap (python -m host.boards lists them)")
+    add("--heap", type=heap_size, metavar="SIZE", help="each chip's heap instead, as 160K or 4M")
+    add("--loss", type=probability, metavar="P", help="lose frames with this probability")
+    add("--secure", action=argparse.BooleanOptionalAction, default=None,
+        help="sign all frames with a random cluster key (default for a real --board), or not")
+    add("--check", action="store_true",
+        help="first compare each chip's answers, number by number, with what its shard must give;"
+             " takes --reduce host, its default")  # fmt: skip
+
+
+def _add_output_options(parser: Parser) -> None:
+    add = parser.add_argument
+    add("--stats", action=argparse.BooleanOptionalAction, default=None,
+        help="end with a table of chips and figures (default, but for prompts from a pipe)")
+    add("--json", action="store_true",
+        help="print a JSON object for each prompt instead of text and table")
+    add("--verbose", action="store_true",
+        help="report retransmitted requests and restarts")  # fmt: skip
+
+
+def find_model(options: argparse.Namespace) -> str:
+    """Returns the path of the model: the one given, flashed, or shipped. Raises ClusterError."""
+    if options.model is not None:
+        return str(options.model)
+    flashed = cluster_file.read() if options.ports is not None else None
+    return flashed.model if flashed else str(HOME_MODEL)
+
+
+def make_sampler(options: argparse.Namespace) -> Sampler:
+    """Returns a new sampler. Raises ModelError for what one cannot do."""
+    try:
+        return Sampler(options.temperature, options.top_p, options.seed)
+    except ValueError as error:
+        raise ModelError(str(error)) from None
+
+
+def simulated_chips(options: argparse.Namespace, layers: int) -> SimulatedChips:
+    """Returns the chips to simulate for a model of so many layers.
+
+    Raises BoardError, and ParallelError for options that contradict each other.
+    """
+    board = options.board or SIMULATED_BOARD
+    secure = options.secure
+    count = options.chips or DEFAULT_CHIPS
+    return SimulatedChips.alike(
+        count,
+        options.link or "espnow",
+        board,
+        signed=not load(board).is_simulated if secure is None else secure,
+        heap=options.heap,
+        parallelism=_parallelism(options, layers, count),
+        context=options.context,
+        loss=options.loss or 0.0,
+        seed=options.seed,
+    )
+
+
+def _parallelism(options: argparse.Namespace, layers: int, chips: int) -> Parallelism | None:
+    """Returns the one that options name, None for the planner's."""
+    named = options.parallel, options.stages, options.reduce
+    parallelism = parse_parallelism(*named, layers, chips)
+    if parallelism is None and options.check and options.parallel != AUTO:
+        return HOST_REDUCE  # the one whose partial sums can be checked
+    return parallelism
+
+
+def flashed_boards(options: argparse.Namespace, config: Config) -> FlashedBoards:
+    """Returns the boards to run a model on. Raises ClusterError, ParallelError."""
+    for name in ("board", "heap", "loss", "secure"):
+        if getattr(options, name) is not None:
+            raise ClusterError(f"--{name} is for simulated chips, and --ports for boards")
+    urls = listed_ports(options.ports)
+    if urls == []:
+        raise ClusterError("no port in --ports: give auto, or ports as /dev/ttyACM0")
+    cluster = describe_cluster(
+        urls,
+        config,
+        chips=options.chips,
+        link=options.link,
+        context=options.context,
+        parallel=options.parallel,
+        stages=options.stages,
+        reduce=options.reduce,
+    )
+    return FlashedBoards(cluster, urls)
+
+
+def find_chips(options: argparse.Namespace, config: Config) -> Chips:
+    """Returns the chips to run a model on. Raises BoardError, ClusterError, ParallelError."""
+    if options.ports is not None:
+        return flashed_boards(options, config)
+    return simulated_chips(options, config.layers)
+
+
+def is_chosen_by_planner(options: argparse.Namespace) -> bool:
+    """Whether no option says how the model is divided."""
+    return options.parallel in (None, AUTO) and options.reduce is None and not options.check
+
+
+def verify_checkable(options: argparse.Namespace, choice: Choice) -> None:
+    """Raises ClusterError where --check is asked of chips whose partial sums nobody sees."""
+    if options.check and choice.parallelism.reduce == "chips":
+        raise ClusterError(CANNOT_CHECK)
+
+
+def list_prompts(options: argparse.Namespace, encoder: PromptEncoder) -> list[str]:
+    """Returns the prompts that options give, after encoding each for a try. Raises ModelError."""
+    if options.prompts is None:
+        if options.prompt is None:
+            return []
+        encoder.encode(options.prompt)
+        return [options.prompt]
+    if options.prompt is not None:
+        raise ModelError("--prompt and --prompts: give one of them")
+    if options.examples:
+        raise ModelError("--prompts and --examples: give one of them")
+    prompts = read_prompts(options.prompts)
+    for number, prompt in prompts.items():
+        try:
+            encoder.encode(prompt)
+        except ModelError as error:
+            raise ModelError(f"--prompts {options.prompts}, line {number}: {error}") from None
+    return list(prompts.values())

@@ -1,0 +1,177 @@
+"""Generating text on a cluster: a prompt in, a Generation out, whole or piece by piece."""
+
+from __future__ import annotations
+
+from collections import abc
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from host.errors import ClusterError, ModelError
+from host.generation.decoding import TokenChooser, decode
+from host.generation.prompt_encoder import PromptEncoder
+from host.generation.statistics import GenerationStatistics, Measurement, Meter
+from host.generation.text_builder import TextBuilder
+from host.launch.cluster import OpenCluster
+from host.model.loading import LoadedModel
+from host.model.sampling import Sampler
+
+STOP, LENGTH, CANCELLED = "stop", "length", "cancelled"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a prompt led to.
+
+    text, tokens: what was generated, without the prompt; finish_reason: "stop" where the model
+    ended the text or a stop string came, "length" where the context or as many tokens as were
+    allowed are full, "cancelled" where it was ended from outside; prompt_text: the prompt as the
+    model saw it.
+    """
+
+    prompt: str
+    text: str
+    tokens: list[int]
+    statistics: GenerationStatistics
+    finish_reason: str
+    prompt_text: str = ""
+    prompt_tokens: tuple[int, ...] = ()
+
+
+class Task:
+    """A generation that is to be run, or runs: its prompt, and what was made of it so far."""
+
+    def __init__(
+        self, prompt: str, tokens: Sequence[int], chooser: TokenChooser, text: TextBuilder
+    ) -> None:
+        """tokens: of the prompt, BOS first."""
+        self.prompt, self.tokens, self.chooser, self.text = prompt, tokens, chooser, text
+        self.measurement = Measurement()
+        self._generated: list[int] = []
+
+    def push(self, token: int) -> str:
+        """Adds a token; returns the text that it adds, and ends at a stop string."""
+        self._generated.append(token)
+        piece = self.text.push(token)
+        if self.text.has_stopped:
+            self.chooser.end()
+        return piece
+
+    def result(self) -> Generation:
+        """Returns the generation as it stands."""
+        chooser, text = self.chooser, self.text
+        reason = STOP if chooser.has_ended else LENGTH if chooser.is_full else CANCELLED
+        return Generation(
+            self.prompt, text.whole, self._generated, self.measurement.statistics, reason,
+            text.prompt_text, tuple(self.tokens),
+        )  # fmt: skip
+
+
+Run = abc.Generator[tuple[Task, "str | None"], None, None]
+
+
+class Generator:
+    """Runs prompts on a cluster."""
+
+    def __init__(self, cluster: OpenCluster, source: LoadedModel, encoder: PromptEncoder) -> None:
+        self.cluster = cluster
+        self._encoder = encoder
+        self._tokenizer = source.tokenizer
+        self._is_running = False
+
+    def task(
+        self,
+        prompt: str,
+        sampler: Sampler,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+    ) -> Task:
+        """Returns a task for a prompt.
+
+        max_tokens: that may be generated, None for as many as the encoder's steps allow; stop:
+        texts before which the generation ends. Raises ModelError where the prompt is too long.
+        """
+        if max_tokens is not None and max_tokens < 1:
+            raise ModelError(f"max_tokens must be at least 1, got {max_tokens}")
+        if not all(stop):
+            raise ModelError("a stop string must not be empty")
+        tokens = self._encoder.encode(prompt)
+        steps = self._encoder.steps
+        if max_tokens is not None:
+            steps = min(steps, len(tokens) - 1 + max_tokens)
+        exponent = self.cluster.executor.model.logit_exponent
+        chooser = TokenChooser(len(tokens), steps, sampler, exponent, self._tokenizer.stops)
+        return Task(prompt, tokens, chooser, TextBuilder(self._tokenizer, tokens, stop))
+
+    def run(self, tasks: Sequence[Task], meter: Meter | None = None) -> Run:
+        """Yields the text that each token adds to its task, and None at a task's end.
+
+        Tasks are run at the same time as far as the cluster has slots. Raises ClusterError where
+        chips fail, and where another run is not at its end.
+        """
+        if self._is_running:
+            raise ClusterError("another generation is running: read it to its end, or close it")
+        meter = meter or Meter(self.cluster)
+        executor = self.cluster.executor
+        executor.greedy = all(task.chooser.is_greedy for task in tasks)
+        self._is_running = True
+        try:
+            with closing(decode(executor, tasks)) as tokens:
+                for task, token in tokens:
+                    if token is None:
+                        meter.note_end(task.measurement)
+                        yield task, task.text.finish()
+                        yield task, None
+                    else:
+                        meter.note_token(task.measurement)
+                        yield task, task.push(token)
+        finally:
+            self._is_running = False
+
+    def stream(
+        self, task: Task, is_cancelled: Callable[[], bool] = lambda: False
+    ) -> GenerationStream:
+        """Returns an iterator over the text of one task; it ends where `is_cancelled` says so."""
+        return GenerationStream(self.run([task]), task, is_cancelled)
+
+    def generate(self, task: Task) -> Generation:
+        """Runs one task to its end. Raises ClusterError where chips fail."""
+        stream = self.stream(task)
+        for _ in stream:
+            pass
+        return stream.generation
+
+
+class GenerationStream:
+    """Pieces of text as they are generated, none of them empty; then `generation` is whole.
+
+    Closing it ends the generation where it is.
+    """
+
+    def __init__(self, run: Run, task: Task, is_cancelled: Callable[[], bool]) -> None:
+        self._task = task
+        self._pieces = _pieces(run, is_cancelled)
+
+    @property
+    def generation(self) -> Generation:
+        """The generation as it stands: whole once the stream has ended."""
+        return self._task.result()
+
+    def __iter__(self) -> GenerationStream:
+        return self
+
+    def __next__(self) -> str:
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """Ends the generation, "cancelled" where it has not ended by itself."""
+        self._pieces.close()
+
+
+def _pieces(run: Run, is_cancelled: Callable[[], bool]) -> abc.Generator[str, None, None]:
+    with closing(run):
+        for _, piece in run:
+            if piece:
+                yield piece
+            if is_cancelled():
+                return

@@ -1,0 +1,77 @@
+"""Prompts as tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from host.errors import ModelError
+from host.model.loading import LoadedModel
+
+_DEFAULT_STEPS = 256
+
+
+class PromptEncoder:
+    """Encodes prompts as a model is spoken to, each checked to leave room to generate.
+
+    steps: how many tokens may stand after BOS.
+    """
+
+    def __init__(self, source: LoadedModel, context: int | None, steps: int | None) -> None:
+        """context: positions of the KV caches, None for all that the model allows.
+
+        Raises ModelError for what the model does not allow, and steps that they cannot hold.
+        """
+        self._tokenizer = source.tokenizer
+        self._format = source.prompt_format
+        most = source.config.context
+        if context is not None and not 1 <= context <= most:
+            raise ModelError(f"context {context}: the model was made for 1 to {most} positions")
+        self._context = context or most
+        if steps is not None and not 1 <= steps <= self._context:
+            raise ModelError(
+                f"--steps {steps}: 1 to {self._context}, the context, can be generated"
+            )
+        self.steps = steps or min(_DEFAULT_STEPS, self._context)
+
+    @property
+    def limit(self) -> str:
+        """What ends a text that the model does not end."""
+        if self.steps < self._context:
+            return f"--steps {self.steps} are taken"
+        return f"the context of {self._context} positions is full"
+
+    def encode(self, prompt: str) -> list[int]:
+        """Returns BOS and the tokens that the model is given for `prompt`.
+
+        Raises ModelError where it is too long.
+        """
+        tokens = self._tokenizer.encode(self._format.text(prompt))
+        count = len(tokens)
+        if count > self._context:
+            raise ModelError(
+                f"the prompt has {count} tokens, BOS included, and the context {self._context}"
+                " positions: shorten it or raise the context (--context)"
+            )
+        if count > self.steps:
+            raise ModelError(
+                f"the prompt has {count} tokens, BOS included: --steps {self.steps} leaves none"
+                " to generate"
+            )
+        return tokens
+
+
+def read_prompts(path: str) -> dict[int, str]:
+    """Returns the lines of a file that are not empty, by their numbers.
+
+    Raises ModelError where there are none.
+    """
+    try:
+        text = Path(path).read_text(errors="surrogateescape")
+    except OSError as error:
+        raise ModelError(f"--prompts {path}: {error.strerror}") from None
+    # As standard input has it: other marks that end a line are part of a prompt.
+    lines = enumerate(text.split("\n"), start=1)
+    prompts = {number: line for number, line in lines if line.strip()}
+    if not prompts:
+        raise ModelError(f"--prompts {path}: no line has a prompt")
+    return prompts

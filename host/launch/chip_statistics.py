@@ -1,0 +1,60 @@
+"""What a chip holds and has counted."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from host.parallel.plan import Shard
+from host.wire.reports import Statistics
+
+
+@dataclass(frozen=True)
+class ChipStatistics:
+    """One chip's shard and its counters since it started.
+
+    chip: its id; heads, units, rows: how many attention heads, feed-forward units and vocabulary
+    rows it has; shard_bytes: of its shard file; heap_used, heap_free: bytes, after collecting
+    garbage; frames and bytes: that it sent and received on all of its links; frames_dropped:
+    malformed or foreign ones; answers_retransmitted: to requests that came again; busy_ms:
+    milliseconds at work.
+    """
+
+    chip: int
+    heads: int
+    units: int
+    rows: int
+    shard_bytes: int
+    heap_used: int
+    heap_free: int
+    frames_sent: int
+    frames_received: int
+    bytes_sent: int
+    bytes_received: int
+    frames_dropped: int
+    answers_retransmitted: int
+    busy_ms: int
+
+    @classmethod
+    def of(cls, shard: Shard, shard_bytes: int, counters: Statistics) -> ChipStatistics:
+        """From what is known of a chip, and what it reports."""
+        return cls(
+            chip=shard.chip,
+            heads=len(shard.heads),
+            units=len(shard.units),
+            rows=len(shard.rows),
+            shard_bytes=shard_bytes,
+            heap_used=counters.heap_used,
+            heap_free=counters.heap_free,
+            frames_sent=counters.frames_sent,
+            frames_received=counters.frames_received,
+            bytes_sent=counters.bytes_sent,
+            bytes_received=counters.bytes_received,
+            frames_dropped=counters.frames_dropped,
+            answers_retransmitted=counters.answers_resent,
+            busy_ms=counters.busy_ms,
+        )
+
+    def as_dict(self) -> dict[str, int]:
+        """For `--json`."""
+        fields = asdict(self)
+        return {"id": fields.pop("chip"), **fields}

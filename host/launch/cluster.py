@@ -1,0 +1,84 @@
+"""An open cluster: an executor that is connected to all of its chips, and what these report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from host.cluster.coordinator import Coordinator
+from host.executors.executor import Executor, Idle
+from host.launch.chip_statistics import ChipStatistics
+from host.launch.choice import Choice
+from host.links.transport import Transport
+from host.model.quantized import QuantizedModel
+from host.simulation.chips import SimulatedCluster
+from host.wire.reports import Ready
+
+OnReady = Callable[[int], None]  # called with each chip that is ready
+
+
+@dataclass(frozen=True)
+class OpenCluster:
+    """A cluster that holds a model and takes requests.
+
+    ready: the READY of each chip; shard_bytes: the size of each chip's shard file; choice: how the
+    model is divided, and why so; simulation: the processes of simulated chips, None for boards.
+    """
+
+    executor: Executor
+    coordinator: Coordinator
+    transport: Transport
+    ready: Mapping[int, Ready]
+    shard_bytes: Mapping[int, int]
+    choice: Choice
+    simulation: SimulatedCluster | None = None
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the chips are processes of this machine."""
+        return self.simulation is not None
+
+    @property
+    def exchanged_bytes(self) -> int:
+        """Bytes of frames between host and chips so far, both ways, as the host sees them."""
+        return self.transport.bytes_sent + self.transport.bytes_received
+
+    def statistics(self) -> list[ChipStatistics]:
+        """Asks all chips for their counters, which they answer after collecting garbage.
+
+        Raises ClusterError for a chip that does not answer.
+        """
+        counters = self.coordinator.statistics(collect=True)
+        return [
+            ChipStatistics.of(shard, self.shard_bytes[shard.chip], counters[shard.chip])
+            for shard in self.executor.plan.shards
+        ]
+
+    def idle(self, statistics: list[ChipStatistics]) -> Idle | None:
+        """How idle the stages of a pipeline were, None where there are none."""
+        return self.executor.idle({each.chip: each.busy_ms for each in statistics})
+
+
+class Chips(Protocol):
+    """Chips that a model can be run on: SimulatedChips, FlashedBoards."""
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+
+    @property
+    def context(self) -> int | None:
+        """Positions that their KV caches hold, None for all that the model allows."""
+
+    def choose(self, model: QuantizedModel, many: bool = False) -> Choice:
+        """Returns how the model is to be divided among them.
+
+        many: whether several sequences are to run at once. Raises ModelError where nothing fits.
+        """
+
+    def open(
+        self, model: QuantizedModel, choice: Choice, on_ready: OnReady = ...
+    ) -> AbstractContextManager[OpenCluster]:
+        """Starts them, or connects to them."""

@@ -1,0 +1,141 @@
+"""Boards that were flashed, connected: what `run --ports` uses in place of simulated chips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from serial.tools.list_ports import comports
+
+from host.build.shard import shard_file
+from host.cluster import cluster_file, ports
+from host.cluster.cluster_fields import ClusterFile
+from host.cluster.cluster_plan import check_flashed, line_baud, line_mtu, plan_cluster
+from host.errors import ClusterError
+from host.launch.choice import Choice
+from host.launch.cluster import OnReady, OpenCluster
+from host.launch.session import open_session
+from host.links.access import PortClosed, open_exclusively
+from host.links.discovery import ListPorts, find_candidates, locate
+from host.links.reconnecting_transport import ReconnectingTransport
+from host.links.transport import Line, Port, Transport
+from host.model.quantized import QuantizedModel
+from host.parallel.plan import DoesNotFit, Plan
+from protocol.messages import HASH_SIZE
+
+# Seconds in which a board starts, waits for its REPL's user and loads its shard, or is plugged in
+# again; and in which it must answer later, for its loop may hang until the watchdog resets it.
+START_TIMEOUT, TIMEOUT = 10.0, 15.0
+
+
+@dataclass(frozen=True)
+class FlashedBoards:
+    """The boards of a cluster.
+
+    urls: their ports, in any order, None to find them wherever they are plugged in; on ESP-NOW
+    that of the gateway; list_ports: lists the ports that there are.
+    """
+
+    cluster: ClusterFile
+    urls: Sequence[str] | None = None
+    list_ports: ListPorts = comports
+
+    @property
+    def count(self) -> int:
+        """How many boards there are."""
+        return self.cluster.chips
+
+    @property
+    def context(self) -> int:
+        """Positions that their KV caches hold."""
+        return self.cluster.context
+
+    def choose(self, model: QuantizedModel, many: bool = False) -> Choice:
+        """Returns the Parallelism that the boards were flashed for."""
+        return Choice(self.cluster.parallelism, "as flashed")
+
+    @contextmanager
+    def open(
+        self, model: QuantizedModel, choice: Choice, on_ready: OnReady = lambda chip: None
+    ) -> Iterator[OpenCluster]:
+        """Connects to the boards. Raises ModelError, BoardError, ClusterError."""
+        _check_model(model, self.cluster)
+        plan = _plan(model, self.cluster)
+        session = open_session(
+            model,
+            plan,
+            self._transport(),
+            shards={shard.chip: shard_file(model, plan, shard) for shard in plan.shards},
+            key=self.cluster.key,
+            start_timeout=START_TIMEOUT,
+            timeout=TIMEOUT,
+            on_ready=on_ready,
+            choice=choice,
+        )
+        with session as opened:
+            yield opened
+
+    def _transport(self) -> Transport:
+        """On UART a line to each board, on ESP-NOW the gateway's for all."""
+        cluster = self.cluster
+        wanted = [0] if cluster.link.has_radio else list(range(cluster.chips))
+        baud = line_baud(cluster, wanted)
+        if self.urls is None:
+            check_flashed(cluster)
+            lines = ports.find_lines(cluster, wanted, self.list_ports, baud)
+        else:
+            _check_urls(self.urls, cluster, wanted)
+            lines = ports.open_lines(self.urls, cluster, wanted, baud)
+        reopen = self._reopen(lines, baud)
+        if cluster.link.has_radio:
+            lines = dict.fromkeys(range(cluster.chips), lines[0])
+        return ReconnectingTransport(lines, line_mtu(cluster), reopen, START_TIMEOUT)
+
+    def _reopen(self, lines: Mapping[int, Line], baud: int) -> Callable[[int], Port]:
+        """What opens a chip's port again: where USB says that its board is, else where it was."""
+        urls: dict[int, str] = {chip: line.port.name for chip, line in lines.items()}
+
+        def open_again(chip: int) -> Port:
+            url: str | None = urls[chip]
+            entry = self.cluster.chip(chip)
+            if entry and self.cluster.link.line == "usb":
+                present = find_candidates(self.list_ports)
+                url = locate(entry.mac, urls[chip], present)
+            if url is None:
+                raise PortClosed(f"chip {chip} is on no port", "plug it in")
+            port: Port = open_exclusively(url, baud)
+            return port
+
+        return open_again
+
+
+def _check_model(model: QuantizedModel, cluster: ClusterFile) -> None:
+    digest = model.sha256()[:HASH_SIZE]
+    if cluster.model_hash not in (b"", digest):
+        raise ClusterError(
+            f"the boards were flashed with {cluster.model} ({cluster.model_hash.hex()}) and this"
+            f" model is {digest.hex()}: give --model {cluster.model}, or flash the boards again"
+        )
+
+
+def _plan(model: QuantizedModel, cluster: ClusterFile) -> Plan:
+    try:
+        return plan_cluster(model, cluster)
+    except DoesNotFit as error:  # by the figures of the version that flashed them it did
+        raise ClusterError(
+            f"{error}. That is how the boards were flashed ({cluster_file.FILE}): flash them all"
+            " again, so that they fit"
+        ) from None
+
+
+def _check_urls(urls: Sequence[str], cluster: ClusterFile, wanted: Sequence[int]) -> None:
+    if len(urls) != len(wanted):
+        which = "that of the gateway, chip 0" if cluster.link.has_radio else "one of each chip"
+        raise ClusterError(
+            f"{len(urls)} port{'' if len(urls) == 1 else 's'} for {cluster.chips} chips on"
+            f" {cluster.link.kind}: give {which}"
+        )
+    twice = next((url for url in urls if urls.count(url) > 1), None)
+    if twice is not None:
+        raise ClusterError(f"{twice} is given twice: each chip has a port of its own")
