@@ -13,7 +13,7 @@ from host.build.configuration import SIMULATED_UART, configuration
 from host.build.firmware_version import firmware_version
 from host.cluster.cluster_fields import FlashedChip
 from host.cluster.cluster_file import change
-from host.cluster.cluster_plan import plan_cluster
+from host.cluster.cluster_plan import line_baud, plan_cluster
 from host.errors import ClusterError
 from host.hardware.board import load
 from host.launch import FlashedBoards, open_cluster, session

@@ -66,7 +66,7 @@ def test_the_chips_best_tokens_are_the_greedy_ones(model, runs):
 
 @pytest.mark.parametrize("link", ["uart", "espnow"])
 def test_a_chip_that_restarts_is_replayed(model, runs, link):
-    with running(model, combining(3, link)) as cluster:
+    with open_cluster(model, combining(3, link)) as cluster:
 
         def restart(position):
             if position == 20:

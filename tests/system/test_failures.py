@@ -145,7 +145,7 @@ def settings(link, secure=False):
     ],
 )
 def test_a_restarted_chip_has_its_cache_replayed(model, runs, link, chip, secure):
-    with running(model, settings(link, secure)) as cluster:
+    with open_cluster(model, settings(link, secure)) as cluster:
 
         def restart(position):
             if position == STEPS - 5:
