@@ -169,7 +169,7 @@ def test_generations_of_a_batch_come_in_order_with_figures_that_add_up(cluster, 
         assert batch.statistics == total == GenerationStatistics(3, 3.0, 9, 300, 9, 0)
     else:  # what a prompt or an end took while the other was decoding counts too
         assert total.synchronizations == 9
-        assert batch.statistics == GenerationStatistics(3, 6.0, 18, 600, 9, 0)
+        assert batch.statistics == GenerationStatistics(3, 5.0, 15, 500, 9, 0)
 
 
 def test_a_measurement_of_two_is_shared_by_whose_token_came(cluster):

@@ -16,7 +16,7 @@ from host.parallel.heap import usable_heap
 from host.parallel.options import parse_parallelism
 from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE
 from host.parallel.strategies import list_candidates
-from host.plan import main, parse_boards, parsed
+from host.plan import main, parse_boards, parse_options
 from tests.host.model_files import VOCABULARY, small_tokenizer
 from tests.host.tiny import random_checkpoint
 
@@ -183,9 +183,9 @@ def test_what_cannot_be_is_told_in_one_line(planned, capsys, message, arguments)
 
 
 def test_the_boards_are_five_alike_by_default():
-    found = parse_boards(parsed([]))
+    found = parse_boards(parse_options([]))
     assert [board.name for board in found.boards] == ["esp32s3"] * 5 and found.link.mtu == 250
     mixed = BoardSet((load("esp32s3"), load("simulated")), "uart")
     assert mixed.speeds is None and mixed.link.mtu is None
     with pytest.raises(BoardError):
-        parse_boards(parsed(["--board", "none"]))
+        parse_boards(parse_options(["--board", "none"]))

@@ -185,6 +185,8 @@ def test_the_board_gives_the_heap_unless_one_is_named():
         for link in ("uart", "espnow"):
             options = ["--board", name, "--link", link]
             assert heap_of(chips_for(*options)) == load(name).planned_heap(link)
+    simulated = heap_of(chips_for("--board", "simulated", "--link", "uart"))
+    assert simulated == load("esp32s3-psram").planned_heap("uart")
     for text, size in (("100K", 100 << 10), ("2m", 2 << 20), ("70000", 70000)):
         chips = chips_for("--board", "esp32c3", "--heap", text)
         assert heap_of(chips) == size
