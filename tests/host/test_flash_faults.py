@@ -80,7 +80,7 @@ KINDS = {
 @pytest.mark.parametrize("chip", KINDS)
 def test_every_kind_of_chip_is_identified(micropython, tmp_path, chip):
     with StandinBoard(tmp_path, kind=KINDS[chip], blank=True) as board:
-        found = esptool.chip_on(board.port)
+        found = esptool.identify_chip(board.port)
     size = boards.load(KINDS[chip]).flash.size
     assert (found.kind, found.mac, found.flash_size) == (chip, "24:0a:c4:00:00:01", size)
 
@@ -100,9 +100,9 @@ def test_a_chip_that_is_asked_stays_in_its_bootloader(board, monkeypatch):
     said = []
     run = esptool._run
     monkeypatch.setattr(esptool, "_run", lambda *asked: said.append(run(*asked)) or said[-1])
-    esptool.chip_on(board.port)
+    esptool.identify_chip(board.port)
     assert "Staying in bootloader" in said[0] and "Hard resetting" not in said[0]
-    esptool.run_on(board.port)
+    esptool.leave_bootloader(board.port)
     assert "Hard resetting" in said[1]
 
 
@@ -219,7 +219,7 @@ def test_taking_the_place_of_another_board_takes_a_yes(
     with StandinBoard(tmp_path / "other", blank=True, mac="240ac4000002") as other:
         attempt(board.port)
         left = []
-        monkeypatch.setattr(flashing, "run_on", left.append)
+        monkeypatch.setattr(flashing, "leave_bootloader", left.append)
         assert attempt(other.port) == (
             "error: chip 1 is another board (esp32s3, 24:0a:c4:00:00:01): replace it by this one"
             " (24:0a:c4:00:00:02) only with --yes"
