@@ -14,10 +14,10 @@ from host.cluster.ready_check import READY_TIMEOUT, await_ready
 from host.cluster.registry import record
 from host.errors import FlashError
 from host.flashing.board_files import System
-from host.flashing.esptool import run_on
-from host.flashing.firmware_files import firmware_file
-from host.flashing.firmware_image import firmware_image
-from host.flashing.flashing import flash_segments, identify_chip, write_segments
+from host.flashing.esptool import leave_bootloader
+from host.flashing.firmware_files import find_image_file
+from host.flashing.firmware_image import read_image
+from host.flashing.flashing import check_chip, flash_segments, write_segments
 from host.flashing.updating import Updated, update
 from host.links.discovery import find_candidates, locate
 
@@ -54,15 +54,15 @@ def flash_board(job: FlashJob, progress: Progress) -> tuple[str, str]:
         progress.update(task, description=f"writing {name}", completed=size, total=total)
 
     board, port, options = job.place.board, job.place.port, job.options
-    chip = identify_chip(port, board)
+    chip = check_chip(port, board)
     try:
         _check_permission(job, chip.mac, progress)
-        path = firmware_file(board, options.firmware, options.sha256, on_download)
-        image = firmware_image(path, board)
+        path = find_image_file(board, options.firmware, options.sha256, on_download)
+        image = read_image(path, board)
         files = job.agree_on_key().files(job.model, image.version)
         content = flash_segments(files, board, image, chip.flash_size)
     except BaseException:
-        run_on(port)
+        leave_bootloader(port)
         raise
     size = write_segments(port, content, chip, on_progress)
     version = ".".join(map(str, image.version))

@@ -1,4 +1,4 @@
-"""What a board at its prompt tells: MicroPython, chip, what was flashed, how the radio is set."""
+"""What a board at its prompt reports: MicroPython, chip, what was flashed, radio settings."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ _MODEL = re.compile(rb'"model":"([0-9a-f]{16})"')
 
 @dataclass(frozen=True)
 class Identity:
-    """A board and what was flashed onto it. config: what config.json says, None without one;
-    model_hash: of its share, None without one."""
+    """A board and what was flashed onto it. config: what config.json holds, None without one;
+    model_hash: of its shard, None without one."""
 
     version: tuple[int, int, int]
     machine: str
@@ -81,7 +81,7 @@ class Identity:
         return self.starts and reached and config.get("uart", {}).get("id") == REPL_UART["id"]
 
 
-def identity(prompt: Prompt) -> Identity:
+def read_identity(prompt: Prompt) -> Identity:
     """Who the board at a prompt is. Raises NoPrompt where it cannot be asked."""
     try:
         version, machine, mac, main, config, shard = ast.literal_eval(prompt.output(_IDENTITY))
@@ -106,19 +106,19 @@ def _json(text: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def live_findings(prompt: Prompt) -> Iterator[Finding]:
+def check_radio(prompt: Prompt) -> Iterator[Finding]:
     """How the radio of a node was set when it was interrupted. Raises NoPrompt."""
     try:
         active, power_save, channel = ast.literal_eval(prompt.output(_LIVE))
     except (SyntaxError, TypeError, ValueError) as error:
         raise NoPrompt(str(error)) from None
     if active:
-        yield power_save_finding(power_save)
+        yield check_power_save(power_save)
         yield fine(f"the radio is on channel {channel}")
 
 
-def power_save_finding(power_save: int) -> Finding:
-    """power_save: what WLAN.config("pm") says."""
+def check_power_save(power_save: int) -> Finding:
+    """Returns the finding on power_save, which is what WLAN.config("pm") reports."""
     if power_save == _PM_NONE:
         return fine("power save is off")
     return wrong(
@@ -127,7 +127,7 @@ def power_save_finding(power_save: int) -> Finding:
     )
 
 
-def identity_findings(board: Identity, cluster: ClusterFile | None) -> Iterator[Finding]:
+def check_identity(board: Identity, cluster: ClusterFile | None) -> Iterator[Finding]:
     """What is right and wrong about a board at its prompt."""
     version = ".".join(map(str, board.version))
     entry = _entry(board, cluster)
@@ -148,7 +148,7 @@ def identity_findings(board: Identity, cluster: ClusterFile | None) -> Iterator[
 
 
 def _entry(board: Identity, cluster: ClusterFile | None) -> FlashedChip | None:
-    """The board's place in the cluster: by its MAC, else by the chip it says it is."""
+    """The board's place in the cluster: by its MAC, else by the chip in its configuration."""
     if cluster is None:
         return None
     return cluster.chip_of(board.mac) or cluster.chip(-1 if board.chip is None else board.chip)
@@ -177,13 +177,13 @@ def _config_findings(
         yield wrong("this board is not in federation.toml", again)
     elif entry.mac != board.mac:
         yield wrong(
-            f"it says that it is chip {entry.id}, which is the board with MAC {entry.mac}",
+            f"it was flashed as chip {entry.id}, which is the board with MAC {entry.mac}",
             "Flash one of the two as another chip",
         )
     elif entry.id != board.chip:
         yield wrong(f"it was flashed as chip {board.chip}, and is chip {entry.id} here", again)
     if board.key != cluster.key:
-        yield wrong("it has another key than federation.toml: it hears nobody here", again)
+        yield wrong("it has another key than federation.toml, and so refuses all frames", again)
     if board.model_hash not in (None, cluster.model_hash):
         assert board.model_hash is not None
         yield wrong(

@@ -1,6 +1,6 @@
-"""Examining federation.toml and each board: what the node says, then what its prompt tells.
+"""Examining federation.toml and each board: what the node reports, then what its prompt does.
 
-A node that runs is asked first. Then the board is brought to its prompt, where it tells its
+A node that runs is asked first. Then the board is brought to its prompt, where it reports its
 MicroPython and what was flashed onto it, and a gateway measures how well it receives the others.
 What was interrupted is started again.
 """
@@ -15,11 +15,11 @@ from serial.tools.list_ports import comports
 
 from host.cluster.cluster_fields import ClusterFile
 from host.cluster.cluster_file import FILE
-from host.diagnosis.at_prompt import Identity, identity, identity_findings, live_findings
+from host.diagnosis.at_prompt import Identity, check_identity, check_radio, read_identity
 from host.diagnosis.findings import Finding, fine, unseen, wrong
-from host.diagnosis.node import await_node, closed_finding, examine_node, failed_finding
+from host.diagnosis.node import await_node, closed_finding, examine_node, failed_start
 from host.diagnosis.prompt import NoPrompt, Prompt
-from host.diagnosis.signal import signal_findings
+from host.diagnosis.signal import measure_signal
 from host.links.access import PortClosed
 from host.links.discovery import ListPorts, find_candidates, locate
 from host.wire.reports import decode_error
@@ -90,14 +90,14 @@ def _prompt_findings(
 ) -> Generator[Finding, None, Identity]:
     if runs:
         try:
-            yield from live_findings(prompt)
+            yield from check_radio(prompt)
         except NoPrompt as error:
             yield unseen(f"how the radio is set now: {error}")
     prompt.soft_reset()
-    board = identity(prompt)
-    yield from identity_findings(board, cluster)
+    board = read_identity(prompt)
+    yield from check_identity(board, cluster)
     if cluster and cluster.link.kind == board.link == "espnow" and board.chip == 0:
-        yield from signal_findings(prompt, cluster)
+        yield from measure_signal(prompt, cluster)
     return board
 
 
@@ -118,8 +118,8 @@ def _restart_finding(
         )
     if answer.kind == message_types.ERROR:
         if ran_before:
-            return fine("the node was interrupted for this, and says again what is wrong")
-        return failed_finding(answer.src, decode_error(answer.payload).text, cluster)
+            return fine("the node was interrupted for this, and reports again what is wrong")
+        return failed_start(answer.src, decode_error(answer.payload).text, cluster)
     if ran_before:
         return fine("the node was interrupted for this and runs again")
-    return fine("the board was started anew, and its node runs")
+    return fine("the board was started again, and its node runs")

@@ -35,7 +35,7 @@ class NodeReport:
 
 
 def examine_node(url: str, cluster: ClusterFile | None) -> NodeReport:
-    """Returns what answers at a port, and what it says of itself and of the chips behind it."""
+    """Returns what answers at a port, and what it reports of itself and of the chips behind it."""
     key = cluster.key if cluster else b""
     with PortSearch(Probe(key), restarts=False) as search:
         search.add(url)
@@ -90,7 +90,7 @@ def _findings(
     coordinator = Coordinator(Dispatcher(transport, [chip, *others], signer))
     try:
         if answer.kind == message_types.ERROR:
-            yield failed_finding(chip, decode_error(answer.payload).text, cluster)
+            yield failed_start(chip, decode_error(answer.payload).text, cluster)
         else:
             yield from _shake_hands(coordinator, chip, cluster, _TIMEOUT)
         for other in others:
@@ -106,7 +106,7 @@ def _shake_hands(
         ready = coordinator.handshake([chip], timeout, where="in its handshake")[chip]
     except ClusterError as error:
         if chip in coordinator.last_errors:
-            yield failed_finding(chip, coordinator.last_errors[chip], cluster)
+            yield failed_start(chip, coordinator.last_errors[chip], cluster)
         elif chip:
             yield wrong(
                 f"no answer of chip {chip} over the radio",
@@ -115,10 +115,10 @@ def _shake_hands(
         else:
             yield wrong(str(error), _again(chip, cluster))
         return
-    yield from ready_findings(chip, ready, cluster)
+    yield from check_ready_report(chip, ready, cluster)
 
 
-def failed_finding(chip: int, text: str, cluster: ClusterFile | None) -> Finding:
+def failed_start(chip: int, text: str, cluster: ClusterFile | None) -> Finding:
     """Returns the finding for a chip that runs only to say why it failed to start."""
     return wrong(f"chip {chip} has failed to start: {text}", _again(chip, cluster))
 
@@ -128,8 +128,8 @@ def _again(chip: int, cluster: ClusterFile | None) -> str:
     return flash_again(chip, entry.board if entry else None)
 
 
-def ready_findings(chip: int, ready: Ready, cluster: ClusterFile | None) -> Iterator[Finding]:
-    """Yields what a READY tells of a chip."""
+def check_ready_report(chip: int, ready: Ready, cluster: ClusterFile | None) -> Iterator[Finding]:
+    """Yields what a READY reports of a chip."""
     yield fine(
         f"chip {chip} runs firmware {ready.firmware}: {ready.heads} heads, {ready.units} units,"
         f" {ready.rows} rows, context {ready.context}, model {ready.model_hash.hex()},"

@@ -30,7 +30,7 @@ class PortLog:
     """Takes bytes from a port and gives the entries that they complete.
 
     A frame ends with 0x00 and its second byte is its version, 1 to 3, which is in no text: so text
-    up to a line's end is told from the beginning of a frame.
+    up to a line's end can be distinguished from the beginning of a frame.
     """
 
     def __init__(self, signer: HostAuthenticator | None = None) -> None:

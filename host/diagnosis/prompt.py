@@ -15,9 +15,9 @@ from host.links.access import explain_closed
 # Seconds for a byte that is due at once, for the prompt at each attempt (the first may be lost on
 # a node that is in the middle of a frame, or on a board that was resetting itself) and after a
 # reset, and for what a program prints.
-_READ_PATIENCE, _ATTEMPTS, _RESET_ATTEMPTS, _RUN_PATIENCE = 2, (2.0, 3.0), (4.0, 8.0), 20
+_READ_TIMEOUT, _ATTEMPTS, _RESET_ATTEMPTS, _RUN_TIMEOUT = 2, (2.0, 3.0), (4.0, 8.0), 20
 # Of silence, and until that is waited for no more.
-_SILENCE, _NOISE_PATIENCE = 0.1, 1.0
+_SILENCE, _NOISE_TIMEOUT = 0.1, 1.0
 
 
 class NoPrompt(Exception):
@@ -25,11 +25,11 @@ class NoPrompt(Exception):
 
 
 class Prompt:
-    """A context manager; when it ends, what was interrupted starts anew. All raise NoPrompt."""
+    """A context manager; when it ends, what was interrupted starts again. All raise NoPrompt."""
 
     def __init__(self, url: str) -> None:
         try:
-            self._transport = SerialTransport(url, timeout=_READ_PATIENCE)
+            self._transport = SerialTransport(url, timeout=_READ_TIMEOUT)
         except (TransportError, ValueError, OSError):
             raise NoPrompt(explain_closed(url)) from None
         try:
@@ -44,9 +44,9 @@ class Prompt:
         self._enter(True, _RESET_ATTEMPTS)
 
     def output(self, program: str) -> str:
-        """What a program prints."""
+        """Returns what a program prints."""
         try:
-            output, error = self._transport.exec_raw(program, timeout=_RUN_PATIENCE)
+            output, error = self._transport.exec_raw(program, timeout=_RUN_TIMEOUT)
         except (TransportError, OSError) as failure:
             raise NoPrompt(str(failure)) from None
         if error:
@@ -72,9 +72,9 @@ class Prompt:
         self.close()
 
     def _quiet(self) -> None:
-        """Lets what a board says to what came before pass: frames that are typed at a prompt are
+        """Discards what a board prints at what came before: frames that are typed at a prompt are
         keys there too, and the answer to those would be taken for one to what follows."""
-        port, end = self._transport.serial, time.monotonic() + _NOISE_PATIENCE
+        port, end = self._transport.serial, time.monotonic() + _NOISE_TIMEOUT
         try:
             port.write(b"\r\x03")
             time.sleep(_SILENCE)
@@ -85,11 +85,11 @@ class Prompt:
             raise NoPrompt(str(error)) from None
 
     def _enter(self, soft_reset: bool, attempts: Sequence[float]) -> None:
-        for patience in attempts:
+        for timeout in attempts:
             try:
                 # It prints what came instead of an answer.
                 with contextlib.redirect_stdout(io.StringIO()):
-                    self._transport.enter_raw_repl(soft_reset, timeout_overall=patience)
+                    self._transport.enter_raw_repl(soft_reset, timeout_overall=timeout)
                 return
             except TransportError:
                 continue

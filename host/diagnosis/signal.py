@@ -1,4 +1,4 @@
-"""How well a gateway hears the other chips: a board at its prompt calls them and measures."""
+"""How well a gateway receives the other chips, measured by a board at its prompt."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ print(levels)
 """
 
 
-def signal_findings(prompt: Prompt, cluster: ClusterFile) -> Iterator[Finding]:
-    """How the gateway, whose memory is empty, hears the others. Power save is off meanwhile."""
+def measure_signal(prompt: Prompt, cluster: ClusterFile) -> Iterator[Finding]:
+    """Yields how well the gateway, whose memory is empty, receives the others. Power save is off
+    meanwhile."""
     probe = Probe(cluster.key)
     program = _PROGRAM.format(
         channel=cluster.channel, turns=_TURNS, turn_ms=_TURN_MS, frame=probe.frame
@@ -58,12 +59,12 @@ def signal_findings(prompt: Prompt, cluster: ClusterFile) -> Iterator[Finding]:
 def _level_finding(chip: int, level: int | None) -> Finding:
     if level is None:
         return wrong(
-            f"the gateway does not hear chip {chip}",
+            f"the gateway does not receive chip {chip}",
             "Is it flashed, powered and within reach, on the same channel?",
         )
     if level < WEAKEST:
         return wrong(
-            f"weak signal: the gateway hears chip {chip} at {level} dBm",
+            f"weak signal: the gateway receives chip {chip} at {level} dBm",
             f"Move it nearer: {WEAKEST} dBm are enough",
         )
-    return fine(f"the gateway hears chip {chip} at {level} dBm")
+    return fine(f"the gateway receives chip {chip} at {level} dBm")

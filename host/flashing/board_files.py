@@ -22,10 +22,10 @@ from host.flashing.changes import File
 from host.links.access import explain_closed
 
 # Seconds that a board has to come to its prompt, at each attempt: one that has just been reset,
-# by opening its port perhaps, does not hear the first.
+# by opening its port perhaps, does not receive the first.
 ATTEMPTS = (2.0, 5.0, 5.0)
-_READ_PATIENCE = 2  # seconds for a byte that is due at once
-_HASHING_PATIENCE = 60  # seconds for a file: one of several MB fits a board's flash
+_READ_TIMEOUT = 2  # seconds for a byte that is due at once
+_HASHING_TIMEOUT = 60  # seconds for a file: one of several MB fits a board's flash
 # Bytes in a statement, which arrives as up to four times as many characters: larger is faster,
 # and this takes little of the heap of a board that has just been reset.
 _CHUNK = 1024
@@ -115,13 +115,14 @@ class BoardFiles:
             raise
 
     def system(self) -> System:
-        """What runs on the board, and how much room it has."""
+        """Returns what runs on the board, and how much room it has."""
         self._doing = "asking what it is"
         with self._failures():
             return System(*ast.literal_eval(self._run(_SYSTEM)))
 
     def files(self, folders: Iterable[str], names: Iterable[str]) -> dict[str, File]:
-        """All that is in `folders`, and those of `names` that are there, folders after content."""
+        """Returns all that is in `folders`, and those of `names` that are there, folders after
+        content."""
         self._doing = "listing its files"
         program = _FILES.format(folders=tuple(folders), names=tuple(names))
         with self._failures():
@@ -135,7 +136,7 @@ class BoardFiles:
             self._run(_REMOVE.format(path=path))
 
     def make_folder(self, name: str) -> None:
-        """A folder at the top, if it is not there."""
+        """Makes a folder at the top, if it is not there."""
         self._doing = f"making the folder {name}"
         with self._failures():
             self._run(_MAKE_FOLDER.format(folder=name))
@@ -154,19 +155,19 @@ class BoardFiles:
             self._transport.in_raw_repl = False
 
     def _run(self, program: str) -> str:
-        """What a program prints."""
-        output, error = self._transport.exec_raw(program, timeout=_HASHING_PATIENCE)
+        """Returns what a program prints."""
+        output, error = self._transport.exec_raw(program, timeout=_HASHING_TIMEOUT)
         if error:
             raise TransportExecError(output, error.decode(errors="replace"))
         return output.decode()
 
     def _interrupt(self) -> None:
         """Stops what runs and brings the board to the prompt for programs, its heap empty."""
-        for patience in ATTEMPTS:
+        for timeout in ATTEMPTS:
             try:
                 # It prints what came instead of an answer.
                 with contextlib.redirect_stdout(io.StringIO()):
-                    self._transport.enter_raw_repl(timeout_overall=patience)
+                    self._transport.enter_raw_repl(timeout_overall=timeout)
                 return
             except TransportError:
                 continue
@@ -179,8 +180,8 @@ class BoardFiles:
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
-        """Turns what mpremote and pyserial raise into FlashError, and has a KeyboardInterrupt tell
-        what was being done."""
+        """Turns what mpremote and pyserial raise into FlashError, and a KeyboardInterrupt into one
+        that carries what was being done."""
         try:
             yield
         except KeyboardInterrupt:
@@ -228,7 +229,7 @@ class BoardFiles:
 
 def _opened(port: str) -> SerialTransport:
     try:
-        return SerialTransport(port, timeout=_READ_PATIENCE)
+        return SerialTransport(port, timeout=_READ_TIMEOUT)
     except ValueError as error:
         raise FlashError(f"cannot open {port}: {error}") from None
     except TransportError:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 # The file that starts a chip. While others change it is not there, so that a board on which
-# copying broke off waits at its prompt and never runs a mixture of two deployments.
+# copying was interrupted waits at its prompt and never runs a mixture of two deployments.
 START = "main.py"
 FOLDERS = ("protocol", "firmware")  # which hold nothing but a deployment
 _POINTERS = 8  # bytes of each block that littlefs uses for itself in a long file
@@ -36,14 +36,14 @@ class Changes:
         return sum(map(len, self.write.values()))
 
     def blocks(self, block: int, present: Mapping[str, File]) -> int:
-        """How many blocks of `block` bytes must be free before the first removal."""
+        """Returns how many blocks of `block` bytes must be free before the first removal."""
         freed = sum(present[path].size // block for path in self.remove)
         taken = sum(-(-len(content) // (block - _POINTERS)) for content in self.write.values())
         return taken + _SPARE_BLOCKS - freed
 
 
-def changes(files: Mapping[str, bytes], present: Mapping[str, File]) -> Changes:
-    """From what is `present` to `files`, which are told apart by SHA-256.
+def find_changes(files: Mapping[str, bytes], present: Mapping[str, File]) -> Changes:
+    """Returns the changes from what is `present` to `files`, which are compared by SHA-256.
 
     present: all that is in FOLDERS, and of other paths those that `files` has.
     """

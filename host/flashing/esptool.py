@@ -55,34 +55,37 @@ class Segment:
 
 
 # Called with the name of the segment being written and how many bytes of all there are.
-Progressed = Callable[[str, int], None]
+OnProgress = Callable[[str, int], None]
 
 
-def chip_on(port: str) -> ConnectedChip:
-    """Which chip is on a port. It stays in its bootloader, out of which a reset would throw a
-    board that a user has brought there by hand. Raises FlashError."""
-    said = _run(
+def identify_chip(port: str) -> ConnectedChip:
+    """Returns which chip is on a port. Raises FlashError.
+
+    It stays in its bootloader, which a board that a user has brought there by hand would leave in
+    a reset.
+    """
+    output = _run(
         port, ["flash-id"], lambda: "asking which chip it is", lambda line: None,
         ["--after", "no-reset"],
     )  # fmt: skip
-    kind, mac, size = _KIND.search(said), _MAC.search(said), _SIZE.search(said)
+    kind, mac, size = _KIND.search(output), _MAC.search(output), _SIZE.search(output)
     if not kind or not mac or not size:
         raise FlashError(f"cannot tell what is on {port}: no kind, MAC or flash size was found")
     names: dict[str, str] = {chip.CHIP_NAME: name for name, chip in CHIP_DEFS.items()}
     return ConnectedChip(names.get(kind[1], kind[1]), mac[1], int(size[1]) * _MB)
 
 
-def run_on(port: str) -> None:
-    """Has a chip in its bootloader run what is in its flash, as far as it can be reset."""
+def leave_bootloader(port: str) -> None:
+    """Resets a chip in its bootloader, where that is possible, to run what is in its flash."""
     with suppress(FlashError):
         options = ["--before", "no-reset", "--no-stub"]
         _run(port, ["read-mac"], lambda: "resetting it", lambda line: None, options)
 
 
-def write(port: str, kind: str, segments: Sequence[Segment], progressed: Progressed) -> None:
-    """Writes segments to the flash of a chip of this kind, compares what is there by MD5, and
-    resets the chip. Raises FlashError, which says at which segment it stopped."""
-    place = _Place(segments, progressed)
+def write(port: str, kind: str, segments: Sequence[Segment], on_progress: OnProgress) -> None:
+    """Writes segments to the flash of a chip of this kind, verifies them by MD5, and resets the
+    chip. Raises FlashError, which names the segment at which it stopped."""
+    place = _Place(segments, on_progress)
     with ExitStack() as stack:
         arguments = ["write-flash", "--skip-flashed"]
         for segment in segments:
@@ -94,14 +97,14 @@ def write(port: str, kind: str, segments: Sequence[Segment], progressed: Progres
 
 
 class _Place:
-    """Where esptool is, by what it prints."""
+    """What esptool is doing, by what it prints."""
 
-    def __init__(self, segments: Sequence[Segment], progressed: Progressed) -> None:
-        self._segments, self._progressed = segments, progressed
+    def __init__(self, segments: Sequence[Segment], on_progress: OnProgress) -> None:
+        self._segments, self._on_progress = segments, on_progress
         self._doing = "connecting"
 
     def doing(self) -> str:
-        """For people."""
+        """Returns it in words."""
         return self._doing
 
     def line(self, line: str) -> None:
@@ -116,7 +119,7 @@ class _Place:
             size = len(segment.content)
             if segment.offset <= address <= segment.offset + size:
                 self._doing = f"writing {segment.name}, {size // 1024} KB at {segment.offset:#x}"
-                self._progressed(segment.name, before + address - segment.offset)
+                self._on_progress(segment.name, before + address - segment.offset)
                 return
             before += size
 
@@ -128,7 +131,8 @@ def _run(
     line_came: Callable[[str], None],
     options: Sequence[str] = (),
 ) -> str:
-    """What esptool prints. Raises FlashError; a KeyboardInterrupt tells what was being done."""
+    """Runs esptool and returns what it prints. Raises FlashError; a KeyboardInterrupt carries what
+    was being done."""
     process = subprocess.Popen(
         [sys.executable, "-m", "esptool", "--port", port, "--connect-attempts", str(_ATTEMPTS),
          *options, *arguments],
@@ -138,14 +142,14 @@ def _run(
              "NO_COLOR": "1"},
         start_new_session=True,  # Ctrl-C is for us, who end it
     )  # fmt: skip
-    said = []
+    output = []
     assert process.stdout is not None
     try:
         for line in process.stdout:
-            said.append(line)
+            output.append(line)
             line_came(line)
         if process.wait():
-            raise FlashError(_reason(port, "".join(said), doing()))
+            raise FlashError(_reason(port, "".join(output), doing()))
     except KeyboardInterrupt:
         raise KeyboardInterrupt(doing()) from None
     finally:
@@ -153,15 +157,15 @@ def _run(
             process.send_signal(signal.SIGTERM)
             process.wait()
         process.stdout.close()
-    return "".join(said)
+    return "".join(output)
 
 
-def _reason(port: str, said: str, doing: str) -> str:
-    """Why esptool ended, in one line."""
-    match = _FATAL.search(said)
+def _reason(port: str, output: str, doing: str) -> str:
+    """Returns why esptool failed, in one line."""
+    match = _FATAL.search(output)
     reason = match[1].strip() if match else ""
     lost = f"lost the board on {port} while {doing}: the same command goes on"
-    if any(sign in said for sign in _GONE):
+    if any(sign in output for sign in _GONE):
         return lost  # it may have tried again, and name the end of that
     if "port is busy or doesn't exist" in reason:
         return explain_closed(port)
@@ -177,5 +181,5 @@ def _reason(port: str, said: str, doing: str) -> str:
             f"the flash of the board on {port} does not hold what was written, {doing}: the same"
             " command tries again"
         )
-    last = reason or (said.strip().splitlines() or ["it said nothing"])[-1]
+    last = reason or (output.strip().splitlines() or ["it printed nothing"])[-1]
     return f"esptool failed on {port} while {doing}: {last}"

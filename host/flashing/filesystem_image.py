@@ -19,8 +19,8 @@ _LAYOUT = 0x0002_0000
 _GAP = 16
 
 
-def filesystem_image(files: Mapping[str, bytes], size: int) -> bytes:
-    """A file system of `size` bytes that holds `files`, content by path, and nothing else.
+def make_filesystem(files: Mapping[str, bytes], size: int) -> bytes:
+    """Returns a file system of `size` bytes that holds `files`, content by path, and nothing else.
 
     The same files give the same image. Raises FlashError where there is no room for them.
     """
@@ -46,8 +46,8 @@ def filesystem_image(files: Mapping[str, bytes], size: int) -> bytes:
     return bytes(littlefs.context.buffer)
 
 
-def segments(image: bytes) -> Iterator[tuple[int, bytes]]:
-    """The parts of an image that are in use, with their offsets, in whole blocks.
+def used_segments(image: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yields the parts of an image that are in use, with their offsets, in whole blocks.
 
     littlefs erases a block before it writes, so what an unused one holds does not matter.
     """

@@ -27,35 +27,35 @@ _TIMEOUT = 20  # seconds without a byte
 _PIECE = 64 * 1024
 
 # Called with how many bytes there are of how many in all, which may be unknown (None).
-Downloaded = Callable[[int, int | None], None]
+OnDownload = Callable[[int, int | None], None]
 
 
-def firmware_file(
+def find_image_file(
     board: Board,
     given: Path | None,
     sha256: str | None = None,
-    downloaded: Downloaded = lambda size, total: None,
+    on_download: OnDownload = lambda size, total: None,
     *,
     folder: Path = FOLDER,
     site: str = SITE,
 ) -> Path:
-    """The image of MicroPython to write to the board.
+    """Returns the image of MicroPython to write to the board, downloading it where it is not here.
 
     given: an image, or a folder of official ones, of which the newest for the board is taken;
     None for the release that the board's file names, kept in `folder` or else downloaded from
     `site`. sha256: what it must have, in hexadecimal digits. Raises FlashError.
     """
     try:
-        return _firmware_file(board, given, sha256, downloaded, folder, site)
+        return _find(board, given, sha256, on_download, folder, site)
     except OSError as error:
         raise FlashError(f"cannot use {error.filename or folder}: {error.strerror}") from None
 
 
-def _firmware_file(
+def _find(
     board: Board,
     given: Path | None,
     sha256: str | None,
-    downloaded: Downloaded,
+    on_download: OnDownload,
     folder: Path,
     site: str,
 ) -> Path:
@@ -63,17 +63,17 @@ def _firmware_file(
     if given is None:
         path = folder / f"{board.flash.image}-{board.flash.version}.bin"
         if not path.exists():
-            _download(site + path.name, path, downloaded)
+            _download(site + path.name, path, on_download)
         _check_kept(path)
     else:
         path = _newest(given, board.flash.image) if given.is_dir() else given
-    if sha256 and digest(path) != sha256.lower():
-        raise FlashError(f"{path} has the SHA-256 {digest(path)}, not {sha256.lower()}")
+    if sha256 and hash_file(path) != sha256.lower():
+        raise FlashError(f"{path} has the SHA-256 {hash_file(path)}, not {sha256.lower()}")
     return path
 
 
-def digest(path: Path) -> str:
-    """A file's SHA-256 in hexadecimal digits. Raises FlashError."""
+def hash_file(path: Path) -> str:
+    """Returns a file's SHA-256 in hexadecimal digits. Raises FlashError."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
@@ -92,7 +92,7 @@ def _newest(folder: Path, image: str) -> Path:
 def _check_kept(path: Path) -> None:
     """Compares an image with what it was when it came; FlashError where it has changed."""
     record = path.with_name(path.name + ".sha256")
-    found = digest(path)
+    found = hash_file(path)
     if not record.exists():
         record.write_text(f"{found}  {path.name}\n")  # as sha256sum -c reads it
     elif record.read_text().split()[:1] != [found]:
@@ -102,7 +102,7 @@ def _check_kept(path: Path) -> None:
         )
 
 
-def _download(url: str, path: Path, downloaded: Downloaded) -> None:
+def _download(url: str, path: Path, on_download: OnDownload) -> None:
     """Puts what is at `url` into a file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
@@ -111,7 +111,7 @@ def _download(url: str, path: Path, downloaded: Downloaded) -> None:
             total = page.length
             while piece := page.read(_PIECE):
                 file.write(piece)
-                downloaded(file.tell(), total)
+                on_download(file.tell(), total)
             if total is not None and file.tell() != total:
                 raise http.client.IncompleteRead(b"", total - file.tell())
         os.chmod(name, 0o644)
@@ -128,5 +128,5 @@ def _download(url: str, path: Path, downloaded: Downloaded) -> None:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, http.client.IncompleteRead):
-        return "the download broke off"
+        return "the download was interrupted"
     return str(getattr(error, "reason", None) or error).split("\n")[0]

@@ -46,7 +46,7 @@ class FirmwareImage:
     partitions: tuple[Partition, ...]
 
     def filesystem(self, flash_size: int) -> Partition:
-        """Where MicroPython will look for its files on a flash chip of so many bytes.
+        """Returns where MicroPython will look for its files on a flash chip of so many bytes.
 
         Its boardctrl_startup (ports/esp32/main.c): the partition "vfs", or else all that is
         behind the last partition. Raises FlashError where the chip is too small.
@@ -63,8 +63,8 @@ class FirmwareImage:
         return vfs
 
 
-def firmware_image(path: Path, board: Board) -> FirmwareImage:
-    """The image in a file. Raises FlashError unless it is a new enough MicroPython for the
+def read_image(path: Path, board: Board) -> FirmwareImage:
+    """Reads the image in a file. Raises FlashError unless it is a new enough MicroPython for the
     board's chip."""
     assert board.flash is not None
     try:

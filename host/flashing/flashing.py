@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from host.errors import FlashError
 from host.flashing import esptool
 from host.flashing.esptool import ConnectedChip, Segment
-from host.flashing.filesystem_image import filesystem_image, segments
+from host.flashing.filesystem_image import make_filesystem, used_segments
 from host.flashing.firmware_image import FirmwareImage
 from host.hardware.board import Board
 
@@ -15,12 +15,12 @@ from host.hardware.board import Board
 OnProgress = Callable[[str, int, int], None]
 
 
-def identify_chip(port: str, board: Board) -> ConnectedChip:
+def check_chip(port: str, board: Board) -> ConnectedChip:
     """Returns the chip on a port, which stays in its bootloader. Raises FlashError where it is not
     of the board's kind."""
-    found = esptool.chip_on(port)
+    found = esptool.identify_chip(port)
     if found.kind != board.chip:
-        esptool.run_on(port)
+        esptool.leave_bootloader(port)
         raise FlashError(
             f"the chip on {port} is an {found.kind}, and {board.name} has an {board.chip}: is it"
             " another board, or another port?"
@@ -37,10 +37,10 @@ def flash_segments(
     """
     assert board.flash is not None
     region = image.filesystem(flash_size)
-    content = filesystem_image(files, region.size)
+    parts = used_segments(make_filesystem(files, region.size))
     return [
         Segment("MicroPython", board.flash.offset, image.content),
-        *(Segment("files", region.offset + offset, part) for offset, part in segments(content)),
+        *(Segment("files", region.offset + offset, part) for offset, part in parts),
     ]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from host.errors import FlashError
 from host.flashing.board_files import BoardFiles, System
-from host.flashing.changes import FOLDERS, START, Changes, changes
+from host.flashing.changes import FOLDERS, START, Changes, find_changes
 from host.flashing.firmware_image import check_version
 from host.hardware.board import Board
 
@@ -69,7 +69,7 @@ def _write_changes(
     not."""
     names = [path for path in files if "/" not in path]
     present = board.files(FOLDERS, names)
-    needed = changes(files, present)
+    needed = find_changes(files, present)
     blocks = needed.blocks(system.block, present)
     if blocks > system.free_blocks:
         raise FlashError(
@@ -81,7 +81,7 @@ def _write_changes(
     for folder in FOLDERS:
         board.make_folder(folder)
     _copy(board, needed, on_progress)
-    damaged = changes(files, board.files(FOLDERS, names)).write if needed.write else {}
+    damaged = find_changes(files, board.files(FOLDERS, names)).write if needed.write else {}
     if damaged:
         board.remove(START)
         raise FlashError(f"{next(iter(damaged))} did not reach the board intact: try again")

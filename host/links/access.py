@@ -46,7 +46,7 @@ def open_exclusively(url: str, baud: int) -> Any:
 
 
 def explain_closed(url: str) -> str:
-    """Returns why a port does not open and what to do, which mpremote and esptool do not tell."""
+    """Returns why a port does not open and what to do, which mpremote and esptool do not say."""
     try:
         open_exclusively(url, REPL_BAUD).close()
     except PortClosed as error:

@@ -7,7 +7,7 @@ import pytest
 
 from host.build.bundle import compiled
 from host.cluster.place import Place
-from host.flashing.filesystem_image import filesystem_image, segments
+from host.flashing.filesystem_image import make_filesystem, used_segments
 from host.generation.evaluation import load_commands
 from host.hardware import board as boards
 from host.model import loading
@@ -98,7 +98,7 @@ def test_a_deployment_fits_the_smallest_file_system_and_its_heap(model, name):
     files = place.files(model, (1, 27, 0))
     smallest = min(boards.load(one).flash.filesystem_size for one in REAL)
     assert smallest == 2 << 20
-    used = sum(len(part) for _, part in segments(filesystem_image(files, smallest)))
+    used = sum(len(part) for _, part in used_segments(make_filesystem(files, smallest)))
     # Blocks of 4 KB, some 40 files: about a tenth of the file system.
     assert sum(map(len, files.values())) < used < smallest // 4
 

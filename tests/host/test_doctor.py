@@ -16,11 +16,11 @@ from host.cluster.cluster_fields import FlashedChip
 from host.cluster.cluster_file import change
 from host.diagnosis import examination, node
 from host.diagnosis import prompt as prompt_module
-from host.diagnosis.at_prompt import Identity, identity_findings, power_save_finding
+from host.diagnosis.at_prompt import Identity, check_identity, check_power_save
 from host.diagnosis.examination import check_file, examine_port, list_board_ports
-from host.diagnosis.node import examine_node, ready_findings
+from host.diagnosis.node import check_ready_report, examine_node
 from host.diagnosis.prompt import NoPrompt
-from host.diagnosis.signal import WEAKEST, signal_findings
+from host.diagnosis.signal import WEAKEST, measure_signal
 from host.doctor import main
 from host.launch import FlashedBoards, open_cluster
 from host.links import port_search
@@ -69,7 +69,7 @@ def little_patience(monkeypatch):
         monkeypatch.setattr(node, name, 0.4)
     monkeypatch.setattr(port_search, "RETRANSMIT_SECONDS", 0.1)
     monkeypatch.setattr(prompt_module, "_ATTEMPTS", (0.1, 0.1))
-    monkeypatch.setattr(prompt_module, "_READ_PATIENCE", 0.1)
+    monkeypatch.setattr(prompt_module, "_READ_TIMEOUT", 0.1)
     monkeypatch.setattr(examination, "_RESTART_TIMEOUT", 0.1)
 
 
@@ -86,14 +86,14 @@ def fault(findings):
 
 
 def test_a_chip_as_it_should_be():
-    (finding,) = ready_findings(1, READY, CLUSTER)
+    (finding,) = check_ready_report(1, READY, CLUSTER)
     assert str(finding) == (
         f"ok: chip 1 runs firmware {firmware_version()}: 2 heads, 35 units, 103 rows, context 128,"
         " model 0001020304050607, 68 KB of heap free"
     )
-    assert not faults(identity_findings(BOARD, CLUSTER))
-    assert not faults(ready_findings(1, READY, None)) and not faults(
-        identity_findings(BOARD, None)
+    assert not faults(check_identity(BOARD, CLUSTER))
+    assert not faults(check_ready_report(1, READY, None)) and not faults(
+        check_identity(BOARD, None)
     )
 
 
@@ -107,7 +107,7 @@ def test_a_chip_as_it_should_be():
     ],
 )
 def test_a_node_of_another_cluster_or_time(chip, changes, text):
-    assert fault(ready_findings(chip, READY._replace(**changes), CLUSTER)).startswith(text)
+    assert fault(check_ready_report(chip, READY._replace(**changes), CLUSTER)).startswith(text)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_node_of_another_cluster_or_time(chip, changes, text):
         ({"config": None}, "it holds no whole firmware"),
         ({"model_hash": bytes(8)}, "it holds model 0000000000000000, and federation.toml has"),
         ({"mac": MACS[1]}, "it was flashed as chip 0, and is chip 1 here"),
-        ({"mac": "00:00:00:00:00:00"}, "it says that it is chip 0, which is the board with MAC"),
+        ({"mac": "00:00:00:00:00:00"}, "it was flashed as chip 0, which is the board with MAC"),
         ({"config": {**CONFIG, "key": "00" * 32}}, "it has another key than federation.toml"),
         ({"config": {**CONFIG, "key": "??"}}, "it has another key than federation.toml"),
         ({"config": {**CONFIG, "link": "uart"}}, "it was flashed for uart, and the cluster is on"),
@@ -130,14 +130,14 @@ def test_a_node_of_another_cluster_or_time(chip, changes, text):
     ],
 )
 def test_a_board_at_its_prompt_of_another_kind_or_cluster(changes, text):
-    assert fault(identity_findings(replace(BOARD, **changes), CLUSTER)).startswith(text)
+    assert fault(check_identity(replace(BOARD, **changes), CLUSTER)).startswith(text)
 
 
 def test_a_board_that_the_file_does_not_know():
     stranger = replace(BOARD, mac="00:00:00:00:00:00", config={**CONFIG, "chip": 9})
-    assert fault(identity_findings(stranger, CLUSTER)) == "this board is not in federation.toml"
+    assert fault(check_identity(stranger, CLUSTER)) == "this board is not in federation.toml"
     chips = (replace(CLUSTER.flashed[0], board="esp33"),)
-    assert fault(identity_findings(BOARD, replace(CLUSTER, flashed=chips))).startswith(
+    assert fault(check_identity(BOARD, replace(CLUSTER, flashed=chips))).startswith(
         "no board is called 'esp33'"
     )
 
@@ -165,26 +165,26 @@ def heard(*levels):
 
 def test_weak_signals_and_chips_that_are_not_heard():
     cluster = replace(CLUSTER, key=b"")
-    found = list(signal_findings(FakePrompt(repr(heard(-40, WEAKEST))), cluster))
+    found = list(measure_signal(FakePrompt(repr(heard(-40, WEAKEST))), cluster))
     assert [finding.kind for finding in found] == ["ok"] * 2
-    found = signal_findings(FakePrompt(repr(heard(WEAKEST - 1))), cluster)
+    found = measure_signal(FakePrompt(repr(heard(WEAKEST - 1))), cluster)
     assert [text for text, _ in faults(found)] == [
-        f"weak signal: the gateway hears chip 1 at {WEAKEST - 1} dBm",
-        "the gateway does not hear chip 2",
+        f"weak signal: the gateway receives chip 1 at {WEAKEST - 1} dBm",
+        "the gateway does not receive chip 2",
     ]
     noise = [(b"noise", -20)]
-    assert len(faults(signal_findings(FakePrompt(repr(noise)), cluster))) == 2
+    assert len(faults(measure_signal(FakePrompt(repr(noise)), cluster))) == 2
 
 
 @pytest.mark.parametrize("printed", ["", "(1,)", "None", NoPrompt("ImportError: no espnow")])
 def test_a_signal_that_cannot_be_measured(printed):
-    (finding,) = signal_findings(FakePrompt(printed), CLUSTER)
+    (finding,) = measure_signal(FakePrompt(printed), CLUSTER)
     assert str(finding).startswith("not looked at: signal: ")
 
 
 def test_power_save():
-    assert fault([power_save_finding(1)]).startswith("power save is on (pm=1)")
-    assert not faults([power_save_finding(0)])
+    assert fault([check_power_save(1)]).startswith("power save is on (pm=1)")
+    assert not faults([check_power_save(0)])
 
 
 def test_chips_that_answer_at_a_port(little_patience):
@@ -220,7 +220,7 @@ def test_a_chip_that_fails_when_it_is_started_again(monkeypatch):
     with PtyChip(chip) as port:
         again = examination._restart_finding(board, port.url, True, CLUSTER)
         anew = examination._restart_finding(board, port.url, False, CLUSTER)
-    assert str(again) == "ok: the node was interrupted for this, and says again what is wrong"
+    assert str(again) == "ok: the node was interrupted for this, and reports again what is wrong"
     assert str(anew) == (
         "wrong: chip 0 has failed to start: no shard. Flash it again: make flash BOARD=esp32s3"
         " CHIP_ID=0"
@@ -359,7 +359,7 @@ def test_boards_on_the_air_from_end_to_end(micropython, tmp_path, capsys, monkey
         "ok: power save is off",
         "ok: the radio is on channel 1",
         "ok: MicroPython 1.27.0 on Stand-in board with x86, MAC 24:00:00:00:00:00",
-        "ok: the gateway hears chip 1 at -",
+        "ok: the gateway receives chip 1 at -",
         "ok: the node was interrupted for this and runs again",
         "not looked at: whether its node runs: that answers by radio",
     )
@@ -394,6 +394,6 @@ def test_a_gateway_of_another_key_from_end_to_end(micropython, tmp_path, capsys,
     assert_lines(
         capsys.readouterr().out,
         "wrong: it has another key than federation.toml",
-        "wrong: the gateway does not hear chip 1",
-        "ok: the board was started anew, and its node runs",
+        "wrong: the gateway does not receive chip 1",
+        "ok: the board was started again, and its node runs",
     )

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host.errors import FlashError
-from host.flashing.filesystem_image import BLOCK, filesystem_image, segments
+from host.flashing.filesystem_image import BLOCK, make_filesystem, used_segments
 
 FILES = {
     "main.py": b"print(1)\n",
@@ -58,9 +58,9 @@ def mounted(micropython, path):
 
 @pytest.mark.parametrize("holes", [b"\xff", b"?"], ids=["erased", "used before"])
 def test_micropython_finds_every_file(micropython, tmp_path, holes):
-    image = filesystem_image(FILES, 1 << 20)
+    image = make_filesystem(FILES, 1 << 20)
     flash = bytearray(holes * len(image))
-    for offset, content in segments(image):
+    for offset, content in used_segments(image):
         assert offset % BLOCK == len(content) % BLOCK == 0
         flash[offset : offset + len(content)] = content
     path = tmp_path / "flash.img"
@@ -70,7 +70,7 @@ def test_micropython_finds_every_file(micropython, tmp_path, holes):
 
 
 def test_the_same_files_give_the_same_image():
-    assert filesystem_image(FILES, 1 << 20) == filesystem_image(dict(FILES), 1 << 20)
+    assert make_filesystem(FILES, 1 << 20) == make_filesystem(dict(FILES), 1 << 20)
 
 
 @given(used=st.sets(st.integers(0, 99), min_size=1))
@@ -79,7 +79,7 @@ def test_the_parts_in_use_are_all_of_it(used):
     image = b"".join((b"u" if block in used else b"\xff") * BLOCK for block in range(100))
     rebuilt = bytearray(b"\xff" * len(image))
     end = -1
-    for offset, content in segments(image):
+    for offset, content in used_segments(image):
         assert offset > end
         end = offset + len(content)
         rebuilt[offset:end] = content
@@ -88,4 +88,4 @@ def test_the_parts_in_use_are_all_of_it(used):
 
 def test_files_that_do_not_fit_are_told_in_kilobytes():
     with pytest.raises(FlashError, match="the file system has 64 KB, too little for 74 KB of fil"):
-        filesystem_image(FILES, 64 * 1024)
+        make_filesystem(FILES, 64 * 1024)

@@ -3,7 +3,7 @@
 import pytest
 
 from host.errors import FlashError
-from host.flashing.firmware_image import Partition, firmware_image
+from host.flashing.firmware_image import Partition, read_image
 from host.hardware.board import load
 from tests.standin_board.micropython_image import micropython_image
 
@@ -26,7 +26,7 @@ def image_file(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_take_what_the_program_leaves_of_the_flash(image_file, kind):
     board = load(kind)
-    image = firmware_image(image_file(micropython_image(board, "1.28.1")), board)
+    image = read_image(image_file(micropython_image(board, "1.28.1")), board)
     assert image.version == (1, 28, 1)
     assert [part.name for part in image.partitions] == ["nvs", "phy_init", "factory"]
     flash = board.flash
@@ -38,7 +38,7 @@ def test_files_take_what_the_program_leaves_of_the_flash(image_file, kind):
 def test_a_partition_of_their_own_goes_before_that(image_file):
     board = load("esp32")
     content = micropython_image(board, vfs=(3 * MB, MB))
-    image = firmware_image(image_file(content), board)
+    image = read_image(image_file(content), board)
     assert image.filesystem(16 * MB) == Partition("vfs", 3 * MB, MB)
     with pytest.raises(FlashError, match="takes 4096 KB of flash, and the board has 2048"):
         image.filesystem(2 * MB)
@@ -46,7 +46,7 @@ def test_a_partition_of_their_own_goes_before_that(image_file):
 
 def test_a_flash_that_the_program_fills(image_file):
     board = load("esp32s3")
-    image = firmware_image(image_file(micropython_image(board)), board)
+    image = read_image(image_file(micropython_image(board)), board)
     with pytest.raises(FlashError, match="takes 2048 KB of flash, and the board has 2048"):
         image.filesystem(2 * MB)
 
@@ -67,10 +67,10 @@ def test_a_flash_that_the_program_fills(image_file):
 )
 def test_a_wrong_image_is_refused(image_file, content, line):
     with pytest.raises(FlashError) as raised:
-        firmware_image(image_file(content), load("esp32s3"))
+        read_image(image_file(content), load("esp32s3"))
     assert line in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_an_image_that_is_not_there(tmp_path):
     with pytest.raises(FlashError, match="cannot read .*none.bin: No such file"):
-        firmware_image(tmp_path / "none.bin", load("esp32s3"))
+        read_image(tmp_path / "none.bin", load("esp32s3"))

@@ -70,12 +70,29 @@ def attempt(model, firmware, capsys):
     return tried
 
 
-@pytest.mark.parametrize("kind", ["esp32", "esp32s2", "esp32s3", "esp32c3", "esp32c6"])
-def test_every_kind_of_chip_is_told(micropython, tmp_path, kind):
-    with StandinBoard(tmp_path, kind=kind, blank=True) as board:
-        found = esptool.chip_on(board.port)
-    size = boards.load(kind).flash.size
-    assert (found.kind, found.mac, found.flash_size) == (kind, "24:0a:c4:00:00:01", size)
+KINDS = {
+    board.chip: name
+    for name, board in zip(boards.names(), map(boards.load, boards.names()), strict=True)
+    if not board.is_simulated
+}
+
+
+@pytest.mark.parametrize("chip", KINDS)
+def test_every_kind_of_chip_is_identified(micropython, tmp_path, chip):
+    with StandinBoard(tmp_path, kind=KINDS[chip], blank=True) as board:
+        found = esptool.identify_chip(board.port)
+    size = boards.load(KINDS[chip]).flash.size
+    assert (found.kind, found.mac, found.flash_size) == (chip, "24:0a:c4:00:00:01", size)
+
+
+@pytest.mark.parametrize("chip", KINDS)
+def test_every_kind_of_chip_is_flashed_where_its_bootloader_is(micropython, tmp_path, chip):
+    kind = boards.load(KINDS[chip])
+    image = micropython_image(kind)
+    segment = esptool.Segment("MicroPython", kind.flash.offset, image)
+    with StandinBoard(tmp_path, kind=kind.name, blank=True) as board:
+        esptool.write(board.port, chip, [segment], lambda name, size: None)
+        assert board.flash.read(kind.flash.offset, len(image)) == image
 
 
 def test_a_chip_that_is_asked_stays_in_its_bootloader(board, monkeypatch):
@@ -83,9 +100,9 @@ def test_a_chip_that_is_asked_stays_in_its_bootloader(board, monkeypatch):
     said = []
     run = esptool._run
     monkeypatch.setattr(esptool, "_run", lambda *asked: said.append(run(*asked)) or said[-1])
-    esptool.chip_on(board.port)
+    esptool.identify_chip(board.port)
     assert "Staying in bootloader" in said[0] and "Hard resetting" not in said[0]
-    esptool.run_on(board.port)
+    esptool.leave_bootloader(board.port)
     assert "Hard resetting" in said[1]
 
 
@@ -202,7 +219,7 @@ def test_taking_the_place_of_another_board_takes_a_yes(
     with StandinBoard(tmp_path / "other", blank=True, mac="240ac4000002") as other:
         attempt(board.port)
         left = []
-        monkeypatch.setattr(flashing, "run_on", left.append)
+        monkeypatch.setattr(flashing, "leave_bootloader", left.append)
         assert attempt(other.port) == (
             "error: chip 1 is another board (esp32s3, 24:0a:c4:00:00:01): replace it by this one"
             " (24:0a:c4:00:00:02) only with --yes"

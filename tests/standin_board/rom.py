@@ -40,7 +40,10 @@ CHIPS = {
     "esp32s2": Registers(0x3F41A044, 0x3F402000, magic=0x000007C6),
     "esp32s3": Registers(0x60007044, 0x60002000, chip_id=9),
     "esp32c3": Registers(0x60008844, 0x60002000, chip_id=5),
+    "esp32c5": Registers(0x600B4844, 0x60003000, chip_id=23),
     "esp32c6": Registers(0x600B0844, 0x60003000, chip_id=13),
+    "esp32h2": Registers(0x600B0844, 0x60003000, chip_id=16),
+    "esp32p4": Registers(0x5012D044, 0x5008D000, chip_id=18),
 }
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from host.cluster import cluster_file
 from host.cluster.place import Place
-from host.flashing.filesystem_image import BLOCK, filesystem_image
-from host.flashing.firmware_image import firmware_image
+from host.flashing.filesystem_image import BLOCK, make_filesystem
+from host.flashing.firmware_image import read_image
 from host.hardware import board as boards
 from host.model import loading
 from host.simulation.hub import HubProcess
@@ -88,11 +88,11 @@ def all_flashed(folder, farm, firmware, boards_folder=None, *arguments):
 
 def check_flash(board, kind, content, files):
     """Compares a board's flash with MicroPython's image and the file system, byte for byte."""
-    image = firmware_image(content, kind)
+    image = read_image(content, kind)
     assert board.flash.read(kind.flash.offset, len(image.content)) == image.content
     region = image.filesystem(kind.flash.size)
     flash = board.flash.read(region.offset, region.size)
-    assert flash == filesystem_image(files, region.size)
+    assert flash == make_filesystem(files, region.size)
 
 
 def expected_files(model, cluster, chip, kind, kinds):
