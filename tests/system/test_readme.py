@@ -25,9 +25,9 @@ TABLE = re.compile(r"^ +shard +heap", re.MULTILINE)  # its counts and times are 
 BLOCKS = blocks()
 SHOWN = {command: printed for block in BLOCKS.values() for command, printed in block.items()}
 RUN = {name: block for name, block in BLOCKS.items() if all(map(is_run, block))}
-# What a heap lacks, and what plans say in kilobytes and milliseconds, moves a little with every
+# What a heap lacks or would hold, and what plans say in kilobytes and milliseconds, moves with every
 # change to the code on a chip.
-MOVING = re.compile(r"(\d+(?= KB short)|(?<!\S)\d+\.\d(?=\s))")
+MOVING = re.compile(r"(\d+(?= KB short)|(?<=or --context )\d+|(?<!\S)\d+\.\d(?=\s))")
 
 
 def words(text):
