@@ -1,9 +1,90 @@
-"""The coordinator's side of the federation: everything here runs under CPython."""
+"""Runs language models on federations of ESP32 chips with MicroPython; docs/api.md says how.
+
+    import host
+
+    with host.simulate("home", chips=3) as cluster:
+        print(cluster.generate("wake me at seven").text)
+
+Everything in this package runs under CPython. Names are imported when they are first used.
+"""
 
 import sys
 
 if sys.implementation.name == "cpython":  # chips' tests run host/wire/ on MicroPython too
     import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from host.api import (
+        ChipStatistics,
+        Cluster,
+        Generation,
+        GenerationStatistics,
+        GenerationStream,
+        LoadedModel,
+        Parallelism,
+        connect,
+        load_model,
+        simulate,
+    )
+    from host.errors import (
+        ArgumentError,
+        BoardError,
+        ClusterError,
+        FederationError,
+        ModelError,
+        ParallelError,
+        SetupError,
+    )
+    from host.simulation.radio import FakeRadio
+    from protocol.frame import ProtocolError
+    from protocol.message import FederationMessage
+
+__all__ = [
+    "ArgumentError",
+    "BoardError",
+    "ChipStatistics",
+    "Cluster",
+    "ClusterError",
+    "FakeRadio",
+    "FederationError",
+    "FederationMessage",
+    "Generation",
+    "GenerationStatistics",
+    "GenerationStream",
+    "LoadedModel",
+    "ModelError",
+    "ParallelError",
+    "Parallelism",
+    "ProtocolError",
+    "SetupError",
+    "connect",
+    "load_model",
+    "simulate",
+]
+
+_ELSEWHERE = {
+    "FakeRadio": "host.simulation.radio",
+    "FederationMessage": "protocol.message",
+    "ProtocolError": "protocol.frame",
+}
+
+
+def __getattr__(name):  # type: ignore[no-untyped-def]  # annotations cost a chip's tests heap
+    """Imports a public name when it is first used: what is behind it takes a second to import."""
+    if name not in __all__:
+        raise AttributeError("module 'host' has no attribute " + repr(name))
+    from importlib import import_module
+
+    is_error = name.endswith("Error")
+    module = _ELSEWHERE.get(name, "host.errors" if is_error else "host.api")
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():  # type: ignore[no-untyped-def]
+    return sorted(set(globals()) | set(__all__))
 
 
 # What `python -m host...` starts is importing for a good part of a second. Ctrl-C then ends it as

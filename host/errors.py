@@ -18,6 +18,10 @@ class FederationError(Exception):
         super().__init__(one_line(message))
 
 
+class ArgumentError(FederationError, ValueError):
+    """A value that cannot be; the message says what can."""
+
+
 class ModelError(FederationError):
     """A model or tokenizer that cannot be used."""
 

@@ -24,9 +24,9 @@ from host.cli.prompt_loop import PromptLoop, print_message, reads_terminal
 from host.cli.run_options import (
     find_chips,
     find_model,
+    find_sampler,
     is_chosen_by_planner,
     list_prompts,
-    make_sampler,
     parse_options,
     verify_checkable,
 )
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
 
     Raises what main prints as one line.
     """
-    make_sampler(options)  # what is wrong with options is reported before anything takes its time
+    find_sampler(options)  # what is wrong with options is reported before anything takes its time
     source = loading.load_model(find_model(options), options.tokenizer)
     chips = find_chips(options, source.config)
     encoder = PromptEncoder(source, chips.context, options.steps)

@@ -12,7 +12,7 @@ from rich.console import Console
 from host.cli.arguments import FAILED
 from host.cli.prompts import StopAtInterrupt, example, is_terminal, piped_prompts, typed_prompts
 from host.cli.report import make_report, print_report
-from host.cli.run_options import make_sampler
+from host.cli.run_options import find_sampler
 from host.cli.terminal import Display
 from host.errors import ModelError, one_line
 from host.generation.batch import Batch
@@ -38,7 +38,7 @@ class PromptLoop:
         self._options, self._cluster, self._encoder = options, cluster, encoder
         self._format = source.prompt_format
         self._generator = Generator(cluster, source, encoder)
-        self._sampler = make_sampler(options)
+        self._sampler = find_sampler(options)
         self._console, self._display = console, display
         self._is_typing = reads_terminal(options)
         self._statistics = GenerationStatistics()
@@ -68,7 +68,7 @@ class PromptLoop:
 
     def _run_batch(self, prompts: list[str]) -> None:
         batch = Batch(self._generator)
-        tasks = [self._generator.task(prompt, make_sampler(self._options)) for prompt in prompts]
+        tasks = [self._generator.task(prompt, find_sampler(self._options)) for prompt in prompts]
         for generation in batch.run(tasks):
             self._statistics = batch.statistics
             self._display.show(f"{example(generation.prompt)}{self._text(generation)}\n")

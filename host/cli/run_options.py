@@ -8,6 +8,7 @@ from host.cli.arguments import Parser, count_up_to, heap_size, probability
 from host.cluster import cluster_file
 from host.errors import ClusterError, ModelError
 from host.executors.executor import CANNOT_CHECK
+from host.generation.generator import make_sampler
 from host.generation.prompt_encoder import PromptEncoder, read_prompts
 from host.hardware.board import load
 from host.launch import Chips, FlashedBoards, SimulatedChips
@@ -112,12 +113,9 @@ def find_model(options: argparse.Namespace) -> str:
     return flashed.model if flashed else str(HOME_MODEL)
 
 
-def make_sampler(options: argparse.Namespace) -> Sampler:
-    """Returns a new sampler. Raises ModelError for what one cannot do."""
-    try:
-        return Sampler(options.temperature, options.top_p, options.seed)
-    except ValueError as error:
-        raise ModelError(str(error)) from None
+def find_sampler(options: argparse.Namespace) -> Sampler:
+    """Returns a new sampler. Raises ArgumentError for what one cannot do."""
+    return make_sampler(options.temperature, options.top_p, options.seed)
 
 
 def simulated_chips(options: argparse.Namespace, layers: int) -> SimulatedChips:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from host.errors import ClusterError, ModelError
+from host.errors import ArgumentError, ClusterError
 from host.generation.decoding import TokenChooser, decode
 from host.generation.prompt_encoder import PromptEncoder
 from host.generation.statistics import GenerationStatistics, Measurement, Meter
@@ -17,6 +17,14 @@ from host.model.loading import LoadedModel
 from host.model.sampling import Sampler
 
 STOP, LENGTH, CANCELLED = "stop", "length", "cancelled"
+
+
+def make_sampler(temperature: float, top_p: float, seed: int) -> Sampler:
+    """Returns a new sampler. Raises ArgumentError for what one cannot do."""
+    try:
+        return Sampler(temperature, top_p, seed)
+    except ValueError as error:
+        raise ArgumentError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -89,12 +97,13 @@ class Generator:
         """Returns a task for a prompt.
 
         max_tokens: that may be generated, None for as many as the encoder's steps allow; stop:
-        texts before which the generation ends. Raises ModelError where the prompt is too long.
+        texts before which the generation ends. Raises ModelError where the prompt is too long,
+        ArgumentError for a limit or a stop string that cannot be.
         """
         if max_tokens is not None and max_tokens < 1:
-            raise ModelError(f"max_tokens must be at least 1, got {max_tokens}")
+            raise ArgumentError(f"max_tokens must be at least 1, got {max_tokens}")
         if not all(stop):
-            raise ModelError("a stop string must not be empty")
+            raise ArgumentError("a stop string must not be empty")
         tokens = self._encoder.encode(prompt)
         steps = self._encoder.steps
         if max_tokens is not None:

@@ -15,8 +15,8 @@ from host.simulation.radio import FakeRadio, Payload, Station
 class Receiver(Protocol):
     """What takes the frames: the stand-in ESPNow."""
 
-    def arrived(self, frame: bytes) -> bool:
-        """Whether there was room for the frame."""
+    def receive(self, sender: int, rssi: int, frame: Payload) -> bool:
+        """Takes a frame from the station of this number; whether there was room for it."""
 
 
 class InProcessAir:
@@ -89,8 +89,7 @@ class InProcessAir:
         if self.receiver is None:
             return True  # acknowledged by the radio, and nobody wants it
         self.macs[sender.number] = sender.mac
-        head = len(payload).to_bytes(2, "little") + bytes([sender.number, rssi & 0xFF])
-        return self.receiver.arrived(bytes(10) + head + payload)
+        return self.receiver.receive(sender.number, rssi, payload)
 
     def _respond(self, acknowledged: bool) -> None:
         self.responses += 1

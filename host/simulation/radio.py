@@ -26,6 +26,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from random import Random
 
+from host.errors import ArgumentError
+
 BROADCAST = b"\xff" * 6
 MAX_STATIONS = 255  # a station's number fits one byte of the hub's datagrams
 RSSI_DBM = -50  # every station is equally near
@@ -47,9 +49,9 @@ class Impairments:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type is float and not 0.0 <= value <= 1.0:
-                raise ValueError(f"{field.name} is a probability from 0 to 1, not {value}")
+                raise ArgumentError(f"{field.name} is a probability from 0 to 1, not {value}")
             if value < 0:
-                raise ValueError(f"{field.name} is a time in microseconds, not {value}")
+                raise ArgumentError(f"{field.name} is a time in microseconds, not {value}")
 
     @property
     def none(self) -> bool:
@@ -73,11 +75,19 @@ class Counters:
 
 
 Payload = bytes | memoryview
-# Called with the sender, the payload (valid during the call only) and the RSSI in dBm; False
-# says that the receiver had no room.
-Receive = Callable[["Station", Payload, int], bool]
+# Called with the sender, the frame as it was sent (valid during the call only) and the RSSI in
+# dBm; False says that the receiver had no room.
+Receive = Callable[["Station", Payload, int], bool | None]
 # Called once per transmitted frame: whether it was acknowledged.
 Respond = Callable[[bool], None]
+
+
+def _ignore_frame(sender: "Station", frame: Payload, rssi: int) -> None:
+    pass
+
+
+def _ignore_response(acknowledged: bool) -> None:
+    pass
 
 
 @dataclass(eq=False)
@@ -95,7 +105,7 @@ class Station:
 class FakeRadio:
     """The air. Time is virtual: frames in flight arrive while `advance` runs.
 
-    Without delay a frame arrives within `transmit`. Raises ValueError for impairments out of
+    Without delay a frame arrives within `transmit`. Raises ArgumentError for impairments out of
     range.
     """
 
@@ -124,18 +134,25 @@ class FakeRadio:
         self._events: list[tuple[int, int, Callable[[], object]]] = []
         self._scheduled = 0
 
-    def join(self, mac: bytes, channel: int, receive: Receive, respond: Respond) -> Station:
-        """The station that is now on the air under this address, in place of any earlier one.
+    def join(
+        self,
+        mac: bytes,
+        channel: int = 1,
+        receive: Receive = _ignore_frame,
+        respond: Respond = _ignore_response,
+    ) -> Station:
+        """Puts a station on the air under this address, in place of any earlier one.
 
-        Raises ValueError when the address is not 6 bytes of a unicast address, or when there
-        have been 255 different ones.
+        receive: called with each frame that reaches it; respond: called for each frame that it
+        sends, with whether that was acknowledged. Raises ArgumentError, a ValueError, when the
+        address is not 6 bytes of a unicast address, or when there have been 255 different ones.
         """
         if len(mac) != 6 or mac[0] & 1:
-            raise ValueError(f"{mac.hex(':')} is no station's address")
+            raise ArgumentError(f"{mac.hex(':')} is no station's address")
         self.leave(mac)
         number = self._numbers.setdefault(mac, len(self._numbers))
         if number >= MAX_STATIONS:
-            raise ValueError(f"more than {MAX_STATIONS} stations on the air")
+            raise ArgumentError(f"more than {MAX_STATIONS} stations on the air")
         station = Station(mac, number, channel, receive, respond)
         self._stations[mac] = station
         return station
@@ -224,10 +241,10 @@ class FakeRadio:
     def _deliver(self, sender: Station, receiver: Station, payload: Payload) -> None:
         if not receiver.present:
             return
-        if receiver.receive(sender, payload, RSSI_DBM):
-            self.counters.delivered += 1
-        else:
+        if receiver.receive(sender, payload, RSSI_DBM) is False:
             self.counters.overflowed += 1
+        else:
+            self.counters.delivered += 1
 
     def _fate(self, source: bytes, destination: bytes) -> Random:
         link = (source, destination)

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from host.errors import ClusterError, ModelError
+from host.errors import ArgumentError, ClusterError
 from host.generation.batch import Batch
 from host.generation.generator import CANCELLED, LENGTH, STOP, Generator
 from host.generation.statistics import GenerationStatistics, Measurement, Meter
@@ -141,9 +141,9 @@ def test_chips_may_answer_with_their_best_tokens_where_all_decode_greedily(clust
 
 def test_what_a_task_cannot_have(cluster):
     generator = generator_on(cluster())
-    with pytest.raises(ModelError, match="^max_tokens must be at least 1, got 0$"):
+    with pytest.raises(ArgumentError, match="^max_tokens must be at least 1, got 0$"):
         generator.task("", Sampler(), 0)
-    with pytest.raises(ModelError, match="^a stop string must not be empty$"):
+    with pytest.raises(ArgumentError, match="^a stop string must not be empty$"):
         generator.task("", Sampler(), None, ("a", ""))
 
 

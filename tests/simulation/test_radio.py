@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host.simulation.in_process import InProcessAir
 from host.simulation.radio import BROADCAST, RSSI_DBM, FakeRadio, corrupted
+from protocol.message import FederationMessage
 
 A, B, C = (bytes([2, 0, 0, 0, 0, number]) for number in (1, 2, 3))
 FRAMES = 20_000
@@ -213,3 +215,31 @@ def test_impossible_addresses_and_a_256th_station_are_refused():
     with pytest.raises(ValueError, match="more than 255"):
         Listener(radio, A)
     Listener(radio, bytes([2, 0, 0, 0, 1, 9]))  # one that was there before has its number
+
+
+def test_a_message_arrives_as_the_very_frame_that_was_sent():
+    radio, heard = FakeRadio(), []
+    sender, mute = radio.join(A), radio.join(C)
+    radio.join(B, receive=lambda sender, frame, rssi: heard.append((sender.mac, bytes(frame))))
+    message = FederationMessage(0x10, 254, 0, 7, b"\1\2\3")
+    radio.transmit(sender, B, message.encode())
+    radio.transmit(sender, mute.mac, message.encode())
+    assert heard == [(A, message.encode())]
+    assert FederationMessage.decode(heard[0][1]) == message
+    # What returns nothing has room, and who has no receiver hears all the same.
+    assert (radio.counters.delivered, radio.counters.overflowed) == (2, 0)
+
+
+def test_an_air_in_process_hands_over_plain_frames():
+    radio, taken = FakeRadio(), []
+
+    class Receiver:
+        def receive(self, sender, rssi, frame):
+            taken.append((sender, rssi, bytes(frame)))
+            return True
+
+    air = InProcessAir(radio, B)
+    air.receiver = Receiver()
+    sender = radio.join(A)
+    radio.transmit(sender, B, b"frame")
+    assert taken == [(sender.number, RSSI_DBM, b"frame")]

@@ -33,8 +33,9 @@ The constructor takes the air as an argument that the real one does not have; wi
 is one object per process, on the process's own air (`_air.py`). An air has: `mtu`, `chip`,
 `channel`, `up` (WLAN active); `macs`, address by station number; `responses` and `failures`,
 counts of acknowledgements; `missed`, frames dropped before ESPNow saw them; `receiver`, the
-object whose `arrived` gets each frame; `transmit(mac, message, length, wants_status)`, `poll()`,
-`wait(ms)`, `query()`, `ticks_ms()` and `elapsed_ms(start)`.
+object whose `arrived` gets each datagram, or whose `receive` each frame;
+`transmit(mac, message, length, wants_status)`, `poll()`, `wait(ms)`, `query()`, `ticks_ms()` and
+`elapsed_ms(start)`.
 """
 
 import errno
@@ -318,6 +319,11 @@ class ESPNow(io.IOBase):
             except RuntimeError:
                 pass  # the queue of callbacks is full: as on a board, this call is dropped
         return True
+
+    def receive(self, sender, rssi, frame):
+        """Takes a frame alone, from an air in the same process; whether there was room."""
+        head = len(frame).to_bytes(2, "little") + bytes([sender, rssi & 0xFF])
+        return self.arrived(bytes(_RECORD) + head + frame)
 
     def waiting(self):
         """Whether a frame is waiting; False when not active."""

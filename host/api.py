@@ -1,0 +1,278 @@
+"""The public API, which `import host` gives; docs/api.md describes it.
+
+import host
+
+with host.simulate("home", chips=3) as cluster:
+    print(cluster.generate("wake me at seven").text)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from host.cluster import cluster_file
+from host.errors import ArgumentError, ClusterError
+from host.generation.batch import Batch
+from host.generation.generator import (
+    Generation,
+    GenerationStream,
+    Generator,
+    Task,
+    make_sampler,
+)
+from host.generation.prompt_encoder import PromptEncoder
+from host.generation.statistics import GenerationStatistics
+from host.launch import Chips, FlashedBoards, OpenCluster, SimulatedChips, open_cluster
+from host.launch.boards import describe_cluster, listed_ports
+from host.launch.chip_statistics import ChipStatistics
+from host.launch.simulated import SIMULATED_BOARD
+from host.model import loading
+from host.model.loading import LoadedModel
+from host.parallel.options import CHOICES, parse_parallelism
+from host.parallel.parallelism import LINKS, Parallelism
+from host.parallel.plan import MAX_CHIPS
+from host.paths import HOME_MODEL
+
+__all__ = [
+    "ChipStatistics",
+    "Cluster",
+    "Generation",
+    "GenerationStatistics",
+    "GenerationStream",
+    "LoadedModel",
+    "Parallelism",
+    "connect",
+    "load_model",
+    "simulate",
+]
+
+HOME = "home"
+
+
+def load_model(
+    name_or_path: str | Path = HOME, tokenizer: str | Path | None = None
+) -> LoadedModel:
+    """Loads a model and quantizes it, so that clusters can be opened with it at once.
+
+    name_or_path: "home", the model that comes with the program, or the path of a llama2.c
+    checkpoint, Hugging Face folder, GGUF file or quantized model; tokenizer: a path, where the
+    model's own is not in or beside it. Raises ModelError.
+    """
+    path = HOME_MODEL if name_or_path == HOME else name_or_path
+    source = loading.load_model(path, tokenizer)
+    return replace(source, weights=source.quantize())
+
+
+@contextmanager
+def simulate(
+    model: str | Path | LoadedModel = HOME,
+    chips: int = 5,
+    *,
+    link: str = "espnow",
+    board: str = SIMULATED_BOARD,
+    parallelism: str | Parallelism | None = None,
+    context: int | None = None,
+    loss: float = 0.0,
+    seed: int = 0,
+    secure: bool = False,
+) -> Iterator[Cluster]:
+    """Starts simulated chips that hold a model, and ends them with the context.
+
+    model: what load_model gave, or what it takes; link: "espnow", radio with chip 0 as the
+    gateway, or "uart", a serial line to each chip; board: whose heap each chip has, by its name;
+    parallelism: how the model is divided, a Parallelism or its strategy's name, None for what is
+    modelled to be the fastest; context: positions of the KV caches, None for all that the model
+    allows; loss: the probability that a frame is lost; seed: of the losses; secure: whether frames
+    are signed with a random cluster key.
+
+    Raises ArgumentError, ModelError, BoardError, ParallelError before anything is started,
+    ClusterError for a chip that fails, SetupError without a MicroPython.
+    """
+    if not isinstance(chips, int) or not 1 <= chips <= MAX_CHIPS:
+        raise ArgumentError(f"chips must be 1 to {MAX_CHIPS}, got {chips!r}")
+    _check_choice("link", link, LINKS)
+    if not 0 <= loss < 1:
+        raise ArgumentError(f"loss must be in [0, 1), got {loss!r}")
+    if not isinstance(seed, int) or seed < 0:
+        raise ArgumentError(f"seed must be a whole number from 0, got {seed!r}")
+    source = _find_model(model)
+    simulated = SimulatedChips.alike(
+        chips,
+        link,
+        board,
+        signed=secure,
+        parallelism=_find_parallelism(parallelism, source.config.layers, chips),
+        context=context,
+        loss=loss,
+        seed=seed,
+    )
+    with _open(source, simulated) as cluster:
+        yield cluster
+
+
+@contextmanager
+def connect(
+    ports: str | Sequence[str] = "auto",
+    model: str | Path | LoadedModel | None = None,
+    *,
+    chips: int | None = None,
+    link: str | None = None,
+    context: int | None = None,
+) -> Iterator[Cluster]:
+    """Connects to flashed boards, and disconnects with the context.
+
+    ports: "auto" for the boards of federation.toml in the working folder, wherever they are
+    plugged in; or their ports, as a list or separated by commas: of each board on "uart", of the
+    gateway on "espnow"; model: the one that was flashed, None for the one that federation.toml
+    names; chips, link, context: as flashed, where there is no such file.
+
+    Raises ClusterError for boards that are missing, do not answer or hold something else,
+    ArgumentError, ModelError, BoardError.
+    """
+    urls = listed_ports(ports) if isinstance(ports, str) else list(ports)
+    if urls == []:
+        raise ArgumentError('ports must name a port, or be "auto"')
+    if link is not None:
+        _check_choice("link", link, LINKS)
+    if model is None:
+        flashed = cluster_file.read()
+        model = flashed.model if flashed else HOME
+    source = _find_model(model)
+    described = describe_cluster(urls, source.config, chips=chips, link=link, context=context)
+    with _open(source, FlashedBoards(described, urls)) as cluster:
+        yield cluster
+
+
+class Cluster:
+    """Chips that hold a model and generate with it: what simulate() and connect() give."""
+
+    def __init__(self, opened: OpenCluster, source: LoadedModel, context: int | None) -> None:
+        self._opened: OpenCluster | None = opened
+        steps = context or source.config.context
+        self._generator = Generator(opened, source, PromptEncoder(source, context, steps))
+        self.parallelism = opened.choice.parallelism
+        self.choice = str(opened.choice)
+        self.chips = opened.executor.plan.chips
+        self.context = opened.executor.plan.context
+        self.is_simulated = opened.is_simulated
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        top_p: float = 0.9,
+        seed: int = 0,
+        stop: str | Sequence[str] | None = None,
+    ) -> Generation:
+        """Generates what follows a prompt.
+
+        max_tokens: that are generated at most, None for as many as the context holds; temperature:
+        0 takes the most probable token each time, above 0 tokens are drawn; top_p: among the most
+        probable ones of this probability together; seed: the same one draws the same tokens, on
+        any number of chips; stop: texts before which the generation ends.
+
+        Raises ArgumentError, ModelError for a prompt that is too long, ClusterError where chips
+        fail.
+        """
+        task = self._task(prompt, max_tokens, temperature, top_p, seed, stop)
+        return self._generator.generate(task)
+
+    def stream(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        top_p: float = 0.9,
+        seed: int = 0,
+        stop: str | Sequence[str] | None = None,
+    ) -> GenerationStream:
+        """Generates as `generate` does, and gives pieces of text as they come.
+
+        The stream's `generation` is whole once it was read to its end. Close it to end sooner:
+        until either, nothing else can be generated on this cluster.
+        """
+        task = self._task(prompt, max_tokens, temperature, top_p, seed, stop)
+        return self._generator.stream(task)
+
+    def generate_batch(
+        self,
+        prompts: Sequence[str],
+        *,
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        top_p: float = 0.9,
+        seed: int = 0,
+        stop: str | Sequence[str] | None = None,
+    ) -> list[Generation]:
+        """Generates what follows each of several prompts, as `generate` would one by one.
+
+        Stages of a pipeline work on several at the same time.
+        """
+        if isinstance(prompts, str):
+            raise ArgumentError("prompts must be a list of str, got one str")
+        settings = max_tokens, temperature, top_p, seed, stop
+        tasks = [self._task(prompt, *settings) for prompt in prompts]
+        return list(Batch(self._generator).run(tasks))
+
+    def statistics(self) -> list[ChipStatistics]:
+        """Asks every chip for its counters. Raises ClusterError for one that does not answer."""
+        return self._open_cluster().statistics()
+
+    def _close(self) -> None:
+        self._opened = None
+
+    def _open_cluster(self) -> OpenCluster:
+        if self._opened is None:
+            raise ClusterError("the cluster is closed: use it inside its with block")
+        return self._opened
+
+    def _task(
+        self,
+        prompt: str,
+        max_tokens: int | None,
+        temperature: float,
+        top_p: float,
+        seed: int,
+        stop: str | Sequence[str] | None,
+    ) -> Task:
+        self._open_cluster()
+        if not isinstance(prompt, str):
+            raise ArgumentError(f"prompt must be a str, got {type(prompt).__name__}")
+        stops = [stop] if isinstance(stop, str) else stop or ()
+        sampler = make_sampler(temperature, top_p, seed)
+        return self._generator.task(prompt, sampler, max_tokens, stops)
+
+
+@contextmanager
+def _open(source: LoadedModel, chips: Chips) -> Iterator[Cluster]:
+    PromptEncoder(source, chips.context, None)  # checks the context before anything is started
+    with open_cluster(source.quantize(), chips) as opened:
+        cluster = Cluster(opened, source, chips.context)
+        try:
+            yield cluster
+        finally:
+            cluster._close()
+
+
+def _find_model(model: str | Path | LoadedModel) -> LoadedModel:
+    return load_model(model) if isinstance(model, str | Path) else model
+
+
+def _find_parallelism(
+    parallelism: str | Parallelism | None, layers: int, chips: int
+) -> Parallelism | None:
+    if parallelism is None or isinstance(parallelism, Parallelism):
+        return parallelism
+    _check_choice("parallelism", parallelism, CHOICES)
+    return parse_parallelism(parallelism, None, None, layers, chips)
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ArgumentError(f"{name} must be {' or '.join(choices)}, got {value!r}")

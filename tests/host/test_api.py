@@ -1,0 +1,164 @@
+"""`import host`: its cost, what it refuses, and what a cluster does beside the page's examples."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import host
+from host.setup.micropython import find
+from tests.simulation.launch import REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def home():
+    return host.load_model("home")
+
+
+def test_the_import_is_cheap_until_a_name_is_used():
+    program = (
+        "import json, sys, host\n"
+        "before = sorted({'numpy', 'rich', 'serial', 'host.api'} & set(sys.modules))\n"
+        "errors = host.FederationError, host.ClusterError\n"
+        "still = 'numpy' in sys.modules\n"
+        "host.simulate\n"
+        "print(json.dumps([before, still, 'numpy' in sys.modules, 'simulate' in dir(host)]))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert json.loads(ended.stdout) == [[], False, True, True]
+
+
+def test_micropython_imports_the_package_too(micropython):
+    program = "import host; print('simulate' in host.__all__, hasattr(host, 'none'))"
+    environment = {"MICROPYPATH": f"{REPOSITORY}:.frozen"}
+    ended = subprocess.run(
+        [find(), "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "True False\n"
+
+
+def test_a_name_that_is_not_there():
+    with pytest.raises(AttributeError, match="^module 'host' has no attribute 'simulation_of'$"):
+        host.simulation_of  # noqa: B018
+    assert set(host.__all__) <= set(dir(host))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"chips": 0}, "ArgumentError", "chips must be 1 to 254, got 0"),
+        ({"chips": "3"}, "ArgumentError", "chips must be 1 to 254, got '3'"),
+        ({"link": "wifi"}, "ArgumentError", "link must be uart or espnow, got 'wifi'"),
+        ({"loss": 1}, "ArgumentError", "loss must be in [0, 1), got 1"),
+        ({"seed": -1}, "ArgumentError", "seed must be a whole number from 0, got -1"),
+        (
+            {"parallelism": "data"},
+            "ArgumentError",
+            "parallelism must be tensor or pipeline or hybrid or auto, got 'data'",
+        ),
+        (
+            {"parallelism": "hybrid", "chips": 1},
+            "ParallelError",
+            "stages must be 1 to 1 for 6 layers on 1 chip, got 2",
+        ),
+        ({"board": "esp"}, "BoardError", "no board is called 'esp', did you mean esp32? "),
+        ({"context": 200}, "ModelError", "context 200: the model was made for 1 to 128 positions"),
+        ({"model": "none.bin"}, "ModelError", "none.bin: cannot read the model: No such file"),
+        ({"chips": 1, "board": "esp32c3"}, "ModelError", "1 chip with "),
+    ],
+)
+def test_what_cannot_be_simulated(home, monkeypatch, arguments, error, message):
+    monkeypatch.setattr("host.launch.simulated.SimulatedCluster", None)
+    given = {"model": home, **arguments}
+    with pytest.raises(getattr(host, error)) as caught, host.simulate(**given):
+        pass
+    assert str(caught.value).startswith(message)
+    assert isinstance(caught.value, host.FederationError)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({}, "ClusterError", "no federation.toml here, by which --ports auto finds the boards"),
+        ({"ports": []}, "ArgumentError", 'ports must name a port, or be "auto"'),
+        ({"ports": ","}, "ArgumentError", 'ports must name a port, or be "auto"'),
+        ({"ports": ["a", "a"]}, "ClusterError", "a is given twice: each chip has a port of its"),
+        ({"ports": "a", "link": "can"}, "ArgumentError", "link must be uart or espnow, got 'can'"),
+        ({"ports": "/dev/none"}, "ClusterError", "there is no port /dev/none: plug the board in"),
+    ],
+)
+def test_boards_that_cannot_be_connected(home, tmp_path, monkeypatch, arguments, error, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(getattr(host, error)) as caught, host.connect(model=home, **arguments):
+        pass
+    assert str(caught.value).startswith(message)
+
+
+@pytest.fixture(scope="module")
+def cluster(micropython, home):
+    """Two stages, so that several sequences run at a time."""
+    with host.simulate(home, chips=2, link="uart", parallelism="pipeline") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"prompt": b"on"}, "ArgumentError", "prompt must be a str, got bytes"),
+        ({"max_tokens": 0}, "ArgumentError", "max_tokens must be at least 1, got 0"),
+        ({"temperature": -1}, "ArgumentError", "temperature is -1, expected 0 or more"),
+        ({"top_p": 1.5}, "ArgumentError", "top-p is 1.5, expected more than 0 and at most 1"),
+        ({"seed": -1}, "ArgumentError", "seed is -1, expected 0 or more"),
+        ({"stop": ["x", ""]}, "ArgumentError", "a stop string must not be empty"),
+        ({"prompt": "dim the light " * 60}, "ModelError", "the prompt has "),
+    ],
+)
+def test_what_cannot_be_generated(cluster, arguments, error, message):
+    given = {"prompt": "turn on the fan", **arguments}
+    with pytest.raises(getattr(host, error)) as caught:
+        cluster.generate(**given)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_batch_gives_what_each_prompt_gives_alone(cluster):
+    prompts = ["order a pizza", "turn off the kitchen lights", "wake me at seven"]
+    found = cluster.generate_batch(prompts, stop="kitchen")
+    alone = [cluster.generate(prompt, stop="kitchen") for prompt in prompts]
+    assert [each.text for each in found] == [each.text for each in alone]
+    assert [each.text for each in found] == ["unknown", "light.", "alarm at=07:00"]
+    assert [each.prompt for each in found] == prompts
+    with pytest.raises(host.ArgumentError, match="^prompts must be a list of str, got one str$"):
+        cluster.generate_batch("order a pizza")
+
+
+def test_a_generation_of_so_many_tokens(cluster):
+    generation = cluster.generate("turn off the kitchen lights", max_tokens=1)
+    assert (len(generation.tokens), generation.finish_reason) == (1, "length")
+
+
+def test_a_stream_that_is_closed_lets_the_next_generation_run(cluster):
+    stream = cluster.stream("turn off the kitchen lights")
+    first = next(stream)
+    with pytest.raises(host.ClusterError, match="^another generation is running"):
+        cluster.generate("order a pizza")
+    stream.close()
+    assert (stream.generation.text, stream.generation.finish_reason) == (first, "cancelled")
+    assert cluster.generate("order a pizza").text == "unknown"
+
+
+def test_a_cluster_says_what_it_is(cluster):
+    assert (cluster.chips, cluster.context, cluster.is_simulated) == (2, 128, True)
+    assert cluster.parallelism == host.Parallelism("pipeline", 2, "chips")
+    assert cluster.choice == "parallelism: pipeline in 2 stages (as given)"
+    assert [each.chip for each in cluster.statistics()] == [0, 1]
+
+
+def test_a_cluster_that_is_closed_says_so(micropython, home):
+    with host.simulate(home, chips=1, link="uart") as opened:
+        pass
+    for use in (lambda: opened.generate("order a pizza"), opened.statistics):
+        with pytest.raises(host.ClusterError, match="^the cluster is closed: use it inside its"):
+            use()
