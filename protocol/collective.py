@@ -151,8 +151,8 @@ class Collective:
         Raises ProtocolError for a payload that is none.
         """
         fields = ptr8(frame)
-        # As numbers, for a viper function takes other modules' constants for objects where the build
-        # has not put them in.
+        # As numbers: where the build has not put them in, viper takes other modules' constants
+        # for objects.
         if fields[int(TYPE)] == int(REPAIR):
             return int(self._answer(frame, length))
         if length < CONTRIBUTION_FIELDS:
