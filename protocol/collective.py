@@ -151,16 +151,19 @@ class Collective:
         Raises ProtocolError for a payload that is none.
         """
         fields = ptr8(frame)
-        if fields[TYPE] == REPAIR:
+        # As numbers: where the build has not put them in, viper takes other modules' constants
+        # for objects.
+        if fields[int(TYPE)] == int(REPAIR):
             return int(self._answer(frame, length))
         if length < CONTRIBUTION_FIELDS:
             raise ProtocolError("CONTRIBUTION is cut short")
-        number = fields[SEQUENCE] | fields[SEQUENCE + 1] << 8
-        member = ptr8(self._member_of)[fields[SRC]]
+        at = int(SEQUENCE)
+        number = fields[at] | fields[at + 1] << 8
+        member = ptr8(self._member_of)[fields[int(SRC)]]
         if member == _NO_MEMBER:
             return 0
         silence = self._silence
-        silence.news = int(silence.news) | DATA_CAME
+        silence.news = int(silence.news) | int(DATA_CAME)
         # 0: to the collective that is being waited for, 1: to the next.
         ahead = number - int(self._number) & 0xFFFF
         epoch = fields[_EPOCH] | fields[_EPOCH + 1] << 8

@@ -73,6 +73,8 @@ class HostReduce(Role):
         sequence, or this chip has no part in its phase; -1 where the buffer holds the answer
         already. Raises BadRequest and NeedKV.
         """
+        # Other modules' constants are cast, for without the build's help viper takes them for
+        # objects.
         fields_of, boot_id, load, x, out, results, dims, places, cache, layers = self._request
         values = int(begin_compute(request, answer, length, boot_id, fields_of))
         if values == -2:
@@ -91,9 +93,9 @@ class HostReduce(Role):
             self._refuse_place(layer, end - 1)
         if fields[0] != int(cache.sequence_id) and not cache.select(fields[0]):
             return 0
-        if fields[2] == PHASE_VOCABULARY:
+        if fields[2] == int(PHASE_VOCABULARY):
             return int(self._logits(request, count, answer))
-        attends = fields[2] == PHASE_ATTENTION
+        attends = fields[2] == int(PHASE_ATTENTION)
         run = self._attend if attends else self._feed_forward
         if not run:
             return 0
@@ -102,7 +104,7 @@ class HostReduce(Role):
         if attends and position > held:
             raise NeedKV(layer, held)
         weights = layers[layer]
-        at = COMPUTE_DATA
+        at = int(COMPUTE_DATA)
         i = 0
         while i < count:
             load(request, 0, at, x, dim)
@@ -115,10 +117,10 @@ class HostReduce(Role):
         if attends and end > held:
             filled[layer] = end
         bits = int(bits_needed(results, values))
-        ptr8(answer)[TYPE] = PARTIAL
-        ptr8(answer)[PARTIAL_BITS] = bits
+        ptr8(answer)[int(TYPE)] = int(PARTIAL)
+        ptr8(answer)[int(PARTIAL_BITS)] = bits
         size = int(pack(answer, PARTIAL_DATA, results, values, bits))
-        return PARTIAL_DATA - HEADER_SIZE + size
+        return int(PARTIAL_DATA) - int(HEADER_SIZE) + size
 
     def _refuse_place(self, layer, position):
         raise BadRequest(

@@ -106,6 +106,7 @@ def test_a_deployment_fits_the_smallest_file_system_and_its_heap(model, name):
 @pytest.mark.parametrize("arch", ["x86", "xtensawin", "rv32imc"])
 @pytest.mark.parametrize("folder", ["firmware", "protocol"])
 def test_every_file_compiles_for_every_architecture(folder, arch):
-    for path in sorted((REPOSITORY / folder).glob("*.py")):
-        code = compiled(path.read_bytes(), f"{folder}/{path.name}", arch)
+    """As it stands too, for `mpremote mip install` brings sources onto a board."""
+    for path in sorted((REPOSITORY / folder).rglob("*.py")):
+        code = compiled(path.read_bytes(), path.relative_to(REPOSITORY).as_posix(), arch)
         assert code[:2] == b"M\x06"
