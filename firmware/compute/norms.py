@@ -11,6 +11,30 @@ _RESIDUAL_LIMIT = const(0xFFFFFF)  # arithmetic.RESIDUAL_LIMIT
 
 
 @micropython.viper
+def _scaled_root(total: int) -> int:
+    """The integer square root of total > 0, brought to [2**28, 2**30) by shifts of two bits, and
+    in the bits from 16 on, 16 more than half of the bits by which it was shifted down.
+
+    The root has 15 bits, of which the first is set.
+    """
+    shift = 16
+    if total >> 30:
+        total = total >> 2
+        shift += 1
+    while total < 0x10000000:
+        total = total << 2
+        shift -= 1
+    root = 0x4000
+    bit = 0x2000
+    while bit:
+        tried = root + bit
+        if tried * tried <= total:
+            root = tried
+        bit = bit >> 1
+    return shift << 16 | root
+
+
+@micropython.viper
 def norm(
     residual: ptr32, v: int, gain: ptr16, at: int, x: ptr32, n: int, shift: int, epsilon: int,
     limit: int,
@@ -50,22 +74,9 @@ def norm(
         x = ptr32(int(x) + 4)
     if total < 1:
         total = 1
-    # The sum is brought to [2**28, 2**30); `shift` makes up for what that does to its root.
-    if total >> 30:
-        total = total >> 2
-        shift += 1
-    while total < 0x10000000:
-        total = total << 2
-        shift -= 1
-    # Its root has 15 bits, of which the first is set.
-    root = 0x4000
-    bit = 0x2000
-    while bit:
-        v = root + bit
-        if v * v <= total:
-            root = v
-        bit = bit >> 1
-    inverse = 0x20000000 // root
+    root = int(_scaled_root(total))
+    shift += (root >> 16) - 16
+    inverse = 0x20000000 // (root & 0xFFFF)
     half = 1 << shift >> 1
     low = 0 - limit
     residual = ptr32(begin)  # now x, in the variable that sits in a register
