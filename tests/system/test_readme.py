@@ -25,8 +25,8 @@ TABLE = re.compile(r"^ +shard +heap", re.MULTILINE)  # its counts and times are 
 BLOCKS = blocks()
 SHOWN = {command: printed for block in BLOCKS.values() for command, printed in block.items()}
 RUN = {name: block for name, block in BLOCKS.items() if all(map(is_run, block))}
-# What a heap lacks or would hold, and what plans say in kilobytes and milliseconds, moves with every
-# change to the code on a chip.
+# What a heap lacks or would hold, and the kilobytes and milliseconds of plans, move a little with
+# every change to the code on a chip.
 MOVING = re.compile(r"(\d+(?= KB short)|(?<=or --context )\d+|(?<!\S)\d+\.\d(?=\s))")
 
 
