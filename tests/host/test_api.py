@@ -61,7 +61,7 @@ def test_a_name_that_is_not_there():
         ),
         (
             {"parallelism": "hybrid", "chips": 1},
-            "ParallelError",
+            "ModelError",
             "stages must be 1 to 1 for 6 layers on 1 chip, got 2",
         ),
         ({"board": "esp"}, "BoardError", "no board is called 'esp', did you mean esp32? "),
