@@ -20,8 +20,6 @@ settings.load_profile("no deadline")
 
 # Kernels of viper code do not compile under CPython: test_under_micropython.py runs their cases.
 collect_ignore_glob = ["firmware/test_*_viper.py"]
-# Rules that the sources are still being brought to keep.
-collect_ignore = ["test_architecture.py"]
 
 
 @pytest.fixture(autouse=True)
