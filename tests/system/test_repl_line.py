@@ -26,14 +26,14 @@ RING = 259  # bytes that MicroPython's ring for stdin holds on an ESP32
 RAISES_ONCE = """
 import os
 _left = [20]
-_whole = Node._on_compute
+_whole = HostReduce._on_compute
 def _failing(*arguments):
     _left[0] -= 1
     if _left[0] == 0 and "failed" not in os.listdir():
         open("failed", "w").close()
         raise ValueError("out of luck")
     return _whole(*arguments)
-Node._on_compute = _failing
+HostReduce._on_compute = _failing
 """
 
 
@@ -115,7 +115,7 @@ def test_ctrl_c_while_a_chip_starts_gets_the_prompt(model, tmp_path):
 def test_a_chip_whose_loop_raises_tells_it_on_the_same_line(model, runs, tmp_path):
     def change(chip, content):
         if chip == 1:
-            changed(content, "firmware/node.py", RAISES_ONCE)
+            changed(content, "firmware/roles/host_reduce.py", RAISES_ONCE)
 
     with repl_federation(model, tmp_path, 2, heap=1 << 20, change=change) as (running, _, _):
         assert_equals_reference(running.executor, runs[0], 20)

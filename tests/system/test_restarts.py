@@ -14,21 +14,22 @@ STEPS = 30
 CHIP = 2
 
 # At its 50th request after power-on, this is what the chip does instead of working on it.
+ROLE = "firmware/roles/host_reduce.py"
 ONCE = """
 import machine, time
 _left = [50]
-_whole = Node._on_compute
+_whole = HostReduce._on_compute
 def _failing(*arguments):
     _left[0] -= 1
     if _left[0] == 0 and machine.reset_cause() == machine.PWRON_RESET:
         {statement}
     return _whole(*arguments)
-Node._on_compute = _failing
+HostReduce._on_compute = _failing
 """
 ALWAYS = """
 def _failing(*_):
     raise ValueError("out of luck")
-Node._on_compute = _failing
+HostReduce._on_compute = _failing
 """
 
 
@@ -39,7 +40,7 @@ def settings(link):
 @pytest.mark.parametrize("link", ["espnow", "uart"])
 def test_a_chip_whose_loop_raises_reports_it_and_restarts(model, runs, monkeypatch, link):
     failing = ONCE.format(statement='raise ValueError("out of luck")')
-    append_source(monkeypatch, "firmware/node.py", failing, only=CHIP)
+    append_source(monkeypatch, ROLE, failing, only=CHIP)
     with open_cluster(model, settings(link)) as cluster:
         boot_id = cluster.ready[CHIP].boot_id
         assert_equals_reference(cluster.executor, runs[0], STEPS)
@@ -50,8 +51,9 @@ def test_a_chip_whose_loop_raises_reports_it_and_restarts(model, runs, monkeypat
 
 def test_a_chip_that_cannot_even_report_it_restarts(model, runs, monkeypatch):
     failing = ONCE.format(statement='raise ValueError("out of luck")')
-    silent = "def _dumb(*_):\n    raise OSError(5)\nNode.report = _dumb\n"
-    append_source(monkeypatch, "firmware/node.py", failing + silent, only=CHIP)
+    silent = "def _fail(*_):\n    raise OSError(5)\nNode.report = _fail\n"
+    append_source(monkeypatch, ROLE, failing, only=CHIP)
+    append_source(monkeypatch, "firmware/node.py", silent, only=CHIP)
     with open_cluster(model, settings("uart")) as cluster:
         assert_equals_reference(cluster.executor, runs[0], STEPS)
         assert cluster.coordinator.last_errors == {}
@@ -59,7 +61,7 @@ def test_a_chip_that_cannot_even_report_it_restarts(model, runs, monkeypatch):
 
 
 def test_a_chip_whose_loop_always_raises_is_given_up_with_its_error(model, runs, monkeypatch):
-    append_source(monkeypatch, "firmware/node.py", ALWAYS, only=CHIP)
+    append_source(monkeypatch, ROLE, ALWAYS, only=CHIP)
     with open_cluster(model, settings("uart")) as cluster, pytest.raises(ClusterError) as caught:
         assert_equals_reference(cluster.executor, runs[0], STEPS)
     message = (
@@ -71,9 +73,8 @@ def test_a_chip_whose_loop_always_raises_is_given_up_with_its_error(model, runs,
 
 def test_a_watchdog_restarts_a_chip_whose_loop_hangs(model, runs, monkeypatch):
     """As far as a process can show it: the stand-in bites when it is next fed."""
-    append_source(
-        monkeypatch, "firmware/node.py", ONCE.format(statement="time.sleep_ms(900)"), only=CHIP
-    )
+    hanging = ONCE.format(statement="time.sleep_ms(900)")
+    append_source(monkeypatch, ROLE, hanging, only=CHIP)
     change_configuration(monkeypatch, lambda config: config.update(board={"watchdog_ms": 500}))
     with open_cluster(model, settings("uart")) as cluster:
         boot_id = cluster.ready[CHIP].boot_id
@@ -84,7 +85,7 @@ def test_a_watchdog_restarts_a_chip_whose_loop_hangs(model, runs, monkeypatch):
 
 def test_a_chip_whose_radio_refuses_the_rate_says_so_and_works(model, runs, monkeypatch):
     change_configuration(monkeypatch, lambda config: config["radio"].update(rate=12))
-    on_a_c6 = 'os.putenv("FEDERATION_CHIP", "esp32c6")\n'
+    on_a_c6 = 'import os\nos.putenv("FEDERATION_CHIP", "esp32c6")\n'
     append_source(monkeypatch, "firmware/devices.py", on_a_c6, only=CHIP)
     with open_cluster(model, settings("espnow")) as cluster:
         assert_equals_reference(cluster.executor, runs[0], 5)

@@ -82,11 +82,11 @@ def test_sequences_in_the_pipeline_together_give_what_each_gives_alone(model, ru
 # Work that takes all stages equally long, and much longer than messages do.
 SLOWLY = """
 import time
-_at_once = Stage.begin
+_at_once = Step.begin
 def _slowly(*arguments):
-    time.sleep_ms(60)
+    time.sleep_ms(200)
     return _at_once(*arguments)
-Stage.begin = _slowly
+Step.begin = _slowly
 """
 
 
@@ -112,10 +112,10 @@ def test_stages_idle_as_the_formula_says(model, monkeypatch, sequences, tokens, 
     append_source(monkeypatch, "firmware/roles/step.py", SLOWLY)
     expected = float(bubble_ratio(3, micro_batches))
     assert idle_share(3, micro_batches) == pytest.approx(expected)
-    shards = []
-    while not shards or abs(shards[-1] - expected) > 0.05:
-        assert len(shards) < 4, shards  # a busy machine makes one or the other wait
-        shards.append(measured_idle_share(model, sequences, tokens, micro_batches))
+    found = []
+    while not found or abs(found[-1] - expected) > 0.05:
+        assert len(found) < 4, found  # a busy machine makes one or the other wait
+        found.append(measured_idle_share(model, sequences, tokens, micro_batches))
 
 
 @pytest.mark.parametrize(
