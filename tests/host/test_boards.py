@@ -12,6 +12,7 @@ from esptool.targets import CHIP_DEFS
 from host.errors import BoardError
 from host.hardware import board as boards
 from host.hardware.board import Board
+from host.hardware.ram import MACHINE_CODE
 from host.model import loading
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import BoardSet
@@ -152,8 +153,11 @@ def test_a_heap_that_is_given_is_all_that_there_is() -> None:
 
 def test_the_heap_of_a_c3_is_at_most_what_was_measured() -> None:
     board = boards.load("esp32c3")
-    assert 0.99 * 177_088 < board.python_heap("uart") <= 177_088
-    assert 0.96 * 135_616 < board.python_heap("espnow") <= 135_616
+    measured = {"uart": 177_088, "espnow": 135_616}  # beside so many bytes of machine code:
+    code = 34_300
+    for link, heap in measured.items():
+        found = board.python_heap(link) + MACHINE_CODE["host"][link]
+        assert 0.97 * (heap + code) < found <= heap + code
 
 
 def test_adding_a_board_is_adding_a_file(tmp_path: Path) -> None:

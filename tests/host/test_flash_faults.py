@@ -260,7 +260,7 @@ def test_an_interrupted_flash_is_finished_by_the_next(board, model, firmware, at
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     output, errors = command.communicate(timeout=60)
-    assert (command.returncode, output) == (130, "")
+    assert (command.returncode, output) == (130, ""), errors
     assert re.fullmatch(
         r"interrupted while writing MicroPython, \d+ KB at 0x0: the same command goes on from"
         r" here\n",
@@ -273,8 +273,7 @@ def test_an_interrupted_flash_is_finished_by_the_next(board, model, firmware, at
 # Ctrl-C as the first bytes are reported written.
 _INTERRUPTED = """
 import sys
-from host import flash as command
-from host.cli import flash_job, flashing
+from host import flash
 from host.flashing import esptool
 line_came = esptool._Place.line
 def interrupt(place, line):
