@@ -16,7 +16,6 @@ from host.hardware import board as boards
 from host.hardware.board import Board
 from host.model import loading
 from host.model.checkpoint import Config, weight_shapes
-from host.model.formats import quantized_file
 from host.model.loading import Format
 from host.model.quantization.quantize import quantize
 from host.model.quantized import QuantizedModel
@@ -84,7 +83,7 @@ def inspect_model(
     kind = loading.detect_format(path)
     shared = False
     if kind is Format.QUANTIZED:
-        model, *_ = quantized_file.load(path)
+        model = loading.load_model(path).quantize()
     else:
         weights = loading.load_checkpoint(path)
         shared = weights.shared_classifier

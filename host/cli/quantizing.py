@@ -13,7 +13,6 @@ from rich.progress import BarColumn, Progress, TextColumn
 from host.errors import ModelError
 from host.model import loading, prompt_format
 from host.model.float_model import FloatModel
-from host.model.formats import quantized_file
 from host.model.quantization.quality import Quality, measure_quality
 from host.model.quantization.quantize import (
     CALIBRATION_LENGTH,
@@ -70,7 +69,7 @@ def quantize_to_file(
         steps = texts.held_out.shape[1] - 1
         progress.update(task, description="measuring", total=steps)
         cost = measure_quality(model, result, texts.held_out, lambda: progress.advance(task))
-        quantized_file.save(result, tokens, output, form)
+        loading.LoadedModel(result, tokens, form).save(output)
     _print_cost(console, cost, Path(text).name if text else None)
     console.print(f"{output}: {Path(output).stat().st_size:,} bytes", highlight=False)
     return cost

@@ -58,6 +58,10 @@ class LoadedModel:
         sequences = sample_calibration(model, self.tokenizer.bos)
         return quantize(self.weights, model.measure_ranges(sequences))
 
+    def save(self, path: str | Path) -> None:
+        """Writes the model, quantized, to `path`, all or nothing. Raises ModelError."""
+        quantized_file.save(self.quantize(), self.tokenizer, path, self.prompt_format)
+
 
 def load_model(path: str | Path, tokenizer: str | Path | None = None) -> LoadedModel:
     """Loads the model at `path` with its own tokenizer, or with the one at `tokenizer`.
