@@ -28,7 +28,7 @@ from protocol.bitpack import unpack
 from protocol.frame import HEADER_SIZE, ProtocolError, verify_frame
 from protocol.messages import PHASE_ATTENTION, PHASE_VOCABULARY
 
-# Functions whose instructions are told apart, by what they do (softmax is within attention); what
+# Functions whose instructions are counted separately, by what they do (softmax is within attention); what
 # else the kernels' modules hold is `elementwise`. Beside them there are the message loop and
 # bytecode.
 PHASES = {"matvec": "matrix", "attend": "attention", "bits_needed": "packing", "pack": "packing"}
@@ -89,7 +89,7 @@ class ChipBench:
                       "instr/collection", Label.EMULATED)  # fmt: skip
 
     def federation(self, chips: int) -> tuple[Plan, list[list[Measured]]]:
-        """The plan of so many chips, and what each of them did for each request of `told`; their
+        """The plan of so many chips, and what each of them did for each request of `measured_requests`; their
         answers have been checked. Raises EmulationError."""
         if chips not in self._federations:
             plan = tensor_plan(self.model, chips, signed=self._signed)
@@ -98,13 +98,13 @@ class ChipBench:
             self._federations[chips] = plan, runs
         return self._federations[chips]
 
-    def told(self) -> list[Request]:
+    def measured_requests(self) -> list[Request]:
         """The requests of the positions that are measured."""
         return [request for request in self._requests if request.position in self._measured]
 
     def places(self) -> dict[int, list[int]]:
-        """Where the requests of each measured position are among those of `told`."""
-        positions = [request.position for request in self.told()]
+        """Where the requests of each measured position are among those of `measured_requests`."""
+        positions = [request.position for request in self.measured_requests()]
         return {
             measured: [i for i, position in enumerate(positions) if position == measured]
             for measured in sorted(self._measured)
@@ -132,13 +132,13 @@ class ChipBench:
         return self._inside[plan.chips, chip]
 
     def run(self, plan: Plan, shard: Shard, inside: bool) -> list[Measured]:
-        """What a chip did for each request of `told`; inside: as Emulator.runs'."""
+        """What a chip did for each request of `measured_requests`; inside: as Emulator.runs'."""
         key = SESSION_KEY if self._signed else b""
         return self.emulator.runs(self.model, plan, shard, self.records, inside, key)
 
     def _record(self, index: int, request: Request, signer: Signer | None) -> Record:
         first = request.layer == 0 and request.phase == PHASE_ATTENTION
-        # A token before: then no garbage is collected amid the counting, which is told apart,
+        # A token before: then no garbage is collected amid the counting, which is counted separately,
         # and the heap is as usual, with gaps and garbage.
         collects = first and request.position + 1 in self._measured
         return Record(request.frame(index, signer), request.position in self._measured, collects)
@@ -147,7 +147,7 @@ class ChipBench:
         """Raises EmulationError where what all chips of a plan answered is not the reference's,
         or not signed as it should be."""
         signer = Signer(SESSION_KEY, len(runs)) if self._signed else None
-        for i, request in enumerate(self.told()):
+        for i, request in enumerate(self.measured_requests()):
             answers = [_values(run[i].answer, signer) for run in runs if run[i].answer]
             if request.phase == PHASE_VOCABULARY:
                 got = np.concatenate(answers)

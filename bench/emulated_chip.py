@@ -1,7 +1,7 @@
 """One chip of a federation on MicroPython's QEMU port for rv32imc: frames in, counts out.
 
 The chip runs the very files that a board would hold, compiled for rv32imc. It is handed frames one
-by one, as its UART would, and tells what each took.
+by one, as its UART would, and reports what each took.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from host.parallel.plan import Plan, Shard
 
 TARGET = "rv32imc"
 FOLDER = REPOSITORY / "build" / "qemu"  # compiler, emulator, MicroPython
-ANSWER = "answer"  # HostReduce's method, told apart like a kernel
+ANSWER = "answer"  # HostReduce's method, counted separately like a kernel
 _ANSWER_PARAMETERS = 3
 DIGEST = "digest"  # Hmac's method, of a chip that signs
 _DIGEST_PARAMETERS = 2
@@ -122,11 +122,11 @@ class Emulator:
         for line in output(self._program, self._toolchain, wanted):
             match line.split():
                 case ["@answer", instructions, allocated, *answer]:
-                    told = bytes.fromhex("".join(answer))
-                    made.append(Measured(int(instructions), int(allocated), told))
+                    content = bytes.fromhex("".join(answer))
+                    made.append(Measured(int(instructions), int(allocated), content))
                 case ["@radio", sends, receives, misses, *sent]:
-                    told = bytes.fromhex("".join(sent))
-                    made[-1].radio = RadioUse(int(sends), int(receives), int(misses), told)
+                    content = bytes.fromhex("".join(sent))
+                    made[-1].radio = RadioUse(int(sends), int(receives), int(misses), content)
                 case ["@inside", name, spent, _]:
                     made[-1].inside[name] = int(spent)
                 case ["@collection", instructions, _]:
@@ -137,7 +137,7 @@ class Emulator:
 
 
 def functions(model: QuantizedModel, shard: Shard) -> dict[str, int]:
-    """Number of parameters by name, of the functions that are told apart."""
+    """Number of parameters by name, of the functions that are counted separately."""
     sources = (
         kernel_source(matrix_columns(model, shard), model.config.head_dim),
         (REPOSITORY / "firmware" / "compute" / "kernels.py").read_text(),

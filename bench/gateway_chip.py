@@ -62,7 +62,7 @@ class GatewayBench:
                 yield Row(what, TARGET, shape, value, unit, label)
 
     def runs(self, chips: int) -> list[Measured]:
-        """What the gateway did in both turns of each request that the bench tells of.
+        """What the gateway did in both turns of each request that the bench measures.
 
         Raises EmulationError where not all of it was passed on as it came.
         """

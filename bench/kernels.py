@@ -66,7 +66,7 @@ def figures_of_shapes() -> Iterator[Row]:
 
 
 def figures_of_model(config: Config, name: str) -> Iterator[Row]:
-    """Rows of the kernels at a model's shapes; `name` tells the model."""
+    """Rows of the kernels at a model's shapes; `name` is the model's."""
     return figures(cases_of_model(config), config.head_dim, name)
 
 

@@ -37,8 +37,8 @@ def figures(model: QuantizedModel, name: str) -> Iterator[Row]:
             started.executor.begin()
             started.executor.forward([1, 2, 3])
             used = {
-                chip: told.heap_used
-                for chip, told in started.coordinator.statistics(collect=True).items()
+                chip: counters.heap_used
+                for chip, counters in started.coordinator.statistics(collect=True).items()
             }
         fullest = max(used, key=lambda chip: used[chip])
         shape = f"{name} {link} {counted(chips)}, chip {fullest}"

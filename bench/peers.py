@@ -55,10 +55,10 @@ def llama2c_speed(
         tokens.write_bytes(serialize_tokens(tokenizer))
         _output(["cc", "-O3", "-o", program, source, "-lm"])
         said = _output([program, model, "-z", tokens, "-t", "0", "-n", str(steps)])
-    told = re.search(r"tok/s: ([0-9.]+)", said)
-    if not told:
+    found = re.search(r"tok/s: ([0-9.]+)", said)
+    if not found:
         raise SetupError(f"{source} does not tell tokens a second, as llama2.c's run.c does")
-    speed = float(told[1])
+    speed = float(found[1])
     return Row("peer: llama2.c float32", "this machine", name, speed, "tokens/s", Label.MEASURED)
 
 

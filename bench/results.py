@@ -34,7 +34,7 @@ class Row:
 
     @property
     def key(self) -> str:
-        """What tells this figure from the others."""
+        """What distinguishes this figure from the others."""
         return f"{self.name} | {self.target} | {self.shape} | {self.unit}"
 
 

@@ -136,7 +136,7 @@ def host_samples(model: QuantizedModel, bench: ChipBench) -> list[Sample]:
     def runs(plan: Plan, shard: Shard, inside: bool) -> list[Measured]:
         return bench.run(plan, shard, inside)
 
-    tasks = [request.phase for request in bench.told()]
+    tasks = [request.phase for request in bench.measured_requests()]
     return _samples(model, "host", lambda plan, shard: tasks, runs)
 
 

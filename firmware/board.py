@@ -7,7 +7,7 @@ The light blinks, in a colour of its own where it has colours (docs/hardware.md)
 | starting, and BOOT or Ctrl-C lead to the prompt | an eighth of a second in a quarter | yellow |
 | waiting for the host | a tenth of a second in two seconds | green |
 | working | always | blue |
-| the start failed; the host is told why | half a second in one | red |
+| the start failed; the host gets the reason | half a second in one | red |
 | the program has ended | never | |
 """
 

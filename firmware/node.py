@@ -141,7 +141,7 @@ class Node:
         state = signer.state_after(frame, length) if signer else STATE_READY
         sequence = u16(frame, SEQUENCE)
         if state == STATE_READY:
-            # What went wrong can be told as soon as there is a session to sign it in.
+            # What went wrong can be reported as soon as there is a session to sign it in.
             if role.fault:
                 outbox.send_error(frame[SRC], sequence, FAULT, text=role.fault)
                 return

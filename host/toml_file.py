@@ -1,4 +1,4 @@
-"""Reads TOML files and checks their fields; what is wrong is told in one line.
+"""Reads TOML files and checks their fields; what is wrong is said in one line.
 
 Every file of the project that people edit, of boards and of clusters, is read here, so that all
 answer in the same words: the field, what it holds, and what was expected.

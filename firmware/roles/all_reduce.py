@@ -21,7 +21,7 @@ from protocol.messages import (
     is_answered,
 )
 
-# Milliseconds without a contribution after which the host is told whose is missing: sooner than
+# Milliseconds without a contribution after which the missing members are reported to the host: sooner than
 # the host itself gives up. Of many members each is asked more seldom.
 _TIMEOUT_MS = const(2500)
 _TIMEOUT_A_MEMBER_MS = const(300)

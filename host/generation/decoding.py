@@ -99,7 +99,7 @@ def decode(executor: Slots, prompts: Iterable[P]) -> Generator[tuple[P, int | No
     """Yields each token as it is chosen, with the prompt that it follows; None at its end.
 
     Prompts are begun in their order, each as soon as a slot is free. After a token the chooser may
-    be told to end. All sequences are closed at the end. Raises what the executor raises.
+    be made to end. All sequences are closed at the end. Raises what the executor raises.
     """
     waiting = iter(prompts)
     running: dict[executors.Sequence, P] = {}

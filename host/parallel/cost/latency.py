@@ -31,7 +31,7 @@ HOST_SECONDS = 0.3e-3
 
 
 class NotModelled(ValueError):
-    """Boards of which no time can be told; the message is one line."""
+    """Boards whose times cannot be modelled; the message is one line."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The ways to divide a model: one module each, in the order in which they are told to users."""
+"""The ways to divide a model: one module each, in the order in which users see them."""
 
 from __future__ import annotations
 

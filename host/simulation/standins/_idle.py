@@ -22,7 +22,7 @@ _LONGEST_MS = const(10)  # the firmware looks at its own deadlines that often
 _STDIN = const(0)
 
 _poller = select.poll()
-# Where no events are asked for, its hang-up alone is told.
+# Where no events are asked for, only its hang-up is reported.
 _poller.register(_STDIN, select.POLLIN if os.getenv("FEDERATION_CONSOLE") else 0)
 _sources = []
 
