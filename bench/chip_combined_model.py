@@ -14,8 +14,8 @@ from host.parallel.cost.latency import HOST_SECONDS
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 from protocol.retransmit import Backoff
 
-# Seconds until a chip reports to the host again that it knows nothing of a step; the host's first wait
-# for a step.
+# Seconds until a chip reports to the host again that it knows nothing of a step; the host's first
+# wait for a step.
 _ASK_AGAIN = 10e-3  # firmware/roles/all_reduce.py
 _STEP_WAIT = coordinator.STEP_FACTOR * LOSSY.initial
 

@@ -21,8 +21,8 @@ from protocol.messages import (
     is_answered,
 )
 
-# Milliseconds without a contribution after which the missing members are reported to the host: sooner than
-# the host itself gives up. Of many members each is asked more seldom.
+# Milliseconds without a contribution after which the missing members are reported to the host:
+# sooner than the host itself gives up. Of many members each is asked more seldom.
 _TIMEOUT_MS = const(2500)
 _TIMEOUT_A_MEMBER_MS = const(300)
 # Milliseconds between two times that a chip says it knows nothing of a step: as long as the step

@@ -38,7 +38,7 @@ class Federation:
         model = quantize(random_checkpoint())
         bench = ChipBench(model, requests(model, [1], 2), [1])
         self.model, self.records, self.places = model, bench.records, bench.places
-        self.count = len(bench.told())
+        self.count = len(bench.measured_requests())
         self.answers = [
             [Measured(1000, 8, answer(chip, i, size)) for i in range(self.count)]
             for chip in range(CHIPS)
