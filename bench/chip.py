@@ -29,8 +29,8 @@ from protocol.frame import HEADER_SIZE, ProtocolError, verify_frame
 from protocol.messages import PHASE_ATTENTION, PHASE_VOCABULARY
 
 # Functions whose instructions are counted separately, by what they do (softmax is within
-# attention); what else the kernels' modules hold is `elementwise`. Beside them there are the message
-# loop and bytecode.
+# attention); what else the kernels' modules hold is `elementwise`. Beside them there are the
+# message loop and bytecode.
 PHASES = {"matvec": "matrix", "attend": "attention", "bits_needed": "packing", "pack": "packing"}
 OTHERS = "elementwise"
 
@@ -138,8 +138,8 @@ class ChipBench:
 
     def _record(self, index: int, request: Request, signer: Signer | None) -> Record:
         first = request.layer == 0 and request.phase == PHASE_ATTENTION
-        # A token before: then no garbage is collected amid the counting, which is separate, and the
-        # heap is as usual, with gaps and garbage.
+        # A token before: then no garbage is collected amid the counting, which is separate, and
+        # the heap is as usual, with gaps and garbage.
         collects = first and request.position + 1 in self._measured
         return Record(request.frame(index, signer), request.position in self._measured, collects)
 

@@ -5,8 +5,8 @@ functions to look into (with their numbers of parameters), or none; requests.bin
 u8 flags, u16 length and that many bytes: a COBS frame on the line, or frames that wait on a
 gateway's radio, each after its u16 length.
 `@answer` reports, of a record to be measured, the instructions, the bytes allocated and all that
-is on the line since the last frame came from there; `@radio` how often a gateway sent, received and
-received nothing, and what it sent; `@inside` the instructions in a function and its calls. Where
+is on the line since the last frame came from there; `@radio` how often a gateway sent, received
+and received nothing, and what it sent; `@inside` the instructions in a function and its calls. Where
 there is looking, the whole is no good, for looking costs instructions as well.
 """
 
