@@ -57,9 +57,9 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
 
     with ExitStack() as stack:
         with show_progress(console, "starting chips", chips.count) as on_ready:
-            many = len(prompts) > 1
+            batch = len(prompts) > 1
             cluster = stack.enter_context(
-                open_cluster(model, chips, on_ready, many=many, on_choice=on_choice)
+                open_cluster(model, chips, on_ready, batch=batch, on_choice=on_choice)
             )
         if options.check:
             cluster.executor.check_arithmetic()

@@ -1,4 +1,4 @@
-"""What a plan says of itself: tables for people, an object for programs."""
+"""The report of a plan: tables for people, an object for programs."""
 
 from __future__ import annotations
 

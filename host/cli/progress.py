@@ -1,4 +1,4 @@
-"""Progress of work that takes long, shown at a terminal while it goes on."""
+"""Shows the progress of long work at a terminal."""
 
 from __future__ import annotations
 

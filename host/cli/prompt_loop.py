@@ -75,7 +75,7 @@ class PromptLoop:
             self._finish(generation)
 
     def _run_piped(self) -> bool:
-        """Whether there is a reader who would look at a table."""
+        """Runs the lines of standard input; whether somebody would read a table."""
         number = 0
         for number, prompt in piped_prompts():
             try:
@@ -104,13 +104,13 @@ class PromptLoop:
                 self._run_prompt(prompt)
             except ModelError as error:
                 self._fail(str(error))
-        self._code = code  # whoever types has seen what went wrong, and typed on
+        self._code = code  # the user has seen what went wrong, and typed on
 
     def _run_prompt(self, prompt: str) -> bool:
         """Shows what a prompt leads to, piece by piece; whether it came to its end."""
         task = self._generator.task(prompt, self._sampler)
         with StopAtInterrupt() if self._is_typing else nullcontext() as stop:
-            stream = self._generator.stream(task, lambda: stop is not None and stop.asked)
+            stream = self._generator.stream(task, lambda: stop is not None and stop.is_requested)
             if not self._format.answers:
                 self._display.show(task.text.prompt_text)
             try:
@@ -122,7 +122,7 @@ class PromptLoop:
         generation = stream.generation
         self._statistics += generation.statistics
         self._finish(generation)
-        return stop is None or not stop.asked
+        return stop is None or not stop.is_requested
 
     def _text(self, generation: Generation) -> str:
         """What is printed: the prompt too, where the model continues it."""

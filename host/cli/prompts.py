@@ -14,17 +14,17 @@ _MARK = "> "
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether somebody sits there; not where the stream was closed before we started."""
+    """Whether a stream is a terminal; not where it was closed before we started."""
     return stream is not None and stream.isatty()
 
 
 def example(prompt: str) -> str:
-    """How an example's prompt is shown: as if it had been typed."""
+    """Returns how the prompt of an example is shown: as if it had been typed."""
     return f"{_MARK}{prompt}\n"
 
 
 def piped_prompts() -> Iterator[tuple[int, str]]:
-    """The lines of standard input that are not empty, each as it arrives, with its number."""
+    """Yields the lines of standard input that are not empty, as they come, with their numbers."""
     if sys.stdin is None:
         return
     if isinstance(sys.stdin, io.TextIOWrapper):
@@ -35,9 +35,9 @@ def piped_prompts() -> Iterator[tuple[int, str]]:
 
 
 def typed_prompts() -> Iterator[str]:
-    """Lines typed at the terminal, until Ctrl-D; Ctrl-C drops the line that is being typed.
+    """Yields lines typed at the terminal until Ctrl-D; Ctrl-C drops the one that is being typed.
 
-    They can be edited, and earlier ones called back.
+    They can be edited, and earlier ones recalled.
     """
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  from now on input() edits and remembers lines
@@ -58,7 +58,7 @@ def _typed_line() -> str:
     """Raises EOFError at Ctrl-D."""
     if is_terminal(sys.stdout):
         return input(_MARK)
-    # What is written to a file or a program are answers alone.
+    # Only what is generated is written to a file or a program.
     print(_MARK, end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
     if not line:
@@ -67,13 +67,13 @@ def _typed_line() -> str:
 
 
 class StopAtInterrupt:
-    """A context in which the first Ctrl-C only sets `asked`, and a second interrupts as ever.
+    """A context in which the first Ctrl-C only sets `is_requested`, and a second interrupts.
 
-    So an answer ends between two tokens, with all chips at the same one.
+    So a generation ends between two tokens, with all chips at the same one.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.is_requested = False
         self._before: Any = None
 
     def __enter__(self) -> StopAtInterrupt:
@@ -84,6 +84,6 @@ class StopAtInterrupt:
         signal.signal(signal.SIGINT, self._before)
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.is_requested:
             raise KeyboardInterrupt
-        self.asked = True
+        self.is_requested = True

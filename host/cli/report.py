@@ -1,4 +1,4 @@
-"""What a run says of itself: a table for people, an object for programs."""
+"""The report of a run: a table for people, an object for programs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make_report(
 ) -> dict[str, object]:
     """Returns the object that `--json` prints for each prompt.
 
-    text, tokens: as they are printed, so with the prompt's where the model goes on from it; cut:
+    text, tokens: as they are printed, so with the prompt's where the model continues it; cut:
     what ended an answer before the model said that it was whole, "" for nothing.
     """
     return {
@@ -63,7 +63,7 @@ def print_report(
             f"{chip.bytes_sent / 1024:.0f}", f"{chip.answers_retransmitted}",
         )  # fmt: skip
     console.print(table)
-    parts = ["no token after an answer's first, from which on speed and bytes are measured"]
+    parts = ["no token after the first of an answer, from which on speed and bytes are measured"]
     if statistics.tokens:
         parts = [
             f"{statistics.tokens} tokens at {statistics.tokens_per_second:.1f} a second ({how})",

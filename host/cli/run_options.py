@@ -182,7 +182,7 @@ def is_chosen_by_planner(options: argparse.Namespace) -> bool:
 
 
 def verify_checkable(options: argparse.Namespace, choice: Choice) -> None:
-    """Raises ClusterError where --check is asked of chips whose partial sums nobody sees."""
+    """Raises ClusterError where --check is asked of chips that keep their partial sums."""
     if options.check and choice.parallelism.reduce == "chips":
         raise ClusterError(CANNOT_CHECK)
 

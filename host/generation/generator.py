@@ -29,7 +29,7 @@ def make_sampler(temperature: float, top_p: float, seed: int) -> Sampler:
 
 @dataclass(frozen=True)
 class Generation:
-    """What a prompt led to.
+    """What was generated for a prompt.
 
     text, tokens: what was generated, without the prompt; finish_reason: "stop" where the model
     ended the text or a stop string came, "length" where the context or as many tokens as were

@@ -24,17 +24,17 @@ def open_cluster(
     chips: Chips,
     on_ready: OnReady = lambda chip: None,
     *,
-    many: bool = False,
+    batch: bool = False,
     on_choice: Callable[[Choice], None] = lambda choice: None,
 ) -> AbstractContextManager[OpenCluster]:
     """Opens a cluster: starts simulated chips, or connects to boards.
 
-    many: whether several sequences are to run at once, where the planner chooses how the model is
+    batch: whether several sequences are to run at once, where the planner chooses how the model is
     divided; on_choice: called with what was chosen, before anything is started; on_ready: called
     with each chip that is ready. Nothing is left of it when the context ends. Raises ModelError,
     DoesNotFit or BoardError before anything is started, ClusterError for a chip that fails,
     SetupError without a MicroPython.
     """
-    choice = chips.choose(model, many)
+    choice = chips.choose(model, batch)
     on_choice(choice)
     return chips.open(model, choice, on_ready)

@@ -86,11 +86,11 @@ def _describe_unknown(
             " this folder, or list their ports"
         )
     kind = link or ("uart" if len(urls) > 1 else "espnow")
-    way = Link(kind, mtu=REPL_MTU if kind == "espnow" else None)
-    count = chips or (_CHIPS if way.has_radio else len(urls))
+    between = Link(kind, mtu=REPL_MTU if kind == "espnow" else None)
+    count = chips or (_CHIPS if between.has_radio else len(urls))
     parallelism = Parallelism(reduce=reduce or "host")
-    check_reachable(way, parallelism, count)
-    return ClusterFile("", b"", count, context or config.context, b"", way, parallelism)
+    check_reachable(between, parallelism, count)
+    return ClusterFile("", b"", count, context or config.context, b"", between, parallelism)
 
 
 def listed_ports(text: str) -> list[str] | None:

@@ -12,8 +12,8 @@ from host.wire.reports import Statistics
 class ChipStatistics:
     """One chip's shard and its counters since it started.
 
-    chip: its id; heads, units, rows: how many attention heads, feed-forward units and vocabulary
-    rows it has; shard_bytes: of its shard file; heap_used, heap_free: bytes, after collecting
+    chip: its id; heads, units, rows: numbers of attention heads, feed-forward units and vocabulary
+    rows; shard_bytes: of its shard file; heap_used, heap_free: bytes, after collecting
     garbage; frames and bytes: that it sent and received on all of its links; frames_dropped:
     malformed or foreign ones; answers_retransmitted: to requests that came again; busy_ms:
     milliseconds at work.

@@ -1,4 +1,4 @@
-"""How a model is divided where nobody says so: as is modelled to be the fastest."""
+"""Chooses how a model is divided: as is modelled to be the fastest."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Choice:
         return f"parallelism: {_describe(self.parallelism)} ({self.reason})"
 
 
-def choose_parallelism(model: QuantizedModel, boards: BoardSet, many: bool) -> Choice:
-    """Chooses what is modelled to be the fastest for one sequence, or for many.
+def choose_parallelism(model: QuantizedModel, boards: BoardSet, batch: bool) -> Choice:
+    """Chooses what is modelled to be the fastest for one sequence, or for a batch of them.
 
     Where no time can be modelled, it is the first that fits. Raises ModelError where none fits.
     """
     fitting, problems = assess_all(model, boards)
     if not fitting:
         raise next(iter(problems.values()))
-    best = recommend(fitting, many)
+    best = recommend(fitting, many=batch)
     where = f"for {_count_boards(boards)} over {_LINKS[boards.kind]}"
     if best is None and any(board.is_simulated for board in boards.boards):
         reason = "not modelled: simulated chips have no clock"
@@ -42,7 +42,7 @@ def choose_parallelism(model: QuantizedModel, boards: BoardSet, many: bool) -> C
     elif len(fitting) == 1:
         reason = f"the only one that fits, {where}"
     else:
-        goal = " for many sequences" if many else ""
+        goal = " for many sequences" if batch else ""
         of_all = f"{len(fitting)}{' that fit' if problems else ''}"
         reason = f"modelled as fastest{goal} of {of_all} {where}"
     return Choice((best or fitting[0]).plan.parallelism, reason)

@@ -72,10 +72,10 @@ class Chips(Protocol):
     def context(self) -> int | None:
         """Positions that their KV caches hold, None for all that the model allows."""
 
-    def choose(self, model: QuantizedModel, many: bool = False) -> Choice:
+    def choose(self, model: QuantizedModel, batch: bool = False) -> Choice:
         """Returns how the model is to be divided among them.
 
-        many: whether several sequences are to run at once. Raises ModelError where nothing fits.
+        batch: whether several sequences are to run at once. Raises ModelError where nothing fits.
         """
 
     def open(

@@ -51,7 +51,7 @@ class FlashedBoards:
         """Positions that their KV caches hold."""
         return self.cluster.context
 
-    def choose(self, model: QuantizedModel, many: bool = False) -> Choice:
+    def choose(self, model: QuantizedModel, batch: bool = False) -> Choice:
         """Returns the Parallelism that the boards were flashed for."""
         return Choice(self.cluster.parallelism, "as flashed")
 

@@ -73,14 +73,14 @@ class SimulatedChips:
         kind, line, signed = self.link.kind, self.link.line, self.link.signed
         return BoardSet(boards, kind, self.context, signed, line)
 
-    def choose(self, model: QuantizedModel, many: bool = False) -> Choice:
+    def choose(self, model: QuantizedModel, batch: bool = False) -> Choice:
         """Returns the Parallelism that was given or, else, what the planner chooses.
 
-        many: whether several sequences are to run at once. Raises ModelError where none fits.
+        batch: whether several sequences are to run at once. Raises ModelError where none fits.
         """
         if self.parallelism:
             return Choice(self.parallelism, "as given")
-        return choose_parallelism(model, self.boards, many)
+        return choose_parallelism(model, self.boards, batch)
 
     @contextmanager
     def open(

@@ -33,7 +33,7 @@ class SimulatedChip:
         self._heap = heap
         self._environment = dict(environment)
         # The host opens the slave's path as a serial port. It is kept open here, so that the chip
-        # sees no hang-up while nobody has.
+        # sees no hang-up while the host has not.
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)

@@ -44,7 +44,7 @@ TO_CHIP_FRAME, TO_CHIP_STATUS = range(2)
 SEND_HEADER = 10
 RECEIVE_HEADER = struct.Struct("<BxH6sHBb")
 STATUS = struct.Struct("<BxHII")
-# Bytes: some 600 frames, a tenth of a second's work. What waited longer would be asked for again,
+# Bytes: some 600 frames, a tenth of a second's work. What waited longer would be retransmitted,
 # and be late all the same.
 RECEIVE_BUFFER = 512 << 10
 
@@ -84,7 +84,7 @@ class RemoteStation:
         return True
 
     def respond(self, acknowledged: bool) -> None:
-        """Count what became of one of the chip's frames."""
+        """Counts what became of one of the chip's frames."""
         self._pending -= 1
         self._responses += 1
         self._failures += not acknowledged
@@ -93,7 +93,7 @@ class RemoteStation:
             self.send_status()
 
     def sent(self, serial: int, wants_status: bool) -> None:
-        """Count a frame that the chip sends, and those lost before it on the way to the hub."""
+        """Counts a frame that the chip sends, and those lost before it on the way to the hub."""
         gap = (serial - self._last_received - 1) & 0xFFFF
         self._last_received = serial
         self.missed += gap
@@ -103,12 +103,12 @@ class RemoteStation:
         self._wants_status |= wants_status
 
     def query(self) -> None:
-        """Send the counts now, and again when all of the chip's frames have their responses."""
+        """Sends the counts now, and again when all of the chip's frames have their responses."""
         self._wants_status = self._pending > 0
         self.send_status()
 
     def send_status(self) -> None:
-        """Send the counts of responses."""
+        """Sends the counts of responses."""
         STATUS.pack_into(
             self._out, 0, TO_CHIP_STATUS, self._serial, self._responses, self._failures
         )
@@ -148,7 +148,7 @@ class Hub:
         return {**asdict(self._radio.counters), "missed": missed}
 
     def serve(self, parent: int) -> None:
-        """Carry frames until the parent's end of this file descriptor is closed."""
+        """Carries frames until the parent's end of this file descriptor is closed."""
         poller = select.poll()
         poller.register(self._link, select.POLLIN)
         poller.register(parent, select.POLLIN)
@@ -169,7 +169,7 @@ class Hub:
         return None if due_us is None else max(0, due_us - self._now_us()) / 1e3
 
     def _take_in(self) -> None:
-        """Handle a datagram that has arrived, and what fell due before."""
+        """Handles a datagram that has arrived, and what fell due before."""
         datagram = self._in
         try:
             size, address = self._link.recvfrom_into(datagram)
@@ -227,7 +227,7 @@ class HubProcess:
         self.port = int(port)
 
     def close(self) -> dict[str, int]:
-        """End the process; its counters, empty when it had died."""
+        """Ends the process; its counters, empty when it had died."""
         output, _ = self.process.communicate()
         counters: dict[str, int] = json.loads(output) if output.strip() else {}
         return counters
@@ -239,7 +239,7 @@ class HubProcess:
         self.close()
 
 
-def parsed(arguments: list[str] | None) -> argparse.Namespace:
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     """The options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m host.simulation.hub")
     parser.add_argument("--mtu", type=int, default=MTUS[0], help="250 or 1470 bytes")
@@ -252,9 +252,9 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a hub until standard input ends."""
+    """Runs a hub until standard input ends."""
     take_interrupts()
-    options = vars(parsed(arguments))
+    options = vars(parse_options(arguments))
     mtu = options.pop("mtu")
     try:
         hub = Hub(FakeRadio(**options), mtu)

@@ -43,25 +43,25 @@ class InProcessAir:
         self.join(channel)
 
     def join(self, channel: int) -> None:
-        """Be on the air, on this channel."""
+        """Goes on the air, on this channel."""
         self.channel = channel
         self.up = True
         self._station = self._radio.join(self.mac, channel, self._receive, self._respond)
 
     def leave(self) -> None:
-        """Be off the air."""
+        """Goes off the air."""
         self.up = False
         self._radio.leave(self.mac)
 
     def transmit(self, mac: bytes, message: Payload, length: int, wants_status: bool) -> None:
-        """Send a frame; the response is always counted."""
+        """Sends a frame; the response is always counted."""
         self._radio.transmit(self._station, bytes(mac), bytes(message))
 
     def poll(self) -> None:
         """Nothing to do: frames arrive while time passes."""
 
     def wait(self, timeout_ms: int) -> None:
-        """Let time pass until the next frame arrives or the timeout.
+        """Lets time pass until the next frame arrives or the timeout.
 
         Raises RuntimeError for a wait without end when nothing is in flight.
         """

@@ -158,13 +158,13 @@ class FakeRadio:
         return station
 
     def leave(self, mac: bytes) -> None:
-        """Take the station of this address off the air, if there is one."""
+        """Takes the station of this address off the air, if there is one."""
         station = self._stations.pop(mac, None)
         if station is not None:
             station.present = False
 
     def transmit(self, sender: Station, destination: bytes, payload: Payload) -> None:
-        """Send a frame to one address or to all (ff:ff:ff:ff:ff:ff)."""
+        """Sends a frame to one address or to all (ff:ff:ff:ff:ff:ff)."""
         self.counters.sent += 1
         broadcast = destination == BROADCAST
         if broadcast:
@@ -185,11 +185,11 @@ class FakeRadio:
             sender.respond(acknowledged)
 
     def advance(self, microseconds: int) -> None:
-        """Let time pass: everything due until then happens, in order of time."""
+        """Lets time pass: everything due until then happens, in order of time."""
         self.advance_to(self.now_us + microseconds)
 
     def advance_to(self, now_us: int) -> None:
-        """Let time pass until `now_us`; a time already past changes nothing."""
+        """Lets time pass until `now_us`; a time already past changes nothing."""
         while self._events and self._events[0][0] <= now_us:
             due_us, _, event = heapq.heappop(self._events)
             self.now_us = max(self.now_us, due_us)

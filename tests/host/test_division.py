@@ -38,14 +38,14 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def chosen(model, *options, many=False):
+def chosen(model, *options, batch=False):
     """What is chosen for these options, with the chips that it is chosen for."""
     chips = simulated_chips(parse_options(list(options)), model.config.layers)
-    return chips.choose(model, many), chips
+    return chips.choose(model, batch), chips
 
 
-def parallelism(model, *options, many=False):
-    return chosen(model, *options, many=many)[0].parallelism
+def parallelism(model, *options, batch=False):
+    return chosen(model, *options, batch=batch)[0].parallelism
 
 
 def heap(model, *options):
@@ -67,7 +67,7 @@ def test_options_name_the_parallelism(model):
 def test_by_default_the_planner_chooses(model, auto):
     board = (*auto, "--board", "esp32s3-psram")
     assert parallelism(model, *board, "--chips", "1") == ALL_REDUCE
-    assert parallelism(model, *board, many=True) == pipeline(LAYERS)
+    assert parallelism(model, *board, batch=True) == pipeline(LAYERS)
     # Of a simulated chip no time is known: the first that fits.
     assert parallelism(model, *auto, "--board", "simulated") == HOST_REDUCE
 
@@ -93,8 +93,8 @@ def test_auto_has_the_heap_that_a_board_leaves_the_strategy_it_takes():
 def test_a_line_says_what_was_chosen_and_why():
     model = quantize(random_checkpoint(HOME))
 
-    def line(*options, many=False):
-        return str(chosen(model, *options, many=many)[0])
+    def line(*options, batch=False):
+        return str(chosen(model, *options, batch=batch)[0])
 
     six = ("--board", "esp32s3", "--chips", "6", "--context", "64")
     assert line(*six) == (
@@ -102,7 +102,7 @@ def test_a_line_says_what_was_chosen_and_why():
         " ESP-NOW)"
     )
     psram = ("--board", "esp32s3-psram", "--chips", "2", "--link", "uart")
-    assert line(*psram, many=True) == (
+    assert line(*psram, batch=True) == (
         "parallelism: pipeline in 2 stages (modelled as fastest for many sequences of"
         " 3 for 2 esp32s3-psram over UART)"
     )

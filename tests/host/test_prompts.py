@@ -30,9 +30,9 @@ def test_a_standard_input_that_is_closed_has_no_lines(monkeypatch: pytest.Monkey
 def test_the_first_interrupt_asks_and_the_second_interrupts() -> None:
     before = signal.getsignal(signal.SIGINT)
     with StopAtInterrupt() as stop:
-        assert not stop.asked
+        assert not stop.is_requested
         signal.raise_signal(signal.SIGINT)
-        assert stop.asked
+        assert stop.is_requested
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before

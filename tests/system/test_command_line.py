@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from host.hardware.board import load
 from host.model.tokenizers.text import TextStream
 from host.run import main
 from tests.plans import tensor_plan
@@ -64,7 +65,7 @@ def test_json_has_every_figure(reported, model, runs, tokenizer):
     assert sum(chip["rows"] for chip in chips) == model.config.vocab_size
     assert all(0 < chip["shard_bytes"] < chip["heap_used"] for chip in chips)
     heap = chips[0]["heap_used"] + chips[0]["heap_free"]
-    assert heap == pytest.approx((4 << 20) * 128 / 131, abs=64)
+    assert heap == pytest.approx(load("simulated").planned_heap("espnow") * 128 / 131, abs=64)
 
 
 def test_text_goes_to_stdout_and_the_table_to_stderr(ran, model, runs, tokenizer):
@@ -84,6 +85,29 @@ def test_text_goes_to_stdout_and_the_table_to_stderr(ran, model, runs, tokenizer
 def test_without_stats_there_is_only_text(ran):
     printed = ran("--steps", 12, "--no-stats", "--chips", 1, "--link", "uart")
     assert printed.err == "" and len(printed.out) > 10
+
+
+CHOICE = "parallelism: tensor, host reduce (not modelled: simulated chips have no clock)"
+
+
+@pytest.mark.parametrize(
+    ("options", "is_shown"),
+    [
+        ((), True),
+        (("--parallel", "auto"), True),
+        (("--parallel", "tensor"), False),
+        (("--reduce", "host"), False),
+        (("--check",), False),
+        (("--no-stats",), False),
+        (("--json",), False),
+        (("--no-stats", "--verbose"), True),
+    ],
+    ids=" ".join,
+)
+def test_a_line_says_which_parallelism_was_chosen(ran, options, is_shown):
+    printed = ran("--prompt", "Once", "--steps", 6, "--chips", 1, "--link", "uart", *options)
+    assert (printed.err.splitlines()[:1] == [CHOICE]) is is_shown
+    assert printed.err.count("parallelism:") == is_shown and "parallelism:" not in printed.out
 
 
 def process(model_file, *arguments):

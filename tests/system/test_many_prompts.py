@@ -77,7 +77,7 @@ def test_objects_have_the_idle_share(run, texts):
 
 def test_the_micro_batches_of_a_long_prompt_fill_the_pipe(model_file, capfd):
     prompt = "Once upon a time there was a little girl who liked to play with a big red ball"
-    options = ["--prompt", prompt, "--steps", 30, "--chips", 3, "--parallel", "pipeline", "--json"]
+    options = ["--prompt", prompt, "--steps", 56, "--chips", 3, "--parallel", "pipeline", "--json"]
     assert main(["--model", str(model_file), *map(str, options)]) == 0
     idle = json.loads(capfd.readouterr().out)["idle"]
     assert idle["micro_batches"] > 1.2  # a dozen for the first token, one for each other
