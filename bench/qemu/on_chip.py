@@ -6,8 +6,8 @@ u8 flags, u16 length and that many bytes: a COBS frame on the line, or frames th
 gateway's radio, each after its u16 length.
 `@answer` reports, of a record to be measured, the instructions, the bytes allocated and all that
 is on the line since the last frame came from there; `@radio` how often a gateway sent, received
-and received nothing, and what it sent; `@inside` the instructions in a function and its calls. Where
-there is looking, the whole is no good, for looking costs instructions as well.
+and received nothing, and what it sent; `@inside` the instructions in a function and its calls.
+Where there is looking, the whole is no good, for looking costs instructions as well.
 """
 
 import gc
