@@ -183,8 +183,7 @@ class BaseExecutor(ABC):
 
     def begin(self) -> None:
         """Closes all sequences and opens one, for `forward`."""
-        for sequence in list(self._sequences.values()):
-            self.close(sequence)
+        self._close_all()
         self.open()
 
     def forward(self, tokens: Collection[int]) -> Ints:
@@ -202,6 +201,10 @@ class BaseExecutor(ABC):
     def idle(self, busy_ms: Mapping[int, int]) -> Idle | None:
         """None: there are no stages that work in turn."""
         return None
+
+    def _close_all(self) -> None:
+        for sequence in list(self._sequences.values()):
+            self.close(sequence)
 
     def _awaited_sequence(self) -> Sequence:
         """The first sequence whose logits are to come."""

@@ -137,6 +137,7 @@ class HostReduceExecutor(BaseExecutor):
                 self.forward(tokens[-1:])
         finally:
             self.observer = None
+            self._close_all()
 
     def _logits(self, position: int, x: Ints) -> Ints:
         logits = no_logits(self.plan)

@@ -102,7 +102,6 @@ CHOICE = "parallelism: tensor, host reduce (not modelled: simulated chips have n
         (("--json",), False),
         (("--no-stats", "--verbose"), True),
     ],
-    ids=" ".join,
 )
 def test_a_line_says_which_parallelism_was_chosen(ran, options, is_shown):
     printed = ran("--prompt", "Once", "--steps", 6, "--chips", 1, "--link", "uart", *options)
