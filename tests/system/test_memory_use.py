@@ -78,10 +78,11 @@ def test_a_context_of_256_runs_in_160_kb(model, runs, link):
 @pytest.mark.parametrize("link", ["uart", "espnow"])
 def test_a_full_context_of_256_runs_in_160_kb(model, link):
     with open_cluster(model, settings(link, heap_kb=160, context=256)) as cluster:
-        cluster.executor.begin()
-        cluster.executor.forward([1 + position % 500 for position in range(255)])
-        cluster.executor.forward([7])
-        assert cluster.executor.position == 256
+        sequence = cluster.executor.open()
+        for tokens in ([1 + position % 500 for position in range(255)], [7]):
+            cluster.executor.extend(sequence, tokens)
+            assert cluster.executor.completed()[0] is sequence
+        assert sequence.position == 256
 
 
 def test_shards_of_five_chips_take_at_most_64_kib(model):

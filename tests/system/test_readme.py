@@ -104,7 +104,6 @@ def test_the_boards_that_the_model_takes_are_those_of_the_readme():
     assert (min(several), max(several)) == (int(least), int(most))
 
 
-@pytest.mark.skipif(not hasattr(host, "simulate"), reason="no public API yet")
 def test_the_python_of_the_readme_runs(capsys):
     (program,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     exec(compile(program, "README.md", "exec"), {})

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
+import host
 from host.cli import run_options
 from host.cluster.cluster_file import change, make_key
 from host.launch import FlashedBoards, flashed
@@ -40,6 +41,10 @@ def test_boards_of_a_cluster_with_a_key(micropython, tmp_path, monkeypatch, caps
         ports = f"{second.port},{first.port}"
         assert main(["--ports", ports, "--prompt", PROMPT, "--no-stats"]) == 0
         assert capsys.readouterr().out == ANSWER
+        with host.connect([second.port, first.port]) as boards:
+            assert boards.generate(PROMPT).text == ANSWER.rstrip()
+            assert not boards.is_simulated and boards.context == 32
+            assert boards.choice == "parallelism: tensor, host reduce (as flashed)"
 
 
 def test_a_board_that_is_unplugged_and_plugged_in_again_goes_on(
