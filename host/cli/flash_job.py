@@ -13,7 +13,7 @@ from host.cluster.cluster_fields import ClusterFile
 from host.cluster.place import Place
 from host.cluster.port_choice import Ask, choose_port
 from host.cluster.registry import agree_on_key, check_permission, load_other_boards, make_cluster
-from host.errors import FlashError
+from host.errors import FlashError, ModelError
 from host.hardware.board import Board, board_names, load
 from host.links.discovery import find_candidates
 from host.model import loading
@@ -22,6 +22,7 @@ from host.parallel.assessment import choose_parallelism, describe_options
 from host.parallel.boards import BoardSet
 from host.parallel.options import AUTO, parse_parallelism
 from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism
+from host.parallel.plan import DoesNotFit
 from host.paths import HOME_MODEL
 
 CHIPS = 5
@@ -72,9 +73,25 @@ def prepare_job(options: argparse.Namespace, console: Console, ask: Ask) -> Flas
     others = load_other_boards(cluster, place.chip)
     place = replace(place, key=cluster.key, channel=cluster.channel, others=others)
     cluster = replace(cluster, link=place.link)  # with the MTU that all boards have
-    place.plan(model)  # that it does not fit is to be known before a board is looked for
+    _check_fit(place, model, is_kept=before is not None and not choice)
     port = options.port or choose_port(find_candidates(), before, place.chip, ask)
     return FlashJob(options, model, replace(place, port=port), cluster, choice, ask)
+
+
+def _check_fit(place: Place, model: QuantizedModel, is_kept: bool) -> None:
+    """Raises ModelError where the model does not fit, before a board is looked for.
+
+    is_kept: whether the cluster's file says how it is divided.
+    """
+    try:
+        place.plan(model)
+    except DoesNotFit as error:
+        if not is_kept or place.boards or place.parallelism == HOST_REDUCE:
+            raise
+        raise ModelError(
+            f"{error}. The cluster was flashed with {describe_options(place.parallelism)}: name"
+            " the boards of all chips with --boards, or choose with --parallel"
+        ) from None
 
 
 def _place(options: argparse.Namespace, before: ClusterFile | None) -> Place:

@@ -18,7 +18,7 @@ PSRAM_OVERHEAD_KB = 92
 # Bytes that a board adds to a simulated chip: firmware/board.py and links/repl.py with what they
 # keep, and the buffers in which fragments are reassembled, with some that come again;
 # tests/system/test_repl_line.py.
-ON_BOARD = 8_064
+ON_BOARD = 8_320
 # Bytes of the code that plans count (host/parallel/heap.py) and that a board does not have, as
 # its modules machine, network and espnow are C: measured (tests/simulation/test_standin_heap.py),
 # less what their objects may take there: 500 bytes, and on the radio 3,000, for a part of espnow

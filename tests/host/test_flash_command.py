@@ -260,6 +260,25 @@ def test_a_model_that_does_not_fit(error, silent_port, tmp_path):
     assert re.match(r"1 chip with \d+ KB of heap is \d+ KB short of the model .*: \d+ chips", line)
 
 
+def test_a_board_too_small_for_what_the_first_was_flashed_for(
+    arguments, silent_port, capsys, tmp_path
+):
+    """Which was chosen for boards like that one."""
+    path = model_file(tmp_path / "large.q", 32, 6, 1, 400)
+    options = {"model": path, "chips": 5, "reduce": None, "context": 16, "link": "espnow"}
+    first = prepare_job(
+        parsed(arguments(silent_port, **options, board="esp32s3-psram", parallel="pipeline")),
+        Console(), None,
+    )  # fmt: skip
+    cluster_file.change(lambda _: first.cluster)
+    assert main(arguments(silent_port, **options, board="esp32s2")) == 1
+    assert re.fullmatch(
+        r"error: .* KB of heap are \d+ KB short of .*\. The cluster was flashed with --parallel"
+        r" pipeline: name the boards of all chips with --boards, or choose with --parallel\n",
+        capsys.readouterr().err,
+    )
+
+
 def test_a_port_that_is_not_there_or_no_port(error, tmp_path):
     missing = tmp_path / "ttyACM7"
     assert error(missing) == (

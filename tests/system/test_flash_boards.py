@@ -201,7 +201,9 @@ def test_boards_as_they_ship_get_code_of_their_own_architecture(
     with ExitStack() as stack:
         two = farm(stack, tmp_path)[:2]
         for chip, board in enumerate(two):
-            flash(tmp_path, chip, board, firmware, None, "--line", "pins")
+            flash(
+                tmp_path, chip, board, firmware, None, "--line", "pins", "--parallel", "tensor"
+            )
         cluster = cluster_file.read(tmp_path / "federation.toml")
         for chip, board in enumerate(two):
             # The first was flashed before the second was known of; the plan is the same.
