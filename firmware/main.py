@@ -45,11 +45,13 @@ def run():
         from firmware import startup
 
         board, node = startup.start(report_exception)
-        startup.unload("firmware", "startup")
-        del startup
         from firmware.heap import finish
 
+        startup.unload("firmware", "heap")
+        startup.unload("firmware", "startup")
+        del startup
         finish()
+        del finish
         if board:
             board.loop(node.poll, node.fault)
         poll, idle = node.poll, machine.idle
