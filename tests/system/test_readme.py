@@ -7,7 +7,6 @@ import subprocess
 
 import pytest
 
-import host
 from host.cli.inspection import inspect_model
 from host.cli.run_options import parse_options
 from host.paths import HOME_MODEL
