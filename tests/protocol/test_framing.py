@@ -1,6 +1,8 @@
-"""COBS and the frame readers: round trips at every size, resynchronization, bounded memory."""
+"""COBS and the reader of a chip: round trips at every size, resynchronization.
 
-from host.wire.framing import FrameSplitter, decode_frame, encode_frame
+tests/wire/test_framing.py compares with it what the host reads and writes.
+"""
+
 from protocol.cobs import encode, encoded_size
 from tests.protocol.frame_reader import FrameReader
 from tests.protocol.noise import below, random_bytes, sparse_bytes
@@ -39,38 +41,31 @@ def test_known_encodings():
         (run[1:] + b"\0\1", b"\xfe" + run[1:] + b"\2\1\0"),
     ):
         assert on_the_wire(frame) == wire
-        assert encode_frame(frame) == wire
         assert frames_of(FrameReader(300), wire) == [frame]
 
 
 def test_every_size_round_trips():
     reader = FrameReader(800)
-    splitter = FrameSplitter(800)
     for size in range(1, 801):
         for frame in (sparse_bytes(size), b"\0" * size, b"\xff" * size):
             wire = on_the_wire(frame)
             assert len(wire) <= encoded_size(size)
             assert bytes(wire).find(b"\0") == len(wire) - 1
-            assert wire == encode_frame(frame)
             assert frames_of(reader, wire) == [frame]
-            assert splitter.frames(bytes(wire)) == [frame]
-    assert reader.dropped == 0 and splitter.dropped == 0
+    assert reader.dropped == 0
 
 
 def test_frames_cut_anywhere_are_read():
     frames = [bytes(sparse_bytes(1 + below(600))) for _ in range(60)]
     stream = b"".join(bytes(on_the_wire(frame)) for frame in frames)
     reader = FrameReader(600)
-    splitter = FrameSplitter(600)
     found = []
-    split = []
     at = 0
     while at < len(stream):
         size = 1 + below(90)
         found += frames_of(reader, stream[at : at + size])
-        split += splitter.frames(stream[at : at + size])
         at += size
-    assert found == frames and split == frames
+    assert found == frames
     assert reader.dropped == 0
 
 
@@ -91,47 +86,18 @@ def test_a_stray_zero_is_one_dropped_frame_and_silence_is_none():
     reader = FrameReader(100)
     assert frames_of(reader, b"\0\0\0" + wire[:3] + b"\0\0" + wire) == [b"\1\2\3\4\5\6"]
     assert reader.dropped == 1
-    splitter = FrameSplitter(100)
-    assert splitter.frames(b"\0\0\0" + wire[:3] + b"\0\0" + wire) == [b"\1\2\3\4\5\6"]
-    assert splitter.dropped == 1
 
 
 def test_an_overlong_frame_is_dropped_whole():
-    for reader, found_in in ((FrameReader(50), frames_of), (FrameSplitter(50), None)):
-
-        def found(data, reader=reader, found_in=found_in):
-            return found_in(reader, data) if found_in else reader.frames(bytes(data))
-
-        assert found(on_the_wire(b"\0" * 50)) == [b"\0" * 50]
-        assert found(on_the_wire(b"\0" * 51) + on_the_wire(b"next")) == [b"next"]
-        assert found(on_the_wire(b"\7" * 51) + on_the_wire(b"next")) == [b"next"]
-        assert reader.dropped == 2
-        for _ in range(100):
-            assert found(b"\7" * 100) == []
-        assert found(b"\0" + on_the_wire(b"next")) == [b"next"]
-        assert reader.dropped == 3
-
-
-def test_an_unfinished_overlong_frame_is_not_kept():
-    splitter = FrameSplitter(50)
+    reader = FrameReader(50)
+    assert frames_of(reader, on_the_wire(b"\0" * 50)) == [b"\0" * 50]
+    assert frames_of(reader, on_the_wire(b"\0" * 51) + on_the_wire(b"next")) == [b"next"]
+    assert frames_of(reader, on_the_wire(b"\7" * 51) + on_the_wire(b"next")) == [b"next"]
+    assert reader.dropped == 2
     for _ in range(100):
-        splitter.frames(b"\7" * 1000)
-        assert len(splitter._rest) <= encoded_size(50) + 1
-
-
-def test_both_readers_agree_on_noise():
-    reader = FrameReader(64)
-    splitter = FrameSplitter(64)
-    total = 0
-    for _ in range(300):
-        noise = bytes(sparse_bytes(below(200)))
-        if below(2):
-            noise = bytes(byte & 7 for byte in noise)
-        found = frames_of(reader, noise)
-        assert found == splitter.frames(noise)
-        total += len(found)
-    assert reader.dropped == splitter.dropped > 0
-    assert total > 100
+        assert frames_of(reader, b"\7" * 100) == []
+    assert frames_of(reader, b"\0" + on_the_wire(b"next")) == [b"next"]
+    assert reader.dropped == 3
 
 
 def test_only_the_given_bytes_are_read():
@@ -140,9 +106,3 @@ def test_only_the_given_bytes_are_read():
     reader.feed(bytes(wire) + bytes(on_the_wire(b"two")), len(wire))
     assert reader.next() == 3 and reader.frame[:3] == b"one"
     assert reader.next() == 0
-
-
-def test_decoded_frame_of_nothing_is_none():
-    assert decode_frame(b"") is None
-    assert decode_frame(b"\1") is None
-    assert decode_frame(b"\3a") is None
