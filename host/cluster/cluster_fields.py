@@ -9,13 +9,13 @@ from msgspec import Meta
 
 from host.build.configuration import CHANNEL
 from host.links.discovery import format_mac
+from host.parallel.options import NAMES
 from host.parallel.parallelism import (
     EXCHANGES,
     HOST_REDUCE,
     LINES,
     LINKS,
     REDUCERS,
-    STRATEGIES,
     Link,
     Parallelism,
 )
@@ -161,7 +161,7 @@ def encode_cluster(cluster: ClusterFile) -> dict[str, Any]:
 def _check_choices(found: _Fields) -> None:
     parallelism, link = found.parallelism, found.link
     choices = {
-        "parallelism.strategy": (parallelism.strategy, STRATEGIES),
+        "parallelism.strategy": (parallelism.strategy, NAMES),
         "parallelism.reduce": (parallelism.reduce, REDUCERS),
         "parallelism.exchange": (parallelism.exchange, EXCHANGES),
         "link.kind": (link.kind, LINKS),

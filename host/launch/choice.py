@@ -9,9 +9,9 @@ from host.model.quantized import QuantizedModel
 from host.parallel.assessment import assess_all, recommend
 from host.parallel.boards import BoardSet
 from host.parallel.parallelism import Parallelism
+from host.parallel.strategies import find_strategy
 
 _LINKS = {"uart": "UART", "espnow": "ESP-NOW"}
-_REDUCE = {"host": "host reduce", "chips": "all-reduce"}
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Choice:
     reason: str
 
     def __str__(self) -> str:
-        return f"parallelism: {_describe(self.parallelism)} ({self.reason})"
+        what = find_strategy(self.parallelism).describe(self.parallelism)
+        return f"parallelism: {what} ({self.reason})"
 
 
 def choose_parallelism(model: QuantizedModel, boards: BoardSet, batch: bool) -> Choice:
@@ -46,13 +47,6 @@ def choose_parallelism(model: QuantizedModel, boards: BoardSet, batch: bool) -> 
         of_all = f"{len(fitting)}{' that fit' if problems else ''}"
         reason = f"modelled as fastest{goal} of {of_all} {where}"
     return Choice((best or fitting[0]).plan.parallelism, reason)
-
-
-def _describe(parallelism: Parallelism) -> str:
-    if parallelism.strategy == "tensor":
-        return f"tensor, {_REDUCE[parallelism.reduce]}"
-    stages = parallelism.stages
-    return f"{parallelism.strategy} in {stages} stage{'s' * (stages != 1)}"
 
 
 def _count_boards(boards: BoardSet) -> str:

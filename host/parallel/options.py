@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from host.errors import ParallelError
-from host.parallel.parallelism import STRATEGIES, Parallelism, hybrid, pipeline
-from host.parallel.strategies.hybrid import DEFAULT_STAGES
-from host.parallel.strategies.pipeline import count_stages
+from host.parallel.parallelism import Parallelism
+from host.parallel.strategies import STRATEGIES
 
 AUTO = "auto"
-CHOICES = (*STRATEGIES, AUTO)
+NAMES = tuple(dict.fromkeys(strategy.name for strategy in STRATEGIES))
+CHOICES = (*NAMES, AUTO)
+_DEFAULT = NAMES[0]  # where only --reduce is given
 
 
 def parse_parallelism(
@@ -19,17 +20,22 @@ def parse_parallelism(
 
     Raises ParallelError where they contradict each other.
     """
-    if stages is not None and parallel != "hybrid":
-        raise ParallelError("--stages is for --parallel hybrid")
     if parallel == AUTO and reduce is not None:
         raise ParallelError("--parallel auto chooses who adds up too: leave --reduce out")
-    if parallel in ("pipeline", "hybrid") and reduce == "host":
-        raise ParallelError(f"--parallel {parallel}: its chips add up by themselves, leave"
-                            " --reduce out")  # fmt: skip
-    if parallel == "pipeline":
-        return pipeline(count_stages(layers, chips))
-    if parallel == "hybrid":
-        return hybrid(DEFAULT_STAGES if stages is None else stages)
-    if parallel == "tensor" or reduce is not None:
-        return Parallelism(reduce=reduce or "host")
-    return None
+    if parallel is None and reduce is not None:
+        parallel = _DEFAULT
+    if parallel in (None, AUTO):
+        if stages is not None:
+            raise ParallelError("--stages is for --parallel hybrid")
+        return None
+    named = [strategy for strategy in STRATEGIES if strategy.name == parallel]
+    if not named:
+        raise ParallelError(f"no strategy {parallel!r}: it is {' or '.join(NAMES)}")
+    for strategy in named:
+        if reduce in (None, strategy.reduce):
+            return strategy.make_parallelism(layers, chips, stages)
+    who = "chips" if named[0].reduce == "chips" else "host"
+    raise ParallelError(
+        f"--parallel {parallel}: the {who} add{'s' * (who == 'host')} up partial sums, leave"
+        " --reduce out"
+    )

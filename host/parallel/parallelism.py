@@ -14,7 +14,6 @@ LINKS = ("uart", "espnow")
 # Where the host's serial line to a board ends: at its USB port, which is the REPL's too, or at
 # the pins of its second UART, with a bridge of their own.
 LINES = ("usb", "pins")
-STRATEGIES = ("tensor", "pipeline", "hybrid")
 REDUCERS = ("host", "chips")
 EXCHANGES = ("all-reduce",)
 

@@ -160,11 +160,23 @@ class Strategy(ABC):
 
     @abstractmethod
     def candidates(self, layers: int, chips: int) -> tuple[Parallelism, ...]:
-        """What is worth considering for a model of so many layers on so many chips."""
+        """What the planner considers for a model of so many layers on so many chips; nothing where
+        another strategy gives the same."""
+
+    @abstractmethod
+    def make_parallelism(self, layers: int, chips: int, stages: int | None) -> Parallelism:
+        """What a user asks for by this strategy's name; stages: as given, None for the usual.
+
+        Raises ParallelError for stages where the user cannot choose them.
+        """
 
     @abstractmethod
     def describe_options(self, parallelism: Parallelism) -> str:
         """The command line's options that ask for this."""
+
+    @abstractmethod
+    def describe(self, parallelism: Parallelism) -> str:
+        """What it is, in a few words."""
 
     @abstractmethod
     def partition(

@@ -164,7 +164,7 @@ def test_a_parallelism_by_options():
     assert parse_parallelism("hybrid", 3, None, 5, 8) == hybrid(3)
     with pytest.raises(ParallelError, match="--stages is for --parallel hybrid"):
         parse_parallelism("pipeline", 2, None, 5, 5)
-    with pytest.raises(ParallelError, match="its chips add up by themselves"):
+    with pytest.raises(ParallelError, match="the chips add up partial sums"):
         parse_parallelism("hybrid", 2, "host", 5, 5)
 
 

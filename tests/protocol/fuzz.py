@@ -52,7 +52,7 @@ SOUND_PAYLOADS = (
         ),
     ),
     (message_types.ERROR, reports.encode_error(1, 2, 3, "wörds")),
-    (message_types.STATISTICS, bytes(32)),
+    (message_types.STATISTICS, bytes(36)),
 )
 
 

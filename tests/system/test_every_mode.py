@@ -1,30 +1,32 @@
-"""Every way to divide a model, on every link, with 1 to 8 chips, generates the reference's text.
+"""Every strategy, on every link, with 1 to 8 chips, generates the reference's text.
 
-Greedily, as a user's run does: chips that combine answer with their best tokens. The table in
-docs/results.md is of `verify`; the default run takes a slice.
+Greedily, as a user's run does: chips that keep the residual stream answer with their best tokens.
+The table in docs/results.md is of `verify`; the default run takes a slice.
 """
 
 import itertools
 
 import pytest
 
-from host.launch import open_cluster
-from host.parallel.strategies.pipeline import count_stages
+from host.launch import SimulatedChips, open_cluster
+from host.parallel.parallelism import LINKS
+from host.parallel.strategies import STRATEGIES
 from tests.system.conftest import STEPS
-from tests.system.federations import settings
 
 LAYERS = 5
-WAYS = ("host", "chips", "pipeline", "hybrid")
-LINKS = ("uart", "espnow")
 
 
-def how(way, chips, link):
-    """How to simulate so many chips that work in one of these ways."""
-    if way == "pipeline":
-        return settings(chips, link, stages=count_stages(LAYERS, chips))
-    if way == "hybrid":
-        return settings(chips, link, stages=min(2, chips))
-    return settings(chips, link, reduce=way)
+def how(strategy, chips, link):
+    """Chips to simulate that a strategy divides the model among: in two stages at most, where
+    their number can be chosen."""
+    parallelism = strategy.make_parallelism(LAYERS, chips, None)
+    if parallelism.stages > chips:
+        parallelism = strategy.make_parallelism(LAYERS, chips, chips)
+    return SimulatedChips.alike(chips, link, parallelism=parallelism)
+
+
+def name_of(value):
+    return getattr(value, "name", None) and f"{value.name}-{value.reduce}"
 
 
 def greedy_text(executor, run, steps):
@@ -46,19 +48,23 @@ def assert_same_text(model, runs, prompts, steps, of):
             assert found == runs[prompt].tokens[:steps].tolist(), prompt
 
 
-SLICE = [("host", 3, "uart"), ("chips", 2, "espnow"), ("pipeline", 7, "espnow"),
-         ("hybrid", 6, "uart")]  # fmt: skip
+# As many chips as divide the model unevenly, of each strategy over one link.
+SLICE = [
+    (strategy, 2 + 3 * at % 7, LINKS[at // 2 % 2]) for at, strategy in enumerate(STRATEGIES)
+]
 
 
-@pytest.mark.parametrize(("way", "chips", "link"), SLICE)
-def test_a_slice_of_the_table(model, runs, way, chips, link):
-    assert_same_text(model, runs, [chips % 7], 48, how(way, chips, link))
+@pytest.mark.parametrize(("strategy", "chips", "link"), SLICE, ids=name_of)
+def test_a_slice_of_the_table(model, runs, strategy, chips, link):
+    assert_same_text(model, runs, [chips % 7], 48, how(strategy, chips, link))
 
 
 @pytest.mark.verify
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("way", "chips", "link"), list(itertools.product(WAYS, range(1, 9), LINKS))
+    ("strategy", "chips", "link"),
+    list(itertools.product(STRATEGIES, range(1, 9), LINKS)),
+    ids=name_of,
 )
-def test_the_whole_table(model, runs, way, chips, link):
-    assert_same_text(model, runs, range(7), STEPS, how(way, chips, link))
+def test_the_whole_table(model, runs, strategy, chips, link):
+    assert_same_text(model, runs, range(7), STEPS, how(strategy, chips, link))

@@ -89,7 +89,7 @@ def test_the_micro_batches_of_a_long_prompt_fill_the_pipe(model_file, capfd):
         (["--stages", "2"], "--stages is for --parallel hybrid"),
         (
             ["--parallel", "pipeline", "--reduce", "host"],
-            "--parallel pipeline: its chips add up by themselves, leave --reduce out",
+            "--parallel pipeline: the chips add up partial sums, leave --reduce out",
         ),
         (
             ["--parallel", "hybrid", "--stages", "6"],

@@ -20,10 +20,13 @@ class Hybrid(Pipeline):
     def candidates(self, layers: int, chips: int) -> tuple[Parallelism, ...]:
         if count_stages(layers, chips) <= DEFAULT_STAGES:
             return ()  # it would be a pipeline
-        return (Parallelism(self.name, DEFAULT_STAGES, self.reduce),)
+        return (self.make_parallelism(layers, chips, None),)
+
+    def make_parallelism(self, layers: int, chips: int, stages: int | None) -> Parallelism:
+        return Parallelism(self.name, DEFAULT_STAGES if stages is None else stages, self.reduce)
 
     def describe_options(self, parallelism: Parallelism) -> str:
-        return f"--parallel hybrid --stages {parallelism.stages}"
+        return f"--parallel {self.name} --stages {parallelism.stages}"
 
     def stages_of_more_chips(self, layers: int, chips: int, parallelism: Parallelism) -> int:
         return parallelism.stages

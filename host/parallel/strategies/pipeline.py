@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from host.errors import ModelError
+from host.errors import ModelError, ParallelError
 from host.model.quantized import QuantizedModel
 from host.parallel.advice import describe_shortage, find_largest_context
 from host.parallel.dealing import check_vocabulary, make_shape
@@ -53,10 +53,19 @@ class Pipeline(AllReduce):
     def candidates(self, layers: int, chips: int) -> tuple[Parallelism, ...]:
         if chips == 1:
             return ()
-        return (Parallelism(self.name, count_stages(layers, chips), self.reduce),)
+        return (self.make_parallelism(layers, chips, None),)
+
+    def make_parallelism(self, layers: int, chips: int, stages: int | None) -> Parallelism:
+        if stages is not None:
+            raise ParallelError("--stages is for --parallel hybrid")
+        return Parallelism(self.name, count_stages(layers, chips), self.reduce)
 
     def describe_options(self, parallelism: Parallelism) -> str:
-        return "--parallel pipeline"
+        return f"--parallel {self.name}"
+
+    def describe(self, parallelism: Parallelism) -> str:
+        stages = parallelism.stages
+        return f"{self.name} in {stages} stage{'s' * (stages != 1)}"
 
     def partition(
         self,

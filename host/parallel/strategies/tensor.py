@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import replace
 
+from host.errors import ParallelError
 from host.model.quantized import QuantizedModel
 from host.parallel.advice import describe_shortage, find_largest_context
 from host.parallel.assignment import LocalSizes
@@ -43,8 +44,16 @@ class TensorStrategy(Strategy):
     def candidates(self, layers: int, chips: int) -> tuple[Parallelism, ...]:
         return (Parallelism(self.name, reduce=self.reduce),)
 
+    def make_parallelism(self, layers: int, chips: int, stages: int | None) -> Parallelism:
+        if stages is not None:
+            raise ParallelError("--stages is for --parallel hybrid")
+        return Parallelism(self.name, reduce=self.reduce)
+
     def describe_options(self, parallelism: Parallelism) -> str:
-        return f"--parallel tensor --reduce {self.reduce}"
+        return f"--parallel {self.name} --reduce {self.reduce}"
+
+    def describe(self, parallelism: Parallelism) -> str:
+        return f"{self.name}, {'host reduce' if self.reduce == 'host' else 'all-reduce'}"
 
     def partition(
         self,
