@@ -29,7 +29,7 @@ def test_one_chip_itself_says_that_it_cannot_load_it(model, monkeypatch):
     monkeypatch.setattr(
         simulated, "partition", lambda *args, heap, **how: unbounded(*args, **how)
     )
-    told = "BufferOverflow: chip 0: 6 heads with their share of 5 layers"
+    told = "BufferOverflow: chip 0: 6 heads with their shard of 5 layers"
     with pytest.raises(ClusterError, match=told), open_cluster(model, settings(1)):
         pass
 
