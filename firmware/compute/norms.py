@@ -11,36 +11,11 @@ _RESIDUAL_LIMIT = const(0xFFFFFF)  # arithmetic.RESIDUAL_LIMIT
 
 
 @micropython.viper
-def _scaled_root(total: int) -> int:
-    """The integer square root of total > 0, brought to [2**28, 2**30) by shifts of two bits, and
-    in the bits from 16 on, 16 more than half of the bits by which it was shifted down.
-
-    The root has 15 bits, of which the first is set.
-    """
-    shift = 16
-    if total >> 30:
-        total = total >> 2
-        shift += 1
-    while total < 0x10000000:
-        total = total << 2
-        shift -= 1
-    root = 0x4000
-    bit = 0x2000
-    while bit:
-        tried = root + bit
-        if tried * tried <= total:
-            root = tried
-        bit = bit >> 1
-    return shift << 16 | root
-
-
-@micropython.viper
 def norm(
     residual: ptr32, v: int, gain: ptr16, at: int, x: ptr32, n: int, shift: int, epsilon: int,
     limit: int,
 ):  # fmt: skip
     """x [n]: RMSNorm of residual [n] times its gain, within limit; see arithmetic.rms_normalize.
-
     gain: multiplier + 2**15 as u16 from byte `at` on; 15 <= shift <= 29; epsilon < 2**30.
     """
     begin = int(residual)
@@ -48,14 +23,10 @@ def norm(
     bits = 0
     while int(residual) != end:
         v = residual[0]
-        if v < 0:
-            v = 0 - v
-        bits = v | bits  # as long as the largest of them
+        bits = (0 - v if v < 0 else v) | bits  # as long as the largest of them
         residual = ptr32(int(residual) + 4)
     down = 0  # the residual's shift to 15 bits
-    bits = bits >> 15
-    while bits:
-        bits = bits >> 1
+    while bits >> down > 32767:
         down += 1
     log_n = 0
     while 1 << log_n < n:
@@ -66,29 +37,36 @@ def norm(
     begin = int(x)
     while int(residual) != end:
         v = residual[0] + half >> down
-        if v > 32767:
-            v = 32767  # rounding up may reach 2**15
+        v = 32767 if v > 32767 else v  # rounding up may reach 2**15
         x[0] = v
         total = (v * v >> log_n) + total
         residual = ptr32(int(residual) + 4)
         x = ptr32(int(x) + 4)
-    if total < 1:
-        total = 1
-    root = int(_scaled_root(total))
-    shift += (root >> 16) - 16
-    inverse = 0x20000000 // (root & 0xFFFF)
+    total = 1 if total < 1 else total
+    if total >> 30:  # it is brought to [2**28, 2**30); `shift` makes up for that in its root
+        total = total >> 2
+        shift += 1
+    while total < 0x10000000:
+        total = total << 2
+        shift -= 1
+    root = 0x4000  # of 15 bits, of which the first is set
+    bit = 0x2000
+    while bit:
+        v = root + bit
+        if v * v <= total:
+            root = v
+        bit = bit >> 1
+    inverse = 0x20000000 // root
     half = 1 << shift >> 1
-    low = 0 - limit
+    span = uint(limit << 1)
     residual = ptr32(begin)  # now x, in the variable that sits in a register
     gain = ptr16(int(gain) + at)
     end = int(x)
     while int(residual) != end:
         v = residual[0] * inverse + 16384 >> 15
         v = v * (gain[0] - 32768) + half >> shift
-        if v > limit:
-            v = limit
-        if v < low:
-            v = low
+        if uint(v + limit) > span:
+            v = limit if v > 0 else 0 - limit
         residual[0] = v
         residual = ptr32(int(residual) + 4)
         gain = ptr16(int(gain) + 2)
