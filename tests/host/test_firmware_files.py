@@ -63,7 +63,7 @@ def test_an_image_is_downloaded_once_and_checked_ever_after(site, tmp_path):
 
 def test_a_download_that_breaks_off_leaves_nothing(site, tmp_path):
     site.cut = 1000
-    with pytest.raises(FlashError, match="the download broke off"):
+    with pytest.raises(FlashError, match="the download was interrupted"):
         find_image_file(BOARD, None, folder=tmp_path, site=site.url)
     assert list(tmp_path.iterdir()) == []
     site.cut = None
