@@ -30,11 +30,12 @@ from host.launch.boards import describe_cluster, listed_ports
 from host.launch.chip_statistics import ChipStatistics
 from host.launch.simulated import SIMULATED_BOARD
 from host.model import loading
+from host.model.cache import quantize_once
 from host.model.loading import LoadedModel
 from host.parallel.options import CHOICES, parse_parallelism
 from host.parallel.parallelism import LINKS, Parallelism
 from host.parallel.plan import MAX_CHIPS
-from host.paths import HOME_MODEL
+from host.paths import HOME_MODEL, cache_folder
 
 __all__ = [
     "ChipStatistics",
@@ -63,7 +64,7 @@ def load_model(
     """
     path = HOME_MODEL if name_or_path == HOME else name_or_path
     source = loading.load_model(path, tokenizer)
-    return replace(source, weights=source.quantize())
+    return replace(source, weights=quantize_once(source, cache_folder("models")))
 
 
 @contextmanager
@@ -252,7 +253,7 @@ class Cluster:
 @contextmanager
 def _open(source: LoadedModel, chips: Chips) -> Iterator[Cluster]:
     PromptEncoder(source, chips.context, None)  # checks the context before anything is started
-    with open_cluster(source.quantize(), chips) as opened:
+    with open_cluster(quantize_once(source, cache_folder("models")), chips) as opened:
         cluster = Cluster(opened, source, chips.context)
         try:
             yield cluster

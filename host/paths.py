@@ -28,8 +28,8 @@ HELD_OUT = MODELS / "held_out.tsv"  # commands that it was not trained on, and t
 def cache_folder(name: str) -> Path:
     """Returns the folder for files that can be made again; it may not exist yet.
 
-    name: "mpy" (compiled modules), "micropython" (images for boards) or "interpreter" (the
-    MicroPython that simulated chips run).
+    name: "mpy" (compiled modules), "models" (quantized), "micropython" (images for boards) or
+    "interpreter" (the MicroPython that simulated chips run).
     """
     if not IS_CHECKOUT:
         import platformdirs

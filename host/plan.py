@@ -17,12 +17,13 @@ from host.cli.plan_report import Problems, make_plan_report, print_plan
 from host.errors import BoardError, ModelError
 from host.hardware.board import board_names, load
 from host.model import loading
+from host.model.cache import quantize_once
 from host.parallel.assessment import assess, assess_all
 from host.parallel.boards import BoardSet
 from host.parallel.options import CHOICES, parse_parallelism
 from host.parallel.parallelism import LINKS, REDUCERS
 from host.parallel.plan import MAX_CHIPS
-from host.paths import HOME_MODEL
+from host.paths import HOME_MODEL, cache_folder
 
 CHIPS, BOARD = 5, "esp32s3"
 
@@ -102,7 +103,7 @@ def parse_boards(options: argparse.Namespace) -> BoardSet:
 def run(options: argparse.Namespace) -> int:
     """Prints the plan; the exit code. Raises what main prints as one line."""
     boards = parse_boards(options)
-    model = loading.load_model(options.model, None).quantize()
+    model = quantize_once(loading.load_model(options.model, None), cache_folder("models"))
     chosen = parse_parallelism(
         options.parallel, options.stages, options.reduce, model.config.layers, len(boards.boards)
     )

@@ -35,6 +35,8 @@ from host.errors import FederationError
 from host.generation.prompt_encoder import PromptEncoder
 from host.launch import Choice, open_cluster
 from host.model import loading
+from host.model.cache import quantize_once
+from host.paths import cache_folder
 
 
 def run(options: argparse.Namespace, console: Console, display: Display) -> int:
@@ -48,7 +50,7 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
     encoder = PromptEncoder(source, chips.context, options.steps)
     prompts = list_prompts(options, encoder)
     with console.status("quantizing"):
-        model = source.quantize()
+        model = quantize_once(source, cache_folder("models"))
 
     def on_choice(choice: Choice) -> None:
         verify_checkable(options, choice)

@@ -17,13 +17,14 @@ from host.errors import FlashError, ModelError
 from host.hardware.board import Board, board_names, load
 from host.links.discovery import find_candidates
 from host.model import loading
+from host.model.cache import quantize_once
 from host.model.quantized import QuantizedModel
 from host.parallel.assessment import choose_parallelism, describe_options
 from host.parallel.boards import BoardSet
 from host.parallel.options import AUTO, parse_parallelism
 from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism
 from host.parallel.plan import DoesNotFit
-from host.paths import HOME_MODEL
+from host.paths import HOME_MODEL, cache_folder
 
 CHIPS = 5
 
@@ -64,7 +65,8 @@ def prepare_job(options: argparse.Namespace, console: Console, ask: Ask) -> Flas
     path = options.model or (before.model if before else str(HOME_MODEL))
     with console.status("quantizing"):
         # As host.run loads it: both must come to the same integers.
-        model = loading.load_model(path, options.tokenizer).quantize()
+        source = loading.load_model(path, options.tokenizer)
+        model = quantize_once(source, cache_folder("models"))
     signed = options.key if options.key is not None else before is None or bool(before.key)
     parallelism, choice = _parallelism(options, place, model, before, signed)
     place = replace(place, parallelism=parallelism)

@@ -52,8 +52,8 @@ def kept_bytes(cluster):
         pytest.param(1, "uart", 1024, 256, marks=pytest.mark.verify),
         (1, "espnow", 1024, 64),
         pytest.param(1, "espnow", 1024, 256, marks=pytest.mark.verify),
-        (5, "uart", 160, 64),
-        (5, "espnow", 176, 64),
+        pytest.param(5, "uart", 160, 64, marks=pytest.mark.verify),
+        pytest.param(5, "espnow", 176, 64, marks=pytest.mark.verify),
         # Heaps that plans fill to the last kilobyte.
         (5, "uart", 160, 256),
         (5, "espnow", 184, 256),

@@ -38,7 +38,12 @@ def started(model_file, tmp_path):
 
 @pytest.mark.parametrize(
     ("link", "chip", "options"),
-    [("espnow", 0, []), ("espnow", 3, ["--secure"]), ("espnow", 4, ["--json"]), ("uart", 2, [])],
+    [
+        pytest.param("espnow", 0, [], marks=pytest.mark.verify),
+        ("espnow", 3, ["--secure"]),
+        pytest.param("espnow", 4, ["--json"], marks=pytest.mark.verify),
+        ("uart", 2, []),
+    ],
 )
 def test_a_killed_chip_is_named_within_three_seconds(started, link, chip, options):
     command = started("--link", link, *options)
@@ -70,9 +75,9 @@ def test_a_killed_host_leaves_no_process(started, link):
     ("kill", "how", "expected"),
     [
         (os.killpg, signal.SIGINT, 130),  # as a terminal's Ctrl-C
-        (os.kill, signal.SIGINT, 130),
+        pytest.param(os.kill, signal.SIGINT, 130, marks=pytest.mark.verify),
         (os.kill, signal.SIGTERM, 143),
-        (os.kill, signal.SIGHUP, 129),
+        pytest.param(os.kill, signal.SIGHUP, 129, marks=pytest.mark.verify),
     ],
 )
 def test_an_interrupt_in_mid_generation_ends_cleanly(started, kill, how, expected):
@@ -88,7 +93,7 @@ def test_an_interrupt_in_mid_generation_ends_cleanly(started, kill, how, expecte
     command.assert_nothing_is_left()
 
 
-@pytest.mark.parametrize("chips", [1, 5])
+@pytest.mark.parametrize("chips", [1, pytest.param(5, marks=pytest.mark.verify)])
 @pytest.mark.parametrize(("how", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_while_chips_start_ends_cleanly(started, how, expected, chips):
     command = started("--chips", 5)
@@ -137,7 +142,7 @@ def settings(link, secure=False):
 @pytest.mark.parametrize(
     ("link", "chip", "secure"),
     [
-        ("espnow", 0, False),
+        pytest.param("espnow", 0, False, marks=pytest.mark.verify),
         ("espnow", 0, True),
         pytest.param("espnow", 2, False, marks=pytest.mark.verify),
         ("espnow", 2, True),

@@ -1,0 +1,52 @@
+"""Keeps what a model was quantized to: calibrating takes seconds, and gives the same each time."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from host.errors import ModelError
+from host.model.checkpoint import Checkpoint, weight_shapes
+from host.model.loading import LoadedModel, load_model
+from host.model.quantized import QuantizedModel
+
+_LARGEST = 64 << 20  # bytes of weights: larger models are worth a file that the user knows of
+_HERE = Path(__file__).parent
+# What the integers depend on beside the weights.
+_QUANTIZER = ("arithmetic.py", "float_model.py", "loading.py", "quantized.py", "sampling.py")
+
+
+def quantize_once(source: LoadedModel, folder: Path) -> QuantizedModel:
+    """The model in integers: quantized now, or as `folder` holds it from an earlier time.
+
+    A folder that cannot be written, or a damaged file in it, costs time and nothing else. Raises
+    ModelError as quantizing does.
+    """
+    weights = source.weights
+    if isinstance(weights, QuantizedModel) or weights.embedding.nbytes > _LARGEST:
+        return source.quantize()
+    path = folder / f"{_digest(weights, source.tokenizer.bos)}.model"
+    with suppress(ModelError, OSError):
+        if path.is_file():
+            return load_model(path).quantize()
+    model = source.quantize()
+    with suppress(ModelError, OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        LoadedModel(model, source.tokenizer, source.prompt_format).save(path)
+    return model
+
+
+def _digest(weights: Checkpoint, bos: int) -> str:
+    digest = hashlib.sha256(f"{_quantizer_digest()} {weights.config} {bos}".encode())
+    for name in weight_shapes(weights.config):
+        digest.update(getattr(weights, name).tobytes())
+    return digest.hexdigest()[:32]
+
+
+@cache
+def _quantizer_digest() -> str:
+    """Of the code that quantizes: another version may come to other integers."""
+    files = [*(_HERE / name for name in _QUANTIZER), *sorted(_HERE.glob("quantization/*.py"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
