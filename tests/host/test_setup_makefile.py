@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -77,10 +78,10 @@ def test_nothing_in_what_is_given_is_expanded_or_executed(tmp_path, name, monkey
 
 def test_nothing_in_what_is_given_is_executed_while_setting_up(tmp_path):
     executed = tmp_path / "executed"
-    # A dry run still starts the make that sets up.
-    printed = made(
-        "--dry-run", "--what-if=pyproject.toml", "run", f"PROMPT={DOLLARS.format(executed)}"
-    )
+    # A dry run still starts the make that sets up, of a checkout in which nothing is there yet.
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    printed = made("--dry-run", "run", f"PROMPT={DOLLARS.format(executed)}", folder=tmp_path)
     assert "-m host.setup.environment" in printed
     assert not executed.exists()
 
