@@ -111,7 +111,7 @@ def test_flash_names_board_chip_port_and_model(tmp_path):
     assert given == ["-m", "host.flash", "--chips", "7", *expected]
 
 
-_TWO_AT_ONCE = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
+_TWO_AT_ONCE = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
 
 
 @pytest.mark.parametrize(
