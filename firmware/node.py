@@ -36,7 +36,8 @@ class Role:
     A module's `make_role(outbox, weights, kernels)` gives one. handlers: for each message type
     that the role takes, a function of a verified frame and its payload's length; the node adds its
     own. frequent: the type among them that comes most. fault: why the chip can do no work, or "".
-    busy_ms: for STATISTICS, where the role measures it.
+    busy_ms: for STATISTICS, where the role measures it. holdings: every role's own function that
+    gives model hash, shard digest, heads, units, rows, context and bytes of the shard.
     """
 
     fault = ""
@@ -55,10 +56,6 @@ class Role:
 
     def forget(self):
         """Drops what belongs to the last session: the host has begun another."""
-
-    def holdings(self):
-        """Model hash, shard digest, heads, units, rows, context and bytes of the shard."""
-        raise NotImplementedError
 
 
 class Node:

@@ -45,7 +45,7 @@ _LINE_BYTE = 32  # COBS and CRC-32 in both directions
 # gateway: what relaying takes beside the bytes on its line.
 _RELAY = 16_100 + 4_900 + 8_300
 # What an exchange among chips takes beside its kernels and frames, of each chip, to contribute,
-# and for each contribution: fitted to whole chips that combine.
+# and for each contribution: fitted to whole chips that all-reduce.
 _EXCHANGE, _CONTRIBUTING, _CONTRIBUTED = 35_000, 32_000, 5_000
 # HMAC-SHA256 over 200 bytes, counted there too, and what else signing took of an emulated chip in
 # place of CRC-32.
