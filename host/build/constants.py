@@ -9,7 +9,8 @@ numbers, for tracebacks.
 from __future__ import annotations
 
 import ast
-from collections.abc import Container, Iterator
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator
 from importlib import import_module
 from typing import NamedTuple
 
@@ -33,17 +34,18 @@ def inline_constants(source: str, *, keeps_names: bool = False) -> str:
     itself, and stands above what uses it; an import that names one has its lines to itself.
     """
     tree = ast.parse(source)
+    nodes = list(ast.walk(tree))
     edits: list[_Edit] = []
     values: dict[str, str] = {}
-    for statement in _imports(tree):
+    for statement in _imports(nodes):
         numbers = _numbers(statement)
         if numbers:
             _check_alone(statement, source)
             values.update(numbers)
             edits += _without(statement, numbers)
-    private = {} if keeps_names else {name: f"_{name}" for name in _own_constants(tree)}
-    _check_names(tree, values, private)
-    for node in ast.walk(tree):
+    private = {} if keeps_names else {name: f"_{name}" for name in _own_constants(tree, nodes)}
+    _check_names(nodes, values, private)
+    for node in nodes:
         if isinstance(node, ast.Name):
             text = values.get(node.id) or private.get(node.id)
             if text:
@@ -51,9 +53,9 @@ def inline_constants(source: str, *, keeps_names: bool = False) -> str:
     return _edited(source, edits)
 
 
-def _imports(tree: ast.Module) -> Iterator[ast.ImportFrom]:
+def _imports(nodes: Iterable[ast.AST]) -> Iterator[ast.ImportFrom]:
     """Statements that import names from a module of ours."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in _PACKAGES:
             yield node
 
@@ -93,26 +95,31 @@ def _check_alone(statement: ast.ImportFrom, source: str) -> None:
         raise ValueError(f"line {statement.lineno}: an import beside another statement")
 
 
-def _check_names(tree: ast.Module, values: dict[str, str], private: dict[str, str]) -> None:
+def _check_names(
+    nodes: list[ast.AST], values: dict[str, str], private: dict[str, str]
+) -> None:
     """Raises ValueError where a constant's name is another thing's too, or used above it."""
-    bound = list(_bound(tree, values))
+    bound = Counter(_bound(nodes, values))
     for name in values:
-        if name in bound:
+        if bound[name]:
             raise ValueError(f"{name} is a number of another module, and bound here")
+    uses: dict[str, list[ast.Name]] = {name: [] for name in private}
+    for node in nodes:
+        if isinstance(node, ast.Name) and node.id in private:
+            uses[node.id].append(node)
     for name in private:
-        if bound.count(name) > 1:
+        if bound[name] > 1:
             raise ValueError(f"{name} is a constant, and bound a second time")
-        uses = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == name]
-        given = next(node.lineno for node in uses if isinstance(node.ctx, ast.Store))
-        if any(node.lineno < given for node in uses):
+        given = next(node.lineno for node in uses[name] if isinstance(node.ctx, ast.Store))
+        if any(node.lineno < given for node in uses[name]):
             raise ValueError(f"{name} is used above line {given}, which makes it a constant")
 
 
-def _bound(tree: ast.Module, imported: Container[str] = ()) -> Iterator[str]:
+def _bound(nodes: list[ast.AST], imported: Container[str] = ()) -> Iterator[str]:
     """Each name, as often as something gives it a value or says where it does; `imported`: but for
     the imports of these from modules of ours."""
-    ours = set(map(id, _imports(tree)))
-    for node in ast.walk(tree):
+    ours = set(map(id, _imports(nodes)))
+    for node in nodes:
         match node:
             case ast.ImportFrom() if id(node) in ours:
                 yield from (a.asname or a.name for a in node.names if a.name not in imported)
@@ -128,10 +135,10 @@ def _bound(tree: ast.Module, imported: Container[str] = ()) -> Iterator[str]:
                 yield from names
 
 
-def _own_constants(tree: ast.Module) -> Iterator[str]:
+def _own_constants(tree: ast.Module, nodes: list[ast.AST]) -> Iterator[str]:
     """Public names that the module gives to `const(...)`, unless they are taken as private ones.
     MicroPython makes a number of a private constant, and keeps no name."""
-    taken = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | set(_bound(tree))
+    taken = {node.id for node in nodes if isinstance(node, ast.Name)} | set(_bound(nodes))
     for statement in tree.body:
         match statement:
             case ast.Assign(
