@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from typing import Any
 
 from host.build.configuration import REPL_MTU
 from host.build.firmware_version import firmware_version
@@ -14,7 +13,7 @@ from host.cluster.dispatcher import Dispatcher
 from host.cluster.place import Place
 from host.errors import ClusterError, FlashError
 from host.links.access import REPL_BAUD, PortClosed, open_exclusively
-from host.links.transport import Line, Transport
+from host.links.transport import Line, Port, Transport
 from host.model.quantized import QuantizedModel
 from host.wire.reports import Ready
 from host.wire.session import HostAuthenticator
@@ -67,13 +66,13 @@ def _check(ready: Ready, chip: int, model: QuantizedModel) -> None:
         )
 
 
-def _open_started(locate: Callable[[], str | None]) -> Any:
+def _open_started(locate: Callable[[], str | None]) -> Port:
     """Opens the port of a board that has had the time to start.
 
     Raises FlashError for a board that fails to start, and prints that here or comes to its prompt,
     and for a port that does not come back.
     """
-    opened: Any = None
+    opened: Port | None = None
     quiet_until, text = 0.0, b""
     give_up = time.monotonic() + _PORT_TIMEOUT
     while opened is None or time.monotonic() < quiet_until:
@@ -95,7 +94,7 @@ def _open_started(locate: Callable[[], str | None]) -> Any:
     return opened
 
 
-def _open(url: str | None) -> Any:
+def _open(url: str | None) -> Port:
     if url is None:
         raise PortClosed("it is on no port", "plug it in")
     return open_exclusively(url, REPL_BAUD)

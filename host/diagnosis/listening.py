@@ -2,8 +2,9 @@
 
 A board that is unplugged, or whose port another program holds, is opened again as soon as it is
 back, at whatever port if USB tells its MAC. A node that answers at its port is discovered, and
-joins a session if it has the cluster's key: only then does it sign what it reports. While another
-program runs the cluster, that has ports and reports.
+joins a session if it has the cluster's key: only then does it sign what it reports. One that has
+answered, and says nothing any more, is asked for its statistics, to tell a quiet board from a dead
+one. While another program runs the cluster, that has ports and reports.
 """
 
 from __future__ import annotations
@@ -12,20 +13,21 @@ import select
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from serial import SerialException
 from serial.tools.list_ports import comports
 
 from host.cluster.cluster_fields import ClusterFile
 from host.diagnosis.port_log import Entry, PortLog
+from host.diagnosis.watch import SILENT_AFTER, Watch
 from host.links.access import REPL_BAUD, PortClosed, open_exclusively
 from host.links.discovery import ListPorts, find_candidates, locate
+from host.links.transport import Port
 from host.wire.framing import encode_frame
 from host.wire.reports import STATE_READY, decode_ready
 from host.wire.session import ChipRestarted, HostAuthenticator
 from protocol import message_types
-from protocol.frame import BROADCAST, HOST
+from protocol.frame import BROADCAST, HOST, MAX_CHIP_ID
 from protocol.message import FederationMessage
 
 _REOPEN_SECONDS = 0.5
@@ -33,6 +35,9 @@ _REOPEN_SECONDS = 0.5
 # sent a DISCOVERY: in it, one that starts offers its prompt, which a host that speaks would end.
 _QUIET_SECONDS = 0.5
 _DISCOVER_AFTER = 3.0
+
+_PROMPT = ">>>"
+_SILENT = f"no answer for {SILENT_AFTER:g} s, though its port is open: look at its power and cable"
 
 Print = Callable[[str], None]
 
@@ -63,11 +68,13 @@ class Listener:
     ) -> None:
         self.name = source.name
         self._source, self._key, self._show, self._list_ports = source, key, show, list_ports
-        self.port: Any = None
+        self.port: Port | None = None
         self._why = ""  # it is closed
         self._reopen_at = self._heard = 0.0
         self._discover_at: float | None = None
+        self._silent_at: float | None = None  # unless something comes before
         self._log = PortLog()
+        self._watch = Watch()
         self._signer: HostAuthenticator | None = None
 
     def tick(self, now: float) -> None:
@@ -79,22 +86,33 @@ class Listener:
             return
         if now >= self._heard + _QUIET_SECONDS:
             for entry in self._log.flushed():
-                self._print(entry)
+                self._take(entry, now)
         if self._discover_at is not None and now >= self._discover_at:
             self._discover_at = None
-            self._send(BROADCAST, self._signer.announcement() if self._signer else b"monitor")
+            self._discover(BROADCAST)
+        if self._silent_at is not None and now >= self._silent_at:
+            self._silent_at = None
+            self._show(f"{self.name}: {_SILENT}")
+        for chip in self._watch.fallen_silent(now):
+            self._show(f"chip {chip}: {_SILENT}")
+        for chip, is_silent in self._watch.due(now):
+            if is_silent:  # it may have lost the session in a reset
+                self._discover(chip)
+            else:
+                self._send(message_types.STATISTICS, chip, b"")
 
     def receive(self, now: float) -> None:
         """Shows what has come in, or notices that the board is gone."""
+        if self.port is None:
+            return
         try:
             data = self.port.read(self.port.in_waiting or 1)
         except (OSError, SerialException) as error:
             self._lose(error)
             return
-        self._heard = now
+        self._heard, self._silent_at = now, None
         for entry in self._log.entries(data):
-            self._print(entry)
-            self._answer(entry.message)
+            self._take(entry, now)
 
     def close(self) -> None:
         """Closes the port."""
@@ -115,36 +133,71 @@ class Listener:
         self._why = ""
         self._signer = HostAuthenticator(self._key) if self._key else None
         self._log = PortLog(self._signer)
+        self._watch.forget()
         self._heard = now
         self._discover_at = now + _DISCOVER_AFTER if self._source.answers else None
+        self._silent_at = now + SILENT_AFTER if self._source.answers else None
         self._show(f"{self.name}: listening at {url}")
 
-    def _answer(self, message: FederationMessage | None) -> None:
+    def _take(self, entry: Entry, now: float) -> None:
+        """Shows what came, other than answers to us, and answers it."""
+        message = entry.message
+        if message is None:
+            self._print(entry)
+            self._note_text(entry.text, now)
+            return
+        if message.src <= MAX_CHIP_ID:
+            was_silent = self._watch.note(message.src, now)
+            if was_silent and message.kind != message_types.READY:
+                self._show(f"chip {message.src}: answers again")
+        if message.kind != message_types.STATISTICS:
+            self._print(entry)
+        self._answer(message)
+
+    def _note_text(self, text: str, now: float) -> None:
+        """Takes in text, which is no node's: a board starts, and offers its prompt before its node
+        runs, or is at its prompt, where frames are keys."""
+        if not self._watch.chips:  # perhaps what it prints is an echo of what it was sent
+            return
+        if text.startswith(_PROMPT):
+            self._discover_at = None
+            self._watch.forget()
+            return
+        for chip in self._watch.chips:
+            self._watch.note(chip, now)
+        self._watch.hold(now + _DISCOVER_AFTER)
+        self._discover_at = now + _DISCOVER_AFTER
+
+    def _answer(self, message: FederationMessage) -> None:
         """Takes a chip that asks for a proof into the session, in which it signs its reports."""
-        if self._signer is None or message is None or message.kind != message_types.READY:
+        if self._signer is None or message.kind != message_types.READY:
             return
         ready = decode_ready(message.payload)
         if ready.state != STATE_READY:
             try:
-                self._send(message.src, self._signer.proof(message.src, ready.nonce))
+                proof = self._signer.proof(message.src, ready.nonce)
+                self._send(message_types.DISCOVERY, message.src, proof)
             except ChipRestarted:
                 self._signer.renew()
-                self._send(BROADCAST, self._signer.announcement())
+                self._discover(BROADCAST)
 
-    def _send(self, destination: int, payload: bytes) -> None:
+    def _discover(self, destination: int) -> None:
+        payload = self._signer.announcement() if self._signer else b"monitor"
+        self._send(message_types.DISCOVERY, destination, payload)
+
+    def _send(self, kind: int, destination: int, payload: bytes) -> None:
         if self.port is None:  # lost as something before this was sent
             return
         version = 3 if self._signer else 2
-        message = FederationMessage(
-            message_types.DISCOVERY, HOST, destination, 1, payload, version
-        )
+        message = FederationMessage(kind, HOST, destination, 1, payload, version)
         try:
             self.port.write(encode_frame(message.encode(self._signer)))
         except (OSError, SerialException) as error:
             self._lose(error)
 
     def _lose(self, error: Exception) -> None:
-        self.port.close()
+        if self.port is not None:
+            self.port.close()
         self.port = None
         self._show(f"{self.name}: unplugged, waiting for it ({error})")
 

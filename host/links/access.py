@@ -10,10 +10,9 @@ import pwd
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from host.errors import ClusterError
-from host.links.rfc2217 import open_url
+from host.links.rfc2217 import Port, open_url
 
 REPL_BAUD = 115200  # of a USB-UART bridge's line to the REPL; native USB has none
 
@@ -34,7 +33,7 @@ class PortClosed(ClusterError):
         self.wrong, self.advice = wrong, advice
 
 
-def open_exclusively(url: str, baud: int) -> Any:
+def open_exclusively(url: str, baud: int) -> Port:
     """Opens the pyserial port at `url`, which no other program of this kind can open meanwhile.
 
     Reading and writing do not wait. Raises PortClosed.

@@ -12,13 +12,12 @@ import os
 import selectors
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from serial import SerialException
 
 from host.errors import ClusterError
 from host.links.access import REPL_BAUD, PortClosed, open_exclusively
-from host.links.transport import Line
+from host.links.transport import Line, Port
 from host.wire.framing import FrameSplitter
 from host.wire.session import HostAuthenticator
 from protocol import message_types
@@ -58,7 +57,7 @@ class Probe:
 class _ProbedPort:
     """A port that is open, and what has come from it."""
 
-    def __init__(self, port: Any, quiet_until: float) -> None:
+    def __init__(self, port: Port, quiet_until: float) -> None:
         self.port = port
         self.line = Line(port)
         self.quiet_until = quiet_until
@@ -144,6 +143,7 @@ class PortSearch:
                 opened.read_frames()
                 if self._restarts:
                     opened.restart_at_prompt(time.monotonic())
+            with contextlib.suppress(OSError, SerialException):
                 opened.port.close()
 
     def __enter__(self) -> PortSearch:

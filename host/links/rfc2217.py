@@ -5,12 +5,28 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import serial
 
 _READ_TIMEOUT = 0.1  # seconds: so long a thread may outlast its port
 _READ_SIZE = 4096
+_REMOTE = ("socket", "rfc2217")  # URLs of a host and a port
+_DRAIN_TIMEOUT = 1.0  # seconds in which a port that is closed sends what it has taken
+
+
+class Port(Protocol):
+    """What is used of a pyserial port; name: of its device, or its URL."""
+
+    name: str
+
+    @property
+    def in_waiting(self) -> int: ...
+    def fileno(self) -> int: ...
+    def read(self, size: int) -> bytes: ...
+    def write(self, data: bytes) -> int: ...
+    def close(self) -> None: ...
 
 
 class RemotePort:
@@ -28,22 +44,22 @@ class RemotePort:
         self._near.setblocking(False)
         self._closed = False
         self._reason = "it was closed"
-        for copy in (self._copy_in, self._copy_out):
-            threading.Thread(target=copy, daemon=True).start()
+        threading.Thread(target=self._copy_in, daemon=True).start()
+        self._sender = threading.Thread(target=self._copy_out, daemon=True)
+        self._sender.start()
 
     def fileno(self) -> int:
         """The socket's descriptor."""
         return self._near.fileno()
 
+    @property
+    def in_waiting(self) -> int:
+        """Bytes that have come and can be read at once, a few thousand at most."""
+        return len(self._receive(_READ_SIZE, socket.MSG_PEEK))
+
     def read(self, size: int) -> bytes:
         """Bytes that have come, `size` at most."""
-        try:
-            data = self._near.recv(size)
-        except BlockingIOError:
-            return b""
-        if not data:
-            raise serial.SerialException(f"{self.name} is lost: {self._reason}")
-        return data
+        return self._receive(size) if size else b""
 
     def write(self, data: bytes) -> int:
         """Sends bytes as far as the socket takes them; how many it took."""
@@ -52,14 +68,29 @@ class RemotePort:
         except BlockingIOError:
             return 0
         except OSError:
-            raise serial.SerialException(f"{self.name} is lost: {self._reason}") from None
+            raise self._lost() from None
 
     def close(self) -> None:
-        """Closes the port, which ends both threads."""
+        """Sends what was written, and closes the port, which ends both threads."""
         self._closed = True
+        with suppress(OSError):
+            self._near.shutdown(socket.SHUT_WR)
+        self._sender.join(_DRAIN_TIMEOUT)
         self._near.close()
         with suppress(OSError):
             self._port.close()
+
+    def _receive(self, size: int, flags: int = 0) -> bytes:
+        try:
+            data = self._near.recv(size, flags)
+        except BlockingIOError:
+            return b""
+        if not data:
+            raise self._lost()
+        return data
+
+    def _lost(self) -> serial.SerialException:
+        return serial.SerialException(f"{self.name} is lost: {self._reason}")
 
     def _copy_in(self) -> None:
         try:
@@ -82,15 +113,26 @@ class RemotePort:
             self._far.shutdown(socket.SHUT_RDWR)
 
 
-def open_url(url: str, baud: int, **options: bool) -> Any:
+def _check_address(url: str, scheme: str) -> None:
+    """Raises ValueError where a URL lacks what pyserial fails without, in words of its own code."""
+    parts = urlsplit(url)
+    if not parts.hostname or not parts.port:  # parts.port raises ValueError above 65535
+        raise ValueError(f"name a host and a port, as {scheme}://there:4000")
+
+
+def open_url(url: str, baud: int, **options: bool) -> Port:
     """Opens the port at `url`, a device or a URL of pyserial's; reading and writing do not wait.
 
-    options: of serial.serial_for_url, for devices. Raises what that raises, and
-    io.UnsupportedOperation for a port that has no descriptor to wait for, as loop://.
+    options: of serial.serial_for_url, for devices. Raises what that raises, ValueError for a URL
+    that names no host or port, and io.UnsupportedOperation for a port that has no descriptor to
+    wait for, as loop://.
     """
-    if url.lower().startswith("rfc2217://"):
+    scheme = url.lower().partition("://")[0] if "://" in url else ""
+    if scheme in _REMOTE:
+        _check_address(url, scheme)
+    if scheme == "rfc2217":
         # It knows no timeout of writing, and as nobody else can open it no `exclusive` either.
         return RemotePort(serial.serial_for_url(url, baud, timeout=_READ_TIMEOUT))
-    port = serial.serial_for_url(url, baud, timeout=0, write_timeout=0, **options)
+    port: Port = serial.serial_for_url(url, baud, timeout=0, write_timeout=0, **options)
     port.fileno()
     return port

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import select
 import selectors
-from typing import Protocol
 
 import serial
 
 from host.errors import ClusterError
-from host.links.rfc2217 import open_url
+from host.links.rfc2217 import Port, open_url
 from host.wire.framing import FrameSplitter, encode_frame
 from protocol.frame import BROADCAST, DST, HOST, MAX_FRAME
 
@@ -21,24 +20,13 @@ _MOST_FILES = 1024  # pyserial waits by select, which takes no more (FD_SETSIZE)
 _READ_SIZE = 4096  # bytes taken from a port at once; a port without a timeout gives what it has
 
 
-class Port(Protocol):
-    """What is used of a pyserial port; name: of its device, or its URL."""
-
-    name: str
-
-    def fileno(self) -> int: ...
-    def read(self, size: int) -> bytes: ...
-    def write(self, data: bytes) -> int: ...
-    def close(self) -> None: ...
-
-
 def open_port(url: str, baud: int) -> Port:
     """Opens the port at `url`: a device, or a URL of pyserial's, as socket:// or rfc2217://.
 
     Raises ClusterError where it does not open.
     """
     try:
-        port: Port = open_url(url, baud)
+        port = open_url(url, baud)
         descriptor = port.fileno()
     except (serial.SerialException, OSError, ValueError) as error:
         raise ClusterError(f"cannot open port {url}: {error}") from None
