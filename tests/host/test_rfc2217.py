@@ -13,7 +13,8 @@ import pytest
 import serial
 
 from host.errors import ClusterError
-from host.links.access import open_exclusively
+from host.links.access import PortClosed, open_exclusively
+from host.links.port_search import PortSearch, Probe
 from host.links.transport import Line, Transport, open_port
 from host.wire.framing import FrameSplitter, encode_frame
 from protocol.frame import HOST, seal
@@ -87,6 +88,47 @@ def test_a_connection_that_breaks_off_is_a_lost_port(server):
     with pytest.raises(ClusterError, match=r"^lost the port of chip 3: .*rfc2217://"):
         while True:
             transport.receive(10)
+
+
+def test_how_much_has_come_can_be_asked_as_of_any_port(device, server):
+    board, _ = device
+    port = open_exclusively(server.url, 115200)
+    assert port.in_waiting == 0 and port.read(0) == b"" == port.read(5)
+    os.write(board, b"\xff\x00abc")
+    while port.in_waiting < 5:
+        select.select([port], [], [], 10)
+    assert port.read(0) == b"" and port.read(port.in_waiting) == b"\xff\x00abc"
+    server.hang_up()
+    with pytest.raises(serial.SerialException, match="is lost"):
+        while True:
+            select.select([port], [], [], 10)
+            assert not port.in_waiting
+    port.close()
+
+
+def test_what_was_written_is_sent_before_a_port_is_closed(device, server):
+    board, _ = device
+    port = open_port(server.url, 115200)
+    port.write(b"\r\x03\x02\x04")
+    port.close()
+    assert select.select([board], [], [], 10)[0] and os.read(board, 9) == b"\r\x03\x02\x04"
+
+
+def test_a_search_closes_a_port_that_is_lost(server):
+    with PortSearch(Probe()) as search:
+        search.add(server.url)
+        server.hang_up()
+        assert search.find_any(10) is None  # at once, for there is no port left
+        assert list(search.closed) == [server.url]
+
+
+@pytest.mark.parametrize("address", ["there", "there:", ":4000", "there:70000", ""])
+@pytest.mark.parametrize("scheme", ["rfc2217", "socket"])
+def test_an_address_that_lacks_something_is_one_line(scheme, address):
+    url = f"{scheme}://{address}"
+    with pytest.raises(PortClosed, match=f"^cannot open port {url}: ") as caught:
+        open_exclusively(url, 115200)
+    assert "not supported" not in str(caught.value)  # as Python says of None
 
 
 def test_a_closed_port_leaves_no_thread(server):

@@ -15,10 +15,10 @@ def standin_boards(folder):
     return folder
 
 
-def standin_firmware(folder, version="1.27.0"):
+def standin_firmware(folder, version="1.27.0", kinds=KINDS):
     """A folder for FIRMWARE=, with an image of each kind under its official name."""
     folder.mkdir(exist_ok=True)
-    for kind in KINDS:
+    for kind in kinds:
         board = boards.load(kind)
         name = f"{board.flash.image}-20251209-v{version}.bin"
         (folder / name).write_bytes(micropython_image(board, version))
