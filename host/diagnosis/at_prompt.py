@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 from host.build.configuration import REPL_UART
 from host.build.firmware_version import firmware_version
 from host.cluster.cluster_fields import ClusterFile, FlashedChip
+from host.diagnosis.answers import ask
 from host.diagnosis.findings import Finding, fine, flash_again, wrong
 from host.diagnosis.prompt import NoPrompt, Prompt
 from host.errors import BoardError
@@ -21,34 +21,40 @@ from host.links.discovery import format_mac
 OLDEST_VERSION = (1, 26)
 _PM_NONE = 0  # network.WLAN.PM_NONE
 
-# What the node had set when it was interrupted: short, for a node leaves little heap.
+# What the node had set when it was interrupted: short, for a node leaves little heap. Where the
+# node has no radio nothing of `network` may be called: it starts Wi-Fi, which keeps more than 40 KB
+# of the chip's memory until it is switched off (measured on MicroPython 1.27 for the ESP32-C3).
 _LIVE = """
-import network
-w = network.WLAN(network.STA_IF)
-print((w.active(), w.config("pm"), w.config("channel")))
+answer = None
+with open("config.json", "rb") as file:
+    if b'"radio"' in file.read():
+        import network
+        w = network.WLAN(network.STA_IF)
+        answer = w.active(), w.config("pm"), w.config("channel")
 """
 
 _IDENTITY = """
-import json, machine, os, sys
+import machine, sys
 s = sys.implementation
 def start_of(name, size):
     try:
         with open(name, "rb") as file:
             return file.read(size)
     except OSError:
-        return b""
-print((
+        return None
+answer = (
     tuple(s[1][:3]), getattr(s, "_machine", ""), bytes(machine.unique_id()),
     start_of("main.py", 1), start_of("config.json", 4096), start_of("shard.bin", 64),
-))
+)
 """
+_FILES = ("main.py", "config.json", "shard.bin")  # a few of a chip's
 _MODEL = re.compile(rb'"model":"([0-9a-f]{16})"')
 
 
 @dataclass(frozen=True)
 class Identity:
     """A board and what was flashed onto it. config: what config.json holds, None without one;
-    model_hash: of its shard, None without one."""
+    model_hash: of its shard, None without one; missing, damaged: the files that are so."""
 
     version: tuple[int, int, int]
     machine: str
@@ -56,6 +62,8 @@ class Identity:
     starts: bool
     config: dict[str, Any] | None
     model_hash: bytes | None
+    missing: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
 
     @property
     def link(self) -> str | None:
@@ -84,21 +92,28 @@ class Identity:
 def read_identity(prompt: Prompt) -> Identity:
     """Who the board at a prompt is. Raises NoPrompt where it cannot be asked."""
     try:
-        version, machine, mac, main, config, shard = ast.literal_eval(prompt.output(_IDENTITY))
-        found = _MODEL.search(shard)
+        version, machine, mac, main, config, shard = ask(prompt, _IDENTITY)
+        found = _MODEL.search(shard or b"")
+        settings = _json(config)
+        content = dict(zip(_FILES, (main, config, shard), strict=True))
+        sound = dict(zip(_FILES, (main, settings, found), strict=True))
         return Identity(
             version,
             machine,
             format_mac(mac.hex()),
             bool(main),
-            _json(config),
+            settings,
             bytes.fromhex(found[1].decode()) if found else None,
+            tuple(name for name, start in content.items() if start is None),
+            tuple(name for name in content if content[name] is not None and not sound[name]),
         )
-    except (SyntaxError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise NoPrompt(f"it answers otherwise than MicroPython does ({error})") from None
 
 
-def _json(text: bytes) -> dict[str, Any] | None:
+def _json(text: bytes | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
     try:
         value = json.loads(text)
     except ValueError:
@@ -107,11 +122,11 @@ def _json(text: bytes) -> dict[str, Any] | None:
 
 
 def check_radio(prompt: Prompt) -> Iterator[Finding]:
-    """How the radio of a node was set when it was interrupted. Raises NoPrompt."""
-    try:
-        active, power_save, channel = ast.literal_eval(prompt.output(_LIVE))
-    except (SyntaxError, TypeError, ValueError) as error:
-        raise NoPrompt(str(error)) from None
+    """How the radio of a node was set when it was interrupted, if it has one. Raises NoPrompt."""
+    answer = ask(prompt, _LIVE)
+    if answer is None:
+        return
+    active, power_save, channel = answer
     if active:
         yield check_power_save(power_save)
         yield fine(f"the radio is on channel {channel}")
@@ -138,13 +153,22 @@ def check_identity(board: Identity, cluster: ClusterFile | None) -> Iterator[Fin
         yield fine(f"MicroPython {version} on {board.machine or 'a board'}, MAC {board.mac}")
     if entry:
         yield from _kind_findings(board, entry)
-    if not board.starts or board.config is None or board.model_hash is None:
-        yield wrong("it holds no whole firmware", again)
+    if board.missing or board.damaged:
+        yield wrong(_incomplete(board), again)
     elif board.config.get("firmware") != firmware_version():
         found = board.config.get("firmware", "of an older version")
         yield wrong(f"its firmware is {found} and this is {firmware_version()}", again)
     if cluster and board.config is not None:
         yield from _config_findings(board, entry, cluster, again)
+
+
+def _incomplete(board: Identity) -> str:
+    """What of a chip's files is not on the board, or not whole."""
+    if board.missing == tuple(_FILES):
+        return "it was never flashed as a chip: it holds none of our files"
+    parts = [f"{name} is missing" for name in board.missing]
+    parts += [f"{name} is damaged" for name in board.damaged]
+    return f"it holds no whole firmware: {', '.join(parts)}"
 
 
 def _entry(board: Identity, cluster: ClusterFile | None) -> FlashedChip | None:

@@ -15,6 +15,7 @@ from serial.tools.list_ports import comports
 
 from host.cluster.cluster_fields import ClusterFile
 from host.cluster.cluster_file import FILE
+from host.diagnosis.answers import DamagedAnswer
 from host.diagnosis.at_prompt import Identity, check_identity, check_radio, read_identity
 from host.diagnosis.findings import Finding, fine, unseen, wrong
 from host.diagnosis.node import await_node, closed_finding, examine_node, failed_start
@@ -69,6 +70,9 @@ def examine_port(url: str, cluster: ClusterFile | None) -> Iterator[Finding]:
     try:
         with Prompt(url) as prompt:
             board = yield from _prompt_findings(prompt, cluster, runs)
+    except DamagedAnswer as error:
+        yield wrong(str(error), "Use another cable or USB port, without a hub, and repeat this")
+        return
     except NoPrompt as error:
         yield _no_prompt(error, runs)
         return

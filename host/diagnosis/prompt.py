@@ -43,6 +43,11 @@ class Prompt:
         """Empties the board's memory; main.py is not started."""
         self._enter(True, _RESET_ATTEMPTS)
 
+    def enter_again(self) -> None:
+        """Comes back to the prompt for programs after an exchange that went wrong."""
+        self._quiet()
+        self._enter(False, _ATTEMPTS)
+
     def output(self, program: str) -> str:
         """Returns what a program prints."""
         try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 
 from host.cluster.cluster_fields import ClusterFile
+from host.diagnosis.answers import ask
 from host.diagnosis.findings import Finding, fine, unseen, wrong
 from host.diagnosis.prompt import NoPrompt, Prompt
 from host.links.port_search import Probe
@@ -31,8 +31,7 @@ for turn in range({turns}):
         mac, frame = radio.recv(10)
         if frame:
             heard[mac] = frame
-levels = [(frame, radio.peers_table[mac][0]) for mac, frame in heard.items()]
-print(levels)
+answer = [(frame, radio.peers_table[mac][0]) for mac, frame in heard.items()]
 """
 
 
@@ -46,9 +45,9 @@ def measure_signal(prompt: Prompt, cluster: ClusterFile) -> Iterator[Finding]:
     try:
         heard = [
             (probe.decode(frame), level)
-            for frame, level in ast.literal_eval(prompt.output(program))
+            for frame, level in ask(prompt, program)
         ]
-    except (NoPrompt, SyntaxError, TypeError, ValueError) as error:
+    except (NoPrompt, TypeError, ValueError) as error:
         yield unseen(f"signal: {error}")
         return
     levels = {answer.src: level for answer, level in heard if answer}

@@ -1,9 +1,15 @@
 """The doctor: each fault with its advice, and two boards on the air looked at from end to end."""
 
+import binascii
+import contextlib
 import errno
 import grp
+import io
+import json
+import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import serial
@@ -16,7 +22,13 @@ from host.cluster.cluster_fields import FlashedChip
 from host.cluster.cluster_file import change
 from host.diagnosis import examination, node
 from host.diagnosis import prompt as prompt_module
-from host.diagnosis.at_prompt import Identity, check_identity, check_power_save
+from host.diagnosis.at_prompt import (
+    Identity,
+    check_identity,
+    check_power_save,
+    check_radio,
+    read_identity,
+)
 from host.diagnosis.examination import check_file, examine_port, list_board_ports
 from host.diagnosis.node import check_ready_report, examine_node
 from host.diagnosis.prompt import NoPrompt
@@ -55,6 +67,7 @@ CONFIG = {
     "chip": 0, "link": "espnow", "gateway": True, "uart": REPL_UART, "key": KEY.hex(),
     "radio": {"channel": 6},
 }  # fmt: skip
+FILES = ("main.py", "config.json", "shard.bin")
 BOARD = Identity((1, 27, 0), "ESP32S3 module with ESP32S3", MACS[0], True, CONFIG, HASH)
 
 
@@ -115,9 +128,9 @@ def test_a_node_of_another_cluster_or_time(chip, changes, text):
     [
         ({"version": (1, 25, 0)}, "MicroPython 1.25.0: before 1.26 it compiles wrong code"),
         ({"machine": "Generic ESP32 module with ESP32"}, "the chip is an esp32, and chip 0 was"),
-        ({"starts": False}, "it holds no whole firmware"),
-        ({"model_hash": None}, "it holds no whole firmware"),
-        ({"config": None}, "it holds no whole firmware"),
+        ({"missing": ("shard.bin",)}, "it holds no whole firmware: shard.bin is missing"),
+        ({"missing": FILES}, "it was never flashed as a chip: it holds none of our files"),
+        ({"damaged": ("config.json",)}, "it holds no whole firmware: config.json is damaged"),
         ({"model_hash": bytes(8)}, "it holds model 0000000000000000, and federation.toml has"),
         ({"mac": MACS[1]}, "it was flashed as chip 0, and is chip 1 here"),
         ({"mac": "00:00:00:00:00:00"}, "it was flashed as chip 0, which is the board with MAC"),
@@ -143,15 +156,27 @@ def test_a_board_that_the_file_does_not_know():
 
 
 class FakePrompt:
-    """Prints the same whatever runs."""
+    """Prints one text after the other, and the last one again and again, whatever runs."""
 
-    def __init__(self, printed):
-        self._printed = printed
+    def __init__(self, *printed):
+        self._printed = list(printed)
+        self.asked = 0
 
     def output(self, program):
-        if isinstance(self._printed, Exception):
-            raise self._printed
-        return self._printed
+        self.asked += 1
+        printed = self._printed[0]
+        self._printed = self._printed[1:] or self._printed
+        if isinstance(printed, Exception):
+            raise printed
+        return printed
+
+    def enter_again(self):
+        pass
+
+
+def answered(value):
+    """What a board prints that answers with this."""
+    return f"{value!r} {binascii.crc32(repr(value).encode())}\r\n"
 
 
 def heard(*levels):
@@ -165,21 +190,122 @@ def heard(*levels):
 
 def test_weak_signals_and_chips_that_are_not_heard():
     cluster = replace(CLUSTER, key=b"")
-    found = list(measure_signal(FakePrompt(repr(heard(-40, WEAKEST))), cluster))
+    found = list(measure_signal(FakePrompt(answered(heard(-40, WEAKEST))), cluster))
     assert [finding.kind for finding in found] == ["ok"] * 2
-    found = measure_signal(FakePrompt(repr(heard(WEAKEST - 1))), cluster)
+    found = measure_signal(FakePrompt(answered(heard(WEAKEST - 1))), cluster)
     assert [text for text, _ in faults(found)] == [
         f"weak signal: the gateway receives chip 1 at {WEAKEST - 1} dBm",
         "the gateway does not receive chip 2",
     ]
     noise = [(b"noise", -20)]
-    assert len(faults(measure_signal(FakePrompt(repr(noise)), cluster))) == 2
+    assert len(faults(measure_signal(FakePrompt(answered(noise)), cluster))) == 2
 
 
-@pytest.mark.parametrize("printed", ["", "(1,)", "None", NoPrompt("ImportError: no espnow")])
+@pytest.mark.parametrize("printed", ["", "[]", "(1,)", "None", "no espnow"])
 def test_a_signal_that_cannot_be_measured(printed):
+    printed = NoPrompt(printed) if "no " in printed else printed
+    if printed in ("(1,)", "None"):
+        printed = answered(eval(printed))
     (finding,) = measure_signal(FakePrompt(printed), CLUSTER)
     assert str(finding).startswith("not looked at: signal: ")
+
+
+IDENTITY = (
+    (1, 27, 0), "ESP32S3 module with ESP32S3", bytes.fromhex(MACS[0].replace(":", "")), b"i",
+    json.dumps(CONFIG).encode(), b'{"model":"0001020304050607",',
+)  # fmt: skip
+
+
+def identity(**replaced):
+    """What a board answers of itself, with the starts of some files replaced."""
+    return IDENTITY[:3] + tuple(
+        replaced.get(name, start)
+        for name, start in zip(("main", "config", "shard"), IDENTITY[3:], strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("replaced", "missing", "damaged"),
+    [
+        ({}, (), ()),
+        ({"main": None, "config": None, "shard": None}, FILES, ()),
+        ({"shard": None}, ("shard.bin",), ()),
+        ({"main": b""}, (), ("main.py",)),
+        ({"config": b'{"chip": 0, "link'}, (), ("config.json",)),
+        ({"config": b"\xff"}, (), ("config.json",)),
+        ({"config": b"[]", "shard": b'{"modes":'}, (), ("config.json", "shard.bin")),
+    ],
+)
+def test_files_that_are_damaged_are_told_from_those_that_are_missing(replaced, missing, damaged):
+    found = read_identity(FakePrompt(answered(identity(**replaced))))
+    assert (found.missing, found.damaged) == (missing, damaged)
+    assert bool(faults(check_identity(found, CLUSTER))) == bool(replaced)
+
+
+def test_an_answer_that_is_damaged_on_the_way_is_asked_for_again():
+    sound = answered(IDENTITY)
+    for place in range(0, len(sound), 7):
+        damaged = sound[:place] + chr(ord(sound[place]) ^ 1) + sound[place + 1 :]
+        prompt = FakePrompt(damaged, sound[: place or 1], sound)
+        assert read_identity(prompt) == BOARD
+        assert prompt.asked in (1, 3)  # 1: what was damaged is a blank at the end
+
+
+def test_a_line_that_damages_all_is_not_taken_for_an_empty_board(monkeypatch):
+    class Damaging(FakePrompt):
+        def __init__(self, url):
+            super().__init__(answered(IDENTITY).replace('"chip"', '"chi?"'))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def soft_reset(self):
+            pass
+
+    monkeypatch.setattr(examination, "Prompt", Damaging)
+    monkeypatch.setattr(examination, "examine_node", lambda url, cluster: node.NodeReport())
+    assert [str(finding) for finding in examine_port("/dev/none", CLUSTER)] == [
+        "wrong: what it answers is damaged on the way. Use another cable or USB port, without a"
+        " hub, and repeat this"
+    ]
+
+
+class RunningPrompt(FakePrompt):
+    """Runs programs here."""
+
+    def output(self, program):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(program, {})
+        return printed.getvalue()
+
+
+@pytest.mark.parametrize("has_radio", [False, True])
+def test_the_radio_is_looked_at_only_where_the_chip_has_one(monkeypatch, tmp_path, has_radio):
+    """To ask for it starts Wi-Fi, which takes memory from a board without need."""
+    started = []
+
+    class Wlan:
+        def __init__(self, interface):
+            started.append(interface)
+
+        def active(self):
+            return True
+
+        def config(self, name):
+            return {"pm": 0, "channel": 6}[name]
+
+    monkeypatch.setitem(sys.modules, "network", SimpleNamespace(WLAN=Wlan, STA_IF=0))
+    config = {name: value for name, value in CONFIG.items() if has_radio or name != "radio"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    found = list(check_radio(RunningPrompt()))
+    assert len(started) == has_radio
+    assert [finding.text for finding in found] == [
+        "power save is off", "the radio is on channel 6",
+    ] * has_radio  # fmt: skip
 
 
 def test_power_save():
