@@ -70,20 +70,22 @@ class Coordinator:
         timeout: float = 2.5,
         watch: Callable[[], None] = lambda: None,
         is_lossless: bool = False,
+        line_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """timeout: seconds without an answer after which a chip is given up; watch: called while
         waiting, raises ClusterError when a chip is known to be dead; is_lossless: whether the link
-        loses no frame; clock: seconds."""
+        loses no frame; line_seconds: that the longest request and its answers keep a line busy;
+        clock: seconds."""
         self.dispatcher, self.chips = dispatcher, dispatcher.chips
         self.timeout, self.watch, self.clock = timeout, watch, clock
         self.resends = 0
         self.last_errors: dict[int, str] = {}
         self._handshake = Handshake(self.chips, self._discover, dispatcher.signer)
         self._outstanding = Outstanding(u16(os.urandom(2), 0))
-        self._timeouts = RetransmitTimeouts(is_lossless)
+        self._timeouts = RetransmitTimeouts(is_lossless, line_seconds)
         # A chip that is still starting hears nothing, on whatever link.
-        self._handshake_timeout = RetransmitTimeout(LOSSY)
+        self._handshake_timeout = RetransmitTimeout(LOSSY.on_line(line_seconds))
         self._request: Request | None = None
         dispatcher.subscribe(ANSWER_KINDS, self._on_answer)
         dispatcher.subscribe([message_types.FRAGMENT], self._on_fragment)
@@ -103,6 +105,11 @@ class Coordinator:
     def is_lossless(self) -> bool:
         """Whether the link is still taken for one that loses nothing."""
         return self._timeouts.is_lossless
+
+    @property
+    def line_seconds(self) -> float:
+        """Seconds that the longest request and its answers keep a line busy."""
+        return self._timeouts.line_seconds
 
     def rekey(self) -> None:
         """Begins a new session: a chip that is taken into it forgets all before."""

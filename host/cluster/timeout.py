@@ -21,6 +21,11 @@ class Bounds:
         """The bounds of requests that take `factor` times as long; the shortest stays."""
         return Bounds(factor * self.initial, self.shortest, factor * self.longest)
 
+    def on_line(self, seconds: float) -> Bounds:
+        """The bounds where a request and its answers keep a line busy for so many seconds: what
+        comes first is not asked for again before it can have come."""
+        return Bounds(self.initial + seconds, self.shortest, self.longest + seconds)
+
 
 # A link that loses frames is repaired fast: a spurious retransmission costs less than a late one.
 # Within the default timeout a chip is asked some 20 times, so that with one frame in five lost,
@@ -78,8 +83,9 @@ class RetransmitTimeouts:
     been necessary, because no second answer followed the first.
     """
 
-    def __init__(self, is_lossless: bool = False) -> None:
-        self.is_lossless = is_lossless
+    def __init__(self, is_lossless: bool = False, line_seconds: float = 0.0) -> None:
+        """line_seconds: as Bounds.on_line has them."""
+        self.is_lossless, self.line_seconds = is_lossless, line_seconds
         self._timeouts: dict[object, RetransmitTimeout] = {}
         self._factors: dict[object, float] = {}
         self._surplus: int | None = None  # too many answers before a retransmitted request
@@ -94,7 +100,7 @@ class RetransmitTimeouts:
     @property
     def bounds(self) -> Bounds:
         """The bounds for this link."""
-        return LOSSLESS if self.is_lossless else LOSSY
+        return (LOSSLESS if self.is_lossless else LOSSY).on_line(self.line_seconds)
 
     def note_answered(self, was_retransmitted: bool, before: int, surplus: int) -> None:
         """Takes in that a request was answered. before, surplus: how many answers too many there

@@ -22,8 +22,8 @@ OLDEST_VERSION = (1, 26)
 _PM_NONE = 0  # network.WLAN.PM_NONE
 
 # What the node had set when it was interrupted: short, for a node leaves little heap. Where the
-# node has no radio nothing of `network` may be called: it starts Wi-Fi, which keeps more than 40 KB
-# of the chip's memory until it is switched off (measured on MicroPython 1.27 for the ESP32-C3).
+# node has no radio nothing of `network` may be called: it starts Wi-Fi, which keeps more than 40
+# KB of the chip's memory until a hard reset (emulated: MicroPython 1.27 on an ESP32-C3).
 _LIVE = """
 answer = None
 with open("config.json", "rb") as file:
@@ -155,8 +155,9 @@ def check_identity(board: Identity, cluster: ClusterFile | None) -> Iterator[Fin
         yield from _kind_findings(board, entry)
     if board.missing or board.damaged:
         yield wrong(_incomplete(board), again)
-    elif board.config.get("firmware") != firmware_version():
-        found = board.config.get("firmware", "of an older version")
+    elif (found := (board.config or {}).get("firmware", "of an older version")) != (
+        firmware_version()
+    ):
         yield wrong(f"its firmware is {found} and this is {firmware_version()}", again)
     if cluster and board.config is not None:
         yield from _config_findings(board, entry, cluster, again)

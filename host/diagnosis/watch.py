@@ -6,8 +6,8 @@ which nothing has come for a while is asked, and asked again as often as a bad r
 
 from __future__ import annotations
 
-# Seconds since anything came: then a chip is asked, and asked again so often; then it is said to be
-# silent, and looked for more rarely. With 30 % of frames lost either way, one window of 14
+# Seconds since anything came: then a chip is asked, and asked again so often; then it is said to
+# be silent, and looked for more rarely. With 30 % of frames lost either way, one window of 14
 # questions in 10,000 stays without an answer.
 ASK_AFTER, ASK_AGAIN, SILENT_AFTER, LOOK_AGAIN = 1.0, 0.25, 4.5, 3.0
 

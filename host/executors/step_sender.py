@@ -42,11 +42,16 @@ class StepSender:
 
     def __init__(self, coordinator: Coordinator, chips: list[int]) -> None:
         self._coordinator, self._chips = coordinator, chips
-        self._timeout = RetransmitTimeout(LOSSY_STAGE)
+        self._timeout = RetransmitTimeout(self._bounds)
         self._step: Step | None = None
         self._unacknowledged: set[int] = set()
         self._sent_at = self._wait = 0.0
         self._retries = 0
+
+    @property
+    def _bounds(self) -> Bounds:
+        bounds = LOSSLESS if self._coordinator.is_lossless else LOSSY_STAGE
+        return bounds.on_line(self._coordinator.line_seconds)
 
     @property
     def is_free(self) -> bool:
@@ -61,7 +66,7 @@ class StepSender:
     def send(self, step: Step) -> None:
         """Sends a STEP; the one before must have been taken or abandoned."""
         self._step, self._unacknowledged, self._retries = step, set(self._chips), 0
-        self._timeout.bounds = LOSSLESS if self._coordinator.is_lossless else LOSSY_STAGE
+        self._timeout.bounds = self._bounds
         self._sent_at, self._wait = self._coordinator.clock(), self._timeout.seconds
         self._transmit(step)
 

@@ -21,6 +21,7 @@ from host.links.discovery import ListPorts, find_candidates, locate
 from host.links.reconnecting_transport import ReconnectingTransport
 from host.links.transport import Line, Port, Transport
 from host.model.quantized import QuantizedModel
+from host.parallel.cost.traffic import busy_seconds
 from host.parallel.plan import DoesNotFit, Plan
 from protocol.messages import HASH_SIZE
 
@@ -71,16 +72,23 @@ class FlashedBoards:
             start_timeout=START_TIMEOUT,
             timeout=TIMEOUT,
             on_ready=on_ready,
+            line_seconds=busy_seconds(plan, self._baud()),
             choice=choice,
         )
         with session as opened:
             yield opened
 
+    @property
+    def _wanted(self) -> list[int]:
+        """The chips to which the host has a line."""
+        return [0] if self.cluster.link.has_radio else list(range(self.cluster.chips))
+
+    def _baud(self) -> int:
+        return line_baud(self.cluster, self._wanted)
+
     def _transport(self) -> Transport:
         """On UART a line to each board, on ESP-NOW the gateway's for all."""
-        cluster = self.cluster
-        wanted = [0] if cluster.link.has_radio else list(range(cluster.chips))
-        baud = line_baud(cluster, wanted)
+        cluster, wanted, baud = self.cluster, self._wanted, self._baud()
         if self.urls is None:
             check_flashed(cluster)
             lines = ports.find_lines(cluster, wanted, self.list_ports, baud)

@@ -33,6 +33,7 @@ def open_session(
     watch: Callable[[], None] = lambda: None,
     on_ready: OnReady = lambda chip: None,
     is_lossless: bool = False,
+    line_seconds: float = 0.0,
     choice: Choice | None = None,
     simulation: SimulatedCluster | None = None,
 ) -> Iterator[OpenCluster]:
@@ -40,8 +41,8 @@ def open_session(
 
     shards: each chip's shard file; key: of the cluster; start_timeout, timeout: seconds until a
     chip must answer, at the start and later; on_ready: called with each chip that is ready; watch,
-    is_lossless: as Coordinator's; choice, simulation: as OpenCluster's. Raises ClusterError for a
-    chip that does not answer or holds another firmware, model or shard.
+    is_lossless, line_seconds: as Coordinator's; choice, simulation: as OpenCluster's. Raises
+    ClusterError for a chip that does not answer or holds another firmware, model or shard.
     """
     try:
         signer = HostAuthenticator(key) if key else None
@@ -50,6 +51,7 @@ def open_session(
             timeout=timeout,
             watch=watch,
             is_lossless=is_lossless,
+            line_seconds=line_seconds,
         )
         digests = {chip: shard_digest(file) for chip, file in shards.items()}
         executor = open_executor(model, plan, coordinator, digests)

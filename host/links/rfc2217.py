@@ -114,7 +114,7 @@ class RemotePort:
 
 
 def _check_address(url: str, scheme: str) -> None:
-    """Raises ValueError where a URL lacks what pyserial fails without, in words of its own code."""
+    """Raises ValueError where a URL lacks what pyserial fails without, in words for itself."""
     parts = urlsplit(url)
     if not parts.hostname or not parts.port:  # parts.port raises ValueError above 65535
         raise ValueError(f"name a host and a port, as {scheme}://there:4000")

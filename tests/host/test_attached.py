@@ -17,6 +17,7 @@ from host.cluster.cluster_plan import line_baud, plan_cluster
 from host.errors import ClusterError
 from host.hardware.board import load
 from host.launch import FlashedBoards, open_cluster, session
+from host.launch import flashed as launch_flashed
 from host.launch.boards import describe_cluster, listed_ports
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
@@ -51,6 +52,22 @@ def folder(tmp_path, monkeypatch):
 def cluster_of(model, kind="uart", **changes):
     settings = {"chips": 2, "key": KEY, **changes}
     return cluster_file(kind=kind, model="narrow.bin", digest=model.sha256()[:8], **settings)
+
+
+def test_first_timeouts_are_derived_from_the_line(model, monkeypatch):
+    def opened(model, plan, transport, **options):
+        raise LookupError(options["line_seconds"])
+
+    monkeypatch.setattr(launch_flashed, "open_session", opened)
+    monkeypatch.setattr(FlashedBoards, "_transport", lambda self: None)
+    found = []
+    for line in ("usb", "pins"):
+        chips = tuple(FlashedChip(i, "esp32s3", f"24:00:00:00:00:0{i}", "") for i in range(2))
+        boards = FlashedBoards(cluster_of(model, line=line, flashed=chips))
+        with pytest.raises(LookupError) as caught, open_cluster(model, boards):
+            pass
+        found.append(caught.value.args[0])
+    assert 0.005 < found[0] == pytest.approx(found[1] * 921_600 / 115_200)
 
 
 @pytest.fixture

@@ -328,6 +328,17 @@ def test_second_answers_to_a_request_lengthen_its_timeout(clock):
     assert cluster.coordinator._outstanding.duplicate > 0
 
 
+@pytest.mark.parametrize(("line_seconds", "resends"), [(0.0, 1), (0.04, 0)])
+def test_nothing_is_asked_again_while_it_is_on_a_slow_line(clock, line_seconds, resends):
+    """At 115,200 baud 500 bytes are on the way for 43 ms, to which a chip adds its work."""
+    cluster = FakeCluster(clock, line_seconds=line_seconds)
+    for chip in cluster.chips:
+        chip.delay = 0.043 + 0.02
+    cluster.compute()
+    assert bool(cluster.coordinator.resends) == bool(resends)
+    assert cluster.coordinator.line_seconds == line_seconds
+
+
 def test_on_a_lossless_link_slow_answers_lead_to_no_retransmission(clock):
     cluster = FakeCluster(clock, is_lossless=True)
     for chip in cluster.chips:

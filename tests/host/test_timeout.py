@@ -62,6 +62,17 @@ def test_kinds_of_requests_have_timeouts_of_their_own_and_longer_ones_if_they_ta
     assert timeouts.of("step", 4).longest == 4 * LOSSY.longest
 
 
+@pytest.mark.parametrize("is_lossless", [False, True])
+def test_first_timeouts_have_the_time_that_frames_are_on_the_line(is_lossless):
+    bounds = LOSSLESS if is_lossless else LOSSY
+    timeouts = RetransmitTimeouts(is_lossless, line_seconds=0.2)
+    assert timeouts.of("attention").seconds == bounds.initial + 0.2
+    assert timeouts.of("attention").longest == bounds.longest + 0.2
+    for _ in range(60):
+        timeouts.of("attention").measure(0.001)
+    assert timeouts.of("attention").seconds == bounds.shortest
+
+
 @pytest.mark.parametrize(
     ("requests", "is_lossless"),
     [

@@ -8,11 +8,12 @@ from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
 from host.model.tokenizers.bpe import BOS
-from host.parallel.cost.traffic import Count, count_traffic, frame_sizes, widest_sums
+from host.parallel.cost.traffic import Count, busy_seconds, count_traffic, frame_sizes, widest_sums
 from host.parallel.cost.widths import SumWidths
 from host.parallel.parallelism import REDUCERS
 from host.parallel.synchronization import Widths
 from protocol.bitpack import bits_needed
+from protocol.cobs import encoded_size
 from protocol.fragment import fragments
 from protocol.frame import HOST, TRAILER_SIZE, append_trailer, write_header
 from protocol.message_types import ACK, BEST, CONTRIBUTION, LOGITS, PARTIAL
@@ -54,6 +55,18 @@ def test_a_star_of_two_by_hand(tiny):
     assert used.lines == used.sent + used.received and used.air == used.relayed == Count()
     assert used.chips_received == (Count(requests, requests * asked),) * 2
     assert used.chips_sent[0] + used.chips_sent[1] == answered
+
+
+def test_how_long_a_request_and_its_answers_keep_a_line_busy(tiny):
+    plan = tensor_plan(tiny, 2)
+    shape = plan.shape
+    asked = plan.strategy.received_frame(shape)
+    answers = [plan.strategy.sent_frame(shape, len(shard.rows)) for shard in plan.shards]
+    seconds = busy_seconds(plan, 115_200)
+    assert seconds == encoded_size(asked + max(answers)) * 10 / 115_200
+    assert seconds == pytest.approx(8 * busy_seconds(plan, 921_600))
+    # Behind a gateway all answers come over one line.
+    assert busy_seconds(tensor_plan(tiny, 5, mtu=250), 115_200) > 1.5 * seconds
 
 
 def test_on_the_radio_the_line_has_all_and_the_air_what_is_not_the_gateways(tiny):

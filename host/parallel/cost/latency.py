@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from host.hardware.board import Board
 from host.parallel.cost.instructions import KERNELS, chip_instructions
-from host.parallel.cost.traffic import frame_sizes, route
+from host.parallel.cost.traffic import BITS_A_BYTE, frame_sizes, route
 from host.parallel.plan import Plan
 from host.parallel.synchronization import Message, Synchronization
 from protocol.cobs import encoded_size
@@ -22,7 +22,6 @@ from protocol.cobs import encoded_size
 # Assumed: both processors begin at most one instruction a cycle; loads that are used at once,
 # taken branches and code that comes from flash cost more, 1.2 to 2 in all.
 CYCLES_AN_INSTRUCTION = 1.5
-BITS_A_BYTE = 10  # on a UART, with start and stop bit
 # USB polls its devices once in a frame of 1 ms (USB 2.0, full speed): half of that on average, in
 # each direction.
 USB_SECONDS = 0.5e-3

@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from host.parallel.plan import Plan
 from host.parallel.shape import RESIDUAL_BITS
 from host.parallel.synchronization import Message, Synchronization, Widths
+from protocol.cobs import encoded_size
 from protocol.fragment import FRAGMENT_FIELDS, fragment_room
 from protocol.frame import BROADCAST, HEADER_SIZE, HOST, MAX_FRAME, TRAILER_SIZE
+
+BITS_A_BYTE = 10  # on a UART, with start and stop bit
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,18 @@ def count_traffic(plan: Plan, token: Iterable[Synchronization]) -> Traffic:
     return Traffic(
         len(waits), sent, received, relayed, lines, air, tuple(chips_sent), tuple(chips_received)
     )  # fmt: skip
+
+
+def busy_seconds(plan: Plan, baud: int) -> float:
+    """Returns for how long the longest request and the answers to it keep the busiest serial line
+    busy, at so many bits per second. Behind a gateway all answers come over its line."""
+    asked, answered = [], []
+    for shard in plan.shards:
+        shape = plan.stage_of(shard.chip).shape
+        asked.append(plan.strategy.received_frame(shape))
+        answered.append(plan.strategy.sent_frame(shape, len(shard.rows)))
+    size = max(asked) + (sum(answered) if plan.link.has_radio else max(answered))
+    return encoded_size(size) * BITS_A_BYTE / baud
 
 
 def widest_sums(plan: Plan) -> Widths:
