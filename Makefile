@@ -42,10 +42,10 @@ run: setup ## run a model on simulated chips: MODEL= TOKENIZER= PROMPT= CHIPS=5 
 		$(call option,--link,LINK) $(or $(call option,--prompt,PROMPT),--examples) $(ARGS)
 
 test: lint ## check style and types, then run the tests: ARGS= for pytest
-	@$(VENV_PYTHON) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	@$(VENV_PYTHON) -m pytest -n auto --dist worksteal $(ARGS)
 
 verify: setup ## run the large test matrices, which make test samples: ARGS= for pytest
-	@$(VENV_PYTHON) -m pytest -m verify $(ARGS)
+	@$(VENV_PYTHON) -m pytest -n auto --dist worksteal -m verify $(ARGS)
 
 lint: setup ## check style (ruff) and types (mypy)
 	@$(VENV_PYTHON) -m ruff check .

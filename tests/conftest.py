@@ -1,5 +1,6 @@
 """Fixtures for the whole suite."""
 
+import os
 import random
 from pathlib import Path
 
@@ -20,6 +21,12 @@ settings.load_profile("no deadline")
 
 # Kernels of viper code do not compile under CPython: test_under_micropython.py runs their cases.
 collect_ignore_glob = ["firmware/test_*_viper.py"]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """How many tests `-n auto` runs at once: one more than there are processors, for many wait for
+    processes of theirs."""
+    return min(4, (os.cpu_count() or 1) + 1)
 
 
 @pytest.fixture(autouse=True)

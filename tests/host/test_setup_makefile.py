@@ -111,7 +111,7 @@ def test_flash_names_board_chip_port_and_model(tmp_path):
     assert given == ["-m", "host.flash", "--chips", "7", *expected]
 
 
-_TWO_AT_ONCE = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
+_PARALLEL = ["-n", "auto", "--dist", "worksteal"]
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,9 @@ _TWO_AT_ONCE = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
         ("eval", ["-m", "host.evaluate", "-x"]),
         ("doctor", ["-m", "host.doctor", "-x"]),
         ("monitor", ["-m", "host.monitor", "-x"]),
-        ("verify", ["-m", "pytest", "-m", "verify", "-x"]),
+        ("verify", ["-m", "pytest", *_PARALLEL, "-m", "verify", "-x"]),
         ("lint", ["-m", "ruff", "check", ".", "-m", "mypy"]),
-        ("test", ["-m", "ruff", "check", ".", "-m", "mypy", "-m", "pytest", *_TWO_AT_ONCE, "-x"]),
+        ("test", ["-m", "ruff", "check", ".", "-m", "mypy", "-m", "pytest", *_PARALLEL, "-x"]),
     ],
 )
 def test_the_other_targets_run_their_modules(tmp_path, target, expected):
