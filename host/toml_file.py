@@ -17,6 +17,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from host import text_input
+from host.errors import TextError
+
 _Kind = TypeVar("_Kind")
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")  # of a path such as $.chip[0].mac
 
@@ -28,8 +31,8 @@ class TomlError(ValueError):
 def read_toml(path: Path) -> dict[str, Any]:
     """Returns the fields of a file. Raises OSError, and TomlError for what is no TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(text_input.read_text(path))
+    except (tomllib.TOMLDecodeError, TextError) as error:
         raise TomlError(f"not a TOML file: {error}") from None
     except RecursionError:
         raise TomlError("not a TOML file: its values are nested too deeply") from None

@@ -27,12 +27,12 @@ ROWS = (
     ("build", "flashing"),
     ("parallel", "links"),
     ("model", "hardware"),
-    ("wire", "setup"),
+    ("wire", "setup", "grammar"),
     ("base",),
 )
 NEIGHBOURS = {("flashing", "build")}  # what may be imported within a row
 # Modules of host/ that everything there may import.
-BASE = ("errors", "interrupts", "paths", "toml_file")
+BASE = ("errors", "interrupts", "paths", "text_input", "toml_file")
 
 COMMAND_LINES, FUNCTION_LINES, ATTRIBUTES, FILE_LINES = 150, 60, 15, 300
 

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any, TextIO
 
+from host import text_input
+from host.errors import TextError
+
 _MARK = "> "
 
 
@@ -23,15 +26,23 @@ def example(prompt: str) -> str:
     return f"{_MARK}{prompt}\n"
 
 
-def piped_prompts() -> Iterator[tuple[int, str]]:
-    """Yields the lines of standard input that are not empty, as they come, with their numbers."""
+def piped_prompts() -> Iterator[tuple[int, str | TextError]]:
+    """Yields the lines of standard input that are not empty, as they come, with their numbers; in
+    the place of one that is no text, the error that says why.
+
+    Raises TextError where nothing of it can be read.
+    """
     if sys.stdin is None:
         return
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="surrogateescape")  # as Python has it for arguments
-    for number, line in enumerate(sys.stdin, start=1):
-        if line.strip():
-            yield number, line.rstrip("\r\n")
+    lines: Iterator[str | TextError] = (line.rstrip("\r\n") for line in sys.stdin)
+    if isinstance(sys.stdin, io.TextIOWrapper) and isinstance(sys.stdin.buffer, io.BufferedIOBase):
+        lines = text_input.iterate_lines(sys.stdin.buffer)
+    try:
+        for number, line in enumerate(lines, start=1):
+            if isinstance(line, TextError) or line.strip():
+                yield number, line
+    except TextError as error:
+        raise TextError(f"standard input: {error}") from None
 
 
 def typed_prompts() -> Iterator[str]:
@@ -41,6 +52,8 @@ def typed_prompts() -> Iterator[str]:
     """
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  from now on input() edits and remembers lines
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # as Python has it for arguments
     while True:
         try:
             line = _typed_line()

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from host.errors import ModelError
+from host import text_input
+from host.errors import ModelError, TextError
 from host.model import loading, prompt_format
 from host.model.float_model import FloatModel
 from host.model.quantization.quality import Quality, measure_quality
@@ -86,11 +87,11 @@ def sample_texts(tokenizer: Tokenizer, model: FloatModel) -> Texts:
 def read_texts(path: str | Path, tokenizer: Tokenizer, model: FloatModel) -> Texts:
     """Reads the text at `path`: its first half, and its second. Raises ModelError, naming it."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = text_input.read_text(path)
     except OSError as error:
         raise ModelError(f"{path}: cannot read the text: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise ModelError(f"{path} is not UTF-8 text") from None
+    except TextError as error:
+        raise ModelError(f"{path}: {error}") from None
     tokens = tokenizer.encode(text, bos=False)
     if len(tokens) < FEWEST_TOKENS:
         raise ModelError(f"{path}: {len(tokens)} tokens, too few: give at least {FEWEST_TOKENS}")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from host.errors import ModelError
+from host import text_input
+from host.errors import ModelError, TextError
 from host.model.loading import LoadedModel
 
 _DEFAULT_STEPS = 256
@@ -43,7 +42,7 @@ class PromptEncoder:
     def encode(self, prompt: str) -> list[int]:
         """Returns BOS and the tokens that the model is given for `prompt`.
 
-        Raises ModelError where it is too long.
+        Raises ModelError where it is too long, or no text.
         """
         tokens = self._tokenizer.encode(self._format.text(prompt))
         count = len(tokens)
@@ -63,12 +62,14 @@ class PromptEncoder:
 def read_prompts(path: str) -> dict[int, str]:
     """Returns the lines of a file that are not empty, by their numbers.
 
-    Raises ModelError where there are none.
+    Raises ModelError where there are none, and for another encoding than text_input reads.
     """
     try:
-        text = Path(path).read_text(errors="surrogateescape")
+        text = text_input.read_text(path)
     except OSError as error:
         raise ModelError(f"--prompts {path}: {error.strerror}") from None
+    except TextError as error:
+        raise ModelError(f"--prompts {path}: {error}") from None
     # As standard input has it: other marks that end a line are part of a prompt.
     lines = enumerate(text.split("\n"), start=1)
     prompts = {number: line for number, line in lines if line.strip()}

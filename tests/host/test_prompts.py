@@ -9,6 +9,7 @@ import pytest
 
 from host.cli.prompts import StopAtInterrupt, is_terminal, piped_prompts
 from host.cli.terminal import Display
+from host.errors import TextError
 
 
 def test_lines_have_their_numbers_and_keep_their_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,10 +17,29 @@ def test_lines_have_their_numbers_and_keep_their_spaces(monkeypatch: pytest.Monk
     assert list(piped_prompts()) == [(2, "  one "), (4, "two")]
 
 
-def test_bytes_that_are_no_utf_8_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xc3\xa9 \xff\n"), "utf-8"))
-    ((_, line),) = piped_prompts()
-    assert line.encode("utf-8", "surrogateescape") == b"caf\xc3\xa9 \xff"
+def pipe(data: bytes) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BufferedReader(io.BytesIO(data)), "utf-8")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_says_how_lines_are_encoded(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", pipe("\r\ncaf\xe9 \r\n".encode(encoding)))
+    assert list(piped_prompts()) == [(2, "caf\xe9 ")]
+
+
+def test_a_line_that_is_no_text_is_told_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", pipe(b"one\ncaf\xe9\nthree\n"))
+    first, (number, error), third = piped_prompts()
+    assert (first, third) == ((1, "one"), (3, "three"))
+    assert number == 2 and isinstance(error, TextError)
+
+
+def test_a_pipe_of_another_encoding_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", pipe("one\ntwo".encode("utf-16-le")))
+    with pytest.raises(TextError, match="^standard input: it is UTF-16 text without a byte order"):
+        list(piped_prompts())
 
 
 def test_a_standard_input_that_is_closed_has_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
