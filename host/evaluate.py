@@ -39,12 +39,11 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the table of exact matches; returns the exit code. Raises ModelError."""
-    checkpoint = loading.load_checkpoint(options.model)
-    tokenizer = loading.find_tokenizer(options.model, options.tokenizer, checkpoint.config)
+    source = loading.load_model(options.model, options.tokenizer)
     commands = load_commands(options.commands)
     texts = [command.text for command in commands]
     columns = {
-        name: answer(checkpoint, tokenizer, texts, partial(show_progress, name))
+        name: answer(source, texts, partial(show_progress, name))
         for name, answer in (("float", answer_in_floats), ("integers", answer_in_integers))
     }
     if options.mistakes:

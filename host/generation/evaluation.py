@@ -14,10 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from host.errors import ModelError
+from host import text_input
+from host.errors import ModelError, TextError
 from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel
-from host.model.quantization.quantize import quantize
+from host.model.loading import LoadedModel
+from host.model.prompt_format import PromptFormat
+from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
 from host.model.tokenizers.text import TextStream, Tokenizer
 
@@ -43,10 +46,13 @@ def load_commands(path: str | Path) -> list[Command]:
     Raises ModelError, naming the file, and the line that is malformed.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = text_input.read_text(path).removesuffix("\n").split("\n")
     except OSError as error:
         raise ModelError(f"{path}: cannot read the commands: {error.strerror}") from error
+    except TextError as error:
+        raise ModelError(f"{path}: {error}") from None
     commands = []
+    lines = [] if lines == [""] else lines
     for number, line in enumerate(lines, start=1):
         fields = line.split("\t")
         if len(fields) != len(Command._fields):
@@ -58,15 +64,15 @@ def load_commands(path: str | Path) -> list[Command]:
 
 
 def generate_answers(
-    step: Step, tokenizer: Tokenizer, texts: Sequence[str], positions: int
+    step: Step, tokenizer: Tokenizer, form: PromptFormat, texts: Sequence[str], positions: int
 ) -> list[str]:
     """Generates the greedy answer to each of `texts`, all in one batch.
 
-    An answer ends at a stop token, or with `positions` tokens in all. A command ends with a
-    newline, which tells the model to answer. Raises ModelError for a command that leaves no
-    position to answer.
+    Commands are given to the model in its format, and what is no answer of its grammar is
+    refused, as everywhere. An answer ends at a stop token, or with `positions` tokens in all.
+    Raises ModelError for a command that leaves no position to answer.
     """
-    prompts = [tokenizer.encode(f"{text}\n") for text in texts]
+    prompts = [tokenizer.encode(form.text(text)) for text in texts]
     longest = max(map(len, prompts))
     if longest >= positions:
         raise ModelError(f"a command of {longest} tokens leaves none of {positions} to answer")
@@ -83,7 +89,13 @@ def generate_answers(
                 answers[row].append(int(tokens[row]))
         if ended.all():
             break
-    return [_decode(tokenizer, answer) for answer in answers]
+    decoded = [_decode(tokenizer, answer) for answer in answers]
+    if form.grammar is None:
+        return decoded
+    return [
+        form.grammar.verify(answer.strip())[0] if is_whole else form.grammar.refusal
+        for answer, is_whole in zip(decoded, ended, strict=True)
+    ]
 
 
 def _decode(tokenizer: Tokenizer, tokens: Iterable[int]) -> str:
@@ -91,31 +103,46 @@ def _decode(tokenizer: Tokenizer, tokens: Iterable[int]) -> str:
     return "".join(map(stream.push, tokens))
 
 
-def answer_in_floats(
-    checkpoint: Checkpoint, tokenizer: Tokenizer, texts: Sequence[str], track: Track = iter
-) -> list[str]:
-    """Answers `texts` with the model in float64."""
+def answer_in_floats(source: LoadedModel, texts: Sequence[str], track: Track = iter) -> list[str]:
+    """Answers `texts` with the model in float64. Raises ModelError for a quantized one."""
+    checkpoint = _floats(source)
     model, positions = FloatModel(checkpoint), checkpoint.config.context
 
     def answer(batch: Sequence[str]) -> list[str]:
         cache = model.new_cache(len(batch), positions)
         return generate_answers(
-            lambda tokens: model.step(tokens, cache), tokenizer, batch, positions
+            lambda tokens: model.step(tokens, cache),
+            source.tokenizer,
+            source.prompt_format,
+            batch,
+            positions,
         )
 
     return _answer_in_batches(answer, texts, track)
 
 
 def answer_in_integers(
-    checkpoint: Checkpoint, tokenizer: Tokenizer, texts: Sequence[str], track: Track = iter
+    source: LoadedModel, texts: Sequence[str], track: Track = iter
 ) -> list[str]:
     """Answers `texts` with the quantized model, as every cluster does."""
-    model, positions = quantize(checkpoint), checkpoint.config.context
+    model, positions = source.quantize(), source.config.context
 
     def answer(batch: Sequence[str]) -> list[str]:
-        return generate_answers(Reference(model, len(batch)).step, tokenizer, batch, positions)
+        return generate_answers(
+            Reference(model, len(batch)).step,
+            source.tokenizer,
+            source.prompt_format,
+            batch,
+            positions,
+        )
 
     return _answer_in_batches(answer, texts, track)
+
+
+def _floats(source: LoadedModel) -> Checkpoint:
+    if isinstance(source.weights, QuantizedModel):
+        raise ModelError("the model is quantized already: give the one that it was made of")
+    return source.weights
 
 
 def _answer_in_batches(

@@ -1,34 +1,47 @@
 """The format of a model's prompts: what goes around one, and prompts that show what it does.
 
 A model that goes on with any text needs none of this. One that answers, as the home model does,
-has a TOML file beside it, called as the model's file but for the ending, with two fields:
+has a TOML file beside it, called as the model's file but for the ending. Of its fields, only the
+first must be there:
 
     template = "{prompt}\\n"      # what the model is given, {prompt} being what was said
-    examples = ["turn off the kitchen lights"]    # prompts that show what it does; may be left out
+    examples = ["turn off the kitchen lights"]    # prompts that show what it does
+    grammar = "action-lines"    # what its answers are (host/grammar/): no others are passed on
+    [normalization]             # how prompts are rewritten first (normalization.py)
+    lower_case = true
+    punctuation = true
+    wake_words = ["hey", "alexa", "computer,"]
 """
 
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from host import text_input
 from host.errors import ModelError
+from host.grammar import Grammar, find_grammar
+from host.model.normalization import Normalization, parse_normalization
+from host.toml_file import read_toml
 
 _PLACE = "{prompt}"
 
 
 @dataclass(frozen=True)
 class PromptFormat:
-    """template: what the model is given, with {prompt} in the prompt's place; examples: prompts.
+    """template: what the model is given, with {prompt} in the prompt's place; examples: prompts;
+    normalization: how prompts are rewritten, None for not at all; grammar: what answers are, None
+    for any text.
 
     Raises ModelError for a template without the place.
     """
 
     template: str = _PLACE
     examples: tuple[str, ...] = ()
+    normalization: Normalization | None = None
+    grammar: Grammar | None = None
 
     def __post_init__(self) -> None:
         if _PLACE not in self.template:
@@ -40,12 +53,21 @@ class PromptFormat:
         return self.template != _PLACE
 
     def text(self, prompt: str) -> str:
-        """Puts `prompt` into the template, without spaces around it where the model answers."""
+        """Puts `prompt` into the template, normalized, and without blanks around it where the
+        model answers. Raises TextError for what is no text."""
+        prompt = text_input.normalize(prompt)
+        if self.normalization:
+            prompt = self.normalization.apply(prompt)
         return self.template.replace(_PLACE, prompt.strip() if self.answers else prompt)
 
     def fields(self) -> dict[str, Any]:
         """Returns the fields from which `parse_format` makes the format."""
-        return {"template": self.template, "examples": list(self.examples)}
+        fields: dict[str, Any] = {"template": self.template, "examples": list(self.examples)}
+        if self.normalization:
+            fields["normalization"] = self.normalization.fields()
+        if self.grammar:
+            fields["grammar"] = self.grammar.name
+        return fields
 
 
 CONTINUATION = PromptFormat()
@@ -58,9 +80,15 @@ def parse_format(fields: dict[str, Any]) -> PromptFormat:
         raise ModelError('no template, as template = "{prompt}\\n"')
     if not isinstance(examples, list) or not all(isinstance(text, str) for text in examples):
         raise ModelError("examples must be a list of texts")
-    if unknown := fields.keys() - {"template", "examples"}:
+    if unknown := fields.keys() - {"template", "examples", "normalization", "grammar"}:
         raise ModelError(f"unknown field {min(unknown)}")
-    return PromptFormat(fields["template"], tuple(examples))
+    normalization, grammar = fields.get("normalization"), fields.get("grammar")
+    return PromptFormat(
+        fields["template"],
+        tuple(examples),
+        None if normalization is None else parse_normalization(normalization),
+        None if grammar is None else find_grammar(grammar),
+    )
 
 
 def format_path(model: str | Path) -> Path:
@@ -78,7 +106,7 @@ def load_format(model: str | Path) -> PromptFormat:
     """
     path = format_path(model)
     try:
-        return parse_format(tomllib.loads(path.read_text(encoding="utf-8")))
+        return parse_format(read_toml(path))
     except FileNotFoundError:
         return CONTINUATION
     except OSError as error:

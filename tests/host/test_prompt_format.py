@@ -48,7 +48,25 @@ def test_the_file_is_called_as_the_model_but_for_the_ending(tmp_path: Path) -> N
         ('template = "{prompt}\\n"\nexamples = "on"', "examples must be a list of texts"),
         ('template = "{prompt}\\n"\nexamples = [1]', "examples must be a list of texts"),
         ('template = "{prompt}\\n"\nstop = "."', "unknown field stop"),
-        ("template", "Expected '=' after a key in a key/value pair"),
+        ('template = "{prompt}"\ngrammar = "json"', "grammar must be action-lines, got 'json'"),
+        ('template = "{prompt}"\nnormalization = 1', "normalization must be a table"),
+        (
+            'template = "{prompt}"\n[normalization]\nlower_case = "yes"',
+            "normalization.lower_case must be true or false",
+        ),
+        (
+            'template = "{prompt}"\n[normalization]\nwake_words = ["hey", ","]',
+            "normalization.wake_words: a word must not be empty",
+        ),
+        (
+            'template = "{prompt}"\n[normalization]\nwake_words = "hey"',
+            "normalization.wake_words must be a list of texts",
+        ),
+        (
+            'template = "{prompt}"\n[normalization]\nupper = true',
+            "unknown field normalization.upper",
+        ),
+        ("template", "not a TOML file: Expected '=' after a key in a key/value pair"),
     ],
 )
 def test_mistakes_are_told_with_the_files_name(tmp_path: Path, text: str, message: str) -> None:
@@ -65,7 +83,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="m.toml: cannot read the prompt's format: Is a dir"):
         load_format(tmp_path / "m.bin")
     (tmp_path / "n.toml").write_bytes(b"\xff")
-    with pytest.raises(ModelError, match="n.toml: 'utf-8' codec can't decode"):
+    with pytest.raises(ModelError, match="n.toml: not a TOML file: line 1: it is not UTF-8 text"):
         load_format(tmp_path / "n.bin")
 
 

@@ -16,18 +16,28 @@ from host.generation.evaluation import (
     load_commands,
     measure_exact_match,
 )
+from host.grammar import find_grammar
 from host.model.checkpoint import Checkpoint
 from host.model.formats import llama2c
+from host.model.loading import LoadedModel, load_model
+from host.model.normalization import Normalization
+from host.model.prompt_format import PromptFormat
 from host.model.tokenizers.bpe import BOS, EOS, BpeTokenizer
 from host.paths import HELD_OUT, HOME_MODEL, HOME_TOKENIZER
 
 MEGABYTE = 1_000_000
 SLICE = 100
+FORM = PromptFormat("{prompt}\n")
 
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
     return llama2c.load(HOME_MODEL)
+
+
+@pytest.fixture(scope="module")
+def home() -> LoadedModel:
+    return load_model(HOME_MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +69,32 @@ def test_answers_are_what_follows_the_command(tokenizer: BpeTokenizer, end: int)
     lines = ["light.kitchen on", "unknown", "tv.all mute; ac.all off"]
     texts = ["on", "a longer command, of several words", "mute"]
     step = Echo(tokenizer, lines, end).step
-    assert generate_answers(step, tokenizer, texts, 60) == lines
+    assert generate_answers(step, tokenizer, FORM, texts, 60) == lines
 
 
 def test_an_answer_ends_with_the_positions(tokenizer: BpeTokenizer) -> None:
     prompt = len(tokenizer.encode("on\n"))
     step = Echo(tokenizer, ["99999999"], BOS).step
-    assert generate_answers(step, tokenizer, ["on"], prompt + 3) == ["999"]
+    assert generate_answers(step, tokenizer, FORM, ["on"], prompt + 3) == ["999"]
     with pytest.raises(ModelError, match="leaves none of"):
-        generate_answers(step, tokenizer, ["on"], prompt)
+        generate_answers(step, tokenizer, FORM, ["on"], prompt)
+
+
+def test_commands_are_rewritten_and_answers_are_verified(tokenizer: BpeTokenizer) -> None:
+    form = PromptFormat(
+        "{prompt}\n", normalization=Normalization(True), grammar=find_grammar("action-lines")
+    )
+    echo = Echo(tokenizer, ["light.cellar on", "lock.attic lock", "999999999999999"], BOS)
+    seen: list[list[int]] = []
+
+    def step(tokens: np.ndarray) -> np.ndarray:
+        seen.append(tokens.tolist())
+        return echo.step(tokens)
+
+    answers = generate_answers(step, tokenizer, form, ["\ufeffLOCK  THE Attic", "on", "off"], 20)
+    assert answers == ["unknown", "lock.attic lock", "unknown"]
+    given = tokenizer.encode("lock the attic\n")
+    assert [tokens[0] for tokens in seen[: len(given)]] == given
 
 
 def test_only_whole_lines_are_right() -> None:
@@ -106,20 +133,18 @@ def test_the_model_is_of_the_size_that_five_chips_share_evenly(checkpoint: Check
         ("what is the weather like", "unknown"),
     ],
 )
-def test_commands_of_the_readme(
-    checkpoint: Checkpoint, tokenizer: BpeTokenizer, text: str, action: str
-) -> None:
-    assert answer_in_floats(checkpoint, tokenizer, [text]) == [action]
-    assert answer_in_integers(checkpoint, tokenizer, [text]) == [action]
+def test_commands_of_the_readme(home: LoadedModel, text: str, action: str) -> None:
+    assert answer_in_floats(home, [text]) == [action]
+    assert answer_in_integers(home, [text]) == [action]
 
 
-def test_a_slice_of_the_held_out_commands(checkpoint: Checkpoint, tokenizer: BpeTokenizer) -> None:
+def test_a_slice_of_the_held_out_commands(home: LoadedModel) -> None:
     commands = load_commands(HELD_OUT)
     part = commands[:: len(commands) // SLICE][:SLICE]
     texts = [command.text for command in part]
-    in_integers = answer_in_integers(checkpoint, tokenizer, texts)
+    in_integers = answer_in_integers(home, texts)
     assert measure_exact_match(part, in_integers)["all"] >= 0.97
-    in_float = answer_in_floats(checkpoint, tokenizer, texts)
+    in_float = answer_in_floats(home, texts)
     assert sum(map(str.__eq__, in_integers, in_float)) >= SLICE - 1
 
 

@@ -1,0 +1,46 @@
+"""Grammars of answers: a model's prompt format may name one, and then no other answer gets out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from host.errors import ModelError
+from host.grammar import action_lines
+from host.grammar.action_lines import GrammarError
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """What the answers of a model are.
+
+    parse: raises GrammarError for a text that is none; refusal: the answer that stands for "this
+    cannot be done", which takes the place of one that does not parse.
+    """
+
+    name: str
+    parse: Callable[[str], object]
+    refusal: str
+
+    def verify(self, answer: str) -> tuple[str, str]:
+        """Returns what is to be passed on of a model's answer, and why that is the refusal: empty
+        where the answer is one of the grammar's."""
+        try:
+            self.parse(answer)
+        except GrammarError as error:
+            return self.refusal, str(error)
+        return answer, ""
+
+
+GRAMMARS = {
+    grammar.name: grammar
+    for grammar in (Grammar("action-lines", action_lines.parse_line, action_lines.UNKNOWN),)
+}
+
+
+def find_grammar(name: object) -> Grammar:
+    """Returns the grammar of this name. Raises ModelError where there is none."""
+    grammar = GRAMMARS.get(name) if isinstance(name, str) else None
+    if grammar is None:
+        raise ModelError(f"grammar must be {' or '.join(GRAMMARS)}, got {name!r:.60}")
+    return grammar

@@ -1,0 +1,167 @@
+"""Action lines, parsed and printed: what the home model answers (models/README.md).
+
+    line     = "unknown" | action *("; " action)
+    action   = device "." room " " doing [" " when]
+             | "timer" ["." name] " " ("start=" duration | "cancel" | "remaining?")
+             | "alarm " ("at=" time | "cancel" | "at?")
+             | "scene." name
+    doing    = verb | verb "=" value | verb "?"
+    when     = "in=" duration | "for=" duration | "at=" time
+
+`home.py` says which devices, rooms, verbs, values and names there are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from host.grammar.home import DEVICES, LASTING, ROOMS, SCENES, TIMERS, Doing
+
+UNKNOWN = "unknown"  # what the home cannot do
+MOST_ACTIONS = 3  # in one line
+SCENE, TIMER, ALARM = "scene", "timer", "alarm"
+
+_DURATION = re.compile(r"(?:([1-9]\d?)h)?(?:([1-9]\d{0,2})m)?(?:([1-9]\d{0,2})s)?")
+_TIME = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d")
+_ACTION = re.compile(
+    r"(?P<device>[a-z]+)(?:\.(?P<name>[a-z_]+))?"
+    r"(?: (?P<verb>[a-z]+)(?:=(?P<value>[a-z0-9_:]+)|(?P<question>\?))?)?"
+    r"(?: (?P<when>in|for|at)=(?P<time>[0-9a-z:]+))?"
+)
+
+
+class GrammarError(ValueError):
+    """A text that is no action line; the message is one line that says why."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """One action of a line.
+
+    device: as "light"; name: its room, or the name of a timer or scene, empty for none; verb: as
+    "on" or "brightness", empty for a scene's; value: as "30", "up" or "warm_white", empty for
+    none; is_question: whether the verb's value is asked for; when: "in", "for" or "at", with the
+    duration or time of day that `time` is, both empty for at once.
+    """
+
+    device: str
+    name: str = ""
+    verb: str = ""
+    value: str = ""
+    is_question: bool = False
+    when: str = ""
+    time: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.device}.{self.name}" if self.name else self.device
+        if self.verb:
+            text += f" {self.verb}"
+        if self.value:
+            text += f"={self.value}"
+        if self.is_question:
+            text += "?"
+        return f"{text} {self.when}={self.time}" if self.when else text
+
+
+def format_line(actions: Sequence[Action]) -> str:
+    """Returns the line of these actions, "unknown" for none: the inverse of `parse_line`."""
+    return "; ".join(map(str, actions)) or UNKNOWN
+
+
+def parse_line(line: str) -> tuple[Action, ...]:
+    """Returns the actions of a line, none for "unknown". Raises GrammarError."""
+    if line == UNKNOWN:
+        return ()
+    parts = line.split("; ")
+    if len(parts) > MOST_ACTIONS:
+        raise GrammarError(f"{len(parts)} actions, at most {MOST_ACTIONS} are possible")
+    return tuple(map(parse_action, parts))
+
+
+def parse_action(text: str) -> Action:
+    """Returns one action. Raises GrammarError for what no action of the home is."""
+    found = _ACTION.fullmatch(text)
+    if found is None:
+        raise GrammarError(f"{_brief(text)} is no action")
+    fields = {name: value or "" for name, value in found.groupdict().items()}
+    action = Action(is_question=bool(fields.pop("question")), **fields)
+    reason = _check_device(action) or _check_when(action)
+    if reason:
+        raise GrammarError(f"{_brief(text)}: {reason}")
+    return action
+
+
+def parse_duration(text: str) -> int | None:
+    """Returns the seconds of a duration as 90s, 20m or 1h30m, None where it is none."""
+    found = _DURATION.fullmatch(text)
+    if not text or found is None:
+        return None
+    hours, minutes, seconds = (int(number or 0) for number in found.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _check_device(action: Action) -> str:
+    """What is wrong with device, name, verb and value, empty for nothing."""
+    match action.device:
+        case "scene":
+            if action.name not in SCENES:
+                return f"no scene {action.name}"
+            return f"a scene has no {action.verb}" if action.verb or action.when else ""
+        case "timer":
+            return _check_timer(action)
+        case "alarm":
+            if action.name:
+                return "an alarm has no name"
+            if action.verb == "at" and not action.is_question:
+                return "" if _TIME.fullmatch(action.value) else "no time of day"
+            return _check_bare(action, {"at?", "cancel"})
+    if action.device not in DEVICES:
+        return f"no device {action.device}"
+    if action.name not in ROOMS:
+        return f"no room {action.name}" if action.name else "no room"
+    return _check_doing(action, DEVICES[action.device])
+
+
+def _check_timer(action: Action) -> str:
+    if action.name and action.name not in TIMERS:
+        return f"no timer {action.name}"
+    if action.verb == "start":
+        return "" if parse_duration(action.value) else "no duration"
+    return _check_bare(action, {"cancel", "remaining?"})
+
+
+def _check_bare(action: Action, known: set[str]) -> str:
+    """A verb alone, or with a question mark."""
+    verb = action.verb + "?" * action.is_question
+    if verb not in known or action.value:
+        return f"{action.device} has no {verb or 'verb'}{'=' * bool(action.value)}{action.value}"
+    return ""
+
+
+def _check_doing(action: Action, doings: dict[str, Doing]) -> str:
+    doing = doings.get(action.verb)
+    if doing is None:
+        return f"{action.device} has no {action.verb or 'verb'}"
+    if action.is_question:
+        return "" if doing.is_asked else f"{action.verb} cannot be asked for"
+    if action.value:
+        return "" if doing.takes(action.value) else f"{action.verb} cannot be {action.value}"
+    return "" if doing.stands_alone else f"{action.verb} needs a value"
+
+
+def _check_when(action: Action) -> str:
+    if not action.when:
+        return ""
+    if action.is_question or action.device not in DEVICES:
+        return f"no {action.when}= is possible here"
+    if action.when == "for" and action.verb not in LASTING:
+        return f"{action.verb} does not last"
+    if action.when == "at":
+        return "" if _TIME.fullmatch(action.time) else f"{action.time} is no time of day"
+    return "" if parse_duration(action.time) else f"{action.time} is no duration"
+
+
+def _brief(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")

@@ -1,0 +1,25 @@
+"""The grammar that writes commands, and the one that reads their answers, speak of one home."""
+
+from itertools import islice
+
+from host.grammar import home
+from host.grammar.action_lines import format_line, parse_line
+from training import vocabulary
+from training.grammar import LASTING, SEED, Grammar
+from training.home import ALL, HERE
+
+COMMANDS = 20_000
+
+
+def test_every_answer_that_training_has_is_an_action_line() -> None:
+    lines = {command.action for command in islice(Grammar(SEED).commands(), COMMANDS)}
+    assert all(format_line(parse_line(line)) == line for line in lines)
+
+
+def test_names_are_the_same() -> None:
+    assert {*vocabulary.ROOMS, ALL, HERE} == home.ROOMS
+    assert set(vocabulary.SCENES) == home.SCENES
+    assert set(vocabulary.TIMERS) == home.TIMERS
+    assert tuple(vocabulary.COLOURS) == home.COLOURS and home.MUSIC == vocabulary.MUSIC
+    assert vocabulary.DEVICES.keys() == home.DEVICES.keys()
+    assert set(LASTING) == home.LASTING
