@@ -14,7 +14,7 @@ from host.cli.prompts import StopAtInterrupt, example, is_terminal, piped_prompt
 from host.cli.report import make_report, print_report
 from host.cli.run_options import find_sampler
 from host.cli.terminal import Display
-from host.errors import ModelError, one_line
+from host.errors import ModelError, TextError, one_line
 from host.generation.batch import Batch
 from host.generation.generator import LENGTH, Generation, Generator
 from host.generation.prompt_encoder import PromptEncoder
@@ -79,8 +79,11 @@ class PromptLoop:
         number = 0
         for number, prompt in piped_prompts():
             try:
+                if isinstance(prompt, TextError):
+                    raise prompt
                 self._run_prompt(prompt)
             except ModelError as error:
+                self._refuse(prompt, str(error))
                 self._fail(f"line {number}: {error}")
         if number or self._format.answers:
             return False
@@ -136,6 +139,23 @@ class PromptLoop:
             print(json.dumps(self._object(generation, cut)), flush=True)
         if cut:
             self._fail(f"{generation.prompt!r}: the answer may be cut off, for {cut}")
+        elif generation.refused:
+            print_message(
+                f"warning: {_shorten(generation.prompt)!r}: the model's answer is refused:"
+                f" {one_line(generation.refused)}"
+            )
+            self._code = FAILED
+
+    def _refuse(self, prompt: str | TextError, reason: str) -> None:
+        """Prints the answer to a prompt that cannot be given to a model that has a grammar: of
+        such a model, each prompt has its line."""
+        grammar = self._format.grammar
+        if grammar and self._options.json:
+            asked = None if isinstance(prompt, TextError) else prompt
+            answer = {"prompt": asked, "text": grammar.refusal, "error": one_line(reason)}
+            print(json.dumps(answer), flush=True)
+        elif grammar:
+            self._display.show(f"{grammar.refusal}\n")
 
     def _fail(self, reason: str) -> None:
         """Reports what is wrong with a prompt; the others are run."""
@@ -153,7 +173,12 @@ class PromptLoop:
             chips,
             self._cluster.idle(chips),
             cut,
+            generation.refused,
         )
+
+
+def _shorten(prompt: str) -> str:
+    return prompt if len(prompt) <= 60 else f"{prompt[:57]}..."
 
 
 def reads_terminal(options: argparse.Namespace) -> bool:

@@ -20,17 +20,20 @@ def make_report(
     chips: list[ChipStatistics],
     idle: Idle | None = None,
     cut: str = "",
+    refused: str = "",
 ) -> dict[str, object]:
     """Returns the object that `--json` prints for each prompt.
 
     text, tokens: as they are printed, so with the prompt's where the model continues it; cut:
-    what ended an answer before the model said that it was whole, "" for nothing.
+    what ended an answer before the model said that it was whole, "" for nothing; refused: why
+    the text is the refusal of the model's grammar, "" where it is what the model answered.
     """
     return {
         "prompt": prompt,
         "text": text,
         "tokens": tokens,
         **({"cut": cut} if cut else {}),
+        **({"refused": refused} if refused else {}),
         "tokens_per_second": round(statistics.tokens_per_second, 2),
         "synchronizations_per_token": round(statistics.per_token(statistics.synchronizations), 3),
         "bytes_per_token": round(statistics.per_token(statistics.bytes), 1),

@@ -12,6 +12,7 @@ from host.generation.decoding import TokenChooser, decode
 from host.generation.prompt_encoder import PromptEncoder
 from host.generation.statistics import GenerationStatistics, Measurement, Meter
 from host.generation.text_builder import TextBuilder
+from host.grammar import Grammar
 from host.launch.cluster import OpenCluster
 from host.model.loading import LoadedModel
 from host.model.sampling import Sampler
@@ -34,7 +35,8 @@ class Generation:
     text, tokens: what was generated, without the prompt; finish_reason: "stop" where the model
     ended the text or a stop string came, "length" where the context or as many tokens as were
     allowed are full, "cancelled" where it was ended from outside; prompt_text: the prompt as the
-    model saw it.
+    model saw it; refused: why the text is not what the tokens say but the refusal of the model's
+    grammar, empty where the model has none or kept to it.
     """
 
     prompt: str
@@ -44,18 +46,27 @@ class Generation:
     finish_reason: str
     prompt_text: str = ""
     prompt_tokens: tuple[int, ...] = ()
+    refused: str = ""
 
 
 class Task:
     """A generation that is to be run, or runs: its prompt, and what was made of it so far."""
 
     def __init__(
-        self, prompt: str, tokens: Sequence[int], chooser: TokenChooser, text: TextBuilder
+        self,
+        prompt: str,
+        tokens: Sequence[int],
+        chooser: TokenChooser,
+        text: TextBuilder,
+        grammar: Grammar | None = None,
     ) -> None:
-        """tokens: of the prompt, BOS first."""
+        """tokens: of the prompt, BOS first; grammar: what the text must be, which is held back
+        until it is whole."""
         self.prompt, self.tokens, self.chooser, self.text = prompt, tokens, chooser, text
         self.measurement = Measurement()
+        self._grammar = grammar
         self._generated: list[int] = []
+        self._answer, self._refused = "", ""  # where there is a grammar
 
     def push(self, token: int) -> str:
         """Adds a token; returns the text that it adds, and ends at a stop string."""
@@ -63,15 +74,27 @@ class Task:
         piece = self.text.push(token)
         if self.text.has_stopped:
             self.chooser.end()
-        return piece
+        return "" if self._grammar else piece
+
+    def finish(self) -> str:
+        """Returns the text that was held back, which is whole now."""
+        rest = self.text.finish()
+        if not self._grammar:
+            return rest
+        if self.chooser.has_ended:
+            self._answer, self._refused = self._grammar.verify(self.text.whole.strip())
+        else:  # half an answer may be another one
+            self._answer, self._refused = self._grammar.refusal, "it is cut off"
+        return self._answer
 
     def result(self) -> Generation:
         """Returns the generation as it stands."""
         chooser, text = self.chooser, self.text
         reason = STOP if chooser.has_ended else LENGTH if chooser.is_full else CANCELLED
         return Generation(
-            self.prompt, text.whole, self._generated, self.measurement.statistics, reason,
-            text.prompt_text, tuple(self.tokens),
+            self.prompt, self._answer if self._grammar else text.whole, self._generated,
+            self.measurement.statistics, reason, text.prompt_text, tuple(self.tokens),
+            self._refused,
         )  # fmt: skip
 
 
@@ -85,6 +108,7 @@ class Generator:
         self.cluster = cluster
         self._encoder = encoder
         self._tokenizer = source.tokenizer
+        self._grammar = source.prompt_format.grammar
         self._is_running = False
 
     def task(
@@ -110,7 +134,8 @@ class Generator:
             steps = min(steps, len(tokens) - 1 + max_tokens)
         exponent = self.cluster.executor.model.logit_exponent
         chooser = TokenChooser(len(tokens), steps, sampler, exponent, self._tokenizer.stops)
-        return Task(prompt, tokens, chooser, TextBuilder(self._tokenizer, tokens, stop))
+        text = TextBuilder(self._tokenizer, tokens, stop)
+        return Task(prompt, tokens, chooser, text, self._grammar)
 
     def run(self, tasks: Sequence[Task], meter: Meter | None = None) -> Run:
         """Yields the text that each token adds to its task, and None at a task's end.
@@ -129,7 +154,7 @@ class Generator:
                 for task, token in tokens:
                     if token is None:
                         meter.note_end(task.measurement)
-                        yield task, task.text.finish()
+                        yield task, task.finish()
                         yield task, None
                     else:
                         meter.note_token(task.measurement)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -114,6 +115,7 @@ def cluster(micropython, home):
         ({"seed": -1}, "ArgumentError", "seed must be 0 or more, got -1"),
         ({"stop": ["x", ""]}, "ArgumentError", "a stop string must not be empty"),
         ({"prompt": "dim the light " * 60}, "ModelError", "the prompt has "),
+        ({"prompt": "dim \udcff"}, "ModelError", "byte 0xff is no text: give UTF-8"),
     ],
 )
 def test_what_cannot_be_generated(cluster, arguments, error, message):
@@ -124,11 +126,12 @@ def test_what_cannot_be_generated(cluster, arguments, error, message):
 
 
 def test_a_batch_gives_what_each_prompt_gives_alone(cluster):
-    prompts = ["order a pizza", "turn off the kitchen lights", "wake me at seven"]
-    found = cluster.generate_batch(prompts, stop="kitchen")
-    alone = [cluster.generate(prompt, stop="kitchen") for prompt in prompts]
+    both = "turn off the kitchen lights and wake me at seven"
+    prompts = ["order a pizza", both, "wake me at seven"]
+    found = cluster.generate_batch(prompts, stop=";")
+    alone = [cluster.generate(prompt, stop=";") for prompt in prompts]
     assert [each.text for each in found] == [each.text for each in alone]
-    assert [each.text for each in found] == ["unknown", "light.", "alarm at=07:00"]
+    assert [each.text for each in found] == ["unknown", "light.kitchen off", "alarm at=07:00"]
     assert [each.prompt for each in found] == prompts
     with pytest.raises(host.ArgumentError, match="^prompts must be a list of str, got one str$"):
         cluster.generate_batch("order a pizza")
@@ -137,16 +140,24 @@ def test_a_batch_gives_what_each_prompt_gives_alone(cluster):
 def test_a_generation_of_so_many_tokens(cluster):
     generation = cluster.generate("turn off the kitchen lights", max_tokens=1)
     assert (len(generation.tokens), generation.finish_reason) == (1, "length")
+    assert (generation.text, generation.refused) == ("unknown", "it is cut off")
 
 
-def test_a_stream_that_is_closed_lets_the_next_generation_run(cluster):
-    stream = cluster.stream("turn off the kitchen lights")
-    first = next(stream)
-    with pytest.raises(host.ClusterError, match="^another generation is running"):
-        cluster.generate("order a pizza")
-    stream.close()
-    assert (stream.generation.text, stream.generation.finish_reason) == (first, "cancelled")
-    assert cluster.generate("order a pizza").text == "unknown"
+def test_a_prompt_is_what_is_seen_of_it(cluster):
+    hidden = "\ufeffIS the \u200blight in the\xa0attic ON?"
+    assert cluster.generate(hidden).text == "light.attic state?"
+
+
+def test_a_stream_that_is_closed_lets_the_next_generation_run(micropython, home):
+    free = replace(home, prompt_format=replace(home.prompt_format, grammar=None))
+    with host.simulate(free, chips=1, link="uart") as cluster:
+        stream = cluster.stream("turn off the kitchen lights")
+        first = next(stream)
+        with pytest.raises(host.ClusterError, match="^another generation is running"):
+            cluster.generate("order a pizza")
+        stream.close()
+        assert (stream.generation.text, stream.generation.finish_reason) == (first, "cancelled")
+        assert cluster.generate("order a pizza").text == "unknown"
 
 
 def test_a_cluster_says_what_it_is(cluster):

@@ -9,6 +9,8 @@ from host.generation.batch import Batch
 from host.generation.generator import CANCELLED, LENGTH, STOP, Generator
 from host.generation.statistics import GenerationStatistics, Measurement, Meter
 from host.generation.text_builder import TextBuilder
+from host.grammar import Grammar
+from host.grammar.action_lines import GrammarError
 from host.model.sampling import Sampler
 from host.model.tokenizers.bpe import BOS, EOS
 from tests.host.scripted_executor import ScriptedExecutor
@@ -56,8 +58,9 @@ class Cluster:
         return self._scripted.completed()
 
 
-def generator_on(cluster):
-    source = SimpleNamespace(tokenizer=Letters())
+def generator_on(cluster, grammar=None):
+    form = SimpleNamespace(grammar=grammar)
+    source = SimpleNamespace(tokenizer=Letters(), prompt_format=form)
     return Generator(cluster, source, Encoder())
 
 
@@ -105,6 +108,34 @@ def test_where_a_text_ends(cluster, limit, stop, text, reason):
     pieces = list(stream)
     assert "".join(pieces) == text and all(pieces)
     assert (stream.generation.text, stream.generation.finish_reason) == (text, reason)
+
+
+def parse_cab(text):
+    if text != "cab":
+        raise GrammarError(f"{text} is no cab")
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "answer", "refused"),
+    [
+        ("cab", None, "cab", ""),
+        ("caba", None, "none", "caba is no cab"),
+        ("cab", 3, "none", "it is cut off"),
+    ],
+)
+def test_an_answer_of_a_grammar_comes_whole_or_is_refused(cluster, text, limit, answer, refused):
+    generator = generator_on(cluster(text), Grammar("cabs", parse_cab, "none"))
+    stream = generator.stream(generator.task("", Sampler(), limit))
+    assert list(stream) == [answer]
+    assert (stream.generation.text, stream.generation.refused) == (answer, refused)
+    assert len(stream.generation.tokens) == len(text)
+
+
+def test_of_an_answer_that_was_cancelled_nothing_gets_out(cluster):
+    generator = generator_on(cluster("cab"), Grammar("cabs", parse_cab, "none"))
+    stream = generator.stream(generator.task("", Sampler()), lambda: True)
+    assert list(stream) == []
+    assert (stream.generation.text, stream.generation.finish_reason) == ("", CANCELLED)
 
 
 def test_a_stream_gives_pieces_as_they_come_and_can_be_closed(cluster):

@@ -50,7 +50,7 @@ def piped(home_quantized, monkeypatch, capsys):
 def test_a_slice_of_the_held_out_commands_on_five_chips(home, home_quantized):
     commands = load_commands(HELD_OUT)
     part = commands[:: len(commands) // SLICE][:SLICE]
-    expected = answer_in_integers(home.weights, home.tokenizer, [command.text for command in part])
+    expected = answer_in_integers(home, [command.text for command in part])
     with open_cluster(home_quantized, SimulatedChips.alike(5, "uart")) as cluster:
         generator = Generator(cluster, home, PromptEncoder(home, None, None))
         tasks = [generator.task(command.text, Sampler()) for command in part]
@@ -92,20 +92,18 @@ def test_empty_lines_are_skipped_and_spaces_around_a_command_mean_nothing(piped)
 def test_a_line_that_is_too_long_is_told_and_the_others_are_answered(piped, home):
     count = len(home.tokenizer.encode(home.prompt_format.text(TOO_LONG)))
     code, out, err = piped(f"order a pizza\n\n{TOO_LONG}\nturn off the kitchen lights\n")
-    assert (code, out) == (1, "unknown\nlight.kitchen off\n")
+    assert (code, out) == (1, "unknown\nunknown\nlight.kitchen off\n")
     assert err == (
         f"error: line 3: the prompt has {count} tokens, BOS included, and the context 128"
         " positions: shorten it or raise the context (--context)\n"
     )
 
 
-def test_an_answer_that_is_cut_off_is_told_and_fails_and_the_others_are_answered(
-    piped, tmp_path
-):
+def test_an_answer_that_is_cut_off_is_told_and_fails_and_the_others_are_answered(piped, tmp_path):
     long = "could you dim the bedroom lamp to thirty percent"
     full = "the context of 20 positions is full"
     error = f"error: '{long}': the answer may be cut off, for {full}\n"
-    text, out = f"{long}\norder a pizza\n", "light.bedroom brightness\nunknown\n"
+    text, out = f"{long}\norder a pizza\n", "unknown\nunknown\n"  # half an answer is none
     assert piped(text, "--context", 20) == (1, out, error)
     code, _, err = piped("", "--prompt", long, "--steps", 20, "--no-stats")
     assert code == 1 and err == error.replace(full, "--steps 20 are taken")
@@ -116,8 +114,20 @@ def test_an_answer_that_is_cut_off_is_told_and_fails_and_the_others_are_answered
     cut, whole = map(json.loads, out.splitlines())
     assert cut["cut"] == full and "cut" not in whole
     # With room for all of it, but not to ask whether that is all, and with room for that too.
-    assert piped(f"{long}\n", "--context", 23)[:2] == (1, "light.bedroom brightness=30\n")
+    assert piped(f"{long}\n", "--context", 23)[:2] == (1, "unknown\n")
     assert piped(f"{long}\n", "--context", 24) == (0, "light.bedroom brightness=30\n", "")
+
+
+GARBLED = "turn on the light in the kitchen and " * 9
+
+
+def test_an_answer_that_is_none_is_unknown_and_a_warning(piped):
+    code, out, err = piped(f"{GARBLED}\n\ufeffOrder a pizza.\n")
+    assert (code, out) == (1, "unknown\nunknown\n")
+    assert err == (
+        f"warning: '{GARBLED[:57]}...': the model's answer is refused: 6 actions, at most 3 are"
+        " possible\n"
+    )
 
 
 def test_json_is_an_object_for_each_line_with_figures_of_its_own(piped):
@@ -153,7 +163,7 @@ def test_examples_do_not_read_what_is_piped(piped, home):
     asked, answered = out.splitlines()[::2], out.splitlines()[1::2]
     assert asked == [f"> {text}" for text in home.prompt_format.examples]
     examples = home.prompt_format.examples
-    assert answered == answer_in_integers(home.weights, home.tokenizer, examples)
+    assert answered == answer_in_integers(home, examples)
     assert code == 0 and "synchronizations and" in err
 
 
@@ -252,9 +262,7 @@ def test_an_interrupt_stops_an_answer_and_leaves_the_next_whole(
     assert user.ended() == (0, "\n")
 
 
-def test_messages_stand_on_lines_of_their_own_at_a_terminal(
-    terminal, model_file, runs, tokenizer
-):
+def test_messages_stand_on_lines_of_their_own_at_a_terminal(terminal, model_file, runs, tokenizer):
     user = terminal(
         "--model", model_file, "--chips", 2, "--link", "uart", "--loss", 0.2, "--verbose",
         "--steps", 24, "--no-stats", "--prompt", "Once upon a time",
