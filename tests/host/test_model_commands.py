@@ -227,7 +227,9 @@ def test_what_quantize_refuses(
     cases = [
         ((done, "-o", output), f"{done}: is quantized already"),
         ((path, "-o", output, "--text", text), f"{text}: 6 tokens, too few: give at least 32"),
-        ((path, "-o", output, "--text", picture), f"{picture} is not UTF-8 text"),
+        ((path, "-o", output, "--text", picture),
+         f"{picture}: line 1: it is not UTF-8 text, but perhaps Windows-1252 or Latin-1: save it"
+         " as UTF-8"),
         ((path, "-o", output, "--text", nowhere),
          f"{nowhere}: cannot read the text: No such file or directory"),
         ((brief, "-o", output), f"{brief}: a context of one position leaves nothing to measure"),
