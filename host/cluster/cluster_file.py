@@ -32,7 +32,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -112,8 +111,12 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _replace(path: Path, text: str) -> None:
     content = text.encode()
-    # Made with mode 0600, in the same folder so that the renaming is atomic.
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    # In the same folder so that the renaming is atomic, for its owner's eyes alone; always of one
+    # name, so that what a writer leaves that was killed is replaced by the next.
+    name = path.with_name(f"{path.name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name)
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with open(descriptor, "wb") as file:
             file.write(content)

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from esptool.targets import CHIP_DEFS
 
 from host.errors import FlashError
 from host.links.access import explain_closed
+from host.private_file import PrivateFile
 
 # Bits a second while writing: what the CP2102 and slower bridges do without errors.
 BAUD = 460_800
@@ -86,14 +86,16 @@ def write(port: str, kind: str, segments: Sequence[Segment], on_progress: OnProg
     """Writes segments to the flash of a chip of this kind, verifies them by MD5, and resets the
     chip. Raises FlashError, which names the segment at which it stopped."""
     place = _Place(segments, on_progress)
+    files: list[int] = []
     with ExitStack() as stack:
         arguments = ["write-flash", "--skip-flashed"]
         for segment in segments:
-            file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="flash"))
-            file.write(segment.content)
-            file.flush()
-            arguments += [hex(segment.offset), file.name]
-        _run(port, arguments, place.doing, place.line, ["--chip", kind, "--baud", str(BAUD)])
+            # One has the cluster's key in it.
+            file = stack.enter_context(PrivateFile(segment.content))
+            files.append(file.descriptor)
+            arguments += [hex(segment.offset), file.path]
+        options = ["--chip", kind, "--baud", str(BAUD)]
+        _run(port, arguments, place.doing, place.line, options, files)
 
 
 class _Place:
@@ -130,9 +132,10 @@ def _run(
     doing: Callable[[], str],
     line_came: Callable[[str], None],
     options: Sequence[str] = (),
+    files: Sequence[int] = (),
 ) -> str:
-    """Runs esptool and returns what it prints. Raises FlashError; a KeyboardInterrupt carries what
-    was being done."""
+    """Runs esptool and returns what it prints; files: descriptors that it inherits. Raises
+    FlashError; a KeyboardInterrupt carries what was being done."""
     process = subprocess.Popen(
         [sys.executable, "-m", "esptool", "--port", port, "--connect-attempts", str(_ATTEMPTS),
          *options, *arguments],
@@ -140,6 +143,7 @@ def _run(
         text=True, errors="replace",
         env={**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "300", "TERM": "dumb",
              "NO_COLOR": "1"},
+        pass_fds=files,
         start_new_session=True,  # Ctrl-C is for us, who end it
     )  # fmt: skip
     output = []

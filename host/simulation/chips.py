@@ -14,11 +14,13 @@ from types import TracebackType
 
 from host.build.bundle import compiled
 from host.errors import ClusterError
+from host.private_file import PrivateFile
 from host.setup import micropython
 from host.simulation.hub import HubProcess
 
 _STANDINS = Path(__file__).parent / "standins"
 _START = "from firmware.main import run; run()"
+_CONFIG = "config.json"
 _LAST_WORDS = 400  # characters of a dead chip's output worth showing
 # Exit codes of a chip that resets itself (standins/machine.py): 70 and the cause it sees then.
 _RESET_EXIT, _RESETS = 70, (72, 73, 75)
@@ -27,9 +29,18 @@ _RESET_EXIT, _RESETS = 70, (72, 73, 75)
 class SimulatedChip:
     """One chip's folder, its process and the terminal that is its UART."""
 
-    def __init__(self, chip: int, folder: Path, heap: int, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        chip: int,
+        folder: Path,
+        config: PrivateFile,
+        heap: int,
+        environment: Mapping[str, str],
+    ) -> None:
+        """config: has the cluster's key in it, so the folder has but a link to it."""
         self.chip = chip
         self.folder = folder
+        self._config = config
         self._heap = heap
         self._environment = dict(environment)
         # The host opens the slave's path as a serial port. It is kept open here, so that the chip
@@ -41,6 +52,7 @@ class SimulatedChip:
         self.process = self._started()
 
     def _started(self) -> subprocess.Popen[bytes]:
+        self._config.rewind()
         with open(self.folder / "output.txt", "ab") as output:
             return subprocess.Popen(
                 [micropython.find(), "-X", f"heapsize={self._heap}", "-c", _START],
@@ -50,7 +62,7 @@ class SimulatedChip:
                     "MICROPYPATH": ".:standins:.frozen",
                     "FEDERATION_UART": str(self._master),
                 },
-                pass_fds=[self._master],
+                pass_fds=[self._master, self._config.descriptor],
                 stdin=subprocess.PIPE,  # its end tells the chip that its host is gone
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -131,9 +143,12 @@ class SimulatedCluster:
             }
             for chip, content in files.items():
                 own = folder / f"chip{chip}"
-                _write(own, {**standins, **content})
+                named = {name: data for name, data in content.items() if name != _CONFIG}
+                _write(own, {**standins, **named})
+                config = self._exit.enter_context(PrivateFile(content[_CONFIG]))
+                (own / _CONFIG).symlink_to(config.path)
                 mac = {"FEDERATION_MAC": f"0242{chip:08x}"}
-                self.chips[chip] = SimulatedChip(chip, own, heap, {**environment, **mac})
+                self.chips[chip] = SimulatedChip(chip, own, config, heap, {**environment, **mac})
                 self._exit.callback(self.chips[chip].close)
         except BaseException:
             self.close()

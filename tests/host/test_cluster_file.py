@@ -49,6 +49,15 @@ def test_what_is_written_is_read(path):
     }  # fmt: skip
 
 
+def test_what_a_writer_that_was_killed_has_left_is_replaced(path):
+    left = path.with_name("federation.toml.new")
+    left.write_text("key = ")
+    left.chmod(0o644)
+    change(lambda _: CLUSTER, path)
+    assert read(path) == CLUSTER and stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(path.parent.iterdir()) == [path]
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_is_read_as_it_was_written(text):
     assert tomllib.loads(format_cluster(replace(CLUSTER, model=text)))["model"] == text
