@@ -22,6 +22,7 @@ from host.parallel.parallelism import LINES, LINKS, REDUCERS
 from host.parallel.plan import MAX_CHIPS
 
 MAX_CONTEXT = 65535  # positions that a message can name
+_MAX_BAUD = 5_000_000
 _FAILURES = (BoardError, ClusterError, BuildError, FlashError, ModelError)
 
 
@@ -63,6 +64,9 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--firmware", type=Path, metavar="PATH",
         help="MicroPython's image, or a folder of official ones (default: download it)")
     add("--sha256", metavar="HEX", help="what that image must have")
+    add("--baud", type=count_up_to(_MAX_BAUD), metavar="N",
+        help="bits a second at which the flash is written (default: 460800, and slower where the"
+        " line is noisy)")
     add("--update", action="store_true",
         help="copy what has changed to a board that runs MicroPython, and leave that")
     add("--yes", action="store_true", help="replace a chip of the cluster without asking")

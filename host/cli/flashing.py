@@ -54,7 +54,7 @@ def flash_board(job: FlashJob, progress: Progress) -> tuple[str, str]:
         progress.update(task, description=f"writing {name}", completed=size, total=total)
 
     board, port, options = job.place.board, job.place.port, job.options
-    chip = check_chip(port, board)
+    chip = check_chip(port, board, options.baud)
     try:
         _check_permission(job, chip.mac, progress)
         path = find_image_file(board, options.firmware, options.sha256, on_download)
@@ -64,7 +64,9 @@ def flash_board(job: FlashJob, progress: Progress) -> tuple[str, str]:
     except BaseException:
         leave_bootloader(port)
         raise
-    size = write_segments(port, content, chip, on_progress)
+    size = write_segments(
+        port, content, chip, on_progress, options.baud, progress.console.print
+    )
     version = ".".join(map(str, image.version))
     return chip.mac, f"MicroPython {version} and files, {size} bytes, in the flash and verified"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import signal
@@ -15,11 +14,13 @@ from dataclasses import dataclass
 from esptool.targets import CHIP_DEFS
 
 from host.errors import FlashError
-from host.links.access import explain_closed
+from host.flashing.esptool_failures import NoisyLine, explain_locked, make_error
 from host.private_file import PrivateFile
 
-# Bits a second while writing: what the CP2102 and slower bridges do without errors.
-BAUD = 460_800
+# Bits a second while writing: what the CP2102 and slower bridges do without errors; and then,
+# where the line turns out to be noisy, what carries over any.
+BAUDS = (460_800, 115_200)
+_CONNECT_BAUD = 115_200  # esptool's own, at which a chip in its bootloader is asked who it is
 _ATTEMPTS = 3  # to reset the chip into its bootloader, some 2 seconds each
 _MB = 1 << 20
 
@@ -29,11 +30,6 @@ _MAC = re.compile(r"^(?:BASE )?MAC: +((?:[0-9a-f]{2}:){5}[0-9a-f]{2})$", re.MULT
 _SIZE = re.compile(r"^Detected flash size: (\d+)MB$", re.MULTILINE)
 # The first comes before a segment's first block is sent, the second after each that has arrived.
 _WRITING = re.compile(r"^(?:Flash will be erased from|Writing at) 0x([0-9a-f]{8}) ")
-# What a port that has gone makes esptool say, as it reads, writes or closes it.
-_GONE = (
-    "Lost connection", "serial exception", os.strerror(errno.EIO), os.strerror(errno.ENXIO),
-)  # fmt: skip
-_FATAL = re.compile(r"(?:fatal|serial exception) error occurred: (.*)")
 
 
 @dataclass(frozen=True)
@@ -58,16 +54,29 @@ class Segment:
 OnProgress = Callable[[str, int], None]
 
 
-def identify_chip(port: str) -> ConnectedChip:
-    """Returns which chip is on a port. Raises FlashError.
+def choose_bauds(given: int | None) -> tuple[int, ...]:
+    """Returns the speeds to write at, one after the other: the one that is given, and what is
+    slower."""
+    return BAUDS if given is None else (given, *(baud for baud in BAUDS if baud < given))
+
+
+def identify_chip(port: str, baud: int | None = None) -> ConnectedChip:
+    """Returns which chip is on a port; baud: where the user wants less than is usual. Raises
+    FlashError.
 
     It stays in its bootloader, which a board that a user has brought there by hand would leave in
     a reset.
     """
-    output = _run(
-        port, ["flash-id"], lambda: "asking which chip it is", lambda line: None,
-        ["--after", "no-reset"],
-    )  # fmt: skip
+    baud = min(baud or _CONNECT_BAUD, _CONNECT_BAUD)
+    options = ["--baud", str(baud), "--after", "no-reset"]
+    try:
+        output = _run(
+            port, ["flash-id"], lambda: "asking which chip it is", lambda line: None, options
+        )
+    except NoisyLine as error:
+        raise FlashError(_too_noisy(error, baud)) from None
+    if "in Secure Download Mode" in output:
+        raise FlashError(explain_locked(port))
     kind, mac, size = _KIND.search(output), _MAC.search(output), _SIZE.search(output)
     if not kind or not mac or not size:
         raise FlashError(f"cannot tell what is on {port}: no kind, MAC or flash size was found")
@@ -82,9 +91,40 @@ def leave_bootloader(port: str) -> None:
         _run(port, ["read-mac"], lambda: "resetting it", lambda line: None, options)
 
 
-def write(port: str, kind: str, segments: Sequence[Segment], on_progress: OnProgress) -> None:
+def write(
+    port: str,
+    kind: str,
+    segments: Sequence[Segment],
+    on_progress: OnProgress,
+    bauds: Sequence[int] = BAUDS,
+    on_retry: Callable[[str], None] = lambda line: None,
+) -> None:
     """Writes segments to the flash of a chip of this kind, verifies them by MD5, and resets the
-    chip. Raises FlashError, which names the segment at which it stopped."""
+    chip.
+
+    bauds: speeds to try, each where the line was too noisy for the one before, which `on_retry`
+    is told in a line. Raises FlashError, which names the segment at which it stopped.
+    """
+    for number, baud in enumerate(bauds, 1):
+        try:
+            _write(port, kind, segments, on_progress, baud)
+            return
+        except NoisyLine as error:
+            if number == len(bauds):
+                raise FlashError(_too_noisy(error, baud)) from None
+            on_retry(f"{error}: once more, at {bauds[number]:,} in place of {baud:,} baud")
+
+
+def _too_noisy(error: NoisyLine, baud: int) -> str:
+    return (
+        f"{error}, at {baud:,} baud too: give a lower --baud, as {baud // 2}, and use a shorter"
+        " cable and no hub"
+    )
+
+
+def _write(
+    port: str, kind: str, segments: Sequence[Segment], on_progress: OnProgress, baud: int
+) -> None:
     place = _Place(segments, on_progress)
     files: list[int] = []
     with ExitStack() as stack:
@@ -94,7 +134,7 @@ def write(port: str, kind: str, segments: Sequence[Segment], on_progress: OnProg
             file = stack.enter_context(PrivateFile(segment.content))
             files.append(file.descriptor)
             arguments += [hex(segment.offset), file.path]
-        options = ["--chip", kind, "--baud", str(BAUD)]
+        options = ["--chip", kind, "--baud", str(baud)]
         _run(port, arguments, place.doing, place.line, options, files)
 
 
@@ -153,7 +193,7 @@ def _run(
             output.append(line)
             line_came(line)
         if process.wait():
-            raise FlashError(_reason(port, "".join(output), doing()))
+            raise make_error(port, "".join(output), doing())
     except KeyboardInterrupt:
         raise KeyboardInterrupt(doing()) from None
     finally:
@@ -162,28 +202,3 @@ def _run(
             process.wait()
         process.stdout.close()
     return "".join(output)
-
-
-def _reason(port: str, output: str, doing: str) -> str:
-    """Returns why esptool failed, in one line."""
-    match = _FATAL.search(output)
-    reason = match[1].strip() if match else ""
-    lost = f"lost the board on {port} while {doing}: the same command goes on"
-    if any(sign in output for sign in _GONE):
-        return lost  # it may have tried again, and name the end of that
-    if "port is busy or doesn't exist" in reason:
-        return explain_closed(port)
-    if "://" not in port and not os.path.exists(port):
-        return lost
-    if "Failed to connect" in reason:
-        return (
-            f"no bootloader answers on {port}: check that it is the board's port, or hold BOOT,"
-            " press and release RESET, and try again"
-        )
-    if "MD5 of file does not match" in reason:
-        return (
-            f"the flash of the board on {port} does not hold what was written, {doing}: the same"
-            " command tries again"
-        )
-    last = reason or (output.strip().splitlines() or ["it printed nothing"])[-1]
-    return f"esptool failed on {port} while {doing}: {last}"

@@ -15,10 +15,10 @@ from host.hardware.board import Board
 OnProgress = Callable[[str, int, int], None]
 
 
-def check_chip(port: str, board: Board) -> ConnectedChip:
-    """Returns the chip on a port, which stays in its bootloader. Raises FlashError where it is not
-    of the board's kind."""
-    found = esptool.identify_chip(port)
+def check_chip(port: str, board: Board, baud: int | None = None) -> ConnectedChip:
+    """Returns the chip on a port, which stays in its bootloader; baud: where the user gives one.
+    Raises FlashError where it is not of the board's kind."""
+    found = esptool.identify_chip(port, baud)
     if found.kind != board.chip:
         esptool.leave_bootloader(port)
         raise FlashError(
@@ -45,12 +45,23 @@ def flash_segments(
 
 
 def write_segments(
-    port: str, content: Sequence[Segment], chip: ConnectedChip, on_progress: OnProgress
+    port: str,
+    content: Sequence[Segment],
+    chip: ConnectedChip,
+    on_progress: OnProgress,
+    baud: int | None = None,
+    on_retry: Callable[[str], None] = lambda line: None,
 ) -> int:
     """Writes `content` to the flash of a board, which then starts; returns how many bytes that
-    were. Raises FlashError."""
+    were. baud, on_retry: as esptool.choose_bauds and esptool.write have them. Raises
+    FlashError."""
     total = sum(len(segment.content) for segment in content)
     esptool.write(
-        port, chip.kind, content, lambda name, written: on_progress(name, written, total)
+        port,
+        chip.kind,
+        content,
+        lambda name, written: on_progress(name, written, total),
+        esptool.choose_bauds(baud),
+        on_retry,
     )
     return total

@@ -16,7 +16,10 @@ from serial.tools.list_ports import comports
 # USB vendors whose devices may be boards: Espressif, and the makers of bridges on boards (Silicon
 # Labs, WCH, FTDI, Prolific). Other serial devices, modems or printers, are not written to.
 _ESPRESSIF = 0x303A
-_VENDORS = (_ESPRESSIF, 0x10C4, 0x1A86, 0x0403, 0x067B)
+_BRIDGES = (0x10C4, 0x1A86, 0x0403, 0x067B)
+# Makers of boards with ids of their own, with and without an ESP32: Arduino, Adafruit, SparkFun,
+# Seeed, DFRobot. An ESP32 there has its MAC as the serial number, or is named in the product.
+_MAKERS = (0x2341, 0x239A, 0x1B4F, 0x2886, 0x3343)
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 ListPorts = Callable[[], Iterable[Any]]  # as pyserial's comports
@@ -35,7 +38,7 @@ def find_candidates(list_ports: ListPorts = comports) -> list[Candidate]:
     return [
         Candidate(port.device, _usb_mac(port))
         for port in list_ports()
-        if port.vid in _VENDORS
+        if port.vid in (_ESPRESSIF, *_BRIDGES) or _is_maker_s(port)
     ]  # fmt: skip
 
 
@@ -59,8 +62,14 @@ def format_mac(text: str) -> str:
     return mac
 
 
+def _is_maker_s(port: Any) -> bool:
+    """Whether it is a board with an ESP32 of a maker that has others too."""
+    names_chip = "esp32" in (getattr(port, "product", None) or "").lower()
+    return port.vid in _MAKERS and (names_chip or _usb_mac(port) is not None)
+
+
 def _usb_mac(port: Any) -> str | None:
-    if port.vid != _ESPRESSIF or not port.serial_number:
+    if port.vid not in (_ESPRESSIF, *_MAKERS) or not port.serial_number:
         return None
     try:
         return format_mac(port.serial_number)

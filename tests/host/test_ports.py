@@ -20,6 +20,7 @@ from tests.host.pty_chips import PtyChip
 
 KEY = bytes(range(32))
 ESPRESSIF, BRIDGE, MODEM = 0x303A, 0x10C4, 0x1199
+ARDUINO, ADAFRUIT = 0x2341, 0x239A
 CLUSTER = cluster_file()
 
 
@@ -30,6 +31,7 @@ class ListedPort:
     device: str
     vid: int | None = BRIDGE
     serial_number: str | None = "0001"
+    product: str | None = None
 
 
 @pytest.fixture(autouse=True)
@@ -77,12 +79,20 @@ def test_only_what_may_be_a_board_is_a_candidate():
         ListedPort("/dev/ttyUSB0", BRIDGE, "348518abcdef"),
         ListedPort("/dev/ttyUSB1", MODEM, "1"),
         ListedPort("/dev/ttyS0", None, None),
+        ListedPort("/dev/ttyACM3", ARDUINO, "348518ABCDED", "Nano ESP32"),
+        ListedPort("/dev/ttyACM4", ARDUINO, "75830303934351E011A1", "Arduino Uno"),
+        ListedPort("/dev/ttyACM5", ADAFRUIT, "348518abcdec", "Feather S3"),
+        ListedPort("/dev/ttyACM6", ADAFRUIT, None, "Feather ESP32-S3 TFT"),
+        ListedPort("/dev/ttyACM7", ADAFRUIT, "DF625857C7234A2F", "Feather RP2040"),
     ]
     assert find_candidates(lambda: listed) == [
         Candidate("/dev/ttyACM0", "34:85:18:ab:cd:ef"),
         Candidate("/dev/ttyACM1", "34:85:18:ab:cd:ee"),
         Candidate("/dev/ttyACM2"),
         Candidate("/dev/ttyUSB0"),
+        Candidate("/dev/ttyACM3", "34:85:18:ab:cd:ed"),
+        Candidate("/dev/ttyACM5", "34:85:18:ab:cd:ec"),
+        Candidate("/dev/ttyACM6"),
     ]
 
 
