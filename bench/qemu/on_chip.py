@@ -127,8 +127,9 @@ def _node(settings, line, radio):
     for name in counts:
         if hasattr(role_module, name):
             setattr(role_module, name, _timed(name, getattr(role_module, name), counts[name]))
-    role = role_module.HostReduce(outbox, weights, _Kernels(model_kernels, counts))
-    role.answer = _timed("answer", role.answer, counts["answer"])
+    role = role_module.make_role(outbox, weights, _Kernels(model_kernels, counts))
+    if hasattr(role, "answer"):
+        role.answer = _timed("answer", role.answer, counts["answer"])
     return Node(outbox, role, weights.request_size)
 
 

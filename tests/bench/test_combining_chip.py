@@ -61,3 +61,12 @@ def test_wrong_logits_are_noticed(qemu: Path) -> None:
     ]
     with pytest.raises(EmulationError, match="not the reference's"):
         next(CombiningBench(model, wrong, [0], qemu).rows(2, "home"))
+
+
+@pytest.mark.verify
+def test_functions_of_a_chip_that_adds_up_are_counted_apart(qemu: Path) -> None:
+    model = quantize(random_checkpoint())
+    bench = CombiningBench(model, requests(model, [1], 1), [0], qemu)
+    plan = tensor_plan(model, 2, reduce="chips")
+    measured = bench.run(plan, plan.shards[1], bench.events(plan, plan.shards[1]), inside=True)
+    assert sum(each.inside.get("matvec", 0) for each in measured) > 0
