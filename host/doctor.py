@@ -13,6 +13,7 @@ from host.cli.arguments import FAILED, TERMINATED, Parser, exit_code
 from host.cluster import cluster_file
 from host.diagnosis.examination import check_file, examine_port, list_board_ports
 from host.diagnosis.findings import Finding, wrong
+from host.diagnosis.model_check import check_model
 from host.errors import ClusterError
 
 _COLOURS = {"ok": "green", "wrong": "red", "not looked at": "yellow"}
@@ -39,6 +40,8 @@ def run(urls: list[str], console: Console) -> int:
     ClusterError."""
     cluster = cluster_file.read()
     bad = print_findings(console, str(cluster_file.FILE), check_file(cluster))
+    if cluster is not None:
+        bad = print_findings(console, "model", check_model(cluster)) or bad
     urls = urls or list_board_ports(cluster)
     if not urls:
         nothing = wrong("no board on any port", "Plug one in, with a cable for data")

@@ -20,6 +20,7 @@ from host.model import loading
 from host.model.cache import quantize_once
 from host.parallel.assessment import assess, assess_all
 from host.parallel.boards import BoardSet
+from host.parallel.fitting import explain
 from host.parallel.options import CHOICES, parse_parallelism
 from host.parallel.parallelism import LINKS, REDUCERS
 from host.parallel.plan import MAX_CHIPS
@@ -42,6 +43,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
         help="a llama2.c checkpoint, Hugging Face folder, GGUF file or quantized model (default:"
         " models/home.bin)",
     )
+    add("--tokenizer", metavar="FILE", help="its tokenizer (default: the one in or beside it)")
     add("--chips", type=count_up_to(MAX_CHIPS), metavar="N", help=f"how many (default {CHIPS})")
     add(
         "--board",
@@ -103,17 +105,18 @@ def parse_boards(options: argparse.Namespace) -> BoardSet:
 def run(options: argparse.Namespace) -> int:
     """Prints the plan; the exit code. Raises what main prints as one line."""
     boards = parse_boards(options)
-    model = quantize_once(loading.load_model(options.model, None), cache_folder("models"))
+    source = loading.load_model(options.model, options.tokenizer)
+    model = quantize_once(source, cache_folder("models"))
     chosen = parse_parallelism(
         options.parallel, options.stages, options.reduce, model.config.layers, len(boards.boards)
     )
     problems: Problems = {}
     if chosen:
-        fitting = [assess(model, boards, chosen)]
+        fitting = [assess(model, boards, boards.plan(model, chosen))]
     else:
         fitting, problems = assess_all(model, boards)
     if not fitting:
-        raise next(iter(problems.values()))
+        raise explain(problems)
     if options.json:
         print(json.dumps(make_plan_report(boards, fitting, problems)))
     else:

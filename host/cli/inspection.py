@@ -21,9 +21,7 @@ from host.model.quantization.quantize import quantize
 from host.model.quantized import QuantizedModel
 from host.model.ranges import Ranges
 from host.parallel.boards import BoardSet
-from host.parallel.parallelism import HOST_REDUCE
-from host.parallel.partition import partition
-from host.parallel.plan import MAX_CHIPS, DoesNotFit
+from host.parallel.fitting import find_fewest_chips, find_first_plan, find_obstacle
 
 LINKS = ("uart", "espnow")
 
@@ -94,6 +92,7 @@ def inspect_model(
     context = config.context if context is None else context
     if not 1 <= context <= config.context:
         raise ModelError(f"context must be 1 to {config.context}, got {context}")
+    obstacle = find_obstacle(model, context)
     return Inspection(
         path=str(path),
         format=kind,
@@ -107,7 +106,7 @@ def inspect_model(
         chips={
             name: _fewest_by_link(model, boards.load(name), context) for name in boards.names()
         },
-        problem=_find_problem(model, context),
+        problem=None if obstacle is None else str(obstacle),
         cluster=None if cluster is None else _check_fit(model, *cluster, context, link),
     )
 
@@ -124,43 +123,19 @@ def quantized_bytes(config: Config) -> int:
     return total
 
 
-def find_fewest_chips(model: QuantizedModel, board: Board, context: int, link: str) -> int | None:
-    """Returns the smallest number of this board that holds the model; None where none does."""
-    try:
-        _make_plan(model, 1, board, context, link)
-    except DoesNotFit as problem:
-        return problem.chips
-    except ModelError:
-        return None
-    return 1
-
-
 def _fewest_by_link(model: QuantizedModel, board: Board, context: int) -> dict[str, int | None]:
     return {link: find_fewest_chips(model, board, context, link) for link in board.links}
 
 
-def _find_problem(model: QuantizedModel, context: int) -> str | None:
-    """Why not even so many chips as there can be, with heaps without bound, run the model."""
-    try:
-        partition(model, MAX_CHIPS, context)
-    except ModelError as error:
-        return str(error)
-    return None
-
-
 def _check_fit(model: QuantizedModel, chips: int, board: Board, context: int, link: str) -> Fit:
+    """As flashing these boards with their defaults has it."""
+    boards = BoardSet((board,) * chips, link, context, not board.is_simulated)
     problem = None
     try:
-        _make_plan(model, chips, board, context, link)
+        find_first_plan(model, boards)
     except ModelError as error:
         problem = str(error)
     return Fit(chips, board.name, problem)
-
-
-def _make_plan(model: QuantizedModel, chips: int, board: Board, context: int, link: str) -> None:
-    """Raises ModelError where flashing these boards with their defaults would."""
-    signed = board.flash is not None
-    BoardSet((board,) * chips, link, context, signed).plan(model, HOST_REDUCE)
 
 
 def _count_parameters(config: Config, shared: bool) -> int:

@@ -25,7 +25,7 @@ class PromptEncoder:
         most = source.config.context
         if context is not None and not 1 <= context <= most:
             raise ModelError(f"context must be 1 to {most}, got {context}")
-        self._context = context or most
+        self._context, self._most = context or most, most
         if steps is not None and not 1 <= steps <= self._context:
             raise ModelError(
                 f"--steps {steps}: 1 to {self._context}, the context, can be generated"
@@ -47,9 +47,10 @@ class PromptEncoder:
         tokens = self._tokenizer.encode(self._format.text(prompt))
         count = len(tokens)
         if count > self._context:
+            longer = f" or raise the context (--context, up to {self._most})"
             raise ModelError(
                 f"the prompt has {count} tokens, BOS included, and the context {self._context}"
-                " positions: shorten it or raise the context (--context)"
+                f" positions: shorten it{longer * (self._context < self._most)}"
             )
         if count > self.steps:
             raise ModelError(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from host.errors import ModelError
 from host.model.quantized import QuantizedModel
 from host.parallel.assessment import assess_all, recommend
 from host.parallel.boards import BoardSet
+from host.parallel.fitting import explain, find_first_plan
 from host.parallel.parallelism import Parallelism
-from host.parallel.strategies import find_strategy, list_candidates
+from host.parallel.strategies import find_strategy
 
 _LINKS = {"uart": "UART", "espnow": "ESP-NOW"}
 
@@ -34,10 +34,10 @@ def choose_parallelism(model: QuantizedModel, boards: BoardSet, batch: bool) -> 
     """
     if any(board.is_simulated for board in boards.boards):
         reason = "not modelled: simulated chips have no clock"
-        return Choice(_find_first_that_fits(model, boards), reason)
+        return Choice(find_first_plan(model, boards).parallelism, reason)
     fitting, problems = assess_all(model, boards)
     if not fitting:
-        raise next(iter(problems.values()))
+        raise explain(problems)
     best = recommend(fitting, many=batch)
     where = f"for {_count_boards(boards)} over {_LINKS[boards.kind]}"
     if best is None:
@@ -49,18 +49,6 @@ def choose_parallelism(model: QuantizedModel, boards: BoardSet, batch: bool) -> 
         of_all = f"{len(fitting)}{' that fit' if problems else ''}"
         reason = f"modelled as fastest{goal} of {of_all} {where}"
     return Choice((best or fitting[0]).plan.parallelism, reason)
-
-
-def _find_first_that_fits(model: QuantizedModel, boards: BoardSet) -> Parallelism:
-    """Raises the first's ModelError where none fits."""
-    problem = None
-    for parallelism in list_candidates(model.config.layers, len(boards.boards)):
-        try:
-            return boards.plan(model, parallelism).parallelism
-        except ModelError as error:
-            problem = problem or error
-    assert problem is not None
-    raise problem
 
 
 def _count_boards(boards: BoardSet) -> str:

@@ -18,7 +18,6 @@ from host.links.transport import Line, Port, Transport, open_port
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import BoardSet
 from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism
-from host.parallel.partition import partition
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
 from host.simulation.lossy_port import LossyPort
@@ -88,14 +87,7 @@ class SimulatedChips:
     ) -> Iterator[OpenCluster]:
         """Starts the chips and connects to them; what open_cluster says."""
         heap = self.boards.heaps(choice.parallelism)[0]
-        plan = partition(
-            model,
-            self.count,
-            self.context,
-            parallelism=choice.parallelism,
-            link=self.link,
-            heap=heap,
-        )
+        plan = self.boards.plan(model, choice.parallelism)
         arch, key = native_arch(), make_key(self.link)
         files = {}
         for shard in plan.shards:

@@ -1,12 +1,15 @@
-"""What to do where a model does not fit: how many chips, or how many positions, would."""
+"""What to do where a model does not fit: how many chips, or how many positions, would.
+
+Whatever is advised was tried: a plan is made with it, and fits.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from host.parallel.plan import MAX_CHIPS
+from host.parallel.plan import MAX_CHIPS, Advice
 from host.parallel.shape import Shape
 
 _LEAST_USEFUL = 16  # positions: with fewer a model has hardly anything to go on from
@@ -20,35 +23,51 @@ def find_largest_context(shape: Shape, fits: Callable[[Shape], bool]) -> int:
     )
 
 
-def describe_shortage(
-    shape: Shape,
-    heaps: Sequence[int],
-    missing: int,
-    enough: int | None,
-    context: int,
-    *,
-    most: int = MAX_CHIPS,
-    uart_helps: bool = False,
-) -> str:
-    """What is missing, and what would do.
+def find_nearest_count(
+    chips: int, fits: Callable[[int], bool], tried: Iterable[int] = range(1, MAX_CHIPS + 1)
+) -> int | None:
+    """The number of chips next to `chips`, of those to be tried, with which it fits: too many do
+    not fit as well as too few, for each hears all others. None where none of them does."""
+    others = sorted(set(tried) - {chips}, key=lambda count: (abs(count - chips), -count))
+    return next(filter(fits, others), None)
 
-    missing: bytes; enough: so many chips, where all are alike, of `most` that were tried;
-    context: so many positions, 0 for none; uart_helps: whether a serial line per chip would leave
-    more heap.
-    """
+
+def describe_shortage(shape: Shape, heaps: Sequence[int], missing: int) -> str:
+    """What is missing: so many bytes."""
     alike = len(set(heaps)) == 1
     sizes = ", ".join(str(heap // 1024) for heap in (heaps[:1] if alike else heaps))
-    text = (
+    return (
         f"{shape.chips} chip{'s' if shape.chips > 1 else ''} with {sizes} KB of heap"
         f" {'are' if shape.chips > 1 else 'is'} {-(-missing // 1024)} KB short of the model"
         f" with a context of {shape.context}"
     )
-    less = f", or --context {context}" if context >= _LEAST_USEFUL else ""
+
+
+def make_advice(
+    problem: str,
+    *,
+    is_alike: bool,
+    enough: int | None,
+    context: int,
+    tried: int = MAX_CHIPS,
+    uart_helps: bool = False,
+) -> Advice:
+    """Says what would do.
+
+    problem: what is wrong; is_alike: whether all heaps are, so that numbers of chips were tried,
+    all up to `tried`; enough: the one that would do; context: so many positions, 0 for none;
+    uart_helps: whether a serial line per chip would leave heap enough.
+    """
+    positions = context if context >= _LEAST_USEFUL else None
+    less = f", or --context {positions}" if positions else ""
     if enough:
-        return f"{text}: {enough} chips would do{less}"
+        chips = f"{enough} chip{'s' * (enough > 1)} would do"
+        return Advice(f"{problem}: {chips}{less}", enough, positions)
     if uart_helps:
-        less += ", or try --link uart"  # the radio takes memory for itself
-    if not alike:
-        return f"{text}: use more boards, or boards with more heap{less}"
-    tried = f" up to {most}" if most < MAX_CHIPS else ""
-    return f"{text}, and no number of chips{tried} would do: use boards with more heap{less}"
+        less += ", or --link uart"  # the radio takes memory for itself
+    if not is_alike:
+        text = f"{problem}: use more boards, or boards with more heap{less}"
+        return Advice(text, None, positions)
+    most = f" up to {tried}" if tried < MAX_CHIPS else ""
+    text = f"{problem}, and no number of chips{most} would do: use boards with more heap{less}"
+    return Advice(text, None, positions)

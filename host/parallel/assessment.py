@@ -12,10 +12,11 @@ from host.parallel.boards import BoardSet
 from host.parallel.cost.latency import Latency, NotModelled, latency, throughput
 from host.parallel.cost.traffic import Traffic, count_traffic
 from host.parallel.cost.widths import SumWidths
+from host.parallel.fitting import explain, find_plans
 from host.parallel.heap import usable_heap
 from host.parallel.parallelism import Parallelism
 from host.parallel.plan import Plan, Shard
-from host.parallel.strategies import find_strategy, list_candidates
+from host.parallel.strategies import find_strategy
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,8 @@ def describe_options(parallelism: Parallelism) -> str:
     return find_strategy(parallelism).describe_options(parallelism)
 
 
-def assess(model: QuantizedModel, boards: BoardSet, parallelism: Parallelism) -> Assessment:
-    """Of one way. Raises ModelError where the model does not fit."""
-    plan = boards.plan(model, parallelism)
+def assess(model: QuantizedModel, boards: BoardSet, plan: Plan) -> Assessment:
+    """Of a plan for these boards."""
     sums = SumWidths(model, plan)
     sums.run_typical()
     token = tuple(plan.strategy.synchronizations(plan, True, sums.widths))
@@ -102,13 +102,8 @@ def assess_all(
     model: QuantizedModel, boards: BoardSet
 ) -> tuple[list[Assessment], dict[Parallelism, ModelError]]:
     """Of each way that fits, and what is wrong with each that does not."""
-    fitting, problems = [], {}
-    for parallelism in list_candidates(model.config.layers, len(boards.boards)):
-        try:
-            fitting.append(assess(model, boards, parallelism))
-        except ModelError as problem:
-            problems[parallelism] = problem
-    return fitting, problems
+    plans, problems = find_plans(model, boards)
+    return [assess(model, boards, plan) for plan in plans], problems
 
 
 def recommend(fitting: Sequence[Assessment], many: bool = False) -> Assessment | None:
@@ -122,14 +117,12 @@ def recommend(fitting: Sequence[Assessment], many: bool = False) -> Assessment |
     return fitting[min(timed)[1]] if timed else None
 
 
-def choose_parallelism(
-    model: QuantizedModel, boards: BoardSet, many: bool = False
-) -> Parallelism:
+def choose_parallelism(model: QuantizedModel, boards: BoardSet, many: bool = False) -> Parallelism:
     """The recommended one, or where nothing is modelled the first that fits; many: sequences.
 
     Raises ModelError where none fits.
     """
     fitting, problems = assess_all(model, boards)
     if not fitting:
-        raise next(iter(problems.values()))
+        raise explain(problems)
     return (recommend(fitting, many) or fitting[0]).plan.parallelism

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from host.hardware.board import Board
 from host.model.quantized import QuantizedModel
@@ -57,6 +57,7 @@ class BoardSet:
             link=self.link,
             heap=self.heaps(parallelism),
             speeds=self.speeds,
+            uart_heap=replace(self, kind="uart").heaps(parallelism),
         )
 
 
@@ -85,5 +86,13 @@ def plan_alike(
     """A plan that deals all chips the same, bounded by the smallest heap of the boards that are
     known, none for no bound. Raises ModelError where it does not fit."""
     heaps = [board.planned_heap(link.kind, parallelism.reduce) for board in known]
-    heap = min(heaps, default=None)
-    return partition(model, chips, context, parallelism=parallelism, link=link, heap=heap)
+    wired = [board.planned_heap("uart", parallelism.reduce) for board in known]
+    return partition(
+        model,
+        chips,
+        context,
+        parallelism=parallelism,
+        link=link,
+        heap=min(heaps, default=None),
+        uart_heap=min(wired, default=None),
+    )

@@ -41,13 +41,14 @@ def make_shape(strategy: Strategy, model: QuantizedModel, resources: Resources) 
     return Shape(config, chips, context, positions, bits, link)
 
 
-def check_vocabulary(tokens: int, chips: int) -> None:
-    """Raises ModelError where so many chips cannot answer with the logits of all tokens."""
-    if tokens > chips * MAX_ROWS:
-        raise ModelError(
-            f"a vocabulary of {tokens} tokens takes at least {-(-tokens // MAX_ROWS)} chips,"
-            f" each answering with {MAX_ROWS}"
-        )
+def describe_vocabulary(tokens: int, chips: int) -> str:
+    """Why so many chips cannot answer with the logits of all tokens, empty where they can."""
+    if tokens <= chips * MAX_ROWS:
+        return ""
+    return (
+        f"a vocabulary of {tokens} tokens takes at least {-(-tokens // MAX_ROWS)} chips, each"
+        f" answering with {MAX_ROWS}, and {chips} {'are' if chips > 1 else 'is'} there"
+    )
 
 
 def deal_evenly(config: Config, chips: int, *, strict: bool = False) -> ShardingPlan:

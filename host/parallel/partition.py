@@ -22,20 +22,28 @@ def partition(
     link: Link = UART,
     heap: int | Sequence[int] | None = None,
     speeds: Sequence[int] | None = None,
+    uart_heap: int | Sequence[int] | None = None,
     strict: bool = False,
 ) -> Plan:
     """The model divided among so many chips.
 
     context: positions, None for all that the model allows; heap: bytes of the heap of every chip,
     or of each, None for no bound; speeds: of each chip, as clocks or any other measure, None where
-    all are alike; strict: whether heads, KV heads and units must be divisible by `chips`. Raises
-    ModelError for a count, context, heaps or speeds that cannot be, ParallelError for a strategy
-    that is not there and where `strict` finds a remainder, and DoesNotFit where the heaps are too
-    small.
+    all are alike; uart_heap: as `heap`, over serial lines, to advise them where the radio leaves
+    too little, None to advise nothing; strict: whether heads, KV heads and units must be divisible
+    by `chips`. Raises ModelError for a count, context, heaps or speeds that cannot be,
+    ParallelError for a strategy that is not there and where `strict` finds a remainder, and
+    DoesNotFit where the heaps are too small.
     """
     if not 1 <= chips <= MAX_CHIPS:
         raise ModelError(f"chips must be 1 to {MAX_CHIPS}, got {chips}")
-    resources = Resources(_list_heaps(heap, chips), _list_speeds(speeds, chips), link, context)
+    resources = Resources(
+        _list_heaps(heap, chips),
+        _list_speeds(speeds, chips),
+        link,
+        context,
+        None if uart_heap is None else _list_heaps(uart_heap, chips),
+    )
     return find_strategy(parallelism).partition(model, parallelism, resources, strict=strict)
 
 

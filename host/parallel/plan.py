@@ -7,10 +7,11 @@ has to say of its own.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from host.errors import ModelError
+from host.errors import ModelError, one_line
 from host.model.checkpoint import Config
 from host.model.quantized import QuantizedModel
 from host.parallel.assignment import LocalSizes
@@ -22,15 +23,38 @@ from host.parallel.synchronization import Synchronization, Widths
 MAX_CHIPS = 254  # ids 0 to 253 on the wire
 
 
-class DoesNotFit(ModelError):
-    """The chips' heaps are too small; the message says by how much and how many chips would do.
+@dataclass(frozen=True)
+class Advice:
+    """Why a model does not fit, and what would do: so many chips, or so many positions, each None
+    where none would; text: all of it in a line."""
 
-    chips: that number, None where none would.
+    text: str
+    chips: int | None
+    context: int | None
+
+
+class DoesNotFit(ModelError):
+    """The chips cannot hold the model; the message says why, and what would do.
+
+    Looking for that takes time, so it is done when somebody asks.
     """
 
-    def __init__(self, message: str, chips: int | None) -> None:
-        super().__init__(message)
-        self.chips = chips
+    def __init__(self, find_advice: Callable[[], Advice]) -> None:
+        super().__init__("")
+        self._find_advice = find_advice
+
+    @cached_property
+    def advice(self) -> Advice:
+        """What would do."""
+        return self._find_advice()
+
+    @property
+    def chips(self) -> int | None:
+        """How many chips would do, None where no number of them would."""
+        return self.advice.chips
+
+    def __str__(self) -> str:
+        return one_line(self.advice.text)
 
 
 @dataclass(frozen=True)
@@ -57,12 +81,14 @@ class Stage:
 class Resources:
     """What a plan may count with: bytes of each chip's heap, how fast each chip is (as clocks or
     by any other measure), the link, and the positions wanted, None for all that the model allows.
+    uart_heaps: what the heaps would be over serial lines, None where that is not known.
     """
 
     heaps: tuple[int, ...]
     speeds: tuple[int, ...]
     link: Link
     context: int | None = None
+    uart_heaps: tuple[int, ...] | None = None
 
     @property
     def chips(self) -> int:
@@ -122,8 +148,7 @@ class Plan:
         raise IndexError(f"no chip {chip} among {self.chips}")
 
     def group(self, layer: int) -> range:
-        """The chips that have a part in a layer. Raises IndexError for a layer that is not there.
-        """
+        """The chips that have a part in a layer. Raises IndexError for one that is not there."""
         for stage in self.stages:
             if layer in stage.layers:
                 return stage.chips
@@ -137,9 +162,7 @@ class Plan:
     def heap_need(self, shard: Shard) -> HeapNeed:
         """What a chip's shard takes of its heap."""
         shape = self.stage_of(shard.chip).shape
-        return self.strategy.heap_need(
-            shape, shard.chip, self.local_sizes(shard), len(shard.rows)
-        )
+        return self.strategy.heap_need(shape, shard.chip, self.local_sizes(shard), len(shard.rows))
 
 
 class Strategy(ABC):

@@ -30,12 +30,14 @@ from host.diagnosis.at_prompt import (
     read_identity,
 )
 from host.diagnosis.examination import check_file, examine_port, list_board_ports
+from host.diagnosis.model_check import check_model
 from host.diagnosis.node import check_ready_report, examine_node
 from host.diagnosis.prompt import NoPrompt
 from host.diagnosis.signal import WEAKEST, measure_signal
 from host.doctor import main
 from host.launch import FlashedBoards, open_cluster
 from host.links import port_search
+from host.model.formats import quantized_file
 from host.model.quantization.quantize import quantize
 from host.simulation.hub import HubProcess
 from host.wire.reports import Ready
@@ -45,6 +47,7 @@ from protocol.session import ChipAuthenticator
 from tests.clusters import cluster_file, on_link
 from tests.host.fake_chips import FakeChip, ready
 from tests.host.flashed_boards import flashed_board
+from tests.host.model_files import small_tokenizer
 from tests.host.pty_chips import PtyChip
 from tests.host.test_attached import NARROW, assert_equals_reference
 from tests.host.test_ports import ESPRESSIF, ListedPort
@@ -429,6 +432,21 @@ def test_the_cluster_s_file(tmp_path):
     (tmp_path / "federation.toml").chmod(0o644)
     assert fault(check_file(CLUSTER)) == "others can read federation.toml and the key in it"
     assert [finding.kind for finding in check_file(None)] == ["not looked at"]
+
+
+def test_whether_the_model_fits_is_what_a_run_would_find(tmp_path):
+    model = quantize(random_checkpoint(NARROW))
+    quantized_file.save(model, small_tokenizer(), "model.q")
+    cluster = replace(CLUSTER, model="model.q", model_hash=model.sha256()[:8], context=8)
+    assert [str(each) for each in check_model(cluster)] == ["ok: model.q fits the boards"]
+    other = replace(cluster, model_hash=bytes(8))
+    assert fault(check_model(other)).endswith("and the boards were flashed with " + 16 * "0")
+    longer = replace(cluster, context=NARROW.context + 1)
+    assert fault(check_model(longer)).startswith("context must be 1 to ")
+    (found,) = check_model(replace(cluster, model="none.bin"))
+    assert (found.kind, found.text[:39]) == (
+        "not looked at", "whether the model fits: none.bin: canno"
+    )  # fmt: skip
 
 
 def test_no_board_and_a_file_that_is_none(tmp_path, capsys, monkeypatch):

@@ -123,9 +123,7 @@ def test_accumulator_bits_hold_the_worst_sum_and_no_more(tiny):
 @pytest.mark.parametrize(("reduce", "more_kb"), [("host", 0), ("chips", 32)])
 @pytest.mark.parametrize("mtu", [None, 250])
 @pytest.mark.parametrize("heap_kb", [168, 176, 256, 4096])
-def test_every_share_fits_the_heap_that_it_was_planned_for(
-    stories, heap_kb, mtu, reduce, more_kb
-):
+def test_every_share_fits_the_heap_that_it_was_planned_for(stories, heap_kb, mtu, reduce, more_kb):
     heap = (heap_kb + more_kb) * 1024
     plan = tensor_plan(stories, 5, 256, heap=heap, mtu=mtu, reduce=reduce)
     for shard in plan.shards:
@@ -242,10 +240,29 @@ def test_boards_that_differ_and_do_not_fit(stories):
         str(caught.value),
     )
     tensor_plan(stories, 2, int(advice[1]), heap=[220 * 1024, 180 * 1024])
-    with pytest.raises(DoesNotFit, match="or boards with more heap, or try --link uart$"):
-        tensor_plan(stories, 2, 128, heap=[160 * 1024, 120 * 1024], mtu=250)
     with pytest.raises(DoesNotFit, match="or boards with more heap$"):
         tensor_plan(stories, 2, 128, heap=[160 * 1024, 120 * 1024])
+
+
+@pytest.mark.parametrize(("wired", "advised"), [(300, True), (130, False), (None, False)])
+def test_serial_lines_are_advised_where_they_would_do(stories, wired, advised):
+    uart_heap = wired and wired * 1024
+    with pytest.raises(DoesNotFit) as caught:
+        heaps = [160 * 1024, 120 * 1024]
+        tensor_plan(stories, 2, 128, heap=heaps, mtu=250, uart_heap=uart_heap)
+    assert str(caught.value).endswith(", or --link uart") == advised
+
+
+@pytest.mark.parametrize("reduce", ["host", "chips"])
+def test_too_many_chips_are_told_how_many_would_do(stories, reduce):
+    heap = 220 * 1024
+    with pytest.raises(DoesNotFit) as caught:
+        tensor_plan(stories, 250, 128, heap=heap, mtu=250, reduce=reduce)
+    enough = caught.value.chips
+    assert f": {enough} chips would do" in str(caught.value)
+    tensor_plan(stories, enough, 128, heap=heap, mtu=250, reduce=reduce)
+    with pytest.raises(DoesNotFit):
+        tensor_plan(stories, enough + 1, 128, heap=heap, mtu=250, reduce=reduce)
 
 
 def test_heaps_and_speeds_are_as_many_as_chips(tiny):

@@ -95,7 +95,7 @@ def test_a_line_that_is_too_long_is_told_and_the_others_are_answered(piped, home
     assert (code, out) == (1, "unknown\nunknown\nlight.kitchen off\n")
     assert err == (
         f"error: line 3: the prompt has {count} tokens, BOS included, and the context 128"
-        " positions: shorten it or raise the context (--context)\n"
+        " positions: shorten it\n"
     )
 
 
@@ -222,7 +222,7 @@ def test_commands_typed_at_a_terminal(terminal):
     user.until("order")
     user.interrupt_until("\n> ")
     user.type(f"{TOO_LONG}\n")
-    assert "error: the prompt has" in user.until("(--context)\n> ")
+    assert "error: the prompt has" in user.until("shorten it\n> ")
     user.type("order a pizza\n")
     assert user.until("> ").endswith("\nunknown\n> ")
     user.type(UP * 3 + "\n")

@@ -28,8 +28,8 @@ class Hybrid(Pipeline):
     def describe_options(self, parallelism: Parallelism) -> str:
         return f"--parallel {self.name} --stages {parallelism.stages}"
 
-    def stages_of_more_chips(self, layers: int, chips: int, parallelism: Parallelism) -> int:
-        return parallelism.stages
+    def stages_of_chips(self, layers: int, chips: int, parallelism: Parallelism) -> int | None:
+        return parallelism.stages if parallelism.stages <= chips else None
 
 
 STRATEGY = Hybrid()

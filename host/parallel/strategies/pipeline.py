@@ -12,11 +12,16 @@ from dataclasses import replace
 
 from host.errors import ModelError, ParallelError
 from host.model.quantized import QuantizedModel
-from host.parallel.advice import describe_shortage, find_largest_context
-from host.parallel.dealing import check_vocabulary, make_shape
+from host.parallel.advice import (
+    describe_shortage,
+    find_largest_context,
+    find_nearest_count,
+    make_advice,
+)
+from host.parallel.dealing import describe_vocabulary, make_shape
 from host.parallel.heap import RXBUF_OVERHEAD
 from host.parallel.parallelism import Parallelism
-from host.parallel.plan import MAX_CHIPS, DoesNotFit, Plan, Resources
+from host.parallel.plan import MAX_CHIPS, Advice, DoesNotFit, Plan, Resources
 from host.parallel.shape import Shape
 from host.parallel.strategies.all_reduce import AllReduce
 from host.parallel.strategies.stages import StageDealer, group_chips
@@ -35,7 +40,9 @@ from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABUL
 # What the role adds to a chip's code and objects beside all-reduce's, and for each layer the
 # objects of its caches. Measured, as heap.CODE.
 ROLE_CODE, _ROLE_LAYER = 4_120, 106
-_TRIED = 40  # chips, where it is asked how many would do
+# Chips, where it is asked how many would do: all that there can be would take half a minute.
+_ALL_UP_TO = 40
+_TRIED = (*range(2, _ALL_UP_TO + 1), 48, 60, 80, 100, 128, 160, 200, MAX_CHIPS)
 
 
 def count_stages(layers: int, chips: int) -> int:
@@ -90,40 +97,44 @@ class Pipeline(AllReduce):
                 f"stages must be 1 to {min(layers, chips)} for {layers} layers on {chips}"
                 f" chip{'s' * (chips > 1)}, got {stages}"
             )
-        check_vocabulary(model.config.vocab_size, len(group_chips(chips, stages)[-1]))
         dealer = StageDealer(self, resources.heaps, resources.speeds, stages)
         plan = dealer.deal(shape, parallelism)
         if plan is None:
-            raise self._does_not_fit(dealer, shape, parallelism)
+            raise DoesNotFit(lambda: self._find_advice_on_stages(dealer, shape, parallelism))
         return plan
 
-    def _does_not_fit(
+    def _find_advice_on_stages(
         self, dealer: StageDealer, shape: Shape, parallelism: Parallelism
-    ) -> DoesNotFit:
-        heaps, most = dealer.heaps, min(MAX_CHIPS, max(_TRIED, shape.chips + 8))
-        enough = None
-        if len(set(heaps)) == 1:
-            enough = self._find_enough_stages(shape, heaps[0], parallelism, most)
-        less = find_largest_context(
-            shape, lambda less: dealer.deal(less, parallelism) is not None
+    ) -> Advice:
+        heaps, stages = dealer.heaps, parallelism.stages
+
+        def fits(chips: int) -> bool:
+            stages = self.stages_of_chips(shape.config.layers, chips, parallelism)
+            if stages is None:
+                return False
+            dealer = StageDealer(self, (heaps[0],) * chips, (1,) * chips, stages)
+            return dealer.deal(replace(shape, chips=chips), parallelism) is not None
+
+        last = len(group_chips(shape.chips, stages)[-1])
+        problem = describe_vocabulary(shape.config.vocab_size, last)
+        if problem:
+            problem = f"in {stages} stages, of the last one's chips {problem}"
+        else:
+            missing = dealer.count_missing(shape)
+            problem = f"in {stages} stages, {describe_shortage(shape, heaps, missing)}"
+        is_alike = len(set(heaps)) == 1
+        return make_advice(
+            problem,
+            is_alike=is_alike,
+            enough=find_nearest_count(shape.chips, fits, _TRIED) if is_alike else None,
+            context=find_largest_context(
+                shape, lambda less: dealer.deal(less, parallelism) is not None
+            ),
+            tried=_ALL_UP_TO,
         )
-        missing = dealer.count_missing(shape)
-        words = describe_shortage(shape, heaps, missing, enough, less, most=most)
-        return DoesNotFit(f"in {parallelism.stages} stages, {words}", enough)
 
-    def _find_enough_stages(
-        self, shape: Shape, heap: int, parallelism: Parallelism, most: int
-    ) -> int | None:
-        """How many chips would do, of `most`: all that there can be would take half a minute."""
-        for chips in range(shape.chips + 1, most + 1):
-            stages = self.stages_of_more_chips(shape.config.layers, chips, parallelism)
-            dealer = StageDealer(self, (heap,) * chips, (1,) * chips, stages)
-            if dealer.deal(replace(shape, chips=chips), parallelism):
-                return chips
-        return None
-
-    def stages_of_more_chips(self, layers: int, chips: int, parallelism: Parallelism) -> int:
-        """How many stages it would have with so many chips."""
+    def stages_of_chips(self, layers: int, chips: int, parallelism: Parallelism) -> int | None:
+        """How many stages it would have with so many chips, None where it cannot."""
         return count_stages(layers, chips)
 
     def answer_frame(self, shape: Shape, rows: int) -> int:

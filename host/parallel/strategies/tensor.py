@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 
 from host.errors import ParallelError
 from host.model.quantized import QuantizedModel
-from host.parallel.advice import describe_shortage, find_largest_context
+from host.parallel.advice import (
+    describe_shortage,
+    find_largest_context,
+    find_nearest_count,
+    make_advice,
+)
 from host.parallel.assignment import LocalSizes
-from host.parallel.dealing import check_vocabulary, deal, deal_evenly, make_shape
+from host.parallel.dealing import deal, deal_evenly, describe_vocabulary, make_shape
 from host.parallel.heap import (
     READ_SIZE,
     RELAYED_AT_ONCE,
@@ -23,7 +29,7 @@ from host.parallel.heap import (
     workspace_bytes,
 )
 from host.parallel.parallelism import Parallelism
-from host.parallel.plan import MAX_CHIPS, DoesNotFit, Plan, Resources, Stage, Strategy
+from host.parallel.plan import Advice, DoesNotFit, Plan, Resources, Stage, Strategy
 from host.parallel.shape import Shape
 from protocol.cobs import encoded_size
 from protocol.frame import TRAILER_SIZE
@@ -65,29 +71,40 @@ class TensorStrategy(Strategy):
     ) -> Plan:
         config, heaps, speeds = model.config, resources.heaps, resources.speeds
         shape = make_shape(self, model, resources)
-        check_vocabulary(config.vocab_size, shape.chips)
         if strict:
             deal_evenly(config, shape.chips, strict=True)
         missing, shards = deal(self, shape, heaps, speeds)
         if missing:
-            enough = self._find_enough_chips(shape, heaps[0]) if len(set(heaps)) == 1 else None
-            less = find_largest_context(
-                shape, lambda less: not deal(self, less, heaps, speeds)[0]
-            )
-            uart_helps = shape.link.has_radio and not self.keeps_residual
-            raise DoesNotFit(
-                describe_shortage(shape, heaps, missing, enough, less, uart_helps=uart_helps),
-                enough,
-            )
+            problem = describe_vocabulary(config.vocab_size, shape.chips)
+            problem = problem or describe_shortage(shape, heaps, missing)
+            raise DoesNotFit(lambda: self._find_advice(model, shape, resources, problem))
         stage = Stage(range(config.layers), range(shape.chips), shape)
         return Plan(parallelism, self, shape, (stage,), tuple(shards))
 
-    def _find_enough_chips(self, shape: Shape, heap: int) -> int | None:
-        """How many chips would do where those of `shape` do not."""
-        for chips in range(shape.chips + 1, MAX_CHIPS + 1):
-            if not deal(self, replace(shape, chips=chips), [heap] * chips, [1] * chips)[0]:
-                return chips
-        return None
+    def _find_advice(
+        self, model: QuantizedModel, shape: Shape, resources: Resources, problem: str
+    ) -> Advice:
+        heaps, speeds = resources.heaps, resources.speeds
+        is_alike = len(set(heaps)) == 1
+
+        def has_room(shape: Shape, heaps: Sequence[int], speeds: Sequence[int]) -> bool:
+            return not deal(self, shape, heaps, speeds)[0]
+
+        def fits(chips: int) -> bool:
+            return has_room(replace(shape, chips=chips), [heaps[0]] * chips, [1] * chips)
+
+        uart_helps = False
+        if shape.link.has_radio and resources.uart_heaps and not self.keeps_residual:
+            link = replace(shape.link, kind="uart", mtu=None)
+            wired = make_shape(self, model, replace(resources, link=link))
+            uart_helps = has_room(wired, resources.uart_heaps, speeds)
+        return make_advice(
+            problem,
+            is_alike=is_alike,
+            enough=find_nearest_count(shape.chips, fits) if is_alike else None,
+            context=find_largest_context(shape, lambda less: has_room(less, heaps, speeds)),
+            uart_helps=uart_helps,
+        )
 
     @abstractmethod
     def request_frame(self, shape: Shape) -> int:

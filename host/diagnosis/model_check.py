@@ -1,0 +1,39 @@
+"""Whether the model that a cluster was flashed with is there, is the same, and fits its boards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from host.cluster.cluster_fields import ClusterFile
+from host.cluster.cluster_plan import plan_cluster
+from host.diagnosis.findings import Finding, fine, unseen, wrong
+from host.errors import BoardError, ModelError
+from host.model.cache import quantize_once
+from host.model.loading import load_model
+from host.parallel.plan import DoesNotFit
+from host.paths import cache_folder
+from protocol.messages import HASH_SIZE
+
+
+def check_model(cluster: ClusterFile) -> Iterator[Finding]:
+    """Yields what is right or wrong about the cluster's model: by the plan that `run` makes."""
+    try:
+        model = quantize_once(load_model(cluster.model), cache_folder("models"))
+    except ModelError as error:
+        yield unseen(f"whether the model fits: {error}")
+        return
+    digest = model.sha256()[:HASH_SIZE]
+    if cluster.model_hash not in (b"", digest):
+        yield wrong(
+            f"{cluster.model} is {digest.hex()}, and the boards were flashed with"
+            f" {cluster.model_hash.hex()}",
+            "Put that model there again, or flash all boards again",
+        )
+    try:
+        plan_cluster(model, cluster)
+    except DoesNotFit as error:
+        yield wrong(str(error), "Flash all boards again, so that they fit")
+    except (ModelError, BoardError) as error:
+        yield wrong(str(error), "Flash all boards again")
+    else:
+        yield fine(f"{cluster.model} fits the boards")

@@ -1,0 +1,102 @@
+"""What fits: the one place that every command asks whether boards can hold a model, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from host.errors import ClusterError, ModelError
+from host.hardware.board import Board
+from host.model.quantized import QuantizedModel
+from host.parallel.boards import BoardSet
+from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism, check_reachable
+from host.parallel.partition import partition
+from host.parallel.plan import MAX_CHIPS, DoesNotFit, Plan
+from host.parallel.strategies import list_candidates
+
+_OTHERS_UP_TO = 40  # chips to which other strategies are tried where the leanest does not fit
+
+
+def list_ways(layers: int, boards: BoardSet) -> list[Parallelism]:
+    """Returns what is worth considering for a model of so many layers on these boards: all that
+    their link can carry."""
+    link, chips = Link(boards.kind, boards.line), len(boards.boards)
+    found = []
+    for parallelism in list_candidates(layers, chips):
+        with suppress(ClusterError):
+            check_reachable(link, parallelism, chips)
+            found.append(parallelism)
+    return found
+
+
+def find_plans(
+    model: QuantizedModel, boards: BoardSet
+) -> tuple[list[Plan], dict[Parallelism, ModelError]]:
+    """Returns a plan for each way that fits, and what is wrong with each that does not."""
+    plans, problems = [], {}
+    for parallelism in list_ways(model.config.layers, boards):
+        try:
+            plans.append(boards.plan(model, parallelism))
+        except ModelError as problem:
+            problems[parallelism] = problem
+    return plans, problems
+
+
+def find_first_plan(model: QuantizedModel, boards: BoardSet) -> Plan:
+    """Returns the plan of the first way that fits. Raises ModelError where none does."""
+    plans, problems = find_plans(model, boards)
+    if not plans:
+        raise explain(problems)
+    return plans[0]
+
+
+def explain(problems: Mapping[Parallelism, ModelError]) -> ModelError:
+    """Returns the problem to report where no way fits: one that more or fewer chips would cure
+    rather than one that a shorter context would, and that rather than one that nothing cures."""
+    shortages = [each for each in problems.values() if isinstance(each, DoesNotFit)]
+    for each in shortages:
+        if each.advice.chips:
+            return each
+    for each in shortages:
+        if each.advice.context:
+            return each
+    return next(iter([*shortages, *problems.values()]))
+
+
+def find_fewest_chips(
+    model: QuantizedModel, board: Board, context: int, kind: str, line: str = "usb"
+) -> int | None:
+    """Returns the smallest number of this board that holds the model, divided in any way that the
+    link can carry; None where none does. Frames are signed but on simulated boards, as `flash`
+    has it."""
+
+    def boards(chips: int) -> BoardSet:
+        return BoardSet((board,) * chips, kind, context, not board.is_simulated, line)
+
+    def fits(chips: int) -> bool:
+        return bool(find_plans(model, boards(chips))[0])
+
+    most = _OTHERS_UP_TO + 1
+    try:
+        boards(1).plan(model, HOST_REDUCE)
+        return 1
+    except DoesNotFit as problem:
+        leanest = problem.chips
+        most = min(most, leanest or most)
+    except ModelError:
+        leanest = None
+    return next(filter(fits, range(1, most)), leanest)
+
+
+def find_obstacle(model: QuantizedModel, context: int) -> ModelError | None:
+    """Returns why not even so many chips as there can be, with heaps without bound, can run the
+    model; None where they can."""
+    problems = {}
+    for parallelism in list_candidates(model.config.layers, MAX_CHIPS):
+        try:
+            partition(model, MAX_CHIPS, context, parallelism=parallelism)
+        except ModelError as problem:
+            problems[parallelism] = problem
+        else:
+            return None
+    return explain(problems)

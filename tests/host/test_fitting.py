@@ -1,0 +1,135 @@
+"""What fits: the same answer to whoever asks, and advice that can be followed."""
+
+import json
+
+import pytest
+
+from host.errors import ModelError
+from host.hardware.board import load
+from host.launch.choice import choose_parallelism
+from host.model.__main__ import main as model_main
+from host.model.checkpoint import Config
+from host.model.formats import llama2c
+from host.model.quantization.quantize import quantize
+from host.parallel.assessment import assess_all
+from host.parallel.boards import BoardSet
+from host.parallel.fitting import (
+    explain,
+    find_fewest_chips,
+    find_first_plan,
+    find_obstacle,
+    find_plans,
+    list_ways,
+)
+from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE
+from host.parallel.plan import Advice, DoesNotFit
+from tests.host.tiny import random_checkpoint
+
+# More tokens than one chip's message has logits.
+WORDS = Config(dim=16, hidden_dim=24, layers=4, heads=4, kv_heads=2, vocab_size=2500, context=64)
+# Of the shipped model's shapes.
+HOME = Config(dim=60, hidden_dim=160, layers=6, heads=5, kv_heads=5, vocab_size=512, context=128)
+
+
+@pytest.fixture(scope="module")
+def words():
+    return quantize(random_checkpoint(WORDS))
+
+
+@pytest.fixture(scope="module")
+def home():
+    return quantize(random_checkpoint(HOME))
+
+
+def alike(count, board="esp32s3", kind="espnow", line="pins"):
+    return BoardSet((load(board),) * count, kind, None, True, line)
+
+
+def test_a_large_vocabulary_takes_chips_and_everybody_says_how_many(words, tmp_path, capsys):
+    with pytest.raises(DoesNotFit) as caught:
+        find_first_plan(words, alike(1))
+    assert str(caught.value) == (
+        "a vocabulary of 2500 tokens takes at least 3 chips, each answering with 1018, and 1 is"
+        " there: 3 chips would do"
+    )
+    assert caught.value.chips == find_fewest_chips(words, load("esp32s3"), 64, "espnow") == 3
+    assert choose_parallelism(words, alike(3), batch=False)
+    path = tmp_path / "words.bin"
+    llama2c.save(random_checkpoint(WORDS), path)
+    assert model_main(["inspect", str(path), "--chips", "3", "--board", "esp32s3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["chips"]["esp32s3"] == {"uart": 3, "espnow": 3}
+    assert found["problem"] is None and found["cluster"]["problem"] is None
+
+
+def test_a_pipeline_names_its_last_stage(words):
+    with pytest.raises(DoesNotFit, match="^in 2 stages, of the last one's chips a voc") as caught:
+        alike(2).plan(words, list_ways(4, alike(2))[-1])
+    enough = alike(caught.value.chips)
+    assert enough.plan(words, list_ways(4, enough)[2])
+
+
+def test_too_many_boards_on_the_radio_are_told_how_many_would_do(home):
+    with pytest.raises(DoesNotFit) as caught:
+        choose_parallelism(home, alike(200), batch=False)
+    assert "no number of chips" not in str(caught.value)
+    assert 5 < caught.value.chips < 200
+    assert find_plans(home, alike(caught.value.chips))[0]
+
+
+def test_all_ask_the_same_function(home):
+    for count in (1, 3, 4):
+        plans, problems = find_plans(home, alike(count))
+        fitting, others = assess_all(home, alike(count))
+        assert [each.plan for each in fitting] == plans
+        assert {way: str(each) for way, each in problems.items()} == {
+            way: str(each) for way, each in others.items()
+        }
+        assert bool(plans) == (count >= find_fewest_chips(home, load("esp32s3"), 128, "espnow"))
+
+
+def test_the_fewest_may_be_another_strategys(home):
+    fewest = find_fewest_chips(home, load("esp32s2"), 128, "uart", "pins")
+    assert find_plans(home, alike(fewest, "esp32s2", "uart"))[0]
+    assert not find_plans(home, alike(fewest - 1, "esp32s2", "uart"))[0]
+
+
+def test_repl_ports_carry_what_the_host_adds_up_alone():
+    assert list_ways(6, alike(5, kind="uart", line="usb")) == [HOST_REDUCE]
+    assert len(list_ways(6, alike(5, kind="uart"))) == 4
+
+
+def shortage(text, chips, context):
+    return DoesNotFit(lambda: Advice(text, chips, context))
+
+
+def test_the_problem_that_can_be_cured_is_told():
+    hard, chips, context = ModelError("width"), shortage("a", 7, None), shortage("b", None, 40)
+    neither = shortage("c", None, None)
+    for problems, told in (
+        ((hard, neither, context, chips), chips),
+        ((hard, neither, context), context),
+        ((hard, neither), neither),
+        ((hard,), hard),
+    ):
+        ways = dict(zip((HOST_REDUCE, ALL_REDUCE, 3, 4), problems, strict=False))
+        assert explain(ways) is told
+
+
+def test_advice_is_looked_for_once_and_only_when_it_is_asked_for():
+    asked = []
+
+    def find():
+        asked.append(1)
+        return Advice("short\n", 3, None)
+
+    problem = DoesNotFit(find)
+    assert asked == []
+    assert str(problem) == "short\\n" and problem.chips == 3 and asked == [1]
+
+
+def test_what_no_chips_can_run(words):
+    assert find_obstacle(words, 64) is None
+    wide = Config(dim=16, hidden_dim=24, layers=1, heads=1, kv_heads=1, vocab_size=9, context=8,
+                  head_dim=256)  # fmt: skip
+    assert "head" in str(find_obstacle(quantize(random_checkpoint(wide)), 8))
