@@ -19,15 +19,11 @@ class PrivateFile:
         """content: what the file holds. Raises OSError."""
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  closed with this object
         self._file.write(content)
-        self.rewind()
+        self._file.flush()
+        # Where the path is a copy of the descriptor (BSD, macOS), who opens it reads from here.
+        os.lseek(self._file.fileno(), 0, os.SEEK_SET)
         self.descriptor = self._file.fileno()
         self.path = f"/dev/fd/{self.descriptor}"
-
-    def rewind(self) -> None:
-        """Goes back to the beginning, from which the next child process reads: where such a path
-        is a copy of the descriptor (BSD, macOS), all who open it share one position."""
-        self._file.flush()
-        os.lseek(self._file.fileno(), 0, os.SEEK_SET)
 
     def close(self) -> None:
         """Closes the file, which ends with the last process that has it open."""

@@ -33,11 +33,12 @@ class SimulatedChip:
         self,
         chip: int,
         folder: Path,
-        config: PrivateFile,
+        config: bytes,
         heap: int,
         environment: Mapping[str, str],
     ) -> None:
-        """config: has the cluster's key in it, so the folder has but a link to it."""
+        """config: what is in config.json, among it the cluster's key; the folder has but a link to
+        a file that is gone when the process is."""
         self.chip = chip
         self.folder = folder
         self._config = config
@@ -52,8 +53,13 @@ class SimulatedChip:
         self.process = self._started()
 
     def _started(self) -> subprocess.Popen[bytes]:
-        self._config.rewind()
-        with open(self.folder / "output.txt", "ab") as output:
+        link = self.folder / _CONFIG
+        link.unlink(missing_ok=True)
+        with (
+            open(self.folder / "output.txt", "ab") as output,
+            PrivateFile(self._config) as config,
+        ):
+            link.symlink_to(config.path)
             return subprocess.Popen(
                 [micropython.find(), "-X", f"heapsize={self._heap}", "-c", _START],
                 cwd=self.folder,
@@ -62,7 +68,7 @@ class SimulatedChip:
                     "MICROPYPATH": ".:standins:.frozen",
                     "FEDERATION_UART": str(self._master),
                 },
-                pass_fds=[self._master, self._config.descriptor],
+                pass_fds=[self._master, config.descriptor],
                 stdin=subprocess.PIPE,  # its end tells the chip that its host is gone
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -145,8 +151,7 @@ class SimulatedCluster:
                 own = folder / f"chip{chip}"
                 named = {name: data for name, data in content.items() if name != _CONFIG}
                 _write(own, {**standins, **named})
-                config = self._exit.enter_context(PrivateFile(content[_CONFIG]))
-                (own / _CONFIG).symlink_to(config.path)
+                config = content[_CONFIG]
                 mac = {"FEDERATION_MAC": f"0242{chip:08x}"}
                 self.chips[chip] = SimulatedChip(chip, own, config, heap, {**environment, **mac})
                 self._exit.callback(self.chips[chip].close)
