@@ -87,11 +87,13 @@ def __dir__():  # type: ignore[no-untyped-def]
     return sorted(set(globals()) | set(__all__))
 
 
-# What `python -m host...` starts is importing for a good part of a second. Ctrl-C then ends it as
-# it ends other programs, without Python's traceback, until host/interrupts.py takes it back.
-if (
-    sys.argv[:1] == ["-m"]
-    and sys.implementation.name == "cpython"
-    and signal.getsignal(signal.SIGINT) == signal.default_int_handler
-):
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+# What `python -m host...` starts is importing for a good part of a second, if it can. Ctrl-C then
+# ends it as it ends other programs, without Python's traceback, until host/interrupts.py takes it
+# back.
+if sys.argv[:1] == ["-m"] and sys.implementation.name == "cpython":
+    from host.unready import explain_missing_packages, require_python
+
+    require_python()
+    explain_missing_packages()
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from rich.console import Console
-from rich.table import Table
-
 from host.cli.arguments import Parser, exit_code
+from host.cli.console import Console, Table
 from host.errors import BoardError
 from host.hardware.board import Board, load, names
 

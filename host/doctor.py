@@ -6,10 +6,8 @@ import signal
 import sys
 from collections.abc import Iterable
 
-from rich.console import Console
-from rich.markup import escape
-
 from host.cli.arguments import FAILED, TERMINATED, Parser, exit_code
+from host.cli.console import Console, escape
 from host.cluster import cluster_file
 from host.diagnosis.examination import check_file, examine_port, list_board_ports
 from host.diagnosis.findings import Finding, wrong

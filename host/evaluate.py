@@ -10,11 +10,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
-
 from host.cli.arguments import Parser, exit_code
+from host.cli.console import Console, Table, track
 from host.errors import ModelError
 from host.generation.evaluation import (
     Command,

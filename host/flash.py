@@ -11,9 +11,8 @@ import signal
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from host.cli.arguments import INTERRUPTED, TERMINATED, Parser, count_up_to, exit_code
+from host.cli.console import Console
 from host.cli.flash_job import CHIPS, prepare_job
 from host.cli.flashing import run_job
 from host.errors import BoardError, BuildError, ClusterError, FlashError, ModelError

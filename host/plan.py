@@ -10,9 +10,8 @@ import argparse
 import json
 import sys
 
-from rich.console import Console
-
 from host.cli.arguments import Parser, count_up_to, exit_code
+from host.cli.console import Console
 from host.cli.plan_report import Problems, make_plan_report, print_plan
 from host.errors import BoardError, ModelError
 from host.hardware.board import board_names, load

@@ -16,9 +16,8 @@ import signal
 import sys
 from contextlib import ExitStack
 
-from rich.console import Console
-
 from host.cli.arguments import HUNG_UP, TERMINATED, exit_code, hold_standard_files
+from host.cli.console import Console
 from host.cli.progress import show_progress
 from host.cli.prompt_loop import PromptLoop, print_message, reads_terminal
 from host.cli.run_options import (

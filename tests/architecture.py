@@ -32,7 +32,7 @@ ROWS = (
 )
 NEIGHBOURS = {("flashing", "build")}  # what may be imported within a row
 # Modules of host/ that everything there may import.
-BASE = ("errors", "interrupts", "paths", "private_file", "text_input", "toml_file")
+BASE = ("errors", "interrupts", "paths", "private_file", "text_input", "toml_file", "unready")
 
 COMMAND_LINES, FUNCTION_LINES, ATTRIBUTES, FILE_LINES = 150, 60, 15, 300
 

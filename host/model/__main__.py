@@ -6,9 +6,8 @@ import argparse
 import json
 import sys
 
-from rich.console import Console
-
 from host.cli.arguments import Parser, count_up_to, exit_code
+from host.cli.console import Console
 from host.cli.inspection import LINKS, inspect_model, print_inspection
 from host.cli.quantizing import quantize_to_file
 from host.errors import BoardError, ModelError

@@ -66,6 +66,12 @@ def install(needed: list[str]) -> None:
         raise SetupError(f"pip failed: {reason}")
 
 
+def link_sources() -> None:
+    """Lets the environment's Python find this checkout from any folder."""
+    (packages,) = FOLDER.glob("lib/python*/site-packages")
+    (packages / "federation.pth").write_text(f"{SOURCES}\n")
+
+
 def main() -> None:
     """Makes the environment; ends the program with one line where that fails."""
     take_interrupts()
@@ -78,6 +84,7 @@ def main() -> None:
             create_environment()
         print(f"setup: {len(needed)} packages and what they need", flush=True)
         install(needed)
+        link_sources()
     except (SetupError, OSError) as reason:
         sys.exit(f"setup: {reason}")
 
