@@ -13,6 +13,12 @@ GIVEN := BOARD BOARDS CHIPS CHIP_ID FIRMWARE LINK LLAMA2C MODEL PARALLEL PORT PR
 $(foreach name,$(GIVEN) ARGS,$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))))
 export $(GIVEN)
 
+# A variable that nothing here takes is most likely one that was mistyped.
+SETTINGS := $(GIVEN) ARGS PYTHON VENV_PYTHON MICROPYTHON FEDERATION_BOARDS DEBIAN_MIRROR MAKEFLAGS
+UNKNOWN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+UNKNOWN := $(firstword $(filter-out $(SETTINGS),$(UNKNOWN)))
+$(if $(UNKNOWN),$(error no variable $(UNKNOWN): make takes $(GIVEN) and ARGS))
+
 # $(call option,--name,VARIABLE): the option with the variable's value, where it has one.
 option = $(if $($(2)),$(1) "$$$(2)")
 

@@ -20,8 +20,8 @@ def require_python(version: Sequence[object] = sys.version_info) -> None:
     """Ends the program where this Python is too old for its sources."""
     if tuple(version[:2]) < OLDEST_PYTHON:
         oldest, found = ".".join(map(str, OLDEST_PYTHON)), ".".join(map(str, version[:3]))
-        advice = _advice("make setup PYTHON=python{}".format(oldest))
-        sys.exit("error: this is Python {}; {} or later is needed: {}".format(found, oldest, advice))
+        advice = _advice(f"make setup PYTHON=python{oldest}")
+        sys.exit(f"error: this is Python {found}; {oldest} or later is needed: {advice}")
 
 
 def explain_missing_packages() -> None:
@@ -33,7 +33,7 @@ def explain_missing_packages() -> None:
     ) -> None:
         name = (getattr(error, "name", None) or "").partition(".")[0]
         if issubclass(kind, ModuleNotFoundError) and name and name not in _OURS:
-            print("error: {}".format(describe_missing(name)), file=sys.stderr)
+            print(f"error: {describe_missing(name)}", file=sys.stderr)
         else:
             before(kind, error, trace)
 
@@ -50,12 +50,12 @@ def describe_missing(package: str) -> str:
 def _advice(command: str) -> str:
     """How to get what is missing, and to what runs with it."""
     if not IS_CHECKOUT:
-        return "run pip install --upgrade {}".format(PROJECT)
+        return f"run pip install --upgrade {PROJECT}"
     python = os.path.join(str(SOURCES), ".venv", "bin", "python")
     if os.path.realpath(os.getcwd()) == str(SOURCES):
         python = os.path.join(".venv", "bin", "python")
     else:
-        command += " in {}".format(SOURCES)
+        command += f" in {SOURCES}"
     return "run {}, then {}".format(command, " ".join([python, *_arguments()]))
 
 
@@ -66,4 +66,4 @@ def _arguments() -> list[str]:
         return called[called.index("-m") : called.index("-m") + 2]
     script, ending = os.path.splitext(os.path.basename(sys.argv[0]))
     is_command = ending == ".py" and not script.startswith("_")
-    return ["-m", "host.%s" % (script if is_command else "run")]
+    return ["-m", f"host.{script if is_command else 'run'}"]

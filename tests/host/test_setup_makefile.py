@@ -63,6 +63,22 @@ def test_run_keeps_quotes_and_spaces(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["PROMT", "prompt", "CHIP"])
+def test_a_variable_that_nothing_takes_is_refused_in_one_line(name):
+    ended = subprocess.run(
+        ["make", "--dry-run", "run", f"{name}=hi there"], cwd=REPOSITORY, env=ENVIRONMENT,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert ended.returncode == 2 and ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    assert f"no variable {name}: make takes BOARD " in line and " PROMPT " in line
+
+
+def test_variables_of_the_environment_are_let_be(monkeypatch):
+    monkeypatch.setitem(ENVIRONMENT, "PROMT", "x")
+    assert made("--dry-run", "--old-file=setup", "run")
+
+
 DOLLARS = 'I paid $500 for $(shell touch {0}) `touch {0}` ${{HOME}} $$5 # "x"'
 
 
