@@ -54,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(
         prog="python -m host.doctor",
         description="Says what is wrong with boards and what to do; exit code 1 if something is.",
+        examples=("", "/dev/ttyACM0", "rfc2217://there:4000"),
     )
     parser.add_argument(
         "ports", nargs="*", metavar="PORT", help="a port or pyserial URL (default: all boards)"

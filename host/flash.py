@@ -21,6 +21,11 @@ from host.parallel.parallelism import LINES, LINKS, REDUCERS
 from host.parallel.plan import MAX_CHIPS
 
 MAX_CONTEXT = 65535  # positions that a message can name
+EXAMPLES = (
+    "--board esp32s3 --chip-id 0 --chips 3",
+    "--board esp32s3 --chip-id 1 --port /dev/ttyACM1",
+    "--board esp32s3 --chip-id 1 --update",
+)
 _MAX_BAUD = 5_000_000
 _FAILURES = (BoardError, ClusterError, BuildError, FlashError, ModelError)
 
@@ -30,12 +35,29 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m host.flash",
         description="Makes a board a chip of the cluster: MicroPython, firmware, its shard.",
+        examples=EXAMPLES,
     )
-    add = parser.add_argument
+    add = parser.add_argument_group("the board").add_argument
     add("--board", metavar="NAME", help="which board it is (python -m host.boards lists them)")
     add("--chip-id", type=int, metavar="I", help="which chip of the cluster it becomes, from 0")
     add("--port", metavar="PORT",
         help="its serial port, as /dev/ttyACM0 (default: the one that a board is at)")
+    add("--yes", action="store_true", help="replace a chip of the cluster without asking")
+    _add_cluster_options(parser)
+    add = parser.add_argument_group("what is written").add_argument
+    add("--firmware", type=Path, metavar="PATH",
+        help="MicroPython's image, or a folder of official ones (default: download it)")
+    add("--sha256", metavar="HEX", help="what that image must have")
+    add("--baud", type=count_up_to(_MAX_BAUD), metavar="N",
+        help="bits a second at which the flash is written (default: 460800, and slower where the"
+        " line is noisy)")
+    add("--update", action="store_true",
+        help="copy what has changed to a board that runs MicroPython, and leave that")
+    return parser.parse_args(arguments)  # fmt: skip
+
+
+def _add_cluster_options(parser: Parser) -> None:
+    add = parser.add_argument_group("the cluster (default: as before)").add_argument
     add("--chips", type=count_up_to(MAX_CHIPS), metavar="N",
         help=f"how many chips there are (default {CHIPS})")
     add("--boards", metavar="NAME,...",
@@ -59,17 +81,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--reduce", choices=REDUCERS,
         help="who adds up the chips' partial sums: the host, or the chips themselves")
     add("--key", action=argparse.BooleanOptionalAction, default=None,
-        help="sign all frames with the cluster's random key (default), or none")
-    add("--firmware", type=Path, metavar="PATH",
-        help="MicroPython's image, or a folder of official ones (default: download it)")
-    add("--sha256", metavar="HEX", help="what that image must have")
-    add("--baud", type=count_up_to(_MAX_BAUD), metavar="N",
-        help="bits a second at which the flash is written (default: 460800, and slower where the"
-        " line is noisy)")
-    add("--update", action="store_true",
-        help="copy what has changed to a board that runs MicroPython, and leave that")
-    add("--yes", action="store_true", help="replace a chip of the cluster without asking")
-    return parser.parse_args(arguments)  # fmt: skip
+        help="sign all frames with the cluster's random key (default), or none")  # fmt: skip
 
 
 def run(options: argparse.Namespace, console: Console) -> int:

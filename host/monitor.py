@@ -37,7 +37,9 @@ def _print(line: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code."""
     parser = Parser(
-        prog="python -m host.monitor", description="Shows what all boards print and report."
+        prog="python -m host.monitor",
+        description="Shows what all boards print and report.",
+        examples=("", "/dev/ttyACM0 /dev/ttyACM1"),
     )
     parser.add_argument(
         "ports", nargs="*", metavar="PORT", help="a port or pyserial URL (default: all boards)"

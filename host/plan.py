@@ -33,6 +33,11 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m host.plan",
         description="Shows how a model would run on boards, for each strategy.",
+        examples=(
+            "--chips 5 --board esp32c3",
+            "--boards esp32s3,esp32c3,esp32c3 --link uart",
+            "--model stories260K.bin --parallel tensor --json",
+        ),
     )
     add = parser.add_argument
     add(

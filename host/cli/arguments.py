@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -53,17 +54,38 @@ class _PrintVersion(argparse.Action):
 
 class Parser(argparse.ArgumentParser):
     """Reports what is wrong with a command line in one line, as all other errors are; takes
-    --version."""
+    --version, and names the nearest option for one that it does not know."""
 
-    def __init__(self, prog: str, **settings: Any) -> None:
-        """prog: as `python -m host.run`, or what argparse makes of that for a subcommand."""
+    def __init__(self, prog: str, examples: Sequence[str] = (), **settings: Any) -> None:
+        """prog: as `python -m host.run`, or what argparse makes of that for a subcommand;
+        examples: arguments of it, each shown as a command line at the end of the help."""
         super().__init__(prog=as_called(prog), **settings)
+        self._examples = examples
         self.add_argument(
             "--version", nargs=0, action=_PrintVersion, help="show the version and exit"
         )
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse has it; unknown options are refused here, before what they may have been
+        meant to say is taken for something else."""
+        found, rest = super().parse_known_args(args, namespace)
+        unknown = [word for word in rest if word.startswith("-")]
+        if unknown:
+            self.error(self._describe_unknown(unknown[0].partition("=")[0]))
+        return found, rest
+
+    def _describe_unknown(self, option: str) -> str:
+        known = {name.lstrip("-"): name for name in self._option_string_actions}
+        near = difflib.get_close_matches(option.lstrip("-"), known, n=1, cutoff=0.7)
+        hint = f"did you mean {known[near[0]]}?" if near else "--help lists all"
+        return f"no option {option}: {hint}"
+
     def format_help(self) -> str:
-        return as_called(super().format_help())
+        text = super().format_help()
+        if self._examples:
+            lines = [f"  {self.prog} {example}".rstrip() for example in self._examples]
+            text += "\n".join(["\nexamples:", *lines, ""])
+        return as_called(text)
 
     def error(self, message: str) -> NoReturn:
         print_error(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from host.cli.arguments import Parser, count_up_to, heap_size, probability
 from host.cluster import cluster_file
@@ -23,6 +24,12 @@ from host.parallel.plan import MAX_CHIPS
 from host.paths import HOME_MODEL
 
 DEFAULT_CHIPS = 5
+EXAMPLES = (
+    '"turn off the kitchen lights"',
+    "--chips 3 --board esp32c3 --link uart",
+    '--model stories260K.bin --prompt "Once upon a time" --temperature 0.8 --seed 1',
+    "--ports auto --prompts commands.txt --json",
+)
 
 
 def parse_options(arguments: list[str] | None) -> argparse.Namespace:
@@ -30,30 +37,51 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m host.run",
         description="Generates text on a cluster of chips.",
+        examples=EXAMPLES,
         epilog="Without --prompt, each line of standard input is a prompt: typed at a terminal,"
                " or from a pipe. With nothing to read, a model that continues any text begins"
                " one of its own.",
     )  # fmt: skip
+    _add_prompt_options(parser)
     _add_model_options(parser)
     _add_chip_options(parser)
+    _add_simulation_options(parser)
     _add_output_options(parser)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.words:
+        _take_words(parser, options)
+    return options
 
 
-def _add_model_options(parser: Parser) -> None:
-    add = parser.add_argument
-    add("--model", metavar="PATH",
-        help="a llama2.c checkpoint, Hugging Face folder, GGUF file or quantized model (default:"
-             " models/home.bin, which turns home commands into action lines)")
-    add("--tokenizer", metavar="FILE",
-        help="its tokenizer (default: tok<vocabulary size>.bin or tokenizer.bin beside the model)")
-    add("--prompt", metavar="TEXT", help="text to continue, or to answer")
+def _take_words(parser: Parser, options: argparse.Namespace) -> None:
+    """Takes words that belong to no option for the prompt."""
+    text = " ".join(options.words)
+    if options.prompt is not None:
+        parser.error(f"{text!r} and --prompt: give one of them")
+    if os.path.exists(text):
+        parser.error(f"{text!r} is a file: give --model {text}, or --prompts {text}")
+    options.prompt = text
+
+
+def _add_prompt_options(parser: Parser) -> None:
+    add = parser.add_argument_group("prompts").add_argument
+    add("words", nargs="*", metavar="PROMPT", help="text to continue, or to answer")
+    add("--prompt", metavar="TEXT", help="the same, which may begin with a dash")
     add("--prompts", metavar="FILE",
         help="a prompt in each line, which fill a pipeline together; answers are printed under"
              " their prompts")
     add("--examples", action="store_true",
         help="show the model's example prompts and their answers, or a text of its own where it"
-             " has none; then take prompts, at a terminal only")
+             " has none; then take prompts, at a terminal only")  # fmt: skip
+
+
+def _add_model_options(parser: Parser) -> None:
+    add = parser.add_argument_group("model and sampling").add_argument
+    add("--model", metavar="PATH",
+        help="a llama2.c checkpoint, Hugging Face folder, GGUF file or quantized model (default:"
+             " models/home.bin, which turns home commands into action lines)")
+    add("--tokenizer", metavar="FILE",
+        help="its tokenizer (default: tok<vocabulary size>.bin or tokenizer.bin beside the model)")
     add("--steps", type=int, metavar="N",
         help="tokens in all, the prompt's included (default 256, at most the context)")
     add("--context", type=int, metavar="N",
@@ -67,7 +95,7 @@ def _add_model_options(parser: Parser) -> None:
 
 
 def _add_chip_options(parser: Parser) -> None:
-    add = parser.add_argument
+    add = parser.add_argument_group("chips").add_argument
     add("--ports", metavar="auto|URL,...",
         help="run on boards: auto finds those of federation.toml wherever they are plugged in; or"
              " each chip's port on uart, the gateway's on espnow, as /dev/ttyACM0 or socket://...")
@@ -84,19 +112,24 @@ def _add_chip_options(parser: Parser) -> None:
     add("--reduce", choices=REDUCERS,
         help="who adds up the chips' partial sums in --parallel tensor: the host (default), or the"
              " chips themselves")
-    add("--board", metavar="NAME",
-        help="simulate chips with this board's heap (python -m host.boards lists them)")
-    add("--heap", type=heap_size, metavar="SIZE", help="each chip's heap instead, as 160K or 4M")
-    add("--loss", type=probability, metavar="P", help="lose frames with this probability")
-    add("--secure", action=argparse.BooleanOptionalAction, default=None,
-        help="sign all frames with a random cluster key (default for a real --board), or not")
     add("--check", action="store_true",
         help="first compare each chip's answers, number by number, with what its shard must give;"
              " takes --reduce host, its default")  # fmt: skip
 
 
+def _add_simulation_options(parser: Parser) -> None:
+    add = parser.add_argument_group("simulated chips").add_argument
+    add("--board", metavar="NAME",
+        help="simulate chips with this board's heap (python -m host.boards lists them)")
+    add("--heap", type=heap_size, metavar="SIZE", help="each chip's heap instead, as 160K or 4M")
+    add("--loss", type=probability, metavar="P", help="lose frames with this probability")
+    add("--secure", action=argparse.BooleanOptionalAction, default=None,
+        help="sign all frames with a random cluster key (default for a real --board), or"
+             " not")  # fmt: skip
+
+
 def _add_output_options(parser: Parser) -> None:
-    add = parser.add_argument
+    add = parser.add_argument_group("output").add_argument
     add("--stats", action=argparse.BooleanOptionalAction, default=None,
         help="end with a table of chips and figures (default, but for prompts from a pipe)")
     add("--json", action="store_true",

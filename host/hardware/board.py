@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,10 +197,21 @@ def _path(name: str, places: Sequence[Path]) -> Path:
     """The board's file in the last of these folders that has one. Raises BoardError."""
     known = names(places)
     if name not in known:
-        nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)
-        hint = f", did you mean {nearest[0]}?" if nearest else "."
+        nearest = _find_nearest(name, known)
+        hint = f", did you mean {nearest}?" if nearest else "."
         raise BoardError(f"no board is called {name!r}{hint} Boards: {', '.join(known)}")
     return next(path for folder in reversed(places) if (path := folder / f"{name}.toml").exists())
+
+
+def _find_nearest(name: str, known: Sequence[str]) -> str | None:
+    """The name of a board that `name` is most likely meant for: the shortest that has all of it,
+    as S3 for esp32s3, or else the most similar."""
+
+    def plain(text: str) -> str:
+        return re.sub("[^a-z0-9]", "", text.lower())
+
+    having = sorted((one for one in known if plain(name) in plain(one)), key=len)
+    return next(iter(having or difflib.get_close_matches(name.lower(), known, 1, 0.0)), None)
 
 
 def _fields(path: Path, places: Sequence[Path], likes: tuple[Path, ...]) -> dict[str, Any]:

@@ -19,7 +19,14 @@ _PATH = "a llama2.c checkpoint, a folder from Hugging Face, or a GGUF file"
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     """Parses the command line."""
-    parser = Parser(prog="python -m host.model", description="Inspects and quantizes models.")
+    parser = Parser(
+        prog="python -m host.model",
+        description="Inspects and quantizes models.",
+        examples=(
+            "inspect models/home.bin --chips 5 --board esp32s3",
+            "quantize models/home.bin -o home.q",
+        ),
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser("inspect", help="what a model is, and which boards hold it")
     add = command.add_argument

@@ -293,3 +293,22 @@ def test_a_word_too_many_is_refused() -> None:
     )
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr == "error: unrecognized arguments: esp32\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("s3", "esp32s3"),
+        ("S3", "esp32s3"),
+        ("c3", "esp32c3"),
+        ("ESP32-S3", "esp32s3"),
+        ("s3-psram", "esp32s3-psram"),
+        ("n16r8", "esp32s3-n16r8"),
+        ("xiao", "xiao-esp32c6"),
+        ("esp", "esp32"),
+        ("esp32c33", "esp32c3"),
+    ],
+)
+def test_a_part_of_a_name_suggests_the_board(name, nearest):
+    with pytest.raises(BoardError, match=f"did you mean {nearest}\\? "):
+        boards.load(name)

@@ -1,7 +1,9 @@
 """`federation` and its subcommands: grouped help, versions, unknown names, lazy imports."""
 
+import argparse
 import ast
 import importlib
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,11 +13,12 @@ import pytest
 
 from host.__main__ import main
 from host.build.firmware_version import RELEASE, firmware_version
-from host.cli.arguments import as_called
+from host.cli.arguments import Parser, as_called
 from host.cli.commands import COMMANDS
 from tests.simulation.launch import REPOSITORY
 
 MODULES = sorted({command.module for command in COMMANDS.values()})
+NO_EXAMPLES = ("host.boards", "host.cli.setup", "host.evaluate")  # there is little to choose
 
 
 def has_main(path):
@@ -44,6 +47,30 @@ def test_help_lists_the_commands_in_groups(arguments, capsys):
     groups = [line for line in printed.splitlines() if line.endswith(":")]
     assert len(groups) == len(set(groups)) == len({each.group for each in COMMANDS.values()})
     assert max(map(len, printed.splitlines())) <= 80
+
+
+class Parsed(Exception):
+    """A command line was understood."""
+
+
+@pytest.mark.parametrize("module", [one for one in MODULES if one not in NO_EXAMPLES])
+def test_examples_in_the_help_of_a_command_are_command_lines_of_it(module, capsys, monkeypatch):
+    main_of = importlib.import_module(module).main
+    with pytest.raises(SystemExit):
+        main_of(["--help"])
+    prog = f"python -m {module.removesuffix('.__main__')}"
+    examples = capsys.readouterr().out.partition("\nexamples:\n")[2].splitlines()
+    assert examples
+
+    def parse_args(self, arguments):
+        argparse.ArgumentParser.parse_args(self, arguments)
+        raise Parsed
+
+    monkeypatch.setattr(Parser, "parse_args", parse_args)
+    for line in examples:
+        assert line.startswith(f"  {prog}")
+        with pytest.raises(Parsed):
+            main_of(shlex.split(line.strip().removeprefix(prog)))
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,12 @@ def test_a_count_of_chips_that_cannot_be_is_refused_before_the_model_is_read(err
         (("--heap", "160"), 2, "argument --heap: '160' is 160 bytes: give it as 160K or 4M"),
         (("--heap", "1024M"), 2, "argument --heap: '1024M' is no size up to 32M: .*"),
         (("--link", "wifi"), 2, "argument --link: invalid choice: 'wifi' .*"),
-        (("--nonsense",), 2, "unrecognized arguments: --nonsense"),
+        (("--nonsense",), 2, "no option --nonsense: --help lists all"),
+        (("--promt", "hi"), 2, r"no option --promt: did you mean --prompt\?"),
+        (("--promt=hi",), 2, r"no option --promt: did you mean --prompt\?"),
+        (("--temprature", "0.8", "hi"), 2, r"no option --temprature: did you mean --temp.*"),
+        (("hi", "--prompt", "there"), 2, "'hi' and --prompt: give one of them"),
+        ((__file__,), 2, f"'{__file__}' is a file: give --model {__file__}, or --prompts .*"),
         (("--steps", "0"), 1, "--steps 0: 1 to 512, the context, can be generated"),
         (("--steps", "513"), 1, "--steps 513: 1 to 512, the context, can be generated"),
         (("--context", "0"), 1, "context must be 1 to 512, got 0"),
@@ -144,6 +149,17 @@ def test_a_count_of_chips_that_cannot_be_is_refused_before_the_model_is_read(err
 def test_options_that_are_wrong(error, model, options, code, pattern):
     found, line = error("--model", model, *options)
     assert found == code and re.fullmatch(pattern, line), line
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["turn off the light"], ["turn", "off", "the", "light"], ["--", "turn off the light"]],
+)
+def test_words_that_belong_to_no_option_are_the_prompt(words):
+    options = parse_options(["--chips", "3", *words])
+    assert options.prompt == "turn off the light" and options.chips == 3
+    assert parse_options(["turn off the light", "--seed", "4"]).prompt == "turn off the light"
+    assert parse_options([]).prompt is None
 
 
 @pytest.mark.parametrize(
