@@ -25,6 +25,15 @@ HOME_TOKENIZER = MODELS / "tok512.bin"
 HELD_OUT = MODELS / "held_out.tsv"  # commands that it was not trained on, and their answers
 
 
+def state_file(name: str) -> Path:
+    """Returns a file that the program keeps for its user from run to run; it may not exist yet."""
+    if not IS_CHECKOUT:
+        import platformdirs
+
+        return platformdirs.user_state_path(PROJECT, appauthor=False) / name
+    return SOURCES / "build" / name
+
+
 def cache_folder(name: str) -> Path:
     """Returns the folder for files that can be made again; it may not exist yet.
 

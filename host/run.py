@@ -14,10 +14,11 @@ import io
 import logging
 import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
 from host.cli.arguments import HUNG_UP, TERMINATED, exit_code, hold_standard_files
 from host.cli.console import Console
+from host.cli.keyboard import hold_keys
 from host.cli.progress import show_progress
 from host.cli.prompt_loop import PromptLoop, print_message, reads_terminal
 from host.cli.run_options import (
@@ -94,7 +95,12 @@ def main(arguments: list[str] | None = None) -> int:
         format="%(message)s",
         handlers=[display],
     )
-    return exit_code(lambda: run(options, console, display), (FederationError,))
+
+    def typed() -> int:
+        with hold_keys() if reads_terminal(options) else nullcontext():
+            return run(options, console, display)
+
+    return exit_code(typed, (FederationError,))
 
 
 if __name__ == "__main__":

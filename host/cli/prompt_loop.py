@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from contextlib import nullcontext
 
 from rich.console import Console
 
 from host.cli.arguments import FAILED
-from host.cli.prompts import StopAtInterrupt, example, is_terminal, piped_prompts, typed_prompts
+from host.cli.keyboard import typed_prompts
+from host.cli.prompts import StopAtInterrupt, example, is_terminal, piped_prompts
 from host.cli.report import make_report, print_report
 from host.cli.run_options import find_sampler
 from host.cli.terminal import Display
@@ -21,6 +23,8 @@ from host.generation.prompt_encoder import PromptEncoder
 from host.generation.statistics import GenerationStatistics
 from host.launch import OpenCluster
 from host.model.loading import LoadedModel
+
+_EXIT = ("exit", "quit", "/exit", "/quit")
 
 
 class PromptLoop:
@@ -76,8 +80,12 @@ class PromptLoop:
 
     def _run_piped(self) -> bool:
         """Runs the lines of standard input; whether somebody would read a table."""
-        number = 0
+        is_any = False
         for number, prompt in piped_prompts():
+            if isinstance(prompt, str) and not prompt.strip():
+                self._answer_nothing(prompt)
+                continue
+            is_any = True
             try:
                 if isinstance(prompt, TextError):
                     raise prompt
@@ -85,7 +93,7 @@ class PromptLoop:
             except ModelError as error:
                 self._refuse(prompt, str(error))
                 self._fail(f"line {number}: {error}")
-        if number or self._format.answers:
+        if is_any or self._format.answers:
             return False
         self._run_prompt("")
         return True
@@ -100,14 +108,38 @@ class PromptLoop:
     def _run_typed(self) -> None:
         kind = "a command" if self._format.answers else "a text to continue"
         count = self._cluster.executor.plan.chips
-        print_message(f"{count} chip{'s' * (count > 1)} ready: type {kind}, or Ctrl-D to end")
+        print_message(f"{count} chip{'s' * (count > 1)} ready: type {kind}, /help, or exit")
         code = self._code
         for prompt in typed_prompts():
+            word = prompt.strip().lower()
+            if word in _EXIT:
+                break
+            if re.fullmatch("/[a-z]+", word):
+                print_message(self._help() if word == "/help" else f"no {word}: see /help")
+                continue
             try:
                 self._run_prompt(prompt)
             except ModelError as error:
                 self._fail(str(error))
         self._code = code  # the user has seen what went wrong, and typed on
+
+    def _help(self) -> str:
+        """What can be typed at the prompt."""
+        what = "a command, which is answered" if self._format.answers else "a text to continue"
+        examples = "".join(f"\n  {one}" for one in self._format.examples[:3])
+        return (
+            f"Type {what}{', as:' if examples else '.'}{examples}\n"
+            "Arrow keys recall and edit what was typed, in earlier runs too. Ctrl-C stops an"
+            " answer.\nexit, /exit or Ctrl-D end the program, which then prints a table of figures"
+            " (--no-stats: none)."
+        )
+
+    def _answer_nothing(self, prompt: str) -> None:
+        """Prints an empty answer to an empty line, where each line has one."""
+        if self._format.answers and self._options.json:
+            print(json.dumps({"prompt": prompt, "text": ""}), flush=True)
+        elif self._format.answers:
+            self._display.show("\n")
 
     def _run_prompt(self, prompt: str) -> bool:
         """Shows what a prompt leads to, piece by piece; whether it came to its end."""

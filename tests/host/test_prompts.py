@@ -14,7 +14,7 @@ from host.errors import TextError
 
 def test_lines_have_their_numbers_and_keep_their_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n  one \r\n \t\ntwo"))
-    assert list(piped_prompts()) == [(2, "  one "), (4, "two")]
+    assert list(piped_prompts()) == [(1, ""), (2, "  one "), (3, " \t"), (4, "two")]
 
 
 def pipe(data: bytes) -> io.TextIOWrapper:
@@ -26,7 +26,7 @@ def test_a_byte_order_mark_says_how_lines_are_encoded(
     monkeypatch: pytest.MonkeyPatch, encoding: str
 ) -> None:
     monkeypatch.setattr(sys, "stdin", pipe("\r\ncaf\xe9 \r\n".encode(encoding)))
-    assert list(piped_prompts()) == [(2, "caf\xe9 ")]
+    assert list(piped_prompts()) == [(1, ""), (2, "caf\xe9 ")]
 
 
 def test_a_line_that_is_no_text_is_told_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:

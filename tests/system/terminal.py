@@ -22,7 +22,7 @@ CTRL_C, CTRL_D, UP = "\x03", "\x04", "\x1b[A"
 class Terminal:
     """`python -m host.run` with these arguments; all three streams are one terminal."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, history=""):
         self._master, slave = pty.openpty()
 
         def take_terminal():
@@ -31,7 +31,9 @@ class Terminal:
 
         self.process = subprocess.Popen(
             [sys.executable, "-m", "host.run", *map(str, arguments)],
-            cwd=REPOSITORY, env={**os.environ, "TERM": "vt100", "COLUMNS": "100"},
+            cwd=REPOSITORY,
+            env={**os.environ, "TERM": "vt100", "COLUMNS": "100",
+                 "FEDERATION_HISTORY": str(history)},
             stdin=slave, stdout=slave, stderr=slave,
             start_new_session=True, preexec_fn=take_terminal,
         )  # fmt: skip
@@ -42,6 +44,13 @@ class Terminal:
     def type(self, keys):
         """Types keys; a line ends with a newline."""
         os.write(self._master, keys.encode())
+
+    def await_held_keys(self):
+        """Returns once what is typed is not shown any more."""
+        end = time.monotonic() + 60
+        while termios.tcgetattr(self._master)[3] & termios.ECHO:
+            assert time.monotonic() < end, "keys are shown"
+            time.sleep(0.01)
 
     def until(self, ending, timeout=60.0):
         """What is written up to `ending`, both, from where the last call ended."""

@@ -84,15 +84,19 @@ def test_a_line_is_answered_before_the_next_is_written():
         assert process.stdout.read() == "" and process.wait(30) == 0
 
 
-def test_empty_lines_are_skipped_and_spaces_around_a_command_mean_nothing(piped):
+def test_each_line_has_one_line_and_spaces_around_a_command_mean_nothing(piped):
     text = "\n  order a pizza \r\n\n \nturn off the kitchen lights"
-    assert piped(text) == (0, "unknown\nlight.kitchen off\n", "")
+    assert piped(text) == (0, "\nunknown\n\n\nlight.kitchen off\n", "")
+    code, out, _ = piped("\norder a pizza\n", "--json")
+    assert code == 0
+    assert [json.loads(line)["text"] for line in out.splitlines()] == ["", "unknown"]
+    assert piped("\n\n") == (0, "\n\n", "") and piped("") == (0, "", "")
 
 
 def test_a_line_that_is_too_long_is_told_and_the_others_are_answered(piped, home):
     count = len(home.tokenizer.encode(home.prompt_format.text(TOO_LONG)))
     code, out, err = piped(f"order a pizza\n\n{TOO_LONG}\nturn off the kitchen lights\n")
-    assert (code, out) == (1, "unknown\nunknown\nlight.kitchen off\n")
+    assert (code, out) == (1, "unknown\n\nunknown\nlight.kitchen off\n")
     assert err == (
         f"error: line 3: the prompt has {count} tokens, BOS included, and the context 128"
         " positions: shorten it\n"
@@ -148,11 +152,6 @@ def test_a_table_only_where_it_is_asked_for(piped):
     assert (code, out) == (0, "unknown\n") and "no token after the first of an answer" in err
 
 
-@pytest.mark.parametrize("text", ["", "\n \n"])
-def test_no_command_is_no_action(piped, text):
-    assert piped(text) == (0, "", "")
-
-
 def test_a_prompt_is_answered_alone_and_with_the_table(piped):
     code, out, err = piped("order a pizza\n", "--prompt", " turn off the kitchen lights\n")
     assert (code, out) == (0, "light.kitchen off\n") and "synchronizations and" in err
@@ -202,8 +201,8 @@ def terminal():
     """Starts `host.run` at a terminal."""
     started = []
 
-    def start(*arguments):
-        started.append(Terminal(*arguments))
+    def start(*arguments, **options):
+        started.append(Terminal(*arguments, **options))
         return started[-1]
 
     yield start
@@ -215,7 +214,7 @@ def test_commands_typed_at_a_terminal(terminal):
     user = terminal("--chips", 2)
     started = user.until("> ")
     assert "starting chips" in started and "2 of 2" in started
-    assert started.endswith("2 chips ready: type a command, or Ctrl-D to end\n> ")
+    assert started.endswith("2 chips ready: type a command, /help, or exit\n> ")
     user.type("turn off the kitchen lightsx\x7f\n")
     assert user.until("> ").endswith("\nlight.kitchen off\n> ")
     user.type("order")
@@ -230,6 +229,45 @@ def test_commands_typed_at_a_terminal(terminal):
     user.type(CTRL_D)
     code, rest = user.ended()
     assert code == 0 and "synchronizations and" in rest
+
+
+def test_what_is_typed_before_its_time_is_kept_and_shown_where_it_belongs(terminal, tmp_path):
+    history = tmp_path / "kept" / "history"
+    user = terminal("--chips", 1, "--no-stats", history=history)
+    user.await_held_keys()
+    user.type("turn off the kitchen lights\n/help\n")
+    started = user.until("> ")
+    assert "kitchen" not in started  # as it would be where keys are shown over the progress
+    assert user.until("\n> ").startswith("turn off the kitchen lights\nlight.kitchen off\n")
+    helped = user.until("(--no-stats: none).\n> ")
+    assert helped.startswith("/help\nType a command") and "Ctrl-C stops an answer" in helped
+    user.type("/nonsense\n")
+    assert user.until("\n> ").endswith("\nno /nonsense: see /help\n> ")
+    user.type("order a pizza\n" + CTRL_D)  # which comes while that is answered, or after it
+    code, rest = user.ended()
+    assert code == 0 and "unknown\n" in rest
+    assert history.stat().st_mode & 0o777 == 0o600
+    again = terminal("--chips", 1, "--no-stats", history=history)
+    again.until("> ")
+    again.type(UP * 3 + "\n")
+    assert "light.kitchen off" not in again.until("\n> ")
+    again.type(UP * 5 + "\n")
+    assert "\nlight.kitchen off\n> " in again.until("off\n> ")
+    again.type("exit\n")
+    assert again.ended()[0] == 0
+
+
+def test_an_end_of_input_in_the_midst_of_an_answer_ends_the_program_after_it(
+    terminal, model_file, runs, tokenizer
+):
+    user = terminal("--model", model_file, "--chips", 2, "--link", "uart", "--no-stats")
+    user.until("> ")
+    once = text_of(runs[1], tokenizer, STEPS)
+    user.type("Once upon a time\n")
+    user.until(once[:30])
+    user.type(CTRL_D)
+    code, rest = user.ended()
+    assert code == 0 and once[30:200] in rest
 
 
 def test_prompts_of_a_file_fail_at_a_terminal_too(terminal, tmp_path):
