@@ -17,7 +17,7 @@ from host.errors import BoardError, ModelError
 from host.hardware.board import board_names, load
 from host.model import loading
 from host.model.cache import quantize_once
-from host.parallel.assessment import assess, assess_all
+from host.parallel.assessment import Assessment, assess, assess_all
 from host.parallel.boards import BoardSet
 from host.parallel.fitting import explain
 from host.parallel.options import CHOICES, parse_parallelism
@@ -109,16 +109,8 @@ def parse_boards(options: argparse.Namespace) -> BoardSet:
 def run(options: argparse.Namespace) -> int:
     """Prints the plan; the exit code. Raises what main prints as one line."""
     boards = parse_boards(options)
-    source = loading.load_model(options.model, options.tokenizer)
-    model = quantize_once(source, cache_folder("models"))
-    chosen = parse_parallelism(
-        options.parallel, options.stages, options.reduce, model.config.layers, len(boards.boards)
-    )
-    problems: Problems = {}
-    if chosen:
-        fitting = [assess(model, boards, boards.plan(model, chosen))]
-    else:
-        fitting, problems = assess_all(model, boards)
+    with Console(stderr=True).status("planning"):
+        fitting, problems = _assess(options, boards)
     if not fitting:
         raise explain(problems)
     if options.json:
@@ -126,6 +118,21 @@ def run(options: argparse.Namespace) -> int:
     else:
         print_plan(Console(), boards, fitting, problems)
     return 0
+
+
+def _assess(
+    options: argparse.Namespace, boards: BoardSet
+) -> tuple[list[Assessment], Problems]:
+    """Returns what is known of each strategy that fits, or of the one that options name, and why
+    others do not. Raises ModelError."""
+    source = loading.load_model(options.model, options.tokenizer)
+    model = quantize_once(source, cache_folder("models"))
+    chosen = parse_parallelism(
+        options.parallel, options.stages, options.reduce, model.config.layers, len(boards.boards)
+    )
+    if chosen:
+        return [assess(model, boards, boards.plan(model, chosen))], {}
+    return assess_all(model, boards)
 
 
 def main(arguments: list[str] | None = None) -> int:

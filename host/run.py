@@ -20,7 +20,7 @@ from host.cli.arguments import HUNG_UP, TERMINATED, exit_code, hold_standard_fil
 from host.cli.console import Console
 from host.cli.keyboard import hold_keys
 from host.cli.progress import show_progress
-from host.cli.prompt_loop import PromptLoop, print_message, reads_terminal
+from host.cli.prompt_loop import PromptLoop, reads_terminal
 from host.cli.run_options import (
     find_chips,
     find_model,
@@ -52,16 +52,18 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
     with console.status("quantizing"):
         model = quantize_once(source, cache_folder("models"))
 
-    def on_choice(choice: Choice) -> None:
-        verify_checkable(options, choice)
-        if _shows_choice(options):
-            print_message(str(choice))
-
     with ExitStack() as stack:
-        with show_progress(console, "starting chips", chips.count) as on_ready:
+        with show_progress(console, "planning", chips.count) as steps:
+
+            def on_choice(choice: Choice) -> None:
+                verify_checkable(options, choice)
+                if _shows_choice(options):
+                    console.print(str(choice), highlight=False, markup=False, soft_wrap=True)
+                steps.begin("starting chips")
+
             batch = len(prompts) > 1
             cluster = stack.enter_context(
-                open_cluster(model, chips, on_ready, batch=batch, on_choice=on_choice)
+                open_cluster(model, chips, steps.advance, batch=batch, on_choice=on_choice)
             )
         if options.check:
             cluster.executor.check_arithmetic()

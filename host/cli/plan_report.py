@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import astuple
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from host.cli.console import Console
+from host.cli.tables import print_table
 from host.errors import ModelError
 from host.parallel.assessment import Assessment, describe_options, recommend
 from host.parallel.boards import BoardSet
@@ -43,11 +42,11 @@ def print_plan(
     """Prints the same for people."""
     for each in fitting:
         console.print(_heading(each), highlight=False)
-        console.print(_chips(each))
+        _print_chips(console, each)
     for parallelism, problem in problems.items():
         console.print(f"{describe_options(parallelism)}: {problem}", highlight=False)
     console.print()
-    console.print(_token(fitting))
+    _print_token(console, fitting)
     console.print(
         f"partial sums as wide as the widest of {TYPICAL_TOKENS} tokens of the model's own text",
         highlight=False,
@@ -82,35 +81,29 @@ def _describe_range(numbers: range) -> str:
     return f"{first}" if first == last else f"{first}-{last}"
 
 
-def _chips(each: Assessment) -> Table:
+def _print_chips(console: Console, each: Assessment) -> None:
     """Shards and heaps, chip by chip."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("chip", "heads", "units", "rows", "weights", "KV", "tables", "buffers",
-                    "code", "room", "free"):  # fmt: skip
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings = [
+        "chip", "heads", "units", "rows", "weights", "KV", "tables", "buffers", "code", "room",
+        "free",
+    ]  # fmt: skip
     names = [board.name for board in each.boards.boards]
-    if len(set(names)) > 1:  # last, where a narrow terminal cuts
-        table.add_column("board", no_wrap=True)
+    is_mixed = len(set(names)) > 1
+    rows = []
     for shard in each.plan.shards:
-        need = each.plan.heap_need(shard)
-        sizes = (*astuple(need), each.free(shard))
-        table.add_row(
-            f"{shard.chip}", f"{len(shard.heads)}", f"{len(shard.units)}", f"{len(shard.rows)}",
-            *(f"{n / 1024:.1f}" for n in sizes), *names[shard.chip :][: len(set(names)) > 1],
-        )  # fmt: skip
-    return table
+        sizes = (*astuple(each.plan.heap_need(shard)), each.free(shard))
+        parts = shard.chip, len(shard.heads), len(shard.units), len(shard.rows)
+        figures = [*map(str, parts), *(f"{n / 1024:.1f}" for n in sizes)]
+        rows.append(figures + [names[shard.chip]] * is_mixed)
+    print_table(console, headings + ["board"] * is_mixed, rows, left={len(headings)})
 
 
-def _token(fitting: list[Assessment]) -> Table:
+def _print_token(console: Console, fitting: list[Assessment]) -> None:
     """What a token takes, a column for each strategy."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("a token, greedy decoding")
-    for each in fitting:
-        table.add_column(each.options, justify="right")
     columns = [_figures(each) for each in fitting]
-    for name in columns[0]:
-        table.add_row(name, *(column[name] for column in columns))
-    return table
+    rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
+    headings = ["a token, greedy decoding", *(each.options for each in fitting)]
+    print_table(console, headings, rows, left={0})
 
 
 def _figures(each: Assessment) -> dict[str, str]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from rich.console import Console
-from rich.table import Table
-
+from host.cli.console import Console
+from host.cli.tables import print_table
 from host.executors.executor import Idle
 from host.generation.statistics import GenerationStatistics
 from host.launch.chip_statistics import ChipStatistics
+
+_HEADINGS = (
+    "chip", "heads", "units", "rows", "shard KB", "heap KB", "free KB", "frames in", "out",
+    "KB in", "out", "resent",
+)  # fmt: skip
 
 
 def make_report(
@@ -53,19 +57,17 @@ def print_report(
 ) -> None:
     """Prints the same for people. simulated: whether the chips are processes of this machine."""
     how = "simulated: this machine's speed, not a chip's" if simulated else "measured"
-    table = Table(box=None, pad_edge=False, title_justify="left")
-    for heading in ("chip", "heads", "units", "rows", "shard KB", "heap KB", "free KB",
-                    "frames in", "out", "KB in", "out", "resent"):  # fmt: skip
-        table.add_column(heading, justify="right")
-    for chip in chips:
-        table.add_row(
+    rows = [
+        (
             f"{chip.chip}", f"{chip.heads}", f"{chip.units}", f"{chip.rows}",
             f"{chip.shard_bytes / 1024:.1f}", f"{chip.heap_used / 1024:.0f}",
             f"{chip.heap_free / 1024:.0f}", f"{chip.frames_received}",
             f"{chip.frames_sent}", f"{chip.bytes_received / 1024:.0f}",
             f"{chip.bytes_sent / 1024:.0f}", f"{chip.answers_retransmitted}",
-        )  # fmt: skip
-    console.print(table)
+        )
+        for chip in chips
+    ]  # fmt: skip
+    print_table(console, _HEADINGS, rows)
     parts = ["no token after the first of an answer, from which on speed and bytes are measured"]
     if statistics.tokens:
         parts = [

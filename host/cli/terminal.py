@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from typing import TextIO
 
 from host.cli.prompts import is_terminal
 
@@ -11,14 +13,15 @@ from host.cli.prompts import is_terminal
 class Display(logging.Handler):
     """Shows text; as a handler of log records, writes them to standard error.
 
-    Where both are one terminal, a record waits until the text is at the end of a line.
+    Where both are one terminal, pipe or file, a record waits until the text is at the end of a
+    line.
     """
 
     def __init__(self, silent: bool = False) -> None:
         """silent: whether to show no text."""
         super().__init__()
         self._silent = silent
-        self._one_terminal = is_terminal(sys.stdout) and is_terminal(sys.stderr)
+        self._is_shared = _share_file(sys.stdout, sys.stderr)
         self._in_line = False
         self._waiting: list[str] = []
 
@@ -34,10 +37,20 @@ class Display(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Takes a record of the log."""
         self._waiting.append(self.format(record))
-        if not (self._in_line and self._one_terminal):
+        if not (self._in_line and self._is_shared):
             self._write_waiting()
 
     def _write_waiting(self) -> None:
         for line in self._waiting:
             print(line, file=sys.stderr, flush=True)
         self._waiting.clear()
+
+
+def _share_file(one: TextIO | None, other: TextIO | None) -> bool:
+    """Whether what is written to both comes out in one place."""
+    if one is None or other is None:
+        return False
+    try:
+        return os.path.samestat(os.fstat(one.fileno()), os.fstat(other.fileno()))
+    except (OSError, ValueError):  # they have no descriptor
+        return is_terminal(one) and is_terminal(other)

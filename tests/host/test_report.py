@@ -95,6 +95,14 @@ def test_the_figures_of_a_long_run_still_fit_80_columns():
     assert "…" not in text and max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("width", [30, 45, 60, 72, 75, 76])
+def test_on_a_narrow_terminal_no_figure_is_cut(width):
+    counts = {"frames_received": 123_456_789, "bytes_sent": 98_765_432_100, "heap_free": 7_777_777}
+    words = printed(FIGURES, [chip(253, **counts)], width).split()
+    for figure in ("123456789", f"{98_765_432_100 / 1024:.0f}", f"{7_777_777 / 1024:.0f}"):
+        assert figure in words
+
+
 @pytest.mark.parametrize(
     ("recoveries", "words"), [(0, ""), (2, ", 2 recoveries of a lost KV cache")]
 )
