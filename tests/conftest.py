@@ -23,10 +23,12 @@ settings.load_profile("no deadline")
 collect_ignore_glob = ["firmware/test_*_viper.py"]
 
 
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """How many tests `-n auto` runs at once: one more than there are processors, for many wait for
-    processes of theirs."""
-    return min(4, (os.cpu_count() or 1) + 1)
+    processes of theirs; of the large matrices, in which frames are lost and waited for, twice as
+    many as there are."""
+    processors = os.cpu_count() or 1
+    return min(8, 2 * processors if config.option.markexpr == "verify" else processors + 1)
 
 
 @pytest.fixture(autouse=True)
