@@ -23,7 +23,7 @@ from host.generation.generator import (
     Task,
     make_sampler,
 )
-from host.generation.prompt_encoder import PromptEncoder
+from host.generation.prompt_encoder import PromptEncoder, check_steps
 from host.generation.statistics import GenerationStatistics
 from host.launch import Chips, FlashedBoards, OpenCluster, SimulatedChips, open_cluster
 from host.launch.boards import describe_cluster, listed_ports
@@ -31,7 +31,9 @@ from host.launch.chip_statistics import ChipStatistics
 from host.launch.simulated import SIMULATED_BOARD
 from host.model import loading
 from host.model.cache import quantize_once
+from host.model.checkpoint import Config
 from host.model.loading import LoadedModel
+from host.model.outline import Outline
 from host.parallel.options import CHOICES, parse_parallelism
 from host.parallel.parallelism import LINKS, Parallelism
 from host.parallel.plan import MAX_CHIPS
@@ -62,9 +64,7 @@ def load_model(
     checkpoint, Hugging Face folder, GGUF file or quantized model; tokenizer: a path, where the
     model's own is not in or beside it. Raises ModelError.
     """
-    path = HOME_MODEL if name_or_path == HOME else name_or_path
-    source = loading.load_model(path, tokenizer)
-    return replace(source, weights=quantize_once(source, cache_folder("models")))
+    return _load(name_or_path, tokenizer)
 
 
 @contextmanager
@@ -99,17 +99,25 @@ def simulate(
         raise ArgumentError(f"loss must be in [0, 1), got {loss!r}")
     if not isinstance(seed, int) or seed < 0:
         raise ArgumentError(f"seed must be a whole number from 0, got {seed!r}")
-    source = _find_model(model)
-    simulated = SimulatedChips.alike(
-        chips,
-        link,
-        board,
-        signed=secure,
-        parallelism=_find_parallelism(parallelism, source.config.layers, chips),
-        context=context,
-        loss=loss,
-        seed=seed,
-    )
+
+    def alike(config: Config) -> SimulatedChips:
+        return SimulatedChips.alike(
+            chips,
+            link,
+            board,
+            signed=secure,
+            parallelism=_find_parallelism(parallelism, config.layers, chips),
+            context=context,
+            loss=loss,
+            seed=seed,
+        )
+
+    def check(outline: Outline) -> None:
+        check_steps(outline.config, context, None)
+        alike(outline.config).check(outline)
+
+    source = _find_model(model, check)
+    simulated = alike(source.config)
     with _open(source, simulated) as cluster:
         yield cluster
 
@@ -261,8 +269,21 @@ def _open(source: LoadedModel, chips: Chips) -> Iterator[Cluster]:
             cluster._close()
 
 
-def _find_model(model: str | Path | LoadedModel) -> LoadedModel:
-    return load_model(model) if isinstance(model, str | Path) else model
+def _find_model(
+    model: str | Path | LoadedModel, check: loading.Check = lambda outline: None
+) -> LoadedModel:
+    """check: as loading.read_header's."""
+    return _load(model, None, check) if isinstance(model, str | Path) else model
+
+
+def _load(
+    name_or_path: str | Path,
+    tokenizer: str | Path | None,
+    check: loading.Check = lambda outline: None,
+) -> LoadedModel:
+    path = HOME_MODEL if name_or_path == HOME else name_or_path
+    source = loading.load_model(path, tokenizer, check)
+    return replace(source, weights=quantize_once(source, cache_folder("models")))
 
 
 def _find_parallelism(

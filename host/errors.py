@@ -30,6 +30,10 @@ class ParallelError(ModelError, ValueError):
     """A division that cannot be made or undone; the message names the numbers."""
 
 
+class Curable(ModelError):
+    """What another cluster or another option would put right, and no other model."""
+
+
 class TextError(ModelError, ValueError):
     """Text that cannot be given to a model, for its encoding is not read or it is none."""
 

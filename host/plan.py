@@ -17,9 +17,10 @@ from host.errors import BoardError, ModelError
 from host.hardware.board import board_names, load
 from host.model import loading
 from host.model.cache import quantize_once
+from host.model.outline import Outline
 from host.parallel.assessment import Assessment, assess, assess_all
 from host.parallel.boards import BoardSet
-from host.parallel.fitting import explain
+from host.parallel.fitting import explain, find_first_plan
 from host.parallel.options import CHOICES, parse_parallelism
 from host.parallel.parallelism import LINKS, REDUCERS
 from host.parallel.plan import MAX_CHIPS
@@ -125,11 +126,15 @@ def _assess(
 ) -> tuple[list[Assessment], Problems]:
     """Returns what is known of each strategy that fits, or of the one that options name, and why
     others do not. Raises ModelError."""
-    source = loading.load_model(options.model, options.tokenizer)
+    named = options.parallel, options.stages, options.reduce
+
+    def check(outline: Outline) -> None:
+        chosen = parse_parallelism(*named, outline.config.layers, len(boards.boards))
+        boards.plan(outline, chosen) if chosen else find_first_plan(outline, boards)
+
+    source = loading.load_model(options.model, options.tokenizer, check)
     model = quantize_once(source, cache_folder("models"))
-    chosen = parse_parallelism(
-        options.parallel, options.stages, options.reduce, model.config.layers, len(boards.boards)
-    )
+    chosen = parse_parallelism(*named, model.config.layers, len(boards.boards))
     if chosen:
         return [assess(model, boards, boards.plan(model, chosen))], {}
     return assess_all(model, boards)

@@ -32,10 +32,11 @@ from host.cli.run_options import (
 )
 from host.cli.terminal import Display
 from host.errors import FederationError
-from host.generation.prompt_encoder import PromptEncoder
+from host.generation.prompt_encoder import PromptEncoder, check_steps
 from host.launch import Choice, open_cluster
 from host.model import loading
 from host.model.cache import quantize_once
+from host.model.outline import Outline
 from host.paths import cache_folder
 
 
@@ -45,11 +46,19 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
     Raises what main prints as one line.
     """
     find_sampler(options)  # what is wrong with options is reported before anything takes its time
-    source = loading.load_model(find_model(options), options.tokenizer)
-    chips = find_chips(options, source.config)
-    encoder = PromptEncoder(source, chips.context, options.steps)
+
+
+    def check(outline: Outline) -> None:
+        chips = find_chips(options, outline.config)
+        check_steps(outline.config, chips.context, options.steps)
+        chips.check(outline)
+
+    header = loading.read_header(find_model(options), options.tokenizer, check)
+    chips = find_chips(options, header.config)
+    encoder = PromptEncoder(header, chips.context, options.steps)
     prompts = list_prompts(options, encoder)
     with console.status("quantizing"):
+        source = header.load()
         model = quantize_once(source, cache_folder("models"))
 
     with ExitStack() as stack:

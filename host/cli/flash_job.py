@@ -18,9 +18,11 @@ from host.hardware.board import Board, board_names, load
 from host.links.discovery import find_candidates
 from host.model import loading
 from host.model.cache import quantize_once
+from host.model.outline import Outline
 from host.model.quantized import QuantizedModel
 from host.parallel.assessment import choose_parallelism, describe_options
 from host.parallel.boards import BoardSet
+from host.parallel.fitting import find_first_plan
 from host.parallel.options import AUTO, parse_parallelism
 from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism
 from host.parallel.plan import DoesNotFit
@@ -63,11 +65,17 @@ def prepare_job(options: argparse.Namespace, console: Console, ask: Ask) -> Flas
     place = _place(options, before)
     place.check()
     path = options.model or (before.model if before else str(HOME_MODEL))
+    signed = options.key if options.key is not None else before is None or bool(before.key)
+
+    def check(outline: Outline) -> None:
+        """What the header shows: no plan for any division means none for the chosen one."""
+        if before is None:
+            find_first_plan(outline, _expected_boards(place, before, signed))
+
     with console.status("quantizing"):
         # As host.run loads it: both must come to the same integers.
-        source = loading.load_model(path, options.tokenizer)
+        source = loading.load_model(path, options.tokenizer, check)
         model = quantize_once(source, cache_folder("models"))
-    signed = options.key if options.key is not None else before is None or bool(before.key)
     parallelism, choice = _parallelism(options, place, model, before, signed)
     place = replace(place, parallelism=parallelism)
     place.check()

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from host import text_input
 from host.errors import ModelError, TextError
-from host.model import loading, prompt_format
+from host.model import loading
 from host.model.float_model import FloatModel
 from host.model.quantization.quality import Quality, measure_quality
 from host.model.quantization.quantize import (
@@ -55,11 +55,13 @@ def quantize_to_file(
         raise ModelError(f"{output} is the model itself: give another file to write")
     with _make_progress(console) as progress:
         task = progress.add_task("loading", total=None)
-        checkpoint = loading.load_checkpoint(path)
-        if checkpoint.config.context < 2:
+        if loading.detect_format(path) is loading.Format.QUANTIZED:
+            raise ModelError(f"{path}: is quantized already")
+        header = loading.read_header(path, tokenizer)
+        if header.config.context < 2:
             raise ModelError(f"{path}: a context of one position leaves nothing to measure")
-        tokens = loading.find_tokenizer(path, tokenizer, checkpoint.config)
-        form = prompt_format.load_format(path)
+        tokens, form = header.tokenizer, header.prompt_format
+        checkpoint = loading.load_checkpoint(path)
         model = FloatModel(checkpoint)
         progress.update(task, description="reading the text" if text else "sampling texts")
         texts = read_texts(text, tokens, model) if text else sample_texts(tokens, model)

@@ -11,14 +11,14 @@ from host.errors import ClusterError
 from host.hardware import board as boards
 from host.hardware.board import Board
 from host.links.access import REPL_BAUD
-from host.model.quantized import QuantizedModel
+from host.model.outline import Divisible
 from host.parallel.boards import BoardSet, plan_alike
 from host.parallel.parallelism import Link, Parallelism
 from host.parallel.plan import Plan
 from protocol.frame import MAX_FRAME
 
 
-def plan_cluster(model: QuantizedModel, cluster: ClusterFile) -> Plan:
+def plan_cluster(model: Divisible, cluster: ClusterFile) -> Plan:
     """Returns the plan by which the boards of a cluster were flashed.
 
     Raises ModelError, BoardError.
@@ -31,7 +31,7 @@ def plan_cluster(model: QuantizedModel, cluster: ClusterFile) -> Plan:
 
 
 def plan_boards(
-    model: QuantizedModel,
+    model: Divisible,
     chips: int,
     context: int | None,
     link: Link,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from host import text_input
-from host.errors import ModelError, TextError
-from host.model.loading import LoadedModel
+from host.errors import Curable, ModelError, TextError
+from host.model.checkpoint import Config
+from host.model.loading import LoadedModel, ModelHeader
 
 _DEFAULT_STEPS = 256
 
@@ -15,21 +16,18 @@ class PromptEncoder:
     steps: how many tokens may stand after BOS.
     """
 
-    def __init__(self, source: LoadedModel, context: int | None, steps: int | None) -> None:
+    def __init__(
+        self, source: LoadedModel | ModelHeader, context: int | None, steps: int | None
+    ) -> None:
         """context: positions of the KV caches, None for all that the model allows.
 
-        Raises ModelError for what the model does not allow, and steps that they cannot hold.
+        Raises ModelError as check_steps does.
         """
+        check_steps(source.config, context, steps)
         self._tokenizer = source.tokenizer
         self._format = source.prompt_format
-        most = source.config.context
-        if context is not None and not 1 <= context <= most:
-            raise ModelError(f"context must be 1 to {most}, got {context}")
-        self._context, self._most = context or most, most
-        if steps is not None and not 1 <= steps <= self._context:
-            raise ModelError(
-                f"--steps {steps}: 1 to {self._context}, the context, can be generated"
-            )
+        self._most = source.config.context
+        self._context = context or self._most
         self.steps = steps or min(_DEFAULT_STEPS, self._context)
 
     @property
@@ -58,6 +56,16 @@ class PromptEncoder:
                 " to generate"
             )
         return tokens
+
+
+def check_steps(config: Config, context: int | None, steps: int | None) -> None:
+    """Raises ModelError for a context that a model does not allow, and steps that it cannot hold;
+    each None where it is not given."""
+    most = config.context
+    if context is not None and not 1 <= context <= most:
+        raise Curable(f"context must be 1 to {most}, got {context}")
+    if steps is not None and not 1 <= steps <= (context or most):
+        raise Curable(f"--steps {steps}: 1 to {context or most}, the context, can be generated")
 
 
 def read_prompts(path: str) -> dict[int, str]:

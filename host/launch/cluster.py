@@ -12,6 +12,7 @@ from host.executors.executor import Executor, Idle
 from host.launch.chip_statistics import ChipStatistics
 from host.launch.choice import Choice
 from host.links.transport import Transport
+from host.model.outline import Divisible
 from host.model.quantized import QuantizedModel
 from host.simulation.chips import SimulatedCluster
 from host.wire.reports import Ready
@@ -71,6 +72,9 @@ class Chips(Protocol):
     @property
     def context(self) -> int | None:
         """Positions that their KV caches hold, None for all that the model allows."""
+
+    def check(self, outline: Divisible) -> None:
+        """Raises ModelError where a model of which the header was read cannot fit them."""
 
     def choose(self, model: QuantizedModel, batch: bool = False) -> Choice:
         """Returns how the model is to be divided among them.

@@ -20,6 +20,7 @@ from host.links.access import PortClosed, open_exclusively
 from host.links.discovery import ListPorts, find_candidates, locate
 from host.links.reconnecting_transport import ReconnectingTransport
 from host.links.transport import Line, Port, Transport
+from host.model.outline import Divisible
 from host.model.quantized import QuantizedModel
 from host.parallel.cost.traffic import busy_seconds
 from host.parallel.plan import DoesNotFit, Plan
@@ -51,6 +52,9 @@ class FlashedBoards:
     def context(self) -> int:
         """Positions that their KV caches hold."""
         return self.cluster.context
+
+    def check(self, outline: Divisible) -> None:
+        """Does nothing: the boards hold a model, and whether it is this one the weights tell."""
 
     def choose(self, model: QuantizedModel, batch: bool = False) -> Choice:
         """Returns the Parallelism that the boards were flashed for."""

@@ -15,8 +15,10 @@ from host.launch.choice import Choice, choose_parallelism
 from host.launch.cluster import OnReady, OpenCluster
 from host.launch.session import open_session
 from host.links.transport import Line, Port, Transport, open_port
+from host.model.outline import Divisible
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import BoardSet
+from host.parallel.fitting import find_first_plan
 from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
@@ -71,6 +73,13 @@ class SimulatedChips:
         boards = (self.board,) * self.count
         kind, line, signed = self.link.kind, self.link.line, self.link.signed
         return BoardSet(boards, kind, self.context, signed, line)
+
+    def check(self, outline: Divisible) -> None:
+        """Raises ModelError where a model of which the header was read cannot fit."""
+        if self.parallelism:
+            self.boards.plan(outline, self.parallelism)
+        else:
+            find_first_plan(outline, self.boards)
 
     def choose(self, model: QuantizedModel, batch: bool = False) -> Choice:
         """Returns the Parallelism that was given or, else, what the planner chooses.

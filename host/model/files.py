@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from host.errors import ModelError
 
 # No tokenizer or configuration comes near: those of vocabularies of 250,000 tokens have 35 MB.
 LARGEST_TEXT = 1 << 28
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """A context in which a ModelError gets the name of a file or folder before it."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
 
 
 def open_file(path: str | Path) -> BinaryIO:
@@ -37,19 +47,3 @@ def read_small_file(path: str | Path) -> bytes:
         if file_size(file) > LARGEST_TEXT:
             raise OSError(errno.EFBIG, f"it has {file_size(file):,} bytes")
         return file.read()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Returns the object in the JSON file at `path`.
-
-    Raises ModelError, which names the file without its folder.
-    """
-    try:
-        fields = json.loads(read_small_file(path))
-    except OSError as error:
-        raise ModelError(f"cannot read {path.name}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError too
-        raise ModelError(f"{path.name} is no JSON file: {error}") from None
-    if not isinstance(fields, dict):
-        raise ModelError(f"{path.name} holds no JSON object")
-    return fields

@@ -5,18 +5,24 @@ llama2.c checkpoints, Hugging Face folders, GGUF files, and quantized models of 
 
 from __future__ import annotations
 
-import enum
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
-from host.errors import ModelError
+from host.errors import Curable, ModelError
 from host.model import prompt_format
 from host.model.architectures import LLAMA, Architecture
 from host.model.checkpoint import Checkpoint, Config
-from host.model.files import open_file
+from host.model.files import naming
 from host.model.float_model import FloatModel
-from host.model.formats import gguf as gguf_file
-from host.model.formats import huggingface, llama2c, quantized_file
+from host.model.formats import gguf, quantized_file
+from host.model.formats.detection import Format, detect_format, read_start
+from host.model.formats.gguf import GgufModel
+from host.model.formats.huggingface import HuggingFaceModel
+from host.model.formats.llama2c import Llama2cModel
+from host.model.other_files import name_start
+from host.model.outline import Outline
 from host.model.prompt_format import CONTINUATION, PromptFormat
 from host.model.quantization.quantize import quantize, sample_calibration
 from host.model.quantized import QuantizedModel
@@ -24,17 +30,11 @@ from host.model.tokenizers.bpe import BpeTokenizer
 from host.model.tokenizers.huggingface import HuggingFaceTokenizer
 from host.model.tokenizers.text import Tokenizer
 
-_ZIP = b"PK\x03\x04"  # what torch.save writes
-_LONGEST_START = 64
+T = TypeVar("T")
 
+__all__ = ["Format", "LoadedModel", "ModelHeader", "detect_format", "load_model", "read_header"]
 
-class Format(enum.Enum):
-    """What a model's file or folder is; the value is its name for people."""
-
-    LLAMA2C = "llama2.c checkpoint"
-    HUGGING_FACE = "Hugging Face folder"
-    GGUF = "GGUF file"
-    QUANTIZED = "quantized model"
+Check = Callable[[Outline], None]
 
 
 @dataclass(frozen=True)
@@ -63,109 +63,159 @@ class LoadedModel:
         quantized_file.save(self.quantize(), self.tokenizer, path, self.prompt_format)
 
 
-def load_model(path: str | Path, tokenizer: str | Path | None = None) -> LoadedModel:
+@dataclass(frozen=True)
+class ModelHeader:
+    """All of a model but its weights: its dimensions, its tokenizer, the format of its prompts."""
+
+    config: Config
+    tokenizer: Tokenizer
+    prompt_format: PromptFormat
+    load_weights: Callable[[], Checkpoint | QuantizedModel]
+
+    def load(self) -> LoadedModel:
+        """Returns the model with its weights. Raises ModelError, naming the file."""
+        return LoadedModel(self.load_weights(), self.tokenizer, self.prompt_format)
+
+
+class _Source(Protocol):
+    """A float model's file or folder; each format has a class of these methods, which raise
+    ModelError without its name."""
+
+    def architecture(self) -> Architecture: ...
+    def vocabulary(self) -> int: ...
+    def outline(self) -> Outline: ...
+    def tokenizer(self, vocab_size: int) -> Tokenizer: ...
+    def checkpoint(self) -> Checkpoint: ...
+
+
+_SOURCES: dict[Format, Callable[[str | Path], _Source]] = {
+    Format.LLAMA2C: Llama2cModel,
+    Format.HUGGING_FACE: HuggingFaceModel,
+    Format.GGUF: GgufModel,
+}
+
+
+def load_model(
+    path: str | Path, tokenizer: str | Path | None = None, check: Check = lambda outline: None
+) -> LoadedModel:
     """Loads the model at `path` with its own tokenizer, or with the one at `tokenizer`.
 
-    Raises ModelError, naming the file and what is wrong with it.
+    check: as read_header's. Raises ModelError, naming the file and what is wrong with it.
+    """
+    return read_header(path, tokenizer, check).load()
+
+
+def read_header(
+    path: str | Path, tokenizer: str | Path | None = None, check: Check = lambda outline: None
+) -> ModelHeader:
+    """Reads all of the model at `path` but its weights, which may take long.
+
+    check: raises ModelError for a model that is no use to the caller. Raises ModelError for all
+    that can be put right together: the tokenizer, the prompt's format, and by `check` the chips;
+    but where nothing can make the model run, for that alone.
     """
     if detect_format(path) is Format.QUANTIZED:
-        model, own, form = quantized_file.load(path)
-        return LoadedModel(
-            model, load_tokenizer(tokenizer, model.config) if tokenizer else own, form
-        )
-    weights = load_checkpoint(path)
-    form = prompt_format.load_format(path)
-    return LoadedModel(weights, find_tokenizer(path, tokenizer, weights.config), form)
+        return _read_quantized(path, tokenizer, check)
+    source = _open_source(path)
+    with naming(path):
+        outline = source.outline()
+        size = outline.config.vocab_size
+    problems: list[ModelError] = []
+    try:
+        check(outline)
+    except Curable as problem:
+        problems.append(problem)
+    form = _attempt(lambda: prompt_format.load_format(path), problems)
+    tokens = _attempt(lambda: find_tokenizer(path, tokenizer, size, source), problems)
+    if form is None or tokens is None or problems:
+        raise join_refusals(problems)
+
+    def load_weights() -> Checkpoint:
+        with naming(path):
+            return source.checkpoint()
+
+    return ModelHeader(outline.config, tokens, form, load_weights)
 
 
-def detect_format(path: str | Path) -> Format:
-    """Detects what is at `path`, by its first bytes: llama2.c's where nothing else fits or exists.
+def _read_quantized(path: str | Path, tokenizer: str | Path | None, check: Check) -> ModelHeader:
+    model, own, form = quantized_file.load(path)
+    check(Outline(model.config, model.accumulator_bits))
+    size = model.config.vocab_size
+    tokens = load_tokenizer(tokenizer, size) if tokenizer else own
+    return ModelHeader(model.config, tokens, form, lambda: model)
 
-    Raises ModelError for formats that are known but not read.
-    """
-    path = Path(path)
-    if path.is_dir():
-        return Format.HUGGING_FACE
-    start = _read_start(path)
-    if start.startswith(gguf_file.MAGIC):
-        return Format.GGUF
-    if quantized_file.is_quantized(start):
-        return Format.QUANTIZED
-    # safetensors: the length of a JSON object, 8 bytes, then the object.
-    if start[4:9] == b"\0\0\0\0{":
-        raise ModelError(
-            f"{path}: weights alone: give the folder where config.json is beside them"
-        )
-    if start.lstrip().startswith(b"{"):
-        raise ModelError(f"{path}: a JSON file: give the folder where config.json is, or weights")
-    if start.startswith(_ZIP):
-        raise ModelError(f"{path}: a PyTorch or zip file: save the model as safetensors first")
-    return Format.LLAMA2C
+
+def _open_source(path: str | Path) -> _Source:
+    kind = detect_format(path)
+    if kind is Format.QUANTIZED:
+        raise ModelError(f"{path}: is quantized already")
+    with naming(path):
+        return _SOURCES[kind](path)
+
+
+def _attempt(read: Callable[[], T], problems: list[ModelError]) -> T | None:
+    try:
+        return read()
+    except ModelError as problem:
+        problems.append(problem)
+        return None
+
+
+def join_refusals(problems: Sequence[ModelError]) -> ModelError:
+    """Returns one error of all of these."""
+    if len(problems) == 1:
+        return problems[0]
+    return ModelError("; and ".join(map(str, problems)))
 
 
 def detect_architecture(path: str | Path) -> Architecture:
     """Returns the architecture of the model at `path`; llama2.c's files, and quantized models of
     this version, hold none but Llama's layers. Raises ModelError."""
-    match detect_format(path):
-        case Format.HUGGING_FACE:
-            return huggingface.read_architecture(path)
-        case Format.GGUF:
-            return gguf_file.read_architecture(path)
-    return LLAMA
+    if detect_format(path) is Format.QUANTIZED:
+        return LLAMA
+    source = _open_source(path)
+    with naming(path):
+        return source.architecture()
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Loads the float weights of the model at `path`. Raises ModelError, also for a quantized
     model."""
-    match detect_format(path):
-        case Format.HUGGING_FACE:
-            return huggingface.load(path)
-        case Format.GGUF:
-            return gguf_file.load(path)
-        case Format.QUANTIZED:
-            raise ModelError(f"{path}: is quantized already")
-    return llama2c.load(path)
+    source = _open_source(path)
+    with naming(path):
+        return source.checkpoint()
 
 
-def find_tokenizer(model: str | Path, tokenizer: str | Path | None, config: Config) -> Tokenizer:
-    """Loads the tokenizer at `tokenizer`, or else the one in or beside the float model at `model`.
+def find_tokenizer(
+    model: str | Path, tokenizer: str | Path | None, size: int, source: _Source
+) -> Tokenizer:
+    """Loads the tokenizer at `tokenizer`, or else the one in or beside the float model at `model`,
+    of `size` tokens.
 
     Raises ModelError.
     """
     if tokenizer:
-        return load_tokenizer(tokenizer, config)
-    model, size = Path(model), config.vocab_size
-    match detect_format(model):
-        case Format.HUGGING_FACE:
-            return HuggingFaceTokenizer.load(model / "tokenizer.json", size)
-        case Format.GGUF:
-            return gguf_file.load_tokenizer(model, size)
-    for name in (f"tok{size}.bin", "tokenizer.bin"):
-        if (model.parent / name).exists():
-            return BpeTokenizer.load(model.parent / name, size)
-    raise ModelError(f"no tok{size}.bin or tokenizer.bin beside {model}: give --tokenizer")
+        return load_tokenizer(tokenizer, size)
+    if isinstance(source, GgufModel):
+        with naming(model):
+            return source.tokenizer(size)
+    return source.tokenizer(size)  # which names the tokenizer's file
 
 
-def load_tokenizer(path: str | Path, config: Config) -> Tokenizer:
-    """Loads the tokenizer at `path`: llama2.c's, a tokenizer.json or its folder, or a GGUF file's.
+def load_tokenizer(path: str | Path, size: int) -> Tokenizer:
+    """Loads the tokenizer at `path`, of `size` tokens: llama2.c's, a tokenizer.json or its folder,
+    or a GGUF file's.
 
     Raises ModelError.
     """
-    path, size = Path(path), config.vocab_size
+    path = Path(path)
     if path.is_dir():
         path /= "tokenizer.json"
-    start = _read_start(path)
-    if start.startswith(gguf_file.MAGIC):
-        return gguf_file.load_tokenizer(path, size)
+    start = read_start(path)
+    if start.startswith(gguf.MAGIC):
+        return gguf.load_tokenizer(path, size)
+    if name := name_start(start, path):
+        raise ModelError(f"{path}: not a tokenizer but {name}")
     if path.suffix == ".json" or start.lstrip().startswith(b"{"):
         return HuggingFaceTokenizer.load(path, size)
     return BpeTokenizer.load(path, size)
-
-
-def _read_start(path: Path) -> bytes:
-    """Reads the first bytes of a file; none where it cannot be read, which its loader reports."""
-    try:
-        with open_file(path) as file:
-            return file.read(_LONGEST_START)
-    except OSError:
-        return b""

@@ -64,6 +64,17 @@ class QuantizedModel:
     logit_exponent: int
     rope_steps: NDArray[np.int64]
 
+    @cached_property
+    def accumulator_bits(self) -> int:
+        """Bits of the widest partial sum that a chip can send: a row's L1 norm times the largest
+        input."""
+        largest = 0
+        for layer in self.layers:
+            for linear, limit in ((layer.o, layer.v_limit), (layer.down, layer.hidden_limit)):
+                norm = int(np.abs(linear.weight.astype(np.int64)).sum(axis=1).max())
+                largest = max(largest, norm * limit)
+        return largest.bit_length() + 1
+
     def sha256(self) -> bytes:
         """Returns the digest of every number in the model and in the tables that all models share.
 

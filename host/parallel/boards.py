@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from host.hardware.board import Board
-from host.model.quantized import QuantizedModel
+from host.model.outline import Divisible
 from host.parallel.cost.instructions import KERNELS, matrix_speed
 from host.parallel.parallelism import Link, Parallelism
 from host.parallel.partition import partition
@@ -47,7 +47,7 @@ class BoardSet:
             return [self.heap] * len(self.boards)
         return [board.planned_heap(self.kind, parallelism.reduce) for board in self.boards]
 
-    def plan(self, model: QuantizedModel, parallelism: Parallelism) -> Plan:
+    def plan(self, model: Divisible, parallelism: Parallelism) -> Plan:
         """The model divided among the chips. Raises ModelError where it does not fit."""
         return partition(
             model,
@@ -76,7 +76,7 @@ def make_link(
 
 
 def plan_alike(
-    model: QuantizedModel,
+    model: Divisible,
     chips: int,
     context: int | None,
     parallelism: Parallelism,

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from host.errors import ModelError
 from host.model.checkpoint import Config
-from host.model.quantized import QuantizedModel
+from host.model.outline import Divisible
 from host.parallel.assignment import ShardingPlan, blocks, level
 from host.parallel.heap import row_bytes, unit_bytes, usable_heap
 from host.parallel.limits import check_limits
@@ -27,7 +25,7 @@ MAX_ROWS = (MAX_PAYLOAD - REQUEST_SIZE - 5) // 2  # logits that one message carr
 _UNIT_BUFFERS, _ROW_BUFFERS = 8, 8
 
 
-def make_shape(strategy: Strategy, model: QuantizedModel, resources: Resources) -> Shape:
+def make_shape(strategy: Strategy, model: Divisible, resources: Resources) -> Shape:
     """What the chips will have in common. Raises ModelError for what cannot be."""
     config, chips, link = model.config, resources.chips, resources.link
     if not 1 <= chips <= MAX_CHIPS:
@@ -36,7 +34,7 @@ def make_shape(strategy: Strategy, model: QuantizedModel, resources: Resources) 
     if not 1 <= context <= config.context:
         raise ModelError(f"context must be 1 to {config.context}, the model's, got {context}")
     check_limits(config, context)
-    bits = accumulator_bits(model)
+    bits = model.accumulator_bits
     positions = _request_positions(strategy, config.dim, bits, link.mtu)
     return Shape(config, chips, context, positions, bits, link)
 
@@ -102,17 +100,6 @@ def deal(
             zip(even.heads, even.kv_heads, blocks(units), blocks(rows), strict=True), first
         )
     ]
-
-
-def accumulator_bits(model: QuantizedModel) -> int:
-    """Bits of the widest partial sum that a chip can send: a row's L1 norm times the largest
-    input."""
-    largest = 0
-    for layer in model.layers:
-        for linear, limit in ((layer.o, layer.v_limit), (layer.down, layer.hidden_limit)):
-            norm = int(np.abs(linear.weight.astype(np.int64)).sum(axis=1).max())
-            largest = max(largest, norm * limit)
-    return largest.bit_length() + 1
 
 
 def _request_positions(strategy: Strategy, dim: int, bits: int, mtu: int | None) -> int:

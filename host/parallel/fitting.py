@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from host.errors import ClusterError, ModelError
 from host.hardware.board import Board
-from host.model.quantized import QuantizedModel
+from host.model.outline import Divisible
 from host.parallel.boards import BoardSet
 from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism, check_reachable
 from host.parallel.partition import partition
@@ -30,7 +30,7 @@ def list_ways(layers: int, boards: BoardSet) -> list[Parallelism]:
 
 
 def find_plans(
-    model: QuantizedModel, boards: BoardSet
+    model: Divisible, boards: BoardSet
 ) -> tuple[list[Plan], dict[Parallelism, ModelError]]:
     """Returns a plan for each way that fits, and what is wrong with each that does not."""
     plans, problems = [], {}
@@ -42,7 +42,7 @@ def find_plans(
     return plans, problems
 
 
-def find_first_plan(model: QuantizedModel, boards: BoardSet) -> Plan:
+def find_first_plan(model: Divisible, boards: BoardSet) -> Plan:
     """Returns the plan of the first way that fits. Raises ModelError where none does."""
     plans, problems = find_plans(model, boards)
     if not plans:
@@ -64,7 +64,7 @@ def explain(problems: Mapping[Parallelism, ModelError]) -> ModelError:
 
 
 def find_fewest_chips(
-    model: QuantizedModel, board: Board, context: int, kind: str, line: str = "usb"
+    model: Divisible, board: Board, context: int, kind: str, line: str = "usb"
 ) -> int | None:
     """Returns the smallest number of this board that holds the model, divided in any way that the
     link can carry; None where none does. Frames are signed but on simulated boards, as `flash`
@@ -88,7 +88,7 @@ def find_fewest_chips(
     return next(filter(fits, range(1, most)), leanest)
 
 
-def find_obstacle(model: QuantizedModel, context: int) -> ModelError | None:
+def find_obstacle(model: Divisible, context: int) -> ModelError | None:
     """Returns why not even so many chips as there can be, with heaps without bound, can run the
     model; None where they can."""
     problems = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from host.errors import ModelError
-from host.model.quantized import QuantizedModel
+from host.model.outline import Divisible
 from host.parallel.parallelism import HOST_REDUCE, UART, Link, Parallelism
 from host.parallel.plan import MAX_CHIPS, Plan, Resources
 from host.parallel.strategies import find_strategy
@@ -14,7 +14,7 @@ _UNBOUNDED = 1 << 40  # bytes of heap, where there is no bound
 
 
 def partition(
-    model: QuantizedModel,
+    model: Divisible,
     chips: int,
     context: int | None = None,
     *,

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from host.errors import ModelError, one_line
+from host.errors import Curable, one_line
 from host.model.checkpoint import Config
-from host.model.quantized import QuantizedModel
+from host.model.outline import Divisible
 from host.parallel.assignment import LocalSizes
 from host.parallel.heap import HeapNeed
 from host.parallel.parallelism import Link, Parallelism
@@ -33,7 +33,7 @@ class Advice:
     context: int | None
 
 
-class DoesNotFit(ModelError):
+class DoesNotFit(Curable):
     """The chips cannot hold the model; the message says why, and what would do.
 
     Looking for that takes time, so it is done when somebody asks.
@@ -204,7 +204,7 @@ class Strategy(ABC):
     @abstractmethod
     def partition(
         self,
-        model: QuantizedModel,
+        model: Divisible,
         parallelism: Parallelism,
         resources: Resources,
         *,

@@ -99,7 +99,7 @@ def test_rope_base_from_metadata(tmp_path: Path) -> None:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        return gguf_file._Fields(path).get("llama.rope.freq_base", float, 10000.0)
+        return gguf_file.Fields(path).get("llama.rope.freq_base", float, 10000.0)
 
     assert with_base(500000.0) == 500000.0
 

@@ -157,7 +157,7 @@ def test_mistral_is_llama_where_its_window_holds_the_whole_context(
     assert found.config == expected.config and found.config.context == 16
     for name in weight_shapes(CONFIG):
         assert getattr(found, name).tobytes() == getattr(expected, name).tobytes(), name
-    assert huggingface.read_architecture(folder).name == "Mistral"
+    assert huggingface.HuggingFaceModel(folder).architecture().name == "Mistral"
 
 
 def test_a_mistral_with_a_smaller_window_is_refused(folder: Path) -> None:

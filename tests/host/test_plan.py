@@ -10,7 +10,6 @@ import pytest
 from host.errors import ModelError, ParallelError
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
-from host.parallel.dealing import accumulator_bits
 from host.parallel.heap import usable_heap
 from host.parallel.parallelism import REDUCERS
 from host.parallel.plan import MAX_CHIPS, DoesNotFit
@@ -116,7 +115,7 @@ def test_accumulator_bits_hold_the_worst_sum_and_no_more(tiny):
         for layer in tiny.layers
         for linear, limit in ((layer.o, layer.v_limit), (layer.down, layer.hidden_limit))
     )
-    bits = accumulator_bits(tiny)
+    bits = tiny.accumulator_bits
     assert 1 << (bits - 2) <= worst < 1 << (bits - 1)
 
 

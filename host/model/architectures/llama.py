@@ -18,6 +18,11 @@ from host.model.architectures.architecture import Architecture, Metadata, Weight
 from host.model.architectures.config_json import ConfigJson
 from host.model.checkpoint import Config
 
+# Of a GGUF file, what would be multiplied with something.
+_SCALES = (
+    "logit_scale", "embedding_scale", "residual_scale", "attention.scale", "rope.scaling.factor",
+    "rope.scale_linear", "rope.scaling.attn_factor",
+)  # fmt: skip
 _HUGGINGFACE_LAYER, _GGUF_LAYER = "model.layers.{layer}.", "blk.{layer}."
 
 
@@ -89,6 +94,11 @@ class Llama(Architecture):
         scaling = metadata.get(f"{self.gguf_name}.rope.scaling.type", str, "none")
         if scaling != "none":
             raise ModelError(f"rope scaling {scaling} is not supported")
+        for name in _SCALES:
+            if real(name, 1.0) not in (0, 1):  # 0 stands for none, too
+                raise ModelError(f"{name} is not supported")
+        if not metadata.get(f"{self.gguf_name}.attention.causal", bool, True):
+            raise ModelError("a model that looks ahead (attention.causal) is not supported")
         if experts := count("expert_count", 0):
             raise ModelError(f"a mixture of {experts} experts is not supported")
         window = count("attention.sliding_window", 0)

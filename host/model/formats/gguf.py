@@ -6,6 +6,8 @@ architecture.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,8 +16,10 @@ import numpy as np
 from host.errors import ModelError
 from host.model.architectures import Architecture, find_by_gguf_name
 from host.model.checkpoint import Checkpoint, FloatArray
-from host.model.files import open_file
-from host.model.formats.weights_by_name import gather_weights
+from host.model.files import naming, open_file
+from host.model.formats.gguf_tokenizer import read_tokenizer
+from host.model.formats.weights_by_name import check_tensors, gather_weights
+from host.model.outline import Outline, count_bits
 from host.model.tokenizers.bpe import BpeTokenizer
 
 if TYPE_CHECKING:
@@ -24,15 +28,76 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 MAGIC = b"GGUF"
-_SPACE = "\u2581"  # SentencePiece's sign for a space
+
+
+class GgufModel:
+    """An opened GGUF file, of which the metadata are read. Opening it and its methods raise
+    ModelError, which does not name the file."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.fields = Fields(path)
+
+    def architecture(self) -> Architecture:
+        """Returns the model's architecture."""
+        kind = self.fields.get("general.type", str, "model")
+        if kind != "model":
+            raise ModelError(f"it holds no model but what it calls {kind:.60}")
+        return find_by_gguf_name(self.fields.get("general.architecture", str))
+
+    def vocabulary(self) -> int:
+        """Returns how many tokens the model has: the rows of its embedding, which files of any age
+        have, the last number of its shape there."""
+        name = self.architecture().gguf_names()["embedding"]
+        if name not in self._tensors:
+            raise ModelError(f"tensor {name} is missing")
+        return int(self._tensors[name].shape[-1])
+
+    def outline(self) -> Outline:
+        """Returns what the header and one layer's matrices show."""
+        architecture = self.architecture()
+        parts = self.fields.get("split.count", int, 1)
+        if parts > 1:
+            raise ModelError(
+                f"it is one of {parts} parts of a model: merge them, as llama.cpp's"
+                " llama-gguf-split --merge does"
+            )
+        config = architecture.read_metadata(self.fields, self.vocabulary())
+        if "rope_freqs.weight" in self._tensors:
+            raise ModelError("rope scaling (rope_freqs.weight) is not supported")
+        names = architecture.gguf_names()
+        shapes = {
+            name: tuple(map(int, reversed(each.shape))) for name, each in self._tensors.items()
+        }
+        check_tensors(config, names, shapes, self._is_tied(names))
+        sampled = (names[weight].format(layer=0) for weight in ("wo", "w2"))
+        return Outline(config, count_bits(map(self._tensor, sampled)))
+
+    def tokenizer(self, vocab_size: int) -> BpeTokenizer:
+        """Returns the tokenizer in the file, for a model of so many tokens."""
+        return read_tokenizer(self.fields, vocab_size)
+
+    def checkpoint(self) -> Checkpoint:
+        """Returns the weights in floats."""
+        config, architecture = self.outline().config, self.architecture()
+        names = architecture.gguf_names()
+        weights = gather_weights(config, names, self._tensors, self._tensor, self._is_tied(names))
+        return Checkpoint(config=config, **architecture.arrange_gguf(weights, config))
+
+    @cached_property
+    def _tensors(self) -> dict[str, ReaderTensor]:
+        return {tensor.name: tensor for tensor in self.fields.reader.tensors}
+
+    def _is_tied(self, names: Mapping[str, str]) -> bool:
+        return names["classifier"] not in self._tensors
+
+    def _tensor(self, name: str) -> FloatArray:
+        return _dequantize(self._tensors[name])
 
 
 def load(path: str | Path) -> Checkpoint:
     """Loads the model in the GGUF file at `path`. Raises ModelError, naming the file."""
-    try:
-        return _load_checkpoint(_Fields(path))
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
+    with naming(path):
+        return GgufModel(path).checkpoint()
 
 
 def load_tokenizer(path: str | Path, vocab_size: int) -> BpeTokenizer:
@@ -40,40 +105,8 @@ def load_tokenizer(path: str | Path, vocab_size: int) -> BpeTokenizer:
 
     Raises ModelError, also for one that is not SentencePiece's BPE ("llama").
     """
-    try:
-        return _load_tokenizer(_Fields(path), vocab_size)
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
-
-
-def read_architecture(path: str | Path) -> Architecture:
-    """Returns the architecture of the model in the GGUF file at `path`. Raises ModelError."""
-    try:
-        return _find_architecture(_Fields(path))
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
-
-
-def _find_architecture(fields: _Fields) -> Architecture:
-    return find_by_gguf_name(fields.get("general.architecture", str))
-
-
-def _load_checkpoint(fields: _Fields) -> Checkpoint:
-    architecture = _find_architecture(fields)
-    names = architecture.gguf_names()
-    tensors = {tensor.name: tensor for tensor in fields.reader.tensors}
-    if names["embedding"] not in tensors:
-        raise ModelError(f"tensor {names['embedding']} is missing")
-    # Its rows, which files of any age have: the last number of its shape there.
-    vocab_size = int(tensors[names["embedding"]].shape[-1])
-    config = architecture.read_metadata(fields, vocab_size)
-    if "rope_freqs.weight" in tensors:
-        raise ModelError("rope scaling (rope_freqs.weight) is not supported")
-    is_tied = names["classifier"] not in tensors
-    weights = gather_weights(
-        config, names, tensors, lambda name: _dequantize(tensors[name]), is_tied
-    )
-    return Checkpoint(config=config, **architecture.arrange_gguf(weights, config))
+    with naming(path):
+        return GgufModel(path).tokenizer(vocab_size)
 
 
 def _dequantize(tensor: ReaderTensor) -> FloatArray:
@@ -88,39 +121,7 @@ def _dequantize(tensor: ReaderTensor) -> FloatArray:
     return values.astype(np.float32, copy=False)
 
 
-def _load_tokenizer(fields: _Fields, vocab_size: int) -> BpeTokenizer:
-    kind = fields.get("tokenizer.ggml.model", str)
-    if kind != "llama":
-        raise ModelError(
-            f"its tokenizer is of the kind {kind}, expected llama: give the model's"
-            " tokenizer.json with --tokenizer"
-        )
-    texts = fields.items("tokenizer.ggml.tokens", str)
-    scores = fields.items("tokenizer.ggml.scores", float)
-    if not len(texts) == len(scores) == vocab_size:
-        raise ModelError(
-            f"the tokenizer has {len(texts)} tokens and {len(scores)} scores, the model has"
-            f" {vocab_size} tokens"
-        )
-    token_of = {text: token for token, text in enumerate(texts)}
-    return BpeTokenizer(
-        [text.replace(_SPACE, " ").encode() for text in texts],
-        scores,
-        bos=_special_token(fields, "bos", 1, vocab_size),
-        eos=_special_token(fields, "eos", 2, vocab_size),
-        byte_tokens=[token_of.get(f"<0x{byte:02X}>", vocab_size) for byte in range(256)],
-        space_first=fields.get("tokenizer.ggml.add_space_prefix", bool, True),
-    )
-
-
-def _special_token(fields: _Fields, name: str, default: int, vocab_size: int) -> int:
-    token = fields.get(f"tokenizer.ggml.{name}_token_id", int, default)
-    if not 0 <= token < vocab_size:
-        raise ModelError(f"the {name} token {token} is not among the {vocab_size} tokens")
-    return token
-
-
-class _Fields:
+class Fields:
     """The metadata of a file, by key and type; `reader` has its tensors."""
 
     def __init__(self, path: str | Path) -> None:
@@ -140,6 +141,10 @@ class _Fields:
         if type(value) is not kind:
             raise ModelError(f"{key} is a {type(value).__name__}, expected {kind.__name__}")
         return value
+
+    def has(self, key: str) -> bool:
+        """Whether the file has a value of `key`."""
+        return self.reader.get_field(key) is not None
 
     def items(self, key: str, kind: type[_T]) -> list[_T]:
         """Returns the values of an array. Raises ModelError as `get` does."""

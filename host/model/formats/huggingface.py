@@ -5,6 +5,8 @@ What is in config.json, and what the tensors are called, is a matter of the arch
 
 from __future__ import annotations
 
+import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,63 +16,113 @@ from host.errors import ModelError
 from host.model.architectures import Architecture, find_by_config
 from host.model.architectures.config_json import ConfigJson
 from host.model.checkpoint import Checkpoint, FloatArray
-from host.model.files import open_file, read_json
-from host.model.formats.weights_by_name import gather_weights
+from host.model.files import naming, open_file
+from host.model.formats.weights_by_name import check_tensors, gather_weights
+from host.model.json_file import read_json
+from host.model.other_files import name_file
+from host.model.outline import Outline, count_bits
+from host.model.tokenizers.huggingface import HuggingFaceTokenizer
 
 # Old files keep rope's frequencies, which follow from the configuration.
 _IGNORED = "rotary_emb.inv_freq"
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 
 
+class HuggingFaceModel:
+    """An opened folder. Its methods raise ModelError, which does not name the folder."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = Path(folder)
+        self._fields = ConfigJson(read_json(self._folder / "config.json"))
+        self._is_tied = self._fields.fields.get("tie_word_embeddings") is True
+
+    def architecture(self) -> Architecture:
+        """Returns the model's architecture."""
+        return find_by_config(self._fields)
+
+    def vocabulary(self) -> int:
+        """Returns how many tokens the model has."""
+        return self._fields.get_count("vocab_size")
+
+    def outline(self) -> Outline:
+        """Returns what config.json, the shapes of all tensors, and one layer's matrices show."""
+        architecture = self.architecture()
+        config = architecture.read_config(self._fields)
+        names = architecture.huggingface_names()
+        check_tensors(config, names, self._tensors.shapes, self._is_tied)
+        sampled = (names[weight].format(layer=0) for weight in ("wo", "w2"))
+        return Outline(config, count_bits(map(self._tensors.sample, sampled)))
+
+    def tokenizer(self, vocab_size: int) -> HuggingFaceTokenizer:
+        """Returns the tokenizer in the folder, for a model of so many tokens."""
+        return HuggingFaceTokenizer.load(self._folder / "tokenizer.json", vocab_size)
+
+    def checkpoint(self) -> Checkpoint:
+        """Returns the weights in floats."""
+        architecture = self.architecture()
+        config = architecture.read_config(self._fields)
+        tensors = self._tensors
+        names = architecture.huggingface_names()
+        weights = gather_weights(config, names, tensors.shapes, tensors.tensor, self._is_tied)
+        return Checkpoint(config=config, **architecture.arrange_huggingface(weights, config))
+
+    @cached_property
+    def _tensors(self) -> _Tensors:
+        return _Tensors(self._folder)
+
+
 def load(folder: str | Path) -> Checkpoint:
     """Loads the model in `folder`. Raises ModelError, naming the folder and what is wrong."""
-    folder = Path(folder)
-    try:
-        fields = ConfigJson(read_json(folder / "config.json"))
-        architecture = find_by_config(fields)
-        config = architecture.read_config(fields)
-        tensors = _Tensors(folder)
-        is_tied = fields.fields.get("tie_word_embeddings") is True
-        names = architecture.huggingface_names()
-        weights = gather_weights(config, names, tensors.names, tensors.tensor, is_tied)
-        return Checkpoint(config=config, **architecture.arrange_huggingface(weights, config))
-    except ModelError as error:
-        raise ModelError(f"{folder}: {error}") from None
-
-
-def read_architecture(folder: str | Path) -> Architecture:
-    """Returns the architecture of the model in `folder`. Raises ModelError."""
-    try:
-        return find_by_config(ConfigJson(read_json(Path(folder) / "config.json")))
-    except ModelError as error:
-        raise ModelError(f"{folder}: {error}") from None
+    with naming(folder):
+        return HuggingFaceModel(folder).checkpoint()
 
 
 class _Tensors:
-    """The tensors of all safetensors files of a folder, each file read when it is first needed."""
+    """The tensors of all safetensors files of a folder, each file read when it is first needed.
+
+    shapes: of all of them, by name.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._read: dict[str, dict[str, Any]] = {}
         if (folder / "model.safetensors").exists():
-            self._file_of = dict.fromkeys(self._tensors("model.safetensors"), "model.safetensors")
+            headers = {"model.safetensors": _read_header(folder / "model.safetensors")}
+            self._file_of = dict.fromkeys(headers["model.safetensors"], "model.safetensors")
         elif (folder / "model.safetensors.index.json").exists():
             self._file_of = self._read_index()
+            files = dict.fromkeys(self._file_of.values())
+            headers = {file: _read_header(folder / file) for file in files}
         else:
-            raise ModelError(
-                "no model.safetensors or model.safetensors.index.json there: weights of another"
-                " format must be saved as safetensors first"
-            )
-        self.names = [name for name in self._file_of if not name.endswith(_IGNORED)]
+            raise ModelError(_describe_absence(folder))
+        self._headers = headers
+        self.shapes = {
+            name: tuple(self._find_entry(name)["shape"])
+            for name in self._file_of
+            if not name.endswith(_IGNORED)
+        }
 
     def tensor(self, name: str) -> FloatArray:
-        """Returns the tensor of this name, in float32. Raises ModelError where it is missing."""
-        tensors = self._tensors(self._file_of[name])
-        if name not in tensors:
-            raise ModelError(
-                f"{self._file_of[name]} has no tensor {name}, which the index puts there"
-            )
-        return _to_float32(name, tensors[name])
+        """Returns the tensor of this name, in float32."""
+        file = self._file_of[name]
+        if file not in self._read:
+            self._read[file] = _deserialize(self._folder / file)
+        return _to_float32(name, self._read[file][name])
+
+    def sample(self, name: str) -> FloatArray:
+        """Returns the same, and reads no other."""
+        entry = self._find_entry(name)
+        start, end = entry["data_offsets"]
+        with open_file(self._folder / self._file_of[name]) as file:
+            file.seek(8 + int.from_bytes(file.read(8), "little") + start)
+            return _to_float32(name, {**entry, "data": file.read(end - start)})
+
+    def _find_entry(self, name: str) -> dict[str, Any]:
+        file = self._file_of[name]
+        if name not in self._headers[file]:
+            raise ModelError(f"{file} has no tensor {name}, which the index puts there")
+        entry: dict[str, Any] = self._headers[file][name]
+        return entry
 
     def _read_index(self) -> dict[str, str]:
         """Returns the file of each tensor, as the index says."""
@@ -81,10 +133,38 @@ class _Tensors:
             raise ModelError("model.safetensors.index.json has no weight_map of files beside it")
         return files
 
-    def _tensors(self, file: str) -> dict[str, Any]:
-        if file not in self._read:
-            self._read[file] = _deserialize(self._folder / file)
-        return self._read[file]
+
+def _describe_absence(folder: Path) -> str:
+    """What a folder without safetensors files holds."""
+    if any(folder.glob("pytorch_model*.bin")) or any(folder.glob("*.pth")):
+        return (
+            "its weights are in PyTorch's files alone: get the safetensors files of the same"
+            " model, or save it so: model.save_pretrained(folder, safe_serialization=True)"
+        )
+    return (
+        "no model.safetensors or model.safetensors.index.json there: weights of another"
+        " format must be saved as safetensors first"
+    )
+
+
+def _read_header(path: Path) -> dict[str, dict[str, Any]]:
+    """Reads shape, type and place of each tensor, which the library finds to be sound."""
+    import safetensors
+
+    try:
+        open_file(path).close()  # the library would wait for a pipe
+        with safetensors.safe_open(path, framework="numpy"), open_file(path) as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    except OSError as error:
+        raise ModelError(f"cannot read {path.name}: {error.strerror or error}") from error
+    except safetensors.SafetensorError as error:
+        name = name_file(path)
+        what = f"not a safetensors file but {name}" if name else (
+            f"damaged or no safetensors file: {error}"
+        )  # fmt: skip
+        raise ModelError(f"{path.name} is {what}") from None
+    header.pop("__metadata__", None)
+    return dict(header)
 
 
 def _deserialize(path: Path) -> dict[str, Any]:

@@ -16,14 +16,19 @@ of that many weights.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from host.errors import ModelError
+from host.model.architectures import LLAMA, Architecture
 from host.model.checkpoint import LARGEST_DIMENSION, Checkpoint, Config, FloatArray, weight_shapes
-from host.model.files import file_size, open_file
+from host.model.files import file_size, naming, open_file
+from host.model.outline import Outline
+from host.model.tokenizers.bpe import BpeTokenizer
 
 HEADER = struct.Struct("<7i")
 FLOAT_BYTES = 4
@@ -35,20 +40,69 @@ NORMS = ("attention_norm", "ffn_norm", "final_norm")
 MATRICES = ("embedding", "wq", "wk", "wv", "wo", "w1", "w2", "w3", "classifier")
 
 
+class Llama2cModel:
+    """A checkpoint's file. Its methods raise ModelError, which does not name the file."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+
+    def architecture(self) -> Architecture:
+        """Returns Llama: the format holds no other."""
+        return LLAMA
+
+    def vocabulary(self) -> int:
+        """Returns how many tokens the model has."""
+        return self.outline().config.vocab_size
+
+    def outline(self) -> Outline:
+        """Returns what the header shows, where the file is as long as it says."""
+        with _opened(self._path) as file:
+            start = file.read(VERSIONED_HEADER_SIZE)
+            if _is_versioned(start):
+                config, shared, group = _parse_version_2(start)
+                needed = _size_version_2(config, shared, group)
+            else:
+                config, shared = _parse_version_0(start)
+                needed = _size_version_0(config, shared)
+            _check_size(file, needed)
+            return Outline(config)
+
+    def tokenizer(self, vocab_size: int) -> BpeTokenizer:
+        """Returns the tokenizer beside the file, for a model of so many tokens."""
+        for name in (f"tok{vocab_size}.bin", "tokenizer.bin"):
+            if (self._path.parent / name).exists():
+                return BpeTokenizer.load(self._path.parent / name, vocab_size)
+        names = f"tok{vocab_size}.bin or tokenizer.bin"
+        raise ModelError(f"no {names} beside {self._path}: give --tokenizer")
+
+    def checkpoint(self) -> Checkpoint:
+        """Returns the weights in floats."""
+        with _opened(self._path) as file:
+            start = file.read(VERSIONED_HEADER_SIZE)
+            versioned = _is_versioned(start)
+            return _load_version_2(file, start) if versioned else _load_version_0(file, start)
+
+
 def load(path: str | Path) -> Checkpoint:
     """Loads the checkpoint of version 0 or 2 at `path`; int8 weights become floats.
 
     Raises ModelError, naming the file and what is wrong with it.
     """
+    with naming(path):
+        return Llama2cModel(path).checkpoint()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         with open_file(path) as file:
-            start = file.read(VERSIONED_HEADER_SIZE)
-            versioned = start[:4] == VERSIONED_MAGIC.to_bytes(4, "little")
-            return _load_version_2(file, start) if versioned else _load_version_0(file, start)
+            yield file
     except OSError as error:
-        raise ModelError(f"{path}: cannot read the model: {error.strerror}") from error
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
+        raise ModelError(f"cannot read the model: {error.strerror}") from error
+
+
+def _is_versioned(start: bytes) -> bool:
+    return start[:4] == VERSIONED_MAGIC.to_bytes(4, "little")
 
 
 def save(checkpoint: Checkpoint, path: str | Path) -> None:
@@ -81,18 +135,24 @@ def save(checkpoint: Checkpoint, path: str | Path) -> None:
             file.write(getattr(checkpoint, name).astype("<f4").tobytes())
 
 
-def _load_version_0(file: BinaryIO, start: bytes) -> Checkpoint:
+def _parse_version_0(start: bytes) -> tuple[Config, bool]:
+    """The dimensions, and whether the classifier shares the embedding."""
     if not start:
         raise ModelError("the file is empty, expected a llama2.c checkpoint")
     if len(start) < HEADER.size:
         raise ModelError(f"truncated: {len(start)} bytes, the header alone needs {HEADER.size}")
     sizes = list(HEADER.unpack_from(start))
     shared, sizes[5] = sizes[5] > 0, abs(sizes[5])
-    config = _make_config(sizes)
+    return _make_config(sizes), shared
+
+
+def _load_version_0(file: BinaryIO, start: bytes) -> Checkpoint:
+    config, shared = _parse_version_0(start)
     return Checkpoint(config=config, **_read_weights(file, config, shared))
 
 
-def _load_version_2(file: BinaryIO, start: bytes) -> Checkpoint:
+def _parse_version_2(start: bytes) -> tuple[Config, bool, int]:
+    """The same, and how many weights have a scale in common."""
     if len(start) < VERSIONED_HEADER_SIZE:
         raise ModelError(
             f"truncated: {len(start)} bytes, the header alone needs {VERSIONED_HEADER_SIZE}"
@@ -100,8 +160,12 @@ def _load_version_2(file: BinaryIO, start: bytes) -> Checkpoint:
     _, version, *sizes, shared, group = VERSIONED_HEADER.unpack_from(start)
     if version != 2:
         raise ModelError(f"a llama2.c checkpoint of version {version}, expected version 0 or 2")
-    config = _make_config(sizes)
-    return Checkpoint(config=config, **_read_grouped_weights(file, config, bool(shared), group))
+    return _make_config(sizes), bool(shared), group
+
+
+def _load_version_2(file: BinaryIO, start: bytes) -> Checkpoint:
+    config, shared, group = _parse_version_2(start)
+    return Checkpoint(config=config, **_read_grouped_weights(file, config, shared, group))
 
 
 def _make_config(sizes: list[int]) -> Config:
@@ -120,15 +184,50 @@ def _make_config(sizes: list[int]) -> Config:
     return Config(*sizes)
 
 
-def _read_whole(file: BinaryIO, needed: int) -> bytes:
-    """Reads a file, where it has as many bytes as its header asks for. Raises ModelError."""
+def _check_size(file: BinaryIO, needed: int) -> None:
+    """Raises ModelError unless a file has as many bytes as its header asks for."""
     size = file_size(file)
     if size < needed:
         raise ModelError(f"truncated: {size} bytes, the header asks for {needed}")
     if size > needed:
         raise ModelError(f"{size - needed} bytes too many: {size}, the header asks for {needed}")
+
+
+def _read_whole(file: BinaryIO, needed: int) -> bytes:
+    """Reads a file, where it has as many bytes as its header asks for. Raises ModelError."""
+    _check_size(file, needed)
     file.seek(0)
     return file.read()
+
+
+def _size_version_0(config: Config, shared: bool) -> int:
+    """Bytes of the file."""
+    sizes = {
+        name: int(np.prod(shape, dtype=np.int64)) for name, shape in weight_shapes(config).items()
+    }
+    floats = sum(sizes.values()) + config.context * config.head_dim
+    return HEADER.size + FLOAT_BYTES * (floats - (sizes["classifier"] if shared else 0))
+
+
+def _matrix_sizes(config: Config, shared: bool, group: int) -> dict[str, int]:
+    """Weights of each matrix, or of that of each layer, that is stored."""
+    shapes = weight_shapes(config)
+    stored = [name for name in MATRICES if name != "classifier" or not shared]
+    # Groups do not end with rows, but with the matrix of a layer.
+    sizes = {name: int(np.prod(shapes[name][-2:], dtype=np.int64)) for name in stored}
+    if group < 1 or any(size % group for size in sizes.values()):
+        raise ModelError(f"the header's group size {group} does not divide every matrix")
+    return sizes
+
+
+def _size_version_2(config: Config, shared: bool, group: int) -> int:
+    """Bytes of the file."""
+    shapes = weight_shapes(config)
+    needed = VERSIONED_HEADER_SIZE
+    needed += FLOAT_BYTES * sum(int(np.prod(shapes[name])) for name in NORMS)
+    for name, size in _matrix_sizes(config, shared, group).items():
+        needed += _count_matrices(shapes[name]) * (size + FLOAT_BYTES * (size // group))
+    return needed
 
 
 def _read_weights(file: BinaryIO, config: Config, shared: bool) -> dict[str, FloatArray]:
@@ -136,8 +235,7 @@ def _read_weights(file: BinaryIO, config: Config, shared: bool) -> dict[str, Flo
     shapes = weight_shapes(config)
     sizes = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in shapes.items()}
     rope_floats = config.context * config.head_dim
-    floats = sum(sizes.values()) + rope_floats - (sizes["classifier"] if shared else 0)
-    data = _read_whole(file, HEADER.size + FLOAT_BYTES * floats)
+    data = _read_whole(file, _size_version_0(config, shared))
     values = np.frombuffer(data, "<f4", offset=HEADER.size).astype(np.float32, copy=False)
     weights: dict[str, FloatArray] = {}
     offset = 0
@@ -157,16 +255,8 @@ def _read_grouped_weights(
 ) -> dict[str, FloatArray]:
     """Reads every weight by name, of version 2."""
     shapes = weight_shapes(config)
-    stored = [name for name in MATRICES if name != "classifier" or not shared]
-    # Groups do not end with rows, but with the matrix of a layer.
-    sizes = {name: int(np.prod(shapes[name][-2:], dtype=np.int64)) for name in stored}
-    if group < 1 or any(size % group for size in sizes.values()):
-        raise ModelError(f"the header's group size {group} does not divide every matrix")
-    needed = VERSIONED_HEADER_SIZE
-    needed += FLOAT_BYTES * sum(int(np.prod(shapes[name])) for name in NORMS)
-    for name, size in sizes.items():
-        needed += _count_matrices(shapes[name]) * (size + FLOAT_BYTES * (size // group))
-    data = _read_whole(file, needed)
+    sizes = _matrix_sizes(config, shared, group)
+    data = _read_whole(file, _size_version_2(config, shared, group))
     weights: dict[str, FloatArray] = {}
     offset = VERSIONED_HEADER_SIZE
     for name in NORMS:

@@ -131,7 +131,12 @@ def _store_tokenizer(tokenizer: Tokenizer) -> tuple[dict[str, Any], bytes]:
     """Returns what `_load_tokenizer` makes the tokenizer from again."""
     if isinstance(tokenizer, HuggingFaceTokenizer):
         stops = sorted(tokenizer.stops)
-        return {"kind": "huggingface", "bos": tokenizer.bos, "stops": stops}, tokenizer.data
+        return {
+            "kind": "huggingface",
+            "bos": tokenizer.bos,
+            "stops": stops,
+            "adds_bos": tokenizer.adds_bos,
+        }, tokenizer.data
     if isinstance(tokenizer, BpeTokenizer):
         return {
             "kind": "scores",
@@ -139,6 +144,10 @@ def _store_tokenizer(tokenizer: Tokenizer) -> tuple[dict[str, Any], bytes]:
             "eos": tokenizer.eos,
             "byte_tokens": list(tokenizer.byte_tokens),
             "space_first": tokenizer.space_first,
+            "adds_bos": tokenizer.adds_bos,
+            "further_stops": sorted(tokenizer.stops - {tokenizer.bos, tokenizer.eos}),
+            "silent": sorted(tokenizer.silent),
+            "verbatim": list(tokenizer.verbatim),
         }, serialize_tokens(tokenizer)
     raise TypeError(f"no way to store a {type(tokenizer).__name__}")
 

@@ -27,11 +27,7 @@ def gather_weights(
     of this architecture.
     """
     shapes = weight_shapes(config)
-    if config.layers > len(stored):
-        raise ModelError(f"{config.layers} layers, but only {len(stored)} tensors")
-    _check_names(
-        {name for weight in names for name in _expand_name(names[weight], config)}, stored
-    )
+    _check_stored(config, names, stored)
 
     def gather(weight: str) -> FloatArray:
         layered = "{layer}" in names[weight]
@@ -49,6 +45,33 @@ def gather_weights(
     if shared:
         weights["classifier"] = weights["embedding"]
     return weights
+
+
+def check_tensors(
+    config: Config,
+    names: Mapping[str, str],
+    stored: Mapping[str, tuple[int, ...]],
+    shared: bool,
+) -> None:
+    """Raises ModelError as `gather_weights` does, by the shapes of what is stored alone."""
+    _check_stored(config, names, stored)
+    for weight, shape in weight_shapes(config).items():
+        if weight == "classifier" and shared:
+            continue
+        expected = shape[1:] if "{layer}" in names[weight] else shape
+        for name in _expand_name(names[weight], config):
+            if name not in stored:
+                raise ModelError(f"tensor {name} is missing")
+            if stored[name] != expected:
+                raise ModelError(f"tensor {name} has shape {stored[name]}, expected {expected}")
+
+
+def _check_stored(config: Config, names: Mapping[str, str], stored: Collection[str]) -> None:
+    if config.layers > len(stored):
+        raise ModelError(f"{config.layers} layers, but only {len(stored)} tensors")
+    _check_names(
+        {name for weight in names for name in _expand_name(names[weight], config)}, stored
+    )
 
 
 def _expand_name(name: str, config: Config) -> list[str]:

@@ -35,8 +35,12 @@ class Rows:
     def input_limit(self) -> int:
         """Returns the largest input magnitude for which no accumulator passes
         ACCUMULATOR_LIMIT."""
-        largest = int(np.abs(self.weight.astype(np.int64)).sum(axis=1).max())
-        return min(INT16_LIMIT, ACCUMULATOR_LIMIT // max(largest, 1))
+        return min(INT16_LIMIT, ACCUMULATOR_LIMIT // max(self.largest_norm, 1))
+
+    @property
+    def largest_norm(self) -> int:
+        """The largest sum of the magnitudes in a row."""
+        return int(np.abs(self.weight.astype(np.int64)).sum(axis=1).max())
 
     def highest_exponent(self, input_exponent: int) -> int:
         """Returns the finest output scale 2**-exponent whose rescaling factors stay below one

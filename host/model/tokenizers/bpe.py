@@ -15,6 +15,7 @@ from pathlib import Path
 
 from host.errors import ModelError
 from host.model.files import read_small_file
+from host.model.other_files import name_start
 
 BOS = 1
 EOS = 2
@@ -43,17 +44,28 @@ class BpeTokenizer:
         eos: int = EOS,
         byte_tokens: Sequence[int] = range(FIRST_BYTE_TOKEN, FIRST_BYTE_TOKEN + 256),
         space_first: bool = True,
+        adds_bos: bool = True,
+        further_stops: Iterable[int] = (),
+        silent: Iterable[int] = (),
+        verbatim: Iterable[int] = (),
     ) -> None:
         """`pieces` [vocab]: the bytes of each token; `scores` [vocab]: higher merges first.
 
         byte_tokens [256]: the token for each byte, one beyond the vocabulary where there is none;
-        space_first: whether a space is put before a text.
+        space_first: whether a space is put before a text; adds_bos: whether a text begins with
+        BOS, and not only one that is empty; further_stops: tokens that end a text, beside BOS and
+        EOS; silent: tokens that have no text; verbatim: those that stand for their pieces wherever
+        they occur in a text, before anything is merged.
         """
         self.pieces = pieces
         self.scores = scores
         self.bos, self.eos = bos, eos
-        self.stops = frozenset((bos, eos))
-        self.byte_tokens, self.space_first = byte_tokens, space_first
+        self.stops = frozenset((bos, eos, *further_stops))
+        self.byte_tokens, self.space_first, self.adds_bos = byte_tokens, space_first, adds_bos
+        self.silent, self.verbatim = frozenset(silent), tuple(verbatim)
+        texts = sorted((pieces[token] for token in self.verbatim), key=len, reverse=True)
+        pattern = b"|".join(map(re.escape, texts))
+        self._verbatim = re.compile(b"(" + pattern + b")") if texts else None
         # Reversed, so that the lowest token wins where two have the same bytes.
         self._token_of = {piece: token for token, piece in reversed(list(enumerate(pieces)))}
 
@@ -67,6 +79,8 @@ class BpeTokenizer:
             data = read_small_file(path)
         except OSError as error:
             raise ModelError(f"{path}: cannot read the tokenizer: {error.strerror}") from error
+        if name := name_start(data, Path(path)):
+            raise ModelError(f"{path}: not a tokenizer but {name}")
         try:
             pieces, scores = parse_tokens(data)
         except ModelError as error:
@@ -75,7 +89,7 @@ class BpeTokenizer:
             raise ModelError(
                 f"{path}: the tokenizer has {len(pieces)} tokens, the model has {vocab_size}"
             )
-        return cls(pieces, scores)
+        return cls(pieces, scores, byte_tokens=find_byte_tokens(pieces))
 
     def encode(self, text: str, bos: bool = True, eos: bool = False) -> list[int]:
         """Encodes `text`, between BOS and EOS where asked for.
@@ -85,17 +99,30 @@ class BpeTokenizer:
         this vocabulary cannot express.
         """
         data = text.encode("utf-8", "surrogateescape")
-        tokens = [self.bos] if bos else []
-        if data and self.space_first:
-            tokens += self._encode_character(b" ")
+        # As in run.c, BOS stands among what is merged, though nothing merges with it.
+        tokens = [self.bos] if bos and (self.adds_bos or not data) else []
+        if self._verbatim is None:
+            tokens = self._merge_pairs([*tokens, *self._encode_characters(data)])
+        else:
+            for at, part in enumerate(self._verbatim.split(data)):
+                is_verbatim = at % 2 == 1
+                tokens += (
+                    [self._token_of[part]]
+                    if is_verbatim
+                    else self._merge_pairs(self._encode_characters(part))
+                )
+        return [*tokens, self.eos] if eos else tokens
+
+    def _encode_characters(self, data: bytes) -> list[int]:
+        """The tokens of each character, a space before them, as yet unmerged."""
+        tokens = self._encode_character(b" ") if data and self.space_first else []
         for character in CHARACTER.findall(data):
             tokens += self._encode_character(character)
-        tokens = self._merge_pairs(tokens)
-        return [*tokens, self.eos] if eos else tokens
+        return tokens
 
     def decode(self, token: int, previous: int) -> bytes:
         """Returns the bytes of `token` after `previous`: after BOS without the space put first."""
-        piece = self.pieces[token]
+        piece = b"" if token in self.silent else self.pieces[token]
         if self.space_first and previous == self.bos and piece.startswith(b" "):
             piece = piece[1:]
         raw = RAW_BYTE.match(piece)
@@ -161,6 +188,17 @@ class BpeTokenizer:
         if token < 0 or not self.scores[token] > LOWEST_SCORE:
             return LOWEST_SCORE, -1
         return self.scores[token], token
+
+
+def find_byte_tokens(pieces: Sequence[bytes]) -> list[int]:
+    """Returns the token for each byte where llama2.c's files have them, and a number beyond the
+    vocabulary where another token stands there: run.c would take that, and so another word."""
+    found = [len(pieces)] * 256
+    for byte, piece in enumerate(pieces[FIRST_BYTE_TOKEN : FIRST_BYTE_TOKEN + 256]):
+        raw = RAW_BYTE.match(piece)
+        if piece == bytes([byte]) or (raw and int(raw[1], 16) == byte):
+            found[byte] = FIRST_BYTE_TOKEN + byte
+    return found
 
 
 def serialize_tokens(tokenizer: BpeTokenizer) -> bytes:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import ModelError
-from host.model.files import read_json, read_small_file
+from host.model.files import read_small_file
+from host.model.other_files import name_start
+from host.model.tokenizers.special_tokens import read_special_tokens, read_template
 
 _OTHER_FILE = "not a tokenizer.json of the tokenizers library"
 _SPACE = "\u2581"  # SentencePiece's sign for a space
@@ -25,12 +27,16 @@ _SPACED_DECODERS = {"Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"}
 class HuggingFaceTokenizer:
     """Text to tokens and back."""
 
-    def __init__(self, data: bytes, bos: int, stops: Iterable[int], vocab_size: int) -> None:
-        """`data`: the contents of tokenizer.json; vocab_size: the model's, which may be padded.
+    def __init__(
+        self, data: bytes, bos: int, stops: Iterable[int], vocab_size: int, adds_bos: bool = True
+    ) -> None:
+        """`data`: the contents of tokenizer.json; vocab_size: the model's, which may be padded;
+        adds_bos: whether a text begins with BOS, and not only one that is empty.
 
         Raises ModelError for a file of another kind, and for tokens that the model has not.
         """
         self.data, self.bos, self.stops = data, bos, frozenset(stops)
+        self.adds_bos = adds_bos
         self._tokenizer, fields = _parse(data)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -55,10 +61,17 @@ class HuggingFaceTokenizer:
         try:
             data = read_small_file(path)
         except OSError as error:
-            raise ModelError(f"{path}: cannot read the tokenizer: {error.strerror}") from error
+            only = "" if path.exists() else _describe_others(path.parent)
+            raise ModelError(
+                f"{path}: cannot read the tokenizer: {error.strerror}{only}"
+            ) from error
+        if name := name_start(data, path):
+            raise ModelError(f"{path}: not a tokenizer but {name}")
         try:
-            bos, stops = _read_special_tokens(path.parent, _parse(data)[0])
-            return cls(data, bos, stops, vocab_size)
+            tokenizer, fields = _parse(data)
+            bos, stops = read_special_tokens(path.parent, tokenizer)
+            adds_bos = read_template(path.parent, tokenizer, fields, bos)
+            return cls(data, bos, stops, vocab_size, adds_bos)
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from None
 
@@ -66,7 +79,7 @@ class HuggingFaceTokenizer:
         """Encodes `text`, after BOS where asked for. Bytes that are no UTF-8 become U+FFFD."""
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         tokens = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return [self.bos, *tokens] if bos else list(tokens)
+        return [self.bos, *tokens] if bos and (self.adds_bos or not tokens) else list(tokens)
 
     def decode(self, token: int, previous: int) -> bytes:
         """Returns the bytes of `token` after `previous`: after BOS without the space put first."""
@@ -76,10 +89,21 @@ class HuggingFaceTokenizer:
         return piece
 
 
+def _describe_others(folder: Path) -> str:
+    """What to do where a folder has a tokenizer in other files only."""
+    if any((folder / name).exists() for name in ("tokenizer.model", "vocab.json", "merges.txt")):
+        return (
+            ", only its parts: transformers.AutoTokenizer.from_pretrained(folder)"
+            ".save_pretrained(folder) makes tokenizer.json of them"
+        )
+    return ""
+
+
 def _parse(data: bytes) -> tuple[Any, dict[str, Any]]:
     """Parses a file into the library's tokenizer and the fields. Raises ModelError."""
     import tokenizers
 
+    fields: Any = None
     try:
         text = data.decode()
         fields = json.loads(text)
@@ -91,6 +115,8 @@ def _parse(data: bytes) -> tuple[Any, dict[str, Any]]:
         raise
     except BaseException as error:  # it raises nothing narrower, and its panics are not even that
         reason = " ".join(str(error).split())
+        if isinstance(fields, dict) and fields and "model" not in fields:
+            reason = "give tokenizer.json itself, which the files beside it do not replace"
         raise ModelError(f"{_OTHER_FILE}: {reason}") from None
 
 
@@ -155,41 +181,3 @@ def _iterate_byte_characters() -> Iterator[str]:
 
 
 _BYTE_OF = {character: byte for byte, character in enumerate(_iterate_byte_characters())}
-
-
-def _read_special_tokens(folder: Path, tokenizer: Any) -> tuple[int, set[int]]:
-    """Returns BOS, and the tokens that end a text.
-
-    From config.json and generation_config.json or else tokenizer_config.json; where a model has
-    no BOS, the token that separates its texts.
-    """
-    config, generation, words = (
-        read_json(folder / name) if (folder / name).exists() else {}
-        for name in ("config.json", "generation_config.json", "tokenizer_config.json")
-    )
-    stops = set(_read_ids(config.get("eos_token_id"))) | set(
-        _read_ids(generation.get("eos_token_id"))
-    )
-    stops = stops or set(_look_up(tokenizer, words.get("eos_token"), "</s>"))
-    bos = [
-        *_read_ids(config.get("bos_token_id")),
-        *_look_up(tokenizer, words.get("bos_token"), "<s>"),
-    ]
-    first = [*bos, *sorted(stops)]
-    if not first:
-        raise ModelError("no BOS or EOS token: config.json beside it names none")
-    return first[0], stops | {first[0]}
-
-
-def _read_ids(value: object) -> list[int]:
-    """Returns the ids in a field that holds one, a list of them, or none."""
-    values = value if isinstance(value, list) else [value]
-    return [v for v in values if isinstance(v, int) and not isinstance(v, bool) and v >= 0]
-
-
-def _look_up(tokenizer: Any, word: object, usual: str) -> list[int]:
-    """Looks up a token by its text, which tokenizer_config.json may wrap in an object."""
-    text = word.get("content") if isinstance(word, dict) else word
-    text = text if isinstance(text, str) else usual
-    token = tokenizer.token_to_id(text) if text.isprintable() else None  # no half of a surrogate
-    return [] if token is None else [token]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from host.errors import ModelError, ParallelError
-from host.model.quantized import QuantizedModel
+from host.model.outline import Divisible
 from host.parallel.advice import (
     describe_shortage,
     find_largest_context,
@@ -76,7 +76,7 @@ class Pipeline(AllReduce):
 
     def partition(
         self,
-        model: QuantizedModel,
+        model: Divisible,
         parallelism: Parallelism,
         resources: Resources,
         *,

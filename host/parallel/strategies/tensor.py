@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from host.errors import ParallelError
-from host.model.quantized import QuantizedModel
+from host.model.outline import Divisible
 from host.parallel.advice import (
     describe_shortage,
     find_largest_context,
@@ -63,7 +63,7 @@ class TensorStrategy(Strategy):
 
     def partition(
         self,
-        model: QuantizedModel,
+        model: Divisible,
         parallelism: Parallelism,
         resources: Resources,
         *,
@@ -82,7 +82,7 @@ class TensorStrategy(Strategy):
         return Plan(parallelism, self, shape, (stage,), tuple(shards))
 
     def _find_advice(
-        self, model: QuantizedModel, shape: Shape, resources: Resources, problem: str
+        self, model: Divisible, shape: Shape, resources: Resources, problem: str
     ) -> Advice:
         heaps, speeds = resources.heaps, resources.speeds
         is_alike = len(set(heaps)) == 1

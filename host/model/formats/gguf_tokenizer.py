@@ -1,0 +1,102 @@
+"""The tokenizers of GGUF files: SentencePiece's BPE ("llama"), with all that changes its tokens.
+
+What llama.cpp would do otherwise than we is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from host.errors import ModelError
+from host.model.tokenizers.bpe import BpeTokenizer
+
+_T = TypeVar("_T")
+
+_SPACE = "\u2581"  # SentencePiece's sign for a space
+_CONTROL, _USER_DEFINED = 3, 4  # of tokenizer.ggml.token_type
+# Texts of control tokens by which llama.cpp knows the end of a text or of a turn, whatever the
+# metadata say (llama-vocab.cpp, special_eog_ids).
+_ENDS = frozenset(
+    ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>",
+     "<EOT>", "_<EOT>", "<|end_of_text|>", "<end_of_utterance>")
+)  # fmt: skip
+_KEY = "tokenizer.ggml."
+
+
+class Metadata(Protocol):
+    """What of a GGUF file is asked here; host/model/formats/gguf.py says what each does."""
+
+    def get(self, key: str, kind: type[_T], default: _T | None = None) -> _T: ...
+    def has(self, key: str) -> bool: ...
+    def items(self, key: str, kind: type[_T]) -> list[_T]: ...
+
+
+def read_tokenizer(fields: Metadata, vocab_size: int) -> BpeTokenizer:
+    """Returns the tokenizer of a model of so many tokens. Raises ModelError."""
+    kind = fields.get(f"{_KEY}model", str)
+    if kind != "llama":
+        raise ModelError(
+            f"its tokenizer is of the kind {kind:.60}, expected llama: give the model's"
+            " tokenizer.json with --tokenizer"
+        )
+    _check_preparation(fields)
+    texts = fields.items(f"{_KEY}tokens", str)
+    scores = fields.items(f"{_KEY}scores", float)
+    if not len(texts) == len(scores) == vocab_size:
+        raise ModelError(
+            f"the tokenizer has {len(texts)} tokens and {len(scores)} scores, the model has"
+            f" {vocab_size} tokens"
+        )
+    types = _read_types(fields, vocab_size)
+    control = {token for token, kind in enumerate(types) if kind == _CONTROL}
+    token_of = {text: token for token, text in enumerate(texts)}
+    return BpeTokenizer(
+        [text.replace(_SPACE, " ").encode() for text in texts],
+        scores,
+        bos=_special_token(fields, "bos", 1, vocab_size),
+        eos=_special_token(fields, "eos", 2, vocab_size),
+        byte_tokens=[token_of.get(f"<0x{byte:02X}>", vocab_size) for byte in range(256)],
+        space_first=fields.get(f"{_KEY}add_space_prefix", bool, True),
+        adds_bos=fields.get(f"{_KEY}add_bos_token", bool, True),
+        further_stops=_find_ends(fields, texts, control, vocab_size),
+        silent=control,
+        verbatim=[token for token, kind in enumerate(types) if kind == _USER_DEFINED],
+    )
+
+
+def _check_preparation(fields: Metadata) -> None:
+    """Raises ModelError for what would be done to a text beside what BpeTokenizer does."""
+    before = fields.get(f"{_KEY}pre", str, "default")
+    if before not in ("default", "llama-spm"):
+        raise ModelError(f"the pre-tokenizer {before:.60} is not supported")
+    for name in ("add_eos_token", "add_sep_token", "remove_extra_whitespaces"):
+        if fields.get(f"{_KEY}{name}", bool, False):
+            raise ModelError(f"a tokenizer with {name} is not supported")
+    if fields.has(f"{_KEY}precompiled_charsmap"):
+        raise ModelError("a tokenizer that replaces characters is not supported")
+
+
+def _read_types(fields: Metadata, vocab_size: int) -> list[int]:
+    if not fields.has(f"{_KEY}token_type"):
+        return []
+    types = fields.items(f"{_KEY}token_type", int)
+    if len(types) != vocab_size:
+        raise ModelError(f"there are {len(types)} types of tokens for {vocab_size} tokens")
+    return types
+
+
+def _find_ends(fields: Metadata, texts: list[str], control: set[int], vocab_size: int) -> set[int]:
+    """Returns the tokens beside EOS that end a text: of a turn, of a message, and what llama.cpp
+    takes for such by its text."""
+    found = {token for token in control if texts[token] in _ENDS}
+    for name in ("eot", "eom"):
+        if fields.has(f"{_KEY}{name}_token_id"):
+            found.add(_special_token(fields, name, 0, vocab_size))
+    return found
+
+
+def _special_token(fields: Metadata, name: str, default: int, vocab_size: int) -> int:
+    token = fields.get(f"{_KEY}{name}_token_id", int, default)
+    if not 0 <= token < vocab_size:
+        raise ModelError(f"the {name} token {token} is not among the {vocab_size} tokens")
+    return token
