@@ -130,12 +130,11 @@ def _assess(
 
     def check(outline: Outline) -> None:
         chosen = parse_parallelism(*named, outline.config.layers, len(boards.boards))
-        boards.plan(outline, chosen) if chosen else find_first_plan(outline, boards)
+        find_first_plan(outline, boards, chosen)
 
     source = loading.load_model(options.model, options.tokenizer, check)
     model = quantize_once(source, cache_folder("models"))
-    chosen = parse_parallelism(*named, model.config.layers, len(boards.boards))
-    if chosen:
+    if chosen := parse_parallelism(*named, model.config.layers, len(boards.boards)):
         return [assess(model, boards, boards.plan(model, chosen))], {}
     return assess_all(model, boards)
 

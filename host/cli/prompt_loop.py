@@ -21,6 +21,7 @@ from host.generation.batch import Batch
 from host.generation.generator import LENGTH, Generation, Generator
 from host.generation.prompt_encoder import PromptEncoder
 from host.generation.statistics import GenerationStatistics
+from host.generation.text_builder import without_bos
 from host.launch import OpenCluster
 from host.model.loading import LoadedModel
 
@@ -40,7 +41,7 @@ class PromptLoop:
         display: Display,
     ) -> None:
         self._options, self._cluster, self._encoder = options, cluster, encoder
-        self._format = source.prompt_format
+        self._format, self._tokenizer = source.prompt_format, source.tokenizer
         self._generator = Generator(cluster, source, encoder)
         self._sampler = find_sampler(options)
         self._console, self._display = console, display
@@ -196,7 +197,8 @@ class PromptLoop:
 
     def _object(self, generation: Generation, cut: str) -> dict[str, object]:
         chips = self._cluster.statistics()
-        prompt = [] if self._format.answers else list(generation.prompt_tokens[1:])
+        tokens = without_bos(self._tokenizer, generation.prompt_tokens)
+        prompt = [] if self._format.answers else list(tokens)
         return make_report(
             generation.prompt,
             self._text(generation),

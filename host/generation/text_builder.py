@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from host.model.tokenizers.text import TextStream, Tokenizer
 
 
+def without_bos(tokenizer: Tokenizer, prompt: Sequence[int]) -> Sequence[int]:
+    """The tokens of a prompt that are its text."""
+    return prompt[1:] if prompt and prompt[0] == tokenizer.bos else prompt
+
+
 class TextBuilder:
     """Puts the text of a generation together.
 
@@ -17,9 +22,10 @@ class TextBuilder:
     def __init__(
         self, tokenizer: Tokenizer, prompt: Sequence[int], stop: Sequence[str] = ()
     ) -> None:
-        """prompt: its tokens, BOS first; stop: texts before which the text ends."""
+        """prompt: its tokens, BOS first where the model has one there; stop: texts before which
+        the text ends."""
         self._stream = TextStream(tokenizer)
-        self.prompt_text = "".join(map(self._stream.push, prompt[1:]))
+        self.prompt_text = "".join(map(self._stream.push, without_bos(tokenizer, prompt)))
         self.text = ""
         self.has_stopped = False
         self._stop = tuple(stop)

@@ -76,10 +76,7 @@ class SimulatedChips:
 
     def check(self, outline: Divisible) -> None:
         """Raises ModelError where a model of which the header was read cannot fit."""
-        if self.parallelism:
-            self.boards.plan(outline, self.parallelism)
-        else:
-            find_first_plan(outline, self.boards)
+        find_first_plan(outline, self.boards, self.parallelism)
 
     def choose(self, model: QuantizedModel, batch: bool = False) -> Choice:
         """Returns the Parallelism that was given or, else, what the planner chooses.

@@ -42,8 +42,13 @@ def find_plans(
     return plans, problems
 
 
-def find_first_plan(model: Divisible, boards: BoardSet) -> Plan:
-    """Returns the plan of the first way that fits. Raises ModelError where none does."""
+def find_first_plan(
+    model: Divisible, boards: BoardSet, parallelism: Parallelism | None = None
+) -> Plan:
+    """Returns the plan of this way, or of the first that fits. Raises ModelError where it, or
+    none, does."""
+    if parallelism:
+        return boards.plan(model, parallelism)
     plans, problems = find_plans(model, boards)
     if not plans:
         raise explain(problems)

@@ -156,6 +156,12 @@ def write_gguf(
             writer.add_tensor(name, value)
         elif isinstance(value, str):
             writer.add_string(name, value)
+        elif isinstance(value, bool):
+            writer.add_bool(name, value)
+        elif isinstance(value, float):
+            writer.add_float32(name, value)
+        elif isinstance(value, list):
+            writer.add_array(name, value)
         else:
             writer.add_uint32(name, value)
     tensors = {"token_embd": checkpoint.embedding, "output_norm": checkpoint.final_norm}
