@@ -23,6 +23,7 @@ from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
 from host.simulation.lossy_port import LossyPort
+from host.simulation.open_files import reserve_files
 from protocol.frame import MAX_FRAME
 from protocol.session import MIN_KEY_SIZE
 
@@ -92,6 +93,7 @@ class SimulatedChips:
         self, model: QuantizedModel, choice: Choice, on_ready: OnReady = lambda chip: None
     ) -> Iterator[OpenCluster]:
         """Starts the chips and connects to them; what open_cluster says."""
+        reserve_files(self.count, 1 if self.link.has_radio else self.count)
         heap = self.boards.heaps(choice.parallelism)[0]
         plan = self.boards.plan(model, choice.parallelism)
         arch, key = native_arch(), make_key(self.link)

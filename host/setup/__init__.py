@@ -7,39 +7,84 @@ These modules run before anything is installed, so they use the standard library
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from host.errors import SetupError
 
+_SILENT_SECONDS = 10.0  # of a step, after which it says that it goes on
+# What is wrong whatever program says it, in whatever words of its own around it.
+_CAUSES = (
+    (re.compile("No space left on device|not enough free space|Disk quota exceeded", re.I),
+     "the disk is full"),
+    (re.compile("Too many open files"), "too few files may be open here: raise ulimit -n"),
+    (re.compile("Cannot allocate memory|out of memory", re.I), "there is too little memory"),
+    (re.compile("Read-only file system"), "the folder is on a file system that is read-only"),
+)  # fmt: skip
+# Lines that say only that another program has failed.
+_WRAPPER = re.compile(r"returned non-zero exit status|subprocess .* (failed|was killed)|^make\b")
+
 
 def run_quietly(
-    command: Sequence[str], cwd: Path | None = None
+    command: Sequence[str], cwd: Path | None = None, doing: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end; returns it with stdout and stderr as one text, in English."""
-    return subprocess.run(
-        command,
-        cwd=cwd,
-        # The flags of a make that called us are not for the makes that we call.
-        env={**os.environ, "LC_ALL": "C.UTF-8", "MAKEFLAGS": ""},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
+    """Runs a command to its end; returns it with stdout and stderr as one text, in English.
+
+    doing: what is printed every few seconds where it takes long, empty for nothing.
+    """
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            # The flags of a make that called us are not for the makes that we call.
+            env={**os.environ, "LC_ALL": "C.UTF-8", "MAKEFLAGS": ""},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        started = time.monotonic()
+        try:
+            while process.poll() is None:
+                try:
+                    process.wait(_SILENT_SECONDS)
+                except subprocess.TimeoutExpired:
+                    if doing:
+                        seconds = time.monotonic() - started
+                        print(f"setup: {doing}, for {seconds:.0f} s", file=sys.stderr, flush=True)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        output.seek(0)
+        return subprocess.CompletedProcess(command, process.returncode, output.read())
+
+
+def find_machine_cause(output: str) -> str | None:
+    """Returns what is wrong with the machine, where a program's output tells of it."""
+    return next((cause for pattern, cause in _CAUSES if pattern.search(output)), None)
 
 
 def find_cause(ended: subprocess.CompletedProcess[str]) -> str:
-    """Returns the line of a failed command's output that says why: the last error or last line."""
+    """Returns why a command failed: what is wrong with the machine where its output tells, else
+    the last line that is an error, or the last of all."""
+    if cause := find_machine_cause(ended.stdout):
+        return cause
     lines = ended.stdout.strip().splitlines() or [f"status {ended.returncode}"]
-    errors = [line for line in lines if line.lower().startswith("error")]
-    return (errors or lines)[-1]
+    lines = [line for line in lines if not _WRAPPER.search(line)] or lines
+    errors = [line for line in lines if re.match("([a-z-]+: )?(error|fatal)", line, re.I)]
+    return (errors or lines)[-1].strip()
 
 
-def run_step(*command: str) -> None:
-    """Runs a command to its end; raises SetupError with the line that says why where it fails."""
-    ended = run_quietly(command)
+def run_step(*command: str, doing: str = "") -> None:
+    """Runs a command to its end; raises SetupError with the line that says why where it fails.
+
+    doing: as run_quietly has it.
+    """
+    ended = run_quietly(command, doing=doing)
     if ended.returncode:
         raise SetupError(f"{Path(command[0]).name} failed: {find_cause(ended)}")

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from host.errors import SetupError
-from host.setup import run_quietly, run_step
+from host.setup import find_machine_cause, run_quietly, run_step
 
 # The first release with a `micropython` package, and the one that the kernels were measured on.
 SUITE = "trixie"
@@ -81,14 +81,15 @@ class Archive:
         self.apt = ["apt-get", "-q", "-y", *settings]
         # Hooks of the machine (cache cleaners) may fail for an ordinary user and spoil the exit
         # status of a good update. A bad update shows at the first download.
-        self.update_output = run_quietly([*self.apt, "update"]).stdout
+        self.update_output = run_quietly([*self.apt, "update"], doing="asking Debian").stdout
 
     def _run(self, *arguments: str, cwd: Path | None = None) -> None:
-        ended = run_quietly([*self.apt, *arguments], cwd)
+        ended = run_quietly([*self.apt, *arguments], cwd, "downloading from Debian")
         if ended.returncode:
             said = self.update_output.splitlines() + ended.stdout.splitlines()
             reasons = [line for line in said if line.startswith(("E:", "W:"))]
-            reason = reasons[0] if reasons else f"status {ended.returncode}"
+            named = find_machine_cause("\n".join(said))
+            reason = named or (reasons[0] if reasons else f"status {ended.returncode}")
             raise SetupError(f"apt-get {arguments[0]} failed: {reason}")
 
     def unpack(self, package: str, root: Path, dependencies: bool = False) -> None:

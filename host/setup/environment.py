@@ -41,11 +41,23 @@ def has_pip() -> bool:
 
 
 def create_environment() -> None:
-    """Makes the environment anew, with pip in it."""
-    if importlib.util.find_spec("ensurepip"):
-        run_step(sys.executable, "-m", "venv", "--clear", str(FOLDER))
-        return
+    """Makes the environment anew, with pip in it: Python's own, or Debian's where that is missing
+    or broken. Raises SetupError with why neither can be had."""
     run_step(sys.executable, "-m", "venv", "--clear", "--without-pip", str(FOLDER))
+    reason = "Python has no ensurepip"
+    if importlib.util.find_spec("ensurepip"):
+        # Not by venv, which does not say why this fails.
+        ended = run_quietly([str(PYTHON), "-m", "ensurepip", "--default-pip"])
+        if not ended.returncode and has_pip():
+            return
+        reason = f"ensurepip failed: {find_cause(ended)}"
+    try:
+        _install_debians_pip()
+    except SetupError as error:
+        raise SetupError(f"no pip can be had: {reason}; of Debian: {error}") from None
+
+
+def _install_debians_pip() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary) / "root"
         # The package is the same for every architecture.
@@ -58,7 +70,8 @@ def create_environment() -> None:
 def install(needed: list[str]) -> None:
     """Installs packages with pip; raises SetupError with the cause, also of a lost connection."""
     options = ["-q", "--disable-pip-version-check", "--no-input", "--retries", "2"]
-    ended = run_quietly([str(PYTHON), "-m", "pip", "install", *options, *needed])
+    command = [str(PYTHON), "-m", "pip", "install", *options, *needed]
+    ended = run_quietly(command, doing="installing packages")
     if ended.returncode:
         # Without a connection pip's last error is that there is no such package.
         broken = re.search(r"connection broken by '(.+)': /", ended.stdout)

@@ -185,13 +185,14 @@ def build_source(staging: Path) -> None:
         frozen = tree / "frozen_modules.py"
         frozen.write_text('include("$(MPY_DIR)/extmod/asyncio")\n')
         jobs = f"-j{os.cpu_count() or 1}"
-        run_step("make", jobs, "-C", str(tree / "mpy-cross"))
+        run_step("make", jobs, "-C", str(tree / "mpy-cross"), doing="building mpy-cross")
         # Without the features whose libraries Debian takes from elsewhere.
         absent = ("MICROPY_PY_SSL", "MICROPY_SSL_MBEDTLS", "MICROPY_PY_BTREE", "MICROPY_PY_FFI")
         # On a 64-bit PC this takes a compiler that can make 32-bit programs (gcc-multilib).
         words = ["MICROPY_FORCE_32BIT=1"] if platform.machine() == "x86_64" else []
         run_step("make", jobs, "-C", str(tree / "ports/unix"), f"FROZEN_MANIFEST={frozen}", *words,
-                 *(f"{feature}=0" for feature in absent))  # fmt: skip
+                 *(f"{feature}=0" for feature in absent),
+                 doing="building MicroPython")  # fmt: skip
         shutil.copy(tree / "ports/unix/build-standard/micropython", staging)
 
 

@@ -1,12 +1,14 @@
 """What the virtual environment is given, and what is said where that fails."""
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from host import setup
 from host.errors import SetupError
-from host.setup import environment
+from host.setup import debian, environment, find_cause
 from tests.host.test_setup_micropython import script
 
 # What pip prints without a connection: its last line alone would mislead.
@@ -76,6 +78,87 @@ def test_an_old_python_is_refused_in_one_line(monkeypatch):
     with pytest.raises(SystemExit) as ended:
         environment.main()
     assert ended.value.code == "setup: this is Python 3.10.4; 3.11 or later is needed"
+
+
+BROKEN = """\
+Looking in links: /tmp/x
+Traceback (most recent call last):
+CalledProcessError: Command '['python', '-m', 'ensurepip']' returned non-zero exit status 1.
+zlib.error: Error -3 while decompressing data"""
+
+
+@pytest.fixture
+def broken_ensurepip(pip, monkeypatch):
+    """An environment in which ensurepip does not work."""
+    monkeypatch.setattr(environment, "run_step", lambda *command: None)
+    pip(f'case "$*" in *ensurepip*) echo "{BROKEN}"; exit 1;; esac')
+
+
+def test_where_ensurepip_is_broken_pip_comes_from_debian(broken_ensurepip, monkeypatch):
+    asked = []
+    monkeypatch.setattr(environment, "_install_debians_pip", lambda: asked.append(1))
+    environment.create_environment()
+    assert asked
+
+
+def test_where_no_pip_can_be_had_both_causes_are_told(broken_ensurepip, monkeypatch):
+    def archive(*_):
+        raise SetupError("no apt-get here, so nothing can be downloaded from Debian")
+
+    monkeypatch.setattr(environment, "Archive", archive)
+    with pytest.raises(SetupError) as raised:
+        environment.create_environment()
+    assert str(raised.value) == (
+        "no pip can be had: ensurepip failed: zlib.error: Error -3 while decompressing data; of"
+        " Debian: no apt-get here, so nothing can be downloaded from Debian"
+    )
+
+
+def ended(output):
+    return subprocess.CompletedProcess(["x"], 1, output)
+
+
+@pytest.mark.parametrize(
+    ("output", "cause"),
+    [
+        (
+            "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on"
+            " device\n\nERROR: and more",
+            "the disk is full",
+        ),
+        (
+            "dpkg-deb: error: failed to write: No space left on device\ndpkg-deb: error:"
+            " subprocess paste was killed by signal (Broken pipe)",
+            "the disk is full",
+        ),
+        ("OSError: [Errno 24] Too many open files", "too few files may be open here: raise"),
+        ("cc: fatal error: no input files\nmake: *** [x] Error 1", "cc: fatal error: no input"),
+        ("dpkg-deb: error: not a Debian archive", "dpkg-deb: error: not a Debian archive"),
+        ("one\ntwo\n", "two"),
+        ("", "status 1"),
+    ],
+)
+def test_the_cause_is_told_and_not_its_wrapper(output, cause):
+    assert find_cause(ended(output)).startswith(cause)
+
+
+def test_apt_on_a_full_disk(monkeypatch, tmp_path):
+    archive = debian.Archive.__new__(debian.Archive)
+    archive.apt, archive.update_output, archive.cache = ["apt-get"], "E: no list", tmp_path
+    full = ended("Err:1 x\n  write error - write (28: No space left on device)\nE: Failed")
+    monkeypatch.setattr(debian, "run_quietly", lambda *_: full)
+    with pytest.raises(SetupError, match="^apt-get download failed: the disk is full$"):
+        archive.download("micropython")
+
+
+def test_a_step_that_takes_long_says_that_it_goes_on(monkeypatch, capsys):
+    monkeypatch.setattr(setup, "_SILENT_SECONDS", 0.02)
+    done = setup.run_quietly(["sh", "-c", "echo done; sleep 0.2; exit 3"], doing="building")
+    assert (done.returncode, done.stdout) == (3, "done\n")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines and set(lines) == {"setup: building, for 0 s"}
+    setup.run_quietly(["sleep", "0.1"])
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.verify
