@@ -225,9 +225,14 @@ def test_the_smallest_heap_bounds_the_plan(model, monkeypatch):
     chips = [FlashedChip(i, name, f"{i}", "") for i, name in enumerate(["esp32s3", "esp32c3"])]
     cluster = cluster_of(model, "espnow", flashed=tuple(chips))
     plan_cluster(model, cluster)
-    least = min(load(name).planned_heap("espnow") for name in ("esp32s3", "esp32c3"))
+    radio, uart = (
+        min(load(name).planned_heap(kind) for name in ("esp32s3", "esp32c3"))
+        for kind in ("espnow", "uart")
+    )
     link = Link("espnow", "usb", 250, signed=True)
-    assert asked == {"heap": least, "link": link, "parallelism": HOST_REDUCE}
+    assert asked == {
+        "heap": radio, "uart_heap": uart, "link": link, "parallelism": HOST_REDUCE,
+    }  # fmt: skip
 
 
 def test_boards_that_were_named_are_dealt_work_by_heap_and_speed(model):
