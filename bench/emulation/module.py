@@ -12,7 +12,10 @@ from bench.emulation.processor import Execution, Processor
 from bench.emulation.rv32 import Rv32
 from bench.emulation.xtensa import Xtensa
 from host.build.bundle import compiled
+from host.build.machine_code.registry import KernelSet
 from host.model.arithmetic import Ints
+
+_WRITABLE_VIEW = 0x80  # in the typecode of an array's object
 
 PROCESSORS: dict[str, type[Processor]] = {"rv32imc": Rv32, "xtensawin": Xtensa}
 TARGETS = tuple(PROCESSORS)
@@ -24,8 +27,24 @@ class EmulatedModule:
     `instructions` adds up what calls have executed, `calls` how often they called MicroPython.
     """
 
-    def __init__(self, source: str, name: str, target: str) -> None:
-        self._functions = native_functions(compiled(source.encode(), name, target), source)
+    def __init__(
+        self,
+        source: str,
+        name: str,
+        target: str,
+        kernels: KernelSet | None = None,
+        head_dim: int = 0,
+    ) -> None:
+        """kernels: machine code in place of the viper compiler's, for heads of head_dim."""
+        mpy = compiled(source.encode(), name, target)
+        viper = native_functions(mpy, source)
+        if kernels:
+            mpy = kernels.module(mpy, source, head_dim) or mpy
+        self._functions = native_functions(mpy, source)
+        # These take objects apart by themselves, where viper's code calls MicroPython.
+        self.native = {
+            name for name, function in self._functions.items() if function != viper[name]
+        }
         self._processor = PROCESSORS[target]()
         self.instructions = 0
         self.calls: Counter[str] = Counter()
@@ -38,10 +57,28 @@ class EmulatedModule:
 
     def call(self, name: str, *arguments: int) -> int:
         """What the function gives for integers and addresses."""
-        executed: Execution = self._processor.call(self._functions[name], *arguments)
+        function = self._functions[name]
+        if name in self.native:
+            arguments = tuple(map(self._object, function.parameters, arguments))
+        executed: Execution = self._processor.call(function, *arguments)
         self.instructions += executed.instructions
         self.calls += executed.calls
-        return executed.result
+        return executed.result >> 1 if name in self.native else executed.result
+
+    def set_global(self, name: str, address: int) -> None:
+        """Gives the module a buffer under a name."""
+        index = next(iter(self._functions.values())).names[name]
+        self._processor.module_globals[index] = self._object("ptr", address)
+
+    def _object(self, kind: str, value: int) -> int:
+        """A small integer, or at every other address a view of items that begin before it."""
+        if not kind.startswith("ptr"):
+            return 2 * value + 1
+        size, typecode = {"ptr16": (2, "h"), "ptr32": (4, "i")}.get(kind, (1, "B"))
+        begins = value // 16 % 4
+        view = _WRITABLE_VIEW if begins else 0
+        array = [0, ord(typecode) | view | begins << 8, 0, value - begins * size]
+        return self.placed(np.array(array))
 
     def placed(self, values: Ints | NDArray[np.generic] | bytes, kind: str = "<i4") -> int:
         """The address of integers in memory, as int32 or another numpy kind, or of bytes."""

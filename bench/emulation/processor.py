@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from bench.emulation.memory import Fault, Memory
-from bench.emulation.mpy import NativeFunction
+from host.build.machine_code.mpy import ViperFunction
 
 MASK = 0xFFFFFFFF
 Operation = Callable[[], int]  # executes one instruction; the address of the next
@@ -17,10 +17,11 @@ Operation = Callable[[], int]  # executes one instruction; the address of the ne
 # order of mp_fun_table in py/nativeglue.c) and for the caller's return.
 _RUNTIME = 0xF0000000
 RETURN = 0xE0000000
-_FROM_OBJECT, _TO_OBJECT, _FLOOR_DIVIDE, _MODULO = 3, 4, 46, 47
+_FROM_OBJECT, _TO_OBJECT, _LOAD_ATTR, _FLOOR_DIVIDE, _MODULO = 3, 4, 9, 46, 47
 _RUNTIME_NAMES = {
     _FROM_OBJECT: "native_from_obj",
     _TO_OBJECT: "native_to_obj",
+    _LOAD_ATTR: "load_attr",
     _FLOOR_DIVIDE: "small_int_floor_divide",
     _MODULO: "small_int_modulo",
 }
@@ -49,6 +50,8 @@ class Processor(ABC):
     def __init__(self) -> None:
         self.memory = Memory()
         self.registers: list[int] = []
+        # Objects that the module has, by the index of their name among the module's.
+        self.module_globals: dict[int, int] = {}
         self._operations: dict[int, Operation] = {}
 
     @abstractmethod
@@ -104,14 +107,16 @@ class Processor(ABC):
 
         return execute
 
-    def call(self, function: NativeFunction, *arguments: int) -> Execution:
+    def call(self, function: ViperFunction, *arguments: int) -> Execution:
         """Run a viper function with integers and addresses as its arguments."""
         self._operations.clear()
         entry = self.memory.placed(function.code)
         table = self.memory.placed(_words(_RUNTIME + 4 * i for i in range(80)))
         objects = self.memory.placed(_words([0] * function.table_slot + [table]))
+        # Each name goes by its index.
+        names = self.memory.placed(b"".join(i.to_bytes(2, "little") for i in range(256)))
         # mp_obj_fun_bc_t: type, context; mp_module_context_t: type, globals, names, objects.
-        context = self.memory.placed(_words([0, 0, 0, objects]))
+        context = self.memory.placed(_words([0, 0, names, objects]))
         itself = self.memory.placed(_words([0, context]))
         self.enter(itself, self.memory.placed(_words(arguments)), len(arguments))
         count, calls = self._run(entry)
@@ -140,6 +145,8 @@ class Processor(ABC):
         first, second = self.runtime_arguments()
         if number in (_FROM_OBJECT, _TO_OBJECT):
             return self.leave_runtime(first)
+        if number == _LOAD_ATTR:
+            return self.leave_runtime(self.module_globals[second])
         if second == 0:
             raise Fault("division by zero, which ends a chip's program")
         quotient, remainder = divmod(signed(first), signed(second))

@@ -19,6 +19,13 @@ _UNSAVED = (5, 6, 7, *range(10, 18), *range(28, 32))
 
 Binary = Callable[[int, int], int]
 
+
+def _divided(a: int, b: int) -> int:
+    """Towards zero; by zero all bits are set, as the manual has it."""
+    return (abs(a) // abs(b)) * (1 if (a < 0) == (b < 0) else -1) if b else -1
+
+
+
 _IMMEDIATE: dict[int, Binary] = {
     0: operator.add,
     2: lambda a, b: signed(a) < b,
@@ -42,6 +49,10 @@ _REGISTER: dict[tuple[int, int], Binary] = {
     (1, 1): lambda a, b: signed(a) * signed(b) >> 32,
     (2, 1): lambda a, b: signed(a) * b >> 32,
     (3, 1): lambda a, b: a * b >> 32,
+    (4, 1): lambda a, b: _divided(signed(a), signed(b)),
+    (5, 1): lambda a, b: a // b if b else MASK,
+    (6, 1): lambda a, b: signed(a) - signed(b) * _divided(signed(a), signed(b)) if b else a,
+    (7, 1): lambda a, b: a % b if b else a,
 }
 _COMPARE: dict[int, Callable[[int, int], bool]] = {
     0: operator.eq,

@@ -1,0 +1,51 @@
+"""Which chip has which kernels.
+
+By chip, not by the architecture that mpy-cross compiles for: ESP32, S2 and S3 share `xtensawin`,
+and what one of them executes is an illegal instruction on another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from host.build.machine_code.mpy import ViperFunction, replace_code, viper_functions
+from host.build.machine_code.rv32_kernels import rv32_kernel
+
+
+@dataclass(frozen=True)
+class KernelSet:
+    """Machine code for the kernels of one kind of chip.
+
+    name: what it is called in messages; mpy_arch: what mpy-cross calls the architecture; kernel:
+    gives the machine code of a viper twin for heads of a size, None where it has none that is
+    better than the twin's.
+    """
+
+    name: str
+    mpy_arch: str
+    kernel: Callable[[ViperFunction, int], bytes | None]
+
+    def module(self, mpy: bytes, source: str, head_dim: int) -> bytes | None:
+        """Returns a module's .mpy with machine code of ours in place of the viper compiler's, None
+        where no function of it has any. source: what the .mpy was compiled from."""
+        codes = {
+            name: code
+            for name, function in viper_functions(mpy, source).items()
+            if (code := self.kernel(function, head_dim)) is not None
+        }
+        return replace_code(mpy, source, codes) if codes else None
+
+
+RV32IM = KernelSet("rv32im", "rv32imc", rv32_kernel)
+
+# The P4's and C5's scalar cores execute the same instructions.
+_KERNELS: dict[str, KernelSet] = dict.fromkeys(
+    ("esp32c3", "esp32c5", "esp32c6", "esp32h2", "esp32p4"), RV32IM
+)
+
+
+def kernel_set(chip: str | None) -> KernelSet | None:
+    """Returns the kernels of a chip, as esptool names it; None for one that runs viper's: the S2,
+    which has no MAC16, chips that are unknown, and simulated ones (None)."""
+    return _KERNELS.get(chip) if chip else None

@@ -1,0 +1,219 @@
+"""RV32IM attention of one position: scores, softmax and weighted mean of all heads of a chip.
+
+The core of the twin `attend` (host/build/attention_kernel.py), whose docstring states the shapes.
+"""
+
+from __future__ import annotations
+
+from host.build.machine_code.rv32 import SAVED, Rv32Assembler
+from host.build.machine_code.rv32_core import add_constant, each, half_of, load_words, saved
+
+PARTS = ("scores", "softmax", "mean")
+# Places of the argument words.
+_KEYS, _VALUES, _ROWS, _HEADS, _Q, _OUT, _SCORES, _TABLE, _SEEN, _SHIFT = range(2, 12)
+# In the stack's frame from head to head: the words' address, what is left of `rows`, `q` and
+# `out`, and where `rows` ends.
+_WORDS_AT, _ROWS_AT, _Q_AT, _OUT_AT, _LAST_AT, _ROOM = 0, 4, 8, 12, 16, 20
+_REACH = 2047  # of a load's offset
+_FETCHED = ("t0", "t1", "t2", "t3")
+_SUMS = (*SAVED, "t4", "t5", "t6", "a7")
+_UNROLLED = 16  # elements of a query up to which a score is written out
+_LARGEST = "a5"  # from scores to softmax
+
+
+def attend(asm: Rv32Assembler, size: int, parts: tuple[str, ...] = PARTS) -> None:
+    """Heads of `size` elements; parts: the first of PARTS, of a kernel that serves only to count
+    instructions."""
+    with saved(asm, (*SAVED, "ra"), _ROOM):
+        load_words(asm, {"t0": _ROWS, "t1": _HEADS, "t2": _Q, "t3": _OUT})
+        asm.slli("t1", "t1", 2)
+        asm.add("t1", "t1", "t0")
+        for register, place in (("a0", _WORDS_AT), ("t0", _ROWS_AT), ("t2", _Q_AT),
+                                ("t3", _OUT_AT), ("t1", _LAST_AT)):  # fmt: skip
+            asm.sw(register, place, "sp")
+        asm.bgeu("t0", "t1", "no head")
+        asm.label("head")
+        _write_scores(asm, size)
+        if "softmax" in parts:
+            _write_softmax(asm)
+        if "mean" in parts:
+            _write_means(asm, size)
+        asm.lw("t0", _ROWS_AT, "sp")
+        asm.lw("t1", _LAST_AT, "sp")
+        asm.lw("t2", _Q_AT, "sp")
+        asm.addi("t0", "t0", 4)
+        asm.addi("t2", "t2", 4 * size)
+        asm.sw("t0", _ROWS_AT, "sp")
+        asm.sw("t2", _Q_AT, "sp")
+        asm.bgeu("t0", "t1", "no head")
+        asm.j("head")
+        asm.label("no head")
+
+
+def _find_rows(asm: Rv32Assembler, size: int, cache: int, register: str) -> None:
+    """register = where the head's rows begin in a cache; a0 = the words' address; changes t0, t1."""
+    asm.lw("a0", _WORDS_AT, "sp")
+    asm.lw("t0", _ROWS_AT, "sp")
+    asm.lw("t0", 0, "t0")
+    asm.li("t1", 2 * size)
+    asm.mul("t0", "t0", "t1")
+    asm.lw(register, 4 * cache, "a0")
+    asm.add(register, register, "t0")
+
+
+def _find_scores(asm: Rv32Assembler, begin: str, end: str) -> None:
+    """Where the scores begin and end; a0 has the words' address."""
+    asm.lw(begin, 4 * _SCORES, "a0")
+    asm.lw(end, 4 * _SEEN, "a0")
+    asm.slli(end, end, 2)
+    asm.add(end, end, begin)
+
+
+def _write_scores(asm: Rv32Assembler, size: int) -> None:
+    """scores [seen] = q . key, and the largest of them.
+
+    Keys are stored with an offset that makes all scores of a head greater by the same: neither
+    their differences nor their order show it, and they still fit 32 bits.
+    """
+    together = 8 if 2 * 8 * size <= _REACH else 4
+    _find_rows(asm, size, _KEYS, "a1")
+    _find_scores(asm, "a3", "a4")
+    asm.lw("a2", _Q_AT, "sp")
+    asm.addi("a6", "a2", 4 * size)
+    asm.lui(_LARGEST, 0x80000)
+    asm.addi("t5", "a4", -4 * together)
+    asm.bgtu("a3", "t5", "few keys")
+    asm.label("keys")
+    _positions(asm, size, together)
+    asm.bleu("a3", "t5", "keys")
+    asm.label("few keys")
+    asm.bgeu("a3", "a4", "no keys")
+    asm.label("key")
+    _positions(asm, size, 1)
+    asm.bltu("a3", "a4", "key")
+    asm.label("no keys")
+
+
+def _positions(asm: Rv32Assembler, size: int, count: int) -> None:
+    """The scores of so many positions; an element of the query is loaded once for all."""
+    sums = _SUMS[:count]
+    written = size if size <= _UNROLLED else next(n for n in (8, 6, 4, 2) if size % n == 0)
+    is_loop = written < size
+    if is_loop:
+        for total in sums:
+            asm.li(total, 0)
+        asm.mv("a7", "a2")
+        turn = asm.label(asm.unique("elements"))
+    for element in range(written):
+        asm.lw("t4", 4 * element, "a7" if is_loop else "a2")
+        for first in range(0, count, len(_FETCHED)):
+            some = list(zip(_FETCHED, range(first, count), strict=False))
+            for fetched, p in some:
+                asm.lhu(fetched, 2 * (p * size + element), "a1")
+            for fetched, p in some:
+                begins = not is_loop and element == 0
+                asm.mul(sums[p] if begins else fetched, fetched, "t4")
+            if is_loop or element:
+                for fetched, p in some:
+                    asm.add(sums[p], sums[p], fetched)
+    if is_loop:
+        asm.addi("a1", "a1", 2 * written)
+        asm.addi("a7", "a7", 4 * written)
+        asm.bltu("a7", "a6", turn)
+    add_constant(asm, "a1", 2 * size * (count - is_loop), "t0")
+    for p, total in enumerate(sums):
+        asm.sw(total, 4 * p, "a3")
+        smaller = asm.unique("smaller")
+        asm.bge(_LARGEST, total, smaller)
+        asm.mv(_LARGEST, total)
+        asm.label(smaller)
+    asm.addi("a3", "a3", 4 * count)
+
+
+def _write_softmax(asm: Rv32Assembler) -> None:
+    """scores = 2**((score - largest) / 2**(shift + 9)) * 2**15; their sum in s0."""
+    load_words(asm, {"s1": _SHIFT, "s3": _TABLE})
+    _find_scores(asm, "a1", "a4")
+    asm.lui("s2", 2)  # 16 << 9: from here on weights are 0
+    asm.li("s0", 0)
+
+    def element(i: int) -> None:
+        none = asm.unique("none")
+        asm.lw("t0", 4 * i, "a1")
+        asm.li("t1", 0)
+        asm.sub("t0", _LARGEST, "t0")
+        asm.sra("t0", "t0", "s1")
+        asm.bge("t0", "s2", none)
+        asm.andi("t1", "t0", 511)
+        asm.slli("t1", "t1", 1)
+        asm.add("t1", "t1", "s3")
+        asm.lhu("t1", 0, "t1")
+        asm.srli("t0", "t0", 9)
+        asm.srl("t1", "t1", "t0")
+        asm.add("s0", "s0", "t1")
+        asm.label(none)
+        asm.sw("t1", 4 * i, "a1")
+
+    each(asm, {"a1": 4}, "a4", "s4", element)
+
+
+def _write_means(asm: Rv32Assembler, size: int) -> None:
+    """out [size] = the mean of values under the weights, which are first shifted right until their
+    sum has about 15 bits."""
+    asm.addi("a6", "s0", -1)
+    asm.li("a5", 0)
+    asm.li("t0", 32767)
+    asm.ble("a6", "t0", "weights fit")
+    asm.label("shift on")
+    asm.srai("a6", "a6", 1)
+    asm.addi("a5", "a5", 1)
+    asm.bgt("a6", "t0", "shift on")
+    asm.label("weights fit")
+    half_of(asm, "a4", "a5")
+    asm.li("a6", 0)  # the sum of the weights as shifted
+    for first in range(0, size, len(_SUMS)):
+        _some_means(asm, size, range(first, min(first + len(_SUMS), size)))
+
+
+def _some_means(asm: Rv32Assembler, size: int, elements: range) -> None:
+    """The means of these elements; the first to be made shift the weights in place."""
+    sums = _SUMS[: len(elements)]
+    _find_rows(asm, size, _VALUES, "a2")
+    _find_scores(asm, "a1", "a3")
+    asm.addi("a2", "a2", 2 * elements.start)
+    for total in sums:
+        asm.li(total, 0)
+
+    def position(i: int) -> None:
+        skip = asm.unique("skip")
+        asm.lw("a0", 4 * i, "a1")
+        if elements.start == 0:
+            asm.add("a0", "a0", "a4")
+            asm.sra("a0", "a0", "a5")
+            if elements.stop < size:
+                asm.sw("a0", 4 * i, "a1")
+        asm.beqz("a0", skip)
+        if elements.start == 0:
+            asm.add("a6", "a6", "a0")
+        for first in range(0, len(elements), len(_FETCHED)):
+            some = list(zip(_FETCHED, sums[first:], strict=False))
+            for place, (fetched, _) in enumerate(some, first):
+                asm.lhu(fetched, 2 * (i * size + place), "a2")
+            for fetched, _ in some:
+                asm.mul(fetched, fetched, "a0")
+            for fetched, total in some:
+                asm.add(total, total, fetched)
+        asm.label(skip)
+
+    each(asm, {"a1": 4, "a2": 2 * size}, "a3", "ra", position, min(8, 32 // len(elements)))
+    # Values are stored plus 2**15, so the sums are positive, of 32 bits; and so is their mean.
+    asm.lw("t0", _OUT_AT, "sp")
+    asm.srli("t1", "a6", 1)
+    asm.lui("t2", 8)
+    for place, total in enumerate(sums):
+        asm.add(total, total, "t1")
+        asm.divu(total, total, "a6")
+        asm.sub(total, total, "t2")
+        asm.sw(total, 4 * place, "t0")
+    asm.addi("t0", "t0", 4 * len(sums))
+    asm.sw("t0", _OUT_AT, "sp")

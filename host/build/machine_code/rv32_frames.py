@@ -1,0 +1,251 @@
+"""RV32IM kernels of frames: the cores of the twins in protocol/cobs_pointers.py and
+protocol/frame_check.py."""
+
+from __future__ import annotations
+
+from host.build.machine_code.rv32 import Rv32Assembler
+from host.build.machine_code.rv32_core import load_words
+
+_FETCHED = ("t0", "t1", "t2", "t3")
+
+
+def encode(asm: Rv32Assembler) -> None:
+    """Words: src, dst, n, offset in dst; the bytes written. COBS, with the 0 that ends it."""
+    load_words(asm, {"a1": 0, "a2": 1, "a3": 2, "t0": 3})
+    asm.add("a4", "a2", "t0")  # where it began
+    asm.mv("a5", "a4")  # where the block's code byte goes
+    asm.addi("a2", "a4", 1)
+    asm.add("a3", "a1", "a3")
+    asm.label("block")
+    asm.addi("a6", "a1", 254)  # where the block is full
+    asm.bleu("a6", "a3", "bounded")
+    asm.mv("a6", "a3")
+    asm.label("bounded")
+    _copy_to_zero(asm, "zero byte")
+    asm.label("zero byte")
+    asm.sub("t0", "a2", "a5")
+    asm.sb("t0", 0, "a5")
+    asm.mv("a5", "a2")
+    asm.addi("a2", "a2", 1)
+    asm.bgeu("a1", "a6", "full")
+    asm.addi("a1", "a1", 1)  # the zero, for which the code byte stands
+    asm.j("block")
+    asm.label("full")
+    asm.bne("a6", "a3", "block")
+    asm.sb("zero", 0, "a5")
+    asm.sub("a0", "a2", "a4")
+    asm.ret()
+
+
+def _copy_to_zero(asm: Rv32Assembler, zero: str) -> None:
+    """Copies from a1 to a2 up to a6, and goes to `zero` where a byte is zero; changes a7."""
+    four, singly, one, done = (asm.unique(name) for name in ("four", "singly", "one", "done"))
+    asm.addi("a7", "a6", -4)
+    asm.bgtu("a1", "a7", singly)
+    asm.label(four)
+    for i, fetched in enumerate(_FETCHED):
+        asm.lbu(fetched, i, "a1")
+    for fetched in _FETCHED:
+        asm.beqz(fetched, singly)
+    for i, fetched in enumerate(_FETCHED):
+        asm.sb(fetched, i, "a2")
+    asm.addi("a1", "a1", 4)
+    asm.addi("a2", "a2", 4)
+    asm.bleu("a1", "a7", four)
+    asm.label(singly)
+    asm.bgeu("a1", "a6", done)
+    asm.label(one)
+    asm.lbu("t0", 0, "a1")
+    asm.beqz("t0", zero)
+    asm.sb("t0", 0, "a2")
+    asm.addi("a1", "a1", 1)
+    asm.addi("a2", "a2", 1)
+    asm.bltu("a1", "a6", one)
+    asm.label(done)
+
+
+def decode(asm: Rv32Assembler) -> None:
+    """Words: src, dst, state [4], n, capacity; a frame's length, 0 where it goes on, -1 where it
+    was damaged. state: place in src, what is left of the block, whether a zero is due, place in
+    dst or -1 for a frame that is damaged."""
+    begin, frame, state, left, is_due, bad, capacity, end = (
+        "a0", "a4", "a5", "t4", "t5", "t6", "ra", "a3",
+    )  # fmt: skip
+    asm.addi("sp", "sp", -16)
+    asm.sw("ra", 12, "sp")
+    asm.lw("a5", 8, "a0")
+    asm.lw("a1", 0, "a0")
+    asm.lw("a2", 4, "a0")
+    asm.lw("a3", 12, "a0")
+    asm.lw("ra", 16, "a0")
+    asm.mv(begin, "a1")
+    asm.mv(frame, "a2")
+    asm.add(end, "a1", end)
+    asm.lw("t0", 0, state)
+    asm.add("a1", "a1", "t0")
+    asm.lw(left, 4, state)
+    asm.lw(is_due, 8, state)
+    asm.lw("t1", 12, state)
+    asm.slt(bad, "t1", "zero")
+    asm.bnez(bad, "next")
+    asm.add("a2", frame, "t1")
+    asm.label("next")
+    asm.bgeu("a1", end, "wait")
+    asm.add("a6", "a1", left)  # as far as the data have the current block
+    asm.li(left, 0)
+    asm.bleu("a6", end, "here")
+    asm.sub(left, "a6", end)
+    asm.mv("a6", end)
+    asm.label("here")
+    _copy_to_zero(asm, "stopped")
+    asm.label("stopped")
+    asm.sub("t0", "a6", "a1")
+    asm.add(left, left, "t0")
+    asm.beq("a1", end, "wait")
+    asm.lbu("t0", 0, "a1")
+    asm.addi("a1", "a1", 1)
+    asm.beqz("t0", "ended")
+    asm.bnez(bad, "next")
+    asm.addi(left, "t0", -1)
+    asm.sub("t1", "a2", frame)
+    asm.add("t1", "t1", is_due)
+    asm.add("t1", "t1", left)
+    asm.ble("t1", capacity, "has room")
+    asm.li(bad, 1)
+    asm.li(left, 0)
+    asm.j("block begun")
+    asm.label("has room")
+    asm.beqz(is_due, "block begun")
+    asm.sb("zero", 0, "a2")
+    asm.addi("a2", "a2", 1)
+    asm.label("block begun")
+    asm.addi("t0", "t0", -255)  # a full block stands for no zero
+    asm.sltu(is_due, "zero", "t0")
+    asm.j("next")
+    asm.label("ended")
+    asm.sub("t0", "a2", frame)
+    asm.sub("t1", "a1", begin)
+    asm.sw("t1", 0, state)
+    asm.sw("zero", 4, state)
+    asm.sw("zero", 8, state)
+    asm.sw("zero", 12, state)
+    asm.or_("t1", left, bad)
+    asm.bnez("t1", "damaged")
+    asm.bnez("t0", "whole")
+    asm.bnez(is_due, "damaged")
+    # A zero after nothing is silence.
+    asm.li(is_due, 0)
+    asm.li(left, 0)
+    asm.mv("a2", frame)
+    asm.j("next")
+    asm.label("damaged")
+    asm.li("a0", -1)
+    asm.j("leave")
+    asm.label("whole")
+    asm.mv("a0", "t0")
+    asm.j("leave")
+    asm.label("wait")
+    asm.sub("t0", "a1", begin)
+    asm.sub("t1", "a2", frame)
+    asm.beqz(bad, "sound")
+    asm.li("t1", -1)
+    asm.label("sound")
+    asm.sw("t0", 0, state)
+    asm.sw(left, 4, state)
+    asm.sw(is_due, 8, state)
+    asm.sw("t1", 12, state)
+    asm.li("a0", 0)
+    asm.label("leave")
+    asm.lw("ra", 12, "sp")
+    asm.addi("sp", "sp", 16)
+    asm.ret()
+
+
+# What check_frame returns negated; protocol/frame_check.py names the faults.
+_VERSION, _SOURCE, _LONG, _SHORT, _LENGTH, _CRC = 1, 2, 3, 4, 5, 7
+_RESIDUE = 0xDEBB20E3  # where the register ends over a frame and its own CRC-32
+
+
+def check_frame(asm: Rv32Assembler) -> None:
+    """Words: frame, n, table [256]; the payload's length, or a fault negated."""
+    load_words(asm, {"a1": 0, "a2": 1, "a3": 2})
+    asm.li("t0", 9)
+    asm.blt("a2", "t0", f"fault {_SHORT}")
+    asm.lbu("t0", 0, "a1")
+    asm.li("t1", 4)
+    asm.addi("t2", "t0", -2)
+    asm.beqz("t2", "version")
+    asm.li("t1", 12)
+    asm.addi("t3", "t0", -3)
+    asm.bnez("t3", f"fault {_VERSION}")
+    asm.label("version")
+    asm.lbu("a4", 6, "a1")
+    asm.lbu("t3", 7, "a1")
+    asm.slli("t3", "t3", 8)
+    asm.or_("a4", "a4", "t3")
+    asm.li("t3", 2048)
+    asm.bgtu("a4", "t3", f"fault {_LONG}")
+    asm.add("t1", "t1", "a4")
+    asm.addi("t1", "t1", 8)
+    asm.bne("t1", "a2", f"fault {_LENGTH}")
+    asm.lbu("t0", 2, "a1")
+    asm.addi("t0", "t0", -255)
+    asm.beqz("t0", f"fault {_SOURCE}")
+    asm.bnez("t2", "right")
+    _crc(asm)
+    asm.li("t0", _RESIDUE)
+    asm.bne("a5", "t0", f"fault {_CRC}")
+    asm.label("right")
+    asm.mv("a0", "a4")
+    asm.ret()
+    for fault in (_SHORT, _VERSION, _LONG, _LENGTH, _SOURCE, _CRC):
+        asm.label(f"fault {fault}")
+        asm.li("a0", -fault)
+        asm.ret()
+
+
+def put_crc32(asm: Rv32Assembler) -> None:
+    """Words: frame, n, table [256]; the CRC-32 goes behind the n bytes."""
+    load_words(asm, {"a1": 0, "a2": 1, "a3": 2})
+    _crc(asm)
+    asm.xori("a5", "a5", -1)
+    for i in range(4):
+        asm.sb("a5", i, "a1")
+        asm.srli("a5", "a5", 8)
+    asm.ret()
+
+
+def _crc(asm: Rv32Assembler) -> None:
+    """a5 = the register of CRC-32 over a2 bytes at a1, which ends behind them."""
+    asm.li("a5", -1)
+    asm.add("a2", "a1", "a2")
+    asm.andi("t0", "a1", 3)
+    asm.bnez("t0", "bytes")
+    asm.addi("a6", "a2", -4)
+    asm.bgtu("a1", "a6", "bytes")
+    asm.label("word")
+    asm.lw("t0", 0, "a1")
+    asm.xor("a5", "a5", "t0")
+    for _ in range(4):
+        _look_up(asm)
+    asm.addi("a1", "a1", 4)
+    asm.bleu("a1", "a6", "word")
+    asm.label("bytes")
+    asm.bgeu("a1", "a2", "checked")
+    asm.label("byte")
+    asm.lbu("t0", 0, "a1")
+    asm.xor("a5", "a5", "t0")
+    _look_up(asm)
+    asm.addi("a1", "a1", 1)
+    asm.bltu("a1", "a2", "byte")
+    asm.label("checked")
+
+
+def _look_up(asm: Rv32Assembler) -> None:
+    """Eight bits leave the register."""
+    asm.andi("t0", "a5", 255)
+    asm.slli("t0", "t0", 2)
+    asm.add("t0", "t0", "a3")
+    asm.lw("t0", 0, "t0")
+    asm.srli("a5", "a5", 8)
+    asm.xor("a5", "a5", "t0")

@@ -1,0 +1,59 @@
+"""The kernels of RV32IM chips, by the names of their viper twins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from host.build.machine_code import (
+    rv32_attention,
+    rv32_bits,
+    rv32_elements,
+    rv32_frames,
+    rv32_matrix,
+    rv32_norms,
+)
+from host.build.machine_code.mpy import ViperFunction
+from host.build.machine_code.rv32 import Rv32Assembler
+from host.build.machine_code.rv32_core import function_code
+
+# The module's global that the CRC's kernels read.
+_CRC_TABLE = "_TABLE"
+
+_CORES: dict[str, Callable[[Rv32Assembler], None]] = {
+    "load_int16s": rv32_elements.load_int16s,
+    "store_int16s": rv32_elements.store_int16s,
+    "rescale": rv32_elements.rescale,
+    "rope_row": rv32_elements.rope_row,
+    "rotate": rv32_elements.rotate,
+    "cache_rows": rv32_elements.cache_rows,
+    "gate": rv32_elements.gate,
+    "norm": rv32_norms.norm,
+    "add_rescaled": rv32_norms.add_rescaled,
+    "best": rv32_norms.best,
+    "contribute": rv32_norms.contribute,
+    "_clear": rv32_norms.clear,
+    "bits_needed": rv32_bits.bits_needed,
+    "pack": rv32_bits.pack,
+    "unpack": rv32_bits.unpack,
+    "add_unpacked": rv32_bits.add_unpacked,
+    "encode": rv32_frames.encode,
+    "decode": rv32_frames.decode,
+    "check_frame": rv32_frames.check_frame,
+    "put_crc32": rv32_frames.put_crc32,
+}
+_READS = {"check_frame": (_CRC_TABLE,), "put_crc32": (_CRC_TABLE,)}
+_MATVEC = re.compile(r"matvec(_add)?_(\d+)")
+
+
+def rv32_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
+    """Returns the machine code of a viper twin for heads of this size, None where there is none."""
+    name = function.name
+    matvec = _MATVEC.fullmatch(name)
+    if matvec:
+        columns, adds = int(matvec[2]), bool(matvec[1])
+        return function_code(function, lambda asm: rv32_matrix.matvec(asm, columns, adds))
+    if name == "attend":
+        return function_code(function, lambda asm: rv32_attention.attend(asm, head_dim))
+    core = _CORES.get(name)
+    return function_code(function, core, _READS.get(name, ())) if core else None
