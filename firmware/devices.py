@@ -16,13 +16,14 @@ _CTRL_C = const(3)
 _RELAYED_AT_ONCE = const(4)
 
 
-def open_link(config, unload, report_exception):
+def open_link(config, unload, report_exception, fault=""):
     """The link, the weights or None, and why there are none or "".
 
-    unload(package, name): gives a module back to the heap; report_exception: makes a line of text
-    of an exception. Raises what keeps the link from being made.
+    fault: why there shall be none; unload(package, name): gives a module back to the heap;
+    report_exception: makes a line of text of an exception. Raises what keeps the link from being
+    made.
     """
-    esp, weights, fault = None, None, ""
+    esp = weights = None
     if config["link"] == "espnow":
         try:
             # Before the shard: Wi-Fi takes its memory from the same RAM as a growing heap.

@@ -64,7 +64,7 @@ class Node:
     Where the outbox has a signer only frames of version 3 are taken, else only those of version 2.
     """
 
-    firmware = RELEASE  # or, more exactly, the text with which the chip was flashed
+    firmware = RELEASE  # or the text with which the chip was flashed, 0, and what kernels run
 
     def __init__(self, outbox, role, request_size=0):
         """outbox: a firmware.outbox.Outbox; role: a Role; request_size: bytes of the longest

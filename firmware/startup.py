@@ -14,7 +14,8 @@ def start(report_exception):
     """The Board, None where config.json names none, and the Node.
 
     config.json: chip, chips (how many there are), role (a module of firmware/roles), firmware (the
-    version that was flashed), link ("uart" or "espnow"), gateway, receives, sends (the longest
+    version that was flashed), kernels ("auto", where there are native ones, or "viper" or
+    "native" to force one), link ("uart" or "espnow"), gateway, receives, sends (the longest
     frames in bytes, on UART), uart and radio (settings of machine.UART and of ESP-NOW), key
     (hexadecimal), board. Where the UART's id is "repl" it is the board's REPL port, and its mtu
     the longest frame.
@@ -28,7 +29,10 @@ def start(report_exception):
     from firmware import devices
 
     board = devices.open_board(config)
-    link, weights, fault = devices.open_link(config, unload, report_exception)
+    kernels, fault = "viper (none else for this processor)", ""
+    if "kernels" in config:
+        kernels, fault = _kernels(config, report_exception)
+    link, weights, fault = devices.open_link(config, unload, report_exception, fault)
     boot_id = int.from_bytes(os.urandom(2), "little")
     chip = config["chip"], link, boot_id, devices.make_signer(config)
     unload("firmware", "devices")
@@ -48,8 +52,21 @@ def start(report_exception):
 
         outbox = Outbox(*chip)
         node = Node(outbox, Faulty(outbox, fault))
-    node.firmware = config.get("firmware", "")
+    node.firmware = "%s\0%s" % (config.get("firmware", ""), kernels)
     return board, node
+
+
+def _kernels(config, report_exception):
+    """What kernels were chosen, in words, and why the chip can do no work or ""."""
+    from firmware.kernel_choice import choose
+
+    try:
+        return choose(config), ""
+    except Exception as error:
+        return "", report_exception(error)
+    finally:
+        unload("firmware", "kernel_choice")
+        unload("firmware", "proof")
 
 
 def unload(package, name):

@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+from host.build.configuration import KERNELS
 from host.cli.arguments import INTERRUPTED, TERMINATED, Parser, count_up_to, exit_code
 from host.cli.console import Console
 from host.cli.flash_job import CHIPS, prepare_job
@@ -81,7 +82,10 @@ def _add_cluster_options(parser: Parser) -> None:
     add("--reduce", choices=REDUCERS,
         help="who adds up the chips' partial sums: the host, or the chips themselves")
     add("--key", action=argparse.BooleanOptionalAction, default=None,
-        help="sign all frames with the cluster's random key (default), or none")  # fmt: skip
+        help="sign all frames with the cluster's random key (default), or none")
+    add("--kernels", choices=KERNELS, default="auto",
+        help="run viper's kernels, or native ones or none; auto runs native ones where they prove"
+             " right at the first start (default)")  # fmt: skip
 
 
 def run(options: argparse.Namespace, console: Console) -> int:

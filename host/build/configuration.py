@@ -17,6 +17,8 @@ REPL_UART: dict[str, int | str] = {"id": "repl"}
 # beyond while the chip computes, so a frame fits it whole as it is on the line (COBS adds two).
 REPL_MTU = 250
 
+KERNELS = ("auto", "viper", "native")  # what a user may ask of a chip's kernels
+
 # How long BOOT or Ctrl-C keep a board that starts at its prompt.
 _PROMPT_MS = 2000
 # Longer than any turn of a chip's loop, garbage collection in 8 MB included.
@@ -55,12 +57,14 @@ def configuration(
     key: bytes = b"",
     channel: int = CHANNEL,
     board: Mapping[str, object] | None = None,
+    kernels: str = "auto",
 ) -> dict[str, object]:
     """The configuration of the chip that owns `share`.
 
     uart: settings of its machine.UART, whose buffer is made long enough, or REPL_UART; rate: for
     `ESPNow.config`, None where it is not to be set; key: of the cluster, empty for frames that
-    are not signed; channel: of Wi-Fi; board: its board_settings, None for a simulated chip.
+    are not signed; channel: of Wi-Fi; board: its board_settings, None for a simulated chip;
+    kernels: one of KERNELS.
     """
     shape, strategy = plan.stage_of(shard.chip).shape, plan.strategy
     mtu = shape.mtu
@@ -77,6 +81,8 @@ def configuration(
         "uart": _line(uart, strategy.uart_rxbuf(shape)),
         "key": key.hex(),
     }
+    if kernels != "auto":
+        config["kernels"] = kernels
     if board is not None:
         config["board"] = dict(board)
     if mtu is not None:

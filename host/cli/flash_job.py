@@ -123,6 +123,7 @@ def _place(options: argparse.Namespace, before: ClusterFile | None) -> Place:
         Link(options.link or link.kind, options.line or link.line),
         context=options.context or (before.context if before and not options.model else None),
         boards=named,
+        kernels=options.kernels,
     )
 
 

@@ -117,7 +117,8 @@ def _await_ready(job: FlashJob, mac: str, port: str, console: Console) -> tuple[
         )
     text = (
         f"ready: model {ready.model_hash.hex()}, firmware {ready.firmware}, {ready.heads} heads,"
-        f" {ready.units} units, {ready.rows} rows, {ready.heap_free // 1024} KB of heap free"
+        f" {ready.units} units, {ready.rows} rows, {ready.heap_free // 1024} KB of heap free,"
+        f" kernels: {ready.kernels}"
     )
     return text, found
 

@@ -85,5 +85,17 @@ def print_report(
             f" (S + M - 1) is {idle.formula:.0%} for S = {idle.stages} stages and"
             f" M = {idle.micro_batches:.3g} micro-batches at a time"
         )
-    for part in parts:
+    for part in [*_describe_kernels(chips), *parts]:
         console.print(part, highlight=False)
+
+
+def _describe_kernels(chips: list[ChipStatistics]) -> list[str]:
+    """Says which kernels chips run, a line for each kind; nothing where they do not say."""
+    running: dict[str, list[str]] = {}
+    for chip in chips:
+        if chip.kernels:
+            running.setdefault(chip.kernels, []).append(str(chip.chip))
+    return [
+        f"kernels: {kernels}" + (f", on chips {', '.join(ids)}" if len(ids) < len(chips) else "")
+        for kernels, ids in running.items()
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from host.build.configuration import KERNELS
 from host.cli.arguments import Parser, count_up_to, heap_size, probability
 from host.cluster import cluster_file
 from host.errors import ClusterError, ModelError
@@ -122,6 +123,9 @@ def _add_simulation_options(parser: Parser) -> None:
     add("--board", metavar="NAME",
         help="simulate chips with this board's heap (python -m host.boards lists them)")
     add("--heap", type=heap_size, metavar="SIZE", help="each chip's heap instead, as 160K or 4M")
+    add("--kernels", choices=KERNELS,
+        help="run viper's kernels, or native ones or none; auto runs native ones where they have"
+             " proved right (default)")
     add("--loss", type=probability, metavar="P", help="lose frames with this probability")
     add("--secure", action=argparse.BooleanOptionalAction, default=None,
         help="sign all frames with a random cluster key (default for a real --board), or"
@@ -169,6 +173,7 @@ def simulated_chips(options: argparse.Namespace, layers: int) -> SimulatedChips:
         context=options.context,
         loss=options.loss or 0.0,
         seed=options.seed,
+        kernels=options.kernels or "auto",
     )
 
 
@@ -186,6 +191,9 @@ def flashed_boards(options: argparse.Namespace, config: Config) -> FlashedBoards
     for name in ("board", "heap", "loss", "secure"):
         if getattr(options, name) is not None:
             raise ClusterError(f"--{name} is for simulated chips, and --ports for boards")
+    if options.kernels is not None:
+        raise ClusterError("boards run the kernels that they were flashed with: make flash"
+                           f" ARGS='--kernels {options.kernels}'")  # fmt: skip
     urls = listed_ports(options.ports)
     if urls == []:
         raise ClusterError("no port in --ports: give auto, or ports as /dev/ttyACM0")

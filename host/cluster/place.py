@@ -12,6 +12,7 @@ from host.build.configuration import (
     board_uart,
     configuration,
 )
+from host.build.machine_code.registry import kernel_set
 from host.cluster.cluster_plan import plan_boards
 from host.errors import FlashError
 from host.flashing.firmware_image import Version
@@ -31,7 +32,8 @@ class Place:
 
     link: its MTU and whether it is signed follow from the boards and the key; key: of the cluster,
     empty for frames that are not signed; channel: of Wi-Fi; boards: of all chips, as a user names
-    them, or empty; others: the boards that the cluster's other chips are, as far as known.
+    them, or empty; others: the boards that the cluster's other chips are, as far as known;
+    kernels: those that the chip runs, one of host.build.configuration.KERNELS.
     """
 
     board: Board
@@ -45,6 +47,7 @@ class Place:
     channel: int = CHANNEL
     boards: tuple[Board, ...] = ()
     others: tuple[Board, ...] = ()
+    kernels: str = "auto"
 
     def __post_init__(self) -> None:
         """Raises BoardError for a board that does not have the link."""
@@ -98,5 +101,7 @@ class Place:
             key=self.key,
             channel=self.channel,
             board=board_settings(self.board),
+            kernels=self.kernels,
         )
-        return chip_files(model, plan, shard, self.board.mpy_arch, config)
+        kernels = kernel_set(self.board.chip)
+        return chip_files(model, plan, shard, self.board.mpy_arch, config, kernels)

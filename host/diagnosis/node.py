@@ -133,7 +133,7 @@ def check_ready_report(chip: int, ready: Ready, cluster: ClusterFile | None) -> 
     yield fine(
         f"chip {chip} runs firmware {ready.firmware}: {ready.heads} heads, {ready.units} units,"
         f" {ready.rows} rows, context {ready.context}, model {ready.model_hash.hex()},"
-        f" {ready.heap_free // 1024} KB of heap free"
+        f" {ready.heap_free // 1024} KB of heap free, kernels: {ready.kernels}"
     )
     if ready.firmware != firmware_version():
         yield wrong(

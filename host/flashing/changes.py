@@ -9,7 +9,7 @@ from dataclasses import dataclass
 # The file that starts a chip. While others change it is not there, so that a board on which
 # copying was interrupted waits at its prompt and never runs a mixture of two deployments.
 START = "main.py"
-FOLDERS = ("protocol", "firmware")  # which hold nothing but a deployment
+FOLDERS = ("protocol", "firmware", "native")  # which hold nothing but a deployment
 _POINTERS = 8  # bytes of each block that littlefs uses for itself in a long file
 # Blocks for folders, for names and for what littlefs sets aside.
 _SPARE_BLOCKS = 8

@@ -16,7 +16,7 @@ class ChipStatistics:
     rows; shard_bytes: of its shard file; heap_used, heap_free: bytes, after collecting
     garbage; frames and bytes: that it sent and received on all of its links; frames_dropped:
     malformed or foreign ones; answers_retransmitted: to requests that came again; busy_ms:
-    milliseconds at work.
+    milliseconds at work; kernels: which it runs, "native" or "viper (why)".
     """
 
     chip: int
@@ -33,9 +33,12 @@ class ChipStatistics:
     frames_dropped: int
     answers_retransmitted: int
     busy_ms: int
+    kernels: str
 
     @classmethod
-    def of(cls, shard: Shard, shard_bytes: int, counters: Statistics) -> ChipStatistics:
+    def of(
+        cls, shard: Shard, shard_bytes: int, counters: Statistics, kernels: str
+    ) -> ChipStatistics:
         """From what is known of a chip, and what it reports."""
         return cls(
             chip=shard.chip,
@@ -52,9 +55,10 @@ class ChipStatistics:
             frames_dropped=counters.frames_dropped,
             answers_retransmitted=counters.answers_resent,
             busy_ms=counters.busy_ms,
+            kernels=kernels,
         )
 
-    def as_dict(self) -> dict[str, int]:
+    def as_dict(self) -> dict[str, object]:
         """For `--json`."""
         fields = asdict(self)
         return {"id": fields.pop("chip"), **fields}

@@ -53,7 +53,12 @@ class OpenCluster:
         """
         counters = self.coordinator.statistics(collect=True)
         return [
-            ChipStatistics.of(shard, self.shard_bytes[shard.chip], counters[shard.chip])
+            ChipStatistics.of(
+                shard,
+                self.shard_bytes[shard.chip],
+                counters[shard.chip],
+                self.ready[shard.chip].kernels,
+            )
             for shard in self.executor.plan.shards
         ]
 

@@ -38,7 +38,7 @@ class SimulatedChips:
 
     parallelism: how the model is divided, None to choose what is modelled to be the fastest;
     context: positions, None for all that the model allows; loss: the probability that a frame is
-    lost; seed: of losses.
+    lost; seed: of losses; kernels: those that they run, "auto", "viper" or "native".
     """
 
     count: int
@@ -48,6 +48,7 @@ class SimulatedChips:
     context: int | None = None
     loss: float = 0.0
     seed: int = 0
+    kernels: str = "auto"
 
     @classmethod
     def alike(
@@ -99,7 +100,9 @@ class SimulatedChips:
         arch, key = native_arch(), make_key(self.link)
         files = {}
         for shard in plan.shards:
-            config = configuration(plan, shard, uart=SIMULATED_UART, key=key)
+            config = configuration(
+                plan, shard, uart=SIMULATED_UART, key=key, kernels=self.kernels
+            )
             files[shard.chip] = chip_files(model, plan, shard, arch, config)
         with ExitStack() as stack:
             simulation = stack.enter_context(

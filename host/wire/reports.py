@@ -35,6 +35,7 @@ Ready = namedtuple(
         "heap_used",
         "heap_free",
         "firmware",
+        "kernels",
     ),
 )
 Error = namedtuple("Error", ("code", "layer", "position", "text"))
@@ -62,12 +63,13 @@ def error_name(code: int) -> str:
 
 
 def decode_ready(payload: bytes) -> Ready:
-    """Decodes READY."""
+    """Decodes READY. kernels: which run, "" from firmware that does not say."""
     fields = unpack_fields("READY", READY_LAYOUT, payload)
     if fields[1] > STATE_READY:
         raise ProtocolError("READY payload has no such state")
     text = _decode_text("READY", payload[struct.calcsize(READY_LAYOUT) :])
-    return Ready(*(fields + (text,)))
+    firmware, _, kernels = text.partition("\0")
+    return Ready(*(fields + (firmware, kernels)))
 
 
 def decode_error(payload: bytes) -> Error:

@@ -63,7 +63,8 @@ CLUSTER = cluster_file(
     flashed=tuple(FlashedChip(i, "esp32s3", mac, f"/dev/none{i}") for i, mac in enumerate(MACS)),
 )  # fmt: skip
 READY = Ready(
-    7, 1, bytes(8), HASH, bytes(8), 2, 35, 103, 128, 60_000, 90_000, 70_000, firmware_version()
+    7, 1, bytes(8), HASH, bytes(8), 2, 35, 103, 128, 60_000, 90_000, 70_000, firmware_version(),
+    "native",
 )
 CONFIG = {
     "firmware": firmware_version(),
@@ -105,7 +106,7 @@ def test_a_chip_as_it_should_be():
     (finding,) = check_ready_report(1, READY, CLUSTER)
     assert str(finding) == (
         f"ok: chip 1 runs firmware {firmware_version()}: 2 heads, 35 units, 103 rows, context 128,"
-        " model 0001020304050607, 68 KB of heap free"
+        " model 0001020304050607, 68 KB of heap free, kernels: native"
     )
     assert not faults(check_identity(BOARD, CLUSTER))
     assert not faults(check_ready_report(1, READY, None)) and not faults(

@@ -9,22 +9,23 @@ from tests.dual import raises
 
 READY = c.Ready(
     0xBEEF, 1, b"chipnonc", b"modelhsh", b"sharddig",
-    2, 35, 103, 256, 60768, 90000, 3000000000, "1.0 ü",
+    2, 35, 103, 256, 60768, 90000, 3000000000, "1.0 ü", "native",
 )  # fmt: skip
 
 
 def test_ready():
-    payload = r.encode_ready(*READY)
+    payload = r.encode_ready(*READY[:-2], "\0".join(READY[-2:]))
     assert hexlify(payload).decode() == (
         "efbe01" + "636869706e6f6e63" + "6d6f64656c687368" + "7368617264646967"
         "02230067000001"
-        "60ed0000" + "905f0100" + "005ed0b2" + "312e3020c3bc"
+        "60ed0000" + "905f0100" + "005ed0b2" + "312e3020c3bc" + "006e6174697665"
     )
     assert c.decode_ready(payload) == READY
     for n in range(46):
         raises(ProtocolError, c.decode_ready, payload[:n])
-    assert c.decode_ready(payload[:46]).firmware == ""
-    raises(ProtocolError, c.decode_ready, payload[:-1])
+    assert c.decode_ready(payload[:46])[-2:] == ("", "")
+    assert c.decode_ready(payload[:52])[-2:] == ("1.0 ü", "")
+    raises(ProtocolError, c.decode_ready, payload[:51])
     raises(ProtocolError, c.decode_ready, payload[:2] + b"\2" + payload[3:])
 
 

@@ -19,16 +19,14 @@ from typing import Any
 
 from host.build.machine_code.assembler import Assembler, AssemblyError, check_range
 
-REGISTERS = {
-    name: number
-    for number, name in enumerate(
-        "zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11"
-        " t3 t4 t5 t6".split()
-    )
-}
-# What a function may change at will, and what it must give back; gp and tp belong to the system.
-TEMPORARY = ("a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "t0", "t1", "t2", "t3", "t4", "t5",
-             "t6")  # fmt: skip
+_NAMES = (
+    "zero", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0", "a1", "a2", "a3", "a4",
+    "a5", "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4",
+    "t5", "t6",
+)  # fmt: skip
+REGISTERS = {name: number for number, name in enumerate(_NAMES)}
+# What a function must give back. gp and tp, which belong to the system, it never touches; all
+# others but sp and ra it may change at will.
 SAVED = tuple(f"s{i}" for i in range(12))
 
 # funct3 and funct7, or the opcode and funct3, by name.

@@ -12,8 +12,8 @@ PARTS = ("scores", "softmax", "mean")
 # Places of the argument words.
 _KEYS, _VALUES, _ROWS, _HEADS, _Q, _OUT, _SCORES, _TABLE, _SEEN, _SHIFT = range(2, 12)
 # In the stack's frame from head to head: the words' address, what is left of `rows`, `q` and
-# `out`, and where `rows` ends.
-_WORDS_AT, _ROWS_AT, _Q_AT, _OUT_AT, _LAST_AT, _ROOM = 0, 4, 8, 12, 16, 20
+# `out`, where `rows` ends, and at which byte of a row of values a block of elements begins.
+_WORDS_AT, _ROWS_AT, _Q_AT, _OUT_AT, _LAST_AT, _BLOCK_AT, _ROOM = 0, 4, 8, 12, 16, 20, 24
 _REACH = 2047  # of a load's offset
 _FETCHED = ("t0", "t1", "t2", "t3")
 _SUMS = (*SAVED, "t4", "t5", "t6", "a7")
@@ -31,7 +31,8 @@ def attend(asm: Rv32Assembler, size: int, parts: tuple[str, ...] = PARTS) -> Non
         for register, place in (("a0", _WORDS_AT), ("t0", _ROWS_AT), ("t2", _Q_AT),
                                 ("t3", _OUT_AT), ("t1", _LAST_AT)):  # fmt: skip
             asm.sw(register, place, "sp")
-        asm.bgeu("t0", "t1", "no head")
+        asm.bltu("t0", "t1", "head")
+        asm.j("no head")
         asm.label("head")
         _write_scores(asm, size)
         if "softmax" in parts:
@@ -51,7 +52,7 @@ def attend(asm: Rv32Assembler, size: int, parts: tuple[str, ...] = PARTS) -> Non
 
 
 def _find_rows(asm: Rv32Assembler, size: int, cache: int, register: str) -> None:
-    """register = where the head's rows begin in a cache; a0 = the words' address; changes t0, t1."""
+    """register = where the head's rows begin in a cache; a0 = the words; changes t0, t1."""
     asm.lw("a0", _WORDS_AT, "sp")
     asm.lw("t0", _ROWS_AT, "sp")
     asm.lw("t0", 0, "t0")
@@ -171,31 +172,58 @@ def _write_means(asm: Rv32Assembler, size: int) -> None:
     asm.label("weights fit")
     half_of(asm, "a4", "a5")
     asm.li("a6", 0)  # the sum of the weights as shifted
-    for first in range(0, size, len(_SUMS)):
-        _some_means(asm, size, range(first, min(first + len(_SUMS), size)))
+    if size <= len(_SUMS):
+        _some_means(asm, size, size, shifts=True)
+        return
+    _shift_weights(asm)
+    asm.sw("zero", _BLOCK_AT, "sp")
+    asm.label("block")
+    _some_means(asm, size, len(_SUMS), shifts=False)
+    asm.lw("t1", _BLOCK_AT, "sp")
+    asm.addi("t1", "t1", 2 * len(_SUMS))
+    asm.sw("t1", _BLOCK_AT, "sp")
+    asm.li("t0", 2 * (size - size % len(_SUMS)))
+    asm.bltu("t1", "t0", "block")
+    if size % len(_SUMS):
+        _some_means(asm, size, size % len(_SUMS), shifts=False)
 
 
-def _some_means(asm: Rv32Assembler, size: int, elements: range) -> None:
-    """The means of these elements; the first to be made shift the weights in place."""
-    sums = _SUMS[: len(elements)]
+def _shift_weights(asm: Rv32Assembler) -> None:
+    """Weights shifted in place, half-up; their sum in a6."""
+    asm.lw("a0", _WORDS_AT, "sp")
+    _find_scores(asm, "a1", "a3")
+
+    def weight(i: int) -> None:
+        asm.lw("t0", 4 * i, "a1")
+        asm.add("t0", "t0", "a4")
+        asm.sra("t0", "t0", "a5")
+        asm.add("a6", "a6", "t0")
+        asm.sw("t0", 4 * i, "a1")
+
+    each(asm, {"a1": 4}, "a3", "ra", weight)
+
+
+def _some_means(asm: Rv32Assembler, size: int, elements: int, shifts: bool) -> None:
+    """The means of the next elements; shifts: whether the weights are yet to be shifted."""
+    sums = _SUMS[:elements]
     _find_rows(asm, size, _VALUES, "a2")
     _find_scores(asm, "a1", "a3")
-    asm.addi("a2", "a2", 2 * elements.start)
+    if not shifts:
+        asm.lw("t0", _BLOCK_AT, "sp")
+        asm.add("a2", "a2", "t0")
     for total in sums:
         asm.li(total, 0)
 
     def position(i: int) -> None:
         skip = asm.unique("skip")
         asm.lw("a0", 4 * i, "a1")
-        if elements.start == 0:
+        if shifts:
             asm.add("a0", "a0", "a4")
             asm.sra("a0", "a0", "a5")
-            if elements.stop < size:
-                asm.sw("a0", 4 * i, "a1")
         asm.beqz("a0", skip)
-        if elements.start == 0:
+        if shifts:
             asm.add("a6", "a6", "a0")
-        for first in range(0, len(elements), len(_FETCHED)):
+        for first in range(0, elements, len(_FETCHED)):
             some = list(zip(_FETCHED, sums[first:], strict=False))
             for place, (fetched, _) in enumerate(some, first):
                 asm.lhu(fetched, 2 * (i * size + place), "a2")
@@ -205,7 +233,7 @@ def _some_means(asm: Rv32Assembler, size: int, elements: range) -> None:
                 asm.add(total, total, fetched)
         asm.label(skip)
 
-    each(asm, {"a1": 4, "a2": 2 * size}, "a3", "ra", position, min(8, 32 // len(elements)))
+    each(asm, {"a1": 4, "a2": 2 * size}, "a3", "ra", position, min(8, 32 // elements))
     # Values are stored plus 2**15, so the sums are positive, of 32 bits; and so is their mean.
     asm.lw("t0", _OUT_AT, "sp")
     asm.srli("t1", "a6", 1)
@@ -215,5 +243,5 @@ def _some_means(asm: Rv32Assembler, size: int, elements: range) -> None:
         asm.divu(total, total, "a6")
         asm.sub(total, total, "t2")
         asm.sw(total, 4 * place, "t0")
-    asm.addi("t0", "t0", 4 * len(sums))
+    asm.addi("t0", "t0", 4 * elements)
     asm.sw("t0", _OUT_AT, "sp")

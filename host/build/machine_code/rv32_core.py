@@ -143,8 +143,10 @@ def each(
     """
     first, size = next(iter(pointers.items()))
     turn, rest, single, done = (asm.unique(name) for name in ("turn", "rest", "single", "done"))
+    # An empty buffer may lie at address 0, from which nothing can be taken away.
+    asm.addi(spare, first, several * size)
+    asm.bgtu(spare, end, rest)
     asm.addi(spare, end, -several * size)
-    asm.bgtu(first, spare, rest)
     asm.label(turn)
     for i in range(several):
         element(i)

@@ -69,9 +69,8 @@ def rescale(asm: Rv32Assembler) -> None:
     asm.add("a2", "a2", "t0")
     asm.beqz("a4", "no part")
     asm.label("part")
-    load = {"t0": 0, "t1": 4, "a5": 8}
-    for register, offset in load.items():
-        asm.lw(register, offset, "a3")
+    for place, register in enumerate(("t0", "t1", "a5")):
+        asm.lw(register, 4 * place, "a3")
     asm.slli("t0", "t0", 2)
     asm.add("a6", "a1", "t0")  # where the part ends
     asm.addi("a7", "t1", -15)
@@ -214,10 +213,7 @@ def cache_rows(asm: Rv32Assembler) -> None:
 def gate(asm: Rv32Assembler) -> None:
     """Words: gates, unused, up, table, n, index shift, shift, limit."""
     with saved(asm, ("s0", "s1")):
-        load_words(
-            asm,
-            {"a1": 0, "a2": 2, "a3": 3, "a4": 4, "a5": 5, "a6": 6, "a7": 7},
-        )
+        load_words(asm, {"a1": 0, "a2": 2, "a3": 3, "a4": 4, "a5": 5, "a6": 6, "a7": 7})
         asm.slli("a4", "a4", 2)
         asm.add("a4", "a4", "a1")
         asm.slli("s0", "a7", 1)

@@ -40,8 +40,9 @@ def encode(asm: Rv32Assembler) -> None:
 def _copy_to_zero(asm: Rv32Assembler, zero: str) -> None:
     """Copies from a1 to a2 up to a6, and goes to `zero` where a byte is zero; changes a7."""
     four, singly, one, done = (asm.unique(name) for name in ("four", "singly", "one", "done"))
+    asm.addi("a7", "a1", 4)
+    asm.bgtu("a7", "a6", singly)
     asm.addi("a7", "a6", -4)
-    asm.bgtu("a1", "a7", singly)
     asm.label(four)
     for i, fetched in enumerate(_FETCHED):
         asm.lbu(fetched, i, "a1")
@@ -64,101 +65,101 @@ def _copy_to_zero(asm: Rv32Assembler, zero: str) -> None:
     asm.label(done)
 
 
+# Of decode: where src and the frame begin, the state, what is left of the block, whether a zero is
+# due, whether the frame is to be dropped, its capacity, and where src ends. a1, a2: src and dst.
+_BEGIN, _FRAME, _STATE, _LEFT, _IS_DUE, _IS_BAD, _CAPACITY, _END = (
+    "a0", "a4", "a5", "t4", "t5", "t6", "ra", "a3",
+)  # fmt: skip
+
+
 def decode(asm: Rv32Assembler) -> None:
     """Words: src, dst, state [4], n, capacity; a frame's length, 0 where it goes on, -1 where it
     was damaged. state: place in src, what is left of the block, whether a zero is due, place in
-    dst or -1 for a frame that is damaged."""
-    begin, frame, state, left, is_due, bad, capacity, end = (
-        "a0", "a4", "a5", "t4", "t5", "t6", "ra", "a3",
-    )  # fmt: skip
+    dst or -1 for a frame that is to be dropped."""
     asm.addi("sp", "sp", -16)
     asm.sw("ra", 12, "sp")
-    asm.lw("a5", 8, "a0")
-    asm.lw("a1", 0, "a0")
-    asm.lw("a2", 4, "a0")
-    asm.lw("a3", 12, "a0")
-    asm.lw("ra", 16, "a0")
-    asm.mv(begin, "a1")
-    asm.mv(frame, "a2")
-    asm.add(end, "a1", end)
-    asm.lw("t0", 0, state)
+    load_words(asm, {"a1": 0, "a2": 1, _STATE: 2, _END: 3, _CAPACITY: 4})
+    asm.mv(_BEGIN, "a1")
+    asm.mv(_FRAME, "a2")
+    asm.add(_END, "a1", _END)
+    asm.lw("t0", 0, _STATE)
     asm.add("a1", "a1", "t0")
-    asm.lw(left, 4, state)
-    asm.lw(is_due, 8, state)
-    asm.lw("t1", 12, state)
-    asm.slt(bad, "t1", "zero")
-    asm.bnez(bad, "next")
-    asm.add("a2", frame, "t1")
+    asm.lw(_LEFT, 4, _STATE)
+    asm.lw(_IS_DUE, 8, _STATE)
+    asm.lw("t1", 12, _STATE)
+    asm.slt(_IS_BAD, "t1", "zero")
+    asm.bnez(_IS_BAD, "next")
+    asm.add("a2", _FRAME, "t1")
     asm.label("next")
-    asm.bgeu("a1", end, "wait")
-    asm.add("a6", "a1", left)  # as far as the data have the current block
-    asm.li(left, 0)
-    asm.bleu("a6", end, "here")
-    asm.sub(left, "a6", end)
-    asm.mv("a6", end)
+    asm.bgeu("a1", _END, "wait")
+    asm.add("a6", "a1", _LEFT)  # as far as the data have the current block
+    asm.li(_LEFT, 0)
+    asm.bleu("a6", _END, "here")
+    asm.sub(_LEFT, "a6", _END)
+    asm.mv("a6", _END)
     asm.label("here")
     _copy_to_zero(asm, "stopped")
     asm.label("stopped")
     asm.sub("t0", "a6", "a1")
-    asm.add(left, left, "t0")
-    asm.beq("a1", end, "wait")
+    asm.add(_LEFT, _LEFT, "t0")
+    asm.beq("a1", _END, "wait")
     asm.lbu("t0", 0, "a1")
     asm.addi("a1", "a1", 1)
     asm.beqz("t0", "ended")
-    asm.bnez(bad, "next")
-    asm.addi(left, "t0", -1)
-    asm.sub("t1", "a2", frame)
-    asm.add("t1", "t1", is_due)
-    asm.add("t1", "t1", left)
-    asm.ble("t1", capacity, "has room")
-    asm.li(bad, 1)
-    asm.li(left, 0)
-    asm.j("block begun")
-    asm.label("has room")
-    asm.beqz(is_due, "block begun")
-    asm.sb("zero", 0, "a2")
-    asm.addi("a2", "a2", 1)
-    asm.label("block begun")
-    asm.addi("t0", "t0", -255)  # a full block stands for no zero
-    asm.sltu(is_due, "zero", "t0")
-    asm.j("next")
-    asm.label("ended")
-    asm.sub("t0", "a2", frame)
-    asm.sub("t1", "a1", begin)
-    asm.sw("t1", 0, state)
-    asm.sw("zero", 4, state)
-    asm.sw("zero", 8, state)
-    asm.sw("zero", 12, state)
-    asm.or_("t1", left, bad)
-    asm.bnez("t1", "damaged")
-    asm.bnez("t0", "whole")
-    asm.bnez(is_due, "damaged")
-    # A zero after nothing is silence.
-    asm.li(is_due, 0)
-    asm.li(left, 0)
-    asm.mv("a2", frame)
-    asm.j("next")
-    asm.label("damaged")
-    asm.li("a0", -1)
-    asm.j("leave")
-    asm.label("whole")
-    asm.mv("a0", "t0")
-    asm.j("leave")
+    asm.bnez(_IS_BAD, "next")
+    _begin_block(asm)
+    _end_frame(asm)
     asm.label("wait")
-    asm.sub("t0", "a1", begin)
-    asm.sub("t1", "a2", frame)
-    asm.beqz(bad, "sound")
+    asm.sub("t0", "a1", _BEGIN)
+    asm.sub("t1", "a2", _FRAME)
+    asm.beqz(_IS_BAD, "sound")
     asm.li("t1", -1)
     asm.label("sound")
-    asm.sw("t0", 0, state)
-    asm.sw(left, 4, state)
-    asm.sw(is_due, 8, state)
-    asm.sw("t1", 12, state)
+    for place, register in enumerate(("t0", _LEFT, _IS_DUE, "t1")):
+        asm.sw(register, 4 * place, _STATE)
     asm.li("a0", 0)
     asm.label("leave")
     asm.lw("ra", 12, "sp")
     asm.addi("sp", "sp", 16)
     asm.ret()
+
+
+def _begin_block(asm: Rv32Assembler) -> None:
+    """Takes the code byte t0 of a block, before which the zero that was due is written."""
+    asm.addi(_LEFT, "t0", -1)
+    asm.sub("t1", "a2", _FRAME)
+    asm.add("t1", "t1", _IS_DUE)
+    asm.add("t1", "t1", _LEFT)
+    asm.ble("t1", _CAPACITY, "has room")
+    asm.li(_IS_BAD, 1)
+    asm.li(_LEFT, 0)
+    asm.j("begun")
+    asm.label("has room")
+    asm.beqz(_IS_DUE, "begun")
+    asm.sb("zero", 0, "a2")
+    asm.addi("a2", "a2", 1)
+    asm.label("begun")
+    asm.addi("t0", "t0", -255)  # a full block stands for no zero
+    asm.sltu(_IS_DUE, "zero", "t0")
+    asm.j("next")
+
+
+def _end_frame(asm: Rv32Assembler) -> None:
+    """At the zero that ends a frame: says what it is, or goes on where there was none."""
+    asm.label("ended")
+    asm.sub("t0", "a2", _FRAME)
+    asm.sub("t1", "a1", _BEGIN)
+    for place, register in enumerate(("t1", "zero", "zero", "zero")):
+        asm.sw(register, 4 * place, _STATE)
+    asm.or_("t1", _LEFT, _IS_BAD)
+    asm.bnez("t1", "damaged")
+    asm.bnez("t0", "whole")
+    asm.beqz(_IS_DUE, "next")  # a zero after nothing is silence
+    asm.label("damaged")
+    asm.li("t0", -1)
+    asm.label("whole")
+    asm.mv("a0", "t0")
+    asm.j("leave")
 
 
 # What check_frame returns negated; protocol/frame_check.py names the faults.
@@ -221,8 +222,9 @@ def _crc(asm: Rv32Assembler) -> None:
     asm.add("a2", "a1", "a2")
     asm.andi("t0", "a1", 3)
     asm.bnez("t0", "bytes")
+    asm.addi("a6", "a1", 4)
+    asm.bgtu("a6", "a2", "bytes")
     asm.addi("a6", "a2", -4)
-    asm.bgtu("a1", "a6", "bytes")
     asm.label("word")
     asm.lw("t0", 0, "a1")
     asm.xor("a5", "a5", "t0")

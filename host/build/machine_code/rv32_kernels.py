@@ -47,7 +47,7 @@ _MATVEC = re.compile(r"matvec(_add)?_(\d+)")
 
 
 def rv32_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
-    """Returns the machine code of a viper twin for heads of this size, None where there is none."""
+    """Returns the machine code of a viper twin, None where there is none."""
     name = function.name
     matvec = _MATVEC.fullmatch(name)
     if matvec:

@@ -7,22 +7,22 @@ from host.build.machine_code.rv32_core import add_constant, each, load_words, sa
 
 _SUMS = (*SAVED, "t4", "t5", "t6", "a7")
 _FETCHED = ("t0", "t1", "t2", "t3")  # as many weights are loaded ahead of their use
-_INPUT, _WEIGHTS, _INPUTS, _OUTPUTS, _ROWS, _END, _BIAS = "a0", "a1", "a2", "a3", "a4", "a5", "a6"
+_INPUT, _WEIGHTS, _INPUTS, _OUTPUTS, _ROWS, _END, _BIAS = (
+    "a0", "a1", "a2", "a3", "a4", "a5", "a6",
+)  # fmt: skip
 # Rows of a block, and columns in a turn of its loop.
 _BLOCKS = ((16, 4), (8, 2), (4, 2), (1, 4))
 _REACH = 2048  # of a load's offset, in either direction
 
 
 def matvec(asm: Rv32Assembler, columns: int, adds: bool) -> None:
-    """The core of the twins matvec_N and, where it adds to y, matvec_add_N (host/build/kernels.py).
+    """The core of the twins matvec_N and, where it adds to y, matvec_add_N.
 
     Words: weights u8 [rows, columns] + 128, unused, y, x, rows, offset of the weights in bytes. A
     sum begins with -128 times the sum of x.
     """
     with saved(asm, SAVED):
-        load_words(
-            asm, {_WEIGHTS: 0, _OUTPUTS: 2, _INPUTS: 3, _ROWS: 4, "t0": 5}
-        )  # fmt: skip
+        load_words(asm, {_WEIGHTS: 0, _OUTPUTS: 2, _INPUTS: 3, _ROWS: 4, "t0": 5})
         asm.add(_WEIGHTS, _WEIGHTS, "t0")
         _sum_inputs(asm, columns)
         blocks = [block for block in _BLOCKS if (block[0] - 1) * columns + 8 <= 2 * _REACH]
@@ -55,7 +55,8 @@ def _block(asm: Rv32Assembler, rows: int, columns: int, unroll: int, adds: bool)
     asm.label(begin)
     asm.li("t0", rows)
     asm.blt(_ROWS, "t0", done)
-    add_constant(asm, _WEIGHTS, middle, "t0") if middle else None
+    if middle:
+        add_constant(asm, _WEIGHTS, middle, "t0")
     for r, total in enumerate(_SUMS[:rows]):
         if adds:
             asm.lw(total, 4 * r, _OUTPUTS)

@@ -1,0 +1,124 @@
+"""Chooses a chip's kernels: machine code of its own make, proved at its first start, or viper's.
+
+The folder native/ has the modules with kernels once more, with other machine code in their
+functions; for what is not there viper's serve. At the first start with a deployment both are
+loaded, run on the same numbers and compared (firmware/proof.py); the outcome is kept in a file,
+and the chip restarts. Until then the file says that they crashed: should they, the chip comes back
+with viper's, and says so. This module leaves the heap when the kernels are loaded.
+"""
+
+import json
+import os
+import sys
+
+import machine
+
+# Modules in the order in which they are loaded, for some import others.
+_MODULES = (
+    ("protocol", "bitpack_pointers"),
+    ("protocol", "cobs_pointers"),
+    ("protocol", "frame_check"),
+    ("protocol", "sums"),
+    ("firmware", "kernels"),
+    ("firmware", "norms"),
+    ("firmware", "model_kernels"),
+)
+_FOLDER = "native"
+_NATIVE = "native"
+_OUTCOME = "kernels.txt"
+_CRASHED = "viper (native kernels crashed)"
+# Milliseconds that no kernel's proof takes; and as many as the rest of a start may take, for an
+# ESP32's watchdog cannot be stopped but set anew.
+_WATCHDOG_MS = 8000
+_STARTING_MS = 3_600_000
+
+
+def choose(config):
+    """Loads native kernels where they have proved right here; what runs, in words: "native", or
+    "viper (why)".
+
+    config: as firmware/startup.py has it. Restarts the chip after a proof. Raises RuntimeError
+    where the configuration demands native kernels and they cannot be.
+    """
+    wanted = config["kernels"]
+    if wanted == "viper":
+        return "viper (as configured)"
+    names = _names()
+    if names:
+        # Of what was flashed on what it runs on.
+        key = "%s %s" % (config.get("firmware", ""), sys.version)
+        chosen = _recorded(key)
+        if not chosen:
+            _record(key, _CRASHED)
+            _record(key, _proved(names, "board" in config))
+            machine.soft_reset()
+    else:
+        chosen = "viper (none else for this processor)"
+    if chosen == _NATIVE:
+        load(_FOLDER, names)
+    elif wanted == _NATIVE:
+        raise RuntimeError("kernels: native is configured: " + chosen)
+    return chosen
+
+
+def _names():
+    """Which modules there are."""
+    try:
+        files = os.listdir(_FOLDER)
+    except OSError:
+        return ()
+    return [(package, name) for package, name in _MODULES if name + ".mpy" in files]
+
+
+def load(folder, names):
+    """Imports modules (package, name) from a folder beside their packages'; a list of them."""
+    import protocol.fields  # noqa: F401 (imported by some of them, from its own folder)
+
+    loaded = []
+    for package, name in names:
+        parent = __import__(package)
+        path = parent.__path__
+        parent.__path__ = path[: -len(package)] + folder
+        try:
+            __import__(package + "." + name)
+        finally:
+            parent.__path__ = path
+        loaded.append(sys.modules[package + "." + name])
+    return loaded
+
+
+def _proved(names, has_watchdog):
+    """What the chip is to run, after a comparison of both."""
+    if has_watchdog:
+        machine.WDT(timeout=_WATCHDOG_MS)
+    try:
+        native = load(_FOLDER, names)
+        for package, name in names:
+            sys.modules.pop(package + "." + name)
+        for package, name in names:
+            __import__(package + "." + name)
+        viper = [sys.modules[package + "." + name] for package, name in names]
+        from firmware import proof
+
+        with open(_FOLDER + "/shapes.json") as file:
+            wrong = proof.find_wrong(native, viper, json.load(file)["head_dim"])
+        return "viper (native %s is wrong)" % wrong if wrong else _NATIVE
+    except Exception as error:
+        return "viper (native kernels: %s: %s)" % (type(error).__name__, error)
+    finally:
+        if has_watchdog:
+            machine.WDT(timeout=_STARTING_MS)
+
+
+def _recorded(key):
+    """What was recorded of this deployment, "" for nothing."""
+    try:
+        with open(_OUTCOME) as file:
+            return file.readline().strip() if file.readline() == key + "\n" else ""
+    except OSError:
+        return ""
+
+
+def _record(key, outcome):
+    with open(_OUTCOME, "w") as file:
+        file.write("%s\n%s\n" % (key, outcome))

@@ -1,0 +1,229 @@
+"""Runs native kernels and viper's on the same numbers, at a chip's first start.
+
+Numbers come from a generator of Lehmer (75, modulo 65537), in turn over their whole range and at
+its ends alone. What kernels return and what they write must be equal to the bit.
+"""
+
+from array import array
+
+_ROWS, _ODD_AT = 29, 3  # rows of a matrix that take blocks of every size, and an odd address
+_SEEN, _HEADS = 19, 2
+_COUNT = 21  # elements
+_BITS = (5, 17, 24, 27, 32)
+
+
+class Numbers:
+    """Buffers of numbers; ends: whether only the bounds occur."""
+
+    def __init__(self, seed, ends):
+        self._state, self._ends = seed, ends
+
+    def number(self, low, high):
+        """An integer within bounds."""
+        self._state = state = self._state * 75 % 65537
+        if self._ends:
+            return high if state & 16 else low
+        return low + state * (high - low) // 65536
+
+    def words(self, low, high, count):
+        """int32."""
+        return array("i", [self.number(low, high) for _ in range(count)])
+
+    def octets(self, low, high, count):
+        """u8."""
+        return bytearray([self.number(low, high) for _ in range(count)])
+
+    def halves(self, low, high, count):
+        """u16."""
+        made = bytearray(2 * count)
+        for i in range(count):
+            value = self.number(low, high)
+            made[2 * i], made[2 * i + 1] = value & 255, value >> 8
+        return made
+
+
+def _matvec(numbers, columns):
+    # In a chip's work they are views that begin anywhere.
+    y = memoryview(numbers.words(-999, 999, 3 + _ROWS))[3:]
+    x = memoryview(numbers.words(-32768, 32767, 1 + columns))[1:]
+    yield numbers.octets(1, 255, _ODD_AT + _ROWS * columns), 0, y, x, _ROWS, _ODD_AT
+
+
+def _attend(numbers, size):
+    table = bytearray(1024)
+    for i in range(512):
+        table[2 * i + 1] = (32768 - 32 * i) >> 8
+    rows = array("i", [i * _SEEN for i in range(_HEADS)])
+    q_limit = min(8191, (1 << 29) // (32768 * size))
+    yield (
+        0, 0, numbers.halves(1, 32767, _HEADS * _SEEN * size),
+        numbers.halves(1, 65535, _HEADS * _SEEN * size), rows, _HEADS,
+        numbers.words(-q_limit, q_limit, _HEADS * size), array("i", [0] * (_HEADS * size)),
+        memoryview(array("i", [0] * (_SEEN + 1)))[1:], table, _SEEN, 12,
+    )  # fmt: skip
+
+
+def _parts(numbers):
+    return array("i", [8, 17, 511, 0, 30, 9, 12, 24, 32767])
+
+
+def _rescale(numbers):
+    sums = numbers.words(-(1 << 29), (1 << 29) - 1, _COUNT)
+    yield sums, 0, numbers.halves(0, 32767, _COUNT + 1), 2, _parts(numbers), 3
+
+
+def _rope_row(numbers):
+    for position in (0, 31, 65):
+        table = numbers.halves(0, 32768, 2 * 5 * 35)
+        yield table, 0, position, array("i", [0] * 10), 5
+
+
+def _rotate(numbers):
+    row = numbers.words(-16384, 16384, 4)
+    yield numbers.words(-32767, 32767, _COUNT - 1), 0, row, 2, _parts(numbers), 3
+
+
+def _cache_rows(numbers):
+    cache = numbers.halves(0, 65535, 2 * 5 * 6)
+    yield numbers.words(-511, 511, 24), cache, bytearray(cache), 3, 2, 6, 5, 512
+
+
+def _gate(numbers):
+    table = numbers.halves(0, 32768, 1024)
+    for index_shift, shift in ((4, 13), (0, 0), (20, 30)):
+        gates, up = (numbers.words(-32767, 32767, _COUNT) for _ in range(2))
+        yield gates, 0, up, table, _COUNT, index_shift, shift, 8191
+
+
+def _load_int16s(numbers):
+    frame = numbers.octets(0, 255, 2 * _COUNT + 4)
+    for at in (0, 1, 2, 3):
+        yield frame, 0, at, array("i", [0] * _COUNT), _COUNT
+
+
+def _store_int16s(numbers):
+    for at in (0, 1, 2, 3):
+        values = numbers.words(-32768, 32767, _COUNT)
+        yield values, 0, at, bytearray(2 * _COUNT + 4), _COUNT
+
+
+def _norm(numbers):
+    for high in (100, 40000, 0xFFFFFF):
+        residual = numbers.words(-high, high, _COUNT)
+        gain = numbers.halves(1, 65535, _COUNT + 1)
+        yield residual, 0, gain, 2, array("i", [0] * _COUNT), _COUNT, 22, 77777, 32767
+
+
+def _add_rescaled(numbers):
+    residual = numbers.words(-0xFFFFFF, 0xFFFFFF, _COUNT)
+    sums = numbers.words(-(1 << 29), (1 << 29) - 1, _COUNT)
+    yield residual, 0, sums, numbers.halves(0, 32767, _COUNT + 1), 2, _COUNT, 24
+
+
+def _best(numbers):
+    yield numbers.words(-9, 9, _COUNT), _COUNT
+
+
+def _contribute(numbers):
+    total, values = (numbers.words(-(1 << 28), 1 << 28, _COUNT) for _ in range(2))
+    yield total, 2, values, array("i", [0] * _COUNT), _COUNT - 2
+
+
+def _clear(numbers):
+    yield numbers.words(1, 9, _COUNT), _COUNT - 1
+
+
+def _bits_needed(numbers):
+    for bits in _BITS:
+        yield numbers.words(-1 << bits - 4, 1 << bits - 4, _COUNT), _COUNT
+
+
+def _pack(numbers):
+    for bits in _BITS:
+        for at in (0, 3):
+            values = numbers.words(-(1 << bits - 1), (1 << bits - 1) - 1, _COUNT)
+            yield bytearray(4 * _COUNT + 4), at, values, _COUNT, bits
+
+
+def _unpack(numbers):
+    for bits in _BITS:
+        packed = numbers.octets(0, 255, 4 * _COUNT + 8)
+        yield packed, 1, array("i", [0] * _COUNT), _COUNT, bits
+
+
+def _add_unpacked(numbers):
+    for bits in _BITS:
+        packed = numbers.octets(0, 255, 4 * _COUNT + 8)
+        yield packed, 2, numbers.words(-99, 99, _COUNT), 1, _COUNT - 1, bits
+
+
+def _encode(numbers):
+    for count in (0, 5, 254, 300):
+        yield numbers.octets(0, 9, count), bytearray(count + 8), count, 1
+
+
+def _decode(numbers):
+    for state in ((0, 0, 0, 0), (3, 2, 1, 4), (1, 0, 0, -1)):
+        data = numbers.octets(0, 7, 60)
+        yield data, bytearray(80), array("i", state), 60, 30
+
+
+def _check_frame(numbers):
+    for size in (0, 5, 8):
+        frame = bytearray([2, 16, 3, 254, 1, 0, size, 0]) + numbers.octets(0, 255, size + 4)
+        yield frame, len(frame)
+    # Each ends in its CRC-32; the second is damaged.
+    for last in (0x81, 0x82):
+        yield bytearray([2, 1, 0, 0, 0, 0, 0, 0, 0xA0, 0xD3, 0x70, last]), 12
+
+
+def _put_crc32(numbers):
+    for count in (8, 11):
+        yield numbers.octets(0, 255, count + 4), count
+
+
+_CASES = {
+    "rescale": _rescale, "rope_row": _rope_row, "rotate": _rotate, "cache_rows": _cache_rows,
+    "gate": _gate, "load_int16s": _load_int16s, "store_int16s": _store_int16s, "norm": _norm,
+    "add_rescaled": _add_rescaled, "best": _best, "contribute": _contribute, "_clear": _clear,
+    "bits_needed": _bits_needed, "pack": _pack, "unpack": _unpack, "add_unpacked": _add_unpacked,
+    "encode": _encode, "decode": _decode, "check_frame": _check_frame, "put_crc32": _put_crc32,
+}  # fmt: skip
+_SCRATCH = {"attend": 8}  # which argument may come back with anything in it
+
+
+def find_wrong(native, viper, head_dim):
+    """The name of a kernel whose native form differs from viper's, "" where none does.
+
+    native, viper: the same modules with the one and the other; head_dim: what attention is
+    generated for.
+    """
+    for ours, theirs in zip(native, viper):
+        for name in dir(theirs):
+            for seed in range(1, 5):
+                given, expected = (_cases(name, head_dim, seed) for _ in range(2))
+                if not _same(name, getattr(ours, name), getattr(theirs, name), given, expected):
+                    return name
+    return ""
+
+
+def _cases(name, head_dim, seed):
+    """What a function is called with, none for one that is no kernel."""
+    numbers = Numbers(seed, seed > 2)
+    if name.startswith("matvec_"):
+        return _matvec(numbers, int(name.split("_")[-1]))
+    if name == "attend":
+        return _attend(numbers, head_dim)
+    return _CASES[name](numbers) if name in _CASES else ()
+
+
+def _same(name, ours, theirs, cases, others):
+    """Whether both return and write the same, called with equal numbers."""
+    for given, expected in zip(cases, others):
+        got, wanted = ours(*given), theirs(*expected)
+        if wanted is not None and got != wanted:
+            return False
+        for i in range(len(given)):
+            if i != _SCRATCH.get(name) and given[i] != expected[i]:
+                return False
+    return True

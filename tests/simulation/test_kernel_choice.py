@@ -1,0 +1,152 @@
+"""Which kernels a chip runs: proof at its first start, and what becomes of one that fails."""
+
+import subprocess
+import time
+
+import pytest
+
+from firmware import proof
+from host.build.bundle import KERNELS, TWINS, chip_files, native_files
+from host.build.kernels import kernel_source
+from host.build.machine_code.rv32_kernels import _CORES
+from host.build.shard import matrix_columns
+from host.model.quantization.quantize import quantize
+from host.setup import micropython
+from tests.plans import tensor_plan
+from tests.simulation.launch import REPOSITORY, STANDINS
+from tests.simulation.native_standins import CRASH, HANG, standin
+from tests.tiny_model import tiny_checkpoint
+
+PROGRAM = """
+import sys
+from firmware.kernel_choice import choose
+try:
+    print(choose({config}))
+except RuntimeError as error:
+    print("RuntimeError:", error)
+for name in ("firmware.kernels", "firmware.model_kernels", "protocol.bitpack_pointers"):
+    if name in sys.modules:
+        print(sys.modules[name].__file__)
+from firmware import model_kernels
+from protocol import cobs
+print(len(model_kernels.MATVEC) > 0, cobs.encode(b"abc", bytearray(5), 3, 0))
+"""
+RESTARTED = 75  # the exit code of a soft reset
+NATIVE = ["native/kernels.mpy", "native/model_kernels.mpy", "native/bitpack_pointers.mpy"]
+
+
+@pytest.fixture(scope="module")
+def base():
+    """A chip's files without native kernels, and the sources of modules with kernels."""
+    model = quantize(tiny_checkpoint())
+    plan = tensor_plan(model, 2, 32, reduce="chips", heap=1 << 22)
+    sources = {path: (REPOSITORY / path).read_text() for path in TWINS if path != KERNELS}
+    columns, size = matrix_columns(model, plan.shards[0]), model.config.head_dim
+    sources[KERNELS] = kernel_source(columns, size)
+    return chip_files(model, plan, plan.shards[0], "x86", {}), sources, size
+
+
+@pytest.fixture
+def chip(base, tmp_path):
+    """Makes a chip's folder; gives a function that starts it and says how that ended."""
+
+    def make(kernels, **config):
+        files, sources, size = base
+        native = native_files(sources, kernels, size) if kernels else {}
+        for path, content in {**files, **native}.items():
+            place = tmp_path / path
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(content)
+
+        def start(until=None, **other):
+            settings = {"kernels": "auto", **config, **other}
+            process = subprocess.Popen(
+                [micropython.find(), "-c", PROGRAM.format(config=settings)],
+                cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                env={"MICROPYPATH": f".:{STANDINS}:.frozen"},
+            )  # fmt: skip
+            if until:
+                while not (until.exists() and until.read_text().count("\n") == 2):
+                    assert process.poll() is None
+                    time.sleep(0.01)
+                process.kill()
+            out, errors = process.communicate(timeout=30)
+            return process.returncode, out.splitlines(), errors
+
+        return start
+
+    return make
+
+
+def test_kernels_are_proved_once_and_then_run(chip):
+    start = chip(standin(), firmware="1")
+    assert start() == (RESTARTED, [], "")
+    code, said, _ = start()
+    assert (code, said) == (0, ["native", *NATIVE, "True 5"])
+    assert start()[1][0] == "native"
+
+
+def test_another_deployment_is_proved_anew(chip):
+    start = chip(standin(), firmware="1")
+    assert start()[0] == RESTARTED
+    assert start(firmware="2")[0] == RESTARTED
+    assert start(firmware="2")[1][0] == "native"
+
+
+@pytest.mark.parametrize("name", ["best", "encode", "attend", "put_crc32"])
+def test_a_kernel_that_computes_something_else_is_not_run(chip, name):
+    empty = b"\xb8\x01\x00\x00\x00\xc3"  # mov eax, 1; ret: the integer 0, and nothing is done
+    start = chip(standin(**{name: empty}))
+    assert start()[0] == RESTARTED
+    assert start()[1] == [f"viper (native {name} is wrong)", "True 5"]
+
+
+@pytest.mark.parametrize("name", ["rescale", "attend", "decode"])
+def test_a_chip_that_crashes_comes_back_with_viper(chip, name):
+    start = chip(standin(**{name: CRASH}))
+    code, said, _ = start()
+    assert code < 0 and said == []
+    assert start()[1] == ["viper (native kernels crashed)", "True 5"]
+
+
+def test_a_chip_that_is_switched_off_as_it_hangs_comes_back_with_viper(chip, tmp_path):
+    start = chip(standin(gate=HANG))
+    assert start(until=tmp_path / "kernels.txt")[0] < 0
+    assert start()[1][0] == "viper (native kernels crashed)"
+
+
+def test_files_for_another_processor_are_told(chip, tmp_path):
+    start = chip(standin())
+    file = tmp_path / "native" / "kernels.mpy"
+    content = bytearray(file.read_bytes())
+    content[2] = 11 << 2 | content[2] & 3  # rv32imc
+    file.write_bytes(content)
+    assert start()[0] == RESTARTED
+    said = start()[1]
+    assert said[0] == "viper (native kernels: ValueError: incompatible .mpy arch)"
+    assert said[-1] == "True 5"
+
+
+def test_kernels_can_be_forced(chip):
+    start = chip(standin())
+    assert start(kernels="viper")[1] == ["viper (as configured)", "True 5"]
+    assert start(kernels="native")[0] == RESTARTED
+    assert start(kernels="native")[1][0] == "native"
+
+
+def test_forced_kernels_that_fail_are_a_fault(chip):
+    start = chip(standin(pack=CRASH))
+    assert start(kernels="native")[0] < 0
+    expected = "RuntimeError: kernels: native is configured: viper (native kernels crashed)"
+    assert start(kernels="native")[1][0] == expected
+
+
+def test_a_processor_without_any_says_so(chip):
+    assert chip(None)()[1] == ["viper (none else for this processor)", "True 5"]
+    expected = "RuntimeError: kernels: native is configured: viper (none else for this processor)"
+    assert chip(None)(kernels="native")[1][0] == expected
+
+
+def test_every_kernel_is_proved():
+    """All functions with machine code of ours have cases; matvec and attend by their names."""
+    assert set(_CORES) == set(proof._CASES)
