@@ -1,8 +1,4 @@
-"""Which chip has which kernels.
-
-By chip, not by the architecture that mpy-cross compiles for: ESP32, S2 and S3 share `xtensawin`,
-and what one of them executes is an illegal instruction on another.
-"""
+"""The kernels in machine code, by the names that host/hardware/kernels.py gives chips."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ from dataclasses import dataclass
 
 from host.build.machine_code.mpy import ViperFunction, replace_code, viper_functions
 from host.build.machine_code.rv32_kernels import rv32_kernel
+from host.hardware.kernels import native_kernels
 
 
 @dataclass(frozen=True)
@@ -39,13 +36,10 @@ class KernelSet:
 
 RV32IM = KernelSet("rv32im", "rv32imc", rv32_kernel)
 
-# The P4's and C5's scalar cores execute the same instructions.
-_KERNELS: dict[str, KernelSet] = dict.fromkeys(
-    ("esp32c3", "esp32c5", "esp32c6", "esp32h2", "esp32p4"), RV32IM
-)
+_SETS = {kernels.name: kernels for kernels in (RV32IM,)}
 
 
 def kernel_set(chip: str | None) -> KernelSet | None:
-    """Returns the kernels of a chip, as esptool names it; None for one that runs viper's: the S2,
-    which has no MAC16, chips that are unknown, and simulated ones (None)."""
-    return _KERNELS.get(chip) if chip else None
+    """Returns the kernels of a chip, as esptool names it; None for one that runs viper's."""
+    name = native_kernels(chip)
+    return _SETS[name] if name else None

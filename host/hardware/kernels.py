@@ -1,0 +1,18 @@
+"""Which kernels a chip can run.
+
+By chip, not by the architecture that mpy-cross compiles for: ESP32, S2 and S3 share `xtensawin`,
+and what one of them executes is an illegal instruction on another.
+"""
+
+from __future__ import annotations
+
+# Machine code of ours (host/build/machine_code/) by chip, as esptool names it. The S2, which has
+# no MAC16, and chips that are unknown run what viper's compiler makes. The P4's and C5's scalar
+# cores execute the C3's instructions.
+_NATIVE = dict.fromkeys(("esp32c3", "esp32c5", "esp32c6", "esp32h2", "esp32p4"), "rv32im")
+
+
+def native_kernels(chip: str | None) -> str | None:
+    """Returns the name of the kernels that a chip has in machine code of ours, None for none;
+    chip: None for a simulated one."""
+    return _NATIVE.get(chip) if chip else None
