@@ -18,6 +18,7 @@ from bench.gateway_chip import GatewayBench
 from bench.kernels import figures_of_shapes
 from bench.recording import requests
 from bench.results import Label, Row
+from host.build.machine_code.registry import RV32IM, KernelSet
 from host.model.loading import load_model
 from host.model.tokenizers.bpe import BOS
 
@@ -47,21 +48,35 @@ def chip_figures(folder: Path = FOLDER, *, signed: bool = False) -> Iterator[Row
     return _chip_bench(folder, signed).rows(_CHIPS, SHIPPED.stem)
 
 
+def native_chip_figures(folder: Path = FOLDER) -> Iterator[Row]:
+    """The same with native kernels, with frames of version 2 and 3 and where chips add up."""
+    yield from _chip_bench(folder, kernels=RV32IM).rows(_CHIPS, SHIPPED.stem)
+    yield from _chip_bench(folder, signed=True, kernels=RV32IM).rows(_CHIPS, SHIPPED.stem)
+    yield from combining_figures(folder, RV32IM)
+
+
 def gateway_figures(folder: Path = FOLDER) -> Iterator[Row]:
     """Rows of the gateway of 5 chips on ESP-NOW."""
     return GatewayBench(_chip_bench(folder)).rows(_CHIPS, SHIPPED.stem)
 
 
-def _chip_bench(folder: Path, signed: bool = False) -> ChipBench:
+def _chip_bench(
+    folder: Path, signed: bool = False, kernels: KernelSet | None = None
+) -> ChipBench:
     model = load_model(SHIPPED).quantize()
     recorded = requests(model, [BOS], _POSITION + 1)
-    return ChipBench(model, recorded, [_POSITION], folder, signed=signed)
+    return ChipBench(
+        model, recorded, [_POSITION], folder, signed=signed, kernels=kernels
+    )  # fmt: skip
 
 
-def combining_figures(folder: Path = FOLDER) -> Iterator[Row]:
+def combining_figures(
+    folder: Path = FOLDER, kernels: KernelSet | None = None
+) -> Iterator[Row]:
     """The same of 5 chips that add up their partial sums themselves."""
     model = load_model(SHIPPED).quantize()
-    bench = CombiningBench(model, requests(model, [BOS], _POSITION + 1), [_POSITION], folder)
+    recorded = requests(model, [BOS], _POSITION + 1)
+    bench = CombiningBench(model, recorded, [_POSITION], folder, kernels)
     return bench.rows(_CHIPS, SHIPPED.stem)
 
 
@@ -99,6 +114,7 @@ def main() -> None:
         "kernels": figures_of_shapes(),
         "chip": bounded(chip_figures()),
         "signed": bounded(chip_figures(signed=True)),
+        "native chip": bounded(native_chip_figures()),
         "gateway": bounded(gateway_figures()),
         "combining": combining_figures(),
         "links": link_figures(),

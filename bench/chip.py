@@ -18,6 +18,7 @@ from bench.qemu.machine import EmulationError
 from bench.qemu.port import HEAP
 from bench.recording import SESSION_KEY, Request
 from bench.results import Label, Row
+from host.build.machine_code.registry import KernelSet
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Shard
@@ -46,9 +47,10 @@ class ChipBench:
         folder: Path = FOLDER,
         *,
         signed: bool = False,
+        kernels: KernelSet | None = None,
     ) -> None:
-        """measured: the positions to tell of; signed: with frames of version 3, not 2. Raises
-        SetupError where QEMU cannot be had."""
+        """measured: the positions to tell of; signed: with frames of version 3, not 2; kernels:
+        machine code in place of viper's. Raises SetupError where QEMU cannot be had."""
         self.model, self._measured, self._signed = model, frozenset(measured), signed
         self._requests = [
             request
@@ -58,7 +60,8 @@ class ChipBench:
         # One for all, for requests are signed in the order in which they are sent.
         signer = Signer(SESSION_KEY) if signed else None
         self.records = [self._record(*item, signer) for item in enumerate(self._requests)]
-        self.emulator = Emulator(folder)
+        self.emulator = Emulator(folder, kernels)
+        self._target = kernels.name if kernels else TARGET
         self._federations: dict[int, tuple[Plan, list[list[Measured]]]] = {}  # by count of chips
         self._inside: dict[tuple[int, int], list[Measured]] = {}  # by that and the chip
 
@@ -76,7 +79,7 @@ class ChipBench:
             shape = f"{name} position {position}"
 
             def row(what: str, value: float, shape: str = shape, unit: str = "instr/token") -> Row:
-                return Row(what, TARGET, shape, value, unit, Label.EMULATED)
+                return Row(what, self._target, shape, value, unit, Label.EMULATED)
 
             yield row("chip", totals[busiest])
             for phase, count in self._phases(plan, busiest, at, totals[busiest]).items():
@@ -85,7 +88,7 @@ class ChipBench:
             yield row("chip: allocated", allocated, unit="bytes/token")
         if not self._signed:
             shape = f"{name} heap {HEAP // 1024} KB"
-            yield Row("chip: collection of garbage", TARGET, shape, self.emulator.collection,
+            yield Row("chip: collection of garbage", self._target, shape, self.emulator.collection,
                       "instr/collection", Label.EMULATED)  # fmt: skip
 
     def federation(self, chips: int) -> tuple[Plan, list[list[Measured]]]:

@@ -19,6 +19,7 @@ from bench.plans import tensor_plan
 from bench.qemu.machine import EmulationError
 from bench.recording import SEQUENCE_ID, Request, line_frame
 from bench.results import Label, Row
+from host.build.machine_code.registry import KernelSet
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Shard
@@ -52,8 +53,10 @@ class CombiningBench:
         requests: Sequence[Request],
         measured: Iterable[int],
         folder: Path = FOLDER,
+        kernels: KernelSet | None = None,
     ) -> None:
-        """measured: the positions to tell of. Raises SetupError where QEMU cannot be had."""
+        """measured: the positions to tell of; kernels: machine code in place of viper's. Raises
+        SetupError where QEMU cannot be had."""
         self._model, self._measured = model, frozenset(measured)
         self._requests = [request for request in requests if request.phase != PHASE_VOCABULARY]
         self._logits = {
@@ -61,7 +64,8 @@ class CombiningBench:
             for request in requests
             if request.phase == PHASE_VOCABULARY
         }
-        self._emulator = Emulator(folder)
+        self._emulator = Emulator(folder, kernels)
+        self._target = kernels.name if kernels else TARGET
         self._sums: dict[int, list[list[Ints]]] = {}  # by count of chips
 
     def rows(self, chips: int, name: str) -> Iterator[Row]:
@@ -76,7 +80,7 @@ class CombiningBench:
                 ("chip", totals, "instr/token"),
                 ("chip: allocated", allocated, "bytes/token"),
             ):
-                yield Row(what, TARGET, shape, max(values), unit, Label.EMULATED)
+                yield Row(what, self._target, shape, max(values), unit, Label.EMULATED)
 
     def run(
         self, plan: Plan, shard: Shard, events: list[Event], inside: bool = False

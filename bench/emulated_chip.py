@@ -16,9 +16,10 @@ from bench import REPOSITORY
 from bench.qemu.machine import EmulationError, output
 from bench.qemu.port import firmware
 from bench.qemu.toolchain import Toolchain
-from host.build.bundle import chip_files, chip_module
+from host.build.bundle import NATIVE, TWINS, chip_files, chip_module
 from host.build.configuration import SIMULATED_UART, configuration
 from host.build.kernels import kernel_source
+from host.build.machine_code.registry import KernelSet
 from host.build.shard import matrix_columns
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Shard
@@ -83,9 +84,11 @@ class Measured:
 class Emulator:
     """Runs chips. collection: instructions of collecting the garbage of the one that was last."""
 
-    def __init__(self, folder: Path = FOLDER) -> None:
-        """Raises SetupError where QEMU cannot be had."""
+    def __init__(self, folder: Path = FOLDER, kernels: KernelSet | None = None) -> None:
+        """kernels: machine code that chips run in place of viper's. Raises SetupError where QEMU
+        cannot be had."""
         self.collection = 0
+        self._kernels = kernels
         self._toolchain = Toolchain(folder)
         self._program = firmware(folder, self._toolchain)
 
@@ -104,9 +107,14 @@ class Emulator:
         key: of the session whose frames are signed. Raises EmulationError.
         """
         settings = configuration(plan, shard, uart=SIMULATED_UART, key=key)
-        files = chip_files(model, plan, shard, TARGET, settings)
+        files = chip_files(model, plan, shard, TARGET, settings, self._kernels)
         run = {
             **settings,
+            "native": [
+                (path.split("/")[0], stem)
+                for path in TWINS
+                if f"{NATIVE}/{(stem := Path(path).stem)}.mpy" in files
+            ],
             "functions": functions(model, shard) if inside else {},
         }
         wanted = {

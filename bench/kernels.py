@@ -1,7 +1,8 @@
 """Executed instructions of every kernel on the real targets, emulated.
 
 What counts is the code of a function, its prologue included; not what MicroPython does to call it
-and to convert its arguments, nor its division, one for each output of `mean`.
+nor, of viper's kernels, what it does to convert their arguments and to divide, once for each
+output of `mean`: native kernels do that themselves.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from collections.abc import Iterable, Iterator
 from bench import REPOSITORY
 from bench.emulation.module import TARGETS, EmulatedModule
 from bench.kernel_cases import Case, attention, elementwise, matvec
+from bench.native import NATIVE_SETS, until
 from bench.results import Label, Row
 from host.build.attention_kernel import PARTS, attention_kernel
 from host.build.kernels import kernel_source
+from host.build.machine_code.registry import KernelSet
 from host.model.checkpoint import Config
 
 # Square and thin shapes, whatever the models are: those that the goals are stated for.
@@ -75,11 +78,15 @@ def figures(cases: Iterable[Case], head_dim: int, name: str = "") -> Iterator[Ro
     cases = list(cases)
     columns = {int(case.shape.split("x")[1]) for case in cases if case.kernel == "matvec"}
     fixed = (REPOSITORY / "firmware" / "compute" / "kernels.py").read_text()
-    for target in TARGETS:
-        modules = attention_modules(head_dim, target)
-        generated = kernel_source(columns, head_dim)
-        modules["matvec"] = EmulatedModule(generated, "firmware/compute/model_kernels.py", target)
-        by_none = EmulatedModule(fixed, "firmware/compute/kernels.py", target)
+    generated = kernel_source(columns, head_dim)
+    viper: list[tuple[str, str, KernelSet | None]] = [(target, target, None) for target in TARGETS]
+    native = [(kernels.name, kernels.mpy_arch, kernels) for kernels in NATIVE_SETS]
+    for target, arch, kernels in [*viper, *native]:
+        modules = attention_modules(head_dim, arch, kernels)
+        modules["matvec"] = EmulatedModule(
+            generated, "firmware/compute/model_kernels.py", arch, kernels, head_dim
+        )
+        by_none = EmulatedModule(fixed, "firmware/compute/kernels.py", arch, kernels, head_dim)
         before = 0
         for case in cases:
             module = modules.get(case.kernel, by_none)
@@ -89,13 +96,17 @@ def figures(cases: Iterable[Case], head_dim: int, name: str = "") -> Iterator[Ro
             before = module.instructions
 
 
-def attention_modules(head_dim: int, target: str) -> dict[str, EmulatedModule]:
-    """By each part of attention, the kernel that stops after it."""
+def attention_modules(
+    head_dim: int, target: str, kernels: KernelSet | None = None
+) -> dict[str, EmulatedModule]:
+    """By each part of attention, the kernel that stops after it; kernels: in machine code."""
     return {
         part: EmulatedModule(
             "import micropython\n" + attention_kernel(head_dim, PARTS[: count + 1]),
             f"attention_to_{part}.py",
             target,
+            kernels and until(kernels, PARTS[: count + 1]),
+            head_dim,
         )
         for count, part in enumerate(PARTS)
     }

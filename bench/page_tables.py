@@ -8,6 +8,7 @@ from bench.chip import counted
 from bench.kernels import POSITIONS as SEEN
 from bench.links import CHIPS as LINK_CHIPS
 from bench.memory import CASES as HEAPS
+from bench.native import NATIVE_SETS
 from bench.results import Row
 from bench.speed import CHIPS, MANY
 from host.hardware.board import load
@@ -31,6 +32,16 @@ _KERNELS: tuple[tuple[str, str, tuple[str, ...], dict[str, float]], ...] = (
     ("rescale", "rescale", ("64",), {}),
     ("rope", "rotate", ("64",), {}),
 )
+# Native kernels: by set, the goal of each of these that has one.
+_NATIVE_GOALS: dict[str, dict[str, float]] = {
+    "rv32im": {
+        "matvec": 3.3, "scores": 3.6, "mean": 3.6, "softmax": 15, "gate": 20, "rescale": 14,
+        "rotate": 16,
+    },
+}  # fmt: skip
+_THIN = ("64x16", "64x35")  # for which there is no goal
+# Goals of chips with native kernels, millions at position 128.
+_NATIVE_CHIP_GOALS = {"rv32im": {"1 chip": 1.3, "5 chips": 0.45, "5 chips signed": 0.5}}
 _CHIP_GOALS = {1: 3.3, 5: 0.9}  # millions, at position 128
 _WHOLE = "chip"
 # What the table calls each chip, its shape, and the name of its figure.
@@ -103,6 +114,41 @@ def kernels(figures: Figures) -> list[Cells]:
             cells.append(", ".join(f"{value:.{digits}f}" for value in values))
             cells.append(_goal(max(values), goals.get(target)))
         made.append(cells)
+    return made
+
+
+def native(figures: Figures) -> list[Cells]:
+    """Instructions of kernels in machine code of ours beside viper's and their goals."""
+    heads = [cell for name in _NATIVE_GOALS for cell in (name, "goal", "viper")]
+    made: list[Cells] = [["kernel", *heads]]
+    viper = {kernels.name: kernels.mpy_arch for kernels in NATIVE_SETS}
+    for label, kernel, shapes, _ in _KERNELS:
+        cells = [label]
+        for name, goals in _NATIVE_GOALS.items():
+            goal = None if shapes == _THIN else goals.get(kernel)
+            values = [figures.value(kernel, name, shape) for shape in shapes]
+            before = [figures.value(kernel, viper[name], shape) for shape in shapes]
+            digits = 1 if kernel in ("gate", "softmax", "rescale", "rotate") else 2
+            cells += [_values(values, digits), _goal(max(values), goal), _values(before, digits)]
+        made.append(cells)
+    return made
+
+
+def _values(values: Iterable[float], digits: int) -> str:
+    return ", ".join(f"{value:.{digits}f}" for value in values)
+
+
+def native_chip(figures: Figures) -> list[Cells]:
+    """A whole chip's instructions for a token with native kernels."""
+    made: list[Cells] = [["", "kernels", "position 128", "goal", "viper"]]
+    viper = {kernels.name: kernels.mpy_arch for kernels in NATIVE_SETS}
+    for name, goals in _NATIVE_CHIP_GOALS.items():
+        for shape, goal in goals.items():
+            place = f"{MODEL} {shape} position 128"
+            count, before = (figures.value("chip", of, place) / 1e6 for of in (name, viper[name]))
+            label = shape.replace(" signed", ", version 3")
+            made.append([label, name, f"{count:.2f} M", _goal(count, goal, " M"),
+                         f"{before:.2f} M"])  # fmt: skip
     return made
 
 
@@ -231,7 +277,9 @@ def largest(figures: Figures) -> list[Cells]:
 
 TABLES: dict[str, Callable[[Figures], list[Cells]]] = {
     table.__name__: table
-    for table in (kernels, chip, phases, links, speed, scaling, memory, largest)
+    for table in (
+        kernels, native, chip, native_chip, phases, links, speed, scaling, memory, largest,
+    )  # fmt: skip
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,13 @@ from rich.console import Console
 from bench import kernels, link_figures, links, memory, peers, simulation
 from bench.chip import ChipBench
 from bench.combining_chip import CombiningBench
+from bench.emulated_chip import TARGET
 from bench.gateway_chip import GatewayBench
-from bench.recording import requests
+from bench.native import NATIVE_SETS
+from bench.recording import Request, requests
 from bench.results import Row
 from bench.speed import SpeedModel
+from host.build.machine_code.registry import KernelSet
 from host.hardware.board import load
 from host.model.checkpoint import Checkpoint, Config
 from host.model.loading import LoadedModel
@@ -73,10 +76,31 @@ def chip_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator
         for chips in CHIPS:
             _say(console, f"{subject.name}: {chips} emulated with version 3")
             yield from signing.rows(chips, subject.name)
+        for kernel_set in NATIVE_SETS:
+            yield from _native(subject, recorded, positions, kernel_set, console)
         _say(console, f"{subject.name}: {CHIPS[-1]} emulated that combine")
         yield from CombiningBench(subject.model, recorded, positions).rows(
             CHIPS[-1], subject.name
         )  # fmt: skip
+
+
+def _native(
+    subject: Subject,
+    recorded: Sequence[Request],
+    positions: list[int],
+    kernel_set: KernelSet,
+    console: Console,
+) -> Iterator[Row]:
+    """The same chips with native kernels, where QEMU has their processor."""
+    if kernel_set.mpy_arch != TARGET:
+        return
+    for signed in (False, True):
+        bench = ChipBench(
+            subject.model, recorded, positions, signed=signed, kernels=kernel_set
+        )  # fmt: skip
+        for chips in CHIPS:
+            _say(console, f"{subject.name}: {chips} emulated with {kernel_set.name} kernels")
+            yield from bench.rows(chips, subject.name)
 
 
 def _gateway(subject: Subject, bench: ChipBench, console: Console) -> Iterator[Row]:

@@ -43,7 +43,7 @@ def choose(config):
     wanted = config["kernels"]
     if wanted == "viper":
         return "viper (as configured)"
-    names = _names()
+    names = module_names()
     if names:
         # Of what was flashed on what it runs on.
         key = "%s %s" % (config.get("firmware", ""), sys.version)
@@ -55,14 +55,14 @@ def choose(config):
     else:
         chosen = "viper (none else for this processor)"
     if chosen == _NATIVE:
-        load(_FOLDER, names)
+        load(names)
     elif wanted == _NATIVE:
         raise RuntimeError("kernels: native is configured: " + chosen)
     return chosen
 
 
-def _names():
-    """Which modules there are."""
+def module_names():
+    """Which modules there are, as (package, name)."""
     try:
         files = os.listdir(_FOLDER)
     except OSError:
@@ -70,15 +70,15 @@ def _names():
     return [(package, name) for package, name in _MODULES if name + ".mpy" in files]
 
 
-def load(folder, names):
-    """Imports modules (package, name) from a folder beside their packages'; a list of them."""
+def load(names):
+    """Imports native modules, in place of those of these names; a list of them."""
     import protocol.fields  # noqa: F401 (imported by some of them, from its own folder)
 
     loaded = []
     for package, name in names:
         parent = __import__(package)
         path = parent.__path__
-        parent.__path__ = path[: -len(package)] + folder
+        parent.__path__ = path[: -len(package)] + _FOLDER
         try:
             __import__(package + "." + name)
         finally:
@@ -92,7 +92,7 @@ def _proved(names, has_watchdog):
     if has_watchdog:
         machine.WDT(timeout=_WATCHDOG_MS)
     try:
-        native = load(_FOLDER, names)
+        native = load(names)
         for package, name in names:
             sys.modules.pop(package + "." + name)
         for package, name in names:

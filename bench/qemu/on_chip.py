@@ -1,7 +1,8 @@
 """What runs on the emulated chip: takes recorded frames through the firmware, and counts.
 
 run.json says which chip this is, its role, its links, the key that it signs with, if any, and the
-functions to look into (with their numbers of parameters), or none; requests.bin holds records of
+functions to look into (with their numbers of parameters), or none, and the modules (package,
+name) of which it runs native kernels; requests.bin holds records of
 u8 flags, u16 length and that many bytes: a COBS frame on the line, or frames that wait on a
 gateway's radio, each after its u16 length.
 `@answer` reports, of a record to be measured, the instructions, the bytes allocated and all that
@@ -177,6 +178,10 @@ def run():
         settings = json.load(file)
     answers, sent = memoryview(bytearray(4096)), memoryview(bytearray(512))
     line = Line(answers)
+    if settings["native"]:
+        from firmware.kernel_choice import load
+
+        load(settings["native"])
     radio = Radio(sent) if settings["link"] == "espnow" else None
     node = _node(settings, line, radio)
     gc.collect()

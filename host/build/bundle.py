@@ -90,7 +90,7 @@ def native_files(
     """
     files = {}
     for path, source in sources.items():
-        text = flatten_imports(inline_constants(source))
+        text = _chip_source(source).decode()
         mpy = kernels.module(chip_module(source, path, kernels.mpy_arch), text, head_dim)
         if mpy:
             files[f"{NATIVE}/{Path(path).stem}.mpy"] = mpy

@@ -5,6 +5,7 @@ import pytest
 from bench import bounds, kernels
 from bench.emulation.module import TARGETS, EmulatedModule
 from bench.kernel_cases import WrongResult, attention, elementwise, matvec
+from bench.native import NATIVE_SETS
 from bench.results import Label, Row
 from host.build.attention_kernel import PARTS, attention_kernel
 from host.build.kernels import kernel_source
@@ -81,7 +82,7 @@ def test_every_kernel_has_a_case_on_both_targets() -> None:
         dim=48, hidden_dim=96, layers=1, heads=4, kv_heads=2, vocab_size=96, context=64
     )
     rows = list(kernels.figures_of_model(config, "small"))
-    assert {row.target for row in rows} == set(TARGETS)
+    assert {row.target for row in rows} == {*TARGETS, *(each.name for each in NATIVE_SETS)}
     source = (REPOSITORY / "firmware" / "compute" / "kernels.py").read_text()
     defined = {line[4:].split("(")[0] for line in source.splitlines() if line.startswith("def ")}
     assert {row.name for row in rows} - {"matvec", *PARTS} == defined

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from bench.emulation.mpy import machine_code
-from host.build.bundle import chip_files
+from bench.native import NATIVE_SETS
+from host.build.bundle import NATIVE, chip_files
 from host.build.packages import chip_path
 from host.hardware.board import load
 from host.hardware.ram import IDF, MACHINE_CODE, PSRAM_OVERHEAD_KB
@@ -54,13 +55,14 @@ def model():
     return loading.load_model(REPOSITORY / "models" / "home.bin").quantize()
 
 
-def bytes_of(model, arch, link, combine):
+def bytes_of(model, arch, link, combine, kernels=None):
+    """With native kernels in place of the same modules' own, where there are some."""
     mtu = 250 if link == "espnow" else None
     plan = tensor_plan(model, 5, 64, reduce=combine, heap=1 << 22, mtu=mtu, signed=True)
-    files = chip_files(model, plan, plan.shards[0], arch, {})
+    files = chip_files(model, plan, plan.shards[0], arch, {}, kernels)
     names = {chip_path(f"{name}.py") for name in imported(ALL + LINKS[link] + ROLES[combine])}
     return sum(
-        machine_code(content)
+        machine_code(files.get(f"{NATIVE}/{path.rpartition('/')[2]}", content))
         for path, content in files.items()
         if path in names
     )
@@ -70,6 +72,8 @@ def bytes_of(model, arch, link, combine):
 @pytest.mark.parametrize("link", LINKS)
 def test_plans_count_with_the_longer_machine_code(model, link, combine):
     sizes = [bytes_of(model, arch, link, combine) for arch in ("xtensawin", "rv32imc")]
+    for kernels in NATIVE_SETS:
+        sizes.append(bytes_of(model, kernels.mpy_arch, link, combine, kernels))
     assert max(sizes) <= MACHINE_CODE[combine][link] <= (1 + ABOVE) * max(sizes), sizes
 
 

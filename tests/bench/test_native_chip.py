@@ -1,0 +1,70 @@
+"""Native kernels in real MicroPython for RISC-V, in QEMU: proved against viper's, and at work in
+whole chips."""
+
+from pathlib import Path
+
+import pytest
+
+from bench import bounds
+from bench.emulated_chip import TARGET
+from bench.qemu.machine import output
+from bench.qemu.port import firmware
+from bench.qemu.toolchain import Toolchain
+from host.build.bundle import KERNELS, TWINS, chip_module, native_files
+from host.build.firmware_version import chip_sources
+from host.build.kernels import kernel_source
+from host.build.machine_code.registry import RV32IM
+from host.build.packages import chip_path
+from tests.simulation.launch import REPOSITORY
+
+# Column counts and head sizes of the shipped model, stories260K, stories15M and SmolLM2-135M, on
+# one chip and on several.
+SHAPES = (({96, 192, 20, 77}, 24), ({64, 16, 35, 172}, 8), ({288, 768, 58}, 48), ({576, 154}, 64))
+PROGRAM = """
+import sys
+from firmware.kernel_choice import load
+from firmware.proof import find_wrong
+
+
+def run():
+    names = {names}
+    native = load(names)
+    for package, name in names:
+        sys.modules.pop(package + "." + name)
+        __import__(package + "." + name)
+    viper = [sys.modules[package + "." + name] for package, name in names]
+    print([module.__file__.split("/")[2] for module in native + viper])
+    print("wrong:", find_wrong(native, viper, {size}))
+"""
+NAMES = [(path.split("/")[0], Path(path).stem) for path in TWINS]
+
+
+def lines(qemu: Path, columns: set[int], size: int) -> list[str]:
+    """What a chip prints that proves the kernels of these shapes."""
+    paths = {path.relative_to(REPOSITORY).as_posix(): path for path in chip_sources()}
+    sources = {name: path.read_text() for name, path in paths.items()}
+    sources[KERNELS] = kernel_source(columns, size)
+    files = {
+        place: chip_module(source, path, TARGET)
+        for path, source in sources.items()
+        if (place := chip_path(path))
+    }
+    native = native_files({path: sources[path] for path in TWINS}, RV32IM, size)
+    program = PROGRAM.format(names=NAMES, size=size)
+    files["on_chip.mpy"] = chip_module(program, "on_chip.py", TARGET)
+    toolchain = Toolchain(qemu)
+    return output(firmware(qemu, toolchain), toolchain, {**files, **native})
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize(("columns", "size"), SHAPES)
+def test_micropython_runs_native_kernels_as_its_own(qemu: Path, columns, size) -> None:
+    folders, wrong = lines(qemu, columns, size)
+    assert folders.count("native") == len(TWINS)
+    assert wrong == "wrong: "
+
+
+@pytest.mark.verify
+def test_emulated_chips_with_native_kernels_are_right_and_within_their_bounds(qemu: Path) -> None:
+    rows = list(bounds.native_chip_figures(qemu))
+    assert bounds.exceeded(bounds.bounded(rows), bounds.stored("native chip")) == []
