@@ -275,12 +275,8 @@ def largest(figures: Figures) -> list[Cells]:
     return made
 
 
-TABLES: dict[str, Callable[[Figures], list[Cells]]] = {
-    table.__name__: table
-    for table in (
-        kernels, native, chip, native_chip, phases, links, speed, scaling, memory, largest,
-    )  # fmt: skip
-}
+_MAKERS = (kernels, native, chip, native_chip, phases, links, speed, scaling, memory, largest)
+TABLES: dict[str, Callable[[Figures], list[Cells]]] = {maker.__name__: maker for maker in _MAKERS}
 
 
 def _goal(value: float, goal: float | None, unit: str = "") -> str:

@@ -20,7 +20,7 @@ from tests.plans import tensor_plan
 
 
 class _NoEmulator:
-    def __init__(self, folder: object) -> None:
+    def __init__(self, folder: object, kernels: object = None) -> None:
         pass
 
 

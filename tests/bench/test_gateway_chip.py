@@ -34,7 +34,7 @@ class Federation:
     should, but for what `spoil` does to it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, size: int = 40) -> None:
-        monkeypatch.setattr("bench.chip.Emulator", lambda folder: None)
+        monkeypatch.setattr("bench.chip.Emulator", lambda *_: None)
         model = quantize(random_checkpoint())
         bench = ChipBench(model, requests(model, [1], 2), [1])
         self.model, self.records, self.places = model, bench.records, bench.places

@@ -36,6 +36,7 @@ def run():
     print([module.__file__.split("/")[2] for module in native + viper])
     print("wrong:", find_wrong(native, viper, {size}))
 """
+CHIP_TIME = REPOSITORY / "bench" / "qemu" / "chip_time.py"  # which the port does not have
 NAMES = [(path.split("/")[0], Path(path).stem) for path in TWINS]
 
 
@@ -52,6 +53,7 @@ def lines(qemu: Path, columns: set[int], size: int) -> list[str]:
     native = native_files({path: sources[path] for path in TWINS}, RV32IM, size)
     program = PROGRAM.format(names=NAMES, size=size)
     files["on_chip.mpy"] = chip_module(program, "on_chip.py", TARGET)
+    files["time.mpy"] = chip_module(CHIP_TIME.read_text(), "chip_time.py", TARGET)
     toolchain = Toolchain(qemu)
     return output(firmware(qemu, toolchain), toolchain, {**files, **native})
 
