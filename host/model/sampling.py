@@ -22,19 +22,25 @@ class Sampler:
     are drawn with probability softmax(logits / temperature), and `top_p` below 1 draws only
     from the smallest set of most probable tokens whose probabilities sum to more than it
     (Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020), as llama2.c does.
+    `top_k` above 0 draws at most from so many of the most probable ones (Fan et al., "Hierarchical
+    Neural Story Generation", 2018), before `top_p` is looked at.
 
     Raises ValueError, a line for the user, for arguments out of range.
     """
 
-    def __init__(self, temperature: float = 0.0, top_p: float = 1.0, seed: int = 0) -> None:
+    def __init__(
+        self, temperature: float = 0.0, top_p: float = 1.0, seed: int = 0, top_k: int = 0
+    ) -> None:
         if not (math.isfinite(temperature) and temperature >= 0):
             raise ValueError(f"temperature must be 0 or more, got {temperature}")
         if not 0 < top_p <= 1:
             raise ValueError(f"top-p must be in (0, 1], got {top_p}")
         if seed < 0:
             raise ValueError(f"seed must be 0 or more, got {seed}")
+        if top_k < 0:
+            raise ValueError(f"top-k must be 0 or more, got {top_k}")
         self.temperature = temperature
-        self.top_p = top_p
+        self.top_p, self.top_k = top_p, top_k
         self._random = np.random.default_rng(seed)
 
     def choose(self, logits: npt.NDArray[Any]) -> int:
@@ -56,10 +62,15 @@ class Sampler:
 
     def _nucleus(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
         """Returns the tokens to draw from, the most probable first."""
-        if self.top_p == 1:
+        if self.top_p == 1 and not self.top_k:
             return np.arange(len(probabilities))
         order = np.argsort(-probabilities, kind="stable")
-        beyond = np.cumsum(probabilities[order]) > self.top_p
+        if self.top_k:
+            order = order[: self.top_k]
+            if self.top_p == 1:
+                return order
+        cumulative = np.cumsum(probabilities[order])
+        beyond = cumulative > self.top_p * (cumulative[-1] if self.top_k else 1)
         # Rounding may leave the whole sum at or below top_p; then every token stays.
         count = int(np.argmax(beyond)) + 1 if beyond.any() else len(order)
         return order[:count]
