@@ -67,6 +67,8 @@ class TokenChooser:
 class Slots(Protocol):
     """What of an executor runs sequences; host/executors/executor.py says what each does."""
 
+    greedy: bool
+
     @property
     def slots(self) -> int: ...
     def open(self) -> executors.Sequence: ...
@@ -95,11 +97,15 @@ class TokenPrompt:
 P = TypeVar("P", bound=Prompt)
 
 
-def decode(executor: Slots, prompts: Iterable[P]) -> Generator[tuple[P, int | None], None, None]:
+def decode(
+    executor: Slots, prompts: Iterable[P | None]
+) -> Generator[tuple[P, int | None], None, None]:
     """Yields each token as it is chosen, with the prompt that it follows; None at its end.
 
-    Prompts are begun in their order, each as soon as a slot is free. After a token the chooser may
-    be made to end. All sequences are closed at the end. Raises what the executor raises.
+    Prompts are begun in their order, each as soon as a slot is free. Where the iterator gives None
+    it is asked again after the next token; decoding ends where none runs and none is given. After
+    a token the chooser may be made to end. All sequences are closed at the end. Raises what the
+    executor raises.
     """
     waiting = iter(prompts)
     running: dict[executors.Sequence, P] = {}
@@ -108,6 +114,7 @@ def decode(executor: Slots, prompts: Iterable[P]) -> Generator[tuple[P, int | No
             while len(running) < executor.slots and (prompt := next(waiting, None)) is not None:
                 sequence = executor.open()
                 running[sequence] = prompt
+                executor.greedy = all(each.chooser.is_greedy for each in running.values())
                 executor.extend(sequence, prompt.tokens)
             if not running:
                 return

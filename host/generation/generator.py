@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -20,10 +20,10 @@ from host.model.sampling import Sampler
 STOP, LENGTH, CANCELLED = "stop", "length", "cancelled"
 
 
-def make_sampler(temperature: float, top_p: float, seed: int) -> Sampler:
+def make_sampler(temperature: float, top_p: float, seed: int, top_k: int = 0) -> Sampler:
     """Returns a new sampler. Raises ArgumentError for what one cannot do."""
     try:
-        return Sampler(temperature, top_p, seed)
+        return Sampler(temperature, top_p, seed, top_k)
     except ValueError as error:
         raise ArgumentError(str(error)) from None
 
@@ -62,11 +62,18 @@ class Task:
     ) -> None:
         """tokens: of the prompt, BOS first; grammar: what the text must be, which is held back
         until it is whole."""
-        self.prompt, self.tokens, self.chooser, self.text = prompt, tokens, chooser, text
+        self.prompt, self.prompt_tokens = prompt, tuple(tokens)
+        self.chooser, self.text = chooser, text
         self.measurement = Measurement()
         self._grammar = grammar
         self._generated: list[int] = []
         self._answer, self._refused = "", ""  # where there is a grammar
+
+    @property
+    def tokens(self) -> list[int]:
+        """What a cluster is given to go on from: those of the prompt and all that were chosen, for
+        a task whose run has failed is run again from there."""
+        return [*self.prompt_tokens, *self._generated]
 
     def push(self, token: int) -> str:
         """Adds a token; returns the text that it adds, and ends at a stop string."""
@@ -93,7 +100,7 @@ class Task:
         reason = STOP if chooser.has_ended else LENGTH if chooser.is_full else CANCELLED
         return Generation(
             self.prompt, self._answer if self._grammar else text.whole, self._generated,
-            self.measurement.statistics, reason, text.prompt_text, tuple(self.tokens),
+            self.measurement.statistics, reason, text.prompt_text, self.prompt_tokens,
             self._refused,
         )  # fmt: skip
 
@@ -101,14 +108,43 @@ class Task:
 Run = abc.Generator[tuple[Task, "str | None"], None, None]
 
 
+class TaskMaker:
+    """Makes tasks of prompts for a model."""
+
+    def __init__(self, source: LoadedModel, encoder: PromptEncoder, logit_exponent: int) -> None:
+        """logit_exponent: of the model in integers."""
+        self._encoder, self._exponent = encoder, logit_exponent
+        self._tokenizer = source.tokenizer
+        self._grammar = source.prompt_format.grammar
+
+    def make(
+        self,
+        prompt: str,
+        sampler: Sampler,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+    ) -> Task:
+        """Returns a task for a prompt; what Generator.task says."""
+        if max_tokens is not None and max_tokens < 1:
+            raise ArgumentError(f"max_tokens must be at least 1, got {max_tokens}")
+        if not all(stop):
+            raise ArgumentError("a stop string must not be empty")
+        tokens = self._encoder.encode(prompt)
+        steps = self._encoder.steps
+        if max_tokens is not None:
+            steps = min(steps, len(tokens) - 1 + max_tokens)
+        stops = self._tokenizer.stops
+        chooser = TokenChooser(len(tokens), steps, sampler, self._exponent, stops)
+        text = TextBuilder(self._tokenizer, tokens, stop)
+        return Task(prompt, tokens, chooser, text, self._grammar)
+
+
 class Generator:
     """Runs prompts on a cluster."""
 
     def __init__(self, cluster: OpenCluster, source: LoadedModel, encoder: PromptEncoder) -> None:
         self.cluster = cluster
-        self._encoder = encoder
-        self._tokenizer = source.tokenizer
-        self._grammar = source.prompt_format.grammar
+        self._tasks = TaskMaker(source, encoder, cluster.executor.model.logit_exponent)
         self._is_running = False
 
     def task(
@@ -124,30 +160,19 @@ class Generator:
         texts before which the generation ends. Raises ModelError where the prompt is too long,
         ArgumentError for a limit or a stop string that cannot be.
         """
-        if max_tokens is not None and max_tokens < 1:
-            raise ArgumentError(f"max_tokens must be at least 1, got {max_tokens}")
-        if not all(stop):
-            raise ArgumentError("a stop string must not be empty")
-        tokens = self._encoder.encode(prompt)
-        steps = self._encoder.steps
-        if max_tokens is not None:
-            steps = min(steps, len(tokens) - 1 + max_tokens)
-        exponent = self.cluster.executor.model.logit_exponent
-        chooser = TokenChooser(len(tokens), steps, sampler, exponent, self._tokenizer.stops)
-        text = TextBuilder(self._tokenizer, tokens, stop)
-        return Task(prompt, tokens, chooser, text, self._grammar)
+        return self._tasks.make(prompt, sampler, max_tokens, stop)
 
-    def run(self, tasks: Sequence[Task], meter: Meter | None = None) -> Run:
+    def run(self, tasks: Iterable[Task | None], meter: Meter | None = None) -> Run:
         """Yields the text that each token adds to its task, and None at a task's end.
 
-        Tasks are run at the same time as far as the cluster has slots. Raises ClusterError where
-        chips fail, and where another run is not at its end.
+        Tasks are run at the same time as far as the cluster has slots, and an iterator may give
+        more of them while others run, as decode() says. Raises ClusterError where chips fail, and
+        where another run is not at its end.
         """
         if self._is_running:
             raise ClusterError("another generation is running: read it to its end, or close it")
         meter = meter or Meter(self.cluster)
         executor = self.cluster.executor
-        executor.greedy = all(task.chooser.is_greedy for task in tasks)
         self._is_running = True
         try:
             with closing(decode(executor, tasks)) as tokens:
