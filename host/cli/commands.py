@@ -21,6 +21,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "run": Command("Run", "host.run", "generate text on simulated chips or on boards"),
+    "serve": Command("Run", "host.serve", "offer a cluster to other programs, over HTTP"),
     "boards": Command("Plan", "host.boards", "list the boards and check their files"),
     "plan": Command("Plan", "host.plan", "show shards, heaps and a modelled speed"),
     "flash": Command("Boards", "host.flash", "make a board a chip of the cluster"),

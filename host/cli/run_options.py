@@ -45,8 +45,11 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     _add_prompt_options(parser)
     _add_model_options(parser)
-    _add_chip_options(parser)
-    _add_simulation_options(parser)
+    add_chip_options(parser).add_argument(
+        "--check", action="store_true",
+        help="first compare each chip's answers, number by number, with what its shard must give;"
+             " takes --reduce host, its default")  # fmt: skip
+    add_simulation_options(parser)
     _add_output_options(parser)
     options = parser.parse_args(arguments)
     if options.words:
@@ -95,8 +98,10 @@ def _add_model_options(parser: Parser) -> None:
         help="of sampling and of losses (default 0)")  # fmt: skip
 
 
-def _add_chip_options(parser: Parser) -> None:
-    add = parser.add_argument_group("chips").add_argument
+def add_chip_options(parser: Parser) -> argparse._ArgumentGroup:
+    """Adds the options that say which chips; returns their group."""
+    group = parser.add_argument_group("chips")
+    add = group.add_argument
     add("--ports", metavar="auto|URL,...",
         help="run on boards: auto finds those of federation.toml wherever they are plugged in; or"
              " each chip's port on uart, the gateway's on espnow, as /dev/ttyACM0 or socket://...")
@@ -112,13 +117,12 @@ def _add_chip_options(parser: Parser) -> None:
         help="how many groups of --parallel hybrid (default 2)")
     add("--reduce", choices=REDUCERS,
         help="who adds up the chips' partial sums in --parallel tensor: the host (default), or the"
-             " chips themselves")
-    add("--check", action="store_true",
-        help="first compare each chip's answers, number by number, with what its shard must give;"
-             " takes --reduce host, its default")  # fmt: skip
+             " chips themselves")  # fmt: skip
+    return group
 
 
-def _add_simulation_options(parser: Parser) -> None:
+def add_simulation_options(parser: Parser) -> None:
+    """Adds the options of chips that are simulated."""
     add = parser.add_argument_group("simulated chips").add_argument
     add("--board", metavar="NAME",
         help="simulate chips with this board's heap (python -m host.boards lists them)")

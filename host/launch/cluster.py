@@ -46,12 +46,13 @@ class OpenCluster:
         """Bytes of frames between host and chips so far, both ways, as the host sees them."""
         return self.transport.bytes_sent + self.transport.bytes_received
 
-    def statistics(self) -> list[ChipStatistics]:
+    def statistics(self, collect: bool = True) -> list[ChipStatistics]:
         """Asks all chips for their counters, which they answer after collecting garbage.
 
-        Raises ClusterError for a chip that does not answer.
+        collect: False has them answer at once, with garbage in what they say of their heap. Raises
+        ClusterError for a chip that does not answer.
         """
-        counters = self.coordinator.statistics(collect=True)
+        counters = self.coordinator.statistics(collect)
         return [
             ChipStatistics.of(
                 shard,

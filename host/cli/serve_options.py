@@ -1,0 +1,116 @@
+"""The options of `serve`, and what they ask for: models, each with its clusters."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from host.cli.arguments import Parser, count_up_to
+from host.cli.run_options import add_chip_options, add_simulation_options, find_chips, find_model
+from host.cluster import cluster_file
+from host.errors import ArgumentError, ClusterError
+from host.launch import Chips, FlashedBoards
+from host.model import loading
+from host.model.cache import quantize_once
+from host.model.loading import LoadedModel
+from host.paths import cache_folder
+
+KEY_VARIABLE = "FEDERATION_API_KEY"
+DEFAULT_PORT = 8080
+_MOST_WAITING = 64
+
+
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = Parser(
+        prog="python -m host.serve",
+        description="Offers a cluster to other programs: OpenAI's HTTP API, a page to look at,"
+                    " metrics for Prometheus.",
+    )  # fmt: skip
+    _add_server_options(parser)
+    _add_model_options(parser)
+    add_chip_options(parser)
+    add_simulation_options(parser)
+    parser.set_defaults(check=False)
+    return parser.parse_args(arguments)
+
+
+def _add_server_options(parser: Parser) -> None:
+    add = parser.add_argument_group("server").add_argument
+    add("--host", default="127.0.0.1", metavar="ADDRESS",
+        help="the address to listen on (default 127.0.0.1, this machine alone)")
+    add("--port", type=_port, default=DEFAULT_PORT, metavar="N",
+        help=f"the port to listen on (default {DEFAULT_PORT}; 0 takes any)")
+    add("--api-key", metavar="KEY", default=os.environ.get(KEY_VARIABLE, ""),
+        help="what clients must send as their API key; better given as the environment variable"
+             f" {KEY_VARIABLE}, which other users do not see")
+    add("--insecure", action="store_true",
+        help="listen beyond this machine without --api-key: anybody may ask")
+    add("--cors", action="append", default=[], metavar="ORIGIN",
+        help="let pages of this origin ask, as https://example.org or *; may be given again")
+    add("--queue", type=count_up_to(100_000), default=_MOST_WAITING, metavar="N",
+        help=f"requests that may wait, others are refused (default {_MOST_WAITING})")
+    add("--deadline", type=count_up_to(86_400), default=600, metavar="S",
+        help="seconds in which an answer must be there (default 600)")
+    add("--verbose", action="store_true",
+        help="report requests, retransmissions and restarts")  # fmt: skip
+
+
+def _add_model_options(parser: Parser) -> None:
+    add = parser.add_argument_group("model").add_argument
+    add("--cluster", action="append", default=[], metavar="FILE",
+        help="a federation.toml whose boards hold a model; may be given again, for another model"
+             " or for more clusters with the same one")
+    add("--model", metavar="PATH", help="the model (default: as flashed, else models/home.bin)")
+    add("--tokenizer", metavar="FILE", help="its tokenizer (default: the one in or beside it)")
+    add("--name", help="what the model is called (default: its file's name)")
+    add("--context", type=int, metavar="N",
+        help="positions that the chips' KV caches hold (default: what the model allows)")
+    add("--seed", type=int, default=0, metavar="N",
+        help="of simulated losses (default 0)")  # fmt: skip
+
+
+def _port(text: str) -> int:
+    value = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else -1
+    if not 0 <= value < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give 0 to 65535")
+    return value
+
+
+def find_models(
+    options: argparse.Namespace,
+) -> dict[str, tuple[LoadedModel, list[list[Chips]]]]:
+    """Returns the models to serve, quantized, by name, each with the chips of its clusters.
+
+    Raises ModelError, ClusterError, BoardError, ParallelError.
+    """
+    if not options.cluster:
+        path = find_model(options)
+        source = _load(path, options.tokenizer)
+        return {options.name or _name(path): (source, [[find_chips(options, source.config)]])}
+    for name in ("ports", "chips", "model", "name"):
+        if getattr(options, name) is not None:
+            raise ArgumentError(f"--{name} and --cluster: the cluster's file says that")
+    found: dict[str, tuple[LoadedModel, list[list[Chips]]]] = {}
+    for file in options.cluster:
+        cluster = cluster_file.read(Path(file))
+        if cluster is None:
+            raise ClusterError(f"--cluster {file}: there is no such file")
+        name = _name(cluster.model)
+        if name not in found:
+            found[name] = (_load(cluster.model, options.tokenizer), [])
+        found[name][1].append([FlashedBoards(cluster)])
+    return found
+
+
+def _load(path: str, tokenizer: str | None) -> LoadedModel:
+    source = loading.load_model(path, tokenizer)
+    return replace(source, weights=quantize_once(source, cache_folder("models")))
+
+
+def _name(path: str) -> str:
+    """A folder's name or a file's without its ending."""
+    absolute = Path(path).absolute()
+    return absolute.name if absolute.is_dir() else absolute.stem

@@ -1,0 +1,89 @@
+"""Offers a cluster to other programs: `python -m host.serve --chips 5`.
+
+OpenAI's HTTP API at /v1, metrics for Prometheus at /metrics, and how the server is at /health;
+docs/serving.md has recipes. It ends at Ctrl-C or SIGTERM, after the answers that are under way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+
+from host.cli.arguments import exit_code
+from host.cli.prompt_loop import print_message
+from host.cli.serve_options import find_models, parse_options
+from host.errors import FederationError
+from host.launch import OpenCluster
+from host.serving.app import AppSettings, make_app
+from host.serving.job import Job
+from host.serving.metrics import Metrics
+from host.serving.observer import Observer, Observers
+from host.serving.server import WebServer, bind, verify_binding
+from host.serving.service import ServedModel, Service
+
+
+class _Report(Observer):
+    """Says on standard error what happens to clusters, and where it is wanted to requests."""
+
+    def __init__(self, is_verbose: bool) -> None:
+        self._is_verbose = is_verbose
+
+    def cluster_opened(self, name: str, cluster: OpenCluster) -> None:
+        count = cluster.executor.plan.chips
+        print_message(f"{name}: {count} chip{'s' * (count > 1)} ready, {cluster.choice}")
+
+    def cluster_failed(self, name: str, error: str) -> None:
+        print_message(f"{name}: {error}: opening the cluster again")
+
+    def job_started(self, name: str, job: Job) -> None:
+        if self._is_verbose:
+            print_message(f"{name}: {job.task.prompt!r:.100}")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serves until a signal; the exit code. Raises what main prints as one line."""
+    verify_binding(options.host, options.api_key, options.insecure)
+    listener = bind(options.host, options.port)
+    try:
+        metrics = Metrics()
+        observer = Observers(metrics, _Report(options.verbose))
+        models = [
+            ServedModel(name, source, clusters, observer, options.queue)
+            for name, (source, clusters) in find_models(options).items()
+        ]
+        service = Service(models)
+        settings = AppSettings(options.api_key, options.cors, options.deadline)
+        server = WebServer(make_app(service, metrics, settings), listener)
+        print_message(f"serving {', '.join(service.models)} on {server.address} (API at /v1)")
+        return asyncio.run(_serve(service, server))
+    finally:
+        listener.close()
+
+
+async def _serve(service: Service, server: WebServer) -> int:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.stop)
+    service.start()
+    try:
+        await server.run()
+    finally:
+        await asyncio.to_thread(service.stop)
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit code."""
+    options = parse_options(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.ERROR, format="%(message)s"
+    )
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    return exit_code(lambda: run(options), (FederationError,))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

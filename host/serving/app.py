@@ -1,0 +1,61 @@
+"""The web application: all endpoints behind one guard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from host.errors import FederationError
+from host.serving.api_errors import ApiError, on_api_error, on_federation_error, on_http_error
+from host.serving.guard import BODY_TIMEOUT, Guard
+from host.serving.metrics import Metrics
+from host.serving.openai_routes import OpenAiApi
+from host.serving.service import Service
+from host.serving.status_routes import StatusApi
+
+DEADLINE = 600.0  # seconds in which an answer must be whole
+
+
+@dataclass(frozen=True)
+class AppSettings:
+    """api_key: that every request must have, "" for none; cors: origins of pages that may ask, or
+    "*"; deadline: seconds within which an answer must be whole; body_timeout: seconds within which
+    a request's body must be."""
+
+    api_key: str = ""
+    cors: Sequence[str] = ()
+    deadline: float = DEADLINE
+    body_timeout: float = BODY_TIMEOUT
+
+
+def make_app(service: Service, metrics: Metrics, settings: AppSettings) -> ASGIApp:
+    """Returns the application of a service, which is started and stopped elsewhere."""
+    guard = Middleware(Guard, api_key=settings.api_key, body_timeout=settings.body_timeout)
+    middleware = [guard]
+    if settings.cors:
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors),
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+        )
+        middleware.insert(0, cors)  # so that refusals can be read by pages too
+    return Starlette(
+        routes=[
+            *OpenAiApi(service, settings.deadline).routes(),
+            *StatusApi(service).routes(),
+            *metrics.routes(service),
+        ],
+        middleware=middleware,
+        exception_handlers={
+            ApiError: on_api_error,
+            FederationError: on_federation_error,
+            HTTPException: on_http_error,
+        },
+    )

@@ -1,0 +1,216 @@
+"""A cluster at work: a thread that opens it, runs jobs on it, and opens it again when it fails."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+
+from host.errors import ClusterError, FederationError
+from host.generation.generator import Generator, Task
+from host.generation.prompt_encoder import PromptEncoder
+from host.launch import Chips, OpenCluster, open_cluster
+from host.launch.chip_statistics import ChipStatistics
+from host.model.loading import LoadedModel
+from host.serving.job import Done, Failed, Job, Piece
+from host.serving.job_queue import JobQueue
+from host.serving.observer import Observer
+
+_LOG = logging.getLogger("federation")
+
+LOADING, READY, RECOVERING, FAILED, STOPPED = (
+    "loading", "ready", "recovering", "failed", "stopped"
+)  # fmt: skip
+MOST_ATTEMPTS = 8  # of a job, without a token between
+FAILED_AFTER = 3  # times that a cluster could not be opened again
+_IDLE = 0.5  # seconds after which an idle cluster looks after what it was asked
+_LONGEST_WAIT = 10.0  # seconds between two attempts to open a cluster
+
+
+class Engine:
+    """Runs a model's jobs on one cluster, in a thread of its own.
+
+    state: LOADING until it is open for the first time, READY, RECOVERING while it is opened again,
+    FAILED where that was in vain FAILED_AFTER times (it goes on trying), STOPPED; error: why it
+    last failed; restarts: how often it was opened again; chips: what it is opened with now.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: LoadedModel,
+        chips: Sequence[Chips],
+        queue: JobQueue,
+        observer: Observer,
+        pause: Callable[[float], object] | None = None,
+    ) -> None:
+        """source: quantized; chips: the first is opened, the next where one cannot be; pause:
+        waits so many seconds before the next attempt, or until the engine stops."""
+        self.name, self.queue, self.observer = name, queue, observer
+        self.state, self.error, self.restarts = LOADING, "", 0
+        self.cluster: OpenCluster | None = None
+        self.running: dict[Task, Job] = {}
+        self._source, self._chips = source, deque(chips)
+        self._was_open = False
+        self._stopping = threading.Event()
+        self._pause = pause or self._stopping.wait
+        self._calls: deque[tuple[Callable[[], object], Future[object]]] = deque()
+        self._thread = threading.Thread(target=self._run, name=f"cluster {name}", daemon=True)
+
+    def start(self) -> None:
+        """Begins to open the cluster."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends after the token that is being computed; the jobs that run are failed."""
+        self._stopping.set()
+        self.queue.wake()
+
+    def join(self) -> None:
+        """Waits until the cluster is closed."""
+        self._thread.join()
+
+    def ask_statistics(self) -> Future[object]:
+        """Asks chips for their counters between two tokens: a list of ChipStatistics."""
+        return self._call(self._statistics)
+
+    def encoder(self) -> PromptEncoder:
+        """Returns what encodes prompts for this cluster. Raises ModelError."""
+        context = self._chips[0].context
+        return PromptEncoder(self._source, context, context or self._source.config.context)
+
+    def _statistics(self) -> list[ChipStatistics]:
+        assert self.cluster is not None
+        return self.cluster.statistics(collect=False)
+
+    def _call(self, function: Callable[[], object]) -> Future[object]:
+        future: Future[object] = Future()
+        if self.state != READY:
+            future.set_exception(ClusterError(f"the cluster is {self.state}"))
+            return future
+        self._calls.append((function, future))
+        self.queue.wake()
+        return future
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                chips = self._chips[0]
+                with open_cluster(self._source.quantize(), chips, batch=True) as cluster:
+                    failures = 0
+                    self._serve(cluster)
+            except FederationError as error:
+                failures += self.cluster is None
+                self._note_failure(error, failures)
+            except Exception as error:
+                _LOG.exception("cluster %s: a fault of this program", self.name)
+                failures += self.cluster is None
+                self._note_failure(ClusterError(f"{type(error).__name__}: {error}"), failures)
+            finally:
+                self.cluster = None
+            if not self._stopping.is_set() and failures:
+                self._pause(min(_LONGEST_WAIT, 0.25 * 2**failures))
+        self.state = STOPPED
+        self._give_up(ClusterError("the server stops"))
+
+    def _note_failure(self, error: FederationError, failures: int) -> None:
+        """Has jobs go on elsewhere or later, and takes the next chips where these do not open."""
+        self.error = str(error)
+        _LOG.warning("cluster %s: %s", self.name, error)
+        self.observer.cluster_failed(self.name, self.error)
+        if failures:
+            self._chips.rotate(-1)
+        if failures >= FAILED_AFTER * len(self._chips):
+            self.state = FAILED
+        elif self._was_open:
+            self.state = RECOVERING
+        returned = []
+        for job in self.running.values():
+            job.attempts += 1
+            if job.attempts > MOST_ATTEMPTS:
+                job.deliver(Failed(error))
+            elif not job.is_cancelled:
+                returned.append(job)
+        self.running.clear()
+        self.queue.put_back(returned)
+        self._fail_calls(error)
+
+    def _serve(self, cluster: OpenCluster) -> None:
+        self.restarts += self._was_open
+        self._was_open = True
+        self.cluster, self.state = cluster, READY
+        self.observer.cluster_opened(self.name, cluster)
+        generator = Generator(cluster, self._source, self.encoder())
+        while not self._stopping.is_set():
+            if self.queue.wait(_IDLE):
+                with closing(generator.run(self._tasks())) as run:
+                    for task, piece in run:
+                        self._pass_on(task, piece)
+                        if self._stopping.is_set():
+                            return
+            self._run_calls()
+
+    def _tasks(self) -> Iterator[Task | None]:
+        """Yields a task for each free slot while there are any, None while there is none."""
+        while True:
+            self._run_calls()
+            job = None if self._stopping.is_set() else self.queue.take()
+            if job is None:
+                yield None
+                continue
+            if job.task.chooser.is_done:  # its cluster failed after its last token
+                self._finish(job)
+                continue
+            job.started = job.started or time.monotonic()
+            self.running[job.task] = job
+            self.observer.job_started(self.name, job)
+            yield job.task
+
+    def _pass_on(self, task: Task, piece: str | None) -> None:
+        job = self.running[task]
+        if piece is None:
+            del self.running[task]
+            self._deliver_end(job)
+            return
+        job.attempts = 0
+        self.observer.token(self.name, job)
+        if piece:
+            job.deliver(Piece(piece))
+        if job.is_cancelled:
+            task.chooser.end()
+
+    def _finish(self, job: Job) -> None:
+        """Delivers a job that has all its tokens already."""
+        if rest := job.task.finish():
+            job.deliver(Piece(rest))
+        self._deliver_end(job)
+
+    def _deliver_end(self, job: Job) -> None:
+        generation = job.task.result()
+        self.queue.note_duration(time.monotonic() - job.started)
+        self.observer.job_ended(self.name, job, generation)
+        job.deliver(Done(generation))
+
+    def _run_calls(self) -> None:
+        while self._calls:
+            function, future = self._calls.popleft()
+            try:
+                future.set_result(function())
+            except FederationError as error:
+                future.set_exception(error)
+                raise
+
+    def _fail_calls(self, error: FederationError) -> None:
+        while self._calls:
+            self._calls.popleft()[1].set_exception(error)
+
+    def _give_up(self, error: FederationError) -> None:
+        for job in self.running.values():
+            job.deliver(Failed(error))
+        self.running.clear()
+        self._fail_calls(error)

@@ -1,0 +1,168 @@
+"""/metrics for Prometheus, under llama-server's names where they fit, and the chips' counters."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from host.generation.generator import Generation
+from host.launch import OpenCluster
+from host.launch.chip_statistics import ChipStatistics
+from host.serving.engine import READY, Engine
+from host.serving.job import Job
+from host.serving.observer import Observer
+from host.serving.service import Service
+
+_CHIPS_TIMEOUT = 2.0  # seconds that a scrape waits for chips' counters
+# Counters of a chip: our name, what it is, and the figure.
+_CHIP_COUNTERS = (
+    ("busy_seconds", "time at work", lambda chip: chip.busy_ms / 1000),
+    ("frames_sent", "frames sent on all links", lambda chip: chip.frames_sent),
+    ("frames_received", "frames received on all links", lambda chip: chip.frames_received),
+    ("bytes_sent", "bytes sent on all links", lambda chip: chip.bytes_sent),
+    ("bytes_received", "bytes received on all links", lambda chip: chip.bytes_received),
+    ("frames_dropped", "malformed or foreign frames", lambda chip: chip.frames_dropped),
+    ("resends", "answers sent again", lambda chip: chip.answers_retransmitted),
+)  # fmt: skip
+
+
+class Metrics(Observer):
+    """Counts what clusters do."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.prompt_tokens = self.tokens = self.generations = self.refused = self.failures = 0
+        self.predict_seconds = 0.0
+        self.rate = 0.0  # tokens a second of the last generation
+
+    def cluster_failed(self, name: str, error: str) -> None:
+        with self._lock:
+            self.failures += 1
+
+    def job_ended(self, name: str, job: Job, generation: Generation) -> None:
+        with self._lock:
+            self.prompt_tokens += len(generation.prompt_tokens)
+            self.tokens += len(generation.tokens)
+            self.generations += 1
+            self.refused += bool(generation.refused)
+            self.predict_seconds += generation.statistics.seconds
+            self.rate = generation.statistics.tokens_per_second
+
+    def routes(self, service: Service) -> list[Route]:
+        """The endpoint."""
+
+        async def show(request: Request) -> Response:
+            chips = await ask_chips(service.engines)
+            registry = CollectorRegistry()
+            registry.register(_Collector(self, service, chips))
+            return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+        return [Route("/metrics", show)]
+
+
+async def ask_chips(engines: list[Engine]) -> dict[str, list[ChipStatistics]]:
+    """Returns the counters of the chips of all clusters that answer in time, by cluster."""
+    futures = {
+        engine.name: asyncio.wrap_future(engine.ask_statistics())
+        for engine in engines
+        if engine.state == READY
+    }
+    if futures:
+        await asyncio.wait(futures.values(), timeout=_CHIPS_TIMEOUT)
+    found: dict[str, Any] = {}
+    for name, future in futures.items():
+        if future.done() and not future.cancelled() and not future.exception():
+            found[name] = future.result()
+        else:
+            future.cancel()
+    return found
+
+
+class _Collector:
+    """What one scrape shows."""
+
+    def __init__(
+        self, metrics: Metrics, service: Service, chips: dict[str, list[ChipStatistics]]
+    ) -> None:
+        self._metrics, self._service, self._chips = metrics, service, chips
+
+    def collect(self) -> Iterator[Any]:
+        metrics, models = self._metrics, self._service.models.values()
+        running = sum(len(engine.running) for engine in self._service.engines)
+        counters = (
+            ("llamacpp:prompt_tokens", "tokens of prompts", metrics.prompt_tokens),
+            ("llamacpp:tokens_predicted", "tokens generated", metrics.tokens),
+            ("llamacpp:tokens_predicted_seconds", "time of generating, from each text's first "
+             "token on", metrics.predict_seconds),
+            ("federation_generations", "texts that came to an end", metrics.generations),
+            ("federation_refused", "answers that were not of the grammar", metrics.refused),
+            ("federation_cluster_failures", "times that a cluster failed", metrics.failures),
+        )  # fmt: skip
+        gauges = (
+            ("llamacpp:predicted_tokens_seconds", "tokens a second of the last text",
+             metrics.rate),
+            ("llamacpp:requests_processing", "requests in a slot", running),
+            ("llamacpp:requests_deferred", "requests in the queue",
+             sum(len(model.queue) for model in models)),
+            ("federation_slots", "texts that can be generated at a time",
+             sum(model.slots for model in models)),
+        )  # fmt: skip
+        for name, what, value in counters:
+            yield CounterMetricFamily(name, what, value=value)
+        for name, what, value in gauges:
+            yield GaugeMetricFamily(name, what, value=value)
+        yield from self._clusters()
+        yield from self._each_chip()
+
+    def _clusters(self) -> Iterator[Any]:
+        engines = self._service.engines
+        ready = GaugeMetricFamily(
+            "federation_cluster_ready", "1 while it works", labels=["cluster"]
+        )
+        restarts = CounterMetricFamily(
+            "federation_cluster_restarts", "times that it was opened again", labels=["cluster"]
+        )
+        opened = [(engine.name, engine.cluster) for engine in engines if engine.cluster]
+        for engine in engines:
+            ready.add_metric([engine.name], float(engine.state == READY))
+            restarts.add_metric([engine.name], engine.restarts)
+        yield ready
+        yield restarts
+        for name, what, figure in (
+            ("recoveries", "KV caches computed again", lambda each: each.executor.recoveries),
+            ("resends", "requests sent again", lambda each: each.coordinator.resends),
+            ("exchanged_bytes", "between host and chips", lambda each: each.exchanged_bytes),
+        ):
+            family = CounterMetricFamily(f"federation_{name}", what, labels=["cluster"])
+            for own, cluster in opened:
+                family.add_metric([own], _read(figure, cluster))
+            yield family
+
+    def _each_chip(self) -> Iterator[Any]:
+        labels = ["cluster", "chip"]
+        heap = GaugeMetricFamily("federation_chip_heap_free_bytes", "free heap", labels=labels)
+        families = []
+        for name, what, figure in _CHIP_COUNTERS:
+            family = CounterMetricFamily(f"federation_chip_{name}", what, labels=labels)
+            families.append((family, figure))
+        for own, chips in self._chips.items():
+            for chip in chips:
+                heap.add_metric([own, str(chip.chip)], chip.heap_free)
+                for family, figure in families:
+                    family.add_metric([own, str(chip.chip)], figure(chip))
+        yield heap
+        for family, _ in families:
+            yield family
+
+
+def _read(figure: Any, cluster: OpenCluster) -> float:
+    return float(figure(cluster))

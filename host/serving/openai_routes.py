@@ -1,0 +1,165 @@
+"""OpenAI's API: models, chat completions and completions, whole or streamed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+from sse_starlette import EventSourceResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from host.errors import FederationError
+from host.generation.generator import Generation
+from host.serving.api_errors import describe_error
+from host.serving.job import Done, Job, Mailbox
+from host.serving.openai_answers import CHAT, TEXT, AnswerWriter
+from host.serving.openai_requests import ParsedRequest, parse_chat, parse_completion
+from host.serving.service import ServedModel, Service, UnknownModel
+
+CLOSED_REQUEST = 499  # as nginx has it: the client was gone before its answer was there
+
+
+class OpenAiApi:
+    """The endpoints that programs for OpenAI's API call."""
+
+    def __init__(self, service: Service, deadline: float) -> None:
+        """deadline: seconds within which an answer must be whole."""
+        self._service, self._deadline = service, deadline
+
+    def routes(self) -> list[Route]:
+        """With and without /v1, as llama-server has them."""
+        found = []
+        for prefix in ("/v1", ""):
+            found += [
+                Route(f"{prefix}/models", self.models),
+                Route(f"{prefix}/models/{{model:path}}", self.model),
+                Route(f"{prefix}/chat/completions", self.chat, methods=["POST"]),
+                Route(f"{prefix}/completions", self.completion, methods=["POST"]),
+            ]
+        return found
+
+    async def models(self, request: Request) -> Response:
+        """Lists the models."""
+        models = [describe_model(model) for model in self._service.models.values()]
+        return JSONResponse({"object": "list", "data": models})
+
+    async def model(self, request: Request) -> Response:
+        """Describes one model."""
+        name = request.path_params["model"]
+        if name not in self._service.models:
+            raise UnknownModel(f"no model {name!r:.80} here")
+        return JSONResponse(describe_model(self._service.models[name]))
+
+    async def chat(self, request: Request) -> Response:
+        """Answers the last message of a conversation."""
+        return await self._answer(request, CHAT, parse_chat)
+
+    async def completion(self, request: Request) -> Response:
+        """Completes a text."""
+        return await self._answer(request, TEXT, parse_completion)
+
+    async def _answer(
+        self, request: Request, kind: str, parse: Callable[[bytes], ParsedRequest]
+    ) -> Response:
+        parsed = parse(await request.body())
+        model = self._service.find(parsed.model)
+        task = await asyncio.to_thread(model.task, parsed.generation)
+        mailbox = Mailbox()
+        deadline = asyncio.get_running_loop().time() + self._deadline
+        job = model.submit(task, _client(request), mailbox.deliver)
+        fingerprint = f"fp_{model.digest}"
+        writer = AnswerWriter(kind, model.name, fingerprint, parsed.ignored)
+        if parsed.is_streamed:
+            pieces = _stream(writer, parsed, model, job, mailbox, deadline, kind == CHAT)
+            return EventSourceResponse(pieces, headers={"X-Accel-Buffering": "no"})
+        try:
+            generation = await _until_gone(request, _whole(mailbox, deadline))
+        finally:
+            model.queue.cancel(job)
+        if generation is None:
+            return Response(status_code=CLOSED_REQUEST)
+        return JSONResponse(writer.whole(generation))
+
+
+async def _whole(mailbox: Mailbox, deadline: float) -> Generation:
+    async for event in mailbox.events(deadline):
+        if isinstance(event, Done):
+            return event.generation
+    raise AssertionError("events end with Done")
+
+
+async def _until_gone(request: Request, answer: Any) -> Generation | None:
+    """Awaits an answer, and gives it up where the client is gone: None."""
+    waiting = asyncio.ensure_future(answer)
+    gone = asyncio.ensure_future(_disconnection(request))
+    try:
+        await asyncio.wait([waiting, gone], return_when=asyncio.FIRST_COMPLETED)
+        return waiting.result() if waiting.done() else None
+    finally:
+        for each in (waiting, gone):
+            each.cancel()
+            with contextlib.suppress(asyncio.CancelledError, FederationError):
+                await each
+
+
+async def _disconnection(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _stream(
+    writer: AnswerWriter,
+    parsed: ParsedRequest,
+    model: ServedModel,
+    job: Job,
+    mailbox: Mailbox,
+    deadline: float,
+    is_chat: bool,
+) -> AsyncIterator[dict[str, str]]:
+    """Yields an answer in server-sent events; who reads no more of them ends the job."""
+    try:
+        if is_chat:
+            yield _event(writer.first_piece())
+        async for event in mailbox.events(deadline):
+            if not isinstance(event, Done):
+                yield _event(writer.piece(event.text))
+                continue
+            yield _event(writer.last_piece(event.generation))
+            if parsed.wants_usage:
+                yield _event(writer.usage_piece(event.generation))
+        yield {"data": "[DONE]"}
+    except FederationError as error:
+        yield _event(describe_error(error).body())
+    finally:
+        model.queue.cancel(job)
+
+
+def _event(content: dict[str, Any]) -> dict[str, str]:
+    return {"data": msgspec.json.encode(content).decode()}
+
+
+def _client(request: Request) -> str:
+    """Who takes turns with others in the queue: an address."""
+    return request.client.host if request.client else ""
+
+
+def describe_model(model: ServedModel) -> dict[str, Any]:
+    """Returns a model as /v1/models lists it; `meta` as llama-server has it."""
+    config = model.source.config
+    return {
+        "id": model.name,
+        "object": "model",
+        "created": model.created,
+        "owned_by": "federation",
+        "meta": {
+            "n_ctx": model.context,
+            "n_ctx_train": config.context,
+            "n_embd": config.dim,
+            "n_vocab": config.vocab_size,
+        },
+    }

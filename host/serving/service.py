@@ -1,0 +1,163 @@
+"""The models that a server offers, each with its queue and the clusters that hold it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from host.errors import ArgumentError, ClusterError, FederationError, ModelError
+from host.generation.generator import Task, TaskMaker, make_sampler
+from host.launch import Chips
+from host.model.loading import LoadedModel
+from host.serving.engine import FAILED, LOADING, READY, RECOVERING, Engine
+from host.serving.job import Event, Job
+from host.serving.job_queue import JobQueue
+from host.serving.observer import Observer
+
+# A token is hardly longer than so many characters: a text beyond that is not even encoded.
+_LONGEST_TOKEN = 64
+
+
+class NotReady(FederationError):
+    """A model whose clusters take no jobs now; state: theirs."""
+
+    def __init__(self, message: str, state: str) -> None:
+        super().__init__(message)
+        self.state = state
+
+
+class UnknownModel(FederationError):
+    """A model that is not served."""
+
+
+class PromptTooLong(ModelError):
+    """A prompt that does not fit into the context; the message has both numbers."""
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """What is to be generated: as host.Cluster.generate has it, and top_k, 0 for no limit."""
+
+    prompt: str
+    max_tokens: int | None = None
+    temperature: float = 0.0
+    top_p: float = 0.9
+    top_k: int = 0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
+class ServedModel:
+    """A model, its queue and its clusters."""
+
+    def __init__(
+        self,
+        name: str,
+        source: LoadedModel,
+        clusters: Sequence[Sequence[Chips]],
+        observer: Observer,
+        most_waiting: int,
+        pause: Callable[[float], object] | None = None,
+    ) -> None:
+        """source: quantized; clusters: the chips of each, and others to use where these fail;
+        most_waiting: requests in the queue; pause: as Engine's."""
+        self.name, self.source, self.created = name, source, int(time.time())
+        self.queue = JobQueue(most_waiting)
+        names = [name] if len(clusters) == 1 else [f"{name}-{n}" for n in range(len(clusters))]
+        self.engines = [
+            Engine(own, source, chips, self.queue, observer, pause)
+            for own, chips in zip(names, clusters, strict=True)
+        ]
+        self.context = self.engines[0].encoder().steps
+        self.digest = source.quantize().sha256().hex()[:12]
+        exponent = source.quantize().logit_exponent
+        self._maker = TaskMaker(source, self.engines[0].encoder(), exponent)
+
+    @property
+    def state(self) -> str:
+        """That of the cluster that is best off."""
+        states = {engine.state for engine in self.engines}
+        return next((each for each in (READY, RECOVERING, LOADING) if each in states), FAILED)
+
+    @property
+    def slots(self) -> int:
+        """How many jobs run at the same time, on all clusters that are open."""
+        clusters = [engine.cluster for engine in self.engines]
+        return sum(cluster.executor.slots for cluster in clusters if cluster)
+
+    def task(self, request: GenerationRequest) -> Task:
+        """Returns a task; takes the time of encoding its prompt.
+
+        Raises PromptTooLong, ModelError for what is no text, ArgumentError.
+        """
+        sampler = make_sampler(request.temperature, request.top_p, request.seed, request.top_k)
+        size = len(request.prompt)
+        if size > _LONGEST_TOKEN * self.context:
+            raise PromptTooLong(
+                f"the prompt has {size} characters, and the context {self.context} positions:"
+                " shorten it"
+            )
+        try:
+            return self._maker.make(request.prompt, sampler, request.max_tokens, request.stop)
+        except ArgumentError:
+            raise
+        except ModelError as error:
+            if " tokens, BOS included" in str(error):
+                raise PromptTooLong(str(error)) from None
+            raise
+
+    def submit(self, task: Task, client: str, deliver: Callable[[Event], None]) -> Job:
+        """Has a task wait for a slot. Raises NotReady, QueueFull."""
+        if self.state == LOADING:
+            raise NotReady("the model is being loaded: ask again in a few seconds", LOADING)
+        if self.state not in (READY, RECOVERING):
+            reasons = "; ".join(engine.error for engine in self.engines if engine.error)
+            raise NotReady(f"no cluster of {self.name} works: {reasons}", FAILED)
+        job = Job(task, client, deliver)
+        self.queue.put(job)
+        return job
+
+
+class Service:
+    """All models of a server."""
+
+    def __init__(self, models: Sequence[ServedModel]) -> None:
+        self.models = {model.name: model for model in models}
+
+    @property
+    def engines(self) -> list[Engine]:
+        """Those of all models."""
+        return [engine for model in self.models.values() for engine in model.engines]
+
+    @property
+    def default(self) -> ServedModel:
+        """The model of requests that name none."""
+        return next(iter(self.models.values()))
+
+    def find(self, name: str | None) -> ServedModel:
+        """Returns the model of this name; where there is but one, for every name.
+
+        Programs have names of their own for the only model of a local server, as llama-server
+        lets them. Raises UnknownModel.
+        """
+        if name is None or len(self.models) == 1:
+            return self.default
+        if name not in self.models:
+            known = ", ".join(self.models)
+            raise UnknownModel(f"no model {name!r:.80} here: there is {known}")
+        return self.models[name]
+
+    def start(self) -> None:
+        """Begins to open all clusters."""
+        for engine in self.engines:
+            engine.start()
+
+    def stop(self) -> None:
+        """Fails what waits or runs, and closes all clusters."""
+        for engine in self.engines:
+            engine.stop()
+        for model in self.models.values():
+            model.queue.close(ClusterError("the server stops"))
+        for engine in self.engines:
+            engine.join()
