@@ -19,6 +19,12 @@ from host.paths import cache_folder
 
 KEY_VARIABLE = "FEDERATION_API_KEY"
 DEFAULT_PORT = 8080
+EXAMPLES = (
+    "",
+    "--ports auto --port 8000",
+    "--cluster kitchen/federation.toml --cluster attic/federation.toml",
+    "--ports auto --host 0.0.0.0 --api-key KEY",
+)
 _MOST_WAITING = 64
 
 
@@ -28,6 +34,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
         prog="python -m host.serve",
         description="Offers a cluster to other programs: OpenAI's HTTP API, a page to look at,"
                     " metrics for Prometheus.",
+        examples=EXAMPLES,
     )  # fmt: skip
     _add_server_options(parser)
     _add_model_options(parser)
