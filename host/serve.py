@@ -1,7 +1,8 @@
 """Offers a cluster to other programs: `python -m host.serve --chips 5`.
 
-OpenAI's HTTP API at /v1, metrics for Prometheus at /metrics, and how the server is at /health;
-docs/serving.md has recipes. It ends at Ctrl-C or SIGTERM, after the answers that are under way.
+OpenAI's HTTP API at /v1, a page at /, metrics for Prometheus at /metrics, the server's state at
+/health; docs/serving.md has recipes. It ends at Ctrl-C or SIGTERM, after the answers that are
+under way.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from host.errors import FederationError
 from host.launch import OpenCluster
 from host.serving.app import AppSettings, make_app
 from host.serving.job import Job
+from host.serving.live import LiveView
 from host.serving.metrics import Metrics
 from host.serving.observer import Observer, Observers
 from host.serving.server import WebServer, bind, verify_binding
@@ -48,25 +50,30 @@ def run(options: argparse.Namespace) -> int:
     verify_binding(options.host, options.api_key, options.insecure)
     listener = bind(options.host, options.port)
     try:
-        metrics = Metrics()
-        observer = Observers(metrics, _Report(options.verbose))
+        metrics, live = Metrics(), LiveView()
+        observer = Observers(metrics, live, _Report(options.verbose))
         models = [
             ServedModel(name, source, clusters, observer, options.queue)
             for name, (source, clusters) in find_models(options).items()
         ]
         service = Service(models)
         settings = AppSettings(options.api_key, options.cors, options.deadline)
-        server = WebServer(make_app(service, metrics, settings), listener)
-        print_message(f"serving {', '.join(service.models)} on {server.address} (API at /v1)")
+        server = WebServer(make_app(service, metrics, live, settings), listener)
+        names = ", ".join(service.models)
+        print_message(f"serving {names} on {server.address} (a page; API at /v1)")
         return asyncio.run(_serve(service, server))
     finally:
         listener.close()
 
 
 async def _serve(service: Service, server: WebServer) -> int:
+    def stop() -> None:
+        service.is_stopping = True
+        server.stop()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, stop)
     service.start()
     try:
         await server.run()

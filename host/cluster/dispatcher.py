@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from host.errors import ClusterError
 from host.links.transport import Transport
@@ -44,9 +44,17 @@ class Message(NamedTuple):
 Handler = Callable[[Message], bool]
 
 
+class Tap(Protocol):
+    """Sees all messages that pass, and changes nothing."""
+
+    def sent(self, kind: int, destination: int, payload: bytes) -> None: ...
+    def received(self, message: Message) -> None: ...
+
+
 class Dispatcher:
     """Sends messages to chips, and hands theirs to those that subscribed to their types.
 
+    `tap` is told of each message that passes, fragments among them, where there is one.
     `dropped` counts what came and was malformed, not authentic, of a chip that is not in the
     cluster, or expected by no subscriber.
     """
@@ -60,6 +68,7 @@ class Dispatcher:
         self.chips = list(chips)
         self.signer = signer
         self.dropped = 0
+        self.tap: Tap | None = None
         self._transport = transport
         self._version = 3 if signer else 2
         self._members = frozenset(self.chips)
@@ -81,6 +90,8 @@ class Dispatcher:
 
         Raises ClusterError when a port is gone.
         """
+        if self.tap:
+            self.tap.sent(kind, destination, payload)
         message, length = self._message, len(payload)
         message[HEADER_SIZE : HEADER_SIZE + length] = payload
         write_header(message, self._version, kind, HOST, destination, sequence, length)
@@ -122,6 +133,8 @@ class Dispatcher:
                 message, length = self._reassembler.message or frame, whole
         payload = bytes(message[HEADER_SIZE : HEADER_SIZE + length])
         received = Message(message[TYPE], message[SRC], u16(message, SEQUENCE), payload)
+        if self.tap:
+            self.tap.received(received)
         handlers = self._handlers.get(received.kind, ())
         is_expected = [handler(received) for handler in handlers]
         return any(is_expected) or received.kind == message_types.FRAGMENT

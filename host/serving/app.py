@@ -14,8 +14,10 @@ from starlette.types import ASGIApp
 from host.errors import FederationError
 from host.serving.api_errors import ApiError, on_api_error, on_federation_error, on_http_error
 from host.serving.guard import BODY_TIMEOUT, Guard
+from host.serving.live import LiveView
 from host.serving.metrics import Metrics
 from host.serving.openai_routes import OpenAiApi
+from host.serving.page_routes import Page
 from host.serving.service import Service
 from host.serving.status_routes import StatusApi
 
@@ -34,8 +36,13 @@ class AppSettings:
     body_timeout: float = BODY_TIMEOUT
 
 
-def make_app(service: Service, metrics: Metrics, settings: AppSettings) -> ASGIApp:
-    """Returns the application of a service, which is started and stopped elsewhere."""
+def make_app(
+    service: Service, metrics: Metrics, live: LiveView, settings: AppSettings
+) -> ASGIApp:
+    """Returns the application of a service, which is started and stopped elsewhere.
+
+    metrics, live: observers of the service's clusters.
+    """
     guard = Middleware(Guard, api_key=settings.api_key, body_timeout=settings.body_timeout)
     middleware = [guard]
     if settings.cors:
@@ -51,6 +58,7 @@ def make_app(service: Service, metrics: Metrics, settings: AppSettings) -> ASGIA
             *OpenAiApi(service, settings.deadline).routes(),
             *StatusApi(service).routes(),
             *metrics.routes(service),
+            *Page(service, live).routes(),
         ],
         middleware=middleware,
         exception_handlers={

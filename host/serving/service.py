@@ -120,10 +120,11 @@ class ServedModel:
 
 
 class Service:
-    """All models of a server."""
+    """All models of a server. is_stopping: whether those who only look on are to go."""
 
     def __init__(self, models: Sequence[ServedModel]) -> None:
         self.models = {model.name: model for model in models}
+        self.is_stopping = False
 
     @property
     def engines(self) -> list[Engine]:
@@ -155,6 +156,7 @@ class Service:
 
     def stop(self) -> None:
         """Fails what waits or runs, and closes all clusters."""
+        self.is_stopping = True
         for engine in self.engines:
             engine.stop()
         for model in self.models.values():

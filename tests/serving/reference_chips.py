@@ -77,7 +77,9 @@ class ReferenceChips:
         chip = ChipStatistics(0, 6, 119, 400, 1000, 2000, 3000, 4, 5, 6, 7, 0, 0, 1500)
         yield SimpleNamespace(
             executor=executor, exchanged_bytes=0, choice=choice, is_simulated=True,
-            coordinator=SimpleNamespace(resends=0, dispatcher=SimpleNamespace(tap=None)),
+            coordinator=SimpleNamespace(
+                resends=0, boot_ids={0: 1}, dispatcher=SimpleNamespace(tap=None)
+            ),
             statistics=lambda collect=True: [chip],
         )  # fmt: skip
 

@@ -10,8 +10,11 @@ import httpx
 
 from host.launch import SimulatedChips
 from host.model import loading
+from host.model.cache import quantize_once
+from host.paths import cache_folder
 from host.serving.app import AppSettings, make_app
 from host.serving.engine import LOADING
+from host.serving.live import LiveView
 from host.serving.metrics import Metrics
 from host.serving.observer import Observers
 from host.serving.server import WebServer, bind
@@ -32,21 +35,21 @@ def wait_until(is_true, timeout=60):
 def load_quantized(path):
     """A model as servers take it."""
     source = loading.load_model(path)
-    return replace(source, weights=source.quantize())
+    return replace(source, weights=quantize_once(source, cache_folder("models")))
 
 
 def make_service(source, clusters, *, name="tiny", most_waiting=64, pause=None, observers=()):
-    """A service of one model on these clusters, and its metrics."""
-    metrics = Metrics()
-    seen = Observers(metrics, *observers)
+    """A service of one model on these clusters, and its metrics and live view."""
+    watching = Metrics(), LiveView()
+    seen = Observers(*watching, *observers)
     model = ServedModel(name, source, clusters, seen, most_waiting, pause)
-    return Service([model]), metrics
+    return Service([model]), watching
 
 
 @contextmanager
-def serving(service, metrics, settings=AppSettings(), *, is_awaited=True):  # noqa: B008
+def serving(service, watching, settings=AppSettings(), *, is_awaited=True):  # noqa: B008
     """Runs a service on a port of loopback; gives its address."""
-    app = make_app(service, metrics, settings)
+    app = make_app(service, *watching, settings)
     server = WebServer(app, bind("127.0.0.1", 0))
     service.start()
     thread = threading.Thread(target=lambda: asyncio.run(server.run()))
@@ -56,6 +59,7 @@ def serving(service, metrics, settings=AppSettings(), *, is_awaited=True):  # no
             wait_until(lambda: service.default.state != LOADING)
         yield server.address
     finally:
+        service.is_stopping = True
         server.stop()
         service.stop()
         thread.join()

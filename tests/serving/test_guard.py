@@ -24,9 +24,9 @@ WITH_KEY = {"Authorization": f"Bearer {KEY}"}
 
 @pytest.fixture(scope="module")
 def address(tiny):
-    service, metrics = make_service(tiny, [[ReferenceChips(slots=4)]])
+    service, watching = make_service(tiny, [[ReferenceChips(slots=4)]])
     settings = AppSettings(api_key=KEY, cors=["https://example.org"])
-    with serving(service, metrics, settings) as url:
+    with serving(service, watching, settings) as url:
         yield url
 
 
@@ -70,11 +70,11 @@ def test_a_body_that_is_too_long(address):
 @pytest.fixture(scope="module")
 def hasty(tiny):
     """A server that gives requests little time."""
-    service, metrics = make_service(tiny, [[ReferenceChips()]])
+    service, watching = make_service(tiny, [[ReferenceChips()]])
     settings = AppSettings(api_key=KEY, body_timeout=HASTE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TimedProtocol, "head_timeout", HASTE)
-        with serving(service, metrics, settings) as url:
+        with serving(service, watching, settings) as url:
             yield url
 
 

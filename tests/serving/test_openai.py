@@ -12,8 +12,8 @@ PROMPT = "Once upon a time"
 
 @pytest.fixture(scope="module")
 def address(micropython, tiny):
-    service, metrics = make_service(tiny, [simulated(2)])
-    with serving(service, metrics) as url:
+    service, watching = make_service(tiny, [simulated(2)])
+    with serving(service, watching) as url:
         yield url
 
 

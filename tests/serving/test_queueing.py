@@ -39,8 +39,8 @@ class Asking(threading.Thread):
 
 
 def start(tiny, chips, **more):
-    service, metrics = make_service(tiny, [chips], pause=lambda seconds: None, **more)
-    return service, serving(service, metrics)
+    service, watching = make_service(tiny, [chips], pause=lambda seconds: None, **more)
+    return service, serving(service, watching)
 
 
 def test_requests_run_together_and_join_while_others_run(tiny, expect):
@@ -100,8 +100,8 @@ def test_who_goes_gives_the_slot_to_the_next(tiny, expect, streamed):
 
 def test_a_request_that_is_not_done_in_time(tiny):
     gate = Gate()
-    service, metrics = make_service(tiny, [[ReferenceChips(script=gate)]])
-    with serving(service, metrics, AppSettings(deadline=0.05)) as address:
+    service, watching = make_service(tiny, [[ReferenceChips(script=gate)]])
+    with serving(service, watching, AppSettings(deadline=0.05)) as address:
         answers = [
             HTTP.post(address + PATH, json=body(stream=streamed)) for streamed in (False, True)
         ]
@@ -150,10 +150,10 @@ def test_the_other_cluster_goes_on_where_one_stays_away(tiny, expect):
             raise ClusterError("chip 0 died")
 
     broken, sound = ReferenceChips(script=fail), Gate()
-    service, metrics = make_service(
+    service, watching = make_service(
         tiny, [[broken], [ReferenceChips(script=sound)]], pause=lambda seconds: time.sleep(0.01)
     )
-    with serving(service, metrics) as address:
+    with serving(service, watching) as address:
         wait_until(lambda: all(engine.state == READY for engine in service.engines))
         asked = [Asking(address, max_tokens=9), Asking(address, max_tokens=9)]
         wait_until(lambda: service.engines[0].state == FAILED)
@@ -184,8 +184,8 @@ def test_health_and_requests_while_a_model_is_loaded_and_where_it_cannot_be(tiny
         pausing.release()
         assert going_on.acquire(timeout=60)
 
-    service, metrics = make_service(tiny, [[chips]], pause=pause)
-    with serving(service, metrics, is_awaited=False) as address:
+    service, watching = make_service(tiny, [[chips]], pause=pause)
+    with serving(service, watching, is_awaited=False) as address:
         pausing.acquire(timeout=60)
         states = []
         for _ in range(3):

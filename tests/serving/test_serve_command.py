@@ -105,5 +105,5 @@ def test_a_run_from_start_to_end(micropython):
         printed = server.communicate(timeout=60)[1]
     assert server.returncode == 0
     first, second = printed.splitlines()
-    assert first == f"serving home on {address} (API at /v1)"
+    assert first == f"serving home on {address} (a page; API at /v1)"
     assert second.startswith("home: 1 chip ready, parallelism: ")
