@@ -76,14 +76,15 @@ def prepare_job(options: argparse.Namespace, console: Console, ask: Ask) -> Flas
         # As host.run loads it: both must come to the same integers.
         source = loading.load_model(path, options.tokenizer, check)
         model = quantize_once(source, cache_folder("models"))
-    parallelism, choice = _parallelism(options, place, model, before, signed)
-    place = replace(place, parallelism=parallelism)
-    place.check()
-    cluster = make_cluster(model, path, place, before, options.key)
-    others = load_other_boards(cluster, place.chip)
-    place = replace(place, key=cluster.key, channel=cluster.channel, others=others)
-    cluster = replace(cluster, link=place.link)  # with the MTU that all boards have
-    _check_fit(place, model, is_kept=before is not None and not choice)
+    with console.status("planning"):
+        parallelism, choice = _parallelism(options, place, model, before, signed)
+        place = replace(place, parallelism=parallelism)
+        place.check()
+        cluster = make_cluster(model, path, place, before, options.key)
+        others = load_other_boards(cluster, place.chip)
+        place = replace(place, key=cluster.key, channel=cluster.channel, others=others)
+        cluster = replace(cluster, link=place.link)  # with the MTU that all boards have
+        _check_fit(place, model, is_kept=before is not None and not choice)
     port = options.port or choose_port(find_candidates(), before, place.chip, ask)
     return FlashJob(options, model, replace(place, port=port), cluster, choice, ask)
 

@@ -66,7 +66,8 @@ def run(options: argparse.Namespace) -> int:
     cluster = None
     if options.chips is not None:
         cluster = (options.chips, boards.load(options.board))
-    found = inspect_model(options.path, options.context, cluster, options.link)
+    with Console(stderr=True).status("looking for boards that hold it"):
+        found = inspect_model(options.path, options.context, cluster, options.link)
     if options.json:
         print(json.dumps(found.as_dict()))
     else:

@@ -1,9 +1,12 @@
 """`python -m host.plan`: what it prints, as text and as an object, and what it refuses."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
 
+from host import plan
+from host.cli.console import Console
 from host.cli.run_options import parse_options as parse_run_options
 from host.errors import BoardError, ModelError
 from host.hardware.board import load
@@ -47,6 +50,22 @@ def planned(tmp_path, monkeypatch, capsys, model):
         return json.loads(text) if "--json" in arguments else text
 
     return of
+
+
+def test_it_says_that_it_works_and_fits_narrow_terminals(planned, monkeypatch):
+    said = []
+
+    class Told(Console):
+        def status(self, text):
+            said.append(text)
+            return nullcontext()
+
+    monkeypatch.setattr(plan, "Console", Told)
+    monkeypatch.setenv("COLUMNS", "50")
+    text = planned("--chips", "2", "--board", "esp32s3-psram", "--parallel", "pipeline")
+    assert said == ["planning"] and "…" not in text
+    tables = [line for line in text.splitlines() if line.startswith(("chip ", "   0 "))]
+    assert len(tables) > 2 and max(map(len, tables)) <= 50
 
 
 def test_what_is_free_is_of_the_heap_that_each_mode_leaves(planned):
