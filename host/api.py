@@ -161,7 +161,8 @@ class Cluster:
     def __init__(self, opened: OpenCluster, source: LoadedModel, context: int | None) -> None:
         self._opened: OpenCluster | None = opened
         steps = context or source.config.context
-        self._generator = Generator(opened, source, PromptEncoder(source, context, steps))
+        encoder = PromptEncoder(source, context, steps, is_flashed=not opened.is_simulated)
+        self._generator = Generator(opened, source, encoder)
         self.parallelism = opened.choice.parallelism
         self.choice = str(opened.choice)
         self.chips = opened.executor.plan.chips

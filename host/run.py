@@ -55,7 +55,9 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
 
     header = loading.read_header(find_model(options), options.tokenizer, check)
     chips = find_chips(options, header.config)
-    encoder = PromptEncoder(header, chips.context, options.steps)
+    encoder = PromptEncoder(
+        header, chips.context, options.steps, is_flashed=options.ports is not None
+    )
     prompts = list_prompts(options, encoder)
     with console.status("quantizing"):
         source = header.load()

@@ -17,16 +17,22 @@ class PromptEncoder:
     """
 
     def __init__(
-        self, source: LoadedModel | ModelHeader, context: int | None, steps: int | None
+        self,
+        source: LoadedModel | ModelHeader,
+        context: int | None,
+        steps: int | None,
+        *,
+        is_flashed: bool = False,
     ) -> None:
-        """context: positions of the KV caches, None for all that the model allows.
+        """context: positions of the KV caches, None for all that the model allows; is_flashed:
+        whether boards were flashed for that many, so that no option of a run changes it.
 
         Raises ModelError as check_steps does.
         """
         check_steps(source.config, context, steps)
         self._tokenizer = source.tokenizer
         self._format = source.prompt_format
-        self._most = source.config.context
+        self._most, self._is_flashed = source.config.context, is_flashed
         self._context = context or self._most
         self.steps = steps or min(_DEFAULT_STEPS, self._context)
 
@@ -46,6 +52,8 @@ class PromptEncoder:
         count = len(tokens)
         if count > self._context:
             longer = f" or raise the context (--context, up to {self._most})"
+            if self._is_flashed:
+                longer = f", or flash all boards again with a --context of up to {self._most}"
             raise ModelError(
                 f"the prompt has {count} tokens, BOS included, and the context {self._context}"
                 f" positions: shorten it{longer * (self._context < self._most)}"

@@ -185,7 +185,10 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: BpeTokenizer) -> None:
     writer.add_token_list([piece.decode().replace(" ", "\u2581") for piece in tokenizer.pieces])
     writer.add_token_scores(tokenizer.scores)
     writer.add_bos_token_id(tokenizer.bos)
-    writer.add_eos_token_id(tokenizer.eos)
+    if isinstance(tokenizer.eos, list):  # as some files have it
+        writer.add_array(gguf.Keys.Tokenizer.EOS_ID, tokenizer.eos)
+    else:
+        writer.add_eos_token_id(tokenizer.eos)
 
 
 # A vocabulary as SentencePiece makes them: three special tokens, all bytes, merges by score,

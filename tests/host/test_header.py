@@ -6,6 +6,7 @@ import pytest
 
 import host
 from host.errors import Curable, ModelError
+from host.generation.prompt_encoder import PromptEncoder
 from host.model import loading
 from host.model.checkpoint import Config
 from host.model.formats import llama2c
@@ -107,6 +108,25 @@ def test_steps_and_context_are_refused_too(
     assert "--steps 17: 1 to 16, the context" in capsys.readouterr().err
     assert run_main(["--model", path, "--prompt", "a" * 99]) == 1
     assert "the prompt has " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("context", "is_flashed", "advice"),
+    [
+        (8, False, "shorten it or raise the context (--context, up to 16)"),
+        (8, True, "shorten it, or flash all boards again with a --context of up to 16"),
+        (None, False, "shorten it"),
+        (16, True, "shorten it"),
+    ],
+)
+def test_a_long_prompt_is_advised_what_can_be_done(
+    context: int | None, is_flashed: bool, advice: str, tmp_path: Path
+) -> None:
+    header = loading.read_header(write("gguf", CONFIG, tmp_path))
+    encoder = PromptEncoder(header, context, None, is_flashed=is_flashed)
+    with pytest.raises(ModelError) as caught:
+        encoder.encode("cab " * 20)
+    assert str(caught.value).endswith(f"positions: {advice}")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -68,6 +68,19 @@ def test_a_turn_ends_a_text(tmp_path: Path, name: str) -> None:
         from_gguf(tmp_path, **{f"{name}_token_id": 9999})
 
 
+def test_several_tokens_may_end_a_text(tmp_path: Path) -> None:
+    library = small_tokenizer()
+    library.eos = [2, CAB]  # type: ignore[assignment]
+    path = tmp_path / "m.gguf"
+    write_gguf(random_checkpoint(WORDY), path, library)
+    found = gguf_file.load_tokenizer(path, VOCABULARY)
+    assert (found.eos, found.stops) == (2, {1, 2, CAB})
+    library.eos = [2, 9999]  # type: ignore[assignment]
+    write_gguf(random_checkpoint(WORDY), path, library)
+    with pytest.raises(ModelError, match="the eos token 9999 is not among"):
+        gguf_file.load_tokenizer(path, VOCABULARY)
+
+
 def test_control_tokens_have_no_text_and_known_ones_end_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,6 +146,11 @@ class Fields:
         """Whether the file has a value of `key`."""
         return self.reader.get_field(key) is not None
 
+    def is_list(self, key: str) -> bool:
+        """Whether the value of `key` is an array."""
+        field = self.reader.get_field(key)
+        return field is not None and isinstance(field.contents(), list)
+
     def items(self, key: str, kind: type[_T]) -> list[_T]:
         """Returns the values of an array. Raises ModelError as `get` does."""
         values = self.get(key, list)

@@ -28,6 +28,7 @@ class Metadata(Protocol):
 
     def get(self, key: str, kind: type[_T], default: _T | None = None) -> _T: ...
     def has(self, key: str) -> bool: ...
+    def is_list(self, key: str) -> bool: ...
     def items(self, key: str, kind: type[_T]) -> list[_T]: ...
 
 
@@ -54,7 +55,7 @@ def read_tokenizer(fields: Metadata, vocab_size: int) -> BpeTokenizer:
         [text.replace(_SPACE, " ").encode() for text in texts],
         scores,
         bos=_special_token(fields, "bos", 1, vocab_size),
-        eos=_special_token(fields, "eos", 2, vocab_size),
+        eos=_list_eos(fields, vocab_size)[0],
         byte_tokens=[token_of.get(f"<0x{byte:02X}>", vocab_size) for byte in range(256)],
         space_first=fields.get(f"{_KEY}add_space_prefix", bool, True),
         adds_bos=fields.get(f"{_KEY}add_bos_token", bool, True),
@@ -89,14 +90,30 @@ def _find_ends(fields: Metadata, texts: list[str], control: set[int], vocab_size
     """Returns the tokens beside EOS that end a text: of a turn, of a message, and what llama.cpp
     takes for such by its text."""
     found = {token for token in control if texts[token] in _ENDS}
+    found.update(_list_eos(fields, vocab_size)[1:])
     for name in ("eot", "eom"):
         if fields.has(f"{_KEY}{name}_token_id"):
             found.add(_special_token(fields, name, 0, vocab_size))
     return found
 
 
+def _list_eos(fields: Metadata, vocab_size: int) -> list[int]:
+    """Returns the tokens that a file names as EOS: one, or several."""
+    key = f"{_KEY}eos_token_id"
+    if not fields.is_list(key):
+        return [_special_token(fields, "eos", 2, vocab_size)]
+    tokens = fields.items(key, int)
+    if not tokens:
+        raise ModelError(f"{key} is empty")
+    return [_check_token("eos", token, vocab_size) for token in tokens]
+
+
 def _special_token(fields: Metadata, name: str, default: int, vocab_size: int) -> int:
     token = fields.get(f"{_KEY}{name}_token_id", int, default)
+    return _check_token(name, token, vocab_size)
+
+
+def _check_token(name: str, token: int, vocab_size: int) -> int:
     if not 0 <= token < vocab_size:
         raise ModelError(f"the {name} token {token} is not among the {vocab_size} tokens")
     return token
