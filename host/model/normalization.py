@@ -7,6 +7,7 @@ something else. Its format says so, and the prompt is rewritten as that model kn
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -32,7 +33,7 @@ _INITIALS = re.compile(r"\b(?:[^\W\d_]\.){2,}")  # p.m., t.v.
 _BRACKETS = re.compile(r"[\"()\[\]{}<>*_~|\u2022\u00a1\u00bf]|(?<!\w)'|'(?!\w)")
 _BETWEEN = re.compile(r"\s*[,;:.!?]+(?=\s)|\s+-+(?=\s)|\.{2,}")  # not in 19:30, nor in 1.5
 # A wake word is followed by one of these, or by a blank; one that ends in a comma by a mark.
-_AFTER_NAME, _AFTER_WORD = rf"\s*[{_MARKS}-]+", rf"(?=[\s{_MARKS}-])[\s{_MARKS}-]*"
+_AFTER_NAME, _AFTER_WORD = rf"\s*[{_MARKS}]+", rf"(?=[\s{_MARKS}])[\s{_MARKS}]*"
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,15 @@ def parse_normalization(fields: object) -> Normalization:
 
 
 def _simplify_marks(text: str) -> str:
-    """Without marks around, and with no other than commas between words."""
-    text = _INITIALS.sub(lambda found: found[0].replace(".", ""), text.translate(_TYPED))
+    """Without marks around and pictures, and with no other than commas between words."""
+    text = text.translate(_TYPED)
+    text = "".join(" " if _is_picture(character) else character for character in text)
+    text = _INITIALS.sub(lambda found: found[0].replace(".", ""), text)
     text = _BETWEEN.sub(",", _BRACKETS.sub(" ", text))
     return " ".join(text.split()).replace(" ,", ",").strip(_AROUND)
+
+
+def _is_picture(character: str) -> bool:
+    """Whether it is an emoji or a part of one; a degree sign, of the same category, is none."""
+    is_symbol = unicodedata.category(character) in ("So", "Sk") and character != "\u00b0"
+    return is_symbol or character in "\u200d\ufe0e\ufe0f"

@@ -24,7 +24,8 @@ def home() -> PromptFormat:
         "".join(chr(ord(each) + 0xFEE0) if each != " " else " " for each in COMMAND),
         f"Hey, {COMMAND}", f"hey {COMMAND}", f"OK - {COMMAND}", f"Alexa, {COMMAND}",
         f"alexa {COMMAND}", f"Hey Google, {COMMAND}", f"okay nabu {COMMAND}",
-        f"Computer: {COMMAND}", f"hey computer {COMMAND}", f"*{COMMAND}*",
+        f"Computer: {COMMAND}", f"Hi, {COMMAND}", f"Echo, {COMMAND}",
+        f"\U0001f4a1 {COMMAND} \u2764\ufe0f", f"`{COMMAND}`", f"hey computer {COMMAND}", f"*{COMMAND}*",
     ],
 )  # fmt: skip
 def test_the_home_model_sees_the_same_command(home: PromptFormat, text: str) -> None:
@@ -44,6 +45,9 @@ def test_the_home_model_sees_the_same_command(home: PromptFormat, text: str) -> 
         ("Ok", "ok"),
         ("hey alexa", "alexa"),
         ("okapi on", "okapi on"),
+        ("Hi-Fi on", "hi-fi on"),
+        ("hi fi on", "hi fi on"),
+        ("heating at 21\u00b0", "heating at 21\u00b0"),
         ("computer on", "computer on"),
         ("???", "???"),
         ("", ""),
