@@ -25,7 +25,8 @@ def home() -> PromptFormat:
         f"Hey, {COMMAND}", f"hey {COMMAND}", f"OK - {COMMAND}", f"Alexa, {COMMAND}",
         f"alexa {COMMAND}", f"Hey Google, {COMMAND}", f"okay nabu {COMMAND}",
         f"Computer: {COMMAND}", f"Hi, {COMMAND}", f"Echo, {COMMAND}",
-        f"\U0001f4a1 {COMMAND} \u2764\ufe0f", f"`{COMMAND}`", f"hey computer {COMMAND}", f"*{COMMAND}*",
+        f"\U0001f4a1 {COMMAND} \u2764\ufe0f", f"`{COMMAND}`", f"hey computer {COMMAND}",
+        f"*{COMMAND}*",
     ],
 )  # fmt: skip
 def test_the_home_model_sees_the_same_command(home: PromptFormat, text: str) -> None:
