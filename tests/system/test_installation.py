@@ -45,6 +45,8 @@ def test_the_wheel_has_all_that_the_program_reads(wheel: Path) -> None:
         expected |= {
             p.relative_to(REPOSITORY).as_posix() for p in (REPOSITORY / folder).rglob("*.py")
         }
+    pages = REPOSITORY / "host" / "serving" / "page"
+    expected |= {p.relative_to(REPOSITORY).as_posix() for p in pages.iterdir() if p.is_file()}
     for folder in ("boards", "models"):
         expected |= {f"host/resources/{folder}/{p.name}" for p in (REPOSITORY / folder).iterdir()}
     assert names == expected
