@@ -22,6 +22,7 @@ _MODULES = (
     ("firmware", "kernels"),
     ("firmware", "norms"),
     ("firmware", "model_kernels"),
+    ("firmware", "program"),
 )
 _FOLDER = "native"
 _NATIVE = "native"

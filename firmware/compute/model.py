@@ -1,5 +1,7 @@
 """A chip's shard of the model, ready to compute, and which positions its KV caches hold."""
 
+import sys
+
 from firmware.compute.attention import Attention
 from firmware.compute.feed_forward import FeedForward
 from firmware.compute.vocabulary import Vocabulary
@@ -62,4 +64,8 @@ class Model:
         self.attention = Attention(weights, workspace, kernels) if layout["heads"] else None
         self.feed_forward = FeedForward(weights, workspace, kernels) if layout["units"] else None
         self.vocabulary = Vocabulary(weights, workspace, kernels) if layout["rows"] else None
+        program = sys.modules.get("firmware.compute.program")
+        # Where several sequences take turns, so do the caches, whose addresses programs have.
+        if program and layout["slots"] == 1:
+            program.install(self.attention, self.feed_forward, weights.layers)
         self.cache = KVCache(weights.layers, layout["slots"])

@@ -12,6 +12,8 @@ def standin(**changed):
     made = {}
 
     def kernel(function, head_dim):
+        if function.name in ("run_program", "_code"):
+            return None  # no processor runs programs by viper's code
         made[function.name] = function.code
         other = changed.get(function.name, function.code)
         return made[other] if isinstance(other, str) else other

@@ -1,0 +1,153 @@
+"""Programs of native kernels: what a chip computes in a layer, as one call.
+
+There are some where kernels are native (firmware/kernel_choice.py), whose machine code has a core
+behind its first four bytes that takes the address of its arguments as 32-bit words. A program is
+a list of such calls with all addresses in it; `run_program` fills in what differs from layer to
+layer and from position to position, and makes them one after another. What it does is what
+firmware/compute/attention.py and feed_forward.py say with a call from bytecode for each kernel.
+"""
+
+from array import array
+
+import micropython
+from uctypes import addressof
+
+from protocol.compat import const
+
+_CORE = const(4)  # bytes of machine code before a kernel's core
+# What a program is told at each run; and of a layer, its attributes, gating's numbers by place.
+_TOLD = ("position", "seen", "out")
+
+
+@micropython.viper
+def run_program(program: ptr32, values: ptr32, position: int, out: ptr32):
+    """Runs a program at a position; machine code alone does: there is no viper twin.
+
+    program: how many words of it are to be filled in; of each its address, and the offset in
+    bytes of what it gets in values; then calls: a core's address, bytes of its arguments, these;
+    and 0. values: position, position + 1 and out, which are filled in here, and a layer's.
+    """
+
+
+@micropython.viper
+def _code(function: int) -> int:
+    """Where the machine code of the function with this id lies (mp_obj_fun_bc_t)."""
+    return ptr32(function)[3]
+
+
+def make_program(calls, names):
+    """The program of calls (function, arguments): integers, buffers, and of `names` those that
+    stand for what values have at their place."""
+    words, filled = [], []
+    for function, arguments in calls:
+        words += [_code(id(function)) + _CORE, 4 * len(arguments)]
+        for argument in arguments:
+            if isinstance(argument, str):
+                filled.append((len(words), 4 * names.index(argument)))
+                argument = 0
+            elif not isinstance(argument, int):
+                argument = addressof(argument)
+            words.append(argument)
+    words.append(0)
+    begin = 1 + 2 * len(filled)
+    program = array("I", [0] * (begin + len(words)))
+    program[0] = len(filled)
+    for i, (place, offset) in enumerate(filled):
+        program[1 + 2 * i] = addressof(program) + 4 * (begin + place)
+        program[2 + 2 * i] = offset
+    for i, word in enumerate(words):
+        program[begin + i] = word & 0xFFFFFFFF
+    return program
+
+
+def layer_values(layer, names):
+    """What a layer has of names beyond those that each run is told."""
+    values = array("I", [0] * len(names))
+    for i, name in enumerate(names):
+        if name not in _TOLD:
+            name, _, place = name.partition(" ")
+            value = getattr(layer, name)
+            if place:
+                value = value[int(place)]
+            values[i] = value if isinstance(value, int) else addressof(value)
+    return values
+
+
+def _attention(part):
+    """The calls of Attention.run."""
+    rope_row, rescale, rotate, cache_rows, attend = part._kernels
+    dim, head_dim, pairs, row_count, heads, kv_heads, context = part._sizes
+    rows, kv, row, scores, means = part._buffers
+    exp_table, rope_table, first = part._tables
+    calls = [(matvec, ("weights", 0, rows, x, row_count, at)) for matvec, at, x in part._qkv]
+    calls += [
+        (rope_row, (rope_table, 0, "position", row, pairs)),
+        (rescale, (rows, 0, "weights", 0, "qkv_scales", 3)),
+        (rotate, (rows, 0, row, pairs, "qkv_scales", 2)),
+        (cache_rows, (kv, "keys", "values", "position", kv_heads, head_dim, context, "key_zero")),
+        (attend, (0, 0, "keys", "values", first, heads, rows, means, scores, exp_table, "seen",
+                  "score_shift")),
+    ]  # fmt: skip
+    return calls + [(matvec, ("weights", 0, "out", x, dim, at)) for matvec, at, x in part._o]
+
+
+def _feed_forward(part):
+    """The calls of FeedForward.run."""
+    rescale, gate = part._kernels
+    dim, units, multipliers_at = part._sizes
+    rows, gates, up, table = part._buffers
+    calls = [(matvec, ("weights", 0, rows, x, 2 * units, at)) for matvec, at, x in part._gate_up]
+    calls += [
+        (rescale, (rows, 0, "weights", multipliers_at, "gate_up_scales", 2)),
+        (gate, (gates, 0, up, table, units, "gating 0", "gating 1", "gating 2")),
+    ]
+    return calls + [(matvec, ("weights", 0, "out", x, dim, at)) for matvec, at, x in part._down]
+
+
+def _names(calls):
+    """What is filled into the calls."""
+    names = list(_TOLD)
+    for _, arguments in calls:
+        names += [name for name in arguments if isinstance(name, str) and name not in names]
+    return names
+
+
+class Programs:
+    """What Attention.run and FeedForward.run do, by a program each, None where a chip has no such
+    part."""
+
+    def __init__(self, attention, feed_forward, layers):
+        """Gives each layer its values, `attention_values` and `feed_forward_values`."""
+        self.attention = self.feed_forward = None
+        if attention:
+            calls = _attention(attention)
+            names = _names(calls)
+            self.attention = make_program(calls, names)
+            for layer in layers:
+                layer.attention_values = layer_values(layer, names)
+        if feed_forward:
+            calls = _feed_forward(feed_forward)
+            names = _names(calls)
+            self.feed_forward = make_program(calls, names)
+            for layer in layers:
+                layer.feed_forward_values = layer_values(layer, names)
+
+    @micropython.native
+    def attend(self, layer, position, out):
+        """As Attention.run."""
+        run_program(self.attention, layer.attention_values, position, out)
+
+    @micropython.native
+    def feed(self, layer, out):
+        """As FeedForward.run."""
+        run_program(self.feed_forward, layer.feed_forward_values, 0, out)
+
+
+def install(attention, feed_forward, layers):
+    """Has both, where they are, run programs."""
+    programs = Programs(attention, feed_forward, layers)
+    if attention:
+        attention.run = programs.attend
+    if feed_forward:
+        feed_forward.run = programs.feed
+    return programs
