@@ -1,8 +1,8 @@
 """The instructions of Xtensa LX (ESP32, S2, S3) that mpy-cross emits for viper, windowed calls.
 
 Encodings and meanings are those of Cadence's "Xtensa Instruction Set Architecture (ISA) Reference
-Manual". Registers are a0 to a15 of one window: a viper function calls only MicroPython's own
-functions, which are not emulated, so windows never turn.
+Manual". Registers are a0 to a15 of the current window. MicroPython's own functions, which viper
+code calls, are not emulated; where hand-made code calls other such code, the window turns by 8.
 """
 
 from __future__ import annotations
@@ -41,10 +41,12 @@ class Xtensa(Processor):
 
     def __init__(self) -> None:
         super().__init__()
-        self._shift = 0  # the special register SAR
+        self.shift = 0  # the special register SAR
+        self._windows: list[list[int]] = []  # a0 to a7 of those who called
 
     def enter(self, function: int, arguments: int, count: int) -> None:
         self.registers = [0] * 16
+        self._windows = []
         # A call with a window of 8: what the caller put into a10 to a13 is in a2 to a5.
         self.registers[0], self.registers[1] = RETURN, self.memory.top() - 16
         self.registers[2:6] = function, count, 0, arguments
@@ -70,9 +72,14 @@ class Xtensa(Processor):
         else:
             word = first | second << 8 | self.memory.load(pc + 2, 1) << 16
             operation = self._wide(pc, word, narrow, t, s, r)
+        operation = operation or self.extension(pc)
         if operation is None:
             raise Fault(f"unknown Xtensa instruction {first:02x} {second:02x} at {pc:#x}")
         return operation
+
+    def extension(self, pc: int) -> Operation | None:
+        """The instruction at an address, where a chip's own extensions have it."""
+        return None
 
     def _narrow(self, pc: int, kind: int, t: int, s: int, r: int) -> Operation | None:
         """Instructions of 16 bits (the code density option)."""
@@ -149,11 +156,11 @@ class Xtensa(Processor):
         if op2 == 4:  # srli
             return self.computed(r, lambda a: a[t] >> s, after)
         if op2 == 9:
-            return self.computed(r, lambda a: a[t] >> self._shift, after)
+            return self.computed(r, lambda a: a[t] >> self.shift, after)
         if op2 == 10:
-            return self.computed(r, lambda a: a[s] << 32 - self._shift, after)
+            return self.computed(r, lambda a: a[s] << 32 - self.shift, after)
         if op2 == 11:
-            return self.computed(r, lambda a: signed(a[t]) >> self._shift, after)
+            return self.computed(r, lambda a: signed(a[t]) >> self.shift, after)
         return None
 
     def _immediate(self, t: int, s: int, r: int, low8: int, after: int) -> Operation | None:
@@ -207,7 +214,7 @@ class Xtensa(Processor):
 
         def execute() -> int:
             amount = registers[s] & 31
-            self._shift = 32 - amount if left else amount
+            self.shift = 32 - amount if left else amount
             return after
 
         return execute
@@ -222,12 +229,31 @@ class Xtensa(Processor):
             return None
 
         def execute() -> int:
-            target = registers[s]
-            registers[8] = after
-            return target
+            return self.called(registers[s], after)
 
         return execute
 
+    def called(self, target: int, after: int) -> int:
+        """Calls what is at an address with a window of 8 (CALL8, CALLX8, ENTRY); gives the
+        address."""
+        registers = self.registers
+        registers[8] = after
+        if target < RETURN:  # nothing is emulated there and beyond
+            self._windows.append(registers[:8])
+            stack = registers[1]
+            registers[:8] = registers[8:]
+            registers[1] = stack
+            registers[8:] = [0xDEADBEEF] * 8
+        return target
+
     def _returned(self) -> Operation:
         registers = self.registers
-        return lambda: registers[0]
+
+        def execute() -> int:  # RETW
+            back = registers[0]
+            if self._windows:
+                registers[8:] = registers[:8]
+                registers[:8] = self._windows.pop()
+            return back
+
+        return execute
