@@ -65,9 +65,11 @@ class Lx6(Xtensa):
         operands, name, after = instruction.decode(word), instruction.mnemonic, pc + size
         if name.startswith("loop"):
             return self._loop(name, operands[0], pc + 4 + operands[1], after)
-        if name == "call8":
+        if name in ("call0", "call8"):
             target = (pc & ~3) + 4 + 4 * operands[0]
-            return lambda: self.called(target, after)
+            return self._subroutine(target, after) if name == "call0" else (
+                lambda: self.called(target, after)
+            )
         if name in ("ball", "bnall"):
             s, t, distance = operands
             return self._all_bits(s, t, name == "ball", pc + 4 + distance, after)
@@ -78,6 +80,15 @@ class Lx6(Xtensa):
         def execute() -> int:
             meaning(self, *operands)
             return after
+
+        return execute
+
+    def _subroutine(self, target: int, after: int) -> Operation:
+        """CALL0, which turns no window."""
+
+        def execute() -> int:
+            self.put(0, after)
+            return target
 
         return execute
 
@@ -184,9 +195,10 @@ Lx6.meanings = {
     **{
         name: _multiply(name)
         for name in (
-            "mul.da.ll", "mula.da.ll", "mula.da.lh", "mula.da.hl", "mula.da.hh", "mul.aa.ll",
+            "mula.ad.ll", "mula.ad.hh", "mul.da.ll", "mula.da.ll", "mula.da.lh", "mula.da.hl", "mula.da.hh", "mul.aa.ll",
             "mula.aa.ll", "mula.aa.hh", "mul.dd.ll", "mula.dd.ll", "mula.dd.hh",
-            "mula.da.hh.ldinc", "mula.da.ll.ldinc", "mula.dd.ll.ldinc", "mula.dd.hh.ldinc",
+            "mula.da.hh.ldinc", "mula.da.hl.ldinc", "mula.da.ll.ldinc", "mula.dd.ll.ldinc",
+            "mula.dd.hh.ldinc",
         )
     },
 }  # fmt: skip

@@ -7,7 +7,9 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.emulation.lx6 import Lx6
 from bench.emulation.mpy import native_functions
+from bench.emulation.pie import S3
 from bench.emulation.processor import Execution, Processor
 from bench.emulation.rv32 import Rv32
 from bench.emulation.xtensa import Xtensa
@@ -19,6 +21,8 @@ _WRITABLE_VIEW = 0x80  # in the typecode of an array's object
 
 PROCESSORS: dict[str, type[Processor]] = {"rv32imc": Rv32, "xtensawin": Xtensa}
 TARGETS = tuple(PROCESSORS)
+# Of sets of kernels that take more than any processor of their target has.
+_PROCESSORS_OF_KERNELS: dict[str, type[Processor]] = {"lx6": Lx6, "pie": S3}
 
 
 class EmulatedModule:
@@ -45,7 +49,8 @@ class EmulatedModule:
         self.native = {
             name for name, function in self._functions.items() if function != viper[name]
         }
-        self._processor = PROCESSORS[target]()
+        kind = _PROCESSORS_OF_KERNELS.get(kernels.name) if kernels else None
+        self._processor = (kind or PROCESSORS[target])()
         self.instructions = 0
         self.calls: Counter[str] = Counter()
 

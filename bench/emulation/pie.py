@@ -82,11 +82,11 @@ class S3(Lx6):
         self.qacc = [0] * 8
 
     def user_register(self, number: int) -> int:
-        """UR 0 and 1: ACCX; 2 to 6: QACC_L, 7 to 11: QACC_H, each 160 bits (1.5.3)."""
+        """UR 0 and 1: ACCX; 2 to 6: QACC_H, 7 to 11: QACC_L, each 160 bits (1.5.3)."""
         if number < 2:
             return self.accx >> 32 * number
         half, word = divmod(number - 2, 5)
-        sums = self.qacc[4 * half : 4 * half + 4]
+        sums = self.qacc[:4] if half else self.qacc[4:]
         mask = (1 << 40) - 1
         return sum((each & mask) << 40 * i for i, each in enumerate(sums)) >> 32 * word
 

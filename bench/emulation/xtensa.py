@@ -99,10 +99,12 @@ class Xtensa(Processor):
             value = (t & 7) << 4 | r
             constant = value if value < 96 else value - 128
             return self.computed(s, lambda a: constant, after)
+        if kind != 13:  # 32 bits, of an extension
+            return None
         if r == 0:
             return self.computed(t, lambda a: a[s], after)
         if (r, t) in ((15, 0), (15, 1)):  # ret.n, retw.n
-            return self._returned()
+            return self._returned(t == 1)
         return (lambda: after) if (r, t) == (15, 3) else None
 
     def _wide(self, pc: int, word: int, kind: int, t: int, s: int, r: int) -> Operation | None:
@@ -222,7 +224,7 @@ class Xtensa(Processor):
     def _call(self, s: int, t: int, after: int) -> Operation | None:
         registers = self.registers
         if t in (8, 9):  # ret, retw
-            return self._returned()
+            return self._returned(t == 9)
         if t == 10:  # jx
             return lambda: registers[s]
         if t != 14:  # callx8
@@ -246,12 +248,13 @@ class Xtensa(Processor):
             registers[8:] = [0xDEADBEEF] * 8
         return target
 
-    def _returned(self) -> Operation:
+    def _returned(self, turns: bool) -> Operation:
+        """RETW, RETW.N, which turn the window, and RET, RET.N."""
         registers = self.registers
 
-        def execute() -> int:  # RETW
+        def execute() -> int:
             back = registers[0]
-            if self._windows:
+            if turns and self._windows:
                 registers[8:] = registers[:8]
                 registers[:8] = self._windows.pop()
             return back

@@ -25,6 +25,7 @@ OBJDUMP = shutil.which("xtensa-lx106-elf-objdump")
 NOT_OF_LX106 = ("loop", "ee.", "mul.", "mula.", "ldinc", "min", "max", "mulsh", "quou", "entry",
                 "retw", "call", "rsr", "wsr", "rur", "mull")  # fmt: skip
 NAMES = {"acclo": "16", "acchi": "17", "accx_0": "0"}
+NAMES |= {f"qacc_{half}_{i}": str(2 + 5 * (half == "l") + i) for half in "hl" for i in range(5)}
 
 
 def samples() -> Iterator[tuple[Instruction, tuple[Operand, ...], int]]:
@@ -45,7 +46,7 @@ def samples() -> Iterator[tuple[Instruction, tuple[Operand, ...], int]]:
             if "sr" in instruction.operands:
                 operands[-1] = numbers.choice((16, 17))
             if "ur" in instruction.operands:
-                operands[-1] = 0
+                operands[-1] = numbers.choice((0, *range(2, 12)))
             yield instruction, tuple(operands), instruction.encode(*operands)
 
 
@@ -80,7 +81,9 @@ def test_capstone_reads_every_instruction_as_it_was_written() -> None:
         lines = list(disassembler.disasm_lite(word.to_bytes(instruction.size, "little"), 0))
         assert len(lines) == 1, (instruction.mnemonic, operands)
         _, size, mnemonic, text = lines[0]
-        if mnemonic in ("rsr.acclo", "rsr.acchi", "wsr.acclo", "wsr.acchi", "rur.accx_0"):
+        if instruction.mnemonic == "movi.n" and operands[1] == 47:
+            continue  # capstone 6.0.0a11 takes it for break.n; binutils does not
+        if mnemonic.startswith(("rsr.", "wsr.", "rur.")):
             mnemonic, _, name = mnemonic.partition(".")
             text += f", {name}"
         assert (size, mnemonic) == (instruction.size, instruction.mnemonic)

@@ -20,9 +20,9 @@ from collections.abc import Callable
 from host.build.machine_code.assembler import Assembler, AssemblyError
 from host.build.machine_code.xtensa_encoding import TARGETS, Instruction, Operand, instructions
 
-# Numbers of special registers (RSR, WSR) and of PIE's user register (RUR).
+# Numbers of special registers (RSR, WSR), and of PIE's user registers (RUR): the first of five.
 ACCLO, ACCHI = 16, 17
-ACCX_0 = 0
+ACCX_0, QACC_H, QACC_L = 0, 2, 7
 
 
 class XtensaAssembler(Assembler):
@@ -55,7 +55,8 @@ class XtensaAssembler(Assembler):
         middle = (value - low & 0xFF00 ^ 0x8000) - 0x8000
         rest = value - low - middle
         if rest:
-            self.set(register, rest)
+            self.set(register, rest >> 16)
+            self.slli(register, register, 16)
         else:
             self.movi(register, 0)
         if middle:

@@ -1,8 +1,8 @@
 """Encodings of the Xtensa instructions that kernels use, as the manuals draw them.
 
 A line has a mnemonic, its operands, and the instruction word from the highest bit to the lowest;
-a long word stands on a line of its own. 0 and 1 are themselves, `name[high:low]` are those bits of an
-operand, and an operand alone is all of its bits. Operands:
+a long word stands on a line of its own. 0 and 1 are themselves, `name[high:low]` are those bits of
+an operand, and an operand alone is all of its bits. Operands:
 
 | name | bits | what |
 | --- | --- | --- |
@@ -67,6 +67,7 @@ addmi    at,as,n=s8x256   n 1101 as at 0010
 movi     at,n=s12         n[7:0] 1010 n[11:8] at 0010
 entry    as,n=u12x8       n as 0011 0110
 retw                      0000 0000 0000 0000 1001 0000
+call0    word=s18         word 00 0101
 call8    word=s18         word 10 0101
 callx8   as               0000 0000 0000 as 1110 0000
 jx       as               0000 0000 0000 as 1010 0000
@@ -99,6 +100,7 @@ add.n    ar,as,at         ar as at 1010
 addi.n   ar,as,n=add4     ar as n 1011
 mov.n    at,as            0000 as at 1101
 movi.n   as,n=mov7        n[3:0] as 0 n[6:4] 1100
+ret.n                     1111 0000 0000 1101
 retw.n                    1111 0000 0001 1101
 """
 
@@ -109,12 +111,15 @@ mula.da.ll         mx,at        0110 1000 0 mx 00 0000 at 0100
 mula.da.lh         mx,at        0110 1010 0 mx 00 0000 at 0100
 mula.da.hl         mx,at        0110 1001 0 mx 00 0000 at 0100
 mula.da.hh         mx,at        0110 1011 0 mx 00 0000 at 0100
+mula.ad.ll         as,my        0011 1000 0000 as 0 my 00 0100
+mula.ad.hh         as,my        0011 1011 0000 as 0 my 00 0100
 mul.aa.ll          as,at        0111 0100 0000 as at 0100
 mula.aa.ll         as,at        0111 1000 0000 as at 0100
 mula.aa.hh         as,at        0111 1011 0000 as at 0100
 mul.dd.ll          mx,my        0010 0100 0 mx 00 0000 0 my 00 0100
 mula.dd.ll         mx,my        0010 1000 0 mx 00 0000 0 my 00 0100
 mula.dd.hh         mx,my        0010 1011 0 mx 00 0000 0 my 00 0100
+mula.da.hl.ldinc   mw,as,mx,at  0100 1001 0 mx mw as at 0100
 mula.da.hh.ldinc   mw,as,mx,at  0100 1011 0 mx mw as at 0100
 mula.da.ll.ldinc   mw,as,mx,at  0100 1000 0 mx mw as at 0100
 mula.dd.ll.ldinc   mw,as,mx,my  0000 1000 0 mx mw as 0 my 00 0100

@@ -1,0 +1,50 @@
+"""The kernels of ESP32 (LX6) and ESP32-S3 (PIE), by the names of their viper twins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from host.build.machine_code import lx6_matrix, pie_matrix, xtensa_elements
+from host.build.machine_code.lx6_attention import MAC16
+from host.build.machine_code.mpy import ViperFunction
+from host.build.machine_code.pie_attention import LANES, PIE
+from host.build.machine_code.xtensa import XtensaAssembler
+from host.build.machine_code.xtensa_attention import attend
+from host.build.machine_code.xtensa_core import function_code
+
+# What both chips have in common.
+_CORES: dict[str, Callable[[XtensaAssembler], None]] = {
+    "load_int16s": xtensa_elements.load_int16s,
+    "store_int16s": xtensa_elements.store_int16s,
+    "rescale": xtensa_elements.rescale,
+    "rope_row": xtensa_elements.rope_row,
+    "rotate": xtensa_elements.rotate,
+    "cache_rows": xtensa_elements.cache_rows,
+    "gate": xtensa_elements.gate,
+}
+_READS: dict[str, tuple[str, ...]] = {}
+
+
+_MATVEC = re.compile(r"matvec_(\d+)")
+
+
+def lx6_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
+    """Returns an ESP32's machine code of a viper twin for heads of this size, None where there is
+    none."""
+    name = function.name
+    if matvec := _MATVEC.fullmatch(name):
+        return function_code(function, lambda asm: lx6_matrix.matvec(asm, int(matvec[1])))
+    if name == "attend":
+        return function_code(function, lambda asm: attend(asm, head_dim, MAC16))
+    core = _CORES.get(name)
+    return function_code(function, core, _READS.get(name, ())) if core else None
+
+
+def pie_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
+    """Returns an ESP32-S3's, in the same way."""
+    if matvec := _MATVEC.fullmatch(function.name):
+        return function_code(function, lambda asm: pie_matrix.matvec(asm, int(matvec[1])))
+    if function.name == "attend" and head_dim % LANES == 0:
+        return function_code(function, lambda asm: attend(asm, head_dim, PIE))
+    return lx6_kernel(function, head_dim)
