@@ -40,6 +40,7 @@ class EmulatedModule:
         head_dim: int = 0,
     ) -> None:
         """kernels: machine code in place of the viper compiler's, for heads of head_dim."""
+        self.target = target
         mpy = compiled(source.encode(), name, target)
         viper = native_functions(mpy, source)
         if kernels:

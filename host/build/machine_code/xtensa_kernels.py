@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from host.build.machine_code import lx6_matrix, pie_matrix, xtensa_elements
+from host.build.machine_code import (
+    lx6_matrix,
+    pie_matrix,
+    xtensa_bits,
+    xtensa_elements,
+    xtensa_frames,
+    xtensa_norms,
+)
 from host.build.machine_code.lx6_attention import MAC16
 from host.build.machine_code.mpy import ViperFunction
 from host.build.machine_code.pie_attention import LANES, PIE
@@ -22,8 +29,22 @@ _CORES: dict[str, Callable[[XtensaAssembler], None]] = {
     "rotate": xtensa_elements.rotate,
     "cache_rows": xtensa_elements.cache_rows,
     "gate": xtensa_elements.gate,
+    "norm": xtensa_norms.norm,
+    "add_rescaled": xtensa_norms.add_rescaled,
+    "best": xtensa_norms.best,
+    "contribute": xtensa_norms.contribute,
+    "_clear": xtensa_norms.clear,
+    "bits_needed": xtensa_bits.bits_needed,
+    "pack": xtensa_bits.pack,
+    "unpack": xtensa_bits.unpack,
+    "add_unpacked": xtensa_bits.add_unpacked,
+    "encode": xtensa_frames.encode,
+    "decode": xtensa_frames.decode,
+    "check_frame": xtensa_frames.check_frame,
+    "put_crc32": xtensa_frames.put_crc32,
 }
-_READS: dict[str, tuple[str, ...]] = {}
+# The module's global that the CRC's kernels read.
+_READS = dict.fromkeys(("check_frame", "put_crc32"), ("_TABLE",))
 
 
 _MATVEC = re.compile(r"matvec_(\d+)")

@@ -1,0 +1,247 @@
+"""Xtensa kernels of frames: the cores of the twins in protocol/cobs_pointers.py and
+protocol/frame_check.py."""
+
+from __future__ import annotations
+
+from host.build.machine_code.xtensa import XtensaAssembler
+from host.build.machine_code.xtensa_core import frame, loop
+
+_FETCHED = ("a12", "a13", "a14", "a15")
+
+
+def encode(asm: XtensaAssembler) -> None:
+    """Words: src, dst, n, offset in dst; the bytes written. COBS, with the 0 that ends it."""
+    with frame(asm, {"a3": 0, "a4": 1, "a5": 2, "a6": 3}):
+        asm.add("a2", "a4", "a6")  # where it began
+        asm.mov("a6", "a2")  # where the block's code byte goes
+        asm.addi("a4", "a2", 1)
+        asm.add("a5", "a3", "a5")
+        asm.movi("a7", 254)
+        asm.movi("a9", 0)
+        asm.label("block")
+        asm.add("a8", "a3", "a7")
+        asm.minu("a8", "a8", "a5")  # where the block is full, or the data end
+        _copy_to_zero(asm, "zero byte")
+        asm.label("zero byte")
+        asm.sub("a12", "a4", "a6")
+        asm.s8i("a12", "a6", 0)
+        asm.mov("a6", "a4")
+        asm.addi("a4", "a4", 1)
+        asm.bgeu("a3", "a8", "full")
+        asm.addi("a3", "a3", 1)  # the zero, for which the code byte stands
+        asm.j("block")
+        asm.label("full")
+        asm.beq("a8", "a5", "ended")
+        asm.j("block")
+        asm.label("ended")
+        asm.s8i("a9", "a6", 0)
+        asm.sub("a2", "a4", "a2")
+
+
+def _copy_to_zero(asm: XtensaAssembler, zero: str) -> None:
+    """Copies from a3 to a4 up to a8; goes to `zero` where a byte is zero; changes a12 to a15."""
+    singly = asm.unique("singly")
+    asm.sub("a12", "a8", "a3")
+    asm.srli("a12", "a12", 2)
+    with loop(asm, "a12"):
+        for i, fetched in enumerate(_FETCHED):
+            asm.l8ui(fetched, "a3", i)
+        for fetched in _FETCHED:
+            asm.beqz(fetched, singly)
+        for i, fetched in enumerate(_FETCHED):
+            asm.s8i(fetched, "a4", i)
+        asm.addi("a3", "a3", 4)
+        asm.addi("a4", "a4", 4)
+    asm.label(singly)
+    asm.sub("a12", "a8", "a3")
+    with loop(asm, "a12"):
+        asm.l8ui("a13", "a3", 0)
+        asm.beqz("a13", zero)
+        asm.s8i("a13", "a4", 0)
+        asm.addi("a3", "a3", 1)
+        asm.addi("a4", "a4", 1)
+
+
+def decode(asm: XtensaAssembler) -> None:
+    """Words: src, dst, state [4], n, capacity; a frame's length, 0 where it goes on, -1 where it
+    was damaged. state: place in src, what is left of the block, whether a zero is due, place in
+    dst or -1 for a frame that is damaged."""
+    begin, frame_at, left, is_due, bad = "a9", "a10", "a11", "a6", "a7"
+    with frame(asm, {"a3": 0, "a4": 1, "a5": 3}, 16):
+        asm.s32i("a2", "a1", 0)
+        asm.s32i("a0", "a1", 4)
+        asm.l32i("a0", "a2", 16)  # the capacity
+        asm.l32i("a2", "a2", 8)  # the state
+        asm.mov(begin, "a3")
+        asm.mov(frame_at, "a4")
+        asm.add("a5", "a3", "a5")
+        asm.l32i("a12", "a2", 0)
+        asm.add("a3", "a3", "a12")
+        asm.l32i(left, "a2", 4)
+        asm.l32i(is_due, "a2", 8)
+        asm.l32i("a12", "a2", 12)
+        asm.extui(bad, "a12", 31, 1)
+        asm.bnez(bad, "next")
+        asm.add("a4", frame_at, "a12")
+        asm.label("next")
+        asm.bltu("a3", "a5", "goes on")
+        asm.j("wait")
+        asm.label("goes on")
+        asm.add("a8", "a3", left)  # as far as the data have the current block
+        asm.movi(left, 0)
+        asm.bgeu("a5", "a8", "here")
+        asm.sub(left, "a8", "a5")
+        asm.mov("a8", "a5")
+        asm.label("here")
+        _copy_to_zero(asm, "stopped")
+        asm.label("stopped")
+        asm.sub("a12", "a8", "a3")
+        asm.add(left, left, "a12")
+        asm.bne("a3", "a5", "code")
+        asm.j("wait")
+        asm.label("code")
+        asm.l8ui("a12", "a3", 0)
+        asm.addi("a3", "a3", 1)
+        asm.beqz("a12", "ended")
+        asm.bnez(bad, "next")
+        asm.addi(left, "a12", -1)
+        asm.sub("a13", "a4", frame_at)
+        asm.add("a13", "a13", is_due)
+        asm.add("a13", "a13", left)
+        asm.bge("a0", "a13", "has room")
+        asm.movi(bad, 1)
+        asm.movi(left, 0)
+        asm.j("block begun")
+        asm.label("has room")
+        asm.beqz(is_due, "block begun")
+        asm.movi("a13", 0)
+        asm.s8i("a13", "a4", 0)
+        asm.addi("a4", "a4", 1)
+        asm.label("block begun")
+        asm.movi(is_due, 1)
+        asm.movi("a13", 255)  # a full block stands for no zero
+        asm.sub("a12", "a12", "a13")
+        asm.moveqz(is_due, "a12", "a12")
+        asm.j("next")
+        asm.label("ended")
+        asm.sub("a12", "a4", frame_at)
+        asm.sub("a13", "a3", begin)
+        asm.movi("a14", 0)
+        asm.s32i("a13", "a2", 0)
+        for place in (4, 8, 12):
+            asm.s32i("a14", "a2", place)
+        asm.or_("a13", left, bad)
+        asm.bnez("a13", "damaged")
+        asm.bnez("a12", "leave")
+        asm.bnez(is_due, "damaged")
+        # A zero after nothing is silence.
+        asm.movi(is_due, 0)
+        asm.movi(left, 0)
+        asm.mov("a4", frame_at)
+        asm.j("next")
+        asm.label("damaged")
+        asm.movi("a12", -1)
+        asm.j("leave")
+        asm.label("wait")
+        asm.sub("a12", "a3", begin)
+        asm.sub("a13", "a4", frame_at)
+        asm.movi("a14", -1)
+        asm.movnez("a13", "a14", bad)
+        asm.s32i("a12", "a2", 0)
+        asm.s32i(left, "a2", 4)
+        asm.s32i(is_due, "a2", 8)
+        asm.s32i("a13", "a2", 12)
+        asm.movi("a12", 0)
+        asm.label("leave")
+        asm.mov("a2", "a12")
+        asm.l32i("a0", "a1", 4)
+
+
+# What check_frame returns negated; protocol/frame_check.py names the faults.
+_VERSION, _SOURCE, _LONG, _SHORT, _LENGTH, _CRC = 1, 2, 3, 4, 5, 7
+_RESIDUE = 0xDEBB20E3  # where the register ends over a frame and its own CRC-32
+
+
+def check_frame(asm: XtensaAssembler) -> None:
+    """Words: frame, n, table [256]; the payload's length, or a fault negated."""
+    with frame(asm, {"a3": 0, "a4": 1, "a5": 2}):
+        asm.movi("a2", -_SHORT)
+        asm.movi("a8", 9)
+        asm.blt("a4", "a8", "fault")
+        asm.movi("a2", -_VERSION)
+        asm.l8ui("a8", "a3", 0)
+        asm.movi("a9", 4)
+        asm.addi("a10", "a8", -2)
+        asm.beqz("a10", "version")
+        asm.movi("a9", 12)
+        asm.addi("a11", "a8", -3)
+        asm.bnez("a11", "fault")
+        asm.label("version")
+        asm.movi("a2", -_LONG)
+        asm.l8ui("a6", "a3", 6)
+        asm.l8ui("a11", "a3", 7)
+        asm.slli("a11", "a11", 8)
+        asm.or_("a6", "a6", "a11")
+        asm.set("a11", 2048)
+        asm.bltu("a11", "a6", "fault")
+        asm.movi("a2", -_LENGTH)
+        asm.add("a9", "a9", "a6")
+        asm.addi("a9", "a9", 8)
+        asm.bne("a9", "a4", "fault")
+        asm.movi("a2", -_SOURCE)
+        asm.l8ui("a8", "a3", 2)
+        asm.movi("a9", 255)
+        asm.beq("a8", "a9", "fault")
+        asm.beqz("a10", "checksum")
+        asm.label("right")
+        asm.mov("a2", "a6")
+        asm.label("fault")
+        asm.retw()
+        asm.label("checksum")
+        _crc(asm)
+        asm.movi("a2", -_CRC)
+        asm.set("a8", _RESIDUE)
+        asm.sub("a7", "a7", "a8")
+        asm.moveqz("a2", "a6", "a7")
+
+
+def put_crc32(asm: XtensaAssembler) -> None:
+    """Words: frame, n, table [256]; the CRC-32 goes behind the n bytes."""
+    with frame(asm, {"a3": 0, "a4": 1, "a5": 2}):
+        _crc(asm)
+        asm.movi("a8", -1)
+        asm.xor("a7", "a7", "a8")
+        for i in range(4):
+            asm.s8i("a7", "a3", i)
+            asm.srli("a7", "a7", 8)
+
+
+def _crc(asm: XtensaAssembler) -> None:
+    """a7 = the register of CRC-32 over a4 bytes at a3, which ends behind them; the table is at
+    a5; changes a4 and a8 to a11."""
+    asm.movi("a7", -1)
+    asm.extui("a8", "a3", 0, 2)
+    asm.bnez("a8", "bytes")
+    asm.srli("a9", "a4", 2)
+    asm.extui("a4", "a4", 0, 2)
+    with loop(asm, "a9"):
+        asm.l32i("a8", "a3", 0)
+        asm.addi("a3", "a3", 4)
+        asm.xor("a7", "a7", "a8")
+        for _ in range(4):
+            _look_up(asm)
+    asm.label("bytes")
+    with loop(asm, "a4"):
+        asm.l8ui("a8", "a3", 0)
+        asm.addi("a3", "a3", 1)
+        asm.xor("a7", "a7", "a8")
+        _look_up(asm)
+
+
+def _look_up(asm: XtensaAssembler) -> None:
+    """Eight bits leave the register."""
+    asm.extui("a8", "a7", 0, 8)
+    asm.addx4("a8", "a8", "a5")
+    asm.l32i("a8", "a8", 0)
+    asm.srli("a7", "a7", 8)
+    asm.xor("a7", "a7", "a8")
