@@ -16,11 +16,11 @@ from numpy.random import Generator
 
 from bench.emulation.module import EmulatedModule
 from host.build.kernels import column_blocks
+from host.build.shard import stored_matrix
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT, Ints, Rescale
 
 _VALUE_ZERO = 1 << 15  # what a KV cache adds to its values
-_WEIGHT_ZERO = 128
 _HEADS = 8  # in one call, as on one chip with stories260K
 _GATE_SHIFTS = 4, 13
 _RESCALE_SHIFT = 24
@@ -93,17 +93,14 @@ def _matvec(rows: int, columns: int, module: EmulatedModule) -> int:
     numbers = _numbers(rows * columns)
     weight = numbers.integers(-127, 128, (rows, columns))
     x = numbers.integers(-INT16_LIMIT, INT16_LIMIT + 1, columns)
-    blocks = column_blocks(columns)
-    stored = b"".join(
-        (weight[:, first : first + count] + _WEIGHT_ZERO).astype(np.uint8).tobytes()
-        for first, count in blocks
-    )
-    w, inputs = module.placed(stored), module.placed(x)
+    weight = weight.astype(np.int8)
+    blocks = column_blocks(columns) if module.padding == 1 else [(0, columns)]
+    w, inputs = module.placed(stored_matrix(weight, module.padding)), module.placed(x)
     y = module.placed(numbers.integers(-1000, 1000, rows))
     for first, count in blocks:
         name = f"matvec_add_{count}" if first else f"matvec_{count}"
         module.call(name, w, 0, y, inputs + 4 * first, rows, first * rows)
-    _check("matvec", module.int32s(y, rows), arithmetic.matvec(weight.astype(np.int8), x))
+    _check("matvec", module.int32s(y, rows), arithmetic.matvec(weight, x))
     return rows * columns
 
 

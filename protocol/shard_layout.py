@@ -17,21 +17,36 @@ table once it has read its file.
 
 Everything is little-endian. A weight is stored as weight + WEIGHT_ZERO, so that a byte load needs
 no sign extension, and a gain as multiplier + GAIN_ZERO. Matrices named between two semicolons are
-one, their rows one after another. A matrix is stored in the blocks of columns that its kernel
-takes (host/build/kernels.py), row-major in each. Each layer and the vocabulary are padded to a
-multiple of 4 bytes. Parts with a * are there where the header's `has_norms` is true.
+one, their rows one after another. Each layer and the vocabulary are padded to a multiple of 4
+bytes. Parts with a * are there where the header's `has_norms` is true.
+
+How a matrix is stored depends on the header's `padding`, which is what the chip's kernels want:
+
+| padding | a matrix |
+| --- | --- |
+| 1 | the blocks of columns that its kernel takes (host/build/kernels.py), row-major in each |
+| PAIRS | rows of a multiple of PAIRS columns, two and two: see below |
+| VECTORS | rows of a multiple of VECTORS columns, then int32 [rows]: see below |
+
+Rows are filled up with weights of 0. In a pair of rows each column has two bytes: the first row's
+weight, + WEIGHT_ZERO, and the second's as int8; the last of an odd number of rows has one byte for
+each. Behind VECTORS' rows is the sum of each one's weights times BIAS_FACTOR, modulo 2**32.
+Matrices begin, counted from the layer or the vocabulary, and end at multiples of the padding.
 """
 
 from protocol.compat import const
 
 MAGIC = b"FEDSHARD"
-VERSION = const(3)
+VERSION = const(4)
 PREFIX_SIZE = const(16)  # bytes before the header
 DIGEST_SIZE = const(32)
 EXP_ENTRIES = const(512)
 SIGMOID_ENTRIES = const(1024)
 ROPE_STRIDE = const(32)  # rope tables have positions 0 to 31, and of the others each 32nd
 WEIGHT_ZERO = const(128)
+PAIRS = const(4)
+VECTORS = const(16)
+BIAS_FACTOR = const(-32768)
 GAIN_ZERO = const(32768)
 RESIDUAL_BITS = const(25)  # of the residual stream in a STEP: 24, and a sign
 
@@ -43,6 +58,7 @@ HEADER = (
     "first_layer",  # of the model, with which the group begins
     "next",  # ids of the chips of the next stage, none after the last
     "slots",  # sequences whose keys and values are held at once
+    "padding",  # of matrices: 1, PAIRS or VECTORS
     "has_norms",  # whether the chip keeps the residual stream, and so has gains and norms
     "dim",
     "head_dim",

@@ -28,7 +28,8 @@ _PROCESSORS_OF_KERNELS: dict[str, type[Processor]] = {"lx6": Lx6, "pie": S3}
 class EmulatedModule:
     """Calls functions of a module on the emulated processor of a target.
 
-    `instructions` adds up what calls have executed, `calls` how often they called MicroPython.
+    `instructions` adds up what calls have executed, `calls` how often they called MicroPython;
+    padding: how its kernels want matrices (protocol/shard_layout.py).
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class EmulatedModule:
         head_dim: int = 0,
     ) -> None:
         """kernels: machine code in place of the viper compiler's, for heads of head_dim."""
-        self.target = target
+        self.target, self.padding = target, kernels.padding if kernels else 1
         mpy = compiled(source.encode(), name, target)
         viper = native_functions(mpy, source)
         if kernels:

@@ -45,6 +45,7 @@ from protocol.shard_layout import (
     UP_SHIFT,
     V_LIMIT,
     V_SHIFT,
+    VECTORS,
     VERSION,
 )
 
@@ -147,7 +148,8 @@ def _fill(weights, layout, file):
     if layout["has_norms"]:
         weights.final_gain = _buffer(file, 2 * layout["dim"])
         weights.final_norm = final_norm
-    weights.vocabulary = _buffer(file, layout["rows"] * (layout["dim"] + 2))
+    weights.classifier_at, size = vocabulary_sizes(layout)
+    weights.vocabulary = _buffer(file, size)
     weights.workspace = Workspace(layout)
     del below
     weights.rope_table = _rope_table(layout, layout.pop("rope"))
@@ -232,26 +234,40 @@ def _overflow(layout, needed, lacking):
 
 
 def places_in_layer(layout):
-    """Byte offsets of the parts of a layer in its buffer, and of its end, a multiple of 4; see
+    """Byte offsets of the parts of a layer in its buffer, and of its end; see
     protocol/shard_layout.py."""
     head_dim, dim, units = layout["head_dim"], layout["dim"], layout["units"]
     q_rows = len(layout["heads"]) * head_dim
     kv_rows = len(layout["kv_heads"]) * head_dim
+    padding = layout["padding"]
     places = [0]
-    for size in (
-        2 * q_rows,
-        2 * kv_rows,
-        2 * kv_rows,
-        2 * units,
-        2 * units,
-        (q_rows + 2 * kv_rows) * dim,
-        dim * q_rows,
-        2 * units * dim,
-        dim * units,
-    ):
-        places.append(places[-1] + size)
-    places[-1] += -places[-1] % 4
+    for rows in (q_rows, kv_rows, kv_rows, units, units):
+        places.append(places[-1] + 2 * rows)
+    places[-1] = _aligned(places[-1], padding)
+    for rows, columns in (
+        (q_rows + 2 * kv_rows, dim), (dim, q_rows), (2 * units, dim), (dim, units),
+    ):  # fmt: skip
+        places.append(places[-1] + _matrix_size(rows, columns, padding))
+    places[-1] = _aligned(places[-1], 4)
     return places
+
+
+def vocabulary_sizes(layout):
+    """At which byte of the vocabulary its weights begin, and its size."""
+    rows, padding = layout["rows"], layout["padding"]
+    at = _aligned(2 * rows, padding)
+    return at, _aligned(at + _matrix_size(rows, layout["dim"], padding), 4)
+
+
+def _matrix_size(rows, columns, padding):
+    size = rows * _aligned(columns, padding)
+    if columns and padding == VECTORS:
+        size += 4 * rows
+    return _aligned(size, padding)
+
+
+def _aligned(size, to):
+    return size + -size % to
 
 
 def _norms_size(layout):
@@ -268,7 +284,7 @@ def shard_bytes(layout):
     layer = places_in_layer(layout)[LAYER_END] + caches + norms
     # The last norm has one gain, of the four parts of a layer's norms.
     last = norms // NORM_PARTS
-    return tables + layers * layer + last + layout["rows"] * (layout["dim"] + 2)
+    return tables + layers * layer + last + vocabulary_sizes(layout)[1]
 
 
 def _buffer(file, size):

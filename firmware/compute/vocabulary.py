@@ -21,7 +21,7 @@ class Vocabulary:
         self._scale = array("i", [rows, layout["logit_shift"], INT16_LIMIT])
         self._kernels = kernels
         self._weights = weights.vocabulary
-        self._classifier = Linear(2 * rows, rows, layout["dim"], workspace.x, kernels)
+        self._classifier = Linear(weights.classifier_at, rows, layout["dim"], workspace.x, kernels)
 
     def run(self):
         """Computes the logits."""

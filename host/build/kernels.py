@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from host.build.attention_kernel import attention_kernel
+from host.build.row_kernels import row_kernel
 from host.build.unrolling import lines, per_turn, summed, turns
 from host.errors import ModelError
 
@@ -46,21 +47,28 @@ def column_blocks(columns: int) -> list[tuple[int, int]]:
     return [(low, high - low) for low, high in pairwise(edges)]
 
 
-def kernel_source(matrix_columns: Iterable[int], head_dim: int) -> str:
+def kernel_source(matrix_columns: Iterable[int], head_dim: int, padding: int = 1) -> str:
     """The module `firmware/compute/model_kernels.py` for matrices of these column counts.
 
-    Raises ModelError for heads too large to be held in locals.
+    padding: how matrices are stored (protocol/shard_layout.py). Raises ModelError for heads too
+    large to be held in locals.
     """
     if head_dim > MAX_COLUMNS:
         raise ModelError(f"head size {head_dim}: kernels are made for at most {MAX_COLUMNS}")
-    blocks = {columns: column_blocks(columns) for columns in sorted(set(matrix_columns))}
-    kernels = {(count, first > 0) for parts in blocks.values() for first, count in parts}
+    shapes = sorted(set(matrix_columns))
+    if padding == 1:
+        blocks = {columns: column_blocks(columns) for columns in shapes}
+        kernels = {(count, first > 0) for parts in blocks.values() for first, count in parts}
+        made = [_matvec(count, adds) for count, adds in sorted(kernels)]
+    else:
+        blocks = {columns: [(0, columns)] for columns in shapes}
+        made = [row_kernel(columns, padding) for columns in shapes]
     return "\n".join(
         [
             '"""Generated for this chip\'s shard of the model: see host/build/kernels.py."""\n',
             "import micropython",
             "from firmware.compute.kernels import *",
-            *(_matvec(count, adds) for count, adds in sorted(kernels)),
+            *made,
             attention_kernel(head_dim),
             "# For each number of columns: first column, columns and kernel of each block.",
             "MATVEC = {",

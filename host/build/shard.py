@@ -16,25 +16,34 @@ from host.parallel.plan import Plan, Shard
 from host.parallel.sharding import head_rows, shard_weight
 from protocol import shard_layout as layout
 from protocol.messages import HASH_SIZE
-from protocol.shard_layout import GAIN_ZERO, HEADER, MAGIC, VERSION, WEIGHT_ZERO
+from protocol.shard_layout import (
+    BIAS_FACTOR,
+    GAIN_ZERO,
+    HEADER,
+    MAGIC,
+    PAIRS,
+    VERSION,
+    WEIGHT_ZERO,
+)
 
 
-def shard_file(model: QuantizedModel, plan: Plan, shard: Shard) -> bytes:
-    """The file of the chip that holds `shard`."""
-    header = json.dumps(_header(model, plan, shard), separators=(",", ":")).encode()
+def shard_file(model: QuantizedModel, plan: Plan, shard: Shard, padding: int = 1) -> bytes:
+    """The file of the chip that holds `shard`, with matrices as its kernels want them: see
+    protocol/shard_layout.py."""
+    numbers = {"padding": padding, **_header(model, plan, shard)}
+    header = json.dumps({name: numbers[name] for name in HEADER}, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 4)
     body = MAGIC + VERSION.to_bytes(2, "little") + bytes(2) + len(header).to_bytes(4, "little")
     body += header + _u16(arithmetic.exp_table()) + _u16(arithmetic.sigmoid_table())
     for layer in _layers(model, plan, shard):
-        body += _layer_block(layer, shard, model.config.head_dim)
+        body += _layer_block(layer, shard, model.config.head_dim, padding)
         if plan.strategy.keeps_residual:
             body += _norms(layer)
     if plan.strategy.keeps_residual:
         body += _gain(model.final_gain)
     vocabulary = _rows_of(model.classifier, shard.rows)
-    body += _u16(vocabulary.rescale.multiplier)
-    body += _weights(vocabulary.weight)
-    body += bytes(-len(body) % 4)
+    block = _aligned(_u16(vocabulary.rescale.multiplier), padding)
+    body += _aligned(block + stored_matrix(vocabulary.weight, padding), 4)
     return body + hashlib.sha256(body).digest()
 
 
@@ -84,7 +93,7 @@ def _header(model: QuantizedModel, plan: Plan, shard: Shard) -> dict[str, object
         "final_norm": _norm(model.final_gain, model.final_limit),
         "layers": [_layer_numbers(layer) for layer in _layers(model, plan, shard)],
     }
-    return {name: values[name] for name in HEADER}
+    return values
 
 
 def _layer_numbers(layer: QuantizedLayer) -> list[object]:
@@ -116,17 +125,21 @@ def _norm(gain: Gain, limit: int) -> list[int]:
     return numbers
 
 
-def _layer_block(layer: QuantizedLayer, shard: Shard, head_dim: int) -> bytes:
+def _layer_block(layer: QuantizedLayer, shard: Shard, head_dim: int, padding: int) -> bytes:
     q_rows = head_rows(shard.heads, head_dim)
     kv_rows = head_rows(shard.kv_heads, head_dim)
     qkv = [_rows_of(layer.q, q_rows), _rows_of(layer.k, kv_rows), _rows_of(layer.v, kv_rows)]
     gate_up = [_rows_of(layer.gate, shard.units), _rows_of(layer.up, shard.units)]
     block = b"".join(_u16(linear.rescale.multiplier) for linear in qkv + gate_up)
-    block += _weights(np.concatenate([linear.weight for linear in qkv]))
-    block += _weights(_columns_of(layer.o, q_rows).weight)
-    block += _weights(np.concatenate([linear.weight for linear in gate_up]))
-    block += _weights(_columns_of(layer.down, shard.units).weight)
-    return block + bytes(-len(block) % 4)
+    block = _aligned(block, padding)
+    for weight in (
+        np.concatenate([linear.weight for linear in qkv]),
+        _columns_of(layer.o, q_rows).weight,
+        np.concatenate([linear.weight for linear in gate_up]),
+        _columns_of(layer.down, shard.units).weight,
+    ):
+        block += stored_matrix(weight, padding)
+    return _aligned(block, 4)
 
 
 def _norms(layer: QuantizedLayer) -> bytes:
@@ -152,14 +165,29 @@ def _columns_of(linear: Linear, columns: ArrayLike) -> Linear:
     return shard_weight(linear, 1, indices=columns).weight
 
 
-def _weights(weight: NDArray[np.int8]) -> bytes:
+def stored_matrix(weight: NDArray[np.int8], padding: int) -> bytes:
+    """A matrix as protocol/shard_layout.py has it."""
     if not weight.size:
         return b""
     stored = (weight.astype(np.int16) + WEIGHT_ZERO).astype(np.uint8)
-    return b"".join(
-        stored[:, first : first + count].tobytes()
-        for first, count in column_blocks(stored.shape[1])
-    )
+    columns = stored.shape[1]
+    if padding == 1:
+        return b"".join(
+            stored[:, first : first + count].tobytes() for first, count in column_blocks(columns)
+        )
+    stored = np.pad(stored, ((0, 0), (0, -columns % padding)), constant_values=WEIGHT_ZERO)
+    if padding == PAIRS:
+        pairs = len(stored) // 2
+        lower, upper = stored[: 2 * pairs : 2], stored[1::2] ^ WEIGHT_ZERO
+        paired = np.stack([lower, upper], -1)
+        return paired.tobytes() + stored[2 * pairs :].tobytes()
+    biases = weight.sum(1, dtype=np.int64) * BIAS_FACTOR
+    return _aligned(stored.tobytes() + biases.astype("<i8").astype("<i4").tobytes(), padding)
+
+
+def _aligned(content: bytes, size: int) -> bytes:
+    """The content with zeros behind it, up to a multiple of `size` bytes."""
+    return content + bytes(-len(content) % size)
 
 
 def _u16(values: NDArray[np.int64]) -> bytes:

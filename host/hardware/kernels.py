@@ -9,7 +9,11 @@ from __future__ import annotations
 # Machine code of ours (host/build/machine_code/) by chip, as esptool names it. The S2, which has
 # no MAC16, and chips that are unknown run what viper's compiler makes. The P4's and C5's scalar
 # cores execute the C3's instructions.
-_NATIVE = dict.fromkeys(("esp32c3", "esp32c5", "esp32c6", "esp32h2", "esp32p4"), "rv32im")
+_NATIVE = {
+    **dict.fromkeys(("esp32c3", "esp32c5", "esp32c6", "esp32h2", "esp32p4"), "rv32im"),
+    "esp32": "lx6",
+    "esp32s3": "pie",
+}
 
 
 def native_kernels(chip: str | None) -> str | None:

@@ -39,11 +39,7 @@ def matvec(columns: int, rows: int, seed: int) -> None:
     at = int(random.integers(0, 40))
     weights = bytes(at) + numbers(random, 1, 255, rows * columns, "u1")
     y, x = numbers(random, *INT32, rows), numbers(random, *INT16, columns)
-<<<<<<< HEAD
     for name in module.native.native - {"attend"}:
-=======
-    for name in []:
->>>>>>> 3a100a2 (Write the other kernels for Xtensa: norms, packing, frames)
         module.check(name, weights, 0, y, x, rows, at)
 
 
@@ -72,11 +68,7 @@ def test_products_in_blocks_of_columns():
     for columns in (193, 288, 576, 768, 1536):
         random = np.random.default_rng(columns)
         module = generated([columns], 8)
-<<<<<<< HEAD
         for name in module.native.native - {"attend"}:
-=======
-        for name in []:
->>>>>>> 3a100a2 (Write the other kernels for Xtensa: norms, packing, frames)
             count = int(name.rpartition("_")[2])
             module.check(
                 name, numbers(random, 1, 255, 17 * count, "u1"), 0, numbers(random, *INT32, 17),

@@ -10,11 +10,7 @@ from numpy.random import Generator
 from bench.emulation.module import EmulatedModule
 from host.build.constants import inline_constants
 from host.build.kernels import kernel_source
-<<<<<<< HEAD
 from host.build.machine_code.registry import RV32IM
-=======
-from host.build.machine_code.registry import LX6, PIE, RV32IM, KernelSet
->>>>>>> 3a100a2 (Write the other kernels for Xtensa: norms, packing, frames)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GUARD = b"\xa5" * 32
@@ -27,7 +23,6 @@ class Scratch(bytes):
 class Twins:
     """The kernels of a module of the firmware, or of the one that is generated for shapes."""
 
-<<<<<<< HEAD
     def __init__(self, path: str, source: str = "", head_dim: int = 8) -> None:
         """source: of a module that is generated; else it is what the path leads to."""
         source = source or inline_constants((REPOSITORY / path).read_text(), keeps_names=True)
@@ -45,30 +40,6 @@ class Twins:
         for got, expected in zip(*outcomes, strict=True):
             assert got == expected, (name, [a for a in arguments if isinstance(a, int)])
         return int.from_bytes(outcomes[0][0], "little", signed=True)
-=======
-    def __init__(
-        self, path: str, source: str = "", head_dim: int = 8,
-        kernels: tuple[KernelSet, ...] = (LX6, PIE),
-    ) -> None:  # fmt: skip
-        """source: of a module that is generated; else it is what the path leads to. kernels: of
-        the chips whose machine code is compared."""
-        source = source or inline_constants((REPOSITORY / path).read_text(), keeps_names=True)
-        self.all = [
-            EmulatedModule(source, path, each.mpy_arch, each, head_dim) for each in kernels
-        ]
-        self.native = self.all[0]
-        self.viper = EmulatedModule(source, path, self.native.target)
-
-    def check(self, name: str, *arguments: int | bytes, **module_globals: bytes) -> int:
-        """Calls all with integers and buffers, and compares results and all that they wrote,
-        guards around the buffers included; what they returned."""
-        expected = self._outcome(self.viper, name, arguments, module_globals)
-        for module in self.all:
-            assert name in module.native
-            got = self._outcome(module, name, arguments, module_globals)
-            assert got == expected, (name, [a for a in arguments if isinstance(a, int)])
-        return int.from_bytes(expected[0], "little", signed=True)
->>>>>>> 3a100a2 (Write the other kernels for Xtensa: norms, packing, frames)
 
     def _outcome(
         self,
@@ -81,29 +52,19 @@ class Twins:
         for given, content in module_globals.items():
             module.set_global(given, module.placed(content))
         places = [
-<<<<<<< HEAD
             argument
             if isinstance(argument, int)
             # An empty buffer has no place in MicroPython either.
             else module.placed(GUARD + argument + GUARD) + len(GUARD)
             if argument
             else 0
-=======
-            module.placed(GUARD + argument + GUARD) + len(GUARD)
-            if isinstance(argument, bytes)
-            else argument
->>>>>>> 3a100a2 (Write the other kernels for Xtensa: norms, packing, frames)
             for argument in arguments
         ]
         result = module.call(name, *places)
         has_result = module._functions[name].has_result
         written = []
         for place, argument in zip(places, arguments, strict=True):
-<<<<<<< HEAD
             if isinstance(argument, bytes) and argument:
-=======
-            if isinstance(argument, bytes):
->>>>>>> 3a100a2 (Write the other kernels for Xtensa: norms, packing, frames)
                 around = len(argument) + 2 * len(GUARD)
                 held = bytearray(module.bytes(place - len(GUARD), around))
                 if isinstance(argument, Scratch):

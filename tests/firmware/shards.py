@@ -53,6 +53,7 @@ def header(model, part, combine=False):
         "first_layer": 0,
         "next": [],
         "slots": 1,
+        "padding": 1,
         "has_norms": combine,
         "dim": model.dim,
         "head_dim": model.head_dim,
@@ -74,7 +75,7 @@ def header(model, part, combine=False):
     }
 
 
-def file_of(model, part, version=3, combine=False, **changes):
+def file_of(model, part, version=4, combine=False, **changes):
     """The bytes of a shard file; `changes` replace numbers in its header."""
     numbers = header(model, part, combine)
     numbers.update(changes)

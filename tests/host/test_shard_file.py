@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from firmware.compute.shard import load_weights
 from host.build.kernels import column_blocks
-from host.build.shard import matrix_columns, shard_file
+from host.build.shard import matrix_columns, shard_file, stored_matrix
 from host.model import arithmetic
 from host.model.arithmetic import Gain
 from host.model.checkpoint import Config
@@ -52,15 +54,38 @@ class ShardReader:
         return np.frombuffer(self.bytes(2 * count), "<u2").astype(int)
 
     def matrix(self, rows: int, columns: int) -> np.ndarray:
-        """int8-valued [rows, columns]; blocks of columns lie one after another."""
-        blocks = [
-            np.frombuffer(self.bytes(rows * count), np.uint8).reshape(rows, count)
-            for _, count in (column_blocks(columns) if columns else [])
-        ]
-        return np.hstack([np.zeros((rows, 0), int), *blocks]).astype(int) - 128
+        """int8-valued [rows, columns], as the header's padding says that it is stored."""
+        padding = self.header["padding"]
+        if rows == 0 or columns == 0:
+            return np.zeros((rows, columns), int)
+        if padding == 1:  # blocks of columns lie one after another
+            blocks = [self.u8(rows, count) for _, count in column_blocks(columns)]
+            return np.hstack(blocks) - 128
+        filled = -(-columns // padding) * padding
+        if padding == 4:
+            pairs = self.u8(rows // 2, 2 * filled)
+            last = self.u8(rows % 2, filled) - 128
+            upper = (pairs[:, 1::2] ^ 128) - 128
+            both = np.stack([pairs[:, ::2] - 128, upper], 1).reshape(-1, filled)
+            weights = np.vstack([both, last])
+        else:
+            weights = self.u8(rows, filled) - 128
+            biases = np.frombuffer(self.bytes(4 * rows), "<i4").astype(np.int64)
+            assert not ((biases + 32768 * weights.sum(1)) % (1 << 32)).any()
+        assert not weights[:, columns:].any()
+        self.fill(padding)
+        return weights[:, :columns]
 
-    def padding(self) -> None:
-        assert self.bytes(-self.at % 4).strip(b"\0") == b""
+    def u8(self, rows: int, columns: int) -> np.ndarray:
+        return np.frombuffer(self.bytes(rows * columns), "u1").reshape(rows, columns).astype(int)
+
+    def begin(self) -> None:
+        """A layer or the vocabulary begins, from where alignment counts."""
+        self.origin = self.at
+
+    def fill(self, size: int) -> None:
+        """Nothing up to a multiple of a size."""
+        assert self.bytes((self.origin - self.at) % size).strip(b"\0") == b""
 
 
 class Merged:
@@ -95,8 +120,8 @@ def head_rows(heads: tuple[int, ...], size: int) -> list[int]:
 class Merger:
     """A model's matrices, and the shards of a plan read into them."""
 
-    def __init__(self, model: QuantizedModel) -> None:
-        self.model, self.reduce = model, "host"
+    def __init__(self, model: QuantizedModel, padding: int = 1) -> None:
+        self.model, self.reduce, self.padding = model, "host", padding
         names = ("q", "k", "v", "o", "gate", "up", "down")
         self.layers = [
             {name: Merged(getattr(layer, name)) for name in names} for layer in model.layers
@@ -104,9 +129,9 @@ class Merger:
         self.classifier = Merged(model.classifier)
 
     def read(self, plan: Plan, shard: Shard) -> None:
-        file = shard_file(self.model, plan, shard)
+        file = shard_file(self.model, plan, shard, self.padding)
         reader = ShardReader(file)
-        assert reader.version == 3
+        assert reader.version == 4
         self.reduce = plan.parallelism.reduce
         self.assert_header(reader.header, plan, shard)
         assert reader.u16(512).tolist() == arithmetic.exp_table().tolist()
@@ -116,18 +141,22 @@ class Merger:
         dim = self.model.config.dim
         if self.reduce == "chips":
             assert_gain(reader.u16(dim), self.model.final_gain)
+        reader.begin()
         self.classifier.multiplier[shard.rows] = reader.u16(len(shard.rows))
+        reader.fill(self.padding)
         self.classifier.put(shard.rows, range(dim), reader.matrix(len(shard.rows), dim))
-        reader.padding()
+        reader.fill(4)
         assert reader.file[reader.at :] == hashlib.sha256(reader.file[: reader.at]).digest()
 
     def read_layer(self, reader: ShardReader, index: int, shard: Shard) -> None:
         layer, dim, size = self.layers[index], self.model.config.dim, self.model.config.head_dim
         assert reader.at % 4 == 0
+        reader.begin()
         q, kv = head_rows(shard.heads, size), head_rows(shard.kv_heads, size)
         rows = {"q": q, "k": kv, "v": kv, "gate": shard.units, "up": shard.units}
         for name, own in rows.items():
             layer[name].multiplier[own] = reader.u16(len(own))
+        reader.fill(self.padding)
         stacked = reader.matrix(len(q) + 2 * len(kv), dim)
         for name, part in zip("qkv", np.split(stacked, [len(q), len(q) + len(kv)]), strict=True):
             layer[name].put(rows[name], range(dim), part)
@@ -136,7 +165,7 @@ class Merger:
         for name, part in zip(("gate", "up"), np.split(stacked, 2), strict=True):
             layer[name].put(shard.units, range(dim), part)
         layer["down"].put(range(dim), shard.units, reader.matrix(dim, len(shard.units)))
-        reader.padding()
+        reader.fill(4)
         if self.reduce == "chips":
             plain = self.model.layers[index]
             assert_gain(reader.u16(dim), plain.attention_gain)
@@ -149,7 +178,7 @@ class Merger:
         expected = {
             "model": model.sha256().hex()[:16],
             "chip": shard.chip, "members": list(range(plan.chips)),
-            "first_layer": 0, "next": [], "slots": 1,
+            "first_layer": 0, "next": [], "slots": 1, "padding": self.padding,
             "has_norms": plan.parallelism.reduce == "chips",
             "dim": config.dim, "head_dim": config.head_dim,
             "total_heads": config.heads, "total_kv_heads": config.kv_heads,
@@ -200,9 +229,11 @@ def number(layer: Any, path: str) -> int:
     return layer
 
 
-def assert_merges(model: QuantizedModel, chips: int, reduce: str = "host") -> None:
+def assert_merges(
+    model: QuantizedModel, chips: int, reduce: str = "host", padding: int = 1
+) -> None:
     plan = tensor_plan(model, chips, reduce=reduce)
-    merger = Merger(model)
+    merger = Merger(model, padding)
     for shard in plan.shards:
         merger.read(plan, shard)
     # A KV head is held twice or more only where its query heads are apart.
@@ -221,11 +252,37 @@ def test_the_shards_of_any_number_of_chips_are_the_model(chips: int, reduce: str
     st.integers(1, 20),
     st.booleans(),
     st.sampled_from(REDUCERS),
+    st.sampled_from((1, 4, 16)),
 )
 def test_the_shards_of_any_model_are_the_model(
-    config: Config, chips: int, shared: bool, reduce: str
+    config: Config, chips: int, shared: bool, reduce: str, padding: int
 ) -> None:
-    assert_merges(quantize(random_checkpoint(config, shared)), chips, reduce)
+    assert_merges(quantize(random_checkpoint(config, shared)), chips, reduce, padding)
+
+
+@pytest.mark.parametrize("padding", [4, 16])
+@pytest.mark.parametrize("chips", [1, 4, 20])
+def test_a_chip_finds_the_parts_of_a_padded_shard(
+    chips: int, padding: int, tmp_path: Path
+) -> None:
+    """By the firmware's own reading: matrices lie at multiples of the padding, and are right."""
+    model = quantize(random_checkpoint())
+    plan = tensor_plan(model, chips, reduce="chips")
+    for shard in plan.shards:
+        (tmp_path / "shard.bin").write_bytes(shard_file(model, plan, shard, padding))
+        weights = load_weights(str(tmp_path / "shard.bin"), shard.chip)
+        columns = np.ix_(range(24), head_rows(shard.heads, model.config.head_dim))
+        for layer, plain in zip(weights.layers, model.layers, strict=True):
+            o, gate_up, down, end = weights.places[6:]
+            assert end == len(layer.weights)
+            assert all(at % padding == 0 for at in weights.places[5:9])
+            assert layer.weights[o:gate_up] == stored_matrix(plain.o.weight[columns], padding)
+            units = stored_matrix(plain.down.weight[:, shard.units], padding)
+            assert layer.weights[down : down + len(units)] == units
+        rows = stored_matrix(model.classifier.weight[shard.rows], padding)
+        assert weights.classifier_at % padding == 0
+        found = weights.vocabulary[weights.classifier_at :]
+        assert found[: len(rows)] == rows and not any(found[len(rows) :])
 
 
 def test_a_hundred_chips_of_which_most_own_little() -> None:

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from host.build.machine_code.xtensa import ACCHI, ACCLO, XtensaAssembler
 from host.build.machine_code.xtensa_core import frame, loop
-
-PADDING = 4  # a row has a multiple of so many columns
+from protocol.shard_layout import PAIRS
 
 _WEIGHTS, _OUT, _INPUTS, _ROWS, _BIAS, _MASK, _ZERO = "a3", "a4", "a5", "a6", "a7", "a2", "a0"
 _FOURS, _TURNS, _AT = "a8", "a9", "a10"  # turns of the passes; where the inputs are read
@@ -27,7 +26,7 @@ def matvec(asm: XtensaAssembler, columns: int) -> None:
     columns filled up] as above, at a multiple of 4 bytes, and of the last of an odd number of rows
     u8, weight + 128. What fills rows up makes no difference.
     """
-    filled = -(-columns // PADDING) * PADDING
+    filled = columns + -columns % PAIRS
     with frame(asm, {_WEIGHTS: 0, _OUT: 2, _INPUTS: 3, _ROWS: 4, "a9": 5}, 2 * filled + 16):
         inputs_at = 16  # on the stack
         asm.s32i("a0", "a1", 0)

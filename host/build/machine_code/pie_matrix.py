@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from host.build.machine_code.xtensa import ACCX_0, XtensaAssembler
 from host.build.machine_code.xtensa_core import frame, loop, move
+from protocol.shard_layout import VECTORS
 
-VECTOR = 16  # bytes of a vector register, and columns in it
+VECTOR = VECTORS  # bytes of a vector register, and columns in it
 
 _WEIGHTS, _OUT, _INPUTS, _ROWS, _BIASES, _PARTS = "a3", "a4", "a5", "a6", "a7", "a8"
 _CONSTANT, _SPARE = "a10", "a14"
@@ -103,10 +104,12 @@ def _multiply_rows(asm: XtensaAssembler, vectors: int) -> None:
         with loop(asm, _ROWS):
             _multiply_row(asm, vectors, kept)
     else:
-        begin = asm.label(asm.unique("row"))
+        asm.beqz(_ROWS, "no row")
+        asm.label("row")
         _multiply_row(asm, vectors, kept)
         asm.addi(_ROWS, _ROWS, -1)
-        asm.bnez(_ROWS, begin)
+        asm.bnez(_ROWS, "row")
+        asm.label("no row")
 
 
 def _multiply_row(asm: XtensaAssembler, vectors: int, kept: int) -> None:

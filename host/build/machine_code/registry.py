@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from host.build.machine_code.mpy import ViperFunction, replace_code, viper_functions
 from host.build.machine_code.rv32_kernels import rv32_kernel
+from host.build.machine_code.xtensa_kernels import lx6_kernel, pie_kernel
 from host.hardware.kernels import native_kernels
+from protocol.shard_layout import PAIRS, VECTORS
 
 
 @dataclass(frozen=True)
@@ -16,12 +18,13 @@ class KernelSet:
 
     name: what it is called in messages; mpy_arch: what mpy-cross calls the architecture; kernel:
     gives the machine code of a viper twin for heads of a size, None where it has none that is
-    better than the twin's.
+    better than the twin's; padding: how it wants matrices (protocol/shard_layout.py).
     """
 
     name: str
     mpy_arch: str
     kernel: Callable[[ViperFunction, int], bytes | None]
+    padding: int = 1
 
     def module(self, mpy: bytes, source: str, head_dim: int) -> bytes | None:
         """Returns a module's .mpy with machine code of ours in place of the viper compiler's, None
@@ -35,8 +38,10 @@ class KernelSet:
 
 
 RV32IM = KernelSet("rv32im", "rv32imc", rv32_kernel)
+LX6 = KernelSet("lx6", "xtensawin", lx6_kernel, PAIRS)
+PIE = KernelSet("pie", "xtensawin", pie_kernel, VECTORS)
 
-_SETS = {kernels.name: kernels for kernels in (RV32IM,)}
+_SETS = {kernels.name: kernels for kernels in (RV32IM, LX6, PIE)}
 
 
 def kernel_set(chip: str | None) -> KernelSet | None:
