@@ -91,9 +91,8 @@ def _check(name: str, got: Ints, expected: Ints) -> None:
 
 def _matvec(rows: int, columns: int, module: EmulatedModule) -> int:
     numbers = _numbers(rows * columns)
-    weight = numbers.integers(-127, 128, (rows, columns))
+    weight = numbers.integers(-127, 128, (rows, columns), np.int8)
     x = numbers.integers(-INT16_LIMIT, INT16_LIMIT + 1, columns)
-    weight = weight.astype(np.int8)
     blocks = column_blocks(columns) if module.padding == 1 else [(0, columns)]
     w, inputs = module.placed(stored_matrix(weight, module.padding)), module.placed(x)
     y = module.placed(numbers.integers(-1000, 1000, rows))

@@ -102,7 +102,8 @@ def _proved(names, has_watchdog):
         from firmware import proof
 
         with open(_FOLDER + "/shapes.json") as file:
-            wrong = proof.find_wrong(native, viper, json.load(file)["head_dim"])
+            shapes = json.load(file)
+        wrong = proof.find_wrong(native, viper, shapes["head_dim"], shapes["padding"])
         return "viper (native %s is wrong)" % wrong if wrong else _NATIVE
     except Exception as error:
         return "viper (native kernels: %s: %s)" % (type(error).__name__, error)

@@ -6,7 +6,10 @@ its ends alone. What kernels return and what they write must be equal to the bit
 
 from array import array
 
+from protocol.shard_layout import BIAS_FACTOR, VECTORS, WEIGHT_ZERO
+
 _ROWS, _ODD_AT = 29, 3  # rows of a matrix that take blocks of every size, and an odd address
+_PADDED_AT = 16  # where padded matrices begin
 _SEEN, _HEADS = 19, 2
 _COUNT = 21  # elements
 _BITS = (5, 17, 24, 27, 32)
@@ -47,6 +50,22 @@ def _matvec(numbers, columns):
     y = memoryview(numbers.words(-999, 999, 3 + _ROWS))[3:]
     x = memoryview(numbers.words(-32768, 32767, 1 + columns))[1:]
     yield numbers.octets(1, 255, _ODD_AT + _ROWS * columns), 0, y, x, _ROWS, _ODD_AT
+
+
+def _whole_rows(numbers, columns, padding):
+    # As protocol/shard_layout.py has matrices; both lie at multiples of the padding.
+    filled = columns + -columns % padding
+    weights = numbers.octets(1, 255, _PADDED_AT + _ROWS * filled)
+    if padding == VECTORS:
+        biases = array("i")
+        for at in range(_PADDED_AT, len(weights), filled):
+            for i in range(at + columns, at + filled):
+                weights[i] = WEIGHT_ZERO
+            bias = BIAS_FACTOR * (sum(weights[at : at + filled]) - WEIGHT_ZERO * filled)
+            biases.append((bias + (1 << 31)) % (1 << 32) - (1 << 31))
+        weights += bytes(biases)
+    x = numbers.words(-32768, 32767, columns)
+    yield weights, 0, numbers.words(-999, 999, _ROWS), x, _ROWS, _PADDED_AT
 
 
 def _attend(numbers, size):
@@ -192,16 +211,16 @@ _CASES = {
 _SCRATCH = {"attend": 8}  # which argument may come back with anything in it
 
 
-def find_wrong(native, viper, head_dim):
+def find_wrong(native, viper, head_dim, padding):
     """The name of a kernel whose native form differs from viper's, "" where none does.
 
-    native, viper: the same modules with the one and the other; head_dim: what attention is
-    generated for.
+    native, viper: the same modules with the one and the other; head_dim, padding: what attention
+    and matrices are generated for.
     """
     for ours, theirs in zip(native, viper):
         for name in dir(theirs):
             for seed in range(1, 5):
-                given, expected = (_cases(name, head_dim, seed) for _ in range(2))
+                given, expected = (_cases(name, head_dim, padding, seed) for _ in range(2))
                 if not _same(name, getattr(ours, name), getattr(theirs, name), given, expected):
                     return name
     return "run_program" if _is_program_wrong(native) else ""
@@ -236,11 +255,14 @@ def _is_program_wrong(native):
     return outcomes[0] != outcomes[1]
 
 
-def _cases(name, head_dim, seed):
+def _cases(name, head_dim, padding, seed):
     """What a function is called with, none for one that is no kernel."""
     numbers = Numbers(seed, seed > 2)
     if name.startswith("matvec_"):
-        return _matvec(numbers, int(name.split("_")[-1]))
+        columns = int(name.split("_")[-1])
+        if padding > 1:
+            return _whole_rows(numbers, columns, padding)
+        return _matvec(numbers, columns)
     if name == "attend":
         return _attend(numbers, head_dim)
     return _CASES[name](numbers) if name in _CASES else ()

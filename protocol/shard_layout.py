@@ -20,9 +20,9 @@ no sign extension, and a gain as multiplier + GAIN_ZERO. Matrices named between 
 one, their rows one after another. Each layer and the vocabulary are padded to a multiple of 4
 bytes. Parts with a * are there where the header's `has_norms` is true.
 
-How a matrix is stored depends on the header's `padding`, which is what the chip's kernels want:
+How a matrix is stored depends on what the chip's kernels want, the header's `columns`:
 
-| padding | a matrix |
+| columns | a matrix |
 | --- | --- |
 | 1 | the blocks of columns that its kernel takes (host/build/kernels.py), row-major in each |
 | PAIRS | rows of a multiple of PAIRS columns, two and two: see below |
@@ -31,7 +31,7 @@ How a matrix is stored depends on the header's `padding`, which is what the chip
 Rows are filled up with weights of 0. In a pair of rows each column has two bytes: the first row's
 weight, + WEIGHT_ZERO, and the second's as int8; the last of an odd number of rows has one byte for
 each. Behind VECTORS' rows is the sum of each one's weights times BIAS_FACTOR, modulo 2**32.
-Matrices begin, counted from the layer or the vocabulary, and end at multiples of the padding.
+Matrices begin, counted from the layer or the vocabulary, and end at multiples of `columns` bytes.
 """
 
 from protocol.compat import const
@@ -58,7 +58,7 @@ HEADER = (
     "first_layer",  # of the model, with which the group begins
     "next",  # ids of the chips of the next stage, none after the last
     "slots",  # sequences whose keys and values are held at once
-    "padding",  # of matrices: 1, PAIRS or VECTORS
+    "columns",  # a row of a matrix has a multiple of so many: 1, PAIRS or VECTORS
     "has_norms",  # whether the chip keeps the residual stream, and so has gains and norms
     "dim",
     "head_dim",
@@ -115,6 +115,10 @@ O_WEIGHTS = const(6)
 GATE_UP_WEIGHTS = const(7)
 DOWN_WEIGHTS = const(8)
 LAYER_END = const(9)
+
+# And of the vocabulary, behind them in the list of places.
+VOCABULARY_WEIGHTS = const(10)
+VOCABULARY_END = const(11)
 
 # Parts of a layer's norms, each of `dim` numbers.
 ATTENTION_GAIN = const(0)

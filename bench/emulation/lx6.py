@@ -195,10 +195,10 @@ Lx6.meanings = {
     **{
         name: _multiply(name)
         for name in (
-            "mula.ad.ll", "mula.ad.hh", "mul.da.ll", "mula.da.ll", "mula.da.lh", "mula.da.hl", "mula.da.hh", "mul.aa.ll",
-            "mula.aa.ll", "mula.aa.hh", "mul.dd.ll", "mula.dd.ll", "mula.dd.hh",
-            "mula.da.hh.ldinc", "mula.da.hl.ldinc", "mula.da.ll.ldinc", "mula.dd.ll.ldinc",
-            "mula.dd.hh.ldinc",
+            "mul.aa.ll", "mula.aa.ll", "mula.aa.hh", "mula.ad.ll", "mula.ad.hh", "mul.da.ll",
+            "mula.da.ll", "mula.da.lh", "mula.da.hl", "mula.da.hh", "mul.dd.ll", "mula.dd.ll",
+            "mula.dd.hh", "mula.da.hh.ldinc", "mula.da.hl.ldinc", "mula.da.ll.ldinc",
+            "mula.dd.ll.ldinc", "mula.dd.hh.ldinc",
         )
     },
 }  # fmt: skip

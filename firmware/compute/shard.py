@@ -47,6 +47,7 @@ from protocol.shard_layout import (
     V_SHIFT,
     VECTORS,
     VERSION,
+    VOCABULARY_END,
 )
 
 _CHUNK = const(1024)  # read at once for the digest
@@ -148,8 +149,7 @@ def _fill(weights, layout, file):
     if layout["has_norms"]:
         weights.final_gain = _buffer(file, 2 * layout["dim"])
         weights.final_norm = final_norm
-    weights.classifier_at, size = vocabulary_sizes(layout)
-    weights.vocabulary = _buffer(file, size)
+    weights.vocabulary = _buffer(file, places[VOCABULARY_END])
     weights.workspace = Workspace(layout)
     del below
     weights.rope_table = _rope_table(layout, layout.pop("rope"))
@@ -234,40 +234,31 @@ def _overflow(layout, needed, lacking):
 
 
 def places_in_layer(layout):
-    """Byte offsets of the parts of a layer in its buffer, and of its end; see
-    protocol/shard_layout.py."""
+    """Byte offsets of the parts of a layer in its buffer, and of its end, and of the vocabulary's
+    weights in its own and its end: see protocol/shard_layout.py."""
     head_dim, dim, units = layout["head_dim"], layout["dim"], layout["units"]
+    rows, padding = layout["rows"], layout["columns"]
     q_rows = len(layout["heads"]) * head_dim
     kv_rows = len(layout["kv_heads"]) * head_dim
-    padding = layout["padding"]
+    matrices = (
+        (q_rows + 2 * kv_rows, dim), (dim, q_rows), (2 * units, dim), (dim, units), (rows, dim),
+    )  # fmt: skip
+    sizes = []
+    for count, columns in matrices:
+        size = count * (columns + -columns % padding)
+        if columns and padding == VECTORS:
+            size += 4 * count
+        sizes.append(size + -size % padding)
     places = [0]
-    for rows in (q_rows, kv_rows, kv_rows, units, units):
-        places.append(places[-1] + 2 * rows)
-    places[-1] = _aligned(places[-1], padding)
-    for rows, columns in (
-        (q_rows + 2 * kv_rows, dim), (dim, q_rows), (2 * units, dim), (dim, units),
-    ):  # fmt: skip
-        places.append(places[-1] + _matrix_size(rows, columns, padding))
-    places[-1] = _aligned(places[-1], 4)
-    return places
-
-
-def vocabulary_sizes(layout):
-    """At which byte of the vocabulary its weights begin, and its size."""
-    rows, padding = layout["rows"], layout["padding"]
-    at = _aligned(2 * rows, padding)
-    return at, _aligned(at + _matrix_size(rows, layout["dim"], padding), 4)
-
-
-def _matrix_size(rows, columns, padding):
-    size = rows * _aligned(columns, padding)
-    if columns and padding == VECTORS:
-        size += 4 * rows
-    return _aligned(size, padding)
-
-
-def _aligned(size, to):
-    return size + -size % to
+    for count in (q_rows, kv_rows, kv_rows, units, units):
+        places.append(places[-1] + 2 * count)
+    places[-1] += -places[-1] % padding
+    for size in sizes[:-1]:
+        places.append(places[-1] + size)
+    places[-1] += -places[-1] % 4
+    at = 2 * rows + -2 * rows % padding
+    size = at + sizes[-1]
+    return places + [at, size + -size % 4]
 
 
 def _norms_size(layout):
@@ -281,10 +272,11 @@ def shard_bytes(layout):
     tables = 2 * (EXP_ENTRIES + SIGMOID_ENTRIES) + 2 * _rope_rows(layout) * head_dim
     norms = _norms_size(layout)
     caches = 4 * layout["slots"] * len(layout["kv_heads"]) * context * head_dim
-    layer = places_in_layer(layout)[LAYER_END] + caches + norms
+    places = places_in_layer(layout)
+    layer = places[LAYER_END] + caches + norms
     # The last norm has one gain, of the four parts of a layer's norms.
     last = norms // NORM_PARTS
-    return tables + layers * layer + last + vocabulary_sizes(layout)[1]
+    return tables + layers * layer + last + places[VOCABULARY_END]
 
 
 def _buffer(file, size):

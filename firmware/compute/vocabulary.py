@@ -7,6 +7,7 @@ from firmware.compute.weights import INT16_LIMIT
 from protocol.fields import put_u16
 from protocol.frame import HEADER_SIZE
 from protocol.messages import LOGITS_DATA, LOGITS_FIRST_ROW, LOGITS_SHIFT
+from protocol.shard_layout import VOCABULARY_WEIGHTS
 
 
 class Vocabulary:
@@ -21,7 +22,8 @@ class Vocabulary:
         self._scale = array("i", [rows, layout["logit_shift"], INT16_LIMIT])
         self._kernels = kernels
         self._weights = weights.vocabulary
-        self._classifier = Linear(weights.classifier_at, rows, layout["dim"], workspace.x, kernels)
+        at = weights.places[VOCABULARY_WEIGHTS]
+        self._classifier = Linear(at, rows, layout["dim"], workspace.x, kernels)
 
     def run(self):
         """Computes the logits."""

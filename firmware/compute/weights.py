@@ -10,8 +10,8 @@ class Weights:
 
     layout: the header's fields by name (protocol/shard_layout.py) but for what is below;
     model_hash: 8 bytes; digest: the first 8 of the shard file's SHA-256; layers: a `Layer` each;
-    places: where the parts of a layer begin in its buffer; vocabulary: row multipliers and, from
-    byte classifier_at on, weights of the classifier; exp_table, sigmoid_table, rope_table: u16;
+    places: where the parts of a layer, and of the vocabulary, begin in their buffers; vocabulary:
+    row multipliers and weights of the classifier; exp_table, sigmoid_table, rope_table: u16;
     workspace: the buffers in which the chip computes; bytes: what lies in buffers; request_size,
     answer_size: the longest payloads of requests and of answers. Where the chip keeps the residual
     stream: final_gain and final_norm: those of the last norm.

@@ -55,16 +55,19 @@ def chip_files(
     arch: str,
     config: Mapping[str, object],
     kernels: KernelSet | None = None,
+    padding: int = 1,
 ) -> dict[str, bytes]:
     """Content by path on the chip.
 
     arch: mpy-cross's name of the processor; config: what firmware/startup.py reads; kernels: the
-    machine code that the chip has beside viper's, if any.
+    machine code that the chip has beside viper's, if any; padding: of its matrices, whichever
+    kernels run (protocol/shard_layout.py).
     """
     sources = {
         path.relative_to(SOURCES).as_posix(): path.read_text() for path in chip_sources()
     }
-    sources[KERNELS] = kernel_source(matrix_columns(model, shard), model.config.head_dim)
+    columns = matrix_columns(model, shard)
+    sources[KERNELS] = kernel_source(columns, model.config.head_dim, padding)
     files = {
         place: chip_module(source, path, arch)
         for path, source in sources.items()
@@ -78,7 +81,7 @@ def chip_files(
         files.update(native_files(twins, kernels, model.config.head_dim))
         config = {"kernels": "auto", **config}
     files["config.json"] = json.dumps(config).encode()
-    files["shard.bin"] = shard_file(model, plan, shard)
+    files["shard.bin"] = shard_file(model, plan, shard, padding)
     return files
 
 
@@ -95,7 +98,8 @@ def native_files(
         mpy = kernels.module(chip_module(source, path, kernels.mpy_arch), text, head_dim)
         if mpy:
             files[f"{NATIVE}/{Path(path).stem}.mpy"] = mpy
-    files[f"{NATIVE}/shapes.json"] = json.dumps({"head_dim": head_dim}).encode()
+    shapes = {"head_dim": head_dim, "padding": kernels.padding}
+    files[f"{NATIVE}/shapes.json"] = json.dumps(shapes).encode()
     return files
 
 

@@ -30,7 +30,7 @@ from protocol.shard_layout import (
 def shard_file(model: QuantizedModel, plan: Plan, shard: Shard, padding: int = 1) -> bytes:
     """The file of the chip that holds `shard`, with matrices as its kernels want them: see
     protocol/shard_layout.py."""
-    numbers = {"padding": padding, **_header(model, plan, shard)}
+    numbers = {"columns": padding, **_header(model, plan, shard)}
     header = json.dumps({name: numbers[name] for name in HEADER}, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 4)
     body = MAGIC + VERSION.to_bytes(2, "little") + bytes(2) + len(header).to_bytes(4, "little")

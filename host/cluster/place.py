@@ -17,6 +17,7 @@ from host.cluster.cluster_plan import plan_boards
 from host.errors import FlashError
 from host.flashing.firmware_image import Version
 from host.hardware.board import Board
+from host.hardware.kernels import matrix_padding
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import make_link
 from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism, check_reachable
@@ -104,4 +105,7 @@ class Place:
             kernels=self.kernels,
         )
         kernels = kernel_set(self.board.chip)
-        return chip_files(model, plan, shard, self.board.mpy_arch, config, kernels)
+        if kernels and kernels.mpy_arch != self.board.mpy_arch:
+            kernels = None
+        padding = matrix_padding(self.board.chip)
+        return chip_files(model, plan, shard, self.board.mpy_arch, config, kernels, padding)

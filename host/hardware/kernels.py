@@ -6,6 +6,8 @@ and what one of them executes is an illegal instruction on another.
 
 from __future__ import annotations
 
+from protocol.shard_layout import PAIRS, VECTORS
+
 # Machine code of ours (host/build/machine_code/) by chip, as esptool names it. The S2, which has
 # no MAC16, and chips that are unknown run what viper's compiler makes. The P4's and C5's scalar
 # cores execute the C3's instructions.
@@ -14,6 +16,16 @@ _NATIVE = {
     "esp32": "lx6",
     "esp32s3": "pie",
 }
+
+
+# How these kernels want matrices; what is not here, as viper's compiler does.
+PADDING = {"lx6": PAIRS, "pie": VECTORS}
+
+
+def matrix_padding(chip: str | None) -> int:
+    """Returns how a chip's matrices are stored, whichever kernels it runs: see
+    protocol/shard_layout.py."""
+    return PADDING.get(native_kernels(chip) or "", 1)
 
 
 def native_kernels(chip: str | None) -> str | None:

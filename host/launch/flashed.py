@@ -13,6 +13,8 @@ from host.cluster import cluster_file, ports
 from host.cluster.cluster_fields import ClusterFile
 from host.cluster.cluster_plan import check_flashed, line_baud, line_mtu, plan_cluster
 from host.errors import ClusterError
+from host.hardware import board as boards
+from host.hardware.kernels import matrix_padding
 from host.launch.choice import Choice
 from host.launch.cluster import OnReady, OpenCluster
 from host.launch.session import open_session
@@ -71,7 +73,10 @@ class FlashedBoards:
             model,
             plan,
             self._transport(),
-            shards={shard.chip: shard_file(model, plan, shard) for shard in plan.shards},
+            shards={
+                shard.chip: shard_file(model, plan, shard, self._padding(shard.chip))
+                for shard in plan.shards
+            },
             key=self.cluster.key,
             start_timeout=START_TIMEOUT,
             timeout=TIMEOUT,
@@ -81,6 +86,11 @@ class FlashedBoards:
         )
         with session as opened:
             yield opened
+
+    def _padding(self, chip: int) -> int:
+        """How the matrices of a chip's shard were stored."""
+        flashed = self.cluster.chip(chip)
+        return matrix_padding(boards.load(flashed.board).chip) if flashed else 1
 
     @property
     def _wanted(self) -> list[int]:

@@ -53,7 +53,7 @@ def header(model, part, combine=False):
         "first_layer": 0,
         "next": [],
         "slots": 1,
-        "padding": 1,
+        "columns": 1,
         "has_norms": combine,
         "dim": model.dim,
         "head_dim": model.head_dim,

@@ -110,8 +110,22 @@ def test_matrices_begin_one_after_another():
     layout = weights_of(model, Part(model)).layout
     places = places_in_layer(layout)
     assert places[:5] == [0, 32, 48, 64, 86]  # multipliers of q 16, k 8, v 8, gate and up 11 rows
-    assert places[5:] == [108, 108 + 512, 620 + 256, 876 + 352, 1228 + 176]
-    assert places[-1] % 4 == 0
+    assert places[5:10] == [108, 108 + 512, 620 + 256, 876 + 352, 1228 + 176]
+    assert places[9] % 4 == 0
+    rows = model.rows
+    assert places[10:] == [2 * rows, 2 * rows + rows * 16 + -(2 * rows + rows * 16) % 4]
+
+
+def test_padded_matrices_begin_at_multiples_of_the_padding():
+    model = TinyModel(seed=3)
+    layout = weights_of(model, Part(model)).layout
+    layout["columns"] = 4  # 11 units have 12 columns
+    places = places_in_layer(layout)
+    assert places[5:10] == [108, 108 + 512, 620 + 256, 876 + 352, 1228 + 16 * 12]
+    layout["columns"] = 16  # and a bias for each row
+    places = places_in_layer(layout)
+    assert places[5:9] == [112, 112 + 512 + 128, 752 + 256 + 64, 1072 + 352 + 96]
+    assert all(place % 16 == 0 for place in places[5:9] + places[10:])
 
 
 def test_the_longest_request_is_that_of_all_positions():

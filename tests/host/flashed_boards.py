@@ -6,6 +6,8 @@ from host.cluster.cluster_fields import FlashedChip
 from host.cluster.cluster_plan import plan_cluster
 from host.flashing.board_files import BoardFiles
 from host.flashing.changes import FOLDERS
+from host.hardware.board import load
+from host.hardware.kernels import matrix_padding
 from host.links.discovery import format_mac
 from tests.standin_board.board import StandinBoard
 
@@ -20,7 +22,8 @@ def put_share(board, model, cluster, chip, change=lambda chip, files: None):
     config = configuration(
         plan, shard, uart=REPL_UART, key=cluster.key, channel=cluster.channel, board=settings
     )
-    contents = chip_files(model, plan, shard, "x86", config)
+    padding = matrix_padding(load(cluster.chip(chip).board).chip)
+    contents = chip_files(model, plan, shard, "x86", config, padding=padding)
     change(chip, contents)
     with BoardFiles(board.port) as files:
         for folder in FOLDERS:

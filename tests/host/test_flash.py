@@ -23,6 +23,7 @@ from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
 from host.parallel.parallelism import Link
 from protocol.frame import MAX_FRAME
+from protocol.shard_layout import VECTORS
 from tests.host.tiny import random_checkpoint
 from tests.plans import tensor_plan
 from tests.standin_board.board import StandinBoard
@@ -69,7 +70,7 @@ def expected(model, chip=0, chips=1, link="uart", arch="x86", rate=None):
     config = configuration(
         plan, plan.shards[chip], uart=uart, rate=rate, board=board_settings(BOARD)
     )
-    return chip_files(model, plan, plan.shards[chip], arch, config)
+    return chip_files(model, plan, plan.shards[chip], arch, config, padding=VECTORS)
 
 
 def mpremote(board, *arguments):
@@ -145,7 +146,7 @@ def federation_of(model, *boards):
     transport = Transport(lines, MAX_FRAME)
     try:
         plan = tensor_plan(model, len(boards), heap=BOARD.planned_heap("uart"))
-        digests = {s.chip: shard_digest(shard_file(model, plan, s)) for s in plan.shards}
+        digests = {s.chip: shard_digest(shard_file(model, plan, s, VECTORS)) for s in plan.shards}
         coordinator = Coordinator(Dispatcher(transport, range(len(boards))))
         federation = HostReduceExecutor(model, plan, coordinator, digests)
         federation.connect(30)

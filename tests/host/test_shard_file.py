@@ -54,8 +54,8 @@ class ShardReader:
         return np.frombuffer(self.bytes(2 * count), "<u2").astype(int)
 
     def matrix(self, rows: int, columns: int) -> np.ndarray:
-        """int8-valued [rows, columns], as the header's padding says that it is stored."""
-        padding = self.header["padding"]
+        """int8-valued [rows, columns], as the header's columns say that it is stored."""
+        padding = self.header["columns"]
         if rows == 0 or columns == 0:
             return np.zeros((rows, columns), int)
         if padding == 1:  # blocks of columns lie one after another
@@ -178,7 +178,7 @@ class Merger:
         expected = {
             "model": model.sha256().hex()[:16],
             "chip": shard.chip, "members": list(range(plan.chips)),
-            "first_layer": 0, "next": [], "slots": 1, "padding": self.padding,
+            "first_layer": 0, "next": [], "slots": 1, "columns": self.padding,
             "has_norms": plan.parallelism.reduce == "chips",
             "dim": config.dim, "head_dim": config.head_dim,
             "total_heads": config.heads, "total_kv_heads": config.kv_heads,
@@ -273,15 +273,15 @@ def test_a_chip_finds_the_parts_of_a_padded_shard(
         weights = load_weights(str(tmp_path / "shard.bin"), shard.chip)
         columns = np.ix_(range(24), head_rows(shard.heads, model.config.head_dim))
         for layer, plain in zip(weights.layers, model.layers, strict=True):
-            o, gate_up, down, end = weights.places[6:]
+            o, gate_up, down, end = weights.places[6:10]
             assert end == len(layer.weights)
             assert all(at % padding == 0 for at in weights.places[5:9])
             assert layer.weights[o:gate_up] == stored_matrix(plain.o.weight[columns], padding)
             units = stored_matrix(plain.down.weight[:, shard.units], padding)
             assert layer.weights[down : down + len(units)] == units
         rows = stored_matrix(model.classifier.weight[shard.rows], padding)
-        assert weights.classifier_at % padding == 0
-        found = weights.vocabulary[weights.classifier_at :]
+        assert weights.places[10] % padding == 0 and weights.places[11] == len(weights.vocabulary)
+        found = weights.vocabulary[weights.places[10] :]
         assert found[: len(rows)] == rows and not any(found[len(rows) :])
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from host.build.machine_code.mpy import ViperFunction, replace_code, viper_functions
 from host.build.machine_code.rv32_kernels import rv32_kernel
 from host.build.machine_code.xtensa_kernels import lx6_kernel, pie_kernel
-from host.hardware.kernels import native_kernels
-from protocol.shard_layout import PAIRS, VECTORS
+from host.hardware.kernels import PADDING, native_kernels
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class KernelSet:
 
 
 RV32IM = KernelSet("rv32im", "rv32imc", rv32_kernel)
-LX6 = KernelSet("lx6", "xtensawin", lx6_kernel, PAIRS)
-PIE = KernelSet("pie", "xtensawin", pie_kernel, VECTORS)
+LX6 = KernelSet("lx6", "xtensawin", lx6_kernel, PADDING["lx6"])
+PIE = KernelSet("pie", "xtensawin", pie_kernel, PADDING["pie"])
 
 _SETS = {kernels.name: kernels for kernels in (RV32IM, LX6, PIE)}
 

@@ -2,8 +2,8 @@
 
 A kernel's machine code is a core and, around it, what MicroPython calls. The core is a function of
 the windowed ABI (CALL8) with one argument, a2: the address of its argument words, int32 each, in
-the order of the viper twin's parameters; pointers are plain addresses. It returns an integer in a2.
-It begins CORE_OFFSET bytes behind the code's begin, so that a program of kernels can call it.
+the order of the viper twin's parameters; pointers are plain addresses. It returns an integer in
+a2. It begins CORE_OFFSET bytes behind the code's begin, so that a program of kernels can call it.
 """
 
 from __future__ import annotations

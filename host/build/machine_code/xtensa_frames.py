@@ -62,99 +62,111 @@ def _copy_to_zero(asm: XtensaAssembler, zero: str) -> None:
         asm.addi("a4", "a4", 1)
 
 
+# While a frame is decoded: the places in src and dst, the end of src, whether a zero is due,
+# whether the frame is damaged, the end of what the data have of the block, the begins of src and
+# dst, what is left of the block, the capacity, and the state's address.
+_SRC, _DST, _END, _IS_DUE, _BAD, _STOP = "a3", "a4", "a5", "a6", "a7", "a8"
+_BEGIN, _FRAME, _LEFT, _CAPACITY, _STATE = "a9", "a10", "a11", "a0", "a2"
+
+
 def decode(asm: XtensaAssembler) -> None:
     """Words: src, dst, state [4], n, capacity; a frame's length, 0 where it goes on, -1 where it
     was damaged. state: place in src, what is left of the block, whether a zero is due, place in
     dst or -1 for a frame that is damaged."""
-    begin, frame_at, left, is_due, bad = "a9", "a10", "a11", "a6", "a7"
-    with frame(asm, {"a3": 0, "a4": 1, "a5": 3}, 16):
-        asm.s32i("a2", "a1", 0)
-        asm.s32i("a0", "a1", 4)
-        asm.l32i("a0", "a2", 16)  # the capacity
-        asm.l32i("a2", "a2", 8)  # the state
-        asm.mov(begin, "a3")
-        asm.mov(frame_at, "a4")
-        asm.add("a5", "a3", "a5")
-        asm.l32i("a12", "a2", 0)
-        asm.add("a3", "a3", "a12")
-        asm.l32i(left, "a2", 4)
-        asm.l32i(is_due, "a2", 8)
-        asm.l32i("a12", "a2", 12)
-        asm.extui(bad, "a12", 31, 1)
-        asm.bnez(bad, "next")
-        asm.add("a4", frame_at, "a12")
+    with frame(asm, {_SRC: 0, _DST: 1, _END: 3}, 16):
+        asm.s32i("a0", "a1", 0)
+        asm.l32i(_CAPACITY, "a2", 16)
+        asm.l32i(_STATE, "a2", 8)
+        asm.mov(_BEGIN, _SRC)
+        asm.mov(_FRAME, _DST)
+        asm.add(_END, _SRC, _END)
+        asm.l32i("a12", _STATE, 0)
+        asm.add(_SRC, _SRC, "a12")
+        asm.l32i(_LEFT, _STATE, 4)
+        asm.l32i(_IS_DUE, _STATE, 8)
+        asm.l32i("a12", _STATE, 12)
+        asm.extui(_BAD, "a12", 31, 1)
+        asm.bnez(_BAD, "next")
+        asm.add(_DST, _FRAME, "a12")
         asm.label("next")
-        asm.bltu("a3", "a5", "goes on")
+        asm.bltu(_SRC, _END, "goes on")
         asm.j("wait")
         asm.label("goes on")
-        asm.add("a8", "a3", left)  # as far as the data have the current block
-        asm.movi(left, 0)
-        asm.bgeu("a5", "a8", "here")
-        asm.sub(left, "a8", "a5")
-        asm.mov("a8", "a5")
+        asm.add(_STOP, _SRC, _LEFT)
+        asm.movi(_LEFT, 0)
+        asm.bgeu(_END, _STOP, "here")
+        asm.sub(_LEFT, _STOP, _END)
+        asm.mov(_STOP, _END)
         asm.label("here")
         _copy_to_zero(asm, "stopped")
         asm.label("stopped")
-        asm.sub("a12", "a8", "a3")
-        asm.add(left, left, "a12")
-        asm.bne("a3", "a5", "code")
+        asm.sub("a12", _STOP, _SRC)
+        asm.add(_LEFT, _LEFT, "a12")
+        asm.bne(_SRC, _END, "code")
         asm.j("wait")
-        asm.label("code")
-        asm.l8ui("a12", "a3", 0)
-        asm.addi("a3", "a3", 1)
-        asm.beqz("a12", "ended")
-        asm.bnez(bad, "next")
-        asm.addi(left, "a12", -1)
-        asm.sub("a13", "a4", frame_at)
-        asm.add("a13", "a13", is_due)
-        asm.add("a13", "a13", left)
-        asm.bge("a0", "a13", "has room")
-        asm.movi(bad, 1)
-        asm.movi(left, 0)
-        asm.j("block begun")
-        asm.label("has room")
-        asm.beqz(is_due, "block begun")
-        asm.movi("a13", 0)
-        asm.s8i("a13", "a4", 0)
-        asm.addi("a4", "a4", 1)
-        asm.label("block begun")
-        asm.movi(is_due, 1)
-        asm.movi("a13", 255)  # a full block stands for no zero
-        asm.sub("a12", "a12", "a13")
-        asm.moveqz(is_due, "a12", "a12")
-        asm.j("next")
-        asm.label("ended")
-        asm.sub("a12", "a4", frame_at)
-        asm.sub("a13", "a3", begin)
-        asm.movi("a14", 0)
-        asm.s32i("a13", "a2", 0)
-        for place in (4, 8, 12):
-            asm.s32i("a14", "a2", place)
-        asm.or_("a13", left, bad)
-        asm.bnez("a13", "damaged")
-        asm.bnez("a12", "leave")
-        asm.bnez(is_due, "damaged")
-        # A zero after nothing is silence.
-        asm.movi(is_due, 0)
-        asm.movi(left, 0)
-        asm.mov("a4", frame_at)
-        asm.j("next")
-        asm.label("damaged")
-        asm.movi("a12", -1)
-        asm.j("leave")
+        _begin_block(asm)
+        _end_frame(asm)
         asm.label("wait")
-        asm.sub("a12", "a3", begin)
-        asm.sub("a13", "a4", frame_at)
+        asm.sub("a12", _SRC, _BEGIN)
+        asm.sub("a13", _DST, _FRAME)
         asm.movi("a14", -1)
-        asm.movnez("a13", "a14", bad)
-        asm.s32i("a12", "a2", 0)
-        asm.s32i(left, "a2", 4)
-        asm.s32i(is_due, "a2", 8)
-        asm.s32i("a13", "a2", 12)
+        asm.movnez("a13", "a14", _BAD)
+        for register, place in (("a12", 0), (_LEFT, 4), (_IS_DUE, 8), ("a13", 12)):
+            asm.s32i(register, _STATE, place)
         asm.movi("a12", 0)
         asm.label("leave")
         asm.mov("a2", "a12")
-        asm.l32i("a0", "a1", 4)
+        asm.l32i("a0", "a1", 0)
+
+
+def _begin_block(asm: XtensaAssembler) -> None:
+    """A code byte: how long the next block is, or 0 where the frame ends."""
+    asm.label("code")
+    asm.l8ui("a12", _SRC, 0)
+    asm.addi(_SRC, _SRC, 1)
+    asm.beqz("a12", "ended")
+    asm.bnez(_BAD, "next")
+    asm.addi(_LEFT, "a12", -1)
+    asm.sub("a13", _DST, _FRAME)
+    asm.add("a13", "a13", _IS_DUE)
+    asm.add("a13", "a13", _LEFT)
+    asm.bge(_CAPACITY, "a13", "has room")
+    asm.movi(_BAD, 1)
+    asm.movi(_LEFT, 0)
+    asm.j("block begun")
+    asm.label("has room")
+    asm.beqz(_IS_DUE, "block begun")
+    asm.movi("a13", 0)
+    asm.s8i("a13", _DST, 0)
+    asm.addi(_DST, _DST, 1)
+    asm.label("block begun")
+    asm.movi(_IS_DUE, 1)
+    asm.movi("a13", 255)  # a full block stands for no zero
+    asm.sub("a12", "a12", "a13")
+    asm.moveqz(_IS_DUE, "a12", "a12")
+    asm.j("next")
+
+
+def _end_frame(asm: XtensaAssembler) -> None:
+    """The end of a frame; of none, where nothing came before it."""
+    asm.label("ended")
+    asm.sub("a12", _DST, _FRAME)
+    asm.sub("a13", _SRC, _BEGIN)
+    asm.movi("a14", 0)
+    asm.s32i("a13", _STATE, 0)
+    for place in (4, 8, 12):
+        asm.s32i("a14", _STATE, place)
+    asm.or_("a13", _LEFT, _BAD)
+    asm.bnez("a13", "damaged")
+    asm.bnez("a12", "leave")
+    asm.bnez(_IS_DUE, "damaged")
+    asm.movi(_IS_DUE, 0)
+    asm.movi(_LEFT, 0)
+    asm.mov(_DST, _FRAME)
+    asm.j("next")
+    asm.label("damaged")
+    asm.movi("a12", -1)
+    asm.j("leave")
 
 
 # What check_frame returns negated; protocol/frame_check.py names the faults.
