@@ -27,7 +27,6 @@ from host.parallel.parallelism import HOST_REDUCE, REDUCERS, Link, Parallelism
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
 from protocol.frame import MAX_FRAME
-from protocol.shard_layout import VECTORS
 from tests.clusters import cluster_file, on_link
 from tests.host.served_ports import ServedPort
 from tests.host.test_ports import ESPRESSIF, ListedPort
@@ -76,13 +75,13 @@ def board_ports(micropython, model):
     """The ports of chips that hold a cluster's shares, by id."""
     clusters = []
 
-    def ports(cluster, model=model, padding=1):
+    def ports(cluster, model=model):
         plan = plan_cluster(model, cluster)
         arch = native_arch()
         files = {}
         for shard in plan.shards:
             config = configuration(plan, shard, uart=SIMULATED_UART, key=cluster.key)
-            files[shard.chip] = chip_files(model, plan, shard, arch, config, padding=padding)
+            files[shard.chip] = chip_files(model, plan, shard, arch, config)
         radio = {"mtu": plan.shape.mtu} if plan.shape.mtu else None
         clusters.append(SimulatedCluster(files, arch=arch, heap=1 << 20, radio=radio))
         return [chip.url for chip in clusters[-1].chips.values()]
@@ -94,7 +93,7 @@ def board_ports(micropython, model):
 
 def flashed(cluster, urls):
     chips = [
-        FlashedChip(i, "esp32s3", f"00:00:00:00:00:{i:02x}", url) for i, url in enumerate(urls)
+        FlashedChip(i, "esp32c3", f"00:00:00:00:00:{i:02x}", url) for i, url in enumerate(urls)
     ]
     return replace(cluster, flashed=tuple(chips))
 
@@ -150,7 +149,7 @@ def test_lines_at_pins_take_whole_messages(board_ports, reduce):
     """And hang on adapters, at any port but the boards' own."""
     wide = quantize(random_checkpoint(WIDE))
     cluster = cluster_of(wide, line="pins", parallelism=Parallelism(reduce=reduce))
-    first, second = board_ports(cluster, wide, VECTORS)
+    first, second = board_ports(cluster, wide)
     cluster = flashed(cluster, ["/dev/own0", "/dev/own1"])
     listed = [
         ListedPort("/dev/own0"), ListedPort("/dev/acm", ESPRESSIF, "000000000001"),
