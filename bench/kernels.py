@@ -78,11 +78,11 @@ def figures(cases: Iterable[Case], head_dim: int, name: str = "") -> Iterator[Ro
     cases = list(cases)
     columns = {int(case.shape.split("x")[1]) for case in cases if case.kernel == "matvec"}
     fixed = (REPOSITORY / "firmware" / "compute" / "kernels.py").read_text()
-    generated = kernel_source(columns, head_dim)
     viper: list[tuple[str, str, KernelSet | None]] = [(target, target, None) for target in TARGETS]
     native = [(kernels.name, kernels.mpy_arch, kernels) for kernels in NATIVE_SETS]
     for target, arch, kernels in [*viper, *native]:
         modules = attention_modules(head_dim, arch, kernels)
+        generated = kernel_source(columns, head_dim, kernels.padding if kernels else 1)
         modules["matvec"] = EmulatedModule(
             generated, "firmware/compute/model_kernels.py", arch, kernels, head_dim
         )

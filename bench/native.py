@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from host.build.machine_code import rv32_attention
+from host.build.machine_code import (
+    rv32_attention,
+    rv32_core,
+    xtensa_attention,
+    xtensa_core,
+)
+from host.build.machine_code.lx6_attention import MAC16
 from host.build.machine_code.mpy import ViperFunction
-from host.build.machine_code.registry import RV32IM, KernelSet
-from host.build.machine_code.rv32_core import function_code
+from host.build.machine_code.registry import LX6, PIE, RV32IM, KernelSet
+from host.build.machine_code.xtensa_kernels import pie_unit
 
-NATIVE_SETS = (RV32IM,)
+NATIVE_SETS = (RV32IM, LX6, PIE)
 
 
 def until(kernels: KernelSet, parts: tuple[str, ...]) -> KernelSet:
@@ -18,6 +24,13 @@ def until(kernels: KernelSet, parts: tuple[str, ...]) -> KernelSet:
     def kernel(function: ViperFunction, head_dim: int) -> bytes | None:
         if function.name != "attend":
             return kernels.kernel(function, head_dim)
-        return function_code(function, lambda asm: rv32_attention.attend(asm, head_dim, parts))
+        if kernels is RV32IM:
+            return rv32_core.function_code(
+                function, lambda asm: rv32_attention.attend(asm, head_dim, parts)
+            )
+        unit = MAC16 if kernels is LX6 else pie_unit(head_dim)
+        return xtensa_core.function_code(
+            function, lambda asm: xtensa_attention.attend(asm, head_dim, unit, parts)
+        )
 
     return replace(kernels, kernel=kernel)

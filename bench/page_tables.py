@@ -38,6 +38,8 @@ _NATIVE_GOALS: dict[str, dict[str, float]] = {
         "matvec": 3.3, "scores": 3.6, "mean": 3.6, "softmax": 15, "gate": 20, "rescale": 14,
         "rotate": 16,
     },
+    "lx6": {"matvec": 1.9},
+    "pie": {"matvec": 0.45},
 }  # fmt: skip
 _THIN = ("64x16", "64x35")  # for which there is no goal
 # Goals of chips with native kernels, millions at position 128.

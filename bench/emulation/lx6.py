@@ -63,16 +63,15 @@ class Lx6(Xtensa):
         if instruction is None:
             return None
         operands, name, after = instruction.decode(word), instruction.mnemonic, pc + size
-        if name.startswith("loop"):
-            return self._loop(name, operands[0], pc + 4 + operands[1], after)
+        if name == "loopgtz":
+            return self._loop(operands[0], pc + 4 + operands[1], after)
         if name in ("call0", "call8"):
             target = (pc & ~3) + 4 + 4 * operands[0]
-            return self._subroutine(target, after) if name == "call0" else (
-                lambda: self.called(target, after)
+            return (
+                self._subroutine(target, after)
+                if name == "call0"
+                else (lambda: self.called(target, after))
             )
-        if name in ("ball", "bnall"):
-            s, t, distance = operands
-            return self._all_bits(s, t, name == "ball", pc + 4 + distance, after)
         meaning = self.meanings.get(name)
         if meaning is None:
             return None
@@ -92,8 +91,8 @@ class Lx6(Xtensa):
 
         return execute
 
-    def _loop(self, name: str, s: int, end: int, begin: int) -> Operation:
-        """LOOP, LOOPNEZ, LOOPGTZ. What is decoded may now be the last instruction of a body."""
+    def _loop(self, s: int, end: int, begin: int) -> Operation:
+        """LOOPGTZ. What is decoded may now be the last instruction of a body."""
         registers = self.registers
         if end not in self._ends:
             self._ends.add(end)
@@ -101,17 +100,12 @@ class Lx6(Xtensa):
 
         def execute() -> int:
             count = signed(registers[s])
-            if (name == "loopgtz" and count <= 0) or (name == "loopnez" and count == 0):
+            if count <= 0:
                 return end
             self._begin, self._end, self._count = begin, end, count - 1 & MASK
             return begin
 
         return execute
-
-    def _all_bits(self, s: int, t: int, wanted: bool, target: int, after: int) -> Operation:
-        """BALL, BNALL: whether all bits of a mask are set."""
-        registers = self.registers
-        return lambda: target if (~registers[s] & registers[t] == 0) is wanted else after
 
     def signed(self, register: int) -> int:
         """The number in an address register."""
@@ -165,12 +159,6 @@ def _read_special(core: Lx6, t: int, number: int) -> None:
     core.put(t, {_ACCLO: core.acc, _ACCHI: core.acc >> 32}[number])  # ACCHI with its sign
 
 
-def _write_special(core: Lx6, t: int, number: int) -> None:
-    value, low = core.registers[t], core.acc & MASK
-    high = core.acc >> 32
-    core.acc = signed(high << 32 | value if number == _ACCLO else value << 32 | low, 40)
-
-
 def _funnel(core: Lx6, r: int, s: int, t: int) -> None:
     core.put(r, (core.registers[s] << 32 | core.registers[t]) >> core.shift)
 
@@ -190,15 +178,13 @@ Lx6.meanings = {
     "ssai": lambda core, amount: setattr(core, "shift", amount),
     "nop": lambda core: None,
     "rsr": _read_special,
-    "wsr": _write_special,
     "ldinc": Lx6._load_m,
     **{
         name: _multiply(name)
         for name in (
-            "mul.aa.ll", "mula.aa.ll", "mula.aa.hh", "mula.ad.ll", "mula.ad.hh", "mul.da.ll",
-            "mula.da.ll", "mula.da.lh", "mula.da.hl", "mula.da.hh", "mul.dd.ll", "mula.dd.ll",
-            "mula.dd.hh", "mula.da.hh.ldinc", "mula.da.hl.ldinc", "mula.da.ll.ldinc",
-            "mula.dd.ll.ldinc", "mula.dd.hh.ldinc",
+            "mul.aa.ll", "mula.ad.ll", "mula.ad.hh", "mula.da.ll", "mula.da.hh", "mula.dd.ll",
+            "mula.dd.hh", "mula.da.hh.ldinc", "mula.da.hl.ldinc", "mula.dd.ll.ldinc",
+            "mula.dd.hh.ldinc",
         )
     },
 }  # fmt: skip

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 
 from bench.emulation.lx6 import Lx6, Meaning
 from bench.emulation.memory import Fault
-from bench.emulation.processor import signed
 
 _ACCX_LIMIT = 1 << 39  # of a sum of 40 bits
 _VECTOR = 16
@@ -106,32 +105,6 @@ def _unzip(size: int) -> Meaning:
     return meaning
 
 
-def _zip(size: int) -> Meaning:
-    def meaning(core: S3, a: int, b: int) -> None:
-        pairs = zip(core.elements(a, size), core.elements(b, size), strict=True)
-        mixed = [each for pair in pairs for each in pair]
-        core.put_vector(a, mixed[: len(mixed) // 2], size)
-        core.put_vector(b, mixed[len(mixed) // 2 :], size)
-
-    return meaning
-
-
-def _each(combine: Callable[[int, int], int]) -> Meaning:
-    """Elements of 32 bits, one by one."""
-
-    def meaning(core: S3, a: int, x: int, y: int) -> None:
-        pairs = zip(core.elements(x, 4), core.elements(y, 4), strict=True)
-        core.put_vector(a, [_within_32_bits(combine(*pair)) for pair in pairs], 4)
-
-    return meaning
-
-
-def _within_32_bits(value: int) -> int:
-    if signed(value) != value:
-        raise Fault("an element of 32 bits saturates")
-    return value
-
-
 def _bitwise(combine: Callable[[int, int], int]) -> Meaning:
     def meaning(core: S3, a: int, x: int, y: int) -> None:
         pairs = zip(core.q[x], core.q[y], strict=True)
@@ -157,30 +130,18 @@ def _each_product_and_broadcast(core: S3, u: int, s: int, x: int, y: int) -> Non
     core.broadcast(u, s, 2, 2)
 
 
-def _shift_right(core: S3, a: int, b: int) -> None:
-    core.put_vector(a, [value >> core.shift for value in core.elements(b, 4)], 4)
-
-
 S3.meanings = {
     **Lx6.meanings,
     "ee.vld.128.ip": S3.load_vector,
     "ee.vst.128.ip": S3.store_vector,
     "ee.vldbc.8": lambda core, u, s: core.broadcast(u, s, 1),
     "ee.vldbc.16": lambda core, u, s: core.broadcast(u, s, 2),
-    "ee.vldbc.32": lambda core, u, s: core.broadcast(u, s, 4),
     "ee.vldbc.16.ip": lambda core, u, s, n: core.broadcast(u, s, 2, n),
     "ee.xorq": _bitwise(lambda x, y: x ^ y),
     "ee.orq": _bitwise(lambda x, y: x | y),
     "ee.zero.q": lambda core, a: core.put_vector(a, [0] * 4, 4),
     "ee.vunzip.8": _unzip(1),
     "ee.vunzip.16": _unzip(2),
-    "ee.vzip.16": _zip(2),
-    "ee.vadds.s32": _each(lambda x, y: x + y),
-    "ee.vsubs.s32": _each(lambda x, y: x - y),
-    "ee.vmin.s32": _each(min),
-    "ee.vmax.s32": _each(max),
-    "ee.vsr.32": _shift_right,
-    "ee.movi.32.a": lambda core, a, s, n: core.put(s, core.elements(a, 4)[n]),
     "ee.zero.accx": lambda core: setattr(core, "accx", 0),
     "ee.zero.qacc": S3.clear_qacc,
     "ee.vmulas.u8.accx": _products(1, False),

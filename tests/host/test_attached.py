@@ -167,8 +167,8 @@ def test_lines_at_pins_have_one_baud(model, monkeypatch):
     cluster = flashed(cluster_of(model, line="pins"), ["a", "b"])
     with pytest.raises(ClusterError, match=r"^chip 1 of 2 has not been flashed"):
         line_baud(replace(cluster, flashed=cluster.flashed[:1]), [0, 1])
-    second = replace(cluster.flashed[1], board="esp32c3")
-    cluster = replace(cluster, flashed=(cluster.flashed[0], second))
+    first = replace(cluster.flashed[0], board="esp32s3")
+    cluster = replace(cluster, flashed=(first, cluster.flashed[1]))
     assert line_baud(cluster, [0, 1]) == 921600
     slow = replace(load("esp32c3"), uart=replace(load("esp32c3").uart, baud=115200))
     kinds = {"esp32s3": load("esp32s3"), "esp32c3": slow}

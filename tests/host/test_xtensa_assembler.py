@@ -148,11 +148,11 @@ def test_unknown_instructions_are_refused() -> None:
 
 def test_loops_beyond_their_reach_are_refused() -> None:
     asm = XtensaAssembler()
-    asm.loop("a2", "end")
+    asm.loopgtz("a2", "end")
     for _ in range(86):
         asm.nop()
     asm.label("end")
-    with pytest.raises(AssemblyError, match="loop cannot have 257 as to"):
+    with pytest.raises(AssemblyError, match="loopgtz cannot have 257 as to"):
         asm.assemble()
 
 

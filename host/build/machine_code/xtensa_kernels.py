@@ -17,7 +17,7 @@ from host.build.machine_code.lx6_attention import MAC16
 from host.build.machine_code.mpy import ViperFunction
 from host.build.machine_code.pie_attention import LANES, PIE
 from host.build.machine_code.xtensa import XtensaAssembler
-from host.build.machine_code.xtensa_attention import attend
+from host.build.machine_code.xtensa_attention import Unit, attend
 from host.build.machine_code.xtensa_core import function_code
 
 # What both chips have in common.
@@ -66,6 +66,11 @@ def pie_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
     """Returns an ESP32-S3's, in the same way."""
     if matvec := _MATVEC.fullmatch(function.name):
         return function_code(function, lambda asm: pie_matrix.matvec(asm, int(matvec[1])))
-    if function.name == "attend" and head_dim % LANES == 0:
-        return function_code(function, lambda asm: attend(asm, head_dim, PIE))
+    if function.name == "attend":
+        return function_code(function, lambda asm: attend(asm, head_dim, pie_unit(head_dim)))
     return lx6_kernel(function, head_dim)
+
+
+def pie_unit(head_dim: int) -> Unit:
+    """Returns what an ESP32-S3 multiplies heads of a size with: it has MAC16 as well."""
+    return MAC16 if head_dim % LANES else PIE

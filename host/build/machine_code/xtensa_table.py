@@ -26,7 +26,6 @@ BASE = """
 add      ar,as,at         1000 0000 ar as at 0000
 addx2    ar,as,at         1001 0000 ar as at 0000
 addx4    ar,as,at         1010 0000 ar as at 0000
-addx8    ar,as,at         1011 0000 ar as at 0000
 sub      ar,as,at         1100 0000 ar as at 0000
 and      ar,as,at         0001 0000 ar as at 0000
 or       ar,as,at         0010 0000 ar as at 0000
@@ -70,7 +69,6 @@ retw                      0000 0000 0000 0000 1001 0000
 call0    word=s18         word 00 0101
 call8    word=s18         word 10 0101
 callx8   as               0000 0000 0000 as 1110 0000
-jx       as               0000 0000 0000 as 1010 0000
 nop                       0000 0000 0010 0000 1111 0000
 j        to=s18           to 00 0110
 beqz     as,to=s12       to as 0001 0110
@@ -80,16 +78,11 @@ bgez     as,to=s12       to as 1101 0110
 beq      as,at,to=s8      to 0001 as at 0111
 blt      as,at,to=s8      to 0010 as at 0111
 bltu     as,at,to=s8      to 0011 as at 0111
-ball     as,at,to=s8      to 0100 as at 0111
 bne      as,at,to=s8      to 1001 as at 0111
 bge      as,at,to=s8      to 1010 as at 0111
 bgeu     as,at,to=s8      to 1011 as at 0111
-bnall    as,at,to=s8      to 1100 as at 0111
-loop     as,to=u8         to 1000 as 0111 0110
-loopnez  as,to=u8         to 1001 as 0111 0110
 loopgtz  as,to=u8         to 1010 as 0111 0110
 rsr      at,sr            0000 0011 sr at 0000
-wsr      at,sr            0001 0011 sr at 0000
 rur      ar,ur            1110 0011 ar ur 0000
 """
 
@@ -106,22 +99,15 @@ retw.n                    1111 0000 0001 1101
 
 MAC16 = """
 ldinc              mw,as        1000 0000 00 mw as 0000 0100
-mul.da.ll          mx,at        0110 0100 0 mx 00 0000 at 0100
 mula.da.ll         mx,at        0110 1000 0 mx 00 0000 at 0100
-mula.da.lh         mx,at        0110 1010 0 mx 00 0000 at 0100
-mula.da.hl         mx,at        0110 1001 0 mx 00 0000 at 0100
 mula.da.hh         mx,at        0110 1011 0 mx 00 0000 at 0100
 mula.ad.ll         as,my        0011 1000 0000 as 0 my 00 0100
 mula.ad.hh         as,my        0011 1011 0000 as 0 my 00 0100
 mul.aa.ll          as,at        0111 0100 0000 as at 0100
-mula.aa.ll         as,at        0111 1000 0000 as at 0100
-mula.aa.hh         as,at        0111 1011 0000 as at 0100
-mul.dd.ll          mx,my        0010 0100 0 mx 00 0000 0 my 00 0100
 mula.dd.ll         mx,my        0010 1000 0 mx 00 0000 0 my 00 0100
 mula.dd.hh         mx,my        0010 1011 0 mx 00 0000 0 my 00 0100
 mula.da.hl.ldinc   mw,as,mx,at  0100 1001 0 mx mw as at 0100
 mula.da.hh.ldinc   mw,as,mx,at  0100 1011 0 mx mw as at 0100
-mula.da.ll.ldinc   mw,as,mx,at  0100 1000 0 mx mw as at 0100
 mula.dd.ll.ldinc   mw,as,mx,my  0000 1000 0 mx mw as 0 my 00 0100
 mula.dd.hh.ldinc   mw,as,mx,my  0000 1011 0 mx mw as 0 my 00 0100
 """
@@ -131,20 +117,12 @@ ee.vld.128.ip       qu,as,n=s8x16   1 n[7] qu[2:1] 0011 qu[0] n[6:0] as 0100
 ee.vst.128.ip       qu,as,n=s8x16   1 n[7] qu[2:1] 1010 qu[0] n[6:0] as 0100
 ee.vldbc.8          qu,as           11 qu[2:1] 1101 qu[0] 011 1011 as 0100
 ee.vldbc.16         qu,as           11 qu[2:1] 1101 qu[0] 111 0011 as 0100
-ee.vldbc.32         qu,as           11 qu[2:1] 1101 qu[0] 111 0111 as 0100
 ee.vldbc.16.ip      qu,as,n=u7x2    10 qu[2:1] 0101 qu[0] n as 0100
 ee.xorq             qa,qx,qy        11 qa[2:1] 1101 qa[0] 011 qy[2:1] 01 qx[2:1] qy[0] qx[0] 0100
 ee.orq              qa,qx,qy        11 qa[2:1] 1101 qa[0] 111 qy[2:1] 00 qx[2:1] qy[0] qx[0] 0100
 ee.zero.q           qa              11 qa[2:1] 1101 qa[0] 111 1111 1010 0100
 ee.vunzip.8         qa,qb           11 qb[2:1] 1100 qb[0] qa 0011 1010 0100
 ee.vunzip.16        qa,qb           11 qb[2:1] 1100 qb[0] qa 0011 1000 0100
-ee.vzip.16          qa,qb           11 qb[2:1] 1100 qb[0] qa 0011 1011 0100
-ee.vadds.s32        qa,qx,qy        10 qa[2:1] 1110 qa[0] qy[2] 0 qy[1:0] qx 0111 0100
-ee.vsubs.s32        qa,qx,qy        10 qa[2:1] 1110 qa[0] qy[2] 1 qy[1:0] qx 1110 0100
-ee.vmin.s32         qa,qx,qy        10 qa[2:1] 1110 qa[0] qy[2] 1 qy[1:0] qx 0110 0100
-ee.vmax.s32         qa,qx,qy        10 qa[2:1] 1110 qa[0] qy[2] 1 qy[1:0] qx 0011 0100
-ee.vsr.32           qa,qb           11 qb[2:1] 1101 qb[0] 011 1111 1 qa 0100
-ee.movi.32.a        qa,as,n=u2      11 qa[2:1] 1101 qa[0] 111 n 01 as 0100
 ee.zero.accx                        0010 0101 0000 1000 0000 0100
 ee.zero.qacc                        0010 0101 0000 1000 0100 0100
 ee.vmulas.u8.accx   qx,qy           0000 1010 0 qy[2] 0 qy[1:0] qx 1100 0100
