@@ -14,6 +14,8 @@ from bench.emulation.memory import Fault
 from bench.emulation.pie import S3
 from bench.emulation.processor import RETURN
 from host.build.machine_code.xtensa import ACCHI, ACCLO, ACCX_0, QACC_H, QACC_L, XtensaAssembler
+from host.build.machine_code.xtensa_core import frame
+from host.build.machine_code.xtensa_program import run_program
 
 BYTES = bytes(range(16))  # 00 01 02 ... 0f
 
@@ -246,6 +248,35 @@ def test_a_call_has_a_window_of_its_own() -> None:
 
     core = execute(write, started())
     assert core.registers[2] == 5 + 8
+
+
+def test_a_program_fills_in_what_differs_and_makes_its_calls() -> None:
+    """Two calls of one core, which adds its two arguments to a word; the second's is filled in."""
+
+    def add(asm: XtensaAssembler) -> None:
+        with frame(asm, {"a3": 0, "a4": 1}):
+            asm.l32i("a5", "a3", 0)
+            asm.add("a5", "a5", "a4")
+            asm.s32i("a5", "a3", 0)
+
+    core, made = started(), []
+    for write in (add, run_program):
+        asm = XtensaAssembler()
+        write(asm)
+        made.append(core.memory.placed(asm.assemble()))
+    place = core.memory.placed(bytes(4))
+    values = core.memory.placed(struct.pack("<4I", 0, 0, 0, 1000))
+    program = core.memory.placed(bytes(100))
+    calls = [made[0], 8, place, 7, made[0], 8, place, 0, made[0], 8, place, 0, 0]
+    filled = [program + 4 * (5 + at) for at in (7, 11)]
+    words = [2, filled[0], 12, filled[1], 4, *calls]  # the layer's own, and position + 1
+    for i, word in enumerate(words):
+        core.memory.store(program + 4 * i, 4, word)
+    core.enter(core.memory.placed(struct.pack("<4I", program, values, 41, 9)), 0, 0)
+    core._operations.clear()
+    core._run(made[1])
+    assert core.memory.load(place, 4) == 7 + 1000 + 42
+    assert struct.unpack("<4I", core.memory.content(values, 16)) == (41, 42, 9, 1000)
 
 
 def test_every_instruction_has_an_example() -> None:

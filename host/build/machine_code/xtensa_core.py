@@ -113,6 +113,15 @@ def frame(asm: XtensaAssembler, words: Mapping[str, int], room: int = 0) -> Iter
     asm.retw()
 
 
+@contextmanager
+def calling_frame(asm: XtensaAssembler, words: Mapping[str, int]) -> Iterator[None]:
+    """The same of a core that calls others with a window of 8, with no bytes of its own."""
+    asm.entry("a1", _CALLER_SAVES)
+    load_words(asm, words)
+    yield
+    asm.retw()
+
+
 def load_words(asm: XtensaAssembler, words: Mapping[str, int]) -> None:
     """Loads argument words into registers, by their index; a2, which has their address, last."""
     for register, index in sorted(words.items(), key=lambda item: item[0] == "a2"):

@@ -12,6 +12,7 @@ from host.build.machine_code import (
     xtensa_elements,
     xtensa_frames,
     xtensa_norms,
+    xtensa_program,
 )
 from host.build.machine_code.lx6_attention import MAC16
 from host.build.machine_code.mpy import ViperFunction
@@ -42,6 +43,7 @@ _CORES: dict[str, Callable[[XtensaAssembler], None]] = {
     "decode": xtensa_frames.decode,
     "check_frame": xtensa_frames.check_frame,
     "put_crc32": xtensa_frames.put_crc32,
+    "run_program": xtensa_program.run_program,
 }
 # The module's global that the CRC's kernels read.
 _READS = dict.fromkeys(("check_frame", "put_crc32"), ("_TABLE",))
