@@ -125,6 +125,9 @@ class Modules:
     def pop(self, name, *default):
         return sys.modules[name] if name in self._fixed else sys.modules.pop(name, *default)
 
+    def get(self, name):
+        return sys.modules.get(name)
+
     def __getitem__(self, name):
         return sys.modules[name]
 
