@@ -19,6 +19,7 @@ from host.cli.serve_options import find_models, parse_options
 from host.errors import FederationError
 from host.launch import OpenCluster
 from host.serving.app import AppSettings, make_app
+from host.serving.front_ends import FrontEndSettings, open_front_ends
 from host.serving.job import Job
 from host.serving.live import LiveView
 from host.serving.metrics import Metrics
@@ -48,6 +49,11 @@ class _Report(Observer):
 def run(options: argparse.Namespace) -> int:
     """Serves until a signal; the exit code. Raises what main prints as one line."""
     verify_binding(options.host, options.api_key, options.insecure)
+    front_ends = FrontEndSettings(
+        options.wyoming or "", options.zeroconf, options.area, options.unlock, options.deadline,
+        options.insecure,
+    )  # fmt: skip
+    front_ends.verify()
     listener = bind(options.host, options.port)
     try:
         metrics, live = Metrics(), LiveView()
@@ -61,12 +67,12 @@ def run(options: argparse.Namespace) -> int:
         server = WebServer(make_app(service, metrics, live, settings), listener)
         names = ", ".join(service.models)
         print_message(f"serving {names} on {server.address} (a page; API at /v1)")
-        return asyncio.run(_serve(service, server))
+        return asyncio.run(_serve(service, server, front_ends))
     finally:
         listener.close()
 
 
-async def _serve(service: Service, server: WebServer) -> int:
+async def _serve(service: Service, server: WebServer, settings: FrontEndSettings) -> int:
     def stop() -> None:
         service.is_stopping = True
         server.stop()
@@ -74,11 +80,14 @@ async def _serve(service: Service, server: WebServer) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
-    service.start()
-    try:
-        await server.run()
-    finally:
-        await asyncio.to_thread(service.stop)
+    async with open_front_ends(service, settings) as lines:
+        for line in lines:
+            print_message(line)
+        service.start()
+        try:
+            await server.run()
+        finally:
+            await asyncio.to_thread(service.stop)
     return 0
 
 

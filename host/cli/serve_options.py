@@ -37,6 +37,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
         examples=EXAMPLES,
     )  # fmt: skip
     _add_server_options(parser)
+    _add_home_options(parser)
     _add_model_options(parser)
     add_chip_options(parser)
     add_simulation_options(parser)
@@ -63,6 +64,19 @@ def _add_server_options(parser: Parser) -> None:
         help="seconds in which an answer must be there (default 600)")
     add("--verbose", action="store_true",
         help="report requests, retransmissions and restarts")  # fmt: skip
+
+
+def _add_home_options(parser: Parser) -> None:
+    add = parser.add_argument_group("Home Assistant").add_argument
+    add("--wyoming", metavar="URI",
+        help="answer transcripts in Wyoming's protocol, at tcp://127.0.0.1:10400 for example")
+    add("--zeroconf", action="store_true",
+        help="announce that in the network, for Home Assistant to find")
+    add("--area", action="append", default=[], metavar="DEVICE=ROOM",
+        help="the room that a satellite or device is in, by Home Assistant's id of it, * for all"
+             " others; may be given again")
+    add("--unlock", action="store_true",
+        help="unlock doors by voice, which is refused otherwise")  # fmt: skip
 
 
 def _add_model_options(parser: Parser) -> None:

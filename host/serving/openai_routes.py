@@ -16,6 +16,7 @@ from starlette.routing import Route
 from host.errors import FederationError
 from host.generation.generator import Generation
 from host.serving.api_errors import describe_error
+from host.serving.asking import whole
 from host.serving.job import Done, Job, Mailbox
 from host.serving.openai_answers import CHAT, TEXT, AnswerWriter
 from host.serving.openai_requests import ParsedRequest, parse_chat, parse_completion
@@ -78,19 +79,12 @@ class OpenAiApi:
             pieces = _stream(writer, parsed, model, job, mailbox, deadline, kind == CHAT)
             return EventSourceResponse(pieces, headers={"X-Accel-Buffering": "no"})
         try:
-            generation = await _until_gone(request, _whole(mailbox, deadline))
+            generation = await _until_gone(request, whole(mailbox, deadline))
         finally:
             model.queue.cancel(job)
         if generation is None:
             return Response(status_code=CLOSED_REQUEST)
         return JSONResponse(writer.whole(generation))
-
-
-async def _whole(mailbox: Mailbox, deadline: float) -> Generation:
-    async for event in mailbox.events(deadline):
-        if isinstance(event, Done):
-            return event.generation
-    raise AssertionError("events end with Done")
 
 
 async def _until_gone(request: Request, answer: Any) -> Generation | None:

@@ -1,0 +1,226 @@
+"""Wyoming, by which Home Assistant asks: a transcript in, intents out.
+
+The protocol is that of the wyoming library: a line of JSON for each event, and then its data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from wyoming.asr import Transcript
+from wyoming.error import Error
+from wyoming.event import Event, Eventable, async_read_event, async_write_event
+from wyoming.handle import Handled, NotHandled
+from wyoming.info import (
+    Attribution,
+    Describe,
+    HandleModel,
+    HandleProgram,
+    Info,
+    IntentModel,
+    IntentProgram,
+)
+from wyoming.intent import Entity, Intent, IntentsStart, IntentsStop, NotRecognized, Recognize
+
+from host.build.firmware_version import RELEASE
+from host.errors import ArgumentError, FederationError
+from host.generation.generator import LENGTH
+from host.paths import PROJECT
+from host.serving.asking import generate
+from host.serving.intents import IntentTable, NoIntent
+from host.serving.server import LOOPBACK
+from host.serving.service import GenerationRequest, ServedModel
+
+_LOG = logging.getLogger("federation")
+
+MOST_EVENT = 1 << 16  # bytes of an event's data or payload
+MOST_CONNECTIONS = 64
+_PATIENCE = 60.0  # seconds that a connection may be silent
+_NOT_UNDERSTOOD = "Sorry, I did not understand that"
+_BY = Attribution(name=PROJECT, url="")
+
+
+class _Reader(asyncio.StreamReader):
+    """Reads no event that is longer than ours are, and waits for none for ever."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+
+    async def readline(self) -> bytes:
+        async with asyncio.timeout(_PATIENCE):
+            return await self._reader.readline()
+
+    async def readexactly(self, n: int) -> bytes:
+        if n > MOST_EVENT:
+            raise ValueError(f"an event of {n} bytes")
+        async with asyncio.timeout(_PATIENCE):
+            return await self._reader.readexactly(n)
+
+
+class WyomingService:
+    """Answers transcripts: with intents where the model answers in action lines, else with text.
+
+    areas: the room of each satellite or device, by the id that Home Assistant gives it, "*" for
+    all others; seconds: in which an answer must be there.
+    """
+
+    def __init__(
+        self, model: ServedModel, table: IntentTable, areas: Mapping[str, str], seconds: float
+    ) -> None:
+        self._model, self._table, self._areas, self._seconds = model, table, areas, seconds
+        self._recognizes = model.source.prompt_format.grammar is not None
+        self._connections = 0
+
+    def info(self) -> Info:
+        """What the service says of itself."""
+        name = self._model.name
+        what: dict[str, Any] = {
+            "attribution": _BY, "installed": True, "version": RELEASE,
+            "description": f"{name} on a cluster of microcontrollers",
+        }  # fmt: skip
+        if self._recognizes:
+            model = IntentModel(name=name, languages=["en"], **what)
+            return Info(intent=[IntentProgram(name="federation", models=[model], **what)])
+        handler = HandleModel(name=name, languages=["en"], **what)
+        return Info(handle=[HandleProgram(name="federation", models=[handler], **what)])
+
+    async def answer(self, text: str, context: Mapping[str, object]) -> list[Eventable]:
+        """Returns the events that answer a text."""
+        if not text.strip():
+            return [NotRecognized(text=_NOT_UNDERSTOOD)]
+        request = GenerationRequest(text)
+        try:
+            found = await generate(self._model, request, "wyoming", self._seconds)
+            if not self._recognizes:
+                return [Handled(text=found.text.strip())]
+            if found.finish_reason == LENGTH:
+                return [NotRecognized(text=_NOT_UNDERSTOOD)]
+            intents = self._table.translate(found.text, self._area(context))
+        except NoIntent as error:
+            return [NotRecognized(text=str(error))]
+        except FederationError as error:
+            if self._recognizes:
+                return [Error(text=str(error), code=type(error).__name__)]
+            return [NotHandled(text=str(error))]
+        if not intents:
+            return [NotRecognized(text=_NOT_UNDERSTOOD)]
+        events: list[Eventable] = [IntentsStart()]
+        for intent in intents:
+            entities = [Entity(name, value) for name, value in intent.slots.items()]
+            events.append(Intent(name=intent.name, entities=entities))
+        return [*events, IntentsStop()]
+
+    def _area(self, context: Mapping[str, object]) -> str:
+        for key in ("satellite_id", "device_id"):
+            if area := self._areas.get(str(context.get(key))):
+                return area
+        return self._areas.get("*", "")
+
+    async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serves a connection until it is closed, or sends what is no event."""
+        self._connections += 1
+        try:
+            if self._connections <= MOST_CONNECTIONS:
+                while event := await async_read_event(_Reader(reader)):
+                    for each in await self._answers(event):
+                        await async_write_event(each.event(), writer)
+        except (OSError, EOFError, TimeoutError, ValueError, KeyError, TypeError, AttributeError):
+            _LOG.info("wyoming: a connection broke off, or sent what is no event")
+        finally:
+            self._connections -= 1
+            with contextlib.suppress(OSError):
+                writer.close()
+
+    async def _answers(self, event: Event) -> list[Eventable]:
+        if Describe.is_type(event.type):
+            return [self.info()]
+        if Transcript.is_type(event.type):
+            said = Transcript.from_event(event)
+            return await self.answer(str(said.text), said.context or {})
+        if Recognize.is_type(event.type):
+            asked = Recognize.from_event(event)
+            return await self.answer(str(asked.text), asked.context or {})
+        return []  # as other programs do with what they do not know
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Returns host and port of tcp://HOST:PORT. Raises ArgumentError."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if host is None or port is None or parts.scheme != "tcp":
+        raise ArgumentError(f"--wyoming {text}: give it as tcp://127.0.0.1:10400")
+    return host, port
+
+
+def verify_address(text: str, is_insecure: bool) -> None:
+    """Raises ArgumentError where others could ask, for Wyoming knows no keys."""
+    host, _ = parse_address(text)
+    if host not in LOOPBACK and not is_insecure:
+        raise ArgumentError(
+            f"--wyoming {text} can be reached from other machines, and Wyoming has no keys: give"
+            " --insecure, and let a firewall keep others out"
+        )
+
+
+def parse_areas(texts: list[str]) -> dict[str, str]:
+    """Returns rooms by satellite, of texts as DEVICE=ROOM. Raises ArgumentError."""
+    found = {}
+    for text in texts:
+        device, equals, room = text.rpartition("=")
+        if not equals or not device or not room:
+            raise ArgumentError(f"--area {text}: give it as DEVICE=ROOM, or *=ROOM")
+        found[device] = room.replace("_", " ")
+    return found
+
+
+@contextlib.asynccontextmanager
+async def open_wyoming(
+    service: WyomingService, address: tuple[str, int], announce: bool = False
+) -> AsyncIterator[int]:
+    """Listens while the context lasts; gives the port. announce: by zeroconf too.
+
+    Raises ArgumentError for an address that cannot be listened on.
+    """
+    try:
+        server = await asyncio.start_server(service.connect, *address, limit=MOST_EVENT)
+    except OSError as error:
+        raise ArgumentError(
+            f"--wyoming tcp://{address[0]}:{address[1]}: {error.strerror or error}"
+        ) from None
+    async with server:
+        port: int = server.sockets[0].getsockname()[1]
+        if announce:
+            async with _announced(address[0], port):
+                yield port
+        else:
+            yield port
+
+
+@contextlib.asynccontextmanager
+async def _announced(host: str, port: int) -> AsyncIterator[None]:
+    """Has Home Assistant find the service by zeroconf while the context lasts."""
+    from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+
+    kind = "_wyoming._tcp.local."
+    if host in ("0.0.0.0", "::"):
+        host = _own_address()
+    info = AsyncServiceInfo(kind, f"{PROJECT}.{kind}", parsed_addresses=[host], port=port)
+    async with AsyncZeroconf() as zeroconf:
+        await zeroconf.async_register_service(info, allow_name_change=True)
+        yield
+
+
+def _own_address() -> str:
+    """This machine's address in its network: the one from which it would send multicast."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
+        unused.connect(("224.0.0.251", 1))
+        return str(unused.getsockname()[0])

@@ -1,0 +1,188 @@
+"""Action lines as intents, with Home Assistant's own lists and its own recognizer as oracles."""
+
+import importlib.resources
+import json
+from datetime import datetime
+
+import pytest
+from hassil import Intents, recognize_best
+from hassil.intents import TextSlotList
+
+from host.grammar.home import DEVICES, ROOMS
+from host.serving.intents import HomeIntent, IntentTable, NoIntent
+
+DATA = importlib.resources.files("home_assistant_intents")
+KNOWN = json.loads(DATA.joinpath("intents.json").read_text(encoding="utf-8"))
+ROOM = "living_room"
+EVENING = datetime(2026, 3, 1, 19, 15, 30)
+# What Home Assistant's intents have nothing for.
+WITHOUT_INTENT = {
+    "light brightness=up", "light brightness=down", "light brightness?", "fan speed=up",
+    "fan speed=down", "blinds position?", "heating state?", "heating temperature=up",
+    "heating temperature=down", "ac state?", "ac temperature=up", "ac temperature=down",
+    "tv state?", "tv volume?", "tv channel=1", "tv mute", "speaker state?", "speaker volume?",
+    "vacuum state?", "lock unlock",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def table():
+    return IntentTable.load(clock=lambda: EVENING)
+
+
+@pytest.fixture(scope="module")
+def recognizer():
+    """Home Assistant's recognizer with its English sentences, for a home with our rooms."""
+    data = json.loads(DATA.joinpath("data", "en.json").read_text(encoding="utf-8"))
+    rooms = [room.replace("_", " ") for room in sorted(ROOMS)]
+    lists = {
+        "area": TextSlotList.from_strings(rooms, name="area"),
+        "name": TextSlotList.from_strings([], name="name"),
+        "floor": TextSlotList.from_strings([], name="floor"),
+    }
+    intents = Intents.from_dict(data)
+
+    def recognize(sentence):
+        found = recognize_best(sentence, intents, slot_lists=lists, best_slot_name="area")
+        return HomeIntent(found.intent.name, {e.name: e.value for e in found.entities_list})
+
+    return recognize
+
+
+def actions():
+    """Every device with every verb, a number and all words of each."""
+    for device, doings in DEVICES.items():
+        for verb, doing in doings.items():
+            if doing.stands_alone:
+                yield f"{device} {verb}"
+            if doing.is_asked:
+                yield f"{device} {verb}?"
+            numbers = [doing.numbers[0]] if doing.numbers else []
+            for value in (*numbers, *doing.words):
+                yield f"{device} {verb}={value}"
+
+
+def in_room(action, room=ROOM):
+    device, doing = action.split(" ")
+    return f"{device}.{room} {doing}"
+
+
+def translatable(table):
+    for action in actions():
+        if action not in WITHOUT_INTENT:
+            yield action, table.translate(in_room(action))
+
+
+def test_every_action_is_an_intent_with_slots_that_home_assistant_has(table):
+    for action, intents in translatable(table):
+        for intent in intents:
+            known = KNOWN[intent.name]
+            assert set(intent.slots) <= set(known["slots"]), action
+            combinations = [set(each["slots"]) for each in known["slot_combinations"].values()]
+            assert set(intent.slots) in combinations, (action, intent)
+            assert intent.slots["area"] == "living room"
+
+
+def test_what_has_no_intent_is_not_recognized(table):
+    for action in actions():
+        if action in WITHOUT_INTENT:
+            with pytest.raises(NoIntent):
+                table.translate(in_room(action))
+
+
+def test_sentences_that_timers_say_are_what_home_assistant_takes_for_the_same(table, recognizer):
+    said = 0
+    for (device, verb), row in table.rows.items():
+        if row.say:
+            value = "=30" if row.value and device != "heating" else "=20" if row.value else ""
+            line = in_room(f"{device} {verb}{value}")
+            (now,) = table.translate(line)
+            (later,) = table.translate(f"{line} in=20m")
+            assert later.name == "HassStartTimer" and later.slots["minutes"] == 20
+            sentence = later.slots["conversation_command"]
+            assert recognizer(sentence) == now, sentence
+            said += 1
+    assert said > 12
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("unknown", []),
+        ("light.kitchen off", [("HassTurnOff", {"area": "kitchen", "domain": "light"})]),
+        ("light.all off", [("HassTurnOff", {"domain": "light"})]),
+        ("light.here on", [("HassTurnOn", {"area": "attic", "domain": "light"})]),
+        (
+            "light.bedroom color=warm_white",
+            [("HassLightSet", {"area": "bedroom", "domain": "light", "temperature": 2700})],
+        ),
+        (
+            "heating.office temperature=21; tv.office volume=down",
+            [
+                ("HassClimateSetTemperature", {"area": "office", "temperature": 21}),
+                ("HassSetVolumeRelative", {"area": "office", "volume_step": "down"}),
+            ],
+        ),
+        ("fan.office speed=low", [("HassFanSetSpeed", {"area": "office", "percentage": 33})]),
+        (
+            "timer.pasta start=1h12m",
+            [("HassStartTimer", {"hours": 1, "minutes": 12, "name": "pasta"})],
+        ),
+        ("timer start=90s", [("HassStartTimer", {"minutes": 1, "seconds": 30})]),
+        ("timer cancel", [("HassCancelTimer", {})]),
+        ("timer.egg remaining?", [("HassTimerStatus", {"name": "egg"})]),
+        (
+            "alarm at=06:30",
+            [("HassStartTimer", {"hours": 11, "minutes": 14, "seconds": 30, "name": "alarm"})],
+        ),
+        ("alarm cancel", [("HassCancelTimer", {"name": "alarm"})]),
+        ("scene.movie", [("HassTurnOn", {"name": "movie", "domain": "scene"})]),
+        (
+            "fan.office on for=1h30m",
+            [
+                ("HassTurnOn", {"area": "office", "domain": "fan"}),
+                (
+                    "HassStartTimer",
+                    {
+                        "hours": 1, "minutes": 30,
+                        "conversation_command": "turn off the fans in the office",
+                    },
+                ),
+            ],
+        ),
+        (
+            "blinds.office close at=19:16",
+            [
+                (
+                    "HassStartTimer",
+                    {"seconds": 30, "conversation_command": "close the blinds in the office"},
+                )
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_lines(table, line, expected):
+    found = table.translate(line, area="attic")
+    assert [(intent.name, intent.slots) for intent in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("light.here off", "which room? Say its name, or start the server with --area"),
+        ("light.attic off; lock.attic unlock", "lock.attic unlock is not done by voice here"),
+        ("light.all off in=5m", "Home Assistant cannot do light.all off in=5m later"),
+        ("tv.office on in=5m", "Home Assistant cannot do tv.office on in=5m later"),
+        ("vacuum.office start for=5m", "Home Assistant cannot start for some time only"),
+    ],
+)
+def test_what_is_not_to_be_done_says_why(table, line, reason):
+    with pytest.raises(NoIntent) as caught:
+        table.translate(line)
+    assert str(caught.value).startswith(reason)
+
+
+def test_unlocking_is_an_option():
+    table = IntentTable.load(may_unlock=True)
+    (intent,) = table.translate("lock.hallway unlock")
+    assert (intent.name, intent.slots) == ("HassTurnOff", {"area": "hallway", "domain": "lock"})
