@@ -42,11 +42,10 @@ def test_the_wheel_has_all_that_the_program_reads(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     expected = set()
     for folder in ("firmware", "host", "protocol"):
+        files = (p for p in (REPOSITORY / folder).rglob("*") if p.is_file())
         expected |= {
-            p.relative_to(REPOSITORY).as_posix() for p in (REPOSITORY / folder).rglob("*.py")
+            p.relative_to(REPOSITORY).as_posix() for p in files if p.parent.name != "__pycache__"
         }
-    pages = REPOSITORY / "host" / "serving" / "page"
-    expected |= {p.relative_to(REPOSITORY).as_posix() for p in pages.iterdir() if p.is_file()}
     for folder in ("boards", "models"):
         expected |= {f"host/resources/{folder}/{p.name}" for p in (REPOSITORY / folder).iterdir()}
     assert names == expected
