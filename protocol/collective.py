@@ -15,10 +15,10 @@ load that delays what they are to repair:
   are apart: what is under way, on air that is slow or crowded, is waited for;
 - an owner that was asked in vain is given longer each time.
 
-CONTRIBUTION: epoch u16, piece u8, of how many u8, first element u16, elements u16, bits u8, then
-the elements packed (protocol/bitpack.py). The header's sequence is the collective's number, which
-wraps. REPAIR: epoch u16, and for each owner its id u8 and a mask u32 of the pieces that the sender
-has of it.
+CONTRIBUTION: epoch u16, piece u8, of how many u8, first element u16, elements u16, bits u8 (128
+more where it is sent again), then the elements packed (protocol/bitpack.py). The header's sequence
+is the collective's number, which wraps. REPAIR: epoch u16, and for each owner its id u8 and a mask
+u32 of the pieces that the sender has of it.
 """
 
 
@@ -45,6 +45,7 @@ _FIRST = const(12)
 _COUNT = const(14)
 _BITS = const(16)
 _DATA = const(17)
+_AGAIN = const(128)  # in the place of bits: the piece is sent again
 _ENTRIES = const(10)
 
 _TRAILER = const(12)  # the longest, for which whoever sends a frame needs room
@@ -163,7 +164,13 @@ class Collective:
         if member == _NO_MEMBER:
             return 0
         silence = self._silence
-        silence.news = int(silence.news) | int(DATA_CAME)
+        bits = fields[_BITS]
+        # One that was sent again says nothing of how fast they come.
+        news = int(DATA_CAME)
+        if bits & _AGAIN:
+            news = news | int(CAUSE_CAME)
+            bits ^= _AGAIN
+        silence.news = int(silence.news) | news
         # 0: to the collective that is being waited for, 1: to the next.
         ahead = number - int(self._number) & 0xFFFF
         epoch = fields[_EPOCH] | fields[_EPOCH + 1] << 8
@@ -171,7 +178,6 @@ class Collective:
             return 0
         first = fields[_FIRST] | fields[_FIRST + 1] << 8
         count = fields[_COUNT] | fields[_COUNT + 1] << 8
-        bits = fields[_BITS]
         piece = fields[_PIECE]
         pieces = fields[_PIECES]
         if (
@@ -237,11 +243,14 @@ class Collective:
         now.again = 0
         self._silence.begin((self._me + number) % len(self._members) // 2)
         if len(self._members) > 1:
-            self._send_pieces(now, 0)
+            self._send_pieces(now, 0, 0)
 
     @micropython.native
-    def _send_pieces(self, contribution, held):
-        """Sends the pieces that are not in the set `held`: as few as its numbers allow."""
+    def _send_pieces(self, contribution, held, again):
+        """Sends the pieces that are not in the set `held`: as few as its numbers allow.
+
+        again: _AGAIN where they were sent before, else 0.
+        """
         frame, left = self._frame, contribution.count
         bits = bits_needed(contribution.own, left)
         if bits > self._bits:
@@ -258,7 +267,7 @@ class Collective:
                 frame[_PIECE] = piece
                 put_u16(frame, _FIRST, contribution.first + start)
                 put_u16(frame, _COUNT, count)
-                frame[_BITS] = bits
+                frame[_BITS] = bits | again
                 length = CONTRIBUTION_FIELDS + pack(frame, _DATA, values, count, bits)
                 self._send(frame, CONTRIBUTION, BROADCAST, contribution.number, length)
 
@@ -319,5 +328,5 @@ class Collective:
         contribution.again |= _EVERYTHING ^ held
         contribution.again_at = backoff.clock
         self.repairs += 1
-        self._send_pieces(contribution, held)
+        self._send_pieces(contribution, held, _AGAIN)
         return True

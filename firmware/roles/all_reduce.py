@@ -21,13 +21,17 @@ from protocol.messages import (
     is_answered,
 )
 
-# Milliseconds without a contribution after which the missing members are reported to the host:
-# sooner than the host itself gives up. Of many members each is asked more seldom.
-_TIMEOUT_MS = const(2500)
+# Milliseconds without a contribution after which the missing members are reported to the host.
+# It has looked after them by itself before that, in a handshake with all (STEP_HANDSHAKE_AFTER in
+# host/cluster/coordinator.py). Of many members each is asked more seldom.
+_TIMEOUT_MS = const(6000)
 _TIMEOUT_A_MEMBER_MS = const(300)
 # Milliseconds between two times that a chip says it knows nothing of a step: as long as the step
 # takes to come.
 _ASK_AGAIN_MS = const(10)
+# Milliseconds between two looks at the clock that count as waiting, at most: in the rest this chip
+# was stopped or computed, and could have heard nobody.
+_LONGEST_TICK_MS = const(50)
 
 
 def make_role(outbox, weights, kernels):
@@ -60,7 +64,7 @@ class Group:
     def tick(self, step):
         """Asks for what does not come; step: the Step that waits for it."""
         now = ticks_ms()
-        elapsed = ticks_diff(now, self._ticked)
+        elapsed = min(ticks_diff(now, self._ticked), _LONGEST_TICK_MS)
         self._ticked = now
         try:
             self.collective.tick(elapsed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -32,13 +33,15 @@ _LOG = logging.getLogger("federation")
 # Retransmitted to all at once, a request would be answered by many chips at once, and overflow a
 # gateway.
 MOST_RETRIES_AT_ONCE = 8
-# With a key, a chip that is silent for so many seconds may have restarted and lost the session.
-_HANDSHAKE_AFTER = 0.4
-# A step takes chips many answers to each other: so many times as long is waited for theirs, before
-# it is retransmitted and in all. A chip that missed a step learns of it from the others, and asks.
+# With a key, a chip that is silent for so many seconds may have restarted and lost the session. Of
+# chips that wait for one another, each may be the one that the others wait for, key or not. Twice
+# as many after each handshake that has shown nothing, up to so many times.
+HANDSHAKE_AFTER, STEP_HANDSHAKE_AFTER, _MOST_PATIENT = 0.4, 1.0, 4
+# A step takes chips many answers to each other: so many times as long is waited for theirs before
+# it is retransmitted. A chip that missed a step learns of it from the others, and asks.
 STEP_FACTOR = 4
-# Where frames are lost, many chips take long to get all of each other's: as many times at least.
-_STEP_FACTOR_PER_CHIP = 0.5
+# Where frames are lost, more chips than so many take longer to get all of each other's.
+_FEW_CHIPS = 8
 
 
 class NeedsCache(Exception):
@@ -50,11 +53,11 @@ class NeedsCache(Exception):
 
 
 class NeedsHandshake(Exception):
-    """Chips have been silent for so long that they may have lost the session."""
+    """Chips that may have lost the session. request: what they have not answered."""
 
-    def __init__(self, chips: list[int]) -> None:
-        super().__init__(chips)
-        self.chips = chips
+    def __init__(self, request: Request) -> None:
+        super().__init__(request.missing)
+        self.request, self.chips = request, request.missing
 
 
 class Coordinator:
@@ -95,6 +98,11 @@ class Coordinator:
     def boot_ids(self) -> dict[int, int]:
         """The boot id of each chip in the session."""
         return self._handshake.boot_ids
+
+    @property
+    def session(self) -> bytes:
+        """What the session is known by."""
+        return self._handshake.session
 
     @property
     def needs_rekey(self) -> bool:
@@ -152,12 +160,19 @@ class Coordinator:
     ) -> dict[int, bytes]:
         """Sends a STEP, as `compute` does a COMPUTE.
 
-        The timeout is longer: chips wait for one another many times, and tell by themselves if
-        one is missing.
+        Chips wait for one another many times: it may take long, and be no chip's fault. So it
+        never times out by itself; handshakes show who is there.
         """
-        timeout = max(STEP_FACTOR, _STEP_FACTOR_PER_CHIP * len(chips)) * self.timeout
         kind = message_types.STEP
-        return self._ask(Request(kind, payload, chips, where, timing, timeout, on_answer))
+        return self._ask(Request(kind, payload, chips, where, timing, math.inf, on_answer))
+
+    def resume(self, request: Request) -> dict[int, bytes]:
+        """Goes on waiting for the answers to a request, as `compute` and `step` do.
+
+        To chips it is the same request, so those that work on it go on, and those that have done
+        so send their answers again.
+        """
+        return self._ask(request)
 
     def statistics(self, collect: bool = False) -> dict[int, Statistics]:
         """Every chip's counters; `collect`: after collecting garbage."""
@@ -179,11 +194,16 @@ class Coordinator:
         return self._ask(Request(kind, payload, chips, where, "handshake", timeout, on_answer))
 
     def _ask(self, request: Request) -> dict[int, bytes]:
-        surplus = self._surplus()
-        request.sequence = self._outstanding.begin(request.chips)
+        surplus, is_resumed = self._surplus(), request.sequence is not None
+        if request.sequence is None:
+            request.sequence = self._outstanding.begin(request.chips)
+        else:
+            self._outstanding.resume(request.sequence, request.missing)
         self._request = request
         try:
-            retries = self._await_answers(request, self._retransmit_timeout(request))
+            retries = self._await_answers(
+                request, self._retransmit_timeout(request), is_resumed
+            )
         finally:
             self._request = None
         if request.kind != message_types.DISCOVERY:
@@ -196,20 +216,35 @@ class Coordinator:
         factor = STEP_FACTOR if request.kind == message_types.STEP else 1
         return self._timeouts.of(request.timing, factor)
 
+    def _is_lockstep(self, request: Request) -> bool:
+        return request.kind == message_types.STEP and len(request.chips) > 1
+
     def _surplus(self) -> int:
         """How many answers came that had come before, or after their request was over."""
         return self._outstanding.duplicate + self._outstanding.late
 
-    def _await_answers(self, request: Request, timeout: RetransmitTimeout) -> int:
+    def _await_answers(
+        self, request: Request, timeout: RetransmitTimeout, is_resumed: bool
+    ) -> int:
         """Sends a request, retransmits it until all have answered; how often it did."""
         duplicates, clock = self._outstanding.duplicate, self.clock
         started = sent = now = request.progress = clock()
-        self._send(BROADCAST if len(request.chips) > 1 else request.chips[0])
-        wait, retries = timeout.seconds, 0
+        wait, retries = timeout.seconds, int(is_resumed)
+        silence = min(request.timeout, self._handshake_after(request))
+        rest = self._timeouts.of(("rest", request.timing)) if self._is_lockstep(request) else None
+        first: float | None = None  # when the first answer came, of chips that work in lockstep
+        if is_resumed:
+            self._retransmit(request, 0)
+        else:
+            self._send(BROADCAST if len(request.chips) > 1 else request.chips[0])
         while self._outstanding.awaited:
-            deadline = min(sent + wait, request.progress + request.timeout)
+            deadline = min(sent + wait, request.progress + silence)
             self.dispatcher.poll(deadline - now)
             now = clock()
+            if rest and first is None and request.answers:
+                # The others' must be on the way, or are lost.
+                first, wait = now, min(wait, now - sent + rest.seconds)
+                deadline = sent + wait
             if now < deadline or not self._outstanding.awaited:
                 continue
             if not retries and request.progress > started:
@@ -222,6 +257,8 @@ class Coordinator:
             sent, retries = now, retries + 1
         if not retries:
             timeout.measure(now - started)
+            if rest and first is not None:
+                rest.measure(now - first)
         elif self._outstanding.duplicate > duplicates:
             timeout.note_spurious()
         return retries
@@ -241,6 +278,8 @@ class Coordinator:
     def _check_silence(self, request: Request, now: float) -> None:
         missing = self._outstanding.missing()
         silent = now - request.progress
+        if request.is_work and silent >= self._handshake_after(request):
+            raise NeedsHandshake(request)
         if silent >= request.timeout:
             name = f"chip {missing[0]}" if len(missing) == 1 else f"chips {_listed(missing)}"
             last = [(c, e) for c, e in self.last_errors.items() if c in missing]
@@ -249,16 +288,19 @@ class Coordinator:
                 f"{name} did not answer for {silent:.1f} s ({request.where})"
                 + (f"; last error of {errors}" if errors else "")
             )
-        # After a handshake a step begins anew, which takes many chips long where frames are lost.
-        handshake_after = max(
-            _HANDSHAKE_AFTER, request.timeout / 4, request.timeout - 3 * self.timeout
-        )
-        if self.dispatcher.signer and request.is_work and silent >= handshake_after:
-            raise NeedsHandshake(missing)
+
+    def _handshake_after(self, request: Request) -> float:
+        """Seconds of silence after which a handshake shows who is there."""
+        factor = min(2**request.handshakes, _MOST_PATIENT)
+        if request.kind == message_types.STEP:
+            return STEP_HANDSHAKE_AFTER * factor * max(1.0, len(request.chips) / _FEW_CHIPS)
+        if not self.dispatcher.signer:
+            return math.inf
+        return max(HANDSHAKE_AFTER, request.timeout / 4) * factor
 
     def _send(self, destination: int) -> None:
         request = self._request
-        if request:
+        if request and request.sequence is not None:
             self.dispatcher.send(request.kind, destination, request.sequence, request.payload)
 
     def _on_answer(self, message: Message) -> bool:
@@ -299,6 +341,8 @@ class Coordinator:
         elif message.sequence == request.sequence:
             if error.code == NEED_KV:
                 raise NeedsCache(chip)
+            if error.code == MISSING:  # which of the chips has lost what, a handshake shows
+                raise NeedsHandshake(request)
             name = error_name(error.code)
             raise ClusterError(f"chip {chip}, {request.where}: {name}: {error.text}")
         return True

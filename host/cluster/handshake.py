@@ -53,6 +53,11 @@ class Handshake:
         self._nonce = os.urandom(16)
 
     @property
+    def session(self) -> bytes:
+        """What the session is known by: another one tells that chips have forgotten all before."""
+        return bytes(self._signer.announcement()) if self._signer else self._nonce
+
+    @property
     def needs_rekey(self) -> bool:
         """Whether the counters of the session may not last for another sequence."""
         return self._signer is not None and bool(self._signer.needs_rekey())
@@ -93,8 +98,7 @@ class Handshake:
     def _attempt(
         self, chips: list[int], where: str, timeout: float | None, on_answer: OnAnswer
     ) -> dict[int, Ready]:
-        nonce = self._signer.announcement() if self._signer else self._nonce
-        answers = self._discover(nonce, chips, where, timeout, on_answer)
+        answers = self._discover(self.session, chips, where, timeout, on_answer)
         ready: dict[int, Ready] = {}
         for chip, payload in answers.items():
             ready[chip] = _decode_ready(chip, payload)

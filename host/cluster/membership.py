@@ -6,11 +6,12 @@ import logging
 from collections.abc import Mapping
 from typing import Protocol
 
-from host.cluster.coordinator import Coordinator, NeedsHandshake
+from host.cluster.coordinator import Coordinator, NeedsCache, NeedsHandshake
 from host.cluster.handshake import OnReady
-from host.cluster.request import OnAnswer, ignore_answer
+from host.cluster.request import OnAnswer, Request, ignore_answer
 from host.errors import ClusterError
 from host.wire.reports import Ready
+from protocol.message_types import STEP
 from protocol.messages import REQUEST_SIZE
 
 _LOG = logging.getLogger("federation")
@@ -78,18 +79,41 @@ class Membership:
     ) -> dict[int, bytes]:
         """The payload of each chip's answer; chips that are silent have a handshake first.
 
-        Raises what `ask` raises, but NeedsHandshake.
+        Chips that turn out to be in the session still go on with the request: it is begun anew
+        only in another session. Raises what `ask` raises, but NeedsHandshake.
         """
+        request: Request | None = None
         silent: list[int] = []
         for _ in range(MOST_RECOVERIES):
             try:
+                if request:
+                    return self._coordinator.resume(request)
                 return ask(payload, chips, where, timing, on_answer)
             except NeedsHandshake as need:
-                silent = need.chips
-                self.handshake(silent, where)
+                request, silent = need.request, need.chips
+            request.handshakes += 1
+            if self._changed(request, where):
+                request = None
         raise ClusterError(
             f"chip {silent[0]} completes handshakes but answers no request ({where})"
         )
+
+    def _changed(self, request: Request, where: str) -> bool:
+        """Has a handshake with chips that do not answer; whether another session began.
+
+        Chips that wait for one another all have it, for each may be the one that the others wait
+        for. Raises NeedsCache for one of those that has restarted: what it contributed to the
+        request is lost.
+        """
+        coordinator = self._coordinator
+        session, boot_ids = coordinator.session, dict(coordinator.boot_ids)
+        in_lockstep = request.kind == STEP
+        self.handshake(request.chips if in_lockstep else request.missing, where)
+        restarted = [chip for chip in request.chips
+                     if coordinator.boot_ids[chip] != boot_ids.get(chip)]  # fmt: skip
+        if in_lockstep and restarted:
+            raise NeedsCache(restarted[0])
+        return coordinator.session != session
 
     def verify_restarted(self, answers: dict[int, bytes], where: str) -> None:
         """Verifies anew the chips whose boot id has changed; their answers hold all the same."""

@@ -34,8 +34,8 @@ class Request:
 
     where: names the place in the computation, for errors; timing: requests of equal timing take
     equally long; timeout: seconds without any progress until it fails; on_answer: called with each
-    answer as it comes. sequence, progress: of the last answer or fragment, in seconds of the
-    clock, are set by whoever sends it.
+    answer as it comes. Set by whoever sends it: sequence; progress, when the last answer or
+    fragment came, in seconds of the clock; handshakes, how many there were since it was sent.
     """
 
     kind: int
@@ -45,10 +45,16 @@ class Request:
     timing: object
     timeout: float
     on_answer: OnAnswer = ignore_answer
-    sequence: int = 0
+    sequence: int | None = None
     progress: float = 0.0
+    handshakes: int = 0
     answers: dict[int, bytes] = field(default_factory=dict)
     _fragments: set[tuple[int, int]] = field(default_factory=set)
+
+    @property
+    def missing(self) -> list[int]:
+        """The chips that have not answered."""
+        return [chip for chip in self.chips if chip not in self.answers]
 
     @property
     def is_work(self) -> bool:

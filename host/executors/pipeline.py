@@ -134,6 +134,8 @@ class PipelineExecutor(BaseExecutor):
         return self.activity.idle(self.plan.stages, busy_ms)
 
     def _enqueue(self, sequence: Sequence) -> None:
+        # It may be there still: a replay sends tokens again, while others follow them.
+        self._queue = deque(each for each in self._queue if each is not sequence)
         left = len(sequence.tokens) - sequence.position
         self._queue.extend([sequence] * -(-left // self.plan.positions))
 

@@ -25,7 +25,7 @@ class Outstanding:
 
     def __init__(self, sequence: int = 0) -> None:
         """sequence: the number before the first request's."""
-        self.sequence = sequence
+        self.sequence = self._newest = sequence
         self.awaited = 0
         self.late = 0
         self.duplicate = 0
@@ -34,13 +34,18 @@ class Outstanding:
 
     def begin(self, chips: list[int]) -> int:
         """The sequence number of a new request, to the ids in `chips`, each to answer once."""
+        self._newest = sequence_after(self._newest)
+        return self.resume(self._newest, chips)
+
+    def resume(self, sequence: int, chips: list[int]) -> int:
+        """Awaits the answers of `chips` to a request that had this sequence number."""
         self._marks[:] = _NOBODY
         self.awaited = 0
         for chip in chips:
             self.awaited += self._marks[chip] == _NOT_ASKED
             self._marks[chip] = _AWAITED
-        self.sequence = sequence_after(self.sequence)
-        return self.sequence
+        self.sequence = sequence
+        return sequence
 
     def accept(self, src: int, sequence: int) -> bool:
         """True, once for each chip that was asked, for its answer to the current request."""

@@ -6,15 +6,21 @@ from array import array
 import numpy as np
 
 from host.cluster.coordinator import NeedsCache, NeedsHandshake
+from host.cluster.request import Request
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT
 from host.model.reference import Reference
 from host.wire.payloads import decode_compute, encode_logits, encode_partial
 from host.wire.reports import Ready
 from protocol.bitpack import bits_needed, pack, packed_size
+from protocol.message_types import COMPUTE
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD
 
 BOOTED = 100  # a chip's first boot id
+
+
+class _Silent(Exception):
+    """Some chips do not answer."""
 
 
 def digests(plan):
@@ -30,6 +36,7 @@ class FakeCoordinator:
     """
 
     needs_rekey = False
+    session = b""
     resends = 0
 
     def __init__(self, model, plan, script=lambda cluster, message, chips: None):
@@ -53,7 +60,8 @@ class FakeCoordinator:
 
     def fall_silent(self, *chips):
         """As a chip does that has lost the session of a cluster with a key."""
-        raise NeedsHandshake(list(chips))
+        self._silent = chips
+        raise _Silent
 
     def handshake(self, chips, timeout=None, on_ready=lambda chip: None, where=""):
         self.handshakes.append((chips, where))
@@ -70,7 +78,16 @@ class FakeCoordinator:
         return ready
 
     def compute(self, payload, chips, where, timing, on_answer=lambda chip, payload: None):
-        answers = self._answers(payload, chips)
+        return self.resume(Request(COMPUTE, payload, chips, where, timing, 2.5, on_answer))
+
+    def resume(self, request):
+        on_answer = request.on_answer
+        try:
+            answers = self._answers(request.payload, request.chips)
+        except _Silent:
+            heard = [chip for chip in request.chips if chip not in self._silent]
+            request.answers = dict.fromkeys(heard, b"")
+            raise NeedsHandshake(request) from None
         for chip, answer in answers.items():
             on_answer(chip, answer)
         return answers

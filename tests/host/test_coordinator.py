@@ -295,14 +295,52 @@ def test_a_step_that_most_have_answered_is_retransmitted_to_the_others_alone(clo
     assert repeated == [BROADCAST, BROADCAST, 1, 4] and cluster.coordinator.resends == 2
 
 
-@pytest.mark.parametrize(("chips", "seconds"), [(3, 10), (8, 10), (20, 25)])
-def test_a_step_of_many_chips_has_a_longer_timeout(clock, chips, seconds):
-    cluster = FakeCluster(clock, chips)
+@pytest.mark.parametrize("key", [b"", KEY])
+@pytest.mark.parametrize(("chips", "seconds"), [(3, 1), (8, 1), (20, 2.5)])
+def test_chips_that_are_silent_in_a_step_need_a_handshake_later_each_time(
+    clock, chips, seconds, key
+):
+    cluster = FakeCluster(clock, chips, key=key)
+    every = list(range(chips))
+    cluster.coordinator.handshake(every)
     for chip in cluster.chips:
         chip.on_compute = silence
-    with pytest.raises(ClusterError, match=rf"did not answer for {seconds}\.0 s"):
-        cluster.coordinator.step(REQUEST, list(range(chips)), "", "step")
-    assert clock.now - 1000 == pytest.approx(seconds, abs=1e-3)
+    begun = clock.now
+    with pytest.raises(NeedsHandshake) as caught:
+        cluster.coordinator.step(REQUEST, every, "", "step")
+    assert caught.value.chips == every
+    assert clock.now - begun == pytest.approx(seconds, abs=0.01)
+    request = caught.value.request
+    for factor in (2, 4, 4):
+        request.handshakes += 1
+        begun = clock.now
+        with pytest.raises(NeedsHandshake):
+            cluster.coordinator.resume(request)
+        assert clock.now - begun == pytest.approx(factor * seconds, abs=0.01)
+
+
+def test_a_request_goes_on_after_a_handshake_with_those_that_have_not_answered(clock):
+    cluster = FakeCluster(clock, 3, key=KEY)
+    cluster.coordinator.handshake([0, 1, 2])
+    cluster.chips[2].on_compute = silence
+    with pytest.raises(NeedsHandshake) as caught:
+        cluster.compute()
+    number = cluster.chips[2].asked[-1].sequence
+    cluster.coordinator.handshake([2])
+    cluster.chips[2].on_compute = cluster.chips[2].echo
+    assert cluster.coordinator.resume(caught.value.request) == answers_of(0, 1, 2)
+    assert cluster.chips[2].asked[-1].sequence == number
+    assert len(cluster.chips[0].asked) == len(cluster.chips[1].asked) == 1
+    assert cluster.compute() == answers_of(0, 1, 2)
+    assert cluster.chips[0].asked[-1].sequence == (number + 2) & 0xFFFF  # of none before
+
+
+def test_a_member_that_others_miss_is_looked_after_by_a_handshake(clock):
+    cluster = FakeCluster(clock, 2)
+    cluster.chips[1].on_compute = failure(MISSING, "nothing comes from chip 0")
+    with pytest.raises(NeedsHandshake):
+        cluster.coordinator.step(REQUEST, [0, 1], "", "step")
+    assert cluster.coordinator.last_errors == {1: "nothing comes from chip 0"}
 
 
 def test_a_request_is_retransmitted_after_intervals_that_double_up_to_a_bound(clock):

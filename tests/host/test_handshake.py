@@ -7,7 +7,7 @@ from host.errors import ClusterError
 from protocol import message_types
 from protocol.messages import STATE_ASKS_PROOF
 from tests.host.fake_chips import LATENCY, FakeChip, ready
-from tests.host.fake_cluster import KEY, REQUEST, FakeCluster, answers_of
+from tests.host.fake_cluster import KEY, FakeCluster, answers_of
 
 
 def test_the_handshake_reports_each_chip_and_calls_on_ready(clock):
@@ -87,19 +87,6 @@ def test_a_handshake_that_times_out_says_where_it_was_needed(clock):
     with pytest.raises(ClusterError) as caught:
         cluster.coordinator.handshake([1], where="vocabulary, position 3")
     assert str(caught.value) == "chip 1 did not answer for 2.5 s (vocabulary, position 3)"
-
-
-@pytest.mark.parametrize(("chips", "seconds"), [(3, 2.5), (8, 2.5), (20, 17.5)])
-def test_many_chips_have_longer_for_a_step_before_a_handshake(clock, chips, seconds):
-    """It begins anew after that."""
-    cluster = FakeCluster(clock, chips, key=KEY)
-    every = list(range(chips))
-    cluster.coordinator.handshake(every)
-    cluster.chips[1].restart()
-    asked = clock.now
-    with pytest.raises(NeedsHandshake):
-        cluster.coordinator.step(REQUEST, every, "position 7", "step")
-    assert seconds <= clock.now - asked < seconds + 1
 
 
 def test_a_chip_that_restarts_in_every_handshake_is_given_up(clock):

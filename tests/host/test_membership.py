@@ -2,10 +2,12 @@
 
 import pytest
 
-from host.cluster.coordinator import NeedsHandshake
+from host.cluster.coordinator import NeedsCache, NeedsHandshake
 from host.cluster.membership import Membership
+from host.cluster.request import Request
 from host.errors import ClusterError
 from protocol.auth import LAST_COUNTER
+from protocol.message_types import COMPUTE, STEP
 from tests.host.fake_cluster import KEY, REQUEST, FakeCluster
 
 MODEL = bytes(32)
@@ -53,19 +55,64 @@ def ask(answers):
     return asked, of
 
 
-def test_silent_chips_have_a_handshake_and_are_asked_again(clock):
-    cluster, membership = members_of(clock)
-    asked, of = ask([NeedsHandshake([2]), NeedsHandshake([1]), {1: b"", 2: b""}])
-    assert membership.ask(of, REQUEST, [1, 2], "position 4", "timing") == {1: b"", 2: b""}
-    assert asked == [[1, 2]] * 3
+def need(*silent, kind=COMPUTE):
+    """A request to chips 1 and 2 which these have not answered."""
+    request = Request(kind, REQUEST, [1, 2], "position 4", "timing", 2.5)
+    request.answers = {chip: b"" for chip in (1, 2) if chip not in silent}
+    return NeedsHandshake(request)
+
+
+def connected(clock, answers, key=KEY):
+    """A cluster in a session, and what is asked; each resumed request gets one of `answers`."""
+    cluster, membership = members_of(clock, key=key)
+    membership.connect(1.0)
+    asked, of = ask(answers)
+    resumed = []
+
+    def resume(request):
+        resumed.append(request.missing)
+        return of(request.payload, request.chips, "", "", None)
+
+    cluster.coordinator.resume = resume
+    cluster.transport.sent.clear()
+    return cluster, asked, resumed, lambda: membership.ask(of, REQUEST, [1, 2], "position 4", "")
+
+
+def test_silent_chips_have_a_handshake_and_go_on_with_the_request(clock):
+    answers = {1: b"", 2: b""}
+    cluster, asked, resumed, run = connected(clock, [need(2), need(1), answers])
+    assert run() == answers
+    assert asked == [[1, 2]] * 3 and resumed == [[2], [1]]
     assert [to for _, to in cluster.transport.sent] == [2, 1]
 
 
+def test_in_another_session_the_request_begins_anew(clock):
+    answers = {1: b"", 2: b""}
+    cluster, asked, resumed, run = connected(clock, [need(2), answers])
+    cluster.chips[2].restart()
+    assert run() == answers
+    assert asked == [[1, 2]] * 2 and resumed == []
+
+
+@pytest.mark.parametrize("key", [b"", KEY])
+def test_chips_in_lockstep_all_have_a_handshake_and_one_that_restarted_lost_its_part(clock, key):
+    cluster, _, resumed, run = connected(clock, [need(2, kind=STEP), need(2, kind=STEP)], key)
+    resume = cluster.coordinator.resume
+
+    def restarts(request):
+        cluster.chips[1].restart()
+        return resume(request)
+
+    cluster.coordinator.resume = restarts
+    with pytest.raises(NeedsCache) as caught:
+        run()
+    assert caught.value.chip == 1 and resumed == [[2]]
+
+
 def test_chips_that_only_have_handshakes_are_given_up(clock):
-    _, membership = members_of(clock)
-    asked, of = ask([NeedsHandshake([2])] * 99)
+    _, asked, _, run = connected(clock, [need(2) for _ in range(99)])
     with pytest.raises(ClusterError) as caught:
-        membership.ask(of, REQUEST, [1, 2], "position 4", "timing")
+        run()
     assert str(caught.value) == "chip 2 completes handshakes but answers no request (position 4)"
     assert len(asked) == 8
 

@@ -80,6 +80,16 @@ def asked(frame):
     return [(frame[at], frame[at + 1]) for at in range(HEADER_SIZE + 2, len(frame), 5)]
 
 
+def as_again(contributions):
+    """The same frames, marked as sent again."""
+    frames = []
+    for frame, length in contributions:
+        marked = bytearray(frame)
+        marked[HEADER_SIZE + 8] |= 128
+        frames.append((bytes(marked), length))
+    return frames
+
+
 def first_request(member):
     for milliseconds in range(1, 100):
         for _, frame, length in member.wait(1):
@@ -101,7 +111,7 @@ def test_pieces_that_are_there_are_told():
     _, frame, length = first_request(member)
     assert asked(frame) == [(11, 2), (12, 0)]
     other.take([(frame, length)])
-    assert [sent for sent, _ in other.sent] == [other.contributions[0][0]]
+    assert other.sent == as_again(other.contributions[:1])
 
 
 def test_a_request_longer_than_a_frame_leaves_some_for_the_next():
@@ -148,7 +158,7 @@ def test_what_is_sent_again_goes_to_all_once_for_requests_close_together():
         _, frame, length = first_request(Member(me))
         requests.append((frame, length))
     owner.take(requests)
-    assert owner.sent == owner.contributions and owner.exchange.repairs == 1
+    assert owner.sent == as_again(owner.contributions) and owner.exchange.repairs == 1
     assert owner.sent[0][0][DST] == BROADCAST and owner.sent[0][0][TYPE] == CONTRIBUTION
     owner.sent = []
     owner.exchange.tick(1)
@@ -157,7 +167,7 @@ def test_what_is_sent_again_goes_to_all_once_for_requests_close_together():
     owner.exchange.tick(LONG // 2)
     owner.sent = []
     owner.take(requests[:1])
-    assert owner.sent == owner.contributions and owner.exchange.repairs == 2
+    assert owner.sent == as_again(owner.contributions) and owner.exchange.repairs == 2
 
 
 def test_who_is_asked_in_vain_is_given_three_times_as_long_in_the_end():
@@ -188,6 +198,17 @@ def test_the_wait_follows_how_far_contributions_are_apart():
     after, frame, _ = first_request(member)
     assert asked(frame) == [(29, 0)]
     assert after > 3 * before // 2
+
+
+def test_what_is_sent_again_does_not_tell_how_far_contributions_are_apart():
+    waits = []
+    for frames in (lambda other: other.contributions, lambda other: as_again(other.contributions)):
+        member = Member(10, 20)
+        for other in range(11, 29):
+            member.wait(15)
+            member.take(frames(Member(other, 20)))
+        waits.append(first_request(member)[0])
+    assert waits[1] < waits[0] * 3 // 4
 
 
 def test_what_strangers_and_other_groups_ask_is_left():

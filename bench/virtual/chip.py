@@ -1,0 +1,125 @@
+"""A virtual chip: the firmware's links, node and role, as firmware/startup.py makes them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.virtual.world import ChipUart, World
+from firmware.compute.shard import load_weights
+from firmware.links.espnow import RadioLink
+from firmware.links.gateway import Gateway
+from firmware.links.uart import UartLink
+from firmware.node import Node
+from firmware.outbox import CONTROL_PAYLOAD, Outbox
+from firmware.roles.all_reduce import AllReduce
+from firmware.roles.host_reduce import HostReduce
+from firmware.roles.pipeline import Pipeline
+from host.build.firmware_version import firmware_version
+from host.model.quantized import QuantizedModel
+from host.simulation.in_process import InProcessAir
+from host.simulation.standins.espnow import ESPNow
+from protocol.frame import HEADER_SIZE, MAX_FRAME, TRAILER_SIZE
+from protocol.session import ChipAuthenticator
+from tests.firmware.plain import PlainKernels, PlainResidual
+
+_POLLS = 200  # frames that a chip handles in a turn, at most
+
+
+class VirtualChip:
+    """One chip, which can be killed, restarted and hung.
+
+    node: None while it is off. on_turn: called before each turn.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        model: QuantizedModel,
+        config: Mapping[str, Any],
+        shard: bytes,
+        send: Callable[[bytes], object],
+    ) -> None:
+        """config: as host.build.configuration gives it; shard: its file; send: takes each frame
+        on the way to the host's end of the chip's line."""
+        self.world, self.chip = world, int(config["chip"])
+        self.config = config
+        self.mac = bytes.fromhex(f"0242{self.chip:08x}")
+        self.node: Any = None
+        self.is_hung = False
+        self.restarts = 0
+        self._model, self._shard, self._send = model, shard, send
+        self._ready_at: int | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Starts the program, which knows nothing of what came before."""
+        self._ready_at = None
+        self.uart = ChipUart(self._send)
+        link = self._link()
+        key = bytes.fromhex(str(self.config["key"]))
+        signer = None
+        random = self._random
+        if key:
+            signer = ChipAuthenticator(key, self.chip, self.config["chips"], random)
+        with tempfile.NamedTemporaryFile() as file:
+            Path(file.name).write_bytes(self._shard)
+            weights = load_weights(file.name, self.chip)
+        boot_id = int.from_bytes(random(2), "little")
+        sizes = weights.request_size, weights.answer_size
+        outbox = Outbox(self.chip, link, boot_id, signer, *sizes)
+        kernels, norms = PlainKernels(self._model.config.head_dim), PlainResidual()
+        role: Any
+        if self.config["role"] == "host_reduce":
+            role = HostReduce(outbox, weights, kernels)
+        elif self.config["role"] == "all_reduce":
+            role = AllReduce(outbox, weights, kernels, norms)
+        else:
+            role = Pipeline(outbox, weights, kernels, norms)
+        self.node = Node(outbox, role, weights.request_size)
+        self.node.firmware = firmware_version()
+
+    def stop(self) -> None:
+        """Takes the power away."""
+        self.node = self._ready_at = None
+        self.world.radio.leave(self.mac)
+
+    def restart(self, milliseconds: int) -> None:
+        """Takes the power away, gives it back, and is ready after so much time."""
+        self.stop()
+        self.restarts += 1
+        self._ready_at = self.world.now_ms + milliseconds
+
+    def arrive(self, frame: bytes) -> None:
+        """Takes a frame from the line, if the program runs."""
+        if self.node is not None:
+            self.uart.put(frame)
+
+    def turn(self, now_ms: int) -> bool:
+        """Polls the node until nothing is left to do; whether there was anything."""
+        if self._ready_at is not None and now_ms >= self._ready_at:
+            self.start()
+        if self.node is None or self.is_hung:
+            return False
+        for polled in range(_POLLS):
+            if not self.node.poll():
+                return polled > 0
+        return True
+
+    def _random(self, count: int) -> bytes:
+        return self.world.chance.randbytes(count)
+
+    def _link(self) -> Any:
+        radio = self.config.get("radio")
+        if radio is None:
+            control = HEADER_SIZE + CONTROL_PAYLOAD + TRAILER_SIZE[3]
+            return UartLink(self.uart, MAX_FRAME, max(int(self.config["sends"]), control))
+        self.esp = ESPNow(InProcessAir(self.world.radio, self.mac, mtu=radio["mtu"]))
+        self.esp.config(rxbuf=radio["rxbuf"])
+        self.esp.active(True)
+        link = RadioLink(self.esp, radio["mtu"])
+        if not self.config["gateway"]:
+            return link
+        return Gateway(self.chip, UartLink(self.uart, radio["mtu"], radio["mtu"], 4), link)

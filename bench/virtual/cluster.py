@@ -1,0 +1,148 @@
+"""A whole cluster in virtual time: the host's executor and coordinator, and its chips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from bench.virtual.chip import VirtualChip
+from bench.virtual.world import World
+from host.build.configuration import SIMULATED_UART, configuration
+from host.build.shard import shard_digest, shard_file
+from host.cluster.coordinator import Coordinator
+from host.cluster.dispatcher import Dispatcher
+from host.executors import open_executor
+from host.executors.executor import Executor
+from host.model.quantized import QuantizedModel
+from host.parallel.parallelism import Link, Parallelism
+from host.parallel.partition import partition
+from host.wire.session import HostAuthenticator
+from protocol.frame import BROADCAST, DST, HOST, MAX_FRAME
+
+KEY = bytes(range(32))
+
+
+class VirtualTransport:
+    """As host.links.transport.Transport: a line to each chip, or the gateway's to all."""
+
+    def __init__(self, world: World, mtu: int | None) -> None:
+        self.world, self.mtu = world, mtu or MAX_FRAME
+        self.chips: dict[int, VirtualChip] = {}
+        self.frames_sent = self.frames_received = 0
+        self._has_gateway = mtu is not None
+        self._arrived: list[bytes] = []
+
+    def send(self, frame: bytes, destination: int) -> None:
+        """Sends a frame to a chip, or to all."""
+        self.frames_sent += 1
+        for chip in self._lines(destination):
+            self._put(chip, frame)
+
+    def receive(self, timeout: float) -> list[bytes]:
+        """Frames for the host; time passes until there are any."""
+        until = self.world.seconds() + max(timeout, 0.001)
+        while not self._arrived and self.world.seconds() < until:
+            self.world.step()
+        arrived, self._arrived = self._arrived, []
+        self.frames_received += len(arrived)
+        return arrived
+
+    def is_sending(self, chip: int) -> bool:
+        """No line here is ever full."""
+        return False
+
+    def take(self, source: int, frame: bytes) -> None:
+        """Takes what a chip sends; relays what is for others."""
+        self.world.carry(
+            lambda arrived: self._arrive(source, arrived), frame, not self._has_gateway
+        )
+
+    def _arrive(self, source: int, frame: bytes) -> None:
+        destination = frame[DST] if len(frame) > DST else HOST
+        if destination == HOST:
+            self._arrived.append(frame)
+        else:
+            for chip in self._lines(destination):
+                if chip.chip != source:
+                    self._put(chip, frame)
+
+    def _put(self, chip: VirtualChip, frame: bytes) -> None:
+        self.world.carry(chip.arrive, frame, not self._has_gateway)
+
+    def _lines(self, destination: int) -> list[VirtualChip]:
+        if self._has_gateway:
+            return [self.chips[0]]
+        if destination == BROADCAST:
+            return list(self.chips.values())
+        return [self.chips[destination]] if destination in self.chips else []
+
+
+class VirtualCluster:
+    """chips, in order; executor and coordinator: the host's own, connected; world: their time."""
+
+    def __init__(
+        self,
+        world: World,
+        model: QuantizedModel,
+        count: int,
+        parallelism: Parallelism,
+        link: Link,
+        timeout: float,
+    ) -> None:
+        self.world, self.model = world, model
+        self.plan = plan = partition(model, count, parallelism=parallelism, link=link)
+        key = KEY if link.signed else b""
+        transport: Any = VirtualTransport(world, link.mtu)
+        self.transport = transport
+        digests = {}
+        for shard in plan.shards:
+            file = shard_file(model, plan, shard)
+            digests[shard.chip] = shard_digest(file)
+            config = configuration(plan, shard, uart=SIMULATED_UART, key=key)
+            send = partial(transport.take, shard.chip)
+            transport.chips[shard.chip] = VirtualChip(world, model, config, file, send)
+        self.chips: list[VirtualChip] = list(transport.chips.values())
+        world.machines += self.chips
+        self.signer = HostAuthenticator(key, world.chance.randbytes) if key else None
+        self.dispatcher = Dispatcher(transport, range(count), self.signer)
+        self.coordinator = Coordinator(
+            self.dispatcher, timeout=timeout, clock=world.seconds, is_lossless=not world.loss
+        )
+        self.executor: Executor = open_executor(model, plan, self.coordinator, digests)
+        self.executor.greedy = True
+        self.executor.connect(10.0)
+
+    def generate(self, prompt: list[int], steps: int, before: Any = None) -> list[int]:
+        """All tokens of a greedy text of so many positions.
+
+        before: called with each position before its token is run.
+        """
+        self.executor.begin()
+        tokens = list(prompt)
+        logits = self.executor.forward(tokens)
+        while len(tokens) < steps:
+            tokens.append(int(logits.argmax()))
+            if before:
+                before(len(tokens))
+            if len(tokens) < steps:
+                logits = self.executor.forward(tokens[-1:])
+        return tokens
+
+
+@contextmanager
+def virtual_cluster(
+    model: QuantizedModel,
+    count: int,
+    parallelism: Parallelism,
+    link: Link,
+    *,
+    loss: float = 0.0,
+    seed: int = 0,
+    timeout: float = 2.5,
+) -> Iterator[VirtualCluster]:
+    """A connected cluster; timeout: seconds, as the coordinator's."""
+    world = World(loss, seed)
+    with world.rules():
+        yield VirtualCluster(world, model, count, parallelism, link, timeout)

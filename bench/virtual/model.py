@@ -1,0 +1,42 @@
+"""The model that virtual chips run: small, for their kernels are plain Python."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from host.model.checkpoint import Checkpoint, Config, weight_shapes
+from host.model.quantization.quantize import quantize
+from host.model.quantized import QuantizedModel
+from host.model.reference import Reference
+
+CONFIG = Config(
+    dim=16, hidden_dim=20, layers=2, heads=4, kv_heads=2, vocab_size=40, context=64
+)
+
+
+def small_model(config: Config = CONFIG, seed: int = 6) -> QuantizedModel:
+    """Random weights, of which greedy texts do not soon repeat."""
+    random = np.random.default_rng(seed)
+    weights = {}
+    for name, shape in weight_shapes(config).items():
+        values = random.standard_normal(shape)
+        if name.endswith("norm"):
+            values = 1 + 0.2 * values
+        elif name == "classifier":
+            values *= 4 / np.sqrt(shape[-1])
+        elif name != "embedding":
+            values *= 1.5 / np.sqrt(shape[-1])
+        weights[name] = values.astype(np.float32)
+    return quantize(Checkpoint(config=config, **weights))
+
+
+def reference_text(model: QuantizedModel, prompt: list[int], steps: int) -> list[int]:
+    """What the reference generates greedily: all tokens, `steps` in number."""
+    reference = Reference(model, context=steps)
+    tokens = list(prompt)
+    logits = [reference.step([token])[0] for token in tokens][-1]
+    while len(tokens) < steps:
+        tokens.append(int(logits.argmax()))
+        if len(tokens) < steps:
+            logits = reference.step([tokens[-1]])[0]
+    return tokens
