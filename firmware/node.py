@@ -134,24 +134,27 @@ class Node:
         """Answers a host that starts, or that asks whether this chip still is the same."""
         outbox, role = self.outbox, self.role
         signer = outbox.signer
-        role.keep_sender()
         state = signer.state_after(frame, length) if signer else STATE_READY
         sequence = u16(frame, SEQUENCE)
         if state == STATE_READY:
+            end = HEADER_SIZE + min(length, SESSION_NONCE_SIZE)
+            nonce = bytes(frame[HEADER_SIZE:end])
+            is_new = nonce != self._session_nonce
+            self._session_nonce = nonce
+            # With a key, all but the frame that began the session may be somebody's repetition.
+            if is_new or not signer:
+                role.keep_sender()
             # What went wrong can be reported as soon as there is a session to sign it in.
             if role.fault:
                 outbox.send_error(frame[SRC], sequence, FAULT, text=role.fault)
                 return
-            end = HEADER_SIZE + min(length, SESSION_NONCE_SIZE)
-            nonce = bytes(frame[HEADER_SIZE:end])
-            if nonce != self._session_nonce:
-                self._session_nonce = nonce
+            if is_new:
                 outbox.clear_answer()
                 role.forget()
-        outbox.send_control(READY, frame[SRC], sequence, self._ready(state))
+                gc.collect()  # which takes long, and whoever repeats a frame must not ask for it
+        outbox.send_control(READY, frame[SRC], sequence, self._ready(state), outbox.link.reply)
 
     def _ready(self, state):
-        gc.collect()
         signer = self.outbox.signer
         return encode_ready(
             self.outbox.boot_id,

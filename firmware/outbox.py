@@ -102,13 +102,13 @@ class Outbox:
         self.resent += 1
         self._transmit(self.answer, u16(self.answer, LENGTH), self._send)
 
-    def send_control(self, kind, dst, sequence, payload):
-        """Sends a short message, to the station that the last frame came from."""
+    def send_control(self, kind, dst, sequence, payload, send=None):
+        """Sends a short message to the host; send: the link's, where not as others."""
         frame = self.control
         length = len(payload)
         frame[HEADER_SIZE : HEADER_SIZE + length] = payload
         write_header(frame, self.version, kind, self.chip_id, dst, sequence, length)
-        self._transmit(frame, length, self._send)
+        self._transmit(frame, length, send or self._send)
 
     def send_error(self, dst, sequence, code, layer=0, position=0, text=""):
         """Sends an ERROR; see protocol/messages.py."""

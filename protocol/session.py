@@ -11,8 +11,11 @@ Why it is sound:
 
 - A chip takes a session only on a proof over its own nonce, which is random, never used
   before, and replaced once a proof was taken. So neither an old session nor an old proof can
-  be replayed to it, whether it restarted or not; a replayed DISCOVERY gets a READY and
-  changes nothing.
+  be replayed to it, whether it restarted or not; a replayed DISCOVERY gets a READY, where it
+  came from, and changes nothing: nobody else's address, key or session.
+- A READY costs airtime, of every chip that heard the replay. So chips answer few DISCOVERYs in a
+  given time, of each kind by itself (those of their session, announcements, proofs), and drop
+  the others before they look at the MAC. The host, which asks more seldom, is answered.
 - DISCOVERY and READY themselves travel before there is a session. They are version 3 frames
   under a join key, HMAC(cluster key, "join", session nonce): only members make them, and a
   READY of another session does not verify at the host. Their freshness is that of the
@@ -29,7 +32,7 @@ Why it is sound:
 import os
 
 from protocol.auth import Hmac, Signer
-from protocol.compat import const
+from protocol.compat import const, ticks_diff, ticks_ms
 from protocol.fields import put_u32, same
 from protocol.frame import HEADER_SIZE, HOST, MAX_CHIP_ID, SRC, TYPE, ProtocolError
 from protocol.message_types import DISCOVERY, READY
@@ -38,6 +41,14 @@ from protocol.messages import CHIP_NONCE_SIZE, STATE_ASKS_PROOF, STATE_READY
 SESSION_NONCE_SIZE = const(16)
 PROOF_SIZE = const(16)
 MIN_KEY_SIZE = const(16)  # bytes: 128 bits cannot be searched
+# DISCOVERYs that a chip answers at once, and after how many milliseconds, for each chip of the
+# cluster, it has one more to answer: together they answer a hundred a second.
+_BURST = const(8)
+_INTERVAL_MS = const(10)
+# Kinds of DISCOVERYs that are counted by themselves.
+_OF_SESSION = const(0)
+_ANNOUNCEMENT = const(1)
+_PROOF = const(2)
 
 
 def proof(cluster, session_nonce, chip_nonce, chip_id):
@@ -86,31 +97,63 @@ class Member:
 class ChipAuthenticator(Member):
     """A chip's side; give it to `seal` and `opened` as the signer.
 
-    `nonce` is what READY carries; `refused` counts proofs that were wrong.
+    `nonce` is what READY carries; `refused` counts proofs that were wrong, `ignored` DISCOVERYs
+    that came too fast.
     """
 
-    def __init__(self, cluster_key, chip_id, chips=MAX_CHIP_ID + 1, random=os.urandom):
-        """cluster_key, random: as Member's; chips: how many there are."""
+    def __init__(
+        self, cluster_key, chip_id, chips=MAX_CHIP_ID + 1, random=os.urandom, clock=ticks_ms
+    ):
+        """cluster_key, random: as Member's; chips: how many there are; clock: milliseconds."""
         super().__init__(cluster_key, random)
+        self.ignored = 0
+        self._clock = clock
+        self._interval = _INTERVAL_MS * chips
+        self._left = bytearray([_BURST] * 3)  # of each kind
+        self._since = [clock()] * 3
         self.nonce = random(CHIP_NONCE_SIZE)
         self.refused = 0
         self._signer = Signer(cluster_key, chips)  # made at the start, used in a session
         self._chip_id = chip_id
         self._session_nonce = b""
+        self._session_join = None
 
     def verify(self, buf, n):
-        """As for every member; a DISCOVERY must be the host's, for whatever session."""
+        """As for every member; a DISCOVERY must be the host's, for whatever session.
+
+        It is the last one verified whose READY is signed.
+        """
         if buf[TYPE] != DISCOVERY:
             super().verify(buf, n)
             return
-        nonce = bytes(memoryview(buf)[HEADER_SIZE : HEADER_SIZE + SESSION_NONCE_SIZE])
-        join = self._join
-        if join is None or nonce != self._join_nonce:
-            join = self._join_key(nonce)
-        if buf[SRC] != HOST or n < HEADER_SIZE + SESSION_NONCE_SIZE + 12 or not join.ends(buf, n):
+        if buf[SRC] != HOST or n < HEADER_SIZE + SESSION_NONCE_SIZE + 12:
             raise ProtocolError("DISCOVERY is not the host's")
-        self._join = join
-        self._join_nonce = nonce
+        nonce = bytes(memoryview(buf)[HEADER_SIZE : HEADER_SIZE + SESSION_NONCE_SIZE])
+        if nonce == self._session_nonce:
+            kind, join = _OF_SESSION, self._session_join
+        else:
+            kind, join = _ANNOUNCEMENT, None
+            if n > HEADER_SIZE + SESSION_NONCE_SIZE + 12:
+                kind = _PROOF
+        if not self._may_answer(kind):
+            self.ignored += 1
+            raise ProtocolError("DISCOVERYs come too fast")
+        join = join or self._join_key(nonce)
+        if not join.ends(buf, n):
+            raise ProtocolError("DISCOVERY is not the host's")
+        self._join, self._join_nonce = join, nonce
+
+    def _may_answer(self, kind):
+        """Whether another DISCOVERY of a kind is to be answered; takes it in."""
+        now = self._clock()
+        more = ticks_diff(now, self._since[kind]) // self._interval
+        if more:
+            self._left[kind] = min(self._left[kind] + more, _BURST)
+            self._since[kind] = now
+        if not self._left[kind]:
+            return False
+        self._left[kind] -= 1
+        return True
 
     def state_after(self, frame, length):
         """The state to answer an opened DISCOVERY with: STATE_ASKS_PROOF or STATE_READY.
@@ -128,6 +171,6 @@ class ChipAuthenticator(Member):
             return STATE_ASKS_PROOF
         self._signer.begin(self._cluster.digest(self._join_nonce))
         self.session = self._signer
-        self._session_nonce = self._join_nonce
+        self._session_nonce, self._session_join = self._join_nonce, self._join
         self.nonce = self._random(CHIP_NONCE_SIZE)
         return STATE_READY

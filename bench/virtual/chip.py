@@ -63,7 +63,8 @@ class VirtualChip:
         signer = None
         random = self._random
         if key:
-            signer = ChipAuthenticator(key, self.chip, self.config["chips"], random)
+            chips, clock = self.config["chips"], self.world.ticks_ms
+            signer = ChipAuthenticator(key, self.chip, chips, random, clock)
         with tempfile.NamedTemporaryFile() as file:
             Path(file.name).write_bytes(self._shard)
             weights = load_weights(file.name, self.chip)

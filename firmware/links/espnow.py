@@ -40,8 +40,15 @@ class RadioLink:
 
     @micropython.native
     def send(self, frame, length):
+        """Sends frame[:length] to the station that was kept, or else as `reply`."""
+        self._send_to(self._kept or self._sender, frame, length)
+
+    def reply(self, frame, length):
         """Sends frame[:length] to the station that the last received frame came from, if any."""
-        sender = self._kept or self._sender
+        self._send_to(self._sender, frame, length)
+
+    @micropython.native
+    def _send_to(self, sender, frame, length):
         if sender is not None and sender != self._peer:
             if self._has_peer:
                 self._espnow.del_peer(self._peer)

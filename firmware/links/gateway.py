@@ -82,3 +82,5 @@ class Gateway:
     def send(self, frame, length):
         """Sends frame[:length] to the host."""
         self._uart.send(frame, length)
+
+    reply = send

@@ -1,5 +1,6 @@
 """A node with a cluster key: it joins, answers in version 3, and takes nothing else."""
 
+from firmware import node as node_module
 from host.wire.payloads import decode_partial
 from host.wire.reports import decode_error, decode_ready, decode_statistics
 from host.wire.session import HostAuthenticator
@@ -14,6 +15,22 @@ from tests.firmware.tiny import TinyModel
 
 KEY = b"the key of the whole cluster"
 COMPUTE = message_types.COMPUTE
+
+
+class Heap:
+    """MicroPython's gc module, which notes what is asked of it."""
+
+    def __init__(self, collected):
+        self.collected = collected
+
+    def collect(self):
+        self.collected.append(True)
+
+    def mem_alloc(self):
+        return 1
+
+    def mem_free(self):
+        return 1
 
 
 def secure_bench(model=None, **options):
@@ -50,6 +67,30 @@ def test_a_chip_without_a_session_computes_nothing():
     assert bench.answers(*bench.frames(COMPUTE, compute(model.activations()))) == []
     bench.answer(message_types.DISCOVERY, bench.host_signer.announcement())
     assert bench.answers(*bench.frames(COMPUTE, compute(model.activations()))) == []
+
+
+def test_only_what_begins_a_session_tells_where_the_host_is_and_costs_a_collection():
+    model = TinyModel(seed=1)
+    bench = secure_bench(model)
+    kept, collected = [], []
+    bench.role.keep_sender = lambda: kept.append(bench.host_signer)
+    old = bench.host_signer
+    joined(bench)
+    recorded = bench.frames(message_types.DISCOVERY, old.announcement())
+    new = bench.host_signer = HostAuthenticator(KEY)
+    joined(bench)
+    assert kept == [old, new]
+    node_gc = node_module.gc
+    node_module.gc = Heap(collected)
+    try:
+        for frame in recorded + bench.frames(message_types.DISCOVERY, new.announcement()):
+            bench.link.inbox.append(frame)
+            bench.link.sent = []
+            bench.node.poll()
+            assert len(bench.link.sent) == 1  # it is answered
+    finally:
+        node_module.gc = node_gc
+    assert kept == [old, new] and collected == []
 
 
 def test_versions_1_and_2_are_refused():
