@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -25,12 +25,16 @@ KEY = bytes(range(32))
 
 
 class VirtualTransport:
-    """As host.links.transport.Transport: a line to each chip, or the gateway's to all."""
+    """As host.links.transport.Transport: a line to each chip, or the gateway's to all.
+
+    is_lost: whether a frame that a chip sends is lost, besides those that lines lose by chance.
+    """
 
     def __init__(self, world: World, mtu: int | None) -> None:
         self.world, self.mtu = world, mtu or MAX_FRAME
         self.chips: dict[int, VirtualChip] = {}
         self.frames_sent = self.frames_received = 0
+        self.is_lost: Callable[[int, bytes], bool] = lambda source, frame: False
         self._has_gateway = mtu is not None
         self._arrived: list[bytes] = []
 
@@ -55,6 +59,8 @@ class VirtualTransport:
 
     def take(self, source: int, frame: bytes) -> None:
         """Takes what a chip sends; relays what is for others."""
+        if self.is_lost(source, frame):
+            return
         self.world.carry(
             lambda arrived: self._arrive(source, arrived), frame, not self._has_gateway
         )

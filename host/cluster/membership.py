@@ -9,6 +9,7 @@ from typing import Protocol
 from host.cluster.coordinator import Coordinator, NeedsCache, NeedsHandshake
 from host.cluster.handshake import OnReady
 from host.cluster.request import OnAnswer, Request, ignore_answer
+from host.cluster.recovery import MOST_RECOVERIES
 from host.errors import ClusterError
 from host.wire.reports import Ready
 from protocol.message_types import STEP
@@ -16,8 +17,6 @@ from protocol.messages import REQUEST_SIZE
 
 _LOG = logging.getLogger("federation")
 
-# A chip that restarts more often than this within one request has a fault of its own.
-MOST_RECOVERIES = 8
 _BOOT_ID = slice(REQUEST_SIZE, REQUEST_SIZE + 2)  # where every answer to work has it
 
 

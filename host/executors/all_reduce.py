@@ -6,12 +6,9 @@ The host embeds tokens and reads what the last layer gives; the residual stream 
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Mapping
 
 from host.cluster.coordinator import Coordinator, NeedsCache
-from host.cluster.membership import MOST_RECOVERIES
-from host.errors import ClusterError
 from host.executors.executor import BaseExecutor, Sequence
 from host.executors.logits import no_logits, put_best, put_logits
 from host.model.arithmetic import Ints
@@ -40,18 +37,16 @@ class AllReduceExecutor(BaseExecutor):
     def completed(self) -> tuple[Sequence, Ints]:
         """Runs the tokens that wait, in steps of up to plan.positions positions each."""
         sequence = self._awaited_sequence()
-        restarts: Counter[int] = Counter()
         while True:
             try:
                 logits = self._run(sequence)
             except NeedsCache as need:
-                restarts[need.chip] += 1
                 where = f"position {sequence.position}"
-                if restarts[need.chip] > MOST_RECOVERIES:
-                    raise ClusterError(f"chip {need.chip} keeps restarting ({where})") from None
+                self._budget.spend(need.chip, f"chip {need.chip} keeps restarting ({where})")
                 self._replay(sequence, need.chip, where)
             else:
                 sequence.is_awaited = False
+                self._budget.earn()
                 return sequence, logits
 
     def _replay(self, sequence: Sequence, chip: int, where: str) -> None:

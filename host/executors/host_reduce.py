@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
 
 from host.cluster.coordinator import Coordinator, NeedsCache
 from host.cluster.dispatcher import decode_answer
-from host.cluster.membership import MOST_RECOVERIES
 from host.cluster.request import OnAnswer
 from host.errors import ClusterError
 from host.executors.arithmetic_check import (
@@ -109,6 +107,7 @@ class HostReduceExecutor(BaseExecutor):
             sequence.position += len(chunk)
         logits = self._logits(sequence.position - 1, x[-1:])
         sequence.is_awaited = False
+        self._budget.earn()
         return sequence, logits
 
     def attention(self, layer: int, x: Ints) -> Ints:
@@ -181,7 +180,6 @@ class HostReduceExecutor(BaseExecutor):
             where = f"vocabulary, position {position}"
         payload = self._payload(layer, phase, position, x)
         lost: int | None = None
-        restarts: Counter[int] = Counter()
         while True:
             try:
                 if lost is not None:
@@ -192,9 +190,7 @@ class HostReduceExecutor(BaseExecutor):
                 )
             except NeedsCache as need:
                 lost = need.chip
-                restarts[lost] += 1
-                if restarts[lost] > MOST_RECOVERIES:
-                    raise ClusterError(f"chip {lost} keeps restarting ({where})") from None
+                self._budget.spend(lost, f"chip {lost} keeps restarting ({where})")
             else:
                 self._membership.verify_restarted(answers, where)
                 return

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from host.cluster.coordinator import Coordinator
 from host.cluster.dispatcher import Message, decode_answer
-from host.cluster.membership import MOST_RECOVERIES
 from host.errors import ClusterError
 from host.executors.activity import Activity
 from host.executors.executor import BaseExecutor, Idle, Sequence
@@ -41,11 +40,10 @@ _ACK = b"\0\0"  # in place of a boot id, which the host does not have
 
 @dataclass
 class _Recovery:
-    """Whether everything is to be replayed, how often it was since logits last came, the number of
-    the first step after that, and when a chip last brought anything on (clock seconds)."""
+    """Whether everything is to be replayed, the number of the first step after it last was, and
+    when a chip last brought anything on (clock seconds)."""
 
     is_needed: bool = False
-    attempts: int = 0
     first_number: int = 0
     progress: float = 0.0
 
@@ -127,6 +125,7 @@ class PipelineExecutor(BaseExecutor):
                 checked = clock()
             now = clock()
         self.activity.complete()
+        self._budget.earn()
         return completed.popleft()
 
     def idle(self, busy_ms: Mapping[int, int]) -> Idle | None:
@@ -175,8 +174,6 @@ class PipelineExecutor(BaseExecutor):
         self._coordinator.dispatcher.send(message_types.ACK, chip, number, request + _ACK)
         if self._answers.take(message):
             self._recovery.progress = self._coordinator.clock()
-            if self._answers.completed:
-                self._recovery.attempts = 0
         return True
 
     def _on_error(self, message: Message) -> bool:
@@ -204,9 +201,7 @@ class PipelineExecutor(BaseExecutor):
 
         Raises ClusterError where that was in vain too often.
         """
-        self._recovery.attempts += 1
-        if self._recovery.attempts > MOST_RECOVERIES:
-            raise ClusterError(f"chips keep losing their caches ({self._where()})")
+        self._budget.spend("chips", f"chips keep losing their caches ({self._where()})")
         self.recoveries += 1
         _LOG.info("replaying %d sequences", len(self._sequences))
         self._sender.abandon()

@@ -58,7 +58,7 @@ class ReconnectingTransport(Transport):
                 self._selector.unregister(key.fileobj)
         with contextlib.suppress(OSError):
             line.port.close()
-        line.pending = b""
+        line.clear()
 
     def _reopen(self, now: float) -> None:
         if now < self._retry_at:

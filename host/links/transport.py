@@ -17,6 +17,10 @@ from protocol.frame import BROADCAST, DST, HOST, MAX_FRAME
 
 _FLUSH_INTERVAL = 0.001  # seconds after which a port that was full is tried again
 _MOST_FILES = 1024  # pyserial waits by select, which takes no more (FD_SETSIZE)
+# Bytes that wait for a port: what 20 chips say to all others at once, in the longest frames. More
+# would be late by the time that it went.
+MOST_PENDING = 64 << 10
+_WRITE_SIZE = 4096  # bytes offered to a port at once
 _READ_SIZE = 4096  # bytes taken from a port at once; a port without a timeout gives what it has
 
 
@@ -40,7 +44,11 @@ def open_port(url: str, baud: int) -> Port:
 
 
 class Line:
-    """COBS frames over one port. Writing never waits: what the port does not take is `pending`."""
+    """COBS frames over one port. Writing never waits: what the port does not take is pending.
+
+    A line that hangs keeps no more than some frames: those that have no room are lost, as frames
+    may be, and `dropped` counts them.
+    """
 
     def __init__(self, port: Port) -> None:
         self.use(port)
@@ -48,20 +56,34 @@ class Line:
     def use(self, port: Port) -> None:
         """Uses this port from now on; what was pending or half received is lost."""
         self.port = port
-        self.pending = b""
+        self.dropped = 0
+        self._pending = bytearray()
         self._splitter = FrameSplitter(MAX_FRAME)
         self._writable = select.poll()
         self._writable.register(port.fileno(), select.POLLOUT)
 
+    @property
+    def pending(self) -> int:
+        """Bytes that the port has not yet taken."""
+        return len(self._pending)
+
+    def clear(self) -> None:
+        """Drops what is pending."""
+        self._pending.clear()
+
     def send(self, frame: bytes) -> None:
         """Sends a frame, as far as the port takes it now."""
-        self.pending += encode_frame(frame)
+        encoded = encode_frame(frame)
+        if len(self._pending) + len(encoded) > MOST_PENDING:
+            self.dropped += 1
+        else:
+            self._pending += encoded
         self.flush()
 
     def flush(self) -> None:
         """Writes what is pending, as far as the port takes it now."""
-        while self.pending and self._writable.poll(0):
-            self.pending = self.pending[self.port.write(self.pending) :]
+        while self._pending and self._writable.poll(0):
+            del self._pending[: self.port.write(bytes(self._pending[:_WRITE_SIZE]))]
 
     def receive(self) -> list[bytes]:
         """The frames that have come in; damaged ones are dropped."""
@@ -143,7 +165,7 @@ class Transport:
 
     def is_sending(self, chip: int) -> bool:
         """Whether a port has not yet taken all that was sent to this chip."""
-        return bool(self._lines[chip].pending)
+        return self._lines[chip].pending > 0
 
     def close(self) -> None:
         """Closes all ports."""

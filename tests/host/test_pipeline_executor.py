@@ -288,14 +288,16 @@ def test_an_error_again_and_again_is_given_up_although_steps_are_taken(pipeline,
     assert cluster.executor.recoveries == MOST_RECOVERIES
 
 
-def test_recoveries_count_from_the_last_logits(pipeline):
+def test_completed_tokens_earn_recoveries(pipeline):
     failures = []
     cluster = pipeline(lambda *_: failures.pop() if failures else None)
     cluster.executor.begin()
-    for _ in range(3):
-        failures += [NEED_KV] * 5
+    for token in range(12):
+        failures += [NEED_KV] * (token % 2)
         cluster.executor.forward([1])
-    assert cluster.executor.recoveries == 15 > MOST_RECOVERIES
+    failures += [NEED_KV] * MOST_RECOVERIES
+    cluster.executor.forward([1])
+    assert cluster.executor.recoveries == 6 + MOST_RECOVERIES
 
 
 def test_what_comes_of_a_chip_outside_the_plan_is_dropped(pipeline, expected):

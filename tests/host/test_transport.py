@@ -10,7 +10,7 @@ import pytest
 import serial
 
 from host.errors import ClusterError
-from host.links.transport import Line, Transport, open_port
+from host.links.transport import MOST_PENDING, Line, Transport, open_port
 from host.wire.framing import FrameSplitter, encode_frame
 from protocol.frame import BROADCAST, HOST, MAX_FRAME
 
@@ -243,3 +243,21 @@ def test_more_ports_than_can_be_waited_for_are_told_in_one_line():
         for descriptor in (*held, chip, slave):
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_line_that_hangs_keeps_some_frames_and_loses_the_others_whole(terminals):
+    terminal = terminals[0]
+    line, sent = terminal.line, [frame(bytes([i % 251, i // 251]) * 500) for i in range(2000)]
+    for each in sent:
+        line.send(each)
+        assert line.pending <= MOST_PENDING
+    assert line.pending > MOST_PENDING - 2000 and line.dropped > 1500
+    came = []
+    while line.pending:
+        came += terminal.received()
+        line.flush()
+    line.send(frame(b"after it"))
+    while came[-1] != frame(b"after it"):
+        came += terminal.received()
+    assert came[:-1] == sent[: len(came) - 1]  # the first ones, whole and in order
+    assert len(came) - 1 + line.dropped == len(sent)
