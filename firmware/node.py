@@ -132,6 +132,8 @@ class Node:
 
     def _on_discovery(self, frame, length):
         """Answers a host that starts, or that asks whether this chip still is the same."""
+        if frame[SRC] != HOST:
+            return
         outbox, role = self.outbox, self.role
         signer = outbox.signer
         state = signer.state_after(frame, length) if signer else STATE_READY
@@ -167,7 +169,12 @@ class Node:
         )
 
     def _on_statistics(self, frame, length):
-        """Sends the counters; a payload of one non-zero byte asks to collect garbage first."""
+        """Sends the counters; a payload of one non-zero byte asks to collect garbage first.
+
+        The host alone is answered: of chips, each would take the other's answer for a request.
+        """
+        if frame[SRC] != HOST:
+            return
         if length and frame[HEADER_SIZE]:
             gc.collect()
         outbox = self.outbox

@@ -113,7 +113,7 @@ class ChipAuthenticator(Member):
         self._since = [clock()] * 3
         self.nonce = random(CHIP_NONCE_SIZE)
         self.refused = 0
-        self._signer = Signer(cluster_key, chips)  # made at the start, used in a session
+        self._signer = Signer(cluster_key, chips, chip_id)  # made at the start, used in a session
         self._chip_id = chip_id
         self._session_nonce = b""
         self._session_join = None

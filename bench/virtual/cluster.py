@@ -62,10 +62,11 @@ class VirtualTransport:
         if self.is_lost(source, frame):
             return
         self.world.carry(
-            lambda arrived: self._arrive(source, arrived), frame, not self._has_gateway
+            lambda arrived: self.arrive(source, arrived), frame, not self._has_gateway
         )
 
-    def _arrive(self, source: int, frame: bytes) -> None:
+    def arrive(self, source: int, frame: bytes) -> None:
+        """Takes a frame at the host's end of a chip's line."""
         destination = frame[DST] if len(frame) > DST else HOST
         if destination == HOST:
             self._arrived.append(frame)

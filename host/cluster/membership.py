@@ -8,8 +8,8 @@ from typing import Protocol
 
 from host.cluster.coordinator import Coordinator, NeedsCache, NeedsHandshake
 from host.cluster.handshake import OnReady
-from host.cluster.request import OnAnswer, Request, ignore_answer
 from host.cluster.recovery import MOST_RECOVERIES
+from host.cluster.request import OnAnswer, Request, ignore_answer
 from host.errors import ClusterError
 from host.wire.reports import Ready
 from protocol.message_types import STEP

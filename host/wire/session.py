@@ -8,6 +8,7 @@ except ImportError:
     pass  # MicroPython does not look at annotations
 
 from protocol.auth import LAST_COUNTER, Signer
+from protocol.frame import HOST
 from protocol.session import SESSION_NONCE_SIZE, Member, proof
 
 
@@ -36,7 +37,7 @@ class HostAuthenticator(Member):
         """Begins a new session: no chip is in it until it has been given its proof."""
         self._join_nonce = self._random(SESSION_NONCE_SIZE)
         self._join = self._join_key(self._join_nonce)
-        self.session = HostSigner(self._cluster.digest(self._join_nonce))
+        self.session = HostSigner(self._cluster.digest(self._join_nonce), own=HOST)
         self._chip_nonces.clear()
 
     def needs_rekey(self) -> bool:

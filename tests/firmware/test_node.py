@@ -295,3 +295,11 @@ def test_nothing_received_is_told():
     bench.link.inbox.append(b"noise")
     assert bench.node.poll()
     assert not bench.node.poll()
+
+
+def test_the_host_alone_is_answered_what_anybody_may_ask():
+    """Of two chips, each would take the other's answer for a request, and they would never end."""
+    _, _, bench = bench_of()
+    for kind in (message_types.STATISTICS, message_types.DISCOVERY):
+        frames = [FederationMessage(kind, src, 0, 9, bytes(16)).encode() for src in (1, HOST)]
+        assert [message.dst for message in bench.answers(*frames)] == [HOST]

@@ -292,12 +292,13 @@ def test_completed_tokens_earn_recoveries(pipeline):
     failures = []
     cluster = pipeline(lambda *_: failures.pop() if failures else None)
     cluster.executor.begin()
-    for token in range(12):
-        failures += [NEED_KV] * (token % 2)
-        cluster.executor.forward([1])
-    failures += [NEED_KV] * MOST_RECOVERIES
-    cluster.executor.forward([1])
-    assert cluster.executor.recoveries == 6 + MOST_RECOVERIES
+    for token in range(3):
+        for _ in range(4):
+            failures += [NEED_KV]
+            cluster.executor.forward([1])
+            cluster.executor.forward([1])
+        cluster.executor.begin()
+    assert cluster.executor.recoveries == 12 > MOST_RECOVERIES
 
 
 def test_what_comes_of_a_chip_outside_the_plan_is_dropped(pipeline, expected):

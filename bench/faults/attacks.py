@@ -1,0 +1,143 @@
+"""Frames that no member sent: replayed, forged, and malformed with a right checksum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from bench.faults.cases import Case
+from bench.faults.runs import run_text
+from bench.virtual.cluster import VirtualCluster
+from host.errors import ClusterError
+from host.wire.session import HostAuthenticator
+from protocol.crc32 import crc32
+from protocol.frame import (
+    BROADCAST,
+    DST,
+    HEADER_SIZE,
+    HOST,
+    SRC,
+    TYPE,
+    ProtocolError,
+    verify_frame,
+)
+from protocol.message_types import DISCOVERY, READY
+from protocol.session import ChipAuthenticator
+
+_COPIES = 60  # malformed messages beside each that a chip sends
+
+
+def count_accepted(case: Case, attempts: int, seed: int) -> tuple[int, int]:
+    """How many of so many frames, half of them replayed and half forged, chips and host accept as
+    authentic and new; and how many were tried.
+
+    DISCOVERY and READY, which have no counter, are not among those that are replayed: chips answer
+    them and change nothing (tests/virtual/test_replays.py).
+    """
+    random = Random(seed)
+    with case.open(seed=seed) as cluster:
+        frames = _recorded(cluster)
+        assert run_text(cluster).is_equal
+        for _ in range(10):
+            cluster.world.step()  # what is on its way arrives
+        signers = {chip.chip: chip.node.outbox.signer for chip in cluster.chips}
+        signers[HOST] = cluster.signer
+        replayed = [frame for frame in frames if frame[TYPE] not in (DISCOVERY, READY)]
+        accepted = tried = 0
+        while tried < attempts:
+            frame = bytearray(random.choice(replayed))
+            if tried % 2:
+                for _ in range(random.randint(1, 4)):
+                    frame[random.randrange(len(frame))] ^= random.randint(1, 255)
+            for node, signer in signers.items():
+                # A broadcast is for chips: the host never sees it.
+                if frame[DST] == node or (frame[DST] == BROADCAST and node != HOST):
+                    tried += 1
+                    accepted += _is_accepted(signer, frame)
+    return accepted, tried
+
+
+def _recorded(cluster: VirtualCluster) -> list[bytes]:
+    """What is sent from now on, either way; it grows."""
+    frames: list[bytes] = []
+    carry, transmit = cluster.world.carry, cluster.world.radio.transmit
+
+    def recording_carry(put: Callable[[bytes], object], frame: bytes, is_lossy: bool) -> None:
+        frames.append(bytes(frame))
+        carry(put, frame, is_lossy)
+
+    def recording_transmit(sender: object, destination: bytes, payload: bytes) -> None:
+        frames.append(bytes(payload))
+        transmit(sender, destination, payload)  # type: ignore[arg-type]
+
+    cluster.world.carry = recording_carry  # type: ignore[method-assign, assignment]
+    cluster.world.radio.transmit = recording_transmit  # type: ignore[method-assign, assignment]
+    return frames
+
+
+def _is_accepted(signer: ChipAuthenticator | HostAuthenticator, frame: bytearray) -> bool:
+    try:
+        verify_frame(frame, len(frame), signer)
+    except ProtocolError:
+        return False
+    return True
+
+
+def run_malformed(case: Case, count: int, seed: int) -> tuple[int, dict[str, int]]:
+    """How many malformed messages with a right checksum the host was given, at least `count`, and
+    the errors that came of them, by name, other than ClusterError.
+
+    Beside each message of a chip come some like it, with other bytes, types or lengths.
+    """
+    random, given, strange = Random(seed), 0, {}
+    while given < count:
+        seed += 1
+        try:
+            with case.open(seed=seed, timeout=2.5) as cluster:
+                spoil = _Spoiler(cluster, random)
+                try:
+                    run_text(cluster)
+                finally:
+                    given += spoil.given
+        except ClusterError:
+            pass
+        except Exception as error:  # what must not come
+            name = f"{type(error).__name__}: {error}"
+            strange[name] = strange.get(name, 0) + 1
+    return given, strange
+
+
+class _Spoiler:
+    """Has malformed messages arrive at the host before each that a chip sends; given: how many."""
+
+    def __init__(self, cluster: VirtualCluster, random: Random) -> None:
+        self.given = 0
+        self._random = random
+        self._arrive = cluster.transport.arrive
+        cluster.transport.arrive = self._arrive_spoiled
+
+    def _arrive_spoiled(self, source: int, frame: bytes) -> None:
+        if frame[SRC] == source:
+            for _ in range(_COPIES):
+                self._arrive(source, self._spoiled(frame))
+                self.given += 1
+        self._arrive(source, frame)
+
+    def _spoiled(self, frame: bytes) -> bytes:
+        random, spoiled = self._random, bytearray(frame[:-4])
+        what = random.random()
+        if what < 0.2:
+            spoiled[TYPE] = random.choice((2, 0x13, 0x22, 0x24, 0x41, 0x50, 0x61, 0xFF, 0x77))
+        if what < 0.4:
+            spoiled = spoiled[: random.randrange(HEADER_SIZE, len(spoiled) + 1)]
+        elif what < 0.6:
+            spoiled += random.randbytes(random.randint(1, 40))
+        for _ in range(random.randint(0 if what < 0.6 else 1, 4)):
+            if len(spoiled) > HEADER_SIZE:
+                at = random.randrange(HEADER_SIZE, len(spoiled))
+                spoiled[at] = random.choice((0, 1, 255, random.randrange(256)))
+        if random.random() < 0.05:
+            spoiled[SRC] = random.randrange(255)  # a stranger's
+        length = len(spoiled) - HEADER_SIZE
+        spoiled[6:8] = length.to_bytes(2, "little")
+        return bytes(spoiled + crc32(spoiled, len(spoiled)).to_bytes(4, "little"))
