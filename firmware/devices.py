@@ -26,12 +26,15 @@ def open_link(config, unload, report_exception, fault=""):
     esp = weights = None
     if config["link"] == "espnow":
         try:
+            from firmware.links.wifi import open_radio
+
             # Before the shard: Wi-Fi takes its memory from the same RAM as a growing heap.
-            esp = _radio(config["radio"])
+            esp = open_radio(config["radio"])
         except Exception as error:
             if not config["gateway"]:
                 raise  # no other link could tell the host
             fault = report_exception(error)
+        unload("firmware.links", "wifi")
     try:
         weights = None if fault else _weights(config, unload)
     except Exception as error:
@@ -98,26 +101,6 @@ def _line(config, receives, sends, queued=1):
     return UartLink(uart, max(receives, control), max(sends, control), queued)
 
 
-def _radio(settings):
-    """ESP-NOW on a fixed channel with power save off, which would otherwise lose frames."""
-    import espnow
-    import network
-
-    station = network.WLAN(network.STA_IF)
-    station.active(True)
-    station.config(channel=settings["channel"], pm=network.WLAN.PM_NONE)
-    esp = espnow.ESPNow()
-    esp.config(rxbuf=settings["rxbuf"])
-    esp.active(True)
-    if "rate" in settings:
-        try:
-            esp.config(rate=settings["rate"])
-        except (OSError, ValueError) as error:  # of some chips and versions; it works, slower
-            print("ESP-NOW stays at 1 Mbit/s: its rate was refused:", error)
-    sys.modules.pop("network", None)  # not needed again; where it is a file it leaves the heap
-    return esp
-
-
 def _link(config, esp):
     """The link to the host; esp: the ESPNow, None at a gateway whose radio has failed: its line
     is left to say so."""
@@ -129,7 +112,7 @@ def _link(config, esp):
         return line
     from firmware.links.espnow import RadioLink
 
-    radio = RadioLink(esp, mtu)
+    radio = RadioLink(esp, mtu, config["radio"])
     if not line:
         return radio
     from firmware.links.gateway import Gateway

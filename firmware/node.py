@@ -20,6 +20,7 @@ from protocol.message_types import DISCOVERY, FRAGMENT, READY, STATISTICS
 from protocol.messages import (
     CHIP_NONCE_SIZE,
     FAULT,
+    RADIO,
     STATE_READY,
     encode_ready,
     encode_statistics,
@@ -115,12 +116,16 @@ class Node:
             self._dropped += 1
         return True
 
-    def report(self, text):
+    def report(self, text, code=FAULT):
         """Reports a fault that belongs to no request, if there is a session to do so."""
         try:
-            self.outbox.send_error(HOST, 0, FAULT, text=text)
+            self.outbox.send_error(HOST, 0, code, text=text)
         except ProtocolError:
             pass
+
+    def report_radio(self, text):
+        """Reports that the radio failed, and was restarted."""
+        self.report(text, RADIO)
 
     def _on_fragment(self, frame, length):
         length = self._reassembler.accept(frame, length)

@@ -53,6 +53,8 @@ def start(report_exception):
         outbox = Outbox(*chip)
         node = Node(outbox, Faulty(outbox, fault))
     node.firmware = "%s\0%s" % (config.get("firmware", ""), kernels)
+    if hasattr(link, "radio"):
+        link.radio.report = node.report_radio
     return board, node
 
 

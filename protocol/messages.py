@@ -64,6 +64,7 @@ NEED_KV = const(1)  # a position beyond what the chip has filled for that sequen
 BAD_REQUEST = const(2)  # a request that contradicts the chip's shard
 MISSING = const(4)  # members of the chip's group are silent; the text says which
 NEED_STEP = const(5)  # others of the chip's group are at a step that it knows nothing of
+RADIO = const(6)  # the chip's radio failed and was restarted; the text says how
 FAULT = const(3)  # an exception in the firmware; the text is its message
 
 STATE_ASKS_PROOF = const(0)  # see protocol/session.py

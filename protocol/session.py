@@ -94,6 +94,30 @@ class Member:
         return Hmac(self._cluster.digest(b"join" + nonce))
 
 
+class Allowance:
+    """How many DISCOVERYs of each kind a chip may still answer: some at once, and one more each
+    time that an interval has passed."""
+
+    def __init__(self, clock, interval):
+        """clock: milliseconds; interval: so many of them."""
+        self._clock = clock
+        self._interval = interval
+        self._left = bytearray([_BURST] * 3)  # of each kind
+        self._since = [clock()] * 3
+
+    def take(self, kind):
+        """Whether another of a kind may be answered; takes it in."""
+        now = self._clock()
+        more = ticks_diff(now, self._since[kind]) // self._interval
+        if more:
+            self._left[kind] = min(self._left[kind] + more, _BURST)
+            self._since[kind] = now
+        if not self._left[kind]:
+            return False
+        self._left[kind] -= 1
+        return True
+
+
 class ChipAuthenticator(Member):
     """A chip's side; give it to `seal` and `opened` as the signer.
 
@@ -107,10 +131,7 @@ class ChipAuthenticator(Member):
         """cluster_key, random: as Member's; chips: how many there are; clock: milliseconds."""
         super().__init__(cluster_key, random)
         self.ignored = 0
-        self._clock = clock
-        self._interval = _INTERVAL_MS * chips
-        self._left = bytearray([_BURST] * 3)  # of each kind
-        self._since = [clock()] * 3
+        self._allowance = Allowance(clock, _INTERVAL_MS * chips)
         self.nonce = random(CHIP_NONCE_SIZE)
         self.refused = 0
         self._signer = Signer(cluster_key, chips, chip_id)  # made at the start, used in a session
@@ -135,25 +156,13 @@ class ChipAuthenticator(Member):
             kind, join = _ANNOUNCEMENT, None
             if n > HEADER_SIZE + SESSION_NONCE_SIZE + 12:
                 kind = _PROOF
-        if not self._may_answer(kind):
+        if not self._allowance.take(kind):
             self.ignored += 1
             raise ProtocolError("DISCOVERYs come too fast")
         join = join or self._join_key(nonce)
         if not join.ends(buf, n):
             raise ProtocolError("DISCOVERY is not the host's")
         self._join, self._join_nonce = join, nonce
-
-    def _may_answer(self, kind):
-        """Whether another DISCOVERY of a kind is to be answered; takes it in."""
-        now = self._clock()
-        more = ticks_diff(now, self._since[kind]) // self._interval
-        if more:
-            self._left[kind] = min(self._left[kind] + more, _BURST)
-            self._since[kind] = now
-        if not self._left[kind]:
-            return False
-        self._left[kind] -= 1
-        return True
 
     def state_after(self, frame, length):
         """The state to answer an opened DISCOVERY with: STATE_ASKS_PROOF or STATE_READY.

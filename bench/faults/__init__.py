@@ -1,1 +1,1 @@
-"""What clusters bear: lost frames, restarts, replays and forgeries, malformed answers, long runs."""
+"""What clusters bear: losses, restarts, replays and forgeries, malformed answers, long runs."""

@@ -89,7 +89,8 @@ def run_malformed(case: Case, count: int, seed: int) -> tuple[int, dict[str, int
 
     Beside each message of a chip come some like it, with other bytes, types or lengths.
     """
-    random, given, strange = Random(seed), 0, {}
+    random, given = Random(seed), 0
+    strange: dict[str, int] = {}
     while given < count:
         seed += 1
         try:

@@ -20,18 +20,33 @@ from firmware.roles.pipeline import Pipeline
 from host.build.firmware_version import firmware_version
 from host.model.quantized import QuantizedModel
 from host.simulation.in_process import InProcessAir
+from host.simulation.standins._peers import error
 from host.simulation.standins.espnow import ESPNow
 from protocol.frame import HEADER_SIZE, MAX_FRAME, TRAILER_SIZE
 from protocol.session import ChipAuthenticator
 from tests.firmware.plain import PlainKernels, PlainResidual
 
+_RESTART_MS = 600  # of a program that has failed
 _POLLS = 200  # frames that a chip handles in a turn, at most
 
 
-class VirtualChip:
-    """One chip, which can be killed, restarted and hung.
+class FailingESPNow(ESPNow):
+    """An ESPNow whose driver, once it fails, has no room for any frame until it is restarted."""
 
-    node: None while it is off. on_turn: called before each turn.
+    fails = False
+
+    def send(self, *arguments: Any) -> Any:
+        """As ESPNow's, while it works."""
+        if self.fails:
+            raise error("NO_MEM")
+        return super().send(*arguments)
+
+
+class VirtualChip:
+    """One chip, which can be stopped, restarted and hung, and whose radio can fail.
+
+    node: None while it is off; is_hung: whether its program stands still; fails_for_good: whether
+    its radio fails anew each time that it is restarted; radio_restarts: how often it was.
     """
 
     def __init__(
@@ -49,6 +64,8 @@ class VirtualChip:
         self.mac = bytes.fromhex(f"0242{self.chip:08x}")
         self.node: Any = None
         self.is_hung = False
+        self.fails_for_good = False
+        self.radio_restarts = 0
         self.restarts = 0
         self._model, self._shard, self._send = model, shard, send
         self._ready_at: int | None = None
@@ -81,6 +98,8 @@ class VirtualChip:
             role = Pipeline(outbox, weights, kernels, norms)
         self.node = Node(outbox, role, weights.request_size)
         self.node.firmware = firmware_version()
+        if hasattr(link, "radio"):
+            link.radio.report = self.node.report_radio
 
     def stop(self) -> None:
         """Takes the power away."""
@@ -104,10 +123,21 @@ class VirtualChip:
             self.start()
         if self.node is None or self.is_hung:
             return False
-        for polled in range(_POLLS):
-            if not self.node.poll():
-                return polled > 0
+        try:
+            for polled in range(_POLLS):
+                if not self.node.poll():
+                    return polled > 0
+        except Exception as failure:  # as firmware/main.py does
+            self.node.report(f"{type(failure).__name__}: {failure}")
+            self.restart(_RESTART_MS)
         return True
+
+    def _restart_radio(self) -> None:
+        """As firmware/links/wifi.py does."""
+        self.radio_restarts += 1
+        self.esp.active(False)
+        self.esp.fails = self.fails_for_good
+        self.esp.active(True)
 
     def _random(self, count: int) -> bytes:
         return self.world.chance.randbytes(count)
@@ -117,10 +147,12 @@ class VirtualChip:
         if radio is None:
             control = HEADER_SIZE + CONTROL_PAYLOAD + TRAILER_SIZE[3]
             return UartLink(self.uart, MAX_FRAME, max(int(self.config["sends"]), control))
-        self.esp = ESPNow(InProcessAir(self.world.radio, self.mac, mtu=radio["mtu"]))
+        self.esp = FailingESPNow(InProcessAir(self.world.radio, self.mac, mtu=radio["mtu"]))
+        self.esp.fails = self.fails_for_good
         self.esp.config(rxbuf=radio["rxbuf"])
         self.esp.active(True)
-        link = RadioLink(self.esp, radio["mtu"])
+        link = RadioLink(self.esp, radio["mtu"], radio)
+        link.restart = self._restart_radio
         if not self.config["gateway"]:
             return link
         return Gateway(self.chip, UartLink(self.uart, radio["mtu"], radio["mtu"], 4), link)

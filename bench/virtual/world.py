@@ -19,6 +19,7 @@ LATENCY_MS = 1  # of every frame, on a line or on the air
 _IDLE_MS = 4  # a step of time in which nothing is on the way
 # Modules of the firmware that look at a clock.
 _TIMED = (
+    "firmware.links.espnow",
     "firmware.roles.all_reduce",
     "firmware.roles.handover",
     "firmware.roles.pipeline",

@@ -5,16 +5,32 @@ that a radio has it, not that the program does; packets beyond `rxbuf` are lost 
 were acknowledged, so rxbuf holds an answer of every chip; irecv reuses its buffers.
 """
 
-from protocol.compat import micropython
+import sys
 
+from protocol.compat import const, micropython, ticks_diff, ticks_ms
+
+# A driver without room for one more frame has some soon; one that takes none for so many
+# milliseconds, of so many frames, never will, until Wi-Fi is switched off and on.
+_FAILING_MS = const(500)
+_FAILING_FRAMES = const(4)
+# Times that this is tried, without a frame that was taken, before the chip starts anew.
+_MOST_RESTARTS = const(5)
 _EVERYBODY = b"\xff\xff\xff\xff\xff\xff"
 
 
 class RadioLink:
-    """Frames between chips; a chip's answers go to the station that its last frame came from."""
+    """Frames between chips; a chip's answers go to the station that its last frame came from.
 
-    def __init__(self, espnow, mtu):
-        """espnow: an active espnow.ESPNow; mtu: the longest frame in bytes."""
+    report: is given a line of text when the radio had to be restarted; radio: this.
+    """
+
+    def __init__(self, espnow, mtu, settings=None):
+        """espnow: an active espnow.ESPNow; mtu: the longest frame in bytes; settings: with which
+        it was opened."""
+        self.radio = self
+        self.report = None
+        self._settings = settings
+        self._failed = self._failed_at = self._restarts = 0
         self.mtu = mtu
         self.dropped = 0
         self.frame = None
@@ -49,7 +65,7 @@ class RadioLink:
 
     @micropython.native
     def _send_to(self, sender, frame, length):
-        if sender is not None and sender != self._peer:
+        if sender is not None and (sender != self._peer or not self._has_peer):
             if self._has_peer:
                 self._espnow.del_peer(self._peer)
             self._peer[:] = sender
@@ -68,5 +84,34 @@ class RadioLink:
         lost on the air: whoever misses it asks again."""
         try:
             self._espnow.send(mac, memoryview(frame)[:length], False)
-        except OSError:
+            if self._failed:
+                self._failed = self._restarts = 0
+        except OSError as error:
             self.dropped += 1
+            self._fail(error)
+
+    def _fail(self, error):
+        """Takes in that the driver has refused a frame; restarts it if it fails for good."""
+        now = ticks_ms()
+        if not self._failed:
+            self._failed_at = now
+        self._failed += 1
+        if self._failed < _FAILING_FRAMES or ticks_diff(now, self._failed_at) < _FAILING_MS:
+            return
+        self._failed_at = now
+        self._failed = 1  # until a frame is taken
+        self._restarts += 1
+        if self._restarts > _MOST_RESTARTS:
+            raise error
+        self.restart()
+        self._has_peer = False
+        self._espnow.add_peer(_EVERYBODY)
+        if self.report:
+            self.report("%s: its radio was restarted" % error)
+
+    def restart(self):
+        """Switches Wi-Fi and ESP-NOW off and on, which forgets all peers."""
+        from firmware.links.wifi import open_radio
+
+        open_radio(self._settings)
+        sys.modules.pop("firmware.links.wifi", None)

@@ -18,14 +18,14 @@ class Gateway:
         self.mtu = radio.mtu
         self._chip_id = chip_id
         self._uart = uart
-        self._radio = radio
+        self.radio = radio
         self._radio_first = False
         self.frame = uart.frame
 
     @property
     def dropped(self):
         """Damaged frames skipped so far, and frames that the radio did not take."""
-        return self._uart.dropped + self._radio.dropped
+        return self._uart.dropped + self.radio.dropped
 
     @micropython.native
     def receive(self):
@@ -43,7 +43,7 @@ class Gateway:
     @micropython.native
     def _relay_to_host(self):
         """Queues frames for the host until one comes for this chip: its length, or 0."""
-        radio = self._radio
+        radio = self.radio
         for _ in range(RADIO_FRAMES_A_POLL):
             length = radio.receive()
             if length == 0:
@@ -66,7 +66,7 @@ class Gateway:
             if length <= DST or frame[DST] == self._chip_id:
                 return length
             if length <= self.mtu:
-                self._radio.broadcast(frame, length)
+                self.radio.broadcast(frame, length)
             if frame[DST] == BROADCAST:
                 return length
             length = uart.receive()
@@ -77,7 +77,7 @@ class Gateway:
 
     def broadcast(self, frame, length):
         """Sends frame[:length] to all stations."""
-        self._radio.broadcast(frame, length)
+        self.radio.broadcast(frame, length)
 
     def send(self, frame, length):
         """Sends frame[:length] to the host."""

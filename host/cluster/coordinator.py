@@ -17,6 +17,7 @@ from host.wire.reports import (
     MISSING,
     NEED_KV,
     NEED_STEP,
+    RADIO,
     Ready,
     Statistics,
     decode_error,
@@ -30,6 +31,7 @@ from protocol.frame import BROADCAST
 
 _LOG = logging.getLogger("federation")
 
+GATEWAY = 0  # the chip through which the host reaches the others on the radio
 # Retransmitted to all at once, a request would be answered by many chips at once, and overflow a
 # gateway.
 MOST_RETRIES_AT_ONCE = 8
@@ -84,6 +86,7 @@ class Coordinator:
         self.timeout, self.watch, self.clock = timeout, watch, clock
         self.resends = 0
         self.last_errors: dict[int, str] = {}
+        self._radio_failures: dict[int, float] = {}  # when a chip last reported one
         self._handshake = Handshake(self.chips, self._discover, dispatcher.signer)
         self._outstanding = Outstanding(u16(os.urandom(2), 0))
         self._timeouts = RetransmitTimeouts(is_lossless, line_seconds)
@@ -282,12 +285,22 @@ class Coordinator:
             raise NeedsHandshake(request)
         if silent >= request.timeout:
             name = f"chip {missing[0]}" if len(missing) == 1 else f"chips {_listed(missing)}"
-            last = [(c, e) for c, e in self.last_errors.items() if c in missing]
-            errors = "; ".join(f"chip {chip}: {error}" for chip, error in last)
             raise ClusterError(
                 f"{name} did not answer for {silent:.1f} s ({request.where})"
-                + (f"; last error of {errors}" if errors else "")
+                + self._describe_errors(missing, now)
             )
+
+    def _describe_errors(self, missing: list[int], now: float) -> str:
+        """What chips have said of themselves that may be why these do not answer."""
+        failing = [
+            f"; the radio of {'the gateway, chip 0,' if chip == GATEWAY else f'chip {chip}'}"
+            f" fails: {self.last_errors[chip]}"
+            for chip, since in self._radio_failures.items()
+            if now - since <= 2 * self.timeout
+        ]
+        last = [(c, e) for c, e in self.last_errors.items() if c in missing]
+        errors = "; ".join(f"chip {chip}: {error}" for chip, error in last)
+        return failing[0] if failing else f"; last error of {errors}" if errors else ""
 
     def _handshake_after(self, request: Request) -> float:
         """Seconds of silence after which a handshake shows who is there."""
@@ -330,6 +343,10 @@ class Coordinator:
         error, chip, request = decode_error(message.payload), message.source, self._request
         if error.text:
             self.last_errors[chip] = error.text
+        if error.code == RADIO:
+            self._radio_failures[chip] = self.clock()
+            _LOG.warning("chip %d: %s", chip, error.text)
+            return True
         if not request or chip not in self._outstanding.missing():
             return True
         if error.code in (NEED_KV, NEED_STEP, MISSING) and not request.is_work:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from host.cluster.coordinator import Coordinator, NeedsCache, NeedsHandshake
 from host.cluster.handshake import OnReady
-from host.cluster.recovery import MOST_RECOVERIES
+from host.cluster.recovery import MOST_RECOVERIES, RecoveryBudget
 from host.cluster.request import OnAnswer, Request, ignore_answer
 from host.errors import ClusterError
 from host.wire.reports import Ready
@@ -29,13 +29,17 @@ class Ask(Protocol):
 
 
 class Membership:
-    """Takes chips into the session, and verifies that each holds its shard of the model."""
+    """Takes chips into the session, and verifies that each holds its shard of the model.
+
+    budget: how often what they have lost is computed again.
+    """
 
     def __init__(
         self, coordinator: Coordinator, model_hash: bytes, digests: Mapping[int, bytes]
     ) -> None:
         """model_hash: SHA-256 of the model; digests: of each chip's shard file, as
         host.build.shard.shard_digest gives them."""
+        self.budget = RecoveryBudget()
         self._coordinator = coordinator
         self._model_hash, self._digests = model_hash, digests
 

@@ -42,11 +42,12 @@ class AllReduceExecutor(BaseExecutor):
                 logits = self._run(sequence)
             except NeedsCache as need:
                 where = f"position {sequence.position}"
-                self._budget.spend(need.chip, f"chip {need.chip} keeps restarting ({where})")
+                problem = f"chip {need.chip} keeps restarting ({where})"
+                self._membership.budget.spend(need.chip, problem)
                 self._replay(sequence, need.chip, where)
             else:
                 sequence.is_awaited = False
-                self._budget.earn()
+                self._membership.budget.earn()
                 return sequence, logits
 
     def _replay(self, sequence: Sequence, chip: int, where: str) -> None:

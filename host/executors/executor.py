@@ -10,7 +10,6 @@ from typing import Protocol
 from host.cluster.coordinator import Coordinator
 from host.cluster.handshake import OnReady
 from host.cluster.membership import Membership
-from host.cluster.recovery import RecoveryBudget
 from host.errors import ClusterError, ModelError
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
@@ -134,7 +133,6 @@ class BaseExecutor(ABC):
         self.synchronizations = self.recoveries = 0
         self._coordinator = coordinator
         self._membership = Membership(coordinator, model.sha256(), digests)
-        self._budget = RecoveryBudget()
         self._sequences: dict[int, Sequence] = {}  # by slot
         self._last_id = 0
 

@@ -107,7 +107,7 @@ class HostReduceExecutor(BaseExecutor):
             sequence.position += len(chunk)
         logits = self._logits(sequence.position - 1, x[-1:])
         sequence.is_awaited = False
-        self._budget.earn()
+        self._membership.budget.earn()
         return sequence, logits
 
     def attention(self, layer: int, x: Ints) -> Ints:
@@ -190,7 +190,7 @@ class HostReduceExecutor(BaseExecutor):
                 )
             except NeedsCache as need:
                 lost = need.chip
-                self._budget.spend(lost, f"chip {lost} keeps restarting ({where})")
+                self._membership.budget.spend(lost, f"chip {lost} keeps restarting ({where})")
             else:
                 self._membership.verify_restarted(answers, where)
                 return

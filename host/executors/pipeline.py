@@ -125,7 +125,7 @@ class PipelineExecutor(BaseExecutor):
                 checked = clock()
             now = clock()
         self.activity.complete()
-        self._budget.earn()
+        self._membership.budget.earn()
         return completed.popleft()
 
     def idle(self, busy_ms: Mapping[int, int]) -> Idle | None:
@@ -201,7 +201,7 @@ class PipelineExecutor(BaseExecutor):
 
         Raises ClusterError where that was in vain too often.
         """
-        self._budget.spend("chips", f"chips keep losing their caches ({self._where()})")
+        self._membership.budget.spend("chips", f"chips keep losing their caches ({self._where()})")
         self.recoveries += 1
         _LOG.info("replaying %d sequences", len(self._sequences))
         self._sender.abandon()

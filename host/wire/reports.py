@@ -14,6 +14,7 @@ from protocol.messages import (
     MISSING,
     NEED_KV,
     NEED_STEP,
+    RADIO,
     READY_LAYOUT,
     STATE_READY,
     STATISTICS_LAYOUT,
@@ -58,7 +59,7 @@ Statistics = namedtuple(
 def error_name(code: int) -> str:
     """Names an ERROR's code."""
     names = {NEED_KV: "NEED_KV", BAD_REQUEST: "BAD_REQUEST", FAULT: "FAULT"}
-    names[MISSING], names[NEED_STEP] = "MISSING", "NEED_STEP"
+    names[MISSING], names[NEED_STEP], names[RADIO] = "MISSING", "NEED_STEP", "RADIO"
     return names.get(code, "code %d" % code)
 
 

@@ -292,7 +292,7 @@ def test_completed_tokens_earn_recoveries(pipeline):
     failures = []
     cluster = pipeline(lambda *_: failures.pop() if failures else None)
     cluster.executor.begin()
-    for token in range(3):
+    for _ in range(3):
         for _ in range(4):
             failures += [NEED_KV]
             cluster.executor.forward([1])
