@@ -13,6 +13,7 @@ from bench import kernels, link_figures, links, memory, peers, simulation
 from bench.chip import ChipBench
 from bench.combining_chip import CombiningBench
 from bench.emulated_chip import TARGET
+from bench.faults.rows import fault_rows
 from bench.gateway_chip import GatewayBench
 from bench.native import NATIVE_SETS
 from bench.recording import Request, requests
@@ -179,6 +180,12 @@ def simulation_rows(subjects: list[Subject], steps: int, console: Console) -> It
             yield from simulation.figures(subject.model, link, chips, count, subject.name)
 
 
+def faults(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
+    """What clusters bear; of a small model with random weights, whatever the subjects are."""
+    _say(console, "losses, restarts, forgeries and malformed answers in virtual time, long runs")
+    yield from fault_rows()
+
+
 def _say(console: Console, what: str) -> None:
     console.print(what, style="dim")
 
@@ -191,4 +198,5 @@ PARTS: dict[str, Part] = {
     "memory": memory_rows,
     "peers": peer_rows,
     "simulation": simulation_rows,
+    "faults": faults,
 }

@@ -26,10 +26,10 @@ def open_link(config, unload, report_exception, fault=""):
     esp = weights = None
     if config["link"] == "espnow":
         try:
-            from firmware.links.wifi import open_radio
+            from firmware.links.wifi import start
 
             # Before the shard: Wi-Fi takes its memory from the same RAM as a growing heap.
-            esp = open_radio(config["radio"])
+            esp = start(config["radio"])
         except Exception as error:
             if not config["gateway"]:
                 raise  # no other link could tell the host

@@ -20,7 +20,6 @@ from protocol.message_types import DISCOVERY, FRAGMENT, READY, STATISTICS
 from protocol.messages import (
     CHIP_NONCE_SIZE,
     FAULT,
-    RADIO,
     STATE_READY,
     encode_ready,
     encode_statistics,
@@ -122,10 +121,6 @@ class Node:
             self.outbox.send_error(HOST, 0, code, text=text)
         except ProtocolError:
             pass
-
-    def report_radio(self, text):
-        """Reports that the radio failed, and was restarted."""
-        self.report(text, RADIO)
 
     def _on_fragment(self, frame, length):
         length = self._reassembler.accept(frame, length)

@@ -54,7 +54,7 @@ def start(report_exception):
         node = Node(outbox, Faulty(outbox, fault))
     node.firmware = "%s\0%s" % (config.get("firmware", ""), kernels)
     if hasattr(link, "radio"):
-        link.radio.report = node.report_radio
+        link.radio.report = node.report
     return board, node
 
 

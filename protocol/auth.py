@@ -88,16 +88,16 @@ def _is_new(highest: ptr32, seen: ptr8, src: int, counter: int) -> int:
 class Signer:
     """Signs one node's frames under a session key and verifies everybody's.
 
-    `forged` counts frames refused for their MAC, `replayed` those refused for their counter.
+    `forged` counts frames refused for their MAC, `replayed` those refused for their counter. join:
+    the Hmac with which nodes join the session, where it is kept.
     """
 
-    def __init__(self, key, chips=MAX_CHIP_ID + 1, own=-1):
-        """chips: how many there are; beside them and the host nobody is heard; own: this node's
-        id: what seems to be of it is what it has sent itself."""
+    def __init__(self, key, chips=MAX_CHIP_ID + 1):
+        """chips: how many there are; beside them and the host nobody is heard."""
         self.forged = 0
         self.replayed = 0
+        self.join = None
         self._chips = chips
-        self._own = own
         self._highest = array("i", bytes(4 * (chips + 1)))  # the last is the host's
         self._seen = bytearray(8 * (chips + 1))
         self.begin(key)
@@ -128,9 +128,6 @@ class Signer:
             self.forged += 1
             raise ProtocolError("frame is not authentic")
         counter, source = u32(buf, n - MAC_SIZE - 4), buf[SRC]
-        if source == self._own:
-            self.replayed += 1
-            raise ProtocolError("frame is this node's own")
         if source == HOST:
             source = self._chips
         elif source >= self._chips:

@@ -94,56 +94,46 @@ class Member:
         return Hmac(self._cluster.digest(b"join" + nonce))
 
 
-class Allowance:
-    """How many DISCOVERYs of each kind a chip may still answer: some at once, and one more each
-    time that an interval has passed."""
-
-    def __init__(self, clock, interval):
-        """clock: milliseconds; interval: so many of them."""
-        self._clock = clock
-        self._interval = interval
-        self._left = bytearray([_BURST] * 3)  # of each kind
-        self._since = [clock()] * 3
-
-    def take(self, kind):
-        """Whether another of a kind may be answered; takes it in."""
-        now = self._clock()
-        more = ticks_diff(now, self._since[kind]) // self._interval
-        if more:
-            self._left[kind] = min(self._left[kind] + more, _BURST)
-            self._since[kind] = now
-        if not self._left[kind]:
-            return False
-        self._left[kind] -= 1
-        return True
-
-
 class ChipAuthenticator(Member):
     """A chip's side; give it to `seal` and `opened` as the signer.
 
-    `nonce` is what READY carries; `refused` counts proofs that were wrong, `ignored` DISCOVERYs
-    that came too fast.
+    `accept` takes in a DISCOVERY of a kind, and tells whether it may be answered. `nonce` is what
+    READY carries; `refused` counts proofs that were wrong, and DISCOVERYs that
+    came too fast.
     """
 
-    def __init__(
-        self, cluster_key, chip_id, chips=MAX_CHIP_ID + 1, random=os.urandom, clock=ticks_ms
-    ):
-        """cluster_key, random: as Member's; chips: how many there are; clock: milliseconds."""
+    def __init__(self, cluster_key, chip_id, chips=MAX_CHIP_ID + 1, random=os.urandom):
+        """cluster_key, random: as Member's; chips: how many there are."""
         super().__init__(cluster_key, random)
-        self.ignored = 0
-        self._allowance = Allowance(clock, _INTERVAL_MS * chips)
         self.nonce = random(CHIP_NONCE_SIZE)
         self.refused = 0
-        self._signer = Signer(cluster_key, chips, chip_id)  # made at the start, used in a session
+        self._signer = Signer(cluster_key, chips)  # made at the start, used in a session
         self._chip_id = chip_id
         self._session_nonce = b""
-        self._session_join = None
+        # How many DISCOVERYs of each kind may still be answered, and since when. In a closure, for
+        # on a chip each name of an attribute costs heap.
+        left, since = bytearray([_BURST] * 3), [ticks_ms()] * 3
+
+        def accept(kind):
+            now = ticks_ms()
+            more = ticks_diff(now, since[kind]) // (_INTERVAL_MS * chips)
+            if more:
+                left[kind] = min(left[kind] + more, _BURST)
+                since[kind] = now
+            if not left[kind]:
+                return False
+            left[kind] -= 1
+            return True
+
+        self.accept = accept
 
     def verify(self, buf, n):
         """As for every member; a DISCOVERY must be the host's, for whatever session.
 
         It is the last one verified whose READY is signed.
         """
+        if buf[SRC] == self._chip_id:
+            raise ProtocolError("frame is this chip's own")
         if buf[TYPE] != DISCOVERY:
             super().verify(buf, n)
             return
@@ -151,13 +141,13 @@ class ChipAuthenticator(Member):
             raise ProtocolError("DISCOVERY is not the host's")
         nonce = bytes(memoryview(buf)[HEADER_SIZE : HEADER_SIZE + SESSION_NONCE_SIZE])
         if nonce == self._session_nonce:
-            kind, join = _OF_SESSION, self._session_join
+            kind, join = _OF_SESSION, self.session.join
         else:
             kind, join = _ANNOUNCEMENT, None
             if n > HEADER_SIZE + SESSION_NONCE_SIZE + 12:
                 kind = _PROOF
-        if not self._allowance.take(kind):
-            self.ignored += 1
+        if not self.accept(kind):
+            self.refused += 1
             raise ProtocolError("DISCOVERYs come too fast")
         join = join or self._join_key(nonce)
         if not join.ends(buf, n):
@@ -180,6 +170,6 @@ class ChipAuthenticator(Member):
             return STATE_ASKS_PROOF
         self._signer.begin(self._cluster.digest(self._join_nonce))
         self.session = self._signer
-        self._session_nonce, self._session_join = self._join_nonce, self._join
+        self._session_nonce, self.session.join = self._join_nonce, self._join
         self.nonce = self._random(CHIP_NONCE_SIZE)
         return STATE_READY

@@ -80,8 +80,7 @@ class VirtualChip:
         signer = None
         random = self._random
         if key:
-            chips, clock = self.config["chips"], self.world.ticks_ms
-            signer = ChipAuthenticator(key, self.chip, chips, random, clock)
+            signer = ChipAuthenticator(key, self.chip, self.config["chips"], random)
         with tempfile.NamedTemporaryFile() as file:
             Path(file.name).write_bytes(self._shard)
             weights = load_weights(file.name, self.chip)
@@ -99,7 +98,7 @@ class VirtualChip:
         self.node = Node(outbox, role, weights.request_size)
         self.node.firmware = firmware_version()
         if hasattr(link, "radio"):
-            link.radio.report = self.node.report_radio
+            link.radio.report = self.node.report
 
     def stop(self) -> None:
         """Takes the power away."""
@@ -132,7 +131,7 @@ class VirtualChip:
             self.restart(_RESTART_MS)
         return True
 
-    def _restart_radio(self) -> None:
+    def start_radio(self) -> None:
         """As firmware/links/wifi.py does."""
         self.radio_restarts += 1
         self.esp.active(False)
@@ -151,8 +150,7 @@ class VirtualChip:
         self.esp.fails = self.fails_for_good
         self.esp.config(rxbuf=radio["rxbuf"])
         self.esp.active(True)
-        link = RadioLink(self.esp, radio["mtu"], radio)
-        link.restart = self._restart_radio
+        link = RadioLink(self.esp, radio["mtu"], {"start": self.start_radio})
         if not self.config["gateway"]:
             return link
         return Gateway(self.chip, UartLink(self.uart, radio["mtu"], radio["mtu"], 4), link)

@@ -23,6 +23,7 @@ _TIMED = (
     "firmware.roles.all_reduce",
     "firmware.roles.handover",
     "firmware.roles.pipeline",
+    "protocol.session",
 )
 
 
@@ -85,9 +86,13 @@ class World:
     def rules(self) -> Iterator[None]:
         """Gives the firmware this world's clock, and CPython the heap of a chip."""
         node: Any = import_module("firmware.node")
+        wifi: Any = import_module("firmware.links.wifi")
         modules: list[Any] = [import_module(name) for name in _TIMED]
-        before: list[tuple[ModuleType, str, Any]] = [(node, "gc", node.gc)]
+        before: list[tuple[ModuleType, str, Any]] = [
+            (node, "gc", node.gc), (wifi, "start", wifi.start),
+        ]  # fmt: skip
         node.gc = ChipHeap
+        wifi.start = lambda settings: settings["start"]()
         for module in modules:
             before.append((module, "ticks_ms", module.ticks_ms))
             module.ticks_ms = self.ticks_ms

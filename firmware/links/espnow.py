@@ -5,9 +5,8 @@ that a radio has it, not that the program does; packets beyond `rxbuf` are lost 
 were acknowledged, so rxbuf holds an answer of every chip; irecv reuses its buffers.
 """
 
-import sys
-
 from protocol.compat import const, micropython, ticks_diff, ticks_ms
+from protocol.messages import RADIO
 
 # A driver without room for one more frame has some soon; one that takes none for so many
 # milliseconds, of so many frames, never will, until Wi-Fi is switched off and on.
@@ -21,7 +20,7 @@ _EVERYBODY = b"\xff\xff\xff\xff\xff\xff"
 class RadioLink:
     """Frames between chips; a chip's answers go to the station that its last frame came from.
 
-    report: is given a line of text when the radio had to be restarted; radio: this.
+    report: is given a line of text and its code when the radio was restarted; radio: this.
     """
 
     def __init__(self, espnow, mtu, settings=None):
@@ -30,7 +29,7 @@ class RadioLink:
         self.radio = self
         self.report = None
         self._settings = settings
-        self._failed = self._failed_at = self._restarts = 0
+        self._failures = [0, 0, 0]  # frames in a row, since when, and restarts in vain
         self.mtu = mtu
         self.dropped = 0
         self.frame = None
@@ -54,17 +53,15 @@ class RadioLink:
             self._kept = bytearray(6)
         self._kept[:] = self._sender
 
-    @micropython.native
     def send(self, frame, length):
         """Sends frame[:length] to the station that was kept, or else as `reply`."""
-        self._send_to(self._kept or self._sender, frame, length)
-
-    def reply(self, frame, length):
-        """Sends frame[:length] to the station that the last received frame came from, if any."""
-        self._send_to(self._sender, frame, length)
+        self.reply(frame, length, self._kept)
 
     @micropython.native
-    def _send_to(self, sender, frame, length):
+    def reply(self, frame, length, sender=None):
+        """Sends frame[:length] to the station that the last received frame came from, if any, or
+        to another."""
+        sender = sender or self._sender
         if sender is not None and (sender != self._peer or not self._has_peer):
             if self._has_peer:
                 self._espnow.del_peer(self._peer)
@@ -84,34 +81,27 @@ class RadioLink:
         lost on the air: whoever misses it asks again."""
         try:
             self._espnow.send(mac, memoryview(frame)[:length], False)
-            if self._failed:
-                self._failed = self._restarts = 0
+            if self._failures[0]:
+                self._failures[:] = 0, 0, 0
         except OSError as error:
             self.dropped += 1
             self._fail(error)
 
     def _fail(self, error):
         """Takes in that the driver has refused a frame; restarts it if it fails for good."""
-        now = ticks_ms()
-        if not self._failed:
-            self._failed_at = now
-        self._failed += 1
-        if self._failed < _FAILING_FRAMES or ticks_diff(now, self._failed_at) < _FAILING_MS:
+        failures, now = self._failures, ticks_ms()
+        if not failures[0]:
+            failures[1] = now
+        failures[0] += 1
+        if failures[0] < _FAILING_FRAMES or ticks_diff(now, failures[1]) < _FAILING_MS:
             return
-        self._failed_at = now
-        self._failed = 1  # until a frame is taken
-        self._restarts += 1
-        if self._restarts > _MOST_RESTARTS:
+        failures[:] = 1, now, failures[2] + 1  # until a frame is taken
+        if failures[2] > _MOST_RESTARTS:
             raise error
-        self.restart()
+        from firmware.links.wifi import start
+
+        start(self._settings)  # which forgets all peers
         self._has_peer = False
         self._espnow.add_peer(_EVERYBODY)
         if self.report:
-            self.report("%s: its radio was restarted" % error)
-
-    def restart(self):
-        """Switches Wi-Fi and ESP-NOW off and on, which forgets all peers."""
-        from firmware.links.wifi import open_radio
-
-        open_radio(self._settings)
-        sys.modules.pop("firmware.links.wifi", None)
+            self.report("%s: its radio was restarted" % error, RADIO)

@@ -3,7 +3,7 @@
 import sys
 
 
-def open_radio(settings):
+def start(settings):
     """Switches Wi-Fi and ESP-NOW on, anew where they are on; the ESPNow, which is always the same.
 
     On a fixed channel, with power save off, which would otherwise lose frames. settings: channel,

@@ -281,7 +281,7 @@ class Coordinator:
     def _check_silence(self, request: Request, now: float) -> None:
         missing = self._outstanding.missing()
         silent = now - request.progress
-        if request.is_work and silent >= self._handshake_after(request):
+        if silent >= self._handshake_after(request):
             raise NeedsHandshake(request)
         if silent >= request.timeout:
             name = f"chip {missing[0]}" if len(missing) == 1 else f"chips {_listed(missing)}"
@@ -307,7 +307,7 @@ class Coordinator:
         factor = min(2**request.handshakes, _MOST_PATIENT)
         if request.kind == message_types.STEP:
             return STEP_HANDSHAKE_AFTER * factor * max(1.0, len(request.chips) / _FEW_CHIPS)
-        if not self.dispatcher.signer:
+        if not (request.is_work and self.dispatcher.signer):
             return math.inf
         return max(HANDSHAKE_AFTER, request.timeout / 4) * factor
 

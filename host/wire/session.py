@@ -8,7 +8,7 @@ except ImportError:
     pass  # MicroPython does not look at annotations
 
 from protocol.auth import LAST_COUNTER, Signer
-from protocol.frame import HOST
+from protocol.frame import HOST, SRC, ProtocolError
 from protocol.session import SESSION_NONCE_SIZE, Member, proof
 
 
@@ -37,12 +37,21 @@ class HostAuthenticator(Member):
         """Begins a new session: no chip is in it until it has been given its proof."""
         self._join_nonce = self._random(SESSION_NONCE_SIZE)
         self._join = self._join_key(self._join_nonce)
-        self.session = HostSigner(self._cluster.digest(self._join_nonce), own=HOST)
+        self.session = HostSigner(self._cluster.digest(self._join_nonce))
         self._chip_nonces.clear()
 
     def needs_rekey(self) -> bool:
         """Whether some member has used half of the session's counters."""
         return self.session is not None and self.session.needs_rekey()
+
+    def verify(self, buf: bytes | bytearray, n: int) -> None:
+        """As for every member; what is of the host is a frame of its own that somebody sends back.
+
+        Raises ProtocolError.
+        """
+        if buf[SRC] == HOST:
+            raise ProtocolError("frame is the host's own")
+        super().verify(buf, n)
 
     def announcement(self) -> bytes:
         """The payload of the DISCOVERY to all chips."""

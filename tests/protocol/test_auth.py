@@ -5,8 +5,6 @@ from binascii import hexlify
 from protocol import auth
 from protocol.auth import Hmac, Signer
 from protocol.frame import HEADER_SIZE, HOST, MAX_FRAME, ProtocolError, seal, verify_frame
-from protocol.message import FederationMessage
-from protocol.message_types import CONTRIBUTION
 from tests.dual import raises
 from tests.protocol.noise import flipped, random_bytes, shuffled
 
@@ -213,12 +211,3 @@ def test_random_bytes_are_never_accepted():
     for _ in range(500):
         frame[HEADER_SIZE:] = random_bytes(len(frame) - HEADER_SIZE)
         assert not is_accepted(receiver, frame)
-
-
-def test_a_node_takes_no_frame_that_it_has_sent_itself():
-    for own in (3, HOST):
-        sender, receiver = Signer(KEY, own=own), Signer(KEY, own=own)
-        frame = FederationMessage(CONTRIBUTION, own, 255, 1, b"", 3).encode(sender)
-        assert is_accepted(Signer(KEY), frame)
-        assert not is_accepted(sender, frame) and not is_accepted(receiver, frame)
-        assert receiver.replayed == 1

@@ -1,7 +1,7 @@
 """The session handshake between keyed nodes, and what an attacker may try on it."""
 
 from host.wire.session import ChipRestarted, HostAuthenticator
-from protocol import message_types
+from protocol import message_types, session
 from protocol.auth import Hmac, Signer
 from protocol.frame import BROADCAST, HOST, MAX_FRAME, ProtocolError, seal, verify_frame
 from protocol.message import FederationMessage
@@ -170,60 +170,73 @@ def test_a_replay_leaves_the_key_with_which_chips_join_and_the_session():
     chip, old, host = ChipAuthenticator(KEY, 3), HostAuthenticator(KEY), HostAuthenticator(KEY)
     recorded = joined(old, chip)
     joined(host, chip)
-    session, nonce = chip.session, chip.nonce
+    signer, nonce = chip.session, chip.nonce
     for frame in recorded:
         assert answered(chip, frame)[0] == STATE_ASKS_PROOF
-        assert chip.session is session and chip.nonce == nonce
+        assert chip.session is signer and chip.nonce == nonce
         assert is_accepted(chip, frame_of(host, message_types.COMPUTE, HOST, 3, b"work"))
         assert is_accepted(host, frame_of(chip, message_types.PARTIAL, 3, HOST, b"sum"))
         state, ready = answered(chip, discovery(host, host.announcement()))
         assert state == STATE_READY and is_accepted(host, ready)
 
 
+def test_a_node_takes_no_frame_that_it_has_sent_itself():
+    host, chip = HostAuthenticator(KEY), ChipAuthenticator(KEY, 3)
+    joined(host, chip)
+    assert not is_accepted(host, frame_of(host, message_types.STATISTICS, HOST, HOST))
+    assert not is_accepted(chip, frame_of(chip, message_types.CONTRIBUTION, 3, BROADCAST))
+
+
 class Clock:
-    """Milliseconds that pass when a test says so."""
+    """Milliseconds that pass when a test says so, for chips made meanwhile and their handshakes."""
 
     def __init__(self):
         self.now = 0
+        self._before = session.ticks_ms
 
-    def __call__(self):
-        return self.now
+    def __enter__(self):
+        session.ticks_ms = lambda: self.now
+        return self
+
+    def __exit__(self, *_):
+        session.ticks_ms = self._before
 
 
 def test_discoveries_are_answered_at_a_limited_rate_each_kind_by_itself():
-    clock = Clock()
-    host, old = HostAuthenticator(KEY), HostAuthenticator(KEY)
-    chip = ChipAuthenticator(KEY, 3, 5, clock=clock)
-    proof = joined(old, chip)[1]
-    joined(host, chip)
-    announcement = discovery(old, old.announcement())
-    of_session = discovery(host, host.announcement())
+    with Clock() as clock:
+        host, old = HostAuthenticator(KEY), HostAuthenticator(KEY)
+        chip = ChipAuthenticator(KEY, 3, 5)
+        proof = joined(old, chip)[1]
+        joined(host, chip)
+        announcement = discovery(old, old.announcement())
+        of_session = discovery(host, host.announcement())
 
-    def answers(frame):
-        return sum([is_accepted(chip, frame) for _ in range(20)])
+        def answers(frame):
+            return sum([is_accepted(chip, frame) for _ in range(20)])
 
-    # One of each has been answered in every handshake.
-    assert (answers(announcement), answers(proof)) == (6, 6)
-    assert answers(of_session) == 8 and chip.ignored == 40
-    clock.now += 49
-    assert answers(announcement) == answers(of_session) == 0
-    clock.now += 1
-    assert answers(announcement) == answers(of_session) == 1
-    clock.now += 200
-    assert answers(announcement) == 4
-    clock.now += 100_000
-    assert answers(announcement) == 8
+        # One of each has been answered in every handshake.
+        assert (answers(announcement), answers(proof)) == (6, 6)
+        assert answers(of_session) == 8 and chip.refused == 40
+        clock.now += 49
+        assert answers(announcement) == answers(of_session) == 0
+        clock.now += 1
+        assert answers(announcement) == answers(of_session) == 1
+        clock.now += 200
+        assert answers(announcement) == 4
+        clock.now += 100_000
+        assert answers(announcement) == 8
 
 
 def test_discoveries_that_come_too_fast_cost_no_hmac():
-    chip, host = ChipAuthenticator(KEY, 3, 5, clock=Clock()), HostAuthenticator(KEY)
-    frame = discovery(host, host.announcement())
-    made = []
-    join_key = chip._join_key
-    chip._join_key = lambda nonce: made.append(nonce) or join_key(nonce)
-    for _ in range(50):
-        is_accepted(chip, frame)
-    assert len(made) == 8
+    with Clock():
+        chip, host = ChipAuthenticator(KEY, 3, 5), HostAuthenticator(KEY)
+        frame = discovery(host, host.announcement())
+        made = []
+        join_key = chip._join_key
+        chip._join_key = lambda nonce: made.append(nonce) or join_key(nonce)
+        for _ in range(50):
+            is_accepted(chip, frame)
+        assert len(made) == 8
 
 
 def test_a_proof_is_for_one_chip():

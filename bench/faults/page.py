@@ -1,0 +1,106 @@
+"""The tables of docs/faults.md, kept equal to figures that `python -m bench faults` has counted.
+
+    python -m bench faults && python -m bench.faults.page
+
+writes the figures of the last run into docs/faults.json, and the tables anew: each follows a line
+`<!-- table: NAME -->`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import astuple
+
+from bench import REPOSITORY
+from bench.faults.cases import STRATEGIES, all_cases
+from bench.faults.rows import LOSSES
+from bench.page import markdown
+from bench.results import RESULTS, Label, Row
+
+PAGE = REPOSITORY / "docs" / "faults.md"
+FIGURES = PAGE.with_suffix(".json")
+_TABLE = re.compile(r"(<!-- table: (\w+) -->\n)((?:\|.*\n)*)")
+Cells = list[str]
+
+
+class Figures:
+    """Figures by what they are of."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self._rows = {(row.name, row.target, row.shape): row for row in rows}
+        self._named = {(row.name, row.target): row for row in rows}
+
+    def of(self, name: str, target: str, shape: str = "") -> Row:
+        """One figure. Raises KeyError."""
+        return self._rows[name, target, shape] if shape else self._named[name, target]
+
+
+def _losses(figures: Figures) -> list[Cells]:
+    cells: list[Cells] = [["", *(f"{loss:.0%}" for loss in LOSSES)]]
+    for case in all_cases():
+        line = [str(case)]
+        for loss in LOSSES:
+            shape = f"{loss:.0%} of frames lost"
+            equal = figures.of("equal texts", str(case), shape)
+            time = figures.of("virtual time a token", str(case), shape)
+            line.append(f"{equal.value:.0f} {equal.unit}, {time.value:,.0f} ms")
+        cells.append(line)
+    return cells
+
+
+def _strategies(figures: Figures) -> list[Cells]:
+    cells = [["", *STRATEGIES]]
+    for name in (
+        "restarts survived",
+        "malformed messages",
+        "other errors than ClusterError",
+        "growth of the fullest chip's heap",
+        "growth of the host's memory",
+    ):
+        rows = [figures.of(name, strategy) for strategy in STRATEGIES]
+        heading = name if not rows[0].shape else f"{name} ({rows[0].shape})"
+        cells.append([heading, *(f"{row.value:,.0f} {row.unit}" for row in rows)])
+    return cells
+
+
+def _attacks(figures: Figures) -> list[Cells]:
+    row = figures.of("frames accepted", "all")
+    return [["frames given to chips and host", "accepted"], [row.shape, f"{row.value:,.0f}"]]
+
+
+TABLES: dict[str, Callable[[Figures], list[Cells]]] = {
+    "losses": _losses, "strategies": _strategies, "attacks": _attacks,
+}  # fmt: skip
+
+
+def with_tables(text: str, figures: Figures) -> str:
+    """The page with its tables made of these figures."""
+    return _TABLE.sub(lambda at: at[1] + markdown(TABLES[at[2]](figures)), text)
+
+
+def stored() -> list[Row]:
+    """The rows that the page shows."""
+    return [
+        Row(name, target, shape, value, unit, Label(label))
+        for name, target, shape, value, unit, label in json.loads(FIGURES.read_text())
+    ]
+
+
+def main() -> int:
+    """Writes figures and page; the exit code."""
+    rows = [Row(**row) for row in json.loads(RESULTS.read_text())]
+    try:
+        page = with_tables(PAGE.read_text(), Figures(rows))
+    except KeyError as error:
+        print(f"error: no figure {error}: run `python -m bench faults`", file=sys.stderr)
+        return 1
+    FIGURES.write_text("[\n" + ",\n".join(json.dumps(astuple(row)) for row in rows) + "\n]\n")
+    PAGE.write_text(page)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

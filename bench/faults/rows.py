@@ -1,0 +1,87 @@
+"""The figures of `python -m bench faults`: what clusters bear, in virtual time and in long runs.
+
+All is counted and seeded. Chips in virtual time run the firmware's own sources under CPython with
+plain kernels; those of the long runs are processes of MicroPython.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench.faults.attacks import count_accepted, run_malformed
+from bench.faults.cases import LINKS, PROMPT, STEPS, STRATEGIES, Case, all_cases
+from bench.faults.endurance import run_long
+from bench.faults.runs import run_with_loss, run_with_restart
+from bench.results import Label, Row
+
+LOSSES = (0.0, 0.1, 0.2, 0.3, 0.4)
+SEEDS = (1, 2)
+RESTARTS = 100
+FORGERIES = 320_000
+MALFORMED = 100_000
+TOKENS = 10_000
+
+
+def loss_rows() -> Iterator[Row]:
+    """Texts that are the reference's, of two, and what a token took."""
+    for case in all_cases():
+        for loss in LOSSES:
+            outcomes = [run_with_loss(case, loss, seed) for seed in SEEDS]
+            seconds = sum(outcome.seconds for outcome in outcomes) / len(outcomes)
+            shape = f"{loss:.0%} of frames lost"
+            equal = sum(outcome.is_equal for outcome in outcomes)
+            yield _row("equal texts", str(case), shape, equal, f"of {len(SEEDS)}")
+            per_token = 1000 * seconds / (STEPS - len(PROMPT))
+            yield _row("virtual time a token", str(case), shape, round(per_token), "ms")
+
+
+def restart_rows(strategies: tuple[str, ...] = tuple(STRATEGIES)) -> Iterator[Row]:
+    """Restarts, one a text, after which the text is the reference's; keyed, half on each link."""
+    for strategy in strategies:
+        equal = 0
+        for number in range(RESTARTS):
+            link = list(LINKS)[number % len(LINKS)]
+            equal += run_with_restart(Case(strategy, link, True), number).is_equal
+        yield _row("restarts survived", strategy, "signed", equal, f"of {RESTARTS}")
+
+
+def attack_rows() -> Iterator[Row]:
+    """Frames of no member that were accepted, and errors that are no ClusterError."""
+    cases = list(all_cases(signed=(True,)))
+    accepted = tried = 0
+    for number, case in enumerate(cases):
+        of_case = count_accepted(case, FORGERIES // len(cases), number)
+        accepted, tried = accepted + of_case[0], tried + of_case[1]
+    yield _row("frames accepted", "all", f"{FORGERIES:,} replayed or forged", accepted, "frames")
+    assert tried >= FORGERIES
+
+
+def malformed_rows(strategies: tuple[str, ...] = tuple(STRATEGIES)) -> Iterator[Row]:
+    """Errors other than ClusterError that malformed messages have caused on the host."""
+    each = MALFORMED // len(STRATEGIES) // len(LINKS)
+    for strategy in strategies:
+        given, strange = 0, 0
+        for link in LINKS:
+            of_case = run_malformed(Case(strategy, link, False), each, 1)
+            given, strange = given + of_case[0], strange + sum(of_case[1].values())
+        yield _row("malformed messages", strategy, "given to the host", given, "messages")
+        yield _row("other errors than ClusterError", strategy, "of them", strange, "errors")
+
+
+def endurance_rows(strategies: tuple[str, ...] = tuple(STRATEGIES)) -> Iterator[Row]:
+    """What grows in long runs."""
+    shape = f"{TOKENS:,} tokens, signed"
+    for strategy in strategies:
+        growth = run_long(strategy, "ESP-NOW", TOKENS)
+        yield _row("growth of the fullest chip's heap", strategy, shape, growth.heap, "bytes")
+        yield _row("growth of the host's memory", strategy, shape, growth.blocks, "blocks")
+
+
+def fault_rows() -> Iterator[Row]:
+    """All of them."""
+    for rows in (loss_rows, restart_rows, attack_rows, malformed_rows, endurance_rows):
+        yield from rows()
+
+
+def _row(name: str, target: str, shape: str, value: float, unit: str) -> Row:
+    return Row(name, target, shape, value, unit, Label.MEASURED)
