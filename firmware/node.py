@@ -154,7 +154,7 @@ class Node:
                 outbox.clear_answer()
                 role.forget()
                 gc.collect()  # which takes long, and whoever repeats a frame must not ask for it
-        outbox.send_control(READY, frame[SRC], sequence, self._ready(state), outbox.link.reply)
+        outbox.send_control(READY, frame[SRC], sequence, self._ready(state), outbox.link.answer)
 
     def _ready(self, state):
         signer = self.outbox.signer

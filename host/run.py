@@ -22,6 +22,7 @@ from host.cli.keyboard import hold_keys
 from host.cli.progress import show_progress
 from host.cli.prompt_loop import PromptLoop, reads_terminal
 from host.cli.run_options import (
+    checks_all,
     find_chips,
     find_model,
     find_sampler,
@@ -32,6 +33,7 @@ from host.cli.run_options import (
 )
 from host.cli.terminal import Display
 from host.errors import FederationError
+from host.executors.spot_check import SpotCheck
 from host.generation.prompt_encoder import PromptEncoder, check_steps
 from host.launch import Choice, open_cluster
 from host.model import loading
@@ -76,8 +78,10 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
             cluster = stack.enter_context(
                 open_cluster(model, chips, steps.advance, batch=batch, on_choice=on_choice)
             )
-        if options.check:
+        if checks_all(options):
             cluster.executor.check_arithmetic()
+        elif options.check:
+            cluster.executor.spot_check = SpotCheck(model, cluster.executor.plan, options.check)
         gc.freeze()  # the model and all modules stay, so collections need not go over them
         return PromptLoop(options, cluster, source, encoder, console, display).run(prompts)
 

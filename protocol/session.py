@@ -141,7 +141,7 @@ class ChipAuthenticator(Member):
             raise ProtocolError("DISCOVERY is not the host's")
         nonce = bytes(memoryview(buf)[HEADER_SIZE : HEADER_SIZE + SESSION_NONCE_SIZE])
         if nonce == self._session_nonce:
-            kind, join = _OF_SESSION, self.session.join
+            kind, join = _OF_SESSION, self._signer.join
         else:
             kind, join = _ANNOUNCEMENT, None
             if n > HEADER_SIZE + SESSION_NONCE_SIZE + 12:
@@ -170,6 +170,7 @@ class ChipAuthenticator(Member):
             return STATE_ASKS_PROOF
         self._signer.begin(self._cluster.digest(self._join_nonce))
         self.session = self._signer
-        self._session_nonce, self.session.join = self._join_nonce, self._join
+        self._signer.join = self._join
+        self._session_nonce = self._join_nonce
         self.nonce = self._random(CHIP_NONCE_SIZE)
         return STATE_READY

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple
 
 from bench import REPOSITORY
@@ -23,7 +23,7 @@ from bench.results import RESULTS, Label, Row
 PAGE = REPOSITORY / "docs" / "faults.md"
 FIGURES = PAGE.with_suffix(".json")
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n)((?:\|.*\n)*)")
-Cells = list[str]
+Cells = Sequence[str]
 
 
 class Figures:
@@ -41,7 +41,7 @@ class Figures:
 def _losses(figures: Figures) -> list[Cells]:
     cells: list[Cells] = [["", *(f"{loss:.0%}" for loss in LOSSES)]]
     for case in all_cases():
-        line = [str(case)]
+        line: list[str] = [str(case)]
         for loss in LOSSES:
             shape = f"{loss:.0%} of frames lost"
             equal = figures.of("equal texts", str(case), shape)
@@ -52,7 +52,7 @@ def _losses(figures: Figures) -> list[Cells]:
 
 
 def _strategies(figures: Figures) -> list[Cells]:
-    cells = [["", *STRATEGIES]]
+    cells: list[Cells] = [["", *STRATEGIES]]
     for name in (
         "restarts survived",
         "malformed messages",

@@ -28,8 +28,8 @@ class RadioLink:
         it was opened."""
         self.radio = self
         self.report = None
-        self._settings = settings
-        self._failures = [0, 0, 0]  # frames in a row, since when, and restarts in vain
+        self.settings = settings
+        self.refused = [0, 0, 0]  # frames in a row, since when, and restarts in vain
         self.mtu = mtu
         self.dropped = 0
         self.frame = None
@@ -54,11 +54,11 @@ class RadioLink:
         self._kept[:] = self._sender
 
     def send(self, frame, length):
-        """Sends frame[:length] to the station that was kept, or else as `reply`."""
-        self.reply(frame, length, self._kept)
+        """Sends frame[:length] to the station that was kept, or else as `answer`."""
+        self.answer(frame, length, self._kept)
 
     @micropython.native
-    def reply(self, frame, length, sender=None):
+    def answer(self, frame, length, sender=None):
         """Sends frame[:length] to the station that the last received frame came from, if any, or
         to another."""
         sender = sender or self._sender
@@ -81,26 +81,26 @@ class RadioLink:
         lost on the air: whoever misses it asks again."""
         try:
             self._espnow.send(mac, memoryview(frame)[:length], False)
-            if self._failures[0]:
-                self._failures[:] = 0, 0, 0
+            if self.refused[0]:
+                self.refused[:] = 0, 0, 0
         except OSError as error:
             self.dropped += 1
             self._fail(error)
 
     def _fail(self, error):
         """Takes in that the driver has refused a frame; restarts it if it fails for good."""
-        failures, now = self._failures, ticks_ms()
-        if not failures[0]:
-            failures[1] = now
-        failures[0] += 1
-        if failures[0] < _FAILING_FRAMES or ticks_diff(now, failures[1]) < _FAILING_MS:
+        refused, now = self.refused, ticks_ms()
+        if not refused[0]:
+            refused[1] = now
+        refused[0] += 1
+        if refused[0] < _FAILING_FRAMES or ticks_diff(now, refused[1]) < _FAILING_MS:
             return
-        failures[:] = 1, now, failures[2] + 1  # until a frame is taken
-        if failures[2] > _MOST_RESTARTS:
+        refused[:] = 1, now, refused[2] + 1  # until a frame is taken
+        if refused[2] > _MOST_RESTARTS:
             raise error
         from firmware.links.wifi import start
 
-        start(self._settings)  # which forgets all peers
+        start(self.settings)  # which forgets all peers
         self._has_peer = False
         self._espnow.add_peer(_EVERYBODY)
         if self.report:

@@ -83,4 +83,4 @@ class Gateway:
         """Sends frame[:length] to the host."""
         self._uart.send(frame, length)
 
-    reply = send
+    answer = send

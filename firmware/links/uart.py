@@ -87,7 +87,7 @@ class UartLink:
             self._write(buffer, encode(frame, buffer, length, 0))
 
     # The host passes on what is for other chips.
-    broadcast = reply = send
+    broadcast = answer = send
 
     def keep_sender(self):
         """Nothing: all frames come from the host's end."""

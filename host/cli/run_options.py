@@ -46,9 +46,10 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     _add_prompt_options(parser)
     _add_model_options(parser)
     add_chip_options(parser).add_argument(
-        "--check", action="store_true",
+        "--check", nargs="?", type=_check_every, const=0, metavar="N",
         help="first compare each chip's answers, number by number, with what its shard must give;"
-             " takes --reduce host, its default")  # fmt: skip
+             " takes --reduce host, its default. With a number, of any chips: recompute one token"
+             " in N on the host, while they generate")  # fmt: skip
     add_simulation_options(parser)
     _add_output_options(parser)
     options = parser.parse_args(arguments)
@@ -146,6 +147,20 @@ def _add_output_options(parser: Parser) -> None:
         help="report retransmitted requests and restarts")  # fmt: skip
 
 
+def _check_every(text: str) -> int:
+    """How many tokens one of which is recomputed."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(
+            f"takes a number from 1, or none and something else behind it, got {text!r}"
+        )
+    return int(text)
+
+
+def checks_all(options: argparse.Namespace) -> bool:
+    """Whether chips are to be checked before they generate."""
+    return options.check == 0
+
+
 def find_model(options: argparse.Namespace) -> str:
     """Returns the path of the model: the one given, flashed, or shipped. Raises ClusterError."""
     if options.model is not None:
@@ -185,7 +200,7 @@ def _parallelism(options: argparse.Namespace, layers: int, chips: int) -> Parall
     """Returns the one that options name, None for the planner's."""
     named = options.parallel, options.stages, options.reduce
     parallelism = parse_parallelism(*named, layers, chips)
-    if parallelism is None and options.check and options.parallel != AUTO:
+    if parallelism is None and checks_all(options) and options.parallel != AUTO:
         return HOST_REDUCE  # the one whose partial sums can be checked
     return parallelism
 
@@ -223,12 +238,12 @@ def find_chips(options: argparse.Namespace, config: Config) -> Chips:
 
 def is_chosen_by_planner(options: argparse.Namespace) -> bool:
     """Whether no option says how the model is divided."""
-    return options.parallel in (None, AUTO) and options.reduce is None and not options.check
+    return options.parallel in (None, AUTO) and options.reduce is None and not checks_all(options)
 
 
 def verify_checkable(options: argparse.Namespace, choice: Choice) -> None:
     """Raises ClusterError where --check is asked of chips that keep their partial sums."""
-    if options.check and choice.parallelism.reduce == "chips":
+    if checks_all(options) and choice.parallelism.reduce == "chips":
         raise ClusterError(CANNOT_CHECK)
 
 

@@ -41,7 +41,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     _add_model_options(parser)
     add_chip_options(parser)
     add_simulation_options(parser)
-    parser.set_defaults(check=False)
+    parser.set_defaults(check=None)
     return parser.parse_args(arguments)
 
 

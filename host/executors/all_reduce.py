@@ -47,8 +47,7 @@ class AllReduceExecutor(BaseExecutor):
                 self._replay(sequence, need.chip, where)
             else:
                 sequence.is_awaited = False
-                self._membership.budget.earn()
-                return sequence, logits
+                return self._complete(sequence, logits)
 
     def _replay(self, sequence: Sequence, chip: int, where: str) -> None:
         """Has all chips run the sequence again: the keys and values of one are computed from the

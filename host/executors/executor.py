@@ -11,6 +11,7 @@ from host.cluster.coordinator import Coordinator
 from host.cluster.handshake import OnReady
 from host.cluster.membership import Membership
 from host.errors import ClusterError, ModelError
+from host.executors.spot_check import SpotCheck
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan
@@ -59,13 +60,15 @@ class Executor(Protocol):
 
     Its logits are equal to the reference's to the bit. With `greedy` it may give the best token of
     each chip its logit and all others less than any logit, which is all that greedy decoding looks
-    at. `synchronizations` counts the times that all chips wait for one another, `recoveries` the
-    times that a KV cache that was lost was computed again, `resends` retransmitted requests.
+    at. `spot_check`, where there is one, is shown what comes out. `synchronizations` counts the
+    times that all chips wait for one another, `recoveries` the times that a KV cache that was lost
+    was computed again, `resends` retransmitted requests.
     """
 
     model: QuantizedModel
     plan: Plan
     greedy: bool
+    spot_check: SpotCheck | None
     synchronizations: int
     recoveries: int
 
@@ -130,6 +133,7 @@ class BaseExecutor(ABC):
         """digests: of each chip's shard file."""
         self.model, self.plan = model, plan
         self.greedy = False
+        self.spot_check: SpotCheck | None = None
         self.synchronizations = self.recoveries = 0
         self._coordinator = coordinator
         self._membership = Membership(coordinator, model.sha256(), digests)
@@ -176,6 +180,13 @@ class BaseExecutor(ABC):
     @abstractmethod
     def completed(self) -> tuple[Sequence, Ints]:
         """Waits for the next sequence whose logits [vocab] are there, and returns both."""
+
+    def _complete(self, sequence: Sequence, logits: Ints) -> tuple[Sequence, Ints]:
+        """Takes in that a sequence's logits [vocab] are there; both, for `completed` to return."""
+        self._membership.budget.earn()
+        if self.spot_check:
+            self.spot_check.compare(sequence.tokens, logits)
+        return sequence, logits
 
     def close(self, sequence: Sequence) -> None:
         """Frees the slot of a sequence."""

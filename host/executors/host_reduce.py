@@ -107,8 +107,7 @@ class HostReduceExecutor(BaseExecutor):
             sequence.position += len(chunk)
         logits = self._logits(sequence.position - 1, x[-1:])
         sequence.is_awaited = False
-        self._membership.budget.earn()
-        return sequence, logits
+        return self._complete(sequence, logits)
 
     def attention(self, layer: int, x: Ints) -> Ints:
         """The chips' partial sums [n, dim] of attention at the next n positions, added up."""

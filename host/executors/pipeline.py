@@ -125,8 +125,7 @@ class PipelineExecutor(BaseExecutor):
                 checked = clock()
             now = clock()
         self.activity.complete()
-        self._membership.budget.earn()
-        return completed.popleft()
+        return self._complete(*completed.popleft())
 
     def idle(self, busy_ms: Mapping[int, int]) -> Idle | None:
         """How idle the stages were, None where nothing was completed; busy_ms: of each chip."""

@@ -66,7 +66,7 @@ class MemoryLink:
     def send(self, frame, length):
         self.sent.append(bytes(frame[:length]))
 
-    reply = send
+    answer = send
 
     def broadcast(self, frame, length):
         raise AssertionError("nothing is for other chips")

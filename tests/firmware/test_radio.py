@@ -269,13 +269,13 @@ def test_a_gateway_relays_a_bounded_number_of_frames_a_poll():
     assert cluster.line.sent == answers
 
 
-def test_a_reply_goes_where_the_last_frame_came_from_and_all_else_to_the_station_kept():
+def test_an_answer_goes_where_the_last_frame_came_from_and_all_else_to_the_station_kept():
     esp = FakeESPNow()
     link = RadioLink(esp, MTU)
     esp.air = [(HOST_MAC, frame(HOST, 1)), (mac(9), frame(HOST, 1))]
     link.receive()
     link.keep_sender()
     link.receive()
-    for send in (link.reply, link.send, link.send):
+    for send in (link.answer, link.send, link.send):
         send(frame(1, HOST), len(frame(1, HOST)))
     assert [peer for peer, _ in esp.sent] == [mac(9), HOST_MAC, HOST_MAC]

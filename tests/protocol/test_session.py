@@ -188,7 +188,7 @@ def test_a_node_takes_no_frame_that_it_has_sent_itself():
 
 
 class Clock:
-    """Milliseconds that pass when a test says so, for chips made meanwhile and their handshakes."""
+    """Milliseconds that pass when a test says so, for all chips while it is entered."""
 
     def __init__(self):
         self.now = 0
