@@ -12,7 +12,7 @@ from host.cluster.dispatcher import Dispatcher, Message, decode_answer
 from host.cluster.handshake import Handshake, OnReady
 from host.cluster.request import ANSWER_KINDS, OnAnswer, Request, ignore_answer
 from host.cluster.timeout import LOSSY, RetransmitTimeout, RetransmitTimeouts
-from host.errors import ClusterError
+from host.errors import ClusterError, one_line
 from host.wire.reports import (
     MISSING,
     NEED_KV,
@@ -345,7 +345,7 @@ class Coordinator:
             self.last_errors[chip] = error.text
         if error.code == RADIO:
             self._radio_failures[chip] = self.clock()
-            _LOG.warning("chip %d: %s", chip, error.text)
+            _LOG.warning("chip %d: %s", chip, one_line(error.text))
             return True
         if not request or chip not in self._outstanding.missing():
             return True
