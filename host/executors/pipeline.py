@@ -69,7 +69,6 @@ class PipelineExecutor(BaseExecutor):
         self.activity = Activity(coordinator.clock)
         self._sender = StepSender(coordinator, list(plan.stages[0].chips))
         self._queue: deque[Sequence] = deque()  # each as often as it has a STEP to send
-        self._number = 0  # of the STEP that was sent last
         self._answers = StepAnswers(plan)
         self._recovery = _Recovery()
         subscribe = coordinator.dispatcher.subscribe
@@ -147,11 +146,11 @@ class PipelineExecutor(BaseExecutor):
         is_last = end == len(sequence.tokens) and sequence.is_awaited
         wants = WANTS_NOTHING if not is_last else WANTS_BEST if self.greedy else WANTS_LOGITS
         residual = self.model.embedding[sequence.tokens[start:end]].reshape(-1)
-        self._number = (self._number + 1) & 0xFFFF
+        self._sender.number = (self._sender.number + 1) & 0xFFFF
         payload = encode_step(
-            sequence.sequence_id, wants, start, end - start, self._number, residual.tolist()
+            sequence.sequence_id, wants, start, end - start, self._sender.number, residual.tolist()
         )
-        step = Step(self._number, sequence, wants, payload)
+        step = Step(self._sender.number, sequence, wants, payload)
         if is_last:
             self._answers.expect(step)
         self.activity.steps += 1
@@ -206,7 +205,7 @@ class PipelineExecutor(BaseExecutor):
         self._sender.abandon()
         self._queue.clear()
         self._answers.abandon()
-        self._recovery.first_number = (self._number + 1) & 0xFFFF
+        self._recovery.first_number = (self._sender.number + 1) & 0xFFFF
         self._coordinator.rekey()
         self._membership.handshake(self._coordinator.chips, self._where())
         self._recovery.is_needed = False

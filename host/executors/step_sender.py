@@ -38,9 +38,13 @@ class Step:
 
 
 class StepSender:
-    """Sends a STEP to all chips of the first stage, which acknowledge it when they begin it."""
+    """Sends a STEP to all chips of the first stage, which acknowledge it when they begin it.
+
+    number: of the STEP that was sent last.
+    """
 
     def __init__(self, coordinator: Coordinator, chips: list[int]) -> None:
+        self.number = 0
         self._coordinator, self._chips = coordinator, chips
         self._timeout = RetransmitTimeout(self._bounds)
         self._step: Step | None = None
