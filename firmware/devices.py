@@ -17,19 +17,20 @@ _RELAYED_AT_ONCE = const(4)
 
 
 def open_link(config, unload, report_exception, fault=""):
-    """The link, the weights or None, and why there are none or "".
+    """The link, the weights or None, why there are none or "", and what holds memory for Wi-Fi.
 
     fault: why there shall be none; unload(package, name): gives a module back to the heap;
     report_exception: makes a line of text of an exception. Raises what keeps the link from being
     made.
     """
-    esp = weights = None
+    esp = weights = held = None
     if config["link"] == "espnow":
         try:
-            from firmware.links.wifi import start
+            from firmware.links.wifi import hold_memory, start
 
             # Before the shard: Wi-Fi takes its memory from the same RAM as a growing heap.
             esp = start(config["radio"])
+            held = hold_memory(config)
         except Exception as error:
             if not config["gateway"]:
                 raise  # no other link could tell the host
@@ -41,13 +42,13 @@ def open_link(config, unload, report_exception, fault=""):
         fault = report_exception(error)
     gc.collect()
     try:
-        return _link(config, esp), weights, fault  # with buffers larger than gaps in code
+        return _link(config, esp), weights, fault, held  # with buffers larger than gaps in code
     except Exception as error:
         if not weights:
             raise
         weights, fault = None, report_exception(error)
     gc.collect()
-    return _link(config, esp), weights, fault
+    return _link(config, esp), weights, fault, held
 
 
 def _has_ctrl_c():

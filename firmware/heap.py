@@ -16,19 +16,31 @@ _STEP = const(2048)  # bytes by which a filler is tried smaller, doubled each ti
 _ENDS = const(2048)  # bytes that buffers lose at their ends: each takes whole blocks of 16
 # Garbage is collected before transient objects climb far up a large heap.
 _CLIMB = const(49152)
+_LARGEST = const(2)  # of what esp32.idf_heap_info says of a region: its largest free piece
+
+
+def growth():
+    """Bytes by which the heap can still grow, which gc.mem_free() counts as free: on a board the
+    largest piece that ESP-IDF has; elsewhere none."""
+    try:
+        import esp32
+    except ImportError:
+        return 0
+    return max([region[_LARGEST] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
 
 
 def filler(size):
     """An object that leaves room above it for buffers of `size` bytes together, or None where the
     heap has no piece large enough (an ESP32's lies in several areas).
 
+    It never has the heap grow: what ESP-IDF has left is for the buffers themselves, and for Wi-Fi.
     Drop it when the buffers have been made.
     """
     gc.collect()
     if not hasattr(gc, "mem_free"):
         return None  # CPython
     size += _ENDS
-    fill, step = gc.mem_free() - size, _STEP
+    fill, step = gc.mem_free() - growth() - size, _STEP
     while fill > 0:
         held = None
         try:

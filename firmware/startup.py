@@ -32,7 +32,7 @@ def start(report_exception):
     kernels, fault = "viper (none else for this processor)", ""
     if "kernels" in config:
         kernels, fault = _kernels(config, report_exception)
-    link, weights, fault = devices.open_link(config, unload, report_exception, fault)
+    link, weights, fault, held = devices.open_link(config, unload, report_exception, fault)
     boot_id = int.from_bytes(os.urandom(2), "little")
     chip = config["chip"], link, boot_id, devices.make_signer(config)
     unload("firmware", "devices")
@@ -42,8 +42,11 @@ def start(report_exception):
     if weights:
         try:
             node = _node(config["role"], chip, weights)
+            if config["link"] == "espnow":
+                _give_back(held)
         except Exception as error:
-            weights, fault = None, report_exception(error)
+            node = weights = None
+            fault = report_exception(error)
             gc.collect()
     if not node:
         from firmware.node import Node
@@ -56,6 +59,16 @@ def start(report_exception):
     if hasattr(link, "radio"):
         link.radio.report = node.report
     return board, node
+
+
+def _give_back(held):
+    """Leaves Wi-Fi the memory that was held for it. Raises MemoryError where it has too little."""
+    from firmware.links.wifi import check_memory
+
+    if held:
+        held.deinit()
+    check_memory()
+    unload("firmware.links", "wifi")
 
 
 def _kernels(config, report_exception):

@@ -1,6 +1,16 @@
 """The chip's Wi-Fi, as ESP-NOW needs it: loaded to switch it on, and given back to the heap."""
 
+import gc
 import sys
+
+from protocol.compat import const
+
+# Bytes of ESP-IDF's memory that a chip keeps for frames that it sends: MicroPython's heap, which
+# grows by doubling, would take all, and the driver refuse each frame (ESP_ERR_ESPNOW_NO_MEM).
+_SENDING = const(8192)
+# Without so much of it at least, no frame would leave.
+_LEAST = const(2048)
+_UART = const(1)  # the one that lends its buffer, which is ESP-IDF's
 
 
 def start(settings):
@@ -27,3 +37,37 @@ def start(settings):
             print("ESP-NOW stays at 1 Mbit/s: its rate was refused:", error)
     sys.modules.pop("network", None)  # not needed again; where it is a file it leaves the heap
     return esp
+
+
+def hold_memory(config):
+    """Takes the memory for sending, so that the heap does not, until the node stands: a UART whose
+    `deinit` gives it back, None where there is none to spare."""
+    line = config["uart"]["id"] if config["gateway"] else None
+    if line == _UART or not _has_idf():
+        return None
+    import machine
+
+    return machine.UART(_UART, rxbuf=_SENDING)
+
+
+def check_memory():
+    """Raises MemoryError where ESP-IDF has too little left to send a frame."""
+    if not _has_idf():
+        return
+    from firmware.heap import growth
+
+    gc.collect()  # which gives back areas of the heap that are empty
+    left = growth()
+    if left < _LEAST:
+        raise MemoryError(
+            "Wi-Fi has %d bytes left to send with, and needs %d: plan with more chips or a"
+            " shorter context, or --link uart" % (left, _LEAST)
+        )
+
+
+def _has_idf():
+    try:
+        import esp32  # noqa: F401
+    except ImportError:
+        return False
+    return True

@@ -12,7 +12,7 @@ from esptool.targets import CHIP_DEFS
 from host.errors import BoardError
 from host.hardware import board as boards
 from host.hardware.board import Board
-from host.hardware.ram import MACHINE_CODE
+from host.hardware.ram import MACHINE_CODE, SENDING
 from host.model import loading
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import BoardSet
@@ -153,7 +153,8 @@ def test_a_heap_that_is_given_is_all_that_there_is() -> None:
 
 def test_the_heap_of_a_c3_is_at_most_what_was_measured() -> None:
     board = boards.load("esp32c3")
-    measured = {"uart": 177_088, "espnow": 135_616}  # beside so many bytes of machine code:
+    # Beside so many bytes of machine code, and what is kept for frames on the radio:
+    measured = {"uart": 177_088, "espnow": 135_616 - SENDING}
     code = 34_300
     for link, heap in measured.items():
         found = board.python_heap(link) + MACHINE_CODE["host"][link]
