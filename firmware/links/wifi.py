@@ -7,9 +7,9 @@ from protocol.compat import const
 
 # Bytes of ESP-IDF's memory that a chip keeps for frames that it sends: MicroPython's heap, which
 # grows by doubling, would take all, and the driver refuse each frame (ESP_ERR_ESPNOW_NO_MEM).
-_SENDING = const(8192)
+_SENDING = const(4096)
 # Without so much of it at least, no frame would leave.
-_LEAST = const(2048)
+_LEAST = const(1024)
 _UART = const(1)  # the one that lends its buffer, which is ESP-IDF's
 
 

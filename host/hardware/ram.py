@@ -11,9 +11,8 @@ MACHINE_CODE = {
     "chips": {"uart": 42_000, "espnow": 44_300},
 }
 # Bytes that ESP-IDF takes as it runs, and that areas of the heap lose at their ends: an estimate.
+# Over ESP-NOW a chip keeps as many for frames that it sends (firmware/links/wifi.py).
 IDF = 4_096
-# And what a chip keeps of ESP-IDF's memory for frames that it sends (firmware/links/wifi.py).
-SENDING = 8_192
 # KiB of PSRAM that are not heap: 8,299,616 bytes of 8 MB were free at the prompt of an ESP32-S3
 # (https://github.com/PIBSAS/MicroPython_ESP32-S3-WROOM-1-N16R8_with_SmartConfig/issues/1), which
 # is 87 KiB less; the rest is a margin.
@@ -41,7 +40,7 @@ def internal_heap(ram_kb: int, code_kb: int, wifi_kb: int, link: str, reduce: st
     takes, over ESP-NOW; link, reduce: as the keys of MACHINE_CODE.
     """
     code = max(0, MACHINE_CODE[reduce][link] - code_kb * 1024)
-    wifi = wifi_kb * 1024 + SENDING if link == "espnow" else 0
+    wifi = wifi_kb * 1024 if link == "espnow" else 0
     return ram_kb * 1024 - code - IDF - wifi
 
 

@@ -86,11 +86,11 @@ def test_memory_for_sending_is_held_until_the_node_stands():
     config = {"gateway": False, "uart": {"id": 1}}
     with Board(50_000) as board:
         held = wifi.hold_memory(config)
-        assert heap.growth() == 50_000 - 8192 and board.uarts == [1]
+        assert heap.growth() == 50_000 - 4096 and board.uarts == [1]
         board.idf = 0  # the heap grows as far as it can
         held.deinit()
         wifi.check_memory()
-        assert heap.growth() == 8192
+        assert heap.growth() == 4096
 
 
 def test_a_gateway_whose_line_is_the_uart_that_would_lend_it_holds_none():
@@ -104,4 +104,4 @@ def test_a_chip_that_could_send_nothing_says_so():
     gc.collect()
     with Board(96):
         error = raises(MemoryError, wifi.check_memory)
-    assert "Wi-Fi has 96 bytes left to send with, and needs 2048" in str(error)
+    assert "Wi-Fi has 96 bytes left to send with, and needs 1024" in str(error)
