@@ -17,7 +17,7 @@ from host.model import loading
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import BoardSet
 from host.parallel.parallelism import HOST_REDUCE
-from host.paths import HOME_MODEL
+from host.paths import HOME_MODEL, SOURCES
 
 GOOD = """
 description = "a board"

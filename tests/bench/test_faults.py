@@ -1,0 +1,49 @@
+"""What clusters bear: the page shows the stored figures, these meet their goals, and each kind of
+run does in small what they were counted with."""
+
+from bench.faults.attacks import count_accepted, run_malformed
+from bench.faults.cases import STRATEGIES, Case, all_cases
+from bench.faults.page import PAGE, Figures, stored, with_tables
+from bench.faults.rows import FORGERIES, LOSSES, MALFORMED, SEEDS
+from bench.faults.runs import run_with_loss, run_with_restart
+
+
+def test_the_page_shows_the_stored_figures():
+    page = PAGE.read_text()
+    assert with_tables(page, Figures(stored())) == page
+    assert page.count("<!-- table: ") == 3
+
+
+def test_the_stored_figures_meet_their_goals():
+    figures = Figures(stored())
+    for case in all_cases():
+        for loss in (each for each in LOSSES if each <= 0.3):
+            equal = figures.of("equal texts", str(case), f"{loss:.0%} of frames lost")
+            assert equal.value == len(SEEDS), case
+    for strategy in STRATEGIES:
+        assert figures.of("restarts survived", strategy).value == 100
+        assert figures.of("other errors than ClusterError", strategy).value == 0
+        assert figures.of("growth of the fullest chip's heap", strategy).value <= 64
+        assert figures.of("growth of the host's memory", strategy).value < 100
+    given = [figures.of("malformed messages", strategy).value for strategy in STRATEGIES]
+    assert sum(given) >= MALFORMED
+    accepted = figures.of("frames accepted", "all")
+    assert accepted.value == 0 and accepted.shape.startswith(f"{FORGERIES:,} ")
+
+
+def test_no_replay_or_forgery_is_accepted():
+    accepted, tried = count_accepted(Case("pipeline", "ESP-NOW", True), 4_000, 5)
+    assert accepted == 0 and tried >= 4_000
+
+
+def test_malformed_messages_are_nothing_worse_than_cluster_errors():
+    for strategy in ("host reduce", "pipeline"):
+        given, strange = run_malformed(Case(strategy, "UART", False), 1_500, 7)
+        assert given >= 1_500 and strange == {}
+
+
+def test_runs_with_losses_and_restarts_compare_texts():
+    case = Case("pipeline", "UART", True)
+    assert run_with_loss(case, 0.2, 3).is_equal
+    assert run_with_restart(case, 3).is_equal
+    assert not run_with_loss(case, 0.99, 3).is_equal
