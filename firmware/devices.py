@@ -26,11 +26,11 @@ def open_link(config, unload, report_exception, fault=""):
     esp = weights = held = None
     if config["link"] == "espnow":
         try:
-            from firmware.links.wifi import hold_memory, start
+            from firmware.links.wifi import begin, start
 
             # Before the shard: Wi-Fi takes its memory from the same RAM as a growing heap.
             esp = start(config["radio"])
-            held = hold_memory(config)
+            held = begin(config)
         except Exception as error:
             if not config["gateway"]:
                 raise  # no other link could tell the host

@@ -19,13 +19,13 @@ _CLIMB = const(49152)
 _LARGEST = const(2)  # of what esp32.idf_heap_info says of a region: its largest free piece
 
 
-def growth():
+def room():
     """Bytes by which the heap can still grow, which gc.mem_free() counts as free: on a board the
-    largest piece that ESP-IDF has; elsewhere none."""
+    largest piece that ESP-IDF has; None where it does not grow."""
     try:
         import esp32
     except ImportError:
-        return 0
+        return None
     return max([region[_LARGEST] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
 
 
@@ -40,7 +40,7 @@ def filler(size):
     if not hasattr(gc, "mem_free"):
         return None  # CPython
     size += _ENDS
-    fill, step = gc.mem_free() - growth() - size, _STEP
+    fill, step = gc.mem_free() - (room() or 0) - size, _STEP
     while fill > 0:
         held = None
         try:

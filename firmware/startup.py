@@ -43,7 +43,12 @@ def start(report_exception):
         try:
             node = _node(config["role"], chip, weights)
             if config["link"] == "espnow":
-                _give_back(held)
+                from firmware.links.wifi import verify
+
+                if held:
+                    held.deinit()
+                verify()
+                unload("firmware.links", "wifi")
         except Exception as error:
             node = weights = None
             fault = report_exception(error)
@@ -59,16 +64,6 @@ def start(report_exception):
     if hasattr(link, "radio"):
         link.radio.report = node.report
     return board, node
-
-
-def _give_back(held):
-    """Leaves Wi-Fi the memory that was held for it. Raises MemoryError where it has too little."""
-    from firmware.links.wifi import check_memory
-
-    if held:
-        held.deinit()
-    check_memory()
-    unload("firmware.links", "wifi")
 
 
 def _kernels(config, report_exception):

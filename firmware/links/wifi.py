@@ -39,35 +39,29 @@ def start(settings):
     return esp
 
 
-def hold_memory(config):
+def begin(config):
     """Takes the memory for sending, so that the heap does not, until the node stands: a UART whose
     `deinit` gives it back, None where there is none to spare."""
     line = config["uart"]["id"] if config["gateway"] else None
-    if line == _UART or not _has_idf():
+    if line == _UART:
+        return None
+    try:
+        import esp32  # noqa: F401  (without ESP-IDF there is nothing to hold)
+    except ImportError:
         return None
     import machine
 
     return machine.UART(_UART, rxbuf=_SENDING)
 
 
-def check_memory():
+def verify():
     """Raises MemoryError where ESP-IDF has too little left to send a frame."""
-    if not _has_idf():
-        return
-    from firmware.heap import growth
+    from firmware.heap import room
 
     gc.collect()  # which gives back areas of the heap that are empty
-    left = growth()
-    if left < _LEAST:
+    left = room()
+    if left is not None and left < _LEAST:
         raise MemoryError(
             "Wi-Fi has %d bytes left to send with, and needs %d: plan with more chips or a"
             " shorter context, or --link uart" % (left, _LEAST)
         )
-
-
-def _has_idf():
-    try:
-        import esp32  # noqa: F401
-    except ImportError:
-        return False
-    return True

@@ -77,31 +77,31 @@ def test_a_filler_takes_nothing_that_the_heap_does_not_have_yet():
 
 
 def test_the_heap_of_a_simulated_chip_does_not_grow():
-    assert heap.growth() == 0
-    assert wifi.hold_memory({"gateway": False, "uart": {"id": 1}}) is None
-    wifi.check_memory()
+    assert heap.room() is None
+    assert wifi.begin({"gateway": False, "uart": {"id": 1}}) is None
+    wifi.verify()
 
 
 def test_memory_for_sending_is_held_until_the_node_stands():
     config = {"gateway": False, "uart": {"id": 1}}
     with Board(50_000) as board:
-        held = wifi.hold_memory(config)
-        assert heap.growth() == 50_000 - 4096 and board.uarts == [1]
+        held = wifi.begin(config)
+        assert heap.room() == 50_000 - 4096 and board.uarts == [1]
         board.idf = 0  # the heap grows as far as it can
         held.deinit()
-        wifi.check_memory()
-        assert heap.growth() == 4096
+        wifi.verify()
+        assert heap.room() == 4096
 
 
 def test_a_gateway_whose_line_is_the_uart_that_would_lend_it_holds_none():
     with Board(50_000) as board:
-        assert wifi.hold_memory({"gateway": True, "uart": {"id": 1}}) is None
-        assert wifi.hold_memory({"gateway": True, "uart": {"id": "repl"}})
+        assert wifi.begin({"gateway": True, "uart": {"id": 1}}) is None
+        assert wifi.begin({"gateway": True, "uart": {"id": "repl"}})
         assert board.uarts == [1]
 
 
 def test_a_chip_that_could_send_nothing_says_so():
     gc.collect()
     with Board(96):
-        error = raises(MemoryError, wifi.check_memory)
+        error = raises(MemoryError, wifi.verify)
     assert "Wi-Fi has 96 bytes left to send with, and needs 1024" in str(error)

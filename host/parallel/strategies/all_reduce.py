@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from host.parallel.heap import RXBUF_OVERHEAD, norm_bytes
+from host.parallel.heap import RXBUF_OVERHEAD, SIXTH_STRINGS, norm_bytes
 from host.parallel.plan import Plan
 from host.parallel.shape import RESIDUAL_BITS, Shape
 from host.parallel.strategies.tensor import TensorStrategy, logits_frame
@@ -82,9 +82,11 @@ class AllReduce(TensorStrategy):
         return 5 * 4 * shape.elements + self.exchange_frame(shape)
 
     def code_bytes(self, shape: Shape, place: str) -> int:
-        return super().code_bytes(shape, place) + ROLE_CODE + _ROLE_LAYER * shape.config.layers
+        code = super().code_bytes(shape, place) + ROLE_CODE + _ROLE_LAYER * shape.config.layers
+        return code + (SIXTH_STRINGS if self.has_many_names(shape) else 0)
 
     def has_many_names(self, shape: Shape) -> bool:
+        """Whether a chip's code has more names than five tables of strings hold."""
         return shape.link.has_radio
 
     def synchronizations(

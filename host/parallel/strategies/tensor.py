@@ -20,7 +20,6 @@ from host.parallel.heap import (
     READ_SIZE,
     RELAYED_AT_ONCE,
     RXBUF_OVERHEAD,
-    SIXTH_STRINGS,
     STATION,
     HeapNeed,
     cache_bytes,
@@ -158,11 +157,7 @@ class TensorStrategy(Strategy):
 
     def code_bytes(self, shape: Shape, place: str) -> int:
         """Code and objects."""
-        return code_bytes(shape, place) + (SIXTH_STRINGS if self.has_many_names(shape) else 0)
-
-    def has_many_names(self, shape: Shape) -> bool:
-        """Whether a chip's code has more names than five tables of strings hold."""
-        return shape.link.has_radio and shape.link.signed
+        return code_bytes(shape, place)
 
     def _node_bytes(self, shape: Shape, rows: int) -> int:
         """The answer that is kept, and what fragments are put together in."""

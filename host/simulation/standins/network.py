@@ -11,11 +11,7 @@ from micropython import const
 
 STA_IF = const(0)
 AP_IF = const(1)
-STAT_IDLE = const(1000)
-MODE_11B = const(1)
-MODE_11G = const(2)
-MODE_11N = const(4)
-MODE_LR = const(8)
+_IDLE = const(1000)
 
 _CHANNELS = const(14)
 
@@ -48,7 +44,7 @@ class WLAN:
         self._air = _air.process_air()
         self._settings = {
             "pm": self.PM_PERFORMANCE,
-            "protocol": MODE_11B | MODE_11G | MODE_11N,
+            "protocol": 7,
             "txpower": 20,
         }
 
@@ -70,8 +66,8 @@ class WLAN:
         self._require_started()
 
     def status(self):
-        """STAT_IDLE."""
-        return STAT_IDLE
+        """That of a station that is not connected."""
+        return _IDLE
 
     def config(self, *args, **settings):
         """The value of the one parameter that is named, or sets those given as keywords."""
