@@ -137,9 +137,10 @@ def test_receiving_waits_a_moment_where_a_port_is_full(transport, waits):
 
 
 def test_writing_never_waits_and_what_a_port_does_not_take_follows_later(terminals, transport):
-    frames = [bytes([1 + number % 255]) * 2000 for number in range(100)]  # a pty holds 4 to 64 KB
-    for frame in frames:
-        transport.send(frame, 0)  # nobody reads meanwhile: if it waited, it would for ever
+    frames = []
+    while terminals[0].line.pending < MOST_PENDING // 2:  # a pty holds 4 to 64 KB
+        frames.append(bytes([1 + len(frames) % 255]) * 2000)
+        transport.send(frames[-1], 0)  # nobody reads meanwhile: if it waited, it would for ever
     assert transport.is_sending(0) and not transport.is_sending(1)
     arrived = []
     while len(arrived) < len(frames):
