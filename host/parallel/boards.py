@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from host.hardware.board import Board
+from host.hardware.kernels import matrix_padding
 from host.model.outline import Divisible
 from host.parallel.cost.instructions import KERNELS, matrix_speed
+from host.parallel.heap import usable_heap
 from host.parallel.parallelism import Link, Parallelism
 from host.parallel.partition import partition
 from host.parallel.plan import Plan
@@ -49,16 +51,21 @@ class BoardSet:
 
     def plan(self, model: Divisible, parallelism: Parallelism) -> Plan:
         """The model divided among the chips. Raises ModelError where it does not fit."""
-        return partition(
-            model,
-            len(self.boards),
-            self.context,
-            parallelism=parallelism,
-            link=self.link,
-            heap=self.heaps(parallelism),
-            speeds=self.speeds,
-            uart_heap=replace(self, kind="uart").heaps(parallelism),
-        )
+        heaps, wired = self.heaps(parallelism), replace(self, kind="uart").heaps(parallelism)
+
+        def make(kept: list[int]) -> Plan:
+            return partition(
+                model,
+                len(self.boards),
+                self.context,
+                parallelism=parallelism,
+                link=self.link,
+                heap=[heap - of for heap, of in zip(heaps, kept, strict=True)],
+                speeds=self.speeds,
+                uart_heap=[heap - of for heap, of in zip(wired, kept, strict=True)],
+            )
+
+        return _fitting(make, heaps, [[board] for board in self.boards])
 
 
 def make_link(
@@ -87,12 +94,42 @@ def plan_alike(
     known, none for no bound. Raises ModelError where it does not fit."""
     heaps = [board.planned_heap(link.kind, parallelism.reduce) for board in known]
     wired = [board.planned_heap("uart", parallelism.reduce) for board in known]
-    return partition(
-        model,
-        chips,
-        context,
-        parallelism=parallelism,
-        link=link,
-        heap=min(heaps, default=None),
-        uart_heap=min(wired, default=None),
-    )
+    least, on_line = min(heaps, default=None), min(wired, default=None)
+
+    def make(kept: list[int]) -> Plan:
+        of = max(kept, default=0)
+        return partition(
+            model,
+            chips,
+            context,
+            parallelism=parallelism,
+            link=link,
+            heap=None if least is None else least - of,
+            uart_heap=None if on_line is None else on_line - of,
+        )
+
+    return _fitting(make, [least or 0] * chips, [known] * chips) if known else make([])
+
+
+def _fitting(
+    make: Callable[[list[int]], Plan], heaps: list[int], boards: Sequence[Sequence[Board]]
+) -> Plan:
+    """A plan whose chips have room for what their matrices are filled up with as well.
+
+    make: gives the plan with so many bytes kept of each chip's heap; heaps: of the chips; boards:
+    those that each may be.
+    """
+    kept = [0] * len(heaps)
+    while True:
+        plan = make(kept)
+        filling = [
+            max(plan.filling(shard, matrix_padding(board.chip)) for board in boards[shard.chip])
+            for shard in plan.shards
+        ]
+        lacking = [
+            plan.heap_need(shard).total + filling[shard.chip] > usable_heap(heaps[shard.chip])
+            for shard in plan.shards
+        ]
+        if not any(lacking) or all(a <= b for a, b in zip(filling, kept, strict=True)):
+            return plan
+        kept = [max(a, b) for a, b in zip(filling, kept, strict=True)]

@@ -11,6 +11,7 @@ from host.model import arithmetic
 from host.model.checkpoint import Config
 from host.parallel.assignment import LocalSizes
 from host.parallel.shape import Shape
+from protocol.shard_layout import VECTORS
 
 # Code and objects of firmware and protocol, and on a simulated chip of the modules that stand in
 # for a board's: what the parts below leave of the heap that such a chip reports. Measured;
@@ -66,6 +67,26 @@ def weight_bytes(config: Config, sizes: LocalSizes, rows: int) -> int:
     weights = 2 * (sizes.q_size + sizes.kv_size) * config.dim  # q and o, k and v
     attention = config.layers * (multipliers + weights)
     return attention + sizes.intermediate * unit_bytes(config) + rows * row_bytes(config)
+
+
+def padding_bytes(
+    config: Config, layers: int, sizes: LocalSizes, rows: int, padding: int
+) -> int:
+    """How many bytes more a chip's matrices take, in so many layers and of so many vocabulary
+    rows, where their rows are filled up to a multiple of `padding` columns and, with VECTORS, have
+    a bias each (protocol/shard_layout.py)."""
+    if padding == 1:
+        return 0
+    bias = 4 if padding == VECTORS else 0
+
+    def more(count: int, columns: int) -> int:
+        return count * (-columns % padding + bias) if columns else 0
+
+    dim, units = config.dim, sizes.intermediate
+    layer = more(sizes.q_size + 2 * sizes.kv_size, dim) + more(dim, sizes.q_size)
+    layer += more(2 * units, dim) + more(dim, units)
+    # Each matrix, and the first's place, is filled up to a multiple of the padding too.
+    return layers * (layer + 5 * padding) + more(rows, dim) + 2 * padding
 
 
 def unit_bytes(config: Config) -> int:

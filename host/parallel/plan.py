@@ -15,7 +15,7 @@ from host.errors import Curable, one_line
 from host.model.checkpoint import Config
 from host.model.outline import Divisible
 from host.parallel.assignment import LocalSizes
-from host.parallel.heap import HeapNeed
+from host.parallel.heap import HeapNeed, padding_bytes
 from host.parallel.parallelism import Link, Parallelism
 from host.parallel.shape import Shape
 from host.parallel.synchronization import Synchronization, Widths
@@ -158,6 +158,12 @@ class Plan:
         """How much of a layer a chip's shard is."""
         counts = len(shard.heads), len(shard.kv_heads), len(shard.units)
         return LocalSizes(*counts, self.config.head_dim)
+
+    def filling(self, shard: Shard, padding: int) -> int:
+        """How many bytes more a chip's shard takes where its matrices are filled up, beside its
+        heap_need."""
+        sizes, layers = self.local_sizes(shard), len(self.stage_of(shard.chip).layers)
+        return padding_bytes(self.config, layers, sizes, len(shard.rows), padding)
 
     def heap_need(self, shard: Shard) -> HeapNeed:
         """What a chip's shard takes of its heap."""

@@ -83,7 +83,7 @@ def test_auto_has_the_heap_that_a_board_leaves_the_strategy_it_takes():
     )
     # With five it does not fit, though it would with the heap that the host's leaves.
     five = (*options, "--chips", "5", "--context")
-    choice, chips = chosen(model, *five, "64")
+    choice, chips = chosen(model, *five, "48")
     assert choice.parallelism == ALL_REDUCE and chips.link.signed
     assert parallelism(model, *five, "128") == HOST_REDUCE
     assert heap(model, *five, "128") == board.planned_heap("espnow")

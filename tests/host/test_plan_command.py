@@ -144,7 +144,8 @@ def test_what_fits_is_planned_and_what_does_not_is_told(model, monkeypatch):
         return plan(self, divided, parallelism)
 
     monkeypatch.setattr(BoardSet, "plan", refusing)
-    fitting, problems = assess_all(model, BoardSet((load("esp32s3"),) * 4, "uart", line="pins"))
+    four = BoardSet((load("esp32s3-psram"),) * 4, "uart", line="pins")
+    fitting, problems = assess_all(model, four)
     every = list_candidates(HOME.layers, 4)
     assert [each.plan.parallelism for each in fitting] == [ALL_REDUCE]
     assert list(problems) == [every[0], *every[2:]]

@@ -363,3 +363,17 @@ def test_a_smaller_context_and_another_model_show_in_the_header() -> None:
     assert (
         ShardReader(shard_file(other, small, small.shards[0])).header["model"] != header["model"]
     )
+
+
+@settings(deadline=None, max_examples=20)
+@given(configs((2, 6, 8), largest_hidden=100), st.integers(1, 6), st.sampled_from((4, 16)))
+def test_plans_count_what_matrices_are_filled_up_with(
+    config: Config, chips: int, padding: int
+) -> None:
+    model = quantize(random_checkpoint(config))
+    plan = tensor_plan(model, chips)
+    for shard in plan.shards:
+        plain, filled = (len(shard_file(model, plan, shard, each)) for each in (1, padding))
+        counted = plan.filling(shard, padding)
+        # What is filled up at the end of each matrix is counted whole; the header names the size.
+        assert filled - plain - 4 <= counted <= filled - plain + (5 * config.layers + 2) * 16 + 8
