@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import contextmanager
+from dataclasses import fields
 from types import SimpleNamespace
 
 import numpy as np
@@ -74,7 +75,8 @@ class ReferenceChips:
         context = self.context or model.config.context
         executor = ReferenceExecutor(model, self.slots, context, self.script)
         self.opened.append(executor)
-        chip = ChipStatistics(0, 6, 119, 400, 1000, 2000, 3000, 4, 5, 6, 7, 0, 0, 1500)
+        numbers = {each.name: number for number, each in enumerate(fields(ChipStatistics))}
+        chip = ChipStatistics(**numbers)
         yield SimpleNamespace(
             executor=executor, exchanged_bytes=0, choice=choice, is_simulated=True,
             coordinator=SimpleNamespace(

@@ -120,7 +120,7 @@ def test_viewers_are_limited_and_those_that_go_are_forgotten(tiny, monkeypatch):
             assert refused.json()["error"]["code"] == "too_many_viewers"
             del lines
         (cluster,) = json.loads(first[6:])["clusters"]
-        assert (cluster["state"], cluster["chips"][0]["heads"]) == ("ready", 6)
+        assert (cluster["state"], cluster["chips"][0]["heads"]) == ("ready", 1)
 
         def is_free():
             with HTTP.stream("GET", f"{address}/live") as live:
