@@ -62,6 +62,7 @@ class ChipBench:
         self.records = [self._record(*item, signer) for item in enumerate(self._requests)]
         self.emulator = Emulator(folder, kernels)
         self._target = kernels.name if kernels else TARGET
+        self._is_native = kernels is not None
         self._federations: dict[int, tuple[Plan, list[list[Measured]]]] = {}  # by count of chips
         self._inside: dict[tuple[int, int], list[Measured]] = {}  # by that and the chip
 
@@ -82,6 +83,11 @@ class ChipBench:
                 return Row(what, self._target, shape, value, unit, Label.EMULATED)
 
             yield row("chip", totals[busiest])
+            if self._is_native and not self._signed:
+                # What is looked into runs no programs, and tells nothing of one that does.
+                yield row("chip: allocated", sum(runs[busiest][i].allocated for i in at),
+                          unit="bytes/token")  # fmt: skip
+                continue
             for phase, count in self._phases(plan, busiest, at, totals[busiest]).items():
                 yield row(f"chip: {phase}", count)
             allocated = sum(runs[busiest][i].allocated for i in at)

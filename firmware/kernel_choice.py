@@ -4,7 +4,9 @@ The folder native/ has the modules with kernels once more, with other machine co
 functions; for what is not there viper's serve. At the first start with a deployment both are
 loaded, run on the same numbers and compared (firmware/proof.py); the outcome is kept in a file,
 and the chip restarts. Until then the file says that they crashed: should they, the chip comes back
-with viper's, and says so. This module leaves the heap when the kernels are loaded.
+with viper's, and says so. The first start with them goes the same way until it has succeeded,
+programs and firmware/compute/serve.py tried. This module leaves the heap when the kernels are
+loaded.
 """
 
 import json
@@ -23,9 +25,11 @@ _MODULES = (
     ("firmware", "norms"),
     ("firmware", "model_kernels"),
     ("firmware", "program"),
+    ("firmware", "serve"),
 )
 _FOLDER = "native"
 _NATIVE = "native"
+_PROVED = "native, to be confirmed"  # kernels by themselves, but no start with them has succeeded
 _OUTCOME = "kernels.txt"
 _CRASHED = "viper (native kernels crashed)"
 # Milliseconds that no kernel's proof takes; and as many as the rest of a start may take, for an
@@ -36,7 +40,7 @@ _STARTING_MS = 3_600_000
 
 def choose(config):
     """Loads native kernels where they have proved right here; what runs, in words: "native", or
-    "viper (why)".
+    "viper (why)"; of the first start with native ones, which is to be confirmed, more.
 
     config: as firmware/startup.py has it. Restarts the chip after a proof. Raises RuntimeError
     where the configuration demands native kernels and they cannot be.
@@ -46,8 +50,7 @@ def choose(config):
         return "viper (as configured)"
     names = module_names()
     if names:
-        # Of what was flashed on what it runs on.
-        key = "%s %s" % (config.get("firmware", ""), sys.version)
+        key = _key(config)
         chosen = _recorded(key)
         if not chosen:
             _record(key, _CRASHED)
@@ -55,11 +58,27 @@ def choose(config):
             machine.soft_reset()
     else:
         chosen = "viper (none else for this processor)"
+    if chosen == _PROVED:
+        _record(key, _CRASHED)
+        load(names)
+        return _PROVED
     if chosen == _NATIVE:
         load(names)
     elif wanted == _NATIVE:
         raise RuntimeError("kernels: native is configured: " + chosen)
     return chosen
+
+
+def confirm(config, fault):
+    """Records that the first start with native kernels has not crashed; what runs, in words.
+    fault: why the chip can do no work all the same, or ""; then the next start is the first."""
+    _record(_key(config), _PROVED if fault else _NATIVE)
+    return _NATIVE
+
+
+def _key(config):
+    """What was flashed, and what it runs on."""
+    return "%s %s" % (config.get("firmware", ""), sys.version)
 
 
 def module_names():
@@ -104,7 +123,7 @@ def _proved(names, has_watchdog):
         with open(_FOLDER + "/shapes.json") as file:
             shapes = json.load(file)
         wrong = proof.find_wrong(native, viper, shapes["head_dim"], shapes["padding"])
-        return "viper (native %s is wrong)" % wrong if wrong else _NATIVE
+        return "viper (native %s is wrong)" % wrong if wrong else _PROVED
     except Exception as error:
         return "viper (native kernels: %s: %s)" % (type(error).__name__, error)
     finally:

@@ -60,6 +60,11 @@ def start(report_exception):
 
         outbox = Outbox(*chip)
         node = Node(outbox, Faulty(outbox, fault))
+    if kernels.startswith("native,"):
+        from firmware.kernel_choice import confirm
+
+        kernels = confirm(config, node.fault)
+        unload("firmware", "kernel_choice")
     node.firmware = "%s\0%s" % (config.get("firmware", ""), kernels)
     if hasattr(link, "radio"):
         link.radio.report = node.report

@@ -124,7 +124,8 @@ def _node(settings, line, radio):
     sizes = weights.request_size, weights.answer_size
     outbox = Outbox(settings["chip"], link, 7, _signer(settings), *sizes)
     if counts:
-        sys.modules.pop("firmware.program", None)  # functions that are looked into run none
+        for name in ("program", "serve"):  # in which functions cannot be looked into
+            sys.modules.pop("firmware." + name, None)
     if not counts:
         role = role_module.make_role(outbox, weights, model_kernels)
         return Node(outbox, role, weights.request_size)
@@ -185,6 +186,9 @@ def run():
         from firmware.kernel_choice import load
 
         load(settings["native"])
+        del sys.modules["firmware.kernel_choice"]
+        del sys.modules["firmware"].kernel_choice
+        del load
     radio = Radio(sent) if settings["link"] == "espnow" else None
     node = _node(settings, line, radio)
     gc.collect()

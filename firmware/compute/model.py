@@ -1,6 +1,7 @@
 """A chip's shard of the model, ready to compute, and which positions its KV caches hold."""
 
 import sys
+from array import array
 
 from firmware.compute.attention import Attention
 from firmware.compute.feed_forward import FeedForward
@@ -24,7 +25,7 @@ class KVCache:
         self.sequence_id = _NOBODY
         self._layers = layers
         self._slot = 0
-        self._slots = [[_NOBODY, [0] * len(layers)] for _ in range(slots)]
+        self._slots = [[_NOBODY, array("i", [0] * len(layers))] for _ in range(slots)]
         self.positions = self._slots[0][1]
 
     def select(self, sequence_id):
@@ -54,7 +55,8 @@ class KVCache:
 
 class Model:
     """What the chip computes with its weights: attention, feed_forward and vocabulary, None where
-    it owns no heads, units or rows; and cache, which positions its KV caches hold."""
+    it owns no heads, units or rows; cache, which positions its KV caches hold; and programs of
+    native kernels that do the first two's work, None where there are none."""
 
     def __init__(self, weights, kernels):
         """kernels: the module firmware.compute.model_kernels."""
@@ -66,6 +68,7 @@ class Model:
         self.vocabulary = Vocabulary(weights, workspace, kernels) if layout["rows"] else None
         program = sys.modules.get("firmware.compute.program")
         # Where several sequences take turns, so do the caches, whose addresses programs have.
+        self.programs = None
         if program and layout["slots"] == 1:
-            program.install(self.attention, self.feed_forward, weights.layers)
+            self.programs = program.install(self.attention, self.feed_forward, weights.layers)
         self.cache = KVCache(weights.layers, layout["slots"])

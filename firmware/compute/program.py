@@ -35,12 +35,17 @@ def _code(function: int) -> int:
     return ptr32(function)[3]
 
 
+def core(function):
+    """The address of a native kernel's core."""
+    return _code(id(function)) + _CORE
+
+
 def make_program(calls, names):
     """The program of calls (function, arguments): integers, buffers, and of `names` those that
     stand for what values have at their place."""
     words, filled = [], []
     for function, arguments in calls:
-        words += [_code(id(function)) + _CORE, 4 * len(arguments)]
+        words += [core(function), 4 * len(arguments)]
         for argument in arguments:
             if isinstance(argument, str):
                 filled.append((len(words), 4 * names.index(argument)))
@@ -150,4 +155,8 @@ def install(attention, feed_forward, layers):
         attention.run = programs.attend
     if feed_forward:
         feed_forward.run = programs.feed
+    for name in (
+        "install", "make_program", "layer_values", "_attention", "_feed_forward", "_names",
+    ):  # fmt: skip
+        globals().pop(name)  # what is not needed again gives its heap back
     return programs

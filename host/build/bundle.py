@@ -32,7 +32,7 @@ NATIVE = "native"  # the folder of modules with machine code of ours
 TWINS = (
     "protocol/bitpack_pointers.py", "protocol/cobs_pointers.py", "protocol/frame_check.py",
     "protocol/sums.py", "firmware/compute/kernels.py", "firmware/compute/norms.py", KERNELS,
-    "firmware/compute/program.py",
+    "firmware/compute/program.py", "firmware/compute/serve.py",
 )  # fmt: skip
 _OF_RESIDUAL = ("firmware/compute/norms.py", "protocol/sums.py")
 

@@ -3,18 +3,27 @@ whole chips."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench import bounds
-from bench.emulated_chip import TARGET
+from bench.emulated_chip import TARGET, Emulator, Record
+from bench.plans import tensor_plan
 from bench.qemu.machine import output
 from bench.qemu.port import firmware
 from bench.qemu.toolchain import Toolchain
+from bench.recording import requests
 from host.build.bundle import KERNELS, TWINS, chip_module, native_files
 from host.build.firmware_version import chip_sources
 from host.build.kernels import kernel_source
 from host.build.machine_code.registry import RV32IM
 from host.build.packages import chip_path
+from host.model.loading import load_model
+from host.model.tokenizers.bpe import BOS
+from host.wire.framing import decode_frame, encode_frame
+from protocol.frame import DST
+from protocol.frame_check import put_crc32
+from protocol.messages import COUNT, LAYER, PHASE, POSITION, SEQUENCE_ID
 from tests.simulation.launch import REPOSITORY
 
 # Column counts and head sizes of the shipped model, stories260K, stories15M and SmolLM2-135M, on
@@ -64,6 +73,62 @@ def test_micropython_runs_native_kernels_as_its_own(qemu: Path, columns, size) -
     folders, wrong = lines(qemu, columns, size)
     assert folders.count("native") == len(TWINS)
     assert wrong == "wrong: "
+
+
+@pytest.mark.verify
+def test_whatever_comes_is_answered_as_without_native_kernels(qemu: Path) -> None:
+    """Frames that are cut, damaged, repeated, another chip's or another sequence's among sound
+    ones, in one read and in several."""
+    model = load_model(bounds.SHIPPED).quantize()
+    recorded = requests(model, [BOS], 3)
+    plan = tensor_plan(model, 3)
+    random = np.random.default_rng(1)
+    lines = []
+    for index, request in enumerate(recorded):
+        line = request.frame(index, None)
+        frame = bytearray(decode_frame(line.rstrip(b"\0")))
+        lines.append(line)
+        match index % 9:
+            case 0:
+                lines.append(line)  # again
+            case 1:
+                damaged = bytearray(line)
+                damaged[random.integers(len(line) - 1)] ^= 1 + random.integers(255)
+                lines.append(bytes(damaged))
+            case 2:
+                lines += [line[:40], line[40:]]
+            case 3:
+                lines.append(line + line)
+            case 4:
+                lines.append(b"\0\0" + line[: random.integers(len(line))] + b"\0")
+            case 5:
+                lines.append(_sent(frame, {DST: 1}))  # for another chip
+            case 6 if index > 30:
+                lines.append(_sent(frame, {SEQUENCE_ID: frame[SEQUENCE_ID] + 1}))
+                lines.append(line)  # of an older sequence now
+            case 7:
+                lines.append(_sent(frame, {POSITION: 99}))
+                lines.append(_sent(frame, {COUNT: 2}))
+            case 8:
+                lines.append(_sent(frame, {LAYER: 77}))
+                lines.append(_sent(frame, {PHASE: 3}))
+    records = [Record(line, measured=True) for line in lines]
+    answers = [
+        [run.answer for run in Emulator(qemu, kernels).runs(model, plan, plan.shards[0], records)]
+        for kernels in (None, RV32IM)
+    ]
+    assert answers[0] == answers[1]
+    # Until the other sequence came, that is.
+    assert sum(map(bool, answers[0])) > 30
+
+
+def _sent(frame: bytearray, changes: dict[int, int]) -> bytes:
+    """The frame with other fields, sound all the same, as it is on the line."""
+    changed = bytearray(frame)
+    for place, value in changes.items():
+        changed[place] = value
+    put_crc32(changed, len(changed) - 4)
+    return encode_frame(changed)
 
 
 @pytest.mark.verify

@@ -19,9 +19,10 @@ from tests.tiny_model import tiny_checkpoint
 
 PROGRAM = """
 import sys
-from firmware.kernel_choice import choose
+from firmware.kernel_choice import choose, confirm
 try:
-    print(choose({config}))
+    chosen = choose({config})
+    print(confirm({config}, {fault!r}) if {confirms} and "," in chosen else chosen)
 except RuntimeError as error:
     print("RuntimeError:", error)
 for name in ("firmware.kernels", "firmware.model_kernels", "protocol.bitpack_pointers"):
@@ -58,10 +59,11 @@ def chip(base, tmp_path):
             place.parent.mkdir(exist_ok=True)
             place.write_bytes(content)
 
-        def start(until=None, **other):
+        def start(until=None, confirms=True, fault="", **other):
             settings = {"kernels": "auto", **config, **other}
+            program = PROGRAM.format(config=settings, confirms=confirms, fault=fault)
             process = subprocess.Popen(
-                [micropython.find(), "-c", PROGRAM.format(config=settings)],
+                [micropython.find(), "-c", program],
                 cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                 env={"MICROPYPATH": f".:{STANDINS}:.frozen"},
             )  # fmt: skip
@@ -84,6 +86,21 @@ def test_kernels_are_proved_once_and_then_run(chip):
     code, said, _ = start()
     assert (code, said) == (0, ["native", *NATIVE, "True 5"])
     assert start()[1][0] == "native"
+
+
+def test_a_first_start_that_does_not_succeed_is_the_last_with_native_kernels(chip):
+    start = chip(standin())
+    assert start()[0] == RESTARTED
+    assert start(confirms=False)[1][0] == "native, to be confirmed"
+    assert start()[1] == ["viper (native kernels crashed)", "True 5"]
+
+
+def test_a_first_start_with_a_fault_comes_again(chip):
+    start = chip(standin())
+    assert start()[0] == RESTARTED
+    for fault in ("no shard", "no shard", ""):
+        assert start(fault=fault)[1][0] == "native"
+    assert start(confirms=False)[1][0] == "native"
 
 
 def test_another_deployment_is_proved_anew(chip):
@@ -149,4 +166,4 @@ def test_a_processor_without_any_says_so(chip):
 
 def test_every_kernel_is_proved():
     """All functions with machine code of ours have cases; matvec and attend by their names."""
-    assert set(_CORES) == set(proof._CASES) | {"run_program"}
+    assert set(_CORES) == set(proof._CASES) | {"run_program", "serve"}

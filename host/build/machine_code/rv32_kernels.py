@@ -17,6 +17,7 @@ from host.build.machine_code.mpy import ViperFunction
 from host.build.machine_code.rv32 import Rv32Assembler
 from host.build.machine_code.rv32_core import function_code
 from host.build.machine_code.rv32_program import run_program
+from host.build.machine_code.rv32_serve import serve
 
 # The module's global that the CRC's kernels read.
 _CRC_TABLE = "_TABLE"
@@ -39,6 +40,7 @@ _CORES: dict[str, Callable[[Rv32Assembler], None]] = {
     "unpack": rv32_bits.unpack,
     "add_unpacked": rv32_bits.add_unpacked,
     "run_program": run_program,
+    "serve": serve,
     "encode": rv32_frames.encode,
     "decode": rv32_frames.decode,
     "check_frame": rv32_frames.check_frame,

@@ -1,0 +1,168 @@
+"""Answers requests of the host without bytecode between a frame's bytes and its answer's.
+
+Where kernels are native, one native call does what firmware/links/uart.py, firmware/node.py,
+firmware/roles/host_reduce.py and firmware/outbox.py do one after another for a COMPUTE of version
+2 that brings one position of the current sequence. All else, whatever is wrong included, goes
+their way: `serve` leaves it as it found it. At each start it has to answer as they do.
+"""
+
+from array import array
+
+import micropython
+from uctypes import addressof
+
+from firmware.compute.program import core, run_program
+from protocol import cobs, frame_check
+from protocol.bitpack import bits_needed, pack
+from protocol.compat import const
+from protocol.frame import HEADER_SIZE, LENGTH, TRAILER_SIZE, write_header
+from protocol.message_types import COMPUTE
+from protocol.messages import COMPUTE_DATA, PHASE_ATTENTION, PHASE_FEED_FORWARD, REQUEST_SIZE
+
+# The words of the block, as host/build/machine_code/rv32_serve.py has them.
+_WORDS = (
+    "data", "frame", "state", "capacity", "table", "chip", "answer", "boot_id", "sequence",
+    "layers", "context", "positions", "dim", "x", "out", "attention", "attention_values",
+    "feed_forward", "feed_forward_values", "encoded", "received", "bytes_received", "sent",
+    "bytes_sent",
+    "decode", "check_frame", "load_int16s", "bits_needed", "pack", "put_crc32", "encode",
+    "run_program",
+)  # fmt: skip
+_SEQUENCE = const(8)
+_COUNTS = const(20)  # the first of four
+_TRIED = const(0x5A5A)  # a sequence that no host has begun yet
+
+
+@micropython.viper
+def serve(block: ptr32, count: int) -> int:
+    """Decodes so many bytes of data and answers the frame that ends in them: bytes of the answer
+    on the line; 0 where none ends; -1 where it is another's to answer. Machine code alone does:
+    there is no viper twin."""
+    return -1
+
+
+def serving_poll(role, poll):
+    """The node's `poll` with `serve` before it, where frames of the role's link are such; else
+    `poll`."""
+    from firmware.links.uart import UartLink
+
+    outbox, programs = role.outbox, role.model.programs
+    link = outbox.link
+    if outbox.signer or outbox.fragment or not isinstance(link, UartLink):
+        return poll
+    readinto, data, frame, state, longest = link._reading
+    block, values = _block(role, programs)
+    if not _is_right(role, block):
+        return poll
+    for i in range(4):
+        block[_COUNTS + i] = 0
+    role.counts = memoryview(block)[_COUNTS : _COUNTS + 4]
+    role.serving = values  # to which the block has but addresses
+    write, encoded, cache = link._write, link._encoded, role.model.cache
+    for name in ("_block", "_is_right", "_request", "_WORDS", "serving_poll"):
+        globals().pop(name)  # what is not needed again gives its heap back
+
+    @micropython.native
+    def served():
+        if not link._unread:
+            count = readinto(data)
+            if not count:
+                return False
+            size = serve(block, count)
+            if size > 0:
+                write(encoded, size)
+                if state[0] < count:
+                    link._unread = count
+                return True
+            if not size:
+                return False
+            link._unread = count
+        done = poll()
+        block[_SEQUENCE] = cache.sequence_id & 0xFFFFFFFF
+        return done
+
+    return served
+
+
+def _block(role, programs):
+    """The words that serve reads, and a list of what they point at and nothing else holds."""
+    outbox, model = role.outbox, role.model
+    link, workspace = outbox.link, model.workspace
+    _, data, frame, state, longest = link._reading
+    values = []
+    for name in ("attention_values", "feed_forward_values"):
+        places = [
+            addressof(getattr(layer, name)) for layer in model.layers if hasattr(layer, name)
+        ]
+        values.append(array("I", places or [0]))
+    words = {
+        "data": data, "frame": frame, "state": state, "capacity": longest,
+        "table": frame_check._TABLE, "chip": outbox.chip_id, "answer": outbox.answer,
+        "boot_id": outbox.boot_id, "sequence": 0xFFFFFFFF, "layers": len(model.layers),
+        "context": role._context, "positions": model.cache.positions, "dim": role._dim,
+        "x": workspace.x, "out": workspace.results, "attention": programs.attention,
+        "attention_values": values[0], "feed_forward": programs.feed_forward,
+        "feed_forward_values": values[1], "encoded": link._encoded,
+        "decode": core(cobs.decode), "check_frame": core(frame_check.check_frame),
+        "load_int16s": core(role._load), "bits_needed": core(bits_needed), "pack": core(pack),
+        "put_crc32": core(frame_check.put_crc32), "encode": core(cobs.encode),
+        "run_program": core(run_program),
+    }  # fmt: skip
+    block = array("I", [0] * len(_WORDS))
+    for i, name in enumerate(_WORDS):
+        word = words.get(name) or 0
+        block[i] = word & 0xFFFFFFFF if isinstance(word, int) else addressof(word)
+    return block, values
+
+
+def _is_right(role, block):
+    """Whether it answers as the way through the node does: both phases of the first layer."""
+    outbox, model = role.outbox, role.model
+    link, answer = outbox.link, outbox.answer
+    _, data, _, state, _ = link._reading
+    is_right = True
+    for phase in (PHASE_ATTENTION, PHASE_FEED_FORWARD):
+        request, length = _request(role, phase)
+        model.cache.select(_TRIED)
+        model.cache.positions[0] = 0
+        outbox.clear_answer()
+        size = role.answer(request, length, answer)
+        if size <= 0:
+            continue  # a chip without heads or units has nothing to say
+        answer[0], answer[LENGTH], answer[LENGTH + 1] = 2, size & 255, size >> 8
+        frame_check.put_crc32(answer, size + HEADER_SIZE)
+        expected = bytearray(len(link._encoded))
+        count = cobs.encode(answer, expected, size + HEADER_SIZE + 4, 0)
+        outbox.clear_answer()
+        model.cache.positions[0] = 0
+        for i in range(4):
+            state[i] = 0
+        block[_SEQUENCE] = _TRIED
+        got, line = 0, bytearray(2 * len(request))
+        left = cobs.encode(request, line, len(request), 0)
+        at = 0
+        while left > 0 and not got:
+            chunk = min(left, len(data))
+            data[:chunk] = line[at : at + chunk]
+            got = serve(block, chunk)
+            left -= chunk
+            at += chunk
+        is_right = is_right and got == count and link._encoded[:got] == expected[:got]
+    for i in range(4):
+        state[i] = 0
+    outbox.clear_answer()
+    model.cache.forget()
+    block[_SEQUENCE] = 0xFFFFFFFF
+    return is_right
+
+
+def _request(role, phase):
+    """A COMPUTE frame for the first layer's position 0, and its payload's length."""
+    length = REQUEST_SIZE + 2 * role._dim
+    frame = bytearray(HEADER_SIZE + length + TRAILER_SIZE[2])
+    write_header(frame, 2, COMPUTE, 254, role.outbox.chip_id, 1, length)
+    frame[8], frame[9], frame[11], frame[14] = _TRIED & 255, _TRIED >> 8, phase, 1
+    for i in range(COMPUTE_DATA, HEADER_SIZE + length):
+        frame[i] = i * 37 & 63  # small activations
+    frame_check.put_crc32(frame, HEADER_SIZE + length)
+    return frame, length
