@@ -38,7 +38,15 @@ _WATCHDOG_MS = 8000
 _STARTING_MS = 3_600_000
 
 
-def choose(config):
+def choose(config, report_exception):
+    """What `load_chosen` gives, and why the chip can do no work, or ""."""
+    try:
+        return load_chosen(config), ""
+    except Exception as error:
+        return "", report_exception(error)
+
+
+def load_chosen(config):
     """Loads native kernels where they have proved right here; what runs, in words: "native", or
     "viper (why)"; of the first start with native ones, which is to be confirmed, more.
 
@@ -69,11 +77,18 @@ def choose(config):
     return chosen
 
 
-def confirm(config, fault):
-    """Records that the first start with native kernels has not crashed; what runs, in words.
-    fault: why the chip can do no work all the same, or ""; then the next start is the first."""
-    _record(_key(config), _PROVED if fault else _NATIVE)
-    return _NATIVE
+def finish(config, chosen, node, weights):
+    """Starts programs of native kernels, where they are chosen, and confirms these; what runs, in
+    words. weights: None for a chip that can do no work; its next start is the first again."""
+    if chosen != _NATIVE and chosen != _PROVED:
+        return chosen
+    words = _NATIVE
+    program = sys.modules.get("firmware.compute.program")
+    if weights and program and not program.start(node, weights.layout["slots"]):
+        words += " (no room for programs)"
+    if chosen == _PROVED:
+        _record(_key(config), _NATIVE if weights else _PROVED)
+    return words
 
 
 def _key(config):

@@ -36,14 +36,12 @@ class Role:
     A module's `make_role(outbox, weights, kernels)` gives one. handlers: for each message type
     that the role takes, a function of a verified frame and its payload's length; the node adds its
     own. frequent: the type among them that comes most. fault: why the chip can do no work, or "".
-    busy_ms: for STATISTICS, where the role measures it; counts: frames and bytes received, and
-    sent, that did not come to the node. holdings: every role's own function that
+    busy_ms: for STATISTICS, where the role measures it. holdings: every role's own function that
     gives model hash, shard digest, heads, units, rows, context and bytes of the shard.
     """
 
     fault = ""
     busy_ms = 0
-    counts = (0, 0, 0, 0)
     frequent = -1  # none
 
     def timed(self, poll):
@@ -179,14 +177,14 @@ class Node:
             return
         if length and frame[HEADER_SIZE]:
             gc.collect()
-        outbox, more = self.outbox, self.role.counts
+        outbox = self.outbox
         payload = encode_statistics(
             gc.mem_alloc(),
             gc.mem_free(),
-            outbox.sent + more[2],
-            self._received + more[0],
-            outbox.bytes_sent + more[3],
-            self._bytes_received + more[1],
+            outbox.sent,
+            self._received,
+            outbox.bytes_sent,
+            self._bytes_received,
             self._dropped + outbox.link.dropped,
             outbox.resent,
             self.role.busy_ms,

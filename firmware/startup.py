@@ -31,7 +31,11 @@ def start(report_exception):
     board = devices.open_board(config)
     kernels, fault = "viper (none else for this processor)", ""
     if "kernels" in config:
-        kernels, fault = _kernels(config, report_exception)
+        from firmware import kernel_choice
+
+        kernels, fault = kernel_choice.choose(config, report_exception)
+        unload("firmware", "kernel_choice")
+        del kernel_choice
     link, weights, fault, held = devices.open_link(config, unload, report_exception, fault)
     boot_id = int.from_bytes(os.urandom(2), "little")
     chip = config["chip"], link, boot_id, devices.make_signer(config)
@@ -60,28 +64,15 @@ def start(report_exception):
 
         outbox = Outbox(*chip)
         node = Node(outbox, Faulty(outbox, fault))
-    if kernels.startswith("native,"):
-        from firmware.kernel_choice import confirm
+    if "kernels" in config:
+        from firmware import kernel_choice
 
-        kernels = confirm(config, node.fault)
+        kernels = kernel_choice.finish(config, kernels, node, weights)
         unload("firmware", "kernel_choice")
     node.firmware = "%s\0%s" % (config.get("firmware", ""), kernels)
     if hasattr(link, "radio"):
         link.radio.report = node.report
     return board, node
-
-
-def _kernels(config, report_exception):
-    """What kernels were chosen, in words, and why the chip can do no work or ""."""
-    from firmware.kernel_choice import choose
-
-    try:
-        return choose(config), ""
-    except Exception as error:
-        return "", report_exception(error)
-    finally:
-        unload("firmware", "kernel_choice")
-        unload("firmware", "proof")
 
 
 def unload(package, name):

@@ -123,12 +123,14 @@ def _node(settings, line, radio):
     link, counts = _link(settings, line, radio), settings["functions"]
     sizes = weights.request_size, weights.answer_size
     outbox = Outbox(settings["chip"], link, 7, _signer(settings), *sizes)
-    if counts:
-        for name in ("program", "serve"):  # in which functions cannot be looked into
-            sys.modules.pop("firmware." + name, None)
     if not counts:
         role = role_module.make_role(outbox, weights, model_kernels)
-        return Node(outbox, role, weights.request_size)
+        node = Node(outbox, role, weights.request_size)
+        # Where there are programs; functions that run in them cannot be looked into.
+        program = sys.modules.get("firmware.compute.program")
+        if program:
+            program.start(node, 1)
+        return node
     for name in counts:
         if hasattr(role_module, name):
             setattr(role_module, name, _timed(name, getattr(role_module, name), counts[name]))

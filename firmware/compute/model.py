@@ -1,6 +1,5 @@
 """A chip's shard of the model, ready to compute, and which positions its KV caches hold."""
 
-import sys
 from array import array
 
 from firmware.compute.attention import Attention
@@ -55,8 +54,7 @@ class KVCache:
 
 class Model:
     """What the chip computes with its weights: attention, feed_forward and vocabulary, None where
-    it owns no heads, units or rows; cache, which positions its KV caches hold; and programs of
-    native kernels that do the first two's work, None where there are none."""
+    it owns no heads, units or rows; and cache, which positions its KV caches hold."""
 
     def __init__(self, weights, kernels):
         """kernels: the module firmware.compute.model_kernels."""
@@ -66,9 +64,4 @@ class Model:
         self.attention = Attention(weights, workspace, kernels) if layout["heads"] else None
         self.feed_forward = FeedForward(weights, workspace, kernels) if layout["units"] else None
         self.vocabulary = Vocabulary(weights, workspace, kernels) if layout["rows"] else None
-        program = sys.modules.get("firmware.compute.program")
-        # Where several sequences take turns, so do the caches, whose addresses programs have.
-        self.programs = None
-        if program and layout["slots"] == 1:
-            self.programs = program.install(self.attention, self.feed_forward, weights.layers)
         self.cache = KVCache(weights.layers, layout["slots"])

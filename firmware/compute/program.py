@@ -7,6 +7,8 @@ layer and from position to position, and makes them one after another. What it d
 firmware/compute/attention.py and feed_forward.py say with a call from bytecode for each kernel.
 """
 
+import gc
+import sys
 from array import array
 
 import micropython
@@ -15,6 +17,10 @@ from uctypes import addressof
 from protocol.compat import const
 
 _CORE = const(4)  # bytes of machine code before a kernel's core
+# Bytes of heap that must be free: what programs and their making take, firmware/node.py and
+# what comes and goes; and what a layer takes.
+_ROOM = const(16_384)
+_LAYER_ROOM = const(320)
 # What a program is told at each run; and of a layer, its attributes, gating's numbers by place.
 _TOLD = ("position", "seen", "out")
 
@@ -148,15 +154,33 @@ class Programs:
         run_program(self.feed_forward, layer.feed_forward_values, 0, out)
 
 
-def install(attention, feed_forward, layers):
-    """Has both, where they are, run programs."""
+def start(node, slots):
+    """Has a node's chip run programs, and answer natively where it can; whether it does, or lacks
+    the heap: then this module and firmware/compute/serve.py leave it. slots: how many sequences
+    take turns."""
+    role = node.role
+    model = role.model if hasattr(role, "model") else role.step.model
+    attention, feed_forward, layers = model.attention, model.feed_forward, model.layers
+    gc.collect()
+    # Where sequences take turns, so do the caches, whose addresses programs have.
+    if slots > 1 or gc.mem_free() < _ROOM + _LAYER_ROOM * len(layers):
+        for name in ("program", "serve"):
+            if sys.modules.pop("firmware.compute." + name, None):
+                delattr(sys.modules["firmware.compute"], name)
+        return False
     programs = Programs(attention, feed_forward, layers)
     if attention:
         attention.run = programs.attend
     if feed_forward:
         feed_forward.run = programs.feed
+    if hasattr(role, "answer"):  # which has bound them
+        role._attend = attention and programs.attend
+        role._feed_forward = feed_forward and programs.feed
+        serve = sys.modules.get("firmware.compute.serve")
+        if serve:
+            serve.install(node, programs)
     for name in (
-        "install", "make_program", "layer_values", "_attention", "_feed_forward", "_names",
+        "start", "make_program", "layer_values", "_attention", "_feed_forward", "_names",
     ):  # fmt: skip
         globals().pop(name)  # what is not needed again gives its heap back
-    return programs
+    return True

@@ -16,7 +16,7 @@ from protocol import cobs, frame_check
 from protocol.bitpack import bits_needed, pack
 from protocol.compat import const
 from protocol.frame import HEADER_SIZE, LENGTH, TRAILER_SIZE, write_header
-from protocol.message_types import COMPUTE
+from protocol.message_types import COMPUTE, STATISTICS
 from protocol.messages import COMPUTE_DATA, PHASE_ATTENTION, PHASE_FEED_FORWARD, REQUEST_SIZE
 
 # The words of the block, as host/build/machine_code/rv32_serve.py has them.
@@ -41,26 +41,28 @@ def serve(block: ptr32, count: int) -> int:
     return -1
 
 
-def serving_poll(role, poll):
-    """The node's `poll` with `serve` before it, where frames of the role's link are such; else
-    `poll`."""
+def install(node, programs):
+    """Puts `serve` before a node's `poll`, where frames of its link are such."""
     from firmware.links.uart import UartLink
 
-    outbox, programs = role.outbox, role.model.programs
+    role, outbox = node.role, node.outbox
     link = outbox.link
     if outbox.signer or outbox.fragment or not isinstance(link, UartLink):
-        return poll
-    readinto, data, frame, state, longest = link._reading
+        return
     block, values = _block(role, programs)
-    if not _is_right(role, block):
-        return poll
-    for i in range(4):
-        block[_COUNTS + i] = 0
-    role.counts = memoryview(block)[_COUNTS : _COUNTS + 4]
-    role.serving = values  # to which the block has but addresses
-    write, encoded, cache = link._write, link._encoded, role.model.cache
-    for name in ("_block", "_is_right", "_request", "_WORDS", "serving_poll"):
+    if _is_right(role, block):
+        node.poll = _serving(node, link, block)
+        _count(node, block)
+        node.serving = values  # to which the block has but addresses
+    for name in ("_block", "_is_right", "_request", "_WORDS", "_serving", "_count", "install"):
         globals().pop(name)  # what is not needed again gives its heap back
+
+
+def _serving(node, link, block):
+    """The node's poll with serve before it."""
+    poll, cache = node.poll, node.role.model.cache
+    readinto, data, frame, state, longest = link._reading
+    write, encoded = link._write, link._encoded
 
     @micropython.native
     def served():
@@ -82,6 +84,26 @@ def serving_poll(role, poll):
         return done
 
     return served
+
+
+def _count(node, block):
+    """Has STATISTICS count the frames that were served."""
+    outbox, handlers = node.outbox, node.role.handlers
+    on_statistics = handlers[STATISTICS]
+    counts = memoryview(block)[_COUNTS : _COUNTS + 4]
+
+    def with_served(frame, length):
+        node._received += counts[0]
+        node._bytes_received += counts[1]
+        outbox.sent += counts[2]
+        outbox.bytes_sent += counts[3]
+        for i in range(4):
+            counts[i] = 0
+        on_statistics(frame, length)
+
+    for i in range(4):
+        counts[i] = 0
+    handlers[STATISTICS] = with_served
 
 
 def _block(role, programs):

@@ -1,6 +1,5 @@
 """The role of a chip whose partial sums the host adds up: it answers one COMPUTE after another."""
 
-import sys
 from array import array
 
 from firmware.compute.model import Model
@@ -49,13 +48,6 @@ class HostReduce(Role):
             array("i", [0] * 5), outbox.boot_id, self._load, workspace.x, workspace.out,
             workspace.results, self._dim, self._context, model.cache, weights.layers,
         )  # fmt: skip
-
-    def timed(self, poll):
-        """The node's `poll`, with requests answered natively where kernels are."""
-        native = sys.modules.get("firmware.compute.serve")
-        if native and self.model.programs:
-            return native.serving_poll(self, poll)
-        return poll
 
     @micropython.native  # for the reason that firmware/outbox.py gives
     def _on_compute(self, frame, length):

@@ -15,7 +15,6 @@ from msgspec import Meta
 
 from host.errors import BoardError
 from host.hardware import ram
-from host.hardware.kernels import native_kernels
 from host.paths import BOARDS
 from host.toml_file import TomlError, read_toml, record_from
 
@@ -134,9 +133,7 @@ class Board:
         """Returns the bytes that plans may count with, which are made for simulated chips; those
         of this board are given that heap. Raises BoardError for a link that it does not have."""
         heap = self.python_heap(link, reduce)
-        if self.fixed_heap is not None:
-            return heap
-        return ram.planned(heap, link) - (ram.NATIVE if native_kernels(self.chip) else 0)
+        return heap if self.fixed_heap is not None else ram.planned(heap, link)
 
 
 def folders() -> list[Path]:

@@ -19,10 +19,10 @@ from tests.tiny_model import tiny_checkpoint
 
 PROGRAM = """
 import sys
-from firmware.kernel_choice import choose, confirm
+from firmware.kernel_choice import finish, load_chosen
 try:
-    chosen = choose({config})
-    print(confirm({config}, {fault!r}) if {confirms} and "," in chosen else chosen)
+    chosen = load_chosen({config})
+    print(finish({config}, chosen, None, {weights}) if {confirms} else chosen)
 except RuntimeError as error:
     print("RuntimeError:", error)
 for name in ("firmware.kernels", "firmware.model_kernels", "protocol.bitpack_pointers"):
@@ -59,9 +59,9 @@ def chip(base, tmp_path):
             place.parent.mkdir(exist_ok=True)
             place.write_bytes(content)
 
-        def start(until=None, confirms=True, fault="", **other):
+        def start(until=None, confirms=True, weights="[1]", **other):
             settings = {"kernels": "auto", **config, **other}
-            program = PROGRAM.format(config=settings, confirms=confirms, fault=fault)
+            program = PROGRAM.format(config=settings, confirms=confirms, weights=weights)
             process = subprocess.Popen(
                 [micropython.find(), "-c", program],
                 cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -98,8 +98,8 @@ def test_a_first_start_that_does_not_succeed_is_the_last_with_native_kernels(chi
 def test_a_first_start_with_a_fault_comes_again(chip):
     start = chip(standin())
     assert start()[0] == RESTARTED
-    for fault in ("no shard", "no shard", ""):
-        assert start(fault=fault)[1][0] == "native"
+    for weights in ("None", "None", "[1]"):
+        assert start(weights=weights)[1][0] == "native"
     assert start(confirms=False)[1][0] == "native"
 
 
