@@ -114,9 +114,11 @@ def frame(asm: XtensaAssembler, words: Mapping[str, int], room: int = 0) -> Iter
 
 
 @contextmanager
-def calling_frame(asm: XtensaAssembler, words: Mapping[str, int]) -> Iterator[None]:
-    """The same of a core that calls others with a window of 8, with no bytes of its own."""
-    asm.entry("a1", _CALLER_SAVES)
+def calling_frame(
+    asm: XtensaAssembler, words: Mapping[str, int], room: int = 0
+) -> Iterator[None]:
+    """The same of a core that calls others with a window of 8."""
+    asm.entry("a1", _rounded(room) + _CALLER_SAVES)
     load_words(asm, words)
     yield
     asm.retw()

@@ -13,6 +13,7 @@ from host.build.machine_code import (
     xtensa_frames,
     xtensa_norms,
     xtensa_program,
+    xtensa_serve,
 )
 from host.build.machine_code.lx6_attention import MAC16
 from host.build.machine_code.mpy import ViperFunction
@@ -44,6 +45,7 @@ _CORES: dict[str, Callable[[XtensaAssembler], None]] = {
     "check_frame": xtensa_frames.check_frame,
     "put_crc32": xtensa_frames.put_crc32,
     "run_program": xtensa_program.run_program,
+    "serve": xtensa_serve.serve,
 }
 # The module's global that the CRC's kernels read.
 _READS = dict.fromkeys(("check_frame", "put_crc32"), ("_TABLE",))

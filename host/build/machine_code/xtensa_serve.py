@@ -1,0 +1,228 @@
+"""Xtensa: answers a frame without any bytecode between its bytes on the line and the answer's.
+
+What firmware/compute/serve.py says of it; the frame's fields are those of protocol/frame.py and
+protocol/messages.py.
+"""
+
+from __future__ import annotations
+
+from host.build.machine_code.rv32_serve import WORDS
+from host.build.machine_code.xtensa import XtensaAssembler
+from host.build.machine_code.xtensa_core import calling_frame
+from protocol.frame import BROADCAST, DST, HEADER_SIZE, LENGTH, SEQUENCE, SRC, TRAILER_SIZE, TYPE
+from protocol.message_types import COMPUTE, PARTIAL
+from protocol.messages import (
+    COMPUTE_DATA,
+    COUNT,
+    LAYER,
+    PARTIAL_BITS,
+    PARTIAL_DATA,
+    PHASE,
+    PHASE_ATTENTION,
+    PHASE_FEED_FORWARD,
+    POSITION,
+    REQUEST_SIZE,
+    SEQUENCE_ID,
+)
+
+_VERSION = 2
+# Registers that a call leaves: the block, frame, answer and position, and two for changing use.
+# Others are a call's.
+_BLOCK, _FRAME, _ANSWER, _POSITION, _A, _B = "a2", "a3", "a4", "a5", "a6", "a7"
+_X, _Y, _Z = "a12", "a13", "a14"
+# In the frame: a call's arguments, from 0 on; the decoder's state as it was; layer and phase.
+_STATE_AT, _LAYER_AT, _PHASE_AT, _ROOM = 32, 48, 52, 56
+# Where a frame's fields go in the answer.
+_COPIED = [(SRC, DST), (SEQUENCE, SEQUENCE), (SEQUENCE + 1, SEQUENCE + 1)]
+_COPIED += [(HEADER_SIZE + i, HEADER_SIZE + i) for i in range(REQUEST_SIZE)]
+
+
+def serve(asm: XtensaAssembler) -> None:
+    """Words: block, bytes of data; bytes of the encoded answer, 0 where no frame has ended, -1
+    for a frame that is not for this, the decoder's state as it was then."""
+    with calling_frame(asm, {_A: 1, _BLOCK: 0}, _ROOM):
+        _get(asm, _FRAME, "frame")
+        _get(asm, _ANSWER, "answer")
+        _get(asm, _X, "state")
+        asm.movi(_Y, 0)
+        asm.s32i(_Y, _X, 0)
+        for at in range(0, 16, 4):
+            asm.l32i(_Y, _X, at)
+            asm.s32i(_Y, "a1", _STATE_AT + at)
+        _call(asm, "decode", "data", "frame", "state", _A, "capacity")
+        asm.mov(_A, "a10")
+        asm.beqz(_A, "leave")
+        asm.bltz(_A, "other")
+        _check(asm)
+        _begin(asm)
+        asm.movi(_X, 0)
+        asm.s8i(_X, _ANSWER, 0)
+        _call(asm, "load_int16s", "frame", 0, COMPUTE_DATA, "x", "dim")
+        _call(asm, "run_program", _A, _B, _POSITION, "out")
+        _note_position(asm)
+        _answer(asm)
+        asm.mov(_A, "a10")
+        asm.j("leave")
+        asm.label("other")
+        _get(asm, _X, "state")
+        for at in range(0, 16, 4):
+            asm.l32i(_Y, "a1", _STATE_AT + at)
+            asm.s32i(_Y, _X, at)
+        asm.movi(_A, -1)
+        asm.label("leave")
+        asm.mov("a2", _A)
+
+
+def _get(asm: XtensaAssembler, register: str, word: str) -> None:
+    asm.l32i(register, _BLOCK, 4 * WORDS.index(word))
+
+
+def _call(asm: XtensaAssembler, kernel: str, *arguments: str | int) -> None:
+    """Calls a kernel's core with words of the block, registers and numbers; its result is in
+    a10."""
+    for place, argument in enumerate(arguments):
+        if isinstance(argument, int):
+            asm.movi(_X, argument)
+            argument = _X
+        elif argument in WORDS:
+            _get(asm, _X, argument)
+            argument = _X
+        asm.s32i(argument, "a1", 4 * place)
+    _get(asm, "a8", kernel)
+    asm.mov("a10", "a1")
+    asm.callx8("a8")
+
+
+def _unless(asm: XtensaAssembler, branch: str, *operands: str) -> None:
+    """Goes to "other", which is too far for a branch, unless this one would be taken."""
+    holds = asm.unique("holds")
+    getattr(asm, branch)(*operands, holds)
+    asm.j("other")
+    asm.label(holds)
+
+
+def _check(asm: XtensaAssembler) -> None:
+    """Goes to "other" unless the frame, of as many bytes as _A says, is a COMPUTE of version 2 for
+    this chip, sound, of one position of the current sequence."""
+    for place, expected in ((0, _VERSION), (TYPE, COMPUTE), (COUNT, 1)):
+        asm.l8ui(_X, _FRAME, place)
+        asm.movi(_Y, expected)
+        _unless(asm, "beq", _X, _Y)
+    asm.l8ui(_X, _FRAME, DST)
+    asm.movi(_Y, BROADCAST)
+    asm.beq(_X, _Y, "for all")
+    _get(asm, _Y, "chip")
+    _unless(asm, "beq", _X, _Y)
+    asm.label("for all")
+    _call(asm, "check_frame", "frame", _A, "table")
+    _get(asm, _X, "dim")
+    asm.slli(_X, _X, 1)
+    asm.addi(_X, _X, REQUEST_SIZE)
+    _unless(asm, "beq", "a10", _X)
+    asm.l8ui(_X, _FRAME, LAYER)
+    asm.s32i(_X, "a1", _LAYER_AT)
+    _get(asm, _Y, "layers")
+    _unless(asm, "bltu", _X, _Y)
+    _u16(asm, _X, SEQUENCE_ID)
+    _get(asm, _Y, "sequence")
+    _unless(asm, "beq", _X, _Y)
+    _u16(asm, _POSITION, POSITION)
+    _get(asm, _Y, "context")
+    _unless(asm, "bltu", _POSITION, _Y)
+    asm.l8ui(_X, _FRAME, PHASE)
+    asm.s32i(_X, "a1", _PHASE_AT)
+    # One that was answered is answered from the buffer.
+    asm.l8ui(_X, _ANSWER, 0)
+    asm.beqz(_X, "new")
+    for place, in_answer in _COPIED:
+        asm.l8ui(_X, _FRAME, place)
+        asm.l8ui(_Y, _ANSWER, in_answer)
+        asm.sub(_X, _X, _Y)
+        asm.bnez(_X, "new")
+    asm.j("other")
+    asm.label("new")
+
+
+def _u16(asm: XtensaAssembler, register: str, place: int) -> None:
+    asm.l8ui(register, _FRAME, place)
+    asm.l8ui(_Y, _FRAME, place + 1)
+    asm.slli(_Y, _Y, 8)
+    asm.or_(register, register, _Y)
+
+
+def _begin(asm: XtensaAssembler) -> None:
+    """_A, _B = the phase's program and the layer's values for it; "other" where there are none or
+    the cache does not reach so far. Counts the frame, of _A bytes."""
+    asm.mov(_Z, _A)
+    asm.l32i("a8", "a1", _LAYER_AT)
+    asm.l32i(_X, "a1", _PHASE_AT)
+    asm.movi(_Y, PHASE_ATTENTION)
+    asm.bne(_X, _Y, "no attention")
+    _get(asm, _Y, "positions")
+    asm.addx4(_Y, "a8", _Y)
+    asm.l32i(_Y, _Y, 0)
+    _unless(asm, "bge", _Y, _POSITION)
+    _get(asm, _A, "attention")
+    _get(asm, _B, "attention_values")
+    asm.j("program")
+    asm.label("no attention")
+    asm.movi(_Y, PHASE_FEED_FORWARD)
+    _unless(asm, "beq", _X, _Y)
+    _get(asm, _A, "feed_forward")
+    _get(asm, _B, "feed_forward_values")
+    asm.label("program")
+    _unless(asm, "bnez", _A)
+    asm.addx4(_B, "a8", _B)
+    asm.l32i(_B, _B, 0)
+    _add(asm, "received", "bytes_received", _Z)
+
+
+def _add(asm: XtensaAssembler, frames: str, octets: str, count: str) -> None:
+    """Counts a frame of so many bytes."""
+    for word, more in ((frames, ""), (octets, count)):
+        _get(asm, _X, word)
+        asm.add(_X, _X, more) if more else asm.addi(_X, _X, 1)
+        asm.s32i(_X, _BLOCK, 4 * WORDS.index(word))
+
+
+def _note_position(asm: XtensaAssembler) -> None:
+    """How many positions the layer's cache holds."""
+    asm.l32i(_X, "a1", _PHASE_AT)
+    asm.movi(_Y, PHASE_ATTENTION)
+    asm.bne(_X, _Y, "noted")
+    asm.l32i(_X, "a1", _LAYER_AT)
+    _get(asm, _Y, "positions")
+    asm.addx4(_Y, _X, _Y)
+    asm.l32i(_X, _Y, 0)
+    asm.addi(_POSITION, _POSITION, 1)
+    asm.max(_X, _X, _POSITION)
+    asm.s32i(_X, _Y, 0)
+    asm.label("noted")
+
+
+def _answer(asm: XtensaAssembler) -> None:
+    """The PARTIAL in the answer's buffer, and encoded; a10 = its bytes on the line."""
+    _call(asm, "bits_needed", "out", "dim")
+    asm.s8i("a10", _ANSWER, PARTIAL_BITS)
+    asm.mov(_A, "a10")
+    _call(asm, "pack", "answer", PARTIAL_DATA, "out", "dim", _A)
+    asm.addi(_A, "a10", PARTIAL_DATA)  # of header and payload
+    asm.addi(_X, _A, -HEADER_SIZE)
+    asm.s8i(_X, _ANSWER, LENGTH)
+    asm.srli(_X, _X, 8)
+    asm.s8i(_X, _ANSWER, LENGTH + 1)
+    asm.movi(_X, PARTIAL)
+    asm.s8i(_X, _ANSWER, TYPE)
+    for place, to in _COPIED:
+        asm.l8ui(_X, _FRAME, place)
+        asm.s8i(_X, _ANSWER, to)
+    _get(asm, _X, "boot_id")
+    asm.s8i(_X, _ANSWER, HEADER_SIZE + REQUEST_SIZE)
+    asm.srli(_X, _X, 8)
+    asm.s8i(_X, _ANSWER, HEADER_SIZE + REQUEST_SIZE + 1)
+    asm.movi(_X, _VERSION)
+    asm.s8i(_X, _ANSWER, 0)
+    _call(asm, "put_crc32", "answer", _A, "table")
+    asm.addi(_A, _A, TRAILER_SIZE[_VERSION])
+    _call(asm, "encode", "answer", "encoded", _A, 0)
+    _add(asm, "sent", "bytes_sent", _A)
