@@ -13,16 +13,13 @@ import sys
 def start(report_exception):
     """The Board, None where config.json names none, and the Node.
 
-    config.json: chip, chips (how many there are), role (a module of firmware/roles), firmware (the
-    version that was flashed), kernels ("auto", where there are native ones, or "viper" or
-    "native" to force one), link ("uart" or "espnow"), gateway, receives, sends (the longest
-    frames in bytes, on UART), uart and radio (settings of machine.UART and of ESP-NOW), key
-    (hexadecimal), board. Where the UART's id is "repl" it is the board's REPL port, and its mtu
-    the longest frame.
+    config.json: chip, chips (their number), role (a module of firmware/roles), firmware (version
+    that was flashed), kernels ("auto" where there are native ones, or which), link ("uart" or
+    "espnow"), gateway, receives, sends (bytes of the longest frames, UART), uart, radio (settings
+    of machine.UART, or the id "repl", and of ESP-NOW), key (hexadecimal), board.
 
-    report_exception: makes a line of text of an exception; a node that could not load its shard
-    says it to the host. Raises KeyboardInterrupt where somebody wants the prompt, and what keeps a
-    node from being made at all.
+    report_exception: makes a line of text of an exception. Raises KeyboardInterrupt for the
+    prompt, and what keeps a node from being made.
     """
     with open("config.json") as file:
         config = json.load(file)

@@ -43,7 +43,7 @@ def run():
         __import__(package + "." + name)
     viper = [sys.modules[package + "." + name] for package, name in names]
     print([module.__file__.split("/")[2] for module in native + viper])
-    print("wrong:", find_wrong(native, viper, {size}))
+    print("wrong:", find_wrong(native, viper, {size}, 1))
 """
 CHIP_TIME = REPOSITORY / "bench" / "qemu" / "chip_time.py"  # which the port does not have
 NAMES = [(path.split("/")[0], Path(path).stem) for path in TWINS]
