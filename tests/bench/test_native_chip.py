@@ -132,6 +132,7 @@ def _sent(frame: bytearray, changes: dict[int, int]) -> bytes:
 
 
 @pytest.mark.verify
+@pytest.mark.timeout(600)  # three clusters of five chips, one after another
 def test_emulated_chips_with_native_kernels_are_right_and_within_their_bounds(qemu: Path) -> None:
     rows = list(bounds.native_chip_figures(qemu))
     assert bounds.exceeded(bounds.bounded(rows), bounds.stored("native chip")) == []
