@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import logging
 import signal
+import socket
 import sys
 
 from host.cli.arguments import exit_code
@@ -50,7 +51,8 @@ def run(options: argparse.Namespace) -> int:
     """Serves until a signal; the exit code. Raises what main prints as one line."""
     verify_binding(options.host, options.api_key, options.insecure)
     front_ends = FrontEndSettings(
-        options.wyoming or "", options.zeroconf, options.area, options.unlock, options.deadline,
+        options.mqtt, options.mqtt_id or f"{socket.gethostname()}-{options.port}",
+        options.wyoming, options.zeroconf, options.area, options.unlock, options.deadline,
         options.insecure,
     )  # fmt: skip
     front_ends.verify()
@@ -67,12 +69,14 @@ def run(options: argparse.Namespace) -> int:
         server = WebServer(make_app(service, metrics, live, settings), listener)
         names = ", ".join(service.models)
         print_message(f"serving {names} on {server.address} (a page; API at /v1)")
-        return asyncio.run(_serve(service, server, front_ends))
+        return asyncio.run(_serve(service, metrics, server, front_ends))
     finally:
         listener.close()
 
 
-async def _serve(service: Service, server: WebServer, settings: FrontEndSettings) -> int:
+async def _serve(
+    service: Service, metrics: Metrics, server: WebServer, settings: FrontEndSettings
+) -> int:
     def stop() -> None:
         service.is_stopping = True
         server.stop()
@@ -80,7 +84,7 @@ async def _serve(service: Service, server: WebServer, settings: FrontEndSettings
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
-    async with open_front_ends(service, settings) as lines:
+    async with open_front_ends(service, metrics, settings) as lines:
         for line in lines:
             print_message(line)
         service.start()

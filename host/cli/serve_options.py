@@ -18,6 +18,7 @@ from host.model.loading import LoadedModel
 from host.paths import cache_folder
 
 KEY_VARIABLE = "FEDERATION_API_KEY"
+MQTT_VARIABLE = "FEDERATION_MQTT"
 DEFAULT_PORT = 8080
 EXAMPLES = (
     "",
@@ -67,8 +68,14 @@ def _add_server_options(parser: Parser) -> None:
 
 
 def _add_home_options(parser: Parser) -> None:
-    add = parser.add_argument_group("Home Assistant").add_argument
-    add("--wyoming", metavar="URI",
+    add = parser.add_argument_group("MQTT and Home Assistant").add_argument
+    add("--mqtt", metavar="URL", default=os.environ.get(MQTT_VARIABLE, ""),
+        help="take commands from a broker, as mqtt://broker or mqtts://user:password@broker/prefix"
+             f" (default: the environment variable {MQTT_VARIABLE}); servers of one broker share"
+             " them")
+    add("--mqtt-id", metavar="NAME",
+        help="this server's name there (default: the machine's, and the port)")
+    add("--wyoming", metavar="URI", default="",
         help="answer transcripts in Wyoming's protocol, at tcp://127.0.0.1:10400 for example")
     add("--zeroconf", action="store_true",
         help="announce that in the network, for Home Assistant to find")

@@ -6,15 +6,19 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from host.serving.metrics import Metrics
 from host.serving.service import Service
 
 
 @dataclass(frozen=True)
 class FrontEndSettings:
-    """wyoming: a URI, "" for none; announces: whether by zeroconf; areas: rooms of satellites, as
+    """mqtt: a broker's URL, "" for none; mqtt_id: this server's name there; wyoming: a URI, "" for
+    none; announces: whether by zeroconf; areas: rooms of satellites, as
     DEVICE=ROOM; may_unlock: whether doors are unlocked by voice; deadline: seconds in which an
     answer must be there; is_insecure: whether anybody in the network may ask."""
 
+    mqtt: str = ""
+    mqtt_id: str = ""
     wyoming: str = ""
     announces: bool = False
     areas: list[str] = field(default_factory=list)
@@ -29,11 +33,15 @@ class FrontEndSettings:
 
             wyoming_service.verify_address(self.wyoming, self.is_insecure)
             wyoming_service.parse_areas(self.areas)
+        if self.mqtt:
+            from host.serving.mqtt import Broker
+
+            Broker.parse(self.mqtt)
 
 
 @asynccontextmanager
 async def open_front_ends(
-    service: Service, settings: FrontEndSettings
+    service: Service, metrics: Metrics, settings: FrontEndSettings
 ) -> AsyncIterator[list[str]]:
     """Opens them while the context lasts; gives a line on each. Raises ArgumentError.
 
@@ -57,4 +65,13 @@ async def open_front_ends(
                 open_wyoming(wyoming, address, settings.announces)
             )
             lines.append(f"Wyoming on tcp://{address[0]}:{port}")
+        if settings.mqtt:
+            from host.serving.mqtt import Broker, MqttServer, open_mqtt
+
+            broker = Broker.parse(settings.mqtt)
+            mqtt = MqttServer(
+                service, broker, settings.mqtt_id, settings.deadline, lambda: metrics.rate
+            )
+            await stack.enter_async_context(open_mqtt(mqtt))
+            lines.append(f"MQTT: {settings.mqtt_id} at {broker}")
         yield lines

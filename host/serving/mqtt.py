@@ -1,0 +1,264 @@
+"""MQTT: commands on a topic, answers on the topic that they name, for any number of servers.
+
+Servers share <prefix>/commands by a shared subscription (MQTT 5): the broker gives each command to
+one of them, and keeps it until that one acknowledges, which it does after its answer has gone out.
+What a server leaves that goes, another takes over: mosquitto does not hand it out again by itself,
+so the other connects under the name of the one that is gone, and gets what was kept for that. So
+no command is lost; one may be answered twice.
+
+    <prefix>/commands           in: a command, as text; response topic and correlation data say
+                                where the answer goes, else it goes to <prefix>/answers
+    <prefix>/servers/ID/status  out, retained: "online", and by the last will "offline"
+    <prefix>/servers/ID/state   out, retained: figures, as JSON
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import aiomqtt
+import msgspec
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from host.errors import ArgumentError, FederationError
+from host.generation.generator import LENGTH
+from host.serving.asking import generate
+from host.serving.discovery import describe_device
+from host.serving.engine import LOADING, READY
+from host.serving.job_queue import QueueFull
+from host.serving.service import GenerationRequest, NotReady, Service
+
+_LOG = logging.getLogger("federation")
+
+GROUP = "federation"  # of the shared subscription
+MOST_COMMAND = 1 << 14  # bytes
+_SCHEMES = {"mqtt": 1883, "mqtts": 8883}
+_STATE_EVERY = 5.0  # seconds between two states
+_LONGEST_WAIT = 30.0  # seconds between two attempts to connect
+_SESSION = 3600  # seconds that a broker keeps what an absent server has not acknowledged
+_AT_ONCE = 8  # commands that the broker hands out before the first is acknowledged
+_KEEP_ALIVE = 10  # seconds after which, and half as much, a broker gives up a silent server
+_QUIET = 1.0  # seconds without a command after which nothing more is kept for a server
+_POLL = 0.25  # seconds
+ONLINE, OFFLINE = "online", "offline"
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A broker of --mqtt: mqtt://user:password@host:port/prefix, mqtts:// for TLS."""
+
+    host: str
+    port: int
+    prefix: str = "federation"
+    user: str | None = None
+    password: str | None = None
+    is_encrypted: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Broker:
+        """Raises ArgumentError."""
+        try:
+            parts = urlsplit(text)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            parts, host, port = urlsplit(""), None, None
+        prefix = parts.path.strip("/") or "federation"
+        if host is None or parts.scheme not in _SCHEMES or set(prefix) & set("#+"):
+            raise ArgumentError("--mqtt: give it as mqtt://broker or mqtts://user@broker/prefix")
+        user, password = (
+            unquote(part) if part else None for part in (parts.username, parts.password)
+        )
+        port = port or _SCHEMES[parts.scheme]
+        return cls(host, port, prefix, user, password, parts.scheme == "mqtts")
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}, commands on {self.prefix}/commands"
+
+
+class MqttServer:
+    """A server's connection to a broker.
+
+    identifier: the server's own, by which the broker knows it again; seconds: in which an answer
+    must be there; rate: tokens a second of the last answer.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        broker: Broker,
+        identifier: str,
+        seconds: float,
+        rate: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._service, self._broker, self._id = service, broker, identifier
+        self._seconds, self._rate = seconds, rate
+        self._own = f"{broker.prefix}/servers/{identifier}"
+        self._answered = 0
+        self._last = {"command": "", "answer": ""}
+        self.is_connected = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serves until it is cancelled; connects again, after ever longer waits, when it must."""
+        wait = 1.0
+        while True:
+            try:
+                while self._service.default.state == LOADING:
+                    await asyncio.sleep(_POLL)
+                async with self._client(self._id, _SESSION, self._will()) as client:
+                    wait = 1.0
+                    try:
+                        await self._serve(client)
+                    except asyncio.CancelledError:
+                        await self._say_goodbye(client)
+                        raise
+            except* (aiomqtt.MqttError, OSError) as group:
+                self.is_connected.clear()
+                reason = group.exceptions[0]
+                _LOG.warning("MQTT, %s: %s", self._broker.host, reason)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, _LONGEST_WAIT)
+
+    async def _say_goodbye(self, client: aiomqtt.Client) -> None:
+        """Says what the broker does not, for a server that goes of its own accord."""
+        with contextlib.suppress(aiomqtt.MqttError):
+            await client.publish(f"{self._own}/status", OFFLINE, qos=1, retain=True)
+
+    def _will(self) -> aiomqtt.Will:
+        return aiomqtt.Will(f"{self._own}/status", OFFLINE, qos=1, retain=True)
+
+    def _client(
+        self, identifier: str, session: int, will: aiomqtt.Will | None = None
+    ) -> aiomqtt.Client:
+        """session: seconds that the broker keeps what is not acknowledged, once it is gone."""
+        broker, connecting = self._broker, Properties(PacketTypes.CONNECT)
+        connecting.SessionExpiryInterval = session
+        connecting.ReceiveMaximum = _AT_ONCE
+        client = aiomqtt.Client(
+            broker.host, broker.port, username=broker.user, password=broker.password,
+            identifier=f"{GROUP}-{identifier}", protocol=aiomqtt.ProtocolVersion.V5, will=will,
+            clean_start=False, properties=connecting, keepalive=_KEEP_ALIVE,
+            tls_context=ssl.create_default_context() if broker.is_encrypted else None,
+        )  # fmt: skip
+        client._client.manual_ack_set(True)  # aiomqtt has no acknowledgements by hand yet
+        return client
+
+    async def _serve(self, client: aiomqtt.Client) -> None:
+        others = f"{self._broker.prefix}/servers/+/status"
+        await self._announce(client)
+        await client.subscribe(others, qos=0)
+        await client.subscribe(f"$share/{GROUP}/{self._broker.prefix}/commands", qos=1)
+        self.is_connected.set()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._report(client))
+            async for message in client.messages:
+                topic = str(message.topic)
+                if topic.endswith("/commands"):
+                    tasks.create_task(self._answer(client, message))
+                    continue
+                client._client.ack(message.mid, message.qos)
+                gone = topic.split("/")[-2]
+                if message.payload == OFFLINE.encode() and gone != self._id:
+                    tasks.create_task(self._take_over(gone))
+
+    async def _take_over(self, gone: str) -> None:
+        """Answers the commands that the broker keeps for a server that is gone."""
+        _LOG.info("MQTT: taking over what %s has left", gone)
+        try:
+            async with self._client(gone, 0) as client:
+                messages = aiter(client.messages)
+                with contextlib.suppress(TimeoutError):
+                    while True:
+                        async with asyncio.timeout(_QUIET):
+                            message = await anext(messages)
+                        if str(message.topic).endswith("/commands"):
+                            await self._answer(client, message)
+                        else:
+                            client._client.ack(message.mid, message.qos)
+                topic = f"{self._broker.prefix}/servers/{gone}/status"
+                await client.publish(topic, b"", qos=1, retain=True)
+        except (aiomqtt.MqttError, OSError) as error:  # it is back, or a third one does this
+            _LOG.info("MQTT: %s is taken over elsewhere: %s", gone, error)
+
+    async def _answer(self, client: aiomqtt.Client, message: aiomqtt.Message) -> None:
+        """Answers a command, and then acknowledges it."""
+        answer = await self._ask(message.payload)
+        if answer is None:
+            return
+        self._answered += 1
+        self._last = {"command": answer["command"], "answer": answer.get("text", "")}
+        properties: Any = message.properties
+        topic = getattr(properties, "ResponseTopic", None) or f"{self._broker.prefix}/answers"
+        replying = Properties(PacketTypes.PUBLISH)
+        if correlation := getattr(properties, "CorrelationData", None):
+            replying.CorrelationData = correlation
+        await client.publish(topic, msgspec.json.encode(answer), qos=1, properties=replying)
+        client._client.ack(message.mid, message.qos)
+
+    async def _ask(self, payload: object) -> dict[str, Any] | None:
+        """Returns the answer to a command, None where it is to be left to another server."""
+        content = bytes(payload) if isinstance(payload, bytes | bytearray) else b""
+        command = content[:MOST_COMMAND].decode(errors="replace")
+        found: dict[str, Any] = {"command": command, "server": self._id}
+        if len(content) > MOST_COMMAND:
+            return {**found, "error": f"the command is longer than {MOST_COMMAND} bytes"}
+        request = GenerationRequest(command)
+        while True:
+            try:
+                generation = await generate(
+                    self._service.default, request, "mqtt", self._seconds
+                )
+                break
+            except (QueueFull, NotReady):  # the broker has no other to give it to
+                await asyncio.sleep(_POLL)
+            except FederationError as error:
+                return None if self._service.is_stopping else {**found, "error": str(error)}
+        found |= {"text": generation.text, "tokens": len(generation.tokens)}
+        if generation.refused:
+            found["refused"] = generation.refused
+        if generation.finish_reason == LENGTH:
+            found["is_cut"] = True
+        return found
+
+    async def _announce(self, client: aiomqtt.Client) -> None:
+        for topic, content in describe_device(self._broker.prefix, self._id, self._own):
+            await client.publish(topic, msgspec.json.encode(content), qos=1, retain=True)
+        await client.publish(f"{self._own}/status", ONLINE, qos=1, retain=True)
+
+    async def _report(self, client: aiomqtt.Client) -> None:
+        while True:
+            state = msgspec.json.encode(self.state())
+            await client.publish(f"{self._own}/state", state, qos=0, retain=True)
+            await asyncio.sleep(_STATE_EVERY)
+
+    def state(self) -> dict[str, Any]:
+        """The figures that are published."""
+        engines = self._service.engines
+        clusters = [engine.cluster for engine in engines if engine.state == READY]
+        return {
+            "boards_online": sum(each.executor.plan.chips for each in clusters if each),
+            "clusters_ready": len(clusters),
+            "waiting": sum(len(model.queue) for model in self._service.models.values()),
+            "tokens_per_second": round(self._rate(), 1),
+            "answered": self._answered,
+            "last_command": self._last["command"][:200],
+            "last_answer": self._last["answer"][:200],
+        }
+
+
+@contextlib.asynccontextmanager
+async def open_mqtt(server: MqttServer) -> AsyncIterator[None]:
+    """Serves while the context lasts."""
+    task = asyncio.create_task(server.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

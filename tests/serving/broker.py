@@ -1,0 +1,65 @@
+"""A real mosquitto on a port of loopback: the machine's, or Debian's brought into the checkout."""
+
+import fcntl
+import platform
+import shutil
+import socket
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from host.errors import SetupError
+from host.paths import SOURCES
+from host.setup.debian import Archive
+
+FOLDER = SOURCES / "build" / "mosquitto"
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def find_mosquitto():
+    """The words of a command that runs it; skips the test where none can be had."""
+    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+    if program:
+        return [program]
+    root = FOLDER / "debian"
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with open(FOLDER / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "usr/sbin/mosquitto").exists():
+            _bring(root)
+    libraries = next(root.glob("usr/lib/*-linux-gnu"))
+    loader = next(libraries.glob("ld-linux*.so.*"))
+    return [str(loader), "--library-path", str(libraries), str(root / "usr/sbin/mosquitto")]
+
+
+def _bring(root):
+    try:
+        architecture = MACHINES.get(platform.machine())
+        if architecture is None:
+            raise SetupError(f"Debian's mosquitto is not looked for on {platform.machine()}")
+        with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+            unpacked = Path(folder) / "root"
+            archive = Archive(Path(folder), architecture)
+            archive.unpack("mosquitto", unpacked, dependencies=True)
+            unpacked.replace(root)
+    except SetupError as error:
+        pytest.skip(f"no mosquitto, and none from Debian ({error}): apt-get install mosquitto")
+
+
+@contextmanager
+def mosquitto(tmp_path, port=0):
+    """Runs a broker on a port, 0 for any; gives its port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", port))
+        port = free.getsockname()[1]
+    file = tmp_path / "mosquitto.conf"
+    file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([*find_mosquitto(), "-c", str(file)], **quiet) as broker:
+        try:
+            yield port
+        finally:
+            broker.terminate()

@@ -1,0 +1,253 @@
+"""MQTT with a real mosquitto: commands, answers, discovery, and what a server leaves that goes."""
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import aiomqtt
+import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from host.errors import ArgumentError
+from host.paths import HELD_OUT
+from host.serving.engine import READY
+from host.serving.mqtt import MOST_COMMAND, Broker, MqttServer, open_mqtt
+from tests.serving.broker import mosquitto
+from tests.serving.reference_chips import Gate, ReferenceChips
+from tests.serving.servers import make_service, wait_until
+from tests.simulation.launch import REPOSITORY
+
+PROMPT = "Once upon a time"
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory):
+    with mosquitto(tmp_path_factory.mktemp("mosquitto")) as number:
+        yield number
+
+
+@pytest.fixture
+def make(tiny):
+    """Makes services of the tiny model that answer in a few tokens; stops them at the end."""
+    made = []
+
+    def service(script=lambda executor: None):
+        found, _ = make_service(tiny, [[ReferenceChips(slots=2, script=script, context=24)]])
+        found.start()
+        wait_until(lambda: found.default.state == READY)
+        made.append(found)
+        return found
+
+    yield service
+    for each in made:
+        each.stop()
+
+
+@asynccontextmanager
+async def listening(port, *topics):
+    """A client that hears these topics; waits until the broker is there."""
+    while True:
+        try:
+            client = aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5)
+            await client.__aenter__()
+            break
+        except aiomqtt.MqttError:
+            await asyncio.sleep(0.02)
+    try:
+        for topic in topics:
+            await client.subscribe(topic, qos=1)
+        yield client
+    finally:
+        await client.__aexit__(None, None, None)
+
+
+async def command(client, prefix, text, number):
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ResponseTopic = f"{prefix}/replies"
+    properties.CorrelationData = str(number).encode()
+    await client.publish(f"{prefix}/commands", text, qos=1, properties=properties)
+
+
+async def answers(client, wanted=frozenset(), how_many=1):
+    """The answers to commands of these numbers, or to so many, by number."""
+    found = {}
+    async for message in client.messages:
+        found[int(message.properties.CorrelationData)] = json.loads(message.payload)
+        if found.keys() >= wanted and len(found) >= how_many:
+            return found
+
+
+def run(coroutine):
+    async def limited():
+        async with asyncio.timeout(90):
+            await coroutine
+
+    asyncio.run(limited())
+
+
+def test_commands_are_answered_with_correlation_data_and_figures_are_retained(
+    port, make, expect
+):
+    async def converse():
+        server = MqttServer(make(), Broker("127.0.0.1", port, "one"), "kitchen", 60)
+        async with open_mqtt(server), listening(port, "one/replies", "one/answers") as client:
+            await server.is_connected.wait()
+            await command(client, "one", PROMPT, 7)
+            expected = expect(PROMPT, 24)
+            (answer,) = (await answers(client, {7})).values()
+            assert expected.text.startswith(answer["text"]) and answer["text"]
+            assert (answer["command"], answer["server"]) == (PROMPT, "kitchen")
+            assert answer["is_cut"]
+            for number, text in enumerate(("x" * (MOST_COMMAND + 1), "x y " * 90)):
+                await command(client, "one", text, number)
+            refused = await answers(client, {0, 1})
+            assert "longer than 16384 bytes" in refused[0]["error"]
+            assert "24 positions" in refused[1]["error"]
+            await client.publish("one/commands", PROMPT, qos=1)  # no reply topic
+            async for message in client.messages:
+                assert str(message.topic) == "one/answers"
+                break
+        async with listening(port, "one/servers/#", "homeassistant/#") as client:
+            seen = {}
+            async for message in client.messages:
+                seen[str(message.topic)] = message.payload
+                if len(seen) == 3:
+                    break
+        state = json.loads(seen["one/servers/kitchen/state"])
+        config = json.loads(seen["homeassistant/device/one_kitchen/config"])
+        for name, sensor in config["components"].items():
+            assert name in state and sensor["value_template"] == f"{{{{ value_json.{name} }}}}"
+        assert config["availability_topic"] == "one/servers/kitchen/status" in seen
+        assert config["state_topic"] == "one/servers/kitchen/state"
+
+    run(converse())
+
+
+def test_another_server_answers_what_one_leaves_that_goes(port, make):
+    """The first has commands under way, and others that the broker keeps for it."""
+
+    async def converse():
+        gate = Gate()
+        broker = Broker("127.0.0.1", port, "two")
+        first, second = (
+            MqttServer(make(script), broker, name, 60)
+            for name, script in (("first", gate), ("second", lambda executor: None))
+        )
+        async with listening(port, "two/replies") as client, AsyncExitStack() as stack:
+            going = asyncio.create_task(first.run())
+            await first.is_connected.wait()
+            await stack.enter_async_context(open_mqtt(second))
+            await second.is_connected.wait()
+            for number in range(24):
+                await command(client, "two", f"{PROMPT} {number}", number)
+            await asyncio.to_thread(gate.waiting.wait, 60)
+            early = await answers(client, how_many=12)  # the broker deals them out in turn
+            going.cancel()
+            late = await answers(client, set(range(24)) - set(early))
+            gate.is_open.set()
+            assert {each["server"] for each in (*early.values(), *late.values())} == {"second"}
+            for number, each in (early | late).items():
+                assert each["command"] == f"{PROMPT} {number}"
+
+    run(converse())
+
+
+def test_a_server_waits_for_its_broker(tmp_path, make):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number = free.getsockname()[1]
+
+    async def converse():
+        server = MqttServer(make(), Broker("127.0.0.1", number, "three"), "lone", 60)
+        async with open_mqtt(server):
+            await asyncio.sleep(0.05)
+            assert not server.is_connected.is_set()
+            with mosquitto(tmp_path, number):
+                await server.is_connected.wait()
+
+    run(converse())
+
+
+@pytest.mark.parametrize(
+    ("text", "broker"),
+    [
+        ("mqtt://broker", Broker("broker", 1883)),
+        ("mqtts://broker", Broker("broker", 8883, is_encrypted=True)),
+        ("mqtt://u:p%40@h:1/a/b/", Broker("h", 1, "a/b", "u", "p@")),
+        ("broker", None),
+        ("http://broker", None),
+        ("mqtt://", None),
+        ("mqtt://h:x", None),
+        ("mqtt://h/%23/#", Broker("h", 1883, "%23")),
+        ("mqtt://h/a+", None),
+    ],
+)
+def test_urls_of_brokers(text, broker):
+    if broker:
+        assert Broker.parse(text) == broker
+        return
+    with pytest.raises(ArgumentError, match="^--mqtt: give it as mqtt://broker or mqtts://"):
+        Broker.parse(text)
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(300)
+def test_three_servers_of_which_one_is_killed_answer_200_commands(port, micropython):
+    """Processes, as on three machines; every answer is that of the held-out set's model."""
+    lines = HELD_OUT.read_text().splitlines()[:200]
+    commands = [line.split("\t")[1] for line in lines]
+    free = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    ports = [each.getsockname()[1] for each in free]
+    for each in free:
+        each.close()
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "host.serve", "--chips", "1", "--link", "uart", "--port",
+             str(own), "--mqtt", f"mqtt://127.0.0.1:{port}/farm", "--mqtt-id", f"s{number}"],
+            cwd=REPOSITORY, stderr=subprocess.DEVNULL,
+        )
+        for number, own in enumerate(ports)
+    ]  # fmt: skip
+    alone = subprocess.run(
+        [sys.executable, "-m", "host.run", "--chips", "1", "--link", "uart", "--json"],
+        input="\n".join(commands), capture_output=True, text=True, cwd=REPOSITORY, check=False,
+    )  # fmt: skip
+    expected = [json.loads(line)["text"] for line in alone.stdout.splitlines()]
+    by = Counter()
+
+    async def converse():
+        async with listening(port, "farm/replies", "farm/servers/+/status") as client:
+            online = set()
+            async for message in client.messages:
+                online.add(str(message.topic))
+                if len(online) == 3:
+                    break
+            await asyncio.sleep(1)
+            for number, text in enumerate(commands):
+                await command(client, "farm", text, number)
+            found = {}
+            async for message in client.messages:
+                if str(message.topic) != "farm/replies":
+                    continue
+                answer = json.loads(message.payload)
+                found[int(message.properties.CorrelationData)] = answer["text"]
+                by[answer["server"]] += 1
+                if len(found) == 30:
+                    started[0].send_signal(signal.SIGKILL)
+                if len(found) == len(commands):
+                    return [found[number] for number in range(len(commands))]
+
+    try:
+        assert asyncio.run(asyncio.wait_for(converse(), 240)) == expected
+    finally:
+        for each in started:
+            each.terminate()
+        for each in started:
+            each.wait(30)
+    assert set(by) == {"s0", "s1", "s2"}
