@@ -3,8 +3,8 @@
 Servers share <prefix>/commands by a shared subscription (MQTT 5): the broker gives each command to
 one of them, and keeps it until that one acknowledges, which it does after its answer has gone out.
 What a server leaves that goes, another takes over: mosquitto does not hand it out again by itself,
-so the other connects under the name of the one that is gone, and gets what was kept for that. So
-no command is lost; one may be answered twice.
+so the first of the others, in the order of their names, connects under the name of the one that is
+gone, and gets what was kept for that. So no command is lost; one may be answered twice.
 
     <prefix>/commands           in: a command, as text; response topic and correlation data say
                                 where the answer goes, else it goes to <prefix>/answers
@@ -48,7 +48,7 @@ _AT_ONCE = 8  # commands that the broker hands out before the first is acknowled
 _KEEP_ALIVE = 10  # seconds after which, and half as much, a broker gives up a silent server
 _QUIET = 1.0  # seconds without a command after which nothing more is kept for a server
 _POLL = 0.25  # seconds
-ONLINE, OFFLINE = "online", "offline"
+ONLINE, OFFLINE, _TAKEN = "online", "offline", "taken"
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ class MqttServer:
         self._own = f"{broker.prefix}/servers/{identifier}"
         self._answered = 0
         self._last = {"command": "", "answer": ""}
+        self._states: dict[str, str] = {}  # of all servers of the broker, by their names
         self.is_connected = asyncio.Event()
 
     async def run(self) -> None:
@@ -131,6 +132,10 @@ class MqttServer:
         with contextlib.suppress(aiomqtt.MqttError):
             await client.publish(f"{self._own}/status", OFFLINE, qos=1, retain=True)
 
+    @property
+    def _shared(self) -> str:
+        return f"$share/{GROUP}/{self._broker.prefix}/commands"
+
     def _will(self) -> aiomqtt.Will:
         return aiomqtt.Will(f"{self._own}/status", OFFLINE, qos=1, retain=True)
 
@@ -153,8 +158,9 @@ class MqttServer:
     async def _serve(self, client: aiomqtt.Client) -> None:
         others = f"{self._broker.prefix}/servers/+/status"
         await self._announce(client)
+        self._states.clear()
         await client.subscribe(others, qos=0)
-        await client.subscribe(f"$share/{GROUP}/{self._broker.prefix}/commands", qos=1)
+        await client.subscribe(self._shared, qos=1)
         self.is_connected.set()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._report(client))
@@ -163,16 +169,24 @@ class MqttServer:
                 if topic.endswith("/commands"):
                     tasks.create_task(self._answer(client, message))
                     continue
-                client._client.ack(message.mid, message.qos)
-                gone = topic.split("/")[-2]
-                if message.payload == OFFLINE.encode() and gone != self._id:
+                self._states[topic.split("/")[-2]] = bytes(message.payload).decode()
+                for gone in self._heritage():
+                    self._states[gone] = _TAKEN
                     tasks.create_task(self._take_over(gone))
+
+    def _heritage(self) -> list[str]:
+        """The servers whose commands are this one's to take over."""
+        online = [name for name, state in self._states.items() if state == ONLINE]
+        if self._id != min(online, default=""):
+            return []
+        return [name for name, state in self._states.items() if state == OFFLINE]
 
     async def _take_over(self, gone: str) -> None:
         """Answers the commands that the broker keeps for a server that is gone."""
         _LOG.info("MQTT: taking over what %s has left", gone)
         try:
-            async with self._client(gone, 0) as client:
+            async with self._client(gone, _SESSION) as client:
+                await client.unsubscribe(self._shared)  # or it is given more
                 messages = aiter(client.messages)
                 with contextlib.suppress(TimeoutError):
                     while True:
@@ -180,12 +194,10 @@ class MqttServer:
                             message = await anext(messages)
                         if str(message.topic).endswith("/commands"):
                             await self._answer(client, message)
-                        else:
-                            client._client.ack(message.mid, message.qos)
                 topic = f"{self._broker.prefix}/servers/{gone}/status"
                 await client.publish(topic, b"", qos=1, retain=True)
-        except (aiomqtt.MqttError, OSError) as error:  # it is back, or a third one does this
-            _LOG.info("MQTT: %s is taken over elsewhere: %s", gone, error)
+        except (aiomqtt.MqttError, OSError) as error:  # it is back
+            _LOG.info("MQTT: %s goes on itself: %s", gone, error)
 
     async def _answer(self, client: aiomqtt.Client, message: aiomqtt.Message) -> None:
         """Answers a command, and then acknowledges it."""
