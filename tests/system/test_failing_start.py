@@ -46,7 +46,7 @@ def settings(link):
 @pytest.mark.parametrize(
     ("chip", "link", "path", "change"),
     [
-        (0, "espnow", "firmware/devices.py", ALWAYS.format(function="_radio")),
+        (0, "espnow", "firmware/links/wifi.py", ALWAYS.format(function="start")),
         # The buffers of the link, or of the node, have no room beside the share.
         (1, "uart", "firmware/devices.py", ONCE.format(function="_link")),
         (1, "espnow", "firmware/devices.py", ONCE.format(function="_link")),
@@ -63,7 +63,7 @@ def test_the_host_is_told_what_failed(narrow, monkeypatch, chip, link, path, cha
 
 def test_a_chip_with_no_link_tells_its_console_and_starts_anew(narrow, monkeypatch):
     append_source(
-        monkeypatch, "firmware/devices.py", ONCE.format(function="_radio"), only=1
+        monkeypatch, "firmware/links/wifi.py", ONCE.format(function="start"), only=1
     )
     with open_cluster(narrow, settings("espnow")) as cluster:
         cluster.executor.forward([1, 2, 3])
