@@ -188,7 +188,7 @@ def test_five_boards_are_flashed_and_speak(model, micropython, tmp_path, firmwar
 def test_the_default_link_from_flashing_to_text(micropython, tmp_path, firmware):
     """Radio, as README.md has it: the chips behind the gateway flashed before it and after it."""
     folder = standin_boards(tmp_path / "boards")
-    options = ("--chips", 3, "--model", MODEL, "--context", 48)
+    options = ("--chips", 3, "--model", MODEL, "--context", 40)
     with ExitStack() as stack:
         hub = stack.enter_context(HubProcess(mtu=250))
         three = farm(stack, tmp_path, ["esp32s3"] * 3, hub=hub)

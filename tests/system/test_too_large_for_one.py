@@ -1,12 +1,11 @@
 """A model that one chip with 160 KB of heap cannot load, divided among several that can."""
 
-import functools
-
 import pytest
 
 from host.errors import ClusterError
-from host.launch import SimulatedChips, open_cluster, simulated
+from host.launch import SimulatedChips, open_cluster
 from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, hybrid, pipeline
+from host.parallel.partition import partition
 from host.parallel.plan import DoesNotFit
 from tests.system.reference_runs import assert_equals_reference
 
@@ -25,9 +24,9 @@ def test_the_plan_says_that_one_chip_is_too_small(model):
 
 
 def test_one_chip_itself_says_that_it_cannot_load_it(model, monkeypatch):
-    unbounded = functools.partial(simulated.partition, heap=None)
     monkeypatch.setattr(
-        simulated, "partition", lambda *args, heap, **how: unbounded(*args, **how)
+        "host.parallel.boards.partition",
+        lambda *args, heap, uart_heap, **how: partition(*args, **how),
     )
     told = "BufferOverflow: chip 0: 6 heads with their shard of 5 layers"
     with pytest.raises(ClusterError, match=told), open_cluster(model, settings(1)):
