@@ -1,0 +1,70 @@
+"""The example programs, run as they are against a server that speaks all protocols."""
+
+import asyncio
+import runpy
+import sys
+import threading
+
+import pytest
+
+from host.cli.serve_options import parse_options
+from host.paths import HOME_MODEL
+from host.serving.front_ends import FrontEndSettings, open_front_ends
+from tests.serving.broker import mosquitto
+from tests.serving.reference_chips import ReferenceChips
+from tests.serving.servers import load_quantized, make_service, serving, wait_until
+from tests.simulation.launch import REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def addresses(tmp_path_factory):
+    """Where each protocol is spoken."""
+    source = load_quantized(HOME_MODEL)
+    service, watching = make_service(source, [[ReferenceChips()]], name="home")
+    found, loop = {}, asyncio.new_event_loop()
+    ended = asyncio.Event()
+
+    async def speak(port):
+        settings = FrontEndSettings(
+            mqtt=f"mqtt://127.0.0.1:{port}", mqtt_id="own", wyoming="tcp://127.0.0.1:0"
+        )
+        async with open_front_ends(service, watching[0], settings) as lines:
+            found["wyoming"] = lines[0].rpartition("//")[2]
+            found["mqtt"] = f"127.0.0.1:{port}"
+            await ended.wait()
+
+    with (
+        mosquitto(tmp_path_factory.mktemp("broker")) as port,
+        serving(service, watching) as found["openai"],
+    ):
+        thread = threading.Thread(target=loop.run_until_complete, args=(speak(port),))
+        thread.start()
+        wait_until(lambda: "mqtt" in found)
+        yield found
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
+    loop.close()
+
+
+@pytest.mark.parametrize(
+    ("program", "protocol", "printed"),
+    [
+        ("openai_chat", "openai", "light.kitchen off\n"),
+        ("wyoming_intents", "wyoming", "HassTurnOff {'area': 'kitchen', 'domain': 'light'}\n"),
+        ("mqtt_command", "mqtt", "light.kitchen off\n"),
+    ],
+)
+def test_it_prints_what_the_page_says(addresses, program, protocol, printed, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [program, addresses[protocol]])
+    runpy.run_path(str(REPOSITORY / "examples" / f"{program}.py"), run_name="__main__")
+    assert capsys.readouterr().out == printed
+    page = (REPOSITORY / "docs" / "serving.md").read_text(encoding="utf-8")
+    assert printed.strip() in page
+
+
+def test_the_page_names_options_that_there_are():
+    page = (REPOSITORY / "docs" / "serving.md").read_text(encoding="utf-8")
+    for line in page.splitlines():
+        if line.startswith(".venv/bin/python -m host.serve"):
+            words = line.split("#")[0].replace('"', "").split()
+            parse_options(words[words.index("host.serve") + 1 :])
