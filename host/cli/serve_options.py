@@ -10,6 +10,7 @@ from pathlib import Path
 from host.cli.arguments import Parser, count_up_to
 from host.cli.run_options import add_chip_options, add_simulation_options, find_chips, find_model
 from host.cluster import cluster_file
+from host.cluster.cluster_fields import ClusterFile
 from host.errors import ArgumentError, ClusterError
 from host.launch import Chips, FlashedBoards
 from host.model import loading
@@ -91,6 +92,9 @@ def _add_model_options(parser: Parser) -> None:
     add("--cluster", action="append", default=[], metavar="FILE",
         help="a federation.toml whose boards hold a model; may be given again, for another model"
              " or for more clusters with the same one")
+    add("--spare", action="append", default=[], metavar="FILE",
+        help="a federation.toml of other boards with the model, which take the place of a cluster"
+             " that stays away; may be given again")
     add("--model", metavar="PATH", help="the model (default: as flashed, else models/home.bin)")
     add("--tokenizer", metavar="FILE", help="its tokenizer (default: the one in or beside it)")
     add("--name", help="what the model is called (default: its file's name)")
@@ -117,20 +121,33 @@ def find_models(
     if not options.cluster:
         path = find_model(options)
         source = _load(path, options.tokenizer)
-        return {options.name or _name(path): (source, [[find_chips(options, source.config)]])}
+        chips = [find_chips(options, source.config), *_find_spares(options, _name(path))]
+        return {options.name or _name(path): (source, [chips])}
     for name in ("ports", "chips", "model", "name"):
         if getattr(options, name) is not None:
             raise ArgumentError(f"--{name} and --cluster: the cluster's file says that")
     found: dict[str, tuple[LoadedModel, list[list[Chips]]]] = {}
     for file in options.cluster:
-        cluster = cluster_file.read(Path(file))
-        if cluster is None:
-            raise ClusterError(f"--cluster {file}: there is no such file")
+        cluster = _read("--cluster", file)
         name = _name(cluster.model)
         if name not in found:
             found[name] = (_load(cluster.model, options.tokenizer), [])
-        found[name][1].append([FlashedBoards(cluster)])
+        found[name][1].append([FlashedBoards(cluster), *_find_spares(options, name)])
     return found
+
+
+def _find_spares(options: argparse.Namespace, model: str) -> list[Chips]:
+    """Returns the boards that may take the place of a cluster with this model."""
+    clusters = [_read("--spare", file) for file in options.spare]
+    return [FlashedBoards(each) for each in clusters if _name(each.model) == model]
+
+
+def _read(option: str, file: str) -> ClusterFile:
+    """Raises ClusterError."""
+    cluster = cluster_file.read(Path(file))
+    if cluster is None:
+        raise ClusterError(f"{option} {file}: there is no such file")
+    return cluster
 
 
 def _load(path: str, tokenizer: str | None) -> LoadedModel:

@@ -70,6 +70,9 @@ def test_clusters_of_files_are_served_together(tmp_path, tiny_model_file, monkey
     monkeypatch.chdir(REPOSITORY)
     found = serve_options.find_models(serve_options.parse_options(files))
     assert {name: len(clusters) for name, (_, clusters) in found.items()} == {"tiny": 2, "home": 1}
+    spares = [*files, "--spare", str(tmp_path / "0.toml")]
+    spared = serve_options.find_models(serve_options.parse_options(spares))
+    assert [list(map(len, clusters)) for _, clusters in spared.values()] == [[2, 2], [1]]
     with pytest.raises(ArgumentError, match="^--model and --cluster"):
         serve_options.find_models(serve_options.parse_options([*files, "--model", "x"]))
     with pytest.raises(ClusterError, match="there is no such file$"):
