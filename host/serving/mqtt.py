@@ -161,6 +161,7 @@ class MqttServer:
         self._states.clear()
         await client.subscribe(others, qos=0)
         await client.subscribe(self._shared, qos=1)
+        await client.publish(f"{self._own}/status", ONLINE, qos=1, retain=True)
         self.is_connected.set()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._report(client))
@@ -242,7 +243,6 @@ class MqttServer:
     async def _announce(self, client: aiomqtt.Client) -> None:
         for topic, content in describe_device(self._broker.prefix, self._id, self._own):
             await client.publish(topic, msgspec.json.encode(content), qos=1, retain=True)
-        await client.publish(f"{self._own}/status", ONLINE, qos=1, retain=True)
 
     async def _report(self, client: aiomqtt.Client) -> None:
         while True:

@@ -1,14 +1,16 @@
 """A real mosquitto on a port of loopback: the machine's, or Debian's brought into the checkout."""
 
+import asyncio
 import fcntl
 import platform
 import shutil
 import socket
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+import aiomqtt
 import pytest
 
 from host.errors import SetupError
@@ -63,3 +65,21 @@ def mosquitto(tmp_path, port=0):
             yield port
         finally:
             broker.terminate()
+
+
+@asynccontextmanager
+async def listening(port, *topics):
+    """A client that hears these topics; waits until the broker is there."""
+    while True:
+        try:
+            client = aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5)
+            await client.__aenter__()
+            break
+        except aiomqtt.MqttError:
+            await asyncio.sleep(0.02)
+    try:
+        for topic in topics:
+            await client.subscribe(topic, qos=1)
+        yield client
+    finally:
+        await client.__aexit__(None, None, None)

@@ -7,9 +7,8 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
-import aiomqtt
 import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -18,7 +17,7 @@ from host.errors import ArgumentError
 from host.paths import HELD_OUT
 from host.serving.engine import READY
 from host.serving.mqtt import MOST_COMMAND, Broker, MqttServer, open_mqtt
-from tests.serving.broker import mosquitto
+from tests.serving.broker import listening, mosquitto
 from tests.serving.reference_chips import Gate, ReferenceChips
 from tests.serving.servers import make_service, wait_until
 from tests.simulation.launch import REPOSITORY
@@ -47,24 +46,6 @@ def make(tiny):
     yield service
     for each in made:
         each.stop()
-
-
-@asynccontextmanager
-async def listening(port, *topics):
-    """A client that hears these topics; waits until the broker is there."""
-    while True:
-        try:
-            client = aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5)
-            await client.__aenter__()
-            break
-        except aiomqtt.MqttError:
-            await asyncio.sleep(0.02)
-    try:
-        for topic in topics:
-            await client.subscribe(topic, qos=1)
-        yield client
-    finally:
-        await client.__aexit__(None, None, None)
 
 
 async def command(client, prefix, text, number):
