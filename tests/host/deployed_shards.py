@@ -37,24 +37,28 @@ def _shards(model, plan, shard):
     file.u16(512), file.u16(1024)  # tables
     for layer in model.layers:
         yield _layer_shards(file, config, layer, shard)
+    file.begin()
     rescale = Rescale(file.u16(len(shard.rows)), model.classifier.rescale.shift)
+    file.fill(file.header["columns"])
     rows = file.matrix(len(shard.rows), config.dim)
     yield {"classifier": _shard(rows, rescale, 0, shard.rows, config.vocab_size)}
 
 
 def _layer_shards(file, config, layer, shard):
+    file.begin()
     q, kv = (head_rows(heads, config.head_dim) for heads in (shard.heads, shard.kv_heads))
     owned = {"q": q, "k": kv, "v": kv, "gate": shard.units, "up": shard.units}
     rescales = {
         name: Rescale(file.u16(len(own)), getattr(layer, name).rescale.shift)
         for name, own in owned.items()
     }
+    file.fill(file.header["columns"])
     stacked = file.matrix(len(q) + 2 * len(kv), config.dim)
     rows = dict(zip("qkv", np.split(stacked, [len(q), len(q) + len(kv)]), strict=True))
     o = file.matrix(config.dim, len(q))
     rows["gate"], rows["up"] = np.split(file.matrix(2 * len(shard.units), config.dim), 2)
     down = file.matrix(config.dim, len(shard.units))
-    file.padding()
+    file.fill(4)
     shards = {
         name: _shard(rows[name], rescales[name], 0, own, len(getattr(layer, name).weight))
         for name, own in owned.items()
