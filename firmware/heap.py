@@ -36,9 +36,9 @@ def filler(size):
     It never has the heap grow: what ESP-IDF has left is for the buffers themselves, and for Wi-Fi.
     Drop it when the buffers have been made.
     """
-    gc.collect()
     if not hasattr(gc, "mem_free"):
         return None  # CPython
+    gc.collect()
     size += _ENDS
     fill, step = gc.mem_free() - (room() or 0) - size, _STEP
     while fill > 0:

@@ -25,6 +25,8 @@ _TIMED = (
     "firmware.roles.pipeline",
     "protocol.session",
 )
+# And those that have garbage collected, which in a large CPython takes as long as a whole text.
+_COLLECTING = ("firmware.compute.shard", "firmware.node")
 
 
 class Machine(Protocol):
@@ -85,14 +87,14 @@ class World:
     @contextmanager
     def rules(self) -> Iterator[None]:
         """Gives the firmware this world's clock, and CPython the heap of a chip."""
-        node: Any = import_module("firmware.node")
         wifi: Any = import_module("firmware.links.wifi")
         modules: list[Any] = [import_module(name) for name in _TIMED]
-        before: list[tuple[ModuleType, str, Any]] = [
-            (node, "gc", node.gc), (wifi, "start", wifi.start),
-        ]  # fmt: skip
-        node.gc = ChipHeap
+        before: list[tuple[ModuleType, str, Any]] = [(wifi, "start", wifi.start)]
         wifi.start = lambda settings: settings["start"]()
+        for collecting in map(import_module, _COLLECTING):
+            heap: Any = collecting
+            before.append((heap, "gc", heap.gc))
+            heap.gc = ChipHeap
         for module in modules:
             before.append((module, "ticks_ms", module.ticks_ms))
             module.ticks_ms = self.ticks_ms

@@ -12,7 +12,7 @@ SIGMOID_TABLE = [round(32768 / (1 + E ** ((512 - i) / 64))) for i in range(1024)
 
 
 def clipped(value, limit):
-    return max(-limit, min(limit, value))
+    return limit if value > limit else -limit if value < -limit else value
 
 
 def half_up(value, shift):
@@ -64,9 +64,12 @@ def matvec(columns, adds):
     """A kernel for matrices of this number of columns; adds: to what is in y."""
 
     def kernel(w, _, y, x, rows, at):
+        inputs = [x[i] for i in range(columns)]
+        bias = 128 * sum(inputs)
         for row in range(rows):
             begin = at + row * columns
-            total = sum((w[begin + i] - 128) * x[i] for i in range(columns))
+            weights = w[begin : begin + columns]
+            total = sum([a * b for a, b in zip(weights, inputs)]) - bias
             y[row] = y[row] + total if adds else total
 
     return kernel
@@ -148,9 +151,9 @@ class PlainKernels:
 
     def _weights(self, scores, table, shift):
         """Softmax weights, shifted so that their sum has about 15 bits."""
-        weights, by = [], 0
+        weights, by, highest = [], 0, max(scores)
         for score in scores:
-            halvings, index = divmod((max(scores) - score) >> shift, 512)
+            halvings, index = divmod((highest - score) >> shift, 512)
             weights.append(read_u16(table, index) // 2 ** min(halvings, 16))
         while (sum(weights) - 1) >> by > 32767:
             by += 1
