@@ -30,12 +30,11 @@ class Lx6(Xtensa):
         self.m = [0] * 4
         self.acc = 0
         self._begin = self._end = self._count = 0  # LBEG, LEND, LCOUNT
-        self._ends: set[int] = set()  # of all loops
+        self._ends: set[int] = set()  # of all loops; one too many does no harm
 
     def enter(self, function: int, arguments: int, count: int) -> None:
         super().enter(function, arguments, count)
         self._end = self._count = 0
-        self._ends.clear()
 
     def decoded(self, pc: int) -> Operation:
         operation = super().decoded(pc)

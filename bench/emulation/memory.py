@@ -16,7 +16,7 @@ class Memory:
 
     def __init__(self, size: int = 1 << 20) -> None:
         self.bytes = bytearray(size)
-        self._free = 0
+        self._free = self._kept = 0
 
     def placed(self, data: bytes, align: int = 16) -> int:
         """The address of a copy of data, aligned, with a gap behind it."""
@@ -27,9 +27,13 @@ class Memory:
         self._free = at + len(data) + 64
         return self.BASE + at
 
+    def keep(self) -> None:
+        """Has all that was placed so far outlast `clear`."""
+        self._kept = self._free
+
     def clear(self) -> None:
-        """Forgets all that was placed."""
-        self._free = 0
+        """Forgets all that was placed, but for what is kept."""
+        self._free = self._kept
 
     def top(self) -> int:
         """The address just beyond the end."""

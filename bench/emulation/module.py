@@ -53,6 +53,7 @@ class EmulatedModule:
         }
         kind = _PROCESSORS_OF_KERNELS.get(kernels.name) if kernels else None
         self._processor = (kind or PROCESSORS[target])()
+        self._processor.keep(self._functions.values())
         self.instructions = 0
         self.calls: Counter[str] = Counter()
 

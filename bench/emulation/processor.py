@@ -53,6 +53,7 @@ class Processor(ABC):
         # Objects that the module has, by the index of their name among the module's.
         self.module_globals: dict[int, int] = {}
         self._operations: dict[int, Operation] = {}
+        self._loaded: dict[bytes, tuple[int, dict[int, Operation]]] = {}
 
     @abstractmethod
     def decoded(self, pc: int) -> Operation:
@@ -107,14 +108,19 @@ class Processor(ABC):
 
         return execute
 
+    def keep(self, functions: Iterable[ViperFunction]) -> None:
+        """Load functions for good: each instruction of theirs is decoded once, not once a call."""
+        for function in functions:
+            self._loaded[function.code] = self.memory.placed(function.code), {}
+        self.memory.keep()
+
     def call(self, function: ViperFunction, *arguments: int) -> Execution:
         """Run a viper function with integers and addresses as its arguments."""
-        self._operations.clear()
-        entry = self.memory.placed(function.code)
-        table = self.memory.placed(_words(_RUNTIME + 4 * i for i in range(80)))
+        loaded = self._loaded.get(function.code)
+        entry, self._operations = loaded or (self.memory.placed(function.code), {})
+        table = self.memory.placed(_TABLE)
         objects = self.memory.placed(_words([0] * function.table_slot + [table]))
-        # Each name goes by its index.
-        names = self.memory.placed(b"".join(i.to_bytes(2, "little") for i in range(256)))
+        names = self.memory.placed(_NAMES)
         # mp_obj_fun_bc_t: type, context; mp_module_context_t: type, globals, names, objects.
         context = self.memory.placed(_words([0, 0, names, objects]))
         itself = self.memory.placed(_words([0, context]))
@@ -155,3 +161,7 @@ class Processor(ABC):
 
 def _words(values: Iterable[int]) -> bytes:
     return b"".join((value & MASK).to_bytes(4, "little") for value in values)
+
+
+_TABLE = _words(_RUNTIME + 4 * i for i in range(80))
+_NAMES = b"".join(i.to_bytes(2, "little") for i in range(256))  # each goes by its index

@@ -68,7 +68,7 @@ class Rv32(Processor):
     """A RISC-V core with integer multiplication and compressed instructions."""
 
     def enter(self, function: int, arguments: int, count: int) -> None:
-        self.registers = [0] * 32
+        self.registers[:] = [0] * 32
         for saved in _SAVED:
             self.registers[saved] = 0xCA11E400 + saved
         self.registers[_SP], self.registers[_RA] = self.memory.top() - 16, RETURN

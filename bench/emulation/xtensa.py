@@ -45,7 +45,7 @@ class Xtensa(Processor):
         self._windows: list[list[int]] = []  # a0 to a7 of those who called
 
     def enter(self, function: int, arguments: int, count: int) -> None:
-        self.registers = [0] * 16
+        self.registers[:] = [0] * 16
         self._windows = []
         # A call with a window of 8: what the caller put into a10 to a13 is in a2 to a5.
         self.registers[0], self.registers[1] = RETURN, self.memory.top() - 16

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 VERSION = 6
 # Kinds of objects; below the strings come None, False, True and Ellipsis, which have no data.
@@ -164,7 +165,7 @@ def _paired(
     reader: MpyReader, source: str
 ) -> Iterator[tuple[ast.FunctionDef | ast.ClassDef, _Function]]:
     """Yields each function and class that the module defines, in its source and in the file."""
-    nodes = list(_definitions(ast.parse(source).body))
+    nodes = _parsed(source)
     count = reader.function().children
     if count != len(nodes):
         raise MpyError(f"{count} functions in the .mpy file, {len(nodes)} in its source")
@@ -174,6 +175,12 @@ def _paired(
         yield node, function
     if reader.at != len(reader.data):
         raise MpyError(f"{len(reader.data) - reader.at} bytes too many in the .mpy file")
+
+
+@lru_cache(maxsize=64)  # a module is asked for several times, by each set of kernels
+def _parsed(source: str) -> list[ast.FunctionDef | ast.ClassDef]:
+    """What a module defines at its top level, of its source."""
+    return list(_definitions(ast.parse(source).body))
 
 
 def _definitions(statements: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.ClassDef]:
