@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from host.errors import ModelError
 from host.hardware.board import Board
 from host.hardware.kernels import matrix_padding
 from host.model.outline import Divisible
+from host.parallel.advice import find_nearest_count
 from host.parallel.cost.instructions import KERNELS, matrix_speed
 from host.parallel.heap import usable_heap
 from host.parallel.parallelism import Link, Parallelism
 from host.parallel.partition import partition
-from host.parallel.plan import Plan
+from host.parallel.plan import Advice, DoesNotFit, Plan
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,13 @@ class BoardSet:
                 uart_heap=[heap - of for heap, of in zip(wired, kept, strict=True)],
             )
 
-        return _fitting(make, heaps, [[board] for board in self.boards])
+        def plan_for(count: int) -> Plan:
+            return replace(self, boards=self.boards[:1] * count).plan(model, parallelism)
+
+        try:
+            return _fitting(make, heaps, [[board] for board in self.boards])
+        except DoesNotFit as problem:
+            raise _with_tried_advice(problem, plan_for) from None
 
 
 def make_link(
@@ -108,7 +116,41 @@ def plan_alike(
             uart_heap=None if on_line is None else on_line - of,
         )
 
-    return _fitting(make, [least or 0] * chips, [known] * chips) if known else make([])
+    def plan_for(count: int) -> Plan:
+        return plan_alike(model, count, context, parallelism, link, known)
+
+    if not known:
+        return make([])
+    try:
+        return _fitting(make, [least or 0] * chips, [known] * chips)
+    except DoesNotFit as problem:
+        raise _with_tried_advice(problem, plan_for) from None
+
+
+def _with_tried_advice(problem: DoesNotFit, plan_for: Callable[[int], Plan]) -> DoesNotFit:
+    """The problem, with a number of chips that fit with what their matrices are filled up with as
+    well, which the first advice knows nothing of.
+
+    plan_for: gives the plan of so many chips, or raises ModelError.
+    """
+
+    def fits(count: int) -> bool:
+        try:
+            plan_for(count)
+        except ModelError:
+            return False
+        return True
+
+    def find() -> Advice:
+        advice = problem.advice
+        if advice.chips is None or fits(advice.chips):
+            return advice
+        before = f"{advice.chips} chip{'s' * (advice.chips > 1)} would do"
+        chips = find_nearest_count(advice.chips, fits)
+        would = f"{chips} chip{'s' * (chips > 1)} would do" if chips else "use larger boards"
+        return replace(advice, text=advice.text.replace(before, would), chips=chips)
+
+    return DoesNotFit(find)
 
 
 def _fitting(
