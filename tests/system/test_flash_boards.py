@@ -188,15 +188,15 @@ def test_five_boards_are_flashed_and_speak(model, micropython, tmp_path, firmwar
 def test_the_default_link_from_flashing_to_text(micropython, tmp_path, firmware):
     """Radio, as README.md has it: the chips behind the gateway flashed before it and after it."""
     folder = standin_boards(tmp_path / "boards")
-    options = ("--chips", 3, "--model", MODEL, "--context", 40)
+    options = ("--chips", 4, "--model", MODEL, "--context", 48)
     with ExitStack() as stack:
         hub = stack.enter_context(HubProcess(mtu=250))
-        three = farm(stack, tmp_path, ["esp32s3"] * 3, hub=hub)
+        four = farm(stack, tmp_path, ["esp32s3"] * 4, hub=hub)
         heard = []
-        for chip in (1, 0, 2):
+        for chip in (1, 0, 2, 3):
             said = command(
                 tmp_path, "host.flash", "--board", "esp32s3", "--chip-id", chip,
-                "--port", three[chip].port, "--firmware", firmware, *options,
+                "--port", four[chip].port, "--firmware", firmware, *options,
                 boards_folder=folder,
             )  # fmt: skip
             assert said.returncode == 0, said.stderr
