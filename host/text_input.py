@@ -164,7 +164,7 @@ def _undecodable(data: bytes, mark: bytes, encoding: str, where: str) -> TextErr
     zeros = data.count(0)
     if zeros > len(data) // 2:
         return TextError(f"it is UTF-32 text without a byte order mark: {_REMEDY}")
-    if zeros and zeros >= len(data) // 3:
+    if zeros > 1 and zeros >= len(data) // 3 and 0 in (data[::2].count(0), data[1::2].count(0)):
         return TextError(f"it is UTF-16 text without a byte order mark: {_REMEDY}")
     if zeros:
         return TextError("it is no text, for it holds zero bytes")

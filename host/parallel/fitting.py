@@ -17,7 +17,7 @@ from host.parallel.strategies import list_candidates
 _OTHERS_UP_TO = 40  # chips to which other strategies are tried where the leanest does not fit
 
 
-def list_ways(layers: int, boards: BoardSet) -> list[Parallelism]:
+def list_parallelisms(layers: int, boards: BoardSet) -> list[Parallelism]:
     """Returns what is worth considering for a model of so many layers on these boards: all that
     their link can carry."""
     link, chips = Link(boards.kind, boards.line), len(boards.boards)
@@ -32,9 +32,9 @@ def list_ways(layers: int, boards: BoardSet) -> list[Parallelism]:
 def find_plans(
     model: Divisible, boards: BoardSet
 ) -> tuple[list[Plan], dict[Parallelism, ModelError]]:
-    """Returns a plan for each way that fits, and what is wrong with each that does not."""
+    """Returns a plan for each parallelism that fits, and what is wrong with each that does not."""
     plans, problems = [], {}
-    for parallelism in list_ways(model.config.layers, boards):
+    for parallelism in list_parallelisms(model.config.layers, boards):
         try:
             plans.append(boards.plan(model, parallelism))
         except ModelError as problem:
@@ -45,8 +45,8 @@ def find_plans(
 def find_first_plan(
     model: Divisible, boards: BoardSet, parallelism: Parallelism | None = None
 ) -> Plan:
-    """Returns the plan of this way, or of the first that fits. Raises ModelError where it, or
-    none, does."""
+    """Returns the plan of this parallelism, or of the first that fits. Raises ModelError where it
+    does not fit, or none does."""
     if parallelism:
         return boards.plan(model, parallelism)
     plans, problems = find_plans(model, boards)
@@ -56,7 +56,7 @@ def find_first_plan(
 
 
 def explain(problems: Mapping[Parallelism, ModelError]) -> ModelError:
-    """Returns the problem to report where no way fits: one that more or fewer chips would cure
+    """Returns the problem to report where none fits: one that more or fewer chips would cure
     rather than one that a shorter context would, and that rather than one that nothing cures."""
     shortages = [each for each in problems.values() if isinstance(each, DoesNotFit)]
     for each in shortages:
@@ -71,8 +71,8 @@ def explain(problems: Mapping[Parallelism, ModelError]) -> ModelError:
 def find_fewest_chips(
     model: Divisible, board: Board, context: int, kind: str, line: str = "usb"
 ) -> int | None:
-    """Returns the smallest number of this board that holds the model, divided in any way that the
-    link can carry; None where none does. Frames are signed but on simulated boards, as `flash`
+    """Returns the smallest number of this board that holds the model, with any parallelism that
+    the link can carry; None where none does. Frames are signed but on simulated boards, as `flash`
     has it."""
 
     def boards(chips: int) -> BoardSet:

@@ -68,9 +68,10 @@ def test_other_encodings_are_refused_by_name(data, name):
     assert name in str(caught.value) and str(caught.value).endswith("save it as UTF-8")
 
 
-def test_bytes_that_are_no_text_are_refused():
+@pytest.mark.parametrize("data", [b"several words and \0 a zero", b"ba\0d", b"a\0\0b"])
+def test_bytes_that_are_no_text_are_refused(data):
     with pytest.raises(TextError, match="it is no text, for it holds zero bytes"):
-        decode(b"several words and \0 a zero")
+        decode(data)
 
 
 def test_of_a_stream_only_the_line_that_is_no_text_is_refused():
