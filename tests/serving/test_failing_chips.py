@@ -93,7 +93,7 @@ def test_thirty_two_clients_at_once(micropython, tiny, expected):
 
 
 @pytest.mark.verify
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_ten_thousand_malformed_requests(micropython, tiny, expected):
     service, watching = make_service(tiny, [simulated(1)])
     chosen = random.Random(2)
