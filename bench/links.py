@@ -23,7 +23,7 @@ from host.parallel.cost.latency import BITS_A_BYTE
 from host.parallel.parallelism import Parallelism
 from host.parallel.plan import Plan
 from protocol.frame import HEADER_SIZE, TRAILER_SIZE
-from protocol.messages import BEST_END
+from protocol.messages import BEST_SIZE, BEST_TOKEN
 
 Counts = npt.NDArray[np.int64]
 
@@ -111,7 +111,7 @@ def _gateway_answers(plan: Plan, sent: Counts, tokens: int, greedy: bool) -> Cou
     """Frames and bytes of what the gateway sends over its line and not over the air."""
     if plan.parallelism.reduce == "host":
         return sent
-    best = [BEST_END + TRAILER_SIZE[2]]
+    best = [BEST_TOKEN + BEST_SIZE + TRAILER_SIZE[2]]
     sizes = best if greedy else frame_sizes.logits_frames(plan, plan.shards[0])
     return tokens * np.array([len(sizes), sum(sizes)])
 

@@ -79,6 +79,8 @@ def simulate(
     loss: float = 0.0,
     seed: int = 0,
     secure: bool = False,
+    slots: int = 0,
+    drafts: int | None = None,
 ) -> Iterator[Cluster]:
     """Starts simulated chips that hold a model, and ends them with the context.
 
@@ -87,7 +89,9 @@ def simulate(
     parallelism: how the model is divided, a Parallelism or its strategy's name, None for what is
     modelled to be the fastest; context: positions of the KV caches, None for all that the model
     allows; loss: the probability that a frame is lost; seed: of the losses; secure: whether frames
-    are signed with a random cluster key.
+    are signed with a random cluster key; slots: sequences that run together at most, as far as
+    heaps allow, 0 for as many as the strategy has by itself; drafts: tokens that are guessed at a
+    time, None for as many as pay, 0 for none: they change no text.
 
     Raises ArgumentError, ModelError, BoardError, ParallelError before anything is started,
     ClusterError for a chip that fails, SetupError without a MicroPython.
@@ -106,6 +110,7 @@ def simulate(
             link,
             board,
             signed=secure,
+            slots=slots,
             parallelism=_find_parallelism(parallelism, config.layers, chips),
             context=context,
             loss=loss,
@@ -118,7 +123,7 @@ def simulate(
 
     source = _find_model(model, check)
     simulated = alike(source.config)
-    with _open(source, simulated) as cluster:
+    with _open(source, simulated, drafts) as cluster:
         yield cluster
 
 
@@ -130,13 +135,14 @@ def connect(
     chips: int | None = None,
     link: str | None = None,
     context: int | None = None,
+    drafts: int | None = None,
 ) -> Iterator[Cluster]:
     """Connects to flashed boards, and disconnects with the context.
 
     ports: "auto" for the boards of federation.toml in the working folder, wherever they are
     plugged in; or their ports, as a list or separated by commas: of each board on "uart", of the
     gateway on "espnow"; model: the one that was flashed, None for the one that federation.toml
-    names; chips, link, context: as flashed, where there is no such file.
+    names; chips, link, context: as flashed, where there is no such file; drafts: as simulate's.
 
     Raises ClusterError for boards that are missing, do not answer or hold something else,
     ArgumentError, ModelError, BoardError.
@@ -151,18 +157,24 @@ def connect(
         model = flashed.model if flashed else HOME
     source = _find_model(model)
     described = describe_cluster(urls, source.config, chips=chips, link=link, context=context)
-    with _open(source, FlashedBoards(described, urls)) as cluster:
+    with _open(source, FlashedBoards(described, urls), drafts) as cluster:
         yield cluster
 
 
 class Cluster:
     """Chips that hold a model and generate with it: what simulate() and connect() give."""
 
-    def __init__(self, opened: OpenCluster, source: LoadedModel, context: int | None) -> None:
+    def __init__(
+        self,
+        opened: OpenCluster,
+        source: LoadedModel,
+        context: int | None,
+        drafts: int | None = None,
+    ) -> None:
         self._opened: OpenCluster | None = opened
         steps = context or source.config.context
         encoder = PromptEncoder(source, context, steps, is_flashed=not opened.is_simulated)
-        self._generator = Generator(opened, source, encoder)
+        self._generator = Generator(opened, source, encoder, drafts)
         self.parallelism = opened.choice.parallelism
         self.choice = str(opened.choice)
         self.chips = opened.executor.plan.chips
@@ -260,10 +272,10 @@ class Cluster:
 
 
 @contextmanager
-def _open(source: LoadedModel, chips: Chips) -> Iterator[Cluster]:
+def _open(source: LoadedModel, chips: Chips, drafts: int | None) -> Iterator[Cluster]:
     PromptEncoder(source, chips.context, None)  # checks the context before anything is started
     with open_cluster(quantize_once(source, cache_folder("models")), chips) as opened:
-        cluster = Cluster(opened, source, chips.context)
+        cluster = Cluster(opened, source, chips.context, drafts)
         try:
             yield cluster
         finally:

@@ -6,9 +6,9 @@
 | READY | chip | boot id u16, state u8 (0 asks for a proof, 1 ready), chip nonce 8 bytes, model hash 8 bytes, the first 8 bytes of the shard file's SHA-256, heads u8, feed-forward units u16, vocabulary rows u16, context u16, shard bytes u32, heap used u32, heap free u32, in UTF-8 the firmware version, 0, and which kernels run (`native`, or `viper (why)`) |
 | COMPUTE | host | request, count * dim activations int16 |
 | PARTIAL | chip | request, boot id u16, bits per element u8, count * dim elements packed (protocol/bitpack.py) |
-| LOGITS | chip | request, boot id u16, first row u16, shift u8 (logit = integer / 2**shift), int16 per row |
+| LOGITS | chip | request, boot id u16, first row u16, shift u8 (logit = integer / 2**shift), int16 per row of each position |
 | STEP | host, chip | request, number of the first collective u16, bits u8, count * dim of the residual stream packed |
-| BEST | chip | request, boot id u16, token u16, its logit int16: of the chip's rows |
+| BEST | chip | request, boot id u16, for each position: token u16, its logit int16, of the chip's rows |
 | ACK | chip, host | request, boot id u16 |
 | CONTRIBUTION, REPAIR | chip | protocol/collective.py |
 | FRAGMENT | any | protocol/fragment.py |
@@ -18,8 +18,16 @@
 
 A request is seven bytes that name the work, and that its answers repeat: sequence id u16, layer u8,
 phase u8, first position u16, count of positions u8. In a STEP the layer is the first of the group,
-and in place of the phase stands what is wanted: 0 nothing, 1 the best token, 2 logits. All integers
-are little-endian; where nothing else is said, unsigned. host/wire/ decodes what chips send.
+and in place of the phase stands what is wanted: 0 nothing, 1 the best token, 2 logits, and
+SCORED_UNIT times the number of positions less one: of the last so many.
+
+The positions may be of several sequences: runs, of consecutive positions of one sequence each. Then
+SEVERAL_RUNS is added to the phase, and before the data of the positions stands how many runs follow
+the first u8, and of each sequence id u16, first position u16, count u8; the first run has what they
+leave of the request's count. Only what attends needs to know: COMPUTEs of other phases have no runs.
+
+All integers are little-endian; where nothing else is said, unsigned. host/wire/ decodes what chips
+send.
 """  # noqa: E501  a row of the table is a line
 
 import struct
@@ -51,11 +59,18 @@ STEP_BITS = const(17)
 STEP_DATA = const(18)
 BEST_TOKEN = const(17)
 BEST_LOGIT = const(19)
-BEST_END = const(21)
+BEST_SIZE = const(4)  # of a position's token and logit
 
 WANTS_NOTHING = const(0)
 WANTS_BEST = const(1)
 WANTS_LOGITS = const(2)
+WANTS_MASK = const(3)
+SCORED_UNIT = const(4)
+# A chip's answer has the logits of one position, and of as many as make no more bytes than these.
+MOST_LOGITS = const(1024)
+MAX_POSITIONS = const(32)  # of one request, as the field of scored positions has it
+SEVERAL_RUNS = const(0x80)
+RUN_SIZE = const(5)
 
 REQUEST_SIZE = const(7)
 ACK_SIZE = const(9)
@@ -131,8 +146,9 @@ def begin_compute(
     answer in the buffer `answer` (protocol/messages.py) as begin_answer does.
 
     How many int16 follow, or -1 if the request is malformed, or -2, with all left as it is, if the
-    buffer holds the answer to it (answers.is_answered). fields, of five int32, gets sequence id,
-    layer, phase, first position and count, unless the request is malformed.
+    buffer holds the answer to it (answers.is_answered). fields, of six int32, gets sequence id,
+    layer, phase, first position, count, and where the int16 begin, unless the request is
+    malformed.
     """
     i = 8
     if answer[0] and answer[3] == request[2]:
@@ -153,7 +169,11 @@ def begin_compute(
     answer[16] = boot_id >> 8 & 255
     count = request[14]
     phase = request[11]
-    length -= 7
+    at = 15
+    if phase & 0x80 and length > 7:
+        phase = phase & 0x7F
+        at = request[15] * 5 + 16
+    length = length + 8 - at
     if count == 0 or phase > 2 or length < 2 or length & 1:
         return -1
     fields[0] = request[8] | request[9] << 8
@@ -161,6 +181,7 @@ def begin_compute(
     fields[2] = phase
     fields[3] = request[12] | request[13] << 8
     fields[4] = count
+    fields[5] = at
     length = length >> 1
     # A chip's shapes are fixed, so it compares this with count * dim, without a division.
     return length
@@ -180,3 +201,47 @@ def begin_answer(request: ptr8, answer: ptr8, boot_id: int):
         i += 1
     answer[15] = boot_id & 255
     answer[16] = boot_id >> 8 & 255
+
+
+@micropython.viper
+def read_rows(request: ptr8, at: int, end: int, rows: ptr32) -> int:
+    """Reads of which sequence and position each of a request's count of rows is.
+
+    at: where its runs stand, if it has several; end: of what has come; rows: int32 [count, 2],
+    gets sequence id and position. Where the data of the rows begin, or -1 if the runs are
+    malformed.
+    """
+    left = request[14]
+    runs = 0
+    if request[11] & 0x80:
+        if at >= end:
+            return -1
+        runs = request[at]
+        at += 1
+    table = at
+    at += runs * 5
+    if at > end:
+        return -1
+    i = 0
+    while i < runs:
+        left -= request[i * 5 + table + 4]
+        i += 1
+    if left < 1:
+        return -1
+    sequence_id = request[8] | request[9] << 8
+    position = request[12] | request[13] << 8
+    row = 0
+    while 1:
+        while left:
+            rows[row] = sequence_id
+            rows[row + 1] = position
+            row += 2
+            position += 1
+            left -= 1
+        if not runs:
+            return at
+        sequence_id = request[table] | request[table + 1] << 8
+        position = request[table + 2] | request[table + 3] << 8
+        left = request[table + 4]
+        table += 5
+        runs -= 1

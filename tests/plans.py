@@ -1,5 +1,7 @@
 """Short ways to plans, links and settings for tests."""
 
+from dataclasses import replace
+
 from host.parallel.parallelism import Link, Parallelism, hybrid, pipeline
 from host.parallel.partition import partition
 from host.parallel.strategies.pipeline import count_stages
@@ -15,10 +17,21 @@ def stages_of(stages, chips, layers=5):
     return (pipeline if stages == count_stages(layers, chips) else hybrid)(stages)
 
 
-def tensor_plan(model, chips, context=None, *, reduce="host", mtu=None, signed=False, **more):
+def tensor_plan(
+    model, chips, context=None, *, reduce="host", mtu=None, signed=False, slots=0, **more
+):
     """Every layer divided among all chips."""
-    parallelism, link = Parallelism(reduce=reduce), link_of(mtu, signed)
+    parallelism, link = Parallelism(reduce=reduce, slots=slots), link_of(mtu, signed)
     return partition(model, chips, context, parallelism=parallelism, link=link, **more)
+
+
+def with_positions(plan, positions):
+    """A plan with so many positions in a request, whatever heaps allow."""
+    stages = [
+        replace(stage, shape=replace(stage.shape, positions=positions)) for stage in plan.stages
+    ]
+    shape = replace(plan.shape, positions=positions)
+    return replace(plan, shape=shape, stages=tuple(stages))
 
 
 def staged_plan(model, chips, stages, context=None, *, mtu=None, signed=False, **more):

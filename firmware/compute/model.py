@@ -15,28 +15,24 @@ class KVCache:
     """Keeps the caches of all layers in order: one for each slot.
 
     A sequence has the slot `its id % slots` until a newer one with that slot comes; older ones are
-    refused. sequence_id: the current sequence's, -1 for none; positions: how many each layer holds
-    of it.
+    refused. sequence_id: the current sequence's, -1 for none; index: of its slot;
+    positions: how many each layer holds of it.
     """
 
     def __init__(self, layers, slots):
-        """layers: firmware.compute.weights.Layer each, whose keys and values are turned over."""
         self.sequence_id = _NOBODY
-        self._layers = layers
-        self._slot = 0
-        self._slots = [[_NOBODY, array("i", [0] * len(layers))] for _ in range(slots)]
+        self.index = 0
+        self._slots = [[_NOBODY, array("i", [0] * layers)] for _ in range(slots)]
         self.positions = self._slots[0][1]
 
     def select(self, sequence_id):
         """Makes a sequence the current one, empty where it is new; False where it is older than
         the one in its slot."""
         slots, slot = self._slots, sequence_id % len(self._slots)
-        if slot != self._slot:
-            slots[self._slot][0] = self.sequence_id
-            self._slot = slot
+        if slot != self.index:
+            slots[self.index][0] = self.sequence_id
+            self.index = slot
             self.sequence_id, self.positions = slots[slot]
-            for layer in self._layers:
-                layer.keys, layer.values = layer.caches[slot]
         if sequence_id != self.sequence_id:
             if self.sequence_id >= 0 and (self.sequence_id - sequence_id) & 0xFFFF < _HALF:
                 return False
@@ -64,4 +60,4 @@ class Model:
         self.attention = Attention(weights, workspace, kernels) if layout["heads"] else None
         self.feed_forward = FeedForward(weights, workspace, kernels) if layout["units"] else None
         self.vocabulary = Vocabulary(weights, workspace, kernels) if layout["rows"] else None
-        self.cache = KVCache(weights.layers, layout["slots"])
+        self.cache = KVCache(len(weights.layers), layout["slots"])

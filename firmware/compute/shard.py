@@ -17,7 +17,17 @@ from protocol.bitpack import packed_size
 from protocol.compat import const
 from protocol.fields import put_u16
 from protocol.frame import HEADER_SIZE
-from protocol.messages import HASH_SIZE, LOGITS_DATA, PARTIAL_DATA, REQUEST_SIZE, STEP_DATA
+from protocol.messages import (
+    BEST_SIZE,
+    BOOT_ID,
+    HASH_SIZE,
+    LOGITS_DATA,
+    MOST_LOGITS,
+    PARTIAL_DATA,
+    REQUEST_SIZE,
+    RUN_SIZE,
+    STEP_DATA,
+)
 from protocol.shard_layout import (
     ATTENTION_NORM,
     DIGEST_SIZE,
@@ -158,13 +168,18 @@ def _fill(weights, layout, file):
 def _message_sizes(layout):
     """The longest payloads in bytes: of requests, and of answers."""
     values = layout["positions"] * layout["dim"]
-    logits = LOGITS_DATA + 2 * layout["rows"]
+    several = min(layout["positions"], layout["slots"]) - 1
+    runs = 1 + RUN_SIZE * several if several > 0 else 0
+    rows = 2 * max(1, layout["rows"])
+    scored = min(layout["positions"], MOST_LOGITS // rows)
+    logits = LOGITS_DATA + rows * max(1, scored)
     if not layout["has_norms"]:
         partial = PARTIAL_DATA + packed_size(values, layout["bits"])
-        return REQUEST_SIZE + 2 * values, max(partial, logits)
-    step = STEP_DATA - HEADER_SIZE + packed_size(values, RESIDUAL_BITS)
+        return REQUEST_SIZE + runs + 2 * values, max(partial, logits)
+    step = STEP_DATA - HEADER_SIZE + runs + packed_size(values, RESIDUAL_BITS)
     # Before the last stage what a chip answers is the next one's request.
-    return step, step if layout["next"] else logits
+    best = BOOT_ID + 2 + BEST_SIZE * layout["positions"]
+    return step, step if layout["next"] else max(logits, best)
 
 
 def _layer(layout, numbers, file, size):

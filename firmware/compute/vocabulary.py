@@ -31,10 +31,12 @@ class Vocabulary:
         self._classifier.run(weights, logits)
         self._kernels.rescale(logits, 0, weights, 0, self._scale, 1)
 
-    def write(self, answer):
-        """Writes the logits into the payload of LOGITS after its boot id; the payload's length."""
+    def write(self, answer, index=0):
+        """Writes the logits into the payload of LOGITS after its boot id, as those of the
+        `index`-th position in it; the payload's length up to their end."""
         rows = len(self.logits)
         put_u16(answer, LOGITS_FIRST_ROW, self.first_row)
         answer[LOGITS_SHIFT] = self.exponent
-        self._kernels.store_int16s(self.logits, 0, LOGITS_DATA, answer, rows)
-        return LOGITS_DATA - HEADER_SIZE + 2 * rows
+        at = LOGITS_DATA + 2 * rows * index
+        self._kernels.store_int16s(self.logits, 0, at, answer, rows)
+        return at - HEADER_SIZE + 2 * rows

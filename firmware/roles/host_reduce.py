@@ -6,18 +6,24 @@ from firmware.compute.model import Model
 from firmware.node import Role
 from firmware.outbox import BadRequest, NeedKV
 from protocol.bitpack import bits_needed, pack
-from protocol.compat import micropython, ptr8, ptr32
+from protocol.compat import const, micropython, ptr8, ptr32
 from protocol.frame import HEADER_SIZE, TYPE, ProtocolError
 from protocol.message_types import COMPUTE, LOGITS, PARTIAL
 from protocol.messages import (
     COMPUTE_DATA,
+    LOGITS_DATA,
     PARTIAL_BITS,
     PARTIAL_DATA,
+    PHASE,
     PHASE_ATTENTION,
     PHASE_VOCABULARY,
     REQUEST_SIZE,
+    SEVERAL_RUNS,
     begin_compute,
+    read_rows,
 )
+
+_TRAILER = const(12)  # the longest, for which the frame needs room
 
 
 def make_role(outbox, weights, kernels):
@@ -43,9 +49,10 @@ class HostReduce(Role):
         self._load = kernels.load_int16s
         self._dim, self._context = weights.layout["dim"], weights.layout["context"]
         workspace = weights.workspace
+        self._rows = array("i", [0] * (2 * len(workspace.out)))
         # Together, for to look up an attribute takes as long as to take several from a tuple.
         self._request = (
-            array("i", [0] * 5), outbox.boot_id, self._load, workspace.x, workspace.out,
+            array("i", [0] * 6), outbox.boot_id, self._load, workspace.x, workspace.out,
             workspace.results, self._dim, self._context, model.cache, weights.layers,
         )  # fmt: skip
 
@@ -73,8 +80,7 @@ class HostReduce(Role):
         sequence, or this chip has no part in its phase; -1 where the buffer holds the answer
         already. Raises BadRequest and NeedKV.
         """
-        # Other modules' constants are cast, for without the build's help viper takes them for
-        # objects.
+        # Without the build's help viper takes other modules' constants for objects: they are cast.
         fields_of, boot_id, load, x, out, results, dims, places, cache, layers = self._request
         values = int(begin_compute(request, answer, length, boot_id, fields_of))
         if values == -2:
@@ -82,14 +88,15 @@ class HostReduce(Role):
         if values < 0:
             raise BadRequest("no positions, an unknown phase, or half a value")
         fields = ptr32(fields_of)
-        dim = int(dims)
+        several = ptr8(request)[int(PHASE)] & int(SEVERAL_RUNS)
+        layer = fields[1]
         position = fields[3]
         count = fields[4]
         end = position + count
+        dim = int(dims)
         if values != count * dim or count > int(len(out)):
             raise BadRequest("%d values for %d positions of %d" % (values, count, dim))
-        layer = fields[1]
-        if layer >= int(len(layers)) or end > int(places):
+        if layer >= int(len(layers)) or end > int(places) and not several:
             self._refuse_place(layer, end - 1)
         if fields[0] != int(cache.sequence_id) and not cache.select(fields[0]):
             return 0
@@ -99,13 +106,17 @@ class HostReduce(Role):
         run = self._attend if attends else self._feed_forward
         if not run:
             return 0
-        filled = cache.positions
-        held = int(filled[layer])
-        if attends and position > held:
-            raise NeedKV(layer, held)
         weights = layers[layer]
-        at = int(COMPUTE_DATA)
-        i = 0
+        at = fields[5]
+        held = 0
+        i = count if attends and several else 0
+        if i and not self.attend(request, at, layer, count):
+            return 0
+        if attends and not several:
+            held = int(cache.positions[layer])
+            if position > held:
+                raise NeedKV(layer, held)
+            weights.select(cache.index)
         while i < count:
             load(request, 0, at, x, dim)
             if attends:
@@ -114,8 +125,8 @@ class HostReduce(Role):
                 run(weights, out[i])
             at += 2 * dim
             i += 1
-        if attends and end > held:
-            filled[layer] = end
+        if attends and end > held and not several:
+            cache.positions[layer] = end
         bits = int(bits_needed(results, values))
         ptr8(answer)[int(TYPE)] = int(PARTIAL)
         ptr8(answer)[int(PARTIAL_BITS)] = bits
@@ -128,13 +139,41 @@ class HostReduce(Role):
             % (layer, position, len(self.model.layers), self._context)
         )
 
+    @micropython.native
+    def attend(self, request, end, layer, count):
+        """Has `count` positions of several sequences attend; false where one of these is older
+        than the one in its slot. end: of the request's runs. Raises BadRequest and NeedKV."""
+        model, rows = self.model, self._rows
+        cache, weights, out = model.cache, model.layers[layer], model.workspace.out
+        if read_rows(request, COMPUTE_DATA, end, rows) != end:
+            raise BadRequest("its runs are malformed")
+        for i in range(count):
+            position = rows[2 * i + 1]
+            if position >= self._context:
+                self._refuse_place(layer, position)
+            if not cache.select(rows[2 * i]):
+                return False
+            held = cache.positions
+            if position > held[layer]:
+                raise NeedKV(layer, held[layer])
+            weights.select(cache.index)
+            self._load(request, 0, end + 2 * self._dim * i, model.workspace.x, self._dim)
+            self._attend(weights, position, out[i])
+            if position == held[layer]:
+                held[layer] = position + 1
+        return True
+
     def _logits(self, request, count, answer):
         vocabulary = self.model.vocabulary
         if vocabulary is None:
             return 0
-        if count != 1:
-            raise BadRequest("logits of %d positions: one at a time" % count)
-        self._load(request, 0, COMPUTE_DATA, self.model.workspace.x, self._dim)
-        vocabulary.run()
+        if LOGITS_DATA + 2 * len(vocabulary.logits) * count + _TRAILER > len(answer):
+            raise BadRequest("logits of %d positions are too many" % count)
         answer[TYPE] = LOGITS
-        return vocabulary.write(answer)
+        size = 0
+        for i in range(count):
+            at = COMPUTE_DATA + 2 * self._dim * i
+            self._load(request, 0, at, self.model.workspace.x, self._dim)
+            vocabulary.run()
+            size = vocabulary.write(answer, i)
+        return size

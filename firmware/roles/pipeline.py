@@ -9,6 +9,7 @@ last one has been taken. So STEPs come in order, and a stage that is slow holds 
 
 from firmware.compute.model import Model
 from firmware.node import Role
+from firmware.outbox import BadRequest
 from firmware.roles.all_reduce import Group
 from firmware.roles.handover import Handover
 from firmware.roles.step import Step
@@ -21,9 +22,11 @@ from protocol.messages import (
     ACK_SIZE,
     COUNT,
     LAYER,
+    SEVERAL_RUNS,
     STEP_BITS,
     STEP_DATA,
     STEP_NUMBER,
+    STEP_WANTS,
     begin_answer,
 )
 
@@ -163,6 +166,8 @@ class Pipeline(Role):
         # Steps follow each other whatever sequences they are of, and so do their collectives.
         first = number * 2 * len(self.step.model.layers) & 0xFFFF
         try:
+            if frame[STEP_WANTS] & SEVERAL_RUNS:
+                raise BadRequest("stages take one sequence after another")
             begun = self.step.begin(frame, length, 0, first)
         except Exception as error:
             self.outbox.send_failure(frame, error)

@@ -4,29 +4,34 @@ The chips of a group add up their partial sums among themselves (protocol/collec
 keeps a replica of the residual stream. The arithmetic is exact, so the replicas never differ.
 """
 
+from array import array
+
 from firmware.compute.residual import ResidualStream
 from firmware.outbox import BadRequest, NeedKV
 from protocol.bitpack import packed_size, unpack
 from protocol.compat import const, micropython
-from protocol.fields import put_u16, u16
+from protocol.fields import put_u16
 from protocol.frame import HEADER_SIZE, TYPE
 from protocol.message_types import ACK, BEST, LOGITS
 from protocol.messages import (
     ACK_SIZE,
-    BEST_END,
     BEST_LOGIT,
+    BEST_SIZE,
     BEST_TOKEN,
     COUNT,
     LAYER,
-    POSITION,
+    LOGITS_DATA,
     REQUEST_SIZE,
-    SEQUENCE_ID,
+    SCORED_UNIT,
+    SEVERAL_RUNS,
     STEP_BITS,
     STEP_DATA,
     STEP_WANTS,
     WANTS_LOGITS,
+    WANTS_MASK,
     WANTS_NOTHING,
     begin_answer,
+    read_rows,
 )
 from protocol.shard_layout import (
     ATTENTION_GAIN,
@@ -38,6 +43,7 @@ from protocol.shard_layout import (
 _ATTENTION = const(0)
 _FEED_FORWARD = const(1)
 _IDLE = const(2)
+_TRAILER = const(12)  # the longest, for which an answer needs room
 
 
 class Step:
@@ -57,7 +63,8 @@ class Step:
         self.first_layer = weights.layout["first_layer"]
         self._context = weights.layout["context"]
         self.request = bytearray(HEADER_SIZE + REQUEST_SIZE)
-        self.layer = self._position = self._count = 0
+        self._rows = array("i", [0] * (2 * self.residual.positions))
+        self.layer = self._count = 0
         self._phase = _IDLE
 
     def is_idle(self):
@@ -80,30 +87,47 @@ class Step:
         epoch, number: of its first collective. False where the request is of an older sequence.
         Raises BadRequest and NeedKV.
         """
-        residual, dim = self.residual, self.residual.dim
-        size = HEADER_SIZE + length - STEP_DATA
-        count, position, bits = request[COUNT], u16(request, POSITION), request[STEP_BITS]
-        if not (1 <= bits <= 32 and 0 < count <= residual.positions) or size != packed_size(
-            count * dim, bits
-        ):
-            raise BadRequest("%d bytes for %d positions of %d" % (size, count, dim))
-        if request[LAYER] != self.first_layer or position + count > self._context:
-            raise BadRequest(
-                "position %d of a context of %d" % (position + count - 1, self._context)
-            )
-        cache = self.model.cache
-        if not cache.select(u16(request, SEQUENCE_ID)):
+        residual, dim, rows = self.residual, self.residual.dim, self._rows
+        count, bits = request[COUNT], request[STEP_BITS]
+        at = -1
+        if 1 <= bits <= 32 and 0 < count <= residual.positions:
+            self._phase = _IDLE  # whose rows are written over
+            at = read_rows(request, STEP_DATA, HEADER_SIZE + length, rows)
+        size = HEADER_SIZE + length - at
+        if at < 0 or size != packed_size(count * dim, bits):
+            raise BadRequest("%d bytes for %d positions of %d" % (length, count, dim))
+        if not self._has_caches(request, count):
             return False
-        held = cache.positions[-1]
-        if position > held:
-            raise NeedKV(0, held)
         self.request[:] = memoryview(request)[: len(self.request)]
-        unpack(request, STEP_DATA, residual.values, count * dim, bits)
+        unpack(request, at, residual.values, count * dim, bits)
         self.layer, self._phase = 0, _ATTENTION
-        self._position, self._count = position, count
+        self._count = count
         self.collective.start(epoch, number)
         self._contribute()
         return True
+
+    def _has_caches(self, request, count):
+        """Whether no sequence of the rows is older than the one in its slot. Raises BadRequest for
+        a place that is not there, NeedKV where positions before one are missing."""
+        rows, cache = self._rows, self.model.cache
+        for i in range(count):
+            sequence_id, position = rows[2 * i], rows[2 * i + 1]
+            if request[LAYER] != self.first_layer or position >= self._context:
+                raise BadRequest("position %d of a context of %d" % (position, self._context))
+            if not cache.select(sequence_id):
+                return False
+            held = cache.positions[-1]
+            if position > held and not self._follows(i):
+                raise NeedKV(0, held)
+        return True
+
+    def _follows(self, row):
+        """Whether the position before a row's is among the rows before it."""
+        rows = self._rows
+        for i in range(row):
+            if rows[2 * i] == rows[2 * row] and rows[2 * i + 1] + 1 == rows[2 * row + 1]:
+                return True
+        return False
 
     @micropython.native
     def advance(self):
@@ -111,8 +135,7 @@ class Step:
         while self._phase != _IDLE and self.collective.done:
             self._add_sums()
             if self._phase == _FEED_FORWARD:
-                held = self.model.cache.positions
-                held[self.layer] = max(held[self.layer], self._position + self._count)
+                self._note_held()
                 self.layer += 1
                 self._phase = _ATTENTION
             else:
@@ -124,6 +147,15 @@ class Step:
         return False
 
     @micropython.native
+    def _note_held(self):
+        """Takes in that the layer's cache has the step's positions."""
+        rows, cache, layer = self._rows, self.model.cache, self.layer
+        for i in range(self._count):
+            cache.select(rows[2 * i])
+            if cache.positions[layer] == rows[2 * i + 1]:
+                cache.positions[layer] += 1
+
+    @micropython.native
     def _contribute(self):
         """Computes this chip's partial sums of the phase that is due and sends them."""
         model, residual, count = self.model, self.residual, self._count
@@ -131,13 +163,16 @@ class Step:
         attends = self._phase == _ATTENTION
         part = model.attention if attends else model.feed_forward
         out = model.workspace.out
+        rows, cache = self._rows, model.cache
         if part is None:
             count = 0
         for i in range(count):
             if attends:
+                cache.select(rows[2 * i])
+                layer.select(cache.index)
                 at = 2 * ATTENTION_GAIN * residual.dim
                 residual.normalize(i, layer.norms, at, layer.attention_norm)
-                part.run(layer, self._position + i, out[i])
+                part.run(layer, rows[2 * i + 1], out[i])
             else:
                 at = 2 * FEED_FORWARD_GAIN * residual.dim
                 residual.normalize(i, layer.norms, at, layer.feed_forward_norm)
@@ -157,24 +192,35 @@ class Step:
 
     def has_answer(self):
         """Whether this chip has the host something to say of the step."""
-        return self.request[STEP_WANTS] != WANTS_NOTHING and self.model.vocabulary is not None
+        wanted = self.request[STEP_WANTS] & WANTS_MASK
+        return wanted != WANTS_NOTHING and self.model.vocabulary is not None
 
     def write_answer(self, answer, boot_id):
         """Writes what the step's end asks for into the frame buffer `answer`, its type included:
-        LOGITS, BEST or a mere ACK. The payload's length."""
+        LOGITS, BEST or a mere ACK. The payload's length. Raises BadRequest for more positions
+        than there are or than the answer has room for."""
         request, vocabulary = self.request, self.model.vocabulary
         begin_answer(request, answer, boot_id)
         if not self.has_answer():
             answer[TYPE] = ACK
             return ACK_SIZE
-        weights = self._weights
-        self.residual.normalize(self._count - 1, weights.final_gain, 0, weights.final_norm)
-        vocabulary.run()
-        if request[STEP_WANTS] == WANTS_LOGITS:
-            answer[TYPE] = LOGITS
-            return vocabulary.write(answer)
-        best = self._best(vocabulary.logits, len(vocabulary.logits))
-        put_u16(answer, BEST_TOKEN, vocabulary.first_row + best)
-        put_u16(answer, BEST_LOGIT, vocabulary.logits[best])
-        answer[TYPE] = BEST
-        return BEST_END - HEADER_SIZE
+        weights, logits = self._weights, vocabulary.logits
+        wants_logits = request[STEP_WANTS] & WANTS_MASK == WANTS_LOGITS
+        scored = (request[STEP_WANTS] & ~SEVERAL_RUNS) // SCORED_UNIT + 1
+        size = LOGITS_DATA + 2 * len(logits) * scored + _TRAILER
+        if scored > self._count or (wants_logits and size > len(answer)):
+            raise BadRequest("%d positions of %d to be scored" % (scored, self._count))
+        answer[TYPE] = LOGITS if wants_logits else BEST
+        size = 0
+        for i in range(scored):
+            at = self._count - scored + i
+            self.residual.normalize(at, weights.final_gain, 0, weights.final_norm)
+            vocabulary.run()
+            if wants_logits:
+                size = vocabulary.write(answer, i)
+                continue
+            best = self._best(logits, len(logits))
+            put_u16(answer, BEST_TOKEN + BEST_SIZE * i, vocabulary.first_row + best)
+            put_u16(answer, BEST_LOGIT + BEST_SIZE * i, logits[best])
+            size = BEST_TOKEN - HEADER_SIZE + BEST_SIZE * (i + 1)
+        return size

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from host.errors import one_line
 from host.interrupts import take_interrupts
 from host.paths import PROJECT
+from protocol.messages import MAX_POSITIONS
 
 FAILED, USAGE = 1, 2
 # 128 + SIGHUP, SIGINT, SIGPIPE or SIGTERM, as shells have it.
@@ -160,6 +161,16 @@ def probability(text: str) -> float:
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no probability below 1")
     return value
+
+
+def draft_count(text: str) -> int | None:
+    """How many tokens to guess at a time, None for "auto". Raises ArgumentTypeError."""
+    if text == "auto":
+        return None
+    if not (text.isascii() and text.isdigit() and int(text[:9]) < MAX_POSITIONS):
+        most = MAX_POSITIONS - 1
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number from 0 to {most}")
+    return int(text)
 
 
 def count_up_to(most: int) -> Callable[[str], int]:

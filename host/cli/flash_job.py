@@ -78,6 +78,8 @@ def prepare_job(options: argparse.Namespace, console: Console, ask: Ask) -> Flas
         model = quantize_once(source, cache_folder("models"))
     with console.status("planning"):
         parallelism, choice = _parallelism(options, place, model, before, signed)
+        if options.slots is not None:
+            parallelism = replace(parallelism, slots=options.slots)
         place = replace(place, parallelism=parallelism)
         place.check()
         cluster = make_cluster(model, path, place, before, options.key)

@@ -42,7 +42,7 @@ class PromptLoop:
     ) -> None:
         self._options, self._cluster, self._encoder = options, cluster, encoder
         self._format, self._tokenizer = source.prompt_format, source.tokenizer
-        self._generator = Generator(cluster, source, encoder)
+        self._generator = Generator(cluster, source, encoder, options.drafts)
         self._sampler = find_sampler(options)
         self._console, self._display = console, display
         self._is_typing = reads_terminal(options)

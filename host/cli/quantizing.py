@@ -14,6 +14,7 @@ from host import text_input
 from host.errors import ModelError, TextError
 from host.model import loading
 from host.model.float_model import FloatModel
+from host.model.own_text import own_text_path, save_own_text, write_own_text
 from host.model.quantization.quality import Quality, measure_quality
 from host.model.quantization.quantize import (
     CALIBRATION_LENGTH,
@@ -73,8 +74,13 @@ def quantize_to_file(
         progress.update(task, description="measuring", total=steps)
         cost = measure_quality(model, result, texts.held_out, lambda: progress.advance(task))
         loading.LoadedModel(result, tokens, form).save(output)
+        progress.update(task, description="writing texts to draft from", total=None)
+        own = write_own_text(model, tokens.bos, tokens.stops)
+        drafts = own_text_path(output)
+        save_own_text(own, drafts)
     _print_cost(console, cost, Path(text).name if text else None)
-    console.print(f"{output}: {Path(output).stat().st_size:,} bytes", highlight=False)
+    for path in (output, drafts):
+        console.print(f"{path}: {Path(path).stat().st_size:,} bytes", highlight=False)
     return cost
 
 

@@ -41,6 +41,12 @@ def make_report(
         "tokens_per_second": round(statistics.tokens_per_second, 2),
         "synchronizations_per_token": round(statistics.per_token(statistics.synchronizations), 3),
         "bytes_per_token": round(statistics.per_token(statistics.bytes), 1),
+        "first_token_seconds": round(statistics.first_token_seconds, 3),
+        **(
+            {"drafted": statistics.drafted, "accepted": statistics.accepted}
+            if statistics.drafted
+            else {}
+        ),
         "retransmissions": statistics.retransmissions,
         "recoveries": statistics.recoveries,
         **({"idle": asdict(idle)} if idle else {}),
@@ -68,14 +74,24 @@ def print_report(
         for chip in chips
     ]  # fmt: skip
     print_table(console, _HEADINGS, rows)
+    first = ""
+    if statistics.generations:
+        waited = statistics.first_token_seconds / statistics.generations
+        first = f", the first after {waited:.2f} s"
     parts = ["no token after the first of an answer, from which on speed and bytes are measured"]
     if statistics.tokens:
         parts = [
-            f"{statistics.tokens} tokens at {statistics.tokens_per_second:.1f} a second ({how})",
+            f"{statistics.tokens} tokens at {statistics.tokens_per_second:.1f} a second{first}"
+            f" ({how})",
             f"{statistics.per_token(statistics.synchronizations):.1f} synchronizations and"
             f" {statistics.per_token(statistics.bytes):,.0f} bytes a token between host and chips"
             " (measured)",
         ]
+    if statistics.drafted:
+        parts.append(
+            f"{statistics.accepted} of {statistics.drafted} drafted tokens accepted"
+            f" ({statistics.accepted / statistics.drafted:.0%})"
+        )
     parts.append(f"{statistics.retransmissions} requests retransmitted")
     if statistics.recoveries:
         parts[-1] += f", {statistics.recoveries} recoveries of a lost KV cache"

@@ -6,7 +6,7 @@ import argparse
 import os
 
 from host.build.configuration import KERNELS
-from host.cli.arguments import Parser, count_up_to, heap_size, probability
+from host.cli.arguments import Parser, count_up_to, draft_count, heap_size, probability
 from host.cluster import cluster_file
 from host.errors import ClusterError, ModelError
 from host.executors.executor import CANNOT_CHECK
@@ -20,7 +20,7 @@ from host.launch.simulated import SIMULATED_BOARD
 from host.model.checkpoint import Config
 from host.model.sampling import Sampler
 from host.parallel.options import AUTO, CHOICES, parse_parallelism
-from host.parallel.parallelism import HOST_REDUCE, LINKS, REDUCERS, Parallelism
+from host.parallel.parallelism import HOST_REDUCE, LINKS, MAX_SLOTS, REDUCERS, Parallelism
 from host.parallel.plan import MAX_CHIPS
 from host.paths import HOME_MODEL
 
@@ -96,7 +96,11 @@ def _add_model_options(parser: Parser) -> None:
     add("--top-p", type=float, default=0.9, metavar="P",
         help="sample among the most probable tokens of this probability together (default 0.9)")
     add("--seed", type=int, default=0, metavar="N",
-        help="of sampling and of losses (default 0)")  # fmt: skip
+        help="of sampling and of losses (default 0)")
+    add("--drafts", type=draft_count, default=None, metavar="auto|N",
+        help="guess so many tokens at a time and run them together, which changes no token of the"
+             " text; 0 for none (default auto: as many as one pass takes, where that is modelled"
+             " to be faster)")  # fmt: skip
 
 
 def add_chip_options(parser: Parser) -> argparse._ArgumentGroup:
@@ -118,7 +122,11 @@ def add_chip_options(parser: Parser) -> argparse._ArgumentGroup:
         help="how many groups of --parallel hybrid (default 2)")
     add("--reduce", choices=REDUCERS,
         help="who adds up the chips' partial sums in --parallel tensor: the host (default), or the"
-             " chips themselves")  # fmt: skip
+             " chips themselves")
+    add("--slots", type=count_up_to(MAX_SLOTS), metavar="N",
+        help="simulated chips' KV caches for so many sequences, which run together, as far as"
+             " heaps allow (default: one; with --prompts 8; in a pipeline one more than stages)",
+        )  # fmt: skip
     return group
 
 
@@ -193,6 +201,7 @@ def simulated_chips(options: argparse.Namespace, layers: int) -> SimulatedChips:
         loss=options.loss or 0.0,
         seed=options.seed,
         kernels=options.kernels or "auto",
+        slots=options.slots or 0,
     )
 
 
@@ -207,7 +216,7 @@ def _parallelism(options: argparse.Namespace, layers: int, chips: int) -> Parall
 
 def flashed_boards(options: argparse.Namespace, config: Config) -> FlashedBoards:
     """Returns the boards to run a model on. Raises ClusterError, ParallelError."""
-    for name in ("board", "heap", "loss", "secure"):
+    for name in ("board", "heap", "loss", "secure", "slots"):
         if getattr(options, name) is not None:
             raise ClusterError(f"--{name} is for simulated chips, and --ports for boards")
     if options.kernels is not None:

@@ -9,19 +9,19 @@ import logging
 from collections.abc import Mapping
 
 from host.cluster.coordinator import Coordinator, NeedsCache
-from host.executors.executor import BaseExecutor, Sequence
+from host.executors.batch import Batch, BatchExecutor
 from host.executors.logits import no_logits, put_best, put_logits
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan
-from host.wire.payloads import encode_step
-from protocol.messages import WANTS_BEST, WANTS_LOGITS, WANTS_NOTHING
+from host.wire.payloads import encode_step_runs, want_scores
 
 _LOG = logging.getLogger("federation")
 
 
-class AllReduceExecutor(BaseExecutor):
-    """Runs one sequence at a time. With `greedy`, chips answer with their best token each."""
+class AllReduceExecutor(BatchExecutor):
+    """Runs as many sequences together as the plan has slots. With `greedy`, chips answer with
+    their best tokens."""
 
     def __init__(
         self,
@@ -34,63 +34,50 @@ class AllReduceExecutor(BaseExecutor):
         self._collective = 0  # number of the next one
         self._chips = [shard.chip for shard in plan.shards]
 
-    def completed(self) -> tuple[Sequence, Ints]:
-        """Runs the tokens that wait, in steps of up to plan.positions positions each."""
-        sequence = self._awaited_sequence()
-        while True:
-            try:
-                logits = self._run(sequence)
-            except NeedsCache as need:
-                where = f"position {sequence.position}"
-                problem = f"chip {need.chip} keeps restarting ({where})"
-                self._membership.budget.spend(need.chip, problem)
-                self._replay(sequence, need.chip, where)
-            else:
-                sequence.is_awaited = False
-                return self._complete(sequence, logits)
+    def _run(self, batch: Batch) -> Ints | None:
+        """The logits after the scored rows; None where a chip lost its cache."""
+        try:
+            return self._step(batch)
+        except NeedsCache as need:
+            problem = f"chip {need.chip} keeps restarting ({batch.where})"
+            self._membership.budget.spend(need.chip, problem)
+            self._replay(need.chip, batch.where)
+            return None
 
-    def _replay(self, sequence: Sequence, chip: int, where: str) -> None:
-        """Has all chips run the sequence again: the keys and values of one are computed from the
-        sums of all."""
+    def _replay(self, chip: int, where: str) -> None:
+        """Has all chips run all sequences again: the keys and values of one chip are computed from
+        the sums of all."""
         self.recoveries += 1
-        _LOG.info("chip %d lost its cache: replaying %d positions", chip, sequence.position)
+        sequences = list(self._sequences.values())
+        most = max(sequence.position for sequence in sequences)
+        _LOG.info("chip %d lost its cache: replaying %d positions", chip, most)
         self._membership.handshake([chip], where)
         self._membership.rekey_if_needed()
-        sequence.restart(self._new_id(sequence.slot))
+        for sequence in sequences:
+            sequence.restart(self._new_id(sequence.slot))
 
-    def _run(self, sequence: Sequence) -> Ints:
-        """The logits [vocab] after the last token, through all steps that are left."""
-        positions, end = self.plan.positions, len(sequence.tokens)
-        while sequence.position + positions < end:
-            self._step(sequence, sequence.position + positions, WANTS_NOTHING)
-        return self._step(sequence, end, WANTS_BEST if self.greedy else WANTS_LOGITS)
-
-    def _step(self, sequence: Sequence, end: int, wants: int) -> Ints:
-        """Runs the positions up to `end`; the logits [vocab] of the last where they are wanted."""
-        start, count = sequence.position, end - sequence.position
-        residual = self.model.embedding[sequence.tokens[start:end]].reshape(-1)
-        payload = encode_step(
-            sequence.sequence_id, wants, start, count, self._collective, residual.tolist()
-        )
-        where = f"position {start}"
-        logits = no_logits(self.plan)
+    def _step(self, batch: Batch) -> Ints:
+        """Runs a batch; the logits [scored, vocab] of its scored rows."""
+        wants = want_scores(batch.scored, batch.is_greedy)
+        residual = self.model.embedding[batch.tokens].reshape(-1)
+        payload = encode_step_runs(wants, batch.runs, self._collective, residual.tolist())
+        logits = no_logits(self.plan, batch.scored)
 
         def on_answer(chip: int, answer: bytes) -> None:
-            if not self.plan.shards[chip].rows or wants == WANTS_NOTHING:
+            if not self.plan.shards[chip].rows or not batch.scored:
                 return
-            put = put_logits if wants == WANTS_LOGITS else put_best
+            put = put_best if batch.is_greedy else put_logits
             put(self.plan, logits, chip, answer)
 
-        timing = wants, count
+        timing = wants, len(batch.rows)
         answers = self._membership.ask(
-            self._coordinator.step, payload, self._chips, where, timing, on_answer
+            self._coordinator.step, payload, self._chips, batch.where, timing, on_answer
         )
-        self._membership.verify_restarted(answers, where)
+        self._membership.verify_restarted(answers, batch.where)
         layers = self.model.config.layers
         self._collective = (self._collective + 2 * layers) & 0xFFFF
         waits = 2 * layers if len(self._chips) > 1 else 1  # a lone chip waits for nobody
-        self.synchronizations += waits + (wants != WANTS_NOTHING)
-        sequence.position = end
+        self.synchronizations += waits + bool(batch.scored)
         return logits
 
 

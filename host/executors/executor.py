@@ -28,7 +28,8 @@ class Sequence:
     """A sequence of tokens in a slot of the chips' KV caches.
 
     tokens: all that it was extended with; position: how many of them were run or are on their way;
-    is_awaited: whether the logits after the last are still to come.
+    is_awaited: whether logits are still to come, those after each of the last `scored` tokens;
+    is_greedy: whether the best ones will do; scores: those [vocab] that came.
     """
 
     slot: int
@@ -36,10 +37,19 @@ class Sequence:
     tokens: list[int] = field(default_factory=list)
     position: int = 0
     is_awaited: bool = False
+    is_greedy: bool = False
+    scored: int = 1
+    scores: list[Ints] = field(default_factory=list)
 
     def restart(self, sequence_id: int) -> None:
         """Has all of its tokens run again, in another cache."""
         self.sequence_id, self.position = sequence_id, 0
+        self.scores.clear()
+
+    def rewind(self, length: int) -> None:
+        """Drops the tokens from `length` on, which were drafts."""
+        del self.tokens[length:]
+        self.position = min(self.position, length)
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,10 @@ class Executor(Protocol):
     def slots(self) -> int: ...
 
     @property
+    def most_scored(self) -> int:
+        """Of how many positions one pass can give the logits."""
+
+    @property
     def resends(self) -> int: ...
 
     def connect(self, timeout: float, on_ready: OnReady = ...) -> dict[int, Ready]:
@@ -84,14 +98,16 @@ class Executor(Protocol):
     def open(self) -> Sequence:
         """A new sequence in a free slot. Raises ValueError where there is none."""
 
-    def extend(self, sequence: Sequence, tokens: Collection[int]) -> None:
-        """Has these tokens follow those of a sequence; the logits after the last will come.
+    def extend(self, sequence: Sequence, tokens: Collection[int], scored: int = 1) -> None:
+        """Has these tokens follow those of a sequence; the logits after each of the last `scored`
+        ones will come.
 
-        Raises ValueError where there is no token, ModelError where the context is too short.
+        Tokens that turn out to be no part of the text are taken back by Sequence.rewind. Raises
+        ValueError where there are not so many tokens, ModelError where the context is too short.
         """
 
     def completed(self) -> tuple[Sequence, Ints]:
-        """Waits for the next sequence whose logits [vocab] are there, and returns both.
+        """Waits for the next sequence whose logits [scored, vocab] are there, and returns both.
 
         Raises ClusterError for chips that fail or do not answer, ValueError where no logits are
         to come.
@@ -143,7 +159,12 @@ class BaseExecutor(ABC):
     @property
     def slots(self) -> int:
         """How many sequences can be open."""
-        return 1
+        return self.plan.slots
+
+    @property
+    def most_scored(self) -> int:
+        """Of how many positions one pass can give the logits."""
+        return self.plan.positions if self.greedy else self.plan.scored
 
     @property
     def resends(self) -> int:
@@ -167,25 +188,31 @@ class BaseExecutor(ABC):
         self._sequences[sequence.slot] = sequence
         return sequence
 
-    def extend(self, sequence: Sequence, tokens: Collection[int]) -> None:
-        """Has these tokens follow those of a sequence; the logits after the last will come."""
+    def extend(self, sequence: Sequence, tokens: Collection[int], scored: int = 1) -> None:
+        """Has these tokens follow those of a sequence; the last `scored` are."""
         if not tokens:
             raise ValueError("no tokens to run")
+        if not 0 < scored <= len(tokens):
+            raise ValueError(f"{len(tokens)} tokens to run, and {scored} to be scored")
+        if scored > self.most_scored:
+            raise ValueError(f"{scored} positions to be scored, at most {self.most_scored} can")
         last = len(sequence.tokens) + len(tokens) - 1
         if last >= self.plan.context:
             raise ModelError(f"position {last} is beyond the context of {self.plan.context}")
         sequence.tokens += tokens
-        sequence.is_awaited = True
+        sequence.scored, sequence.is_awaited, sequence.is_greedy = scored, True, self.greedy
 
     @abstractmethod
     def completed(self) -> tuple[Sequence, Ints]:
-        """Waits for the next sequence whose logits [vocab] are there, and returns both."""
+        """Waits for the next sequence whose logits [scored, vocab] are there, and returns both."""
 
     def _complete(self, sequence: Sequence, logits: Ints) -> tuple[Sequence, Ints]:
-        """Takes in that a sequence's logits [vocab] are there; both, for `completed` to return."""
+        """Takes in that a sequence's logits [scored, vocab] are there; both, for `completed` to
+        return."""
         self._membership.budget.earn()
         if self.spot_check:
-            self.spot_check.compare(sequence.tokens, logits)
+            certain = len(sequence.tokens) - len(logits) + 1  # the others are drafts
+            self.spot_check.compare(sequence.tokens[:certain], logits[0])
         return sequence, logits
 
     def close(self, sequence: Sequence) -> None:
@@ -203,7 +230,8 @@ class BaseExecutor(ABC):
             self.open()
         (sequence,) = self._sequences.values()
         self.extend(sequence, tokens)
-        return self.completed()[1]
+        logits: Ints = self.completed()[1][-1]
+        return logits
 
     def check_arithmetic(self) -> None:
         """Raises ClusterError: these chips send no partial sums to the host."""
@@ -217,12 +245,12 @@ class BaseExecutor(ABC):
         for sequence in list(self._sequences.values()):
             self.close(sequence)
 
-    def _awaited_sequence(self) -> Sequence:
-        """The first sequence whose logits are to come."""
-        for sequence in self._sequences.values():
-            if sequence.is_awaited:
-                return sequence
-        raise ValueError("no sequence was extended since its logits came")
+    def _awaited(self) -> list[Sequence]:
+        """The sequences whose logits are to come. Raises ValueError where there is none."""
+        awaited = [each for each in self._sequences.values() if each.is_awaited]
+        if not awaited:
+            raise ValueError("no sequence was extended since its logits came")
+        return awaited
 
     def _new_id(self, slot: int) -> int:
         """The next sequence id that belongs to a slot: chips take the remainder."""

@@ -21,14 +21,15 @@ from host.executors.arithmetic_check import (
     arithmetic_observer,
     check_tokens,
 )
-from host.executors.executor import BaseExecutor, Sequence
+from host.executors.batch import Batch, BatchExecutor, Row, Run
+from host.executors.executor import Sequence
 from host.executors.logits import no_logits, put_logits
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.model.transformer import final_activation
 from host.parallel.layers import all_reduce
 from host.parallel.plan import Plan
-from host.wire.payloads import decode_partial, encode_compute
+from host.wire.payloads import decode_partial, encode_compute_runs
 from protocol.bitpack import packed_size
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
@@ -55,8 +56,8 @@ class AttentionInputs:
         self._lengths = [0] * len(self._lengths)
 
     def put(self, layer: int, position: int, x: Ints) -> None:
-        """Records x [n, dim] of n positions; they do not count yet."""
-        self._x[layer, position : position + len(x)] = x
+        """Records x [dim] of a position; it does not count yet."""
+        self._x[layer, position] = x
 
     def commit(self, layer: int, end: int) -> None:
         """Takes in that all chips have the positions up to `end` in their caches."""
@@ -70,8 +71,11 @@ class AttentionInputs:
         return [(start, x[start : min(start + positions, end)]) for start in starts]
 
 
-class HostReduceExecutor(BaseExecutor):
-    """Runs one sequence at a time. `observer`, where there is one, sees what chips answer."""
+class HostReduceExecutor(BatchExecutor):
+    """Runs as many sequences together as the plan has slots.
+
+    `observer`, where there is one, sees what chips answer.
+    """
 
     def __init__(
         self,
@@ -83,8 +87,10 @@ class HostReduceExecutor(BaseExecutor):
         super().__init__(model, plan, coordinator, digests)
         self.observer: Observer | None = None
         config = model.config
-        self._inputs = AttentionInputs(config.layers, plan.context, config.dim)
-        self._running = Sequence(0, 0)
+        self._inputs = [
+            AttentionInputs(config.layers, plan.context, config.dim) for _ in range(plan.slots)
+        ]
+        self._batch = Batch((), 0)
         self._owners = {
             PHASE_ATTENTION: [shard.chip for shard in plan.shards if shard.heads],
             PHASE_FEED_FORWARD: [shard.chip for shard in plan.shards if shard.units],
@@ -92,29 +98,24 @@ class HostReduceExecutor(BaseExecutor):
         }
 
     def open(self) -> Sequence:
-        """A new sequence in the one slot. Raises ValueError where it is not free."""
+        """A new sequence in a free slot. Raises ValueError where there is none."""
         sequence = super().open()
-        self._inputs.clear()
+        self._inputs[sequence.slot].clear()
         return sequence
 
-    def completed(self) -> tuple[Sequence, Ints]:
-        """Runs the tokens that wait, in requests of up to plan.positions positions each."""
-        sequence = self._running = self._awaited_sequence()
-        x = np.empty((0, self.model.config.dim), np.int64)
-        for start in range(sequence.position, len(sequence.tokens), self.plan.positions):
-            chunk = sequence.tokens[start : start + self.plan.positions]
-            x = final_activation(self.model, chunk, self)
-            sequence.position += len(chunk)
-        logits = self._logits(sequence.position - 1, x[-1:])
-        sequence.is_awaited = False
-        return self._complete(sequence, logits)
+    def _run(self, batch: Batch) -> Ints:
+        """The logits [scored, vocab] after the scored rows."""
+        self._batch = batch
+        x = final_activation(self.model, batch.tokens, self)
+        return self._logits(x[len(x) - batch.scored :])
 
     def attention(self, layer: int, x: Ints) -> Ints:
-        """The chips' partial sums [n, dim] of attention at the next n positions, added up."""
-        position = self._running.position
-        self._inputs.put(layer, position, x)
+        """The chips' partial sums [n, dim] of attention of the batch's n rows, added up."""
+        for row, its_x in zip(self._batch.rows, x, strict=True):
+            self._inputs[row.sequence.slot].put(layer, row.position, its_x)
         total = self._partial_sum(layer, PHASE_ATTENTION, x)
-        self._inputs.commit(layer, position + len(x))
+        for row in self._batch.rows:
+            self._inputs[row.sequence.slot].commit(layer, row.position + 1)
         return total
 
     def feed_forward(self, layer: int, x: Ints) -> Ints:
@@ -137,18 +138,31 @@ class HostReduceExecutor(BaseExecutor):
             self.observer = None
             self._close_all()
 
-    def _logits(self, position: int, x: Ints) -> Ints:
-        logits = no_logits(self.plan)
+    def _logits(self, x: Ints) -> Ints:
+        """The logits [n, vocab] of the classifier's inputs x [n, dim], of the batch's last rows:
+        in as many requests as answers need."""
+        logits = no_logits(self.plan, len(x))
+        for start in range(0, len(x), self.plan.scored):
+            part = slice(start, start + self.plan.scored)
+            rows = self._batch.scored_rows[part]
+            self._score(rows[0], x[part], logits[part])
+        return logits
+
+    def _score(self, first: Row, x: Ints, logits: Ints) -> None:
+        """Has chips compute `logits` [n, vocab] of x [n, dim]; first: whose row is the first."""
 
         def on_answer(chip: int, payload: bytes) -> None:
             put_logits(self.plan, logits, chip, payload)
 
-        self._compute(0, PHASE_VOCABULARY, position, x, on_answer)
+        run = first.sequence.sequence_id, first.position, len(x)
+        self._compute(0, PHASE_VOCABULARY, [run], x, on_answer)
         if self.observer:
             shards = [self.plan.shards[chip] for chip in self._owners[PHASE_VOCABULARY]]
-            parts = {shard.chip: logits[shard.rows.start : shard.rows.stop] for shard in shards}
-            self.observer(0, PHASE_VOCABULARY, position, x, parts)
-        return logits
+            parts = {
+                shard.chip: logits[:, shard.rows.start : shard.rows.stop].reshape(-1)
+                for shard in shards
+            }
+            self.observer(0, PHASE_VOCABULARY, first.position, x, parts)
 
     def _partial_sum(self, layer: int, phase: int, x: Ints) -> Ints:
         parts: dict[int, Ints] = {}
@@ -159,14 +173,16 @@ class HostReduceExecutor(BaseExecutor):
                 raise ClusterError(f"chip {chip} sent a partial sum of the wrong size")
             parts[chip] = unpack(part.data, x.size, part.bits)
 
-        position = self._running.position
-        self._compute(layer, phase, position, x, on_answer)
+        runs = self._batch.runs
+        if phase != PHASE_ATTENTION:  # which alone needs to know
+            runs = [(*runs[0][:2], len(x))]
+        self._compute(layer, phase, runs, x, on_answer)
         if self.observer:
-            self.observer(layer, phase, position, x, parts)
+            self.observer(layer, phase, runs[0][1], x, parts)
         return all_reduce(list(parts.values())).reshape(x.shape)
 
     def _compute(
-        self, layer: int, phase: int, position: int, x: Ints, on_answer: OnAnswer
+        self, layer: int, phase: int, runs: list[Run], x: Ints, on_answer: OnAnswer
     ) -> None:
         """Has the owners of a phase compute it; replays the cache of a chip that lost it.
 
@@ -174,10 +190,10 @@ class HostReduceExecutor(BaseExecutor):
         """
         self.synchronizations += 1
         chips, timing = self._owners[phase], (phase, len(x))
-        where = f"{PHASES[phase]} of layer {layer}, position {position}"
+        where = f"{PHASES[phase]} of layer {layer}, position {runs[0][1]}"
         if phase == PHASE_VOCABULARY:
-            where = f"vocabulary, position {position}"
-        payload = self._payload(layer, phase, position, x)
+            where = f"vocabulary, position {runs[0][1]}"
+        payload = encode_compute_runs(layer, phase, runs, x.astype("<i2").tobytes())
         lost: int | None = None
         while True:
             try:
@@ -194,22 +210,21 @@ class HostReduceExecutor(BaseExecutor):
                 self._membership.verify_restarted(answers, where)
                 return
 
-    def _payload(self, layer: int, phase: int, position: int, x: Ints) -> bytes:
-        data, sequence_id = x.astype("<i2").tobytes(), self._running.sequence_id
-        payload: bytes = encode_compute(sequence_id, layer, phase, position, len(x), data)
-        return payload
-
     def _replay(self, chip: int, where: str) -> None:
         """Gives a chip the keys and values of all positions so far, from the recorded inputs."""
         self.recoveries += 1
-        _LOG.info("chip %d lost its cache: replaying %d positions", chip, self._inputs.positions)
+        positions = max(self._inputs[slot].positions for slot in self._sequences)
+        _LOG.info("chip %d lost its cache: replaying %d positions", chip, positions)
         self._membership.handshake([chip], where)
-        for layer in range(self.model.config.layers):
-            for start, x in self._inputs.chunks(layer, self.plan.positions):
-                payload = self._payload(layer, PHASE_ATTENTION, start, x)
-                where = f"replay, layer {layer}, position {start}"
-                timing = PHASE_ATTENTION, len(x)
-                self._membership.ask(self._coordinator.compute, payload, [chip], where, timing)
+        for slot, sequence in self._sequences.items():
+            for layer in range(self.model.config.layers):
+                for start, x in self._inputs[slot].chunks(layer, self.plan.positions):
+                    run = sequence.sequence_id, start, len(x)
+                    data = x.astype("<i2").tobytes()
+                    payload = encode_compute_runs(layer, PHASE_ATTENTION, [run], data)
+                    where = f"replay, layer {layer}, position {start}"
+                    timing = PHASE_ATTENTION, len(x)
+                    self._membership.ask(self._coordinator.compute, payload, [chip], where, timing)
 
 
 EXECUTOR = HostReduceExecutor

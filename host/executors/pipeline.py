@@ -22,10 +22,10 @@ from host.executors.step_sender import Step, StepSender
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan
-from host.wire.payloads import encode_step
+from host.wire.payloads import encode_step, want_scores
 from host.wire.reports import BAD_REQUEST, FAULT, decode_error, error_name
 from protocol import message_types
-from protocol.messages import REQUEST_SIZE, WANTS_BEST, WANTS_LOGITS, WANTS_NOTHING
+from protocol.messages import REQUEST_SIZE
 
 _LOG = logging.getLogger("federation")
 
@@ -76,11 +76,6 @@ class PipelineExecutor(BaseExecutor):
         subscribe([message_types.LOGITS, message_types.BEST], self._on_answer)
         subscribe([message_types.ERROR], self._on_error)
 
-    @property
-    def slots(self) -> int:
-        """How many sequences can be open."""
-        return self.plan.slots
-
     def open(self) -> Sequence:
         """A new sequence in a free slot. Raises ValueError where there is none."""
         sequence = super().open()
@@ -93,19 +88,19 @@ class PipelineExecutor(BaseExecutor):
         self._queue = deque(each for each in self._queue if each is not sequence)
         self._answers.close(sequence)
 
-    def extend(self, sequence: Sequence, tokens: Collection[int]) -> None:
-        """Has these tokens follow those of a sequence; the logits after the last will come."""
+    def extend(self, sequence: Sequence, tokens: Collection[int], scored: int = 1) -> None:
+        """Has these tokens follow those of a sequence; the last `scored` are."""
         if not any(each.is_awaited for each in self._sequences.values()):
             self.activity.start()
-        super().extend(sequence, tokens)
+        super().extend(sequence, tokens, scored)
         self._enqueue(sequence)
         self._send_next()
 
     def completed(self) -> tuple[Sequence, Ints]:
-        """Waits for the next sequence whose logits [vocab] are there, and returns both."""
+        """Waits for the next sequence whose logits [scored, vocab] are there, and returns both."""
         completed = self._answers.completed
         if not completed:
-            self._awaited_sequence()
+            self._awaited()
         clock, recovery = self._coordinator.clock, self._recovery
         recovery.progress = checked = now = clock()
         while not completed:
@@ -133,8 +128,15 @@ class PipelineExecutor(BaseExecutor):
     def _enqueue(self, sequence: Sequence) -> None:
         # It may be there still: a replay sends tokens again, while others follow them.
         self._queue = deque(each for each in self._queue if each is not sequence)
-        left = len(sequence.tokens) - sequence.position
-        self._queue.extend([sequence] * -(-left // self.plan.positions))
+        at = sequence.position
+        while at < len(sequence.tokens):
+            at = self._step_end(sequence, at)
+            self._queue.append(sequence)
+
+    def _step_end(self, sequence: Sequence, start: int) -> int:
+        """Where the STEP ends that begins at a position: those that are scored are in one."""
+        length, most = len(sequence.tokens), start + self.plan.positions
+        return length if length <= most else min(most, length - sequence.scored)
 
     def _send_next(self) -> None:
         """Sends the next STEP, if there is one and the first stage has taken the last."""
@@ -142,9 +144,9 @@ class PipelineExecutor(BaseExecutor):
             return
         sequence = self._queue.popleft()
         start = sequence.position
-        sequence.position = end = min(start + self.plan.positions, len(sequence.tokens))
+        sequence.position = end = self._step_end(sequence, start)
         is_last = end == len(sequence.tokens) and sequence.is_awaited
-        wants = WANTS_NOTHING if not is_last else WANTS_BEST if self.greedy else WANTS_LOGITS
+        wants = want_scores(sequence.scored if is_last else 0, sequence.is_greedy)
         residual = self.model.embedding[sequence.tokens[start:end]].reshape(-1)
         self._sender.number = (self._sender.number + 1) & 0xFFFF
         payload = encode_step(
@@ -152,7 +154,7 @@ class PipelineExecutor(BaseExecutor):
         )
         step = Step(self._sender.number, sequence, wants, payload)
         if is_last:
-            self._answers.expect(step)
+            self._answers.expect(step, sequence.scored)
         self.activity.steps += 1
         self.synchronizations += is_last + sum(
             2 * len(stage.layers) if len(stage.chips) > 1 else 1 for stage in self.plan.stages

@@ -35,7 +35,7 @@ class SpotCheck:
         reference = Reference(self._model, context=len(tokens))
         for token in tokens:
             expected = reference.step([token])[0]
-        given = logits != no_logits(self._plan)
+        given = logits != no_logits(self._plan, 1)[0]
         if (logits[given] != expected[given]).any() or logits.argmax() != expected.argmax():
             raise ClusterError(
                 f"spot check: what chips made of position {len(tokens) - 1} is not what the model"

@@ -23,9 +23,10 @@ class StepAnswers:
         self._with_rows: Collection[int] = {shard.chip for shard in plan.shards if shard.rows}
         self._awaited: dict[int, Step] = {}  # by number
 
-    def expect(self, step: Step) -> None:
-        """Awaits the logits of a STEP, from all chips that have rows of the vocabulary."""
-        step.logits, step.missing = no_logits(self._plan), set(self._with_rows)
+    def expect(self, step: Step, scored: int) -> None:
+        """Awaits the logits of `scored` positions of a STEP, from all chips that have rows of the
+        vocabulary."""
+        step.logits, step.missing = no_logits(self._plan, scored), set(self._with_rows)
         self._awaited[step.number] = step
 
     def take(self, message: Message) -> bool:

@@ -25,8 +25,8 @@ class Step:
     """A STEP on its way.
 
     number: of the step, and of its first collective; wants: what the last stage answers with;
-    logits [vocab]: what came so far, None where none are wanted; missing: chips whose rows are not
-    among them.
+    logits [scored, vocab]: what came so far, None where none are wanted; missing: chips whose rows
+    are not among them.
     """
 
     number: int

@@ -14,7 +14,7 @@ class Batch:
 
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
-        self._meter = Meter(generator.cluster)
+        self._meter = Meter(generator.cluster, generator.drafter)
 
     @property
     def statistics(self) -> GenerationStatistics:

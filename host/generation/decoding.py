@@ -50,6 +50,11 @@ class TokenChooser:
         """Whether no token follows."""
         return self.has_ended or self.is_full
 
+    @property
+    def left(self) -> int:
+        """How many tokens follow at most."""
+        return max(0, self._steps + 1 - self._count)
+
     def end(self) -> None:
         """Ends the text, as a token of `stops` does."""
         self.has_ended = True
@@ -71,10 +76,24 @@ class Slots(Protocol):
 
     @property
     def slots(self) -> int: ...
+    @property
+    def most_scored(self) -> int: ...
     def open(self) -> executors.Sequence: ...
-    def extend(self, sequence: executors.Sequence, tokens: Collection[int]) -> None: ...
+    def extend(
+        self, sequence: executors.Sequence, tokens: Collection[int], scored: int = 1
+    ) -> None: ...
     def completed(self) -> tuple[executors.Sequence, Ints]: ...
     def close(self, sequence: executors.Sequence) -> None: ...
+
+
+class Drafting(Protocol):
+    """What guesses the tokens of a text."""
+
+    def draft(self, tokens: Sequence[int], most: int) -> list[int]:
+        """Returns tokens that may follow these, at most so many."""
+
+    def note(self, drafted: int, accepted: int) -> None:
+        """Takes in how many tokens of a draft the model has chosen too."""
 
 
 class Prompt(Protocol):
@@ -97,8 +116,19 @@ class TokenPrompt:
 P = TypeVar("P", bound=Prompt)
 
 
+class NoDrafts:
+    """Drafts nothing."""
+
+    def draft(self, tokens: Sequence[int], most: int) -> list[int]:
+        """Returns no token."""
+        return []
+
+    def note(self, drafted: int, accepted: int) -> None:
+        """Does nothing."""
+
+
 def decode(
-    executor: Slots, prompts: Iterable[P | None]
+    executor: Slots, prompts: Iterable[P | None], drafter: Drafting | None = None
 ) -> Generator[tuple[P, int | None], None, None]:
     """Yields each token as it is chosen, with the prompt that it follows; None at its end.
 
@@ -106,7 +136,12 @@ def decode(
     it is asked again after the next token; decoding ends where none runs and none is given. After
     a token the chooser may be made to end. All sequences are closed at the end. Raises what the
     executor raises.
+
+    drafter: guesses tokens, which are run together with the one before them. Each token is chosen
+    as without, from the logits after those before it; a guess that is another one is dropped with
+    all that follow it. So what is yielded does not depend on guesses.
     """
+    drafter = drafter or NoDrafts()
     waiting = iter(prompts)
     running: dict[executors.Sequence, P] = {}
     try:
@@ -115,16 +150,26 @@ def decode(
                 sequence = executor.open()
                 running[sequence] = prompt
                 executor.greedy = all(each.chooser.is_greedy for each in running.values())
-                executor.extend(sequence, prompt.tokens)
+                _extend(executor, sequence, prompt, list(prompt.tokens), drafter)
             if not running:
                 return
             sequence, logits = executor.completed()
-            prompt = running[sequence]
-            token = prompt.chooser.next_token(logits)
-            if token is not None:
-                yield prompt, token
+            prompt, token = running[sequence], None
+            drafts = len(logits) - 1
+            accepted = 0
+            for position, its_logits in enumerate(logits, len(sequence.tokens) - drafts):
+                token = prompt.chooser.next_token(its_logits)
+                if token is not None:
+                    yield prompt, token
+                if token is None or prompt.chooser.is_done or accepted == drafts:
+                    break
+                if sequence.tokens[position] != token:
+                    break
+                accepted += 1
+            drafter.note(drafts, accepted)
             if token is not None and not prompt.chooser.is_done:
-                executor.extend(sequence, [token])
+                sequence.rewind(len(sequence.tokens) - drafts + accepted)
+                _extend(executor, sequence, prompt, [token], drafter)
                 continue
             executor.close(sequence)
             del running[sequence]
@@ -134,11 +179,27 @@ def decode(
             executor.close(sequence)
 
 
+def _extend(
+    executor: Slots,
+    sequence: executors.Sequence,
+    prompt: Prompt,
+    tokens: list[int],
+    drafter: Drafting,
+) -> None:
+    """Has tokens follow, and guesses after them."""
+    most = min(executor.most_scored, prompt.chooser.left) - 1
+    drafts = drafter.draft([*sequence.tokens, *tokens], most) if most > 0 else []
+    executor.extend(sequence, [*tokens, *drafts], 1 + len(drafts))
+
+
 def generate_tokens(
-    executor: Slots, tokens: Sequence[int], chooser: TokenChooser
+    executor: Slots,
+    tokens: Sequence[int],
+    chooser: TokenChooser,
+    drafter: Drafting | None = None,
 ) -> Generator[int, None, None]:
     """Yields the tokens that follow those of one prompt, which begins with BOS."""
-    with closing(decode(executor, [TokenPrompt(tokens, chooser)])) as decoded:
+    with closing(decode(executor, [TokenPrompt(tokens, chooser)], drafter)) as decoded:
         for _, token in decoded:
             if token is not None:
                 yield token

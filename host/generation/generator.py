@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from host.errors import ArgumentError, ClusterError
 from host.generation.decoding import TokenChooser, decode
+from host.generation.drafts import make_drafter
 from host.generation.prompt_encoder import PromptEncoder
 from host.generation.statistics import GenerationStatistics, Measurement, Meter
 from host.generation.text_builder import TextBuilder
@@ -142,8 +143,15 @@ class TaskMaker:
 class Generator:
     """Runs prompts on a cluster."""
 
-    def __init__(self, cluster: OpenCluster, source: LoadedModel, encoder: PromptEncoder) -> None:
-        self.cluster = cluster
+    def __init__(
+        self,
+        cluster: OpenCluster,
+        source: LoadedModel,
+        encoder: PromptEncoder,
+        drafts: int | None = None,
+    ) -> None:
+        """drafts: tokens that are guessed at a time, None for as many as pay."""
+        self.cluster, self.drafter = cluster, make_drafter(source, cluster, drafts)
         self._tasks = TaskMaker(source, encoder, cluster.executor.model.logit_exponent)
         self._is_running = False
 
@@ -171,11 +179,11 @@ class Generator:
         """
         if self._is_running:
             raise ClusterError("another generation is running: read it to its end, or close it")
-        meter = meter or Meter(self.cluster)
+        meter = meter or Meter(self.cluster, self.drafter)
         executor = self.cluster.executor
         self._is_running = True
         try:
-            with closing(decode(executor, tasks)) as tokens:
+            with closing(decode(executor, tasks, self.drafter)) as tokens:
                 for task, token in tokens:
                     if token is None:
                         meter.note_end(task.measurement)

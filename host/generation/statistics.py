@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, astuple, dataclass, replace
 
+from host.generation.drafts import Drafter
 from host.launch.cluster import OpenCluster
 
 
@@ -16,7 +17,9 @@ class GenerationStatistics:
     tokens: how many these are; seconds: from the first token to the last, by the clock of this
     machine; synchronizations: times that all chips waited for one another; bytes: of frames
     between host and chips, both ways, as the host sees them; retransmissions: of requests, those
-    for the prompt included; recoveries: times that a lost KV cache was computed again, likewise.
+    for the prompt included; recoveries: times that a lost KV cache was computed again, likewise;
+    drafted, accepted: tokens that were guessed, and that the model has chosen too; generations:
+    how many have a first token, and first_token_seconds: after how long it was there.
     Those of several generations add up.
     """
 
@@ -26,6 +29,10 @@ class GenerationStatistics:
     bytes: int = 0
     retransmissions: int = 0
     recoveries: int = 0
+    drafted: int = 0
+    accepted: int = 0
+    generations: int = 0
+    first_token_seconds: float = 0.0
 
     def __add__(self, other: GenerationStatistics) -> GenerationStatistics:
         pairs = zip(astuple(self), astuple(other), strict=True)
@@ -50,7 +57,9 @@ class GenerationStatistics:
 
     def only_repairs(self) -> GenerationStatistics:
         """The same without what counts from the first token on."""
-        return replace(self, tokens=0, seconds=0.0, synchronizations=0, bytes=0)
+        return replace(
+            self, tokens=0, seconds=0.0, synchronizations=0, bytes=0, drafted=0, accepted=0
+        )
 
 
 class Measurement:
@@ -68,12 +77,18 @@ class Meter:
     `total` is what all took together, while any was past its first token.
     """
 
-    def __init__(self, cluster: OpenCluster, clock: Callable[[], float] = time.monotonic) -> None:
-        """clock: seconds."""
+    def __init__(
+        self,
+        cluster: OpenCluster,
+        drafter: Drafter | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """drafter: whose drafts are counted; clock: seconds."""
         self.total = GenerationStatistics()
-        self._cluster, self._clock = cluster, clock
+        self._cluster, self._drafter, self._clock = cluster, drafter, clock
         self._decoding: set[Measurement] = set()  # past the first token
         self._last = self._read()
+        self._began = self._last.seconds
 
     def note_token(self, own: Measurement) -> None:
         """Takes in that a generation has one more token."""
@@ -85,7 +100,11 @@ class Meter:
             own.statistics = replace(own.statistics + replace(spent, tokens=1), seconds=seconds)
             self.total = replace(self.total, tokens=self.total.tokens + 1)
         else:
-            own.statistics += spent.only_repairs()
+            waited = GenerationStatistics(
+                generations=1, first_token_seconds=self._last.seconds - self._began
+            )
+            own.statistics += spent.only_repairs() + waited
+            self.total += waited
             own.first_at = self._last.seconds
             self._decoding.add(own)
 
@@ -110,4 +129,6 @@ class Meter:
             bytes=cluster.exchanged_bytes,
             retransmissions=cluster.coordinator.resends,
             recoveries=cluster.executor.recoveries,
+            drafted=self._drafter.drafted if self._drafter else 0,
+            accepted=self._drafter.accepted if self._drafter else 0,
         )

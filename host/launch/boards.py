@@ -54,7 +54,7 @@ def describe_cluster(
         return replace(cluster, parallelism=parallelism)
     if reduce is None and parallelism.strategy == cluster.parallelism.strategy == "tensor":
         return cluster
-    if parallelism != cluster.parallelism:
+    if replace(parallelism, slots=cluster.parallelism.slots) != cluster.parallelism:
         raise ClusterError(
             f"{describe_options(parallelism)}: the boards were flashed with"
             f" {describe_options(cluster.parallelism)} ({cluster_file.FILE}): leave it out, or"

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from host.cluster.coordinator import Coordinator
 from host.executors.executor import Executor, Idle
+from host.hardware.board import Board
 from host.launch.chip_statistics import ChipStatistics
 from host.launch.choice import Choice
 from host.links.transport import Transport
@@ -25,7 +26,8 @@ class OpenCluster:
     """A cluster that holds a model and takes requests.
 
     ready: the READY of each chip; shard_bytes: the size of each chip's shard file; choice: how the
-    model is divided, and why so; simulation: the processes of simulated chips, None for boards.
+    model is divided, and why so; simulation: the processes of simulated chips, None for boards;
+    boards: of each chip, empty where they are not known.
     """
 
     executor: Executor
@@ -35,6 +37,7 @@ class OpenCluster:
     shard_bytes: Mapping[int, int]
     choice: Choice
     simulation: SimulatedCluster | None = None
+    boards: tuple[Board, ...] = ()
 
     @property
     def is_simulated(self) -> bool:

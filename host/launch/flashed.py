@@ -14,6 +14,7 @@ from host.cluster.cluster_fields import ClusterFile
 from host.cluster.cluster_plan import check_flashed, line_baud, line_mtu, plan_cluster
 from host.errors import ClusterError
 from host.hardware import board as boards
+from host.hardware.board import Board, load
 from host.hardware.kernels import matrix_padding
 from host.launch.choice import Choice
 from host.launch.cluster import OnReady, OpenCluster
@@ -83,6 +84,7 @@ class FlashedBoards:
             on_ready=on_ready,
             line_seconds=busy_seconds(plan, self._baud()),
             choice=choice,
+            boards=_boards(self.cluster),
         )
         with session as opened:
             yield opened
@@ -139,6 +141,12 @@ def _check_model(model: QuantizedModel, cluster: ClusterFile) -> None:
             f"the boards were flashed with {cluster.model} ({cluster.model_hash.hex()}) and this"
             f" model is {digest.hex()}: give --model {cluster.model}, or flash the boards again"
         )
+
+
+def _boards(cluster: ClusterFile) -> tuple[Board, ...]:
+    """The board of each chip; none where the file does not say all."""
+    names = cluster.boards or tuple(chip.board for chip in cluster.flashed)
+    return tuple(map(load, names)) if len(names) == cluster.chips else ()
 
 
 def _plan(model: QuantizedModel, cluster: ClusterFile) -> Plan:

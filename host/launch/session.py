@@ -11,6 +11,7 @@ from host.cluster.coordinator import Coordinator
 from host.cluster.dispatcher import Dispatcher
 from host.errors import ClusterError
 from host.executors import open_executor
+from host.hardware.board import Board
 from host.launch.choice import Choice
 from host.launch.cluster import OnReady, OpenCluster
 from host.links.transport import Transport
@@ -36,13 +37,16 @@ def open_session(
     line_seconds: float = 0.0,
     choice: Choice | None = None,
     simulation: SimulatedCluster | None = None,
+    boards: tuple[Board, ...] = (),
 ) -> Iterator[OpenCluster]:
     """Connects an executor to the chips at the other end of `transport`, closed at the end.
 
     shards: each chip's shard file; key: of the cluster; start_timeout, timeout: seconds until a
     chip must answer, at the start and later; on_ready: called with each chip that is ready; watch,
-    is_lossless, line_seconds: as Coordinator's; choice, simulation: as OpenCluster's. Raises
-    ClusterError for a chip that does not answer or holds another firmware, model or shard.
+    is_lossless, line_seconds: as Coordinator's; choice, simulation, boards: as OpenCluster's.
+
+    Raises ClusterError for a chip that does not answer or holds another firmware, model or
+    shard.
     """
     try:
         signer = HostAuthenticator(key) if key else None
@@ -60,7 +64,9 @@ def open_session(
             _check_version(chip, report.firmware)
         sizes = {chip: len(file) for chip, file in shards.items()}
         choice = choice or Choice(plan.parallelism, "as planned")
-        yield OpenCluster(executor, coordinator, transport, ready, sizes, choice, simulation)
+        yield OpenCluster(
+            executor, coordinator, transport, ready, sizes, choice, simulation, boards
+        )
     finally:
         transport.close()
 

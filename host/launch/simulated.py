@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from host.build.bundle import chip_files
@@ -19,7 +19,7 @@ from host.model.outline import Divisible
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import BoardSet
 from host.parallel.fitting import find_first_plan
-from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism
+from host.parallel.parallelism import BATCH_SLOTS, HOST_REDUCE, Link, Parallelism
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
 from host.simulation.lossy_port import LossyPort
@@ -38,7 +38,8 @@ class SimulatedChips:
 
     parallelism: how the model is divided, None to choose what is modelled to be the fastest;
     context: positions, None for all that the model allows; loss: the probability that a frame is
-    lost; seed: of losses; kernels: those that they run, "auto", "viper" or "native".
+    lost; seed: of losses; kernels: those that they run, "auto", "viper" or "native"; slots:
+    sequences that have KV caches, as far as heaps allow, 0 for as many as suit what is to be run.
     """
 
     count: int
@@ -49,6 +50,7 @@ class SimulatedChips:
     loss: float = 0.0
     seed: int = 0
     kernels: str = "auto"
+    slots: int = 0
 
     @classmethod
     def alike(
@@ -86,8 +88,14 @@ class SimulatedChips:
         batch: whether several sequences are to run at once. Raises ModelError where none fits.
         """
         if self.parallelism:
-            return Choice(self.parallelism, "as given")
-        return choose_parallelism(model, self.boards, batch)
+            choice = Choice(self.parallelism, "as given")
+        else:
+            choice = choose_parallelism(model, self.boards, batch)
+        chosen = choice.parallelism
+        slots = self.slots or chosen.slots
+        if batch and not slots and chosen.strategy == HOST_REDUCE.strategy:
+            slots = BATCH_SLOTS
+        return replace(choice, parallelism=replace(chosen, slots=slots))
 
     @contextmanager
     def open(
@@ -120,6 +128,7 @@ class SimulatedChips:
                 is_lossless=not self.loss,
                 choice=choice,
                 simulation=simulation,
+                boards=self.boards.boards,
             )
             yield stack.enter_context(session)
 

@@ -111,6 +111,21 @@ class FloatModel:
             sequences[:, position] = (cumulative <= drawn).sum(axis=1)
         return sequences
 
+    def continue_greedily(
+        self, beginnings: npt.NDArray[np.int64], length: int
+    ) -> npt.NDArray[np.int64]:
+        """Returns sequences [count, length] that begin so [count, given], each next token the most
+        probable one."""
+        count, given = beginnings.shape
+        cache = self.new_cache(count, length)
+        sequences = np.zeros((count, length), np.int64)
+        sequences[:, :given] = beginnings[:, :length]
+        for position in range(1, length):
+            logits = self.step(sequences[:, position - 1], cache)
+            if position >= given:
+                sequences[:, position] = logits.argmax(axis=1)
+        return sequences
+
     def _batches(self, sequences: Sequence[Tokens]) -> Iterable[Tokens]:
         """Stacks sequences of equal length [batch, positions], in batches of bounded size."""
         by_length: dict[int, list[Tokens]] = defaultdict(list)

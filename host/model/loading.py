@@ -6,7 +6,7 @@ llama2.c checkpoints, Hugging Face folders, GGUF files, and quantized models of 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -23,6 +23,7 @@ from host.model.formats.huggingface import HuggingFaceModel
 from host.model.formats.llama2c import Llama2cModel
 from host.model.other_files import name_start
 from host.model.outline import Outline
+from host.model.own_text import own_text_path
 from host.model.prompt_format import CONTINUATION, PromptFormat
 from host.model.quantization.quantize import quantize, sample_calibration
 from host.model.quantized import QuantizedModel
@@ -39,11 +40,13 @@ Check = Callable[[Outline], None]
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model, in floats or quantized already, its tokenizer, and the format of its prompts."""
+    """A model, in floats or quantized already, its tokenizer, the format of its prompts, and where
+    texts of its own are, if there are any."""
 
     weights: Checkpoint | QuantizedModel
     tokenizer: Tokenizer
     prompt_format: PromptFormat = CONTINUATION
+    own_text: Path | None = None
 
     @property
     def config(self) -> Config:
@@ -102,7 +105,7 @@ def load_model(
 
     check: as read_header's. Raises ModelError, naming the file and what is wrong with it.
     """
-    return read_header(path, tokenizer, check).load()
+    return replace(read_header(path, tokenizer, check).load(), own_text=own_text_path(path))
 
 
 def read_header(

@@ -92,7 +92,9 @@ def assess(model: QuantizedModel, boards: BoardSet, plan: Plan) -> Assessment:
     modelled, rate = None, 0.0
     try:
         modelled = latency(plan, boards.boards, token, position)
-        rate = throughput(plan, boards.boards, token, position)
+        rows = min(plan.slots, plan.positions) if len(plan.stages) == 1 else 1
+        together = tuple(plan.strategy.synchronizations(plan, True, sums.widths, rows))
+        rate = throughput(plan, boards.boards, together, position, rows)
     except NotModelled:
         pass
     return Assessment(boards, plan, count_traffic(plan, token), position, modelled, rate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from host.errors import ModelError
@@ -14,11 +14,13 @@ from host.parallel.limits import check_limits
 from host.parallel.plan import MAX_CHIPS, Resources, Shard, Strategy
 from host.parallel.shape import Shape
 from protocol.frame import MAX_PAYLOAD
-from protocol.messages import REQUEST_SIZE
+from protocol.messages import MOST_LOGITS, REQUEST_SIZE
 
 # More positions in a request save less and less waiting, cost a chip buffers, and on the radio
-# come back in more frames at once than a gateway can take in.
+# come back in more frames at once than a gateway can take in. So a plan counts with these, and has
+# more, as far as heaps allow that as it is, where the link takes them well.
 MAX_POSITIONS_UART, MAX_POSITIONS_RADIO = 4, 2
+MOST_POSITIONS = 8
 _PARTIAL_HEAD = REQUEST_SIZE + 3  # boot id and width
 MAX_ROWS = (MAX_PAYLOAD - REQUEST_SIZE - 5) // 2  # logits that one message carries
 # What a unit and a row cost beside their weights: accumulators, and the row's place in an answer.
@@ -37,6 +39,30 @@ def make_shape(strategy: Strategy, model: Divisible, resources: Resources) -> Sh
     bits = model.accumulator_bits
     positions = _request_positions(strategy, config.dim, bits, link.mtu)
     return Shape(config, chips, context, positions, bits, link)
+
+
+def list_roomier(strategy: Strategy, shape: Shape, slots: int) -> Iterator[Shape]:
+    """Shapes with more sequences, at most so many, and more positions: the best first.
+
+    On the radio, with as many positions as a frame carries, there and back.
+    """
+    most = min(
+        MOST_POSITIONS, strategy.request_positions(shape.config.dim), _answer_positions(shape)
+    )
+    counts = [
+        positions
+        for positions in range(most, shape.positions, -1)
+        if strategy.goes_in_a_frame(replace(shape, positions=positions))
+    ]
+    for each in range(max(slots, shape.slots), shape.slots - 1, -1):
+        for positions in (*counts, shape.positions):
+            if (each, positions) != (shape.slots, shape.positions):
+                yield replace(shape, slots=each, positions=positions)
+
+
+def _answer_positions(shape: Shape) -> int:
+    """How many positions' partial sums one message carries."""
+    return (MAX_PAYLOAD - _PARTIAL_HEAD) * 8 // (shape.config.dim * shape.bits)
 
 
 def describe_vocabulary(tokens: int, chips: int) -> str:
@@ -80,13 +106,20 @@ def deal(
     config = shape.config
     vocabulary = config.vocab_size if vocabulary is None else vocabulary
     even = deal_evenly(config, shape.chips)
-    room = [
-        usable_heap(heap)
-        - strategy.heap_need(shape, first + rank, replace(sizes, intermediate=0), 0).total
-        for rank, heap in enumerate(heaps)
-        for sizes in [even.local_sizes(rank, config.head_dim)]
-    ]
     row, unit = row_bytes(config) + _ROW_BUFFERS, unit_bytes(config) + _UNIT_BUFFERS
+
+    def need(rank: int, rows: int) -> int:
+        """What a chip takes without units."""
+        sizes = replace(even.local_sizes(rank, config.head_dim), intermediate=0)
+        return strategy.heap_need(shape, first + rank, sizes, rows).total
+
+    # An answer with the logits of several positions is longest with so many rows. The last chip,
+    # which has the fewest heads, has the least room for it in other buffers.
+    last = len(heaps) - 1
+    longest = (MOST_LOGITS // 2 // count for count in range(1, shape.positions + 1))
+    grown = [need(last, rows) - rows * row for rows in longest if rows <= vocabulary]
+    answer = max([0, *(size - need(last, 0) for size in grown)])
+    room = [usable_heap(heap) - need(rank, 0) - answer for rank, heap in enumerate(heaps)]
     short = sum(-size for size in room if size < 0)
     rows = level(vocabulary, [min(size // row, MAX_ROWS) for size in room], speeds)
     room = [size - count * row for size, count in zip(room, rows, strict=True)]

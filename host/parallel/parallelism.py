@@ -16,6 +16,8 @@ LINKS = ("uart", "espnow")
 LINES = ("usb", "pins")
 REDUCERS = ("host", "chips")
 EXCHANGES = ("all-reduce",)
+MAX_SLOTS = 64  # sequences whose KV caches a chip may have
+BATCH_SLOTS = 8  # where it is known that several will come, and nobody says how many
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,15 @@ class Parallelism:
     strategy: "tensor" divides every layer among all chips, "pipeline" gives each chip whole
     layers, "hybrid" each group of chips; stages: how many groups hold whole layers one after
     another; reduce: who adds up the chips' partial sums, "host" or "chips"; exchange: how chips
-    do so.
+    do so; slots: how many sequences have KV caches at most, as far as heaps allow, 0 for as many
+    as the strategy has by itself.
     """
 
     strategy: str = "tensor"
     stages: int = 1
     reduce: str = "host"
     exchange: str = "all-reduce"
+    slots: int = 0
 
 
 UART = Link()

@@ -136,6 +136,11 @@ class Plan:
         return self.shape.positions
 
     @property
+    def scored(self) -> int:
+        """Of how many positions of one request every chip can answer with all logits."""
+        return min(self.shape.scored(len(shard.rows)) for shard in self.shards)
+
+    @property
     def slots(self) -> int:
         """Sequences whose keys and values are held at once."""
         return self.shape.slots
@@ -228,6 +233,10 @@ class Strategy(ABC):
         """How many positions the payload of one request can carry."""
 
     @abstractmethod
+    def goes_in_a_frame(self, shape: Shape) -> bool:
+        """Whether each message of a request of so many positions is one frame on the air."""
+
+    @abstractmethod
     def heap_need(self, shape: Shape, chip: int, sizes: LocalSizes, rows: int) -> HeapNeed:
         """What a chip with so much of each layer, and so many vocabulary rows, needs."""
 
@@ -249,9 +258,10 @@ class Strategy(ABC):
 
     @abstractmethod
     def synchronizations(
-        self, plan: Plan, greedy: bool, widths: Widths
+        self, plan: Plan, greedy: bool, widths: Widths, rows: int = 1
     ) -> Sequence[Synchronization]:
         """Those of one token that is generated, in order, while nothing is lost.
 
-        greedy: whether chips that can answer with their best token do so, or with all logits.
+        greedy: whether chips that can answer with their best token do so, or with all logits;
+        rows: positions that are run and scored together, as with drafts, at most plan.positions.
         """

@@ -9,7 +9,9 @@ from host.model.checkpoint import Config
 from host.parallel.parallelism import UART, Link
 from protocol.fragment import fragment_room
 from protocol.frame import HEADER_SIZE, TRAILER_SIZE
+from protocol.messages import MOST_LOGITS, RUN_SIZE
 
+RXBUF_OVERHEAD = 14  # bytes that ESP-NOW's receive buffer keeps beside a message
 RESIDUAL_BITS = arithmetic.RESIDUAL_LIMIT.bit_length() + 1  # and a sign
 
 
@@ -43,6 +45,21 @@ class Shape:
     def elements(self) -> int:
         """Of the residual stream of all positions in one request."""
         return self.positions * self.config.dim
+
+    def scored(self, rows: int) -> int:
+        """Of how many positions an answer has the logits of so many rows, as chips have it."""
+        return max(1, min(self.positions, MOST_LOGITS // (2 * max(1, rows))))
+
+    @property
+    def runs_bytes(self) -> int:
+        """Of a request: what says of which sequences its positions are."""
+        others = min(self.slots, self.positions) - 1
+        return 1 + RUN_SIZE * others if others > 0 else 0
+
+    def radio_bytes(self, frame: int) -> int:
+        """What a frame of this length takes of ESP-NOW's receive buffer."""
+        assert self.mtu is not None
+        return self.radio_frames(frame) * (min(frame, self.mtu) + RXBUF_OVERHEAD)
 
     def radio_frames(self, frame: int) -> int:
         """How many ESP-NOW frames carry a frame of this length."""

@@ -6,18 +6,33 @@ little-endian and unsigned unless said otherwise. A decoder raises ProtocolError
 payload, an encoder ValueError for a number that does not fit its field.
 """
 
+import struct
 from array import array
 from collections import namedtuple
 
 from host.wire.structs import pack_fields, unpack_fields
 from protocol.bitpack import bits_needed, pack, packed_size
 from protocol.frame import ProtocolError
-from protocol.messages import PHASE_VOCABULARY, REQUEST_SIZE
+from protocol.messages import (
+    BEST_SIZE,
+    MAX_POSITIONS,
+    PHASE_VOCABULARY,
+    REQUEST_SIZE,
+    RUN_SIZE,
+    SCORED_UNIT,
+    SEVERAL_RUNS,
+    WANTS_BEST,
+    WANTS_LOGITS,
+    WANTS_MASK,
+    WANTS_NOTHING,
+)
 
 _REQUEST = "<HBBHB"
 _REQUEST_NAMES = ("sequence_id", "layer", "phase", "position", "count")
 
-Compute = namedtuple("Compute", ("sequence_id", "layer", "phase", "position", "count", "data"))
+Compute = namedtuple(
+    "Compute", ("sequence_id", "layer", "phase", "position", "count", "data", "runs")
+)
 Partial = namedtuple(
     "Partial",
     ("sequence_id", "layer", "phase", "position", "count", "boot_id", "bits", "data"),
@@ -37,21 +52,44 @@ Logits = namedtuple(
     ),
 )
 Best = namedtuple(
-    "Best", ("sequence_id", "layer", "phase", "position", "count", "boot_id", "token", "logit")
+    "Best", ("sequence_id", "layer", "phase", "position", "count", "boot_id", "tokens", "logits")
 )
 
 
-def _encode_request(values: tuple[int, ...]) -> bytes:
-    if values[2] > PHASE_VOCABULARY:
+_PHASE_MASK = 0x7F  # of a COMPUTE, without SEVERAL_RUNS
+
+
+def _encode_request(values: tuple[int, ...], mask: int = _PHASE_MASK) -> bytes:
+    if values[2] & mask > PHASE_VOCABULARY:
         raise ValueError("phase %d is not 0 to 2" % values[2])
     if values[4] < 1:
         raise ValueError("count of positions is 0")
     return pack_fields(_REQUEST, _REQUEST_NAMES, values)
 
 
-def _check_request(what: str, fields: tuple[int, ...]) -> None:
-    if fields[2] > PHASE_VOCABULARY or fields[4] == 0:
+def _check_request(what: str, fields: tuple[int, ...], mask: int = _PHASE_MASK) -> None:
+    if fields[2] & mask > PHASE_VOCABULARY or fields[4] == 0:
         raise ProtocolError("%s payload has no such phase or no positions" % what)
+
+
+def encode_runs(runs: list[tuple[int, int, int]]) -> bytes:
+    """Encodes a request's runs: sequence id, first position and count of each. Of a single run
+    nothing is left to say."""
+    others = runs[1:]
+    if not others:
+        return b""
+    names = "sequence_id", "position", "count"
+    packed = [pack_fields("<HHB", names, run) for run in others]
+    return bytes([len(others)]) + b"".join(packed)
+
+
+def _encode_first(
+    layer: int, phase: int, runs: list[tuple[int, int, int]], mask: int = _PHASE_MASK
+) -> bytes:
+    sequence_id, position, _ = runs[0]
+    count = sum([run[2] for run in runs])
+    several = SEVERAL_RUNS if len(runs) > 1 else 0
+    return _encode_request((sequence_id, layer, phase | several, position, count), mask)
 
 
 def encode_compute(
@@ -61,14 +99,41 @@ def encode_compute(
     return _encode_request((sequence_id, layer, phase, position, count)) + bytes(data)
 
 
+def encode_compute_runs(
+    layer: int, phase: int, runs: list[tuple[int, int, int]], data: bytes
+) -> bytes:
+    """Encodes COMPUTE for positions of several sequences, as `encode_compute` does for those of
+    one; runs: sequence id, first position and count of each."""
+    return _encode_first(layer, phase, runs) + encode_runs(runs) + bytes(data)
+
+
 def decode_compute(payload: bytes) -> Compute:
-    """Decodes COMPUTE; data are the bytes of count * dim int16."""
+    """Decodes COMPUTE; data are the bytes of count * dim int16, runs: sequence id, first position
+    and count of each."""
     fields = unpack_fields("COMPUTE", _REQUEST, payload)
     _check_request("COMPUTE", fields)
-    data = payload[REQUEST_SIZE:]
+    runs, at = _decode_runs(fields, payload)
+    data = payload[at:]
     if len(data) == 0 or len(data) % (2 * fields[4]):
         raise ProtocolError("COMPUTE payload does not have int16 for each of its positions")
-    return Compute(*(fields + (data,)))
+    return Compute(*(fields + (data, runs)))
+
+
+def _decode_runs(
+    fields: tuple[int, ...], payload: bytes
+) -> tuple[list[tuple[int, ...]], int]:
+    """The runs of a COMPUTE, and where its data begin."""
+    at = REQUEST_SIZE
+    others: list[tuple[int, ...]] = []
+    if fields[2] & SEVERAL_RUNS:
+        count, at = payload[at] if len(payload) > at else 0, at + 1
+        for _ in range(count):
+            others.append(unpack_fields("COMPUTE", "<HHB", payload[at:]))
+            at += RUN_SIZE
+    left = fields[4] - sum([run[2] for run in others])
+    if left < 1:
+        raise ProtocolError("COMPUTE payload has more positions in its runs than in all")
+    return [(fields[0], fields[3], left)] + others, at
 
 
 def encode_step(
@@ -77,17 +142,42 @@ def encode_step(
     """Encodes STEP: the request with layer 0 and `wants` (protocol/messages.py) in place of the
     phase, the number of the first collective u16, bits u8, the residual stream packed: a list of
     count * dim integers of at most 32 bits."""
+    return encode_step_runs(wants, [(sequence_id, position, count)], number, residual)
+
+
+def encode_step_runs(
+    wants: int, runs: list[tuple[int, int, int]], number: int, residual: list[int]
+) -> bytes:
+    """Encodes STEP for positions of several sequences; runs: sequence id, first position and
+    count of each."""
     values = array("i", residual)
     bits = bits_needed(values, len(values))
     packed = bytearray(packed_size(len(values), bits))
     pack(packed, 0, values, len(values), bits)
-    request = _encode_request((sequence_id, 0, wants, position, count))
-    return request + pack_fields("<HB", ("number", "bits"), (number, bits)) + packed
+    head = _encode_first(0, wants, runs, WANTS_MASK)
+    numbers = pack_fields("<HB", ("number", "bits"), (number, bits))
+    return head + numbers + encode_runs(runs) + packed
+
+
+def want_scores(positions: int, greedy: bool) -> int:
+    """What stands in a STEP that wants the best tokens, or else the logits, of its last so many
+    positions."""
+    if not positions:
+        return WANTS_NOTHING
+    if positions > MAX_POSITIONS:
+        raise ValueError("%d positions are not at most %d" % (positions, MAX_POSITIONS))
+    return (WANTS_BEST if greedy else WANTS_LOGITS) + SCORED_UNIT * (positions - 1)
 
 
 def decode_best(payload: bytes) -> Best:
-    """Decodes BEST: the chip's best token and its logit."""
-    return Best(*unpack_fields("BEST", _REQUEST + "HHh", payload))
+    """Decodes BEST: the chip's best tokens and their logits, of a position each."""
+    fields = unpack_fields("BEST", _REQUEST + "H", payload)
+    data = payload[REQUEST_SIZE + 2 :]
+    if len(data) == 0 or len(data) % BEST_SIZE:
+        raise ProtocolError("BEST payload has no token, or ends within one")
+    places = range(0, len(data), BEST_SIZE)
+    pairs = [struct.unpack_from("<Hh", data, at) for at in places]
+    return Best(*(fields + ([pair[0] for pair in pairs], [pair[1] for pair in pairs])))
 
 
 def encode_partial(
@@ -115,15 +205,15 @@ def encode_logits(
     first_row: int, shift: int, data: bytes,
 ) -> bytes:  # fmt: skip
     """Encodes LOGITS: the request, boot id u16, first row u16, shift u8, int16 per row."""
-    request = _encode_request((sequence_id, layer, phase, position, count))
+    request = _encode_request((sequence_id, layer, phase, position, count), WANTS_MASK)
     names = ("boot_id", "first_row", "shift")
     return request + pack_fields("<HHB", names, (boot_id, first_row, shift)) + bytes(data)
 
 
 def decode_logits(payload: bytes) -> Logits:
-    """Decodes LOGITS; data are the bytes of int16."""
+    """Decodes LOGITS; data are the bytes of int16, of one position after another."""
     fields = unpack_fields("LOGITS", _REQUEST + "HHB", payload)
-    _check_request("LOGITS", fields)
+    _check_request("LOGITS", fields, WANTS_MASK)
     data = payload[12:]
     if len(data) % 2:
         raise ProtocolError("LOGITS payload ends within a row's int16")

@@ -5,7 +5,7 @@ What they must answer is computed by the plain model, whole.
 
 from firmware.node import Node
 from firmware.roles.all_reduce import AllReduce
-from host.wire.payloads import encode_step
+from host.wire.payloads import encode_step_runs
 from protocol import message_types
 from protocol.frame import BROADCAST, DST, HEADER_SIZE, HOST, seal, verify_frame
 from protocol.message import FederationMessage
@@ -38,14 +38,14 @@ class AirLink(MemoryLink):
 class Group:
     """Chips 0 to n - 1 with all of a model between them."""
 
-    def __init__(self, model, chips, mtu=250):
+    def __init__(self, model, chips, mtu=250, slots=1):
         self.model = model
         self.links = [AirLink(mtu, []) for _ in range(chips)]
         self.nodes, self.roles = [], []
         self.parts = [Part(model, chip, chips) for chip in range(chips)]
         for part, link in zip(self.parts, self.links):
             link.others.extend(other for other in self.links if other is not link)
-            weights = weights_of(model, part, combine=True)
+            weights = weights_of(model, part, combine=True, slots=slots)
             outbox = outbox_of(part.chip, link, weights, boot_id=BOOT_ID + part.chip)
             role = AllReduce(outbox, weights, kernels_of(model), PlainResidual())
             self.roles.append(role)
@@ -56,11 +56,15 @@ class Group:
     def step(self, residual, wants, position=0, sequence_id=1, to=BROADCAST, again=False):
         """Sends a STEP of activations [positions][dim] to one chip or all, with the next sequence
         number or the last once more."""
-        count = len(residual)
+        runs = [(sequence_id, position, len(residual))]
+        self.step_runs(residual, wants, runs, to, again)
+
+    def step_runs(self, residual, wants, runs, to=BROADCAST, again=False):
+        """The same for positions of several sequences; runs: as encode_step_runs has them."""
         flat = [value for row in residual for value in row]
         if not again:
             self.sequence += 1
-        payload = encode_step(sequence_id, wants, position, count, self.number, flat)
+        payload = encode_step_runs(wants, runs, self.number, flat)
         frame = bytearray(HEADER_SIZE + len(payload) + 4)
         frame[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
         n = seal(frame, 2, message_types.STEP, HOST, to, self.sequence, len(payload))

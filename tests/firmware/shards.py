@@ -148,9 +148,9 @@ def in_file(data, function, *arguments):
         os.remove(path)
 
 
-def weights_of(model, part, combine=False):
-    """The Weights that a chip loads for its part."""
-    return in_file(file_of(model, part, combine=combine), load_weights, part.chip)
+def weights_of(model, part, combine=False, **changes):
+    """The Weights that a chip loads for its part; `changes` replace numbers in the header."""
+    return in_file(file_of(model, part, combine=combine, **changes), load_weights, part.chip)
 
 
 def kernels_of(model):

@@ -64,8 +64,8 @@ def test_the_best_tokens_are_those_of_the_logits():
     for message, part in zip(messages, group.parts):
         best = decode_best(message.payload)
         assert best.boot_id == BOOT_ID + part.chip
-        assert best.logit == max(expected[row] for row in part.rows)
-        assert best.token == [row for row in part.rows if expected[row] == best.logit][0]
+        assert best.logits[0] == max(expected[row] for row in part.rows)
+        assert best.tokens[0] == [row for row in part.rows if expected[row] == best.logits[0]][0]
 
 
 def test_positions_before_the_last_are_acknowledged():

@@ -122,7 +122,6 @@ def test_bad_requests_say_what_is_wrong():
         (compute([x, x], position=39), 0, 39, "position 40"),
         (compute([x] * 3), 0, 0, "3 positions"),
         (compute([x[:-1]]), 0, 0, "15 values"),
-        (compute([x, x], 1, VOCABULARY), 1, 0, "2 positions"),
     ):
         error = error_of(bench.answer(COMPUTE, payload))
         assert (error.code, error.layer, error.position) == (BAD_REQUEST, layer, position)

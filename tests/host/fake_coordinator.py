@@ -14,7 +14,7 @@ from host.wire.payloads import decode_compute, encode_logits, encode_partial
 from host.wire.reports import Ready
 from protocol.bitpack import bits_needed, pack, packed_size
 from protocol.message_types import COMPUTE
-from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD
+from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, SEVERAL_RUNS
 
 BOOTED = 100  # a chip's first boot id
 
@@ -37,6 +37,7 @@ class FakeCoordinator:
 
     needs_rekey = False
     session = b""
+    may_rewind = False  # whether positions may be computed again with other tokens
     resends = 0
 
     def __init__(self, model, plan, script=lambda cluster, message, chips: None):
@@ -47,16 +48,16 @@ class FakeCoordinator:
         self.digests = digests(plan)
         self.asked, self.handshakes = [], []
         self._boots = dict.fromkeys(self.chips, BOOTED)
-        self._filled = {}  # of a chip: positions in each layer's cache
-        self._inputs = {}  # attention's, by layer and position
-        self._sequence_id = None
+        self._filled = {}  # of a chip and sequence: positions in each layer's cache
+        self._inputs = {}  # attention's, by sequence, layer and position
+        self._references = {}  # by sequence
         self._random = np.random.default_rng(0)
 
     def restart(self, *chips):
         """Power off and on."""
         for chip in chips:
             self._boots[chip] += 1
-            self._filled.pop(chip, None)
+            self._filled = {key: held for key, held in self._filled.items() if key[0] != chip}
 
     def fall_silent(self, *chips):
         """As a chip does that has lost the session of a cluster with a key."""
@@ -96,36 +97,37 @@ class FakeCoordinator:
         message = decode_compute(payload)
         self.asked.append((chips, *message[1:5]))
         self.script(self, message, chips)
-        if message.sequence_id != self._sequence_id:
-            self._sequence_id = message.sequence_id
-            self._reference = Reference(self.model, context=self.plan.context)
-            self._filled.clear()
-            self._inputs.clear()
         x = np.frombuffer(message.data, "<i2").reshape(message.count, -1).astype(np.int64)
-        if message.phase == PHASE_ATTENTION:
+        if message.phase & ~SEVERAL_RUNS == PHASE_ATTENTION:
             self._fill(message, x, chips)
         elif message.phase != PHASE_FEED_FORWARD:
             return self._logits(message, x)
         return self._partials(message, self._sums(message, x), chips)
 
     def _fill(self, message, x, chips):
-        for index, row in enumerate(x):
-            seen = self._inputs.setdefault((message.layer, message.position + index), row)
-            np.testing.assert_array_equal(row, seen)
+        layer = message.layer
+        for (sequence, position), row in zip(rows_of(message), x, strict=True):
+            key = sequence, layer, position
+            if not self.may_rewind:
+                np.testing.assert_array_equal(row, self._inputs.setdefault(key, row))
         for chip in chips:
-            filled = self._filled.setdefault(chip, [0] * self.model.config.layers)
-            if message.position > filled[message.layer]:
-                raise NeedsCache(chip)
-            end = message.position + message.count
-            filled[message.layer] = max(filled[message.layer], end)
+            for sequence, position in rows_of(message):
+                none = [0] * self.model.config.layers
+                filled = self._filled.setdefault((chip, sequence), none)
+                if position > filled[layer]:
+                    raise NeedsCache(chip)
+                filled[layer] = max(filled[layer], position + 1)
 
     def _sums(self, message, x):
         if message.phase == PHASE_FEED_FORWARD:
-            return self._reference.feed_forward(message.layer, x)
+            return Reference(self.model).feed_forward(message.layer, x)
         rows = []
-        for index in range(message.count):
-            self._reference.position = message.position + index
-            rows.append(self._reference.attention(message.layer, x[index : index + 1]))
+        for index, (sequence, position) in enumerate(rows_of(message)):
+            if sequence not in self._references:
+                self._references[sequence] = Reference(self.model, context=self.plan.context)
+            reference = self._references[sequence]
+            reference.position = position
+            rows.append(reference.attention(message.layer, x[index : index + 1]))
         return np.concatenate(rows)
 
     def _partials(self, message, sums, chips):
@@ -147,18 +149,23 @@ class FakeCoordinator:
         accumulator = arithmetic.matvec(classifier.weight, x)
         logits = arithmetic.saturate(
             arithmetic.rescale(accumulator, classifier.rescale), INT16_LIMIT
-        )[0]
+        )
         return {
             shard.chip: encode_logits(
                 *message[:5],
                 self._boots[shard.chip],
                 shard.rows.start,
                 self.model.logit_exponent,
-                logits[shard.rows.start : shard.rows.stop].astype("<i2").tobytes(),
+                logits[:, shard.rows.start : shard.rows.stop].astype("<i2").tobytes(),
             )
             for shard in self.plan.shards
             if shard.rows
         }
+
+
+def rows_of(message):
+    """Sequence id and position of each row of a COMPUTE."""
+    return [(run[0], run[1] + i) for run in message.runs for i in range(run[2])]
 
 
 def at(call, action):

@@ -18,11 +18,14 @@ from protocol.frame import HEADER_SIZE
 from protocol.messages import (
     NEED_KV,
     REQUEST_SIZE,
+    SCORED_UNIT,
     STEP_BITS,
     STEP_DATA,
     WANTS_BEST,
+    WANTS_MASK,
     WANTS_NOTHING,
     encode_error,
+    read_rows,
 )
 from tests.host.fake_chips import FakeChip, FakeTransport
 from tests.host.fake_coordinator import digests
@@ -35,12 +38,16 @@ STEP_SECONDS = 0.01  # from a STEP to its answer
 class Request:
     """What a STEP asks for."""
 
-    sequence_id: int
     wants: int
-    position: int
+    scored: int
+    rows: list[tuple[int, int]]  # sequence id and position of each
     tokens: list[int]
     number: int  # of the first collective
     head: bytes  # which its answers repeat
+
+    @property
+    def position(self):
+        return self.rows[0][1]
 
 
 class Replica:
@@ -52,33 +59,40 @@ class Replica:
         self.forget()
 
     def forget(self):
-        self._caches = {}  # by slot: sequence id, reference
+        self._caches = {}  # by slot: sequence id, reference, positions held
 
     def parse(self, payload):
         """The Request in a STEP; tokens by the rows of the embedding that it carries."""
         dim, count = self.model.config.dim, payload[6]
         residual = array("i", bytes(4 * dim * count))
-        data = bytes(payload[STEP_DATA - HEADER_SIZE :])
+        frame = bytearray(HEADER_SIZE) + bytearray(payload)
+        places = array("i", bytes(8 * count))
+        at = read_rows(frame, STEP_DATA, len(frame), places)
+        data = bytes(frame[at:])
         unpack(data, 0, residual, dim * count, payload[STEP_BITS - HEADER_SIZE])
         rows = np.array(residual).reshape(count, dim)
         tokens = [int(np.abs(self.model.embedding - row).sum(axis=1).argmin()) for row in rows]
-        sequence_id = payload[0] | payload[1] << 8
-        position = payload[4] | payload[5] << 8
         number = payload[7] | payload[8] << 8
         head = bytes(payload[:REQUEST_SIZE])
-        return Request(sequence_id, payload[3], position, tokens, number, head)
+        places = list(zip(places[::2], places[1::2], strict=True))
+        scored = (payload[3] & 0x7F) // SCORED_UNIT + 1
+        return Request(payload[3] & WANTS_MASK, scored, places, tokens, number, head)
 
     def run(self, request):
-        """Logits [vocab] after the last token; None where the positions before are not there."""
-        slot = request.sequence_id % self.plan.slots
-        found, reference = self._caches.get(slot, (None, None))
-        if found != request.sequence_id:
-            reference = Reference(self.model, context=self.plan.context)
-            self._caches[slot] = request.sequence_id, reference
-        if request.position > reference.position:
-            return None
-        reference.position = request.position
-        return [reference.step([token])[0] for token in request.tokens][-1]
+        """Logits [scored, vocab] after the last tokens; None where positions before them are not
+        there."""
+        logits = []
+        for (sequence, position), token in zip(request.rows, request.tokens, strict=True):
+            slot = sequence % self.plan.slots
+            found, reference, held = self._caches.get(slot, (None, None, 0))
+            if found != sequence:
+                reference, held = Reference(self.model, context=self.plan.context), 0
+            if position > held:
+                return None
+            reference.position = position
+            self._caches[slot] = sequence, reference, max(held, position + 1)
+            logits.append(reference.step([token])[0])
+        return np.stack(logits[-request.scored :])
 
     def answer(self, request, logits, chip, boot_id):
         """The type and payload of a chip's answer."""
@@ -86,11 +100,10 @@ class Replica:
         rows = self.plan.shards[chip].rows
         if request.wants == WANTS_NOTHING or not rows:
             return message_types.ACK, head
-        own = logits[rows.start : rows.stop]
+        own = logits[:, rows.start : rows.stop]
         if request.wants == WANTS_BEST:
-            token = int(own.argmax())
-            best = np.array([rows.start + token, own[token]], "<i2").tobytes()
-            return message_types.BEST, head + best
+            best = [[rows.start + int(each.argmax()), each.max()] for each in own]
+            return message_types.BEST, head + np.array(best, "<i2").tobytes()
         named = encode_logits(0, 0, 0, 0, 1, boot_id, rows.start, 0, own.astype("<i2").tobytes())
         return message_types.LOGITS, request.head + named[REQUEST_SIZE:]
 

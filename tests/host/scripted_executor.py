@@ -19,12 +19,15 @@ class ScriptedExecutor:
     completed first.
     """
 
+    most_scored = 8
+
     def __init__(self, *scripts, slots=1):
         self.slots = slots
         self.runs = []
         self.opened = self.closed = self.most_open = 0
         self._scripts = [list(script) for script in scripts]
         self._awaited = []
+        self._prompts = {}  # tokens of each sequence's
 
     def open(self):
         assert self.opened - self.closed < self.slots
@@ -32,14 +35,21 @@ class ScriptedExecutor:
         self.most_open = max(self.most_open, self.opened - self.closed)
         return Sequence(0, self.opened)
 
-    def extend(self, sequence, tokens):
+    def extend(self, sequence, tokens, scored=1):
+        assert 0 < scored <= min(len(tokens), self.most_scored)
         self.runs.append(list(tokens))
+        self._prompts.setdefault(sequence, len(tokens) - scored + 1)
         sequence.tokens += tokens
+        sequence.scored = scored
         self._awaited.append(sequence)
 
     def completed(self):
         sequence = self._awaited.pop(0)
-        return sequence, prefer(self._scripts[sequence.sequence_id - 1].pop(0))
+        script = self._scripts[sequence.sequence_id - 1]
+        end = len(sequence.tokens) - self._prompts[sequence] + 1
+        wanted = range(end - sequence.scored, end)
+        # Whoever has drafted wrongly, or too far, is told anything.
+        return sequence, np.stack([prefer(script[at] if at < len(script) else 0) for at in wanted])
 
     def close(self, sequence):
         self.closed += 1

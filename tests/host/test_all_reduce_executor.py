@@ -9,7 +9,7 @@ from host.model.reference import Reference
 from tests.host.fake_steps import FakeReplicas
 from tests.host.test_pipeline_executor import KEY, MOST_RECOVERIES, TOKENS, assert_runs
 from tests.host.tiny import TINY, random_checkpoint
-from tests.plans import tensor_plan
+from tests.plans import tensor_plan, with_positions
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def replicas(model, clock):
     """Connected FakeReplicas."""
 
     def of(script=lambda *_: None, chips=3, **options):
-        plan = tensor_plan(model, chips, reduce="chips")
+        plan = with_positions(tensor_plan(model, chips, reduce="chips"), 4)
         cluster = FakeReplicas(model, plan, clock, script, **options)
         cluster.executor.connect(1.0)
         return cluster

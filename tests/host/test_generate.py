@@ -100,7 +100,7 @@ class Constant(ScriptedExecutor):
         self.logits = np.array(logits)
 
     def completed(self):
-        return self._awaited.pop(0), self.logits
+        return self._awaited.pop(0), self.logits[None]
 
 
 def test_a_temperature_sees_logits_in_natural_units():

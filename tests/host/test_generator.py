@@ -49,6 +49,7 @@ class Cluster:
         self.slots = slots
         self.open, self.close = self._scripted.open, self._scripted.close
         self.extend = self._scripted.extend
+        self.most_scored = self._scripted.most_scored
 
     def completed(self):
         self.now += 1
@@ -61,7 +62,7 @@ class Cluster:
 def generator_on(cluster, grammar=None):
     form = SimpleNamespace(grammar=grammar)
     source = SimpleNamespace(tokenizer=Letters(), prompt_format=form)
-    return Generator(cluster, source, Encoder())
+    return Generator(cluster, source, Encoder(), drafts=0)
 
 
 @pytest.fixture
@@ -72,8 +73,8 @@ def cluster(monkeypatch):
         made = Cluster(*texts, slots=slots)
         measured = Meter.__init__
 
-        def on_its_clock(self, of):
-            measured(self, of, lambda: made.now)
+        def on_its_clock(self, of, drafter=None):
+            measured(self, of, drafter, lambda: made.now)
 
         monkeypatch.setattr(Meter, "__init__", on_its_clock)
         return made
@@ -182,7 +183,9 @@ def test_figures_count_from_the_first_token_but_for_repairs(cluster):
     generator = generator_on(cluster("abc"))
     generation = generator.generate(generator.task("dd", Sampler()))
     # The first token is its prompt's, and what finds the end is none.
-    assert generation.statistics == GenerationStatistics(2, 2.0, 6, 200, 4, 0)
+    assert generation.statistics == GenerationStatistics(
+        2, 2.0, 6, 200, 4, 0, generations=1, first_token_seconds=1.0
+    )
 
 
 @pytest.mark.parametrize("slots", [1, 2])
@@ -197,10 +200,14 @@ def test_generations_of_a_batch_come_in_order_with_figures_that_add_up(cluster, 
     assert (total.tokens, total.retransmissions) == (3, 9)
     assert batch.statistics.tokens == 3 and batch.statistics.retransmissions == 9
     if slots == 1:  # nothing else went on meanwhile
-        assert batch.statistics == total == GenerationStatistics(3, 3.0, 9, 300, 9, 0)
+        assert batch.statistics == total == GenerationStatistics(
+            3, 3.0, 9, 300, 9, 0, generations=3, first_token_seconds=14.0
+        )
     else:  # what a prompt or an end took while the other was decoding counts too
         assert total.synchronizations == 9
-        assert batch.statistics == GenerationStatistics(3, 5.0, 15, 500, 9, 0)
+        assert batch.statistics == GenerationStatistics(
+            3, 5.0, 15, 500, 9, 0, generations=3, first_token_seconds=11.0
+        )
 
 
 def test_a_measurement_of_two_is_shared_by_whose_token_came(cluster):

@@ -14,7 +14,7 @@ from host.model.reference import Reference
 from protocol.bitpack import bits_needed, pack, packed_size
 from tests.host.fake_coordinator import BOOTED, FakeCoordinator, at, digests
 from tests.host.tiny import TINY, random_checkpoint
-from tests.plans import tensor_plan
+from tests.plans import tensor_plan, with_positions
 
 TOKENS = [1, 17, 5, 33, 8, 21, 2, 39, 30, 11]
 LAYERS = TINY.layers
@@ -32,7 +32,7 @@ def expected(model):
 
 
 def executor_of(model, chips=3, script=lambda *_: None):
-    plan = tensor_plan(model, chips)
+    plan = with_positions(tensor_plan(model, chips), 4)
     executor = HostReduceExecutor(
         model, plan, FakeCoordinator(model, plan, script), digests(plan)
     )  # fmt: skip

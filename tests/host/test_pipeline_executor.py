@@ -12,7 +12,7 @@ from protocol.messages import BAD_REQUEST, FAULT, MISSING, NEED_KV, encode_error
 from tests.host.fake_chips import FakeChip, silence
 from tests.host.fake_steps import LATENCY, STEP_SECONDS, FakePipeline
 from tests.host.tiny import TINY, random_checkpoint
-from tests.plans import staged_plan
+from tests.plans import staged_plan, with_positions
 
 TOKENS = [1, 17, 5, 33, 8, 21, 2, 39, 30, 11]
 OTHERS = [4, 4, 38, 12, 9, 0, 27]
@@ -38,7 +38,8 @@ def pipeline(model, clock):
     """A connected FakePipeline, of two stages of a chip each where nothing else is said."""
 
     def of(script=lambda *_: None, chips=2, latency=LATENCY, **options):
-        cluster = FakePipeline(model, staged_plan(model, chips, 2), clock, script, **options)
+        plan = with_positions(staged_plan(model, chips, 2), 4)
+        cluster = FakePipeline(model, plan, clock, script, **options)
         cluster.latency = latency
         cluster.executor.connect(1.0)
         return cluster
@@ -74,7 +75,7 @@ def test_several_sequences_are_on_their_way_at_once(pipeline, model, expected):
     first, second = executor.open(), executor.open()
     executor.extend(first, TOKENS)
     executor.extend(second, OTHERS)
-    found = dict(executor.completed() for _ in range(2))
+    found = {seq: scores[-1] for seq, scores in (executor.completed() for _ in range(2))}
     np.testing.assert_array_equal(found[first], expected[-1])
     np.testing.assert_array_equal(found[second], Reference(model).logits([OTHERS])[0][-1])
     assert first.sequence_id % executor.slots == first.slot

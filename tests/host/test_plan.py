@@ -153,7 +153,7 @@ def test_every_shard_fits_the_smallest_heap_that_is_planned_for(hidden, vocabula
 
 def test_where_a_chip_is_short_of_heap_others_take_more(stories):
     roomy = tensor_plan(stories, 5, 256, mtu=250)
-    tight = tensor_plan(stories, 5, 256, heap=148 * 1024, mtu=250)
+    tight = tensor_plan(stories, 5, 256, heap=149 * 1024, mtu=250)
     assert [shard.heads for shard in tight.shards] == [shard.heads for shard in roomy.shards]
     units = [len(shard.units) for shard in tight.shards]
     # Chip 4 has no heads, chip 0 the gateway's buffers.

@@ -77,6 +77,7 @@ def test_the_object_is_json_with_each_chip_by_name():
         "tokens_per_second": 125.0,
         "synchronizations_per_token": 11.0,
         "bytes_per_token": 10972.0,
+        "first_token_seconds": 0.0,
         "retransmissions": 3,
         "recoveries": 0,
     }

@@ -19,7 +19,7 @@ from protocol.frame import HOST, TRAILER_SIZE, append_trailer, write_header
 from protocol.message_types import ACK, BEST, CONTRIBUTION, LOGITS, PARTIAL
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD
 from tests.host.tiny import TINY, random_checkpoint
-from tests.plans import tensor_plan
+from tests.plans import tensor_plan, with_positions
 
 LAYERS = TINY.layers
 
@@ -58,7 +58,7 @@ def test_a_star_of_two_by_hand(tiny):
 
 
 def test_how_long_a_request_and_its_answers_keep_a_line_busy(tiny):
-    plan = tensor_plan(tiny, 2)
+    plan = with_positions(tensor_plan(tiny, 2), 2)
     shape = plan.shape
     asked = plan.strategy.received_frame(shape)
     answers = [plan.strategy.sent_frame(shape, len(shard.rows)) for shard in plan.shards]

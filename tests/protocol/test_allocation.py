@@ -76,7 +76,7 @@ def test_framing_takes_nothing():
 def test_reading_a_request_and_packing_its_answer_take_nothing():
     frame = compute_frame()
     answer = bytearray(300)
-    fields = array("i", [0] * 5)
+    fields = array("i", [0] * 6)
     sums, total = array("i", range(-3200, 3200, 100)), array("i", [0] * 64)
 
     def answered():

@@ -92,7 +92,7 @@ def keep(buf, sequence, src=HOST, position=10, sequence_id=1, data=b"sum"):
 
 def is_kept(buf, request):
     """Whether the buffer holds the request's answer, by each of the two that look."""
-    fields = array("i", [0] * 5)
+    fields = array("i", [0] * 6)
     length = request[LENGTH] | request[LENGTH + 1] << 8
     copy = bytearray(buf)
     if length >= 7:

@@ -31,7 +31,8 @@ def test_round_trips():
     for data in (b"ab", bytearray(b"abcdef"), memoryview(b"abcd")):
         size = len(data) // 2
         compute = p.decode_compute(p.encode_compute(65535, 255, 2, 65535, size, data))
-        assert tuple(compute) == (65535, 255, 2, 65535, size, bytes(data))
+        runs = [(65535, 65535, size)]
+        assert tuple(compute) == (65535, 255, 2, 65535, size, bytes(data), runs)
         partial = p.decode_partial(p.encode_partial(1, 2, 0, 3, 4, 5, 32, data))
         assert tuple(partial) == (1, 2, 0, 3, 4, 5, 32, bytes(data))
         logits = p.decode_logits(p.encode_logits(1, 2, 2, 3, 4, 5, 65535, 255, data))
@@ -79,13 +80,13 @@ def test_payloads_that_contradict_themselves_are_refused():
 
 
 def test_a_chip_reads_a_request_as_the_decoder_does():
-    fields = array("i", [0] * 5)
+    fields = array("i", [0] * 6)
     answer = make_answer_buffer(9)
     for phase in range(3):
         payload = p.encode_compute(0xABCD, 200, phase, 0x8001, 3, random_bytes(66))
         frame = bytes(HEADER_SIZE) + payload
         assert l.begin_compute(frame, answer, len(payload), 9, fields) == 33
-        assert tuple(fields) == tuple(p.decode_compute(payload))[:5]
+        assert tuple(fields) == tuple(p.decode_compute(payload))[:5] + (l.COMPUTE_DATA,)
         for length in (7, 8, len(payload) - 1):
             assert l.begin_compute(frame, answer, length, 9, fields) == -1
     for at, value in ((l.PHASE, 3), (l.COUNT, 0)):
@@ -99,7 +100,7 @@ def test_a_chip_begins_an_answer_as_the_encoder_does():
     request = head + p.encode_compute(0xABCD, 200, 1, 0x8001, 3, bytes(6))
     answer, compute = make_answer_buffer(15), make_answer_buffer(15)
     l.begin_answer(request, answer, 0xBEEF)
-    l.begin_compute(request, compute, 13, 0xBEEF, array("i", [0] * 5))
+    l.begin_compute(request, compute, 13, 0xBEEF, array("i", [0] * 6))
     assert compute == answer
     answer[l.PARTIAL_BITS] = 13
     answer[l.PARTIAL_DATA : l.PARTIAL_DATA + 5] = b"12345"

@@ -37,7 +37,7 @@ def test_boards_of_a_cluster_with_a_key(micropython, tmp_path, monkeypatch, caps
         change(lambda _: replace(cluster, flashed=swapped))
         assert main(["--ports", "auto", "--prompt", PROMPT]) == 0
         printed = capsys.readouterr()
-        assert printed.out == ANSWER and "a second (measured)" in printed.err
+        assert printed.out == ANSWER and "a second, the first after" in printed.err
         ports = f"{second.port},{first.port}"
         assert main(["--ports", ports, "--prompt", PROMPT, "--no-stats"]) == 0
         assert capsys.readouterr().out == ANSWER

@@ -65,7 +65,7 @@ def test_sequences_in_the_pipeline_together_give_what_each_gives_alone(model, ru
                 sequences[sequence] = number
                 executor.extend(sequence, run.tokens[: run.prompt].tolist())
             sequence, logits = executor.completed()
-            token = int(logits.argmax())
+            token = int(logits[-1].argmax())
             if len(sequence.tokens) == steps:
                 texts[sequences.pop(sequence)] = [*sequence.tokens, token]
                 executor.close(sequence)

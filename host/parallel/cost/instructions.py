@@ -58,12 +58,17 @@ def matrix_speed(mpy_arch: str, clock_mhz: int) -> int:
 
 
 def chip_instructions(
-    plan: Plan, chip: int, each: Synchronization, position: int, kernels: KernelCosts
+    plan: Plan,
+    chip: int,
+    each: Synchronization,
+    position: int,
+    kernels: KernelCosts,
+    rows: int = 1,
 ) -> float:
-    """What chip `chip` executes for one synchronization at a position."""
+    """What chip `chip` executes for one synchronization of so many rows at a position."""
     return (
-        _work(plan, chip, each, position, kernels)
-        + _combining(plan, chip, each, kernels)
+        rows * _work(plan, chip, each, position, kernels)
+        + rows * _combining(plan, chip, each, kernels)
         + sum(_carrying(plan, chip, message) for message in (*each.requests, *each.answers))
     )
 

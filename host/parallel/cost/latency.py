@@ -82,16 +82,21 @@ class Latency:
 
 
 def latency(
-    plan: Plan, boards: Sequence[Board], token: Iterable[Synchronization], position: int
+    plan: Plan,
+    boards: Sequence[Board],
+    token: Iterable[Synchronization],
+    position: int,
+    rows: int = 1,
 ) -> Latency:
-    """Of a token at a position whose synchronizations are these; boards: of each chip.
+    """Of a token at a position whose synchronizations are these; boards: of each chip; rows:
+    positions that are run together, each of which is taken to cost as much as one by itself.
 
     Raises NotModelled for boards without clock or UART, as simulated ones.
     """
     times = _Times(plan, boards)
     compute = links = waits = airtime = 0.0
     for each in token:
-        compute += times.compute(each, position)
+        compute += times.compute(each, position, rows)
         for messages in (each.requests, each.answers):
             links += times.on_links(messages)
             airtime += times.on_air(messages)
@@ -100,15 +105,21 @@ def latency(
 
 
 def throughput(
-    plan: Plan, boards: Sequence[Board], token: Iterable[Synchronization], position: int
+    plan: Plan,
+    boards: Sequence[Board],
+    token: Iterable[Synchronization],
+    position: int,
+    rows: int = 1,
 ) -> float:
-    """Tokens a second of as many streams as there is room for: of one, but where stages work on
-    several at a time. Then nothing is faster than the slowest stage, nor than all frames on the
-    air, nor than the streams that there are. Raises NotModelled."""
+    """Tokens a second of as many streams as there is room for, of which `rows` are in each pass.
+
+    Where stages work on several at a time nothing is faster than the slowest stage, nor than all
+    frames on the air, nor than the streams that there are. Raises NotModelled.
+    """
     token = tuple(token)
-    one = latency(plan, boards, token, position)
+    one = latency(plan, boards, token, position, rows)
     if len(plan.stages) == 1:
-        return 1 / one.total
+        return rows / one.total
     parts = ([each for each in token if each.layer in stage.layers] for stage in plan.stages)
     slowest = max(latency(plan, boards, part, position).total for part in parts)
     return 1 / max(slowest, one.airtime, one.total / plan.slots)
@@ -155,10 +166,10 @@ class _Times:
             if not board.clock_mhz or not board.uart or board.mpy_arch not in KERNELS:
                 raise NotModelled(f"board {board.name} has no clock or UART to model times with")
 
-    def compute(self, each: Synchronization, position: int) -> float:
+    def compute(self, each: Synchronization, position: int, rows: int) -> float:
         """The slowest chip's."""
         return max(
-            chip_instructions(self._plan, chip, each, position, KERNELS[board.mpy_arch])
+            chip_instructions(self._plan, chip, each, position, KERNELS[board.mpy_arch], rows)
             * CYCLES_AN_INSTRUCTION
             / (board.clock_mhz or 1)
             / 1e6

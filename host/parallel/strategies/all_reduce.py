@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from host.parallel.heap import RXBUF_OVERHEAD, SIXTH_STRINGS, norm_bytes
+from host.parallel.heap import SIXTH_STRINGS, norm_bytes
 from host.parallel.plan import Plan
 from host.parallel.shape import RESIDUAL_BITS, Shape
-from host.parallel.strategies.tensor import TensorStrategy, logits_frame
+from host.parallel.strategies.tensor import TensorStrategy, scores_frame
 from host.parallel.strategies.traffic import (
     ack_message,
     contribution_messages,
@@ -29,7 +29,7 @@ from protocol.messages import PHASE_VOCABULARY, STEP_DATA
 
 # What the role adds to a chip's code and objects, and for each layer those of its norms.
 # Measured, as heap.CODE.
-ROLE_CODE, _ROLE_LAYER = 9_950, 163
+ROLE_CODE, _ROLE_LAYER = 10_330, 163
 
 
 class AllReduce(TensorStrategy):
@@ -47,10 +47,11 @@ class AllReduce(TensorStrategy):
         return room * 8 // (dim * RESIDUAL_BITS)
 
     def request_frame(self, shape: Shape) -> int:
-        return STEP_DATA + packed_size(shape.elements, RESIDUAL_BITS) + TRAILER_SIZE[3]
+        data = packed_size(shape.elements, RESIDUAL_BITS)
+        return STEP_DATA + shape.runs_bytes + data + TRAILER_SIZE[3]
 
     def answer_frame(self, shape: Shape, rows: int) -> int:
-        return logits_frame(rows)
+        return scores_frame(shape, rows)
 
     def exchange_frame(self, shape: Shape) -> int:
         fields = HEADER_SIZE + CONTRIBUTION_FIELDS + TRAILER_SIZE[3]
@@ -60,18 +61,19 @@ class AllReduce(TensorStrategy):
     def radio_rxbuf(self, shape: Shape, gateway: bool) -> int:
         """Two requests and what all others send at once, partial sums or answers."""
         assert shape.mtu is not None
-        each = self.exchange_radio_frames(shape)
+        each = self.exchange_radio_bytes(shape)
         if gateway:
             rows = -(-shape.config.vocab_size // shape.chips)
-            each = max(each, shape.radio_frames(self.answer_frame(shape, rows)))
-        frames = 2 * shape.radio_frames(self.request_frame(shape)) + each * (shape.chips - 1)
-        return (shape.mtu + RXBUF_OVERHEAD) * frames
+            each = max(each, shape.radio_bytes(self.answer_frame(shape, rows)))
+        return 2 * shape.radio_bytes(self.request_frame(shape)) + each * (shape.chips - 1)
 
-    def exchange_radio_frames(self, shape: Shape) -> int:
-        """How many ESP-NOW frames a chip's partial sums are (protocol/collective.py)."""
+    def exchange_radio_bytes(self, shape: Shape) -> int:
+        """What a chip's partial sums, in the frames that protocol/collective.py makes of them,
+        take of ESP-NOW's receive buffer."""
         assert shape.mtu is not None
         room = shape.mtu - HEADER_SIZE - TRAILER_SIZE[3] - CONTRIBUTION_FIELDS
-        return -(-shape.elements // (8 * room // shape.bits))
+        frames = -(-shape.elements // (8 * room // shape.bits))
+        return frames * shape.radio_bytes(self.exchange_frame(shape))
 
     def table_bytes(self, shape: Shape) -> int:
         return super().table_bytes(shape) + norm_bytes(shape.config)
@@ -90,24 +92,26 @@ class AllReduce(TensorStrategy):
         return shape.link.has_radio
 
     def synchronizations(
-        self, plan: Plan, greedy: bool, widths: Widths
+        self, plan: Plan, greedy: bool, widths: Widths, rows: int = 1
     ) -> Sequence[Synchronization]:
         """A STEP to all, each chip's CONTRIBUTIONs to all others for each phase of each layer, and
         at the end each chip's answer."""
         chips = list(range(plan.chips))
-        step = step_message(plan, HOST, chips, widths.embedding)
+        step = step_message(plan, HOST, chips, widths.embedding, rows)
         exchanges = [
             Synchronization(
                 layer,
                 phase,
                 () if at else (step,),
-                contribution_messages(plan, layer, phase, widths.partial_sum),
+                contribution_messages(plan, layer, phase, widths.partial_sum, rows),
             )
             for at, (layer, phase) in enumerate(list_phases(plan))
         ]
         with_rows = find_owners(plan, PHASE_VOCABULARY)
         answers = tuple(
-            score_message(plan, chip, greedy) if chip in with_rows else ack_message(chip, HOST)
+            score_message(plan, chip, greedy, rows)
+            if chip in with_rows
+            else ack_message(chip, HOST)
             for chip in chips
         )
         return [*exchanges, Synchronization(0, PHASE_VOCABULARY, (), answers)]

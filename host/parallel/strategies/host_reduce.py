@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from host.parallel.heap import RXBUF_OVERHEAD
 from host.parallel.plan import Plan
 from host.parallel.shape import Shape
 from host.parallel.strategies.tensor import TensorStrategy, logits_frame
@@ -38,42 +37,47 @@ class HostReduce(TensorStrategy):
         return (MAX_PAYLOAD - REQUEST_SIZE) // (2 * dim)
 
     def request_frame(self, shape: Shape) -> int:
-        return HEADER_SIZE + REQUEST_SIZE + 2 * shape.elements + TRAILER_SIZE[3]
+        around = HEADER_SIZE + REQUEST_SIZE + shape.runs_bytes + TRAILER_SIZE[3]
+        return around + 2 * shape.elements
 
     def answer_frame(self, shape: Shape, rows: int) -> int:
         partial = PARTIAL_DATA + packed_size(shape.elements, shape.bits) + TRAILER_SIZE[3]
-        return max(logits_frame(rows), partial)
+        return max(logits_frame(rows * shape.scored(rows)), partial)
 
     def radio_rxbuf(self, shape: Shape, gateway: bool) -> int:
         """Two requests, or at the gateway the answers of all others."""
         assert shape.mtu is not None
-        frames = 2 * shape.radio_frames(self.request_frame(shape))
+        size = 2 * shape.radio_bytes(self.request_frame(shape))
         if gateway:
             rows = -(-shape.config.vocab_size // shape.chips)
-            answer = shape.radio_frames(self.answer_frame(shape, rows))
-            frames = max(frames, answer * (shape.chips - 1))
-        return (shape.mtu + RXBUF_OVERHEAD) * frames
+            answer = shape.radio_bytes(self.answer_frame(shape, rows))
+            size = max(size, answer * (shape.chips - 1))
+        return size
 
     def synchronizations(
-        self, plan: Plan, greedy: bool, widths: Widths
+        self, plan: Plan, greedy: bool, widths: Widths, rows: int = 1
     ) -> Sequence[Synchronization]:
-        """A COMPUTE to all and a PARTIAL of each, for each phase of each layer; then LOGITS."""
+        """A COMPUTE to all and a PARTIAL of each, for each phase of each layer; then LOGITS, in as
+        many messages as they need."""
         dim = plan.config.dim
-        request = COMPUTE_DATA - HEADER_SIZE + 2 * dim
 
-        def answer(layer: int, phase: int, chip: int) -> Message:
+        def answer(layer: int, phase: int, chip: int, rows: int) -> Message:
             if phase == PHASE_VOCABULARY:
-                return logits_message(plan, chip)
-            packed = packed_size(dim, widths.partial_sum(layer, phase, chip, range(dim)))
+                return logits_message(plan, chip, rows)
+            bits = widths.partial_sum(layer, phase, chip, range(dim))
+            packed = packed_size(rows * dim, bits)
             return Message(PARTIAL, chip, HOST, PARTIAL_DATA - HEADER_SIZE + packed)
 
-        def synchronize(layer: int, phase: int) -> Synchronization:
+        def synchronize(layer: int, phase: int, rows: int) -> Synchronization:
             chips = find_owners(plan, phase)
-            answers = tuple(answer(layer, phase, chip) for chip in chips)
+            answers = tuple(answer(layer, phase, chip, rows) for chip in chips)
+            request = COMPUTE_DATA - HEADER_SIZE + 2 * rows * dim
             compute = Message(COMPUTE, HOST, destination_of(chips), request)
             return Synchronization(layer, phase, (compute,), answers)
 
-        return [synchronize(*each) for each in (*list_phases(plan), (0, PHASE_VOCABULARY))]
+        sums = [synchronize(*each, rows) for each in list_phases(plan)]
+        parts = [min(plan.scored, rows - at) for at in range(0, rows, plan.scored)]
+        return sums + [synchronize(0, PHASE_VOCABULARY, part) for part in parts]
 
 
 STRATEGY = HostReduce()

@@ -19,13 +19,12 @@ from host.parallel.advice import (
     make_advice,
 )
 from host.parallel.dealing import describe_vocabulary, make_shape
-from host.parallel.heap import RXBUF_OVERHEAD
 from host.parallel.parallelism import Parallelism
 from host.parallel.plan import MAX_CHIPS, Advice, DoesNotFit, Plan, Resources
 from host.parallel.shape import Shape
 from host.parallel.strategies.all_reduce import AllReduce
 from host.parallel.strategies.stages import StageDealer, group_chips
-from host.parallel.strategies.tensor import logits_frame
+from host.parallel.strategies.tensor import scores_frame
 from host.parallel.strategies.traffic import (
     ack_message,
     contribution_messages,
@@ -34,12 +33,12 @@ from host.parallel.strategies.traffic import (
     step_message,
 )
 from host.parallel.synchronization import Synchronization, Widths
-from protocol.frame import HOST
-from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
+from protocol.frame import HEADER_SIZE, HOST, TRAILER_SIZE
+from protocol.messages import ACK_SIZE, PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
 # What the role adds to a chip's code and objects beside all-reduce's, and for each layer the
 # objects of its caches. Measured, as heap.CODE.
-ROLE_CODE, _ROLE_LAYER = 4_120, 106
+ROLE_CODE, _ROLE_LAYER = 4_400, 106
 # Chips, where it is asked how many would do: all that there can be would take half a minute.
 _ALL_UP_TO = 40
 _TRIED = (*range(2, _ALL_UP_TO + 1), 48, 60, 80, 100, 128, 160, 200, MAX_CHIPS)
@@ -139,20 +138,21 @@ class Pipeline(AllReduce):
 
     def answer_frame(self, shape: Shape, rows: int) -> int:
         """Of a stage that is not the last, the next stage's request."""
-        return logits_frame(rows) if shape.answers else self.request_frame(shape)
+        return scores_frame(shape, rows) if shape.answers else self.request_frame(shape)
 
     def radio_rxbuf(self, shape: Shape, gateway: bool) -> int:
         """Two requests, what the group's others send at once, what is heard of other stages with
         an acknowledgement each, and at the gateway the answers of the last stage."""
         assert shape.mtu is not None
-        each = self.exchange_radio_frames(shape)
-        request = shape.radio_frames(self.request_frame(shape))
-        frames = 2 * request + each * (shape.chips - 1)
-        frames += (max(each, request) + 1) * shape.heard
+        each = self.exchange_radio_bytes(shape)
+        request = shape.radio_bytes(self.request_frame(shape))
+        acknowledgement = shape.radio_bytes(HEADER_SIZE + ACK_SIZE + TRAILER_SIZE[3])
+        size = 2 * request + each * (shape.chips - 1)
+        size += (max(each, request) + acknowledgement) * shape.heard
         if gateway:
             rows = -(-shape.config.vocab_size // shape.last)
-            frames += shape.last * shape.radio_frames(logits_frame(rows))
-        return (shape.mtu + RXBUF_OVERHEAD) * frames
+            size += shape.last * shape.radio_bytes(scores_frame(shape, rows))
+        return size
 
     def exchange_bytes(self, shape: Shape) -> int:
         """As all-reduce's, and a STEP that waits."""
@@ -166,7 +166,7 @@ class Pipeline(AllReduce):
         return shape.link.has_radio or shape.link.signed
 
     def synchronizations(
-        self, plan: Plan, greedy: bool, widths: Widths
+        self, plan: Plan, greedy: bool, widths: Widths, rows: int = 1
     ) -> Sequence[Synchronization]:
         """A STEP from stage to stage and in each group CONTRIBUTIONs; then the answers to the
         host. All but CONTRIBUTIONs are acknowledged."""
@@ -177,17 +177,17 @@ class Pipeline(AllReduce):
             first = stage.layers.start
             bits = widths.residual(first) if first else widths.embedding
             taken = (
-                step_message(plan, sender, chips, bits),
+                step_message(plan, sender, chips, bits, rows),
                 *(ack_message(chip, sender) for chip in chips),
             )
             for layer in stage.layers:
                 for phase in (PHASE_ATTENTION, PHASE_FEED_FORWARD):
-                    sent = contribution_messages(plan, layer, phase, widths.partial_sum)
+                    sent = contribution_messages(plan, layer, phase, widths.partial_sum, rows)
                     token.append(Synchronization(layer, phase, taken, sent))
                     taken = ()
             sender = chips[0]
         with_rows = find_owners(plan, PHASE_VOCABULARY)
-        answers = [score_message(plan, chip, greedy) for chip in with_rows]
+        answers = [score_message(plan, chip, greedy, rows) for chip in with_rows]
         answers += [ack_message(HOST, chip) for chip in with_rows]
         last = plan.stages[-1].layers[-1]
         return [*token, Synchronization(last, PHASE_VOCABULARY, (), tuple(answers))]

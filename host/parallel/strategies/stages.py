@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from host.parallel.assignment import blocks, even_blocks, level
-from host.parallel.dealing import deal
+from host.parallel.dealing import deal, list_roomier
 from host.parallel.parallelism import Parallelism
 from host.parallel.plan import Plan, Shard, Stage, Strategy
 from host.parallel.shape import Shape
@@ -32,12 +32,12 @@ class StageDealer:
     def deal(self, shape: Shape, parallelism: Parallelism) -> Plan | None:
         """The plan with as many slots as there is room for, rather fewer than layers dealt
         unevenly; None where nothing fits."""
-        most = self.stages + _SPARE_SLOTS
+        most = parallelism.slots or self.stages + _SPARE_SLOTS
         even = self._deal_layers(shape)
         for slots in range(most, 0, -1):
             plan = self._deal_as(replace(shape, slots=slots), parallelism, even)
             if plan:
-                return plan
+                return self._with_more_positions(plan, even)
         for slots in range(most, 0, -1):
             with_slots = replace(shape, slots=slots)
             room = self._count_room(with_slots)
@@ -47,6 +47,14 @@ class StageDealer:
                 if plan:
                     return plan
         return None
+
+    def _with_more_positions(self, plan: Plan, layers: Sequence[int]) -> Plan:
+        """The same with as many positions in a request as there is room for."""
+        for roomier in list_roomier(self.strategy, plan.shape, plan.shape.slots):
+            grown = self._deal_as(roomier, plan.parallelism, layers)
+            if grown and grown.shards == plan.shards:
+                return grown
+        return plan
 
     def count_missing(self, shape: Shape) -> int:
         """Bytes that find no room, with layers dealt evenly and one sequence at a time."""

@@ -15,11 +15,10 @@ from host.parallel.advice import (
     make_advice,
 )
 from host.parallel.assignment import LocalSizes
-from host.parallel.dealing import deal, deal_evenly, describe_vocabulary, make_shape
+from host.parallel.dealing import deal, deal_evenly, describe_vocabulary, list_roomier, make_shape
 from host.parallel.heap import (
     READ_SIZE,
     RELAYED_AT_ONCE,
-    RXBUF_OVERHEAD,
     STATION,
     HeapNeed,
     cache_bytes,
@@ -30,10 +29,11 @@ from host.parallel.heap import (
 )
 from host.parallel.parallelism import Parallelism
 from host.parallel.plan import Advice, DoesNotFit, Plan, Resources, Stage, Strategy
-from host.parallel.shape import Shape
+from host.parallel.shape import RXBUF_OVERHEAD, Shape
+from protocol.bitpack import packed_size
 from protocol.cobs import encoded_size
 from protocol.frame import TRAILER_SIZE
-from protocol.messages import LOGITS_DATA
+from protocol.messages import BEST_SIZE, BEST_TOKEN, LOGITS_DATA, PARTIAL_DATA
 
 
 class TensorStrategy(Strategy):
@@ -78,6 +78,10 @@ class TensorStrategy(Strategy):
             problem = describe_vocabulary(config.vocab_size, shape.chips)
             problem = problem or describe_shortage(shape, heaps, missing)
             raise DoesNotFit(lambda: self._find_advice(model, shape, resources, problem))
+        for roomier in list_roomier(self, shape, parallelism.slots):
+            if deal(self, roomier, heaps, speeds) == (0, shards):
+                shape = roomier
+                break
         stage = Stage(range(config.layers), range(shape.chips), shape)
         return Plan(parallelism, self, shape, (stage,), tuple(shards))
 
@@ -113,6 +117,13 @@ class TensorStrategy(Strategy):
     @abstractmethod
     def answer_frame(self, shape: Shape, rows: int) -> int:
         """Bytes of the longest answer of a chip that has `rows` rows of the vocabulary."""
+
+    def goes_in_a_frame(self, shape: Shape) -> bool:
+        """Whether each message of a request of so many positions is one frame on the air."""
+        if shape.mtu is None:
+            return True
+        sums = PARTIAL_DATA + packed_size(shape.elements, shape.bits) + TRAILER_SIZE[3]
+        return max(self.request_frame(shape), self.exchange_frame(shape) or sums) <= shape.mtu
 
     def exchange_frame(self, shape: Shape) -> int:
         """Bytes of the longest frame with partial sums from chip to chip, 0 where none goes."""
@@ -186,3 +197,10 @@ class TensorStrategy(Strategy):
 def logits_frame(rows: int) -> int:
     """Bytes of a LOGITS frame with so many rows."""
     return LOGITS_DATA + 2 * rows + TRAILER_SIZE[3]
+
+
+def scores_frame(shape: Shape, rows: int) -> int:
+    """Bytes of the longest answer of a chip that keeps the residual stream: logits, or the best
+    tokens, of as many positions as it takes."""
+    best = BEST_TOKEN + BEST_SIZE * shape.positions + TRAILER_SIZE[3]
+    return max(logits_frame(rows * shape.scored(rows)), best)

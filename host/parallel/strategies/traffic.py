@@ -12,7 +12,8 @@ from protocol.collective import CONTRIBUTION_FIELDS
 from protocol.frame import BROADCAST, HEADER_SIZE, HOST, MAX_FRAME, TRAILER_SIZE
 from protocol.message_types import ACK, BEST, CONTRIBUTION, LOGITS, STEP
 from protocol.messages import (
-    BEST_END,
+    BEST_SIZE,
+    BEST_TOKEN,
     BOOT_ID,
     LOGITS_DATA,
     PHASE_ATTENTION,
@@ -43,23 +44,25 @@ def frame_limit(plan: Plan) -> tuple[int, int]:
     return 3 if plan.link.signed else 2, plan.link.mtu or MAX_FRAME
 
 
-def logits_message(plan: Plan, chip: int) -> Message:
-    """A chip's LOGITS."""
-    payload = LOGITS_DATA - HEADER_SIZE + 2 * len(plan.shards[chip].rows)
+def logits_message(plan: Plan, chip: int, rows: int = 1) -> Message:
+    """A chip's LOGITS of so many positions."""
+    payload = LOGITS_DATA - HEADER_SIZE + 2 * rows * len(plan.shards[chip].rows)
     return Message(LOGITS, chip, HOST, payload)
 
 
-def step_message(plan: Plan, source: int, chips: list[int], bits: int) -> Message:
-    """A STEP of one position whose residual stream takes so many bits an element."""
-    packed = packed_size(plan.config.dim, bits)
+def step_message(
+    plan: Plan, source: int, chips: list[int], bits: int, rows: int = 1
+) -> Message:
+    """A STEP of so many positions whose residual stream takes so many bits an element."""
+    packed = packed_size(rows * plan.config.dim, bits)
     return Message(STEP, source, destination_of(chips), STEP_DATA - HEADER_SIZE + packed)
 
 
-def score_message(plan: Plan, chip: int, greedy: bool) -> Message:
+def score_message(plan: Plan, chip: int, greedy: bool, rows: int = 1) -> Message:
     """The answer of a chip that has rows of the vocabulary and keeps the residual stream."""
     if greedy:
-        return Message(BEST, chip, HOST, BEST_END - HEADER_SIZE)
-    return logits_message(plan, chip)
+        return Message(BEST, chip, HOST, BEST_TOKEN + BEST_SIZE * rows - HEADER_SIZE)
+    return logits_message(plan, chip, rows)
 
 
 def ack_message(source: int, destination: int) -> Message:
@@ -68,14 +71,14 @@ def ack_message(source: int, destination: int) -> Message:
 
 
 def contribution_messages(
-    plan: Plan, layer: int, phase: int, width: Width
+    plan: Plan, layer: int, phase: int, width: Width, rows: int = 1
 ) -> tuple[Message, ...]:
     """What chips send one another, in pieces as protocol/collective.py has them: a chip with no
     part in a phase sends an empty one."""
     group = plan.group(layer)
     if len(group) == 1:
         return ()
-    dim = plan.config.dim
+    dim = rows * plan.config.dim
     version, mtu = frame_limit(plan)
     room = mtu - HEADER_SIZE - TRAILER_SIZE[version] - CONTRIBUTION_FIELDS
     with_part = find_owners(plan, phase)

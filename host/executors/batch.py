@@ -1,0 +1,182 @@
+"""Which positions go into one pass through the model: as many of as many sequences as there is
+room for.
+
+A pass takes any positions whose predecessors are in the chips' caches or in the pass itself: those
+of prompts, of drafts, and the next ones of several sequences. Weights are read, and messages sent,
+once for all of them.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import abc, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from host.cluster.coordinator import Coordinator
+from host.executors.executor import BaseExecutor, Sequence
+from host.model.arithmetic import Ints
+from host.model.quantized import QuantizedModel
+from host.parallel.plan import Plan
+
+Run = tuple[int, int, int]  # sequence id, first position, count
+
+
+@dataclass(frozen=True)
+class Row:
+    """A position of a sequence."""
+
+    sequence: Sequence
+    position: int
+
+    @property
+    def token(self) -> int:
+        """The token there."""
+        return self.sequence.tokens[self.position]
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the logits after it are wanted."""
+        return self.position >= len(self.sequence.tokens) - self.sequence.scored
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one pass: those of a sequence in order, those that are scored last.
+
+    scored: how many these are.
+    """
+
+    rows: tuple[Row, ...]
+    scored: int
+
+    @property
+    def tokens(self) -> list[int]:
+        """The tokens [rows]."""
+        return [row.token for row in self.rows]
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the best tokens after the scored rows will do."""
+        return all(row.sequence.is_greedy for row in self.scored_rows)
+
+    @property
+    def scored_rows(self) -> tuple[Row, ...]:
+        """Those that are scored."""
+        return self.rows[len(self.rows) - self.scored :]
+
+    @property
+    def runs(self) -> list[Run]:
+        """The rows as runs of consecutive positions."""
+        runs: list[Run] = []
+        places = enumerate(self.rows)
+        for _, group in groupby(places, lambda each: (each[1].sequence.slot, _start(each))):
+            rows = [row for _, row in group]
+            runs.append((rows[0].sequence.sequence_id, rows[0].position, len(rows)))
+        return runs
+
+    @property
+    def where(self) -> str:
+        """The first row's position, for messages."""
+        return f"position {self.rows[0].position}"
+
+    def advance(self) -> None:
+        """Takes in that all rows were run."""
+        for row in self.rows:
+            row.sequence.position = row.position + 1
+
+
+def _start(place: tuple[int, Row]) -> int:
+    """Equal for neighbours whose positions follow each other."""
+    at, row = place
+    return row.position - at
+
+
+def next_batch(
+    waiting: abc.Sequence[Sequence], positions: int, scored: int
+) -> Batch:
+    """Returns the rows that are due of sequences whose logits are awaited.
+
+    positions, scored: rows at most, and how many of them are scored at most. Every sequence gets
+    as much as any other, the first ones more where it does not divide: to have the others follow,
+    pass those first that waited longest.
+    """
+    left, dues = positions, [len(each.tokens) - each.position for each in waiting]
+    counts = [0] * len(waiting)
+    while left and any(dues):
+        for at, due in enumerate(dues):
+            if due and left:
+                counts[at], dues[at], left = counts[at] + 1, due - 1, left - 1
+    plain: list[Row] = []
+    wanted: list[Row] = []
+    for sequence, count in zip(waiting, counts, strict=True):
+        first = sequence.position
+        for position in range(first, first + count):
+            row = Row(sequence, position)
+            if not row.is_scored:
+                plain.append(row)
+            elif len(wanted) < scored:
+                wanted.append(row)
+    return Batch((*plain, *wanted), len(wanted))
+
+
+class BatchExecutor(BaseExecutor):
+    """Runs passes of rows of all sequences that wait, one pass after another."""
+
+    def __init__(
+        self,
+        model: QuantizedModel,
+        plan: Plan,
+        coordinator: Coordinator,
+        digests: Mapping[int, bytes],
+    ) -> None:
+        super().__init__(model, plan, coordinator, digests)
+        self._waiting: deque[Sequence] = deque()  # in the order in which they had rows last
+
+    def open(self) -> Sequence:
+        """A new sequence in a free slot. Raises ValueError where there is none."""
+        sequence = super().open()
+        self._waiting.append(sequence)
+        return sequence
+
+    def close(self, sequence: Sequence) -> None:
+        """Frees the slot of a sequence."""
+        super().close(sequence)
+        self._waiting.remove(sequence)
+
+    def completed(self) -> tuple[Sequence, Ints]:
+        """Runs passes until all logits of a sequence are there, and returns both."""
+        while True:
+            awaited = self._awaited()
+            for sequence in awaited:
+                if len(sequence.scores) == sequence.scored:
+                    scores = np.stack(sequence.scores)
+                    sequence.scores.clear()
+                    sequence.is_awaited = False
+                    return self._complete(sequence, scores)
+            due = [each for each in self._waiting if each.is_awaited]
+            most = self.plan.positions if all(each.is_greedy for each in due) else self.plan.scored
+            batch = next_batch(due, self.plan.positions, most)
+            logits = self._run(batch)
+            if logits is None:
+                continue
+            batch.advance()
+            for row, its_logits in zip(batch.scored_rows, logits, strict=True):
+                row.sequence.scores.append(its_logits)
+            self._requeue(batch)
+
+    @abstractmethod
+    def _run(self, batch: Batch) -> Ints | None:
+        """The logits [scored, vocab] after the scored rows of a batch, once all rows were run.
+
+        None where sequences had to begin anew."""
+
+    def _requeue(self, batch: Batch) -> None:
+        """Has sequences that had rows wait behind those that had none."""
+        served = {row.sequence.slot for row in batch.rows}
+        later = [each for each in self._waiting if each.slot in served]
+        sooner = [each for each in self._waiting if each.slot not in served]
+        self._waiting = deque(sooner + later)

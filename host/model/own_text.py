@@ -1,0 +1,86 @@
+"""Texts that a model writes by itself, kept beside it: what drafts of further texts are made from.
+
+`python -m host.model quantize` writes them to `own_text_path(model)`: a file of the safetensors
+format with the tokens of all texts one after another, `tokens` (u16 or u32), and how many each
+text has, `lengths` (u32). Half of the texts are sampled from BOS at temperature 1; the others
+begin as these do and go on greedily. Each ends with the first token that ends a text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as parse
+from safetensors.numpy import save as serialize
+
+from host.errors import ModelError
+from host.model.checkpoint import weight_shapes
+from host.model.float_model import FloatModel
+
+Text = NDArray[np.int64]
+
+SEED = 31
+SEQUENCES, LENGTH = 160, 200
+# Multiply-accumulates that writing may take: a minute. Of larger models fewer texts are written.
+_MOST_WORK = 1 << 41
+_FEWEST = 8
+_GIVEN = 8  # tokens with which greedy texts begin
+
+
+def own_text_path(model: str | Path) -> Path:
+    """Where the texts of the model at this path are."""
+    return Path(f"{model}.drafts")
+
+
+def write_own_text(model: FloatModel, bos: int, stops: Collection[int]) -> list[Text]:
+    """Returns texts that the model writes, the same each time; stops: tokens that end one."""
+    length = min(LENGTH, model.config.context)
+    weights = sum(math.prod(shape) for shape in weight_shapes(model.config).values())
+    most = _MOST_WORK // (2 * length * weights)
+    count = max(_FEWEST, min(SEQUENCES, most))
+    sampled = model.sample_sequences(count, length, SEED, bos)
+    greedy = model.continue_greedily(sampled[:, :_GIVEN], length)
+    return [_until_end(text, stops) for text in (*sampled, *greedy)]
+
+
+def _until_end(text: Text, stops: Collection[int]) -> Text:
+    """Cuts a text after the first token of `stops` that follows its first token."""
+    ends = np.flatnonzero(np.isin(text[1:], list(stops)))
+    return text[: ends[0] + 2] if len(ends) else text
+
+
+def save_own_text(texts: list[Text], path: str | Path) -> None:
+    """Writes texts to `path`. Raises ModelError where it cannot."""
+    tokens = np.concatenate(texts)
+    kind = np.uint16 if tokens.max() < 1 << 16 else np.uint32
+    lengths = np.array([len(text) for text in texts], np.uint32)
+    try:
+        Path(path).write_bytes(serialize({"tokens": tokens.astype(kind), "lengths": lengths}))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot write the texts: {error.strerror}") from error
+
+
+def load_own_text(path: str | Path, vocabulary: int) -> list[Text] | None:
+    """Reads texts of tokens below `vocabulary`; None where there is no such file.
+
+    Raises ModelError for one that is damaged, or another model's.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the texts: {error.strerror}") from error
+    try:
+        found = parse(content)
+        tokens, lengths = found["tokens"].astype(np.int64), found["lengths"].astype(np.int64)
+    except (SafetensorError, KeyError) as error:
+        raise ModelError(f"{path}: no texts for drafts: quantize the model again") from error
+    if tokens.max(initial=0) >= vocabulary or lengths.sum() != len(tokens):
+        raise ModelError(f"{path}: texts of another model: quantize the model again")
+    return np.split(tokens, lengths.cumsum()[:-1])

@@ -1,0 +1,34 @@
+"""How many tokens to guess at a time, so that tokens come fastest by the model of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from host.hardware.board import Board
+from host.parallel.cost.latency import NotModelled, latency
+from host.parallel.cost.traffic import widest_sums
+from host.parallel.plan import Plan
+
+
+def count_that_pays(plan: Plan, boards: Sequence[Board], yields: Sequence[float]) -> int:
+    """Returns how many tokens to guess at a time, 0 where guessing does not pay.
+
+    boards: of each chip; yields: tokens that a pass gives with no guess, one, two ... Where times
+    cannot be modelled, as of simulated chips, it is as many as one pass takes.
+    """
+    most = min(len(yields), plan.positions) - 1
+    if len(boards) != plan.chips:
+        return most
+    try:
+        rates = [
+            yields[count] / _seconds(plan, boards, 1 + count) for count in range(most + 1)
+        ]
+    except NotModelled:
+        return most
+    return rates.index(max(rates))
+
+
+def _seconds(plan: Plan, boards: Sequence[Board], rows: int) -> float:
+    """Of a pass of so many rows in the middle of the context, with sums as wide as planned."""
+    token = plan.strategy.synchronizations(plan, True, widest_sums(plan), rows)
+    return latency(plan, boards, token, plan.context // 2, rows).total

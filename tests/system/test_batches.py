@@ -1,0 +1,58 @@
+"""Several sequences together, and drafts: on simulated chips, each text is the reference's."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from host.generation.decoding import TokenChooser, decode
+from host.generation.drafts import Drafter, NgramTable
+from host.launch import SimulatedChips, open_cluster
+from host.model.sampling import Sampler
+from host.parallel.strategies import STRATEGIES
+
+STEPS, SLOTS = 32, 3
+PROMPTS = (0, 2, 3, 5, 6)
+
+
+class Task:
+    def __init__(self, run):
+        self.tokens = run.tokens[: run.prompt].tolist()
+        self.text = list(self.tokens)
+        self.chooser = TokenChooser(len(self.tokens), STEPS, Sampler(), 0, ())
+
+
+def of_long_frames(chips):
+    """Chips whose radios carry 1,470 bytes, and so several positions a frame."""
+    board = replace(chips.board, espnow=replace(chips.board.radio, mtu=1470))
+    return replace(chips, board=board, link=replace(chips.link, mtu=1470))
+
+
+def name_of(value):
+    return getattr(value, "name", None) and f"{value.name}-{value.reduce}"
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=name_of)
+@pytest.mark.parametrize(
+    ("link", "long", "loss"), [("espnow", True, 0.0), ("uart", False, 0.02)], ids=["air", "lossy"]
+)
+def test_sequences_together_and_drafted_are_the_references(
+    model, runs, strategy, link, long, loss
+):
+    if loss and strategy.name == "hybrid":
+        pytest.skip("as a pipeline")
+    parallelism = replace(strategy.make_parallelism(5, 4, None), slots=SLOTS)
+    chips = SimulatedChips.alike(4, link, parallelism=parallelism, loss=loss)
+    # Of half of the texts, so that others are drafted wrongly.
+    table = NgramTable([runs[at].tokens[:STEPS] for at in PROMPTS[::2]], 512)
+    drafter = Drafter(table)
+    tasks = [Task(runs[at]) for at in PROMPTS]
+    with open_cluster(model, of_long_frames(chips) if long else chips) as cluster:
+        assert cluster.executor.slots == SLOTS
+        assert cluster.executor.plan.positions > 4
+        for task, token in decode(cluster.executor, tasks, drafter):
+            if token is not None:
+                task.text.append(token)
+    for at, task in zip(PROMPTS, tasks, strict=True):
+        np.testing.assert_array_equal(task.text, runs[at].tokens[: STEPS + 1])
+    assert 0 < drafter.accepted < drafter.drafted
