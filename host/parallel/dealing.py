@@ -8,7 +8,7 @@ from dataclasses import replace
 from host.errors import ModelError
 from host.model.checkpoint import Config
 from host.model.outline import Divisible
-from host.parallel.assignment import ShardingPlan, blocks, level
+from host.parallel.assignment import LocalSizes, ShardingPlan, blocks, level
 from host.parallel.heap import row_bytes, unit_bytes, usable_heap
 from host.parallel.limits import check_limits
 from host.parallel.plan import MAX_CHIPS, Resources, Shard, Strategy
@@ -103,23 +103,53 @@ def deal(
 
     first: the first of the chips; vocabulary: rows of the classifier, None for all.
     """
-    config = shape.config
-    vocabulary = config.vocab_size if vocabulary is None else vocabulary
-    even = deal_evenly(config, shape.chips)
-    row, unit = row_bytes(config) + _ROW_BUFFERS, unit_bytes(config) + _UNIT_BUFFERS
+    vocabulary = shape.config.vocab_size if vocabulary is None else vocabulary
+    tight = _deal_with(strategy, shape, heaps, speeds, first, vocabulary, 0)
+    for heap, shard in zip(heaps, tight[1], strict=False):
+        counts = len(shard.heads), len(shard.kv_heads), len(shard.units)
+        sizes = LocalSizes(*counts, shape.config.head_dim)
+        need = strategy.heap_need(shape, shard.chip, sizes, len(shard.rows)).total
+        if need > usable_heap(heap):
+            break
+    else:
+        return tight
+    spare = _answers_growth(strategy, shape, first + len(heaps) - 1, vocabulary)
+    return _deal_with(strategy, shape, heaps, speeds, first, vocabulary, spare)
 
-    def need(rank: int, rows: int) -> int:
-        """What a chip takes without units."""
-        sizes = replace(even.local_sizes(rank, config.head_dim), intermediate=0)
-        return strategy.heap_need(shape, first + rank, sizes, rows).total
 
-    # An answer with the logits of several positions is longest with so many rows. The last chip,
-    # which has the fewest heads, has the least room for it in other buffers.
-    last = len(heaps) - 1
+def _answers_growth(strategy: Strategy, shape: Shape, chip: int, vocabulary: int) -> int:
+    """Bytes that a chip needs at most beyond what its rows are counted as: an answer with the
+    logits of several positions is longest with some numbers of rows."""
+
+    def need(rows: int) -> int:
+        counted = rows * (row_bytes(shape.config) + _ROW_BUFFERS)
+        sizes = LocalSizes(0, 0, 0, shape.config.head_dim)
+        return strategy.heap_need(shape, chip, sizes, rows).total - counted
+
     longest = (MOST_LOGITS // 2 // count for count in range(1, shape.positions + 1))
-    grown = [need(last, rows) - rows * row for rows in longest if rows <= vocabulary]
-    answer = max([0, *(size - need(last, 0) for size in grown)])
-    room = [usable_heap(heap) - need(rank, 0) - answer for rank, heap in enumerate(heaps)]
+    return max(need(rows) for rows in (0, *longest) if rows <= vocabulary) - need(0)
+
+
+def _deal_with(
+    strategy: Strategy,
+    shape: Shape,
+    heaps: Sequence[int],
+    speeds: Sequence[int],
+    first: int,
+    vocabulary: int,
+    spare: int,
+) -> tuple[int, list[Shard]]:
+    """What `deal` gives, if each chip keeps `spare` bytes."""
+    config = shape.config
+    even = deal_evenly(config, shape.chips)
+    room = [
+        usable_heap(heap)
+        - spare
+        - strategy.heap_need(shape, first + rank, replace(sizes, intermediate=0), 0).total
+        for rank, heap in enumerate(heaps)
+        for sizes in [even.local_sizes(rank, config.head_dim)]
+    ]
+    row, unit = row_bytes(config) + _ROW_BUFFERS, unit_bytes(config) + _UNIT_BUFFERS
     short = sum(-size for size in room if size < 0)
     rows = level(vocabulary, [min(size // row, MAX_ROWS) for size in room], speeds)
     room = [size - count * row for size, count in zip(room, rows, strict=True)]
