@@ -19,6 +19,8 @@ from host.model.own_text import load_own_text
 from host.parallel.cost.drafts import count_that_pays
 from protocol.messages import MAX_POSITIONS
 
+# A guess that is less likely to be right, with those before it, costs more than it saves.
+_LEAST_LIKELY = 0.3
 LONGEST = 5  # tokens before a guess that are looked at
 _MEASURED = 16  # texts, of which it is measured how well they are guessed
 _REPEATED = (6, 5, 4)  # as many must be the same for a text to be taken to repeat itself
@@ -77,7 +79,10 @@ class Drafter:
     these the model has chosen too."""
 
     def __init__(
-        self, table: NgramTable | None = None, most: int = 8, least_likely: float = 0.0
+        self,
+        table: NgramTable | None = None,
+        most: int = 8,
+        least_likely: float = _LEAST_LIKELY,
     ) -> None:
         """least_likely: guesses end where it is less likely that all of them are right."""
         self.most = most

@@ -6,7 +6,7 @@ llama2.c checkpoints, Hugging Face folders, GGUF files, and quantized models of 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -74,10 +74,13 @@ class ModelHeader:
     tokenizer: Tokenizer
     prompt_format: PromptFormat
     load_weights: Callable[[], Checkpoint | QuantizedModel]
+    own_text: Path | None = None  # where texts of the model's own are, if there are any
 
     def load(self) -> LoadedModel:
         """Returns the model with its weights. Raises ModelError, naming the file."""
-        return LoadedModel(self.load_weights(), self.tokenizer, self.prompt_format)
+        return LoadedModel(
+            self.load_weights(), self.tokenizer, self.prompt_format, self.own_text
+        )
 
 
 class _Source(Protocol):
@@ -105,7 +108,7 @@ def load_model(
 
     check: as read_header's. Raises ModelError, naming the file and what is wrong with it.
     """
-    return replace(read_header(path, tokenizer, check).load(), own_text=own_text_path(path))
+    return read_header(path, tokenizer, check).load()
 
 
 def read_header(
@@ -137,7 +140,7 @@ def read_header(
         with naming(path):
             return source.checkpoint()
 
-    return ModelHeader(outline.config, tokens, form, load_weights)
+    return ModelHeader(outline.config, tokens, form, load_weights, own_text_path(path))
 
 
 def _read_quantized(path: str | Path, tokenizer: str | Path | None, check: Check) -> ModelHeader:
@@ -145,7 +148,7 @@ def _read_quantized(path: str | Path, tokenizer: str | Path | None, check: Check
     check(Outline(model.config, model.accumulator_bits))
     size = model.config.vocab_size
     tokens = load_tokenizer(tokenizer, size) if tokenizer else own
-    return ModelHeader(model.config, tokens, form, lambda: model)
+    return ModelHeader(model.config, tokens, form, lambda: model, own_text_path(path))
 
 
 def _open_source(path: str | Path) -> _Source:

@@ -81,7 +81,7 @@ def test_context_is_the_models_or_less(tiny):
 
 
 def test_positions_are_as_many_as_a_message_and_a_link_take(tiny, stories):
-    assert tensor_plan(tiny, 2).positions == 4
+    assert tensor_plan(tiny, 2).positions == 8
     assert tensor_plan(stories, 2, mtu=250).positions == 2
     wide = Config(dim=512, hidden_dim=8, layers=1, heads=8, kv_heads=8, vocab_size=8, context=4)
     # Partial sums of 512 elements take most of a message's 2048 bytes.
@@ -89,7 +89,7 @@ def test_positions_are_as_many_as_a_message_and_a_link_take(tiny, stories):
 
 
 def test_positions_are_as_many_as_fit_a_message_as_residual_stream():
-    """Of 168 elements, four are 1,344 bytes of activations, but 2,100 as 25-bit integers."""
+    """Of 168 elements, six are 2,016 bytes of activations, but four 2,100 as 25-bit integers."""
     config = Config(168, hidden_dim=8, layers=1, heads=4, kv_heads=4, vocab_size=8, context=8)
     model = quantize(random_checkpoint(config))
     nothing = {  # whose sums take next to no room
@@ -97,7 +97,7 @@ def test_positions_are_as_many_as_fit_a_message_as_residual_stream():
         for name, linear in (("o", model.layers[0].o), ("down", model.layers[0].down))
     }
     model = replace(model, layers=(replace(model.layers[0], **nothing),))
-    assert tensor_plan(model, 2).positions == 4
+    assert tensor_plan(model, 2).positions == 6
     assert tensor_plan(model, 2, reduce="chips").positions == 3
 
 

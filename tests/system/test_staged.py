@@ -105,10 +105,10 @@ def measured_idle_share(model, sequences, tokens, micro_batches):
 
 
 @pytest.mark.parametrize(
-    ("sequences", "tokens", "micro_batches"), [(1, 4, 1), (1, 16, 4), (1, 32, 8), (3, 4, 3)]
+    ("sequences", "tokens", "micro_batches"), [(1, 8, 1), (1, 32, 4), (1, 64, 8), (3, 8, 3)]
 )
 def test_stages_idle_as_the_formula_says(model, monkeypatch, sequences, tokens, micro_batches):
-    """A prompt in micro-batches of 4 positions, or several prompts of one each."""
+    """A prompt in micro-batches of 8 positions, or several prompts of one each."""
     append_source(monkeypatch, "firmware/roles/step.py", SLOWLY)
     expected = float(bubble_ratio(3, micro_batches))
     assert idle_share(3, micro_batches) == pytest.approx(expected)
