@@ -21,6 +21,8 @@ from protocol.messages import MOST_LOGITS, REQUEST_SIZE
 # more, as far as heaps allow that as it is, where the link takes them well.
 MAX_POSITIONS_UART, MAX_POSITIONS_RADIO = 4, 2
 MOST_POSITIONS = 8
+# Bytes of each heap that more positions and slots leave: native programs take what is free.
+GROWTH_LEAVES = 16_384
 _PARTIAL_HEAD = REQUEST_SIZE + 3  # boot id and width
 MAX_ROWS = (MAX_PAYLOAD - REQUEST_SIZE - 5) // 2  # logits that one message carries
 # What a unit and a row cost beside their weights: accumulators, and the row's place in an answer.

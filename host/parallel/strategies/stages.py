@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from host.parallel.assignment import blocks, even_blocks, level
-from host.parallel.dealing import deal, list_roomier
+from host.parallel.dealing import GROWTH_LEAVES, deal, list_roomier
 from host.parallel.parallelism import Parallelism
 from host.parallel.plan import Plan, Shard, Stage, Strategy
 from host.parallel.shape import Shape
@@ -50,8 +50,9 @@ class StageDealer:
 
     def _with_more_positions(self, plan: Plan, layers: Sequence[int]) -> Plan:
         """The same with as many positions in a request as there is room for."""
+        roomy = replace(self, heaps=[heap - GROWTH_LEAVES for heap in self.heaps])
         for roomier in list_roomier(self.strategy, plan.shape, plan.shape.slots):
-            grown = self._deal_as(roomier, plan.parallelism, layers)
+            grown = roomy._deal_as(roomier, plan.parallelism, layers)
             if grown and grown.shards == plan.shards:
                 return grown
         return plan

@@ -15,7 +15,14 @@ from host.parallel.advice import (
     make_advice,
 )
 from host.parallel.assignment import LocalSizes
-from host.parallel.dealing import deal, deal_evenly, describe_vocabulary, list_roomier, make_shape
+from host.parallel.dealing import (
+    GROWTH_LEAVES,
+    deal,
+    deal_evenly,
+    describe_vocabulary,
+    list_roomier,
+    make_shape,
+)
 from host.parallel.heap import (
     READ_SIZE,
     RELAYED_AT_ONCE,
@@ -78,8 +85,9 @@ class TensorStrategy(Strategy):
             problem = describe_vocabulary(config.vocab_size, shape.chips)
             problem = problem or describe_shortage(shape, heaps, missing)
             raise DoesNotFit(lambda: self._find_advice(model, shape, resources, problem))
+        left = [heap - GROWTH_LEAVES for heap in heaps]
         for roomier in list_roomier(self, shape, parallelism.slots):
-            if deal(self, roomier, heaps, speeds) == (0, shards):
+            if deal(self, roomier, left, speeds) == (0, shards):
                 shape = roomier
                 break
         stage = Stage(range(config.layers), range(shape.chips), shape)
