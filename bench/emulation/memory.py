@@ -28,8 +28,9 @@ class Memory:
         return self.BASE + at
 
     def keep(self) -> None:
-        """Has all that was placed so far outlast `clear`."""
-        self._kept = self._free
+        """Has all that was placed so far outlast `clear`; what follows lies as in an empty memory,
+        to multiples of 64 bytes."""
+        self._kept = self._free = -(-self._free // 64) * 64
 
     def clear(self) -> None:
         """Forgets all that was placed, but for what is kept."""
