@@ -19,8 +19,11 @@ from bench.kernels import figures_of_shapes
 from bench.recording import requests
 from bench.results import Label, Row
 from host.build.machine_code.registry import RV32IM, KernelSet
+from host.model.cache import quantize_once
 from host.model.loading import load_model
+from host.model.quantized import QuantizedModel
 from host.model.tokenizers.bpe import BOS
+from host.paths import cache_folder
 
 FILE = Path(__file__).resolve().parent / "bounds.json"
 SHIPPED = REPOSITORY / "models" / "home.bin"
@@ -60,10 +63,14 @@ def gateway_figures(folder: Path = FOLDER) -> Iterator[Row]:
     return GatewayBench(_chip_bench(folder)).rows(_CHIPS, SHIPPED.stem)
 
 
+def _shipped() -> QuantizedModel:
+    return quantize_once(load_model(SHIPPED), cache_folder("models"))
+
+
 def _chip_bench(
     folder: Path, signed: bool = False, kernels: KernelSet | None = None
 ) -> ChipBench:
-    model = load_model(SHIPPED).quantize()
+    model = _shipped()
     recorded = requests(model, [BOS], _POSITION + 1)
     return ChipBench(
         model, recorded, [_POSITION], folder, signed=signed, kernels=kernels
@@ -74,7 +81,7 @@ def combining_figures(
     folder: Path = FOLDER, kernels: KernelSet | None = None
 ) -> Iterator[Row]:
     """The same of 5 chips that add up their partial sums themselves."""
-    model = load_model(SHIPPED).quantize()
+    model = _shipped()
     recorded = requests(model, [BOS], _POSITION + 1)
     bench = CombiningBench(model, recorded, [_POSITION], folder, kernels)
     return bench.rows(_CHIPS, SHIPPED.stem)
@@ -82,7 +89,7 @@ def combining_figures(
 
 def link_figures() -> Iterator[Row]:
     """Rows of frames and bytes a token with the shipped model on 5 chips, as measured."""
-    model = load_model(SHIPPED).quantize()
+    model = _shipped()
     for link, mode in _LINKS:
         rows = links.figures(model, link, _CHIPS, mode, _TOKENS, SHIPPED.stem)
         yield from (row for row in rows if row.label == Label.MEASURED)
@@ -90,7 +97,7 @@ def link_figures() -> Iterator[Row]:
 
 def heap_figures() -> Iterator[Row]:
     """Rows of what the fullest chips have in use with the shipped model, as they report it."""
-    rows = memory.figures(load_model(SHIPPED).quantize(), SHIPPED.stem)
+    rows = memory.figures(_shipped(), SHIPPED.stem)
     return (row for row in rows if row.label == Label.MEASURED)
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from host import text_input
 from host.errors import ModelError, TextError
+from host.model.cache import quantize_once
 from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel
 from host.model.loading import LoadedModel
@@ -23,6 +24,7 @@ from host.model.prompt_format import PromptFormat
 from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
 from host.model.tokenizers.text import TextStream, Tokenizer
+from host.paths import cache_folder
 
 BATCH = 250  # commands answered together: the caches of this many take 150 MB
 
@@ -125,7 +127,7 @@ def answer_in_integers(
     source: LoadedModel, texts: Sequence[str], track: Track = iter
 ) -> list[str]:
     """Answers `texts` with the quantized model, as every cluster does."""
-    model, positions = source.quantize(), source.config.context
+    model, positions = quantize_once(source, cache_folder("models")), source.config.context
 
     def answer(batch: Sequence[str]) -> list[str]:
         return generate_answers(

@@ -13,11 +13,11 @@ from host.errors import BoardError
 from host.hardware import board as boards
 from host.hardware.board import Board
 from host.hardware.ram import IDF, MACHINE_CODE
-from host.model import loading
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import BoardSet
 from host.parallel.parallelism import HOST_REDUCE
-from host.paths import HOME_MODEL, SOURCES
+from host.paths import SOURCES
+from tests.shipped import shipped_model
 
 GOOD = """
 description = "a board"
@@ -54,7 +54,7 @@ REAL = [name for name in boards.names() if not boards.load(name).is_simulated]
 
 @pytest.fixture(scope="module")
 def home() -> QuantizedModel:
-    return loading.load_model(HOME_MODEL).quantize()
+    return shipped_model()
 
 
 def _board(folder: Path, text: str) -> Board:

@@ -10,12 +10,12 @@ from host.cluster.place import Place
 from host.flashing.filesystem_image import make_filesystem, used_segments
 from host.generation.evaluation import load_commands
 from host.hardware import board as boards
-from host.model import loading
 from host.model.tokenizers.bpe import BpeTokenizer
 from host.parallel.heap import usable_heap
 from host.parallel.parallelism import Link, Parallelism
 from host.parallel.plan import DoesNotFit
 from host.paths import HELD_OUT
+from tests.shipped import shipped_model
 from tests.simulation.launch import REPOSITORY
 
 REAL = [name for name in boards.names() if not boards.load(name).is_simulated]
@@ -38,7 +38,7 @@ MORE = 4
 
 @pytest.fixture(scope="module")
 def model():
-    return loading.load_model(REPOSITORY / "models" / "home.bin").quantize()
+    return shipped_model()
 
 
 def largest_context(model, name, link, chips=5, reduce="host"):

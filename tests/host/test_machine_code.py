@@ -11,9 +11,9 @@ from host.build.bundle import NATIVE, chip_files
 from host.build.packages import chip_path
 from host.hardware.board import load
 from host.hardware.ram import IDF, MACHINE_CODE, PSRAM_OVERHEAD_KB
-from host.model import loading
 from host.parallel.parallelism import REDUCERS
 from tests.plans import tensor_plan
+from tests.shipped import shipped_model
 from tests.simulation.launch import REPOSITORY
 
 # What a chip imports where it is needed, of which the rest follows.
@@ -52,7 +52,7 @@ def at_once(statements):
 
 @pytest.fixture(scope="module")
 def model():
-    return loading.load_model(REPOSITORY / "models" / "home.bin").quantize()
+    return shipped_model()
 
 
 def bytes_of(model, arch, link, combine, kernels=None, more=()):

@@ -20,8 +20,8 @@ from host.cluster.place import Place
 from host.flashing.filesystem_image import BLOCK, make_filesystem
 from host.flashing.firmware_image import read_image
 from host.hardware import board as boards
-from host.model import loading
 from host.simulation.hub import HubProcess
+from tests.shipped import shipped_model
 from tests.simulation.launch import REPOSITORY
 from tests.standin_board.board import StandinBoard
 from tests.standin_board.farm import standin_boards, standin_firmware
@@ -34,7 +34,7 @@ CONTEXT = 64  # more, and the model does not fit boards with the C3's heap
 
 @pytest.fixture(scope="module")
 def model():
-    return loading.load_model(MODEL).quantize()
+    return shipped_model()
 
 
 @pytest.fixture

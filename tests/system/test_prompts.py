@@ -16,6 +16,7 @@ from host.model.sampling import Sampler
 from host.model.tokenizers.text import TextStream
 from host.paths import HELD_OUT, HOME_MODEL
 from host.run import main
+from tests.shipped import shipped_model
 from tests.simulation.launch import REPOSITORY
 from tests.system.conftest import STEPS
 from tests.system.terminal import CTRL_C, CTRL_D, UP, Terminal
@@ -30,8 +31,8 @@ def home():
 
 
 @pytest.fixture(scope="module")
-def home_quantized(home):
-    return home.quantize()
+def home_quantized():
+    return shipped_model()
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from host import doctor, flash, monitor, run
 from host.cluster import ready_check
 from host.cluster.cluster_file import change, make_key, read
 from host.diagnosis import examination, listening
-from host.model import loading
 from host.paths import HOME_MODEL
 from tests.clusters import cluster_file
 from tests.host.flashed_boards import flashed_board
 from tests.host.rfc2217_server import Rfc2217Server
+from tests.shipped import shipped_model
 from tests.standin_board.board import StandinBoard
 from tests.standin_board.farm import standin_boards, standin_firmware
 
@@ -48,7 +48,7 @@ def test_all_commands_but_esptool_s(micropython, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(ready_check, "_START_SECONDS", 0.5)
     monkeypatch.setattr(monitor, "_print", show)
-    model = loading.load_model(str(HOME_MODEL)).quantize()
+    model = shipped_model()
     cluster = cluster_file(
         1, model=str(HOME_MODEL), digest=model.sha256()[:8], context=32, key=make_key()
     )

@@ -12,10 +12,10 @@ from host.hardware.board import load
 from host.hardware.ram import ON_BOARD, STANDINS
 from host.links.access import REPL_BAUD
 from host.links.transport import open_port
-from host.model import loading
 from host.model.tokenizers.bpe import BpeTokenizer
-from host.paths import HOME_MODEL, HOME_TOKENIZER
+from host.paths import HOME_TOKENIZER
 from tests.plans import tensor_plan
+from tests.shipped import shipped_model
 from tests.system.changed_firmware import changed
 from tests.system.reference_runs import assert_equals_reference, reference_runs
 from tests.system.repl_chips import ARCH, ReplChip, repl_federation
@@ -57,7 +57,7 @@ def test_a_federation_on_one_cable_each(model, runs, tmp_path):
 def test_five_of_the_smallest_board_hold_the_shipped_model(tmp_path):
     """With the heap that an ESP32-S2 has left, signed, to the last position; see
     tests/host/test_deployment_fits.py."""
-    home = loading.load_model(HOME_MODEL).quantize()
+    home = shipped_model()
     tokenizer = BpeTokenizer.load(HOME_TOKENIZER, home.config.vocab_size)
     prompt = "turn off the kitchen lights\n"
     (run,) = reference_runs(home, tokenizer, [prompt], S2_POSITIONS)

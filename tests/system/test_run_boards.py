@@ -9,12 +9,12 @@ import host
 from host.cli import run_options
 from host.cluster.cluster_file import change, make_key
 from host.launch import FlashedBoards, flashed
-from host.model import loading
 from host.paths import HOME_MODEL
 from host.run import main
 from tests.clusters import cluster_file
 from tests.host.flashed_boards import flashed_board
 from tests.host.test_ports import ESPRESSIF, ListedPort
+from tests.shipped import shipped_model
 
 KIND = "esp32s3-psram"  # so that two hold the model
 PROMPT, ANSWER = "turn off the kitchen lights", "light.kitchen off\n"
@@ -22,7 +22,7 @@ PROMPT, ANSWER = "turn off the kitchen lights", "light.kitchen off\n"
 
 def test_boards_of_a_cluster_with_a_key(micropython, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    model = loading.load_model(str(HOME_MODEL)).quantize()
+    model = shipped_model()
     cluster = cluster_file(
         2, model=str(HOME_MODEL), digest=model.sha256()[:8], context=32, key=make_key()
     )
@@ -53,7 +53,7 @@ def test_a_board_that_is_unplugged_and_plugged_in_again_goes_on(
     """In the midst of an answer, and its port has another name afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(flashed, "TIMEOUT", 60.0)  # this machine may be busy
-    model = loading.load_model(str(HOME_MODEL)).quantize()
+    model = shipped_model()
     cluster = cluster_file(2, model=str(HOME_MODEL), digest=model.sha256()[:8], context=32)
     boards = []
     with ExitStack() as stack:

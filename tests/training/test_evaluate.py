@@ -125,17 +125,14 @@ def test_the_model_is_of_the_size_that_five_chips_share_evenly(checkpoint: Check
     assert 250_000 <= sum(getattr(checkpoint, name).size for name in matrices) <= 600_000
 
 
-@pytest.mark.parametrize(
-    ("text", "action"),
-    [
-        ("could you dim the bedroom lamp to thirty percent", "light.bedroom brightness=30"),
-        ("turn off the kitchen lights", "light.kitchen off"),
-        ("what is the weather like", "unknown"),
-    ],
-)
-def test_commands_of_the_readme(home: LoadedModel, text: str, action: str) -> None:
-    assert answer_in_floats(home, [text]) == [action]
-    assert answer_in_integers(home, [text]) == [action]
+def test_commands_of_the_readme(home: LoadedModel) -> None:
+    answers = {
+        "could you dim the bedroom lamp to thirty percent": "light.bedroom brightness=30",
+        "turn off the kitchen lights": "light.kitchen off",
+        "what is the weather like": "unknown",
+    }
+    assert answer_in_floats(home, list(answers)) == list(answers.values())
+    assert answer_in_integers(home, list(answers)) == list(answers.values())
 
 
 def test_a_slice_of_the_held_out_commands(home: LoadedModel) -> None:

@@ -1,0 +1,14 @@
+"""The shipped model in integers, which take a second to find: they are kept."""
+
+from functools import cache
+
+from host.model.cache import quantize_once
+from host.model.loading import load_model
+from host.model.quantized import QuantizedModel
+from host.paths import HOME_MODEL, cache_folder
+
+
+@cache
+def shipped_model() -> QuantizedModel:
+    """As load_model(HOME_MODEL).quantize() gives it (tests/host/test_model_cache.py)."""
+    return quantize_once(load_model(HOME_MODEL), cache_folder("models"))
