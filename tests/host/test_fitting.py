@@ -19,7 +19,7 @@ from host.parallel.fitting import (
     find_first_plan,
     find_obstacle,
     find_plans,
-    list_ways,
+    list_parallelisms,
 )
 from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE
 from host.parallel.plan import Advice, DoesNotFit
@@ -64,9 +64,9 @@ def test_a_large_vocabulary_takes_chips_and_everybody_says_how_many(words, tmp_p
 
 def test_a_pipeline_names_its_last_stage(words):
     with pytest.raises(DoesNotFit, match="^in 2 stages, of the last one's chips a voc") as caught:
-        alike(2).plan(words, list_ways(4, alike(2))[-1])
+        alike(2).plan(words, list_parallelisms(4, alike(2))[-1])
     enough = alike(caught.value.chips)
-    assert enough.plan(words, list_ways(4, enough)[2])
+    assert enough.plan(words, list_parallelisms(4, enough)[2])
 
 
 def test_too_many_boards_on_the_radio_are_told_how_many_would_do(home):
@@ -95,8 +95,8 @@ def test_the_fewest_may_be_another_strategys(home):
 
 
 def test_repl_ports_carry_what_the_host_adds_up_alone():
-    assert list_ways(6, alike(5, kind="uart", line="usb")) == [HOST_REDUCE]
-    assert len(list_ways(6, alike(5, kind="uart"))) == 4
+    assert list_parallelisms(6, alike(5, kind="uart", line="usb")) == [HOST_REDUCE]
+    assert len(list_parallelisms(6, alike(5, kind="uart"))) == 4
 
 
 def shortage(text, chips, context):
