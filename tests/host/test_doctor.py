@@ -16,6 +16,7 @@ import serial
 
 from host import doctor
 from host.build.bundle import chip_module
+from host.build.packages import chip_path
 from host.build.configuration import REPL_UART
 from host.build.firmware_version import firmware_version
 from host.cluster.cluster_fields import FlashedChip
@@ -515,9 +516,12 @@ def test_power_save_of_a_node_that_runs(micropython, tmp_path, capsys, monkeypat
     monkeypatch.setattr(examination, "_RESTART_TIMEOUT", 30.0)
 
     def saving(chip, files):
-        source = (REPOSITORY / "firmware/devices.py").read_text()
+        path = "firmware/links/wifi.py"
+        source = (REPOSITORY / path).read_text()
+        assert "network.WLAN.PM_NONE" in source
         source = source.replace("network.WLAN.PM_NONE", "network.WLAN.PM_PERFORMANCE")
-        files["firmware/devices.mpy"] = chip_module(source, "firmware/devices.py", "x86")
+        assert chip_path(path) in files
+        files[chip_path(path)] = chip_module(source, path, "x86")
 
     with boards_on_the_air(tmp_path, saving) as (_, cluster):
         assert main([cluster.flashed[0].port]) == 1
