@@ -62,8 +62,8 @@ from protocol.shard_layout import (
 
 _CHUNK = const(1024)  # read at once for the digest
 # Heap that must stay free beside the shard, for the code and buffers that work with it: the least
-# that a chip on UART takes.
-_RESERVE = const(22528)
+# that a chip takes, one over ESP-NOW, which has loaded the most before.
+_RESERVE = const(20480)
 _LAYER_OBJECTS = const(1024)  # those of a layer and what their making leaves behind, at most
 class ShardError(Exception):
     """A shard file that this chip must not use; the text says why."""
