@@ -16,9 +16,9 @@ import serial
 
 from host import doctor
 from host.build.bundle import chip_module
-from host.build.packages import chip_path
 from host.build.configuration import REPL_UART
 from host.build.firmware_version import firmware_version
+from host.build.packages import chip_path
 from host.cluster.cluster_fields import FlashedChip
 from host.cluster.cluster_file import change
 from host.diagnosis import examination, node
