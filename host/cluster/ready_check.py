@@ -46,6 +46,8 @@ def await_ready(
         coordinator = Coordinator(Dispatcher(transport, [place.chip], signer))
         answers = coordinator.handshake([place.chip], timeout, where="after flashing")
     except ClusterError as error:
+        transport.close()
+        _open_started(locate).close()  # which quotes a program that failed after its first moments
         raise FlashError(f"the board was written, and does not start: {error}") from None
     finally:
         transport.close()

@@ -82,7 +82,7 @@ def test_small_boards_answer_all_but_a_few_commands(model):
     ]
     room = largest_context(model, "esp32s2", "uart")
     answered = sum(length <= room for length in lengths) / len(lengths)
-    assert 0.96 <= answered < 0.98
+    assert 0.95 <= answered < 0.98
     assert max(lengths) == 82 <= ROOM["esp32c3", "uart"]
 
 
