@@ -14,12 +14,17 @@ Why it is sound:
   be replayed to it, whether it restarted or not; a replayed DISCOVERY gets a READY, where it
   came from, and changes nothing: nobody else's address, key or session.
 - A READY costs airtime, of every chip that heard the replay. So chips answer few DISCOVERYs in a
-  given time, of each kind by itself (those of their session, announcements, proofs), and drop
-  the others before they look at the MAC. The host, which asks more seldom, is answered.
+  given time. A forged one is refused by its MAC, costs no airtime and is not counted; a right
+  proof, which is never a replay, is always answered. The host counts the DISCOVERYs of a session,
+  those that it sends again too: what has a higher count than a chip has heard of that nonce is
+  new, and counted apart from replays, which so keep no chip from answering the host. A chip
+  remembers few nonces: with recordings of more sessions somebody may make chips that
+  restarted slow to join, never join wrongly.
 - DISCOVERY and READY themselves travel before there is a session. They are version 3 frames
   under a join key, HMAC(cluster key, "join", session nonce): only members make them, and a
   READY of another session does not verify at the host. Their freshness is that of the
-  nonces, not of a counter, which is 0. The join key signs nothing else.
+  nonces; the counter says only which to answer first, and is 0 in a READY. The join key signs
+  nothing else.
 - The host answers one nonce of each chip per session. A second nonce means that the chip
   restarted: it lost its counters and windows, so that going on under the same key would
   repeat counters and let frames from before the restart be replayed to it. ChipRestarted
@@ -33,7 +38,7 @@ import os
 
 from protocol.auth import Hmac, Signer
 from protocol.compat import const, ticks_diff, ticks_ms
-from protocol.fields import put_u32, same
+from protocol.fields import put_u32, same, u32
 from protocol.frame import HEADER_SIZE, HOST, MAX_CHIP_ID, SRC, TYPE, ProtocolError
 from protocol.message_types import DISCOVERY, READY
 from protocol.messages import CHIP_NONCE_SIZE, STATE_ASKS_PROOF, STATE_READY
@@ -42,13 +47,16 @@ SESSION_NONCE_SIZE = const(16)
 PROOF_SIZE = const(16)
 MIN_KEY_SIZE = const(16)  # bytes: 128 bits cannot be searched
 # DISCOVERYs that a chip answers at once, and after how many milliseconds, for each chip of the
-# cluster, it has one more to answer: together they answer a hundred a second.
+# cluster, it has one more to answer: together they answer a hundred a second. Of new ones it has
+# one more as soon as the host asks again (LOSSY in host/cluster/timeout.py), however many chips.
 _BURST = const(8)
 _INTERVAL_MS = const(10)
-# Kinds of DISCOVERYs that are counted by themselves.
+_ASKED_AGAIN_MS = const(100)
+# Kinds of DISCOVERYs, and what was heard before.
 _OF_SESSION = const(0)
 _ANNOUNCEMENT = const(1)
-_PROOF = const(2)
+_REPLAY = const(2)
+_REMEMBERED = const(16)  # nonces
 
 
 def proof(cluster, session_nonce, chip_nonce, chip_id):
@@ -57,7 +65,8 @@ def proof(cluster, session_nonce, chip_nonce, chip_id):
 
 
 class Member:
-    """Signs and verifies as `seal` and `opened` want it: the type decides under which key."""
+    """Signs frames for `seal` and verifies them for `verify_frame`: the type decides under which
+    key."""
 
     def __init__(self, cluster_key, random):
         if len(cluster_key) < MIN_KEY_SIZE:
@@ -95,11 +104,11 @@ class Member:
 
 
 class ChipAuthenticator(Member):
-    """A chip's side; give it to `seal` and `opened` as the signer.
+    """A chip's side; give it to `seal` and `verify_frame` as the signer.
 
-    `accept` takes in a DISCOVERY of a kind, and tells whether it may be answered. `nonce` is what
-    READY carries; `refused` counts proofs that were wrong, and DISCOVERYs that
-    came too fast.
+    `accept` takes in an authentic DISCOVERY, its kind, part of its nonce and its counter, and
+    raises ProtocolError if it must not be answered. `nonce` is what READY carries; `refused`
+    counts proofs that were wrong, and DISCOVERYs that came too fast.
     """
 
     def __init__(self, cluster_key, chip_id, chips=MAX_CHIP_ID + 1, random=os.urandom):
@@ -110,20 +119,33 @@ class ChipAuthenticator(Member):
         self._signer = Signer(cluster_key, chips)  # made at the start, used in a session
         self._chip_id = chip_id
         self._session_nonce = b""
-        # How many DISCOVERYs of each kind may still be answered, and since when. In a closure, for
-        # on a chip each name of an attribute costs heap.
+        # How many DISCOVERYs of each kind may still be answered, and since when; nonces that were
+        # heard, the last one first, and the highest counter of each. In a closure, for on a chip
+        # each name of an attribute costs heap.
         left, since = bytearray([_BURST] * 3), [ticks_ms()] * 3
+        heard, highest = [-1] * _REMEMBERED, [-1] * _REMEMBERED
 
-        def accept(kind):
+        def accept(kind, key, count):
+            if key not in heard:
+                for of_each, value in ((heard, key), (highest, -1)):
+                    of_each.pop()
+                    of_each.insert(0, value)
+            at, interval = heard.index(key), _INTERVAL_MS * chips
+            if count > highest[at]:
+                highest[at] = count
+                interval = min(interval, _ASKED_AGAIN_MS)
+            else:
+                kind = _REPLAY
             now = ticks_ms()
-            more = ticks_diff(now, since[kind]) // (_INTERVAL_MS * chips)
+            more = ticks_diff(now, since[kind]) // interval
             if more:
-                left[kind] = min(left[kind] + more, _BURST)
+                # Less than nothing is so long that the clock has wrapped.
+                left[kind] = _BURST if more < 0 else min(left[kind] + more, _BURST)
                 since[kind] = now
             if not left[kind]:
-                return False
+                self.refused += 1
+                raise ProtocolError("DISCOVERYs come too fast")
             left[kind] -= 1
-            return True
 
         self.accept = accept
 
@@ -140,37 +162,32 @@ class ChipAuthenticator(Member):
         if buf[SRC] != HOST or n < HEADER_SIZE + SESSION_NONCE_SIZE + 12:
             raise ProtocolError("DISCOVERY is not the host's")
         nonce = bytes(memoryview(buf)[HEADER_SIZE : HEADER_SIZE + SESSION_NONCE_SIZE])
-        if nonce == self._session_nonce:
-            kind, join = _OF_SESSION, self._signer.join
-        else:
-            kind, join = _ANNOUNCEMENT, None
-            if n > HEADER_SIZE + SESSION_NONCE_SIZE + 12:
-                kind = _PROOF
-        if not self.accept(kind):
-            self.refused += 1
-            raise ProtocolError("DISCOVERYs come too fast")
-        join = join or self._join_key(nonce)
+        join = self._signer.join if nonce == self._session_nonce else self._join_key(nonce)
         if not join.ends(buf, n):
             raise ProtocolError("DISCOVERY is not the host's")
         self._join, self._join_nonce = join, nonce
 
     def state_after(self, frame, length):
-        """The state to answer an opened DISCOVERY with: STATE_ASKS_PROOF or STATE_READY.
+        """The state to answer a verified DISCOVERY with: STATE_ASKS_PROOF or STATE_READY.
 
         With a right proof this starts the session: whoever calls must then forget all that
-        rests on the session before (caches by sequence id, answers kept to send again).
+        rests on the session before (caches by sequence id, answers kept to send again). Raises
+        ProtocolError where DISCOVERYs come too fast to be answered.
         """
+        key = u32(self._join_nonce, 0) & 0x3FFFFFFF  # which stay small integers
+        count = u32(frame, HEADER_SIZE + length) & 0x3FFFFFFF
         if self._join_nonce == self._session_nonce:
+            self.accept(_OF_SESSION, key, count)
             return STATE_READY
-        if length != SESSION_NONCE_SIZE + PROOF_SIZE:
-            return STATE_ASKS_PROOF
-        right = proof(self._cluster, self._join_nonce, self.nonce, self._chip_id)
-        if not same(right, 0, frame, HEADER_SIZE + SESSION_NONCE_SIZE, PROOF_SIZE):
+        if length == SESSION_NONCE_SIZE + PROOF_SIZE:
+            right = proof(self._cluster, self._join_nonce, self.nonce, self._chip_id)
+            if same(right, 0, frame, HEADER_SIZE + SESSION_NONCE_SIZE, PROOF_SIZE):
+                self._signer.begin(self._cluster.digest(self._join_nonce))
+                self.session = self._signer
+                self._signer.join = self._join
+                self._session_nonce = self._join_nonce
+                self.nonce = self._random(CHIP_NONCE_SIZE)
+                return STATE_READY
             self.refused += 1
-            return STATE_ASKS_PROOF
-        self._signer.begin(self._cluster.digest(self._join_nonce))
-        self.session = self._signer
-        self._signer.join = self._join
-        self._session_nonce = self._join_nonce
-        self.nonce = self._random(CHIP_NONCE_SIZE)
-        return STATE_READY
+        self.accept(_ANNOUNCEMENT, key, count)
+        return STATE_ASKS_PROOF

@@ -8,7 +8,9 @@ except ImportError:
     pass  # MicroPython does not look at annotations
 
 from protocol.auth import LAST_COUNTER, Signer
-from protocol.frame import HOST, SRC, ProtocolError
+from protocol.fields import put_u32
+from protocol.frame import HOST, SRC, TYPE, ProtocolError
+from protocol.message_types import DISCOVERY
 from protocol.session import SESSION_NONCE_SIZE, Member, proof
 
 
@@ -31,6 +33,7 @@ class HostAuthenticator(Member):
         """cluster_key: at least 16 secret bytes, the same on all; random(n): n random bytes."""
         super().__init__(cluster_key, random)
         self._chip_nonces: dict[int, bytes] = {}
+        self._discoveries = 0  # of the session
         self.renew()
 
     def renew(self) -> None:
@@ -39,10 +42,19 @@ class HostAuthenticator(Member):
         self._join = self._join_key(self._join_nonce)
         self.session = HostSigner(self._cluster.digest(self._join_nonce))
         self._chip_nonces.clear()
+        self._discoveries = 0
 
     def needs_rekey(self) -> bool:
         """Whether some member has used half of the session's counters."""
         return self.session is not None and self.session.needs_rekey()
+
+    def sign(self, buf: bytearray, end: int) -> None:
+        """As every member; counts the DISCOVERYs, by which chips tell those that are replayed."""
+        super().sign(buf, end)
+        if buf[TYPE] == DISCOVERY and self._join is not None:
+            put_u32(buf, end, self._discoveries)
+            self._discoveries += 1
+            self._join.append(buf, end + 4)
 
     def verify(self, buf: bytes | bytearray, n: int) -> None:
         """As for every member; what is of the host is a frame of its own that somebody sends back.

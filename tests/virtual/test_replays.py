@@ -1,5 +1,7 @@
-"""Frames of older sessions, replayed on the air at any rate: chips answer whom they answered
-before, and the text stays the same and takes about as long."""
+"""Frames of older sessions and of this one, replayed or forged on the air at any rate: chips answer
+whom they answered before, and the text stays the same and takes about as long."""
+
+import itertools
 
 import pytest
 
@@ -27,6 +29,24 @@ class Attacker:
         def send():
             self.world.radio.transmit(self.station, b"\xff" * 6, frames[0])
             frames.append(frames.pop(0))
+            self.world.later(1000 // times_a_second, send)
+
+        send()
+
+    def forge(self, times_a_second):
+        """Sends what it heard last of the host's DISCOVERYs, with another MAC."""
+        self._send_last(times_a_second, lambda frame: frame[:-1] + bytes([frame[-1] ^ 1]))
+
+    def echo(self, times_a_second):
+        """Sends what it heard last of the host's DISCOVERYs, and all of them before, in turn."""
+        turn = itertools.count()
+        self._send_last(times_a_second, lambda frame: frame, turn)
+
+    def _send_last(self, times_a_second, changed, turn=None):
+        def send():
+            heard = [frame for frame in self.recorded if frame[TYPE] == DISCOVERY]
+            frame = heard[-1 - (next(turn) % min(len(heard), 8) if turn else 0)]
+            self.world.radio.transmit(self.station, b"\xff" * 6, changed(frame))
             self.world.later(1000 // times_a_second, send)
 
         send()
@@ -63,15 +83,29 @@ def test_replays_of_older_sessions_change_nothing(model, text, strategy, rate):
         assert 0 < len(answers) <= 2 * (8 * len(cluster.chips) + 100 * seconds)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_restart_among_replays_is_recovered_from(model, text, strategy):
+def check_restart(model, text, strategy, attack):
+    """A chip restarts in the middle of the text while somebody attacks."""
     with open_virtual(model, strategy, "espnow", signed=True, timeout=15.0) as cluster:
         attacker = Attacker(cluster.world)
-        attacker.replay(record_sessions(cluster, attacker), 100)
+        recorded = record_sessions(cluster, attacker)
 
         def before(position):
             if position == 9:
+                attack(attacker, recorded)
                 cluster.chips[1].restart(50)
 
+        began = cluster.world.seconds()
         assert generate(cluster, before) == text
         assert cluster.chips[1].restarts == 1
+        assert cluster.world.seconds() - began < 15
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_restart_among_replays_is_recovered_from(model, text, strategy):
+    check_restart(model, text, strategy, lambda attacker, old: attacker.replay(old, 500))
+
+
+@pytest.mark.parametrize("attack", [Attacker.forge, Attacker.echo])
+@pytest.mark.parametrize("strategy", ["host", "chips"])
+def test_a_restart_among_frames_of_this_session_is_recovered_from(model, text, strategy, attack):
+    check_restart(model, text, strategy, lambda attacker, _: attack(attacker, 500))
