@@ -40,6 +40,8 @@ class Membership:
         """model_hash: SHA-256 of the model; digests: of each chip's shard file, as
         host.build.shard.shard_digest gives them."""
         self.budget = RecoveryBudget()
+        # Chips that have lost their caches by another's restart, which was counted.
+        self._excused: set[int] = set()
         self._coordinator = coordinator
         self._model_hash, self._digests = model_hash, digests
 
@@ -57,9 +59,30 @@ class Membership:
         return ready
 
     def handshake(self, chips: list[int], where: str) -> None:
-        """The same for some chips, in the middle of a computation."""
-        for chip, ready in self._coordinator.handshake(chips, where=where).items():
+        """The same for some chips, in the middle of a computation.
+
+        Where one that restarted made all begin another session, that is its loss, and theirs are
+        not counted.
+        """
+        coordinator = self._coordinator
+        session, boot_ids = coordinator.session, dict(coordinator.boot_ids)
+        for chip, ready in coordinator.handshake(chips, where=where).items():
             self._verify(chip, ready)
+        if coordinator.session != session:
+            restarted = [chip for chip in boot_ids if coordinator.boot_ids[chip] != boot_ids[chip]]
+            for chip in restarted:
+                self._spend(chip, where)
+            self._excused = set(coordinator.chips) if restarted else set()
+
+    def count_loss(self, chip: int, where: str) -> None:
+        """Takes in that a chip has lost its cache. Raises ClusterError if it does so too often."""
+        if chip in self._excused:
+            self._excused.discard(chip)
+        else:
+            self._spend(chip, where)
+
+    def _spend(self, chip: int, where: str) -> None:
+        self.budget.spend(chip, f"chip {chip} keeps restarting ({where})")
 
     def rekey_if_needed(self) -> None:
         """Begins another session where the counters may not last.

@@ -39,8 +39,7 @@ class AllReduceExecutor(BatchExecutor):
         try:
             return self._step(batch)
         except NeedsCache as need:
-            problem = f"chip {need.chip} keeps restarting ({batch.where})"
-            self._membership.budget.spend(need.chip, problem)
+            self._membership.count_loss(need.chip, batch.where)
             self._replay(need.chip, batch.where)
             return None
 

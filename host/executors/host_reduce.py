@@ -205,7 +205,7 @@ class HostReduceExecutor(BatchExecutor):
                 )
             except NeedsCache as need:
                 lost = need.chip
-                self._membership.budget.spend(lost, f"chip {lost} keeps restarting ({where})")
+                self._membership.count_loss(lost, where)
             else:
                 self._membership.verify_restarted(answers, where)
                 return
