@@ -1,5 +1,7 @@
 """A chip that lies in good form: the text is another, and a spot check on the host notices it."""
 
+from random import Random
+
 import pytest
 
 from host.errors import ClusterError
@@ -48,9 +50,19 @@ def test_a_chip_that_lies_is_noticed(model, text, strategy):
 
 def test_one_token_in_so_many_is_chosen(model, text):
     with open_virtual(model, "chips", "uart") as cluster:
-        counts = []
         for every in (1, 4, 1000):
-            check = cluster.executor.spot_check = SpotCheck(model, cluster.plan, every)
+            random = Random(7)
+            expected = sum(not random.randrange(every) for _ in text[3:])
+            check = cluster.executor.spot_check = SpotCheck(model, cluster.plan, every, Random(7))
             assert generate(cluster) == text
-            counts.append(check.count)
-        assert counts[0] > counts[1] >= counts[2]
+            assert check.count == expected
+            assert every != 4 or 0 < expected < len(text) - 3
+
+
+def test_a_chip_that_lies_on_is_noticed_though_one_token_in_four_is_chosen(model, text):
+    with open_virtual(model, "chips", "uart") as cluster:
+        have_lied(cluster)
+        check = cluster.executor.spot_check = SpotCheck(model, cluster.plan, 4, Random(7))
+        with pytest.raises(ClusterError, match="^spot check: what chips made of position"):
+            generate(cluster)
+        assert 0 < check.count < len(text) - 3
