@@ -12,7 +12,7 @@ from bench.virtual.model import reference_text, small_model
 from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, Link, Parallelism, hybrid, pipeline
 
 PROMPT, STEPS = [1, 5, 9], 40
-PATIENT = 15.0  # seconds that boards have to answer
+TIMEOUT = 15.0  # seconds that boards have to answer
 # And how many chips.
 STRATEGIES: dict[str, tuple[Parallelism, int]] = {
     "host reduce": (HOST_REDUCE, 3),
@@ -37,7 +37,7 @@ class Case:
         return STRATEGIES[self.strategy][1]
 
     def open(
-        self, *, loss: float = 0.0, seed: int = 0, timeout: float = PATIENT
+        self, *, loss: float = 0.0, seed: int = 0, timeout: float = TIMEOUT
     ) -> AbstractContextManager[VirtualCluster]:
         """The connected cluster."""
         parallelism, chips = STRATEGIES[self.strategy]

@@ -38,7 +38,7 @@ MOST_RETRIES_AT_ONCE = 8
 # With a key, a chip that is silent for so many seconds may have restarted and lost the session. Of
 # chips that wait for one another, each may be the one that the others wait for, key or not. Twice
 # as many after each handshake that has shown nothing, up to so many times.
-HANDSHAKE_AFTER, STEP_HANDSHAKE_AFTER, _MOST_PATIENT = 0.4, 1.0, 4
+HANDSHAKE_AFTER, STEP_HANDSHAKE_AFTER, _LONGEST_BACKOFF = 0.4, 1.0, 4
 # A step takes chips many answers to each other: so many times as long is waited for theirs before
 # it is retransmitted. A chip that missed a step learns of it from the others, and asks.
 STEP_FACTOR = 4
@@ -304,7 +304,7 @@ class Coordinator:
 
     def _handshake_after(self, request: Request) -> float:
         """Seconds of silence after which a handshake shows who is there."""
-        factor = min(2**request.handshakes, _MOST_PATIENT)
+        factor = min(2**request.handshakes, _LONGEST_BACKOFF)
         if request.kind == message_types.STEP:
             return STEP_HANDSHAKE_AFTER * factor * max(1.0, len(request.chips) / _FEW_CHIPS)
         if not (request.is_work and self.dispatcher.signer):

@@ -8,7 +8,7 @@ from host.cluster.coordinator import STEP_HANDSHAKE_AFTER
 from host.errors import ClusterError
 from tests.virtual.clusters import LINKS, STRATEGIES, generate, open_virtual
 
-PATIENT = 15.0  # seconds that boards have to answer
+TIMEOUT = 15.0  # seconds that boards have to answer
 
 
 def restart_at(cluster, position, chip, *milliseconds):
@@ -30,7 +30,7 @@ def restart_at(cluster, position, chip, *milliseconds):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_restart_changes_nothing(model, text, strategy, link, signed):
     for chip, ready in ((0, 50), (1, 4_700))[:1 + signed]:  # milliseconds until it is loaded
-        with open_virtual(model, strategy, link, signed, seed=chip, timeout=PATIENT) as cluster:
+        with open_virtual(model, strategy, link, signed, seed=chip, timeout=TIMEOUT) as cluster:
             assert generate(cluster, restart_at(cluster, 12 + chip, chip, ready)) == text
             assert cluster.chips[chip].restarts == 1
 
@@ -45,7 +45,7 @@ def test_nor_do_two_of_the_same_chip_in_quick_succession(model, text, strategy):
 def test_nor_does_a_restart_while_an_answer_is_on_its_way(model, text):
     """All runs again while nothing is awaited, and more tokens follow."""
     for late in range(0, 12, 2):
-        with open_virtual(model, "pipeline", "espnow", timeout=PATIENT) as cluster:
+        with open_virtual(model, "pipeline", "espnow", timeout=TIMEOUT) as cluster:
 
             def before(position, cluster=cluster, late=late):
                 if position == 8:
