@@ -162,7 +162,8 @@ class ChipAuthenticator(Member):
         if buf[SRC] != HOST or n < HEADER_SIZE + SESSION_NONCE_SIZE + 12:
             raise ProtocolError("DISCOVERY is not the host's")
         nonce = bytes(memoryview(buf)[HEADER_SIZE : HEADER_SIZE + SESSION_NONCE_SIZE])
-        join = self._signer.join if nonce == self._session_nonce else self._join_key(nonce)
+        join = self._signer.join if nonce == self._session_nonce else None
+        join = join or self._join_key(nonce)
         if not join.ends(buf, n):
             raise ProtocolError("DISCOVERY is not the host's")
         self._join, self._join_nonce = join, nonce
