@@ -18,7 +18,7 @@ class Label(StrEnum):
 
     MEASURED = "measured"  # counted or timed on this machine
     EMULATED = "emulated"  # instructions of the target's own code, executed in an emulator
-    MODELLED = "modelled"  # computed from emulated counts and published figures
+    MODELLED = "modelled"  # computed from counts and published or assumed figures
 
 
 @dataclass(frozen=True)
