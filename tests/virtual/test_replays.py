@@ -1,5 +1,5 @@
-"""Frames of older sessions and of this one, replayed or forged on the air at any rate: chips answer
-whom they answered before, and the text stays the same and takes about as long."""
+"""DISCOVERYs of older sessions and of this one, replayed or forged on the air at any rate: chips
+answer whom they answered before, and the text stays the same and takes about as long."""
 
 import itertools
 
