@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from bench.faults.cases import Case
+from bench.faults.cases import PROMPT, STEPS, Case
 from bench.faults.runs import run_text
 from bench.virtual.cluster import VirtualCluster
 from host.errors import ClusterError
+from host.simulation.radio import FakeRadio
 from host.wire.session import HostAuthenticator
 from protocol.crc32 import crc32
 from protocol.frame import (
@@ -24,6 +25,7 @@ from protocol.frame import (
 from protocol.message_types import DISCOVERY, READY
 from protocol.session import ChipAuthenticator
 
+_ATTACKER = bytes.fromhex("0266666666aa")
 _COPIES = 60  # malformed messages beside each that a chip sends
 
 
@@ -106,6 +108,37 @@ def run_malformed(case: Case, count: int, seed: int) -> tuple[int, dict[str, int
             name = f"{type(error).__name__}: {error}"
             strange[name] = strange.get(name, 0) + 1
     return given, strange
+
+
+def survives_replay(case: Case, number: int) -> bool:
+    """Whether a text is the reference's in which a chip restarts while all DISCOVERYs heard so far
+    are replayed, 500 a second, half of them with another MAC; the number decides which chip and
+    when.
+    """
+    random = Random(f"{case}/{number}")
+    position = random.randrange(len(PROMPT) + 1, STEPS)
+    restarted = random.randrange(case.chips)
+    with case.open(seed=number) as cluster:
+        frames = _recorded(cluster)
+        for _ in range(3):  # sessions that are over
+            cluster.coordinator.rekey()
+            cluster.executor.connect(2.5)
+        station = cluster.world.radio.join(_ATTACKER, 1, lambda *_: None)
+
+        def replay() -> None:
+            heard = [frame for frame in frames if frame[TYPE] == DISCOVERY]
+            frames[:] = heard
+            frame = bytearray(random.choice(heard))
+            frame[-1] ^= random.randrange(2)
+            FakeRadio.transmit(cluster.world.radio, station, b"\xff" * 6, bytes(frame))
+            cluster.world.later(2, replay)
+
+        def before(at: int) -> None:
+            if at == position:
+                replay()
+                cluster.chips[restarted].restart(random.choice((50, 2_500)))
+
+        return run_text(cluster, before).is_equal
 
 
 class _Spoiler:

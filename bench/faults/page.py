@@ -55,6 +55,7 @@ def _strategies(figures: Figures) -> list[Cells]:
     cells: list[Cells] = [["", *STRATEGIES]]
     for name in (
         "restarts survived",
+        "restart under replay",
         "malformed messages",
         "other errors than ClusterError",
         "growth of the fullest chip's heap",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.faults.attacks import count_accepted, run_malformed
+from bench.faults.attacks import count_accepted, run_malformed, survives_replay
 from bench.faults.cases import LINKS, PROMPT, STEPS, STRATEGIES, Case, all_cases
 from bench.faults.endurance import run_long
 from bench.faults.runs import run_with_loss, run_with_restart
@@ -18,6 +18,7 @@ from bench.results import Label, Row
 LOSSES = (0.0, 0.1, 0.2, 0.3, 0.4)
 SEEDS = (1, 2)
 RESTARTS = 100
+REPLAYED = 10
 FORGERIES = 320_000
 MALFORMED = 100_000
 TOKENS = 10_000
@@ -45,6 +46,14 @@ def restart_rows(strategies: tuple[str, ...] = tuple(STRATEGIES)) -> Iterator[Ro
             link = list(LINKS)[number % len(LINKS)]
             equal += run_with_restart(Case(strategy, link, True), number).is_equal
         yield _row("restarts survived", strategy, "signed", equal, f"of {RESTARTS}")
+
+
+def replay_rows(strategies: tuple[str, ...] = tuple(STRATEGIES)) -> Iterator[Row]:
+    """Restarts under replayed and forged handshakes, after which the text is the reference's."""
+    for strategy in strategies:
+        case = Case(strategy, "ESP-NOW", True)
+        equal = sum(survives_replay(case, number) for number in range(REPLAYED))
+        yield _row("restart under replay", strategy, "500 a second", equal, f"of {REPLAYED}")
 
 
 def attack_rows() -> Iterator[Row]:
@@ -79,9 +88,14 @@ def endurance_rows(strategies: tuple[str, ...] = tuple(STRATEGIES)) -> Iterator[
         yield _row("growth of the host's memory", strategy, shape, growth.blocks, "blocks")
 
 
+ALL_ROWS = (
+    loss_rows, restart_rows, replay_rows, attack_rows, malformed_rows, endurance_rows,
+)  # fmt: skip
+
+
 def fault_rows() -> Iterator[Row]:
     """All of them."""
-    for rows in (loss_rows, restart_rows, attack_rows, malformed_rows, endurance_rows):
+    for rows in ALL_ROWS:
         yield from rows()
 
 

@@ -1,7 +1,7 @@
 """What clusters bear: the page shows the stored figures, these meet their goals, and each kind of
 run does in small what they were counted with."""
 
-from bench.faults.attacks import count_accepted, run_malformed
+from bench.faults.attacks import count_accepted, run_malformed, survives_replay
 from bench.faults.cases import STRATEGIES, Case, all_cases
 from bench.faults.page import PAGE, Figures, stored, with_tables
 from bench.faults.rows import FORGERIES, LOSSES, MALFORMED, SEEDS
@@ -22,6 +22,7 @@ def test_the_stored_figures_meet_their_goals():
             assert equal.value == len(SEEDS), case
     for strategy in STRATEGIES:
         assert figures.of("restarts survived", strategy).value == 100
+        assert figures.of("restart under replay", strategy).value == 10
         assert figures.of("other errors than ClusterError", strategy).value == 0
         assert figures.of("growth of the fullest chip's heap", strategy).value <= 64
         assert figures.of("growth of the host's memory", strategy).value < 100
@@ -34,6 +35,10 @@ def test_the_stored_figures_meet_their_goals():
 def test_no_replay_or_forgery_is_accepted():
     accepted, tried = count_accepted(Case("pipeline", "ESP-NOW", True), 4_000, 5)
     assert accepted == 0 and tried >= 4_000
+
+
+def test_a_restart_under_replay_is_survived():
+    assert survives_replay(Case("host reduce", "ESP-NOW", True), 0)
 
 
 def test_malformed_messages_are_nothing_worse_than_cluster_errors():
