@@ -15,7 +15,7 @@ from dataclasses import astuple
 
 from bench import REPOSITORY
 from bench.page_tables import TABLES, Cells, Figures, MissingFigure
-from bench.results import RESULTS, Label, Row
+from bench.results import RESULTS, Row
 from host.cli.arguments import FAILED
 
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
@@ -34,14 +34,6 @@ def markdown(cells: list[Cells]) -> str:
     heading, *rows = cells
     lines = [heading, ["---"] * len(heading), *rows]
     return "".join(re.sub(" +", " ", f"| {' | '.join(line)} |\n") for line in lines)
-
-
-def stored() -> list[Row]:
-    """The rows that the page shows."""
-    return [
-        Row(name, target, shape, value, unit, Label(label))
-        for name, target, shape, value, unit, label in json.loads(FIGURES.read_text())
-    ]
 
 
 def main() -> int:

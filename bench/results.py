@@ -57,6 +57,14 @@ def table(title: str, rows: Sequence[Row]) -> Table:
     return made
 
 
+def stored(path: Path) -> list[Row]:
+    """The rows of a page's figures, as lists of the fields."""
+    return [
+        Row(name, target, shape, value, unit, Label(label))
+        for name, target, shape, value, unit, label in json.loads(path.read_text())
+    ]
+
+
 def _figure(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.2f}"
 

@@ -3,10 +3,10 @@
 The folder native/ has the modules with kernels once more, with other machine code in their
 functions; for what is not there viper's serve. At the first start with a deployment both are
 loaded, run on the same numbers and compared (firmware/proof.py); the outcome is kept in a file,
-and the chip restarts. Until then the file says that they crashed: should they, the chip comes back
-with viper's, and says so. The first start with them goes the same way until it has succeeded,
-programs and firmware/compute/serve.py tried. This module leaves the heap when the kernels are
-loaded.
+and the chip restarts. Until then the file says that they are tried: should they crash, and crash
+again, or hang until the watchdog bites, the chip comes back with viper's, and says so. The first
+start with them goes the same way until it has succeeded, programs and firmware/compute/serve.py
+tried. This module leaves the heap when the kernels are loaded.
 """
 
 import json
@@ -30,11 +30,16 @@ _MODULES = (
 _FOLDER = "native"
 _NATIVE = "native"
 _PROVED = "native, to be confirmed"  # kernels by themselves, but no start with them has succeeded
+_TRIED = "native, being tried"  # a proof or a first start has begun, and not ended
 _OUTCOME = "kernels.txt"
 _CRASHED = "viper (native kernels crashed)"
 # Milliseconds that no kernel's proof takes; and as many as the rest of a start may take, for an
 # ESP32's watchdog cannot be stopped but set anew.
 _WATCHDOG_MS = 8000
+# Points against kernels by how a chip came back from trying them: with so many they have crashed.
+# A panic is a hard reset to MicroPython; a power loss is nobody's fault, but a brownout looks the
+# same and may come again by itself.
+_TOO_MANY, _HARD_RESET, _POWER_ON = 8, 4, 1
 _STARTING_MS = 3_600_000
 
 
@@ -59,16 +64,21 @@ def load_chosen(config):
     names = module_names()
     if names:
         key = _key(config)
-        chosen = _recorded(key)
+        chosen, points = _recorded(key)
+        if chosen == _TRIED:
+            chosen, points = "", points + _points()
+            if points >= _TOO_MANY:
+                chosen = _CRASHED
+                _record(key, chosen)
         if not chosen:
-            _record(key, _CRASHED)
-            _record(key, _proved(names, "board" in config))
+            _record(key, _TRIED, points)
+            _record(key, _proved(names, "board" in config), points)
             machine.soft_reset()
     else:
         chosen = "viper (none else for this processor)"
     if chosen == _PROVED:
-        _record(key, _CRASHED)
-        load(names)
+        _record(key, _TRIED, points)
+        _blaming(key, load, names)
         return _PROVED
     if chosen == _NATIVE:
         load(names)
@@ -82,18 +92,50 @@ def finish(config, chosen, node, weights):
     words. weights: None for a chip that can do no work; its next start is the first again."""
     if chosen != _NATIVE and chosen != _PROVED:
         return chosen
-    words = _NATIVE
+    words, key = _NATIVE, _key(config)
     program = sys.modules.get("firmware.compute.program")
-    if weights and program and not program.start(node, weights.layout["slots"]):
-        words += " (no room for programs)"
+    if weights and program:
+        slots = weights.layout["slots"]
+        if chosen == _PROVED:
+            has_room = _blaming(key, program.start, node, slots)
+        else:
+            has_room = program.start(node, slots)
+        if not has_room:
+            words += " (no room for programs)"
     if chosen == _PROVED:
-        _record(_key(config), _NATIVE if weights else _PROVED)
+        _record(key, _NATIVE if weights else _PROVED, _recorded(key)[1])
     return words
 
 
+def _blaming(key, try_kernels, *arguments):
+    """What a first trial of kernels gives; an exception of it is recorded as theirs."""
+    try:
+        return try_kernels(*arguments)
+    except Exception as error:
+        _record(key, _failed(error))
+        raise
+
+
+def _failed(error):
+    """What runs when native kernels have raised something."""
+    return "viper (native kernels: %s: %s)" % (type(error).__name__, error)
+
+
+def _points():
+    """Against kernels whose trial did not end. A soft reset follows an exception, that of a link
+    for example: nothing has crashed."""
+    cause = machine.reset_cause()
+    if cause == machine.SOFT_RESET:
+        return 0
+    if cause == machine.WDT_RESET:
+        return _TOO_MANY
+    return _POWER_ON if cause == machine.PWRON_RESET else _HARD_RESET
+
+
 def _key(config):
-    """What was flashed, and what it runs on."""
-    return "%s %s" % (config.get("firmware", ""), sys.version)
+    """What was flashed, machine code for one model's shapes, and what it runs on."""
+    flashed = config.get("firmware", ""), config.get("native", "")
+    return "%s %s %s" % (flashed + (sys.version,))
 
 
 def module_names():
@@ -124,8 +166,7 @@ def load(names):
 
 def _proved(names, has_watchdog):
     """What the chip is to run, after a comparison of both."""
-    if has_watchdog:
-        machine.WDT(timeout=_WATCHDOG_MS)
+    feed = machine.WDT(timeout=_WATCHDOG_MS).feed if has_watchdog else bool  # bool() does nothing
     try:
         native = load(names)
         for package, name in names:
@@ -137,24 +178,26 @@ def _proved(names, has_watchdog):
 
         with open(_FOLDER + "/shapes.json") as file:
             shapes = json.load(file)
-        wrong = proof.find_wrong(native, viper, shapes["head_dim"], shapes["padding"])
+        wrong = proof.find_wrong(native, viper, shapes["head_dim"], shapes["padding"], feed)
         return "viper (native %s is wrong)" % wrong if wrong else _PROVED
     except Exception as error:
-        return "viper (native kernels: %s: %s)" % (type(error).__name__, error)
+        return _failed(error)
     finally:
         if has_watchdog:
             machine.WDT(timeout=_STARTING_MS)
 
 
 def _recorded(key):
-    """What was recorded of this deployment, "" for nothing."""
+    """What was recorded of this deployment, "" for nothing, and points against its kernels."""
     try:
         with open(_OUTCOME) as file:
-            return file.readline().strip() if file.readline() == key + "\n" else ""
-    except OSError:
-        return ""
+            if file.readline() == key + "\n":
+                return file.readline().strip(), int(file.readline() or 0)
+    except (OSError, ValueError):
+        pass
+    return "", 0
 
 
-def _record(key, outcome):
+def _record(key, outcome, points=0):
     with open(_OUTCOME, "w") as file:
-        file.write("%s\n%s\n" % (key, outcome))
+        file.write("%s\n%s\n%d\n" % (key, outcome, points))

@@ -18,7 +18,7 @@ from bench import REPOSITORY
 from bench.faults.cases import STRATEGIES, all_cases
 from bench.faults.rows import LOSSES
 from bench.page import markdown
-from bench.results import RESULTS, Label, Row
+from bench.results import RESULTS, Row
 
 PAGE = REPOSITORY / "docs" / "faults.md"
 FIGURES = PAGE.with_suffix(".json")
@@ -80,14 +80,6 @@ TABLES: dict[str, Callable[[Figures], list[Cells]]] = {
 def with_tables(text: str, figures: Figures) -> str:
     """The page with its tables made of these figures."""
     return _TABLE.sub(lambda at: at[1] + markdown(TABLES[at[2]](figures)), text)
-
-
-def stored() -> list[Row]:
-    """The rows that the page shows."""
-    return [
-        Row(name, target, shape, value, unit, Label(label))
-        for name, target, shape, value, unit, label in json.loads(FIGURES.read_text())
-    ]
 
 
 def main() -> int:

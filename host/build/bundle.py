@@ -78,8 +78,10 @@ def chip_files(
     if kernels:
         left_out = () if plan.strategy.keeps_residual else _OF_RESIDUAL
         twins = {path: sources[path] for path in TWINS if path not in left_out}
-        files.update(native_files(twins, kernels, model.config.head_dim))
-        config = {"kernels": "auto", **config}
+        native = native_files(twins, kernels, model.config.head_dim)
+        files.update(native)
+        # A model's shapes are in its machine code: another's has to prove itself anew.
+        config = {"kernels": "auto", "native": digest(native), **config}
     files["config.json"] = json.dumps(config).encode()
     files["shard.bin"] = shard_file(model, plan, shard, padding)
     return files
@@ -101,6 +103,11 @@ def native_files(
     shapes = {"head_dim": head_dim, "padding": kernels.padding}
     files[f"{NATIVE}/shapes.json"] = json.dumps(shapes).encode()
     return files
+
+
+def digest(files: Mapping[str, bytes]) -> str:
+    """Of files' paths and content."""
+    return hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
 
 
 @cache

@@ -3,19 +3,20 @@ run does in small what they were counted with."""
 
 from bench.faults.attacks import count_accepted, run_malformed, survives_replay
 from bench.faults.cases import STRATEGIES, Case, all_cases
-from bench.faults.page import PAGE, Figures, stored, with_tables
+from bench.faults.page import FIGURES, PAGE, Figures, with_tables
 from bench.faults.rows import FORGERIES, LOSSES, MALFORMED, SEEDS
 from bench.faults.runs import run_with_loss, run_with_restart
+from bench.results import stored
 
 
 def test_the_page_shows_the_stored_figures():
     page = PAGE.read_text()
-    assert with_tables(page, Figures(stored())) == page
+    assert with_tables(page, Figures(stored(FIGURES))) == page
     assert page.count("<!-- table: ") == 3
 
 
 def test_the_stored_figures_meet_their_goals():
-    figures = Figures(stored())
+    figures = Figures(stored(FIGURES))
     for case in all_cases():
         for loss in (each for each in LOSSES if each <= 0.3):
             equal = figures.of("equal texts", str(case), f"{loss:.0%} of frames lost")

@@ -8,12 +8,12 @@ import pytest
 
 from bench import page
 from bench.page_tables import TABLES, Figures, MissingFigure, kernels
-from bench.results import Label, Row
+from bench.results import Label, Row, stored
 
 
 def test_the_pages_tables_are_made_of_the_figures_beside_it() -> None:
     text = page.PAGE.read_text()
-    assert page.with_tables(text, Figures(page.stored())) == text
+    assert page.with_tables(text, Figures(stored(page.FIGURES))) == text
 
 
 def test_every_table_is_on_the_page_once() -> None:
@@ -21,9 +21,9 @@ def test_every_table_is_on_the_page_once() -> None:
 
 
 def test_every_figure_that_is_kept_is_shown() -> None:
-    figures = Figures(page.stored())
+    figures = Figures(stored(page.FIGURES))
     page.with_tables(page.PAGE.read_text(), figures)
-    assert figures.used == {(row.name, row.target, row.shape) for row in page.stored()}
+    assert figures.used == {(row.name, row.target, row.shape) for row in stored(page.FIGURES)}
 
 
 def changed(rows: list[Row], name: str, target: str, shape: str, value: float) -> list[Row]:
@@ -36,7 +36,7 @@ def changed(rows: list[Row], name: str, target: str, shape: str, value: float) -
 
 def test_a_goal_is_missed_from_the_second_digit_on() -> None:
     def cells(value: float) -> str:
-        rows = changed(page.stored(), "scores", "xtensawin", "128x8", value)
+        rows = changed(stored(page.FIGURES), "scores", "xtensawin", "128x8", value)
         (row,) = (cells for cells in kernels(Figures(rows)) if cells[0].startswith("q·k"))
         return row[-1]
 
@@ -44,7 +44,7 @@ def test_a_goal_is_missed_from_the_second_digit_on() -> None:
 
 
 def test_a_table_ends_with_its_last_line() -> None:
-    rows = changed(page.stored(), "gate", "rv32imc", "64", 25.04)
+    rows = changed(stored(page.FIGURES), "gate", "rv32imc", "64", 25.04)
     text = "a\n\n<!-- table: kernels -->\n| old |\n| --- |\n\n| kept |\n"
     told = page.with_tables(text, Figures(rows))
     assert told.startswith("a\n\n<!-- table: kernels -->\n| kernel | rv32imc | goal |")
@@ -71,7 +71,7 @@ def test_a_run_is_written_into_the_page(results: Path) -> None:
     other = Row("simulation", "uart", "x", 1.0, "tokens/s", Label.MEASURED)
     results.write_text(json.dumps([row.__dict__ for row in [*rows, other]]))
     assert page.main() == 0
-    assert page.stored() == rows
+    assert stored(page.FIGURES) == rows
     assert "| ESP32-S2 | 105 KB | 1,000 | 1,000 | 1,000 |\n" in page.PAGE.read_text()
 
 

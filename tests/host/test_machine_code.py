@@ -8,6 +8,7 @@ import pytest
 from bench.emulation.mpy import machine_code
 from bench.native import NATIVE_SETS
 from host.build.bundle import NATIVE, chip_files
+from host.build.machine_code.rv32_serve import WORDS
 from host.build.packages import chip_path
 from host.hardware.board import load
 from host.hardware.ram import IDF, MACHINE_CODE, PSRAM_OVERHEAD_KB
@@ -96,3 +97,13 @@ def test_machine_code_and_wifi_leave_the_rest_of_a_boards_ram(combine):
     for name in ("esp32s3-psram", "simulated"):
         board = load(name)
         assert board.python_heap("espnow", combine) == (board.psram_kb - PSRAM_OVERHEAD_KB) * 1024
+
+
+def test_chips_and_machine_code_have_the_same_words_in_the_block_of_serve():
+    tree = ast.parse((REPOSITORY / "firmware" / "compute" / "serve.py").read_text())
+    (words,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_WORDS"
+    )
+    assert words == WORDS

@@ -1,7 +1,10 @@
 """Which kernels a chip runs: proof at its first start, and what becomes of one that fails."""
 
+import json
 import subprocess
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +15,7 @@ from host.build.machine_code.rv32_kernels import _CORES
 from host.build.shard import matrix_columns
 from host.model.quantization.quantize import quantize
 from host.setup import micropython
+from tests.host.tiny import TINY, random_checkpoint
 from tests.plans import tensor_plan
 from tests.simulation.launch import REPOSITORY, STANDINS
 from tests.simulation.native_standins import CRASH, HANG, standin
@@ -33,6 +37,8 @@ from protocol import cobs
 print(len(model_kernels.MATVEC) > 0, cobs.encode(b"abc", bytearray(5), 3, 0))
 """
 RESTARTED = 75  # the exit code of a soft reset
+POWER_ON, HARD, WATCHDOG, SOFT = "1", "2", "3", "5"  # why a run starts
+CRASHED = "viper (native kernels crashed)"
 NATIVE = ["native/kernels.mpy", "native/model_kernels.mpy", "native/bitpack_pointers.mpy"]
 
 
@@ -59,16 +65,16 @@ def chip(base, tmp_path):
             place.parent.mkdir(exist_ok=True)
             place.write_bytes(content)
 
-        def start(until=None, confirms=True, weights="[1]", **other):
+        def start(until=None, confirms=True, weights="[1]", cause=SOFT, program=PROGRAM, **other):
             settings = {"kernels": "auto", **config, **other}
-            program = PROGRAM.format(config=settings, confirms=confirms, weights=weights)
+            text = program.format(config=settings, confirms=confirms, weights=weights)
             process = subprocess.Popen(
-                [micropython.find(), "-c", program],
+                [micropython.find(), "-c", text],
                 cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                env={"MICROPYPATH": f".:{STANDINS}:.frozen"},
+                env={"MICROPYPATH": f".:{STANDINS}:.frozen", "FEDERATION_RESET_CAUSE": cause},
             )  # fmt: skip
             if until:
-                while not (until.exists() and until.read_text().count("\n") == 2):
+                while not (until.exists() and until.read_text().count("\n") == 3):
                     assert process.poll() is None
                     time.sleep(0.01)
                 process.kill()
@@ -88,11 +94,56 @@ def test_kernels_are_proved_once_and_then_run(chip):
     assert start()[1][0] == "native"
 
 
-def test_a_first_start_that_does_not_succeed_is_the_last_with_native_kernels(chip):
+@pytest.mark.parametrize(("cause", "starts"), [(HARD, 2), (WATCHDOG, 1)])
+def test_kernels_that_crash_at_first_starts_are_given_up(chip, cause, starts):
+    """At once where the watchdog ended one; a panic is a hard reset, and has to come again."""
     start = chip(standin())
     assert start()[0] == RESTARTED
     assert start(confirms=False)[1][0] == "native, to be confirmed"
-    assert start()[1] == ["viper (native kernels crashed)", "True 5"]
+    for _ in range(starts - 1):
+        assert start(cause=cause)[0] == RESTARTED  # proved again
+        assert start(confirms=False)[1][0] == "native, to be confirmed"
+    assert start(cause=cause)[1] == [CRASHED, "True 5"]
+    assert start(cause=POWER_ON)[1][0] == CRASHED
+
+
+@pytest.mark.parametrize(("cause", "starts"), [(POWER_ON, 3), (SOFT, 9)])
+def test_first_starts_that_others_end_are_not_held_against_kernels(chip, cause, starts):
+    """A power loss, or an exception after which the chip restarts, as of a radio."""
+    start = chip(standin())
+    for _ in range(starts):
+        assert start(cause=cause)[0] == RESTARTED
+        assert start(confirms=False)[1][0] == "native, to be confirmed"
+    assert start(cause=cause)[0] == RESTARTED
+    assert start()[1][0] == "native"
+
+
+RAISING = """
+import sys
+from firmware.kernel_choice import finish, load_chosen
+
+class Program:
+    def start(node, slots):
+        raise ValueError("words")
+
+class Weights:
+    layout = {{"slots": 1}}
+
+chosen = load_chosen({config})
+sys.modules["firmware.program"] = Program  # as it is called on chips
+try:
+    finish({config}, chosen, None, Weights)
+except ValueError as error:
+    print(chosen, error)
+"""
+
+
+def test_an_exception_of_kernels_is_held_against_them(chip):
+    start = chip(standin())
+    assert start()[0] == RESTARTED
+    said = start(program=RAISING)
+    assert said == (0, ["native, to be confirmed words"], "")
+    assert start()[1][0] == "viper (native kernels: ValueError: words)"
 
 
 def test_a_first_start_with_a_fault_comes_again(chip):
@@ -108,6 +159,17 @@ def test_another_deployment_is_proved_anew(chip):
     assert start()[0] == RESTARTED
     assert start(firmware="2")[0] == RESTARTED
     assert start(firmware="2")[1][0] == "native"
+    assert start(firmware="2", native="of another model")[0] == RESTARTED
+
+
+def test_native_kernels_of_another_model_have_another_digest():
+    digests = []
+    for hidden_dim in (24, 24, 40):
+        model = quantize(random_checkpoint(replace(TINY, hidden_dim=hidden_dim)))
+        plan = tensor_plan(model, 1)
+        files = chip_files(model, plan, plan.shards[0], "x86", {}, standin())
+        digests.append(json.loads(files["config.json"])["native"])
+    assert digests[0] == digests[1] != digests[2]
 
 
 @pytest.mark.parametrize("name", ["best", "encode", "attend", "put_crc32"])
@@ -121,15 +183,16 @@ def test_a_kernel_that_computes_something_else_is_not_run(chip, name):
 @pytest.mark.parametrize("name", ["rescale", "attend", "decode"])
 def test_a_chip_that_crashes_comes_back_with_viper(chip, name):
     start = chip(standin(**{name: CRASH}))
-    code, said, _ = start()
-    assert code < 0 and said == []
-    assert start()[1] == ["viper (native kernels crashed)", "True 5"]
+    for cause in (SOFT, HARD):
+        code, said, _ = start(cause=cause)
+        assert code < 0 and said == []
+    assert start(cause=HARD)[1] == [CRASHED, "True 5"]
 
 
-def test_a_chip_that_is_switched_off_as_it_hangs_comes_back_with_viper(chip, tmp_path):
+def test_a_chip_whose_watchdog_ends_its_proof_comes_back_with_viper(chip, tmp_path):
     start = chip(standin(gate=HANG))
     assert start(until=tmp_path / "kernels.txt")[0] < 0
-    assert start()[1][0] == "viper (native kernels crashed)"
+    assert start(cause=WATCHDOG)[1][0] == CRASHED
 
 
 def test_files_for_another_processor_are_told(chip, tmp_path):
@@ -153,9 +216,10 @@ def test_kernels_can_be_forced(chip):
 
 def test_forced_kernels_that_fail_are_a_fault(chip):
     start = chip(standin(pack=CRASH))
-    assert start(kernels="native")[0] < 0
+    for cause in (SOFT, HARD):
+        assert start(kernels="native", cause=cause)[0] < 0
     expected = "RuntimeError: kernels: native is configured: viper (native kernels crashed)"
-    assert start(kernels="native")[1][0] == expected
+    assert start(kernels="native", cause=HARD)[1][0] == expected
 
 
 def test_a_processor_without_any_says_so(chip):
@@ -167,3 +231,32 @@ def test_a_processor_without_any_says_so(chip):
 def test_every_kernel_is_proved():
     """All functions with machine code of ours have cases; matvec and attend by their names."""
     assert set(_CORES) == set(proof._CASES) | {"run_program", "serve"}
+
+
+def test_the_widest_models_proof_draws_few_numbers_and_feeds_the_watchdog(monkeypatch):
+    """A number takes a chip up to 15 us, and its watchdog 8 s."""
+    names = [f"matvec_{size}" for size in (96, 576)] + ["matvec_add_576", "attend", *proof._CASES]
+    module = SimpleNamespace(**dict.fromkeys(names, lambda *given: None))
+    drawn = [0]
+    draw = proof.Numbers.number
+
+    def number(self, low, high):
+        drawn[-1] += 1
+        return draw(self, low, high)
+
+    monkeypatch.setattr(proof.Numbers, "number", number)
+    for padding in (1, 2, 16):
+        del drawn[1:]
+        assert proof.find_wrong([module], [module], 192, padding, lambda: drawn.append(0)) == ""
+        assert len(drawn) >= 4 * len(names)
+        assert max(drawn) < 10_000
+        assert sum(drawn) < 60_000
+
+
+@pytest.mark.parametrize("make", ["words", "octets", "halves"])
+def test_long_buffers_repeat_what_they_begin_with(make):
+    many, few = (getattr(proof.Numbers(1, False), make)(0, 255, count) for count in (600, 251))
+    assert len(many) * 251 == len(few) * 600
+    size = len(few)
+    assert many[:size] == many[size : 2 * size] == few
+    assert many[2 * size :] == few[: len(many) % size]
