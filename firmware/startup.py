@@ -14,10 +14,9 @@ def start(report_exception):
     """The Board, None where config.json names none, and the Node.
 
     config.json: chip, chips (their number), role (a module of firmware/roles), firmware (version
-    that was flashed), kernels ("auto" where there are native ones, or which), native (a digest of
-    them), link ("uart" or "espnow"), gateway, receives, sends (bytes of the longest frames, UART),
-    uart, radio (settings of machine.UART, or the id "repl", and of ESP-NOW), key (hexadecimal),
-    board.
+    that was flashed), kernels ("auto" where there are native ones, or which), native (their
+    digest), link ("uart" or "espnow"), gateway, receives, sends (bytes of the longest frames),
+    uart, radio (settings of machine.UART, or the id "repl", and of ESP-NOW), key (hex), board.
 
     report_exception: makes a line of text of an exception. Raises KeyboardInterrupt for the
     prompt, and what keeps a node from being made.
