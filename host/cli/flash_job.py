@@ -184,5 +184,6 @@ def _expected_boards(place: Place, before: ClusterFile | None, signed: bool) -> 
     known[place.chip] = place.board
     alike = tuple(known.get(chip, place.board) for chip in range(place.chips))
     return BoardSet(
-        place.boards or alike, place.link.kind, place.context, signed, place.link.line
-    )
+        place.boards or alike, place.link.kind, place.context, signed, place.link.line,
+        kernels=place.kernels,
+    )  # fmt: skip

@@ -76,7 +76,7 @@ class SimulatedChips:
         """The boards that are simulated."""
         boards = (self.board,) * self.count
         kind, line, signed = self.link.kind, self.link.line, self.link.signed
-        return BoardSet(boards, kind, self.context, signed, line)
+        return BoardSet(boards, kind, self.context, signed, line, kernels=self.kernels)
 
     def check(self, outline: Divisible) -> None:
         """Raises ModelError where a model of which the header was read cannot fit."""

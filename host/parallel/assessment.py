@@ -91,10 +91,10 @@ def assess(model: QuantizedModel, boards: BoardSet, plan: Plan) -> Assessment:
     position = plan.context // 2
     modelled, rate = None, 0.0
     try:
-        modelled = latency(plan, boards.boards, token, position)
+        modelled = latency(plan, boards.boards, token, position, kernels=boards.kernels)
         rows = min(plan.slots, plan.positions) if len(plan.stages) == 1 else 1
         together = tuple(plan.strategy.synchronizations(plan, True, sums.widths, rows))
-        rate = throughput(plan, boards.boards, together, position, rows)
+        rate = throughput(plan, boards.boards, together, position, rows, boards.kernels)
     except NotModelled:
         pass
     return Assessment(boards, plan, count_traffic(plan, token), position, modelled, rate)

@@ -10,7 +10,7 @@ from host.hardware.board import Board
 from host.hardware.kernels import matrix_padding
 from host.model.outline import Divisible
 from host.parallel.advice import find_nearest_count
-from host.parallel.cost.instructions import KERNELS, matrix_speed
+from host.parallel.cost.instructions import kernel_costs, matrix_speed
 from host.parallel.heap import usable_heap
 from host.parallel.parallelism import Link, Parallelism
 from host.parallel.partition import partition
@@ -21,7 +21,8 @@ from host.parallel.plan import Advice, DoesNotFit, Plan
 class BoardSet:
     """Boards, by chip, and how they are linked ("uart" or "espnow"). context: positions, None for
     all that the model allows; signed: whether frames are; line: where serial lines end; heap:
-    bytes of every chip's heap in place of what the boards have."""
+    bytes of every chip's heap in place of what the boards have; kernels: "viper" where native
+    ones are not to run, which times depend on, and how work is dealt does not."""
 
     boards: tuple[Board, ...]
     kind: str
@@ -29,6 +30,7 @@ class BoardSet:
     signed: bool = False
     line: str = "usb"
     heap: int | None = None
+    kernels: str = "auto"
 
     @property
     def link(self) -> Link:
@@ -39,9 +41,9 @@ class BoardSet:
     def speeds(self) -> list[int] | None:
         """How fast each chip does matrix work, None where a board's clock is not known."""
         speeds = [
-            matrix_speed(board.mpy_arch, board.clock_mhz)
+            matrix_speed(costs, board.clock_mhz)
             for board in self.boards
-            if board.clock_mhz and board.mpy_arch in KERNELS
+            if board.clock_mhz and (costs := kernel_costs(board.mpy_arch, board.chip))
         ]
         return speeds if len(speeds) == len(self.boards) else None
 

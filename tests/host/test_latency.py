@@ -6,8 +6,10 @@ import pytest
 
 from host.hardware.board import load
 from host.model.checkpoint import Config
+from host.model.loading import load_model
 from host.model.quantization.quantize import quantize
-from host.parallel.cost.instructions import KERNELS, chip_instructions
+from host.parallel.boards import BoardSet
+from host.parallel.cost.instructions import KERNELS, chip_instructions, kernel_costs
 from host.parallel.cost.latency import (
     CYCLES_AN_INSTRUCTION,
     HOST_SECONDS,
@@ -16,8 +18,10 @@ from host.parallel.cost.latency import (
     formula,
     latency,
     radio_rate,
+    throughput,
 )
 from host.parallel.synchronization import Widths
+from host.paths import HOME_MODEL
 from protocol.cobs import encoded_size
 from tests.host.tiny import random_checkpoint
 from tests.plans import tensor_plan
@@ -37,7 +41,16 @@ BY_HOST = {
     (5, 128): 1_088_226,
     (5, 256): 1_204_456,
 }
+# The same of rv32im, native kernels; and of the shipped model, where the host or where chips add.
+NATIVE = {1: 1_289_440, 5: 400_344}
+NATIVE_HOME = {"host": 361_359, "chips": 1_839_493}
+SIGNED = {"rv32imc": 2_323_557, "rv32im": 1_847_239}  # five chips at position 128
 BY_CHIPS = {(5, 16): 2_614_283, (5, 128): 2_753_377, (5, 256): 2_864_563}
+
+
+@pytest.fixture(scope="module")
+def home():
+    return load_model(HOME_MODEL).quantize()
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +80,62 @@ def test_instructions_are_those_of_emulated_chips(stories, reduce, chips, positi
     assert busiest(plan, position) == pytest.approx(instructions, rel=0.03)
 
 
+@pytest.mark.parametrize(("chips", "instructions"), NATIVE.items())
+def test_instructions_are_those_of_emulated_native_chips(stories, chips, instructions):
+    plan = tensor_plan(stories, chips)
+    assert busiest(plan, 128, KERNELS["rv32im"]) == pytest.approx(instructions, rel=0.03)
+
+
+@pytest.mark.parametrize(("reduce", "instructions"), NATIVE_HOME.items())
+def test_instructions_of_the_home_model_are_those_of_native_chips(home, reduce, instructions):
+    plan = tensor_plan(home, 5, reduce=reduce)
+    assert busiest(plan, 3, KERNELS["rv32im"]) == pytest.approx(instructions, rel=0.03)
+
+
+def test_native_kernels_save_signed_chips_what_they_save_emulated_ones(stories):
+    plan = tensor_plan(stories, 5, signed=True)
+    by_name = {name: busiest(plan, 128, KERNELS[name]) for name in SIGNED}
+    saved = SIGNED["rv32imc"] - SIGNED["rv32im"]
+    assert by_name["rv32imc"] - by_name["rv32im"] == pytest.approx(saved, rel=0.05)
+
+
+def test_chips_take_what_their_own_kernels_take(stories):
+    """An S3, an ESP32 and an S2 have one architecture, and three sets of kernels."""
+    plan = tensor_plan(stories, 1)
+    named = {"esp32s3": "pie", "esp32": "lx6", "esp32c3": "rv32im", "esp32s2": "xtensawin"}
+    counts = []
+    for name, kernels in named.items():
+        board = load(name)
+        costs = kernel_costs(board.mpy_arch, board.chip)
+        assert costs is KERNELS[kernels]
+        assert kernel_costs(board.mpy_arch, board.chip, "viper") is KERNELS[board.mpy_arch]
+        counts.append(busiest(plan, 128, costs))
+    assert counts == sorted(counts) and len(set(counts)) == 4
+
+
+def test_several_sequences_or_rows_are_not_answered_in_one_native_call(stories):
+    each, native = token_of(tensor_plan(stories, 1))[1], KERNELS["rv32im"]
+    plan = tensor_plan(stories, 1)
+    one, two = (chip_instructions(plan, 0, each, 64, native, rows) for rows in (1, 2))
+    assert two > 2 * one + 2 * 9_700 - 1_000
+    several = replace(plan, slots=2)
+    assert chip_instructions(several, 0, each, 64, native) > one + 11_000 + 2 * 9_700 - 5_000
+
+
+def test_times_are_vipers_where_native_kernels_are_not_to_run(stories):
+    plan, boards = tensor_plan(stories, 2), [load("esp32s3")] * 2
+    token = token_of(plan)
+    native, viper = (latency(plan, boards, token, 64, kernels=of) for of in ("auto", "viper"))
+    assert native.compute < viper.compute / 2 and native.links == viper.links
+    rates = [throughput(plan, boards, token, 64, kernels=of) for of in ("auto", "viper")]
+    assert rates == [native.tokens_per_second, viper.tokens_per_second]
+
+
+def test_work_is_dealt_by_the_kernels_of_chips():
+    speeds = BoardSet(tuple(map(load, ("esp32s3", "esp32", "esp32c3"))), "uart").speeds
+    assert speeds[0] > 2 * speeds[1] > 2 * speeds[2]
+
+
 def test_signing_relaying_and_xtensa_take_more(stories):
     plain = tensor_plan(stories, 5, mtu=250)
     signed = tensor_plan(stories, 5, mtu=250, signed=True)
@@ -82,7 +151,7 @@ def test_one_chip_on_a_line_by_hand(stories):
     board, plan = load("esp32c3"), tensor_plan(stories, 1)
     token = token_of(plan)
     times = latency(plan, [board], token, 64)
-    cycles = CYCLES_AN_INSTRUCTION * busiest(plan, 64)
+    cycles = CYCLES_AN_INSTRUCTION * busiest(plan, 64, KERNELS["rv32im"])
     assert times.compute == pytest.approx(cycles / 160e6)
     requests, answers = 147, 8 + 10 + 64 * BITS // 8 + 4
     logits = 8 + 12 + 1024 + 4

@@ -8,11 +8,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from host.hardware.kernels import native_kernels
 from host.parallel.cost.traffic import Count, frame_sizes, receivers, route
 from host.parallel.plan import Plan
 from host.parallel.synchronization import Message, Synchronization
 from protocol.frame import HOST
 from protocol.messages import PHASE_ATTENTION, PHASE_VOCABULARY
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Instructions between kernels."""
+
+    synchronization: float  # calls from the message's type down to kernels, activations widened
+    line_byte: float  # COBS and CRC-32 in both directions
+    # What an exchange among chips takes beside its kernels and frames, of each chip, and to
+    # contribute.
+    exchange: float
+    contributing: float
+    served: float | None = None  # a synchronization and its frames in one call, None without
 
 
 @dataclass(frozen=True)
@@ -28,33 +42,50 @@ class KernelCosts:
     add_rescaled: float  # element
     packed: float  # element of a partial sum that is packed
     unpacked: float  # and of one that is added from a contribution
+    calls: Calls
 
 
+# Fitted to whole emulated chips, the same on all processors: on a serial line, and those that
+# all-reduce.
+_BYTECODE = Calls(11_000, 32, 35_000, 32_000)
+# With native kernels, fitted to whole emulated chips of rv32im: signed ones, which run programs
+# (firmware/compute/program.py), those that serve (firmware/compute/serve.py), and all-reduce.
+_PROGRAMS = Calls(4_000, 14, 20_000, 18_000, served=4_000)
+# By what native_kernels calls a chip's, else by mpy-cross's name of its processor.
 # rv32imc: fitted to the whole chips' counts by phase; norm, add_rescaled and unpacked are those
-# kernels by themselves, at 64 elements of 24 bits. xtensawin: what the kernels by themselves take
-# there over what they take on rv32imc, times that.
+# kernels by themselves, at 64 elements of 24 bits. xtensawin, and native kernels: what the kernels
+# by themselves take there (emulated) over what they take on rv32imc, times that; lx6's and pie's
+# matrices take 14 and 11.5 more a row, which row and packed have. Of whole chips only rv32im was
+# emulated: that lx6's and pie's calls, bytes and heads take what its take is modelled.
 KERNELS = {
-    "rv32imc": KernelCosts(6.385, 5.4, 1_500, 26.0, 77, 123, 69, 79, 79),
-    "xtensawin": KernelCosts(8.43, 7.1, 1_970, 28.7, 90, 146, 78, 88, 93),
+    "rv32imc": KernelCosts(6.385, 5.4, 1_500, 26.0, 77, 123, 69, 79, 79, _BYTECODE),
+    "xtensawin": KernelCosts(8.43, 7.1, 1_970, 28.7, 90, 146, 78, 88, 93, _BYTECODE),
+    "rv32im": KernelCosts(3.22, 2.44, 200, 9.0, 21.7, 31, 13, 17, 14.9, _PROGRAMS),
+    "lx6": KernelCosts(1.55, 2.46, 200, 8.6, 37.6, 28, 14, 31.5, 15.9, _PROGRAMS),
+    "pie": KernelCosts(0.23, 0.77, 200, 8.6, 35.1, 28, 14, 29, 15.9, _PROGRAMS),
 }
-# Between kernels, the same on all processors: fitted to the whole chips' counts on a serial line.
-_SYNCHRONIZATION = 11_000  # calls from the message's type down to kernels, activations widened
-_FRAME = 9_700  # a frame sent or received, whatever its length
-_LINE_BYTE = 32  # COBS and CRC-32 in both directions
+_FRAME = 9_700  # a frame sent or received, whatever its length, in bytecode
 # ESP-NOW's send and irecv on a C3's stock firmware, counted by others, and the loop of an emulated
 # gateway: what relaying takes beside the bytes on its line.
 _RELAY = 16_100 + 4_900 + 8_300
-# What an exchange among chips takes beside its kernels and frames, of each chip, to contribute,
-# and for each contribution: fitted to whole chips that all-reduce.
-_EXCHANGE, _CONTRIBUTING, _CONTRIBUTED = 35_000, 32_000, 5_000
+_CONTRIBUTED = 5_000  # in an exchange among chips, for each contribution
 # HMAC-SHA256 over 200 bytes, counted there too, and what else signing took of an emulated chip in
 # place of CRC-32.
 _SIGNED_FRAME = 11_800 + 12_900
+_COLUMNS = 64  # of a matrix whose rows' work counts as well when work is dealt
 
 
-def matrix_speed(mpy_arch: str, clock_mhz: int) -> int:
-    """Multiply-accumulates per millisecond at a cycle an instruction, by which work is dealt."""
-    return round(1000 * clock_mhz / KERNELS[mpy_arch].matrix)
+def kernel_costs(mpy_arch: str, chip: str | None, kernels: str = "auto") -> KernelCosts | None:
+    """What a chip's kernels take, None where nothing is known of them; chip: as esptool names it,
+    None for a simulated one; kernels: "viper" where native ones are not to run."""
+    native = native_kernels(chip) if kernels != "viper" else None
+    return KERNELS.get(native or mpy_arch)
+
+
+def matrix_speed(costs: KernelCosts, clock_mhz: int) -> int:
+    """Multiply-accumulates per millisecond at a cycle an instruction, by which work is dealt: with
+    what is done to each row's sum, for that is the more the faster matrices are."""
+    return round(1000 * clock_mhz / (costs.matrix + costs.row / _COLUMNS))
 
 
 def chip_instructions(
@@ -66,15 +97,24 @@ def chip_instructions(
     rows: int = 1,
 ) -> float:
     """What chip `chip` executes for one synchronization of so many rows at a position."""
+    is_served = rows == 1 and _is_served(plan, each, kernels)
     return (
-        rows * _work(plan, chip, each, position, kernels)
+        rows * _work(plan, chip, each, position, kernels, is_served)
         + rows * _combining(plan, chip, each, kernels)
-        + sum(_carrying(plan, chip, message) for message in (*each.requests, *each.answers))
+        + sum(
+            _carrying(plan, chip, message, kernels.calls, is_served)
+            for message in (*each.requests, *each.answers)
+        )
     )
 
 
 def _work(
-    plan: Plan, chip: int, each: Synchronization, position: int, kernels: KernelCosts
+    plan: Plan,
+    chip: int,
+    each: Synchronization,
+    position: int,
+    kernels: KernelCosts,
+    is_served: bool,
 ) -> float:
     """The phase itself, for one position."""
     shard, dim = plan.shards[chip], plan.config.dim
@@ -90,7 +130,7 @@ def _work(
         macs = dim * 3 * sizes.intermediate
     if not rows or chip not in plan.group(each.layer):
         return 0
-    work = _SYNCHRONIZATION + kernels.matrix * macs + kernels.row * rows
+    work = _calling(plan, each, kernels, is_served) + kernels.matrix * macs + kernels.row * rows
     if each.phase != PHASE_VOCABULARY:
         work += kernels.packed * dim
     if each.phase == PHASE_ATTENTION:
@@ -98,6 +138,24 @@ def _work(
         a_head = kernels.attention_head + kernels.softmax * seen
         work += sizes.heads * a_head + kernels.attention * 2 * sizes.q_size * seen
     return work
+
+
+def _is_served(plan: Plan, each: Synchronization, kernels: KernelCosts) -> bool:
+    """Whether a chip answers in one native call."""
+    link = plan.link
+    is_other = link.signed or link.has_radio or plan.strategy.keeps_residual or plan.slots > 1
+    return not is_other and each.phase != PHASE_VOCABULARY and kernels.calls.served is not None
+
+
+def _calling(
+    plan: Plan, each: Synchronization, kernels: KernelCosts, is_served: bool
+) -> float:
+    """Calls of kernels: programs are of phases, on chips that have one sequence at a time."""
+    if is_served:
+        return kernels.calls.served or 0
+    if plan.slots > 1 or each.phase == PHASE_VOCABULARY:
+        return _BYTECODE.synchronization
+    return kernels.calls.synchronization
 
 
 def _combining(plan: Plan, chip: int, each: Synchronization, kernels: KernelCosts) -> float:
@@ -109,17 +167,20 @@ def _combining(plan: Plan, chip: int, each: Synchronization, kernels: KernelCost
     if each.phase == PHASE_VOCABULARY:
         return work
     others = {message.source for message in each.answers} - {chip}
-    work += _EXCHANGE + (_CONTRIBUTING if others else 0) + kernels.add_rescaled * dim
+    work += kernels.calls.exchange + (kernels.calls.contributing if others else 0)
+    work += kernels.add_rescaled * dim
     return work + (_CONTRIBUTED + kernels.unpacked * dim) * len(others)
 
 
-def _carrying(plan: Plan, chip: int, message: Message) -> float:
-    """Sending or receiving a message, and passing it on."""
+def _carrying(
+    plan: Plan, chip: int, message: Message, calls: Calls, is_served: bool
+) -> float:
+    """Sending or receiving a message, and passing it on; of one that is served its bytes alone."""
     way, sizes = route(plan, message), frame_sizes(plan, message.payload)
     count = Count(len(sizes), sum(sizes))
     on_own_line = chip in way.to_chips or chip in way.from_chips
-    instructions = _LINE_BYTE * count.bytes if on_own_line else 0.0
-    if chip == message.source or chip in receivers(plan, message):
+    instructions = calls.line_byte * count.bytes if on_own_line else 0.0
+    if not is_served and (chip == message.source or chip in receivers(plan, message)):
         instructions += count.frames * (_FRAME + (_SIGNED_FRAME if plan.link.signed else 0))
     gateway = plan.link.has_radio and chip == 0
     if gateway and way.on_air and HOST in (message.source, message.destination):

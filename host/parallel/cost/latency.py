@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from host.hardware.board import Board
-from host.parallel.cost.instructions import KERNELS, chip_instructions
+from host.parallel.cost.instructions import KernelCosts, chip_instructions, kernel_costs
 from host.parallel.cost.traffic import BITS_A_BYTE, frame_sizes, route
 from host.parallel.plan import Plan
 from host.parallel.synchronization import Message, Synchronization
@@ -87,13 +87,15 @@ def latency(
     token: Iterable[Synchronization],
     position: int,
     rows: int = 1,
+    kernels: str = "auto",
 ) -> Latency:
     """Of a token at a position whose synchronizations are these; boards: of each chip; rows:
-    positions that are run together, each of which is taken to cost as much as one by itself.
+    positions that are run together, each of which is taken to cost as much as one by itself;
+    kernels: "viper" where native ones are not to run.
 
     Raises NotModelled for boards without clock or UART, as simulated ones.
     """
-    times = _Times(plan, boards)
+    times = _Times(plan, boards, kernels)
     compute = links = waits = airtime = 0.0
     for each in token:
         compute += times.compute(each, position, rows)
@@ -110,6 +112,7 @@ def throughput(
     token: Iterable[Synchronization],
     position: int,
     rows: int = 1,
+    kernels: str = "auto",
 ) -> float:
     """Tokens a second of as many streams as there is room for, of which `rows` are in each pass.
 
@@ -117,11 +120,11 @@ def throughput(
     frames on the air, nor than the streams that there are. Raises NotModelled.
     """
     token = tuple(token)
-    one = latency(plan, boards, token, position, rows)
+    one = latency(plan, boards, token, position, rows, kernels)
     if len(plan.stages) == 1:
         return rows / one.total
     parts = ([each for each in token if each.layer in stage.layers] for stage in plan.stages)
-    slowest = max(latency(plan, boards, part, position).total for part in parts)
+    slowest = max(latency(plan, boards, part, position, kernels=kernels).total for part in parts)
     return 1 / max(slowest, one.airtime, one.total / plan.slots)
 
 
@@ -160,20 +163,24 @@ def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
 class _Times:
     """Seconds of the parts of a synchronization."""
 
-    def __init__(self, plan: Plan, boards: Sequence[Board]) -> None:
+    def __init__(self, plan: Plan, boards: Sequence[Board], kernels: str) -> None:
         self._plan, self._boards, self._radio = plan, boards, radio_rate(boards)
+        self._costs: list[KernelCosts] = []
         for board in boards:
-            if not board.clock_mhz or not board.uart or board.mpy_arch not in KERNELS:
+            costs = kernel_costs(board.mpy_arch, board.chip, kernels)
+            if costs:
+                self._costs.append(costs)
+            if not board.clock_mhz or not board.uart or not costs:
                 raise NotModelled(f"board {board.name} has no clock or UART to model times with")
 
     def compute(self, each: Synchronization, position: int, rows: int) -> float:
         """The slowest chip's."""
         return max(
-            chip_instructions(self._plan, chip, each, position, KERNELS[board.mpy_arch], rows)
+            chip_instructions(self._plan, chip, each, position, costs, rows)
             * CYCLES_AN_INSTRUCTION
             / (board.clock_mhz or 1)
             / 1e6
-            for chip, board in enumerate(self._boards)
+            for chip, (board, costs) in enumerate(zip(self._boards, self._costs, strict=True))
         )
 
     def on_links(self, messages: Iterable[Message]) -> float:
