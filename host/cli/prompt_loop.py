@@ -152,9 +152,12 @@ class PromptLoop:
             try:
                 for piece in stream:
                     self._display.show(piece)
+            except BaseException:
+                self._display.end_line()  # but no line for an answer of which nothing came
+                raise
             finally:
                 stream.close()
-                self._display.show("\n")  # what is printed next, an error too, begins a line
+            self._display.show("\n")
         generation = stream.generation
         self._statistics += generation.statistics
         self._finish(generation)

@@ -34,6 +34,12 @@ class Display(logging.Handler):
         if not self._in_line:
             self._write_waiting()
 
+    def end_line(self) -> None:
+        """Ends the line that was begun, if one was: what is printed next, an error too, begins
+        one."""
+        if self._in_line:
+            self.show("\n")
+
     def emit(self, record: logging.LogRecord) -> None:
         """Takes a record of the log."""
         self._waiting.append(self.format(record))
