@@ -20,8 +20,9 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def example(prompt: str) -> str:
-    """Returns how the prompt of an example is shown: as if it had been typed."""
-    return f"{MARK}{prompt}\n"
+    """Returns how the prompt of an example or file is shown: as if it had been typed, and without
+    what would steer the terminal. Raises TextError for what is no text."""
+    return f"{MARK}{text_input.normalize(prompt)}\n"
 
 
 def piped_prompts() -> Iterator[tuple[int, str | TextError]]:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from host.cli.prompts import StopAtInterrupt, is_terminal, piped_prompts
+from host.cli.prompts import StopAtInterrupt, example, is_terminal, piped_prompts
 from host.cli.terminal import Display
 from host.errors import TextError
 
@@ -45,6 +45,10 @@ def test_a_pipe_of_another_encoding_is_refused(monkeypatch: pytest.MonkeyPatch) 
 def test_a_standard_input_that_is_closed_has_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     assert list(piped_prompts()) == [] and not is_terminal(sys.stdin)
+
+
+def test_a_prompt_that_is_shown_does_not_steer_the_terminal() -> None:
+    assert example("turn on \x1b]0;pwned\x07\x1b[2Jthe\xa0fan") == "> turn on ]0;pwnedthe fan\n"
 
 
 def test_the_first_interrupt_asks_and_the_second_interrupts() -> None:
