@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from host import api_arguments as given
 from host.cluster import cluster_file
 from host.errors import ArgumentError, ClusterError
 from host.generation.batch import Batch
@@ -34,7 +35,7 @@ from host.model.cache import quantize_once
 from host.model.checkpoint import Config
 from host.model.loading import LoadedModel
 from host.model.outline import Outline
-from host.parallel.options import CHOICES, parse_parallelism
+from host.parallel.options import parse_parallelism
 from host.parallel.parallelism import LINKS, Parallelism
 from host.parallel.plan import MAX_CHIPS
 from host.paths import HOME_MODEL, cache_folder
@@ -64,7 +65,8 @@ def load_model(
     checkpoint, Hugging Face folder, GGUF file or quantized model; tokenizer: a path, where the
     model's own is not in or beside it. Raises ModelError.
     """
-    return _load(name_or_path, tokenizer)
+    tokenizer = None if tokenizer is None else given.path("tokenizer", tokenizer)
+    return _load(given.path("name_or_path", name_or_path), tokenizer)
 
 
 @contextmanager
@@ -96,13 +98,14 @@ def simulate(
     Raises ArgumentError, ModelError, BoardError, ParallelError before anything is started,
     ClusterError for a chip that fails, SetupError without a MicroPython.
     """
-    if not isinstance(chips, int) or not 1 <= chips <= MAX_CHIPS:
-        raise ArgumentError(f"chips must be 1 to {MAX_CHIPS}, got {chips!r}")
-    _check_choice("link", link, LINKS)
-    if not 0 <= loss < 1:
-        raise ArgumentError(f"loss must be in [0, 1), got {loss!r}")
-    if not isinstance(seed, int) or seed < 0:
-        raise ArgumentError(f"seed must be a whole number from 0, got {seed!r}")
+    model, board = given.model("model", model), given.text("board", board)
+    chips = given.whole("chips", chips, 1, MAX_CHIPS)
+    link = given.choice("link", link, LINKS)
+    division = given.parallelism(parallelism)
+    context = given.maybe_whole("context", context, 1)
+    loss, seed = given.probability("loss", loss), given.whole("seed", seed, 0)
+    secure, slots = given.flag("secure", secure), given.slots("slots", slots)
+    drafts = given.drafts(drafts)
 
     def alike(config: Config) -> SimulatedChips:
         return SimulatedChips.alike(
@@ -111,7 +114,7 @@ def simulate(
             board,
             signed=secure,
             slots=slots,
-            parallelism=_find_parallelism(parallelism, config.layers, chips),
+            parallelism=_find_parallelism(division, config.layers, chips),
             context=context,
             loss=loss,
             seed=seed,
@@ -147,15 +150,16 @@ def connect(
     Raises ClusterError for boards that are missing, do not answer or hold something else,
     ArgumentError, ModelError, BoardError.
     """
-    urls = listed_ports(ports) if isinstance(ports, str) else list(ports)
+    urls = listed_ports(ports) if isinstance(ports, str) else given.texts("ports", ports)
     if urls == []:
         raise ArgumentError('ports must name a port, or be "auto"')
-    if link is not None:
-        _check_choice("link", link, LINKS)
+    chips = given.maybe_whole("chips", chips, 1, MAX_CHIPS)
+    link = None if link is None else given.choice("link", link, LINKS)
+    context, drafts = given.maybe_whole("context", context, 1), given.drafts(drafts)
     if model is None:
         flashed = cluster_file.read()
         model = flashed.model if flashed else HOME
-    source = _find_model(model)
+    source = _find_model(given.model("model", model))
     described = describe_cluster(urls, source.config, chips=chips, link=link, context=context)
     with _open(source, FlashedBoards(described, urls), drafts) as cluster:
         yield cluster
@@ -236,10 +240,8 @@ class Cluster:
 
         Stages of a pipeline work on several at the same time.
         """
-        if isinstance(prompts, str):
-            raise ArgumentError("prompts must be a list of str, got one str")
         settings = max_tokens, temperature, top_p, seed, stop
-        tasks = [self._task(prompt, *settings) for prompt in prompts]
+        tasks = [self._task(each, *settings) for each in given.texts("prompts", prompts)]
         return list(Batch(self._generator).run(tasks))
 
     def statistics(self) -> list[ChipStatistics]:
@@ -264,11 +266,13 @@ class Cluster:
         stop: str | Sequence[str] | None,
     ) -> Task:
         self._open_cluster()
-        if not isinstance(prompt, str):
-            raise ArgumentError(f"prompt must be a str, got {type(prompt).__name__}")
-        stops = [stop] if isinstance(stop, str) else stop or ()
-        sampler = make_sampler(temperature, top_p, seed)
-        return self._generator.task(prompt, sampler, max_tokens, stops)
+        sampler = make_sampler(
+            given.real("temperature", temperature, "a number from 0"),
+            given.real("top_p", top_p, "in (0, 1]"),
+            given.whole("seed", seed, 0),
+        )
+        most = given.maybe_whole("max_tokens", max_tokens, 1)
+        return self._generator.task(given.text("prompt", prompt), sampler, most, given.stops(stop))
 
 
 @contextmanager
@@ -304,10 +308,4 @@ def _find_parallelism(
 ) -> Parallelism | None:
     if parallelism is None or isinstance(parallelism, Parallelism):
         return parallelism
-    _check_choice("parallelism", parallelism, CHOICES)
     return parse_parallelism(parallelism, None, None, layers, chips)
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ArgumentError(f"{name} must be {' or '.join(choices)}, got {value!r}")

@@ -50,9 +50,31 @@ def test_a_name_that_is_not_there():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"chips": 0}, "ArgumentError", "chips must be 1 to 254, got 0"),
-        ({"chips": "3"}, "ArgumentError", "chips must be 1 to 254, got '3'"),
+        ({"chips": 0}, "ArgumentError", "chips must be a whole number from 1 to 254, got 0"),
+        ({"chips": "3"}, "ArgumentError", "chips must be a whole number from 1 to 254, got '3'"),
         ({"link": "wifi"}, "ArgumentError", "link must be uart or espnow, got 'wifi'"),
+        ({"chips": True}, "ArgumentError", "chips must be a whole number from 1 to 254, got True"),
+        ({"loss": "0.1"}, "ArgumentError", "loss must be in [0, 1), got '0.1'"),
+        ({"board": None}, "ArgumentError", "board must be a str, got NoneType"),
+        ({"secure": "no"}, "ArgumentError", "secure must be True or False, got 'no'"),
+        ({"slots": -1}, "ArgumentError", "slots must be a whole number from 0 to 64, got -1"),
+        ({"drafts": "2"}, "ArgumentError", "drafts must be a whole number from 0 to "),
+        ({"context": "8"}, "ArgumentError", "context must be a whole number from 1, got '8'"),
+        ({"model": None}, "ArgumentError", 'model must be a path, "home" or what load_model gave'),
+        ({"model": b"home"}, "ArgumentError", 'model must be a path, "home" or what load_model'),
+        ({"model": "ho\0me"}, "ArgumentError", "model must be a path, got 'ho\\x00me'"),
+        ({"model": "\ud800"}, "ArgumentError", "model must be a path, got '\\ud800'"),
+        ({"parallelism": 3}, "ArgumentError", "parallelism must be tensor or pipeline or hybrid"),
+        (
+            {"parallelism": host.Parallelism("x")},
+            "ArgumentError",
+            "parallelism.strategy must be tensor or pipeline or hybrid, got 'x'",
+        ),
+        (
+            {"parallelism": host.Parallelism(stages=0)},
+            "ArgumentError",
+            "parallelism.stages must be a whole number from 1, got 0",
+        ),
         ({"loss": 1}, "ArgumentError", "loss must be in [0, 1), got 1"),
         ({"seed": -1}, "ArgumentError", "seed must be a whole number from 0, got -1"),
         (
@@ -85,6 +107,9 @@ def test_what_cannot_be_simulated(home, monkeypatch, arguments, error, message):
     [
         ({}, "ClusterError", "no federation.toml here, by which --ports auto finds the boards"),
         ({"ports": []}, "ArgumentError", 'ports must name a port, or be "auto"'),
+        ({"ports": 3}, "ArgumentError", "ports must be a list of str, got 3"),
+        ({"ports": [3]}, "ArgumentError", "ports[0] must be a str, got int"),
+        ({"ports": "a", "chips": 0}, "ArgumentError", "chips must be a whole number from 1 to 25"),
         ({"ports": ","}, "ArgumentError", 'ports must name a port, or be "auto"'),
         ({"ports": ["a", "a"]}, "ClusterError", "a is given twice: each chip has a port of its"),
         ({"ports": "a", "link": "can"}, "ArgumentError", "link must be uart or espnow, got 'can'"),
@@ -109,10 +134,17 @@ def cluster(micropython, home):
     ("arguments", "error", "message"),
     [
         ({"prompt": b"on"}, "ArgumentError", "prompt must be a str, got bytes"),
-        ({"max_tokens": 0}, "ArgumentError", "max_tokens must be at least 1, got 0"),
+        ({"max_tokens": 0}, "ArgumentError", "max_tokens must be a whole number from 1, got 0"),
+        ({"max_tokens": "3"}, "ArgumentError", "max_tokens must be a whole number from 1, got "),
+        ({"max_tokens": 1.5}, "ArgumentError", "max_tokens must be a whole number from 1, got 1"),
+        ({"temperature": "1"}, "ArgumentError", "temperature must be a number from 0, got '1'"),
+        ({"top_p": None}, "ArgumentError", "top_p must be in (0, 1], got None"),
+        ({"seed": 1.5}, "ArgumentError", "seed must be a whole number from 0, got 1.5"),
+        ({"stop": 3}, "ArgumentError", "stop must be a str, a list of str or None, got 3"),
+        ({"stop": ["x", 3]}, "ArgumentError", "stop[1] must be a str, got int"),
         ({"temperature": -1}, "ArgumentError", "temperature must be 0 or more, got -1"),
         ({"top_p": 1.5}, "ArgumentError", "top-p must be in (0, 1], got 1.5"),
-        ({"seed": -1}, "ArgumentError", "seed must be 0 or more, got -1"),
+        ({"seed": -1}, "ArgumentError", "seed must be a whole number from 0, got -1"),
         ({"stop": ["x", ""]}, "ArgumentError", "a stop string must not be empty"),
         ({"prompt": "dim the light " * 60}, "ModelError", "the prompt has "),
         ({"prompt": "dim \udcff"}, "ModelError", "byte 0xff is no text: give UTF-8"),
@@ -135,6 +167,8 @@ def test_a_batch_gives_what_each_prompt_gives_alone(cluster):
     assert [each.prompt for each in found] == prompts
     with pytest.raises(host.ArgumentError, match="^prompts must be a list of str, got one str$"):
         cluster.generate_batch("order a pizza")
+    with pytest.raises(host.ArgumentError, match="^prompts must be a list of str, got None$"):
+        cluster.generate_batch(None)
 
 
 def test_a_generation_of_so_many_tokens(cluster):
