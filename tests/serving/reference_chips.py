@@ -22,7 +22,8 @@ class ReferenceExecutor:
         self.model, self.slots, self.script = model, slots, script
         self.greedy = False
         self.synchronizations = self.recoveries = self.completions = 0
-        self.plan = SimpleNamespace(chips=1, context=context)
+        self.plan = SimpleNamespace(chips=1, context=context, positions=1, scored=1)
+        self.most_scored = 1  # no drafts
         self.most_open = 0
         self._references, self._awaited = {}, []
 
@@ -33,7 +34,8 @@ class ReferenceExecutor:
         self.most_open = max(self.most_open, len(self._references))
         return sequence
 
-    def extend(self, sequence, tokens):
+    def extend(self, sequence, tokens, scored=1):
+        assert scored == 1
         sequence.tokens += tokens
         self._awaited.append(sequence)
 
@@ -42,7 +44,7 @@ class ReferenceExecutor:
         self.script(self)
         self.completions += 1
         for token in sequence.tokens[sequence.position :]:
-            logits = self._references[sequence].step(np.array([token]))[0]
+            logits = self._references[sequence].step(np.array([token]))
         sequence.position = len(sequence.tokens)
         return sequence, logits
 
@@ -78,7 +80,7 @@ class ReferenceChips:
         numbers = {each.name: number for number, each in enumerate(fields(ChipStatistics))}
         chip = ChipStatistics(**numbers)
         yield SimpleNamespace(
-            executor=executor, exchanged_bytes=0, choice=choice, is_simulated=True,
+            executor=executor, exchanged_bytes=0, choice=choice, is_simulated=True, boards=(),
             coordinator=SimpleNamespace(
                 resends=0, boot_ids={0: 1}, dispatcher=SimpleNamespace(tap=None)
             ),
