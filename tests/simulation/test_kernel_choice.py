@@ -195,6 +195,30 @@ def test_a_chip_whose_watchdog_ends_its_proof_comes_back_with_viper(chip, tmp_pa
     assert start(cause=WATCHDOG)[1][0] == CRASHED
 
 
+WATCHED = """
+import machine
+from firmware.kernel_choice import load_chosen
+
+class Watchdog:
+    fed = 0
+
+    def __init__(self, timeout):
+        print(timeout)
+
+    def feed(self):
+        Watchdog.fed += 1
+
+machine.WDT = Watchdog
+machine.soft_reset = lambda: print(Watchdog.fed > 4 * 20)
+load_chosen({config})
+"""
+
+
+def test_a_boards_watchdog_is_fed_between_the_kernels_of_its_proof(chip):
+    start = chip(standin(), board={})
+    assert start(program=WATCHED) == (0, ["8000", "3600000", "True"], "")
+
+
 def test_files_for_another_processor_are_told(chip, tmp_path):
     start = chip(standin())
     file = tmp_path / "native" / "kernels.mpy"
