@@ -6,7 +6,7 @@ import importlib
 import signal
 import sys
 
-from host.cli.arguments import USAGE, print_error, print_version
+from host.cli.arguments import USAGE, print_error, print_out, print_version
 from host.cli.commands import COMMANDS, overview, unknown
 
 
@@ -17,11 +17,9 @@ def main(arguments: list[str] | None = None) -> int:
     """
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help"):
-        print(overview())
-        return 0
+        return print_out(lambda: print(overview()))
     if name == "--version":
-        print_version()
-        return 0
+        return print_out(print_version)
     if name not in COMMANDS:
         print_error(unknown(name))
         return USAGE

@@ -49,8 +49,7 @@ def print_version() -> None:
 
 class _PrintVersion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        print_version()
-        parser.exit()
+        parser.exit(print_out(print_version))
 
 
 class Parser(argparse.ArgumentParser):
@@ -87,6 +86,11 @@ class Parser(argparse.ArgumentParser):
             lines = [f"  {self.prog} {example}".rstrip() for example in self._examples]
             text += "\n".join(["\nexamples:", *lines, ""])
         return as_called(text)
+
+    def print_help(self, file: Any = None) -> None:
+        """As argparse has it, but to a reader that has gone, or a full disk."""
+        if code := print_out(lambda: print(self.format_help(), end="", file=file)):
+            self.exit(code)
 
     def error(self, message: str) -> NoReturn:
         print_error(message)
@@ -127,6 +131,16 @@ def exit_code(command: Callable[[], int], failures: tuple[type[Exception], ...])
         where = f"{error.filename}: " if error.filename else ""
         return _failed(f"{where}{error.strerror or error}")
     return code
+
+
+def print_out(printing: Callable[[], None]) -> int:
+    """The exit code of what does no more than print."""
+
+    def command() -> int:
+        printing()
+        return 0
+
+    return exit_code(command, ())
 
 
 def _failed(reason: str) -> int:

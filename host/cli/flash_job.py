@@ -6,8 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rich.console import Console
-
+from host.cli.console import Console
 from host.cluster import cluster_file
 from host.cluster.cluster_fields import ClusterFile
 from host.cluster.place import Place

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from host.cli.console import Console
 from host.cli.flash_job import FlashJob
 from host.cluster import cluster_file
 from host.cluster.cluster_fields import FlashedChip

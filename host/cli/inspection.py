@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
+from host.cli.console import Console
 from host.errors import ModelError
 from host.hardware import board as boards
 from host.hardware.board import Board

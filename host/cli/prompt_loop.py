@@ -8,9 +8,8 @@ import re
 import sys
 from contextlib import nullcontext
 
-from rich.console import Console
-
 from host.cli.arguments import FAILED
+from host.cli.console import Console
 from host.cli.keyboard import typed_prompts
 from host.cli.prompts import StopAtInterrupt, example, is_terminal, piped_prompts
 from host.cli.report import make_report, print_report

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from host import text_input
+from host.cli.console import Console
 from host.errors import ModelError, TextError
 from host.model import loading
 from host.model.float_model import FloatModel

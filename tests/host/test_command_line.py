@@ -5,10 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
+from host.__main__ import main as overview
 from host.cli.arguments import Parser, count_up_to, exit_code, heap_size, probability
+from host.cli.console import Console
 from tests.simulation.launch import REPOSITORY
 
 
@@ -85,6 +88,30 @@ def test_what_a_command_raises_is_a_line_and_a_code(
         os.close(kept)
     assert capfd.readouterr().err == line
     assert exit_code(lambda: 3, ()) == 3
+
+
+@pytest.mark.parametrize(
+    "printing",
+    [
+        lambda: exit_code(lambda: Console().print("a table") or 0, ()),
+        lambda: exit_code(lambda: print("an object") or 0, ()),
+        lambda: overview(["--help"]),
+        lambda: overview(["--version"]),
+        lambda: Parser(prog="program").parse_args(["--help"]),
+    ],
+)
+def test_a_reader_that_has_gone_ends_each_command_as_shells_have_it(
+    printing: Callable[[], int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        try:
+            code = printing()
+        except SystemExit as ended:
+            code = ended.code  # type: ignore[assignment]
+    assert code == 141 and capfd.readouterr().err == ""
 
 
 def test_what_is_a_fault_of_the_program_is_not_hidden() -> None:
