@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 def one_line(text: str) -> str:
     """`text` with all that would break the line, or control a terminal, escaped: names that come
@@ -9,6 +13,18 @@ def one_line(text: str) -> str:
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
+
+
+@contextmanager
+def naming_file(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Has an OSError of what runs in the context name the file, where it does not: writing to a
+    full disk, unlike opening, does not say which."""
+    try:
+        yield
+    except OSError as error:
+        if not error.filename:
+            error.filename = os.fspath(path)
+        raise
 
 
 class FederationError(Exception):

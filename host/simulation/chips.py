@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from host.build.bundle import compiled
-from host.errors import ClusterError
+from host.errors import ClusterError, naming_file
 from host.private_file import PrivateFile
 from host.setup import micropython
 from host.simulation.hub import HubProcess
@@ -194,4 +194,5 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        with naming_file(path):
+            path.write_bytes(content)

@@ -66,7 +66,9 @@ class Wrong(Exception):
     ("raised", "code", "line"),
     [
         (Wrong("no such board"), 1, "error: no such board\n"),
-        (OSError(28, "No space left on device"), 1, "error: No space left on device\n"),
+        (OSError(28, "No space left"), 1, "error: standard output: No space left\n"),
+        (OSError(28, "No space left", "x.bin"), 1, "error: x.bin: No space left\n"),
+        (OSError(11, "Temporarily unavailable"), 1, "error: Temporarily unavailable\n"),
         (OSError(13, "Permission denied", "x.bin"), 1, "error: x.bin: Permission denied\n"),
         (Wrong("no a\nb\x1b[2J\udcff"), 1, "error: no a\\nb\\x1b[2J\\udcff\n"),
         (MemoryError(), 1, "error: out of memory\n"),
@@ -125,7 +127,9 @@ def test_what_is_a_fault_of_the_program_is_not_hidden() -> None:
 def test_a_full_disk_is_one_line(module: str) -> None:
     command = f"exec {sys.executable} -m {module} >/dev/full"
     ended = subprocess.run(["sh", "-c", command], cwd=REPOSITORY, capture_output=True, text=True)
-    assert (ended.returncode, ended.stderr) == (1, "error: No space left on device\n")
+    assert (ended.returncode, ended.stderr) == (
+        1, "error: standard output: No space left on device\n"
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("module", ["host.boards", "host.model inspect models/home.bin"])

@@ -1,9 +1,11 @@
 """What is secret is in no file that outlives the process, even where that is killed."""
 
+import errno
 import os
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from host.launch import open_cluster, simulated
 from host.launch.simulated import SimulatedChips
 from host.model.quantization.quantize import quantize
 from host.private_file import PrivateFile
+from host.simulation import chips
 from tests.host.tiny import random_checkpoint
 
 KEY = bytes(range(100, 132))
@@ -32,6 +35,23 @@ def files_with(folder, secret):
         for path in folder.rglob("*")
         if path.is_file() and not path.is_symlink() and secret in path.read_bytes()
     ]
+
+
+def test_a_full_disk_is_named(temporary, monkeypatch):
+    monkeypatch.setattr(tempfile, "TemporaryFile", partial(open, "/dev/full", "wb"))
+    with pytest.raises(OSError) as caught:
+        PrivateFile(b"secret")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(temporary))
+
+
+def test_a_full_disk_is_named_by_the_chip_s_file_that_is_not_written(temporary, monkeypatch):
+    def fill(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(OSError) as caught:
+        chips._write(temporary, {"main.py": b"code"})
+    assert caught.value.filename == str(temporary / "main.py")
 
 
 def test_a_child_reads_it_and_it_has_no_name(temporary):
