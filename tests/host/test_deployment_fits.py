@@ -73,7 +73,7 @@ def test_more_boards_have_more_room(model, chips, name, reduce, link, told):
     assert largest_context(model, name, link, chips - 2, reduce) < told
 
 
-def test_small_boards_answer_all_but_a_few_commands(model):
+def test_small_boards_answer_nine_of_ten_commands(model):
     """With as many positions as five of them have room for: BOS, a command and its answer."""
     tokenizer = BpeTokenizer.load(REPOSITORY / "models" / "tok512.bin", 512)
     lengths = [
@@ -82,7 +82,7 @@ def test_small_boards_answer_all_but_a_few_commands(model):
     ]
     room = largest_context(model, "esp32s2", "uart")
     answered = sum(length <= room for length in lengths) / len(lengths)
-    assert 0.95 <= answered < 0.98
+    assert 0.90 <= answered < 0.98
     assert max(lengths) == 82 <= ROOM["esp32c3", "uart"]
 
 
@@ -91,7 +91,7 @@ def test_a_deployment_fits_the_smallest_file_system_and_its_heap(model, name):
     """The smallest: 2 MB on the boards with 4 MB of flash."""
     board = boards.load(name)
     chips = 13 if name == LEAST else 5
-    place = Place(board, "", 0, chips, Link("uart"), context=40, key=KEY)
+    place = Place(board, "", 0, chips, Link("uart"), context=24, key=KEY)
     plan = place.plan(model)
     for shard in plan.shards:
         assert plan.heap_need(shard).total <= usable_heap(board.planned_heap("uart"))
