@@ -87,8 +87,8 @@ def _add_cluster_options(parser: Parser) -> None:
     add("--key", action=argparse.BooleanOptionalAction, default=None,
         help="sign all frames with the cluster's random key (default), or none")
     add("--kernels", choices=KERNELS, default="auto",
-        help="run viper's kernels, or native ones or none; auto runs native ones where they prove"
-             " right at the first start (default)")  # fmt: skip
+        help="which kernels the chip runs: viper's, or native ones, machine code of our own; auto"
+             " takes native ones where they prove right at the first start (default)")  # fmt: skip
 
 
 def run(options: argparse.Namespace, console: Console) -> int:

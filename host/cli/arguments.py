@@ -80,7 +80,7 @@ class Parser(argparse.ArgumentParser):
     def _describe_unknown(self, option: str) -> str:
         known = {name.lstrip("-"): name for name in self._option_string_actions}
         near = difflib.get_close_matches(option.lstrip("-"), known, n=1, cutoff=0.7)
-        hint = f"did you mean {known[near[0]]}?" if near else "--help lists all"
+        hint = f"did you mean {known[near[0]]}?" if near else "see --help for those that there are"
         return f"no option {option}: {hint}"
 
     def format_help(self) -> str:

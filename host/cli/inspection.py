@@ -194,7 +194,7 @@ def _format_chips(chips: dict[str, int | None]) -> str:
 
 
 def _format_fewest(count: int | None) -> str:
-    return "no number of chips" if count is None else _format_count(count)
+    return "does not fit" if count is None else _format_count(count)
 
 
 def _format_count(count: int) -> str:

@@ -8,7 +8,7 @@ import os
 from host.build.configuration import KERNELS
 from host.cli.arguments import Parser, count_up_to, draft_count, heap_size, probability
 from host.cluster import cluster_file
-from host.errors import ClusterError, ModelError
+from host.errors import ArgumentError, ClusterError, ModelError
 from host.executors.executor import CANNOT_CHECK
 from host.generation.generator import make_sampler
 from host.generation.prompt_encoder import PromptEncoder, read_prompts
@@ -47,9 +47,10 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     _add_model_options(parser)
     add_chip_options(parser).add_argument(
         "--check", nargs="?", type=_check_every, const=0, metavar="N",
-        help="first compare each chip's answers, number by number, with what its shard must give;"
-             " takes --reduce host, its default. With a number, of any chips: recompute one token"
-             " in N on the host, while they generate")  # fmt: skip
+        help="alone: before generating, compare each chip's answers with what its shard must"
+             " give, number by number; the host adds up then (--reduce host). With N: compute one"
+             " token in N on the host too, while the chips generate, however they add up",
+        )  # fmt: skip
     add_simulation_options(parser)
     _add_output_options(parser)
     options = parser.parse_args(arguments)
@@ -137,8 +138,8 @@ def add_simulation_options(parser: Parser) -> None:
         help="simulate chips with this board's heap (python -m host.boards lists them)")
     add("--heap", type=heap_size, metavar="SIZE", help="each chip's heap instead, as 160K or 4M")
     add("--kernels", choices=KERNELS,
-        help="run viper's kernels, or native ones or none; auto runs native ones where they have"
-             " proved right (default)")
+        help="auto and viper are the same on simulated chips; native, machine code of our own, is"
+             " for boards (python -m host.flash)")
     add("--loss", type=probability, metavar="P", help="lose frames with this probability")
     add("--secure", action=argparse.BooleanOptionalAction, default=None,
         help="sign all frames with a random cluster key (default for a real --board), or"
@@ -159,7 +160,8 @@ def _check_every(text: str) -> int:
     """How many tokens one of which is recomputed."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(
-            f"takes a number from 1, or none and something else behind it, got {text!r}"
+            f"{text!r} is no whole number from 1: give --check N, or --check alone as the last"
+            " option"
         )
     return int(text)
 
@@ -185,8 +187,14 @@ def find_sampler(options: argparse.Namespace) -> Sampler:
 def simulated_chips(options: argparse.Namespace, layers: int) -> SimulatedChips:
     """Returns the chips to simulate for a model of so many layers.
 
-    Raises BoardError, and ParallelError for options that contradict each other.
+    Raises BoardError, ArgumentError for kernels that they do not have, and ParallelError for
+    options that contradict each other.
     """
+    if options.kernels == "native":
+        raise ArgumentError(
+            "--kernels native: simulated chips have viper's kernels alone, leave it out; boards"
+            " can have native ones (python -m host.flash)"
+        )
     board = options.board or SIMULATED_BOARD
     secure = options.secure
     count = options.chips or DEFAULT_CHIPS
