@@ -205,13 +205,14 @@ def _path(name: str, places: Sequence[Path]) -> Path:
 
 def _find_nearest(name: str, known: Sequence[str]) -> str | None:
     """The name of a board that `name` is most likely meant for: the shortest that has all of it,
-    as S3 for esp32s3, or else the most similar."""
+    as S3 for esp32s3, or else the most similar, if one is."""
 
     def plain(text: str) -> str:
         return re.sub("[^a-z0-9]", "", text.lower())
 
-    having = sorted((one for one in known if plain(name) in plain(one)), key=len)
-    return next(iter(having or difflib.get_close_matches(name.lower(), known, 1, 0.0)), None)
+    part = plain(name)
+    having = sorted((one for one in known if part and part in plain(one)), key=len)
+    return next(iter(having or difflib.get_close_matches(name.lower(), known, n=1)), None)
 
 
 def _fields(path: Path, places: Sequence[Path], likes: tuple[Path, ...]) -> dict[str, Any]:

@@ -203,7 +203,7 @@ def test_a_file_like_another_has_its_tables_field_by_field(tmp_path: Path) -> No
     ("like", "message"),
     [
         ("3", "odd.toml: field like is 3, expected the name of a board"),
-        ('"odd"', "no board is called 'odd', did you mean even? Boards: even"),
+        ('"odd"', "no board is called 'odd'. Boards: even"),
         ('"nil"', "no board is called 'nil'"),
         ('"even"', "odd.toml: field like is 'even', which leads back to this file"),
     ],
@@ -317,3 +317,9 @@ def test_a_word_too_many_is_refused() -> None:
 def test_a_part_of_a_name_suggests_the_board(name, nearest):
     with pytest.raises(BoardError, match=f"did you mean {nearest}\\? "):
         boards.load(name)
+
+
+def test_a_name_like_none_suggests_none():
+    for name in ("nope", "", "--", "raspberry"):
+        with pytest.raises(BoardError, match=f"no board is called '{name}'\\. Boards: "):
+            boards.load(name)
