@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 
-from host.cli.arguments import Parser, count_up_to, exit_code
+from host.cli.arguments import Parser, count_from, count_up_to, exit_code
 from host.cli.console import Console
 from host.cli.plan_report import Problems, make_plan_report, print_plan
 from host.errors import BoardError, ModelError
@@ -64,7 +64,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     )
     add(
         "--context",
-        type=int,
+        type=count_from(1),
         metavar="N",
         help="positions that the chips' KV caches hold (default: what the model allows)",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import errno
+import math
 import os
 import re
 import sys
@@ -161,24 +162,43 @@ def heap_size(text: str) -> int:
     """Bytes of a chip's heap, from text as 160K or 4M. Raises ArgumentTypeError."""
     match = _SIZE.fullmatch(text)
     size = int(match[1]) << {"": 0, "k": 10, "m": 20}[match[2].lower()] if match else 0
-    if not 0 < size <= _MOST_PSRAM << 20:
+    if not _LEAST_HEAP <= size <= _MOST_PSRAM << 20:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no size up to {_MOST_PSRAM}M: give bytes, or as 160K or 4M"
+            f"{text!r} is no size from {_LEAST_HEAP >> 10}K to {_MOST_PSRAM}M: give it as 160K or"
+            " 4M, or in bytes"
         )
-    if size < _LEAST_HEAP:
-        raise argparse.ArgumentTypeError(f"{text!r} is {size} bytes: give it as 160K or 4M")
     return size
 
 
 def probability(text: str) -> float:
     """A probability below 1. Raises ArgumentTypeError."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
+    value = _number(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no probability below 1")
     return value
+
+
+def temperature(text: str) -> float:
+    """A temperature of sampling. Raises ArgumentTypeError."""
+    value = _number(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0")
+    return value
+
+
+def nucleus(text: str) -> float:
+    """The probability of the tokens to sample among. Raises ArgumentTypeError."""
+    value = _number(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0, up to 1")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def draft_count(text: str) -> int | None:
@@ -189,6 +209,18 @@ def draft_count(text: str) -> int | None:
         most = MAX_POSITIONS - 1
         raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number from 0 to {most}")
     return int(text)
+
+
+def count_from(least: int) -> Callable[[str], int]:
+    """What makes a whole number from `least` of a text, or raises ArgumentTypeError."""
+
+    def count(text: str) -> int:
+        value = int(text) if text.isascii() and text.isdigit() and len(text) < 100 else -1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least}")
+        return value
+
+    return count
 
 
 def count_up_to(most: int) -> Callable[[str], int]:

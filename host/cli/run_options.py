@@ -6,7 +6,16 @@ import argparse
 import os
 
 from host.build.configuration import KERNELS
-from host.cli.arguments import Parser, count_up_to, draft_count, heap_size, probability
+from host.cli.arguments import (
+    Parser,
+    count_from,
+    count_up_to,
+    draft_count,
+    heap_size,
+    nucleus,
+    probability,
+    temperature,
+)
 from host.cluster import cluster_file
 from host.errors import ArgumentError, ClusterError, ModelError
 from host.executors.executor import CANNOT_CHECK
@@ -88,15 +97,15 @@ def _add_model_options(parser: Parser) -> None:
              " models/home.bin, which turns home commands into action lines)")
     add("--tokenizer", metavar="FILE",
         help="its tokenizer (default: tok<vocabulary size>.bin or tokenizer.bin beside the model)")
-    add("--steps", type=int, metavar="N",
+    add("--steps", type=count_from(1), metavar="N",
         help="tokens in all, the prompt's included (default 256, at most the context)")
-    add("--context", type=int, metavar="N",
+    add("--context", type=count_from(1), metavar="N",
         help="positions that the chips' KV caches hold (default: what the model allows)")
-    add("--temperature", type=float, default=0.0, metavar="T",
+    add("--temperature", type=temperature, default=0.0, metavar="T",
         help="0 takes the most probable token (default), 1 samples as the model says")
-    add("--top-p", type=float, default=0.9, metavar="P",
+    add("--top-p", type=nucleus, default=0.9, metavar="P",
         help="sample among the most probable tokens of this probability together (default 0.9)")
-    add("--seed", type=int, default=0, metavar="N",
+    add("--seed", type=count_from(0), default=0, metavar="N",
         help="of sampling and of losses (default 0)")
     add("--drafts", type=draft_count, default=None, metavar="auto|N",
         help="guess so many tokens at a time and run them together, which changes no token of the"

@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from host.cli.arguments import Parser, count_up_to
+from host.cli.arguments import Parser, count_from, count_up_to
 from host.cli.run_options import add_chip_options, add_simulation_options, find_chips, find_model
 from host.cluster import cluster_file
 from host.cluster.cluster_fields import ClusterFile
@@ -98,9 +98,9 @@ def _add_model_options(parser: Parser) -> None:
     add("--model", metavar="PATH", help="the model (default: as flashed, else models/home.bin)")
     add("--tokenizer", metavar="FILE", help="its tokenizer (default: the one in or beside it)")
     add("--name", help="what the model is called (default: its file's name)")
-    add("--context", type=int, metavar="N",
+    add("--context", type=count_from(1), metavar="N",
         help="positions that the chips' KV caches hold (default: what the model allows)")
-    add("--seed", type=int, default=0, metavar="N",
+    add("--seed", type=count_from(0), default=0, metavar="N",
         help="of simulated losses (default 0)")  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from host.cli.arguments import Parser, count_up_to, exit_code
+from host.cli.arguments import Parser, count_from, count_up_to, exit_code
 from host.cli.console import Console
 from host.cli.inspection import LINKS, inspect_model, print_inspection
 from host.cli.quantizing import quantize_to_file
@@ -39,7 +39,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     add("--board", metavar="NAME", help="which chips (python -m host.boards lists them)")
     add("--link", choices=LINKS, default="espnow", help="over which link (default espnow)")
-    add("--context", type=int, metavar="N", help="positions in the chips' caches (default: all)")
+    add("--context", type=count_from(1), metavar="N",
+        help="positions in the chips' caches (default: all)")  # fmt: skip
     add("--json", action="store_true", help="print one JSON object")
     command = commands.add_parser("quantize", help="write a model that loads at once")
     add = command.add_argument

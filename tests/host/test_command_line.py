@@ -22,9 +22,9 @@ def test_sizes(text: str, size: int) -> None:
     assert heap_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "12Q", "0", "-5K", "33M", "1.5M", "K"])
+@pytest.mark.parametrize("text", ["", "12Q", "0", "160", "-5K", "33M", "1.5M", "K"])
 def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' is no size up to 32M: give"):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' is no size from 4K to 32M"):
         heap_size(text)
 
 
