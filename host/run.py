@@ -12,11 +12,10 @@ import argparse
 import gc
 import io
 import logging
-import signal
 import sys
 from contextlib import ExitStack, nullcontext
 
-from host.cli.arguments import HUNG_UP, TERMINATED, exit_code, hold_standard_files
+from host.cli.arguments import end_at_signals, exit_code, hold_standard_files
 from host.cli.console import Console
 from host.cli.keyboard import hold_keys
 from host.cli.progress import show_progress
@@ -102,9 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     hold_standard_files()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal may not know every character
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # not without cleaning up
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
-        signal.signal(signal.SIGHUP, lambda *_: sys.exit(HUNG_UP))
+    end_at_signals()
     console = Console(stderr=True)
     display = Display(silent=options.json)
     logging.basicConfig(

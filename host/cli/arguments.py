@@ -8,6 +8,7 @@ import errno
 import math
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -136,6 +137,19 @@ def exit_code(command: Callable[[], int], failures: tuple[type[Exception], ...])
         where = error.filename or ("standard output" if error.errno in _FULL else "")
         return _failed(f"{where}: {error.strerror or error}".removeprefix(": "))
     return code
+
+
+def end_at_signals() -> None:
+    """Has SIGTERM and SIGHUP end the program with a clean-up, which no further one disturbs."""
+
+    def end(number: int, _: object) -> NoReturn:
+        for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(each, signal.SIG_IGN)
+        sys.exit(HUNG_UP if number == signal.SIGHUP else TERMINATED)
+
+    signal.signal(signal.SIGTERM, end)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, end)
 
 
 def print_out(printing: Callable[[], None]) -> int:

@@ -10,7 +10,14 @@ from collections.abc import Callable
 import pytest
 
 from host.__main__ import main as overview
-from host.cli.arguments import Parser, count_up_to, exit_code, heap_size, probability
+from host.cli.arguments import (
+    Parser,
+    count_up_to,
+    end_at_signals,
+    exit_code,
+    heap_size,
+    probability,
+)
 from host.cli.console import Console
 from tests.simulation.launch import REPOSITORY
 
@@ -143,6 +150,25 @@ def test_an_error_is_not_printed_among_the_output_where_standard_error_is_closed
     command = f"exec {sys.executable} -m host.model inspect /nonexistent 2>&-"
     ended = subprocess.run(["sh", "-c", command], cwd=REPOSITORY, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (1, "")
+
+
+def test_no_further_signal_disturbs_the_clean_up() -> None:
+    numbers = signal.SIGTERM, signal.SIGHUP, signal.SIGINT
+    before = {number: signal.getsignal(number) for number in numbers}
+    cleaned = False
+    try:
+        end_at_signals()
+        with pytest.raises(SystemExit) as ended:
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            finally:
+                for number in numbers:
+                    signal.raise_signal(number)
+                cleaned = True
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert cleaned and ended.value.code == 143
 
 
 INTERRUPTED_WHILE_IMPORTING = """
