@@ -16,6 +16,7 @@ from host.generation.prompt_encoder import PromptEncoder
 from host.launch import Chips, OpenCluster, open_cluster
 from host.launch.chip_statistics import ChipStatistics
 from host.model.loading import LoadedModel
+from host.serving.calls import Calls
 from host.serving.job import Done, Failed, Job, Piece
 from host.serving.job_queue import JobQueue
 from host.serving.observer import Observer
@@ -58,7 +59,7 @@ class Engine:
         self._was_open = False
         self._stopping = threading.Event()
         self._pause = pause or self._stopping.wait
-        self._calls: deque[tuple[Callable[[], object], Future[object]]] = deque()
+        self._calls = Calls()
         self._thread = threading.Thread(target=self._run, name=f"cluster {name}", daemon=True)
 
     def start(self) -> None:
@@ -76,7 +77,9 @@ class Engine:
 
     def ask_statistics(self) -> Future[object]:
         """Asks chips for their counters between two tokens: a list of ChipStatistics."""
-        return self._call(self._statistics)
+        future = self._calls.add(self._statistics, self._refusal)
+        self.queue.wake()
+        return future
 
     def encoder(self) -> PromptEncoder:
         """Returns what encodes prompts for this cluster. Raises ModelError."""
@@ -87,14 +90,9 @@ class Engine:
         assert self.cluster is not None
         return self.cluster.statistics(collect=False)
 
-    def _call(self, function: Callable[[], object]) -> Future[object]:
-        future: Future[object] = Future()
-        if self.state != READY:
-            future.set_exception(ClusterError(f"the cluster is {self.state}"))
-            return future
-        self._calls.append((function, future))
-        self.queue.wake()
-        return future
+    def _refusal(self) -> ClusterError | None:
+        """Why nothing can be asked now; the state changes before calls that wait are failed."""
+        return None if self.state == READY else ClusterError(f"the cluster is {self.state}")
 
     def _run(self) -> None:
         failures = 0
@@ -138,7 +136,7 @@ class Engine:
                 returned.append(job)
         self.running.clear()
         self.queue.put_back(returned)
-        self._fail_calls(error)
+        self._calls.fail(error)
 
     def _serve(self, cluster: OpenCluster) -> None:
         self.restarts += self._was_open
@@ -153,12 +151,12 @@ class Engine:
                         self._pass_on(task, piece)
                         if self._stopping.is_set():
                             return
-            self._run_calls()
+            self._calls.run()
 
     def _tasks(self) -> Iterator[Task | None]:
         """Yields a task for each free slot while there are any, None while there is none."""
         while True:
-            self._run_calls()
+            self._calls.run()
             job = None if self._stopping.is_set() else self.queue.take()
             if job is None:
                 yield None
@@ -196,21 +194,8 @@ class Engine:
         self.observer.job_ended(self.name, job, generation)
         job.deliver(Done(generation))
 
-    def _run_calls(self) -> None:
-        while self._calls:
-            function, future = self._calls.popleft()
-            try:
-                future.set_result(function())
-            except FederationError as error:
-                future.set_exception(error)
-                raise
-
-    def _fail_calls(self, error: FederationError) -> None:
-        while self._calls:
-            self._calls.popleft()[1].set_exception(error)
-
     def _give_up(self, error: FederationError) -> None:
         for job in self.running.values():
             job.deliver(Failed(error))
         self.running.clear()
-        self._fail_calls(error)
+        self._calls.fail(error)
