@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from typing import Any
@@ -118,10 +119,23 @@ def _decode(content: bytes) -> dict[str, Any]:
     try:
         fields = msgspec.json.decode(content)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise ApiError(400, f"the body is no JSON object: {error}") from None
+        reason = "a surrogate (\\ud800 to \\udfff) stands alone" if _has_lone(content) else error
+        raise ApiError(400, f"the body is no JSON object: {reason}") from None
     if not isinstance(fields, dict):
         raise ApiError(400, f"the body is no JSON object but {type(fields).__name__}")
     return fields
+
+
+def _has_lone(content: bytes) -> bool:
+    """Whether what is JSON otherwise has half of a character in it, which msgspec takes for the
+    end of the text."""
+    try:
+        json.dumps(json.loads(content), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except (ValueError, RecursionError):
+        pass
+    return False
 
 
 def _convert(fields: dict[str, Any], kind: type[Any]) -> Any:

@@ -164,7 +164,11 @@ def test_a_context_that_is_too_short_is_named_with_both_numbers(client, tiny):
         ({"temperature": -1}, None, "temperature must be 0 or more, got -1"),
         ({"top_p": 0}, None, "top-p must be in (0, 1], got 0"),
         ({"seed": -7}, None, "seed must be 0 or more, got -7"),
-        ({"messages": [{"role": "user", "content": "\ud800"}]}, None, "the body is no JSON"),
+        (
+            {"messages": [{"role": "user", "content": "\ud800"}]},
+            None,
+            "the body is no JSON object: a surrogate (\\ud800 to \\udfff) stands alone",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(address, change, param, words):
