@@ -130,7 +130,8 @@ class WyomingService:
                 while event := await async_read_event(_Reader(reader)):
                     for each in await self._answers(event):
                         await async_write_event(each.event(), writer)
-        except (OSError, EOFError, TimeoutError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError,
+                RecursionError):  # fmt: skip
             _LOG.info("wyoming: a connection broke off, or sent what is no event")
         finally:
             self._connections -= 1

@@ -51,6 +51,21 @@ def talk(model, conversation, areas=AREAS, seconds=60):
     return asyncio.run(run())
 
 
+def test_a_line_that_is_nested_too_deeply_ends_its_connection_alone(home):
+    async def converse():
+        service = WyomingService(home, IntentTable.load(), AREAS, 60)
+        faults = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+        async with open_wyoming(service, ("127.0.0.1", 0)) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"[" * 60_000 + b"\n")
+            assert await asyncio.wait_for(reader.read(), 60) == b""
+            writer.close()
+        return faults
+
+    assert asyncio.run(converse()) == []
+
+
 async def ask(client, text, **context):
     """What comes in answer to a transcript, as Home Assistant reads it."""
     await client.write_event(Transcript(text, context=context, language="en").event())
