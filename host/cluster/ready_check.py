@@ -25,6 +25,7 @@ READY_TIMEOUT = 20.0
 # Seconds in which a board starts, or its program ends. Until then it is sent zeros: nothing to
 # MicroPython and, to the node, that nobody wants the prompt.
 _START_SECONDS, _POKE_EVERY, _POKE = 3.0, 0.25, b"\0"
+_RESTART_SECONDS = 10.0  # a program that fails is started again, and fails again
 _PROMPT = b">>> "
 _TRACEBACK = re.compile(rb"Traceback .*\r?\n(?: .*\r?\n)*\S.*\n")
 _PORT_TIMEOUT = 6.0  # seconds for native USB to come back
@@ -47,7 +48,7 @@ def await_ready(
         answers = coordinator.handshake([place.chip], timeout, where="after flashing")
     except ClusterError as error:
         transport.close()
-        _open_started(locate).close()  # which quotes a program that failed after its first moments
+        _open_started(locate, _RESTART_SECONDS).close()  # quotes a program that failed later
         raise FlashError(f"the board was written, and does not start: {error}") from None
     finally:
         transport.close()
@@ -68,8 +69,8 @@ def _check(ready: Ready, chip: int, model: QuantizedModel) -> None:
         )
 
 
-def _open_started(locate: Callable[[], str | None]) -> Port:
-    """Opens the port of a board that has had the time to start.
+def _open_started(locate: Callable[[], str | None], seconds: float = _START_SECONDS) -> Port:
+    """Opens the port of a board that has had the time to start, `seconds`.
 
     Raises FlashError for a board that fails to start, and prints that here or comes to its prompt,
     and for a port that does not come back.
@@ -81,7 +82,7 @@ def _open_started(locate: Callable[[], str | None]) -> Port:
         try:
             if opened is None:
                 opened = _open(locate())
-                quiet_until = time.monotonic() + _START_SECONDS
+                quiet_until = time.monotonic() + seconds
             opened.write(_POKE)
             text += opened.read(opened.in_waiting)
         except PortClosed as error:

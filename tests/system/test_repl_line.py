@@ -21,7 +21,7 @@ from tests.system.reference_runs import assert_equals_reference, reference_runs
 from tests.system.repl_chips import ARCH, ReplChip, repl_federation
 
 HEAP = 160 << 10
-S2_POSITIONS = 48
+S2_POSITIONS = 38
 RING = 259  # bytes that MicroPython's ring for stdin holds on an ESP32
 RAISES_ONCE = """
 import os
