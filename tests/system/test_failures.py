@@ -121,7 +121,8 @@ def test_standard_output_may_be_closed():
 
 def test_a_full_disk_is_reported_in_one_line():
     ended = shell("--prompt 'order a pizza' >/dev/full")
-    assert (ended.returncode, ended.stderr) == (1, "error: standard output: No space left on device\n")
+    said = "error: standard output: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (1, said)
 
 
 def test_more_chips_than_the_system_lets_us_start_are_reported_in_one_line():
