@@ -32,9 +32,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(8, 2 * processors if config.option.markexpr == "verify" else processors + 1)
 
 
-def pytest_collection_finish() -> None:
-    """Keeps the collector from what is there already: a chip's code collects garbage often, and
-    would have all of pytest's objects looked through each time."""
+@pytest.fixture(scope="module", autouse=True)
+def collector_at_rest() -> None:
+    """Keeps the collector from what is there before a file's tests: a chip's code collects garbage
+    often, and would have all of pytest's objects looked through each time."""
     gc.collect()
     gc.freeze()
 
