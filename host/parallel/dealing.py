@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 
 from host.errors import ModelError
 from host.model.checkpoint import Config
@@ -144,12 +145,16 @@ def _deal_with(
     """What `deal` gives, if each chip keeps `spare` bytes."""
     config = shape.config
     even = deal_evenly(config, shape.chips)
+
+    @cache  # most chips are alike, and only the gateway, chip 0, takes more
+    def need(chip: int, sizes: LocalSizes) -> int:
+        return strategy.heap_need(shape, chip, replace(sizes, intermediate=0), 0).total
+
     room = [
         usable_heap(heap)
         - spare
-        - strategy.heap_need(shape, first + rank, replace(sizes, intermediate=0), 0).total
+        - need(min(first + rank, 1), even.local_sizes(rank, config.head_dim))
         for rank, heap in enumerate(heaps)
-        for sizes in [even.local_sizes(rank, config.head_dim)]
     ]
     row, unit = row_bytes(config) + _ROW_BUFFERS, unit_bytes(config) + _UNIT_BUFFERS
     short = sum(-size for size in room if size < 0)

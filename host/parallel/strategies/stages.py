@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from host.parallel.assignment import blocks, even_blocks, level
@@ -34,19 +34,32 @@ class StageDealer:
         unevenly; None where nothing fits."""
         most = parallelism.slots or self.stages + _SPARE_SLOTS
         even = self._deal_layers(shape)
-        for slots in range(most, 0, -1):
-            plan = self._deal_as(replace(shape, slots=slots), parallelism, even)
-            if plan:
-                return self._with_more_positions(plan, even)
-        for slots in range(most, 0, -1):
-            with_slots = replace(shape, slots=slots)
-            room = self._count_room(with_slots)
-            layers = level(shape.config.layers, room, self._weights(shape))
-            if sum(layers) == shape.config.layers and min(layers):
-                plan = self._deal_as(with_slots, parallelism, layers)
-                if plan:
-                    return plan
-        return None
+        plan = self._deal_most_slots(
+            most, lambda slots: self._deal_as(replace(shape, slots=slots), parallelism, even)
+        )
+        if plan:
+            return self._with_more_positions(plan, even)
+        return self._deal_most_slots(
+            most, lambda slots: self._deal_by_room(replace(shape, slots=slots), parallelism)
+        )
+
+    @staticmethod
+    def _deal_most_slots(most: int, deal_with: Callable[[int], Plan | None]) -> Plan | None:
+        """The plan with the most slots that fits, None where one alone does not: each takes of
+        every heap."""
+        least = deal_with(1)
+        if not least:
+            return None
+        more = (deal_with(slots) for slots in range(most, 1, -1))
+        return next(filter(None, more), least)
+
+    def _deal_by_room(self, shape: Shape, parallelism: Parallelism) -> Plan | None:
+        """The plan with as many layers in each stage as its heaps allow, None where the stages
+        cannot hold them all."""
+        layers = level(shape.config.layers, self._count_room(shape), self._weights(shape))
+        if sum(layers) < shape.config.layers or not min(layers):
+            return None
+        return self._deal_as(shape, parallelism, layers)
 
     def _with_more_positions(self, plan: Plan, layers: Sequence[int]) -> Plan:
         """The same with as many positions in a request as there is room for."""
@@ -81,10 +94,17 @@ class StageDealer:
     def _count_room(self, shape: Shape) -> list[int]:
         """How many layers each stage could hold."""
         every = range(shape.config.layers, 0, -1)
-        return [
-            next((layers for layers in every if not self._deal_stage(shape, at, layers)[1]), 0)
-            for at in range(self.stages)
-        ]
+        found: dict[tuple[object, ...], int] = {}
+        room = []
+        for at, group in enumerate(group_chips(shape.chips, self.stages)):
+            own = slice(group.start, group.stop)
+            # What tells stages apart: the first has the gateway, the last the vocabulary.
+            kind = at == 0, at == self.stages - 1, *self.heaps[own], *self.speeds[own]
+            if kind not in found:
+                fitting = (some for some in every if not self._deal_stage(shape, at, some)[1])
+                found[kind] = next(fitting, 0)
+            room.append(found[kind])
+        return room
 
     def _deal_as(
         self, shape: Shape, parallelism: Parallelism, layers: Sequence[int]
