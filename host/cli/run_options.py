@@ -109,8 +109,8 @@ def _add_model_options(parser: Parser) -> None:
         help="of sampling and of losses (default 0)")
     add("--drafts", type=draft_count, default=None, metavar="auto|N",
         help="guess so many tokens at a time and run them together, which changes no token of the"
-             " text; 0 for none (default auto: as many as one pass takes, where that is modelled"
-             " to be faster)")  # fmt: skip
+             " text; 0 for none (default auto: as many as are modelled to be fastest, for a model"
+             " with a file of its own text; none on simulated chips)")  # fmt: skip
 
 
 def add_chip_options(parser: Parser) -> argparse._ArgumentGroup:

@@ -17,7 +17,6 @@ from host.launch.cluster import OpenCluster
 from host.model.loading import LoadedModel
 from host.model.own_text import load_own_text
 from host.parallel.cost.drafts import count_that_pays
-from protocol.messages import MAX_POSITIONS
 
 # A guess that is less likely to be right, with those before it, costs more than it saves.
 _LEAST_LIKELY = 0.3
@@ -134,12 +133,11 @@ def make_drafter(
         return None
     vocabulary, plan = source.config.vocab_size, cluster.executor.plan
     texts = load_own_text(source.own_text, vocabulary) if source.own_text else None
-    if not texts:  # where a text repeats itself, guesses are right more often than not
-        return Drafter(None, MAX_POSITIONS if most is None else most)
     if most is None:
-        yields = measure_yields(texts, vocabulary, plan.positions - 1)
+        yields = measure_yields(texts, vocabulary, plan.positions - 1) if texts else [1.0]
         most = count_that_pays(plan, cluster.boards, yields)
-    return Drafter(NgramTable(texts, vocabulary), most) if most else None
+    table = NgramTable(texts, vocabulary) if texts and most else None
+    return Drafter(table, most) if most else None
 
 
 def measure_yields(

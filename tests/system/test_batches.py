@@ -32,15 +32,14 @@ def name_of(value):
     return getattr(value, "name", None) and f"{value.name}-{value.reduce}"
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES, ids=name_of)
-@pytest.mark.parametrize(
-    ("link", "long", "loss"), [("espnow", True, 0.0), ("uart", False, 0.02)], ids=["air", "lossy"]
-)
+ON_AIR, LOSSY = ("espnow", True, 0.0), ("uart", False, 0.02)
+CASES = [(strategy, *way) for strategy in STRATEGIES for way in (ON_AIR, LOSSY)]
+
+
+@pytest.mark.parametrize(("strategy", "link", "long", "loss"), CASES, ids=name_of)
 def test_sequences_together_and_drafted_are_the_references(
     model, runs, strategy, link, long, loss
 ):
-    if loss and strategy.name == "hybrid":
-        pytest.skip("as a pipeline")
     parallelism = replace(strategy.make_parallelism(5, 4, None), slots=SLOTS)
     chips = SimulatedChips.alike(4, link, parallelism=parallelism, loss=loss)
     # Of half of the texts, so that others are drafted wrongly.

@@ -14,17 +14,17 @@ def count_that_pays(plan: Plan, boards: Sequence[Board], yields: Sequence[float]
     """Returns how many tokens to guess at a time, 0 where guessing does not pay.
 
     boards: of each chip; yields: tokens that a pass gives with no guess, one, two ... Where times
-    cannot be modelled, as of simulated chips, it is as many as one pass takes.
+    cannot be modelled, as of simulated chips, nothing is known to pay.
     """
     most = min(len(yields), plan.positions) - 1
     if len(boards) != plan.chips:
-        return most
+        return 0
     try:
         rates = [
             yields[count] / _seconds(plan, boards, 1 + count) for count in range(most + 1)
         ]
     except NotModelled:
-        return most
+        return 0
     return rates.index(max(rates))
 
 
