@@ -12,9 +12,10 @@ from rich.progress import BarColumn, Progress, TextColumn
 from host import text_input
 from host.cli.console import Console
 from host.errors import ModelError, TextError
+from host.generation.drafts import measure_yields
 from host.model import loading
 from host.model.float_model import FloatModel
-from host.model.own_text import own_text_path, save_own_text, write_own_text
+from host.model.own_text import OwnText, own_text_path, save_own_text, write_own_text
 from host.model.quantization.quality import Quality, measure_quality
 from host.model.quantization.quantize import (
     CALIBRATION_LENGTH,
@@ -76,8 +77,9 @@ def quantize_to_file(
         loading.LoadedModel(result, tokens, form).save(output)
         progress.update(task, description="writing texts to draft from", total=None)
         own = write_own_text(model, tokens.bos, tokens.stops)
+        yields = measure_yields(own, header.config.vocab_size)
         drafts = own_text_path(output)
-        save_own_text(own, drafts)
+        save_own_text(OwnText(own, yields), drafts)
     _print_cost(console, cost, Path(text).name if text else None)
     for path in (output, drafts):
         console.print(f"{path}: {Path(path).stat().st_size:,} bytes", highlight=False)

@@ -9,6 +9,8 @@ sources guess: where the text repeats itself, what followed the last time ("prom
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,46 +33,61 @@ class NgramTable:
     def __init__(self, texts: Sequence[NDArray[np.integer]], vocabulary: int) -> None:
         """texts: tokens of each; vocabulary: how many tokens there are."""
         self._bits = max(1, (vocabulary - 1).bit_length())
-        self._next: list[dict[int, tuple[int, float]]] = []  # by the number of tokens, less one
-        for count in range(1, min(LONGEST, 62 // self._bits) + 1):
-            self._next.append(self._count(texts, count))
+        tokens = np.concatenate([np.empty(0, np.int64), *texts])
+        left = np.concatenate([tokens[:0], *(np.arange(len(text), 0, -1) for text in texts)])
+        self._ends = [  # by the number of tokens, less one
+            _count_ends(tokens, np.flatnonzero(left > count), count, self._bits)
+            for count in range(1, min(LONGEST, 62 // self._bits) + 1)
+        ]
 
     def guess(self, tokens: Sequence[int]) -> tuple[int, float] | None:
         """Returns the token that followed the longest end of `tokens` that is known, and how often
         in proportion; None for an end that is not."""
-        for count in range(min(len(self._next), len(tokens)), 0, -1):
+        for count in range(min(len(self._ends), len(tokens)), 0, -1):
             key = 0
             for token in tokens[len(tokens) - count :]:
                 key = key << self._bits | token
-            if found := self._next[count - 1].get(key):
-                return found
+            ends = self._ends[count - 1]
+            at = int(ends.keys.searchsorted(key))
+            if at < len(ends.keys) and ends.keys[at] == key:
+                return int(ends.following[at]), float(ends.parts[at])
         return None
 
-    def _count(
-        self, texts: Sequence[NDArray[np.integer]], count: int
-    ) -> dict[int, tuple[int, float]]:
-        """What follows so many tokens."""
-        keys, following = [], []
-        for text in texts:
-            tokens = np.asarray(text, np.int64)
-            key = np.zeros(max(0, len(tokens) - count), np.int64)
-            for at in range(count):
-                key = key << self._bits | tokens[at : at + len(key)]
-            keys.append(key)
-            following.append(tokens[count:])
-        pairs = np.stack([np.concatenate(keys), np.concatenate(following)], axis=1)
-        if not len(pairs):
-            return {}
-        distinct, counts = np.unique(pairs, axis=0, return_counts=True)
-        # Of each key the most frequent, and of equal ones the lowest token, comes last.
-        order = np.lexsort((-distinct[:, 1], counts, distinct[:, 0]))
-        distinct, counts = distinct[order], counts[order]
-        ends = np.flatnonzero(np.append(np.diff(distinct[:, 0]) != 0, True))
-        totals = np.diff(np.concatenate([[0], counts.cumsum()[ends]]))
-        shares = counts[ends] / totals
-        rows = distinct[ends]
-        guesses = zip(rows[:, 1].tolist(), shares.tolist(), strict=True)
-        return dict(zip(rows[:, 0].tolist(), guesses, strict=True))
+
+@dataclass(frozen=True)
+class _Ends:
+    """Ends of as many tokens, by ascending `keys`, the tokens' bits in a row; what followed each
+    most often, the lowest token of equally frequent ones; in which part of the cases. Arrays, for
+    a dictionary of as many tuples takes longer to make than it saves."""
+
+    keys: NDArray[np.int64]
+    following: NDArray[np.int64]
+    parts: NDArray[np.float64]
+
+
+def _count_ends(
+    tokens: NDArray[np.int64], at: NDArray[np.int64], count: int, bits: int
+) -> _Ends:
+    """Counts what follows `count` tokens, of `bits` each, from each place of `at` on."""
+    keys, following = np.zeros(len(at), np.int64), tokens[at + count]
+    for place in range(count):
+        keys = keys << bits | tokens[at + place]
+    order = np.lexsort((following, keys))
+    keys, following = keys[order], following[order]
+    firsts = np.flatnonzero(_starts(keys, following))  # of each pair
+    counts = np.diff(firsts, append=len(keys))
+    keys, following = keys[firsts], following[firsts]
+    order = np.lexsort((following, -counts, keys))
+    keys, following = keys[order], following[order]
+    firsts = np.flatnonzero(_starts(keys))  # of each key: its most frequent pair
+    totals = np.add.reduceat(counts, firsts) if len(firsts) else counts
+    return _Ends(keys[firsts], following[firsts], counts[order][firsts] / totals)
+
+
+def _starts(*columns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Where another value begins in sorted columns."""
+    changes = [np.diff(column, prepend=column[:1] - 1) != 0 for column in columns]
+    return np.logical_or.reduce(changes)
 
 
 class Drafter:
@@ -97,8 +114,8 @@ class Drafter:
             found = self._table.guess(text)
             if not found:
                 break
-            token, share = found
-            likely *= share
+            token, part = found
+            likely *= part
             if likely < self._least_likely:
                 break
             drafts.append(token)
@@ -132,32 +149,38 @@ def make_drafter(
     if most == 0:
         return None
     vocabulary, plan = source.config.vocab_size, cluster.executor.plan
-    texts = load_own_text(source.own_text, vocabulary) if source.own_text else None
+    own = load_own_text(source.own_text, vocabulary) if source.own_text else None
     if most is None:
-        yields = measure_yields(texts, vocabulary, plan.positions - 1) if texts else [1.0]
-        most = count_that_pays(plan, cluster.boards, yields)
-    table = NgramTable(texts, vocabulary) if texts and most else None
+        most = count_that_pays(plan, cluster.boards, own.yields if own else [1.0])
+    table = NgramTable(own.texts, vocabulary) if own and most else None
     return Drafter(table, most) if most else None
 
 
 def measure_yields(
-    texts: Sequence[NDArray[np.int64]], vocabulary: int, most: int
+    texts: Sequence[NDArray[np.integer]], vocabulary: int, most: int = MAX_POSITIONS - 1
 ) -> list[float]:
     """Returns how many tokens a pass gives with no guess, one, ... `most`: of some texts, guessed
     from the others."""
-    table, measured = NgramTable(texts[::2], vocabulary), texts[1::2][:_MEASURED]
+    drafter = Drafter(NgramTable(texts[::2], vocabulary), most)
+    right = [_count_right(drafter, text.tolist()) for text in texts[1::2][:_MEASURED]]
     yields = []
     for count in range(most + 1):
-        drafter, tokens, passes = Drafter(table, count), 0, 0
-        for text in measured:
-            known = text.tolist()
-            at = 1
-            while at < len(known):
-                drafts = drafter.draft(known[:at], count)
-                right = 0
-                while right < len(drafts) and known[at : at + right + 1] == drafts[: right + 1]:
-                    right += 1
-                gained = min(right + 1, len(known) - at)
-                at, tokens, passes = at + gained, tokens + gained, passes + 1
+        tokens = passes = 0
+        for runs in right:
+            at = 0
+            while at < len(runs):
+                at, passes = at + 1 + min(runs[at], count), passes + 1
+            tokens += len(runs)
         yields.append(tokens / passes if passes else 1.0)
     return yields
+
+
+def _count_right(drafter: Drafter, text: list[int]) -> list[int]:
+    """How many guesses are right after each token but the last, at most as many as leave another
+    token: of a shorter draft, which begins as a longer one does, as many or all."""
+    counts = []
+    for at in range(1, len(text)):
+        drafts = drafter.draft(text[:at], len(text) - at - 1)
+        right = takewhile(lambda pair: pair[0] == pair[1], zip(drafts, text[at:], strict=False))
+        counts.append(sum(1 for _ in right))
+    return counts

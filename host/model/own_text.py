@@ -2,14 +2,17 @@
 
 `python -m host.model quantize` writes them to `own_text_path(model)`: a file of the safetensors
 format with the tokens of all texts one after another, `tokens` (u16 or u32), and how many each
-text has, `lengths` (u32). Half of the texts are sampled from BOS at temperature 1; the others
-begin as these do and go on greedily. Each ends with the first token that ends a text.
+text has, `lengths` (u32); and how well they are guessed from each other, `yields` (f64), since
+measuring that takes longer than reading it. Half of the texts are sampled from BOS at
+temperature 1; the others begin as these do and go on greedily. Each ends with the first token that
+ends a text.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,15 @@ SEQUENCES, LENGTH = 160, 200
 _MOST_WORK = 1 << 41
 _FEWEST = 8
 _GIVEN = 8  # tokens with which greedy texts begin
+
+
+@dataclass(frozen=True)
+class OwnText:
+    """texts: tokens of each; yields: tokens that a pass through the model gives with no guess,
+    one, two ..., as host/generation/drafts.py measures them."""
+
+    texts: list[Text]
+    yields: list[float]
 
 
 def own_text_path(model: str | Path) -> Path:
@@ -54,18 +66,22 @@ def _until_end(text: Text, stops: Collection[int]) -> Text:
     return text[: ends[0] + 2] if len(ends) else text
 
 
-def save_own_text(texts: list[Text], path: str | Path) -> None:
+def save_own_text(own: OwnText, path: str | Path) -> None:
     """Writes texts to `path`. Raises ModelError where it cannot."""
-    tokens = np.concatenate(texts)
+    tokens = np.concatenate(own.texts)
     kind = np.uint16 if tokens.max() < 1 << 16 else np.uint32
-    lengths = np.array([len(text) for text in texts], np.uint32)
+    arrays = {
+        "tokens": tokens.astype(kind),
+        "lengths": np.array([len(text) for text in own.texts], np.uint32),
+        "yields": np.array(own.yields),
+    }
     try:
-        Path(path).write_bytes(serialize({"tokens": tokens.astype(kind), "lengths": lengths}))
+        Path(path).write_bytes(serialize(arrays))
     except OSError as error:
         raise ModelError(f"{path}: cannot write the texts: {error.strerror}") from error
 
 
-def load_own_text(path: str | Path, vocabulary: int) -> list[Text] | None:
+def load_own_text(path: str | Path, vocabulary: int) -> OwnText | None:
     """Reads texts of tokens below `vocabulary`; None where there is no such file.
 
     Raises ModelError for one that is damaged, or another model's.
@@ -79,8 +95,9 @@ def load_own_text(path: str | Path, vocabulary: int) -> list[Text] | None:
     try:
         found = parse(content)
         tokens, lengths = found["tokens"].astype(np.int64), found["lengths"].astype(np.int64)
+        yields = found["yields"].tolist()
     except (SafetensorError, KeyError) as error:
         raise ModelError(f"{path}: no texts for drafts: quantize the model again") from error
     if tokens.max(initial=0) >= vocabulary or lengths.sum() != len(tokens):
         raise ModelError(f"{path}: texts of another model: quantize the model again")
-    return np.split(tokens, lengths.cumsum()[:-1])
+    return OwnText(np.split(tokens, lengths.cumsum()[:-1]), yields)

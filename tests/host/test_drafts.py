@@ -8,12 +8,20 @@ from hypothesis import strategies as st
 from host.errors import ModelError
 from host.executors.host_reduce import HostReduceExecutor
 from host.generation.decoding import TokenChooser, decode, generate_tokens
-from host.generation.drafts import Drafter, NgramTable
+from host.generation.drafts import Drafter, NgramTable, measure_yields
 from host.model.float_model import FloatModel
-from host.model.own_text import load_own_text, own_text_path, save_own_text, write_own_text
+from host.model.own_text import (
+    OwnText,
+    load_own_text,
+    own_text_path,
+    save_own_text,
+    write_own_text,
+)
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
 from host.model.sampling import Sampler
+from host.paths import HOME_MODEL
+from protocol.messages import MAX_POSITIONS
 from tests.host.fake_coordinator import FakeCoordinator, digests
 from tests.host.fake_steps import FakePipeline, FakeReplicas
 from tests.host.scripted_executor import ScriptedExecutor
@@ -99,6 +107,29 @@ def test_drafts_end_where_they_are_unlikely():
     assert Drafter(table, 5, least_likely=0.6).draft([1], 5) == [2]
 
 
+def yield_of(texts, vocabulary, count):
+    """Tokens a pass, each pass with a draft of its own."""
+    drafter, tokens, passes = Drafter(NgramTable(texts[::2], vocabulary), count), 0, 0
+    for text in (each.tolist() for each in texts[1::2][:16]):
+        at = 1
+        while at < len(text):
+            drafts = drafter.draft(text[:at], count)
+            right = 0
+            while right < len(drafts) and text[at : at + right + 1] == drafts[: right + 1]:
+                right += 1
+            gained = min(right + 1, len(text) - at)
+            at, tokens, passes = at + gained, tokens + gained, passes + 1
+    return tokens / passes
+
+
+def test_yields_are_what_passes_give_and_are_kept_with_the_shipped_texts():
+    vocabulary = 512
+    own = load_own_text(own_text_path(HOME_MODEL), vocabulary)
+    assert own.yields == measure_yields(own.texts, vocabulary)
+    for count in (0, 1, 3, MAX_POSITIONS - 1):
+        assert own.yields[count] == yield_of(own.texts, vocabulary, count)
+
+
 @pytest.fixture(scope="module")
 def model():
     return quantize(random_checkpoint())
@@ -172,9 +203,10 @@ def test_own_texts_are_written_and_read_again(tmp_path):
         shared = min(len(sampled), len(greedy), 8)
         assert sampled[:shared].tolist() == greedy[:shared].tolist()
     path = own_text_path(tmp_path / "model.bin")
-    save_own_text(texts, path)
+    save_own_text(OwnText(texts, [1.0, 1.5]), path)
     again = load_own_text(path, TINY.vocab_size)
-    assert [text.tolist() for text in again] == [text.tolist() for text in texts]
+    assert [text.tolist() for text in again.texts] == [text.tolist() for text in texts]
+    assert again.yields == [1.0, 1.5]
     assert load_own_text(tmp_path / "none", 5) is None
     with pytest.raises(ModelError, match="of another model"):
         load_own_text(path, 5)
