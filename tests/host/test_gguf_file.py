@@ -26,11 +26,11 @@ from tests.host.model_files import (
     small_tokenizer,
     write_gguf,
 )
+from tests.host.small_models import WORDY
 from tests.host.tiny import random_checkpoint
 
 TOKENS = [1, 7, 39, 0, 7, 21, 5, 5, 12]
 CONFIG = SHAPES[1]
-WORDY = config_of(8, 1, 2, 9, VOCABULARY)
 
 
 def refusal(path: Path, load=gguf_file.load) -> str:

@@ -8,24 +8,14 @@ import host
 from host.errors import Curable, ModelError
 from host.generation.prompt_encoder import PromptEncoder
 from host.model import loading
-from host.model.checkpoint import Config
-from host.model.formats import llama2c
 from host.model.outline import LEAST_BITS, Outline
 from host.model.quantization.quantize import quantize
 from host.plan import main as plan_main
 from host.run import main as run_main
-from tests.host.model_files import (
-    VOCABULARY,
-    config_of,
-    small_tokenizer,
-    write_gguf,
-    write_huggingface,
-    write_llama2c_tokenizer,
-    write_tokenizer_json,
-)
+from tests.host.model_files import VOCABULARY, config_of, small_tokenizer
+from tests.host.small_models import KINDS, WORDY, write_model
 from tests.host.tiny import random_checkpoint
 
-CONFIG = config_of(8, 1, 2, 9, VOCABULARY)
 # Its partial sums do not fit a message.
 WIDE = config_of(8, 1, 100, 32, VOCABULARY)
 
@@ -41,31 +31,10 @@ def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"host.model.formats.{kind}.checkpoint", refuse)
 
 
-def write(kind: str, config: Config, folder: Path, complete: bool = True) -> Path:
-    """A model of this format, with its tokenizer or without."""
-    checkpoint = random_checkpoint(config)
-    if kind == "gguf":
-        extra: dict[str, object] = {} if complete else {"tokenizer.ggml.model": "gpt2"}
-        tokenizer = small_tokenizer() if complete else None
-        return write_gguf(checkpoint, folder / "m.gguf", tokenizer, extra=extra)
-    if kind == "folder":
-        path = write_huggingface(checkpoint, folder / "m")
-        if complete:
-            write_tokenizer_json(path / "tokenizer.json")
-        return path
-    llama2c.save(checkpoint, folder / "m.bin")
-    if complete:
-        write_llama2c_tokenizer(folder / "tokenizer.bin")
-    return folder / "m.bin"
-
-
-KINDS = ("gguf", "folder", "llama2c")
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_header_is_read_without_weights(kind: str, tmp_path: Path) -> None:
-    header = loading.read_header(write(kind, CONFIG, tmp_path))
-    assert header.config.dim == CONFIG.dim
+    header = loading.read_header(write_model(kind, tmp_path))
+    assert header.config.dim == WORDY.dim
     assert header.tokenizer.encode("abba") == small_tokenizer().encode("abba")
     with pytest.raises(AssertionError, match="weights are read"):
         header.load()
@@ -75,7 +44,7 @@ def test_a_header_is_read_without_weights(kind: str, tmp_path: Path) -> None:
 def test_no_chips_can_run_it_is_told_before_what_can_be_cured(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = str(write(kind, WIDE, tmp_path, complete=False))
+    path = str(write_model(kind, tmp_path, WIDE, complete=False))
     for main in (run_main, plan_main):
         assert main(["--model", path, "--chips", "3"]) == 1
         assert capsys.readouterr().err.startswith("error: dim 800: ")
@@ -87,7 +56,7 @@ def test_no_chips_can_run_it_is_told_before_what_can_be_cured(
 def test_what_can_be_cured_is_told_together(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = write(kind, CONFIG, tmp_path, complete=False)
+    path = write_model(kind, tmp_path, complete=False)
     (tmp_path / "m.toml").write_text("template = 5")
     command = ["--model", str(path), "--chips", "1", "--heap", "20K"]
     assert run_main(command) == 1
@@ -101,7 +70,7 @@ def test_what_can_be_cured_is_told_together(
 def test_steps_and_context_are_refused_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = str(write("gguf", CONFIG, tmp_path))
+    path = str(write_model("gguf", tmp_path))
     assert run_main(["--model", path, "--context", "17"]) == 1
     assert capsys.readouterr().err == "error: context must be 1 to 16, got 17\n"
     assert run_main(["--model", path, "--steps", "17"]) == 1
@@ -122,7 +91,7 @@ def test_steps_and_context_are_refused_too(
 def test_a_long_prompt_is_advised_what_can_be_done(
     context: int | None, is_flashed: bool, advice: str, tmp_path: Path
 ) -> None:
-    header = loading.read_header(write("gguf", CONFIG, tmp_path))
+    header = loading.read_header(write_model("gguf", tmp_path))
     encoder = PromptEncoder(header, context, None, is_flashed=is_flashed)
     with pytest.raises(ModelError) as caught:
         encoder.encode("cab " * 20)
@@ -132,8 +101,8 @@ def test_a_long_prompt_is_advised_what_can_be_done(
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_outline_promises_no_more_bits_than_the_model_has(kind: str, tmp_path: Path) -> None:
     found: list[Outline] = []
-    loading.read_header(write(kind, CONFIG, tmp_path), check=found.append)
-    bits = quantize(random_checkpoint(CONFIG)).accumulator_bits
+    loading.read_header(write_model(kind, tmp_path), check=found.append)
+    bits = quantize(random_checkpoint(WORDY)).accumulator_bits
     assert LEAST_BITS <= found[0].accumulator_bits <= bits
     assert (found[0].accumulator_bits > LEAST_BITS) == (kind != "llama2c")
 
@@ -143,7 +112,7 @@ def test_several_refusals_are_one_line() -> None:
 
 
 def test_a_tensor_of_another_shape_is_told_by_the_header(tmp_path: Path) -> None:
-    path = write("gguf", CONFIG, tmp_path)
+    path = write_model("gguf", tmp_path)
     key = b"llama.feed_forward_length"
     data = path.read_bytes()
     at = data.index(key) + len(key) + 4

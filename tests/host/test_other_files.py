@@ -14,19 +14,15 @@ import pytest
 
 from host.errors import ModelError
 from host.model import loading
-from host.model.formats import llama2c
 from tests.host.model_files import (
-    VOCABULARY,
-    config_of,
     small_tokenizer,
     write_gguf,
-    write_huggingface,
     write_llama2c_tokenizer,
     write_tokenizer_json,
 )
+from tests.host.small_models import WORDY, write_model
 from tests.host.tiny import random_checkpoint
 
-CONFIG = config_of(8, 1, 2, 9, VOCABULARY)
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
 PAGE = b"\n<!DOCTYPE html>\n<html><head><title>model.bin</title></head></html>"
 # As sentencepiece's trainer writes it: pieces with their scores and types.
@@ -88,8 +84,7 @@ def test_models_and_tokenizers_that_are_other_files(tmp_path: Path, name: str) -
     path = tmp_path / "file.bin"
     path.write_bytes(content)
     assert refusal(path).startswith(f"{path}: not a model but {what}")
-    model = tmp_path / "model.bin"
-    llama2c.save(random_checkpoint(CONFIG), model)
+    model = write_model("llama2c", tmp_path, complete=False)
     assert refusal(model, path).startswith(f"{path}: not a tokenizer but {what}")
     (tmp_path / "tokenizer.bin").write_bytes(content)
     expected = f"{tmp_path / 'tokenizer.bin'}: not a tokenizer but {what}"
@@ -104,14 +99,13 @@ def test_files_of_a_folder_that_are_others(tmp_path: Path, name: str) -> None:
         ("model.safetensors", f"model.safetensors is not a safetensors file but {what}"),
         ("tokenizer.json", f"not a tokenizer but {what}"),
     ):
-        folder = write_huggingface(random_checkpoint(CONFIG), tmp_path / "folder")
-        write_tokenizer_json(folder / "tokenizer.json")
+        folder = write_model("folder", tmp_path)
         (folder / file).write_bytes(content)
         assert told in refusal(folder)
 
 
 def test_folders_of_other_formats(tmp_path: Path) -> None:
-    folder = write_huggingface(random_checkpoint(CONFIG), tmp_path / "folder")
+    folder = write_model("folder", tmp_path, complete=False)
     (folder / "tokenizer.model").write_bytes(PIECES)
     expected = "No such file or directory, only its parts: transformers.AutoTokenizer"
     assert expected in refusal(folder)
@@ -138,8 +132,8 @@ def test_a_tokenizer_in_the_place_of_a_model(tmp_path: Path) -> None:
 
 
 def test_a_part_of_a_tokenizer_in_the_place_of_it(tmp_path: Path) -> None:
-    model, path = tmp_path / "model.bin", tmp_path / "vocab.json"
-    llama2c.save(random_checkpoint(CONFIG), model)
+    model = write_model("llama2c", tmp_path, complete=False)
+    path = tmp_path / "vocab.json"
     path.write_text(json.dumps({"a": 1}))
     assert "give tokenizer.json itself" in refusal(model, path)
 
@@ -155,7 +149,7 @@ def test_gguf_files_that_hold_no_whole_model(
     tmp_path: Path, extra: dict[str, object], what: str
 ) -> None:
     path = write_gguf(
-        random_checkpoint(CONFIG), tmp_path / "m.gguf", small_tokenizer(), extra=extra
+        random_checkpoint(WORDY), tmp_path / "m.gguf", small_tokenizer(), extra=extra
     )
     assert refusal(path).startswith(f"{path}: {what}")
 

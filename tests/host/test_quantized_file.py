@@ -17,21 +17,16 @@ from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
 from host.model.tokenizers.bpe import BpeTokenizer
 from host.model.tokenizers.huggingface import HuggingFaceTokenizer
-from tests.host.model_files import (
-    VOCABULARY,
-    config_of,
-    small_tokenizer,
-    write_tokenizer_json,
-)
+from tests.host.model_files import VOCABULARY, small_tokenizer, write_tokenizer_json
+from tests.host.small_models import WORDY
 from tests.host.tiny import random_checkpoint
 
-CONFIG = config_of(8, 1, 2, 9, VOCABULARY)
 FORMAT = PromptFormat("{prompt} =>", ("abba", "é"))
 
 
 @pytest.fixture(scope="module")
 def model() -> QuantizedModel:
-    return quantize(random_checkpoint(CONFIG))
+    return quantize(random_checkpoint(WORDY))
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +92,7 @@ def test_any_tool_for_safetensors_reads_it(model: QuantizedModel, whole: Path) -
     with safe_open(whole, framework="numpy") as file:
         assert (file.get_tensor("layers.1.down.weight") == model.layers[1].down.weight).all()
         fields = json.loads(file.metadata()[quantized_file.METADATA])
-    assert fields["version"] == 3 and fields["numbers"]["config.dim"] == CONFIG.dim
+    assert fields["version"] == 3 and fields["numbers"]["config.dim"] == WORDY.dim
 
 
 @settings(max_examples=40, deadline=None)

@@ -11,20 +11,17 @@ import pytest
 from host.errors import ModelError
 from host.model import loading
 from host.model.files import LARGEST_TEXT, open_file, read_small_file
-from host.model.formats import llama2c, quantized_file
+from host.model.formats import quantized_file
 from host.model.quantization.quantize import quantize
 from tests.host.model_files import (
-    VOCABULARY,
-    config_of,
     small_tokenizer,
     write_gguf,
     write_huggingface,
     write_llama2c_tokenizer,
-    write_tokenizer_json,
 )
+from tests.host.small_models import WORDY, write_model
 from tests.host.tiny import random_checkpoint
 
-CONFIG = config_of(8, 1, 2, 9, VOCABULARY)
 NOT_REGULAR = "it is no regular file"
 HUGE = 1 << 40  # bytes, none of which are stored
 
@@ -66,8 +63,7 @@ def test_a_file_is_opened_and_all_else_is_not(tmp_path: Path, pipe: Path) -> Non
 
 
 def test_models_and_tokenizers_that_are_pipes_and_devices(tmp_path: Path, pipe: Path) -> None:
-    model = tmp_path / "model.bin"
-    llama2c.save(random_checkpoint(CONFIG), model)
+    model = write_model("llama2c", tmp_path, complete=False)
     for path in (pipe, Path("/dev/zero")):
         assert refusal(path) == f"{path}: cannot read the model: {NOT_REGULAR}"
         expected = f"{path}: cannot read the tokenizer: {NOT_REGULAR}"
@@ -77,8 +73,7 @@ def test_models_and_tokenizers_that_are_pipes_and_devices(tmp_path: Path, pipe: 
             ("model.safetensors", f": cannot read model.safetensors: {NOT_REGULAR}"),
             ("config.json", f": cannot read config.json: {NOT_REGULAR}"),
         ):
-            folder = write_huggingface(random_checkpoint(CONFIG), tmp_path / "folder")
-            write_tokenizer_json(folder / "tokenizer.json")
+            folder = write_model("folder", tmp_path)
             (folder / name).unlink()
             (folder / name).symlink_to(path)
             assert refusal(folder) == f"{folder}{words}"
@@ -87,8 +82,7 @@ def test_models_and_tokenizers_that_are_pipes_and_devices(tmp_path: Path, pipe: 
 
 def test_a_model_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Root reads everything, so the system's refusal is put on."""
-    model = tmp_path / "model.bin"
-    llama2c.save(random_checkpoint(CONFIG), model)
+    model = write_model("llama2c", tmp_path, complete=False)
 
     def refuse(*arguments: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -98,8 +92,7 @@ def test_a_model_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_llama2c_checkpoint_is_read_only_where_its_size_is_right(tmp_path: Path) -> None:
-    model = tmp_path / "model.bin"
-    llama2c.save(random_checkpoint(CONFIG), model)
+    model = write_model("llama2c", tmp_path, complete=False)
     needed = model.stat().st_size
     os.truncate(model, HUGE)
     assert refusal(model) == (
@@ -108,20 +101,19 @@ def test_a_llama2c_checkpoint_is_read_only_where_its_size_is_right(tmp_path: Pat
 
 
 def test_tokenizers_and_configurations_that_are_far_too_large(tmp_path: Path) -> None:
-    model = tmp_path / "model.bin"
-    llama2c.save(random_checkpoint(CONFIG), model)
+    model = write_model("llama2c", tmp_path, complete=False)
     tokenizer = write_llama2c_tokenizer(tmp_path / "tok.bin")
     os.truncate(tokenizer, LARGEST_TEXT + 1)
     expected = f"{tokenizer}: cannot read the tokenizer: it has 268,435,457 bytes"
     assert refusal(model, tokenizer) == expected
-    folder = write_huggingface(random_checkpoint(CONFIG), tmp_path / "folder")
+    folder = write_model("folder", tmp_path, complete=False)
     os.truncate(folder / "config.json", HUGE)
     assert refusal(folder) == f"{folder}: cannot read config.json: it has 1,099,511,627,776 bytes"
 
 
 def test_a_wide_model_is_refused_before_its_weights_are_read(tmp_path: Path) -> None:
     """As are all of those that a user may first think of, with their gigabytes."""
-    folder = write_huggingface(random_checkpoint(CONFIG), tmp_path / "folder")
+    folder = write_model("folder", tmp_path, complete=False)
     fields = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**fields, "hidden_size": 2048}))
     os.truncate(folder / "model.safetensors", HUGE)
@@ -133,29 +125,28 @@ def test_a_wide_model_is_refused_before_its_weights_are_read(tmp_path: Path) -> 
 
 def test_names_in_files_do_not_break_the_line(tmp_path: Path) -> None:
     path = write_gguf(
-        random_checkpoint(CONFIG), tmp_path / "m.gguf", architecture="a\nb\x1b[31m" + 500 * "c"
+        random_checkpoint(WORDY), tmp_path / "m.gguf", architecture="a\nb\x1b[31m" + 500 * "c"
     )
     supported = "is not supported: Llama and Mistral are"
     assert refusal(path) == f"{path}: architecture a\\nb\\x1b[31m{52 * 'c'} {supported}"
     folder = write_huggingface(
-        random_checkpoint(CONFIG), tmp_path / "folder", architectures=["a\nb"]
+        random_checkpoint(WORDY), tmp_path / "folder", architectures=["a\nb"]
     )
     assert refusal(folder) == f"{folder}: architecture a\\nb {supported}"
 
 
 def test_a_folder_by_its_shortest_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = write_huggingface(random_checkpoint(CONFIG), tmp_path / "folder")
-    write_tokenizer_json(folder / "tokenizer.json")
+    folder = write_model("folder", tmp_path)
     (folder / "below").mkdir()
     monkeypatch.chdir(folder)
-    assert loading.load_model(".").config == CONFIG
+    assert loading.load_model(".").config == WORDY
     monkeypatch.chdir(folder / "below")
-    (tmp_path / "folder.toml").write_text('template = "{prompt}!"')
+    (tmp_path / "m.toml").write_text('template = "{prompt}!"')
     assert loading.load_model("..").prompt_format.template == "{prompt}!"
 
 
 def test_only_files_are_replaced_by_a_quantized_model(tmp_path: Path, pipe: Path) -> None:
-    model = quantize(random_checkpoint(CONFIG))
+    model = quantize(random_checkpoint(WORDY))
     with pytest.raises(ModelError, match=f"^{pipe}: cannot write: {NOT_REGULAR}$"):
         quantized_file.save(model, small_tokenizer(), pipe)
     assert pipe.is_fifo()

@@ -19,14 +19,13 @@ from host.model.tokenizers.text import Tokenizer
 from tests.host.model_files import (
     PIECES,
     VOCABULARY,
-    config_of,
     small_tokenizer,
     write_gguf,
     write_tokenizer_json,
 )
+from tests.host.small_models import WORDY
 from tests.host.tiny import random_checkpoint
 
-WORDY = config_of(8, 1, 2, 9, VOCABULARY)
 NORMAL, CONTROL, USER_DEFINED = 1, 3, 4
 ABBA, CAB = PIECES.index("abba"), PIECES.index("cab")
 
