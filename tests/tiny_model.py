@@ -9,9 +9,8 @@ comes from the reference, never from here.
 import string
 from pathlib import Path
 
-import numpy as np
-
-from host.model.checkpoint import Checkpoint, Config, weight_shapes
+from bench.virtual.model import as_checkpoint, draw_weights
+from host.model.checkpoint import Checkpoint, Config
 from host.model.formats import llama2c
 from host.model.tokenizers.bpe import BpeTokenizer, serialize_tokens
 
@@ -67,18 +66,9 @@ CONFIG = Config(
 def tiny_checkpoint() -> Checkpoint:
     """The weights, of a classifier apart from the embedding: where the two are one and nothing is
     trained, a model repeats its last token."""
-    random = np.random.default_rng(SEED)
-    weights = {}
-    for name, shape in weight_shapes(CONFIG).items():
-        values = random.standard_normal(shape)
-        if name.endswith("norm"):
-            values = 1 + 0.2 * values
-        elif name != "embedding":
-            values *= DEVIATION.get(name, 1.0) / np.sqrt(shape[-1])
-        if name == "classifier":
-            values[: len(SPECIAL) + len(BYTES)] *= 0.1  # texts do not end, and are legible
-        weights[name] = values.astype(np.float32)
-    return Checkpoint(config=CONFIG, **weights)
+    weights = draw_weights(CONFIG, SEED, DEVIATION)
+    weights["classifier"][: len(SPECIAL) + len(BYTES)] *= 0.1  # texts do not end, and are legible
+    return as_checkpoint(CONFIG, weights)
 
 
 def write_tiny_model(folder: Path) -> Path:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+from numpy.typing import NDArray
 
 from host.model.checkpoint import Checkpoint, Config, weight_shapes
 from host.model.quantization.quantize import quantize
@@ -14,20 +17,33 @@ CONFIG = Config(
 )
 
 
-def small_model(config: Config = CONFIG, seed: int = 6) -> QuantizedModel:
-    """Random weights, of which greedy texts do not soon repeat."""
+def draw_weights(
+    config: Config, seed: int, deviation: Mapping[str, float], other: float = 1.0
+) -> dict[str, NDArray[np.float64]]:
+    """Draws weights such that a matrix has outputs of this standard deviation for inputs of unit
+    size; deviation: by the name of the weights, `other` for those that it lacks."""
     random = np.random.default_rng(seed)
     weights = {}
     for name, shape in weight_shapes(config).items():
         values = random.standard_normal(shape)
         if name.endswith("norm"):
             values = 1 + 0.2 * values
-        elif name == "classifier":
-            values *= 4 / np.sqrt(shape[-1])
         elif name != "embedding":
-            values *= 1.5 / np.sqrt(shape[-1])
-        weights[name] = values.astype(np.float32)
-    return quantize(Checkpoint(config=config, **weights))
+            values *= deviation.get(name, other) / np.sqrt(shape[-1])
+        weights[name] = values
+    return weights
+
+
+def as_checkpoint(config: Config, weights: Mapping[str, NDArray[np.float64]]) -> Checkpoint:
+    """Returns a checkpoint of these weights."""
+    singles = {name: values.astype(np.float32) for name, values in weights.items()}
+    return Checkpoint(config=config, **singles)
+
+
+def small_model(config: Config = CONFIG, seed: int = 6) -> QuantizedModel:
+    """Random weights, of which greedy texts do not soon repeat."""
+    weights = draw_weights(config, seed, {"classifier": 4.0}, other=1.5)
+    return quantize(as_checkpoint(config, weights))
 
 
 def reference_text(model: QuantizedModel, prompt: list[int], steps: int) -> list[int]:
