@@ -19,6 +19,7 @@ from host.launch.cluster import OpenCluster
 from host.model.loading import LoadedModel
 from host.model.own_text import load_own_text
 from host.parallel.cost.drafts import count_that_pays
+from protocol.messages import MAX_POSITIONS
 
 # A guess that is less likely to be right, with those before it, costs more than it saves.
 _LEAST_LIKELY = 0.3
