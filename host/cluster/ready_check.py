@@ -25,10 +25,43 @@ READY_TIMEOUT = 20.0
 # Seconds in which a board starts, or its program ends. Until then it is sent zeros: nothing to
 # MicroPython and, to the node, that nobody wants the prompt.
 _START_SECONDS, _POKE_EVERY, _POKE = 3.0, 0.25, b"\0"
-_RESTART_SECONDS = 10.0  # a program that fails is started again, and fails again
 _PROMPT = b">>> "
 _TRACEBACK = re.compile(rb"Traceback .*\r?\n(?: .*\r?\n)*\S.*\n")
 _PORT_TIMEOUT = 6.0  # seconds for native USB to come back
+
+
+class _StartingPort:
+    """A board's port, and all that was read from it, in which a program that fails shows."""
+
+    def __init__(self, port: Port) -> None:
+        self.name, self._port, self._text = port.name, port, b""
+
+    @property
+    def in_waiting(self) -> int:
+        return self._port.in_waiting
+
+    def fileno(self) -> int:
+        return self._port.fileno()
+
+    def read(self, size: int) -> bytes:
+        data = self._port.read(size)
+        self._text += data
+        return data
+
+    def write(self, data: bytes) -> int:
+        return self._port.write(data)
+
+    def close(self) -> None:
+        self._port.close()
+
+    def find_failure(self) -> FlashError | None:
+        """Returns what has kept the board from starting, where it has printed that or come to its
+        prompt: a program that fails is started again every few seconds, and fails again."""
+        if _PROMPT not in self._text and not _TRACEBACK.search(self._text):
+            return None
+        return FlashError(
+            f"the board was written, and its program fails: {_exception(self._text)}"
+        )
 
 
 def await_ready(
@@ -41,14 +74,17 @@ def await_ready(
     FlashError where it does not answer, has failed to start, or is not what was written.
     """
     port = _open_started(locate)
+
+    def watch() -> None:
+        if failure := port.find_failure():
+            raise failure
+
     transport = Transport({place.chip: Line(port)}, REPL_MTU)
     signer = HostAuthenticator(place.key) if place.key else None
     try:
-        coordinator = Coordinator(Dispatcher(transport, [place.chip], signer))
+        coordinator = Coordinator(Dispatcher(transport, [place.chip], signer), watch=watch)
         answers = coordinator.handshake([place.chip], timeout, where="after flashing")
     except ClusterError as error:
-        transport.close()
-        _open_started(locate, _RESTART_SECONDS).close()  # quotes a program that failed later
         raise FlashError(f"the board was written, and does not start: {error}") from None
     finally:
         transport.close()
@@ -69,38 +105,38 @@ def _check(ready: Ready, chip: int, model: QuantizedModel) -> None:
         )
 
 
-def _open_started(locate: Callable[[], str | None], seconds: float = _START_SECONDS) -> Port:
-    """Opens the port of a board that has had the time to start, `seconds`.
+def _open_started(locate: Callable[[], str | None]) -> _StartingPort:
+    """Opens the port of a board that has had the time to start.
 
-    Raises FlashError for a board that fails to start, and prints that here or comes to its prompt,
-    and for a port that does not come back.
+    Raises FlashError for a board that has failed to start by then, and for a port that does not
+    come back.
     """
-    opened: Port | None = None
-    quiet_until, text = 0.0, b""
+    opened: _StartingPort | None = None
+    quiet_until = 0.0
     give_up = time.monotonic() + _PORT_TIMEOUT
     while opened is None or time.monotonic() < quiet_until:
         try:
             if opened is None:
                 opened = _open(locate())
-                quiet_until = time.monotonic() + seconds
+                quiet_until = time.monotonic() + _START_SECONDS
             opened.write(_POKE)
-            text += opened.read(opened.in_waiting)
+            opened.read(opened.in_waiting)
         except PortClosed as error:
             if time.monotonic() > give_up:
                 raise FlashError(f"the board was written, and does not answer: {error}") from None
         except OSError:
             opened = None
-        if opened is not None and (_PROMPT in text or _TRACEBACK.search(text)):
+        if opened is not None and (failure := opened.find_failure()):
             opened.close()
-            raise FlashError(f"the board was written, and its program fails: {_exception(text)}")
+            raise failure
         time.sleep(_POKE_EVERY)
     return opened
 
 
-def _open(url: str | None) -> Port:
+def _open(url: str | None) -> _StartingPort:
     if url is None:
         raise PortClosed("it is on no port", "plug it in")
-    return open_exclusively(url, REPL_BAUD)
+    return _StartingPort(open_exclusively(url, REPL_BAUD))
 
 
 def _exception(text: bytes) -> str:

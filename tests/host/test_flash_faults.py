@@ -16,7 +16,7 @@ from host.cli import flash_job, flashing
 from host.cluster import cluster_file
 from host.cluster.cluster_fields import FlashedChip
 from host.cluster.place import Place
-from host.cluster.ready_check import await_ready
+from host.cluster.ready_check import READY_TIMEOUT, await_ready
 from host.errors import FlashError
 from host.flash import main
 from host.flashing import esptool
@@ -209,7 +209,7 @@ def test_a_program_that_ends_at_once_is_quoted(board, model, attempt):
     attempt(board.port)
     place = Place(boards.load("esp32s3"), board.port, 1, 2, Link("uart"))
     with pytest.raises(FlashError, match="program fails: ValueError: incompatible .mpy"):
-        await_ready(None, place, lambda: board.port, 1)
+        await_ready(None, place, lambda: board.port, READY_TIMEOUT)
 
 
 def test_taking_the_place_of_another_board_takes_a_yes(
