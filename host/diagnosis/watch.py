@@ -1,15 +1,15 @@
 """Which of the chips at a port still answer: a board may die while its port stays open.
 
 That is so behind a server of ports, on a bridge that USB powers, and over the radio. A chip of
-which nothing has come for a while is asked, and asked again as often as a bad radio needs.
+which nothing has come for a while is asked, as often as a bad radio needs.
 """
 
 from __future__ import annotations
 
-# Seconds since anything came: then a chip is asked, and asked again so often; then it is said to
-# be silent, and looked for more rarely. With 30 % of frames lost either way, one window of 14
-# questions in 10,000 stays without an answer.
-ASK_AFTER, ASK_AGAIN, SILENT_AFTER, LOOK_AGAIN = 1.0, 0.25, 4.5, 3.0
+# Seconds since anything came: then a chip is asked, at this interval; then it is said to be silent,
+# and looked for more rarely. With 30 % of frames lost either way, one window of 14 questions in
+# 10,000 stays without an answer.
+ASK_AFTER, ASK_INTERVAL, SILENT_AFTER, LOOK_INTERVAL = 1.0, 0.25, 4.5, 3.0
 
 
 class Watch:
@@ -47,7 +47,7 @@ class Watch:
         """Returns the chips that are to be asked now, and whether each is silent."""
         chips = [chip for chip, at in self._ask_at.items() if now >= at]
         for chip in chips:
-            self._ask_at[chip] = now + (LOOK_AGAIN if chip in self._silent else ASK_AGAIN)
+            self._ask_at[chip] = now + (LOOK_INTERVAL if chip in self._silent else ASK_INTERVAL)
         return [(chip, chip in self._silent) for chip in chips]
 
     def fallen_silent(self, now: float) -> list[int]:

@@ -103,7 +103,7 @@ def write(
     chip.
 
     bauds: speeds to try, each where the line was too noisy for the one before, which `on_retry`
-    is told in a line. Raises FlashError, which names the segment at which it stopped.
+    is called with, as a line. Raises FlashError, which names the segment at which it stopped.
     """
     for number, baud in enumerate(bauds, 1):
         try:

@@ -52,7 +52,7 @@ class ApiError(Exception):
 
 
 def describe_error(error: FederationError) -> ApiError:
-    """Returns what a client is told of an error of ours."""
+    """Returns an error of ours as clients get it."""
     text = str(error)
     match error:
         case PromptTooLong():

@@ -118,7 +118,7 @@ class MqttServer:
                     try:
                         await self._serve(client)
                     except asyncio.CancelledError:
-                        await self._say_goodbye(client)
+                        await self._publish_offline(client)
                         raise
             except* (aiomqtt.MqttError, OSError) as group:
                 self.is_connected.clear()
@@ -127,8 +127,8 @@ class MqttServer:
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
 
-    async def _say_goodbye(self, client: aiomqtt.Client) -> None:
-        """Says what the broker does not, for a server that goes of its own accord."""
+    async def _publish_offline(self, client: aiomqtt.Client) -> None:
+        """Publishes what the broker does only for a server that it has lost."""
         with contextlib.suppress(aiomqtt.MqttError):
             await client.publish(f"{self._own}/status", OFFLINE, qos=1, retain=True)
 
@@ -171,11 +171,11 @@ class MqttServer:
                     tasks.create_task(self._answer(client, message))
                     continue
                 self._states[topic.split("/")[-2]] = bytes(message.payload).decode()
-                for gone in self._heritage():
+                for gone in self._abandoned():
                     self._states[gone] = _TAKEN
                     tasks.create_task(self._take_over(gone))
 
-    def _heritage(self) -> list[str]:
+    def _abandoned(self) -> list[str]:
         """The servers whose commands are this one's to take over."""
         online = [name for name, state in self._states.items() if state == ONLINE]
         if self._id != min(online, default=""):

@@ -1,4 +1,4 @@
-"""What clusters tell those who watch: metrics, and the page's live view."""
+"""Who is notified of what happens on clusters: metrics, and the page's live view."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from host.serving.job import Job
 
 
 class Observer:
-    """Is told what happens on a cluster, in that cluster's thread; does nothing of it."""
+    """Called with what happens on a cluster, in that cluster's thread; does nothing with it."""
 
     def cluster_opened(self, name: str, cluster: OpenCluster) -> None:
         """A cluster was opened, for the first time or again."""
@@ -27,7 +27,7 @@ class Observer:
 
 
 class Observers(Observer):
-    """Tells several observers."""
+    """Notifies several observers."""
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers

@@ -41,7 +41,7 @@ _LOG = logging.getLogger("federation")
 
 MOST_EVENT = 1 << 16  # bytes of an event's data or payload
 MOST_CONNECTIONS = 64
-_PATIENCE = 60.0  # seconds that a connection may be silent
+_READ_TIMEOUT = 60.0  # seconds that a connection may be silent
 _NOT_UNDERSTOOD = "Sorry, I did not understand that"
 _BY = Attribution(name=PROJECT, url="")
 
@@ -53,13 +53,13 @@ class _Reader(asyncio.StreamReader):
         self._reader = reader
 
     async def readline(self) -> bytes:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_READ_TIMEOUT):
             return await self._reader.readline()
 
     async def readexactly(self, n: int) -> bytes:
         if n > MOST_EVENT:
             raise ValueError(f"an event of {n} bytes")
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_READ_TIMEOUT):
             return await self._reader.readexactly(n)
 
 

@@ -1,4 +1,4 @@
-"""Stand-in boards that hold a cluster's shares, on their REPL ports, without flashing them."""
+"""Stand-in boards that hold a cluster's shards, on their REPL ports, without flashing them."""
 
 from host.build.bundle import chip_files
 from host.build.configuration import REPL_UART, configuration
@@ -14,7 +14,7 @@ from tests.standin_board.board import StandinBoard
 _PROMPT_MS = 200  # a user has two seconds; tests wait less
 
 
-def put_share(board, model, cluster, chip, change=lambda chip, files: None):
+def put_shard(board, model, cluster, chip, change=lambda chip, files: None):
     """Puts a chip's files, after `change`, onto a board and starts it anew."""
     plan = plan_cluster(model, cluster)
     shard = plan.shards[chip]
@@ -43,5 +43,5 @@ def flashed_board(
     mac = f"24000000000{chip}"
     board = stack.enter_context(StandinBoard(place, mac=mac, hub=hub))
     cluster = cluster.with_chip(FlashedChip(chip, kind, format_mac(mac), board.port))
-    put_share(board, model, cluster, chip, change)
+    put_shard(board, model, cluster, chip, change)
     return board, cluster

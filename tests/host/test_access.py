@@ -1,4 +1,4 @@
-"""Opening ports, and what a user is told of one that does not open."""
+"""Opening ports, and what is said of one that does not open."""
 
 import errno
 import grp

@@ -82,7 +82,7 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def little_patience(monkeypatch):
+def short_timeouts(monkeypatch):
     for name in ("_TIMEOUT", "_WITHOUT_KEY", "_OVER_RADIO"):
         monkeypatch.setattr(node, name, 0.4)
     monkeypatch.setattr(port_search, "RETRANSMIT_SECONDS", 0.1)
@@ -318,7 +318,7 @@ def test_power_save():
     assert not faults([check_power_save(0)])
 
 
-def test_chips_that_answer_at_a_port(little_patience):
+def test_chips_that_answer_at_a_port(short_timeouts):
     cluster = on_link(CLUSTER, "uart")
     with PtyChip(FakeChip(1, key=KEY)) as board:
         board.chip.model_hash = HASH
@@ -332,7 +332,7 @@ def test_chips_that_answer_at_a_port(little_patience):
         )
 
 
-def test_a_chip_that_failed_to_start(little_patience):
+def test_a_chip_that_failed_to_start(short_timeouts):
     chip = FakeChip(2)
     text = encode_error(FAULT, 0, 0, "ShardError: no shard")
     chip.answers = lambda *_: iter([(0, message_types.ERROR, text)])
@@ -358,7 +358,7 @@ def test_a_chip_that_fails_when_it_is_started_again(monkeypatch):
     )
 
 
-def test_a_chip_that_fails_once_it_has_taken_the_key(little_patience):
+def test_a_chip_that_fails_once_it_has_taken_the_key(short_timeouts):
     chip = FakeChip(2, key=KEY)
     chip.signer = ChipAuthenticator(KEY, 2)
     answers = chip.answers
@@ -375,7 +375,7 @@ def test_a_chip_that_fails_once_it_has_taken_the_key(little_patience):
         assert fault(found) == "chip 2 has failed to start: no shard"
 
 
-def test_a_port_that_nothing_answers_at(little_patience):
+def test_a_port_that_nothing_answers_at(short_timeouts):
     with PtyChip(None) as board:
         found = list(examine_port(board.url, None))
     assert fault(found).startswith("neither a node nor MicroPython's prompt answers")
@@ -405,7 +405,7 @@ def test_a_port_that_another_program_takes_in_between():
             prompt_module.Prompt(port.url)
 
 
-def test_a_node_that_does_not_let_itself_be_interrupted(little_patience, monkeypatch):
+def test_a_node_that_does_not_let_itself_be_interrupted(short_timeouts, monkeypatch):
     monkeypatch.setattr(node, "firmware_version", lambda: "0")  # as the fake chip says
     with PtyChip(0) as board:
         found = list(examine_port(board.url, None))

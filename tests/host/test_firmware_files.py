@@ -43,12 +43,12 @@ def site():
 
 
 def test_an_image_is_downloaded_once_and_checked_ever_after(site, tmp_path):
-    told = []
+    steps = []
     path = find_image_file(
-        BOARD, None, None, lambda *step: told.append(step), folder=tmp_path, site=site.url
+        BOARD, None, None, lambda *step: steps.append(step), folder=tmp_path, site=site.url
     )
     assert path.name == NAME and path.read_bytes() == CONTENT
-    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert steps[-1] == (len(CONTENT), len(CONTENT))
     digest = hashlib.sha256(CONTENT).hexdigest()
     assert (tmp_path / f"{NAME}.sha256").read_text() == f"{digest}  {NAME}\n"
     assert find_image_file(BOARD, None, digest.upper(), folder=tmp_path, site=site.url) == path

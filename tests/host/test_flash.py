@@ -48,16 +48,16 @@ def place_on(board, chip=0, chips=1, link="uart", of=BOARD):
     return Place(of, board.port, chip, chips, Link(link, "pins"))
 
 
-def update_board(model, place, told):
+def update_board(model, place, on_progress):
     return update(
-        place.port, place.board, lambda system: place.files(model, system.version), told
+        place.port, place.board, lambda system: place.files(model, system.version), on_progress
     )
 
 
-def flash(model, board, told=lambda path, written, total: None, **place):
+def flash(model, board, on_progress=lambda path, written, total: None, **place):
     """As `update`, and until the board has been reset: what is sent at that moment is lost."""
     resets = board.resets
-    done = update_board(model, place_on(board, **place), told)
+    done = update_board(model, place_on(board, **place), on_progress)
     board.await_reset(resets)
     return done
 
@@ -96,16 +96,16 @@ def on_board(board, tmp_path):
 def test_every_file_arrives_and_what_others_put_there_stays(model, board, tmp_path):
     (tmp_path / "own.py").write_text("mine = 1\n")
     mpremote(board, "fs", "cp", str(tmp_path / "own.py"), ":own.py")
-    told = []
+    steps = []
     done = flash(
-        model, board, lambda *step: told.append(step), chip=2, chips=5, link="espnow"
+        model, board, lambda *step: steps.append(step), chip=2, chips=5, link="espnow"
     )  # fmt: skip
     files = expected(model, 2, 5, "espnow", rate=12)
     size = sum(map(len, files.values()))
     assert done.system.version == (1, 27, 0) and done.files == len(files)
     assert set(done.changes.write) == set(files) and done.changes.size == size
-    assert [written for _, written, _ in told] == sorted(written for _, written, _ in told)
-    assert told[0][1] == 0 and told[-1] == ("main.py", size, size)
+    assert [written for _, written, _ in steps] == sorted(written for _, written, _ in steps)
+    assert steps[0][1] == 0 and steps[-1] == ("main.py", size, size)
     assert on_board(board, tmp_path) == {**files, "own.py": b"mine = 1\n"}
 
 

@@ -198,7 +198,7 @@ def test_a_board_whose_native_usb_comes_back_elsewhere(arguments, monkeypatch):
 
 
 def test_boards_that_are_named_for_all_chips(arguments, silent_port):
-    """Each is flashed with the share that the cluster has for it from the beginning."""
+    """Each is flashed with the shard that the cluster has for it from the beginning."""
     both = "esp32s3,esp32c3"
     options = parsed(arguments(silent_port, boards=both, board=None, chips=None))
     job = prepare_job(options, Console(), None)

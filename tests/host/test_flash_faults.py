@@ -241,7 +241,7 @@ def test_other_settings_for_one_chip_name_those_to_flash_again(board, attempt, c
         lambda old: old.with_chip(FlashedChip(0, "esp32s3", "24:0a:c4:00:00:09", "x"))
     )
     said = attempt(board.port, "--context", "8")
-    # Told before the chip is waited for, which may end in an error.
+    # Printed before the chip is waited for, which may end in an error.
     assert said.splitlines()[-2:] == [
         "the cluster has changed: flash again chip 0",
         "not asked whether it is ready: its line is not this port",

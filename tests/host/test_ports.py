@@ -35,7 +35,7 @@ class ListedPort:
 
 
 @pytest.fixture(autouse=True)
-def little_patience(monkeypatch):
+def short_timeouts(monkeypatch):
     monkeypatch.setattr(ports, "EXPECTED_TIMEOUT", 0.3)
     monkeypatch.setattr(ports, "TIMEOUT", 0.7)
     monkeypatch.setattr(port_search, "RETRANSMIT_SECONDS", 0.1)

@@ -18,7 +18,7 @@ from tests.serving.servers import HTTP, make_service, serving
 KEY = "the cluster's key"
 PATH = "/v1/completions"
 BODY = {"prompt": "Once", "max_tokens": 1}
-HASTE = 0.05  # seconds
+TIMEOUT = 0.05  # seconds
 WITH_KEY = {"Authorization": f"Bearer {KEY}"}
 
 
@@ -68,12 +68,12 @@ def test_a_body_that_is_too_long(address):
 
 
 @pytest.fixture(scope="module")
-def hasty(tiny):
-    """A server that gives requests little time."""
+def strict_address(tiny):
+    """A server with short timeouts for what a request sends."""
     service, watching = make_service(tiny, [[ReferenceChips()]])
-    settings = AppSettings(api_key=KEY, body_timeout=HASTE)
+    settings = AppSettings(api_key=KEY, body_timeout=TIMEOUT)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TimedProtocol, "head_timeout", HASTE)
+        patch.setattr(TimedProtocol, "head_timeout", TIMEOUT)
         with serving(service, watching, settings) as url:
             yield url
 
@@ -95,8 +95,8 @@ def connect(address):
         (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 70_000, 400),
     ],
 )  # fmt: skip
-def test_slow_and_malformed_requests(hasty, sent, status):
-    with connect(hasty) as line:
+def test_slow_and_malformed_requests(strict_address, sent, status):
+    with connect(strict_address) as line:
         line.sendall(sent)
         answer = b""
         while part := line.recv(4096):
@@ -104,11 +104,11 @@ def test_slow_and_malformed_requests(hasty, sent, status):
     assert answer.startswith(b"HTTP/1.1 %d " % status)
 
 
-def test_a_connection_that_is_kept_has_time_again(hasty):
+def test_a_connection_that_is_kept_has_time_again(strict_address):
     with httpx.Client(headers=WITH_KEY) as kept:
         for _ in range(2):
-            assert kept.get(f"{hasty}/v1/models").status_code == 200
-            time.sleep(3 * HASTE)
+            assert kept.get(f"{strict_address}/v1/models").status_code == 200
+            time.sleep(3 * TIMEOUT)
 
 
 def test_beyond_this_machine_a_key_is_needed():

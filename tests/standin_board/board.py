@@ -252,7 +252,7 @@ class StandinBoard:
 
 
 def _baud(slave):
-    """Bits a second that a host has set a terminal to, as far as they are told apart here."""
+    """Bits a second that a host has set a terminal to, as far as they differ here."""
     speed = termios.tcgetattr(slave)[5]
     return {termios.B115200: 115_200, termios.B57600: 57_600}.get(speed, 460_800)
 

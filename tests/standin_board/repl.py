@@ -212,7 +212,7 @@ class Repl:
             self._write(b"\n>>> ")
 
     def raw(self):
-        """The REPL for programs; returns when it is told to."""
+        """The REPL for programs; returns at Ctrl-B."""
         self._write(b"raw REPL; CTRL-B to exit\n>")
         source = bytearray()
         while True:

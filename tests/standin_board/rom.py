@@ -189,7 +189,7 @@ class Rom:
         return self._failure(operation, _WRITE_FAILED)
 
     def _end(self, operation, data):
-        """FLASH_END, after which, if it is told to, the stub gives way to the ROM."""
+        """FLASH_END, after which, if the host asks for it, the stub gives way to the ROM."""
         answer = self._answer(operation)
         self._stub = self._stub and data[:4] != bytes(4)
         return [answer]
