@@ -6,9 +6,9 @@ which nothing has come for a while is asked, as often as a bad radio needs.
 
 from __future__ import annotations
 
-# Seconds since anything came: then a chip is asked, at this interval; then it is said to be silent,
-# and looked for more rarely. With 30 % of frames lost either way, one window of 14 questions in
-# 10,000 stays without an answer.
+# Seconds since anything came: then a chip is asked, at this interval; then it is said to be
+# silent, and looked for more rarely. With 30 % of frames lost either way, one window of 14
+# questions in 10,000 stays without an answer.
 ASK_AFTER, ASK_INTERVAL, SILENT_AFTER, LOOK_INTERVAL = 1.0, 0.25, 4.5, 3.0
 
 
