@@ -15,7 +15,7 @@ from esptool.targets import CHIP_DEFS
 
 from host.errors import FlashError
 from host.flashing.esptool_failures import NoisyLine, explain_locked, make_error
-from host.private_file import PrivateFile
+from host.private_file import open_private
 
 # Bits a second while writing: what the CP2102 and slower bridges do without errors; and then,
 # where the line turns out to be noisy, what carries over any.
@@ -131,7 +131,7 @@ def _write(
         arguments = ["write-flash", "--skip-flashed"]
         for segment in segments:
             # One has the cluster's key in it.
-            file = stack.enter_context(PrivateFile(segment.content))
+            file = stack.enter_context(open_private(segment.content))
             files.append(file.descriptor)
             arguments += [hex(segment.offset), file.path]
         options = ["--chip", kind, "--baud", str(baud)]

@@ -14,7 +14,7 @@ from types import TracebackType
 
 from host.build.bundle import compiled
 from host.errors import ClusterError, naming_file
-from host.private_file import PrivateFile
+from host.private_file import open_private
 from host.setup import micropython
 from host.simulation.hub import HubProcess
 
@@ -57,7 +57,7 @@ class SimulatedChip:
         link.unlink(missing_ok=True)
         with (
             open(self.folder / "output.txt", "ab") as output,
-            PrivateFile(self._config) as config,
+            open_private(self._config) as config,
         ):
             link.symlink_to(config.path)
             return subprocess.Popen(

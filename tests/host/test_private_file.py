@@ -14,7 +14,7 @@ from host.flashing import esptool
 from host.launch import open_cluster, simulated
 from host.launch.simulated import SimulatedChips
 from host.model.quantization.quantize import quantize
-from host.private_file import PrivateFile
+from host.private_file import open_private
 from host.simulation import chips
 from tests.host.tiny import random_checkpoint
 
@@ -39,8 +39,8 @@ def files_with(folder, secret):
 
 def test_a_full_disk_is_named(temporary, monkeypatch):
     monkeypatch.setattr(tempfile, "TemporaryFile", partial(open, "/dev/full", "wb"))
-    with pytest.raises(OSError) as caught:
-        PrivateFile(b"secret")
+    with pytest.raises(OSError) as caught, open_private(b"secret"):
+        pass
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(temporary))
 
 
@@ -56,7 +56,7 @@ def test_a_full_disk_is_named_by_the_chip_s_file_that_is_not_written(temporary, 
 
 def test_a_child_reads_it_and_it_has_no_name(temporary):
     program = "import sys; print(open(sys.argv[1], 'rb').read() * 2)"
-    with PrivateFile(b"secret") as file:
+    with open_private(b"secret") as file:
         for _ in range(2):
             said = subprocess.run(
                 [sys.executable, "-c", program, file.path],
