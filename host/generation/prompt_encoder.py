@@ -10,6 +10,10 @@ from host.model.loading import LoadedModel, ModelHeader
 _DEFAULT_STEPS = 256
 
 
+class PromptTooLong(ModelError):
+    """A prompt that does not fit into the context or the steps; the message has both numbers."""
+
+
 class PromptEncoder:
     """Encodes prompts as a model is spoken to, each checked to leave room to generate.
 
@@ -46,7 +50,7 @@ class PromptEncoder:
     def encode(self, prompt: str) -> list[int]:
         """Returns BOS and the tokens that the model is given for `prompt`.
 
-        Raises ModelError where it is too long, or no text.
+        Raises PromptTooLong, ModelError for what is no text.
         """
         tokens = self._tokenizer.encode(self._format.text(prompt))
         count = len(tokens)
@@ -54,12 +58,12 @@ class PromptEncoder:
             longer = f" or raise the context (--context, up to {self._most})"
             if self._is_flashed:
                 longer = f", or flash all boards again with a --context of up to {self._most}"
-            raise ModelError(
+            raise PromptTooLong(
                 f"the prompt has {count} tokens, BOS included, and the context {self._context}"
                 f" positions: shorten it{longer * (self._context < self._most)}"
             )
         if count > self.steps:
-            raise ModelError(
+            raise PromptTooLong(
                 f"the prompt has {count} tokens, BOS included: --steps {self.steps} leaves none"
                 " to generate"
             )

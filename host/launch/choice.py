@@ -22,9 +22,13 @@ class Choice:
     parallelism: Parallelism
     reason: str
 
-    def __str__(self) -> str:
+    def describe(self) -> str:
+        """Returns both, as "tensor, host reduce (as flashed)"."""
         what = find_strategy(self.parallelism).describe(self.parallelism)
-        return f"parallelism: {what} ({self.reason})"
+        return f"{what} ({self.reason})"
+
+    def __str__(self) -> str:
+        return f"parallelism: {self.describe()}"
 
 
 def choose_parallelism(model: QuantizedModel, boards: BoardSet, batch: bool) -> Choice:

@@ -9,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from host.errors import ArgumentError, FederationError, ModelError
+from host.generation.prompt_encoder import PromptTooLong
 from host.serving.job import DeadlineError
 from host.serving.job_queue import QueueFull
-from host.serving.service import NotReady, PromptTooLong, UnknownModel
+from host.serving.service import NotReady, UnknownModel
 
 _LOADING_RETRY = 2  # seconds after which a model may be loaded
 

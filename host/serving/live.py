@@ -77,8 +77,7 @@ class LiveView(Observer):
             for engine in model.engines:
                 shown = self._cluster(engine, chips.get(engine.name, []))
                 clusters.append({"model": model.name, **shown})
-        waiting = sum(len(model.queue) for model in service.models.values())
-        return {"clusters": clusters, "waiting": waiting}
+        return {"clusters": clusters, "waiting": service.waiting}
 
     def _cluster(self, engine: Engine, chips: list[ChipStatistics]) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -91,7 +90,7 @@ class LiveView(Observer):
             return found
         self._note_boots(watched, cluster.coordinator.boot_ids)
         counters = {chip.chip: chip.as_dict() for chip in chips}
-        found["parallelism"] = str(cluster.choice).removeprefix("parallelism: ")
+        found["parallelism"] = cluster.choice.describe()
         found["is_simulated"] = cluster.is_simulated
         found["recoveries"] = cluster.executor.recoveries
         found["tokens_per_second"] = round(self._rate(watched), 1)

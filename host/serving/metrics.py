@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -23,15 +23,20 @@ from host.serving.observer import Observer
 from host.serving.service import Service
 
 _CHIPS_TIMEOUT = 2.0  # seconds that a scrape waits for chips' counters
-# Counters of a chip: our name, what it is, and the figure.
-_CHIP_COUNTERS = (
+# Counters of a cluster and of a chip: our name, what it is, and the figure.
+_CLUSTER_COUNTERS: tuple[tuple[str, str, Callable[[OpenCluster], float]], ...] = (
+    ("recoveries", "KV caches computed again", lambda cluster: cluster.executor.recoveries),
+    ("resends", "requests retransmitted", lambda cluster: cluster.coordinator.resends),
+    ("exchanged_bytes", "between host and chips", lambda cluster: cluster.exchanged_bytes),
+)
+_CHIP_COUNTERS: tuple[tuple[str, str, Callable[[ChipStatistics], float]], ...] = (
     ("busy_seconds", "time at work", lambda chip: chip.busy_ms / 1000),
     ("frames_sent", "frames sent on all links", lambda chip: chip.frames_sent),
     ("frames_received", "frames received on all links", lambda chip: chip.frames_received),
     ("bytes_sent", "bytes sent on all links", lambda chip: chip.bytes_sent),
     ("bytes_received", "bytes received on all links", lambda chip: chip.bytes_received),
     ("frames_dropped", "malformed or foreign frames", lambda chip: chip.frames_dropped),
-    ("resends", "answers sent again", lambda chip: chip.answers_retransmitted),
+    ("resends", "answers retransmitted", lambda chip: chip.answers_retransmitted),
 )  # fmt: skip
 
 
@@ -112,7 +117,7 @@ class _Collector:
              metrics.rate),
             ("llamacpp:requests_processing", "requests in a slot", running),
             ("llamacpp:requests_deferred", "requests in the queue",
-             sum(len(model.queue) for model in models)),
+             self._service.waiting),
             ("federation_slots", "texts that can be generated at a time",
              sum(model.slots for model in models)),
         )  # fmt: skip
@@ -137,14 +142,10 @@ class _Collector:
             restarts.add_metric([engine.name], engine.restarts)
         yield ready
         yield restarts
-        for name, what, figure in (
-            ("recoveries", "KV caches computed again", lambda each: each.executor.recoveries),
-            ("resends", "requests sent again", lambda each: each.coordinator.resends),
-            ("exchanged_bytes", "between host and chips", lambda each: each.exchanged_bytes),
-        ):
+        for name, what, figure in _CLUSTER_COUNTERS:
             family = CounterMetricFamily(f"federation_{name}", what, labels=["cluster"])
             for own, cluster in opened:
-                family.add_metric([own], _read(figure, cluster))
+                family.add_metric([own], figure(cluster))
             yield family
 
     def _each_chip(self) -> Iterator[Any]:
@@ -162,7 +163,3 @@ class _Collector:
         yield heap
         for family, _ in families:
             yield family
-
-
-def _read(figure: Any, cluster: OpenCluster) -> float:
-    return float(figure(cluster))

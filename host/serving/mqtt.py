@@ -257,7 +257,7 @@ class MqttServer:
         return {
             "boards_online": sum(each.executor.plan.chips for each in clusters if each),
             "clusters_ready": len(clusters),
-            "waiting": sum(len(model.queue) for model in self._service.models.values()),
+            "waiting": self._service.waiting,
             "tokens_per_second": round(self._rate(), 1),
             "answered": self._answered,
             "last_command": self._last["command"][:200],

@@ -37,9 +37,10 @@ class AnswerWriter:
         whole = self._object(False, [choice])
         return {**whole, "usage": usage(generation), **self._ours(generation)}
 
-    def first_piece(self) -> dict[str, Any]:
-        """What a streamed chat begins with."""
-        return self._object(True, [self._chunk({"role": "assistant", "content": ""}, "", None)])
+    def first_pieces(self) -> list[dict[str, Any]]:
+        """What a streamed answer begins with: in a chat, who speaks."""
+        role = self._chunk({"role": "assistant", "content": ""}, "", None)
+        return [self._object(True, [role])] if self._is_chat else []
 
     def piece(self, text: str) -> dict[str, Any]:
         """A piece of text."""

@@ -17,7 +17,7 @@ from host.errors import FederationError
 from host.generation.generator import Generation
 from host.serving.api_errors import describe_error
 from host.serving.asking import whole
-from host.serving.job import Done, Job, Mailbox
+from host.serving.job import Done, Mailbox, Piece
 from host.serving.openai_answers import CHAT, TEXT, AnswerWriter
 from host.serving.openai_requests import ParsedRequest, parse_chat, parse_completion
 from host.serving.service import ServedModel, Service, UnknownModel
@@ -73,10 +73,10 @@ class OpenAiApi:
         mailbox = Mailbox()
         deadline = asyncio.get_running_loop().time() + self._deadline
         job = model.submit(task, _client(request), mailbox.deliver)
-        fingerprint = f"fp_{model.digest}"
-        writer = AnswerWriter(kind, model.name, fingerprint, parsed.ignored)
+        writer = AnswerWriter(kind, model.name, f"fp_{model.digest}", parsed.ignored)
         if parsed.is_streamed:
-            pieces = _stream(writer, parsed, model, job, mailbox, deadline, kind == CHAT)
+            events = mailbox.events(deadline)
+            pieces = _stream(writer, events, parsed.wants_usage, lambda: model.queue.cancel(job))
             return EventSourceResponse(pieces, headers={"X-Accel-Buffering": "no"})
         try:
             generation = await _until_gone(request, whole(mailbox, deadline))
@@ -108,29 +108,27 @@ async def _disconnection(request: Request) -> None:
 
 async def _stream(
     writer: AnswerWriter,
-    parsed: ParsedRequest,
-    model: ServedModel,
-    job: Job,
-    mailbox: Mailbox,
-    deadline: float,
-    is_chat: bool,
+    events: AsyncIterator[Piece | Done],
+    wants_usage: bool,
+    cancel: Callable[[], None],
 ) -> AsyncIterator[dict[str, str]]:
-    """Yields an answer in server-sent events; who reads no more of them ends the job."""
+    """Yields an answer in server-sent events; cancel: called at the end, or where nobody reads
+    more of them."""
     try:
-        if is_chat:
-            yield _event(writer.first_piece())
-        async for event in mailbox.events(deadline):
+        for first in writer.first_pieces():
+            yield _event(first)
+        async for event in events:
             if not isinstance(event, Done):
                 yield _event(writer.piece(event.text))
                 continue
             yield _event(writer.last_piece(event.generation))
-            if parsed.wants_usage:
+            if wants_usage:
                 yield _event(writer.usage_piece(event.generation))
         yield {"data": "[DONE]"}
     except FederationError as error:
         yield _event(describe_error(error).body())
     finally:
-        model.queue.cancel(job)
+        cancel()
 
 
 def _event(content: dict[str, Any]) -> dict[str, str]:

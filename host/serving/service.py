@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from host.errors import ArgumentError, ClusterError, FederationError, ModelError
+from host.errors import ClusterError, FederationError
 from host.generation.generator import Task, TaskMaker, make_sampler
+from host.generation.prompt_encoder import PromptTooLong
 from host.launch import Chips
 from host.model.loading import LoadedModel
 from host.serving.engine import FAILED, LOADING, READY, RECOVERING, Engine
@@ -29,10 +30,6 @@ class NotReady(FederationError):
 
 class UnknownModel(FederationError):
     """A model that is not served."""
-
-
-class PromptTooLong(ModelError):
-    """A prompt that does not fit into the context; the message has both numbers."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +95,7 @@ class ServedModel:
                 f"the prompt has {size} characters, and the context {self.context} positions:"
                 " shorten it"
             )
-        try:
-            return self._maker.make(request.prompt, sampler, request.max_tokens, request.stop)
-        except ArgumentError:
-            raise
-        except ModelError as error:
-            if " tokens, BOS included" in str(error):
-                raise PromptTooLong(str(error)) from None
-            raise
+        return self._maker.make(request.prompt, sampler, request.max_tokens, request.stop)
 
     def submit(self, task: Task, client: str, deliver: Callable[[Event], None]) -> Job:
         """Has a task wait for a slot. Raises NotReady, QueueFull."""
@@ -130,6 +120,11 @@ class Service:
     def engines(self) -> list[Engine]:
         """Those of all models."""
         return [engine for model in self.models.values() for engine in model.engines]
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a slot, of all models."""
+        return sum(len(model.queue) for model in self.models.values())
 
     @property
     def default(self) -> ServedModel:

@@ -83,7 +83,7 @@ def describe_engine(engine: Engine) -> dict[str, Any]:
     if cluster:
         found |= {
             "chips": cluster.executor.plan.chips,
-            "parallelism": str(cluster.choice),
+            "parallelism": cluster.choice.describe(),
             "is_simulated": cluster.is_simulated,
             "recoveries": cluster.executor.recoveries,
             "resends": cluster.coordinator.resends,
