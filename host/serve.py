@@ -24,9 +24,11 @@ from host.serving.front_ends import FrontEndSettings, open_front_ends
 from host.serving.job import Job
 from host.serving.live import LiveView
 from host.serving.metrics import Metrics
+from host.serving.mqtt import Broker
 from host.serving.observer import Observer, Observers
 from host.serving.server import WebServer, bind, verify_binding
 from host.serving.service import ServedModel, Service
+from host.serving.wyoming_service import parse_address, parse_areas
 
 
 class _Report(Observer):
@@ -50,12 +52,7 @@ class _Report(Observer):
 def run(options: argparse.Namespace) -> int:
     """Serves until a signal; the exit code. Raises what main prints as one line."""
     verify_binding(options.host, options.api_key, options.insecure)
-    front_ends = FrontEndSettings(
-        options.mqtt, options.mqtt_id or f"{socket.gethostname()}-{options.port}",
-        options.wyoming, options.zeroconf, options.area, options.unlock, options.deadline,
-        options.insecure,
-    )  # fmt: skip
-    front_ends.verify()
+    front_ends = _parse_front_ends(options)
     listener = bind(options.host, options.port)
     try:
         metrics, live = Metrics(), LiveView()
@@ -72,6 +69,19 @@ def run(options: argparse.Namespace) -> int:
         return asyncio.run(_serve(service, metrics, server, front_ends))
     finally:
         listener.close()
+
+
+def _parse_front_ends(options: argparse.Namespace) -> FrontEndSettings:
+    """Raises ArgumentError for what cannot be, before anything is started."""
+    return FrontEndSettings(
+        options.deadline,
+        Broker.parse(options.mqtt) if options.mqtt else None,
+        options.mqtt_id or f"{socket.gethostname()}-{options.port}",
+        parse_address(options.wyoming, options.insecure) if options.wyoming else None,
+        options.zeroconf,
+        parse_areas(options.area),
+        options.unlock,
+    )
 
 
 async def _serve(

@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from host.serving.intents import IntentTable
 from host.serving.metrics import Metrics
+from host.serving.mqtt import Broker, MqttServer, open_mqtt
 from host.serving.service import Service
+from host.serving.wyoming_service import WyomingService, open_wyoming
 
 
 @dataclass(frozen=True)
 class FrontEndSettings:
-    """mqtt: a broker's URL, "" for none; mqtt_id: this server's name there; wyoming: a URI, "" for
-    none; announces: whether by zeroconf; areas: rooms of satellites, as
-    DEVICE=ROOM; may_unlock: whether doors are unlocked by voice; deadline: seconds in which an
-    answer must be there; is_insecure: whether anybody in the network may ask."""
+    """deadline: seconds in which an answer must be there; broker: of MQTT, None for none; mqtt_id:
+    this server's name there; wyoming: the host and port to listen on, None for none; announces:
+    whether by zeroconf; areas: rooms of satellites, as parse_areas returns them; may_unlock:
+    whether doors are unlocked by voice."""
 
-    mqtt: str = ""
+    deadline: float
+    broker: Broker | None = None
     mqtt_id: str = ""
-    wyoming: str = ""
+    wyoming: tuple[str, int] | None = None
     announces: bool = False
-    areas: list[str] = field(default_factory=list)
+    areas: Mapping[str, str] = field(default_factory=dict)
     may_unlock: bool = False
-    deadline: float = 600.0
-    is_insecure: bool = False
-
-    def verify(self) -> None:
-        """Raises ArgumentError for what cannot be, before anything is started."""
-        if self.wyoming:
-            from host.serving import wyoming_service
-
-            wyoming_service.verify_address(self.wyoming, self.is_insecure)
-            wyoming_service.parse_areas(self.areas)
-        if self.mqtt:
-            from host.serving.mqtt import Broker
-
-            Broker.parse(self.mqtt)
 
 
 @asynccontextmanager
@@ -50,28 +40,16 @@ async def open_front_ends(
     lines = []
     async with AsyncExitStack() as stack:
         if settings.wyoming:
-            from host.serving.intents import IntentTable
-            from host.serving.wyoming_service import (
-                WyomingService,
-                open_wyoming,
-                parse_address,
-                parse_areas,
-            )
-
-            table, areas = IntentTable.load(settings.may_unlock), parse_areas(settings.areas)
-            wyoming = WyomingService(service.default, table, areas, settings.deadline)
-            address = parse_address(settings.wyoming)
+            table = IntentTable.load(settings.may_unlock)
+            wyoming = WyomingService(service.default, table, settings.areas, settings.deadline)
             port = await stack.enter_async_context(
-                open_wyoming(wyoming, address, settings.announces)
+                open_wyoming(wyoming, settings.wyoming, settings.announces)
             )
-            lines.append(f"Wyoming on tcp://{address[0]}:{port}")
-        if settings.mqtt:
-            from host.serving.mqtt import Broker, MqttServer, open_mqtt
-
-            broker = Broker.parse(settings.mqtt)
+            lines.append(f"Wyoming on tcp://{settings.wyoming[0]}:{port}")
+        if settings.broker:
             mqtt = MqttServer(
-                service, broker, settings.mqtt_id, settings.deadline, lambda: metrics.rate
+                service, settings.broker, settings.mqtt_id, settings.deadline, lambda: metrics.rate
             )
             await stack.enter_async_context(open_mqtt(mqtt))
-            lines.append(f"MQTT: {settings.mqtt_id} at {broker}")
+            lines.append(f"MQTT: {settings.mqtt_id} at {settings.broker}")
         yield lines

@@ -150,8 +150,12 @@ class WyomingService:
         return []  # as other programs do with what they do not know
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """Returns host and port of tcp://HOST:PORT. Raises ArgumentError."""
+def parse_address(text: str, is_insecure: bool = False) -> tuple[str, int]:
+    """Returns host and port of tcp://HOST:PORT.
+
+    Raises ArgumentError, unless is_insecure also where other machines could ask: Wyoming knows no
+    keys.
+    """
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
@@ -159,17 +163,12 @@ def parse_address(text: str) -> tuple[str, int]:
         host, port = None, None
     if host is None or port is None or parts.scheme != "tcp":
         raise ArgumentError(f"--wyoming {text}: give it as tcp://127.0.0.1:10400")
-    return host, port
-
-
-def verify_address(text: str, is_insecure: bool) -> None:
-    """Raises ArgumentError where others could ask, for Wyoming knows no keys."""
-    host, _ = parse_address(text)
     if host not in LOOPBACK and not is_insecure:
         raise ArgumentError(
             f"--wyoming {text} can be reached from other machines, and Wyoming has no keys: give"
             " --insecure, and let a firewall keep others out"
         )
+    return host, port
 
 
 def parse_areas(texts: list[str]) -> dict[str, str]:
@@ -209,6 +208,7 @@ async def open_wyoming(
 @contextlib.asynccontextmanager
 async def _announced(host: str, port: int) -> AsyncIterator[None]:
     """Has Home Assistant find the service by zeroconf while the context lasts."""
+    # Imported here: it takes a tenth of a second, and few servers announce themselves.
     from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
     kind = "_wyoming._tcp.local."

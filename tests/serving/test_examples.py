@@ -10,6 +10,7 @@ import pytest
 from host.cli.serve_options import parse_options
 from host.paths import HOME_MODEL
 from host.serving.front_ends import FrontEndSettings, open_front_ends
+from host.serving.mqtt import Broker
 from tests.serving.broker import listening, mosquitto
 from tests.serving.reference_chips import ReferenceChips
 from tests.serving.servers import load_quantized, make_service, serving, wait_until
@@ -26,7 +27,7 @@ def addresses(tmp_path_factory):
 
     async def speak(port):
         settings = FrontEndSettings(
-            mqtt=f"mqtt://127.0.0.1:{port}", mqtt_id="own", wyoming="tcp://127.0.0.1:0"
+            60, Broker("127.0.0.1", port), "own", wyoming=("127.0.0.1", 0)
         )
         async with open_front_ends(service, watching[0], settings) as lines:
             async with listening(port, "federation/servers/own/status") as client:
