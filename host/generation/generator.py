@@ -125,7 +125,12 @@ class TaskMaker:
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
     ) -> Task:
-        """Returns a task for a prompt; what Generator.task says."""
+        """Returns a task for a prompt.
+
+        max_tokens: that may be generated, None for as many as the encoder's steps allow; stop:
+        texts before which the generation ends. Raises ModelError where the prompt is too long,
+        ArgumentError for a limit or a stop string that cannot be.
+        """
         if max_tokens is not None and max_tokens < 1:
             raise ArgumentError(f"max_tokens must be at least 1, got {max_tokens}")
         if not all(stop):
@@ -141,7 +146,7 @@ class TaskMaker:
 
 
 class Generator:
-    """Runs prompts on a cluster."""
+    """Runs prompts on a cluster. task: makes a task of a prompt, as TaskMaker.make."""
 
     def __init__(
         self,
@@ -152,23 +157,8 @@ class Generator:
     ) -> None:
         """drafts: tokens that are guessed at a time, None for as many as pay."""
         self.cluster, self.drafter = cluster, make_drafter(source, cluster, drafts)
-        self._tasks = TaskMaker(source, encoder, cluster.executor.model.logit_exponent)
+        self.task = TaskMaker(source, encoder, cluster.executor.model.logit_exponent).make
         self._is_running = False
-
-    def task(
-        self,
-        prompt: str,
-        sampler: Sampler,
-        max_tokens: int | None = None,
-        stop: Sequence[str] = (),
-    ) -> Task:
-        """Returns a task for a prompt.
-
-        max_tokens: that may be generated, None for as many as the encoder's steps allow; stop:
-        texts before which the generation ends. Raises ModelError where the prompt is too long,
-        ArgumentError for a limit or a stop string that cannot be.
-        """
-        return self._tasks.make(prompt, sampler, max_tokens, stop)
 
     def run(self, tasks: Iterable[Task | None], meter: Meter | None = None) -> Run:
         """Yields the text that each token adds to its task, and None at a task's end.
