@@ -19,11 +19,9 @@ from bench.kernels import figures_of_shapes
 from bench.recording import requests
 from bench.results import Label, Row
 from host.build.machine_code.registry import RV32IM, KernelSet
-from host.model.cache import quantize_once
-from host.model.loading import load_model
+from host.model.cache import load_quantized
 from host.model.quantized import QuantizedModel
 from host.model.tokenizers.bpe import BOS
-from host.paths import cache_folder
 
 FILE = Path(__file__).resolve().parent / "bounds.json"
 SHIPPED = REPOSITORY / "models" / "home.bin"
@@ -64,7 +62,7 @@ def gateway_figures(folder: Path = FOLDER) -> Iterator[Row]:
 
 
 def _shipped() -> QuantizedModel:
-    return quantize_once(load_model(SHIPPED), cache_folder("models"))
+    return load_quantized(SHIPPED).quantize()
 
 
 def _chip_bench(

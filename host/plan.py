@@ -15,8 +15,7 @@ from host.cli.console import Console
 from host.cli.plan_report import Problems, make_plan_report, print_plan
 from host.errors import BoardError, ModelError
 from host.hardware.board import board_names, load
-from host.model import loading
-from host.model.cache import quantize_once
+from host.model.cache import load_quantized
 from host.model.outline import Outline
 from host.parallel.assessment import Assessment, assess, assess_all
 from host.parallel.boards import BoardSet
@@ -24,7 +23,7 @@ from host.parallel.fitting import explain, find_first_plan
 from host.parallel.options import CHOICES, parse_parallelism
 from host.parallel.parallelism import LINKS, REDUCERS
 from host.parallel.plan import MAX_CHIPS
-from host.paths import HOME_MODEL, cache_folder
+from host.paths import HOME_MODEL
 
 CHIPS, BOARD = 5, "esp32s3"
 
@@ -132,8 +131,7 @@ def _assess(
         chosen = parse_parallelism(*named, outline.config.layers, len(boards.boards))
         find_first_plan(outline, boards, chosen)
 
-    source = loading.load_model(options.model, options.tokenizer, check)
-    model = quantize_once(source, cache_folder("models"))
+    model = load_quantized(options.model, options.tokenizer, check).quantize()
     if chosen := parse_parallelism(*named, model.config.layers, len(boards.boards)):
         return [assess(model, boards, boards.plan(model, chosen))], {}
     return assess_all(model, boards)

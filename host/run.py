@@ -38,7 +38,6 @@ from host.launch import Choice, open_cluster
 from host.model import loading
 from host.model.cache import quantize_once
 from host.model.outline import Outline
-from host.paths import cache_folder
 
 
 def run(options: argparse.Namespace, console: Console, display: Display) -> int:
@@ -47,7 +46,6 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
     Raises what main prints as one line.
     """
     find_sampler(options)  # what is wrong with options is reported before anything takes its time
-
 
     def check(outline: Outline) -> None:
         chips = find_chips(options, outline.config)
@@ -62,7 +60,7 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
     prompts = list_prompts(options, encoder)
     with console.status("quantizing"):
         source = header.load()
-        model = quantize_once(source, cache_folder("models"))
+        model = quantize_once(source)
 
     with ExitStack() as stack:
         with show_progress(console, "planning", chips.count) as steps:

@@ -2,13 +2,12 @@
 
 from functools import cache
 
-from host.model.cache import quantize_once
-from host.model.loading import load_model
+from host.model.cache import load_quantized
 from host.model.quantized import QuantizedModel
-from host.paths import HOME_MODEL, cache_folder
+from host.paths import HOME_MODEL
 
 
 @cache
 def shipped_model() -> QuantizedModel:
     """As load_model(HOME_MODEL).quantize() gives it (tests/host/test_model_cache.py)."""
-    return quantize_once(load_model(HOME_MODEL), cache_folder("models"))
+    return load_quantized(HOME_MODEL).quantize()

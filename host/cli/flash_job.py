@@ -25,7 +25,7 @@ from host.parallel.fitting import find_first_plan
 from host.parallel.options import AUTO, parse_parallelism
 from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism
 from host.parallel.plan import DoesNotFit
-from host.paths import HOME_MODEL, cache_folder
+from host.paths import HOME_MODEL
 
 CHIPS = 5
 
@@ -74,7 +74,7 @@ def prepare_job(options: argparse.Namespace, console: Console, ask: Ask) -> Flas
     with console.status("quantizing"):
         # As host.run loads it: both must come to the same integers.
         source = loading.load_model(path, options.tokenizer, check)
-        model = quantize_once(source, cache_folder("models"))
+        model = quantize_once(source)
     with console.status("planning"):
         parallelism, choice = _parallelism(options, place, model, before, signed)
         if options.slots is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from host.cli.arguments import Parser, count_from, count_up_to
@@ -13,10 +12,8 @@ from host.cluster import cluster_file
 from host.cluster.cluster_fields import ClusterFile
 from host.errors import ArgumentError, ClusterError
 from host.launch import Chips, FlashedBoards
-from host.model import loading
-from host.model.cache import quantize_once
+from host.model.cache import load_quantized
 from host.model.loading import LoadedModel
-from host.paths import cache_folder
 
 KEY_VARIABLE = "FEDERATION_API_KEY"
 MQTT_VARIABLE = "FEDERATION_MQTT"
@@ -120,7 +117,7 @@ def find_models(
     """
     if not options.cluster:
         path = find_model(options)
-        source = _load(path, options.tokenizer)
+        source = load_quantized(path, options.tokenizer)
         chips = [find_chips(options, source.config), *_find_spares(options, _name(path))]
         return {options.name or _name(path): (source, [chips])}
     for name in ("ports", "chips", "model", "name"):
@@ -131,7 +128,7 @@ def find_models(
         cluster = _read("--cluster", file)
         name = _name(cluster.model)
         if name not in found:
-            found[name] = (_load(cluster.model, options.tokenizer), [])
+            found[name] = (load_quantized(cluster.model, options.tokenizer), [])
         found[name][1].append([FlashedBoards(cluster), *_find_spares(options, name)])
     return found
 
@@ -148,11 +145,6 @@ def _read(option: str, file: str) -> ClusterFile:
     if cluster is None:
         raise ClusterError(f"{option} {file}: there is no such file")
     return cluster
-
-
-def _load(path: str, tokenizer: str | None) -> LoadedModel:
-    source = loading.load_model(path, tokenizer)
-    return replace(source, weights=quantize_once(source, cache_folder("models")))
 
 
 def _name(path: str) -> str:

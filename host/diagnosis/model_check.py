@@ -8,17 +8,15 @@ from host.cluster.cluster_fields import ClusterFile
 from host.cluster.cluster_plan import plan_cluster
 from host.diagnosis.findings import Finding, fine, unseen, wrong
 from host.errors import BoardError, ModelError
-from host.model.cache import quantize_once
-from host.model.loading import load_model
+from host.model.cache import load_quantized
 from host.parallel.plan import DoesNotFit
-from host.paths import cache_folder
 from protocol.messages import HASH_SIZE
 
 
 def check_model(cluster: ClusterFile) -> Iterator[Finding]:
     """Yields what is right or wrong about the cluster's model: by the plan that `run` makes."""
     try:
-        model = quantize_once(load_model(cluster.model), cache_folder("models"))
+        model = load_quantized(cluster.model).quantize()
     except ModelError as error:
         yield unseen(f"whether the model fits: {error}")
         return

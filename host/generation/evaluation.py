@@ -24,7 +24,6 @@ from host.model.prompt_format import PromptFormat
 from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
 from host.model.tokenizers.text import TextStream, Tokenizer
-from host.paths import cache_folder
 
 BATCH = 250  # commands answered together: the caches of this many take 150 MB
 
@@ -127,7 +126,7 @@ def answer_in_integers(
     source: LoadedModel, texts: Sequence[str], track: Track = iter
 ) -> list[str]:
     """Answers `texts` with the quantized model, as every cluster does."""
-    model, positions = quantize_once(source, cache_folder("models")), source.config.context
+    model, positions = quantize_once(source), source.config.context
 
     def answer(batch: Sequence[str]) -> list[str]:
         return generate_answers(

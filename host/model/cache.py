@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from host.errors import ModelError
 from host.model.checkpoint import Checkpoint, weight_shapes
-from host.model.loading import LoadedModel, load_model
+from host.model.loading import Check, LoadedModel, load_model
 from host.model.quantized import QuantizedModel
+from host.paths import cache_folder
 
 _LARGEST = 64 << 20  # bytes of weights: larger models are worth a file that the user knows of
 _HERE = Path(__file__).parent
@@ -18,15 +20,24 @@ _HERE = Path(__file__).parent
 _QUANTIZER = ("arithmetic.py", "float_model.py", "loading.py", "quantized.py", "sampling.py")
 
 
-def quantize_once(source: LoadedModel, folder: Path) -> QuantizedModel:
+def load_quantized(
+    path: str | Path, tokenizer: str | Path | None = None, check: Check = lambda outline: None
+) -> LoadedModel:
+    """Loads a model as load_model does, and has it quantized. Raises ModelError."""
+    source = load_model(path, tokenizer, check)
+    return replace(source, weights=quantize_once(source))
+
+
+def quantize_once(source: LoadedModel, folder: Path | None = None) -> QuantizedModel:
     """The model in integers: quantized now, or as `folder` holds it from an earlier time.
 
-    A folder that cannot be written, or a damaged file in it, costs time and nothing else. Raises
-    ModelError as quantizing does.
+    folder: None for the user's cache; one that cannot be written, or a damaged file in it, costs
+    time and nothing else. Raises ModelError as quantizing does.
     """
     weights = source.weights
     if isinstance(weights, QuantizedModel) or weights.embedding.nbytes > _LARGEST:
         return source.quantize()
+    folder = cache_folder("models") if folder is None else folder
     path = folder / f"{_digest(weights, source.tokenizer.bos)}.model"
     with suppress(ModelError, OSError):
         if path.is_file():

@@ -4,9 +4,9 @@ import pytest
 
 from host.generation.generator import Generator, make_sampler
 from host.generation.prompt_encoder import PromptEncoder
+from host.model.cache import load_quantized
 from host.parallel.parallelism import HOST_REDUCE
 from tests.serving.reference_chips import ReferenceChips
-from tests.serving.servers import load_quantized
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,10 @@ import asyncio
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 
 import httpx
 
 from host.launch import SimulatedChips
-from host.model import loading
-from host.model.cache import quantize_once
-from host.paths import cache_folder
 from host.serving.app import AppSettings, make_app
 from host.serving.engine import LOADING
 from host.serving.live import LiveView
@@ -30,12 +26,6 @@ def wait_until(is_true, timeout=60):
     while not is_true():
         assert time.monotonic() < end, "it did not come about"
         time.sleep(0.002)
-
-
-def load_quantized(path):
-    """A model as servers take it."""
-    source = loading.load_model(path)
-    return replace(source, weights=quantize_once(source, cache_folder("models")))
 
 
 def make_service(source, clusters, *, name="tiny", most_waiting=64, pause=None, observers=()):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from host.model.cache import load_quantized
 from host.paths import HOME_MODEL
 from host.serving import page_routes
 from host.serving.app import AppSettings
@@ -11,7 +12,6 @@ from tests.serving.browser import chromium
 from tests.serving.reference_chips import ReferenceChips
 from tests.serving.servers import (
     HTTP,
-    load_quantized,
     make_service,
     serving,
     simulated,

@@ -11,6 +11,7 @@ from wyoming.info import Describe, Info
 from wyoming.intent import Intent, IntentsStart, IntentsStop, NotRecognized, Recognize
 
 from host.errors import ArgumentError
+from host.model.cache import load_quantized
 from host.paths import HOME_MODEL
 from host.serving import wyoming_service
 from host.serving.engine import READY
@@ -22,7 +23,7 @@ from host.serving.wyoming_service import (
     parse_areas,
 )
 from tests.serving.reference_chips import Gate, ReferenceChips
-from tests.serving.servers import load_quantized, make_service, wait_until
+from tests.serving.servers import make_service, wait_until
 
 AREAS = {"assist_satellite.attic": "attic"}
 
