@@ -10,35 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from host import api_arguments as given
+from host.api_cluster import Cluster
 from host.cluster import cluster_file
-from host.errors import ArgumentError, ClusterError
-from host.generation.batch import Batch
-from host.generation.generator import (
-    Generation,
-    GenerationStream,
-    Generator,
-    Task,
-    make_sampler,
-)
+from host.errors import ArgumentError
+from host.generation.generator import Generation, GenerationStream
 from host.generation.prompt_encoder import PromptEncoder, check_steps
 from host.generation.statistics import GenerationStatistics
-from host.launch import Chips, FlashedBoards, OpenCluster, SimulatedChips, open_cluster
+from host.launch import Chips, FlashedBoards, SimulatedChips, open_cluster
 from host.launch.boards import describe_cluster, listed_ports
 from host.launch.chip_statistics import ChipStatistics
 from host.launch.simulated import SIMULATED_BOARD
 from host.model import loading
-from host.model.cache import quantize_once
+from host.model.cache import load_quantized, quantize_once
 from host.model.checkpoint import Config
 from host.model.loading import LoadedModel
 from host.model.outline import Outline
 from host.parallel.options import parse_parallelism
 from host.parallel.parallelism import LINKS, Parallelism
 from host.parallel.plan import MAX_CHIPS
-from host.paths import HOME_MODEL, cache_folder
+from host.paths import HOME_MODEL
 
 __all__ = [
     "ChipStatistics",
@@ -101,7 +94,7 @@ def simulate(
     model, board = given.model("model", model), given.text("board", board)
     chips = given.whole("chips", chips, 1, MAX_CHIPS)
     link = given.choice("link", link, LINKS)
-    division = given.parallelism(parallelism)
+    wanted = given.parallelism(parallelism)
     context = given.maybe_whole("context", context, 1)
     loss, seed = given.probability("loss", loss), given.whole("seed", seed, 0)
     secure, slots = given.flag("secure", secure), given.slots("slots", slots)
@@ -114,7 +107,7 @@ def simulate(
             board,
             signed=secure,
             slots=slots,
-            parallelism=_find_parallelism(division, config.layers, chips),
+            parallelism=_find_parallelism(wanted, config.layers, chips),
             context=context,
             loss=loss,
             seed=seed,
@@ -165,125 +158,15 @@ def connect(
         yield cluster
 
 
-class Cluster:
-    """Chips that hold a model and generate with it: what simulate() and connect() give."""
-
-    def __init__(
-        self,
-        opened: OpenCluster,
-        source: LoadedModel,
-        context: int | None,
-        drafts: int | None = None,
-    ) -> None:
-        self._opened: OpenCluster | None = opened
-        steps = context or source.config.context
-        encoder = PromptEncoder(source, context, steps, is_flashed=not opened.is_simulated)
-        self._generator = Generator(opened, source, encoder, drafts)
-        self.parallelism = opened.choice.parallelism
-        self.choice = str(opened.choice)
-        self.chips = opened.executor.plan.chips
-        self.context = opened.executor.plan.context
-        self.is_simulated = opened.is_simulated
-
-    def generate(
-        self,
-        prompt: str,
-        *,
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 0.9,
-        seed: int = 0,
-        stop: str | Sequence[str] | None = None,
-    ) -> Generation:
-        """Generates what follows a prompt.
-
-        max_tokens: that are generated at most, None for as many as the context holds; temperature:
-        0 takes the most probable token each time, above 0 tokens are drawn; top_p: among the most
-        probable ones of this probability together; seed: the same one draws the same tokens, on
-        any number of chips; stop: texts before which the generation ends.
-
-        Raises ArgumentError, ModelError for a prompt that is too long, ClusterError where chips
-        fail.
-        """
-        task = self._task(prompt, max_tokens, temperature, top_p, seed, stop)
-        return self._generator.generate(task)
-
-    def stream(
-        self,
-        prompt: str,
-        *,
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 0.9,
-        seed: int = 0,
-        stop: str | Sequence[str] | None = None,
-    ) -> GenerationStream:
-        """Generates as `generate` does, and gives pieces of text as they come.
-
-        The stream's `generation` is whole once it was read to its end. Close it to end sooner:
-        until either, nothing else can be generated on this cluster.
-        """
-        task = self._task(prompt, max_tokens, temperature, top_p, seed, stop)
-        return self._generator.stream(task)
-
-    def generate_batch(
-        self,
-        prompts: Sequence[str],
-        *,
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 0.9,
-        seed: int = 0,
-        stop: str | Sequence[str] | None = None,
-    ) -> list[Generation]:
-        """Generates what follows each of several prompts, as `generate` would one by one.
-
-        Stages of a pipeline work on several at the same time.
-        """
-        settings = max_tokens, temperature, top_p, seed, stop
-        tasks = [self._task(each, *settings) for each in given.texts("prompts", prompts)]
-        return list(Batch(self._generator).run(tasks))
-
-    def statistics(self) -> list[ChipStatistics]:
-        """Asks every chip for its counters. Raises ClusterError for one that does not answer."""
-        return self._open_cluster().statistics()
-
-    def _close(self) -> None:
-        self._opened = None
-
-    def _open_cluster(self) -> OpenCluster:
-        if self._opened is None:
-            raise ClusterError("the cluster is closed: use it inside its with block")
-        return self._opened
-
-    def _task(
-        self,
-        prompt: str,
-        max_tokens: int | None,
-        temperature: float,
-        top_p: float,
-        seed: int,
-        stop: str | Sequence[str] | None,
-    ) -> Task:
-        self._open_cluster()
-        sampler = make_sampler(
-            given.real("temperature", temperature, "a number from 0"),
-            given.real("top_p", top_p, "in (0, 1]"),
-            given.whole("seed", seed, 0),
-        )
-        most = given.maybe_whole("max_tokens", max_tokens, 1)
-        return self._generator.task(given.text("prompt", prompt), sampler, most, given.stops(stop))
-
-
 @contextmanager
 def _open(source: LoadedModel, chips: Chips, drafts: int | None) -> Iterator[Cluster]:
     PromptEncoder(source, chips.context, None)  # checks the context before anything is started
-    with open_cluster(quantize_once(source, cache_folder("models")), chips) as opened:
+    with open_cluster(quantize_once(source), chips) as opened:
         cluster = Cluster(opened, source, chips.context, drafts)
         try:
             yield cluster
         finally:
-            cluster._close()
+            cluster.mark_closed()
 
 
 def _find_model(
@@ -299,8 +182,7 @@ def _load(
     check: loading.Check = lambda outline: None,
 ) -> LoadedModel:
     path = HOME_MODEL if name_or_path == HOME else name_or_path
-    source = loading.load_model(path, tokenizer, check)
-    return replace(source, weights=quantize_once(source, cache_folder("models")))
+    return load_quantized(path, tokenizer, check)
 
 
 def _find_parallelism(

@@ -34,7 +34,7 @@ def maybe_whole(name: str, value: Any, least: int, most: int | None = None) -> i
 
 
 def real(name: str, value: Any, wanted: str) -> float:
-    """Takes a finite number; wanted: what is told where it is none."""
+    """Takes a finite number; wanted: what the message says that it must be."""
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value):
         _refuse(name, wanted, value)
