@@ -58,16 +58,9 @@ def make_advice(
     all up to `tried`; enough: the one that would do; context: so many positions, 0 for none;
     uart_helps: whether a serial line per chip would leave heap enough.
     """
-    positions = context if context >= _LEAST_USEFUL else None
-    less = f", or --context {positions}" if positions else ""
-    if enough:
-        chips = f"{enough} chip{'s' * (enough > 1)} would do"
-        return Advice(f"{problem}: {chips}{less}", enough, positions)
-    if uart_helps:
-        less += ", or --link uart"  # the radio takes memory for itself
-    if not is_alike:
-        text = f"{problem}: use more boards, or boards with more heap{less}"
-        return Advice(text, None, positions)
     most = f" up to {tried}" if tried < MAX_CHIPS else ""
-    text = f"{problem}, and no number of chips{most} would do: use boards with more heap{less}"
-    return Advice(text, None, positions)
+    otherwise = f", and no number of chips{most} would do: use boards with more heap"
+    if not is_alike:
+        otherwise = ": use more boards, or boards with more heap"
+    positions = context if context >= _LEAST_USEFUL else None
+    return Advice(problem, enough, positions, otherwise, uart_helps)

@@ -147,10 +147,7 @@ def _with_tried_advice(problem: DoesNotFit, plan_for: Callable[[int], Plan]) -> 
         advice = problem.advice
         if advice.chips is None or fits(advice.chips):
             return advice
-        before = f"{advice.chips} chip{'s' * (advice.chips > 1)} would do"
-        chips = find_nearest_count(advice.chips, fits)
-        would = f"{chips} chip{'s' * (chips > 1)} would do" if chips else "use larger boards"
-        return replace(advice, text=advice.text.replace(before, would), chips=chips)
+        return replace(advice, chips=find_nearest_count(advice.chips, fits))
 
     return DoesNotFit(find)
 

@@ -25,12 +25,28 @@ MAX_CHIPS = 254  # ids 0 to 253 on the wire
 
 @dataclass(frozen=True)
 class Advice:
-    """Why a model does not fit, and what would do: so many chips, or so many positions, each None
-    where none would; text: all of it in a line."""
+    """Why a model does not fit, and what would do.
 
-    text: str
+    problem: what is wrong; chips, context: how many chips, or positions, would do, each None where
+    none would; otherwise: what to do where no number of chips would; uart_helps: whether a serial
+    line per chip would leave heap enough.
+    """
+
+    problem: str
     chips: int | None
     context: int | None
+    otherwise: str = ""
+    uart_helps: bool = False
+
+    @property
+    def text(self) -> str:
+        """All of it in a line."""
+        less = f", or --context {self.context}" if self.context else ""
+        if self.chips:
+            return f"{self.problem}: {self.chips} chip{'s' * (self.chips > 1)} would do{less}"
+        if self.uart_helps:
+            less += ", or --link uart"  # the radio takes memory for itself
+        return f"{self.problem}{self.otherwise}{less}"
 
 
 class DoesNotFit(Curable):

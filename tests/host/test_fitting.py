@@ -103,17 +103,17 @@ def shortage(text, chips, context):
     return DoesNotFit(lambda: Advice(text, chips, context))
 
 
-def test_the_problem_that_can_be_cured_is_told():
+def test_the_problem_that_can_be_cured_is_reported():
     hard, chips, context = ModelError("width"), shortage("a", 7, None), shortage("b", None, 40)
     neither = shortage("c", None, None)
-    for problems, told in (
+    for problems, reported in (
         ((hard, neither, context, chips), chips),
         ((hard, neither, context), context),
         ((hard, neither), neither),
         ((hard,), hard),
     ):
-        ways = dict(zip((HOST_REDUCE, ALL_REDUCE, 3, 4), problems, strict=False))
-        assert explain(ways) is told
+        by_parallelism = dict(zip((HOST_REDUCE, ALL_REDUCE, 3, 4), problems, strict=False))
+        assert explain(by_parallelism) is reported
 
 
 def test_advice_is_looked_for_once_and_only_when_it_is_asked_for():
@@ -125,7 +125,7 @@ def test_advice_is_looked_for_once_and_only_when_it_is_asked_for():
 
     problem = DoesNotFit(find)
     assert asked == []
-    assert str(problem) == "short\\n" and problem.chips == 3 and asked == [1]
+    assert str(problem) == "short\\n: 3 chips would do" and problem.chips == 3 and asked == [1]
 
 
 def test_what_no_chips_can_run(words):
