@@ -67,7 +67,7 @@ def prepare_job(options: argparse.Namespace, console: Console, ask: Ask) -> Flas
     signed = options.key if options.key is not None else before is None or bool(before.key)
 
     def check(outline: Outline) -> None:
-        """What the header shows: no plan for any division means none for the chosen one."""
+        """What the header shows: no plan for any parallelism means none for the chosen one."""
         if before is None:
             find_first_plan(outline, _expected_boards(place, before, signed))
 
@@ -170,7 +170,7 @@ def _parallelism(
 
 
 def _is_same_cluster(before: ClusterFile, place: Place) -> bool:
-    """Whether the way to divide a model that suited the cluster before still can."""
+    """Whether the strategy that suited the cluster before still can."""
     link = before.link
     return (before.chips, link.kind, link.line) == (
         place.chips, place.link.kind, place.link.line,

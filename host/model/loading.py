@@ -1,4 +1,4 @@
-"""The one way to load a model and its tokenizer: the loader is chosen by the files' content.
+"""The one place to load a model and its tokenizer: the loader is chosen by the files' content.
 
 llama2.c checkpoints, Hugging Face folders, GGUF files, and quantized models of this project.
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from host.model.files import open_file
 
-LONGEST_START = 512  # bytes by which a file is told
+LONGEST_START = 512  # bytes by which a file is recognized
 
 _SAFETENSORS = (
     "get the safetensors files of the same model, or save it so:"

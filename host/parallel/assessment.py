@@ -1,15 +1,16 @@
-"""What each way to divide a model takes on a set of boards, and which is the best."""
+"""What each strategy takes on a set of boards, and which is the best."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from host.errors import ModelError
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import BoardSet
-from host.parallel.cost.latency import Latency, NotModelled, latency, throughput
+from host.parallel.cost.latency import Latency, LatencyModel, NotModelled
 from host.parallel.cost.traffic import Traffic, count_traffic
 from host.parallel.cost.widths import SumWidths
 from host.parallel.fitting import explain, find_plans
@@ -90,20 +91,19 @@ def assess(model: QuantizedModel, boards: BoardSet, plan: Plan) -> Assessment:
     token = tuple(plan.strategy.synchronizations(plan, True, sums.widths))
     position = plan.context // 2
     modelled, rate = None, 0.0
-    try:
-        modelled = latency(plan, boards.boards, token, position, kernels=boards.kernels)
+    with suppress(NotModelled):
+        times = LatencyModel(plan, boards.boards, boards.kernels)
+        modelled = times.latency(token, position)
         rows = min(plan.slots, plan.positions) if len(plan.stages) == 1 else 1
-        together = tuple(plan.strategy.synchronizations(plan, True, sums.widths, rows))
-        rate = throughput(plan, boards.boards, together, position, rows, boards.kernels)
-    except NotModelled:
-        pass
+        together = plan.strategy.synchronizations(plan, True, sums.widths, rows)
+        rate = times.throughput(together, position, rows)
     return Assessment(boards, plan, count_traffic(plan, token), position, modelled, rate)
 
 
 def assess_all(
     model: QuantizedModel, boards: BoardSet
 ) -> tuple[list[Assessment], dict[Parallelism, ModelError]]:
-    """Of each way that fits, and what is wrong with each that does not."""
+    """Of each parallelism that fits, and what is wrong with each that does not."""
     plans, problems = find_plans(model, boards)
     return [assess(model, boards, plan) for plan in plans], problems
 

@@ -22,7 +22,7 @@ BATCH_SLOTS = 8  # where it is known that several will come, and nobody says how
 
 @dataclass(frozen=True)
 class Link:
-    """The way between the host and the chips, and among these.
+    """What connects the host and the chips, and these among each other.
 
     kind: "uart", a serial line to each chip, or "espnow", radio with chip 0 as the gateway; line:
     where serial lines end, one of LINES; mtu: bytes of the longest ESP-NOW frame, None on UART;

@@ -193,7 +193,7 @@ class Plan:
 
 
 class Strategy(ABC):
-    """A way to divide a model: how it partitions, what it takes of a heap, its traffic, and by
+    """How a model can be divided: how it partitions, what it takes of a heap, its traffic, and by
     name the executor on the host and the role on a chip that run it.
 
     name, reduce: as in a Parallelism; summary: what chips do, in words; executor: a module of

@@ -14,11 +14,10 @@ from host.parallel.cost.latency import (
     CYCLES_AN_INSTRUCTION,
     HOST_SECONDS,
     USB_SECONDS,
+    LatencyModel,
     NotModelled,
     formula,
-    latency,
     radio_rate,
-    throughput,
 )
 from host.parallel.parallelism import UART, Parallelism
 from host.parallel.partition import partition
@@ -130,9 +129,9 @@ def test_several_sequences_or_rows_are_not_answered_in_one_native_call(stories):
 def test_times_are_vipers_where_native_kernels_are_not_to_run(stories):
     plan, boards = tensor_plan(stories, 2), [load("esp32s3")] * 2
     token = token_of(plan)
-    native, viper = (latency(plan, boards, token, 64, kernels=of) for of in ("auto", "viper"))
+    native, viper = (LatencyModel(plan, boards, of).latency(token, 64) for of in ("auto", "viper"))
     assert native.compute < viper.compute / 2 and native.links == viper.links
-    rates = [throughput(plan, boards, token, 64, kernels=of) for of in ("auto", "viper")]
+    rates = [LatencyModel(plan, boards, of).throughput(token, 64) for of in ("auto", "viper")]
     assert rates == [native.tokens_per_second, viper.tokens_per_second]
 
 
@@ -155,7 +154,7 @@ def test_one_chip_on_a_line_by_hand(stories):
     """All of it is computing, and the line there and back."""
     board, plan = load("esp32c3"), tensor_plan(stories, 1)
     token = token_of(plan)
-    times = latency(plan, [board], token, 64)
+    times = LatencyModel(plan, [board]).latency(token, 64)
     cycles = CYCLES_AN_INSTRUCTION * busiest(plan, 64, KERNELS["rv32im"])
     assert times.compute == pytest.approx(cycles / 160e6)
     requests, answers = 147, 8 + 10 + 64 * BITS // 8 + 4
@@ -181,13 +180,12 @@ def test_a_gateway_has_a_request_before_it_repeats_it_and_relays_answers_meanwhi
     boards = [load("esp32s3")] * 2
     compute = token_of(plan)[1]
     line = [(encoded_size(size) * 10 / 921_600) for size in (147, 8 + 10 + 64 * BITS // 8 + 4)]
-    there = replace(compute, answers=())
-    air = latency(plan, boards, [there], 64).airtime
-    assert air > 0
-    assert latency(plan, boards, [there], 64).links == pytest.approx(line[0] + air)
-    back = replace(compute, requests=())
-    air = latency(plan, boards, [back], 64).airtime
-    assert latency(plan, boards, [back], 64).links == pytest.approx(max(2 * line[1], air))
+    model = LatencyModel(plan, boards)
+    there = model.latency([replace(compute, answers=())], 64)
+    assert there.airtime > 0
+    assert there.links == pytest.approx(line[0] + there.airtime)
+    back = model.latency([replace(compute, requests=())], 64)
+    assert back.links == pytest.approx(max(2 * line[1], back.airtime))
 
 
 @pytest.mark.parametrize("reduce", ["host", "chips"])
@@ -195,24 +193,25 @@ def test_a_gateway_has_a_request_before_it_repeats_it_and_relays_answers_meanwhi
 def test_the_air_carries_one_frame_after_another(stories, chips, reduce):
     plan = tensor_plan(stories, chips, mtu=250, reduce=reduce)
     boards = [load("esp32s3")] * chips
-    times = latency(plan, boards, token_of(plan, greedy=True), 64)
+    times = LatencyModel(plan, boards).latency(token_of(plan, greedy=True), 64)
     assert 0 < times.airtime <= times.links
     more = tensor_plan(stories, chips + 1, mtu=250, reduce=reduce)
-    assert latency(more, [*boards, boards[0]], token_of(more), 64).airtime > times.airtime
+    model = LatencyModel(more, [*boards, boards[0]])
+    assert model.latency(token_of(more), 64).airtime > times.airtime
 
 
 def test_the_slowest_chip_counts_in_each_phase(stories):
     plan = tensor_plan(stories, 2)
     fast, slow = load("esp32s3"), load("esp32c3")
-    times = [latency(plan, boards, token_of(plan), 64).compute
+    times = [LatencyModel(plan, boards).latency(token_of(plan), 64).compute
              for boards in ([fast, fast], [fast, slow], [slow, slow])]  # fmt: skip
     assert times[0] < times[1] <= times[2]
 
 
-def test_times_of_simulated_chips_are_not_told(stories):
+def test_times_of_simulated_chips_are_not_modelled(stories):
     plan = tensor_plan(stories, 1)
     with pytest.raises(NotModelled, match="board simulated has no clock or UART"):
-        latency(plan, [load("simulated")], token_of(plan), 0)
+        LatencyModel(plan, [load("simulated")]).latency(token_of(plan), 0)
 
 
 def test_the_formula_names_its_constants(stories):

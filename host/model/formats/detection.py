@@ -1,4 +1,4 @@
-"""Which format a model is of: told by the first bytes of its file."""
+"""Which format a model is of: detected by the first bytes of its file."""
 
 from __future__ import annotations
 

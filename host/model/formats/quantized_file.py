@@ -149,7 +149,7 @@ def _store_tokenizer(tokenizer: Tokenizer) -> tuple[dict[str, Any], bytes]:
             "silent": sorted(tokenizer.silent),
             "verbatim": list(tokenizer.verbatim),
         }, serialize_tokens(tokenizer)
-    raise TypeError(f"no way to store a {type(tokenizer).__name__}")
+    raise TypeError(f"cannot store a {type(tokenizer).__name__}")
 
 
 def _load_tokenizer(fields: dict[str, Any], data: bytes, vocab_size: int) -> Tokenizer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from host.hardware.board import Board
-from host.parallel.cost.latency import NotModelled, latency
+from host.parallel.cost.latency import LatencyModel, NotModelled
 from host.parallel.cost.traffic import widest_sums
 from host.parallel.plan import Plan
 
@@ -20,15 +20,14 @@ def count_that_pays(plan: Plan, boards: Sequence[Board], yields: Sequence[float]
     if len(boards) != plan.chips:
         return 0
     try:
-        rates = [
-            yields[count] / _seconds(plan, boards, 1 + count) for count in range(most + 1)
-        ]
+        model = LatencyModel(plan, boards)
     except NotModelled:
         return 0
+    rates = [yields[count] / _seconds(plan, model, 1 + count) for count in range(most + 1)]
     return rates.index(max(rates))
 
 
-def _seconds(plan: Plan, boards: Sequence[Board], rows: int) -> float:
+def _seconds(plan: Plan, model: LatencyModel, rows: int) -> float:
     """Of a pass of so many rows in the middle of the context, with sums as wide as planned."""
     token = plan.strategy.synchronizations(plan, True, widest_sums(plan), rows)
-    return latency(plan, boards, token, plan.context // 2, rows).total
+    return model.latency(token, plan.context // 2, rows).total

@@ -176,13 +176,13 @@ def _carrying(
     plan: Plan, chip: int, message: Message, calls: Calls, is_served: bool
 ) -> float:
     """Sending or receiving a message, and passing it on; of one that is served its bytes alone."""
-    way, sizes = route(plan, message), frame_sizes(plan, message.payload)
+    path, sizes = route(plan, message), frame_sizes(plan, message.payload)
     count = Count(len(sizes), sum(sizes))
-    on_own_line = chip in way.to_chips or chip in way.from_chips
+    on_own_line = chip in path.to_chips or chip in path.from_chips
     instructions = calls.line_byte * count.bytes if on_own_line else 0.0
     if not is_served and (chip == message.source or chip in receivers(plan, message)):
         instructions += count.frames * (_FRAME + (_SIGNED_FRAME if plan.link.signed else 0))
     gateway = plan.link.has_radio and chip == 0
-    if gateway and way.on_air and HOST in (message.source, message.destination):
+    if gateway and path.on_air and HOST in (message.source, message.destination):
         instructions += count.frames * _RELAY
     return instructions

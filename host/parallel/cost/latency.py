@@ -81,53 +81,6 @@ class Latency:
         return 1 / self.total
 
 
-def latency(
-    plan: Plan,
-    boards: Sequence[Board],
-    token: Iterable[Synchronization],
-    position: int,
-    rows: int = 1,
-    kernels: str = "auto",
-) -> Latency:
-    """Of a token at a position whose synchronizations are these; boards: of each chip; rows:
-    positions that are run together, each of which is taken to cost as much as one by itself;
-    kernels: "viper" where native ones are not to run.
-
-    Raises NotModelled for boards without clock or UART, as simulated ones.
-    """
-    times = _Times(plan, boards, kernels)
-    compute = links = waits = airtime = 0.0
-    for each in token:
-        compute += times.compute(each, position, rows)
-        for messages in (each.requests, each.answers):
-            links += times.on_links(messages)
-            airtime += times.on_air(messages)
-        waits += times.waits(each)
-    return Latency(compute, links, waits, airtime)
-
-
-def throughput(
-    plan: Plan,
-    boards: Sequence[Board],
-    token: Iterable[Synchronization],
-    position: int,
-    rows: int = 1,
-    kernels: str = "auto",
-) -> float:
-    """Tokens a second of as many streams as there is room for, of which `rows` are in each pass.
-
-    Where stages work on several at a time nothing is faster than the slowest stage, nor than all
-    frames on the air, nor than the streams that there are. Raises NotModelled.
-    """
-    token = tuple(token)
-    one = latency(plan, boards, token, position, rows, kernels)
-    if len(plan.stages) == 1:
-        return rows / one.total
-    parts = ([each for each in token if each.layer in stage.layers] for stage in plan.stages)
-    slowest = max(latency(plan, boards, part, position, kernels=kernels).total for part in parts)
-    return 1 / max(slowest, one.airtime, one.total / plan.slots)
-
-
 def radio_rate(boards: Sequence[Board]) -> RadioRate:
     """The rate at which the slowest of these boards sends, taken for all."""
     set_to = [(board.espnow and board.espnow.rate) or 0 for board in boards]
@@ -136,7 +89,7 @@ def radio_rate(boards: Sequence[Board]) -> RadioRate:
 
 
 def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
-    """How `latency` comes to its figures, with the constants, in lines for people."""
+    """How LatencyModel comes to its figures, with the constants, in lines for people."""
     clocks = ", ".join(dict.fromkeys(f"{b.name} {b.clock_mhz} MHz" for b in boards))
     lines = [
         "token = sum over synchronizations of: compute + links + waits",
@@ -160,10 +113,14 @@ def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
     return lines
 
 
-class _Times:
-    """Seconds of the parts of a synchronization."""
+class LatencyModel:
+    """Models how long tokens take by a plan on boards."""
 
-    def __init__(self, plan: Plan, boards: Sequence[Board], kernels: str) -> None:
+    def __init__(self, plan: Plan, boards: Sequence[Board], kernels: str = "auto") -> None:
+        """boards: of each chip; kernels: "viper" where native ones are not to run.
+
+        Raises NotModelled for boards without clock or UART, as simulated ones.
+        """
         self._plan, self._boards, self._radio = plan, boards, radio_rate(boards)
         self._costs: list[KernelCosts] = []
         for board in boards:
@@ -173,7 +130,38 @@ class _Times:
             if not board.clock_mhz or not board.uart or not costs:
                 raise NotModelled(f"board {board.name} has no clock or UART to model times with")
 
-    def compute(self, each: Synchronization, position: int, rows: int) -> float:
+    def latency(
+        self, token: Iterable[Synchronization], position: int, rows: int = 1
+    ) -> Latency:
+        """Of a token at a position whose synchronizations are these; rows: positions that are run
+        together, each of which is taken to cost as much as one by itself."""
+        compute = links = waits = airtime = 0.0
+        for each in token:
+            compute += self._compute(each, position, rows)
+            for messages in (each.requests, each.answers):
+                links += self._on_links(messages)
+                airtime += self._on_air(messages)
+            waits += self._waits(each)
+        return Latency(compute, links, waits, airtime)
+
+    def throughput(
+        self, token: Iterable[Synchronization], position: int, rows: int = 1
+    ) -> float:
+        """Tokens a second of as many streams as there is room for, of which `rows` are in each
+        pass.
+
+        Where stages work on several at a time nothing is faster than the slowest stage, nor than
+        all frames on the air, nor than the streams that there are.
+        """
+        plan, token = self._plan, tuple(token)
+        one = self.latency(token, position, rows)
+        if len(plan.stages) == 1:
+            return rows / one.total
+        parts = ([each for each in token if each.layer in stage.layers] for stage in plan.stages)
+        slowest = max(self.latency(part, position).total for part in parts)
+        return 1 / max(slowest, one.airtime, one.total / plan.slots)
+
+    def _compute(self, each: Synchronization, position: int, rows: int) -> float:
         """The slowest chip's."""
         return max(
             chip_instructions(self._plan, chip, each, position, costs, rows)
@@ -183,38 +171,38 @@ class _Times:
             for chip, (board, costs) in enumerate(zip(self._boards, self._costs, strict=True))
         )
 
-    def on_links(self, messages: Iterable[Message]) -> float:
+    def _on_links(self, messages: Iterable[Message]) -> float:
         """Until the last of these messages is there. What chips send each other over serial lines
         goes to the host first."""
         messages = tuple(messages)
         to_chips: Counter[int] = Counter()
         from_chips: Counter[int] = Counter()
         for message in messages:
-            way = route(self._plan, message)
+            path = route(self._plan, message)
             size = sum(map(encoded_size, frame_sizes(self._plan, message.payload)))
-            to_chips.update(dict.fromkeys(way.to_chips, size))
-            from_chips.update(dict.fromkeys(way.from_chips, size))
+            to_chips.update(dict.fromkeys(path.to_chips, size))
+            from_chips.update(dict.fromkeys(path.from_chips, size))
         lines = self._slowest(from_chips) + self._slowest(to_chips)
-        air = self.on_air(messages)
+        air = self._on_air(messages)
         # A gateway has to have a request before it repeats it; answers come in while it passes
         # on others.
         return lines + air if to_chips else max(lines, air)
 
-    def on_air(self, messages: Iterable[Message]) -> float:
+    def _on_air(self, messages: Iterable[Message]) -> float:
         """That they take on the air, one after another."""
         return sum(
-            self._radio.airtime(size, way.is_broadcast)
+            self._radio.airtime(size, path.is_broadcast)
             for message in messages
-            for way in (route(self._plan, message),)
-            if way.on_air
+            for path in (route(self._plan, message),)
+            if path.on_air
             for size in frame_sizes(self._plan, message.payload)
         )
 
-    def waits(self, each: Synchronization) -> float:
+    def _waits(self, each: Synchronization) -> float:
         """Constants: the radio's turnaround, and USB and host where lines are used."""
-        ways = [route(self._plan, message) for message in (*each.requests, *each.answers)]
-        directions = any(way.to_chips for way in ways) + any(way.from_chips for way in ways)
-        on_air = any(way.on_air for way in ways)
+        paths = [route(self._plan, message) for message in (*each.requests, *each.answers)]
+        directions = any(path.to_chips for path in paths) + any(path.from_chips for path in paths)
+        on_air = any(path.on_air for path in paths)
         on_lines = directions * USB_SECONDS + bool(directions) * HOST_SECONDS
         return on_lines + on_air * self._radio.turnaround
 

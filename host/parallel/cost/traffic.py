@@ -1,6 +1,6 @@
 """What a generated token puts on the links: synchronizations, frames and bytes, by formula.
 
-As executors and roles send it while nothing is lost: the frames in one's text, the ways that they
+As executors and roles send it while nothing is lost: the frames in one's text, the lines that they
 take, and what each end counts. tests/system/test_traffic.py holds this to counts on running
 clusters. What depends on numbers is how many bits partial sums take (protocol/bitpack.py).
 
@@ -70,18 +70,18 @@ def count_traffic(plan: Plan, token: Iterable[Synchronization]) -> Traffic:
     sent = received = relayed = lines = air = Count()
     chips_sent, chips_received = [Count()] * plan.chips, [Count()] * plan.chips
     for message in (m for each in synchronizations for m in (*each.requests, *each.answers)):
-        way, sizes = route(plan, message), frame_sizes(plan, message.payload)
+        path, sizes = route(plan, message), frame_sizes(plan, message.payload)
         count = Count(len(sizes), sum(sizes))
-        lines += count * (len(way.to_chips) + len(way.from_chips))
-        air += count * way.on_air
+        lines += count * (len(path.to_chips) + len(path.from_chips))
+        air += count * path.on_air
         if message.source == HOST:
-            sent += count * len(way.to_chips)
+            sent += count * len(path.to_chips)
         else:
             chips_sent[message.source] += count
             if message.destination == HOST:
                 received += count
             else:
-                relayed += count * len(way.to_chips)
+                relayed += count * len(path.to_chips)
         for chip in receivers(plan, message):
             chips_received[chip] += count
     # A stage of one chip waits for nobody from its first layer to its last.
@@ -125,7 +125,7 @@ def frame_sizes(plan: Plan, payload: int) -> tuple[int, ...]:
 
 
 def route(plan: Plan, message: Message) -> Route:
-    """The way of a message."""
+    """Where a message goes."""
     source, destination = message.source, message.destination
     if plan.link.mtu is None:
         return Route(

@@ -1,4 +1,5 @@
-"""The ways to divide a model: one module each, in the order in which users see them."""
+"""The strategies, by which models are divided: one module each, in the order in which users see
+them."""
 
 from __future__ import annotations
 
