@@ -14,6 +14,7 @@ from host.cli.console import Console
 from host.errors import ModelError, TextError
 from host.generation.drafts import measure_yields
 from host.model import loading
+from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel
 from host.model.own_text import OwnText, own_text_path, save_own_text, write_own_text
 from host.model.quantization.quality import Quality, measure_quality
@@ -63,7 +64,8 @@ def quantize_to_file(
         if header.config.context < 2:
             raise ModelError(f"{path}: a context of one position leaves nothing to measure")
         tokens, form = header.tokenizer, header.prompt_format
-        checkpoint = loading.load_checkpoint(path)
+        checkpoint = header.load_weights()
+        assert isinstance(checkpoint, Checkpoint)  # for it is not quantized
         model = FloatModel(checkpoint)
         progress.update(task, description="reading the text" if text else "sampling texts")
         texts = read_texts(text, tokens, model) if text else sample_texts(tokens, model)

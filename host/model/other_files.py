@@ -14,6 +14,7 @@ _SAFETENSORS = (
     "get the safetensors files of the same model, or save it so:"
     " model.save_pretrained(folder, safe_serialization=True)"
 )
+_OLD_GGML = "a GGML file, of before GGUF: get the model's GGUF file"
 _UNPACK = "unpack it, and give what is in it"
 _TOKENIZER_JSON = (
     "give tokenizer.json, from the same place or written by"
@@ -25,9 +26,9 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
      "a Git LFS pointer, which stands for the file itself: run git lfs pull where it was cloned,"
      " or download the file from its page"),
     (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9", f"a PyTorch file of an old version: {_SAFETENSORS}"),
-    (b"lmgg", "a GGML file, of before GGUF: get the model's GGUF file"),
-    (b"fmgg", "a GGML file, of before GGUF: get the model's GGUF file"),
-    (b"tjgg", "a GGML file, of before GGUF: get the model's GGUF file"),
+    (b"lmgg", _OLD_GGML),
+    (b"fmgg", _OLD_GGML),
+    (b"tjgg", _OLD_GGML),
     (b"GGLA", "a LoRA adapter, not a model: merge it into its model first"),
     (b"\x89HDF\r\n\x1a\n", f"an HDF5 file, as Keras writes it: {_SAFETENSORS}"),
     (b"\x93NUMPY", f"a NumPy array: {_SAFETENSORS}"),

@@ -15,7 +15,7 @@ import numpy as np
 
 from host.errors import ModelError
 from host.model.architectures import Architecture, find_by_gguf_name
-from host.model.checkpoint import Checkpoint, FloatArray
+from host.model.checkpoint import Checkpoint, Config, FloatArray
 from host.model.files import naming, open_file
 from host.model.formats.gguf_tokenizer import read_tokenizer
 from host.model.formats.weights_by_name import check_tensors, gather_weights
@@ -44,31 +44,9 @@ class GgufModel:
             raise ModelError(f"it holds no model but what it calls {kind:.60}")
         return find_by_gguf_name(self.fields.get("general.architecture", str))
 
-    def vocabulary(self) -> int:
-        """Returns how many tokens the model has: the rows of its embedding, which files of any age
-        have, the last number of its shape there."""
-        name = self.architecture().gguf_names()["embedding"]
-        if name not in self._tensors:
-            raise ModelError(f"tensor {name} is missing")
-        return int(self._tensors[name].shape[-1])
-
     def outline(self) -> Outline:
         """Returns what the header and one layer's matrices show."""
-        architecture = self.architecture()
-        parts = self.fields.get("split.count", int, 1)
-        if parts > 1:
-            raise ModelError(
-                f"it is one of {parts} parts of a model: merge them, as llama.cpp's"
-                " llama-gguf-split --merge does"
-            )
-        config = architecture.read_metadata(self.fields, self.vocabulary())
-        if "rope_freqs.weight" in self._tensors:
-            raise ModelError("rope scaling (rope_freqs.weight) is not supported")
-        names = architecture.gguf_names()
-        shapes = {
-            name: tuple(map(int, reversed(each.shape))) for name, each in self._tensors.items()
-        }
-        check_tensors(config, names, shapes, self._is_tied(names))
+        config, names = self._config, self.architecture().gguf_names()
         sampled = (names[weight].format(layer=0) for weight in ("wo", "w2"))
         return Outline(config, count_bits(map(self._tensor, sampled)))
 
@@ -78,10 +56,38 @@ class GgufModel:
 
     def checkpoint(self) -> Checkpoint:
         """Returns the weights in floats."""
-        config, architecture = self.outline().config, self.architecture()
+        config, architecture = self._config, self.architecture()
         names = architecture.gguf_names()
-        weights = gather_weights(config, names, self._tensors, self._tensor, self._is_tied(names))
+        weights = gather_weights(config, names, self._tensor, self._is_tied(names))
         return Checkpoint(config=config, **architecture.arrange_gguf(weights, config))
+
+    @cached_property
+    def _config(self) -> Config:
+        """The dimensions, which all tensors have."""
+        architecture = self.architecture()
+        parts = self.fields.get("split.count", int, 1)
+        if parts > 1:
+            raise ModelError(
+                f"it is one of {parts} parts of a model: merge them, as llama.cpp's"
+                " llama-gguf-split --merge does"
+            )
+        config = architecture.read_metadata(self.fields, self._count_tokens())
+        if "rope_freqs.weight" in self._tensors:
+            raise ModelError("rope scaling (rope_freqs.weight) is not supported")
+        names = architecture.gguf_names()
+        shapes = {
+            name: tuple(map(int, reversed(each.shape))) for name, each in self._tensors.items()
+        }
+        check_tensors(config, names, shapes, self._is_tied(names))
+        return config
+
+    def _count_tokens(self) -> int:
+        """How many tokens the model has: the rows of its embedding, which files of any age have,
+        the last number of its shape there."""
+        name = self.architecture().gguf_names()["embedding"]
+        if name not in self._tensors:
+            raise ModelError(f"tensor {name} is missing")
+        return int(self._tensors[name].shape[-1])
 
     @cached_property
     def _tensors(self) -> dict[str, ReaderTensor]:

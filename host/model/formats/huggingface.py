@@ -15,7 +15,7 @@ import numpy as np
 from host.errors import ModelError
 from host.model.architectures import Architecture, find_by_config
 from host.model.architectures.config_json import ConfigJson
-from host.model.checkpoint import Checkpoint, FloatArray
+from host.model.checkpoint import Checkpoint, Config, FloatArray
 from host.model.files import naming, open_file
 from host.model.formats.weights_by_name import check_tensors, gather_weights
 from host.model.json_file import read_json
@@ -40,16 +40,9 @@ class HuggingFaceModel:
         """Returns the model's architecture."""
         return find_by_config(self._fields)
 
-    def vocabulary(self) -> int:
-        """Returns how many tokens the model has."""
-        return self._fields.get_count("vocab_size")
-
     def outline(self) -> Outline:
         """Returns what config.json, the shapes of all tensors, and one layer's matrices show."""
-        architecture = self.architecture()
-        config = architecture.read_config(self._fields)
-        names = architecture.huggingface_names()
-        check_tensors(config, names, self._tensors.shapes, self._is_tied)
+        config, names = self._config, self.architecture().huggingface_names()
         sampled = (names[weight].format(layer=0) for weight in ("wo", "w2"))
         return Outline(config, count_bits(map(self._tensors.sample, sampled)))
 
@@ -59,12 +52,19 @@ class HuggingFaceModel:
 
     def checkpoint(self) -> Checkpoint:
         """Returns the weights in floats."""
+        config, architecture = self._config, self.architecture()
+        names = architecture.huggingface_names()
+        weights = gather_weights(config, names, self._tensors.tensor, self._is_tied)
+        return Checkpoint(config=config, **architecture.arrange_huggingface(weights, config))
+
+    @cached_property
+    def _config(self) -> Config:
+        """The dimensions, which all tensors have."""
         architecture = self.architecture()
         config = architecture.read_config(self._fields)
-        tensors = self._tensors
         names = architecture.huggingface_names()
-        weights = gather_weights(config, names, tensors.shapes, tensors.tensor, self._is_tied)
-        return Checkpoint(config=config, **architecture.arrange_huggingface(weights, config))
+        check_tensors(config, names, self._tensors.shapes, self._is_tied)
+        return config
 
     @cached_property
     def _tensors(self) -> _Tensors:

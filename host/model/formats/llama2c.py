@@ -50,10 +50,6 @@ class Llama2cModel:
         """Returns Llama: the format holds no other."""
         return LLAMA
 
-    def vocabulary(self) -> int:
-        """Returns how many tokens the model has."""
-        return self.outline().config.vocab_size
-
     def outline(self) -> Outline:
         """Returns what the header shows, where the file is as long as it says."""
         with _opened(self._path) as file:

@@ -10,51 +10,26 @@ from host.errors import ModelError
 from host.model.checkpoint import Config, FloatArray, weight_shapes
 
 
-def gather_weights(
-    config: Config,
-    names: Mapping[str, str],
-    stored: Collection[str],
-    tensor: Callable[[str], FloatArray],
-    shared: bool,
-) -> dict[str, FloatArray]:
-    """Gathers every weight of `config`, each layer's tensors stacked.
-
-    names: of each weight the tensor's name, with {layer} where each layer has one; stored: the
-    names that the file has, all of which must be known; tensor: gives one by its name; shared:
-    whether the classifier is the embedding, and a tensor for it is left alone.
-
-    Raises ModelError for a tensor that is missing, has another shape, or has no place in a model
-    of this architecture.
-    """
-    shapes = weight_shapes(config)
-    _check_stored(config, names, stored)
-
-    def gather(weight: str) -> FloatArray:
-        layered = "{layer}" in names[weight]
-        shape = shapes[weight][1:] if layered else shapes[weight]
-        parts = []
-        for name in _expand_name(names[weight], config):
-            if name not in stored:
-                raise ModelError(f"tensor {name} is missing")
-            parts.append(tensor(name))
-            if parts[-1].shape != shape:
-                raise ModelError(f"tensor {name} has shape {parts[-1].shape}, expected {shape}")
-        return np.stack(parts) if layered else parts[0]
-
-    weights = {w: gather(w) for w in shapes if w != "classifier" or not shared}
-    if shared:
-        weights["classifier"] = weights["embedding"]
-    return weights
-
-
 def check_tensors(
     config: Config,
     names: Mapping[str, str],
     stored: Mapping[str, tuple[int, ...]],
     shared: bool,
 ) -> None:
-    """Raises ModelError as `gather_weights` does, by the shapes of what is stored alone."""
-    _check_stored(config, names, stored)
+    """Checks the shapes of all tensors that a file has, which must be those of `config`.
+
+    names: of each weight the tensor's name, with {layer} where each layer has one; stored: the
+    shape of each tensor by its name; shared: whether the classifier is the embedding, and a tensor
+    for it is left alone.
+
+    Raises ModelError for a tensor that is missing, has another shape, or has no place in a model
+    of this architecture.
+    """
+    if config.layers > len(stored):
+        raise ModelError(f"{config.layers} layers, but only {len(stored)} tensors")
+    _check_names(
+        {name for weight in names for name in _expand_name(names[weight], config)}, stored
+    )
     for weight, shape in weight_shapes(config).items():
         if weight == "classifier" and shared:
             continue
@@ -66,12 +41,21 @@ def check_tensors(
                 raise ModelError(f"tensor {name} has shape {stored[name]}, expected {expected}")
 
 
-def _check_stored(config: Config, names: Mapping[str, str], stored: Collection[str]) -> None:
-    if config.layers > len(stored):
-        raise ModelError(f"{config.layers} layers, but only {len(stored)} tensors")
-    _check_names(
-        {name for weight in names for name in _expand_name(names[weight], config)}, stored
-    )
+def gather_weights(
+    config: Config, names: Mapping[str, str], tensor: Callable[[str], FloatArray], shared: bool
+) -> dict[str, FloatArray]:
+    """Gathers every weight of `config`, each layer's tensors stacked, of a file that check_tensors
+    has found sound. tensor: gives one by its name; names, shared: as there."""
+
+    def gather(weight: str) -> FloatArray:
+        parts = [tensor(name) for name in _expand_name(names[weight], config)]
+        return np.stack(parts) if "{layer}" in names[weight] else parts[0]
+
+    stored = (weight for weight in weight_shapes(config) if weight != "classifier" or not shared)
+    weights = {weight: gather(weight) for weight in stored}
+    if shared:
+        weights["classifier"] = weights["embedding"]
+    return weights
 
 
 def _expand_name(name: str, config: Config) -> list[str]:
