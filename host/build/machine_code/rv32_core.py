@@ -3,7 +3,7 @@
 A kernel's machine code is a core and, around it, what MicroPython calls. The core is a function of
 the psABI with one argument, a0: the address of its argument words, int32 each, in the order of the
 viper twin's parameters; pointers are plain addresses. It returns an integer in a0. It begins
-CORE_OFFSET bytes behind the code's begin, so that a program of kernels can call it directly.
+objects.CORE_OFFSET bytes behind the code's begin, where a program of kernels calls it directly.
 """
 
 from __future__ import annotations
@@ -11,20 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from host.build.machine_code import objects
 from host.build.machine_code.mpy import ViperFunction
 from host.build.machine_code.rv32 import Rv32Assembler
 
-CORE_OFFSET = 4
-
-# mp_obj_fun_bc_t: type, context. mp_module_context_t: type, globals, names, objects
-# (py/objfun.h, py/bc.h). The context begins with the module's own object.
-_FUN_CONTEXT, _CONTEXT_NAMES, _CONTEXT_OBJECTS = 4, 8, 12
-# mp_obj_array_t, of bytearray, array and memoryview: type; typecode u8 and, above it, 24 bits
-# that of a memoryview are the item at which it begins; length; items (py/objarray.h).
-_ARRAY_TYPECODE, _ARRAY_ITEMS = 4, 12
-_IS_VIEW = 0x80  # in a typecode: a memoryview that can be written to
 _LETTER = 0x5F  # in a typecode, whichever of a letter's two cases it is
-_LOAD_ATTR = 9  # its place in mp_fun_table (py/nativeglue.c)
 
 
 def function_code(
@@ -71,9 +62,9 @@ def function_code(
 def _write_address(asm: Rv32Assembler) -> None:
     """t1 = the address of the items of the object in t1; returns to t0; changes t2, t3."""
     asm.label("wrapper: address")
-    asm.lw("t2", _ARRAY_TYPECODE, "t1")
-    asm.lw("t1", _ARRAY_ITEMS, "t1")
-    asm.andi("t3", "t2", _IS_VIEW)
+    asm.lw("t2", objects.ARRAY_TYPECODE, "t1")
+    asm.lw("t1", objects.ARRAY_ITEMS, "t1")
+    asm.andi("t3", "t2", 1 << objects.VIEW_BIT)
     asm.beqz("t3", "wrapper: items")
     asm.srli("t3", "t2", 8)
     asm.beqz("t3", "wrapper: items")
@@ -94,12 +85,12 @@ def _read_global(asm: Rv32Assembler, function: ViperFunction, name: str, size: i
     kept on the stack meanwhile."""
     asm.sw("a3", size - 8, "sp")
     asm.sw("a0", size - 12, "sp")
-    asm.lw("a0", _FUN_CONTEXT, "a0")
-    asm.lw("t0", _CONTEXT_NAMES, "a0")
+    asm.lw("a0", objects.FUN_CONTEXT, "a0")
+    asm.lw("t0", objects.CONTEXT_NAMES, "a0")
     asm.lhu("a1", 2 * function.names[name], "t0")
-    asm.lw("t0", _CONTEXT_OBJECTS, "a0")
+    asm.lw("t0", objects.CONTEXT_OBJECTS, "a0")
     asm.lw("t0", 4 * function.table_slot, "t0")
-    asm.lw("t0", 4 * _LOAD_ATTR, "t0")
+    asm.lw("t0", 4 * objects.LOAD_ATTR, "t0")
     asm.jalr("ra", 0, "t0")
     asm.mv("t1", "a0")
     asm.jal("t0", "wrapper: address")

@@ -3,7 +3,8 @@
 A kernel's machine code is a core and, around it, what MicroPython calls. The core is a function of
 the windowed ABI (CALL8) with one argument, a2: the address of its argument words, int32 each, in
 the order of the viper twin's parameters; pointers are plain addresses. It returns an integer in
-a2. It begins CORE_OFFSET bytes behind the code's begin, so that a program of kernels can call it.
+a2. It begins objects.CORE_OFFSET bytes behind the code's begin, so that a program of kernels can
+call it.
 """
 
 from __future__ import annotations
@@ -11,16 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from host.build.machine_code import objects
 from host.build.machine_code.mpy import ViperFunction
 from host.build.machine_code.xtensa import XtensaAssembler
 
-CORE_OFFSET = 4
-
-# As in rv32_core.py: the objects of MicroPython.
-_FUN_CONTEXT, _CONTEXT_NAMES, _CONTEXT_OBJECTS = 4, 8, 12
-_ARRAY_TYPECODE, _ARRAY_ITEMS = 4, 12
-_VIEW_BIT = 7
-_LOAD_ATTR = 9
 # What the windowed ABI keeps at the top of a frame: for a function that calls none, and for one
 # that calls with a window of 8 ("The Windowed Register ABI" in the ISA manual, chapter 8).
 _LEAF_SAVES, _CALLER_SAVES = 16, 32
@@ -35,7 +30,7 @@ def function_code(
     """
     asm = XtensaAssembler()
     asm.j("wrapper")
-    asm.align(CORE_OFFSET)
+    asm.align(objects.CORE_OFFSET)
     asm.label("core")
     core(asm)
     asm.label("wrapper")
@@ -69,9 +64,9 @@ def _write_address(asm: XtensaAssembler) -> None:
     """a6 = the address of the items of the object in a6; changes a8, a9."""
     asm.align(4)
     asm.label("wrapper: address")
-    asm.l32i("a8", "a6", _ARRAY_TYPECODE)
-    asm.l32i("a6", "a6", _ARRAY_ITEMS)
-    asm.extui("a9", "a8", _VIEW_BIT, 1)
+    asm.l32i("a8", "a6", objects.ARRAY_TYPECODE)
+    asm.l32i("a6", "a6", objects.ARRAY_ITEMS)
+    asm.extui("a9", "a8", objects.VIEW_BIT, 1)
     asm.beqz("a9", "wrapper: items")
     asm.srli("a9", "a8", 8)  # the item at which the view begins
     asm.extui("a8", "a8", 0, 5)  # of a typecode: a letter, whichever of its two cases it is
@@ -88,12 +83,12 @@ def _write_address(asm: XtensaAssembler) -> None:
 
 def _read_global(asm: XtensaAssembler, function: ViperFunction, name: str) -> None:
     """a6 = the address of the items of a buffer that the module has under a name."""
-    asm.l32i("a10", "a2", _FUN_CONTEXT)
-    asm.l32i("a8", "a10", _CONTEXT_NAMES)
+    asm.l32i("a10", "a2", objects.FUN_CONTEXT)
+    asm.l32i("a8", "a10", objects.CONTEXT_NAMES)
     asm.l16ui("a11", "a8", 2 * function.names[name])
-    asm.l32i("a8", "a10", _CONTEXT_OBJECTS)
+    asm.l32i("a8", "a10", objects.CONTEXT_OBJECTS)
     asm.l32i("a8", "a8", 4 * function.table_slot)
-    asm.l32i("a8", "a8", 4 * _LOAD_ATTR)
+    asm.l32i("a8", "a8", 4 * objects.LOAD_ATTR)
     asm.callx8("a8")
     asm.mov("a6", "a10")
     asm.call0("wrapper: address")
