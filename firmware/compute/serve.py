@@ -19,7 +19,7 @@ from protocol.frame import HEADER_SIZE, LENGTH, TRAILER_SIZE, write_header
 from protocol.message_types import COMPUTE, STATISTICS
 from protocol.messages import COMPUTE_DATA, PHASE_ATTENTION, PHASE_FEED_FORWARD, REQUEST_SIZE
 
-# The words of the block, as host/build/machine_code/rv32_serve.py has them.
+# The words of the block, which host/build/machine_code/frames.py reads here.
 _WORDS = (
     "data", "frame", "state", "capacity", "table", "chip", "answer", "boot_id", "sequence",
     "layers", "context", "positions", "dim", "x", "out", "attention", "attention_values",

@@ -14,7 +14,7 @@ from host.build.machine_code import (
     xtensa_frames,
     xtensa_serve,
 )
-from host.build.machine_code.rv32_serve import WORDS
+from host.build.machine_code.frames import WORDS
 from host.build.machine_code.xtensa import XtensaAssembler
 from host.build.machine_code.xtensa_core import frame, loop
 from protocol.bitpack_plain import bits_needed, pack

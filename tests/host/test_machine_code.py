@@ -8,7 +8,7 @@ import pytest
 from bench.emulation.mpy import machine_code
 from bench.native import NATIVE_SETS
 from host.build.bundle import NATIVE, chip_files
-from host.build.machine_code.rv32_serve import WORDS
+from host.build.machine_code.frames import WORDS
 from host.build.packages import chip_path
 from host.hardware.board import load
 from host.hardware.ram import IDF, MACHINE_CODE, PSRAM_OVERHEAD_KB
@@ -99,11 +99,17 @@ def test_machine_code_and_wifi_leave_the_rest_of_a_boards_ram(combine):
         assert board.python_heap("espnow", combine) == (board.psram_kb - PSRAM_OVERHEAD_KB) * 1024
 
 
-def test_chips_and_machine_code_have_the_same_words_in_the_block_of_serve():
+def test_chips_fill_every_word_of_the_block_of_serve():
+    """A chip names what it gives, and counts in the others from certain places on."""
     tree = ast.parse((REPOSITORY / "firmware" / "compute" / "serve.py").read_text())
-    (words,) = (
-        ast.literal_eval(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_WORDS"
-    )
-    assert words == WORDS
+    given = {
+        ast.unparse(node.targets[0]): node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+    }
+    filled = [key.value for key in given["words"].keys]
+    counts = ["received", "bytes_received", "sent", "bytes_sent"]
+    assert sorted([*filled, *counts]) == sorted(WORDS)
+    first = given["_COUNTS"].args[0].value
+    assert list(WORDS[first : first + 4]) == counts
+    assert WORDS[given["_SEQUENCE"].args[0].value] == "sequence"

@@ -3,8 +3,18 @@ protocol/frame_check.py."""
 
 from __future__ import annotations
 
+from host.build.machine_code.frames import (
+    RESIDUE,
+    TOO_LONG,
+    TOO_SHORT,
+    WRONG_CRC,
+    WRONG_LENGTH,
+    WRONG_SOURCE,
+    WRONG_VERSION,
+)
 from host.build.machine_code.rv32 import Rv32Assembler
 from host.build.machine_code.rv32_core import load_words
+from protocol.frame import BROADCAST, HEADER_SIZE, LENGTH, MAX_PAYLOAD, SRC, TRAILER_SIZE, VERSION
 
 _FETCHED = ("t0", "t1", "t2", "t3")
 
@@ -162,44 +172,39 @@ def _end_frame(asm: Rv32Assembler) -> None:
     asm.j("leave")
 
 
-# What check_frame returns negated; protocol/frame_check.py names the faults.
-_VERSION, _SOURCE, _LONG, _SHORT, _LENGTH, _CRC = 1, 2, 3, 4, 5, 7
-_RESIDUE = 0xDEBB20E3  # where the register ends over a frame and its own CRC-32
-
-
 def check_frame(asm: Rv32Assembler) -> None:
     """Words: frame, n, table [256]; the payload's length, or a fault negated."""
     load_words(asm, {"a1": 0, "a2": 1, "a3": 2})
-    asm.li("t0", 9)
-    asm.blt("a2", "t0", f"fault {_SHORT}")
-    asm.lbu("t0", 0, "a1")
-    asm.li("t1", 4)
+    asm.li("t0", HEADER_SIZE + 1)
+    asm.blt("a2", "t0", f"fault {TOO_SHORT}")
+    asm.lbu("t0", VERSION, "a1")
+    asm.li("t1", TRAILER_SIZE[2])
     asm.addi("t2", "t0", -2)
     asm.beqz("t2", "version")
-    asm.li("t1", 12)
+    asm.li("t1", TRAILER_SIZE[3])
     asm.addi("t3", "t0", -3)
-    asm.bnez("t3", f"fault {_VERSION}")
+    asm.bnez("t3", f"fault {WRONG_VERSION}")
     asm.label("version")
-    asm.lbu("a4", 6, "a1")
-    asm.lbu("t3", 7, "a1")
+    asm.lbu("a4", LENGTH, "a1")
+    asm.lbu("t3", LENGTH + 1, "a1")
     asm.slli("t3", "t3", 8)
     asm.or_("a4", "a4", "t3")
-    asm.li("t3", 2048)
-    asm.bgtu("a4", "t3", f"fault {_LONG}")
+    asm.li("t3", MAX_PAYLOAD)
+    asm.bgtu("a4", "t3", f"fault {TOO_LONG}")
     asm.add("t1", "t1", "a4")
-    asm.addi("t1", "t1", 8)
-    asm.bne("t1", "a2", f"fault {_LENGTH}")
-    asm.lbu("t0", 2, "a1")
-    asm.addi("t0", "t0", -255)
-    asm.beqz("t0", f"fault {_SOURCE}")
+    asm.addi("t1", "t1", HEADER_SIZE)
+    asm.bne("t1", "a2", f"fault {WRONG_LENGTH}")
+    asm.lbu("t0", SRC, "a1")
+    asm.addi("t0", "t0", -BROADCAST)
+    asm.beqz("t0", f"fault {WRONG_SOURCE}")
     asm.bnez("t2", "right")
     _crc(asm)
-    asm.li("t0", _RESIDUE)
-    asm.bne("a5", "t0", f"fault {_CRC}")
+    asm.li("t0", RESIDUE)
+    asm.bne("a5", "t0", f"fault {WRONG_CRC}")
     asm.label("right")
     asm.mv("a0", "a4")
     asm.ret()
-    for fault in (_SHORT, _VERSION, _LONG, _LENGTH, _SOURCE, _CRC):
+    for fault in (TOO_SHORT, WRONG_VERSION, TOO_LONG, WRONG_LENGTH, WRONG_SOURCE, WRONG_CRC):
         asm.label(f"fault {fault}")
         asm.li("a0", -fault)
         asm.ret()

@@ -13,14 +13,12 @@ from host.build.machine_code import (
     rv32_matrix,
     rv32_norms,
 )
+from host.build.machine_code.frames import READS
 from host.build.machine_code.mpy import ViperFunction
 from host.build.machine_code.rv32 import Rv32Assembler
 from host.build.machine_code.rv32_core import function_code
 from host.build.machine_code.rv32_program import run_program
 from host.build.machine_code.rv32_serve import serve
-
-# The module's global that the CRC's kernels read.
-_CRC_TABLE = "_TABLE"
 
 _CORES: dict[str, Callable[[Rv32Assembler], None]] = {
     "load_int16s": rv32_elements.load_int16s,
@@ -46,7 +44,6 @@ _CORES: dict[str, Callable[[Rv32Assembler], None]] = {
     "check_frame": rv32_frames.check_frame,
     "put_crc32": rv32_frames.put_crc32,
 }
-_READS = {"check_frame": (_CRC_TABLE,), "put_crc32": (_CRC_TABLE,)}
 _MATVEC = re.compile(r"matvec(_add)?_(\d+)")
 
 
@@ -60,4 +57,4 @@ def rv32_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
     if name == "attend":
         return function_code(function, lambda asm: rv32_attention.attend(asm, head_dim))
     core = _CORES.get(name)
-    return function_code(function, core, _READS.get(name, ())) if core else None
+    return function_code(function, core, READS.get(name, ())) if core else None

@@ -6,13 +6,13 @@ protocol/messages.py.
 
 from __future__ import annotations
 
+from host.build.machine_code.frames import BOOT_ID, COPIED, SERVED, SERVED_VERSION, WORDS
 from host.build.machine_code.rv32 import SAVED, Rv32Assembler
 from host.build.machine_code.rv32_core import load_words, saved
-from protocol.frame import BROADCAST, DST, HEADER_SIZE, LENGTH, SEQUENCE, SRC, TRAILER_SIZE, TYPE
-from protocol.message_types import COMPUTE, PARTIAL
+from protocol.frame import BROADCAST, DST, HEADER_SIZE, LENGTH, TRAILER_SIZE, TYPE, VERSION
+from protocol.message_types import PARTIAL
 from protocol.messages import (
     COMPUTE_DATA,
-    COUNT,
     LAYER,
     PARTIAL_BITS,
     PARTIAL_DATA,
@@ -24,16 +24,6 @@ from protocol.messages import (
     SEQUENCE_ID,
 )
 
-# The block's words, in the order of firmware/compute/serve.py.
-WORDS = (
-    "data", "frame", "state", "capacity", "table", "chip", "answer", "boot_id", "sequence",
-    "layers", "context", "positions", "dim", "x", "out", "attention", "attention_values",
-    "feed_forward", "feed_forward_values", "encoded", "received", "bytes_received", "sent",
-    "bytes_sent",
-    "decode", "check_frame", "load_int16s", "bits_needed", "pack", "put_crc32", "encode",
-    "run_program",
-)  # fmt: skip
-_VERSION = 2
 _ROOM = 32  # for a call's arguments
 
 # Registers that last: the block, frame, answer, position, layer and phase; two for changing use;
@@ -59,7 +49,7 @@ def serve(asm: Rv32Assembler) -> None:
         asm.mv(_A, "a0")
         _check(asm)
         _begin(asm)
-        asm.sb("zero", 0, _ANSWER)
+        asm.sb("zero", VERSION, _ANSWER)
         _call(asm, "load_int16s", "frame", 0, COMPUTE_DATA, "x", "dim")
         _call(asm, "run_program", _A, _B, _POSITION, "out")
         _note_position(asm)
@@ -73,8 +63,8 @@ def serve(asm: Rv32Assembler) -> None:
         asm.label("leave")
 
 
-def _get(asm: Rv32Assembler, register: str, word: str, block: str = _BLOCK) -> None:
-    asm.lw(register, 4 * WORDS.index(word), block)
+def _get(asm: Rv32Assembler, register: str, word: str) -> None:
+    asm.lw(register, 4 * WORDS.index(word), _BLOCK)
 
 
 def _call(asm: Rv32Assembler, kernel: str, *arguments: str | int) -> None:
@@ -95,7 +85,7 @@ def _call(asm: Rv32Assembler, kernel: str, *arguments: str | int) -> None:
 def _check(asm: Rv32Assembler) -> None:
     """Goes to "other" unless the frame, of as many bytes as _A says, is a COMPUTE of version 2 for
     this chip, sound, of one position of the current sequence. Its fields go into registers."""
-    for place, expected in ((0, _VERSION), (TYPE, COMPUTE), (COUNT, 1)):
+    for place, expected in SERVED:
         asm.lbu("t0", place, _FRAME)
         asm.li("t1", expected)
         asm.bne("t0", "t1", "other")
@@ -121,11 +111,9 @@ def _check(asm: Rv32Assembler) -> None:
     asm.bgeu(_POSITION, "t1", "other")
     asm.lbu(_PHASE, PHASE, _FRAME)
     # One that was answered is answered from the buffer.
-    asm.lbu("t0", 0, _ANSWER)
+    asm.lbu("t0", VERSION, _ANSWER)
     asm.beqz("t0", "new")
-    pairs = [(SRC, DST), (SEQUENCE, SEQUENCE), (SEQUENCE + 1, SEQUENCE + 1)]
-    pairs += [(HEADER_SIZE + i, HEADER_SIZE + i) for i in range(REQUEST_SIZE)]
-    for place, in_answer in pairs:
+    for place, in_answer in COPIED:
         asm.lbu("t0", place, _FRAME)
         asm.lbu("t1", in_answer, _ANSWER)
         asm.bne("t0", "t1", "new")
@@ -201,18 +189,16 @@ def _answer(asm: Rv32Assembler) -> None:
     asm.sb("t0", LENGTH + 1, _ANSWER)
     asm.li("t0", PARTIAL)
     asm.sb("t0", TYPE, _ANSWER)
-    copied = [(SRC, DST), (SEQUENCE, SEQUENCE), (SEQUENCE + 1, SEQUENCE + 1)]
-    copied += [(HEADER_SIZE + i, HEADER_SIZE + i) for i in range(REQUEST_SIZE)]
-    for place, to in copied:
+    for place, in_answer in COPIED:
         asm.lbu("t0", place, _FRAME)
-        asm.sb("t0", to, _ANSWER)
+        asm.sb("t0", in_answer, _ANSWER)
     _get(asm, "t0", "boot_id")
-    asm.sb("t0", HEADER_SIZE + REQUEST_SIZE, _ANSWER)
+    asm.sb("t0", BOOT_ID, _ANSWER)
     asm.srli("t0", "t0", 8)
-    asm.sb("t0", HEADER_SIZE + REQUEST_SIZE + 1, _ANSWER)
-    asm.li("t0", _VERSION)
-    asm.sb("t0", 0, _ANSWER)
+    asm.sb("t0", BOOT_ID + 1, _ANSWER)
+    asm.li("t0", SERVED_VERSION)
+    asm.sb("t0", VERSION, _ANSWER)
     _call(asm, "put_crc32", "answer", _A, "table")
-    asm.addi(_A, _A, TRAILER_SIZE[_VERSION])
+    asm.addi(_A, _A, TRAILER_SIZE[SERVED_VERSION])
     _call(asm, "encode", "answer", "encoded", _A, 0)
     _add(asm, "sent", "bytes_sent", _A)

@@ -3,8 +3,18 @@ protocol/frame_check.py."""
 
 from __future__ import annotations
 
+from host.build.machine_code.frames import (
+    RESIDUE,
+    TOO_LONG,
+    TOO_SHORT,
+    WRONG_CRC,
+    WRONG_LENGTH,
+    WRONG_SOURCE,
+    WRONG_VERSION,
+)
 from host.build.machine_code.xtensa import XtensaAssembler
 from host.build.machine_code.xtensa_core import frame, loop
+from protocol.frame import BROADCAST, HEADER_SIZE, LENGTH, MAX_PAYLOAD, SRC, TRAILER_SIZE, VERSION
 
 _FETCHED = ("a12", "a13", "a14", "a15")
 
@@ -169,40 +179,35 @@ def _end_frame(asm: XtensaAssembler) -> None:
     asm.j("leave")
 
 
-# What check_frame returns negated; protocol/frame_check.py names the faults.
-_VERSION, _SOURCE, _LONG, _SHORT, _LENGTH, _CRC = 1, 2, 3, 4, 5, 7
-_RESIDUE = 0xDEBB20E3  # where the register ends over a frame and its own CRC-32
-
-
 def check_frame(asm: XtensaAssembler) -> None:
     """Words: frame, n, table [256]; the payload's length, or a fault negated."""
     with frame(asm, {"a3": 0, "a4": 1, "a5": 2}):
-        asm.movi("a2", -_SHORT)
-        asm.movi("a8", 9)
+        asm.movi("a2", -TOO_SHORT)
+        asm.movi("a8", HEADER_SIZE + 1)
         asm.blt("a4", "a8", "fault")
-        asm.movi("a2", -_VERSION)
-        asm.l8ui("a8", "a3", 0)
-        asm.movi("a9", 4)
+        asm.movi("a2", -WRONG_VERSION)
+        asm.l8ui("a8", "a3", VERSION)
+        asm.movi("a9", TRAILER_SIZE[2])
         asm.addi("a10", "a8", -2)
         asm.beqz("a10", "version")
-        asm.movi("a9", 12)
+        asm.movi("a9", TRAILER_SIZE[3])
         asm.addi("a11", "a8", -3)
         asm.bnez("a11", "fault")
         asm.label("version")
-        asm.movi("a2", -_LONG)
-        asm.l8ui("a6", "a3", 6)
-        asm.l8ui("a11", "a3", 7)
+        asm.movi("a2", -TOO_LONG)
+        asm.l8ui("a6", "a3", LENGTH)
+        asm.l8ui("a11", "a3", LENGTH + 1)
         asm.slli("a11", "a11", 8)
         asm.or_("a6", "a6", "a11")
-        asm.set("a11", 2048)
+        asm.set("a11", MAX_PAYLOAD)
         asm.bltu("a11", "a6", "fault")
-        asm.movi("a2", -_LENGTH)
+        asm.movi("a2", -WRONG_LENGTH)
         asm.add("a9", "a9", "a6")
-        asm.addi("a9", "a9", 8)
+        asm.addi("a9", "a9", HEADER_SIZE)
         asm.bne("a9", "a4", "fault")
-        asm.movi("a2", -_SOURCE)
-        asm.l8ui("a8", "a3", 2)
-        asm.movi("a9", 255)
+        asm.movi("a2", -WRONG_SOURCE)
+        asm.l8ui("a8", "a3", SRC)
+        asm.movi("a9", BROADCAST)
         asm.beq("a8", "a9", "fault")
         asm.beqz("a10", "checksum")
         asm.label("right")
@@ -211,8 +216,8 @@ def check_frame(asm: XtensaAssembler) -> None:
         asm.retw()
         asm.label("checksum")
         _crc(asm)
-        asm.movi("a2", -_CRC)
-        asm.set("a8", _RESIDUE)
+        asm.movi("a2", -WRONG_CRC)
+        asm.set("a8", RESIDUE)
         asm.sub("a7", "a7", "a8")
         asm.moveqz("a2", "a6", "a7")
 

@@ -15,6 +15,7 @@ from host.build.machine_code import (
     xtensa_program,
     xtensa_serve,
 )
+from host.build.machine_code.frames import READS
 from host.build.machine_code.lx6_attention import MAC16
 from host.build.machine_code.mpy import ViperFunction
 from host.build.machine_code.pie_attention import LANES, PIE
@@ -47,10 +48,6 @@ _CORES: dict[str, Callable[[XtensaAssembler], None]] = {
     "run_program": xtensa_program.run_program,
     "serve": xtensa_serve.serve,
 }
-# The module's global that the CRC's kernels read.
-_READS = dict.fromkeys(("check_frame", "put_crc32"), ("_TABLE",))
-
-
 _MATVEC = re.compile(r"matvec_(\d+)")
 
 
@@ -63,7 +60,7 @@ def lx6_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
     if name == "attend":
         return function_code(function, lambda asm: attend(asm, head_dim, MAC16))
     core = _CORES.get(name)
-    return function_code(function, core, _READS.get(name, ())) if core else None
+    return function_code(function, core, READS.get(name, ())) if core else None
 
 
 def pie_kernel(function: ViperFunction, head_dim: int) -> bytes | None:

@@ -6,14 +6,13 @@ protocol/messages.py.
 
 from __future__ import annotations
 
-from host.build.machine_code.rv32_serve import WORDS
+from host.build.machine_code.frames import BOOT_ID, COPIED, SERVED, SERVED_VERSION, WORDS
 from host.build.machine_code.xtensa import XtensaAssembler
 from host.build.machine_code.xtensa_core import calling_frame
-from protocol.frame import BROADCAST, DST, HEADER_SIZE, LENGTH, SEQUENCE, SRC, TRAILER_SIZE, TYPE
-from protocol.message_types import COMPUTE, PARTIAL
+from protocol.frame import BROADCAST, DST, HEADER_SIZE, LENGTH, TRAILER_SIZE, TYPE, VERSION
+from protocol.message_types import PARTIAL
 from protocol.messages import (
     COMPUTE_DATA,
-    COUNT,
     LAYER,
     PARTIAL_BITS,
     PARTIAL_DATA,
@@ -25,16 +24,12 @@ from protocol.messages import (
     SEQUENCE_ID,
 )
 
-_VERSION = 2
 # Registers that a call leaves: the block, frame, answer and position, and two for changing use.
 # Others are a call's.
 _BLOCK, _FRAME, _ANSWER, _POSITION, _A, _B = "a2", "a3", "a4", "a5", "a6", "a7"
 _X, _Y, _Z = "a12", "a13", "a14"
 # In the frame: a call's arguments, from 0 on; the decoder's state as it was; layer and phase.
 _STATE_AT, _LAYER_AT, _PHASE_AT, _ROOM = 32, 48, 52, 56
-# Where a frame's fields go in the answer.
-_COPIED = [(SRC, DST), (SEQUENCE, SEQUENCE), (SEQUENCE + 1, SEQUENCE + 1)]
-_COPIED += [(HEADER_SIZE + i, HEADER_SIZE + i) for i in range(REQUEST_SIZE)]
 
 
 def serve(asm: XtensaAssembler) -> None:
@@ -56,7 +51,7 @@ def serve(asm: XtensaAssembler) -> None:
         _check(asm)
         _begin(asm)
         asm.movi(_X, 0)
-        asm.s8i(_X, _ANSWER, 0)
+        asm.s8i(_X, _ANSWER, VERSION)
         _call(asm, "load_int16s", "frame", 0, COMPUTE_DATA, "x", "dim")
         _call(asm, "run_program", _A, _B, _POSITION, "out")
         _note_position(asm)
@@ -104,7 +99,7 @@ def _unless(asm: XtensaAssembler, branch: str, *operands: str) -> None:
 def _check(asm: XtensaAssembler) -> None:
     """Goes to "other" unless the frame, of as many bytes as _A says, is a COMPUTE of version 2 for
     this chip, sound, of one position of the current sequence."""
-    for place, expected in ((0, _VERSION), (TYPE, COMPUTE), (COUNT, 1)):
+    for place, expected in SERVED:
         asm.l8ui(_X, _FRAME, place)
         asm.movi(_Y, expected)
         _unless(asm, "beq", _X, _Y)
@@ -132,9 +127,9 @@ def _check(asm: XtensaAssembler) -> None:
     asm.l8ui(_X, _FRAME, PHASE)
     asm.s32i(_X, "a1", _PHASE_AT)
     # One that was answered is answered from the buffer.
-    asm.l8ui(_X, _ANSWER, 0)
+    asm.l8ui(_X, _ANSWER, VERSION)
     asm.beqz(_X, "new")
-    for place, in_answer in _COPIED:
+    for place, in_answer in COPIED:
         asm.l8ui(_X, _FRAME, place)
         asm.l8ui(_Y, _ANSWER, in_answer)
         asm.sub(_X, _X, _Y)
@@ -213,16 +208,16 @@ def _answer(asm: XtensaAssembler) -> None:
     asm.s8i(_X, _ANSWER, LENGTH + 1)
     asm.movi(_X, PARTIAL)
     asm.s8i(_X, _ANSWER, TYPE)
-    for place, to in _COPIED:
+    for place, in_answer in COPIED:
         asm.l8ui(_X, _FRAME, place)
-        asm.s8i(_X, _ANSWER, to)
+        asm.s8i(_X, _ANSWER, in_answer)
     _get(asm, _X, "boot_id")
-    asm.s8i(_X, _ANSWER, HEADER_SIZE + REQUEST_SIZE)
+    asm.s8i(_X, _ANSWER, BOOT_ID)
     asm.srli(_X, _X, 8)
-    asm.s8i(_X, _ANSWER, HEADER_SIZE + REQUEST_SIZE + 1)
-    asm.movi(_X, _VERSION)
-    asm.s8i(_X, _ANSWER, 0)
+    asm.s8i(_X, _ANSWER, BOOT_ID + 1)
+    asm.movi(_X, SERVED_VERSION)
+    asm.s8i(_X, _ANSWER, VERSION)
     _call(asm, "put_crc32", "answer", _A, "table")
-    asm.addi(_A, _A, TRAILER_SIZE[_VERSION])
+    asm.addi(_A, _A, TRAILER_SIZE[SERVED_VERSION])
     _call(asm, "encode", "answer", "encoded", _A, 0)
     _add(asm, "sent", "bytes_sent", _A)

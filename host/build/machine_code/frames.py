@@ -1,0 +1,41 @@
+"""What kernels of frames go by, whichever processor they are for."""
+
+from __future__ import annotations
+
+import ast
+
+from host.paths import SOURCES
+from protocol.frame import DST, HEADER_SIZE, SEQUENCE, SRC, TYPE, VERSION
+from protocol.message_types import COMPUTE
+from protocol.messages import COUNT, REQUEST_SIZE
+
+# The module's global that the CRC's kernels read, and which these are.
+READS = dict.fromkeys(("check_frame", "put_crc32"), ("_TABLE",))
+
+# What check_frame returns negated; protocol/frame_check.py names the faults.
+WRONG_VERSION, WRONG_SOURCE, TOO_LONG, TOO_SHORT, WRONG_LENGTH, WRONG_CRC = 1, 2, 3, 4, 5, 7
+RESIDUE = 0xDEBB20E3  # where the register ends over a frame and its own CRC-32
+
+# What `serve` answers: fields of a frame and their values, the fields that a frame which repeats
+# an answered one shares with the answer, and their places there.
+SERVED_VERSION = 2
+SERVED = ((VERSION, SERVED_VERSION), (TYPE, COMPUTE), (COUNT, 1))
+COPIED = (
+    (SRC, DST), (SEQUENCE, SEQUENCE), (SEQUENCE + 1, SEQUENCE + 1),
+    *((HEADER_SIZE + i, HEADER_SIZE + i) for i in range(REQUEST_SIZE)),
+)  # fmt: skip
+BOOT_ID = HEADER_SIZE + REQUEST_SIZE  # in the answer
+
+
+def _words() -> tuple[str, ...]:
+    """The names of the words of serve's block, of which the chip's own module is the source."""
+    module = ast.parse((SOURCES / "firmware" / "compute" / "serve.py").read_text())
+    for statement in module.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id="_WORDS")], value=value):
+                words: tuple[str, ...] = ast.literal_eval(value)
+                return words
+    raise LookupError("firmware/compute/serve.py has no _WORDS")
+
+
+WORDS = _words()
