@@ -6,7 +6,14 @@ The core of the twin `attend` (host/build/attention_kernel.py), whose docstring 
 from __future__ import annotations
 
 from host.build.machine_code.rv32 import SAVED, Rv32Assembler
-from host.build.machine_code.rv32_core import add_constant, each, half_of, load_words, saved
+from host.build.machine_code.rv32_core import (
+    add_constant,
+    each,
+    end_of,
+    half_of,
+    load_words,
+    saved,
+)
 
 PARTS = ("scores", "softmax", "mean")
 # Places of the argument words.
@@ -26,8 +33,7 @@ def attend(asm: Rv32Assembler, size: int, parts: tuple[str, ...] = PARTS) -> Non
     instructions."""
     with saved(asm, (*SAVED, "ra"), _ROOM):
         load_words(asm, {"t0": _ROWS, "t1": _HEADS, "t2": _Q, "t3": _OUT})
-        asm.slli("t1", "t1", 2)
-        asm.add("t1", "t1", "t0")
+        end_of(asm, "t1", "t0")
         for register, place in (("a0", _WORDS_AT), ("t0", _ROWS_AT), ("t2", _Q_AT),
                                 ("t3", _OUT_AT), ("t1", _LAST_AT)):  # fmt: skip
             asm.sw(register, place, "sp")
@@ -66,8 +72,7 @@ def _find_scores(asm: Rv32Assembler, begin: str, end: str) -> None:
     """Where the scores begin and end; a0 has the words' address."""
     asm.lw(begin, 4 * _SCORES, "a0")
     asm.lw(end, 4 * _SEEN, "a0")
-    asm.slli(end, end, 2)
-    asm.add(end, end, begin)
+    end_of(asm, end, begin)
 
 
 def _write_scores(asm: Rv32Assembler, size: int) -> None:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from host.build.machine_code.rv32 import Rv32Assembler
-from host.build.machine_code.rv32_core import each, load_words
+from host.build.machine_code.rv32_core import each, end_of, load_words
 
 
 def bits_needed(asm: Rv32Assembler) -> None:
     """Words: values, count; the bits of the longest value, its sign included."""
     load_words(asm, {"a1": 0, "a2": 1})
-    asm.slli("a2", "a2", 2)
-    asm.add("a2", "a2", "a1")
+    end_of(asm, "a2", "a1")
     asm.li("t2", 0)
 
     def element(i: int) -> None:
@@ -40,8 +39,7 @@ def pack(asm: Rv32Assembler) -> None:
     """Words: out, offset in bytes, values, count, bits; the bytes written."""
     load_words(asm, {"a1": 0, "t0": 1, "a2": 2, "a3": 3, "a4": 4})
     asm.add("a1", "a1", "t0")
-    asm.slli("a3", "a3", 2)
-    asm.add("a3", "a3", "a2")
+    end_of(asm, "a3", "a2")
     asm.mv("a7", "a1")
     asm.andi("a5", "a1", 3)
     asm.slli("a5", "a5", 3)  # bits that the first word holds already
@@ -141,8 +139,7 @@ def _begin_fields(asm: Rv32Assembler) -> None:
     """a1 = the word before whose end the fields begin, none of it read yet; a5 = the bits of the
     last word read that are taken, a3 = the end of values; t0 has the offset."""
     asm.add("a1", "a1", "t0")
-    asm.slli("a3", "a3", 2)
-    asm.add("a3", "a3", "a2")
+    end_of(asm, "a3", "a2")
     asm.andi("a5", "a1", 3)
     asm.slli("a5", "a5", 3)
     asm.addi("a5", "a5", 32)

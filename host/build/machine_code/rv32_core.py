@@ -154,6 +154,12 @@ def each(
     asm.label(done)
 
 
+def end_of(asm: Rv32Assembler, count: str, begin: str) -> None:
+    """count = where so many int32 that begin at `begin` end."""
+    asm.slli(count, count, 2)
+    asm.add(count, count, begin)
+
+
 def clamp(asm: Rv32Assembler, value: str, limit: str, span: str, spare: str) -> None:
     """value = value within -limit to limit; span: twice the limit; changes spare."""
     within = asm.unique("within")

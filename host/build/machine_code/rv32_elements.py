@@ -3,8 +3,10 @@ whose docstrings state shapes and values."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from host.build.machine_code.rv32 import Rv32Assembler
-from host.build.machine_code.rv32_core import clamp, each, half_of, load_words, saved
+from host.build.machine_code.rv32_core import clamp, each, end_of, half_of, load_words, saved
 
 _MULTIPLIER_BITS = 17  # by which a multiplier below 2**15 is moved up, so that the upper word of
 # its product with a sum is sum * multiplier >> 15, floored: mulhsu takes a sign and none
@@ -12,14 +14,8 @@ _MULTIPLIER_BITS = 17  # by which a multiplier below 2**15 is moved up, so that 
 
 def load_int16s(asm: Rv32Assembler) -> None:
     """Words: src, unused, offset in bytes, out, n."""
-    load_words(asm, {"a1": 0, "t0": 2, "a2": 3, "a3": 4})
-    asm.add("a1", "a1", "t0")
-    asm.slli("a3", "a3", 2)
-    asm.add("a3", "a3", "a2")
-    asm.andi("t0", "a1", 1)
-    asm.bnez("t0", "odd")
 
-    def halves(i: int) -> None:
+    def half(i: int) -> None:
         asm.lh("t0", 2 * i, "a1")
         asm.sw("t0", 4 * i, "a2")
 
@@ -30,23 +26,13 @@ def load_int16s(asm: Rv32Assembler) -> None:
         asm.or_("t0", "t0", "t1")
         asm.sw("t0", 4 * i, "a2")
 
-    each(asm, {"a2": 4, "a1": 2}, "a3", "t6", halves)
-    asm.ret()
-    asm.label("odd")
-    each(asm, {"a2": 4, "a1": 2}, "a3", "t6", octets)
-    asm.ret()
+    _each_int16(asm, {"a1": 0, "t0": 2, "a2": 3, "a3": 4}, half, octets)
 
 
 def store_int16s(asm: Rv32Assembler) -> None:
     """Words: src, unused, offset in bytes, out, n."""
-    load_words(asm, {"a2": 0, "t0": 2, "a1": 3, "a3": 4})
-    asm.add("a1", "a1", "t0")
-    asm.slli("a3", "a3", 2)
-    asm.add("a3", "a3", "a2")
-    asm.andi("t0", "a1", 1)
-    asm.bnez("t0", "odd")
 
-    def halves(i: int) -> None:
+    def half(i: int) -> None:
         asm.lw("t0", 4 * i, "a2")
         asm.sh("t0", 2 * i, "a1")
 
@@ -56,7 +42,23 @@ def store_int16s(asm: Rv32Assembler) -> None:
         asm.srli("t0", "t0", 8)
         asm.sb("t0", 2 * i + 1, "a1")
 
-    each(asm, {"a2": 4, "a1": 2}, "a3", "t6", halves)
+    _each_int16(asm, {"a2": 0, "t0": 2, "a1": 3, "a3": 4}, half, octets)
+
+
+def _each_int16(
+    asm: Rv32Assembler,
+    words: Mapping[str, int],
+    half: Callable[[int], None],
+    octets: Callable[[int], None],
+) -> None:
+    """Moves each of a3 numbers between int32 at a2 and int16 from t0 bytes behind a1 on: by `half`
+    where these lie at even addresses, else by `octets`. words: of these registers."""
+    load_words(asm, words)
+    asm.add("a1", "a1", "t0")
+    end_of(asm, "a3", "a2")
+    asm.andi("t0", "a1", 1)
+    asm.bnez("t0", "odd")
+    each(asm, {"a2": 4, "a1": 2}, "a3", "t6", half)
     asm.ret()
     asm.label("odd")
     each(asm, {"a2": 4, "a1": 2}, "a3", "t6", octets)
@@ -80,10 +82,7 @@ def rescale(asm: Rv32Assembler) -> None:
     def element(i: int) -> None:
         asm.lw("t0", 4 * i, "a1")
         asm.lhu("t1", 2 * i, "a2")
-        asm.slli("t1", "t1", _MULTIPLIER_BITS)
-        asm.mulhsu("t0", "t0", "t1")
-        asm.add("t0", "t0", "t5")
-        asm.sra("t0", "t0", "a7")
+        scale(asm, "t0", "t1", "t5", "a7")
         clamp(asm, "t0", "a5", "t4", "t2")
         asm.sw("t0", 4 * i, "a1")
 
@@ -93,6 +92,15 @@ def rescale(asm: Rv32Assembler) -> None:
     asm.bnez("a4", "part")
     asm.label("no part")
     asm.ret()
+
+
+def scale(asm: Rv32Assembler, value: str, multiplier: str, half: str, shift: str) -> None:
+    """value = value * multiplier / 2**(15 + shift), half-up; half: of 2**shift; changes
+    multiplier."""
+    asm.slli(multiplier, multiplier, _MULTIPLIER_BITS)
+    asm.mulhsu(value, value, multiplier)
+    asm.add(value, value, half)
+    asm.sra(value, value, shift)
 
 
 def rope_row(asm: Rv32Assembler) -> None:
@@ -214,8 +222,7 @@ def gate(asm: Rv32Assembler) -> None:
     """Words: gates, unused, up, table, n, index shift, shift, limit."""
     with saved(asm, ("s0", "s1")):
         load_words(asm, {"a1": 0, "a2": 2, "a3": 3, "a4": 4, "a5": 5, "a6": 6, "a7": 7})
-        asm.slli("a4", "a4", 2)
-        asm.add("a4", "a4", "a1")
+        end_of(asm, "a4", "a1")
         asm.slli("s0", "a7", 1)
         asm.li("t0", 17)  # where all gates of 16 bits are in the middle of the table as well
         asm.ble("a5", "t0", "index shift")

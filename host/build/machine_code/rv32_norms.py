@@ -4,7 +4,8 @@ firmware/compute/norms.py, and of protocol/sums.py."""
 from __future__ import annotations
 
 from host.build.machine_code.rv32 import Rv32Assembler
-from host.build.machine_code.rv32_core import clamp, each, half_of, load_words, saved
+from host.build.machine_code.rv32_core import clamp, each, end_of, half_of, load_words, saved
+from host.build.machine_code.rv32_elements import scale
 
 
 def norm(asm: Rv32Assembler) -> None:
@@ -133,8 +134,7 @@ def add_rescaled(asm: Rv32Assembler) -> None:
     """Words: residual, unused, sums, multipliers u16, offset in bytes, n, shift."""
     load_words(asm, {"a1": 0, "a2": 2, "a3": 3, "t0": 4, "a4": 5, "a5": 6})
     asm.add("a3", "a3", "t0")
-    asm.slli("a4", "a4", 2)
-    asm.add("a4", "a4", "a1")
+    end_of(asm, "a4", "a1")
     asm.addi("a5", "a5", -15)
     half_of(asm, "a6", "a5")
     asm.li("a7", 0xFFFFFF)  # arithmetic.RESIDUAL_LIMIT
@@ -144,10 +144,7 @@ def add_rescaled(asm: Rv32Assembler) -> None:
         asm.lw("t0", 4 * i, "a2")
         asm.lhu("t1", 2 * i, "a3")
         asm.lw("t2", 4 * i, "a1")
-        asm.slli("t1", "t1", 17)
-        asm.mulhsu("t0", "t0", "t1")
-        asm.add("t0", "t0", "a6")
-        asm.sra("t0", "t0", "a5")
+        scale(asm, "t0", "t1", "a6", "a5")
         asm.add("t0", "t0", "t2")
         clamp(asm, "t0", "a7", "t5", "t3")
         asm.sw("t0", 4 * i, "a1")
@@ -160,8 +157,7 @@ def best(asm: Rv32Assembler) -> None:
     """Words: logits, n; the index of the largest, of equal ones the lowest."""
     load_words(asm, {"a1": 0, "a2": 1})
     asm.mv("a3", "a1")
-    asm.slli("a2", "a2", 2)
-    asm.add("a2", "a2", "a1")
+    end_of(asm, "a2", "a1")
     asm.lw("a4", 0, "a1")
     asm.mv("a5", "a1")
 
@@ -184,8 +180,7 @@ def contribute(asm: Rv32Assembler) -> None:
     load_words(asm, {"a1": 0, "t0": 1, "a2": 2, "a3": 3, "a4": 4})
     asm.slli("t0", "t0", 2)
     asm.add("a1", "a1", "t0")
-    asm.slli("a4", "a4", 2)
-    asm.add("a4", "a4", "a2")
+    end_of(asm, "a4", "a2")
 
     def element(i: int) -> None:
         asm.lw("t0", 4 * i, "a2")
@@ -201,7 +196,6 @@ def contribute(asm: Rv32Assembler) -> None:
 def clear(asm: Rv32Assembler) -> None:
     """Words: total, count."""
     load_words(asm, {"a1": 0, "a2": 1})
-    asm.slli("a2", "a2", 2)
-    asm.add("a2", "a2", "a1")
+    end_of(asm, "a2", "a1")
     each(asm, {"a1": 4}, "a2", "t6", lambda i: asm.sw("zero", 4 * i, "a1"), 8)
     asm.ret()
