@@ -9,8 +9,6 @@ from host.build.machine_code.xtensa_attention import (
     OUT_AT,
     Q_AT,
     ROOM,
-    SCORES,
-    SEEN,
     TOTAL,
     VALUE_ZERO,
     VALUES,
@@ -31,9 +29,7 @@ def write_scores(asm: XtensaAssembler, size: int) -> None:
     """
     words = size // 2
     _pack_query(asm, size)
-    find_rows(asm, size, KEYS, "a3")
-    asm.l32i("a4", "a2", 4 * SCORES)
-    asm.l32i("a5", "a2", 4 * SEEN)
+    find_rows(asm, size, KEYS, "a3", "a4", "a5")
     asm.set("a9", VALUE_ZERO << 16 | VALUE_ZERO)
     asm.set(LARGEST, -1 << 31)
     asm.movi("a10", 0)
@@ -121,9 +117,7 @@ def write_means(asm: XtensaAssembler, size: int) -> None:
 
 def _write_some_means(asm: XtensaAssembler, size: int, elements: range) -> None:
     sums = _SUMS[: len(elements)]
-    find_rows(asm, size, VALUES, "a3")
-    asm.l32i("a10", "a2", 4 * SCORES)
-    asm.l32i("a11", "a2", 4 * SEEN)
+    find_rows(asm, size, VALUES, "a3", "a10", "a11")
     move(asm, "a3", 2 * elements.start, "a15")
     for total in sums:
         asm.movi(total, 0)

@@ -11,19 +11,16 @@ from host.build.machine_code.xtensa_attention import (
     OUT_AT,
     Q_AT,
     ROOM,
-    SCORES,
-    SEEN,
     TOTAL,
     VALUE_ZERO,
     VALUES,
     Unit,
     find_rows,
 )
-from host.build.machine_code.xtensa_core import loop, move
+from host.build.machine_code.xtensa_core import loop, move, repeat
 
 LANES = 8  # numbers of 16 bits in a vector register
 _KEPT = 5  # vectors of a query that stay in registers
-_LOOP_REACH = 250  # bytes of the body of a zero-overhead loop
 _FLIP = "q7"  # flips the highest bits of what is stored with 2**15 more
 
 
@@ -35,9 +32,7 @@ def write_scores(asm: XtensaAssembler, size: int) -> None:
     """
     vectors = size // LANES
     _load_query(asm, vectors)
-    find_rows(asm, size, KEYS, "a3")
-    asm.l32i("a4", "a2", 4 * SCORES)
-    asm.l32i("a5", "a2", 4 * SEEN)
+    find_rows(asm, size, KEYS, "a3", "a4", "a5")
     asm.set(LARGEST, -1 << 31)
     asm.ee_vld_128_ip("q5", "a3", VECTOR)
     asm.addi("a5", "a5", -1)  # the last key has none behind it
@@ -46,19 +41,7 @@ def write_scores(asm: XtensaAssembler, size: int) -> None:
         with loop(asm, "a6"):
             _two_scores(asm)
         asm.extui("a5", "a5", 0, 1)
-    size_of_one = XtensaAssembler()
-    _one_score(size_of_one, vectors, False)
-    if size_of_one.here <= _LOOP_REACH:
-        with loop(asm, "a5"):
-            _one_score(asm, vectors, False)
-    else:
-        last = asm.unique("last")
-        asm.beqz("a5", last)
-        again = asm.label(asm.unique("score"))
-        _one_score(asm, vectors, False)
-        asm.addi("a5", "a5", -1)
-        asm.bnez("a5", again)
-        asm.label(last)
+    repeat(asm, "a5", lambda asm: _one_score(asm, vectors, False))
     _one_score(asm, vectors, True)
 
 
@@ -141,9 +124,7 @@ def _one_score(asm: XtensaAssembler, vectors: int, is_last: bool) -> None:
 def write_means(asm: XtensaAssembler, size: int) -> None:
     """mean = weights . values / their sum, half-up, 8 elements at a time."""
     for first in range(0, size, LANES):
-        find_rows(asm, size, VALUES, "a3")
-        asm.l32i("a4", "a2", 4 * SCORES)
-        asm.l32i("a5", "a2", 4 * SEEN)
+        find_rows(asm, size, VALUES, "a3", "a4", "a5")
         move(asm, "a3", 2 * first, "a15")
         asm.ee_zero_qacc()
         asm.ee_vldbc_16_ip("q0", "a4", 2)

@@ -13,7 +13,7 @@ Columns are filled up to VECTOR with weights of 0; with these, what x is there m
 from __future__ import annotations
 
 from host.build.machine_code.xtensa import ACCX_0, XtensaAssembler
-from host.build.machine_code.xtensa_core import frame, loop, move
+from host.build.machine_code.xtensa_core import frame, loop, move, repeat
 from protocol.shard_layout import VECTORS
 
 VECTOR = VECTORS  # bytes of a vector register, and columns in it
@@ -22,7 +22,6 @@ _WEIGHTS, _OUT, _INPUTS, _ROWS, _BIASES, _PARTS = "a3", "a4", "a5", "a6", "a7", 
 _CONSTANT, _SPARE = "a10", "a14"
 _HIGHEST, _ONES = "q7", "q6"  # bytes of 128 and of 1, while the inputs are split
 _REACH, _FUSED_REACH = 127, 31  # vectors by which a load may move its address; with a product
-_LOOP_REACH = 250  # bytes of the body of a zero-overhead loop
 
 
 def matvec(asm: XtensaAssembler, columns: int) -> None:
@@ -98,18 +97,7 @@ def _multiply_rows(asm: XtensaAssembler, vectors: int) -> None:
     if kept < 2 * vectors:
         asm.ee_vld_128_ip("q4", _PARTS, VECTOR)
     asm.ee_vld_128_ip("q6", _WEIGHTS, VECTOR if vectors > 1 else 0)
-    row = XtensaAssembler()
-    _multiply_row(row, vectors, kept)
-    if row.here <= _LOOP_REACH:
-        with loop(asm, _ROWS):
-            _multiply_row(asm, vectors, kept)
-    else:
-        asm.beqz(_ROWS, "no row")
-        asm.label("row")
-        _multiply_row(asm, vectors, kept)
-        asm.addi(_ROWS, _ROWS, -1)
-        asm.bnez(_ROWS, "row")
-        asm.label("no row")
+    repeat(asm, _ROWS, lambda asm: _multiply_row(asm, vectors, kept))
 
 
 def _multiply_row(asm: XtensaAssembler, vectors: int, kept: int) -> None:

@@ -15,7 +15,7 @@ from host.build.machine_code.xtensa_core import each, frame, loop, move
 
 PARTS = ("scores", "softmax", "mean")
 # Places of the argument words.
-KEYS, VALUES, _ROWS, _HEADS, _Q, _OUT, SCORES, _TABLE, SEEN, _SHIFT = range(2, 12)
+KEYS, VALUES, _ROWS, _HEADS, _Q, _OUT, _SCORES, _TABLE, _SEEN, _SHIFT = range(2, 12)
 # In the frame: the words' address, what is left of `rows`, `q` and `out`, where `rows` ends, the
 # return address, a word to build constants in, and from ROOM on the query as int16.
 _WORDS_AT, _ROWS_AT, Q_AT, OUT_AT, _LAST_AT, _RETURN_AT, CONSTANT_AT, ROOM = (
@@ -67,23 +67,28 @@ def attend(asm: XtensaAssembler, size: int, unit: Unit, parts: tuple[str, ...] =
         asm.l32i("a0", "a1", _RETURN_AT)
 
 
-def find_rows(asm: XtensaAssembler, size: int, cache: int, register: str) -> None:
-    """register = where the head's rows begin in a cache; a2 = the words' address; changes a15."""
+def find_rows(
+    asm: XtensaAssembler, size: int, cache: int, rows: str, scores: str, seen: str
+) -> None:
+    """rows = where the head's rows begin in a cache, scores = where its scores do, seen = how many
+    there are; a2 = the words' address; changes a15."""
     asm.l32i("a2", "a1", _WORDS_AT)
     asm.l32i("a15", "a1", _ROWS_AT)
     asm.l32i("a15", "a15", 0)
-    asm.set(register, 2 * size)
-    asm.mull("a15", "a15", register)
-    asm.l32i(register, "a2", 4 * cache)
-    asm.add(register, register, "a15")
+    asm.set(rows, 2 * size)
+    asm.mull("a15", "a15", rows)
+    asm.l32i(rows, "a2", 4 * cache)
+    asm.add(rows, rows, "a15")
+    asm.l32i(scores, "a2", 4 * _SCORES)
+    asm.l32i(seen, "a2", 4 * _SEEN)
 
 
 def _write_softmax(asm: XtensaAssembler) -> None:
     """weights u16, from the scores' begin on, = 2**((score - largest) / 2**(shift + 9)) * 2**15;
     TOTAL = their sum."""
     asm.l32i("a2", "a1", _WORDS_AT)
-    asm.l32i("a3", "a2", 4 * SCORES)
-    asm.l32i("a5", "a2", 4 * SEEN)
+    asm.l32i("a3", "a2", 4 * _SCORES)
+    asm.l32i("a5", "a2", 4 * _SEEN)
     asm.l32i("a6", "a2", 4 * _SHIFT)
     asm.l32i("a7", "a2", 4 * _TABLE)
     asm.mov("a4", "a3")  # a weight never lies beyond its score
@@ -122,8 +127,8 @@ def _write_weights(asm: XtensaAssembler) -> None:
     so that none is 2**15: only a single position has a weight without that, and its mean is the
     same. TOTAL = their new sum."""
     asm.l32i("a2", "a1", _WORDS_AT)
-    asm.l32i("a3", "a2", 4 * SCORES)
-    asm.l32i("a5", "a2", 4 * SEEN)
+    asm.l32i("a3", "a2", 4 * _SCORES)
+    asm.l32i("a5", "a2", 4 * _SEEN)
     asm.addi("a6", TOTAL, -1)
     asm.nsau("a6", "a6")
     asm.movi("a7", 32 - 15)

@@ -19,6 +19,7 @@ from host.build.machine_code.xtensa import XtensaAssembler
 # What the windowed ABI keeps at the top of a frame: for a function that calls none, and for one
 # that calls with a window of 8 ("The Windowed Register ABI" in the ISA manual, chapter 8).
 _LEAF_SAVES, _CALLER_SAVES = 16, 32
+_LOOP_REACH = 250  # bytes of the body of a zero-overhead loop
 
 
 def function_code(
@@ -136,6 +137,24 @@ def loop(asm: XtensaAssembler, count: str, first: int = 3) -> Iterator[None]:
     asm.label(end)
 
 
+def repeat(asm: XtensaAssembler, count: str, body: Callable[[XtensaAssembler], None]) -> None:
+    """Does `body` so many times, none at all for a count of 0: in a zero-overhead loop where it
+    is short enough, else `count` goes down to 0."""
+    tried = XtensaAssembler()
+    body(tried)
+    if tried.here <= _LOOP_REACH:
+        with loop(asm, count):
+            body(asm)
+        return
+    done = asm.unique("done")
+    asm.beqz(count, done)
+    again = asm.label(asm.unique("again"))
+    body(asm)
+    asm.addi(count, count, -1)
+    asm.bnez(count, again)
+    asm.label(done)
+
+
 def each(
     asm: XtensaAssembler,
     pointers: Mapping[str, int],
@@ -147,8 +166,7 @@ def each(
     """A loop over `count` elements, `several` a turn, a power of two, then one by one.
 
     pointers: bytes that each moves by an element. spare: a register to count with; `count` is
-    changed. element(i) writes the i-th element of a turn; `element` may write all of a turn, as
-    `several` calls in their order.
+    changed. element(i) writes the i-th element of a turn.
     """
     if several > 1:
         bits = several.bit_length() - 1
@@ -183,13 +201,12 @@ def half_of(asm: XtensaAssembler, half: str, shift: str) -> None:
 def move(asm: XtensaAssembler, pointer: str, distance: int, spare: str) -> None:
     """pointer += distance; changes spare where one or two instructions do not do."""
     low = (distance & 255 ^ 128) - 128
-    if distance == low or not -32768 <= distance - low <= 32512:
-        if distance == low:
-            asm.addi(pointer, pointer, low) if low else None
-            return
+    high = distance - low
+    if not -32768 <= high <= 32512:
         asm.set(spare, distance)
         asm.add(pointer, pointer, spare)
         return
-    asm.addmi(pointer, pointer, distance - low)
+    if high:
+        asm.addmi(pointer, pointer, high)
     if low:
         asm.addi(pointer, pointer, low)

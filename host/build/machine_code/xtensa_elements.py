@@ -3,58 +3,64 @@ docstrings state what they compute."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 from host.build.machine_code.xtensa import XtensaAssembler
 from host.build.machine_code.xtensa_core import clamp, each, frame, half_of, loop
 
 
 def load_int16s(asm: XtensaAssembler) -> None:
     """Words: src, unused, offset in bytes, out, n."""
-    with frame(asm, {"a3": 0, "a4": 2, "a5": 3, "a6": 4}):
-        asm.add("a3", "a3", "a4")
-        asm.extui("a4", "a3", 0, 1)
-        asm.bnez("a4", "odd")
 
-        def number(i: int) -> None:
-            asm.l16si("a8", "a3", 2 * i)
-            asm.s32i("a8", "a5", 4 * i)
+    def half(i: int) -> None:
+        asm.l16si("a8", "a3", 2 * i)
+        asm.s32i("a8", "a5", 4 * i)
 
-        each(asm, {"a3": 2, "a5": 4}, "a6", "a7", number)
-        asm.retw()
-        asm.label("odd")
+    def octets(i: int) -> None:
+        asm.l8ui("a8", "a3", 2 * i + 1)
+        asm.l8ui("a9", "a3", 2 * i)
+        asm.slli("a8", "a8", 24)
+        asm.srai("a8", "a8", 16)
+        asm.or_("a8", "a8", "a9")
+        asm.s32i("a8", "a5", 4 * i)
 
-        def two_bytes(i: int) -> None:
-            asm.l8ui("a8", "a3", 2 * i + 1)
-            asm.l8ui("a9", "a3", 2 * i)
-            asm.slli("a8", "a8", 24)
-            asm.srai("a8", "a8", 16)
-            asm.or_("a8", "a8", "a9")
-            asm.s32i("a8", "a5", 4 * i)
-
-        each(asm, {"a3": 2, "a5": 4}, "a6", "a7", two_bytes)
+    _each_int16(asm, {"a3": 2, "a5": 4}, "a3", half, octets)
 
 
 def store_int16s(asm: XtensaAssembler) -> None:
     """Words: src, unused, offset in bytes, out, n."""
+
+    def half(i: int) -> None:
+        asm.l32i("a8", "a3", 4 * i)
+        asm.s16i("a8", "a5", 2 * i)
+
+    def octets(i: int) -> None:
+        asm.l32i("a8", "a3", 4 * i)
+        asm.s8i("a8", "a5", 2 * i)
+        asm.srai("a8", "a8", 8)
+        asm.s8i("a8", "a5", 2 * i + 1)
+
+    _each_int16(asm, {"a3": 4, "a5": 2}, "a5", half, octets)
+
+
+def _each_int16(
+    asm: XtensaAssembler,
+    pointers: Mapping[str, int],
+    int16s: str,
+    half: Callable[[int], None],
+    octets: Callable[[int], None],
+) -> None:
+    """Moves each number from a3 to a5: by `half` where the int16, from the offset behind `int16s`
+    on, lie at even addresses, else by `octets`."""
     with frame(asm, {"a3": 0, "a4": 2, "a5": 3, "a6": 4}):
-        asm.add("a5", "a5", "a4")
-        asm.extui("a4", "a5", 0, 1)
+        asm.add(int16s, int16s, "a4")
+        asm.extui("a4", int16s, 0, 1)
         asm.bnez("a4", "odd")
-
-        def number(i: int) -> None:
-            asm.l32i("a8", "a3", 4 * i)
-            asm.s16i("a8", "a5", 2 * i)
-
-        each(asm, {"a3": 4, "a5": 2}, "a6", "a7", number)
+        each(asm, pointers, "a6", "a7", half)
         asm.retw()
         asm.label("odd")
-
-        def two_bytes(i: int) -> None:
-            asm.l32i("a8", "a3", 4 * i)
-            asm.s8i("a8", "a5", 2 * i)
-            asm.srai("a8", "a8", 8)
-            asm.s8i("a8", "a5", 2 * i + 1)
-
-        each(asm, {"a3": 4, "a5": 2}, "a6", "a7", two_bytes)
+        each(asm, pointers, "a6", "a7", octets)
 
 
 def rescale(asm: XtensaAssembler) -> None:
@@ -72,16 +78,16 @@ def rescale(asm: XtensaAssembler) -> None:
             clamp(asm, "a12", "a9", "a10")
             asm.s32i("a12", "a3", 4 * i)
 
-        scaled(asm, {"a3": 4, "a4": 2}, "a3", "a4", "a8", "a5", store)
+        scale_each(asm, {"a3": 4, "a4": 2}, "a3", "a4", "a8", "a5", store)
         asm.addi("a6", "a6", 12)
         asm.addi("a7", "a7", -1)
         asm.bnez("a7", "part")
         asm.label("no part")
 
 
-def scaled(
-    asm: XtensaAssembler, pointers: dict[str, int], sums: str, multipliers: str, shift: str,
-    count: str, use: object,
+def scale_each(
+    asm: XtensaAssembler, pointers: Mapping[str, int], sums: str, multipliers: str, shift: str,
+    count: str, use: Callable[[int], None],
 ) -> None:  # fmt: skip
     """For each of `count` sums: a12 = sum * multiplier / 2**shift, half-up, which use(i) takes.
 
@@ -89,36 +95,30 @@ def scaled(
     one bit less, and one is added before the last shift: that is the same number.
     """
     far, done = asm.unique("far"), asm.unique("done")
+
+    def element(i: int, is_near: bool) -> None:
+        asm.l32i("a12", sums, 4 * i)
+        asm.l16ui("a13", multipliers, 2 * i)
+        if is_near:
+            asm.mull("a14", "a12", "a13")
+        asm.mulsh("a12", "a12", "a13")
+        if is_near:
+            asm.src("a12", "a12", "a14")
+        else:  # of the lower word nothing is left
+            asm.sra("a12", "a12")
+        asm.addi("a12", "a12", 1)
+        asm.srai("a12", "a12", 1)
+        use(i)
+
     asm.addi(shift, shift, -33)
     asm.bgez(shift, far)
     asm.addi(shift, shift, 32)
     asm.ssr(shift)
-
-    def near_element(i: int) -> None:
-        asm.l32i("a12", sums, 4 * i)
-        asm.l16ui("a13", multipliers, 2 * i)
-        asm.mull("a14", "a12", "a13")
-        asm.mulsh("a12", "a12", "a13")
-        asm.src("a12", "a12", "a14")
-        asm.addi("a12", "a12", 1)
-        asm.srai("a12", "a12", 1)
-        use(i)  # type: ignore[operator]
-
-    each(asm, pointers, count, "a11", near_element)
+    each(asm, pointers, count, "a11", partial(element, is_near=True))
     asm.j(done)
     asm.label(far)
     asm.ssr(shift)
-
-    def far_element(i: int) -> None:
-        asm.l32i("a12", sums, 4 * i)
-        asm.l16ui("a13", multipliers, 2 * i)
-        asm.mulsh("a12", "a12", "a13")
-        asm.sra("a12", "a12")
-        asm.addi("a12", "a12", 1)
-        asm.srai("a12", "a12", 1)
-        use(i)  # type: ignore[operator]
-
-    each(asm, pointers, count, "a11", far_element)
+    each(asm, pointers, count, "a11", partial(element, is_near=False))
     asm.label(done)
 
 

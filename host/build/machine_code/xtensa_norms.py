@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from host.build.machine_code.xtensa import XtensaAssembler
 from host.build.machine_code.xtensa_core import clamp, each, frame, half_of, loop
-from host.build.machine_code.xtensa_elements import scaled
+from host.build.machine_code.xtensa_elements import scale_each
 
 _RESIDUAL_LIMIT = 0xFFFFFF  # arithmetic.RESIDUAL_LIMIT
 _GAIN_ZERO = 1 << 15  # what gains are stored with
@@ -140,7 +140,7 @@ def add_rescaled(asm: XtensaAssembler) -> None:
             clamp(asm, "a12", "a9", "a10")
             asm.s32i("a12", "a3", 4 * i)
 
-        scaled(asm, {"a4": 4, "a5": 2, "a3": 4}, "a4", "a5", "a8", "a7", store)
+        scale_each(asm, {"a4": 4, "a5": 2, "a3": 4}, "a4", "a5", "a8", "a7", store)
 
 
 def best(asm: XtensaAssembler) -> None:
