@@ -23,6 +23,7 @@ from protocol.frame import HEADER_SIZE, write_header
 from protocol.frame_check import put_crc32
 from protocol.message_types import COMPUTE, PARTIAL
 from protocol.messages import COMPUTE_DATA, PARTIAL_BITS, PARTIAL_DATA, REQUEST_SIZE
+from tests.bench.twins import crc_table
 
 CHIP, DIM, CONTEXT, BOOT, SEQUENCE_ID = 3, 24, 32, 0xBEEF, 0x1234
 
@@ -86,15 +87,6 @@ class Chip:
 
     def word(self, name: str) -> int:
         return self.core.memory.load(self.block + 4 * WORDS.index(name), 4)
-
-
-def crc_table() -> bytes:
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = value >> 1 ^ (0xEDB88320 if value & 1 else 0)
-        table.append(value)
-    return struct.pack("<256I", *table)
 
 
 def request(position: int = 0, layer: int = 1, phase: int = 0, number: int = 7, **changes: int):

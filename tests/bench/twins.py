@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
 from numpy.random import Generator
 
 from bench.emulation.module import EmulatedModule
@@ -14,6 +17,13 @@ from host.build.machine_code.registry import LX6, PIE, RV32IM
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GUARD = b"\xa5" * 32
+INT16, INT32 = (-32768, 32767), (-(1 << 31), (1 << 31) - 1)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def check(examples: int) -> settings:
+    """As many examples, the same in each run."""
+    return settings(max_examples=examples, deadline=None, derandomize=True)
 
 
 class Scratch(bytes):
@@ -82,10 +92,32 @@ class Twins:
         return [result.to_bytes(4, "little", signed=True) if has_result else b"", *written]
 
 
+@cache
+def twins(path: str) -> Twins:
+    """The kernels of a module of the firmware."""
+    return Twins(path)
+
+
 def generated(columns: list[int], head_dim: int) -> Twins:
     """The kernels that are generated for a model's shapes."""
     path = "firmware/compute/model_kernels.py"
     return Twins(path, kernel_source(columns, head_dim), head_dim)
+
+
+@cache
+def of_shape(columns: int, head_dim: int = 8) -> Twins:
+    """Those of one number of columns."""
+    return generated([columns], head_dim)
+
+
+def crc_table() -> bytes:
+    """What eight more bits do to the register of CRC-32, by its lowest eight: uint32 [256]."""
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0xEDB88320 if value & 1 else 0)
+        table.append(value)
+    return np.array(table, "<u4").tobytes()
 
 
 def numbers(random: Generator, low: int, high: int, count: int, kind: str = "<i4") -> bytes:
