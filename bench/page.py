@@ -8,25 +8,34 @@ each follows a line `<!-- table: NAME -->`.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
-from dataclasses import astuple
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from bench import REPOSITORY
-from bench.page_tables import TABLES, Cells, Figures, MissingFigure
-from bench.results import RESULTS, Row
+from bench.page_figures import Cells, Figures, MissingFigure
+from bench.page_tables import TABLES
+from bench.results import RESULTS, read, store
 from host.cli.arguments import FAILED
 
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 FIGURES = PAGE.with_suffix(".json")
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n)((?:\|.*\n)*)")
+_Figures = TypeVar("_Figures")
+
+
+def fill_tables(
+    text: str, tables: Mapping[str, Callable[[_Figures], list[Cells]]], figures: _Figures
+) -> str:
+    """The page with the tables that it names made anew. Raises KeyError for one that nothing
+    makes, and what making one does."""
+    return _TABLE.sub(lambda at: at[1] + markdown(tables[at[2]](figures)), text)
 
 
 def with_tables(text: str, figures: Figures) -> str:
-    """The page with its tables made of these figures. Raises MissingFigure, and KeyError for a
-    table that nothing makes."""
-    return _TABLE.sub(lambda at: at[1] + markdown(TABLES[at[2]](figures)), text)
+    """The page with its tables made of these figures. Raises MissingFigure."""
+    return fill_tables(text, TABLES, figures)
 
 
 def markdown(cells: list[Cells]) -> str:
@@ -39,15 +48,13 @@ def markdown(cells: list[Cells]) -> str:
 def main() -> int:
     """Writes figures and page; the exit code."""
     try:
-        rows = [Row(**row) for row in json.loads(RESULTS.read_text())]
+        rows = read(RESULTS)
         figures = Figures(rows)
         page = with_tables(PAGE.read_text(), figures)
     except (OSError, MissingFigure) as error:
         print(f"error: {error}: run `python -m bench --model stories260K.bin`", file=sys.stderr)
         return FAILED
-    shown = [row for row in rows if (row.name, row.target, row.shape) in figures.used]
-    lines = ",\n".join(json.dumps(astuple(row)) for row in shown)
-    FIGURES.write_text(f"[\n{lines}\n]\n")
+    store((row for row in rows if (row.name, row.target, row.shape) in figures.used), FIGURES)
     PAGE.write_text(page)
     return 0
 

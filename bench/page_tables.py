@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 
 from bench.chip import counted
-from bench.kernels import POSITIONS as SEEN
+from bench.kernel_tables import kernels, native, native_chip
 from bench.links import CHIPS as LINK_CHIPS
 from bench.memory import CASES as HEAPS
-from bench.native import NATIVE_SETS
-from bench.results import Row
+from bench.page_figures import MODEL, Cells, Figures, goal_cell
 from bench.speed import CHIPS, MANY
 from host.hardware.board import load
 
-MODEL = "stories260K"
-TARGETS = ("rv32imc", "xtensawin")
-_MATRIX = {"rv32imc": 6.8, "xtensawin": 8.5}
-_ATTENTION = dict.fromkeys(TARGETS, 9.5)
-_GATE = dict.fromkeys(TARGETS, 26.0)
-# What the table calls each kernel, its name and shapes, and its goal by target.
-_KERNELS: tuple[tuple[str, str, tuple[str, ...], dict[str, float]], ...] = (
-    ("matrix 64x64", "matvec", ("64x64",), _MATRIX),
-    ("172x64", "matvec", ("172x64",), _MATRIX),
-    ("64x172", "matvec", ("64x172",), _MATRIX),
-    ("288x288", "matvec", ("288x288",), _MATRIX),
-    ("thin: 64x16, 64x35", "matvec", ("64x16", "64x35"), {}),
-    (f"q·k, head size 8, {SEEN} positions", "scores", (f"{SEEN}x8",), _ATTENTION),
-    ("a·v, the same", "mean", (f"{SEEN}x8",), _ATTENTION),
-    (f"softmax, {SEEN} positions", "softmax", (f"{SEEN}",), {}),
-    ("SiLU and product", "gate", ("64",), _GATE),
-    ("rescale", "rescale", ("64",), {}),
-    ("rope", "rotate", ("64",), {}),
-)
-# Native kernels: by set, the goal of each of these that has one.
-_NATIVE_GOALS: dict[str, dict[str, float]] = {
-    "rv32im": {
-        "matvec": 3.3, "scores": 3.6, "mean": 3.6, "softmax": 15, "gate": 20, "rescale": 14,
-        "rotate": 16,
-    },
-    "lx6": {"matvec": 1.9},
-    "pie": {"matvec": 0.45},
-}  # fmt: skip
-_THIN = ("64x16", "64x35")  # for which there is no goal
-# Goals of chips with native kernels, millions at position 128.
-_NATIVE_CHIP_GOALS = {"rv32im": {"1 chip": 1.3, "5 chips": 0.45, "5 chips signed": 0.5}}
 _CHIP_GOALS = {1: 3.3, 5: 0.9}  # millions, at position 128
 _WHOLE = "chip"
 # What the table calls each chip, its shape, and the name of its figure.
@@ -76,84 +44,6 @@ _BOARDS = {
     "esp32s3-psram": "ESP32-S3 with PSRAM",
 }
 
-Cells = Sequence[str]
-
-
-class MissingFigure(Exception):
-    """A figure that a table needs and the rows do not have."""
-
-
-class Figures:
-    """The values of rows by name, target and shape."""
-
-    def __init__(self, rows: Iterable[Row]) -> None:
-        self._values = {(row.name, row.target, row.shape): row.value for row in rows}
-        self.used: set[tuple[str, str, str]] = set()
-
-    def get(self, name: str, target: str, shape: str) -> float | None:
-        """The value, None where there is none."""
-        key = name, target, shape
-        if key in self._values:
-            self.used.add(key)
-        return self._values.get(key)
-
-    def value(self, name: str, target: str, shape: str) -> float:
-        """The value; raises MissingFigure where there is none."""
-        found = self.get(name, target, shape)
-        if found is None:
-            raise MissingFigure(f"no figure {name} | {target} | {shape}")
-        return found
-
-
-def kernels(figures: Figures) -> list[Cells]:
-    """Instructions of kernels beside their goals."""
-    made: list[Cells] = [["kernel", "rv32imc", "goal", "xtensawin", "goal"]]
-    for label, kernel, shapes, goals in _KERNELS:
-        cells = [label]
-        for target in TARGETS:
-            values = [figures.value(kernel, target, shape) for shape in shapes]
-            digits = 1 if kernel in ("gate", "softmax", "rescale", "rotate") else 2
-            cells.append(", ".join(f"{value:.{digits}f}" for value in values))
-            cells.append(_goal(max(values), goals.get(target)))
-        made.append(cells)
-    return made
-
-
-def native(figures: Figures) -> list[Cells]:
-    """Instructions of kernels in machine code of ours beside viper's and their goals."""
-    heads = [cell for name in _NATIVE_GOALS for cell in (name, "goal", "viper")]
-    made: list[Cells] = [["kernel", *heads]]
-    viper = {kernels.name: kernels.mpy_arch for kernels in NATIVE_SETS}
-    for label, kernel, shapes, _ in _KERNELS:
-        cells = [label]
-        for name, goals in _NATIVE_GOALS.items():
-            goal = None if shapes == _THIN else goals.get(kernel)
-            values = [figures.value(kernel, name, shape) for shape in shapes]
-            before = [figures.value(kernel, viper[name], shape) for shape in shapes]
-            digits = 1 if kernel in ("gate", "softmax", "rescale", "rotate") else 2
-            cells += [_values(values, digits), _goal(max(values), goal), _values(before, digits)]
-        made.append(cells)
-    return made
-
-
-def _values(values: Iterable[float], digits: int) -> str:
-    return ", ".join(f"{value:.{digits}f}" for value in values)
-
-
-def native_chip(figures: Figures) -> list[Cells]:
-    """A whole chip's instructions for a token with native kernels."""
-    made: list[Cells] = [["", "kernels", "position 128", "goal", "viper"]]
-    viper = {kernels.name: kernels.mpy_arch for kernels in NATIVE_SETS}
-    for name, goals in _NATIVE_CHIP_GOALS.items():
-        for shape, goal in goals.items():
-            place = f"{MODEL} {shape} position 128"
-            count, before = (figures.value("chip", of, place) / 1e6 for of in (name, viper[name]))
-            label = shape.replace(" signed", ", version 3")
-            made.append([label, name, f"{count:.2f} M", _goal(count, goal, " M"),
-                         f"{before:.2f} M"])  # fmt: skip
-    return made
-
-
 def chip(figures: Figures) -> list[Cells]:
     """A whole chip's instructions for a token, and what it allocates."""
     heads = [f"position {position}" for position in _CHIP_POSITIONS]
@@ -165,7 +55,7 @@ def chip(figures: Figures) -> list[Cells]:
         cells = [label, *(f"{count:.2f} M" for count in counts.values())]
         if name == _WHOLE:
             allocated = figures.value("chip: allocated", "rv32imc", places[128]) / 1000
-            cells += [_goal(counts[128], goals.get(shape), " M"), f"{allocated:.1f} KB"]
+            cells += [goal_cell(counts[128], goals.get(shape), " M"), f"{allocated:.1f} KB"]
         else:
             cells += ["", ""]
         made.append(cells)
@@ -279,13 +169,6 @@ def largest(figures: Figures) -> list[Cells]:
 
 _MAKERS = (kernels, native, chip, native_chip, phases, links, speed, scaling, memory, largest)
 TABLES: dict[str, Callable[[Figures], list[Cells]]] = {maker.__name__: maker for maker in _MAKERS}
-
-
-def _goal(value: float, goal: float | None, unit: str = "") -> str:
-    if goal is None:
-        return ""
-    text = f"{goal:g}{unit}"
-    return text if round(value, 2) <= goal else f"**{text} missed**"
 
 
 def _speed(figures: Figures, cycles: str, board: str, shape: str) -> tuple[str, bool]:

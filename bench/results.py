@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -65,8 +65,19 @@ def stored(path: Path) -> list[Row]:
     ]
 
 
+def store(rows: Iterable[Row], path: Path) -> None:
+    """Writes a page's figures, as `stored` reads them."""
+    lines = ",\n".join(json.dumps(astuple(row)) for row in rows)
+    path.write_text(f"[\n{lines}\n]\n")
+
+
 def _figure(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.2f}"
+
+
+def read(path: Path) -> list[Row]:
+    """The rows that `write` wrote. Raises OSError."""
+    return [Row(**row) for row in json.loads(path.read_text())]
 
 
 def write(rows: Iterable[Row], path: Path) -> None:

@@ -8,22 +8,19 @@ writes the figures of the last run into docs/faults.json, and the tables anew: e
 
 from __future__ import annotations
 
-import json
-import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import astuple
+from collections.abc import Callable
 
 from bench import REPOSITORY
 from bench.faults.cases import STRATEGIES, all_cases
 from bench.faults.rows import LOSSES
-from bench.page import markdown
-from bench.results import RESULTS, Row
+from bench.page import fill_tables
+from bench.page_figures import Cells
+from bench.results import RESULTS, Row, read, store
+from host.cli.arguments import FAILED
 
 PAGE = REPOSITORY / "docs" / "faults.md"
 FIGURES = PAGE.with_suffix(".json")
-_TABLE = re.compile(r"(<!-- table: (\w+) -->\n)((?:\|.*\n)*)")
-Cells = Sequence[str]
 
 
 class Figures:
@@ -79,18 +76,19 @@ TABLES: dict[str, Callable[[Figures], list[Cells]]] = {
 
 def with_tables(text: str, figures: Figures) -> str:
     """The page with its tables made of these figures."""
-    return _TABLE.sub(lambda at: at[1] + markdown(TABLES[at[2]](figures)), text)
+    return fill_tables(text, TABLES, figures)
 
 
 def main() -> int:
     """Writes figures and page; the exit code."""
-    rows = [Row(**row) for row in json.loads(RESULTS.read_text())]
     try:
+        rows = read(RESULTS)
         page = with_tables(PAGE.read_text(), Figures(rows))
-    except KeyError as error:
-        print(f"error: no figure {error}: run `python -m bench faults`", file=sys.stderr)
-        return 1
-    FIGURES.write_text("[\n" + ",\n".join(json.dumps(astuple(row)) for row in rows) + "\n]\n")
+    except (OSError, KeyError) as error:
+        what = f"no figure {error}" if isinstance(error, KeyError) else error
+        print(f"error: {what}: run `python -m bench faults`", file=sys.stderr)
+        return FAILED
+    store(rows, FIGURES)
     PAGE.write_text(page)
     return 0
 

@@ -1,6 +1,11 @@
 """What clusters bear: the page shows the stored figures, these meet their goals, and each kind of
 run does in small what they were counted with."""
 
+from pathlib import Path
+
+import pytest
+
+from bench.faults import page
 from bench.faults.attacks import count_accepted, run_malformed, survives_replay
 from bench.faults.cases import STRATEGIES, Case, all_cases
 from bench.faults.page import FIGURES, PAGE, Figures, with_tables
@@ -13,6 +18,19 @@ def test_the_page_shows_the_stored_figures():
     page = PAGE.read_text()
     assert with_tables(page, Figures(stored(FIGURES))) == page
     assert page.count("<!-- table: ") == 3
+
+
+def test_a_run_that_lacks_a_figure_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(page, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(page, "FIGURES", tmp_path / "page.json")
+    assert page.main() == 1
+    page.RESULTS.write_text("[]")
+    assert page.main() == 1
+    missing, empty = capsys.readouterr().err.splitlines()
+    assert "results.json" in missing and empty.startswith("error: no figure ('equal texts',")
+    assert not page.FIGURES.exists()
 
 
 def test_the_stored_figures_meet_their_goals():

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from bench import page
-from bench.page_tables import TABLES, Figures, MissingFigure, kernels
+from bench.kernel_tables import kernels
+from bench.page_figures import Figures, MissingFigure
+from bench.page_tables import TABLES
 from bench.results import Label, Row, stored
 
 

@@ -1,0 +1,90 @@
+"""The tables of docs/benchmarks.md on kernels: instructions beside goals, viper's and native."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bench.kernels import POSITIONS as SEEN
+from bench.native import NATIVE_SETS
+from bench.page_figures import MODEL, Cells, Figures, goal_cell
+
+TARGETS = ("rv32imc", "xtensawin")
+_MATRIX = {"rv32imc": 6.8, "xtensawin": 8.5}
+_ATTENTION = dict.fromkeys(TARGETS, 9.5)
+_GATE = dict.fromkeys(TARGETS, 26.0)
+# What the table calls each kernel, its name and shapes, and its goal by target.
+_KERNELS: tuple[tuple[str, str, tuple[str, ...], dict[str, float]], ...] = (
+    ("matrix 64x64", "matvec", ("64x64",), _MATRIX),
+    ("172x64", "matvec", ("172x64",), _MATRIX),
+    ("64x172", "matvec", ("64x172",), _MATRIX),
+    ("288x288", "matvec", ("288x288",), _MATRIX),
+    ("thin: 64x16, 64x35", "matvec", ("64x16", "64x35"), {}),
+    (f"q·k, head size 8, {SEEN} positions", "scores", (f"{SEEN}x8",), _ATTENTION),
+    ("a·v, the same", "mean", (f"{SEEN}x8",), _ATTENTION),
+    (f"softmax, {SEEN} positions", "softmax", (f"{SEEN}",), {}),
+    ("SiLU and product", "gate", ("64",), _GATE),
+    ("rescale", "rescale", ("64",), {}),
+    ("rope", "rotate", ("64",), {}),
+)
+# Native kernels: by set, the goal of each of these that has one.
+_NATIVE_GOALS: dict[str, dict[str, float]] = {
+    "rv32im": {
+        "matvec": 3.3, "scores": 3.6, "mean": 3.6, "softmax": 15, "gate": 20, "rescale": 14,
+        "rotate": 16,
+    },
+    "lx6": {"matvec": 1.9},
+    "pie": {"matvec": 0.45},
+}  # fmt: skip
+_BY_ELEMENT = ("gate", "softmax", "rescale", "rotate")  # not by multiply-accumulate
+_THIN = ("64x16", "64x35")  # for which there is no goal
+# Goals of chips with native kernels, millions at position 128.
+_NATIVE_CHIP_GOALS = {"rv32im": {"1 chip": 1.3, "5 chips": 0.45, "5 chips signed": 0.5}}
+# The target whose viper kernels each set stands beside.
+_VIPER = {kernels.name: kernels.mpy_arch for kernels in NATIVE_SETS}
+
+
+def kernels(figures: Figures) -> list[Cells]:
+    """Instructions of kernels beside their goals."""
+    made: list[Cells] = [["kernel", "rv32imc", "goal", "xtensawin", "goal"]]
+    for label, kernel, shapes, goals in _KERNELS:
+        cells = [label]
+        for target in TARGETS:
+            values = [figures.value(kernel, target, shape) for shape in shapes]
+            cells += [_values(values, kernel), goal_cell(max(values), goals.get(target))]
+        made.append(cells)
+    return made
+
+
+def native(figures: Figures) -> list[Cells]:
+    """Instructions of kernels in machine code of ours beside viper's and their goals."""
+    heads = [cell for name in _NATIVE_GOALS for cell in (name, "goal", "viper")]
+    made: list[Cells] = [["kernel", *heads]]
+    for label, kernel, shapes, _ in _KERNELS:
+        cells = [label]
+        for name, goals in _NATIVE_GOALS.items():
+            goal = None if shapes == _THIN else goals.get(kernel)
+            values = [figures.value(kernel, name, shape) for shape in shapes]
+            before = [figures.value(kernel, _VIPER[name], shape) for shape in shapes]
+            cells += [
+                _values(values, kernel), goal_cell(max(values), goal), _values(before, kernel)
+            ]  # fmt: skip
+        made.append(cells)
+    return made
+
+
+def native_chip(figures: Figures) -> list[Cells]:
+    """A whole chip's instructions for a token with native kernels."""
+    made: list[Cells] = [["", "kernels", "position 128", "goal", "viper"]]
+    for name, goals in _NATIVE_CHIP_GOALS.items():
+        for shape, goal in goals.items():
+            place = f"{MODEL} {shape} position 128"
+            count, before = (figures.value("chip", of, place) / 1e6 for of in (name, _VIPER[name]))
+            label = shape.replace(" signed", ", version 3")
+            made.append([label, name, f"{count:.2f} M", goal_cell(count, goal, " M"),
+                         f"{before:.2f} M"])  # fmt: skip
+    return made
+
+
+def _values(values: Iterable[float], kernel: str) -> str:
+    digits = 1 if kernel in _BY_ELEMENT else 2
+    return ", ".join(f"{value:.{digits}f}" for value in values)

@@ -1,0 +1,44 @@
+"""What the tables of docs/benchmarks.md are made of: the figures of a run, by what they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bench.results import Row
+
+MODEL = "stories260K"
+Cells = Sequence[str]
+
+
+class MissingFigure(Exception):
+    """A figure that a table needs and the rows do not have."""
+
+
+class Figures:
+    """The values of rows by name, target and shape."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._values = {(row.name, row.target, row.shape): row.value for row in rows}
+        self.used: set[tuple[str, str, str]] = set()
+
+    def get(self, name: str, target: str, shape: str) -> float | None:
+        """The value, None where there is none."""
+        key = name, target, shape
+        if key in self._values:
+            self.used.add(key)
+        return self._values.get(key)
+
+    def value(self, name: str, target: str, shape: str) -> float:
+        """The value; raises MissingFigure where there is none."""
+        found = self.get(name, target, shape)
+        if found is None:
+            raise MissingFigure(f"no figure {name} | {target} | {shape}")
+        return found
+
+
+def goal_cell(value: float, goal: float | None, unit: str = "") -> str:
+    """The goal; in bold where the value, of as many digits as tables show, is beyond it."""
+    if goal is None:
+        return ""
+    text = f"{goal:g}{unit}"
+    return text if round(value, 2) <= goal else f"**{text} missed**"
