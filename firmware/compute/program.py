@@ -21,7 +21,7 @@ _CORE = const(4)  # bytes of machine code before a kernel's core
 # what comes and goes; and what a layer takes.
 _ROOM = const(16_384)
 _LAYER_ROOM = const(320)
-# What a program is told at each run; and of a layer, its attributes, gating's numbers by place.
+# What a program is given at each run; and of a layer, its attributes, gating's numbers by place.
 _TOLD = ("position", "seen", "out")
 
 
@@ -72,7 +72,7 @@ def make_program(calls, names):
 
 
 def layer_values(layer, names):
-    """What a layer has of names beyond those that each run is told."""
+    """What a layer has of names beyond those that each run is given."""
     values = array("I", [0] * len(names))
     for i, name in enumerate(names):
         if name not in _TOLD:

@@ -54,7 +54,7 @@ class Tap(Protocol):
 class Dispatcher:
     """Sends messages to chips, and hands theirs to those that subscribed to their types.
 
-    `tap` is told of each message that passes, fragments among them, where there is one.
+    `tap` is called with each message that passes, fragments among them, where there is one.
     `dropped` counts what came and was malformed, not authentic, of a chip that is not in the
     cluster, or expected by no subscriber.
     """

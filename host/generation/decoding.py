@@ -133,7 +133,7 @@ def decode(
     """Yields each token as it is chosen, with the prompt that it follows; None at its end.
 
     Prompts are begun in their order, each as soon as a slot is free. Where the iterator gives None
-    it is asked again after the next token; decoding ends where none runs and none is given. After
+    it is called again after the next token; decoding ends where none runs and none is given. After
     a token the chooser may be made to end. All sequences are closed at the end. Raises what the
     executor raises.
 

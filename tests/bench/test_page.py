@@ -48,10 +48,10 @@ def test_a_goal_is_missed_from_the_second_digit_on() -> None:
 def test_a_table_ends_with_its_last_line() -> None:
     rows = changed(stored(page.FIGURES), "gate", "rv32imc", "64", 25.04)
     text = "a\n\n<!-- table: kernels -->\n| old |\n| --- |\n\n| kept |\n"
-    told = page.with_tables(text, Figures(rows))
-    assert told.startswith("a\n\n<!-- table: kernels -->\n| kernel | rv32imc | goal |")
-    assert "| SiLU and product | 25.0 | 26 |" in told and "old" not in told
-    assert told.endswith("|\n\n| kept |\n")
+    message = page.with_tables(text, Figures(rows))
+    assert message.startswith("a\n\n<!-- table: kernels -->\n| kernel | rv32imc | goal |")
+    assert "| SiLU and product | 25.0 | 26 |" in message and "old" not in message
+    assert message.endswith("|\n\n| kept |\n")
 
 
 @pytest.fixture
@@ -83,9 +83,9 @@ def test_a_run_that_lacks_a_figure_changes_nothing(
     assert page.main() == 1
     results.write_text("[]")
     assert page.main() == 1
-    told = capsys.readouterr().err.splitlines()
-    assert "results.json" in told[0]
-    assert told[1].startswith("error: no figure largest model: dim | esp32s2 | espnow 5 chips:")
+    message = capsys.readouterr().err.splitlines()
+    assert "results.json" in message[0]
+    assert message[1].startswith("error: no figure largest model: dim | esp32s2 | espnow 5 chips:")
     assert page.PAGE.read_text() == "<!-- table: largest -->\n" and not page.FIGURES.exists()
 
 

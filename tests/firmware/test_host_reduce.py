@@ -181,7 +181,7 @@ def test_a_chip_that_forgets_takes_any_sequence():
 def test_requests_that_contradict_the_shard_are_refused():
     model, _, asked = one_chip()
     x = model.activations()[0]
-    for request, told in (
+    for request, message in (
         (compute([x], layer=2), "layer 2"),
         (compute([x], position=40), "context of 40"),
         (compute([x, x], position=39), "position 40"),
@@ -192,7 +192,7 @@ def test_requests_that_contradict_the_shard_are_refused():
         (compute([x])[:6] + b"\0", "no positions"),
         (compute([x])[:3] + b"\3" + compute([x])[4:], "no positions"),
     ):
-        assert told in str(raises(BadRequest, asked.payload, request)), told
+        assert message in str(raises(BadRequest, asked.payload, request)), message
 
 
 def test_a_refused_request_does_not_select_its_sequence():

@@ -143,7 +143,7 @@ def test_messages_in_fragments_are_signed_each():
     assert sums == expected_sums(model, Part(model), inputs)
 
 
-def test_greeting_again_keeps_the_cache_and_a_new_session_drops_it():
+def test_another_handshake_keeps_the_cache_and_a_new_session_drops_it():
     model = TinyModel(seed=1)
     bench = secure_bench(model)
     joined(bench)

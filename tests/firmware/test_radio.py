@@ -137,7 +137,7 @@ def test_the_fake_has_the_traps_of_the_real_one():
 
 
 class Line(MemoryLink):
-    """As UartLink, which writes what is queued when it is told to."""
+    """As UartLink, which writes what is queued when it has to."""
 
     def __init__(self, mtu):
         super().__init__(mtu)

@@ -169,8 +169,8 @@ def test_another_chips_shard_is_refused():
 def test_another_format_is_refused():
     model = TinyModel(seed=1)
     for version in (0, 3, 259):
-        told = refusal(file_of(model, Part(model), version))
-        assert "format %d" % version in told and "reads 4" in told
+        message = refusal(file_of(model, Part(model), version))
+        assert "format %d" % version in message and "reads 4" in message
 
 
 def test_heads_that_the_rule_does_not_give_are_refused():
@@ -216,8 +216,8 @@ def test_a_file_that_is_no_shard_is_refused():
 
 
 def test_a_missing_file_is_told():
-    told = str(raises(ShardError, load_weights, "nowhere/shard.bin", 0))
-    assert "nowhere/shard.bin" in told and "flash" in told
+    message = str(raises(ShardError, load_weights, "nowhere/shard.bin", 0))
+    assert "nowhere/shard.bin" in message and "flash" in message
 
 
 def test_a_share_that_does_not_fit_names_chip_heads_and_bytes():
@@ -229,9 +229,9 @@ def test_a_share_that_does_not_fit_names_chip_heads_and_bytes():
         gc.collect()
         free = shard.gc.mem_free()
         # 2 layers, 1 KV head of 4 elements, keys and values of 2 bytes: 32 for each position.
-        told = refusal(file_of(model, part, context=free // 32), 1, BufferOverflow)
-        assert told.startswith("chip 1: 2 heads with their shard of 2 layers need ")
-        needed, available = [int(word) for word in told.split() if word.isdigit()][-2:]
+        message = refusal(file_of(model, part, context=free // 32), 1, BufferOverflow)
+        assert message.startswith("chip 1: 2 heads with their shard of 2 layers need ")
+        needed, available = [int(word) for word in message.split() if word.isdigit()][-2:]
         assert needed > free // 32 * 32 and 0 < available < needed
         # Here the share would fit, but not what has to work with it.
         gc.collect()
@@ -249,8 +249,8 @@ def test_a_heap_in_small_pieces_is_told_in_the_same_words():
     model = TinyModel(seed=1)
     layer, shard.Layer = shard.Layer, no_piece
     try:
-        told = refusal(file_of(model, Part(model)), 0, BufferOverflow)
+        message = refusal(file_of(model, Part(model)), 0, BufferOverflow)
     finally:
         shard.Layer = layer
-    assert told.startswith("chip 0: 4 heads with their shard of 2 layers need ")
-    assert "pieces" in told
+    assert message.startswith("chip 0: 4 heads with their shard of 2 layers need ")
+    assert "pieces" in message

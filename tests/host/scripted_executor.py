@@ -48,7 +48,7 @@ class ScriptedExecutor:
         script = self._scripts[sequence.sequence_id - 1]
         end = len(sequence.tokens) - self._prompts[sequence] + 1
         wanted = range(end - sequence.scored, end)
-        # Whoever has drafted wrongly, or too far, is told anything.
+        # Drafts that are wrong, or go too far, may be answered with anything.
         return sequence, np.stack([prefer(script[at] if at < len(script) else 0) for at in wanted])
 
     def close(self, sequence):

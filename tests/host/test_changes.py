@@ -1,4 +1,4 @@
-"""What a board is told to remove and to write."""
+"""What a board has to remove and to write."""
 
 import hashlib
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from protocol.collective import CONTRIBUTION_FIELDS, MAX_PIECES, MissingMember
 from protocol.gather_scatter import GatherScatter
-from tests.protocol.air import PATIENCE, TICK, Group
+from tests.protocol.air import TICK, TIMEOUT, Group
 
 BAD: dict[str, int | bool] = {"loss": 20, "doubled": 20, "shuffle": True}
 OPERATIONS = ("all_reduce", "all_gather", "broadcast", "scatter", "barrier")
@@ -134,7 +134,7 @@ def test_exactly_the_silent_members_are_named(
         group.exchanges[member].all_reduce(array("i", [member]), 1)
     named: dict[int, tuple[int, ...]] = {}
     speaking = [member for member in members if member not in silent]
-    for _ in range(4 * PATIENCE // TICK):
+    for _ in range(4 * TIMEOUT // TICK):
         while group.frames:
             group.turn()
         for member in speaking:

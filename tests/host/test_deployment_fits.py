@@ -61,16 +61,16 @@ def test_the_page_names_boards_of_all_kinds():
 
 @pytest.mark.parametrize(("name", "link"), ROOM)
 def test_five_boards_have_room_for_so_many_positions(model, name, link):
-    told = ROOM[name, link]
-    most = told + MORE if told else 0
-    assert told <= largest_context(model, name, link) <= most
+    message = ROOM[name, link]
+    most = message + MORE if message else 0
+    assert message <= largest_context(model, name, link) <= most
 
 
-@pytest.mark.parametrize(("chips", "name", "reduce", "link", "told"), LARGER)
-def test_more_boards_have_more_room(model, chips, name, reduce, link, told):
-    chips, told = int(chips), int(told)
-    assert told <= largest_context(model, name, link, chips, reduce) <= told + MORE
-    assert largest_context(model, name, link, chips - 2, reduce) < told
+@pytest.mark.parametrize(("chips", "name", "reduce", "link", "message"), LARGER)
+def test_more_boards_have_more_room(model, chips, name, reduce, link, message):
+    chips, message = int(chips), int(message)
+    assert message <= largest_context(model, name, link, chips, reduce) <= message + MORE
+    assert largest_context(model, name, link, chips - 2, reduce) < message
 
 
 def test_small_boards_answer_nine_of_ten_commands(model):

@@ -163,8 +163,8 @@ def test_boards_that_were_flashed_otherwise():
     change(lambda _: flashed)
     for options in ([], ["--parallel", "auto"], ["--parallel", "pipeline"]):
         assert boards(*options) == flashed
-    told = "^--parallel hybrid --stages 2: the boards were flashed with --parallel pipeline"
-    with pytest.raises(ClusterError, match=told):
+    message = "^--parallel hybrid --stages 2: the boards were flashed with --parallel pipeline"
+    with pytest.raises(ClusterError, match=message):
         boards("--parallel", "hybrid")
 
 
@@ -181,10 +181,10 @@ def test_options_say_what_a_board_is_flashed_for(model):
     assert flashed_for(model, "--parallel", "tensor") == (HOST_REDUCE, "")
     assert flashed_for(model, "--reduce", "chips") == (ALL_REDUCE, "")
     for kept in (None, cluster_file(4, "espnow", parallelism=HOST_REDUCE)):
-        found, told = flashed_for(model, "--parallel", "auto", before=kept)
+        found, message = flashed_for(model, "--parallel", "auto", before=kept)
         assert found.reduce == "chips"
         assert re.fullmatch(
-            r"--parallel .*: chosen for 4 chips over espnow \(modelled; --parallel auto\)", told
+            r"--parallel .*: chosen for 4 chips over espnow \(modelled; --parallel auto\)", message
         )
 
 
@@ -195,8 +195,8 @@ def test_the_first_board_of_a_cluster_is_flashed_for_what_is_best(model):
     for other in (cluster_file(4, "uart"), cluster_file(3, "espnow")):
         assert flashed_for(model, before=other) == best
     # Over its REPL's port a board can have nothing else.
-    found, told = flashed_for(model, kind="uart")
-    assert found == HOST_REDUCE and told.endswith(": all that REPL ports allow")
+    found, message = flashed_for(model, kind="uart")
+    assert found == HOST_REDUCE and message.endswith(": all that REPL ports allow")
 
 
 def test_later_boards_of_a_cluster_are_flashed_as_the_first(model):

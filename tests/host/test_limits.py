@@ -1,4 +1,4 @@
-"""What no chips can run is told before anything starts, by plans and by inspect."""
+"""What no chips can run is refused before anything starts, by plans and by inspect."""
 
 import json
 from dataclasses import replace

@@ -127,7 +127,7 @@ def test_a_port_that_another_program_holds_for_a_while(plugged):
         watched.until("listening")
 
 
-def test_a_board_is_greeted_and_says_who_it_is(plugged):
+def test_a_board_says_at_the_handshake_who_it_is(plugged):
     board, other = plugged(1, 1)
     listened = [Source("chip 1", board.url, None, True), Source("chip 2", other.url)]
     with Watched(listened) as watched:

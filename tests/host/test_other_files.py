@@ -94,14 +94,14 @@ def test_models_and_tokenizers_that_are_other_files(tmp_path: Path, name: str) -
 @pytest.mark.parametrize("name", ["pointer", "page"])
 def test_files_of_a_folder_that_are_others(tmp_path: Path, name: str) -> None:
     content, what = FILES[name]
-    for file, told in (
+    for file, message in (
         ("config.json", f"config.json is no JSON file but {what}"),
         ("model.safetensors", f"model.safetensors is not a safetensors file but {what}"),
         ("tokenizer.json", f"not a tokenizer but {what}"),
     ):
         folder = write_model("folder", tmp_path)
         (folder / file).write_bytes(content)
-        assert told in refusal(folder)
+        assert message in refusal(folder)
 
 
 def test_folders_of_other_formats(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What plans say of a token's traffic, where it can be told by hand; tests/system counts it."""
+"""What plans say of a token's traffic, computed by hand if possible; tests/system counts it."""
 
 from array import array
 

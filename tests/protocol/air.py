@@ -7,7 +7,7 @@ from tests.protocol.noise import below
 
 VERSION = 2
 TICK = 10  # milliseconds of a turn in which nothing is on the air
-PATIENCE = 3000  # milliseconds
+TIMEOUT = 3000  # milliseconds
 
 
 class Group:
@@ -26,7 +26,7 @@ class Group:
         self.exchanges = {}
         for member in members:
             self.exchanges[member] = GatherScatter(
-                member, members, capacity, bits, room, self._sender(member), PATIENCE
+                member, members, capacity, bits, room, self._sender(member), TIMEOUT
             )
             self.exchanges[member].start(7, 65534)
 

@@ -8,7 +8,7 @@ from protocol.message_types import REPAIR
 from tests.protocol.noise import below
 
 VERSION = 2
-PATIENCE = 2500  # milliseconds
+TIMEOUT = 2500  # milliseconds
 IDLE_US = 10_000  # after so long a member that nothing comes to looks at its clock
 COUNT = 29  # elements, which go in one frame
 
@@ -26,7 +26,7 @@ class SlowAir:
         self.frames = []  # on the air: (when it has come, sender, frame)
         self.ticked = [0] * world  # microseconds
         self.exchanges = [
-            GatherScatter(me, range(world), COUNT, 27, 238, self._sender(me), PATIENCE)
+            GatherScatter(me, range(world), COUNT, 27, 238, self._sender(me), TIMEOUT)
             for me in range(world)
         ]
         for exchange in self.exchanges:

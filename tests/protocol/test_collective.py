@@ -9,7 +9,7 @@ from protocol.frame import BROADCAST, HEADER_SIZE, ProtocolError, write_header
 from protocol.gather_scatter import GatherScatter
 from protocol.message_types import CONTRIBUTION, REPAIR
 from tests.dual import raises
-from tests.protocol.air import PATIENCE, Group
+from tests.protocol.air import TIMEOUT, Group
 from tests.protocol.noise import below, random_bytes
 
 WORLDS = (1, 2, 3, 5, 8, 20)
@@ -174,7 +174,7 @@ def test_a_missing_member_is_not_named_at_every_tick():
     exchange = Group([1, 2]).exchanges[1]
     exchange.all_reduce(values_of(1, 0), COUNT)
     named = 0
-    for _ in range(5 * PATIENCE // 2):
+    for _ in range(5 * TIMEOUT // 2):
         try:
             exchange.tick(1)
         except MissingMember:

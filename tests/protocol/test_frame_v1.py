@@ -46,7 +46,7 @@ def test_a_frame_says_why_it_is_refused():
 
 
 def test_what_may_not_be_sent_is_refused_and_named():
-    for fields, told in (
+    for fields, text in (
         ((1, -1, 1, 1, b""), "source"),
         ((1, BROADCAST, 1, 1, b""), "source"),
         ((1, 1, 256, 1, b""), "destination"),
@@ -54,8 +54,8 @@ def test_what_may_not_be_sent_is_refused_and_named():
         ((1, 1, 1, 65536, b""), "sequence"),
         ((1, 1, 1, 1, bytes(513)), "payload"),
     ):
-        assert told in str(raises(ValueError, encode_frame_v1, *fields))
-        assert told in str(raises(ValueError, FederationMessage, *(fields + (1,))))
+        assert text in str(raises(ValueError, encode_frame_v1, *fields))
+        assert text in str(raises(ValueError, FederationMessage, *(fields + (1,))))
 
 
 def test_a_chip_takes_none_and_a_key_neither():

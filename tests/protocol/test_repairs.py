@@ -247,13 +247,13 @@ class DeafGroup:
     """Members 10, 11 ... of one all-reduce, some of whose frames never reach some others; all that
     comes at once is taken before time goes on by two milliseconds."""
 
-    def __init__(self, world, never, patience):
+    def __init__(self, world, never, timeout):
         """never: pairs of the member that sends and the one that does not hear."""
         self.boxes = [[] for _ in range(world)]
         self.never = never
         members = [10 + i for i in range(world)]
         self.exchanges = [
-            GatherScatter(10 + i, members, COUNT, 27, 238, self._sender(i), patience)
+            GatherScatter(10 + i, members, COUNT, 27, 238, self._sender(i), timeout)
             for i in range(world)
         ]
         for exchange in self.exchanges:

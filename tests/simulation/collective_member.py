@@ -25,7 +25,7 @@ from protocol.gather_scatter import GatherScatter
 
 CAPACITY, BITS, ROUNDS = 180, 27, 4  # which go in two to three frames
 MTU, OVERHEAD = 250, 12
-PATIENCE = 5_000
+TIMEOUT = 5_000
 
 
 def values_of(member, number, count):
@@ -47,7 +47,7 @@ class Member:
         self.me, self.world = me, world
         self.link = RadioLink(esp, MTU)
         self.exchange = GatherScatter(
-            me, range(world), CAPACITY, BITS, MTU - OVERHEAD, self._send, PATIENCE
+            me, range(world), CAPACITY, BITS, MTU - OVERHEAD, self._send, TIMEOUT
         )
         self.exchange.start(1, 65530)  # so that numbers wrap
         self.ticked = time.ticks_ms()

@@ -6,7 +6,7 @@ import numpy as np
 
 from host.model.reference import Reference
 
-# The host's patience, and what a busy machine adds to it.
+# The host's timeout, and what a busy machine adds to it.
 SILENT = r"did not answer for (2\.[5-9]|[34]\.\d) s"
 HANG_S = 6
 

@@ -87,7 +87,7 @@ class RecordingPort:
 
 @contextlib.contextmanager
 def repl_federation(
-    model, folder, chips, *, heap, context=128, key=b"", prompt_ms=0, change=None, patience=2.5
+    model, folder, chips, *, heap, context=128, key=b"", prompt_ms=0, change=None, timeout=2.5
 ):
     """What host.launch.session gives for such chips, with their ports and processes.
 
@@ -110,6 +110,6 @@ def repl_federation(
         lines = {chip: Line(port) for chip, port in enumerate(ports)}
         with open_session(
             model, plan, Transport(lines, REPL_MTU), shards=shards, key=key, start_timeout=30,
-            timeout=patience, watch=lambda: [chip.resume() for chip in started],
+            timeout=timeout, watch=lambda: [chip.resume() for chip in started],
         ) as running:  # fmt: skip
             yield running, ports, started

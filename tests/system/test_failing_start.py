@@ -1,4 +1,4 @@
-"""Chips that fail while they start: the host is told why, or their console and they start anew."""
+"""Chips that fail while they start say why to the host, or to their console, and start anew."""
 
 import time
 from contextlib import ExitStack

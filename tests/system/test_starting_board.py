@@ -16,7 +16,7 @@ from tests.host.tiny import random_checkpoint
 
 KEY = bytes(range(32))
 NARROW = Config(dim=8, hidden_dim=10, layers=2, heads=2, kv_heads=2, vocab_size=40, context=16)
-PATIENCE = 60  # seconds, on a machine that may be busy
+TIMEOUT = 60  # seconds, on a machine that may be busy
 
 
 def probe_with_3s():
@@ -30,7 +30,7 @@ def probe_with_3s():
 def answered(board, probe):
     """What the board has said until its node answered."""
     splitter, said = FrameSplitter(MAX_FRAME), b""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     with open_port(board.port, REPL_BAUD) as port:
         while time.monotonic() < end:
             port.write(encode_frame(probe.frame))
@@ -47,7 +47,7 @@ def test_a_host_that_speaks_from_the_first_moment_starts_the_node(micropython, t
     cluster = cluster_file(1, model="narrow.bin", digest=model.sha256()[:8], key=KEY)
     with ExitStack() as stack:
         board, _ = flashed_board(stack, tmp_path, model, cluster, 0)
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while not board.resets and time.monotonic() < end:
             time.sleep(0.001)
         said = answered(board, probe_with_3s())

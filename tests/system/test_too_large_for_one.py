@@ -18,8 +18,8 @@ def settings(chips, link="uart", context=32, how=HOST_REDUCE):
 
 
 def test_the_plan_says_that_one_chip_is_too_small(model):
-    told = "^1 chip with 160 KB of heap is [0-9]+ KB short of the model"
-    with pytest.raises(DoesNotFit, match=told), open_cluster(model, settings(1)):
+    message = "^1 chip with 160 KB of heap is [0-9]+ KB short of the model"
+    with pytest.raises(DoesNotFit, match=message), open_cluster(model, settings(1)):
         pass
 
 
@@ -28,8 +28,8 @@ def test_one_chip_itself_says_that_it_cannot_load_it(model, monkeypatch):
         "host.parallel.boards.partition",
         lambda *args, heap, uart_heap, **how: partition(*args, **how),
     )
-    told = "BufferOverflow: chip 0: 6 heads with their shard of 5 layers"
-    with pytest.raises(ClusterError, match=told), open_cluster(model, settings(1)):
+    message = "BufferOverflow: chip 0: 6 heads with their shard of 5 layers"
+    with pytest.raises(ClusterError, match=message), open_cluster(model, settings(1)):
         pass
 
 

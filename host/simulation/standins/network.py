@@ -29,7 +29,7 @@ class WLAN:
 
     def __new__(cls, interface_id=STA_IF):
         if interface_id == AP_IF:
-            raise NotImplementedError("the simulated radio has no access point interface")
+            raise OSError("the simulated radio has no access point interface")
         if interface_id != STA_IF:
             raise ValueError("invalid WLAN interface identifier")
         if WLAN._single is None:
