@@ -14,8 +14,6 @@ import sys
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 from bench import REPOSITORY
 from bench.bounds import SHIPPED
 from bench.emulation.memory import Fault
@@ -23,8 +21,9 @@ from bench.emulation.mpy import MpyError
 from bench.kernel_cases import WrongResult
 from bench.parts import PARTS, Subject
 from bench.qemu.machine import EmulationError
-from bench.results import RESULTS, Row, table, write
+from bench.results import RESULTS, Row, print_rows, write
 from host.cli.arguments import FAILED, Parser
+from host.cli.console import Console
 from host.errors import BuildError, ClusterError, ModelError, SetupError
 from host.model.loading import load_model
 
@@ -81,8 +80,7 @@ def measured(
             console.print(f"{part}: left out: {reason}", style="yellow")
             continue
         rows += made
-        # Parts have different targets, and a terminal no room for columns of all of them.
-        console.print(table(f"{part}, in {time.monotonic() - start:.0f} s", made))
+        print_rows(f"{part}, in {time.monotonic() - start:.0f} s", made, console)
     if not rows:
         raise SetupError(f"nothing could be measured of {', '.join(parts)}")
     return rows

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from bench import kernels, link_figures, links, memory, peers, simulation
 from bench.chip import ChipBench
 from bench.combining_chip import CombiningBench
@@ -20,6 +18,7 @@ from bench.recording import Request, requests
 from bench.results import Row
 from bench.speed import SpeedModel
 from host.build.machine_code.registry import KernelSet
+from host.cli.console import Console
 from host.hardware.board import load
 from host.model.checkpoint import Checkpoint, Config
 from host.model.loading import LoadedModel

@@ -8,7 +8,8 @@ from dataclasses import asdict, astuple, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from rich.table import Table
+from host.cli.console import Console
+from host.cli.tables import print_table
 
 RESULTS = Path(__file__).resolve().parent / "results.json"  # of the last run
 
@@ -38,23 +39,20 @@ class Row:
         return f"{self.name} | {self.target} | {self.shape} | {self.unit}"
 
 
-def table(title: str, rows: Sequence[Row]) -> Table:
-    """The rows for a terminal, what differs only in its target side by side."""
+def print_rows(title: str, rows: Sequence[Row], console: Console) -> None:
+    """Prints the rows, and side by side what differs in its target alone."""
     targets = list(dict.fromkeys(row.target for row in rows))
     lines: dict[tuple[str, ...], dict[str, str]] = {}
     for row in rows:
-        line = lines.setdefault((row.name, row.shape, row.unit, row.label), {})
+        name = f"{row.name}, {row.shape}" if row.shape else row.name
+        line = lines.setdefault((name, row.unit, row.label), {})
         line[row.target] = _figure(row.value)
-    made = Table(title=title, box=None, title_justify="left")
-    for heading in ("name", "shape"):
-        made.add_column(heading)
-    for target in targets:
-        made.add_column(target, justify="right")
-    for heading in ("unit", "label"):
-        made.add_column(heading)
-    for (name, shape, unit, label), values in lines.items():
-        made.add_row(name, shape, *(values.get(target, "") for target in targets), unit, label)
-    return made
+    table = [
+        [name, unit, label, *(values.get(target, "") for target in targets)]
+        for (name, unit, label), values in lines.items()
+    ]
+    console.print(title, style="italic", highlight=False)
+    print_table(console, ["figure", "unit", "label", *targets], table, left=(0, 1, 2))
 
 
 def stored(path: Path) -> list[Row]:

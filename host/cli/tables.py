@@ -82,7 +82,11 @@ def _piece(
         )  # fmt: skip
         return _GAP.join(parts).rstrip()
 
-    return [aligned(cells) for cells in (*lines, *rows)], height
+    # A row that has nothing in these columns stands in another of the stacked tables.
+    filled = [
+        row for row in rows if any(row[column] for column in columns[1:]) or not any(row[1:])
+    ]
+    return [aligned(cells) for cells in (*lines, *filled)], height
 
 
 def _broken(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -41,6 +41,18 @@ def test_no_figure_is_ever_cut_nor_a_line_longer_than_it_must_be(headings, data,
     assert max(map(len, lines)) <= max(width, two)
 
 
+def test_a_row_stands_in_the_stacked_tables_that_have_figures_of_it():
+    rows = [("0", "12.5", ""), ("1", "", "1,234"), ("2", "", "")]
+    assert format_table(("chip", "heap", "frames"), rows, 12) == [
+        "chip  heap",
+        "   0  12.5",
+        "   2",
+        "chip  frames",
+        "   1   1,234",
+        "   2",
+    ]
+
+
 def test_headings_are_broken_before_columns_are_stacked():
     rows = [("0", "12.5", "1,234"), ("1", "3", "5")]
     headings = ("chip", "heap KB", "frames in")
