@@ -9,6 +9,7 @@ from those and from published figures. They go into one table and into bench/res
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
@@ -22,7 +23,7 @@ from bench.kernel_cases import WrongResult
 from bench.parts import PARTS, Subject
 from bench.qemu.machine import EmulationError
 from bench.results import RESULTS, Row, print_rows, write
-from host.cli.arguments import FAILED, Parser
+from host.cli.arguments import Parser, exit_code
 from host.cli.console import Console
 from host.errors import BuildError, ClusterError, ModelError, SetupError
 from host.model.loading import load_model
@@ -49,16 +50,16 @@ def main() -> int:
         parser.error(f"{', '.join(sorted(unknown))}: the parts are {', '.join(PARTS)}")
     if options.steps < 2:
         parser.error("--steps: at least 2")
+    return exit_code(lambda: _run(options), _EXPECTED)
+
+
+def _run(options: argparse.Namespace) -> int:
     # A file has no width of its own.
     console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
-    try:
-        path = Path(options.model)
-        source = load_model(path)
-        subjects = [Subject(path.stem, source.quantize(), source)]
-        rows = measured(options.parts or list(PARTS), subjects, options.steps, console)
-    except _EXPECTED as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
+    path = Path(options.model)
+    source = load_model(path)
+    subjects = [Subject(path.stem, source.quantize(), source)]
+    rows = measured(options.parts or list(PARTS), subjects, options.steps, console)
     write(rows, RESULTS)
     console.print(f"written to {RESULTS.relative_to(REPOSITORY)}")
     return 0
