@@ -95,11 +95,10 @@ def finish(config, chosen, node, weights):
     words, key = _NATIVE, _key(config)
     program = sys.modules.get("firmware.compute.program")
     if weights and program:
-        slots = weights.layout["slots"]
         if chosen == _PROVED:
-            has_room = _blaming(key, program.start, node, slots)
+            has_room = _blaming(key, program.start, node)
         else:
-            has_room = program.start(node, slots)
+            has_room = program.start(node)
         if not has_room:
             words += " (no room for programs)"
     if chosen == _PROVED:

@@ -129,7 +129,7 @@ def _node(settings, line, radio):
         # Where there are programs; functions that run in them cannot be looked into.
         program = sys.modules.get("firmware.compute.program")
         if program:
-            program.start(node, 1)
+            program.start(node)
         return node
     for name in counts:
         if hasattr(role_module, name):

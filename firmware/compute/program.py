@@ -18,9 +18,10 @@ from protocol.compat import const
 
 _CORE = const(4)  # bytes of machine code before a kernel's core
 # Bytes of heap that must be free: what programs and their making take, firmware/node.py and
-# what comes and goes; and what a layer takes.
+# what comes and goes; what a layer takes, and a sequence's caches in it where several take turns.
 _ROOM = const(16_384)
 _LAYER_ROOM = const(320)
+_SLOT_ROOM = const(112)
 # What a program is given at each run; and of a layer, its attributes, gating's numbers by place.
 _TOLD = ("position", "seen", "out")
 
@@ -128,14 +129,21 @@ class Programs:
     part."""
 
     def __init__(self, attention, feed_forward, layers):
-        """Gives each layer its values, `attention_values` and `feed_forward_values`."""
+        """Gives each layer its values, `attention_values` and `feed_forward_values`; of the former
+        it has others for each slot, whose caches are elsewhere."""
         self.attention = self.feed_forward = None
         if attention:
             calls = _attention(attention)
             names = _names(calls)
             self.attention = make_program(calls, names)
             for layer in layers:
-                layer.attention_values = layer_values(layer, names)
+                caches = layer.caches
+                for i in range(len(caches) if caches else 1):
+                    layer.select(i)
+                    layer.attention_values = values = layer_values(layer, names)
+                    if caches:
+                        caches[i] = layer.keys, layer.values, values
+                layer.select(0)
         if feed_forward:
             calls = _feed_forward(feed_forward)
             names = _names(calls)
@@ -154,16 +162,15 @@ class Programs:
         run_program(self.feed_forward, layer.feed_forward_values, 0, out)
 
 
-def start(node, slots):
+def start(node):
     """Has a node's chip run programs, and answer natively where it can; whether it does, or lacks
-    the heap: then this module and firmware/compute/serve.py leave it. slots: how many sequences
-    take turns."""
+    the heap: then this module and firmware/compute/serve.py leave it."""
     role = node.role
     model = role.model if hasattr(role, "model") else role.step.model
     attention, feed_forward, layers = model.attention, model.feed_forward, model.layers
+    room = _LAYER_ROOM + _SLOT_ROOM * len(layers[0].caches or ())
     gc.collect()
-    # Where sequences take turns, so do the caches, whose addresses programs have.
-    if slots > 1 or gc.mem_free() < _ROOM + _LAYER_ROOM * len(layers):
+    if gc.mem_free() < _ROOM + room * len(layers):
         for name in ("program", "serve"):
             if sys.modules.pop("firmware.compute." + name, None):
                 delattr(sys.modules["firmware.compute"], name)

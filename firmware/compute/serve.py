@@ -29,6 +29,8 @@ _WORDS = (
     "run_program",
 )  # fmt: skip
 _SEQUENCE = const(8)
+_POSITIONS = const(11)
+_ATTENTION_VALUES = const(16)
 _COUNTS = const(20)  # the first of four
 _TRIED = const(0x5A5A)  # a sequence that no host has begun yet
 
@@ -49,16 +51,26 @@ def install(node, programs):
     link = outbox.link
     if outbox.signer or outbox.fragment or not isinstance(link, UartLink):
         return
-    block, values = _block(role, programs)
-    if _is_right(role, block):
-        node.poll = _serving(node, link, block)
+    slots = _slots(role.model)
+    block, values = _block(role, programs, slots)
+    if _is_right(role, block, slots):
+        node.poll = _serving(node, link, block, slots)
         _count(node, block)
-        node.serving = values  # to which the block has but addresses
-    for name in ("_block", "_is_right", "_request", "_WORDS", "_serving", "_count", "install"):
+        node.serving = values, slots  # to which the block has but addresses
+    for name in (
+        "_block",
+        "_slots",
+        "_is_right",
+        "_request",
+        "_WORDS",
+        "_serving",
+        "_count",
+        "install",
+    ):
         globals().pop(name)  # what is not needed again gives its heap back
 
 
-def _serving(node, link, block):
+def _serving(node, link, block, slots):
     """The node's poll with serve before it."""
     poll, cache = node.poll, node.role.model.cache
     readinto, data, frame, state, longest = link._reading
@@ -80,10 +92,31 @@ def _serving(node, link, block):
                 return False
             link._unread = count
         done = poll()
-        block[_SEQUENCE] = cache.sequence_id & 0xFFFFFFFF
+        positions, values = slots[cache.index]
+        follow(block, cache.sequence_id, positions, values)
         return done
 
     return served
+
+
+@micropython.viper
+def follow(block: ptr32, sequence_id: int, positions: ptr32, attention_values: ptr32):
+    """Has serve answer for the sequence that is the current one, in the slot of these."""
+    block[_SEQUENCE] = sequence_id
+    block[_POSITIONS] = int(positions)
+    block[_ATTENTION_VALUES] = int(attention_values)
+
+
+def _slots(model):
+    """Of each slot how many positions its caches hold, and the addresses of layers' values."""
+    slots = []
+    for index, (_, positions) in enumerate(model.cache._slots):
+        places = array("I", [0] * len(model.layers))
+        for i, layer in enumerate(model.layers):
+            layer.select(index)
+            places[i] = addressof(layer.attention_values) if model.attention else 0
+        slots.append((positions, places))
+    return slots
 
 
 def _count(node, block):
@@ -106,25 +139,22 @@ def _count(node, block):
     handlers[STATISTICS] = with_served
 
 
-def _block(role, programs):
-    """The words that serve reads, and a list of what they point at and nothing else holds."""
+def _block(role, programs, slots):
+    """The words that serve reads, and what they point at and nothing else holds."""
     outbox, model = role.outbox, role.model
     link, workspace = outbox.link, model.workspace
     _, data, frame, state, longest = link._reading
-    values = []
-    for name in ("attention_values", "feed_forward_values"):
-        places = [
-            addressof(getattr(layer, name)) for layer in model.layers if hasattr(layer, name)
-        ]
-        values.append(array("I", places or [0]))
+    values = array("I", [0] * len(model.layers))
+    for i, layer in enumerate(model.layers):
+        values[i] = addressof(layer.feed_forward_values) if model.feed_forward else 0
     words = {
         "data": data, "frame": frame, "state": state, "capacity": longest,
         "table": frame_check._TABLE, "chip": outbox.chip_id, "answer": outbox.answer,
         "boot_id": outbox.boot_id, "sequence": 0xFFFFFFFF, "layers": len(model.layers),
         "context": role._context, "positions": model.cache.positions, "dim": role._dim,
         "x": workspace.x, "out": workspace.results, "attention": programs.attention,
-        "attention_values": values[0], "feed_forward": programs.feed_forward,
-        "feed_forward_values": values[1], "encoded": link._encoded,
+        "attention_values": slots[0][1], "feed_forward": programs.feed_forward,
+        "feed_forward_values": values, "encoded": link._encoded,
         "decode": core(cobs.decode), "check_frame": core(frame_check.check_frame),
         "load_int16s": core(role._load), "bits_needed": core(bits_needed), "pack": core(pack),
         "put_crc32": core(frame_check.put_crc32), "encode": core(cobs.encode),
@@ -137,7 +167,7 @@ def _block(role, programs):
     return block, values
 
 
-def _is_right(role, block):
+def _is_right(role, block, slots):
     """Whether it answers as the way through the node does: both phases of the first layer."""
     outbox, model = role.outbox, role.model
     link, answer = outbox.link, outbox.answer
@@ -159,7 +189,7 @@ def _is_right(role, block):
         model.cache.positions[0] = 0
         for i in range(4):
             state[i] = 0
-        block[_SEQUENCE] = _TRIED
+        follow(block, model.cache.sequence_id, *slots[model.cache.index])
         got, line = 0, bytearray(2 * len(request))
         left = cobs.encode(request, line, len(request), 0)
         at = 0
@@ -174,7 +204,7 @@ def _is_right(role, block):
         state[i] = 0
     outbox.clear_answer()
     model.cache.forget()
-    block[_SEQUENCE] = 0xFFFFFFFF
+    follow(block, model.cache.sequence_id, *slots[model.cache.index])
     return is_right
 
 

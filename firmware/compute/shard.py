@@ -197,8 +197,8 @@ def _layer(layout, numbers, file, size):
     cache = 2 * kv_rows * layout["context"]
     layer.keys, layer.values = bytearray(cache), bytearray(cache)
     if layout["slots"] > 1:
-        others = [(bytearray(cache), bytearray(cache)) for _ in range(1, layout["slots"])]
-        layer.caches = [(layer.keys, layer.values)] + others
+        others = [(bytearray(cache), bytearray(cache), None) for _ in range(1, layout["slots"])]
+        layer.caches = [(layer.keys, layer.values, None)] + others
     k_limit = numbers[K_LIMIT]
     layer.key_zero = k_limit + 1
     layer.qkv_scales = array("i", [

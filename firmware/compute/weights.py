@@ -36,10 +36,11 @@ class Layer:
 
     weights: its parts as protocol/shard_layout.py has them; keys and values: u16
     [kv_heads * context, head_dim], key + key_zero, which is the limit of keys and 1, and
-    value + 2**15, of the current sequence; caches: (keys, values) of each slot, None where there
-    is one. qkv_scales, gate_up_scales: int32, rows, shift and limit of each of q, k and v, and of
-    gate and up, for the kernel `rescale`; gating: index shift, product shift and limit of the
-    kernel `gate`. Where the chip keeps the residual stream: norms: u16 [4, dim], as
+    value + 2**15, of the current sequence; caches: of each slot (keys, values, attention_values),
+    None where there is one; attention_values: firmware/compute/program.py's of the current one.
+    qkv_scales, gate_up_scales: int32, rows, shift and limit of each of q, k and v, and of gate and
+    up, for the kernel `rescale`; gating: index shift, product shift and limit of the kernel
+    `gate`. Where the chip keeps the residual stream: norms: u16 [4, dim], as
     protocol/shard_layout.py has them; attention_norm, feed_forward_norm: shift, epsilon and limit;
     o_shift, down_shift.
     """
@@ -50,4 +51,4 @@ class Layer:
     def select(self, index):
         """Makes the keys and values of the slot `index` the current ones."""
         if self.caches:
-            self.keys, self.values = self.caches[index]
+            self.keys, self.values, self.attention_values = self.caches[index]

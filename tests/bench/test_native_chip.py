@@ -12,7 +12,7 @@ from bench.plans import tensor_plan
 from bench.qemu.machine import output
 from bench.qemu.port import firmware
 from bench.qemu.toolchain import Toolchain
-from bench.recording import requests
+from bench.recording import Request, line_frame, requests
 from host.build.bundle import KERNELS, TWINS, chip_module, native_files
 from host.build.firmware_version import chip_sources
 from host.build.kernels import kernel_source
@@ -20,10 +20,21 @@ from host.build.machine_code.registry import RV32IM
 from host.build.packages import chip_path
 from host.model.loading import load_model
 from host.model.tokenizers.bpe import BOS
+from host.parallel.parallelism import Link, Parallelism
+from host.parallel.partition import partition
 from host.wire.framing import decode_frame, encode_frame
-from protocol.frame import DST
+from host.wire.payloads import encode_compute, encode_compute_runs
+from protocol.frame import DST, HOST
 from protocol.frame_check import put_crc32
-from protocol.messages import COUNT, LAYER, PHASE, POSITION, SEQUENCE_ID
+from protocol.message_types import COMPUTE
+from protocol.messages import (
+    COUNT,
+    LAYER,
+    PHASE,
+    PHASE_VOCABULARY,
+    POSITION,
+    SEQUENCE_ID,
+)
 from tests.simulation.launch import REPOSITORY
 
 # Column counts and head sizes of the shipped model, stories260K, stories15M and SmolLM2-135M, on
@@ -120,6 +131,57 @@ def test_whatever_comes_is_answered_as_without_native_kernels(qemu: Path) -> Non
     assert answers[0] == answers[1]
     # Until the other sequence came, that is.
     assert sum(map(bool, answers[0])) > 30
+
+
+@pytest.mark.verify
+def test_sequences_that_take_turns_have_their_own_caches_in_programs(qemu: Path) -> None:
+    """One position of each after the other, several of one, and one of both in a frame."""
+    model = load_model(bounds.SHIPPED).quantize()
+    link = Link("uart", "pins", None, False)
+    plan = partition(model, 3, 32, parallelism=Parallelism(reduce="host", slots=3), link=link)
+    assert plan.slots == 3
+    texts = [_of_phases(requests(model, [BOS, token], 4)) for token in (3, 40)]
+    lines = []
+    for one, other in zip(*texts, strict=True):
+        if one.position % 2:
+            lines.append(_asked([(7, one), (8, other)]))
+        else:
+            lines += [_asked([(7, one)]), _asked([(8, other)])]
+    first = [request for request in texts[0] if request.layer == request.phase == 0]
+    lines += [_asked([(10, request) for request in first]), _asked([(8, texts[1][-2])])]
+    # A chip reads up to 256 bytes at a time.
+    pieces = [line[at : at + 256] for line in lines for at in range(0, len(line), 256)]
+    records = [Record(piece, measured=True) for piece in pieces]
+    runs = [
+        Emulator(qemu, kernels).runs(model, plan, plan.shards[0], records)
+        for kernels in (None, RV32IM)
+    ]
+    answers = [[run.answer for run in each] for each in runs]
+    assert answers[0] == answers[1]
+    assert sum(map(bool, answers[0])) == len(lines)
+    spent = [sum(run.instructions for run in each) for each in runs]
+    assert spent[1] < 0.6 * spent[0]
+
+
+def _of_phases(recorded: list[Request]) -> list[Request]:
+    return [request for request in recorded if request.phase != PHASE_VOCABULARY]
+
+
+def _asked(rows: list[tuple[int, Request]]) -> bytes:
+    """A request as it is on the line, of a position of each sequence (of one: these follow)."""
+    (sequence_id, first), data = rows[0], b"".join(r.x.astype("<i2").tobytes() for _, r in rows)
+    if len({name for name, _ in rows}) == 1:
+        payload = encode_compute(
+            sequence_id, first.layer, first.phase, first.position, len(rows), data
+        )
+    else:
+        runs = [(name, request.position, 1) for name, request in rows]
+        payload = encode_compute_runs(first.layer, first.phase, runs, data)
+    _asked.number += 1
+    return line_frame(COMPUTE, HOST, _asked.number, payload)
+
+
+_asked.number = 0
 
 
 def _sent(frame: bytearray, changes: dict[int, int]) -> bytes:
