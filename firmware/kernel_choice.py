@@ -21,6 +21,7 @@ _MODULES = (
     ("protocol", "cobs_pointers"),
     ("protocol", "frame_check"),
     ("protocol", "sums"),
+    ("protocol", "hmac_pointers"),
     ("firmware", "kernels"),
     ("firmware", "norms"),
     ("firmware", "model_kernels"),

@@ -10,6 +10,7 @@ are accepted, in any order, each once.
 The key is the group's: it keeps outsiders out, not members from posing as each other.
 """
 
+import sys
 from array import array
 from hashlib import sha256
 
@@ -55,6 +56,12 @@ class Hmac:
         """Whether buf[:n] ends in the truncated MAC of what is before it."""
         end = n - MAC_SIZE
         return same(self.digest(memoryview(buf)[:end]), 0, buf, end, MAC_SIZE) == 1
+
+
+# Where a chip has native kernels: hashlib leaves four objects of garbage for each frame.
+_native = sys.modules.get("protocol.hmac_pointers")
+if _native:
+    Hmac = _native.Hmac  # type: ignore
 
 
 @micropython.viper

@@ -21,7 +21,7 @@ settings.register_profile(
 settings.load_profile("no deadline")
 
 # Kernels of viper code do not compile under CPython: test_under_micropython.py runs their cases.
-collect_ignore_glob = ["firmware/test_*_viper.py"]
+collect_ignore_glob = ["firmware/test_*_viper.py", "protocol/test_*_viper.py"]
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -80,7 +80,7 @@ class EmulatedModule:
 
     def _object(self, kind: str, value: int) -> int:
         """A small integer, or at every other address a view of items that begin before it."""
-        if not kind.startswith("ptr"):
+        if kind in ("int", "uint"):
             return 2 * value + 1
         size, typecode = {"ptr16": (2, "h"), "ptr32": (4, "i")}.get(kind, (1, "B"))
         begins = value // 16 % 4

@@ -103,7 +103,11 @@ def _signer(settings):
     from protocol.session import ChipAuthenticator
 
     if settings["functions"]:
-        Hmac.digest = _timed("digest", Hmac.digest, settings["functions"]["digest"])
+        if "protocol.hmac_pointers" in sys.modules:  # whose other methods do without it
+            for name in ("append", "ends"):
+                setattr(Hmac, name, _timed("digest", getattr(Hmac, name), 3))
+        else:
+            Hmac.digest = _timed("digest", Hmac.digest, settings["functions"]["digest"])
     key, chips = bytes.fromhex(settings["key"]), settings["chips"]
     signer = ChipAuthenticator(key, settings["chip"], chips)
     signer.session = Signer(key, chips)

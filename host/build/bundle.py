@@ -28,13 +28,15 @@ _CACHE = cache_folder("mpy")
 KERNELS = "firmware/compute/model_kernels.py"  # of each chip its own
 NATIVE = "native"  # the folder of modules with machine code of ours
 # Modules with kernels, those of firmware/kernel_choice.py; and which of them only chips need that
-# keep the residual stream themselves.
+# keep the residual stream themselves, or sign.
 TWINS = (
     "protocol/bitpack_pointers.py", "protocol/cobs_pointers.py", "protocol/frame_check.py",
-    "protocol/sums.py", "firmware/compute/kernels.py", "firmware/compute/norms.py", KERNELS,
-    "firmware/compute/program.py", "firmware/compute/serve.py",
+    "protocol/sums.py", "protocol/hmac_pointers.py", "firmware/compute/kernels.py",
+    "firmware/compute/norms.py", KERNELS, "firmware/compute/program.py",
+    "firmware/compute/serve.py",
 )  # fmt: skip
 _OF_RESIDUAL = ("firmware/compute/norms.py", "protocol/sums.py")
+_OF_SIGNING = ("protocol/hmac_pointers.py",)
 
 # A board runs boot.py and main.py as source; all else is compiled. Ctrl-C is an interrupt when
 # main.py begins, and a frame that comes while modules are imported may hold that byte.
@@ -76,8 +78,11 @@ def chip_files(
     files[BOOT] = (SOURCES / "firmware" / BOOT).read_bytes()
     files["main.py"] = _START
     if kernels:
-        left_out = () if plan.strategy.keeps_residual else _OF_RESIDUAL
-        twins = {path: sources[path] for path in TWINS if path not in left_out}
+        is_left_out = {
+            **dict.fromkeys(_OF_RESIDUAL, not plan.strategy.keeps_residual),
+            **dict.fromkeys(_OF_SIGNING, not plan.link.signed),
+        }
+        twins = {path: sources[path] for path in TWINS if not is_left_out.get(path)}
         native = native_files(twins, kernels, model.config.head_dim)
         files.update(native)
         # A model's shapes are in its machine code: another's has to prove itself anew.

@@ -21,6 +21,7 @@ from tests.simulation.launch import REPOSITORY
 TWINS = (
     "firmware/compute/kernels.py", "firmware/compute/norms.py", "protocol/bitpack_pointers.py",
     "protocol/cobs_pointers.py", "protocol/frame_check.py", "protocol/sums.py",
+    "protocol/hmac_pointers.py",
 )  # fmt: skip
 UNPACKED = REPOSITORY / "build" / "qemu" / "debian"  # where `make bench` puts Debian's binutils
 OBJDUMP = "riscv64-unknown-elf-objdump"

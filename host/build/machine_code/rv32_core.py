@@ -40,7 +40,7 @@ def function_code(
         asm.sw("t1", 4 * index, "sp")
     for index, kind in enumerate(function.parameters):
         asm.lw("t1", 4 * index, "a3")
-        if kind.startswith("ptr"):
+        if kind != "int" and kind != "uint":
             asm.jal("t0", "wrapper: address")
         else:
             asm.srai("t1", "t1", 1)
