@@ -1,4 +1,4 @@
-"""Exact-match evaluation: how many held-out commands a model answers with the right line.
+"""Greedy answers of a model to many commands at once, to be scored.
 
 Two arithmetics answer, greedily: floats, and the integers of the reference, which every cluster
 equals to the bit, so that no chips are needed to count what clusters answer.
@@ -6,16 +6,13 @@ equals to the bit, so that no chips are needed to count what clusters answer.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from host import text_input
-from host.errors import ModelError, TextError
+from host.errors import ModelError
 from host.model.cache import quantize_once
 from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel
@@ -31,37 +28,6 @@ BATCH = 250  # commands answered together: the caches of this many take 150 MB
 Step = Callable[[npt.NDArray[np.int64]], npt.NDArray[Any]]
 # Passes on the starts of batches, as rich.progress.track does.
 Track = Callable[[Sequence[int]], Iterable[int]]
-
-
-class Command(NamedTuple):
-    """A command, the line that answers it, and the kind of command that it is."""
-
-    category: str
-    text: str
-    action: str
-
-
-def load_commands(path: str | Path) -> list[Command]:
-    """Reads the commands in a file of lines "category<tab>command<tab>action".
-
-    Raises ModelError, naming the file, and the line that is malformed.
-    """
-    try:
-        lines = text_input.read_text(path).removesuffix("\n").split("\n")
-    except OSError as error:
-        raise ModelError(f"{path}: cannot read the commands: {error.strerror}") from error
-    except TextError as error:
-        raise ModelError(f"{path}: {error}") from None
-    commands = []
-    lines = [] if lines == [""] else lines
-    for number, line in enumerate(lines, start=1):
-        fields = line.split("\t")
-        if len(fields) != len(Command._fields):
-            raise ModelError(f"{path}: line {number} has {len(fields)} fields, expected 3")
-        commands.append(Command(*fields))
-    if not commands:
-        raise ModelError(f"{path}: no commands")
-    return commands
 
 
 def generate_answers(
@@ -156,13 +122,3 @@ def _answer_in_batches(
         batch = order[start : start + BATCH]
         found.update(zip(batch, answer([texts[index] for index in batch]), strict=True))
     return [found[index] for index in range(len(texts))]
-
-
-def measure_exact_match(commands: Sequence[Command], answers: Sequence[str]) -> dict[str, float]:
-    """Returns the fraction of exactly right answers, by category and, last, for "all"."""
-    matches: dict[str, list[bool]] = defaultdict(list)
-    for command, answer in zip(commands, answers, strict=True):
-        for category in (command.category, "all"):
-            matches[category].append(answer == command.action)
-    matches["all"] = matches.pop("all")
-    return {category: sum(each) / len(each) for category, each in matches.items()}

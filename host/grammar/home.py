@@ -75,3 +75,7 @@ DEVICES: dict[str, dict[str, Doing]] = {
     "lock": {"lock": _VERB, "unlock": _VERB, "state": _STATE},
     "vacuum": {"start": _VERB, "stop": _VERB, "state": _STATE},
 }  # fmt: skip
+
+# What must not be done to another device than the one that was named. The home has no doors that
+# open by a motor, and no alarm system that could be disarmed.
+DANGEROUS = frozenset({("lock", "unlock")})

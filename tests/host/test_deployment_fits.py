@@ -8,7 +8,7 @@ import pytest
 from host.build.bundle import compiled
 from host.cluster.place import Place
 from host.flashing.filesystem_image import make_filesystem, used_segments
-from host.generation.evaluation import load_commands
+from host.generation.command_tables import load_commands
 from host.hardware import board as boards
 from host.model.tokenizers.bpe import BpeTokenizer
 from host.parallel.heap import usable_heap
@@ -77,7 +77,7 @@ def test_small_boards_answer_nine_of_ten_commands(model):
     """With as many positions as five of them have room for: BOS, a command and its answer."""
     tokenizer = BpeTokenizer.load(REPOSITORY / "models" / "tok512.bin", 512)
     lengths = [
-        len(tokenizer.encode(f"{command.text}\n{command.action}"))
+        len(tokenizer.encode(f"{command.text}\n{command.expected}"))
         for command in load_commands(HELD_OUT)
     ]
     room = largest_context(model, "esp32s2", "uart")

@@ -8,14 +8,9 @@ import pytest
 
 from host import evaluate
 from host.errors import ModelError
-from host.generation.evaluation import (
-    Command,
-    answer_in_floats,
-    answer_in_integers,
-    generate_answers,
-    load_commands,
-    measure_exact_match,
-)
+from host.generation.command_tables import load_commands
+from host.generation.evaluation import answer_in_floats, answer_in_integers, generate_answers
+from host.generation.scores import count, is_exact
 from host.grammar import find_grammar
 from host.model.checkpoint import Checkpoint
 from host.model.formats import llama2c
@@ -97,25 +92,6 @@ def test_commands_are_rewritten_and_answers_are_verified(tokenizer: BpeTokenizer
     assert [tokens[0] for tokens in seen[: len(given)]] == given
 
 
-def test_only_whole_lines_are_right() -> None:
-    commands = [Command(c, "text", "light.attic on") for c in ("one", "one", "two", "two")]
-    found = ["light.attic on", "light.attic on; light.attic on", "light.attic on", "light.attic"]
-    assert measure_exact_match(commands, found) == {"one": 0.5, "two": 0.5, "all": 0.5}
-    assert measure_exact_match(commands[:1], found[:1]) == {"one": 1, "all": 1}
-
-
-def test_commands_that_cannot_be_read(tmp_path: Path) -> None:
-    path = tmp_path / "commands.tsv"
-    with pytest.raises(ModelError, match="cannot read the commands"):
-        load_commands(path)
-    path.write_text("")
-    with pytest.raises(ModelError, match="no commands"):
-        load_commands(path)
-    path.write_text("level\tdim it\tlight.here brightness=down\nlevel\tdim it\n")
-    with pytest.raises(ModelError, match="line 2 has 2 fields, expected 3"):
-        load_commands(path)
-
-
 def test_the_model_is_of_the_size_that_five_chips_share_evenly(checkpoint: Checkpoint) -> None:
     config = checkpoint.config
     assert HOME_MODEL.stat().st_size <= 3 * MEGABYTE
@@ -140,23 +116,34 @@ def test_a_slice_of_the_held_out_commands(home: LoadedModel) -> None:
     part = commands[:: len(commands) // SLICE][:SLICE]
     texts = [command.text for command in part]
     in_integers = answer_in_integers(home, texts)
-    assert measure_exact_match(part, in_integers)["all"] >= 0.97
+    assert count(part, in_integers, is_exact).value >= 0.97
     in_float = answer_in_floats(home, texts)
     assert sum(map(str.__eq__, in_integers, in_float)) >= SLICE - 1
 
 
-def test_the_table_is_of_both_arithmetics_and_says_that_it_is_measured(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_tables_are_of_both_arithmetics_and_say_that_they_are_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "130")
     lines = ["switch\tturn off the kitchen lights\tlight.kitchen off"]
     lines.append("scene\tturn off the kitchen lights\tscene.night")
     (tmp_path / "commands.tsv").write_text("\n".join(lines))
-    commands = str(tmp_path / "commands.tsv")
-    assert evaluate.main(["--commands", commands, "--mistakes"]) == 0
+    (tmp_path / "others.txt").write_text("unknown\nscene.night\n")
+    commands = ["--commands", str(tmp_path / "commands.tsv")]
+    others = ["--answers", str(tmp_path / "others.txt")]
+    assert evaluate.main([*commands, *others, "--mistakes"]) == 0
     printed = capsys.readouterr().out
     assert "should be 'scene.night'  float: 'light.kitchen off'" in printed
-    assert "2 held-out commands (measured)" in " ".join(printed.split())
-    for row in (r"switch\D+1\D+100.00%\D+100.00%", r"scene\D+1\D+0.00%", r"all\D+2\D+50.00%"):
-        assert re.search(row, printed), printed
+    assert "2 commands (measured)" in printed
+    # Of floats, integers, the other program, and it with the integers behind it.
+    for name, found in (
+        ("switch +1", (100, 100, 0, 100)), ("scene +1", (0, 0, 100, 100)),
+        ("all +2", (50, 50, 50, 100)), ("right devices and actions +2", (50, 50, 50, 100)),
+    ):  # fmt: skip
+        row = name + "".join(rf" +{each}\.0% \(\d+%-\d+%\)" for each in found)
+        assert re.search(row, printed), (row, printed)
     assert evaluate.main(["--model", str(tmp_path / "none.bin")]) == 1
     assert "cannot read the model" in capsys.readouterr().err
+    (tmp_path / "others.txt").write_text("unknown\n")
+    assert evaluate.main([*commands, *others]) == 1
+    assert "1 answers, but 2 commands" in capsys.readouterr().err
