@@ -23,7 +23,7 @@ from host.flashing import esptool
 from host.hardware import board as boards
 from host.links.discovery import Candidate
 from host.parallel.parallelism import Link
-from tests.host.test_flash_command import model_file, silent_port  # noqa: F401
+from tests.host.flash_lines import write_model
 from tests.simulation.launch import REPOSITORY
 from tests.standin_board.board import StandinBoard
 from tests.standin_board.farm import standin_firmware
@@ -32,7 +32,7 @@ from tests.standin_board.micropython_image import TABLE, micropython_image, part
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return model_file(tmp_path_factory.mktemp("model") / "model.q", 8, 2, 2, 24)
+    return write_model(tmp_path_factory.mktemp("model") / "model.q")
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_a_file_system_that_is_too_small(board, attempt, tmp_path):
     assert attempt(board.port).startswith("chip 1 of 2 on ")
 
 
-def test_a_port_where_nothing_answers(micropython, tmp_path, monkeypatch, attempt, silent_port):  # noqa: F811
+def test_a_port_where_nothing_answers(micropython, tmp_path, monkeypatch, attempt, silent_port):
     monkeypatch.chdir(tmp_path)
     assert attempt(silent_port).startswith(f"error: no bootloader answers on {silent_port}: ")
     assert cluster_file.read() is None
