@@ -27,6 +27,7 @@ from protocol.shard_layout import VECTORS
 from tests.host.tiny import random_checkpoint
 from tests.plans import tensor_plan
 from tests.standin_board.board import StandinBoard
+from tests.standin_board.micropython_image import filesystem_in, read_files
 
 # The stand-in executes x86; all else is the real board's.
 BOARD = replace(load("esp32s3"), mpy_arch="x86")
@@ -81,8 +82,13 @@ def mpremote(board, *arguments):
     ).stdout  # fmt: skip
 
 
-def on_board(board, tmp_path):
-    """Every file on the board, by path, copied back by mpremote."""
+def on_board(board):
+    """Every file on the board, by path, as littlefs reads its flash."""
+    return read_files(board.flash.read(*filesystem_in(board.flash)))
+
+
+def copied_back(board, tmp_path):
+    """Every file on the board, by path, copied by mpremote."""
     copy = tmp_path / "copy"
     copy.mkdir()
     mpremote(board, "fs", "cp", "-r", ":/", str(copy))
@@ -106,14 +112,14 @@ def test_every_file_arrives_and_what_others_put_there_stays(model, board, tmp_pa
     assert set(done.changes.write) == set(files) and done.changes.size == size
     assert [written for _, written, _ in steps] == sorted(written for _, written, _ in steps)
     assert steps[0][1] == 0 and steps[-1] == ("main.py", size, size)
-    assert on_board(board, tmp_path) == {**files, "own.py": b"mine = 1\n"}
+    assert copied_back(board, tmp_path) == on_board(board) == {**files, "own.py": b"mine = 1\n"}
 
 
 def test_a_rate_is_not_set_where_micropython_refuses_it(model, micropython, tmp_path):
     with StandinBoard(tmp_path, version="1.26.1") as board:
         done = flash(model, board, link="espnow")
         assert done.system.version == (1, 26, 1)
-        assert on_board(board, tmp_path) == expected(model, link="espnow")
+        assert on_board(board) == expected(model, link="espnow")
 
 
 def test_flashing_again_copies_what_differs_alone(model, board, tmp_path):
@@ -123,7 +129,7 @@ def test_flashing_again_copies_what_differs_alone(model, board, tmp_path):
     mpremote(board, "exec", "open('firmware/node.mpy', 'a').write('x')")
     again = flash(model, board)
     assert list(again.changes.write) == ["firmware/node.mpy", "main.py"]
-    assert on_board(board, tmp_path) == files
+    assert on_board(board) == files
     assert set(flash(model, board, chip=1, chips=2).changes.write) < set(files)
 
 
@@ -135,7 +141,7 @@ def test_what_an_earlier_deployment_left_goes(model, board, tmp_path):
     done = flash(model, board)
     left = ("firmware/node/__init__.py", "firmware/node/", "firmware/main.py")
     assert set(done.changes.remove) == set(left)
-    assert on_board(board, tmp_path) == expected(model)
+    assert on_board(board) == expected(model)
     assert "node\n" not in mpremote(board, "fs", "ls", ":firmware")
 
 
@@ -197,7 +203,7 @@ def test_a_board_unplugged_in_the_middle(model, board, tmp_path, size):
     done = flash(model, board)
     there = len(files) - len(done.changes.write)
     assert there > 0 if size > 1000 else there == 0
-    assert on_board(board, tmp_path) == files
+    assert on_board(board) == files
 
 
 def test_a_board_unplugged_while_it_is_updated_does_not_start(model, board):
@@ -218,7 +224,7 @@ def test_an_interrupted_command_is_repeated(model, board, tmp_path):
         update_board(model, place_on(board), interrupt)
     done = flash(model, board)
     assert 0 < len(done.changes.write) < done.files
-    assert on_board(board, tmp_path) == expected(model)
+    assert on_board(board) == expected(model)
 
 
 def test_a_file_system_that_is_too_small(model, micropython, tmp_path):
@@ -236,4 +242,4 @@ def test_a_file_system_that_others_have_filled_takes_them_once_there_is_room(
         flash(model, board)
     mpremote(board, "fs", "rm", ":own.bin")
     flash(model, board)
-    assert on_board(board, tmp_path) == expected(model)
+    assert on_board(board) == expected(model)

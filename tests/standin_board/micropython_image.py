@@ -9,6 +9,9 @@ import random
 import struct
 
 from esptool.targets import CHIP_DEFS
+from littlefs import LittleFS
+
+from tests.standin_board.flash_chip import SECTOR
 
 TABLE, APP = 0x8000, 0x10000  # places in flash
 _MAGIC = 0xE9
@@ -76,3 +79,17 @@ def filesystem_in(flash):
             return offset, size
         end, place = max(end, offset + size), place + 32
     return end, flash.size - end
+
+
+def read_files(image):
+    """Content by path, of a littlefs image."""
+    littlefs = LittleFS(block_size=SECTOR, block_count=len(image) // SECTOR, mount=False)
+    littlefs.context.buffer = bytearray(image)
+    littlefs.mount()
+    found = {}
+    for folder, _, names in littlefs.walk("/"):
+        for name in names:
+            path = f"{folder}/{name}".lstrip("/")
+            with littlefs.open(path, "rb") as file:
+                found[path] = file.read()
+    return found

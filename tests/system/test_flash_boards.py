@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
-from littlefs import LittleFS
 
 from host.cluster import cluster_file
 from host.cluster.place import Place
@@ -25,6 +24,7 @@ from tests.shipped import shipped_model
 from tests.simulation.launch import REPOSITORY
 from tests.standin_board.board import StandinBoard
 from tests.standin_board.farm import standin_boards, standin_firmware
+from tests.standin_board.micropython_image import read_files
 
 MODEL = REPOSITORY / "models" / "home.bin"
 KINDS = ["esp32s3", "esp32c3", "esp32s3", "esp32c3", "esp32c3"]
@@ -100,20 +100,6 @@ def check_flash(board, kind, content, files):
         assert written == files
     else:
         assert flash == make_filesystem(files, region.size)
-
-
-def read_files(image):
-    """Content by path, of a littlefs image."""
-    littlefs = LittleFS(block_size=BLOCK, block_count=len(image) // BLOCK, mount=False)
-    littlefs.context.buffer = bytearray(image)
-    littlefs.mount()
-    found = {}
-    for folder, _, names in littlefs.walk("/"):
-        for name in names:
-            path = f"{folder}/{name}".lstrip("/")
-            with littlefs.open(path, "rb") as file:
-                found[path] = file.read()
-    return found
 
 
 def expected_files(model, cluster, chip, kind, kinds):
