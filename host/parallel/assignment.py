@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from host.errors import ParallelError
 
@@ -72,6 +73,14 @@ class ShardingPlan:
     def world_size(self) -> int:
         """How many ranks there are."""
         return len(self.heads)
+
+    @cached_property
+    def head_counts(self) -> tuple[tuple[int, int], ...]:
+        """How many heads, and KV heads, each rank holds."""
+        return tuple(
+            (len(heads), len(kv_heads))
+            for heads, kv_heads in zip(self.heads, self.kv_heads, strict=True)
+        )
 
     def local_sizes(self, rank: int, head_dim: int) -> LocalSizes:
         """What rank `rank` holds. Raises ParallelError where there is no such rank."""

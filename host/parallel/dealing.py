@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 
 from host.errors import ModelError
 from host.model.checkpoint import Config
@@ -83,9 +83,14 @@ def deal_evenly(config: Config, chips: int, *, strict: bool = False) -> Sharding
 
     Raises ParallelError where `strict` finds a remainder.
     """
-    return ShardingPlan.from_config(
-        config.heads, config.kv_heads, config.hidden_dim, chips, strict=strict
-    )
+    return _deal_dimensions(config.heads, config.kv_heads, config.hidden_dim, chips, strict)
+
+
+@lru_cache(maxsize=1024)  # the same few are dealt again and again while numbers of chips are tried
+def _deal_dimensions(
+    heads: int, kv_heads: int, units: int, chips: int, strict: bool
+) -> ShardingPlan:
+    return ShardingPlan.from_config(heads, kv_heads, units, chips, strict=strict)
 
 
 def deal(
@@ -147,14 +152,13 @@ def _deal_with(
     even = deal_evenly(config, shape.chips)
 
     @cache  # most chips are alike, and only the gateway, chip 0, takes more
-    def need(chip: int, sizes: LocalSizes) -> int:
-        return strategy.heap_need(shape, chip, replace(sizes, intermediate=0), 0).total
+    def left(heap: int, chip: int, heads: int, kv_heads: int) -> int:
+        sizes = LocalSizes(heads, kv_heads, 0, config.head_dim)
+        return usable_heap(heap) - spare - strategy.heap_need(shape, chip, sizes, 0).total
 
     room = [
-        usable_heap(heap)
-        - spare
-        - need(min(first + rank, 1), even.local_sizes(rank, config.head_dim))
-        for rank, heap in enumerate(heaps)
+        left(heap, min(first + rank, 1), *counts)
+        for rank, (heap, counts) in enumerate(zip(heaps, even.head_counts, strict=True))
     ]
     row, unit = row_bytes(config) + _ROW_BUFFERS, unit_bytes(config) + _UNIT_BUFFERS
     short = sum(-size for size in room if size < 0)
