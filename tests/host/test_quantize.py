@@ -1,116 +1,20 @@
 """Limits and scales of quantized models, whatever the weights."""
 
 import dataclasses
-import math
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 
 from host.errors import ModelError
-from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT, RESIDUAL_LIMIT, Gain, Rescale
+from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT, RESIDUAL_LIMIT
 from host.model.checkpoint import Checkpoint, Config
 from host.model.float_model import FloatModel
 from host.model.quantization.quantize import quantize
-from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 from host.model.ranges import Ranges
+from tests.host.quantized_limits import assert_limits, assert_scales, scale_ratio
 from tests.host.random_models import checkpoints
 from tests.host.tiny import TINY, random_checkpoint
-
-
-def inputs(layer: QuantizedLayer) -> list[tuple[Linear, int]]:
-    """A layer's matrices and the limits of what they are multiplied with."""
-    return [
-        *((linear, layer.attention_limit) for linear in (layer.q, layer.k, layer.v)),
-        (layer.o, layer.v_limit),
-        *((linear, layer.feed_forward_limit) for linear in (layer.gate, layer.up)),
-        (layer.down, layer.hidden_limit),
-    ]
-
-
-def assert_linear(linear: Linear, limit: int) -> None:
-    weight, (multiplier, shift) = linear.weight, linear.rescale
-    assert weight.dtype == np.int8
-    assert np.abs(weight.astype(int)).max() <= 127
-    assert 0 < limit <= INT16_LIMIT
-    assert np.abs(weight.astype(int)).sum(axis=1).max() * limit <= ACCUMULATOR_LIMIT
-    assert multiplier.shape == weight.shape[:1]
-    assert multiplier.min() >= 0
-    assert multiplier.max() < 1 << 15
-    assert 16 <= shift <= 45
-
-
-def assert_gain(gain: Gain) -> None:
-    assert np.abs(gain.multiplier).max() < 1 << 15
-    assert 15 <= gain.shift <= 29
-    assert 0 <= gain.epsilon < 1 << 30
-
-
-def assert_limits(model: QuantizedModel) -> None:
-    """What arithmetic.py asks of a model so that no register overflows."""
-    assert np.abs(model.embedding).max() <= RESIDUAL_LIMIT
-    assert_linear(model.classifier, model.final_limit)
-    assert_gain(model.final_gain)
-    assert 0 <= model.logit_exponent < 256  # a byte on the wire
-    for layer in model.layers:
-        for linear, limit in inputs(layer):
-            assert_linear(linear, limit)
-        assert_gain(layer.attention_gain)
-        assert_gain(layer.feed_forward_gain)
-        assert 0 < layer.q_limit <= INT16_LIMIT
-        assert 0 < layer.k_limit <= INT16_LIMIT
-        assert model.config.head_dim * layer.q_limit * layer.k_limit < 1 << 30
-        # Keys are stored with k_limit + 1 added, and their products must not wrap either.
-        assert model.config.head_dim * layer.q_limit * (2 * layer.k_limit + 1) < 1 << 31
-        assert 0 <= layer.score_shift <= 30
-        assert 0 <= layer.index_shift <= 30
-        assert 1 <= layer.product_shift <= 30
-
-
-def gain_unit(gain: Gain, weight: np.ndarray) -> float:
-    """Integer units in a norm's output of 1; NaN where its weights say nothing of it."""
-    top = np.abs(weight).argmax()
-    if abs(gain.multiplier[top]) < 1 << 9:
-        return math.nan
-    dim = len(weight)
-    spread = math.sqrt((1 << (dim - 1).bit_length()) / dim)
-    factor = gain.multiplier[top] / 2.0**gain.shift / float(weight[top])
-    return factor * 2**14 * spread
-
-
-def scale_ratio(linear: Linear, weight: np.ndarray) -> float:
-    """Units of a matrix's output for each unit of its input; NaN where its rows say nothing."""
-    steps = np.abs(weight.astype(float)).max(axis=1) / 127
-    top = steps.argmax()
-    if linear.rescale.multiplier[top] < 1 << 9:
-        return math.nan
-    return linear.rescale.multiplier[top] / 2.0**linear.rescale.shift / steps[top]
-
-
-def assert_scales(model: QuantizedModel, checkpoint: Checkpoint) -> None:
-    """The scales along every path through the model are what its ends ask for."""
-    residual, size = 2.0**model.residual_exponent, model.config.head_dim
-    ends = []
-    for i, layer in enumerate(model.layers):
-        norm = gain_unit(layer.attention_gain, checkpoint.attention_norm[i])
-        q = norm * scale_ratio(layer.q, checkpoint.wq[i])
-        k = norm * scale_ratio(layer.k, checkpoint.wk[i])
-        v = norm * scale_ratio(layer.v, checkpoint.wv[i])
-        ends.append((q * k, math.log2(math.e) / math.sqrt(size) * 2.0 ** (layer.score_shift + 9)))
-        ends.append((v * scale_ratio(layer.o, checkpoint.wo[i]), residual))
-        norm = gain_unit(layer.feed_forward_gain, checkpoint.ffn_norm[i])
-        gate = norm * scale_ratio(layer.gate, checkpoint.w1[i])
-        up = norm * scale_ratio(layer.up, checkpoint.w3[i])
-        hidden = gate * up / 2.0**layer.product_shift
-        ends.append((gate, 2.0 ** (layer.index_shift + 6)))
-        ends.append((hidden * scale_ratio(layer.down, checkpoint.w2[i]), residual))
-    norm = gain_unit(model.final_gain, checkpoint.final_norm)
-    logit = norm * scale_ratio(model.classifier, checkpoint.classifier)
-    ends.append((logit, 2.0**model.logit_exponent))
-    for found, expected in ends:
-        assert math.isnan(found) or math.isclose(found, expected, rel_tol=2**-6)
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in exp")  # gates below -700
@@ -266,50 +170,3 @@ def test_the_same_checkpoint_gives_the_same_model() -> None:
     first, second = (quantize(random_checkpoint()).sha256() for _ in range(2))
     assert first == second
     assert quantize(random_checkpoint(seed=1)).sha256() != first
-
-
-def changed(value: Any) -> Iterator[Any]:
-    """`value` with one of its numbers changed, once for each place that holds numbers."""
-    if isinstance(value, np.ndarray):
-        for at in (0, value.size - 1):
-            other = value.copy()
-            other.reshape(-1)[at] ^= 1
-            yield other
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type | Config):
-        for field in dataclasses.fields(value):
-            for other in changed(getattr(value, field.name)):
-                yield dataclasses.replace(value, **{field.name: other})
-    elif isinstance(value, tuple):
-        make = value._make if isinstance(value, Linear | Gain | Rescale) else tuple
-        for i, item in enumerate(value):
-            for other in changed(item):
-                yield make([*value[:i], other, *value[i + 1 :]])
-    elif isinstance(value, Config):
-        yield dataclasses.replace(value, rope_theta=20000.0)
-        yield dataclasses.replace(value, context=17)
-    else:
-        yield value + 1
-
-
-def test_the_digest_changes_with_any_number() -> None:
-    model = quantize(random_checkpoint())
-    digests = [model.sha256()]
-    digests += [other.sha256() for other in changed(model)]
-    assert len(digests) > 2 * 40
-    assert len(set(digests)) == len(digests)
-
-
-def test_the_digest_changes_with_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = quantize(random_checkpoint())
-    digests = {model.sha256()}
-    for name in ("exp_table", "sigmoid_table"):
-        with monkeypatch.context() as patch:
-            patch.setattr(f"host.model.quantized.{name}", lambda: np.zeros(4, np.int64))
-            digests.add(dataclasses.replace(model).sha256())  # each hashes once
-    assert len(digests) == 3
-
-
-def test_the_digest_tells_shapes_apart() -> None:
-    model = quantize(random_checkpoint())
-    turned = dataclasses.replace(model, embedding=model.embedding.reshape(24, 40))
-    assert turned.sha256() != model.sha256()
