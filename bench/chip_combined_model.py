@@ -8,8 +8,7 @@ from bench import frame_sizes
 from bench.federation_model import GATEWAY, Deliver, Events, Model, Request, Scenario
 from bench.link_figures import RADIO_RECEIVE, RADIO_SEND, REPEAT
 from bench.work import PART
-from host.cluster import coordinator
-from host.cluster.timeout import LOSSY
+from host.cluster.timeout import LOSSY, STEP_FACTOR
 from host.parallel.cost.latency import HOST_SECONDS
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 from protocol.retransmit import Backoff
@@ -17,7 +16,7 @@ from protocol.retransmit import Backoff
 # Seconds until a chip reports to the host again that it knows nothing of a step; the host's first
 # wait for a step.
 _ASK_AGAIN = 10e-3  # firmware/roles/all_reduce.py
-_STEP_WAIT = coordinator.STEP_FACTOR * LOSSY.initial
+_STEP_WAIT = STEP_FACTOR * LOSSY.initial
 
 
 class _Member:

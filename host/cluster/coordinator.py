@@ -10,14 +10,21 @@ from collections.abc import Callable
 
 from host.cluster.dispatcher import Dispatcher, Message, decode_answer
 from host.cluster.handshake import Handshake, OnReady
-from host.cluster.request import ANSWER_KINDS, OnAnswer, Request, ignore_answer
-from host.cluster.timeout import LOSSY, RetransmitTimeout, RetransmitTimeouts
-from host.errors import ClusterError, one_line
+from host.cluster.request import (
+    ANSWER_KINDS,
+    NeedsCache,
+    NeedsHandshake,
+    OnAnswer,
+    Request,
+    ignore_answer,
+)
+from host.cluster.silence import ReportedErrors, handshake_after
+from host.cluster.timeout import RetransmitTimeout, RetransmitTimeouts
+from host.errors import ClusterError
 from host.wire.reports import (
     MISSING,
     NEED_KV,
     NEED_STEP,
-    RADIO,
     Ready,
     Statistics,
     decode_error,
@@ -31,41 +38,15 @@ from protocol.frame import BROADCAST
 
 _LOG = logging.getLogger("federation")
 
-GATEWAY = 0  # the chip through which the host reaches the others on the radio
 # Retransmitted to all at once, a request would be answered by many chips at once, and overflow a
 # gateway.
 MOST_RETRIES_AT_ONCE = 8
-# With a key, a chip that is silent for so many seconds may have restarted and lost the session. Of
-# chips that wait for one another, each may be the one that the others wait for, key or not. Twice
-# as many after each handshake that has shown nothing, up to so many times.
-HANDSHAKE_AFTER, STEP_HANDSHAKE_AFTER, _LONGEST_BACKOFF = 0.4, 1.0, 4
-# A step takes chips many answers to each other: so many times as long is waited for theirs before
-# it is retransmitted. A chip that missed a step learns of it from the others, and asks.
-STEP_FACTOR = 4
-# Where frames are lost, more chips than so many take longer to get all of each other's.
-_FEW_CHIPS = 8
-
-
-class NeedsCache(Exception):
-    """A chip has no keys and values for the positions before the one that was asked."""
-
-    def __init__(self, chip: int) -> None:
-        super().__init__(chip)
-        self.chip = chip
-
-
-class NeedsHandshake(Exception):
-    """Chips that may have lost the session. request: what they have not answered."""
-
-    def __init__(self, request: Request) -> None:
-        super().__init__(request.missing)
-        self.request, self.chips = request, request.missing
 
 
 class Coordinator:
     """Asks the chips of a dispatcher, one request at a time.
 
-    `resends` counts retransmitted requests, `last_errors` has the text of each chip's last ERROR.
+    `resends` counts retransmitted requests.
     """
 
     def __init__(
@@ -85,17 +66,19 @@ class Coordinator:
         self.dispatcher, self.chips = dispatcher, dispatcher.chips
         self.timeout, self.watch, self.clock = timeout, watch, clock
         self.resends = 0
-        self.last_errors: dict[int, str] = {}
-        self._radio_failures: dict[int, float] = {}  # when a chip last reported one
+        self._errors = ReportedErrors()
         self._handshake = Handshake(self.chips, self._discover, dispatcher.signer)
         self._outstanding = Outstanding(u16(os.urandom(2), 0))
         self._timeouts = RetransmitTimeouts(is_lossless, line_seconds)
-        # A chip that is still starting hears nothing, on whatever link.
-        self._handshake_timeout = RetransmitTimeout(LOSSY.on_line(line_seconds))
         self._request: Request | None = None
         dispatcher.subscribe(ANSWER_KINDS, self._on_answer)
         dispatcher.subscribe([message_types.FRAGMENT], self._on_fragment)
         dispatcher.subscribe([message_types.ERROR], self._on_error)
+
+    @property
+    def last_errors(self) -> dict[int, str]:
+        """The text of each chip's last ERROR."""
+        return self._errors.last
 
     @property
     def boot_ids(self) -> dict[int, int]:
@@ -197,7 +180,7 @@ class Coordinator:
         return self._ask(Request(kind, payload, chips, where, "handshake", timeout, on_answer))
 
     def _ask(self, request: Request) -> dict[int, bytes]:
-        surplus, is_resumed = self._surplus(), request.sequence is not None
+        surplus, is_resumed = self._outstanding.surplus, request.sequence is not None
         if request.sequence is None:
             request.sequence = self._outstanding.begin(request.chips)
         else:
@@ -205,36 +188,24 @@ class Coordinator:
         self._request = request
         try:
             retries = self._await_answers(
-                request, self._retransmit_timeout(request), is_resumed
+                request, self._timeouts.of_request(request), is_resumed
             )
         finally:
             self._request = None
         if request.kind != message_types.DISCOVERY:
-            self._timeouts.note_answered(retries > 0, surplus, self._surplus())
+            self._timeouts.note_answered(retries > 0, surplus, self._outstanding.surplus)
         return request.answers
-
-    def _retransmit_timeout(self, request: Request) -> RetransmitTimeout:
-        if request.kind == message_types.DISCOVERY:
-            return self._handshake_timeout
-        factor = STEP_FACTOR if request.kind == message_types.STEP else 1
-        return self._timeouts.of(request.timing, factor)
-
-    def _is_lockstep(self, request: Request) -> bool:
-        return request.kind == message_types.STEP and len(request.chips) > 1
-
-    def _surplus(self) -> int:
-        """How many answers came that had come before, or after their request was over."""
-        return self._outstanding.duplicate + self._outstanding.late
 
     def _await_answers(
         self, request: Request, timeout: RetransmitTimeout, is_resumed: bool
     ) -> int:
         """Sends a request, retransmits it until all have answered; how often it did."""
         duplicates, clock = self._outstanding.duplicate, self.clock
+        has_key = self.dispatcher.signer is not None
         started = sent = now = request.progress = clock()
         wait, retries = timeout.seconds, int(is_resumed)
-        silence = min(request.timeout, self._handshake_after(request))
-        rest = self._timeouts.of(("rest", request.timing)) if self._is_lockstep(request) else None
+        silence = min(request.timeout, handshake_after(request, has_key))
+        rest = self._timeouts.of(("rest", request.timing)) if request.is_lockstep else None
         first: float | None = None  # when the first answer came, of chips that work in lockstep
         if is_resumed:
             self._retransmit(request, 0)
@@ -253,8 +224,9 @@ class Coordinator:
             if not retries and request.progress > started:
                 timeout.measure(request.progress - started)
             self.watch()
-            self._check_silence(request, now)
-            _LOG.debug("retransmitting: %s, chips %s", request.where, self._outstanding.missing())
+            missing = self._outstanding.missing()
+            self._errors.check_silence(request, missing, now, has_key, 2 * self.timeout)
+            _LOG.debug("retransmitting: %s, chips %s", request.where, missing)
             self._retransmit(request, retries)
             wait = timeout.seconds if request.progress > sent else min(2 * wait, timeout.longest)
             sent, retries = now, retries + 1
@@ -277,39 +249,6 @@ class Coordinator:
             if chip == BROADCAST or not self.dispatcher.is_sending(chip):
                 self._send(chip)
                 self.resends += 1
-
-    def _check_silence(self, request: Request, now: float) -> None:
-        missing = self._outstanding.missing()
-        silent = now - request.progress
-        if silent >= self._handshake_after(request):
-            raise NeedsHandshake(request)
-        if silent >= request.timeout:
-            name = f"chip {missing[0]}" if len(missing) == 1 else f"chips {_listed(missing)}"
-            raise ClusterError(
-                f"{name} did not answer for {silent:.1f} s ({request.where})"
-                + self._describe_errors(missing, now)
-            )
-
-    def _describe_errors(self, missing: list[int], now: float) -> str:
-        """What chips have said of themselves that may be why these do not answer."""
-        failing = [
-            f"; the radio of {'the gateway, chip 0,' if chip == GATEWAY else f'chip {chip}'}"
-            f" fails: {self.last_errors[chip]}"
-            for chip, since in self._radio_failures.items()
-            if now - since <= 2 * self.timeout
-        ]
-        last = [(c, e) for c, e in self.last_errors.items() if c in missing]
-        errors = "; ".join(f"chip {chip}: {error}" for chip, error in last)
-        return failing[0] if failing else f"; last error of {errors}" if errors else ""
-
-    def _handshake_after(self, request: Request) -> float:
-        """Seconds of silence after which a handshake shows who is there."""
-        factor = min(2**request.handshakes, _LONGEST_BACKOFF)
-        if request.kind == message_types.STEP:
-            return STEP_HANDSHAKE_AFTER * factor * max(1.0, len(request.chips) / _FEW_CHIPS)
-        if not (request.is_work and self.dispatcher.signer):
-            return math.inf
-        return max(HANDSHAKE_AFTER, request.timeout / 4) * factor
 
     def _send(self, destination: int) -> None:
         request = self._request
@@ -341,11 +280,7 @@ class Coordinator:
     def _on_error(self, message: Message) -> bool:
         """Takes in an ERROR; raises what it means for the request."""
         error, chip, request = decode_error(message.payload), message.source, self._request
-        if error.text:
-            self.last_errors[chip] = error.text
-        if error.code == RADIO:
-            self._radio_failures[chip] = self.clock()
-            _LOG.warning("chip %d: %s", chip, one_line(error.text))
+        if self._errors.note(chip, error, self.clock()):
             return True
         if not request or chip not in self._outstanding.missing():
             return True
@@ -363,7 +298,3 @@ class Coordinator:
             name = error_name(error.code)
             raise ClusterError(f"chip {chip}, {request.where}: {name}: {error.text}")
         return True
-
-
-def _listed(chips: list[int]) -> str:
-    return ", ".join(map(str, chips[:-1])) + f" and {chips[-1]}"

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Mapping
 from typing import Protocol
 
-from host.cluster.coordinator import Coordinator, NeedsCache, NeedsHandshake
+from host.cluster.coordinator import Coordinator
 from host.cluster.handshake import OnReady
 from host.cluster.recovery import MOST_RECOVERIES, RecoveryBudget
-from host.cluster.request import OnAnswer, Request, ignore_answer
+from host.cluster.request import NeedsCache, NeedsHandshake, OnAnswer, Request, ignore_answer
 from host.errors import ClusterError
 from host.wire.reports import Ready
 from protocol.message_types import STEP

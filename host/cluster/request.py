@@ -61,6 +61,11 @@ class Request:
         """Whether it is computed for a sequence, and so needs a session and a KV cache."""
         return self.kind in _WORK
 
+    @property
+    def is_lockstep(self) -> bool:
+        """Whether its chips wait for one another while they work on it."""
+        return self.kind == message_types.STEP and len(self.chips) > 1
+
     def is_answered_by(self, kind: int, payload: bytes) -> bool:
         """Whether a message is of a type that answers, and names the work that was asked for."""
         if kind not in _ANSWERS[self.kind]:
@@ -81,3 +86,19 @@ class Request:
         is_new = fragment not in self._fragments
         self._fragments.add(fragment)
         return is_new
+
+
+class NeedsCache(Exception):
+    """A chip has no keys and values for the positions before the one that was asked."""
+
+    def __init__(self, chip: int) -> None:
+        super().__init__(chip)
+        self.chip = chip
+
+
+class NeedsHandshake(Exception):
+    """Chips that may have lost the session. request: what they have not answered."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request.missing)
+        self.request, self.chips = request, request.missing

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from host.cluster.request import Request
+from protocol import message_types
+
+# A step takes chips many answers to each other: so many times as long is waited for theirs before
+# it is retransmitted. A chip that missed a step learns of it from the others, and asks.
+STEP_FACTOR = 4
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -89,6 +96,14 @@ class RetransmitTimeouts:
         self._timeouts: dict[object, RetransmitTimeout] = {}
         self._factors: dict[object, float] = {}
         self._surplus: int | None = None  # too many answers before a retransmitted request
+        # A chip that is still starting hears nothing, on whatever link.
+        self._handshake = RetransmitTimeout(LOSSY.on_line(line_seconds))
+
+    def of_request(self, request: Request) -> RetransmitTimeout:
+        """The timeout of a request."""
+        if request.kind == message_types.DISCOVERY:
+            return self._handshake
+        return self.of(request.timing, STEP_FACTOR if request.kind == message_types.STEP else 1)
 
     def of(self, kind: object, factor: float = 1.0) -> RetransmitTimeout:
         """The timeout of a kind of request; factor: how much longer its answers take."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from host.cluster.coordinator import Coordinator, NeedsCache
+from host.cluster.coordinator import Coordinator
+from host.cluster.request import NeedsCache
 from host.executors.batch import Batch, BatchExecutor
 from host.executors.logits import no_logits, put_best, put_logits
 from host.model.arithmetic import Ints

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from host.cluster.coordinator import Coordinator, NeedsCache
+from host.cluster.coordinator import Coordinator
 from host.cluster.dispatcher import decode_answer
-from host.cluster.request import OnAnswer
+from host.cluster.request import NeedsCache, OnAnswer
 from host.errors import ClusterError
 from host.executors.arithmetic_check import (
     PHASES,

@@ -32,6 +32,11 @@ class Outstanding:
         self.foreign = 0
         self._marks = bytearray(256)
 
+    @property
+    def surplus(self) -> int:
+        """How many answers came that had come before, or after their request was over."""
+        return self.duplicate + self.late
+
     def begin(self, chips: list[int]) -> int:
         """The sequence number of a new request, to the ids in `chips`, each to answer once."""
         self._newest = sequence_after(self._newest)

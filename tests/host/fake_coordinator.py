@@ -5,8 +5,7 @@ from array import array
 
 import numpy as np
 
-from host.cluster.coordinator import NeedsCache, NeedsHandshake
-from host.cluster.request import Request
+from host.cluster.request import NeedsCache, NeedsHandshake, Request
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT
 from host.model.reference import Reference

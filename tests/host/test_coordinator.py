@@ -2,7 +2,7 @@
 
 import pytest
 
-from host.cluster.coordinator import NeedsCache
+from host.cluster.request import NeedsCache
 from host.errors import ClusterError
 from protocol import message_types
 from protocol.frame import BROADCAST

@@ -2,7 +2,7 @@
 
 import pytest
 
-from host.cluster.coordinator import NeedsHandshake
+from host.cluster.request import NeedsHandshake
 from host.errors import ClusterError
 from protocol import message_types
 from protocol.messages import STATE_ASKS_PROOF

@@ -2,9 +2,8 @@
 
 import pytest
 
-from host.cluster.coordinator import NeedsCache, NeedsHandshake
 from host.cluster.membership import Membership
-from host.cluster.request import Request
+from host.cluster.request import NeedsCache, NeedsHandshake, Request
 from host.errors import ClusterError
 from protocol.auth import LAST_COUNTER
 from protocol.message_types import COMPUTE, STEP

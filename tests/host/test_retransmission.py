@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from host.cluster.coordinator import NeedsHandshake
+from host.cluster.request import NeedsHandshake
 from host.errors import ClusterError
 from protocol import message_types
 from protocol.frame import BROADCAST

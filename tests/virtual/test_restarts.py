@@ -4,7 +4,7 @@ with a key and without, however long a chip takes to start and however often it 
 import pytest
 
 from firmware.roles import all_reduce
-from host.cluster.coordinator import STEP_HANDSHAKE_AFTER
+from host.cluster.silence import STEP_HANDSHAKE_AFTER
 from host.errors import ClusterError
 from tests.virtual.clusters import LINKS, STRATEGIES, generate, open_virtual
 

@@ -1,0 +1,82 @@
+"""Chips that do not answer: how long that is borne, and what is said of them."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+from host.cluster.request import NeedsHandshake, Request
+from host.errors import ClusterError, one_line
+from host.wire.reports import RADIO, Error
+from protocol import message_types
+
+_LOG = logging.getLogger("federation")
+
+GATEWAY = 0  # the chip through which the host reaches the others on the radio
+# With a key, a chip that is silent for so many seconds may have restarted and lost the session. Of
+# chips that wait for one another, each may be the one that the others wait for, key or not. Twice
+# as many after each handshake that has shown nothing, up to so many times.
+HANDSHAKE_AFTER, STEP_HANDSHAKE_AFTER, _LONGEST_BACKOFF = 0.4, 1.0, 4
+# Where frames are lost, more chips than so many take longer to get all of each other's.
+_FEW_CHIPS = 8
+
+
+def handshake_after(request: Request, has_key: bool) -> float:
+    """Returns the seconds of silence after which a handshake shows who is there."""
+    factor = min(2**request.handshakes, _LONGEST_BACKOFF)
+    if request.kind == message_types.STEP:
+        return STEP_HANDSHAKE_AFTER * factor * max(1.0, len(request.chips) / _FEW_CHIPS)
+    if not (request.is_work and has_key):
+        return math.inf
+    return max(HANDSHAKE_AFTER, request.timeout / 4) * factor
+
+
+class ReportedErrors:
+    """What chips have reported of themselves. last: the text of each chip's last ERROR."""
+
+    def __init__(self) -> None:
+        self.last: dict[int, str] = {}
+        self._radio_failures: dict[int, float] = {}  # when a chip last reported one
+
+    def note(self, chip: int, error: Error, now: float) -> bool:
+        """Keeps an error; whether it is one of the radio, which ends no request."""
+        if error.text:
+            self.last[chip] = error.text
+        if error.code != RADIO:
+            return False
+        self._radio_failures[chip] = now
+        _LOG.warning("chip %d: %s", chip, one_line(error.text))
+        return True
+
+    def check_silence(
+        self, request: Request, missing: list[int], now: float, has_key: bool, recent: float
+    ) -> None:
+        """Raises NeedsHandshake or ClusterError where `missing` have been silent for too long.
+
+        recent: seconds for which a failure of a radio may be why chips do not answer.
+        """
+        silent = now - request.progress
+        if silent >= handshake_after(request, has_key):
+            raise NeedsHandshake(request)
+        if silent >= request.timeout:
+            name = f"chip {missing[0]}" if len(missing) == 1 else f"chips {_listed(missing)}"
+            raise ClusterError(
+                f"{name} did not answer for {silent:.1f} s ({request.where})"
+                + self._describe(missing, now - recent)
+            )
+
+    def _describe(self, missing: list[int], since: float) -> str:
+        """What chips have said of themselves that may be why these do not answer."""
+        failing = [
+            f"; the radio of {'the gateway, chip 0,' if chip == GATEWAY else f'chip {chip}'}"
+            f" fails: {self.last[chip]}"
+            for chip, when in self._radio_failures.items()
+            if when >= since
+        ]
+        last = [(c, e) for c, e in self.last.items() if c in missing]
+        errors = "; ".join(f"chip {chip}: {error}" for chip, error in last)
+        return failing[0] if failing else f"; last error of {errors}" if errors else ""
+
+
+def _listed(chips: list[int]) -> str:
+    return ", ".join(map(str, chips[:-1])) + f" and {chips[-1]}"
