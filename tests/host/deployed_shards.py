@@ -8,7 +8,7 @@ from host.model.quantized import Linear
 from host.parallel.layers import ColumnParallelLinear, RowParallelLinear
 from host.parallel.sharded_model import ShardedLayer, ShardedModel
 from host.parallel.sharding import WeightSlice
-from tests.host.test_shard_file import ShardReader, head_rows
+from tests.host.shard_reader import ShardReader, head_rows
 
 
 def deployed(model, plan):

@@ -7,6 +7,7 @@ from tests.plans import staged_plan, with_positions
 
 TOKENS = [1, 17, 5, 33, 8, 21, 2, 39, 30, 11]
 KEY = b"k" * 32
+MOST_RECOVERIES = 8
 
 
 def connected(model, clock, script=lambda *_: None, chips=2, latency=LATENCY, **options):

@@ -7,7 +7,7 @@ from host.errors import ClusterError
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
 from tests.host.fake_steps import FakeReplicas
-from tests.host.test_pipeline_executor import KEY, MOST_RECOVERIES, TOKENS, assert_runs
+from tests.host.pipeline_runs import KEY, MOST_RECOVERIES, TOKENS, assert_runs
 from tests.host.tiny import TINY, random_checkpoint
 from tests.plans import tensor_plan, with_positions
 

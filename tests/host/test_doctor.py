@@ -21,10 +21,11 @@ from host.model.quantization.quantize import quantize
 from host.simulation.hub import HubProcess
 from protocol import message_types
 from tests.clusters import cluster_file
+from tests.host.attached_clusters import NARROW
 from tests.host.doctor_cases import CLUSTER, KEY, fault
 from tests.host.flashed_boards import flashed_board
 from tests.host.model_files import small_tokenizer
-from tests.host.test_attached import NARROW, assert_equals_reference
+from tests.host.test_attached import assert_equals_reference
 from tests.host.tiny import random_checkpoint
 from tests.simulation.launch import REPOSITORY
 from tests.standin_board.board import StandinBoard

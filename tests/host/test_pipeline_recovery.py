@@ -11,12 +11,11 @@ from host.model.reference import Reference
 from protocol import message_types
 from protocol.messages import FAULT, MISSING, NEED_KV, encode_error
 from tests.host.fake_steps import LATENCY, STEP_SECONDS
-from tests.host.pipeline_runs import KEY, TOKENS, assert_runs, at, connected
+from tests.host.pipeline_runs import KEY, MOST_RECOVERIES, TOKENS, assert_runs, at, connected
 from tests.host.tiny import TINY, random_checkpoint
 
 # Seconds without progress: until chips are checked, until all is replayed.
 CHECKED, REPLAYED = 0.6, 10
-MOST_RECOVERIES = 8
 
 
 @pytest.fixture(scope="module")
