@@ -15,7 +15,7 @@ import numpy as np
 from bench.emulated_chip import ANSWER, DIGEST, FOLDER, TARGET, Emulator, Measured, Record
 from bench.plans import tensor_plan
 from bench.qemu.machine import EmulationError
-from bench.qemu.port import HEAP
+from bench.qemu.port import COUNTER
 from bench.recording import SESSION_KEY, Request
 from bench.results import Label, Row
 from host.build.machine_code.registry import KernelSet
@@ -93,7 +93,7 @@ class ChipBench:
             allocated = sum(runs[busiest][i].allocated for i in at)
             yield row("chip: allocated", allocated, unit="bytes/token")
         if not self._signed:
-            shape = f"{name} heap {HEAP // 1024} KB"
+            shape = f"{name} heap {COUNTER.heap // 1024} KB"
             yield Row("chip: collection of garbage", self._target, shape, self.emulator.collection,
                       "instr/collection", Label.EMULATED)  # fmt: skip
 

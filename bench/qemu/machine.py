@@ -37,7 +37,7 @@ def output(program: Path, toolchain: Toolchain, files: Mapping[str, bytes]) -> l
     QEMU counts one nanosecond for each instruction, so that counts never differ between runs.
     Raises EmulationError, and SetupError where QEMU does not run.
     """
-    image = _rom(files)
+    image = rom_image(files)
     with tempfile.NamedTemporaryFile(suffix=".romfs") as rom:
         rom.write(image)
         rom.flush()
@@ -88,7 +88,7 @@ def _lines(said: bytes) -> list[str]:
     return printed.decode().splitlines()
 
 
-def _rom(files: Mapping[str, bytes]) -> bytes:
+def rom_image(files: Mapping[str, bytes]) -> bytes:
     """An image of files and their folders."""
     writer = VfsRomWriter()
     inside: list[str] = []  # the folders that are open

@@ -1,0 +1,107 @@
+# mypy: ignore-errors
+"""What of the ESP32 port's `machine` the firmware uses, on QEMU's board "virt".
+
+UART drives the emulated 16550; idle() sleeps until a byte comes. A clock, a light, a button and a
+watchdog the board has not: what is set is taken, the button is not pressed, nothing bites.
+"""
+
+import hardware
+import micropython
+import umachine
+from micropython import const
+from umachine import soft_reset  # noqa: F401  (part of this module's API)
+
+PWRON_RESET = const(1)
+HARD_RESET = const(2)
+WDT_RESET = const(3)
+DEEPSLEEP_RESET = const(4)
+SOFT_RESET = const(5)
+
+_PORT = const(0x10000000)  # the 16550's registers
+_LONGEST_MS = const(10)  # that idle() waits, for the firmware's own deadlines
+
+reset = umachine.reset  # QEMU ends
+mem32 = umachine.mem32
+
+
+def reset_cause():
+    """SOFT_RESET, but at the first start since the machine was switched on."""
+    return PWRON_RESET if hardware.starts() == 1 else SOFT_RESET
+
+
+def idle():
+    """Return when a byte comes, at the latest after 10 ms."""
+    hardware.wait(_LONGEST_MS)
+
+
+def freq(hertz=None):
+    """Nothing: how fast QEMU is nobody knows."""
+
+
+@micropython.viper
+def _start(port: ptr8):
+    port[2] = 7  # FIFO control: on, both empty
+
+
+@micropython.viper
+def _receive(port: ptr8, buffer: ptr8, size: int) -> int:
+    count = 0
+    while count < size:
+        if not port[5] & 1:  # line status: data ready
+            break
+        buffer[count] = port[0]
+        count += 1
+    return count
+
+
+@micropython.viper
+def _send(port: ptr8, buffer: ptr8, size: int):
+    at = 0
+    while at < size:
+        while not port[5] & 0x20:  # line status: room for more
+            pass
+        port[0] = buffer[at]
+        at += 1
+
+
+class UART:
+    """The serial port, the board's only one, whatever its number. What the chip has not taken in,
+    QEMU holds back: nothing is lost, and `rxbuf` says nothing."""
+
+    def __init__(self, id, baudrate=115200, **settings):
+        _start(_PORT)
+
+    def readinto(self, buffer):
+        """The number of bytes put into the buffer; None when nothing has come."""
+        return _receive(_PORT, buffer, len(buffer)) or None
+
+    def write(self, buffer, count=-1):
+        """Send the buffer or its first `count` bytes; the number of them."""
+        count = len(buffer) if count < 0 else min(count, len(buffer))
+        _send(_PORT, buffer, count)
+        return count
+
+
+class Pin:
+    """A pin with nothing on it but a pull-up."""
+
+    IN = const(1)
+    OUT = const(3)
+    PULL_UP = const(2)
+
+    def __init__(self, id, mode=-1, pull=-1):
+        pass
+
+    def value(self, value=None):
+        """1; with an argument, nothing."""
+        return 1
+
+
+class WDT:
+    """A watchdog that sleeps."""
+
+    def __init__(self, id=0, timeout=5000):
+        pass
+
+    def feed(self):
+        """Nothing."""
