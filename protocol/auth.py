@@ -31,13 +31,17 @@ class Hmac:
 
     def __init__(self, key):
         """key: bytes of any length (longer than 64 are hashed first, as RFC 2104 says)."""
+        self._inner = bytearray(64)
+        self._outer = bytearray(64)
+        self.begin(key)
+
+    def begin(self, key):
+        """Takes another key."""
         if len(key) > 64:
             key = sha256(key).digest()
-        self._inner = bytearray(b"\x36" * 64)
-        self._outer = bytearray(b"\x5c" * 64)
-        for i in range(len(key)):
-            self._inner[i] ^= key[i]
-            self._outer[i] ^= key[i]
+        for i in range(64):
+            octet = key[i] if i < len(key) else 0
+            self._inner[i], self._outer[i] = octet ^ 0x36, octet ^ 0x5C
 
     def digest(self, data):
         """The 32 bytes of HMAC-SHA256 of `data`."""
@@ -105,14 +109,15 @@ class Signer:
         self.replayed = 0
         self.join = None
         self._chips = chips
-        self._highest = array("i", bytes(4 * (chips + 1)))  # the last is the host's
+        # Counters: of each chip and the host the highest that was seen, and this node's own last.
+        self._highest = array("i", bytes(4 * (chips + 2)))
         self._seen = bytearray(8 * (chips + 1))
+        self._mac = Hmac(b"")
         self.begin(key)
 
     def begin(self, key):
         """Starts anew under another key: no frame has been sent or seen."""
-        self._mac = Hmac(key)
-        self._counter = 0
+        self._mac.begin(key)
         for source in range(len(self._highest)):
             self._highest[source] = -1
         for at in range(len(self._seen)):
@@ -120,10 +125,11 @@ class Signer:
 
     def sign(self, buf, end):
         """Writes the 12-byte trailer at buf[end]; ProtocolError once the counter is used up."""
-        if self._counter > LAST_COUNTER:
+        counter = self._highest[-1] + 1
+        if counter > LAST_COUNTER:
             raise ProtocolError("session has used up its counters: a new one is needed")
-        put_u32(buf, end, self._counter)
-        self._counter += 1
+        put_u32(buf, end, counter)
+        self._highest[-1] = counter
         self._mac.append(buf, end + 4)
 
     def verify(self, buf, n):

@@ -171,17 +171,21 @@ class Hmac:
 
     def __init__(self, key):
         """key: bytes of any length."""
+        self._states = array("I", [0] * 16)
+        self.begin(key)
+
+    def begin(self, key):
+        """Takes another key."""
         if len(key) > 64:
             from hashlib import sha256
 
             key = sha256(key).digest()
-        self._states = states = array("I", [0] * 16)
         for at, filler in ((0, 0x36), (8, 0x5C)):
             block = bytearray([filler] * 64)
             for i in range(len(key)):
                 block[i] ^= key[i]
             authenticate(_FIRST, TABLE, _SCHEDULE, block, 64, _COMPRESS)
-            states[at : at + 8] = TABLE[_ROUNDS:]
+            self._states[at : at + 8] = TABLE[_ROUNDS:]
 
     def digest(self, data):
         """The 32 bytes of HMAC-SHA256 of `data`."""

@@ -96,10 +96,10 @@ def _link(settings, line, radio):
 
 
 def _signer(settings):
-    """What a chip with a key has once a session has begun."""
+    """What a chip with a key has."""
     if not settings["key"]:
         return None
-    from protocol.auth import Hmac, Signer
+    from protocol.auth import Hmac
     from protocol.session import ChipAuthenticator
 
     if settings["functions"]:
@@ -108,10 +108,16 @@ def _signer(settings):
                 setattr(Hmac, name, _timed("digest", getattr(Hmac, name), 3))
         else:
             Hmac.digest = _timed("digest", Hmac.digest, settings["functions"]["digest"])
-    key, chips = bytes.fromhex(settings["key"]), settings["chips"]
-    signer = ChipAuthenticator(key, settings["chip"], chips)
-    signer.session = Signer(key, chips)
-    return signer
+    return ChipAuthenticator(
+        bytes.fromhex(settings["key"]), settings["chip"], settings["chips"]
+    )  # fmt: skip
+
+
+def _begin_session(settings, signer):
+    """What a right proof does."""
+    if signer:
+        signer._signer.begin(bytes.fromhex(settings["key"]))
+        signer.session = signer._signer
 
 
 def _node(settings, line, radio):
@@ -197,6 +203,7 @@ def run():
         del load
     radio = Radio(sent) if settings["link"] == "espnow" else None
     node = _node(settings, line, radio)
+    _begin_session(settings, node.outbox.signer)
     gc.collect()
     gc.threshold(-1)  # what is reported here must not bring a collection forward; see COLLECT
     head = bytearray(3)

@@ -1,11 +1,13 @@
 """Answers requests of the host without bytecode between a frame's bytes and its answer's.
 
 Where kernels are native, one native call does what firmware/links/uart.py, firmware/node.py,
-firmware/roles/host_reduce.py and firmware/outbox.py do one after another for a COMPUTE of version
-2 that brings one position of the current sequence. All else, whatever is wrong included, goes
-their way: `serve` leaves it as it found it. At each start it has to answer as they do.
+firmware/roles/host_reduce.py and firmware/outbox.py do one after another for a COMPUTE that brings
+one position of the current sequence; with a key, what protocol/auth.py does too. All else, faults
+included, goes their way: `serve` leaves it as it found it. At each start it has to answer
+as they do.
 """
 
+import sys
 from array import array
 
 import micropython
@@ -15,7 +17,7 @@ from firmware.compute.program import core, run_program
 from protocol import cobs, frame_check
 from protocol.bitpack import bits_needed, pack
 from protocol.compat import const
-from protocol.frame import HEADER_SIZE, LENGTH, TRAILER_SIZE, write_header
+from protocol.frame import HEADER_SIZE, HOST, LENGTH, TRAILER_SIZE, append_trailer, seal
 from protocol.message_types import COMPUTE, STATISTICS
 from protocol.messages import COMPUTE_DATA, PHASE_ATTENTION, PHASE_FEED_FORWARD, REQUEST_SIZE
 
@@ -24,9 +26,9 @@ _WORDS = (
     "data", "frame", "state", "capacity", "table", "chip", "answer", "boot_id", "sequence",
     "layers", "context", "positions", "dim", "x", "out", "attention", "attention_values",
     "feed_forward", "feed_forward_values", "encoded", "received", "bytes_received", "sent",
-    "bytes_sent",
+    "bytes_sent", "version", "states", "constants", "counters", "seen",
     "decode", "check_frame", "load_int16s", "bits_needed", "pack", "put_crc32", "encode",
-    "run_program",
+    "run_program", "authenticate",
 )  # fmt: skip
 _SEQUENCE = const(8)
 _POSITIONS = const(11)
@@ -49,7 +51,9 @@ def install(node, programs):
 
     role, outbox = node.role, node.outbox
     link = outbox.link
-    if outbox.signer or outbox.fragment or not isinstance(link, UartLink):
+    if outbox.fragment or not isinstance(link, UartLink):
+        return
+    if outbox.signer and "protocol.hmac_pointers" not in sys.modules:
         return
     slots = _slots(role.model)
     block, values = _block(role, programs, slots)
@@ -147,6 +151,9 @@ def _block(role, programs, slots):
     values = array("I", [0] * len(model.layers))
     for i, layer in enumerate(model.layers):
         values[i] = addressof(layer.feed_forward_values) if model.feed_forward else 0
+    # What signs stays the same in all sessions; until the first there is no sequence.
+    signer = outbox.signer and outbox.signer._signer
+    signing, host = sys.modules.get("protocol.hmac_pointers"), signer and len(signer._highest) - 2
     words = {
         "data": data, "frame": frame, "state": state, "capacity": longest,
         "table": frame_check._TABLE, "chip": outbox.chip_id, "answer": outbox.answer,
@@ -158,7 +165,11 @@ def _block(role, programs, slots):
         "decode": core(cobs.decode), "check_frame": core(frame_check.check_frame),
         "load_int16s": core(role._load), "bits_needed": core(bits_needed), "pack": core(pack),
         "put_crc32": core(frame_check.put_crc32), "encode": core(cobs.encode),
-        "run_program": core(run_program),
+        "run_program": core(run_program), "version": outbox.version,
+        "states": signer and signer._mac._states, "constants": signer and signing.TABLE,
+        "counters": signer and memoryview(signer._highest)[host:],
+        "seen": signer and memoryview(signer._seen)[8 * host :],
+        "authenticate": signer and core(signing.authenticate),
     }  # fmt: skip
     block = array("I", [0] * len(_WORDS))
     for i, name in enumerate(_WORDS):
@@ -171,20 +182,22 @@ def _is_right(role, block, slots):
     """Whether it answers as the way through the node does: both phases of the first layer."""
     outbox, model = role.outbox, role.model
     link, answer = outbox.link, outbox.answer
+    signer = outbox.signer and outbox.signer._signer
     _, data, _, state, _ = link._reading
     is_right = True
     for phase in (PHASE_ATTENTION, PHASE_FEED_FORWARD):
-        request, length = _request(role, phase)
+        request, length = _request(role, phase, signer)
         model.cache.select(_TRIED)
         model.cache.positions[0] = 0
         outbox.clear_answer()
         size = role.answer(request, length, answer)
         if size <= 0:
             continue  # a chip without heads or units has nothing to say
-        answer[0], answer[LENGTH], answer[LENGTH + 1] = 2, size & 255, size >> 8
-        frame_check.put_crc32(answer, size + HEADER_SIZE)
+        answer[0], answer[LENGTH], answer[LENGTH + 1] = outbox.version, size & 255, size >> 8
         expected = bytearray(len(link._encoded))
-        count = cobs.encode(answer, expected, size + HEADER_SIZE + 4, 0)
+        count = cobs.encode(answer, expected, append_trailer(answer, size, signer), 0)
+        if signer:
+            signer._highest[-1] -= 1  # for to be used again
         outbox.clear_answer()
         model.cache.positions[0] = 0
         for i in range(4):
@@ -202,19 +215,21 @@ def _is_right(role, block, slots):
         is_right = is_right and got == count and link._encoded[:got] == expected[:got]
     for i in range(4):
         state[i] = 0
+    if signer:
+        signer.begin(b"")
     outbox.clear_answer()
     model.cache.forget()
     follow(block, model.cache.sequence_id, *slots[model.cache.index])
     return is_right
 
 
-def _request(role, phase):
+def _request(role, phase, signer):
     """A COMPUTE frame for the first layer's position 0, and its payload's length."""
-    length = REQUEST_SIZE + 2 * role._dim
-    frame = bytearray(HEADER_SIZE + length + TRAILER_SIZE[2])
-    write_header(frame, 2, COMPUTE, 254, role.outbox.chip_id, 1, length)
+    outbox = role.outbox
+    version, length = outbox.version, REQUEST_SIZE + 2 * role._dim
+    frame = bytearray(HEADER_SIZE + length + TRAILER_SIZE[version])
     frame[8], frame[9], frame[11], frame[14] = _TRIED & 255, _TRIED >> 8, phase, 1
     for i in range(COMPUTE_DATA, HEADER_SIZE + length):
         frame[i] = i * 37 & 63  # small activations
-    frame_check.put_crc32(frame, HEADER_SIZE + length)
+    seal(frame, version, COMPUTE, HOST, outbox.chip_id, 1, length, signer)
     return frame, length

@@ -12,7 +12,7 @@ from bench.plans import tensor_plan
 from bench.qemu.machine import output
 from bench.qemu.port import firmware
 from bench.qemu.toolchain import Toolchain
-from bench.recording import Request, line_frame, requests
+from bench.recording import SESSION_KEY, Request, line_frame, requests
 from host.build.bundle import KERNELS, TWINS, chip_module, native_files
 from host.build.firmware_version import chip_sources
 from host.build.kernels import kernel_source
@@ -24,10 +24,11 @@ from host.parallel.parallelism import Link, Parallelism
 from host.parallel.partition import partition
 from host.wire.framing import decode_frame, encode_frame
 from host.wire.payloads import encode_compute, encode_compute_runs
-from protocol.frame import DST, HOST
-from protocol.frame_check import put_crc32
+from protocol.auth import Signer
+from protocol.frame import DST, HOST, LENGTH, SEQUENCE, SRC, append_trailer
 from protocol.message_types import COMPUTE
 from protocol.messages import (
+    COMPUTE_DATA,
     COUNT,
     LAYER,
     PHASE,
@@ -87,21 +88,25 @@ def test_micropython_runs_native_kernels_as_its_own(qemu: Path, columns, size) -
 
 
 @pytest.mark.verify
-def test_whatever_comes_is_answered_as_without_native_kernels(qemu: Path) -> None:
+@pytest.mark.parametrize("key", [b"", SESSION_KEY], ids=["version 2", "version 3"])
+def test_whatever_comes_is_answered_as_without_native_kernels(qemu: Path, key: bytes) -> None:
     """Frames that are cut, damaged, repeated, another chip's or another sequence's among sound
-    ones, in one read and in several."""
+    ones, in one read and in several; of version 3 forged, replayed and late ones too."""
     model = load_model(bounds.SHIPPED).quantize()
     recorded = requests(model, [BOS], 3)
-    plan = tensor_plan(model, 3)
+    plan = tensor_plan(model, 3, signed=bool(key))
+    signer, other = (Signer(key), Signer(key + b"?")) if key else (None, None)
     random = np.random.default_rng(1)
     lines = []
     for index, request in enumerate(recorded):
-        line = request.frame(index, None)
+        late = request.frame(index + 500, signer)
+        line = request.frame(index, signer)
         frame = bytearray(decode_frame(line.rstrip(b"\0")))
         lines.append(line)
-        match index % 9:
+        match index % 11:
             case 0:
                 lines.append(line)  # again
+                lines.append(_sent(frame, {}, signer))  # asked for again
             case 1:
                 damaged = bytearray(line)
                 damaged[random.integers(len(line) - 1)] ^= 1 + random.integers(255)
@@ -113,19 +118,34 @@ def test_whatever_comes_is_answered_as_without_native_kernels(qemu: Path) -> Non
             case 4:
                 lines.append(b"\0\0" + line[: random.integers(len(line))] + b"\0")
             case 5:
-                lines.append(_sent(frame, {DST: 1}))  # for another chip
+                lines.append(_sent(frame, {DST: 1}, signer))  # for another chip
             case 6 if index > 30:
-                lines.append(_sent(frame, {SEQUENCE_ID: frame[SEQUENCE_ID] + 1}))
+                lines.append(_sent(frame, {SEQUENCE_ID: frame[SEQUENCE_ID] + 1}, signer))
                 lines.append(line)  # of an older sequence now
             case 7:
-                lines.append(_sent(frame, {POSITION: 99}))
-                lines.append(_sent(frame, {COUNT: 2}))
+                lines.append(_sent(frame, {POSITION: 99}, signer))
+                lines.append(_sent(frame, {COUNT: 2}, signer))
             case 8:
-                lines.append(_sent(frame, {LAYER: 77}))
-                lines.append(_sent(frame, {PHASE: 3}))
+                lines.append(_sent(frame, {LAYER: 77}, signer))
+                lines.append(_sent(frame, {PHASE: 3}, signer))
+            case 9:
+                # What others sign, a right MAC under another frame, and a chip's own frames.
+                lines.append(_sent(frame, {SEQUENCE: 9}, other))
+                lines.append(encode_frame(frame[:COMPUTE_DATA] + b"?" + frame[COMPUTE_DATA + 1 :]))
+                lines.append(_sent(frame, {SRC: 1}, signer))
+                lines.append(late)
+            case 10:
+                for _ in range(random.integers(60, 70)):  # counters that this chip never sees
+                    _sent(frame, {}, signer)
+                lines.append(late)
     records = [Record(line, measured=True) for line in lines]
     answers = [
-        [run.answer for run in Emulator(qemu, kernels).runs(model, plan, plan.shards[0], records)]
+        [
+            run.answer
+            for run in Emulator(qemu, kernels).runs(
+                model, plan, plan.shards[0], records, key=key
+            )
+        ]
         for kernels in (None, RV32IM)
     ]
     assert answers[0] == answers[1]
@@ -184,12 +204,13 @@ def _asked(rows: list[tuple[int, Request]]) -> bytes:
 _asked.number = 0
 
 
-def _sent(frame: bytearray, changes: dict[int, int]) -> bytes:
+def _sent(frame: bytearray, changes: dict[int, int], signer: Signer | None) -> bytes:
     """The frame with other fields, sound all the same, as it is on the line."""
     changed = bytearray(frame)
     for place, value in changes.items():
         changed[place] = value
-    put_crc32(changed, len(changed) - 4)
+    length = changed[LENGTH] | changed[LENGTH + 1] << 8
+    append_trailer(changed, length, signer)
     return encode_frame(changed)
 
 

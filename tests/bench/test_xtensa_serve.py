@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
 import pytest
@@ -14,18 +13,9 @@ from host.build.machine_code import (
     xtensa_frames,
     xtensa_serve,
 )
-from host.build.machine_code.frames import WORDS
 from host.build.machine_code.xtensa import XtensaAssembler
 from host.build.machine_code.xtensa_core import frame, loop
-from protocol.bitpack_plain import bits_needed, pack
-from protocol.cobs_plain import encode
-from protocol.frame import HEADER_SIZE, write_header
-from protocol.frame_check import put_crc32
-from protocol.message_types import COMPUTE, PARTIAL
-from protocol.messages import COMPUTE_DATA, PARTIAL_BITS, PARTIAL_DATA, REQUEST_SIZE
-from tests.bench.twins import crc_table
-
-CHIP, DIM, CONTEXT, BOOT, SEQUENCE_ID = 3, 24, 32, 0xBEEF, 0x1234
+from tests.bench.served import CHIP, CONTEXT, DIM, ServingChip, answer_to, on_line, request
 
 
 def fake_program(asm: XtensaAssembler) -> None:
@@ -42,82 +32,27 @@ def fake_program(asm: XtensaAssembler) -> None:
             asm.addi("a5", "a5", 4)
 
 
-class Chip:
-    """A core with all that `serve` calls, and its block."""
+class Chip(ServingChip):
+    """An ESP32's."""
 
     def __init__(self) -> None:
         self.core = Lx6()
-        place = self.core.memory.placed
-        self.data, self.encoded, self.state = (place(bytes(size)) for size in (300, 300, 16))
-        self.positions, self.x = place(bytes(8)), place(bytes(4 * DIM))
-        values = place(struct.pack("<2I", 0, 0))
-        words = {
-            "data": self.data, "frame": place(bytes(300)), "state": self.state, "capacity": 300,
-            "table": place(crc_table()), "chip": CHIP,
-            "answer": place(bytes([0, 0, CHIP, *bytes(297)])),
-            "boot_id": BOOT, "sequence": SEQUENCE_ID, "layers": 2, "context": CONTEXT,
-            "positions": self.positions, "dim": DIM, "x": self.x, "out": place(bytes(4 * DIM)),
-            "attention": self.x, "attention_values": values, "feed_forward": 0,
-            "feed_forward_values": values, "encoded": self.encoded,
-        }  # fmt: skip
         cores: dict[str, Callable[[XtensaAssembler], None]] = {
             "decode": xtensa_frames.decode, "check_frame": xtensa_frames.check_frame,
             "load_int16s": xtensa_elements.load_int16s, "bits_needed": xtensa_bits.bits_needed,
             "pack": xtensa_bits.pack, "put_crc32": xtensa_frames.put_crc32,
             "encode": xtensa_frames.encode, "run_program": fake_program,
         }  # fmt: skip
-        words |= {name: self._code(write) for name, write in cores.items()}
-        self.block = place(struct.pack(f"<{len(WORDS)}I", *(words.get(name, 0) for name in WORDS)))
-        self.serve = self._code(xtensa_serve.serve)
+        places = {name: self._code(write) for name, write in cores.items()}
+        super().__init__(places, self._code(xtensa_serve.serve))
 
     def _code(self, write: Callable[[XtensaAssembler], None]) -> int:
         asm = XtensaAssembler()
         write(asm)
         return self.core.memory.placed(asm.assemble())
 
-    def run(self, data: bytes) -> int:
-        """What serve gives for these bytes from the line."""
-        for i, byte in enumerate(data):
-            self.core.memory.store(self.data + i, 1, byte)
-        arguments = self.core.memory.placed(struct.pack("<2I", self.block, len(data)))
-        self.core._operations.clear()
-        self.core.enter(arguments, 0, 0)
-        self.core._run(self.serve)
-        return struct.unpack("<i", self.core.registers[2].to_bytes(4, "little"))[0]
-
-    def word(self, name: str) -> int:
-        return self.core.memory.load(self.block + 4 * WORDS.index(name), 4)
-
-
-def request(position: int = 0, layer: int = 1, phase: int = 0, number: int = 7, **changes: int):
-    """A COMPUTE's frame; changes: other bytes, by place, before its CRC-32."""
-    made = bytearray(HEADER_SIZE + REQUEST_SIZE + 2 * DIM + 4)
-    write_header(made, 2, COMPUTE, 254, CHIP, number, REQUEST_SIZE + 2 * DIM)
-    struct.pack_into("<HBBHB", made, HEADER_SIZE, SEQUENCE_ID, layer, phase, position, 1)
-    struct.pack_into(f"<{DIM}h", made, COMPUTE_DATA, *range(-12, DIM - 12))
-    for place, byte in changes.items():
-        made[int(place[1:])] = byte
-    put_crc32(made, len(made) - 4)
-    return bytes(made)
-
-
-def on_line(content: bytes) -> bytes:
-    line = bytearray(2 * len(content) + 4)
-    return bytes(line[: encode(content, line, len(content), 0)])
-
-
-def answer_to(asked: bytes, position: int) -> bytes:
-    """The PARTIAL that the protocol's Python makes, on the line."""
-    out = [value * 1000 + position for value in range(-12, DIM - 12)]
-    bits, made = bits_needed(out, DIM), bytearray(300)
-    size = PARTIAL_DATA + pack(made, PARTIAL_DATA, out, DIM, bits)
-    write_header(made, 2, PARTIAL, CHIP, 254, asked[4] | asked[5] << 8, size - HEADER_SIZE)
-    echoed = HEADER_SIZE + REQUEST_SIZE
-    made[HEADER_SIZE:echoed] = asked[HEADER_SIZE:echoed]
-    struct.pack_into("<H", made, echoed, BOOT)
-    made[PARTIAL_BITS] = bits
-    put_crc32(made, size)
-    return on_line(bytes(made[: size + 4]))
+    def result(self) -> int:
+        return self.core.registers[2]
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +68,7 @@ def test_requests_are_answered_in_whole_and_in_pieces(chip: Chip) -> None:
         given = [chip.run(line[at : at + size]) for at in range(0, len(line), size)]
         expected = answer_to(asked, position)
         assert given == [0] * (len(given) - 1) + [len(expected)]
-        assert chip.core.memory.content(chip.encoded, len(expected)) == expected
+        assert chip.sent(len(expected)) == expected
         assert chip.core.memory.load(chip.positions + 4, 4) == position + 1
     assert (chip.word("received"), chip.word("sent")) == (3, 3)
     assert chip.word("bytes_received") == 3 * len(request())

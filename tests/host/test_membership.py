@@ -149,7 +149,7 @@ def test_a_session_is_replaced_once_half_of_its_counters_are_used(clock, source)
         membership.rekey_if_needed()
         assert cluster.signer.announcement() == session
         if source is None:
-            signer._counter = used
+            signer._highest[-1] = used
         else:
             signer._highest[source] = used
     membership.rekey_if_needed()

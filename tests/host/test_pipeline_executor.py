@@ -205,7 +205,7 @@ def test_a_session_whose_counters_are_half_used_is_replaced_between_sequences(
     session = cluster.signer.announcement()
     assert_runs(cluster.executor, expected)
     if wears:
-        cluster.signer.session._counter = LAST_COUNTER // 2 + 1
+        cluster.signer.session._highest[-1] = LAST_COUNTER // 2 + 1
     assert_runs(cluster.executor, expected)
     assert (cluster.signer.announcement() != session) == wears
     assert cluster.executor.recoveries == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from host.paths import SOURCES
-from protocol.frame import DST, HEADER_SIZE, SEQUENCE, SRC, TYPE, VERSION
+from protocol.frame import DST, HEADER_SIZE, SEQUENCE, SRC, TYPE
 from protocol.message_types import COMPUTE
 from protocol.messages import COUNT, REQUEST_SIZE
 
@@ -19,10 +19,9 @@ OF_TWINS = ("_fill", "_compress")
 WRONG_VERSION, WRONG_SOURCE, TOO_LONG, TOO_SHORT, WRONG_LENGTH, WRONG_CRC = 1, 2, 3, 4, 5, 7
 RESIDUE = 0xDEBB20E3  # where the register ends over a frame and its own CRC-32
 
-# What `serve` answers: fields of a frame and their values, the fields that a frame which repeats
-# an answered one shares with the answer, and their places there.
-SERVED_VERSION = 2
-SERVED = ((VERSION, SERVED_VERSION), (TYPE, COMPUTE), (COUNT, 1))
+# What `serve` answers: fields of a frame and their values beside its version, the fields that a
+# frame which repeats an answered one shares with the answer, and their places there.
+SERVED = ((TYPE, COMPUTE), (COUNT, 1))
 COPIED = (
     (SRC, DST), (SEQUENCE, SEQUENCE), (SEQUENCE + 1, SEQUENCE + 1),
     *((HEADER_SIZE + i, HEADER_SIZE + i) for i in range(REQUEST_SIZE)),

@@ -6,10 +6,21 @@ protocol/messages.py.
 
 from __future__ import annotations
 
-from host.build.machine_code.frames import BOOT_ID, COPIED, SERVED, SERVED_VERSION, WORDS
+from host.build.machine_code.frames import BOOT_ID, COPIED, SERVED, WORDS
 from host.build.machine_code.rv32 import SAVED, Rv32Assembler
 from host.build.machine_code.rv32_core import load_words, saved
-from protocol.frame import BROADCAST, DST, HEADER_SIZE, LENGTH, TRAILER_SIZE, TYPE, VERSION
+from protocol.auth import LAST_COUNTER, MAC_SIZE
+from protocol.frame import (
+    BROADCAST,
+    DST,
+    HEADER_SIZE,
+    HOST,
+    LENGTH,
+    SRC,
+    TRAILER_SIZE,
+    TYPE,
+    VERSION,
+)
 from protocol.message_types import PARTIAL
 from protocol.messages import (
     COMPUTE_DATA,
@@ -48,7 +59,9 @@ def serve(asm: Rv32Assembler) -> None:
         asm.bltz("a0", "other")
         asm.mv(_A, "a0")
         _check(asm)
+        _verify(asm)
         _begin(asm)
+        _mark(asm)
         asm.sb("zero", VERSION, _ANSWER)
         _call(asm, "load_int16s", "frame", 0, COMPUTE_DATA, "x", "dim")
         _call(asm, "run_program", _A, _B, _POSITION, "out")
@@ -83,8 +96,12 @@ def _call(asm: Rv32Assembler, kernel: str, *arguments: str | int) -> None:
 
 
 def _check(asm: Rv32Assembler) -> None:
-    """Goes to "other" unless the frame, of as many bytes as _A says, is a COMPUTE of version 2 for
-    this chip, sound, of one position of the current sequence. Its fields go into registers."""
+    """Goes to "other" unless the frame, of as many bytes as _A says, is a COMPUTE of the chip's
+    version for it, sound, of one position of the current sequence. Its fields go into registers.
+    """
+    asm.lbu("t0", VERSION, _FRAME)
+    _get(asm, "t1", "version")
+    asm.bne("t0", "t1", "other")
     for place, expected in SERVED:
         asm.lbu("t0", place, _FRAME)
         asm.li("t1", expected)
@@ -119,6 +136,72 @@ def _check(asm: Rv32Assembler) -> None:
         asm.bne("t0", "t1", "new")
     asm.j("other")
     asm.label("new")
+
+
+def _verify(asm: Rv32Assembler) -> None:
+    """Goes to "other" unless a frame of version 3, of _A bytes, is the host's, authentic and newer
+    than all before it, and the answer's counter is not beyond the last. Changes nothing yet."""
+    _get(asm, "t0", "version")
+    asm.addi("t0", "t0", -2)
+    asm.beqz("t0", "verified")
+    asm.lbu("t0", SRC, _FRAME)
+    asm.li("t1", HOST)
+    asm.bne("t0", "t1", "other")
+    _counters(asm)
+    asm.ble("t3", "t2", "other")
+    asm.li("t0", LAST_COUNTER)
+    asm.bgt("t3", "t0", "other")
+    asm.sub("t2", "t3", "t2")
+    asm.addi("t2", "t2", -64)
+    asm.bgez("t2", "other")
+    asm.lw("t2", 4, "t1")
+    asm.bge("t2", "t0", "other")
+    asm.addi(_B, _A, -MAC_SIZE)
+    _call(asm, "authenticate", "states", "constants", 0, "frame", _B, 0)
+    asm.beqz("a0", "other")
+    asm.label("verified")
+
+
+def _counters(asm: Rv32Assembler) -> None:
+    """t3 = the frame's counter; t2 = the host's highest, which lies at t1."""
+    _get(asm, "t1", "dim")
+    asm.slli("t1", "t1", 1)
+    asm.add("t1", "t1", _FRAME)
+    asm.lbu("t3", COMPUTE_DATA + 3, "t1")
+    for place in (2, 1, 0):
+        asm.lbu("t0", COMPUTE_DATA + place, "t1")
+        asm.slli("t3", "t3", 8)
+        asm.or_("t3", "t3", "t0")
+    _get(asm, "t1", "counters")
+    asm.lw("t2", 0, "t1")
+
+
+def _mark(asm: Rv32Assembler) -> None:
+    """Has the counter of a verified frame of version 3 be the host's highest, as _is_new of
+    protocol/auth.py does: 64 bits say which were seen."""
+    _get(asm, "t0", "version")
+    asm.addi("t0", "t0", -2)
+    asm.beqz("t0", "marked")
+    _counters(asm)
+    asm.sw("t3", 0, "t1")
+    _get(asm, "t4", "seen")
+    asm.label("not seen")
+    asm.addi("t2", "t2", 1)
+    asm.srli("t0", "t2", 3)
+    asm.andi("t0", "t0", 7)
+    asm.add("t0", "t0", "t4")
+    asm.andi("t5", "t2", 7)
+    asm.li("t6", 1)
+    asm.sll("t6", "t6", "t5")
+    asm.lbu("t5", 0, "t0")
+    asm.or_("t5", "t5", "t6")
+    asm.beq("t2", "t3", "seen")
+    asm.xor("t5", "t5", "t6")
+    asm.sb("t5", 0, "t0")
+    asm.j("not seen")
+    asm.label("seen")
+    asm.sb("t5", 0, "t0")
+    asm.label("marked")
 
 
 def _u16(asm: Rv32Assembler, register: str, place: int) -> None:
@@ -196,9 +279,30 @@ def _answer(asm: Rv32Assembler) -> None:
     asm.sb("t0", BOOT_ID, _ANSWER)
     asm.srli("t0", "t0", 8)
     asm.sb("t0", BOOT_ID + 1, _ANSWER)
-    asm.li("t0", SERVED_VERSION)
-    asm.sb("t0", VERSION, _ANSWER)
+    _get(asm, _B, "version")
+    asm.sb(_B, VERSION, _ANSWER)
+    asm.addi("t0", _B, -2)
+    asm.bnez("t0", "sign")
     _call(asm, "put_crc32", "answer", _A, "table")
-    asm.addi(_A, _A, TRAILER_SIZE[SERVED_VERSION])
+    asm.addi(_A, _A, TRAILER_SIZE[2])
+    asm.j("ended")
+    asm.label("sign")
+    _sign(asm)
+    asm.label("ended")
     _call(asm, "encode", "answer", "encoded", _A, 0)
     _add(asm, "sent", "bytes_sent", _A)
+
+
+def _sign(asm: Rv32Assembler) -> None:
+    """Ends the answer, of _A bytes, with the chip's next counter and the MAC."""
+    _get(asm, "t1", "counters")
+    asm.lw("t0", 4, "t1")
+    asm.addi("t0", "t0", 1)
+    asm.sw("t0", 4, "t1")
+    asm.add("t1", _ANSWER, _A)
+    for place in range(4):
+        asm.sb("t0", place, "t1")
+        asm.srli("t0", "t0", 8)
+    asm.addi(_A, _A, 4)
+    _call(asm, "authenticate", "states", "constants", 0, "answer", _A, 1)
+    asm.addi(_A, _A, MAC_SIZE)

@@ -6,7 +6,7 @@ protocol/messages.py.
 
 from __future__ import annotations
 
-from host.build.machine_code.frames import BOOT_ID, COPIED, SERVED, SERVED_VERSION, WORDS
+from host.build.machine_code.frames import BOOT_ID, COPIED, SERVED, WORDS
 from host.build.machine_code.xtensa import XtensaAssembler
 from host.build.machine_code.xtensa_core import calling_frame
 from protocol.frame import BROADCAST, DST, HEADER_SIZE, LENGTH, TRAILER_SIZE, TYPE, VERSION
@@ -24,6 +24,7 @@ from protocol.messages import (
     SEQUENCE_ID,
 )
 
+_VERSION = 2  # of frames, here
 # Registers that a call leaves: the block, frame, answer and position, and two for changing use.
 # Others are a call's.
 _BLOCK, _FRAME, _ANSWER, _POSITION, _A, _B = "a2", "a3", "a4", "a5", "a6", "a7"
@@ -99,7 +100,7 @@ def _unless(asm: XtensaAssembler, branch: str, *operands: str) -> None:
 def _check(asm: XtensaAssembler) -> None:
     """Goes to "other" unless the frame, of as many bytes as _A says, is a COMPUTE of version 2 for
     this chip, sound, of one position of the current sequence."""
-    for place, expected in SERVED:
+    for place, expected in ((VERSION, _VERSION), *SERVED):
         asm.l8ui(_X, _FRAME, place)
         asm.movi(_Y, expected)
         _unless(asm, "beq", _X, _Y)
@@ -215,9 +216,9 @@ def _answer(asm: XtensaAssembler) -> None:
     asm.s8i(_X, _ANSWER, BOOT_ID)
     asm.srli(_X, _X, 8)
     asm.s8i(_X, _ANSWER, BOOT_ID + 1)
-    asm.movi(_X, SERVED_VERSION)
+    asm.movi(_X, _VERSION)
     asm.s8i(_X, _ANSWER, VERSION)
     _call(asm, "put_crc32", "answer", _A, "table")
-    asm.addi(_A, _A, TRAILER_SIZE[SERVED_VERSION])
+    asm.addi(_A, _A, TRAILER_SIZE[_VERSION])
     _call(asm, "encode", "answer", "encoded", _A, 0)
     _add(asm, "sent", "bytes_sent", _A)
