@@ -192,12 +192,10 @@ class Hmac:
         authenticate(self._states, TABLE, _SCHEDULE, bytearray(data), len(data), _DIGEST)
         return bytes(TABLE[_ROUNDS:])
 
-    @micropython.native
     def append(self, buf, end):
         """Writes at buf[end] the truncated MAC of buf[:end]."""
         authenticate(self._states, TABLE, _SCHEDULE, buf, end, _APPEND)
 
-    @micropython.native
     def ends(self, buf, n):
         """Whether buf[:n] ends in the truncated MAC of what is before it."""
         return authenticate(self._states, TABLE, _SCHEDULE, buf, n - 8, _VERIFY) == 1

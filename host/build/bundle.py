@@ -28,7 +28,7 @@ _CACHE = cache_folder("mpy")
 KERNELS = "firmware/compute/model_kernels.py"  # of each chip its own
 NATIVE = "native"  # the folder of modules with machine code of ours
 # Modules with kernels, those of firmware/kernel_choice.py; and which of them only chips need that
-# keep the residual stream themselves, or sign.
+# keep the residual stream themselves, that sign, and that answer on a line.
 TWINS = (
     "protocol/bitpack_pointers.py", "protocol/cobs_pointers.py", "protocol/frame_check.py",
     "protocol/sums.py", "protocol/hmac_pointers.py", "firmware/compute/kernels.py",
@@ -37,6 +37,7 @@ TWINS = (
 )  # fmt: skip
 _OF_RESIDUAL = ("firmware/compute/norms.py", "protocol/sums.py")
 _OF_SIGNING = ("protocol/hmac_pointers.py",)
+_OF_LINES = ("firmware/compute/serve.py",)  # where the host adds up, on a serial line
 
 # A board runs boot.py and main.py as source; all else is compiled. Ctrl-C is an interrupt when
 # main.py begins, and a frame that comes while modules are imported may hold that byte.
@@ -81,6 +82,7 @@ def chip_files(
         is_left_out = {
             **dict.fromkeys(_OF_RESIDUAL, not plan.strategy.keeps_residual),
             **dict.fromkeys(_OF_SIGNING, not plan.link.signed),
+            **dict.fromkeys(_OF_LINES, plan.strategy.keeps_residual or plan.link.kind != "uart"),
         }
         twins = {path: sources[path] for path in TWINS if not is_left_out.get(path)}
         native = native_files(twins, kernels, model.config.head_dim)

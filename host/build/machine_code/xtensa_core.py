@@ -43,7 +43,7 @@ def function_code(
         asm.s32i("a6", "a1", 4 * index)
     for index, kind in enumerate(function.parameters):
         asm.l32i("a6", "a5", 4 * index)
-        if kind.startswith("ptr"):
+        if kind != "int" and kind != "uint":
             asm.call0("wrapper: address")
         else:
             asm.srai("a6", "a6", 1)

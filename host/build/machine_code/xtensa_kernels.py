@@ -11,11 +11,12 @@ from host.build.machine_code import (
     xtensa_bits,
     xtensa_elements,
     xtensa_frames,
+    xtensa_hmac,
     xtensa_norms,
     xtensa_program,
     xtensa_serve,
 )
-from host.build.machine_code.frames import READS
+from host.build.machine_code.frames import OF_TWINS, READS
 from host.build.machine_code.lx6_attention import MAC16
 from host.build.machine_code.mpy import ViperFunction
 from host.build.machine_code.pie_attention import LANES, PIE
@@ -45,6 +46,7 @@ _CORES: dict[str, Callable[[XtensaAssembler], None]] = {
     "decode": xtensa_frames.decode,
     "check_frame": xtensa_frames.check_frame,
     "put_crc32": xtensa_frames.put_crc32,
+    "authenticate": xtensa_hmac.authenticate,
     "run_program": xtensa_program.run_program,
     "serve": xtensa_serve.serve,
 }
@@ -59,6 +61,11 @@ def lx6_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
         return function_code(function, lambda asm: lx6_matrix.matvec(asm, int(matvec[1])))
     if name == "attend":
         return function_code(function, lambda asm: attend(asm, head_dim, MAC16))
+    if name in OF_TWINS:
+        asm = XtensaAssembler()
+        asm.entry("a1", 32)
+        asm.retw()
+        return asm.assemble()
     core = _CORES.get(name)
     return function_code(function, core, READS.get(name, ())) if core else None
 

@@ -9,7 +9,18 @@ from __future__ import annotations
 from host.build.machine_code.frames import BOOT_ID, COPIED, SERVED, WORDS
 from host.build.machine_code.xtensa import XtensaAssembler
 from host.build.machine_code.xtensa_core import calling_frame
-from protocol.frame import BROADCAST, DST, HEADER_SIZE, LENGTH, TRAILER_SIZE, TYPE, VERSION
+from protocol.auth import LAST_COUNTER, MAC_SIZE
+from protocol.frame import (
+    BROADCAST,
+    DST,
+    HEADER_SIZE,
+    HOST,
+    LENGTH,
+    SRC,
+    TRAILER_SIZE,
+    TYPE,
+    VERSION,
+)
 from protocol.message_types import PARTIAL
 from protocol.messages import (
     COMPUTE_DATA,
@@ -24,7 +35,6 @@ from protocol.messages import (
     SEQUENCE_ID,
 )
 
-_VERSION = 2  # of frames, here
 # Registers that a call leaves: the block, frame, answer and position, and two for changing use.
 # Others are a call's.
 _BLOCK, _FRAME, _ANSWER, _POSITION, _A, _B = "a2", "a3", "a4", "a5", "a6", "a7"
@@ -50,7 +60,9 @@ def serve(asm: XtensaAssembler) -> None:
         asm.beqz(_A, "leave")
         asm.bltz(_A, "other")
         _check(asm)
+        _verify(asm)
         _begin(asm)
+        _mark(asm)
         asm.movi(_X, 0)
         asm.s8i(_X, _ANSWER, VERSION)
         _call(asm, "load_int16s", "frame", 0, COMPUTE_DATA, "x", "dim")
@@ -98,9 +110,12 @@ def _unless(asm: XtensaAssembler, branch: str, *operands: str) -> None:
 
 
 def _check(asm: XtensaAssembler) -> None:
-    """Goes to "other" unless the frame, of as many bytes as _A says, is a COMPUTE of version 2 for
-    this chip, sound, of one position of the current sequence."""
-    for place, expected in ((VERSION, _VERSION), *SERVED):
+    """Goes to "other" unless the frame, of as many bytes as _A says, is a COMPUTE of the chip's
+    version for it, sound, of one position of the current sequence."""
+    asm.l8ui(_X, _FRAME, VERSION)
+    _get(asm, _Y, "version")
+    _unless(asm, "beq", _X, _Y)
+    for place, expected in SERVED:
         asm.l8ui(_X, _FRAME, place)
         asm.movi(_Y, expected)
         _unless(asm, "beq", _X, _Y)
@@ -137,6 +152,72 @@ def _check(asm: XtensaAssembler) -> None:
         asm.bnez(_X, "new")
     asm.j("other")
     asm.label("new")
+
+
+def _verify(asm: XtensaAssembler) -> None:
+    """Goes to "other" unless a frame of version 3, of _A bytes, is the host's, authentic and newer
+    than all before it, and the answer's counter is not beyond the last. Changes nothing yet."""
+    _get(asm, _X, "version")
+    asm.addi(_X, _X, -2)
+    asm.beqz(_X, "verified")
+    asm.l8ui(_X, _FRAME, SRC)
+    asm.movi(_Y, HOST)
+    _unless(asm, "beq", _X, _Y)
+    _counters(asm)
+    _unless(asm, "blt", "a9", _Z)
+    asm.set(_X, LAST_COUNTER)
+    _unless(asm, "bge", _X, _Z)
+    asm.sub(_Y, _Z, "a9")
+    asm.addi(_Y, _Y, -64)
+    _unless(asm, "bltz", _Y)
+    asm.l32i(_Y, "a8", 4)
+    _unless(asm, "blt", _Y, _X)
+    asm.addi(_B, _A, -MAC_SIZE)
+    _call(asm, "authenticate", "states", "constants", 0, "frame", _B, 0)
+    _unless(asm, "bnez", "a10")
+    asm.label("verified")
+
+
+def _counters(asm: XtensaAssembler) -> None:
+    """_Z = the frame's counter; a9 = the host's highest, which lies at a8."""
+    _get(asm, "a8", "dim")
+    asm.slli("a8", "a8", 1)
+    asm.add("a8", "a8", _FRAME)
+    asm.l8ui(_Z, "a8", COMPUTE_DATA + 3)
+    for place in (2, 1, 0):
+        asm.l8ui(_X, "a8", COMPUTE_DATA + place)
+        asm.slli(_Z, _Z, 8)
+        asm.or_(_Z, _Z, _X)
+    _get(asm, "a8", "counters")
+    asm.l32i("a9", "a8", 0)
+
+
+def _mark(asm: XtensaAssembler) -> None:
+    """Has the counter of a verified frame of version 3 be the host's highest, as _is_new of
+    protocol/auth.py does: 64 bits say which were seen."""
+    _get(asm, _X, "version")
+    asm.addi(_X, _X, -2)
+    asm.beqz(_X, "marked")
+    _counters(asm)
+    asm.s32i(_Z, "a8", 0)
+    _get(asm, "a8", "seen")
+    asm.label("not seen")
+    asm.addi("a9", "a9", 1)
+    asm.extui(_X, "a9", 3, 3)
+    asm.add(_X, _X, "a8")
+    asm.extui(_Y, "a9", 0, 3)
+    asm.ssl(_Y)
+    asm.movi(_Y, 1)
+    asm.sll(_Y, _Y)
+    asm.l8ui("a10", _X, 0)
+    asm.or_("a10", "a10", _Y)
+    asm.beq("a9", _Z, "seen")
+    asm.xor("a10", "a10", _Y)
+    asm.s8i("a10", _X, 0)
+    asm.j("not seen")
+    asm.label("seen")
+    asm.s8i("a10", _X, 0)
+    asm.label("marked")
 
 
 def _u16(asm: XtensaAssembler, register: str, place: int) -> None:
@@ -216,9 +297,30 @@ def _answer(asm: XtensaAssembler) -> None:
     asm.s8i(_X, _ANSWER, BOOT_ID)
     asm.srli(_X, _X, 8)
     asm.s8i(_X, _ANSWER, BOOT_ID + 1)
-    asm.movi(_X, _VERSION)
+    _get(asm, _X, "version")
     asm.s8i(_X, _ANSWER, VERSION)
+    asm.addi(_X, _X, -2)
+    asm.bnez(_X, "sign")
     _call(asm, "put_crc32", "answer", _A, "table")
-    asm.addi(_A, _A, TRAILER_SIZE[_VERSION])
+    asm.addi(_A, _A, TRAILER_SIZE[2])
+    asm.j("ended")
+    asm.label("sign")
+    _sign(asm)
+    asm.label("ended")
     _call(asm, "encode", "answer", "encoded", _A, 0)
     _add(asm, "sent", "bytes_sent", _A)
+
+
+def _sign(asm: XtensaAssembler) -> None:
+    """Ends the answer, of _A bytes, with the chip's next counter and the MAC."""
+    _get(asm, "a8", "counters")
+    asm.l32i(_X, "a8", 4)
+    asm.addi(_X, _X, 1)
+    asm.s32i(_X, "a8", 4)
+    asm.add("a8", _ANSWER, _A)
+    for place in range(4):
+        asm.s8i(_X, "a8", place)
+        asm.srli(_X, _X, 8)
+    asm.addi(_A, _A, 4)
+    _call(asm, "authenticate", "states", "constants", 0, "answer", _A, 1)
+    asm.addi(_A, _A, MAC_SIZE)

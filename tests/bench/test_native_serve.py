@@ -1,13 +1,15 @@
-"""A frame's answer by RISC-V's `serve`, beside what the protocol's own Python makes of it."""
+"""A frame's answer by each chip's `serve`, beside what the protocol's own Python makes of it."""
 
 from __future__ import annotations
 
 import struct
+from abc import abstractmethod
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from bench.emulation.lx6 import Lx6
 from bench.emulation.rv32 import Rv32
 from host.build.machine_code import (
     rv32_bits,
@@ -15,9 +17,16 @@ from host.build.machine_code import (
     rv32_frames,
     rv32_hmac,
     rv32_serve,
+    xtensa_bits,
+    xtensa_elements,
+    xtensa_frames,
+    xtensa_hmac,
+    xtensa_serve,
 )
 from host.build.machine_code.rv32 import Rv32Assembler
 from host.build.machine_code.rv32_core import load_words
+from host.build.machine_code.xtensa import XtensaAssembler
+from host.build.machine_code.xtensa_core import frame, loop
 from protocol.auth import LAST_COUNTER, Signer
 from protocol.frame import HOST, ProtocolError, verify_frame
 from tests.bench.served import CHIP, CONTEXT, DIM, ServingChip, answer_to, on_line, request
@@ -26,7 +35,7 @@ from tests.bench.test_native_hmac import FIRST, TABLE
 KEY, CHIPS = bytes(range(32)), 5
 
 
-def fake_program(asm: Rv32Assembler) -> None:
+def rv32_program(asm: Rv32Assembler) -> None:
     """In place of run_program: out [DIM] = x * 1000 + position; the program is where x lies."""
     load_words(asm, {"a3": 0, "a4": 2, "a5": 3})
     asm.li("a6", DIM)
@@ -43,33 +52,45 @@ def fake_program(asm: Rv32Assembler) -> None:
     asm.ret()
 
 
+def xtensa_program(asm: XtensaAssembler) -> None:
+    """In place of run_program: out [DIM] = x * 1000 + position; the program is where x lies."""
+    with frame(asm, {"a3": 0, "a4": 2, "a5": 3}):
+        asm.movi("a6", DIM)
+        asm.movi("a7", 1000)
+        with loop(asm, "a6"):
+            asm.l32i("a8", "a3", 0)
+            asm.mull("a8", "a8", "a7")
+            asm.add("a8", "a8", "a4")
+            asm.s32i("a8", "a5", 0)
+            asm.addi("a3", "a3", 4)
+            asm.addi("a5", "a5", 4)
+
+
 class Chip(ServingChip):
-    """A C3's, with a key or without."""
+    """A chip with a key or without."""
+
+    result_in: int  # a register
 
     def __init__(self, key: bytes) -> None:
-        self.core = Rv32()
-        cores: dict[str, Callable[[Rv32Assembler], None]] = {
-            "decode": rv32_frames.decode, "check_frame": rv32_frames.check_frame,
-            "load_int16s": rv32_elements.load_int16s, "bits_needed": rv32_bits.bits_needed,
-            "pack": rv32_bits.pack, "put_crc32": rv32_frames.put_crc32,
-            "encode": rv32_frames.encode, "run_program": fake_program,
-            "authenticate": rv32_hmac.authenticate,
-        }  # fmt: skip
-        places = {name: self._code(write) for name, write in cores.items()}
-        serve = self._code(rv32_serve.serve)
+        places = {name: self.placed(write) for name, write in self.cores().items()}
+        serve = places.pop("serve")
+        memory = self.core.memory
         # As firmware/compute/serve.py has them: counters of the host and of the chip itself.
-        self.counters = self.core.memory.placed(struct.pack("<2i", -1, -1))
-        self.seen = self.core.memory.placed(bytes(8))
+        self.counters = memory.placed(struct.pack("<2i", -1, -1))
+        self.seen = memory.placed(bytes(8))
         more = {"version": 3, "counters": self.counters, "seen": self.seen} if key else {}
         if key:
-            more["constants"] = self.core.memory.placed(TABLE)
+            more["constants"] = memory.placed(TABLE)
             more["states"] = self._states(key, places["authenticate"], more["constants"])
         super().__init__(places, serve, **more)
 
-    def _code(self, write: Callable[[Rv32Assembler], None]) -> int:
-        asm = Rv32Assembler()
-        write(asm)
-        return self.core.memory.placed(asm.assemble())
+    @abstractmethod
+    def cores(self) -> dict[str, Callable[..., None]]:
+        """What writes each kernel."""
+
+    @abstractmethod
+    def placed(self, write: Callable[..., None]) -> int:
+        """Where the code lies that `write` writes."""
 
     def _states(self, key: bytes, authenticate: int, constants: int) -> int:
         memory, states = self.core.memory, b""
@@ -77,18 +98,72 @@ class Chip(ServingChip):
         for filler in (0x36, 0x5C):
             block = memory.placed(bytes(octet ^ filler for octet in key.ljust(64, b"\0")))
             words = struct.pack("<6I", first, constants, 0, block, 64, 3)
+            self.core._operations.clear()
             self.core.enter(memory.placed(words), 0, 0)
             self.core._run(authenticate)
             states += memory.content(constants + 256, 32)
         return memory.placed(states)
 
     def result(self) -> int:
-        return self.core.registers[10]
+        return self.core.registers[self.result_in]
 
     def window(self) -> tuple[int, bytes]:
         """The host's highest counter, and which up to it were seen."""
         highest = self.core.memory.load(self.counters, 4)
         return highest, self.core.memory.content(self.seen, 8)
+
+
+class C3(Chip):
+    """RISC-V."""
+
+    result_in = 10
+
+    def __init__(self, key: bytes) -> None:
+        self.core = Rv32()
+        super().__init__(key)
+
+    def cores(self) -> dict[str, Callable[[Rv32Assembler], None]]:
+        return {
+            "decode": rv32_frames.decode, "check_frame": rv32_frames.check_frame,
+            "load_int16s": rv32_elements.load_int16s, "bits_needed": rv32_bits.bits_needed,
+            "pack": rv32_bits.pack, "put_crc32": rv32_frames.put_crc32,
+            "encode": rv32_frames.encode, "run_program": rv32_program,
+            "authenticate": rv32_hmac.authenticate, "serve": rv32_serve.serve,
+        }  # fmt: skip
+
+    def placed(self, write: Callable[[Rv32Assembler], None]) -> int:
+        asm = Rv32Assembler()
+        write(asm)
+        return self.core.memory.placed(asm.assemble())
+
+
+class Esp32(Chip):
+    """Xtensa."""
+
+    result_in = 2
+
+    def __init__(self, key: bytes) -> None:
+        self.core = Lx6()
+        super().__init__(key)
+
+    def cores(self) -> dict[str, Callable[[XtensaAssembler], None]]:
+        return {
+            "decode": xtensa_frames.decode, "check_frame": xtensa_frames.check_frame,
+            "load_int16s": xtensa_elements.load_int16s, "bits_needed": xtensa_bits.bits_needed,
+            "pack": xtensa_bits.pack, "put_crc32": xtensa_frames.put_crc32,
+            "encode": xtensa_frames.encode, "run_program": xtensa_program,
+            "authenticate": xtensa_hmac.authenticate, "serve": xtensa_serve.serve,
+        }  # fmt: skip
+
+    def placed(self, write: Callable[[XtensaAssembler], None]) -> int:
+        asm = XtensaAssembler()
+        write(asm)
+        return self.core.memory.placed(asm.assemble())
+
+
+@pytest.fixture(params=[C3, Esp32])
+def make_chip(request: pytest.FixtureRequest) -> type[Chip]:
+    return request.param
 
 
 @pytest.fixture(params=[b"", KEY], ids=["version 2", "version 3"])
@@ -97,8 +172,8 @@ def key(request: pytest.FixtureRequest) -> bytes:
 
 
 @pytest.fixture
-def chip(key: bytes) -> Chip:
-    return Chip(key)
+def chip(make_chip: type[Chip], key: bytes) -> Chip:
+    return make_chip(key)
 
 
 @pytest.fixture
@@ -168,10 +243,10 @@ def signed_with(counter: int, number: int, source: int = HOST, key: bytes = KEY)
     return request(0, number=number, signer=signer, c2=source)
 
 
-def test_windows_move_as_the_nodes_do() -> None:
+def test_windows_move_as_the_nodes_do(make_chip) -> None:
     """A frame is served where its counter is new and not far on, and then marked as the node
     would; which refuses or marks all others itself."""
-    chip, node = Chip(KEY), Signer(KEY, CHIPS)
+    chip, node = make_chip(KEY), Signer(KEY, CHIPS)
     random = np.random.default_rng(1)
     counter, served = 0, 0
     for number in range(120):
@@ -196,8 +271,8 @@ def test_windows_move_as_the_nodes_do() -> None:
     assert served > 30
 
 
-def test_other_sources_keys_and_ends_of_counters_are_left_to_the_node() -> None:
-    chip = Chip(KEY)
+def test_other_sources_keys_and_ends_of_counters_are_left_to_the_node(make_chip) -> None:
+    chip = make_chip(KEY)
     assert chip.run(on_line(signed_with(0, 1, source=1))) == -1
     assert chip.run(on_line(signed_with(0, 1, key=KEY[1:]))) == -1
     chip.core.memory.store(chip.counters, 4, LAST_COUNTER - 1)
