@@ -1,8 +1,8 @@
 """RV32IM: HMAC-SHA256, the core of the twin in protocol/hmac_pointers.py.
 
 A block takes some 4,500 instructions: 43 a round, 28 a word of the schedule, 15 a word of the
-frame. Two rounds are written out, and then the working variables change registers; with eight, none
-would have to, for 10 in 100 less and 850 bytes more of a RAM that has none to spare.
+frame. Two rounds are written out, and then the working variables change registers; with eight,
+none would have to, for 10 in 100 less and 850 bytes more of a RAM that has none to spare.
 """
 
 from __future__ import annotations
