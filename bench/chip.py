@@ -157,7 +157,7 @@ class ChipBench:
         or not signed as it should be."""
         signer = Signer(SESSION_KEY, len(runs)) if self._signed else None
         for i, request in enumerate(self.measured_requests()):
-            answers = [_values(run[i].answer, signer) for run in runs if run[i].answer]
+            answers = [read_values(run[i].answer, signer) for run in runs if run[i].answer]
             if request.phase == PHASE_VOCABULARY:
                 got = np.concatenate(answers)
             else:
@@ -174,7 +174,7 @@ def counted(chips: int) -> str:
     return f"{chips} chip{'s' if chips > 1 else ''}"
 
 
-def _values(encoded: bytes, signer: Signer | None) -> Ints:
+def read_values(encoded: bytes, signer: Signer | None = None) -> Ints:
     """The partial sums or logits in an answer as it left the chip. Raises EmulationError."""
     frame = bytearray(decode_frame(encoded.rstrip(b"\0")) or b"")
     try:

@@ -37,8 +37,14 @@ _NATIVE_GOALS: dict[str, dict[str, float]] = {
 }  # fmt: skip
 _BY_ELEMENT = ("gate", "softmax", "rescale", "rotate")  # not by multiply-accumulate
 _THIN = ("64x16", "64x35")  # for which there is no goal
-# Goals of chips with native kernels, millions at position 128; with frames of version 3, 0.5 more.
-_NATIVE_CHIP_GOALS = {"rv32im": {"1 chip": 1.3, "5 chips": 0.45, "5 chips signed": 0.95}}
+# Goals of chips with native kernels, millions at position 128, None for those that have none;
+# with frames of version 3, 0.5 more.
+_NATIVE_CHIP_GOALS: dict[str, dict[str, float | None]] = {
+    "rv32im": {"1 chip": 1.3, "5 chips": 0.45, "5 chips signed": 0.95},
+    "lx6": {"1 chip": None, "5 chips": None},
+    "pie": {"1 chip": None, "5 chips": 0.25},
+}
+_MODELLED = ("lx6", "pie")  # of which only the machine code is emulated
 # The target whose viper kernels each set stands beside.
 _VIPER = {kernels.name: kernels.mpy_arch for kernels in NATIVE_SETS}
 
@@ -74,14 +80,20 @@ def native(figures: Figures) -> list[Cells]:
 
 def native_chip(figures: Figures) -> list[Cells]:
     """A whole chip's instructions for a token with native kernels."""
-    made: list[Cells] = [["", "kernels", "position 128", "goal", "viper"]]
+    made: list[Cells] = [["", "kernels", "position 128", "goal", "viper", "machine code alone"]]
     for name, goals in _NATIVE_CHIP_GOALS.items():
         for shape, goal in goals.items():
             place = f"{MODEL} {shape} position 128"
-            count, before = (figures.value("chip", of, place) / 1e6 for of in (name, _VIPER[name]))
             label = shape.replace(" signed", ", version 3")
-            made.append([label, name, f"{count:.2f} M", goal_cell(count, goal, " M"),
-                         f"{before:.2f} M"])  # fmt: skip
+            count = figures.value("chip", name, place)
+            cells = [label, name, f"{count / 1e6:.2f} M", goal_cell(count / 1e6, goal, " M")]
+            if name in _MODELLED:
+                own = figures.value("chip: machine code", name, place)
+                cells[2] += ", modelled"
+                cells += ["", f"{own / 1e6:.2f} M"]
+            else:
+                cells += [f"{figures.value('chip', _VIPER[name], place) / 1e6:.2f} M", ""]
+            made.append(cells)
     return made
 
 

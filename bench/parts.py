@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import kernels, link_figures, links, memory, peers, simulation
+from bench import kernels as kernel_figures
+from bench import link_figures, links, memory, peers, simulation
 from bench.chip import ChipBench
 from bench.combining_chip import CombiningBench
-from bench.emulated_chip import TARGET
 from bench.faults.rows import fault_rows
 from bench.gateway_chip import GatewayBench
-from bench.native import NATIVE_SETS
-from bench.recording import Request, requests
+from bench.program_chips import ProgramBench
+from bench.recording import Caches, Request, record, requests
 from bench.results import Row
 from bench.speed import SpeedModel
-from host.build.machine_code.registry import KernelSet
+from host.build.machine_code.registry import LX6, PIE, RV32IM
 from host.cli.console import Console
 from host.hardware.board import load
 from host.model.checkpoint import Checkpoint, Config
@@ -55,17 +55,17 @@ Part = Callable[[list[Subject], int, Console], Iterator[Row]]
 
 def kernel_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
     """Instructions of kernels."""
-    yield from kernels.figures_of_shapes()
+    yield from kernel_figures.figures_of_shapes()
     configs = {subject.name: subject.model.config for subject in subjects}
     for name, config in {**configs, "stories260K": STORIES260K}.items():
-        yield from kernels.figures_of_model(config, name)
+        yield from kernel_figures.figures_of_model(config, name)
 
 
 def chip_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
     """Instructions of whole chips."""
     for subject in subjects:
         positions = subject.positions()
-        recorded = requests(subject.model, [BOS], positions[-1] + 1)
+        recorded, caches = record(subject.model, [BOS], positions[-1] + 1)
         _say(console, f"{subject.name}: compiler, QEMU and MicroPython's QEMU port")
         bench = ChipBench(subject.model, recorded, positions)
         for chips in CHIPS:
@@ -76,8 +76,7 @@ def chip_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator
         for chips in CHIPS:
             _say(console, f"{subject.name}: {chips} emulated with version 3")
             yield from signing.rows(chips, subject.name)
-        for kernel_set in NATIVE_SETS:
-            yield from _native(subject, recorded, positions, kernel_set, console)
+        yield from _native(subject, recorded, caches, positions, console)
         _say(console, f"{subject.name}: {CHIPS[-1]} emulated that combine")
         yield from CombiningBench(subject.model, recorded, positions).rows(
             CHIPS[-1], subject.name
@@ -87,20 +86,21 @@ def chip_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator
 def _native(
     subject: Subject,
     recorded: Sequence[Request],
+    caches: Caches,
     positions: list[int],
-    kernel_set: KernelSet,
     console: Console,
 ) -> Iterator[Row]:
-    """The same chips with native kernels, where QEMU has their processor."""
-    if kernel_set.mpy_arch != TARGET:
-        return
-    for signed in (False, True):
-        bench = ChipBench(
-            subject.model, recorded, positions, signed=signed, kernels=kernel_set
-        )  # fmt: skip
+    """The same chips with native kernels: whole ones where QEMU has their processor."""
+    for signed in (True, False):
+        bench = ChipBench(subject.model, recorded, positions, signed=signed, kernels=RV32IM)
         for chips in CHIPS:
-            _say(console, f"{subject.name}: {chips} emulated with {kernel_set.name} kernels")
+            _say(console, f"{subject.name}: {chips} emulated with {RV32IM.name} kernels")
             yield from bench.rows(chips, subject.name)
+    programs = ProgramBench(bench, caches)
+    for kernels in (LX6, PIE):
+        for chips in CHIPS:
+            _say(console, f"{subject.name}: machine code of {chips} with {kernels.name} kernels")
+            yield from programs.rows(chips, subject.name, kernels)
 
 
 def _gateway(subject: Subject, bench: ChipBench, console: Console) -> Iterator[Row]:

@@ -46,12 +46,23 @@ class Request:
     answer: Ints
     token: int = 0
 
-    def frame(self, sequence: int, signer: Signer | None = None) -> bytes:
-        """The COMPUTE message on a UART, in COBS."""
-        payload = encode_compute(
+    def payload(self) -> bytes:
+        """The COMPUTE message's."""
+        return encode_compute(
             SEQUENCE_ID, self.layer, self.phase, self.position, 1, self.x.astype("<i2").tobytes()
         )
-        return line_frame(COMPUTE, HOST, sequence, payload, signer)
+
+    def frame(self, sequence: int, signer: Signer | None = None) -> bytes:
+        """The COMPUTE message on a UART, in COBS."""
+        return line_frame(COMPUTE, HOST, sequence, self.payload(), signer)
+
+
+@dataclass(frozen=True)
+class Caches:
+    """Keys and values of a text: [layers, KV heads, positions, head_dim]."""
+
+    keys: Ints
+    values: Ints
 
 
 class _Recorder(Reference):
@@ -87,7 +98,14 @@ class _Recorder(Reference):
 
 def requests(model: QuantizedModel, tokens: list[int], positions: int) -> list[Request]:
     """All requests of so many positions: the text that `tokens` begin, continued greedily."""
+    return record(model, tokens, positions)[0]
+
+
+def record(
+    model: QuantizedModel, tokens: list[int], positions: int
+) -> tuple[list[Request], Caches]:
+    """The same requests, and what caches hold after them."""
     recorder, token = _Recorder(model, positions), 0
     for position in range(positions):
         token = recorder.step_greedily(tokens[position] if position < len(tokens) else token)
-    return recorder.requests
+    return recorder.requests, Caches(recorder.keys[:, 0], recorder.values[:, 0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 
 class Fault(Exception):
     """An access that a chip must not make, or an instruction that is unknown here."""
@@ -53,6 +55,12 @@ class Memory:
         """Writes the lowest `size` bytes of a value to an address."""
         at = self._offset(address, size, size)
         self.bytes[at : at + size] = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
+
+    def write(self, address: int, data: bytes | bytearray | memoryview | array[int]) -> None:
+        """Copies data to an address."""
+        content = bytes(data)
+        at = self._offset(address, len(content), 1)
+        self.bytes[at : at + len(content)] = content
 
     def _offset(self, address: int, size: int, align: int) -> int:
         at = address - self.BASE

@@ -25,6 +25,11 @@ TARGETS = tuple(PROCESSORS)
 _PROCESSORS_OF_KERNELS: dict[str, type[Processor]] = {"lx6": Lx6, "pie": S3}
 
 
+def processor_of(kernels: KernelSet) -> Processor:
+    """A processor that has what these kernels take."""
+    return (_PROCESSORS_OF_KERNELS.get(kernels.name) or PROCESSORS[kernels.mpy_arch])()
+
+
 class EmulatedModule:
     """Calls functions of a module on the emulated processor of a target.
 
@@ -51,8 +56,7 @@ class EmulatedModule:
         self.native = {
             name for name, function in self._functions.items() if function != viper[name]
         }
-        kind = _PROCESSORS_OF_KERNELS.get(kernels.name) if kernels else None
-        self._processor = (kind or PROCESSORS[target])()
+        self._processor = processor_of(kernels) if kernels else PROCESSORS[target]()
         self._processor.keep(self._functions.values())
         self.instructions = 0
         self.calls: Counter[str] = Counter()

@@ -128,6 +128,12 @@ class Processor(ABC):
         count, calls = self._run(entry)
         return Execution(signed(self.result()), count, calls)
 
+    def call_core(self, core: int, *words: int) -> Execution:
+        """Run a kernel's core that is in memory (host/build/machine_code), with argument words."""
+        self.enter(self.memory.placed(_words(words)), 0, 0)
+        count, calls = self._run(core)
+        return Execution(signed(self.result()), count, calls)
+
     def _run(self, pc: int) -> tuple[int, Counter[str]]:
         operations, count, calls = self._operations, 0, Counter[str]()
         while count < _MOST_INSTRUCTIONS:

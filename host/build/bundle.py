@@ -103,7 +103,7 @@ def native_files(
     """
     files = {}
     for path, source in sources.items():
-        text = _chip_source(source).decode()
+        text = chip_source(source).decode()
         mpy = kernels.module(chip_module(source, path, kernels.mpy_arch), text, head_dim)
         if mpy:
             files[f"{NATIVE}/{Path(path).stem}.mpy"] = mpy
@@ -122,10 +122,10 @@ def chip_module(source: str, name: str, arch: str) -> bytes:
     """The .mpy of a module that runs beside the others of a chip, whose numbers it has in place
     of their names; name: its path in the repository. Raises BuildError."""
     place = chip_path(name) or name
-    return compiled(_chip_source(source), place, arch)
+    return compiled(chip_source(source), place, arch)
 
 
-def _chip_source(source: str) -> bytes:
+def chip_source(source: str) -> bytes:
     """What is compiled of a module. Kept in a cache folder, by all that it depends on: the numbers
     of the other modules, of which the version holds a digest, are among that."""
     key = hashlib.sha256(f"{firmware_version()} {source}".encode()).hexdigest()

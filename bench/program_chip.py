@@ -1,0 +1,247 @@
+"""A chip's programs of native kernels, and `serve`, executed by this project's interpreters.
+
+No emulator that counts has MicroPython on an ESP32 or S3. But what such a chip computes for a
+request is one call of machine code, whose arguments its firmware writes down at start: here the
+firmware's own files do that, with a shard that is stored as the chip has it, and the interpreter
+of its processor runs the call. The answers are to be the reference's.
+"""
+
+from __future__ import annotations
+
+import ast
+import tempfile
+from array import array
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from bench.emulation.memory import Memory
+from bench.emulation.module import processor_of
+from bench.emulation.mpy import native_functions
+from bench.recording import SEQUENCE_ID, Caches, Request
+from firmware.compute.shard import load_weights
+from firmware.links.uart import UartLink
+from firmware.outbox import Outbox
+from firmware.roles.host_reduce import HostReduce
+from host.build.bundle import KERNELS, TWINS, chip_module, chip_source
+from host.build.kernels import kernel_source
+from host.build.machine_code.registry import KernelSet
+from host.build.shard import matrix_columns, shard_file
+from host.model.quantized import QuantizedModel
+from host.parallel.plan import Plan, Shard
+from host.paths import SOURCES
+from protocol.frame import HEADER_SIZE
+from protocol.messages import COMPUTE_DATA, LOGITS_DATA, PHASE_VOCABULARY
+
+_MEMORY = 1 << 22
+_CORE = 4  # bytes before a kernel's core
+_VALUE_ZERO = 1 << 15  # added to values in the cache
+
+
+class _Kernel:
+    """Stands for a chip's function: only its name is asked for."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+
+class _Names(dict[str, Any]):
+    """A module whose functions all stand for the chip's."""
+
+    def __missing__(self, name: str) -> _Kernel:
+        return _Kernel(name)
+
+
+class _Buffers:
+    """Gives buffers of this process places in the emulated memory; `copy` fills them."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._placed: dict[int, tuple[int, memoryview]] = {}
+
+    def address(self, buffer: Any) -> int:
+        """Where a buffer is, or part of one that a memoryview shows."""
+        whole = memoryview(buffer.obj if isinstance(buffer, memoryview) else buffer).cast("B")
+        start = np.frombuffer(whole, np.uint8).ctypes.data
+        if start not in self._placed:
+            self._placed[start] = self._memory.placed(bytes(len(whole))), whole
+        offset = 0
+        if isinstance(buffer, memoryview) and buffer.nbytes:
+            offset = np.frombuffer(buffer, np.uint8).ctypes.data - start
+        return self._placed[start][0] + offset
+
+    def copy(self) -> None:
+        """Copies what the buffers hold."""
+        for address, content in self._placed.values():
+            self._memory.write(address, content)
+
+
+class ProgramChip:
+    """One chip of a federation where the host adds up, on a UART with frames of version 2.
+
+    caches: keys and values of the text, of which the chip is given its own.
+    """
+
+    def __init__(
+        self, model: QuantizedModel, plan: Plan, shard: Shard, kernels: KernelSet, caches: Caches
+    ) -> None:
+        self._processor = processor_of(kernels)
+        self._processor.memory = Memory(_MEMORY)
+        self._buffers = _Buffers(self._processor.memory)
+        head_dim = model.config.head_dim
+        source = kernel_source(matrix_columns(model, shard), head_dim, kernels.padding)
+        self._cores = self._placed_kernels(source, kernels, head_dim)
+        functions = _Names(MATVEC=_matrices(source))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "shard.bin"
+            path.write_bytes(shard_file(model, plan, shard, kernels.padding))
+            weights = load_weights(str(path), shard.chip)
+        sizes = weights.request_size, weights.answer_size
+        uart = SimpleNamespace(readinto=None, write=None)
+        link = UartLink(uart, 2 * sizes[0], 2 * sizes[1])
+        outbox = Outbox(shard.chip, link, 7, None, *sizes)
+        stand_ins = SimpleNamespace(**{name: functions[name] for name in _looked_up()})
+        stand_ins.MATVEC = functions["MATVEC"]
+        self._role = HostReduce(outbox, weights, stand_ins)
+        self._start(caches, shard)
+
+    def _placed_kernels(
+        self, source: str, kernels: KernelSet, head_dim: int
+    ) -> dict[str, int]:
+        """The addresses of kernels' cores."""
+        cores = {}
+        for path in TWINS:
+            text = source if path == KERNELS else (SOURCES / path).read_text()
+            built = chip_source(text).decode()
+            mpy = chip_module(text, path, kernels.mpy_arch)
+            mpy = kernels.module(mpy, built, head_dim) or mpy
+            for name, function in native_functions(mpy, built).items():
+                cores[name] = self._processor.memory.placed(function.code) + _CORE
+        return cores
+
+    def _start(self, caches: Caches, shard: Shard) -> None:
+        """Does what a chip does at start, and fills its caches."""
+        role, address = self._role, self._buffers.address
+        model = role.model
+        program = _firmware("program", addressof=address, core=self._core)
+        table = array("I", _crc_table())
+        crc = SimpleNamespace(_TABLE=table, check_frame=_Kernel("check_frame"),
+                              put_crc32=_Kernel("put_crc32"))  # fmt: skip
+        serve = _firmware("serve", addressof=address, core=self._core, frame_check=crc,
+                          run_program=_Kernel("run_program"))  # fmt: skip
+        programs = program["Programs"](model.attention, model.feed_forward, model.layers)
+        slots = serve["_slots"](model)
+        self._block, self._held = serve["_block"](role, programs, slots)
+        self._block[serve["_SEQUENCE"]] = SEQUENCE_ID
+        for index, layer in enumerate(model.layers if shard.heads else ()):
+            for cache, values, zero in (
+                (layer.keys, caches.keys[index], layer.key_zero),
+                (layer.values, caches.values[index], _VALUE_ZERO),
+            ):
+                into = np.frombuffer(cache, "<u2")
+                into = into.reshape(len(shard.kv_heads), -1, values.shape[-1])
+                count = min(into.shape[1], values.shape[1])
+                into[:, :count] = values[list(shard.kv_heads), :count] + zero
+        self._vocabulary = model.vocabulary and self._scoring(program["make_program"])
+        self._nothing = array("I", [0] * 3)
+        for buffer in (self._nothing, self._block, self._vocabulary):
+            if buffer:
+                address(buffer)
+        self._buffers.copy()
+
+    def _scoring(self, make_program: Any) -> Any:
+        """The program of firmware/compute/vocabulary.py, which a chip runs from bytecode."""
+        role = self._role
+        part, frame = role.model.vocabulary, role.outbox.link.frame
+        rows, dim = len(part.logits), role._dim
+        linear = part._classifier
+        return make_program(
+            [
+                (role._load, (frame, 0, COMPUTE_DATA, role.model.workspace.x, dim)),
+                *((matvec, (part._weights, 0, part.logits, x, rows, at))
+                  for matvec, at, x in linear.blocks),
+                (_Kernel("rescale"), (part.logits, 0, part._weights, 0, part._scale, 1)),
+                (_Kernel("store_int16s"),
+                 (part.logits, 0, LOGITS_DATA, role.outbox.answer, rows)),
+            ],
+            (),
+        )  # fmt: skip
+
+    def _core(self, function: Any) -> int:
+        return self._cores[function.__name__]
+
+    def answer(self, request: Request, sequence: int) -> tuple[int, bytes]:
+        """Instructions of machine code for a request, and the answer as on the line; for the
+        vocabulary the logits alone."""
+        link, memory = self._role.outbox.link, self._processor.memory
+        _, data, frame, _, _ = link._reading
+        positions = self._role.model.cache.positions
+        address = self._buffers.address
+        memory.write(address(positions), array("i", [request.position] * len(positions)))
+        line, spent, size = request.frame(sequence), 0, 0
+        for at in range(0, len(line), len(data)):
+            piece = line[at : at + len(data)]
+            memory.write(address(data), piece)
+            size, count = self._called("serve", address(self._block), len(piece))
+            spent += count
+        if request.phase != PHASE_VOCABULARY:
+            return spent, memory.content(address(link._encoded), max(size, 0))
+        if not self._vocabulary:
+            return spent, b""
+        memory.write(address(frame) + HEADER_SIZE, request.payload())
+        _, count = self._called(
+            "run_program", address(self._vocabulary), address(self._nothing), 0, 0
+        )
+        rows = len(self._role.model.vocabulary.logits)
+        logits = address(self._role.outbox.answer) + LOGITS_DATA
+        return spent + count, memory.content(logits, 2 * rows)
+
+    def _called(self, name: str, *words: int) -> tuple[int, int]:
+        """What a core gives for argument words, and its instructions."""
+        execution = self._processor.call_core(self._cores[name], *words)
+        return execution.result, execution.instructions
+
+
+def _firmware(name: str, **others: Any) -> dict[str, Any]:
+    """A module of firmware/compute that is for chips alone, with others of its functions."""
+    path = SOURCES / "firmware" / "compute" / f"{name}.py"
+    tree = ast.parse(path.read_text())
+    # What only MicroPython has, it has for functions that others stand for here.
+    imports = ("micropython", "uctypes", "firmware.compute.program")
+    tree.body = [
+        node
+        for node in tree.body
+        if not (isinstance(node, ast.Import) and node.names[0].name in imports)
+        and not (isinstance(node, ast.ImportFrom) and node.module in imports)
+    ]
+    plain = SimpleNamespace(viper=lambda made: made, native=lambda made: made)
+    made: dict[str, Any] = {"micropython": plain, "ptr32": int}
+    exec(compile(tree, str(path), "exec"), made)
+    made.update(others)
+    return made
+
+
+def _looked_up() -> Sequence[str]:
+    """Names of kernels that the firmware's parts take from their module."""
+    return ("rope_row", "rescale", "rotate", "cache_rows", "attend", "gate", "load_int16s",
+            "store_int16s")  # fmt: skip
+
+
+def _matrices(source: str) -> Mapping[int, Any]:
+    """A kernel module's MATVEC, with what stands for its functions."""
+    table = source[source.index("MATVEC = ") + len("MATVEC = ") :]
+    made: Mapping[int, Any] = eval(table, {"__builtins__": {}}, _Names())
+    return made
+
+
+def _crc_table() -> list[int]:
+    """CRC-32's register after eight bits, by its lowest eight."""
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0xEDB88320 if value & 1 else 0)
+        table.append(value)
+    return table
