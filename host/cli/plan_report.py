@@ -10,7 +10,7 @@ from host.cli.tables import print_table
 from host.errors import ModelError
 from host.parallel.assessment import Assessment, describe_options, recommend
 from host.parallel.boards import BoardSet
-from host.parallel.cost.latency import formula
+from host.parallel.cost.latency import Latency, formula
 from host.parallel.cost.widths import TYPICAL_TOKENS
 from host.parallel.parallelism import Parallelism
 
@@ -123,12 +123,17 @@ def _figures(each: Assessment) -> dict[str, str]:
         figures["airtime, modelled"] = _milliseconds(times.airtime)
     return figures | {
         f"latency at position {each.position}, modelled": _milliseconds(times.total),
-        "  of that, the slowest chip computes": _milliseconds(times.compute),
-        "  links": _milliseconds(times.links),
-        "  waits": _milliseconds(times.waits),
+        "  the slowest chip computes": _part(times, "compute"),
+        "  serial lines": _part(times, "lines"),
+        "  air": _part(times, "air"),
+        "  waits": _part(times, "waits"),
         "tokens a second, modelled": f"{times.tokens_per_second:.1f}",
         "  of many sequences": f"{each.throughput:.1f}",
     }
+
+
+def _part(times: Latency, name: str) -> str:
+    return f"{_milliseconds(getattr(times, name))} {times.percent[name]:3}%"
 
 
 def _milliseconds(seconds: float) -> str:

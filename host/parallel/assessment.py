@@ -53,6 +53,8 @@ class Assessment:
         if self.latency:
             token["modelled"] = {
                 **asdict(self.latency),
+                "links": self.latency.links,
+                "percent": self.latency.percent,
                 "position": self.position,
                 "total": self.latency.total,
                 "tokens_per_second": self.latency.tokens_per_second,

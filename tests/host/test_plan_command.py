@@ -102,6 +102,10 @@ def test_the_object_has_every_mode_chip_and_figure(planned):
         times = token["modelled"]
         assert times["position"] == 32
         assert times["total"] == pytest.approx(times["compute"] + times["links"] + times["waits"])
+        assert times["links"] == pytest.approx(times["lines"] + times["air"])
+        assert sum(times["percent"].values()) == 100
+        for part, percent in times["percent"].items():
+            assert abs(percent - 100 * times[part] / times["total"]) < 1
         assert times["tokens_per_second"] == pytest.approx(1 / times["total"])
     best = min(found["strategies"], key=lambda mode: mode["token"]["modelled"]["total"])
     assert found["recommended"] == best["options"]
@@ -113,7 +117,10 @@ def test_the_text_says_the_same(planned):
     for mode in found["strategies"]:
         assert f"{mode['options']}: " in text
         assert f"{mode['token']['lines']['bytes']:,}" in text
-        assert f"{mode['token']['modelled']['total'] * 1e3:,.1f} ms" in text
+        times = mode["token"]["modelled"]
+        assert f"{times['total'] * 1e3:,.1f} ms" in text
+        for part, percent in times["percent"].items():
+            assert f"{times[part] * 1e3:,.1f} ms {percent:3}%" in text
     assert f"recommended: {found['recommended']} (modelled)" in text
     assert found["recommended_for_many"] == "--parallel pipeline"
     assert "on the air" not in text

@@ -62,13 +62,32 @@ FIXED_RATES = {RATE_54M: RadioRate(54e6, 778_500, 963_000, 0.7e-3)}
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds of a token, by what takes them: chips' instructions, links, and waits (the radio's
-    turnaround, USB and host). airtime: what all its frames take on the air."""
+    """Seconds of a token, by what takes them: chips' instructions, serial lines, the air as far as
+    it is waited for, and waits (the radio's turnaround, USB and host). airtime: what all its
+    frames take on the air."""
 
     compute: float
-    links: float
+    lines: float
+    air: float
     waits: float
     airtime: float
+
+    @property
+    def links(self) -> float:
+        """Seconds."""
+        return self.lines + self.air
+
+    @property
+    def percent(self) -> dict[str, int]:
+        """Where the time goes, in whole percent that add up to 100: what the largest remainders
+        lack goes to them."""
+        parts = {
+            "compute": self.compute, "lines": self.lines, "air": self.air, "waits": self.waits
+        }  # fmt: skip
+        exact = {name: 100 * part / self.total for name, part in parts.items()}
+        whole = {name: int(of) for name, of in exact.items()}
+        by_rest = sorted(exact, key=lambda name: whole[name] - exact[name])
+        return whole | {name: whole[name] + 1 for name in by_rest[: 100 - sum(whole.values())]}
 
     @property
     def total(self) -> float:
@@ -135,14 +154,15 @@ class LatencyModel:
     ) -> Latency:
         """Of a token at a position whose synchronizations are these; rows: positions that are run
         together, each of which is taken to cost as much as one by itself."""
-        compute = links = waits = airtime = 0.0
+        compute = lines = air = waits = airtime = 0.0
         for each in token:
             compute += self._compute(each, position, rows)
             for messages in (each.requests, each.answers):
-                links += self._on_links(messages)
+                on_lines, on_air = self._on_links(messages)
+                lines, air = lines + on_lines, air + on_air
                 airtime += self._on_air(messages)
             waits += self._waits(each)
-        return Latency(compute, links, waits, airtime)
+        return Latency(compute, lines, air, waits, airtime)
 
     def throughput(
         self, token: Iterable[Synchronization], position: int, rows: int = 1
@@ -171,9 +191,9 @@ class LatencyModel:
             for chip, (board, costs) in enumerate(zip(self._boards, self._costs, strict=True))
         )
 
-    def _on_links(self, messages: Iterable[Message]) -> float:
-        """Until the last of these messages is there. What chips send each other over serial lines
-        goes to the host first."""
+    def _on_links(self, messages: Iterable[Message]) -> tuple[float, float]:
+        """On serial lines, and on the air, until the last of these messages is there. What chips
+        send each other over serial lines goes to the host first."""
         messages = tuple(messages)
         to_chips: Counter[int] = Counter()
         from_chips: Counter[int] = Counter()
@@ -186,7 +206,9 @@ class LatencyModel:
         air = self._on_air(messages)
         # A gateway has to have a request before it repeats it; answers come in while it passes
         # on others.
-        return lines + air if to_chips else max(lines, air)
+        if to_chips:
+            return lines, air
+        return (lines, 0.0) if lines >= air else (0.0, air)
 
     def _on_air(self, messages: Iterable[Message]) -> float:
         """That they take on the air, one after another."""
