@@ -9,7 +9,7 @@ from bench.kernel_tables import kernels, native, native_chip
 from bench.links import CHIPS as LINK_CHIPS
 from bench.memory import CASES as HEAPS
 from bench.page_figures import MODEL, Cells, Figures, goal_cell
-from bench.speed import CHIPS, MANY
+from bench.speed import BOARDS, CHIPS, MANY
 from host.hardware.board import load
 
 _CHIP_GOALS = {1: 3.3, 5: 0.9}  # millions, at position 128
@@ -103,7 +103,7 @@ def links(figures: Figures) -> list[Cells]:
 
 def speed(figures: Figures) -> list[Cells]:
     """Modelled tokens a second of boards."""
-    made: list[Cells] = [["link", "adds", "chips", "S3, ESP32", "C3", "at 5 % loss", "at 20 %"]]
+    made: list[Cells] = [["link", "adds", "chips", "S3", "ESP32", "C3", "at 5 % loss", "at 20 %"]]
     for chips in CHIPS:
         for link, label in (("uart", "UART"), *((f"espnow {r}", f"ESP-NOW {r}") for r in _RATES)):
             for who, words in (("host", "host adds"), ("chips", "chips add")):
@@ -115,8 +115,8 @@ def speed(figures: Figures) -> list[Cells]:
                     for loss in ("5%", "20%")
                 ]
                 made.append([
-                    label, who, str(chips), _range(figures, "esp32s3", f"{shape}0%"),
-                    _range(figures, "esp32c3", f"{shape}0%"), *losses,
+                    label, who, str(chips),
+                    *(_range(figures, board, f"{shape}0%") for board in BOARDS), *losses,
                 ])  # fmt: skip
     return made
 

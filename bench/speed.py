@@ -19,7 +19,9 @@ from bench.plans import tensor_plan
 from bench.recording import Request
 from bench.results import Label, Row
 from bench.work import Work, combining_samples, host_samples, works
+from host.build.machine_code.registry import RV32IM
 from host.hardware.board import Board, load
+from host.hardware.kernels import native_kernels
 from host.model.quantized import QuantizedModel
 from host.parallel.heap import usable_heap
 from host.parallel.plan import Plan
@@ -32,7 +34,8 @@ LOSSES = (0.0, 0.05, 0.2)
 MANY = (1, 2, 3, 5, 8, 12, 20, 40, 100)
 _LOSSY_TOKENS = 30  # over which a mean with losses is taken
 _MODELS = {"host": HostCombined, "chips": ChipCombined}
-_WORDS = {"host": "host adds", "chips": "chips add"}
+_RELAYED = "host, relayed"
+_WORDS = {"host": "host adds", _RELAYED: "host adds, by radio", "chips": "chips add"}
 
 
 class SpeedModel:
@@ -49,11 +52,16 @@ class SpeedModel:
         self._model, self._position = model, position
         # Caches as long as the model allows, up to where the position asks for no more.
         self._context = min(model.config.context, 2 * position)
-        hosts = host_samples(model, ChipBench(model, requests, [position], folder))
-        combining = combining_samples(model, CombiningBench(model, requests, [position], folder))
+        recorded = model, requests, [position], folder
+        hosts = host_samples(model, ChipBench(*recorded))
+        native = host_samples(model, ChipBench(*recorded, kernels=RV32IM), inside=False)
+        chips = combining_samples(model, CombiningBench(*recorded))
+        combining = combining_samples(model, CombiningBench(*recorded, RV32IM), inside=False)
         self.works: dict[str, dict[str, Work]] = {
-            "host": works(hosts),
-            "chips": works(combining),
+            "host": works(hosts, native),
+            # Where frames go over the radio, none is answered in one call.
+            _RELAYED: works(hosts),
+            "chips": works(chips, combining),
         }
         sums = [request.answer for request in requests if request.phase != PHASE_VOCABULARY]
         self._sum_bits = mean_bits(sums)
@@ -65,10 +73,11 @@ class SpeedModel:
         """What the federation does, and whether each board's heap holds its share."""
         mtu = None if rate is None else board.radio.mtu
         plan = tensor_plan(self._model, chips, self._context, mtu=mtu, reduce=combine)
-        assert board.clock_mhz
+        kernels = native_kernels(board.chip)
+        assert board.clock_mhz and kernels
         scenario = Scenario(
-            plan, self.works[combine][board.mpy_arch], board.clock_mhz * 1e6 / cycles, rate, loss,
-            self._sum_bits, self._residual_bits,
+            plan, self.works[_RELAYED if rate and combine == "host" else combine][kernels],
+            board.clock_mhz * 1e6 / cycles, rate, loss, self._sum_bits, self._residual_bits,
         )  # fmt: skip
         model = _MODELS[combine](scenario)
         return model.outcome(_LOSSY_TOKENS if loss else 1), _fits(plan, board)

@@ -6,15 +6,17 @@
     part          c0: taking another chip's contribution, where chips combine
 
 Emulated are all chips of federations of FITTED sizes. Other sizes, up to 100 chips, have shares
-between those or smaller ones. On Xtensa only kernels are emulated: their instructions are scaled
-by what kernels take there and on rv32imc, and all else is taken to be as many.
+between those or smaller ones. Whole chips are emulated on RISC-V, with native kernels, and what
+goes into kernels with viper's. Where chips have other kernels, their instructions are scaled by
+what these take, and all else is taken to be as many.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -22,8 +24,10 @@ from bench.chip import OTHERS, PHASES, ChipBench
 from bench.combining_chip import CombiningBench
 from bench.emulated_chip import ANSWER, Measured
 from bench.kernels import figures_of_shapes
+from bench.native import NATIVE_SETS
 from bench.plans import tensor_plan
 from bench.results import Row
+from host.build.machine_code.registry import RV32IM
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Shard
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
@@ -42,7 +46,7 @@ _NAMES = {
     PHASE_VOCABULARY: ("", "rows"),
     PART: ("",),
 }
-# By which kernel at which shape each kind of work is scaled from rv32imc to Xtensa.
+# By which kernel at which shape each kind of work is scaled from one set of kernels to another.
 _SCALES = {
     "matrix": "matvec 64x64",
     "attention": "scores 128x8",
@@ -107,19 +111,39 @@ def scaled(sample: Sample, scales: Mapping[str, float]) -> float:
     return sample.instructions + more
 
 
-def kernel_scales(rows: Iterable[Row]) -> dict[str, float]:
-    """What kernels take on Xtensa over what they take on rv32imc, by kind of work."""
+def kernel_scales(rows: Iterable[Row], target: str) -> dict[str, float]:
+    """What a target's or a set's kernels take over viper's on rv32imc, by kind of work."""
     values = {(f"{row.name} {row.shape}", row.target): row.value for row in rows}
     return {
-        kind: values[kernel, "xtensawin"] / values[kernel, "rv32imc"]
+        kind: values[kernel, target] / values[kernel, "rv32imc"]
         for kind, kernel in _SCALES.items()
     }
 
 
-def works(samples: Sequence[Sample]) -> dict[str, Work]:
-    """The Work on each target, by mpy-cross's name of it."""
-    scales = kernel_scales(figures_of_shapes())
-    return {"rv32imc": fitted(samples, {}), "xtensawin": fitted(samples, scales)}
+def works(samples: Sequence[Sample], native: Sequence[Sample] = ()) -> dict[str, Work]:
+    """The Work with each set of kernels, by its name.
+
+    samples: with viper's kernels; native: of the same tasks with rv32im's, where these are more
+    than other kernels: no bytecode between them. Without, only kernels are other ones.
+    """
+    scales = _native_scales()
+    if not native:
+        return {name: fitted(samples, by_kind) for name, by_kind in scales.items()}
+    # Beside the whole chip with native kernels, what went into viper's.
+    both = [
+        replace(whole, inside=viper.inside) for whole, viper in zip(native, samples, strict=True)
+    ]
+    own = scales[RV32IM.name]
+    return {
+        name: fitted(both, {kind: 1 + scale - own[kind] for kind, scale in by_kind.items()})
+        for name, by_kind in scales.items()
+    }
+
+
+@cache
+def _native_scales() -> dict[str, dict[str, float]]:
+    rows = list(figures_of_shapes())
+    return {kernels.name: kernel_scales(rows, kernels.name) for kernels in NATIVE_SETS}
 
 
 def _features(task: int, shard: Shard | None) -> tuple[float, ...]:
@@ -130,18 +154,24 @@ def _features(task: int, shard: Shard | None) -> tuple[float, ...]:
     return 1, len(shard.units if task == PHASE_FEED_FORWARD else shard.rows)
 
 
-def host_samples(model: QuantizedModel, bench: ChipBench) -> list[Sample]:
-    """Where the host adds up: one sample for each task of each share that differs."""
+def host_samples(
+    model: QuantizedModel, bench: ChipBench, *, inside: bool = True
+) -> list[Sample]:
+    """Where the host adds up: one sample for each task of each share that differs; inside: as of
+    the other samples."""
 
     def runs(plan: Plan, shard: Shard, inside: bool) -> list[Measured]:
         return bench.run(plan, shard, inside)
 
     tasks = [request.phase for request in bench.measured_requests()]
-    return _samples(model, "host", lambda plan, shard: tasks, runs)
+    return _samples(model, "host", lambda plan, shard: tasks, runs, inside)
 
 
-def combining_samples(model: QuantizedModel, bench: CombiningBench) -> list[Sample]:
-    """The same where chips combine; one chip alone does all in one go and gives none."""
+def combining_samples(
+    model: QuantizedModel, bench: CombiningBench, *, inside: bool = True
+) -> list[Sample]:
+    """The same where chips combine; one chip alone does all in one go and gives none. inside: look
+    into functions, which those of native kernels' programs do not allow."""
 
     def tasks(plan: Plan, shard: Shard) -> list[int]:
         events = bench.events(plan, shard)
@@ -151,7 +181,7 @@ def combining_samples(model: QuantizedModel, bench: CombiningBench) -> list[Samp
     def runs(plan: Plan, shard: Shard, inside: bool) -> list[Measured]:
         return bench.run(plan, shard, bench.events(plan, shard), inside)
 
-    return _samples(model, "chips", tasks, runs)
+    return _samples(model, "chips", tasks, runs, inside)
 
 
 def _samples(
@@ -159,6 +189,7 @@ def _samples(
     combine: str,
     tasks: Callable[[Plan, Shard], Sequence[int]],
     runs: Callable[[Plan, Shard, bool], list[Measured]],
+    inside: bool,
 ) -> list[Sample]:
     found: dict[tuple[int, ...], list[Sample]] = {}
     for chips in FITTED if combine == "host" else FITTED[1:]:
@@ -167,9 +198,9 @@ def _samples(
             sizes = tuple(map(len, (shard.heads, shard.kv_heads, shard.units, shard.rows)))
             if sizes in found:
                 continue
-            found[sizes] = _means(
-                shard, tasks(plan, shard), runs(plan, shard, False), runs(plan, shard, True)
-            )
+            whole = runs(plan, shard, False)
+            looked_into = runs(plan, shard, True) if inside else whole
+            found[sizes] = _means(shard, tasks(plan, shard), whole, looked_into)
     return [sample for samples in found.values() for sample in samples]
 
 

@@ -1,5 +1,7 @@
 """Instructions fitted to those of emulated chips."""
 
+from dataclasses import replace
+
 import pytest
 
 from bench.emulated_chip import ANSWER, Measured
@@ -26,7 +28,7 @@ def cost(task: int, of: Shard) -> int:
 
 
 SAMPLES = [
-    Sample(task, of, cost(task, of), {"matrix": 1000}) for task in range(4) for of in SHARES
+    Sample(task, of, cost(task, of), {"matrix": 400}) for task in range(4) for of in SHARES
 ]
 
 
@@ -57,13 +59,23 @@ def test_scales_are_what_kernels_take_on_xtensa_over_rv32():
         )
         for target, value in (("rv32imc", 6.0), ("xtensawin", 9.0))
     ]  # fmt: skip
-    assert kernel_scales(rows) == {"matrix": 1.5, "attention": 1.5, "elementwise": 1.5}
+    expected = {"matrix": 1.5, "attention": 1.5, "elementwise": 1.5}
+    assert kernel_scales(rows, "xtensawin") == expected
 
 
-def test_xtensa_takes_more_where_kernels_do():
+def test_chips_take_less_where_their_kernels_do():
     on = works(SAMPLES)
-    more = on["xtensawin"].instructions(PART) - on["rv32imc"].instructions(PART)
-    assert 100 < more < 1000
+    counts = [on[name].instructions(PART) for name in ("rv32im", "lx6", "pie")]
+    assert counts == sorted(counts, reverse=True) and counts[0] > 1.5 * counts[2]
+
+
+def test_whole_chips_with_native_kernels_are_taken_as_counted():
+    native = [replace(sample, instructions=sample.instructions - 300) for sample in SAMPLES]
+    on = works(SAMPLES, native)
+    for sample in native:
+        count = on["rv32im"].instructions(sample.task, sample.shard)
+        assert count == pytest.approx(sample.instructions)
+    assert on["pie"].instructions(PART) < on["rv32im"].instructions(PART)
 
 
 def test_a_sample_is_the_mean_of_a_task_and_of_none_that_a_chip_has_no_part_in():
