@@ -29,10 +29,13 @@ class Figures:
     def __init__(self, rows: list[Row]) -> None:
         self._rows = {(row.name, row.target, row.shape): row for row in rows}
         self._named = {(row.name, row.target): row for row in rows}
+        self.used: list[Row] = []
 
     def of(self, name: str, target: str, shape: str = "") -> Row:
         """One figure. Raises KeyError."""
-        return self._rows[name, target, shape] if shape else self._named[name, target]
+        row = self._rows[name, target, shape] if shape else self._named[name, target]
+        self.used.append(row)
+        return row
 
 
 def _losses(figures: Figures) -> list[Cells]:
@@ -83,12 +86,13 @@ def main() -> int:
     """Writes figures and page; the exit code."""
     try:
         rows = read(RESULTS)
-        page = with_tables(PAGE.read_text(), Figures(rows))
+        figures = Figures(rows)
+        page = with_tables(PAGE.read_text(), figures)
     except (OSError, KeyError) as error:
         what = f"no figure {error}" if isinstance(error, KeyError) else error
         print(f"error: {what}: run `python -m bench faults`", file=sys.stderr)
         return FAILED
-    store(rows, FIGURES)
+    store(figures.used, FIGURES)
     PAGE.write_text(page)
     return 0
 
