@@ -260,5 +260,8 @@ def test_a_line_that_hangs_keeps_some_frames_and_loses_the_others_whole(terminal
     line.send(frame(b"after it"))
     while came[-1] != frame(b"after it"):
         came += terminal.received()
-    assert came[:-1] == sent[: len(came) - 1]  # the first ones, whole and in order
+    # Whole and in order. The kernel may make room after a frame was dropped, so that a later one
+    # is kept.
+    later = iter(sent)
+    assert all(each in later for each in came[:-1])
     assert len(came) - 1 + line.dropped == len(sent)
