@@ -9,12 +9,16 @@ framing_pointers.py and framing_plain.py, bitpack_pointers.py and bitpack_plain.
 
 import sys
 
-try:
+# Names for viper, which MicroPython's compiler knows without looking them up.
+ptr8 = bytearray
+ptr32 = bytearray
+uint = int
+if sys.implementation.name == "micropython":
     from time import ticks_diff, ticks_ms  # type: ignore[attr-defined]
 
     import micropython
     from micropython import const
-except ImportError:
+else:
     from time import monotonic
     from types import SimpleNamespace
 
@@ -38,15 +42,7 @@ except ImportError:
         def __new__(cls, buffer):
             return buffer
 
-
-# Names for viper. MicroPython's compiler knows them without looking them up; elsewhere they only
-# say "indexable integers": ptr8 any bytes, ptr32 an array("i").
-MYPY = False  # which takes it to be True
-if MYPY:
-    ptr8 = bytearray
-    ptr32 = bytearray
-elif sys.implementation.name == "micropython":
-    ptr8 = ptr32 = None
-else:
-    ptr8 = ptr32 = _Buffer
-uint = int
+    MYPY = False  # which takes it to be True
+    if not MYPY:
+        # They only say "indexable integers": ptr8 any bytes, ptr32 an array("i").
+        ptr8 = ptr32 = _Buffer

