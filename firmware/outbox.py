@@ -124,12 +124,10 @@ class Outbox:
             code = BAD_REQUEST
         self.send_error(request[SRC], u16(request, SEQUENCE), code, layer, position, text)
 
-    @micropython.native
     def send(self, frame, length):
         """Finishes and sends a frame, whose header and payload stand, to the host."""
         self._transmit(frame, length, self._send)
 
-    @micropython.native
     def broadcast(self, frame, length):
         """Finishes and sends a frame, whose header and payload stand, to other chips."""
         self._transmit(frame, length, self._broadcast)

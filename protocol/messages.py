@@ -33,7 +33,16 @@ send.
 import struct
 
 from protocol.compat import const, micropython, ptr8, ptr32
-from protocol.frame import HEADER_SIZE, TRAILER_SIZE
+from protocol.fields import put_u16, same, u16
+from protocol.frame import (
+    DST,
+    HEADER_SIZE,
+    LENGTH,
+    SEQUENCE,
+    SRC,
+    TRAILER_SIZE,
+    VERSION,
+)
 
 PHASE_ATTENTION = const(0)
 PHASE_FEED_FORWARD = const(1)
@@ -123,30 +132,26 @@ def make_answer_buffer(capacity):
     return bytearray(HEADER_SIZE + capacity + max(TRAILER_SIZE.values()))
 
 
-@micropython.viper
-def is_answered(request: ptr8, answer: ptr8) -> int:
-    """1 if the buffer holds the answer to this opened request frame, else 0."""
-    if answer[0] == 0 or answer[3] != request[2] or request[6] + request[7] * 256 < 7:
-        return 0
-    if answer[4] != request[4] or answer[5] != request[5]:
-        return 0
-    i = 8
-    while i < 15:
-        if answer[i] != request[i]:
-            return 0
-        i += 1
-    return 1
+def is_answered(request, answer):
+    """Whether the buffer holds the answer to this verified request frame."""
+    return (
+        answer[VERSION] != 0
+        and answer[DST] == request[SRC]
+        and u16(request, LENGTH) >= REQUEST_SIZE
+        and same(answer, SEQUENCE, request, SEQUENCE, 2) == 1
+        and same(answer, HEADER_SIZE, request, HEADER_SIZE, REQUEST_SIZE) == 1
+    )
 
 
 @micropython.viper
 def begin_compute(
     request: ptr8, answer: ptr8, length: int, boot_id: int, fields: ptr32
 ) -> int:  # fmt: skip
-    """Reads an opened COMPUTE frame of `length` >= 7 bytes of payload in place, and begins its
-    answer in the buffer `answer` (protocol/messages.py) as begin_answer does.
+    """Reads a verified COMPUTE frame of `length` >= 7 bytes of payload in place, and begins its
+    answer in the buffer `answer` as begin_answer does.
 
     How many int16 follow, or -1 if the request is malformed, or -2, with all left as it is, if the
-    buffer holds the answer to it (answers.is_answered). fields, of six int32, gets sequence id,
+    buffer holds the answer to it (is_answered). fields, of six int32, gets sequence id,
     layer, phase, first position, count, and where the int16 begin, unless the request is
     malformed.
     """
@@ -187,61 +192,44 @@ def begin_compute(
     return length
 
 
-@micropython.viper
-def begin_answer(request: ptr8, answer: ptr8, boot_id: int):
+def begin_answer(request, answer, boot_id):
     """Begins the frame of an answer: destination and sequence, and what the payload begins with,
     the request's seven bytes and the boot id. All else is the sender's to write.
     """
-    answer[3] = request[2]
-    answer[4] = request[4]
-    answer[5] = request[5]
-    i = 8
-    while i < 15:
+    answer[DST] = request[SRC]
+    put_u16(answer, SEQUENCE, u16(request, SEQUENCE))
+    for i in range(HEADER_SIZE, HEADER_SIZE + REQUEST_SIZE):
         answer[i] = request[i]
-        i += 1
-    answer[15] = boot_id & 255
-    answer[16] = boot_id >> 8 & 255
+    put_u16(answer, BOOT_ID, boot_id)
 
 
-@micropython.viper
-def read_rows(request: ptr8, at: int, end: int, rows: ptr32) -> int:
+def read_rows(request, at, end, rows):
     """Reads of which sequence and position each of a request's count of rows is.
 
     at: where its runs stand, if it has several; end: of what has come; rows: int32 [count, 2],
     gets sequence id and position. Where the data of the rows begin, or -1 if the runs are
     malformed.
     """
-    left = request[14]
-    runs = 0
-    if request[11] & 0x80:
+    left, data = request[COUNT], at
+    if request[PHASE] & SEVERAL_RUNS:
         if at >= end:
             return -1
-        runs = request[at]
         at += 1
-    table = at
-    at += runs * 5
-    if at > end:
+        data = at + RUN_SIZE * request[at - 1]
+    if data > end:
         return -1
-    i = 0
-    while i < runs:
-        left -= request[i * 5 + table + 4]
-        i += 1
+    for run in range(at, data, RUN_SIZE):
+        left -= request[run + 4]
     if left < 1:
         return -1
-    sequence_id = request[8] | request[9] << 8
-    position = request[12] | request[13] << 8
+    sequence_id, position = u16(request, SEQUENCE_ID), u16(request, POSITION)
     row = 0
-    while 1:
-        while left:
+    while True:
+        for i in range(left):
             rows[row] = sequence_id
-            rows[row + 1] = position
+            rows[row + 1] = position + i
             row += 2
-            position += 1
-            left -= 1
-        if not runs:
-            return at
-        sequence_id = request[table] | request[table + 1] << 8
-        position = request[table + 2] | request[table + 3] << 8
-        left = request[table + 4]
-        table += 5
-        runs -= 1
+        if at == data:
+            return data
+        sequence_id, position, left = u16(request, at), u16(request, at + 2), request[at + 4]
+        at += RUN_SIZE

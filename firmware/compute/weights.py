@@ -1,6 +1,6 @@
 """What a chip holds of the model. firmware/compute/shard.py fills it and then leaves the heap."""
 
-from protocol.compat import const, micropython
+from protocol.compat import const
 
 INT16_LIMIT = const(32767)
 
@@ -47,7 +47,6 @@ class Layer:
 
     caches = norms = None
 
-    @micropython.native
     def select(self, index):
         """Makes the keys and values of the slot `index` the current ones."""
         if self.caches:

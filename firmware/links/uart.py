@@ -69,7 +69,6 @@ class UartLink:
                 return
         self._queued = at + encode(frame, buffer, length, at)
 
-    @micropython.native
     def flush(self):
         """Sends what is queued."""
         if self._queued:

@@ -94,10 +94,9 @@ class HostReduce(Role):
         count = fields[4]
         end = position + count
         dim = int(dims)
-        if values != count * dim or count > int(len(out)):
-            raise BadRequest("%d values for %d positions of %d" % (values, count, dim))
-        if layer >= int(len(layers)) or end > int(places) and not several:
-            self._refuse_place(layer, end - 1)
+        if (values != count * dim or count > int(len(out)) or layer >= int(len(layers))
+            or end > int(places) and not several):  # fmt: skip
+            self._refuse(values, count, layer, end - 1)
         if fields[0] != int(cache.sequence_id) and not cache.select(fields[0]):
             return 0
         if fields[2] == int(PHASE_VOCABULARY):
@@ -133,13 +132,15 @@ class HostReduce(Role):
         size = int(pack(answer, PARTIAL_DATA, results, values, bits))
         return int(PARTIAL_DATA) - int(HEADER_SIZE) + size
 
-    def _refuse_place(self, layer, position):
+    def _refuse(self, values, count, layer, position):
+        """Raises BadRequest, naming what is wrong with the sizes or the place of a request."""
+        if values != count * self._dim or count > len(self.model.workspace.out):
+            raise BadRequest("%d values for %d positions of %d" % (values, count, self._dim))
         raise BadRequest(
             "layer %d, position %d of a model of %d layers and a context of %d"
             % (layer, position, len(self.model.layers), self._context)
         )
 
-    @micropython.native
     def attend(self, request, end, layer, count):
         """Has `count` positions of several sequences attend; false where one of these is older
         than the one in its slot. end: of the request's runs. Raises BadRequest and NeedKV."""
@@ -150,7 +151,7 @@ class HostReduce(Role):
         for i in range(count):
             position = rows[2 * i + 1]
             if position >= self._context:
-                self._refuse_place(layer, position)
+                self._refuse(count * self._dim, count, layer, position)
             if not cache.select(rows[2 * i]):
                 return False
             held = cache.positions
