@@ -25,7 +25,7 @@ from host.parallel.plan import Plan, Shard
 from host.wire.framing import decode_frame
 from host.wire.payloads import decode_logits, decode_partial
 from protocol.auth import Signer
-from protocol.bitpack import unpack
+from protocol.bitunpack import unpack
 from protocol.frame import HEADER_SIZE, ProtocolError, verify_frame
 from protocol.messages import PHASE_ATTENTION, PHASE_VOCABULARY
 

@@ -150,6 +150,7 @@ def functions(model: QuantizedModel, shard: Shard) -> dict[str, int]:
         kernel_source(matrix_columns(model, shard), model.config.head_dim),
         (REPOSITORY / "firmware" / "compute" / "kernels.py").read_text(),
         (REPOSITORY / "protocol" / "bitpack_pointers.py").read_text(),
+        (REPOSITORY / "protocol" / "bitunpack_pointers.py").read_text(),
     )
     found = {
         node.name: len(node.args.args)

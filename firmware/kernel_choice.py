@@ -18,6 +18,7 @@ import machine
 # Modules in the order in which they are loaded, for some import others.
 _MODULES = (
     ("protocol", "bitpack_pointers"),
+    ("protocol", "bitunpack_pointers"),
     ("protocol", "cobs_pointers"),
     ("protocol", "frame_check"),
     ("protocol", "sums"),

@@ -8,9 +8,9 @@ of a row of 64 weights takes 27 bits at worst, and those of real text stay withi
 import sys
 
 if sys.implementation.name == "micropython":
-    from protocol.bitpack_pointers import add_unpacked, bits_needed, pack, unpack  # noqa: F401
+    from protocol.bitpack_pointers import bits_needed, pack  # noqa: F401
 else:
-    from protocol.bitpack_plain import add_unpacked, bits_needed, pack, unpack  # noqa: F401
+    from protocol.bitpack_plain import bits_needed, pack  # noqa: F401
 
 
 def packed_size(count, bits):

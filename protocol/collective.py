@@ -22,7 +22,8 @@ u32 of the pieces that the sender has of it.
 """
 
 
-from protocol.bitpack import add_unpacked, bits_needed, pack, packed_size
+from protocol.bitpack import bits_needed, pack, packed_size
+from protocol.bitunpack import add_unpacked
 from protocol.compat import const, micropython, ptr8, ptr32
 from protocol.fields import put_u16, put_u32, u16, u32
 from protocol.frame import BROADCAST, HEADER_SIZE, SEQUENCE, SRC, TYPE, ProtocolError

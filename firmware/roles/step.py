@@ -8,7 +8,8 @@ from array import array
 
 from firmware.compute.residual import ResidualStream
 from firmware.outbox import BadRequest, NeedKV
-from protocol.bitpack import packed_size, unpack
+from protocol.bitpack import packed_size
+from protocol.bitunpack import unpack
 from protocol.compat import const, micropython
 from protocol.fields import put_u16
 from protocol.frame import HEADER_SIZE, TYPE

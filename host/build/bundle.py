@@ -37,12 +37,14 @@ NATIVE = "native"  # the folder of modules with machine code of ours
 # Modules with kernels, those of firmware/kernel_choice.py; and which of them only chips need that
 # keep the residual stream themselves, that sign, and that answer on a line.
 TWINS = (
-    "protocol/bitpack_pointers.py", "protocol/cobs_pointers.py", "protocol/frame_check.py",
-    "protocol/sums.py", "protocol/hmac_pointers.py", "firmware/compute/kernels.py",
-    "firmware/compute/norms.py", KERNELS, "firmware/compute/program.py",
-    "firmware/compute/serve.py",
+    "protocol/bitpack_pointers.py", "protocol/bitunpack_pointers.py", "protocol/cobs_pointers.py",
+    "protocol/frame_check.py", "protocol/sums.py", "protocol/hmac_pointers.py",
+    "firmware/compute/kernels.py", "firmware/compute/norms.py", KERNELS,
+    "firmware/compute/program.py", "firmware/compute/serve.py",
 )  # fmt: skip
-_OF_RESIDUAL = ("firmware/compute/norms.py", "protocol/sums.py")
+_OF_RESIDUAL = (
+    "firmware/compute/norms.py", "protocol/bitunpack_pointers.py", "protocol/sums.py",
+)  # fmt: skip
 _OF_SIGNING = ("protocol/hmac_pointers.py",)
 _OF_LINES = ("firmware/compute/serve.py",)  # where the host adds up, on a serial line
 

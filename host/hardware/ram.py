@@ -23,7 +23,7 @@ PSRAM_OVERHEAD_KB = 92
 # Bytes that a board adds to a simulated chip: firmware/board.py and links/repl.py with what they
 # keep, and the buffers in which fragments are reassembled, with some that come again;
 # tests/system/test_repl_line.py.
-ON_BOARD = 8_320
+ON_BOARD = {"uart": 8_320, "espnow": 3_000}
 # Bytes of the code that plans count (host/parallel/heap.py) and that a board does not have, as
 # its modules machine, network and espnow are C: measured (tests/simulation/test_standin_heap.py),
 # less what their objects may take there: 500 bytes, and on the radio 3,000, for a part of espnow
@@ -50,4 +50,4 @@ def internal_heap(ram_kb: int, code_kb: int, wifi_kb: int, link: str, reduce: st
 def planned(heap: int, link: str) -> int:
     """Returns the heap with which a plan, which counts in simulated chips, may count on a board
     whose heap grows to `heap` bytes."""
-    return heap - ON_BOARD + STANDINS[link]
+    return heap - ON_BOARD[link] + STANDINS[link]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.bench.twins import INT32, check, crc_table, numbers, seeds, twins
 
-BITS = "protocol/bitpack_pointers.py"
+PACK, UNPACK = "protocol/bitpack_pointers.py", "protocol/bitunpack_pointers.py"
 
 
 @check(60)
@@ -17,14 +17,14 @@ def test_packing(count, bits, at, seed):
     random = np.random.default_rng(seed)
     values = numbers(random, -(1 << bits - 1), (1 << bits - 1) - 1, count)
     size = -(-count * bits // 8)
-    assert twins(BITS).check("bits_needed", values, count) <= bits
+    assert twins(PACK).check("bits_needed", values, count) <= bits
     packed = random.bytes(at + size)
-    assert twins(BITS).check("pack", packed, at, values, count, bits) == size
-    out = twins(BITS).check("unpack", packed, at, bytes(4 * count), count, bits)
+    assert twins(PACK).check("pack", packed, at, values, count, bits) == size
+    out = twins(UNPACK).check("unpack", packed, at, bytes(4 * count), count, bits)
     assert out == size
     first = int(random.integers(0, 3))
     sums = numbers(random, *INT32, first + count)
-    twins(BITS).check("add_unpacked", packed, at, sums, first, count, bits)
+    twins(UNPACK).check("add_unpacked", packed, at, sums, first, count, bits)
 
 
 FRAMES = "protocol/cobs_pointers.py"

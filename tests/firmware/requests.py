@@ -4,7 +4,7 @@ from array import array
 
 from host.wire.payloads import encode_compute
 from protocol import message_types
-from protocol.bitpack import unpack
+from protocol.bitunpack import unpack
 from protocol.frame import HEADER_SIZE, HOST, write_header
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 

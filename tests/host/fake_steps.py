@@ -13,7 +13,7 @@ from host.model.reference import Reference
 from host.wire.payloads import encode_logits
 from host.wire.session import HostAuthenticator
 from protocol import message_types
-from protocol.bitpack import unpack
+from protocol.bitunpack import unpack
 from protocol.frame import HEADER_SIZE
 from protocol.messages import (
     NEED_KV,

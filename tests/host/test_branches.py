@@ -34,7 +34,7 @@ def test_no_chips_module_has_the_branch_of_another_python():
         for path in chip_sources()
         if (changed := keep_own_branch(path.read_text())) != path.read_text()
     }
-    assert set(changed) == {"bitpack", "cobs", "compat", "frame_check"}
+    assert set(changed) == {"bitpack", "bitunpack", "cobs", "compat", "frame_check"}
     for source in changed.values():
         (only,) = (node for node in ast.parse(source).body if isinstance(node, ast.If))
         assert ast.unparse(only.test) == "True" and not only.orelse

@@ -20,8 +20,8 @@ from tests.simulation.launch import REPOSITORY
 
 TWINS = (
     "firmware/compute/kernels.py", "firmware/compute/norms.py", "protocol/bitpack_pointers.py",
-    "protocol/cobs_pointers.py", "protocol/frame_check.py", "protocol/sums.py",
-    "protocol/hmac_pointers.py",
+    "protocol/bitunpack_pointers.py", "protocol/cobs_pointers.py", "protocol/frame_check.py",
+    "protocol/sums.py", "protocol/hmac_pointers.py",
 )  # fmt: skip
 UNPACKED = REPOSITORY / "build" / "qemu" / "debian"  # where `make bench` puts Debian's binutils
 OBJDUMP = "riscv64-unknown-elf-objdump"

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from host.wire.framing import FrameSplitter, encode_frame
 from host.wire.session import HostAuthenticator
 from protocol.auth import Hmac
-from protocol.bitpack import bits_needed, pack, packed_size, unpack
+from protocol.bitpack import bits_needed, pack, packed_size
+from protocol.bitunpack import unpack
 from protocol.cobs import encode, encoded_size
 from protocol.fragment import Reassembler, fragments
 from protocol.frame import HEADER_SIZE, ProtocolError, verify_frame, write_header

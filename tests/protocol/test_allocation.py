@@ -8,7 +8,8 @@ from host.wire.payloads import encode_compute
 from host.wire.requests import Outstanding
 from protocol import message_types
 from protocol.auth import Signer
-from protocol.bitpack import add_unpacked, bits_needed, pack, unpack
+from protocol.bitpack import bits_needed, pack
+from protocol.bitunpack import add_unpacked, unpack
 from protocol.cobs import encode
 from protocol.fields import put_u16, u16
 from protocol.fragment import Reassembler, fragments

@@ -2,7 +2,8 @@
 
 from array import array
 
-from protocol.bitpack import add_unpacked, bits_needed, pack, packed_size, unpack
+from protocol.bitpack import bits_needed, pack, packed_size
+from protocol.bitunpack import add_unpacked, unpack
 from tests.protocol.noise import below, random_bytes
 
 LOW = -(1 << 31)

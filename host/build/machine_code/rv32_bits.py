@@ -1,4 +1,5 @@
-"""RV32IM bit packing: the cores of the twins in protocol/bitpack_pointers.py.
+"""RV32IM bit packing: the cores of the twins in protocol/bitpack_pointers.py and
+protocol/bitunpack_pointers.py.
 
 Fields go through 32-bit words at aligned addresses. What is packed is written to the byte; what
 is unpacked is read to the word that the last bit lies in.

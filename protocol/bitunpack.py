@@ -1,0 +1,8 @@
+"""Unpacks what protocol/bitpack.py packs: chips whose partial sums the host adds up only pack."""
+
+import sys
+
+if sys.implementation.name == "micropython":
+    from protocol.bitunpack_pointers import add_unpacked, unpack  # noqa: F401
+else:
+    from protocol.bitunpack_plain import add_unpacked, unpack  # noqa: F401
