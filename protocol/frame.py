@@ -19,7 +19,7 @@ A chip builds and reads frames in place with `seal` and `verify_frame`; the host
 """
 
 from protocol.compat import const, micropython, ptr8
-from protocol.frame_check import FAULTS, check_frame, put_crc32
+from protocol.frame_check import check_frame, put_crc32
 
 HEADER_SIZE = const(8)
 HOST = const(254)
@@ -41,6 +41,13 @@ MAX_FRAME = const(8 + 2048 + 12)
 
 class ProtocolError(Exception):
     """Received bytes that are not what the protocol allows. Decoders raise nothing else."""
+
+
+def _fault(negated):
+    """What is wrong, in words."""
+    from protocol.frame_faults import FAULTS
+
+    return FAULTS[0 - negated]
 
 
 @micropython.viper
@@ -81,7 +88,7 @@ def write_header(buf, version, kind, src, dst, sequence, length):
     if trailer < 0:
         raise ValueError(
             "%s: version %d, type %d, source %d, destination %d, sequence %d, %d payload bytes"
-            % (FAULTS[0 - trailer], version, kind, src, dst, sequence, length)
+            % (_fault(trailer), version, kind, src, dst, sequence, length)
         )
     return trailer
 
@@ -125,7 +132,7 @@ def verify_frame(buf, n, signer=None):
     """
     length = check_frame(buf, n)
     if length < 0:
-        raise ProtocolError(FAULTS[0 - length])
+        raise ProtocolError(_fault(length))
     if signer is not None:
         if buf[VERSION] != 3:
             raise ProtocolError("frame is not signed")

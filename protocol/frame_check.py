@@ -1,5 +1,8 @@
 """Checks a frame of version 2 or 3 in one call, and makes the CRC-32 of version 2.
 
+Faults are negated indices of protocol/frame_faults.py. Chips whose frames are all of version 3
+have protocol/header_check.py in its place, where host/build/bundle.py says so.
+
 CRC-32 over a frame and its own little-endian CRC-32 is 0x2144DF1C: the register always ends at
 0xDEBB20E3, complemented on output.
 """
@@ -8,18 +11,6 @@ import sys
 from array import array
 
 from protocol.compat import micropython, ptr8, ptr32, uint
-
-# What `check_frame`, and frame.write_header's own check, return negated for a malformed frame.
-FAULTS = (
-    "",
-    "version is not 2 or 3",
-    "source is not a chip (0 to 253) or the host (254)",
-    "payload is longer than 2048 bytes",
-    "frame is shorter than a header and trailer",
-    "frame length is not that of header, payload and trailer",
-    "destination or type is not 0 to 255, or sequence not 0 to 65535",
-    "CRC-32 is wrong",
-)
 
 if sys.implementation.name == "micropython":
     # binascii's takes no length: it would need a new memoryview for each frame.

@@ -22,6 +22,7 @@ from host.build.kernels import kernel_source
 from host.build.machine_code.registry import KernelSet
 from host.build.packages import chip_path, flatten_imports
 from host.build.shard import matrix_columns, shard_file
+from host.build.unrolling import FEWEST_PRODUCTS, PRODUCTS
 from host.errors import BuildError, naming_file
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Shard
@@ -47,6 +48,10 @@ _OF_RESIDUAL = (
 )  # fmt: skip
 _OF_SIGNING = ("protocol/hmac_pointers.py",)
 _OF_LINES = ("firmware/compute/serve.py",)  # where the host adds up, on a serial line
+# What checks frames, and in its place where all of them are signed; but serve.py has machine code
+# for the former.
+_FRAME_CHECK, _HEADER_CHECK = "protocol/frame_check.py", "protocol/header_check.py"
+_FRAMING = "protocol/cobs_pointers.py"  # of a serial line
 
 # A board runs boot.py and main.py as source; all else is compiled. Ctrl-C is an interrupt when
 # main.py begins, and a frame that comes while modules are imported may hold that byte.
@@ -79,7 +84,15 @@ def chip_files(
         path.relative_to(SOURCES).as_posix(): path.read_text() for path in chip_sources()
     }
     columns = matrix_columns(model, shard)
-    sources[KERNELS] = kernel_source(columns, model.config.head_dim, padding)
+    # Beside native kernels viper's are only there in case.
+    products = FEWEST_PRODUCTS if kernels else PRODUCTS
+    sources[KERNELS] = kernel_source(columns, model.config.head_dim, padding, products)
+    has_line = plan.link.kind == "uart" or shard.chip == 0  # or it is the gateway
+    answers_on_line = plan.link.kind == "uart" and not plan.strategy.keeps_residual
+    header_check = sources.pop(_HEADER_CHECK)
+    checks_headers = plan.link.signed and not (kernels and answers_on_line)
+    if checks_headers:
+        sources[_FRAME_CHECK] = header_check
     files = {
         place: chip_module(source, path, arch)
         for path, source in sources.items()
@@ -91,7 +104,9 @@ def chip_files(
         is_left_out = {
             **dict.fromkeys(_OF_RESIDUAL, not plan.strategy.keeps_residual),
             **dict.fromkeys(_OF_SIGNING, not plan.link.signed),
-            **dict.fromkeys(_OF_LINES, plan.strategy.keeps_residual or plan.link.kind != "uart"),
+            **dict.fromkeys(_OF_LINES, not answers_on_line),
+            _FRAME_CHECK: checks_headers,
+            _FRAMING: not has_line,
         }
         twins = {path: sources[path] for path in TWINS if not is_left_out.get(path)}
         native = native_files(twins, kernels, model.config.head_dim)

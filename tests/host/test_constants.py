@@ -68,7 +68,7 @@ def test_no_chips_module_imports_a_number():
     # Tuples, tables and texts are looked up still.
     assert kept == {
         ("protocol.frame", "TRAILER_SIZE"),
-        ("protocol.frame_check", "FAULTS"),
+        ("protocol.frame_faults", "FAULTS"),
         *(("protocol.shard_layout", name) for name in ("MAGIC", "HEADER")),
     }
 

@@ -2,7 +2,8 @@
 
 from protocol.crc32 import crc32
 from protocol.fields import put_u16, put_u32, same, u16, u32
-from protocol.frame_check import FAULTS, check_frame, put_crc32
+from protocol.frame_check import check_frame, put_crc32
+from protocol.frame_faults import FAULTS
 from tests.protocol.noise import random_bytes
 
 

@@ -15,7 +15,7 @@ READS = dict.fromkeys(("check_frame", "put_crc32"), ("_TABLE",))
 # Functions that twins alone call: machine code has them within, and nothing in their place.
 OF_TWINS = ("_fill", "_compress")
 
-# What check_frame returns negated; protocol/frame_check.py names the faults.
+# What check_frame returns negated; protocol/frame_faults.py names the faults.
 WRONG_VERSION, WRONG_SOURCE, TOO_LONG, TOO_SHORT, WRONG_LENGTH, WRONG_CRC = 1, 2, 3, 4, 5, 7
 RESIDUE = 0xDEBB20E3  # where the register ends over a frame and its own CRC-32
 
