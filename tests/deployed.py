@@ -12,6 +12,7 @@ from host.build.bundle import compiled
 from host.build.constants import inline_constants
 from host.build.firmware_version import chip_sources
 from host.build.kernels import kernel_source
+from host.build.unrolling import FEWEST_PRODUCTS, PRODUCTS
 from tests.simulation.launch import REPOSITORY
 
 FOLDER = REPOSITORY / "build" / "tests"
@@ -21,17 +22,24 @@ ARCH = "x86"  # of the simulated chips
 # One to three blocks, their edges, and the shapes of stories260K on 1, 5 and 8 chips.
 COLUMNS = (1, 2, 3, 8, 16, 22, 35, 64, 128, 172, 191, 192, 193, 255, 256, 384, 385, 400)
 HEAD_SIZES = (2, 4, 6, 8, 16, 32, 48, 64)
+SHORT_SIZES = (2, 8, 32)
 
 
 @functools.cache
 def deployed_kernels() -> Path:
     """The folder to put on MicroPython's path; in it are deployed.kernels and deployed.norms,
-    deployed.matrices with all COLUMNS, and deployed.head_N for each size of HEAD_SIZES."""
+    deployed.matrices with all COLUMNS, and deployed.head_N for each size of HEAD_SIZES; and
+    matrices_short and head_N_short, of SHORT_SIZES, as they are beside native kernels."""
     names = ("kernels", "norms")
     folder = REPOSITORY / "firmware" / "compute"
     sources = {name: (folder / f"{name}.py").read_text() for name in names}
-    sources["matrices"] = kernel_source(COLUMNS, HEAD_SIZES[0])
-    sources |= {f"head_{size}": kernel_source((1,), size) for size in HEAD_SIZES}
+    for products, suffix, sizes in (
+        (PRODUCTS, "", HEAD_SIZES), (FEWEST_PRODUCTS, "_short", SHORT_SIZES),
+    ):  # fmt: skip
+        sources["matrices" + suffix] = kernel_source(COLUMNS, HEAD_SIZES[0], products=products)
+        for size in sizes:
+            kernels = kernel_source((1,), size, products=products)
+            sources[f"head_{size}{suffix}"] = kernels
     (FOLDER / "deployed").mkdir(parents=True, exist_ok=True)
     for name, source in sources.items():
         code = compiled(source.encode(), f"deployed/{name}.py", ARCH)

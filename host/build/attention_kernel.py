@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from host.build.unrolling import lines, per_turn, summed, turns
+from host.build.unrolling import PRODUCTS, lines, per_turn, summed, turns
 
 # The parts of a head's work in their order. A kernel that stops after an earlier one serves only
 # to count instructions.
@@ -127,20 +127,23 @@ _MEAN_TURN = """
 """
 
 
-def attention_kernel(head_dim: int, parts: Iterable[str] = PARTS) -> str:
-    """The source of `attend` for heads of this size; parts: the first of PARTS."""
+def attention_kernel(
+    head_dim: int, parts: Iterable[str] = PARTS, products: int = PRODUCTS
+) -> str:
+    """The source of `attend` for heads of this size; parts: the first of PARTS; products: as
+    kernel_source's."""
     made = {"scores": _scores, "softmax": _softmax, "mean": _mean}
-    text = "\n".join(made[part](head_dim).strip("\n") for part in parts)
+    text = "\n".join(made[part](head_dim, products).strip("\n") for part in parts)
     return _ATTEND.format(size=head_dim, parts=text)
 
 
-def _scores(size: int) -> str:
+def _scores(size: int, most: int) -> str:
     return _SCORES.format(
         stride=2 * size,
         q_stride=4 * size,
-        others=per_turn(size) - 1,
+        others=per_turn(size, most) - 1,
         load=lines(8, (f"h{i} = ptr32(acc)[{i}]" for i in range(size))),
-        loops=turns(size, "at < single", "at < stop", partial(_scores_turn, size)),
+        loops=turns(size, most, "at < single", "at < stop", partial(_scores_turn, size)),
     )
 
 
@@ -159,18 +162,18 @@ def _scores_turn(size: int, positions: int, header: str) -> str:
     )
 
 
-def _softmax(size: int) -> str:
+def _softmax(size: int, most: int) -> str:
     one, other = (_WEIGHT.format(index=index).strip("\n") for index in (0, 1))
     return _SOFTMAX.format(one=one, other=other)
 
 
-def _mean(size: int) -> str:
+def _mean(size: int, most: int) -> str:
     return _MEAN.format(
         stride=2 * size,
         out_stride=4 * size,
-        others=per_turn(size) - 1,
+        others=per_turn(size, most) - 1,
         clear=lines(8, (f"h{i} = 0" for i in range(size))),
-        loops=turns(size, "acc < single", "acc < end", partial(_mean_turn, size)),
+        loops=turns(size, most, "acc < single", "acc < end", partial(_mean_turn, size)),
         divide=lines(8, (f"ptr32(acc)[{i}] = (h{i} + half) // total" for i in range(size))),
     )
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from host.build.attention_kernel import attention_kernel
 from host.build.row_kernels import row_kernel
-from host.build.unrolling import lines, per_turn, summed, turns
+from host.build.unrolling import PRODUCTS, lines, per_turn, summed, turns
 from host.errors import ModelError
 
 # Viper goes wrong silently beyond some 250 locals on Xtensa, and a byte load's literal index ends
@@ -47,11 +47,14 @@ def column_blocks(columns: int) -> list[tuple[int, int]]:
     return [(low, high - low) for low, high in pairwise(edges)]
 
 
-def kernel_source(matrix_columns: Iterable[int], head_dim: int, padding: int = 1) -> str:
+def kernel_source(
+    matrix_columns: Iterable[int], head_dim: int, padding: int = 1, products: int = PRODUCTS
+) -> str:
     """The module `firmware/compute/model_kernels.py` for matrices of these column counts.
 
-    padding: how matrices are stored (protocol/shard_layout.py). Raises ModelError for heads too
-    large to be held in locals.
+    padding: how matrices are stored (protocol/shard_layout.py); products: how many multiplications
+    one turn of a loop has (host/build/unrolling.py). Raises ModelError for heads too large to be
+    held in locals.
     """
     if head_dim > MAX_COLUMNS:
         raise ModelError(f"head size {head_dim}: kernels are made for at most {MAX_COLUMNS}")
@@ -59,7 +62,7 @@ def kernel_source(matrix_columns: Iterable[int], head_dim: int, padding: int = 1
     if padding == 1:
         blocks = {columns: column_blocks(columns) for columns in shapes}
         kernels = {(count, first > 0) for parts in blocks.values() for first, count in parts}
-        made = [_matvec(count, adds) for count, adds in sorted(kernels)]
+        made = [_matvec(count, adds, products) for count, adds in sorted(kernels)]
     else:
         blocks = {columns: [(0, columns)] for columns in shapes}
         made = [row_kernel(columns, padding) for columns in shapes]
@@ -69,7 +72,7 @@ def kernel_source(matrix_columns: Iterable[int], head_dim: int, padding: int = 1
             "import micropython",
             "from firmware.compute.kernels import *",
             *made,
-            attention_kernel(head_dim),
+            attention_kernel(head_dim, products=products),
             "# For each number of columns: first column, columns and kernel of each block.",
             "MATVEC = {",
             *(f"    {columns}: ({_entries(parts)}),\n" for columns, parts in blocks.items()),
@@ -88,7 +91,7 @@ def _matvec_name(columns: int, adds: bool) -> str:
     return f"matvec_add_{columns}" if adds else f"matvec_{columns}"
 
 
-def _matvec(columns: int, adds: bool) -> str:
+def _matvec(columns: int, adds: bool, most: int) -> str:
     doc = f"y [rows] {'+' if adds else ''}= W [rows, {columns}] x; w holds W + 128 from byte `at`."
 
     def loop(rows: int, header: str) -> str:
@@ -100,7 +103,7 @@ def _matvec(columns: int, adds: bool) -> str:
             y_stride=4 * rows,
         )
 
-    others = per_turn(columns) - 1
+    others = per_turn(columns, most) - 1
     return _MATVEC.format(
         name=_matvec_name(columns, adds),
         doc=doc,
@@ -108,7 +111,7 @@ def _matvec(columns: int, adds: bool) -> str:
         total=summed(f"x{i}" for i in range(columns)),
         columns=columns,
         single=f"    single = int(w) + (rows & {others}) * {columns}\n" if others else "",
-        loops=turns(columns, "int(w) < single", "int(w) < end", loop),
+        loops=turns(columns, most, "int(w) < single", "int(w) < end", loop),
     )
 
 

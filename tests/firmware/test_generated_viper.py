@@ -7,14 +7,18 @@ import random
 
 from deployed import (
     head_2,
+    head_2_short,
     head_4,
     head_6,
     head_8,
+    head_8_short,
     head_16,
     head_32,
+    head_32_short,
     head_48,
     head_64,
     matrices,
+    matrices_short,
 )
 
 from tests.firmware.plain import EXP_TABLE, PlainKernels, bit_length, u16_buffer
@@ -24,16 +28,21 @@ from tests.protocol.noise import random_bytes
 HEADS = {
     2: head_2, 4: head_4, 6: head_6, 8: head_8, 16: head_16, 32: head_32, 48: head_48, 64: head_64,
 }  # fmt: skip
+SHORT = {2: head_2_short, 8: head_8_short, 32: head_32_short}
 EXP = u16_buffer(EXP_TABLE)
 POSITIONS = (1, 2, 31, 200, 512)
 
 
 def product(columns, w, x, rows, at, before):
     """W x by the blocks of a generated matrix, over a buffer that held something else before."""
-    y = Guarded(before)
-    for first, count, kernel in matrices.MATVEC[columns]:
-        kernel(w, 0, y.view, x.view[first : first + count], rows, at + first * rows)
-    return y.values()
+    made = []
+    for kernels in (matrices, matrices_short):
+        y = Guarded(before)
+        for first, count, kernel in kernels.MATVEC[columns]:
+            kernel(w, 0, y.view, x.view[first : first + count], rows, at + first * rows)
+        made.append(y.values())
+    assert made[0] == made[1], (columns, rows)
+    return made[0]
 
 
 def expected_product(columns, w, x, rows, at, before):
@@ -100,6 +109,8 @@ def check_attention(size, keys, values, q, n, shift, rows, zero):
     arguments = (size, keys, values, q, n, shift, rows, zero)
     expected = attended(PlainKernels(size), *arguments)
     assert attended(HEADS[size], *arguments) == expected, (size, n, shift, rows)
+    if size in SHORT:
+        assert attended(SHORT[size], *arguments) == expected, (size, n, shift, rows)
 
 
 def test_attention_of_heads_over_1_to_512_positions():

@@ -11,7 +11,7 @@ _INPUT, _WEIGHTS, _INPUTS, _OUTPUTS, _ROWS, _END, _BIAS = (
     "a0", "a1", "a2", "a3", "a4", "a5", "a6",
 )  # fmt: skip
 # Rows of a block, and columns in a turn of its loop.
-_BLOCKS = ((16, 4), (8, 2), (4, 2), (1, 4))
+_BLOCKS = ((16, 2), (4, 2), (1, 4))
 _REACH = 2048  # of a load's offset, in either direction
 
 
