@@ -103,7 +103,7 @@ def _holds(config: Config, board: Board) -> bool:
     """Whether the boards hold it where units and rows are dealt evenly."""
     room = 8 * MAX_PAYLOAD // (config.dim * _SUM_BITS)
     positions = min(MAX_POSITIONS_RADIO, room)
-    link = Link("espnow", mtu=board.radio.mtu)
+    link = Link("espnow", mtu=board.radio.mtu, gateway_code=board.gateway_code())
     shape = Shape(config, _CHIPS, _CONTEXT, positions, _SUM_BITS, link)
     even = ShardingPlan.from_config(config.heads, config.kv_heads, config.hidden_dim, _CHIPS)
     rows = -(-config.vocab_size // _CHIPS)
@@ -113,4 +113,6 @@ def _holds(config: Config, board: Board) -> bool:
         .total
         for chip in range(_CHIPS)
     )
-    return positions > 0 and max(needs) <= usable_heap(board.planned_heap("espnow"))
+    return positions > 0 and max(needs) <= usable_heap(
+        board.planned_heap("espnow", is_signed=False)
+    )

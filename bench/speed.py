@@ -154,9 +154,13 @@ def _cases(rate: Rate | None) -> list[tuple[float, float]]:
 
 
 def _fits(plan: Plan, board: Board) -> bool:
-    link = "espnow" if plan.link.mtu else "uart"
-    room = usable_heap(board.planned_heap(link, plan.parallelism.reduce))
-    return all(plan.heap_need(shard).total <= room for shard in plan.shards)
+    kind, reduce = "espnow" if plan.link.mtu else "uart", plan.parallelism.reduce
+    heap = board.planned_heap(kind, reduce, is_signed=plan.link.signed)
+    more = board.gateway_code(reduce) if plan.link.mtu else 0
+    return all(
+        plan.heap_need(shard).total + (more if shard.chip == 0 else 0) <= usable_heap(heap)
+        for shard in plan.shards
+    )
 
 
 def _link(rate: Rate | None) -> str:

@@ -18,10 +18,12 @@ def stages_of(stages, chips, layers=5):
 
 
 def tensor_plan(
-    model, chips, context=None, *, reduce="host", mtu=None, signed=False, slots=0, **more
-):
+    model, chips, context=None, *, reduce="host", mtu=None, signed=False, slots=0,
+    gateway_code=0, **more
+):  # fmt: skip
     """Every layer divided among all chips."""
-    parallelism, link = Parallelism(reduce=reduce, slots=slots), link_of(mtu, signed)
+    parallelism = Parallelism(reduce=reduce, slots=slots)
+    link = replace(link_of(mtu, signed), gateway_code=gateway_code)
     return partition(model, chips, context, parallelism=parallelism, link=link, **more)
 
 

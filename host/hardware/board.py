@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from host.errors import BoardError
 from host.hardware import ram
+from host.hardware.kernels import native_kernels
 from host.paths import BOARDS
 from host.toml_file import TomlError, read_toml, record_from
 
@@ -116,24 +117,37 @@ class Board:
         """Returns this board with a heap of so many bytes, whatever else is in its RAM."""
         return dataclasses.replace(self, fixed_heap=heap)
 
-    def python_heap(self, link: str, reduce: str = "host") -> int:
-        """Returns the bytes to which MicroPython's heap can grow where our firmware runs.
+    def python_heap(self, link: str, reduce: str = "host", *, is_signed: bool = True) -> int:
+        """Returns the bytes to which MicroPython's heap can grow where our firmware runs, but on a
+        gateway (gateway_code).
 
-        link: "uart" or "espnow"; reduce: who adds up the partial sums, "host" or "chips". Raises
-        BoardError for a link that it does not have.
+        link: "uart" or "espnow"; reduce: who adds up the partial sums, "host" or "chips";
+        is_signed: whether frames are. Raises BoardError for a link that it does not have.
         """
         wifi_kb = self.radio.wifi_kb if link == "espnow" else 0
         if self.fixed_heap is not None:
             return self.fixed_heap
         if self.psram_kb:
             return ram.psram_heap(self.psram_kb)
-        return ram.internal_heap(self.ram_kb, self.code_kb, wifi_kb, link, reduce)
+        code = self._machine_code(reduce)[link] + (0 if is_signed else ram.UNSIGNED_CODE)
+        return ram.internal_heap(self.ram_kb, self.code_kb, wifi_kb, code)
 
-    def planned_heap(self, link: str, reduce: str = "host") -> int:
+    def planned_heap(self, link: str, reduce: str = "host", *, is_signed: bool = True) -> int:
         """Returns the bytes that plans may count with, which are made for simulated chips; those
         of this board are given that heap. Raises BoardError for a link that it does not have."""
-        heap = self.python_heap(link, reduce)
+        heap = self.python_heap(link, reduce, is_signed=is_signed)
         return heap if self.fixed_heap is not None else ram.planned(heap, link)
+
+    def gateway_code(self, reduce: str = "host") -> int:
+        """Returns how many bytes less a gateway's heap has, for machine code that no other chip on
+        the radio needs."""
+        if self.fixed_heap is not None or self.psram_kb:
+            return 0
+        of_code = self._machine_code(reduce)
+        return of_code["gateway"] - of_code["espnow"]
+
+    def _machine_code(self, reduce: str) -> Mapping[str, int]:
+        return ram.MACHINE_CODE[native_kernels(self.chip) or "viper"][reduce]
 
 
 def folders() -> list[Path]:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-# Machine code of the firmware in bytes, which lies outside the heap, by who adds up the partial
-# sums: for Xtensa, where it is longer, with kernels for the shipped model; over the radio, the
-# gateway's (tests/host/test_machine_code.py). Native kernels for RISC-V take 3.9 KB less than
-# those of viper's compiler, in whose place they are loaded, and programs of them 2.6 KB more;
-# what those take of the heap, 3.8 KB with 6 layers, they do without where it is not free.
-# RISC-V chips that sign on a serial line take up to SERVING_SIGNED more, out of what IDF is left.
-SERVING_SIGNED = 400
+# Machine code of the firmware in bytes, which lies outside the heap: by the kernels that a board
+# has beside viper's (host/hardware/kernels.py), who adds up the partial sums, and the place of a
+# chip, with kernels for the shipped model (tests/host/test_machine_code.py). It is that of native
+# kernels, or of viper's where they are longer, in whose place they are loaded. What programs take
+# of the heap, 3.8 KB with 6 layers, they do without where it is not free.
 MACHINE_CODE = {
-    "host": {"uart": 35_900, "espnow": 38_300},
-    "chips": {"uart": 43_300, "espnow": 45_800},
+    "viper": {
+        "host": {"uart": 29_700, "espnow": 28_100, "gateway": 32_200},
+        "chips": {"uart": 40_000, "espnow": 38_400, "gateway": 42_500},
+    },
+    "rv32im": {
+        "host": {"uart": 29_900, "espnow": 25_700, "gateway": 29_300},
+        "chips": {"uart": 36_700, "espnow": 35_700, "gateway": 39_300},
+    },
+    "lx6": {
+        "host": {"uart": 26_000, "espnow": 23_100, "gateway": 27_200},
+        "chips": {"uart": 35_000, "espnow": 33_300, "gateway": 37_400},
+    },
 }
+MACHINE_CODE["pie"] = MACHINE_CODE["lx6"]
+# What is added where frames are not signed, and have a CRC-32.
+UNSIGNED_CODE = 1_300
 # Bytes that ESP-IDF takes as it runs, and that areas of the heap lose at their ends: an estimate.
 # Over ESP-NOW a chip keeps as many for frames that it sends (firmware/links/wifi.py).
 IDF = 4_096
@@ -23,7 +34,7 @@ PSRAM_OVERHEAD_KB = 92
 # Bytes that a board adds to a simulated chip: firmware/board.py and links/repl.py with what they
 # keep, and the buffers in which fragments are reassembled, with some that come again;
 # tests/system/test_repl_line.py.
-ON_BOARD = {"uart": 8_320, "espnow": 3_000}
+ON_BOARD = {"uart": 2_300, "espnow": 2_900}
 # Bytes of the code that plans count (host/parallel/heap.py) and that a board does not have, as
 # its modules machine, network and espnow are C: measured (tests/simulation/test_standin_heap.py),
 # less what their objects may take there: 500 bytes, and on the radio 3,000, for a part of espnow
@@ -36,15 +47,13 @@ def psram_heap(psram_kb: int) -> int:
     return (psram_kb - PSRAM_OVERHEAD_KB) * 1024
 
 
-def internal_heap(ram_kb: int, code_kb: int, wifi_kb: int, link: str, reduce: str) -> int:
+def internal_heap(ram_kb: int, code_kb: int, wifi_kb: int, code: int) -> int:
     """Returns how many bytes of heap the internal RAM leaves beside machine code and Wi-Fi.
 
     ram_kb: free at the prompt; code_kb: beside that, for machine code alone; wifi_kb: what Wi-Fi
-    takes, over ESP-NOW; link, reduce: as the keys of MACHINE_CODE.
+    takes; code: bytes of machine code.
     """
-    code = max(0, MACHINE_CODE[reduce][link] - code_kb * 1024)
-    wifi = wifi_kb * 1024 if link == "espnow" else 0
-    return ram_kb * 1024 - code - IDF - wifi
+    return ram_kb * 1024 - max(0, code - code_kb * 1024) - IDF - wifi_kb * 1024
 
 
 def planned(heap: int, link: str) -> int:

@@ -51,11 +51,17 @@ class BoardSet:
         """Bytes of each chip's heap that plans may count with."""
         if self.heap is not None:
             return [self.heap] * len(self.boards)
-        return [board.planned_heap(self.kind, parallelism.reduce) for board in self.boards]
+        return [
+            board.planned_heap(self.kind, parallelism.reduce, is_signed=self.signed)
+            for board in self.boards
+        ]
 
     def plan(self, model: Divisible, parallelism: Parallelism) -> Plan:
         """The model divided among the chips. Raises ModelError where it does not fit."""
         heaps, wired = self.heaps(parallelism), replace(self, kind="uart").heaps(parallelism)
+        link = self.link
+        if link.has_radio and self.heap is None:
+            link = replace(link, gateway_code=self.boards[0].gateway_code(parallelism.reduce))
 
         def make(kept: list[int]) -> Plan:
             return partition(
@@ -63,7 +69,7 @@ class BoardSet:
                 len(self.boards),
                 self.context,
                 parallelism=parallelism,
-                link=self.link,
+                link=link,
                 heap=[heap - of for heap, of in zip(heaps, kept, strict=True)],
                 speeds=self.speeds,
                 uart_heap=[heap - of for heap, of in zip(wired, kept, strict=True)],
@@ -102,9 +108,13 @@ def plan_alike(
 ) -> Plan:
     """A plan that deals all chips the same, bounded by the smallest heap of the boards that are
     known, none for no bound. Raises ModelError where it does not fit."""
-    heaps = [board.planned_heap(link.kind, parallelism.reduce) for board in known]
-    wired = [board.planned_heap("uart", parallelism.reduce) for board in known]
+    reduce, is_signed = parallelism.reduce, link.signed
+    heaps = [board.planned_heap(link.kind, reduce, is_signed=is_signed) for board in known]
+    wired = [board.planned_heap("uart", reduce, is_signed=is_signed) for board in known]
     least, on_line = min(heaps, default=None), min(wired, default=None)
+    if link.has_radio:
+        code = max((board.gateway_code(reduce) for board in known), default=0)
+        link = replace(link, gateway_code=code)
 
     def make(kept: list[int]) -> Plan:
         of = max(kept, default=0)

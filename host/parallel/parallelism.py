@@ -26,13 +26,15 @@ class Link:
 
     kind: "uart", a serial line to each chip, or "espnow", radio with chip 0 as the gateway; line:
     where serial lines end, one of LINES; mtu: bytes of the longest ESP-NOW frame, None on UART;
-    signed: whether frames are signed (version 3).
+    signed: whether frames are signed (version 3); gateway_code: bytes of RAM that a gateway's
+    machine code takes beside that of others, known where a plan is made for boards.
     """
 
     kind: str = "uart"
     line: str = "usb"
     mtu: int | None = None
     signed: bool = False
+    gateway_code: int = 0
 
     @property
     def has_radio(self) -> bool:

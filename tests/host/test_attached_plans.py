@@ -62,7 +62,8 @@ def test_the_smallest_heap_bounds_the_plan(model, monkeypatch):
         min(load(name).planned_heap(kind) for name in ("esp32s3", "esp32c3"))
         for kind in ("espnow", "uart")
     )
-    link = Link("espnow", "usb", 250, signed=True)
+    code = max(load(name).gateway_code() for name in ("esp32s3", "esp32c3"))
+    link = Link("espnow", "usb", 250, signed=True, gateway_code=code)
     assert asked == {
         "heap": radio, "uart_heap": uart, "link": link, "parallelism": HOST_REDUCE,
     }  # fmt: skip

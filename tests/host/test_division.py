@@ -76,14 +76,14 @@ def test_auto_has_the_heap_that_a_board_leaves_the_strategy_it_takes():
     """Machine code for chips that add up partial sums takes more of a board's RAM."""
     model = quantize(random_checkpoint(HOME))
     board, options = load("esp32s3"), ("--board", "esp32s3")
-    six = (*options, "--chips", "6", "--context", "64")
+    six = (*options, "--chips", "6", "--context", "112")
     assert parallelism(model, *six) == hybrid(2)
     assert (
         heap(model, *six) == board.planned_heap("espnow", "chips") < board.planned_heap("espnow")
     )
     # With five it does not fit, though it would with the heap that the host's leaves.
     five = (*options, "--chips", "5", "--context")
-    choice, chips = chosen(model, *five, "48")
+    choice, chips = chosen(model, *five, "96")
     assert choice.parallelism == ALL_REDUCE and chips.link.signed
     assert parallelism(model, *five, "128") == HOST_REDUCE
     assert heap(model, *five, "128") == board.planned_heap("espnow")
@@ -96,7 +96,7 @@ def test_a_line_says_what_was_chosen_and_why():
     def line(*options, batch=False):
         return str(chosen(model, *options, batch=batch)[0])
 
-    six = ("--board", "esp32s3", "--chips", "6", "--context", "64")
+    six = ("--board", "esp32s3", "--chips", "6", "--context", "112")
     assert line(*six) == (
         "parallelism: hybrid in 2 stages (modelled as fastest of 3 that fit for 6 esp32s3 over"
         " ESP-NOW)"

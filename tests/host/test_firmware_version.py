@@ -15,6 +15,8 @@ from host.build.firmware_version import (
 )
 from tests.simulation.launch import REPOSITORY
 
+BUNDLE = REPOSITORY / "host" / "build" / "bundle.py"
+
 
 @pytest.fixture
 def version(tmp_path, monkeypatch):
@@ -63,8 +65,11 @@ def test_a_change_of_the_host_s_own_does_not(version, tmp_path, path):
 
 
 def test_the_generators_are_all_that_make_kernels():
-    """kernels.py, constants.py, packages.py and what they import of their folder."""
-    found, left = set(), {"kernels", "constants", "packages"}
+    """What a chip's sources go through and kernels are made by, and what these import of their
+    folder."""
+    changes = re.search(r"^_CHANGES = \((.*?)\)", BUNDLE.read_text(), re.MULTILINE | re.DOTALL)
+    made = ["kernel_source", *re.findall(r"\w+", changes[1])]
+    found, left = set(), {_module_of(name) for name in made}
     while left:
         name = left.pop()
         found.add(f"{name}.py")
@@ -72,6 +77,12 @@ def test_the_generators_are_all_that_make_kernels():
         imported = set(re.findall(r"^from host\.build\.(\w+) import", source, re.MULTILINE))
         left |= {one for one in imported if f"{one}.py" not in found}
     assert sorted([*found, "machine_code"]) == sorted(GENERATORS)
+
+
+def _module_of(name):
+    """The module that the bundle imports a function from."""
+    pattern = rf"^from host\.build\.(\w+) import [^\n]*\b{name}\b"
+    return re.search(pattern, BUNDLE.read_text(), re.MULTILINE)[1]
 
 
 def test_the_sources_are_those_that_chips_import():

@@ -1,6 +1,7 @@
 """The machine code that plans count with, held to that in a chip's files."""
 
 import ast
+import functools
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from host.build.bundle import NATIVE, chip_files
 from host.build.machine_code.frames import WORDS
 from host.build.packages import chip_path
 from host.hardware.board import load
-from host.hardware.ram import IDF, MACHINE_CODE, PSRAM_OVERHEAD_KB, SERVING_SIGNED
+from host.hardware.ram import IDF, MACHINE_CODE, PSRAM_OVERHEAD_KB, UNSIGNED_CODE
 from host.parallel.parallelism import REDUCERS
 from tests.plans import tensor_plan
 from tests.shipped import shipped_model
@@ -22,15 +23,16 @@ ALL = [
     "main", "startup", "devices", "compute/shard", "node", "compute/model_kernels",
     "compute/kernels", "board",
 ]  # fmt: skip
-LINKS = {"uart": ["links/uart"]}
-LINKS["espnow"] = [*LINKS["uart"], "links/espnow", "links/gateway"]  # of a gateway
+PLACES = {"uart": ["links/uart"], "espnow": ["links/espnow"]}
+PLACES["gateway"] = [*PLACES["uart"], *PLACES["espnow"], "links/gateway"]
 ROLES = {"host": ["roles/host_reduce"], "chips": ["compute/norms", "roles/pipeline"]}
+SETS = {"viper": None, **{kernels.name: kernels for kernels in NATIVE_SETS}}
 ABOVE = 0.05  # by how much the figure may be above what it is for the shipped model
 
 
 def imported(names):
     """The modules that these import as they begin, and these, by path without a suffix."""
-    found, left = set(), [f"firmware/{name}" for name in names] + ["protocol/session"]
+    found, left = set(), list(names)
     while left:
         name = left.pop()
         path = REPOSITORY / f"{name}.py"
@@ -51,53 +53,69 @@ def at_once(statements):
             yield from at_once([*node.body, *node.orelse])
 
 
-@pytest.fixture(scope="module")
-def model():
-    return shipped_model()
+@functools.cache
+def bytes_of(name, reduce, place, is_signed):
+    """With native kernels in place of the same modules' own, where they are longer."""
+    kernels = SETS[name]
+    arch = kernels.mpy_arch if kernels else "xtensawin"
+    plan = tensor_plan(
+        shipped_model(), 5, 64, reduce=reduce, heap=1 << 22,
+        mtu=None if place == "uart" else 250, signed=is_signed,
+    )  # fmt: skip
+    files = chip_files(shipped_model(), plan, plan.shards[place == "espnow"], arch, {}, kernels)
+    modules = [f"firmware/{module}" for module in [*ALL, *PLACES[place], *ROLES[reduce]]]
+    modules += ["protocol/session"] if is_signed else []
+    own = {chip_path(f"{module}.py") for module in imported(modules)}
+    native = {path.rpartition("/")[2]: path for path in files if path.startswith(f"{NATIVE}/")}
+    others = {path for path in files if path.rpartition("/")[2] in native} - set(native.values())
+
+    def total(paths):
+        return sum(machine_code(files[path]) for path in paths if path in files)
+
+    loaded = {native.get(path.rpartition("/")[2], path) for path in own | others}
+    return max(total(own), total(loaded))
 
 
-def bytes_of(model, arch, link, combine, kernels=None, more=()):
-    """With native kernels in place of the same modules' own, where there are some."""
-    mtu = 250 if link == "espnow" else None
-    plan = tensor_plan(model, 5, 64, reduce=combine, heap=1 << 22, mtu=mtu, signed=True)
-    files = chip_files(model, plan, plan.shards[0], arch, {}, kernels)
-    names = {chip_path(f"{name}.py") for name in imported(ALL + LINKS[link] + ROLES[combine])}
-    names |= {path for path in more if f"{NATIVE}/{path.rpartition('/')[2]}" in files}
-    return sum(
-        machine_code(files.get(f"{NATIVE}/{path.rpartition('/')[2]}", content))
-        for path, content in files.items()
-        if path in names
-    )
+@pytest.mark.parametrize("reduce", REDUCERS)
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", SETS)
+def test_plans_count_with_the_longer_machine_code(name, reduce, place):
+    figure, size = MACHINE_CODE[name][reduce][place], bytes_of(name, reduce, place, True)
+    assert size <= figure <= (1 + ABOVE) * size
+    assert bytes_of(name, reduce, place, False) <= figure + UNSIGNED_CODE
 
 
-@pytest.mark.parametrize("combine", REDUCERS)
-@pytest.mark.parametrize("link", LINKS)
-def test_plans_count_with_the_longer_machine_code(model, link, combine):
-    sizes = [bytes_of(model, arch, link, combine) for arch in ("xtensawin", "rv32imc")]
-    for kernels in NATIVE_SETS:
-        programs = ("firmware/program.mpy", "firmware/serve.mpy", "protocol/hmac_pointers.mpy")
-        size = bytes_of(model, kernels.mpy_arch, link, combine, kernels, programs)
-        sizes.append(size - (SERVING_SIGNED if (link, combine) == ("uart", "host") else 0))
-    assert max(sizes) <= MACHINE_CODE[combine][link] <= (1 + ABOVE) * max(sizes), sizes
+def test_frames_that_are_not_signed_take_so_much_machine_code_more():
+    more = [
+        bytes_of("viper", reduce, place, False) - bytes_of("viper", reduce, place, True)
+        for reduce in REDUCERS
+        for place in PLACES
+    ]
+    assert max(more) <= UNSIGNED_CODE <= 1.05 * max(more)
 
 
-@pytest.mark.parametrize("combine", REDUCERS)
-def test_machine_code_and_wifi_leave_the_rest_of_a_boards_ram(combine):
-    of_code = MACHINE_CODE[combine]
-    for name in ("esp32s2", "esp32s3", "esp32c3"):
+@pytest.mark.parametrize("reduce", REDUCERS)
+def test_machine_code_and_wifi_leave_the_rest_of_a_boards_ram(reduce):
+    for name, kernels in (("esp32s2", "viper"), ("esp32s3", "pie"), ("esp32c3", "rv32im")):
         board = load(name)
+        of_code = MACHINE_CODE[kernels][reduce]
         ram = board.ram_kb * 1024 - IDF
         wifi = board.radio.wifi_kb * 1024
-        assert board.python_heap("uart", combine) == ram - of_code["uart"]
-        assert board.python_heap("espnow", combine) == ram - of_code["espnow"] - wifi
+        assert board.python_heap("uart", reduce) == ram - of_code["uart"]
+        assert board.python_heap("espnow", reduce) == ram - of_code["espnow"] - wifi
+        less = board.python_heap("uart", reduce) - UNSIGNED_CODE
+        assert board.python_heap("uart", reduce, is_signed=False) == less
+        assert board.gateway_code(reduce) == of_code["gateway"] - of_code["espnow"]
+    of_code = MACHINE_CODE["lx6"][reduce]
     own = load("esp32").code_kb * 1024
     ram = load("esp32").ram_kb * 1024 - IDF
-    assert load("esp32").python_heap("uart", combine) == ram - of_code["uart"] + own
+    assert load("esp32").python_heap("uart", reduce) == ram - of_code["uart"] + own
     roomy = replace(load("esp32"), code_kb=100)
-    assert roomy.python_heap("uart", combine) == ram  # and no more than that
+    assert roomy.python_heap("uart", reduce) == ram  # and no more than that
     for name in ("esp32s3-psram", "simulated"):
         board = load(name)
-        assert board.python_heap("espnow", combine) == (board.psram_kb - PSRAM_OVERHEAD_KB) * 1024
+        assert board.python_heap("espnow", reduce) == (board.psram_kb - PSRAM_OVERHEAD_KB) * 1024
+        assert board.gateway_code(reduce) == 0
 
 
 def test_chips_fill_every_word_of_the_block_of_serve():

@@ -19,6 +19,8 @@ from host.model.formats import quantized_file
 from host.model.quantization.quality import measure_quality
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
+from host.parallel.boards import BoardSet
+from host.parallel.parallelism import HOST_REDUCE
 from host.parallel.plan import DoesNotFit
 from tests.host.model_files import SHAPES, VOCABULARY, config_of, small_tokenizer, write_gguf
 from tests.host.tiny import random_checkpoint
@@ -55,17 +57,15 @@ def test_the_smallest_numbers_of_boards(tiny_model_file: Path) -> None:
         board = boards.load(name)
         flashed = name != "simulated"  # with a key, and with code that only boards have
         for context, over in itertools.product((64, 256), board.links):
-            mtu = board.mtu(over)
-            link = {"heap": board.planned_heap(over), "mtu": mtu, "signed": flashed}
             chips = find_fewest_chips(model, board, context, over)
             if chips is None:
                 with pytest.raises(DoesNotFit, match="no number of chips would do"):
-                    tensor_plan(model, 1, context, **link)
+                    BoardSet((board,), over, context, flashed).plan(model, HOST_REDUCE)
                 continue
-            tensor_plan(model, chips, context, **link)
+            BoardSet((board,) * chips, over, context, flashed).plan(model, HOST_REDUCE)
             for fewer in range(1, chips):
                 with pytest.raises(DoesNotFit):
-                    tensor_plan(model, fewer, context, **link)
+                    BoardSet((board,) * fewer, over, context, flashed).plan(model, HOST_REDUCE)
 
 
 def test_inspect_says_what_the_model_is(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
