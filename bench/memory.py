@@ -40,9 +40,10 @@ def figures(model: QuantizedModel, name: str) -> Iterator[Row]:
                 chip: counters.heap_used
                 for chip, counters in started.coordinator.statistics(collect=True).items()
             }
-        fullest = max(used, key=lambda chip: used[chip])
+        needs = {shard.chip: plan.heap_need(shard) for shard in plan.shards}
+        fullest = max(needs, key=lambda chip: needs[chip].kept)
         shape = f"{name} {link} {counted(chips)}, chip {fullest}"
-        need = plan.heap_need(plan.shards[fullest])
+        need = needs[fullest]
         for part, size in parts(need).items():
             yield Row(f"heap: {part}", "plan", shape, size, "bytes", Label.MODELLED)
         yield Row("heap: in use", "plan", shape, need.kept, "bytes", Label.MODELLED)
