@@ -138,6 +138,6 @@ def _weights(config, unload):
     try:
         return load_weights("shard.bin", config["chip"])
     finally:
-        unload("firmware.compute", "shard")
-        unload("firmware.compute", "tensor_parallel")
+        for name in ("shard", "rope", "shard_sizes", "tensor_parallel"):
+            unload("firmware.compute", name)
         unload("protocol", "shard_layout")

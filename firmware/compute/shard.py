@@ -9,25 +9,14 @@ import json
 from array import array
 from binascii import unhexlify
 
+from firmware.compute.rope import rope_table
+from firmware.compute.shard_sizes import message_sizes, norms_size, places_in_layer, shard_bytes
 from firmware.compute.tensor_parallel import BufferOverflow, TPConfig
 from firmware.compute.weights import INT16_LIMIT, Layer, Weights
 from firmware.compute.workspace import Workspace, workspace_bytes
 from firmware.heap import filler
-from protocol.bitpack import packed_size
 from protocol.compat import const
-from protocol.fields import put_u16
-from protocol.frame import HEADER_SIZE
-from protocol.messages import (
-    BEST_SIZE,
-    BOOT_ID,
-    HASH_SIZE,
-    LOGITS_DATA,
-    MOST_LOGITS,
-    PARTIAL_DATA,
-    REQUEST_SIZE,
-    RUN_SIZE,
-    STEP_DATA,
-)
+from protocol.messages import HASH_SIZE
 from protocol.shard_layout import (
     ATTENTION_NORM,
     DIGEST_SIZE,
@@ -42,20 +31,16 @@ from protocol.shard_layout import (
     K_SHIFT,
     LAYER_END,
     MAGIC,
-    NORM_PARTS,
     O_SHIFT,
     PREFIX_SIZE,
     PRODUCT_SHIFT,
     Q_LIMIT,
     Q_SHIFT,
-    RESIDUAL_BITS,
-    ROPE_STRIDE,
     SCORE_SHIFT,
     SIGMOID_ENTRIES,
     UP_SHIFT,
     V_LIMIT,
     V_SHIFT,
-    VECTORS,
     VERSION,
     VOCABULARY_END,
 )
@@ -147,7 +132,7 @@ def _fill(weights, layout, file):
     work = workspace_bytes(layout)
     below = filler(weights.bytes + work + _LAYER_OBJECTS * (1 + len(layout["layers"])))
     weights.model_hash = unhexlify(layout.pop("model"))
-    weights.request_size, weights.answer_size = _message_sizes(layout)
+    weights.request_size, weights.answer_size = message_sizes(layout)
     weights.exp_table = _buffer(file, 2 * EXP_ENTRIES)
     weights.sigmoid_table = _buffer(file, 2 * SIGMOID_ENTRIES)
     weights.places = places = places_in_layer(layout)
@@ -162,24 +147,7 @@ def _fill(weights, layout, file):
     weights.vocabulary = _buffer(file, places[VOCABULARY_END])
     weights.workspace = Workspace(layout)
     del below
-    weights.rope_table = _rope_table(layout, layout.pop("rope"))
-
-
-def _message_sizes(layout):
-    """The longest payloads in bytes: of requests, and of answers."""
-    values = layout["positions"] * layout["dim"]
-    several = min(layout["positions"], layout["slots"]) - 1
-    runs = 1 + RUN_SIZE * several if several > 0 else 0
-    rows = 2 * max(1, layout["rows"])
-    scored = min(layout["positions"], MOST_LOGITS // rows)
-    logits = LOGITS_DATA + rows * max(1, scored)
-    if not layout["has_norms"]:
-        partial = PARTIAL_DATA + packed_size(values, layout["bits"])
-        return REQUEST_SIZE + runs + 2 * values, max(partial, logits)
-    step = STEP_DATA - HEADER_SIZE + runs + packed_size(values, RESIDUAL_BITS)
-    # Before the last stage what a chip answers is the next one's request.
-    best = BOOT_ID + 2 + BEST_SIZE * layout["positions"]
-    return step, step if layout["next"] else max(logits, best)
+    weights.rope_table = rope_table(layout, layout.pop("rope"))
 
 
 def _layer(layout, numbers, file, size):
@@ -190,7 +158,7 @@ def _layer(layout, numbers, file, size):
     q_rows, kv_rows = len(layout["heads"]) * head_dim, len(layout["kv_heads"]) * head_dim
     layer.weights = _buffer(file, size)
     if layout["has_norms"]:
-        layer.norms = _buffer(file, _norms_size(layout))
+        layer.norms = _buffer(file, norms_size(layout))
         layer.attention_norm = numbers[ATTENTION_NORM]
         layer.feed_forward_norm = numbers[FEED_FORWARD_NORM]
         layer.o_shift, layer.down_shift = numbers[O_SHIFT], numbers[DOWN_SHIFT]
@@ -248,92 +216,9 @@ def _overflow(layout, needed, lacking):
     )
 
 
-def places_in_layer(layout):
-    """Byte offsets of the parts of a layer in its buffer, and of its end, and of the vocabulary's
-    weights in its own and its end: see protocol/shard_layout.py."""
-    head_dim, dim, units = layout["head_dim"], layout["dim"], layout["units"]
-    rows, padding = layout["rows"], layout["columns"]
-    q_rows = len(layout["heads"]) * head_dim
-    kv_rows = len(layout["kv_heads"]) * head_dim
-    matrices = (
-        (q_rows + 2 * kv_rows, dim), (dim, q_rows), (2 * units, dim), (dim, units), (rows, dim),
-    )  # fmt: skip
-    sizes = []
-    for count, columns in matrices:
-        size = count * (columns + -columns % padding)
-        if columns and padding == VECTORS:
-            size += 4 * count
-        sizes.append(size + -size % padding)
-    places = [0]
-    for count in (q_rows, kv_rows, kv_rows, units, units):
-        places.append(places[-1] + 2 * count)
-    places[-1] += -places[-1] % padding
-    for size in sizes[:-1]:
-        places.append(places[-1] + size)
-    places[-1] += -places[-1] % 4
-    at = 2 * rows + -2 * rows % padding
-    size = at + sizes[-1]
-    return places + [at, size + -size % 4]
-
-
-def _norms_size(layout):
-    """Bytes of a layer's gains and row multipliers, 0 where the host keeps the residual stream."""
-    return 2 * NORM_PARTS * layout["dim"] if layout["has_norms"] else 0
-
-
-def shard_bytes(layout):
-    """Bytes that a shard takes in buffers: tables, weights, norms and KV cache."""
-    head_dim, context, layers = layout["head_dim"], layout["context"], len(layout["layers"])
-    tables = 2 * (EXP_ENTRIES + SIGMOID_ENTRIES) + 2 * _rope_rows(layout) * head_dim
-    norms = _norms_size(layout)
-    caches = 4 * layout["slots"] * len(layout["kv_heads"]) * context * head_dim
-    places = places_in_layer(layout)
-    layer = places[LAYER_END] + caches + norms
-    # The last norm has one gain, of the four parts of a layer's norms.
-    last = norms // NORM_PARTS
-    return tables + layers * layer + last + places[VOCABULARY_END]
-
-
 def _buffer(file, size):
     """The next `size` bytes in a buffer of their own."""
     buffer = bytearray(size)
     if size and file.readinto(buffer) != size:
         raise ShardError("the shard is cut short: flash this chip again")
     return buffer
-
-
-def _rope_rows(layout):
-    """Rows of the rope table: positions 0..31, then each 32nd."""
-    return ROPE_STRIDE + -(-layout["context"] // ROPE_STRIDE)
-
-
-def _rope_table(layout, steps):
-    """u16 [rows, head_dim / 2, 2]: cosine and sine in units of 2**-14, plus 2**14.
-
-    Whole-number arithmetic, as host/model/arithmetic.py has it, so that every chip's is the same.
-    """
-    pairs = len(steps)
-    table = bytearray(4 * _rope_rows(layout) * pairs)
-    for pair in range(pairs):
-        cosine, sine = 1 << 30, 0
-        for position in range(max(layout["context"], ROPE_STRIDE)):
-            if position < ROPE_STRIDE:
-                _put_entry(table, position * pairs + pair, cosine, sine)
-            if position % ROPE_STRIDE == 0:
-                row = ROPE_STRIDE + position // ROPE_STRIDE
-                _put_entry(table, row * pairs + pair, cosine, sine)
-            cosine, sine = rotate(cosine, sine, steps[pair])
-    return table
-
-
-def rotate(cosine, sine, step):
-    half = 1 << 29
-    return (
-        cosine * step[0] - sine * step[1] + half >> 30,
-        cosine * step[1] + sine * step[0] + half >> 30,
-    )
-
-
-def _put_entry(table, index, cosine, sine):
-    put_u16(table, 4 * index, (cosine + 32768 >> 16) + 16384)
-    put_u16(table, 4 * index + 2, (sine + 32768 >> 16) + 16384)

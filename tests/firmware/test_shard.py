@@ -5,7 +5,8 @@ import hashlib
 import math
 
 from firmware.compute import shard
-from firmware.compute.shard import ShardError, load_weights, places_in_layer
+from firmware.compute.shard import ShardError, load_weights
+from firmware.compute.shard_sizes import places_in_layer
 from firmware.compute.tensor_parallel import BufferOverflow
 from tests.dual import raises
 from tests.firmware.nodes import HEAP_FREE

@@ -1,0 +1,92 @@
+"""What a chip's shard of the model takes, in its file, in buffers and in messages."""
+
+from protocol.bitpack import packed_size
+from protocol.frame import HEADER_SIZE
+from protocol.messages import (
+    BEST_SIZE,
+    BOOT_ID,
+    LOGITS_DATA,
+    MOST_LOGITS,
+    PARTIAL_DATA,
+    REQUEST_SIZE,
+    RUN_SIZE,
+    STEP_DATA,
+)
+from protocol.shard_layout import (
+    EXP_ENTRIES,
+    LAYER_END,
+    NORM_PARTS,
+    RESIDUAL_BITS,
+    ROPE_STRIDE,
+    SIGMOID_ENTRIES,
+    VECTORS,
+    VOCABULARY_END,
+)
+
+
+def places_in_layer(layout):
+    """Byte offsets of the parts of a layer in its buffer, and of its end, and of the vocabulary's
+    weights in its own and its end: see protocol/shard_layout.py."""
+    head_dim, dim, units = layout["head_dim"], layout["dim"], layout["units"]
+    rows, padding = layout["rows"], layout["columns"]
+    q_rows = len(layout["heads"]) * head_dim
+    kv_rows = len(layout["kv_heads"]) * head_dim
+    matrices = (
+        (q_rows + 2 * kv_rows, dim), (dim, q_rows), (2 * units, dim), (dim, units), (rows, dim),
+    )  # fmt: skip
+    sizes = []
+    for count, columns in matrices:
+        size = count * (columns + -columns % padding)
+        if columns and padding == VECTORS:
+            size += 4 * count
+        sizes.append(size + -size % padding)
+    places = [0]
+    for count in (q_rows, kv_rows, kv_rows, units, units):
+        places.append(places[-1] + 2 * count)
+    places[-1] += -places[-1] % padding
+    for size in sizes[:-1]:
+        places.append(places[-1] + size)
+    places[-1] += -places[-1] % 4
+    at = 2 * rows + -2 * rows % padding
+    size = at + sizes[-1]
+    return places + [at, size + -size % 4]
+
+
+def norms_size(layout):
+    """Bytes of a layer's gains and row multipliers, 0 where the host keeps the residual stream."""
+    return 2 * NORM_PARTS * layout["dim"] if layout["has_norms"] else 0
+
+
+def shard_bytes(layout):
+    """Bytes that a shard takes in buffers: tables, weights, norms and KV cache."""
+    head_dim, context, layers = layout["head_dim"], layout["context"], len(layout["layers"])
+    tables = 2 * (EXP_ENTRIES + SIGMOID_ENTRIES) + 2 * rope_rows(layout) * head_dim
+    norms = norms_size(layout)
+    caches = 4 * layout["slots"] * len(layout["kv_heads"]) * context * head_dim
+    places = places_in_layer(layout)
+    layer = places[LAYER_END] + caches + norms
+    # The last norm has one gain, of the four parts of a layer's norms.
+    last = norms // NORM_PARTS
+    return tables + layers * layer + last + places[VOCABULARY_END]
+
+
+def message_sizes(layout):
+    """The longest payloads in bytes: of requests, and of answers."""
+    values = layout["positions"] * layout["dim"]
+    several = min(layout["positions"], layout["slots"]) - 1
+    runs = 1 + RUN_SIZE * several if several > 0 else 0
+    rows = 2 * max(1, layout["rows"])
+    scored = min(layout["positions"], MOST_LOGITS // rows)
+    logits = LOGITS_DATA + rows * max(1, scored)
+    if not layout["has_norms"]:
+        partial = PARTIAL_DATA + packed_size(values, layout["bits"])
+        return REQUEST_SIZE + runs + 2 * values, max(partial, logits)
+    step = STEP_DATA - HEADER_SIZE + runs + packed_size(values, RESIDUAL_BITS)
+    # Before the last stage what a chip answers is the next one's request.
+    best = BOOT_ID + 2 + BEST_SIZE * layout["positions"]
+    return step, step if layout["next"] else max(logits, best)
+
+
+def rope_rows(layout):
+    """Rows of the rope table: positions 0..31, then each 32nd."""
+    return ROPE_STRIDE + -(-layout["context"] // ROPE_STRIDE)
