@@ -10,18 +10,25 @@ from host.simulation.hub import MTUS, HubProcess
 from host.simulation.in_process import InProcessAir
 from host.simulation.radio import FakeRadio
 from host.simulation.standins.espnow import ESPNow
-from tests.simulation import espnow_cases, launch
+from tests.simulation import (
+    espnow_receiving_cases,
+    espnow_sending_cases,
+    espnow_worlds,
+    launch,
+)
 
-CASES = [
-    node.name
-    for node in ast.parse(Path(espnow_cases.__file__).read_text()).body
+MODULES = (espnow_sending_cases, espnow_receiving_cases)
+CASES = {
+    node.name: module
+    for module in MODULES
+    for node in ast.parse(Path(module.__file__).read_text()).body
     if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
-]
+}
 
 MICROPYTHON_WORLD = """
 import _air, espnow
 from tests.dual import run_cases
-from tests.simulation import espnow_cases
+from tests.simulation import espnow_worlds
 
 class World:
     number = 0
@@ -49,8 +56,9 @@ class World:
         for air in World.airs.values():
             air.query()
 
-espnow_cases.new_world = World
-run_cases("tests.simulation.espnow_cases", %r)
+espnow_worlds.new_world = World
+for module, cases in %r:
+    run_cases(module, cases)
 """
 
 
@@ -84,15 +92,19 @@ class InProcessWorld:
 @pytest.mark.parametrize("mtu", MTUS)
 @pytest.mark.parametrize("case", CASES)
 def test_under_cpython(case, mtu, monkeypatch):
-    monkeypatch.setattr(espnow_cases, "new_world", lambda: InProcessWorld(mtu))
-    getattr(espnow_cases, case)()
+    monkeypatch.setattr(espnow_worlds, "new_world", lambda: InProcessWorld(mtu))
+    getattr(CASES[case], case)()
 
 
 @pytest.fixture(scope="module", params=MTUS)
 def outcomes(request, micropython):
     """What each case prints in one MicroPython process, by its name."""
     with HubProcess(mtu=request.param) as hub:
-        program = MICROPYTHON_WORLD % (request.param, hub.port, CASES)
+        cases = [
+            (module.__name__, [case for case, found in CASES.items() if found is module])
+            for module in MODULES
+        ]
+        program = MICROPYTHON_WORLD % (request.param, hub.port, cases)
         text = launch.output(launch.chip(micropython, program))
     return dict(re.findall(r"^@case (\w+)\n(.*?)(?=^@case |\Z)", text, re.MULTILINE | re.DOTALL))
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from firmware import proof
+from firmware import proof, proof_numbers
 from host.build.bundle import KERNELS, TWINS, chip_files, native_files
 from host.build.kernels import kernel_source
 from host.build.machine_code.rv32_kernels import _CORES
@@ -259,13 +259,13 @@ def test_the_widest_models_proof_draws_few_numbers_and_feeds_the_watchdog(monkey
     names = [f"matvec_{size}" for size in (96, 576)] + ["matvec_add_576", "attend", *proof._CASES]
     module = SimpleNamespace(**dict.fromkeys(names, lambda *given: None))
     drawn = [0]
-    draw = proof.Numbers.number
+    draw = proof_numbers.Numbers.number
 
     def number(self, low, high):
         drawn[-1] += 1
         return draw(self, low, high)
 
-    monkeypatch.setattr(proof.Numbers, "number", number)
+    monkeypatch.setattr(proof_numbers.Numbers, "number", number)
     for padding in (1, 2, 16):
         del drawn[1:]
         assert proof.find_wrong([module], [module], 192, padding, lambda: drawn.append(0)) == ""
@@ -276,7 +276,8 @@ def test_the_widest_models_proof_draws_few_numbers_and_feeds_the_watchdog(monkey
 
 @pytest.mark.parametrize("make", ["words", "octets", "halves"])
 def test_long_buffers_repeat_what_they_begin_with(make):
-    many, few = (getattr(proof.Numbers(1, False), make)(0, 255, count) for count in (600, 251))
+    draw = [getattr(proof_numbers.Numbers(1, False), make) for _ in range(2)]
+    many, few = draw[0](0, 255, 600), draw[1](0, 255, 251)
     assert len(many) * 251 == len(few) * 600
     size = len(few)
     assert many[:size] == many[size : 2 * size] == few

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from host.model.reference import Reference
+from host.model.tokenizers.text import TextStream
 
 # The host's timeout, and what a busy machine adds to it.
 SILENT = r"did not answer for (2\.[5-9]|[34]\.\d) s"
@@ -54,3 +55,8 @@ def assert_equals_reference(executor, run, steps, between=lambda position: None)
         logits = executor.forward(tokens[-1:])
     np.testing.assert_array_equal(logits, run.logits[steps - 1], f"position {steps - 1}")
     assert tokens == run.tokens[:steps].tolist()
+
+
+def text_of(run, tokenizer, steps=24):
+    """What `host.run` prints of so many tokens of a run."""
+    return "".join(map(TextStream(tokenizer).push, run.tokens[1 : steps + 1].tolist())) + "\n"
