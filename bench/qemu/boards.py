@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
 from bench import REPOSITORY
 from bench.qemu.machine import rom_image
@@ -86,12 +85,7 @@ class EmulatedBoards:
     def __enter__(self) -> EmulatedBoards:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -9,7 +9,6 @@ import io
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
 
 from mpremote.transport import (  # type: ignore[import-untyped]
     TransportError,
@@ -218,12 +217,7 @@ class BoardFiles:
     def __enter__(self) -> BoardFiles:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
 

@@ -10,7 +10,6 @@ import tty
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
 
 from host.build.bundle import compiled
 from host.errors import ClusterError, naming_file
@@ -174,12 +173,7 @@ class SimulatedCluster:
     def __enter__(self) -> SimulatedCluster:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
