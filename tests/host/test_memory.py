@@ -19,6 +19,7 @@ from host.parallel.shape import RESIDUAL_BITS, Shape
 from host.parallel.strategies import find_strategy
 from protocol.collective import Collective
 from protocol.frame import HEADER_SIZE, MAX_FRAME, TRAILER_SIZE
+from tests.heap_use import kept_bytes
 from tests.host.tiny import random_checkpoint
 from tests.plans import link_of, stages_of, tensor_plan
 
@@ -33,15 +34,6 @@ TOO_LITTLE, TOO_MUCH = 512, 0.02  # bytes, and the part of what is used
 @pytest.fixture(scope="module")
 def model():
     return quantize(random_checkpoint(STORIES))
-
-
-def kept_bytes(cluster):
-    """What each chip has in use after it has worked and collected its garbage."""
-    cluster.executor.begin()
-    cluster.executor.forward([1, 2, 3, 4, 5, 6])
-    cluster.executor.forward([7])
-    statistics = cluster.coordinator.statistics(collect=True)
-    return {chip: of_one.heap_used for chip, of_one in statistics.items()}
 
 
 @pytest.mark.parametrize("secure", [False, True])
@@ -64,7 +56,7 @@ def test_the_need_is_what_chips_use(model, chips, link, heap_kb, context, secure
     heap = heap_kb * 1024
     settings = SimulatedChips.alike(chips, link, signed=secure, heap=heap, context=context)
     with open_cluster(model, settings) as cluster:
-        used = kept_bytes(cluster)
+        used = kept_bytes(cluster.executor, cluster.coordinator)
         plan = cluster.executor.plan
     for shard in plan.shards:
         over = plan.heap_need(shard).kept - used[shard.chip]
@@ -86,7 +78,7 @@ def test_the_need_of_stages_is_what_they_use(model, chips, stages, link, secure)
         chips, link, signed=secure, heap=1 << 20, context=64, parallelism=parallelism
     )
     with open_cluster(model, settings) as cluster:
-        used = kept_bytes(cluster)
+        used = kept_bytes(cluster.executor, cluster.coordinator)
         plan = cluster.executor.plan
     for shard in plan.shards:
         over = plan.heap_need(shard).kept - used[shard.chip]
@@ -104,7 +96,7 @@ def test_the_need_of_shallow_and_of_deep_models_is_what_chips_use(reduce, layers
         2, "uart", heap=1 << 20, context=32, parallelism=parallelism
     )
     with open_cluster(model, settings) as cluster:
-        used = kept_bytes(cluster)
+        used = kept_bytes(cluster.executor, cluster.coordinator)
         plan = cluster.executor.plan
     for shard in plan.shards:
         over = plan.heap_need(shard).kept - used[shard.chip]
@@ -126,7 +118,7 @@ def test_the_smallest_heap_that_a_plan_takes_will_do(model, reduce, link, secure
         5, link, signed=secure, heap=smallest * 1024, context=128, parallelism=parallelism
     )
     with open_cluster(model, settings) as cluster:
-        used = kept_bytes(cluster)
+        used = kept_bytes(cluster.executor, cluster.coordinator)
         plan = cluster.executor.plan
     for shard in plan.shards:
         over = plan.heap_need(shard).kept - used[shard.chip]

@@ -4,6 +4,7 @@ import pytest
 
 from host.hardware.ram import ON_BOARD
 from host.parallel.heap import SIXTH_STRINGS
+from tests.heap_use import kept_bytes
 from tests.system.repl_chips import BOARD, repl_federation
 
 HEAP = 1 << 20
@@ -30,12 +31,9 @@ def used(model, folder, link, key, board, is_prepared):
         change=prepare,
     ) as (running, _, _):  # fmt: skip
         executor = running.executor
-        executor.begin()
-        executor.forward([1, 2, 3])
-        executor.forward([4])
-        statistics = running.coordinator.statistics(collect=True)
+        kept = kept_bytes(executor, running.coordinator)
     return {
-        shard.chip: statistics[shard.chip].heap_used - executor.plan.heap_need(shard).kept
+        shard.chip: kept[shard.chip] - executor.plan.heap_need(shard).kept
         for shard in executor.plan.shards
     }
 
