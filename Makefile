@@ -13,6 +13,9 @@ GIVEN := BOARD BOARDS CHIPS CHIP_ID FIRMWARE LINK LLAMA2C MODEL PARALLEL PORT PR
 $(foreach name,$(GIVEN) ARGS,$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))))
 export $(GIVEN)
 
+# Commands and tests start many Python processes, which should not each compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # A variable that nothing here takes is most likely one that was mistyped.
 SETTINGS := $(GIVEN) ARGS PYTHON VENV_PYTHON MICROPYTHON FEDERATION_BOARDS DEBIAN_MIRROR MAKEFLAGS
 UNKNOWN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
