@@ -27,7 +27,8 @@ ROWS = (
     ("build", "flashing"),
     ("parallel", "links"),
     ("model", "hardware"),
-    ("wire", "setup", "grammar"),
+    ("wire", "setup", "home"),
+    ("grammar",),
     ("base",),
 )
 NEIGHBOURS = {("flashing", "build")}  # what may be imported within a row

@@ -24,7 +24,8 @@ from host.cli.arguments import Parser, exit_code
 from host.errors import ModelError
 from host.generation.command_tables import load_commands
 from host.grammar.action_lines import UNKNOWN, GrammarError, parse_line
-from host.grammar.home import ALL, HERE, ROOMS, SCENES
+from host.grammar.devices import ALL, HERE, SCENES
+from host.home.home_file import default_home
 
 _DATA = importlib.resources.files("home_assistant_intents")
 # Home Assistant's domain of each device, and what people call it. What names a domain alone is the
@@ -84,7 +85,7 @@ class Recognizer:
 
     def __init__(self) -> None:
         data = json.loads(_DATA.joinpath("data", "en.json").read_text(encoding="utf-8"))
-        rooms = {room: room.replace("_", " ") for room in sorted(ROOMS - {ALL, HERE})}
+        rooms = {room: room.replace("_", " ") for room in sorted(default_home().rooms)}
         names = [
             _value(f"{text} {name}", f"{device}.{room}", domain)
             for room, text in rooms.items()

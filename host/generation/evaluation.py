@@ -60,8 +60,8 @@ def generate_answers(
     if form.grammar is None:
         return decoded
     return [
-        form.grammar.verify(answer.strip())[0] if is_whole else form.grammar.refusal
-        for answer, is_whole in zip(decoded, ended, strict=True)
+        form.verify(answer.strip(), text)[0] if is_whole else form.grammar.refusal
+        for text, answer, is_whole in zip(texts, decoded, ended, strict=True)
     ]
 
 

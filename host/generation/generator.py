@@ -13,9 +13,9 @@ from host.generation.drafts import make_drafter
 from host.generation.prompt_encoder import PromptEncoder
 from host.generation.statistics import GenerationStatistics, Measurement, Meter
 from host.generation.text_builder import TextBuilder
-from host.grammar import Grammar
 from host.launch.cluster import OpenCluster
 from host.model.loading import LoadedModel
+from host.model.prompt_format import CONTINUATION, PromptFormat
 from host.model.sampling import Sampler
 
 STOP, LENGTH, CANCELLED = "stop", "length", "cancelled"
@@ -59,14 +59,14 @@ class Task:
         tokens: Sequence[int],
         chooser: TokenChooser,
         text: TextBuilder,
-        grammar: Grammar | None = None,
+        form: PromptFormat = CONTINUATION,
     ) -> None:
-        """tokens: of the prompt, BOS first; grammar: what the text must be, which is held back
-        until it is whole."""
+        """tokens: of the prompt, BOS first; form: of the prompt; where it names a grammar, the
+        text is held back until it is whole and one of that."""
         self.prompt, self.prompt_tokens = prompt, tuple(tokens)
         self.chooser, self.text = chooser, text
         self.measurement = Measurement()
-        self._grammar = grammar
+        self._form, self._grammar = form, form.grammar
         self._generated: list[int] = []
         self._answer, self._refused = "", ""  # where there is a grammar
 
@@ -90,7 +90,8 @@ class Task:
         if not self._grammar:
             return rest
         if self.chooser.has_ended:
-            self._answer, self._refused = self._grammar.verify(self.text.whole.strip())
+            answer = self.text.whole.strip()
+            self._answer, self._refused = self._form.verify(answer, self.prompt)
         else:  # half an answer may be another one
             self._answer, self._refused = self._grammar.refusal, "it is cut off"
         return self._answer
@@ -116,7 +117,7 @@ class TaskMaker:
         """logit_exponent: of the model in integers."""
         self._encoder, self._exponent = encoder, logit_exponent
         self._tokenizer = source.tokenizer
-        self._grammar = source.prompt_format.grammar
+        self._form = source.prompt_format
 
     def make(
         self,
@@ -142,7 +143,7 @@ class TaskMaker:
         stops = self._tokenizer.stops
         chooser = TokenChooser(len(tokens), steps, sampler, self._exponent, stops)
         text = TextBuilder(self._tokenizer, tokens, stop)
-        return Task(prompt, tokens, chooser, text, self._grammar)
+        return Task(prompt, tokens, chooser, text, self._form)
 
 
 class Generator:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from host.generation.command_tables import Command
 from host.grammar.action_lines import UNKNOWN, Action, GrammarError, parse_line
-from host.grammar.home import DANGEROUS
+from host.grammar.devices import DANGEROUS
 
 _Z = 1.959964  # of a normal distribution, 95 % lie within so many standard deviations
 

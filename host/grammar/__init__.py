@@ -32,10 +32,8 @@ class Grammar:
         return answer, ""
 
 
-GRAMMARS = {
-    grammar.name: grammar
-    for grammar in (Grammar("action-lines", action_lines.parse_line, action_lines.UNKNOWN),)
-}
+ACTION_LINES = Grammar("action-lines", action_lines.parse_line, action_lines.UNKNOWN)
+GRAMMARS = {grammar.name: grammar for grammar in (ACTION_LINES,)}
 
 
 def find_grammar(name: object) -> Grammar:

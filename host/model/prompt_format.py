@@ -7,6 +7,7 @@ first must be there:
     template = "{prompt}\\n"      # what the model is given, {prompt} being what was said
     examples = ["turn off the kitchen lights"]    # prompts that show what it does
     grammar = "action-lines"    # what its answers are (host/grammar/): no others are passed on
+    names = "symbols"           # what it knows in the place of names (host/home/marking.py)
     [normalization]             # how prompts are rewritten first (normalization.py)
     lower_case = true
     punctuation = true
@@ -16,49 +17,91 @@ first must be there:
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from host import text_input
 from host.errors import ModelError
-from host.grammar import Grammar, find_grammar
+from host.grammar import ACTION_LINES, Grammar, find_grammar
+from host.grammar.action_lines import format_line, parse_line
+from host.home.home import Home, NotInHome
+from host.home.home_file import default_home
+from host.home.marking import Marked, mark_names
 from host.model.normalization import Normalization, parse_normalization
 from host.toml_file import read_toml
 
 _PLACE = "{prompt}"
+SYMBOLS = "symbols"
 
 
 @dataclass(frozen=True)
 class PromptFormat:
     """template: what the model is given, with {prompt} in the prompt's place; examples: prompts;
     normalization: how prompts are rewritten, None for not at all; grammar: what answers are, None
-    for any text.
+    for any text; names: SYMBOLS where the model knows these in the place of a home's names, else
+    empty; home: whose names they are, and where answers must be possible, None for anywhere.
 
-    Raises ModelError for a template without the place.
+    Raises ModelError for a template without the place, and for symbols in other answers than
+    action lines.
     """
 
     template: str = _PLACE
     examples: tuple[str, ...] = ()
     normalization: Normalization | None = None
     grammar: Grammar | None = None
+    names: str = ""
+    home: Home | None = None
 
     def __post_init__(self) -> None:
         if _PLACE not in self.template:
             raise ModelError(f"template {self.template!r} has no {_PLACE} in it")
+        if self.names and not (self.names == SYMBOLS and self.grammar is ACTION_LINES):
+            raise ModelError(
+                f'names must be "{SYMBOLS}", of a model whose grammar is "{ACTION_LINES.name}"'
+            )
 
     @property
     def answers(self) -> bool:
         """Whether the model's text is an answer to the prompt, and does not go on from it."""
         return self.template != _PLACE
 
-    def text(self, prompt: str) -> str:
-        """Puts `prompt` into the template, normalized, and without blanks around it where the
-        model answers. Raises TextError for what is no text."""
+    def mark(self, prompt: str) -> Marked:
+        """Returns `prompt` normalized, with symbols in the place of names where the model knows
+        these. Raises TextError for what is no text."""
         prompt = text_input.normalize(prompt)
         if self.normalization:
             prompt = self.normalization.apply(prompt)
-        return self.template.replace(_PLACE, prompt.strip() if self.answers else prompt)
+        if self.names and self.home:
+            return mark_names(prompt, self.home)
+        return Marked(prompt, {}, {}, {})
+
+    def text(self, prompt: str) -> str:
+        """Puts `prompt` into the template, as `mark` gives it, and without blanks around it where
+        the model answers. Raises TextError for what is no text."""
+        text = self.mark(prompt).text
+        return self.template.replace(_PLACE, text.strip() if self.answers else text)
+
+    def verify(self, answer: str, prompt: str) -> tuple[str, str]:
+        """Returns what is to be passed on of the model's answer to `prompt`, names in the place of
+        symbols, and why that is the grammar's refusal: empty where it is not for want of an
+        answer that parses and that the home can do."""
+        if self.grammar is None:
+            return answer, ""
+        answer, reason = self.grammar.verify(answer)
+        if reason or self.home is None:
+            return answer, reason
+        try:
+            actions = self.home.resolve(self.mark(prompt).restore(parse_line(answer)))
+        except NotInHome as error:
+            return self.grammar.refusal, str(error)
+        return format_line(actions), ""
+
+    def at_home(self, home: Home) -> PromptFormat:
+        """Returns the format for another home. Raises ModelError for a model that has none."""
+        if self.home is None:
+            raise ModelError("--home: this model's answers are not about a home")
+        return replace(self, home=home)
 
     def fields(self) -> dict[str, Any]:
         """Returns the fields from which `parse_format` makes the format."""
@@ -67,10 +110,13 @@ class PromptFormat:
             fields["normalization"] = self.normalization.fields()
         if self.grammar:
             fields["grammar"] = self.grammar.name
+        if self.names:
+            fields["names"] = self.names
         return fields
 
 
 CONTINUATION = PromptFormat()
+_FIELDS = {"template", "examples", "normalization", "grammar", "names"}
 
 
 def parse_format(fields: dict[str, Any]) -> PromptFormat:
@@ -80,7 +126,7 @@ def parse_format(fields: dict[str, Any]) -> PromptFormat:
         raise ModelError('no template, as template = "{prompt}\\n"')
     if not isinstance(examples, list) or not all(isinstance(text, str) for text in examples):
         raise ModelError("examples must be a list of texts")
-    if unknown := fields.keys() - {"template", "examples", "normalization", "grammar"}:
+    if unknown := fields.keys() - _FIELDS:
         raise ModelError(f"unknown field {min(unknown)}")
     normalization, grammar = fields.get("normalization"), fields.get("grammar")
     return PromptFormat(
@@ -88,6 +134,8 @@ def parse_format(fields: dict[str, Any]) -> PromptFormat:
         tuple(examples),
         None if normalization is None else parse_normalization(normalization),
         None if grammar is None else find_grammar(grammar),
+        fields.get("names", ""),
+        default_home() if grammar == ACTION_LINES.name else None,
     )
 
 

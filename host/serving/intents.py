@@ -11,12 +11,16 @@ from typing import Any
 
 from host.errors import FederationError
 from host.grammar.action_lines import ALARM, SCENE, TIMER, Action, parse_duration, parse_line
-from host.grammar.home import ALL, HERE
+from host.grammar.devices import ALL, HERE
 
 TABLE = Path(__file__).with_name("intents.toml")
 _DAY = 86_400
 _WHEN_AT = "at"
 _LASTS = "for"
+_TIMER_INTENTS = {
+    "cancel": "HassCancelTimer", "pause": "HassPauseTimer", "resume": "HassUnpauseTimer",
+    "add": "HassIncreaseTimer", "remove": "HassDecreaseTimer",
+}  # fmt: skip
 
 Slots = dict[str, "str | int"]
 
@@ -87,6 +91,8 @@ class IntentTable:
         now = self._intent(action, room)
         if not action.when:
             return [now]
+        if action.days:
+            raise NoIntent(f"Home Assistant cannot do {action}")
         seconds = self._seconds(action.when, action.time)
         if action.when != _LASTS:
             return [_start_timer(seconds, conversation_command=self._sentence(action, room))]
@@ -112,7 +118,7 @@ class IntentTable:
         if isinstance(value, Mapping):
             slots.update(value)
             return HomeIntent(str(slots.pop("intent", name)), slots)
-        if not row.value or value in ("up", "down"):
+        if not row.value or value in ("up", "down", "min", "max"):
             raise NoIntent(f"Home Assistant has no intent for {action}")
         slots[row.value] = int(value) if str(value).isdigit() else str(value)
         return HomeIntent(name, slots)
@@ -125,15 +131,24 @@ class IntentTable:
         return row.say.format(area=room, value=action.value)
 
     def _timer(self, action: Action) -> HomeIntent:
+        """The intent of a timer, or of an alarm, which is a timer of that name."""
+        if action.days or action.when or (action.name == ALL and action.verb != "cancel"):
+            raise NoIntent(f"Home Assistant has no intent for {action}")
+        if action.name == ALL:
+            return HomeIntent("HassCancelAllTimers")
         name = ALARM if action.device == ALARM else action.name.replace("_", " ")
         named: Slots = {"name": name} if name else {}
-        if action.verb == "start":
-            return _start_timer(self._seconds("in", action.value), **named)
-        if action.verb == "cancel":
-            return HomeIntent("HassCancelTimer", named)
         if action.is_question:
             return HomeIntent("HassTimerStatus", named)
-        return _start_timer(self._seconds(_WHEN_AT, action.value), **named)
+        if action.device == ALARM and action.verb == "at":
+            return _start_timer(self._seconds(_WHEN_AT, action.value), **named)
+        if action.verb == "start":
+            return _start_timer(self._seconds("in", action.value), **named)
+        intent = _TIMER_INTENTS.get(action.verb)
+        if intent is None:
+            raise NoIntent(f"Home Assistant has no intent for {action}")
+        lasts = _split_time(self._seconds("in", action.value)) if action.value else {}
+        return HomeIntent(intent, {**lasts, **named})
 
     def _seconds(self, when: str, time: str) -> int:
         """How long to wait: a duration, or until it is that time of day again."""
@@ -157,6 +172,9 @@ def _room(action: Action, area: str) -> str:
 
 
 def _start_timer(seconds: int, **slots: str | int) -> HomeIntent:
+    return HomeIntent("HassStartTimer", {**_split_time(seconds), **slots})
+
+
+def _split_time(seconds: int) -> Slots:
     parts = {"hours": seconds // 3600, "minutes": seconds // 60 % 60, "seconds": seconds % 60}
-    given: Slots = {name: count for name, count in parts.items() if count}
-    return HomeIntent("HassStartTimer", {**given, **slots})
+    return {name: count for name, count in parts.items() if count}

@@ -11,6 +11,7 @@ from host.generation.statistics import GenerationStatistics, Measurement, Meter
 from host.generation.text_builder import TextBuilder
 from host.grammar import Grammar
 from host.grammar.action_lines import GrammarError
+from host.model.prompt_format import PromptFormat
 from host.model.sampling import Sampler
 from host.model.tokenizers.bpe import BOS, EOS
 from tests.host.scripted_executor import ScriptedExecutor
@@ -60,7 +61,7 @@ class Cluster:
 
 
 def generator_on(cluster, grammar=None):
-    form = SimpleNamespace(grammar=grammar)
+    form = PromptFormat(grammar=grammar)
     source = SimpleNamespace(tokenizer=Letters(), prompt_format=form)
     return Generator(cluster, source, Encoder(), drafts=0)
 

@@ -8,7 +8,8 @@ import pytest
 from hassil import Intents, recognize_best
 from hassil.intents import TextSlotList
 
-from host.grammar.home import DEVICES, ROOMS
+from host.grammar.devices import DEVICES
+from host.home.home_file import default_home
 from host.serving.intents import HomeIntent, IntentTable, NoIntent
 
 DATA = importlib.resources.files("home_assistant_intents")
@@ -18,10 +19,18 @@ EVENING = datetime(2026, 3, 1, 19, 15, 30)
 # What Home Assistant's intents have nothing for.
 WITHOUT_INTENT = {
     "light brightness=up", "light brightness=down", "light brightness?", "fan speed=up",
-    "fan speed=down", "blinds position?", "heating state?", "heating temperature=up",
-    "heating temperature=down", "ac state?", "ac temperature=up", "ac temperature=down",
-    "tv state?", "tv volume?", "tv channel=1", "tv mute", "speaker state?", "speaker volume?",
-    "vacuum state?", "lock unlock",
+    "fan speed=down", "blinds position?", "blinds position=up", "blinds position=down",
+    "blinds stop", "heating state?", "ac state?",
+    *(f"{kind} toggle"
+      for kind in ("light", "fan", "blinds", "heating", "ac", "tv", "speaker", "plug")),
+    *(f"{kind} temperature={word}"
+      for kind in ("heating", "ac") for word in ("up", "down", "min", "max")),
+    *(f"{kind} {verb}"
+      for kind in ("tv", "speaker") for verb in ("state?", "volume?", "mute", "unmute", "stop")),
+    *(f"tv channel={value}" for value in (1, "up", "down")),
+    "vacuum state?", "vacuum pause", "vacuum resume", "lock unlock",
+    *(f"gate {verb}" for verb in ("open", "close", "stop", "state?")),
+    *(f"security {verb}" for verb in ("arm", "disarm", "state?")),
 }  # fmt: skip
 
 
@@ -34,7 +43,7 @@ def table():
 def recognizer():
     """Home Assistant's recognizer with its English sentences, for a home with our rooms."""
     data = json.loads(DATA.joinpath("data", "en.json").read_text(encoding="utf-8"))
-    rooms = [room.replace("_", " ") for room in sorted(ROOMS)]
+    rooms = [room.replace("_", " ") for room in sorted(default_home().rooms)]
     lists = {
         "area": TextSlotList.from_strings(rooms, name="area"),
         "name": TextSlotList.from_strings([], name="name"),

@@ -2,8 +2,9 @@
 
 from itertools import islice
 
-from host.grammar import home
+from host.grammar import devices as home
 from host.grammar.action_lines import format_line, parse_line
+from host.home.home_file import default_home
 from training import vocabulary
 from training.grammar import LASTING, SEED, Grammar
 from training.home import ALL, HERE
@@ -17,9 +18,10 @@ def test_every_answer_that_training_has_is_an_action_line() -> None:
 
 
 def test_names_are_the_same() -> None:
-    assert {*vocabulary.ROOMS, ALL, HERE} == home.ROOMS
+    rooms = {room.id: room.names for room in default_home().rooms.values()}
+    assert rooms == vocabulary.ROOMS and {ALL, HERE} == {home.ALL, home.HERE}
     assert set(vocabulary.SCENES) == home.SCENES
     assert set(vocabulary.TIMERS) == home.TIMERS
     assert tuple(vocabulary.COLOURS) == home.COLOURS and home.MUSIC == vocabulary.MUSIC
-    assert vocabulary.DEVICES.keys() == home.DEVICES.keys()
+    assert all({*room.has} == {*vocabulary.DEVICES} for room in default_home().rooms.values())
     assert set(LASTING) == home.LASTING

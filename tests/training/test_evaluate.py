@@ -12,6 +12,7 @@ from host.generation.command_tables import load_commands
 from host.generation.evaluation import answer_in_floats, answer_in_integers, generate_answers
 from host.generation.scores import count, is_exact
 from host.grammar import find_grammar
+from host.home.home_file import default_home
 from host.model.checkpoint import Checkpoint
 from host.model.formats import llama2c
 from host.model.loading import LoadedModel, load_model
@@ -77,8 +78,9 @@ def test_an_answer_ends_with_the_positions(tokenizer: BpeTokenizer) -> None:
 
 def test_commands_are_rewritten_and_answers_are_verified(tokenizer: BpeTokenizer) -> None:
     form = PromptFormat(
-        "{prompt}\n", normalization=Normalization(True), grammar=find_grammar("action-lines")
-    )
+        "{prompt}\n", normalization=Normalization(True), grammar=find_grammar("action-lines"),
+        home=default_home(),
+    )  # fmt: skip
     echo = Echo(tokenizer, ["light.cellar on", "lock.attic lock", "999999999999999"], BOS)
     seen: list[list[int]] = []
 
