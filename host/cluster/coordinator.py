@@ -41,6 +41,9 @@ _LOG = logging.getLogger("federation")
 # Retransmitted to all at once, a request would be answered by many chips at once, and overflow a
 # gateway.
 MOST_RETRIES_AT_ONCE = 8
+# Seconds between two looks at whether a chip is known to be dead: however long its answer may take,
+# nobody waits longer for one that will not come.
+WATCH_EVERY = 0.05
 
 
 class Coordinator:
@@ -59,8 +62,8 @@ class Coordinator:
         line_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """timeout: seconds without an answer after which a chip is given up; watch: called while
-        waiting, raises ClusterError when a chip is known to be dead; is_lossless: whether the link
+        """timeout: seconds without an answer after which a chip is given up; watch: called
+        every WATCH_EVERY seconds of waiting, raises ClusterError when a chip is known to be dead; is_lossless: whether the link
         loses no frame; line_seconds: that the longest request and its answers keep a line busy;
         clock: seconds."""
         self.dispatcher, self.chips = dispatcher, dispatcher.chips
@@ -71,6 +74,7 @@ class Coordinator:
         self._outstanding = Outstanding(u16(os.urandom(2), 0))
         self._timeouts = RetransmitTimeouts(is_lossless, line_seconds)
         self._request: Request | None = None
+        self._watched = -math.inf  # when it was last looked
         dispatcher.subscribe(ANSWER_KINDS, self._on_answer)
         dispatcher.subscribe([message_types.FRAGMENT], self._on_fragment)
         dispatcher.subscribe([message_types.ERROR], self._on_error)
@@ -168,6 +172,18 @@ class Coordinator:
         )
         return {chip: decode_answer(chip, decode_statistics, answers[chip]) for chip in self.chips}
 
+    def poll(self, timeout: float) -> None:
+        """Hands on what has come, waiting for any at most `timeout` seconds, and not longer than
+        until it is to be looked again whether a chip is dead.
+
+        Raises what a handler raises, ClusterError when a port is gone or a chip is dead.
+        """
+        self.dispatcher.poll(min(timeout, WATCH_EVERY))
+        now = self.clock()
+        if now - self._watched >= WATCH_EVERY:
+            self._watched = now
+            self.watch()
+
     def _discover(
         self,
         payload: bytes,
@@ -213,7 +229,7 @@ class Coordinator:
             self._send(BROADCAST if len(request.chips) > 1 else request.chips[0])
         while self._outstanding.awaited:
             deadline = min(sent + wait, request.progress + silence)
-            self.dispatcher.poll(deadline - now)
+            self.poll(deadline - now)
             now = clock()
             if rest and first is None and request.answers:
                 # The others' must be on the way, or are lost.
@@ -223,7 +239,6 @@ class Coordinator:
                 continue
             if not retries and request.progress > started:
                 timeout.measure(request.progress - started)
-            self.watch()
             missing = self._outstanding.missing()
             self._errors.check_silence(request, missing, now, has_key, 2 * self.timeout)
             _LOG.debug("retransmitting: %s, chips %s", request.where, missing)

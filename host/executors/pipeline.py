@@ -106,13 +106,13 @@ class PipelineExecutor(BaseExecutor):
         while not completed:
             check_at = checked + CHECK_AFTER
             until = min(self._sender.retransmit_at or check_at, check_at)
-            self._coordinator.dispatcher.poll(until - now)
+            self._coordinator.poll(until - now)
             now = clock()
             checked = max(checked, recovery.progress)
             if recovery.is_needed:
                 self._replay()
-            elif self._sender.retransmit_if_due(now):
-                self._coordinator.watch()
+            else:
+                self._sender.retransmit_if_due(now)
             if not completed and now >= checked + CHECK_AFTER:
                 silent = now - recovery.progress
                 self._check_chips(silent > REPLAY_AFTER * self._coordinator.timeout)
@@ -190,7 +190,6 @@ class PipelineExecutor(BaseExecutor):
 
     def _check_chips(self, must_replay: bool) -> None:
         """Has a handshake with all chips, and replays what a restarted one has lost."""
-        self._coordinator.watch()
         before = dict(self._coordinator.boot_ids)
         self._membership.handshake(self._coordinator.chips, self._where())
         if must_replay or self._coordinator.boot_ids != before:

@@ -171,15 +171,28 @@ def test_the_timeout_counts_from_the_last_answer(clock):
     assert clock.now >= 1010
 
 
-def test_the_watch_is_asked_while_waiting_and_its_error_is_raised(clock):
-    def watch():
-        raise ClusterError("chip 0 died")
+@pytest.mark.parametrize("lossless", [False, True])
+@pytest.mark.parametrize("work", ["compute", "step"])
+@pytest.mark.parametrize("died", [0.0, 0.3, 0.9])
+def test_a_dead_chip_is_seen_within_150_ms_of_its_answer_or_of_its_death(
+    clock, lossless, work, died
+):
+    """However long it is until the request would be retransmitted: a second at first, on a link
+    that loses nothing."""
+    started, answered = clock.now, 0.1
 
-    cluster = FakeCluster(clock, watch=watch)
+    def watch():
+        if clock.now >= started + died:
+            raise ClusterError("chip 0 died: signal SIGKILL")
+
+    cluster = FakeCluster(clock, watch=watch, is_lossless=lossless)
     cluster.chips[0].on_compute = silence
-    with pytest.raises(ClusterError, match="chip 0 died"):
-        cluster.compute()
-    assert clock.now < 1000.2
+    for chip in cluster.chips[1:]:
+        chip.delay = answered
+    ask = getattr(cluster.coordinator, work)
+    with pytest.raises(ClusterError, match="chip 0 died: signal SIGKILL"):
+        ask(REQUEST, [0, 1, 2], "layer 2, position 7", "attention")
+    assert clock.now - started <= max(died, answered) + 0.15
 
 
 def test_statistics_are_asked_of_all_with_or_without_collecting(clock):
