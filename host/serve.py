@@ -37,9 +37,9 @@ class _Report(Observer):
     def __init__(self, is_verbose: bool) -> None:
         self._is_verbose = is_verbose
 
-    def cluster_opened(self, name: str, cluster: OpenCluster) -> None:
-        count = cluster.executor.plan.chips
-        print_message(f"{name}: {count} chip{'s' * (count > 1)} ready, {cluster.choice}")
+    def cluster_opened(self, name: str, cluster: OpenCluster, note: str) -> None:
+        count, where = cluster.executor.plan.chips, note and f", {note}"
+        print_message(f"{name}: {count} chip{'s' * (count > 1)} ready{where}, {cluster.choice}")
 
     def cluster_failed(self, name: str, error: str) -> None:
         print_message(f"{name}: {error}: opening the cluster again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from host.cli.arguments import Parser, count_from, count_up_to
@@ -11,7 +12,7 @@ from host.cli.run_options import add_chip_options, add_simulation_options, find_
 from host.cluster import cluster_file
 from host.cluster.cluster_fields import ClusterFile
 from host.errors import ArgumentError, ClusterError
-from host.launch import Chips, FlashedBoards
+from host.launch import Chips, FlashedBoards, RewrittenBoards
 from host.model.cache import load_quantized
 from host.model.loading import LoadedModel
 
@@ -25,6 +26,8 @@ EXAMPLES = (
     "--ports auto --host 0.0.0.0 --api-key KEY",
 )
 _MOST_WAITING = 64
+# Models to serve, quantized, by name; each with the chips of its clusters, and their spares.
+Models = dict[str, tuple[LoadedModel, list[list[Chips]]]]
 
 
 def parse_options(arguments: list[str] | None) -> argparse.Namespace:
@@ -92,6 +95,10 @@ def _add_model_options(parser: Parser) -> None:
     add("--spare", action="append", default=[], metavar="FILE",
         help="a federation.toml of other boards with the model, which take the place of a cluster"
              " that stays away; may be given again")
+    add("--replan", action="store_true",
+        help="where a board stays away and no spare can be opened, write the others anew, for a"
+             " plan without it; that changes the cluster's file, and needs each board's USB port"
+             " (simulated chips are always planned anew)")
     add("--model", metavar="PATH", help="the model (default: as flashed, else models/home.bin)")
     add("--tokenizer", metavar="FILE", help="its tokenizer (default: the one in or beside it)")
     add("--name", help="what the model is called (default: its file's name)")
@@ -108,35 +115,78 @@ def _port(text: str) -> int:
     return value
 
 
-def find_models(
-    options: argparse.Namespace,
-) -> dict[str, tuple[LoadedModel, list[list[Chips]]]]:
+def find_models(options: argparse.Namespace) -> Models:
     """Returns the models to serve, quantized, by name, each with the chips of its clusters.
 
     Raises ModelError, ClusterError, BoardError, ParallelError.
     """
-    if not options.cluster:
+    if options.cluster:
+        found = _find_clusters(options)
+    else:
         path = find_model(options)
         source = load_quantized(path, options.tokenizer)
-        chips = [find_chips(options, source.config), *_find_spares(options, _name(path))]
-        return {options.name or _name(path): (source, [chips])}
+        chips = find_chips(options, source.config)
+        if isinstance(chips, FlashedBoards):
+            chips = _with_replanning(options, chips, cluster_file.FILE)
+        elif options.replan:
+            raise ArgumentError("--replan is for boards: simulated chips are always planned anew")
+        found = {options.name or _name(path): (source, [[chips]])}
+    for file in options.spare:
+        _add_spare(file, found)
+    return found
+
+
+def _find_clusters(options: argparse.Namespace) -> Models:
+    """The models that the boards of --cluster hold."""
     for name in ("ports", "chips", "model", "name"):
         if getattr(options, name) is not None:
             raise ArgumentError(f"--{name} and --cluster: the cluster's file says that")
-    found: dict[str, tuple[LoadedModel, list[list[Chips]]]] = {}
+    found: Models = {}
     for file in options.cluster:
         cluster = _read("--cluster", file)
         name = _name(cluster.model)
         if name not in found:
             found[name] = (load_quantized(cluster.model, options.tokenizer), [])
-        found[name][1].append([FlashedBoards(cluster), *_find_spares(options, name)])
+        boards = FlashedBoards(cluster)
+        found[name][1].append([_with_replanning(options, boards, Path(file))])
     return found
 
 
-def _find_spares(options: argparse.Namespace, model: str) -> list[Chips]:
-    """Returns the boards that may take the place of a cluster with this model."""
-    clusters = [_read("--spare", file) for file in options.spare]
-    return [FlashedBoards(each) for each in clusters if _name(each.model) == model]
+def _with_replanning(
+    options: argparse.Namespace, boards: FlashedBoards, file: Path
+) -> FlashedBoards:
+    """Has boards be written anew where one stays away, if that was asked for."""
+    if not options.replan:
+        return boards
+    cluster = boards.cluster
+    if cluster.link.has_radio or cluster.link.line != "usb" or not cluster.flashed:
+        raise ArgumentError(
+            "--replan: only boards that were flashed for USB, each at a port of its own, can be"
+            " written anew: give --spare, or leave it out"
+        )
+    fewer = RewrittenBoards(cluster, cluster.chips - 1, file) if cluster.chips > 1 else None
+    return replace(boards, fewer=fewer)
+
+
+def _add_spare(file: str, found: Models) -> None:
+    """Has boards take the place of any cluster with their model. Raises ArgumentError."""
+    cluster = _read("--spare", file)
+    held = cluster.model_hash
+    alike = [each for each in found.values() if each[0].quantize().sha256()[: len(held)] == held]
+    if not alike:
+        raise ArgumentError(
+            f"--spare {file}: its boards hold {cluster.model} ({held.hex()}), and served is"
+            f" {', '.join(found)}: flash them with that model"
+        )
+    source, clusters = alike[0]
+    for chips in clusters:
+        context = chips[0].context or source.config.context
+        if cluster.context < context:
+            raise ArgumentError(
+                f"--spare {file}: its boards have a context of {cluster.context}, and those that"
+                f" they stand in for of {context}: flash them alike"
+            )
+        chips.append(FlashedBoards(cluster))
 
 
 def _read(option: str, file: str) -> ClusterFile:

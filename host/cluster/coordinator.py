@@ -41,8 +41,8 @@ _LOG = logging.getLogger("federation")
 # Retransmitted to all at once, a request would be answered by many chips at once, and overflow a
 # gateway.
 MOST_RETRIES_AT_ONCE = 8
-# Seconds between two looks at whether a chip is known to be dead: however long its answer may take,
-# nobody waits longer for one that will not come.
+# Seconds between two looks at whether a chip is known to be dead: however long its answer may
+# take, nobody waits longer for one that will not come.
 WATCH_EVERY = 0.05
 
 
@@ -63,9 +63,9 @@ class Coordinator:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """timeout: seconds without an answer after which a chip is given up; watch: called
-        every WATCH_EVERY seconds of waiting, raises ClusterError when a chip is known to be dead; is_lossless: whether the link
-        loses no frame; line_seconds: that the longest request and its answers keep a line busy;
-        clock: seconds."""
+        every WATCH_EVERY seconds of waiting, raises ClusterError when a chip is known to be dead;
+        is_lossless: whether the link loses no frame; line_seconds: that the longest request and
+        its answers keep a line busy; clock: seconds."""
         self.dispatcher, self.chips = dispatcher, dispatcher.chips
         self.timeout, self.watch, self.clock = timeout, watch, clock
         self.resends = 0

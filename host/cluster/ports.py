@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from serial.tools.list_ports import comports
 
-from host.cluster.cluster_file import ClusterFile
+from host.cluster.cluster_fields import ClusterFile, FlashedChip
 from host.errors import ClusterError
 from host.links.access import REPL_BAUD
 from host.links.discovery import Candidate, ListPorts, find_candidates, locate
@@ -59,6 +59,19 @@ def open_lines(
             raise error
         search.find(set(wanted), TIMEOUT)
         return _take(search, cluster, wanted)
+
+
+def find_boards(cluster: ClusterFile, list_ports: ListPorts = comports) -> dict[FlashedChip, str]:
+    """Returns the port of each board of a cluster that answers where it was, or where USB says
+    that it is, as whatever chip. Raises ClusterError."""
+    present = find_candidates(list_ports)
+    urls = {chip: locate(chip.mac, chip.port, present) for chip in cluster.flashed}
+    with _open_search(cluster, range(cluster.chips), REPL_BAUD) as search:
+        for url in filter(None, urls.values()):
+            search.add(url)
+        search.find(set(range(cluster.chips)), TIMEOUT)
+        answered = set(search.chips.values())
+    return {chip: url for chip, url in urls.items() if url in answered and url is not None}
 
 
 def _probe_boards(

@@ -13,10 +13,14 @@ from contextlib import AbstractContextManager
 from host.launch.choice import Choice
 from host.launch.cluster import Chips, OnReady, OpenCluster
 from host.launch.flashed import FlashedBoards
+from host.launch.rewritten import RewrittenBoards
 from host.launch.simulated import SimulatedChips
 from host.model.quantized import QuantizedModel
 
-__all__ = ["Chips", "Choice", "FlashedBoards", "OpenCluster", "SimulatedChips", "open_cluster"]
+__all__ = [
+    "Chips", "Choice", "FlashedBoards", "OpenCluster", "RewrittenBoards", "SimulatedChips",
+    "open_cluster",
+]  # fmt: skip
 
 
 def open_cluster(

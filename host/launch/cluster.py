@@ -91,6 +91,10 @@ class Chips(Protocol):
         batch: whether several sequences are to run at once. Raises ModelError where nothing fits.
         """
 
+    def without_one(self, model: QuantizedModel) -> Chips | None:
+        """Returns what to open where one of them stays away: fewer chips, with a plan of their
+        own; None where the model does not fit these, or they cannot be given other shards."""
+
     def open(
         self, model: QuantizedModel, choice: Choice, on_ready: OnReady = ...
     ) -> AbstractContextManager[OpenCluster]:

@@ -17,7 +17,7 @@ from host.hardware import board as boards
 from host.hardware.board import Board, load
 from host.hardware.kernels import matrix_padding
 from host.launch.choice import Choice
-from host.launch.cluster import OnReady, OpenCluster
+from host.launch.cluster import Chips, OnReady, OpenCluster
 from host.launch.session import open_session
 from host.links.access import PortClosed, open_exclusively
 from host.links.discovery import ListPorts, find_candidates, locate
@@ -39,12 +39,14 @@ class FlashedBoards:
     """The boards of a cluster.
 
     urls: their ports, in any order, None to find them wherever they are plugged in; on ESP-NOW
-    that of the gateway; list_ports: lists the ports that there are.
+    that of the gateway; list_ports: lists the ports that there are; fewer: what to open where one
+    of them stays away, None for nothing.
     """
 
     cluster: ClusterFile
     urls: Sequence[str] | None = None
     list_ports: ListPorts = comports
+    fewer: Chips | None = None
 
     @property
     def count(self) -> int:
@@ -58,6 +60,11 @@ class FlashedBoards:
 
     def check(self, outline: Divisible) -> None:
         """Does nothing: the boards hold a model, and whether it is this one the weights tell."""
+
+    def without_one(self, model: QuantizedModel) -> Chips | None:
+        """Returns what was given for that: the boards themselves have the shards of a plan for all
+        of them."""
+        return self.fewer
 
     def choose(self, model: QuantizedModel, batch: bool = False) -> Choice:
         """Returns the Parallelism that the boards were flashed for."""

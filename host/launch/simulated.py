@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from host.build.bundle import chip_files
 from host.build.configuration import SIMULATED_UART, configuration
+from host.errors import ModelError
 from host.hardware.board import Board, load
 from host.launch.choice import Choice, choose_parallelism
 from host.launch.cluster import OnReady, OpenCluster
@@ -81,6 +82,16 @@ class SimulatedChips:
     def check(self, outline: Divisible) -> None:
         """Raises ModelError where a model of which the header was read cannot fit."""
         find_first_plan(outline, self.boards, self.parallelism)
+
+    def without_one(self, model: QuantizedModel) -> SimulatedChips | None:
+        """Returns one chip fewer, with another parallelism where this one does not fit them; None
+        where none does."""
+        for parallelism in dict.fromkeys((self.parallelism, None)) if self.count > 1 else ():
+            fewer = replace(self, count=self.count - 1, parallelism=parallelism)
+            with suppress(ModelError):
+                fewer.check(model)
+                return fewer
+        return None
 
     def choose(self, model: QuantizedModel, batch: bool = False) -> Choice:
         """Returns the Parallelism that was given or, else, what the planner chooses.

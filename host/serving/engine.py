@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
@@ -20,6 +19,7 @@ from host.serving.calls import Calls
 from host.serving.job import Done, Failed, Job, Piece
 from host.serving.job_queue import JobQueue
 from host.serving.observer import Observer
+from host.serving.stand_ins import StandIns
 
 _LOG = logging.getLogger("federation")
 
@@ -27,7 +27,7 @@ LOADING, READY, RECOVERING, FAILED, STOPPED = (
     "loading", "ready", "recovering", "failed", "stopped"
 )  # fmt: skip
 MOST_ATTEMPTS = 8  # of a job, without a token between
-FAILED_AFTER = 3  # times that a cluster could not be opened again
+FAILED_AFTER = 3  # times that neither a cluster nor what stands in for it could be opened
 _IDLE = 0.5  # seconds after which an idle cluster looks after what it was asked
 _LONGEST_WAIT = 10.0  # seconds between two attempts to open a cluster
 
@@ -37,7 +37,7 @@ class Engine:
 
     state: LOADING until it is open for the first time, READY, RECOVERING while it is opened again,
     FAILED where that was in vain FAILED_AFTER times (it goes on trying), STOPPED; error: why it
-    last failed; restarts: how often it was opened again; chips: what it is opened with now.
+    last failed; restarts: how often it was opened again.
     """
 
     def __init__(
@@ -49,13 +49,14 @@ class Engine:
         observer: Observer,
         pause: Callable[[float], object] | None = None,
     ) -> None:
-        """source: quantized; chips: the first is opened, the next where one cannot be; pause:
-        waits so many seconds before the next attempt, or until the engine stops."""
+        """source: quantized; chips: its own, and spares for where these stay away; pause: waits so
+        many seconds before the next attempts, or until the engine stops."""
         self.name, self.queue, self.observer = name, queue, observer
         self.state, self.error, self.restarts = LOADING, "", 0
         self.cluster: OpenCluster | None = None
         self.running: dict[Task, Job] = {}
-        self._source, self._chips = source, deque(chips)
+        self._source = source
+        self._stand_ins = StandIns(source.quantize(), chips[0], chips[1:])
         self._was_open = False
         self._stopping = threading.Event()
         self._pause = pause or self._stopping.wait
@@ -81,9 +82,14 @@ class Engine:
         self.queue.wake()
         return future
 
+    @property
+    def note(self) -> str:
+        """What is open in place of the cluster's own chips, "" where that are these."""
+        return self._stand_ins.current.note if self.cluster else ""
+
     def encoder(self) -> PromptEncoder:
         """Returns what encodes prompts for this cluster. Raises ModelError."""
-        context = self._chips[0].context
+        context = self._stand_ins.current.chips.context
         return PromptEncoder(self._source, context, context or self._source.config.context)
 
     def _statistics(self) -> list[ChipStatistics]:
@@ -95,38 +101,45 @@ class Engine:
         return None if self.state == READY else ClusterError(f"the cluster is {self.state}")
 
     def _run(self) -> None:
-        failures = 0
+        vain = 0  # how often nothing could be opened, in succession
         while not self._stopping.is_set():
             try:
-                chips = self._chips[0]
+                chips = self._stand_ins.current.chips
                 with open_cluster(self._source.quantize(), chips, batch=True) as cluster:
-                    failures = 0
+                    vain = 0
                     self._serve(cluster)
             except FederationError as error:
-                failures += self.cluster is None
-                self._note_failure(error, failures)
+                vain += self._note_failure(error, vain)
             except Exception as error:
                 _LOG.exception("cluster %s: a fault of this program", self.name)
-                failures += self.cluster is None
-                self._note_failure(ClusterError(f"{type(error).__name__}: {error}"), failures)
+                fault = ClusterError(f"{type(error).__name__}: {error}")
+                vain += self._note_failure(fault, vain)
             finally:
                 self.cluster = None
-            if not self._stopping.is_set() and failures:
-                self._pause(min(_LONGEST_WAIT, 0.25 * 2**failures))
         self.state = STOPPED
         self._give_up(ClusterError("the server stops"))
 
-    def _note_failure(self, error: FederationError, failures: int) -> None:
-        """Has jobs go on elsewhere or later, and takes the next chips where these do not open."""
+    def _note_failure(self, error: FederationError, vain: int) -> bool:
+        """Has jobs go on elsewhere or later, and takes the next chips where these do not open.
+
+        vain: how often nothing could be opened before; whether that was so again.
+        """
         self.error = str(error)
         _LOG.warning("cluster %s: %s", self.name, error)
-        self.observer.cluster_failed(self.name, self.error)
-        if failures:
-            self._chips.rotate(-1)
-        if failures >= FAILED_AFTER * len(self._chips):
+        is_vain = not self._stand_ins.advance()
+        self.cluster = None
+        if vain + is_vain >= FAILED_AFTER:
             self.state = FAILED
         elif self._was_open:
             self.state = RECOVERING
+        self._return_jobs(error)
+        self.observer.cluster_failed(self.name, self.error)
+        if is_vain and not self._stopping.is_set():
+            self._pause(min(_LONGEST_WAIT, 0.5 * 2**vain))
+        return is_vain
+
+    def _return_jobs(self, error: FederationError) -> None:
+        """Has the jobs that ran go on wherever a slot is free."""
         returned = []
         for job in self.running.values():
             job.attempts += 1
@@ -142,7 +155,7 @@ class Engine:
         self.restarts += self._was_open
         self._was_open = True
         self.cluster, self.state = cluster, READY
-        self.observer.cluster_opened(self.name, cluster)
+        self.observer.cluster_opened(self.name, cluster, self.note)
         generator = Generator(cluster, self._source, self.encoder())
         while not self._stopping.is_set():
             if self.queue.wait(_IDLE):
@@ -175,7 +188,7 @@ class Engine:
             del self.running[task]
             self._deliver_end(job)
             return
-        job.attempts = 0
+        job.attempts, self._stand_ins.has_worked = 0, True
         self.observer.token(self.name, job)
         if piece:
             job.deliver(Piece(piece))

@@ -42,7 +42,7 @@ class LiveView(Observer):
         self._lock = threading.Lock()
         self._watched: dict[str, _Watched] = {}
 
-    def cluster_opened(self, name: str, cluster: OpenCluster) -> None:
+    def cluster_opened(self, name: str, cluster: OpenCluster, note: str) -> None:
         dispatcher = cluster.coordinator.dispatcher
         activity = Activity(list(range(cluster.executor.plan.chips)), self._clock)
         dispatcher.tap = activity
@@ -82,8 +82,8 @@ class LiveView(Observer):
     def _cluster(self, engine: Engine, chips: list[ChipStatistics]) -> dict[str, Any]:
         found: dict[str, Any] = {
             "name": engine.name, "state": engine.state, "error": engine.error,
-            "restarts": engine.restarts, "running": len(engine.running), "chips": [],
-            "tokens_per_second": 0.0, "token": None,
+            "note": engine.note, "restarts": engine.restarts, "running": len(engine.running),
+            "chips": [], "tokens_per_second": 0.0, "token": None,
         }  # fmt: skip
         cluster, watched = engine.cluster, self._watched.get(engine.name)
         if not cluster or not watched:

@@ -136,11 +136,18 @@ class _Collector:
         restarts = CounterMetricFamily(
             "federation_cluster_restarts", "times that it was opened again", labels=["cluster"]
         )
+        stand_in = GaugeMetricFamily(
+            "federation_cluster_stands_in",
+            "1 while spares, or fewer chips than it has, are open in its place",
+            labels=["cluster"],
+        )
         opened = [(engine.name, engine.cluster) for engine in engines if engine.cluster]
         for engine in engines:
             ready.add_metric([engine.name], float(engine.state == READY))
             restarts.add_metric([engine.name], engine.restarts)
+            stand_in.add_metric([engine.name], float(bool(engine.note)))
         yield ready
+        yield stand_in
         yield restarts
         for name, what, figure in _CLUSTER_COUNTERS:
             family = CounterMetricFamily(f"federation_{name}", what, labels=["cluster"])

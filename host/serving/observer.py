@@ -10,8 +10,9 @@ from host.serving.job import Job
 class Observer:
     """Called with what happens on a cluster, in that cluster's thread; does nothing with it."""
 
-    def cluster_opened(self, name: str, cluster: OpenCluster) -> None:
-        """A cluster was opened, for the first time or again."""
+    def cluster_opened(self, name: str, cluster: OpenCluster, note: str) -> None:
+        """A cluster was opened, for the first time or again; note: what is open in place of its
+        own chips, "" where that are these."""
 
     def cluster_failed(self, name: str, error: str) -> None:
         """A cluster failed, or could not be opened."""
@@ -32,9 +33,9 @@ class Observers(Observer):
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
 
-    def cluster_opened(self, name: str, cluster: OpenCluster) -> None:
+    def cluster_opened(self, name: str, cluster: OpenCluster, note: str) -> None:
         for each in self._observers:
-            each.cluster_opened(name, cluster)
+            each.cluster_opened(name, cluster, note)
 
     def cluster_failed(self, name: str, error: str) -> None:
         for each in self._observers:

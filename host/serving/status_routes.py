@@ -42,7 +42,9 @@ class StatusApi:
                 "type": "unavailable_error",
             }
             return JSONResponse({"error": error, "clusters": clusters}, 503)
-        is_whole = all(engine.state == READY for engine in self._service.engines)
+        is_whole = all(
+            engine.state == READY and not engine.note for engine in self._service.engines
+        )
         return JSONResponse({"status": OK, "is_degraded": not is_whole, "clusters": clusters})
 
     async def slots(self, request: Request) -> Response:
@@ -80,6 +82,8 @@ def describe_engine(engine: Engine) -> dict[str, Any]:
     }  # fmt: skip
     if engine.error:
         found["last_error"] = engine.error
+    if note := engine.note:
+        found["note"] = note
     if cluster:
         found |= {
             "chips": cluster.executor.plan.chips,

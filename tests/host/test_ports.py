@@ -119,6 +119,17 @@ def test_chips_that_changed_places_and_one_at_a_new_port(plugged):
     assert found(cluster, [0, 1, 2], *listed) == dict(enumerate(urls(boards)))
 
 
+def test_a_spare_board_with_the_shard_of_one_that_stays_away(plugged):
+    """It stands by at a port of its own, and is left alone while the chip is there."""
+    first, second, spare = plugged(0, 1, 1)
+    cluster = flashed(first.url, second.url)
+    listed = [ListedPort(spare.url, ESPRESSIF, "34:85:18:00:00:99")]
+    assert found(cluster, [0, 1], *listed) == {0: first.url, 1: second.url}
+    assert not spare.heard
+    second.unplug()
+    assert found(cluster, [0, 1], *listed) == {0: first.url, 1: spare.url}
+
+
 def test_a_board_is_found_by_its_mac_and_others_are_left_alone(plugged):
     new, other, modem = plugged(0, None, None)
     cluster = flashed(other.url)

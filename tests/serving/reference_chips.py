@@ -66,6 +66,9 @@ class ReferenceChips:
         self.slots, self.script, self.context = slots, script, context
         self.refusals, self.opened = refusals, []
 
+    def without_one(self, model):
+        return None
+
     def choose(self, model, batch=False):
         return Choice(HOST_REDUCE, "as given")
 

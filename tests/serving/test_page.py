@@ -129,6 +129,15 @@ def test_viewers_are_limited_and_those_that_go_are_forgotten(tiny, monkeypatch):
         wait_until(is_free)
 
 
+def test_what_stands_in_for_chips_that_stay_away_is_shown(tiny, browser):
+    service, watching = make_service(tiny, [[ReferenceChips(refusals=10**9), ReferenceChips()]])
+    with serving(service, watching) as address:
+        page, wrong, _ = open_page(browser, address)
+        assert page.text_content(".cluster .warning") == "on spare 1, of 1 chip"
+        assert page.text_content(".cluster .error") == "last failure: chip 0 does not answer"
+        assert wrong == []
+
+
 @pytest.mark.verify
 def test_a_screenshot_for_the_documents(micropython, home, browser):
     service, watching = make_service(home, [simulated(5)], name="home")

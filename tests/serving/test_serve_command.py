@@ -11,7 +11,9 @@ import pytest
 
 from host.cli import serve_options
 from host.cluster import cluster_file
+from host.cluster.cluster_fields import FlashedChip
 from host.errors import ArgumentError, ClusterError
+from host.model.cache import load_quantized
 from host.serve import main
 from host.serving.server import bind, find_holder
 from tests.clusters import cluster_file as described
@@ -70,13 +72,57 @@ def test_clusters_of_files_are_served_together(tmp_path, tiny_model_file, monkey
     monkeypatch.chdir(REPOSITORY)
     found = serve_options.find_models(serve_options.parse_options(files))
     assert {name: len(clusters) for name, (_, clusters) in found.items()} == {"tiny": 2, "home": 1}
-    spares = [*files, "--spare", str(tmp_path / "0.toml")]
-    spared = serve_options.find_models(serve_options.parse_options(spares))
-    assert [list(map(len, clusters)) for _, clusters in spared.values()] == [[2, 2], [1]]
     with pytest.raises(ArgumentError, match="^--model and --cluster"):
         serve_options.find_models(serve_options.parse_options([*files, "--model", "x"]))
     with pytest.raises(ClusterError, match="there is no such file$"):
         serve_options.find_models(serve_options.parse_options(["--cluster", "x"]))
+
+
+@pytest.fixture
+def described_boards(tmp_path, tiny_model_file, monkeypatch):
+    """Writes the file of a cluster of the tiny model's; its path."""
+    digest = load_quantized(tiny_model_file).quantize().sha256()[:8]
+    monkeypatch.chdir(tmp_path)
+
+    def write(name, **settings):
+        fields = {"model": str(tiny_model_file), "digest": digest, **settings}
+        (tmp_path / name).write_text(cluster_file.format_cluster(described(**fields)))
+        return name
+
+    return write
+
+
+def find(*words):
+    return serve_options.find_models(serve_options.parse_options(list(words)))
+
+
+def test_spares_stand_in_for_every_cluster_with_their_model(described_boards, tiny_model_file):
+    own, spare = described_boards("own.toml"), described_boards("spare.toml", chips=2)
+    for clusters in (("--cluster", own, "--cluster", own), ("--model", str(tiny_model_file))):
+        ((_, found),) = find(*clusters, "--spare", spare, "--context", "16").values()
+        assert [[one.count for one in chips[1:]] for chips in found] == [[2]] * len(found)
+    short = described_boards("short.toml", context=8)
+    with pytest.raises(ArgumentError, match="have a context of 8, and those that they stand in"):
+        find("--cluster", own, "--spare", short)
+    other = described_boards("other.toml", digest=bytes(8))
+    with pytest.raises(ArgumentError, match=r"^--spare other.toml: its boards hold .* served is"):
+        find("--cluster", own, "--spare", other)
+
+
+def test_boards_that_can_be_written_anew(described_boards):
+    chips = tuple(FlashedChip(i, "esp32s3", f"34:85:18:00:00:0{i}", f"/dev/{i}") for i in range(3))
+    own = described_boards("own.toml", flashed=chips)
+    ((_, [[boards]]),) = find("--cluster", own).values()
+    assert boards.without_one(None) is None
+    ((_, [[boards]]),) = find("--cluster", own, "--replan").values()
+    fewer = boards.without_one(None)
+    assert (fewer.count, str(fewer.file)) == (2, "own.toml")
+    for settings in ({"kind": "espnow"}, {"line": "pins"}, {"flashed": ()}):
+        other = described_boards("other.toml", **{"flashed": chips, **settings})
+        with pytest.raises(ArgumentError, match="^--replan: only boards that were flashed for U"):
+            find("--cluster", other, "--replan")
+    with pytest.raises(ArgumentError, match="^--replan is for boards"):
+        find("--replan")
 
 
 def test_a_run_from_start_to_end(micropython):

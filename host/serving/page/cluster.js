@@ -22,6 +22,7 @@ function clusterParts(cluster) {
   if (cluster.recoveries) facts.push(`${cluster.recoveries} recoveries`);
   if (cluster.restarts) facts.push(`opened again ${cluster.restarts} times`);
   const parts = [title, element("p", "", facts.join(" · "))];
+  if (cluster.note) parts.push(element("p", "warning", cluster.note));
   if (cluster.error) parts.push(element("p", "error", `last failure: ${cluster.error}`));
   const boards = element("div", "boards");
   boards.append(...cluster.chips.map(board));

@@ -1,0 +1,58 @@
+"""What a cluster is opened with: its own chips, and where they stay away what stands in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from host.launch import Chips
+from host.model.quantized import QuantizedModel
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """Chips to open; note: what they are in place of a cluster's own, "" for these."""
+
+    chips: Chips
+    note: str = ""
+
+
+class StandIns:
+    """Goes through a cluster's own chips, its spares, and plans for fewer of its own.
+
+    current: what is to be opened now; has_worked: whether it has generated a token. Spares come
+    before fewer chips, for they are as fast.
+    """
+
+    def __init__(self, model: QuantizedModel, own: Chips, spares: Sequence[Chips] = ()) -> None:
+        self._model, self._own, self._spares = model, own, spares
+        self._begin()
+
+    def advance(self) -> bool:
+        """Takes what to open after the current chips failed: where they had worked the own ones,
+        which may be back, else the next ones.
+
+        False where all had their turn, and the own ones have it again.
+        """
+        following = None if self.has_worked else next(self._rest, None)
+        is_vain = not self.has_worked and following is None
+        self._begin(following)
+        return not is_vain
+
+    def _begin(self, chips: StandIn | None = None) -> None:
+        if chips is None:
+            self._rest = self._others()
+        self.current, self.has_worked = chips or StandIn(self._own), False
+
+    def _others(self) -> Iterator[StandIn]:
+        for number, chips in enumerate(self._spares, 1):
+            yield StandIn(chips, f"on spare {number}, of {_chips(chips.count)}")
+        fewer = self._own.without_one(self._model)
+        while fewer:
+            count = self._own.count
+            yield StandIn(fewer, f"planned anew for {fewer.count} of {_chips(count)}")
+            fewer = fewer.without_one(self._model)
+
+
+def _chips(count: int) -> str:
+    return f"{count} chip{'s' * (count != 1)}"
