@@ -26,12 +26,12 @@ from host.launch.simulated import SIMULATED_BOARD
 from host.model import loading
 from host.model.cache import load_quantized, quantize_once
 from host.model.checkpoint import Config
+from host.model.known_models import HOME, find_path
 from host.model.loading import LoadedModel
 from host.model.outline import Outline
 from host.parallel.options import parse_parallelism
 from host.parallel.parallelism import LINKS, Parallelism
 from host.parallel.plan import MAX_CHIPS
-from host.paths import HOME_MODEL
 
 __all__ = [
     "ChipStatistics",
@@ -46,7 +46,6 @@ __all__ = [
     "simulate",
 ]
 
-HOME = "home"
 
 
 def load_model(
@@ -54,7 +53,8 @@ def load_model(
 ) -> LoadedModel:
     """Loads a model and quantizes it, so that clusters can be opened with it at once.
 
-    name_or_path: "home", the model that comes with the program, or the path of a llama2.c
+    name_or_path: "home", the model that comes with the program, another name that
+    `python -m host.model get` lists, once it was fetched, or the path of a llama2.c
     checkpoint, Hugging Face folder, GGUF file or quantized model; tokenizer: a path, where the
     model's own is not in or beside it. Raises ModelError.
     """
@@ -181,8 +181,7 @@ def _load(
     tokenizer: str | Path | None,
     check: loading.Check = lambda outline: None,
 ) -> LoadedModel:
-    path = HOME_MODEL if name_or_path == HOME else name_or_path
-    return load_quantized(path, tokenizer, check)
+    return load_quantized(find_path(str(name_or_path)), tokenizer, check)
 
 
 def _find_parallelism(

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from host.cli.arguments import Parser, exit_code
+from host.cli.arguments import Parser, exit_code, model_path
 from host.cli.console import Console, track
 from host.cli.evaluation_report import list_mistakes, print_report
 from host.errors import ModelError
@@ -24,7 +24,7 @@ from host.paths import HELD_OUT, HOME_MODEL
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     """Parses the command line."""
     parser = Parser(prog="python -m host.evaluate", description=__doc__)
-    parser.add_argument("--model", default=HOME_MODEL, metavar="FILE")
+    parser.add_argument("--model", type=model_path, default=HOME_MODEL, metavar="FILE")
     parser.add_argument("--tokenizer", metavar="FILE", help="default: the one in or beside it")
     parser.add_argument(
         "--commands",

@@ -12,7 +12,14 @@ import sys
 from pathlib import Path
 
 from host.build.configuration import KERNELS
-from host.cli.arguments import INTERRUPTED, TERMINATED, Parser, count_up_to, exit_code
+from host.cli.arguments import (
+    INTERRUPTED,
+    TERMINATED,
+    Parser,
+    count_up_to,
+    exit_code,
+    model_path,
+)
 from host.cli.console import Console
 from host.cli.flash_job import CHIPS, prepare_job
 from host.cli.flashing import run_job
@@ -64,7 +71,8 @@ def _add_cluster_options(parser: Parser) -> None:
     add("--boards", metavar="NAME,...",
         help="the board of each chip, where they differ: work is dealt by heap and speed (default:"
         " all chips are dealt the same, as far as the smallest board has room)")
-    add("--model", metavar="PATH", help="as host.run takes it (default models/home.bin)")
+    add("--model", type=model_path, metavar="PATH",
+        help="as host.run takes it (default models/home.bin)")
     add("--tokenizer", metavar="FILE", help="its tokenizer, as host.run takes it")
     add("--link", choices=LINKS,
         help="a serial port per chip, or radio with chip 0 as the gateway (default, where boards"

@@ -37,8 +37,8 @@ def state_file(name: str) -> Path:
 def cache_folder(name: str) -> Path:
     """Returns the folder for files that can be made again; it may not exist yet.
 
-    name: "mpy" (compiled modules), "models" (quantized), "micropython" (images for boards) or
-    "interpreter" (the MicroPython that simulated chips run).
+    name: "mpy" (compiled modules), "models" (quantized), "fetched" (models of packages),
+    "micropython" (images for boards) or "interpreter" (the MicroPython that simulated chips run).
     """
     if not IS_CHECKOUT:
         import platformdirs

@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 
-from host.cli.arguments import Parser, count_from, count_up_to, exit_code
+from host.cli.arguments import Parser, count_from, count_up_to, exit_code, model_path
 from host.cli.console import Console
 from host.cli.plan_report import Problems, make_plan_report, print_plan
 from host.errors import BoardError, ModelError
@@ -42,6 +42,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add(
         "--model",
+        type=model_path,
         metavar="PATH",
         default=str(HOME_MODEL),
         help="a llama2.c checkpoint, Hugging Face folder, GGUF file or quantized model (default:"

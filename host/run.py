@@ -16,6 +16,7 @@ import sys
 from contextlib import ExitStack, nullcontext
 
 from host.cli.arguments import end_at_signals, exit_code, hold_standard_files
+from host.cli.chat import check_chat, find_steps
 from host.cli.console import Console
 from host.cli.keyboard import hold_keys
 from host.cli.progress import show_progress
@@ -53,27 +54,27 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
         chips.check(outline)
 
     header = loading.read_header(find_model(options), options.tokenizer, check)
+    check_chat(options, header.prompt_format)
     chips = find_chips(options, header.config)
-    encoder = PromptEncoder(
-        header, chips.context, options.steps, is_flashed=options.ports is not None
-    )
+    steps = find_steps(options, header.config, chips.context)
+    encoder = PromptEncoder(header, chips.context, steps, is_flashed=options.ports is not None)
     prompts = list_prompts(options, encoder)
     with console.status("quantizing"):
         source = header.load()
         model = quantize_once(source)
 
     with ExitStack() as stack:
-        with show_progress(console, "planning", chips.count) as steps:
+        with show_progress(console, "planning", chips.count) as progress:
 
             def on_choice(choice: Choice) -> None:
                 verify_checkable(options, choice)
                 if _shows_choice(options):
                     console.print(str(choice), highlight=False, markup=False, soft_wrap=True)
-                steps.begin("starting chips")
+                progress.begin("starting chips")
 
             batch = len(prompts) > 1
             cluster = stack.enter_context(
-                open_cluster(model, chips, steps.advance, batch=batch, on_choice=on_choice)
+                open_cluster(model, chips, progress.advance, batch=batch, on_choice=on_choice)
             )
         if checks_all(options):
             cluster.executor.check_arithmetic()

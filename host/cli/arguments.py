@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from host.errors import one_line
+from host.errors import ModelError, one_line
 from host.interrupts import take_interrupts
+from host.model.known_models import find_path
 from host.paths import PROJECT
 from protocol.messages import MAX_POSITIONS
 
@@ -170,6 +171,14 @@ def _failed(reason: str) -> int:
 def _give_up_output() -> None:
     """Python would meet an error of writing again when it flushes what is left."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def model_path(text: str) -> str:
+    """The path of a model, from its path or its name. Raises ArgumentTypeError."""
+    try:
+        return find_path(text)
+    except ModelError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def heap_size(text: str) -> int:

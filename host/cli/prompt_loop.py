@@ -9,6 +9,7 @@ import sys
 from contextlib import nullcontext
 
 from host.cli.arguments import FAILED
+from host.cli.chat import Chat, make_prompt
 from host.cli.console import Console
 from host.cli.keyboard import typed_prompts
 from host.cli.prompts import StopAtInterrupt, example, is_terminal, piped_prompts
@@ -24,6 +25,7 @@ from host.generation.text_builder import without_bos
 from host.launch import OpenCluster
 from host.model.loading import LoadedModel
 
+_NEW = "/new"
 _EXIT = ("exit", "quit", "/exit", "/quit")
 
 
@@ -44,6 +46,8 @@ class PromptLoop:
         self._generator = Generator(cluster, source, encoder, options.drafts)
         self._sampler = find_sampler(options)
         self._console, self._display = console, display
+        self._chat = Chat(encoder, options.system) if options.chat else None
+        self._answers = self._format.answers or options.chat
         self._is_typing = reads_terminal(options)
         self._statistics = GenerationStatistics()
         self._code = 0
@@ -72,7 +76,10 @@ class PromptLoop:
 
     def _run_batch(self, prompts: list[str]) -> None:
         batch = Batch(self._generator)
-        tasks = [self._generator.task(prompt, find_sampler(self._options)) for prompt in prompts]
+        tasks = [
+            self._generator.task(make_prompt(self._options, prompt), find_sampler(self._options))
+            for prompt in prompts
+        ]
         for generation in batch.run(tasks):
             self._statistics = batch.statistics
             self._display.show(f"{example(generation.prompt)}{self._text(generation)}\n")
@@ -93,7 +100,7 @@ class PromptLoop:
             except ModelError as error:
                 self._refuse(prompt, str(error))
                 self._fail(f"line {number}: {error}")
-        if is_any or self._format.answers:
+        if is_any or self._answers:
             return False
         self._run_prompt("")
         return True
@@ -106,7 +113,8 @@ class PromptLoop:
                 break
 
     def _run_typed(self) -> None:
-        kind = "a command" if self._format.answers else "a text to continue"
+        kind = "a command" if self._answers else "a text to continue"
+        kind = "a message" if self._chat else kind
         count = self._cluster.executor.plan.chips
         print_message(f"{count} chip{'s' * (count > 1)} ready: type {kind}, /help, or exit")
         code = self._code
@@ -114,6 +122,9 @@ class PromptLoop:
             word = prompt.strip().lower()
             if word in _EXIT:
                 break
+            if self._chat and word == _NEW:
+                self._chat.begin()
+                continue
             if re.fullmatch("/[a-z]+", word):
                 print_message(self._help() if word == "/help" else f"no {word}: see /help")
                 continue
@@ -125,7 +136,9 @@ class PromptLoop:
 
     def _help(self) -> str:
         """What can be typed at the prompt."""
-        what = "a command, which is answered" if self._format.answers else "a text to continue"
+        what = "a command, which is answered" if self._answers else "a text to continue"
+        if self._chat:
+            what = "a message, which is answered; /new begins another conversation"
         examples = "".join(f"\n  {one}" for one in self._format.examples[:3])
         return (
             f"Type {what}{', as:' if examples else '.'}{examples}\n"
@@ -136,17 +149,18 @@ class PromptLoop:
 
     def _answer_nothing(self, prompt: str) -> None:
         """Prints an empty answer to an empty line, where each line has one."""
-        if self._format.answers and self._options.json:
+        if self._answers and self._options.json:
             print(json.dumps({"prompt": prompt, "text": ""}), flush=True)
-        elif self._format.answers:
+        elif self._answers:
             self._display.show("\n")
 
     def _run_prompt(self, prompt: str) -> bool:
         """Shows what a prompt leads to, piece by piece; whether it came to its end."""
-        task = self._generator.task(prompt, self._sampler)
+        asked = self._chat.ask(prompt, _report_shortening) if self._chat else prompt
+        task = self._generator.task(asked, self._sampler)
         with StopAtInterrupt() if self._is_typing else nullcontext() as stop:
             stream = self._generator.stream(task, lambda: stop is not None and stop.is_requested)
-            if not self._format.answers:
+            if not self._answers:
                 self._display.show(task.text.prompt_text)
             try:
                 for piece in stream:
@@ -158,17 +172,19 @@ class PromptLoop:
                 stream.close()
             self._display.show("\n")
         generation = stream.generation
+        if self._chat:
+            self._chat.note(prompt, generation.text)
         self._statistics += generation.statistics
         self._finish(generation)
         return stop is None or not stop.is_requested
 
     def _text(self, generation: Generation) -> str:
         """What is printed: the prompt too, where the model continues it."""
-        return ("" if self._format.answers else generation.prompt_text) + generation.text
+        return ("" if self._answers else generation.prompt_text) + generation.text
 
     def _finish(self, generation: Generation) -> None:
         """Prints what comes after the text of a generation."""
-        is_cut = self._format.answers and generation.finish_reason == LENGTH
+        is_cut = self._answers and generation.finish_reason == LENGTH
         cut = self._encoder.limit if is_cut else ""
         if self._options.json:
             print(json.dumps(self._object(generation, cut)), flush=True)
@@ -200,7 +216,7 @@ class PromptLoop:
     def _object(self, generation: Generation, cut: str) -> dict[str, object]:
         chips = self._cluster.statistics()
         tokens = without_bos(self._tokenizer, generation.prompt_tokens)
-        prompt = [] if self._format.answers else list(tokens)
+        prompt = [] if self._answers else list(tokens)
         return make_report(
             generation.prompt,
             self._text(generation),
@@ -211,6 +227,10 @@ class PromptLoop:
             cut,
             generation.refused,
         )
+
+
+def _report_shortening() -> None:
+    print_message("the oldest messages are left out: the conversation is as long as the context")
 
 
 def _shorten(prompt: str) -> str:

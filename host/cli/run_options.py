@@ -12,10 +12,12 @@ from host.cli.arguments import (
     count_up_to,
     draft_count,
     heap_size,
+    model_path,
     nucleus,
     probability,
     temperature,
 )
+from host.cli.chat import make_prompt
 from host.cluster import cluster_file
 from host.errors import ArgumentError, ClusterError, ModelError
 from host.executors.executor import CANNOT_CHECK
@@ -85,6 +87,11 @@ def _add_prompt_options(parser: Parser) -> None:
     add("--prompts", metavar="FILE",
         help="a prompt in each line, which fill a pipeline together; answers are printed under"
              " their prompts")
+    add("--chat", action="store_true",
+        help="prompts are messages of one conversation, which the model is given as its chat"
+             " template has it (of a file of --prompts each is its own conversation)")
+    add("--system", metavar="TEXT",
+        help="with --chat: what the conversation begins with, in place of what the template has")
     add("--examples", action="store_true",
         help="show the model's example prompts and their answers, or a text of its own where it"
              " has none; then take prompts, at a terminal only")  # fmt: skip
@@ -92,9 +99,10 @@ def _add_prompt_options(parser: Parser) -> None:
 
 def _add_model_options(parser: Parser) -> None:
     add = parser.add_argument_group("model and sampling").add_argument
-    add("--model", metavar="PATH",
-        help="a llama2.c checkpoint, Hugging Face folder, GGUF file or quantized model (default:"
-             " models/home.bin, which turns home commands into action lines)")
+    add("--model", type=model_path, metavar="PATH",
+        help="a llama2.c checkpoint, Hugging Face folder, GGUF file or quantized model, or a name"
+             " that python -m host.model get lists (default: home, models/home.bin, which turns"
+             " home commands into action lines)")
     add("--tokenizer", metavar="FILE",
         help="its tokenizer (default: tok<vocabulary size>.bin or tokenizer.bin beside the model)")
     add("--steps", type=count_from(1), metavar="N",
@@ -278,7 +286,7 @@ def list_prompts(options: argparse.Namespace, encoder: PromptEncoder) -> list[st
     if options.prompts is None:
         if options.prompt is None:
             return []
-        encoder.encode(options.prompt)
+        encoder.encode(make_prompt(options, options.prompt))
         return [options.prompt]
     if options.prompt is not None:
         raise ModelError("--prompt and --prompts: give one of them")
@@ -287,7 +295,7 @@ def list_prompts(options: argparse.Namespace, encoder: PromptEncoder) -> list[st
     prompts = read_prompts(options.prompts)
     for number, prompt in prompts.items():
         try:
-            encoder.encode(prompt)
+            encoder.encode(make_prompt(options, prompt))
         except ModelError as error:
             raise ModelError(f"--prompts {options.prompts}, line {number}: {error}") from None
     return list(prompts.values())

@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from host.cli.arguments import Parser, count_from, count_up_to
+from host.cli.arguments import Parser, count_from, count_up_to, model_path
 from host.cli.run_options import add_chip_options, add_simulation_options, find_chips, find_model
 from host.cluster import cluster_file
 from host.cluster.cluster_fields import ClusterFile
@@ -99,7 +99,8 @@ def _add_model_options(parser: Parser) -> None:
         help="where a board stays away and no spare can be opened, write the others anew, for a"
              " plan without it; that changes the cluster's file, and needs each board's USB port"
              " (simulated chips are always planned anew)")
-    add("--model", metavar="PATH", help="the model (default: as flashed, else models/home.bin)")
+    add("--model", type=model_path, metavar="PATH",
+        help="the model (default: as flashed, else models/home.bin)")
     add("--tokenizer", metavar="FILE", help="its tokenizer (default: the one in or beside it)")
     add("--name", help="what the model is called (default: its file's name)")
     add("--context", type=count_from(1), metavar="N",

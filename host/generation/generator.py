@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from host.errors import ArgumentError, ClusterError
 from host.generation.decoding import TokenChooser, decode
 from host.generation.drafts import make_drafter
-from host.generation.prompt_encoder import PromptEncoder
+from host.generation.prompt_encoder import Prompt, PromptEncoder
 from host.generation.statistics import GenerationStatistics, Measurement, Meter
 from host.generation.text_builder import TextBuilder
 from host.launch.cluster import OpenCluster
@@ -121,7 +121,7 @@ class TaskMaker:
 
     def make(
         self,
-        prompt: str,
+        prompt: Prompt,
         sampler: Sampler,
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
@@ -143,7 +143,8 @@ class TaskMaker:
         stops = self._tokenizer.stops
         chooser = TokenChooser(len(tokens), steps, sampler, self._exponent, stops)
         text = TextBuilder(self._tokenizer, tokens, stop)
-        return Task(prompt, tokens, chooser, text, self._form)
+        asked = prompt if isinstance(prompt, str) else prompt[-1].content
+        return Task(asked, tokens, chooser, text, self._form)
 
 
 class Generator:

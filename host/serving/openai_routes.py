@@ -73,7 +73,8 @@ class OpenAiApi:
         mailbox = Mailbox()
         deadline = asyncio.get_running_loop().time() + self._deadline
         job = model.submit(task, _client(request), mailbox.deliver)
-        writer = AnswerWriter(kind, model.name, f"fp_{model.digest}", parsed.ignored)
+        ignored = parsed.ignored if model.knows_conversations else parsed.all_ignored
+        writer = AnswerWriter(kind, model.name, f"fp_{model.digest}", ignored)
         if parsed.is_streamed:
             events = mailbox.events(deadline)
             pieces = _stream(writer, events, parsed.wants_usage, lambda: model.queue.cancel(job))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from host.errors import ClusterError, FederationError
 from host.generation.generator import Task, TaskMaker, make_sampler
-from host.generation.prompt_encoder import PromptTooLong
+from host.generation.prompt_encoder import Prompt, PromptTooLong
 from host.launch import Chips
+from host.model.chat import Message
 from host.model.loading import LoadedModel
 from host.serving.engine import FAILED, LOADING, READY, RECOVERING, Engine
 from host.serving.job import Event, Job
@@ -34,9 +35,12 @@ class UnknownModel(FederationError):
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """What is to be generated: as host.Cluster.generate has it, and top_k, 0 for no limit."""
+    """What is to be generated: as host.Cluster.generate has it, and top_k, 0 for no limit;
+    messages: a whole conversation, whose last message by a user is the prompt, for models that
+    know conversations."""
 
     prompt: str
+    messages: tuple[Message, ...] = field(default=(), kw_only=True)
     max_tokens: int | None = None
     temperature: float = 0.0
     top_p: float = 0.9
@@ -78,6 +82,11 @@ class ServedModel:
         return next((each for each in (READY, RECOVERING, LOADING) if each in states), FAILED)
 
     @property
+    def knows_conversations(self) -> bool:
+        """Whether the model is given whole conversations, and not the last message alone."""
+        return self.source.prompt_format.chat is not None
+
+    @property
     def slots(self) -> int:
         """How many jobs run at the same time, on all clusters that are open."""
         clusters = [engine.cluster for engine in self.engines]
@@ -89,13 +98,16 @@ class ServedModel:
         Raises PromptTooLong, ModelError for what is no text, ArgumentError.
         """
         sampler = make_sampler(request.temperature, request.top_p, request.seed, request.top_k)
-        size = len(request.prompt)
+        prompt: Prompt = request.prompt
+        if request.messages and self.knows_conversations:
+            prompt = request.messages
+        size = sum(len(one if isinstance(one, str) else one.content) for one in prompt)
         if size > _LONGEST_TOKEN * self.context:
             raise PromptTooLong(
                 f"the prompt has {size} characters, and the context {self.context} positions:"
                 " shorten it"
             )
-        return self._maker.make(request.prompt, sampler, request.max_tokens, request.stop)
+        return self._maker.make(prompt, sampler, request.max_tokens, request.stop)
 
     def submit(self, task: Task, client: str, deliver: Callable[[Event], None]) -> Job:
         """Has a task wait for a slot. Raises NotReady, QueueFull."""

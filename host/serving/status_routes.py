@@ -57,12 +57,13 @@ class StatusApi:
         """What the first model is, or the one named in the query."""
         model = self._service.find(request.query_params.get("model"))
         source = model.source
+        chat = source.prompt_format.chat
         return JSONResponse({
             "default_generation_settings": {"n_ctx": model.context, "params": DEFAULTS},
             "total_slots": model.slots,
             "model_alias": model.name,
             "model_path": model.name,
-            "chat_template": source.prompt_format.template,
+            "chat_template": chat.source if chat else source.prompt_format.template,
             "modalities": {"vision": False, "audio": False},
             "build_info": f"micropython-federation {RELEASE}, firmware {firmware_version()}",
             "clusters": [describe_engine(engine) for engine in model.engines],

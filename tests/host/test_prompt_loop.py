@@ -13,6 +13,7 @@ from host.cli.terminal import Display
 from host.errors import ClusterError
 from host.generation.generator import STOP, Generation
 from host.generation.statistics import GenerationStatistics
+from host.model.chat import Message
 from host.model.prompt_format import PromptFormat
 
 
@@ -44,7 +45,7 @@ def loop_of(
     monkeypatch.setattr(prompt_loop, "Generator", lambda *_: generator)
     given: dict[str, object] = {"prompt": "on", "prompts": None, "drafts": 0}
     given |= {"temperature": 0.0, "top_p": 0.9, "seed": 0, "examples": False}
-    given |= {"json": False, "stats": False}
+    given |= {"json": False, "stats": False, "chat": False, "system": None}
     source = SimpleNamespace(prompt_format=PromptFormat("Q {prompt} A"), tokenizer=None)
     namespace = argparse.Namespace(**given | options)
     return PromptLoop(namespace, None, source, None, Console(stderr=True), Display())  # type: ignore[arg-type]
@@ -74,3 +75,25 @@ def test_an_answer_that_did_not_come_has_no_line(
     with pytest.raises(ClusterError):
         loop_of(monkeypatch, [*pieces, ClusterError("chip 1 died")]).run(["on"])
     assert capsys.readouterr().out == printed
+
+
+def test_piped_lines_are_messages_of_one_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    class Task:
+        text = SimpleNamespace(prompt_text="")
+
+    def task(prompt: object, sampler: object) -> Task:
+        asked.append(prompt)
+        return Task()
+
+    loop = loop_of(monkeypatch, ["yes"], prompt=None, chat=True, system="be brief")
+    loop._generator.task = task  # type: ignore[method-assign,assignment]
+    loop._chat._encoder = SimpleNamespace(steps=99, encode=lambda said: [0])  # type: ignore
+    lines = [(1, "on?"), (2, "off?")]
+    monkeypatch.setattr(prompt_loop, "piped_prompts", lambda: iter(lines))
+    monkeypatch.setattr(prompt_loop, "reads_terminal", lambda options: False)
+    loop._is_typing = False
+    assert loop.run([]) == 0
+    first = [Message("system", "be brief"), Message("user", "on?")]
+    assert asked == [first, [*first, Message("assistant", "yes"), Message("user", "off?")]]

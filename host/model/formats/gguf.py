@@ -15,12 +15,13 @@ import numpy as np
 
 from host.errors import ModelError
 from host.model.architectures import Architecture, find_by_gguf_name
+from host.model.chat import ChatTemplate
 from host.model.checkpoint import Checkpoint, Config, FloatArray
 from host.model.files import naming, open_file
-from host.model.formats.gguf_tokenizer import read_tokenizer
+from host.model.formats.gguf_tokenizer import read_chat_template, read_tokenizer
 from host.model.formats.weights_by_name import check_tensors, gather_weights
 from host.model.outline import Outline, count_bits
-from host.model.tokenizers.bpe import BpeTokenizer
+from host.model.tokenizers.text import Tokenizer
 
 if TYPE_CHECKING:
     from gguf import GGUFReader, ReaderTensor
@@ -50,9 +51,13 @@ class GgufModel:
         sampled = (names[weight].format(layer=0) for weight in ("wo", "w2"))
         return Outline(config, count_bits(map(self._tensor, sampled)))
 
-    def tokenizer(self, vocab_size: int) -> BpeTokenizer:
+    def tokenizer(self, vocab_size: int) -> Tokenizer:
         """Returns the tokenizer in the file, for a model of so many tokens."""
         return read_tokenizer(self.fields, vocab_size)
+
+    def chat_template(self) -> ChatTemplate | None:
+        """Returns the template of conversations in the file, None where it has none."""
+        return read_chat_template(self.fields)
 
     def checkpoint(self) -> Checkpoint:
         """Returns the weights in floats."""
@@ -106,10 +111,10 @@ def load(path: str | Path) -> Checkpoint:
         return GgufModel(path).checkpoint()
 
 
-def load_tokenizer(path: str | Path, vocab_size: int) -> BpeTokenizer:
+def load_tokenizer(path: str | Path, vocab_size: int) -> Tokenizer:
     """Loads the tokenizer in the GGUF file at `path`, for a model of `vocab_size` tokens.
 
-    Raises ModelError, also for one that is not SentencePiece's BPE ("llama").
+    Raises ModelError, also for one of a kind that is not supported.
     """
     with naming(path):
         return GgufModel(path).tokenizer(vocab_size)

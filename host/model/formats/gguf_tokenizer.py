@@ -1,4 +1,5 @@
-"""The tokenizers of GGUF files: SentencePiece's BPE ("llama"), with all that changes its tokens.
+"""The tokenizers of GGUF files, with all that changes their tokens: SentencePiece's BPE ("llama")
+and byte-level ones ("gpt2").
 
 What llama.cpp would do otherwise than we is refused.
 """
@@ -8,7 +9,10 @@ from __future__ import annotations
 from typing import Protocol, TypeVar
 
 from host.errors import ModelError
+from host.model.chat import ChatTemplate
+from host.model.formats.gguf_byte_level import find_pre_tokenizer, make_tokenizer_json
 from host.model.tokenizers.bpe import BpeTokenizer
+from host.model.tokenizers.huggingface import HuggingFaceTokenizer
 
 _T = TypeVar("_T")
 
@@ -21,6 +25,11 @@ _ENDS = frozenset(
      "<EOT>", "_<EOT>", "<|end_of_text|>", "<end_of_utterance>")
 )  # fmt: skip
 _KEY = "tokenizer.ggml."
+_TEMPLATE_KEY = "tokenizer.chat_template"
+# Special tokens that a chat template may name, and their names in a file's metadata.
+_WORDS = {
+    "bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding",
+}  # fmt: skip
 
 
 class Metadata(Protocol):
@@ -32,24 +41,67 @@ class Metadata(Protocol):
     def items(self, key: str, kind: type[_T]) -> list[_T]: ...
 
 
-def read_tokenizer(fields: Metadata, vocab_size: int) -> BpeTokenizer:
+def read_tokenizer(fields: Metadata, vocab_size: int) -> BpeTokenizer | HuggingFaceTokenizer:
     """Returns the tokenizer of a model of so many tokens. Raises ModelError."""
     kind = fields.get(f"{_KEY}model", str)
-    if kind != "llama":
-        raise ModelError(
-            f"its tokenizer is of the kind {kind:.60}, expected llama: give the model's"
-            " tokenizer.json with --tokenizer"
-        )
-    _check_preparation(fields)
+    if kind == "llama":
+        return _read_scores(fields, vocab_size)
+    if kind == "gpt2":
+        return _read_merges(fields, vocab_size)
+    raise ModelError(
+        f"its tokenizer is of the kind {kind:.60}, expected llama or gpt2: give the model's"
+        " tokenizer.json with --tokenizer"
+    )
+
+
+def read_chat_template(fields: Metadata) -> ChatTemplate | None:
+    """Returns the template of conversations, None where the file has none. Raises ModelError."""
+    if not fields.has(_TEMPLATE_KEY):
+        return None
     texts = fields.items(f"{_KEY}tokens", str)
-    scores = fields.items(f"{_KEY}scores", float)
-    if not len(texts) == len(scores) == vocab_size:
-        raise ModelError(
-            f"the tokenizer has {len(texts)} tokens and {len(scores)} scores, the model has"
-            f" {vocab_size} tokens"
-        )
+    words = {}
+    for word, name in _WORDS.items():
+        key = f"{_KEY}{name}_token_id"
+        if fields.has(key) and not fields.is_list(key):
+            words[word] = texts[_special_token(fields, name, 0, len(texts))]
+    return ChatTemplate(fields.get(_TEMPLATE_KEY, str), words)
+
+
+def _read_merges(fields: Metadata, vocab_size: int) -> HuggingFaceTokenizer:
+    """A byte-level tokenizer, as the tokenizers library has it."""
+    _check_preparation(fields)
+    pre_tokenizer = find_pre_tokenizer(fields.get(f"{_KEY}pre", str, "default"))
+    texts = _read_texts(fields, vocab_size)
     types = _read_types(fields, vocab_size)
-    control = {token for token, kind in enumerate(types) if kind == _CONTROL}
+    control = _list_control(types)
+    data = make_tokenizer_json(
+        texts, fields.items(f"{_KEY}merges", str), pre_tokenizer, control, _list_verbatim(types)
+    )
+    eos = _list_eos(fields, vocab_size)
+    bos = eos[0]  # where a model has none, what ends a text begins the next
+    if fields.has(f"{_KEY}bos_token_id"):
+        bos = _special_token(fields, "bos", 0, vocab_size)
+    return HuggingFaceTokenizer(
+        data,
+        bos,
+        {bos, *eos, *_find_ends(fields, texts, control, vocab_size)},
+        vocab_size,
+        fields.get(f"{_KEY}add_bos_token", bool, pre_tokenizer.adds_bos),
+    )
+
+
+def _read_scores(fields: Metadata, vocab_size: int) -> BpeTokenizer:
+    """SentencePiece's BPE."""
+    _check_preparation(fields)
+    before = fields.get(f"{_KEY}pre", str, "default")
+    if before not in ("default", "llama-spm"):
+        raise ModelError(f"the pre-tokenizer {before:.60} is not supported")
+    texts = _read_texts(fields, vocab_size)
+    scores = fields.items(f"{_KEY}scores", float)
+    if len(scores) != vocab_size:
+        raise ModelError(f"the tokenizer has {len(scores)} scores for {vocab_size} tokens")
+    types = _read_types(fields, vocab_size)
+    control = _list_control(types)
     token_of = {text: token for token, text in enumerate(texts)}
     return BpeTokenizer(
         [text.replace(_SPACE, " ").encode() for text in texts],
@@ -61,15 +113,29 @@ def read_tokenizer(fields: Metadata, vocab_size: int) -> BpeTokenizer:
         adds_bos=fields.get(f"{_KEY}add_bos_token", bool, True),
         further_stops=_find_ends(fields, texts, control, vocab_size),
         silent=control,
-        verbatim=[token for token, kind in enumerate(types) if kind == _USER_DEFINED],
+        verbatim=_list_verbatim(types),
     )
 
 
+def _read_texts(fields: Metadata, vocab_size: int) -> list[str]:
+    texts = fields.items(f"{_KEY}tokens", str)
+    if len(texts) != vocab_size:
+        raise ModelError(
+            f"the tokenizer has {len(texts)} tokens, the model has {vocab_size} tokens"
+        )
+    return texts
+
+
+def _list_control(types: list[int]) -> set[int]:
+    return {token for token, kind in enumerate(types) if kind == _CONTROL}
+
+
+def _list_verbatim(types: list[int]) -> list[int]:
+    return [token for token, kind in enumerate(types) if kind == _USER_DEFINED]
+
+
 def _check_preparation(fields: Metadata) -> None:
-    """Raises ModelError for what would be done to a text beside what BpeTokenizer does."""
-    before = fields.get(f"{_KEY}pre", str, "default")
-    if before not in ("default", "llama-spm"):
-        raise ModelError(f"the pre-tokenizer {before:.60} is not supported")
+    """Raises ModelError for what would be done to a text beside what our tokenizers do."""
     for name in ("add_eos_token", "add_sep_token", "remove_extra_whitespaces"):
         if fields.get(f"{_KEY}{name}", bool, False):
             raise ModelError(f"a tokenizer with {name} is not supported")

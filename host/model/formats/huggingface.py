@@ -15,6 +15,7 @@ import numpy as np
 from host.errors import ModelError
 from host.model.architectures import Architecture, find_by_config
 from host.model.architectures.config_json import ConfigJson
+from host.model.chat import ChatTemplate
 from host.model.checkpoint import Checkpoint, Config, FloatArray
 from host.model.files import naming, open_file
 from host.model.formats.weights_by_name import check_tensors, gather_weights
@@ -22,6 +23,7 @@ from host.model.json_file import read_json
 from host.model.other_files import name_file
 from host.model.outline import Outline, count_bits
 from host.model.tokenizers.huggingface import HuggingFaceTokenizer
+from host.model.tokenizers.special_tokens import read_chat_template
 
 # Old files keep rope's frequencies, which follow from the configuration.
 _IGNORED = "rotary_emb.inv_freq"
@@ -49,6 +51,10 @@ class HuggingFaceModel:
     def tokenizer(self, vocab_size: int) -> HuggingFaceTokenizer:
         """Returns the tokenizer in the folder, for a model of so many tokens."""
         return HuggingFaceTokenizer.load(self._folder / "tokenizer.json", vocab_size)
+
+    def chat_template(self) -> ChatTemplate | None:
+        """Returns the template of conversations in the folder, None where it has none."""
+        return read_chat_template(self._folder)
 
     def checkpoint(self) -> Checkpoint:
         """Returns the weights in floats."""

@@ -71,6 +71,10 @@ class Llama2cModel:
         names = f"tok{vocab_size}.bin or tokenizer.bin"
         raise ModelError(f"no {names} beside {self._path}: give --tokenizer")
 
+    def chat_template(self) -> None:
+        """Returns None: these models continue texts."""
+        return None
+
     def checkpoint(self) -> Checkpoint:
         """Returns the weights in floats."""
         with _opened(self._path) as file:

@@ -63,9 +63,13 @@ class BpeTokenizer:
         self.stops = frozenset((bos, eos, *further_stops))
         self.byte_tokens, self.space_first, self.adds_bos = byte_tokens, space_first, adds_bos
         self.silent, self.verbatim = frozenset(silent), tuple(verbatim)
-        texts = sorted((pieces[token] for token in self.verbatim), key=len, reverse=True)
-        pattern = b"|".join(map(re.escape, texts))
-        self._verbatim = re.compile(b"(" + pattern + b")") if texts else None
+        self.controls = {
+            pieces[token].decode(errors="replace"): token
+            for token in sorted(self.silent, reverse=True)
+            if pieces[token]
+        }
+        self._verbatim = _compile_pieces(pieces[token] for token in self.verbatim)
+        self._special = _compile_pieces(pieces[token] for token in {*verbatim, *self.silent})
         # Reversed, so that the lowest token wins where two have the same bytes.
         self._token_of = {piece: token for token, piece in reversed(list(enumerate(pieces)))}
 
@@ -91,8 +95,11 @@ class BpeTokenizer:
             )
         return cls(pieces, scores, byte_tokens=find_byte_tokens(pieces))
 
-    def encode(self, text: str, bos: bool = True, eos: bool = False) -> list[int]:
-        """Encodes `text`, between BOS and EOS where asked for.
+    def encode(
+        self, text: str, bos: bool = True, control: bool = True, *, eos: bool = False
+    ) -> list[int]:
+        """Encodes `text`, between BOS and EOS where asked for; control: whether texts of control
+        tokens are these tokens, and no plain text.
 
         Surrogate escapes, as in a command line that was not UTF-8, become the bytes they stand
         for; other lone surrogates raise UnicodeEncodeError. Raises ModelError for a byte that
@@ -101,14 +108,15 @@ class BpeTokenizer:
         data = text.encode("utf-8", "surrogateescape")
         # As in run.c, BOS stands among what is merged, though nothing merges with it.
         tokens = [self.bos] if bos and (self.adds_bos or not data) else []
-        if self._verbatim is None:
+        special = self._special if control else self._verbatim
+        if special is None:
             tokens = self._merge_pairs([*tokens, *self._encode_characters(data)])
         else:
-            for at, part in enumerate(self._verbatim.split(data)):
-                is_verbatim = at % 2 == 1
+            for at, part in enumerate(special.split(data)):
+                is_special = at % 2 == 1
                 tokens += (
                     [self._token_of[part]]
-                    if is_verbatim
+                    if is_special
                     else self._merge_pairs(self._encode_characters(part))
                 )
         return [*tokens, self.eos] if eos else tokens
@@ -188,6 +196,12 @@ class BpeTokenizer:
         if token < 0 or not self.scores[token] > LOWEST_SCORE:
             return LOWEST_SCORE, -1
         return self.scores[token], token
+
+
+def _compile_pieces(pieces: Iterable[bytes]) -> re.Pattern[bytes] | None:
+    """Returns what finds any of these in a text, the longest first; None where there is none."""
+    texts = sorted(filter(None, pieces), key=len, reverse=True)
+    return re.compile(b"(" + b"|".join(map(re.escape, texts)) + b")") if texts else None
 
 
 def find_byte_tokens(pieces: Sequence[bytes]) -> list[int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ class HuggingFaceTokenizer:
         self.data, self.bos, self.stops = data, bos, frozenset(stops)
         self.adds_bos = adds_bos
         self._tokenizer, fields = _parse(data)
+        self.controls = {
+            entry["content"]: entry["id"]
+            for entry in fields.get("added_tokens", [])
+            if entry.get("special")
+        }
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         tokens = self._tokenizer.get_vocab(with_added_tokens=True)
@@ -75,11 +81,23 @@ class HuggingFaceTokenizer:
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from None
 
-    def encode(self, text: str, bos: bool = True) -> list[int]:
-        """Encodes `text`, after BOS where asked for. Bytes that are no UTF-8 become U+FFFD."""
+    def encode(self, text: str, bos: bool = True, control: bool = True) -> list[int]:
+        """Encodes `text`, after BOS where asked for; control: whether texts of control tokens are
+        these tokens, and no plain text. Bytes that are no UTF-8 become U+FFFD."""
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        tokens = self._tokenizer.encode(text, add_special_tokens=False).ids
+        library = self._tokenizer if control else self._plain
+        tokens = library.encode(text, add_special_tokens=False).ids
         return [self.bos, *tokens] if bos and (self.adds_bos or not tokens) else list(tokens)
+
+    @cached_property
+    def _plain(self) -> Any:
+        """The library's tokenizer that takes control tokens for text: another object, for threads
+        share both."""
+        plain, _ = _parse(self.data)
+        plain.no_padding()
+        plain.no_truncation()
+        plain.encode_special_tokens = True
+        return plain
 
     def decode(self, token: int, previous: int) -> bytes:
         """Returns the bytes of `token` after `previous`: after BOS without the space put first."""

