@@ -10,9 +10,11 @@ import machine
 import micropython
 
 from protocol.compat import const
+from protocol.fragment import LEAST_MTU
 
 _CTRL_C = const(3)
-# Answers that a gateway writes to the host together: each write costs as much as 25 bytes.
+# Answers that a gateway writes to the host together: each write costs as much as 25 bytes. Of long
+# frames, one has the room of several that are short.
 _RELAYED_AT_ONCE = const(4)
 
 
@@ -108,7 +110,8 @@ def _link(config, esp):
     if config["link"] == "uart":
         return _line(config, config["receives"], config["sends"])
     mtu = config["radio"]["mtu"]
-    line = _line(config, mtu, mtu, _RELAYED_AT_ONCE) if config["gateway"] else None
+    queued = 1 if mtu > LEAST_MTU else _RELAYED_AT_ONCE
+    line = _line(config, mtu, mtu, queued) if config["gateway"] else None
     if not esp:
         return line
     from firmware.links.espnow import RadioLink

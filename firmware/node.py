@@ -4,7 +4,7 @@ import gc
 
 from protocol.compat import const, micropython
 from protocol.fields import u16
-from protocol.fragment import Reassembler
+from protocol.fragment import LEAST_MTU, Reassembler
 from protocol.frame import (
     BROADCAST,
     DST,
@@ -12,6 +12,7 @@ from protocol.frame import (
     HOST,
     SEQUENCE,
     SRC,
+    TRAILER_SIZE,
     TYPE,
     ProtocolError,
     verify_frame,
@@ -56,6 +57,9 @@ class Role:
 
     def forget(self):
         """Drops what belongs to the last session: the host has begun another."""
+
+    def limit(self, room):
+        """Takes in how many bytes of payload a frame has room for."""
 
 
 class Node:
@@ -153,8 +157,19 @@ class Node:
             if is_new:
                 outbox.clear_answer()
                 role.forget()
+                self._limit(outbox.link.mtu, outbox.link.mtu)
                 gc.collect()  # which takes long, and whoever repeats a frame must not ask for it
+            # Within a session frames get no longer, so that a repetition changes nothing.
+            if length == SESSION_NONCE_SIZE + 2:
+                self._limit(max(LEAST_MTU, u16(frame, end)), outbox.max_payload)
         outbox.send_control(READY, frame[SRC], sequence, self._ready(state), outbox.link.answer)
+
+    def _limit(self, mtu, most):
+        """Has frames be at most so many bytes long, unless their payloads would exceed `most`."""
+        room = mtu - HEADER_SIZE - TRAILER_SIZE[self.outbox.version]
+        if room < most and room != self.outbox.max_payload:
+            self.outbox.limit(mtu)
+            self.role.limit(room)
 
     def _ready(self, state):
         signer = self.outbox.signer
@@ -165,6 +180,7 @@ class Node:
             *self.role.holdings(),
             gc.mem_alloc(),
             gc.mem_free(),
+            self.outbox.link.mtu,
             self.firmware,
         )
 

@@ -6,7 +6,7 @@ more than eleven words, would be an allocation: finding room takes thousands of 
 
 from protocol.compat import const, micropython
 from protocol.fields import u16
-from protocol.fragment import fragments
+from protocol.fragment import LEAST_MTU, fragments
 from protocol.frame import (
     HEADER_SIZE,
     LENGTH,
@@ -46,8 +46,8 @@ class Outbox:
 
     answer: the last answer, kept to be sent again: the host asks for one at a time, and asks again
     until it has it; None where the chip has no shard. max_payload: bytes in one frame; fragment:
-    the buffer for fragments, None where no message needs them. sent, bytes_sent: frames and their
-    bytes; resent: answers sent again.
+    the buffer for fragments, None where no message needs them. sent, bytes_sent: frames and
+    their bytes; resent: answers sent again.
     """
 
     def __init__(self, chip_id, link, boot_id, signer=None, request_size=0, answer_size=0):
@@ -58,21 +58,26 @@ class Outbox:
         self.boot_id = boot_id
         self.signer = signer
         self.version = 3 if signer else 2
-        self.max_payload = link.mtu - HEADER_SIZE - TRAILER_SIZE[self.version]
         self.control = bytearray(HEADER_SIZE + CONTROL_PAYLOAD + TRAILER_SIZE[self.version])
         self.answer = self.fragment = None
         if answer_size:
             self.answer = make_answer_buffer(answer_size)
             self.answer[SRC] = chip_id
-            if max(request_size, answer_size) > self.max_payload:
-                self.fragment = bytearray(link.mtu)
+            # Chips on the radio may be told that others take short frames alone.
+            least = min(link.mtu, LEAST_MTU) if hasattr(link, "radio") else link.mtu
+            longest = max(request_size, answer_size) + HEADER_SIZE + TRAILER_SIZE[self.version]
+            if longest > least:
+                self.fragment = bytearray(link.mtu if longest > link.mtu else least)
         self.sent = self.bytes_sent = self.resent = 0
         # Bound once: a bound method is an allocation.
         self._send, self._broadcast = link.send, link.broadcast
+        self.limit(link.mtu)
+
+    def limit(self, mtu):
+        """Has frames be at most so many bytes long: what the link takes, or less."""
+        self.max_payload = room = mtu - HEADER_SIZE - TRAILER_SIZE[self.version]
         # Together, for to look up an attribute takes as long as to take several from a tuple.
-        self._answering = (
-            self.answer, self.version, signer, self.max_payload, link.send,
-        )  # fmt: skip
+        self._answering = self.answer, self.version, self.signer, room, self._send
 
     def clear_answer(self):
         """Forgets the answer that was kept; its buffer, for another."""
@@ -136,7 +141,8 @@ class Outbox:
     def _transmit(self, frame, length, send):
         """Ends and sends a frame, in fragments if need be."""
         if length > self.max_payload:
-            for size in fragments(frame, length, self.link.mtu, self.fragment, self.signer):
+            mtu = self.max_payload + HEADER_SIZE + TRAILER_SIZE[self.version]
+            for size in fragments(frame, length, mtu, self.fragment, self.signer):
                 send(self.fragment, size)
                 self.sent += 1
                 self.bytes_sent += size

@@ -76,6 +76,7 @@ def simulate(
     secure: bool = False,
     slots: int = 0,
     drafts: int | None = None,
+    radio_mtu: int | None = None,
 ) -> Iterator[Cluster]:
     """Starts simulated chips that hold a model, and ends them with the context.
 
@@ -86,19 +87,19 @@ def simulate(
     allows; loss: the probability that a frame is lost; seed: of the losses; secure: whether frames
     are signed with a random cluster key; slots: sequences that run together at most, as far as
     heaps allow, 0 for as many as the strategy has by itself; drafts: tokens that are guessed at a
-    time, None for as many as pay, 0 for none: they change no text.
+    time, None for as many as pay, 0 for none: they change no text; radio_mtu: bytes of the longest
+    packet on the radio, 250 or 1470 (ESP-NOW's version 2), None for the board's.
 
     Raises ArgumentError, ModelError, BoardError, ParallelError before anything is started,
     ClusterError for a chip that fails, SetupError without a MicroPython.
     """
     model, board = given.model("model", model), given.text("board", board)
     chips = given.whole("chips", chips, 1, MAX_CHIPS)
-    link = given.choice("link", link, LINKS)
     wanted = given.parallelism(parallelism)
-    context = given.maybe_whole("context", context, 1)
+    context, link = given.maybe_whole("context", context, 1), given.choice("link", link, LINKS)
     loss, seed = given.probability("loss", loss), given.whole("seed", seed, 0)
-    secure, slots = given.flag("secure", secure), given.slots("slots", slots)
-    drafts = given.drafts(drafts)
+    secure, radio_mtu = given.flag("secure", secure), given.radio_mtu(radio_mtu)
+    slots, drafts = given.slots("slots", slots), given.drafts(drafts)
 
     def alike(config: Config) -> SimulatedChips:
         return SimulatedChips.alike(
@@ -107,6 +108,7 @@ def simulate(
             board,
             signed=secure,
             slots=slots,
+            radio_mtu=radio_mtu,
             parallelism=_find_parallelism(wanted, config.layers, chips),
             context=context,
             loss=loss,

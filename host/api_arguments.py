@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from host.errors import ArgumentError
+from host.hardware.board import RADIO_MTUS
 from host.model.loading import LoadedModel
 from host.parallel.options import CHOICES, NAMES
 from host.parallel.parallelism import EXCHANGES, MAX_SLOTS, REDUCERS, Parallelism
@@ -133,6 +134,13 @@ def slots(name: str, value: Any) -> int:
 def drafts(value: Any) -> int | None:
     """Takes how many tokens are guessed at a time."""
     return maybe_whole("drafts", value, 0, MAX_POSITIONS - 1)
+
+
+def radio_mtu(value: Any) -> int | None:
+    """Takes the length of the longest packet that a version of ESP-NOW has."""
+    if value not in (None, *RADIO_MTUS) or isinstance(value, bool):
+        _refuse("radio_mtu", f"{' or '.join(map(str, RADIO_MTUS))}, or None", value)
+    return value
 
 
 def _refuse(name: str, wanted: str, value: object) -> NoReturn:

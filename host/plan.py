@@ -14,7 +14,7 @@ from host.cli.arguments import Parser, count_from, count_up_to, exit_code, model
 from host.cli.console import Console
 from host.cli.plan_report import Problems, make_plan_report, print_plan
 from host.errors import BoardError, ModelError
-from host.hardware.board import board_names, load
+from host.hardware.board import RADIO_MTUS, board_names, load
 from host.model.cache import load_quantized
 from host.model.outline import Outline
 from host.parallel.assessment import Assessment, assess, assess_all
@@ -80,12 +80,10 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
         help="how many groups of --parallel hybrid (default 2)",
     )
     add("--reduce", choices=REDUCERS, help="who adds up partial sums in --parallel tensor")
-    add(
-        "--key",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="frames are signed with a cluster key, as make flash has it (default), or not",
-    )
+    help = "longest packet on the radio, 250 or 1470 (default: what all boards take)"
+    add("--radio-mtu", type=int, choices=RADIO_MTUS, metavar="BYTES", help=help)
+    help = "frames are signed with a cluster key, as make flash has it (default), or not"
+    add("--key", action=argparse.BooleanOptionalAction, default=None, help=help)
     add("--json", action="store_true", help="print one JSON object")
     return parser.parse_args(arguments)  # fmt: skip
 
@@ -101,6 +99,8 @@ def parse_boards(options: argparse.Namespace) -> BoardSet:
     if len(names) > MAX_CHIPS:
         raise BoardError(f"{len(names)} boards: a federation has 1 to {MAX_CHIPS}")
     kinds = {name: load(name) for name in dict.fromkeys(names)}
+    if options.radio_mtu:
+        kinds = {name: board.with_mtu(options.radio_mtu) for name, board in kinds.items()}
     boards = tuple(kinds[name] for name in names)
     # As flashing has it, and simulating these boards.
     signed = any(board.chip for board in boards) if options.key is None else options.key

@@ -95,7 +95,7 @@ class Collective:
         for member, chip in enumerate(members):
             self._member_of[chip] = member
         self._capacity, self._bits = capacity, bits
-        self._room = 8 * (room - CONTRIBUTION_FIELDS)  # bits
+        self.limit(room)
         self._send = send
         longest = min(room, CONTRIBUTION_FIELDS + packed_size(capacity, bits))
         self._frame = bytearray(HEADER_SIZE + longest + _TRAILER)
@@ -104,6 +104,10 @@ class Collective:
         self._backoff = Backoff(len(self._members))
         self._silence = Silence(self._backoff, timeout)
         self._asked_last = self._me
+
+    def limit(self, room):
+        """Has contributions be sent in frames with so much room, at most what there was first."""
+        self._room = 8 * (room - CONTRIBUTION_FIELDS)  # bits
 
     def start(self, epoch, number):
         """Makes `number` of `epoch` the next collective.
@@ -277,7 +281,8 @@ class Collective:
         frame, backoff = self._frame, self._backoff
         arrived = self._rounds[self._number & 1].arrived
         at, member = _ENTRIES, self._asked_last
-        end = len(frame) - _TRAILER - _ENTRY
+        room = HEADER_SIZE + CONTRIBUTION_FIELDS + self._room // 8
+        end = min(len(frame) - _TRAILER, room) - _ENTRY
         for _ in range(len(arrived)):
             member = (member + 1) % len(arrived)
             if arrived[member] != _WHOLE and backoff.is_due(member):

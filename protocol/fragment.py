@@ -40,6 +40,8 @@ FRAGMENT_FIELDS = const(7)
 # Which fragments have arrived is kept in one integer, which with 30 bits is a small one (no
 # allocation) on a 32-bit MicroPython.
 MAX_FRAGMENTS = const(30)
+# Bytes of the longest frame that every ESP-NOW takes; with version 2 it may be 1,470.
+LEAST_MTU = const(250)
 
 # Offsets into a fragment's frame.
 _KIND = const(8)

@@ -2,8 +2,8 @@
 
 | type | from | payload |
 | --- | --- | --- |
-| DISCOVERY | host | session nonce, or a proof of the cluster key (protocol/session.py) |
-| READY | chip | boot id u16, state u8 (0 asks for a proof, 1 ready), chip nonce 8 bytes, model hash 8 bytes, the first 8 bytes of the shard file's SHA-256, heads u8, feed-forward units u16, vocabulary rows u16, context u16, shard bytes u32, heap used u32, heap free u32, in UTF-8 the firmware version, 0, and which kernels run (`native`, or `viper (why)`) |
+| DISCOVERY | host | session nonce; behind it a proof of the cluster key (protocol/session.py), or in a session u16: bytes of the longest frame that the group can send |
+| READY | chip | boot id u16, state u8 (0 asks for a proof, 1 ready), chip nonce 8 bytes, model hash 8 bytes, the first 8 bytes of the shard file's SHA-256, heads u8, feed-forward units u16, vocabulary rows u16, context u16, shard bytes u32, heap used u32, heap free u32, bytes of the longest frame that it can send u16, in UTF-8 the firmware version, 0, and which kernels run (`native`, or `viper (why)`) |
 | COMPUTE | host | request, count * dim activations int16 |
 | PARTIAL | chip | request, boot id u16, bits per element u8, count * dim elements packed (protocol/bitpack.py) |
 | LOGITS | chip | request, boot id u16, first row u16, shift u8 (logit = integer / 2**shift), int16 per row of each position |
@@ -97,7 +97,7 @@ CHIP_NONCE_SIZE = const(8)
 HASH_SIZE = const(8)
 MAX_ERROR_TEXT = const(200)  # bytes: with header and trailer still one 250-byte frame
 
-READY_LAYOUT = "<HB8s8s8sBHHHIII"
+READY_LAYOUT = "<HB8s8s8sBHHHIIIH"
 STATISTICS_LAYOUT = "<IIIIIIIII"
 
 

@@ -146,11 +146,12 @@ class VirtualChip:
         if radio is None:
             control = HEADER_SIZE + CONTROL_PAYLOAD + TRAILER_SIZE[3]
             return UartLink(self.uart, MAX_FRAME, max(int(self.config["sends"]), control))
-        self.esp = FailingESPNow(InProcessAir(self.world.radio, self.mac, mtu=radio["mtu"]))
+        mtu = min(radio["mtu"], self.world.mtus.get(self.chip, radio["mtu"]))
+        self.esp = FailingESPNow(InProcessAir(self.world.radio, self.mac, mtu=mtu))
         self.esp.fails = self.fails_for_good
         self.esp.config(rxbuf=radio["rxbuf"])
         self.esp.active(True)
-        link = RadioLink(self.esp, radio["mtu"], {"start": self.start_radio})
+        link = RadioLink(self.esp, mtu, {"start": self.start_radio})
         if not self.config["gateway"]:
             return link
-        return Gateway(self.chip, UartLink(self.uart, radio["mtu"], radio["mtu"], 4), link)
+        return Gateway(self.chip, UartLink(self.uart, mtu, mtu, 4), link)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -148,8 +148,10 @@ def virtual_cluster(
     loss: float = 0.0,
     seed: int = 0,
     timeout: float = 2.5,
+    mtus: Mapping[int, int] | None = None,
 ) -> Iterator[VirtualCluster]:
-    """A connected cluster; timeout: seconds, as the coordinator's."""
+    """A connected cluster; timeout: seconds, as the coordinator's; mtus: as World's."""
     world = World(loss, seed)
+    world.mtus.update(mtus or {})
     with world.rules():
         yield VirtualCluster(world, model, count, parallelism, link, timeout)

@@ -39,7 +39,8 @@ class Machine(Protocol):
 class World:
     """Virtual milliseconds, and what happens in them.
 
-    radio: the air; machines: all that time passes for; lost: frames that serial lines lost.
+    radio: the air; mtus: bytes of the longest packet of chips whose radio takes less than the
+    link's; machines: all that time passes for; lost: frames that serial lines lost.
     """
 
     def __init__(self, loss: float = 0.0, seed: int = 0) -> None:
@@ -47,6 +48,7 @@ class World:
         self.now_ms = 1_000
         self.loss = loss
         self.radio = FakeRadio(seed, loss=loss, delay_us=1000 * LATENCY_MS)
+        self.mtus: dict[int, int] = {}
         self.machines: list[Machine] = []
         self.lost = 0
         self.chance = Random(f"{seed}/lines")

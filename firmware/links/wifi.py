@@ -17,11 +17,14 @@ def start(settings):
     """Switches Wi-Fi and ESP-NOW on, anew where they are on; the ESPNow, which is always the same.
 
     On a fixed channel, with power save off, which would otherwise lose frames. settings: channel,
-    rxbuf, and rate where it is to be set.
+    rxbuf, rate where it is to be set, and mtu, which becomes what this MicroPython offers where
+    that is less.
     """
     import espnow
     import network
 
+    # The name was there before version 2, and on boards means what they can send.
+    settings["mtu"] = min(settings["mtu"], espnow.MAX_DATA_LEN)
     esp = espnow.ESPNow()
     esp.active(False)
     station = network.WLAN(network.STA_IF)

@@ -101,6 +101,7 @@ class AllReduce(Role):
         self.outbox = outbox
         self._group = Group(outbox, weights)
         self._collective = self._group.collective
+        self.limit = self._collective.limit
         self.step = Step(Model(weights, kernels), weights, norms, self._collective)
         self.forget = self.step.forget
         self._asked = ticks_ms()

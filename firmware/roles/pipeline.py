@@ -82,6 +82,7 @@ class Pipeline(Role):
         self.keep_sender = outbox.link.keep_sender
         self.outbox = outbox
         self._group = Group(outbox, weights)
+        self.limit = self._group.collective.limit
         self.step = Step(Model(weights, kernels), weights, norms, self._group.collective)
         self.handover = Handover(outbox, layout["next"] or _HOST_ALONE)
         self.busy = BusyTime()

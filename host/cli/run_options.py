@@ -23,7 +23,7 @@ from host.errors import ArgumentError, ClusterError, ModelError
 from host.executors.executor import CANNOT_CHECK
 from host.generation.generator import make_sampler
 from host.generation.prompt_encoder import PromptEncoder, read_prompts
-from host.hardware.board import load
+from host.hardware.board import RADIO_MTUS, load
 from host.launch import Chips, FlashedBoards, SimulatedChips
 from host.launch.boards import describe_cluster, listed_ports
 from host.launch.choice import Choice
@@ -157,6 +157,9 @@ def add_simulation_options(parser: Parser) -> None:
     add("--kernels", choices=KERNELS,
         help="auto and viper are the same on simulated chips; native, machine code of our own, is"
              " for boards (python -m host.flash)")
+    add("--radio-mtu", type=int, choices=RADIO_MTUS, metavar="BYTES",
+        help="longest packets of the simulated radio: 250, which all versions of ESP-NOW take, or"
+             " 1470, of version 2 (default: the board's)")
     add("--loss", type=probability, metavar="P", help="lose frames with this probability")
     add("--secure", action=argparse.BooleanOptionalAction, default=None,
         help="sign all frames with a random cluster key (default for a real --board), or"
@@ -221,6 +224,7 @@ def simulated_chips(options: argparse.Namespace, layers: int) -> SimulatedChips:
         board,
         signed=not load(board).is_simulated if secure is None else secure,
         heap=options.heap,
+        radio_mtu=options.radio_mtu,
         parallelism=_parallelism(options, layers, count),
         context=options.context,
         loss=options.loss or 0.0,
@@ -241,9 +245,10 @@ def _parallelism(options: argparse.Namespace, layers: int, chips: int) -> Parall
 
 def flashed_boards(options: argparse.Namespace, config: Config) -> FlashedBoards:
     """Returns the boards to run a model on. Raises ClusterError, ParallelError."""
-    for name in ("board", "heap", "loss", "secure", "slots"):
+    for name in ("board", "heap", "radio_mtu", "loss", "secure", "slots"):
         if getattr(options, name) is not None:
-            raise ClusterError(f"--{name} is for simulated chips, and --ports for boards")
+            option = name.replace("_", "-")
+            raise ClusterError(f"--{option} is for simulated chips, and --ports for boards")
     if options.kernels is not None:
         raise ClusterError("boards run the kernels that they were flashed with: make flash"
                            f" ARGS='--kernels {options.kernels}'")  # fmt: skip

@@ -121,7 +121,9 @@ class Coordinator:
         where: str = "at the start",
     ) -> dict[int, Ready]:
         """Takes chips into the session; what Handshake.run says."""
-        return self._handshake.run(chips, where, timeout, on_ready)
+        ready = self._handshake.run(chips, where, timeout, on_ready)
+        self.dispatcher.limit(self._handshake.mtu)
+        return ready
 
     def compute(
         self,

@@ -77,6 +77,10 @@ class Dispatcher:
         self._frames: deque[bytes] = deque()  # received and not yet handed on
         self._handlers: dict[int, list[Handler]] = {}
 
+    def limit(self, mtu: int) -> None:
+        """Has frames be no longer than so many bytes, which is as long as all chips can take."""
+        self._transport.mtu = min(self._transport.mtu, mtu)
+
     def subscribe(self, kinds: Iterable[int], handler: Handler) -> None:
         """Has `handler` called with each message of these types.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from typing import Protocol
@@ -10,7 +11,9 @@ from host.cluster.request import OnAnswer, ignore_answer
 from host.errors import ClusterError
 from host.wire.reports import STATE_READY, Ready, decode_ready
 from host.wire.session import ChipRestarted, HostAuthenticator
-from protocol.frame import ProtocolError
+from protocol.frame import MAX_FRAME, ProtocolError
+
+_LOG = logging.getLogger("federation")
 
 OnReady = Callable[[int], None]
 
@@ -43,12 +46,15 @@ class Handshake:
     """The session between the host and all `chips`, with a key or without.
 
     `boot_ids` are those of the chips that are in it: another one tells that a chip restarted.
+    `mtu`: bytes of the longest frame that all of them can send.
     """
 
     def __init__(
         self, chips: list[int], discover: Discover, signer: HostAuthenticator | None
     ) -> None:
         self.boot_ids: dict[int, int] = {}
+        self.mtu = MAX_FRAME
+        self._mtus: dict[int, int] = {}  # that each chip can send
         self._chips, self._discover, self._signer = chips, discover, signer
         self._nonce = os.urandom(16)
 
@@ -105,7 +111,30 @@ class Handshake:
             if ready[chip].state != STATE_READY:
                 ready[chip] = self._prove(chip, ready[chip], where, timeout)
             self.boot_ids[chip] = ready[chip].boot_id
+        self._agree_on_frames(ready, where, timeout)
         return ready
+
+    def _agree_on_frames(
+        self, ready: dict[int, Ready], where: str, timeout: float | None
+    ) -> None:
+        """Tells chips that can send longer frames than others how long those of all may be."""
+        self._mtus.update({chip: of.mtu for chip, of in ready.items()})
+        mtu = min(self._mtus.values())
+        told = [
+            chip
+            for chip, longest in self._mtus.items()
+            if longest > mtu and (chip in ready or mtu != self.mtu)
+        ]
+        self.mtu = mtu
+        if not told:
+            return
+        short = [chip for chip, longest in self._mtus.items() if longest == mtu]
+        _LOG.info("frames of at most %d bytes: chips %s take no longer ones", mtu, short)
+        payload = self.session + mtu.to_bytes(2, "little")
+        for chip, answer in self._discover(payload, told, where, timeout).items():
+            taken = _decode_ready(chip, answer)
+            if taken.state != STATE_READY or taken.boot_id != self.boot_ids[chip]:
+                raise _Restarted(chip, needs_rekey=False)
 
     def _prove(self, chip: int, asked: Ready, where: str, timeout: float | None) -> Ready:
         """Shows a chip that the session is fresh; its READY after that."""

@@ -26,12 +26,16 @@ Text = Annotated[str, Meta(min_length=1, description="text")]
 _ON_BOARDS_ALONE = ("chip", "clock_mhz", "button", "uart", "flash", "led")
 
 
+RADIO_MTUS = (250, 1470)  # of ESP-NOW's versions 1 and 2
+_Mtu = Annotated[int, Meta(ge=RADIO_MTUS[0], le=RADIO_MTUS[1], description="250 to 1470")]
+
+
 @dataclass(frozen=True)
 class EspNow:
     """The radio: longest packet in bytes; rate for `ESPNow.config`, None where it may not be set;
     KiB of internal RAM that Wi-Fi takes once it is started."""
 
-    mtu: Count
+    mtu: _Mtu
     rate: Count | None = None
     wifi_kb: Count = 42  # as measured on an emulated ESP32-C3, see boards/esp32c3.toml
 
@@ -116,6 +120,11 @@ class Board:
     def with_heap(self, heap: int) -> Board:
         """Returns this board with a heap of so many bytes, whatever else is in its RAM."""
         return dataclasses.replace(self, fixed_heap=heap)
+
+    def with_mtu(self, mtu: int) -> Board:
+        """Returns this board with a radio whose longest packet is so long, in bytes. Raises
+        BoardError where it has none."""
+        return dataclasses.replace(self, espnow=dataclasses.replace(self.radio, mtu=mtu))
 
     def python_heap(self, link: str, reduce: str = "host", *, is_signed: bool = True) -> int:
         """Returns the bytes to which MicroPython's heap can grow where our firmware runs, but on a

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from host.build.bundle import chip_files
@@ -25,6 +25,7 @@ from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
 from host.simulation.lossy_port import LossyPort
 from host.simulation.open_files import reserve_files
+from protocol.fragment import LEAST_MTU
 from protocol.frame import MAX_FRAME
 from protocol.session import MIN_KEY_SIZE
 
@@ -40,7 +41,9 @@ class SimulatedChips:
     parallelism: how the model is divided, None to choose what is modelled to be the fastest;
     context: positions, None for all that the model allows; loss: the probability that a frame is
     lost; seed: of losses; kernels: those that they run, "auto", "viper" or "native"; slots:
-    sequences that have KV caches, as far as heaps allow, 0 for as many as suit what is to be run.
+    sequences that have KV caches, as far as heaps allow, 0 for as many as suit what is to be run;
+    shorter: bytes of the longest packet on the radio of chips that turn out to take less than the
+    link's.
     """
 
     count: int
@@ -52,6 +55,7 @@ class SimulatedChips:
     seed: int = 0
     kernels: str = "auto"
     slots: int = 0
+    shorter: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
     def alike(
@@ -62,14 +66,18 @@ class SimulatedChips:
         *,
         signed: bool = False,
         heap: int | None = None,
+        radio_mtu: int | None = None,
         **settings: Any,
     ) -> SimulatedChips:
         """Chips of one board, by its name, on a link of its MTU.
 
         kind, signed: as Link's; heap: bytes of each chip's in place of what the board leaves;
-        settings: further fields. Raises BoardError.
+        radio_mtu: bytes of the longest packet on the radio in place of the board's; settings:
+        further fields. Raises BoardError.
         """
         loaded = load(board) if heap is None else load(board).with_heap(heap)
+        if radio_mtu is not None and kind == "espnow":
+            loaded = loaded.with_mtu(radio_mtu)
         return cls(count, Link(kind, "pins", loaded.mtu(kind), signed), loaded, **settings)
 
     @property
@@ -125,7 +133,9 @@ class SimulatedChips:
             files[shard.chip] = chip_files(model, plan, shard, arch, config)
         with ExitStack() as stack:
             simulation = stack.enter_context(
-                SimulatedCluster(files, arch=arch, heap=heap, radio=self._radio())
+                SimulatedCluster(
+                    files, arch=arch, heap=heap, radio=self._radio(), mtus=self._mtus()
+                )
             )
             session = open_session(
                 model,
@@ -147,7 +157,11 @@ class SimulatedChips:
         """Options of the radio's hub, None where there is no radio."""
         if self.link.mtu is None:
             return None
-        return {"mtu": self.link.mtu, "loss": self.loss, "seed": self.seed}
+        return {"loss": self.loss, "seed": self.seed}
+
+    def _mtus(self) -> dict[int, int]:
+        """Bytes of the longest packet that each chip's radio takes."""
+        return {**dict.fromkeys(range(self.count), self.link.mtu or LEAST_MTU), **self.shorter}
 
     def _transport(self, simulation: SimulatedCluster) -> Transport:
         """On UART a line to each chip, on ESP-NOW the gateway's for all."""

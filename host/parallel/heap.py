@@ -11,12 +11,13 @@ from host.model import arithmetic
 from host.model.checkpoint import Config
 from host.parallel.assignment import LocalSizes
 from host.parallel.shape import Shape
+from protocol.fragment import LEAST_MTU
 from protocol.shard_layout import VECTORS
 
 # Code and objects of firmware and protocol, and on a simulated chip of the modules that stand in
 # for a board's: what the parts below leave of the heap that such a chip reports. Measured;
 # tests/host/test_memory.py holds these figures to what chips report.
-CODE = {"uart": 35_050, "radio": 42_600, "gateway": 45_050}
+CODE = {"uart": 35_390, "radio": 42_900, "gateway": 45_460}
 # Objects of each layer, beside its buffers.
 _LAYER = 287
 # What authentication adds, beside the windows in which replayed frames are noticed: so many bytes
@@ -30,7 +31,7 @@ STATION = 90
 # MicroPython keeps 3 bits for each block of 16 bytes of its heap.
 _HEAP_OVERHEAD = 128 / 131
 READ_SIZE = 256
-RELAYED_AT_ONCE = 4  # answers that a gateway writes to the host together
+_RELAYED_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class HeapNeed:
     def total(self) -> int:
         """All parts."""
         return self.kept + self.transient
+
+
+def relayed_at_once(mtu: int) -> int:
+    """How many of the longest frames a gateway can write to the host together."""
+    return 1 if mtu > LEAST_MTU else _RELAYED_AT_ONCE
 
 
 def usable_heap(heap: int) -> int:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from host.model import arithmetic
 from host.model.checkpoint import Config
 from host.parallel.parallelism import UART, Link
-from protocol.fragment import fragment_room
+from protocol.cobs import encoded_size
+from protocol.fragment import LEAST_MTU, fragment_room
 from protocol.frame import HEADER_SIZE, TRAILER_SIZE
 from protocol.messages import MOST_LOGITS, RUN_SIZE
 
@@ -56,15 +57,28 @@ class Shape:
         others = min(self.slots, self.positions) - 1
         return 1 + RUN_SIZE * others if others > 0 else 0
 
-    def radio_bytes(self, frame: int) -> int:
-        """What a frame of this length takes of ESP-NOW's receive buffer."""
+    @property
+    def mtus(self) -> tuple[int, ...]:
+        """Of the radio: the MTU, and what chips fall back to where one takes no longer frames."""
         assert self.mtu is not None
-        return self.radio_frames(frame) * (min(frame, self.mtu) + RXBUF_OVERHEAD)
+        return tuple({self.mtu, min(self.mtu, LEAST_MTU)})
 
-    def radio_frames(self, frame: int) -> int:
-        """How many ESP-NOW frames carry a frame of this length."""
-        assert self.mtu is not None
-        if frame <= self.mtu:
-            return 1
-        payload = frame - HEADER_SIZE - TRAILER_SIZE[3]
-        return -(-payload // fragment_room(3, self.mtu))
+    def radio_bytes(self, frame: int) -> int:
+        """What a frame of this length takes of ESP-NOW's receive buffer, at most."""
+        return max(
+            count_frames(frame, mtu) * (min(frame, mtu) + RXBUF_OVERHEAD) for mtu in self.mtus
+        )
+
+    def line_bytes(self, frame: int) -> int:
+        """What a frame of this length, as it comes over the radio, takes on a serial line."""
+        return max(
+            count_frames(frame, mtu) * encoded_size(min(mtu, max(frame, LEAST_MTU)))
+            for mtu in self.mtus
+        )
+
+
+def count_frames(frame: int, mtu: int) -> int:
+    """How many frames of at most `mtu` bytes carry one of this length."""
+    if frame <= mtu:
+        return 1
+    return -(-(frame - HEADER_SIZE - TRAILER_SIZE[3]) // fragment_room(3, mtu))

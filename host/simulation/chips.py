@@ -16,6 +16,7 @@ from host.errors import ClusterError, naming_file
 from host.private_file import open_private
 from host.setup import micropython
 from host.simulation.hub import HubProcess
+from protocol.fragment import LEAST_MTU
 
 _STANDINS = Path(__file__).parent / "standins"
 _START = "from firmware.main import run; run()"
@@ -125,8 +126,10 @@ class SimulatedCluster:
         arch: str,
         heap: int,
         radio: Mapping[str, float] | None = None,
+        mtus: Mapping[int, int] | None = None,
     ) -> None:
-        """files: each chip's, by path; heap: bytes; radio: options of the hub, None for no radio.
+        """files: each chip's, by path; heap: bytes; radio: options of the hub, None for no radio;
+        mtus: bytes of the longest packet that each chip's radio takes, 250 where it is not there.
 
         Raises SetupError without a MicroPython.
         """
@@ -140,7 +143,6 @@ class SimulatedCluster:
             if radio is not None:
                 hub = self._exit.enter_context(_hub(radio))
                 environment["FEDERATION_HUB"] = str(hub.port)
-                environment["FEDERATION_MTU"] = str(int(radio["mtu"]))
             # Machine code, for on a board they are C; and it lies outside the heap, as C does.
             standins = {
                 f"standins/{path.stem}.mpy": compiled(path.read_bytes(), path.name, arch, "native")
@@ -151,8 +153,13 @@ class SimulatedCluster:
                 named = {name: data for name, data in content.items() if name != _CONFIG}
                 _write(own, {**standins, **named})
                 config = content[_CONFIG]
-                mac = {"FEDERATION_MAC": f"0242{chip:08x}"}
-                self.chips[chip] = SimulatedChip(chip, own, config, heap, {**environment, **mac})
+                own_radio = {
+                    "FEDERATION_MAC": f"0242{chip:08x}",
+                    "FEDERATION_MTU": str((mtus or {}).get(chip, LEAST_MTU)),
+                }
+                self.chips[chip] = SimulatedChip(
+                    chip, own, config, heap, {**environment, **own_radio}
+                )
                 self._exit.callback(self.chips[chip].close)
         except BaseException:
             self.close()

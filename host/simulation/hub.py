@@ -9,10 +9,11 @@ kernel's buffer was full. Those count as sent and not acknowledged.
 Datagrams, little-endian. From a chip, which is known by its socket's address:
 
     kind u8: 0 frame, 1 frame whose sender waits for responses, 2 join, 3 leave, 4 query
-    channel u8 (of a join), serial u16 (a frame's counts from 1; 0 in a program's first join, 1
-    in a later one), address 6 bytes (a frame's destination, else the chip), a frame's payload
+    channel u8 (of a join), serial u16 (a frame's counts from 1; of a join the low byte is 0 in a
+    program's first, 1 in a later one, and the high byte the chip's version of ESP-NOW less one),
+    address 6 bytes (a frame's destination, else the chip), a frame's payload
 
-To a chip, every one padded to 14 bytes and the greatest payload (standins/_air.py says why):
+To a chip, every one padded to 14 bytes and its greatest payload (standins/_air.py says why):
 
     kind u8 0, u8 0, serial u16 (counts from 0), sender's address 6 bytes, payload length u16,
     sender's number u8, RSSI i8, payload
@@ -73,9 +74,11 @@ class RemoteStation:
         return self.station is not None and self.station.present
 
     def receive(self, sender: Station, payload: Payload, rssi: int) -> bool:
-        """True: whether the chip has room for the frame, it alone knows."""
+        """Whether it is a frame of the chip's version; for which it has room, it alone knows."""
         out = self._out
         length = len(payload)
+        if length > len(out) - RECEIVE_HEADER.size:
+            return False
         RECEIVE_HEADER.pack_into(
             out, 0, TO_CHIP_FRAME, self._serial, sender.mac, length, sender.number, rssi
         )
@@ -122,17 +125,14 @@ class RemoteStation:
 class Hub:
     """The fake radio, a socket, and the chips that have joined."""
 
-    def __init__(self, radio: FakeRadio, mtu: int) -> None:
-        if mtu not in MTUS:
-            raise ValueError(f"the greatest message is {MTUS[0]} or {MTUS[1]} bytes, not {mtu}")
+    def __init__(self, radio: FakeRadio) -> None:
         self._radio = radio
-        self._mtu = mtu
         self._link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         self._link.bind(("127.0.0.1", 0))
         self._link.setblocking(False)
         self._chips: dict[Address, RemoteStation] = {}
-        self._in = bytearray(SEND_HEADER + mtu)
+        self._in = bytearray(SEND_HEADER + MTUS[-1])
         self._view = memoryview(self._in)
         self._keeps_time = not radio.impairments.none
         self._start_ns = time.monotonic_ns()
@@ -191,7 +191,8 @@ class Hub:
         chip = self._chips.get(address)
         if kind == JOIN:
             if chip is None or not self._in[2]:
-                chip = self._chips[address] = RemoteStation(self._link, address, self._mtu)
+                mtu = MTUS[self._in[3] & 1]
+                chip = self._chips[address] = RemoteStation(self._link, address, mtu)
             mac = bytes(self._in[4:10])
             try:
                 chip.station = self._radio.join(mac, self._in[1], chip.receive, chip.respond)
@@ -206,7 +207,7 @@ class Hub:
 
 
 class HubProcess:
-    """A hub as a child process; keyword arguments are those of `FakeRadio`, and `mtu`."""
+    """A hub as a child process; keyword arguments are those of `FakeRadio`."""
 
     def __init__(self, **options: float) -> None:
         command = [sys.executable, "-m", "host.simulation.hub"]
@@ -242,7 +243,6 @@ class HubProcess:
 def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     """The options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m host.simulation.hub")
-    parser.add_argument("--mtu", type=int, default=MTUS[0], help="250 or 1470 bytes")
     parser.add_argument("--seed", type=int, default=0)
     for name in ("loss", "duplicate", "reorder", "corrupt"):
         parser.add_argument(f"--{name}", type=float, default=0.0, help="probability per frame")
@@ -255,9 +255,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a hub until standard input ends."""
     take_interrupts()
     options = vars(parse_options(arguments))
-    mtu = options.pop("mtu")
     try:
-        hub = Hub(FakeRadio(**options), mtu)
+        hub = Hub(FakeRadio(**options))
     except ValueError as error:
         print(f"hub: {error}", file=sys.stderr)
         return 2

@@ -88,6 +88,8 @@ class InProcessAir:
     def _receive(self, sender: Station, payload: Payload, rssi: int) -> bool:
         if self.receiver is None:
             return True  # acknowledged by the radio, and nobody wants it
+        if len(payload) > self.mtu:
+            return False  # of a version of ESP-NOW that this station does not know
         self.macs[sender.number] = sender.mac
         return self.receiver.receive(sender.number, rssi, payload)
 

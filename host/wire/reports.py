@@ -35,6 +35,7 @@ Ready = namedtuple(
         "shard_bytes",
         "heap_used",
         "heap_free",
+        "mtu",
         "firmware",
         "kernels",
     ),

@@ -139,3 +139,17 @@ def test_the_host_alone_is_answered_what_anybody_may_ask():
     for kind in (message_types.STATISTICS, message_types.DISCOVERY):
         frames = [FederationMessage(kind, src, 0, 9, bytes(16)).encode() for src in (1, HOST)]
         assert [message.dst for message in bench.answers(*frames)] == [HOST]
+
+
+def test_a_session_may_shorten_frames_and_another_one_lengthens_them_again():
+    model = TinyModel(seed=1)
+    bench = Bench(model, Part(model), mtu=1470)
+    limits = []
+    bench.node.role.limit = limits.append
+    assert decode_ready(discovered(bench).payload).mtu == 1470
+    outbox = bench.node.outbox
+    for told, mtu in ((400, 400), (900, 400), (0, 250), (1470, 250)):
+        ready = decode_ready(discovered(bench, NONCE + bytes([told & 255, told >> 8])).payload)
+        assert ready.mtu == 1470 and outbox.max_payload == mtu - 12
+    discovered(bench, bytes(16))
+    assert outbox.max_payload == 1458 and limits == [388, 238, 1458]

@@ -15,8 +15,8 @@ CLUSTER = cluster_file(
     flashed=tuple(FlashedChip(i, "esp32s3", mac, f"/dev/none{i}") for i, mac in enumerate(MACS)),
 )  # fmt: skip
 READY = Ready(
-    7, 1, bytes(8), HASH, bytes(8), 2, 35, 103, 128, 60_000, 90_000, 70_000, firmware_version(),
-    "native",
+    7, 1, bytes(8), HASH, bytes(8), 2, 35, 103, 128, 60_000, 90_000, 70_000, 250,
+    firmware_version(), "native",
 )
 CONFIG = {
     "firmware": firmware_version(),

@@ -14,7 +14,7 @@ from protocol.messages import (
     encode_ready,
     encode_statistics,
 )
-from protocol.session import ChipAuthenticator
+from protocol.session import SESSION_NONCE_SIZE, ChipAuthenticator
 
 LATENCY = 0.002  # seconds until a chip's answer, where a test says nothing else
 
@@ -29,10 +29,10 @@ class Clock:
         return self.now
 
 
-def ready(boot_id, state=STATE_READY, nonce=bytes(8), model_hash=bytes(8)):
+def ready(boot_id, state=STATE_READY, nonce=bytes(8), model_hash=bytes(8), mtu=MAX_FRAME):
     """A READY payload; numbers that no test looks at are 1."""
     return encode_ready(
-        boot_id, state, nonce, model_hash, bytes(8), 1, 1, 1, 1, 1, 1, 1, "0"
+        boot_id, state, nonce, model_hash, bytes(8), 1, 1, 1, 1, 1, 1, 1, mtu, "0"
     )  # fmt: skip
 
 
@@ -47,6 +47,8 @@ class FakeChip:
         self.on_compute = self.echo
         self.model_hash = bytes(8)
         self.asked = []  # COMPUTE and STEP messages
+        self.longest = MAX_FRAME  # frame that it says to send
+        self.told = []  # how long a frame may be
         self.restart()
 
     def restart(self):
@@ -87,7 +89,9 @@ class FakeChip:
         if message.kind == message_types.DISCOVERY:
             state = self.signer.state_after(frame, length) if self.signer else STATE_READY
             nonce = self.signer.nonce if self.signer else bytes(8)
-            payload = ready(self.boot_id, state, nonce, self.model_hash)
+            if length == SESSION_NONCE_SIZE + 2 and state == STATE_READY:
+                self.told.append(int.from_bytes(message.payload[SESSION_NONCE_SIZE:], "little"))
+            payload = ready(self.boot_id, state, nonce, self.model_hash, self.longest)
             yield self.delay, message_types.READY, payload
         elif message.kind == message_types.STATISTICS:
             counts = encode_statistics(*range(100 * self.chip, 100 * self.chip + 9))

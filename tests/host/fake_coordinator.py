@@ -12,6 +12,7 @@ from host.model.reference import Reference
 from host.wire.payloads import decode_compute, encode_logits, encode_partial
 from host.wire.reports import Ready
 from protocol.bitpack import bits_needed, pack, packed_size
+from protocol.frame import MAX_FRAME
 from protocol.message_types import COMPUTE
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, SEVERAL_RUNS
 
@@ -73,7 +74,7 @@ class FakeCoordinator:
             numbers = len(shard.heads), len(shard.units), len(shard.rows), self.plan.context
             hashes = self.model_hash, self.digests[chip]
             ready[chip] = Ready(
-                self._boots[chip], 1, bytes(8), *hashes, *numbers, 1, 1, 1, "", ""
+                self._boots[chip], 1, bytes(8), *hashes, *numbers, 1, 1, 1, MAX_FRAME, "", ""
             )
         return ready
 

@@ -50,7 +50,7 @@ def board_ports(micropython, model):
         for shard in plan.shards:
             config = configuration(plan, shard, uart=SIMULATED_UART, key=cluster.key)
             files[shard.chip] = chip_files(model, plan, shard, arch, config)
-        radio = {"mtu": plan.shape.mtu} if plan.shape.mtu else None
+        radio = {} if plan.link.has_radio else None
         clusters.append(SimulatedCluster(files, arch=arch, heap=1 << 20, radio=radio))
         return [chip.url for chip in clusters[-1].chips.values()]
 

@@ -87,7 +87,7 @@ def boards_on_the_air(folder, alter=lambda chip, files: None):
         2, "espnow", model="narrow.bin", digest=model.sha256()[:8], key=KEY
     )
     with ExitStack() as stack:
-        hub = stack.enter_context(HubProcess(mtu=250))
+        hub = stack.enter_context(HubProcess())
         for chip in range(2):
             _, cluster = flashed_board(stack, folder, model, cluster, chip, hub, change=alter)
         change(lambda _: cluster)

@@ -64,6 +64,30 @@ def test_the_need_is_what_chips_use(model, chips, link, heap_kb, context, secure
 
 
 @pytest.mark.parametrize(
+    ("reduce", "secure", "shorter"),
+    [
+        ("host", True, {}),
+        ("chips", False, {}),
+        pytest.param("chips", True, {2: 250}, marks=pytest.mark.verify),
+        pytest.param("host", False, {0: 250}, marks=pytest.mark.verify),
+    ],
+)
+def test_the_need_of_long_frames_is_what_chips_use(model, reduce, secure, shorter):
+    settings = SimulatedChips.alike(
+        3, "espnow", signed=secure, heap=1 << 20, context=64, radio_mtu=1470, shorter=shorter,
+        parallelism=Parallelism(reduce=reduce),
+    )  # fmt: skip
+    with open_cluster(model, settings) as cluster:
+        used = kept_bytes(cluster.executor, cluster.coordinator)
+        plan = cluster.executor.plan
+    for shard in plan.shards:
+        over = plan.heap_need(shard).kept - used[shard.chip]
+        # A chip whose radio has short frames alone needs less.
+        most = TOO_MUCH * used[shard.chip] if shard.chip not in shorter else 1 << 20
+        assert -TOO_LITTLE <= over <= most, (shard.chip, over)
+
+
+@pytest.mark.parametrize(
     ("chips", "stages", "link", "secure"),
     [
         (3, 3, "uart", True),

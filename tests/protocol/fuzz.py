@@ -48,7 +48,7 @@ SOUND_PAYLOADS = (
     (
         message_types.READY,
         reports.encode_ready(
-            1, 0, bytes(8), bytes(8), bytes(8), 1, 2, 3, 4, 5, 6, 7, "version"
+            1, 0, bytes(8), bytes(8), bytes(8), 1, 2, 3, 4, 5, 6, 7, 250, "version"
         ),
     ),
     (message_types.ERROR, reports.encode_error(1, 2, 3, "wörds")),

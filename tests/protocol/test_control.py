@@ -9,7 +9,7 @@ from tests.dual import raises
 
 READY = c.Ready(
     0xBEEF, 1, b"chipnonc", b"modelhsh", b"sharddig",
-    2, 35, 103, 256, 60768, 90000, 3000000000, "1.0 ü", "native",
+    2, 35, 103, 256, 60768, 90000, 3000000000, 1470, "1.0 ü", "native",
 )  # fmt: skip
 
 
@@ -18,14 +18,14 @@ def test_ready():
     assert hexlify(payload).decode() == (
         "efbe01" + "636869706e6f6e63" + "6d6f64656c687368" + "7368617264646967"
         "02230067000001"
-        "60ed0000" + "905f0100" + "005ed0b2" + "312e3020c3bc" + "006e6174697665"
+        "60ed0000" + "905f0100" + "005ed0b2" + "be05" + "312e3020c3bc" + "006e6174697665"
     )
     assert c.decode_ready(payload) == READY
-    for n in range(46):
+    for n in range(48):
         raises(ProtocolError, c.decode_ready, payload[:n])
-    assert c.decode_ready(payload[:46])[-2:] == ("", "")
-    assert c.decode_ready(payload[:52])[-2:] == ("1.0 ü", "")
-    raises(ProtocolError, c.decode_ready, payload[:51])
+    assert c.decode_ready(payload[:48])[-2:] == ("", "")
+    assert c.decode_ready(payload[:54])[-2:] == ("1.0 ü", "")
+    raises(ProtocolError, c.decode_ready, payload[:53])
     raises(ProtocolError, c.decode_ready, payload[:2] + b"\2" + payload[3:])
 
 

@@ -33,7 +33,7 @@ def expected(me, world, number):
 
 def found(micropython, world, absent=(), **air):
     """What each member but those that are absent prints."""
-    with HubProcess(mtu=250, **air) as hub:
+    with HubProcess(**air) as hub:
         members = [
             launch.chip(
                 micropython,

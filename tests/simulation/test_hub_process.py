@@ -168,7 +168,6 @@ def test_it_ends_when_its_parent_dies():
     ("arguments", "message"),
     [
         (["--loss", "2"], "hub: loss is a probability from 0 to 1, not 2.0"),
-        (["--mtu", "500"], "hub: the greatest message is 250 or 1470 bytes, not 500"),
     ],
 )
 def test_impossible_options_are_one_line(arguments, message, capsys):

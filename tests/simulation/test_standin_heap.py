@@ -46,7 +46,7 @@ def heap_used(micropython, folder, has_radio):
     for path in FOLDER.glob("*.py"):
         code = compiled(path.read_bytes(), path.name, native_arch(), "native")
         (folder / f"{path.stem}.mpy").write_bytes(code)
-    with HubProcess(mtu=MTU) as hub:
+    with HubProcess() as hub:
         environment = {
             "MICROPYPATH": ".:.frozen", "FEDERATION_HUB": str(hub.port),
             "FEDERATION_MTU": str(MTU), "FEDERATION_MAC": "024200000001",

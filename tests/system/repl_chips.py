@@ -109,7 +109,7 @@ def repl_federation(
     with contextlib.ExitStack() as stack:
         started, ports, shards, air = [], [], {}, {}
         if mtu:
-            hub = stack.enter_context(HubProcess(mtu=mtu))
+            hub = stack.enter_context(HubProcess())
             air = {"FEDERATION_HUB": str(hub.port), "FEDERATION_MTU": str(mtu)}
         for shard in plan.shards:
             config = configuration(plan, shard, uart=REPL_UART, board=board, key=key)

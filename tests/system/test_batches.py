@@ -22,12 +22,6 @@ class Task:
         self.chooser = TokenChooser(len(self.tokens), STEPS, Sampler(), 0, ())
 
 
-def of_long_frames(chips):
-    """Chips whose radios carry 1,470 bytes, and so several positions a frame."""
-    board = replace(chips.board, espnow=replace(chips.board.radio, mtu=1470))
-    return replace(chips, board=board, link=replace(chips.link, mtu=1470))
-
-
 def name_of(value):
     return getattr(value, "name", None) and f"{value.name}-{value.reduce}"
 
@@ -41,12 +35,14 @@ def test_sequences_together_and_drafted_are_the_references(
     model, runs, strategy, link, long, loss
 ):
     parallelism = replace(strategy.make_parallelism(5, 4, None), slots=SLOTS)
-    chips = SimulatedChips.alike(4, link, parallelism=parallelism, loss=loss)
+    # Frames of 1,470 bytes, and so several positions in each.
+    mtu = 1470 if long else None
+    chips = SimulatedChips.alike(4, link, parallelism=parallelism, loss=loss, radio_mtu=mtu)
     # Of half of the texts, so that others are drafted wrongly.
     table = NgramTable([runs[at].tokens[:STEPS] for at in PROMPTS[::2]], 512)
     drafter = Drafter(table)
     tasks = [Task(runs[at]) for at in PROMPTS]
-    with open_cluster(model, of_long_frames(chips) if long else chips) as cluster:
+    with open_cluster(model, chips) as cluster:
         assert cluster.executor.slots == SLOTS
         assert cluster.executor.plan.positions > 4
         for task, token in decode(cluster.executor, tasks, drafter):

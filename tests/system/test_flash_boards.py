@@ -176,7 +176,7 @@ def test_the_default_link_from_flashing_to_text(micropython, tmp_path, firmware)
     folder = standin_boards(tmp_path / "boards")
     options = ("--chips", 4, "--model", MODEL, "--context", 48)
     with ExitStack() as stack:
-        hub = stack.enter_context(HubProcess(mtu=250))
+        hub = stack.enter_context(HubProcess())
         four = farm(stack, tmp_path, ["esp32s3"] * 4, hub=hub)
         heard = []
         for chip in (1, 0, 2, 3):

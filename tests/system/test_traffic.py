@@ -84,10 +84,21 @@ SLICE = [
 
 @pytest.mark.parametrize(("mode", "link", "chips", "secure"), SLICE)
 def test_what_is_counted_is_what_is_planned(model, runs, mode, link, chips, secure):
+    assert_counts(model, runs, mode, link, chips, secure)
+
+
+@pytest.mark.parametrize("mode", ["host", "chips", pytest.param(2, marks=VERIFY)])
+def test_so_it_is_with_long_frames_on_the_air(model, runs, mode):
+    assert_counts(model, runs, mode, "espnow", 5, secure=True, radio_mtu=1470)
+
+
+def assert_counts(model, runs, mode, link, chips, secure, radio_mtu=None):
     """mode: who adds up partial sums, or how many stages there are."""
     run = runs[1]
     named = stages_of(mode, chips) if isinstance(mode, int) else Parallelism(reduce=mode)
-    how = SimulatedChips.alike(chips, link, signed=secure, parallelism=named)
+    how = SimulatedChips.alike(
+        chips, link, signed=secure, parallelism=named, radio_mtu=radio_mtu
+    )
     with open_cluster(model, how) as cluster:
         executor = cluster.executor
         plan, widths = executor.plan, SumWidths(model, executor.plan)

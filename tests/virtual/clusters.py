@@ -14,10 +14,10 @@ STRATEGIES = {
 LINKS = ("uart", "espnow")
 
 
-def open_virtual(model, strategy, link, signed=False, **settings):
+def open_virtual(model, strategy, link, signed=False, mtu=250, **settings):
     """A virtual cluster with one of these strategies."""
     parallelism, chips = STRATEGIES[strategy]
-    mtu = 250 if link == "espnow" else None
+    mtu = mtu if link == "espnow" else None
     return virtual_cluster(model, chips, parallelism, Link(link, "pins", mtu, signed), **settings)
 
 

@@ -44,9 +44,11 @@ class RadioRate:
     round_trip: float
 
     def airtime(self, size: int, is_broadcast: bool) -> float:
-        """Seconds that a packet of `size` bytes takes."""
+        """Seconds that a packet of `size` bytes takes; one of version 2 is as many elements of at
+        most 250 bytes as it needs."""
         throughput = self.broadcast if is_broadcast else self.unicast
-        return _PUBLISHED / throughput + 8 * (size - _PUBLISHED) / self.bits
+        more = size - _PUBLISHED + _ELEMENT_HEAD * ((size - 1) // _PUBLISHED)
+        return _PUBLISHED / throughput + 8 * more / self.bits
 
     @property
     def turnaround(self) -> float:
@@ -55,6 +57,9 @@ class RadioRate:
 
 
 _PUBLISHED, _SMALL = 250, 60  # bytes
+# Of a vendor-specific element, beside the first one's, which the published rates contain: element
+# id, length, organization, type, version (Espressif's description of the frame).
+_ELEMENT_HEAD = 7
 RATE_54M = 0x0C  # boards/*.toml, WIFI_PHY_RATE_54M
 DEFAULT_RATE = RadioRate(1e6, 89_250, 101_000, 5.4e-3)
 FIXED_RATES = {RATE_54M: RadioRate(54e6, 778_500, 963_000, 0.7e-3)}
@@ -121,7 +126,8 @@ def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
     if plan.link.has_radio:
         rate = radio_rate(boards)
         lines.append(
-            f"air = {_PUBLISHED} / B + 8 (n - {_PUBLISHED}) / {rate.bits / 1e6:g}e6 s, one frame"
+            f"air = {_PUBLISHED} / B + 8 (n - {_PUBLISHED}{_describe_elements(plan)}) /"
+            f" {rate.bits / 1e6:g}e6 s, one frame"
             f" after another, B = {rate.broadcast:,} bytes/s to all, {rate.unicast:,} to one"
             f" (published); wait = {rate.turnaround * 1e3:.2f} ms (published round trip"
             f" {rate.round_trip * 1e3:g} ms less two frames of {_SMALL} bytes)"
@@ -232,6 +238,12 @@ class LatencyModel:
         """The longest time that a line is busy with so many bytes."""
         each = (n * BITS_A_BYTE / _baud(self._boards[chip]) for chip, n in sizes.items())
         return max(each, default=0.0)
+
+
+def _describe_elements(plan: Plan) -> str:
+    """What frames of version 2 have beside, in a formula."""
+    is_long = (plan.link.mtu or 0) > _PUBLISHED
+    return f" + {_ELEMENT_HEAD} floor((n - 1) / {_PUBLISHED})" if is_long else ""
 
 
 def _baud(board: Board) -> int:

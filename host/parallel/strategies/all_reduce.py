@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from host.parallel.heap import SIXTH_STRINGS, norm_bytes
 from host.parallel.plan import Plan
-from host.parallel.shape import RESIDUAL_BITS, Shape
+from host.parallel.shape import RESIDUAL_BITS, RXBUF_OVERHEAD, Shape
 from host.parallel.strategies.tensor import TensorStrategy, scores_frame
 from host.parallel.strategies.traffic import (
     ack_message,
@@ -29,7 +29,7 @@ from protocol.messages import PHASE_VOCABULARY, STEP_DATA
 
 # What the role adds to a chip's code and objects, and for each layer those of its norms.
 # Measured, as heap.CODE.
-ROLE_CODE, _ROLE_LAYER = 10_330, 163
+ROLE_CODE, _ROLE_LAYER = 10_370, 163
 
 
 class AllReduce(TensorStrategy):
@@ -70,10 +70,13 @@ class AllReduce(TensorStrategy):
     def exchange_radio_bytes(self, shape: Shape) -> int:
         """What a chip's partial sums, in the frames that protocol/collective.py makes of them,
         take of ESP-NOW's receive buffer."""
-        assert shape.mtu is not None
-        room = shape.mtu - HEADER_SIZE - TRAILER_SIZE[3] - CONTRIBUTION_FIELDS
-        frames = -(-shape.elements // (8 * room // shape.bits))
-        return frames * shape.radio_bytes(self.exchange_frame(shape))
+        around = HEADER_SIZE + TRAILER_SIZE[3] + CONTRIBUTION_FIELDS
+
+        def needed(mtu: int) -> int:
+            frames = -(-shape.elements // (8 * (mtu - around) // shape.bits))
+            return frames * (min(self.exchange_frame(shape), mtu) + RXBUF_OVERHEAD)
+
+        return max(map(needed, shape.mtus))
 
     def table_bytes(self, shape: Shape) -> int:
         return super().table_bytes(shape) + norm_bytes(shape.config)

@@ -25,11 +25,11 @@ from host.parallel.dealing import (
 )
 from host.parallel.heap import (
     READ_SIZE,
-    RELAYED_AT_ONCE,
     STATION,
     HeapNeed,
     cache_bytes,
     code_bytes,
+    relayed_at_once,
     table_bytes,
     weight_bytes,
     workspace_bytes,
@@ -146,8 +146,7 @@ class TensorStrategy(Strategy):
     def uart_rxbuf(self, shape: Shape) -> int:
         """Two requests, as they are framed, and what other chips send at once."""
         if shape.mtu is not None:  # a gateway's line
-            frames = shape.radio_frames(self.request_frame(shape))
-            return 2 * frames * encoded_size(shape.mtu)
+            return 2 * shape.line_bytes(self.request_frame(shape))
         exchange = self.exchange_frame(shape)
         others = (shape.chips - 1 + shape.heard) * encoded_size(exchange) if exchange else 0
         return 2 * encoded_size(self.request_frame(shape)) + others
@@ -181,9 +180,10 @@ class TensorStrategy(Strategy):
     def _node_bytes(self, shape: Shape, rows: int) -> int:
         """The answer that is kept, and what fragments are put together in."""
         request, answer = self.request_frame(shape), self.answer_frame(shape, rows)
-        if shape.mtu is None or max(request, answer) <= shape.mtu:
+        longest = max(request, answer)
+        if shape.mtu is None or longest <= min(shape.mtus):
             return answer
-        return answer + request + shape.mtu
+        return answer + request + (shape.mtu if longest > shape.mtu else min(shape.mtus))
 
     def _link_bytes(self, shape: Shape, rows: int, place: str) -> int:
         """The links, and what a simulated chip's UART and ESPNow keep."""
@@ -192,7 +192,7 @@ class TensorStrategy(Strategy):
             received = self.received_frame(shape)
             sent = encoded_size(self.sent_frame(shape, rows))
             if shape.mtu is not None:
-                received, sent = shape.mtu, RELAYED_AT_ONCE * encoded_size(shape.mtu)
+                received, sent = shape.mtu, relayed_at_once(shape.mtu) * encoded_size(shape.mtu)
             size += self.uart_rxbuf(shape) + 2 * READ_SIZE + received + sent
         if shape.mtu is not None:
             is_gateway = place == "gateway"

@@ -8,7 +8,7 @@ A chip's environment:
 
     FEDERATION_HUB          UDP port of the hub on 127.0.0.1
     FEDERATION_MAC          the chip's address, 12 hexadecimal digits; also its unique_id()
-    FEDERATION_MTU          greatest ESP-NOW message, 250 (default) or 1470; the hub's --mtu
+    FEDERATION_MTU          greatest ESP-NOW message, 250 (default) or 1470
     FEDERATION_CHIP         name of the chip, as esptool spells it; esp32c6 has no ESP-NOW rate
     FEDERATION_UART         number of an inherited, non-blocking file descriptor
     FEDERATION_CONSOLE      1 where its serial line is its standard input and output, a terminal

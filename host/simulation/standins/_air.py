@@ -72,7 +72,7 @@ class UdpAir:
         # A program that starts may have got the port of one that ended: the hub must not go on
         # counting for that one.
         self._out[2] = 1 if self._joined else 0
-        self._out[3] = 0
+        self._out[3] = self.mtu > 250  # which frames the hub is to pass on
         self._joined = True
         self._send(_JOIN, self.mac)
 
