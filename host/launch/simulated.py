@@ -32,6 +32,9 @@ from protocol.session import MIN_KEY_SIZE
 SIMULATED_BOARD = "simulated"
 # Seconds within which chips must have started and loaded their shards: 20 of them on a slow core.
 _START_TIMEOUT = 30.0
+# Seconds for which a living process may be silent: on a busy machine it may wait for its turn for
+# some. A dead one is noticed at once.
+_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,7 @@ class SimulatedChips:
                 shards={chip: content["shard.bin"] for chip, content in files.items()},
                 key=key,
                 start_timeout=_START_TIMEOUT,
+                timeout=_TIMEOUT,
                 watch=simulation.watch,
                 on_ready=on_ready,
                 is_lossless=not self.loss,

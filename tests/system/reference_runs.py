@@ -7,9 +7,7 @@ import numpy as np
 from host.model.reference import Reference
 from host.model.tokenizers.text import TextStream
 
-# The host's timeout, and what a busy machine adds to it.
-SILENT = r"did not answer for (2\.[5-9]|[34]\.\d) s"
-HANG_S = 6
+SILENT = r"did not answer for \d+\.\d s"  # how long, tests in virtual time check
 
 
 class Run(NamedTuple):
