@@ -17,9 +17,10 @@ from host.errors import BoardError, ModelError
 from host.hardware.board import RADIO_MTUS, board_names, load
 from host.model.cache import load_quantized
 from host.model.outline import Outline
-from host.parallel.assessment import Assessment, assess, assess_all
+from host.parallel.alternatives import Change, assess_with_advice
+from host.parallel.assessment import Assessment
 from host.parallel.boards import BoardSet
-from host.parallel.fitting import explain, find_first_plan
+from host.parallel.fitting import find_first_plan
 from host.parallel.options import CHOICES, parse_parallelism
 from host.parallel.parallelism import LINKS, REDUCERS
 from host.parallel.plan import MAX_CHIPS
@@ -111,21 +112,19 @@ def run(options: argparse.Namespace) -> int:
     """Prints the plan; the exit code. Raises what main prints as one line."""
     boards = parse_boards(options)
     with Console(stderr=True).status("planning"):
-        fitting, problems = _assess(options, boards)
-    if not fitting:
-        raise explain(problems)
+        found = _assess(options, boards)
     if options.json:
-        print(json.dumps(make_plan_report(boards, fitting, problems)))
+        print(json.dumps(make_plan_report(boards, *found)))
     else:
-        print_plan(Console(), boards, fitting, problems)
+        print_plan(Console(), boards, *found)
     return 0
 
 
 def _assess(
     options: argparse.Namespace, boards: BoardSet
-) -> tuple[list[Assessment], Problems]:
-    """Returns what is known of each strategy that fits, or of the one that options name, and why
-    others do not. Raises ModelError."""
+) -> tuple[list[Assessment], Problems, Change | None]:
+    """Returns what is known of each strategy that fits, or of the one that options name, why
+    others do not, and what would help most. Raises ModelError, also where nothing fits."""
     named = options.parallel, options.stages, options.reduce
 
     def check(outline: Outline) -> None:
@@ -133,9 +132,9 @@ def _assess(
         find_first_plan(outline, boards, chosen)
 
     model = load_quantized(options.model, options.tokenizer, check).quantize()
-    if chosen := parse_parallelism(*named, model.config.layers, len(boards.boards)):
-        return [assess(model, boards, boards.plan(model, chosen))], {}
-    return assess_all(model, boards)
+    return assess_with_advice(
+        model, boards, lambda chips: parse_parallelism(*named, model.config.layers, chips)
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from host.cli.console import Console
 from host.cli.tables import print_table
 from host.errors import ModelError
+from host.parallel.alternatives import Change
 from host.parallel.assessment import Assessment, describe_options, recommend
 from host.parallel.boards import BoardSet
 from host.parallel.cost.latency import Latency, formula
@@ -15,12 +16,14 @@ from host.parallel.cost.widths import TYPICAL_TOKENS
 from host.parallel.parallelism import Parallelism
 
 Problems = dict[Parallelism, ModelError]
+_NOTHING_HELPS = "nothing of link, lines, length of frames and number of boards alone (modelled)"
 
 
 def make_plan_report(
-    boards: BoardSet, fitting: list[Assessment], problems: Problems
+    boards: BoardSet, fitting: list[Assessment], problems: Problems, change: Change | None
 ) -> dict[str, Any]:
-    """Returns the object that `--json` prints. fitting: one strategy at least."""
+    """Returns the object that `--json` prints. fitting: one strategy at least; change: what would
+    help most."""
     best, many = recommend(fitting), recommend(fitting, many=True)
     return {
         "link": boards.kind,
@@ -32,12 +35,17 @@ def make_plan_report(
         },
         "recommended": best.options if best else None,
         "recommended_for_many": many.options if many else None,
+        "would_help_most": change.as_dict() if change else None,
         "formula": formula(fitting[0].plan, boards.boards) if best else [],
     }
 
 
 def print_plan(
-    console: Console, boards: BoardSet, fitting: list[Assessment], problems: Problems
+    console: Console,
+    boards: BoardSet,
+    fitting: list[Assessment],
+    problems: Problems,
+    change: Change | None,
 ) -> None:
     """Prints the same for people."""
     for each in fitting:
@@ -60,6 +68,7 @@ def print_plan(
         + (f", for many sequences {many.options}" if many is not best else ""),
         highlight=False,
     )
+    console.print(f"would help most: {change or _NOTHING_HELPS}", highlight=False)
     for line in formula(best.plan, boards.boards):
         console.print(f"  {line}", highlight=False)
 

@@ -122,6 +122,8 @@ def test_the_text_says_the_same(planned):
         for part, percent in times["percent"].items():
             assert f"{times[part] * 1e3:,.1f} ms {percent:3}%" in text
     assert f"recommended: {found['recommended']} (modelled)" in text
+    change = found["would_help_most"]
+    assert f"would help most: {change['text']}: {change['tokens_per_second']:.1f} " in text
     assert found["recommended_for_many"] == "--parallel pipeline"
     assert "on the air" not in text
     assert text.count("esp32s3-psram") == 1  # its clock: no chip is named where all are alike
@@ -172,6 +174,7 @@ def test_of_simulated_chips_no_time_is_told(planned):
     options = ("--chips", "2", "--board", "simulated")
     found, text = planned(*options, "--json"), planned(*options)
     assert found["recommended"] is None and found["formula"] == []
+    assert found["would_help_most"] is None and "would help" not in text
     assert all(mode["token"]["modelled"] is None for mode in found["strategies"])
     assert "modelled" not in text and "no latency: a simulated chip" in text
 

@@ -1,0 +1,169 @@
+"""The one change of the user's that would make a model fastest: another link, faster lines, longer
+frames on the air, fewer or more boards.
+
+All changes are tried with sums as wide as plans provide for, which is quick; the best is assessed
+as the boards that are there were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from host.errors import FederationError, ModelError
+from host.hardware.board import RADIO_MTUS, Board
+from host.model.outline import Divisible
+from host.model.quantized import QuantizedModel
+from host.parallel.assessment import Assessment, assess, assess_all, recommend
+from host.parallel.boards import BoardSet
+from host.parallel.cost.latency import LatencyModel, NotModelled
+from host.parallel.cost.traffic import widest_sums
+from host.parallel.fitting import explain, find_plans
+from host.parallel.parallelism import Parallelism
+from host.parallel.plan import MAX_CHIPS, Plan
+
+# What is not faster by so much is no advice: no model of time is that exact.
+_WORTH_IT = 1.05
+FASTEST_BAUD = 3_000_000  # that bridges are offered with
+_MORE_BOARDS = 6
+_TRIED = 3  # changes that are assessed, the best first, until one holds what it promised
+
+# Which parallelism so many chips shall have, None for the planner's choice. Raises ParallelError.
+Choose = Callable[[int], Parallelism | None]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What to do, in words, and what comes of it."""
+
+    text: str
+    assessment: Assessment
+    before: float  # tokens a second without it
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Modelled."""
+        assert self.assessment.latency is not None
+        return self.assessment.latency.tokens_per_second
+
+    def as_dict(self) -> dict[str, object]:
+        """For `--json`."""
+        return {
+            "text": self.text,
+            "options": self.assessment.options,
+            "chips": len(self.assessment.boards.boards),
+            "link": self.assessment.boards.kind,
+            "tokens_per_second": self.tokens_per_second,
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"{self.text}: {self.tokens_per_second:.1f} tokens a second in place of"
+            f" {self.before:.1f}, with {self.assessment.options} (modelled)"
+        )
+
+
+def list_changes(boards: BoardSet) -> Iterator[tuple[str, BoardSet]]:
+    """Yields what a user could change of these boards, in words, and the boards then."""
+    every = boards.boards
+    if boards.kind == "espnow":
+        yield "a serial line to each board, --link uart", replace(boards, kind="uart")
+        if (boards.link.mtu or 0) < RADIO_MTUS[-1]:
+            longer = tuple(board.with_mtu(RADIO_MTUS[-1]) for board in every)
+            text = f"a MicroPython with frames of {RADIO_MTUS[-1]:,} bytes, --radio-mtu"
+            yield f"{text} {RADIO_MTUS[-1]}", replace(boards, boards=longer)
+    elif all(board.espnow for board in every):
+        yield "the radio, --link espnow", replace(boards, kind="espnow")
+    if any(board.uart and board.uart.baud < FASTEST_BAUD for board in every):
+        faster = tuple(map(_with_fastest_line, every))
+        yield f"serial lines at {FASTEST_BAUD:,} baud", replace(boards, boards=faster)
+    yield from _list_other_counts(boards)
+
+
+def _with_fastest_line(board: Board) -> Board:
+    return (board.uart and replace(board, uart=replace(board.uart, baud=FASTEST_BAUD))) or board
+
+
+def _list_other_counts(boards: BoardSet) -> Iterator[tuple[str, BoardSet]]:
+    """Yields fewer and more boards; of those that differ, one less or more of each kind."""
+    every = boards.boards
+    kinds = list(dict.fromkeys(every))
+    if len(kinds) == 1:
+        most = min(len(every) + _MORE_BOARDS, MAX_CHIPS)
+        for count in (*range(len(every) - 1, 0, -1), *range(len(every) + 1, most + 1)):
+            yield _describe_count(count, len(every)), replace(boards, boards=kinds * count)
+        return
+    for kind in kinds:
+        at = every.index(kind)
+        yield f"one {kind.name} less", replace(boards, boards=every[:at] + every[at + 1 :])
+        if len(every) < MAX_CHIPS:
+            yield f"one {kind.name} more", replace(boards, boards=(*every, kind))
+
+
+def _describe_count(count: int, now: int) -> str:
+    boards = f"{count} board{'s' * (count > 1)}"
+    return f"{'only ' if count < now else ''}{boards}, --chips {count}"
+
+
+def assess_with_advice(
+    model: QuantizedModel, boards: BoardSet, choose: Choose
+) -> tuple[list[Assessment], dict[Parallelism, ModelError], Change | None]:
+    """Returns what is known of each parallelism that fits, or of the one that is to be, why others
+    do not, and the best change. Raises ModelError, also where nothing fits."""
+    problems: dict[Parallelism, ModelError] = {}
+    if chosen := choose(len(boards.boards)):
+        fitting = [assess(model, boards, boards.plan(model, chosen))]
+    else:
+        fitting, problems = assess_all(model, boards)
+    if not fitting:
+        raise explain(problems)
+    return fitting, problems, find_best_change(model, boards, fitting, choose)
+
+
+def find_best_change(
+    model: QuantizedModel, boards: BoardSet, fitting: Sequence[Assessment], choose: Choose
+) -> Change | None:
+    """Returns the change that makes one sequence fastest, None where none is worth it or nothing
+    is modelled. Of numbers of boards that are nearly as fast the one next to what is there.
+
+    fitting: what is known of the boards as they are.
+    """
+    best = recommend(fitting)
+    now = _fastest([each.plan for each in fitting], boards)
+    if best is None or best.latency is None or now is None:
+        return None
+    before = best.latency.tokens_per_second
+    tried = []
+    for at, (text, changed) in enumerate(list_changes(boards)):
+        with suppress(FederationError):
+            found = _fastest(_plans(model, changed, choose), changed)
+            if found and found[0] > now[0] * _WORTH_IT:
+                tried.append((found[0], -at, text, changed, found[1]))
+    tried.sort(key=lambda each: each[:2], reverse=True)
+    if tried:  # steps of so little are not worth a board each
+        near = [each for each in tried if each[0] * _WORTH_IT > tried[0][0]]
+        tried = [max(near, key=lambda each: each[1]), *tried]
+    for _, _, text, changed, plan in tried[:_TRIED]:
+        assessed = assess(model, changed, plan)
+        if assessed.latency and assessed.latency.tokens_per_second > before * _WORTH_IT:
+            return Change(text, assessed, before)
+    return None
+
+
+def _plans(model: Divisible, boards: BoardSet, choose: Choose) -> list[Plan]:
+    """Raises FederationError where the one that is asked for is not to be had."""
+    chosen = choose(len(boards.boards))
+    return [boards.plan(model, chosen)] if chosen else find_plans(model, boards)[0]
+
+
+def _fastest(plans: Sequence[Plan], boards: BoardSet) -> tuple[float, Plan] | None:
+    """Tokens a second of the fastest, with the widest sums, and which it is."""
+    rates = []
+    with suppress(NotModelled):
+        for plan in plans:
+            token = plan.strategy.synchronizations(plan, True, widest_sums(plan))
+            times = LatencyModel(plan, boards.boards, boards.kernels)
+            rate = times.latency(token, plan.context // 2).tokens_per_second
+            rates.append((rate, plan))
+    return max(rates, key=lambda each: each[0], default=None)
