@@ -5,8 +5,8 @@ functions; for what is not there viper's serve. At the first start with a deploy
 loaded, run on the same numbers and compared (firmware/proof.py); the outcome is kept in a file,
 and the chip restarts. Until then the file says that they are tried: should they crash, and crash
 again, or hang until the watchdog bites, the chip comes back with viper's, and says so. The first
-start with them goes the same way until it has succeeded, programs and firmware/compute/serve.py
-tried. This module leaves the heap when the kernels are loaded.
+start with them goes the same way until it has succeeded, programs and serve.py and exchange.py of
+firmware/compute tried. This module leaves the heap when the kernels are loaded.
 """
 
 import json
@@ -28,6 +28,7 @@ _MODULES = (
     ("firmware", "model_kernels"),
     ("firmware", "program"),
     ("firmware", "serve"),
+    ("firmware", "exchange"),
 )
 _FOLDER = "native"
 _NATIVE = "native"

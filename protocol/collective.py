@@ -21,6 +21,7 @@ is the collective's number, which wraps. REPAIR: epoch u16, and for each owner i
 u32 of the pieces that the sender has of it.
 """
 
+from array import array
 
 from protocol.bitpack import bits_needed, pack, packed_size
 from protocol.bitunpack import add_unpacked
@@ -28,8 +29,18 @@ from protocol.compat import const, micropython, ptr8, ptr32
 from protocol.fields import put_u16, put_u32, u16, u32
 from protocol.frame import BROADCAST, HEADER_SIZE, SEQUENCE, SRC, TYPE, ProtocolError
 from protocol.message_types import CONTRIBUTION, REPAIR
-from protocol.retransmit import ASK, CAUSE_CAME, DATA_CAME, GIVE_UP, Backoff, Silence
-from protocol.sums import Round, contribute
+from protocol.retransmit import (
+    ASK,
+    CAUSE_CAME,
+    DATA_CAME,
+    GIVE_UP,
+    NEWS,
+    STATE_WORDS,
+    WAITED,
+    Backoff,
+    Silence,
+)
+from protocol.sums import AGAIN, COUNT, LEFT, NUMBER, Round, contribute
 
 CONTRIBUTION_FIELDS = const(9)
 # Bytes of a REPAIR: for each owner, and before them.
@@ -53,6 +64,9 @@ _TRAILER = const(12)  # the longest, for which whoever sends a frame needs room
 _HALF = const(0x8000)  # numbers wrap: less than half the circle ahead comes after
 _NO_MEMBER = const(0xFF)
 _NONE = const(-1)  # no number
+# Words of the state beside those of protocol/retransmit.py.
+_NOW = const(4)  # the number of the collective begun last
+_ERA = const(5)  # the epoch
 _WHOLE = const(-1)  # no piece is missing
 _EVERYTHING = const((1 << 30) - 1)  # the set of all pieces that there can be
 
@@ -71,7 +85,7 @@ class Collective:
 
     Begin an `all_reduce`, then `take` what comes and call `tick` until `done`: `result` has the
     vector until the next is begun. All buffers are made here: 16 bytes for each element.
-    repairs: contributions sent again.
+    repairs: contributions sent again; state: words that machine code reads and writes as well.
     """
 
     def __init__(self, me, members, capacity, bits, room, send, timeout):
@@ -100,9 +114,9 @@ class Collective:
         longest = min(room, CONTRIBUTION_FIELDS + packed_size(capacity, bits))
         self._frame = bytearray(HEADER_SIZE + longest + _TRAILER)
         self._rounds = [Round(len(self._members), capacity) for _ in range(2)]
-        self._epoch = self._number = 0
+        self.state = array("i", [0] * STATE_WORDS)
         self._backoff = Backoff(len(self._members))
-        self._silence = Silence(self._backoff, timeout)
+        self._silence = Silence(self._backoff, timeout, self.state)
         self._asked_last = self._me
 
     def limit(self, room):
@@ -114,36 +128,41 @@ class Collective:
 
         Where it is anyhow, contributions to it that came early are kept.
         """
-        if epoch == self._epoch and number == (self._number + 1) & 0xFFFF:
+        state = self.state
+        if epoch == state[_ERA] and number == (state[_NOW] + 1) & 0xFFFF:
             return
-        self._epoch = epoch
-        self._number = (number - 1) & 0xFFFF
+        state[_ERA] = epoch
+        state[_NOW] = (number - 1) & 0xFFFF
         self._forget_rounds()
 
     def forget(self):
         """Takes part in nothing until the next `start`: numbers of another run of the host may be
         the same, and nothing that was contributed there must be added up with this one's."""
-        self._epoch = _NONE
+        self.state[_ERA] = _NONE
         self._forget_rounds()
 
     def _forget_rounds(self):
         for each in self._rounds:
             each.clear()
-            each.number = _NONE
+            each.state[NUMBER] = _NONE
 
     @property
     def done(self):
         """Whether everybody's contribution to the collective begun last is there."""
-        return self._rounds[self._number & 1].left == 0
+        return self._rounds[self.state[_NOW] & 1].state[LEFT] == 0
 
     @property
     def result(self):
         """The vector of the collective begun last."""
-        return self._rounds[self._number & 1].total
+        return self._rounds[self.state[_NOW] & 1].total
+
+    def _round(self):
+        """That of the collective begun last."""
+        return self._rounds[self.state[_NOW] & 1]
 
     def missing(self):
         """The ids of the members of whose contributions something is missing."""
-        arrived = self._rounds[self._number & 1].arrived
+        arrived = self._round().arrived
         return [chip for member, chip in enumerate(self._members) if arrived[member] != _WHOLE]
 
     def all_reduce(self, values, count):
@@ -168,18 +187,18 @@ class Collective:
         member = ptr8(self._member_of)[fields[int(SRC)]]
         if member == _NO_MEMBER:
             return 0
-        silence = self._silence
+        state = ptr32(self.state)
         bits = fields[_BITS]
         # One that was sent again says nothing of how fast they come.
         news = int(DATA_CAME)
         if bits & _AGAIN:
             news = news | int(CAUSE_CAME)
             bits ^= _AGAIN
-        silence.news = int(silence.news) | news
+        state[int(NEWS)] = state[int(NEWS)] | news
         # 0: to the collective that is being waited for, 1: to the next.
-        ahead = number - int(self._number) & 0xFFFF
+        ahead = number - state[_NOW] & 0xFFFF
         epoch = fields[_EPOCH] | fields[_EPOCH + 1] << 8
-        if epoch != int(self._epoch) or ahead > 1:
+        if epoch != state[_ERA] or ahead > 1:
             return 0
         first = fields[_FIRST] | fields[_FIRST + 1] << 8
         count = fields[_COUNT] | fields[_COUNT + 1] << 8
@@ -203,16 +222,17 @@ class Collective:
         had = 1 << piece | had
         if had == (1 << pieces) - 1:
             had = _WHOLE
-            into.left = int(into.left) - 1
+            left = ptr32(into.state)
+            left[int(LEFT)] = left[int(LEFT)] - 1
         arrived[member] = had
-        silence.waited = 0
+        state[int(WAITED)] = 0
         return 1
 
     def lags(self, frame):
         """Whether a verified frame tells that its sender is at a collective that comes after this
         member's: of another epoch, or of the same and neither the last nor the next."""
-        ahead = (u16(frame, SEQUENCE) - self._number) & 0xFFFF
-        return u16(frame, _EPOCH) != self._epoch or 0 < ahead < _HALF
+        ahead = (u16(frame, SEQUENCE) - self.state[_NOW]) & 0xFFFF
+        return u16(frame, _EPOCH) != self.state[_ERA] or 0 < ahead < _HALF
 
     def tick(self, elapsed):
         """Takes in that `elapsed` milliseconds have passed, and asks for what is missing.
@@ -220,8 +240,9 @@ class Collective:
         Raises MissingMember when no missing piece has come for as long as the timeout, once each
         time.
         """
+        self._silence.settle()
         self._backoff.pass_time(elapsed)
-        if self.done or self._rounds[self._number & 1].number != self._number:
+        if self.done or self._round().state[NUMBER] != self.state[_NOW]:
             return
         due = self._silence.pass_time(elapsed)
         if due == GIVE_UP:
@@ -237,18 +258,24 @@ class Collective:
         """
         if count and (count > len(values) or first + count > self._capacity):
             raise ValueError("%d elements at %d of %d" % (count, first, self._capacity))
-        self._number = number = (self._number + 1) & 0xFFFF
+        number = (self.state[_NOW] + 1) & 0xFFFF
+        self.state[_NOW] = number
         now = self._rounds[number & 1]
         self._rounds[number & 1 ^ 1].clear()  # for contributions to the next that come early
         if count:
             contribute(now.total, first, values, now.own, count)
-        now.number, now.first, now.count = number, first, count
+        now.first, state = first, now.state
+        state[NUMBER], state[COUNT] = number, count
         now.arrived[self._me] = _WHOLE
-        now.left -= 1
-        now.again = 0
+        state[LEFT] -= 1
+        state[AGAIN] = 0
         self._silence.begin((self._me + number) % len(self._members) // 2)
         if len(self._members) > 1:
             self._send_pieces(now, 0, 0)
+
+    def send_pieces(self):
+        """Sends this member's contribution to the collective begun last."""
+        self._send_pieces(self._round(), 0, 0)
 
     @micropython.native
     def _send_pieces(self, contribution, held, again):
@@ -256,13 +283,13 @@ class Collective:
 
         again: _AGAIN where they were sent before, else 0.
         """
-        frame, left = self._frame, contribution.count
+        frame, left = self._frame, contribution.state[COUNT]
         bits = bits_needed(contribution.own, left)
         if bits > self._bits:
             raise ValueError("an element of %d bits, and %d planned" % (bits, self._bits))
         size = self._room // bits
         pieces = max(1, -(-left // size))
-        put_u16(frame, _EPOCH, self._epoch)
+        put_u16(frame, _EPOCH, self.state[_ERA])
         frame[_PIECES] = pieces
         for piece in range(pieces):
             if not held >> piece & 1:
@@ -274,12 +301,12 @@ class Collective:
                 put_u16(frame, _COUNT, count)
                 frame[_BITS] = bits | again
                 length = CONTRIBUTION_FIELDS + pack(frame, _DATA, values, count, bits)
-                self._send(frame, CONTRIBUTION, BROADCAST, contribution.number, length)
+                self._send(frame, CONTRIBUTION, BROADCAST, contribution.state[NUMBER], length)
 
     def _ask(self):
         """Asks the owners of what is missing, but for those just asked; whether there were any."""
         frame, backoff = self._frame, self._backoff
-        arrived = self._rounds[self._number & 1].arrived
+        arrived = self._round().arrived
         at, member = _ENTRIES, self._asked_last
         room = HEADER_SIZE + CONTRIBUTION_FIELDS + self._room // 8
         end = min(len(frame) - _TRAILER, room) - _ENTRY
@@ -295,8 +322,8 @@ class Collective:
         self._asked_last = member
         if at == _ENTRIES:
             return False
-        put_u16(frame, _EPOCH, self._epoch)
-        self._send(frame, REPAIR, BROADCAST, self._number, at - HEADER_SIZE)
+        put_u16(frame, _EPOCH, self.state[_ERA])
+        self._send(frame, REPAIR, BROADCAST, self.state[_NOW], at - HEADER_SIZE)
         return True
 
     def _answer(self, frame, length):
@@ -307,17 +334,18 @@ class Collective:
         contribution = self._rounds[number & 1]
         if (
             self._member_of[frame[SRC]] == _NO_MEMBER
-            or u16(frame, _EPOCH) != self._epoch
-            or contribution.number != number
+            or u16(frame, _EPOCH) != self.state[_ERA]
+            or contribution.state[NUMBER] != number
         ):
             return False
-        self._silence.news |= CAUSE_CAME
+        self._silence.settle()
+        self.state[NEWS] |= CAUSE_CAME
         answered = False
         for at in range(_ENTRIES, HEADER_SIZE + length, _ENTRY):
             member, held = self._member_of[frame[at]], u32(frame, at + 1) & _EVERYTHING
             if member == self._me:
                 answered = self._repair(contribution, held) or answered
-            elif member != _NO_MEMBER and number == self._number:
+            elif member != _NO_MEMBER and number == self.state[_NOW]:
                 # Only who lacks as much asks for what this member lacks.
                 if not held & ~contribution.arrived[member]:
                     self._backoff.note(member)
@@ -327,11 +355,11 @@ class Collective:
         """Sends again the pieces outside the set `held`, but for those just sent again."""
         backoff = self._backoff
         if backoff.since(contribution.again_at) >= backoff.wait // 2:
-            contribution.again = 0
-        held |= contribution.again
+            contribution.state[AGAIN] = 0
+        held |= contribution.state[AGAIN]
         if held == _EVERYTHING:
             return False
-        contribution.again |= _EVERYTHING ^ held
+        contribution.state[AGAIN] |= _EVERYTHING ^ held
         contribution.again_at = backoff.clock
         self.repairs += 1
         self._send_pieces(contribution, held, _AGAIN)

@@ -26,6 +26,17 @@ _CLOCK = const(0xFFFFFF)
 # What has happened since the last turn: a contribution came, and something that others may follow.
 DATA_CAME = const(1)
 CAUSE_CAME = const(2)
+# Words of the state that Silence and Collective have in common, where machine code finds them
+# (firmware/compute/exchange.py): what happened since the last turn; milliseconds without a piece
+# that was missing; milliseconds for which others go first; collectives begun, _BEGUN, and one
+# before which nothing but contributions came, _PACED, of which the backoff knows nothing yet.
+NEWS = const(0)
+WAITED = const(1)
+TURN = const(2)
+FRESH = const(3)
+STATE_WORDS = const(6)  # with those of protocol/collective.py
+_BEGUN = const(1)
+_PACED = const(2)
 # What a silence calls for.
 NOTHING = const(0)
 ASK = const(1)
@@ -87,38 +98,47 @@ class Backoff:
 class Silence:
     """Notices how long nothing has come, and says what that calls for.
 
-    Whoever takes in what comes sets `waited` to 0 for a piece that was missing, and adds DATA_CAME
-    to `news` for any contribution, CAUSE_CAME for what others may follow.
+    Whoever takes in what comes sets `state[WAITED]` to 0 for a piece that was missing, and adds
+    DATA_CAME to `state[NEWS]` for any contribution, CAUSE_CAME for what others may follow.
     """
 
-    def __init__(self, backoff, timeout):
-        """timeout: milliseconds without a piece that was missing."""
-        self.news = 0  # since the last turn
-        self.waited = 0  # milliseconds without a piece that was missing
+    def __init__(self, backoff, timeout, state):
+        """timeout: milliseconds without a piece that was missing; state: int32 [STATE_WORDS]."""
+        self.state = state
         self._backoff = backoff
         self._timeout = timeout
-        self._turn = 0  # milliseconds for which others go first
         # Milliseconds without any contribution since asking, less one's turn; and without a
         # request either.
         self._quiet = self._gap = 0
 
-    @micropython.native
     def begin(self, turn):
         """Begins anew with another collective; turn: milliseconds for which others go first."""
-        if self.news == DATA_CAME:  # the last one, with which the collective before was done
-            self._backoff.learn(self._gap)
-        self.news = DATA_CAME | CAUSE_CAME
-        self.waited = 0
-        self._turn = turn
-        self._backoff.clear()
+        state = self.state
+        state[FRESH] |= _BEGUN
+        if state[NEWS] == DATA_CAME:  # the last one, with which the collective before was done
+            state[FRESH] |= _PACED
+        state[NEWS] = DATA_CAME | CAUSE_CAME
+        state[WAITED] = 0
+        state[TURN] = turn
+        self.settle()
+
+    def settle(self):
+        """Has the backoff know of collectives that were begun."""
+        fresh = self.state[FRESH]
+        if fresh:
+            self.state[FRESH] = 0
+            if fresh & _PACED:
+                self._backoff.learn(self._gap)
+            self._backoff.clear()
 
     def pass_time(self, elapsed):
         """What so many milliseconds more call for: NOTHING, ASK for what is missing, or GIVE_UP,
         once each time that the timeout passes."""
-        news, self.news = self.news, 0
-        self.waited += elapsed
-        if self.waited > self._timeout:
-            self.waited = 0
+        state = self.state
+        news, state[NEWS] = state[NEWS], 0
+        state[WAITED] += elapsed
+        if state[WAITED] > self._timeout:
+            state[WAITED] = 0
             return GIVE_UP
         if news & DATA_CAME:  # most of that time may have passed before
             if news == DATA_CAME:
@@ -131,4 +151,4 @@ class Silence:
 
     def restart(self):
         """Waits anew before anybody is asked."""
-        self._quiet, self._gap = -self._turn, 0
+        self._quiet, self._gap = -self.state[TURN], 0

@@ -1,11 +1,17 @@
 """What one member holds of a collective: the sum so far, and its own contribution to it."""
 
-from array import array
-
 from protocol.compat import const, micropython, ptr32
 from protocol.fields import int32s
 
 _NONE = const(-1)  # no number
+# Words of a round's state, where machine code finds them (firmware/compute/exchange.py): members
+# of whom pieces are missing; the number that one's own contribution was made for, and its length;
+# its pieces that were sent again lately, as a set; then the pieces that came of each member.
+LEFT = const(0)
+NUMBER = const(1)
+COUNT = const(2)
+AGAIN = const(3)
+_ARRIVED = const(4)
 
 
 @micropython.viper
@@ -30,19 +36,17 @@ def _clear(total: ptr32, count: int):
 class Round:
     """The vector of one collective, and one's own contribution to it or to the last but one.
 
-    first, count: the range that `own` is for; number: the collective that it was made for;
-    again, again_at: its pieces that were sent again lately, as a set, and when.
-    arrived: the pieces that came of each member; left: members of which some are missing.
+    first: the element that `own` begins at; again_at: when pieces were sent again; arrived: the
+    pieces that came of each member; state: the words above.
     """
 
     def __init__(self, members, capacity):
         self.total = int32s(capacity)
         self.own = int32s(capacity)
-        self.number = _NONE
-        self.first = self.count = 0
-        self.again = self.again_at = 0
-        self.arrived = array("i", bytes(4 * members))
-        self.left = members
+        self.first = self.again_at = 0
+        self.state = int32s(_ARRIVED + members)
+        self.arrived = self.state[_ARRIVED:]
+        self.state[LEFT], self.state[NUMBER] = members, _NONE
         self._sizes = capacity, members
 
     @micropython.native
@@ -51,4 +55,4 @@ class Round:
         capacity, members = self._sizes
         _clear(self.total, capacity)
         _clear(self.arrived, members)
-        self.left = members
+        self.state[LEFT] = members

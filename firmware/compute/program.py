@@ -15,6 +15,7 @@ import micropython
 from uctypes import addressof
 
 from protocol.compat import const
+from protocol.message_types import STATISTICS
 
 _CORE = const(4)  # bytes of machine code before a kernel's core
 # Bytes of heap that must be free: what programs and their making take, firmware/node.py and
@@ -124,6 +125,38 @@ def _names(calls):
     return names
 
 
+def slots_of(model):
+    """Of each slot how many positions its caches hold, and the addresses of layers' values."""
+    slots = []
+    for index, (_, positions) in enumerate(model.cache._slots):
+        places = array("I", [0] * len(model.layers))
+        for i, layer in enumerate(model.layers):
+            layer.select(index)
+            places[i] = addressof(layer.attention_values) if model.attention else 0
+        slots.append((positions, places))
+    return slots
+
+
+def count_frames(node, counts):
+    """Has STATISTICS count the frames that machine code took and sent. counts: as it counts them,
+    frames and bytes of both."""
+    outbox, handlers = node.outbox, node.role.handlers
+    on_statistics = handlers[STATISTICS]
+
+    def with_native(frame, length):
+        node._received += counts[0]
+        node._bytes_received += counts[1]
+        outbox.sent += counts[2]
+        outbox.bytes_sent += counts[3]
+        for i in range(4):
+            counts[i] = 0
+        on_statistics(frame, length)
+
+    for i in range(4):
+        counts[i] = 0
+    handlers[STATISTICS] = with_native
+
+
 class Programs:
     """What Attention.run and FeedForward.run do, by a program each, None where a chip has no such
     part."""
@@ -164,14 +197,14 @@ class Programs:
 
 def start(node):
     """Has a node's chip run programs, and answer natively where it can; whether it does, or lacks
-    the heap: then this module and firmware/compute/serve.py leave it."""
+    the heap: then this module and those that need it leave it."""
     role = node.role
     model = role.model if hasattr(role, "model") else role.step.model
     attention, feed_forward, layers = model.attention, model.feed_forward, model.layers
     room = _LAYER_ROOM + _SLOT_ROOM * len(layers[0].caches or ())
     gc.collect()
     if gc.mem_free() < _ROOM + room * len(layers):
-        for name in ("program", "serve"):
+        for name in ("program", "serve", "exchange"):
             if sys.modules.pop("firmware.compute." + name, None):
                 delattr(sys.modules["firmware.compute"], name)
         return False
@@ -183,11 +216,13 @@ def start(node):
     if hasattr(role, "answer"):  # which has bound them
         role._attend = attention and programs.attend
         role._feed_forward = feed_forward and programs.feed
-        serve = sys.modules.get("firmware.compute.serve")
-        if serve:
-            serve.install(node, programs)
+    for name in ("serve", "exchange"):
+        module = sys.modules.get("firmware.compute." + name)
+        if module:
+            module.install(node, programs)
     for name in (
         "start", "make_program", "layer_values", "_attention", "_feed_forward", "_names",
+        "slots_of", "count_frames",
     ):  # fmt: skip
         globals().pop(name)  # what is not needed again gives its heap back
     return True

@@ -13,12 +13,12 @@ from array import array
 import micropython
 from uctypes import addressof
 
-from firmware.compute.program import core, run_program
+from firmware.compute.program import core, count_frames, run_program, slots_of
 from protocol import cobs, frame_check
 from protocol.bitpack import bits_needed, pack
 from protocol.compat import const
 from protocol.frame import HEADER_SIZE, HOST, LENGTH, TRAILER_SIZE, append_trailer, seal
-from protocol.message_types import COMPUTE, STATISTICS
+from protocol.message_types import COMPUTE
 from protocol.messages import COMPUTE_DATA, PHASE_ATTENTION, PHASE_FEED_FORWARD, REQUEST_SIZE
 
 # The words of the block, which host/build/machine_code/frames.py reads here.
@@ -55,20 +55,18 @@ def install(node, programs):
         return
     if outbox.signer and "protocol.hmac_pointers" not in sys.modules:
         return
-    slots = _slots(role.model)
+    slots = slots_of(role.model)
     block, values = _block(role, programs, slots)
     if _is_right(role, block, slots):
         node.poll = _serving(node, link, block, slots)
-        _count(node, block)
+        count_frames(node, memoryview(block)[_COUNTS : _COUNTS + 4])
         node.serving = values, slots  # to which the block has but addresses
     for name in (
         "_block",
-        "_slots",
         "_is_right",
         "_request",
         "_WORDS",
         "_serving",
-        "_count",
         "install",
     ):
         globals().pop(name)  # what is not needed again gives its heap back
@@ -109,38 +107,6 @@ def follow(block: ptr32, sequence_id: int, positions: ptr32, attention_values: p
     block[_SEQUENCE] = sequence_id
     block[_POSITIONS] = int(positions)
     block[_ATTENTION_VALUES] = int(attention_values)
-
-
-def _slots(model):
-    """Of each slot how many positions its caches hold, and the addresses of layers' values."""
-    slots = []
-    for index, (_, positions) in enumerate(model.cache._slots):
-        places = array("I", [0] * len(model.layers))
-        for i, layer in enumerate(model.layers):
-            layer.select(index)
-            places[i] = addressof(layer.attention_values) if model.attention else 0
-        slots.append((positions, places))
-    return slots
-
-
-def _count(node, block):
-    """Has STATISTICS count the frames that were served."""
-    outbox, handlers = node.outbox, node.role.handlers
-    on_statistics = handlers[STATISTICS]
-    counts = memoryview(block)[_COUNTS : _COUNTS + 4]
-
-    def with_served(frame, length):
-        node._received += counts[0]
-        node._bytes_received += counts[1]
-        outbox.sent += counts[2]
-        outbox.bytes_sent += counts[3]
-        for i in range(4):
-            counts[i] = 0
-        on_statistics(frame, length)
-
-    for i in range(4):
-        counts[i] = 0
-    handlers[STATISTICS] = with_served
 
 
 def _block(role, programs, slots):

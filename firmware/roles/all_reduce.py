@@ -81,7 +81,7 @@ class Group:
         request, names = step.request, ", ".join([str(chip) for chip in chips])
         text = "nothing comes from chip%s %s" % ("s" if len(chips) > 1 else "", names)
         sequence, position = u16(request, SEQUENCE), u16(request, POSITION)
-        self.outbox.send_error(request[SRC], sequence, MISSING, step.layer, position, text)
+        self.outbox.send_error(request[SRC], sequence, MISSING, step.place[0], position, text)
 
 
 class AllReduce(Role):
@@ -116,7 +116,7 @@ class AllReduce(Role):
         collective = self._collective
         if collective.take(frame, length):
             if collective.done:
-                self._advance()
+                self.proceed()
         elif self.step.is_idle() and collective.lags(frame):
             self._ask_for_step()
 
@@ -143,7 +143,7 @@ class AllReduce(Role):
             outbox.send_failure(frame, error)
             return
         if begun:
-            self._advance()
+            self.proceed()
 
     def _is_under_way(self, frame):
         """Whether this STEP, received again, is being worked on."""
@@ -156,7 +156,8 @@ class AllReduce(Role):
         )
 
     @micropython.native
-    def _advance(self):
+    def proceed(self):
+        """Goes on with the step as far as what has come allows, and answers it in the end."""
         outbox, step = self.outbox, self.step
         try:
             if not step.advance():

@@ -122,8 +122,12 @@ class Pipeline(Role):
 
     def _on_contribution(self, frame, length):
         if self._group.collective.take(frame, length) and not self.step.is_idle():
-            self._advance()
-            self._begin_pending()
+            self.proceed()
+
+    def proceed(self):
+        """Goes on with the step as far as what has come allows, and with the next that waits."""
+        self._advance()
+        self._begin_pending()
 
     def _on_acknowledgement(self, frame, length):
         self.handover.on_acknowledgement(frame)

@@ -41,6 +41,10 @@ from protocol.shard_layout import (
     O_MULTIPLIERS,
 )
 
+# Words of a step's place, where machine code finds them (firmware/compute/exchange.py); phases.
+_LAYER = const(0)
+_PHASE = const(1)
+_COUNT = const(2)
 _ATTENTION = const(0)
 _FEED_FORWARD = const(1)
 _IDLE = const(2)
@@ -51,8 +55,9 @@ class Step:
     """The step that is under way, one at a time.
 
     After `begin`, and whenever a contribution has come, `advance` goes on as far as it can.
-    request: the head of the STEP frame that is or was worked on; layer: how far it is, of those of
-    the group; residual: the ResidualStream; collective: the group's sums.
+    request: the head of the STEP frame that is or was worked on; place: the layer, of those of the
+    group, and the phase in which it is, and how many positions it has; residual: the
+    ResidualStream; collective: the group's sums.
     """
 
     def __init__(self, model, weights, kernels, collective):
@@ -65,20 +70,19 @@ class Step:
         self._context = weights.layout["context"]
         self.request = bytearray(HEADER_SIZE + REQUEST_SIZE)
         self._rows = array("i", [0] * (2 * self.residual.positions))
-        self.layer = self._count = 0
-        self._phase = _IDLE
+        self.place = array("i", [0, _IDLE, 0])
 
     def is_idle(self):
         """Whether no step is under way."""
-        return self._phase == _IDLE
+        return self.place[_PHASE] == _IDLE
 
     def abort(self):
         """Leaves the step that is under way, if any."""
-        self._phase = _IDLE
+        self.place[_PHASE] = _IDLE
 
     def forget(self):
         """Aborts any step, and forgets the KV cache and what was contributed."""
-        self._phase = _IDLE
+        self.place[_PHASE] = _IDLE
         self.collective.forget()
         self.model.cache.forget()
 
@@ -92,7 +96,7 @@ class Step:
         count, bits = request[COUNT], request[STEP_BITS]
         at = -1
         if 1 <= bits <= 32 and 0 < count <= residual.positions:
-            self._phase = _IDLE  # whose rows are written over
+            self.place[_PHASE] = _IDLE  # whose rows are written over
             at = read_rows(request, STEP_DATA, HEADER_SIZE + length, rows)
         size = HEADER_SIZE + length - at
         if at < 0 or size != packed_size(count * dim, bits):
@@ -101,8 +105,8 @@ class Step:
             return False
         self.request[:] = memoryview(request)[: len(self.request)]
         unpack(request, at, residual.values, count * dim, bits)
-        self.layer, self._phase = 0, _ATTENTION
-        self._count = count
+        place = self.place
+        place[_LAYER], place[_PHASE], place[_COUNT] = 0, _ATTENTION, count
         self.collective.start(epoch, number)
         self._contribute()
         return True
@@ -133,16 +137,17 @@ class Step:
     @micropython.native
     def advance(self):
         """Goes on as far as what has come allows; whether the step has come to its end."""
-        while self._phase != _IDLE and self.collective.done:
+        place = self.place
+        while place[_PHASE] != _IDLE and self.collective.done:
             self._add_sums()
-            if self._phase == _FEED_FORWARD:
+            if place[_PHASE] == _FEED_FORWARD:
                 self._note_held()
-                self.layer += 1
-                self._phase = _ATTENTION
+                place[_LAYER] += 1
+                place[_PHASE] = _ATTENTION
             else:
-                self._phase = _FEED_FORWARD
-            if self.layer == len(self.model.layers):
-                self._phase = _IDLE
+                place[_PHASE] = _FEED_FORWARD
+            if place[_LAYER] == len(self.model.layers):
+                place[_PHASE] = _IDLE
                 return True
             self._contribute()
         return False
@@ -150,8 +155,8 @@ class Step:
     @micropython.native
     def _note_held(self):
         """Takes in that the layer's cache has the step's positions."""
-        rows, cache, layer = self._rows, self.model.cache, self.layer
-        for i in range(self._count):
+        rows, cache, layer = self._rows, self.model.cache, self.place[_LAYER]
+        for i in range(self.place[_COUNT]):
             cache.select(rows[2 * i])
             if cache.positions[layer] == rows[2 * i + 1]:
                 cache.positions[layer] += 1
@@ -159,9 +164,9 @@ class Step:
     @micropython.native
     def _contribute(self):
         """Computes this chip's partial sums of the phase that is due and sends them."""
-        model, residual, count = self.model, self.residual, self._count
-        layer = model.layers[self.layer]
-        attends = self._phase == _ATTENTION
+        model, residual, count = self.model, self.residual, self.place[_COUNT]
+        layer = model.layers[self.place[_LAYER]]
+        attends = self.place[_PHASE] == _ATTENTION
         part = model.attention if attends else model.feed_forward
         out = model.workspace.out
         rows, cache = self._rows, model.cache
@@ -183,13 +188,13 @@ class Step:
     @micropython.native
     def _add_sums(self):
         """Adds the group's sum to the residual stream."""
-        layer, residual = self.model.layers[self.layer], self.residual
+        layer, residual = self.model.layers[self.place[_LAYER]], self.residual
         total, dim = self.collective.result, residual.dim
-        if self._phase == _ATTENTION:
+        if self.place[_PHASE] == _ATTENTION:
             at, shift = 2 * O_MULTIPLIERS * dim, layer.o_shift
         else:
             at, shift = 2 * DOWN_MULTIPLIERS * dim, layer.down_shift
-        residual.add(self._count, total, layer.norms, at, shift)
+        residual.add(self.place[_COUNT], total, layer.norms, at, shift)
 
     def has_answer(self):
         """Whether this chip has the host something to say of the step."""
@@ -209,12 +214,12 @@ class Step:
         wants_logits = request[STEP_WANTS] & WANTS_MASK == WANTS_LOGITS
         scored = (request[STEP_WANTS] & ~SEVERAL_RUNS) // SCORED_UNIT + 1
         size = LOGITS_DATA + 2 * len(logits) * scored + _TRAILER
-        if scored > self._count or (wants_logits and size > len(answer)):
-            raise BadRequest("%d positions of %d to be scored" % (scored, self._count))
+        if scored > self.place[_COUNT] or (wants_logits and size > len(answer)):
+            raise BadRequest("%d positions of %d to be scored" % (scored, self.place[_COUNT]))
         answer[TYPE] = LOGITS if wants_logits else BEST
         size = 0
         for i in range(scored):
-            at = self._count - scored + i
+            at = self.place[_COUNT] - scored + i
             self.residual.normalize(at, weights.final_gain, 0, weights.final_norm)
             vocabulary.run()
             if wants_logits:

@@ -42,9 +42,11 @@ TWINS = (
     "protocol/frame_check.py", "protocol/sums.py", "protocol/hmac_pointers.py",
     "firmware/compute/kernels.py", "firmware/compute/norms.py", KERNELS,
     "firmware/compute/program.py", "firmware/compute/serve.py",
+    "firmware/compute/exchange.py",
 )  # fmt: skip
 _OF_RESIDUAL = (
     "firmware/compute/norms.py", "protocol/bitunpack_pointers.py", "protocol/sums.py",
+    "firmware/compute/exchange.py",
 )  # fmt: skip
 _OF_SIGNING = ("protocol/hmac_pointers.py",)
 _OF_LINES = ("firmware/compute/serve.py",)  # where the host adds up, on a serial line

@@ -14,7 +14,7 @@ MACHINE_CODE = {
     },
     "rv32im": {
         "host": {"uart": 29_900, "espnow": 25_700, "gateway": 29_300},
-        "chips": {"uart": 36_700, "espnow": 35_700, "gateway": 39_300},
+        "chips": {"uart": 39_600, "espnow": 38_600, "gateway": 42_200},
     },
     "lx6": {
         "host": {"uart": 26_000, "espnow": 23_100, "gateway": 27_200},

@@ -29,15 +29,16 @@ COPIED = (
 BOOT_ID = HEADER_SIZE + REQUEST_SIZE  # in the answer
 
 
-def _words() -> tuple[str, ...]:
-    """The names of the words of serve's block, of which the chip's own module is the source."""
-    module = ast.parse((SOURCES / "firmware" / "compute" / "serve.py").read_text())
-    for statement in module.body:
+def block_words(name: str) -> tuple[str, ...]:
+    """The names of the words of the block that a module of firmware/compute has for its machine
+    code: it is their source."""
+    path = SOURCES / "firmware" / "compute" / f"{name}.py"
+    for statement in ast.parse(path.read_text()).body:
         match statement:
             case ast.Assign(targets=[ast.Name(id="_WORDS")], value=value):
                 words: tuple[str, ...] = ast.literal_eval(value)
                 return words
-    raise LookupError("firmware/compute/serve.py has no _WORDS")
+    raise LookupError(f"{path.name} has no _WORDS")
 
 
-WORDS = _words()
+WORDS = block_words("serve")

@@ -14,9 +14,12 @@ from host.build.machine_code import (
     rv32_matrix,
     rv32_norms,
 )
+from host.build.machine_code.exchange import exchange
+from host.build.machine_code.exchange_words import WORDS as EXCHANGE_WORDS
 from host.build.machine_code.frames import OF_TWINS, READS
 from host.build.machine_code.mpy import ViperFunction
 from host.build.machine_code.rv32 import Rv32Assembler
+from host.build.machine_code.rv32_common import rv32_core_of
 from host.build.machine_code.rv32_core import function_code
 from host.build.machine_code.rv32_program import run_program
 from host.build.machine_code.rv32_serve import serve
@@ -40,6 +43,7 @@ _CORES: dict[str, Callable[[Rv32Assembler], None]] = {
     "add_unpacked": rv32_bits.add_unpacked,
     "run_program": run_program,
     "serve": serve,
+    "exchange": rv32_core_of(exchange, EXCHANGE_WORDS),
     "encode": rv32_frames.encode,
     "decode": rv32_frames.decode,
     "check_frame": rv32_frames.check_frame,

@@ -16,12 +16,15 @@ from host.build.machine_code import (
     xtensa_program,
     xtensa_serve,
 )
+from host.build.machine_code.exchange import exchange
+from host.build.machine_code.exchange_words import WORDS as EXCHANGE_WORDS
 from host.build.machine_code.frames import OF_TWINS, READS
 from host.build.machine_code.lx6_attention import MAC16
 from host.build.machine_code.mpy import ViperFunction
 from host.build.machine_code.pie_attention import LANES, PIE
 from host.build.machine_code.xtensa import XtensaAssembler
 from host.build.machine_code.xtensa_attention import Unit, attend
+from host.build.machine_code.xtensa_common import xtensa_core_of
 from host.build.machine_code.xtensa_core import function_code
 
 # What both chips have in common.
@@ -49,6 +52,7 @@ _CORES: dict[str, Callable[[XtensaAssembler], None]] = {
     "authenticate": xtensa_hmac.authenticate,
     "run_program": xtensa_program.run_program,
     "serve": xtensa_serve.serve,
+    "exchange": xtensa_core_of(exchange, EXCHANGE_WORDS),
 }
 _MATVEC = re.compile(r"matvec_(\d+)")
 

@@ -1,0 +1,148 @@
+"""What an exchange does with a step that is under way, as firmware/roles/step.py does it."""
+
+from __future__ import annotations
+
+from host.build.machine_code.common import CommonCode
+from host.build.machine_code.exchange_sums import find_round
+from host.build.machine_code.exchange_words import (
+    FRAME,
+    LAYER,
+    LEFT,
+    NOW,
+    PHASE,
+    PLACE_WORDS,
+    ROUND,
+    ROWS,
+    STATE,
+    TOTAL,
+    A,
+    B,
+    C,
+    Entry,
+    Place,
+)
+
+_ATTENTION, _FEED_FORWARD, _IDLE = 0, 1, 2
+
+
+def complete(code: CommonCode) -> None:
+    """Goes to "none" unless a step is under way whose sum is there, to "finish" where it is the
+    last; A = where the step's place lies, ROUND = the sum's words."""
+    code.get("t0", "state")
+    code.load("t0", "t0", NOW)
+    find_round(code, "t0")
+    code.load("t0", ROUND, STATE)
+    code.load("t0", "t0", LEFT)
+    code.branch_number("t0", "!=", 0, "none")
+    code.get(A, "place")
+    code.load("t1", A, PHASE)
+    code.branch_number("t1", "==", _IDLE, "none")
+    code.branch_number("t1", "==", _ATTENTION, "goes on")
+    code.load("t0", A, LAYER)
+    code.add("t0", "t0", 1)
+    code.get("t1", "layers")
+    code.branch("t0", "==", "t1", "finish")
+    code.label("goes on")
+
+
+def _entry(code: CommonCode) -> None:
+    """C = the words of the phase that the step at A is in; changes t0, t1."""
+    code.load("t0", A, LAYER)
+    code.shift("t0", "t0", 1)
+    code.load("t1", A, PHASE)
+    code.operate("+", "t0", "t0", "t1")
+    code.shift("t0", "t0", 5)
+    code.get(C, "phases")
+    code.operate("+", C, C, "t0")
+
+
+def _row(code: CommonCode, to: str, vector: str) -> None:
+    """to = where row B of a vector of `dim` words each begins; changes t4."""
+    code.get("t4", "dim")
+    code.operate("*", "t4", "t4", B)
+    code.shift("t4", "t4", 2)
+    if code.is_word(vector):
+        code.get(to, vector)
+    code.operate("+", to, to, "t4")
+
+
+def add_sums(code: CommonCode) -> None:
+    """Adds the sum to the residual stream; the step enters its next phase."""
+    _entry(code)
+    code.number(B, 0)
+    code.label("row to add")
+    _row(code, "t0", "residual")
+    code.load("t1", ROUND, TOTAL)
+    _row(code, "t1", "")
+    code.load("t2", C, Entry.MULTIPLIERS)
+    code.load("t3", C, Entry.SHIFT)
+    code.call("add_rescaled", "t0", 0, "t1", "t2", 0, "dim", "t3")
+    code.add(B, B, 1)
+    code.load("t0", A, ROWS)
+    code.branch(B, "<", "t0", "row to add")
+    code.load("t0", A, PHASE)
+    code.branch_number("t0", "==", _FEED_FORWARD, "layer done")
+    code.number("t0", _FEED_FORWARD)
+    code.store("t0", A, PHASE)
+    code.jump("enter")
+    code.label("layer done")
+    _note_held(code)
+    code.number("t0", _ATTENTION)
+    code.store("t0", A, PHASE)
+    code.load("t0", A, LAYER)
+    code.add("t0", "t0", 1)
+    code.store("t0", A, LAYER)
+
+
+def _note_held(code: CommonCode) -> None:
+    """Takes in that the caches of the step's layer have its positions; changes B, C."""
+    code.get(C, "places")
+    code.load(B, A, ROWS)
+    code.label("row to note")
+    code.load("t0", A, LAYER)
+    code.shift("t0", "t0", 2)
+    code.load("t1", C, Place.POSITIONS)
+    code.operate("+", "t1", "t1", "t0")
+    code.load("t2", "t1")
+    code.load("t3", C, Place.POSITION)
+    code.branch("t2", "!=", "t3", "noted")
+    code.add("t2", "t2", 1)
+    code.store("t2", "t1")
+    code.label("noted")
+    code.add(C, C, PLACE_WORDS)
+    code.add(B, B, -1)
+    code.branch_number(B, "!=", 0, "row to note")
+
+
+def compute(code: CommonCode) -> None:
+    """out = this chip's partial sums of the phase that the step is in, B rows of them; none where
+    it has no part in it."""
+    code.get(A, "place")
+    _entry(code)
+    code.number(B, 0)
+    code.load("t0", C, Entry.PROGRAM)
+    code.branch_number("t0", "==", 0, "computed")
+    code.get(FRAME, "places")
+    code.label("row to compute")
+    _row(code, "t0", "residual")
+    for register, place in (("t1", Entry.GAIN), ("t2", Entry.NORM), ("t3", Entry.EPSILON),
+                            ("t4", Entry.LIMIT)):  # fmt: skip
+        code.load(register, C, place)
+    code.call("norm", "t0", 0, "t1", 0, "x", "dim", "t2", "t3", "t4")
+    code.load("t1", C, Entry.VALUES)
+    code.branch_number("t1", "!=", 0, "of all")
+    code.load("t1", FRAME, Place.VALUES)
+    code.load("t0", A, LAYER)
+    code.shift("t0", "t0", 2)
+    code.operate("+", "t1", "t1", "t0")
+    code.load("t1", "t1")
+    code.label("of all")
+    _row(code, "t2", "out")
+    code.load("t0", C, Entry.PROGRAM)
+    code.load("t3", FRAME, Place.POSITION)
+    code.call("run_program", "t0", "t1", "t3", "t2")
+    code.add(FRAME, FRAME, PLACE_WORDS)
+    code.add(B, B, 1)
+    code.load("t0", A, ROWS)
+    code.branch(B, "<", "t0", "row to compute")
+    code.label("computed")

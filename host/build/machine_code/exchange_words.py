@@ -1,0 +1,52 @@
+"""What machine code of a chip's exchange with others finds where, and the registers it uses."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from host.build.machine_code.frames import block_words
+
+WORDS = block_words("exchange")
+
+# Registers: the frame that came, later other things; the words of a collective; changing use.
+FRAME, ROUND, A, B, C = "k1", "k2", "k3", "k4", "k5"
+
+# Results that are no lengths of frames.
+OTHER, FINISH, PIECES = -1, -2, -3
+
+# A contribution's fields (protocol/collective.py).
+EPOCH_AT, PIECE_AT, PIECES_AT, FIRST_AT, COUNT_AT, BITS_AT, DATA_AT = 8, 10, 11, 12, 14, 16, 17
+
+# Bytes into the state of protocol/retransmit.py and protocol/collective.py.
+NEWS, WAITED, TURN, FRESH, NOW, ERA = range(0, 24, 4)
+# Into a round's (protocol/sums.py).
+LEFT, MADE_FOR, COUNT, AGAIN, ARRIVED = range(0, 20, 4)
+# Into a step's place (firmware/roles/step.py).
+LAYER, PHASE, ROWS = range(0, 12, 4)
+# Into the block's words of a round, and how many bytes those of the next are behind them.
+TOTAL, OWN, STATE = range(0, 12, 4)
+ROUND_WORDS = 12
+
+
+class Entry(IntEnum):
+    """Bytes into the words of a phase (firmware/compute/exchange.py); they are 32."""
+
+    MULTIPLIERS = 0
+    SHIFT = 4
+    GAIN = 8
+    NORM = 12
+    EPSILON = 16
+    LIMIT = 20
+    PROGRAM = 24
+    VALUES = 28
+
+
+class Place(IntEnum):
+    """Bytes into the words of a row of a step."""
+
+    POSITION = 0
+    POSITIONS = 4
+    VALUES = 8
+
+
+PLACE_WORDS = 12

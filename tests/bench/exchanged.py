@@ -1,0 +1,219 @@
+"""Emulated cores with all that `exchange` calls, beside the protocol's and the model's Python.
+
+Both have the same members, layers and numbers. In place of a layer's program stands one that gives
+x * 1000 + position.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from bench.emulation.processor import Processor, signed
+from host.build.machine_code.exchange_words import WORDS
+from host.model.arithmetic import Gain, Rescale, add_residual, rms_normalize
+from protocol.auth import Signer
+from protocol.collective import Collective
+from protocol.frame import HEADER_SIZE, TRAILER_SIZE, append_trailer, write_header
+from tests.bench.twins import crc_table
+
+DIM, LAYERS, ROWS, BITS, ROOM = 24, 2, 2, 26, 130
+MEMBERS, CHIP = (4, 7, 2, 9), 2
+EPOCH = 0x8123
+OTHER, FINISH, PIECES, ENTER = -1, -2, -3, -1
+ATTENTION, FEED_FORWARD, IDLE = range(3)
+_LIMIT = 32767
+
+
+def numbers_of(phase: int) -> tuple[Rescale, Gain]:
+    """The multipliers of a phase's sum, and the gain of the norm before it."""
+    random = np.random.default_rng(phase)
+    multipliers = random.integers(1 << 14, 1 << 15, DIM)
+    gains = random.integers(-(1 << 15), 1 << 15, DIM)
+    return Rescale(multipliers, 24 + phase), Gain(gains, 22 + phase % 2, 99)
+
+
+class Python:
+    """A member in Python. has_part: whether it has heads, and units; positions: of the step's
+    rows; sent: the frames that it has contributed."""
+
+    def __init__(self, signer: Signer | None, has_part: tuple[bool, bool]) -> None:
+        self.collective = Collective(CHIP, MEMBERS, ROWS * DIM, BITS, ROOM, self._send, 1000)
+        self.signer, self.has_part = signer, has_part
+        self.sent: list[bytes] = []
+        self.learned = 0
+        self.layer, self.phase = 0, IDLE
+        self.positions: tuple[int, ...] = ()
+        self.residual = np.zeros((ROWS, DIM), np.int64)
+        self.held = [[0] * LAYERS for _ in range(ROWS)]
+        backoff = self.collective._backoff
+        learn = backoff.learn
+
+        def counted(gap: int) -> None:
+            self.learned += 1
+            learn(gap)
+
+        backoff.learn = counted  # type: ignore[method-assign]
+
+    def begin(self, residual: Any, positions: tuple[int, ...], number: int) -> None:
+        """A step of so many rows, whose first collective has this number."""
+        self.residual[: len(positions)] = residual
+        self.positions, self.layer, self.phase = positions, 0, ATTENTION
+        self.collective.start(EPOCH, number)
+        self._contribute()
+
+    def take(self, frame: bytes, length: int) -> bool:
+        """A verified frame's; whether the step's last sum is there."""
+        self.collective.take(bytearray(frame), length)
+        while self.phase != IDLE and self.collective.done:
+            if self.phase == FEED_FORWARD and self.layer + 1 == LAYERS:
+                return True
+            rows = len(self.positions)
+            total = np.array(self.collective.result[: rows * DIM]).reshape(rows, DIM)
+            factors, _ = numbers_of(2 * self.layer + self.phase)
+            self.residual[:rows] = add_residual(self.residual[:rows], total, factors)
+            if self.phase == FEED_FORWARD:
+                for row, position in enumerate(self.positions):
+                    self.held[row][self.layer] += self.held[row][self.layer] == position
+                self.layer += 1
+            self.phase ^= 1
+            self._contribute()
+        return False
+
+    def _contribute(self) -> None:
+        rows = len(self.positions) if self.has_part[self.phase] else 0
+        out = np.zeros((rows, DIM), np.int64)
+        if rows:
+            _, gain = numbers_of(2 * self.layer + self.phase)
+            out = rms_normalize(self.residual[:rows], gain, _LIMIT) * 1000
+            out += np.array(self.positions)[:, None]
+        self.collective.all_reduce(memoryview(array("i", out.reshape(-1).tolist())), rows * DIM)
+
+    def _send(self, frame: bytearray, kind: int, dst: int, number: int, length: int) -> None:
+        write_header(frame, 3 if self.signer else 2, kind, CHIP, dst, number, length)
+        self.sent.append(bytes(frame[: append_trailer(frame, length, self.signer)]))
+
+
+class Exchanging:
+    """The same member on an emulated core. kernels: the addresses of cores by word; constants:
+    where those of SHA-256 lie; states: where the key's do, 0 without one."""
+
+    def __init__(
+        self, core: Processor, code: int, kernels: Mapping[str, int], states: int, constants: int,
+        result: Callable[[], int], has_part: tuple[bool, bool],
+    ) -> None:  # fmt: skip
+        self._core, self._code, self._result = core, code, result
+        place = core.memory.placed
+        self.places = {
+            name: place(bytes(size))
+            for name, size in {
+                "came": 300, "frame": 300, "state": 24, "place": 12, "places": 12 * ROWS,
+                "residual": 4 * ROWS * DIM, "x": 4 * DIM, "out": 4 * ROWS * DIM,
+                "highest": 4 * 12, "seen": 8 * 12, "counter": 4,
+                "total": 4 * ROWS * DIM, "own": 4 * ROWS * DIM, "total_1": 4 * ROWS * DIM,
+                "own_1": 4 * ROWS * DIM, "held": 4 * ROWS * LAYERS,
+            }.items()
+        }  # fmt: skip
+        size = 16 + 4 * len(MEMBERS)
+        for name in ("round", "round_1"):
+            self.places[name] = place(struct.pack("<2i", len(MEMBERS), -1).ljust(size, b"\0"))
+        member_of = bytearray(b"\xff" * 256)
+        for member, chip in enumerate(MEMBERS):
+            member_of[chip] = member
+        core.memory.write(self.places["highest"], b"\xff" * 48)
+        core.memory.write(self.places["counter"], b"\xff" * 4)
+        core.memory.write(self.places["place"], struct.pack("<3i", 0, IDLE, 0))
+        words = {
+            **self.places, **kernels, "member_of": place(bytes(member_of)),
+            "phases": self._phases(has_part), "dim": DIM, "layers": LAYERS,
+            "capacity": ROWS * DIM, "members": len(MEMBERS), "me": MEMBERS.index(CHIP),
+            "bits": BITS, "room": 8 * (ROOM - 9), "chip": CHIP, "version": 3 if states else 2,
+            "table": place(crc_table()), "states": states, "constants": constants,
+        }  # fmt: skip
+        self.block = place(struct.pack(f"<{len(WORDS)}I", *(words.get(name, 0) for name in WORDS)))
+
+    def _phases(self, has_part: tuple[bool, bool]) -> int:
+        place, words = self._core.memory.placed, []
+        for phase in range(2 * LAYERS):
+            factors, gain = numbers_of(phase)
+            gains = [int(value) + (1 << 15) for value in gain.multiplier]
+            words += [
+                place(struct.pack(f"<{DIM}H", *factors.multiplier)), factors.shift,
+                place(struct.pack(f"<{DIM}H", *gains)), gain.shift, gain.epsilon, _LIMIT,
+                self.places["x"] if has_part[phase & 1] else 0,
+                self.places["x"] if phase & 1 else 0,
+            ]  # fmt: skip
+        return place(struct.pack(f"<{len(words)}I", *words))
+
+    def ints(self, name: str, count: int) -> list[int]:
+        """So many int32 at a place."""
+        content = self._core.memory.content(self.places[name], 4 * count)
+        return list(struct.unpack(f"<{count}i", content))
+
+    def write(self, name: str, *values: int) -> None:
+        """Writes int32 to a place."""
+        self._core.memory.write(self.places[name], struct.pack(f"<{len(values)}i", *values))
+
+    def memory(self) -> bytes:
+        """All that it may change but the frame that came."""
+        content = self._core.memory.content
+        sizes = {"state": 24, "place": 12, "residual": 4 * ROWS * DIM, "highest": 48, "seen": 96,
+                 "counter": 4, "total": 4 * ROWS * DIM, "own": 4 * ROWS * DIM, "held": 16,
+                 "total_1": 4 * ROWS * DIM, "own_1": 4 * ROWS * DIM, "round": 32, "round_1": 32,
+                 "frame": 300}  # fmt: skip
+        return b"".join(content(self.places[name], size) for name, size in sizes.items()) + (
+            content(self.block, 16)
+        )
+
+    def begin(self, residual: Any, positions: tuple[int, ...], number: int) -> int:
+        """As Python.begin, after a step that has ended; what exchange gives."""
+        state = self.ints("state", 6)
+        self.write("state", *state[:4], (number - 1) & 0xFFFF, EPOCH)
+        self.write("place", 0, ATTENTION, len(positions))
+        self.write("residual", *(int(value) for value in np.reshape(residual, -1)))
+        rows = self._core.memory.placed(struct.pack("<2I", 0, 0))  # of each layer its values
+        places: list[int] = []
+        for row, position in enumerate(positions):
+            places += [position, self.places["held"] + 4 * LAYERS * row, rows]
+        self.write("places", *places)
+        return self.run(b"", ENTER)
+
+    def run(self, frame: bytes, length: int | None = None) -> int:
+        """What exchange gives for a frame."""
+        memory = self._core.memory
+        memory.write(self.places["came"], frame)
+        size = len(frame) if length is None else length
+        words = struct.pack("<2Ii", self.block, self.places["came"], size)
+        self._core._operations.clear()
+        self._core.enter(memory.placed(words), 0, 0)
+        self._core._run(self._code)
+        return signed(self._result())
+
+    def sent(self, size: int) -> bytes:
+        """The frame that is to be sent."""
+        return self._core.memory.content(self.places["frame"], size)
+
+
+def contribution(
+    chip: int, number: int, values: list[int], signer: Signer | None = None, room: int = ROOM
+) -> list[bytes]:
+    """The frames with which another member contributes."""
+    frames: list[bytes] = []
+
+    def send(frame: bytearray, kind: int, dst: int, number: int, length: int) -> None:
+        write_header(frame, 3 if signer else 2, kind, chip, dst, number, length)
+        frames.append(bytes(frame[: append_trailer(frame, length, signer)]))
+
+    collective = Collective(chip, MEMBERS, ROWS * DIM, BITS, room, send, 1)
+    collective.start(EPOCH, number)
+    collective.all_reduce(memoryview(array("i", values)), len(values))
+    return frames
+
+
+def payload_of(frame: bytes) -> int:
+    """Bytes of a frame's payload."""
+    return len(frame) - HEADER_SIZE - TRAILER_SIZE[frame[0]]
