@@ -133,7 +133,7 @@ class ProgramChip:
         serve = _firmware("serve", addressof=address, core=self._core, frame_check=crc,
                           run_program=_Kernel("run_program"))  # fmt: skip
         programs = program["Programs"](model.attention, model.feed_forward, model.layers)
-        slots = serve["_slots"](model)
+        slots = program["slots_of"](model)
         self._block, self._held = serve["_block"](role, programs, slots)
         self._block[serve["_SEQUENCE"]] = SEQUENCE_ID
         for index, layer in enumerate(model.layers if shard.heads else ()):

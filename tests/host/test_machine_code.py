@@ -9,6 +9,7 @@ import pytest
 from bench.emulation.mpy import machine_code
 from bench.native import NATIVE_SETS
 from host.build.bundle import NATIVE, chip_files
+from host.build.machine_code.exchange_words import WORDS as EXCHANGE_WORDS
 from host.build.machine_code.frames import WORDS
 from host.build.packages import chip_path
 from host.hardware.board import load
@@ -118,17 +119,37 @@ def test_machine_code_and_wifi_leave_the_rest_of_a_boards_ram(reduce):
         assert board.gateway_code(reduce) == 0
 
 
-def test_chips_fill_every_word_of_the_block_of_serve():
-    """A chip names what it gives, and counts in the others from certain places on."""
-    tree = ast.parse((REPOSITORY / "firmware" / "compute" / "serve.py").read_text())
-    given = {
+COUNTS = ["received", "bytes_received", "sent", "bytes_sent"]
+
+
+def given_in(module):
+    """What a module of firmware/compute gives names."""
+    tree = ast.parse((REPOSITORY / "firmware" / "compute" / f"{module}.py").read_text())
+    return {
         ast.unparse(node.targets[0]): node.value
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign)
     }
+
+
+def test_chips_fill_every_word_of_the_block_of_serve():
+    """A chip names what it gives, and counts in the others from certain places on."""
+    given = given_in("serve")
     filled = [key.value for key in given["words"].keys]
-    counts = ["received", "bytes_received", "sent", "bytes_sent"]
-    assert sorted([*filled, *counts]) == sorted(WORDS)
+    assert sorted([*filled, *COUNTS]) == sorted(WORDS)
     first = given["_COUNTS"].args[0].value
-    assert list(WORDS[first : first + 4]) == counts
+    assert list(WORDS[first : first + 4]) == COUNTS
     assert WORDS[given["_SEQUENCE"].args[0].value] == "sequence"
+
+
+def test_chips_fill_every_word_of_the_block_of_exchange():
+    """Those of both rounds and of what a chip has for its version of frames among them."""
+    tree = ast.parse((REPOSITORY / "firmware" / "compute" / "exchange.py").read_text())
+    block = next(node for node in tree.body if getattr(node, "name", "") == "_block")
+    filled = {
+        key.value for node in ast.walk(block) if isinstance(node, ast.Dict) for key in node.keys
+    }
+    rounds = {name + suffix for name in ("total", "own", "round") for suffix in ("", "_1")}
+    spare = {"spare", "spare_1"}
+    assert filled | rounds | spare | set(COUNTS) == set(EXCHANGE_WORDS)
+    assert list(EXCHANGE_WORDS[:4]) == COUNTS
