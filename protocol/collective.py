@@ -67,6 +67,7 @@ _NONE = const(-1)  # no number
 # Words of the state beside those of protocol/retransmit.py.
 _NOW = const(4)  # the number of the collective begun last
 _ERA = const(5)  # the epoch
+_ROOM = const(6)  # bits of elements in a frame
 _WHOLE = const(-1)  # no piece is missing
 _EVERYTHING = const((1 << 30) - 1)  # the set of all pieces that there can be
 
@@ -109,19 +110,19 @@ class Collective:
         for member, chip in enumerate(members):
             self._member_of[chip] = member
         self._capacity, self._bits = capacity, bits
-        self.limit(room)
         self._send = send
         longest = min(room, CONTRIBUTION_FIELDS + packed_size(capacity, bits))
         self._frame = bytearray(HEADER_SIZE + longest + _TRAILER)
         self._rounds = [Round(len(self._members), capacity) for _ in range(2)]
         self.state = array("i", [0] * STATE_WORDS)
+        self.limit(room)
         self._backoff = Backoff(len(self._members))
         self._silence = Silence(self._backoff, timeout, self.state)
         self._asked_last = self._me
 
     def limit(self, room):
         """Has contributions be sent in frames with so much room, at most what there was first."""
-        self._room = 8 * (room - CONTRIBUTION_FIELDS)  # bits
+        self.state[_ROOM] = 8 * (room - CONTRIBUTION_FIELDS)  # bits
 
     def start(self, epoch, number):
         """Makes `number` of `epoch` the next collective.
@@ -287,7 +288,7 @@ class Collective:
         bits = bits_needed(contribution.own, left)
         if bits > self._bits:
             raise ValueError("an element of %d bits, and %d planned" % (bits, self._bits))
-        size = self._room // bits
+        size = self.state[_ROOM] // bits
         pieces = max(1, -(-left // size))
         put_u16(frame, _EPOCH, self.state[_ERA])
         frame[_PIECES] = pieces
@@ -308,7 +309,7 @@ class Collective:
         frame, backoff = self._frame, self._backoff
         arrived = self._round().arrived
         at, member = _ENTRIES, self._asked_last
-        room = HEADER_SIZE + CONTRIBUTION_FIELDS + self._room // 8
+        room = HEADER_SIZE + CONTRIBUTION_FIELDS + self.state[_ROOM] // 8
         end = min(len(frame) - _TRAILER, room) - _ENTRY
         for _ in range(len(arrived)):
             member = (member + 1) % len(arrived)

@@ -34,7 +34,7 @@ NEWS = const(0)
 WAITED = const(1)
 TURN = const(2)
 FRESH = const(3)
-STATE_WORDS = const(6)  # with those of protocol/collective.py
+STATE_WORDS = const(7)  # with those of protocol/collective.py
 _BEGUN = const(1)
 _PACED = const(2)
 # What a silence calls for.

@@ -34,7 +34,7 @@ from protocol.shard_layout import (
 _WORDS = (
     "received", "bytes_received", "sent", "bytes_sent", "member_of", "state", "frame", "place",
     "places", "phases", "residual", "x", "out", "dim", "layers", "capacity", "members", "me",
-    "bits", "room", "chip", "version", "table", "states", "constants", "highest", "seen",
+    "bits", "chip", "version", "table", "states", "constants", "highest", "seen",
     "counter", "total", "own", "round", "total_1", "own_1", "round_1", "spare", "spare_1",
     "check_frame", "add_unpacked", "add_rescaled", "norm", "run_program", "contribute", "_clear",
     "bits_needed", "pack", "put_crc32", "authenticate",
@@ -192,7 +192,7 @@ def _block(role, programs):
         "residual": residual.values, "x": model.workspace.x, "out": model.workspace.results,
         "dim": residual.dim, "layers": len(model.layers), "capacity": collective._capacity,
         "members": len(collective._members), "me": collective._me, "bits": collective._bits,
-        "room": collective._room, "chip": outbox.chip_id, "version": outbox.version,
+        "chip": outbox.chip_id, "version": outbox.version,
         "add_unpacked": core(add_unpacked), "add_rescaled": core(norms.add_rescaled),
         "norm": core(norms.norm), "run_program": core(run_program),
         "contribute": core(sums.contribute), "_clear": core(sums._clear),

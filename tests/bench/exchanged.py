@@ -111,7 +111,7 @@ class Exchanging:
         self.places = {
             name: place(bytes(size))
             for name, size in {
-                "came": 300, "frame": 300, "state": 24, "place": 12, "places": 12 * ROWS,
+                "came": 300, "frame": 300, "state": 28, "place": 12, "places": 12 * ROWS,
                 "residual": 4 * ROWS * DIM, "x": 4 * DIM, "out": 4 * ROWS * DIM,
                 "highest": 4 * 12, "seen": 8 * 12, "counter": 4,
                 "total": 4 * ROWS * DIM, "own": 4 * ROWS * DIM, "total_1": 4 * ROWS * DIM,
@@ -131,7 +131,7 @@ class Exchanging:
             **self.places, **kernels, "member_of": place(bytes(member_of)),
             "phases": self._phases(has_part), "dim": DIM, "layers": LAYERS,
             "capacity": ROWS * DIM, "members": len(MEMBERS), "me": MEMBERS.index(CHIP),
-            "bits": BITS, "room": 8 * (ROOM - 9), "chip": CHIP, "version": 3 if states else 2,
+            "bits": BITS, "chip": CHIP, "version": 3 if states else 2,
             "table": place(crc_table()), "states": states, "constants": constants,
         }  # fmt: skip
         self.block = place(struct.pack(f"<{len(WORDS)}I", *(words.get(name, 0) for name in WORDS)))
@@ -161,7 +161,7 @@ class Exchanging:
     def memory(self) -> bytes:
         """All that it may change but the frame that came."""
         content = self._core.memory.content
-        sizes = {"state": 24, "place": 12, "residual": 4 * ROWS * DIM, "highest": 48, "seen": 96,
+        sizes = {"state": 28, "place": 12, "residual": 4 * ROWS * DIM, "highest": 48, "seen": 96,
                  "counter": 4, "total": 4 * ROWS * DIM, "own": 4 * ROWS * DIM, "held": 16,
                  "total_1": 4 * ROWS * DIM, "own_1": 4 * ROWS * DIM, "round": 32, "round_1": 32,
                  "frame": 300}  # fmt: skip
@@ -171,8 +171,8 @@ class Exchanging:
 
     def begin(self, residual: Any, positions: tuple[int, ...], number: int) -> int:
         """As Python.begin, after a step that has ended; what exchange gives."""
-        state = self.ints("state", 6)
-        self.write("state", *state[:4], (number - 1) & 0xFFFF, EPOCH)
+        state = self.ints("state", 4)
+        self.write("state", *state, (number - 1) & 0xFFFF, EPOCH, 8 * (ROOM - 9))
         self.write("place", 0, ATTENTION, len(positions))
         self.write("residual", *(int(value) for value in np.reshape(residual, -1)))
         rows = self._core.memory.placed(struct.pack("<2I", 0, 0))  # of each layer its values

@@ -110,7 +110,7 @@ def signer_of(key: bytes) -> Signer | None:
 def same(chip: Exchanging, python: Python) -> None:
     """Holds all that both have to each other."""
     collective, count = python.collective, ROWS * DIM
-    news, waited, turn, fresh, *numbers = chip.ints("state", 6)
+    news, waited, turn, fresh, *numbers = chip.ints("state", 7)
     assert [news, waited, turn, 0, *numbers] == list(collective.state)
     assert fresh in (0, 1, 3)
     for suffix, of_python in zip(("", "_1"), collective._rounds, strict=True):
@@ -293,7 +293,7 @@ def test_frames_are_counted(processor, key) -> None:
 def test_nothing_goes_on_without_a_step(processor, key) -> None:
     chip = made(processor, key, BOTH)
     assert chip.run(b"", 0) == 0
-    chip.write("state", 0, 0, 0, 0, 4, EPOCH)
+    chip.write("state", 0, 0, 0, 0, 4, EPOCH, 8 * DIM)
     for other in OTHERS:
         assert chip.run(contribution(other, 5, [4] * DIM, signer_of(key))[0]) == 0
     # They came early: the step begins with its own alone missing.

@@ -17,6 +17,7 @@ from host.build.machine_code.exchange_words import (
     FRAME,
     FRESH,
     LEFT,
+    LIMIT,
     MADE_FOR,
     NEWS,
     NOW,
@@ -144,7 +145,7 @@ def write(code: CommonCode) -> None:
     code.get("t1", "bits")
     code.branch("t1", "<", C, "pieces")
     code.operate("*", "t0", C, B)
-    code.get("t1", "room")
+    code.load("t1", FRAME, LIMIT)
     code.branch("t1", "<", "t0", "pieces")
     signed.check_counter(code)
     code.load("t1", FRAME, ERA)

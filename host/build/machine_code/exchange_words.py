@@ -18,7 +18,7 @@ OTHER, FINISH, PIECES = -1, -2, -3
 EPOCH_AT, PIECE_AT, PIECES_AT, FIRST_AT, COUNT_AT, BITS_AT, DATA_AT = 8, 10, 11, 12, 14, 16, 17
 
 # Bytes into the state of protocol/retransmit.py and protocol/collective.py.
-NEWS, WAITED, TURN, FRESH, NOW, ERA = range(0, 24, 4)
+NEWS, WAITED, TURN, FRESH, NOW, ERA, LIMIT = range(0, 28, 4)
 # Into a round's (protocol/sums.py).
 LEFT, MADE_FOR, COUNT, AGAIN, ARRIVED = range(0, 20, 4)
 # Into a step's place (firmware/roles/step.py).
