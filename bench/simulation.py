@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator
 
 from bench.results import Label, Row
-from host.generation.decoding import TokenChooser, generate_tokens
+from host.generation.choosing import TokenChooser
+from host.generation.decoding import generate_tokens
 from host.launch import SimulatedChips, open_cluster
 from host.model.quantized import QuantizedModel
 from host.model.sampling import Sampler

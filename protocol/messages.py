@@ -8,7 +8,7 @@
 | PARTIAL | chip | request, boot id u16, bits per element u8, count * dim elements packed (protocol/bitpack.py) |
 | LOGITS | chip | request, boot id u16, first row u16, shift u8 (logit = integer / 2**shift), int16 per row of each position |
 | STEP | host, chip | request, number of the first collective u16, bits u8, count * dim of the residual stream packed |
-| BEST | chip | request, boot id u16, for each position: token u16, its logit int16, of the chip's rows |
+| BEST | chip | request, boot id u16, for each position, of the chip's rows: the best token u16, its logit int16, and the same of the next best |
 | ACK | chip, host | request, boot id u16 |
 | CONTRIBUTION, REPAIR | chip | protocol/collective.py |
 | FRAGMENT | any | protocol/fragment.py |
@@ -68,7 +68,8 @@ STEP_BITS = const(17)
 STEP_DATA = const(18)
 BEST_TOKEN = const(17)
 BEST_LOGIT = const(19)
-BEST_SIZE = const(4)  # of a position's token and logit
+BEST_PLACE = const(4)  # of a token and its logit
+BEST_SIZE = const(8)  # of a position's best two
 
 WANTS_NOTHING = const(0)
 WANTS_BEST = const(1)

@@ -73,7 +73,9 @@ def shard_bytes(layout):
 def message_sizes(layout):
     """The longest payloads in bytes: of requests, and of answers."""
     values = layout["positions"] * layout["dim"]
-    several = min(layout["positions"], layout["slots"]) - 1
+    # A sequence has two runs at most: what is scored stands behind the others' positions.
+    slots = layout["slots"]
+    several = min(layout["positions"], 2 * slots) - 1 if slots > 1 else 0
     runs = 1 + RUN_SIZE * several if several > 0 else 0
     rows = 2 * max(1, layout["rows"])
     scored = min(layout["positions"], MOST_LOGITS // rows)

@@ -7,6 +7,7 @@ keeps a replica of the residual stream. The arithmetic is exact, so the replicas
 from array import array
 
 from firmware.compute.residual import ResidualStream
+from firmware.compute.weights import INT16_LIMIT
 from firmware.outbox import BadRequest, NeedKV
 from protocol.bitpack import packed_size
 from protocol.bitunpack import unpack
@@ -17,6 +18,7 @@ from protocol.message_types import ACK, BEST, LOGITS
 from protocol.messages import (
     ACK_SIZE,
     BEST_LOGIT,
+    BEST_PLACE,
     BEST_SIZE,
     BEST_TOKEN,
     COUNT,
@@ -225,8 +227,10 @@ class Step:
             if wants_logits:
                 size = vocabulary.write(answer, i)
                 continue
-            best = self._best(logits, len(logits))
-            put_u16(answer, BEST_TOKEN + BEST_SIZE * i, vocabulary.first_row + best)
-            put_u16(answer, BEST_LOGIT + BEST_SIZE * i, logits[best])
+            for place in range(BEST_SIZE * i, BEST_SIZE * (i + 1), BEST_PLACE):
+                best = self._best(logits, len(logits))
+                put_u16(answer, BEST_TOKEN + place, vocabulary.first_row + best)
+                put_u16(answer, BEST_LOGIT + place, logits[best])
+                logits[best] = -INT16_LIMIT - 1  # less than any, for the next best
             size = BEST_TOKEN - HEADER_SIZE + BEST_SIZE * (i + 1)
         return size

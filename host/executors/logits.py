@@ -32,9 +32,13 @@ def put_logits(plan: Plan, logits: Ints, chip: int, payload: bytes) -> None:
 
 
 def put_best(plan: Plan, logits: Ints, chip: int, payload: bytes) -> None:
-    """Puts the logits of a chip's BEST into `logits` [positions, vocab]. Raises ClusterError for a
-    token that is not one of its rows."""
+    """Puts the logits of a chip's BEST, those of its best and next best tokens, into `logits`
+    [positions, vocab]. Raises ClusterError for a token that is not one of its rows."""
     best, rows = decode_answer(chip, decode_best, payload), plan.shards[chip].rows
-    if len(best.tokens) != len(logits) or not all(token in rows for token in best.tokens):
+    tokens = (*best.tokens, *best.next_tokens)
+    if len(best.tokens) != len(logits) or not all(token in rows for token in tokens):
         raise ClusterError(f"chip {chip} answered with a token of another chip")
-    logits[np.arange(len(logits)), best.tokens] = best.logits
+    positions = np.arange(len(logits))
+    if len(rows) > 1:
+        logits[positions, best.next_tokens] = best.next_logits
+    logits[positions, best.tokens] = best.logits

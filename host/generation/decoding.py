@@ -2,71 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from host.executors import executor as executors
+from host.generation.choosing import TokenChooser
 from host.model.arithmetic import Ints
-from host.model.sampling import Sampler
-from host.model.tokenizers.bpe import BOS, EOS
-
-
-class TokenChooser:
-    """Chooses the tokens that follow a prompt until `steps` tokens stand after BOS.
-
-    As in llama2.c, steps counts the prompt's tokens too, and a token of `stops` ends the text.
-    has_ended: whether one has.
-    """
-
-    def __init__(
-        self,
-        prompt: int,
-        steps: int,
-        sampler: Sampler,
-        logit_exponent: int,
-        stops: Container[int] = (BOS, EOS),
-    ) -> None:
-        """prompt: its tokens, BOS included. Raises ValueError where it leaves no step."""
-        if prompt > steps:
-            raise ValueError(f"{steps} steps for a prompt of {prompt} tokens")
-        self._count, self._steps, self._stops, self._sampler = prompt, steps, stops, sampler
-        self._scale = 2.0**-logit_exponent if sampler.temperature else 1
-        self.has_ended = False
-
-    @property
-    def is_greedy(self) -> bool:
-        """Whether it takes the most probable token, so that no other logit matters."""
-        return not self._sampler.temperature
-
-    @property
-    def is_full(self) -> bool:
-        """Whether all steps are taken."""
-        return self._count > self._steps
-
-    @property
-    def is_done(self) -> bool:
-        """Whether no token follows."""
-        return self.has_ended or self.is_full
-
-    @property
-    def left(self) -> int:
-        """How many tokens follow at most."""
-        return max(0, self._steps + 1 - self._count)
-
-    def end(self) -> None:
-        """Ends the text, as a token of `stops` does."""
-        self.has_ended = True
-
-    def next_token(self, logits: Ints) -> int | None:
-        """Chooses from logits [vocab]; None where that ends the text."""
-        token = self._sampler.choose(logits * self._scale)
-        if token in self._stops:
-            self.has_ended = True
-            return None
-        self._count += 1
-        return token
 
 
 class Slots(Protocol):
@@ -139,7 +82,8 @@ def decode(
 
     drafter: guesses tokens, which are run together with the one before them. Each token is chosen
     as without, from the logits after those before it; a guess that is another one is dropped with
-    all that follow it. So what is yielded does not depend on guesses.
+    all that follow it. So what is yielded does not depend on guesses. Tokens that must follow, as
+    a chooser may say, are run together with the one before them too, and are not scored.
     """
     drafter = drafter or NoDrafts()
     waiting = iter(prompts)
@@ -167,9 +111,13 @@ def decode(
                     break
                 accepted += 1
             drafter.note(drafts, accepted)
-            if token is not None and not prompt.chooser.is_done:
+            following = [] if token is None else [token]
+            for forced in prompt.chooser.take_forced():
+                following.append(forced)
+                yield prompt, forced
+            if following and not prompt.chooser.is_done:
                 sequence.rewind(len(sequence.tokens) - drafts + accepted)
-                _extend(executor, sequence, prompt, [token], drafter)
+                _extend(executor, sequence, prompt, following, drafter)
                 continue
             executor.close(sequence)
             del running[sequence]
@@ -189,6 +137,7 @@ def _extend(
     """Has tokens follow, and guesses after them."""
     most = min(executor.most_scored, prompt.chooser.left) - 1
     drafts = drafter.draft([*sequence.tokens, *tokens], most) if most > 0 else []
+    drafts = prompt.chooser.amend(drafts)
     executor.extend(sequence, [*tokens, *drafts], 1 + len(drafts))
 
 

@@ -7,12 +7,15 @@ equals to the bit, so that no chips are needed to count what clusters answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from host.errors import ModelError
+from host.generation.choosing import TokenChooser, make_chooser
+from host.generation.constraint import TokenTexts
 from host.model.cache import quantize_once
 from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel
@@ -30,39 +33,74 @@ Step = Callable[[npt.NDArray[np.int64]], npt.NDArray[Any]]
 Track = Callable[[Sequence[int]], Iterable[int]]
 
 
-def generate_answers(
-    step: Step, tokenizer: Tokenizer, form: PromptFormat, texts: Sequence[str], positions: int
-) -> list[str]:
+class Judged(NamedTuple):
+    """An answer; confidence: of its least certain token, from 0 to 1; refused: why it is the
+    grammar's refusal and not what the model wrote, empty where it is not."""
+
+    text: str
+    confidence: float = 1.0
+    refused: str = ""
+
+
+def generate_judged(
+    step: Step,
+    tokenizer: Tokenizer,
+    form: PromptFormat,
+    texts: Sequence[str],
+    positions: int,
+    logit_exponent: int = 0,
+) -> list[Judged]:
     """Generates the greedy answer to each of `texts`, all in one batch.
 
-    Commands are given to the model in its format, and what is no answer of its grammar is
-    refused, as everywhere. An answer ends at a stop token, or with `positions` tokens in all.
-    Raises ModelError for a command that leaves no position to answer.
+    Commands are given to the model in its format, and answers are held to its grammar, as
+    everywhere. An answer ends at a stop token, or with `positions` tokens in all. logit_exponent:
+    0 where the logits of `step` are floats. Raises ModelError for a command that leaves no
+    position to answer.
     """
     prompts = [tokenizer.encode(form.text(text)) for text in texts]
     longest = max(map(len, prompts))
     if longest >= positions:
         raise ModelError(f"a command of {longest} tokens leaves none of {positions} to answer")
-    answers: list[list[int]] = [[] for _ in prompts]
-    ended = np.zeros(len(prompts), bool)
     tokens = np.array([prompt[0] for prompt in prompts])
+    answers: list[list[int]] = [[] for _ in prompts]
+    choosers: list[TokenChooser] = []
     for position in range(1, positions):
-        likeliest = step(tokens).argmax(axis=1)
+        logits = step(tokens)
+        if not choosers:  # of the vocabulary's size, which only they tell
+            vocabulary = TokenTexts(tokenizer, logits.shape[1])
+            choosers = [
+                make_chooser(form, text, len(prompt), positions - 1, vocabulary, logit_exponent)
+                for text, prompt in zip(texts, prompts, strict=True)
+            ]
         for row, prompt in enumerate(prompts):
-            given = position < len(prompt)
-            tokens[row] = prompt[position] if given else likeliest[row]
-            ended[row] |= not given and int(tokens[row]) in tokenizer.stops
-            if not given and not ended[row]:
-                answers[row].append(int(tokens[row]))
-        if ended.all():
+            if position < len(prompt):
+                tokens[row] = prompt[position]
+            elif not choosers[row].is_done:
+                token = choosers[row].next_token(logits[row])
+                if token is not None:
+                    answers[row].append(token)
+                tokens[row] = tokenizer.bos if token is None else token
+        if all(each.is_done for each in choosers):
             break
     decoded = [_decode(tokenizer, answer) for answer in answers]
+    return list(map(partial(_judge, form), texts, decoded, choosers))
+
+
+def _judge(form: PromptFormat, text: str, answer: str, chooser: TokenChooser) -> Judged:
     if form.grammar is None:
-        return decoded
-    return [
-        form.verify(answer.strip(), text)[0] if is_whole else form.grammar.refusal
-        for text, answer, is_whole in zip(texts, decoded, ended, strict=True)
-    ]
+        return Judged(answer)
+    refused = chooser.refused if chooser.has_ended else "it is cut off"
+    if refused:
+        return Judged(form.grammar.refusal, chooser.confidence, refused)
+    found = form.verify(answer.strip(), text, chooser.confidence)
+    return Judged(found.text, chooser.confidence, found.refused)
+
+
+def generate_answers(
+    step: Step, tokenizer: Tokenizer, form: PromptFormat, texts: Sequence[str], positions: int
+) -> list[str]:
+    """Returns the texts of what `generate_judged` gives."""
+    return [each.text for each in generate_judged(step, tokenizer, form, texts, positions)]
 
 
 def _decode(tokenizer: Tokenizer, tokens: Iterable[int]) -> str:
@@ -72,12 +110,19 @@ def _decode(tokenizer: Tokenizer, tokens: Iterable[int]) -> str:
 
 def answer_in_floats(source: LoadedModel, texts: Sequence[str], track: Track = iter) -> list[str]:
     """Answers `texts` with the model in float64. Raises ModelError for a quantized one."""
+    return [each.text for each in judge_in_floats(source, texts, track)]
+
+
+def judge_in_floats(
+    source: LoadedModel, texts: Sequence[str], track: Track = iter
+) -> list[Judged]:
+    """Answers `texts` as `answer_in_floats` does, with how sure the model is of each."""
     checkpoint = _floats(source)
     model, positions = FloatModel(checkpoint), checkpoint.config.context
 
-    def answer(batch: Sequence[str]) -> list[str]:
+    def answer(batch: Sequence[str]) -> list[Judged]:
         cache = model.new_cache(len(batch), positions)
-        return generate_answers(
+        return generate_judged(
             lambda tokens: model.step(tokens, cache),
             source.tokenizer,
             source.prompt_format,
@@ -92,15 +137,23 @@ def answer_in_integers(
     source: LoadedModel, texts: Sequence[str], track: Track = iter
 ) -> list[str]:
     """Answers `texts` with the quantized model, as every cluster does."""
+    return [each.text for each in judge_in_integers(source, texts, track)]
+
+
+def judge_in_integers(
+    source: LoadedModel, texts: Sequence[str], track: Track = iter
+) -> list[Judged]:
+    """Answers `texts` as `answer_in_integers` does, with how sure the model is of each."""
     model, positions = quantize_once(source), source.config.context
 
-    def answer(batch: Sequence[str]) -> list[str]:
-        return generate_answers(
+    def answer(batch: Sequence[str]) -> list[Judged]:
+        return generate_judged(
             Reference(model, len(batch)).step,
             source.tokenizer,
             source.prompt_format,
             batch,
             positions,
+            model.logit_exponent,
         )
 
     return _answer_in_batches(answer, texts, track)
@@ -113,11 +166,11 @@ def _floats(source: LoadedModel) -> Checkpoint:
 
 
 def _answer_in_batches(
-    answer: Callable[[Sequence[str]], list[str]], texts: Sequence[str], track: Track
-) -> list[str]:
+    answer: Callable[[Sequence[str]], list[Judged]], texts: Sequence[str], track: Track
+) -> list[Judged]:
     # Commands of like length together: a batch takes as many steps as its longest one.
     order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-    found: dict[int, str] = {}
+    found: dict[int, Judged] = {}
     for start in track(range(0, len(texts), BATCH)):
         batch = order[start : start + BATCH]
         found.update(zip(batch, answer([texts[index] for index in batch]), strict=True))

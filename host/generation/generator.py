@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections import abc
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 from host.errors import ArgumentError, ClusterError
-from host.generation.decoding import TokenChooser, decode
+from host.generation.choosing import TokenChooser, make_chooser
+from host.generation.constraint import TokenTexts
+from host.generation.decoding import decode
 from host.generation.drafts import make_drafter
 from host.generation.prompt_encoder import Prompt, PromptEncoder
 from host.generation.statistics import GenerationStatistics, Measurement, Meter
 from host.generation.text_builder import TextBuilder
 from host.launch.cluster import OpenCluster
 from host.model.loading import LoadedModel
-from host.model.prompt_format import CONTINUATION, PromptFormat
+from host.model.prompt_format import CONTINUATION, Answer, PromptFormat
 from host.model.sampling import Sampler
 
 STOP, LENGTH, CANCELLED = "stop", "length", "cancelled"
@@ -37,7 +40,9 @@ class Generation:
     ended the text or a stop string came, "length" where the context or as many tokens as were
     allowed are full, "cancelled" where it was ended from outside; prompt_text: the prompt as the
     model saw it; refused: why the text is not what the tokens say but the refusal of the model's
-    grammar, empty where the model has none or kept to it.
+    grammar, empty where the model has none or kept to it; confidence: that of the least certain
+    token of a grammar's answer, from 0 to 1; needs_confirmation: whether the answer would unlock,
+    open or disarm, which should be asked for first.
     """
 
     prompt: str
@@ -48,6 +53,8 @@ class Generation:
     prompt_text: str = ""
     prompt_tokens: tuple[int, ...] = ()
     refused: str = ""
+    confidence: float = 1.0
+    needs_confirmation: bool = False
 
 
 class Task:
@@ -68,7 +75,7 @@ class Task:
         self.measurement = Measurement()
         self._form, self._grammar = form, form.grammar
         self._generated: list[int] = []
-        self._answer, self._refused = "", ""  # where there is a grammar
+        self._answer = Answer("")  # where there is a grammar
 
     @property
     def tokens(self) -> list[int]:
@@ -89,21 +96,24 @@ class Task:
         rest = self.text.finish()
         if not self._grammar:
             return rest
-        if self.chooser.has_ended:
-            answer = self.text.whole.strip()
-            self._answer, self._refused = self._form.verify(answer, self.prompt)
-        else:  # half an answer may be another one
-            self._answer, self._refused = self._grammar.refusal, "it is cut off"
-        return self._answer
+        refused, confidence = self.chooser.refused, self.chooser.confidence
+        if not self.chooser.has_ended:  # half an answer may be another one
+            refused = "it is cut off"
+        if refused:
+            self._answer = Answer(self._grammar.refusal, refused)
+        else:
+            text = self.text.whole.strip()
+            self._answer = self._form.verify(text, self.prompt, confidence)
+        return self._answer.text
 
     def result(self) -> Generation:
         """Returns the generation as it stands."""
         chooser, text = self.chooser, self.text
         reason = STOP if chooser.has_ended else LENGTH if chooser.is_full else CANCELLED
         return Generation(
-            self.prompt, self._answer if self._grammar else text.whole, self._generated,
+            self.prompt, self._answer.text if self._grammar else text.whole, self._generated,
             self.measurement.statistics, reason, text.prompt_text, self.prompt_tokens,
-            self._refused,
+            self._answer.refused, chooser.confidence, self._answer.needs_confirmation,
         )  # fmt: skip
 
 
@@ -118,6 +128,11 @@ class TaskMaker:
         self._encoder, self._exponent = encoder, logit_exponent
         self._tokenizer = source.tokenizer
         self._form = source.prompt_format
+        self._size = source.config.vocab_size
+
+    @functools.cached_property
+    def _vocabulary(self) -> TokenTexts:
+        return TokenTexts(self._tokenizer, self._size)
 
     def make(
         self,
@@ -140,10 +155,11 @@ class TaskMaker:
         steps = self._encoder.steps
         if max_tokens is not None:
             steps = min(steps, len(tokens) - 1 + max_tokens)
-        stops = self._tokenizer.stops
-        chooser = TokenChooser(len(tokens), steps, sampler, self._exponent, stops)
-        text = TextBuilder(self._tokenizer, tokens, stop)
         asked = prompt if isinstance(prompt, str) else prompt[-1].content
+        chooser = make_chooser(
+            self._form, asked, len(tokens), steps, self._vocabulary, self._exponent, sampler
+        )
+        text = TextBuilder(self._tokenizer, tokens, stop)
         return Task(asked, tokens, chooser, text, self._form)
 
 

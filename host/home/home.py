@@ -6,6 +6,7 @@ speaker is in `here`, is the grammar's (host/grammar/).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,6 +23,7 @@ from host.grammar.devices import (
     SCENES,
     SWITCHED_TOGETHER,
 )
+from host.grammar.line_rules import LineNames
 
 # What is asked of the one, where a place has only the other: "turn the volume up" names neither.
 _INSTEAD = {"speaker": "tv", "heating": "ac"}
@@ -82,6 +84,12 @@ class Home:
     floors: Mapping[str, Floor] = field(default_factory=dict)
     devices: Mapping[str, Device] = field(default_factory=dict)
     temperature_unit: str = CELSIUS
+
+    @functools.cached_property
+    def line_names(self) -> LineNames:
+        """The names that a line may have, by ids."""
+        devices = ((each.kind, each.id) for each in self.devices.values())
+        return LineNames((*self.rooms, *self.floors), tuple(devices))
 
     def rooms_of(self, place: str) -> Collection[str]:
         """Returns the ids of the rooms of a room, a floor, or the whole home; of `here` too, where

@@ -8,6 +8,8 @@ first must be there:
     examples = ["turn off the kitchen lights"]    # prompts that show what it does
     grammar = "action-lines"    # what its answers are (host/grammar/): no others are passed on
     names = "symbols"           # what it knows in the place of names (host/home/marking.py)
+    [confidence]                # how sure the model must be of an answer (confidence.py)
+    least = 0.8
     [normalization]             # how prompts are rewritten first (normalization.py)
     lower_case = true
     punctuation = true
@@ -27,10 +29,14 @@ from host import text_input
 from host.errors import ModelError
 from host.grammar import ACTION_LINES, Grammar, find_grammar
 from host.grammar.action_lines import format_line, parse_line
+from host.grammar.automaton import Automaton
+from host.grammar.devices import DANGEROUS
+from host.grammar.line_rules import LineNames, line_automaton
 from host.home.home import Home, NotInHome
 from host.home.home_file import default_home
 from host.home.marking import Marked, mark_names
 from host.model.chat import ChatTemplate, parse_chat_template
+from host.model.confidence import ANY, Confidence, parse_confidence
 from host.model.normalization import Normalization, parse_normalization
 from host.toml_file import read_toml
 
@@ -39,12 +45,29 @@ SYMBOLS = "symbols"
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What is passed on of a model's answer: its text; refused: why that is a refusal in the place
+    of what the model wrote, empty where it is not; needs_confirmation: whether it would unlock,
+    open or disarm, which nobody should do without having asked."""
+
+    text: str
+    refused: str = ""
+    needs_confirmation: bool = False
+
+
+def describe_doubt(confidence: float, least: float) -> str:
+    """Returns why an answer is refused of which the model is not sure enough."""
+    return f"the model is not sure: {confidence:.3f}, and {least:g} is needed"
+
+
+@dataclass(frozen=True)
 class PromptFormat:
     """template: what the model is given, with {prompt} in the prompt's place; examples: prompts;
     normalization: how prompts are rewritten, None for not at all; grammar: what answers are, None
     for any text; names: SYMBOLS where the model knows these in the place of a home's names, else
     empty; home: whose names they are, and where answers must be possible, None for anywhere;
-    chat: how conversations are given to the model, None where it knows none.
+    chat: how conversations are given to the model, None where it knows none; confidence: how sure
+    it must be.
 
     Raises ModelError for a template without the place, and for symbols in other answers than
     action lines.
@@ -57,6 +80,7 @@ class PromptFormat:
     names: str = ""
     home: Home | None = None
     chat: ChatTemplate | None = None
+    confidence: Confidence = ANY
 
     def __post_init__(self) -> None:
         if _PLACE not in self.template:
@@ -87,20 +111,35 @@ class PromptFormat:
         text = self.mark(prompt).text
         return self.template.replace(_PLACE, text.strip() if self.answers else text)
 
-    def verify(self, answer: str, prompt: str) -> tuple[str, str]:
-        """Returns what is to be passed on of the model's answer to `prompt`, names in the place of
-        symbols, and why that is the grammar's refusal: empty where it is not for want of an
-        answer that parses and that the home can do."""
+    def automaton(self, prompt: str) -> Automaton | None:
+        """Returns what holds answers to `prompt` to the grammar, None where there is none: to
+        lines with the symbols that stand in the prompt, or with the home's ids."""
+        if self.grammar is not ACTION_LINES or self.home is None:
+            return None
+        if not self.names:
+            return line_automaton(self.home.line_names)
+        marked = self.mark(prompt)
+        devices = tuple((kind, symbol) for symbol, kind in marked.kinds.items())
+        return line_automaton(LineNames(tuple(marked.places), devices))
+
+    def verify(self, text: str, prompt: str, confidence: float = 1.0) -> Answer:
+        """Returns what is to be passed on of the model's answer to `prompt`: the grammar's refusal
+        where it does not parse, where the home cannot do it, or where the model is not as sure of
+        it as it must be; else the answer, with names in the place of symbols."""
         if self.grammar is None:
-            return answer, ""
-        answer, reason = self.grammar.verify(answer)
+            return Answer(text)
+        answer, reason = self.grammar.verify(text)
         if reason or self.home is None:
-            return answer, reason
+            return Answer(answer, reason)
         try:
             actions = self.home.resolve(self.mark(prompt).restore(parse_line(answer)))
         except NotInHome as error:
-            return self.grammar.refusal, str(error)
-        return format_line(actions), ""
+            return Answer(self.grammar.refusal, str(error))
+        is_dangerous = any((each.device, each.verb) in DANGEROUS for each in actions)
+        least = self.confidence.dangerous if is_dangerous else self.confidence.least
+        if actions and confidence < least:
+            return Answer(self.grammar.refusal, describe_doubt(confidence, least))
+        return Answer(format_line(actions), "", is_dangerous)
 
     def at_home(self, home: Home) -> PromptFormat:
         """Returns the format for another home. Raises ModelError for a model that has none."""
@@ -119,11 +158,15 @@ class PromptFormat:
             fields["names"] = self.names
         if self.chat:
             fields["chat"] = self.chat.fields()
+        if self.confidence != ANY:
+            fields["confidence"] = self.confidence.fields()
         return fields
 
 
 CONTINUATION = PromptFormat()
-_FIELDS = {"template", "examples", "normalization", "grammar", "names", "chat"}
+_FIELDS = {
+    "template", "examples", "normalization", "grammar", "names", "chat", "confidence",
+}  # fmt: skip
 
 
 def parse_format(fields: dict[str, Any]) -> PromptFormat:
@@ -145,6 +188,7 @@ def parse_format(fields: dict[str, Any]) -> PromptFormat:
         fields.get("names", ""),
         default_home() if grammar == ACTION_LINES.name else None,
         None if chat is None else parse_chat_template(chat),
+        parse_confidence(fields.get("confidence", {})),
     )
 
 

@@ -53,8 +53,9 @@ class Shape:
 
     @property
     def runs_bytes(self) -> int:
-        """Of a request: what says of which sequences its positions are."""
-        others = min(self.slots, self.positions) - 1
+        """Of a request: what says of which sequences its positions are, in two runs of each at
+        most, for those that are scored stand behind all others."""
+        others = min(2 * self.slots, self.positions) - 1 if self.slots > 1 else 0
         return 1 + RUN_SIZE * others if others > 0 else 0
 
     @property

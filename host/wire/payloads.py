@@ -52,7 +52,19 @@ Logits = namedtuple(
     ),
 )
 Best = namedtuple(
-    "Best", ("sequence_id", "layer", "phase", "position", "count", "boot_id", "tokens", "logits")
+    "Best",
+    (
+        "sequence_id",
+        "layer",
+        "phase",
+        "position",
+        "count",
+        "boot_id",
+        "tokens",
+        "logits",
+        "next_tokens",
+        "next_logits",
+    ),
 )
 
 
@@ -170,14 +182,15 @@ def want_scores(positions: int, greedy: bool) -> int:
 
 
 def decode_best(payload: bytes) -> Best:
-    """Decodes BEST: the chip's best tokens and their logits, of a position each."""
+    """Decodes BEST: the chip's best tokens and their logits, of a position each, and its next best
+    ones; a chip with one row repeats it, with a logit that is less than any."""
     fields = unpack_fields("BEST", _REQUEST + "H", payload)
     data = payload[REQUEST_SIZE + 2 :]
     if len(data) == 0 or len(data) % BEST_SIZE:
         raise ProtocolError("BEST payload has no token, or ends within one")
     places = range(0, len(data), BEST_SIZE)
-    pairs = [struct.unpack_from("<Hh", data, at) for at in places]
-    return Best(*(fields + ([pair[0] for pair in pairs], [pair[1] for pair in pairs])))
+    found = [struct.unpack_from("<HhHh", data, at) for at in places]
+    return Best(*(fields + tuple([each[i] for each in found] for i in range(4))))
 
 
 def encode_partial(

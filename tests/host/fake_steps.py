@@ -102,7 +102,9 @@ class Replica:
             return message_types.ACK, head
         own = logits[:, rows.start : rows.stop]
         if request.wants == WANTS_BEST:
-            best = [[rows.start + int(each.argmax()), each.max()] for each in own]
+            found = [np.argsort(-each, kind="stable")[:2] for each in own]
+            best = [[(rows.start + at, each[at]) for at in (places[0], places[-1])]
+                    for each, places in zip(own, found, strict=True)]  # fmt: skip
             return message_types.BEST, head + np.array(best, "<i2").tobytes()
         named = encode_logits(0, 0, 0, 0, 1, boot_id, rows.start, 0, own.astype("<i2").tobytes())
         return message_types.LOGITS, request.head + named[REQUEST_SIZE:]

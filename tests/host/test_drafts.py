@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from host.errors import ModelError
 from host.executors.host_reduce import HostReduceExecutor
-from host.generation.decoding import TokenChooser, decode, generate_tokens
+from host.generation.choosing import TokenChooser
+from host.generation.decoding import decode, generate_tokens
 from host.generation.drafts import Drafter, NgramTable, measure_yields
 from host.model.float_model import FloatModel
 from host.model.own_text import (

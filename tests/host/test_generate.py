@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from host.generation.decoding import TokenChooser, TokenPrompt, decode, generate_tokens
+from host.generation.choosing import TokenChooser
+from host.generation.decoding import TokenPrompt, decode, generate_tokens
 from host.model.sampling import Sampler
 from host.model.tokenizers.bpe import BOS, EOS
 from tests.host.scripted_executor import VOCABULARY, ScriptedExecutor

@@ -14,7 +14,7 @@ from host.grammar.action_lines import GrammarError
 from host.model.prompt_format import PromptFormat
 from host.model.sampling import Sampler
 from host.model.tokenizers.bpe import BOS, EOS
-from tests.host.scripted_executor import ScriptedExecutor
+from tests.host.scripted_executor import VOCABULARY, ScriptedExecutor
 
 
 class Letters:
@@ -62,7 +62,8 @@ class Cluster:
 
 def generator_on(cluster, grammar=None):
     form = PromptFormat(grammar=grammar)
-    source = SimpleNamespace(tokenizer=Letters(), prompt_format=form)
+    size = SimpleNamespace(vocab_size=VOCABULARY)
+    source = SimpleNamespace(tokenizer=Letters(), prompt_format=form, config=size)
     return Generator(cluster, source, Encoder(), drafts=0)
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from host.generation.decoding import TokenChooser, decode
+from host.generation.choosing import TokenChooser
+from host.generation.decoding import decode
 from host.generation.drafts import Drafter, NgramTable
 from host.launch import SimulatedChips, open_cluster
 from host.model.sampling import Sampler
