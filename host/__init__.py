@@ -36,11 +36,15 @@ if TYPE_CHECKING:
         ParallelError,
         SetupError,
     )
+    from host.grammar.action_lines import Action, GrammarError, format_line, parse_line
+    from host.home.home import Home, HomeError, NotInHome
+    from host.home.home_file import load_home
     from host.simulation.radio import FakeRadio
     from protocol.frame import ProtocolError
     from protocol.message import FederationMessage
 
 __all__ = [
+    "Action",
     "ArgumentError",
     "BoardError",
     "ChipStatistics",
@@ -52,21 +56,36 @@ __all__ = [
     "Generation",
     "GenerationStatistics",
     "GenerationStream",
+    "GrammarError",
+    "Home",
+    "HomeError",
     "LoadedModel",
     "ModelError",
+    "NotInHome",
     "ParallelError",
     "Parallelism",
     "ProtocolError",
     "SetupError",
     "connect",
+    "format_line",
+    "load_home",
     "load_model",
+    "parse_line",
     "simulate",
 ]
 
 _ELSEWHERE = {
+    "Action": "host.grammar.action_lines",
     "FakeRadio": "host.simulation.radio",
     "FederationMessage": "protocol.message",
+    "GrammarError": "host.grammar.action_lines",
+    "Home": "host.home.home",
+    "HomeError": "host.home.home",
+    "NotInHome": "host.home.home",
     "ProtocolError": "protocol.frame",
+    "format_line": "host.grammar.action_lines",
+    "load_home": "host.home.home_file",
+    "parse_line": "host.grammar.action_lines",
 }
 
 

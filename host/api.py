@@ -27,7 +27,7 @@ from host.model import loading
 from host.model.cache import load_quantized, quantize_once
 from host.model.checkpoint import Config
 from host.model.known_models import HOME, find_path
-from host.model.loading import LoadedModel
+from host.model.loading import LoadedModel, use_home
 from host.model.outline import Outline
 from host.parallel.options import parse_parallelism
 from host.parallel.parallelism import LINKS, Parallelism
@@ -77,6 +77,7 @@ def simulate(
     slots: int = 0,
     drafts: int | None = None,
     radio_mtu: int | None = None,
+    home: str | Path | None = None,
 ) -> Iterator[Cluster]:
     """Starts simulated chips that hold a model, and ends them with the context.
 
@@ -88,10 +89,10 @@ def simulate(
     are signed with a random cluster key; slots: sequences that run together at most, as far as
     heaps allow, 0 for as many as the strategy has by itself; drafts: tokens that are guessed at a
     time, None for as many as pay, 0 for none: they change no text; radio_mtu: bytes of the longest
-    packet on the radio, 250 or 1470 (ESP-NOW's version 2), None for the board's.
+    packet on the radio, 250 or 1470, None for the board's; home: a home's file, None for ours.
 
-    Raises ArgumentError, ModelError, BoardError, ParallelError before anything is started,
-    ClusterError for a chip that fails, SetupError without a MicroPython.
+    Raises ArgumentError, ModelError, HomeError, BoardError, ParallelError before anything is
+    started, ClusterError for a chip that fails, SetupError without a MicroPython.
     """
     model, board = given.model("model", model), given.text("board", board)
     chips = given.whole("chips", chips, 1, MAX_CHIPS)
@@ -119,9 +120,8 @@ def simulate(
         check_steps(outline.config, context, None)
         alike(outline.config).check(outline)
 
-    source = _find_model(model, check)
-    simulated = alike(source.config)
-    with _open(source, simulated, drafts) as cluster:
+    source = _find_model(model, home, check)
+    with _open(source, alike(source.config), drafts) as cluster:
         yield cluster
 
 
@@ -134,16 +134,18 @@ def connect(
     link: str | None = None,
     context: int | None = None,
     drafts: int | None = None,
+    home: str | Path | None = None,
 ) -> Iterator[Cluster]:
     """Connects to flashed boards, and disconnects with the context.
 
     ports: "auto" for the boards of federation.toml in the working folder, wherever they are
     plugged in; or their ports, as a list or separated by commas: of each board on "uart", of the
     gateway on "espnow"; model: the one that was flashed, None for the one that federation.toml
-    names; chips, link, context: as flashed, where there is no such file; drafts: as simulate's.
+    names; chips, link, context: as flashed, where there is no such file; drafts, home: as
+    simulate's.
 
     Raises ClusterError for boards that are missing, do not answer or hold something else,
-    ArgumentError, ModelError, BoardError.
+    ArgumentError, ModelError, HomeError, BoardError.
     """
     urls = listed_ports(ports) if isinstance(ports, str) else given.texts("ports", ports)
     if urls == []:
@@ -154,7 +156,7 @@ def connect(
     if model is None:
         flashed = cluster_file.read()
         model = flashed.model if flashed else HOME
-    source = _find_model(given.model("model", model))
+    source = _find_model(given.model("model", model), home)
     described = describe_cluster(urls, source.config, chips=chips, link=link, context=context)
     with _open(source, FlashedBoards(described, urls), drafts) as cluster:
         yield cluster
@@ -172,10 +174,14 @@ def _open(source: LoadedModel, chips: Chips, drafts: int | None) -> Iterator[Clu
 
 
 def _find_model(
-    model: str | Path | LoadedModel, check: loading.Check = lambda outline: None
+    model: str | Path | LoadedModel,
+    home: str | Path | None,
+    check: loading.Check = lambda outline: None,
 ) -> LoadedModel:
-    """check: as loading.read_header's."""
-    return _load(model, None, check) if isinstance(model, str | Path) else model
+    """home: the file of one, None for the model's own; check: as loading.read_header's."""
+    home = given.maybe_path("home", home)
+    source = _load(model, None, check) if isinstance(model, str | Path) else model
+    return use_home(source, home)
 
 
 def _load(

@@ -103,6 +103,13 @@ def path(name: str, value: Any) -> str | Path:
     return value
 
 
+def maybe_path(name: str, value: Any) -> str | Path | None:
+    """Takes a path or None."""
+    if value is not None and not isinstance(value, str | Path):
+        _refuse(name, "a path or None", value)
+    return None if value is None else path(name, value)
+
+
 def model(name: str, value: Any) -> str | Path | LoadedModel:
     """Takes a path, or what load_model gave."""
     if isinstance(value, LoadedModel):

@@ -13,7 +13,7 @@ from functools import partial
 from host.cli.arguments import Parser, exit_code, model_path
 from host.cli.console import Console, track
 from host.cli.evaluation_report import list_mistakes, print_report
-from host.errors import ModelError
+from host.errors import FederationError
 from host.generation.command_tables import load_answers, load_commands
 from host.generation.evaluation import answer_in_floats, answer_in_integers
 from host.generation.scores import cascade
@@ -26,6 +26,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = Parser(prog="python -m host.evaluate", description=__doc__)
     parser.add_argument("--model", type=model_path, default=HOME_MODEL, metavar="FILE")
     parser.add_argument("--tokenizer", metavar="FILE", help="default: the one in or beside it")
+    parser.add_argument("--home", metavar="FILE", help="the home that commands are about")
     parser.add_argument(
         "--commands",
         default=HELD_OUT,
@@ -44,8 +45,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the scores; returns the exit code. Raises ModelError."""
+    """Prints the scores; returns the exit code. Raises ModelError, HomeError."""
     source = loading.load_model(options.model, options.tokenizer)
+    source = loading.use_home(source, options.home)
     commands = load_commands(options.commands)
     texts = [command.text for command in commands]
     columns = {
@@ -69,7 +71,7 @@ def show_progress(name: str, starts: Sequence[int]) -> Iterable[int]:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     options = parse_arguments(arguments)
-    return exit_code(lambda: run(options), (ModelError,))
+    return exit_code(lambda: run(options), (FederationError,))
 
 
 if __name__ == "__main__":

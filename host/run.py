@@ -54,6 +54,7 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
         chips.check(outline)
 
     header = loading.read_header(find_model(options), options.tokenizer, check)
+    header = loading.use_home(header, options.home)
     check_chat(options, header.prompt_format)
     chips = find_chips(options, header.config)
     steps = find_steps(options, header.config, chips.context)

@@ -29,6 +29,7 @@ COMMANDS = {
     "monitor": Command("Boards", "host.monitor", "show what the boards print and report"),
     "model": Command("Models", "host.model.__main__", "inspect or quantize a model"),
     "evaluate": Command("Models", "host.evaluate", "score a model on held-out commands"),
+    "home": Command("Models", "host.home.__main__", "check a home's file, or make one"),
     "setup": Command("Installation", "host.cli.setup", "install MicroPython for simulated chips"),
 }
 

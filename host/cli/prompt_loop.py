@@ -192,10 +192,11 @@ class PromptLoop:
             self._fail(f"{generation.prompt!r}: the answer may be cut off, for {cut}")
         elif generation.refused:
             print_message(
-                f"warning: {_shorten(generation.prompt)!r}: the model's answer is refused:"
+                f"note: {_shorten(generation.prompt)!r}: the model's answer is refused:"
                 f" {one_line(generation.refused)}"
             )
-            self._code = FAILED
+        elif generation.needs_confirmation:
+            print_message(f"note: {_shorten(generation.prompt)!r}: ask before that is done")
 
     def _refuse(self, prompt: str | TextError, reason: str) -> None:
         """Prints the answer to a prompt that cannot be given to a model that has a grammar: of
@@ -225,7 +226,7 @@ class PromptLoop:
             chips,
             self._cluster.idle(chips),
             cut,
-            generation.refused,
+            generation if self._format.grammar else None,
         )
 
 

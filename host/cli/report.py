@@ -7,6 +7,7 @@ from dataclasses import asdict
 from host.cli.console import Console
 from host.cli.tables import print_table
 from host.executors.executor import Idle
+from host.generation.generator import Generation
 from host.generation.statistics import GenerationStatistics
 from host.launch.chip_statistics import ChipStatistics
 
@@ -24,20 +25,20 @@ def make_report(
     chips: list[ChipStatistics],
     idle: Idle | None = None,
     cut: str = "",
-    refused: str = "",
+    answer: Generation | None = None,
 ) -> dict[str, object]:
     """Returns the object that `--json` prints for each prompt.
 
     text, tokens: as they are printed, so with the prompt's where the model continues it; cut:
-    what ended an answer before the model said that it was whole, "" for nothing; refused: why
-    the text is the refusal of the model's grammar, "" where it is what the model answered.
+    what ended an answer before the model said that it was whole, "" for nothing; answer: the
+    generation of a model whose answers have a grammar.
     """
     return {
         "prompt": prompt,
         "text": text,
         "tokens": tokens,
         **({"cut": cut} if cut else {}),
-        **({"refused": refused} if refused else {}),
+        **(_describe_answer(answer) if answer else {}),
         "tokens_per_second": round(statistics.tokens_per_second, 2),
         "synchronizations_per_token": round(statistics.per_token(statistics.synchronizations), 3),
         "bytes_per_token": round(statistics.per_token(statistics.bytes), 1),
@@ -51,6 +52,14 @@ def make_report(
         "recoveries": statistics.recoveries,
         **({"idle": asdict(idle)} if idle else {}),
         "chips": [chip.as_dict() for chip in chips],
+    }
+
+
+def _describe_answer(answer: Generation) -> dict[str, object]:
+    return {
+        "confidence": round(answer.confidence, 4),
+        **({"refused": answer.refused} if answer.refused else {}),
+        **({"needs_confirmation": True} if answer.needs_confirmation else {}),
     }
 
 

@@ -105,6 +105,9 @@ def _add_model_options(parser: Parser) -> None:
              " home commands into action lines)")
     add("--tokenizer", metavar="FILE",
         help="its tokenizer (default: tok<vocabulary size>.bin or tokenizer.bin beside the model)")
+    add("--home", metavar="FILE",
+        help="the home that commands are about, as docs/home.md describes it (default: the one"
+             " that comes with the program)")
     add("--steps", type=count_from(1), metavar="N",
         help="tokens in all, the prompt's included (default 256, at most the context)")
     add("--context", type=count_from(1), metavar="N",

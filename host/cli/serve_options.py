@@ -14,7 +14,7 @@ from host.cluster.cluster_fields import ClusterFile
 from host.errors import ArgumentError, ClusterError
 from host.launch import Chips, FlashedBoards, RewrittenBoards
 from host.model.cache import load_quantized
-from host.model.loading import LoadedModel
+from host.model.loading import LoadedModel, use_home
 
 KEY_VARIABLE = "FEDERATION_API_KEY"
 MQTT_VARIABLE = "FEDERATION_MQTT"
@@ -83,6 +83,9 @@ def _add_home_options(parser: Parser) -> None:
     add("--area", action="append", default=[], metavar="DEVICE=ROOM",
         help="the room that a satellite or device is in, by Home Assistant's id of it, * for all"
              " others; may be given again")
+    add("--home", metavar="FILE",
+        help="the home that commands are about, and what Home Assistant calls its rooms and"
+             " devices (default: the one that comes with the program)")
     add("--unlock", action="store_true",
         help="unlock doors by voice, which is refused otherwise")  # fmt: skip
 
@@ -125,7 +128,7 @@ def find_models(options: argparse.Namespace) -> Models:
         found = _find_clusters(options)
     else:
         path = find_model(options)
-        source = load_quantized(path, options.tokenizer)
+        source = use_home(load_quantized(path, options.tokenizer), options.home)
         chips = find_chips(options, source.config)
         if isinstance(chips, FlashedBoards):
             chips = _with_replanning(options, chips, cluster_file.FILE)
@@ -147,7 +150,9 @@ def _find_clusters(options: argparse.Namespace) -> Models:
         cluster = _read("--cluster", file)
         name = _name(cluster.model)
         if name not in found:
-            found[name] = (load_quantized(cluster.model, options.tokenizer), [])
+            source = load_quantized(cluster.model, options.tokenizer)
+            is_home = source.prompt_format.home is not None
+            found[name] = (use_home(source, options.home if is_home else None), [])
         boards = FlashedBoards(cluster)
         found[name][1].append([_with_replanning(options, boards, Path(file))])
     return found

@@ -95,8 +95,8 @@ class Home:
         """Returns the ids of the rooms of a room, a floor, or the whole home; of `here` too, where
         it is not known which."""
         if place in self.floors:
-            return {room.id for room in self.rooms.values() if room.floor == place}
-        return {place} if place in self.rooms else {*self.rooms, ""}
+            return [room.id for room in self.rooms.values() if room.floor == place]
+        return [place] if place in self.rooms else [*self.rooms, ""]
 
     def devices_in(self, place: str) -> list[Device]:
         """Returns all devices of a place, those without a name of their own too."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from host.errors import Curable, ModelError
+from host.home.home_file import load_home
 from host.model import prompt_format
 from host.model.architectures import LLAMA, Architecture
 from host.model.chat import ChatTemplate
@@ -82,6 +83,18 @@ class ModelHeader:
         return LoadedModel(
             self.load_weights(), self.tokenizer, self.prompt_format, self.own_text
         )
+
+
+M = TypeVar("M", LoadedModel, ModelHeader)
+
+
+def use_home(source: M, path: str | Path | None) -> M:
+    """Returns the model for the home of a file (host/home/home_file.py), as it is where there is
+    none. Raises HomeError, and ModelError for a model whose answers are not about a home."""
+    if path is None:
+        return source
+    form = source.prompt_format.at_home(load_home(path))
+    return replace(source, prompt_format=form)
 
 
 class _Source(Protocol):

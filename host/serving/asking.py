@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from host.generation.generator import Generation
 from host.serving.job import Done, Mailbox
 from host.serving.service import GenerationRequest, ServedModel
+
+
+def describe_answer(generation: Generation) -> dict[str, Any]:
+    """Returns what clients are told of an answer that has a grammar: how sure the model is of it,
+    why it was refused, if it was, and whether they should ask before they do it."""
+    found: dict[str, Any] = {"confidence": round(generation.confidence, 4)}
+    if generation.refused:
+        found["refused"] = generation.refused
+    if generation.needs_confirmation:
+        found["needs_confirmation"] = True
+    return found
 
 
 async def whole(mailbox: Mailbox, deadline: float) -> Generation:

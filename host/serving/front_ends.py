@@ -40,7 +40,8 @@ async def open_front_ends(
     lines = []
     async with AsyncExitStack() as stack:
         if settings.wyoming:
-            table = IntentTable.load(settings.may_unlock)
+            home = service.default.source.prompt_format.home
+            table = IntentTable.load(settings.may_unlock, home=home)
             wyoming = WyomingService(service.default, table, settings.areas, settings.deadline)
             port = await stack.enter_async_context(
                 open_wyoming(wyoming, settings.wyoming, settings.announces)

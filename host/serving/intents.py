@@ -9,9 +9,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from host.errors import FederationError
 from host.grammar.action_lines import ALARM, SCENE, TIMER, Action, parse_duration, parse_line
-from host.grammar.devices import ALL, HERE
+from host.grammar.devices import ALL
+from host.home.home import Home
+from host.home.home_file import default_home
+from host.serving.targets import (
+    NoIntent,
+    Slots,
+    Target,
+    area_name,
+    find_targets,
+    split_everything,
+)
 
 TABLE = Path(__file__).with_name("intents.toml")
 _DAY = 86_400
@@ -22,12 +31,11 @@ _TIMER_INTENTS = {
     "add": "HassIncreaseTimer", "remove": "HassDecreaseTimer",
 }  # fmt: skip
 
-Slots = dict[str, "str | int"]
-
-
-class NoIntent(FederationError):
-    """An action that Home Assistant has no intent for, or that is not to be done; the message is
-    for whoever spoke."""
+# What Home Assistant's own agent takes for a device of this name.
+_SAY_OF_DEVICE = {
+    "on": "turn on {name}", "off": "turn off {name}", "open": "open {name}",
+    "close": "close {name}", "lock": "lock {name}",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,7 @@ class _Row:
     say: str = ""
     undo: str = ""
     confirm: bool = False
+    named: bool = False
 
 
 class IntentTable:
@@ -59,20 +68,27 @@ class IntentTable:
         rows: Mapping[tuple[str, str], _Row],
         may_unlock: bool = False,
         clock: Callable[[], datetime] = datetime.now,
+        home: Home | None = None,
     ) -> None:
-        """may_unlock: whether rows with `confirm` are translated; clock: the local time."""
+        """may_unlock: whether rows with `confirm` are translated; clock: the local time; home:
+        what says how Home Assistant calls rooms and devices, None for the one that comes with the
+        program."""
         self.rows, self._may_unlock, self._clock = rows, may_unlock, clock
+        self._home = home or default_home()
 
     @classmethod
     def load(
-        cls, may_unlock: bool = False, clock: Callable[[], datetime] = datetime.now
+        cls,
+        may_unlock: bool = False,
+        clock: Callable[[], datetime] = datetime.now,
+        home: Home | None = None,
     ) -> IntentTable:
         """Reads the table that comes with the program."""
         rows = {}
         for device, verbs in tomllib.loads(TABLE.read_text(encoding="utf-8")).items():
             for verb, fields in verbs.items():
                 rows[device, verb] = _Row(**fields)
-        return cls(rows, may_unlock, clock)
+        return cls(rows, may_unlock, clock, home)
 
     def translate(self, line: str, area: str = "") -> list[HomeIntent]:
         """Returns the intents of all actions of a line, none for "unknown".
@@ -80,55 +96,78 @@ class IntentTable:
         area: the room that the speaker is in, "" where that is not known. Raises NoIntent where
         one of them has no intent: half of what was said is not to be done; GrammarError.
         """
-        return [intent for action in parse_line(line) for intent in self._intents(action, area)]
+        actions = split_everything(self._home, parse_line(line))
+        return [intent for action in actions for intent in self._intents(action, area)]
+
+    def area_of(self, satellite: str) -> str:
+        """Returns what Home Assistant calls the room that a satellite is in, by its id, or the
+        room of this id; "" where the home has neither."""
+        room = self._home.area_of(satellite) or satellite
+        return area_name(self._home, room) if room in self._home.rooms else ""
 
     def _intents(self, action: Action, area: str) -> list[HomeIntent]:
         if action.device == SCENE:
-            return [HomeIntent("HassTurnOn", {"name": action.name, "domain": "scene"})]
+            return [HomeIntent("HassTurnOn", self._scene(action))]
         if action.device in (TIMER, ALARM):
             return [self._timer(action)]
-        room = _room(action, area)
-        now = self._intent(action, room)
+        row = self._row(action)
+        name, slots = self._say(action, row)
+        targets = find_targets(self._home, action, area, name)
+        now = [HomeIntent(name, {**each.slots, **_for_target(slots, each)}) for each in targets]
+        if row.named and not all(each.is_device for each in targets):
+            raise NoIntent(f"Home Assistant has no intent for {action}: name a device")
         if not action.when:
-            return [now]
+            return now
         if action.days:
             raise NoIntent(f"Home Assistant cannot do {action}")
         seconds = self._seconds(action.when, action.time)
         if action.when != _LASTS:
-            return [_start_timer(seconds, conversation_command=self._sentence(action, room))]
-        end = replace(action, verb=self._row(action).undo, value="", when="", time="")
+            return [
+                _start_timer(seconds, conversation_command=self._sentence(action, each))
+                for each in targets
+            ]
+        end = replace(action, verb=row.undo, value="", when="", time="")
         if not end.verb:
             raise NoIntent(f"Home Assistant cannot {action.verb} for some time only")
-        return [now, _start_timer(seconds, conversation_command=self._sentence(end, room))]
+        sentences = [self._sentence(end, each) for each in targets]
+        return [*now, *(_start_timer(seconds, conversation_command=each) for each in sentences)]
+
+    def _scene(self, action: Action) -> Slots:
+        device = self._home.devices.get(action.name)
+        if device is None:
+            return {"name": action.name, "domain": "scene"}
+        return {"name": device.home_assistant or device.names[0]}
 
     def _row(self, action: Action) -> _Row:
-        row = self.rows.get((action.device, action.verb + "?" * action.is_question))
+        row = self.rows.get((action.device, action.asked))
         if row is None:
             raise NoIntent(f"Home Assistant has no intent for {action}")
         if row.confirm and not self._may_unlock:
             raise NoIntent(f"{action} is not done by voice here: start the server with --unlock")
         return row
 
-    def _intent(self, action: Action, room: str) -> HomeIntent:
-        row = self._row(action)
-        name, slots = row.intent, {**({"area": room} if room else {}), **row.slots}
+    def _say(self, action: Action, row: _Row) -> tuple[str, Slots]:
+        """The intent's name, and its slots but for those that say of what."""
+        name, slots = row.intent, dict(row.slots)
         if not action.value:
-            return HomeIntent(name, slots)
+            return name, slots
         value = row.words.get(action.value, action.value)
         if isinstance(value, Mapping):
             slots.update(value)
-            return HomeIntent(str(slots.pop("intent", name)), slots)
+            return str(slots.pop("intent", name)), slots
         if not row.value or value in ("up", "down", "min", "max"):
             raise NoIntent(f"Home Assistant has no intent for {action}")
         slots[row.value] = int(value) if str(value).isdigit() else str(value)
-        return HomeIntent(name, slots)
+        return name, slots
 
-    def _sentence(self, action: Action, room: str) -> str:
+    def _sentence(self, action: Action, target: Target) -> str:
         """What a timer is to say for it later."""
         row = self._row(action)
-        if not row.say or not room or (action.value and not action.value.isdigit()):
+        if target.name and not action.value and action.verb in _SAY_OF_DEVICE:
+            return _SAY_OF_DEVICE[action.verb].format(name=target.name)
+        if not row.say or not target.area or (action.value and not action.value.isdigit()):
             raise NoIntent(f"Home Assistant cannot do {action} later")
-        return row.say.format(area=room, value=action.value)
+        return row.say.format(area=target.area, value=action.value)
 
     def _timer(self, action: Action) -> HomeIntent:
         """The intent of a timer, or of an alarm, which is a timer of that name."""
@@ -160,15 +199,10 @@ class IntentTable:
         return (3600 * hours + 60 * minutes - passed) % _DAY or _DAY
 
 
-def _room(action: Action, area: str) -> str:
-    """The area, "" for the whole house."""
-    if action.name == ALL:
-        return ""
-    if action.name != HERE:
-        return action.name.replace("_", " ")
-    if not area:
-        raise NoIntent("which room? Say its name, or start the server with --area DEVICE=ROOM")
-    return area
+def _for_target(slots: Slots, target: Target) -> Slots:
+    """The slots of an intent for one target: a device's name says what it is."""
+    left_out = ("domain", "device_class") if target.is_device else ()
+    return {name: value for name, value in slots.items() if name not in left_out}
 
 
 def _start_timer(seconds: int, **slots: str | int) -> HomeIntent:

@@ -30,7 +30,7 @@ from paho.mqtt.properties import Properties
 
 from host.errors import ArgumentError, FederationError
 from host.generation.generator import LENGTH
-from host.serving.asking import generate
+from host.serving.asking import describe_answer, generate
 from host.serving.discovery import describe_device
 from host.serving.engine import LOADING, READY
 from host.serving.job_queue import QueueFull
@@ -234,8 +234,8 @@ class MqttServer:
             except FederationError as error:
                 return None if self._service.is_stopping else {**found, "error": str(error)}
         found |= {"text": generation.text, "tokens": len(generation.tokens)}
-        if generation.refused:
-            found["refused"] = generation.refused
+        if self._service.default.source.prompt_format.grammar:
+            found |= describe_answer(generation)
         if generation.finish_reason == LENGTH:
             found["is_cut"] = True
         return found

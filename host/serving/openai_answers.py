@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from host.generation.generator import LENGTH, Generation
+from host.serving.asking import describe_answer
 
 CHAT, TEXT = "chat.completion", "text_completion"
 
@@ -16,10 +17,19 @@ class AnswerWriter:
     """Writes the objects of one answer.
 
     kind: CHAT or TEXT; ignored: what of the request had no effect, which the answer says in
-    `federation`, a field of ours.
+    `federation`, a field of ours; has_grammar: whether the model's answers have one, of which it
+    says there how sure the model is.
     """
 
-    def __init__(self, kind: str, model: str, fingerprint: str, ignored: Sequence[str]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        model: str,
+        fingerprint: str,
+        ignored: Sequence[str],
+        has_grammar: bool = False,
+    ) -> None:
+        self._has_grammar = has_grammar
         self._is_chat = kind == CHAT
         self._kind, self._model, self._fingerprint = kind, model, fingerprint
         self._ignored = list(ignored)
@@ -71,8 +81,8 @@ class AnswerWriter:
 
     def _ours(self, generation: Generation) -> dict[str, Any]:
         ours: dict[str, Any] = {"ignored": self._ignored} if self._ignored else {}
-        if generation.refused:
-            ours["refused"] = generation.refused
+        if self._has_grammar:
+            ours |= describe_answer(generation)
         figures = generation.statistics
         timings = {
             "prompt_n": len(generation.prompt_tokens),

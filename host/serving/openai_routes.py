@@ -74,7 +74,9 @@ class OpenAiApi:
         deadline = asyncio.get_running_loop().time() + self._deadline
         job = model.submit(task, _client(request), mailbox.deliver)
         ignored = parsed.ignored if model.knows_conversations else parsed.all_ignored
-        writer = AnswerWriter(kind, model.name, f"fp_{model.digest}", ignored)
+        has_grammar = model.source.prompt_format.grammar is not None
+        fingerprint = f"fp_{model.digest}"
+        writer = AnswerWriter(kind, model.name, fingerprint, ignored, has_grammar)
         if parsed.is_streamed:
             events = mailbox.events(deadline)
             pieces = _stream(writer, events, parsed.wants_usage, lambda: model.queue.cancel(job))

@@ -110,17 +110,20 @@ class WyomingService:
             return [NotHandled(text=str(error))]
         if not intents:
             return [NotRecognized(text=_NOT_UNDERSTOOD)]
+        confirm = {"needs_confirmation": True} if found.needs_confirmation else None
         events: list[Eventable] = [IntentsStart()]
         for intent in intents:
             entities = [Entity(name, value) for name, value in intent.slots.items()]
-            events.append(Intent(name=intent.name, entities=entities))
+            events.append(Intent(name=intent.name, entities=entities, context=confirm))
         return [*events, IntentsStop()]
 
     def _area(self, context: Mapping[str, object]) -> str:
         for key in ("satellite_id", "device_id"):
-            if area := self._areas.get(str(context.get(key))):
-                return area
-        return self._areas.get("*", "")
+            id = str(context.get(key))
+            if area := self._areas.get(id) or self._table.area_of(id):
+                return self._table.area_of(area.replace(" ", "_")) or area
+        area = self._areas.get("*", "")
+        return self._table.area_of(area.replace(" ", "_")) or area
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serves a connection until it is closed, or sends what is no event."""

@@ -2,6 +2,7 @@
 
 import importlib.resources
 import json
+import tomllib
 from datetime import datetime
 
 import pytest
@@ -9,7 +10,7 @@ from hassil import Intents, recognize_best
 from hassil.intents import TextSlotList
 
 from host.grammar.devices import DEVICES
-from host.home.home_file import default_home
+from host.home.home_file import default_home, parse_home
 from host.serving.intents import HomeIntent, IntentTable, NoIntent
 
 DATA = importlib.resources.files("home_assistant_intents")
@@ -28,8 +29,7 @@ WITHOUT_INTENT = {
     *(f"{kind} {verb}"
       for kind in ("tv", "speaker") for verb in ("state?", "volume?", "mute", "unmute", "stop")),
     *(f"tv channel={value}" for value in (1, "up", "down")),
-    "vacuum state?", "vacuum pause", "vacuum resume", "lock unlock",
-    *(f"gate {verb}" for verb in ("open", "close", "stop", "state?")),
+    "vacuum state?", "vacuum pause", "vacuum resume", "lock unlock", "gate open", "gate stop",
     *(f"security {verb}" for verb in ("arm", "disarm", "state?")),
 }  # fmt: skip
 
@@ -195,3 +195,99 @@ def test_unlocking_is_an_option():
     table = IntentTable.load(may_unlock=True)
     (intent,) = table.translate("lock.hallway unlock")
     assert (intent.name, intent.slots) == ("HassTurnOff", {"area": "hallway", "domain": "lock"})
+
+
+HOME = """
+[floors.upstairs]
+home_assistant = "Upper floor"
+[rooms.den]
+names = ["den"]
+floor = "upstairs"
+has = ["light", "speaker"]
+satellites = ["assist_satellite.den"]
+home_assistant = "The Den"
+[rooms.loft]
+floor = "upstairs"
+has = ["light", "speaker", "lock"]
+[devices.floor_lamp]
+kind = "light"
+room = "den"
+names = ["floor lamp"]
+home_assistant = "light.floor_lamp"
+[devices.shed_door]
+kind = "lock"
+[devices.hifi]
+kind = "speaker"
+room = "den"
+names = ["hi-fi"]
+[devices.film_evening]
+kind = "scene"
+home_assistant = "scene.film"
+[devices.garage_door]
+kind = "gate"
+home_assistant = "cover.garage"
+"""
+
+
+@pytest.fixture(scope="module")
+def own():
+    home = parse_home(tomllib.loads(HOME))
+    return IntentTable.load(may_unlock=True, clock=lambda: EVENING, home=home)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("light.den off", [("HassTurnOff", {"area": "The Den", "domain": "light"})]),
+        ("light.loft off", [("HassTurnOff", {"area": "loft", "domain": "light"})]),
+        ("light.floor_lamp brightness=30",
+         [("HassLightSet", {"name": "light.floor_lamp", "brightness": 30})]),
+        ("light.upstairs on", [("HassTurnOn", {"floor": "Upper floor", "domain": "light"})]),
+        ("speaker.upstairs pause",
+         [("HassMediaPause", {"area": "The Den"}), ("HassMediaPause", {"area": "loft"})]),
+        ("speaker.hifi mute", [("HassMediaPlayerMute", {"name": "hi-fi"})]),
+        ("everything.den off",
+         [("HassTurnOff", {"area": "The Den", "domain": "light"}),
+          ("HassTurnOff", {"area": "The Den", "domain": "media_player"})]),
+        ("lock.shed_door unlock", [("HassTurnOff", {"name": "shed door"})]),
+        ("gate.garage_door open", [("HassTurnOn", {"name": "cover.garage"})]),
+        ("scene.film_evening", [("HassTurnOn", {"name": "scene.film"})]),
+        ("light.floor_lamp on for=5m",
+         [("HassTurnOn", {"name": "light.floor_lamp"}),
+          ("HassStartTimer", {"minutes": 5, "conversation_command": "turn off floor lamp"})]),
+        ("timer.all cancel", [("HassCancelAllTimers", {})]),
+        ("timer.egg add=1h5m",
+         [("HassIncreaseTimer", {"hours": 1, "minutes": 5, "name": "egg"})]),
+    ],
+)  # fmt: skip
+def test_a_home_of_ones_own_is_called_as_home_assistant_calls_it(own, line, expected):
+    found = own.translate(line)
+    assert [(intent.name, intent.slots) for intent in found] == expected
+    for intent in found:
+        combinations = KNOWN[intent.name]["slot_combinations"].values()
+        assert set(intent.slots) <= set(KNOWN[intent.name]["slots"])
+        if intent.name != "HassStartTimer":
+            assert set(intent.slots) in [set(each["slots"]) for each in combinations], intent
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("speaker.den mute", "Home Assistant has no intent for speaker.den mute: name a device"),
+        ("alarm at=07:00 day=tomorrow", "Home Assistant has no intent for alarm"),
+        ("light.den on at=07:00 every=mon", "Home Assistant cannot do light.den on"),
+        ("alarm stop", "Home Assistant has no intent for alarm stop"),
+        ("timer.all pause", "Home Assistant has no intent for timer.all pause"),
+        ("light.cellar on", "light.cellar on: the home has no cellar"),
+        ("light.floor_lamp brightness=30 in=5m", "Home Assistant cannot do light.floor_lamp"),
+    ],
+)
+def test_what_of_it_is_not_to_be_done_says_why(own, line, reason):
+    with pytest.raises(NoIntent) as caught:
+        own.translate(line)
+    assert str(caught.value).startswith(reason)
+
+
+def test_satellites_have_the_areas_of_their_rooms(own):
+    assert own.area_of("assist_satellite.den") == own.area_of("den") == "The Den"
+    assert own.area_of("elsewhere") == ""

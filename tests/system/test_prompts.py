@@ -125,13 +125,34 @@ def test_an_answer_that_is_cut_off_is_told_and_fails_and_the_others_are_answered
 GARBLED = "turn on the light in the kitchen and " * 9
 
 
-def test_an_answer_that_is_none_is_unknown_and_a_warning(piped):
+def test_an_answer_that_is_none_is_unknown_and_a_note_says_why(piped):
     code, out, err = piped(f"{GARBLED}\n\ufeffOrder a pizza.\n")
-    assert (code, out) == (1, "unknown\nunknown\n")
+    assert (code, out) == (0, "unknown\nunknown\n")
+    line = "light.kitchen on; light.kitchen on; light.kitchen on"
     assert err == (
-        f"warning: '{GARBLED[:57]}...': the model's answer is refused: 6 actions, at most 3 are"
-        " possible\n"
+        f"note: '{GARBLED[:57]}...': the model's answer is refused: no answer may begin with"
+        f" '{line};'\n"
     )
+
+
+def test_unlocking_is_to_be_asked_for(piped):
+    code, out, err = piped("unlock the garage door\n")
+    assert (code, out) == (0, "lock.garage unlock\n")
+    assert err == "note: 'unlock the garage door': ask before that is done\n"
+
+
+def test_a_home_of_ones_own_says_what_is_there(piped, tmp_path):
+    file = tmp_path / "home.toml"
+    file.write_text('[rooms.kitchen]\nhas = ["light"]\n')
+    text = "turn off the kitchen lights\nturn on the fan in the kitchen\nlock the attic\n"
+    code, out, err = piped(text, "--home", file)
+    assert (code, out) == (0, "light.kitchen off\nunknown\nunknown\n")
+    assert "refused: fan.kitchen on: there is no fan\n" in err
+    assert "refused: no answer may begin with 'lock.attic'\n" in err
+    file.write_text("[rooms.kitchen]\nhas = 3\n")
+    code, out, err = piped("", "--home", file, "--prompt", "x")
+    assert (code, out) == (1, "")
+    assert err == f"error: {file}: rooms.kitchen: field has is 3, expected a list\n"
 
 
 def test_json_is_an_object_for_each_line_with_figures_of_its_own(piped):
