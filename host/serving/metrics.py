@@ -109,7 +109,7 @@ class _Collector:
             ("llamacpp:tokens_predicted_seconds", "time of generating, from each text's first "
              "token on", metrics.predict_seconds),
             ("federation_generations", "texts that came to an end", metrics.generations),
-            ("federation_refused", "answers that were not of the grammar", metrics.refused),
+            ("federation_refused", "answers in whose place a refusal stands", metrics.refused),
             ("federation_cluster_failures", "times that a cluster failed", metrics.failures),
         )  # fmt: skip
         gauges = (
