@@ -79,7 +79,8 @@ HEADER = (
     "layers",  # numbers of each layer
 )
 
-# Numbers of a layer, by their places.
+# Numbers of a layer, by their places; behind them, where queries and keys are normalized, the
+# numbers of a norm and its multipliers [head_dim], of queries and then of keys.
 Q_SHIFT = const(0)
 Q_LIMIT = const(1)
 K_SHIFT = const(2)

@@ -30,6 +30,7 @@ from protocol.shard_layout import (
     K_LIMIT,
     K_SHIFT,
     LAYER_END,
+    LAYER_NUMBERS,
     MAGIC,
     O_SHIFT,
     PREFIX_SIZE,
@@ -168,12 +169,15 @@ def _layer(layout, numbers, file, size):
         others = [(bytearray(cache), bytearray(cache), None) for _ in range(1, layout["slots"])]
         layer.caches = [(layer.keys, layer.values, None)] + others
     k_limit = numbers[K_LIMIT]
+    norms = numbers[LAYER_NUMBERS:]  # of queries and keys
     layer.key_zero = k_limit + 1
     layer.qkv_scales = array("i", [
         q_rows, numbers[Q_SHIFT], numbers[Q_LIMIT],
         kv_rows, numbers[K_SHIFT], k_limit,
         kv_rows, numbers[V_SHIFT], numbers[V_LIMIT],
-    ])  # fmt: skip
+    ] + norms)  # fmt: skip
+    if norms:
+        layer.qkv_scales[2] = layer.qkv_scales[5] = INT16_LIMIT
     layer.score_shift = numbers[SCORE_SHIFT]
     layer.gate_up_scales = array("i", [
         units, numbers[GATE_SHIFT], INT16_LIMIT,

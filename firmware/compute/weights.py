@@ -39,10 +39,10 @@ class Layer:
     value + 2**15, of the current sequence; caches: of each slot (keys, values, attention_values),
     None where there is one; attention_values: firmware/compute/program.py's of the current one.
     qkv_scales, gate_up_scales: int32, rows, shift and limit of each of q, k and v, and of gate and
-    up, for the kernel `rescale`; gating: index shift, product shift and limit of the kernel
-    `gate`. Where the chip keeps the residual stream: norms: u16 [4, dim], as
-    protocol/shard_layout.py has them; attention_norm, feed_forward_norm: shift, epsilon and limit;
-    o_shift, down_shift.
+    up, for the kernel `rescale`, and behind the former what the norms of q and k need; gating:
+    index shift, product shift and limit of the kernel `gate`. Where the chip keeps the residual
+    stream: norms: u16 [4, dim], as protocol/shard_layout.py has them; attention_norm,
+    feed_forward_norm: shift, epsilon and limit; o_shift, down_shift.
     """
 
     caches = norms = None

@@ -88,7 +88,9 @@ def chip_files(
     columns = matrix_columns(model, shard)
     # Beside native kernels viper's are only there in case.
     products = FEWEST_PRODUCTS if kernels else PRODUCTS
-    sources[KERNELS] = kernel_source(columns, model.config.head_dim, padding, products)
+    sources[KERNELS] = kernel_source(
+        columns, model.config.head_dim, padding, products, qk_norm=model.config.qk_norm
+    )
     has_line = plan.link.kind == "uart" or shard.chip == 0  # or it is the gateway
     answers_on_line = plan.link.kind == "uart" and not plan.strategy.keeps_residual
     header_check = sources.pop(_HEADER_CHECK)

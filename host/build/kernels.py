@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from host.build.attention_kernel import attention_kernel
+from host.build.norm_kernel import norm_kernel
 from host.build.row_kernels import row_kernel
 from host.build.unrolling import PRODUCTS, lines, per_turn, summed, turns
 from host.errors import ModelError
@@ -48,12 +49,18 @@ def column_blocks(columns: int) -> list[tuple[int, int]]:
 
 
 def kernel_source(
-    matrix_columns: Iterable[int], head_dim: int, padding: int = 1, products: int = PRODUCTS
+    matrix_columns: Iterable[int],
+    head_dim: int,
+    padding: int = 1,
+    products: int = PRODUCTS,
+    *,
+    qk_norm: bool = False,
 ) -> str:
     """The module `firmware/compute/model_kernels.py` for matrices of these column counts.
 
     padding: how matrices are stored (protocol/shard_layout.py); products: how many multiplications
-    one turn of a loop has (host/build/unrolling.py). Raises ModelError for heads too large to be
+    one turn of a loop has (host/build/unrolling.py); qk_norm: whether queries and keys pass a norm
+    before they are rotated. Raises ModelError for heads too large to be
     held in locals.
     """
     if head_dim > MAX_COLUMNS:
@@ -73,6 +80,7 @@ def kernel_source(
             "from firmware.compute.kernels import *",
             *made,
             attention_kernel(head_dim, products=products),
+            *([norm_kernel(head_dim)] if qk_norm else []),
             "# For each number of columns: first column, columns and kernel of each block.",
             "MATVEC = {",
             *(f"    {columns}: ({_entries(parts)}),\n" for columns, parts in blocks.items()),

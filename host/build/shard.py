@@ -114,6 +114,9 @@ def _layer_numbers(layer: QuantizedLayer) -> list[object]:
     numbers[layout.O_SHIFT] = layer.o.rescale.shift
     numbers[layout.FEED_FORWARD_NORM] = _norm(layer.feed_forward_gain, layer.feed_forward_limit)
     numbers[layout.DOWN_SHIFT] = layer.down.rescale.shift
+    for gain, limit in ((layer.q_norm, layer.q_limit), (layer.k_norm, layer.k_limit)):
+        if gain:
+            numbers += [*_norm(gain, limit), *map(int, gain.multiplier)]
     return numbers
 
 

@@ -27,6 +27,8 @@ def run_job(job: FlashJob, console: Console) -> None:
     ModelError, ClusterError."""
     if job.choice:
         print(job.choice)
+    if job.model.config.qk_norm:
+        print("kernels: viper's, for none in machine code normalizes queries and keys")
     with _progress(console) as progress:
         mac, done = (update_board if job.options.update else flash_board)(job, progress)
     place = job.place

@@ -83,7 +83,7 @@ def inspect_model(
     if kind is Format.QUANTIZED:
         model = loading.load_model(path).quantize()
     else:
-        weights = loading.load_checkpoint(path)
+        weights = loading.load_weights(path)
         shared = weights.shared_classifier
         # Plans ask for sizes and for the bits of sums, which the weights alone decide: so any
         # ranges of activations will do, and the model need not run to calibrate.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,14 @@ from host.cli.console import Console
 from host.errors import ModelError, TextError
 from host.generation.drafts import measure_yields
 from host.model import loading
-from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel
-from host.model.own_text import OwnText, own_text_path, save_own_text, write_own_text
+from host.model.own_text import (
+    OwnText,
+    own_text_length,
+    own_text_path,
+    save_own_text,
+    write_own_text,
+)
 from host.model.quantization.quality import Quality, measure_quality
 from host.model.quantization.quantize import (
     CALIBRATION_LENGTH,
@@ -24,6 +30,7 @@ from host.model.quantization.quantize import (
     quantize,
     sample_calibration,
 )
+from host.model.quantized import QuantizedModel
 from host.model.tokenizers.text import Tokenizer
 
 Sequences = npt.NDArray[np.int64]
@@ -57,29 +64,30 @@ def quantize_to_file(
     if Path(output).exists() and Path(output).samefile(path):
         raise ModelError(f"{output} is the model itself: give another file to write")
     with _make_progress(console) as progress:
-        task = progress.add_task("loading", total=None)
+        begin = _Steps(progress).begin
         if loading.detect_format(path) is loading.Format.QUANTIZED:
             raise ModelError(f"{path}: is quantized already")
         header = loading.read_header(path, tokenizer)
-        if header.config.context < 2:
+        config, tokens = header.config, header.tokenizer
+        if config.context < 2:
             raise ModelError(f"{path}: a context of one position leaves nothing to measure")
-        tokens, form = header.tokenizer, header.prompt_format
-        checkpoint = header.load_weights()
-        assert isinstance(checkpoint, Checkpoint)  # for it is not quantized
-        model = FloatModel(checkpoint)
-        progress.update(task, description="reading the text" if text else "sampling texts")
-        texts = read_texts(text, tokens, model) if text else sample_texts(tokens, model)
-        progress.update(task, description="calibrating")
-        ranges = model.measure_ranges(texts.calibration)
-        progress.update(task, description="quantizing")
-        result = quantize(checkpoint, ranges)
+        weights = header.load_weights()
+        assert not isinstance(weights, QuantizedModel)
+        model = FloatModel(weights)
+        if text:
+            texts = read_texts(text, tokens, model)
+        else:
+            length = min(CALIBRATION_LENGTH, config.context)
+            texts = sample_texts(tokens, model, begin("sampling texts", 2 * (length - 1)))
+        ranges = model.measure_ranges(texts.calibration, begin("calibrating", config.layers))
+        result = quantize(weights, ranges, begin("quantizing", config.layers))
         steps = texts.held_out.shape[1] - 1
-        progress.update(task, description="measuring", total=steps)
-        cost = measure_quality(model, result, texts.held_out, lambda: progress.advance(task))
-        loading.LoadedModel(result, tokens, form).save(output)
-        progress.update(task, description="writing texts to draft from", total=None)
-        own = write_own_text(model, tokens.bos, tokens.stops)
-        yields = measure_yields(own, header.config.vocab_size)
+        cost = measure_quality(model, result, texts.held_out, begin("measuring", steps))
+        loading.LoadedModel(result, tokens, header.prompt_format).save(output)
+        steps = 2 * (own_text_length(config) - 1)
+        advance = begin("writing texts to draft from", steps)
+        own = write_own_text(model, tokens.bos, tokens.stops, advance)
+        yields = measure_yields(own, config.vocab_size)
         drafts = own_text_path(output)
         save_own_text(OwnText(own, yields), drafts)
     _print_cost(console, cost, Path(text).name if text else None)
@@ -88,11 +96,26 @@ def quantize_to_file(
     return cost
 
 
-def sample_texts(tokenizer: Tokenizer, model: FloatModel) -> Texts:
+class _Steps:
+    """The steps of quantizing, of which each has its bar."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("loading", total=None)
+
+    def begin(self, description: str, total: int) -> Callable[[], None]:
+        """Begins a step; returns what is called after each of its parts."""
+        self._progress.reset(self._task, description=description, total=total)
+        return lambda: self._progress.advance(self._task)
+
+
+def sample_texts(
+    tokenizer: Tokenizer, model: FloatModel, advance: Callable[[], object] = lambda: None
+) -> Texts:
     """Samples texts from the model itself: `LoadedModel.quantize` calibrates on the first."""
     return Texts(
-        sample_calibration(model, tokenizer.bos),
-        sample_calibration(model, tokenizer.bos, HELD_OUT_SEED),
+        sample_calibration(model, tokenizer.bos, advance=advance),
+        sample_calibration(model, tokenizer.bos, HELD_OUT_SEED, advance),
     )
 
 

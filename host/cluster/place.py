@@ -14,7 +14,7 @@ from host.build.configuration import (
 )
 from host.build.machine_code.registry import kernel_set
 from host.cluster.cluster_plan import plan_boards
-from host.errors import FlashError
+from host.errors import FlashError, ModelError
 from host.flashing.firmware_image import Version
 from host.hardware.board import Board
 from host.hardware.kernels import matrix_padding
@@ -106,6 +106,13 @@ class Place:
         )
         kernels = kernel_set(self.board.chip)
         if kernels and kernels.mpy_arch != self.board.mpy_arch:
+            kernels = None
+        if model.config.qk_norm:  # which no program of native kernels computes
+            if self.kernels == "native":
+                raise ModelError(
+                    "--kernels native: none of them normalizes queries and keys, as this model"
+                    " does: leave it out, for viper's"
+                )
             kernels = None
         padding = matrix_padding(self.board.chip)
         return chip_files(model, plan, shard, self.board.mpy_arch, config, kernels, padding)

@@ -17,8 +17,8 @@ from host.errors import ModelError
 from host.generation.choosing import TokenChooser, make_chooser
 from host.generation.constraint import TokenTexts
 from host.model.cache import quantize_once
-from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel
+from host.model.float_weights import FloatWeights
 from host.model.loading import LoadedModel
 from host.model.prompt_format import PromptFormat
 from host.model.quantized import QuantizedModel
@@ -159,7 +159,7 @@ def judge_in_integers(
     return _answer_in_batches(answer, texts, track)
 
 
-def _floats(source: LoadedModel) -> Checkpoint:
+def _floats(source: LoadedModel) -> FloatWeights:
     if isinstance(source.weights, QuantizedModel):
         raise ModelError("the model is quantized already: give the one that it was made of")
     return source.weights

@@ -31,6 +31,8 @@ RESIDUAL_LIMIT = (1 << 24) - 1
 # 32 bits.
 ACCUMULATOR_LIMIT = 1 << 30
 
+_BLOCK = 1 << 17  # elements of a matrix that are multiplied at a time
+
 EXP_FRACTION_BITS = 9
 EXP_ONE = 1 << 15
 
@@ -70,9 +72,20 @@ def saturate(values: Ints, limit: int) -> Ints:
 def matvec(weight: NDArray[np.int8], x: Ints) -> Ints:
     """Multiplies `weight` [rows, columns] by `x` [..., columns]: raw accumulators [..., rows].
 
-    Exact: products and sums stay below 2**53, so float64 (and its fast BLAS) holds them.
+    Exact: products and sums stay below 2**53, so float64 (and its fast BLAS) holds them. Blocks of
+    rows are made float64, so small that they stay in the processor's cache.
     """
-    return (x.astype(np.float64) @ weight.T.astype(np.float64)).astype(np.int64)
+    rows, columns = weight.shape
+    if not weight.size:  # of a chip that has no part in it
+        return np.zeros((*x.shape[:-1], rows), np.int64)
+    vectors = np.ascontiguousarray(x.reshape(-1, columns).T, np.float64)
+    block = np.empty((min(rows, max(1, _BLOCK // columns)), columns))
+    out = np.empty((rows, vectors.shape[1]), np.int64)
+    for start in range(0, rows, len(block)):
+        part = weight[start : start + len(block)]
+        block[: len(part)] = part
+        out[start : start + len(part)] = block[: len(part)] @ vectors
+    return np.ascontiguousarray(out.T).reshape(*x.shape[:-1], rows)
 
 
 def rescale(accumulator: Ints, factors: Rescale) -> Ints:

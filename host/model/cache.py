@@ -9,12 +9,13 @@ from functools import cache
 from pathlib import Path
 
 from host.errors import ModelError
-from host.model.checkpoint import Checkpoint, weight_shapes
+from host.model.checkpoint import count_parameters
+from host.model.float_weights import FloatWeights
 from host.model.loading import Check, LoadedModel, load_model
 from host.model.quantized import QuantizedModel
 from host.paths import cache_folder
 
-_LARGEST = 64 << 20  # bytes of weights: larger models are worth a file that the user knows of
+_LARGEST = 300_000_000  # parameters: larger models are worth a file that the user knows of
 _HERE = Path(__file__).parent
 # What the integers depend on beside the weights.
 _QUANTIZER = ("arithmetic.py", "float_model.py", "loading.py", "quantized.py", "sampling.py")
@@ -35,7 +36,7 @@ def quantize_once(source: LoadedModel, folder: Path | None = None) -> QuantizedM
     time and nothing else. Raises ModelError as quantizing does.
     """
     weights = source.weights
-    if isinstance(weights, QuantizedModel) or weights.embedding.nbytes > _LARGEST:
+    if isinstance(weights, QuantizedModel) or count_parameters(weights.config) > _LARGEST:
         return source.quantize()
     folder = cache_folder("models") if folder is None else folder
     path = folder / f"{_digest(weights, source.tokenizer.bos)}.model"
@@ -49,10 +50,9 @@ def quantize_once(source: LoadedModel, folder: Path | None = None) -> QuantizedM
     return model
 
 
-def _digest(weights: Checkpoint, bos: int) -> str:
+def _digest(weights: FloatWeights, bos: int) -> str:
     digest = hashlib.sha256(f"{_quantizer_digest()} {weights.config} {bos}".encode())
-    for name in weight_shapes(weights.config):
-        digest.update(getattr(weights, name).tobytes())
+    digest.update(weights.digest())
     return digest.hexdigest()[:32]
 
 

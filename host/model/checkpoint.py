@@ -1,8 +1,10 @@
-"""A Llama model in memory: its dimensions and its float weights, whatever file they came from."""
+"""A model in memory: its dimensions and its float weights, whatever file they came from."""
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +41,7 @@ class Config:
     rope_theta: float = 10000.0
     norm_eps: float = 1e-5
     head_dim: int = 0  # elements of one head; 0 stands for dim // heads
+    qk_norm: bool = False  # whether each head's query and key pass an RMSNorm before rope
 
     def __post_init__(self) -> None:
         for name in DIMENSIONS:
@@ -86,6 +89,7 @@ class Config:
 def weight_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """Returns the shape of every weight; matrices are [rows = outputs, columns = inputs]."""
     dim, hidden, layers = config.dim, config.hidden_dim, config.layers
+    gains = (layers, config.head_dim)
     return {
         "embedding": (config.vocab_size, dim),
         "attention_norm": (layers, dim),
@@ -93,6 +97,7 @@ def weight_shapes(config: Config) -> dict[str, tuple[int, ...]]:
         "wk": (layers, config.kv_dim, dim),
         "wv": (layers, config.kv_dim, dim),
         "wo": (layers, dim, config.q_dim),
+        **({"q_norm": gains, "k_norm": gains} if config.qk_norm else {}),
         "ffn_norm": (layers, dim),
         "w1": (layers, hidden, dim),
         "w2": (layers, dim, hidden),
@@ -100,6 +105,29 @@ def weight_shapes(config: Config) -> dict[str, tuple[int, ...]]:
         "final_norm": (dim,),
         "classifier": (config.vocab_size, dim),
     }
+
+
+def count_parameters(config: Config) -> int:
+    """Returns how many weights a model has, a classifier that shares the embedding included."""
+    return sum(math.prod(shape) for shape in weight_shapes(config).values())
+
+
+def layer_shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of every weight of one layer."""
+    whole = ("embedding", "final_norm", "classifier")
+    return {
+        name: shape[1:] for name, shape in weight_shapes(config).items() if name not in whole
+    }
+
+
+def check_weight(name: str, weight: FloatArray, shape: tuple[int, ...]) -> None:
+    """Raises ModelError for a wrong shape or type, and for NaN and infinite weights."""
+    if weight.shape != shape:
+        raise ModelError(f"{name} has shape {weight.shape}, expected {shape}")
+    if weight.dtype != np.float32:
+        raise ModelError(f"{name} holds {weight.dtype}, expected float32")
+    if not np.isfinite(weight).all():
+        raise ModelError(f"{name} holds values that are not finite numbers")
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,16 +150,23 @@ class Checkpoint:
     w3: FloatArray  # up projection
     final_norm: FloatArray
     classifier: FloatArray  # `embedding` itself where the two are shared
+    q_norm: FloatArray | None = None  # where config.qk_norm
+    k_norm: FloatArray | None = None
 
     def __post_init__(self) -> None:
         for name, shape in weight_shapes(self.config).items():
-            weight = getattr(self, name)
-            if weight.shape != shape:
-                raise ModelError(f"{name} has shape {weight.shape}, expected {shape}")
-            if weight.dtype != np.float32:
-                raise ModelError(f"{name} holds {weight.dtype}, expected float32")
-            if not np.isfinite(weight).all():
-                raise ModelError(f"{name} holds values that are not finite numbers")
+            check_weight(name, getattr(self, name), shape)
+
+    def layer(self, index: int) -> Mapping[str, FloatArray]:
+        """Returns the weights of a layer, by their names."""
+        return {name: getattr(self, name)[index] for name in layer_shapes(self.config)}
+
+    def digest(self) -> bytes:
+        """Returns what two models share only where their weights are the same."""
+        digest = hashlib.sha256()
+        for name in weight_shapes(self.config):
+            digest.update(np.ascontiguousarray(getattr(self, name)).data)
+        return digest.digest()
 
     @property
     def shared_classifier(self) -> bool:

@@ -1,20 +1,22 @@
-"""The Llama forward pass in float64: what quantized arithmetic is measured against.
+"""The forward pass in float64: what quantized arithmetic is measured against.
 
 The same computation as llama2.c's run.c: RMSNorm, rope on adjacent pairs, attention with
-grouped queries, SwiGLU. Everything is batched: hidden states are [batch, positions, dim].
+grouped queries, SwiGLU; and where a model has them, norms of each head's query and key. Everything
+is batched: hidden states are [batch, positions, dim].
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from host.errors import ModelError
-from host.model.checkpoint import Checkpoint, Config
+from host.model.checkpoint import Config
+from host.model.float_weights import FloatWeights
 from host.model.ranges import Ranges
 from host.model.sampling import softmax
 from host.model.tokenizers.bpe import BOS
@@ -27,6 +29,9 @@ Observer = Callable[[str, int, Array], None]
 # Largest temporary of a batch, in elements (64 MB), so that calibration of a large model with a
 # large vocabulary is split rather than running out of memory.
 BATCH_ELEMENTS = 1 << 23
+# Of layers that are kept in float64, bytes. What is beyond is read anew for each pass, from a file
+# that is larger than most computers' memory anyway.
+_KEPT = 3 << 29
 
 
 class KVCache:
@@ -39,22 +44,22 @@ class KVCache:
         self.filled = 0  # positions that hold keys and values
 
 
-class FloatModel:
-    """A checkpoint that computes, in float64."""
+Layer = Mapping[str, Array]
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.config = config = checkpoint.config
+
+class FloatModel:
+    """A model that computes in float64, with no more of its weights in memory than must be."""
+
+    def __init__(self, weights: FloatWeights, kept: int = _KEPT) -> None:
+        """kept: bytes of layers that stay in memory; the others are read for each pass."""
+        self.config = config = weights.config
+        self._weights, self._room = weights, kept
+        self._layers: dict[int, Layer] = {}
         # Transposed and doubled once, so that each use is a plain product.
-        self._embedding = checkpoint.embedding.astype(np.float64)
-        self._classifier = checkpoint.classifier.astype(np.float64).T
-        self._norms = {
-            name: getattr(checkpoint, name).astype(np.float64)
-            for name in ("attention_norm", "ffn_norm", "final_norm")
-        }
-        self._matrices = {
-            name: getattr(checkpoint, name).astype(np.float64).transpose(0, 2, 1)
-            for name in ("wq", "wk", "wv", "wo", "w1", "w2", "w3")
-        }
+        classifier = weights.classifier.astype(np.float64)
+        self._embedding = classifier if weights.shared_classifier else weights.embedding
+        self._classifier = classifier.T
+        self._final_norm = weights.final_norm.astype(np.float64)
         pairs = np.arange(0, config.head_dim, 2)
         angles = np.outer(
             np.arange(config.context), config.rope_theta ** (-pairs / config.head_dim)
@@ -90,17 +95,42 @@ class FloatModel:
         """
         return self._forward(np.asarray(tokens).reshape(-1, 1), cache)[:, 0]
 
-    def measure_ranges(self, sequences: Iterable[npt.ArrayLike]) -> Ranges:
-        """Measures the largest magnitude at every site over all positions of `sequences`."""
+    def measure_ranges(
+        self, sequences: Iterable[npt.ArrayLike], advance: Callable[[], object] = lambda: None
+    ) -> Ranges:
+        """Measures the largest magnitude at every site over all positions of `sequences`.
+
+        Layer by layer, so that each is read once. advance: called after each.
+        """
         ranges = Ranges(self.config.layers)
-        for batch in self._batches([np.asarray(sequence) for sequence in sequences]):
-            self._forward(batch, self.new_cache(*batch.shape), ranges.observe)
+        observe = ranges.observe
+        batches = list(self._batches([np.asarray(sequence) for sequence in sequences]))
+        streams = [self._embed(batch) for batch in batches]
+        for x in streams:
+            observe("residual", -1, x)
+        for index in range(self.config.layers):
+            layer = self._layer(index)
+            for place, x in enumerate(streams):
+                shape = (len(x), self.config.kv_heads, x.shape[1], self.config.head_dim)
+                cache = np.zeros(shape), np.zeros(shape)
+                streams[place] = self._run_layer(index, layer, x, cache, 0, observe)
+            advance()
+        for x in streams:
+            self._classify(x, observe)
         return ranges
 
     def sample_sequences(
-        self, count: int, length: int, seed: int, bos: int = BOS
+        self,
+        count: int,
+        length: int,
+        seed: int,
+        bos: int = BOS,
+        advance: Callable[[], object] = lambda: None,
     ) -> npt.NDArray[np.int64]:
-        """Samples token sequences [count, length] at temperature 1 from BOS on."""
+        """Samples token sequences [count, length] at temperature 1 from BOS on.
+
+        advance: called after each position.
+        """
         random = np.random.default_rng(seed)
         cache = self.new_cache(count, length)
         sequences = np.full((count, length), bos)
@@ -109,13 +139,17 @@ class FloatModel:
             cumulative = probabilities.cumsum(axis=1)
             drawn = random.random((count, 1)) * cumulative[:, -1:]
             sequences[:, position] = (cumulative <= drawn).sum(axis=1)
+            advance()
         return sequences
 
     def continue_greedily(
-        self, beginnings: npt.NDArray[np.int64], length: int
+        self,
+        beginnings: npt.NDArray[np.int64],
+        length: int,
+        advance: Callable[[], object] = lambda: None,
     ) -> npt.NDArray[np.int64]:
         """Returns sequences [count, length] that begin so [count, given], each next token the most
-        probable one."""
+        probable one. advance: called after each position."""
         count, given = beginnings.shape
         cache = self.new_cache(count, length)
         sequences = np.zeros((count, length), np.int64)
@@ -124,6 +158,7 @@ class FloatModel:
             logits = self.step(sequences[:, position - 1], cache)
             if position >= given:
                 sequences[:, position] = logits.argmax(axis=1)
+            advance()
         return sequences
 
     def _batches(self, sequences: Sequence[Tokens]) -> Iterable[Tokens]:
@@ -142,40 +177,87 @@ class FloatModel:
         observe = observe or _ignore
         if cache.filled + tokens.shape[1] > cache.keys.shape[3]:
             raise ModelError(f"the KV cache of {cache.keys.shape[3]} positions is full")
-        x = self._embedding[tokens]
+        x = self._embed(tokens)
         observe("residual", -1, x)
-        for layer in range(self.config.layers):
-            x = x + self._attention(layer, x, cache, observe)
-            observe("residual", -1, x)
-            x = x + self._feed_forward(layer, x, observe)
-            observe("residual", -1, x)
+        for index in range(self.config.layers):
+            stored = cache.keys[index], cache.values[index]
+            x = self._run_layer(index, self._layer(index), x, stored, cache.filled, observe)
         cache.filled += tokens.shape[1]
-        normed = self._normalize(x, self._norms["final_norm"])
+        return self._classify(x, observe)
+
+    def _embed(self, tokens: Tokens) -> Array:
+        return self._embedding[tokens].astype(np.float64)
+
+    def _classify(self, x: Array, observe: Observer) -> Array:
+        normed = self._normalize(x, self._final_norm)
         observe("final", -1, normed)
         logits = normed @ self._classifier
         observe("logits", -1, logits)
-        return logits
+        return np.asarray(logits)
 
-    def _attention(self, layer: int, x: Array, cache: KVCache, observe: Observer) -> Array:
+    def _layer(self, index: int) -> Layer:
+        """Returns a layer's weights in float64, matrices transposed."""
+        if index in self._layers:
+            return self._layers[index]
+        layer = {
+            name: weight.astype(np.float64).T
+            for name, weight in self._weights.layer(index).items()
+        }
+        size = sum(weight.nbytes for weight in layer.values())
+        if size <= self._room:
+            self._room -= size
+            self._layers[index] = layer
+        return layer
+
+    def _run_layer(
+        self,
+        index: int,
+        layer: Layer,
+        x: Array,
+        cache: tuple[Array, Array],
+        start: int,
+        observe: Observer,
+    ) -> Array:
+        """Returns the residual stream after a layer; cache: its keys and values, filled up to
+        `start`."""
+        x = x + self._attention(index, layer, x, cache, start, observe)
+        observe("residual", -1, x)
+        x = x + self._feed_forward(index, layer, x, observe)
+        observe("residual", -1, x)
+        return x
+
+    def _attention(
+        self,
+        index: int,
+        layer: Layer,
+        x: Array,
+        cache: tuple[Array, Array],
+        start: int,
+        observe: Observer,
+    ) -> Array:
         """Returns what the attention of `layer` adds to the residual stream `x`."""
         config = self.config
-        normed = self._normalize(x, self._norms["attention_norm"][layer])
-        observe("attention_input", layer, normed)
-        query = self._split_heads(normed @ self._matrices["wq"][layer], config.heads)
-        key = self._split_heads(normed @ self._matrices["wk"][layer], config.kv_heads)
-        value = self._split_heads(normed @ self._matrices["wv"][layer], config.kv_heads)
+        normed = self._normalize(x, layer["attention_norm"])
+        observe("attention_input", index, normed)
+        query = self._split_heads(normed @ layer["wq"], config.heads)
+        key = self._split_heads(normed @ layer["wk"], config.kv_heads)
+        value = self._split_heads(normed @ layer["wv"], config.kv_heads)
         for site, values in (("q", query), ("k", key), ("v", value)):
-            observe(site, layer, values)
-        start, end = cache.filled, cache.filled + x.shape[1]
+            observe(site, index, values)
+        if config.qk_norm:
+            query = self._normalize(query, layer["q_norm"])
+            key = self._normalize(key, layer["k_norm"])
+            observe("rotated_q", index, query)
+            observe("rotated_k", index, key)
+        end = start + x.shape[1]
         query, key = self._rotate(query, start), self._rotate(key, start)
-        observe("rotated_q", layer, query)
-        observe("rotated_k", layer, key)
-        cache.keys[layer, :, :, start:end] = key
-        cache.values[layer, :, :, start:end] = value
-        keys, values = cache.keys[layer, :, :, :end], cache.values[layer, :, :, :end]
-        heads = self._attend(query, keys, values)
-        observe("attention_output", layer, heads)
-        return np.asarray(heads @ self._matrices["wo"][layer])
+        observe("rotated_q", index, query)
+        observe("rotated_k", index, key)
+        keys, values = cache
+        keys[:, :, start:end], values[:, :, start:end] = key, value
+        heads = self._attend(query, keys[:, :, :end], values[:, :, :end])
+        observe("attention_output", index, heads)
+        return np.asarray(heads @ layer["wo"])
 
     def _attend(self, query: Array, keys: Array, values: Array) -> Array:
         """Returns the results of all heads [batch, positions, heads * head size].
@@ -194,17 +276,17 @@ class FloatModel:
         attended = attended.reshape(batch, heads, positions, head_dim)
         return np.asarray(attended.swapaxes(1, 2).reshape(batch, positions, heads * head_dim))
 
-    def _feed_forward(self, layer: int, x: Array, observe: Observer) -> Array:
+    def _feed_forward(self, index: int, layer: Layer, x: Array, observe: Observer) -> Array:
         """Returns what the feed-forward network of `layer` adds to the residual stream `x`."""
-        normed = self._normalize(x, self._norms["ffn_norm"][layer])
-        observe("ffn_input", layer, normed)
-        gate = normed @ self._matrices["w1"][layer]
-        observe("gate", layer, gate)
-        up = normed @ self._matrices["w3"][layer]
-        observe("up", layer, up)
+        normed = self._normalize(x, layer["ffn_norm"])
+        observe("ffn_input", index, normed)
+        gate = normed @ layer["w1"]
+        observe("gate", index, gate)
+        up = normed @ layer["w3"]
+        observe("up", index, up)
         hidden = gate / (1.0 + np.exp(-gate)) * up
-        observe("hidden", layer, hidden)
-        return np.asarray(hidden @ self._matrices["w2"][layer])
+        observe("hidden", index, hidden)
+        return np.asarray(hidden @ layer["w2"])
 
     def _normalize(self, x: Array, weight: Array) -> Array:
         """Returns x / sqrt(mean(x^2) + epsilon) * weight: RMSNorm."""

@@ -13,11 +13,12 @@ from typing import Protocol, TypeVar
 from host.errors import Curable, ModelError
 from host.home.home_file import load_home
 from host.model import prompt_format
-from host.model.architectures import LLAMA, Architecture
+from host.model.architectures import LLAMA, QWEN3, Architecture
 from host.model.chat import ChatTemplate
 from host.model.checkpoint import Checkpoint, Config
 from host.model.files import naming
 from host.model.float_model import FloatModel
+from host.model.float_weights import FloatWeights
 from host.model.formats import gguf, quantized_file
 from host.model.formats.detection import Format, detect_format, read_start
 from host.model.formats.gguf import GgufModel
@@ -45,7 +46,7 @@ class LoadedModel:
     """A model, in floats or quantized already, its tokenizer, the format of its prompts, and where
     texts of its own are, if there are any."""
 
-    weights: Checkpoint | QuantizedModel
+    weights: FloatWeights | QuantizedModel
     tokenizer: Tokenizer
     prompt_format: PromptFormat = CONTINUATION
     own_text: Path | None = None
@@ -75,7 +76,7 @@ class ModelHeader:
     config: Config
     tokenizer: Tokenizer
     prompt_format: PromptFormat
-    load_weights: Callable[[], Checkpoint | QuantizedModel]
+    load_weights: Callable[[], FloatWeights | QuantizedModel]
     own_text: Path | None = None  # where texts of the model's own are, if there are any
 
     def load(self) -> LoadedModel:
@@ -106,6 +107,7 @@ class _Source(Protocol):
     def tokenizer(self, vocab_size: int) -> Tokenizer: ...
     def chat_template(self) -> ChatTemplate | None: ...
     def checkpoint(self) -> Checkpoint: ...
+    def weights(self) -> FloatWeights: ...
 
 
 _SOURCES: dict[Format, Callable[[str | Path], _Source]] = {
@@ -150,9 +152,9 @@ def read_header(
     if form is None or tokens is None or problems:
         raise join_refusals(problems)
 
-    def load_weights() -> Checkpoint:
+    def load_weights() -> FloatWeights:
         with naming(path):
-            return source.checkpoint()
+            return source.weights()
 
     return ModelHeader(outline.config, tokens, form, load_weights, own_text_path(path))
 
@@ -198,13 +200,23 @@ def join_refusals(problems: Sequence[ModelError]) -> ModelError:
 
 
 def detect_architecture(path: str | Path) -> Architecture:
-    """Returns the architecture of the model at `path`; llama2.c's files, and quantized models of
-    this version, hold none but Llama's layers. Raises ModelError."""
+    """Returns the architecture of the model at `path`, of a quantized one that whose layers it
+    has. Raises ModelError."""
     if detect_format(path) is Format.QUANTIZED:
-        return LLAMA
+        return QWEN3 if read_header(path).config.qk_norm else LLAMA
     source = _open_source(path)
     with naming(path):
         return source.architecture()
+
+
+def load_weights(path: str | Path) -> FloatWeights:
+    """Loads the float weights of the model at `path`, or what reads them as they are asked for.
+
+    Raises ModelError, also for a quantized model.
+    """
+    source = _open_source(path)
+    with naming(path):
+        return source.weights()
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:

@@ -10,8 +10,7 @@ ends a text.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialize
 
 from host.errors import ModelError
-from host.model.checkpoint import weight_shapes
+from host.model.checkpoint import Config, count_parameters
 from host.model.float_model import FloatModel
 
 Text = NDArray[np.int64]
@@ -30,7 +29,7 @@ Text = NDArray[np.int64]
 SEED = 31
 SEQUENCES, LENGTH = 160, 200
 # Multiply-accumulates that writing may take: a minute. Of larger models fewer texts are written.
-_MOST_WORK = 1 << 41
+_MOST_WORK = 1 << 39
 _FEWEST = 8
 _GIVEN = 8  # tokens with which greedy texts begin
 
@@ -49,14 +48,24 @@ def own_text_path(model: str | Path) -> Path:
     return Path(f"{model}.drafts")
 
 
-def write_own_text(model: FloatModel, bos: int, stops: Collection[int]) -> list[Text]:
-    """Returns texts that the model writes, the same each time; stops: tokens that end one."""
-    length = min(LENGTH, model.config.context)
-    weights = sum(math.prod(shape) for shape in weight_shapes(model.config).values())
-    most = _MOST_WORK // (2 * length * weights)
+def own_text_length(config: Config) -> int:
+    """Returns how many tokens each of a model's own texts has at most."""
+    return min(LENGTH, config.context)
+
+
+def write_own_text(
+    model: FloatModel,
+    bos: int,
+    stops: Collection[int],
+    advance: Callable[[], object] = lambda: None,
+) -> list[Text]:
+    """Returns texts that the model writes, the same each time; stops: tokens that end one;
+    advance: called after each position of two texts of `own_text_length`, but the first."""
+    length = own_text_length(model.config)
+    most = _MOST_WORK // (2 * length * count_parameters(model.config))
     count = max(_FEWEST, min(SEQUENCES, most))
-    sampled = model.sample_sequences(count, length, SEED, bos)
-    greedy = model.continue_greedily(sampled[:, :_GIVEN], length)
+    sampled = model.sample_sequences(count, length, SEED, bos, advance)
+    greedy = model.continue_greedily(sampled[:, :_GIVEN], length, advance)
     return [_until_end(text, stops) for text in (*sampled, *greedy)]
 
 

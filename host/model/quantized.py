@@ -44,6 +44,9 @@ class QuantizedLayer:
     product_shift: int
     hidden_limit: int
     down: Linear
+    # Of each head's query and key before rope, where config.qk_norm: q and k are int16 until then.
+    q_norm: Gain | None = None
+    k_norm: Gain | None = None
 
 
 @dataclass(frozen=True)
@@ -90,13 +93,15 @@ class QuantizedModel:
         return digest.digest()
 
 
-def _iterate_parts(value: Any) -> Iterator[bytes]:
+def _iterate_parts(value: Any) -> Iterator[bytes | memoryview]:
     if isinstance(value, np.ndarray):
         yield f"{value.dtype.str}{value.shape}".encode()
-        yield np.ascontiguousarray(value).tobytes()
+        yield np.ascontiguousarray(value).data
     elif is_dataclass(value):
         for field in fields(value):
-            yield from _iterate_parts(getattr(value, field.name))
+            part = getattr(value, field.name)
+            if part is not None and part is not False:  # what models of older kinds do not have
+                yield from _iterate_parts(part)
     elif isinstance(value, tuple):
         for item in value:
             yield from _iterate_parts(item)

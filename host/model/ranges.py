@@ -15,7 +15,9 @@ class Ranges:
         self.q = np.zeros(layers)
         self.k = np.zeros(layers)
         self.v = np.zeros(layers)
-        self.rotated_q = np.zeros(layers)  # after rope, which can lengthen by sqrt(2)
+        # After rope, which can lengthen by sqrt(2), and where there are norms of q and k before
+        # it, after these too.
+        self.rotated_q = np.zeros(layers)
         self.rotated_k = np.zeros(layers)
         self.attention_output = np.zeros(layers)  # the heads' results: input of wo
         self.ffn_input = np.zeros(layers)  # normalized: input of w1, w3

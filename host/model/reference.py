@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from host.model import arithmetic
-from host.model.arithmetic import INT16_LIMIT, Ints
+from host.model.arithmetic import INT16_LIMIT, Gain, Ints
 from host.model.quantized import QuantizedModel
 from host.model.transformer import final_activation
 
@@ -52,10 +52,14 @@ class Reference:
             rows = arithmetic.rescale(arithmetic.matvec(linear.weight, x), linear.rescale)
             return arithmetic.saturate(rows, limit).reshape(len(x), -1, config.head_dim)
 
-        q = arithmetic.rotate(heads("q", layer.q_limit), cosine, sine, layer.q_limit)
-        self.keys[index, :, :, now] = arithmetic.rotate(
-            heads("k", layer.k_limit), cosine, sine, layer.k_limit
-        )
+        def turned(name: str, gain: Gain | None, limit: int) -> Ints:
+            found = heads(name, INT16_LIMIT if gain else limit)
+            if gain:
+                found = arithmetic.rms_normalize(found, gain, limit)
+            return arithmetic.rotate(found, cosine, sine, limit)
+
+        q = turned("q", layer.q_norm, layer.q_limit)
+        self.keys[index, :, :, now] = turned("k", layer.k_norm, layer.k_limit)
         self.values[index, :, :, now] = heads("v", layer.v_limit)
         # Query heads that share a KV head are neighbours: [batch, kv_heads, group, head_dim].
         q = q.reshape(len(x), config.kv_heads, -1, config.head_dim)

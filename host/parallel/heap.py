@@ -12,7 +12,7 @@ from host.model.checkpoint import Config
 from host.parallel.assignment import LocalSizes
 from host.parallel.shape import Shape
 from protocol.fragment import LEAST_MTU
-from protocol.shard_layout import VECTORS
+from protocol.shard_layout import NORM_NUMBERS, VECTORS
 
 # Code and objects of firmware and protocol, and on a simulated chip of the modules that stand in
 # for a board's: what the parts below leave of the heap that such a chip reports. Measured;
@@ -31,6 +31,7 @@ STATION = 90
 # MicroPython keeps 3 bits for each block of 16 bytes of its heap.
 _HEAP_OVERHEAD = 128 / 131
 READ_SIZE = 256
+_DIGITS = 6  # of a number in a shard's header, and a comma
 _RELAYED_AT_ONCE = 4
 
 
@@ -119,7 +120,14 @@ def table_bytes(shape: Shape) -> int:
     """The exponential, sigmoid and rope tables."""
     rope_rows = arithmetic.ROPE_STRIDE + -(-shape.context // arithmetic.ROPE_STRIDE)
     entries = len(arithmetic.exp_table()) + len(arithmetic.sigmoid_table())
-    return 2 * (entries + rope_rows * shape.config.head_dim)
+    return 2 * (entries + rope_rows * shape.config.head_dim) + _qk_norm_bytes(shape.config)
+
+
+def _qk_norm_bytes(config: Config) -> int:
+    """The norms of queries and keys, int32, and while a chip starts the same as numbers of a list
+    and as digits in its shard's header."""
+    numbers = 2 * (config.head_dim + NORM_NUMBERS) if config.qk_norm else 0
+    return config.layers * numbers * (4 + 4 + _DIGITS)
 
 
 def workspace_bytes(shape: Shape, sizes: LocalSizes, rows: int) -> int:

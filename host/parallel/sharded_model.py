@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from host.model import arithmetic
-from host.model.arithmetic import INT16_LIMIT, Ints
+from host.model.arithmetic import INT16_LIMIT, Gain, Ints
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 from host.parallel.layers import ColumnParallelLinear, RowParallelLinear
 from host.parallel.plan import Plan, Shard
@@ -106,7 +106,8 @@ class ShardedModel:
             return np.zeros((1, 0), np.int64)
         turn = arithmetic.rope_row(self._rope, position)
         q, k, v = (part.reshape(-1, self.model.config.head_dim) for part in qkv)
-        q, k = arithmetic.saturate(q, numbers.q_limit), arithmetic.saturate(k, numbers.k_limit)
+        q = _limited(q, numbers.q_norm, numbers.q_limit)
+        k = _limited(k, numbers.k_norm, numbers.k_limit)
         cache[0, index, :, position] = arithmetic.rotate(k, *turn, numbers.k_limit)
         cache[1, index, :, position] = arithmetic.saturate(v, numbers.v_limit)
         keys, values = cache[:, index, self._kv_places(shard), : position + 1]
@@ -118,6 +119,13 @@ class ShardedModel:
         """Where in a chip's cache the KV head of each of its heads is."""
         group = self.model.config.heads_per_kv_head
         return [shard.kv_heads.index(head // group) for head in shard.heads]
+
+
+def _limited(rows: Ints, gain: Gain | None, limit: int) -> Ints:
+    """Queries or keys [heads, head_dim], normalized where they are, within their limit."""
+    if gain is None:
+        return arithmetic.saturate(rows, limit)
+    return arithmetic.rms_normalize(arithmetic.saturate(rows, INT16_LIMIT), gain, limit)
 
 
 def _sharded(layer: QuantizedLayer, plan: Plan, group: range, size: int) -> ShardedLayer:

@@ -11,22 +11,30 @@ VOCABULARY, CONTEXT = 40, 16
 def configs(
     head_sizes: tuple[int, ...] = (2, 6, 8, 16, 22, 32, 64), largest_hidden: int = 700
 ) -> st.SearchStrategy[Config]:
-    """Shapes with and without grouped queries, any number of feed-forward units, and a width
-    that is that of all heads or another."""
+    """Shapes with and without grouped queries, any number of feed-forward units, a width that is
+    that of all heads or another, with and without norms of queries and keys."""
 
     def config(
-        head_dim: int, kv_heads: int, group: int, layers: int, hidden: int, dim: int | None
+        head_dim: int,
+        kv_heads: int,
+        group: int,
+        layers: int,
+        hidden: int,
+        dim: int | None,
+        qk_norm: bool,
     ) -> Config:
         heads = kv_heads * group
         return Config(
             dim or head_dim * heads, hidden, layers, heads, kv_heads, VOCABULARY, CONTEXT,
-            head_dim=head_dim,
+            head_dim=head_dim, qk_norm=qk_norm,
         )  # fmt: skip
 
     small = st.integers(1, 3)
     hidden = st.integers(1, min(largest_hidden, 40)) | st.integers(1, largest_hidden)
     dim = st.none() | st.integers(1, 96)
-    return st.builds(config, st.sampled_from(head_sizes), small, small, small, hidden, dim)
+    return st.builds(
+        config, st.sampled_from(head_sizes), small, small, small, hidden, dim, st.booleans()
+    )
 
 
 @st.composite

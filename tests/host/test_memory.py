@@ -127,6 +127,18 @@ def test_the_need_of_shallow_and_of_deep_models_is_what_chips_use(reduce, layers
         assert -TOO_LITTLE <= over <= TOO_MUCH * used[shard.chip], (shard.chip, over)
 
 
+@pytest.mark.verify
+def test_norms_of_queries_and_keys_are_counted():
+    """Those of each layer, and while a chip starts its header's numbers too."""
+    model = quantize(random_checkpoint(replace(STORIES, layers=20, context=64, qk_norm=True)))
+    with open_cluster(model, SimulatedChips.alike(2, "uart", heap=4 << 20)) as cluster:
+        used = kept_bytes(cluster.executor, cluster.coordinator)
+        plan = cluster.executor.plan
+    for shard in plan.shards:
+        over = plan.heap_need(shard).kept - used[shard.chip]
+        assert -TOO_LITTLE <= over <= TOO_MUCH * used[shard.chip], (shard.chip, over)
+
+
 @pytest.mark.parametrize("secure", [False, True])
 @pytest.mark.parametrize("link", ["uart", "espnow"])
 @pytest.mark.parametrize("reduce", [pytest.param("host", marks=pytest.mark.verify), "chips"])

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -161,12 +162,11 @@ def test_a_file_stays_until_the_new_one_is_whole(
     path = tmp_path / "model"
     path.write_text("before")
 
-    def full(self: Path, data: bytes) -> int:
-        with open(self, "wb") as file:
-            file.write(data[:100])
+    def fill_disk(file: BinaryIO, arrays: object, metadata: object) -> None:
+        file.write(bytes(100))
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(quantized_file, "write_arrays", fill_disk)
     with pytest.raises(ModelError, match="cannot write: No space left on device"):
         quantized_file.save(model, small_tokenizer(), path)
     assert path.read_text() == "before"

@@ -17,7 +17,7 @@ from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 from host.model.reference import Reference
 from tests.host import registers
 from tests.host.random_models import VOCABULARY, checkpoints, configs
-from tests.host.tiny import TINY, random_checkpoint
+from tests.host.tiny import NORMED_HEADS, TINY, random_checkpoint
 
 EXP, SIGMOID = arithmetic.exp_table().tolist(), arithmetic.sigmoid_table().tolist()
 TOKENS = [1, 7, 39, 0, 7, 21, 5, 5, 12]
@@ -49,8 +49,8 @@ class PlainModel:
 
     def attention(self, index: int, x: list[int]) -> list[int]:
         layer, size = self.model.layers[index], self.config.head_dim
-        queries = self.rotated(product(layer.q, x, layer.q_limit), layer.q_limit)
-        keys = self.rotated(product(layer.k, x, layer.k_limit), layer.k_limit)
+        queries = self.turned(layer.q, layer.q_norm, x, layer.q_limit)
+        keys = self.turned(layer.k, layer.k_norm, x, layer.k_limit)
         values = product(layer.v, x, layer.v_limit)
         for head in range(self.config.kv_heads):
             self.keys[index][head].append(keys[head * size : (head + 1) * size])
@@ -64,6 +64,13 @@ class PlainModel:
             for column in zip(*self.values[index][shared], strict=True):
                 means.append(registers.weighted_mean(weights, column))
         return means
+
+    def turned(self, linear: Linear, norm: Gain | None, x: list[int], limit: int) -> list[int]:
+        if norm is None:
+            return self.rotated(product(linear, x, limit), limit)
+        rows, size = product(linear, x, INT16_LIMIT), self.config.head_dim
+        heads = [rows[at : at + size] for at in range(0, len(rows), size)]
+        return self.rotated([v for head in heads for v in normalized(head, norm, limit)], limit)
 
     def rotated(self, rows: list[int], limit: int) -> list[int]:
         row = registers.rope_row(self.rope, self.position)
@@ -112,6 +119,19 @@ def test_logits_equal_those_of_registers(seed: int, shared: bool) -> None:
     assert np.abs(logits).max() > 5000  # 13 bits and more of logits to compare
     for token, expected in zip(TOKENS, logits.tolist(), strict=True):
         assert plain.step(token) == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_norms_of_queries_and_keys(seed: int) -> None:
+    """The reference equals registers, and is near to floats."""
+    checkpoint = random_checkpoint(NORMED_HEADS, seed=seed)
+    model = quantize(checkpoint)
+    plain = PlainModel(model)
+    logits = Reference(model).logits([TOKENS])[0]
+    for token, expected in zip(TOKENS, logits.tolist(), strict=True):
+        assert plain.step(token) == expected
+    floats = FloatModel(checkpoint).logits(TOKENS)
+    np.testing.assert_allclose(logits * 2.0**-model.logit_exponent, floats, atol=0.2)
 
 
 @pytest.mark.parametrize("head_dim", [2, 8, 10])

@@ -1,5 +1,7 @@
 """Small random models for tests that need every kind of weight but no sense."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from host.model.checkpoint import Checkpoint, Config, weight_shapes
@@ -10,6 +12,8 @@ TINY = Config(dim=24, hidden_dim=10, layers=2, heads=6, kv_heads=2, vocab_size=4
 WIDE_HEADS = Config(
     dim=20, hidden_dim=10, layers=2, heads=6, kv_heads=2, vocab_size=40, context=16, head_dim=8
 )
+# Qwen3's kind: heads of their own size whose queries and keys pass a norm.
+NORMED_HEADS = replace(WIDE_HEADS, qk_norm=True)
 
 
 def random_checkpoint(config: Config = TINY, shared: bool = True, seed: int = 0) -> Checkpoint:

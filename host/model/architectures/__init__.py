@@ -10,9 +10,11 @@ from host.model.architectures.architecture import Architecture
 from host.model.architectures.config_json import ConfigJson
 from host.model.architectures.llama import Llama
 from host.model.architectures.mistral import Mistral
+from host.model.architectures.qwen3 import Qwen3
 
+QWEN3 = Qwen3()
 LLAMA = Llama()  # also of llama2.c's files, which hold no other
-ARCHITECTURES: tuple[Architecture, ...] = (LLAMA, Mistral())
+ARCHITECTURES: tuple[Architecture, ...] = (LLAMA, Mistral(), QWEN3)
 
 
 def find_by_config(fields: ConfigJson) -> Architecture:

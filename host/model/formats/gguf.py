@@ -18,6 +18,7 @@ from host.model.architectures import Architecture, find_by_gguf_name
 from host.model.chat import ChatTemplate
 from host.model.checkpoint import Checkpoint, Config, FloatArray
 from host.model.files import naming, open_file
+from host.model.float_weights import StreamedWeights
 from host.model.formats.gguf_tokenizer import read_chat_template, read_tokenizer
 from host.model.formats.weights_by_name import check_tensors, gather_weights
 from host.model.outline import Outline, count_bits
@@ -36,7 +37,7 @@ class GgufModel:
     ModelError, which does not name the file."""
 
     def __init__(self, path: str | Path) -> None:
-        self.fields = Fields(path)
+        self._path, self.fields = Path(path), Fields(path)
 
     def architecture(self) -> Architecture:
         """Returns the model's architecture."""
@@ -65,6 +66,15 @@ class GgufModel:
         names = architecture.gguf_names()
         weights = gather_weights(config, names, self._tensor, self._is_tied(names))
         return Checkpoint(config=config, **architecture.arrange_gguf(weights, config))
+
+    def weights(self) -> StreamedWeights:
+        """Returns what reads the weights as they are asked for."""
+        architecture = self.architecture()
+        names = architecture.gguf_names()
+        return StreamedWeights(
+            self._config, names, self._tensor, architecture.arrange_gguf, [self._path],
+            shared=self._is_tied(names),
+        )  # fmt: skip
 
     @cached_property
     def _config(self) -> Config:

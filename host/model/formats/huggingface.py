@@ -18,6 +18,7 @@ from host.model.architectures.config_json import ConfigJson
 from host.model.chat import ChatTemplate
 from host.model.checkpoint import Checkpoint, Config, FloatArray
 from host.model.files import naming, open_file
+from host.model.float_weights import StreamedWeights
 from host.model.formats.weights_by_name import check_tensors, gather_weights
 from host.model.json_file import read_json
 from host.model.other_files import name_file
@@ -46,7 +47,7 @@ class HuggingFaceModel:
         """Returns what config.json, the shapes of all tensors, and one layer's matrices show."""
         config, names = self._config, self.architecture().huggingface_names()
         sampled = (names[weight].format(layer=0) for weight in ("wo", "w2"))
-        return Outline(config, count_bits(map(self._tensors.sample, sampled)))
+        return Outline(config, count_bits(map(self._tensors.tensor, sampled)))
 
     def tokenizer(self, vocab_size: int) -> HuggingFaceTokenizer:
         """Returns the tokenizer in the folder, for a model of so many tokens."""
@@ -62,6 +63,18 @@ class HuggingFaceModel:
         names = architecture.huggingface_names()
         weights = gather_weights(config, names, self._tensors.tensor, self._is_tied)
         return Checkpoint(config=config, **architecture.arrange_huggingface(weights, config))
+
+    def weights(self) -> StreamedWeights:
+        """Returns what reads the weights as they are asked for."""
+        architecture = self.architecture()
+        return StreamedWeights(
+            self._config,
+            architecture.huggingface_names(),
+            self._tensors.tensor,
+            architecture.arrange_huggingface,
+            self._tensors.files,
+            shared=self._is_tied,
+        )
 
     @cached_property
     def _config(self) -> Config:
@@ -91,7 +104,6 @@ class _Tensors:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._read: dict[str, dict[str, Any]] = {}
         if (folder / "model.safetensors").exists():
             headers = {"model.safetensors": _read_header(folder / "model.safetensors")}
             self._file_of = dict.fromkeys(headers["model.safetensors"], "model.safetensors")
@@ -109,19 +121,24 @@ class _Tensors:
         }
 
     def tensor(self, name: str) -> FloatArray:
-        """Returns the tensor of this name, in float32."""
-        file = self._file_of[name]
-        if file not in self._read:
-            self._read[file] = _deserialize(self._folder / file)
-        return _to_float32(name, self._read[file][name])
-
-    def sample(self, name: str) -> FloatArray:
-        """Returns the same, and reads no other."""
+        """Returns the tensor of this name, in float32: reads it and no other."""
         entry = self._find_entry(name)
         start, end = entry["data_offsets"]
-        with open_file(self._folder / self._file_of[name]) as file:
-            file.seek(8 + int.from_bytes(file.read(8), "little") + start)
-            return _to_float32(name, {**entry, "data": file.read(end - start)})
+        path = self._folder / self._file_of[name]
+        try:
+            with open_file(path) as file:
+                file.seek(8 + int.from_bytes(file.read(8), "little") + start)
+                data = file.read(end - start)
+        except OSError as error:
+            raise ModelError(f"cannot read {path.name}: {error.strerror}") from error
+        if len(data) != end - start:
+            raise ModelError(f"{path.name} is shorter than it was")
+        return _to_float32(name, {**entry, "data": data})
+
+    @property
+    def files(self) -> list[Path]:
+        """Those that hold the tensors."""
+        return [self._folder / file for file in self._headers]
 
     def _find_entry(self, name: str) -> dict[str, Any]:
         file = self._file_of[name]
@@ -171,19 +188,6 @@ def _read_header(path: Path) -> dict[str, dict[str, Any]]:
         raise ModelError(f"{path.name} is {what}") from None
     header.pop("__metadata__", None)
     return dict(header)
-
-
-def _deserialize(path: Path) -> dict[str, Any]:
-    """Reads shape, type and bytes of each tensor: numpy alone has no type for bfloat16."""
-    import safetensors
-
-    try:
-        with open_file(path) as file:
-            return dict(safetensors.deserialize(file.read()))
-    except OSError as error:
-        raise ModelError(f"cannot read {path.name}: {error.strerror}") from error
-    except safetensors.SafetensorError as error:
-        raise ModelError(f"{path.name} is damaged or no safetensors file: {error}") from None
 
 
 def _to_float32(name: str, tensor: dict[str, Any]) -> FloatArray:

@@ -75,6 +75,10 @@ class Llama2cModel:
         """Returns None: these models continue texts."""
         return None
 
+    def weights(self) -> Checkpoint:
+        """Returns the weights in floats: these models are small."""
+        return self.checkpoint()
+
     def checkpoint(self) -> Checkpoint:
         """Returns the weights in floats."""
         with _opened(self._path) as file:
@@ -118,6 +122,8 @@ def save(checkpoint: Checkpoint, path: str | Path) -> None:
             f"llama2.c version 0 means heads of dim / heads elements, this model has"
             f" {config.heads} of {config.head_dim} and dim {config.dim}"
         )
+    if config.qk_norm:
+        raise ModelError("llama2.c version 0 has no norms of queries and keys")
     if (config.rope_theta, config.norm_eps) != (Config.rope_theta, Config.norm_eps):
         raise ModelError(
             f"llama2.c version 0 means rope base {Config.rope_theta:g} and epsilon "
@@ -181,7 +187,7 @@ def _make_config(sizes: list[int]) -> Config:
             f"{layers} layers, {heads} heads, {kv_heads} KV heads, vocabulary {vocab}, "
             f"context {context}"
         )
-    return Config(*sizes)
+    return Config(dim, hidden_dim, layers, heads, kv_heads, vocab, context)
 
 
 def _check_size(file: BinaryIO, needed: int) -> None:

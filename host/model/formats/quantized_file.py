@@ -5,7 +5,8 @@ each array of `QuantizedModel`, called by its path there (`layers.0.q.rescale.mu
 `tokenizer`, the bytes of a tokenizer file. The header's metadata has one entry, METADATA: a JSON
 object of `version`, `numbers` (all that is no array, by path), `tokenizer` (its kind and what the
 bytes leave open), `prompt` (the fields of `PromptFormat`) and `sha256`, over the model's own
-digest, the objects `tokenizer` and `prompt`, and the tokenizer's bytes.
+digest, the objects `tokenizer` and `prompt`, and the tokenizer's bytes. The arrays are mapped:
+what of them is not used costs no memory.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ import hashlib
 import json
 import os
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from host.errors import ModelError
+from host.model.arithmetic import Gain
+from host.model.formats.mapped_arrays import map_arrays, write_arrays
 from host.model.prompt_format import CONTINUATION, PromptFormat, parse_format
 from host.model.quantized import QuantizedModel
 from host.model.tokenizers.bpe import BpeTokenizer, parse_tokens, serialize_tokens
@@ -43,8 +46,6 @@ def save(
 
     The same arguments give the same bytes. Raises ModelError where it cannot write.
     """
-    from safetensors.numpy import save as serialize
-
     leaves = dict(_iterate_leaves(model, ""))
     arrays = {name: leaf for name, leaf in leaves.items() if isinstance(leaf, np.ndarray)}
     fields, data = _store_tokenizer(tokenizer)
@@ -57,8 +58,8 @@ def save(
         "sha256": _compute_digest(model, [fields, prompt], data),
     }
     arrays[_TOKENIZER] = np.frombuffer(data, np.uint8)
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    _replace_file(Path(path), serialize(arrays, {METADATA: json.dumps(metadata)}))
+    described = {METADATA: json.dumps(metadata)}
+    _replace_file(Path(path), lambda file: write_arrays(file, arrays, described))
 
 
 def is_quantized(start: bytes) -> bool:
@@ -81,17 +82,14 @@ def load(path: str | Path) -> tuple[QuantizedModel, Tokenizer, PromptFormat]:
 
 
 def _load(path: str | Path) -> tuple[QuantizedModel, Tokenizer, PromptFormat]:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="numpy") as file:
-        metadata = json.loads(file.metadata()[METADATA])
-        if metadata["version"] != VERSION:
-            raise ModelError(
-                f"a quantized model of version {metadata['version']}, not {VERSION}: quantize the"
-                " model again"
-            )
-        names = file.keys()
-        leaves = metadata["numbers"] | {name: file.get_tensor(name) for name in names}
+    arrays, described = map_arrays(path)
+    metadata = json.loads(described[METADATA])
+    if metadata["version"] != VERSION:
+        raise ModelError(
+            f"a quantized model of version {metadata['version']}, not {VERSION}: quantize the"
+            " model again"
+        )
+    leaves = metadata["numbers"] | arrays
     fields, data = metadata["tokenizer"], leaves[_TOKENIZER].tobytes()
     model = _build(QuantizedModel, leaves, "")
     prompt = metadata["prompt"]
@@ -104,6 +102,8 @@ def _iterate_leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     """Yields every array and number of a model, with its path."""
     if dataclasses.is_dataclass(value):
         parts = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    elif value is None or value is False:
+        return  # what models of older kinds do not have
     elif isinstance(value, tuple):
         names = getattr(value, "_fields", [str(index) for index in range(len(value))])
         parts = list(zip(names, value, strict=True))
@@ -116,6 +116,10 @@ def _iterate_leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 def _build(kind: Any, leaves: dict[str, Any], name: str) -> Any:
     """Makes an object of the type `kind` from what lies below `name`: the inverse."""
+    if kind == Gain | None:
+        return _build(Gain, leaves, name) if f"{name}.shift" in leaves else None
+    if name not in leaves and kind is bool:
+        return False  # what a model of an older kind was not asked
     if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
         hints = typing.get_type_hints(kind)
         parts = {part: f"{name}.{part}" if name else part for part in hints}
@@ -164,14 +168,15 @@ def _compute_digest(model: QuantizedModel, objects: list[dict[str, Any]], data: 
     return hashlib.sha256(model.sha256() + hashlib.sha256(text).digest() + data).hexdigest()
 
 
-def _replace_file(path: Path, data: bytes) -> None:
-    """Puts a file of these bytes at `path`, in one step."""
+def _replace_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Puts a file at `path`, in one step; write: writes its bytes."""
     if path.exists() and not (path.is_file() or path.is_dir()):  # a device: root could replace it
         raise ModelError(f"{path}: cannot write: it is no regular file")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         try:
-            temporary.write_bytes(data)
+            with open(temporary, "wb") as file:
+                write(file)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -6,51 +6,94 @@ import math
 
 from host.errors import ModelError
 from host.model import arithmetic
-from host.model.arithmetic import INT16_LIMIT
-from host.model.checkpoint import Checkpoint
+from host.model.arithmetic import INT16_LIMIT, Gain
+from host.model.checkpoint import Config, FloatArray
+from host.model.float_weights import LayerWeights
 from host.model.quantization.scales import (
     LARGEST_FACTOR,
     MAX_SHIFT,
+    SMALLEST,
     Rows,
     choose_exponent,
     choose_norm_exponent,
     floor_log2,
+    highest_norm_exponent,
+    make_gain,
 )
 from host.model.ranges import Ranges
 
 
 class Attention:
-    """A layer's attention. Raises ModelError where its scores are too large."""
+    """A layer's attention. Raises ModelError where its scores are too large.
 
-    def __init__(self, checkpoint: Checkpoint, ranges: Ranges, index: int) -> None:
-        self.norm = checkpoint.attention_norm[index]
-        self.q, self.k = Rows(checkpoint.wq[index]), Rows(checkpoint.wk[index])
-        self.v, self.o = Rows(checkpoint.wv[index]), Rows(checkpoint.wo[index])
+    k_exponent: of keys as they are multiplied; units: of what the matrices of queries and keys
+    give, which are others than those where norms follow, whose gains are `gains`.
+    """
+
+    def __init__(self, layer: LayerWeights, config: Config, ranges: Ranges, index: int) -> None:
+        self.norm = layer["attention_norm"]
+        self.q, self.k = Rows(layer["wq"]), Rows(layer["wk"])
+        self.v, self.o = Rows(layer["wv"]), Rows(layer["wo"])
         self.limit = min(rows.input_limit() for rows in (self.q, self.k, self.v))
         self.exponent = choose_norm_exponent(self.norm, ranges.attention_input[index], self.limit)
-        head_dim = checkpoint.config.head_dim
-        self.q_limit, self.k_limit = score_limits(head_dim)
-        self.k_exponent = min(
-            choose_exponent(max(ranges.k[index], ranges.rotated_k[index]), self.k_limit),
-            self.k.highest_exponent(self.exponent),
+        self.q_limit, self.k_limit = score_limits(config.head_dim)
+        finest = (
+            highest_norm_exponent(layer["k_norm"])
+            if config.qk_norm
+            else self.k.highest_exponent(self.exponent)
         )
-        # Scores come out as base-2 exponents with `fraction` fractional bits: 1 / sqrt(head_dim)
-        # and log2(e) are part of q's scale, so that the exp table is indexed by a shift alone.
-        factor = math.log2(math.e) / math.sqrt(head_dim) * 2.0**-self.k_exponent
-        largest = max(ranges.q[index], ranges.rotated_q[index])
-        fraction = min(
-            choose_exponent(largest * factor, self.q_limit),
-            floor_log2(LARGEST_FACTOR / (self.q.largest_scale * 2.0**-self.exponent * factor)),
-            arithmetic.EXP_FRACTION_BITS + MAX_SHIFT,
-        )
+        largest = max(0 if config.qk_norm else ranges.k[index], ranges.rotated_k[index])
+        self.k_exponent = min(choose_exponent(largest, self.k_limit), finest)
+        fraction, factor = self._choose_fraction(layer, config, ranges, index)
         if fraction < arithmetic.EXP_FRACTION_BITS:
             raise ModelError(f"layer {index}: attention scores too large to quantize")
         self.score_shift = fraction - arithmetic.EXP_FRACTION_BITS
-        self.q_unit = 1 / (factor * 2.0**fraction)
+        q_unit = 1 / (factor * 2.0**fraction)
+        self.units = q_unit, 2.0**-self.k_exponent
+        self.gains: tuple[Gain | None, Gain | None] = (None, None)
+        if config.qk_norm:
+            q = self.q, layer["q_norm"], ranges.q[index], self.units[0]
+            k = self.k, layer["k_norm"], ranges.k[index], self.units[1]
+            q_unit, q_gain = self._make_norm(*q, config.norm_eps)
+            k_unit, k_gain = self._make_norm(*k, config.norm_eps)
+            self.units, self.gains = (q_unit, k_unit), (q_gain, k_gain)
         self.v_limit = self.o.input_limit()
         self.v_exponent = min(
             choose_exponent(ranges.v[index], self.v_limit), self.v.highest_exponent(self.exponent)
         )
+
+    def _choose_fraction(
+        self, layer: LayerWeights, config: Config, ranges: Ranges, index: int
+    ) -> tuple[int, float]:
+        """Returns how many fractional bits scores have, which come out as base-2 exponents, and
+        what a query is multiplied with beside: 1 / sqrt(head_dim) and log2(e) are part of its
+        scale, so that the exp table is indexed by a shift alone."""
+        factor = math.log2(math.e) / math.sqrt(config.head_dim) * 2.0**-self.k_exponent
+        largest = max(0 if config.qk_norm else ranges.q[index], ranges.rotated_q[index])
+        if config.qk_norm:
+            finest = highest_norm_exponent(layer["q_norm"], factor)
+        else:
+            scale = self.q.largest_scale * 2.0**-self.exponent * factor
+            finest = floor_log2(LARGEST_FACTOR / scale)
+        fraction = min(
+            choose_exponent(largest * factor, self.q_limit),
+            finest,
+            arithmetic.EXP_FRACTION_BITS + MAX_SHIFT,
+        )
+        return fraction, factor
+
+    def _make_norm(
+        self, rows: Rows, weight: FloatArray, largest: float, unit: float, norm_eps: float
+    ) -> tuple[float, Gain]:
+        """Returns the unit of a matrix's int16 outputs that reach `largest`, and the gain of the
+        norm of each head of them, whose outputs are in units of `unit`."""
+        epsilon = len(weight) * norm_eps
+        exponent = min(
+            choose_exponent(largest, INT16_LIMIT),
+            rows.highest_exponent(self.exponent),
+            floor_log2(2.0**29 / max(epsilon, SMALLEST)) // 2,  # keeps Gain.epsilon below 2**30
+        )
+        return 2.0**-exponent, make_gain(weight, unit, round(epsilon * 4.0**exponent))
 
     def highest_residual_exponent(self) -> int:
         """Returns the finest scale that the output's sums can be brought to."""
@@ -60,11 +103,11 @@ class Attention:
 class FeedForward:
     """A layer's feed-forward network. Raises ModelError where its gate is too large."""
 
-    def __init__(self, checkpoint: Checkpoint, ranges: Ranges, index: int) -> None:
+    def __init__(self, layer: LayerWeights, ranges: Ranges, index: int) -> None:
         steps = arithmetic.SIGMOID_STEP_BITS
-        self.norm = checkpoint.ffn_norm[index]
-        self.gate, self.up = Rows(checkpoint.w1[index]), Rows(checkpoint.w3[index])
-        self.down = Rows(checkpoint.w2[index])
+        self.norm = layer["ffn_norm"]
+        self.gate, self.up = Rows(layer["w1"]), Rows(layer["w3"])
+        self.down = Rows(layer["w2"])
         self.limit = min(self.gate.input_limit(), self.up.input_limit())
         self.exponent = choose_norm_exponent(self.norm, ranges.ffn_input[index], self.limit)
         self.gate_exponent = min(

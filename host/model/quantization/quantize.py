@@ -8,14 +8,16 @@ the model's real weights; `arithmetic.py` states what each is for.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from host.errors import ModelError
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT, RESIDUAL_LIMIT, Gain
-from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel
+from host.model.float_weights import FloatWeights
 from host.model.quantization.layers import Attention, FeedForward
 from host.model.quantization.scales import (
     SMALLEST,
@@ -23,6 +25,7 @@ from host.model.quantization.scales import (
     choose_exponent,
     choose_norm_exponent,
     floor_log2,
+    iterate_blocks,
     make_gain,
 )
 from host.model.quantized import QuantizedLayer, QuantizedModel
@@ -33,31 +36,45 @@ RESIDUAL_HEADROOM = 4.0  # the residual has bits to spare and cannot be allowed 
 CALIBRATION_SEQUENCES, CALIBRATION_LENGTH, CALIBRATION_SEED = 16, 128, 0
 
 
-def quantize(checkpoint: Checkpoint, ranges: Ranges | None = None) -> QuantizedModel:
-    """Quantizes a checkpoint, calibrated on `ranges` or else on text that it samples itself.
+def quantize(
+    weights: FloatWeights,
+    ranges: Ranges | None = None,
+    advance: Callable[[], object] = lambda: None,
+) -> QuantizedModel:
+    """Quantizes a model, calibrated on `ranges` or else on text that it samples itself.
 
-    Raises ModelError where no scale keeps the arithmetic within 32 bits.
+    Layer by layer, each of which is read once; advance: called after each. Raises ModelError where
+    no scale keeps the arithmetic within 32 bits.
     """
     if ranges is None:
-        model = FloatModel(checkpoint)
+        model = FloatModel(weights)
         ranges = model.measure_ranges(sample_calibration(model))
-    return _Quantizer(checkpoint, ranges).make_model()
+    return _Quantizer(weights, ranges, advance).make_model()
 
 
 def sample_calibration(
-    model: FloatModel, bos: int = BOS, seed: int = CALIBRATION_SEED
+    model: FloatModel,
+    bos: int = BOS,
+    seed: int = CALIBRATION_SEED,
+    advance: Callable[[], object] = lambda: None,
 ) -> NDArray[np.int64]:
-    """Samples tokens [sequences, length] from the model itself, to calibrate on."""
+    """Samples tokens [sequences, length] from the model itself, to calibrate on; advance: called
+    after each of length - 1 positions."""
     length = min(CALIBRATION_LENGTH, model.config.context)
-    return model.sample_sequences(CALIBRATION_SEQUENCES, length, seed, bos)
+    return model.sample_sequences(CALIBRATION_SEQUENCES, length, seed, bos, advance)
 
 
 class _Quantizer:
-    def __init__(self, checkpoint: Checkpoint, ranges: Ranges) -> None:
-        self.checkpoint, self.config, self.ranges = checkpoint, checkpoint.config, ranges
-        layers = range(self.config.layers)
-        self.attention = [Attention(checkpoint, ranges, index) for index in layers]
-        self.feed_forward = [FeedForward(checkpoint, ranges, index) for index in layers]
+    def __init__(
+        self, weights: FloatWeights, ranges: Ranges, advance: Callable[[], object]
+    ) -> None:
+        self.weights, self.config, self.ranges = weights, weights.config, ranges
+        self.attention, self.feed_forward = [], []
+        for index in range(self.config.layers):
+            layer = weights.layer(index)
+            self.attention.append(Attention(layer, self.config, ranges, index))
+            self.feed_forward.append(FeedForward(layer, ranges, index))
+            advance()
         epsilon = max(self.config.dim * self.config.norm_eps, SMALLEST)
         self.residual_exponent = min(
             choose_exponent(ranges.residual, RESIDUAL_LIMIT, RESIDUAL_HEADROOM),
@@ -67,22 +84,20 @@ class _Quantizer:
         )
 
     def make_model(self) -> QuantizedModel:
-        checkpoint, limit = self.checkpoint, RESIDUAL_LIMIT
-        classifier = Rows(checkpoint.classifier)
+        classifier, final_norm = Rows(self.weights.classifier), self.weights.final_norm
         final_limit = classifier.input_limit()
-        exponent = choose_norm_exponent(checkpoint.final_norm, self.ranges.final, final_limit)
+        exponent = choose_norm_exponent(final_norm, self.ranges.final, final_limit)
         logit_exponent = min(
             choose_exponent(self.ranges.logits, INT16_LIMIT), classifier.highest_exponent(exponent)
         )
         if logit_exponent < 0:
             raise ModelError("logits too large to quantize")
-        embedding = np.round(checkpoint.embedding.astype(np.float64) * 2.0**self.residual_exponent)
         return QuantizedModel(
             config=self.config,
             residual_exponent=self.residual_exponent,
-            embedding=np.clip(embedding, -limit, limit).astype(np.int32),
+            embedding=_round_embedding(self.weights.embedding, self.residual_exponent),
             layers=tuple(map(self._make_layer, self.attention, self.feed_forward)),
-            final_gain=self._make_gain(checkpoint.final_norm, exponent),
+            final_gain=self._make_gain(final_norm, exponent),
             final_limit=final_limit,
             classifier=classifier.make_linear(exponent, 2.0**-logit_exponent),
             logit_exponent=logit_exponent,
@@ -91,7 +106,7 @@ class _Quantizer:
 
     def _make_gain(self, weight: NDArray[np.float32], exponent: int) -> Gain:
         epsilon = self.config.dim * self.config.norm_eps * 4.0**self.residual_exponent
-        return make_gain(weight, exponent, round(epsilon))
+        return make_gain(weight, 2.0**-exponent, round(epsilon))
 
     def _make_layer(self, attention: Attention, feed_forward: FeedForward) -> QuantizedLayer:
         residual_unit = 2.0**-self.residual_exponent
@@ -99,8 +114,8 @@ class _Quantizer:
         return QuantizedLayer(
             attention_gain=self._make_gain(attention.norm, attention.exponent),
             attention_limit=attention.limit,
-            q=attention.q.make_linear(attention.exponent, attention.q_unit),
-            k=attention.k.make_linear(attention.exponent, 2.0**-attention.k_exponent),
+            q=attention.q.make_linear(attention.exponent, attention.units[0]),
+            k=attention.k.make_linear(attention.exponent, attention.units[1]),
             v=attention.v.make_linear(attention.exponent, 2.0**-attention.v_exponent),
             q_limit=attention.q_limit,
             k_limit=attention.k_limit,
@@ -115,4 +130,15 @@ class _Quantizer:
             product_shift=gate + up - feed_forward.hidden_exponent,
             hidden_limit=feed_forward.hidden_limit,
             down=feed_forward.down.make_linear(feed_forward.hidden_exponent, residual_unit),
+            q_norm=attention.gains[0],
+            k_norm=attention.gains[1],
         )
+
+
+def _round_embedding(embedding: NDArray[np.float32], exponent: int) -> NDArray[np.int32]:
+    """Returns rows of tokens in units of the residual stream, 2**-exponent."""
+    rounded = np.empty(embedding.shape, np.int32)
+    for rows in iterate_blocks(embedding):
+        scaled = np.round(embedding[rows].astype(np.float64) * 2.0**exponent)
+        rounded[rows] = np.clip(scaled, -RESIDUAL_LIMIT, RESIDUAL_LIMIT)
+    return rounded

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +17,28 @@ MAX_SHIFT = 30  # of a kernel that adds half of the divisor in 32 bits
 LARGEST_FACTOR = 0.49  # of a Rescale, which must be below one half
 SMALLEST = 1e-30  # stands for 0 where a logarithm is taken
 
+_BLOCK = 1 << 21  # elements that are held in float64 at a time
+
 Floats = NDArray[np.float64]
 
 
 class Rows:
-    """A float matrix [rows, columns] as int8 with a real scale per row."""
+    """A float matrix [rows, columns] as int8 with a real scale per row.
+
+    largest_norm: the largest sum of the magnitudes in a row.
+    """
 
     def __init__(self, weight: NDArray[np.float32]) -> None:
-        wide = weight.astype(np.float64)
-        self.scale = np.abs(wide).max(axis=1) / 127
-        safe = np.where(self.scale == 0, 1.0, self.scale)
-        self.weight = np.round(wide / safe[:, None]).astype(np.int8)
+        self.scale = np.empty(len(weight))
+        self.weight = np.empty(weight.shape, np.int8)
+        largest = 0
+        for rows in iterate_blocks(weight):
+            wide = weight[rows].astype(np.float64)
+            self.scale[rows] = scale = np.abs(wide).max(axis=1) / 127
+            safe = np.where(scale == 0, 1.0, scale)
+            self.weight[rows] = integers = np.round(wide / safe[:, None])
+            largest = max(largest, int(np.abs(integers).sum(axis=1).max()))
+        self.largest_norm = largest
 
     @property
     def largest_scale(self) -> float:
@@ -37,11 +50,6 @@ class Rows:
         ACCUMULATOR_LIMIT."""
         return min(INT16_LIMIT, ACCUMULATOR_LIMIT // max(self.largest_norm, 1))
 
-    @property
-    def largest_norm(self) -> int:
-        """The largest sum of the magnitudes in a row."""
-        return int(np.abs(self.weight.astype(np.int64)).sum(axis=1).max())
-
     def highest_exponent(self, input_exponent: int) -> int:
         """Returns the finest output scale 2**-exponent whose rescaling factors stay below one
         half."""
@@ -51,6 +59,13 @@ class Rows:
         """Returns the matrix with its rescaling from inputs at 2**-input_exponent to outputs in
         units of `output_unit`."""
         return Linear(self.weight, _make_rescale(self.scale * 2.0**-input_exponent / output_unit))
+
+
+def iterate_blocks(matrix: NDArray[Any]) -> Iterator[slice]:
+    """Yields the rows of a matrix in blocks of bounded size."""
+    rows = max(1, _BLOCK // matrix.shape[1])
+    for start in range(0, len(matrix), rows):
+        yield slice(start, start + rows)
 
 
 def _make_rescale(factors: Floats) -> Rescale:
@@ -72,16 +87,21 @@ def choose_exponent(largest: float, limit: int, headroom: float = HEADROOM) -> i
 
 def choose_norm_exponent(weight: NDArray[np.float32], largest: float, limit: int) -> int:
     """Returns the output scale of an RMSNorm whose outputs reach `largest`."""
-    top = max(float(np.abs(_unit_gain(weight)).max()), SMALLEST)
-    return min(choose_exponent(largest, limit), floor_log2(0.99 / top))
+    return min(choose_exponent(largest, limit), highest_norm_exponent(weight))
 
 
-def make_gain(weight: NDArray[np.float32], exponent: int, epsilon: int) -> Gain:
-    """Returns an RMSNorm's gain for outputs at 2**-exponent, as choose_norm_exponent gives it.
+def highest_norm_exponent(weight: NDArray[np.float32], factor: float = 1.0) -> int:
+    """Returns the finest scale 2**-exponent / factor of an RMSNorm's outputs."""
+    top = max(float(np.abs(_unit_gain(weight)).max()) * factor, SMALLEST)
+    return floor_log2(0.99 / top)
 
-    epsilon: in squared units of the residual stream, summed over dim.
+
+def make_gain(weight: NDArray[np.float32], unit: float, epsilon: int) -> Gain:
+    """Returns an RMSNorm's gain for outputs in units of `unit`, as highest_norm_exponent allows.
+
+    epsilon: in squared units of the inputs, summed over them.
     """
-    base = _unit_gain(weight) * 2.0**exponent
+    base = _unit_gain(weight) / unit
     shift = min(max(14 - floor_log2(max(float(np.abs(base).max()), SMALLEST)), 15), 29)
     multiplier = np.clip(np.round(base * 2.0**shift), -INT16_LIMIT, INT16_LIMIT)
     return Gain(multiplier.astype(np.int64), shift, epsilon)
