@@ -135,12 +135,16 @@ def make_signer(config):
 
 
 def _weights(config, unload):
-    """The weights, after which their loader is given back to the heap."""
-    from firmware.compute.shard import load_weights
+    """The weights, after which their loader is given back to the heap. config: where it says
+    something of weights, these are in a partition of the flash."""
+    if "weights" in config:
+        from firmware.compute.partition import load_weights
+    else:
+        from firmware.compute.shard import load_weights
 
     try:
-        return load_weights("shard.bin", config["chip"])
+        return load_weights(config.get("weights", "shard.bin"), config["chip"])
     finally:
-        for name in ("shard", "rope", "shard_sizes", "tensor_parallel"):
+        for name in ("shard", "rope", "shard_sizes", "tensor_parallel", "partition"):
             unload("firmware.compute", name)
         unload("protocol", "shard_layout")

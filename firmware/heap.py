@@ -24,9 +24,10 @@ def room():
     largest piece that ESP-IDF has; None where it does not grow."""
     try:
         import esp32
+
+        return max([region[_LARGEST] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
     except ImportError:
         return None
-    return max([region[_LARGEST] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
 
 
 def filler(size):

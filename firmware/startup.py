@@ -90,4 +90,6 @@ def _node(role, chip, weights):
     gc.collect()
     outbox = Outbox(*chip, weights.request_size, weights.answer_size)
     role = make_role(outbox, weights, model_kernels)
+    if weights.on_idle:
+        role.on_idle = weights.on_idle(role.on_idle)
     return Node(outbox, role, weights.request_size)

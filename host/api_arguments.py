@@ -16,7 +16,7 @@ from host.errors import ArgumentError
 from host.hardware.board import RADIO_MTUS
 from host.model.loading import LoadedModel
 from host.parallel.options import CHOICES, NAMES
-from host.parallel.parallelism import EXCHANGES, MAX_SLOTS, REDUCERS, Parallelism
+from host.parallel.parallelism import EXCHANGES, MAX_SLOTS, REDUCERS, WEIGHTS, Parallelism
 from protocol.messages import MAX_POSITIONS
 
 
@@ -129,6 +129,7 @@ def parallelism(value: Any) -> str | Parallelism | None:
     whole("parallelism.stages", value.stages, 1)
     choice("parallelism.reduce", value.reduce, REDUCERS)
     choice("parallelism.exchange", value.exchange, EXCHANGES)
+    choice("parallelism.weights", value.weights, WEIGHTS)
     slots("parallelism.slots", value.slots)
     return value
 

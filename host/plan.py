@@ -22,7 +22,7 @@ from host.parallel.assessment import Assessment
 from host.parallel.boards import BoardSet
 from host.parallel.fitting import find_first_plan
 from host.parallel.options import CHOICES, parse_parallelism
-from host.parallel.parallelism import LINKS, REDUCERS
+from host.parallel.parallelism import HEAP, LINKS, REDUCERS, WEIGHTS
 from host.parallel.plan import MAX_CHIPS
 from host.paths import HOME_MODEL
 
@@ -51,11 +51,8 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     )
     add("--tokenizer", metavar="FILE", help="its tokenizer (default: the one in or beside it)")
     add("--chips", type=count_up_to(MAX_CHIPS), metavar="N", help=f"how many (default {CHIPS})")
-    add(
-        "--board",
-        metavar="NAME",
-        help=f"which (default {BOARD}; python -m host.boards lists them)",
-    )
+    help = f"which (default {BOARD}; python -m host.boards lists them)"
+    add("--board", metavar="NAME", help=help)
     add("--boards", metavar="NAME,...", help="a board for each chip, where they differ")
     add(
         "--link",
@@ -81,6 +78,8 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
         help="how many groups of --parallel hybrid (default 2)",
     )
     add("--reduce", choices=REDUCERS, help="who adds up partial sums in --parallel tensor")
+    help = "where weights lie: flash is read for each token; auto where heaps are small"
+    add("--weights", choices=WEIGHTS, default=HEAP, help=help)
     help = "longest packet on the radio, 250 or 1470 (default: what all boards take)"
     add("--radio-mtu", type=int, choices=RADIO_MTUS, metavar="BYTES", help=help)
     help = "frames are signed with a cluster key, as make flash has it (default), or not"
@@ -105,7 +104,8 @@ def parse_boards(options: argparse.Namespace) -> BoardSet:
     boards = tuple(kinds[name] for name in names)
     # As flashing has it, and simulating these boards.
     signed = any(board.chip for board in boards) if options.key is None else options.key
-    return BoardSet(boards, options.link, options.context, signed, "pins")
+    where = options.weights
+    return BoardSet(boards, options.link, options.context, signed, "pins", weights=where)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -126,14 +126,16 @@ def _assess(
     """Returns what is known of each strategy that fits, or of the one that options name, why
     others do not, and what would help most. Raises ModelError, also where nothing fits."""
     named = options.parallel, options.stages, options.reduce
+    others = len(boards.boards), options.weights
 
     def check(outline: Outline) -> None:
-        chosen = parse_parallelism(*named, outline.config.layers, len(boards.boards))
+        chosen = parse_parallelism(*named, outline.config.layers, *others)
         find_first_plan(outline, boards, chosen)
 
     model = load_quantized(options.model, options.tokenizer, check).quantize()
+    layers, weights = model.config.layers, options.weights
     return assess_with_advice(
-        model, boards, lambda chips: parse_parallelism(*named, model.config.layers, chips)
+        model, boards, lambda chips: parse_parallelism(*named, layers, chips, weights)
     )
 
 

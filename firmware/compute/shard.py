@@ -46,7 +46,7 @@ from protocol.shard_layout import (
     VOCABULARY_END,
 )
 
-_CHUNK = const(1024)  # read at once for the digest
+_CHUNK = const(256)  # read at once for the digest; an old pointer may keep it for a while
 # Heap that must stay free beside the shard, for the code and buffers that work with it: the least
 # that a chip takes, one over ESP-NOW, which has loaded the most before.
 _RESERVE = const(20480)
@@ -63,16 +63,21 @@ def load_weights(path, chip_id):
     """
     try:
         with open(path, "rb") as file:
-            size = _header_size(file)
-            digest = _digest(file)
-            gc.collect()  # so that what stays of the header lies low
-            file.seek(PREFIX_SIZE)
-            weights = _weights(file, size, chip_id)
-            weights.digest = digest
-            return weights
+            _header_size(file)
+            return load(file, chip_id, _digest(file))
     except OSError as error:
         reason = error
     raise ShardError("no shard at %s (%s): flash this chip" % (path, reason))
+
+
+def load(file, chip_id, digest):
+    """The Weights in a file, as load_weights gives them; digest: its SHA-256, which is right."""
+    file.seek(0)
+    size = _header_size(file)
+    gc.collect()  # so that what stays of the header lies low
+    weights = _weights(file, size, chip_id)
+    weights.digest = digest[:HASH_SIZE]
+    return weights
 
 
 def _header_size(file):
@@ -86,8 +91,8 @@ def _header_size(file):
 
 
 def _digest(file):
-    """The first bytes of the SHA-256 that ends the file; raises ShardError unless it is that of
-    all before: nothing that a damaged file says is believed, sizes least of all."""
+    """The SHA-256 that ends the file; raises ShardError unless it is that of all before: nothing
+    that a damaged file says is believed, sizes least of all."""
     hashed = hashlib.sha256()
     chunk = memoryview(bytearray(_CHUNK))
     left = file.seek(0, 2) - DIGEST_SIZE
@@ -99,7 +104,7 @@ def _digest(file):
     digest = hashed.digest()
     if file.read() != digest:
         raise ShardError("SHA-256 of the shard is wrong: flash this chip again")
-    return digest[:HASH_SIZE]
+    return digest
 
 
 def _weights(file, header_size, chip_id):

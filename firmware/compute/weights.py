@@ -14,8 +14,11 @@ class Weights:
     row multipliers and weights of the classifier; exp_table, sigmoid_table, rope_table: u16;
     workspace: the buffers in which the chip computes; bytes: what lies in buffers; request_size,
     answer_size: the longest payloads of requests and of answers. Where the chip keeps the residual
-    stream: final_gain and final_norm: those of the last norm.
+    stream: final_gain and final_norm: those of the last norm. on_idle: where matrices stay in
+    flash, what has a role's on_idle read them ahead (firmware/compute/blocks.py).
     """
+
+    on_idle = None
 
     def holdings(self):
         """What READY says of it: model hash, shard digest, heads, units, rows, context, bytes."""

@@ -46,11 +46,9 @@ def begin(config):
     """Takes the memory for sending, so that the heap does not, until the node stands: a UART whose
     `deinit` gives it back, None where there is none to spare."""
     line = config["uart"]["id"] if config["gateway"] else None
-    if line == _UART:
-        return None
-    try:
-        import esp32  # noqa: F401  (without ESP-IDF there is nothing to hold)
-    except ImportError:
+    from firmware.heap import room
+
+    if line == _UART or room() is None:  # without ESP-IDF there is nothing to hold
         return None
     import machine
 

@@ -27,6 +27,7 @@ from host.errors import BuildError, naming_file
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Shard
 from host.paths import SOURCES, cache_folder
+from protocol.shard_layout import DIGEST_SIZE
 
 _CACHE = cache_folder("mpy")
 # What is done to a module's source before it is compiled, in this order.
@@ -48,6 +49,13 @@ _OF_RESIDUAL = (
     "firmware/compute/norms.py", "protocol/bitunpack_pointers.py", "protocol/sums.py",
     "firmware/compute/exchange.py",
 )  # fmt: skip
+_PROGRAM = "firmware/compute/program.py"
+# Of chips alone whose weights stay in flash.
+_OF_FLASH = (
+    "firmware/compute/blocks.py", "firmware/compute/partition.py", "protocol/flash_layout.py",
+)  # fmt: skip
+SHARD = "shard.bin"
+WEIGHTS = "weights"  # the label of the partition for them
 _OF_SIGNING = ("protocol/hmac_pointers.py",)
 _OF_LINES = ("firmware/compute/serve.py",)  # where the host adds up, on a serial line
 # What checks frames, and in its place where all of them are signed; but serve.py has machine code
@@ -76,7 +84,8 @@ def chip_files(
     kernels: KernelSet | None = None,
     padding: int = 1,
 ) -> dict[str, bytes]:
-    """Content by path on the chip.
+    """Content by path on the chip, the shard too where it goes into a partition of its own:
+    split_files says so.
 
     arch: mpy-cross's name of the processor; config: what firmware/startup.py reads; kernels: the
     machine code that the chip has beside viper's, if any; padding: of its matrices, whichever
@@ -92,11 +101,15 @@ def chip_files(
         columns, model.config.head_dim, padding, products, qk_norm=model.config.qk_norm
     )
     has_line = plan.link.kind == "uart" or shard.chip == 0  # or it is the gateway
-    answers_on_line = plan.link.kind == "uart" and not plan.strategy.keeps_residual
+    in_flash = plan.block(shard.chip) > 0
+    answers_on_line = plan.link.kind == "uart" and not (plan.strategy.keeps_residual or in_flash)
     header_check = sources.pop(_HEADER_CHECK)
     checks_headers = plan.link.signed and not (kernels and answers_on_line)
     if checks_headers:
         sources[_FRAME_CHECK] = header_check
+    if not in_flash:
+        for path in _OF_FLASH:
+            del sources[path]
     files = {
         place: chip_module(source, path, arch)
         for path, source in sources.items()
@@ -109,6 +122,7 @@ def chip_files(
             **dict.fromkeys(_OF_RESIDUAL, not plan.strategy.keeps_residual),
             **dict.fromkeys(_OF_SIGNING, not plan.link.signed),
             **dict.fromkeys(_OF_LINES, not answers_on_line),
+            _PROGRAM: in_flash,  # whose calls have the addresses of weights in them
             _FRAME_CHECK: checks_headers,
             _FRAMING: not has_line,
         }
@@ -117,9 +131,22 @@ def chip_files(
         files.update(native)
         # A model's shapes are in its machine code: another's has to prove itself anew.
         config = {"kernels": "auto", "native": digest(native), **config}
+    files[SHARD] = file = shard_file(model, plan, shard, padding)
+    if in_flash:
+        sha256 = file[-DIGEST_SIZE:].hex()
+        block = plan.block(shard.chip)
+        where = {"label": WEIGHTS, "size": len(file), "sha256": sha256, "block": block}
+        config = {**config, "weights": where}
     files["config.json"] = json.dumps(config).encode()
-    files["shard.bin"] = shard_file(model, plan, shard, padding)
     return files
+
+
+def split_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], bytes]:
+    """The files of a chip's file system, and what its flash partition for weights holds, nothing
+    where they come from a file into its heap."""
+    if "weights" not in json.loads(files["config.json"]):
+        return dict(files), b""
+    return {path: content for path, content in files.items() if path != SHARD}, files[SHARD]
 
 
 def native_files(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +16,7 @@ from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 from host.parallel.plan import Plan, Shard
 from host.parallel.sharding import head_rows, shard_weight
 from protocol import shard_layout as layout
+from protocol.flash_layout import PLACE_SIZE, rows_in_block
 from protocol.messages import HASH_SIZE
 from protocol.shard_layout import (
     BIAS_FACTOR,
@@ -22,6 +24,7 @@ from protocol.shard_layout import (
     HEADER,
     MAGIC,
     PAIRS,
+    VECTORS,
     VERSION,
     WEIGHT_ZERO,
 )
@@ -30,21 +33,62 @@ from protocol.shard_layout import (
 def shard_file(model: QuantizedModel, plan: Plan, shard: Shard, padding: int = 1) -> bytes:
     """The file of the chip that holds `shard`, with matrices as its kernels want them: see
     protocol/shard_layout.py."""
+    block = plan.block(shard.chip)
     numbers = {"columns": padding, **_header(model, plan, shard)}
-    header = json.dumps({name: numbers[name] for name in HEADER}, separators=(",", ":")).encode()
+    ordered = {name: numbers[name] for name in HEADER} | ({"block": block} if block else {})
+    header = json.dumps(ordered, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 4)
-    body = MAGIC + VERSION.to_bytes(2, "little") + bytes(2) + len(header).to_bytes(4, "little")
-    body += header + _u16(arithmetic.exp_table()) + _u16(arithmetic.sigmoid_table())
+    body = _Body(padding, block)
+    body.add(MAGIC, VERSION.to_bytes(2, "little"), bytes(2), len(header).to_bytes(4, "little"))
+    body.add(header, _u16(arithmetic.exp_table()), _u16(arithmetic.sigmoid_table()))
     for layer in _layers(model, plan, shard):
-        body += _layer_block(layer, shard, model.config.head_dim, padding)
+        body.add_matrices(*_layer_parts(layer, shard, model.config.head_dim))
         if plan.strategy.keeps_residual:
-            body += _norms(layer)
+            body.add(_norms(layer))
     if plan.strategy.keeps_residual:
-        body += _gain(model.final_gain)
-    vocabulary = _rows_of(model.classifier, shard.rows)
-    block = _aligned(_u16(vocabulary.rescale.multiplier), padding)
-    body += _aligned(block + stored_matrix(vocabulary.weight, padding), 4)
-    return body + hashlib.sha256(body).digest()
+        body.add(_gain(model.final_gain))
+    rows = _rows_of(model.classifier, shard.rows)
+    body.add_matrices(_u16(rows.rescale.multiplier), [rows.weight])
+    content = body.join()
+    return content + hashlib.sha256(content).digest()
+
+
+class _Body:
+    """What a shard file has before its SHA-256. block: the header's, 0 where matrices lie behind
+    their multipliers; else they come behind all else (protocol/flash_layout.py)."""
+
+    def __init__(self, padding: int, block: int) -> None:
+        self._padding, self._block = padding, block
+        self._parts: list[bytes] = []
+        self._matrices: list[bytes] = []
+        # Which of the parts say where matrices are, and from which of these on.
+        self._places: list[tuple[int, int]] = []
+
+    def add(self, *parts: bytes) -> None:
+        """Takes what comes next."""
+        self._parts += parts
+
+    def add_matrices(self, multipliers: bytes, weights: Iterable[NDArray[np.int8]]) -> None:
+        """Takes the multipliers and matrices of a layer, or of the vocabulary."""
+        head = _aligned(multipliers, self._padding)
+        stored = [stored_matrix(weight, self._padding, self._block) for weight in weights]
+        if not self._block:
+            self.add(_aligned(b"".join([head, *stored]), 4))
+            return
+        self.add(head)
+        self._places.append((len(self._parts), sum(map(len, self._matrices)) - len(head)))
+        self.add(bytes(PLACE_SIZE))
+        self._matrices += stored
+
+    def join(self) -> bytes:
+        """Returns all of it."""
+        if self._block:
+            first = sum(map(len, self._parts))
+            first += -first % VECTORS
+            for part, place in self._places:
+                self._parts[part] = (first + place).to_bytes(PLACE_SIZE, "little")
+            self.add(bytes(first - sum(map(len, self._parts))))
+        return b"".join(self._parts + self._matrices)
 
 
 def shard_digest(file: bytes) -> bytes:
@@ -128,21 +172,22 @@ def _norm(gain: Gain, limit: int) -> list[int]:
     return numbers
 
 
-def _layer_block(layer: QuantizedLayer, shard: Shard, head_dim: int, padding: int) -> bytes:
+def _layer_parts(
+    layer: QuantizedLayer, shard: Shard, head_dim: int
+) -> tuple[bytes, Iterator[NDArray[np.int8]]]:
+    """A layer's multipliers, and its matrices in order, made as they are asked for."""
     q_rows = head_rows(shard.heads, head_dim)
     kv_rows = head_rows(shard.kv_heads, head_dim)
     qkv = [_rows_of(layer.q, q_rows), _rows_of(layer.k, kv_rows), _rows_of(layer.v, kv_rows)]
     gate_up = [_rows_of(layer.gate, shard.units), _rows_of(layer.up, shard.units)]
-    block = b"".join(_u16(linear.rescale.multiplier) for linear in qkv + gate_up)
-    block = _aligned(block, padding)
-    for weight in (
-        np.concatenate([linear.weight for linear in qkv]),
-        _columns_of(layer.o, q_rows).weight,
-        np.concatenate([linear.weight for linear in gate_up]),
-        _columns_of(layer.down, shard.units).weight,
-    ):
-        block += stored_matrix(weight, padding)
-    return _aligned(block, 4)
+
+    def weights() -> Iterator[NDArray[np.int8]]:
+        yield np.concatenate([linear.weight for linear in qkv])
+        yield _columns_of(layer.o, q_rows).weight
+        yield np.concatenate([linear.weight for linear in gate_up])
+        yield _columns_of(layer.down, shard.units).weight
+
+    return b"".join(_u16(linear.rescale.multiplier) for linear in qkv + gate_up), weights()
 
 
 def _norms(layer: QuantizedLayer) -> bytes:
@@ -168,10 +213,18 @@ def _columns_of(linear: Linear, columns: ArrayLike) -> Linear:
     return shard_weight(linear, 1, indices=columns).weight
 
 
-def stored_matrix(weight: NDArray[np.int8], padding: int) -> bytes:
-    """A matrix as protocol/shard_layout.py has it."""
+def stored_matrix(weight: NDArray[np.int8], padding: int, block: int = 0) -> bytes:
+    """A matrix as protocol/shard_layout.py has it; block: the header's."""
     if not weight.size:
         return b""
+    if block and padding == VECTORS:
+        rows = rows_in_block(weight.shape[1], padding, block)
+        firsts = range(0, len(weight), rows)
+        return b"".join(stored_matrix(weight[row : row + rows], padding) for row in firsts)
+    return _aligned(_stored_whole(weight, padding), 4 if block else 1)
+
+
+def _stored_whole(weight: NDArray[np.int8], padding: int) -> bytes:
     stored = (weight.astype(np.int16) + WEIGHT_ZERO).astype(np.uint8)
     columns = stored.shape[1]
     if padding == 1:

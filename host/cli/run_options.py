@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 
 from host.build.configuration import KERNELS
 from host.cli.arguments import (
@@ -31,7 +32,15 @@ from host.launch.simulated import SIMULATED_BOARD
 from host.model.checkpoint import Config
 from host.model.sampling import Sampler
 from host.parallel.options import AUTO, CHOICES, parse_parallelism
-from host.parallel.parallelism import HOST_REDUCE, LINKS, MAX_SLOTS, REDUCERS, Parallelism
+from host.parallel.parallelism import (
+    ANYWHERE,
+    HOST_REDUCE,
+    LINKS,
+    MAX_SLOTS,
+    REDUCERS,
+    WEIGHTS,
+    Parallelism,
+)
 from host.parallel.plan import MAX_CHIPS
 from host.paths import HOME_MODEL
 
@@ -157,6 +166,9 @@ def add_simulation_options(parser: Parser) -> None:
     add("--board", metavar="NAME",
         help="simulate chips with this board's heap (python -m host.boards lists them)")
     add("--heap", type=heap_size, metavar="SIZE", help="each chip's heap instead, as 160K or 4M")
+    add("--weights", choices=WEIGHTS,
+        help="where chips keep their weights: in their heaps, or in the flash, from which they are"
+             " read for each token; auto takes flash where heaps are too small (default)")
     add("--kernels", choices=KERNELS,
         help="auto and viper are the same on simulated chips; native, machine code of our own, is"
              " for boards (python -m host.flash)")
@@ -234,21 +246,24 @@ def simulated_chips(options: argparse.Namespace, layers: int) -> SimulatedChips:
         seed=options.seed,
         kernels=options.kernels or "auto",
         slots=options.slots or 0,
+        weights=options.weights or ANYWHERE,
     )
 
 
 def _parallelism(options: argparse.Namespace, layers: int, chips: int) -> Parallelism | None:
     """Returns the one that options name, None for the planner's."""
     named = options.parallel, options.stages, options.reduce
-    parallelism = parse_parallelism(*named, layers, chips)
+    weights = options.weights or ANYWHERE
+    parallelism = parse_parallelism(*named, layers, chips, weights)
     if parallelism is None and checks_all(options) and options.parallel != AUTO:
-        return HOST_REDUCE  # the one whose partial sums can be checked
+        # The one whose partial sums can be checked.
+        return replace(HOST_REDUCE, weights=weights)
     return parallelism
 
 
 def flashed_boards(options: argparse.Namespace, config: Config) -> FlashedBoards:
     """Returns the boards to run a model on. Raises ClusterError, ParallelError."""
-    for name in ("board", "heap", "radio_mtu", "loss", "secure", "slots"):
+    for name in ("board", "heap", "radio_mtu", "loss", "secure", "slots", "weights"):
         if getattr(options, name) is not None:
             option = name.replace("_", "-")
             raise ClusterError(f"--{option} is for simulated chips, and --ports for boards")

@@ -16,6 +16,7 @@ from host.parallel.parallelism import (
     LINES,
     LINKS,
     REDUCERS,
+    WEIGHTS,
     Link,
     Parallelism,
 )
@@ -164,6 +165,7 @@ def _check_choices(found: _Fields) -> None:
         "parallelism.strategy": (parallelism.strategy, NAMES),
         "parallelism.reduce": (parallelism.reduce, REDUCERS),
         "parallelism.exchange": (parallelism.exchange, EXCHANGES),
+        "parallelism.weights": (parallelism.weights, WEIGHTS),
         "link.kind": (link.kind, LINKS),
         "link.line": (link.line, LINES),
     }

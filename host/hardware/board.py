@@ -22,6 +22,9 @@ from host.toml_file import TomlError, read_toml, record_from
 Count = Annotated[int, Meta(ge=0, description="a whole number from 0 on")]
 Text = Annotated[str, Meta(min_length=1, description="text")]
 
+# Bytes of the file system where the rest of the flash is for weights: firmware, with machine code
+# of ours beside it, takes some 170 KB in whole blocks.
+FILESYSTEM = 0x40000
 # What a board has and a simulated chip, a process on this machine, does not.
 _ON_BOARDS_ALONE = ("chip", "clock_mhz", "button", "uart", "flash", "led")
 
@@ -54,7 +57,8 @@ class Uart:
 @dataclass(frozen=True)
 class Flash:
     """MicroPython's image: its name and its release, as both stand in the name of the official
-    file; all other fields are bytes."""
+    file; read_rate: bytes a second that a program reads, None where that is not known; all other
+    fields are bytes."""
 
     image: Text
     version: Text
@@ -62,6 +66,7 @@ class Flash:
     size: Count
     filesystem_offset: Count
     filesystem_size: Count
+    read_rate: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,10 @@ class Board:
     """One board; one that is simulated has no chip, clock, button, UART, flash or LED.
 
     ram_kb: KiB of internal RAM that are free at MicroPython's prompt, for its heap, machine code
-    and Wi-Fi; psram_kb: KiB of PSRAM, where the heap lies then; code_kb: KiB beside ram_kb for
-    machine code alone; button: GPIO of the BOOT button; espnow: None on chips without Wi-Fi.
+    and Wi-Fi; psram_kb: KiB of PSRAM, where the heap lies then; psram_rate: bytes a second that it
+    is read with; weights_kb: KiB of a simulated board's partition for weights; code_kb: KiB beside
+    ram_kb for machine code alone; button: GPIO of the BOOT button; espnow: None on chips without
+    Wi-Fi.
     """
 
     name: Text
@@ -86,6 +93,8 @@ class Board:
     mpy_arch: Literal["x86", "xtensawin", "rv32imc"]
     ram_kb: Count
     psram_kb: Count = 0
+    psram_rate: Count | None = None
+    weights_kb: Count = 0
     code_kb: Count = 0
     chip: Text | None = None
     clock_mhz: Count | None = None
@@ -116,6 +125,14 @@ class Board:
     def mtu(self, link: str) -> int | None:
         """Returns the longest packet on the radio in bytes, None on UART. Raises BoardError."""
         return self.radio.mtu if link == "espnow" else None
+
+    @property
+    def weights_room(self) -> int:
+        """Bytes of flash that a partition for weights can have, 0 for none: all behind a small
+        file system (host/flashing/partition_table.py)."""
+        if self.flash is None:
+            return 1024 * self.weights_kb
+        return max(0, self.flash.size - self.flash.filesystem_offset - FILESYSTEM)
 
     def with_heap(self, heap: int) -> Board:
         """Returns this board with a heap of so many bytes, whatever else is in its RAM."""

@@ -20,7 +20,7 @@ from host.model.outline import Divisible
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import BoardSet
 from host.parallel.fitting import find_first_plan
-from host.parallel.parallelism import BATCH_SLOTS, HOST_REDUCE, Link, Parallelism
+from host.parallel.parallelism import BATCH_SLOTS, HEAP, HOST_REDUCE, Link, Parallelism
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
 from host.simulation.lossy_port import LossyPort
@@ -46,7 +46,7 @@ class SimulatedChips:
     lost; seed: of losses; kernels: those that they run, "auto", "viper" or "native"; slots:
     sequences that have KV caches, as far as heaps allow, 0 for as many as suit what is to be run;
     shorter: bytes of the longest packet on the radio of chips that turn out to take less than the
-    link's.
+    link's; weights: where chips keep them, if their division is to be chosen.
     """
 
     count: int
@@ -59,6 +59,7 @@ class SimulatedChips:
     kernels: str = "auto"
     slots: int = 0
     shorter: Mapping[int, int] = field(default_factory=dict)
+    weights: str = HEAP
 
     @classmethod
     def alike(
@@ -88,7 +89,9 @@ class SimulatedChips:
         """The boards that are simulated."""
         boards = (self.board,) * self.count
         kind, line, signed = self.link.kind, self.link.line, self.link.signed
-        return BoardSet(boards, kind, self.context, signed, line, kernels=self.kernels)
+        return BoardSet(
+            boards, kind, self.context, signed, line, kernels=self.kernels, weights=self.weights
+        )
 
     def check(self, outline: Divisible) -> None:
         """Raises ModelError where a model of which the header was read cannot fit."""
@@ -137,7 +140,12 @@ class SimulatedChips:
         with ExitStack() as stack:
             simulation = stack.enter_context(
                 SimulatedCluster(
-                    files, arch=arch, heap=heap, radio=self._radio(), mtus=self._mtus()
+                    files,
+                    arch=arch,
+                    heap=heap,
+                    radio=self._radio(),
+                    mtus=self._mtus(),
+                    weights_room=self.board.weights_room,
                 )
             )
             session = open_session(

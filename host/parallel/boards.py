@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from host.errors import ModelError
 from host.hardware.board import Board
@@ -12,7 +13,7 @@ from host.model.outline import Divisible
 from host.parallel.advice import find_nearest_count
 from host.parallel.cost.instructions import kernel_costs, matrix_speed
 from host.parallel.heap import usable_heap
-from host.parallel.parallelism import Link, Parallelism
+from host.parallel.parallelism import FLASH, HEAP, Link, Parallelism
 from host.parallel.partition import partition
 from host.parallel.plan import Advice, DoesNotFit, Plan
 
@@ -22,7 +23,8 @@ class BoardSet:
     """Boards, by chip, and how they are linked ("uart" or "espnow"). context: positions, None for
     all that the model allows; signed: whether frames are; line: where serial lines end; heap:
     bytes of every chip's heap in place of what the boards have; kernels: "viper" where native
-    ones are not to run, which times depend on, and how work is dealt does not."""
+    ones are not to run, which times depend on, and how work is dealt does not; weights: of each
+    Parallelism that is considered."""
 
     boards: tuple[Board, ...]
     kind: str
@@ -31,6 +33,7 @@ class BoardSet:
     line: str = "usb"
     heap: int | None = None
     kernels: str = "auto"
+    weights: str = HEAP
 
     @property
     def link(self) -> Link:
@@ -58,12 +61,24 @@ class BoardSet:
 
     def plan(self, model: Divisible, parallelism: Parallelism) -> Plan:
         """The model divided among the chips. Raises ModelError where it does not fit."""
+        places = list_places(self.boards, parallelism.weights, self.heap)
+        for at, flash in enumerate(places, 1):
+            try:
+                return self._plan_with(model, parallelism, flash)
+            except DoesNotFit:
+                if at == len(places):
+                    raise
+        raise AssertionError("there is one place at least")
+
+    def _plan_with(
+        self, model: Divisible, parallelism: Parallelism, flash: tuple[int, ...]
+    ) -> Plan:
         heaps, wired = self.heaps(parallelism), replace(self, kind="uart").heaps(parallelism)
         link = self.link
         if link.has_radio and self.heap is None:
             link = replace(link, gateway_code=self.boards[0].gateway_code(parallelism.reduce))
 
-        def make(kept: list[int]) -> Plan:
+        def make(kept: list[int], spared: list[int]) -> Plan:
             return partition(
                 model,
                 len(self.boards),
@@ -73,15 +88,39 @@ class BoardSet:
                 heap=[heap - of for heap, of in zip(heaps, kept, strict=True)],
                 speeds=self.speeds,
                 uart_heap=[heap - of for heap, of in zip(wired, kept, strict=True)],
+                flash=[room and room - of for room, of in zip(flash, spared, strict=False)],
             )
 
         def plan_for(count: int) -> Plan:
             return replace(self, boards=self.boards[:1] * count).plan(model, parallelism)
 
         try:
-            return _fitting(make, heaps, [[board] for board in self.boards])
+            return _fitting(make, heaps, flash, [[board] for board in self.boards])
         except DoesNotFit as problem:
             raise _with_tried_advice(problem, plan_for) from None
+
+
+def list_places(
+    boards: Sequence[Board], weights: str, heap: int | None = None
+) -> list[tuple[int, ...]]:
+    """Where chips may keep their weights, the best first: as Shape.flash has it.
+
+    weights: one of WEIGHTS; heap: bytes of each chip's in place of what the boards have. Raises
+    ModelError for a board without flash for weights.
+    """
+    rooms = tuple(board.weights_room for board in boards)
+    if weights == FLASH:
+        for board in boards:
+            if not board.weights_room:
+                raise ModelError(f"{board.name} has no flash for weights: give --weights heap")
+        return [rooms]
+    # Simulated chips have the heap that somebody wants them to have.
+    if weights == HEAP or heap is not None or not all(
+        board.flash and board.fixed_heap is None and board.weights_room for board in boards
+    ):
+        return [()]
+    large = [0 if board.psram_kb else board.weights_room for board in boards]
+    return list(dict.fromkeys([(), tuple(large) if any(large) else (), rooms]))
 
 
 def make_link(
@@ -108,35 +147,43 @@ def plan_alike(
 ) -> Plan:
     """A plan that deals all chips the same, bounded by the smallest heap of the boards that are
     known, none for no bound. Raises ModelError where it does not fit."""
+    if not known:
+        return partition(model, chips, context, parallelism=parallelism, link=link)
     reduce, is_signed = parallelism.reduce, link.signed
-    heaps = [board.planned_heap(link.kind, reduce, is_signed=is_signed) for board in known]
-    wired = [board.planned_heap("uart", reduce, is_signed=is_signed) for board in known]
-    least, on_line = min(heaps, default=None), min(wired, default=None)
+    least = min(board.planned_heap(link.kind, reduce, is_signed=is_signed) for board in known)
+    on_line = min(board.planned_heap("uart", reduce, is_signed=is_signed) for board in known)
     if link.has_radio:
-        code = max((board.gateway_code(reduce) for board in known), default=0)
+        code = max(board.gateway_code(reduce) for board in known)
         link = replace(link, gateway_code=code)
 
-    def make(kept: list[int]) -> Plan:
-        of = max(kept, default=0)
+    def make(kept: list[int], spared: list[int], room: int) -> Plan:
+        of, rest = max(kept, default=0), max(spared, default=0)
         return partition(
             model,
             chips,
             context,
             parallelism=parallelism,
             link=link,
-            heap=None if least is None else least - of,
-            uart_heap=None if on_line is None else on_line - of,
+            heap=least - of,
+            uart_heap=on_line - of,
+            flash=(room - rest,) * chips if room else (),
         )
 
     def plan_for(count: int) -> Plan:
         return plan_alike(model, count, context, parallelism, link, known)
 
-    if not known:
-        return make([])
-    try:
-        return _fitting(make, [least or 0] * chips, [known] * chips)
-    except DoesNotFit as problem:
-        raise _with_tried_advice(problem, plan_for) from None
+    # All have the smallest board's room, and what one lacks none is dealt.
+    places = dict.fromkeys(
+        min(flash, default=0) for flash in list_places(known, parallelism.weights)
+    )
+    for at, room in enumerate(places, 1):
+        flash = (room,) * chips if room else ()
+        try:
+            return _fitting(partial(make, room=room), [least] * chips, flash, [known] * chips)
+        except DoesNotFit as problem:
+            if at == len(places):
+                raise _with_tried_advice(problem, plan_for) from None
+    raise AssertionError("there is one place at least")
 
 
 def _with_tried_advice(problem: DoesNotFit, plan_for: Callable[[int], Plan]) -> DoesNotFit:
@@ -163,24 +210,35 @@ def _with_tried_advice(problem: DoesNotFit, plan_for: Callable[[int], Plan]) -> 
 
 
 def _fitting(
-    make: Callable[[list[int]], Plan], heaps: list[int], boards: Sequence[Sequence[Board]]
+    make: Callable[[list[int], list[int]], Plan],
+    heaps: list[int],
+    flash: Sequence[int],
+    boards: Sequence[Sequence[Board]],
 ) -> Plan:
     """A plan whose chips have room for what their matrices are filled up with as well.
 
-    make: gives the plan with so many bytes kept of each chip's heap; heaps: of the chips; boards:
-    those that each may be.
+    make: gives the plan with so many bytes kept of each chip's heap, and of its flash; heaps: of
+    the chips; flash: as Shape's; boards: those that each chip may be.
     """
-    kept = [0] * len(heaps)
+    kept, spared = [0] * len(heaps), [0] * len(heaps)
     while True:
-        plan = make(kept)
+        plan = make(kept, spared)
+        paddings = [{matrix_padding(board.chip) for board in boards[s.chip]} for s in plan.shards]
         filling = [
-            max(plan.filling(shard, matrix_padding(board.chip)) for board in boards[shard.chip])
+            max(plan.filling(shard, padding) for padding in paddings[shard.chip])
             for shard in plan.shards
         ]
+        needs = [
+            max(plan.flash_need(shard, padding) for padding in paddings[shard.chip])
+            for shard in plan.shards
+        ]
+        over = [max(0, need - room) for need, room in zip(needs, flash, strict=False)]
         lacking = [
             plan.heap_need(shard).total + filling[shard.chip] > usable_heap(heaps[shard.chip])
             for shard in plan.shards
         ]
-        if not any(lacking) or all(a <= b for a, b in zip(filling, kept, strict=True)):
+        has_room = not any(lacking) or all(a <= b for a, b in zip(filling, kept, strict=True))
+        if has_room and not any(over):
             return plan
         kept = [max(a, b) for a, b in zip(filling, kept, strict=True)]
+        spared = [a + b for a, b in zip(spared, over or [0] * len(spared), strict=True)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from host.errors import ModelError
 from host.model.checkpoint import Config
 from host.model.outline import Divisible
 from host.parallel.assignment import LocalSizes, ShardingPlan, blocks, level
+from host.parallel.flash import flash_bytes
 from host.parallel.heap import row_bytes, unit_bytes, usable_heap
 from host.parallel.limits import check_limits
 from host.parallel.plan import MAX_CHIPS, Resources, Shard, Strategy
@@ -41,7 +42,7 @@ def make_shape(strategy: Strategy, model: Divisible, resources: Resources) -> Sh
     check_limits(config, context)
     bits = model.accumulator_bits
     positions = _request_positions(strategy, config.dim, bits, link.mtu)
-    return Shape(config, chips, context, positions, bits, link)
+    return Shape(config, chips, context, positions, bits, link, flash=resources.flash)
 
 
 def list_roomier(strategy: Strategy, shape: Shape, slots: int) -> Iterator[Shape]:
@@ -130,12 +131,65 @@ def _answers_growth(strategy: Strategy, shape: Shape, chip: int, vocabulary: int
     logits of several positions is longest with some numbers of rows."""
 
     def need(rows: int) -> int:
-        counted = rows * (row_bytes(shape.config) + _ROW_BUFFERS)
+        counted = rows * (row_bytes(shape.config, shape.block(chip)) + _ROW_BUFFERS)
         sizes = LocalSizes(0, 0, 0, shape.config.head_dim)
         return strategy.heap_need(shape, chip, sizes, rows).total - counted
 
     longest = (MOST_LOGITS // 2 // count for count in range(1, shape.positions + 1))
     return max(need(rows) for rows in (0, *longest) if rows <= vocabulary) - need(0)
+
+
+@dataclass
+class _Room:
+    """Bytes that a chip has left in its heap, and in its flash, where its weights lie there; and
+    what a vocabulary row and a feed-forward unit take of both."""
+
+    heap: int
+    row: int
+    unit: int
+    flash: int = 0
+    flash_row: int = 0
+    flash_unit: int = 0
+
+    @property
+    def short(self) -> int:
+        """Bytes that are missing already."""
+        return max(0, -self.heap) + max(0, -self.flash)
+
+    def less(self, spare: int) -> _Room:
+        """Returns the same, with so many bytes of heap less."""
+        return replace(self, heap=self.heap - spare)
+
+    def count_rows(self) -> int:
+        """How many rows have room."""
+        return self._count(self.row, self.flash_row)
+
+    def count_units(self) -> int:
+        """How many units have room."""
+        return self._count(self.unit, self.flash_unit)
+
+    def take_rows(self, count: int) -> None:
+        """Gives so many rows their room."""
+        self.heap -= count * self.row
+        self.flash -= count * self.flash_row
+
+    def _count(self, heap: int, flash: int) -> int:
+        most = max(0, self.heap) // heap
+        return min(most, max(0, self.flash) // flash) if flash else most
+
+
+def _find_room(
+    strategy: Strategy, shape: Shape, heap: int, chip: int, heads: int, kv_heads: int
+) -> _Room:
+    """What a chip with these heads has left for rows and units."""
+    config, block = shape.config, shape.block(chip)
+    sizes = LocalSizes(heads, kv_heads, 0, config.head_dim)
+    left = usable_heap(heap) - strategy.heap_need(shape, chip, sizes, 0).total
+    row, unit = row_bytes(config, block) + _ROW_BUFFERS, unit_bytes(config, block) + _UNIT_BUFFERS
+    if not block:
+        return _Room(left, row, unit)
+    flash = shape.flash_room(chip) - flash_bytes(config, sizes, 0, 1)
+    return _Room(left, row, unit, flash, config.dim + 2, unit_bytes(config))
 
 
 def _deal_with(
@@ -152,19 +206,19 @@ def _deal_with(
     even = deal_evenly(config, shape.chips)
 
     @cache  # most chips are alike, and only the gateway, chip 0, takes more
-    def left(heap: int, chip: int, heads: int, kv_heads: int) -> int:
-        sizes = LocalSizes(heads, kv_heads, 0, config.head_dim)
-        return usable_heap(heap) - spare - strategy.heap_need(shape, chip, sizes, 0).total
+    def find(heap: int, chip: int, heads: int, kv_heads: int) -> _Room:
+        return _find_room(strategy, shape, heap, chip, heads, kv_heads)
 
-    room = [
-        left(heap, min(first + rank, 1), *counts)
+    rooms = [
+        find(heap, first + rank if shape.flash else min(first + rank, 1), *counts).less(spare)
         for rank, (heap, counts) in enumerate(zip(heaps, even.head_counts, strict=True))
     ]
     row, unit = row_bytes(config) + _ROW_BUFFERS, unit_bytes(config) + _UNIT_BUFFERS
-    short = sum(-size for size in room if size < 0)
-    rows = level(vocabulary, [min(size // row, MAX_ROWS) for size in room], speeds)
-    room = [size - count * row for size, count in zip(room, rows, strict=True)]
-    units = level(config.hidden_dim, [size // unit for size in room], speeds)
+    short = sum(room.short for room in rooms)
+    rows = level(vocabulary, [min(room.count_rows(), MAX_ROWS) for room in rooms], speeds)
+    for room, count in zip(rooms, rows, strict=True):
+        room.take_rows(count)
+    units = level(config.hidden_dim, [room.count_units() for room in rooms], speeds)
     missing = (vocabulary - sum(rows)) * row + (config.hidden_dim - sum(units)) * unit
     if short or missing:
         return short + missing, []

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from host.errors import ClusterError, ModelError
 from host.hardware.board import Board
 from host.model.outline import Divisible
-from host.parallel.boards import BoardSet
-from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism, check_reachable
+from host.parallel.boards import BoardSet, list_places
+from host.parallel.parallelism import (
+    ANYWHERE,
+    HEAP,
+    HOST_REDUCE,
+    Link,
+    Parallelism,
+    check_reachable,
+)
 from host.parallel.partition import partition
 from host.parallel.plan import MAX_CHIPS, DoesNotFit, Plan
 from host.parallel.strategies import list_candidates
@@ -25,14 +33,19 @@ def list_parallelisms(layers: int, boards: BoardSet) -> list[Parallelism]:
     for parallelism in list_candidates(layers, chips):
         with suppress(ClusterError):
             check_reachable(link, parallelism, chips)
-            found.append(parallelism)
+            found.append(replace(parallelism, weights=boards.weights))
     return found
 
 
 def find_plans(
     model: Divisible, boards: BoardSet
 ) -> tuple[list[Plan], dict[Parallelism, ModelError]]:
-    """Returns a plan for each parallelism that fits, and what is wrong with each that does not."""
+    """Returns a plan for each parallelism that fits, and what is wrong with each that does not;
+    with weights anywhere, only where none fits with weights in heaps some lie in flash."""
+    if boards.weights == ANYWHERE:
+        found = find_plans(model, replace(boards, weights=HEAP))
+        if found[0] or len(list_places(boards.boards, ANYWHERE, boards.heap)) == 1:
+            return found
     plans, problems = [], {}
     for parallelism in list_parallelisms(model.config.layers, boards):
         try:

@@ -20,9 +20,13 @@ from protocol.shard_layout import NORM_NUMBERS, VECTORS
 CODE = {"uart": 35_390, "radio": 42_900, "gateway": 45_460}
 # Objects of each layer, beside its buffers.
 _LAYER = 287
+_PLACE = 4  # bytes that say where in flash matrices lie
 # What authentication adds, beside the windows in which replayed frames are noticed: so many bytes
 # for each chip and for the host.
 SIGNING, _WINDOW = 3_900, 12
+# What reading weights from flash adds (firmware/compute/blocks.py, and on a simulated chip its
+# stand-in of esp32).
+FLASH_CODE = 3_250
 # MicroPython's table of strings grows in pieces, each twice the last: the sixth, of 640, is needed
 # where there are more than 620 names, those of stand-ins among them.
 SIXTH_STRINGS = 4_500
@@ -67,9 +71,13 @@ def usable_heap(heap: int) -> int:
     return int(heap * _HEAP_OVERHEAD)
 
 
-def weight_bytes(config: Config, sizes: LocalSizes, rows: int) -> int:
-    """Weights and multipliers of so much of each layer, and of so many vocabulary rows."""
+def weight_bytes(config: Config, sizes: LocalSizes, rows: int, block: int = 0) -> int:
+    """Weights and multipliers of so much of each layer, and of so many vocabulary rows; block:
+    bytes that are read at once from flash, where there is more of them than multipliers."""
     multipliers = 2 * (sizes.q_size + 2 * sizes.kv_size)
+    if block:
+        layer = multipliers + 4 * sizes.intermediate + _PLACE
+        return config.layers * layer + 2 * rows + _PLACE
     weights = 2 * (sizes.q_size + sizes.kv_size) * config.dim  # q and o, k and v
     attention = config.layers * (multipliers + weights)
     return attention + sizes.intermediate * unit_bytes(config) + rows * row_bytes(config)
@@ -95,13 +103,17 @@ def padding_bytes(
     return layers * (layer + 5 * padding) + more(rows, dim) + 2 * padding
 
 
-def unit_bytes(config: Config) -> int:
-    """Weights and multipliers of one feed-forward unit in all layers."""
+def unit_bytes(config: Config, block: int = 0) -> int:
+    """Weights and multipliers of one feed-forward unit in all layers; block: as weight_bytes'."""
+    if block:
+        return config.layers * 4
     return config.layers * (3 * config.dim + 4)
 
 
-def row_bytes(config: Config) -> int:
-    """Weights and multiplier of one vocabulary row."""
+def row_bytes(config: Config, block: int = 0) -> int:
+    """Weights and multiplier of one vocabulary row; block: as weight_bytes'."""
+    if block:
+        return 2
     return config.dim + 2
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from host.errors import ParallelError
-from host.parallel.parallelism import Parallelism
+from host.parallel.parallelism import HEAP, Parallelism
 from host.parallel.strategies import STRATEGIES
 
 AUTO = "auto"
@@ -13,10 +15,15 @@ _DEFAULT = NAMES[0]  # where only --reduce is given
 
 
 def parse_parallelism(
-    parallel: str | None, stages: int | None, reduce: str | None, layers: int, chips: int
+    parallel: str | None,
+    stages: int | None,
+    reduce: str | None,
+    layers: int,
+    chips: int,
+    weights: str = HEAP,
 ) -> Parallelism | None:
     """The one that options name, each None where it is not given; None where the planner is to
-    choose.
+    choose. weights: where chips keep them, one of WEIGHTS.
 
     Raises ParallelError where they contradict each other.
     """
@@ -33,7 +40,8 @@ def parse_parallelism(
         raise ParallelError(f"no strategy {parallel!r}: it is {' or '.join(NAMES)}")
     for strategy in named:
         if reduce in (None, strategy.reduce):
-            return strategy.make_parallelism(layers, chips, stages)
+            made = strategy.make_parallelism(layers, chips, stages)
+            return replace(made, weights=weights)
     who = "chips" if named[0].reduce == "chips" else "host"
     raise ParallelError(
         f"--parallel {parallel}: the {who} add{'s' * (who == 'host')} up partial sums, leave"

@@ -16,6 +16,10 @@ LINKS = ("uart", "espnow")
 LINES = ("usb", "pins")
 REDUCERS = ("host", "chips")
 EXCHANGES = ("all-reduce",)
+# Where chips keep their weights: in their heaps, which lie in PSRAM where there is some, or in a
+# partition of their flash, from which they are read again for each token; "auto" is in heaps where
+# these have room, and else in the flash of boards without PSRAM, or of all.
+HEAP, FLASH, ANYWHERE = WEIGHTS = ("heap", "flash", "auto")
 MAX_SLOTS = 64  # sequences whose KV caches a chip may have
 BATCH_SLOTS = 8  # where it is known that several will come, and nobody says how many
 
@@ -50,7 +54,7 @@ class Parallelism:
     layers, "hybrid" each group of chips; stages: how many groups hold whole layers one after
     another; reduce: who adds up the chips' partial sums, "host" or "chips"; exchange: how chips
     do so; slots: how many sequences have KV caches at most, as far as heaps allow, 0 for as many
-    as the strategy has by itself.
+    as the strategy has by itself; weights: where chips keep them, one of WEIGHTS.
     """
 
     strategy: str = "tensor"
@@ -58,6 +62,7 @@ class Parallelism:
     reduce: str = "host"
     exchange: str = "all-reduce"
     slots: int = 0
+    weights: str = HEAP
 
 
 UART = Link()

@@ -23,6 +23,7 @@ def partition(
     heap: int | Sequence[int] | None = None,
     speeds: Sequence[int] | None = None,
     uart_heap: int | Sequence[int] | None = None,
+    flash: Sequence[int] = (),
     strict: bool = False,
 ) -> Plan:
     """The model divided among so many chips.
@@ -30,10 +31,11 @@ def partition(
     context: positions, None for all that the model allows; heap: bytes of the heap of every chip,
     or of each, None for no bound; speeds: of each chip, as clocks or any other measure, None where
     all are alike; uart_heap: as `heap`, over serial lines, to advise them where the radio leaves
-    too little, None to advise nothing; strict: whether heads, KV heads and units must be divisible
-    by `chips`. Raises ModelError for a count, context, heaps or speeds that cannot be,
-    ParallelError for a strategy that is not there and where `strict` finds a remainder, and
-    DoesNotFit where the heaps are too small.
+    too little, None to advise nothing; flash: bytes of each chip's partition for weights, 0 where
+    they lie in its heap, nothing where they do on all; strict: whether heads, KV heads and units
+    must be divisible by `chips`. Raises ModelError for a count, context, heaps or speeds that
+    cannot be, ParallelError for a strategy that is not there and where `strict` finds a remainder,
+    and DoesNotFit where the heaps are too small.
     """
     if not 1 <= chips <= MAX_CHIPS:
         raise ModelError(f"chips must be 1 to {MAX_CHIPS}, got {chips}")
@@ -43,6 +45,7 @@ def partition(
         link,
         context,
         None if uart_heap is None else _list_heaps(uart_heap, chips),
+        tuple(flash),
     )
     return find_strategy(parallelism).partition(model, parallelism, resources, strict=strict)
 

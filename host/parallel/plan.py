@@ -15,6 +15,7 @@ from host.errors import Curable, one_line
 from host.model.checkpoint import Config
 from host.model.outline import Divisible
 from host.parallel.assignment import LocalSizes
+from host.parallel.flash import flash_bytes
 from host.parallel.heap import HeapNeed, padding_bytes
 from host.parallel.parallelism import Link, Parallelism
 from host.parallel.shape import Shape
@@ -97,7 +98,8 @@ class Stage:
 class Resources:
     """What a plan may count with: bytes of each chip's heap, how fast each chip is (as clocks or
     by any other measure), the link, and the positions wanted, None for all that the model allows.
-    uart_heaps: what the heaps would be over serial lines, None where that is not known.
+    uart_heaps: what the heaps would be over serial lines, None where that is not known; flash: as
+    Shape's.
     """
 
     heaps: tuple[int, ...]
@@ -105,6 +107,7 @@ class Resources:
     link: Link
     context: int | None = None
     uart_heaps: tuple[int, ...] | None = None
+    flash: tuple[int, ...] = ()
 
     @property
     def chips(self) -> int:
@@ -180,9 +183,23 @@ class Plan:
         counts = len(shard.heads), len(shard.kv_heads), len(shard.units)
         return LocalSizes(*counts, self.config.head_dim)
 
+    def block(self, chip: int) -> int:
+        """Bytes of flash that a chip reads at once, 0 where its weights lie in its heap."""
+        return self.stage_of(chip).shape.block(chip)
+
+    def flash_need(self, shard: Shard, padding: int) -> int:
+        """Bytes of a chip's partition for weights that its shard takes at most, 0 where its
+        weights lie in its heap."""
+        if not self.block(shard.chip):
+            return 0
+        config = self.stage_of(shard.chip).shape.config
+        return flash_bytes(config, self.local_sizes(shard), len(shard.rows), padding)
+
     def filling(self, shard: Shard, padding: int) -> int:
-        """How many bytes more a chip's shard takes where its matrices are filled up, beside its
-        heap_need."""
+        """How many bytes more of its heap a chip's shard takes where its matrices are filled up,
+        beside its heap_need."""
+        if self.block(shard.chip):
+            return (self.config.layers + 1) * padding  # behind multipliers alone
         sizes, layers = self.local_sizes(shard), len(self.stage_of(shard.chip).layers)
         return padding_bytes(self.config, layers, sizes, len(shard.rows), padding)
 

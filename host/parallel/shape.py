@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from host.model import arithmetic
 from host.model.checkpoint import Config
+from host.parallel.flash import block_bytes
 from host.parallel.parallelism import UART, Link
 from protocol.cobs import encoded_size
 from protocol.fragment import LEAST_MTU, fragment_room
@@ -23,7 +24,9 @@ class Shape:
     config: the model's, with this stage's layers only; chips: of this stage; context: positions;
     positions: in one request; bits: of the widest partial sum; link: between all chips; slots:
     sequences whose keys and values are held at once; heard: chips of other stages whose messages
-    reach this one's; last: chips of the last stage; answers: whether this is the last stage.
+    reach this one's; last: chips of the last stage; answers: whether this is the last stage;
+    flash: bytes of each chip's partition for weights, by its id, 0 where they lie in its heap,
+    and empty where they do so on all.
     """
 
     config: Config
@@ -36,6 +39,17 @@ class Shape:
     heard: int = 0
     last: int = 0
     answers: bool = True
+    flash: tuple[int, ...] = ()
+
+    def flash_room(self, chip: int) -> int:
+        """Bytes of a chip's partition for weights, 0 where they lie in its heap. More chips than
+        are known are like the last."""
+        return self.flash[min(chip, len(self.flash) - 1)] if self.flash else 0
+
+    def block(self, chip: int) -> int:
+        """Bytes of flash that a chip reads at once, 0 where its weights lie in its heap: the
+        shard's `block` (protocol/flash_layout.py)."""
+        return block_bytes(self.config) if self.flash_room(chip) else 0
 
     @property
     def mtu(self) -> int | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from host.build.bundle import compiled
+from host.build.bundle import compiled, split_files
 from host.errors import ClusterError, naming_file
 from host.private_file import open_private
 from host.setup import micropython
@@ -19,6 +19,7 @@ from host.simulation.hub import HubProcess
 from protocol.fragment import LEAST_MTU
 
 _STANDINS = Path(__file__).parent / "standins"
+_PARTITION = "partition.bin"  # see standins/flash/esp32.py
 _START = "from firmware.main import run; run()"
 _CONFIG = "config.json"
 _LAST_WORDS = 400  # characters of a dead chip's output worth showing
@@ -127,9 +128,11 @@ class SimulatedCluster:
         heap: int,
         radio: Mapping[str, float] | None = None,
         mtus: Mapping[int, int] | None = None,
+        weights_room: int = 0,
     ) -> None:
         """files: each chip's, by path; heap: bytes; radio: options of the hub, None for no radio;
-        mtus: bytes of the longest packet that each chip's radio takes, 250 where it is not there.
+        mtus: bytes of the longest packet that each chip's radio takes, 250 where it is not there;
+        weights_room: bytes of the flash partition of chips whose weights stay there.
 
         Raises SetupError without a MicroPython.
         """
@@ -144,14 +147,15 @@ class SimulatedCluster:
                 hub = self._exit.enter_context(_hub(radio))
                 environment["FEDERATION_HUB"] = str(hub.port)
             # Machine code, for on a board they are C; and it lies outside the heap, as C does.
-            standins = {
-                f"standins/{path.stem}.mpy": compiled(path.read_bytes(), path.name, arch, "native")
-                for path in _STANDINS.glob("*.py")
-            }
+            standins = _standins(_STANDINS, arch)
             for chip, content in files.items():
                 own = folder / f"chip{chip}"
-                named = {name: data for name, data in content.items() if name != _CONFIG}
+                named, weights = split_files(content)
+                del named[_CONFIG]
                 _write(own, {**standins, **named})
+                if weights:
+                    _write(own, _standins(_STANDINS / "flash", arch))
+                    _write_partition(own / _PARTITION, weights, weights_room)
                 config = content[_CONFIG]
                 own_radio = {
                     "FEDERATION_MAC": f"0242{chip:08x}",
@@ -182,6 +186,23 @@ class SimulatedCluster:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _standins(folder: Path, arch: str) -> dict[str, bytes]:
+    """Modules in place of a board's, by path on the chip."""
+    return {
+        f"standins/{path.stem}.mpy": compiled(path.read_bytes(), path.name, arch, "native")
+        for path in folder.glob("*.py")
+        if path.name != "__init__.py" or folder == _STANDINS
+    }
+
+
+def _write_partition(path: Path, content: bytes, size: int) -> None:
+    """A flash partition of so many bytes that begins with this content, and is erased behind."""
+    with naming_file(path), open(path, "wb") as file:
+        file.write(content)
+        while (left := size - file.tell()) > 0:
+            file.write(b"\xff" * min(left, 1 << 16))
 
 
 def _hub(options: Mapping[str, float]) -> HubProcess:

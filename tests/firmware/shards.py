@@ -84,30 +84,55 @@ def file_of(model, part, version=4, combine=False, **changes):
     body = bytearray(b"FEDSHARD")
     body += version.to_bytes(2, "little") + bytes(2) + len(text).to_bytes(4, "little") + text
     body += u16_buffer(EXP_TABLE) + u16_buffer(SIGMOID_TABLE)
+    classifier = model.classifier
+    rows = stored(_rows(classifier, part.rows))
+    in_flash, matrices, places = "block" in numbers, bytearray(), []
     for layer in model.layers:
-        body += _padded(_layer(model, layer, part))
+        multipliers, weights = _layer(model, layer, part)
+        body += multipliers
+        if in_flash:
+            places.append((len(body), len(matrices) - len(multipliers)))
+            body += bytes(4)
+            for matrix in weights:
+                matrices += _padded(matrix)
+        else:
+            whole = bytearray()
+            for matrix in weights:
+                whole += matrix
+            body += whole + bytes(-(len(multipliers) + len(whole)) % 4)
         if combine:
             body += u16_buffer(layer.attention_norm.stored() + layer.o.multipliers)
             body += u16_buffer(layer.feed_forward_norm.stored() + layer.down.multipliers)
     if combine:
         body += u16_buffer(model.final_norm.stored())
-    classifier = model.classifier
-    body += _padded(_multipliers(classifier, part.rows) + stored(_rows(classifier, part.rows)))
+    body += _multipliers(classifier, part.rows)
+    if in_flash:
+        places.append((len(body), len(matrices) - 2 * len(part.rows)))
+        body += bytes(4)
+        body += bytes(-len(body) % 16)
+        for at, place in places:
+            body[at : at + 4] = (len(body) + place).to_bytes(4, "little")
+        body += matrices + _padded(rows)
+    else:
+        body += rows + bytes(-(2 * len(part.rows) + len(rows)) % 4)
     return bytes(body) + hashlib.sha256(body).digest()
 
 
 def _layer(model, layer, part):
+    """A layer's multipliers, and its matrices in order."""
     size = model.head_dim
     q = [head * size + i for head in part.heads for i in range(size)]
     kv = [head * size + i for head in part.kv_heads for i in range(size)]
-    block = bytearray()
+    multipliers = bytearray()
     for matrix, rows in ((layer.q, q), (layer.k, kv), (layer.v, kv)):
-        block += _multipliers(matrix, rows)
-    block += _multipliers(layer.gate, part.units) + _multipliers(layer.up, part.units)
-    block += stored(_rows(layer.q, q) + _rows(layer.k, kv) + _rows(layer.v, kv))
-    block += stored([[row[c] for c in q] for row in layer.o.rows])
-    block += stored(_rows(layer.gate, part.units) + _rows(layer.up, part.units))
-    return block + stored([[row[c] for c in part.units] for row in layer.down.rows])
+        multipliers += _multipliers(matrix, rows)
+    multipliers += _multipliers(layer.gate, part.units) + _multipliers(layer.up, part.units)
+    return multipliers, [
+        stored(_rows(layer.q, q) + _rows(layer.k, kv) + _rows(layer.v, kv)),
+        stored([[row[c] for c in q] for row in layer.o.rows]),
+        stored(_rows(layer.gate, part.units) + _rows(layer.up, part.units)),
+        stored([[row[c] for c in part.units] for row in layer.down.rows]),
+    ]
 
 
 def _multipliers(matrix, rows):

@@ -44,9 +44,26 @@ class ShardReader:
 
     def matrix(self, rows: int, columns: int) -> np.ndarray:
         """int8-valued [rows, columns], as the header's columns say that it is stored."""
-        padding = self.header["columns"]
+        padding, block = self.header["columns"], self.header.get("block", 0)
         if rows == 0 or columns == 0:
             return np.zeros((rows, columns), int)
+        if block:
+            whole = self.matrix_in_flash(rows, columns, padding, block)
+            self.fill(4)
+            return whole
+        return self.stored(rows, columns, padding)
+
+    def matrix_in_flash(self, rows: int, columns: int, padding: int, block: int) -> np.ndarray:
+        """A matrix of as many rows at a time as go into a block, where that makes a difference."""
+        if padding != 16:
+            return self.stored(rows, columns, padding)
+        filled = -(-columns // 16) * 16
+        at_once = min(block // (filled + 4), 256)
+        counts = [min(at_once, rows - row) for row in range(0, rows, at_once)]
+        return np.vstack([self.stored(count, columns, padding) for count in counts])
+
+    def stored(self, rows: int, columns: int, padding: int) -> np.ndarray:
+        """int8-valued [rows, columns]."""
         if padding == 1:  # blocks of columns lie one after another
             blocks = [self.u8(rows, count) for _, count in column_blocks(columns)]
             return np.hstack(blocks) - 128
@@ -71,6 +88,11 @@ class ShardReader:
     def begin(self) -> None:
         """A layer or the vocabulary begins, from where alignment counts."""
         self.origin = self.at
+
+    def place(self) -> int:
+        """Where matrices are, counted as if they followed on what has begun."""
+        length = self.at - self.origin
+        return length + int.from_bytes(self.bytes(4), "little", signed=True)
 
     def fill(self, size: int) -> None:
         """Nothing up to a multiple of a size."""
@@ -125,42 +147,63 @@ class Merger:
         self.assert_header(reader.header, plan, shard)
         assert reader.u16(512).tolist() == arithmetic.exp_table().tolist()
         assert reader.u16(1024).tolist() == arithmetic.sigmoid_table().tolist()
+        in_flash = "block" in reader.header
+        places = []
         for index in range(len(self.layers)):
-            self.read_layer(reader, index, shard)
+            self.read_multipliers(reader, index, shard)
+            if in_flash:
+                places.append(reader.place())
+            else:
+                self.read_matrices(reader, index, shard)
+                reader.fill(4)
+            if self.reduce == "chips":
+                self.read_norms(reader, index)
         dim = self.model.config.dim
         if self.reduce == "chips":
             assert_gain(reader.u16(dim), self.model.final_gain)
         reader.begin()
         self.classifier.multiplier[shard.rows] = reader.u16(len(shard.rows))
         reader.fill(self.padding)
+        if in_flash:
+            places.append(reader.place())
+            reader.origin = 0
+            reader.fill(16)
+            for index in range(len(self.layers)):
+                assert reader.at == places[index]
+                self.read_matrices(reader, index, shard)
+            assert reader.at == places[-1]
         self.classifier.put(shard.rows, range(dim), reader.matrix(len(shard.rows), dim))
         reader.fill(4)
         assert reader.file[reader.at :] == hashlib.sha256(reader.file[: reader.at]).digest()
 
-    def read_layer(self, reader: ShardReader, index: int, shard: Shard) -> None:
-        layer, dim, size = self.layers[index], self.model.config.dim, self.model.config.head_dim
-        assert reader.at % 4 == 0
+    def read_multipliers(self, reader: ShardReader, index: int, shard: Shard) -> None:
+        layer, size = self.layers[index], self.model.config.head_dim
+        assert reader.at % 2 == 0
         reader.begin()
         q, kv = head_rows(shard.heads, size), head_rows(shard.kv_heads, size)
         rows = {"q": q, "k": kv, "v": kv, "gate": shard.units, "up": shard.units}
         for name, own in rows.items():
             layer[name].multiplier[own] = reader.u16(len(own))
         reader.fill(self.padding)
+
+    def read_matrices(self, reader: ShardReader, index: int, shard: Shard) -> None:
+        layer, dim, size = self.layers[index], self.model.config.dim, self.model.config.head_dim
+        q, kv = head_rows(shard.heads, size), head_rows(shard.kv_heads, size)
         stacked = reader.matrix(len(q) + 2 * len(kv), dim)
         for name, part in zip("qkv", np.split(stacked, [len(q), len(q) + len(kv)]), strict=True):
-            layer[name].put(rows[name], range(dim), part)
+            layer[name].put(q if name == "q" else kv, range(dim), part)
         layer["o"].put(range(dim), q, reader.matrix(dim, len(q)))
         stacked = reader.matrix(2 * len(shard.units), dim)
         for name, part in zip(("gate", "up"), np.split(stacked, 2), strict=True):
             layer[name].put(shard.units, range(dim), part)
         layer["down"].put(range(dim), shard.units, reader.matrix(dim, len(shard.units)))
-        reader.fill(4)
-        if self.reduce == "chips":
-            plain = self.model.layers[index]
-            assert_gain(reader.u16(dim), plain.attention_gain)
-            assert reader.u16(dim).tolist() == plain.o.rescale.multiplier.tolist()
-            assert_gain(reader.u16(dim), plain.feed_forward_gain)
-            assert reader.u16(dim).tolist() == plain.down.rescale.multiplier.tolist()
+
+    def read_norms(self, reader: ShardReader, index: int) -> None:
+        dim, plain = self.model.config.dim, self.model.layers[index]
+        assert_gain(reader.u16(dim), plain.attention_gain)
+        assert reader.u16(dim).tolist() == plain.o.rescale.multiplier.tolist()
+        assert_gain(reader.u16(dim), plain.feed_forward_gain)
+        assert reader.u16(dim).tolist() == plain.down.rescale.multiplier.tolist()
 
     def assert_header(self, header: dict[str, Any], plan: Plan, shard: Shard) -> None:
         config, model = self.model.config, self.model
@@ -179,6 +222,9 @@ class Merger:
             "logit_exponent": model.logit_exponent,
             "final_norm": [model.final_gain.shift, model.final_gain.epsilon, model.final_limit],
         }  # fmt: skip
+        if plan.block(shard.chip):
+            header = dict(header)
+            assert header.pop("block") == plan.block(shard.chip)
         assert {name: header[name] for name in expected} == expected
         assert tuple(header) == HEADER
         assert set(header) == {*expected, "bits", "layers"}
@@ -219,11 +265,15 @@ def number(layer: Any, path: str) -> int:
 
 
 def assert_merges(
-    model: QuantizedModel, chips: int, reduce: str = "host", padding: int = 1
+    model: QuantizedModel, chips: int, reduce: str = "host", padding: int = 1, flash: int = 0
 ) -> None:
-    plan = tensor_plan(model, chips, reduce=reduce)
+    """flash: bytes of each chip's partition for weights, 0 where they lie in heaps."""
+    plan = tensor_plan(model, chips, reduce=reduce, flash=(flash,) * chips if flash else ())
     merger = Merger(model, padding)
     for shard in plan.shards:
         merger.read(plan, shard)
+        if flash:
+            size = len(shard_file(model, plan, shard, padding))
+            assert size <= plan.flash_need(shard, padding)
     # A KV head is held twice or more only where its query heads are apart.
     merger.assert_whole(kv_times=model.config.heads_per_kv_head)

@@ -65,7 +65,7 @@ def test_the_smallest_heap_bounds_the_plan(model, monkeypatch):
     code = max(load(name).gateway_code() for name in ("esp32s3", "esp32c3"))
     link = Link("espnow", "usb", 250, signed=True, gateway_code=code)
     assert asked == {
-        "heap": radio, "uart_heap": uart, "link": link, "parallelism": HOST_REDUCE,
+        "heap": radio, "uart_heap": uart, "link": link, "parallelism": HOST_REDUCE, "flash": (),
     }  # fmt: skip
 
 

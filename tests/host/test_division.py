@@ -1,6 +1,7 @@
 """Which way a run divides its model: what options name, what boards were flashed with."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -54,13 +55,35 @@ def heap(model, *options):
 
 
 def test_options_name_the_parallelism(model):
-    assert parallelism(model, "--parallel", "tensor") == HOST_REDUCE
-    assert parallelism(model, "--reduce", "chips") == ALL_REDUCE
-    assert parallelism(model, "--parallel", "tensor", "--reduce", "chips") == ALL_REDUCE
-    assert parallelism(model, "--parallel", "pipeline", "--chips", "3") == pipeline(3)
-    assert parallelism(model, "--parallel", "pipeline", "--chips", "8") == pipeline(LAYERS)
-    assert parallelism(model, "--parallel", "hybrid") == hybrid(2)
-    assert parallelism(model, "--parallel", "hybrid", "--stages", "3") == hybrid(3)
+    for options, expected in (
+        (("--parallel", "tensor"), HOST_REDUCE),
+        (("--reduce", "chips"), ALL_REDUCE),
+        (("--parallel", "tensor", "--reduce", "chips"), ALL_REDUCE),
+        (("--parallel", "pipeline", "--chips", "3"), pipeline(3)),
+        (("--parallel", "pipeline", "--chips", "8"), pipeline(LAYERS)),
+        (("--parallel", "hybrid"), hybrid(2)),
+        (("--parallel", "hybrid", "--stages", "3"), hybrid(3)),
+    ):
+        assert parallelism(model, *options) == replace(expected, weights="auto")
+        in_flash = parallelism(model, *options, "--weights", "flash")
+        assert in_flash == replace(expected, weights="flash")
+
+
+def test_weights_are_in_flash_where_heaps_are_too_small(model):
+    small = ("--board", "esp32s3", "--chips", "1", "--link", "uart")
+    choice, chips = chosen(quantize(random_checkpoint(HOME)), *small)
+    assert choice.parallelism.weights == "auto"
+    large = quantize(random_checkpoint(HOME))
+    plan = chips.boards.plan(large, choice.parallelism)
+    assert plan.block(0) and plan.shape.flash == (load("esp32s3").weights_room,)
+    assert plan.flash_need(plan.shards[0], 16) <= load("esp32s3").weights_room
+    with pytest.raises(ModelError, match="short of the model"):
+        chosen(large, *small, "--weights", "heap")
+    # Where there is room in heaps, nothing is read from flash; and none is simulated unasked.
+    assert not chips.boards.plan(model, parallelism(model, *small)).shape.flash
+    assert parallelism(model, "--heap", "1M", "--parallel", "tensor").weights == "auto"
+    with pytest.raises(ModelError, match="short of the model"):
+        chosen(large, "--heap", "120K", "--chips", "1")
 
 
 @pytest.mark.parametrize("auto", [(), ("--parallel", "auto")])

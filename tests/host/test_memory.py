@@ -109,6 +109,29 @@ def test_the_need_of_stages_is_what_they_use(model, chips, stages, link, secure)
         assert -TOO_LITTLE <= over <= TOO_MUCH * used[shard.chip], (shard.chip, over)
 
 
+@pytest.mark.parametrize(
+    ("parallelism", "link"),
+    [
+        (HOST_REDUCE, "uart"),
+        (ALL_REDUCE, "espnow"),
+        pytest.param(HOST_REDUCE, "espnow", marks=pytest.mark.verify),
+        pytest.param(ALL_REDUCE, "uart", marks=pytest.mark.verify),
+        pytest.param(stages_of(3, 3), "uart", marks=pytest.mark.verify),
+        pytest.param(stages_of(2, 3), "espnow", marks=pytest.mark.verify),
+    ],
+)
+def test_the_need_with_weights_in_flash_is_what_chips_use(model, parallelism, link):
+    of = SimulatedChips.alike(
+        3, link, context=64, parallelism=replace(parallelism, weights="flash")
+    )
+    with open_cluster(model, of) as cluster:
+        used = kept_bytes(cluster.executor, cluster.coordinator)
+        plan = cluster.executor.plan
+    for shard in plan.shards:
+        over = plan.heap_need(shard).kept - used[shard.chip]
+        assert -TOO_LITTLE <= over <= TOO_MUCH * used[shard.chip], (shard.chip, over)
+
+
 @pytest.mark.parametrize("reduce", REDUCERS)
 @pytest.mark.parametrize("layers", [1, 40])
 def test_the_need_of_shallow_and_of_deep_models_is_what_chips_use(reduce, layers):

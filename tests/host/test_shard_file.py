@@ -34,11 +34,12 @@ def test_the_shards_of_any_number_of_chips_are_the_model(chips: int, reduce: str
     st.booleans(),
     st.sampled_from(REDUCERS),
     st.sampled_from((1, 4, 16)),
+    st.sampled_from((0, 1 << 24)),
 )
 def test_the_shards_of_any_model_are_the_model(
-    config: Config, chips: int, shared: bool, reduce: str, padding: int
+    config: Config, chips: int, shared: bool, reduce: str, padding: int, flash: int
 ) -> None:
-    assert_merges(quantize(random_checkpoint(config, shared)), chips, reduce, padding)
+    assert_merges(quantize(random_checkpoint(config, shared)), chips, reduce, padding, flash)
 
 
 @pytest.mark.parametrize("padding", [4, 16])

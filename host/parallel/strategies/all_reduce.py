@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from host.parallel.heap import SIXTH_STRINGS, norm_bytes
+from host.parallel.heap import FLASH_CODE, SIXTH_STRINGS, norm_bytes
 from host.parallel.plan import Plan
 from host.parallel.shape import RESIDUAL_BITS, RXBUF_OVERHEAD, Shape
 from host.parallel.strategies.tensor import TensorStrategy, scores_frame
@@ -89,6 +89,9 @@ class AllReduce(TensorStrategy):
     def code_bytes(self, shape: Shape, place: str) -> int:
         code = super().code_bytes(shape, place) + ROLE_CODE + _ROLE_LAYER * shape.config.layers
         return code + (SIXTH_STRINGS if self.has_many_names(shape) else 0)
+
+    def flash_code(self, shape: Shape) -> int:
+        return FLASH_CODE + (0 if self.has_many_names(shape) else SIXTH_STRINGS)
 
     def has_many_names(self, shape: Shape) -> bool:
         """Whether a chip's code has more names than five tables of strings hold."""

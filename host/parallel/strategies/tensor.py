@@ -23,8 +23,11 @@ from host.parallel.dealing import (
     list_roomier,
     make_shape,
 )
+from host.parallel.flash import reading_bytes
 from host.parallel.heap import (
+    FLASH_CODE,
     READ_SIZE,
+    SIXTH_STRINGS,
     STATION,
     HeapNeed,
     cache_bytes,
@@ -153,15 +156,17 @@ class TensorStrategy(Strategy):
 
     def heap_need(self, shape: Shape, chip: int, sizes: LocalSizes, rows: int) -> HeapNeed:
         place = "uart" if shape.mtu is None else "radio" if chip else "gateway"
+        block = shape.block(chip)
         return HeapNeed(
-            weights=weight_bytes(shape.config, sizes, rows),
+            weights=weight_bytes(shape.config, sizes, rows, block),
             kv_cache=cache_bytes(shape, sizes),
             tables=self.table_bytes(shape),
             buffers=workspace_bytes(shape, sizes, rows)
             + self.exchange_bytes(shape)
             + self._node_bytes(shape, rows)
-            + self._link_bytes(shape, rows, place),
-            code=self.code_bytes(shape, place),
+            + self._link_bytes(shape, rows, place)
+            + reading_bytes(block),
+            code=self.code_bytes(shape, place) + (self.flash_code(shape) if block else 0),
             transient=self.transient,
         )
 
@@ -176,6 +181,11 @@ class TensorStrategy(Strategy):
     def code_bytes(self, shape: Shape, place: str) -> int:
         """Code and objects."""
         return code_bytes(shape, place)
+
+    def flash_code(self, shape: Shape) -> int:
+        """What code that reads weights from flash takes, with names for which there may be no room
+        in the tables of strings that a chip has without it."""
+        return FLASH_CODE + (SIXTH_STRINGS if shape.link.has_radio else 0)
 
     def _node_bytes(self, shape: Shape, rows: int) -> int:
         """The answer that is kept, and what fragments are put together in."""

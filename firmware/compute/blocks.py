@@ -1,0 +1,141 @@
+"""Matrices that stay in a flash partition: read in blocks of rows into two buffers that alternate.
+
+While the rows in one buffer are multiplied, or their sums are on their way, the other is free for
+the block that comes next, which is read when nothing else is to be done. Matrices lie in the
+partition in the order in which they are used (protocol/flash_layout.py), so it is known which one
+that is. Kernels work on a block as on a whole matrix: the sums are the same.
+"""
+
+from protocol.compat import const, micropython, ptr32
+from protocol.fields import int32s, u32
+from protocol.flash_layout import MOST_ROWS, rows_bytes, rows_in_block
+
+_NONE = const(-1)
+_SECTOR_BITS = const(12)  # Partition.readblocks counts in blocks of 4,096 bytes
+_SECTOR = const(4095)
+# Bytes of a buffer beyond a block, for the next one may begin as many behind the last.
+_SLACK = const(16)
+
+
+class Blocks:
+    """The two buffers, and what they hold.
+
+    reads, ahead: how many blocks were read when they were needed, and before that.
+    """
+
+    def __init__(self, partition, size):
+        """partition: an esp32.Partition; size: bytes of a block."""
+        self._read, self._size = partition.readblocks, size
+        size += _SLACK
+        self.buffers = bytearray(size), bytearray(size)
+        self._views = {}  # of both buffers, by bytes
+        self._held = [_NONE, _NONE]  # where in the partition begins what a buffer holds
+        self._bytes = [0, 0]
+        self.current = 0
+        self._next = _NONE
+        self._sums = int32s(MOST_ROWS)
+        self.reads = self.ahead = 0
+
+    def place(self, padding, first, end):
+        """Says where in the partition matrices begin and end; padding: the shard header's
+        `columns`."""
+        self._padding, self._first, self._end = padding, first, end
+        self._last = end - len(self.buffers[0]) & ~15  # from which a whole buffer can be read
+
+    def install(self, kernels):
+        """Has the matrix kernels of a module `firmware.compute.model_kernels` read from flash."""
+        kernels.MATVEC = {columns: self._of(parts) for columns, parts in kernels.MATVEC.items()}
+
+    def _of(self, parts):
+        return [
+            (first, count, self._streamed(kernel, count, first)) for first, count, kernel in parts
+        ]
+
+    def after(self, on_idle):
+        """What a role does when nothing comes, which is `on_idle`, and reading ahead."""
+
+        def read_on_idle():
+            on_idle()
+            self.read_ahead()
+
+        return read_on_idle
+
+    @micropython.native
+    def take(self, place, size):
+        """Has buffers[current] hold `size` bytes from `place` of the partition on; at which of its
+        bytes these begin."""
+        held, sizes = self._held, self._bytes
+        self._next = place + size
+        for i in range(2):
+            at = place - held[i]
+            if held[i] >= 0 and at >= 0 and at + size <= sizes[i]:
+                self.current = i
+                return at
+        self.current = i = 1 - self.current
+        views = self._views.get(size)
+        if not views:
+            views = [memoryview(buffer)[:size] for buffer in self.buffers]
+            self._views[size] = views
+        self._fill(i, place, size, views[i])
+        self.reads += 1
+        return 0
+
+    @micropython.native
+    def read_ahead(self):
+        """Reads what comes next into the buffer that is not in use, unless it is there."""
+        place = self._next
+        if place < 0:
+            return
+        self._next = _NONE
+        if place + 3 >= self._end:
+            place = self._first
+        place = min(place, self._last) & ~3
+        i = 1 - self.current
+        if place > 0 and place != self._held[i]:
+            buffer = self.buffers[i]
+            self._fill(i, place, len(buffer), buffer)
+            self.ahead += 1
+
+    @micropython.native
+    def _fill(self, i, place, size, buffer):
+        self._held[i] = _NONE  # should reading fail
+        self._read(place >> _SECTOR_BITS, buffer, place & _SECTOR)
+        self._held[i], self._bytes[i] = place, size
+
+    def _streamed(self, kernel, columns, first):
+        """What multiplies with a matrix of so many columns in flash as `kernel` does with one in
+        memory; first: its first column, from which on it adds to what stands in y."""
+        take, buffers, sums = self.take, self.buffers, self._sums
+        at_once = rows_in_block(columns, self._padding, self._size)
+        whole = rows_bytes(at_once, columns, self._padding)
+        padding = self._padding
+
+        @micropython.native
+        def multiply(weights, _, y, x, rows, at):
+            at += u32(weights, len(weights) - 4)
+            done = 0
+            while done < rows:
+                count = rows - done
+                if count >= at_once:
+                    count, size = at_once, whole
+                else:
+                    size = rows_bytes(count, columns, padding)
+                begin = take(at, size)
+                if first:
+                    move(y, done, sums, 0, count)
+                kernel(buffers[self.current], 0, sums, x, count, begin)
+                move(sums, 0, y, done, count)
+                done += count
+                at += size
+
+        return multiply
+
+
+@micropython.viper
+def move(src: ptr32, at: int, dst: ptr32, to: int, n: int):
+    """Copies n integers from src[at] on to dst[to] on."""
+    n += at
+    while at < n:
+        dst[to] = src[at]
+        at += 1
+        to += 1

@@ -1,0 +1,158 @@
+"""Loads a shard whose matrices stay in a flash partition, where firmware/compute/blocks.py reads
+them.
+
+protocol/flash_layout.py describes it. This module leaves the heap when the shard is loaded.
+Flashing may have been interrupted, or the partition have another chip's or an earlier plan's
+shard: the configuration says which one it has to be, by its size and SHA-256.
+"""
+
+import hashlib
+from binascii import hexlify
+
+import esp32
+
+from firmware.compute import shard, shard_sizes
+from firmware.compute.blocks import Blocks
+from firmware.compute.shard import ShardError
+from protocol.compat import const
+from protocol.fields import u32
+from protocol.flash_layout import PLACE_SIZE, matrix_bytes
+from protocol.shard_layout import (
+    DIGEST_SIZE,
+    LAYER_END,
+    QKV_WEIGHTS,
+    VOCABULARY_END,
+    VOCABULARY_WEIGHTS,
+)
+
+_SECTOR_BITS = const(12)  # Partition.readblocks counts in blocks of 4,096 bytes
+_SECTOR = const(4095)
+_SIZE = const(3)  # of what Partition.info gives
+
+
+def load_weights(settings, chip_id):
+    """The Weights in a partition, whose matrices the kernels read from there, from now on.
+
+    settings: the configuration's: label of the partition, size of the shard in bytes, its sha256
+    in hexadecimal digits, and the bytes of a block. Raises as `load_blocks`.
+    """
+    weights, blocks = load_blocks(settings, chip_id)
+    from firmware.compute import model_kernels
+
+    blocks.install(model_kernels)
+    return weights
+
+
+def load_blocks(settings, chip_id):
+    """The Weights, which must be chip `chip_id`'s, and the Blocks that read their matrices.
+
+    Raises what firmware/compute/shard.py's load_weights does, and ShardError for a partition that
+    is not there, too small, or has another shard.
+    """
+    name = "the partition " + settings["label"]
+    whole = shard_sizes.places_in_layer
+    shard.places_in_layer = shard_sizes.places_in_layer = places_in_layer
+    try:
+        file = PartitionFile(settings)
+        blocks = Blocks(file.partition, settings["block"])
+        weights = shard.load(file, chip_id, _verify(file, settings["sha256"], blocks.buffers[0]))
+    except OSError as error:
+        reason = "%s: %s: flash this chip again" % (name, error)
+    except ShardError as error:
+        reason = "%s: %s" % (name, error)
+    else:
+        _place(blocks, weights, file)
+        return weights, blocks
+    finally:
+        shard.places_in_layer = shard_sizes.places_in_layer = whole
+    raise ShardError(reason)  # not from above: MicroPython has no chained exceptions
+
+
+def places_in_layer(layout):
+    """As firmware/compute/shard_sizes.py's, but the ends are those of what comes into the heap:
+    multipliers, and where the matrices are."""
+    places = _whole_places(layout)
+    head_dim, dim, units = layout["head_dim"], layout["dim"], layout["units"]
+    q_rows, kv_rows = len(layout["heads"]) * head_dim, len(layout["kv_heads"]) * head_dim
+    matrices = (q_rows + 2 * kv_rows, dim), (dim, q_rows), (2 * units, dim), (dim, units)
+    at = places[QKV_WEIGHTS]
+    for i, (rows, columns) in enumerate(matrices):
+        places[QKV_WEIGHTS + i] = at
+        at += matrix_bytes(rows, columns, layout["columns"], layout["block"])
+    places[LAYER_END] = places[QKV_WEIGHTS] + PLACE_SIZE
+    places[VOCABULARY_END] = places[VOCABULARY_WEIGHTS] + PLACE_SIZE
+    return places
+
+
+_whole_places = shard_sizes.places_in_layer
+
+
+def _place(blocks, weights, file):
+    """Tells blocks where the file's matrices lie."""
+    first = weights.places[QKV_WEIGHTS]
+    first += u32(weights.layers[0].weights, first)
+    blocks.place(weights.layout["columns"], first, file.size - DIGEST_SIZE)
+    weights.on_idle = blocks.after
+
+
+def _verify(file, sha256, buffer):
+    """The SHA-256 with which the file ends; raises ShardError unless it is that of all before, and
+    the one that it has to be, in hexadecimal digits."""
+    file.seek(file.size - DIGEST_SIZE)
+    digest = file.read()
+    if hexlify(digest).decode() != sha256:
+        raise ShardError(
+            "it does not have this chip's shard whole: flashing was interrupted, or was of another"
+            " plan; flash this chip again"
+        )
+    hashed = hashlib.sha256()
+    view = memoryview(buffer)
+    left = file.seek(0, 2) - DIGEST_SIZE
+    file.seek(0)
+    while left > 0:
+        count = min(left, len(view))
+        file.readinto(view[:count])
+        hashed.update(view[:count])
+        left -= count
+    if hashed.digest() != digest:
+        raise ShardError("SHA-256 of the shard is wrong: flash this chip again")
+    return digest
+
+
+class PartitionFile:
+    """A shard in a partition, with what firmware/compute/shard.py asks of a file.
+
+    partition: the esp32.Partition; size: bytes of the shard.
+    """
+
+    def __init__(self, settings):
+        """Raises OSError for a partition that is not there or too small."""
+        partitions = esp32.Partition
+        found = partitions.find(partitions.TYPE_DATA, label=settings["label"])
+        if not found:
+            raise OSError("there is no such partition")
+        self.partition, self.size = found[0], settings["size"]
+        room = self.partition.info()[_SIZE]
+        if room < self.size:
+            raise OSError("it has %d bytes, and the shard %d" % (room, self.size))
+        self.seek(0)
+
+    def seek(self, offset, whence=0):
+        """The place from which on is read next: `offset`, or with 2, counted from the end."""
+        self._at = offset + (self.size if whence else 0)
+        return self._at
+
+    def readinto(self, buffer):
+        """Fills the buffer as far as the shard goes; how many bytes that are."""
+        count = min(len(buffer), self.size - self._at)
+        if count > 0:
+            view = buffer if count == len(buffer) else memoryview(buffer)[:count]
+            self.partition.readblocks(self._at >> _SECTOR_BITS, view, self._at & _SECTOR)
+            self._at += count
+        return max(count, 0)
+
+    def read(self):
+        """All that is left, which had better be little."""
+        rest = bytearray(self.size - self._at)
+        self.readinto(rest)
+        return bytes(rest)

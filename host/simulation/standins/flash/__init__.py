@@ -1,0 +1,1 @@
+"""Stand-ins of simulated chips whose weights stay in flash."""

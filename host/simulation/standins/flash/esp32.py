@@ -1,0 +1,81 @@
+# mypy: ignore-errors
+"""Stand-in for what firmware takes of MicroPython's `esp32` on a simulated chip whose weights stay
+in flash: one data partition, a file of its size.
+
+Chips whose weights lie in the heap do not have this module, as it would take heap there.
+"""
+
+import os
+
+from micropython import const
+
+_FILE = "partition.bin"
+_LABEL = "weights"
+_ADDRESS = const(0x240000)
+_SUBTYPE = const(0x40)
+_EIO = const(5)
+
+
+HEAP_DATA = const(4)
+
+
+def idf_heap_info(capabilities):
+    """There is no ESP-IDF that had a heap, which for firmware is as if there were no module."""
+    raise ImportError("no ESP-IDF")
+
+
+class Partition:
+    """A partition of the flash, in blocks of 4,096 bytes."""
+
+    TYPE_APP = 0
+    TYPE_DATA = 1
+
+    def __init__(self, label):
+        if label != _LABEL:
+            raise OSError(2)
+        self._size = os.stat(_FILE)[6]
+        self._file = open(_FILE, "r+b")
+
+    @staticmethod
+    def find(type=TYPE_APP, subtype=0xFF, label=None, block_size=4096):
+        """The partitions that are such."""
+        if type != Partition.TYPE_DATA or subtype not in (0xFF, _SUBTYPE):
+            return []
+        return [Partition(_LABEL)] if label in (None, _LABEL) and _FILE in os.listdir() else []
+
+    def info(self):
+        """Type, subtype, address, size, label, and whether it is encrypted."""
+        return (self.TYPE_DATA, _SUBTYPE, _ADDRESS, self._size, _LABEL, False)
+
+    def readblocks(self, block_num, buf, offset=0):
+        """Fills the buffer with what begins so many blocks and bytes behind the beginning."""
+        self._seek(block_num, buf, offset)
+        if self._file.readinto(buf) != len(buf):
+            raise OSError(_EIO)
+
+    def writeblocks(self, block_num, buf, offset=None):
+        """Writes there, as flash does: without an offset it is erased before."""
+        self._seek(block_num, buf, offset or 0)
+        if offset is not None:
+            held = bytearray(len(buf))
+            self.readblocks(block_num, held, offset)
+            buf = bytes(a & b for a, b in zip(held, buf))
+            self._seek(block_num, buf, offset)
+        self._file.write(buf)
+        self._file.flush()
+
+    def ioctl(self, op, arg):
+        """Counts blocks (4), their bytes (5), erases one (6)."""
+        if op == 4:
+            return self._size // 4096
+        if op == 5:
+            return 4096
+        if op == 6:
+            self.writeblocks(arg, b"\xff" * 4096)
+        return 0
+
+    def _seek(self, block_num, buf, offset):
+        place = 4096 * block_num + offset
+        if not 0 <= place <= self._size - len(buf):
+            raise OSError(-258, "ESP_ERR_INVALID_SIZE")
+        self._file.seek(place)

@@ -1,0 +1,106 @@
+"""Chips that leave their weights in flash give the reference's logits, to the bit.
+
+The default run takes a slice; `verify` runs every strategy on every link.
+"""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from host.errors import ClusterError
+from host.launch import SimulatedChips, open_cluster
+from host.parallel import flash
+from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, LINKS
+from host.parallel.strategies import STRATEGIES
+from tests.plans import stages_of
+from tests.system.conftest import STEPS
+from tests.system.reference_runs import assert_equals_reference
+from tests.system.test_every_mode import assert_same_text, how, name_of
+
+BLOCK = 512  # bytes: with larger ones each of the small model's matrices is one block
+
+
+def in_flash(of):
+    """The same chips, with weights in flash."""
+    return replace(of, parallelism=replace(of.parallelism, weights="flash"))
+
+
+@pytest.fixture(autouse=True)
+def blocks(monkeypatch):
+    """Has matrices be read in several blocks."""
+    monkeypatch.setattr(flash, "BLOCK", BLOCK)
+
+
+def partition_of(cluster, chip):
+    """The file that is a simulated chip's partition."""
+    return cluster.simulation.chips[chip].folder / "partition.bin"
+
+
+SLICE = [(strategy, 3 + at, LINKS[at % 2]) for at, strategy in enumerate(STRATEGIES)]
+
+
+@pytest.mark.parametrize(("strategy", "chips", "link"), SLICE, ids=name_of)
+def test_a_slice_of_the_strategies(model, runs, strategy, chips, link):
+    of = in_flash(how(strategy, chips, link))
+    with open_cluster(model, of) as cluster:
+        assert all(cluster.executor.plan.block(chip) for chip in range(chips))
+        assert_equals_reference(cluster.executor, runs[chips], 24)
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("strategy", "chips", "link"),
+    list(itertools.product(STRATEGIES, range(1, 9), LINKS)),
+    ids=name_of,
+)
+def test_every_strategy(model, runs, strategy, chips, link):
+    assert_same_text(model, runs, range(7), STEPS, in_flash(how(strategy, chips, link)))
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "link", "secure"),
+    [
+        (HOST_REDUCE, "espnow", True),
+        pytest.param(ALL_REDUCE, "espnow", False, marks=pytest.mark.verify),
+        pytest.param(stages_of(5, 5), "uart", False, marks=pytest.mark.verify),
+        pytest.param(stages_of(2, 5), "uart", True, marks=pytest.mark.verify),
+    ],
+)
+def test_losses_and_a_restart_in_the_middle(model, runs, parallelism, link, secure):
+    """A chip that restarts opens its partition again, and verifies it."""
+    of = SimulatedChips.alike(5, link, signed=secure, parallelism=parallelism, loss=0.1, seed=2)
+    with open_cluster(model, in_flash(of)) as cluster:
+        restart = cluster.simulation.chips[3].restart
+        assert_equals_reference(
+            cluster.executor, runs[1], 24, lambda at: restart() if at == 12 else None
+        )
+        assert cluster.executor.recoveries >= 1
+
+
+def test_a_partition_that_is_damaged_while_a_chip_is_off_is_refused(model, runs):
+    of = in_flash(SimulatedChips.alike(2, "uart", parallelism=HOST_REDUCE))
+    with open_cluster(model, of) as cluster:
+        assert_equals_reference(cluster.executor, runs[0], 6)
+        chip, path = cluster.simulation.chips[1], partition_of(cluster, 1)
+        content = bytearray(path.read_bytes())
+        assert len(content) == of.board.weights_room
+        content[9000] ^= 4
+        path.write_bytes(content)
+        chip.restart()
+        with pytest.raises(ClusterError) as caught:
+            cluster.executor.begin()
+            cluster.executor.forward([1])
+    assert "chip 1" in str(caught.value) and "the partition weights: SHA-256" in str(caught.value)
+    assert "flash this chip again" in str(caught.value)
+
+
+@pytest.mark.verify
+def test_a_chip_with_both_places_in_one_cluster(model, runs):
+    """Boards with PSRAM keep their weights there, the others in flash."""
+    of = SimulatedChips.alike(3, "uart", parallelism=HOST_REDUCE)
+    mixed = (0, of.board.weights_room, 0)
+    plan = of.boards._plan_with(model, of.parallelism, mixed)
+    assert [plan.block(chip) > 0 for chip in range(3)] == [False, True, False]
+    assert plan.heap_need(plan.shards[1]).weights < plan.heap_need(plan.shards[2]).weights
