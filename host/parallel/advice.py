@@ -36,6 +36,13 @@ def describe_shortage(shape: Shape, heaps: Sequence[int], missing: int) -> str:
     """What is missing: so many bytes."""
     alike = len(set(heaps)) == 1
     sizes = ", ".join(str(heap // 1024) for heap in (heaps[:1] if alike else heaps))
+    if shape.flash:  # what is missing is of the one or of the other
+        rooms = ", ".join(str(room // 1024) for room in dict.fromkeys(shape.flash))
+        return (
+            f"{shape.chips} chip{'s' if shape.chips > 1 else ''} with {sizes} KB of heap and"
+            f" {rooms} KB of flash for weights {'are' if shape.chips > 1 else 'is'} too small for"
+            f" the model with a context of {shape.context}"
+        )
     return (
         f"{shape.chips} chip{'s' if shape.chips > 1 else ''} with {sizes} KB of heap"
         f" {'are' if shape.chips > 1 else 'is'} {-(-missing // 1024)} KB short of the model"

@@ -71,6 +71,7 @@ def test_options_name_the_parallelism(model):
 
 def test_weights_are_in_flash_where_heaps_are_too_small(model):
     small = ("--board", "esp32s3", "--chips", "1", "--link", "uart")
+    small += "--context", "64"
     choice, chips = chosen(quantize(random_checkpoint(HOME)), *small)
     assert choice.parallelism.weights == "auto"
     large = quantize(random_checkpoint(HOME))
@@ -79,6 +80,8 @@ def test_weights_are_in_flash_where_heaps_are_too_small(model):
     assert plan.flash_need(plan.shards[0], 16) <= load("esp32s3").weights_room
     with pytest.raises(ModelError, match="short of the model"):
         chosen(large, *small, "--weights", "heap")
+    with pytest.raises(ModelError, match=r"231 KB of heap and \d+ KB of flash for weights is too"):
+        chosen(large, *small[:-1], "128")
     # Where there is room in heaps, nothing is read from flash; and none is simulated unasked.
     assert not chips.boards.plan(model, parallelism(model, *small)).shape.flash
     assert parallelism(model, "--heap", "1M", "--parallel", "tensor").weights == "auto"
