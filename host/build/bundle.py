@@ -133,12 +133,15 @@ def chip_files(
         config = {"kernels": "auto", "native": digest(native), **config}
     files[SHARD] = file = shard_file(model, plan, shard, padding)
     if in_flash:
-        sha256 = file[-DIGEST_SIZE:].hex()
-        block = plan.block(shard.chip)
-        where = {"label": WEIGHTS, "size": len(file), "sha256": sha256, "block": block}
-        config = {**config, "weights": where}
+        config = {**config, "weights": _describe_partition(file, plan.block(shard.chip))}
     files["config.json"] = json.dumps(config).encode()
     return files
+
+
+def _describe_partition(file: bytes, block: int) -> dict[str, object]:
+    """What firmware/compute/partition.py is told of a shard in flash."""
+    sha256 = file[-DIGEST_SIZE:].hex()
+    return {"label": WEIGHTS, "size": len(file), "sha256": sha256, "block": block}
 
 
 def split_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], bytes]:
