@@ -107,9 +107,8 @@ def chip_files(
     checks_headers = plan.link.signed and not (kernels and answers_on_line)
     if checks_headers:
         sources[_FRAME_CHECK] = header_check
-    if not in_flash:
-        for path in _OF_FLASH:
-            del sources[path]
+    for path in () if in_flash else _OF_FLASH:
+        del sources[path]
     files = {
         place: chip_module(source, path, arch)
         for path, source in sources.items()
