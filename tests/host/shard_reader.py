@@ -255,6 +255,9 @@ def layer_numbers(layer: Any) -> list[Any]:
         gain = getattr(layer, f"{name}_gain")
         numbers.append([gain.shift, gain.epsilon, getattr(layer, f"{name}_limit")])
         numbers.append(linear.rescale.shift)
+    for gain, limit in ((layer.q_norm, layer.q_limit), (layer.k_norm, layer.k_limit)):
+        if gain is not None:
+            numbers += [gain.shift, gain.epsilon, limit, *gain.multiplier.tolist()]
     return numbers
 
 
