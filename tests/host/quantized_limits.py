@@ -48,6 +48,10 @@ def assert_limits(model: QuantizedModel) -> None:
             assert_linear(linear, limit)
         assert_gain(layer.attention_gain)
         assert_gain(layer.feed_forward_gain)
+        assert (layer.q_norm is not None) == (layer.k_norm is not None) == model.config.qk_norm
+        for gain in (layer.q_norm, layer.k_norm):
+            if gain is not None:
+                assert_gain(gain)
         assert 0 < layer.q_limit <= INT16_LIMIT
         assert 0 < layer.k_limit <= INT16_LIMIT
         assert model.config.head_dim * layer.q_limit * layer.k_limit < 1 << 30
@@ -87,6 +91,10 @@ def assert_scales(model: QuantizedModel, checkpoint: Checkpoint) -> None:
         q = norm * scale_ratio(layer.q, checkpoint.wq[i])
         k = norm * scale_ratio(layer.k, checkpoint.wk[i])
         v = norm * scale_ratio(layer.v, checkpoint.wv[i])
+        if layer.q_norm is not None and layer.k_norm is not None:  # whose outputs forget the input
+            assert checkpoint.q_norm is not None and checkpoint.k_norm is not None
+            q = gain_unit(layer.q_norm, checkpoint.q_norm[i])
+            k = gain_unit(layer.k_norm, checkpoint.k_norm[i])
         ends.append((q * k, math.log2(math.e) / math.sqrt(size) * 2.0 ** (layer.score_shift + 9)))
         ends.append((v * scale_ratio(layer.o, checkpoint.wo[i]), residual))
         norm = gain_unit(layer.feed_forward_gain, checkpoint.ffn_norm[i])
