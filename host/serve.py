@@ -20,11 +20,11 @@ from host.cli.serve_options import find_models, parse_options
 from host.errors import FederationError
 from host.launch import OpenCluster
 from host.serving.app import AppSettings, make_app
+from host.serving.broker import Broker
 from host.serving.front_ends import FrontEndSettings, open_front_ends
 from host.serving.job import Job
 from host.serving.live import LiveView
 from host.serving.metrics import Metrics
-from host.serving.mqtt import Broker
 from host.serving.observer import Observer, Observers
 from host.serving.server import WebServer, bind, verify_binding
 from host.serving.service import ServedModel, Service
@@ -75,7 +75,7 @@ def _parse_front_ends(options: argparse.Namespace) -> FrontEndSettings:
     """Raises ArgumentError for what cannot be, before anything is started."""
     return FrontEndSettings(
         options.deadline,
-        Broker.parse(options.mqtt) if options.mqtt else None,
+        Broker.parse(options.mqtt, options.mqtt_ca) if options.mqtt else None,
         options.mqtt_id or f"{socket.gethostname()}-{options.port}",
         parse_address(options.wyoming, options.insecure) if options.wyoming else None,
         options.zeroconf,

@@ -74,6 +74,9 @@ def _add_home_options(parser: Parser) -> None:
         help="take commands from a broker, as mqtt://broker or mqtts://user:password@broker/prefix"
              f" (default: the environment variable {MQTT_VARIABLE}); servers of one broker share"
              " them")
+    add("--mqtt-ca", metavar="FILE",
+        help="certificates by which a broker at mqtts:// is verified (default: those that this"
+             " machine trusts)")
     add("--mqtt-id", metavar="NAME",
         help="this server's name there (default: the machine's, and the port)")
     add("--wyoming", metavar="URI", default="",

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from host.serving.broker import Broker
 from host.serving.intents import IntentTable
 from host.serving.metrics import Metrics
-from host.serving.mqtt import Broker, MqttServer, open_mqtt
+from host.serving.mqtt import MqttServer, open_mqtt
 from host.serving.service import Service
 from host.serving.wyoming_service import WyomingService, open_wyoming
 

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from host.generation.generator import Generation
 from host.launch import OpenCluster
+from host.launch.airtime import model_airtime
 from host.launch.chip_statistics import ChipStatistics
 from host.serving.engine import READY, Engine
 from host.serving.job import Job
@@ -155,6 +156,19 @@ class _Collector:
                 family.add_metric([own], figure(cluster))
             yield family
 
+    def _airtime(self, labels: list[str]) -> CounterMetricFamily:
+        family = CounterMetricFamily(
+            "federation_chip_airtime_seconds",
+            "time that its frames took on the air, modelled at its boards' rate",
+            labels=labels,
+        )
+        for engine in self._service.engines:
+            if cluster := engine.cluster:
+                times = model_airtime(cluster, self._chips.get(engine.name, []))
+                for chip, seconds in times.items():
+                    family.add_metric([engine.name, str(chip)], seconds)
+        return family
+
     def _each_chip(self) -> Iterator[Any]:
         labels = ["cluster", "chip"]
         heap = GaugeMetricFamily("federation_chip_heap_free_bytes", "free heap", labels=labels)
@@ -167,6 +181,7 @@ class _Collector:
                 heap.add_metric([own, str(chip.chip)], chip.heap_free)
                 for family, figure in families:
                     family.add_metric([own, str(chip.chip)], figure(chip))
+        yield self._airtime(labels)
         yield heap
         for family, _ in families:
             yield family

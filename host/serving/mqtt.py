@@ -17,20 +17,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import aiomqtt
 import msgspec
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from host.errors import ArgumentError, FederationError
+from host.errors import FederationError
 from host.generation.generator import LENGTH
 from host.serving.asking import describe_answer, generate
+from host.serving.broker import AcknowledgingClient, Broker
 from host.serving.discovery import describe_device
 from host.serving.engine import LOADING, READY
 from host.serving.job_queue import QueueFull
@@ -40,7 +38,6 @@ _LOG = logging.getLogger("federation")
 
 GROUP = "federation"  # of the shared subscription
 MOST_COMMAND = 1 << 14  # bytes
-_SCHEMES = {"mqtt": 1883, "mqtts": 8883}
 _STATE_EVERY = 5.0  # seconds between two states
 _LONGEST_WAIT = 30.0  # seconds between two attempts to connect
 _SESSION = 3600  # seconds that a broker keeps what an absent server has not acknowledged
@@ -49,38 +46,6 @@ _KEEP_ALIVE = 10  # seconds after which, and half as much, a broker gives up a s
 _QUIET = 1.0  # seconds without a command after which nothing more is kept for a server
 _POLL = 0.25  # seconds
 ONLINE, OFFLINE, _TAKEN = "online", "offline", "taken"
-
-
-@dataclass(frozen=True)
-class Broker:
-    """A broker of --mqtt: mqtt://user:password@host:port/prefix, mqtts:// for TLS."""
-
-    host: str
-    port: int
-    prefix: str = "federation"
-    user: str | None = None
-    password: str | None = None
-    is_encrypted: bool = False
-
-    @classmethod
-    def parse(cls, text: str) -> Broker:
-        """Raises ArgumentError."""
-        try:
-            parts = urlsplit(text)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            parts, host, port = urlsplit(""), None, None
-        prefix = parts.path.strip("/") or "federation"
-        if host is None or parts.scheme not in _SCHEMES or set(prefix) & set("#+"):
-            raise ArgumentError("--mqtt: give it as mqtt://broker or mqtts://user@broker/prefix")
-        user, password = (
-            unquote(part) if part else None for part in (parts.username, parts.password)
-        )
-        port = port or _SCHEMES[parts.scheme]
-        return cls(host, port, prefix, user, password, parts.scheme == "mqtts")
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}, commands on {self.prefix}/commands"
 
 
 class MqttServer:
@@ -108,13 +73,13 @@ class MqttServer:
 
     async def run(self) -> None:
         """Serves until it is cancelled; connects again, after ever longer waits, when it must."""
-        wait = 1.0
+        wait, reported = 1.0, ""
         while True:
             try:
                 while self._service.default.state == LOADING:
                     await asyncio.sleep(_POLL)
                 async with self._client(self._id, _SESSION, self._will()) as client:
-                    wait = 1.0
+                    wait, reported = 1.0, ""
                     try:
                         await self._serve(client)
                     except asyncio.CancelledError:
@@ -122,12 +87,14 @@ class MqttServer:
                         raise
             except* (aiomqtt.MqttError, OSError) as group:
                 self.is_connected.clear()
-                reason = group.exceptions[0]
-                _LOG.warning("MQTT, %s: %s", self._broker.host, reason)
+                reason = str(group.exceptions[0])
+                if reason != reported:  # once, and not at each attempt
+                    _LOG.error("MQTT, %s: %s: trying again", self._broker.host, reason)
+                reported = reason
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
 
-    async def _publish_offline(self, client: aiomqtt.Client) -> None:
+    async def _publish_offline(self, client: AcknowledgingClient) -> None:
         """Publishes what the broker does only for a server that it has lost."""
         with contextlib.suppress(aiomqtt.MqttError):
             await client.publish(f"{self._own}/status", OFFLINE, qos=1, retain=True)
@@ -141,21 +108,19 @@ class MqttServer:
 
     def _client(
         self, identifier: str, session: int, will: aiomqtt.Will | None = None
-    ) -> aiomqtt.Client:
+    ) -> AcknowledgingClient:
         """session: seconds that the broker keeps what is not acknowledged, once it is gone."""
         broker, connecting = self._broker, Properties(PacketTypes.CONNECT)
         connecting.SessionExpiryInterval = session
         connecting.ReceiveMaximum = _AT_ONCE
-        client = aiomqtt.Client(
+        return AcknowledgingClient(
             broker.host, broker.port, username=broker.user, password=broker.password,
             identifier=f"{GROUP}-{identifier}", protocol=aiomqtt.ProtocolVersion.V5, will=will,
             clean_start=False, properties=connecting, keepalive=_KEEP_ALIVE,
-            tls_context=ssl.create_default_context() if broker.is_encrypted else None,
+            tls_context=broker.tls_context(),
         )  # fmt: skip
-        client._client.manual_ack_set(True)  # aiomqtt has no acknowledgements by hand yet
-        return client
 
-    async def _serve(self, client: aiomqtt.Client) -> None:
+    async def _serve(self, client: AcknowledgingClient) -> None:
         others = f"{self._broker.prefix}/servers/+/status"
         await self._announce(client)
         self._states.clear()
@@ -200,7 +165,7 @@ class MqttServer:
         except (aiomqtt.MqttError, OSError) as error:  # it is back
             _LOG.info("MQTT: %s goes on itself: %s", gone, error)
 
-    async def _answer(self, client: aiomqtt.Client, message: aiomqtt.Message) -> None:
+    async def _answer(self, client: AcknowledgingClient, message: aiomqtt.Message) -> None:
         """Answers a command, and then acknowledges it."""
         answer = await self._ask(message.payload)
         if answer is None:
@@ -213,7 +178,7 @@ class MqttServer:
         if correlation := getattr(properties, "CorrelationData", None):
             replying.CorrelationData = correlation
         await client.publish(topic, msgspec.json.encode(answer), qos=1, properties=replying)
-        client._client.ack(message.mid, message.qos)
+        client.acknowledge(message)
 
     async def _ask(self, payload: object) -> dict[str, Any] | None:
         """Returns the answer to a command, None where it is to be left to another server."""
@@ -240,11 +205,11 @@ class MqttServer:
             found["is_cut"] = True
         return found
 
-    async def _announce(self, client: aiomqtt.Client) -> None:
+    async def _announce(self, client: AcknowledgingClient) -> None:
         for topic, content in describe_device(self._broker.prefix, self._id, self._own):
             await client.publish(topic, msgspec.json.encode(content), qos=1, retain=True)
 
-    async def _report(self, client: aiomqtt.Client) -> None:
+    async def _report(self, client: AcknowledgingClient) -> None:
         while True:
             state = msgspec.json.encode(self.state())
             await client.publish(f"{self._own}/state", state, qos=0, retain=True)

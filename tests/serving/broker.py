@@ -1,7 +1,9 @@
 """A real mosquitto on a port of loopback: the machine's, or Debian's brought into the checkout."""
 
 import asyncio
+import base64
 import fcntl
+import hashlib
 import platform
 import shutil
 import socket
@@ -52,13 +54,13 @@ def _bring(root):
 
 
 @contextmanager
-def mosquitto(tmp_path, port=0):
-    """Runs a broker on a port, 0 for any; gives its port."""
+def mosquitto(tmp_path, port=0, settings=("allow_anonymous true",)):
+    """Runs a broker on a port, 0 for any; gives its port. settings: further lines of its file."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", port))
         port = free.getsockname()[1]
     file = tmp_path / "mosquitto.conf"
-    file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    file.write_text("\n".join([f"listener {port} 127.0.0.1", *settings, ""]))
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen([*find_mosquitto(), "-c", str(file)], **quiet) as broker:
         try:
@@ -67,12 +69,40 @@ def mosquitto(tmp_path, port=0):
             broker.terminate()
 
 
+def make_certificates(folder):
+    """An authority's certificate, and one of it for 127.0.0.1 with its key: their files. Skips the
+    test where there is no openssl."""
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl here, with which certificates are made: apt-get install openssl")
+    ca, own = folder / "ca.pem", folder / "own.pem"
+    new = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+           "-days", "2")  # fmt: skip
+    for arguments in (
+        (*new, "-subj", "/CN=authority", "-keyout", "ca.key", "-out", ca),
+        (*new, "-subj", "/CN=broker", "-keyout", "own.key", "-out", own, "-CA", ca,
+         "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1"),
+    ):  # fmt: skip
+        subprocess.run(["openssl", *map(str, arguments)], cwd=folder, check=True,
+                       capture_output=True)  # fmt: skip
+    return ca, own, folder / "own.key"
+
+
+def hash_password(user, password):
+    """A line of mosquitto's file of passwords."""
+    salt, turns = b"12 bytes far", 101
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, turns)
+    parts = (base64.b64encode(part).decode() for part in (salt, digest))
+    return f"{user}:$7${turns}${'$'.join(parts)}\n"
+
+
 @asynccontextmanager
-async def listening(port, *topics):
+async def listening(port, *topics, **settings):
     """A client that hears these topics; waits until the broker is there."""
     while True:
         try:
-            client = aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5)
+            client = aiomqtt.Client(
+                "127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5, **settings
+            )  # fmt: skip
             await client.__aenter__()
             break
         except aiomqtt.MqttError:

@@ -12,7 +12,7 @@ from host.executors.executor import Sequence
 from host.launch.chip_statistics import ChipStatistics
 from host.launch.choice import Choice
 from host.model.reference import Reference
-from host.parallel.parallelism import HOST_REDUCE
+from host.parallel.parallelism import HOST_REDUCE, Link
 
 
 class ReferenceExecutor:
@@ -22,7 +22,9 @@ class ReferenceExecutor:
         self.model, self.slots, self.script = model, slots, script
         self.greedy = False
         self.synchronizations = self.recoveries = self.completions = 0
-        self.plan = SimpleNamespace(chips=1, context=context, positions=1, scored=1)
+        self.plan = SimpleNamespace(
+            chips=1, context=context, positions=1, scored=1, link=Link()
+        )  # fmt: skip
         self.most_scored = 1  # no drafts
         self.most_open = 0
         self._references, self._awaited = {}, []

@@ -10,8 +10,8 @@ import pytest
 from host.cli.serve_options import parse_options
 from host.model.cache import load_quantized
 from host.paths import HOME_MODEL
+from host.serving.broker import Broker
 from host.serving.front_ends import FrontEndSettings, open_front_ends
-from host.serving.mqtt import Broker
 from tests.serving.broker import listening, mosquitto
 from tests.serving.reference_chips import ReferenceChips
 from tests.serving.servers import make_service, serving, wait_until

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import logging
+import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections import Counter
@@ -15,9 +18,15 @@ from paho.mqtt.properties import Properties
 
 from host.errors import ArgumentError
 from host.paths import HELD_OUT
+from host.serving.broker import Broker
 from host.serving.engine import READY
-from host.serving.mqtt import MOST_COMMAND, Broker, MqttServer, open_mqtt
-from tests.serving.broker import listening, mosquitto
+from host.serving.mqtt import MOST_COMMAND, MqttServer, open_mqtt
+from tests.serving.broker import (
+    hash_password,
+    listening,
+    make_certificates,
+    mosquitto,
+)
 from tests.serving.reference_chips import Gate, ReferenceChips
 from tests.serving.servers import make_service, wait_until
 from tests.simulation.launch import REPOSITORY
@@ -153,6 +162,53 @@ def test_a_server_waits_for_its_broker(tmp_path, make):
                 await server.is_connected.wait()
 
     run(converse())
+
+
+def test_tls_and_a_user(tmp_path, make, expect, caplog):
+    """The broker's certificate is one of an authority that only --mqtt-ca names."""
+    ca, own, key = make_certificates(tmp_path)
+    passwords = tmp_path / "passwords"
+    passwords.write_text(hash_password("federation", "a secret@"))
+    passwords.chmod(0o600)
+    settings = (
+        f"certfile {own}", f"keyfile {key}", "allow_anonymous false", f"password_file {passwords}",
+        "user root",
+    )  # fmt: skip
+    caplog.set_level(logging.ERROR, "federation")
+
+    async def converse():
+        with mosquitto(tmp_path, settings=settings) as number:
+            url = f"mqtts://federation:a%20secret%40@127.0.0.1:{number}/safe"
+            server = MqttServer(make(), Broker.parse(url, str(ca)), "kitchen", 60)
+            known = {
+                "tls_context": ssl.create_default_context(cafile=ca), "username": "federation",
+                "password": "a secret@",
+            }  # fmt: skip
+            async with open_mqtt(server), listening(number, "safe/replies", **known) as client:
+                await server.is_connected.wait()
+                await command(client, "safe", PROMPT, 3)
+                (answer,) = (await answers(client, {3})).values()
+                assert expect(PROMPT, 24).text.startswith(answer["text"]) and answer["text"]
+            for wrong, authority, reason in (
+                (url, None, "certificate verify failed"),
+                (url.replace("secret", "wrong"), str(ca), "Not authorized|Bad user name"),
+            ):
+                refused = MqttServer(make(), Broker.parse(wrong, authority), "other", 60)
+                async with open_mqtt(refused):
+                    while not re.search(reason, caplog.text):
+                        await asyncio.sleep(0.02)
+                    assert not refused.is_connected.is_set()
+
+    run(converse())
+
+
+def test_files_that_verify_no_broker(tmp_path):
+    (tmp_path / "none.pem").write_text("no certificate\n")
+    for name, reason in (("missing.pem", "there is no such file"), ("none.pem", "no certificate")):
+        with pytest.raises(ArgumentError, match=f"^--mqtt-ca .*{name}: {reason}"):
+            Broker.parse("mqtts://broker", str(tmp_path / name))
+    with pytest.raises(ArgumentError, match="^--mqtt-ca is for brokers with TLS: give --mqtt mqt"):
+        Broker.parse("mqtt://broker", str(tmp_path / "none.pem"))
 
 
 @pytest.mark.parametrize(

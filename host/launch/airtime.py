@@ -1,0 +1,35 @@
+"""How long the frames of each chip were on the air, modelled from those that were counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from host.launch.chip_statistics import ChipStatistics
+from host.launch.cluster import OpenCluster
+from host.parallel.cost.latency import DEFAULT_RATE, radio_rate
+
+
+def model_airtime(cluster: OpenCluster, statistics: Sequence[ChipStatistics]) -> dict[int, float]:
+    """Returns the seconds of each chip of a cluster on ESP-NOW; nothing on serial lines.
+
+    All frames are taken for broadcasts at the rate of the slowest board. What a gateway passes on
+    for the host is its own; what it sends the host is not on the air.
+    """
+    if not cluster.executor.plan.link.has_radio:
+        return {}
+    rate = radio_rate(cluster.boards) if cluster.boards else DEFAULT_RATE
+    first = cluster.transport.first_chip
+
+    def seconds(frames: int, size: int) -> float:
+        return frames * rate.airtime(0, is_broadcast=True) + 8 * size / rate.bits
+
+    times = {}
+    for chip in statistics:
+        frames, size = chip.frames_sent, chip.bytes_sent
+        if chip.chip == 0:
+            frames = max(0, frames - first.frames_own)
+            size = max(0, size - first.bytes_own)
+            if cluster.executor.plan.chips > 1:
+                frames, size = frames + first.frames_passed_on, size + first.bytes_passed_on
+        times[chip.chip] = seconds(frames, size)
+    return times
