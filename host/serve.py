@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -62,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
             for name, (source, clusters) in find_models(options).items()
         ]
         service = Service(models)
+        gc.freeze()  # the models and all modules stay, so collections need not go over them
         settings = AppSettings(options.api_key, options.cors, options.deadline)
         server = WebServer(make_app(service, metrics, live, settings), listener)
         names = ", ".join(service.models)

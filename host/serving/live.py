@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from host.cluster.dispatcher import Dispatcher
 from host.generation.generator import Generation
 from host.launch import OpenCluster
 from host.launch.chip_statistics import ChipStatistics
@@ -24,10 +26,11 @@ _MS = 1000
 
 @dataclass
 class _Watched:
-    """A cluster that is open: its activity, the jobs that run, the times of its last tokens, and
-    how often each chip was seen to have restarted."""
+    """A cluster that is open: its activity, where it is seen, the jobs that run, the times of its
+    last tokens, and how often each chip was seen to have restarted."""
 
     activity: Activity
+    dispatcher: Dispatcher
     boots: dict[int, int]
     running: int = 0
     tokens: deque[float] = field(default_factory=lambda: deque(maxlen=4096))
@@ -35,19 +38,47 @@ class _Watched:
 
 
 class LiveView(Observer):
-    """Keeps what clusters do, for whoever looks."""
+    """Keeps what clusters do, for whoever looks.
+
+    Messages are watched only while somebody does: it takes time at each of them.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._watched: dict[str, _Watched] = {}
+        self._viewers = 0
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Has messages be watched while the context lasts."""
+        self._count_viewer(1)
+        try:
+            yield
+        finally:
+            self._count_viewer(-1)
+
+    def _count_viewer(self, change: int) -> None:
+        with self._lock:
+            self._viewers += change
+            for watched in self._watched.values():
+                self._watch(watched)
+
+    def _watch(self, watched: _Watched) -> None:
+        """Begins to watch messages, or stops."""
+        if not self._viewers:
+            watched.dispatcher.tap = None
+        elif watched.dispatcher.tap is None:
+            chips = list(watched.activity.states)
+            watched.dispatcher.tap = watched.activity = Activity(chips, self._clock)
 
     def cluster_opened(self, name: str, cluster: OpenCluster, note: str) -> None:
         dispatcher = cluster.coordinator.dispatcher
         activity = Activity(list(range(cluster.executor.plan.chips)), self._clock)
-        dispatcher.tap = activity
+        watched = _Watched(activity, dispatcher, dict(cluster.coordinator.boot_ids))
         with self._lock:
-            self._watched[name] = _Watched(activity, dict(cluster.coordinator.boot_ids))
+            self._watched[name] = watched
+            self._watch(watched)
 
     def cluster_failed(self, name: str, error: str) -> None:
         with self._lock:

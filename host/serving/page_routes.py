@@ -74,15 +74,16 @@ class Page:
     async def _events(self) -> AsyncIterator[dict[str, str]]:
         self._viewers += 1
         try:
-            number, chips, last = 0, {}, b""
-            while not self._service.is_stopping:
-                if number % _CHIPS_EVERY == 0:
-                    chips = await ask_chips(self._service.engines)
-                event = msgspec.json.encode(self._live.snapshot(self._service, chips))
-                if event != last:
-                    yield {"data": event.decode()}
-                number, last = number + 1, event
-                await asyncio.sleep(self._interval)
+            with self._live.watched():
+                number, chips, last = 0, {}, b""
+                while not self._service.is_stopping:
+                    if number % _CHIPS_EVERY == 0:
+                        chips = await ask_chips(self._service.engines)
+                    event = msgspec.json.encode(self._live.snapshot(self._service, chips))
+                    if event != last:
+                        yield {"data": event.decode()}
+                    number, last = number + 1, event
+                    await asyncio.sleep(self._interval)
         finally:
             self._viewers -= 1
 

@@ -1,7 +1,5 @@
-"""Servers on simulated chips of which some are killed, and under load: every answer is right."""
+"""A server on simulated chips of which one is killed: the answer is right all the same."""
 
-import random
-import resource
 import threading
 import time
 
@@ -57,56 +55,3 @@ def test_a_text_goes_on_where_a_chip_was_killed(micropython, tiny, expected):
         client.join(60)
         assert client.wrong == [] and engine.restarts == 1
         assert engine.error.startswith("chip 1 died: signal SIGKILL")
-
-
-@pytest.mark.verify
-@pytest.mark.timeout(600)
-def test_chips_are_killed_every_five_seconds_under_load(micropython, tiny, expected):
-    service, watching = make_service(tiny, [simulated(3)])
-    chosen = random.Random(1)
-    with serving(service, watching) as address:
-        clients = [Client(address, expected, 20) for _ in range(6)]
-        kills = 0
-        while any(client.is_alive() for client in clients):
-            time.sleep(5)
-            kill(service, chosen.randrange(3))
-            kills += 1
-        assert [client.wrong for client in clients] == [[]] * 6
-        assert service.engines[0].restarts >= min(kills, 2) - 1
-
-
-@pytest.mark.verify
-@pytest.mark.timeout(900)
-def test_thirty_two_clients_at_once(micropython, tiny, expected):
-    service, watching = make_service(tiny, [simulated(2)], most_waiting=16)
-    with serving(service, watching) as address:
-        for client in [Client(address, expected, 2) for _ in range(32)]:
-            client.join(600)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        clients = [Client(address, expected, 10) for _ in range(32)]
-        for client in clients:
-            client.join(600)
-        assert [client.wrong for client in clients] == [[]] * 32
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        assert grown < 10 * 1024  # KB
-        assert not service.default.queue
-
-
-@pytest.mark.verify
-@pytest.mark.timeout(900)
-def test_ten_thousand_malformed_requests(micropython, tiny, expected):
-    service, watching = make_service(tiny, [simulated(1)])
-    chosen = random.Random(2)
-    sound = b'{"prompt": "Once", "max_tokens": 1, "stop": ["x"], "temperature": 0.5}'
-    with serving(service, watching) as address:
-        statuses = set()
-        for _ in range(10_000):
-            body = bytearray(sound)
-            for _ in range(chosen.randrange(1, 6)):
-                body[chosen.randrange(len(body))] = chosen.randrange(256)
-            answer = HTTP.post(f"{address}/v1/completions", content=bytes(body))
-            statuses.add(answer.status_code)
-        assert statuses <= {200, 400}
-        client = Client(address, expected, 4)
-        client.join(60)
-        assert client.wrong == []

@@ -1,0 +1,336 @@
+"""The goals of serving at their full size, on real processes, and slices of them.
+
+Each full one prints its figures: `make verify ARGS="-k goals -s"`.
+"""
+
+import asyncio
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from host.generation.generator import Generator, make_sampler
+from host.generation.prompt_encoder import PromptEncoder
+from host.launch import SimulatedChips, open_cluster
+from host.model.cache import load_quantized
+from host.paths import HELD_OUT, HOME_MODEL
+from host.serving.http_protocol import TimedProtocol
+from tests.serving.reference_chips import ReferenceChips
+from tests.serving.server_process import ServerProcess, Watched
+from tests.serving.servers import HTTP, make_service, serving, simulated, wait_until
+from tests.simulation.launch import REPOSITORY
+
+PATH = "/v1/completions"
+GROWTH = 12 << 20  # bytes that a server may grow by once it is warm: its allocator's slack
+MALFORMED, OVERSIZED, SLOW, VANISHED = "malformed", "oversized", "slow", "vanished"
+
+
+FEW = 6  # tokens, of answers that would not end by themselves
+
+
+def commands(count):
+    return [line.split("\t")[1] for line in HELD_OUT.read_text().splitlines()[:count]]
+
+
+def run_alone(prompts, *words):
+    """What `host.run` answers to each."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "host.run", *words, "--json"], input="\n".join(prompts),
+        capture_output=True, text=True, cwd=REPOSITORY, check=False,
+    )  # fmt: skip
+    found = [json.loads(line)["text"] for line in ended.stdout.splitlines()]
+    return dict(zip(prompts, found, strict=True))
+
+
+class Crowd:
+    """Clients that ask at the same time, each one request after another.
+
+    wrong: answers that were not as expected; refused: how often a queue was full; answered.
+    """
+
+    def __init__(self, address, expected, clients=32, **more):
+        """expected: the answer to each prompt; more: fields of all requests."""
+        self.address, self.expected, self.clients, self.more = address, expected, clients, more
+        self.wrong, self.refused, self.answered = [], 0, 0
+
+    def ask(self, each):
+        """Has every client ask so many times; seconds that it took."""
+        started = time.monotonic()
+        asyncio.run(self._ask(lambda done: done < each))
+        return time.monotonic() - started
+
+    def ask_while(self, is_true):
+        asyncio.run(self._ask(lambda done: is_true()))
+
+    async def _ask(self, goes_on):
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        settings = {"base_url": self.address, "timeout": 600, "limits": limits, "verify": False}
+        async with httpx.AsyncClient(**settings) as client:
+            await asyncio.gather(
+                *(self._one(client, number, goes_on) for number in range(self.clients))
+            )
+
+    async def _one(self, client, number, goes_on):
+        prompts, done = list(self.expected), 0
+        while goes_on(done):
+            prompt = prompts[(7 * number + done) % len(prompts)]
+            answer = await client.post(PATH, json={"prompt": prompt, **self.more})
+            if answer.status_code == 429:
+                self.refused += 1
+                await asyncio.sleep(0.05)
+                continue
+            done += 1
+            self.answered += 1
+            found = answer.json()
+            if answer.status_code != 200 or found["choices"][0]["text"] != self.expected[prompt]:
+                self.wrong.append((prompt, answer.status_code, answer.text))
+
+
+def check_crowd(server, expected, each, **more):
+    crowd = Crowd(server.address, expected, **more)
+    warming = max(1, each // 10)
+    crowd.ask(warming)
+    before, files, threads = server.memory, server.files, server.threads
+    seconds = crowd.ask(each)
+    grown = server.memory - before
+    assert crowd.wrong == [] and crowd.answered == 32 * (each + warming)
+    assert grown < GROWTH and server.threads <= threads + 8
+    wait_until(lambda: server.files < files + 40)  # connections that have gone are closed
+    print(
+        f"\n32 clients, {each} requests each: {seconds:.0f} s, {32 * each / seconds:.1f} a second,"
+        f" {crowd.refused} times 429, memory {before >> 20} MB and {grown / 2**20:+.1f} MB"
+    )
+
+
+@contextmanager
+def small_server(tiny, chips, **settings):
+    """A server of the tiny model in this process."""
+    service, watching = make_service(tiny, [chips], **settings)
+    with serving(service, watching) as address:
+        yield Watched(os.getpid(), int(address.rpartition(":")[2]))
+
+
+@pytest.fixture
+def few(expect):
+    """Answers of the tiny model, of FEW tokens."""
+    return {prompt: expect(prompt, FEW).text for prompt in ("Once upon", "Lily and Tom", "She.")}
+
+
+def test_a_slice_of_the_crowd(micropython, tiny, few):
+    with small_server(tiny, simulated(2), most_waiting=8) as server:
+        check_crowd(server, few, 2, max_tokens=FEW)
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(3600)
+def test_thirty_two_clients_with_two_hundred_requests_each(micropython):
+    words = "--chips", "2", "--link", "uart"
+    with ServerProcess(*words, "--queue", "16") as server:
+        check_crowd(server, run_alone(commands(200), *words), 200)
+
+
+class Kills(threading.Thread):
+    """Kills a random chip of a server every so many seconds, for so many seconds."""
+
+    def __init__(self, server, every, seconds):
+        super().__init__(daemon=True)
+        self.server, self.every, self.end = server, every, time.monotonic() + seconds
+        self.count = 0
+        self.start()
+
+    def run(self):
+        chosen = random.Random(1)
+        while time.monotonic() + self.every < self.end:
+            time.sleep(self.every)
+            chips = self.server.chips
+            if chips:
+                os.kill(chosen.choice(sorted(chips.values())), signal.SIGKILL)
+                self.count += 1
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(900)
+def test_a_chip_killed_every_five_seconds_for_two_minutes(micropython):
+    words, every, seconds = ("--chips", "3", "--link", "uart"), 5, 120
+    expected = run_alone(commands(60), *words)
+    with ServerProcess(*words) as server:
+        crowd = Crowd(server.address, expected, clients=8)
+        kills = Kills(server, every, seconds)
+        crowd.ask_while(kills.is_alive)
+        wait_until(lambda: HTTP.get(f"{server.address}/health").status_code == 200)
+        (cluster,) = HTTP.get(f"{server.address}/health").json()["clusters"]
+        assert crowd.wrong == [] and crowd.answered > 8
+        assert kills.count >= seconds / every - 2 and cluster["restarts"] > 0
+    print(
+        f"\na chip killed every {every} s for {seconds} s: {kills.count} kills,"
+        f" {cluster['restarts']} times opened again, {crowd.answered} answers, all right"
+    )
+
+
+def hostile(address, kind, chosen):
+    """One hostile request; its status, None where there is no answer to wait for."""
+    host, _, port = address.removeprefix("http://").partition(":")
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=60) as line:
+        if kind == MALFORMED:
+            body = bytearray(b'{"prompt": "Once", "max_tokens": 1, "stop": ["x"], "top_p": 0.5}')
+            for _ in range(chosen.randrange(1, 6)):
+                body[chosen.randrange(len(body))] = chosen.randrange(256)
+            raw = bytearray(head % len(body) + body)
+            if chosen.random() < 0.3:
+                raw[chosen.randrange(len(raw))] = chosen.randrange(256)
+            line.sendall(raw)
+            line.shutdown(socket.SHUT_WR)
+        elif kind == OVERSIZED:
+            line.sendall(head % (1 << chosen.randrange(21, 40)) + b" " * (64 << 10))
+        elif kind == SLOW:
+            line.sendall(head[: chosen.randrange(1, 40)])
+        elif kind == VANISHED:
+            body = json.dumps({"prompt": "turn off the light", "stream": chosen.random() < 0.5})
+            line.sendall(head % len(body) + body.encode())
+            return None
+        if kind == SLOW and chosen.random() < 0.95:
+            return None  # it goes, in the middle of its head
+        try:
+            answer = line.recv(4096)
+        except ConnectionResetError:
+            return None
+        return int(answer[9:12]) if answer else None
+
+
+def check_hostile(server, expected, counts, **more):
+    chosen, statuses = random.Random(2), {kind: {} for kind in counts}
+    honest = Crowd(server.address, expected, clients=4, **more)
+    honest.ask(2)
+    has_ended, files = threading.Event(), server.files
+    asking = threading.Thread(target=lambda: honest.ask_while(lambda: not has_ended.is_set()))
+    asking.start()
+    kinds = [kind for kind, count in counts.items() for _ in range(count)]
+    chosen.shuffle(kinds)
+    memory = []
+    for number, kind in enumerate(kinds):
+        status = hostile(server.address, kind, chosen)
+        statuses[kind][status] = statuses[kind].get(status, 0) + 1
+        if number % (len(kinds) // 20) == 0:
+            memory.append(server.memory)
+    has_ended.set()
+    asking.join(120)
+    assert honest.wrong == [] and honest.answered > 8
+    grown = server.memory - memory[len(memory) // 4]
+    assert grown < GROWTH, [each >> 20 for each in memory]
+    wait_until(lambda: server.files < files + 20)  # connections that have gone are closed
+    seen = {status for each in statuses.values() for status in each}
+    assert all(status in (None, 200) or 400 <= status < 500 for status in seen), statuses
+    assert HTTP.get(f"{server.address}/health").status_code == 200
+    print(
+        f"\n{len(kinds)} hostile requests: {statuses}, memory {memory[0] >> 20} MB and"
+        f" {grown / 2**20:+.1f} MB, {honest.answered} answers to others meanwhile, all right"
+    )
+
+
+def test_a_slice_of_hostile_requests(tiny, few, monkeypatch):
+    counts = {MALFORMED: 100, OVERSIZED: 10, SLOW: 10, VANISHED: 10}
+    monkeypatch.setattr(TimedProtocol, "head_timeout", 0.3)
+    with small_server(tiny, [ReferenceChips(slots=4)]) as server:
+        check_hostile(server, few, counts, max_tokens=FEW)
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(1800)
+def test_ten_thousand_malformed_and_other_hostile_requests(micropython):
+    counts = {MALFORMED: 10_000, OVERSIZED: 500, SLOW: 500, VANISHED: 500}
+    words = "--chips", "1", "--link", "uart"
+    with ServerProcess(*words) as server:
+        check_hostile(server, run_alone(commands(20), *words), counts)
+    assert "Traceback" not in server.printed
+
+
+def times_of(pieces):
+    """Seconds until the first piece, and from that to the last one for each of the others."""
+    started = time.perf_counter()
+    times = [time.perf_counter() for _ in pieces]
+    return times[0] - started, (times[-1] - times[0]) / max(1, len(times) - 1)
+
+
+def streamed(connection, prompt, tokens):
+    """The lines of an answer's pieces of text."""
+    body = json.dumps({"prompt": prompt, "max_tokens": tokens, "stream": True})
+    connection.request("POST", PATH, body)
+    answer = connection.getresponse()
+    for line in answer:
+        if line.startswith(b'data: {"id"') and b'"text":""' not in line:
+            yield line
+
+
+class Pairs:
+    """Times of texts by host.run's own means and by a server, on clusters alike, in turn.
+
+    The best of many is what this machine would take if it had nothing else to do.
+    """
+
+    def __init__(self, generator, server, prompt, tokens):
+        self.generator, self.prompt, self.tokens = generator, prompt, tokens
+        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
+        self.direct, self.served = [], []
+
+    def run(self, rounds):
+        for _ in range(rounds):
+            sampler = make_sampler(0.0, 0.9, 0)
+            task = self.generator.task(self.prompt, sampler, self.tokens)
+            self.direct.append(times_of(self.generator.stream(task)))
+            self.served.append(times_of(streamed(self.connection, self.prompt, self.tokens)))
+
+    @property
+    def overheads(self):
+        """What the server adds to the time to the first token, and to that of each other, in
+        percent of it."""
+        best = [[min(times) for times in zip(*all_, strict=True)] for all_ in self._both]
+        return [
+            100 * (served / direct - 1) if direct else 0.0
+            for direct, served in zip(*best, strict=True)
+        ]
+
+    @property
+    def _both(self):
+        return self.direct, self.served
+
+    def __str__(self):
+        return ", ".join(
+            f"{what}: {1e3 * min(direct):.2f} ms alone, {1e3 * min(served):.2f} ms served"
+            for what, direct, served in zip(
+                ("first token", "each other"),
+                *(zip(*all_, strict=True) for all_ in self._both), strict=True,
+            )
+        )  # fmt: skip
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(("which", "tokens"), [("tiny", 60), ("home", 30)])
+def test_a_server_takes_hardly_longer_than_a_run(micropython, tiny_model_file, which, tokens):
+    """The home model's answers come whole, when they have been verified."""
+    path = tiny_model_file if which == "tiny" else HOME_MODEL
+    prompt = "Once upon a time" if which == "tiny" else "set the living room lights to blue"
+    source, chips = load_quantized(path), SimulatedChips.alike(2, "uart")
+    words = ("--model", str(path), "--chips", "2", "--link", "uart")
+    with ServerProcess(*words) as server, open_cluster(source.quantize(), chips) as cluster:
+        encoder = PromptEncoder(source, None, source.config.context)
+        pairs = Pairs(Generator(cluster, source, encoder), server, prompt, tokens)
+        pairs.run(5)
+        pairs.direct.clear(), pairs.served.clear()
+        pairs.run(20)
+        while max(pairs.overheads) >= 10 and len(pairs.direct) < 200:
+            pairs.run(5)  # this machine may be busy
+    print(f"\n{which}, best of {len(pairs.direct)}: {pairs}: overheads in percent"
+          f" {', '.join(f'{each:.1f}' for each in pairs.overheads)}")  # fmt: skip
+    assert max(pairs.overheads) < 10
