@@ -53,7 +53,7 @@ class ServerProcess(Watched):
         super().__init__(self.process.pid, port)
 
     def __enter__(self):
-        wait_until(self._is_ready)
+        wait_until(self._is_ready, timeout=300)
         return self
 
     def __exit__(self, *_):

@@ -1,5 +1,6 @@
 """OpenAI's API with OpenAI's own client, on a simulated cluster, and what the wire looks like."""
 
+import asyncio
 import json
 
 import openai
@@ -189,23 +190,51 @@ def test_other_paths_and_bodies_are_refused_in_the_same_form(address):
 
 
 def test_home_assistants_agent_for_llama_cpp(address, expect):
-    """The calls of its set-up, and of a conversation, streamed and not."""
-    client = openai.OpenAI(base_url=f"{address}/v1", api_key="sk-000000000000000000")
-    names = [model.id for model in client.with_options(timeout=10.0).models.list()]
-    messages = [
-        {"role": "system", "content": "You are a helpful assistant."},
-        {"role": "user", "content": "What is the capital of France?"},
-    ]
-    tool = {"name": "test_function", "description": "-", "parameters": {"type": "object"}}
-    for streamed in (False, True):
-        found = client.chat.completions.create(
-            model=names[0], messages=messages, max_tokens=3, stream=streamed,
-            tools=[{"type": "function", "function": tool}], top_p=1.0, temperature=0.0,
-            user="01J0000000000000000000000",
-        )  # fmt: skip
-        if streamed:
-            text = "".join(c.choices[0].delta.content or "" for c in found if c.choices)
-        else:
-            text = found.choices[0].message.content
-        assert text == expect("What is the capital of France?", 3).text
-    client.close()
+    """The calls of its set-up, and of a conversation of two turns, streamed or not."""
+    tool = {"name": "HassTurnOn", "description": "Turns on", "parameters": {"type": "object"}}
+    tools = [{"type": "function", "function": tool}]
+    schema = {"name": "answer", "strict": True, "schema": {"type": "object"}}
+
+    async def text_of(created):
+        """As it reads a stream: what comes with a finish_reason is not looked at."""
+        if not hasattr(created, "__aiter__"):
+            return created.choices[0].message.content
+        pieces = []
+        async for chunk in created:
+            if chunk.choices and chunk.choices[0].finish_reason:
+                break
+            if chunk.choices and chunk.choices[0].delta.content is not None:
+                assert not chunk.choices[0].delta.tool_calls
+                pieces.append(chunk.choices[0].delta.content)
+        return "".join(pieces)
+
+    async def set_up_and_talk():
+        async with openai.AsyncOpenAI(base_url=f"{address}/v1", api_key="sk-00000000") as client:
+            page = await client.with_options(timeout=10.0).models.list()
+            (name,) = [model.id async for model in page]
+            question = "What is the capital of France?"
+            messages = [
+                {"role": "system", "content": "You are a helpful assistant."}, *user(question)
+            ]  # fmt: skip
+            for streamed in (False, True):
+                found = await text_of(
+                    await client.chat.completions.create(
+                        model=name, messages=messages, tools=tools, max_tokens=3, stream=streamed
+                    )
+                )
+                assert found == expect(question, 3).text
+            for streamed in (False, True):
+                talk = [messages[0]]
+                for said in (PROMPT, question):
+                    talk += user(said)
+                    found = await text_of(
+                        await client.chat.completions.create(
+                            model=name, messages=talk, tools=tools, max_tokens=5, top_p=1.0,
+                            temperature=0.0, user="01J0000000000000000000000", stream=streamed,
+                            response_format={"type": "json_schema", "json_schema": schema},
+                        )
+                    )
+                    assert found == expect(said, 5).text
+                    talk.append({"role": "assistant", "content": found})
+
+    asyncio.run(set_up_and_talk())
