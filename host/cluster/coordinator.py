@@ -49,7 +49,8 @@ WATCH_EVERY = 0.05
 class Coordinator:
     """Asks the chips of a dispatcher, one request at a time.
 
-    `resends` counts retransmitted requests.
+    `resends` counts retransmitted requests; `answering` has the seconds from requests until each
+    chip's answers to them.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Coordinator:
         self.dispatcher, self.chips = dispatcher, dispatcher.chips
         self.timeout, self.watch, self.clock = timeout, watch, clock
         self.resends = 0
+        self.answering = dict.fromkeys(self.chips, 0.0)
         self._errors = ReportedErrors()
         self._handshake = Handshake(self.chips, self._discover, dispatcher.signer)
         self._outstanding = Outstanding(u16(os.urandom(2), 0))
@@ -220,7 +222,7 @@ class Coordinator:
         """Sends a request, retransmits it until all have answered; how often it did."""
         duplicates, clock = self._outstanding.duplicate, self.clock
         has_key = self.dispatcher.signer is not None
-        started = sent = now = request.progress = clock()
+        started = sent = now = request.started = request.progress = clock()
         wait, retries = timeout.seconds, int(is_resumed)
         silence = min(request.timeout, handshake_after(request, has_key))
         rest = self._timeouts.of(("rest", request.timing)) if request.is_lockstep else None
@@ -279,6 +281,8 @@ class Coordinator:
         if self._outstanding.accept(message.source, message.sequence):
             request.progress = self.clock()
             request.answers[message.source] = message.payload
+            if request.is_work:
+                self.answering[message.source] += request.progress - request.started
             request.on_answer(message.source, message.payload)
         return True
 

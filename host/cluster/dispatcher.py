@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from host.errors import ClusterError
@@ -51,10 +52,22 @@ class Tap(Protocol):
     def received(self, message: Message) -> None: ...
 
 
+@dataclass
+class FirstChipTraffic:
+    """Frames and their bytes that tell what of a gateway's traffic was on the air: those that the
+    host has sent it for others, and those that came from itself."""
+
+    frames_passed_on: int = 0
+    bytes_passed_on: int = 0
+    frames_own: int = 0
+    bytes_own: int = 0
+
+
 class Dispatcher:
     """Sends messages to chips, and hands theirs to those that subscribed to their types.
 
     `tap` is called with each message that passes, fragments among them, where there is one.
+    `first_chip` counts what went to others than chip 0, and what came from that.
     `dropped` counts what came and was malformed, not authentic, of a chip that is not in the
     cluster, or expected by no subscriber.
     """
@@ -68,6 +81,7 @@ class Dispatcher:
         self.chips = list(chips)
         self.signer = signer
         self.dropped = 0
+        self.first_chip = FirstChipTraffic()
         self.tap: Tap | None = None
         self._transport = transport
         self._version = 3 if signer else 2
@@ -102,10 +116,16 @@ class Dispatcher:
         mtu = self._transport.mtu
         if HEADER_SIZE + length + TRAILER_SIZE[self._version] <= mtu:
             size = append_trailer(message, length, self.signer)
-            self._transport.send(bytes(message[:size]), destination)
+            self._send(message, size, destination)
             return
         for size in fragments(message, length, mtu, self._fragment, self.signer):
-            self._transport.send(bytes(self._fragment[:size]), destination)
+            self._send(self._fragment, size, destination)
+
+    def _send(self, buffer: bytearray, size: int, destination: int) -> None:
+        self._transport.send(bytes(buffer[:size]), destination)
+        if destination:
+            self.first_chip.frames_passed_on += 1
+            self.first_chip.bytes_passed_on += size
 
     def is_sending(self, chip: int) -> bool:
         """Whether a port has not yet taken all that was sent to this chip."""
@@ -131,6 +151,9 @@ class Dispatcher:
         length = verify_frame(frame, len(frame), self.signer)
         if frame[SRC] not in self._members:
             return False
+        if not frame[SRC]:
+            self.first_chip.frames_own += 1
+            self.first_chip.bytes_own += len(frame)
         if frame[TYPE] == message_types.FRAGMENT:
             whole = self._reassembler.accept(frame, length)
             if whole:

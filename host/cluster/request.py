@@ -34,7 +34,8 @@ class Request:
 
     where: names the place in the computation, for errors; timing: requests of equal timing take
     equally long; timeout: seconds without any progress until it fails; on_answer: called with each
-    answer as it comes. Set by whoever sends it: sequence; progress, when the last answer or
+    answer as it comes. Set by whoever sends it: sequence; started, when it was first sent, or sent
+    again after a handshake; progress, when the last answer or
     fragment came, in seconds of the clock; handshakes, how many there were since it was sent.
     """
 
@@ -46,6 +47,7 @@ class Request:
     timeout: float
     on_answer: OnAnswer = ignore_answer
     sequence: int | None = None
+    started: float = 0.0
     progress: float = 0.0
     handshakes: int = 0
     answers: dict[int, bytes] = field(default_factory=dict)

@@ -12,16 +12,16 @@ from host.parallel.cost.latency import DEFAULT_RATE, radio_rate
 def model_airtime(cluster: OpenCluster, statistics: Sequence[ChipStatistics]) -> dict[int, float]:
     """Returns the seconds of each chip of a cluster on ESP-NOW; nothing on serial lines.
 
-    All frames are taken for broadcasts at the rate of the slowest board. What a gateway passes on
-    for the host is its own; what it sends the host is not on the air.
+    All frames are taken for broadcasts of their mean size, at the rate of the slowest board. What
+    a gateway passes on for the host is its own; what it sends the host is not on the air.
     """
     if not cluster.executor.plan.link.has_radio:
         return {}
     rate = radio_rate(cluster.boards) if cluster.boards else DEFAULT_RATE
-    first = cluster.transport.first_chip
+    first = cluster.coordinator.dispatcher.first_chip
 
     def seconds(frames: int, size: int) -> float:
-        return frames * rate.airtime(0, is_broadcast=True) + 8 * size / rate.bits
+        return frames * rate.airtime(round(size / frames), is_broadcast=True) if frames else 0.0
 
     times = {}
     for chip in statistics:

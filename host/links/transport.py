@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import select
 import selectors
-from dataclasses import dataclass
 
 import serial
 
 from host.errors import ClusterError
 from host.links.rfc2217 import Port, open_url
 from host.wire.framing import FrameSplitter, encode_frame
-from protocol.frame import BROADCAST, DST, HOST, MAX_FRAME, SRC
+from protocol.frame import BROADCAST, DST, HOST, MAX_FRAME
 
 _FLUSH_INTERVAL = 0.001  # seconds after which a port that was full is tried again
 _MOST_FILES = 1024  # pyserial waits by select, which takes no more (FD_SETSIZE)
@@ -92,23 +91,11 @@ class Line:
         return frames
 
 
-@dataclass
-class FirstChipTraffic:
-    """Frames and their bytes that tell what of a gateway's traffic was on the air: those that the
-    host has sent it for others, and those that came from itself."""
-
-    frames_passed_on: int = 0
-    bytes_passed_on: int = 0
-    frames_own: int = 0
-    bytes_own: int = 0
-
-
 class Transport:
     """The lines to all chips. `mtu`: the longest frame in bytes on the way to any of them.
 
     What a chip sends to another, or to all others, is relayed: on serial lines the host is the
-    middle of a star. Counts frames and bytes that were sent, received and relayed; first_chip: of
-    chip 0, which may be a gateway.
+    middle of a star. Counts frames and bytes that were sent, received and relayed.
     """
 
     def __init__(self, lines: dict[int, Line], mtu: int = MAX_FRAME) -> None:
@@ -117,7 +104,6 @@ class Transport:
         self.frames_sent = self.frames_received = 0
         self.bytes_sent = self.bytes_received = 0
         self.frames_relayed = self.bytes_relayed = 0
-        self.first_chip = FirstChipTraffic()
         self._lines = lines
         self._distinct = list(dict.fromkeys(lines.values()))
         self._selector = selectors.DefaultSelector()
@@ -128,9 +114,6 @@ class Transport:
         """Sends a frame to a chip, or to all. Raises ClusterError when a port is gone."""
         to_all = destination == BROADCAST
         lines = self._distinct if to_all else [self._lines[destination]]
-        if destination:
-            self.first_chip.frames_passed_on += 1
-            self.first_chip.bytes_passed_on += len(frame)
         for line in lines:
             self._write(line, frame)
             self.frames_sent += 1
@@ -162,11 +145,7 @@ class Transport:
                 continue
             frames += [frame for frame in received if not self._relay(key.data, frame)]
         self.frames_received += len(frames)
-        for frame in frames:
-            self.bytes_received += len(frame)
-            if len(frame) > SRC and not frame[SRC]:
-                self.first_chip.frames_own += 1
-                self.first_chip.bytes_own += len(frame)
+        self.bytes_received += sum(map(len, frames))
         return frames
 
     def _relay(self, source: Line, frame: bytes) -> bool:

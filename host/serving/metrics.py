@@ -31,7 +31,6 @@ _CLUSTER_COUNTERS: tuple[tuple[str, str, Callable[[OpenCluster], float]], ...] =
     ("exchanged_bytes", "between host and chips", lambda cluster: cluster.exchanged_bytes),
 )
 _CHIP_COUNTERS: tuple[tuple[str, str, Callable[[ChipStatistics], float]], ...] = (
-    ("busy_seconds", "time at work", lambda chip: chip.busy_ms / 1000),
     ("frames_sent", "frames sent on all links", lambda chip: chip.frames_sent),
     ("frames_received", "frames received on all links", lambda chip: chip.frames_received),
     ("bytes_sent", "bytes sent on all links", lambda chip: chip.bytes_sent),
@@ -156,6 +155,20 @@ class _Collector:
                 family.add_metric([own], figure(cluster))
             yield family
 
+    def _busy(self, labels: list[str]) -> CounterMetricFamily:
+        family = CounterMetricFamily(
+            "federation_chip_busy_seconds",
+            "time at work: as a chip of a pipeline measures it, else from requests to its answers",
+            labels=labels,
+        )
+        for engine in self._service.engines:
+            if cluster := engine.cluster:
+                for chip in self._chips.get(engine.name, []):
+                    answering = cluster.coordinator.answering.get(chip.chip, 0.0)
+                    seconds = chip.busy_ms / 1000 or answering
+                    family.add_metric([engine.name, str(chip.chip)], seconds)
+        return family
+
     def _airtime(self, labels: list[str]) -> CounterMetricFamily:
         family = CounterMetricFamily(
             "federation_chip_airtime_seconds",
@@ -181,6 +194,7 @@ class _Collector:
                 heap.add_metric([own, str(chip.chip)], chip.heap_free)
                 for family, figure in families:
                     family.add_metric([own, str(chip.chip)], figure(chip))
+        yield self._busy(labels)
         yield self._airtime(labels)
         yield heap
         for family, _ in families:

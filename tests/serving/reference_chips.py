@@ -87,7 +87,8 @@ class ReferenceChips:
         yield SimpleNamespace(
             executor=executor, exchanged_bytes=0, choice=choice, is_simulated=True, boards=(),
             coordinator=SimpleNamespace(
-                resends=0, boot_ids={0: 1}, dispatcher=SimpleNamespace(tap=None)
+                resends=0, boot_ids={0: 1}, answering={0: 1.5},
+                dispatcher=SimpleNamespace(tap=None),
             ),
             statistics=lambda collect=True: [chip],
         )  # fmt: skip
