@@ -33,8 +33,6 @@ from host.build.shard import matrix_columns, shard_file
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Shard
 from host.paths import SOURCES
-from protocol.frame import HEADER_SIZE
-from protocol.messages import COMPUTE_DATA, LOGITS_DATA, PHASE_VOCABULARY
 
 _MEMORY = 1 << 22
 _CORE = 4  # bytes before a kernel's core
@@ -131,7 +129,8 @@ class ProgramChip:
         crc = SimpleNamespace(_TABLE=table, check_frame=_Kernel("check_frame"),
                               put_crc32=_Kernel("put_crc32"))  # fmt: skip
         serve = _firmware("serve", addressof=address, core=self._core, frame_check=crc,
-                          run_program=_Kernel("run_program"))  # fmt: skip
+                          run_program=_Kernel("run_program"),
+                          scoring_program=program["scoring_program"])  # fmt: skip
         programs = program["Programs"](model.attention, model.feed_forward, model.layers)
         slots = program["slots_of"](model)
         self._block, self._held = serve["_block"](role, programs, slots)
@@ -145,39 +144,16 @@ class ProgramChip:
                 into = into.reshape(len(shard.kv_heads), -1, values.shape[-1])
                 count = min(into.shape[1], values.shape[1])
                 into[:, :count] = values[list(shard.kv_heads), :count] + zero
-        self._vocabulary = model.vocabulary and self._scoring(program["make_program"])
-        self._nothing = array("I", [0] * 3)
-        for buffer in (self._nothing, self._block, self._vocabulary):
-            if buffer:
-                address(buffer)
+        address(self._block)
         self._buffers.copy()
-
-    def _scoring(self, make_program: Any) -> Any:
-        """The program of firmware/compute/vocabulary.py, which a chip runs from bytecode."""
-        role = self._role
-        part, frame = role.model.vocabulary, role.outbox.link.frame
-        rows, dim = len(part.logits), role._dim
-        linear = part._classifier
-        return make_program(
-            [
-                (role._load, (frame, 0, COMPUTE_DATA, role.model.workspace.x, dim)),
-                *((matvec, (part._weights, 0, part.logits, x, rows, at))
-                  for matvec, at, x in linear.blocks),
-                (_Kernel("rescale"), (part.logits, 0, part._weights, 0, part._scale, 1)),
-                (_Kernel("store_int16s"),
-                 (part.logits, 0, LOGITS_DATA, role.outbox.answer, rows)),
-            ],
-            (),
-        )  # fmt: skip
 
     def _core(self, function: Any) -> int:
         return self._cores[function.__name__]
 
     def answer(self, request: Request, sequence: int) -> tuple[int, bytes]:
-        """Instructions of machine code for a request, and the answer as on the line; for the
-        vocabulary the logits alone."""
+        """Instructions of machine code for a request, and the answer as on the line."""
         link, memory = self._role.outbox.link, self._processor.memory
-        _, data, frame, _, _ = link._reading
+        data = link._reading[1]
         positions = self._role.model.cache.positions
         address = self._buffers.address
         memory.write(address(positions), array("i", [request.position] * len(positions)))
@@ -187,17 +163,7 @@ class ProgramChip:
             memory.write(address(data), piece)
             size, count = self._called("serve", address(self._block), len(piece))
             spent += count
-        if request.phase != PHASE_VOCABULARY:
-            return spent, memory.content(address(link._encoded), max(size, 0))
-        if not self._vocabulary:
-            return spent, b""
-        memory.write(address(frame) + HEADER_SIZE, request.payload())
-        _, count = self._called(
-            "run_program", address(self._vocabulary), address(self._nothing), 0, 0
-        )
-        rows = len(self._role.model.vocabulary.logits)
-        logits = address(self._role.outbox.answer) + LOGITS_DATA
-        return spent + count, memory.content(logits, 2 * rows)
+        return spent, memory.content(address(link._encoded), max(size, 0))
 
     def _called(self, name: str, *words: int) -> tuple[int, int]:
         """What a core gives for argument words, and its instructions."""

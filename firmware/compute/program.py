@@ -16,6 +16,7 @@ from uctypes import addressof
 
 from protocol.compat import const
 from protocol.message_types import STATISTICS
+from protocol.messages import LOGITS_DATA
 
 _CORE = const(4)  # bytes of machine code before a kernel's core
 # Bytes of heap that must be free: what programs and their making take, firmware/node.py and
@@ -115,6 +116,22 @@ def _feed_forward(part):
         (gate, (gates, 0, up, table, units, "gating 0", "gating 1", "gating 2")),
     ]
     return calls + [(matvec, ("weights", 0, "out", x, dim, at)) for matvec, at, x in part._down]
+
+
+def scoring_program(vocabulary, answer):
+    """The program that writes the logits of workspace.x into the frame buffer `answer`, as
+    Vocabulary's run and write do; where they end in it."""
+    logits, weights, kernels = vocabulary.logits, vocabulary._weights, vocabulary._kernels
+    rows = len(logits)
+    calls = [
+        (matvec, (weights, 0, logits, x, rows, at))
+        for matvec, at, x in vocabulary._classifier.blocks
+    ]
+    calls += [
+        (kernels.rescale, (logits, 0, weights, 0, vocabulary._scale, 1)),
+        (kernels.store_int16s, (logits, 0, LOGITS_DATA, answer, rows)),
+    ]
+    return make_program(calls, ()), LOGITS_DATA + 2 * rows
 
 
 def _names(calls):
@@ -222,7 +239,7 @@ def start(node):
             module.install(node, programs)
     for name in (
         "start", "make_program", "layer_values", "_attention", "_feed_forward", "_names",
-        "slots_of", "count_frames",
+        "slots_of", "count_frames", "scoring_program",
     ):  # fmt: skip
         globals().pop(name)  # what is not needed again gives its heap back
     return True

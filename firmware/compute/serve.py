@@ -13,13 +13,25 @@ from array import array
 import micropython
 from uctypes import addressof
 
-from firmware.compute.program import core, count_frames, run_program, slots_of
+from firmware.compute.program import (
+    core,
+    count_frames,
+    run_program,
+    scoring_program,
+    slots_of,
+)
 from protocol import cobs, frame_check
 from protocol.bitpack import bits_needed, pack
 from protocol.compat import const
 from protocol.frame import HEADER_SIZE, HOST, LENGTH, TRAILER_SIZE, append_trailer, seal
 from protocol.message_types import COMPUTE
-from protocol.messages import COMPUTE_DATA, PHASE_ATTENTION, PHASE_FEED_FORWARD, REQUEST_SIZE
+from protocol.messages import (
+    COMPUTE_DATA,
+    PHASE_ATTENTION,
+    PHASE_FEED_FORWARD,
+    PHASE_VOCABULARY,
+    REQUEST_SIZE,
+)
 
 # The words of the block, which host/build/machine_code/frames.py reads here.
 _WORDS = (
@@ -27,6 +39,7 @@ _WORDS = (
     "layers", "context", "positions", "dim", "x", "out", "attention", "attention_values",
     "feed_forward", "feed_forward_values", "encoded", "received", "bytes_received", "sent",
     "bytes_sent", "version", "states", "constants", "counters", "seen",
+    "vocabulary", "vocabulary_values", "first_row", "exponent", "logits_end",
     "decode", "check_frame", "load_int16s", "bits_needed", "pack", "put_crc32", "encode",
     "run_program", "authenticate",
 )  # fmt: skip
@@ -56,15 +69,16 @@ def install(node, programs):
     if outbox.signer and "protocol.hmac_pointers" not in sys.modules:
         return
     slots = slots_of(role.model)
-    block, values = _block(role, programs, slots)
+    block, held = _block(role, programs, slots)
     if _is_right(role, block, slots):
         node.poll = _serving(node, link, block, slots)
         count_frames(node, memoryview(block)[_COUNTS : _COUNTS + 4])
-        node.serving = values, slots  # to which the block has but addresses
+        node.serving = held, slots  # to which the block has but addresses
     for name in (
         "_block",
         "_is_right",
         "_request",
+        "_scoring",
         "_WORDS",
         "_serving",
         "install",
@@ -137,21 +151,37 @@ def _block(role, programs, slots):
         "seen": signer and memoryview(signer._seen)[8 * host :],
         "authenticate": signer and core(signing.authenticate),
     }  # fmt: skip
+    words.update(_scoring(model.vocabulary, outbox.answer))
     block = array("I", [0] * len(_WORDS))
     for i, name in enumerate(_WORDS):
         word = words.get(name) or 0
         block[i] = word & 0xFFFFFFFF if isinstance(word, int) else addressof(word)
-    return block, values
+    return block, (values, words.get("vocabulary"), words.get("vocabulary_values"))
+
+
+def _scoring(vocabulary, answer):
+    """The words of what vocabulary.py does, none where that is another chip's, or too long for an
+    answer."""
+    if not vocabulary:
+        return {}
+    program, end = scoring_program(vocabulary, answer)
+    if end + TRAILER_SIZE[3] > len(answer):
+        return {}
+    return {
+        "vocabulary": program, "vocabulary_values": array("I", [0] * 3), "logits_end": end,
+        "first_row": vocabulary.first_row, "exponent": vocabulary.exponent,
+    }  # fmt: skip
 
 
 def _is_right(role, block, slots):
-    """Whether it answers as the way through the node does: both phases of the first layer."""
+    """Whether it answers as the way through the node does: both phases of the first layer, and
+    the vocabulary."""
     outbox, model = role.outbox, role.model
     link, answer = outbox.link, outbox.answer
     signer = outbox.signer and outbox.signer._signer
     _, data, _, state, _ = link._reading
     is_right = True
-    for phase in (PHASE_ATTENTION, PHASE_FEED_FORWARD):
+    for phase in (PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY):
         request, length = _request(role, phase, signer)
         model.cache.select(_TRIED)
         model.cache.positions[0] = 0

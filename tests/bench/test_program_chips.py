@@ -32,9 +32,7 @@ def answers(chip: ProgramChip, asked):
     found = []
     for index, request in enumerate(asked):
         _, answer = chip.answer(request, index)
-        is_scoring = request.phase == PHASE_VOCABULARY
-        found.append((np.frombuffer(answer, "<i2") if is_scoring else read_values(answer))
-                     if answer else None)  # fmt: skip
+        found.append(read_values(answer) if answer else None)
     return found
 
 

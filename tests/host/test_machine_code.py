@@ -136,7 +136,8 @@ def test_chips_fill_every_word_of_the_block_of_serve():
     """A chip names what it gives, and counts in the others from certain places on."""
     given = given_in("serve")
     filled = [key.value for key in given["words"].keys]
-    assert sorted([*filled, *COUNTS]) == sorted(WORDS)
+    scoring = ["vocabulary", "vocabulary_values", "first_row", "exponent", "logits_end"]
+    assert sorted([*filled, *scoring, *COUNTS]) == sorted(WORDS)
     first = given["_COUNTS"].args[0].value
     assert list(WORDS[first : first + 4]) == COUNTS
     assert WORDS[given["_SEQUENCE"].args[0].value] == "sequence"

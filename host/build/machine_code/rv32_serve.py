@@ -13,15 +13,18 @@ from host.build.machine_code.rv32_core import load_words, saved
 from host.build.machine_code.rv32_serve_registers import call, get
 from host.build.machine_code.rv32_serve_signed import mark_counter, sign_answer, verify_frame
 from protocol.frame import BROADCAST, DST, HEADER_SIZE, LENGTH, TRAILER_SIZE, TYPE, VERSION
-from protocol.message_types import PARTIAL
+from protocol.message_types import LOGITS, PARTIAL
 from protocol.messages import (
     COMPUTE_DATA,
     LAYER,
+    LOGITS_FIRST_ROW,
+    LOGITS_SHIFT,
     PARTIAL_BITS,
     PARTIAL_DATA,
     PHASE,
     PHASE_ATTENTION,
     PHASE_FEED_FORWARD,
+    PHASE_VOCABULARY,
     POSITION,
     REQUEST_SIZE,
     SEQUENCE_ID,
@@ -127,13 +130,21 @@ def _begin(asm: Rv32Assembler) -> None:
     asm.j("program")
     asm.label("no attention")
     asm.li("t0", PHASE_FEED_FORWARD)
-    asm.bne(reg.PHASE, "t0", "other")
+    asm.bne(reg.PHASE, "t0", "no layer")
     get(asm, reg.A, "feed_forward")
     get(asm, reg.B, "feed_forward_values")
     asm.label("program")
     asm.beqz(reg.A, "other")
     asm.add(reg.B, reg.B, "t2")
     asm.lw(reg.B, 0, reg.B)
+    asm.j("found")
+    asm.label("no layer")
+    asm.li("t0", PHASE_VOCABULARY)
+    asm.bne(reg.PHASE, "t0", "other")
+    get(asm, reg.A, "vocabulary")
+    asm.beqz(reg.A, "other")
+    get(asm, reg.B, "vocabulary_values")
+    asm.label("found")
     _add(asm, "received", "bytes_received", "t4")
 
 
@@ -160,18 +171,32 @@ def _note_position(asm: Rv32Assembler) -> None:
 
 
 def _answer(asm: Rv32Assembler) -> None:
-    """The PARTIAL in the answer's buffer, and encoded; a0 = its bytes on the line."""
+    """The PARTIAL, or the LOGITS whose numbers the program has written, in the answer's buffer,
+    and encoded; a0 = its bytes on the line."""
+    asm.li("t0", PHASE_VOCABULARY)
+    asm.beq(reg.PHASE, "t0", "logits")
     call(asm, "bits_needed", "out", "dim")
     asm.sb("a0", PARTIAL_BITS, reg.ANSWER)
     asm.mv(reg.A, "a0")
     call(asm, "pack", "answer", PARTIAL_DATA, "out", "dim", reg.A)
     asm.addi(reg.A, "a0", PARTIAL_DATA)  # of header and payload
+    asm.li("t1", PARTIAL)
+    asm.j("written")
+    asm.label("logits")
+    get(asm, "t0", "first_row")
+    asm.sb("t0", LOGITS_FIRST_ROW, reg.ANSWER)
+    asm.srli("t0", "t0", 8)
+    asm.sb("t0", LOGITS_FIRST_ROW + 1, reg.ANSWER)
+    get(asm, "t0", "exponent")
+    asm.sb("t0", LOGITS_SHIFT, reg.ANSWER)
+    get(asm, reg.A, "logits_end")
+    asm.li("t1", LOGITS)
+    asm.label("written")
+    asm.sb("t1", TYPE, reg.ANSWER)
     asm.addi("t0", reg.A, -HEADER_SIZE)
     asm.sb("t0", LENGTH, reg.ANSWER)
     asm.srli("t0", "t0", 8)
     asm.sb("t0", LENGTH + 1, reg.ANSWER)
-    asm.li("t0", PARTIAL)
-    asm.sb("t0", TYPE, reg.ANSWER)
     for place, in_answer in COPIED:
         asm.lbu("t0", place, reg.FRAME)
         asm.sb("t0", in_answer, reg.ANSWER)

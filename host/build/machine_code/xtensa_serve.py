@@ -13,15 +13,18 @@ from host.build.machine_code.xtensa_core import calling_frame
 from host.build.machine_code.xtensa_serve_registers import call, get, unless
 from host.build.machine_code.xtensa_serve_signed import mark_counter, sign_answer, verify_frame
 from protocol.frame import BROADCAST, DST, HEADER_SIZE, LENGTH, TRAILER_SIZE, TYPE, VERSION
-from protocol.message_types import PARTIAL
+from protocol.message_types import LOGITS, PARTIAL
 from protocol.messages import (
     COMPUTE_DATA,
     LAYER,
+    LOGITS_FIRST_ROW,
+    LOGITS_SHIFT,
     PARTIAL_BITS,
     PARTIAL_DATA,
     PHASE,
     PHASE_ATTENTION,
     PHASE_FEED_FORWARD,
+    PHASE_VOCABULARY,
     POSITION,
     REQUEST_SIZE,
     SEQUENCE_ID,
@@ -135,13 +138,21 @@ def _begin(asm: XtensaAssembler) -> None:
     asm.j("program")
     asm.label("no attention")
     asm.movi(reg.Y, PHASE_FEED_FORWARD)
-    unless(asm, "beq", reg.X, reg.Y)
+    asm.bne(reg.X, reg.Y, "no layer")
     get(asm, reg.A, "feed_forward")
     get(asm, reg.B, "feed_forward_values")
     asm.label("program")
     unless(asm, "bnez", reg.A)
     asm.addx4(reg.B, "a8", reg.B)
     asm.l32i(reg.B, reg.B, 0)
+    asm.j("found")
+    asm.label("no layer")
+    asm.movi(reg.Y, PHASE_VOCABULARY)
+    unless(asm, "beq", reg.X, reg.Y)
+    get(asm, reg.A, "vocabulary")
+    unless(asm, "bnez", reg.A)
+    get(asm, reg.B, "vocabulary_values")
+    asm.label("found")
     _add(asm, "received", "bytes_received", reg.Z)
 
 
@@ -169,18 +180,33 @@ def _note_position(asm: XtensaAssembler) -> None:
 
 
 def _answer(asm: XtensaAssembler) -> None:
-    """The PARTIAL in the answer's buffer, and encoded; a10 = its bytes on the line."""
+    """The PARTIAL, or the LOGITS whose numbers the program has written, in the answer's buffer,
+    and encoded; a10 = its bytes on the line."""
+    asm.l32i(reg.X, "a1", reg.PHASE_AT)
+    asm.movi(reg.Y, PHASE_VOCABULARY)
+    asm.beq(reg.X, reg.Y, "logits")
     call(asm, "bits_needed", "out", "dim")
     asm.s8i("a10", reg.ANSWER, PARTIAL_BITS)
     asm.mov(reg.A, "a10")
     call(asm, "pack", "answer", PARTIAL_DATA, "out", "dim", reg.A)
     asm.addi(reg.A, "a10", PARTIAL_DATA)  # of header and payload
+    asm.movi(reg.Y, PARTIAL)
+    asm.j("written")
+    asm.label("logits")
+    get(asm, reg.X, "first_row")
+    asm.s8i(reg.X, reg.ANSWER, LOGITS_FIRST_ROW)
+    asm.srli(reg.X, reg.X, 8)
+    asm.s8i(reg.X, reg.ANSWER, LOGITS_FIRST_ROW + 1)
+    get(asm, reg.X, "exponent")
+    asm.s8i(reg.X, reg.ANSWER, LOGITS_SHIFT)
+    get(asm, reg.A, "logits_end")
+    asm.movi(reg.Y, LOGITS)
+    asm.label("written")
+    asm.s8i(reg.Y, reg.ANSWER, TYPE)
     asm.addi(reg.X, reg.A, -HEADER_SIZE)
     asm.s8i(reg.X, reg.ANSWER, LENGTH)
     asm.srli(reg.X, reg.X, 8)
     asm.s8i(reg.X, reg.ANSWER, LENGTH + 1)
-    asm.movi(reg.X, PARTIAL)
-    asm.s8i(reg.X, reg.ANSWER, TYPE)
     for place, in_answer in COPIED:
         asm.l8ui(reg.X, reg.FRAME, place)
         asm.s8i(reg.X, reg.ANSWER, in_answer)
