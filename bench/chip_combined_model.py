@@ -90,6 +90,8 @@ class ChipCombined(Model):
     def _answer(self, chip: int, request: Request, instructions: float) -> Events:
         yield from self.medium.computed(chip, instructions)
         sizes = frame_sizes.logits_frames(self.plan, self.plan.shards[chip])
+        if self.scenario.greedy:
+            sizes = frame_sizes.best_frames(self.plan, chip)
         self.answered(request, chip, sizes)
 
     def _pieces(self, chip: int, number: int) -> frame_sizes.Sizes:

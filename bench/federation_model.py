@@ -39,7 +39,8 @@ GATEWAY = 0
 @dataclass(frozen=True)
 class Scenario:
     """A federation. hertz: instructions per second; rate: of ESP-NOW, None on UART; loss: of a
-    frame at a receiver; sum_bits, residual_bits: of an element of partial sums and residual."""
+    frame at a receiver; sum_bits, residual_bits: of an element of partial sums and residual;
+    greedy: chips that add up answer with their best tokens, not with logits."""
 
     plan: Plan
     work: Work
@@ -48,6 +49,7 @@ class Scenario:
     loss: float = 0.0
     sum_bits: int = 24
     residual_bits: int = 20
+    greedy: bool = False
 
     def __post_init__(self) -> None:
         if (self.rate is None) != (self.plan.link.mtu is None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from host.parallel.cost.traffic import frame_sizes
 from host.parallel.plan import Plan, Shard
+from host.parallel.strategies.traffic import score_message
 from protocol.bitpack import packed_size
 from protocol.collective import CONTRIBUTION_FIELDS, repair_size
 from protocol.frame import HEADER_SIZE, TRAILER_SIZE
@@ -45,6 +46,11 @@ def step_frames(plan: Plan, bits: int) -> Sizes:
 def logits_frames(plan: Plan, shard: Shard) -> Sizes:
     """Of a chip's logits."""
     return frame_sizes(plan, LOGITS_DATA - HEADER_SIZE + 2 * len(shard.rows))
+
+
+def best_frames(plan: Plan, chip: int) -> Sizes:
+    """Of a chip's best tokens, where the host samples none."""
+    return frame_sizes(plan, score_message(plan, chip, True).payload)
 
 
 def repair(members: int) -> int:

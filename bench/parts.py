@@ -139,6 +139,7 @@ def speed_rows(subjects: list[Subject], steps: int, console: Console) -> Iterato
         yield from model.fit_errors(subject.name)
         _say(console, f"{subject.name}: federations modelled")
         yield from model.figures(subject.name)
+        yield from model.greedy(subject.name)
         _say(console, f"{subject.name}: up to 100 chips modelled")
         yield from model.scaling(subject.name, load(_SCALED_BOARD))
 

@@ -68,9 +68,17 @@ class SpeedModel:
         self._residual_bits = mean_bits([model.embedding[r.token] for r in requests])
 
     def outcome(
-        self, board: Board, chips: int, combine: str, rate: Rate | None, loss: float, cycles: float
+        self,
+        board: Board,
+        chips: int,
+        combine: str,
+        rate: Rate | None,
+        loss: float,
+        cycles: float,
+        greedy: bool = False,
     ) -> tuple[Outcome, bool]:
-        """What the federation does, and whether each board's heap holds its share."""
+        """What the federation does, and whether each board's heap holds its share; greedy: chips
+        that add up answer with their best tokens."""
         mtu = None if rate is None else board.radio.mtu
         plan = tensor_plan(self._model, chips, self._context, mtu=mtu, reduce=combine)
         kernels = native_kernels(board.chip)
@@ -78,6 +86,7 @@ class SpeedModel:
         scenario = Scenario(
             plan, self.works[_RELAYED if rate and combine == "host" else combine][kernels],
             board.clock_mhz * 1e6 / cycles, rate, loss, self._sum_bits, self._residual_bits,
+            greedy,
         )  # fmt: skip
         model = _MODELS[combine](scenario)
         return model.outcome(_LOSSY_TOKENS if loss else 1), _fits(plan, board)
@@ -92,6 +101,18 @@ class SpeedModel:
                             what = board, chips, combine, rate, loss, cycles
                             outcome, fits = self.outcome(*what)
                             yield self._row(name, *what, outcome=outcome, fits=fits)
+
+    def greedy(self, name: str) -> Iterator[Row]:
+        """Rows of all boards where chips add up over the faster radio and answer with their best
+        tokens."""
+        for chips in CHIPS[1:]:
+            for cycles in CYCLES:
+                for board in map(load, BOARDS):
+                    case = board, chips, "chips", RATES[0], 0.0, cycles
+                    outcome, _ = self.outcome(*case, greedy=True)
+                    shape = f"{name} {_link(RATES[0])}, chips add, best tokens, {counted(chips)}"
+                    what = f"speed of greedy text at {cycles} cycles"
+                    yield _row(what, board.name, shape, 1 / outcome.seconds, "tokens/s")
 
     def scaling(self, name: str, board: Board) -> Iterator[Row]:
         """Rows of up to 100 chips, whatever their heaps, and of where most is reached."""

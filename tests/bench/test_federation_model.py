@@ -121,3 +121,13 @@ def test_a_contribution_is_cut_by_the_widest_sum_and_packed_by_its_own():
     assert len(narrow) == len(wide)
     assert sum(narrow) == len(narrow) * fields + dim
     assert sum(wide) == len(wide) * fields + 2 * dim
+
+
+def test_best_tokens_take_less_of_the_gateways_line_than_logits() -> None:
+    """Of greedy text no chip sends its logits: as many frames, and shorter."""
+    logits = outcome(3, "chips", RATES[0])
+    arguments = scenario(3, "chips", RATES[0])
+    greedy = ChipCombined(replace(arguments, greedy=True)).outcome(1)
+    assert greedy.air_frames == logits.air_frames
+    assert greedy.air_bytes < logits.air_bytes
+    assert greedy.seconds < logits.seconds
