@@ -32,6 +32,7 @@ BATCH_ELEMENTS = 1 << 23
 # Of layers that are kept in float64, bytes. What is beyond is read anew for each pass, from a file
 # that is larger than most computers' memory anyway.
 _KEPT = 3 << 29
+_LARGE = 1 << 17  # elements of a matrix that does not stay in a processor's cache
 
 
 class KVCache:
@@ -191,9 +192,9 @@ class FloatModel:
     def _classify(self, x: Array, observe: Observer) -> Array:
         normed = self._normalize(x, self._final_norm)
         observe("final", -1, normed)
-        logits = normed @ self._classifier
+        logits = _times(normed, self._classifier)
         observe("logits", -1, logits)
-        return np.asarray(logits)
+        return logits
 
     def _layer(self, index: int) -> Layer:
         """Returns a layer's weights in float64, matrices transposed."""
@@ -239,9 +240,9 @@ class FloatModel:
         config = self.config
         normed = self._normalize(x, layer["attention_norm"])
         observe("attention_input", index, normed)
-        query = self._split_heads(normed @ layer["wq"], config.heads)
-        key = self._split_heads(normed @ layer["wk"], config.kv_heads)
-        value = self._split_heads(normed @ layer["wv"], config.kv_heads)
+        query = self._split_heads(_times(normed, layer["wq"]), config.heads)
+        key = self._split_heads(_times(normed, layer["wk"]), config.kv_heads)
+        value = self._split_heads(_times(normed, layer["wv"]), config.kv_heads)
         for site, values in (("q", query), ("k", key), ("v", value)):
             observe(site, index, values)
         if config.qk_norm:
@@ -257,7 +258,7 @@ class FloatModel:
         keys[:, :, start:end], values[:, :, start:end] = key, value
         heads = self._attend(query, keys[:, :, :end], values[:, :, :end])
         observe("attention_output", index, heads)
-        return np.asarray(heads @ layer["wo"])
+        return _times(heads, layer["wo"])
 
     def _attend(self, query: Array, keys: Array, values: Array) -> Array:
         """Returns the results of all heads [batch, positions, heads * head size].
@@ -280,13 +281,13 @@ class FloatModel:
         """Returns what the feed-forward network of `layer` adds to the residual stream `x`."""
         normed = self._normalize(x, layer["ffn_norm"])
         observe("ffn_input", index, normed)
-        gate = normed @ layer["w1"]
+        gate = _times(normed, layer["w1"])
         observe("gate", index, gate)
-        up = normed @ layer["w3"]
+        up = _times(normed, layer["w3"])
         observe("up", index, up)
         hidden = gate / (1.0 + np.exp(-gate)) * up
         observe("hidden", index, hidden)
-        return np.asarray(hidden @ layer["w2"])
+        return _times(hidden, layer["w2"])
 
     def _normalize(self, x: Array, weight: Array) -> Array:
         """Returns x / sqrt(mean(x^2) + epsilon) * weight: RMSNorm."""
@@ -302,6 +303,18 @@ class FloatModel:
         pairs = np.ascontiguousarray(x).view(np.complex128)
         turned = pairs * self._rotations[start : start + x.shape[2]]
         return np.asarray(turned.view(np.float64))
+
+
+def _times(x: Array, matrix: Array) -> Array:
+    """Returns x [..., columns] @ matrix.
+
+    numpy makes a product for each of a batch, and reads the matrix anew for each: that of a large
+    one is made as one. For small ones that would only wake the threads of its library.
+    """
+    if matrix.size < _LARGE:
+        return np.asarray(x @ matrix)
+    product = x.reshape(-1, x.shape[-1]) @ matrix
+    return np.asarray(product.reshape(*x.shape[:-1], -1))
 
 
 def perplexity(logits: Array, sequences: npt.ArrayLike) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from host.errors import ModelError
+from host.model import float_model
 from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel, perplexity
 from host.model.formats import llama2c
@@ -216,3 +217,10 @@ def test_greedy_text_equals_the_c_programs(stories: FloatModel, shared_models: P
             if not ended[i]:
                 texts[i] += streams[i].push(tokens[i])
     assert texts == [run["text"] for run in runs]
+
+
+def test_large_matrices_are_multiplied_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokens = FloatModel(random_checkpoint()), [[1, 7, 39], [0, 7, 21]]
+    expected = model.logits(tokens)
+    monkeypatch.setattr(float_model, "_LARGE", 0)
+    np.testing.assert_allclose(model.logits(tokens), expected, rtol=1e-12)
