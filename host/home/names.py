@@ -57,6 +57,12 @@ def key_of(name: str) -> tuple[str, ...]:
     return tuple(words)
 
 
+def list_words(text: str) -> list[str]:
+    """Returns the words of a text without apostrophes and numerals, as they are written."""
+    words = (each[0].replace("'", "").replace("\u2019", "") for each in _WORD.finditer(text))
+    return [word for word in words if not word.isdigit()]
+
+
 def find_mentions(text: str, home: Home) -> list[Mention]:
     """Returns the names of a home in a text, in their order, the longest where several begin with
     the same word. What a timer is called is no name: "set the kitchen timer"."""

@@ -32,6 +32,7 @@ from host.grammar.action_lines import format_line, parse_line
 from host.grammar.automaton import Automaton
 from host.grammar.devices import DANGEROUS
 from host.grammar.line_rules import LineNames, line_automaton
+from host.home.caution import list_unknown_words
 from host.home.home import Home, NotInHome
 from host.home.home_file import default_home
 from host.home.marking import Marked, mark_names
@@ -139,6 +140,9 @@ class PromptFormat:
         least = self.confidence.dangerous if is_dangerous else self.confidence.least
         if actions and confidence < least:
             return Answer(self.grammar.refusal, describe_doubt(confidence, least))
+        if is_dangerous and (unknown := list_unknown_words(self.mark(prompt).text, self.home)):
+            reason = f"{answer}: the home has no name with {unknown[0]!r:.40} in it"
+            return Answer(self.grammar.refusal, reason)
         return Answer(format_line(actions), "", is_dangerous)
 
     def at_home(self, home: Home) -> PromptFormat:
