@@ -10,6 +10,7 @@ from protocol.frame import (
     DST,
     HEADER_SIZE,
     HOST,
+    MAX_PAYLOAD,
     SEQUENCE,
     SRC,
     TRAILER_SIZE,
@@ -166,7 +167,7 @@ class Node:
 
     def _limit(self, mtu, most):
         """Has frames be at most so many bytes long, unless their payloads would exceed `most`."""
-        room = mtu - HEADER_SIZE - TRAILER_SIZE[self.outbox.version]
+        room = min(MAX_PAYLOAD, mtu - HEADER_SIZE - TRAILER_SIZE[self.outbox.version])
         if room < most and room != self.outbox.max_payload:
             self.outbox.limit(mtu)
             self.role.limit(room)

@@ -46,7 +46,7 @@ CONTRIBUTION_FIELDS = const(9)
 # Bytes of a REPAIR: for each owner, and before them.
 _ENTRY = const(5)
 _REPAIR_FIELDS = const(2)
-# A set of pieces is one small integer on a 32-bit MicroPython.
+# A set of pieces is one small integer on a 32-bit MicroPython; wide_collective.py has more.
 MAX_PIECES = const(30)
 
 # Offsets into a frame.
@@ -86,8 +86,11 @@ class Collective:
 
     Begin an `all_reduce`, then `take` what comes and call `tick` until `done`: `result` has the
     vector until the next is begun. All buffers are made here: 16 bytes for each element.
-    repairs: contributions sent again; state: words that machine code reads and writes as well.
+    repairs: contributions sent again; state: words that machine code reads and writes as well;
+    is_narrow: whether its pieces are in one set.
     """
+
+    is_narrow = True
 
     def __init__(self, me, members, capacity, bits, room, send, timeout):
         """me: this member's id; members: all ids, in the same order everywhere; capacity: elements
@@ -98,7 +101,7 @@ class Collective:
         `frame`. Raises ValueError where a vector would take more than 30 pieces.
         """
         piece = min(capacity, (room - CONTRIBUTION_FIELDS) * 8 // bits)
-        if piece < 1 or capacity > piece * MAX_PIECES:
+        if piece < 1 or (self.is_narrow and capacity > piece * MAX_PIECES):
             raise ValueError(
                 "%d elements of %d bits do not fit %d frames of %d bytes"
                 % (capacity, bits, MAX_PIECES, room)

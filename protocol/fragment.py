@@ -8,7 +8,7 @@ sequence; its payload is
 | --- | --- |
 | 0 | type of the message u8 |
 | 1 | index u8, from 0 |
-| 2 | total u8: how many fragments, 2 to 30 |
+| 2 | total u8: how many fragments, 2 to 255 |
 | 3 | length of the message's payload u16 |
 | 5 | tag u16: the low half of the CRC-32 of the message's payload |
 | 7 | data: the same number of bytes in all fragments but the last, which may have fewer |
@@ -37,9 +37,9 @@ from protocol.frame import (
 from protocol.message_types import FRAGMENT
 
 FRAGMENT_FIELDS = const(7)
-# Which fragments have arrived is kept in one integer, which with 30 bits is a small one (no
-# allocation) on a 32-bit MicroPython.
-MAX_FRAGMENTS = const(30)
+MAX_FRAGMENTS = const(255)
+MAX_MESSAGE = const(65535)  # bytes of payload
+_HELD_SIZE = const(32)  # bytes of a set of fragments
 # Bytes of the longest frame that every ESP-NOW takes; with version 2 it may be 1,470.
 LEAST_MTU = const(250)
 
@@ -54,7 +54,7 @@ _DATA = const(15)
 
 def fragment_room(version, mtu):
     """The most bytes of a message that one fragment of at most `mtu` bytes carries."""
-    return mtu - HEADER_SIZE - FRAGMENT_FIELDS - TRAILER_SIZE[version]
+    return min(MAX_PAYLOAD, mtu - HEADER_SIZE - TRAILER_SIZE[version]) - FRAGMENT_FIELDS
 
 
 def fragments(message, length, mtu, frame, signer=None):
@@ -62,11 +62,11 @@ def fragments(message, length, mtu, frame, signer=None):
 
     message: a buffer with a header (write_header or seal) and `length` bytes of payload;
     frame: a buffer of at least `mtu` bytes. Raises ValueError if the message fits one
-    fragment (send it whole) or needs more than 30.
+    fragment (send it whole), needs more than 255, or is longer than a message can be.
     """
     version = message[VERSION]
     room = fragment_room(version, mtu)
-    if room < 1 or not room < length <= room * MAX_FRAGMENTS:
+    if room < 1 or not room < length <= min(room * MAX_FRAGMENTS, MAX_MESSAGE):
         raise ValueError(
             "%d bytes do not make 2 to %d fragments of a %d-byte MTU"
             % (length, MAX_FRAGMENTS, mtu)
@@ -114,7 +114,8 @@ class _Slot:
         self.buffer = bytearray(HEADER_SIZE + capacity)
         self.fields = bytearray(_DATA)  # header and fields of the fragment that began it
         self.room = 0
-        self.arrived = 0  # bit i: fragment i; 0 is a free slot
+        self.arrived = 0  # how many have; 0 is a free slot
+        self._held = bytearray(_HELD_SIZE)  # bit i: fragment i
         self.touched = 0
 
     def is_named(self, frame):
@@ -137,14 +138,19 @@ class _Slot:
         self.fields[:] = memoryview(frame)[:_DATA]
         self.room = room
         self.arrived = 0
+        for i in range(_HELD_SIZE):
+            self._held[i] = 0
 
     def take(self, frame, count):
         """Copies the fragment's data to its place; whether the message is now whole."""
         index = self.fields[_INDEX] = frame[_INDEX]
         start = HEADER_SIZE + index * self.room
         memoryview(self.buffer)[start : start + count] = memoryview(frame)[_DATA : _DATA + count]
-        self.arrived |= 1 << index
-        return self.arrived == (1 << frame[_TOTAL]) - 1
+        held, bit = self._held, 1 << (index & 7)
+        if not held[index >> 3] & bit:
+            held[index >> 3] |= bit
+            self.arrived += 1
+        return self.arrived == frame[_TOTAL]
 
 
 class Reassembler:
@@ -170,7 +176,7 @@ class Reassembler:
 
         frame, length: an opened frame of type FRAGMENT and its payload length. Raises
         ProtocolError if its fields contradict each other, if the message is longer than the
-        capacity or its version allows, or if the finished one is not what was sent.
+        capacity, or if the finished one is not what was sent.
         """
         count = length - FRAGMENT_FIELDS
         if count < 1 or frame[_KIND] == FRAGMENT:
@@ -179,8 +185,8 @@ class Reassembler:
         room = _room_used(frame[_INDEX], frame[_TOTAL], whole, count)
         if room == 0:
             raise ProtocolError("fragment's index, total and lengths contradict each other")
-        if whole > self._capacity or whole > MAX_PAYLOAD:
-            raise ProtocolError("message in fragments is longer than the capacity or version")
+        if whole > self._capacity:
+            raise ProtocolError("message in fragments is longer than the capacity")
         slot = self._slot(frame, room)
         if not slot.take(frame, count):
             return 0

@@ -8,7 +8,7 @@
 | 3 | dst u8: a chip, the host, or 255 for all |
 | 4 | sequence u16, little-endian; an answer repeats its request's |
 | 6 | payload length u16, little-endian |
-| 8 | payload: at most 2048 bytes |
+| 8 | payload: at most 2048 bytes; a message with more goes in fragments (protocol/fragment.py) |
 
 Trailers: version 2, u32 CRC-32; version 3, u32 counter and 8 bytes of HMAC-SHA256
 (protocol/auth.py). Version 1 is that of ruvllm-esp32, which a chip does not take
@@ -62,7 +62,7 @@ def _written_header(
         return -1
     if src < 0 or src > 254:
         return -2
-    if length < 0 or length > MAX_PAYLOAD:
+    if length >> 16:
         return -3
     if kind >> 8 | dst >> 8 | sequence >> 16:
         return -6
@@ -81,8 +81,9 @@ def _written_header(
 def write_header(buf, version, kind, src, dst, sequence, length):
     """Writes a header at the start of buf and returns the size of its version's trailer.
 
-    Raises ValueError, naming what is wrong, for a version, id, sequence number or payload
-    length that the protocol does not allow.
+    The header may be of a message that goes in fragments, of at most 65535 bytes. Raises
+    ValueError, naming what is wrong, for a version, id, sequence number or payload length that the
+    protocol does not allow.
     """
     trailer = _written_header(buf, version, kind, src, dst, sequence, length)
     if trailer < 0:
@@ -116,8 +117,10 @@ def seal(buf, version, kind, src, dst, sequence, length, signer=None):
 
     buf must have room for header, payload and trailer. `signer` (with sign and verify, as
     protocol.auth.Signer) is given for version 3 and only then. Raises ValueError as
-    `write_header` and `append_trailer` do.
+    `write_header` and `append_trailer` do, and for more payload than a frame has.
     """
+    if length > MAX_PAYLOAD:
+        raise ValueError(_fault(-3))
     write_header(buf, version, kind, src, dst, sequence, length)
     return append_trailer(buf, length, signer)
 

@@ -9,6 +9,7 @@ from protocol.fields import u16
 from protocol.frame import (
     DST,
     HEADER_SIZE,
+    MAX_PAYLOAD,
     SEQUENCE,
     SRC,
     TRAILER_SIZE,
@@ -41,6 +42,8 @@ class FederationMessage:
             encode_frame_v1(kind, src, dst, sequence, payload)
         else:
             write_header(bytearray(HEADER_SIZE), version, kind, src, dst, sequence, len(payload))
+            if len(payload) > MAX_PAYLOAD:
+                raise ValueError("payload is longer than %d bytes" % MAX_PAYLOAD)
         self.kind = kind
         self.src = src
         self.dst = dst

@@ -96,6 +96,8 @@ def install(node, programs):
     """Has a node whose chip keeps the residual stream exchange natively."""
     role, outbox = node.role, node.outbox
     step = role.step
+    if not step.collective.is_narrow:
+        return
     if outbox.signer and "protocol.hmac_pointers" not in sys.modules:
         return
     block, places, slots, held = _block(role, programs)

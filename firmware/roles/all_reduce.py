@@ -6,7 +6,7 @@ The host sends an embedded token (STEP); each chip of the group answers after th
 from firmware.compute.model import Model
 from firmware.node import Role
 from firmware.roles.step import Step
-from protocol.collective import Collective, MissingMember
+from protocol.collective import CONTRIBUTION_FIELDS, MAX_PIECES, Collective, MissingMember
 from protocol.compat import const, micropython, ticks_diff, ticks_ms
 from protocol.fields import same, u16
 from protocol.frame import HEADER_SIZE, HOST, SEQUENCE, SRC, ProtocolError, write_header
@@ -49,15 +49,19 @@ class Group:
         layout = weights.layout
         members = layout["members"]
         self.outbox = outbox
-        self.collective = Collective(
-            outbox.chip_id,
-            members,
-            layout["positions"] * layout["dim"],
-            layout["bits"],
-            outbox.max_payload,
-            self._send_to_members,
+        capacity, bits = layout["positions"] * layout["dim"], layout["bits"]
+        room = outbox.max_payload
+        least = min(room, outbox.least_payload)  # that the host may limit frames to
+        settings = (
+            outbox.chip_id, members, capacity, bits, room, self._send_to_members,
             max(_TIMEOUT_MS, _TIMEOUT_A_MEMBER_MS * len(members)),
-        )
+        )  # fmt: skip
+        if capacity > (least - CONTRIBUTION_FIELDS) * 8 // bits * MAX_PIECES:
+            from protocol.wide_collective import WideCollective
+
+            self.collective = WideCollective(*settings, least)
+        else:
+            self.collective = Collective(*settings)
         self._ticked = ticks_ms()
 
     @micropython.native

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from host.build.firmware_version import firmware_version
 from host.hardware.board import Board, Uart
 from host.parallel.plan import Plan, Shard
+from host.parallel.shape import LONGEST_RXBUF
 
 CHANNEL = 1  # of Wi-Fi, on which all chips of a cluster meet, unless federation.toml says another
 SIMULATED_UART = {"id": 1, "baudrate": 921600}
@@ -78,7 +79,7 @@ def configuration(
         "gateway": gateway,
         "receives": strategy.received_frame(shape),
         "sends": strategy.sent_frame(shape, len(shard.rows)),
-        "uart": _line(uart, strategy.uart_rxbuf(shape)),
+        "uart": _line(uart, min(strategy.uart_rxbuf(shape), LONGEST_RXBUF)),
         "key": key.hex(),
     }
     if kernels != "auto":
@@ -86,7 +87,8 @@ def configuration(
     if board is not None:
         config["board"] = dict(board)
     if mtu is not None:
-        radio = {"channel": channel, "rxbuf": strategy.radio_rxbuf(shape, gateway), "mtu": mtu}
+        rxbuf = min(strategy.radio_rxbuf(shape, gateway), LONGEST_RXBUF)
+        radio = {"channel": channel, "rxbuf": rxbuf, "mtu": mtu}
         config["radio"] = radio if rate is None else {**radio, "rate": rate}
     return config
 

@@ -12,18 +12,17 @@ from typing import Any, NamedTuple, Protocol
 
 from host.errors import ClusterError
 from host.links.transport import Transport
+from host.wire.framing import frame_room
 from host.wire.session import HostAuthenticator
 from protocol import message_types
 from protocol.fields import u16
-from protocol.fragment import Reassembler, fragments
+from protocol.fragment import MAX_MESSAGE, Reassembler, fragments
 from protocol.frame import (
     HEADER_SIZE,
     HOST,
     MAX_FRAME,
-    MAX_PAYLOAD,
     SEQUENCE,
     SRC,
-    TRAILER_SIZE,
     TYPE,
     ProtocolError,
     append_trailer,
@@ -86,8 +85,9 @@ class Dispatcher:
         self._transport = transport
         self._version = 3 if signer else 2
         self._members = frozenset(self.chips)
-        self._reassembler = Reassembler(len(self.chips) + 1, MAX_PAYLOAD)
-        self._message, self._fragment = bytearray(MAX_FRAME), bytearray(MAX_FRAME)
+        self._reassembler = Reassembler(len(self.chips) + 1, MAX_MESSAGE)
+        self._message = bytearray(MAX_FRAME + MAX_MESSAGE)
+        self._fragment = bytearray(MAX_FRAME)
         self._frames: deque[bytes] = deque()  # received and not yet handed on
         self._handlers: dict[int, list[Handler]] = {}
 
@@ -114,7 +114,7 @@ class Dispatcher:
         message[HEADER_SIZE : HEADER_SIZE + length] = payload
         write_header(message, self._version, kind, HOST, destination, sequence, length)
         mtu = self._transport.mtu
-        if HEADER_SIZE + length + TRAILER_SIZE[self._version] <= mtu:
+        if length <= frame_room(self._version, mtu):
             size = append_trailer(message, length, self.signer)
             self._send(message, size, destination)
             return

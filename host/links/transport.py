@@ -17,9 +17,9 @@ from protocol.frame import BROADCAST, DST, HOST, MAX_FRAME
 
 _FLUSH_INTERVAL = 0.001  # seconds after which a port that was full is tried again
 _MOST_FILES = 1024  # pyserial waits by select, which takes no more (FD_SETSIZE)
-# Bytes that wait for a port: what 20 chips say to all others at once, in the longest frames. More
+# Bytes that wait for a port: what 20 chips of a wide model say to all others at once. More
 # would be late by the time that it went.
-MOST_PENDING = 64 << 10
+MOST_PENDING = 1 << 20
 _WRITE_SIZE = 4096  # bytes offered to a port at once
 _READ_SIZE = 4096  # bytes taken from a port at once; a port without a timeout gives what it has
 

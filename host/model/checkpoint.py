@@ -18,9 +18,9 @@ FloatArray = npt.NDArray[np.float32]
 DIMENSIONS = ("dim", "hidden_dim", "layers", "heads", "kv_heads", "vocab_size", "context")
 # No model of this family comes near; beyond it, some other file or a damaged one was read.
 LARGEST_DIMENSION = 1 << 20
-# Activations of one position, two bytes each, must fit a message to a chip (protocol/frame.py).
-# Known before the weights are read, which of a wider model would take gigabytes.
-WIDEST = 1020
+# What norms and messages are made and tested for. Known before the weights are read, which of a
+# wider model would take gigabytes.
+WIDEST = 4096
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,7 @@ class Config:
         for name in DIMENSIONS:
             self._check_dimension(name)
         if self.dim > WIDEST:
-            raise ModelError(
-                f"dim must be at most {WIDEST}, which a message to a chip carries, got {self.dim}"
-            )
+            raise ModelError(f"dim must be at most {WIDEST}, got {self.dim}")
         if not (0 < self.rope_theta < math.inf and 0 <= self.norm_eps < math.inf):
             raise ModelError(
                 "the rope base must be positive and epsilon at least 0, got"

@@ -14,9 +14,13 @@ from host.parallel.flash import flash_bytes
 from host.parallel.heap import row_bytes, unit_bytes, usable_heap
 from host.parallel.limits import check_limits
 from host.parallel.plan import MAX_CHIPS, Resources, Shard, Strategy
-from host.parallel.shape import Shape
+from host.parallel.shape import LONGEST_RXBUF, Shape
+from host.wire.framing import frame_room
+from protocol.collective import CONTRIBUTION_FIELDS
+from protocol.fragment import MAX_FRAGMENTS, MAX_MESSAGE, fragment_room
 from protocol.frame import MAX_PAYLOAD
 from protocol.messages import MOST_LOGITS, REQUEST_SIZE
+from protocol.wide_collective import MOST_MEMBERS, MOST_PIECES, count_banks
 
 # More positions in a request save less and less waiting, cost a chip buffers, and on the radio
 # come back in more frames at once than a gateway can take in. So a plan counts with these, and has
@@ -42,21 +46,30 @@ def make_shape(strategy: Strategy, model: Divisible, resources: Resources) -> Sh
     check_limits(config, context)
     bits = model.accumulator_bits
     positions = _request_positions(strategy, config.dim, bits, link.mtu)
-    return Shape(config, chips, context, positions, bits, link, flash=resources.flash)
+    shape = Shape(config, chips, context, positions, bits, link, flash=resources.flash)
+    if strategy.keeps_residual:
+        banks = count_banks(shape.elements, bits, frame_room(3, min(shape.mtus)))
+        if chips * banks > MOST_MEMBERS:
+            raise ModelError(
+                f"{chips} chips cannot add up {config.dim} elements among themselves over this"
+                f" link: at most {MOST_MEMBERS // banks} can, or the host with --reduce host"
+            )
+    return shape
 
 
 def list_roomier(strategy: Strategy, shape: Shape, slots: int) -> Iterator[Shape]:
     """Shapes with more sequences, at most so many, and more positions: the best first.
 
-    On the radio, with as many positions as a frame carries, there and back.
+    On the radio, with as many positions as a frame carries, there and back; of wide models, of
+    which a frame does not carry as many as usual, with as many as a message does.
     """
-    most = min(
-        MOST_POSITIONS, strategy.request_positions(shape.config.dim), _answer_positions(shape)
-    )
+    in_a_frame = _positions(strategy, shape.config.dim, shape.bits, MAX_PAYLOAD)
+    is_wide = in_a_frame < _usual_positions(shape.mtu)
+    most = _most_positions(strategy, shape)
     counts = [
         positions
         for positions in range(most, shape.positions, -1)
-        if strategy.goes_in_a_frame(replace(shape, positions=positions))
+        if _goes_well(strategy, replace(shape, positions=positions), is_wide)
     ]
     for each in range(max(slots, shape.slots), shape.slots - 1, -1):
         for positions in (*counts, shape.positions):
@@ -64,9 +77,33 @@ def list_roomier(strategy: Strategy, shape: Shape, slots: int) -> Iterator[Shape
                 yield replace(shape, slots=each, positions=positions)
 
 
-def _answer_positions(shape: Shape) -> int:
-    """How many positions' partial sums one message carries."""
-    return (MAX_PAYLOAD - _PARTIAL_HEAD) * 8 // (shape.config.dim * shape.bits)
+def _goes_well(strategy: Strategy, shape: Shape, is_wide: bool) -> bool:
+    """Whether the link takes so many positions well: in frames, or in buffers."""
+    if not is_wide:
+        return strategy.goes_in_a_frame(shape)
+    rxbuf = strategy.uart_rxbuf(shape)
+    if shape.mtu is not None:
+        rxbuf = max(rxbuf, strategy.radio_rxbuf(shape, True), strategy.radio_rxbuf(shape, False))
+    return rxbuf <= LONGEST_RXBUF
+
+
+def _most_positions(strategy: Strategy, shape: Shape) -> int:
+    """How many positions one message carries in its fragments, there and back, and
+    CONTRIBUTIONs in their pieces."""
+    mtu, bits, dim = min(shape.mtus), shape.bits, shape.config.dim
+    message = min(MAX_MESSAGE, MAX_FRAGMENTS * fragment_room(3, mtu))
+    piece = (frame_room(3, mtu) - CONTRIBUTION_FIELDS) * 8 // bits
+    return min(
+        MOST_POSITIONS,
+        _positions(strategy, dim, bits, message - shape.runs_bytes),
+        MOST_PIECES * piece // dim,
+    )
+
+
+def _positions(strategy: Strategy, dim: int, bits: int, size: int) -> int:
+    """How many positions' activations, and packed partial sums, go in `size` bytes of payload."""
+    back = (size - _PARTIAL_HEAD) * 8 // (dim * bits)
+    return min(strategy.request_positions(dim, size), back)
 
 
 def describe_vocabulary(tokens: int, chips: int) -> str:
@@ -231,13 +268,11 @@ def _deal_with(
 
 
 def _request_positions(strategy: Strategy, dim: int, bits: int, mtu: int | None) -> int:
-    """As many positions as one message carries, there and packed back, and the link takes well."""
-    most = MAX_POSITIONS_UART if mtu is None else MAX_POSITIONS_RADIO
-    there = strategy.request_positions(dim)
-    back = (MAX_PAYLOAD - _PARTIAL_HEAD) * 8 // (dim * bits)
-    if not min(there, back):
-        raise ModelError(
-            f"dim {dim}: {bits}-bit partial sums of one position do not fit a message of"
-            f" {MAX_PAYLOAD} bytes"
-        )
-    return min(there, back, most)
+    """As many positions as the longest frame on a line carries, there and packed back, and the
+    link takes well; one of wide models, which goes in several frames."""
+    return max(1, min(_usual_positions(mtu), _positions(strategy, dim, bits, MAX_PAYLOAD)))
+
+
+def _usual_positions(mtu: int | None) -> int:
+    """How many positions in a request a link takes well."""
+    return MAX_POSITIONS_UART if mtu is None else MAX_POSITIONS_RADIO

@@ -262,12 +262,21 @@ class Strategy(ABC):
         """
 
     @abstractmethod
-    def request_positions(self, dim: int) -> int:
-        """How many positions the payload of one request can carry."""
+    def request_positions(self, dim: int, size: int) -> int:
+        """How many positions a request of `size` bytes of payload can carry."""
 
     @abstractmethod
     def goes_in_a_frame(self, shape: Shape) -> bool:
-        """Whether each message of a request of so many positions is one frame on the air."""
+        """Whether each message of a request of so many positions is one frame."""
+
+    @abstractmethod
+    def request_frame(self, shape: Shape) -> int:
+        """Bytes that the longest message that asks a chip for work would have as one frame."""
+
+    @abstractmethod
+    def answer_frame(self, shape: Shape, rows: int) -> int:
+        """Bytes that the longest answer of a chip with `rows` rows of the vocabulary would have as
+        one frame."""
 
     @abstractmethod
     def heap_need(self, shape: Shape, chip: int, sizes: LocalSizes, rows: int) -> HeapNeed:

@@ -10,10 +10,13 @@ from host.parallel.flash import block_bytes
 from host.parallel.parallelism import UART, Link
 from protocol.cobs import encoded_size
 from protocol.fragment import LEAST_MTU, fragment_room
-from protocol.frame import HEADER_SIZE, TRAILER_SIZE
+from protocol.frame import HEADER_SIZE, MAX_FRAME, TRAILER_SIZE
 from protocol.messages import MOST_LOGITS, RUN_SIZE
 
 RXBUF_OVERHEAD = 14  # bytes that ESP-NOW's receive buffer keeps beside a message
+# MicroPython's ring buffers count in 16 bits, of which the last value is one byte too many. What
+# would need more, of very wide models that chips add up, is asked for again where it overflows.
+LONGEST_RXBUF = 65_534
 RESIDUAL_BITS = arithmetic.RESIDUAL_LIMIT.bit_length() + 1  # and a sign
 
 
@@ -74,20 +77,37 @@ class Shape:
 
     @property
     def mtus(self) -> tuple[int, ...]:
-        """Of the radio: the MTU, and what chips fall back to where one takes no longer frames."""
-        assert self.mtu is not None
+        """Bytes of the longest frame; of the radio also what chips fall back to where one takes no
+        longer frames."""
+        if self.mtu is None:
+            return (MAX_FRAME,)
         return tuple({self.mtu, min(self.mtu, LEAST_MTU)})
 
-    def radio_bytes(self, frame: int) -> int:
-        """What a frame of this length takes of ESP-NOW's receive buffer, at most."""
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest frame on the link."""
+        return max(self.mtus)
+
+    def longest_frame(self, message: int) -> int:
+        """Bytes of the longest frame in which a message goes that would be so long as one."""
+        return min(message, self.longest)
+
+    def frames(self, message: int) -> int:
+        """How many frames carry a message that would be so long as one, at most."""
+        return count_frames(message, min(self.mtus))
+
+    def radio_bytes(self, message: int) -> int:
+        """What a message that would be so long as one frame takes of ESP-NOW's receive buffer, at
+        most."""
         return max(
-            count_frames(frame, mtu) * (min(frame, mtu) + RXBUF_OVERHEAD) for mtu in self.mtus
+            count_frames(message, mtu) * (min(message, mtu) + RXBUF_OVERHEAD) for mtu in self.mtus
         )
 
-    def line_bytes(self, frame: int) -> int:
-        """What a frame of this length, as it comes over the radio, takes on a serial line."""
+    def line_bytes(self, message: int) -> int:
+        """What a message that would be so long as one frame takes on a serial line, at most."""
+        least = 0 if self.mtu is None else LEAST_MTU  # as it comes over the radio
         return max(
-            count_frames(frame, mtu) * encoded_size(min(mtu, max(frame, LEAST_MTU)))
+            count_frames(message, mtu) * encoded_size(min(mtu, max(message, least)))
             for mtu in self.mtus
         )
 

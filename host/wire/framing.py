@@ -5,6 +5,12 @@ from __future__ import annotations
 from cobs import cobs
 
 from protocol.cobs import encoded_size
+from protocol.frame import HEADER_SIZE, MAX_PAYLOAD, TRAILER_SIZE
+
+
+def frame_room(version: int, mtu: int) -> int:
+    """The most bytes of payload in one frame of at most `mtu` bytes."""
+    return min(MAX_PAYLOAD, mtu - HEADER_SIZE - TRAILER_SIZE[version])
 
 
 def encode_frame(frame: bytes | bytearray) -> bytes:

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 
 from host.errors import ModelError, ParallelError
-from host.model.checkpoint import Config
+from host.model.checkpoint import WIDEST, Config
+from host.model.outline import Outline
 from host.model.quantization.quantize import quantize
 from host.parallel.heap import usable_heap
 from host.parallel.parallelism import REDUCERS
 from host.parallel.plan import MAX_CHIPS, DoesNotFit
+from host.parallel.shape import LONGEST_RXBUF
+from protocol.fragment import MAX_FRAGMENTS, MAX_MESSAGE
+from protocol.wide_collective import MOST_MEMBERS
 from tests.host.tiny import TINY, random_checkpoint
 from tests.plans import tensor_plan
 
@@ -84,8 +88,13 @@ def test_positions_are_as_many_as_a_message_and_a_link_take(tiny, stories):
     assert tensor_plan(tiny, 2).positions == 8
     assert tensor_plan(stories, 2, mtu=250).positions == 2
     wide = Config(dim=512, hidden_dim=8, layers=1, heads=8, kv_heads=8, vocab_size=8, context=4)
-    # Partial sums of 512 elements take most of a message's 2048 bytes.
-    assert tensor_plan(quantize(random_checkpoint(wide)), 2).positions == 1
+    # Partial sums of 512 elements take most of a frame's 2048 bytes: what goes in several anyhow
+    # goes with as many positions as heaps have room for.
+    model = quantize(random_checkpoint(wide))
+    for mtu in (None, 250):
+        assert tensor_plan(model, 2, mtu=mtu).positions == 8
+        tight = tensor_plan(model, 2, mtu=mtu, heap=630 * 1024)
+        assert tight.positions == 1
 
 
 def test_positions_are_as_many_as_fit_a_message_as_residual_stream():
@@ -98,15 +107,35 @@ def test_positions_are_as_many_as_fit_a_message_as_residual_stream():
     }
     model = replace(model, layers=(replace(model.layers[0], **nothing),))
     assert tensor_plan(model, 2).positions == 6
-    assert tensor_plan(model, 2, reduce="chips").positions == 3
+    assert tensor_plan(model, 2, mtu=250).positions == 2
+    # Three of these go in a frame, fewer than usual: so they go in several.
+    assert tensor_plan(model, 2, reduce="chips").positions == 8
 
 
-def test_a_dimension_whose_sums_fit_no_message_is_refused():
-    wide = Config(dim=768, hidden_dim=8, layers=1, heads=8, kv_heads=8, vocab_size=8, context=4)
-    with pytest.raises(
-        ModelError, match="dim 768: .*-bit partial sums of one position do not fit"
-    ):
-        tensor_plan(quantize(random_checkpoint(wide)), 2)
+@pytest.mark.parametrize("reduce", ["host", "chips"])
+@pytest.mark.parametrize("mtu", [None, 250, 1470])
+def test_the_widest_messages_go_in_fragments_and_pieces(mtu, reduce):
+    config = Config(WIDEST, 64, layers=1, heads=32, kv_heads=8, vocab_size=40, context=4)
+    for chips in (1, 2, 20):
+        plan = tensor_plan(Outline(config, 31), chips, mtu=mtu, reduce=reduce)
+        shape, strategy = plan.shape, plan.strategy
+        assert 1 <= plan.positions <= 8
+        messages = strategy.request_frame(shape), strategy.answer_frame(shape, 40)
+        for message in messages:
+            assert shape.frames(message) <= MAX_FRAGMENTS and message < MAX_MESSAGE
+        assert strategy.received_frame(shape) <= shape.longest
+        if reduce == "chips":
+            assert 0 < strategy.exchange_banks(shape) * chips <= MOST_MEMBERS
+        if plan.positions > 1:
+            assert strategy.uart_rxbuf(shape) <= LONGEST_RXBUF
+
+
+def test_chips_whose_pieces_have_no_ids_are_refused():
+    config = Config(WIDEST, 64, layers=1, heads=32, kv_heads=8, vocab_size=400, context=4)
+    message = "^200 chips cannot add up 4096 elements among themselves over this link: at most 84"
+    with pytest.raises(ModelError, match=message):
+        tensor_plan(Outline(config, 31), 200, mtu=250, reduce="chips")
+    tensor_plan(Outline(config, 31), 84, mtu=250, reduce="chips")
 
 
 def test_accumulator_bits_hold_the_worst_sum_and_no_more(tiny):
@@ -254,7 +283,7 @@ def test_serial_lines_are_advised_where_they_would_do(stories, wired, advised):
 
 @pytest.mark.parametrize("reduce", ["host", "chips"])
 def test_too_many_chips_are_told_how_many_would_do(stories, reduce):
-    heap = 220 * 1024
+    heap = 150 * 1024
     with pytest.raises(DoesNotFit) as caught:
         tensor_plan(stories, 250, 128, heap=heap, mtu=250, reduce=reduce)
     enough = caught.value.chips

@@ -60,10 +60,10 @@ def test_a_star_of_two_by_hand(tiny):
 def test_how_long_a_request_and_its_answers_keep_a_line_busy(tiny):
     plan = with_positions(tensor_plan(tiny, 2), 2)
     shape = plan.shape
-    asked = plan.strategy.received_frame(shape)
-    answers = [plan.strategy.sent_frame(shape, len(shard.rows)) for shard in plan.shards]
+    asked = plan.strategy.request_frame(shape)
+    answers = [plan.strategy.answer_frame(shape, len(shard.rows)) for shard in plan.shards]
     seconds = busy_seconds(plan, 115_200)
-    assert seconds == encoded_size(asked + max(answers)) * 10 / 115_200
+    assert seconds == (encoded_size(asked) + encoded_size(max(answers))) * 10 / 115_200
     assert seconds == pytest.approx(8 * busy_seconds(plan, 921_600))
     # Behind a gateway all answers come over one line.
     assert busy_seconds(tensor_plan(tiny, 5, mtu=250), 115_200) > 1.5 * seconds

@@ -4,7 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from bench.virtual.model import as_checkpoint, draw_weights
 from host.model.checkpoint import Checkpoint, Config, weight_shapes
+from host.model.float_model import FloatModel
+from host.model.quantization.quantize import quantize
+from host.model.quantized import QuantizedModel
 
 # Three query heads share a KV head, and no two dimensions are equal.
 TINY = Config(dim=24, hidden_dim=10, layers=2, heads=6, kv_heads=2, vocab_size=40, context=16)
@@ -26,3 +30,12 @@ def random_checkpoint(config: Config = TINY, shared: bool = True, seed: int = 0)
     if shared:
         weights["classifier"] = weights["embedding"]
     return Checkpoint(config=config, **weights)
+
+
+def seeded_model(config: Config, seed: int = 0) -> QuantizedModel:
+    """A model of any shape with weights from a seed, calibrated on few tokens, for that takes
+    longest of large ones."""
+    weights = draw_weights(config, seed, {"classifier": 4.0}, other=1.5)
+    checkpoint = as_checkpoint(config, weights)
+    tokens = np.random.default_rng(seed).integers(0, config.vocab_size, (1, 6))
+    return quantize(checkpoint, FloatModel(checkpoint).measure_ranges(tokens))

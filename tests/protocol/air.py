@@ -16,8 +16,12 @@ class Group:
     `sent` counts frames as they leave a member, `lost` those that do not reach a receiver.
     """
 
-    def __init__(self, members, capacity=40, bits=27, room=60, loss=0, doubled=0, shuffle=False):
-        """loss, doubled: per cent of frames; shuffle: frames arrive in any order."""
+    def __init__(
+        self, members, capacity=40, bits=27, room=60, loss=0, doubled=0, shuffle=False,
+        kind=GatherScatter,
+    ):  # fmt: skip
+        """loss, doubled: per cent of frames; shuffle: frames arrive in any order; kind: of
+        exchange."""
         self.members = members
         self.loss, self.doubled, self.shuffle = loss, doubled, shuffle
         self.frames = []
@@ -25,7 +29,7 @@ class Group:
         self.silent = ()
         self.exchanges = {}
         for member in members:
-            self.exchanges[member] = GatherScatter(
+            self.exchanges[member] = kind(
                 member, members, capacity, bits, room, self._sender(member), TIMEOUT
             )
             self.exchanges[member].start(7, 65534)
@@ -57,7 +61,8 @@ class Group:
             return
         receiver, frame = self.frames.pop(below(len(self.frames)) if self.shuffle else 0)
         assert frame[DST] in (BROADCAST, receiver)
-        self.exchanges[receiver].take(frame, verify_frame(frame, len(frame)))
+        received = bytearray(frame)  # of its own, as a link's buffer is
+        self.exchanges[receiver].take(received, verify_frame(received, len(received)))
 
     def run(self, begin, rounds):
         """Each member's results of `rounds` collectives, which begin(exchange, member, round)

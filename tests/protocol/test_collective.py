@@ -3,7 +3,7 @@
 from array import array
 
 from protocol.bitpack import bits_needed, packed_size
-from protocol.collective import CONTRIBUTION_FIELDS, MissingMember
+from protocol.collective import CONTRIBUTION_FIELDS, MAX_PIECES, MissingMember
 from protocol.fields import put_u16
 from protocol.frame import BROADCAST, HEADER_SIZE, ProtocolError, write_header
 from protocol.gather_scatter import GatherScatter
@@ -245,7 +245,9 @@ def test_vectors_that_take_too_many_frames_are_refused():
     def send(*arguments):
         pass
 
-    raises(ValueError, GatherScatter, 1, [1, 2], 1000, 27, 60, send, 500)
+    most = (60 - CONTRIBUTION_FIELDS) * 8 // 27 * MAX_PIECES
+    GatherScatter(1, [1, 2], most, 27, 60, send, 500)
+    raises(ValueError, GatherScatter, 1, [1, 2], most + 1, 27, 60, send, 500)
     raises(ValueError, GatherScatter, 1, [1, 2], 10, 27, CONTRIBUTION_FIELDS + 3, send, 500)
 
 

@@ -3,7 +3,7 @@
 from protocol import message_types
 from protocol.auth import Signer
 from protocol.fields import u16
-from protocol.fragment import MAX_FRAGMENTS, Reassembler, fragment_room, fragments
+from protocol.fragment import MAX_FRAGMENTS, MAX_MESSAGE, Reassembler, fragment_room, fragments
 from protocol.frame import (
     DST,
     HEADER_SIZE,
@@ -171,7 +171,7 @@ def test_fields_that_contradict_each_other_are_refused():
     for at, values in (
         (8, (message_types.FRAGMENT,)),
         (9, (total, 255)),
-        (10, (0, 1, 2, total - 1, total + 1, MAX_FRAGMENTS + 1, 255)),
+        (10, (0, 1, 2, total - 1, total + 1, MAX_FRAGMENTS)),
         (11, ((700 & 255) ^ 1,)),
         (12, (0, 1, 255)),
     ):
@@ -192,6 +192,24 @@ def test_a_message_beyond_the_capacity_is_refused():
     assert received(Reassembler(1, 701), frames[0]) is None
 
 
+def fragments_of_too_many():
+    buf = bytearray(HEADER_SIZE)
+    write_header(buf, 2, message_types.PARTIAL, 4, HOST, 1, 0)
+    return list(fragments(buf, MAX_MESSAGE + 1, 1470, bytearray(1470)))
+
+
+def test_long_messages_are_put_together_whatever_is_lost_and_doubled():
+    for mtu, length in ((250, 16394), (1470, 65535), (2068, 65535), (250, 58000)):
+        payload = random_bytes(length)
+        reassembler, whole, sendings = Reassembler(1, length), None, 0
+        while whole is None:
+            sendings += 1
+            for frame in shuffled(sent(message_of(payload), mtu)):
+                for _ in range(below(3)):
+                    whole = received(reassembler, frame) or whole
+        assert whole == payload and sendings > 1 and reassembler.dropped == 0
+
+
 def test_what_needs_no_fragments_or_too_many_is_refused():
     room = fragment_room(2, 250)
 
@@ -201,7 +219,9 @@ def test_what_needs_no_fragments_or_too_many_is_refused():
     raises(ValueError, made, room, 250)
     raises(ValueError, made, 0, 250)
     assert len(made(room + 1, 250)) == 2
-    least = -(-2048 // MAX_FRAGMENTS) + 250 - room
-    assert len(made(2048, least)) == MAX_FRAGMENTS
-    raises(ValueError, made, 2048, least - 1)
+    length = room * MAX_FRAGMENTS
+    assert len(made(length, 250)) == MAX_FRAGMENTS
+    raises(ValueError, made, length + 1, 250)
+    assert len(made(MAX_MESSAGE, 1470)) < MAX_FRAGMENTS
+    raises(ValueError, fragments_of_too_many)
     raises(ValueError, made, 100, 19)

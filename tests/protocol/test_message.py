@@ -156,8 +156,12 @@ def test_what_may_not_be_sent_is_refused_and_named():
         assert "type" in reason(2, kind, 1, 1, 1, 1)
     for sequence in (-1, 65536):
         assert "sequence" in reason(2, 1, 1, 1, sequence, 1)
-    for version, length in ((2, 2049), (3, 2049), (2, -1)):
+    for version, length in ((2, 65536), (3, 65536), (2, -1)):
         assert "payload" in reason(version, 1, 1, 1, 1, length)
+    for version, signer in ((2, None), (3, Signer(KEY))):
+        fields = bytearray(2100), version, 1, 1, 1, 1, 2049, signer
+        assert "payload" in str(raises(ValueError, seal, *fields))
+    assert "payload" in str(raises(ValueError, FederationMessage, 1, 1, 1, 1, bytes(2049)))
 
 
 def test_only_version_3_takes_a_signer():

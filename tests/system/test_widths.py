@@ -1,13 +1,17 @@
 """Widths whose requests and answers are longer than a frame, a read, or a small buffer."""
 
+from functools import cache
+
 import pytest
 
 from host.launch import SimulatedChips, open_cluster
+from host.model.arithmetic import Ints
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
+from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
-from host.parallel.parallelism import Parallelism
-from tests.host.tiny import random_checkpoint
+from host.parallel.parallelism import Parallelism, hybrid, pipeline
+from tests.host.tiny import random_checkpoint, seeded_model
 
 TOKENS = [1, 5, 9, 22, 7, 3]
 
@@ -40,3 +44,53 @@ def test_heads_narrower_and_wider_than_the_residual_stream(
     for token in TOKENS:
         expected = reference.step([token])
     assert (logits == expected[0]).all()
+
+
+# Widths whose messages go in several frames on any link, and partial sums in several banks; heads
+# as those of SmolLM2-135M.
+ODD = Config(576, 1536, 1, 9, 3, 300, 64)
+WIDE = Config(2048, 96, 2, 16, 4, 300, 64)
+WIDEST = Config(4096, 40, 1, 32, 4, 100, 16)
+HOST, CHIPS = Parallelism(reduce="host"), Parallelism(reduce="chips")
+CASES = [
+    (ODD, 5, "uart", HOST, False, 0.0),
+    (ODD, 3, "espnow", CHIPS, True, 0.05),
+    pytest.param(ODD, 5, "espnow", HOST, True, 0.1, marks=pytest.mark.verify),
+    pytest.param(ODD, 2, "uart", CHIPS, True, 0.05, marks=pytest.mark.verify),
+    pytest.param(WIDE, 3, "uart", HOST, True, 0.02, marks=pytest.mark.verify),
+    pytest.param(WIDE, 3, "espnow", HOST, False, 0.05, marks=pytest.mark.verify),
+    pytest.param(WIDE, 5, "uart", CHIPS, False, 0.0, marks=pytest.mark.verify),
+    pytest.param(WIDE, 3, "espnow", CHIPS, True, 0.05, marks=pytest.mark.verify),
+    pytest.param(WIDE, 2, "uart", pipeline(2), True, 0.02, marks=pytest.mark.verify),
+    pytest.param(WIDE, 2, "espnow", pipeline(2), False, 0.05, marks=pytest.mark.verify),
+    pytest.param(WIDE, 4, "uart", hybrid(2), False, 0.02, marks=pytest.mark.verify),
+    pytest.param(WIDE, 4, "espnow", hybrid(2), True, 0.05, marks=pytest.mark.verify),
+    pytest.param(WIDEST, 2, "uart", HOST, False, 0.02, marks=pytest.mark.verify),
+    pytest.param(WIDEST, 2, "espnow", CHIPS, False, 0.02, marks=pytest.mark.verify),
+]
+
+
+@cache
+def of_shape(config: Config) -> tuple[QuantizedModel, Ints]:
+    """The model of this shape, and its logits after the last of TOKENS."""
+    model = seeded_model(config)
+    reference = Reference(model, context=len(TOKENS))
+    logits = [reference.step([token])[0] for token in TOKENS]
+    return model, logits[-1]
+
+
+@pytest.mark.parametrize(("config", "chips", "link", "parallelism", "signed", "loss"), CASES)
+def test_messages_go_in_as_many_frames_as_they_need(
+    config: Config, chips: int, link: str, parallelism: Parallelism, signed: bool, loss: float
+) -> None:
+    model, expected = of_shape(config)
+    how = SimulatedChips.alike(
+        chips, link, signed=signed, loss=loss, parallelism=parallelism, heap=64 << 20
+    )
+    with open_cluster(model, how) as started:
+        executor = started.executor
+        executor.begin()
+        executor.forward(TOKENS[:2])
+        assert (executor.forward(TOKENS[2:]) == expected).all()
+        plan = executor.plan
+    assert plan.shape.frames(plan.strategy.request_frame(plan.shape)) > 1

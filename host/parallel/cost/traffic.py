@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from host.parallel.plan import Plan
 from host.parallel.shape import RESIDUAL_BITS
 from host.parallel.synchronization import Message, Synchronization, Widths
-from protocol.cobs import encoded_size
+from host.wire.framing import frame_room
 from protocol.fragment import FRAGMENT_FIELDS, fragment_room
 from protocol.frame import BROADCAST, HEADER_SIZE, HOST, MAX_FRAME, TRAILER_SIZE
 
@@ -97,10 +97,10 @@ def busy_seconds(plan: Plan, baud: int) -> float:
     asked, answered = [], []
     for shard in plan.shards:
         shape = plan.stage_of(shard.chip).shape
-        asked.append(plan.strategy.received_frame(shape))
-        answered.append(plan.strategy.sent_frame(shape, len(shard.rows)))
+        asked.append(shape.line_bytes(plan.strategy.request_frame(shape)))
+        answered.append(shape.line_bytes(plan.strategy.answer_frame(shape, len(shard.rows))))
     size = max(asked) + (sum(answered) if plan.link.has_radio else max(answered))
-    return encoded_size(size) * BITS_A_BYTE / baud
+    return size * BITS_A_BYTE / baud
 
 
 def widest_sums(plan: Plan) -> Widths:
@@ -116,7 +116,7 @@ def frame_sizes(plan: Plan, payload: int) -> tuple[int, ...]:
     """Bytes of each frame in which a message with so much payload goes."""
     version, mtu = 3 if plan.link.signed else 2, plan.link.mtu or MAX_FRAME
     around = HEADER_SIZE + TRAILER_SIZE[version]
-    if around + payload <= mtu:
+    if payload <= frame_room(version, mtu):
         return (around + payload,)
     room = fragment_room(version, mtu)
     whole, rest = divmod(payload, room)

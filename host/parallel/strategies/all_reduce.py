@@ -22,14 +22,18 @@ from host.parallel.strategies.traffic import (
     step_message,
 )
 from host.parallel.synchronization import Synchronization, Widths
+from host.wire.framing import frame_room
 from protocol.bitpack import packed_size
 from protocol.collective import CONTRIBUTION_FIELDS
-from protocol.frame import HEADER_SIZE, HOST, MAX_PAYLOAD, TRAILER_SIZE
+from protocol.frame import HEADER_SIZE, HOST, TRAILER_SIZE
 from protocol.messages import PHASE_VOCABULARY, STEP_DATA
+from protocol.wide_collective import count_banks
 
 # What the role adds to a chip's code and objects, and for each layer those of its norms.
 # Measured, as heap.CODE.
-ROLE_CODE, _ROLE_LAYER = 10_920, 163
+ROLE_CODE, _ROLE_LAYER = 11_170, 163
+# And what adds up vectors of more pieces than one bank has, and for each bank of each chip.
+WIDE_CODE, _BANK = 3_500, 13
 
 
 class AllReduce(TensorStrategy):
@@ -42,8 +46,8 @@ class AllReduce(TensorStrategy):
     transient = 8_192
     hears_all_stations = True
 
-    def request_positions(self, dim: int) -> int:
-        room = HEADER_SIZE + MAX_PAYLOAD - STEP_DATA
+    def request_positions(self, dim: int, size: int) -> int:
+        room = HEADER_SIZE + size - STEP_DATA
         return room * 8 // (dim * RESIDUAL_BITS)
 
     def request_frame(self, shape: Shape) -> int:
@@ -56,7 +60,20 @@ class AllReduce(TensorStrategy):
     def exchange_frame(self, shape: Shape) -> int:
         fields = HEADER_SIZE + CONTRIBUTION_FIELDS + TRAILER_SIZE[3]
         whole = fields + packed_size(shape.elements, shape.bits)
-        return whole if shape.mtu is None else min(whole, shape.mtu)
+        return shape.longest_frame(whole)
+
+    def exchange_frames(self, shape: Shape) -> int:
+        """In how many frames a chip's partial sums go at most (protocol/collective.py)."""
+        return max(self._exchange_frames(shape, mtu) for mtu in shape.mtus)
+
+    @staticmethod
+    def _exchange_frames(shape: Shape, mtu: int) -> int:
+        room = frame_room(3, mtu) - CONTRIBUTION_FIELDS
+        return -(-shape.elements // (8 * room // shape.bits))
+
+    def exchange_banks(self, shape: Shape) -> int:
+        """In how many banks these frames are (protocol/wide_collective.py)."""
+        return count_banks(shape.elements, shape.bits, frame_room(3, min(shape.mtus)))
 
     def radio_rxbuf(self, shape: Shape, gateway: bool) -> int:
         """Two requests and what all others send at once, partial sums or answers."""
@@ -70,10 +87,9 @@ class AllReduce(TensorStrategy):
     def exchange_radio_bytes(self, shape: Shape) -> int:
         """What a chip's partial sums, in the frames that protocol/collective.py makes of them,
         take of ESP-NOW's receive buffer."""
-        around = HEADER_SIZE + TRAILER_SIZE[3] + CONTRIBUTION_FIELDS
 
         def needed(mtu: int) -> int:
-            frames = -(-shape.elements // (8 * (mtu - around) // shape.bits))
+            frames = self._exchange_frames(shape, mtu)
             return frames * (min(self.exchange_frame(shape), mtu) + RXBUF_OVERHEAD)
 
         return max(map(needed, shape.mtus))
@@ -84,7 +100,10 @@ class AllReduce(TensorStrategy):
     def exchange_bytes(self, shape: Shape) -> int:
         """The residual stream; two vectors of sums, two contributions of its own, and the frame
         that goes out (protocol/collective.py)."""
-        return 5 * 4 * shape.elements + self.exchange_frame(shape)
+        more = 0
+        if (banks := self.exchange_banks(shape)) > 1:
+            more = WIDE_CODE + banks * (shape.chips * _BANK + 16)
+        return 5 * 4 * shape.elements + self.exchange_frame(shape) + more
 
     def code_bytes(self, shape: Shape, place: str) -> int:
         code = super().code_bytes(shape, place) + ROLE_CODE + _ROLE_LAYER * shape.config.layers

@@ -19,7 +19,7 @@ from host.parallel.strategies.traffic import (
 )
 from host.parallel.synchronization import Message, Synchronization, Widths
 from protocol.bitpack import packed_size
-from protocol.frame import HEADER_SIZE, HOST, MAX_PAYLOAD, TRAILER_SIZE
+from protocol.frame import HEADER_SIZE, HOST, TRAILER_SIZE
 from protocol.message_types import COMPUTE, PARTIAL
 from protocol.messages import COMPUTE_DATA, PARTIAL_DATA, PHASE_VOCABULARY, REQUEST_SIZE
 
@@ -33,8 +33,8 @@ class HostReduce(TensorStrategy):
     keeps_residual = False
     transient = 6_144
 
-    def request_positions(self, dim: int) -> int:
-        return (MAX_PAYLOAD - REQUEST_SIZE) // (2 * dim)
+    def request_positions(self, dim: int, size: int) -> int:
+        return (size - REQUEST_SIZE) // (2 * dim)
 
     def request_frame(self, shape: Shape) -> int:
         around = HEADER_SIZE + REQUEST_SIZE + shape.runs_bytes + TRAILER_SIZE[3]

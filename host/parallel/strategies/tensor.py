@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -39,7 +38,7 @@ from host.parallel.heap import (
 )
 from host.parallel.parallelism import Parallelism
 from host.parallel.plan import Advice, DoesNotFit, Plan, Resources, Stage, Strategy
-from host.parallel.shape import RXBUF_OVERHEAD, Shape
+from host.parallel.shape import LONGEST_RXBUF, RXBUF_OVERHEAD, Shape
 from protocol.bitpack import packed_size
 from protocol.cobs import encoded_size
 from protocol.frame import TRAILER_SIZE
@@ -121,38 +120,38 @@ class TensorStrategy(Strategy):
             uart_helps=uart_helps,
         )
 
-    @abstractmethod
-    def request_frame(self, shape: Shape) -> int:
-        """Bytes of the longest frame that asks a chip for work."""
-
-    @abstractmethod
-    def answer_frame(self, shape: Shape, rows: int) -> int:
-        """Bytes of the longest answer of a chip that has `rows` rows of the vocabulary."""
-
     def goes_in_a_frame(self, shape: Shape) -> bool:
-        """Whether each message of a request of so many positions is one frame on the air."""
-        if shape.mtu is None:
-            return True
+        """Whether each message of a request of so many positions is one frame; on the air partial
+        sums among chips may be several."""
         sums = PARTIAL_DATA + packed_size(shape.elements, shape.bits) + TRAILER_SIZE[3]
-        return max(self.request_frame(shape), self.exchange_frame(shape) or sums) <= shape.mtu
+        if shape.mtu is not None:
+            sums = self.exchange_frame(shape) or sums
+        return max(self.request_frame(shape), sums) <= shape.longest
 
     def exchange_frame(self, shape: Shape) -> int:
         """Bytes of the longest frame with partial sums from chip to chip, 0 where none goes."""
         return 0
 
+    def exchange_frames(self, shape: Shape) -> int:
+        """In how many frames a chip's partial sums go to others at most."""
+        return 0
+
     def received_frame(self, shape: Shape) -> int:
-        return max(self.request_frame(shape), self.exchange_frame(shape))
+        return max(shape.longest_frame(self.request_frame(shape)), self.exchange_frame(shape))
 
     def sent_frame(self, shape: Shape, rows: int) -> int:
-        return max(self.answer_frame(shape, rows), self.exchange_frame(shape))
+        answer = shape.longest_frame(self.answer_frame(shape, rows))
+        return max(answer, self.exchange_frame(shape))
 
     def uart_rxbuf(self, shape: Shape) -> int:
         """Two requests, as they are framed, and what other chips send at once."""
         if shape.mtu is not None:  # a gateway's line
             return 2 * shape.line_bytes(self.request_frame(shape))
-        exchange = self.exchange_frame(shape)
-        others = (shape.chips - 1 + shape.heard) * encoded_size(exchange) if exchange else 0
-        return 2 * encoded_size(self.request_frame(shape)) + others
+        others = 0
+        if exchange := self.exchange_frame(shape):
+            each = self.exchange_frames(shape) * encoded_size(exchange)
+            others = (shape.chips - 1 + shape.heard) * each
+        return 2 * shape.line_bytes(self.request_frame(shape)) + others
 
     def heap_need(self, shape: Shape, chip: int, sizes: LocalSizes, rows: int) -> HeapNeed:
         place = "uart" if shape.mtu is None else "radio" if chip else "gateway"
@@ -191,9 +190,9 @@ class TensorStrategy(Strategy):
         """The answer that is kept, and what fragments are put together in."""
         request, answer = self.request_frame(shape), self.answer_frame(shape, rows)
         longest = max(request, answer)
-        if shape.mtu is None or longest <= min(shape.mtus):
+        if longest <= min(shape.mtus):
             return answer
-        return answer + request + (shape.mtu if longest > shape.mtu else min(shape.mtus))
+        return answer + request + (shape.longest if longest > shape.longest else min(shape.mtus))
 
     def _link_bytes(self, shape: Shape, rows: int, place: str) -> int:
         """The links, and what a simulated chip's UART and ESPNow keep."""
@@ -203,10 +202,12 @@ class TensorStrategy(Strategy):
             sent = encoded_size(self.sent_frame(shape, rows))
             if shape.mtu is not None:
                 received, sent = shape.mtu, relayed_at_once(shape.mtu) * encoded_size(shape.mtu)
-            size += self.uart_rxbuf(shape) + 2 * READ_SIZE + received + sent
+            rxbuf = min(self.uart_rxbuf(shape), LONGEST_RXBUF)
+            size += rxbuf + 2 * READ_SIZE + received + sent
         if shape.mtu is not None:
             is_gateway = place == "gateway"
-            size += self.radio_rxbuf(shape, is_gateway) + 5 * (shape.mtu + RXBUF_OVERHEAD)
+            rxbuf = min(self.radio_rxbuf(shape, is_gateway), LONGEST_RXBUF)
+            size += rxbuf + 5 * (shape.mtu + RXBUF_OVERHEAD)
             if is_gateway or self.hears_all_stations:
                 size += STATION * (shape.chips + shape.heard)
         return size

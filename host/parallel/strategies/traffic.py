@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from host.parallel.plan import Plan
 from host.parallel.synchronization import PHASE_PARTS, Message, Width
+from host.wire.framing import frame_room
 from protocol.bitpack import packed_size
 from protocol.collective import CONTRIBUTION_FIELDS
-from protocol.frame import BROADCAST, HEADER_SIZE, HOST, MAX_FRAME, TRAILER_SIZE
+from protocol.frame import BROADCAST, HEADER_SIZE, HOST, MAX_FRAME
 from protocol.message_types import ACK, BEST, CONTRIBUTION, LOGITS, STEP
 from protocol.messages import (
     BEST_SIZE,
@@ -80,7 +81,7 @@ def contribution_messages(
         return ()
     dim = rows * plan.config.dim
     version, mtu = frame_limit(plan)
-    room = mtu - HEADER_SIZE - TRAILER_SIZE[version] - CONTRIBUTION_FIELDS
+    room = frame_room(version, mtu) - CONTRIBUTION_FIELDS
     with_part = find_owners(plan, phase)
     sent = []
     for chip in group:
