@@ -46,9 +46,9 @@ class Outbox:
     """Sends one chip's frames.
 
     answer: the last answer, kept to be sent again: the host asks for one at a time, and asks again
-    until it has it; None where the chip has no shard. max_payload: bytes in one frame, and
-    least_payload: to which the host may limit them; fragment: the buffer for fragments, None where
-    no message needs them. sent, bytes_sent: frames and their bytes; resent: answers sent again.
+    until it has it; None where the chip has no shard. max_payload: bytes in one frame; fragment:
+    the buffer for fragments, None where no message needs them. sent, bytes_sent: frames and
+    their bytes; resent: answers sent again.
     """
 
     def __init__(self, chip_id, link, boot_id, signer=None, request_size=0, answer_size=0):
@@ -66,9 +66,9 @@ class Outbox:
             self.answer[SRC] = chip_id
             # Chips on the radio may be told that others take short frames alone.
             least = min(link.mtu, LEAST_MTU) if hasattr(link, "radio") else link.mtu
-            self.least_payload, longest = self._room(least), max(request_size, answer_size)
-            if longest > self.least_payload:
-                self.fragment = bytearray(link.mtu if longest > self._room(link.mtu) else least)
+            longest = max(request_size, answer_size)
+            if longest > self.room(least):
+                self.fragment = bytearray(link.mtu if longest > self.room(link.mtu) else least)
         self.sent = self.bytes_sent = self.resent = 0
         # Bound once: a bound method is an allocation.
         self._send, self._broadcast = link.send, link.broadcast
@@ -76,11 +76,11 @@ class Outbox:
 
     def limit(self, mtu):
         """Has frames be at most so many bytes long: what the link takes, or less."""
-        self.max_payload = room = self._room(mtu)
+        self.max_payload = room = self.room(mtu)
         # Together, for to look up an attribute takes as long as to take several from a tuple.
         self._answering = self.answer, self.version, self.signer, room, self._send
 
-    def _room(self, mtu):
+    def room(self, mtu):
         """The most bytes of payload in a frame of at most `mtu` bytes."""
         return min(MAX_PAYLOAD, mtu - HEADER_SIZE - TRAILER_SIZE[self.version])
 

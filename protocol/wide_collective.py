@@ -47,10 +47,7 @@ def count_banks(capacity, bits, room):
 
 
 class WideCollective(Collective):
-    """One member's side, as Collective is, for vectors of up to MOST_PIECES pieces.
-
-    banks: of a member's pieces.
-    """
+    """One member's side, as Collective is, for vectors of up to MOST_PIECES pieces."""
 
     is_narrow = False
 
@@ -59,7 +56,7 @@ class WideCollective(Collective):
 
         Raises ValueError for more than MOST_PIECES pieces, and for more banks than there are ids.
         """
-        self.banks = banks = count_banks(capacity, bits, least or room)
+        banks = count_banks(capacity, bits, least or room)
         self._chips = chips = len(members)
         if not 0 < banks * chips <= MOST_MEMBERS:
             raise ValueError("%d chips' pieces are in %d banks each" % (chips, banks))
@@ -68,6 +65,11 @@ class WideCollective(Collective):
         super().__init__(me, members, capacity, bits, room, send, timeout)
         # Of the last two contributions, pieces of each bank that were sent again lately, and when.
         self._sent_again = [array("i", [0] * (2 * banks)) for _ in range(2)]
+
+    @property
+    def banks(self):
+        """How many banks a member's pieces are in."""
+        return len(self._members) // self._chips
 
     def missing(self):
         """The ids of the chips of whose contributions something is missing."""

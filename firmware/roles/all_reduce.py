@@ -9,6 +9,7 @@ from firmware.roles.step import Step
 from protocol.collective import CONTRIBUTION_FIELDS, MAX_PIECES, Collective, MissingMember
 from protocol.compat import const, micropython, ticks_diff, ticks_ms
 from protocol.fields import same, u16
+from protocol.fragment import LEAST_MTU
 from protocol.frame import HEADER_SIZE, HOST, SEQUENCE, SRC, ProtocolError, write_header
 from protocol.message_types import CONTRIBUTION, REPAIR, STEP
 from protocol.messages import (
@@ -51,7 +52,8 @@ class Group:
         self.outbox = outbox
         capacity, bits = layout["positions"] * layout["dim"], layout["bits"]
         room = outbox.max_payload
-        least = min(room, outbox.least_payload)  # that the host may limit frames to
+        # Chips on the radio may be told that others take short frames alone.
+        least = outbox.room(LEAST_MTU) if hasattr(outbox.link, "radio") else room
         settings = (
             outbox.chip_id, members, capacity, bits, room, self._send_to_members,
             max(_TIMEOUT_MS, _TIMEOUT_A_MEMBER_MS * len(members)),
