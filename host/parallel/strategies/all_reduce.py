@@ -31,7 +31,7 @@ from protocol.wide_collective import count_banks
 
 # What the role adds to a chip's code and objects, and for each layer those of its norms.
 # Measured, as heap.CODE.
-ROLE_CODE, _ROLE_LAYER = 11_170, 163
+ROLE_CODE, _ROLE_LAYER = 11_020, 163
 # And what adds up vectors of more pieces than one bank has, and for each bank of each chip.
 WIDE_CODE, _BANK = 3_500, 13
 
