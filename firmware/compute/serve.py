@@ -27,7 +27,6 @@ from protocol.frame import HEADER_SIZE, HOST, LENGTH, TRAILER_SIZE, append_trail
 from protocol.message_types import COMPUTE
 from protocol.messages import (
     COMPUTE_DATA,
-    PARTIAL_DATA,
     PHASE_ATTENTION,
     PHASE_FEED_FORWARD,
     PHASE_VOCABULARY,
@@ -65,8 +64,7 @@ def install(node, programs):
 
     role, outbox = node.role, node.outbox
     link = outbox.link
-    longest = PARTIAL_DATA - HEADER_SIZE + 4 * role._dim  # a position's sums, of 32 bits
-    if longest > outbox.max_payload or not isinstance(link, UartLink):
+    if outbox.fragment or not isinstance(link, UartLink):
         return
     if outbox.signer and "protocol.hmac_pointers" not in sys.modules:
         return

@@ -61,10 +61,10 @@ def list_roomier(strategy: Strategy, shape: Shape, slots: int) -> Iterator[Shape
     """Shapes with more sequences, at most so many, and more positions: the best first.
 
     On the radio, with as many positions as a frame carries, there and back; of wide models, of
-    which a frame does not carry as many as usual, with as many as a message does.
+    which a frame carries one at most, with as many as a message does.
     """
     in_a_frame = _positions(strategy, shape.config.dim, shape.bits, MAX_PAYLOAD)
-    is_wide = in_a_frame < _usual_positions(shape.mtu)
+    is_wide = in_a_frame < 2
     most = _most_positions(strategy, shape)
     counts = [
         positions
@@ -270,9 +270,5 @@ def _deal_with(
 def _request_positions(strategy: Strategy, dim: int, bits: int, mtu: int | None) -> int:
     """As many positions as the longest frame on a line carries, there and packed back, and the
     link takes well; one of wide models, which goes in several frames."""
-    return max(1, min(_usual_positions(mtu), _positions(strategy, dim, bits, MAX_PAYLOAD)))
-
-
-def _usual_positions(mtu: int | None) -> int:
-    """How many positions in a request a link takes well."""
-    return MAX_POSITIONS_UART if mtu is None else MAX_POSITIONS_RADIO
+    most = MAX_POSITIONS_UART if mtu is None else MAX_POSITIONS_RADIO
+    return max(1, min(most, _positions(strategy, dim, bits, MAX_PAYLOAD)))

@@ -108,8 +108,7 @@ def test_positions_are_as_many_as_fit_a_message_as_residual_stream():
     model = replace(model, layers=(replace(model.layers[0], **nothing),))
     assert tensor_plan(model, 2).positions == 6
     assert tensor_plan(model, 2, mtu=250).positions == 2
-    # Three of these go in a frame, fewer than usual: so they go in several.
-    assert tensor_plan(model, 2, reduce="chips").positions == 8
+    assert tensor_plan(model, 2, reduce="chips").positions == 3
 
 
 @pytest.mark.parametrize("reduce", ["host", "chips"])
