@@ -53,7 +53,11 @@ class ServerProcess(Watched):
         super().__init__(self.process.pid, port)
 
     def __enter__(self):
-        wait_until(self._is_ready, timeout=300)
+        try:
+            wait_until(self._is_ready, timeout=300)
+        except BaseException:
+            self.process.kill()
+            raise
         return self
 
     def __exit__(self, *_):

@@ -1,7 +1,12 @@
 """The example programs, run as they are against a server that speaks all protocols."""
 
 import asyncio
+import json
+import re
 import runpy
+import shlex
+import shutil
+import subprocess
 import sys
 import threading
 
@@ -64,6 +69,25 @@ def test_it_prints_what_the_page_says(addresses, program, protocol, printed, mon
     assert capsys.readouterr().out == printed
     page = (REPOSITORY / "docs" / "serving.md").read_text(encoding="utf-8")
     assert printed.strip() in page
+
+
+def test_curl_as_the_page_has_it(addresses):
+    curl = shutil.which("curl")
+    if not curl:
+        pytest.skip("no curl here: apt-get install curl")
+    page = (REPOSITORY / "docs" / "serving.md").read_text(encoding="utf-8")
+    block = re.search(r"^## curl\n+```\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[1]
+    block = block.replace("http://127.0.0.1:8080", addresses["openai"])
+    asked, looked = block.split("curl -s ")[1:]
+    printed = [
+        subprocess.run(
+            [curl, "-s", *shlex.split(words.replace("\\\n", " "))],
+            capture_output=True, text=True, check=True, timeout=60,
+        ).stdout
+        for words in (asked, looked)
+    ]  # fmt: skip
+    assert json.loads(printed[0])["choices"][0]["message"]["content"] == "alarm at=07:00"
+    assert json.loads(printed[1])["status"] == "ok"
 
 
 def test_the_page_names_options_that_there_are():
