@@ -12,7 +12,7 @@ from host.hardware.kernels import native_kernels
 from host.parallel.cost.traffic import Count, frame_sizes, receivers, route
 from host.parallel.plan import Plan
 from host.parallel.synchronization import Message, Synchronization
-from protocol.frame import HOST
+from protocol.frame import BROADCAST, HOST
 from protocol.messages import PHASE_ATTENTION, PHASE_VOCABULARY
 
 
@@ -27,6 +27,10 @@ class Calls:
     exchange: float
     contributing: float
     served: float | None = None  # a synchronization and its frames in one call, None without
+    # A contribution taken in with its frame, by firmware/compute/exchange.py; and what a STEP and
+    # its end take there, which go through bytecode. None without.
+    taken: float | None = None
+    stepped: float = 0
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,9 @@ class KernelCosts:
 # all-reduce.
 _BYTECODE = Calls(11_000, 32, 35_000, 32_000)
 # With native kernels, fitted to whole emulated chips of rv32im: signed ones, which run programs
-# (firmware/compute/program.py), those that serve (firmware/compute/serve.py), and all-reduce.
-_PROGRAMS = Calls(4_000, 14, 20_000, 18_000, served=4_000)
+# (firmware/compute/program.py), those that serve (firmware/compute/serve.py), and all-reduce
+# (firmware/compute/exchange.py).
+_PROGRAMS = Calls(4_000, 14, 7_500, 0, served=4_000, taken=4_300, stepped=53_000)
 # By what native_kernels calls a chip's, else by mpy-cross's name of its processor.
 # rv32imc: fitted to the whole chips' counts by phase; norm, add_rescaled and unpacked are those
 # kernels by themselves, at 64 elements of 24 bits. xtensawin, and native kernels: what the kernels
@@ -144,7 +149,7 @@ def _is_served(plan: Plan, each: Synchronization, kernels: KernelCosts) -> bool:
     """Whether a chip answers in one native call."""
     link = plan.link
     is_other = link.signed or link.has_radio or plan.strategy.keeps_residual or plan.slots > 1
-    return not is_other and each.phase != PHASE_VOCABULARY and kernels.calls.served is not None
+    return not is_other and kernels.calls.served is not None
 
 
 def _calling(
@@ -164,12 +169,19 @@ def _combining(plan: Plan, chip: int, each: Synchronization, kernels: KernelCost
         return 0
     dim = plan.config.dim
     work = kernels.norm * dim
+    calls = kernels.calls
     if each.phase == PHASE_VOCABULARY:
-        return work
+        return work + calls.stepped
     others = {message.source for message in each.answers} - {chip}
-    work += kernels.calls.exchange + (kernels.calls.contributing if others else 0)
+    work += calls.exchange + (calls.contributing if others else 0)
     work += kernels.add_rescaled * dim
-    return work + (_CONTRIBUTED + kernels.unpacked * dim) * len(others)
+    taken = _CONTRIBUTED if calls.taken is None else calls.taken
+    return work + (taken + kernels.unpacked * dim) * len(others)
+
+
+def _is_contribution(message: Message) -> bool:
+    """Whether it is one of a chip's partial sums to the others."""
+    return message.source != HOST and message.destination == BROADCAST
 
 
 def _carrying(
@@ -181,7 +193,9 @@ def _carrying(
     on_own_line = chip in path.to_chips or chip in path.from_chips
     instructions = calls.line_byte * count.bytes if on_own_line else 0.0
     if not is_served and (chip == message.source or chip in receivers(plan, message)):
-        instructions += count.frames * (_FRAME + (_SIGNED_FRAME if plan.link.signed else 0))
+        is_taken = _is_contribution(message) and calls.taken is not None
+        frame = 0 if is_taken else _FRAME
+        instructions += count.frames * (frame + (_SIGNED_FRAME if plan.link.signed else 0))
     gateway = plan.link.has_radio and chip == 0
     if gateway and path.on_air and HOST in (message.source, message.destination):
         instructions += count.frames * _RELAY
