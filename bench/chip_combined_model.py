@@ -192,9 +192,9 @@ class ChipCombined(Model):
     def _over_air(self, chip: int, receivers: list[int], size: int, deliver: Deliver) -> Events:
         driver = RADIO_SEND if chip == GATEWAY else 0  # the others' is in their tasks
         yield from self.medium.computed(chip, driver)
-        yield from self.medium.on_air(size, True)
+        came = yield from self.medium.on_air(size, True)
         for to in receivers:
-            if self.medium.arrives():
+            if came and self.medium.arrives():
                 deliver(to)
 
     def _over_lines(self, chip: int, receivers: list[int], size: int, deliver: Deliver) -> Events:

@@ -3,8 +3,9 @@
 Modelled are one token after another at one position, greedy or sampled. Chips compute as long as
 emulated chips execute instructions (bench/work.py). A serial line carries one frame at a time each
 way; the air carries one frame at a time, whoever sends it. A frame is lost with a probability of
-its own at each receiver, after what the radio itself may have repeated. Who waits for whom, and
-when something is asked for again, is as in host/cluster/coordinator.py and protocol/collective.py.
+its own at each receiver, after what the radio itself may have repeated, and where stations may
+collide by the rule of bench/contention.py as well. Who waits for whom, and when something is asked
+for again, is as in host/cluster/coordinator.py and protocol/collective.py.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import simpy
 
+from bench.contention import SharedAir
 from bench.link_figures import (
     RADIO_RECEIVE,
     RADIO_SEND,
@@ -27,29 +29,38 @@ from bench.link_figures import (
     Rate,
     line_time,
 )
-from bench.work import Work
 from host.parallel.cost.latency import USB_SECONDS
-from host.parallel.plan import Plan
+from host.parallel.plan import Plan, Shard
 
 Events = Generator[simpy.Event, Any, None]
 Deliver = Callable[[int], object]  # called with the chip that a frame has reached
 GATEWAY = 0
 
 
+class Instructions(Protocol):
+    """What chips execute."""
+
+    def instructions(self, task: int, shard: Shard | None = None) -> float:
+        """Of one task of one layer (bench/work.py), for the chip that owns `shard`."""
+
+
 @dataclass(frozen=True)
 class Scenario:
     """A federation. hertz: instructions per second; rate: of ESP-NOW, None on UART; loss: of a
     frame at a receiver; sum_bits, residual_bits: of an element of partial sums and residual;
-    greedy: chips that add up answer with their best tokens, not with logits."""
+    greedy: chips that add up answer with their best tokens, not with logits; collides: whether
+    stations that want the air at the same time may send at once (bench/contention.py), or take
+    turns."""
 
     plan: Plan
-    work: Work
+    work: Instructions
     hertz: float
     rate: Rate | None = None
     loss: float = 0.0
     sum_bits: int = 24
     residual_bits: int = 20
     greedy: bool = False
+    collides: bool = False
 
     def __post_init__(self) -> None:
         if (self.rate is None) != (self.plan.link.mtu is None):
@@ -80,6 +91,7 @@ class Medium:
         self._up = [simpy.Resource(self.env) for _ in self.chips]
         self._air = simpy.Resource(self.env)
         self._random = Random(seed)
+        self.shared_air = SharedAir(self.env, Random(f"{seed}/air"))
 
     def arrives(self) -> bool:
         """Whether a frame is not lost at one receiver."""
@@ -101,15 +113,20 @@ class Medium:
         yield from self._on_line(self._up[chip], size)
         yield self.env.timeout(USB_SECONDS)
 
-    def on_air(self, size: int, to_all: bool) -> Events:
-        """A frame on the air."""
+    def on_air(self, size: int, to_all: bool) -> Generator[simpy.Event, Any, bool]:
+        """A frame on the air; whether it came through."""
         assert self.scenario.rate is not None
         self.air_frames += 1
         self.air_bytes += size
-        with self._air.request() as turn:
-            yield turn
-            yield self.env.timeout(self.scenario.rate.airtime(size, to_all))
+        seconds, came = self.scenario.rate.airtime(size, to_all), True
+        if self.scenario.collides:
+            came = yield from self.shared_air.carry(seconds, to_all)
+        else:
+            with self._air.request() as turn:
+                yield turn
+                yield self.env.timeout(seconds)
         yield self.env.timeout(self.scenario.rate.delay)
+        return came
 
     def _on_line(self, line: simpy.Resource, size: int) -> Events:
         self.line_frames += 1
@@ -181,17 +198,17 @@ class Model(ABC):
             deliver(chip)
 
     def _broadcast(self, chips: Sequence[int], size: int, deliver: Deliver) -> Events:
-        yield from self.medium.on_air(size, True)
+        came = yield from self.medium.on_air(size, True)
         for chip in chips:
-            if chip != GATEWAY and self.medium.arrives():
+            if chip != GATEWAY and came and self.medium.arrives():
                 deliver(chip)
 
     def sent_to_host(self, chip: int, size: int, deliver: Callable[[], object]) -> Events:
         """A chip's frame to the host; deliver() is called if it arrives."""
         at = chip
         if self.radio and chip != GATEWAY:
-            yield from self.medium.on_air(size, False)
-            if not self.medium.arrives():
+            came = yield from self.medium.on_air(size, False)
+            if not (came and self.medium.arrives()):
                 return
             yield from self.medium.computed(GATEWAY, RELAY_TO_HOST)
             at = GATEWAY

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bench.air import BOARD as AIR_BOARD
+from bench.air import CHIPS as AIR_CHIPS
 from bench.chip import counted
+from bench.contention import MODULATIONS
 from bench.kernel_tables import kernels, native, native_chip
 from bench.links import CHIPS as LINK_CHIPS
 from bench.memory import CASES as HEAPS
@@ -139,6 +142,44 @@ def scaling(figures: Figures) -> list[Cells]:
     return made
 
 
+def air(figures: Figures) -> list[Cells]:
+    """The model of the air and of a line, beside what others measured."""
+    made: list[Cells] = [["between two boards", "modelled", "published", "difference"]]
+    for mbit in MODULATIONS:
+        for whom in ("to all", "to one"):
+            of = [
+                figures.value(f"throughput {whom}", f"{mbit} Mbit/s", whose)
+                for whose in ("modelled", "published")
+            ]
+            difference = f"{100 * (of[0] / of[1] - 1):+.0f} %"
+            label = f"ESP-NOW at {mbit} Mbit/s, {whom}, bytes a second"
+            made.append([label, *(f"{value:,.0f}" for value in of), difference])
+    shares = [
+        f"{figures.value('share of a token', 'UART', whose):.1f} %"
+        for whose in ("modelled", "published")
+    ]
+    made.append(["1,200 bytes of a token over a UART at 460,800 baud", *shares, ""])
+    return made
+
+
+def collisions(figures: Figures) -> list[Cells]:
+    """What collisions on the air cost."""
+    made: list[Cells] = [
+        ["rate", "adds", "chips", "taking turns", "with collisions", "frames that collide"]
+    ]
+    for rate in _RATES:
+        for who in ("host", "chips"):
+            for chips in AIR_CHIPS:
+                shape = f"{MODEL} {rate}, {who} adds, {chips} chips"
+                speeds = [
+                    f"{figures.value(f'speed {how}', AIR_BOARD, shape):.1f}"
+                    for how in ("taking turns", "with collisions")
+                ]
+                part = figures.value("frames that collide", AIR_BOARD, shape)
+                made.append([rate, who, str(chips), *speeds, f"{part:.0f} %"])
+    return made
+
+
 def memory(figures: Figures) -> list[Cells]:
     """Heap of the fullest chip by part."""
     made: list[Cells] = [["", *(part.replace("kv", "KV") for part in _HEAP_PARTS),
@@ -167,7 +208,10 @@ def largest(figures: Figures) -> list[Cells]:
     return made
 
 
-_MAKERS = (kernels, native, chip, native_chip, phases, links, speed, scaling, memory, largest)
+_MAKERS = (
+    kernels, native, chip, native_chip, phases, links, speed, scaling, air, collisions, memory,
+    largest,
+)  # fmt: skip
 TABLES: dict[str, Callable[[Figures], list[Cells]]] = {maker.__name__: maker for maker in _MAKERS}
 
 

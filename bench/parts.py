@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import air, link_figures, links, memory, peers, simulation
 from bench import kernels as kernel_figures
-from bench import link_figures, links, memory, peers, simulation
 from bench.chip import ChipBench
 from bench.combining_chip import CombiningBench
 from bench.faults.rows import fault_rows
@@ -144,6 +144,14 @@ def speed_rows(subjects: list[Subject], steps: int, console: Console) -> Iterato
         yield from model.scaling(subject.name, load(_SCALED_BOARD))
 
 
+def air_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
+    """The model of the air beside what others measured, and what collisions cost."""
+    yield from air.throughput_rows()
+    for subject in subjects:
+        _say(console, f"{subject.name}: federations whose frames collide")
+        yield from air.collision_rows(subject.model, subject.name)
+
+
 def memory_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
     """Heaps, and the largest models."""
     for subject in subjects:
@@ -195,6 +203,7 @@ PARTS: dict[str, Part] = {
     "chip": chip_rows,
     "links": link_rows,
     "speed": speed_rows,
+    "air": air_rows,
     "memory": memory_rows,
     "peers": peer_rows,
     "simulation": simulation_rows,

@@ -131,3 +131,16 @@ def test_best_tokens_take_less_of_the_gateways_line_than_logits() -> None:
     assert greedy.air_frames == logits.air_frames
     assert greedy.air_bytes < logits.air_bytes
     assert greedy.seconds < logits.seconds
+
+
+def test_collisions_cost_time_and_change_nothing_else():
+    """The same frames come, some of them again; of one chip beside its gateway hardly any."""
+    for combine in MODELS:
+        takes_turns = scenario(5, combine, RATES[0])
+        plain = MODELS[combine](takes_turns, 1).outcome(20)
+        colliding = MODELS[combine](replace(takes_turns, collides=True), 1)
+        outcome = colliding.outcome(20)
+        assert outcome.seconds > plain.seconds
+        assert outcome.air_frames >= plain.air_frames
+        air = colliding.medium.shared_air
+        assert 0.03 < air.collided / air.frames < 0.3

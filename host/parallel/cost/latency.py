@@ -47,7 +47,7 @@ class RadioRate:
         """Seconds that a packet of `size` bytes takes; one of version 2 is as many elements of at
         most 250 bytes as it needs."""
         throughput = self.broadcast if is_broadcast else self.unicast
-        more = size - _PUBLISHED + _ELEMENT_HEAD * ((size - 1) // _PUBLISHED)
+        more = size - _PUBLISHED + _ELEMENT_HEAD * (max(size - 1, 0) // _PUBLISHED)
         return _PUBLISHED / throughput + 8 * more / self.bits
 
     @property

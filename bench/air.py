@@ -1,0 +1,138 @@
+"""What is modelled of links, beside what others have measured of them; and what collisions cost.
+
+Throughput is that of two boards of which one sends 250 bytes to the other, or to all, as fast as
+it can: frames one after another, each taking what bench/contention.py says and what ESP-NOW's
+driver executes. It shares no figure with the published airtimes that tokens are modelled with.
+
+Collisions: federations at the published airtimes whose stations take turns, and whose collide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import numpy as np
+import simpy
+
+from bench.chip_combined_model import ChipCombined
+from bench.contention import MODULATIONS, SharedAir, airtime
+from bench.federation_model import Model, Scenario
+from bench.host_combined_model import HostCombined
+from bench.link_figures import RADIO_SEND, RATES, Rate
+from bench.plans import tensor_plan
+from bench.results import Label, Row
+from host.hardware.board import load
+from host.model.quantized import QuantizedModel
+from host.parallel.cost.instructions import chip_instructions, kernel_costs
+from host.parallel.cost.latency import BITS_A_BYTE, CYCLES_AN_INSTRUCTION
+from host.parallel.cost.traffic import widest_sums
+from host.parallel.plan import Plan, Shard
+from host.parallel.synchronization import Synchronization
+
+# Bytes a second that others measured of 250-byte packets at one metre, to all and to one.
+PUBLISHED = {1: (101_000, 89_250), 11: (497_000, 349_250), 54: (963_000, 778_500)}
+# A language model of 15 million parameters, its layers on two ESP32-S3 with a UART between them
+# (the project esp32-llm-pipeline, 2026): bits per second; bytes and tokens of both ways.
+_UART_BAUD, _UART_BYTES, _UART_TOKENS_A_SECOND = 460_800, 1_200, 1.4
+UART_SHARE = 3.0  # percent of a token's time that its author gives
+BOARD = "esp32s3"
+CHIPS = (2, 5, 8)
+_SIZE, _SECONDS = 250, 2.0
+_TOKENS, _POSITION = 40, 128
+MODES: dict[str, type[Model]] = {"host": HostCombined, "chips": ChipCombined}
+
+
+def throughput(mbit: int, to_all: bool) -> float:
+    """Bytes a second between two boards."""
+    env = simpy.Environment()
+    air = SharedAir(env, Random(0))
+    board = load(BOARD)
+    assert board.clock_mhz
+    driver = RADIO_SEND * CYCLES_AN_INSTRUCTION / (board.clock_mhz * 1e6)
+
+    def send() -> Generator[simpy.Event, Any, None]:
+        while True:
+            yield env.timeout(driver)
+            yield from air.carry(airtime(mbit, _SIZE, to_all), to_all)
+
+    env.process(send())
+    env.run(_SECONDS)
+    return air.frames * _SIZE / _SECONDS
+
+
+def throughput_rows() -> Iterator[Row]:
+    """Modelled and published, and the share of the UART in the published two boards' tokens."""
+    for mbit in MODULATIONS:
+        for to_all, published in zip((True, False), PUBLISHED[mbit], strict=True):
+            name, target = f"throughput {'to all' if to_all else 'to one'}", f"{mbit} Mbit/s"
+            modelled = round(throughput(mbit, to_all))
+            for whose, value in (("modelled", modelled), ("published", published)):
+                yield Row(name, target, whose, value, "bytes/s", Label.MODELLED)
+    seconds = _UART_BYTES * BITS_A_BYTE / _UART_BAUD
+    share = round(100 * seconds * _UART_TOKENS_A_SECOND, 1)
+    for whose, of_token in (("modelled", share), ("published", UART_SHARE)):
+        yield Row("share of a token", "UART", whose, of_token, "%", Label.MODELLED)
+
+
+class PlannedWork:
+    """What chips execute as host.plan counts it, but on links, which the model adds."""
+
+    def __init__(self, plan: Plan) -> None:
+        board = load(BOARD)
+        costs = kernel_costs(board.mpy_arch, board.chip)
+        assert costs is not None
+        token = plan.strategy.synchronizations(plan, False, widest_sums(plan))
+
+        def executed(chip: int, each: Synchronization) -> float:
+            return chip_instructions(plan, chip, each, _POSITION, costs)
+
+        self._tasks = {
+            (each.phase, chip): executed(chip, replace(each, requests=(), answers=()))
+            for each in token  # of all layers alike
+            for chip in range(plan.chips)
+        }
+        # What another chip's contribution takes to be added.
+        first = token[0]
+        alone = replace(first, answers=first.answers[:1])
+        more = executed(0, first) - executed(0, alone)
+        self._part = more / max(1, len(first.answers) - 1)
+
+    def instructions(self, task: int, shard: Shard | None = None) -> float:
+        """As bench.federation_model.Instructions."""
+        return self._part if shard is None else self._tasks[task, shard.chip]
+
+
+def collision_rows(model: QuantizedModel, name: str) -> Iterator[Row]:
+    """Tokens a second where stations take turns and where they collide, and frames that do."""
+    for rate in RATES:
+        for reduce in MODES:
+            for chips in CHIPS:
+                shape = f"{name} {rate.name}, {reduce} adds, {chips} chips"
+                for collides in (False, True):
+                    speed, part = _run(model, chips, reduce, rate, collides)
+                    words = "with collisions" if collides else "taking turns"
+                    yield _row(f"speed {words}", shape, speed, "tokens/s")
+                yield _row("frames that collide", shape, part, "%")
+
+
+def _run(
+    model: QuantizedModel, chips: int, reduce: str, rate: Rate, collides: bool
+) -> tuple[float, float]:
+    """Tokens a second, and percent of the frames on the air that collide."""
+    board = load(BOARD)
+    assert board.clock_mhz
+    plan = tensor_plan(model, chips, 2 * _POSITION, mtu=_SIZE, reduce=reduce)
+    hertz = board.clock_mhz * 1e6 / CYCLES_AN_INSTRUCTION
+    running = MODES[reduce](
+        Scenario(plan, PlannedWork(plan), hertz, rate, collides=collides), seed=1
+    )
+    outcome = running.outcome(_TOKENS if collides else 2)
+    air = running.medium.shared_air
+    return 1 / outcome.seconds, 100 * air.collided / np.maximum(air.frames, 1)
+
+
+def _row(what: str, shape: str, value: float, unit: str) -> Row:
+    return Row(what, BOARD, shape, round(value, 1), unit, Label.MODELLED)
