@@ -67,9 +67,19 @@ def start(report_exception):
         kernels = kernel_choice.finish(config, kernels, node, weights)
         unload("firmware", "kernel_choice")
     node.firmware = "%s\0%s" % (config.get("firmware", ""), kernels)
+    _connect(config, link, node)
+    return board, node
+
+
+def _connect(config, link, node):
+    """Gives the links what they need of the node."""
     if hasattr(link, "radio"):
         link.radio.report = node.report
-    return board, node
+    if "fast" in config and hasattr(link, "line"):
+        from firmware.links.line_speed import install
+
+        install(node, link.line, config["uart"]["baudrate"])
+        unload("firmware.links", "line_speed")
 
 
 def unload(package, name):

@@ -12,6 +12,7 @@
 | ACK | chip, host | request, boot id u16 |
 | CONTRIBUTION, REPAIR | chip | protocol/collective.py |
 | FRAGMENT | any | protocol/fragment.py |
+| LINE | host, chip | bits per second u32, 0 to leave them as they are, and any bytes, which the answer repeats |
 | STATISTICS | host | u8: whether to collect garbage first |
 | STATISTICS | chip | u32 each: heap used and free in bytes, frames sent and received, bytes sent and received, frames dropped, answers sent again, milliseconds at work (of a pipeline's stage) |
 | ERROR | chip | code u8, layer u8, position u16, text in UTF-8, cut to 200 bytes |

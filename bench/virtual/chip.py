@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.virtual.world import ChipUart, World
 from firmware.compute.shard import load_weights
+from firmware.links import line_speed
 from firmware.links.espnow import RadioLink
 from firmware.links.gateway import Gateway
 from firmware.links.uart import UartLink
@@ -99,6 +100,8 @@ class VirtualChip:
         self.node.firmware = firmware_version()
         if hasattr(link, "radio"):
             link.radio.report = self.node.report
+        if "fast" in self.config and hasattr(link, "line"):
+            line_speed.install(self.node, link.line, self.config["uart"]["baudrate"])
 
     def stop(self) -> None:
         """Takes the power away."""

@@ -22,12 +22,14 @@ from host.wire.session import HostAuthenticator
 from protocol.frame import BROADCAST, DST, HOST, MAX_FRAME
 
 KEY = bytes(range(32))
+BAUD = SIMULATED_UART["baudrate"]
 
 
 class VirtualTransport:
     """As host.links.transport.Transport: a line to each chip, or the gateway's to all.
 
-    is_lost: whether a frame that a chip sends is lost, besides those that lines lose by chance.
+    is_lost: whether a frame that a chip sends is lost, besides those that lines lose by chance;
+    carried: bits per second that a chip's line carries at most, where it is not as fast as any.
     """
 
     def __init__(self, world: World, mtu: int | None) -> None:
@@ -35,6 +37,8 @@ class VirtualTransport:
         self.chips: dict[int, VirtualChip] = {}
         self.frames_sent = self.frames_received = 0
         self.is_lost: Callable[[int, bytes], bool] = lambda source, frame: False
+        self.carried: dict[int, int] = {}
+        self.bauds: dict[int, int] = {}  # of the host's ends of lines, where they were changed
         self._has_gateway = mtu is not None
         self._arrived: list[bytes] = []
 
@@ -57,9 +61,27 @@ class VirtualTransport:
         """No line here is ever full."""
         return False
 
+    def first_chips(self) -> list[int]:
+        """As Transport's."""
+        return [0] if self._has_gateway else list(self.chips)
+
+    def set_baud(self, chip: int, baud: int) -> None:
+        """As Transport's."""
+        self.bauds[chip] = baud
+
+    def fall_back(self, chip: int) -> None:
+        """As Transport's."""
+        line = self._lines(chip)[0]
+        if self.bauds.pop(line.chip, BAUD) != BAUD and line.uart.baud != BAUD:
+            line.uart.disturb(32)
+
+    def _is_understood(self, chip: VirtualChip) -> bool:
+        baud = self.bauds.get(chip.chip, BAUD)
+        return baud == chip.uart.baud and baud <= self.carried.get(chip.chip, baud)
+
     def take(self, source: int, frame: bytes) -> None:
         """Takes what a chip sends; relays what is for others."""
-        if self.is_lost(source, frame):
+        if self.is_lost(source, frame) or not self._is_understood(self.chips[source]):
             return
         self.world.carry(
             lambda arrived: self.arrive(source, arrived), frame, not self._has_gateway
@@ -76,7 +98,10 @@ class VirtualTransport:
                     self._put(chip, frame)
 
     def _put(self, chip: VirtualChip, frame: bytes) -> None:
-        self.world.carry(chip.arrive, frame, not self._has_gateway)
+        if self._is_understood(chip):
+            self.world.carry(chip.arrive, frame, not self._has_gateway)
+        else:
+            chip.uart.disturb(1)
 
     def _lines(self, destination: int) -> list[VirtualChip]:
         if self._has_gateway:
@@ -107,7 +132,7 @@ class VirtualCluster:
         for shard in plan.shards:
             file = shard_file(model, plan, shard)
             digests[shard.chip] = shard_digest(file)
-            config = configuration(plan, shard, uart=SIMULATED_UART, key=key)
+            config = configuration(plan, shard, uart=SIMULATED_UART, key=key, fast=True)
             send = partial(transport.take, shard.chip)
             transport.chips[shard.chip] = VirtualChip(world, model, config, file, send)
         self.chips: list[VirtualChip] = list(transport.chips.values())

@@ -25,6 +25,8 @@ class UartLink:
         receives, sends: the longest frames in bytes, to and from this chip; queued: how many
         frames are written at once."""
         self.dropped = 0
+        self.on_noise = None  # called with each malformed frame, where it is a function
+        self.uart, self.line = uart, self
         self.frame = bytearray(receives)
         # Looked up once, and together: on the hot path every look-up counts.
         state = array("i", [0] * 4)
@@ -49,6 +51,8 @@ class UartLink:
                 if length == 0:
                     break
                 self.dropped += 1
+                if self.on_noise:
+                    self.on_noise()
             self._unread = 0
             count = readinto(data)
             if not count:

@@ -59,13 +59,14 @@ def configuration(
     channel: int = CHANNEL,
     board: Mapping[str, object] | None = None,
     kernels: str = "auto",
+    fast: bool = False,
 ) -> dict[str, object]:
     """The configuration of the chip that owns `share`.
 
     uart: settings of its machine.UART, whose buffer is made long enough, or REPL_UART; rate: for
     `ESPNow.config`, None where it is not to be set; key: of the cluster, empty for frames that
     are not signed; channel: of Wi-Fi; board: its board_settings, None for a simulated chip;
-    kernels: one of KERNELS.
+    kernels: one of KERNELS; fast: whether the host may have the serial line go faster.
     """
     shape, strategy = plan.stage_of(shard.chip).shape, plan.strategy
     mtu = shape.mtu
@@ -84,6 +85,8 @@ def configuration(
     }
     if kernels != "auto":
         config["kernels"] = kernels
+    if fast and uart["id"] != REPL_UART["id"] and (gateway or mtu is None):
+        config["fast"] = True
     if board is not None:
         config["board"] = dict(board)
     if mtu is not None:

@@ -46,7 +46,8 @@ class ClusterFile:
     model: its path as given; model_hash: its first 8 bytes, as chips report it; context: in
     positions; key: empty for frames that are not signed, as link.signed says then; channel: of
     Wi-Fi; boards: the name of each chip's, by which the work is dealt, or empty: then all are
-    dealt the same, as far as the smallest has room.
+    dealt the same, as far as the smallest has room; baud: bits per second that all lines to pins
+    were found to carry, None where that was not tried yet.
     """
 
     model: str
@@ -59,6 +60,7 @@ class ClusterFile:
     channel: int = CHANNEL
     flashed: tuple[FlashedChip, ...] = ()
     boards: tuple[str, ...] = ()
+    baud: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "link", replace(self.link, signed=bool(self.key)))
@@ -67,7 +69,8 @@ class ClusterFile:
         """Returns this cluster after `chip` was flashed: in the place of one with its id or its
         board."""
         others = [old for old in self.flashed if old.id != chip.id and old.mac != chip.mac]
-        return replace(self, flashed=tuple(sorted([*others, chip], key=lambda one: one.id)))
+        flashed = tuple(sorted([*others, chip], key=lambda one: one.id))
+        return replace(self, flashed=flashed, baud=None)
 
     def chip(self, number: int) -> FlashedChip | None:
         """Returns the chip of this id, None if it was not flashed yet."""
@@ -86,6 +89,7 @@ class ClusterFile:
 _Chips = Annotated[int, Meta(ge=1, le=_MAX_CHIPS, description=f"1 to {_MAX_CHIPS}")]
 _Context = Annotated[int, Meta(ge=1, le=_MAX_CONTEXT, description=f"1 to {_MAX_CONTEXT}")]
 _Channel = Annotated[int, Meta(ge=1, le=_CHANNELS, description=f"1 to {_CHANNELS}")]
+_Baud = Annotated[int, Meta(ge=9_600, le=5_000_000, description="9600 to 5000000")]
 _Hash = Annotated[
     str,
     Meta(
@@ -108,6 +112,7 @@ class _LinkTable:
     channel: _Channel
     line: str
     mtu: _Context | None = None  # None on UART
+    baud: _Baud | None = None
 
 
 @dataclass(frozen=True)
@@ -139,12 +144,14 @@ def decode_cluster(fields: dict[str, Any]) -> ClusterFile:
     return ClusterFile(
         found.model, bytes.fromhex(found.model_hash), found.chips, found.context,
         bytes.fromhex(found.key), link, found.parallelism, found.link.channel, chips, found.boards,
+        found.link.baud,
     )  # fmt: skip
 
 
 def encode_cluster(cluster: ClusterFile) -> dict[str, Any]:
     """Returns a cluster as the fields of its file."""
     link = {"kind": cluster.link.kind, "channel": cluster.channel, "line": cluster.link.line}
+    counts = {"mtu": cluster.link.mtu, "baud": cluster.baud}
     return {
         "version": VERSION,
         "model": cluster.model,
@@ -154,7 +161,7 @@ def encode_cluster(cluster: ClusterFile) -> dict[str, Any]:
         "key": cluster.key.hex(),
         **({"boards": list(cluster.boards)} if cluster.boards else {}),
         "parallelism": asdict(cluster.parallelism),
-        "link": link if cluster.link.mtu is None else {**link, "mtu": cluster.link.mtu},
+        "link": {**link, **{name: n for name, n in counts.items() if n is not None}},
         **({"chip": [asdict(chip) for chip in cluster.flashed]} if cluster.flashed else {}),
     }
 

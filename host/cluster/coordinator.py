@@ -188,6 +188,14 @@ class Coordinator:
             self._watched = now
             self.watch()
 
+    def ask_line(self, chip: int, payload: bytes, timeout: float) -> bytes:
+        """Sends a LINE; the payload of the chip's answer. timeout: seconds until it must be there.
+
+        Raises ClusterError where it is not.
+        """
+        kind, where = message_types.LINE, "its line's speed"
+        return self._ask(Request(kind, payload, [chip], where, "line", timeout))[chip]
+
     def _discover(
         self,
         payload: bytes,
@@ -245,6 +253,9 @@ class Coordinator:
                 timeout.measure(request.progress - started)
             missing = self._outstanding.missing()
             self._errors.check_silence(request, missing, now, has_key, 2 * self.timeout)
+            if retries > 1 and request.is_lost_on_line(now):
+                for chip in missing:
+                    self.dispatcher.fall_back(chip)
             _LOG.debug("retransmitting: %s, chips %s", request.where, missing)
             self._retransmit(request, retries)
             wait = timeout.seconds if request.progress > sent else min(2 * wait, timeout.longest)

@@ -127,6 +127,10 @@ class Dispatcher:
             self.first_chip.frames_passed_on += 1
             self.first_chip.bytes_passed_on += size
 
+    def fall_back(self, chip: int) -> None:
+        """Has the line to a chip be as fast as it was opened: the chip may have started anew."""
+        self._transport.fall_back(chip)
+
     def is_sending(self, chip: int) -> bool:
         """Whether a port has not yet taken all that was sent to this chip."""
         return self._transport.is_sending(chip)

@@ -103,6 +103,7 @@ class Place:
             channel=self.channel,
             board=board_settings(self.board),
             kernels=self.kernels,
+            fast=True,
         )
         kernels = kernel_set(self.board.chip)
         if kernels and kernels.mpy_arch != self.board.mpy_arch:

@@ -35,6 +35,7 @@ class _StartingPort:
 
     def __init__(self, port: Port) -> None:
         self.name, self._port, self._text = port.name, port, b""
+        self.baudrate = port.baudrate
 
     @property
     def in_waiting(self) -> int:

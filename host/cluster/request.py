@@ -16,6 +16,7 @@ _ANSWERS = {
     message_types.STEP: (message_types.LOGITS, message_types.BEST, message_types.ACK),
     message_types.DISCOVERY: (message_types.READY,),
     message_types.STATISTICS: (message_types.STATISTICS,),
+    message_types.LINE: (message_types.LINE,),
 }
 # The types of all answers.
 ANSWER_KINDS = sorted({kind for kinds in _ANSWERS.values() for kind in kinds})
@@ -67,6 +68,13 @@ class Request:
     def is_lockstep(self) -> bool:
         """Whether its chips wait for one another while they work on it."""
         return self.kind == message_types.STEP and len(self.chips) > 1
+
+    def is_lost_on_line(self, now: float) -> bool:
+        """Whether silence is so long that lines may be at another speed than their chips."""
+        if self.kind == message_types.LINE:
+            return False  # of which that is tried
+        patience = 0.0 if self.kind == message_types.DISCOVERY else 0.4 * self.timeout
+        return now - self.progress >= patience
 
     def is_answered_by(self, kind: int, payload: bytes) -> bool:
         """Whether a message is of a type that answers, and names the work that was asked for."""

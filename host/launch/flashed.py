@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 
 from serial.tools.list_ports import comports
 
@@ -12,6 +12,8 @@ from host.build.shard import shard_file
 from host.cluster import cluster_file, ports
 from host.cluster.cluster_fields import ClusterFile
 from host.cluster.cluster_plan import check_flashed, line_baud, line_mtu, plan_cluster
+from host.cluster.coordinator import Coordinator
+from host.cluster.line_speed import raise_speeds, restore_speeds, speeds_to_try
 from host.errors import ClusterError
 from host.hardware import board as boards
 from host.hardware.board import Board, load
@@ -77,10 +79,11 @@ class FlashedBoards:
         """Connects to the boards. Raises ModelError, BoardError, ClusterError."""
         _check_model(model, self.cluster)
         plan = _plan(model, self.cluster)
+        transport = self._transport()
         session = open_session(
             model,
             plan,
-            self._transport(),
+            transport,
             shards={
                 shard.chip: shard_file(model, plan, shard, self._padding(shard.chip))
                 for shard in plan.shards
@@ -93,8 +96,26 @@ class FlashedBoards:
             choice=choice,
             boards=_boards(self.cluster),
         )
-        with session as opened:
+        with session as opened, self._fast_lines(opened.coordinator, transport):
             yield opened
+
+    @contextmanager
+    def _fast_lines(self, coordinator: Coordinator, transport: Transport) -> Iterator[None]:
+        """Has lines to pins be as fast as all carry, and remembers how fast that is."""
+        cluster, base = self.cluster, self._baud()
+        if cluster.link.line != "pins":
+            yield  # USB's own speed, or that of the REPL
+            return
+        reached = raise_speeds(coordinator, transport, base, speeds_to_try(base, cluster.baud))
+        if reached != cluster.baud:
+            with suppress(ClusterError):  # it is tried again next time
+                if cluster_file.read():
+                    cluster_file.change(lambda now: replace(now or cluster, baud=reached))
+        try:
+            yield
+        finally:
+            if reached != base:
+                restore_speeds(coordinator, transport, base)
 
     def _padding(self, chip: int) -> int:
         """How the matrices of a chip's shard were stored."""

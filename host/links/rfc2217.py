@@ -20,6 +20,7 @@ class Port(Protocol):
     """What is used of a pyserial port; name: of its device, or its URL."""
 
     name: str
+    baudrate: int
 
     @property
     def in_waiting(self) -> int: ...
@@ -51,6 +52,15 @@ class RemotePort:
     def fileno(self) -> int:
         """The socket's descriptor."""
         return self._near.fileno()
+
+    @property
+    def baudrate(self) -> int:
+        """Bits per second."""
+        return int(self._port.baudrate)
+
+    @baudrate.setter
+    def baudrate(self, baud: int) -> None:
+        self._port.baudrate = baud
 
     @property
     def in_waiting(self) -> int:

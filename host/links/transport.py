@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import select
 import selectors
+import termios
 
 import serial
 
@@ -21,6 +22,8 @@ _MOST_FILES = 1024  # pyserial waits by select, which takes no more (FD_SETSIZE)
 # would be late by the time that it went.
 MOST_PENDING = 1 << 20
 _WRITE_SIZE = 4096  # bytes offered to a port at once
+# No frames to whoever hears them at the speed of the line, nor at a higher one.
+_NOISE = b"\xff\x00" * 32
 _READ_SIZE = 4096  # bytes taken from a port at once; a port without a timeout gives what it has
 
 
@@ -57,6 +60,7 @@ class Line:
         """Uses this port from now on; what was pending or half received is lost."""
         self.port = port
         self.dropped = 0
+        self._baud = getattr(port, "baudrate", 0)  # which a port that is faked may lack
         self._pending = bytearray()
         self._splitter = FrameSplitter(MAX_FRAME)
         self._writable = select.poll()
@@ -79,6 +83,13 @@ class Line:
         else:
             self._pending += encoded
         self.flush()
+
+    def fall_back(self) -> None:
+        """Has the port be as fast as it was opened, where it is not, and the chip hear that."""
+        if getattr(self.port, "baudrate", 0) != self._baud:
+            self.port.baudrate = self._baud
+            self._pending += _NOISE
+            self.flush()
 
     def flush(self) -> None:
         """Writes what is pending, as far as the port takes it now."""
@@ -162,6 +173,30 @@ class Transport:
             self.frames_relayed += 1
             self.bytes_relayed += len(frame)
         return True
+
+    def first_chips(self) -> list[int]:
+        """The first chip that is reached over each line."""
+        return [self._first_chip(line) for line in self._distinct]
+
+    def set_baud(self, chip: int, baud: int) -> None:
+        """Has the port of a chip's line carry so many bits per second.
+
+        Raises ClusterError for a port that does not take them.
+        """
+        port = self._lines[chip].port
+        try:
+            port.baudrate = baud
+        except (OSError, ValueError, serial.SerialException, termios.error) as error:
+            raise ClusterError(f"the port of chip {chip} takes no {baud} baud: {error}") from None
+
+    def fall_back(self, chip: int) -> None:
+        """Has a chip's line be as fast as it was opened, where it is not, and the chip hear that
+        it is; for one that has started anew, or cannot be understood."""
+        line = self._lines[chip]
+        try:
+            line.fall_back()
+        except (OSError, serial.SerialException) as error:
+            self._lose(line, error)
 
     def is_sending(self, chip: int) -> bool:
         """Whether a port has not yet taken all that was sent to this chip."""

@@ -10,8 +10,10 @@ import pytest
 from host.build.bundle import chip_files
 from host.build.configuration import SIMULATED_UART, configuration
 from host.build.firmware_version import firmware_version
+from host.cluster import cluster_file
 from host.cluster.cluster_fields import FlashedChip
 from host.cluster.cluster_plan import line_baud, plan_cluster
+from host.cluster.line_speed import FAST_BAUDS
 from host.errors import ClusterError
 from host.hardware.board import load
 from host.launch import FlashedBoards, open_cluster, session
@@ -48,7 +50,9 @@ def board_ports(micropython, model):
         arch = native_arch()
         files = {}
         for shard in plan.shards:
-            config = configuration(plan, shard, uart=SIMULATED_UART, key=cluster.key)
+            config = configuration(
+                plan, shard, uart=SIMULATED_UART, key=cluster.key, fast=cluster.link.line == "pins"
+            )
             files[shard.chip] = chip_files(model, plan, shard, arch, config)
         radio = {} if plan.link.has_radio else None
         clusters.append(SimulatedCluster(files, arch=arch, heap=1 << 20, radio=radio))
@@ -105,6 +109,29 @@ def test_the_gateway_of_a_cluster_on_the_air(model, board_ports):
         pass
 
 
+def test_lines_at_pins_go_faster_and_the_file_remembers_how_fast(model, board_ports):
+    cluster = cluster_of(model, line="pins")
+    urls = board_ports(cluster)
+    cluster = flashed(cluster, urls)
+    base, fastest = line_baud(cluster, [0, 1]), FAST_BAUDS[0]
+
+    def speeds(cluster, found):
+        with open_boards(model, cluster, urls) as run:
+            assert_equals_reference(model, run)
+            lines = [run.transport._lines[chip].port.baudrate for chip in (0, 1)]
+        assert lines == [found] * 2
+
+    speeds(cluster, fastest)
+    assert cluster_file.read() is None  # there was none
+    cluster_file.change(lambda _: cluster)
+    speeds(cluster, fastest)
+    assert cluster_file.read().baud == fastest
+    slow = replace(cluster, baud=base)
+    speeds(slow, base)  # faster ones were tried in vain before
+    assert cluster_file.read().baud == fastest
+    assert slow.with_chip(slow.flashed[0]).baud is None
+
+
 @pytest.mark.parametrize("reduce", REDUCERS)
 def test_lines_at_pins_take_whole_messages(board_ports, reduce):
     """And hang on adapters, at any port but the boards' own."""
@@ -118,7 +145,8 @@ def test_lines_at_pins_take_whole_messages(board_ports, reduce):
     ]  # fmt: skip
     with open_boards(wide, cluster, None, list_ports=lambda: listed) as run:
         assert run.transport.mtu == MAX_FRAME
-        assert {line.port.baudrate for line in run.transport._lines.values()} == {921600}
+        bauds = {line.port.baudrate for line in run.transport._lines.values()}
+        assert bauds == {FAST_BAUDS[0]}
         assert_equals_reference(wide, run)
     with open_boards(wide, cluster, [second, first]) as run:
         assert_equals_reference(wide, run)
