@@ -158,11 +158,19 @@ class Board:
         code = self._machine_code(reduce)[link] + (0 if is_signed else ram.UNSIGNED_CODE)
         return ram.internal_heap(self.ram_kb, self.code_kb, wifi_kb, code)
 
-    def planned_heap(self, link: str, reduce: str = "host", *, is_signed: bool = True) -> int:
+    def planned_heap(
+        self,
+        link: str,
+        reduce: str = "host",
+        *,
+        is_signed: bool = True,
+        mtu: int | None = None,
+    ) -> int:
         """Returns the bytes that plans may count with, which are made for simulated chips; those
-        of this board are given that heap. Raises BoardError for a link that it does not have."""
+        of this board are given that heap. mtu: of the radio, where it is not the shortest. Raises
+        BoardError for a link that it does not have."""
         heap = self.python_heap(link, reduce, is_signed=is_signed)
-        return heap if self.fixed_heap is not None else ram.planned(heap, link)
+        return heap if self.fixed_heap is not None else ram.planned(heap, link, mtu)
 
     def gateway_code(self, reduce: str = "host") -> int:
         """Returns how many bytes less a gateway's heap has, for machine code that no other chip on

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from protocol.fragment import LEAST_MTU
+
 # Machine code of the firmware in bytes, which lies outside the heap: by the kernels that a board
 # has beside viper's (host/hardware/kernels.py), who adds up the partial sums, and the place of a
 # chip, with kernels for the shipped model (tests/host/test_machine_code.py). It is that of native
@@ -42,6 +44,11 @@ ON_BOARD = {"uart": 2_300, "espnow": 2_900}
 STANDINS = {"uart": 3_100, "espnow": 8_700}
 
 
+# Of the five longest frames that plans count beside ESP-NOW's receive buffer, a board has one. The
+# rest count as far as they are longer than short ones, of which STANDINS knows.
+_STANDIN_FRAMES = 4
+
+
 def psram_heap(psram_kb: int) -> int:
     """Returns how many bytes of heap lie in so much PSRAM."""
     return (psram_kb - PSRAM_OVERHEAD_KB) * 1024
@@ -56,7 +63,8 @@ def internal_heap(ram_kb: int, code_kb: int, wifi_kb: int, code: int) -> int:
     return ram_kb * 1024 - max(0, code - code_kb * 1024) - IDF - wifi_kb * 1024
 
 
-def planned(heap: int, link: str) -> int:
+def planned(heap: int, link: str, mtu: int | None = None) -> int:
     """Returns the heap with which a plan, which counts in simulated chips, may count on a board
-    whose heap grows to `heap` bytes."""
-    return heap - ON_BOARD[link] + STANDINS[link]
+    whose heap grows to `heap` bytes; mtu: of its radio, None on UART."""
+    longer = max(0, (mtu or 0) - LEAST_MTU)
+    return heap - ON_BOARD[link] + STANDINS[link] + _STANDIN_FRAMES * longer

@@ -73,6 +73,10 @@ def list_changes(boards: BoardSet) -> Iterator[tuple[str, BoardSet]]:
             longer = tuple(board.with_mtu(RADIO_MTUS[-1]) for board in every)
             text = f"a MicroPython with frames of {RADIO_MTUS[-1]:,} bytes, --radio-mtu"
             yield f"{text} {RADIO_MTUS[-1]}", replace(boards, boards=longer)
+        else:  # which take less of heaps
+            shorter = tuple(board.with_mtu(RADIO_MTUS[0]) for board in every)
+            text = f"frames of {RADIO_MTUS[0]} bytes, --radio-mtu {RADIO_MTUS[0]}"
+            yield text, replace(boards, boards=shorter)
     elif all(board.espnow for board in every):
         yield "the radio, --link espnow", replace(boards, kind="espnow")
     if any(board.uart and board.uart.baud < FASTEST_BAUD for board in every):

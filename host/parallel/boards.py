@@ -54,8 +54,9 @@ class BoardSet:
         """Bytes of each chip's heap that plans may count with."""
         if self.heap is not None:
             return [self.heap] * len(self.boards)
+        reduce, link = parallelism.reduce, self.link
         return [
-            board.planned_heap(self.kind, parallelism.reduce, is_signed=self.signed)
+            board.planned_heap(self.kind, reduce, is_signed=self.signed, mtu=link.mtu)
             for board in self.boards
         ]
 
@@ -150,7 +151,10 @@ def plan_alike(
     if not known:
         return partition(model, chips, context, parallelism=parallelism, link=link)
     reduce, is_signed = parallelism.reduce, link.signed
-    least = min(board.planned_heap(link.kind, reduce, is_signed=is_signed) for board in known)
+    least = min(
+        board.planned_heap(link.kind, reduce, is_signed=is_signed, mtu=link.mtu)
+        for board in known
+    )
     on_line = min(board.planned_heap("uart", reduce, is_signed=is_signed) for board in known)
     if link.has_radio:
         code = max(board.gateway_code(reduce) for board in known)

@@ -75,7 +75,9 @@ def test_what_can_be_changed():
         *(f"--chips {count}" for count in (1, 3, 4, 5, 6, 7, 8)),
     ]
     long = replace(SMALL.with_mtu(1470), uart=replace(SMALL.uart, baud=FASTEST_BAUD))
-    assert texts(boards_of(long)) == ["--link uart", *(f"--chips {n}" for n in range(2, 8))]
+    assert texts(boards_of(long)) == [
+        "--link uart", "--radio-mtu 250", *(f"--chips {n}" for n in range(2, 8))
+    ]  # fmt: skip
     assert texts(boards_of(SMALL, PSRAM, kind="uart")) == [
         "--link espnow",
         f"serial lines at {FASTEST_BAUD:,} baud",

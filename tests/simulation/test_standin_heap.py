@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from host.build.bundle import compiled
-from host.hardware.ram import STANDINS
+from host.hardware.ram import STANDINS, planned
 from host.setup.micropython import native_arch
 from host.simulation.hub import HubProcess
 from tests.simulation.launch import STANDINS as FOLDER
@@ -41,7 +41,7 @@ print(gc.mem_alloc() - before)
 """
 
 
-def heap_used(micropython, folder, has_radio):
+def heap_used(micropython, folder, has_radio, mtu=MTU):
     """Bytes that machine, and with a radio network and espnow, leave in use."""
     for path in FOLDER.glob("*.py"):
         code = compiled(path.read_bytes(), path.name, native_arch(), "native")
@@ -49,7 +49,7 @@ def heap_used(micropython, folder, has_radio):
     with HubProcess() as hub:
         environment = {
             "MICROPYPATH": ".:.frozen", "FEDERATION_HUB": str(hub.port),
-            "FEDERATION_MTU": str(MTU), "FEDERATION_MAC": "024200000001",
+            "FEDERATION_MTU": str(mtu), "FEDERATION_MAC": "024200000001",
         }  # fmt: skip
         program = PROGRAM.format(rxbuf=RXBUF, has_radio=has_radio)
         ended = subprocess.run(
@@ -66,3 +66,12 @@ def test_boards_are_spared_what_stand_ins_take_and_no_more(micropython, tmp_path
     if link == "espnow":
         used -= RADIO_BUFFERS
     assert 0 <= used - STANDINS[link] <= ROUNDING
+
+
+def test_long_frames_take_no_more_of_stand_ins_than_plans_count(micropython, tmp_path):
+    """Of five, one is on a board too."""
+    short, long = (heap_used(micropython, tmp_path, True, mtu) for mtu in (MTU, 1470))
+    frames = (long - short) / (1470 - MTU)
+    assert 3.9 < frames < 4.1
+    more = planned(100_000, "espnow", 1470) - planned(100_000, "espnow", MTU)
+    assert more == 4 * (1470 - MTU)
