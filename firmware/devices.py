@@ -98,7 +98,7 @@ def _line(config, receives, sends, queued=1):
     if number == "repl":
         from firmware.links.repl import repl_link
 
-        return repl_link(settings["mtu"])
+        return repl_link(settings["mtu"], sends if config["link"] != "uart" else 0)
     control = HEADER_SIZE + CONTROL_PAYLOAD + TRAILER_SIZE[3]
     uart = machine.UART(number, timeout=0, **settings)
     return UartLink(uart, max(receives, control), max(sends, control), queued)

@@ -75,10 +75,10 @@ def _connect(config, link, node):
     """Gives the links what they need of the node."""
     if hasattr(link, "radio"):
         link.radio.report = node.report
-    if "fast" in config and hasattr(link, "line"):
+    if "fast" in config:
         from firmware.links.line_speed import install
 
-        install(node, link.line, config["uart"]["baudrate"])
+        install(node, getattr(link, "line", link), config["uart"]["baudrate"])
         unload("firmware.links", "line_speed")
 
 

@@ -100,8 +100,9 @@ class VirtualChip:
         self.node.firmware = firmware_version()
         if hasattr(link, "radio"):
             link.radio.report = self.node.report
-        if "fast" in self.config and hasattr(link, "line"):
-            line_speed.install(self.node, link.line, self.config["uart"]["baudrate"])
+        if "fast" in self.config:
+            line = getattr(link, "line", link)
+            line_speed.install(self.node, line, self.config["uart"]["baudrate"])
 
     def stop(self) -> None:
         """Takes the power away."""

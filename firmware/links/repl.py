@@ -80,10 +80,11 @@ def repl_console():
     return _console
 
 
-def repl_link(mtu):
-    """The UartLink over it; mtu: the longest frame in bytes."""
+def repl_link(mtu, relays):
+    """The UartLink over it; mtu: the longest frame in bytes; relays: that of others, which a
+    gateway passes on to the host and sends itself."""
     from firmware.links.uart import UartLink
 
-    link = UartLink(repl_console(), mtu, mtu)
+    link = UartLink(repl_console(), mtu, max(mtu, relays))
     link.mtu = mtu
     return link

@@ -26,7 +26,7 @@ class UartLink:
         frames are written at once."""
         self.dropped = 0
         self.on_noise = None  # called with each malformed frame, where it is a function
-        self.uart, self.line = uart, self
+        self.uart = uart
         self.frame = bytearray(receives)
         # Looked up once, and together: on the hot path every look-up counts.
         state = array("i", [0] * 4)

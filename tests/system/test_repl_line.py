@@ -14,6 +14,8 @@ from host.links.access import REPL_BAUD
 from host.links.transport import open_port
 from host.model.tokenizers.bpe import BpeTokenizer
 from host.paths import HOME_TOKENIZER
+from protocol.message_types import FRAGMENT
+from tests.host.test_deployment_fits import ROOM
 from tests.plans import tensor_plan
 from tests.shipped import shipped_model
 from tests.system.changed_firmware import changed
@@ -21,7 +23,7 @@ from tests.system.reference_runs import assert_equals_reference, reference_runs
 from tests.system.repl_chips import ARCH, ReplChip, repl_federation
 
 HEAP = 160 << 10
-S2_POSITIONS = 89
+S2_POSITIONS = ROOM["esp32s2", "uart"]
 BOARD_STANDINS = 3_000  # bytes of what stands in for the C of a board's light, button and watchdog
 RING = 259  # bytes that MicroPython's ring for stdin holds on an ESP32
 RAISES_ONCE = """
@@ -53,6 +55,32 @@ def test_a_federation_on_one_cable_each(model, runs, tmp_path):
         assert max(map(len, frames)) + 1 <= RING
         assert max(map(len, frames)) > 200  # there were fragments
         assert not any(frame[:1] in (b"\x03", b"\r") for frame in frames)
+
+
+def test_a_gateway_on_its_cable_passes_on_long_frames(model, runs, tmp_path):
+    """To the host; from it come fragments, which the ring for stdin has room for."""
+    with repl_federation(model, tmp_path, 3, heap=1 << 20, mtu=1470) as (running, ports, _):
+        sizes = []
+        running.coordinator.dispatcher.tap = Tap(sizes)
+        assert_equals_reference(running.executor, runs[1], 12)
+        assert running.coordinator.resends < 12
+    frames = ports[0].written.split(b"\0")
+    assert max(map(len, frames)) + 1 <= RING
+    assert max(sizes) > 250
+
+
+class Tap:
+    """Keeps how long the messages are that come."""
+
+    def __init__(self, sizes):
+        self._sizes = sizes
+
+    def sent(self, kind, destination, payload):
+        pass
+
+    def received(self, message):
+        self._sizes.append(len(message.payload))
+        assert message.kind != FRAGMENT
 
 
 def test_five_of_the_smallest_board_hold_the_shipped_model(tmp_path):
