@@ -167,6 +167,9 @@ class FakeTransport:
     def is_sending(self, chip):
         return chip in self.full
 
+    def fall_back(self, chip):
+        """Lines here have no speed."""
+
     def _copies(self):
         if self._random.random() < self.loss:
             return 0
