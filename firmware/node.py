@@ -10,10 +10,8 @@ from protocol.frame import (
     DST,
     HEADER_SIZE,
     HOST,
-    MAX_PAYLOAD,
     SEQUENCE,
     SRC,
-    TRAILER_SIZE,
     TYPE,
     ProtocolError,
     verify_frame,
@@ -158,19 +156,17 @@ class Node:
             if is_new:
                 outbox.clear_answer()
                 role.forget()
-                self._limit(outbox.link.mtu, outbox.link.mtu)
                 gc.collect()  # which takes long, and whoever repeats a frame must not ask for it
-            # Within a session frames get no longer, so that a repetition changes nothing.
+            mtu = outbox.link.mtu
+            room = outbox.room(mtu) if is_new else outbox.max_payload
             if length == SESSION_NONCE_SIZE + 2:
-                self._limit(max(LEAST_MTU, u16(frame, end)), outbox.max_payload)
+                # Within a session frames get no longer, so that a repetition changes nothing.
+                mtu = min(mtu, max(LEAST_MTU, u16(frame, end)))
+            room = min(room, outbox.room(mtu))
+            if room != outbox.max_payload:
+                outbox.limit(mtu)
+                role.limit(room)
         outbox.send_control(READY, frame[SRC], sequence, self._ready(state), outbox.link.answer)
-
-    def _limit(self, mtu, most):
-        """Has frames be at most so many bytes long, unless their payloads would exceed `most`."""
-        room = min(MAX_PAYLOAD, mtu - HEADER_SIZE - TRAILER_SIZE[self.outbox.version])
-        if room < most and room != self.outbox.max_payload:
-            self.outbox.limit(mtu)
-            self.role.limit(room)
 
     def _ready(self, state):
         signer = self.outbox.signer

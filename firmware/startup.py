@@ -16,7 +16,8 @@ def start(report_exception):
     config.json: chip, chips (their number), role (a module of firmware/roles), firmware (version
     that was flashed), kernels ("auto" where there are native ones, or which), native (their
     digest), link ("uart" or "espnow"), gateway, receives, sends (bytes of the longest frames),
-    uart, radio (settings of machine.UART, or the id "repl", and of ESP-NOW), key (hex), board.
+    uart, radio (settings of machine.UART, or the id "repl", and of ESP-NOW), key (hex), board,
+    baudrate (of a serial line whose speed the host may change).
 
     report_exception: makes a line of text of an exception. Raises KeyboardInterrupt for the
     prompt, and what keeps a node from being made.
@@ -67,18 +68,18 @@ def start(report_exception):
         kernels = kernel_choice.finish(config, kernels, node, weights)
         unload("firmware", "kernel_choice")
     node.firmware = "%s\0%s" % (config.get("firmware", ""), kernels)
-    _connect(config, link, node)
+    finish(config, link, node)
     return board, node
 
 
-def _connect(config, link, node):
+def finish(config, link, node):
     """Gives the links what they need of the node."""
     if hasattr(link, "radio"):
         link.radio.report = node.report
-    if "fast" in config:
+    if "baudrate" in config:
         from firmware.links.line_speed import install
 
-        install(node, getattr(link, "line", link), config["uart"]["baudrate"])
+        install(node, getattr(link, "_uart", link), config["baudrate"])
         unload("firmware.links", "line_speed")
 
 

@@ -100,9 +100,8 @@ class VirtualChip:
         self.node.firmware = firmware_version()
         if hasattr(link, "radio"):
             link.radio.report = self.node.report
-        if "fast" in self.config:
-            line = getattr(link, "line", link)
-            line_speed.install(self.node, line, self.config["uart"]["baudrate"])
+        if "baudrate" in self.config:
+            line_speed.install(self.node, getattr(link, "_uart", link), self.config["baudrate"])
 
     def stop(self) -> None:
         """Takes the power away."""

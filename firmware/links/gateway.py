@@ -17,7 +17,7 @@ class Gateway:
     def __init__(self, chip_id, uart, radio):
         self.mtu = radio.mtu
         self._chip_id = chip_id
-        self._uart = self.line = uart
+        self._uart = uart
         self.radio = radio
         self._radio_first = False
         self.frame = uart.frame

@@ -36,7 +36,7 @@ def install(node, line, baud):
         if _LEAST <= speed <= _MOST and speed != state[0]:
             change(speed)
 
-    def on_noise():
+    def report():
         if state[0] == baud:
             return
         now = ticks_ms()
@@ -47,4 +47,4 @@ def install(node, line, baud):
             change(baud)
 
     node.role.handlers[LINE] = on_line
-    line.on_noise = on_noise
+    line.report = report

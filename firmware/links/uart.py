@@ -25,7 +25,7 @@ class UartLink:
         receives, sends: the longest frames in bytes, to and from this chip; queued: how many
         frames are written at once."""
         self.dropped = 0
-        self.on_noise = None  # called with each malformed frame, where it is a function
+        self.report = None  # called when a frame was malformed, where it is a function
         self.uart = uart
         self.frame = bytearray(receives)
         # Looked up once, and together: on the hot path every look-up counts.
@@ -51,8 +51,8 @@ class UartLink:
                 if length == 0:
                     break
                 self.dropped += 1
-                if self.on_noise:
-                    self.on_noise()
+                if self.report:
+                    self.report()
             self._unread = 0
             count = readinto(data)
             if not count:

@@ -86,7 +86,7 @@ def configuration(
     if kernels != "auto":
         config["kernels"] = kernels
     if fast and uart["id"] != REPL_UART["id"] and (gateway or mtu is None):
-        config["fast"] = True
+        config["baudrate"] = uart["baudrate"]
     if board is not None:
         config["board"] = dict(board)
     if mtu is not None:

@@ -30,7 +30,7 @@ class Uart:
 class Line:
     """What is used of a UartLink."""
 
-    on_noise = None
+    report = None
 
 
 def bench_of():
@@ -78,16 +78,16 @@ def test_malformed_requests_are_not_answered():
 def test_noise_has_a_line_be_as_it_began():
     _, bench, line = bench_of()
     for _ in range(20):
-        line.on_noise()  # as slow as it can be
+        line.report()  # as slow as it can be
     assert line.uart.changes == []
     bench.answer(LINE, asked(FASTER))
     for _ in range(5):
-        line.on_noise()
+        line.report()
     assert line.uart.baud == FASTER
-    line.on_noise()
+    line.report()
     assert line.uart.baud == BAUD and len(line.uart.changes) == 2
     bench.answer(LINE, asked(FASTER))
-    line.on_noise()
+    line.report()
     assert line.uart.baud == FASTER  # which begins to count anew
 
 
@@ -98,7 +98,7 @@ def test_noise_now_and_then_does_no_harm():
     try:
         bench.answer(LINE, asked(FASTER))
         for _ in range(30):
-            line.on_noise()
+            line.report()
             now[0] += 700
         assert line.uart.baud == FASTER
     finally:
