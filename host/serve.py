@@ -37,13 +37,17 @@ class _Report(Observer):
 
     def __init__(self, is_verbose: bool) -> None:
         self._is_verbose = is_verbose
+        self._errors: dict[str, str] = {}  # of clusters that are not open
 
     def cluster_opened(self, name: str, cluster: OpenCluster, note: str) -> None:
+        self._errors.pop(name, None)
         count, where = cluster.executor.plan.chips, note and f", {note}"
         print_message(f"{name}: {count} chip{'s' * (count > 1)} ready{where}, {cluster.choice}")
 
     def cluster_failed(self, name: str, error: str) -> None:
-        print_message(f"{name}: {error}: opening the cluster again")
+        if self._errors.get(name) != error:  # once, and not at each attempt
+            print_message(f"{name}: {error}: opening the cluster again")
+        self._errors[name] = error
 
     def job_started(self, name: str, job: Job) -> None:
         if self._is_verbose:

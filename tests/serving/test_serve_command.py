@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from host.cluster import cluster_file
 from host.cluster.cluster_fields import FlashedChip
 from host.errors import ArgumentError, ClusterError
 from host.model.cache import load_quantized
-from host.serve import main
+from host.serve import _Report, main
 from host.serving.server import bind, find_holder
 from tests.clusters import cluster_file as described
 from tests.serving.servers import HTTP, wait_until
@@ -123,6 +124,23 @@ def test_boards_that_can_be_written_anew(described_boards):
             find("--cluster", other, "--replan")
     with pytest.raises(ArgumentError, match="^--replan is for boards"):
         find("--replan")
+
+
+def test_a_failure_is_said_once_until_the_cluster_is_open_again(capsys):
+    report = _Report(False)
+    plan = SimpleNamespace(executor=SimpleNamespace(plan=SimpleNamespace(chips=2)), choice="as is")
+    for _ in range(3):
+        report.cluster_failed("home", "chip 1 died")
+    report.cluster_failed("home", "chip 1 does not answer")
+    report.cluster_opened("home", plan, "planned anew for 2 of 3 chips")
+    report.cluster_failed("home", "chip 1 does not answer")
+    again = "opening the cluster again"
+    assert capsys.readouterr().err.splitlines() == [
+        f"home: chip 1 died: {again}",
+        f"home: chip 1 does not answer: {again}",
+        "home: 2 chips ready, planned anew for 2 of 3 chips, as is",
+        f"home: chip 1 does not answer: {again}",
+    ]
 
 
 def test_a_run_from_start_to_end(micropython):
