@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 from random import Random
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from host.model.tokenizers.bpe import BOS, FIRST_BYTE_TOKEN
 from training.bpe import Encoder
-from training.grammar import SEED, Command, Grammar
+from training.grammar import SEED, Command, Grammar, held_out_commands
 
 TOKENIZER_COMMANDS = 50_000
 CONTEXT = 128  # positions: the longest command and its action, and some to spare
@@ -22,12 +23,26 @@ NEWLINE = FIRST_BYTE_TOKEN + ord("\n")
 PADDING = 0
 # How much a token of the command counts against one of the action. What counts is the action, but
 # the host calibrates quantization on text that the model makes up: so it learns commands as well.
-COMMAND_WEIGHT = 0.1
+COMMAND_WEIGHT = 0.04
 
 
-def tokenizer_texts() -> Iterator[str]:
-    """What the tokenizer's merges are learnt from."""
-    commands = islice(Grammar(SEED).commands(), TOKENIZER_COMMANDS)
+@cache
+def held_out_texts() -> frozenset[str]:
+    """The commands that the model is judged by, with symbols."""
+    return frozenset(command.text for command in held_out_commands())
+
+
+def training_commands(seed: int, unseen: frozenset[str] = frozenset()) -> Iterator[Command]:
+    """Commands without end; none is one that the model is judged by, nor, with symbols in the
+    place of names, one of `unseen`."""
+    excluded = held_out_texts() | unseen
+    return (one for one in Grammar(seed).commands() if one.text not in excluded)
+
+
+def tokenizer_texts(unseen: frozenset[str] = frozenset()) -> Iterator[str]:
+    """What the tokenizer's merges are learnt from; letters that are not ASCII's stay bytes."""
+    ascii_ones = (one for one in training_commands(SEED, unseen) if one.text.isascii())
+    commands = islice(ascii_ones, TOKENIZER_COMMANDS)
     return (f"{command.text}\n{command.action}" for command in commands)
 
 
@@ -55,11 +70,11 @@ def batch(sequences: list[list[int]]) -> Batch:
     return Batch(tokens, targets, weights.astype(np.float32))
 
 
-def batches(encoder: Encoder, first: int) -> Iterator[Batch]:
+def batches(encoder: Encoder, first: int, unseen: frozenset[str] = frozenset()) -> Iterator[Batch]:
     """Batches from number `first` on, without end: batch n is the same wherever one starts."""
     chunk, skipped = divmod(first, CHUNK)
     while True:
-        commands = Grammar(SEED + 2 + chunk).commands()
+        commands = training_commands(SEED + 2 + chunk, unseen)
         sequences = [sequence_of(encoder, command) for command in islice(commands, BATCH * CHUNK)]
         sequences.sort(key=len)
         order = list(range(CHUNK))

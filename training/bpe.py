@@ -17,8 +17,8 @@ VOCABULARY = 512
 SPECIAL = (b"<unk>", b"\n<s>\n", b"\n</s>\n")  # as in llama2.c's files
 PRINTABLE = range(0x20, 0x7F)
 # What merges stay within: a word with the space before it. A digit is a token of its own, so
-# that every number is read and written in the same way.
-WORD = r" ?[^\s\d]+|\d| |\n"
+# that every number is read and written in the same way, and so is a symbol that stands for a name.
+WORD = r" ?[A-Z]| ?[^\s\dA-Z]+|\d| |\n"
 _WORDS = re.compile(r" ?[^ \n]+|[ \n]")
 
 

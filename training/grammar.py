@@ -8,34 +8,66 @@ The text that the model sees is "command\\naction", between two BOS tokens.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from random import Random
 from typing import NamedTuple
 
+from host.grammar.action_lines import parse_line
+from host.grammar.devices import LASTING
+from host.home.home import NotInHome
+from host.home.home_file import default_home
+from training import marks
 from training.home import Clause, Combination, Home
+from training.intents import Intents
 from training.sayings import Sayings
-from training.spoken import duration, time_of_day
-from training.style import misspelt, polite, written
+from training.spoken import Said, days, duration, time_of_day
+from training.style import contracted, misheard, misspelt, polite
+from training.unknown import Unknown
 
-SEED = 20240501
+SEED = 20261130
 # How many of each category, in proportion, in training and among the held-out commands.
 SHARES = {
-    "switch": 150, "level": 150, "step": 70, "colour": 60, "media": 60, "question": 90,
-    "timer": 90, "scene": 40, "delayed": 90, "several": 110, "unknown": 90,
-}  # fmt: skip
-TYPING_ERRORS = 0.12  # of the training commands
+    "switch": 150,
+    "level": 130,
+    "step": 100,
+    "colour": 50,
+    "media": 75,
+    "question": 80,
+    "toggle": 15,
+    "everything": 20,
+    "timer": 250,
+    "scene": 45,
+    "delayed": 90,
+    "several": 80,
+    "unknown": 480,
+}
+INTENTS = 0.2  # of the training commands are Home Assistant's sentences
+HELD_OUT_SHARES = {**SHARES, "unknown": 220}
+TYPING_ERRORS = 0.06  # of the training commands
 HELD_OUT_TYPING_ERRORS = 50  # of the held-out ones, a category of its own
-JOINTS = (" and ", " and ", " and then ", ", ", " then ", " and also ", ", and ")
-LASTING = ("on", "start", "play")  # actions that can be asked for as long as something
+JOINTS = (
+    " and ",
+    " and ",
+    " and then ",
+    ", ",
+    " then ",
+    " and also ",
+    ", and ",
+    " plus ",
+    " and please ",
+    ", then ",
+)
 
 
 class Command(NamedTuple):
-    """A command, the action line that answers it, and the combinations that it is made of."""
+    """A command and the action line that answers it, both with symbols in the place of names; its
+    combinations; and both as people write them, empty where a device has a name of its own."""
 
     text: str
     action: str
     category: str
     keys: frozenset[Combination]
+    raw_text: str = ""
+    raw_action: str = ""
 
 
 class Grammar:
@@ -43,44 +75,62 @@ class Grammar:
 
     def __init__(self, seed: int, held_out: bool = False) -> None:
         self.random = random = Random(seed)
+        self.held_out = held_out
         self.home, self.sayings = Home(random, held_out), Sayings(random, held_out)
+        self.unknown = Unknown(random, held_out, self.home)
+        self.intents = Intents(random, self.unknown.filler.place)
 
     def commands(self) -> Iterator[Command]:
         """Training commands, without end."""
         categories, shares = tuple(SHARES), tuple(SHARES.values())
         while True:
+            if self.random.random() < INTENTS:
+                yield self._finished(self.intents.clause(), "intent")
+                continue
             (category,) = self.random.choices(categories, shares)
-            error = self.random.random() < TYPING_ERRORS
-            yield self.command(category, error)
+            yield self.command(category, self.random.random() < TYPING_ERRORS)
 
     def command(self, category: str, error: bool = False) -> Command:
         """A command of `category`, one of SHARES, perhaps with a typing error."""
-        clause = self._clause(category)
+        while True:
+            try:
+                return self._finished(self._clause(category), category, error)
+            except ValueError:  # more names than there are symbols
+                continue
+
+    def _finished(self, clause: Clause, category: str, error: bool = False) -> Command:
+        """A command of what is asked for, as somebody says it."""
+        random = self.random
         urgent = category not in ("delayed", "timer", "unknown", "several")
-        text = polite(self.random, clause.text, clause.imperative, urgent)
-        text = misspelt(self.random, text) if error else text
-        return Command(written(self.random, text), clause.action, category, clause.keys)
+        text = contracted(random, polite(random, clause.text, clause.imperative, urgent))
+        if not self.held_out:
+            text = misheard(random, text)
+        text = misspelt(random, text) if error else text
+        text = text.strip(" ,").replace(" ,", ",")
+        marked, action = marks.mark(text, clause.action)
+        at_home = marks.is_at_home(text, clause.action)
+        raw = marks.name(random, text, clause.action) if at_home else ("", "")
+        return Command(marked, action, category, clause.keys, *raw)
 
     def _clause(self, category: str) -> Clause:
         if category in self.home.categories:
             return self.home.clause(category)
-        if category == "several":
-            return self._several()
-        if category == "delayed":
-            return self._delayed()
         return {
+            "several": self._several,
+            "delayed": self._delayed,
             "timer": self.sayings.timer,
             "scene": self.sayings.scene,
-            "unknown": self.sayings.unknown,
+            "everything": self.sayings.everything,
+            "unknown": self.unknown.clause,
         }[category]()
 
     def _several(self) -> Clause:
         """Two or three actions in one command."""
         random = self.random
         kind = random.random()
-        if kind < 0.45:
+        if kind < 0.4:
             return self.home.clause_on_two()
-        clauses = [self._joinable() for _ in range(3 if kind > 0.9 else 2)]
+        clauses = [self._joinable() for _ in range(3 if kind > 0.92 else 2)]
         text = clauses[0].text
         for clause in clauses[1:]:
             text += random.choice(JOINTS) + clause.text
@@ -90,9 +140,13 @@ class Grammar:
     def _joinable(self) -> Clause:
         """A clause that says by itself where it begins."""
         while True:
-            if self.random.random() < 0.1:
-                clause = self.sayings.timer()
-                if clause.imperative:
+            if self.random.random() < 0.12:
+                clause = (
+                    self.sayings.timer()
+                    if self.random.random() < 0.7
+                    else self.sayings.everything()
+                )
+                if clause.imperative and "; " not in clause.action:
                     return clause
                 continue
             category = self.random.choice(("switch", "switch", "level", "step", "colour", "media"))
@@ -101,9 +155,14 @@ class Grammar:
     def _delayed(self) -> Clause:
         """A clause that is to take effect later, or for a while."""
         random = self.random
-        category = random.choice(("switch", "switch", "switch", "level", "colour", "media"))
-        clause = self.home.clause(category, statement=random.random() < 0.2)
-        kind = random.random()
+        if random.random() < 0.06:
+            clause = self.sayings.everything()
+        else:
+            category = random.choice(
+                ("switch", "switch", "switch", "switch", "level", "colour", "media")
+            )
+            clause = self.home.clause(category, statement=random.random() < 0.2)
+        kind, when_days = random.random(), Said("", "")
         lasting = clause.action.split()[1].split("=")[0] in LASTING
         if lasting and kind < 0.3:
             word, said = "for", duration(random)
@@ -111,10 +170,23 @@ class Grammar:
             word, said = "in", duration(random)
         else:
             word, said = "at", time_of_day(random)
-        when = f"{word} {said.text}"
+            when_days = days(random) if random.random() < 0.25 else when_days
+        before_word = (
+            random.choice(("at", "at", "by"))
+            if word == "at"
+            else random.choice(("in", "in", "after"))
+            if word == "in"
+            else word
+        )
+        when = (
+            f"{before_word} {said.text} {when_days.text}"
+            if random.random() < 0.7
+            else f"{when_days.text} {before_word} {said.text}"
+        )
+        when = " ".join(when.split()).removeprefix("for on ")
         before = word != "for" and random.random() < 0.25
         text = f"{when} {clause.text}" if before else f"{clause.text} {when}"
-        action = f"{clause.action} {word}={said.value}"
+        action = f"{clause.action} {word}={said.value}{when_days.value}"
         return Clause(text, action, "delayed", clause.keys, clause.imperative and not before)
 
 
@@ -122,7 +194,7 @@ def held_out_commands(count: int = 2000) -> list[Command]:
     """The commands that the model is judged by: their combinations are in no training command."""
     grammar = Grammar(SEED + 1, held_out=True)
     found: dict[str, Command] = {}
-    shares = {**SHARES, "typo": HELD_OUT_TYPING_ERRORS}
+    shares = {**HELD_OUT_SHARES, "typo": HELD_OUT_TYPING_ERRORS}
     whole = sum(shares.values())
     wanted = {category: count * share // whole for category, share in shares.items()}
     wanted["switch"] += count - sum(wanted.values())
@@ -130,8 +202,18 @@ def held_out_commands(count: int = 2000) -> list[Command]:
         enough = len(found) + number
         while len(found) < enough:
             command = _held_out(grammar, category)
-            found.setdefault(command.text, command)
+            if command.raw_text and _is_possible(command.raw_action):
+                found.setdefault(command.raw_text, command)
     return list(found.values())
+
+
+def _is_possible(action: str) -> bool:
+    """Whether the home that the program comes with can do what an action line says."""
+    try:
+        default_home().resolve(parse_line(action))
+    except NotInHome:
+        return False
+    return True
 
 
 def _held_out(grammar: Grammar, category: str) -> Command:
@@ -149,7 +231,7 @@ def main() -> None:
         print(f"# {category}")
         for command in (grammar.command(category) for _ in range(8)):
             print(f"{command.text:<75} {command.action}")
-    for command in islice(grammar.commands(), 5):
+    for command, _ in zip(grammar.commands(), range(8), strict=False):
         print(command.text, "->", command.action)
 
 

@@ -1,8 +1,10 @@
-"""What is said to the devices of the home, and the action lines that answer it.
+"""What is said to the devices of a home, and the action lines that answer it.
 
-A clause is made of a combination (room, device, action) and a phrasing (action, pattern, form of
-naming the device). Training has neither held-out combinations nor held-out phrasings; held-out
-clauses have a held-out combination and, where the pattern names the device, a held-out phrasing.
+A place of the home stands in texts and lines as @kitchen, a device that has a name of its own as
+@light1: `marks.py` puts symbols or names there.
+
+A clause is made of phrasings: action, pattern, and the form of naming the device or place.
+Training has no held-out phrasing; held-out clauses have no other.
 """
 
 from __future__ import annotations
@@ -12,41 +14,142 @@ from collections import defaultdict
 from dataclasses import dataclass
 from random import Random
 
-from training.phrases import ACTIONS, SWITCH_OFF, SWITCH_ON, Action
+from training.actions import SWITCH_OFF, SWITCH_ON, Action
+from training.phrases import ACTIONS
 from training.split import is_held_out
 from training.vocabulary import ALL, DEVICES, HERE, ROOMS
 
 Combination = tuple[str, ...]
 
-# Ways to name a device: {room} a room's name, {one} and {many} the device's names.
+# Ways to name a device: {room} a room, {one} and {many} the device's names.
 NAMED = (
     "the {room} {one}", "the {room} {many}", "the {one} in the {room}", "the {many} in the {room}",
     "{room} {one}", "{room} {many}", "my {room} {one}", "the {one} of the {room}",
+    "my {room} {many}",
+    "the {many} in {room}", "the {one} in {room}", "{many} in the {room}", "{one} in the {room}",
+    "{many} in {room}", "all the {many} in the {room}", "all the {many} in {room}",
+    "all {room} {many}",
+    "all the {room} {many}", "all {many} in the {room}", "every {one} in the {room}",
+    "the {room}'s {one}",
+    "each {one} in the {room}", "my {many} in the {room}", "the {one} in my {room}",
+    "the {many} in our {room}",
+    "our {room} {many}", "all of the {many} in the {room}", "the {room} {one}'s",
+    "all my {room} {many}",
+    "the {many} on the {room}", "the {one} on the {room}", "all {many} on the {room}",
+    "every single {one} in {room}",
+    "the {room}'s {many}", "{room}'s {one}", "the {many} at the {room}", "any {one} in the {room}",
+    "the main {room} {one}", "the {many} in the main {room}",
 )  # fmt: skip
 EVERY = (
-    "all the {many}", "all {many}", "every {one}", "the {many} everywhere",
+    "all the {many}", "all {many}", "every {one}", "the {many} everywhere", "each and every {one}",
+    "every single {one}",
     "all the {many} in the house", "all of the {many}", "the {many} in every room",
-    "the {many} in all rooms",
+    "all my {many}", "all our {many}",
+    "the {many} in all rooms", "all {many} everywhere", "the {many} all over",
+    "all {many} in the (house|home)",
+    "every {one} in the (house|home|apartment|flat)", "each {one} in the house",
+    "the {many} throughout the (house|home)",
+    "the {many} in the (house|home|whole house|entire home|apartment|flat)",
+    "all {many} throughout the (house|home|apartment)",
+    "every single {one} in the (house|home)", "{many} everywhere", "the {many} in my (house|home)",
+    "all (the|) {many} around the house",
+    "each and every {one} everywhere", "the {one} everywhere", "the whole house {many}",
+    "every {one} everywhere", "all {many} on all floors",
+    "each and every {many}", "each and every {many} everywhere", "my {many} everywhere",
+    "all of my {many}", "the house {many}", "house {many}", "all the house {many}",
+    "the {many} in all of the house",
+    "all {many} across every room", "all the {many} across the house",
+    "{many} all over the (house|home|place)", "every {one} across the (house|home)",
 )  # fmt: skip
 NEAR = (
-    "the {one}", "the {many}", "the {one} in here", "the {many} in here", "this {one}",
-    "my {one}", "the {one} in this room", "the {one} here",
+    "the {one}", "the {many}", "the {one}", "the {many}", "the {one} in here",
+    "the {many} in here", "this {one}",
+    "my {one}", "my {many}", "the {one} in this room", "the {many} in this room", "the {one} here",
+    "the {many} here", "{many}", "{one}",
+    "{many}", "{one}", "the {many} in the room", "{many} in here", "all the {many} in here",
+    "all {many} in this room", "every {one} in here",
+    "every {one} in this room", "each {one} in this room", "our {many}", "these {many}",
+    "the {many} in my room", "all the {many} here",
+    "each and every {one} in here", "every single {one} in this room",
+    "each and every {one} in the room", "all {many} in the room", "all of the {many} in here",
 )  # fmt: skip
+OWN = (
+    "the {own}",
+    "the {own}",
+    "{own}",
+    "{own}",
+    "my {own}",
+    "the {own} in the {room}",
+    "the {own} {one}",
+)
 TWO_ROOMS = (
     "the {room} and {other} {many}", "the {many} in the {room} and the {other}",
+    "{many} in {room} and {other}",
     "the {room} and the {other} {many}", "the {many} in the {room} and {other}",
+    "the {room} {one} and the {other} {one}",
+    "both the {room} and {other} {many}", "{room} and {other} {many}",
 )  # fmt: skip
 TWO_DEVICES = (
     "the {one} and the {second} in the {room}", "the {room} {one} and {second}",
     "the {one} and {second} in the {room}", "the {room} {one} and the {second}",
+    "both the {one} and the {second} in the {room}",
 )  # fmt: skip
-TWO_DEVICES_NEAR = ("the {one} and the {second}", "the {one} and {second}", "{one} and {second}")
+TWO_DEVICES_NEAR = (
+    "the {one} and the {second}",
+    "the {one} and {second}",
+    "{one} and {second}",
+    "both the {one} and the {second}",
+)
+WHERE = {
+    ALL: (
+        "everywhere", "in the whole house", "in every room", "in all rooms", "in the house",
+        "throughout the house", "all over the house", "around the house",
+    ),
+    HERE: ("", "", "", "", "", "in here", "here", "in this room", "in the room"),
+}  # fmt: skip
+WHERE_NAMED = (
+    "in the {room}",
+    "in the {room}",
+    "in the {room}",
+    "in {room}",
+    "in {room}",
+    "in my {room}",
+    "in our {room}",
+    "on the {room}",
+)
+PLACE = {
+    ALL: (
+        "the whole house", "every room", "the house", "the home", "all rooms", "the entire house",
+        "the entire home", "our entire home", "each room in the house", "my home", "the apartment",
+    ),
+    HERE: ("this room", "the room"),
+}  # fmt: skip
+PLACE_NAMED = (
+    "the {room}",
+    "the {room}",
+    "the {room}",
+    "{room}",
+    "{room}",
+    "my {room}",
+    "our {room}",
+)
+PLACES = (*ROOMS,)
+OWN_DEVICES = tuple(f"{device}{number}" for device in DEVICES for number in (1, 2, 3))
 
 _CHOICE = re.compile(r"\(([^()]*)\)")
+_SLOT = re.compile("{target}|{where}|{place}|{r}")
+_ASKS_ALL = re.compile(
+    r"\(?(any|which|how many|are all|are any|are there any|is \(a|are\|is\) \(any)"
+)
 # First words of patterns that do not go on from "could you".
 _STATEMENTS = frozenset((
     "i", "it", "the", "is", "are", "did", "what", "how", "has", "have", "less", "no", "next",
-    "brightness", "volume", "channel",
+    "what's", "this", "you", "(it",
+    "brightness", "volume", "channel", "lights", "heat", "any", "which", "status", "there", "time",
+    "let", "more", "not", "louder",
+    "quieter", "previous", "sound", "music", "temperature", "current", "some", "another", "dimmer",
+    "brighter", "a", "on",
+    "be", "quiet", "last", "softer", "that", "who", "we", "was", "been", "state",
 ))  # fmt: skip
 
 
@@ -63,17 +166,14 @@ class Clause:
 
 def chosen(random: Random, pattern: str) -> str:
     """`pattern` with one alternative of each choice in parentheses."""
-    return _CHOICE.sub(lambda found: random.choice(found[1].split("|")), pattern)
+    while "(" in pattern:
+        pattern = _CHOICE.sub(lambda found: random.choice(found[1].split("|")), pattern)
+    return " ".join(pattern.split())
 
 
 def is_imperative(text: str) -> bool:
     """Whether `text` goes on from "could you"."""
     return not text.startswith("{") and text.split()[0].strip("(").split("|")[0] not in _STATEMENTS
-
-
-def combination(room: str, action: Action) -> Combination:
-    """The key of a room, a device and an action."""
-    return ("combination", room, action.device, action.answer)
 
 
 def phrasing(action: Action, pattern: str, form: str) -> Combination:
@@ -86,15 +186,10 @@ class Home:
 
     def __init__(self, random: Random, held_out: bool) -> None:
         self.random, self.held_out = random, held_out
-        rooms = (*ROOMS, ALL, HERE)
-        self._rooms = {
-            action: tuple(r for r in rooms if is_held_out(*combination(r, action)) == held_out)
-            for action in ACTIONS
-        }
         self._by_category: dict[str, list[Action]] = defaultdict(list)
         for action in ACTIONS:
-            if self._rooms[action]:
-                self._by_category[action.category].append(action)
+            often = 5 if "play=" in action.answer else 2 if action.device == "plug" else 1
+            self._by_category[action.category] += [action] * often
         self.categories = tuple(self._by_category)
 
     def clause(self, category: str, statement: bool = True) -> Clause:
@@ -105,17 +200,79 @@ class Home:
             pattern = random.choice(action.patterns)
             if not statement and not is_imperative(pattern):
                 continue
-            room = self._room(action)
-            if "{target}" not in pattern:
-                phrase, keys = self._place(pattern, room), [combination(room, action)]
-            else:
-                form = random.choice({ALL: EVERY, HERE: NEAR}.get(room, NAMED))
-                keys = [combination(room, action), phrasing(action, pattern, form)]
-                if is_held_out(*keys[1]) != self.held_out:
-                    continue
-                target = self._named(form, action.device, room)
-                phrase = chosen(random, pattern).replace("{target}", target)
-            return self._filled(action, phrase, (f"{action.device}.{room}",), keys, pattern)
+            clause = self.say(action, pattern)
+            if clause:
+                return clause
+
+    def say(self, action: Action, pattern: str, scope: str = "") -> Clause | None:
+        """A clause of an action by a pattern, None where the two do not go together, or lie on the
+        other side of the split. `scope`: a room, ALL, HERE or a device's own name; "" for any."""
+        random = self.random
+        scope = scope or self._scope(action.device, pattern)
+        if not _SLOT.search(pattern):
+            scope = HERE
+        if scope == ALL and ("{r}" in pattern or action.device in ("gate", "security")):
+            return None
+        form = self._form(pattern, scope)
+        if scope == HERE and not form and _ASKS_ALL.match(pattern):
+            scope = ALL
+        key = phrasing(action, pattern, form)
+        never = scope in (HERE, ALL) and not form  # what has few other words
+        if (not never and is_held_out(*key) != self.held_out) or (never and self.held_out):
+            return None
+        text, name = self._filled(action.device, pattern, form, scope)
+        answer = action.answer
+        if action.value:
+            said = action.value(random)
+            text = text.replace("{value}", said.text)
+            answer = answer.replace("{value}", said.value)
+        keys = frozenset(() if never else (key,))
+        return Clause(
+            " ".join(text.split()), f"{action.device}.{name} {answer}", action.category, keys,
+            is_imperative(pattern)
+        )  # fmt: skip
+
+    def _scope(self, device: str, pattern: str) -> str:
+        kind = self.random.random()
+        if kind < 0.1 and "{target}" in pattern:
+            return f"{device}{self.random.randint(1, 2)}"
+        if kind < 0.46:
+            return HERE
+        return ALL if kind < 0.57 else self.random.choice(PLACES)
+
+    def _form(self, pattern: str, scope: str) -> str:
+        """How the device or the place is named, as it is held out or not."""
+        random = self.random
+        if "{target}" in pattern:
+            forms = {ALL: EVERY, HERE: NEAR}.get(scope, NAMED if scope in ROOMS else OWN)
+            return random.choice(forms)
+        if "{where}" in pattern:
+            return random.choice(WHERE.get(scope, WHERE_NAMED))
+        if "{place}" in pattern:
+            return random.choice(PLACE.get(scope, PLACE_NAMED))
+        return "" if scope == HERE else "{room} "
+
+    def _filled(self, device: str, pattern: str, form: str, scope: str) -> tuple[str, str]:
+        """The text but for its value, and the name that the line has."""
+        random, nouns = self.random, DEVICES[device]
+        room, name = f"@{scope}", scope if scope in (ALL, HERE) else f"@{scope}"
+        if scope not in ROOMS and scope not in (ALL, HERE):
+            room = f"@{random.choice(PLACES)}"
+        phrase = chosen(random, form).format(
+            one=random.choice(nouns.singular),
+            many=random.choice(nouns.plural),
+            room=room,
+            own=name,
+        )
+        text = chosen(random, pattern)
+        front = ""
+        if scope in ROOMS and random.random() < 0.06:
+            found = re.fullmatch(r"(.*?)\s*(in (?:the |my |)@\w+)", phrase)
+            if found:
+                phrase, front = found[1], found[2] + random.choice((" ", " ", ", "))
+        for slot in ("{target}", "{where}", "{place}"):
+            text = text.replace(slot, phrase)
+        return front + text.replace("{r}", f"{room} " if scope in ROOMS else ""), name
 
     def clause_on_two(self) -> Clause:
         """A clause that asks two devices for the same."""
@@ -126,17 +283,30 @@ class Home:
         random = self.random
         while True:
             action = random.choice(ACTIONS)
-            rooms = [room for room in self._rooms[action] if room in ROOMS]
-            patterns = [p for p in action.patterns if "{target}" in p and is_imperative(p)]
-            if action.category == "question" or len(rooms) < 2 or not patterns:
+            pattern, form = random.choice(action.patterns), random.choice(TWO_ROOMS)
+            if (
+                action.category in ("question", "toggle")
+                or "{target}" not in pattern
+                or not is_imperative(pattern)
+            ):
                 continue
-            first, second = random.sample(rooms, 2)
-            pattern = random.choice(patterns)
-            target = self._named(random.choice(TWO_ROOMS), action.device, first, other=second)
-            phrase = chosen(random, pattern).replace("{target}", target)
-            devices = tuple(f"{action.device}.{room}" for room in (first, second))
-            keys = [combination(room, action) for room in (first, second)]
-            return self._filled(action, phrase, devices, keys, pattern)
+            key = phrasing(action, pattern, form)
+            if is_held_out(*key) != self.held_out:
+                continue
+            rooms, nouns = random.sample(PLACES, 2), DEVICES[action.device]
+            target = chosen(random, form).format(
+                one=random.choice(nouns.singular), many=random.choice(nouns.plural),
+                room=f"@{rooms[0]}", other=f"@{rooms[1]}",
+            )  # fmt: skip
+            text, answer = chosen(random, pattern).replace("{target}", target), action.answer
+            if action.value:
+                said = action.value(random)
+                text, answer = (
+                    text.replace("{value}", said.text),
+                    answer.replace("{value}", said.value),
+                )
+            line = "; ".join(f"{action.device}.@{room} {answer}" for room in rooms)
+            return Clause(text, line, action.category, frozenset((key,)))
 
     def _two_devices(self) -> Clause:
         """As in "turn off the tv and the fan in the kitchen"."""
@@ -144,63 +314,21 @@ class Home:
         while True:
             answer, patterns = random.choice((("on", SWITCH_ON), ("off", SWITCH_OFF)))
             pattern = random.choice(patterns)
-            first, second = random.sample([a for a in ACTIONS if a.answer == answer], 2)
-            rooms = [r for r in self._rooms[first] if r in self._rooms[second] and r != ALL]
-            if not rooms or not is_imperative(pattern):
+            if not is_imperative(pattern):
                 continue
-            room = HERE if HERE in rooms and random.random() < 0.2 else random.choice(rooms)
-            other = random.choice(DEVICES[second.device].singular)
-            form = random.choice(TWO_DEVICES_NEAR if room == HERE else TWO_DEVICES)
-            target = self._named(form, first.device, room, second=other)
-            phrase = chosen(random, pattern).replace("{target}", target)
-            devices = (f"{first.device}.{room}", f"{second.device}.{room}")
-            keys = [combination(room, action) for action in (first, second)]
-            return self._filled(first, phrase, devices, keys, pattern)
-
-    def _room(self, action: Action) -> str:
-        """A room, the one that the speaker is in being asked for more often."""
-        rooms = self._rooms[action]
-        return HERE if HERE in rooms and self.random.random() < 0.1 else self.random.choice(rooms)
-
-    def _named(self, form: str, device: str, room: str, **names: str) -> str:
-        """`form` with the names of a device and its room."""
-        random, nouns = self.random, DEVICES[device]
-        if "other" in names:
-            names["other"] = random.choice(ROOMS[names["other"]])
-        return form.format(
-            one=random.choice(nouns.singular),
-            many=random.choice(nouns.plural),
-            room=random.choice(ROOMS.get(room, ("",))),
-            **names,
-        )
-
-    def _place(self, pattern: str, room: str) -> str:
-        """A pattern that names the room alone."""
-        random = self.random
-        name = random.choice(ROOMS.get(room, ("",)))
-        where = {
-            ALL: ("everywhere", "in the whole house", "in every room"),
-            HERE: ("in here", "here", "in this room"),
-        }.get(room, (f"in the {name}", f"in the {name}", f"in my {name}"))
-        floor = {ALL: ("the whole house", "every room"), HERE: ("this room", "the floor")}.get(
-            room, (f"the {name}", f"the {name} floor")
-        )
-        phrase = chosen(random, pattern).replace("{where}", random.choice(where))
-        return phrase.replace("{floor}", random.choice(floor))
-
-    def _filled(
-        self,
-        action: Action,
-        phrase: str,
-        devices: tuple[str, ...],
-        keys: list[Combination],
-        pattern: str,
-    ) -> Clause:
-        """The clause, its value drawn."""
-        answer = action.answer
-        if action.value:
-            said = action.value(self.random)
-            phrase = phrase.replace("{value}", said.text)
-            answer = answer.replace("{value}", said.value)
-        line = "; ".join(f"{device} {answer}" for device in devices)
-        return Clause(phrase, line, action.category, frozenset(keys), is_imperative(pattern))
+            first, second = random.sample(
+                [a for a in ACTIONS if a.answer == answer and a.patterns is patterns], 2
+            )
+            here = random.random() < 0.25
+            form = random.choice(TWO_DEVICES_NEAR if here else TWO_DEVICES)
+            key = ("phrasing", answer, pattern, form)
+            if is_held_out(*key) != self.held_out:
+                continue
+            room = HERE if here else f"@{random.choice(PLACES)}"
+            target = form.format(
+                one=random.choice(DEVICES[first.device].singular), room=room,
+                second=random.choice(DEVICES[second.device].singular),
+            )  # fmt: skip
+            text = chosen(random, pattern).replace("{target}", target)
+            line = f"{first.device}.{room} {answer}; {second.device}.{room} {answer}"
+            return Clause(text, line, "several", frozenset((key,)))

@@ -27,12 +27,14 @@ from training import bpe
 from training.batches import Batch, batches, tokenizer_texts
 from training.grammar import SEED, held_out_commands
 from training.model import CONFIG, Llama
+from training.unseen import load_unseen
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STATE = REPOSITORY / "build" / "training"
 MODELS = REPOSITORY / "models"
 STEPS = 4200
-WARM_UP = 300
+WARM_UP = 200
+FALL = 0.45  # of the steps
 LEARNING_RATE = 3e-3
 MATRIX_LEARNING_RATE = 2e-2  # of Muon
 WEIGHT_DECAY = 0.01
@@ -81,11 +83,12 @@ class Training:
         return float(losses.detach()[answers].mean())
 
     def _schedule(self) -> float:
-        """Part of the learning rate: a linear rise, then half a cosine down to nothing."""
+        """Part of the learning rate: a linear rise, a plateau, then a linear fall to nothing. On
+        the plateau a training may go on with other data."""
         if self.step < WARM_UP:
             return (self.step + 1) / WARM_UP
-        done = (self.step - WARM_UP) / max(self.steps - WARM_UP, 1)
-        return 0.5 * (1 + math.cos(math.pi * done))
+        fall = max(round(self.steps * FALL), 1)
+        return min(1.0, (self.steps - self.step) / fall)
 
     def state(self) -> dict[str, object]:
         """All that a later process needs to go on."""
@@ -99,13 +102,15 @@ class Training:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
 
-    def restore(self, path: Path) -> bool:
-        """Whether `path` held the state of such a training, which then goes on from there."""
+    def restore(self, path: Path, other_data: bool = False) -> bool:
+        """Whether `path` held the state of such a training, which then goes on from there. With
+        `other_data` it may have learnt from other commands, for another number of steps."""
         if not path.exists():
             return False
         state = torch.load(path, weights_only=True)
-        same = (self.data, repr(CONFIG), self.steps)
-        if (state["data"], state["config"], state["steps"]) != same:
+        if state["config"] != repr(CONFIG):
+            return False
+        if not other_data and (state["data"], state["steps"]) != (self.data, self.steps):
             return False
         self.model.load_state_dict(state["model"])
         for optimizer, part in zip(self.optimizers, state["optimizers"], strict=True):
@@ -120,7 +125,9 @@ class Training:
         os.replace(path.with_suffix(".new"), path)
 
 
-def run(training: Training, encoder: bpe.Encoder, state: Path, console: Console) -> None:
+def run(
+    training: Training, encoder: bpe.Encoder, state: Path, console: Console, unseen: frozenset[str]
+) -> None:
     """Trains to the last step, keeping the state now and then."""
     columns = (
         TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -130,7 +137,7 @@ def run(training: Training, encoder: bpe.Encoder, state: Path, console: Console)
         task = progress.add_task("", total=training.steps, completed=training.step, loss=math.nan)
         mean = math.nan
         begun = time.monotonic() - training.seconds
-        for batch in batches(encoder, training.step):
+        for batch in batches(encoder, training.step, unseen):
             if training.step >= training.steps:
                 break
             loss = training.learn(batch)
@@ -143,10 +150,10 @@ def run(training: Training, encoder: bpe.Encoder, state: Path, console: Console)
                     console.print(f"step {training.step} loss {mean:.4f} {training.seconds:.0f} s")
 
 
-def data_digest(tokenizer: BpeTokenizer) -> str:
+def data_digest(tokenizer: BpeTokenizer, unseen: frozenset[str] = frozenset()) -> str:
     """What tells apart two versions of the grammar or the tokenizer."""
     digest = hashlib.sha256(repr(tokenizer.pieces).encode())
-    for text in islice(tokenizer_texts(), DIGESTED_COMMANDS):
+    for text in islice(tokenizer_texts(unseen), DIGESTED_COMMANDS):
         digest.update(text.encode())
     return digest.hexdigest()
 
@@ -168,7 +175,7 @@ def exported(model: Llama, sample: Batch) -> Checkpoint:
 
 def write_held_out(path: Path) -> None:
     """The held-out commands as lines of category, command and action, with tabs between."""
-    lines = (f"{c.category}\t{c.text}\t{c.action}\n" for c in held_out_commands())
+    lines = (f"{c.category}\t{c.raw_text}\t{c.raw_action}\n" for c in held_out_commands())
     path.write_text("".join(lines), encoding="utf-8")
 
 
@@ -179,18 +186,30 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=MODELS, metavar="FOLDER")
     parser.add_argument("--state", type=Path, default=STATE, metavar="FOLDER")
     parser.add_argument("--threads", type=int, default=THREADS)
+    parser.add_argument(
+        "--unseen", type=Path, metavar="TABLE", help="commands that it must not be trained on"
+    )
+    parser.add_argument(
+        "--other-data", action="store_true",
+        help="go on from a state that learnt from other commands, with its tokenizer",
+    )  # fmt: skip
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     console = Console()
     options.models.mkdir(parents=True, exist_ok=True)
-    tokenizer = bpe.trained(tokenizer_texts())
-    bpe.save(tokenizer, options.models / f"tok{bpe.VOCABULARY}.bin")
+    unseen = load_unseen(options.unseen) if options.unseen else frozenset()
+    tokenizer_path = options.models / f"tok{bpe.VOCABULARY}.bin"
+    if options.other_data:
+        tokenizer = BpeTokenizer.load(tokenizer_path, bpe.VOCABULARY)
+    else:
+        tokenizer = bpe.trained(tokenizer_texts(unseen))
+        bpe.save(tokenizer, tokenizer_path)
     write_held_out(options.models / "held_out.tsv")
-    training = Training(options.steps, data_digest(tokenizer))
-    if training.restore(options.state / "state.pt"):
+    training = Training(options.steps, data_digest(tokenizer, unseen))
+    if training.restore(options.state / "state.pt", options.other_data):
         console.print(f"going on from step {training.step}")
     encoder = bpe.Encoder(tokenizer)
-    run(training, encoder, options.state / "state.pt", console)
+    run(training, encoder, options.state / "state.pt", console, unseen)
     sample = next(batches(encoder, 0))
     llama2c.save(exported(training.model, sample), options.models / "home.bin")
     console.print(f"trained in {training.seconds / 60:.0f} minutes")

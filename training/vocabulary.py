@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 # What an action line calls a room, and the names that people give it.
@@ -32,17 +35,45 @@ class Nouns(NamedTuple):
 
 
 DEVICES: dict[str, Nouns] = {
-    "light": Nouns(("light", "lamp"), ("lights", "lamps")),
-    "fan": Nouns(("fan", "ceiling fan"), ("fans",)),
-    "blinds": Nouns(("blind", "shade", "curtain"), ("blinds", "shades", "curtains")),
-    "heating": Nouns(("heating", "heater", "thermostat", "radiator"), ("heaters", "radiators")),
-    "ac": Nouns(("ac", "air conditioner", "air conditioning"), ("air conditioners",)),
-    "tv": Nouns(("tv", "television", "telly"), ("tvs", "televisions")),
-    "speaker": Nouns(("speaker", "stereo", "radio"), ("speakers",)),
-    "plug": Nouns(("plug", "socket", "outlet"), ("plugs", "sockets", "outlets")),
-    "lock": Nouns(("door",), ("doors",)),
-    "vacuum": Nouns(("vacuum", "robot vacuum", "vacuum cleaner"), ("vacuums",)),
-}
+    "light": Nouns(
+        ("light", "light", "light", "lamp", "lamp", "lighting", "overhead light", "ceiling light",
+         "main light"),
+        ("lights", "lights", "lights", "lamps", "overhead lights", "ceiling lights"),
+    ),
+    "fan": Nouns(("fan", "fan", "ceiling fan"), ("fans", "fans", "ceiling fans")),
+    "blinds": Nouns(
+        ("blind", "shade", "curtain", "shutter"), ("blinds", "shades", "curtains", "shutters")
+    ),
+    "heating": Nouns(
+        ("heating", "heater", "thermostat", "radiator"), ("heaters", "radiators", "thermostats")
+    ),
+    "ac": Nouns(
+        ("ac", "air conditioner", "air conditioning", "aircon", "a c"), ("air conditioners", "acs")
+    ),
+    "tv": Nouns(("tv", "tv", "television", "telly"), ("tvs", "televisions")),
+    "speaker": Nouns(
+        ("speaker", "speaker", "stereo", "radio", "sound system", "audio system", "media player",
+         "soundbar", "music player"),
+        ("speakers", "speakers", "radios", "media players"),
+    ),
+    "plug": Nouns(
+        ("plug", "socket", "outlet", "smart plug", "power outlet", "smart socket"),
+        ("plugs", "sockets", "outlets", "smart plugs"),
+    ),
+    "lock": Nouns(
+        ("door", "door", "lock", "door lock"), ("doors", "doors", "locks", "door locks")
+    ),
+    "vacuum": Nouns(
+        ("vacuum", "vacuum", "robot vacuum", "vacuum cleaner", "roomba", "robot vacuum cleaner",
+         "vacuum robot", "robot cleaner"),
+        ("vacuums", "robot vacuums", "vacuum cleaners"),
+    ),
+    "gate": Nouns(("gate",), ("gates",)),
+    "security": Nouns(
+        ("security system", "alarm system", "burglar alarm", "security", "house alarm"),
+        ("security systems", "alarm systems"),
+    ),
+}  # fmt: skip
 
 COLOURS: dict[str, tuple[str, ...]] = {
     "red": ("red",),
@@ -71,11 +102,11 @@ FAN_SPEEDS: dict[str, tuple[str, ...]] = {
 }
 
 SCENES: dict[str, tuple[str, ...]] = {
-    "movie": ("movie", "movie night", "cinema"),
-    "night": ("night", "bedtime", "sleep"),
+    "movie": ("movie", "movie night", "cinema", "film"),
+    "night": ("night", "bedtime", "sleep", "nighttime", "night time"),
     "morning": ("morning", "wake up"),
     "dinner": ("dinner",),
-    "party": ("party", "disco"),
+    "party": ("party",),
     "reading": ("reading",),
     "relax": ("relax", "relaxing", "chill"),
     "work": ("work", "focus"),
@@ -87,16 +118,57 @@ SCENES: dict[str, tuple[str, ...]] = {
 
 # What people say instead of naming a scene.
 SCENE_SAYINGS: dict[str, tuple[str, ...]] = {
-    "movie": ("we are watching a movie", "let us watch a film"),
-    "night": ("good night", "i am going to bed", "time to sleep", "i am going to sleep"),
-    "morning": ("good morning", "i am awake", "i just woke up"),
+    "movie": (
+        "we are watching a movie",
+        "let us watch a film",
+        "it is movie time",
+        "it is movie night",
+    ),
+    "night": (
+        "good night",
+        "goodnight",
+        "i am going to bed",
+        "time to sleep",
+        "i am going to sleep",
+        "it is time for bed",
+        "time for bed",
+        "i am going to sleep now",
+        "we are going to bed",
+        "bedtime",
+        "i want to sleep",
+    ),
+    "morning": (
+        "good morning",
+        "i am awake",
+        "i just woke up",
+        "i am getting up",
+        "rise and shine",
+    ),
     "dinner": ("dinner is ready", "we are having dinner", "time to eat"),
-    "party": ("let us party", "it is party time", "the guests are here"),
+    "party": ("let us party", "it is party time", "the guests are here", "time to party"),
     "reading": ("i want to read", "i am going to read a book"),
     "relax": ("i want to relax", "i need to relax"),
     "work": ("i need to concentrate", "i am starting work", "time to work"),
-    "away": ("i am leaving", "we are leaving", "i am going out", "goodbye", "we are going away"),
-    "home": ("i am home", "we are home", "i am back", "we are back"),
+    "away": (
+        "i am leaving",
+        "we are leaving",
+        "i am going out",
+        "goodbye",
+        "we are going away",
+        "i am off to work",
+        "i am leaving the house",
+        "we are leaving now",
+        "bye bye",
+        "bye",
+    ),
+    "home": (
+        "i am home",
+        "we are home",
+        "i am back",
+        "we are back",
+        "i just got home",
+        "we got home",
+    ),
     "romantic": ("set a romantic mood",),
     "cleaning": ("i am going to clean", "time to clean up"),
 }
@@ -106,54 +178,18 @@ TIMERS = (
     "coffee", "chicken", "homework", "cookie", "potato",
 )  # fmt: skip
 
-# Things that can be asked for and are none of the devices above.
-STRANGE_THINGS = (
-    "dishwasher", "oven", "microwave", "toaster", "kettle", "fridge", "freezer", "printer",
-    "sprinkler", "fountain", "car", "bike", "boat", "train", "rocket", "spaceship", "robot",
-    "elephant", "dog", "cat", "dragon", "unicorn", "washing machine", "dryer", "computer",
-    "laptop", "phone", "camera", "alarm system", "piano", "guitar", "drum", "aquarium", "pool",
-    "hot tub", "sauna", "fireplace", "stove", "grill", "blender", "mixer", "coffee machine",
-    "ice maker", "water", "shower", "bath", "sink", "toilet", "mirror", "table", "chair", "sofa",
-    "couch", "bed", "pillow", "carpet", "wall", "roof", "chimney", "ladder", "hammer", "drill",
-    "lawn mower", "tractor", "telescope", "clock", "calendar", "doorbell", "mailbox", "hedge",
-    "tree", "moon", "sun", "internet", "router", "game console", "treadmill", "sewing machine",
-    "typewriter", "time machine", "volcano", "helicopter", "gate", "projector", "candle",
-)  # fmt: skip
+_WORDS = Path(__file__).with_name("words")
 
-STRANGE_PLACES = (
-    "castle", "school", "submarine", "church", "airport", "library", "forest", "desert", "museum",
-    "hospital", "shop", "restaurant", "stadium", "cave", "tower", "prison", "theater", "hotel",
-    "shed", "barn", "palace", "factory", "bank", "zoo", "park", "station", "tunnel", "bakery",
-    "supermarket", "swimming pool", "neighbour's house", "spaceship", "igloo", "tent", "cinema",
-)  # fmt: skip
 
-COUNTRIES = (
-    "france", "germany", "spain", "italy", "japan", "china", "india", "brazil", "canada", "peru",
-    "kenya", "egypt", "norway", "sweden", "poland", "greece", "turkey", "mexico", "chile",
-    "iceland", "london", "paris", "berlin", "rome", "tokyo", "madrid", "new york", "sydney",
-)  # fmt: skip
+@cache
+def words(name: str) -> tuple[str, ...]:
+    """The words of a file in training/words, divided by commas and line ends."""
+    text = (_WORDS / f"{name}.txt").read_text(encoding="utf-8")
+    return tuple(dict.fromkeys(filter(None, (one.strip() for one in re.split("[,\n]", text)))))
 
-PEOPLE = (
-    "mom", "dad", "grandma", "my sister", "my brother", "anna", "peter", "john", "maria",
-    "the boss",
-    "the doctor", "my wife", "my husband", "the neighbour", "emma", "lucas", "the president",
-    "the plumber", "uncle bob", "shakespeare", "napoleon", "einstein", "the teacher",
-)  # fmt: skip
 
-FOODS = (
-    "pizza", "pasta", "sushi", "bread", "milk", "eggs", "cheese", "apples", "bananas", "coffee",
-    "tea", "rice", "soup", "salad", "chicken", "fish", "chocolate", "ice cream", "cake", "butter",
-    "potatoes", "onions", "beer", "wine", "orange juice", "toilet paper", "cookies", "noodles",
-)  # fmt: skip
-
-STRANGE_VERBS = (
-    "eat", "sell", "buy", "paint", "repair", "fix", "photograph", "throw away", "wash", "hide",
-    "burn", "draw", "steal", "weigh", "measure", "wrap", "bake", "drink", "marry", "insult",
-    "teach", "polish", "break", "explain", "rename", "return", "lick", "phone", "bury", "forget",
-)  # fmt: skip
-
-TOPICS = (
-    "the news", "a joke", "a story", "a poem", "a riddle", "something", "a secret", "a fun fact",
-    "the football score", "the stock market", "politics", "history", "the traffic", "my emails",
-    "my messages", "my horoscope", "the lottery numbers", "a recipe", "the meaning of life",
-)  # fmt: skip
+@cache
+def lines(name: str) -> tuple[str, ...]:
+    """The lines of a file in training/words, but for remarks."""
+    text = (_WORDS / f"{name}.txt").read_text(encoding="utf-8")
+    return tuple(one for one in text.splitlines() if one and not one.startswith("#"))

@@ -118,7 +118,7 @@ def test_a_slice_of_the_held_out_commands(home: LoadedModel) -> None:
     part = commands[:: len(commands) // SLICE][:SLICE]
     texts = [command.text for command in part]
     in_integers = answer_in_integers(home, texts)
-    assert count(part, in_integers, is_exact).value >= 0.97
+    assert count(part, in_integers, is_exact).value >= 0.93
     in_float = answer_in_floats(home, texts)
     assert sum(map(str.__eq__, in_integers, in_float)) >= SLICE - 1
 
