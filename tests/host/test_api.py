@@ -158,7 +158,7 @@ def test_what_cannot_be_generated(cluster, arguments, error, message):
 
 
 def test_a_batch_gives_what_each_prompt_gives_alone(cluster):
-    both = "turn off the kitchen lights and wake me at seven"
+    both = "turn off the kitchen lights and set an alarm for seven"
     prompts = ["order a pizza", both, "wake me at seven"]
     found = cluster.generate_batch(prompts, stop=";")
     alone = [cluster.generate(prompt, stop=";") for prompt in prompts]
@@ -183,7 +183,7 @@ def test_a_prompt_is_what_is_seen_of_it(cluster):
 
 
 def test_a_stream_that_is_closed_lets_the_next_generation_run(micropython, home):
-    free = replace(home, prompt_format=replace(home.prompt_format, grammar=None))
+    free = replace(home, prompt_format=replace(home.prompt_format, grammar=None, names=""))
     with host.simulate(free, chips=1, link="uart") as cluster:
         stream = cluster.stream("turn off the kitchen lights")
         first = next(stream)

@@ -125,12 +125,12 @@ def home():
 
 @pytest.mark.parametrize(
     "line",
-    ["unknown", "light.kitchen brightness=30; alarm at=06:30", "scene.movie",
-     "timer.pasta start=1h30m", "fan.office on for=20m; tv.all volume=up"],
+    ["unknown", "light.A brightness=30; alarm at=06:30", "scene.movie",
+     "timer.pasta start=1h30m", "fan.B on for=20m; tv.all volume=up"],
 )  # fmt: skip
 def test_tokens_of_a_line_are_those_of_its_tokenizer_forced_or_not(home, line):
     vocabulary = TokenTexts(home.tokenizer, home.config.vocab_size)
-    cursor = Cursor(home.prompt_format.automaton(""), vocabulary)
+    cursor = Cursor(home.prompt_format.automaton("the kitchen, and the office"), vocabulary)
     wanted = home.tokenizer.encode(f"\n{line}", bos=False)[2:]
     chooser = TokenChooser(1, 99, Sampler(), 0, vocabulary.stops, Constraint(cursor, 0))
     chosen, asked = [], 0

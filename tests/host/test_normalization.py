@@ -30,7 +30,7 @@ def home() -> PromptFormat:
     ],
 )  # fmt: skip
 def test_the_home_model_sees_the_same_command(home: PromptFormat, text: str) -> None:
-    assert home.text(text) == f"{COMMAND}\n"
+    assert home.text(text) == f"{COMMAND}\n".replace("kitchen", "A")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_the_home_model_sees_the_same_command(home: PromptFormat, text: str) -> 
         ("wake me at 6:30 p.m.", "wake me at 6:30 pm"),
         ("set the T.V. to 50%", "set the tv to 50%"),
         ("I\u2019d like 1.5 hours, it's seven o'clock", "i'd like 1.5 hours, it's seven o'clock"),
-        ("the 'kitchen' \"light\"", "the kitchen light"),
+        ("the 'kitchen' \"light\"", "the A light"),
         ("Ok", "ok"),
         ("hey alexa", "alexa"),
         ("okapi on", "okapi on"),

@@ -99,7 +99,7 @@ def test_transcripts_become_intents_one_after_another_on_a_connection(home):
     async def converse(client):
         return [
             await ask(client, "turn off the kitchen lights"),
-            await ask(client, "Set the living room lights to blue and wake me at half past six."),
+            await ask(client, "Set the living room lights to blue and set an alarm for seven."),
             await ask(client, "order a pizza"),
             await ask(client, "turn on the lights", satellite_id="assist_satellite.attic"),
             await ask(client, "turn on the lights", device_id="unknown"),
