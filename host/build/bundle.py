@@ -47,9 +47,9 @@ TWINS = (
 )  # fmt: skip
 _OF_RESIDUAL = (
     "firmware/compute/norms.py", "protocol/bitunpack_pointers.py", "protocol/sums.py",
-    "firmware/compute/exchange.py",
 )  # fmt: skip
-_PROGRAM = "firmware/compute/program.py"
+# Calls of programs, which an exchange runs, have the addresses of weights in them.
+_PROGRAM, _EXCHANGE = "firmware/compute/program.py", "firmware/compute/exchange.py"
 # Of chips alone whose weights stay in flash.
 _OF_FLASH = (
     "firmware/compute/blocks.py", "firmware/compute/partition.py", "protocol/flash_layout.py",
@@ -121,7 +121,7 @@ def chip_files(
             **dict.fromkeys(_OF_RESIDUAL, not plan.strategy.keeps_residual),
             **dict.fromkeys(_OF_SIGNING, not plan.link.signed),
             **dict.fromkeys(_OF_LINES, not answers_on_line),
-            _PROGRAM: in_flash,  # whose calls have the addresses of weights in them
+            _PROGRAM: in_flash, _EXCHANGE: in_flash or not plan.strategy.keeps_residual,
             _FRAME_CHECK: checks_headers,
             _FRAMING: not has_line,
         }

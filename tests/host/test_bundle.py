@@ -14,6 +14,7 @@ from host.build import bundle
 from host.build.bundle import chip_files, chip_module, compiled
 from host.build.firmware_version import HOST_ONLY, chip_sources
 from host.build.kernels import kernel_source
+from host.build.machine_code.registry import RV32IM
 from host.build.packages import chip_path, flatten_imports
 from host.build.shard import matrix_columns, shard_file
 from host.errors import BuildError
@@ -197,3 +198,18 @@ def test_each_module_of_a_chip_has_a_place_of_its_own() -> None:
 )
 def test_modules_are_imported_from_where_a_chip_has_them(source: str, flat: str) -> None:
     assert flatten_imports(source) == flat
+
+
+@pytest.mark.parametrize("flash", [0, 1 << 20], ids=["heap", "flash"])
+def test_machine_code_that_knows_where_weights_lie_is_only_there_with_weights_in_the_heap(
+    flash: int,
+) -> None:
+    """An exchange runs programs, whose calls have the addresses of weights in them."""
+    model = quantize(random_checkpoint())
+    plan = tensor_plan(model, 2, 16, reduce="chips", heap=1 << 20, flash=[flash] * 2)
+    assert bool(plan.block(0)) == bool(flash)
+    files = chip_files(model, plan, plan.shards[0], "rv32imc", {}, RV32IM)
+    native = {path.rpartition("/")[2] for path in files if path.startswith(f"{bundle.NATIVE}/")}
+    assert {"norms.mpy", "sums.mpy"} <= native
+    expected = set() if flash else {"program.mpy", "exchange.mpy"}
+    assert native & {"program.mpy", "exchange.mpy", "serve.mpy"} == expected
