@@ -146,7 +146,7 @@ def test_heads_of_a_size_of_their_own(head_dim: int, tmp_path: Path) -> None:
 
 def test_another_architecture_is_named(tmp_path: Path) -> None:
     path = write_gguf(random_checkpoint(CONFIG), tmp_path / "m.gguf", architecture="qwen2")
-    assert refusal(path) == "architecture qwen2 is not supported: Llama and Mistral are"
+    assert refusal(path) == "architecture qwen2 is not supported: Llama, Mistral and Qwen3 are"
 
 
 @pytest.fixture(scope="module")

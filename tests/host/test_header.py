@@ -16,8 +16,8 @@ from tests.host.model_files import VOCABULARY, config_of, small_tokenizer
 from tests.host.small_models import KINDS, WORDY, write_model
 from tests.host.tiny import random_checkpoint
 
-# Its partial sums do not fit a message.
-WIDE = config_of(8, 1, 100, 32, VOCABULARY)
+# No kernel is made for heads so large.
+LARGE_HEADS = config_of(194, 1, 2, 32, VOCABULARY)
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,8 @@ def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("weights are read")
 
     for kind in ("gguf.GgufModel", "huggingface.HuggingFaceModel", "llama2c.Llama2cModel"):
-        monkeypatch.setattr(f"host.model.formats.{kind}.checkpoint", refuse)
+        for method in ("checkpoint", "weights"):
+            monkeypatch.setattr(f"host.model.formats.{kind}.{method}", refuse)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -44,11 +45,11 @@ def test_a_header_is_read_without_weights(kind: str, tmp_path: Path) -> None:
 def test_no_chips_can_run_it_is_told_before_what_can_be_cured(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = str(write_model(kind, tmp_path, WIDE, complete=False))
+    path = str(write_model(kind, tmp_path, LARGE_HEADS, complete=False))
     for main in (run_main, plan_main):
         assert main(["--model", path, "--chips", "3"]) == 1
-        assert capsys.readouterr().err.startswith("error: dim 800: ")
-    with pytest.raises(ModelError, match="^dim 800: "), host.simulate(path):
+        assert capsys.readouterr().err.startswith("error: head size 194: ")
+    with pytest.raises(ModelError, match="^head size 194: "), host.simulate(path):
         pass
 
 

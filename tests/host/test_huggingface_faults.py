@@ -22,14 +22,16 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"},
-         "architecture Qwen3ForCausalLM is not supported: Llama and Mistral are"),
+        ({"architectures": ["Qwen3NextForCausalLM"], "model_type": "qwen3_next"},
+         "architecture Qwen3NextForCausalLM is not supported: Llama, Mistral and Qwen3 are"),
         ({"architectures": ["LlamaForSequenceClassification"]},
-         "architecture LlamaForSequenceClassification is not supported: Llama and Mistral are"),
-        ({"model_type": "gemma"}, "architecture gemma is not supported: Llama and Mistral are"),
-        ({"model_type": None}, "no architecture is named: Llama and Mistral are supported"),
+         "architecture LlamaForSequenceClassification is not supported: Llama, Mistral and Qwen3"
+         " are"),
+        ({"model_type": "gemma"},
+         "architecture gemma is not supported: Llama, Mistral and Qwen3 are"),
+        ({"model_type": None}, "no architecture is named: Llama, Mistral and Qwen3 are supported"),
         ({"architectures": None, "model_type": "qwen2"},
-         "architecture qwen2 is not supported: Llama and Mistral are"),
+         "architecture qwen2 is not supported: Llama, Mistral and Qwen3 are"),
         ({"attention_bias": True}, "attention_bias is true, which is not supported"),
         ({"mlp_bias": True}, "mlp_bias is true, which is not supported"),
         ({"sliding_window": 4096}, "sliding_window is 4096, which is not supported"),

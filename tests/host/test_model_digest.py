@@ -33,7 +33,7 @@ def changed(value: Any) -> Iterator[Any]:
     elif isinstance(value, Config):
         yield dataclasses.replace(value, rope_theta=20000.0)
         yield dataclasses.replace(value, context=17)
-    else:
+    elif value is not None:  # as what models of other kinds have
         yield value + 1
 
 

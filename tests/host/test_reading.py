@@ -124,7 +124,7 @@ def test_names_in_files_do_not_break_the_line(tmp_path: Path) -> None:
     path = write_gguf(
         random_checkpoint(WORDY), tmp_path / "m.gguf", architecture="a\nb\x1b[31m" + 500 * "c"
     )
-    supported = "is not supported: Llama and Mistral are"
+    supported = "is not supported: Llama, Mistral and Qwen3 are"
     assert refusal(path) == f"{path}: architecture a\\nb\\x1b[31m{52 * 'c'} {supported}"
     folder = write_huggingface(
         random_checkpoint(WORDY), tmp_path / "folder", architectures=["a\nb"]
