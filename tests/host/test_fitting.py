@@ -71,10 +71,10 @@ def test_a_pipeline_names_its_last_stage(words):
 
 def test_too_many_boards_on_the_radio_are_told_how_many_would_do(home):
     with pytest.raises(DoesNotFit) as caught:
-        choose_parallelism(home, alike(200), batch=False)
+        choose_parallelism(home, alike(200, "esp32c3"), batch=False)
     assert "no number of chips" not in str(caught.value)
     assert 5 < caught.value.chips < 200
-    assert find_plans(home, alike(caught.value.chips))[0]
+    assert find_plans(home, alike(caught.value.chips, "esp32c3"))[0]
 
 
 def test_all_ask_the_same_function(home):
