@@ -61,7 +61,7 @@ def configuration(
     kernels: str = "auto",
     fast: bool = False,
 ) -> dict[str, object]:
-    """The configuration of the chip that owns `share`.
+    """The configuration of the chip that owns `shard`.
 
     uart: settings of its machine.UART, whose buffer is made long enough, or REPL_UART; rate: for
     `ESPNow.config`, None where it is not to be set; key: of the cluster, empty for frames that

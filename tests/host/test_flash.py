@@ -69,7 +69,7 @@ def expected(model, chip=0, chips=1, link="uart", arch="x86", rate=None):
     plan = tensor_plan(model, chips, heap=BOARD.planned_heap(link), mtu=mtu)
     uart = board_uart(BOARD.uart)
     config = configuration(
-        plan, plan.shards[chip], uart=uart, rate=rate, board=board_settings(BOARD)
+        plan, plan.shards[chip], uart=uart, rate=rate, board=board_settings(BOARD), fast=True
     )
     return chip_files(model, plan, plan.shards[chip], arch, config, padding=VECTORS)
 
