@@ -15,6 +15,7 @@ from host.links.transport import open_port
 from host.model.tokenizers.bpe import BpeTokenizer
 from host.paths import HOME_TOKENIZER
 from protocol.message_types import FRAGMENT
+from tests.heap_use import kept_bytes
 from tests.host.test_deployment_fits import ROOM
 from tests.plans import tensor_plan
 from tests.shipped import shipped_model
@@ -45,10 +46,10 @@ def test_a_federation_on_one_cable_each(model, runs, tmp_path):
     with repl_federation(model, tmp_path, 5, heap=HEAP) as (running, ports, _):
         assert_equals_reference(running.executor, runs[0], 30)
         assert_equals_reference(running.executor, runs[1], runs[1].prompt + 2)
-        statistics = running.coordinator.statistics(collect=True)
+        kept = kept_bytes(running.executor, running.coordinator)
         plan = running.executor.plan
     for shard in plan.shards:
-        more = statistics[shard.chip].heap_used - plan.heap_need(shard).kept
+        more = kept[shard.chip] - plan.heap_need(shard).kept
         assert more <= ON_BOARD["uart"] + BOARD_STANDINS
     for port in ports:
         frames = port.written.split(b"\0")
@@ -95,10 +96,10 @@ def test_five_of_the_smallest_board_hold_the_shipped_model(tmp_path):
         home, tmp_path, 5, heap=heap, context=S2_POSITIONS, key=bytes(32)
     ) as (running, _, _):
         assert_equals_reference(running.executor, run, S2_POSITIONS)
-        statistics = running.coordinator.statistics(collect=True)
+        kept = kept_bytes(running.executor, running.coordinator)
         plan = running.executor.plan
     for shard in plan.shards:
-        more = statistics[shard.chip].heap_used - plan.heap_need(shard).kept
+        more = kept[shard.chip] - plan.heap_need(shard).kept
         assert more <= ON_BOARD["uart"] + BOARD_STANDINS
 
 
