@@ -22,7 +22,7 @@ from host.parallel.assessment import Assessment
 from host.parallel.boards import BoardSet
 from host.parallel.fitting import find_first_plan
 from host.parallel.options import CHOICES, parse_parallelism
-from host.parallel.parallelism import HEAP, LINKS, REDUCERS, WEIGHTS
+from host.parallel.parallelism import ANYWHERE, LINKS, REDUCERS, WEIGHTS
 from host.parallel.plan import MAX_CHIPS
 from host.paths import HOME_MODEL
 
@@ -78,8 +78,8 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
         help="how many groups of --parallel hybrid (default 2)",
     )
     add("--reduce", choices=REDUCERS, help="who adds up partial sums in --parallel tensor")
-    help = "where weights lie: flash is read for each token; auto where heaps are small"
-    add("--weights", choices=WEIGHTS, default=HEAP, help=help)
+    help = "where weights lie: flash is read for each token; auto where heaps are small (default)"
+    add("--weights", choices=WEIGHTS, default=ANYWHERE, help=help)
     help = "longest packet on the radio, 250 or 1470 (default: what all boards take)"
     add("--radio-mtu", type=int, choices=RADIO_MTUS, metavar="BYTES", help=help)
     help = "frames are signed with a cluster key, as make flash has it (default), or not"

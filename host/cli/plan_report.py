@@ -12,6 +12,7 @@ from host.parallel.alternatives import Change
 from host.parallel.assessment import Assessment, describe_options, recommend
 from host.parallel.boards import BoardSet
 from host.parallel.cost.latency import Latency, formula
+from host.parallel.cost.reading import RAM, Reading, describe_reading
 from host.parallel.cost.widths import TYPICAL_TOKENS
 from host.parallel.parallelism import Parallelism
 
@@ -105,18 +106,47 @@ def _print_chips(console: Console, each: Assessment) -> None:
         figures = [*map(str, parts), *(f"{n / 1024:.1f}" for n in sizes)]
         rows.append(figures + [names[shard.chip]] * is_mixed)
     print_table(console, headings + ["board"] * is_mixed, rows, left={len(headings)})
+    for text in describe_readings(each):
+        console.print(text, highlight=False)
+
+
+def describe_readings(each: Assessment) -> list[str]:
+    """Where the chips' weights are read from, and how much of it in a token, but for those whose
+    weights are in internal RAM: a line for each kind."""
+    kinds: dict[tuple[str, int | None], dict[int, Reading]] = {}
+    for shard in each.plan.shards:
+        read = each.reading(shard)
+        if read.place != RAM:
+            kinds.setdefault((read.place, read.rate), {})[shard.chip] = read
+    return [
+        f"weights of chip{'s' * (len(of) > 1)} {_describe_numbers(list(of))}: in"
+        f" {describe_reading(list(of.values()))}"
+        for of in kinds.values()
+    ]
+
+
+def _describe_numbers(numbers: list[int]) -> str:
+    """As "0-3, 5"."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ", ".join(_describe_range(range(part[0], part[-1] + 1)) for part in parts)
 
 
 def _print_token(console: Console, fitting: list[Assessment]) -> None:
     """What a token takes, a column for each strategy."""
-    columns = [_figures(each) for each in fitting]
+    reads = any(each.latency and each.latency.reading for each in fitting)
+    columns = [_figures(each, reads) for each in fitting]
     rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
     headings = ["a token, greedy decoding", *(each.options for each in fitting)]
     print_table(console, headings, rows, left={0})
 
 
-def _figures(each: Assessment) -> dict[str, str]:
-    """By name, in order."""
+def _figures(each: Assessment, reads: bool) -> dict[str, str]:
+    """By name, in order; reads: whether any of them waits for weights."""
     used, times = each.traffic, each.latency
     figures = {
         "synchronizations": f"{used.synchronizations:,}",
@@ -133,6 +163,7 @@ def _figures(each: Assessment) -> dict[str, str]:
     return figures | {
         f"latency at position {each.position}, modelled": _milliseconds(times.total),
         "  the slowest chip computes": _part(times, "compute"),
+        **({"  weights are read": _part(times, "reading")} if reads else {}),
         "  serial lines": _part(times, "lines"),
         "  air": _part(times, "air"),
         "  waits": _part(times, "waits"),

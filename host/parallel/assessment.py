@@ -11,6 +11,7 @@ from host.errors import ModelError
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import BoardSet
 from host.parallel.cost.latency import Latency, LatencyModel, NotModelled
+from host.parallel.cost.reading import Reading, read_weights
 from host.parallel.cost.traffic import Traffic, count_traffic
 from host.parallel.cost.widths import SumWidths
 from host.parallel.fitting import explain, find_plans
@@ -46,6 +47,10 @@ class Assessment:
         heap = self.boards.heaps(self.plan.parallelism)[shard.chip]
         return usable_heap(heap) - self.plan.heap_need(shard).total
 
+    def reading(self, shard: Shard) -> Reading:
+        """Where a chip's weights are read from, and how many bytes of them in a token."""
+        return read_weights(self.plan, shard.chip, self.boards.boards[shard.chip])
+
     def as_dict(self) -> dict[str, Any]:
         """For `--json`: bytes, and seconds."""
         token = asdict(self.traffic)
@@ -78,6 +83,7 @@ class Assessment:
             "units": len(shard.units),
             "rows": len(shard.rows),
             "heap": {**asdict(self.plan.heap_need(shard)), "free": self.free(shard)},
+            "weights": asdict(self.reading(shard)),
         }
 
 

@@ -1,5 +1,6 @@
 """Modelled instructions and times, held to what emulated chips executed and to figures by hand."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -19,6 +20,7 @@ from host.parallel.cost.latency import (
     formula,
     radio_rate,
 )
+from host.parallel.cost.reading import FLASH, describe_reading, phase_bytes, read_weights
 from host.parallel.parallelism import UART, Parallelism
 from host.parallel.partition import partition
 from host.parallel.synchronization import Widths
@@ -221,3 +223,39 @@ def test_the_formula_names_its_constants(stories):
         assert constant in text
     wired = " ".join(formula(tensor_plan(stories, 2), [load("esp32c3")] * 2))
     assert "air" not in wired
+
+
+def test_reading_weights_takes_its_time(stories):
+    """From flash and from PSRAM; in internal RAM it is among the instructions."""
+    token = None
+    seconds = {}
+    for name, weights in (("esp32s3", "heap"), ("esp32s3-psram", "heap"), ("esp32s3", "flash")):
+        boards = BoardSet((load(name),) * 3, "uart", 128)
+        plan = boards.plan(stories, Parallelism(weights=weights))
+        token = token_of(plan)
+        seconds[name, weights] = LatencyModel(plan, boards.boards).latency(token, 64)
+        shard = plan.shards[0]
+        read = read_weights(plan, 0, load(name))
+        of_layer = 2 * 8 * (len(shard.heads) + len(shard.kv_heads)) + 3 * len(shard.units)
+        assert read.bytes == 64 * (5 * of_layer + len(shard.rows))
+        assert read.bytes == sum(phase_bytes(plan, 0, each) for each in token)
+    ram, psram, flash = seconds.values()
+    assert ram.reading == 0 and flash.compute > ram.compute == psram.compute
+    assert flash.reading == pytest.approx(read.bytes / 11_480_000)
+    assert psram.reading == pytest.approx(read.bytes / 58_000_000)
+    assert flash.total == pytest.approx(flash.compute + flash.reading + flash.links + flash.waits)
+    assert sum(flash.percent.values()) == 100 and flash.percent["reading"] > 0
+    assert read.place == FLASH
+    told = describe_reading([read])
+    assert re.fullmatch(r"flash, \d+ KB a token at 11.5 MB/s \(modelled\)", told)
+
+
+def test_formulas_tell_at_what_rates_weights_are_read(stories):
+    boards = BoardSet((load("esp32s3"), load("esp32s3-psram"), load("esp32p4")), "uart", 128)
+    mixed = boards.plan(stories, Parallelism())
+    lines = "\n".join(formula(mixed, boards.boards))
+    assert "PSRAM 58 MB/s, PSRAM at a rate that is not known, not counted" in lines
+    plan = boards.plan(stories, Parallelism(weights="flash"))
+    lines = "\n".join(formula(plan, boards.boards))
+    assert "compute + reading + links" in lines and "flash 11.48 MB/s, flash 6.676 MB/s" in lines
+    assert "reading" not in "\n".join(formula(tensor_plan(stories, 2), [load("esp32s3")] * 2))

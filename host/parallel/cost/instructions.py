@@ -77,6 +77,9 @@ _CONTRIBUTED = 5_000  # in an exchange among chips, for each contribution
 # HMAC-SHA256 over 200 bytes, counted there too, and what else signing took of an emulated chip in
 # place of CRC-32.
 _SIGNED_FRAME = 11_800 + 12_900
+# A block that is read from flash: calls in bytecode and of the driver; those that are not full in
+# a phase; and for each row's sum that it is copied. Estimated from the costs of such calls.
+_BLOCK, _BLOCKS_BEGUN, _MOVED = 12_000, 2, 8
 _COLUMNS = 64  # of a matrix whose rows' work counts as well when work is dealt
 
 
@@ -136,6 +139,8 @@ def _work(
     if not rows or chip not in plan.group(each.layer):
         return 0
     work = _calling(plan, each, kernels, is_served) + kernels.matrix * macs + kernels.row * rows
+    if block := plan.block(chip):
+        work += _BLOCK * (macs // block + _BLOCKS_BEGUN) + _MOVED * (rows + dim)
     if each.phase != PHASE_VOCABULARY:
         work += kernels.packed * dim
     if each.phase == PHASE_ATTENTION:
@@ -149,6 +154,7 @@ def _is_served(plan: Plan, each: Synchronization, kernels: KernelCosts) -> bool:
     """Whether a chip answers in one native call."""
     link = plan.link
     is_other = link.signed or link.has_radio or plan.strategy.keeps_residual or plan.slots > 1
+    is_other = is_other or bool(plan.shape.flash)
     return not is_other and kernels.calls.served is not None
 
 
@@ -158,7 +164,7 @@ def _calling(
     """Calls of kernels: programs are of phases, on chips that have one sequence at a time."""
     if is_served:
         return kernels.calls.served or 0
-    if plan.slots > 1 or each.phase == PHASE_VOCABULARY:
+    if plan.slots > 1 or each.phase == PHASE_VOCABULARY or plan.shape.flash:
         return _BYTECODE.synchronization
     return kernels.calls.synchronization
 

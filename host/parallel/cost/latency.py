@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from host.hardware.board import Board
 from host.parallel.cost.instructions import KernelCosts, chip_instructions, kernel_costs
+from host.parallel.cost.reading import RAM, phase_bytes, weights_place
 from host.parallel.cost.traffic import BITS_A_BYTE, frame_sizes, route
 from host.parallel.plan import Plan
 from host.parallel.synchronization import Message, Synchronization
@@ -69,13 +70,14 @@ FIXED_RATES = {RATE_54M: RadioRate(54e6, 778_500, 963_000, 0.7e-3)}
 class Latency:
     """Seconds of a token, by what takes them: chips' instructions, serial lines, the air as far as
     it is waited for, and waits (the radio's turnaround, USB and host). airtime: what all its
-    frames take on the air."""
+    frames take on the air; reading: weights from PSRAM or flash, beside the instructions."""
 
     compute: float
     lines: float
     air: float
     waits: float
     airtime: float
+    reading: float = 0.0
 
     @property
     def links(self) -> float:
@@ -86,9 +88,8 @@ class Latency:
     def percent(self) -> dict[str, int]:
         """Where the time goes, in whole percent that add up to 100: what the largest remainders
         lack goes to them."""
-        parts = {
-            "compute": self.compute, "lines": self.lines, "air": self.air, "waits": self.waits
-        }  # fmt: skip
+        names = ("compute", "reading", "lines", "air", "waits")
+        parts = {name: getattr(self, name) for name in names}
         exact = {name: 100 * part / self.total for name, part in parts.items()}
         whole = {name: int(of) for name, of in exact.items()}
         by_rest = sorted(exact, key=lambda name: whole[name] - exact[name])
@@ -97,7 +98,7 @@ class Latency:
     @property
     def total(self) -> float:
         """Seconds."""
-        return self.compute + self.links + self.waits
+        return self.compute + self.reading + self.links + self.waits
 
     @property
     def tokens_per_second(self) -> float:
@@ -115,8 +116,10 @@ def radio_rate(boards: Sequence[Board]) -> RadioRate:
 def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
     """How LatencyModel comes to its figures, with the constants, in lines for people."""
     clocks = ", ".join(dict.fromkeys(f"{b.name} {b.clock_mhz} MHz" for b in boards))
+    reading = _describe_reading(plan, boards)
+    parts = f"compute + {'reading + ' if reading else ''}links + waits"
     lines = [
-        "token = sum over synchronizations of: compute + links + waits",
+        f"token = sum over synchronizations of: {parts}",
         "compute = instructions of the slowest chip (from emulated counts)"
         f" x {CYCLES_AN_INSTRUCTION} cycles / clock; {clocks}",
         f"line = n bytes in COBS x {BITS_A_BYTE} bits / {_baud(boards[0]):,} baud (--line pins);"
@@ -132,10 +135,24 @@ def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
             f" (published); wait = {rate.turnaround * 1e3:.2f} ms (published round trip"
             f" {rate.round_trip * 1e3:g} ms less two frames of {_SMALL} bytes)"
         )
+    lines += reading
     if len(plan.stages) > 1:
         air = ", at least that of all its frames on the air" if plan.link.has_radio else ""
         lines.append(f"many streams: a token in the time of the slowest stage's sum{air}")
     return lines
+
+
+def _describe_reading(plan: Plan, boards: Sequence[Board]) -> list[str]:
+    """The rates at which weights are read."""
+    places = (weights_place(plan, chip, board) for chip, board in enumerate(boards))
+    of_each = dict.fromkeys(place for place in places if place[0] != RAM)
+    rates = [
+        f"{place} {f'{rate / 1e6:g} MB/s' if rate else 'at a rate that is not known, not counted'}"
+        for place, rate in of_each
+    ]
+    if not rates:
+        return []
+    return [f"reading = bytes of the chip's weights / rate (published); {', '.join(rates)}"]
 
 
 class LatencyModel:
@@ -148,6 +165,7 @@ class LatencyModel:
         """
         self._plan, self._boards, self._radio = plan, boards, radio_rate(boards)
         self._costs: list[KernelCosts] = []
+        self._places = [weights_place(plan, chip, board) for chip, board in enumerate(boards)]
         for board in boards:
             costs = kernel_costs(board.mpy_arch, board.chip, kernels)
             if costs:
@@ -160,15 +178,16 @@ class LatencyModel:
     ) -> Latency:
         """Of a token at a position whose synchronizations are these; rows: positions that are run
         together, each of which is taken to cost as much as one by itself."""
-        compute = lines = air = waits = airtime = 0.0
+        compute = reading = lines = air = waits = airtime = 0.0
         for each in token:
-            compute += self._compute(each, position, rows)
+            computed, read = self._compute(each, position, rows)
+            compute, reading = compute + computed, reading + read
             for messages in (each.requests, each.answers):
                 on_lines, on_air = self._on_links(messages)
                 lines, air = lines + on_lines, air + on_air
                 airtime += self._on_air(messages)
             waits += self._waits(each)
-        return Latency(compute, lines, air, waits, airtime)
+        return Latency(compute, lines, air, waits, airtime, reading)
 
     def throughput(
         self, token: Iterable[Synchronization], position: int, rows: int = 1
@@ -187,15 +206,18 @@ class LatencyModel:
         slowest = max(self.latency(part, position).total for part in parts)
         return 1 / max(slowest, one.airtime, one.total / plan.slots)
 
-    def _compute(self, each: Synchronization, position: int, rows: int) -> float:
-        """The slowest chip's."""
-        return max(
-            chip_instructions(self._plan, chip, each, position, costs, rows)
-            * CYCLES_AN_INSTRUCTION
-            / (board.clock_mhz or 1)
-            / 1e6
-            for chip, (board, costs) in enumerate(zip(self._boards, self._costs, strict=True))
-        )
+    def _compute(self, each: Synchronization, position: int, rows: int) -> tuple[float, float]:
+        """The slowest chip's seconds, of instructions and of reading weights."""
+        plan = self._plan
+
+        def times(chip: int, board: Board, costs: KernelCosts) -> tuple[float, float]:
+            instructions = chip_instructions(plan, chip, each, position, costs, rows)
+            seconds = instructions * CYCLES_AN_INSTRUCTION / (board.clock_mhz or 1) / 1e6
+            _, rate = self._places[chip]
+            return seconds, rows * phase_bytes(plan, chip, each) / rate if rate else 0.0
+
+        of_chips = zip(self._boards, self._costs, strict=True)
+        return max((times(chip, *of_one) for chip, of_one in enumerate(of_chips)), key=sum)
 
     def _on_links(self, messages: Iterable[Message]) -> tuple[float, float]:
         """On serial lines, and on the air, until the last of these messages is there. What chips
