@@ -23,7 +23,7 @@ from host.parallel.assessment import choose_parallelism, describe_options
 from host.parallel.boards import BoardSet
 from host.parallel.fitting import find_first_plan
 from host.parallel.options import AUTO, parse_parallelism
-from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism
+from host.parallel.parallelism import ANYWHERE, HOST_REDUCE, Link, Parallelism
 from host.parallel.plan import DoesNotFit
 from host.paths import HOME_MODEL
 
@@ -79,6 +79,7 @@ def prepare_job(options: argparse.Namespace, console: Console, ask: Ask) -> Flas
         parallelism, choice = _parallelism(options, place, model, before, signed)
         if options.slots is not None:
             parallelism = replace(parallelism, slots=options.slots)
+        parallelism = replace(parallelism, weights=_weights(options, before))
         place = replace(place, parallelism=parallelism)
         place.check()
         cluster = make_cluster(model, path, place, before, options.key)
@@ -98,7 +99,7 @@ def _check_fit(place: Place, model: QuantizedModel, is_kept: bool) -> None:
     try:
         place.plan(model)
     except DoesNotFit as error:
-        if not is_kept or place.boards or place.parallelism == HOST_REDUCE:
+        if not is_kept or place.boards or place.parallelism.reduce == HOST_REDUCE.reduce:
             raise
         raise ModelError(
             f"{error}. The cluster was flashed with {describe_options(place.parallelism)}: name"
@@ -126,6 +127,7 @@ def _place(options: argparse.Namespace, before: ClusterFile | None) -> Place:
         context=options.context or (before.context if before and not options.model else None),
         boards=named,
         kernels=options.kernels,
+        parallelism=replace(HOST_REDUCE, weights=_weights(options, before)),
     )
 
 
@@ -138,6 +140,11 @@ def _named_boards(options: argparse.Namespace, before: ClusterFile | None) -> tu
         is_kept = before is not None and options.chips in (None, before.chips)
         names = before.boards if before and is_kept else ()
     return tuple(load(name) for name in names)
+
+
+def _weights(options: argparse.Namespace, before: ClusterFile | None) -> str:
+    """Where chips keep their weights: as options say, or the cluster was flashed, or anywhere."""
+    return options.weights or (before.parallelism.weights if before else ANYWHERE)
 
 
 def _parallelism(
@@ -184,5 +191,5 @@ def _expected_boards(place: Place, before: ClusterFile | None, signed: bool) -> 
     alike = tuple(known.get(chip, place.board) for chip in range(place.chips))
     return BoardSet(
         place.boards or alike, place.link.kind, place.context, signed, place.link.line,
-        kernels=place.kernels,
+        kernels=place.kernels, weights=place.parallelism.weights,
     )  # fmt: skip

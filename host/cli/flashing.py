@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -14,12 +15,14 @@ from host.cluster.ready_check import READY_TIMEOUT, await_ready
 from host.cluster.registry import record
 from host.errors import FlashError
 from host.flashing.board_files import System
-from host.flashing.esptool import leave_bootloader
+from host.flashing.esptool import Segment, leave_bootloader
 from host.flashing.firmware_files import find_image_file
 from host.flashing.firmware_image import read_image
-from host.flashing.flashing import check_chip, flash_segments, write_segments
+from host.flashing.flashing import check_chip, count_seconds, flash_segments, write_segments
 from host.flashing.updating import Updated, update
 from host.links.discovery import find_candidates, locate
+
+_LONG = 60  # seconds of writing, of which users are told before
 
 
 def run_job(job: FlashJob, console: Console) -> None:
@@ -66,11 +69,24 @@ def flash_board(job: FlashJob, progress: Progress) -> tuple[str, str]:
     except BaseException:
         leave_bootloader(port)
         raise
+    seconds = count_seconds(content, options.baud)
+    if seconds > _LONG:
+        progress.console.print(_announce(content, seconds), highlight=False)
     size = write_segments(
         port, content, chip, on_progress, options.baud, progress.console.print
     )
     version = ".".join(map(str, image.version))
     return chip.mac, f"MicroPython {version} and files, {size} bytes, in the flash and verified"
+
+
+def _announce(content: Sequence[Segment], seconds: float) -> str:
+    """How long writing takes."""
+    size = sum(len(segment.content) for segment in content)
+    minutes, left = divmod(round(seconds), 60)
+    return (
+        f"writing {size:,} bytes takes up to {minutes}:{left:02d} minutes, less where some are"
+        " there already; it can be interrupted, and the same command goes on"
+    )
 
 
 def update_board(job: FlashJob, progress: Progress) -> tuple[str, str]:

@@ -66,6 +66,19 @@ for name in {names}:
         show(name)
 """
 
+# The SHA-256 with which a shard in a partition ends; nothing where there is no such partition.
+_PARTITION = """
+try:
+    import binascii, esp32
+    found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label={label!r})
+    if found and found[0].info()[3] >= {size}:
+        at, b = {size} - 32, bytearray(32)
+        found[0].readblocks(at // 4096, b, at % 4096)
+        print(binascii.hexlify(b).decode())
+except ImportError:
+    pass
+"""
+
 _REMOVE = """
 import os
 if {path!r}.endswith("/"):
@@ -127,6 +140,13 @@ class BoardFiles:
         with self._failures():
             entries = map(ast.literal_eval, self._run(program).splitlines())
             return {path: File(size, sha256) for path, size, sha256 in entries}
+
+    def partition_sha256(self, label: str, size: int) -> str:
+        """Returns the SHA-256 with which so many bytes of a partition end, as hexadecimal digits,
+        empty where it is not there or smaller."""
+        self._doing = "looking at its weights"
+        with self._failures():
+            return self._run(_PARTITION.format(label=label, size=size)).strip()
 
     def remove(self, path: str) -> None:
         """Removes a file or an empty folder, which is what ends with "/"."""

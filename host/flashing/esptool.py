@@ -98,16 +98,18 @@ def write(
     on_progress: OnProgress,
     bauds: Sequence[int] = BAUDS,
     on_retry: Callable[[str], None] = lambda line: None,
+    flash_size: int | None = None,
 ) -> None:
-    """Writes segments to the flash of a chip of this kind, verifies them by MD5, and resets the
-    chip.
+    """Writes those segments to the flash of a chip of this kind that are not there, verifies them
+    by MD5, and resets the chip.
 
     bauds: speeds to try, each where the line was too noisy for the one before, which `on_retry`
-    is called with, as a line. Raises FlashError, which names the segment at which it stopped.
+    is called with, as a line; flash_size: bytes that MicroPython's bootloader is told of, None for
+    what its image says. Raises FlashError, which names the segment at which it stopped.
     """
     for number, baud in enumerate(bauds, 1):
         try:
-            _write(port, kind, segments, on_progress, baud)
+            _write(port, kind, segments, on_progress, baud, flash_size)
             return
         except NoisyLine as error:
             if number == len(bauds):
@@ -123,12 +125,19 @@ def _too_noisy(error: NoisyLine, baud: int) -> str:
 
 
 def _write(
-    port: str, kind: str, segments: Sequence[Segment], on_progress: OnProgress, baud: int
+    port: str,
+    kind: str,
+    segments: Sequence[Segment],
+    on_progress: OnProgress,
+    baud: int,
+    flash_size: int | None,
 ) -> None:
     place = _Place(segments, on_progress)
     files: list[int] = []
     with ExitStack() as stack:
         arguments = ["write-flash", "--skip-flashed"]
+        if flash_size:
+            arguments += ["--flash-size", f"{flash_size // _MB}MB"]
         for segment in segments:
             # One has the cluster's key in it.
             file = stack.enter_context(open_private(segment.content))

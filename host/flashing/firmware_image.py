@@ -20,9 +20,9 @@ Version = tuple[int, int, int]
 
 _MAGIC = 0xE9
 _CHIP_ID = 12  # place of a u16 in the image's header
-_TABLE = 0x8000  # place of the partition table in flash
-_ENTRY = struct.Struct("<HBBII16sI")
-_ENTRY_MAGIC = 0x50AA
+TABLE = 0x8000  # place of the partition table in flash
+ENTRY = struct.Struct("<HBBII16sI")
+ENTRY_MAGIC = 0x50AA
 # The welcome of the REPL, which begins sys.version too.
 _BANNER = re.compile(rb"MicroPython v(\d+)\.(\d+)\.(\d+)")
 
@@ -74,7 +74,7 @@ def read_image(path: Path, board: Board) -> FirmwareImage:
     if len(content) < _CHIP_ID + 2 or content[0] != _MAGIC:
         raise FlashError(f"{path} is no image for an ESP32: take MicroPython's .bin")
     _check_chip(path, content, board)
-    partitions = _partitions(content[_TABLE - board.flash.offset :])
+    partitions = _partitions(content[TABLE - board.flash.offset :])
     version = _version(content)
     if not partitions or version is None:
         raise FlashError(
@@ -106,9 +106,9 @@ def _check_chip(path: Path, content: bytes, board: Board) -> None:
 def _partitions(table: bytes) -> tuple[Partition, ...]:
     """The entries of a partition table, none where there is no table."""
     found = []
-    for place in range(0, len(table) - _ENTRY.size, _ENTRY.size):
-        magic, _, _, offset, size, name, _ = _ENTRY.unpack_from(table, place)
-        if magic != _ENTRY_MAGIC:
+    for place in range(0, len(table) - ENTRY.size, ENTRY.size):
+        magic, _, _, offset, size, name, _ = ENTRY.unpack_from(table, place)
+        if magic != ENTRY_MAGIC:
             break
         found.append(Partition(name.rstrip(b"\0").decode(errors="replace"), offset, size))
     return tuple(found)

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from host.build.bundle import WEIGHTS, split_files
 from host.errors import FlashError
 from host.flashing.board_files import BoardFiles, System
 from host.flashing.changes import FOLDERS, START, Changes, find_changes
 from host.flashing.firmware_image import check_version
 from host.hardware.board import Board
+from protocol.shard_layout import DIGEST_SIZE
 
 _ARCHITECTURES = {1: "x86", 10: "xtensawin", 11: "rv32imc"}  # py/persistentcode.h
 
@@ -44,10 +46,21 @@ def update(
     with BoardFiles(port) as remote:
         system = remote.system()
         _check(system, port, board)
-        files = make_files(system)
+        files, weights = split_files(make_files(system))
+        _check_weights(remote, weights)
         done = _write_changes(remote, system, files, on_progress)
         remote.reset()
     return Updated(system, len(files), done)
+
+
+def _check_weights(remote: BoardFiles, weights: bytes) -> None:
+    """Raises FlashError where weights are to be in a partition, and others are."""
+    sha256 = weights[-DIGEST_SIZE:].hex()
+    if weights and remote.partition_sha256(WEIGHTS, len(weights)) != sha256:
+        raise FlashError(
+            "its weights belong into a partition of the flash, which has not these: flash it"
+            " without --update"
+        )
 
 
 def _check(system: System, port: str, board: Board) -> None:

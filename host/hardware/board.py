@@ -23,8 +23,8 @@ Count = Annotated[int, Meta(ge=0, description="a whole number from 0 on")]
 Text = Annotated[str, Meta(min_length=1, description="text")]
 
 # Bytes of the file system where the rest of the flash is for weights: firmware, with machine code
-# of ours beside it, takes some 170 KB in whole blocks.
-FILESYSTEM = 0x40000
+# of ours beside it, has some 80 files of one block or two.
+FILESYSTEM = 0x80000
 # What a board has and a simulated chip, a process on this machine, does not.
 _ON_BOARDS_ALONE = ("chip", "clock_mhz", "button", "uart", "flash", "led")
 

@@ -20,6 +20,7 @@ from tests.standin_board.micropython_image import (
     filesystem_in,
     micropython_image,
     version_in,
+    weights_in,
 )
 from tests.standin_board.rom import SYNC, Rom
 from tests.standin_board.spawner import Spawner
@@ -212,7 +213,11 @@ class StandinBoard:
             micropython.find(), "-X", "heapsize=1M", _REPL, self.flash.path,
             *filesystem_in(self.flash), version_in(self.flash), mpy_number(self._arch), mode,
         ]  # fmt: skip
-        self._spawner.start(list(map(str, command)), self._environment, slave, uart=self._uart)
+        environment = self._environment
+        if weights := weights_in(self.flash):
+            where = f"{self.flash.path} {weights[0]} {weights[1]}"
+            environment = {**environment, "FEDERATION_PARTITION": where}
+        self._spawner.start(list(map(str, command)), environment, slave, uart=self._uart)
         os.close(slave)
         try:
             mode = self._pump(console)

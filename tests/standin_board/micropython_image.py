@@ -81,6 +81,17 @@ def filesystem_in(flash):
     return end, flash.size - end
 
 
+def weights_in(flash):
+    """Offset and size of the partition for weights, None where there is none."""
+    place = TABLE
+    while (entry := flash.read(place, 32))[:2] == b"\xaa\x50":
+        _, _, _, offset, size, name, _ = struct.unpack("<HBBII16sI", entry)
+        if name.rstrip(b"\0") == b"weights":
+            return offset, size
+        place += 32
+    return None
+
+
 def read_files(image):
     """Content by path, of a littlefs image."""
     littlefs = LittleFS(block_size=SECTOR, block_count=len(image) // SECTOR, mount=False)

@@ -9,10 +9,15 @@ import os
 
 from micropython import const
 
-_FILE = "partition.bin"
+# The file that holds the partition, or of a stand-in board the flash, with where it begins there
+# and its size.
+_FILE, _FIRST, _SIZE = (os.getenv("FEDERATION_PARTITION") or "partition.bin 0 0").split()
+# A stand-in board has another file system when its program runs.
+_OPENED = open(_FILE, "r+b")
+_BYTES = int(_SIZE) or os.stat(_FILE)[6]
 _LABEL = "weights"
-_ADDRESS = const(0x240000)
-_SUBTYPE = const(0x40)
+_ADDRESS = const(0x280000)
+_SUBTYPE = const(0x06)
 _EIO = const(5)
 
 
@@ -33,15 +38,14 @@ class Partition:
     def __init__(self, label):
         if label != _LABEL:
             raise OSError(2)
-        self._size = os.stat(_FILE)[6]
-        self._file = open(_FILE, "r+b")
+        self._first, self._size, self._file = int(_FIRST), _BYTES, _OPENED
 
     @staticmethod
     def find(type=TYPE_APP, subtype=0xFF, label=None, block_size=4096):
         """The partitions that are such."""
         if type != Partition.TYPE_DATA or subtype not in (0xFF, _SUBTYPE):
             return []
-        return [Partition(_LABEL)] if label in (None, _LABEL) and _FILE in os.listdir() else []
+        return [Partition(_LABEL)] if label in (None, _LABEL) else []
 
     def info(self):
         """Type, subtype, address, size, label, and whether it is encrypted."""
@@ -78,4 +82,4 @@ class Partition:
         place = 4096 * block_num + offset
         if not 0 <= place <= self._size - len(buf):
             raise OSError(-258, "ESP_ERR_INVALID_SIZE")
-        self._file.seek(place)
+        self._file.seek(self._first + place)
