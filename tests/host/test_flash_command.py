@@ -170,7 +170,7 @@ def test_a_chip_that_the_cluster_does_not_have(error, silent_port, chip):
 
 def test_a_model_that_does_not_fit(error, silent_port, tmp_path):
     path = write_model(tmp_path / "large.q", 16, 8, 2, 1024)
-    line = error(silent_port, chips=1, chip_id=0, model=path)
+    line = error(silent_port, chips=1, chip_id=0, model=path, weights="heap")
     assert re.match(r"1 chip with \d+ KB of heap is \d+ KB short of the model .*: \d+ chips", line)
 
 
@@ -179,7 +179,8 @@ def test_a_board_too_small_for_what_the_first_was_flashed_for(
 ):
     """Which was chosen for boards like that one."""
     path = write_model(tmp_path / "large.q", 32, 6, 1, 400)
-    options = {"model": path, "chips": 5, "reduce": None, "context": 16, "link": "espnow"}
+    options = {"model": path, "chips": 5, "reduce": None, "context": 16, "link": "espnow",
+               "weights": "heap"}  # fmt: skip
     first = prepare_job(
         parsed(arguments(silent_port, **options, board="esp32s3-psram", parallel="pipeline")),
         Console(), None,

@@ -30,6 +30,8 @@ HOME = Config(
     dim=60, hidden_dim=160, layers=6, heads=5, kv_heads=5, vocab_size=VOCABULARY, context=128
 )
 
+IN_HEAPS = ("--weights", "heap")
+
 
 @pytest.fixture(scope="module")
 def model():
@@ -101,7 +103,8 @@ def test_the_object_has_every_mode_chip_and_figure(planned):
         assert token["synchronizations"] == waits and token["air"]["frames"] > 0
         times = token["modelled"]
         assert times["position"] == 32
-        assert times["total"] == pytest.approx(times["compute"] + times["links"] + times["waits"])
+        parts = ("compute", "reading", "links", "waits")
+        assert times["total"] == pytest.approx(sum(times[part] for part in parts))
         assert times["links"] == pytest.approx(times["lines"] + times["air"])
         assert sum(times["percent"].values()) == 100
         for part, percent in times["percent"].items():
@@ -199,8 +202,9 @@ def test_one_way_alone(planned):
         ("a name is missing", ["--boards", "esp32s3,,esp32c3"]),
         ("leave --board and --chips out", ["--boards", "esp32s3", "--chips", "2"]),
         ("255 boards: a federation has 1 to 254", ["--boards", ",".join(["esp32s3"] * 255)]),
-        (f"1 chip with {C3_KB} KB of heap is", ["--chips", "1", "--board", "esp32c3"]),
-        (f"2 chips with {S3_KB}, {C3_KB} KB of heap are", ["--boards", "esp32s3,esp32c3"]),
+        (f"1 chip with {C3_KB} KB of heap is", ["--chips", "1", "--board", "esp32c3", *IN_HEAPS]),
+        (f"2 chips with {S3_KB}, {C3_KB} KB of heap are",
+         ["--boards", "esp32s3,esp32c3", *IN_HEAPS]),
         ("context must be 1 to 128, the model's, got 500", ["--context", "500"]),
         ("nothing.bin", ["--model", "nothing.bin"]),
     ],

@@ -47,7 +47,7 @@ def weights_place(plan: Plan, chip: int, board: Board) -> tuple[str, int | None]
     """Where a chip's weights are, and the rate at which they are read from there."""
     if plan.block(chip):
         return FLASH, board.flash.read_rate if board.flash else None
-    if board.psram_kb and board.fixed_heap is None:
+    if board.psram_kb and board.fixed_heap is None and not board.is_simulated:
         return PSRAM, board.psram_rate
     return RAM, None
 
