@@ -10,11 +10,14 @@ import os
 from micropython import const
 
 # The file that holds the partition, or of a stand-in board the flash, with where it begins there
-# and its size.
+# and its size. Names are used again and nothing is kept twice: that would be heap that no board
+# uses.
 _FILE, _FIRST, _SIZE = (os.getenv("FEDERATION_PARTITION") or "partition.bin 0 0").split()
-# A stand-in board has another file system when its program runs.
-_OPENED = open(_FILE, "r+b")
-_BYTES = int(_SIZE) or os.stat(_FILE)[6]
+_FIRST = int(_FIRST)
+_SIZE = int(_SIZE) or os.stat(_FILE)[6]
+# Now, as a stand-in board has another file system when its program runs.
+_FILE = open(_FILE, "r+b")
+del os
 _LABEL = "weights"
 _ADDRESS = const(0x280000)
 _SUBTYPE = const(0x06)
@@ -38,7 +41,6 @@ class Partition:
     def __init__(self, label):
         if label != _LABEL:
             raise OSError(2)
-        self._first, self._size, self._file = int(_FIRST), _BYTES, _OPENED
 
     @staticmethod
     def find(type=TYPE_APP, subtype=0xFF, label=None, block_size=4096):
@@ -49,12 +51,12 @@ class Partition:
 
     def info(self):
         """Type, subtype, address, size, label, and whether it is encrypted."""
-        return (self.TYPE_DATA, _SUBTYPE, _ADDRESS, self._size, _LABEL, False)
+        return (self.TYPE_DATA, _SUBTYPE, _ADDRESS, _SIZE, _LABEL, False)
 
     def readblocks(self, block_num, buf, offset=0):
         """Fills the buffer with what begins so many blocks and bytes behind the beginning."""
         self._seek(block_num, buf, offset)
-        if self._file.readinto(buf) != len(buf):
+        if _FILE.readinto(buf) != len(buf):
             raise OSError(_EIO)
 
     def writeblocks(self, block_num, buf, offset=None):
@@ -65,13 +67,13 @@ class Partition:
             self.readblocks(block_num, held, offset)
             buf = bytes(a & b for a, b in zip(held, buf))
             self._seek(block_num, buf, offset)
-        self._file.write(buf)
-        self._file.flush()
+        _FILE.write(buf)
+        _FILE.flush()
 
     def ioctl(self, op, arg):
         """Counts blocks (4), their bytes (5), erases one (6)."""
         if op == 4:
-            return self._size // 4096
+            return _SIZE // 4096
         if op == 5:
             return 4096
         if op == 6:
@@ -80,6 +82,6 @@ class Partition:
 
     def _seek(self, block_num, buf, offset):
         place = 4096 * block_num + offset
-        if not 0 <= place <= self._size - len(buf):
+        if not 0 <= place <= _SIZE - len(buf):
             raise OSError(-258, "ESP_ERR_INVALID_SIZE")
-        self._file.seek(self._first + place)
+        _FILE.seek(_FIRST + place)
