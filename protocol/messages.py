@@ -9,6 +9,7 @@
 | LOGITS | chip | request, boot id u16, first row u16, shift u8 (logit = integer / 2**shift), int16 per row of each position |
 | STEP | host, chip | request, number of the first collective u16, bits u8, count * dim of the residual stream packed |
 | BEST | chip | request, boot id u16, for each position, of the chip's rows: the best token u16, its logit int16, and the same of the next best |
+| CANDIDATES | chip | request, boot id u16, for each position the MOST_CANDIDATES best of the chip's rows, the best first: row u16, from the chip's first on, its logit int16 |
 | ACK | chip, host | request, boot id u16 |
 | CONTRIBUTION, REPAIR | chip | protocol/collective.py |
 | FRAGMENT | any | protocol/fragment.py |
@@ -19,8 +20,8 @@
 
 A request is seven bytes that name the work, and that its answers repeat: sequence id u16, layer u8,
 phase u8, first position u16, count of positions u8. In a STEP the layer is the first of the group,
-and in place of the phase stands what is wanted: 0 nothing, 1 the best token, 2 logits, and
-SCORED_UNIT times the number of positions less one: of the last so many.
+and in place of the phase stands what is wanted: 0 nothing, 1 the best token, 2 logits, 3
+candidates, and SCORED_UNIT times the number of positions less one: of the last so many.
 
 The positions may be of several sequences: runs, of consecutive positions of one sequence each. Then
 SEVERAL_RUNS is added to the phase, and before the data of the positions stands how many runs follow
@@ -71,14 +72,20 @@ BEST_TOKEN = const(17)
 BEST_LOGIT = const(19)
 BEST_PLACE = const(4)  # of a token and its logit
 BEST_SIZE = const(8)  # of a position's best two
+CANDIDATE_ROW = const(17)
+CANDIDATE_LOGIT = const(19)
+CANDIDATE_SIZE = const(4)  # of a row and its logit
 
 WANTS_NOTHING = const(0)
 WANTS_BEST = const(1)
 WANTS_LOGITS = const(2)
+WANTS_CANDIDATES = const(3)
 WANTS_MASK = const(3)
 SCORED_UNIT = const(4)
 # A chip's answer has the logits of one position, and of as many as make no more bytes than these.
 MOST_LOGITS = const(1024)
+# Of a large vocabulary tokens are drawn among so many; a chip that has fewer rows gives all.
+MOST_CANDIDATES = const(64)
 MAX_POSITIONS = const(32)  # of one request, as the field of scored positions has it
 SEVERAL_RUNS = const(0x80)
 RUN_SIZE = const(5)

@@ -79,6 +79,9 @@ HEADER = (
     "layers",  # numbers of each layer
 )
 
+# And of a large vocabulary "candidates": how many of the best rows an answer has in place of the
+# logits of all.
+
 # Numbers of a layer, by their places; behind them, where queries and keys are normalized, the
 # numbers of a norm and its multipliers [head_dim], of queries and then of keys.
 Q_SHIFT = const(0)

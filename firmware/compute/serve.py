@@ -161,8 +161,8 @@ def _block(role, programs, slots):
 
 def _scoring(vocabulary, answer):
     """The words of what vocabulary.py does, none where that is another chip's, or too long for an
-    answer."""
-    if not vocabulary:
+    answer, or candidates are wanted."""
+    if not vocabulary or vocabulary.candidates:
         return {}
     program, end = scoring_program(vocabulary, answer)
     if end + TRAILER_SIZE[3] > len(answer):

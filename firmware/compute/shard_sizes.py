@@ -5,6 +5,7 @@ from protocol.frame import HEADER_SIZE
 from protocol.messages import (
     BEST_SIZE,
     BOOT_ID,
+    CANDIDATE_SIZE,
     LOGITS_DATA,
     MOST_LOGITS,
     PARTIAL_DATA,
@@ -78,6 +79,8 @@ def message_sizes(layout):
     several = min(layout["positions"], 2 * slots) - 1 if slots > 1 else 0
     runs = 1 + RUN_SIZE * several if several > 0 else 0
     rows = 2 * max(1, layout["rows"])
+    if "candidates" in layout:
+        rows = CANDIDATE_SIZE * max(1, min(layout["rows"], layout["candidates"]))
     scored = min(layout["positions"], MOST_LOGITS // rows)
     logits = LOGITS_DATA + rows * max(1, scored)
     if not layout["has_norms"]:

@@ -11,7 +11,10 @@ from protocol.shard_layout import VOCABULARY_WEIGHTS
 
 
 class Vocabulary:
-    """`run()` turns workspace.x into `logits` [rows], each an int16 at the model's logit scale."""
+    """`run()` turns workspace.x into `logits` [rows], each an int16 at the model's logit scale.
+
+    candidates: the Candidates where an answer has these in place of all logits, else None.
+    """
 
     def __init__(self, weights, workspace, kernels):
         layout = weights.layout
@@ -24,6 +27,11 @@ class Vocabulary:
         self._weights = weights.vocabulary
         at = weights.places[VOCABULARY_WEIGHTS]
         self._classifier = Linear(at, rows, layout["dim"], workspace.x, kernels)
+        self.candidates = None
+        if "candidates" in layout:
+            from firmware.compute.candidates import Candidates
+
+            self.candidates = Candidates(self.logits, layout["candidates"])
 
     def run(self):
         """Computes the logits."""

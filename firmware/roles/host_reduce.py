@@ -8,8 +8,9 @@ from firmware.outbox import BadRequest, NeedKV
 from protocol.bitpack import bits_needed, pack
 from protocol.compat import const, micropython, ptr8, ptr32
 from protocol.frame import HEADER_SIZE, TYPE, ProtocolError
-from protocol.message_types import COMPUTE, LOGITS, PARTIAL
+from protocol.message_types import CANDIDATES, COMPUTE, LOGITS, PARTIAL
 from protocol.messages import (
+    CANDIDATE_SIZE,
     COMPUTE_DATA,
     LOGITS_DATA,
     PARTIAL_BITS,
@@ -168,13 +169,15 @@ class HostReduce(Role):
         vocabulary = self.model.vocabulary
         if vocabulary is None:
             return 0
-        if LOGITS_DATA + 2 * len(vocabulary.logits) * count + _TRAILER > len(answer):
+        candidates = vocabulary.candidates
+        size = CANDIDATE_SIZE * candidates.count if candidates else 2 * len(vocabulary.logits)
+        if LOGITS_DATA + size * count + _TRAILER > len(answer):
             raise BadRequest("logits of %d positions are too many" % count)
-        answer[TYPE] = LOGITS
+        answer[TYPE] = CANDIDATES if candidates else LOGITS
         size = 0
         for i in range(count):
             at = COMPUTE_DATA + 2 * self._dim * i
             self._load(request, 0, at, self.model.workspace.x, self._dim)
             vocabulary.run()
-            size = vocabulary.write(answer, i)
+            size = (candidates or vocabulary).write(answer, i)
         return size

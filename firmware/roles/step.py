@@ -14,13 +14,14 @@ from protocol.bitunpack import unpack
 from protocol.compat import const, micropython
 from protocol.fields import put_u16
 from protocol.frame import HEADER_SIZE, TYPE
-from protocol.message_types import ACK, BEST, LOGITS
+from protocol.message_types import ACK, BEST, CANDIDATES, LOGITS
 from protocol.messages import (
     ACK_SIZE,
     BEST_LOGIT,
     BEST_PLACE,
     BEST_SIZE,
     BEST_TOKEN,
+    CANDIDATE_SIZE,
     COUNT,
     LAYER,
     LOGITS_DATA,
@@ -30,6 +31,7 @@ from protocol.messages import (
     STEP_BITS,
     STEP_DATA,
     STEP_WANTS,
+    WANTS_CANDIDATES,
     WANTS_LOGITS,
     WANTS_MASK,
     WANTS_NOTHING,
@@ -213,19 +215,23 @@ class Step:
             answer[TYPE] = ACK
             return ACK_SIZE
         weights, logits = self._weights, vocabulary.logits
-        wants_logits = request[STEP_WANTS] & WANTS_MASK == WANTS_LOGITS
+        wants = request[STEP_WANTS] & WANTS_MASK
+        written, size = vocabulary, 2 * len(logits)
+        answer[TYPE] = LOGITS if wants == WANTS_LOGITS else BEST
+        if wants == WANTS_CANDIDATES and vocabulary.candidates:
+            written = vocabulary.candidates
+            answer[TYPE], size = CANDIDATES, CANDIDATE_SIZE * written.count
         scored = (request[STEP_WANTS] & ~SEVERAL_RUNS) // SCORED_UNIT + 1
-        size = LOGITS_DATA + 2 * len(logits) * scored + _TRAILER
-        if scored > self.place[_COUNT] or (wants_logits and size > len(answer)):
+        size = LOGITS_DATA + size * scored + _TRAILER
+        if scored > self.place[_COUNT] or (wants >= WANTS_LOGITS and size > len(answer)):
             raise BadRequest("%d positions of %d to be scored" % (scored, self.place[_COUNT]))
-        answer[TYPE] = LOGITS if wants_logits else BEST
         size = 0
         for i in range(scored):
             at = self.place[_COUNT] - scored + i
             self.residual.normalize(at, weights.final_gain, 0, weights.final_norm)
             vocabulary.run()
-            if wants_logits:
-                size = vocabulary.write(answer, i)
+            if wants >= WANTS_LOGITS:
+                size = written.write(answer, i)
                 continue
             for place in range(BEST_SIZE * i, BEST_SIZE * (i + 1), BEST_PLACE):
                 best = self._best(logits, len(logits))

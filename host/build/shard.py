@@ -13,6 +13,7 @@ from host.build.kernels import column_blocks
 from host.model import arithmetic
 from host.model.arithmetic import Gain
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
+from host.model.sampling import count_candidates
 from host.parallel.plan import Plan, Shard
 from host.parallel.sharding import head_rows, shard_weight
 from protocol import shard_layout as layout
@@ -35,7 +36,8 @@ def shard_file(model: QuantizedModel, plan: Plan, shard: Shard, padding: int = 1
     protocol/shard_layout.py."""
     block = plan.block(shard.chip)
     numbers = {"columns": padding, **_header(model, plan, shard)}
-    ordered = {name: numbers[name] for name in HEADER} | ({"block": block} if block else {})
+    ordered = {name: numbers[name] for name in (*HEADER, "candidates") if name in numbers}
+    ordered |= {"block": block} if block else {}
     header = json.dumps(ordered, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 4)
     body = _Body(padding, block)
@@ -111,7 +113,7 @@ def _layers(model: QuantizedModel, plan: Plan, shard: Shard) -> list[QuantizedLa
 def _header(model: QuantizedModel, plan: Plan, shard: Shard) -> dict[str, object]:
     config, stage = model.config, plan.stage_of(shard.chip)
     after = plan.stages[plan.stages.index(stage) + 1 :][:1]
-    values = {
+    values: dict[str, object] = {
         "model": model.sha256()[:HASH_SIZE].hex(),
         "chip": shard.chip,
         "members": list(stage.chips),
@@ -137,6 +139,8 @@ def _header(model: QuantizedModel, plan: Plan, shard: Shard) -> dict[str, object
         "final_norm": _norm(model.final_gain, model.final_limit),
         "layers": [_layer_numbers(layer) for layer in _layers(model, plan, shard)],
     }
+    if candidates := count_candidates(config.vocab_size):
+        values["candidates"] = candidates
     return values
 
 

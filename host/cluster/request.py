@@ -12,8 +12,12 @@ from protocol.messages import REQUEST_SIZE
 OnAnswer = Callable[[int, bytes], None]
 
 _ANSWERS = {
-    message_types.COMPUTE: (message_types.PARTIAL, message_types.LOGITS),
-    message_types.STEP: (message_types.LOGITS, message_types.BEST, message_types.ACK),
+    message_types.COMPUTE: (
+        message_types.PARTIAL, message_types.LOGITS, message_types.CANDIDATES,
+    ),
+    message_types.STEP: (
+        message_types.LOGITS, message_types.BEST, message_types.CANDIDATES, message_types.ACK,
+    ),
     message_types.DISCOVERY: (message_types.READY,),
     message_types.STATISTICS: (message_types.STATISTICS,),
     message_types.LINE: (message_types.LINE,),

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from host.cluster.coordinator import Coordinator
 from host.cluster.request import NeedsCache
 from host.executors.batch import Batch, BatchExecutor
-from host.executors.logits import no_logits, put_best, put_logits
+from host.executors.logits import no_logits, put_scores
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
+from host.model.sampling import count_candidates
 from host.parallel.plan import Plan
 from host.wire.payloads import encode_step_runs, want_scores
 
@@ -58,7 +59,8 @@ class AllReduceExecutor(BatchExecutor):
 
     def _step(self, batch: Batch) -> Ints:
         """Runs a batch; the logits [scored, vocab] of its scored rows."""
-        wants = want_scores(batch.scored, batch.is_greedy)
+        candidates = bool(count_candidates(self.model.config.vocab_size))
+        wants = want_scores(batch.scored, batch.is_greedy, candidates)
         residual = self.model.embedding[batch.tokens].reshape(-1)
         payload = encode_step_runs(wants, batch.runs, self._collective, residual.tolist())
         logits = no_logits(self.plan, batch.scored)
@@ -66,8 +68,7 @@ class AllReduceExecutor(BatchExecutor):
         def on_answer(chip: int, answer: bytes) -> None:
             if not self.plan.shards[chip].rows or not batch.scored:
                 return
-            put = put_best if batch.is_greedy else put_logits
-            put(self.plan, logits, chip, answer)
+            put_scores(self.plan, logits, chip, answer, greedy=batch.is_greedy)
 
         timing = wants, len(batch.rows)
         answers = self._membership.ask(

@@ -11,8 +11,10 @@ from collections.abc import Callable
 import numpy as np
 
 from host.errors import ClusterError
+from host.executors.logits import keep_candidates
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
+from host.model.sampling import count_candidates
 from host.parallel.plan import Plan
 from host.parallel.sharded_model import ShardedModel
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
@@ -38,6 +40,8 @@ def arithmetic_observer(model: QuantizedModel, plan: Plan) -> Observer:
             expected = sharded.attention(layer, x, position)
         elif phase == PHASE_VOCABULARY:
             expected = sharded.logits(x)
+            if count_candidates(model.config.vocab_size):
+                expected = [keep_candidates(part) for part in expected]
         else:
             expected = sharded.feed_forward(layer, x)
         for chip, answer in sorted(answers.items()):

@@ -158,7 +158,7 @@ class BatchExecutor(BaseExecutor):
                     sequence.is_awaited = False
                     return self._complete(sequence, scores)
             due = [each for each in self._waiting if each.is_awaited]
-            most = self.plan.positions if all(each.is_greedy for each in due) else self.plan.scored
+            most = self.plan.most_scored(all(each.is_greedy for each in due))
             batch = next_batch(due, self.plan.positions, most)
             logits = self._run(batch)
             if logits is None:

@@ -164,7 +164,7 @@ class BaseExecutor(ABC):
     @property
     def most_scored(self) -> int:
         """Of how many positions one pass can give the logits."""
-        return self.plan.positions if self.greedy else self.plan.scored
+        return self.plan.most_scored(self.greedy)
 
     @property
     def resends(self) -> int:

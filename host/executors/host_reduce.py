@@ -23,7 +23,7 @@ from host.executors.arithmetic_check import (
 )
 from host.executors.batch import Batch, BatchExecutor, Row, Run
 from host.executors.executor import Sequence
-from host.executors.logits import no_logits, put_logits
+from host.executors.logits import no_logits, put_scores
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.model.transformer import final_activation
@@ -152,7 +152,7 @@ class HostReduceExecutor(BatchExecutor):
         """Has chips compute `logits` [n, vocab] of x [n, dim]; first: whose row is the first."""
 
         def on_answer(chip: int, payload: bytes) -> None:
-            put_logits(self.plan, logits, chip, payload)
+            put_scores(self.plan, logits, chip, payload)
 
         run = first.sequence.sequence_id, first.position, len(x)
         self._compute(0, PHASE_VOCABULARY, [run], x, on_answer)

@@ -7,8 +7,10 @@ import numpy as np
 from host.cluster.dispatcher import decode_answer
 from host.errors import ClusterError
 from host.model.arithmetic import INT16_LIMIT, Ints
+from host.model.sampling import count_candidates, list_candidates
 from host.parallel.plan import Plan
-from host.wire.payloads import decode_best, decode_logits
+from host.wire.payloads import decode_best, decode_candidates, decode_logits
+from protocol.messages import MOST_CANDIDATES
 
 
 def no_logits(plan: Plan, positions: int) -> Ints:
@@ -42,3 +44,37 @@ def put_best(plan: Plan, logits: Ints, chip: int, payload: bytes) -> None:
     if len(rows) > 1:
         logits[positions, best.next_tokens] = best.next_logits
     logits[positions, best.tokens] = best.logits
+
+
+def put_candidates(plan: Plan, logits: Ints, chip: int, payload: bytes) -> None:
+    """Puts the logits of a chip's CANDIDATES into `logits` [positions, vocab]. Raises ClusterError
+    for other than so many of its rows."""
+    found, rows = decode_answer(chip, decode_candidates, payload), plan.shards[chip].rows
+    each = min(MOST_CANDIDATES, len(rows))
+    if len(found.rows) != each * len(logits) or max(found.rows) >= len(rows):
+        raise ClusterError(f"chip {chip} answered with other candidates: flash it again")
+    positions = np.repeat(np.arange(len(logits)), each)
+    logits[positions, np.array(found.rows) + rows.start] = found.logits
+
+
+def put_scores(
+    plan: Plan, logits: Ints, chip: int, payload: bytes, *, greedy: bool = False
+) -> None:
+    """Puts a chip's answer into `logits` [positions, vocab], as put_candidates, put_best or
+    put_logits, by what it was asked for. Raises ClusterError as these do."""
+    if count_candidates(plan.config.vocab_size):
+        put_candidates(plan, logits, chip, payload)
+    elif greedy:
+        put_best(plan, logits, chip, payload)
+    else:
+        put_logits(plan, logits, chip, payload)
+
+
+def keep_candidates(logits: Ints) -> Ints:
+    """Returns the logits [positions, rows] that a chip gives of its part of a large vocabulary:
+    those of its candidates, all others less than any."""
+    kept = np.full_like(logits, -INT16_LIMIT - 2)
+    for row, given in zip(logits, kept, strict=True):
+        best = list_candidates(row, min(MOST_CANDIDATES, len(row)))
+        given[best] = row[best]
+    return kept

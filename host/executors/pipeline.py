@@ -21,6 +21,7 @@ from host.executors.step_answers import StepAnswers
 from host.executors.step_sender import Step, StepSender
 from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
+from host.model.sampling import count_candidates
 from host.parallel.plan import Plan
 from host.wire.payloads import encode_step, want_scores
 from host.wire.reports import BAD_REQUEST, FAULT, decode_error, error_name
@@ -73,7 +74,8 @@ class PipelineExecutor(BaseExecutor):
         self._recovery = _Recovery()
         subscribe = coordinator.dispatcher.subscribe
         subscribe([message_types.ACK], self._on_acknowledgement)
-        subscribe([message_types.LOGITS, message_types.BEST], self._on_answer)
+        answers = message_types.LOGITS, message_types.BEST, message_types.CANDIDATES
+        subscribe(answers, self._on_answer)
         subscribe([message_types.ERROR], self._on_error)
 
     def open(self) -> Sequence:
@@ -146,7 +148,9 @@ class PipelineExecutor(BaseExecutor):
         start = sequence.position
         sequence.position = end = self._step_end(sequence, start)
         is_last = end == len(sequence.tokens) and sequence.is_awaited
-        wants = want_scores(sequence.scored if is_last else 0, sequence.is_greedy)
+        candidates = bool(count_candidates(self.model.config.vocab_size))
+        scored = sequence.scored if is_last else 0
+        wants = want_scores(scored, sequence.is_greedy, candidates)
         residual = self.model.embedding[sequence.tokens[start:end]].reshape(-1)
         self._sender.number = (self._sender.number + 1) & 0xFFFF
         payload = encode_step(

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from host.cluster.dispatcher import Message
 from host.executors.executor import Sequence
-from host.executors.logits import no_logits, put_best, put_logits
+from host.executors.logits import no_logits, put_scores
 from host.executors.step_sender import Step
 from host.model.arithmetic import Ints
 from host.parallel.plan import Plan
@@ -30,15 +30,15 @@ class StepAnswers:
         self._awaited[step.number] = step
 
     def take(self, message: Message) -> bool:
-        """Takes in a LOGITS or BEST; whether it was awaited.
+        """Takes in a LOGITS, BEST or CANDIDATES; whether it was awaited.
 
         Raises ClusterError where it is malformed, or not of the chip's rows.
         """
         step = self._awaited.get(message.sequence)
         if step is None or step.logits is None or message.source not in step.missing:
             return False
-        put = put_logits if message.kind == message_types.LOGITS else put_best
-        put(self._plan, step.logits, message.source, message.payload)
+        greedy = message.kind == message_types.BEST
+        put_scores(self._plan, step.logits, message.source, message.payload, greedy=greedy)
         step.missing.discard(message.source)
         if not step.missing:
             del self._awaited[step.number]

@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 from host.errors import ModelError
 from host.model.checkpoint import Config
 from host.model.outline import Divisible
+from host.model.sampling import count_candidates
 from host.parallel.assignment import LocalSizes, ShardingPlan, blocks, level
 from host.parallel.flash import flash_bytes
 from host.parallel.heap import row_bytes, unit_bytes, usable_heap
@@ -19,7 +20,7 @@ from host.wire.framing import frame_room
 from protocol.collective import CONTRIBUTION_FIELDS
 from protocol.fragment import MAX_FRAGMENTS, MAX_MESSAGE, fragment_room
 from protocol.frame import MAX_PAYLOAD
-from protocol.messages import MOST_LOGITS, REQUEST_SIZE
+from protocol.messages import MOST_CANDIDATES, MOST_LOGITS, REQUEST_SIZE
 from protocol.wide_collective import MOST_MEMBERS, MOST_PIECES, count_banks
 
 # More positions in a request save less and less waiting, cost a chip buffers, and on the radio
@@ -30,7 +31,7 @@ MOST_POSITIONS = 8
 # Bytes of each heap that more positions and slots leave: native programs take what is free.
 GROWTH_LEAVES = 16_384
 _PARTIAL_HEAD = REQUEST_SIZE + 3  # boot id and width
-MAX_ROWS = (MAX_PAYLOAD - REQUEST_SIZE - 5) // 2  # logits that one message carries
+MAX_ROWS = 0xFFFF  # that a chip can name
 # What a unit and a row cost beside their weights: accumulators, and the row's place in an answer.
 _UNIT_BUFFERS, _ROW_BUFFERS = 8, 8
 
@@ -112,7 +113,7 @@ def describe_vocabulary(tokens: int, chips: int) -> str:
         return ""
     return (
         f"a vocabulary of {tokens} tokens takes at least {-(-tokens // MAX_ROWS)} chips, each"
-        f" answering with {MAX_ROWS}, and {chips} {'are' if chips > 1 else 'is'} there"
+        f" with {MAX_ROWS} of them, and {chips} {'are' if chips > 1 else 'is'} there"
     )
 
 
@@ -172,7 +173,9 @@ def _answers_growth(strategy: Strategy, shape: Shape, chip: int, vocabulary: int
         sizes = LocalSizes(0, 0, 0, shape.config.head_dim)
         return strategy.heap_need(shape, chip, sizes, rows).total - counted
 
-    longest = (MOST_LOGITS // 2 // count for count in range(1, shape.positions + 1))
+    longest = [MOST_LOGITS // 2 // count for count in range(1, shape.positions + 1)]
+    if count_candidates(vocabulary):
+        longest = [MOST_CANDIDATES]
     return max(need(rows) for rows in (0, *longest) if rows <= vocabulary) - need(0)
 
 

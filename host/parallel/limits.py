@@ -6,8 +6,9 @@ from host.errors import ModelError
 from host.model.checkpoint import Config
 
 MAX_HEAD_SIZE = 192  # elements that a kernel has in variables: host/build/kernels.py
-# By the fields of a request, protocol/messages.py: a layer is a u8, positions and rows are u16.
-MAX_LAYERS, MAX_CONTEXT, MAX_VOCABULARY = 256, 65_535, 65_536
+# By the fields of a request, protocol/messages.py: a layer is a u8, positions are u16.
+MAX_LAYERS, MAX_CONTEXT = 256, 65_535
+MAX_VOCABULARY = 262_144  # the largest in use, of Gemma 3
 
 
 def check_limits(config: Config, context: int) -> None:
@@ -20,8 +21,7 @@ def check_limits(config: Config, context: int) -> None:
         raise ModelError(f"{config.layers} layers: a message names at most {MAX_LAYERS}")
     if config.vocab_size > MAX_VOCABULARY:
         raise ModelError(
-            f"a vocabulary of {config.vocab_size} tokens: a message names at most"
-            f" {MAX_VOCABULARY}"
+            f"a vocabulary of {config.vocab_size} tokens: at most {MAX_VOCABULARY} can be"
         )
     if context > MAX_CONTEXT:
         raise ModelError(

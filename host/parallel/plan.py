@@ -14,6 +14,7 @@ from functools import cached_property
 from host.errors import Curable, one_line
 from host.model.checkpoint import Config
 from host.model.outline import Divisible
+from host.model.sampling import count_candidates
 from host.parallel.assignment import LocalSizes
 from host.parallel.flash import flash_bytes
 from host.parallel.heap import HeapNeed, padding_bytes
@@ -158,6 +159,12 @@ class Plan:
     def scored(self) -> int:
         """Of how many positions of one request every chip can answer with all logits."""
         return min(self.shape.scored(len(shard.rows)) for shard in self.shards)
+
+    def most_scored(self, greedy: bool) -> int:
+        """Of how many positions of one request every chip can answer with what is wanted."""
+        if greedy and not count_candidates(self.config.vocab_size):
+            return self.positions
+        return self.scored
 
     @property
     def slots(self) -> int:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from host.model import arithmetic
 from host.model.checkpoint import Config
+from host.model.sampling import count_candidates
 from host.parallel.flash import block_bytes
 from host.parallel.parallelism import UART, Link
 from protocol.cobs import encoded_size
 from protocol.fragment import LEAST_MTU, fragment_room
 from protocol.frame import HEADER_SIZE, MAX_FRAME, TRAILER_SIZE
-from protocol.messages import MOST_LOGITS, RUN_SIZE
+from protocol.messages import CANDIDATE_SIZE, MOST_LOGITS, RUN_SIZE
 
 RXBUF_OVERHEAD = 14  # bytes that ESP-NOW's receive buffer keeps beside a message
 # MicroPython's ring buffers count in 16 bits, of which the last value is one byte too many. What
@@ -66,7 +67,13 @@ class Shape:
 
     def scored(self, rows: int) -> int:
         """Of how many positions an answer has the logits of so many rows, as chips have it."""
-        return max(1, min(self.positions, MOST_LOGITS // (2 * max(1, rows))))
+        return max(1, min(self.positions, MOST_LOGITS // max(1, self.score_bytes(rows))))
+
+    def score_bytes(self, rows: int) -> int:
+        """Bytes of the logits of so many rows, or of the candidates among them, of a position."""
+        if candidates := count_candidates(self.config.vocab_size):
+            return CANDIDATE_SIZE * min(candidates, rows)
+        return 2 * rows
 
     @property
     def runs_bytes(self) -> int:

@@ -15,7 +15,7 @@ from protocol.messages import LAYER, PHASE, PHASE_ATTENTION, PHASE_FEED_FORWARD
 IDLE, COMPUTING, SENDING, WAITING = "idle", "compute", "send", "wait"
 MOST_SPANS = 1000  # of one token that are kept
 _WORK = frozenset((message_types.COMPUTE, message_types.STEP))
-_RESULTS = frozenset((message_types.LOGITS, message_types.BEST))
+_RESULTS = frozenset((message_types.LOGITS, message_types.BEST, message_types.CANDIDATES))
 _PHASES = {PHASE_ATTENTION: "attention", PHASE_FEED_FORWARD: "feed-forward"}
 
 

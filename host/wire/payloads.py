@@ -15,6 +15,7 @@ from protocol.bitpack import bits_needed, pack, packed_size
 from protocol.frame import ProtocolError
 from protocol.messages import (
     BEST_SIZE,
+    CANDIDATE_SIZE,
     MAX_POSITIONS,
     PHASE_VOCABULARY,
     REQUEST_SIZE,
@@ -22,6 +23,7 @@ from protocol.messages import (
     SCORED_UNIT,
     SEVERAL_RUNS,
     WANTS_BEST,
+    WANTS_CANDIDATES,
     WANTS_LOGITS,
     WANTS_MASK,
     WANTS_NOTHING,
@@ -68,11 +70,17 @@ Best = namedtuple(
 )
 
 
+Candidates = namedtuple(
+    "Candidates",
+    ("sequence_id", "layer", "phase", "position", "count", "boot_id", "rows", "logits"),
+)
+
+
 _PHASE_MASK = 0x7F  # of a COMPUTE, without SEVERAL_RUNS
 
 
 def _encode_request(values: tuple[int, ...], mask: int = _PHASE_MASK) -> bytes:
-    if values[2] & mask > PHASE_VOCABULARY:
+    if mask == _PHASE_MASK and values[2] & mask > PHASE_VOCABULARY:
         raise ValueError("phase %d is not 0 to 2" % values[2])
     if values[4] < 1:
         raise ValueError("count of positions is 0")
@@ -171,14 +179,15 @@ def encode_step_runs(
     return head + numbers + encode_runs(runs) + packed
 
 
-def want_scores(positions: int, greedy: bool) -> int:
-    """What stands in a STEP that wants the best tokens, or else the logits, of its last so many
-    positions."""
+def want_scores(positions: int, greedy: bool, candidates: bool = False) -> int:
+    """What stands in a STEP that wants the candidates, the best tokens, or else the logits, of its
+    last so many positions."""
     if not positions:
         return WANTS_NOTHING
     if positions > MAX_POSITIONS:
         raise ValueError("%d positions are not at most %d" % (positions, MAX_POSITIONS))
-    return (WANTS_BEST if greedy else WANTS_LOGITS) + SCORED_UNIT * (positions - 1)
+    wants = WANTS_CANDIDATES if candidates else WANTS_BEST if greedy else WANTS_LOGITS
+    return wants + SCORED_UNIT * (positions - 1)
 
 
 def decode_best(payload: bytes) -> Best:
@@ -191,6 +200,16 @@ def decode_best(payload: bytes) -> Best:
     places = range(0, len(data), BEST_SIZE)
     found = [struct.unpack_from("<HhHh", data, at) for at in places]
     return Best(*(fields + tuple([each[i] for each in found] for i in range(4))))
+
+
+def decode_candidates(payload: bytes) -> Candidates:
+    """Decodes CANDIDATES: the chip's best rows and their logits, of one position after another."""
+    fields = unpack_fields("CANDIDATES", _REQUEST + "H", payload)
+    data = payload[REQUEST_SIZE + 2 :]
+    if len(data) == 0 or len(data) % CANDIDATE_SIZE:
+        raise ProtocolError("CANDIDATES payload has no row, or ends within one")
+    found = list(struct.iter_unpack("<Hh", data))
+    return Candidates(*(fields + ([row for row, _ in found], [logit for _, logit in found])))
 
 
 def encode_partial(

@@ -1,27 +1,24 @@
 """What fits: the same answer to whoever asks, and advice that can be followed."""
 
-import json
 
 import pytest
 
 from host.errors import ModelError
 from host.hardware.board import load
 from host.launch.choice import choose_parallelism
-from host.model.__main__ import main as model_main
 from host.model.checkpoint import Config
-from host.model.formats import llama2c
+from host.model.outline import Outline
 from host.model.quantization.quantize import quantize
 from host.parallel.assessment import assess_all
 from host.parallel.boards import BoardSet
 from host.parallel.fitting import (
     explain,
     find_fewest_chips,
-    find_first_plan,
     find_obstacle,
     find_plans,
     list_parallelisms,
 )
-from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE
+from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, pipeline
 from host.parallel.plan import Advice, DoesNotFit
 from tests.host.tiny import random_checkpoint
 
@@ -45,28 +42,24 @@ def alike(count, board="esp32s3", kind="espnow", line="pins"):
     return BoardSet((load(board),) * count, kind, None, True, line)
 
 
-def test_a_large_vocabulary_takes_chips_and_everybody_says_how_many(words, tmp_path, capsys):
+def test_a_large_vocabulary_takes_chips_and_everybody_says_how_many():
+    """A chip names rows by 16 bits."""
+    config = Config(8, 8, 1, 2, 2, 200_000, 16)
+    board = load("esp32s3-n16r8")
     with pytest.raises(DoesNotFit) as caught:
-        find_first_plan(words, alike(1))
+        BoardSet((board,), "uart", 16, True, "pins").plan(Outline(config), HOST_REDUCE)
     assert str(caught.value) == (
-        "a vocabulary of 2500 tokens takes at least 3 chips, each answering with 1018, and 1 is"
-        " there: 3 chips would do"
+        "a vocabulary of 200000 tokens takes at least 4 chips, each with 65535 of them, and 1 is"
+        " there: 4 chips would do"
     )
-    assert caught.value.chips == find_fewest_chips(words, load("esp32s3"), 64, "espnow") == 3
-    assert choose_parallelism(words, alike(3), batch=False)
-    path = tmp_path / "words.bin"
-    llama2c.save(random_checkpoint(WORDS), path)
-    assert model_main(["inspect", str(path), "--chips", "3", "--board", "esp32s3", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["chips"]["esp32s3"] == {"uart": 3, "espnow": 3}
-    assert found["problem"] is None and found["cluster"]["problem"] is None
+    assert find_fewest_chips(Outline(config), board, 16, "uart", "pins") == 4
 
 
-def test_a_pipeline_names_its_last_stage(words):
-    with pytest.raises(DoesNotFit, match="^in 2 stages, of the last one's chips a voc") as caught:
-        alike(2).plan(words, list_parallelisms(4, alike(2))[-1])
-    enough = alike(caught.value.chips)
-    assert enough.plan(words, list_parallelisms(4, enough)[2])
+def test_a_pipeline_names_its_last_stage():
+    config = Config(8, 8, 4, 2, 2, 200_000, 16)
+    boards = BoardSet((load("esp32s3-n16r8"),) * 2, "uart", 16, True, "pins")
+    with pytest.raises(DoesNotFit, match="^in 2 stages, of the last one's chips a vocabulary of"):
+        boards.plan(Outline(config), pipeline(2))
 
 
 def test_too_many_boards_on_the_radio_are_told_how_many_would_do(home):

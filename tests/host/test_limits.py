@@ -29,7 +29,7 @@ CASES = [
     ({"dim": 194 * 2, "heads": 2, "kv_heads": 1, "head_dim": 194},
      "head size 194: kernels are made for at most 192"),
     ({"layers": 257}, "257 layers: a message names at most 256"),
-    ({"vocab_size": 65_537}, "a vocabulary of 65537 tokens: a message names at most 65536"),
+    ({"vocab_size": 262_145}, "a vocabulary of 262145 tokens: at most 262144 can be"),
     ({"context": 65_536}, "a context of 65536 positions: a message names at most 65535, give a"
      " smaller --context"),
 ]  # fmt: skip

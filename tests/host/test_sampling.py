@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host.model.sampling import Sampler, softmax
+from host.executors.logits import keep_candidates
+from host.model.sampling import LARGE_VOCABULARY, Sampler, list_candidates, softmax
+from protocol.messages import MOST_CANDIDATES
 
 PROBABILITIES = np.array([0.1, 0.4, 0.05, 0.3, 0.15])
 LOGITS = np.log(PROBABILITIES) + 3
@@ -111,3 +113,42 @@ def test_arguments_out_of_range(arguments: tuple, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         Sampler(*arguments)
     assert str(caught.value) == message
+
+
+def _hidden(logits: np.ndarray, chips: int) -> np.ndarray:
+    """What so many chips give of logits [vocab]: each the candidates among its rows."""
+    parts = [keep_candidates(part[None])[0] for part in np.array_split(logits, chips)]
+    return np.concatenate(parts)
+
+
+@given(
+    st.integers(LARGE_VOCABULARY + 1, LARGE_VOCABULARY + 300), st.integers(1, 7),
+    st.sampled_from([(1.0, 0), (0.9, 0), (1.0, 40), (0.5, 100)]), st.integers(0, 1 << 30),
+    st.sampled_from([3, 60, 20_000]),
+)  # fmt: skip
+def test_of_large_vocabularies_chips_give_all_that_is_looked_at(
+    size: int, chips: int, limits: tuple[float, int], seed: int, spread: int
+) -> None:
+    logits = np.random.default_rng(seed).integers(-spread, spread, size)
+    given_by_chips = _hidden(logits, chips)
+    candidates = list_candidates(logits, MOST_CANDIDATES)
+    assert (list_candidates(given_by_chips, MOST_CANDIDATES) == candidates).all()
+    order = sorted(range(size), key=lambda token: (-logits[token], token))
+    assert candidates.tolist() == order[:MOST_CANDIDATES]
+    top_p, top_k = limits
+    scale = 2.0**-4
+    for temperature in (0.0, 0.7, 3.0):
+        whole, hidden = (Sampler(temperature, top_p, seed, top_k) for _ in range(2))
+        for _ in range(3):
+            token = whole.choose(logits * scale)
+            assert token == hidden.choose(given_by_chips * scale)
+            assert token in candidates[: top_k or None]
+
+
+def test_up_to_a_size_tokens_are_drawn_among_all() -> None:
+    logits = np.zeros(LARGE_VOCABULARY)
+    tokens = {Sampler(1.0, seed=seed).choose(logits) for seed in range(200)}
+    assert max(tokens) > MOST_CANDIDATES
+    more = np.zeros(LARGE_VOCABULARY + 1)
+    tokens = {Sampler(1.0, seed=seed).choose(more) for seed in range(200)}
+    assert max(tokens) < MOST_CANDIDATES

@@ -42,7 +42,7 @@ class HostReduce(TensorStrategy):
 
     def answer_frame(self, shape: Shape, rows: int) -> int:
         partial = PARTIAL_DATA + packed_size(shape.elements, shape.bits) + TRAILER_SIZE[3]
-        return max(logits_frame(rows * shape.scored(rows)), partial)
+        return max(logits_frame(shape, rows), partial)
 
     def radio_rxbuf(self, shape: Shape, gateway: bool) -> int:
         """Two requests, or at the gateway the answers of all others."""

@@ -213,13 +213,14 @@ class TensorStrategy(Strategy):
         return size
 
 
-def logits_frame(rows: int) -> int:
-    """Bytes of a LOGITS frame with so many rows."""
-    return LOGITS_DATA + 2 * rows + TRAILER_SIZE[3]
+def logits_frame(shape: Shape, rows: int) -> int:
+    """Bytes that the longest answer with logits of so many rows, or with candidates among them,
+    would have as one frame."""
+    return LOGITS_DATA + shape.score_bytes(rows) * shape.scored(rows) + TRAILER_SIZE[3]
 
 
 def scores_frame(shape: Shape, rows: int) -> int:
     """Bytes of the longest answer of a chip that keeps the residual stream: logits, or the best
     tokens, of as many positions as it takes."""
     best = BEST_TOKEN + BEST_SIZE * shape.positions + TRAILER_SIZE[3]
-    return max(logits_frame(rows * shape.scored(rows)), best)
+    return max(logits_frame(shape, rows), best)

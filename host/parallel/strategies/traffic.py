@@ -5,17 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from host.model.sampling import count_candidates
 from host.parallel.plan import Plan
 from host.parallel.synchronization import PHASE_PARTS, Message, Width
 from host.wire.framing import frame_room
 from protocol.bitpack import packed_size
 from protocol.collective import CONTRIBUTION_FIELDS
 from protocol.frame import BROADCAST, HEADER_SIZE, HOST, MAX_FRAME
-from protocol.message_types import ACK, BEST, CONTRIBUTION, LOGITS, STEP
+from protocol.message_types import ACK, BEST, CANDIDATES, CONTRIBUTION, LOGITS, STEP
 from protocol.messages import (
     BEST_SIZE,
     BEST_TOKEN,
     BOOT_ID,
+    CANDIDATE_ROW,
     LOGITS_DATA,
     PHASE_ATTENTION,
     PHASE_FEED_FORWARD,
@@ -46,9 +48,11 @@ def frame_limit(plan: Plan) -> tuple[int, int]:
 
 
 def logits_message(plan: Plan, chip: int, rows: int = 1) -> Message:
-    """A chip's LOGITS of so many positions."""
-    payload = LOGITS_DATA - HEADER_SIZE + 2 * rows * len(plan.shards[chip].rows)
-    return Message(LOGITS, chip, HOST, payload)
+    """A chip's LOGITS of so many positions, or its CANDIDATES."""
+    size = rows * plan.shape.score_bytes(len(plan.shards[chip].rows))
+    if count_candidates(plan.config.vocab_size):
+        return Message(CANDIDATES, chip, HOST, CANDIDATE_ROW - HEADER_SIZE + size)
+    return Message(LOGITS, chip, HOST, LOGITS_DATA - HEADER_SIZE + size)
 
 
 def step_message(
@@ -61,7 +65,7 @@ def step_message(
 
 def score_message(plan: Plan, chip: int, greedy: bool, rows: int = 1) -> Message:
     """The answer of a chip that has rows of the vocabulary and keeps the residual stream."""
-    if greedy:
+    if greedy and not count_candidates(plan.config.vocab_size):
         return Message(BEST, chip, HOST, BEST_TOKEN + BEST_SIZE * rows - HEADER_SIZE)
     return logits_message(plan, chip, rows)
 
