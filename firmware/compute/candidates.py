@@ -32,6 +32,11 @@ def list_best(logits: ptr32, n: int, rows: ptr32, count: int):
         row += 1
 
 
+def select(logits, most):
+    """The Candidates of a chip's logits."""
+    return Candidates(logits, most)
+
+
 class Candidates:
     """Names the best rows in an answer; count: how many for a position."""
 

@@ -29,9 +29,10 @@ class Vocabulary:
         self._classifier = Linear(at, rows, layout["dim"], workspace.x, kernels)
         self.candidates = None
         if "candidates" in layout:
-            from firmware.compute.candidates import Candidates
+            # So that chips of other models have no name of that module's in their strings.
+            from firmware.compute import candidates
 
-            self.candidates = Candidates(self.logits, layout["candidates"])
+            self.candidates = candidates.select(self.logits, layout["candidates"])
 
     def run(self):
         """Computes the logits."""

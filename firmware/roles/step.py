@@ -130,11 +130,11 @@ class Step:
                 raise NeedKV(0, held)
         return True
 
-    def _follows(self, row):
-        """Whether the position before a row's is among the rows before it."""
+    def _follows(self, at):
+        """Whether the position before that of row `at` is among the rows before it."""
         rows = self._rows
-        for i in range(row):
-            if rows[2 * i] == rows[2 * row] and rows[2 * i + 1] + 1 == rows[2 * row + 1]:
+        for i in range(at):
+            if rows[2 * i] == rows[2 * at] and rows[2 * i + 1] + 1 == rows[2 * at + 1]:
                 return True
         return False
 
