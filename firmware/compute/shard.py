@@ -218,10 +218,10 @@ def _check_memory(layout, size):
         raise _overflow(layout, size + _RESERVE, "%d are free" % free)
 
 
-def _overflow(layout, needed, lacking):
+def _overflow(layout, size, lacking):
     return BufferOverflow(
         "chip %d: %d heads with their shard of %d layers need %d bytes, %s"
-        % (layout["chip"], len(layout["heads"]), len(layout["layers"]), needed, lacking)
+        % (layout["chip"], len(layout["heads"]), len(layout["layers"]), size, lacking)
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from host.model import arithmetic
 from host.model.checkpoint import Config
+from host.model.sampling import count_candidates
 from host.parallel.assignment import LocalSizes
 from host.parallel.shape import Shape
 from protocol.fragment import LEAST_MTU
@@ -27,6 +28,8 @@ SIGNING, _WINDOW = 3_900, 12
 # What reading weights from flash adds (firmware/compute/blocks.py, and on a simulated chip its
 # stand-in of esp32).
 FLASH_CODE = 3_250
+# What naming the best rows of a large vocabulary adds (firmware/compute/candidates.py).
+CANDIDATES_CODE = 1_000
 # MicroPython's table of strings grows in pieces, each twice the last: the sixth, of 640, is needed
 # where there are more than 620 names, those of stand-ins among them.
 SIXTH_STRINGS = 4_500
@@ -157,4 +160,6 @@ def code_bytes(shape: Shape, place: str) -> int:
         code += shape.link.gateway_code
     if shape.link.signed:
         code += SIGNING + _WINDOW * (shape.chips + 1)
+    if count_candidates(shape.config.vocab_size):
+        code += CANDIDATES_CODE
     return code

@@ -11,6 +11,7 @@ from host.hardware.board import load
 from host.launch import SimulatedChips, open_cluster
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
+from host.model.sampling import LARGE_VOCABULARY
 from host.parallel.assignment import LocalSizes
 from host.parallel.heap import norm_bytes, row_bytes, unit_bytes, usable_heap
 from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, REDUCERS, Parallelism
@@ -155,6 +156,29 @@ def test_norms_of_queries_and_keys_are_counted():
     """Those of each layer, and while a chip starts its header's numbers too."""
     model = quantize(random_checkpoint(replace(STORIES, layers=20, context=64, qk_norm=True)))
     with open_cluster(model, SimulatedChips.alike(2, "uart", heap=4 << 20)) as cluster:
+        used = kept_bytes(cluster.executor, cluster.coordinator)
+        plan = cluster.executor.plan
+    for shard in plan.shards:
+        over = plan.heap_need(shard).kept - used[shard.chip]
+        assert -TOO_LITTLE <= over <= TOO_MUCH * used[shard.chip], (shard.chip, over)
+
+
+@pytest.mark.parametrize(
+    ("reduce", "link", "secure"),
+    [
+        ("host", "uart", False),
+        ("chips", "espnow", True),
+        pytest.param("host", "espnow", True, marks=pytest.mark.verify),
+        pytest.param("chips", "uart", True, marks=pytest.mark.verify),
+    ],
+)
+def test_candidates_of_a_large_vocabulary_are_counted(reduce, link, secure):
+    tokens = replace(STORIES, vocab_size=LARGE_VOCABULARY + 1)
+    settings = SimulatedChips.alike(
+        3, link, signed=secure, heap=1 << 20, context=64,
+        parallelism=Parallelism(reduce=reduce),
+    )  # fmt: skip
+    with open_cluster(quantize(random_checkpoint(tokens)), settings) as cluster:
         used = kept_bytes(cluster.executor, cluster.coordinator)
         plan = cluster.executor.plan
     for shard in plan.shards:

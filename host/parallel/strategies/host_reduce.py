@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from host.model.sampling import count_candidates
+from host.parallel.heap import SIXTH_STRINGS
 from host.parallel.plan import Plan
 from host.parallel.shape import Shape
 from host.parallel.strategies.tensor import TensorStrategy, logits_frame
@@ -53,6 +55,13 @@ class HostReduce(TensorStrategy):
             answer = shape.radio_bytes(self.answer_frame(shape, rows))
             size = max(size, answer * (shape.chips - 1))
         return size
+
+    def code_bytes(self, shape: Shape, place: str) -> int:
+        code = super().code_bytes(shape, place)
+        # Names of candidates are too many for the strings of a gateway that signs.
+        candidates = count_candidates(shape.config.vocab_size)
+        signs = place == "gateway" and shape.link.signed
+        return code + (SIXTH_STRINGS if candidates and signs else 0)
 
     def synchronizations(
         self, plan: Plan, greedy: bool, widths: Widths, rows: int = 1
