@@ -69,6 +69,7 @@ def test_options_name_the_parallelism(model):
         assert in_flash == replace(expected, weights="flash")
 
 
+@pytest.mark.verify
 def test_weights_are_in_flash_where_heaps_are_too_small(model):
     small = ("--board", "esp32s3", "--chips", "1", "--link", "uart")
     small += "--context", "64"
@@ -98,6 +99,7 @@ def test_by_default_the_planner_chooses(model, auto):
     assert parallelism(model, *auto, "--board", "simulated") == HOST_REDUCE
 
 
+@pytest.mark.verify
 def test_auto_has_the_heap_that_a_board_leaves_the_strategy_it_takes():
     """Machine code for chips that add up partial sums takes more of a board's RAM."""
     model = quantize(random_checkpoint(HOME))

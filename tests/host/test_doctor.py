@@ -119,6 +119,7 @@ def test_boards_on_the_air_from_end_to_end(micropython, tmp_path, capsys, monkey
     )
 
 
+@pytest.mark.verify
 def test_power_save_of_a_node_that_runs(micropython, tmp_path, capsys, monkeypatch):
     """Found before the node's memory is emptied, for it is what the node had set."""
     monkeypatch.setattr(examination, "_RESTART_TIMEOUT", 30.0)

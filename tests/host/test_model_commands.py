@@ -51,6 +51,7 @@ def test_quantized_bytes_are_what_a_plan_counts(config: Config) -> None:
     assert quantized_bytes(config) == plan.heap_need(plan.shards[0]).weights
 
 
+@pytest.mark.verify
 def test_the_smallest_numbers_of_boards(tiny_model_file: Path) -> None:
     model = quantize(loading.load_checkpoint(tiny_model_file))
     for name in boards.names():

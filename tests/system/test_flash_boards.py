@@ -134,6 +134,7 @@ def listed(board):
     return sizes
 
 
+@pytest.mark.verify
 @pytest.mark.timeout(600)  # 26 s on a machine that has nothing else to do
 def test_five_boards_are_flashed_and_speak(model, micropython, tmp_path, firmware):
     folder = standin_boards(tmp_path / "boards")

@@ -91,6 +91,7 @@ def test_actions_count_whole_commands_little_and_padding_not() -> None:
     np.testing.assert_allclose(encoded.weights, expected, rtol=1e-6)
 
 
+@pytest.mark.verify
 def test_a_batch_is_the_same_wherever_one_starts(tokenizer: BpeTokenizer) -> None:
     encoder = bpe.Encoder(tokenizer)
     first = list(islice(batches(encoder, 0), CHUNK + 3))
