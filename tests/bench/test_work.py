@@ -63,6 +63,7 @@ def test_scales_are_what_kernels_take_on_xtensa_over_rv32():
     assert kernel_scales(rows, "xtensawin") == expected
 
 
+@pytest.mark.verify
 def test_chips_take_less_where_their_kernels_do():
     on = works(SAMPLES)
     counts = [on[name].instructions(PART) for name in ("rv32im", "lx6", "pie")]

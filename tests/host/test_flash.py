@@ -161,6 +161,7 @@ def federation_of(model, *boards):
         transport.close()
 
 
+@pytest.mark.verify
 def test_flashed_boards_are_a_cluster(model, micropython, tmp_path):
     for chip in range(2):
         (tmp_path / str(chip)).mkdir()

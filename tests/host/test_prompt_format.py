@@ -93,6 +93,7 @@ def test_the_shipped_model_answers_commands_and_its_has_examples() -> None:
     assert 3 <= len(form.examples) <= 8
 
 
+@pytest.mark.verify
 def test_a_quantized_file_keeps_it(tmp_path: Path) -> None:
     quantize_to_file(MODEL, tmp_path / "elsewhere.q", None, None, Console(quiet=True))
     assert loading.load_model(tmp_path / "elsewhere.q").prompt_format == load_format(MODEL)

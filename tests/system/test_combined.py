@@ -75,7 +75,7 @@ def test_a_chip_that_restarts_is_replayed(model, runs, link):
         assert cluster.executor.recoveries >= 1
 
 
-@pytest.mark.parametrize("link", ["uart", "espnow"])
+@pytest.mark.parametrize("link", [pytest.param("uart", marks=pytest.mark.verify), "espnow"])
 def test_a_chip_that_hangs_is_named(model, runs, link):
     with open_cluster(model, combining(4, link)) as cluster:
 

@@ -169,7 +169,12 @@ def test_a_restarted_chip_has_its_cache_replayed(model, runs, link, chip, secure
 
 
 @pytest.mark.parametrize(
-    ("link", "chip", "secure"), [("uart", 2, False), ("espnow", 1, True), ("espnow", 0, False)]
+    ("link", "chip", "secure"),
+    [
+        ("uart", 2, False),
+        pytest.param("espnow", 1, True, marks=pytest.mark.verify),
+        ("espnow", 0, False),
+    ],
 )
 def test_a_chip_that_hangs_is_named_with_the_place(model, runs, link, chip, secure):
     with open_cluster(model, settings(link, secure)) as cluster:

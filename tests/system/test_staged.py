@@ -137,7 +137,10 @@ def test_a_chip_that_restarts_is_replayed(model, runs, chips, stages, link, secu
         assert cluster.executor.recoveries >= 1
 
 
-@pytest.mark.parametrize(("link", "stages"), [("uart", 4), ("espnow", 4), ("espnow", 2)])
+@pytest.mark.parametrize(
+    ("link", "stages"),
+    [pytest.param("uart", 4, marks=pytest.mark.verify), ("espnow", 4), ("espnow", 2)],
+)
 def test_a_chip_that_hangs_is_named(model, runs, link, stages):
     with open_cluster(model, staged(4, stages, link)) as cluster:
 
