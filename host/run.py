@@ -21,14 +21,14 @@ from host.cli.console import Console
 from host.cli.keyboard import hold_keys
 from host.cli.progress import show_progress
 from host.cli.prompt_loop import PromptLoop, reads_terminal
-from host.cli.run_options import (
+from host.cli.run_options import parse_options
+from host.cli.run_values import (
     checks_all,
     find_chips,
     find_model,
     find_sampler,
     is_chosen_by_planner,
     list_prompts,
-    parse_options,
     verify_checkable,
 )
 from host.cli.terminal import Display

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from training.home import PLACES, chosen
-from training.sayings import nonsense
+from training.nonsense import nonsense
 from training.spoken import degrees, duration, number, percentage, time_of_day
 from training.vocabulary import COLOURS, DEVICES, words
 

@@ -27,92 +27,23 @@ from hassil.parse_expression import parse_sentence
 
 from host.grammar.action_lines import GrammarError, parse_line
 from training.home import PLACES, Clause
-from training.sayings import nonsense
+from training.intent_tables import (
+    COMMANDS,
+    COVERS,
+    IMPERATIVES,
+    KINDS,
+    MEANT,
+    OPENED,
+    OTHER_SHARE,
+    QUESTIONS,
+    TIMER_VERBS,
+    UNKNOWN,
+    VERBS,
+    WEIGHTS,
+)
+from training.nonsense import nonsense
 from training.spoken import number
 from training.vocabulary import ALL, COLOURS, DEVICES, HERE, SCENES, TIMERS, words
-
-UNKNOWN = "unknown"
-OTHER_SHARE = 0.15  # of the places and names are none of the home's
-COVERS = {
-    "blind": "blinds",
-    "curtain": "blinds",
-    "shade": "blinds",
-    "shutter": "blinds",
-    "gate": "gate",
-}
-KINDS = {  # that Home Assistant's domains are
-    "light": ("light",),
-    "switch": ("plug",),
-    "fan": ("fan",),
-    "media_player": ("tv", "speaker"),
-    "climate": ("heating", "ac"),
-    "cover": ("blinds", "gate"),
-    "lock": ("lock",),
-    "vacuum": ("vacuum",),
-    "scene": ("scene",),
-}
-OPENED = {
-    "blinds": ("open", "close"),
-    "gate": ("open", "close"),
-    "lock": ("lock", "unlock"),
-    "vacuum": ("start", "stop"),
-}
-VERBS = {
-    "HassMediaPlayerMute": "mute",
-    "HassMediaPlayerUnmute": "unmute",
-    "HassMediaPause": "pause",
-    "HassMediaUnpause": "resume",
-    "HassMediaNext": "next",
-    "HassMediaPrevious": "previous",
-    "HassVacuumStart": "start",
-    "HassVacuumCleanArea": "start",
-    "HassVacuumReturnToBase": "dock",
-    "HassGetState": "state?",
-    "HassClimateGetTemperature": "temperature?",
-}
-MEANT = {  # the kind of device where none is named
-    "HassLightSet": "light",
-    "HassFanSetSpeed": "fan",
-    "HassSetPosition": "blinds",
-    "HassClimateSetTemperature": "heating",
-    "HassClimateGetTemperature": "heating",
-    "HassSetVolume": "speaker",
-    "HassSetVolumeRelative": "speaker",
-    "HassVacuumStart": "vacuum",
-    "HassVacuumCleanArea": "vacuum",
-    "HassVacuumReturnToBase": "vacuum",
-    **{name: "speaker" for name in VERBS if name.startswith("HassMedia")},
-}
-TIMER_VERBS = {
-    "HassStartTimer": "start=",
-    "HassIncreaseTimer": "add=",
-    "HassDecreaseTimer": "remove=",
-    "HassPauseTimer": "pause",
-    "HassUnpauseTimer": "resume",
-    "HassCancelTimer": "cancel",
-    "HassTimerStatus": "remaining?",
-    "HassCancelAllTimers": "cancel",
-}
-# Intents are drawn by these weights; of those that are for other assistants there are few.
-WEIGHTS = {
-    "HassTurnOn": 20,
-    "HassTurnOff": 20,
-    "HassLightSet": 14,
-    "HassGetState": 12,
-    "HassSetVolumeRelative": 5,
-    "HassStartTimer": 7,
-    "HassSetPosition": 5,
-    "HassClimateSetTemperature": 5,
-    "HassClimateGetTemperature": 4,
-    "HassSetVolume": 5,
-    "HassFanSetSpeed": 3,
-    "HassMediaSearchAndPlay": 3,
-    "HassMediaNext": 3,
-    "HassMediaPrevious": 3,
-    "HassTimerStatus": 3,
-    "HassVacuumCleanArea": 3,
-    "HassVacuumStart": 2,
-}
 
 
 class Template(NamedTuple):
@@ -178,7 +109,7 @@ class Intents:
             except (_Unsayable, GrammarError):
                 continue
             if text:
-                return Clause(text, line, "intent", frozenset(), text.split()[0] in _IMPERATIVES)
+                return Clause(text, line, "intent", frozenset(), text.split()[0] in IMPERATIVES)
 
     def _walk(self, expression: Expression) -> str:
         """A sentence of a tree."""
@@ -268,7 +199,7 @@ class Intents:
             self._drawn["timer"] = said if known else ""
             return said
         if name == "timer_command":
-            raise_ = random.choice(_COMMANDS)
+            raise_ = random.choice(COMMANDS)
             self._drawn["command"] = raise_[1]
             return raise_[0]
         return random.choice(
@@ -292,7 +223,7 @@ class Intents:
             "scene."
         ):
             return str(drawn["device"])
-        if intent == "HassGetState" and text.split()[0] not in _QUESTIONS:
+        if intent == "HassGetState" and text.split()[0] not in QUESTIONS:
             raise _Unsayable  # as "all fans off", which is no question
         kind, name = self._target(template, text)
         if not kind:
@@ -411,87 +342,3 @@ class Intents:
         ):
             raise _Unsayable
         return f"{timer} {verb}{parts}"
-
-
-_COMMANDS = (
-    ("turn off the lights", "light.here off"),
-    ("turn on the fan", "fan.here on"),
-    ("close the blinds", "blinds.here close"),
-    ("open the curtains", "blinds.here open"),
-    ("lock the @garage door", "lock.@garage lock"),
-    ("turn off the @bedroom light", "light.@bedroom off"),
-    ("turn on the @kitchen lights", "light.@kitchen on"),
-    ("open the @garage door", UNKNOWN),
-    ("open the garage door", UNKNOWN),
-    ("turn off the tv", "tv.here off"),
-    ("turn off the heating in the @office", "heating.@office off"),
-    ("pause the music", UNKNOWN),
-    ("turn off all the lights", "light.all off"),
-    ("start the vacuum", "vacuum.here start"),
-    ("turn off the @kitchen fan", "fan.@kitchen off"),
-    ("call my mother", UNKNOWN),
-    ("water the plants", UNKNOWN),
-    ("turn on the oven", UNKNOWN),
-    ("close the @bedroom blinds", "blinds.@bedroom close"),
-    ("turn on @light1", "light.@light1 on"),
-    ("turn off @plug1", "plug.@plug1 off"),
-)
-_QUESTIONS = frozenset(
-    [
-        "is",
-        "are",
-        "any",
-        "some",
-        "which",
-        "what",
-        "how",
-        "do",
-        "tell",
-        "what's",
-        "whats",
-        "hows",
-        "how's",
-        "who",
-        "where",
-        "wheres",
-        "where's",
-    ]
-)
-_IMPERATIVES = frozenset(
-    [
-        "turn",
-        "switch",
-        "change",
-        "bring",
-        "set",
-        "make",
-        "increase",
-        "decrease",
-        "open",
-        "raise",
-        "lift",
-        "close",
-        "shut",
-        "lower",
-        "activate",
-        "deactivate",
-        "lock",
-        "unlock",
-        "play",
-        "pause",
-        "resume",
-        "skip",
-        "start",
-        "stop",
-        "vacuum",
-        "clean",
-        "mute",
-        "unmute",
-        "add",
-        "remove",
-        "cancel",
-        "illuminate",
-        "return",
-        "adjust",
-    ]
-)

@@ -24,7 +24,7 @@ from host.parallel.boards import BoardSet
 from host.parallel.fitting import find_first_plan
 from host.parallel.options import AUTO, parse_parallelism
 from host.parallel.parallelism import ANYWHERE, HOST_REDUCE, Link, Parallelism
-from host.parallel.plan import DoesNotFit
+from host.parallel.refusal import DoesNotFit
 from host.paths import HOME_MODEL
 
 CHIPS = 5

@@ -14,7 +14,7 @@ from host.cli.console import Console
 from host.cli.keyboard import typed_prompts
 from host.cli.prompts import StopAtInterrupt, example, is_terminal, piped_prompts
 from host.cli.report import make_report, print_report
-from host.cli.run_options import find_sampler
+from host.cli.run_values import find_sampler
 from host.cli.terminal import Display
 from host.errors import ModelError, TextError, one_line
 from host.generation.batch import Batch

@@ -77,8 +77,8 @@ class Request:
         """Whether silence is so long that lines may be at another speed than their chips."""
         if self.kind == message_types.LINE:
             return False  # of which that is tried
-        patience = 0.0 if self.kind == message_types.DISCOVERY else 0.4 * self.timeout
-        return now - self.progress >= patience
+        limit = 0.0 if self.kind == message_types.DISCOVERY else 0.4 * self.timeout
+        return now - self.progress >= limit
 
     def is_answered_by(self, kind: int, payload: bytes) -> bool:
         """Whether a message is of a type that answers, and names the work that was asked for."""

@@ -9,7 +9,7 @@ from host.cluster.cluster_plan import plan_cluster
 from host.diagnosis.findings import Finding, fine, unseen, wrong
 from host.errors import BoardError, ModelError
 from host.model.cache import load_quantized
-from host.parallel.plan import DoesNotFit
+from host.parallel.refusal import DoesNotFit
 from protocol.messages import HASH_SIZE
 
 

@@ -28,7 +28,8 @@ from host.links.transport import Line, Port, Transport
 from host.model.outline import Divisible
 from host.model.quantized import QuantizedModel
 from host.parallel.cost.traffic import busy_seconds
-from host.parallel.plan import DoesNotFit, Plan
+from host.parallel.plan import Plan
+from host.parallel.refusal import DoesNotFit
 from protocol.messages import HASH_SIZE
 
 # Seconds in which a board starts, waits for its REPL's user and loads its shard, or is plugged in

@@ -9,7 +9,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from host.parallel.plan import MAX_CHIPS, Advice
+from host.parallel.plan import MAX_CHIPS
+from host.parallel.refusal import Advice
 from host.parallel.shape import Shape
 
 _LEAST_USEFUL = 16  # positions: with fewer a model has hardly anything to go on from

@@ -15,7 +15,8 @@ from host.parallel.cost.instructions import kernel_costs, matrix_speed
 from host.parallel.heap import usable_heap
 from host.parallel.parallelism import FLASH, HEAP, Link, Parallelism
 from host.parallel.partition import partition
-from host.parallel.plan import Advice, DoesNotFit, Plan
+from host.parallel.plan import Plan
+from host.parallel.refusal import Advice, DoesNotFit
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from host.parallel.parallelism import (
     check_reachable,
 )
 from host.parallel.partition import partition
-from host.parallel.plan import MAX_CHIPS, DoesNotFit, Plan
+from host.parallel.plan import MAX_CHIPS, Plan
+from host.parallel.refusal import DoesNotFit
 from host.parallel.strategies import list_candidates
 
 _OTHERS_UP_TO = 40  # chips to which other strategies are tried where the leanest does not fit

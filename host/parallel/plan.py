@@ -7,11 +7,9 @@ has to say of its own.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
-from host.errors import Curable, one_line
 from host.model.checkpoint import Config
 from host.model.outline import Divisible
 from host.model.sampling import count_candidates
@@ -23,56 +21,6 @@ from host.parallel.shape import Shape
 from host.parallel.synchronization import Synchronization, Widths
 
 MAX_CHIPS = 254  # ids 0 to 253 on the wire
-
-
-@dataclass(frozen=True)
-class Advice:
-    """Why a model does not fit, and what would do.
-
-    problem: what is wrong; chips, context: how many chips, or positions, would do, each None where
-    none would; otherwise: what to do where no number of chips would; uart_helps: whether a serial
-    line per chip would leave heap enough.
-    """
-
-    problem: str
-    chips: int | None
-    context: int | None
-    otherwise: str = ""
-    uart_helps: bool = False
-
-    @property
-    def text(self) -> str:
-        """All of it in a line."""
-        less = f", or --context {self.context}" if self.context else ""
-        if self.chips:
-            return f"{self.problem}: {self.chips} chip{'s' * (self.chips > 1)} would do{less}"
-        if self.uart_helps:
-            less += ", or --link uart"  # the radio takes memory for itself
-        return f"{self.problem}{self.otherwise}{less}"
-
-
-class DoesNotFit(Curable):
-    """The chips cannot hold the model; the message says why, and what would do.
-
-    Looking for that takes time, so it is done when somebody asks.
-    """
-
-    def __init__(self, find_advice: Callable[[], Advice]) -> None:
-        super().__init__("")
-        self._find_advice = find_advice
-
-    @cached_property
-    def advice(self) -> Advice:
-        """What would do."""
-        return self._find_advice()
-
-    @property
-    def chips(self) -> int | None:
-        """How many chips would do, None where no number of them would."""
-        return self.advice.chips
-
-    def __str__(self) -> str:
-        return one_line(self.advice.text)
 
 
 @dataclass(frozen=True)

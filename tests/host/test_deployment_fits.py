@@ -13,7 +13,7 @@ from host.hardware import board as boards
 from host.model.tokenizers.bpe import BpeTokenizer
 from host.parallel.heap import usable_heap
 from host.parallel.parallelism import Link, Parallelism
-from host.parallel.plan import DoesNotFit
+from host.parallel.refusal import DoesNotFit
 from host.paths import HELD_OUT
 from tests.shipped import shipped_model
 from tests.simulation.launch import REPOSITORY

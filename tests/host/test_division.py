@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from host.cli.flash_job import _parallelism
-from host.cli.run_options import flashed_boards, parse_options, simulated_chips
+from host.cli.run_options import parse_options
+from host.cli.run_values import flashed_boards, simulated_chips
 from host.cluster.cluster_file import change
 from host.cluster.place import Place
 from host.errors import ClusterError, ModelError, ParallelError

@@ -19,7 +19,7 @@ from host.parallel.fitting import (
     list_parallelisms,
 )
 from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, pipeline
-from host.parallel.plan import Advice, DoesNotFit
+from host.parallel.refusal import Advice, DoesNotFit
 from tests.host.tiny import random_checkpoint
 
 # More tokens than one chip's message has logits.

@@ -21,7 +21,7 @@ from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
 from host.parallel.boards import BoardSet
 from host.parallel.parallelism import HOST_REDUCE
-from host.parallel.plan import DoesNotFit
+from host.parallel.refusal import DoesNotFit
 from tests.host.model_files import SHAPES, VOCABULARY, config_of, small_tokenizer, write_gguf
 from tests.host.tiny import random_checkpoint
 from tests.plans import tensor_plan

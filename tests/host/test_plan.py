@@ -13,7 +13,8 @@ from host.model.outline import Outline
 from host.model.quantization.quantize import quantize
 from host.parallel.heap import usable_heap
 from host.parallel.parallelism import REDUCERS
-from host.parallel.plan import MAX_CHIPS, DoesNotFit
+from host.parallel.plan import MAX_CHIPS
+from host.parallel.refusal import DoesNotFit
 from host.parallel.shape import LONGEST_RXBUF
 from protocol.fragment import MAX_FRAGMENTS, MAX_MESSAGE
 from protocol.wide_collective import MOST_MEMBERS

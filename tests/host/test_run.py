@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from host.cli.run_options import parse_options, simulated_chips
+from host.cli.run_options import parse_options
+from host.cli.run_values import simulated_chips
 from host.cluster.cluster_file import change
 from host.hardware.board import load
 from host.launch.simulated import make_key

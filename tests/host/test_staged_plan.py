@@ -12,7 +12,7 @@ from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
 from host.parallel.options import parse_parallelism
 from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, hybrid, pipeline
-from host.parallel.plan import DoesNotFit
+from host.parallel.refusal import DoesNotFit
 from host.parallel.strategies import list_candidates
 from host.parallel.strategies.pipeline import count_stages
 from tests.host.tiny import random_checkpoint

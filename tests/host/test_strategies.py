@@ -15,7 +15,7 @@ from host.parallel.heap import usable_heap
 from host.parallel.options import parse_parallelism
 from host.parallel.parallelism import Parallelism
 from host.parallel.partition import partition
-from host.parallel.plan import DoesNotFit
+from host.parallel.refusal import DoesNotFit
 from host.parallel.strategies import STRATEGIES, find_strategy, list_candidates
 from host.paths import SOURCES
 from tests.host.tiny import random_checkpoint

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 import host
-from host.cli import run_options
+from host.cli import run_values
 from host.cluster.cluster_file import change, make_key
 from host.launch import FlashedBoards, flashed
 from host.paths import HOME_MODEL
@@ -32,7 +32,7 @@ def test_boards_of_a_cluster_with_a_key(micropython, tmp_path, monkeypatch, caps
         first, second = cluster.flashed
         listed = [ListedPort(one.port, ESPRESSIF, one.mac) for one in cluster.flashed]
         found = partial(FlashedBoards, list_ports=lambda: listed)
-        monkeypatch.setattr(run_options, "FlashedBoards", found)
+        monkeypatch.setattr(run_values, "FlashedBoards", found)
         swapped = (replace(first, port=second.port), replace(second, port=first.port))
         change(lambda _: replace(cluster, flashed=swapped))
         assert main(["--ports", "auto", "--prompt", PROMPT]) == 0
@@ -67,7 +67,7 @@ def test_a_board_that_is_unplugged_and_plugged_in_again_goes_on(
             return [ListedPort(one.port, ESPRESSIF, mac) for one, mac in found if one.is_plugged]
 
         found = partial(FlashedBoards, list_ports=listed)
-        monkeypatch.setattr(run_options, "FlashedBoards", found)
+        monkeypatch.setattr(run_values, "FlashedBoards", found)
         change(lambda _: cluster)
         boards[1].unplug_after(6000)  # bytes: some tokens
         replug = threading.Thread(target=boards[1].replug, args=(0.5,))

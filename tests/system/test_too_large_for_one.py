@@ -6,7 +6,7 @@ from host.errors import ClusterError
 from host.launch import SimulatedChips, open_cluster
 from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, hybrid, pipeline
 from host.parallel.partition import partition
-from host.parallel.plan import DoesNotFit
+from host.parallel.refusal import DoesNotFit
 from tests.system.reference_runs import assert_equals_reference
 
 HEAP = 160 * 1024

@@ -7,7 +7,7 @@ from training import marks
 from training.filler import Filler
 from training.grammar import SEED, Grammar
 from training.home import Home
-from training.sayings import nonsense
+from training.nonsense import nonsense
 from training.unknown import UNKNOWN, Unknown
 
 

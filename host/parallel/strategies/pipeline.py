@@ -20,7 +20,8 @@ from host.parallel.advice import (
 )
 from host.parallel.dealing import describe_vocabulary, make_shape
 from host.parallel.parallelism import Parallelism
-from host.parallel.plan import MAX_CHIPS, Advice, DoesNotFit, Plan, Resources
+from host.parallel.plan import MAX_CHIPS, Plan, Resources
+from host.parallel.refusal import Advice, DoesNotFit
 from host.parallel.shape import Shape
 from host.parallel.strategies.all_reduce import AllReduce
 from host.parallel.strategies.stages import StageDealer, group_chips

@@ -37,7 +37,8 @@ from host.parallel.heap import (
     workspace_bytes,
 )
 from host.parallel.parallelism import Parallelism
-from host.parallel.plan import Advice, DoesNotFit, Plan, Resources, Stage, Strategy
+from host.parallel.plan import Plan, Resources, Stage, Strategy
+from host.parallel.refusal import Advice, DoesNotFit
 from host.parallel.shape import LONGEST_RXBUF, RXBUF_OVERHEAD, Shape
 from protocol.bitpack import packed_size
 from protocol.cobs import encoded_size
