@@ -38,6 +38,22 @@ _CHIP_COUNTERS: tuple[tuple[str, str, Callable[[ChipStatistics], float]], ...] =
     ("frames_dropped", "malformed or foreign frames", lambda chip: chip.frames_dropped),
     ("resends", "answers retransmitted", lambda chip: chip.answers_retransmitted),
 )  # fmt: skip
+Measure = Callable[[OpenCluster, list[ChipStatistics]], dict[int, float]]
+
+
+def _times_at_work(cluster: OpenCluster, statistics: list[ChipStatistics]) -> dict[int, float]:
+    answering = cluster.coordinator.answering
+    return {
+        chip.chip: chip.busy_ms / 1000 or answering.get(chip.chip, 0.0) for chip in statistics
+    }
+
+
+_CHIP_SECONDS: tuple[tuple[str, str, Measure], ...] = (
+    ("busy", "time at work: as a chip of a pipeline measures it, else from requests to its"
+     " answers", _times_at_work),
+    ("airtime", "time that its frames took on the air, modelled at its boards' rate",
+     model_airtime),
+)  # fmt: skip
 
 
 class Metrics(Observer):
@@ -155,29 +171,14 @@ class _Collector:
                 family.add_metric([own], figure(cluster))
             yield family
 
-    def _busy(self, labels: list[str]) -> CounterMetricFamily:
-        family = CounterMetricFamily(
-            "federation_chip_busy_seconds",
-            "time at work: as a chip of a pipeline measures it, else from requests to its answers",
-            labels=labels,
-        )
+    def _seconds(
+        self, name: str, what: str, labels: list[str], measure: Measure
+    ) -> CounterMetricFamily:
+        """A counter of seconds, of every chip whose cluster is open."""
+        family = CounterMetricFamily(f"federation_chip_{name}_seconds", what, labels=labels)
         for engine in self._service.engines:
             if cluster := engine.cluster:
-                for chip in self._chips.get(engine.name, []):
-                    answering = cluster.coordinator.answering.get(chip.chip, 0.0)
-                    seconds = chip.busy_ms / 1000 or answering
-                    family.add_metric([engine.name, str(chip.chip)], seconds)
-        return family
-
-    def _airtime(self, labels: list[str]) -> CounterMetricFamily:
-        family = CounterMetricFamily(
-            "federation_chip_airtime_seconds",
-            "time that its frames took on the air, modelled at its boards' rate",
-            labels=labels,
-        )
-        for engine in self._service.engines:
-            if cluster := engine.cluster:
-                times = model_airtime(cluster, self._chips.get(engine.name, []))
+                times = measure(cluster, self._chips.get(engine.name, []))
                 for chip, seconds in times.items():
                     family.add_metric([engine.name, str(chip)], seconds)
         return family
@@ -194,8 +195,8 @@ class _Collector:
                 heap.add_metric([own, str(chip.chip)], chip.heap_free)
                 for family, figure in families:
                     family.add_metric([own, str(chip.chip)], figure(chip))
-        yield self._busy(labels)
-        yield self._airtime(labels)
+        for name, what, measure in _CHIP_SECONDS:
+            yield self._seconds(name, what, labels, measure)
         yield heap
         for family, _ in families:
             yield family
