@@ -33,6 +33,7 @@ from host.grammar.automaton import Automaton
 from host.grammar.devices import DANGEROUS
 from host.grammar.line_rules import LineNames, line_automaton
 from host.home.caution import list_unknown_words
+from host.home.evidence import explain_unsaid
 from host.home.home import Home, NotInHome
 from host.home.home_file import default_home
 from host.home.marking import Marked, mark_names
@@ -143,7 +144,14 @@ class PromptFormat:
         if is_dangerous and (unknown := list_unknown_words(self.mark(prompt).text, self.home)):
             reason = f"{answer}: the home has no name with {unknown[0]!r:.40} in it"
             return Answer(self.grammar.refusal, reason)
+        if is_dangerous and (reason := explain_unsaid(actions, self._names_of(prompt))):
+            return Answer(self.grammar.refusal, reason)
         return Answer(format_line(actions), "", is_dangerous)
+
+    def _names_of(self, prompt: str) -> Marked:
+        """The names in a prompt as symbols, whatever the model knows them by."""
+        marked = self.mark(prompt)
+        return marked if self.names or self.home is None else mark_names(marked.text, self.home)
 
     def at_home(self, home: Home) -> PromptFormat:
         """Returns the format for another home. Raises ModelError for a model that has none."""
