@@ -26,22 +26,16 @@ from host.generation.command_tables import load_commands
 from host.grammar.action_lines import UNKNOWN, GrammarError, parse_line
 from host.grammar.devices import ALL, HERE, SCENES
 from host.home.home_file import default_home
+from host.home.words import KIND_WORDS
+from training.vocabulary import DEVICES
 
 _DATA = importlib.resources.files("home_assistant_intents")
-# Home Assistant's domain of each device, and what people call it. What names a domain alone is the
-# first device of it.
-_DEVICES = {
-    "light": ("light", ("light", "lights", "lamp")),
-    "fan": ("fan", ("fan",)),
-    "blinds": ("cover", ("blinds", "curtains")),
-    "heating": ("climate", ("heating", "thermostat")),
-    "ac": ("climate", ("ac", "air conditioner")),
-    "speaker": ("media_player", ("speaker",)),
-    "tv": ("media_player", ("tv",)),
-    "plug": ("switch", ("plug", "outlet")),
-    "lock": ("lock", ("lock", "door")),
-    "vacuum": ("vacuum", ("vacuum",)),
-}
+# Home Assistant's domain of each kind of device. What names a domain alone is the first of it.
+_DOMAINS = {
+    "light": "light", "fan": "fan", "blinds": "cover", "heating": "climate", "ac": "climate",
+    "speaker": "media_player", "tv": "media_player", "plug": "switch", "lock": "lock",
+    "vacuum": "vacuum",
+}  # fmt: skip
 _SWITCHED = {"blinds": ("open", "close"), "lock": ("lock", "unlock"), "vacuum": ("start", "stop")}
 _UNITS = (("hours", "h"), ("minutes", "m"), ("seconds", "s"))
 
@@ -53,7 +47,14 @@ def _switch(device: str, which: int) -> str:
 
 
 def _light(device: str, slots: Slots) -> str:
+    if "temperature" in slots:  # of a colour, in kelvins
+        return f"color={'warm_white' if slots['temperature'] < 3500 else 'cool_white'}"
     return f"color={slots['color']}" if "color" in slots else f"brightness={slots['brightness']}"
+
+
+def _volume_step(_: str, slots: Slots) -> str:
+    step = slots["volume_step"]
+    return f"volume={step if step in ('up', 'down') else 'up' if step > 0 else 'down'}"
 
 
 # What each intent is to a device with slots; the device that is meant where none is named.
@@ -63,7 +64,7 @@ _INTENTS: dict[str, tuple[str, Callable[[str, Slots], str]]] = {
     "HassGetState": ("", lambda *_: "state?"),
     "HassLightSet": ("light", _light),
     "HassFanSetSpeed": (
-        "fan", lambda _, slots: f"speed={('low', 'medium', 'high')[slots['percentage'] // 34]}"
+        "fan", lambda _, slots: f"speed={slots['percentage']}"
     ),
     "HassSetPosition": ("blinds", lambda _, slots: f"position={slots['position']}"),
     "HassClimateSetTemperature": (
@@ -71,51 +72,77 @@ _INTENTS: dict[str, tuple[str, Callable[[str, Slots], str]]] = {
     ),
     "HassClimateGetTemperature": ("heating", lambda *_: "temperature?"),
     "HassSetVolume": ("speaker", lambda _, slots: f"volume={slots['volume_level']}"),
-    "HassSetVolumeRelative": ("speaker", lambda _, slots: f"volume={slots['volume_step']}"),
-    "HassMediaPlayerMute": ("tv", lambda *_: "mute"),
+    "HassSetVolumeRelative": ("speaker", _volume_step),
+    "HassMediaPlayerMute": ("speaker", lambda *_: "mute"),
+    "HassMediaPlayerUnmute": ("speaker", lambda *_: "unmute"),
     "HassMediaPause": ("speaker", lambda *_: "pause"),
+    "HassMediaUnpause": ("speaker", lambda *_: "resume"),
     "HassMediaNext": ("speaker", lambda *_: "next"),
+    "HassMediaPrevious": ("speaker", lambda *_: "previous"),
     "HassVacuumStart": ("vacuum", lambda *_: "start"),
-    "HassVacuumReturnToBase": ("vacuum", lambda *_: "stop"),
+    "HassVacuumCleanArea": ("vacuum", lambda *_: "start"),
+    "HassVacuumReturnToBase": ("vacuum", lambda *_: "dock"),
+}  # fmt: skip
+_TIMERS = {
+    "HassCancelTimer": "cancel", "HassTimerStatus": "remaining?", "HassPauseTimer": "pause",
+    "HassUnpauseTimer": "resume",
+}  # fmt: skip
+_LASTING_TIMERS = {
+    "HassStartTimer": "start", "HassIncreaseTimer": "add", "HassDecreaseTimer": "remove",
 }  # fmt: skip
 
 
 class Recognizer:
-    """Home Assistant's recognizer, for a home with the rooms and devices of action lines."""
+    """Home Assistant's recognizer, for a home with the rooms and devices of action lines: devices
+    go by what people call their kind, in a room or in that of the speaker, as "the kitchen light"
+    and "the light" do."""
 
     def __init__(self) -> None:
         data = json.loads(_DATA.joinpath("data", "en.json").read_text(encoding="utf-8"))
-        rooms = {room: room.replace("_", " ") for room in sorted(default_home().rooms)}
+        rooms = {text: room.id for room in default_home().rooms.values() for text in room.names}
+        nouns = {
+            noun: kind
+            for kind in _DOMAINS
+            for noun in (*DEVICES[kind].singular, *DEVICES[kind].plural, *KIND_WORDS[kind])
+        }
         names = [
-            _value(f"{text} {name}", f"{device}.{room}", domain)
-            for room, text in rooms.items()
-            for device, (domain, names) in _DEVICES.items()
-            for name in names
+            _value(f"{text}{noun}", f"{kind}.{room}", _DOMAINS[kind])
+            for text, room in (("", ""), *((f"{text} ", room) for text, room in rooms.items()))
+            for noun, kind in nouns.items()
         ]
         names += [_value(scene, f"scene.{scene}", "scene") for scene in sorted(SCENES)]
         self._intents = Intents.from_dict(data)
         self._lists = {
-            "area": TextSlotList(
-                "area", [_value(text, room) for room, text in rooms.items()]
-            ),
+            "area": TextSlotList("area", [_value(text, room) for text, room in rooms.items()]),
             "name": TextSlotList("name", names),
             "floor": TextSlotList.from_strings([], name="floor"),
-        }  # fmt: skip
+        }
 
     def answer(self, command: str) -> str:
         """Returns the action line of a command, "unknown" where there is none."""
         found = recognize_best(
-            command, self._intents, slot_lists=self._lists, best_slot_name="name"
+            command,
+            self._intents,
+            slot_lists=self._lists,
+            intent_context={"area": HERE},  # of the satellite that somebody speaks to
+            best_slot_name="name",
         )
         if found is None:
             return UNKNOWN
-        slots = {entity.name: entity.value for entity in found.entities_list}
+        slots = {entity.name: _plain(entity.value) for entity in found.entities_list}
         try:
             line = _line(found.intent.name, slots)
             parse_line(line)
         except (GrammarError, KeyError):
             return UNKNOWN
         return line
+
+
+def _plain(value: Any) -> Any:
+    """A slot's value as action lines have it: whole numbers, and no blanks around a text."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value.strip() if isinstance(value, str) else value
 
 
 def _value(text: str, value: str, domain: str = "") -> TextSlotValue:
@@ -125,7 +152,7 @@ def _value(text: str, value: str, domain: str = "") -> TextSlotValue:
 
 def _line(intent: str, slots: Slots) -> str:
     """Returns the action line of an intent. Raises KeyError where it has none."""
-    if intent in ("HassStartTimer", "HassCancelTimer", "HassTimerStatus"):
+    if "Timer" in intent:
         return _timer(intent, slots)
     meant, action = _INTENTS[intent]
     named = str(slots.get("name", ""))
@@ -134,20 +161,21 @@ def _line(intent: str, slots: Slots) -> str:
     device, _, room = named.partition(".")
     if not named:
         domain = slots.get("domain")
-        of_domain = (one for one, (known, _) in _DEVICES.items() if known == domain)
+        of_domain = (kind for kind, known in _DOMAINS.items() if known == domain)
         device = next(of_domain, meant)
-        room = slots.get("area", HERE if meant or domain is None else ALL)
-    return f"{device}.{room} {action(device, slots)}"
+        room = ALL if domain is not None else HERE
+    room = slots.get("area", room) if not named or not room else room
+    return f"{device}.{room or HERE} {action(device, slots)}"
 
 
 def _timer(intent: str, slots: Slots) -> str:
     timer = f"timer.{slots['name']}" if "name" in slots else "timer"
-    if intent == "HassCancelTimer":
-        return f"{timer} cancel"
-    if intent == "HassTimerStatus":
-        return f"{timer} remaining?"
+    if intent == "HassCancelAllTimers":
+        return "timer.all cancel"
+    if intent in _TIMERS:
+        return f"{timer} {_TIMERS[intent]}"
     parts = (f"{slots[unit]}{letter}" for unit, letter in _UNITS if slots.get(unit))
-    return f"{timer} start={''.join(parts)}"
+    return f"{timer} {_LASTING_TIMERS[intent]}={''.join(parts)}"
 
 
 def run(options: argparse.Namespace) -> int:
