@@ -14,18 +14,30 @@ from host.setup import find_machine_cause, run_quietly, run_step
 # The first release with a `micropython` package, and the one that the kernels were measured on.
 SUITE = "trixie"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
 
 
 def find_mirror() -> str:
-    """Returns the address of a Debian archive: $DEBIAN_MIRROR, the machine's own, or Debian's."""
+    """Returns the address of a Debian archive: $DEBIAN_MIRROR, or the machine's own.
+
+    Raises SetupError where neither is there.
+    """
     if chosen := os.environ.get("DEBIAN_MIRROR"):
         return chosen
-    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
-    # Security updates and third parties have addresses that end otherwise.
-    listing = run_quietly(command).stdout.splitlines()
-    own = [line for line in listing if line.rstrip("/").endswith("/debian")]
-    return own[0] if own else DEFAULT_MIRROR
+    fields = "$(REPO_URI) $(ORIGIN) $(LABEL)"
+    command = ["apt-get", "indextargets", "--format", fields, "Created-By: Packages"]
+    archives = [line.split(" ", 1) for line in run_quietly(command).stdout.splitlines() if line]
+    # Origin and label are known once the machine has its lists; security updates are labelled
+    # otherwise, and have addresses that end otherwise, as those of third parties do.
+    own = [
+        address
+        for address, origin in archives
+        if origin == "Debian Debian" or address.rstrip("/").endswith("/debian")
+    ]
+    if not own:
+        raise SetupError(
+            "apt's sources here name no Debian archive; give one's address in DEBIAN_MIRROR"
+        )
+    return own[0]
 
 
 class Archive:

@@ -25,15 +25,29 @@ def programs(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-def test_the_mirror_is_the_machines_own(programs):
-    listing = "http://archive.example/debian-security\nhttp://archive.example/debian/"
-    script(programs / "apt-get", f"echo '{listing}'")
-    assert debian.find_mirror() == "http://archive.example/debian/"
+@pytest.fixture
+def mirror(monkeypatch):
+    monkeypatch.setenv("DEBIAN_MIRROR", "http://archive.example/debian")
 
 
-def test_the_mirror_is_debians_where_the_machine_names_none(programs):
-    script(programs / "apt-get", "echo http://archive.example/ubuntu")
-    assert debian.find_mirror() == debian.DEFAULT_MIRROR
+def list_archives(programs, *archives):
+    script(programs / "apt-get", f"echo '{chr(10).join(archives)}'")
+
+
+@pytest.mark.parametrize("own", ["/debian/ $(ORIGIN) $(LABEL)", "/mirror Debian Debian"])
+def test_the_mirror_is_the_machines_own(programs, own):
+    list_archives(
+        programs,
+        "http://archive.example/debian-security Debian Debian-Security",
+        f"http://archive.example{own}",
+    )
+    assert debian.find_mirror() == "http://archive.example" + own.split()[0]
+
+
+def test_a_machine_that_names_no_debian_archive_is_told_how_to(programs):
+    list_archives(programs, "http://archive.example/ubuntu Ubuntu Ubuntu")
+    with pytest.raises(SetupError, match="give one's address in DEBIAN_MIRROR"):
+        debian.find_mirror()
 
 
 def test_the_mirror_can_be_chosen(programs, monkeypatch):
@@ -53,7 +67,7 @@ def test_a_machine_without_debians_keyring_is_told(programs, tmp_path, monkeypat
         debian.Archive(tmp_path, "i386")
 
 
-def test_the_private_apt_keeps_to_its_folder_and_checks_signatures(programs, tmp_path):
+def test_the_private_apt_keeps_to_its_folder_and_checks_signatures(programs, mirror, tmp_path):
     script(programs / "apt-get", f'echo "$@" >> {tmp_path}/calls')
     debian.Archive(tmp_path / "apt", "i386")
     update = (tmp_path / "calls").read_text().splitlines()[-1]
@@ -66,11 +80,11 @@ def test_the_private_apt_keeps_to_its_folder_and_checks_signatures(programs, tmp
     assert "trusted" not in sources.lower() + update.lower()
 
 
-def test_a_failed_download_names_the_cause_that_the_update_met(programs, tmp_path):
+def test_a_failed_download_names_the_cause_that_the_update_met(programs, mirror, tmp_path):
     script(
         programs / "apt-get",
         'case "$*" in\n'
-        '*update) echo "W: Failed to fetch http://deb.debian.org  No route to host"; exit 100;;\n'
+        '*update) echo "W: Failed to fetch http://archive.example  No route to host"; exit 100;;\n'
         '*download*) echo "E: Unable to locate package micropython"; exit 100;;\nesac',
     )
     archive = debian.Archive(tmp_path / "apt", "i386")
@@ -78,7 +92,7 @@ def test_a_failed_download_names_the_cause_that_the_update_met(programs, tmp_pat
         archive.unpack("micropython", tmp_path / "root")
 
 
-def test_an_update_that_a_hook_spoiled_is_good_enough(programs, tmp_path):
+def test_an_update_that_a_hook_spoiled_is_good_enough(programs, mirror, tmp_path):
     script(
         programs / "apt-get",
         'case "$*" in\n*update) echo "E: a hook failed"; exit 100;;\n*download*) touch a.deb;;\n'
