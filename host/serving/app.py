@@ -36,9 +36,7 @@ class AppSettings:
     body_timeout: float = BODY_TIMEOUT
 
 
-def make_app(
-    service: Service, metrics: Metrics, live: LiveView, settings: AppSettings
-) -> ASGIApp:
+def make_app(service: Service, metrics: Metrics, live: LiveView, settings: AppSettings) -> ASGIApp:
     """Returns the application of a service, which is started and stopped elsewhere.
 
     metrics, live: observers of the service's clusters.

@@ -1,23 +1,26 @@
-"""HTTP on a connection, with a limit on the time that a request's head may take.
+"""HTTP on a connection, with limits on the size of a request's head and on the time it may take.
 
-uvicorn has a timeout between requests, and none while a head comes byte by byte.
+uvicorn has a timeout between requests, and none while a head comes byte by byte; its parser in C
+takes a third of the time that the one in Python does, and a head of any length.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_TIMEOUT = 15.0  # seconds in which the head of a request must be whole
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+MOST_HEAD = 1 << 16  # bytes of it, which may be read before it is found to be longer
+_REFUSAL = "HTTP/1.1 {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-class TimedProtocol(H11Protocol):
-    """Closes connections whose head is not there in time."""
+class TimedProtocol(HttpToolsProtocol):
+    """Closes connections whose head is too long, or not there in time."""
 
     head_timeout = HEAD_TIMEOUT
     _head_timer: asyncio.TimerHandle | None = None
+    _head_size = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -30,18 +33,25 @@ class TimedProtocol(H11Protocol):
         super().data_received(data)
         if self.cycle is not seen:
             self._forget_timer()
+        elif self._head_timer is not None:
+            self._head_size += len(data)
+            if self._head_size > MOST_HEAD:
+                self._refuse("431 Request Header Fields Too Large")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_timer()
         super().connection_lost(exc)
 
     def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_timeout, self._give_up)
+        self._head_size = 0
+        self._head_timer = self.loop.call_later(
+            self.head_timeout, self._refuse, "408 Request Timeout"
+        )
 
-    def _give_up(self) -> None:
-        self._head_timer = None
+    def _refuse(self, status: str) -> None:
+        self._forget_timer()
         if not self.transport.is_closing():
-            self.transport.write(_TOO_SLOW)
+            self.transport.write(_REFUSAL.format(status).encode())
             self.transport.close()
 
     def _forget_timer(self) -> None:

@@ -43,9 +43,7 @@ Measure = Callable[[OpenCluster, list[ChipStatistics]], dict[int, float]]
 
 def _times_at_work(cluster: OpenCluster, statistics: list[ChipStatistics]) -> dict[int, float]:
     answering = cluster.coordinator.answering
-    return {
-        chip.chip: chip.busy_ms / 1000 or answering.get(chip.chip, 0.0) for chip in statistics
-    }
+    return {chip.chip: chip.busy_ms / 1000 or answering.get(chip.chip, 0.0) for chip in statistics}
 
 
 _CHIP_SECONDS: tuple[tuple[str, str, Measure], ...] = (

@@ -190,9 +190,7 @@ class MqttServer:
         request = GenerationRequest(command)
         while True:
             try:
-                generation = await generate(
-                    self._service.default, request, "mqtt", self._seconds
-                )
+                generation = await generate(self._service.default, request, "mqtt", self._seconds)
                 break
             except (QueueFull, NotReady):  # the broker has no other to give it to
                 await asyncio.sleep(_POLL)

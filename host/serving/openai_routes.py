@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
-import msgspec
-from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -17,6 +15,7 @@ from host.errors import FederationError
 from host.generation.generator import Generation
 from host.serving.api_errors import describe_error
 from host.serving.asking import whole
+from host.serving.event_stream import DONE, EventStream, encode_event
 from host.serving.job import Done, Mailbox, Piece
 from host.serving.openai_answers import CHAT, TEXT, AnswerWriter
 from host.serving.openai_requests import ParsedRequest, parse_chat, parse_completion
@@ -80,7 +79,7 @@ class OpenAiApi:
         if parsed.is_streamed:
             events = mailbox.events(deadline)
             pieces = _stream(writer, events, parsed.wants_usage, lambda: model.queue.cancel(job))
-            return EventSourceResponse(pieces, headers={"X-Accel-Buffering": "no"})
+            return EventStream(pieces)
         try:
             generation = await _until_gone(request, whole(mailbox, deadline))
         finally:
@@ -114,28 +113,24 @@ async def _stream(
     events: AsyncIterator[Piece | Done],
     wants_usage: bool,
     cancel: Callable[[], None],
-) -> AsyncIterator[dict[str, str]]:
-    """Yields an answer in server-sent events; cancel: called at the end, or where nobody reads
+) -> AsyncGenerator[bytes, None]:
+    """Yields an answer as server-sent events; cancel: called at the end, or where nobody reads
     more of them."""
     try:
         for first in writer.first_pieces():
-            yield _event(first)
+            yield encode_event(first)
         async for event in events:
             if not isinstance(event, Done):
-                yield _event(writer.piece(event.text))
+                yield encode_event(writer.piece(event.text))
                 continue
-            yield _event(writer.last_piece(event.generation))
+            yield encode_event(writer.last_piece(event.generation))
             if wants_usage:
-                yield _event(writer.usage_piece(event.generation))
-        yield {"data": "[DONE]"}
+                yield encode_event(writer.usage_piece(event.generation))
+        yield DONE
     except FederationError as error:
-        yield _event(describe_error(error).body())
+        yield encode_event(describe_error(error).body())
     finally:
         cancel()
-
-
-def _event(content: dict[str, Any]) -> dict[str, str]:
-    return {"data": msgspec.json.encode(content).decode()}
 
 
 def _client(request: Request) -> str:

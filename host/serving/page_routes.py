@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
-import msgspec
-from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from host.serving.api_errors import ApiError
+from host.serving.event_stream import EventStream, encode_event
 from host.serving.live import LiveView
 from host.serving.metrics import ask_chips
 from host.serving.service import Service
@@ -69,9 +68,9 @@ class Page:
                 429, f"{MOST_VIEWERS} pages look on already: close one", kind="rate_limit_error",
                 code="too_many_viewers", retry_after=10,
             )  # fmt: skip
-        return EventSourceResponse(self._events(), headers={"X-Accel-Buffering": "no"})
+        return EventStream(self._events())
 
-    async def _events(self) -> AsyncIterator[dict[str, str]]:
+    async def _events(self) -> AsyncGenerator[bytes, None]:
         self._viewers += 1
         try:
             with self._live.watched():
@@ -79,9 +78,9 @@ class Page:
                 while not self._service.is_stopping:
                     if number % _CHIPS_EVERY == 0:
                         chips = await ask_chips(self._service.engines)
-                    event = msgspec.json.encode(self._live.snapshot(self._service, chips))
+                    event = encode_event(self._live.snapshot(self._service, chips))
                     if event != last:
-                        yield {"data": event.decode()}
+                        yield event
                     number, last = number + 1, event
                     await asyncio.sleep(self._interval)
         finally:

@@ -52,9 +52,7 @@ def find_targets(home: Home, action: Action, area: str, intent: str) -> list[Tar
         return [Target()]
     if name == HERE:
         if not area:
-            raise NoIntent(
-                "which room? Say its name, or start the server with --area DEVICE=ROOM"
-            )
+            raise NoIntent("which room? Say its name, or start the server with --area DEVICE=ROOM")
         return [Target({"area": area}, area)]
     if device := home.devices.get(name):
         called = device.names[0] if device.names else ""

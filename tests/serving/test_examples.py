@@ -32,9 +32,7 @@ def addresses(tmp_path_factory):
     ended = asyncio.Event()
 
     async def speak(port):
-        settings = FrontEndSettings(
-            60, Broker("127.0.0.1", port), "own", wyoming=("127.0.0.1", 0)
-        )
+        settings = FrontEndSettings(60, Broker("127.0.0.1", port), "own", wyoming=("127.0.0.1", 0))
         async with open_front_ends(service, watching[0], settings) as lines:
             async with listening(port, "federation/servers/own/status") as client:
                 await anext(aiter(client.messages))

@@ -92,7 +92,7 @@ def connect(address):
          + KEY.encode() + b"\r\n\r\n{", 408),
         (b"nonsense\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 70_000, 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 70_000, 431),
     ],
 )  # fmt: skip
 def test_slow_and_malformed_requests(strict_address, sent, status):

@@ -81,9 +81,7 @@ def run(coroutine):
     asyncio.run(limited())
 
 
-def test_commands_are_answered_with_correlation_data_and_figures_are_retained(
-    port, make, expect
-):
+def test_commands_are_answered_with_correlation_data_and_figures_are_retained(port, make, expect):
     async def converse():
         server = MqttServer(make(), Broker("127.0.0.1", port, "one"), "kitchen", 60)
         async with open_mqtt(server), listening(port, "one/replies", "one/answers") as client:

@@ -229,8 +229,14 @@ def test_home_assistants_agent_for_llama_cpp(address, expect):
                     talk += user(said)
                     found = await text_of(
                         await client.chat.completions.create(
-                            model=name, messages=talk, tools=tools, max_tokens=5, top_p=1.0,
-                            temperature=0.0, user="01J0000000000000000000000", stream=streamed,
+                            model=name,
+                            messages=talk,
+                            tools=tools,
+                            max_tokens=5,
+                            top_p=1.0,
+                            temperature=0.0,
+                            user="01J0000000000000000000000",
+                            stream=streamed,
                             response_format={"type": "json_schema", "json_schema": schema},
                         )
                     )

@@ -152,9 +152,7 @@ def test_plans_for_fewer_simulated_chips(tiny):
     assert kept == replace(SimulatedChips.alike(2, "uart"), link=Link("uart", "pins"))
     needed = 40 << 10  # of heap, where two chips have room and one has not
     tight = SimulatedChips.alike(2, "uart", heap=needed)
-    smallest = next(
-        size for size in range(needed, 400 << 10, 2 << 10) if fits(model, 2, size)
-    )
+    smallest = next(size for size in range(needed, 400 << 10, 2 << 10) if fits(model, 2, size))
     tight = replace(tight, board=tight.board.with_heap(smallest))
     assert tight.without_one(model) is None
 
