@@ -1,4 +1,5 @@
-"""The model of a federation whose chips add up their partial sums among themselves."""
+"""The model of a federation whose chips add up their partial sums among themselves, or exchange
+activations in their place."""
 
 from __future__ import annotations
 
@@ -10,6 +11,14 @@ from bench.link_figures import RADIO_RECEIVE, RADIO_SEND, REPEAT
 from bench.work import PART
 from host.cluster.timeout import LOSSY, STEP_FACTOR
 from host.parallel.cost.latency import HOST_SECONDS
+from host.parallel.strategies.all_gather import part_size
+from host.parallel.synchronization import (
+    FINISHED_ATTENTION,
+    FINISHED_FEED_FORWARD,
+    GATHERED_HEADS,
+    GATHERED_UNITS,
+    PHASE_PARTS,
+)
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 from protocol.retransmit import Backoff
 
@@ -17,6 +26,7 @@ from protocol.retransmit import Backoff
 # wait for a step.
 _ASK_AGAIN = 10e-3  # firmware/roles/all_reduce.py
 _STEP_WAIT = STEP_FACTOR * LOSSY.initial
+_ACTIVATION_BITS = 16
 
 
 class _Member:
@@ -38,7 +48,12 @@ class _Member:
 
 
 class ChipCombined(Model):
-    """One step a token: two sums a layer among the chips, then each chip's logits."""
+    """One step a token: two sums a layer among the chips, then each chip's logits.
+
+    phases: of a layer, each of which ends with a collective.
+    """
+
+    phases: tuple[int, ...] = (PHASE_ATTENTION, PHASE_FEED_FORWARD)
 
     def __init__(self, scenario: Scenario, seed: int = 0) -> None:
         super().__init__(scenario, seed)
@@ -75,7 +90,7 @@ class ChipCombined(Model):
     def _steps(self, chip: int, member: _Member, request: Request) -> Events:
         """What a chip does from a STEP to its answer."""
         yield member.started
-        tasks = [PHASE_ATTENTION, PHASE_FEED_FORWARD] * self.plan.config.layers
+        tasks = self.phases * self.plan.config.layers
         part = self._part(chip)
         for number, task in enumerate(tasks):
             # The part that completes a sum is in the task's instructions.
@@ -97,9 +112,12 @@ class ChipCombined(Model):
     def _pieces(self, chip: int, number: int) -> frame_sizes.Sizes:
         """Lengths of the frames of a chip's contribution; one without elements where it has no
         part in the phase."""
-        shard = self.plan.shards[chip]
-        has_part = shard.units if number % 2 else shard.heads
-        return self._sizes if has_part else (frame_sizes.NOTHING,)
+        phase = self.phases[number % len(self.phases)]
+        has_part = getattr(self.plan.shards[chip], PHASE_PARTS[phase])
+        return self._contributed(chip, phase) if has_part else (frame_sizes.NOTHING,)
+
+    def _contributed(self, chip: int, phase: int) -> frame_sizes.Sizes:
+        return self._sizes
 
     def _part(self, chip: int) -> float:
         driver = RADIO_RECEIVE if self.radio else 0
@@ -201,3 +219,15 @@ class ChipCombined(Model):
         yield from self.medium.to_host(chip, size)
         if self.medium.arrives():
             yield from self.sent_to_chips(receivers, size, deliver)
+
+
+class ChipGathered(ChipCombined):
+    """The same with two collectives in each phase: of activations, and of the residual stream."""
+
+    phases = (GATHERED_HEADS, FINISHED_ATTENTION, GATHERED_UNITS, FINISHED_FEED_FORWARD)
+
+    def _contributed(self, chip: int, phase: int) -> frame_sizes.Sizes:
+        is_stream = phase in (FINISHED_ATTENTION, FINISHED_FEED_FORWARD)
+        bits = self.scenario.residual_bits if is_stream else _ACTIVATION_BITS
+        count = part_size(self.plan, self.plan.shards[chip], phase)
+        return frame_sizes.contribution_frames(self.plan, bits, count)

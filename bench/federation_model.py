@@ -31,6 +31,7 @@ from bench.link_figures import (
 )
 from host.parallel.cost.latency import USB_SECONDS
 from host.parallel.plan import Plan, Shard
+from host.parallel.synchronization import PHASE_PARTS
 
 Events = Generator[simpy.Event, Any, None]
 Deliver = Callable[[int], object]  # called with the chip that a frame has reached
@@ -172,7 +173,7 @@ class Model(ABC):
     def instructions(self, task: int, chip: int) -> float:
         """Of a task on a chip, which may have no part in it; with the radio's driver."""
         shard = self.plan.shards[chip]
-        if not (shard.heads, shard.units, shard.rows)[task]:
+        if not getattr(shard, PHASE_PARTS[task]):
             return REPEAT
         radio = RADIO_SEND + RADIO_RECEIVE if self.radio and chip != GATEWAY else 0
         return self.scenario.work.instructions(task, shard) + radio

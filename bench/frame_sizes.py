@@ -58,11 +58,11 @@ def repair(members: int) -> int:
     return _ENDS + repair_size(members)
 
 
-def contribution_frames(plan: Plan, bits: int) -> Sizes:
-    """Of a chip's contribution to a sum, cut into pieces (protocol/collective.py) and packed by
-    the bits that it has."""
-    dim, mtu = plan.config.dim, plan.link.mtu
+def contribution_frames(plan: Plan, bits: int, count: int | None = None) -> Sizes:
+    """Of a chip's contribution of so many elements, all of a position's where None is given, cut
+    into pieces (protocol/collective.py) and packed by the bits that it has."""
+    count, mtu = plan.config.dim if count is None else count, plan.link.mtu
     fields = _ENDS + CONTRIBUTION_FIELDS
-    piece = dim if mtu is None else (mtu - fields) * 8 // bits
-    counts = [min(piece, dim - start) for start in range(0, dim, piece)]
+    piece = count if mtu is None else (mtu - fields) * 8 // bits
+    counts = [min(piece, count - start) for start in range(0, count, piece)]
     return tuple(fields + packed_size(count, bits) for count in counts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from host.model.quantized import QuantizedModel
-from host.parallel.parallelism import Link, Parallelism
+from host.parallel.parallelism import ALL_REDUCED, Link, Parallelism
 from host.parallel.partition import partition
 from host.parallel.plan import Plan
 
@@ -16,11 +16,12 @@ def tensor_plan(
     context: int | None = None,
     *,
     reduce: str = "host",
+    exchange: str = ALL_REDUCED,
     mtu: int | None = None,
     signed: bool = False,
     **more: Any,
 ) -> Plan:
     """mtu: of ESP-NOW, None for UART; more: as of partition."""
     link = Link("espnow" if mtu else "uart", "pins", mtu, signed)
-    parallelism = Parallelism(reduce=reduce)
+    parallelism = Parallelism(reduce=reduce, exchange=exchange)
     return partition(model, chips, context, parallelism=parallelism, link=link, **more)

@@ -25,7 +25,7 @@ from host.cli.flash_job import CHIPS, prepare_job
 from host.cli.flashing import run_job
 from host.errors import BoardError, BuildError, ClusterError, FlashError, ModelError
 from host.parallel.options import CHOICES
-from host.parallel.parallelism import LINES, LINKS, MAX_SLOTS, REDUCERS, WEIGHTS
+from host.parallel.parallelism import EXCHANGES, LINES, LINKS, MAX_SLOTS, REDUCERS, WEIGHTS
 from host.parallel.plan import MAX_CHIPS
 
 MAX_CONTEXT = 65535  # positions that a message can name
@@ -89,6 +89,9 @@ def _add_cluster_options(parser: Parser) -> None:
         help="how many groups of --parallel hybrid (default 2)")
     add("--reduce", choices=REDUCERS,
         help="who adds up the chips' partial sums: the host, or the chips themselves")
+    add("--exchange", choices=EXCHANGES,
+        help="what chips with --reduce chips exchange: partial sums (all-reduce), or finished"
+        " activations (all-gather)")
     add("--weights", choices=WEIGHTS,
         help="where chips keep their weights: in their heaps, or in the flash, from which they are"
         " read for each token (default: as before, and for the first board auto, which takes flash"

@@ -22,7 +22,7 @@ from host.parallel.assessment import Assessment
 from host.parallel.boards import BoardSet
 from host.parallel.fitting import find_first_plan
 from host.parallel.options import CHOICES, parse_parallelism
-from host.parallel.parallelism import ANYWHERE, LINKS, REDUCERS, WEIGHTS
+from host.parallel.parallelism import ANYWHERE, EXCHANGES, LINKS, REDUCERS, WEIGHTS, Parallelism
 from host.parallel.plan import MAX_CHIPS
 from host.paths import HOME_MODEL
 
@@ -79,6 +79,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     )
     add("--reduce", choices=REDUCERS, help="who adds up partial sums in --parallel tensor")
     help = "where weights lie: flash is read for each token; auto where heaps are small (default)"
+    add("--exchange", choices=EXCHANGES, help="what chips with --reduce chips exchange")
     add("--weights", choices=WEIGHTS, default=ANYWHERE, help=help)
     help = "longest packet on the radio, 250 or 1470 (default: what all boards take)"
     add("--radio-mtu", type=int, choices=RADIO_MTUS, metavar="BYTES", help=help)
@@ -126,17 +127,16 @@ def _assess(
     """Returns what is known of each strategy that fits, or of the one that options name, why
     others do not, and what would help most. Raises ModelError, also where nothing fits."""
     named = options.parallel, options.stages, options.reduce
-    others = len(boards.boards), options.weights
+
+    def choose(layers: int, chips: int) -> Parallelism | None:
+        return parse_parallelism(*named, layers, chips, options.weights, options.exchange)
 
     def check(outline: Outline) -> None:
-        chosen = parse_parallelism(*named, outline.config.layers, *others)
+        chosen = choose(outline.config.layers, len(boards.boards))
         find_first_plan(outline, boards, chosen)
 
     model = load_quantized(options.model, options.tokenizer, check).quantize()
-    layers, weights = model.config.layers, options.weights
-    return assess_with_advice(
-        model, boards, lambda chips: parse_parallelism(*named, layers, chips, weights)
-    )
+    return assess_with_advice(model, boards, lambda chips: choose(model.config.layers, chips))
 
 
 def main(arguments: list[str] | None = None) -> int:

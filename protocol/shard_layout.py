@@ -80,7 +80,11 @@ HEADER = (
 )
 
 # And of a large vocabulary "candidates": how many of the best rows an answer has in place of the
-# logits of all.
+# logits of all. And where chips exchange by all-gather "gather": for each of heads' means,
+# feed-forward units and elements of the residual stream where each member's begin, in the members'
+# order, and the end of the last's; and the most elements that a member has of any. Such a chip
+# has rows of the o and down matrices in place of columns: of its elements of the residual stream,
+# with columns in the order in which members have heads and units.
 
 # Numbers of a layer, by their places; behind them, where queries and keys are normalized, the
 # numbers of a norm and its multipliers [head_dim], of queries and then of keys.

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from host.parallel.parallelism import Link, Parallelism, hybrid, pipeline
+from host.parallel.parallelism import ALL_REDUCED, Link, Parallelism, hybrid, pipeline
 from host.parallel.partition import partition
 from host.parallel.strategies.pipeline import count_stages
 
@@ -19,10 +19,10 @@ def stages_of(stages, chips, layers=5):
 
 def tensor_plan(
     model, chips, context=None, *, reduce="host", mtu=None, signed=False, slots=0,
-    gateway_code=0, **more
+    gateway_code=0, exchange=ALL_REDUCED, **more
 ):  # fmt: skip
     """Every layer divided among all chips."""
-    parallelism = Parallelism(reduce=reduce, slots=slots)
+    parallelism = Parallelism(reduce=reduce, slots=slots, exchange=exchange)
     link = replace(link_of(mtu, signed), gateway_code=gateway_code)
     return partition(model, chips, context, parallelism=parallelism, link=link, **more)
 

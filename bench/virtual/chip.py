@@ -15,6 +15,7 @@ from firmware.links.gateway import Gateway
 from firmware.links.uart import UartLink
 from firmware.node import Node
 from firmware.outbox import CONTROL_PAYLOAD, Outbox
+from firmware.roles.all_gather import make_gathering
 from firmware.roles.all_reduce import AllReduce
 from firmware.roles.host_reduce import HostReduce
 from firmware.roles.pipeline import Pipeline
@@ -94,6 +95,8 @@ class VirtualChip:
             role = HostReduce(outbox, weights, kernels)
         elif self.config["role"] == "all_reduce":
             role = AllReduce(outbox, weights, kernels, norms)
+        elif self.config["role"] == "all_gather":
+            role = make_gathering(outbox, weights, kernels, norms)
         else:
             role = Pipeline(outbox, weights, kernels, norms)
         self.node = Node(outbox, role, weights.request_size)

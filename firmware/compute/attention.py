@@ -8,7 +8,8 @@ from protocol.shard_layout import O_WEIGHTS, QKV_WEIGHTS
 
 
 class Attention:
-    """Turns workspace.x into a layer's partial sum; the layers share shapes and buffers."""
+    """Turns workspace.x into a layer's partial sum; the layers share shapes and buffers. Where
+    chips exchange by all-gather, into the means of its heads, in workspace.heads."""
 
     def __init__(self, weights, workspace, kernels):
         layout, places = weights.layout, weights.places
@@ -22,7 +23,9 @@ class Attention:
         for i, head in enumerate(heads):
             first[i] = kv_heads.index(head // group) * context
         self._qkv = Linear(places[QKV_WEIGHTS], len(rows), dim, workspace.x, kernels).blocks
-        self._o = Linear(places[O_WEIGHTS], dim, q_rows, workspace.heads, kernels).blocks
+        self._o = ()
+        if "gather" not in layout:
+            self._o = Linear(places[O_WEIGHTS], dim, q_rows, workspace.heads, kernels).blocks
         self._rope_position = -1
         # Together, for to look up an attribute takes as long as to take several from a tuple.
         self._kernels = (

@@ -6,7 +6,8 @@ from protocol.shard_layout import DOWN_WEIGHTS, GATE_MULTIPLIERS, GATE_UP_WEIGHT
 
 
 class FeedForward:
-    """Turns workspace.x into a layer's partial sum; the layers share shapes and buffers."""
+    """Turns workspace.x into a layer's partial sum; the layers share shapes and buffers. Where
+    chips exchange by all-gather, into what its units give, first in workspace.rows."""
 
     def __init__(self, weights, workspace, kernels):
         layout, places = weights.layout, weights.places
@@ -16,7 +17,9 @@ class FeedForward:
         self._kernels = kernels.rescale, kernels.gate
         gate_up = Linear(places[GATE_UP_WEIGHTS], 2 * units, dim, workspace.x, kernels)
         self._gate_up = gate_up.blocks
-        self._down = Linear(places[DOWN_WEIGHTS], dim, units, gate, kernels).blocks
+        self._down = ()
+        if "gather" not in layout:
+            self._down = Linear(places[DOWN_WEIGHTS], dim, units, gate, kernels).blocks
         self._sizes = dim, units, places[GATE_MULTIPLIERS]
         self._buffers = rows, gate, rows[units:], weights.sigmoid_table
 

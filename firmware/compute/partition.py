@@ -72,11 +72,8 @@ def places_in_layer(layout):
     """As firmware/compute/shard_sizes.py's, but the ends are those of what comes into the heap:
     multipliers, and where the matrices are."""
     places = _whole_places(layout)
-    head_dim, dim, units = layout["head_dim"], layout["dim"], layout["units"]
-    q_rows, kv_rows = len(layout["heads"]) * head_dim, len(layout["kv_heads"]) * head_dim
-    matrices = (q_rows + 2 * kv_rows, dim), (dim, q_rows), (2 * units, dim), (dim, units)
     at = places[QKV_WEIGHTS]
-    for i, (rows, columns) in enumerate(matrices):
+    for i, (rows, columns) in enumerate(shard_sizes.layer_matrices(layout)):
         places[QKV_WEIGHTS + i] = at
         at += matrix_bytes(rows, columns, layout["columns"], layout["block"])
     places[LAYER_END] = places[QKV_WEIGHTS] + PLACE_SIZE

@@ -28,15 +28,12 @@ from protocol.shard_layout import (
 def places_in_layer(layout):
     """Byte offsets of the parts of a layer in its buffer, and of its end, and of the vocabulary's
     weights in its own and its end: see protocol/shard_layout.py."""
-    head_dim, dim, units = layout["head_dim"], layout["dim"], layout["units"]
+    head_dim, units = layout["head_dim"], layout["units"]
     rows, padding = layout["rows"], layout["columns"]
     q_rows = len(layout["heads"]) * head_dim
     kv_rows = len(layout["kv_heads"]) * head_dim
-    matrices = (
-        (q_rows + 2 * kv_rows, dim), (dim, q_rows), (2 * units, dim), (dim, units), (rows, dim),
-    )  # fmt: skip
     sizes = []
-    for count, columns in matrices:
+    for count, columns in layer_matrices(layout) + ((rows, layout["dim"]),):
         size = count * (columns + -columns % padding)
         if columns and padding == VECTORS:
             size += 4 * count
@@ -51,6 +48,19 @@ def places_in_layer(layout):
     at = 2 * rows + -2 * rows % padding
     size = at + sizes[-1]
     return places + [at, size + -size % 4]
+
+
+def layer_matrices(layout):
+    """Rows and columns of a layer's matrices: q, k, v; o; gate, up; down."""
+    head_dim, dim, units = layout["head_dim"], layout["dim"], layout["units"]
+    q_rows, kv_rows = len(layout["heads"]) * head_dim, len(layout["kv_heads"]) * head_dim
+    o, down = (dim, q_rows), (dim, units)
+    if "gather" in layout:
+        heads, hidden, stream, _ = layout["gather"]
+        me = layout["members"].index(bytes([layout["chip"]]))
+        own = stream[me + 1] - stream[me]
+        o, down = (own, heads[-1]), (own, hidden[-1])
+    return (q_rows + 2 * kv_rows, dim), o, (2 * units, dim), down
 
 
 def norms_size(layout):

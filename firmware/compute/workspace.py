@@ -8,7 +8,7 @@ class Workspace:
     heads: activations between attention and its output projection. scores [context]: one
     head's attention. rope_row [head_dim]: cosines and sines of a position. results
     [positions * dim]: the partial sums of one request, of which out[i] [dim] is the i-th
-    position's."""
+    position's; where chips exchange by all-gather, what this chip contributes."""
 
     def __init__(self, layout):
         buffers = map(int32s, _lengths(layout))
@@ -26,7 +26,7 @@ def _lengths(layout):
         max(q_rows + 2 * kv_rows, 2 * layout["units"], rows),
         q_rows,
         head_dim,
-        layout["positions"] * dim,
+        layout["positions"] * (layout["gather"][3] if "gather" in layout else dim),
     )
 
 

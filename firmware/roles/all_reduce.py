@@ -46,11 +46,12 @@ class Group:
     """A chip's place among those that add up their partial sums: sends, asks, and reports who is
     missing. collective: the sums."""
 
-    def __init__(self, outbox, weights):
+    def __init__(self, outbox, weights, capacity=0):
+        """capacity: elements of the longest contribution, 0 for those of all positions."""
         layout = weights.layout
         members = layout["members"]
         self.outbox = outbox
-        capacity, bits = layout["positions"] * layout["dim"], layout["bits"]
+        capacity, bits = capacity or layout["positions"] * layout["dim"], layout["bits"]
         room = outbox.max_payload
         # Chips on the radio may be told that others take short frames alone.
         least = outbox.room(LEAST_MTU) if hasattr(outbox.link, "radio") else room
@@ -95,8 +96,9 @@ class AllReduce(Role):
 
     frequent = CONTRIBUTION
 
-    def __init__(self, outbox, weights, kernels, norms):
-        """kernels, norms: the modules model_kernels and norms of firmware/compute."""
+    def __init__(self, outbox, weights, kernels, norms, group=None, step=None):
+        """kernels, norms: the modules model_kernels and norms of firmware/compute; group, step:
+        in place of a Group and a Step."""
         self.handlers = {
             STEP: self._on_step,
             CONTRIBUTION: self._on_contribution,
@@ -105,10 +107,10 @@ class AllReduce(Role):
         self.holdings = weights.holdings
         self.keep_sender = outbox.link.keep_sender
         self.outbox = outbox
-        self._group = Group(outbox, weights)
-        self._collective = self._group.collective
-        self.limit = self._collective.limit
-        self.step = Step(Model(weights, kernels), weights, norms, self._collective)
+        self._group = group or Group(outbox, weights)
+        self._collective = collective = self._group.collective
+        self.limit = collective.limit
+        self.step = step or Step(Model(weights, kernels), weights, norms, collective)
         self.forget = self.step.forget
         self._asked = ticks_ms()
 

@@ -104,8 +104,7 @@ def chip_files(
     in_flash = plan.block(shard.chip) > 0
     answers_on_line = plan.link.kind == "uart" and not (plan.strategy.keeps_residual or in_flash)
     header_check = sources.pop(_HEADER_CHECK)
-    checks_headers = plan.link.signed and not (kernels and answers_on_line)
-    if checks_headers:
+    if checks_headers := plan.link.signed and not (kernels and answers_on_line):
         sources[_FRAME_CHECK] = header_check
     for path in () if in_flash else _OF_FLASH:
         del sources[path]
@@ -117,11 +116,12 @@ def chip_files(
     files[BOOT] = (SOURCES / "firmware" / BOOT).read_bytes()
     files["main.py"] = _START
     if kernels:
+        exchanges_natively = plan.strategy.keeps_residual and not shard.elements
         is_left_out = {
             **dict.fromkeys(_OF_RESIDUAL, not plan.strategy.keeps_residual),
             **dict.fromkeys(_OF_SIGNING, not plan.link.signed),
             **dict.fromkeys(_OF_LINES, not answers_on_line),
-            _PROGRAM: in_flash, _EXCHANGE: in_flash or not plan.strategy.keeps_residual,
+            _PROGRAM: in_flash, _EXCHANGE: in_flash or not exchanges_natively,
             _FRAME_CHECK: checks_headers,
             _FRAMING: not has_line,
         }

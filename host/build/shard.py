@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,7 @@ from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 from host.model.sampling import count_candidates
 from host.parallel.plan import Plan, Shard
 from host.parallel.sharding import head_rows, shard_weight
+from host.parallel.strategies.all_gather import describe_gather, list_head_columns
 from protocol import shard_layout as layout
 from protocol.flash_layout import PLACE_SIZE, rows_in_block
 from protocol.messages import HASH_SIZE
@@ -36,15 +37,17 @@ def shard_file(model: QuantizedModel, plan: Plan, shard: Shard, padding: int = 1
     protocol/shard_layout.py."""
     block = plan.block(shard.chip)
     numbers = {"columns": padding, **_header(model, plan, shard)}
-    ordered = {name: numbers[name] for name in (*HEADER, "candidates") if name in numbers}
+    optional = "candidates", "gather"
+    ordered = {name: numbers[name] for name in (*HEADER, *optional) if name in numbers}
     ordered |= {"block": block} if block else {}
     header = json.dumps(ordered, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 4)
     body = _Body(padding, block)
     body.add(MAGIC, VERSION.to_bytes(2, "little"), bytes(2), len(header).to_bytes(4, "little"))
     body.add(header, _u16(arithmetic.exp_table()), _u16(arithmetic.sigmoid_table()))
+    columns = list_head_columns(plan) if shard.elements else None
     for layer in _layers(model, plan, shard):
-        body.add_matrices(*_layer_parts(layer, shard, model.config.head_dim))
+        body.add_matrices(*_layer_parts(layer, shard, model.config.head_dim, columns))
         if plan.strategy.keeps_residual:
             body.add(_norms(layer))
     if plan.strategy.keeps_residual:
@@ -100,8 +103,11 @@ def shard_digest(file: bytes) -> bytes:
 
 def matrix_columns(model: QuantizedModel, shard: Shard) -> set[int]:
     """Column counts of the matrices in a shard: the shapes that its kernels are generated for."""
-    local = {len(shard.heads) * model.config.head_dim, len(shard.units)} - {0}
-    return local | {model.config.dim}
+    config = model.config
+    if shard.elements:
+        return {config.dim, config.heads * config.head_dim, config.hidden_dim}
+    local = {len(shard.heads) * config.head_dim, len(shard.units)} - {0}
+    return local | {config.dim}
 
 
 def _layers(model: QuantizedModel, plan: Plan, shard: Shard) -> list[QuantizedLayer]:
@@ -139,6 +145,8 @@ def _header(model: QuantizedModel, plan: Plan, shard: Shard) -> dict[str, object
         "final_norm": _norm(model.final_gain, model.final_limit),
         "layers": [_layer_numbers(layer) for layer in _layers(model, plan, shard)],
     }
+    if shard.elements:
+        values["gather"] = describe_gather(plan)
     if candidates := count_candidates(config.vocab_size):
         values["candidates"] = candidates
     return values
@@ -177,9 +185,12 @@ def _norm(gain: Gain, limit: int) -> list[int]:
 
 
 def _layer_parts(
-    layer: QuantizedLayer, shard: Shard, head_dim: int
+    layer: QuantizedLayer, shard: Shard, head_dim: int, columns: Sequence[int] | None
 ) -> tuple[bytes, Iterator[NDArray[np.int8]]]:
-    """A layer's multipliers, and its matrices in order, made as they are asked for."""
+    """A layer's multipliers, and its matrices in order, made as they are asked for.
+
+    columns: of the output projection, of which the chip has rows, None where it has columns.
+    """
     q_rows = head_rows(shard.heads, head_dim)
     kv_rows = head_rows(shard.kv_heads, head_dim)
     qkv = [_rows_of(layer.q, q_rows), _rows_of(layer.k, kv_rows), _rows_of(layer.v, kv_rows)]
@@ -187,9 +198,15 @@ def _layer_parts(
 
     def weights() -> Iterator[NDArray[np.int8]]:
         yield np.concatenate([linear.weight for linear in qkv])
-        yield _columns_of(layer.o, q_rows).weight
+        if columns:
+            yield _columns_of(_rows_of(layer.o, shard.elements), columns).weight
+        else:
+            yield _columns_of(layer.o, q_rows).weight
         yield np.concatenate([linear.weight for linear in gate_up])
-        yield _columns_of(layer.down, shard.units).weight
+        if columns:
+            yield _rows_of(layer.down, shard.elements).weight
+        else:
+            yield _columns_of(layer.down, shard.units).weight
 
     return b"".join(_u16(linear.rescale.multiplier) for linear in qkv + gate_up), weights()
 

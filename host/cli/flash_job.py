@@ -157,11 +157,10 @@ def _parallelism(
     """What options name, or the cluster was flashed with, or the planner chooses; and in a line
     what that was. Raises ModelError, BoardError."""
     layers = model.config.layers
-    given = options.parallel is not None or options.reduce is not None
-    if given or options.stages is not None:
-        parallelism = parse_parallelism(
-            options.parallel, options.stages, options.reduce, layers, place.chips
-        )
+    named = options.parallel, options.stages, options.reduce
+    exchange = options.exchange
+    if any(each is not None for each in (*named, exchange)):
+        parallelism = parse_parallelism(*named, layers, place.chips, exchange=exchange)
         if parallelism is not None:
             return parallelism, ""
     elif before and _is_same_cluster(before, place):

@@ -20,6 +20,7 @@ from host.cli.arguments import (
 from host.hardware.board import RADIO_MTUS
 from host.parallel.options import CHOICES
 from host.parallel.parallelism import (
+    EXCHANGES,
     LINKS,
     MAX_SLOTS,
     REDUCERS,
@@ -136,6 +137,10 @@ def add_chip_options(parser: Parser) -> argparse._ArgumentGroup:
     add("--reduce", choices=REDUCERS,
         help="who adds up the chips' partial sums in --parallel tensor: the host (default), or the"
              " chips themselves")
+    add("--exchange", choices=EXCHANGES,
+        help="what chips with --reduce chips exchange: partial sums (all-reduce, default), or"
+             " finished activations (all-gather), which are fewer bytes of wide models on many"
+             " chips")
     add("--slots", type=count_up_to(MAX_SLOTS), metavar="N",
         help="simulated chips' KV caches for so many sequences, which run together, as far as"
              " heaps allow (default: one; with --prompts 8; in a pipeline one more than stages)",

@@ -77,7 +77,7 @@ def _parallelism(options: argparse.Namespace, layers: int, chips: int) -> Parall
     """Returns the one that options name, None for the planner's."""
     named = options.parallel, options.stages, options.reduce
     weights = options.weights or ANYWHERE
-    parallelism = parse_parallelism(*named, layers, chips, weights)
+    parallelism = parse_parallelism(*named, layers, chips, weights, options.exchange)
     if parallelism is None and checks_all(options) and options.parallel != AUTO:
         # The one whose partial sums can be checked.
         return replace(HOST_REDUCE, weights=weights)
@@ -105,6 +105,7 @@ def flashed_boards(options: argparse.Namespace, config: Config) -> FlashedBoards
         parallel=options.parallel,
         stages=options.stages,
         reduce=options.reduce,
+        exchange=options.exchange,
     )
     return FlashedBoards(cluster, urls)
 
@@ -118,7 +119,8 @@ def find_chips(options: argparse.Namespace, config: Config) -> Chips:
 
 def is_chosen_by_planner(options: argparse.Namespace) -> bool:
     """Whether no option says how the model is divided."""
-    return options.parallel in (None, AUTO) and options.reduce is None and not checks_all(options)
+    named = options.reduce or options.exchange
+    return options.parallel in (None, AUTO) and named is None and not checks_all(options)
 
 
 def verify_checkable(options: argparse.Namespace, choice: Choice) -> None:

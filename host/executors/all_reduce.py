@@ -75,9 +75,9 @@ class AllReduceExecutor(BatchExecutor):
             self._coordinator.step, payload, self._chips, batch.where, timing, on_answer
         )
         self._membership.verify_restarted(answers, batch.where)
-        layers = self.model.config.layers
-        self._collective = (self._collective + 2 * layers) & 0xFFFF
-        waits = 2 * layers if len(self._chips) > 1 else 1  # a lone chip waits for nobody
+        collectives = self.plan.strategy.collectives * self.model.config.layers
+        self._collective = (self._collective + collectives) & 0xFFFF
+        waits = collectives if len(self._chips) > 1 else 1  # a lone chip waits for nobody
         self.synchronizations += waits + bool(batch.scored)
         return logits
 

@@ -13,7 +13,7 @@ from host.model.checkpoint import Config
 from host.parallel.assessment import describe_options
 from host.parallel.options import AUTO as AUTO_PARALLEL
 from host.parallel.options import parse_parallelism
-from host.parallel.parallelism import Link, Parallelism, check_reachable
+from host.parallel.parallelism import HOST_REDUCE, Link, check_reachable
 
 AUTO = "auto"
 _CHIPS = 5  # on the air, where nothing says how many
@@ -29,6 +29,7 @@ def describe_cluster(
     parallel: str | None = None,
     stages: int | None = None,
     reduce: str | None = None,
+    exchange: str | None = None,
 ) -> ClusterFile:
     """Returns the cluster as federation.toml has it; without that file, as the options do.
 
@@ -38,21 +39,25 @@ def describe_cluster(
     """
     flashed = cluster_file.read()
     if flashed is None:
-        cluster = _describe_unknown(urls, config, chips, link, context, reduce)
+        cluster = _describe_unknown(urls, config, chips, link, context, reduce, exchange)
     else:
         cluster = flashed
         _check_option("chips", chips, cluster.chips)
         _check_option("link", link, cluster.link.kind)
         _check_option("context", context, cluster.context)
         _check_option("reduce", reduce, cluster.parallelism.reduce)
+        _check_option("exchange", exchange, cluster.parallelism.exchange)
     if parallel in (None, AUTO_PARALLEL):
         return cluster
-    parallelism = parse_parallelism(parallel, stages, reduce, config.layers, cluster.chips)
+    parallelism = parse_parallelism(
+        parallel, stages, reduce, config.layers, cluster.chips, exchange=exchange
+    )
     assert parallelism is not None
     if flashed is None:
         check_reachable(cluster.link, parallelism, cluster.chips)
         return replace(cluster, parallelism=parallelism)
-    if reduce is None and parallelism.strategy == cluster.parallelism.strategy == "tensor":
+    named = reduce or exchange
+    if named is None and parallelism.strategy == cluster.parallelism.strategy == "tensor":
         return cluster
     if replace(parallelism, slots=cluster.parallelism.slots) != cluster.parallelism:
         raise ClusterError(
@@ -78,6 +83,7 @@ def _describe_unknown(
     link: str | None,
     context: int | None,
     reduce: str | None,
+    exchange: str | None,
 ) -> ClusterFile:
     """Returns the cluster of boards of which there is no file."""
     if urls is None:
@@ -88,7 +94,8 @@ def _describe_unknown(
     kind = link or ("uart" if len(urls) > 1 else "espnow")
     between = Link(kind, mtu=REPL_MTU if kind == "espnow" else None)
     count = chips or (_CHIPS if between.has_radio else len(urls))
-    parallelism = Parallelism(reduce=reduce or "host")
+    parallelism = parse_parallelism(None, None, reduce, 1, count, exchange=exchange)
+    parallelism = parallelism or HOST_REDUCE
     check_reachable(between, parallelism, count)
     return ClusterFile("", b"", count, context or config.context, b"", between, parallelism)
 

@@ -21,7 +21,7 @@ from protocol.collective import CONTRIBUTION_FIELDS
 from protocol.fragment import MAX_FRAGMENTS, MAX_MESSAGE, fragment_room
 from protocol.frame import MAX_PAYLOAD
 from protocol.messages import MOST_CANDIDATES, MOST_LOGITS, REQUEST_SIZE
-from protocol.wide_collective import MOST_MEMBERS, MOST_PIECES, count_banks
+from protocol.wide_collective import MOST_MEMBERS, MOST_PIECES
 
 # More positions in a request save less and less waiting, cost a chip buffers, and on the radio
 # come back in more frames at once than a gateway can take in. So a plan counts with these, and has
@@ -45,11 +45,11 @@ def make_shape(strategy: Strategy, model: Divisible, resources: Resources) -> Sh
     if not 1 <= context <= config.context:
         raise ModelError(f"context must be 1 to {config.context}, the model's, got {context}")
     check_limits(config, context)
-    bits = model.accumulator_bits
+    bits = strategy.element_bits(model)
     positions = _request_positions(strategy, config.dim, bits, link.mtu)
     shape = Shape(config, chips, context, positions, bits, link, flash=resources.flash)
     if strategy.keeps_residual:
-        banks = count_banks(shape.elements, bits, frame_room(3, min(shape.mtus)))
+        banks = strategy.exchange_banks(shape)
         if chips * banks > MOST_MEMBERS:
             raise ModelError(
                 f"{chips} chips cannot add up {config.dim} elements among themselves over this"
@@ -229,6 +229,7 @@ def _find_room(
     if not block:
         return _Room(left, row, unit)
     flash = shape.flash_room(chip) - flash_bytes(config, sizes, 0, 1)
+    flash -= strategy.rounding_bytes(shape, 1)
     return _Room(left, row, unit, flash, config.dim + 2, unit_bytes(config))
 
 
@@ -258,7 +259,8 @@ def _deal_with(
     rows = level(vocabulary, [min(room.count_rows(), MAX_ROWS) for room in rooms], speeds)
     for room, count in zip(rooms, rows, strict=True):
         room.take_rows(count)
-    units = level(config.hidden_dim, [room.count_units() for room in rooms], speeds)
+    most = strategy.most_units(shape)
+    units = level(config.hidden_dim, [min(room.count_units(), most) for room in rooms], speeds)
     missing = (vocabulary - sum(rows)) * row + (config.hidden_dim - sum(units)) * unit
     if short or missing:
         return short + missing, []

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from host.errors import ClusterError, ModelError
 from host.hardware.board import Board
+from host.model.checkpoint import Config
 from host.model.outline import Divisible
 from host.parallel.boards import BoardSet, list_places
 from host.parallel.parallelism import (
@@ -26,12 +27,12 @@ from host.parallel.strategies import list_candidates
 _OTHERS_UP_TO = 40  # chips to which other strategies are tried where the leanest does not fit
 
 
-def list_parallelisms(layers: int, boards: BoardSet) -> list[Parallelism]:
-    """Returns what is worth considering for a model of so many layers on these boards: all that
+def list_parallelisms(config: Config, boards: BoardSet) -> list[Parallelism]:
+    """Returns what is worth considering for a model of these dimensions on these boards: all that
     their link can carry."""
     link, chips = Link(boards.kind, boards.line), len(boards.boards)
     found = []
-    for parallelism in list_candidates(layers, chips):
+    for parallelism in list_candidates(config.layers, chips, config.dim):
         with suppress(ClusterError):
             check_reachable(link, parallelism, chips)
             found.append(replace(parallelism, weights=boards.weights))
@@ -48,7 +49,7 @@ def find_plans(
         if found[0] or len(list_places(boards.boards, ANYWHERE, boards.heap)) == 1:
             return found
     plans, problems = [], {}
-    for parallelism in list_parallelisms(model.config.layers, boards):
+    for parallelism in list_parallelisms(model.config, boards):
         try:
             plans.append(boards.plan(model, parallelism))
         except ModelError as problem:

@@ -1,4 +1,4 @@
-"""A Parallelism from the options of a command line: --parallel, --stages, --reduce."""
+"""A Parallelism from the options of a command line: --parallel, --stages, --reduce, --exchange."""
 
 from __future__ import annotations
 
@@ -21,15 +21,21 @@ def parse_parallelism(
     layers: int,
     chips: int,
     weights: str = HEAP,
+    exchange: str | None = None,
 ) -> Parallelism | None:
     """The one that options name, each None where it is not given; None where the planner is to
     choose. weights: where chips keep them, one of WEIGHTS.
 
     Raises ParallelError where they contradict each other.
     """
-    if parallel == AUTO and reduce is not None:
-        raise ParallelError("--parallel auto chooses who adds up too: leave --reduce out")
-    if parallel is None and reduce is not None:
+    for name, given in (("reduce", reduce), ("exchange", exchange)):
+        if parallel == AUTO and given is not None:
+            raise ParallelError(f"--parallel auto chooses who adds up too: leave --{name} out")
+    if exchange is not None and (reduce == "host" or parallel not in (None, _DEFAULT)):
+        raise ParallelError(
+            f"--exchange {exchange} is for --parallel {_DEFAULT} with --reduce chips"
+        )
+    if parallel is None and (reduce is not None or exchange is not None):
         parallel = _DEFAULT
     if parallel in (None, AUTO):
         if stages is not None:
@@ -39,6 +45,9 @@ def parse_parallelism(
     if not named:
         raise ParallelError(f"no strategy {parallel!r}: it is {' or '.join(NAMES)}")
     for strategy in named:
+        # Who says how chips exchange has them do so.
+        if exchange is not None and (strategy.reduce, strategy.exchange) != ("chips", exchange):
+            continue
         if reduce in (None, strategy.reduce):
             made = strategy.make_parallelism(layers, chips, stages)
             return replace(made, weights=weights)

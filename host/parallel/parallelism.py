@@ -15,7 +15,8 @@ LINKS = ("uart", "espnow")
 # the pins of its second UART, with a bridge of their own.
 LINES = ("usb", "pins")
 REDUCERS = ("host", "chips")
-EXCHANGES = ("all-reduce",)
+# How chips exchange what they compute: partial sums, which each adds up, or finished activations.
+ALL_REDUCED, ALL_GATHERED = EXCHANGES = ("all-reduce", "all-gather")
 # Where chips keep their weights: in their heaps, which lie in PSRAM where there is some, or in a
 # partition of their flash, from which they are read again for each token; "auto" is in heaps where
 # these have room, and else in the flash of boards without PSRAM, or of all.
@@ -52,15 +53,16 @@ class Parallelism:
 
     strategy: "tensor" divides every layer among all chips, "pipeline" gives each chip whole
     layers, "hybrid" each group of chips; stages: how many groups hold whole layers one after
-    another; reduce: who adds up the chips' partial sums, "host" or "chips"; exchange: how chips
-    do so; slots: how many sequences have KV caches at most, as far as heaps allow, 0 for as many
-    as the strategy has by itself; weights: where chips keep them, one of WEIGHTS.
+    another; reduce: who adds up the chips' partial sums, "host" or "chips"; exchange: what chips
+    exchange, one of EXCHANGES; slots: how many sequences have KV caches at most, as far as heaps
+    allow, 0 for as many as the strategy has by itself; weights: where chips keep them, one of
+    WEIGHTS.
     """
 
     strategy: str = "tensor"
     stages: int = 1
     reduce: str = "host"
-    exchange: str = "all-reduce"
+    exchange: str = ALL_REDUCED
     slots: int = 0
     weights: str = HEAP
 
@@ -68,6 +70,7 @@ class Parallelism:
 UART = Link()
 HOST_REDUCE = Parallelism()
 ALL_REDUCE = Parallelism(reduce="chips")
+ALL_GATHER = Parallelism(reduce="chips", exchange=ALL_GATHERED)
 
 
 def pipeline(stages: int) -> Parallelism:

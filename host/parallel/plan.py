@@ -16,7 +16,7 @@ from host.model.sampling import count_candidates
 from host.parallel.assignment import LocalSizes
 from host.parallel.flash import flash_bytes
 from host.parallel.heap import HeapNeed, padding_bytes
-from host.parallel.parallelism import Link, Parallelism
+from host.parallel.parallelism import ALL_REDUCED, Link, Parallelism
 from host.parallel.shape import Shape
 from host.parallel.synchronization import Synchronization, Widths
 
@@ -25,13 +25,17 @@ MAX_CHIPS = 254  # ids 0 to 253 on the wire
 
 @dataclass(frozen=True)
 class Shard:
-    """One chip's part of every layer of its stage and of the vocabulary, by global indices."""
+    """One chip's part of every layer of its stage and of the vocabulary, by global indices.
+
+    elements: of the residual stream, which the chip finishes where chips exchange by all-gather.
+    """
 
     chip: int
     heads: tuple[int, ...]
     kv_heads: tuple[int, ...]
     units: range
     rows: range
+    elements: range = range(0)
 
 
 @dataclass(frozen=True)
@@ -147,34 +151,42 @@ class Plan:
         weights lie in its heap."""
         if not self.block(shard.chip):
             return 0
-        config = self.stage_of(shard.chip).shape.config
-        return flash_bytes(config, self.local_sizes(shard), len(shard.rows), padding)
+        shape = self.stage_of(shard.chip).shape
+        size = flash_bytes(shape.config, self.local_sizes(shard), len(shard.rows), padding)
+        return size + self.strategy.rounding_bytes(shape, padding)
 
     def filling(self, shard: Shard, padding: int) -> int:
         """How many bytes more of its heap a chip's shard takes where its matrices are filled up,
         beside its heap_need."""
         if self.block(shard.chip):
             return (self.config.layers + 1) * padding  # behind multipliers alone
-        sizes, layers = self.local_sizes(shard), len(self.stage_of(shard.chip).layers)
-        return padding_bytes(self.config, layers, sizes, len(shard.rows), padding)
+        sizes, stage = self.local_sizes(shard), self.stage_of(shard.chip)
+        size = padding_bytes(self.config, len(stage.layers), sizes, len(shard.rows), padding)
+        return size + self.strategy.rounding_bytes(stage.shape, padding)
 
     def heap_need(self, shard: Shard) -> HeapNeed:
         """What a chip's shard takes of its heap."""
         shape = self.stage_of(shard.chip).shape
-        return self.strategy.heap_need(shape, shard.chip, self.local_sizes(shard), len(shard.rows))
+        sizes, rows = self.local_sizes(shard), len(shard.rows)
+        need = self.strategy.heap_need(shape, shard.chip, sizes, rows)
+        return self.strategy.settle_need(shape, shard, need)
 
 
 class Strategy(ABC):
     """How a model can be divided: how it partitions, what it takes of a heap, its traffic, and by
     name the executor on the host and the role on a chip that run it.
 
-    name, reduce: as in a Parallelism; summary: what chips do, in words; executor: a module of
-    host/executors/; role: a module of firmware/roles/; keeps_residual: whether chips keep replicas
-    of the residual stream, and so need all norms.
+    name, reduce, exchange: as in a Parallelism; summary: what chips do, in words; executor: a
+    module of host/executors/; role: a module of firmware/roles/; keeps_residual: whether chips
+    keep replicas of the residual stream, and so need all norms; collectives: of a layer, among the
+    chips of a group; narrowest: elements of a residual stream for which it is considered.
     """
 
     name: str
     reduce: str
+    exchange: str = ALL_REDUCED
+    collectives = 2
+    narrowest = 0
     summary: str
     executor: str
     role: str
@@ -216,6 +228,24 @@ class Strategy(ABC):
         DoesNotFit where the heaps are too small.
         """
 
+    def element_bits(self, model: Divisible) -> int:
+        """Bits of the widest element that chips send."""
+        return model.accumulator_bits
+
+    def exchange_banks(self, shape: Shape) -> int:
+        """In how many banks a chip's part of a collective goes (protocol/wide_collective.py), 0
+        for one that is too long."""
+        return 1
+
+    def most_units(self, shape: Shape) -> int:
+        """How many feed-forward units a chip may have."""
+        return shape.config.hidden_dim
+
+    def rounding_bytes(self, shape: Shape, padding: int) -> int:
+        """How many bytes more a chip's matrices take at most than columns in proportion to its
+        heads and units would."""
+        return 0
+
     @abstractmethod
     def request_positions(self, dim: int, size: int) -> int:
         """How many positions a request of `size` bytes of payload can carry."""
@@ -236,6 +266,10 @@ class Strategy(ABC):
     @abstractmethod
     def heap_need(self, shape: Shape, chip: int, sizes: LocalSizes, rows: int) -> HeapNeed:
         """What a chip with so much of each layer, and so many vocabulary rows, needs."""
+
+    def settle_need(self, shape: Shape, shard: Shard, need: HeapNeed) -> HeapNeed:
+        """What a chip needs of its heap, at most `need`, once all is dealt."""
+        return need
 
     @abstractmethod
     def received_frame(self, shape: Shape) -> int:

@@ -65,9 +65,13 @@ class ShardedModel:
 
         Their keys and values are cached; all positions before must have been given.
         """
+        return self.layers[index].o.partial_sums(self.heads(index, x, position))
+
+    def heads(self, index: int, x: Ints, position: int) -> list[Ints]:
+        """What each chip's heads give [n, its heads * head_dim], as `attention` has x."""
         layer = self.layers[index]
         qkv = zip(layer.q.parts(x), layer.k.parts(x), layer.v.parts(x), strict=True)
-        means = [
+        return [
             np.concatenate(
                 [
                     self._attended(index, chip, [part[i] for part in parts], position + i)
@@ -76,12 +80,15 @@ class ShardedModel:
             )
             for chip, parts in enumerate(qkv)
         ]
-        return layer.o.partial_sums(means)
 
     def feed_forward(self, index: int, x: Ints) -> list[Ints]:
         """Each chip's partial sum [n, dim] for x [n, dim]."""
+        return self.layers[index].down.partial_sums(self.units(index, x))
+
+    def units(self, index: int, x: Ints) -> list[Ints]:
+        """What each chip's feed-forward units give [n, its units] for x [n, dim]."""
         layer, numbers = self.layers[index], self.model.layers[index]
-        hidden = [
+        return [
             arithmetic.swiglu(
                 arithmetic.saturate(gate, INT16_LIMIT), arithmetic.saturate(up, INT16_LIMIT),
                 numbers.index_shift, numbers.product_shift, arithmetic.sigmoid_table(),
@@ -89,7 +96,6 @@ class ShardedModel:
             )
             for gate, up in zip(layer.gate.parts(x), layer.up.parts(x), strict=True)
         ]  # fmt: skip
-        return layer.down.partial_sums(hidden)
 
     def logits(self, x: Ints) -> list[Ints]:
         """Each chip's logits [n, its rows] for x [n, dim]."""

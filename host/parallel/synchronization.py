@@ -10,8 +10,19 @@ from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABUL
 # Bits of the widest element that a chip sends, of a layer, a phase, a chip, a range of elements.
 Width = Callable[[int, int, int, range], int]
 
+# Where chips exchange by all-gather attention and feed-forward have two phases each: what heads or
+# units give is exchanged, and then the residual stream.
+GATHERED_HEADS, FINISHED_ATTENTION, GATHERED_UNITS, FINISHED_FEED_FORWARD = range(3, 7)
 # The attribute of a Shard that says whether the chip takes part in a phase.
-PHASE_PARTS = {PHASE_ATTENTION: "heads", PHASE_FEED_FORWARD: "units", PHASE_VOCABULARY: "rows"}
+PHASE_PARTS = {
+    PHASE_ATTENTION: "heads",
+    PHASE_FEED_FORWARD: "units",
+    PHASE_VOCABULARY: "rows",
+    GATHERED_HEADS: "heads",
+    FINISHED_ATTENTION: "elements",
+    GATHERED_UNITS: "units",
+    FINISHED_FEED_FORWARD: "elements",
+}
 
 
 @dataclass(frozen=True)
@@ -37,8 +48,8 @@ class Synchronization:
 
 @dataclass(frozen=True)
 class Widths:
-    """How many bits a token's numbers take: partial sums, the embedding, and the residual stream
-    as it enters a layer."""
+    """How many bits a token's numbers take: partial sums, or what chips exchange in their place,
+    the embedding, and the residual stream as it enters a layer."""
 
     partial_sum: Width
     embedding: int

@@ -5,7 +5,8 @@ from dataclasses import astuple, replace
 import pytest
 
 from bench import frame_sizes
-from bench.chip_combined_model import ChipCombined
+from bench.air import PlannedWork
+from bench.chip_combined_model import ChipCombined, ChipGathered
 from bench.federation_model import Scenario
 from bench.host_combined_model import HostCombined
 from bench.link_figures import (
@@ -17,6 +18,9 @@ from bench.link_figures import (
 from bench.work import PART, Work
 from host.model.quantization.quantize import quantize
 from host.parallel.cost.latency import HOST_SECONDS, USB_SECONDS
+from host.parallel.cost.traffic import count_traffic
+from host.parallel.parallelism import ALL_GATHERED
+from host.parallel.synchronization import FINISHED_ATTENTION, FINISHED_FEED_FORWARD, Widths
 from protocol.messages import PHASE_VOCABULARY
 from tests.host.tiny import random_checkpoint
 from tests.plans import tensor_plan
@@ -144,3 +148,23 @@ def test_collisions_cost_time_and_change_nothing_else():
         assert outcome.air_frames >= plain.air_frames
         air = colliding.medium.shared_air
         assert 0.03 < air.collided / air.frames < 0.3
+
+
+@pytest.mark.parametrize("rate", [None, RATES[0]])
+@pytest.mark.parametrize("chips", [2, 3, 5])
+def test_all_gather_takes_the_frames_that_are_planned(chips, rate):
+    mtu = None if rate is None else 250
+    plan = tensor_plan(MODEL, chips, mtu=mtu, reduce="chips", exchange=ALL_GATHERED)
+    of = Scenario(plan, PlannedWork(plan), HERTZ, rate, greedy=True)
+
+    def width(layer, phase, chip, elements):
+        is_stream = phase in (FINISHED_ATTENTION, FINISHED_FEED_FORWARD)
+        return of.residual_bits if is_stream else 16
+
+    widths = Widths(width, of.residual_bits, lambda layer: of.residual_bits)
+    planned = count_traffic(plan, plan.strategy.synchronizations(plan, True, widths))
+    modelled = ChipGathered(of).outcome(1)
+    assert (modelled.air_frames, modelled.air_bytes) == (planned.air.frames, planned.air.bytes)
+    assert modelled.line_frames == planned.lines.frames
+    assert modelled.line_bytes == planned.lines.bytes
+    assert ChipGathered(replace(of, loss=0.1), 1).outcome(2).seconds > modelled.seconds

@@ -88,8 +88,8 @@ def test_the_fewest_may_be_another_strategys(home):
 
 
 def test_repl_ports_carry_what_the_host_adds_up_alone():
-    assert list_parallelisms(6, alike(5, kind="uart", line="usb")) == [HOST_REDUCE]
-    assert len(list_parallelisms(6, alike(5, kind="uart"))) == 4
+    assert list_parallelisms(HOME, alike(5, kind="uart", line="usb")) == [HOST_REDUCE]
+    assert len(list_parallelisms(HOME, alike(5, kind="uart"))) == 4
 
 
 def shortage(text, chips, context):

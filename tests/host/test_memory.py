@@ -12,7 +12,13 @@ from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
 from host.model.sampling import LARGE_VOCABULARY
 from host.parallel.heap import usable_heap
-from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, REDUCERS, Parallelism
+from host.parallel.parallelism import (
+    ALL_GATHER,
+    ALL_REDUCE,
+    HOST_REDUCE,
+    REDUCERS,
+    Parallelism,
+)
 from host.parallel.refusal import DoesNotFit
 from host.parallel.strategies import find_strategy
 from tests.heap_use import kept_bytes
@@ -107,12 +113,29 @@ def test_the_need_of_stages_is_what_they_use(model, chips, stages, link, secure)
 
 
 @pytest.mark.parametrize(
+    ("chips", "link", "secure"),
+    [
+        (5, "espnow", True),
+        pytest.param(3, "uart", False, marks=pytest.mark.verify),
+        pytest.param(10, "espnow", False, marks=pytest.mark.verify),
+    ],
+)
+def test_the_need_of_all_gather_is_what_chips_use(model, chips, link, secure):
+    settings = SimulatedChips.alike(
+        chips, link, signed=secure, heap=1 << 20, context=64, parallelism=ALL_GATHER
+    )
+    with open_cluster(model, settings) as cluster:
+        verify_need(cluster)
+
+
+@pytest.mark.parametrize(
     ("parallelism", "link"),
     [
         (HOST_REDUCE, "uart"),
         (ALL_REDUCE, "espnow"),
         pytest.param(HOST_REDUCE, "espnow", marks=pytest.mark.verify),
         pytest.param(ALL_REDUCE, "uart", marks=pytest.mark.verify),
+        pytest.param(ALL_GATHER, "uart", marks=pytest.mark.verify),
         pytest.param(stages_of(3, 3), "uart", marks=pytest.mark.verify),
         pytest.param(stages_of(2, 3), "espnow", marks=pytest.mark.verify),
     ],

@@ -22,6 +22,7 @@ from tests.host.tiny import random_checkpoint
 from tests.plans import link_of
 
 CONFIG = Config(dim=36, hidden_dim=44, layers=4, heads=6, kv_heads=3, vocab_size=80, context=96)
+ANY = 1 << 20  # wide enough for all
 LINKS = st.builds(link_of, st.sampled_from([None, 250]), st.booleans())
 
 
@@ -30,7 +31,7 @@ def model():
     return quantize(random_checkpoint(CONFIG))
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda one: f"{one.name}, {one.reduce}")
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda one: f"{one.name}, {one.role}")
 def test_it_has_an_executor_on_the_host_and_a_role_on_a_chip(strategy):
     assert import_module(f"host.executors.{strategy.executor}").EXECUTOR
     assert (SOURCES / "firmware" / "roles" / f"{strategy.role}.py").is_file()
@@ -39,7 +40,7 @@ def test_it_has_an_executor_on_the_host_and_a_role_on_a_chip(strategy):
 
 def test_each_is_found_by_what_it_makes():
     for chips in (1, 2, 5, 8):
-        for parallelism in list_candidates(CONFIG.layers, chips):
+        for parallelism in list_candidates(CONFIG.layers, chips, ANY):
             strategy = find_strategy(parallelism)
             assert parallelism in strategy.candidates(CONFIG.layers, chips)
     with pytest.raises(ParallelError, match="^no strategy 'ring' in which partial sums"):
@@ -47,15 +48,16 @@ def test_each_is_found_by_what_it_makes():
 
 
 def test_its_options_ask_for_it():
-    for parallelism in list_candidates(CONFIG.layers, 5):
+    for parallelism in list_candidates(CONFIG.layers, 5, ANY):
         options = parse_options(find_strategy(parallelism).describe_options(parallelism).split())
         named = options.parallel, options.stages, options.reduce
-        assert parse_parallelism(*named, CONFIG.layers, 5) == parallelism
+        made = parse_parallelism(*named, CONFIG.layers, 5, exchange=options.exchange)
+        assert made == parallelism
 
 
 @given(st.integers(1, 12), LINKS, st.data())
 def test_its_plan_holds_everything_once(model, chips, link, data):
-    parallelism = data.draw(st.sampled_from(list_candidates(CONFIG.layers, chips)))
+    parallelism = data.draw(st.sampled_from(list_candidates(CONFIG.layers, chips, ANY)))
     plan = partition(model, chips, parallelism=parallelism, link=link)
     assert plan.parallelism == parallelism and plan.strategy is find_strategy(parallelism)
     assert plan.link == link and plan.chips == chips == len(plan.shards)
@@ -70,7 +72,7 @@ def test_its_plan_holds_everything_once(model, chips, link, data):
 
 @given(st.integers(1, 9), LINKS, st.integers(90, 260), st.data())
 def test_its_plan_fits_or_says_what_would(model, chips, link, heap_kb, data):
-    parallelism = data.draw(st.sampled_from(list_candidates(CONFIG.layers, chips)))
+    parallelism = data.draw(st.sampled_from(list_candidates(CONFIG.layers, chips, ANY)))
     heap = heap_kb * 1024
     try:
         plan = partition(model, chips, parallelism=parallelism, link=link, heap=heap)
@@ -83,7 +85,7 @@ def test_its_plan_fits_or_says_what_would(model, chips, link, heap_kb, data):
 
 @given(st.integers(1, 9), LINKS, st.booleans(), st.data())
 def test_what_it_sends_is_received_and_fits_its_buffers(model, chips, link, greedy, data):
-    parallelism = data.draw(st.sampled_from(list_candidates(CONFIG.layers, chips)))
+    parallelism = data.draw(st.sampled_from(list_candidates(CONFIG.layers, chips, ANY)))
     plan = partition(model, chips, parallelism=parallelism, link=link)
     token = plan.strategy.synchronizations(plan, greedy, widest_sums(plan))
     used = count_traffic(plan, token)

@@ -24,11 +24,16 @@ class Task:
 
 
 def name_of(value):
-    return getattr(value, "name", None) and f"{value.name}-{value.reduce}"
+    return getattr(value, "name", None) and f"{value.name}-{value.role}"
 
 
 ON_AIR, LOSSY = ("espnow", True, 0.0), ("uart", False, 0.02)
-CASES = [(strategy, *way) for strategy in STRATEGIES for way in (ON_AIR, LOSSY)]
+VERIFY = pytest.mark.verify
+CASES = [
+    pytest.param(strategy, *way, marks=VERIFY if strategy.role == "all_gather" else ())
+    for strategy in STRATEGIES
+    for way in (ON_AIR, LOSSY)
+]
 
 
 @pytest.mark.parametrize(("strategy", "link", "long", "loss"), CASES, ids=name_of)

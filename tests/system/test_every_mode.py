@@ -26,7 +26,7 @@ def how(strategy, chips, link):
 
 
 def name_of(value):
-    return getattr(value, "name", None) and f"{value.name}-{value.reduce}"
+    return getattr(value, "name", None) and f"{value.name}-{value.role}"
 
 
 def greedy_text(executor, run, steps):

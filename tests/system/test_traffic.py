@@ -14,7 +14,7 @@ import pytest
 from host.launch import SimulatedChips, open_cluster
 from host.parallel.cost.traffic import Count, count_traffic, widest_sums
 from host.parallel.cost.widths import SumWidths
-from host.parallel.parallelism import Parallelism
+from host.parallel.parallelism import ALL_GATHER, Parallelism
 from tests.plans import stages_of
 from tests.system.conftest import STEPS
 
@@ -64,7 +64,7 @@ def frames(counts):
 
 CASES = [
     (reduce, link, chips, secure)
-    for reduce in ("host", "chips")
+    for reduce in ("host", "chips", "gather")
     for link in ("uart", "espnow")
     for chips in (1, 2, 5)
     for secure in (False, True)
@@ -75,9 +75,17 @@ STAGED = [
     for link in ("uart", "espnow")
     for secure in (False, True)
 ]
-# Of signed ones a slice; `verify` takes all.
+
+
+def is_in_slice(mode, link, chips, secure):
+    """Of signed ones a slice, and of all-gather, which `verify` takes all of."""
+    if mode == "gather":
+        return (link, chips, secure) == ("espnow", 5, True)
+    return not secure or (link, chips) == ("espnow", 5)
+
+
 SLICE = [
-    case if not case[3] or case[1:3] == ("espnow", 5) else pytest.param(*case, marks=VERIFY)
+    case if is_in_slice(*case) else pytest.param(*case, marks=VERIFY)
     for case in (*CASES, *STAGED)
 ]
 
@@ -93,9 +101,12 @@ def test_so_it_is_with_long_frames_on_the_air(model, runs, mode):
 
 
 def assert_counts(model, runs, mode, link, chips, secure, radio_mtu=None):
-    """mode: who adds up partial sums, or how many stages there are."""
+    """mode: who adds up partial sums, or all-gather, or how many stages there are."""
     run = runs[1]
-    named = stages_of(mode, chips) if isinstance(mode, int) else Parallelism(reduce=mode)
+    if isinstance(mode, int):
+        named = stages_of(mode, chips)
+    else:
+        named = ALL_GATHER if mode == "gather" else Parallelism(reduce=mode)
     how = SimulatedChips.alike(
         chips, link, signed=secure, parallelism=named, radio_mtu=radio_mtu
     )

@@ -10,7 +10,7 @@ from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
 from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
-from host.parallel.parallelism import Parallelism, hybrid, pipeline
+from host.parallel.parallelism import ALL_GATHER, Parallelism, hybrid, pipeline
 from tests.host.tiny import random_checkpoint, seeded_model
 
 TOKENS = [1, 5, 9, 22, 7, 3]
@@ -55,6 +55,10 @@ HOST, CHIPS = Parallelism(reduce="host"), Parallelism(reduce="chips")
 CASES = [
     (ODD, 5, "uart", HOST, False, 0.0),
     (ODD, 3, "espnow", CHIPS, True, 0.05),
+    (ODD, 10, "espnow", ALL_GATHER, True, 0.05),
+    pytest.param(ODD, 5, "uart", ALL_GATHER, False, 0.0, marks=pytest.mark.verify),
+    pytest.param(WIDE, 5, "espnow", ALL_GATHER, False, 0.05, marks=pytest.mark.verify),
+    pytest.param(WIDEST, 2, "espnow", ALL_GATHER, True, 0.02, marks=pytest.mark.verify),
     pytest.param(ODD, 5, "espnow", HOST, True, 0.1, marks=pytest.mark.verify),
     pytest.param(ODD, 2, "uart", CHIPS, True, 0.05, marks=pytest.mark.verify),
     pytest.param(WIDE, 3, "uart", HOST, True, 0.02, marks=pytest.mark.verify),

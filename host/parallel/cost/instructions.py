@@ -6,12 +6,21 @@ by themselves; tests/host/test_latency.py holds the model to them. Collecting ga
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from host.hardware.kernels import native_kernels
+from host.parallel.assignment import LocalSizes
+from host.parallel.cost.reading import phase_bytes
 from host.parallel.cost.traffic import Count, frame_sizes, receivers, route
-from host.parallel.plan import Plan
-from host.parallel.synchronization import Message, Synchronization
+from host.parallel.plan import Plan, Shard
+from host.parallel.synchronization import (
+    FINISHED_ATTENTION,
+    FINISHED_FEED_FORWARD,
+    GATHERED_HEADS,
+    GATHERED_UNITS,
+    Message,
+    Synchronization,
+)
 from protocol.frame import BROADCAST, HOST
 from protocol.messages import PHASE_ATTENTION, PHASE_VOCABULARY
 
@@ -80,6 +89,12 @@ _SIGNED_FRAME = 11_800 + 12_900
 # A block that is read from flash: calls in bytecode and of the driver; those that are not full in
 # a phase; and for each row's sum that it is copied. Estimated from the costs of such calls.
 _BLOCK, _BLOCKS_BEGUN, _MOVED = 12_000, 2, 8
+# An element of what all chips contributed that is copied to where it is used
+# (firmware/roles/all_gather.py): counted in its source.
+_TAKEN_ROW = 12
+# Phases of all-gather: of activations, and of the residual stream.
+GATHERED = frozenset({GATHERED_HEADS, GATHERED_UNITS})
+FINISHED = frozenset({FINISHED_ATTENTION, FINISHED_FEED_FORWARD})
 _COLUMNS = 64  # of a matrix whose rows' work counts as well when work is dealt
 
 
@@ -106,6 +121,8 @@ def chip_instructions(
 ) -> float:
     """What chip `chip` executes for one synchronization of so many rows at a position."""
     is_served = rows == 1 and _is_served(plan, each, kernels)
+    if each.phase in GATHERED | FINISHED:
+        kernels = replace(kernels, calls=_gathering_calls(kernels))
     return (
         rows * _work(plan, chip, each, position, kernels, is_served)
         + rows * _combining(plan, chip, each, kernels)
@@ -127,23 +144,27 @@ def _work(
     """The phase itself, for one position."""
     shard, dim = plan.shards[chip], plan.config.dim
     sizes = plan.local_sizes(shard)
+    macs = phase_bytes(plan, chip, each)
+    sent = dim
     if each.phase == PHASE_VOCABULARY:
-        rows = macs = len(shard.rows)
-        macs *= dim
-    elif each.phase == PHASE_ATTENTION:
+        rows, sent = len(shard.rows), 0
+    elif each.phase in (PHASE_ATTENTION, GATHERED_HEADS):
         rows = sizes.q_size + 2 * sizes.kv_size
-        macs = dim * (rows + sizes.q_size)
+    elif each.phase in FINISHED:
+        rows = len(shard.elements)
     else:
         rows = 2 * sizes.intermediate
-        macs = dim * 3 * sizes.intermediate
     if not rows or chip not in plan.group(each.layer):
         return 0
-    work = _calling(plan, each, kernels, is_served) + kernels.matrix * macs + kernels.row * rows
+    work = _calling(plan, each, kernels, is_served) + kernels.matrix * macs
+    # A row's sum is rescaled as it is added to the residual stream.
+    work += (kernels.add_rescaled if each.phase in FINISHED else kernels.row) * rows
+    if each.phase in GATHERED | FINISHED:
+        sent = count_parts(each.phase, shard, sizes)
     if block := plan.block(chip):
         work += _BLOCK * (macs // block + _BLOCKS_BEGUN) + _MOVED * (rows + dim)
-    if each.phase != PHASE_VOCABULARY:
-        work += kernels.packed * dim
-    if each.phase == PHASE_ATTENTION:
+    work += kernels.packed * sent
+    if each.phase in (PHASE_ATTENTION, GATHERED_HEADS):
         seen = position + 1
         a_head = kernels.attention_head + kernels.softmax * seen
         work += sizes.heads * a_head + kernels.attention * 2 * sizes.q_size * seen
@@ -173,16 +194,34 @@ def _combining(plan: Plan, chip: int, each: Synchronization, kernels: KernelCost
     """What a chip does to the residual stream in the host's place."""
     if not plan.strategy.keeps_residual or chip not in plan.group(each.layer):
         return 0
-    dim = plan.config.dim
-    work = kernels.norm * dim
+    config = plan.config
+    dim = config.dim
+    work = kernels.norm * (0 if each.phase in FINISHED else dim)
     calls = kernels.calls
     if each.phase == PHASE_VOCABULARY:
         return work + calls.stepped
     others = {message.source for message in each.answers} - {chip}
     work += calls.exchange + (calls.contributing if others else 0)
+    taken = (_CONTRIBUTED if calls.taken is None else calls.taken) * len(others)
+    if each.phase in GATHERED | FINISHED:
+        heads = each.phase in (GATHERED_HEADS, FINISHED_ATTENTION)
+        wide = config.heads * config.head_dim if heads else config.hidden_dim
+        whole = dim if each.phase in FINISHED else wide
+        return work + taken + (kernels.unpacked + _TAKEN_ROW) * whole
     work += kernels.add_rescaled * dim
-    taken = _CONTRIBUTED if calls.taken is None else calls.taken
-    return work + (taken + kernels.unpacked * dim) * len(others)
+    return work + taken + kernels.unpacked * dim * len(others)
+
+
+def count_parts(phase: int, shard: Shard, sizes: LocalSizes) -> int:
+    """Elements that a chip contributes to a collective of all-gather, at one position."""
+    if phase == GATHERED_HEADS:
+        return sizes.q_size
+    return sizes.intermediate if phase == GATHERED_UNITS else len(shard.elements)
+
+
+def _gathering_calls(kernels: KernelCosts) -> Calls:
+    """Exchanges of all-gather go through bytecode, two in a phase, with native kernels too."""
+    return replace(_BYTECODE, synchronization=kernels.calls.synchronization)
 
 
 def _is_contribution(message: Message) -> bool:

@@ -11,8 +11,14 @@ from dataclasses import dataclass
 
 from host.hardware.board import Board
 from host.parallel.plan import Plan
-from host.parallel.synchronization import Synchronization
-from protocol.messages import PHASE_ATTENTION, PHASE_VOCABULARY
+from host.parallel.synchronization import (
+    FINISHED_ATTENTION,
+    FINISHED_FEED_FORWARD,
+    GATHERED_HEADS,
+    GATHERED_UNITS,
+    Synchronization,
+)
+from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
 RAM, PSRAM, FLASH = "RAM", "PSRAM", "flash"
 
@@ -62,13 +68,25 @@ def phase_bytes(plan: Plan, chip: int, each: Synchronization) -> int:
         return len(shard.rows) * dim
     if each.phase == PHASE_ATTENTION:
         return 2 * dim * (sizes.q_size + sizes.kv_size)
-    return 3 * dim * sizes.intermediate
+    if each.phase == PHASE_FEED_FORWARD:
+        return 3 * dim * sizes.intermediate
+    config = plan.config
+    return {
+        GATHERED_HEADS: dim * (sizes.q_size + 2 * sizes.kv_size),
+        FINISHED_ATTENTION: len(shard.elements) * config.heads * config.head_dim,
+        GATHERED_UNITS: 2 * dim * sizes.intermediate,
+        FINISHED_FEED_FORWARD: len(shard.elements) * config.hidden_dim,
+    }[each.phase]
 
 
 def read_weights(plan: Plan, chip: int, board: Board) -> Reading:
     """What a chip reads for a token."""
     shard, dim = plan.shards[chip], plan.config.dim
     sizes, layers = plan.local_sizes(shard), len(plan.stage_of(chip).layers)
-    layer = 2 * dim * (sizes.q_size + sizes.kv_size) + 3 * dim * sizes.intermediate
+    projected = dim * (sizes.q_size + sizes.intermediate)
+    if shard.elements:
+        columns = plan.config.heads * plan.config.head_dim + plan.config.hidden_dim
+        projected = len(shard.elements) * columns
+    layer = dim * (sizes.q_size + 2 * sizes.kv_size + 2 * sizes.intermediate) + projected
     place, rate = weights_place(plan, chip, board)
     return Reading(place, layers * layer + len(shard.rows) * dim, rate)

@@ -1,4 +1,4 @@
-"""How many bits the partial sums take that chips send, from running their shares in numpy."""
+"""How many bits what chips send takes, from running their shards in numpy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ from host.model.tokenizers.bpe import BOS
 from host.model.transformer import final_activation
 from host.parallel.plan import Plan
 from host.parallel.sharded_model import ShardedModel
-from host.parallel.synchronization import Widths
+from host.parallel.synchronization import (
+    FINISHED_ATTENTION,
+    FINISHED_FEED_FORWARD,
+    GATHERED_HEADS,
+    GATHERED_UNITS,
+    Widths,
+)
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD
 
+# What is exchanged of the residual stream after a phase.
+_FINISHED = {PHASE_ATTENTION: FINISHED_ATTENTION, PHASE_FEED_FORWARD: FINISHED_FEED_FORWARD}
 # Sums get no wider with the position, so that a short text will do.
 TYPICAL_TOKENS = 16
 
@@ -65,18 +73,23 @@ class SumWidths:
         return self._residual_bits[layer]
 
     def _width(self, layer: int, phase: int, chip: int, elements: range) -> int:
-        """Bits of the widest of a chip's sums for these elements."""
+        """Bits of the widest of these elements of a chip's sums, or of what it sends in their
+        place."""
         part = self._parts[layer, phase][chip].reshape(-1)
         return _bits(part[elements.start : elements.stop])
 
     def attention(self, layer: int, x: Ints) -> Ints:
         """The chips' sums [n, dim], added up."""
-        parts = self._sharded.attention(layer, x, self._position)
+        means = self._sharded.heads(layer, x, self._position)
+        self._parts[layer, GATHERED_HEADS] = means
+        parts = self._sharded.layers[layer].o.partial_sums(means)
         return self._noted(layer, PHASE_ATTENTION, parts, self._model.layers[layer].o)
 
     def feed_forward(self, layer: int, x: Ints) -> Ints:
         """The chips' sums [n, dim], added up."""
-        parts = self._sharded.feed_forward(layer, x)
+        hidden = self._sharded.units(layer, x)
+        self._parts[layer, GATHERED_UNITS] = hidden
+        parts = self._sharded.layers[layer].down.partial_sums(hidden)
         total = self._noted(layer, PHASE_FEED_FORWARD, parts, self._model.layers[layer].down)
         self._residual_bits[layer + 1] = _bits(self._residual)
         return total
@@ -85,6 +98,11 @@ class SumWidths:
         self._parts[layer, phase] = parts
         total: Ints = np.sum(parts, axis=0)
         self._residual = add_residual(self._residual, total, linear.rescale)
+        finished = self._residual.reshape(-1)
+        self._parts[layer, _FINISHED[phase]] = [
+            finished[shard.elements.start : shard.elements.stop]
+            for shard in self._sharded.plan.shards
+        ]
         return total
 
 

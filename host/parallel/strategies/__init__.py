@@ -4,26 +4,30 @@ them."""
 from __future__ import annotations
 
 from host.errors import ParallelError
-from host.parallel.parallelism import Parallelism
+from host.parallel.parallelism import ALL_REDUCED, Parallelism
 from host.parallel.plan import Strategy
-from host.parallel.strategies import all_reduce, host_reduce, hybrid, pipeline
+from host.parallel.strategies import all_gather, all_reduce, host_reduce, hybrid, pipeline
 
 STRATEGIES: tuple[Strategy, ...] = tuple(
-    module.STRATEGY for module in (host_reduce, all_reduce, pipeline, hybrid)
+    module.STRATEGY for module in (host_reduce, all_reduce, all_gather, pipeline, hybrid)
 )
 
 
 def find_strategy(parallelism: Parallelism) -> Strategy:
     """The strategy that divides a model so. Raises ParallelError where there is none."""
     for strategy in STRATEGIES:
-        if (strategy.name, strategy.reduce) == (parallelism.strategy, parallelism.reduce):
+        made = strategy.name, strategy.reduce, strategy.exchange
+        if made == (parallelism.strategy, parallelism.reduce, parallelism.exchange):
             return strategy
+    exchange = "" if parallelism.exchange == ALL_REDUCED else f", by {parallelism.exchange}"
     raise ParallelError(
         f"no strategy {parallelism.strategy!r} in which partial sums are added up by"
-        f" {parallelism.reduce!r}"
+        f" {parallelism.reduce!r}{exchange}"
     )
 
 
-def list_candidates(layers: int, chips: int) -> list[Parallelism]:
-    """What is worth considering for a model of so many layers on so many chips."""
-    return [each for one in STRATEGIES for each in one.candidates(layers, chips)]
+def list_candidates(layers: int, chips: int, dim: int = 0) -> list[Parallelism]:
+    """What is worth considering for a model of so many layers, with a residual stream of so many
+    elements, on so many chips."""
+    wide_enough = [strategy for strategy in STRATEGIES if dim >= strategy.narrowest]
+    return [each for one in wide_enough for each in one.candidates(layers, chips)]

@@ -59,21 +59,23 @@ class AllReduce(TensorStrategy):
 
     def exchange_frame(self, shape: Shape) -> int:
         fields = HEADER_SIZE + CONTRIBUTION_FIELDS + TRAILER_SIZE[3]
-        whole = fields + packed_size(shape.elements, shape.bits)
+        whole = fields + packed_size(self.contributed(shape), shape.bits)
         return shape.longest_frame(whole)
 
     def exchange_frames(self, shape: Shape) -> int:
         """In how many frames a chip's partial sums go at most (protocol/collective.py)."""
         return max(self._exchange_frames(shape, mtu) for mtu in shape.mtus)
 
-    @staticmethod
-    def _exchange_frames(shape: Shape, mtu: int) -> int:
+    def contributed(self, shape: Shape) -> int:
+        """Elements of the longest contribution."""
+        return shape.elements
+
+    def _exchange_frames(self, shape: Shape, mtu: int) -> int:
         room = frame_room(3, mtu) - CONTRIBUTION_FIELDS
-        return -(-shape.elements // (8 * room // shape.bits))
+        return -(-self.contributed(shape) // (8 * room // shape.bits))
 
     def exchange_banks(self, shape: Shape) -> int:
-        """In how many banks these frames are (protocol/wide_collective.py)."""
-        return count_banks(shape.elements, shape.bits, frame_room(3, min(shape.mtus)))
+        return count_banks(self.contributed(shape), shape.bits, frame_room(3, min(shape.mtus)))
 
     def radio_rxbuf(self, shape: Shape, gateway: bool) -> int:
         """Two requests and what all others send at once, partial sums or answers."""
@@ -100,10 +102,12 @@ class AllReduce(TensorStrategy):
     def exchange_bytes(self, shape: Shape) -> int:
         """The residual stream; two vectors of sums, two contributions of its own, and the frame
         that goes out (protocol/collective.py)."""
-        more = 0
-        if (banks := self.exchange_banks(shape)) > 1:
-            more = WIDE_CODE + banks * (shape.chips * _BANK + 16)
-        return 5 * 4 * shape.elements + self.exchange_frame(shape) + more
+        return 5 * 4 * shape.elements + self.exchange_frame(shape) + self.bank_bytes(shape)
+
+    def bank_bytes(self, shape: Shape) -> int:
+        """What adds up vectors of several banks, 0 where there is one."""
+        banks = self.exchange_banks(shape)
+        return WIDE_CODE + banks * (shape.chips * _BANK + 16) if banks > 1 else 0
 
     def code_bytes(self, shape: Shape, place: str) -> int:
         code = super().code_bytes(shape, place) + ROLE_CODE + _ROLE_LAYER * shape.config.layers

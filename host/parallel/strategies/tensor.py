@@ -37,7 +37,7 @@ from host.parallel.heap import (
     workspace_bytes,
 )
 from host.parallel.parallelism import Parallelism
-from host.parallel.plan import Plan, Resources, Stage, Strategy
+from host.parallel.plan import Plan, Resources, Shard, Stage, Strategy
 from host.parallel.refusal import Advice, DoesNotFit
 from host.parallel.shape import LONGEST_RXBUF, RXBUF_OVERHEAD, Shape
 from protocol.bitpack import packed_size
@@ -94,7 +94,11 @@ class TensorStrategy(Strategy):
                 shape = roomier
                 break
         stage = Stage(range(config.layers), range(shape.chips), shape)
-        return Plan(parallelism, self, shape, (stage,), tuple(shards))
+        return Plan(parallelism, self, shape, (stage,), tuple(self.finish(shape, shards)))
+
+    def finish(self, shape: Shape, shards: Sequence[Shard]) -> Sequence[Shard]:
+        """The shards with what is dealt once all else is."""
+        return shards
 
     def _find_advice(
         self, model: Divisible, shape: Shape, resources: Resources, problem: str
