@@ -4,6 +4,8 @@ While the rows in one buffer are multiplied, or their sums are on their way, the
 the block that comes next, which is read when nothing else is to be done. Matrices lie in the
 partition in the order in which they are used (protocol/flash_layout.py), so it is known which one
 that is. Kernels work on a block as on a whole matrix: the sums are the same.
+
+Where the heap has room, matrices stay there, and are not read again.
 """
 
 from protocol.compat import const, micropython, ptr32
@@ -18,8 +20,9 @@ _SLACK = const(16)
 
 
 class Blocks:
-    """The two buffers, and what they hold.
+    """The two buffers, and what they hold, and matrices that have buffers of their own.
 
+    resident: the buffer of what begins at a place of the partition, and where it begins there.
     reads, ahead: how many blocks were read when they were needed, and before that.
     """
 
@@ -28,6 +31,8 @@ class Blocks:
         self._read, self._size = partition.readblocks, size
         size += _SLACK
         self.buffers = bytearray(size), bytearray(size)
+        self.resident = {}
+        self._skipped = {}  # where the partition goes on behind resident matrices
         self._views = {}  # of both buffers, by bytes
         self._held = [_NONE, _NONE]  # where in the partition begins what a buffer holds
         self._bytes = [0, 0]
@@ -39,8 +44,9 @@ class Blocks:
     def place(self, padding, first, end):
         """Says where in the partition matrices begin and end; padding: the shard header's
         `columns`."""
-        self._padding, self._first, self._end = padding, first, end
-        self._last = end - len(self.buffers[0]) & ~15  # from which a whole buffer can be read
+        self._padding = padding
+        # And from where on the last time a whole buffer can be read.
+        self._bounds = first, end, end - len(self.buffers[0]) & ~15
 
     def install(self, kernels):
         """Has the matrix kernels of a module `firmware.compute.model_kernels` read from flash."""
@@ -87,9 +93,11 @@ class Blocks:
         if place < 0:
             return
         self._next = _NONE
-        if place + 3 >= self._end:
-            place = self._first
-        place = min(place, self._last) & ~3
+        first, end, last = self._bounds
+        place = self._skipped.get(place, place)
+        if place + 3 >= end:
+            place = self._skipped.get(first, first)
+        place = min(place, last) & ~3
         i = 1 - self.current
         if place > 0 and place != self._held[i]:
             buffer = self.buffers[i]
@@ -102,10 +110,22 @@ class Blocks:
         self._read(place >> _SECTOR_BITS, buffer, place & _SECTOR)
         self._held[i], self._bytes[i] = place, size
 
+    def keep(self, place, size, firsts):
+        """Reads a matrix of `size` bytes at `place` into a buffer of its own.
+
+        firsts: bytes from which on its columns are each kernel's. To be called for those behind
+        it in the partition before.
+        """
+        buffer = bytearray(size)
+        self._read(place >> _SECTOR_BITS, buffer, place & _SECTOR)
+        for first in firsts:
+            self.resident[place + first] = buffer, first
+        self._skipped[place] = self._skipped.get(place + size, place + size)
+
     def _streamed(self, kernel, columns, first):
         """What multiplies with a matrix of so many columns in flash as `kernel` does with one in
         memory; first: its first column, from which on it adds to what stands in y."""
-        take, buffers, sums = self.take, self.buffers, self._sums
+        take, buffers, sums, resident = self.take, self.buffers, self._sums, self.resident
         at_once = rows_in_block(columns, self._padding, self._size)
         whole = rows_bytes(at_once, columns, self._padding)
         padding = self._padding
@@ -113,6 +133,9 @@ class Blocks:
         @micropython.native
         def multiply(weights, _, y, x, rows, at):
             at += u32(weights, len(weights) - 4)
+            held = resident.get(at)
+            if held:
+                buffer, begin = held
             done = 0
             while done < rows:
                 count = rows - done
@@ -120,13 +143,16 @@ class Blocks:
                     count, size = at_once, whole
                 else:
                     size = rows_bytes(count, columns, padding)
-                begin = take(at, size)
+                if not held:
+                    begin = take(at, size)
+                    buffer = buffers[self.current]
                 if first:
                     move(y, done, sums, 0, count)
-                kernel(buffers[self.current], 0, sums, x, count, begin)
+                kernel(buffer, 0, sums, x, count, begin)
                 move(sums, 0, y, done, count)
                 done += count
                 at += size
+                begin += size
 
         return multiply
 

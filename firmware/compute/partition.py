@@ -14,6 +14,7 @@ import esp32
 from firmware.compute import shard, shard_sizes
 from firmware.compute.blocks import Blocks
 from firmware.compute.shard import ShardError
+from firmware.heap import filler
 from protocol.compat import const
 from protocol.fields import u32
 from protocol.flash_layout import PLACE_SIZE, matrix_bytes
@@ -34,11 +35,13 @@ def load_weights(settings, chip_id):
     """The Weights in a partition, whose matrices the kernels read from there, from now on.
 
     settings: the configuration's: label of the partition, size of the shard in bytes, its sha256
-    in hexadecimal digits, and the bytes of a block. Raises as `load_blocks`.
+    in hexadecimal digits, the bytes of a block, and, if there are any, those of heap in which
+    matrices stay. Raises as `load_blocks`.
     """
     weights, blocks = load_blocks(settings, chip_id)
     from firmware.compute import model_kernels
 
+    keep_matrices(blocks, weights, model_kernels.MATVEC, settings.get("resident", 0))
     blocks.install(model_kernels)
     return weights
 
@@ -66,6 +69,36 @@ def load_blocks(settings, chip_id):
     finally:
         shard.places_in_layer = shard_sizes.places_in_layer = whole
     raise ShardError(reason)  # not from above: MicroPython has no chained exceptions
+
+
+def keep_matrices(blocks, weights, matvec, room):
+    """Reads into the heap as many matrices as go into `room` bytes: those of attention first,
+    which few chips have, then those of feed-forward layers, then the vocabulary's.
+
+    matvec: MATVEC of the module with the kernels.
+    """
+    layout, places = weights.layout, weights.places
+    padding, block = layout["columns"], layout["block"]
+    shapes = shard_sizes.layer_matrices(layout)
+    found = []
+    for first in (0, 2):
+        for layer in weights.layers:
+            at = u32(layer.weights, len(layer.weights) - PLACE_SIZE)
+            for i in (first, first + 1):
+                found.append((at + places[QKV_WEIGHTS + i],) + shapes[i])
+    at = u32(weights.vocabulary, len(weights.vocabulary) - PLACE_SIZE)
+    found.append((at + places[VOCABULARY_WEIGHTS], layout["rows"], layout["dim"]))
+    kept = []
+    below = filler(room) if room else None
+    for place, rows, columns in found:
+        size = matrix_bytes(rows, columns, padding, block)
+        if 0 < size <= room:
+            kept.append((place, size, [rows * part[0] for part in matvec[columns]]))
+            room -= size
+    kept.sort()
+    while kept:
+        blocks.keep(*kept.pop())
+    del below
 
 
 def places_in_layer(layout):

@@ -195,19 +195,23 @@ def _layer(layout, numbers, file, size):
 
 
 def _check_owner(layout, chip_id):
-    """Raises ShardError unless the shard is this chip's, with the heads that the rule gives it."""
+    """Raises ShardError unless the shard is this chip's, with the heads that the rule gives it, or
+    gives it where KV heads are held once."""
     if layout["chip"] != chip_id:
         raise ShardError("the shard is chip %d's, this is chip %d" % (layout["chip"], chip_id))
     members = layout["members"]
-    config = TPConfig.distribute_heads(
-        members.index(bytes([chip_id])),
-        len(members),
-        layout["total_heads"],
-        layout["head_dim"],
-        layout["total_kv_heads"],
-    )
-    if config.heads != layout["heads"] or config.kv_heads != layout["kv_heads"]:
-        raise ShardError("the shard holds heads %s, not %s" % (layout["heads"], config.heads))
+    for by_group in (True, False):
+        config = TPConfig.distribute_heads(
+            members.index(bytes([chip_id])),
+            len(members),
+            layout["total_heads"],
+            layout["head_dim"],
+            layout["total_kv_heads"],
+            by_group,
+        )
+        if config.heads == layout["heads"] and config.kv_heads == layout["kv_heads"]:
+            return
+    raise ShardError("the shard holds heads %s, not %s" % (layout["heads"], config.heads))
 
 
 def _check_memory(layout, size):

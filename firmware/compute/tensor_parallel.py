@@ -17,13 +17,16 @@ class TPConfig:
         self.kv_heads = kv_heads
 
     @classmethod
-    def distribute_heads(cls, chip_id, num_chips, total_heads, head_dim, kv_heads=None):
+    def distribute_heads(
+        cls, chip_id, num_chips, total_heads, head_dim, kv_heads=None, by_group=False
+    ):
         """The heads of chip `chip_id`, dealt round-robin: head h goes to chip h % num_chips.
 
         With grouped-query attention (fewer kv_heads than heads) whole groups are dealt, the
         query heads of one KV head together, so that no KV head is held twice; but where chips
-        outnumber KV heads and single heads give the busiest chip fewer, heads are dealt. A chip
-        may own none. Raises ValueError for counts that make no sense.
+        outnumber KV heads and single heads give the busiest chip fewer, heads are dealt, unless
+        `by_group` says otherwise. A chip may own none. Raises ValueError for counts that make no
+        sense.
         """
         kv_heads = total_heads if kv_heads is None else kv_heads
         if not 0 <= chip_id < num_chips:
@@ -33,6 +36,6 @@ class TPConfig:
         group = total_heads // kv_heads
         busiest_of_groups = -(-kv_heads // num_chips) * group
         split = num_chips > kv_heads and -(-total_heads // num_chips) < busiest_of_groups
-        dealt = 1 if split else group
+        dealt = 1 if split and not by_group else group
         heads = [h for h in range(total_heads) if h // dealt % num_chips == chip_id]
         return cls(chip_id, num_chips, head_dim, heads, sorted({h // group for h in heads}))

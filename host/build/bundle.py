@@ -132,15 +132,17 @@ def chip_files(
         config = {"kernels": "auto", "native": digest(native), **config}
     files[SHARD] = file = shard_file(model, plan, shard, padding)
     if in_flash:
-        config = {**config, "weights": _describe_partition(file, plan.block(shard.chip))}
+        config = {**config, "weights": _describe_partition(file, plan, shard.chip)}
     files["config.json"] = json.dumps(config).encode()
     return files
 
 
-def _describe_partition(file: bytes, block: int) -> dict[str, object]:
-    """What firmware/compute/partition.py is told of a shard in flash."""
-    sha256 = file[-DIGEST_SIZE:].hex()
-    return {"label": WEIGHTS, "size": len(file), "sha256": sha256, "block": block}
+def _describe_partition(file: bytes, plan: Plan, chip: int) -> dict[str, object]:
+    """What firmware/compute/partition.py is told of a chip's shard in flash."""
+    sha256, block = file[-DIGEST_SIZE:].hex(), plan.block(chip)
+    settings = {"label": WEIGHTS, "size": len(file), "sha256": sha256, "block": block}
+    resident = plan.resident_room(chip)
+    return {**settings, "resident": resident} if resident else settings
 
 
 def split_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], bytes]:

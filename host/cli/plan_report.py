@@ -115,9 +115,9 @@ def describe_readings(each: Assessment) -> list[str]:
     weights are in internal RAM: a line for each kind."""
     kinds: dict[tuple[str, int | None], dict[int, Reading]] = {}
     for shard in each.plan.shards:
-        read = each.reading(shard)
-        if read.place != RAM:
-            kinds.setdefault((read.place, read.rate), {})[shard.chip] = read
+        for read in each.readings(shard):
+            if read.place != RAM:
+                kinds.setdefault((read.place, read.rate), {})[shard.chip] = read
     return [
         f"weights of chip{'s' * (len(of) > 1)} {_describe_numbers(list(of))}: in"
         f" {describe_reading(list(of.values()))}"

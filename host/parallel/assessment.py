@@ -47,7 +47,7 @@ class Assessment:
         heap = self.boards.heaps(self.plan.parallelism)[shard.chip]
         return usable_heap(heap) - self.plan.heap_need(shard).total
 
-    def reading(self, shard: Shard) -> Reading:
+    def readings(self, shard: Shard) -> list[Reading]:
         """Where a chip's weights are read from, and how many bytes of them in a token."""
         return read_weights(self.plan, shard.chip, self.boards.boards[shard.chip])
 
@@ -83,7 +83,7 @@ class Assessment:
             "units": len(shard.units),
             "rows": len(shard.rows),
             "heap": {**asdict(self.plan.heap_need(shard)), "free": self.free(shard)},
-            "weights": asdict(self.reading(shard)),
+            "weights": [asdict(read) for read in self.readings(shard)],
         }
 
 

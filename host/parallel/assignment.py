@@ -51,6 +51,7 @@ class ShardingPlan:
         world_size: int,
         *,
         strict: bool = False,
+        by_group: bool = False,
     ) -> ShardingPlan:
         """Heads dealt as `dealt_heads` says, units in contiguous blocks as even as can be.
 
@@ -65,7 +66,7 @@ class ShardingPlan:
             ):
                 quotient(count, world_size, name)
             quotient(num_heads, num_kv_heads, "heads", "KV heads")
-        heads = dealt_heads(num_heads, num_kv_heads, world_size)
+        heads = dealt_heads(num_heads, num_kv_heads, world_size, by_group=by_group)
         kv_heads = (tuple(sorted({h * num_kv_heads // num_heads for h in own})) for own in heads)
         return cls(tuple(heads), tuple(kv_heads), tuple(even_blocks(ffn_dim, world_size)))
 
@@ -90,26 +91,29 @@ class ShardingPlan:
         )
 
 
-def dealt_heads(heads: int, kv_heads: int, world_size: int) -> list[tuple[int, ...]]:
+def dealt_heads(
+    heads: int, kv_heads: int, world_size: int, *, by_group: bool = False
+) -> list[tuple[int, ...]]:
     """Global head indices of each rank, dealt round-robin; a chip's TPConfig says the same.
 
     The card that is dealt is the KV group, so that no KV head is held twice. Where ranks outnumber
-    KV heads and it leaves the busiest rank fewer heads, single heads are dealt. (Should heads be
-    no multiple of KV heads, head h belongs to group h * kv_heads // heads.) Raises ParallelError.
+    KV heads and it leaves the busiest rank fewer heads, single heads are dealt, unless `by_group`
+    has KV heads held once whatever that costs. (Should heads be no multiple of KV heads, head h
+    belongs to group h * kv_heads // heads.) Raises ParallelError.
     """
     if not 1 <= kv_heads <= heads:
         raise ParallelError(f"{heads} heads cannot share {kv_heads} KV heads")
     check_world(world_size)
     edges = [_ceil(group * heads, kv_heads) for group in range(kv_heads + 1)]
     groups = [range(low, high) for low, high in itertools.pairwise(edges)]
-    by_group = [
+    grouped = [
         tuple(itertools.chain.from_iterable(groups[rank::world_size]))
         for rank in range(world_size)
     ]
-    if world_size <= kv_heads:
-        return by_group
+    if by_group or world_size <= kv_heads:
+        return grouped
     single = [tuple(range(rank, heads, world_size)) for rank in range(world_size)]
-    return min(by_group, single, key=lambda dealt: max(map(len, dealt)))
+    return min(grouped, single, key=lambda dealt: max(map(len, dealt)))
 
 
 def even_blocks(total: int, parts: int) -> list[range]:

@@ -12,11 +12,18 @@ from host.hardware.kernels import matrix_padding
 from host.model.outline import Divisible
 from host.parallel.advice import find_nearest_count
 from host.parallel.cost.instructions import kernel_costs, matrix_speed
+from host.parallel.dealing import GROWTH_LEAVES
+from host.parallel.flash import resident_entries
 from host.parallel.heap import usable_heap
-from host.parallel.parallelism import FLASH, HEAP, Link, Parallelism
+from host.parallel.parallelism import ANYWHERE, FLASH, HEAP, Link, Parallelism
 from host.parallel.partition import partition
-from host.parallel.plan import Plan
+from host.parallel.plan import Plan, Shard
 from host.parallel.refusal import Advice, DoesNotFit
+from protocol.shard_layout import VECTORS
+
+# Bytes of weights that are kept in a heap beside the flash: less is better left to what comes and
+# goes, for all it saves. And what is left between buffers so large.
+_LEAST_RESIDENT, _BETWEEN = 1 << 19, 1 << 17
 
 
 @dataclass(frozen=True)
@@ -214,6 +221,27 @@ def _with_tried_advice(problem: DoesNotFit, plan_for: Callable[[int], Plan]) -> 
     return DoesNotFit(find)
 
 
+def _with_resident(
+    plan: Plan, heaps: Sequence[int], filling: Sequence[int], needs: Sequence[int]
+) -> Plan:
+    """The plan with matrices of the flash in what it leaves of large heaps, where weights may lie
+    anywhere.
+
+    heaps: of the chips; filling, needs: bytes of each shard's filling, and of its flash.
+    """
+    if plan.parallelism.weights != ANYWHERE or not any(needs):
+        return plan
+
+    def room(shard: Shard) -> int:
+        left = usable_heap(heaps[shard.chip]) - GROWTH_LEAVES - _BETWEEN - filling[shard.chip]
+        config = plan.stage_of(shard.chip).shape.config
+        sizes, elements = plan.local_sizes(shard), len(shard.elements)
+        left -= plan.heap_need(shard).total + resident_entries(config, sizes, elements)
+        return min(left, needs[shard.chip]) & -VECTORS if left >= _LEAST_RESIDENT else 0
+
+    return replace(plan, resident=tuple(map(room, plan.shards)))
+
+
 def _fitting(
     make: Callable[[list[int], list[int]], Plan],
     heaps: list[int],
@@ -244,6 +272,6 @@ def _fitting(
         ]
         has_room = not any(lacking) or all(a <= b for a, b in zip(filling, kept, strict=True))
         if has_room and not any(over):
-            return plan
+            return _with_resident(plan, heaps, filling, needs)
         kept = [max(a, b) for a, b in zip(filling, kept, strict=True)]
         spared = [a + b for a, b in zip(spared, over or [0] * len(spared), strict=True)]

@@ -117,19 +117,25 @@ def describe_vocabulary(tokens: int, chips: int) -> str:
     )
 
 
-def deal_evenly(config: Config, chips: int, *, strict: bool = False) -> ShardingPlan:
+def deal_evenly(
+    config: Config, chips: int, *, strict: bool = False, by_group: bool = False
+) -> ShardingPlan:
     """Every layer's heads and units, whatever the chips' heaps.
 
-    Raises ParallelError where `strict` finds a remainder.
+    by_group: whether heads of a KV group stay together. Raises ParallelError where `strict` finds
+    a remainder.
     """
-    return _deal_dimensions(config.heads, config.kv_heads, config.hidden_dim, chips, strict)
+    sizes = config.heads, config.kv_heads, config.hidden_dim
+    return _deal_dimensions(*sizes, chips, strict, by_group)
 
 
 @lru_cache(maxsize=1024)  # the same few are dealt again and again while numbers of chips are tried
 def _deal_dimensions(
-    heads: int, kv_heads: int, units: int, chips: int, strict: bool
+    heads: int, kv_heads: int, units: int, chips: int, strict: bool, by_group: bool
 ) -> ShardingPlan:
-    return ShardingPlan.from_config(heads, kv_heads, units, chips, strict=strict)
+    return ShardingPlan.from_config(
+        heads, kv_heads, units, chips, strict=strict, by_group=by_group
+    )
 
 
 def deal(
@@ -142,7 +148,8 @@ def deal(
 ) -> tuple[int, list[Shard]]:
     """How many bytes of weights find no room, and the shards where all do.
 
-    Heads are dealt as assignment.dealt_heads says. Units and rows are dealt evenly, or where
+    Heads are dealt as assignment.dealt_heads says; where KV heads that are held twice leave too
+    little room, those of a KV group stay together. Units and rows are dealt evenly, or where
     chips differ in proportion to their speeds: attention and feed-forward are separated by a
     synchronization, so a chip that waits in one cannot make up for it in the other, and each
     phase takes as long as its busiest chip. Only where a chip's heap is too small for that do
@@ -151,7 +158,25 @@ def deal(
     first: the first of the chips; vocabulary: rows of the classifier, None for all.
     """
     vocabulary = shape.config.vocab_size if vocabulary is None else vocabulary
-    tight = _deal_with(strategy, shape, heaps, speeds, first, vocabulary, 0)
+    even = deal_evenly(shape.config, shape.chips)
+    grouped = deal_evenly(shape.config, shape.chips, by_group=True)
+    missing, shards = _deal_heads(strategy, shape, heaps, speeds, first, vocabulary, even)
+    if missing and grouped != even:
+        return _deal_heads(strategy, shape, heaps, speeds, first, vocabulary, grouped)
+    return missing, shards
+
+
+def _deal_heads(
+    strategy: Strategy,
+    shape: Shape,
+    heaps: Sequence[int],
+    speeds: Sequence[int],
+    first: int,
+    vocabulary: int,
+    heads: ShardingPlan,
+) -> tuple[int, list[Shard]]:
+    """What `deal` gives with these heads."""
+    tight = _deal_with(strategy, shape, heaps, speeds, first, vocabulary, heads, 0)
     for heap, shard in zip(heaps, tight[1], strict=False):
         counts = len(shard.heads), len(shard.kv_heads), len(shard.units)
         sizes = LocalSizes(*counts, shape.config.head_dim)
@@ -161,7 +186,7 @@ def deal(
     else:
         return tight
     spare = _answers_growth(strategy, shape, first + len(heaps) - 1, vocabulary)
-    return _deal_with(strategy, shape, heaps, speeds, first, vocabulary, spare)
+    return _deal_with(strategy, shape, heaps, speeds, first, vocabulary, heads, spare)
 
 
 def _answers_growth(strategy: Strategy, shape: Shape, chip: int, vocabulary: int) -> int:
@@ -240,11 +265,11 @@ def _deal_with(
     speeds: Sequence[int],
     first: int,
     vocabulary: int,
+    dealt: ShardingPlan,
     spare: int,
 ) -> tuple[int, list[Shard]]:
-    """What `deal` gives, if each chip keeps `spare` bytes."""
+    """What `deal` gives with these heads, if each chip keeps `spare` bytes."""
     config = shape.config
-    even = deal_evenly(config, shape.chips)
 
     @cache  # most chips are alike, and only the gateway, chip 0, takes more
     def find(heap: int, chip: int, heads: int, kv_heads: int) -> _Room:
@@ -252,7 +277,7 @@ def _deal_with(
 
     rooms = [
         find(heap, first + rank if shape.flash else min(first + rank, 1), *counts).less(spare)
-        for rank, (heap, counts) in enumerate(zip(heaps, even.head_counts, strict=True))
+        for rank, (heap, counts) in enumerate(zip(heaps, dealt.head_counts, strict=True))
     ]
     row, unit = row_bytes(config) + _ROW_BUFFERS, unit_bytes(config) + _UNIT_BUFFERS
     short = sum(room.short for room in rooms)
@@ -267,7 +292,7 @@ def _deal_with(
     return 0, [
         Shard(chip, *parts)
         for chip, parts in enumerate(
-            zip(even.heads, even.kv_heads, blocks(units), blocks(rows), strict=True), first
+            zip(dealt.heads, dealt.kv_heads, blocks(units), blocks(rows), strict=True), first
         )
     ]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from host.model.checkpoint import Config
 from host.parallel.assignment import LocalSizes
+from host.parallel.limits import MAX_HEAD_SIZE
 from protocol.flash_layout import MOST_ROWS, PLACE_SIZE, matrix_bytes
+from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 from protocol.shard_layout import VECTORS
 
 # Bytes that are read at once: at 10 MB/s, what a reading costs beside its bytes is then 2 % of it.
@@ -15,6 +18,9 @@ BLOCK = 8_192
 _FILLING = 20
 # Beyond a block each of its two buffers has some bytes, for what follows may begin a little later.
 _SLACK = 16
+# Objects and entries of dictionaries that say where resident matrices are, and how many more each
+# layer has of them than kernels.
+_ENTRY, _SKIPPED = 48, 2
 # Objects of what reads blocks: views of its buffers, and a closure for each shape.
 _OBJECTS = 1_600
 # The shard's header and tables, and what each layer adds to the header: at most.
@@ -32,10 +38,49 @@ def reading_bytes(block: int) -> int:
     return 2 * (block + _SLACK) + 4 * MOST_ROWS + _OBJECTS if block else 0
 
 
-def matrices_of_layer(config: Config, sizes: LocalSizes) -> tuple[tuple[int, int], ...]:
-    """Rows and columns of a chip's matrices in a layer: q, k, v; o; gate, up; down."""
+def resident_entries(config: Config, sizes: LocalSizes, elements: int = 0) -> int:
+    """Bytes of heap that say where resident matrices are, at most: of each kernel's columns."""
+    matrices = matrices_of_layer(config, sizes, elements)
+    parts = sum(_count_parts(columns) for _, columns in matrices)
+    return _ENTRY * (config.layers * (parts + _SKIPPED) + _count_parts(config.dim))
+
+
+def _count_parts(columns: int) -> int:
+    return -(-columns // MAX_HEAD_SIZE)
+
+
+def split_resident(
+    config: Config, sizes: LocalSizes, rows: int, room: int, elements: int = 0
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Bytes of weights that a token passes in each phase, of those that are resident in so many
+    bytes of heap, and of those that are read from flash (firmware/compute/partition.py).
+
+    elements: of the residual stream that the chip finishes, where chips exchange by all-gather.
+    """
+    attention, output, gate_up, down = (
+        count * columns for count, columns in matrices_of_layer(config, sizes, elements)
+    )
+    ordered = [(PHASE_ATTENTION, size) for size in (attention, output) * config.layers]
+    ordered += [(PHASE_FEED_FORWARD, size) for size in (gate_up, down) * config.layers]
+    ordered.append((PHASE_VOCABULARY, rows * config.dim))
+    resident, read = Counter[int](), Counter[int]()
+    for phase, size in ordered:
+        fits = size <= room
+        (resident if fits else read)[phase] += size
+        room -= size * fits
+    return resident, read
+
+
+def matrices_of_layer(
+    config: Config, sizes: LocalSizes, elements: int = 0
+) -> tuple[tuple[int, int], ...]:
+    """Rows and columns of a chip's matrices in a layer: q, k, v; o; gate, up; down. elements: as
+    split_resident's."""
     q, kv, units = sizes.q_size, sizes.kv_size, sizes.intermediate
-    return (q + 2 * kv, config.dim), (config.dim, q), (2 * units, config.dim), (config.dim, units)
+    output, down = (config.dim, q), (config.dim, units)
+    if elements:
+        output, down = (elements, config.q_dim), (elements, config.hidden_dim)
+    return (q + 2 * kv, config.dim), output, (2 * units, config.dim), down
 
 
 def flash_bytes(config: Config, sizes: LocalSizes, rows: int, padding: int) -> int:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from host.model.checkpoint import Config
 from host.model.outline import Divisible
 from host.model.sampling import count_candidates
 from host.parallel.assignment import LocalSizes
-from host.parallel.flash import flash_bytes
+from host.parallel.flash import flash_bytes, resident_entries
 from host.parallel.heap import HeapNeed, padding_bytes
 from host.parallel.parallelism import ALL_REDUCED, Link, Parallelism
 from host.parallel.shape import Shape
@@ -73,7 +73,8 @@ class Plan:
     """A division of a model among chips.
 
     shape: of all chips together; stages: one at least, in the order of their layers; shards: in
-    the order of chip ids; strategy: the one that made the plan.
+    the order of chip ids; strategy: the one that made the plan; resident: bytes of each chip's
+    heap in which matrices of its flash stay, nothing where on none they do.
     """
 
     parallelism: Parallelism
@@ -81,6 +82,7 @@ class Plan:
     shape: Shape
     stages: tuple[Stage, ...]
     shards: tuple[Shard, ...]
+    resident: tuple[int, ...] = ()
 
     @property
     def config(self) -> Config:
@@ -166,10 +168,17 @@ class Plan:
 
     def heap_need(self, shard: Shard) -> HeapNeed:
         """What a chip's shard takes of its heap."""
-        shape = self.stage_of(shard.chip).shape
-        sizes, rows = self.local_sizes(shard), len(shard.rows)
-        need = self.strategy.heap_need(shape, shard.chip, sizes, rows)
-        return self.strategy.settle_need(shape, shard, need)
+        shape, sizes = self.stage_of(shard.chip).shape, self.local_sizes(shard)
+        need = self.strategy.heap_need(shape, shard.chip, sizes, len(shard.rows))
+        need = self.strategy.settle_need(shape, shard, need)
+        if not (resident := self.resident_room(shard.chip)):
+            return need
+        entries = resident_entries(shape.config, sizes, len(shard.elements))
+        return replace(need, weights=need.weights + resident + entries)
+
+    def resident_room(self, chip: int) -> int:
+        """Bytes of a chip's heap in which matrices of its flash stay."""
+        return self.resident[chip] if self.resident else 0
 
 
 class Strategy(ABC):

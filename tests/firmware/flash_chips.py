@@ -3,6 +3,7 @@
 import hashlib
 import sys
 
+from firmware.compute import shard
 from tests.firmware.plain import PlainKernels
 from tests.firmware.shards import WIDEST
 
@@ -50,6 +51,7 @@ def has_partitions(*partitions):
         from firmware.compute import partition
     finally:
         del sys.modules["esp32"]
+    partition.filler = shard.filler  # for the reason that tests/firmware/shards.py gives
     return partition
 
 

@@ -119,7 +119,7 @@ def test_products_are_the_same_whatever_the_rows_and_the_block():
 class Asked:
     """A chip whose weights stay in flash, and the buffer that it answers into."""
 
-    def __init__(self, model, part, block, combine=False):
+    def __init__(self, model, part, block, combine=False, resident=0):
         self.content = file_of(model, part, combine=combine, block=block)
         self.flash = MemoryPartition(self.content, len(self.content) + 5000)
         module = has_partitions(self.flash)
@@ -128,6 +128,7 @@ class Asked:
         weights = self.weights
         columns = {model.dim, len(part.units), len(part.heads) * model.head_dim} - {0}
         kernels = FlashKernels(model.head_dim, columns)
+        module.keep_matrices(self.blocks, weights, kernels.MATVEC, resident)
         self.blocks.install(kernels)
         outbox = outbox_of(part.chip, MemoryLink(), weights)
         self.role = HostReduce(outbox, weights, kernels)
@@ -156,6 +157,55 @@ def test_a_chip_answers_as_one_whose_weights_are_in_its_heap():
             x = model.activations()[0]
             logits = decode_logits(asked.payload(compute([x], 1, VOCABULARY, position)))
             assert int16s(logits.data) == model.logits(x, part.rows)
+
+
+def answers_all(model, part, asked, positions):
+    """Asks for all phases of all layers at so many positions; how many blocks each token read."""
+    reads = []
+    for position in range(positions):
+        asked.flash.reads = []
+        for layer in (0, 1):
+            for phase in (ATTENTION, FEED_FORWARD):
+                inputs = model.activations()
+                payload = asked.payload(compute(inputs, layer, phase, position))
+                expected = expected_sums(model, part, inputs, layer, phase, position)
+                assert unpacked(decode_partial(payload), model.dim) == expected
+                asked.role.on_idle()
+        x = model.activations()[0]
+        logits = decode_logits(asked.payload(compute([x], 1, VOCABULARY, position)))
+        assert int16s(logits.data) == model.logits(x, part.rows)
+        asked.role.on_idle()
+        reads.append(len(asked.flash.reads))
+    return reads
+
+
+def test_matrices_that_stay_in_the_heap_are_not_read_again():
+    for chip, chips, block in ((0, 2, 48), (1, 2, 96), (0, 1, 400)):
+        model = TinyModel(seed=8)
+        part = Part(model, chip, chips)
+        size = len(file_of(model, part, block=block))
+        reads = []
+        for room in range(0, size + 1, size // 9):
+            model = TinyModel(seed=8)  # with empty caches
+            asked = Asked(model, part, block, resident=room)
+            reads.append(answers_all(model, part, asked, 2)[-1])
+        # What is left may be read in more pieces where what lay between is not, hence the one.
+        assert all([more + 1 >= less for more, less in zip(reads, reads[1:])]), reads
+        assert reads[0] > len(reads) // 2 and reads[-1] == 0
+
+
+def test_matrices_of_attention_stay_first():
+    model = TinyModel(seed=9)
+    part = Part(model)
+    q, kv = len(part.heads) * model.head_dim, len(part.kv_heads) * model.head_dim
+    shapes = (q + 2 * kv, model.dim), (model.dim, q)
+    room = sum([2 * matrix_bytes(rows, columns, 1, 64) for rows, columns in shapes])
+    asked = Asked(model, part, 64, resident=room)
+    for phase, reads in ((ATTENTION, False), (FEED_FORWARD, True)):
+        asked.flash.reads = []
+        for layer in (0, 1):
+            asked.payload(compute(model.activations(), layer, phase, 0))
+        assert bool(asked.flash.reads) == reads
 
 
 def test_several_positions_and_what_is_missing_are_as_ever():

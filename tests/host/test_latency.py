@@ -235,7 +235,7 @@ def test_reading_weights_takes_its_time(stories):
         token = token_of(plan)
         seconds[name, weights] = LatencyModel(plan, boards.boards).latency(token, 64)
         shard = plan.shards[0]
-        read = read_weights(plan, 0, load(name))
+        (read,) = read_weights(plan, 0, load(name))
         of_layer = 2 * 8 * (len(shard.heads) + len(shard.kv_heads)) + 3 * len(shard.units)
         assert read.bytes == 64 * (5 * of_layer + len(shard.rows))
         assert read.bytes == sum(phase_bytes(plan, 0, each) for each in token)

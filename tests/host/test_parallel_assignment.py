@@ -89,6 +89,14 @@ def test_every_head_is_dealt_once_and_no_kv_head_twice_without_need(kv_heads, gr
         assert max(map(len, dealt)) <= by_group
 
 
+@given(st.integers(1, 8), st.integers(1, 6), st.integers(1, 60))
+def test_groups_that_stay_together_hold_every_kv_head_once(kv_heads, group, chips):
+    heads = kv_heads * group
+    dealt = dealt_heads(heads, kv_heads, chips, by_group=True)
+    assert sorted(itertools.chain(*dealt)) == list(range(heads))
+    assert sum(len({h // group for h in own}) for own in dealt) == kv_heads
+
+
 @given(st.integers(1, 40), st.data(), st.integers(1, 20))
 def test_heads_that_are_no_multiple_of_kv_heads_are_dealt_too(heads, data, world_size):
     kv_heads = data.draw(st.integers(1, heads))

@@ -10,8 +10,8 @@ import pytest
 
 from host.errors import ClusterError
 from host.launch import SimulatedChips, open_cluster
-from host.parallel import flash
-from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, LINKS
+from host.parallel import boards, flash
+from host.parallel.parallelism import ALL_GATHER, ALL_REDUCE, HOST_REDUCE, LINKS
 from host.parallel.strategies import STRATEGIES
 from tests.plans import stages_of
 from tests.system.conftest import STEPS
@@ -94,6 +94,28 @@ def test_a_partition_that_is_damaged_while_a_chip_is_off_is_refused(model, runs)
             cluster.executor.forward([1])
     assert "chip 1" in str(caught.value) and "the partition weights: SHA-256" in str(caught.value)
     assert "flash this chip again" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "link"),
+    [
+        (HOST_REDUCE, "uart"),
+        pytest.param(ALL_REDUCE, "espnow", marks=pytest.mark.verify),
+        pytest.param(ALL_GATHER, "uart", marks=pytest.mark.verify),
+        pytest.param(stages_of(2, 5), "espnow", marks=pytest.mark.verify),
+    ],
+)
+@pytest.mark.parametrize("room", [3_000, 1 << 20])
+def test_matrices_that_stay_in_the_heap(model, runs, monkeypatch, parallelism, link, room):
+    """Some of them, or all."""
+    of = in_flash(SimulatedChips.alike(5, link, parallelism=parallelism))
+
+    def keep(plan, *_):
+        return replace(plan, resident=(room,) * 5)
+
+    monkeypatch.setattr(boards, "_with_resident", keep)
+    with open_cluster(model, of) as cluster:
+        assert_equals_reference(cluster.executor, runs[4], 24)
 
 
 @pytest.mark.verify

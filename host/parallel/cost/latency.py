@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from host.hardware.board import Board
 from host.parallel.cost.instructions import KernelCosts, chip_instructions, kernel_costs
-from host.parallel.cost.reading import RAM, phase_bytes, weights_place
+from host.parallel.cost.reading import RAM, phase_bytes, phase_rates, read_weights
 from host.parallel.cost.traffic import BITS_A_BYTE, frame_sizes, route
 from host.parallel.plan import Plan
 from host.parallel.synchronization import Message, Synchronization
@@ -144,8 +144,12 @@ def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
 
 def _describe_reading(plan: Plan, boards: Sequence[Board]) -> list[str]:
     """The rates at which weights are read."""
-    places = (weights_place(plan, chip, board) for chip, board in enumerate(boards))
-    of_each = dict.fromkeys(place for place in places if place[0] != RAM)
+    of_each = dict.fromkeys(
+        (read.place, read.rate)
+        for chip, board in enumerate(boards)
+        for read in read_weights(plan, chip, board)
+        if read.place != RAM
+    )
     rates = [
         f"{place} {f'{rate / 1e6:g} MB/s' if rate else 'at a rate that is not known, not counted'}"
         for place, rate in of_each
@@ -165,7 +169,7 @@ class LatencyModel:
         """
         self._plan, self._boards, self._radio = plan, boards, radio_rate(boards)
         self._costs: list[KernelCosts] = []
-        self._places = [weights_place(plan, chip, board) for chip, board in enumerate(boards)]
+        self._rates = [phase_rates(plan, chip, board) for chip, board in enumerate(boards)]
         for board in boards:
             costs = kernel_costs(board.mpy_arch, board.chip, kernels)
             if costs:
@@ -213,7 +217,7 @@ class LatencyModel:
         def times(chip: int, board: Board, costs: KernelCosts) -> tuple[float, float]:
             instructions = chip_instructions(plan, chip, each, position, costs, rows)
             seconds = instructions * CYCLES_AN_INSTRUCTION / (board.clock_mhz or 1) / 1e6
-            _, rate = self._places[chip]
+            rate = self._rates[chip].get(each.phase)
             return seconds, rows * phase_bytes(plan, chip, each) / rate if rate else 0.0
 
         of_chips = zip(self._boards, self._costs, strict=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from host.hardware.board import Board
+from host.parallel.flash import split_resident
 from host.parallel.plan import Plan
 from host.parallel.synchronization import (
     FINISHED_ATTENTION,
@@ -20,14 +21,19 @@ from host.parallel.synchronization import (
 )
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
+# Phases whose matrices are those of one, where chips exchange by all-gather.
+_PARTS = {
+    PHASE_ATTENTION: (PHASE_ATTENTION, GATHERED_HEADS, FINISHED_ATTENTION),
+    PHASE_FEED_FORWARD: (PHASE_FEED_FORWARD, GATHERED_UNITS, FINISHED_FEED_FORWARD),
+}
 RAM, PSRAM, FLASH = "RAM", "PSRAM", "flash"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Of one chip. place: RAM, PSRAM or FLASH; bytes: of weights that a token passes, at one
-    position; rate: bytes a second, None where reading takes no time of its own, or none is known.
-    """
+    """Of one chip from one place. place: RAM, PSRAM or FLASH; bytes: of weights that a token
+    passes, at one position; rate: bytes a second, None where reading takes no time of its own, or
+    none is known."""
 
     place: str
     bytes: int
@@ -40,8 +46,8 @@ class Reading:
 
 
 def describe_reading(chips: Sequence[Reading]) -> str:
-    """What chips read that do so from the same place, at the same rate: "flash, 83 to 101 KB a
-    token at 6.7 MB/s (modelled)"."""
+    """What chips read from the same place, at the same rate: "flash, 83 to 101 KB a token at
+    6.7 MB/s (modelled)"."""
     place, rate = chips[0].place, chips[0].rate
     sizes = sorted({round(of.bytes / 1024) for of in chips})
     amount = " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
@@ -50,9 +56,14 @@ def describe_reading(chips: Sequence[Reading]) -> str:
 
 
 def weights_place(plan: Plan, chip: int, board: Board) -> tuple[str, int | None]:
-    """Where a chip's weights are, and the rate at which they are read from there."""
+    """Where a chip's weights are, but for those that are resident, and the rate at which they are
+    read from there."""
     if plan.block(chip):
         return FLASH, board.flash.read_rate if board.flash else None
+    return _heap_place(board)
+
+
+def _heap_place(board: Board) -> tuple[str, int | None]:
     if board.psram_kb and board.fixed_heap is None and not board.is_simulated:
         return PSRAM, board.psram_rate
     return RAM, None
@@ -79,14 +90,35 @@ def phase_bytes(plan: Plan, chip: int, each: Synchronization) -> int:
     }[each.phase]
 
 
-def read_weights(plan: Plan, chip: int, board: Board) -> Reading:
-    """What a chip reads for a token."""
-    shard, dim = plan.shards[chip], plan.config.dim
-    sizes, layers = plan.local_sizes(shard), len(plan.stage_of(chip).layers)
-    projected = dim * (sizes.q_size + sizes.intermediate)
-    if shard.elements:
-        columns = plan.config.heads * plan.config.head_dim + plan.config.hidden_dim
-        projected = len(shard.elements) * columns
-    layer = dim * (sizes.q_size + 2 * sizes.kv_size + 2 * sizes.intermediate) + projected
+def read_weights(plan: Plan, chip: int, board: Board) -> list[Reading]:
+    """What a chip reads for a token, from each place."""
+    resident, read = _split(plan, chip)
     place, rate = weights_place(plan, chip, board)
-    return Reading(place, layers * layer + len(shard.rows) * dim, rate)
+    readings = [Reading(place, sum(read.values()), rate)]
+    if resident:
+        fast, fast_rate = _heap_place(board)
+        readings.insert(0, Reading(fast, sum(resident.values()), fast_rate))
+    return readings
+
+
+def phase_rates(plan: Plan, chip: int, board: Board) -> dict[int, float]:
+    """Bytes a second with which a chip reads its weights in each phase, of those in which that
+    takes time: where matrices are resident in part, on the average of all layers."""
+    resident, read = _split(plan, chip)
+    rate, fast = weights_place(plan, chip, board)[1], _heap_place(board)[1]
+    rates = {}
+    for phase in resident | read:
+        size, slowly = resident.get(phase, 0), read.get(phase, 0)
+        seconds = (size / fast if fast else 0.0) + (slowly / rate if rate else 0.0)
+        if seconds:
+            for part in _PARTS.get(phase, (phase,)):
+                rates[part] = (size + slowly) / seconds
+    return rates
+
+
+def _split(plan: Plan, chip: int) -> tuple[dict[int, int], dict[int, int]]:
+    """As split_resident, of a chip."""
+    shard = plan.shards[chip]
+    config, room = plan.stage_of(chip).shape.config, plan.resident_room(chip)
+    sizes, elements = plan.local_sizes(shard), len(shard.elements)
+    return split_resident(config, sizes, len(shard.rows), room, elements)

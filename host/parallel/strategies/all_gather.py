@@ -102,7 +102,11 @@ class AllGather(AllReduce):
 
     @staticmethod
     def _most_heads(shape: Shape) -> int:
-        return max(heads for heads, _ in deal_evenly(shape.config, shape.chips).head_counts)
+        return max(
+            heads
+            for by_group in (False, True)  # as dealing.deal tries them
+            for heads, _ in deal_evenly(shape.config, shape.chips, by_group=by_group).head_counts
+        )
 
     def longest_part(self, shape: Shape) -> int:
         """Elements that a chip contributes at most at one position: the shard's `gather`."""
