@@ -15,7 +15,7 @@ from host.errors import ModelError
 from host.hardware import board as boards
 from host.hardware.board import Board
 from host.model import loading
-from host.model.checkpoint import Config, weight_shapes
+from host.model.checkpoint import Config, quantized_bytes, weight_shapes
 from host.model.loading import Format
 from host.model.quantization.quantize import quantize
 from host.model.quantized import QuantizedModel
@@ -109,18 +109,6 @@ def inspect_model(
         problem=None if obstacle is None else str(obstacle),
         cluster=None if cluster is None else _check_fit(model, *cluster, context, link),
     )
-
-
-def quantized_bytes(config: Config) -> int:
-    """Bytes of the matrices in int8, and of the multipliers that chips keep with their rows."""
-    total = 0
-    for name, shape in weight_shapes(config).items():
-        if name.endswith("norm") or name == "embedding":
-            continue  # these stay on the host
-        total += int(np.prod(shape))
-        if name not in ("wo", "w2"):  # whose sums the host rescales
-            total += 2 * int(np.prod(shape[:-1]))
-    return total
 
 
 def _fewest_by_link(model: QuantizedModel, board: Board, context: int) -> dict[str, int | None]:

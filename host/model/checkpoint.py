@@ -170,3 +170,15 @@ class Checkpoint:
     def shared_classifier(self) -> bool:
         """Whether the classifier is the embedding."""
         return self.classifier is self.embedding
+
+
+def quantized_bytes(config: Config) -> int:
+    """Bytes of the matrices in int8, and of the multipliers that chips keep with their rows."""
+    total = 0
+    for name, shape in weight_shapes(config).items():
+        if name.endswith("norm") or name == "embedding":
+            continue  # these stay on the host
+        total += math.prod(shape)
+        if name not in ("wo", "w2"):  # whose sums the host rescales
+            total += 2 * math.prod(shape[:-1])
+    return total

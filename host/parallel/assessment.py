@@ -10,6 +10,7 @@ from typing import Any
 from host.errors import ModelError
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import BoardSet
+from host.parallel.cost.estimate import describe_limit, model_first_token
 from host.parallel.cost.latency import Latency, LatencyModel, NotModelled
 from host.parallel.cost.reading import Reading, read_weights
 from host.parallel.cost.traffic import Traffic, count_traffic
@@ -27,7 +28,8 @@ class Assessment:
 
     traffic: of a token of greedy decoding, with partial sums as wide as the widest of a short
     text's; position: of the token whose latency is modelled, None where nothing is known of the
-    boards' times; throughput: tokens a second of as many sequences as there are slots.
+    boards' times; throughput: tokens a second of as many sequences as there are slots;
+    first_token: seconds until that of a prompt of PROMPT tokens (host/parallel/cost/estimate.py).
     """
 
     boards: BoardSet
@@ -36,6 +38,7 @@ class Assessment:
     position: int
     latency: Latency | None
     throughput: float
+    first_token: float = 0.0
 
     @property
     def options(self) -> str:
@@ -64,6 +67,8 @@ class Assessment:
                 "total": self.latency.total,
                 "tokens_per_second": self.latency.tokens_per_second,
                 "tokens_per_second_of_many": self.throughput,
+                "first_token": self.first_token,
+                "limit": describe_limit(self.latency),
             }
         return {
             "options": self.options,
@@ -98,14 +103,15 @@ def assess(model: QuantizedModel, boards: BoardSet, plan: Plan) -> Assessment:
     sums.run_typical()
     token = tuple(plan.strategy.synchronizations(plan, True, sums.widths))
     position = plan.context // 2
-    modelled, rate = None, 0.0
+    modelled, rate, first = None, 0.0, 0.0
     with suppress(NotModelled):
         times = LatencyModel(plan, boards.boards, boards.kernels)
         modelled = times.latency(token, position)
         rows = min(plan.slots, plan.positions) if len(plan.stages) == 1 else 1
         together = plan.strategy.synchronizations(plan, True, sums.widths, rows)
         rate = times.throughput(together, position, rows)
-    return Assessment(boards, plan, count_traffic(plan, token), position, modelled, rate)
+        first = model_first_token(plan, times, sums.widths)
+    return Assessment(boards, plan, count_traffic(plan, token), position, modelled, rate, first)
 
 
 def assess_all(

@@ -84,21 +84,27 @@ def explain(problems: Mapping[Parallelism, ModelError]) -> ModelError:
 
 
 def find_fewest_chips(
-    model: Divisible, board: Board, context: int, kind: str, line: str = "usb"
+    model: Divisible,
+    board: Board,
+    context: int,
+    kind: str,
+    line: str = "usb",
+    weights: str = HEAP,
 ) -> int | None:
     """Returns the smallest number of this board that holds the model, with any parallelism that
-    the link can carry; None where none does. Frames are signed but on simulated boards, as `flash`
-    has it."""
+    the link can carry; None where none does. weights: where they may lie, one of WEIGHTS. Frames
+    are signed but on simulated boards, as `flash` has it."""
 
     def boards(chips: int) -> BoardSet:
-        return BoardSet((board,) * chips, kind, context, not board.is_simulated, line)
+        signed = not board.is_simulated
+        return BoardSet((board,) * chips, kind, context, signed, line, weights=weights)
 
     def fits(chips: int) -> bool:
         return bool(find_plans(model, boards(chips))[0])
 
     most = _OTHERS_UP_TO + 1
     try:
-        boards(1).plan(model, HOST_REDUCE)
+        boards(1).plan(model, replace(HOST_REDUCE, weights=weights))
         return 1
     except DoesNotFit as problem:
         leanest = problem.chips

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from host.cli.inspection import find_fewest_chips, quantized_bytes
+from host.cli.inspection import find_fewest_chips
 from host.cli.quantizing import MOST_SEQUENCES, read_texts
 from host.hardware import board as boards
 from host.model import loading
 from host.model.__main__ import main
-from host.model.checkpoint import Checkpoint, Config
+from host.model.checkpoint import Checkpoint, Config, quantized_bytes
 from host.model.float_model import FloatModel, perplexity
 from host.model.formats import quantized_file
 from host.model.quantization.quality import measure_quality

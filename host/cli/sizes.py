@@ -1,0 +1,58 @@
+"""What well-known models would take: `python -m host.model sizes`."""
+
+from __future__ import annotations
+
+import json
+
+from host.cli.console import Console
+from host.cli.tables import print_table
+from host.hardware.board import Board
+from host.parallel.cost.estimate import PROMPT
+from host.parallel.well_known import MODELS, MOST_ESTIMATED, BoardsNeeded, find_boards_needed
+
+CONTEXT = 256  # positions that a short conversation takes
+
+
+def print_sizes(
+    console: Console, board: Board, link: str, context: int, is_json: bool = False
+) -> None:
+    """Prints how many boards of a kind hold each well-known model, and how fast they would be.
+
+    Raises BoardError for a link that the board does not have.
+    """
+    with Console(stderr=True).status("planning"):
+        found = [find_boards_needed(model, board, link, context) for model in MODELS]
+    if is_json:
+        print(json.dumps([each.as_dict() for each in found]))
+        return
+    headings = ["model", "parameters", "int8 MB"]
+    for place in ("flash", "heaps"):
+        headings += [f"boards, {place}", f"tokens/s, {place}", f"first s, {place}"]
+    print_table(console, headings, [_row(each) for each in found], left={0})
+    over = f"ESP-NOW, frames of {board.mtu(link):,} bytes" if link == "espnow" else "serial lines"
+    limits = dict.fromkeys(
+        need.estimate.limit
+        for each in found
+        for need in (each.fewest, each.in_heaps)
+        if need.estimate
+    )
+    console.print(
+        f"{board.name} over {over}, caches for {context} positions. flash: the fewest boards, with"
+        " weights in flash where heaps are too small; heaps: in heaps alone. tokens/s, and the"
+        f" first token after a prompt of {PROMPT}, of up to {MOST_ESTIMATED} boards, which wait"
+        f" most for {' or '.join(limits)} (modelled, from published shapes)",
+        highlight=False,
+    )
+
+
+def _row(each: BoardsNeeded) -> list[str]:
+    model = each.model
+    row = [model.name, f"{model.parameters / 1e6:,.0f} M", f"{each.weight_bytes / 1e6:,.0f}"]
+    for need in (each.fewest, each.in_heaps):
+        row.append("none" if need.chips is None else str(need.chips))
+        if found := need.estimate:
+            speed = f"{found.latency.tokens_per_second:.2f}"
+            row += [speed, f"{found.first_token:.1f}"]
+        else:
+            row += ["", ""]
+    return row

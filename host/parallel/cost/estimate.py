@@ -1,0 +1,89 @@
+"""How fast a plan would be on boards, known from its shapes alone: without running the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from host.parallel.boards import BoardSet
+from host.parallel.cost.latency import Latency, LatencyModel, NotModelled
+from host.parallel.cost.reading import read_weights
+from host.parallel.cost.traffic import widest_sums
+from host.parallel.plan import Plan
+from host.parallel.synchronization import Widths
+from protocol.messages import PHASE_VOCABULARY
+
+PROMPT = 32  # tokens of the prompt whose first answer is estimated
+_LIMITS = {
+    "compute": "instructions", "reading": "reading weights", "lines": "serial lines",
+    "air": "the air", "waits": "waits",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of a plan. latency: of a token halfway through the context; first_token: seconds from a
+    prompt of PROMPT tokens to the first of the answer; places: where weights are read from."""
+
+    plan: Plan
+    latency: Latency
+    first_token: float
+    places: tuple[str, ...]
+
+    @property
+    def options(self) -> str:
+        """The command line's options that ask for its strategy."""
+        return self.plan.strategy.describe_options(self.plan.parallelism)
+
+    @property
+    def limit(self) -> str:
+        """What takes most of a token's time, in words."""
+        return describe_limit(self.latency)
+
+
+def describe_limit(latency: Latency) -> str:
+    """What takes most of a token's time, in words."""
+    return _LIMITS[max(_LIMITS, key=lambda name: float(getattr(latency, name)))]
+
+
+def estimate(plan: Plan, boards: BoardSet, widths: Widths | None = None) -> Estimate:
+    """Estimates, with sums of these widths, by default as wide as the plan provides for. Raises
+    NotModelled."""
+    widths = widths or widest_sums(plan)
+    times = LatencyModel(plan, boards.boards, boards.kernels)
+    token = plan.strategy.synchronizations(plan, True, widths)
+    places = dict.fromkeys(
+        read.place
+        for chip, board in enumerate(boards.boards)
+        for read in read_weights(plan, chip, board)
+        if read.bytes
+    )
+    return Estimate(
+        plan,
+        times.latency(token, plan.context // 2),
+        model_first_token(plan, times, widths),
+        tuple(places),
+    )
+
+
+def model_first_token(plan: Plan, times: LatencyModel, widths: Widths) -> float:
+    """Seconds of a prompt of PROMPT tokens, as many in each request as the plan allows, of which
+    the last alone has its tokens scored."""
+    seconds, left = 0.0, min(PROMPT, plan.context)
+    while left:
+        rows = min(plan.positions, left)
+        left -= rows
+        token = plan.strategy.synchronizations(plan, True, widths, rows)
+        if left:
+            token = [each for each in token if each.phase != PHASE_VOCABULARY]
+        seconds += times.latency(token, PROMPT // 2, rows).total
+    return seconds
+
+
+def find_fastest(plans: Iterable[Plan], boards: BoardSet) -> Estimate | None:
+    """The estimate of the plan whose tokens come fastest, None where nothing is modelled."""
+    found = []
+    with suppress(NotModelled):
+        found = [estimate(plan, boards) for plan in plans]
+    return min(found, key=lambda each: each.latency.total, default=None)

@@ -1,0 +1,134 @@
+"""Models that people have heard of, by the shapes that were published of them, and the boards that
+each would take."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from host.errors import ModelError
+from host.hardware.board import Board
+from host.model.checkpoint import Config, count_parameters, quantized_bytes
+from host.model.outline import Outline
+from host.parallel.boards import BoardSet
+from host.parallel.cost.estimate import Estimate, find_fastest
+from host.parallel.fitting import find_plans
+from host.parallel.parallelism import ANYWHERE, HEAP, HOST_REDUCE
+from host.parallel.plan import MAX_CHIPS
+
+# Bits of partial sums that are not known: as wide as they can be.
+_WIDEST_BITS = 32
+MOST_ESTIMATED = 20  # boards: what a cluster is made for
+
+
+@dataclass(frozen=True)
+class WellKnown:
+    """A model's shapes, and whether its classifier is its embedding."""
+
+    name: str
+    config: Config
+    is_shared: bool = True
+
+    @property
+    def parameters(self) -> int:
+        """How many weights it has, a classifier that is the embedding counted once."""
+        shared = self.config.vocab_size * self.config.dim if self.is_shared else 0
+        return count_parameters(self.config) - shared
+
+
+# Of the config.json or params.json that each was published with; of Llama's layers all of them.
+MODELS = (
+    WellKnown("stories15M", Config(288, 768, 6, 6, 6, 32_000, 256)),
+    WellKnown("stories42M", Config(512, 1376, 8, 8, 8, 32_000, 1024)),
+    WellKnown("stories110M", Config(768, 2048, 12, 12, 12, 32_000, 1024)),
+    WellKnown("SmolLM2-135M", Config(576, 1536, 30, 9, 3, 49_152, 8192)),
+    WellKnown("SmolLM2-360M", Config(960, 2560, 32, 15, 5, 49_152, 8192)),
+    WellKnown(
+        "Qwen3-0.6B",
+        Config(1024, 3072, 28, 16, 8, 151_936, 40_960, head_dim=128, qk_norm=True),
+    ),
+    WellKnown("TinyLlama-1.1B", Config(2048, 5632, 22, 32, 4, 32_000, 2048), is_shared=False),
+    WellKnown("Llama-3.2-1B", Config(2048, 8192, 16, 32, 8, 128_256, 131_072)),
+    WellKnown("SmolLM2-1.7B", Config(2048, 8192, 24, 32, 32, 49_152, 8192)),
+)
+
+
+@dataclass(frozen=True)
+class Need:
+    """How many boards hold a model, and how fast they would be.
+
+    chips: None where no number of them does; estimate: None where that is not modelled.
+    """
+
+    chips: int | None
+    estimate: Estimate | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        found = self.estimate
+        return {
+            "chips": self.chips,
+            "options": found and found.options,
+            "weights_in": found and list(found.places),
+            "tokens_per_second": found and found.latency.tokens_per_second,
+            "first_token_seconds": found and found.first_token,
+            "limit": found and found.limit,
+        }
+
+
+@dataclass(frozen=True)
+class BoardsNeeded:
+    """What a model takes of a board. weight_bytes: of all chips together; fewest: with weights in
+    heaps and in flash; in_heaps: without flash."""
+
+    model: WellKnown
+    weight_bytes: int
+    fewest: Need
+    in_heaps: Need
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "model": self.model.name,
+            "parameters": self.model.parameters,
+            "weight_bytes": self.weight_bytes,
+            "fewest": self.fewest.as_dict(),
+            "in_heaps": self.in_heaps.as_dict(),
+        }
+
+
+def find_boards_needed(model: WellKnown, board: Board, link: str, context: int) -> BoardsNeeded:
+    """The fewest of a board that hold a model; context: positions, at most the model's. Raises
+    BoardError for a link that the board does not have."""
+    size = quantized_bytes(model.config)
+    fewest, in_heaps = (
+        _find_need(model, board, link, context, weights) for weights in (ANYWHERE, HEAP)
+    )
+    return BoardsNeeded(model, size, fewest, in_heaps)
+
+
+def _find_need(model: WellKnown, board: Board, link: str, context: int, weights: str) -> Need:
+    """The fewest with the strategy that takes least of each, and what they would make of the model
+    with the fastest that fits them, up to MOST_ESTIMATED."""
+    outline, size = Outline(model.config, _WIDEST_BITS), quantized_bytes(model.config)
+    context = min(context, model.config.context)
+    room = board.planned_heap(link)
+    if weights != HEAP:
+        room = max(room, board.weights_room)
+
+    def boards(chips: int) -> BoardSet:
+        signed = not board.is_simulated
+        return BoardSet((board,) * chips, link, context, signed, "pins", weights=weights)
+
+    def fits(chips: int) -> bool:
+        with suppress(ModelError):
+            boards(chips).plan(outline, replace(HOST_REDUCE, weights=weights))
+            return True
+        return False
+
+    least = min(-(-size // room), MAX_CHIPS)
+    chips = next(filter(fits, range(least, MAX_CHIPS + 1)), None)
+    if chips is None or chips > MOST_ESTIMATED:
+        return Need(chips, None)
+    return Need(chips, find_fastest(find_plans(outline, boards(chips))[0], boards(chips)))

@@ -1,0 +1,85 @@
+"""What well-known models would take: `python -m host.model sizes`."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from host.errors import ModelError
+from host.hardware.board import load
+from host.model.__main__ import main
+from host.model.outline import Outline
+from host.parallel import well_known
+from host.parallel.boards import BoardSet
+from host.parallel.cost.estimate import PROMPT, estimate
+from host.parallel.cost.latency import LatencyModel
+from host.parallel.cost.traffic import widest_sums
+from host.parallel.parallelism import ANYWHERE, HEAP, HOST_REDUCE
+from host.parallel.well_known import MODELS, find_boards_needed
+
+N16R8 = load("esp32s3-n16r8")
+
+
+def test_parameters_are_those_that_were_published() -> None:
+    published = {
+        "stories15M": 15.2, "stories42M": 41.7, "stories110M": 109.5, "SmolLM2-135M": 134.5,
+        "SmolLM2-360M": 361.8, "Qwen3-0.6B": 596.0, "TinyLlama-1.1B": 1100.0,
+        "Llama-3.2-1B": 1235.8, "SmolLM2-1.7B": 1711.4,
+    }  # fmt: skip
+    assert {model.name: model.parameters / 1e6 for model in MODELS} == pytest.approx(
+        published, rel=3e-3
+    )
+
+
+def test_so_many_boards_hold_it_and_no_fewer() -> None:
+    model = MODELS[0]
+    found = find_boards_needed(model, N16R8, "uart", 256)
+    outline = Outline(model.config, 32)
+    for need, weights, places in (
+        (found.fewest, ANYWHERE, {"PSRAM", "flash"}),
+        (found.in_heaps, HEAP, {"PSRAM"}),
+    ):
+        assert need.chips is not None and need.estimate is not None
+        assert set(need.estimate.places) == places
+        parallelism = replace(HOST_REDUCE, weights=weights)
+        for chips, fits in ((need.chips, True), (need.chips - 1, False)):
+            boards = BoardSet((N16R8,) * chips, "uart", 256, True, "pins", weights=weights)
+            if fits:
+                plan = boards.plan(outline, parallelism)
+                assert need.estimate.latency.total <= estimate(plan, boards).latency.total
+            else:
+                with pytest.raises(ModelError):
+                    boards.plan(outline, parallelism)
+    assert found.weight_bytes == pytest.approx(15.2e6, rel=0.02)
+
+
+def test_the_first_token_takes_the_prompt_in_requests() -> None:
+    outline = Outline(MODELS[0].config, 32)
+    boards = BoardSet((N16R8,) * 3, "uart", 256, True, "pins")
+    plan = boards.plan(outline, HOST_REDUCE)
+    found = estimate(plan, boards)
+    times = LatencyModel(plan, boards.boards)
+    rows = plan.positions
+    token = plan.strategy.synchronizations(plan, True, widest_sums(plan), rows)
+    every = times.latency(token, PROMPT // 2, rows).total
+    # The vocabulary's rows are asked for once.
+    assert every < found.first_token < every * -(-PROMPT // rows)
+
+
+def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("host.cli.sizes.MODELS", MODELS[:1])
+    assert main(["sizes", "--link", "uart"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "stories15M 15 M 15 2 " in out and "esp32s3-n16r8 over serial lines" in out
+    assert main(["sizes", "--link", "uart", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["fewest"]["chips"] == 2 and found["fewest"]["tokens_per_second"] > 0
+    assert main(["sizes", "--board", "esp32h2"]) == 1
+    assert "esp32h2 has no ESP-NOW: give --link uart" in capsys.readouterr().err
+
+
+def test_more_boards_than_a_cluster_has_are_counted_and_not_estimated() -> None:
+    large = well_known.WellKnown("large", replace(MODELS[1].config, layers=100))
+    found = find_boards_needed(large, N16R8, "uart", 64)
+    assert found.fewest.chips is not None and found.fewest.chips > well_known.MOST_ESTIMATED
+    assert found.fewest.estimate is None

@@ -1,0 +1,96 @@
+"""SmolLM2-135M-Instruct on simulated ESP32-S3-N16R8: minutes each, in `verify`.
+
+Needs the model: `python -m host.model get smollm2-135m-instruct`.
+"""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from host.launch import SimulatedChips, open_cluster
+from host.model.arithmetic import Ints
+from host.model.cache import load_quantized
+from host.model.chat import USER, Message
+from host.model.known_models import KNOWN_MODELS
+from host.model.loading import LoadedModel
+from host.model.reference import Reference
+from host.parallel.parallelism import Parallelism
+
+pytestmark = [pytest.mark.verify, pytest.mark.timeout(3600)]
+MODEL = KNOWN_MODELS["smollm2-135m-instruct"].path
+BOARD = "esp32s3-n16r8"
+QUESTIONS = (
+    "What is the capital of France?",
+    "Write two sentences about the sea.",
+    "How do I boil an egg?",
+)
+EXACT, COUNT = 8, 16  # tokens whose logits are compared, and that are generated
+# What can be had with so many boards: the caches of more positions take the weights' place.
+CONTEXT = 72
+GOAL = 120.0  # seconds in which the chips are to be ready
+
+
+class Run(NamedTuple):
+    """A prompt, and the tokens that the reference lets follow, with the logits of each."""
+
+    prompt: list[int]
+    tokens: list[int]
+    logits: list[Ints]
+
+
+@pytest.fixture(scope="module")
+def source() -> LoadedModel:
+    """Quantized, at the first time in minutes, then from the cache."""
+    if not MODEL.exists():
+        pytest.skip(f"no {MODEL.name}: python -m host.model get {MODEL.stem} fetches it")
+    return load_quantized(MODEL)
+
+
+@pytest.fixture(scope="module")
+def runs(source: LoadedModel) -> list[Run]:
+    """The reference's answers, all at once."""
+    chat = source.prompt_format.chat
+    assert chat is not None
+    prompts = [chat.encode([Message(USER, text)], source.tokenizer) for text in QUESTIONS]
+    found = [Run(prompt, [], []) for prompt in prompts]
+    longest = max(map(len, prompts))
+    reference = Reference(source.quantize(), len(prompts), longest + COUNT)
+    for position in range(longest + COUNT):
+        given = [(run.prompt + run.tokens)[: position + 1][-1] for run in found]
+        for run, logits in zip(found, reference.step(given), strict=True):
+            if len(run.prompt) <= position + 1 and len(run.tokens) < COUNT:
+                run.tokens.append(int(logits.argmax()))
+                run.logits.append(logits)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("chips", "weights"), [(10, "flash"), (10, "auto"), (20, "flash"), (20, "heap")]
+)
+def test_chips_answer_as_the_reference(
+    source: LoadedModel, runs: list[Run], chips: int, weights: str
+) -> None:
+    parallelism = Parallelism(weights=weights)
+    of = SimulatedChips.alike(chips, "uart", BOARD, parallelism=parallelism, context=CONTEXT)
+    begun = time.monotonic()
+    with open_cluster(source.quantize(), of) as cluster:
+        print(f"{chips} chips, {weights}: ready after {time.monotonic() - begun:.0f} s")
+        executor, generating = cluster.executor, 0.0
+        assert (max(executor.plan.resident, default=0) > 0) == (weights == "auto")
+        for run in runs:
+            executor.begin()
+            executor.greedy = False
+            logits = executor.forward(run.prompt)
+            begun = time.monotonic()
+            for place, (token, expected) in enumerate(zip(run.tokens, run.logits, strict=True)):
+                executor.greedy = place >= EXACT
+                assert int(logits.argmax()) == token
+                given = logits > -(1 << 15)
+                assert given.sum() >= 64 and np.array_equal(logits[given], expected[given])
+                if place < len(run.tokens) - 1:
+                    logits = executor.forward([token])
+            generating += time.monotonic() - begun
+        rate = len(runs) * (COUNT - 1) / generating
+        print(f"{rate:.2f} tokens a second (simulated: this machine's speed)")
