@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Before numpy is imported. Tests run in as many processes as there are processors, and threads
+# that multiply small matrices together would mostly wait for one another, each in a busy loop.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from host.setup.micropython import find
 from tests.dual import SEED
 from tests.tiny_model import write_tiny_model

@@ -12,6 +12,7 @@ import threading
 import time
 import tty
 
+from host.flashing.filesystem_image import make_filesystem
 from host.hardware.board import load
 from host.setup import micropython
 from tests.simulation.launch import REPOSITORY, STANDINS
@@ -47,10 +48,11 @@ class StandinBoard:
     the host so far."""
 
     def __init__(self, folder, arch="x86", version="1.27.0", blocks=256, *, kind="esp32s3",
-                 blank=False, mac="240a c400 0001", hub=None):  # fmt: skip
+                 blank=False, mac="240a c400 0001", hub=None, files=None):  # fmt: skip
         """folder: for the flash; arch: what its MicroPython claims to load; version: of the
         MicroPython that is there, on a file system of `blocks` blocks of 4 KB; blank: with the
-        whole flash that boards/<kind>.toml tells of, erased, in their place; hub: of the radio."""
+        whole flash that boards/<kind>.toml tells of, erased, in their place; hub: of the radio;
+        files: what the file system holds, by path, as if it had been flashed before."""
         self.mac = bytes.fromhex(mac)
         self._kind, self._arch = load(kind).chip, arch
         size = load(kind).flash.size if blank else _SMALL_APP_END + blocks * SECTOR
@@ -59,6 +61,9 @@ class StandinBoard:
             board = load(kind)
             image = micropython_image(board, version, end=_SMALL_APP_END)
             self.flash.write(board.flash.offset, image)
+        if files:
+            offset, room = filesystem_in(self.flash)
+            self.flash.write(offset, make_filesystem(files, room))
         self.resets = self.received = 0
         self.noisy_above = None  # bits a second beyond which its line damages what it carries
         self._unplug_at = self._unplug_written = None  # bytes received, an offset in the flash

@@ -22,8 +22,11 @@ import micropython
 import vfs
 
 BLOCK_SIZE = micropython.const(4096)
-_PASTE_WINDOW = micropython.const(128)
+# Bytes that a host may send before it is asked for more. Boards have 128; each time costs turns of
+# three processes.
+_PASTE_WINDOW = micropython.const(1024)
 _ISIG = micropython.const(1)  # of Linux's termios.h: keys of the terminal send signals
+_VMIN = micropython.const(6)  # how many bytes a read waits for
 SOFT_RESET, SOFT_RESET_RAW, HARD_RESET = 3, 4, 72  # exit codes; the last is machine.reset's
 
 _CTRL_A, _CTRL_B, _CTRL_C, _CTRL_D, _CTRL_E = b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"
@@ -98,10 +101,22 @@ class BoardMicropython:
             self._watched = False
             self._idle.unwatch(sys.stdin, self)
 
-    def _set(self, output, signals):
+    def _set(self, output, signals, least=1):
         attributes = list(self._terminal)
         attributes[1], attributes[3] = output, attributes[3] | signals
+        attributes[6] = list(attributes[6])
+        attributes[6][_VMIN] = least
         termios.tcsetattr(0, termios.TCSANOW, attributes)
+
+    def begin_paste(self):
+        """`paste` is called, and nothing else reads the terminal, until code_has_ended."""
+        self._set(self._terminal[1], 0, 0)
+
+    def paste(self, most):
+        """What has come, at least a byte and at most so many; nothing where the terminal is
+        gone."""
+        self._poller.poll()
+        return sys.stdin.buffer.read(most)
 
     def waiting(self):
         """Whether there is input, for machine.idle."""
@@ -156,6 +171,7 @@ class Repl:
         self._in = sys.stdin.buffer
         self._write = sys.stdout.buffer.write
         self._board = board
+        self._ahead = b""  # came behind what was pasted
         self._globals = {"__name__": "__main__"}
 
     def run(self, source, name, interactive=False):
@@ -238,14 +254,24 @@ class Repl:
         if self._key() != b"A" or self._key() != _CTRL_A:
             self._write(b"R\x00")
             return
-        self._write(b"R\x01" + bytes((_PASTE_WINDOW, 0)) + b"\x01")
-        source = bytearray()
-        key = self._key()
-        while key not in (_CTRL_C, _CTRL_D):
-            source.extend(key)
-            if len(source) % _PASTE_WINDOW == 0:
+        window = bytes((_PASTE_WINDOW & 0xFF, _PASTE_WINDOW >> 8))
+        self._write(b"R\x01" + window + b"\x01")
+        source, left = bytearray(), _PASTE_WINDOW
+        self._board.begin_paste()
+        while True:
+            came = self._board.paste(left)
+            if not came:
+                sys.exit(0)
+            end = min(came.find(key) % (left + 1) for key in (_CTRL_C, _CTRL_D))
+            source.extend(came[:end])
+            if end < len(came):
+                break
+            left -= len(came)
+            if left == 0:
                 self._write(b"\x01")
-            key = self._key()
+                left = _PASTE_WINDOW
+        self._board.code_has_ended()
+        key, self._ahead = came[end : end + 1], came[end + 1 :]
         self._write(_CTRL_D)
         if key == _CTRL_D:
             self._answer(source)
@@ -258,6 +284,9 @@ class Repl:
         gc.collect()
 
     def _key(self):
+        if self._ahead:
+            key, self._ahead = self._ahead[:1], self._ahead[1:]
+            return key
         key = self._in.read(1)
         if not key:
             sys.exit(0)  # the terminal is gone
