@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 # Before numpy is imported. Tests run in as many processes as there are processors, and threads
 # that multiply small matrices together would mostly wait for one another, each in a busy loop.
@@ -18,11 +18,14 @@ from tests.tiny_model import write_tiny_model
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-# How long an example takes says how busy the machine is; pytest's own timeout ends what hangs.
-settings.register_profile(
-    "no deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("no deadline")
+# How many examples properties are tried with. How long one takes says how busy the machine is;
+# pytest's own timeout ends what hangs.
+EXAMPLES, MANY_EXAMPLES = 40, 250
+for name, examples in (("few", EXAMPLES), ("many", MANY_EXAMPLES)):
+    settings.register_profile(
+        name, max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+settings.load_profile("few")
 
 # Kernels of viper code do not compile under CPython: test_under_micropython.py runs their cases.
 collect_ignore_glob = ["firmware/test_*_viper.py", "protocol/test_*_viper.py"]
@@ -34,6 +37,22 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     many as there are."""
     processors = os.cpu_count() or 1
     return min(8, 2 * processors if config.option.markexpr == "verify" else processors + 1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Has `make verify` try properties with many examples. Functions take them when they are
+    imported."""
+    if config.option.markexpr == "verify":
+        settings.load_profile("many")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Lets `make verify` run properties too, whose examples are more there."""
+    if config.option.markexpr == "verify":
+        for item in items:
+            if is_hypothesis_test(getattr(item, "obj", None)):
+                item.add_marker(pytest.mark.verify)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -41,10 +41,8 @@ def failing_line(traceback: str, root: Path) -> str:
     return lines[number - 1].strip() if 0 < number <= len(lines) else ""
 
 
-def process_output(micropython: Path, file: str, cases: list[str], root: Path) -> tuple[str, str]:
-    """What a MicroPython process that ran the cases printed, and how it ended early or ""."""
-    module = file.removesuffix(".py").replace("/", ".")
-    command = f"import tests.dual; tests.dual.run_cases({module!r}, {cases!r})"
+def process_output(micropython: Path, command: str, root: Path) -> tuple[str, str]:
+    """What a MicroPython process that ran the command printed, and how it ended early or ""."""
     arguments = [micropython, "-X", f"heapsize={HEAP}", "-c", command]
     # The checkout comes before any library folder of the user's own; the folder in which the
     # process runs comes before all.
@@ -68,7 +66,9 @@ def process_output(micropython: Path, file: str, cases: list[str], root: Path) -
 def verdicts(micropython: Path, file: str, root: Path = REPOSITORY) -> dict[str, str]:
     """For each case of a file: "" where it passed, else what to tell the developer."""
     cases = case_names(root / file)
-    output, ending = process_output(micropython, file, cases, root)
+    module = file.removesuffix(".py").replace("/", ".")
+    command = f"import tests.dual; tests.dual.run_cases({module!r}, {cases!r})"
+    output, ending = process_output(micropython, command, root)
     preamble, *sections = re.split(r"^@case ", output, flags=re.MULTILINE)
     found = {}
     for section in sections:
@@ -98,6 +98,16 @@ def test_case(micropython: Path, file: str, case: str) -> None:
     problem = cached_verdicts(micropython, file)[case]
     if problem:
         pytest.fail(f"{file}::{case} under MicroPython\n{problem}", pytrace=False)
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize(
+    ("module", "frames"),
+    [("tests.protocol.test_fuzz", 50_000), ("tests.firmware.test_node_fuzz", 20_000)],
+)
+def test_a_long_storm_of_frames(micropython: Path, module: str, frames: int) -> None:
+    command = f"from {module} import check_storm; check_storm({frames}); print('done')"
+    assert process_output(micropython, command, REPOSITORY) == ("done\n", "")
 
 
 def written(root: Path, source: str) -> str:

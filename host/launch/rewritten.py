@@ -11,14 +11,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from serial.tools.list_ports import comports
 
 from host.cluster import cluster_file, ports
 from host.cluster.cluster_fields import ClusterFile, FlashedChip
-from host.cluster.place import Place
 from host.errors import ClusterError
-from host.flashing.updating import update
 from host.hardware.board import load
 from host.launch.choice import Choice
 from host.launch.cluster import OnReady, OpenCluster
@@ -26,6 +25,9 @@ from host.launch.flashed import FlashedBoards
 from host.links.discovery import ListPorts
 from host.model.outline import Divisible
 from host.model.quantized import QuantizedModel
+
+if TYPE_CHECKING:
+    from host.cluster.place import Place
 
 _LOG = logging.getLogger("federation")
 
@@ -108,6 +110,8 @@ def shrink(cluster: ClusterFile, found: Mapping[FlashedChip, str]) -> ClusterFil
 
 def _write(place: Place, model: QuantizedModel) -> None:
     """Copies what differs to a board, and starts it again."""
+    from host.flashing.updating import update  # takes a part of a second to import
+
     update(
         place.port,
         place.board,
@@ -117,6 +121,8 @@ def _write(place: Place, model: QuantizedModel) -> None:
 
 
 def _place(cluster: ClusterFile, chip: FlashedChip) -> Place:
+    from host.cluster.place import Place  # with the machine code of all kernels
+
     others = tuple(load(other.board) for other in cluster.flashed if other.id != chip.id)
     return Place(
         load(chip.board), chip.port, chip.id, cluster.chips, cluster.link, cluster.parallelism,

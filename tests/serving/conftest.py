@@ -1,5 +1,7 @@
 """What tests of servers share: the tiny model, and texts as `host.run` gives them."""
 
+import importlib
+
 import pytest
 
 from host.generation.generator import Generator, make_sampler
@@ -7,6 +9,12 @@ from host.generation.prompt_encoder import PromptEncoder
 from host.model.cache import load_quantized
 from host.parallel.parallelism import HOST_REDUCE
 from tests.serving.reference_chips import ReferenceChips
+
+
+@pytest.fixture(scope="session")
+def openai():
+    """OpenAI's own library, which takes a second to import: not in every process that runs tests."""
+    return importlib.import_module("openai")
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import socket
 import time
 
 import httpx
-import openai
 import pytest
 
 from host.errors import ArgumentError
@@ -39,7 +38,7 @@ def test_without_the_key_nothing_is_answered(address, given):
     assert HTTP.get(f"{address}/health").status_code == 200
 
 
-def test_with_the_key_all_is(address):
+def test_with_the_key_all_is(address, openai):
     with openai.OpenAI(base_url=f"{address}/v1", api_key=KEY) as client:
         assert client.completions.create(model="tiny", **BODY).usage.completion_tokens == 1
     wrong = openai.OpenAI(base_url=f"{address}/v1", api_key="wrong", max_retries=0)

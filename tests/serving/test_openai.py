@@ -3,7 +3,6 @@
 import asyncio
 import json
 
-import openai
 import pytest
 
 from tests.serving.servers import HTTP, make_service, serving, simulated
@@ -19,7 +18,7 @@ def address(micropython, tiny):
 
 
 @pytest.fixture(scope="module")
-def client(address):
+def client(address, openai):
     with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as made:
         yield made
 
@@ -28,7 +27,7 @@ def user(text):
     return [{"role": "user", "content": text}]
 
 
-def test_models_are_listed(client):
+def test_models_are_listed(client, openai):
     (model,) = client.models.list()
     assert (model.id, model.object, model.owned_by) == ("tiny", "model", "federation")
     assert model.meta["n_ctx"] == 512
@@ -135,7 +134,7 @@ def test_what_a_model_ignores_is_said(client, expect):
     }
 
 
-def test_a_context_that_is_too_short_is_named_with_both_numbers(client, tiny):
+def test_a_context_that_is_too_short_is_named_with_both_numbers(client, openai, tiny):
     long = "x y " * 400
     for text, number in ((long, len(tiny.tokenizer.encode(long))), ("x" * 10**5, 10**5)):
         with pytest.raises(openai.BadRequestError) as caught:
@@ -189,7 +188,7 @@ def test_other_paths_and_bodies_are_refused_in_the_same_form(address):
     assert missing.status_code == 404 and missing.json()["error"]["code"] == "unknown_url"
 
 
-def test_home_assistants_agent_for_llama_cpp(address, expect):
+def test_home_assistants_agent_for_llama_cpp(address, openai, expect):
     """The calls of its set-up, and of a conversation of two turns, streamed or not."""
     tool = {"name": "HassTurnOn", "description": "Turns on", "parameters": {"type": "object"}}
     tools = [{"type": "function", "function": tool}]

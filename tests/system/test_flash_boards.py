@@ -14,6 +14,8 @@ from dataclasses import replace
 
 import pytest
 
+import host.flash
+import host.run
 from host.cluster import cluster_file
 from host.cluster.place import Place
 from host.flashing.filesystem_image import BLOCK, make_filesystem
@@ -29,6 +31,7 @@ from tests.standin_board.micropython_image import read_files
 MODEL = REPOSITORY / "models" / "home.bin"
 KINDS = ["esp32s3", "esp32c3", "esp32s3", "esp32c3", "esp32c3"]
 PROMPT = "turn off the kitchen lights\n"
+ROOMY = "esp32s3-psram"  # of which three hold it
 CONTEXT = 64  # more, and the model does not fit boards with the C3's heap
 
 
@@ -172,32 +175,31 @@ def test_five_boards_are_flashed_and_speak(model, micropython, tmp_path, firmwar
         assert f"0 files (0 bytes) copied, {len(files)} were there\nready: model " in said
 
 
-def test_the_default_link_from_flashing_to_text(micropython, tmp_path, firmware):
+def test_the_default_link_from_flashing_to_text(micropython, tmp_path, monkeypatch, capsys):
     """Radio, as README.md has it: the chips behind the gateway flashed before it and after it."""
-    folder = standin_boards(tmp_path / "boards")
-    options = ("--chips", 4, "--model", MODEL, "--context", 48)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FEDERATION_BOARDS", str(standin_boards(tmp_path / "boards")))
+    firmware = standin_firmware(tmp_path / "images", kinds=[ROOMY])
+    options = ("--chips", 3, "--model", MODEL, "--context", 48)
     with ExitStack() as stack:
         hub = stack.enter_context(HubProcess())
-        four = farm(stack, tmp_path, ["esp32s3"] * 4, hub=hub)
+        three = farm(stack, tmp_path, [ROOMY] * 3, hub=hub)
         heard = []
-        for chip in (1, 0, 2, 3):
-            said = command(
-                tmp_path, "host.flash", "--board", "esp32s3", "--chip-id", chip,
-                "--port", four[chip].port, "--firmware", firmware, *options,
-                boards_folder=folder,
+        for chip in (1, 0, 2):
+            words = (
+                "--board", ROOMY, "--chip-id", chip, "--port", three[chip].port, "--firmware",
+                firmware, *options,
             )  # fmt: skip
-            assert said.returncode == 0, said.stderr
-            heard.append(said.stdout.splitlines()[-1])
+            assert host.flash.main(list(map(str, words))) == 0, capsys.readouterr().err
+            heard.append(capsys.readouterr().out.splitlines()[-1])
             options = ()  # they are in the cluster's file now
         assert heard[0] == (
             "not asked whether it is ready: it is reached through chip 0, not flashed yet"
         )
         assert all(line.startswith("ready: model ") for line in heard[1:]), heard
-        ran = command(
-            tmp_path, "host.run", "--ports", "auto", "--no-stats", "--prompt", PROMPT,
-            boards_folder=folder,
-        )  # fmt: skip
-    assert (ran.stdout, ran.returncode) == ("light.kitchen off\n", 0), ran.stderr
+        code = host.run.main(["--ports", "auto", "--no-stats", "--prompt", PROMPT])
+    ran = capsys.readouterr()
+    assert (ran.out, code) == ("light.kitchen off\n", 0), ran.err
 
 
 def test_boards_as_they_ship_get_code_of_their_own_architecture(
