@@ -13,7 +13,7 @@ from tests.serving.reference_chips import ReferenceChips
 
 @pytest.fixture(scope="session")
 def openai():
-    """OpenAI's own library, which takes a second to import: not in every process that runs tests."""
+    """OpenAI's own library, which takes a second to import: where a test asks for it alone."""
     return importlib.import_module("openai")
 
 
