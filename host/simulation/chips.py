@@ -148,13 +148,14 @@ class SimulatedCluster:
                 environment["FEDERATION_HUB"] = str(hub.port)
             # Machine code, for on a board they are C; and it lies outside the heap, as C does.
             standins = _standins(_STANDINS, arch)
+            written: dict[bytes, Path] = {}
             for chip, content in files.items():
                 own = folder / f"chip{chip}"
                 named, weights = split_files(content)
                 del named[_CONFIG]
-                _write(own, {**standins, **named})
+                _write(own, {**standins, **named}, written)
                 if weights:
-                    _write(own, _standins(_STANDINS / "flash", arch))
+                    _write(own, _standins(_STANDINS / "flash", arch), written)
                     _write_partition(own / _PARTITION, weights, weights_room)
                 config = content[_CONFIG]
                 own_radio = {
@@ -212,9 +213,16 @@ def _hub(options: Mapping[str, float]) -> HubProcess:
         raise ClusterError(f"the simulated radio did not start: {error}") from None
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+def _write(folder: Path, files: Mapping[str, bytes], written: dict[bytes, Path]) -> None:
+    """Writes a chip's files; written: where each content lies by now. What several chips hold is
+    one file with a name in each of their folders: they do not write to what they are given."""
+    for parent in {(folder / name).parent for name in files}:
+        parent.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
         with naming_file(path):
-            path.write_bytes(content)
+            if content in written:
+                path.hardlink_to(written[content])
+            else:
+                path.write_bytes(content)
+                written[content] = path
