@@ -4,7 +4,8 @@ Throughput is that of two boards of which one sends 250 bytes to the other, or t
 it can: frames one after another, each taking what bench/contention.py says and what ESP-NOW's
 driver executes. It shares no figure with the published airtimes that tokens are modelled with.
 
-Collisions: federations at the published airtimes whose stations take turns, and whose collide.
+Collisions: federations at the published airtimes whose stations take turns, whose collide, and
+whose chips send by rank (firmware/roles/turns.py) so that they seldom do.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from host.model.quantized import QuantizedModel
 from host.parallel.cost.instructions import chip_instructions, kernel_costs
 from host.parallel.cost.latency import BITS_A_BYTE, CYCLES_AN_INSTRUCTION
 from host.parallel.cost.traffic import widest_sums
+from host.parallel.cost.turns import slot_seconds
 from host.parallel.plan import Plan, Shard
 from host.parallel.synchronization import Synchronization
 
@@ -106,28 +108,39 @@ class PlannedWork:
 
 
 def collision_rows(model: QuantizedModel, name: str) -> Iterator[Row]:
-    """Tokens a second where stations take turns and where they collide, and frames that do."""
+    """Tokens a second where stations take turns, where they collide, and where chips that add up
+    send by rank so as not to; and frames that collide."""
     for rate in RATES:
         for reduce in MODES:
             for chips in CHIPS:
                 shape = f"{name} {rate.name}, {reduce} adds, {chips} chips"
-                for collides in (False, True):
-                    speed, part = _run(model, chips, reduce, rate, collides)
-                    words = "with collisions" if collides else "taking turns"
+                plan = _plan(model, chips, reduce)
+                ways = {"taking turns": (False, 0.0), "with collisions": (True, 0.0)}
+                if slot := slot_seconds(plan, rate.figures) if reduce == "chips" else 0.0:
+                    ways["by rank"] = True, slot
+                for words, (collides, slot) in ways.items():
+                    speed, part = run_on_air(plan, reduce, rate, collides, slot)
                     yield _row(f"speed {words}", shape, speed, "tokens/s")
-                yield _row("frames that collide", shape, part, "%")
+                    if words == "with collisions":
+                        yield _row("frames that collide", shape, part, "%")
+                    if words == "by rank":
+                        yield _row("frames that collide by rank", shape, part, "%")
 
 
-def _run(
-    model: QuantizedModel, chips: int, reduce: str, rate: Rate, collides: bool
+def _plan(model: QuantizedModel, chips: int, reduce: str) -> Plan:
+    context = min(2 * _POSITION, model.config.context)
+    return tensor_plan(model, chips, context, mtu=_SIZE, reduce=reduce)
+
+
+def run_on_air(
+    plan: Plan, reduce: str, rate: Rate, collides: bool, slot: float
 ) -> tuple[float, float]:
-    """Tokens a second, and percent of the frames on the air that collide."""
+    """Tokens a second, and percent of the frames on the air that collide; slot: as Scenario's."""
     board = load(BOARD)
     assert board.clock_mhz
-    plan = tensor_plan(model, chips, 2 * _POSITION, mtu=_SIZE, reduce=reduce)
     hertz = board.clock_mhz * 1e6 / CYCLES_AN_INSTRUCTION
     running = MODES[reduce](
-        Scenario(plan, PlannedWork(plan), hertz, rate, collides=collides), seed=1
+        Scenario(plan, PlannedWork(plan), hertz, rate, collides=collides, slot=slot), seed=1
     )
     outcome = running.outcome(_TOKENS if collides else 2)
     air = running.medium.shared_air

@@ -97,10 +97,20 @@ class ChipCombined(Model):
             merged = part if number and len(self._members) > 1 else 0
             yield from self.medium.computed(chip, max(self.instructions(task, chip) - merged, 0))
             member.begun = number
+            yield from self._wait_for_turn(chip, member, number)
             self._contribute(chip, number, self._others[chip])
             yield from self._completed(chip, member, number)
         member.done = True
         yield from self._answer(chip, request, self.instructions(PHASE_VOCABULARY, chip))
+
+    def _wait_for_turn(self, chip: int, member: _Member, number: int) -> Events:
+        """As firmware/roles/turns.py, which waits without taking anything in."""
+        came = {source for source, _ in member.arrived.get(number, set())}
+        before = sum(other not in came for other in range(chip))
+        if self.scenario.slot and before:
+            with self.medium.cpu[chip].request() as turn:
+                yield turn
+                yield self.env.timeout(before * self.scenario.slot)
 
     def _answer(self, chip: int, request: Request, instructions: float) -> Events:
         yield from self.medium.computed(chip, instructions)

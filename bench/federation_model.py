@@ -51,7 +51,8 @@ class Scenario:
     frame at a receiver; sum_bits, residual_bits: of an element of partial sums and residual;
     greedy: chips that add up answer with their best tokens, not with logits; collides: whether
     stations that want the air at the same time may send at once (bench/contention.py), or take
-    turns."""
+    turns; slot: seconds for which a chip waits for each that comes before it, when chips add up
+    (firmware/roles/turns.py)."""
 
     plan: Plan
     work: Instructions
@@ -62,6 +63,7 @@ class Scenario:
     residual_bits: int = 20
     greedy: bool = False
     collides: bool = False
+    slot: float = 0.0
 
     def __post_init__(self) -> None:
         if (self.rate is None) != (self.plan.link.mtu is None):

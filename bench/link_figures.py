@@ -7,15 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from host.parallel.cost.latency import (
-    BITS_A_BYTE,
-    DEFAULT_RATE,
-    FIXED_RATES,
-    HOST_SECONDS,
-    RATE_54M,
-    USB_SECONDS,
-    RadioRate,
-)
+from host.parallel.cost.latency import BITS_A_BYTE, HOST_SECONDS, USB_SECONDS
+from host.parallel.cost.radio import DEFAULT_RATE, FIXED_RATES, RATE_54M, RadioRate
 from protocol.cobs import encoded_size
 
 

@@ -165,8 +165,9 @@ def air(figures: Figures) -> list[Cells]:
 def collisions(figures: Figures) -> list[Cells]:
     """What collisions on the air cost."""
     made: list[Cells] = [
-        ["rate", "adds", "chips", "taking turns", "with collisions", "frames that collide"]
-    ]
+        ["rate", "adds", "chips", "taking turns", "with collisions", "frames that collide",
+         "by rank", "frames that collide"]
+    ]  # fmt: skip
     for rate in _RATES:
         for who in ("host", "chips"):
             for chips in AIR_CHIPS:
@@ -176,7 +177,11 @@ def collisions(figures: Figures) -> list[Cells]:
                     for how in ("taking turns", "with collisions")
                 ]
                 part = figures.value("frames that collide", AIR_BOARD, shape)
-                made.append([rate, who, str(chips), *speeds, f"{part:.0f} %"])
+                by_rank = figures.get("speed by rank", AIR_BOARD, shape)
+                still = figures.get("frames that collide by rank", AIR_BOARD, shape)
+                turns = ["" if by_rank is None else f"{by_rank:.1f}",
+                         "" if still is None else f"{still:.0f} %"]  # fmt: skip
+                made.append([rate, who, str(chips), *speeds, f"{part:.0f} %", *turns])
     return made
 
 

@@ -65,6 +65,12 @@ class Group:
             self.collective = WideCollective(*settings, least)
         else:
             self.collective = Collective(*settings)
+        radio = getattr(outbox.link, "radio", None)
+        slot = radio and radio.settings and radio.settings.get("slot")
+        if slot:
+            from firmware.roles.turns import install
+
+            install(outbox, self.collective, slot)
         self._ticked = ticks_ms()
 
     @micropython.native

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from host.build.firmware_version import firmware_version
 from host.hardware.board import Board, Uart
+from host.parallel.cost.radio import find_rate
+from host.parallel.cost.turns import slot_seconds
+from host.parallel.parallelism import FEWEST_IN_TURN
 from host.parallel.plan import Plan, Shard
 from host.parallel.shape import LONGEST_RXBUF
 
@@ -92,7 +95,13 @@ def configuration(
     if mtu is not None:
         rxbuf = min(strategy.radio_rxbuf(shape, gateway), LONGEST_RXBUF)
         radio = {"channel": channel, "rxbuf": rxbuf, "mtu": mtu}
-        config["radio"] = radio if rate is None else {**radio, "rate": rate}
+        if rate is not None:
+            radio["rate"] = rate
+        # On the simulated air nothing collides.
+        slot = slot_seconds(plan, find_rate(rate)) if board is not None else 0
+        if slot and len(plan.stage_of(shard.chip).chips) >= FEWEST_IN_TURN:
+            radio["slot"] = round(1e6 * slot)
+        config["radio"] = radio
     return config
 
 

@@ -38,7 +38,7 @@ def make_plan_report(
         "recommended": best.options if best else None,
         "recommended_for_many": many.options if many else None,
         "would_help_most": change.as_dict() if change else None,
-        "formula": formula(fitting[0].plan, boards.boards) if best else [],
+        "formula": formula(best.plan, boards.boards) if best else [],
     }
 
 

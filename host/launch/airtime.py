@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from host.launch.chip_statistics import ChipStatistics
 from host.launch.cluster import OpenCluster
-from host.parallel.cost.latency import DEFAULT_RATE, radio_rate
+from host.parallel.cost.radio import DEFAULT_RATE, radio_rate
 
 
 def model_airtime(cluster: OpenCluster, statistics: Sequence[ChipStatistics]) -> dict[int, float]:

@@ -17,6 +17,9 @@ LINES = ("usb", "pins")
 REDUCERS = ("host", "chips")
 # How chips exchange what they compute: partial sums, which each adds up, or finished activations.
 ALL_REDUCED, ALL_GATHERED = EXCHANGES = ("all-reduce", "all-gather")
+# Chips of a group on the radio that send in turn: two collide so seldom that turns cost more than
+# they save (bench/air.py).
+FEWEST_IN_TURN = 3
 # Where chips keep their weights: in their heaps, which lie in PSRAM where there is some, or in a
 # partition of their flash, from which they are read again for each token; "auto" is in heaps where
 # these have room, and else in the flash of boards without PSRAM, or of all.

@@ -5,7 +5,7 @@ from dataclasses import astuple, replace
 import pytest
 
 from bench import frame_sizes
-from bench.air import PlannedWork
+from bench.air import BOARD, PlannedWork, run_on_air
 from bench.chip_combined_model import ChipCombined, ChipGathered
 from bench.federation_model import Scenario
 from bench.host_combined_model import HostCombined
@@ -16,9 +16,12 @@ from bench.link_figures import (
     line_time,
 )
 from bench.work import PART, Work
+from host.hardware.board import load
 from host.model.quantization.quantize import quantize
-from host.parallel.cost.latency import HOST_SECONDS, USB_SECONDS
-from host.parallel.cost.traffic import count_traffic
+from host.parallel.cost.latency import HOST_SECONDS, USB_SECONDS, LatencyModel
+from host.parallel.cost.radio import RATE_54M
+from host.parallel.cost.traffic import count_traffic, widest_sums
+from host.parallel.cost.turns import slot_seconds
 from host.parallel.parallelism import ALL_GATHERED
 from host.parallel.synchronization import FINISHED_ATTENTION, FINISHED_FEED_FORWARD, Widths
 from protocol.messages import PHASE_VOCABULARY
@@ -168,3 +171,21 @@ def test_all_gather_takes_the_frames_that_are_planned(chips, rate):
     assert modelled.line_frames == planned.lines.frames
     assert modelled.line_bytes == planned.lines.bytes
     assert ChipGathered(replace(of, loss=0.1), 1).outcome(2).seconds > modelled.seconds
+
+
+@pytest.mark.parametrize("rate", RATES, ids=lambda rate: rate.name)
+def test_chips_that_send_by_rank_hardly_collide_and_plans_say_how_fast_they_are(rate):
+    chips = 5
+    plan = tensor_plan(MODEL, chips, mtu=250, reduce="chips")
+    slot = slot_seconds(plan, rate.figures)
+    collided, by_rank = (run_on_air(plan, "chips", rate, True, wait) for wait in (0.0, slot))
+    assert by_rank[0] > 1.2 * collided[0] and by_rank[1] < 4 < collided[1]
+    boards = (with_rate(load(BOARD).with_mtu(250), rate),) * chips
+    token = plan.strategy.synchronizations(plan, False, widest_sums(plan))
+    planned = LatencyModel(plan, boards).latency(token, plan.context // 2)
+    assert planned.tokens_per_second == pytest.approx(by_rank[0], rel=0.2)
+
+
+def with_rate(board, rate):
+    is_fast = rate is RATES[0]
+    return replace(board, espnow=replace(board.espnow, rate=RATE_54M if is_fast else None))

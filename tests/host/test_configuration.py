@@ -13,6 +13,7 @@ from host.build.configuration import (
 from host.build.firmware_version import firmware_version
 from host.hardware.board import load
 from host.model.quantization.quantize import quantize
+from host.parallel.cost.radio import RATE_54M
 from protocol.cobs import encoded_size
 from tests.host.tiny import random_checkpoint
 from tests.plans import tensor_plan
@@ -93,3 +94,22 @@ def test_a_simulated_chip_has_nothing_beside_its_links(model):
     plan = tensor_plan(model, 1)
     assert "board" not in configuration(plan, plan.shards[0], uart=SIMULATED_UART)
     assert set(board_settings(load("simulated"))) == {"prompt_ms", "watchdog_ms"}
+
+
+@pytest.mark.parametrize(
+    ("chips", "reduce", "link", "waits"),
+    [(3, "chips", 250, True), (2, "chips", 250, False), (3, "host", 250, False),
+     (3, "chips", None, False)],
+)  # fmt: skip
+def test_boards_that_exchange_on_the_radio_wait_for_their_turn(model, chips, reduce, link, waits):
+    """For as long as a contribution takes at the board's rate; simulated chips wait for nobody."""
+    plan = tensor_plan(model, chips, mtu=link, reduce=reduce)
+    slots = {}
+    for rate in (None, RATE_54M):
+        config = configuration(plan, plan.shards[1], uart=SIMULATED_UART, rate=rate, board={})
+        slots[rate] = config.get("radio", {}).get("slot")
+    if waits:
+        assert 200 < slots[RATE_54M] < 300 and 600 < slots[None] < 2600  # microseconds
+    else:
+        assert slots == {None: None, RATE_54M: None}
+    assert "slot" not in configuration(plan, plan.shards[1], uart=SIMULATED_UART).get("radio", {})

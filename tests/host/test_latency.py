@@ -18,8 +18,8 @@ from host.parallel.cost.latency import (
     LatencyModel,
     NotModelled,
     formula,
-    radio_rate,
 )
+from host.parallel.cost.radio import radio_rate
 from host.parallel.cost.reading import FLASH, describe_reading, phase_bytes, read_weights
 from host.parallel.parallelism import UART, Parallelism
 from host.parallel.partition import partition

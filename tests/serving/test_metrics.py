@@ -5,7 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from host.launch import SimulatedChips
 from host.launch.airtime import model_airtime
-from host.parallel.cost.latency import FIXED_RATES, RATE_54M
+from host.parallel.cost.radio import FIXED_RATES, RATE_54M
 from host.parallel.parallelism import ALL_REDUCE, pipeline
 from tests.serving.servers import HTTP, make_service, serving, simulated, wait_until
 

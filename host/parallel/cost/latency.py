@@ -14,8 +14,10 @@ from dataclasses import dataclass
 
 from host.hardware.board import Board
 from host.parallel.cost.instructions import KernelCosts, chip_instructions, kernel_costs
+from host.parallel.cost.radio import ELEMENT_HEAD, PUBLISHED, SMALL, radio_rate
 from host.parallel.cost.reading import RAM, phase_bytes, phase_rates, read_weights
 from host.parallel.cost.traffic import BITS_A_BYTE, frame_sizes, route
+from host.parallel.cost.turns import describe_turns
 from host.parallel.plan import Plan
 from host.parallel.synchronization import Message, Synchronization
 from protocol.cobs import encoded_size
@@ -32,38 +34,6 @@ HOST_SECONDS = 0.3e-3
 
 class NotModelled(ValueError):
     """Boards whose times cannot be modelled; the message is one line."""
-
-
-@dataclass(frozen=True)
-class RadioRate:
-    """ESP-NOW at one rate: bits per second; bytes per second in packets of 250 bytes to one and to
-    all; seconds of a round trip of small packets. All published by others."""
-
-    bits: float
-    unicast: float
-    broadcast: float
-    round_trip: float
-
-    def airtime(self, size: int, is_broadcast: bool) -> float:
-        """Seconds that a packet of `size` bytes takes; one of version 2 is as many elements of at
-        most 250 bytes as it needs."""
-        throughput = self.broadcast if is_broadcast else self.unicast
-        more = size - _PUBLISHED + _ELEMENT_HEAD * (max(size - 1, 0) // _PUBLISHED)
-        return _PUBLISHED / throughput + 8 * more / self.bits
-
-    @property
-    def turnaround(self) -> float:
-        """Seconds of a round trip beside its two packets, from radio to program and back."""
-        return self.round_trip - 2 * self.airtime(_SMALL, is_broadcast=False)
-
-
-_PUBLISHED, _SMALL = 250, 60  # bytes
-# Of a vendor-specific element, beside the first one's, which the published rates contain: element
-# id, length, organization, type, version (Espressif's description of the frame).
-_ELEMENT_HEAD = 7
-RATE_54M = 0x0C  # boards/*.toml, WIFI_PHY_RATE_54M
-DEFAULT_RATE = RadioRate(1e6, 89_250, 101_000, 5.4e-3)
-FIXED_RATES = {RATE_54M: RadioRate(54e6, 778_500, 963_000, 0.7e-3)}
 
 
 @dataclass(frozen=True)
@@ -106,13 +76,6 @@ class Latency:
         return 1 / self.total
 
 
-def radio_rate(boards: Sequence[Board]) -> RadioRate:
-    """The rate at which the slowest of these boards sends, taken for all."""
-    set_to = [(board.espnow and board.espnow.rate) or 0 for board in boards]
-    rates = [FIXED_RATES.get(rate, DEFAULT_RATE) for rate in set_to]
-    return min(rates, key=lambda rate: rate.bits)
-
-
 def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
     """How LatencyModel comes to its figures, with the constants, in lines for people."""
     clocks = ", ".join(dict.fromkeys(f"{b.name} {b.clock_mhz} MHz" for b in boards))
@@ -129,12 +92,13 @@ def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
     if plan.link.has_radio:
         rate = radio_rate(boards)
         lines.append(
-            f"air = {_PUBLISHED} / B + 8 (n - {_PUBLISHED}{_describe_elements(plan)}) /"
+            f"air = {PUBLISHED} / B + 8 (n - {PUBLISHED}{_describe_elements(plan)}) /"
             f" {rate.bits / 1e6:g}e6 s, one frame"
             f" after another, B = {rate.broadcast:,} bytes/s to all, {rate.unicast:,} to one"
             f" (published); wait = {rate.turnaround * 1e3:.2f} ms (published round trip"
-            f" {rate.round_trip * 1e3:g} ms less two frames of {_SMALL} bytes)"
+            f" {rate.round_trip * 1e3:g} ms less two frames of {SMALL} bytes)"
         )
+        lines += describe_turns(plan, rate)
     lines += reading
     if len(plan.stages) > 1:
         air = ", at least that of all its frames on the air" if plan.link.has_radio else ""
@@ -268,8 +232,8 @@ class LatencyModel:
 
 def _describe_elements(plan: Plan) -> str:
     """What frames of version 2 have beside, in a formula."""
-    is_long = (plan.link.mtu or 0) > _PUBLISHED
-    return f" + {_ELEMENT_HEAD} floor((n - 1) / {_PUBLISHED})" if is_long else ""
+    is_long = (plan.link.mtu or 0) > PUBLISHED
+    return f" + {ELEMENT_HEAD} floor((n - 1) / {PUBLISHED})" if is_long else ""
 
 
 def _baud(board: Board) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from host.parallel.heap import FLASH_CODE, SIXTH_STRINGS, norm_bytes
+from host.parallel.parallelism import FEWEST_IN_TURN
 from host.parallel.plan import Plan
 from host.parallel.shape import RESIDUAL_BITS, RXBUF_OVERHEAD, Shape
 from host.parallel.strategies.tensor import TensorStrategy, scores_frame
@@ -32,6 +33,8 @@ from protocol.wide_collective import count_banks
 # What the role adds to a chip's code and objects, and for each layer those of its norms.
 # Measured, as heap.CODE.
 ROLE_CODE, _ROLE_LAYER = 11_020, 163
+# What chips of a board's radio wait for their turn with (firmware/roles/turns.py).
+TURNS_CODE = 600
 # And what adds up vectors of more pieces than one bank has, and for each bank of each chip.
 WIDE_CODE, _BANK = 3_500, 13
 
@@ -111,6 +114,8 @@ class AllReduce(TensorStrategy):
 
     def code_bytes(self, shape: Shape, place: str) -> int:
         code = super().code_bytes(shape, place) + ROLE_CODE + _ROLE_LAYER * shape.config.layers
+        if shape.link.has_radio and shape.chips >= FEWEST_IN_TURN:
+            code += TURNS_CODE
         return code + (SIXTH_STRINGS if self.has_many_names(shape) else 0)
 
     def flash_code(self, shape: Shape) -> int:
