@@ -71,7 +71,7 @@ def open_board(config):
 
     Raises KeyboardInterrupt for the prompt.
     """
-    serial = config["link"] == "uart" or config["gateway"]
+    serial = config["link"] != "espnow" or config["gateway"]
     on_repl = serial and config["uart"]["id"] == "repl"
     if not on_repl:
         micropython.kbd_intr(_CTRL_C)  # main.py has switched it off
@@ -98,7 +98,7 @@ def _line(config, receives, sends, queued=1):
     if number == "repl":
         from firmware.links.repl import repl_link
 
-        return repl_link(settings["mtu"], sends if config["link"] != "uart" else 0)
+        return repl_link(settings["mtu"], sends if config["link"] == "espnow" else 0)
     control = HEADER_SIZE + CONTROL_PAYLOAD + TRAILER_SIZE[3]
     uart = machine.UART(number, timeout=0, **settings)
     return UartLink(uart, max(receives, control), max(sends, control), queued)
@@ -107,8 +107,13 @@ def _line(config, receives, sends, queued=1):
 def _link(config, esp):
     """The link to the host; esp: the ESPNow, None at a gateway whose radio has failed: its line
     is left to say so."""
-    if config["link"] == "uart":
-        return _line(config, config["receives"], config["sends"])
+    if config["link"] != "espnow":
+        line = _line(config, config["receives"], config["sends"])
+        if config["link"] == "uart":
+            return line
+        from firmware.links.ring import Ring
+
+        return Ring(config["chip"], line)
     mtu = config["radio"]["mtu"]
     queued = 1 if mtu > LEAST_MTU else _RELAYED_AT_ONCE
     line = _line(config, mtu, mtu, queued) if config["gateway"] else None

@@ -15,9 +15,9 @@ def start(report_exception):
 
     config.json: chip, chips (their number), role (a module of firmware/roles), firmware (version
     that was flashed), kernels ("auto" where there are native ones, or which), native (their
-    digest), link ("uart" or "espnow"), gateway, receives, sends (bytes of the longest frames),
-    uart, radio (settings of machine.UART, or the id "repl", and of ESP-NOW), key (hex), board,
-    baudrate (of a serial line whose speed the host may change).
+    digest), link ("uart", "ring" or "espnow"), gateway, receives, sends (bytes of the longest
+    frames), uart, radio (settings of machine.UART, or the id "repl", and of ESP-NOW), key (hex),
+    board, baudrate (of a serial line whose speed the host may change).
 
     report_exception: makes a line of text of an exception. Raises KeyboardInterrupt for the
     prompt, and what keeps a node from being made.

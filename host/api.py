@@ -82,14 +82,15 @@ def simulate(
     """Starts simulated chips that hold a model, and ends them with the context.
 
     model: what load_model gave, or what it takes; link: "espnow", radio with chip 0 as the
-    gateway, or "uart", a serial line to each chip; board: whose heap each chip has, by its name;
-    parallelism: how the model is divided, a Parallelism or its strategy's name, None for what is
-    modelled to be the fastest; context: positions of the KV caches, None for all that the model
-    allows; loss: the probability that a frame is lost; seed: of the losses; secure: whether frames
-    are signed with a random cluster key; slots: sequences that run together at most, as far as
-    heaps allow, 0 for as many as the strategy has by itself; drafts: tokens that are guessed at a
-    time, None for as many as pay, 0 for none: they change no text; radio_mtu: bytes of the longest
-    packet on the radio, 250 or 1470, None for the board's; home: a home's file, None for ours.
+    gateway, "uart", a serial line to each chip, or "ring", from each chip to the next; board:
+    whose heap each chip has, by its name; parallelism: how the model is divided, a Parallelism or
+    its strategy's name, None for what is modelled to be the fastest; context: positions of the KV
+    caches, None for all that the model allows; loss: the probability that a frame is lost; seed:
+    of the losses; secure: whether frames are signed with a random cluster key; slots: sequences
+    that run together at most, as far as heaps allow, 0 for as many as the strategy has by itself;
+    drafts: tokens that are guessed at a time, None for as many as pay, 0 for none: they change no
+    text; radio_mtu: bytes of the longest packet on the radio, 250 or 1470, None for the board's;
+    home: a home's file, None for ours.
 
     Raises ArgumentError, ModelError, HomeError, BoardError, ParallelError before anything is
     started, ClusterError for a chip that fails, SetupError without a MicroPython.
@@ -140,9 +141,9 @@ def connect(
 
     ports: "auto" for the boards of federation.toml in the working folder, wherever they are
     plugged in; or their ports, as a list or separated by commas: of each board on "uart", of the
-    gateway on "espnow"; model: the one that was flashed, None for the one that federation.toml
-    names; chips, link, context: as flashed, where there is no such file; drafts, home: as
-    simulate's.
+    gateway on "espnow", of the adapter of a "ring"; model: the one that was flashed, None for the
+    one that federation.toml names; chips, link, context: as flashed, where there is no such file;
+    drafts, home: as simulate's.
 
     Raises ClusterError for boards that are missing, do not answer or hold something else,
     ArgumentError, ModelError, HomeError, BoardError.

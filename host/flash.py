@@ -25,7 +25,15 @@ from host.cli.flash_job import CHIPS, prepare_job
 from host.cli.flashing import run_job
 from host.errors import BoardError, BuildError, ClusterError, FlashError, ModelError
 from host.parallel.options import CHOICES
-from host.parallel.parallelism import EXCHANGES, LINES, LINKS, MAX_SLOTS, REDUCERS, WEIGHTS
+from host.parallel.parallelism import (
+    EXCHANGES,
+    LINES,
+    LINKS,
+    MAX_SLOTS,
+    REDUCERS,
+    RING_BAUD,
+    WEIGHTS,
+)
 from host.parallel.plan import MAX_CHIPS
 
 MAX_CONTEXT = 65535  # positions that a message can name
@@ -75,13 +83,16 @@ def _add_cluster_options(parser: Parser) -> None:
         help="as host.run takes it (default models/home.bin)")
     add("--tokenizer", metavar="FILE", help="its tokenizer, as host.run takes it")
     add("--link", choices=LINKS,
-        help="a serial port per chip, or radio with chip 0 as the gateway (default, where boards"
-        " have it)")
+        help="a serial port per chip, radio with chip 0 as the gateway (default, where boards have"
+        " it), or a ring: each board's TX to the next one's RX, for a pipeline")
     add("--context", type=count_up_to(MAX_CONTEXT), metavar="N",
         help="positions that the chips' caches hold (default: what the model allows)")
     add("--line", choices=LINES,
         help="where the host's serial line ends: at the USB port (default), or at the pins of"
         " the board's second UART")
+    add("--line-baud", type=count_up_to(_MAX_BAUD), metavar="N",
+        help=f"bits a second on all lines of a ring, which the host's adapter has to carry too"
+        f" (default {RING_BAUD})")
     add("--parallel", choices=CHOICES,
         help="how the model is divided, as host.run has it (default: as before, and for the first"
         " board auto, which chooses for all chips)")

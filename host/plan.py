@@ -58,7 +58,8 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
         "--link",
         choices=LINKS,
         default="espnow",
-        help="a serial line per chip, or radio with chip 0 as the gateway (default)",
+        help="a serial line per chip, radio with chip 0 as the gateway (default), or a ring of"
+        " serial lines from each chip to the next",
     )
     add(
         "--context",

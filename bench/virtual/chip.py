@@ -12,6 +12,7 @@ from firmware.compute.shard import load_weights
 from firmware.links import line_speed
 from firmware.links.espnow import RadioLink
 from firmware.links.gateway import Gateway
+from firmware.links.ring import Ring
 from firmware.links.uart import UartLink
 from firmware.node import Node
 from firmware.outbox import CONTROL_PAYLOAD, Outbox
@@ -151,7 +152,8 @@ class VirtualChip:
         radio = self.config.get("radio")
         if radio is None:
             control = HEADER_SIZE + CONTROL_PAYLOAD + TRAILER_SIZE[3]
-            return UartLink(self.uart, MAX_FRAME, max(int(self.config["sends"]), control))
+            line = UartLink(self.uart, MAX_FRAME, max(int(self.config["sends"]), control))
+            return Ring(self.chip, line) if self.config["link"] == "ring" else line
         mtu = min(radio["mtu"], self.world.mtus.get(self.chip, radio["mtu"]))
         self.esp = FailingESPNow(InProcessAir(self.world.radio, self.mac, mtu=mtu))
         self.esp.fails = self.fails_for_good

@@ -19,27 +19,30 @@ from host.model.quantized import QuantizedModel
 from host.parallel.parallelism import Link, Parallelism
 from host.parallel.partition import partition
 from host.wire.session import HostAuthenticator
-from protocol.frame import BROADCAST, DST, HOST, MAX_FRAME
+from protocol.frame import BROADCAST, DST, HOST, MAX_FRAME, SRC
 
 KEY = bytes(range(32))
 BAUD = SIMULATED_UART["baudrate"]
 
 
 class VirtualTransport:
-    """As host.links.transport.Transport: a line to each chip, or the gateway's to all.
+    """As host.links.transport.Transport: a line to each chip, or the gateway's to all, or the
+    lines of a ring.
 
     is_lost: whether a frame that a chip sends is lost, besides those that lines lose by chance;
-    carried: bits per second that a chip's line carries at most, where it is not as fast as any.
+    carried: bits per second that a chip's line carries at most, where it is not as fast as any;
+    frames_on_lines: of a ring.
     """
 
-    def __init__(self, world: World, mtu: int | None) -> None:
-        self.world, self.mtu = world, mtu or MAX_FRAME
+    def __init__(self, world: World, link: Link) -> None:
+        self.world, self.mtu = world, link.mtu or MAX_FRAME
         self.chips: dict[int, VirtualChip] = {}
         self.frames_sent = self.frames_received = 0
         self.is_lost: Callable[[int, bytes], bool] = lambda source, frame: False
         self.carried: dict[int, int] = {}
         self.bauds: dict[int, int] = {}  # of the host's ends of lines, where they were changed
-        self._has_gateway = mtu is not None
+        self._has_gateway, self._is_ring = link.has_radio, link.is_ring
+        self.frames_on_lines = 0
         self._arrived: list[bytes] = []
 
     def send(self, frame: bytes, destination: int) -> None:
@@ -63,7 +66,7 @@ class VirtualTransport:
 
     def first_chips(self) -> list[int]:
         """As Transport's."""
-        return [0] if self._has_gateway else list(self.chips)
+        return [0] if self._has_gateway or self._is_ring else list(self.chips)
 
     def set_baud(self, chip: int, baud: int) -> None:
         """As Transport's."""
@@ -83,6 +86,10 @@ class VirtualTransport:
         """Takes what a chip sends; relays what is for others."""
         if self.is_lost(source, frame) or not self._is_understood(self.chips[source]):
             return
+        self.frames_on_lines += self._is_ring
+        if self._is_ring and source + 1 in self.chips:
+            self.world.carry(self.chips[source + 1].arrive, frame)
+            return
         self.world.carry(
             lambda arrived: self.arrive(source, arrived), frame, not self._has_gateway
         )
@@ -92,6 +99,9 @@ class VirtualTransport:
         destination = frame[DST] if len(frame) > DST else HOST
         if destination == HOST:
             self._arrived.append(frame)
+        elif self._is_ring:
+            if frame[SRC] != HOST and destination in self.chips:
+                self._put(self.chips[0], frame)
         else:
             for chip in self._lines(destination):
                 if chip.chip != source:
@@ -99,12 +109,13 @@ class VirtualTransport:
 
     def _put(self, chip: VirtualChip, frame: bytes) -> None:
         if self._is_understood(chip):
+            self.frames_on_lines += self._is_ring
             self.world.carry(chip.arrive, frame, not self._has_gateway)
         else:
             chip.uart.disturb(1)
 
     def _lines(self, destination: int) -> list[VirtualChip]:
-        if self._has_gateway:
+        if self._has_gateway or self._is_ring:
             return [self.chips[0]]
         if destination == BROADCAST:
             return list(self.chips.values())
@@ -126,7 +137,7 @@ class VirtualCluster:
         self.world, self.model = world, model
         self.plan = plan = partition(model, count, parallelism=parallelism, link=link)
         key = KEY if link.signed else b""
-        transport: Any = VirtualTransport(world, link.mtu)
+        transport: Any = VirtualTransport(world, link)
         self.transport = transport
         digests = {}
         for shard in plan.shards:

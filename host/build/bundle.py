@@ -103,7 +103,7 @@ def chip_files(
     sources[KERNELS] = kernel_source(
         columns, model.config.head_dim, padding, products, qk_norm=model.config.qk_norm
     )
-    has_line = plan.link.kind == "uart" or shard.chip == 0  # or it is the gateway
+    has_line = not plan.link.has_radio or shard.chip == 0  # or it is the gateway
     in_flash = plan.block(shard.chip) > 0
     answers_on_line = plan.link.kind == "uart" and not (plan.strategy.keeps_residual or in_flash)
     header_check = sources.pop(_HEADER_CHECK)

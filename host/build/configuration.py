@@ -8,7 +8,7 @@ from host.build.firmware_version import firmware_version
 from host.hardware.board import Board, Uart
 from host.parallel.cost.radio import find_rate
 from host.parallel.cost.turns import slot_seconds
-from host.parallel.parallelism import FEWEST_IN_TURN
+from host.parallel.parallelism import FEWEST_IN_TURN, Link
 from host.parallel.plan import Plan, Shard
 from host.parallel.shape import LONGEST_RXBUF
 
@@ -83,12 +83,13 @@ def configuration(
         "gateway": gateway,
         "receives": strategy.received_frame(shape),
         "sends": strategy.sent_frame(shape, len(shard.rows)),
-        "uart": _line(uart, min(strategy.uart_rxbuf(shape), LONGEST_RXBUF)),
+        "uart": _line(uart, plan.link, min(strategy.uart_rxbuf(shape), LONGEST_RXBUF)),
         "key": key.hex(),
     }
     if kernels != "auto":
         config["kernels"] = kernels
-    if fast and uart["id"] != REPL_UART["id"] and (gateway or mtu is None):
+    has_line = uart["id"] != REPL_UART["id"] and (gateway or mtu is None)
+    if fast and has_line and not plan.link.is_ring:  # in which no line can change alone
         config["baudrate"] = uart["baudrate"]
     if board is not None:
         config["board"] = dict(board)
@@ -105,7 +106,8 @@ def configuration(
     return config
 
 
-def _line(uart: Mapping[str, int | str], rxbuf: int) -> dict[str, int | str]:
+def _line(uart: Mapping[str, int | str], link: Link, rxbuf: int) -> dict[str, int | str]:
     if uart["id"] == REPL_UART["id"]:
         return {**uart, "mtu": REPL_MTU}
-    return {**uart, "rxbuf": max(int(uart.get("rxbuf", 0)), rxbuf)}
+    baud = {"baudrate": link.baud} if link.is_ring else {}
+    return {**uart, **baud, "rxbuf": max(int(uart.get("rxbuf", 0)), rxbuf)}

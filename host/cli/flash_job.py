@@ -23,7 +23,7 @@ from host.parallel.assessment import choose_parallelism, describe_options
 from host.parallel.boards import BoardSet
 from host.parallel.fitting import find_first_plan
 from host.parallel.options import AUTO, parse_parallelism
-from host.parallel.parallelism import ANYWHERE, HOST_REDUCE, Link, Parallelism
+from host.parallel.parallelism import ANYWHERE, HOST_REDUCE, Link, Parallelism, pipeline
 from host.parallel.refusal import DoesNotFit
 from host.paths import HOME_MODEL
 
@@ -61,6 +61,7 @@ def prepare_job(options: argparse.Namespace, console: Console, ask: Ask) -> Flas
     Raises FlashError, ClusterError, BoardError, ModelError.
     """
     before = cluster_file.read()
+    _check_link(options, before)
     place = _place(options, before)
     place.check()
     path = options.model or (before.model if before else str(HOME_MODEL))
@@ -91,6 +92,15 @@ def prepare_job(options: argparse.Namespace, console: Console, ask: Ask) -> Flas
     return FlashJob(options, model, replace(place, port=port), cluster, choice, ask)
 
 
+def _check_link(options: argparse.Namespace, before: ClusterFile | None) -> None:
+    """Raises FlashError for options of lines that the link does not have."""
+    is_ring = (options.link or (before.link.kind if before else "")) == "ring"
+    if is_ring and options.line == "usb":
+        raise FlashError("--link ring: chips are wired at their pins, leave --line usb out")
+    if options.line_baud and not is_ring:
+        raise FlashError("--line-baud is for --link ring: other lines are as fast as they carry")
+
+
 def _check_fit(place: Place, model: QuantizedModel, is_kept: bool) -> None:
     """Raises ModelError where the model does not fit, before a board is looked for.
 
@@ -117,17 +127,23 @@ def _place(options: argparse.Namespace, before: ClusterFile | None) -> Place:
     # Where there is no such chip, Place.check says so.
     own = named[options.chip_id : options.chip_id + 1] or named[:1]
     board = load(options.board) if options.board else own[0]
-    link = before.link if before else Link("espnow" if board.espnow else "uart")
+    old = before.link if before else Link("espnow" if board.espnow else "uart")
+    link = Link(
+        options.link or old.kind, options.line or old.line, baud=options.line_baud or old.baud
+    )
+    chips = options.chips or len(named) or (before.chips if before else CHIPS)
+    # Until it is known how the model is divided.
+    parallelism = pipeline(chips) if link.is_ring else HOST_REDUCE
     return Place(
         board,
         "",
         options.chip_id,
-        options.chips or len(named) or (before.chips if before else CHIPS),
-        Link(options.link or link.kind, options.line or link.line),
+        chips,
+        link,
         context=options.context or (before.context if before and not options.model else None),
         boards=named,
         kernels=options.kernels,
-        parallelism=replace(HOST_REDUCE, weights=_weights(options, before)),
+        parallelism=replace(parallelism, weights=_weights(options, before)),
     )
 
 
@@ -190,5 +206,5 @@ def _expected_boards(place: Place, before: ClusterFile | None, signed: bool) -> 
     alike = tuple(known.get(chip, place.board) for chip in range(place.chips))
     return BoardSet(
         place.boards or alike, place.link.kind, place.context, signed, place.link.line,
-        kernels=place.kernels, weights=place.parallelism.weights,
+        kernels=place.kernels, weights=place.parallelism.weights, baud=place.link.baud,
     )  # fmt: skip

@@ -23,7 +23,7 @@ from host.model.ranges import Ranges
 from host.parallel.boards import BoardSet
 from host.parallel.fitting import find_fewest_chips, find_first_plan, find_obstacle
 
-LINKS = ("uart", "espnow")
+LINKS = ("uart", "espnow")  # over which numbers of chips are listed
 
 
 @dataclass(frozen=True)

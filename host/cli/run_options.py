@@ -123,11 +123,13 @@ def add_chip_options(parser: Parser) -> argparse._ArgumentGroup:
     add = group.add_argument
     add("--ports", metavar="auto|URL,...",
         help="run on boards: auto finds those of federation.toml wherever they are plugged in; or"
-             " each chip's port on uart, the gateway's on espnow, as /dev/ttyACM0 or socket://...")
+             " each chip's port on uart, the gateway's on espnow, the adapter's of a ring, as"
+             " /dev/ttyACM0 or socket://...")
     add("--chips", type=count_up_to(MAX_CHIPS), metavar="N",
         help=f"how many chips (default: as flashed, else {DEFAULT_CHIPS})")
     add("--link", choices=LINKS,
-        help="a serial port per chip, or radio with chip 0 as the gateway (default)")
+        help="a serial port per chip, radio with chip 0 as the gateway (default), or a ring, each"
+             " chip's line leading to the next, for a pipeline")
     add("--parallel", choices=CHOICES,
         help="tensor divides every layer among all chips, pipeline gives each chip whole layers,"
              " hybrid each group of chips; auto takes what python -m host.plan recommends"

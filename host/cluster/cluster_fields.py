@@ -16,6 +16,7 @@ from host.parallel.parallelism import (
     LINES,
     LINKS,
     REDUCERS,
+    RING_BAUD,
     WEIGHTS,
     Link,
     Parallelism,
@@ -81,8 +82,9 @@ class ClusterFile:
         return next((chip for chip in self.flashed if chip.mac == mac), None)
 
     def has_line(self, chip: int) -> bool:
-        """Whether the host has a serial line to a chip: over the radio to the gateway alone."""
-        return chip == 0 or not self.link.has_radio
+        """Whether the host has a serial line to a chip: over the radio to the gateway alone, and
+        in a ring, whose line ends at none, to no chip."""
+        return not self.link.is_ring and (chip == 0 or not self.link.has_radio)
 
 
 # What the file holds, beside what _check finds out.
@@ -112,7 +114,7 @@ class _LinkTable:
     channel: _Channel
     line: str
     mtu: _Context | None = None  # None on UART
-    baud: _Baud | None = None
+    baud: _Baud | None = None  # in a ring, that of all its lines
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,9 @@ def decode_cluster(fields: dict[str, Any]) -> ClusterFile:
     _check_choices(found)
     _check_counts(found)
     link = Link(found.link.kind, found.link.line, found.link.mtu)
+    baud = found.link.baud
+    if link.is_ring:
+        link, baud = replace(link, baud=baud or RING_BAUD), None
     chips = tuple(replace(chip, mac=_mac(chip.mac)) for chip in found.chip)
     for name in ("id", "mac"):
         values = [getattr(chip, name) for chip in chips]
@@ -144,14 +149,14 @@ def decode_cluster(fields: dict[str, Any]) -> ClusterFile:
     return ClusterFile(
         found.model, bytes.fromhex(found.model_hash), found.chips, found.context,
         bytes.fromhex(found.key), link, found.parallelism, found.link.channel, chips, found.boards,
-        found.link.baud,
+        baud,
     )  # fmt: skip
 
 
 def encode_cluster(cluster: ClusterFile) -> dict[str, Any]:
     """Returns a cluster as the fields of its file."""
     link = {"kind": cluster.link.kind, "channel": cluster.channel, "line": cluster.link.line}
-    counts = {"mtu": cluster.link.mtu, "baud": cluster.baud}
+    counts = {"mtu": cluster.link.mtu, "baud": cluster.link.baud or cluster.baud}
     return {
         "version": VERSION,
         "model": cluster.model,

@@ -46,7 +46,7 @@ def plan_boards(
     ModelError where the model does not fit, BoardError.
     """
     if named:
-        placed = BoardSet(named, link.kind, context, link.signed, link.line)
+        placed = BoardSet(named, link.kind, context, link.signed, link.line, baud=link.baud)
         return placed.plan(model, parallelism)
     return plan_alike(model, chips, context, parallelism, link, known)
 
@@ -60,6 +60,8 @@ def line_mtu(cluster: ClusterFile) -> int:
 def line_baud(cluster: ClusterFile, wanted: Sequence[int]) -> int:
     """Returns the bits per second on the lines of the `wanted` chips. Raises ClusterError,
     BoardError."""
+    if cluster.link.is_ring:
+        return cluster.link.baud
     if cluster.link.line == "usb":
         return REPL_BAUD
     check_flashed(cluster)

@@ -86,6 +86,10 @@ class Coordinator:
         """The text of each chip's last ERROR."""
         return self._errors.last
 
+    def advise_on_silence(self, text: str) -> None:
+        """Has this be said of chips that do not answer."""
+        self._errors.advice = text
+
     @property
     def boot_ids(self) -> dict[int, int]:
         """The boot id of each chip in the session."""

@@ -53,7 +53,10 @@ class Place:
     def __post_init__(self) -> None:
         """Raises BoardError for a board that does not have the link."""
         signed = bool(self.key)
-        link = make_link(self.link.kind, self.known, line=self.link.line, signed=signed)
+        given = self.link
+        link = make_link(
+            given.kind, self.known, line=given.line, signed=signed, baud=given.baud
+        )
         object.__setattr__(self, "link", link)
 
     @property

@@ -32,9 +32,11 @@ def handshake_after(request: Request, has_key: bool) -> float:
 
 
 class ReportedErrors:
-    """What chips have reported of themselves. last: the text of each chip's last ERROR."""
+    """What chips have reported of themselves. last: the text of each chip's last ERROR; advice: on
+    chips that are silent, whatever they have said."""
 
     def __init__(self) -> None:
+        self.advice = ""
         self.last: dict[int, str] = {}
         self._radio_failures: dict[int, float] = {}  # when a chip last reported one
 
@@ -63,6 +65,7 @@ class ReportedErrors:
             raise ClusterError(
                 f"{name} did not answer for {silent:.1f} s ({request.where})"
                 + self._describe(missing, now - recent)
+                + self.advice
             )
 
     def _describe(self, missing: list[int], since: float) -> str:

@@ -22,6 +22,11 @@ CANNOT_CHECK = (
     " themselves: it takes --reduce host"
 )
 
+_SILENT_RING = (
+    "; in a ring nobody is heard where one chip is off or one wire is loose: look behind the last"
+    " chip whose light is blue, and whether the adapter carries the ring's speed"
+)
+
 
 @dataclass(eq=False)
 class Sequence:
@@ -148,6 +153,8 @@ class BaseExecutor(ABC):
     ) -> None:
         """digests: of each chip's shard file."""
         self.model, self.plan = model, plan
+        if plan.link.is_ring:
+            coordinator.advise_on_silence(_SILENT_RING)
         self.greedy = False
         self.spot_check: SpotCheck | None = None
         self.synchronizations = self.recoveries = 0

@@ -147,7 +147,7 @@ class Board:
         """Returns the bytes to which MicroPython's heap can grow where our firmware runs, but on a
         gateway (gateway_code).
 
-        link: "uart" or "espnow"; reduce: who adds up the partial sums, "host" or "chips";
+        link: "uart", "espnow" or "ring"; reduce: who adds up partial sums, "host" or "chips";
         is_signed: whether frames are. Raises BoardError for a link that it does not have.
         """
         wifi_kb = self.radio.wifi_kb if link == "espnow" else 0
@@ -155,7 +155,9 @@ class Board:
             return self.fixed_heap
         if self.psram_kb:
             return ram.psram_heap(self.psram_kb)
-        code = self._machine_code(reduce)[link] + (0 if is_signed else ram.UNSIGNED_CODE)
+        of_link = self._machine_code(reduce)
+        code = of_link["uart"] + ram.RING_CODE if link == "ring" else of_link[link]
+        code += 0 if is_signed else ram.UNSIGNED_CODE
         return ram.internal_heap(self.ram_kb, self.code_kb, wifi_kb, code)
 
     def planned_heap(

@@ -26,6 +26,8 @@ MACHINE_CODE = {
 MACHINE_CODE["pie"] = MACHINE_CODE["lx6"]
 # What is added where frames are not signed, and have a CRC-32.
 UNSIGNED_CODE = 1_300
+# What firmware/links/ring.py adds to a serial line's.
+RING_CODE = 700
 # Bytes that ESP-IDF takes as it runs, and that areas of the heap lose at their ends: an estimate.
 # Over ESP-NOW a chip keeps as many for frames that it sends (firmware/links/wifi.py).
 IDF = 4_096
@@ -36,12 +38,12 @@ PSRAM_OVERHEAD_KB = 92
 # Bytes that a board adds to a simulated chip: firmware/board.py and links/repl.py with what they
 # keep, and the buffers in which fragments are reassembled, with some that come again;
 # tests/system/test_repl_line.py.
-ON_BOARD = {"uart": 2_300, "espnow": 2_900}
+ON_BOARD = {"uart": 2_300, "espnow": 2_900, "ring": 2_300}
 # Bytes of the code that plans count (host/parallel/heap.py) and that a board does not have, as
 # its modules machine, network and espnow are C: measured (tests/simulation/test_standin_heap.py),
 # less what their objects may take there: 500 bytes, and on the radio 3,000, for a part of espnow
 # is Python on a board too.
-STANDINS = {"uart": 3_100, "espnow": 8_700}
+STANDINS = {"uart": 3_100, "espnow": 8_700, "ring": 3_100}
 
 
 # Of the five longest frames that plans count beside ESP-NOW's receive buffer, a board has one. The

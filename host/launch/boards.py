@@ -13,10 +13,10 @@ from host.model.checkpoint import Config
 from host.parallel.assessment import describe_options
 from host.parallel.options import AUTO as AUTO_PARALLEL
 from host.parallel.options import parse_parallelism
-from host.parallel.parallelism import HOST_REDUCE, Link, check_reachable
+from host.parallel.parallelism import HOST_REDUCE, Link, check_reachable, pipeline
 
 AUTO = "auto"
-_CHIPS = 5  # on the air, where nothing says how many
+_CHIPS = 5  # on the air and in a ring, where nothing says how many
 
 
 def describe_cluster(
@@ -93,9 +93,10 @@ def _describe_unknown(
         )
     kind = link or ("uart" if len(urls) > 1 else "espnow")
     between = Link(kind, mtu=REPL_MTU if kind == "espnow" else None)
-    count = chips or (_CHIPS if between.has_radio else len(urls))
+    count = chips or (_CHIPS if between.has_one_line else len(urls))
     parallelism = parse_parallelism(None, None, reduce, 1, count, exchange=exchange)
-    parallelism = parallelism or HOST_REDUCE
+    if parallelism is None:
+        parallelism = pipeline(count) if between.is_ring else HOST_REDUCE
     check_reachable(between, parallelism, count)
     return ClusterFile("", b"", count, context or config.context, b"", between, parallelism)
 

@@ -12,7 +12,7 @@ from host.parallel.fitting import explain, find_first_plan
 from host.parallel.parallelism import Parallelism
 from host.parallel.strategies import find_strategy
 
-_LINKS = {"uart": "UART", "espnow": "ESP-NOW"}
+_LINKS = {"uart": "UART", "espnow": "ESP-NOW", "ring": "a ring"}
 
 
 @dataclass(frozen=True)

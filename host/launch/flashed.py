@@ -42,8 +42,8 @@ class FlashedBoards:
     """The boards of a cluster.
 
     urls: their ports, in any order, None to find them wherever they are plugged in; on ESP-NOW
-    that of the gateway; list_ports: lists the ports that there are; fewer: what to open where one
-    of them stays away, None for nothing.
+    that of the gateway, of a ring that of its adapter; list_ports: lists the ports that there are;
+    fewer: what to open where one of them stays away, None for nothing.
     """
 
     cluster: ClusterFile
@@ -104,8 +104,8 @@ class FlashedBoards:
     def _fast_lines(self, coordinator: Coordinator, transport: Transport) -> Iterator[None]:
         """Has lines to pins be as fast as all carry, and remembers how fast that is."""
         cluster, base = self.cluster, self._baud()
-        if cluster.link.line != "pins":
-            yield  # USB's own speed, or that of the REPL
+        if cluster.link.line != "pins" or cluster.link.is_ring:
+            yield  # USB's own speed, or that of the REPL, or of a ring
             return
         reached = raise_speeds(coordinator, transport, base, speeds_to_try(base, cluster.baud))
         if reached != cluster.baud:
@@ -126,13 +126,13 @@ class FlashedBoards:
     @property
     def _wanted(self) -> list[int]:
         """The chips to which the host has a line."""
-        return [0] if self.cluster.link.has_radio else list(range(self.cluster.chips))
+        return [0] if self.cluster.link.has_one_line else list(range(self.cluster.chips))
 
     def _baud(self) -> int:
         return line_baud(self.cluster, self._wanted)
 
     def _transport(self) -> Transport:
-        """On UART a line to each board, on ESP-NOW the gateway's for all."""
+        """On UART a line to each board, else that of the gateway, or of the ring, for all."""
         cluster, wanted, baud = self.cluster, self._wanted, self._baud()
         if self.urls is None:
             check_flashed(cluster)
@@ -141,7 +141,7 @@ class FlashedBoards:
             _check_urls(self.urls, cluster, wanted)
             lines = ports.open_lines(self.urls, cluster, wanted, baud)
         reopen = self._reopen(lines, baud)
-        if cluster.link.has_radio:
+        if cluster.link.has_one_line:
             lines = dict.fromkeys(range(cluster.chips), lines[0])
         return ReconnectingTransport(lines, line_mtu(cluster), reopen, START_TIMEOUT)
 
@@ -190,7 +190,10 @@ def _plan(model: QuantizedModel, cluster: ClusterFile) -> Plan:
 
 def _check_urls(urls: Sequence[str], cluster: ClusterFile, wanted: Sequence[int]) -> None:
     if len(urls) != len(wanted):
-        which = "that of the gateway, chip 0" if cluster.link.has_radio else "one of each chip"
+        which = {
+            "uart": "one of each chip", "espnow": "that of the gateway, chip 0",
+            "ring": "that of the adapter to the first chip and from the last",
+        }[cluster.link.kind]  # fmt: skip
         raise ClusterError(
             f"{len(urls)} port{'' if len(urls) == 1 else 's'} for {cluster.chips} chips on"
             f" {cluster.link.kind}: give {which}"

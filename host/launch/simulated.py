@@ -90,8 +90,9 @@ class SimulatedChips:
         boards = (self.board,) * self.count
         kind, line, signed = self.link.kind, self.link.line, self.link.signed
         return BoardSet(
-            boards, kind, self.context, signed, line, kernels=self.kernels, weights=self.weights
-        )
+            boards, kind, self.context, signed, line, kernels=self.kernels,
+            weights=self.weights, baud=self.link.baud,
+        )  # fmt: skip
 
     def check(self, outline: Divisible) -> None:
         """Raises ModelError where a model of which the header was read cannot fit."""
@@ -127,7 +128,7 @@ class SimulatedChips:
         self, model: QuantizedModel, choice: Choice, on_ready: OnReady = lambda chip: None
     ) -> Iterator[OpenCluster]:
         """Starts the chips and connects to them; what open_cluster says."""
-        reserve_files(self.count, 1 if self.link.has_radio else self.count)
+        reserve_files(self.count, 1 if self.link.has_one_line else self.count)
         heap = self.boards.heaps(choice.parallelism)[0]
         plan = self.boards.plan(model, choice.parallelism)
         arch, key = native_arch(), make_key(self.link)
@@ -146,6 +147,7 @@ class SimulatedChips:
                     radio=self._radio(),
                     mtus=self._mtus(),
                     weights_room=self.board.weights_room,
+                    ring=self._losses() if self.link.is_ring else None,
                 )
             )
             session = open_session(
@@ -165,10 +167,11 @@ class SimulatedChips:
             )
             yield stack.enter_context(session)
 
-    def _radio(self) -> dict[str, float] | None:
+    def _radio(self) -> dict[str, Any] | None:
         """Options of the radio's hub, None where there is no radio."""
-        if self.link.mtu is None:
-            return None
+        return self._losses() if self.link.has_radio else None
+
+    def _losses(self) -> dict[str, Any]:
         return {"loss": self.loss, "seed": self.seed}
 
     def _mtus(self) -> dict[int, int]:
@@ -176,18 +179,20 @@ class SimulatedChips:
         return {**dict.fromkeys(range(self.count), self.link.mtu or LEAST_MTU), **self.shorter}
 
     def _transport(self, simulation: SimulatedCluster) -> Transport:
-        """On UART a line to each chip, on ESP-NOW the gateway's for all."""
-        baud = SIMULATED_UART["baudrate"]
-        if self.link.mtu is not None:
-            gateway = Line(open_port(simulation.chips[0].url, baud))
-            return Transport(dict.fromkeys(simulation.chips, gateway), self.link.mtu)
-        lines = {}
-        for chip, simulated in simulation.chips.items():
-            port: Port = open_port(simulated.url, baud)
-            if self.loss:
-                port = LossyPort(port, seed=self.seed * 256 + chip, loss=self.loss)
-            lines[chip] = Line(port)
-        return Transport(lines, MAX_FRAME)
+        """On UART a line to each chip, else that of the gateway, or of the ring, for all."""
+        chips = simulation.chips
+        if self.link.has_one_line:
+            lines = dict.fromkeys(chips, self._line(0, chips[0].url))
+        else:
+            lines = {chip: self._line(chip, chips[chip].url) for chip in chips}
+        return Transport(lines, self.link.mtu or MAX_FRAME)
+
+    def _line(self, chip: int, url: str) -> Line:
+        """The line of a chip, which loses frames where no radio does."""
+        port: Port = open_port(url, SIMULATED_UART["baudrate"])
+        if self.loss and not self.link.has_radio:
+            port = LossyPort(port, seed=self.seed * 256 + chip, loss=self.loss)
+        return Line(port)
 
 
 def make_key(link: Link) -> bytes:

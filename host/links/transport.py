@@ -1,6 +1,7 @@
 """Serial lines to the chips: sends, receives and relays frames, and counts them.
 
-On UART every chip has a line of its own; on ESP-NOW all are reached through the gateway's.
+On UART every chip has a line of its own; on ESP-NOW all are reached through the gateway's, and in
+a ring the host's line leads to the first chip and comes from the last.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import serial
 from host.errors import ClusterError
 from host.links.rfc2217 import Port, open_url
 from host.wire.framing import FrameSplitter, encode_frame
-from protocol.frame import BROADCAST, DST, HOST, MAX_FRAME
+from protocol.frame import BROADCAST, DST, HOST, MAX_FRAME, SRC
 
 _FLUSH_INTERVAL = 0.001  # seconds after which a port that was full is tried again
 _MOST_FILES = 1024  # pyserial waits by select, which takes no more (FD_SETSIZE)
@@ -106,7 +107,8 @@ class Transport:
     """The lines to all chips. `mtu`: the longest frame in bytes on the way to any of them.
 
     What a chip sends to another, or to all others, is relayed: on serial lines the host is the
-    middle of a star. Counts frames and bytes that were sent, received and relayed.
+    middle of a star, or a part of the ring, which what nobody has taken goes around but once.
+    Counts frames and bytes that were sent, received and relayed.
     """
 
     def __init__(self, lines: dict[int, Line], mtu: int = MAX_FRAME) -> None:
@@ -164,6 +166,8 @@ class Transport:
         destination = frame[DST] if len(frame) > DST else HOST
         if destination == HOST:
             return False
+        if frame[SRC] == HOST:
+            return True
         if destination == BROADCAST:
             lines = [line for line in self._distinct if line is not source]
         else:

@@ -10,12 +10,13 @@ import sys
 from host.cli.arguments import Parser, count_from, count_up_to, exit_code, model_path
 from host.cli.console import Console
 from host.cli.fetching import get_model, print_known
-from host.cli.inspection import LINKS, inspect_model, print_inspection
+from host.cli.inspection import inspect_model, print_inspection
 from host.cli.quantizing import quantize_to_file
 from host.cli.sizes import CONTEXT, print_sizes
 from host.errors import BoardError, ModelError
 from host.hardware import board as boards
 from host.hardware.board import RADIO_MTUS
+from host.parallel.parallelism import LINKS
 from host.parallel.plan import MAX_CHIPS
 
 _PATH = "a llama2.c checkpoint, a folder from Hugging Face, or a GGUF file"

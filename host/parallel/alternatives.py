@@ -27,6 +27,7 @@ from host.parallel.plan import MAX_CHIPS, Plan
 _WORTH_IT = 1.05
 FASTEST_BAUD = 3_000_000  # that bridges are offered with
 _MORE_BOARDS = 6
+_RING = "a ring, each board's TX to the next one's RX, --link ring"
 _TRIED = 3  # changes that are assessed, the best first, until one holds what it promised
 
 # Which parallelism so many chips shall have, None for the planner's choice. Raises ParallelError.
@@ -67,8 +68,11 @@ class Change:
 def list_changes(boards: BoardSet) -> Iterator[tuple[str, BoardSet]]:
     """Yields what a user could change of these boards, in words, and the boards then."""
     every = boards.boards
-    if boards.kind == "espnow":
+    if boards.kind != "ring" and len(every) > 1:
+        yield _RING, replace(boards, kind="ring")
+    if boards.kind != "uart":
         yield "a serial line to each board, --link uart", replace(boards, kind="uart")
+    if boards.kind == "espnow":
         if (boards.link.mtu or 0) < RADIO_MTUS[-1]:
             longer = tuple(board.with_mtu(RADIO_MTUS[-1]) for board in every)
             text = f"a MicroPython with frames of {RADIO_MTUS[-1]:,} bytes, --radio-mtu"
@@ -79,7 +83,8 @@ def list_changes(boards: BoardSet) -> Iterator[tuple[str, BoardSet]]:
             yield text, replace(boards, boards=shorter)
     elif all(board.espnow for board in every):
         yield "the radio, --link espnow", replace(boards, kind="espnow")
-    if any(board.uart and board.uart.baud < FASTEST_BAUD for board in every):
+    slow = any(board.uart and board.uart.baud < FASTEST_BAUD for board in every)
+    if slow and boards.kind != "ring":
         faster = tuple(map(_with_fastest_line, every))
         yield f"serial lines at {FASTEST_BAUD:,} baud", replace(boards, boards=faster)
     yield from _list_other_counts(boards)

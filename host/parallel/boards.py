@@ -28,11 +28,11 @@ _LEAST_RESIDENT, _BETWEEN = 1 << 19, 1 << 17
 
 @dataclass(frozen=True)
 class BoardSet:
-    """Boards, by chip, and how they are linked ("uart" or "espnow"). context: positions, None for
-    all that the model allows; signed: whether frames are; line: where serial lines end; heap:
-    bytes of every chip's heap in place of what the boards have; kernels: "viper" where native
-    ones are not to run, which times depend on, and how work is dealt does not; weights: of each
-    Parallelism that is considered."""
+    """Boards, by chip, and how they are linked ("uart", "espnow" or "ring"). context: positions,
+    None for all that the model allows; signed: whether frames are; line: where serial lines end;
+    heap: bytes of every chip's heap in place of what the boards have; kernels: "viper" where
+    native ones are not to run, which times depend on, and how work is dealt does not; weights: of
+    each Parallelism that is considered; baud: as Link's."""
 
     boards: tuple[Board, ...]
     kind: str
@@ -42,11 +42,14 @@ class BoardSet:
     heap: int | None = None
     kernels: str = "auto"
     weights: str = HEAP
+    baud: int = 0
 
     @property
     def link(self) -> Link:
         """With the radio's MTU that all boards have."""
-        return make_link(self.kind, self.boards, line=self.line, signed=self.signed)
+        return make_link(
+            self.kind, self.boards, line=self.line, signed=self.signed, baud=self.baud
+        )
 
     @property
     def speeds(self) -> list[int] | None:
@@ -139,11 +142,13 @@ def make_link(
     line: str = "usb",
     signed: bool = False,
     mtu: int | None = None,
+    baud: int = 0,
 ) -> Link:
-    """The link between these boards; mtu: of the radio where there are none to tell."""
+    """The link between these boards; mtu: of the radio where there are none to tell; baud: as
+    Link's."""
     if kind == "espnow":
         mtu = min((board.radio.mtu for board in boards), default=mtu)
-    return Link(kind, line, mtu if kind == "espnow" else None, signed)
+    return Link(kind, line, mtu if kind == "espnow" else None, signed, baud=baud)
 
 
 def plan_alike(

@@ -30,7 +30,7 @@ _OTHERS_UP_TO = 40  # chips to which other strategies are tried where the leanes
 def list_parallelisms(config: Config, boards: BoardSet) -> list[Parallelism]:
     """Returns what is worth considering for a model of these dimensions on these boards: all that
     their link can carry."""
-    link, chips = Link(boards.kind, boards.line), len(boards.boards)
+    link, chips = Link(boards.kind, boards.line, baud=boards.baud), len(boards.boards)
     found = []
     for parallelism in list_candidates(config.layers, chips, config.dim):
         with suppress(ClusterError):

@@ -30,6 +30,8 @@ SIGNING, _WINDOW = 3_900, 12
 FLASH_CODE = 3_350
 # What naming the best rows of a large vocabulary adds (firmware/compute/candidates.py).
 CANDIDATES_CODE = 1_000
+# What firmware/links/ring.py adds.
+RING_CODE = 700
 # MicroPython's table of strings grows in pieces, each twice the last: the sixth, of 640, is needed
 # where there are more than 620 names, those of stand-ins among them.
 SIXTH_STRINGS = 4_500
@@ -162,4 +164,6 @@ def code_bytes(shape: Shape, place: str) -> int:
         code += SIGNING + _WINDOW * (shape.chips + 1)
     if count_candidates(shape.config.vocab_size):
         code += CANDIDATES_CODE
+    if shape.link.is_ring:
+        code += RING_CODE
     return code

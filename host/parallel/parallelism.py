@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from host.errors import ClusterError
+from host.errors import ClusterError, ParallelError
 
-LINKS = ("uart", "espnow")
+LINKS = ("uart", "espnow", "ring")
+RING_BAUD = 3_000_000  # bits per second in a ring, where nobody says another speed
 # Where the host's serial line to a board ends: at its USB port, which is the REPL's too, or at
 # the pins of its second UART, with a bridge of their own.
 LINES = ("usb", "pins")
@@ -32,10 +33,12 @@ BATCH_SLOTS = 8  # where it is known that several will come, and nobody says how
 class Link:
     """What connects the host and the chips, and these among each other.
 
-    kind: "uart", a serial line to each chip, or "espnow", radio with chip 0 as the gateway; line:
-    where serial lines end, one of LINES; mtu: bytes of the longest ESP-NOW frame, None on UART;
-    signed: whether frames are signed (version 3); gateway_code: bytes of RAM that a gateway's
-    machine code takes beside that of others, known where a plan is made for boards.
+    kind: "uart", a serial line to each chip, "espnow", radio with chip 0 as the gateway, or
+    "ring", a serial line from the host to chip 0, from each chip to the next, and from the last to
+    the host; line: where serial lines end, one of LINES, in a ring at pins; mtu: bytes of the
+    longest ESP-NOW frame, None on serial lines; signed: whether frames are signed (version 3);
+    gateway_code: bytes of RAM that a gateway's machine code takes beside that of others, known
+    where a plan is made for boards; baud: bits per second of all lines of a ring, 0 elsewhere.
     """
 
     kind: str = "uart"
@@ -43,6 +46,22 @@ class Link:
     mtu: int | None = None
     signed: bool = False
     gateway_code: int = 0
+    baud: int = 0
+
+    def __post_init__(self) -> None:
+        if self.is_ring:
+            object.__setattr__(self, "line", "pins")
+        object.__setattr__(self, "baud", (self.baud or RING_BAUD) if self.is_ring else 0)
+
+    @property
+    def is_ring(self) -> bool:
+        """Whether chips reach each other, and the host them, through one another."""
+        return self.kind == "ring"
+
+    @property
+    def has_one_line(self) -> bool:
+        """Whether the host reaches all chips over one serial line."""
+        return self.kind != "uart"
 
     @property
     def has_radio(self) -> bool:
@@ -90,10 +109,35 @@ def check_reachable(link: Link, parallelism: Parallelism, chips: int) -> None:
     """Raises ClusterError where chips must exchange partial sums and cannot.
 
     On serial lines the host relays to a chip what all others send at once, and the REPL's port
-    loses what comes while the chip computes.
+    loses what comes while the chip computes. In a ring what all say to all would take each line
+    as often as there are chips.
     """
+    if link.is_ring and not suits_ring(parallelism, chips):
+        raise ClusterError(RING_TAKES_STAGES)
     if link.kind == "uart" and link.line == "usb" and parallelism.reduce == "chips" and chips > 1:
         raise ClusterError(
             "chips cannot exchange partial sums over their REPL ports, which lose what arrives"
             " while they compute: give --link espnow, or --line pins"
+        )
+
+
+RING_TAKES_STAGES = (
+    "chips in a ring hold whole layers, one chip after another: give --parallel pipeline, or for"
+    " other strategies --link uart or espnow"
+)
+
+
+def suits_ring(parallelism: Parallelism, chips: int) -> bool:
+    """Whether chips in a ring can work so: in stages, or a single one in any way."""
+    return chips == 1 or parallelism.strategy == "pipeline"
+
+
+def check_ring(parallelism: Parallelism, chips: int, layers: int) -> None:
+    """Raises ParallelError for what a ring of so many chips cannot run."""
+    if not suits_ring(parallelism, chips):
+        raise ParallelError(RING_TAKES_STAGES)
+    if chips > max(1, layers):
+        raise ParallelError(
+            f"a ring has at most one chip for each of the model's {layers} layers, and these are"
+            f" {chips}: give --chips {layers}, or --link uart or espnow"
         )

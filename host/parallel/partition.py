@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from host.errors import ModelError
 from host.model.outline import Divisible
-from host.parallel.parallelism import HOST_REDUCE, UART, Link, Parallelism
+from host.parallel.parallelism import HOST_REDUCE, UART, Link, Parallelism, check_ring
 from host.parallel.plan import MAX_CHIPS, Plan, Resources
 from host.parallel.strategies import find_strategy
 
@@ -37,6 +37,8 @@ def partition(
     cannot be, ParallelError for a strategy that is not there and where `strict` finds a remainder,
     and DoesNotFit where the heaps are too small.
     """
+    if link.is_ring:
+        check_ring(parallelism, chips, model.config.layers)
     if not 1 <= chips <= MAX_CHIPS:
         raise ModelError(f"chips must be 1 to {MAX_CHIPS}, got {chips}")
     resources = Resources(

@@ -7,15 +7,17 @@ import signal
 import subprocess
 import tempfile
 import tty
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from host.build.bundle import compiled, split_files
 from host.errors import ClusterError, naming_file
 from host.private_file import open_private
 from host.setup import micropython
 from host.simulation.hub import HubProcess
+from host.simulation.wires import Wires
 from protocol.fragment import LEAST_MTU
 
 _STANDINS = Path(__file__).parent / "standins"
@@ -28,7 +30,8 @@ _RESET_EXIT, _RESETS = 70, (72, 73, 75)
 
 
 class SimulatedChip:
-    """One chip's folder, its process and the terminal that is its UART."""
+    """One chip's folder, its process, and its UART: a terminal at whose other end is the host, or
+    in a ring wires from the chip before and to the next."""
 
     def __init__(
         self,
@@ -37,20 +40,18 @@ class SimulatedChip:
         config: bytes,
         heap: int,
         environment: Mapping[str, str],
+        uart: tuple[int, ...] = (),
+        url: str = "",
     ) -> None:
         """config: what is in config.json, among it the cluster's key; the folder has but a link to
-        a file that is gone when the process is."""
+        a file that is gone when the process is; uart: descriptors, as standins/_uart.py has them;
+        url: where the host opens the chip's line, empty where it has none."""
         self.chip = chip
         self.folder = folder
         self._config = config
         self._heap = heap
         self._environment = dict(environment)
-        # The host opens the slave's path as a serial port. It is kept open here, so that the chip
-        # sees no hang-up while the host has not.
-        self._master, self._slave = os.openpty()
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self.url = os.ttyname(self._slave)
+        self._uart, self.url = uart, url
         self.process = self._started()
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -67,9 +68,9 @@ class SimulatedChip:
                 env={
                     **self._environment,
                     "MICROPYPATH": ".:standins:.frozen",
-                    "FEDERATION_UART": str(self._master),
+                    "FEDERATION_UART": ",".join(map(str, self._uart)),
                 },
-                pass_fds=[self._master, config.descriptor],
+                pass_fds=[*self._uart, config.descriptor],
                 stdin=subprocess.PIPE,  # its end tells the chip that its host is gone
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -101,10 +102,8 @@ class SimulatedChip:
         return how + (f", last words: {last}" if last else "")
 
     def close(self) -> None:
-        """Ends the process and closes the terminal."""
+        """Ends the process."""
         self._end()
-        os.close(self._master)
-        os.close(self._slave)
 
     def _end(self) -> None:
         self.process.kill()
@@ -126,13 +125,15 @@ class SimulatedCluster:
         *,
         arch: str,
         heap: int,
-        radio: Mapping[str, float] | None = None,
+        radio: Mapping[str, Any] | None = None,
         mtus: Mapping[int, int] | None = None,
         weights_room: int = 0,
+        ring: Mapping[str, Any] | None = None,
     ) -> None:
         """files: each chip's, by path; heap: bytes; radio: options of the hub, None for no radio;
         mtus: bytes of the longest packet that each chip's radio takes, 250 where it is not there;
-        weights_room: bytes of the flash partition of chips whose weights stay there.
+        weights_room: bytes of the flash partition of chips whose weights stay there; ring: options
+        of Wires, None where each chip has a line of its own to the host.
 
         Raises SetupError without a MicroPython.
         """
@@ -149,6 +150,7 @@ class SimulatedCluster:
             # Machine code, for on a board they are C; and it lies outside the heap, as C does.
             standins = _standins(_STANDINS, arch)
             written: dict[bytes, Path] = {}
+            uarts = self._uarts(len(files), ring)
             for chip, content in files.items():
                 own = folder / f"chip{chip}"
                 named, weights = split_files(content)
@@ -163,12 +165,27 @@ class SimulatedCluster:
                     "FEDERATION_MTU": str((mtus or {}).get(chip, LEAST_MTU)),
                 }
                 self.chips[chip] = SimulatedChip(
-                    chip, own, config, heap, {**environment, **own_radio}
+                    chip, own, config, heap, {**environment, **own_radio}, *uarts[chip]
                 )
                 self._exit.callback(self.chips[chip].close)
         except BaseException:
             self.close()
             raise
+
+    def _uarts(
+        self, count: int, ring: Mapping[str, Any] | None
+    ) -> list[tuple[tuple[int, ...], str]]:
+        """Each chip's `uart` and `url`."""
+        if ring is None:
+            terminals = [self._exit.enter_context(_terminal()) for _ in range(count)]
+            return [((master,), url) for master, url in terminals]
+        wires = Wires(count, **ring)
+        self._exit.callback(wires.close)
+        host, url = self._exit.enter_context(_terminal())
+        return [
+            ((host if source is None else source, host if sink is None else sink), url)
+            for source, sink in wires.ends
+        ]
 
     def watch(self) -> None:
         """Raises ClusterError, with its last words, if a chip's process has ended for good."""
@@ -187,6 +204,20 @@ class SimulatedCluster:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def _terminal() -> Iterator[tuple[int, str]]:
+    """A chip's end of a terminal, and the path of the other, which the host opens as a serial
+    port. That is kept open here, so that the chip sees no hang-up while the host has not."""
+    master, slave = os.openpty()
+    try:
+        tty.setraw(slave)
+        os.set_blocking(master, False)
+        yield master, os.ttyname(slave)
+    finally:
+        os.close(master)
+        os.close(slave)
 
 
 def _standins(folder: Path, arch: str) -> dict[str, bytes]:

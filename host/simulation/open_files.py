@@ -7,7 +7,8 @@ import resource
 
 from host.errors import ClusterError
 
-_EACH = 3  # of a chip: both ends of its terminal, and its standard input
+# Of a chip: both ends of its terminal, or of a wire that may be two, and its standard input.
+_EACH = 5
 _PORT = 5  # of a serial port at the host: pyserial has two pipes beside it
 _BESIDE = 24  # for what is opened for a moment, and by the radio's hub
 

@@ -98,6 +98,8 @@ def test_the_need_of_long_frames_is_what_chips_use(model, reduce, secure, shorte
     ("chips", "stages", "link", "secure"),
     [
         (3, 3, "uart", True),
+        (3, 3, "ring", False),
+        pytest.param(5, 5, "ring", True, marks=pytest.mark.verify),
         (5, 5, "espnow", False),
         pytest.param(5, 2, "espnow", True, marks=pytest.mark.verify),
         pytest.param(5, 2, "uart", False, marks=pytest.mark.verify),

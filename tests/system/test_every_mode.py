@@ -11,6 +11,7 @@ import pytest
 from host.launch import SimulatedChips, open_cluster
 from host.parallel.parallelism import LINKS
 from host.parallel.strategies import STRATEGIES
+from host.parallel.strategies.pipeline import STRATEGY as PIPELINE
 from tests.system.conftest import STEPS
 
 LAYERS = 5
@@ -49,9 +50,12 @@ def assert_same_text(model, runs, prompts, steps, of):
 
 
 # As many chips as divide the model unevenly, of each strategy over one link.
+STARS = tuple(link for link in LINKS if link != "ring")
 SLICE = [
-    (strategy, 2 + 3 * at % 7, LINKS[at // 2 % 2]) for at, strategy in enumerate(STRATEGIES)
+    (strategy, 2 + 3 * at % 7, STARS[at // 2 % 2]) for at, strategy in enumerate(STRATEGIES)
 ]
+RINGS = [(PIPELINE, chips, "ring") for chips in range(1, LAYERS + 1)]
+SLICE.append(RINGS[-1])
 
 
 @pytest.mark.parametrize(("strategy", "chips", "link"), SLICE, ids=name_of)
@@ -63,7 +67,7 @@ def test_a_slice_of_the_table(model, runs, strategy, chips, link):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("strategy", "chips", "link"),
-    list(itertools.product(STRATEGIES, range(1, 9), LINKS)),
+    [*itertools.product(STRATEGIES, range(1, 9), STARS), *RINGS],
     ids=name_of,
 )
 def test_the_whole_table(model, runs, strategy, chips, link):

@@ -69,6 +69,7 @@ CASES = [
     for chips in (1, 2, 5)
     for secure in (False, True)
 ]
+RINGS = [(chips, "ring", chips, secure) for chips in (2, 5) for secure in (False, True)]
 STAGED = [
     (stages, link, chips, secure)
     for stages, chips in ((2, 2), (5, 5), (2, 5), (1, 3))
@@ -86,7 +87,7 @@ def is_in_slice(mode, link, chips, secure):
 
 SLICE = [
     case if is_in_slice(*case) else pytest.param(*case, marks=VERIFY)
-    for case in (*CASES, *STAGED)
+    for case in (*CASES, *STAGED, *RINGS)
 ]
 
 

@@ -82,6 +82,9 @@ _FRAME = 9_700  # a frame sent or received, whatever its length, in bytecode
 # ESP-NOW's send and irecv on a C3's stock firmware, counted by others, and the loop of an emulated
 # gateway: what relaying takes beside the bytes on its line.
 _RELAY = 16_100 + 4_900 + 8_300
+# To pass a frame on in a ring, beside its bytes: taken to be what one takes that is received, and
+# a UART's write, counted by others on a C3's stock firmware.
+_PASSED = _FRAME + 6_600
 _CONTRIBUTED = 5_000  # in an exchange among chips, for each contribution
 # HMAC-SHA256 over 200 bytes, counted there too, and what else signing took of an emulated chip in
 # place of CRC-32.
@@ -133,6 +136,13 @@ def chip_instructions(
     )
 
 
+def message_instructions(
+    plan: Plan, chip: int, message: Message, kernels: KernelCosts
+) -> float:
+    """What a chip executes to send a message, to receive it or to pass it on."""
+    return _carrying(plan, chip, message, kernels.calls, False)
+
+
 def _work(
     plan: Plan,
     chip: int,
@@ -175,7 +185,7 @@ def _is_served(plan: Plan, each: Synchronization, kernels: KernelCosts) -> bool:
     """Whether a chip answers in one native call."""
     link = plan.link
     is_other = link.signed or link.has_radio or plan.strategy.keeps_residual or plan.slots > 1
-    is_other = is_other or bool(plan.shape.flash)
+    is_other = is_other or link.is_ring or bool(plan.shape.flash)
     return not is_other and kernels.calls.served is not None
 
 
@@ -236,6 +246,9 @@ def _carrying(
     path, sizes = route(plan, message), frame_sizes(plan, message.payload)
     count = Count(len(sizes), sum(sizes))
     on_own_line = chip in path.to_chips or chip in path.from_chips
+    if plan.link.is_ring and chip not in (message.source, message.destination):
+        return (calls.line_byte * count.bytes + _PASSED * count.frames) * on_own_line
+    on_own_line = on_own_line or (plan.link.is_ring and chip == message.source)
     instructions = calls.line_byte * count.bytes if on_own_line else 0.0
     if not is_served and (chip == message.source or chip in receivers(plan, message)):
         is_taken = _is_contribution(message) and calls.taken is not None

@@ -13,7 +13,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from host.hardware.board import Board
-from host.parallel.cost.instructions import KernelCosts, chip_instructions, kernel_costs
+from host.parallel.cost.instructions import (
+    KernelCosts,
+    chip_instructions,
+    kernel_costs,
+    message_instructions,
+)
 from host.parallel.cost.radio import ELEMENT_HEAD, PUBLISHED, SMALL, radio_rate
 from host.parallel.cost.reading import RAM, phase_bytes, phase_rates, read_weights
 from host.parallel.cost.traffic import BITS_A_BYTE, frame_sizes, route
@@ -21,6 +26,8 @@ from host.parallel.cost.turns import describe_turns
 from host.parallel.plan import Plan
 from host.parallel.synchronization import Message, Synchronization
 from protocol.cobs import encoded_size
+from protocol.frame import HOST
+from protocol.message_types import ACK
 
 # Assumed: both processors begin at most one instruction a cycle; loads that are used at once,
 # taken branches and code that comes from flash cost more, 1.2 to 2 in all.
@@ -85,9 +92,9 @@ def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
         f"token = sum over synchronizations of: {parts}",
         "compute = instructions of the slowest chip (from emulated counts)"
         f" x {CYCLES_AN_INSTRUCTION} cycles / clock; {clocks}",
-        f"line = n bytes in COBS x {BITS_A_BYTE} bits / {_baud(boards[0]):,} baud (--line pins);"
+        f"line = n bytes in COBS x {BITS_A_BYTE} bits / {_describe_baud(plan, boards)};"
         f" wait = {USB_SECONDS * 1e3:g} ms of USB each way + {HOST_SECONDS * 1e3:g} ms of the"
-        " host, where lines are used",
+        f" host, where {'its line is' if plan.link.is_ring else 'lines are'} used",
     ]
     if plan.link.has_radio:
         rate = radio_rate(boards)
@@ -184,8 +191,25 @@ class LatencyModel:
             rate = self._rates[chip].get(each.phase)
             return seconds, rows * phase_bytes(plan, chip, each) / rate if rate else 0.0
 
-        of_chips = zip(self._boards, self._costs, strict=True)
-        return max((times(chip, *of_one) for chip, of_one in enumerate(of_chips)), key=sum)
+        of_chips = list(zip(self._boards, self._costs, strict=True))
+        compute, read = max(
+            (times(chip, *of_one) for chip, of_one in enumerate(of_chips)), key=sum
+        )
+        return compute + self._handing_over(each), read
+
+    def _handing_over(self, each: Synchronization) -> float:
+        """Seconds in which chips of a ring send what the next one waits for."""
+        plan = self._plan
+        if not plan.link.is_ring:
+            return 0.0
+        return sum(
+            message_instructions(
+                plan, message.source, message, self._costs[message.source]
+            )
+            * CYCLES_AN_INSTRUCTION / (self._boards[message.source].clock_mhz or 1) / 1e6
+            for message in each.requests
+            if message.kind != ACK and message.source != HOST
+        )  # fmt: skip
 
     def _on_links(self, messages: Iterable[Message]) -> tuple[float, float]:
         """On serial lines, and on the air, until the last of these messages is there. What chips
@@ -198,7 +222,9 @@ class LatencyModel:
             size = sum(map(encoded_size, frame_sizes(self._plan, message.payload)))
             to_chips.update(dict.fromkeys(path.to_chips, size))
             from_chips.update(dict.fromkeys(path.from_chips, size))
-        lines = self._slowest(from_chips) + self._slowest(to_chips)
+        slowest = self._slowest(from_chips), self._slowest(to_chips)
+        # In a ring who is asked hands over to the next: nothing else that passes is waited for.
+        lines = max(slowest) if self._plan.link.is_ring else sum(slowest)
         air = self._on_air(messages)
         # A gateway has to have a request before it repeats it; answers come in while it passes
         # on others.
@@ -218,7 +244,14 @@ class LatencyModel:
 
     def _waits(self, each: Synchronization) -> float:
         """Constants: the radio's turnaround, and USB and host where lines are used."""
-        paths = [route(self._plan, message) for message in (*each.requests, *each.answers)]
+        messages = (*each.requests, *each.answers)
+        if self._plan.link.is_ring:  # between chips there is neither
+            return sum(
+                USB_SECONDS + HOST_SECONDS
+                for message in messages
+                if message.kind != ACK and HOST in (message.source, message.destination)
+            )
+        paths = [route(self._plan, message) for message in messages]
         directions = any(path.to_chips for path in paths) + any(path.from_chips for path in paths)
         on_air = any(path.on_air for path in paths)
         on_lines = directions * USB_SECONDS + bool(directions) * HOST_SECONDS
@@ -226,7 +259,11 @@ class LatencyModel:
 
     def _slowest(self, sizes: Counter[int]) -> float:
         """The longest time that a line is busy with so many bytes."""
-        each = (n * BITS_A_BYTE / _baud(self._boards[chip]) for chip, n in sizes.items())
+        link = self._plan.link
+        each = (
+            n * BITS_A_BYTE / (link.baud if link.is_ring else _baud(self._boards[chip]))
+            for chip, n in sizes.items()
+        )
         return max(each, default=0.0)
 
 
@@ -234,6 +271,12 @@ def _describe_elements(plan: Plan) -> str:
     """What frames of version 2 have beside, in a formula."""
     is_long = (plan.link.mtu or 0) > PUBLISHED
     return f" + {ELEMENT_HEAD} floor((n - 1) / {PUBLISHED})" if is_long else ""
+
+
+def _describe_baud(plan: Plan, boards: Sequence[Board]) -> str:
+    if plan.link.is_ring:
+        return f"{plan.link.baud:,} baud, from a chip to the next"
+    return f"{_baud(boards[0]):,} baud (--line pins)"
 
 
 def _baud(board: Board) -> int:

@@ -6,7 +6,9 @@ clusters. What depends on numbers is how many bits partial sums take (protocol/b
 
 On UART each chip has a line of its own, and the host relays what chips send to each other. On
 ESP-NOW the host reaches all through the line of chip 0, which repeats on the air what is not for
-itself alone, as a broadcast; chips answer it, and it relays that.
+itself alone, as a broadcast; chips answer it, and it relays that. In a ring a frame is on the line
+of each chip that it comes to on its way, and on the last one's where it goes to or through the
+host.
 """
 
 from __future__ import annotations
@@ -26,11 +28,12 @@ BITS_A_BYTE = 10  # on a UART, with start and stop bit
 
 @dataclass(frozen=True)
 class Route:
-    """Where a message goes: lines by chip, towards the chips and from them; and the air, as a
-    broadcast or to one station."""
+    """Where a message goes: lines by chip, towards the chips and from them, and on how many of
+    these the host puts it; and the air, as a broadcast or to one station."""
 
     to_chips: tuple[int, ...] = ()
     from_chips: tuple[int, ...] = ()
+    from_host: int = 0
     on_air: bool = False
     is_broadcast: bool = False
 
@@ -75,13 +78,13 @@ def count_traffic(plan: Plan, token: Iterable[Synchronization]) -> Traffic:
         lines += count * (len(path.to_chips) + len(path.from_chips))
         air += count * path.on_air
         if message.source == HOST:
-            sent += count * len(path.to_chips)
+            sent += count * path.from_host
         else:
             chips_sent[message.source] += count
             if message.destination == HOST:
                 received += count
             else:
-                relayed += count * len(path.to_chips)
+                relayed += count * path.from_host
         for chip in receivers(plan, message):
             chips_received[chip] += count
     # A stage of one chip waits for nobody from its first layer to its last.
@@ -127,15 +130,28 @@ def frame_sizes(plan: Plan, payload: int) -> tuple[int, ...]:
 def route(plan: Plan, message: Message) -> Route:
     """Where a message goes."""
     source, destination = message.source, message.destination
+    if plan.link.is_ring:
+        return _route_around(plan.chips, source, destination)
     if plan.link.mtu is None:
-        return Route(
-            to_chips=receivers(plan, message), from_chips=() if source == HOST else (source,)
-        )
+        reached = receivers(plan, message)
+        return Route(reached, () if source == HOST else (source,), len(reached))
     if source == HOST:
-        return Route(to_chips=(0,), on_air=destination != 0, is_broadcast=True)
+        return Route(to_chips=(0,), from_host=1, on_air=destination != 0, is_broadcast=True)
     if destination == HOST:
         return Route(from_chips=(0,), on_air=source != 0)
     return Route(on_air=True, is_broadcast=True)
+
+
+def _route_around(chips: int, source: int, destination: int) -> Route:
+    """In a ring, from one end to another, either the host."""
+    last = chips - 1
+    first = 0 if source == HOST else source + 1
+    if destination in (HOST, BROADCAST):
+        return Route(tuple(range(first, chips)), (last,), int(source == HOST))
+    if source != HOST and destination <= source:
+        lines = *range(destination + 1), *range(first, chips)
+        return Route(lines, (last,), 1)
+    return Route(tuple(range(first, destination + 1)), from_host=int(source == HOST))
 
 
 def receivers(plan: Plan, message: Message) -> tuple[int, ...]:

@@ -40,6 +40,8 @@ from protocol.messages import ACK_SIZE, PHASE_ATTENTION, PHASE_FEED_FORWARD, PHA
 # What the role adds to a chip's code and objects beside all-reduce's, and for each layer the
 # objects of its caches. Measured, as heap.CODE.
 ROLE_CODE, _ROLE_LAYER = 4_400, 106
+# Acknowledgements of each other chip that may pass one in a ring while it computes.
+_PASSING = 2
 # Chips, where it is asked how many would do: all that there can be would take half a minute.
 _ALL_UP_TO = 40
 _TRIED = (*range(2, _ALL_UP_TO + 1), 48, 60, 80, 100, 128, 160, 200, MAX_CHIPS)
@@ -140,6 +142,15 @@ class Pipeline(AllReduce):
     def answer_frame(self, shape: Shape, rows: int) -> int:
         """Of a stage that is not the last, the next stage's request."""
         return scores_frame(shape, rows) if shape.answers else self.request_frame(shape)
+
+    def uart_rxbuf(self, shape: Shape) -> int:
+        """In a ring two requests, and what passes while a chip computes: acknowledgements of the
+        other chips and the host."""
+        if not shape.link.is_ring:
+            return super().uart_rxbuf(shape)
+        acknowledgement = shape.line_bytes(HEADER_SIZE + ACK_SIZE + TRAILER_SIZE[3])
+        passing = _PASSING * (shape.heard + 1) * acknowledgement
+        return 2 * shape.line_bytes(self.request_frame(shape)) + passing
 
     def radio_rxbuf(self, shape: Shape, gateway: bool) -> int:
         """Two requests, what the group's others send at once, what is heard of other stages with

@@ -129,8 +129,9 @@ class StageDealer:
         """A stage's shape, the bytes that find no room, and its chips' shards where all do."""
         groups = group_chips(shape.chips, self.stages)
         group, is_last = groups[at], at == len(groups) - 1
-        # On serial lines the host passes on to all chips what is for more than one.
-        is_reached = shape.link.has_radio or len(groups[-1]) > 1
+        # On serial lines the host passes on to all chips what is for more than one, and in a ring
+        # they do for each other.
+        is_reached = shape.link.has_one_line or len(groups[-1]) > 1
         own = replace(
             shape,
             config=replace(shape.config, layers=layers),

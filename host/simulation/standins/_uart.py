@@ -2,8 +2,9 @@
 """`machine.UART` on a simulated chip: bytes over an inherited file descriptor.
 
 FEDERATION_UART is the number of a non-blocking descriptor: the master side of a pseudo-terminal
-whose other side the host opens as a serial port, or a stream socket. It is the chip's one UART,
-whatever its number; a second number does not exist.
+whose other side the host opens as a serial port, or a stream socket. In a ring it is two, with a
+comma: what comes is read from the first, what is sent goes to the second, one of them or both ends
+of pipes. It is the chip's one UART, whatever its number; a second number does not exist.
 
 The wire is infinitely fast: all that was sent has arrived when the program next looks, which it
 does when it has read what came before; what is then beyond `rxbuf` bytes is dropped, as a board
@@ -48,10 +49,12 @@ class UART(io.IOBase):
         self._chunk = bytearray(_CHUNK)
         self.dropped = 0  # bytes that the ring had no room for (not on a board)
         if UART._open is None:
-            self._file = open(int(line), "r+b")
+            *others, line = line.split(",")
+            self._out = open(int(line), "r+b")
+            self._file = open(int(others[0]), "r+b") if others else self._out
         else:
             UART._open.deinit()
-            self._file = UART._open._file
+            self._file, self._out = UART._open._file, UART._open._out
         UART._open = self
         self.init(baudrate, **settings)
 
@@ -131,11 +134,11 @@ class UART(io.IOBase):
         self._require_on()
         total = len(buf) if nbytes < 0 else min(nbytes, len(buf))
         try:
-            done = self._file.write(buf, total) or 0
+            done = self._out.write(buf, total) or 0
             while done < total:
                 if not self._await_room():
                     break
-                done += self._file.write(memoryview(buf)[done:total]) or 0
+                done += self._out.write(memoryview(buf)[done:total]) or 0
         except OSError:
             pass  # nobody has the other end open
         return total
@@ -199,6 +202,6 @@ class UART(io.IOBase):
 
     def _await_room(self):
         poller = select.poll()
-        poller.register(self._file, select.POLLOUT)
+        poller.register(self._out, select.POLLOUT)
         ready = poller.poll(_READER_GONE_MS)
         return bool(ready) and not ready[0][1] & select.POLLHUP

@@ -1,0 +1,48 @@
+"""The link of a chip in a ring of serial lines: each chip's TX leads to the next one's RX, the
+host's to the first and the last one's to the host's.
+
+Frames go one way only, and all pass through each chip between sender and receiver. Whoever they
+are for verifies them; what comes back to its sender was for nobody, and ends there.
+"""
+
+from protocol.compat import const, micropython
+from protocol.frame import BROADCAST, DST, SRC
+
+# Whoever never stops sending must not keep a chip from its own work.
+FRAMES_A_POLL = const(64)
+
+
+class Ring:
+    """A chip's UART, on which it passes on what is not for itself alone."""
+
+    def __init__(self, chip_id, uart):
+        """uart: a UartLink, with buffers for the longest frame that passes."""
+        self.mtu = uart.mtu
+        self._chip_id = chip_id
+        self._uart = uart
+        self.frame = uart.frame
+        # Bound once: a bound method is an allocation.
+        self._receive = uart.receive
+        self.send = self.broadcast = self.answer = uart.send
+
+    @property
+    def dropped(self):
+        """Damaged frames skipped so far, and frames that were too long to pass on."""
+        return self._uart.dropped
+
+    @micropython.native
+    def receive(self):
+        """As a link's: a frame for this chip; frames for others are passed on on the way."""
+        chip_id, frame, receive = self._chip_id, self.frame, self._receive
+        for _ in range(FRAMES_A_POLL):
+            length = receive()
+            if length <= DST or frame[DST] == chip_id:
+                return length
+            if frame[SRC] != chip_id:
+                self.send(frame, length)
+                if frame[DST] == BROADCAST:
+                    return length
+        return 0
+
+    def keep_sender(self):
+        """Nothing: answers go on around the ring."""
