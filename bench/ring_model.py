@@ -95,10 +95,11 @@ class RingModel:
         layers = self.plan.stage_of(chip).layers
         return [each for each in self._token if each.layer in layers]
 
-    def find(self, source: int, destination: int) -> Message:
-        """The message of a token from one to another."""
+    def find(self, source: int, destination: int, acknowledges: bool = False) -> Message:
+        """The message of a token from one to another, or what says that one was taken."""
         every = (m for each in self._token for m in (*each.requests, *each.answers))
-        return next(m for m in every if (m.source, m.destination) == (source, destination))
+        wanted = source, destination, acknowledges
+        return next(m for m in every if (m.source, m.destination, m.kind == ACK) == wanted)
 
     def put(self, line: int, frame: Frame) -> None:
         """Sends a frame on a line, after what is on it."""
@@ -137,7 +138,7 @@ class _Chip:
         self._pending: Frame | None = None
         next_one = HOST if self._is_last else chip + 1
         self._output = ring.find(chip, next_one)
-        self._acknowledgement = ring.find(chip, self._before)
+        self._acknowledgement = ring.find(chip, self._before, acknowledges=True)
         plan, position = ring.plan, ring.scenario.position
         own = ring.synchronizations(chip)
         work = sum(chip_instructions(plan, chip, each, position, self._kernels) for each in own)
@@ -209,7 +210,7 @@ class _Host:
         self._number = self._unacknowledged = 0
         self._awaited: set[int] = set()
         self._step = ring.find(HOST, 0)
-        self._acknowledgement = ring.find(HOST, ring.plan.chips - 1)
+        self._acknowledgement = ring.find(HOST, ring.plan.chips - 1, acknowledges=True)
         self._tokens, self._goal, self._done = 0, 0, ring.env.event()
 
     def generated(self, tokens: int) -> simpy.Event:

@@ -87,10 +87,9 @@ def simulate(
     its strategy's name, None for what is modelled to be the fastest; context: positions of the KV
     caches, None for all that the model allows; loss: the probability that a frame is lost; seed:
     of the losses; secure: whether frames are signed with a random cluster key; slots: sequences
-    that run together at most, as far as heaps allow, 0 for as many as the strategy has by itself;
-    drafts: tokens that are guessed at a time, None for as many as pay, 0 for none: they change no
-    text; radio_mtu: bytes of the longest packet on the radio, 250 or 1470, None for the board's;
-    home: a home's file, None for ours.
+    that run together at most, as far as heaps allow, 0 for as many as the strategy has; drafts:
+    tokens that are guessed at a time, None for as many as pay, 0 for none: they change no text;
+    radio_mtu: of the longest packet on the radio, 250 or 1470, None for the board's; home: a file.
 
     Raises ArgumentError, ModelError, HomeError, BoardError, ParallelError before anything is
     started, ClusterError for a chip that fails, SetupError without a MicroPython.

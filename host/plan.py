@@ -58,8 +58,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
         "--link",
         choices=LINKS,
         default="espnow",
-        help="a serial line per chip, radio with chip 0 as the gateway (default), or a ring of"
-        " serial lines from each chip to the next",
+        help="a serial line per chip, radio with chip 0 as the gateway (default), or a ring",
     )
     add(
         "--context",

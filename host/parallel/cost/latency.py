@@ -109,6 +109,8 @@ def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
     lines += reading
     if len(plan.stages) > 1:
         air = ", at least that of all its frames on the air" if plan.link.has_radio else ""
+        if plan.link.is_ring:
+            air = " and of its acknowledgement, which passes all others"
         lines.append(f"many streams: a token in the time of the slowest stage's sum{air}")
     return lines
 
@@ -170,8 +172,9 @@ class LatencyModel:
         """Tokens a second of as many streams as there is room for, of which `rows` are in each
         pass.
 
-        Where stages work on several at a time nothing is faster than the slowest stage, nor than
-        all frames on the air, nor than the streams that there are.
+        Where stages work on several at a time nothing is faster than the slowest stage, in a ring
+        until it is told that its step was taken, nor than all frames on the air, nor than the
+        streams that there are.
         """
         plan, token = self._plan, tuple(token)
         one = self.latency(token, position, rows)
@@ -179,7 +182,31 @@ class LatencyModel:
             return rows / one.total
         parts = ([each for each in token if each.layer in stage.layers] for stage in plan.stages)
         slowest = max(self.latency(part, position).total for part in parts)
+        if plan.link.is_ring:
+            slowest += self._longest_acknowledgement(token)
         return 1 / max(slowest, one.airtime, one.total / plan.slots)
+
+    def _longest_acknowledgement(self, token: Iterable[Synchronization]) -> float:
+        """Seconds until an acknowledgement has passed all chips of a ring that it has to pass."""
+        plan = self._plan
+        messages = [
+            message for each in token for message in (*each.requests, *each.answers)
+            if message.kind == ACK
+        ]  # fmt: skip
+
+        def seconds(message: Message) -> float:
+            path = route(plan, message)
+            hops = len(path.to_chips) + len(path.from_chips)
+            sizes = sum(map(encoded_size, frame_sizes(plan, message.payload)))
+            passing = sum(
+                message_instructions(plan, chip, message, self._costs[chip])
+                * CYCLES_AN_INSTRUCTION / (self._boards[chip].clock_mhz or 1) / 1e6
+                for chip in range(plan.chips)
+            )  # fmt: skip
+            on_usb = USB_SECONDS * (bool(path.from_host) + bool(path.from_chips))
+            return hops * sizes * BITS_A_BYTE / plan.link.baud + passing + on_usb
+
+        return max(map(seconds, messages))
 
     def _compute(self, each: Synchronization, position: int, rows: int) -> tuple[float, float]:
         """The slowest chip's seconds, of instructions and of reading weights."""

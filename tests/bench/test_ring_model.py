@@ -1,0 +1,96 @@
+"""The discrete-event model of a ring: times by hand, frames as planned, and losses."""
+
+from dataclasses import replace
+
+import pytest
+
+from bench.ring_model import RingModel, RingScenario
+from bench.virtual.model import CONFIG, small_model
+from host.hardware.board import load
+from host.parallel.boards import BoardSet
+from host.parallel.cost.instructions import kernel_costs
+from host.parallel.cost.latency import (
+    CYCLES_AN_INSTRUCTION,
+    HOST_SECONDS,
+    USB_SECONDS,
+    LatencyModel,
+)
+from host.parallel.cost.traffic import BITS_A_BYTE, count_traffic, frame_sizes, widest_sums
+from host.parallel.parallelism import RING_BAUD, pipeline
+from protocol.cobs import encoded_size
+from protocol.frame import HOST
+
+LAYERS = 5
+MODEL = small_model(replace(CONFIG, dim=64, hidden_dim=96, layers=LAYERS))
+S3 = load("esp32s3")
+COSTS = kernel_costs(S3.mpy_arch, S3.chip)
+HERTZ = S3.clock_mhz * 1e6 / CYCLES_AN_INSTRUCTION
+
+
+def boards(chips, signed=False):
+    return BoardSet((S3,) * chips, "ring", signed=signed)
+
+
+def scenario(chips, signed=False, **settings):
+    plan = boards(chips, signed).plan(MODEL, pipeline(chips))
+    return RingScenario(plan, (COSTS,) * chips, (HERTZ,) * chips, 30, **settings)
+
+
+def token_of(plan):
+    return tuple(plan.strategy.synchronizations(plan, True, widest_sums(plan)))
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("chips", [1, 2, 5])
+def test_frames_and_bytes_are_those_that_are_planned(chips, signed):
+    of = scenario(chips, signed)
+    lines = count_traffic(of.plan, token_of(of.plan)).lines
+    outcome = RingModel(of).outcome(8)
+    assert (outcome.frames, outcome.bytes) == (lines.frames, lines.bytes)
+    assert lines.frames == (chips + 1) ** 2
+
+
+def test_one_chip_that_computes_at_once_takes_what_lines_and_host_do():
+    of = scenario(1)
+    of = replace(of, hertz=(1e15,))
+    ring = RingModel(of)
+    messages = ring.find(HOST, 0), ring.find(0, HOST, acknowledges=True), ring.find(0, HOST)
+    sizes = [frame_sizes(of.plan, message.payload) for message in messages]
+    on_lines = BITS_A_BYTE * sum(encoded_size(each) for size in sizes for each in size)
+    seconds = on_lines / RING_BAUD + 2 * USB_SECONDS + HOST_SECONDS
+    assert ring.outcome(5).seconds == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_the_model_of_plans_agrees_for_one_sequence_and_for_many(signed):
+    of = scenario(5, signed)
+    times, token = LatencyModel(of.plan, boards(5).boards), token_of(of.plan)
+    one = RingModel(of).outcome(20).seconds
+    many = RingModel(replace(of, sequences=of.plan.slots)).outcome(60).seconds
+    assert one == pytest.approx(times.latency(token, of.position).total, rel=0.1)
+    assert many == pytest.approx(1 / times.throughput(token, of.position), rel=0.2)
+    assert many < 0.7 * one
+
+
+def test_what_is_lost_is_sent_again():
+    of = scenario(3)
+    plain, lossy = RingModel(of).outcome(40), RingModel(replace(of, loss=0.1), 1).outcome(40)
+    assert lossy.seconds > 1.5 * plain.seconds
+    assert lossy.frames > plain.frames
+
+
+def test_a_faster_line_takes_less_time():
+    plan = scenario(3).plan
+    slow = replace(plan, shape=replace(plan.shape, link=replace(plan.link, baud=921_600)))
+    of = scenario(3)
+    assert RingModel(replace(of, plan=slow)).outcome(5).seconds > RingModel(of).outcome(5).seconds
+
+
+def test_there_is_no_model_of_other_links_or_more_sequences_than_caches():
+    of = scenario(3)
+    for wrong in (
+        replace(of, sequences=of.plan.slots + 1),
+        replace(of, plan=replace(boards(3), kind="uart").plan(MODEL, pipeline(3))),
+    ):
+        with pytest.raises(ValueError, match="no ring"):
+            RingModel(wrong)
