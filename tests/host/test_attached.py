@@ -19,7 +19,7 @@ from host.hardware.board import load
 from host.launch import FlashedBoards, open_cluster, session
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
-from host.parallel.parallelism import REDUCERS, Parallelism
+from host.parallel.parallelism import REDUCERS, RING_BAUD, Parallelism, pipeline
 from host.setup.micropython import native_arch
 from host.simulation.chips import SimulatedCluster
 from protocol.frame import MAX_FRAME
@@ -54,8 +54,10 @@ def board_ports(micropython, model):
                 plan, shard, uart=SIMULATED_UART, key=cluster.key, fast=cluster.link.line == "pins"
             )
             files[shard.chip] = chip_files(model, plan, shard, arch, config)
-        radio = {} if plan.link.has_radio else None
-        clusters.append(SimulatedCluster(files, arch=arch, heap=1 << 20, radio=radio))
+        media = {
+            "radio": {} if plan.link.has_radio else None, "ring": {} if plan.link.is_ring else None
+        }  # fmt: skip
+        clusters.append(SimulatedCluster(files, arch=arch, heap=1 << 20, **media))
         return [chip.url for chip in clusters[-1].chips.values()]
 
     yield ports
@@ -105,6 +107,22 @@ def test_the_gateway_of_a_cluster_on_the_air(model, board_ports):
     with (
         pytest.raises(ClusterError, match=r"^2 ports for 3 chips on espnow: .* the gateway"),
         open_boards(model, cluster, others),
+    ):
+        pass
+
+
+def test_a_ring_is_reached_at_its_adapter(model, board_ports):
+    cluster = cluster_of(model, "ring", parallelism=pipeline(2))
+    adapter = board_ports(cluster)[0]
+    boards = flashed(cluster, ["/dev/own0", "/dev/own1"])
+    listed = [ListedPort("/dev/own0"), ListedPort(adapter)]
+    for urls, settings in (([adapter], {}), (None, {"list_ports": lambda: listed})):
+        with open_boards(model, boards, urls, **settings) as run:
+            assert_equals_reference(model, run)
+            assert run.transport._lines[1].port.baudrate == RING_BAUD
+    with (
+        pytest.raises(ClusterError, match=r"^2 ports for 2 chips on ring: .* the adapter to"),
+        open_boards(model, boards, [adapter, "/dev/own0"]),
     ):
         pass
 

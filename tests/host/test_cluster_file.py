@@ -134,7 +134,8 @@ def test_a_folder_that_is_not_there(tmp_path):
     ("old", "new", "line"),
     [
         ('kind = "espnow"\n', "", "field link.kind is missing"),
-        ('kind = "espnow"', 'kind = "air"', "field link.kind is 'air', expected uart or espnow"),
+        ('kind = "espnow"', 'kind = "air"',
+         "field link.kind is 'air', expected uart or espnow or ring"),
         ('line = "usb"', 'line = "wifi"', "field link.line is 'wifi', expected usb or pins"),
         ('reduce = "host"', 'reduce = "all"',
          "field parallelism.reduce is 'all', expected host or chips"),

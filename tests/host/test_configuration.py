@@ -14,6 +14,8 @@ from host.build.firmware_version import firmware_version
 from host.hardware.board import load
 from host.model.quantization.quantize import quantize
 from host.parallel.cost.radio import RATE_54M
+from host.parallel.parallelism import Link, pipeline
+from host.parallel.partition import partition
 from protocol.cobs import encoded_size
 from tests.host.tiny import random_checkpoint
 from tests.plans import tensor_plan
@@ -39,6 +41,20 @@ def test_a_chip_on_uart(model):
         "uart": {"id": 1, "baudrate": 921600, "rxbuf": plan.strategy.uart_rxbuf(plan.shape)},
         "key": "01ab",
     }
+
+
+@pytest.mark.parametrize(("baud", "configured"), [(0, 3_000_000), (921_600, 921_600)])
+def test_a_chip_in_a_ring_has_the_ring_s_speed_and_keeps_it(model, baud, configured):
+    link = Link("ring", baud=baud)
+    plan = partition(model, 2, parallelism=pipeline(2), link=link)
+    for shard in plan.shards:
+        config = configuration(
+            plan, shard, uart=board_uart(load("esp32s3").uart), key=bytes(32), fast=True
+        )
+        assert (config["link"], config["role"]) == ("ring", "pipeline")
+        assert config["uart"]["baudrate"] == configured and "baudrate" not in config
+        assert config["uart"]["rxbuf"] >= plan.strategy.uart_rxbuf(plan.shape)
+    assert (link.line, Link("uart", baud=baud).baud) == ("pins", 0)
 
 
 @pytest.mark.parametrize("chip", [0, 2])

@@ -168,6 +168,33 @@ def test_a_chip_that_the_cluster_does_not_have(error, silent_port, chip):
     assert error(silent_port, chip_id=chip) == f"no chip {chip}: 2 chips have the ids 0 to 1"
 
 
+def test_a_ring_is_flashed_for_a_pipeline_at_one_speed(arguments):
+    ring = {"link": "ring", "line": None, "reduce": None}
+    job = prepare_job(parsed(arguments("one", **ring, line_baud=921_600)), Console(), None)
+    link, chosen = job.cluster.link, job.cluster.parallelism
+    assert (link.kind, link.line, link.baud) == ("ring", "pins", 921_600)
+    assert chosen.strategy == "pipeline" and "chosen for" in job.choice
+    cluster_file.change(lambda _: job.cluster)
+    assert cluster_file.read().link == link
+    options = {"line": None, "reduce": None}
+    again = prepare_job(parsed(arguments("one", link=None, **options)), Console(), None)
+    assert again.cluster.link == link and again.choice == ""
+    star = prepare_job(parsed(arguments("one", link="uart", **options)), Console(), None)
+    assert (star.cluster.link.baud, star.cluster.baud) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"link": "ring", "line": "usb"}, "--link ring: chips are wired at their pins, leave"),
+        ({"link": "uart", "line_baud": 921_600}, "--line-baud is for --link ring: other lines"),
+        ({"link": "ring", "line": None, "reduce": "host"}, "chips in a ring hold whole layers"),
+    ],
+)
+def test_what_a_ring_does_not_have(error, silent_port, options, line):
+    assert error(silent_port, **options).startswith(line)
+
+
 def test_a_model_that_does_not_fit(error, silent_port, tmp_path):
     path = write_model(tmp_path / "large.q", 16, 8, 2, 1024)
     line = error(silent_port, chips=1, chip_id=0, model=path, weights="heap")
