@@ -111,9 +111,9 @@ def _link(config, esp):
         line = _line(config, config["receives"], config["sends"])
         if config["link"] == "uart":
             return line
-        from firmware.links.ring import Ring
-
-        return Ring(config["chip"], line)
+        # So chips on other links do without its names.
+        module = __import__("firmware.links." + config["link"], None, None, ("*",))
+        return module.open_link(config["chip"], line)
     mtu = config["radio"]["mtu"]
     queued = 1 if mtu > LEAST_MTU else _RELAYED_AT_ONCE
     line = _line(config, mtu, mtu, queued) if config["gateway"] else None

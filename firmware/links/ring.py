@@ -12,6 +12,11 @@ from protocol.frame import BROADCAST, DST, SRC
 FRAMES_A_POLL = const(64)
 
 
+def open_link(chip_id, uart):
+    """As firmware/devices.py opens it; uart: a UartLink."""
+    return Ring(chip_id, uart)
+
+
 class Ring:
     """A chip's UART, on which it passes on what is not for itself alone."""
 

@@ -50,11 +50,11 @@ class UART(io.IOBase):
         self.dropped = 0  # bytes that the ring had no room for (not on a board)
         if UART._open is None:
             *others, line = line.split(",")
-            self._out = open(int(line), "r+b")
-            self._file = open(int(others[0]), "r+b") if others else self._out
+            self._line = open(int(line), "r+b")
+            self._file = open(int(others[0]), "r+b") if others else self._line
         else:
             UART._open.deinit()
-            self._file, self._out = UART._open._file, UART._open._out
+            self._file, self._line = UART._open._file, UART._open._line
         UART._open = self
         self.init(baudrate, **settings)
 
@@ -134,11 +134,11 @@ class UART(io.IOBase):
         self._require_on()
         total = len(buf) if nbytes < 0 else min(nbytes, len(buf))
         try:
-            done = self._out.write(buf, total) or 0
+            done = self._line.write(buf, total) or 0
             while done < total:
                 if not self._await_room():
                     break
-                done += self._out.write(memoryview(buf)[done:total]) or 0
+                done += self._line.write(memoryview(buf)[done:total]) or 0
         except OSError:
             pass  # nobody has the other end open
         return total
@@ -202,6 +202,6 @@ class UART(io.IOBase):
 
     def _await_room(self):
         poller = select.poll()
-        poller.register(self._out, select.POLLOUT)
+        poller.register(self._line, select.POLLOUT)
         ready = poller.poll(_READER_GONE_MS)
         return bool(ready) and not ready[0][1] & select.POLLHUP
