@@ -24,6 +24,7 @@ _STANDINS = Path(__file__).parent / "standins"
 _PARTITION = "partition.bin"  # see standins/flash/esp32.py
 _START = "from firmware.main import run; run()"
 _CONFIG = "config.json"
+_UART = "FEDERATION_UART", "FEDERATION_UART_NEXT"  # see standins/_uart.py
 _LAST_WORDS = 400  # characters of a dead chip's output worth showing
 # Exit codes of a chip that resets itself (standins/machine.py): 70 and the cause it sees then.
 _RESET_EXIT, _RESETS = 70, (72, 73, 75)
@@ -68,7 +69,7 @@ class SimulatedChip:
                 env={
                     **self._environment,
                     "MICROPYPATH": ".:standins:.frozen",
-                    "FEDERATION_UART": ",".join(map(str, self._uart)),
+                    **dict(zip(_UART, map(str, self._uart), strict=False)),
                 },
                 pass_fds=[*self._uart, config.descriptor],
                 stdin=subprocess.PIPE,  # its end tells the chip that its host is gone

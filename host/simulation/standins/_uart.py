@@ -2,9 +2,9 @@
 """`machine.UART` on a simulated chip: bytes over an inherited file descriptor.
 
 FEDERATION_UART is the number of a non-blocking descriptor: the master side of a pseudo-terminal
-whose other side the host opens as a serial port, or a stream socket. In a ring it is two, with a
-comma: what comes is read from the first, what is sent goes to the second, one of them or both ends
-of pipes. It is the chip's one UART, whatever its number; a second number does not exist.
+whose other side the host opens as a serial port, or a stream socket. In a ring what is sent goes to
+FEDERATION_UART_NEXT instead, and one of the two is the end of a pipe, or both. It is the chip's one
+UART, whatever its number; a second number does not exist.
 
 The wire is infinitely fast: all that was sent has arrived when the program next looks, which it
 does when it has read what came before; what is then beyond `rxbuf` bytes is dropped, as a board
@@ -49,9 +49,10 @@ class UART(io.IOBase):
         self._chunk = bytearray(_CHUNK)
         self.dropped = 0  # bytes that the ring had no room for (not on a board)
         if UART._open is None:
-            *others, line = line.split(",")
-            self._line = open(int(line), "r+b")
-            self._file = open(int(others[0]), "r+b") if others else self._line
+            self._line = self._file = open(int(line), "r+b")
+            line = os.getenv("FEDERATION_UART_NEXT")  # no name, for names cost heap
+            if line:
+                self._line = open(int(line), "r+b")
         else:
             UART._open.deinit()
             self._file, self._line = UART._open._file, UART._open._line
