@@ -2,9 +2,9 @@
 """`machine.UART` on a simulated chip: bytes over an inherited file descriptor.
 
 FEDERATION_UART is the number of a non-blocking descriptor: the master side of a pseudo-terminal
-whose other side the host opens as a serial port, or a stream socket. In a ring what is sent goes to
-FEDERATION_UART_NEXT instead, and one of the two is the end of a pipe, or both. It is the chip's one
-UART, whatever its number; a second number does not exist.
+whose other side the host opens as a serial port, or a stream socket. In a ring what is sent goes
+to FEDERATION_UART_NEXT instead, and one of the two is the end of a pipe, or both. It is the chip's
+one UART, whatever its number; a second number does not exist.
 
 The wire is infinitely fast: all that was sent has arrived when the program next looks, which it
 does when it has read what came before; what is then beyond `rxbuf` bytes is dropped, as a board
