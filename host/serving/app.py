@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from host.errors import FederationError
 from host.serving.api_errors import ApiError, on_api_error, on_federation_error, on_http_error
+from host.serving.chip_counters import ChipCounters
 from host.serving.guard import BODY_TIMEOUT, Guard
 from host.serving.live import LiveView
 from host.serving.metrics import Metrics
@@ -51,12 +52,13 @@ def make_app(service: Service, metrics: Metrics, live: LiveView, settings: AppSe
             allow_headers=["*"],
         )
         middleware.insert(0, cors)  # so that refusals can be read by pages too
+    counters = ChipCounters(service)
     return Starlette(
         routes=[
             *OpenAiApi(service, settings.deadline).routes(),
             *StatusApi(service).routes(),
-            *metrics.routes(service),
-            *Page(service, live).routes(),
+            *metrics.routes(service, counters),
+            *Page(service, live, counters).routes(),
         ],
         middleware=middleware,
         exception_handlers={

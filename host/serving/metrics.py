@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,12 +17,12 @@ from host.generation.generator import Generation
 from host.launch import OpenCluster
 from host.launch.airtime import model_airtime
 from host.launch.chip_statistics import ChipStatistics
-from host.serving.engine import READY, Engine
+from host.serving.chip_counters import ChipCounters, Counters
+from host.serving.engine import READY
 from host.serving.job import Job
 from host.serving.observer import Observer
 from host.serving.service import Service
 
-_CHIPS_TIMEOUT = 2.0  # seconds that a scrape waits for chips' counters
 # Counters of a cluster and of a chip: our name, what it is, and the figure.
 _CLUSTER_COUNTERS: tuple[tuple[str, str, Callable[[OpenCluster], float]], ...] = (
     ("recoveries", "KV caches computed again", lambda cluster: cluster.executor.recoveries),
@@ -76,11 +75,11 @@ class Metrics(Observer):
             self.predict_seconds += generation.statistics.seconds
             self.rate = generation.statistics.tokens_per_second
 
-    def routes(self, service: Service) -> list[Route]:
+    def routes(self, service: Service, counters: ChipCounters) -> list[Route]:
         """The endpoint."""
 
         async def show(request: Request) -> Response:
-            chips = await ask_chips(service.engines)
+            chips = await counters.ask()
             registry = CollectorRegistry()
             registry.register(_Collector(self, service, chips))
             return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -88,30 +87,10 @@ class Metrics(Observer):
         return [Route("/metrics", show)]
 
 
-async def ask_chips(engines: list[Engine]) -> dict[str, list[ChipStatistics]]:
-    """Returns the counters of the chips of all clusters that answer in time, by cluster."""
-    futures = {
-        engine.name: asyncio.wrap_future(engine.ask_statistics())
-        for engine in engines
-        if engine.state == READY
-    }
-    if futures:
-        await asyncio.wait(futures.values(), timeout=_CHIPS_TIMEOUT)
-    found: dict[str, Any] = {}
-    for name, future in futures.items():
-        if future.done() and not future.cancelled() and not future.exception():
-            found[name] = future.result()
-        else:
-            future.cancel()
-    return found
-
-
 class _Collector:
     """What one scrape shows."""
 
-    def __init__(
-        self, metrics: Metrics, service: Service, chips: dict[str, list[ChipStatistics]]
-    ) -> None:
+    def __init__(self, metrics: Metrics, service: Service, chips: Counters) -> None:
         self._metrics, self._service, self._chips = metrics, service, chips
 
     def collect(self) -> Iterator[Any]:

@@ -11,9 +11,9 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from host.serving.api_errors import ApiError
+from host.serving.chip_counters import ChipCounters, Counters
 from host.serving.event_stream import EventStream, encode_event
 from host.serving.live import LiveView
-from host.serving.metrics import ask_chips
 from host.serving.service import Service
 
 FOLDER = Path(__file__).parent / "page"
@@ -39,8 +39,8 @@ _TYPES = {
 class Page:
     """The endpoints of the page."""
 
-    def __init__(self, service: Service, live: LiveView, interval: float = _INTERVAL) -> None:
-        self._service, self._live, self._interval = service, live, interval
+    def __init__(self, service: Service, live: LiveView, counters: ChipCounters) -> None:
+        self._service, self._live, self._counters = service, live, counters
         self._viewers = 0
 
     def routes(self) -> list[Route]:
@@ -74,15 +74,16 @@ class Page:
         self._viewers += 1
         try:
             with self._live.watched():
-                number, chips, last = 0, {}, b""
+                chips: Counters = {}
+                number, last = 0, b""
                 while not self._service.is_stopping:
                     if number % _CHIPS_EVERY == 0:
-                        chips = await ask_chips(self._service.engines)
+                        chips = await self._counters.ask()
                     event = encode_event(self._live.snapshot(self._service, chips))
                     if event != last:
                         yield event
                     number, last = number + 1, event
-                    await asyncio.sleep(self._interval)
+                    await asyncio.sleep(_INTERVAL)
         finally:
             self._viewers -= 1
 

@@ -15,9 +15,10 @@ from host.errors import ArgumentError, FederationError
 from host.serving.http_protocol import TimedProtocol
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_BACKLOG = 512
+_BACKLOG = 100  # connections that are taken at once, before any of them is looked at
 _GRACE = 5  # seconds that answers have to end when the server stops
 _KEEP_ALIVE = 30  # seconds
+_UNREAD = 1 << 17  # bytes of answers that the machine keeps for a client that does not read
 
 
 class PortTaken(FederationError):
@@ -46,6 +47,7 @@ def bind(host: str, port: int) -> socket.socket:
         raise ArgumentError(f"--host {host}: {error.strerror or error}") from None
     listener = socket.socket(family, kind, number)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD)  # of connections too
     try:
         listener.bind(address)
         listener.listen(_BACKLOG)
@@ -99,7 +101,9 @@ class WebServer:
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         config = uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", http=TimedProtocol, ws="none",
-            timeout_keep_alive=_KEEP_ALIVE, timeout_graceful_shutdown=_GRACE, server_header=False,
+            backlog=_BACKLOG, timeout_keep_alive=_KEEP_ALIVE, timeout_graceful_shutdown=_GRACE,
+            # A header that says for whom a request is could name anybody, and take all turns.
+            server_header=False, proxy_headers=False,
         )  # fmt: skip
         self._server = _Uvicorn(config)
 

@@ -2,17 +2,18 @@
 
 import socket
 import time
+from contextlib import ExitStack, suppress
 
 import httpx
 import pytest
 
 from host.errors import ArgumentError
-from host.serving import guard
+from host.serving import guard, server
 from host.serving.app import AppSettings
 from host.serving.http_protocol import TimedProtocol
 from host.serving.server import verify_binding
 from tests.serving.reference_chips import ReferenceChips
-from tests.serving.servers import HTTP, make_service, serving
+from tests.serving.servers import HTTP, make_service, serving, wait_until
 
 KEY = "the cluster's key"
 PATH = "/v1/completions"
@@ -108,6 +109,58 @@ def test_a_connection_that_is_kept_has_time_again(strict_address):
         for _ in range(2):
             assert kept.get(f"{strict_address}/v1/models").status_code == 200
             time.sleep(3 * TIMEOUT)
+
+
+def test_who_only_holds_connections_keeps_nobody_out(address, monkeypatch):
+    monkeypatch.setattr(TimedProtocol, "most_connections", 6)
+    unfinished = (
+        b"", b"GET /health HTTP/1.1\r\n",
+        b"POST /v1/models HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nX-API-Key: "
+        + KEY.encode() + b"\r\n\r\n{",
+    )  # fmt: skip
+    with ExitStack() as stack:
+        held = [stack.enter_context(connect(address)) for _ in range(30)]
+        for number, line in enumerate(held):
+            with suppress(OSError):  # it has been closed already
+                line.sendall(unfinished[number % len(unfinished)])
+        with httpx.Client(headers=WITH_KEY) as other:
+            assert other.get(f"{address}/v1/models").status_code == 200
+        held[0].settimeout(60)
+        assert held[0].recv(1) == b""
+
+
+@pytest.fixture(scope="module")
+def impatient_address(tiny):
+    """A server that keeps little for those who do not read, and not for long."""
+    service, watching = make_service(tiny, [[ReferenceChips()]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TimedProtocol, "write_timeout", TIMEOUT)
+        patch.setattr(server, "_KEEP_ALIVE", TIMEOUT)
+        patch.setattr(server, "_UNREAD", 4096)
+        with serving(service, watching) as url:
+            yield url
+
+
+@pytest.mark.parametrize(
+    ("requests", "ends"), [(300, b""), (5, b""), (5, b"Connection: close\r\n")]
+)
+def test_who_reads_nothing_is_cut_off(impatient_address, requests, ends):
+    """Where answers wait to be made, where all are made, and where the connection is to end."""
+    head = b"GET /page/page.js HTTP/1.1\r\nHost: x\r\n"
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host, _, port = impatient_address.removeprefix("http://").partition(":")
+        line.connect((host, int(port)))
+        line.sendall((head + b"\r\n") * (requests - 1) + head + ends + b"\r\n")
+        wait_until(lambda: is_cut_off(line))
+
+
+def is_cut_off(line):
+    """Whether the other end has given the connection up, though nothing was read here."""
+    with suppress(OSError):
+        line.send(b"\r\n")
+        return False
+    return True
 
 
 def test_beyond_this_machine_a_key_is_needed():
