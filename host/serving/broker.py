@@ -11,6 +11,7 @@ import aiomqtt
 
 from host.errors import ArgumentError
 
+_LONGEST_NAME = 100
 _SCHEMES = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -68,6 +69,15 @@ class Broker:
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}, commands on {self.prefix}/commands"
+
+
+def parse_name(text: str) -> str:
+    """Returns a server's name of --mqtt-id. Raises ArgumentError for what is no part of topics."""
+    if not text or set(text) & set("/#+") or not text.isprintable() or len(text) > _LONGEST_NAME:
+        raise ArgumentError(
+            f"--mqtt-id {text:.80}: give 1 to {_LONGEST_NAME} characters, and none of / # +"
+        )
+    return text
 
 
 class AcknowledgingClient(aiomqtt.Client):

@@ -5,12 +5,14 @@ A device and its components in one message, as Home Assistant takes them from 20
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from host.build.firmware_version import RELEASE
 from host.paths import PROJECT
 
+_OTHERS = re.compile("[^a-zA-Z0-9_-]")  # characters that Home Assistant takes in no such topic
 _SENSORS = {
     "boards_online": ("Boards online", "mdi:chip", "measurement"),
     "waiting": ("Commands waiting", "mdi:tray-full", "measurement"),
@@ -28,7 +30,7 @@ def describe_device(
 
     prefix: of the servers' topics; identifier: the server's; own: the topic above its state.
     """
-    unique = f"{prefix.replace('/', '_')}_{identifier}"
+    unique = _OTHERS.sub("_", f"{prefix}_{identifier}")
     components = {}
     for name, (title, icon, kind) in _SENSORS.items():
         sensor = {

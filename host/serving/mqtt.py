@@ -38,6 +38,9 @@ _LOG = logging.getLogger("federation")
 
 GROUP = "federation"  # of the shared subscription
 MOST_COMMAND = 1 << 14  # bytes
+_MOST_PACKET = 1 << 16  # bytes of a message that the broker is to send at all
+MOST_WAITING = 1000  # commands that wait without the broker keeping them, those of QoS 0
+MOST_SERVERS = 1000  # of one broker whose states are kept
 _STATE_EVERY = 5.0  # seconds between two states
 _LONGEST_WAIT = 30.0  # seconds between two attempts to connect
 _SESSION = 3600  # seconds that a broker keeps what an absent server has not acknowledged
@@ -69,6 +72,8 @@ class MqttServer:
         self._answered = 0
         self._last = {"command": "", "answer": ""}
         self._states: dict[str, str] = {}  # of all servers of the broker, by their names
+        self._answering: set[asyncio.Task[None]] = set()
+        self._taking_over = asyncio.Lock()
         self.is_connected = asyncio.Event()
 
     async def run(self) -> None:
@@ -91,6 +96,9 @@ class MqttServer:
                 if reason != reported:  # once, and not at each attempt
                     _LOG.error("MQTT, %s: %s: trying again", self._broker.host, reason)
                 reported = reason
+            except* Exception:
+                self.is_connected.clear()
+                _LOG.exception("MQTT, %s: a fault of this program", self._broker.host)
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
 
@@ -113,6 +121,7 @@ class MqttServer:
         broker, connecting = self._broker, Properties(PacketTypes.CONNECT)
         connecting.SessionExpiryInterval = session
         connecting.ReceiveMaximum = _AT_ONCE
+        connecting.MaximumPacketSize = _MOST_PACKET
         return AcknowledgingClient(
             broker.host, broker.port, username=broker.user, password=broker.password,
             identifier=f"{GROUP}-{identifier}", protocol=aiomqtt.ProtocolVersion.V5, will=will,
@@ -131,14 +140,24 @@ class MqttServer:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._report(client))
             async for message in client.messages:
-                topic = str(message.topic)
-                if topic.endswith("/commands"):
-                    tasks.create_task(self._answer(client, message))
+                if str(message.topic).endswith("/commands"):
+                    if message.qos or len(self._answering) < MOST_WAITING:
+                        task = tasks.create_task(self._answer(client, message))
+                        self._answering.add(task)
+                        task.add_done_callback(self._answering.discard)
                     continue
-                self._states[topic.split("/")[-2]] = bytes(message.payload).decode()
+                self._note_state(message)
                 for gone in self._abandoned():
                     self._states[gone] = _TAKEN
                     tasks.create_task(self._take_over(gone))
+
+    def _note_state(self, message: aiomqtt.Message) -> None:
+        """Takes in that a server came or went. Anybody may publish there, and anything."""
+        name, state = str(message.topic).split("/")[-2], _content(message).decode(errors="replace")
+        if state not in (ONLINE, OFFLINE):
+            self._states.pop(name, None)
+        elif name in self._states or len(self._states) < MOST_SERVERS:
+            self._states[name] = state
 
     def _abandoned(self) -> list[str]:
         """The servers whose commands are this one's to take over."""
@@ -149,9 +168,9 @@ class MqttServer:
 
     async def _take_over(self, gone: str) -> None:
         """Answers the commands that the broker keeps for a server that is gone."""
-        _LOG.info("MQTT: taking over what %s has left", gone)
+        _LOG.info("MQTT: taking over what %r has left", gone)
         try:
-            async with self._client(gone, _SESSION) as client:
+            async with self._taking_over, self._client(gone, _SESSION) as client:
                 await client.unsubscribe(self._shared)  # or it is given more
                 messages = aiter(client.messages)
                 with contextlib.suppress(TimeoutError):
@@ -163,26 +182,27 @@ class MqttServer:
                 topic = f"{self._broker.prefix}/servers/{gone}/status"
                 await client.publish(topic, b"", qos=1, retain=True)
         except (aiomqtt.MqttError, OSError) as error:  # it is back
-            _LOG.info("MQTT: %s goes on itself: %s", gone, error)
+            _LOG.info("MQTT: %r goes on itself: %s", gone, error)
 
     async def _answer(self, client: AcknowledgingClient, message: aiomqtt.Message) -> None:
         """Answers a command, and then acknowledges it."""
-        answer = await self._ask(message.payload)
+        answer = await self._ask(_content(message))
         if answer is None:
             return
         self._answered += 1
         self._last = {"command": answer["command"], "answer": answer.get("text", "")}
         properties: Any = message.properties
-        topic = getattr(properties, "ResponseTopic", None) or f"{self._broker.prefix}/answers"
         replying = Properties(PacketTypes.PUBLISH)
         if correlation := getattr(properties, "CorrelationData", None):
             replying.CorrelationData = correlation
+        topic = getattr(properties, "ResponseTopic", None)
+        if not topic or set(topic) & set("#+\0"):  # nothing can be published there
+            topic = f"{self._broker.prefix}/answers"
         await client.publish(topic, msgspec.json.encode(answer), qos=1, properties=replying)
         client.acknowledge(message)
 
-    async def _ask(self, payload: object) -> dict[str, Any] | None:
+    async def _ask(self, content: bytes) -> dict[str, Any] | None:
         """Returns the answer to a command, None where it is to be left to another server."""
-        content = bytes(payload) if isinstance(payload, bytes | bytearray) else b""
         command = content[:MOST_COMMAND].decode(errors="replace")
         found: dict[str, Any] = {"command": command, "server": self._id}
         if len(content) > MOST_COMMAND:
@@ -226,6 +246,11 @@ class MqttServer:
             "last_command": self._last["command"][:200],
             "last_answer": self._last["answer"][:200],
         }
+
+
+def _content(message: aiomqtt.Message) -> bytes:
+    payload = message.payload
+    return bytes(payload) if isinstance(payload, bytes | bytearray) else b""
 
 
 @contextlib.asynccontextmanager

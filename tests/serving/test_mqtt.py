@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import AsyncExitStack
+from types import SimpleNamespace
 
 import pytest
 from paho.mqtt.packettypes import PacketTypes
@@ -18,7 +19,9 @@ from paho.mqtt.properties import Properties
 
 from host.errors import ArgumentError
 from host.paths import HELD_OUT
-from host.serving.broker import Broker
+from host.serving import mqtt
+from host.serving.broker import Broker, parse_name
+from host.serving.discovery import describe_device
 from host.serving.engine import READY
 from host.serving.mqtt import MOST_COMMAND, MqttServer, open_mqtt
 from tests.serving.broker import (
@@ -144,6 +147,96 @@ def test_another_server_answers_what_one_leaves_that_goes(port, make):
                 assert each["command"] == f"{PROMPT} {number}"
 
     run(converse())
+
+
+def test_what_others_publish_harms_no_server(port, make, caplog, monkeypatch):
+    """States that are none, of many servers; commands that cannot be answered where they ask."""
+    monkeypatch.setattr(mqtt, "MOST_SERVERS", 5)
+    caplog.set_level(logging.ERROR, "federation")
+
+    async def converse():
+        server = MqttServer(make(), Broker("127.0.0.1", port, "four"), "a.b", 60)
+        async with listening(port, "four/replies", "four/answers") as client:
+            for number, state in enumerate((b"\xff", b"", b"x" * 70_000, b"offline", b"online")):
+                topic = f"four/servers/retained {number}/status"
+                await client.publish(topic, state, qos=1, retain=True)
+            async with open_mqtt(server):
+                await server.is_connected.wait()
+                for number in range(20):
+                    await client.publish(f"four/servers/{number}/status", b"online", qos=1)
+                for kind in ("four/commands", "four/servers/a.b/status"):
+                    await client.publish(kind, b"\xff\xfe", qos=0)
+                await client.publish("four/commands", None, qos=1)
+                await client.publish("four/commands", b"x" * 70_000, qos=1)  # goes nowhere
+                await command(client, "four", PROMPT, 7)
+                async for message in client.messages:
+                    if str(message.topic) == "four/replies":
+                        return json.loads(message.payload), len(server._states)
+
+    found = []
+    run(note(converse(), found))
+    (answer, states), *_ = found
+    assert answer["text"] and states <= 5 and caplog.text == ""
+
+
+async def note(coroutine, found):
+    found.append(await coroutine)
+
+
+def test_commands_without_a_guarantee_wait_in_bounded_number(port, make, monkeypatch):
+    monkeypatch.setattr(mqtt, "MOST_WAITING", 3)
+
+    async def converse():
+        gate = Gate()
+        server = MqttServer(make(gate), Broker("127.0.0.1", port, "five"), "one", 60)
+        async with open_mqtt(server), listening(port, "five/answers", "five/replies") as client:
+            await server.is_connected.wait()
+            for number in range(40):
+                await client.publish("five/commands", f"{PROMPT} {number}", qos=0)
+            await command(client, "five", PROMPT, 7)  # comes after them, and is kept
+            while len(server._answering) < 4:
+                await asyncio.sleep(0.002)
+            gate.is_open.set()
+            while server._answering:
+                await asyncio.sleep(0.002)
+            assert server.state()["answered"] == 4
+
+    run(converse())
+
+
+def test_an_answer_goes_where_it_can_be_published(make):
+    """A broker lets no such topic pass; a server does not depend on that."""
+
+    async def answer(topic):
+        published = []
+
+        async def publish(topic, *_, **more):
+            published.append(topic)
+
+        client = SimpleNamespace(publish=publish, acknowledge=lambda message: None)
+        message = SimpleNamespace(
+            payload=PROMPT.encode(), properties=SimpleNamespace(ResponseTopic=topic)
+        )
+        await MqttServer(service, Broker("broker", 1), "one", 60)._answer(client, message)
+        return published
+
+    service = make()
+    for topic, found in (("a/#", "federation/answers"), ("", "federation/answers"), ("a", "a")):
+        assert asyncio.run(answer(topic)) == [found]
+
+
+def test_home_assistant_takes_topics_of_any_name():
+    """Its pattern of a device's topic."""
+    ((topic, content),) = describe_device("a/b c", "pi.lan-8080", "own")
+    assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", topic)
+    assert content["device"]["name"] == "Federation pi.lan-8080"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "#", "a+", "a\n", "\0", "x" * 101])
+def test_names_that_no_server_can_have(name):
+    with pytest.raises(ArgumentError, match="^--mqtt-id .*: give 1 to 100 characters, "):
+        parse_name(name)
+    assert parse_name("pi.lan-8080") == "pi.lan-8080"
 
 
 def test_a_server_waits_for_its_broker(tmp_path, make):
