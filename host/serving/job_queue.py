@@ -20,7 +20,8 @@ class QueueFull(FederationError):
 class JobQueue:
     """Jobs that wait for a slot of any cluster that holds the model.
 
-    Clients take turns, and each one's jobs come in their order. Threads may call everything.
+    Clients take turns, and each one's jobs come in their order; who has most of them gives way
+    where there is no room. Threads may call everything.
     """
 
     def __init__(self, most: int) -> None:
@@ -37,10 +38,15 @@ class JobQueue:
         return self._length
 
     def put(self, job: Job) -> None:
-        """Has a job wait for its turn. Raises QueueFull."""
+        """Has a job wait for its turn, in the place of the last one of a client that has
+        more where there is no room; that one fails. Raises QueueFull."""
         with self._changed:
             if self._length >= self.most:
-                raise QueueFull(self._length, max(1, round(self._length * self._seconds)))
+                full = QueueFull(self._length, max(1, round(self._length * self._seconds)))
+                last = self._give_way(job.client)
+                if last is None:
+                    raise full
+                last.deliver(Failed(full))
             self._clients.setdefault(job.client, deque()).append(job)
             self._length += 1
             self._changed.notify()
@@ -95,6 +101,15 @@ class JobQueue:
         while job := self.take():
             job.deliver(Failed(error))
         self.wake()
+
+    def _give_way(self, client: str) -> Job | None:
+        """Takes the last job of whoever has most, where that leaves them as many as the client
+        will then have."""
+        longest = max(self._clients.values(), key=len, default=deque())
+        if len(longest) < len(self._clients.get(client, ())) + 2:
+            return None
+        self._length -= 1
+        return longest.pop()
 
     def _next(self) -> Job:
         self._length -= 1

@@ -35,16 +35,40 @@ def test_clients_take_turns_and_each_ones_jobs_are_in_order():
 
 def test_more_than_its_bound_is_refused_with_the_time_after_which_to_ask_again():
     queue = JobQueue(3)
-    jobs = [make("a", number) for number in range(3)]
-    for job in jobs:
-        queue.put(job)
+    for number, client in enumerate("abc"):
+        queue.put(make(client, number))
     for _ in range(50):
         queue.note_duration(4.0)
     with pytest.raises(QueueFull, match="^3 requests wait already: ask again in 12 s$") as caught:
-        queue.put(make("b"))
+        queue.put(make("d"))
     assert caught.value.retry_after == 12
     queue.take()
-    queue.put(make("b"))
+    queue.put(make("d"))
+
+
+def test_who_has_most_gives_way_where_there_is_no_room():
+    queue = JobQueue(4)
+    jobs = [make("a", number) for number in range(4)]
+    for job in jobs:
+        queue.put(job)
+    queue.put(make("b", 10))
+    queue.put(make("b", 11))
+    for client in "ab":
+        with pytest.raises(QueueFull):
+            queue.put(make(client))
+    for job in jobs[2:]:
+        (event,) = job.events
+        assert isinstance(event.error, QueueFull) and event.error.retry_after > 0
+    assert jobs[0].events == [] and len(queue) == 4
+    assert taken(queue) == [("a", 0), ("b", 10), ("a", 1), ("b", 11)]
+
+
+def test_no_job_that_had_begun_gives_way():
+    queue = JobQueue(1)
+    queue.put_back([make("a", 1), make("a", 2)])
+    with pytest.raises(QueueFull):
+        queue.put(make("b"))
+    assert len(queue) == 2
 
 
 def test_who_has_gone_takes_no_room_and_no_turn():
