@@ -21,7 +21,7 @@ from host.cli.serve_options import find_models, parse_options
 from host.errors import FederationError
 from host.launch import OpenCluster
 from host.serving.app import AppSettings, make_app
-from host.serving.broker import Broker
+from host.serving.broker import Broker, parse_name
 from host.serving.front_ends import FrontEndSettings, open_front_ends
 from host.serving.job import Job
 from host.serving.live import LiveView
@@ -68,7 +68,9 @@ def run(options: argparse.Namespace) -> int:
         ]
         service = Service(models)
         gc.freeze()  # the models and all modules stay, so collections need not go over them
-        settings = AppSettings(options.api_key, options.cors, options.deadline)
+        settings = AppSettings(
+            options.api_key, options.cors, options.insecure, options.deadline
+        )
         server = WebServer(make_app(service, metrics, live, settings), listener)
         names = ", ".join(service.models)
         print_message(f"serving {names} on {server.address} (a page; API at /v1)")
@@ -82,7 +84,7 @@ def _parse_front_ends(options: argparse.Namespace) -> FrontEndSettings:
     return FrontEndSettings(
         options.deadline,
         Broker.parse(options.mqtt, options.mqtt_ca) if options.mqtt else None,
-        options.mqtt_id or f"{socket.gethostname()}-{options.port}",
+        parse_name(options.mqtt_id or f"{socket.gethostname()}-{options.port}"),
         parse_address(options.wyoming, options.insecure) if options.wyoming else None,
         options.zeroconf,
         parse_areas(options.area),

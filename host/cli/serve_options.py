@@ -58,7 +58,8 @@ def _add_server_options(parser: Parser) -> None:
         help="what clients must send as their API key; better given as the environment variable"
              f" {KEY_VARIABLE}, which other users do not see")
     add("--insecure", action="store_true",
-        help="listen beyond this machine without --api-key: anybody may ask")
+        help="listen beyond this machine without --api-key: anybody may ask, pages of other sites"
+             " in browsers of this network too")
     add("--cors", action="append", default=[], metavar="ORIGIN",
         help="let pages of this origin ask, as https://example.org or *; may be given again")
     add("--queue", type=count_up_to(100_000), default=_MOST_WAITING, metavar="N",

@@ -28,11 +28,12 @@ DEADLINE = 600.0  # seconds in which an answer must be whole
 @dataclass(frozen=True)
 class AppSettings:
     """api_key: that every request must have, "" for none; cors: origins of pages that may ask, or
-    "*"; deadline: seconds within which an answer must be whole; body_timeout: seconds within which
-    a request's body must be."""
+    "*"; is_insecure: whether all others may too, where there is no key; deadline: seconds within
+    which an answer must be whole; body_timeout: seconds within which a request's body must be."""
 
     api_key: str = ""
     cors: Sequence[str] = ()
+    is_insecure: bool = False
     deadline: float = DEADLINE
     body_timeout: float = BODY_TIMEOUT
 
@@ -42,7 +43,10 @@ def make_app(service: Service, metrics: Metrics, live: LiveView, settings: AppSe
 
     metrics, live: observers of the service's clusters.
     """
-    guard = Middleware(Guard, api_key=settings.api_key, body_timeout=settings.body_timeout)
+    guard = Middleware(
+        Guard, api_key=settings.api_key, body_timeout=settings.body_timeout,
+        origins=None if settings.is_insecure else settings.cors,
+    )  # fmt: skip
     middleware = [guard]
     if settings.cors:
         cors = Middleware(

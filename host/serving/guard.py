@@ -1,14 +1,16 @@
-"""What stands before all endpoints: the key, and limits on bodies."""
+"""What stands before all endpoints: the key, or pages that may ask, and limits on bodies."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from host.serving.api_errors import ApiError
+from host.serving.origins import verify_page
 
 MOST_BODY = 1 << 20  # bytes
 BODY_TIMEOUT = 20.0  # seconds in which a body must be whole
@@ -18,7 +20,8 @@ PUBLIC_FOLDER = "/page/"
 
 
 class Guard:
-    """Refuses requests without the key, and bodies that are too long or too slow.
+    """Refuses requests without the key, those of other sites' pages where there is none, and
+    bodies that are too long or too slow.
 
     A body is read whole before the application sees the request, so that none is half an answer
     when its limit is found.
@@ -26,10 +29,11 @@ class Guard:
 
     def __init__(
         self, app: ASGIApp, api_key: str = "", most_body: int = MOST_BODY,
-        body_timeout: float = BODY_TIMEOUT,
+        body_timeout: float = BODY_TIMEOUT, origins: Sequence[str] | None = None,
     ) -> None:  # fmt: skip
-        """api_key: "" for none."""
-        self._app, self._key = app, api_key.encode()
+        """api_key: "" for none; origins: of pages that may ask where there is no key, None where
+        all may."""
+        self._app, self._key, self._origins = app, api_key.encode(), origins
         self._most_body, self._body_timeout = most_body, body_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,6 +42,8 @@ class Guard:
             return
         headers = dict(scope["headers"])
         try:
+            if self._origins is not None and not self._key:
+                verify_page(headers, self._origins)
             self._verify_key(scope, headers)
             body = await self._read(headers, receive)
         except ApiError as error:

@@ -1,0 +1,64 @@
+"""Which pages may ask a server that has no key.
+
+A browser lets any page of the web send requests to this machine, and one whose name's owner has it
+point here (DNS rebinding) read the answers too.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+from host.serving.api_errors import ApiError
+
+# Names that nobody can own in the public DNS (RFC 6761, 6762, 8375, and ICANN's .internal), and
+# .lan, which many routers use.
+_PRIVATE = (".localhost", ".local", ".localdomain", ".internal", ".home.arpa", ".lan", ".test")
+_FOREIGN = "foreign_page"
+
+
+def verify_page(headers: Mapping[bytes, bytes], origins: Sequence[str]) -> None:
+    """Raises ApiError, 403, for a request that a page of another site has a browser send.
+
+    headers: of the request, by names in lower case; origins: of pages that may ask, or "*".
+    """
+    asked = headers.get(b"host", b"").decode("latin-1")
+    if not _is_private(asked):
+        raise ApiError(
+            403, f"{asked:.80} may be a name of another site that points here: ask by this"
+            " machine's address, or start the server with --api-key, or --insecure",
+            code=_FOREIGN,
+        )  # fmt: skip
+    origin = headers.get(b"origin", b"").decode("latin-1")
+    is_let_in = "*" in origins or origin in origins
+    if not is_let_in and _is_foreign(origin, asked, headers):
+        raise ApiError(
+            403, f"pages of {origin or 'other sites'} may not ask: start the server with --cors"
+            f" {origin or 'ORIGIN'}",
+            code=_FOREIGN,
+        )  # fmt: skip
+
+
+def _is_foreign(origin: str, asked: str, headers: Mapping[bytes, bytes]) -> bool:
+    site = headers.get(b"sec-fetch-site")  # which pages cannot set, and not all browsers send
+    if site in (b"same-origin", b"none"):
+        return False
+    if not origin:  # a picture, say; who follows a link may look
+        return site == b"cross-site" and headers.get(b"sec-fetch-mode") != b"navigate"
+    scheme, _, where = origin.partition("://")  # programs that show pages have schemes of theirs
+    return origin == "null" or (scheme in ("http", "https") and where.lower() != asked.lower())
+
+
+def _is_private(asked: str) -> bool:
+    """Whether a Host is an address, or a name that only this machine or its network gives."""
+    try:
+        name = (urlsplit(f"//{asked}").hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return "." not in name or name.endswith(_PRIVATE) or name == socket.gethostname().lower()
+    return True
