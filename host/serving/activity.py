@@ -77,9 +77,11 @@ class Activity:
                 self._spans.append(Span(chip, label, start, self._clock()))
 
     def complete_token(self) -> None:
-        """Takes in that a token is there."""
+        """Takes in that a token is there: one of the last timeline where chips did nothing for
+        it, as they do for one that must follow."""
         now = self._clock()
-        self.last = TokenTimeline(self._since, now - self._since, self._spans)
+        if self._spans:
+            self.last = TokenTimeline(self._since, now - self._since, self._spans)
         self._spans, self._since = [], now
 
     def begin(self) -> None:

@@ -69,6 +69,20 @@ def test_each_phase_has_its_name_and_a_token_its_own_spans():
     assert (activity.last.start, activity.last.seconds) == (4.0, 1.0)
 
 
+def test_a_token_for_which_chips_did_nothing_leaves_the_timeline():
+    activity, clock = watch(1)
+    activity.sent(message_types.STEP, 0, bytes(7))
+    says(activity, message_types.BEST, 0)
+    activity.complete_token()
+    seen, clock.now = activity.last, 1.0
+    activity.complete_token()
+    assert activity.last is seen
+    activity.sent(message_types.STEP, 0, bytes(7))
+    says(activity, message_types.BEST, 0)
+    activity.complete_token()
+    assert (activity.last.start, activity.last.seconds) == (1.0, 0.0)
+
+
 def test_the_last_stage_answers_without_being_asked_by_the_host():
     activity, clock = watch(2)
     activity.sent(message_types.STEP, 0, bytes(7))

@@ -76,10 +76,20 @@ def test_a_command_and_the_cluster_at_work(micropython, home, browser):
         light = page.evaluate("getComputedStyle(document.body).backgroundColor")
         page.emulate_media(color_scheme="dark")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+        assert put(page, "order a pizza") == "unknown"  # whose last token takes no pass
+        page.wait_for_selector(".timeline .attention")
         page.set_viewport_size(PHONE)
+        page.wait_for_function("document.querySelector('.timeline').viewBox.baseVal.width < 400")
+        assert put(page, "turn on the light " * 60) == ""
+        assert "128 positions" in page.text_content("#log .error")
+        assert page.evaluate("""() => {
+            const log = document.getElementById("log");
+            return log.scrollTop + log.clientHeight >= log.scrollHeight - 1;
+        }""")
         assert is_as_wide_as_its_window(page)
         assert page.locator("#send").bounding_box()["height"] >= 36
-        assert not wrong and all(url.startswith(address) for url in asked)
+        assert all("400" in each for each in wrong)  # the prompt that was too long
+        assert all(url.startswith(address) for url in asked)
 
 
 def test_the_key_is_asked_for_and_a_lost_server_is_said(tiny, browser):

@@ -8,11 +8,11 @@ export function drawClusters(place, clusters) {
   clusters.forEach((cluster, number) => {
     const old = place.children[number];
     const box = old ?? place.appendChild(element("div", "cluster"));
-    box.replaceChildren(...clusterParts(cluster));
+    box.replaceChildren(...clusterParts(cluster, box.clientWidth));
   });
 }
 
-function clusterParts(cluster) {
+function clusterParts(cluster, width) {
   const title = element("h3", "", cluster.name);
   const facts = [cluster.state];
   if (cluster.chips.length) {
@@ -27,7 +27,7 @@ function clusterParts(cluster) {
   const boards = element("div", "boards");
   boards.append(...cluster.chips.map(board));
   parts.push(boards);
-  if (cluster.token?.spans.length) parts.push(timeline(cluster), legend(cluster));
+  if (cluster.token?.spans.length) parts.push(timeline(cluster, width), legend(cluster));
   return parts;
 }
 
@@ -52,9 +52,10 @@ function board(chip) {
   return box;
 }
 
-function timeline(cluster) {
+// width: in pixels, so that its words are as large on a phone as elsewhere.
+function timeline(cluster, width) {
   const chips = cluster.chips.map((chip) => chip.id);
-  const width = 640, height = chips.length * ROW + 16;
+  const height = chips.length * ROW + 16;
   const total = Math.max(cluster.token.ms, 0.001);
   const figure = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "timeline", role: "img" });
   const title = svg("title", {});
@@ -88,7 +89,11 @@ function timeline(cluster) {
 function legend(cluster) {
   const line = element("div", "legend", "asked until answered, for the last token:");
   const labels = new Set(cluster.token.spans.map((span) => span[1].split(" ")[0]));
-  for (const label of labels) line.append(element("i", label), label);
+  for (const label of labels) {
+    const pair = element("span");
+    pair.append(element("i", label), label);
+    line.append(" ", pair);
+  }
   return line;
 }
 

@@ -59,7 +59,9 @@ function show(view) {
     .find((each) => clusters.some((cluster) => cluster.state === each));
   state(worst, worst);
   drawClusters(find("clusters"), clusters);
-  if (worst === "ready" && !properties.isLoaded) loadProperties();
+  if (worst === "ready" && !properties.isLoaded) loadProperties().catch(() => {
+    properties.isLoaded = false; // the next event asks again
+  });
 }
 
 function state(text, kind) {
@@ -86,6 +88,7 @@ async function run(text) {
   const log = find("log");
   const answer = element("p", "answer"), note = element("p", "note");
   log.append(element("p", "asked", text), answer, note);
+  log.scrollTop = log.scrollHeight;
   const body = properties.answers
     ? { messages: [{ role: "user", content: text }], stream: true }
     : { prompt: text, max_tokens: 128, stream: true };
@@ -107,6 +110,7 @@ async function run(text) {
   } catch (error) {
     note.textContent = error.name === "AbortError" ? "stopped" : error.message;
     if (error.name !== "AbortError") note.classList.add("error");
+    log.scrollTop = log.scrollHeight;
   }
   asking = null;
   find("send").hidden = false;
@@ -115,9 +119,10 @@ async function run(text) {
 
 function figures(piece) {
   const { predicted_n: count, predicted_per_second: rate } = piece.timings;
-  const words = [`${count} tokens`];
+  const words = [count === 1 ? "1 token" : `${count} tokens`];
   if (rate) words.push(`${rate.toFixed(1)} a second`);
   if (piece.federation?.refused) words.push(`refused: ${piece.federation.refused}`);
+  if (piece.federation?.needs_confirmation) words.push("to be confirmed before it is done");
   return words.join(", ");
 }
 
