@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_TIMEOUT = 15.0  # seconds in which the head of a request must be whole
 WRITE_TIMEOUT = 30.0  # seconds in which a client must read of what is kept for it
+MOST_PIPELINED = 16  # requests that wait behind one on their connection
 MOST_HEAD = 1 << 16  # bytes of it, which may be read before it is found to be longer
 _REFUSAL = "HTTP/1.1 {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -26,8 +27,8 @@ def find_most_connections() -> int:
 
 
 class TimedProtocol(HttpToolsProtocol):
-    """Closes connections whose head is too long, or not there in time, or whose answer is not
-    read.
+    """Closes connections whose head is too long, or not there in time, whose answer is not read,
+    or that ask too much ahead.
 
     Where there are too many it closes the one that has waited longest for a request: so those who
     only hold connections cannot keep others out.
@@ -59,6 +60,9 @@ class TimedProtocol(HttpToolsProtocol):
             self._head_size += len(data)
             if self._head_size > MOST_HEAD:
                 self._refuse("431 Request Header Fields Too Large")
+        if len(self.pipeline) > MOST_PIPELINED:
+            self.pipeline.clear()
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_head()
