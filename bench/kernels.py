@@ -8,6 +8,7 @@ output of `mean`: native kernels do that themselves.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 from bench import REPOSITORY
 from bench.emulation.module import TARGETS, EmulatedModule
@@ -63,9 +64,10 @@ def _products(config: Config, chips: int) -> Iterator[Case]:
     yield matvec(rows, config.dim)
 
 
-def figures_of_shapes() -> Iterator[Row]:
-    """Rows of what the goals are stated for."""
-    return figures(cases_of_shapes(), _HEAD_DIM)
+@cache
+def figures_of_shapes() -> tuple[Row, ...]:
+    """Rows of what the goals are stated for. Emulating it takes seconds, and several ask."""
+    return tuple(figures(cases_of_shapes(), _HEAD_DIM))
 
 
 def figures_of_model(config: Config, name: str) -> Iterator[Row]:

@@ -18,6 +18,10 @@ class Memory:
 
     def __init__(self, size: int = 1 << 20) -> None:
         self.bytes = bytearray(size)
+        whole = memoryview(self.bytes)
+        # The same as numbers of so many bytes, of which a kernel reads and writes millions.
+        self.unsigned = {1: whole, 2: whole.cast("H"), 4: whole.cast("I")}
+        self.signed = {1: whole.cast("b"), 2: whole.cast("h"), 4: whole.cast("i")}
         self._free = self._kept = 0
 
     def placed(self, data: bytes, align: int = 16) -> int:

@@ -89,21 +89,30 @@ class Processor(ABC):
         self, to: int, base: int, offset: int, size: int, after: int, signs: bool = False
     ) -> Operation:
         """The one that loads `size` bytes from beside where register `base` points."""
-        registers, load = self.registers, self.memory.load
+        registers, memory = self.registers, self.memory
+        numbers = (memory.signed if signs else memory.unsigned)[size]
+        first, end = memory.BASE, len(memory.bytes)
 
         def execute() -> int:
-            value = load(registers[base] + offset & MASK, size)
-            registers[to] = signed(value, 8 * size) & MASK if signs else value
+            at = (registers[base] + offset & MASK) - first
+            if at < 0 or at >= end or at % size:
+                memory.load(at + first, size)  # raises
+            registers[to] = numbers[at // size] & MASK
             return after
 
         return execute
 
     def store(self, value: int, base: int, offset: int, size: int, after: int) -> Operation:
         """The one that stores the lowest `size` bytes of register `value` there."""
-        registers, store = self.registers, self.memory.store
+        registers, memory = self.registers, self.memory
+        numbers, mask = memory.unsigned[size], (1 << 8 * size) - 1
+        first, end = memory.BASE, len(memory.bytes)
 
         def execute() -> int:
-            store(registers[base] + offset & MASK, size, registers[value])
+            at = (registers[base] + offset & MASK) - first
+            if at < 0 or at >= end or at % size:
+                memory.store(at + first, size, 0)  # raises
+            numbers[at // size] = registers[value] & mask
             return after
 
         return execute
