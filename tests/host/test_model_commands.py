@@ -103,7 +103,7 @@ def test_inspect_tells_whether_a_cluster_holds_it(
     tiny_model_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tiny_model_file
-    monkeypatch.setattr(boards, "names", lambda: ["esp32s3"])  # all others are looked at elsewhere
+    monkeypatch.setattr(boards, "names", lambda *_: ["esp32s3"])  # others: in test_readme.py
     code, out, _ = printed(capsys, "inspect", model, "--chips", 9, "--board", "esp32s3", "--json")
     assert code == 0
     assert json.loads(out)["cluster"] == {"chips": 9, "board": "esp32s3", "problem": None}
