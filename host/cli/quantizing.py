@@ -23,6 +23,7 @@ from host.model.own_text import (
     save_own_text,
     write_own_text,
 )
+from host.model.quantization.massive import calibrate
 from host.model.quantization.quality import Quality, measure_quality
 from host.model.quantization.quantize import (
     CALIBRATION_LENGTH,
@@ -79,8 +80,8 @@ def quantize_to_file(
         else:
             length = min(CALIBRATION_LENGTH, config.context)
             texts = sample_texts(tokens, model, begin("sampling texts", 2 * (length - 1)))
-        ranges = model.measure_ranges(texts.calibration, begin("calibrating", config.layers))
-        result = quantize(weights, ranges, begin("quantizing", config.layers))
+        form, ranges = calibrate(weights, model, texts.calibration, begin)
+        result = quantize(form, ranges, begin("quantizing", config.layers))
         steps = texts.held_out.shape[1] - 1
         cost = measure_quality(model, result, texts.held_out, begin("measuring", steps))
         loading.LoadedModel(result, tokens, header.prompt_format).save(output)

@@ -97,13 +97,17 @@ class FloatModel:
         return self._forward(np.asarray(tokens).reshape(-1, 1), cache)[:, 0]
 
     def measure_ranges(
-        self, sequences: Iterable[npt.ArrayLike], advance: Callable[[], object] = lambda: None
+        self,
+        sequences: Iterable[npt.ArrayLike],
+        advance: Callable[[], object] = lambda: None,
+        ranges: Ranges | None = None,
     ) -> Ranges:
         """Measures the largest magnitude at every site over all positions of `sequences`.
 
-        Layer by layer, so that each is read once. advance: called after each.
+        Layer by layer, so that each is read once. advance: called after each. ranges: what
+        observes them and is returned, by default new ones.
         """
-        ranges = Ranges(self.config.layers)
+        ranges = Ranges(self.config.layers) if ranges is None else ranges
         observe = ranges.observe
         batches = list(self._batches([np.asarray(sequence) for sequence in sequences]))
         streams = [self._embed(batch) for batch in batches]

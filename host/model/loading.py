@@ -28,6 +28,7 @@ from host.model.other_files import name_start
 from host.model.outline import Outline
 from host.model.own_text import own_text_path
 from host.model.prompt_format import CONTINUATION, PromptFormat
+from host.model.quantization.massive import calibrate
 from host.model.quantization.quantize import quantize, sample_calibration
 from host.model.quantized import QuantizedModel
 from host.model.tokenizers.bpe import BpeTokenizer
@@ -62,7 +63,7 @@ class LoadedModel:
             return self.weights
         model = FloatModel(self.weights)
         sequences = sample_calibration(model, self.tokenizer.bos)
-        return quantize(self.weights, model.measure_ranges(sequences))
+        return quantize(*calibrate(self.weights, model, sequences))
 
     def save(self, path: str | Path) -> None:
         """Writes the model, quantized, to `path`, all or nothing. Raises ModelError."""

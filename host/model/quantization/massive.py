@@ -1,0 +1,88 @@
+"""Models with massive activations, brought into a form that integers of 16 bits hold.
+
+The form computes the same (rotation.py, copies.py), so that chips and wire know nothing of it.
+Other models stay as they are, and so do the integers that they are quantized to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from host.model.checkpoint import Config
+from host.model.float_model import FloatModel
+from host.model.float_weights import FloatWeights
+from host.model.quantization.copies import CopiedUnits, choose_copies
+from host.model.quantization.rotation import RotatedWeights
+from host.model.ranges import Ranges
+
+# So many times as large as is usual is massive in the residual stream. Those of small models have
+# some 20 times at most.
+MASSIVE = 64.0
+# Units that are at most so many times as large as is usual leave 32 steps of 16 bits, of which one
+# is a sign and one to spare, to a usual magnitude; twice as much is massive.
+LARGEST_UNIT = 512.0
+
+Begin = Callable[[str, int], Callable[[], object]]
+
+
+class DetailedRanges(Ranges):
+    """Ranges, and what tells massive activations from usual ones.
+
+    unit_peaks: largest magnitude of each feed-forward unit [layers, units]; usual_hidden: of a
+    layer's units the root of the mean square at a usual position [layers].
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config.layers)
+        self.unit_peaks = np.zeros((config.layers, config.hidden_dim))
+        self.usual_hidden = np.zeros(config.layers)
+        self._residual: list[float] = []
+
+    def observe(self, site: str, layer: int, values: npt.NDArray[np.float64]) -> None:
+        """As Ranges."""
+        super().observe(site, layer, values)
+        if site == "hidden":
+            peaks = np.abs(values).max(axis=(0, 1))
+            self.unit_peaks[layer] = np.maximum(self.unit_peaks[layer], peaks)
+            self.usual_hidden[layer] = max(self.usual_hidden[layer], _usual(values))
+        elif site == "residual":
+            self._residual.append(_usual(values))
+
+    @property
+    def is_massive(self) -> bool:
+        """Whether the residual stream or a layer's units have massive activations."""
+        usual = float(np.median(self._residual))
+        units = self.hidden > 2 * LARGEST_UNIT * self.usual_hidden
+        return self.residual > MASSIVE * usual or bool(units.any())
+
+
+def calibrate(
+    weights: FloatWeights,
+    model: FloatModel,
+    sequences: Iterable[npt.ArrayLike],
+    begin: Begin = lambda name, steps: lambda: None,
+) -> tuple[FloatWeights, Ranges]:
+    """Returns weights that compute what `model`, those of `weights`, does, and their ranges over
+    `sequences`: what `quantize` makes its integers from.
+
+    begin: called with the name of a step and its number of parts; what it returns, after each.
+    """
+    sequences = list(sequences)
+    layers = weights.config.layers
+    found = DetailedRanges(weights.config)
+    model.measure_ranges(sequences, begin("calibrating", layers), found)
+    if not found.is_massive:
+        return weights, found
+    goals = np.maximum(found.usual_hidden * LARGEST_UNIT, np.finfo(float).tiny)
+    form = RotatedWeights(CopiedUnits(weights, choose_copies(found.unit_peaks, goals)))
+    # Each layer is read once, so that none need stay in memory.
+    rotated = FloatModel(form, kept=0)
+    return form, rotated.measure_ranges(sequences, begin("calibrating, rotated", layers))
+
+
+def _usual(values: npt.NDArray[np.float64]) -> float:
+    """Returns the median, over positions, of the root of the mean square of [..., elements]."""
+    return float(np.median(np.sqrt(np.mean(values * values, axis=-1))))
