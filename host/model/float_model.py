@@ -100,15 +100,20 @@ class FloatModel:
         self,
         sequences: Iterable[npt.ArrayLike],
         advance: Callable[[], object] = lambda: None,
-        ranges: Ranges | None = None,
+        watch: Observer | None = None,
     ) -> Ranges:
         """Measures the largest magnitude at every site over all positions of `sequences`.
 
-        Layer by layer, so that each is read once. advance: called after each. ranges: what
-        observes them and is returned, by default new ones.
+        Layer by layer, so that each is read once. advance: called after each. watch: observes the
+        same values.
         """
-        ranges = Ranges(self.config.layers) if ranges is None else ranges
-        observe = ranges.observe
+        ranges = Ranges(self.config.layers)
+
+        def observe(site: str, layer: int, values: Array) -> None:
+            ranges.observe(site, layer, values)
+            if watch:
+                watch(site, layer, values)
+
         batches = list(self._batches([np.asarray(sequence) for sequence in sequences]))
         streams = [self._embed(batch) for batch in batches]
         for x in streams:

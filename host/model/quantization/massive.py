@@ -28,35 +28,32 @@ LARGEST_UNIT = 512.0
 Begin = Callable[[str, int], Callable[[], object]]
 
 
-class DetailedRanges(Ranges):
-    """Ranges, and what tells massive activations from usual ones.
+class Magnitudes:
+    """What tells massive activations from usual ones, of a model that is calibrated.
 
-    unit_peaks: largest magnitude of each feed-forward unit [layers, units]; usual_hidden: of a
+    unit_peaks: largest magnitude of each feed-forward unit [layers, units]; usual_units: of a
     layer's units the root of the mean square at a usual position [layers].
     """
 
     def __init__(self, config: Config) -> None:
-        super().__init__(config.layers)
         self.unit_peaks = np.zeros((config.layers, config.hidden_dim))
-        self.usual_hidden = np.zeros(config.layers)
-        self._residual: list[float] = []
+        self.usual_units = np.zeros(config.layers)
+        self._usual_residuals: list[float] = []
 
     def observe(self, site: str, layer: int, values: npt.NDArray[np.float64]) -> None:
-        """As Ranges."""
-        super().observe(site, layer, values)
+        """Takes in the values at a site [batch, positions, elements]."""
         if site == "hidden":
             peaks = np.abs(values).max(axis=(0, 1))
             self.unit_peaks[layer] = np.maximum(self.unit_peaks[layer], peaks)
-            self.usual_hidden[layer] = max(self.usual_hidden[layer], _usual(values))
+            self.usual_units[layer] = max(self.usual_units[layer], _usual(values))
         elif site == "residual":
-            self._residual.append(_usual(values))
+            self._usual_residuals.append(_usual(values))
 
-    @property
-    def is_massive(self) -> bool:
+    def are_massive(self, ranges: Ranges) -> bool:
         """Whether the residual stream or a layer's units have massive activations."""
-        usual = float(np.median(self._residual))
-        units = self.hidden > 2 * LARGEST_UNIT * self.usual_hidden
-        return self.residual > MASSIVE * usual or bool(units.any())
+        usual = float(np.median(self._usual_residuals))
+        units = ranges.hidden > 2 * LARGEST_UNIT * self.usual_units
+        return ranges.residual > MASSIVE * usual or bool(units.any())
 
 
 def calibrate(
@@ -72,11 +69,11 @@ def calibrate(
     """
     sequences = list(sequences)
     layers = weights.config.layers
-    found = DetailedRanges(weights.config)
-    model.measure_ranges(sequences, begin("calibrating", layers), found)
-    if not found.is_massive:
-        return weights, found
-    goals = np.maximum(found.usual_hidden * LARGEST_UNIT, np.finfo(float).tiny)
+    found = Magnitudes(weights.config)
+    ranges = model.measure_ranges(sequences, begin("calibrating", layers), found.observe)
+    if not found.are_massive(ranges):
+        return weights, ranges
+    goals = np.maximum(found.usual_units * LARGEST_UNIT, np.finfo(float).tiny)
     form = RotatedWeights(CopiedUnits(weights, choose_copies(found.unit_peaks, goals)))
     # Each layer is read once, so that none need stay in memory.
     rotated = FloatModel(form, kept=0)
