@@ -24,6 +24,8 @@ class Ranges:
         self.gate = np.zeros(layers)  # w1 x: input of SiLU
         self.up = np.zeros(layers)  # w3 x
         self.hidden = np.zeros(layers)  # SiLU(gate) * up: input of w2
+        # What hidden may have room for beyond what was observed, where that costs nothing else.
+        self.roomy_hidden = np.zeros(layers)
         self.residual = 0.0  # the embedding and every sum of the residual stream
         self.final = 0.0  # normalized: input of the classifier
         self.logits = 0.0

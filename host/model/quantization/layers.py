@@ -101,9 +101,12 @@ class Attention:
 
 
 class FeedForward:
-    """A layer's feed-forward network. Raises ModelError where its gate is too large."""
+    """A layer's feed-forward network. Raises ModelError where its gate is too large.
 
-    def __init__(self, layer: LayerWeights, ranges: Ranges, index: int) -> None:
+    residual: the scale 2**-residual that the residual stream is to have.
+    """
+
+    def __init__(self, layer: LayerWeights, ranges: Ranges, index: int, residual: int) -> None:
         steps = arithmetic.SIGMOID_STEP_BITS
         self.norm = layer["ffn_norm"]
         self.gate, self.up = Rows(layer["w1"]), Rows(layer["w3"])
@@ -123,6 +126,10 @@ class FeedForward:
         )
         self.hidden_limit = self.down.input_limit()
         finest = choose_exponent(ranges.hidden[index], self.hidden_limit)
+        if room := float(ranges.roomy_hidden[index]):
+            # What saturates costs more than a bit of what is usual, but the stream's scale more.
+            coarsest = residual - self.down.highest_exponent(0)
+            finest = min(finest, max(choose_exponent(room, self.hidden_limit), coarsest))
         # A product is shifted by 1 to MAX_SHIFT bits.
         product = self.gate_exponent + self.up_exponent
         self.hidden_exponent = max(min(finest, product - 1), product - MAX_SHIFT)

@@ -77,7 +77,10 @@ def calibrate(
     form = RotatedWeights(CopiedUnits(weights, choose_copies(found.unit_peaks, goals)))
     # Each layer is read once, so that none need stay in memory.
     rotated = FloatModel(form, kept=0)
-    return form, rotated.measure_ranges(sequences, begin("calibrating, rotated", layers))
+    ranges = rotated.measure_ranges(sequences, begin("calibrating, rotated", layers))
+    # Other texts have larger peaks than those that are calibrated on.
+    ranges.roomy_hidden = found.usual_units * LARGEST_UNIT / 2
+    return form, ranges
 
 
 def _usual(values: npt.NDArray[np.float64]) -> float:

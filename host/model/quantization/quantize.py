@@ -69,16 +69,19 @@ class _Quantizer:
         self, weights: FloatWeights, ranges: Ranges, advance: Callable[[], object]
     ) -> None:
         self.weights, self.config, self.ranges = weights, weights.config, ranges
+        epsilon = max(self.config.dim * self.config.norm_eps, SMALLEST)
+        residual = min(
+            choose_exponent(ranges.residual, RESIDUAL_LIMIT, RESIDUAL_HEADROOM),
+            floor_log2(2.0**29 / epsilon) // 2,  # keeps Gain.epsilon below 2**30
+        )
         self.attention, self.feed_forward = [], []
         for index in range(self.config.layers):
             layer = weights.layer(index)
             self.attention.append(Attention(layer, self.config, ranges, index))
-            self.feed_forward.append(FeedForward(layer, ranges, index))
+            self.feed_forward.append(FeedForward(layer, ranges, index, residual))
             advance()
-        epsilon = max(self.config.dim * self.config.norm_eps, SMALLEST)
         self.residual_exponent = min(
-            choose_exponent(ranges.residual, RESIDUAL_LIMIT, RESIDUAL_HEADROOM),
-            floor_log2(2.0**29 / epsilon) // 2,  # keeps Gain.epsilon below 2**30
+            residual,
             *(attention.highest_residual_exponent() for attention in self.attention),
             *(network.highest_residual_exponent() for network in self.feed_forward),
         )
