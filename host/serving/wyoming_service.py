@@ -42,6 +42,7 @@ _LOG = logging.getLogger("federation")
 MOST_EVENT = 1 << 16  # bytes of an event's data or payload
 MOST_CONNECTIONS = 64
 _READ_TIMEOUT = 60.0  # seconds that a connection may be silent
+_WRITE_TIMEOUT = 30.0  # seconds in which what is sent must be read
 _NOT_UNDERSTOOD = "Sorry, I did not understand that"
 _BY = Attribution(name=PROJECT, url="")
 
@@ -76,6 +77,7 @@ class WyomingService:
         self._model, self._table, self._areas, self._seconds = model, table, areas, seconds
         self._recognizes = model.source.prompt_format.grammar is not None
         self._connections = 0
+        self._silent: dict[asyncio.StreamWriter, None] = {}  # that wait for an event, oldest first
 
     def info(self) -> Info:
         """What the service says of itself."""
@@ -126,20 +128,40 @@ class WyomingService:
         return self._table.area_of(area.replace(" ", "_")) or area
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serves a connection until it is closed, or sends what is no event."""
+        """Serves a connection until it is closed, or sends what is no event.
+
+        One too many has the one that was silent for longest be closed.
+        """
         self._connections += 1
+        has_room = self._connections <= MOST_CONNECTIONS or self._make_room()
         try:
-            if self._connections <= MOST_CONNECTIONS:
-                while event := await async_read_event(_Reader(reader)):
-                    for each in await self._answers(event):
+            while has_room and (event := await self._read(reader, writer)):
+                for each in await self._answers(event):
+                    async with asyncio.timeout(_WRITE_TIMEOUT):
                         await async_write_event(each.event(), writer)
         except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError,
                 RecursionError):  # fmt: skip
             _LOG.info("wyoming: a connection broke off, or sent what is no event")
         finally:
+            await _close(writer)
             self._connections -= 1
-            with contextlib.suppress(OSError):
-                writer.close()
+
+    async def _read(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> Event | None:
+        self._silent[writer] = None
+        try:
+            return await async_read_event(_Reader(reader))
+        finally:
+            self._silent.pop(writer, None)
+
+    def _make_room(self) -> bool:
+        """Closes the connection that has been silent for longest; whether there is one."""
+        for oldest in self._silent:
+            del self._silent[oldest]
+            oldest.transport.abort()
+            return True
+        return False
 
     async def _answers(self, event: Event) -> list[Eventable]:
         if Describe.is_type(event.type):
@@ -151,6 +173,16 @@ class WyomingService:
             asked = Recognize.from_event(event)
             return await self.answer(str(asked.text), asked.context or {})
         return []  # as other programs do with what they do not know
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Closes a connection, at once where what was sent is not read in time."""
+    writer.close()
+    try:
+        async with asyncio.timeout(_WRITE_TIMEOUT):
+            await writer.wait_closed()
+    except OSError:  # a timeout is one
+        writer.transport.abort()
 
 
 def parse_address(text: str, is_insecure: bool = False) -> tuple[str, int]:

@@ -1,6 +1,7 @@
 """Wyoming with the library's own client, as Home Assistant's conversation agent uses it."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from wyoming.asr import Transcript
@@ -192,6 +193,41 @@ def test_what_is_no_event_ends_its_connection_and_no_other(home, nonsense):
         assert b"intents-start" not in asyncio.run(run())
     except ConnectionResetError:
         assert len(nonsense) > wyoming_service.MOST_EVENT
+
+
+def test_who_only_holds_connections_keeps_nobody_out(home, monkeypatch):
+    monkeypatch.setattr(wyoming_service, "MOST_CONNECTIONS", 3)
+
+    async def run():
+        service = WyomingService(home, IntentTable.load(), {}, 60)
+        async with open_wyoming(service, ("127.0.0.1", 0)) as port:
+            held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(9)]
+            async with asyncio.timeout(60), AsyncTcpClient("127.0.0.1", port) as client:
+                await client.write_event(Describe().event())
+                assert Info.is_type((await client.read_event()).type)
+                with suppress(ConnectionResetError):
+                    assert await held[0][0].read(1) == b""
+            for _, writer in held:
+                writer.close()
+
+    asyncio.run(run())
+
+
+def test_who_reads_nothing_is_cut_off(home, monkeypatch):
+    monkeypatch.setattr(wyoming_service, "_WRITE_TIMEOUT", 0.05)
+
+    async def run():
+        service = WyomingService(home, IntentTable.load(), {}, 60)
+        async with open_wyoming(service, ("127.0.0.1", 0)) as port:
+            _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+            async with asyncio.timeout(60):
+                with suppress(ConnectionError):
+                    while True:
+                        writer.write(b'{"type": "describe"}\n' * 100)
+                        await writer.drain()
+            writer.transport.abort()
+
+    asyncio.run(run())
 
 
 def test_addresses_and_rooms():
