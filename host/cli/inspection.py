@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,34 @@ from host.model.quantization.quantize import quantize
 from host.model.quantized import QuantizedModel
 from host.model.ranges import Ranges
 from host.parallel.boards import BoardSet
-from host.parallel.fitting import find_fewest_chips, find_first_plan, find_obstacle
+from host.parallel.cost.estimate import PROMPT, find_fastest
+from host.parallel.fitting import (
+    explain,
+    find_fewest_chips,
+    find_leanest_chips,
+    find_obstacle,
+    find_plans,
+)
+from host.parallel.parallelism import ANYWHERE
 
 LINKS = ("uart", "espnow")  # over which numbers of chips are listed
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Whether a cluster of these boards holds the model; problem: one line, where it does not."""
+    """Whether a cluster of these boards holds the model; problem: one line, where it does not.
+
+    weights: where these are, of PSRAM and flash; tokens_per_second, first_token (seconds from a
+    prompt of PROMPT tokens on), limit: what takes most of the time; None where not modelled.
+    """
 
     chips: int
     board: str
     problem: str | None
+    weights: tuple[str, ...] = ()
+    tokens_per_second: float | None = None
+    first_token: float | None = None
+    limit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,7 @@ class Inspection:
     their rows' multipliers, which all chips together hold; kv_bytes: of the caches that they hold
     for `context` positions; chips: of each board and over each link, the smallest number that
     holds the model, signed where it is no simulated board, as `flash` has it; None where no number
-    does;
+    does; with_flash: the same where fewer do with weights in flash;
     problem: one line, where no chips can run the model whatever their heaps.
     """
 
@@ -58,6 +74,7 @@ class Inspection:
     context: int
     kv_bytes: int
     chips: dict[str, dict[str, int | None]]
+    with_flash: dict[str, dict[str, int]]
     problem: str | None
     cluster: Fit | None
 
@@ -93,6 +110,8 @@ def inspect_model(
     if not 1 <= context <= config.context:
         raise ModelError(f"context must be 1 to {config.context}, got {context}")
     obstacle = find_obstacle(model, context)
+    kinds = [boards.load(name) for name in boards.names()]
+    chips = {board.name: _fewest_by_link(model, board, context) for board in kinds}
     return Inspection(
         path=str(path),
         format=kind,
@@ -103,8 +122,11 @@ def inspect_model(
         quantized_bytes=quantized_bytes(config),
         context=context,
         kv_bytes=4 * config.layers * config.kv_dim * context,
-        chips={
-            name: _fewest_by_link(model, boards.load(name), context) for name in boards.names()
+        chips=chips,
+        with_flash={
+            board.name: found
+            for board in kinds
+            if (found := _fewest_with_flash(model, board, context, chips[board.name]))
         },
         problem=None if obstacle is None else str(obstacle),
         cluster=None if cluster is None else _check_fit(model, *cluster, context, link),
@@ -115,15 +137,35 @@ def _fewest_by_link(model: QuantizedModel, board: Board, context: int) -> dict[s
     return {link: find_fewest_chips(model, board, context, link) for link in board.links}
 
 
+def _fewest_with_flash(
+    model: QuantizedModel, board: Board, context: int, in_heaps: dict[str, int | None]
+) -> dict[str, int]:
+    """By link, where that is fewer."""
+    found = {}
+    for link, chips in in_heaps.items():
+        if chips == 1 or board.is_simulated or not board.weights_room:
+            continue
+        fewest = find_leanest_chips(model, board, context, link, ANYWHERE)
+        if fewest is not None and (chips is None or fewest < chips):
+            found[link] = fewest
+    return found
+
+
 def _check_fit(model: QuantizedModel, chips: int, board: Board, context: int, link: str) -> Fit:
     """As flashing these boards with their defaults has it."""
-    boards = BoardSet((board,) * chips, link, context, not board.is_simulated)
-    problem = None
-    try:
-        find_first_plan(model, boards)
-    except ModelError as error:
-        problem = str(error)
-    return Fit(chips, board.name, problem)
+    every = (board,) * chips
+    boards = BoardSet(every, link, context, not board.is_simulated, "pins")
+    plans, problems = find_plans(model, boards)
+    if not plans:
+        boards = replace(boards, weights=ANYWHERE)
+        plans, _ = find_plans(model, boards)
+    if not plans:
+        return Fit(chips, board.name, str(explain(problems)))
+    found = find_fastest(plans, boards)
+    if found is None:
+        return Fit(chips, board.name, None)
+    rate = found.latency.tokens_per_second
+    return Fit(chips, board.name, None, found.places, rate, found.first_token, found.limit)
 
 
 def _count_parameters(config: Config, shared: bool) -> int:
@@ -165,13 +207,25 @@ def print_inspection(console: Console, found: Inspection) -> None:
         table.add_row("on any board", f"cannot run: {found.problem}")
     for name, chips in () if found.problem else found.chips.items():
         table.add_row(f"on {name}", _format_chips(chips))
+        if more := found.with_flash.get(name):
+            table.add_row("", f"with weights in flash {_format_chips(dict(more))}")
     console.print(table, highlight=False)
     if found.cluster:
         cluster = found.cluster
-        verdict = f"does not fit: {cluster.problem}" if cluster.problem else "fits"
+        verdict = f"does not fit: {cluster.problem}" if cluster.problem else _format_fit(cluster)
         console.print(
             f"{_format_count(cluster.chips)} {cluster.board}: {verdict}", highlight=False
         )
+
+
+def _format_fit(cluster: Fit) -> str:
+    if not cluster.tokens_per_second:
+        return "fits"
+    return (
+        f"fits, weights in {' and '.join(cluster.weights)}; {cluster.tokens_per_second:.2g} tokens"
+        f" a second, the first {cluster.first_token:.2g} s after a prompt of {PROMPT}, most of"
+        f" each for {cluster.limit} (modelled)"
+    )
 
 
 def _format_chips(chips: dict[str, int | None]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from host.errors import ClusterError, ModelError
 from host.hardware.board import Board
-from host.model.checkpoint import Config
+from host.model.checkpoint import Config, quantized_bytes
 from host.model.outline import Divisible
 from host.parallel.boards import BoardSet, list_places
 from host.parallel.parallelism import (
@@ -112,6 +112,30 @@ def find_fewest_chips(
     except ModelError:
         leanest = None
     return next(filter(fits, range(1, most)), leanest)
+
+
+def find_leanest_chips(
+    model: Divisible, board: Board, context: int, kind: str, weights: str, line: str = "usb"
+) -> int | None:
+    """Returns the smallest number of this board that holds the model with the strategy that takes
+    least of each, the host adding up; None where none does. Arguments as find_fewest_chips', of
+    which this is the quick way for large models."""
+    room = board.planned_heap(kind)
+    if weights != HEAP:
+        room = max(room, board.weights_room)
+
+    def fits(chips: int) -> bool:
+        boards = (board,) * chips
+        signed = not board.is_simulated
+        with suppress(ModelError):
+            BoardSet(boards, kind, context, signed, line, weights=weights).plan(
+                model, replace(HOST_REDUCE, weights=weights)
+            )
+            return True
+        return False
+
+    least = min(-(-quantized_bytes(model.config) // room), MAX_CHIPS)
+    return next(filter(fits, range(least, MAX_CHIPS + 1)), None)
 
 
 def find_obstacle(model: Divisible, context: int) -> ModelError | None:

@@ -3,19 +3,16 @@ each would take."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from host.errors import ModelError
 from host.hardware.board import Board
 from host.model.checkpoint import Config, count_parameters, quantized_bytes
 from host.model.outline import Outline
 from host.parallel.boards import BoardSet
 from host.parallel.cost.estimate import Estimate, find_fastest
-from host.parallel.fitting import find_plans
-from host.parallel.parallelism import ANYWHERE, HEAP, HOST_REDUCE
-from host.parallel.plan import MAX_CHIPS
+from host.parallel.fitting import find_leanest_chips, find_plans
+from host.parallel.parallelism import ANYWHERE, HEAP
 
 # Bits of partial sums that are not known: as wide as they can be.
 _WIDEST_BITS = 32
@@ -111,24 +108,11 @@ def find_boards_needed(model: WellKnown, board: Board, link: str, context: int) 
 def _find_need(model: WellKnown, board: Board, link: str, context: int, weights: str) -> Need:
     """The fewest with the strategy that takes least of each, and what they would make of the model
     with the fastest that fits them, up to MOST_ESTIMATED."""
-    outline, size = Outline(model.config, _WIDEST_BITS), quantized_bytes(model.config)
+    outline = Outline(model.config, _WIDEST_BITS)
     context = min(context, model.config.context)
-    room = board.planned_heap(link)
-    if weights != HEAP:
-        room = max(room, board.weights_room)
-
-    def boards(chips: int) -> BoardSet:
-        signed = not board.is_simulated
-        return BoardSet((board,) * chips, link, context, signed, "pins", weights=weights)
-
-    def fits(chips: int) -> bool:
-        with suppress(ModelError):
-            boards(chips).plan(outline, replace(HOST_REDUCE, weights=weights))
-            return True
-        return False
-
-    least = min(-(-size // room), MAX_CHIPS)
-    chips = next(filter(fits, range(least, MAX_CHIPS + 1)), None)
+    chips = find_leanest_chips(outline, board, context, link, weights, "pins")
     if chips is None or chips > MOST_ESTIMATED:
         return Need(chips, None)
-    return Need(chips, find_fastest(find_plans(outline, boards(chips))[0], boards(chips)))
+    signed = not board.is_simulated
+    boards = BoardSet((board,) * chips, link, context, signed, "pins", weights=weights)
+    return Need(chips, find_fastest(find_plans(outline, boards)[0], boards))

@@ -106,12 +106,34 @@ def test_inspect_tells_whether_a_cluster_holds_it(
     monkeypatch.setattr(boards, "names", lambda *_: ["esp32s3"])  # others: in test_readme.py
     code, out, _ = printed(capsys, "inspect", model, "--chips", 9, "--board", "esp32s3", "--json")
     assert code == 0
-    assert json.loads(out)["cluster"] == {"chips": 9, "board": "esp32s3", "problem": None}
+    cluster = json.loads(out)["cluster"]
+    assert (cluster["chips"], cluster["board"], cluster["problem"]) == (9, "esp32s3", None)
+    assert cluster["weights"] == ["RAM"] and cluster["tokens_per_second"] > 1
+    assert cluster["first_token"] > 0 and cluster["limit"]
     code, out, _ = printed(capsys, "inspect", model, "--chips", 1, "--board", "esp32s3")
     assert code == 1
     heap = boards.load("esp32s3").planned_heap("espnow") // 1024
     problem = f"1 chip esp32s3: does not fit: 1 chip with {heap} KB of heap is"
     assert problem in " ".join(out.split())
+
+
+def test_inspect_counts_boards_with_weights_in_flash(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Config(64, 256, 8, 4, 4, VOCABULARY, 64)
+    path = write_gguf(random_checkpoint(config), tmp_path / "m.gguf", small_tokenizer())
+    code, out, _ = printed(capsys, "inspect", path, "--json")
+    found = json.loads(out)
+    for name, links in found["with_flash"].items():
+        for link, chips in links.items():
+            heaps = found["chips"][name][link]
+            assert heaps is None or 1 <= chips < heaps
+    assert found["with_flash"]["esp32s3"]["uart"] == 1 and "simulated" not in found["with_flash"]
+    code, out, _ = printed(capsys, "inspect", path, "--chips", 1, "--board", "esp32s3",
+                           "--link", "uart")  # fmt: skip
+    assert code == 0
+    assert "1 chip esp32s3: fits, weights in flash; " in " ".join(out.split())
+    assert "with weights in flash 1 chip over uart" in " ".join(out.split())
 
 
 def test_what_inspect_refuses(
