@@ -32,6 +32,7 @@ from host.parallel.fitting import (
 from host.parallel.parallelism import ANYWHERE
 
 LINKS = ("uart", "espnow")  # over which numbers of chips are listed
+_MOST_TRIED = 20  # boards with weights in flash, where none do with them in heaps
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,9 @@ def _fewest_with_flash(
     for link, chips in in_heaps.items():
         if chips == 1 or board.is_simulated or not board.weights_room:
             continue
-        fewest = find_leanest_chips(model, board, context, link, ANYWHERE)
-        if fewest is not None and (chips is None or fewest < chips):
+        most = _MOST_TRIED if chips is None else chips - 1
+        fewest = find_leanest_chips(model, board, context, link, ANYWHERE, most=most)
+        if fewest is not None:
             found[link] = fewest
     return found
 

@@ -115,11 +115,17 @@ def find_fewest_chips(
 
 
 def find_leanest_chips(
-    model: Divisible, board: Board, context: int, kind: str, weights: str, line: str = "usb"
+    model: Divisible,
+    board: Board,
+    context: int,
+    kind: str,
+    weights: str,
+    line: str = "usb",
+    most: int = MAX_CHIPS,
 ) -> int | None:
-    """Returns the smallest number of this board that holds the model with the strategy that takes
-    least of each, the host adding up; None where none does. Arguments as find_fewest_chips', of
-    which this is the quick way for large models."""
+    """Returns the smallest number of this board, at most `most`, that holds the model with the
+    strategy that takes least of each, the host adding up; None where none does. Other arguments as
+    find_fewest_chips', of which this is the quick way for large models."""
     room = board.planned_heap(kind)
     if weights != HEAP:
         room = max(room, board.weights_room)
@@ -134,8 +140,8 @@ def find_leanest_chips(
             return True
         return False
 
-    least = min(-(-quantized_bytes(model.config) // room), MAX_CHIPS)
-    return next(filter(fits, range(least, MAX_CHIPS + 1)), None)
+    least = -(-quantized_bytes(model.config) // room)
+    return next(filter(fits, range(least, most + 1)), None)
 
 
 def find_obstacle(model: Divisible, context: int) -> ModelError | None:
