@@ -29,7 +29,8 @@ def print_sizes(
     for place in ("flash", "heaps"):
         headings += [f"boards, {place}", f"tokens/s, {place}", f"first s, {place}"]
     print_table(console, headings, [_row(each) for each in found], left={0})
-    over = f"ESP-NOW, frames of {board.mtu(link):,} bytes" if link == "espnow" else "serial lines"
+    over = {"uart": "serial lines", "ring": "a ring of serial lines"}.get(link)
+    over = over or f"ESP-NOW, frames of {board.mtu(link):,} bytes"
     limits = dict.fromkeys(
         need.estimate.limit
         for each in found
