@@ -210,7 +210,7 @@ def print_inspection(console: Console, found: Inspection) -> None:
     for name, chips in () if found.problem else found.chips.items():
         table.add_row(f"on {name}", _format_chips(chips))
         if more := found.with_flash.get(name):
-            table.add_row("", f"with weights in flash {_format_chips(dict(more))}")
+            table.add_row(f"on {name}", f"with weights in flash {_format_chips(dict(more))}")
     console.print(table, highlight=False)
     if found.cluster:
         cluster = found.cluster

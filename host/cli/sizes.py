@@ -39,7 +39,8 @@ def print_sizes(
     )
     console.print(
         f"{board.name} over {over}, caches for {context} positions. flash: the fewest boards, with"
-        " weights in flash where heaps are too small; heaps: in heaps alone. tokens/s, and the"
+        " weights in flash where heaps are too small; heaps: in heaps alone; none:"
+        " none in one stage or two. tokens/s, and the"
         f" first token after a prompt of {PROMPT}, of up to {MOST_ESTIMATED} boards, which wait"
         f" most for {' or '.join(limits)} (modelled, from published shapes)",
         highlight=False,

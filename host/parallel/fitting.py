@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -122,22 +122,25 @@ def find_leanest_chips(
     weights: str,
     line: str = "usb",
     most: int = MAX_CHIPS,
+    tried: Sequence[Parallelism] = (HOST_REDUCE,),
 ) -> int | None:
-    """Returns the smallest number of this board, at most `most`, that holds the model with the
-    strategy that takes least of each, the host adding up; None where none does. Other arguments as
-    find_fewest_chips', of which this is the quick way for large models."""
+    """Returns the smallest number of this board, at most `most`, that holds the model; None where
+    none does.
+
+    tried: by default the one that takes least of each chip, the host adding up. Other arguments
+    are find_fewest_chips', of which this is the quick way for large models.
+    """
     room = board.planned_heap(kind)
     if weights != HEAP:
         room = max(room, board.weights_room)
 
     def fits(chips: int) -> bool:
-        boards = (board,) * chips
         signed = not board.is_simulated
-        with suppress(ModelError):
-            BoardSet(boards, kind, context, signed, line, weights=weights).plan(
-                model, replace(HOST_REDUCE, weights=weights)
-            )
-            return True
+        boards = BoardSet((board,) * chips, kind, context, signed, line, weights=weights)
+        for parallelism in tried:
+            with suppress(ModelError):
+                boards.plan(model, replace(parallelism, weights=weights))
+                return True
         return False
 
     least = -(-quantized_bytes(model.config) // room)

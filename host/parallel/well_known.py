@@ -12,10 +12,12 @@ from host.model.outline import Outline
 from host.parallel.boards import BoardSet
 from host.parallel.cost.estimate import Estimate, find_fastest
 from host.parallel.fitting import find_leanest_chips, find_plans
-from host.parallel.parallelism import ANYWHERE, HEAP
+from host.parallel.parallelism import ANYWHERE, HEAP, HOST_REDUCE, hybrid
 
 # Bits of partial sums that are not known: as wide as they can be.
 _WIDEST_BITS = 32
+# A head of all layers may be more than one board holds.
+_TRIED = (HOST_REDUCE, hybrid(2))
 MOST_ESTIMATED = 20  # boards: what a cluster is made for
 
 
@@ -110,7 +112,7 @@ def _find_need(model: WellKnown, board: Board, link: str, context: int, weights:
     with the fastest that fits them, up to MOST_ESTIMATED."""
     outline = Outline(model.config, _WIDEST_BITS)
     context = min(context, model.config.context)
-    chips = find_leanest_chips(outline, board, context, link, weights, "pins")
+    chips = find_leanest_chips(outline, board, context, link, weights, "pins", tried=_TRIED)
     if chips is None or chips > MOST_ESTIMATED:
         return Need(chips, None)
     signed = not board.is_simulated
