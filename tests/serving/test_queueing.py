@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import closing
 
+import httpx
 import pytest
 
 from host.errors import ClusterError
@@ -77,6 +78,33 @@ def test_a_full_queue_refuses_with_retry_after(tiny):
         assert (error["type"], error["code"]) == ("rate_limit_error", "queue_full")
         gate.is_open.set()
         assert running.text == waiting.text
+
+
+def test_who_fills_the_queue_gives_way_to_another_address(tiny):
+    """Whatever a header says of the address: that anybody can write."""
+    gate = Gate()
+    service, server = start(tiny, [ReferenceChips(script=gate)], most_waiting=2)
+    elsewhere = httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2"))
+    with server as address, elsewhere:
+        running = Asking(address)
+        gate.waiting.wait(60)
+        waiting = [Asking(address), Asking(address)]
+        wait_until(lambda: len(service.default.queue) == 2)
+        feigned = {"X-Forwarded-For": "203.0.113.7"}
+        assert HTTP.post(address + PATH, json=body(), headers=feigned).status_code == 429
+        other = threading.Thread(target=lambda: found.append(ask(elsewhere, address)))
+        found = []
+        other.start()
+        wait_until(lambda: not all(each.is_alive() for each in waiting))
+        gate.is_open.set()
+        for each in (running, *waiting, other):
+            each.join(60)
+        assert sorted(each.answer.status_code for each in waiting) == [200, 429]
+        assert found == [200] and running.text
+
+
+def ask(client, address):
+    return client.post(address + PATH, json=body(), timeout=60).status_code
 
 
 @pytest.mark.parametrize("streamed", [False, True])
