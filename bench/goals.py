@@ -43,14 +43,14 @@ from host.parallel.cost.latency import LatencyModel
 from host.parallel.cost.traffic import count_traffic, widest_sums
 from host.parallel.cost.widths import SumWidths
 from host.parallel.fitting import find_plans
-from host.parallel.parallelism import ALL_GATHER, ALL_REDUCE, HOST_REDUCE
+from host.parallel.parallelism import ALL_GATHER, ALL_REDUCE, ANYWHERE, HOST_REDUCE
 from host.parallel.partition import partition
 from host.parallel.plan import Plan
 
 # The shapes of the 15 million parameters of llama2.c's stories15M, and those of SmolLM2-135M.
 STORIES15M = Config(288, 768, 6, 6, 6, 32_000, 256)
 SMOLLM2 = Config(576, 1536, 2, 9, 3, 512, 64)
-CONTEXT = 128
+CONTEXT = 64  # positions
 CHIPS, WIDE_CHIPS, SEQUENCES = 5, 10, 16
 LONG, SHORT = 1470, 250
 FAST_LINE = 3_000_000
@@ -149,7 +149,7 @@ def board_goals(model: QuantizedModel, yields: Sequence[float]) -> Iterator[Goal
     for words, baud in (("", None), (" of 3 Mbaud", FAST_LINE)):
         best = of.best(_boards(_with_baud(s3, baud), "uart"))
         yield Goal(f"greedy, {CHIPS} esp32s3, UART{words} to the host", best.rate, 50, best.how)
-    psram = load("esp32s3-psram")
+    psram = load("esp32s3-psram").with_mtu(LONG)
     one = of.best(_boards(psram, "espnow"), drafts=False)
     many = of.together(_boards(psram, "espnow"), SEQUENCES)
     name = f"{SEQUENCES} sequences against one, {CHIPS} esp32s3-psram, ESP-NOW"
@@ -158,7 +158,7 @@ def board_goals(model: QuantizedModel, yields: Sequence[float]) -> Iterator[Goal
 
 
 def _boards(board: Board, kind: str, chips: int = CHIPS) -> BoardSet:
-    return BoardSet((board,) * chips, kind, CONTEXT, False, "pins")
+    return BoardSet((board,) * chips, kind, CONTEXT, False, "pins", weights=ANYWHERE)
 
 
 def _with_baud(board: Board, baud: int | None) -> Board:

@@ -43,13 +43,24 @@ def find_plans(
     model: Divisible, boards: BoardSet
 ) -> tuple[list[Plan], dict[Parallelism, ModelError]]:
     """Returns a plan for each parallelism that fits, and what is wrong with each that does not;
-    with weights anywhere, only where none fits with weights in heaps some lie in flash."""
-    if boards.weights == ANYWHERE:
-        found = find_plans(model, replace(boards, weights=HEAP))
-        if found[0] or len(list_places(boards.boards, ANYWHERE, boards.heap)) == 1:
-            return found
+    with weights anywhere, behind those that fit with weights in heaps those of the others whose
+    weights lie in flash."""
+    if boards.weights != ANYWHERE:
+        return _try_all(model, boards, list_parallelisms(model.config, boards))
+    in_heaps = replace(boards, weights=HEAP)
+    plans, problems = _try_all(model, in_heaps, list_parallelisms(model.config, in_heaps))
+    if len(list_places(boards.boards, ANYWHERE, boards.heap)) == 1:
+        return plans, problems
+    others = [replace(each, weights=ANYWHERE) for each in problems]
+    in_flash, problems = _try_all(model, boards, others)
+    return plans + in_flash, problems
+
+
+def _try_all(
+    model: Divisible, boards: BoardSet, parallelisms: Sequence[Parallelism]
+) -> tuple[list[Plan], dict[Parallelism, ModelError]]:
     plans, problems = [], {}
-    for parallelism in list_parallelisms(model.config, boards):
+    for parallelism in parallelisms:
         try:
             plans.append(boards.plan(model, parallelism))
         except ModelError as problem:

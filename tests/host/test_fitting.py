@@ -1,5 +1,6 @@
 """What fits: the same answer to whoever asks, and advice that can be followed."""
 
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from host.launch.choice import choose_parallelism
 from host.model.checkpoint import Config
 from host.model.outline import Outline
 from host.model.quantization.quantize import quantize
-from host.parallel.assessment import assess_all
+from host.parallel.assessment import assess_all, recommend
 from host.parallel.boards import BoardSet
 from host.parallel.fitting import (
     explain,
@@ -18,7 +19,7 @@ from host.parallel.fitting import (
     find_plans,
     list_parallelisms,
 )
-from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, pipeline
+from host.parallel.parallelism import ALL_REDUCE, ANYWHERE, HEAP, HOST_REDUCE, pipeline
 from host.parallel.refusal import Advice, DoesNotFit
 from tests.host.tiny import random_checkpoint
 
@@ -126,3 +127,20 @@ def test_what_no_chips_can_run(words):
     wide = Config(dim=16, hidden_dim=24, layers=1, heads=1, kv_heads=1, vocab_size=9, context=8,
                   head_dim=256)  # fmt: skip
     assert "head" in str(find_obstacle(quantize(random_checkpoint(wide)), 8))
+
+
+def test_strategies_that_heaps_are_too_small_for_have_weights_in_flash():
+    """Behind those that fit in heaps: as fast as they are, they are considered."""
+    config = Config(64, 172, 5, 8, 4, 512, 64)  # as stories260K
+    model = quantize(random_checkpoint(config))
+    boards = replace(alike(5, "esp32c3"), weights=ANYWHERE, signed=False)
+    in_heaps, _ = find_plans(model, replace(boards, weights=HEAP))
+    plans, problems = find_plans(model, boards)
+    assert 0 < len(in_heaps) < len(plans) and plans[: len(in_heaps)] == in_heaps
+    for plan in plans[len(in_heaps) :]:
+        assert all(plan.block(chip) for chip in range(5))
+    assert len(plans) + len(problems) == len(list_parallelisms(config, boards))
+    fitting, _ = assess_all(model, boards)
+    best = recommend(fitting)
+    assert best and best.plan.parallelism == replace(ALL_REDUCE, weights=ANYWHERE)
+    assert best.latency.total < 0.4 * fitting[0].latency.total
