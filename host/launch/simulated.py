@@ -128,7 +128,9 @@ class SimulatedChips:
         self, model: QuantizedModel, choice: Choice, on_ready: OnReady = lambda chip: None
     ) -> Iterator[OpenCluster]:
         """Starts the chips and connects to them; what open_cluster says."""
-        reserve_files(self.count, 1 if self.link.has_one_line else self.count)
+        ports = 1 if self.link.has_one_line else self.count
+        # A wire that loses frames is two.
+        reserve_files(self.count, ports, 2 * self.count if self.link.is_ring and self.loss else 0)
         heap = self.boards.heaps(choice.parallelism)[0]
         plan = self.boards.plan(model, choice.parallelism)
         arch, key = native_arch(), make_key(self.link)

@@ -8,12 +8,12 @@ import pytest
 
 from bench.emulation.mpy import machine_code
 from bench.native import NATIVE_SETS
-from host.build.bundle import NATIVE, chip_files
+from host.build.bundle import NATIVE, chip_files, chip_module
 from host.build.machine_code.exchange_words import WORDS as EXCHANGE_WORDS
 from host.build.machine_code.frames import WORDS
 from host.build.packages import chip_path
 from host.hardware.board import load
-from host.hardware.ram import IDF, MACHINE_CODE, PSRAM_OVERHEAD_KB, UNSIGNED_CODE
+from host.hardware.ram import IDF, MACHINE_CODE, PSRAM_OVERHEAD_KB, RING_CODE, UNSIGNED_CODE
 from host.parallel.parallelism import REDUCERS
 from tests.plans import tensor_plan
 from tests.shipped import shipped_model
@@ -93,6 +93,15 @@ def test_frames_that_are_not_signed_take_so_much_machine_code_more():
         for place in PLACES
     ]
     assert max(more) <= UNSIGNED_CODE <= 1.05 * max(more)
+
+
+def test_a_ring_adds_the_machine_code_of_its_link():
+    source = (REPOSITORY / "firmware/links/ring.py").read_text()
+    sizes = [machine_code(chip_module(source, "firmware/links/ring.py", arch))
+             for arch in ("xtensawin", "rv32imc")]  # fmt: skip
+    assert max(sizes) <= RING_CODE <= 1.1 * max(sizes)
+    board = load("esp32s3")
+    assert board.python_heap("ring", "chips") == board.python_heap("uart", "chips") - RING_CODE
 
 
 @pytest.mark.parametrize("reduce", REDUCERS)

@@ -43,6 +43,7 @@ def started(model_file, tmp_path):
         ("espnow", 3, ["--secure"]),
         pytest.param("espnow", 4, ["--json"], marks=pytest.mark.verify),
         ("uart", 2, []),
+        pytest.param("ring", 3, [], marks=pytest.mark.verify),
     ],
 )
 def test_a_killed_chip_is_named(started, link, chip, options):

@@ -4,7 +4,6 @@ The default run takes a slice; `verify` takes 1 to 8 chips, both links, with and
 tests/system/test_every_mode.py all ways are held to one text.
 """
 
-import itertools
 import os
 import signal
 
@@ -25,6 +24,8 @@ LAYERS = 5
 PIPELINES = [(chips, count_stages(LAYERS, chips)) for chips in range(1, 9)]
 HYBRIDS = [(chips, stages) for chips in range(3, 9) for stages in range(1, min(chips, LAYERS))]
 LINKS = ("uart", "espnow")
+RINGS = [(chips, chips, "ring") for chips in range(1, LAYERS + 1)]
+VERIFY = pytest.mark.verify
 PROMPTS = range(7)
 MINUTES_AN_ITEM = 10
 
@@ -43,6 +44,7 @@ def staged(chips, stages, *arguments):
         (4, 2, "uart", 0.0, False, PROMPTS[4:5], 24),
         (3, 3, "espnow", 0.2, False, PROMPTS[5:6], 16),
         (2, 2, "uart", 0.2, True, PROMPTS[6:7], 12),
+        (3, 3, "ring", 0.2, True, PROMPTS[1:2], 12),
     ],
 )
 def test_a_slice_of_the_matrix(model, runs, chips, stages, link, loss, secure, prompts, steps):
@@ -124,6 +126,8 @@ def test_stages_idle_as_the_formula_says(model, monkeypatch, sequences, tokens, 
         (3, 3, "uart", True, 2),
         (4, 2, "espnow", True, 0),
         (4, 2, "uart", False, 3),
+        (3, 3, "ring", True, 1),
+        pytest.param(5, 5, "ring", False, 4, marks=VERIFY),
     ],
 )
 def test_a_chip_that_restarts_is_replayed(model, runs, chips, stages, link, secure, restarted):
@@ -152,6 +156,19 @@ def test_a_chip_that_hangs_is_named(model, runs, link, stages):
             assert_equals_reference(cluster.executor, runs[2], 32, hang)
 
 
+@pytest.mark.verify
+def test_a_chip_that_hangs_silences_a_ring_which_is_said(model, runs):
+    with open_cluster(model, staged(3, 3, "ring")) as cluster:
+
+        def hang(position):
+            if position == 20:
+                os.kill(cluster.simulation.chips[1].process.pid, signal.SIGSTOP)
+
+        advice = r"; in a ring nobody is heard where one chip is off or one wire is loose: "
+        with pytest.raises(ClusterError, match=rf"{SILENT} \(position \d+\){advice}"):
+            assert_equals_reference(cluster.executor, runs[2], 32, hang)
+
+
 def test_a_chip_that_dies_is_named(model, runs):
     with open_cluster(model, staged(3, 3, "espnow")) as cluster:
 
@@ -166,7 +183,8 @@ def test_a_chip_that_dies_is_named(model, runs):
 @pytest.mark.verify
 @pytest.mark.timeout(60 * MINUTES_AN_ITEM)
 @pytest.mark.parametrize(
-    ("chips", "stages", "link"), [(*c, link) for c in PIPELINES + HYBRIDS for link in LINKS]
+    ("chips", "stages", "link"),
+    [*((*c, link) for c in PIPELINES + HYBRIDS for link in LINKS), *RINGS],
 )
 def test_without_loss(model, runs, chips, stages, link):
     assert_prompts_equal(model, runs, PROMPTS, STEPS, staged(chips, stages, link))
@@ -177,7 +195,7 @@ def test_without_loss(model, runs, chips, stages, link):
 @pytest.mark.parametrize("secure", [False, True])
 @pytest.mark.parametrize(
     ("chips", "stages", "link"),
-    list(itertools.chain(*([(*c, link) for c in (*PIPELINES, (5, 2))] for link in LINKS))),
+    [*((*c, link) for link in LINKS for c in (*PIPELINES, (5, 2))), *RINGS],
 )
 def test_with_a_fifth_of_all_frames_lost(model, runs, chips, stages, link, secure):
     prompt = PROMPTS[(chips + secure) % 7]
