@@ -52,7 +52,7 @@ def test_a_name_that_is_not_there():
     [
         ({"chips": 0}, "ArgumentError", "chips must be a whole number from 1 to 254, got 0"),
         ({"chips": "3"}, "ArgumentError", "chips must be a whole number from 1 to 254, got '3'"),
-        ({"link": "wifi"}, "ArgumentError", "link must be uart or espnow, got 'wifi'"),
+        ({"link": "wifi"}, "ArgumentError", "link must be uart or espnow or ring, got 'wifi'"),
         ({"chips": True}, "ArgumentError", "chips must be a whole number from 1 to 254, got True"),
         ({"loss": "0.1"}, "ArgumentError", "loss must be in [0, 1), got '0.1'"),
         ({"board": None}, "ArgumentError", "board must be a str, got NoneType"),
@@ -112,7 +112,7 @@ def test_what_cannot_be_simulated(home, monkeypatch, arguments, error, message):
         ({"ports": "a", "chips": 0}, "ArgumentError", "chips must be a whole number from 1 to 25"),
         ({"ports": ","}, "ArgumentError", 'ports must name a port, or be "auto"'),
         ({"ports": ["a", "a"]}, "ClusterError", "a is given twice: each chip has a port of its"),
-        ({"ports": "a", "link": "can"}, "ArgumentError", "link must be uart or espnow, got 'can'"),
+        ({"ports": "a", "link": "can"}, "ArgumentError", "link must be uart or espnow or ring, got 'can'"),
         ({"ports": "/dev/none"}, "ClusterError", "there is no port /dev/none: plug the board in"),
     ],
 )
