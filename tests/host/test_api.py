@@ -112,7 +112,8 @@ def test_what_cannot_be_simulated(home, monkeypatch, arguments, error, message):
         ({"ports": "a", "chips": 0}, "ArgumentError", "chips must be a whole number from 1 to 25"),
         ({"ports": ","}, "ArgumentError", 'ports must name a port, or be "auto"'),
         ({"ports": ["a", "a"]}, "ClusterError", "a is given twice: each chip has a port of its"),
-        ({"ports": "a", "link": "can"}, "ArgumentError", "link must be uart or espnow or ring, got 'can'"),
+        ({"ports": "a", "link": "can"}, "ArgumentError",
+         "link must be uart or espnow or ring, got 'can'"),
         ({"ports": "/dev/none"}, "ClusterError", "there is no port /dev/none: plug the board in"),
     ],
 )
