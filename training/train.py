@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.nn import functional
 
-from host.model.checkpoint import Checkpoint
+from host.model.checkpoint import Checkpoint, Config
 from host.model.float_model import FloatModel
 from host.model.formats import llama2c
 from host.model.tokenizers.bpe import BpeTokenizer
@@ -50,12 +50,12 @@ THREADS = 1
 class Training:
     """A model on its way, and its optimizers."""
 
-    def __init__(self, steps: int, data: str) -> None:
+    def __init__(self, steps: int, data: str, config: Config = CONFIG) -> None:
         """`data`: a digest of what the model learns from, with which a kept state must agree."""
         self.data = data
         torch.manual_seed(SEED)
         self.steps, self.step, self.seconds = steps, 0, 0.0
-        self.model = Llama(CONFIG)
+        self.model = Llama(config)
         hidden = [p for p in self.model.layers.parameters() if p.ndim == 2]
         others = [p for p in self.model.parameters() if all(p is not h for h in hidden)]
         # Muon (https://kellerjordan.github.io/posts/muon/) is for matrices between activations.
@@ -97,7 +97,7 @@ class Training:
             "steps": self.steps,
             "seconds": self.seconds,
             "data": self.data,
-            "config": repr(CONFIG),
+            "config": repr(self.model.config),
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
@@ -108,7 +108,7 @@ class Training:
         if not path.exists():
             return False
         state = torch.load(path, weights_only=True)
-        if state["config"] != repr(CONFIG):
+        if state["config"] != repr(self.model.config):
             return False
         if not other_data and (state["data"], state["steps"]) != (self.data, self.steps):
             return False

@@ -9,7 +9,7 @@ from host.generation.command_tables import Command
 from host.generation.evaluation import Judged
 from host.model.prompt_format import parse_format
 from host.toml_file import read_toml
-from training.calibrate import choose, refuse, risks, write
+from training.calibrate import choose, refuse, risks, rows, write
 
 DONE = [Command("in", f"light {i}", "light.kitchen on") for i in range(50)]
 REFUSED = [Command("out", f"mail {i}", "unknown") for i in range(100)]
@@ -34,6 +34,17 @@ def test_an_answer_below_the_threshold_is_refused() -> None:
     assert refuse(some, 0.85, 0.85) == ["unknown", "unknown"]
     assert refuse(some, 0.5, 0.8) == ["light.kitchen on", "lock.attic unlock"]
     assert risks("light.kitchen on; lock.attic unlock") and not risks("lock.attic lock")
+
+
+def test_the_table_counts_doors_that_were_to_be_opened_and_others() -> None:
+    asked = Command("in", "unlock the attic", "lock.attic unlock", group="in")
+    commands = [asked, *REFUSED[:3], *DOORS]
+    found = [Judged("lock.attic unlock", 0.93), *answers(1, 0.75)[len(DONE) : len(DONE) + 3]]
+    table = rows(commands, [*found, Judged("lock.kitchen unlock", 0.86)])
+    assert [(row[0], row[-2], row[-1]) for row in table[3:7]] == [
+        ("0.80", "100.0% (1 of 1)", "1"), ("0.85", "100.0% (1 of 1)", "1"),
+        ("0.90", "100.0% (1 of 1)", "0"), ("0.95", "0.0% (0 of 1)", "0"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,19 @@
 """Training steps, and that what PyTorch computes is what the host computes."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from host.model.checkpoint import Config
 from host.model.float_model import FloatModel
 from host.model.formats import llama2c
 from host.model.tokenizers.bpe import BpeTokenizer
 from host.paths import HOME_TOKENIZER
-from training import bpe
+from training import bpe, train
 from training.batches import Batch, batches
 from training.model import CONFIG, Llama
 from training.train import Training, exported
@@ -71,6 +73,41 @@ def test_a_training_that_was_broken_off_goes_on_as_if_it_was_not(
     assert resumed.step == 3
     again = [resumed.learn(batch) for batch in samples[3:]]
     assert again == pytest.approx(losses[3:], rel=1e-5)
+
+
+def test_a_run_that_is_killed_loses_what_was_not_kept_and_ends_alike(
+    samples: list[Batch], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in its fourth step, of which every second was kept, it goes on from the third."""
+    monkeypatch.setattr(train, "SAVED_EVERY", 2)
+    given: list[int] = []
+
+    def drawn(killed_at: int) -> Callable[..., Iterator[Batch]]:
+        def batches(_: bpe.Encoder, first: int, unseen: frozenset[str]) -> Iterator[Batch]:
+            for number in range(first, len(samples)):
+                if number == killed_at:
+                    raise KeyboardInterrupt
+                given.append(number)
+                yield samples[number]
+
+        return batches
+
+    def trained(state: Path, killed_at: int) -> Training:
+        monkeypatch.setattr(train, "batches", drawn(killed_at))
+        training = Training(5, "data")
+        training.restore(state)
+        train.run(training, bpe.Encoder(tokenizer), state, Console(quiet=True), frozenset())
+        return training
+
+    tokenizer = BpeTokenizer.load(HOME_TOKENIZER, bpe.VOCABULARY)
+    whole = trained(tmp_path / "whole.pt", -1)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "killed.pt", 3)
+    given.clear()
+    resumed = trained(tmp_path / "killed.pt", -1)
+    assert given == [2, 3, 4] and resumed.step == 5
+    for one, other in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("steps", "data"), [(6, "data"), (5, "other data")])
