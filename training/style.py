@@ -94,7 +94,6 @@ URGENCY = (
     "at once",
     "as soon as possible",
     "already",
-    "today please",
     "this instant",
 )
 CONTRACTIONS = (
@@ -145,7 +144,10 @@ MISHEARD = (
     ("on", ("own", "un")),
     ("switch", ("which", "switched")),
 )
-_CONTRACTED = re.compile(r"\b(" + "|".join(long for long, _ in CONTRACTIONS) + r")\b")
+# Nobody says "can i've".
+_CONTRACTED = re.compile(
+    r"(?<!can )(?<!may )(?<!could )\b(" + "|".join(long for long, _ in CONTRACTIONS) + r")\b"
+)
 
 SHORTEST_MISSPELT = 4  # a shorter word with an error may well be another word
 KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")

@@ -32,7 +32,7 @@ from training.unseen import load_unseen
 REPOSITORY = Path(__file__).resolve().parents[1]
 STATE = REPOSITORY / "build" / "training"
 MODELS = REPOSITORY / "models"
-STEPS = 4200
+STEPS = 9600
 WARM_UP = 200
 FALL = 0.45  # of the steps
 LEARNING_RATE = 3e-3

@@ -20,8 +20,8 @@ _SAID = """
     ceiling celsius change channel closed colder colour conditioner conditioners cooler could
     deactivate dear degree dim dimmer disarm disarmed disarming eighty evening everybody fifty
     first five forty friday friend give go going gonna gotta great guys half hands have hear
-    higher homes hours hundred id if im immediately it its just kindly later let lets like
-    little loud louder low lower make man mate maybe medium midnight mind mins minutes moment
+    higher homes hours hundred id if im immediately instant it its just kindly later let lets
+    like little loud louder low lower make man mate maybe medium midnight mind mins minutes moment
     morning need needed needs night ninety noon now oclock oh okay once onto opened opens ours
     past percent pick place places playback plus pm pretty put quarter quarters quick quickly
     quiet raise really right rooms run running saturday sec seconds secs seventy should shut
