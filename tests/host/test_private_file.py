@@ -50,7 +50,7 @@ def test_a_full_disk_is_named_by_the_chip_s_file_that_is_not_written(temporary, 
 
     monkeypatch.setattr(Path, "write_bytes", fill)
     with pytest.raises(OSError) as caught:
-        chips._write(temporary, {"main.py": b"code"})
+        chips._write(temporary, {"main.py": b"code"}, {})
     assert caught.value.filename == str(temporary / "main.py")
 
 
