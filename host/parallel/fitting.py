@@ -83,15 +83,25 @@ def find_first_plan(
 
 def explain(problems: Mapping[Parallelism, ModelError]) -> ModelError:
     """Returns the problem to report where none fits: one that more or fewer chips would cure
-    rather than one that a shorter context would, and that rather than one that nothing cures."""
+    rather than one that a shorter context would, and that rather than one that nothing cures; with
+    the context that would cure another, where this one has none."""
     shortages = [each for each in problems.values() if isinstance(each, DoesNotFit)]
+    shorter = max((each.advice.context or 0 for each in shortages), default=0)
     for each in shortages:
         if each.advice.chips:
-            return each
+            return _with_context(each, shorter)
     for each in shortages:
         if each.advice.context:
             return each
     return next(iter([*shortages, *problems.values()]))
+
+
+def _with_context(problem: DoesNotFit, context: int) -> DoesNotFit:
+    """The problem with the advice of so many positions, where it has none."""
+    advice = problem.advice
+    if advice.context or not context:
+        return problem
+    return DoesNotFit(lambda: replace(advice, context=context))
 
 
 def find_fewest_chips(

@@ -101,13 +101,15 @@ def test_the_problem_that_can_be_cured_is_reported():
     hard, chips, context = ModelError("width"), shortage("a", 7, None), shortage("b", None, 40)
     neither = shortage("c", None, None)
     for problems, reported in (
-        ((hard, neither, context, chips), chips),
+        ((hard, neither, chips), chips),
         ((hard, neither, context), context),
         ((hard, neither), neither),
         ((hard,), hard),
     ):
         by_parallelism = dict(zip((HOST_REDUCE, ALL_REDUCE, 3, 4), problems, strict=False))
         assert explain(by_parallelism) is reported
+    told = explain(dict(zip((HOST_REDUCE, ALL_REDUCE), (context, chips), strict=True)))
+    assert str(told) == "a: 7 chips would do, or --context 40"
 
 
 def test_advice_is_looked_for_once_and_only_when_it_is_asked_for():

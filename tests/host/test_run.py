@@ -105,7 +105,7 @@ def test_a_prompt_that_is_too_long(error, model):
         (1, 64, r"1 chip with 128 KB of heap is \d+ KB short of the model with a context of 64:"
          r" [2-5] chips would do"),
         (5, 512, r"in 5 stages, 5 chips with 128 KB of heap are \d+ KB short of the model with a"
-         r" context of 512: \d+ chips would do"),
+         r" context of 512: \d+ chips would do, or --context \d+"),
     ],
 )  # fmt: skip
 def test_a_heap_that_is_too_small(error, model, chips, context, pattern):
