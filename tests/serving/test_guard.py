@@ -1,6 +1,7 @@
 """Keys, other origins, and clients that send too much, too slowly or nonsense."""
 
 import socket
+import threading
 import time
 from contextlib import ExitStack, suppress
 
@@ -13,7 +14,7 @@ from host.serving.app import AppSettings
 from host.serving.http_protocol import MOST_PIPELINED, TimedProtocol
 from host.serving.server import verify_binding
 from tests.serving.reference_chips import ReferenceChips
-from tests.serving.servers import HTTP, make_service, serving, wait_until
+from tests.serving.servers import HTTP, make_service, serving
 
 KEY = "the cluster's key"
 PATH = "/v1/completions"
@@ -140,37 +141,39 @@ def test_who_asks_far_ahead_is_cut_off(address):
 
 
 @pytest.fixture(scope="module")
-def impatient_address(tiny):
-    """A server that keeps little for those who do not read, and not for long."""
+def impatient(tiny):
+    """A server that keeps little for those who do not read, and not for long: its address, and
+    what is set when it has given up a connection."""
     service, watching = make_service(tiny, [[ReferenceChips()]])
+    lost, connection_lost = threading.Event(), TimedProtocol.connection_lost
+
+    def note(protocol, error):
+        connection_lost(protocol, error)
+        lost.set()
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TimedProtocol, "connection_lost", note)
         patch.setattr(TimedProtocol, "write_timeout", TIMEOUT)
         patch.setattr(server, "_KEEP_ALIVE", TIMEOUT)
         patch.setattr(server, "_UNREAD", 4096)
         with serving(service, watching) as url:
-            yield url
+            yield url, lost
 
 
 @pytest.mark.parametrize(
     ("requests", "ends"), [(17, b""), (5, b""), (5, b"Connection: close\r\n")]
 )
-def test_who_reads_nothing_is_cut_off(impatient_address, requests, ends):
+def test_who_reads_nothing_is_cut_off(impatient, requests, ends):
     """Where answers wait to be made, where all are made, and where the connection is to end."""
+    address, lost = impatient
+    lost.clear()
     head = b"GET /page/page.js HTTP/1.1\r\nHost: x\r\n"
     with socket.socket() as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        host, _, port = impatient_address.removeprefix("http://").partition(":")
+        host, _, port = address.removeprefix("http://").partition(":")
         line.connect((host, int(port)))
         line.sendall((head + b"\r\n") * (requests - 1) + head + ends + b"\r\n")
-        wait_until(lambda: is_cut_off(line))
-
-
-def is_cut_off(line):
-    """Whether the other end has given the connection up, though nothing was read here."""
-    with suppress(OSError):
-        line.send(b"\r\n")
-        return False
-    return True
+        assert lost.wait(60)
 
 
 def test_beyond_this_machine_a_key_is_needed():
