@@ -16,9 +16,11 @@ from numpy.random import Generator
 
 from bench.emulation.module import EmulatedModule
 from host.build.kernels import column_blocks
+from host.build.pass_kernels import pass_name
 from host.build.shard import stored_matrix
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT, Ints, Rescale
+from protocol.shard_layout import VECTORS
 
 _VALUE_ZERO = 1 << 15  # what a KV cache adds to its values
 _HEADS = 8  # in one call, as on one chip with stories260K
@@ -44,6 +46,13 @@ class Case(NamedTuple):
 def matvec(rows: int, columns: int) -> Case:
     """A matrix-vector product, in the blocks of columns in which shards hold matrices."""
     return Case("matvec", f"{rows}x{columns}", "MAC", partial(_matvec, rows, columns))
+
+
+def matmul(rows: int, columns: int, count: int) -> Case:
+    """Products of a matrix with several positions' inputs in one pass, a work for each position.
+    Machine code alone is for that."""
+    shape = f"{rows}x{columns}x{count}"
+    return Case("matmul", shape, "MAC", partial(_matmul, rows, columns, count))
 
 
 def attention(head_dim: int, positions: int) -> list[Case]:
@@ -101,6 +110,23 @@ def _matvec(rows: int, columns: int, module: EmulatedModule) -> int:
         module.call(name, w, 0, y, inputs + 4 * first, rows, first * rows)
     _check("matvec", module.int32s(y, rows), arithmetic.matvec(weight, x))
     return rows * columns
+
+
+def _matmul(rows: int, columns: int, count: int, module: EmulatedModule) -> int:
+    numbers = _numbers(rows * columns + count)
+    weight = numbers.integers(-127, 128, (rows, columns), np.int8)
+    apart = columns + -columns % VECTORS
+    x = numbers.integers(-INT16_LIMIT, INT16_LIMIT + 1, (count, apart))
+    blocks = column_blocks(columns) if module.padding == 1 else [(0, columns)]
+    w, inputs = module.placed(stored_matrix(weight, module.padding)), module.placed(x)
+    y = module.placed(numbers.integers(-1000, 1000, count * rows))
+    for first, wide in blocks:
+        name = pass_name(wide, first > 0)
+        places = w, count, y, inputs + 4 * first, rows, first * rows
+        module.call(name, *places, 4 * rows, 4 * apart)
+    expected = [arithmetic.matvec(weight, row[:columns]) for row in x]
+    _check("matmul", module.int32s(y, count * rows), np.concatenate(expected))
+    return count * rows * columns
 
 
 def _attend(head_dim: int, positions: int, part: str, module: EmulatedModule) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bench.kernels import PASSED
 from bench.kernels import POSITIONS as SEEN
 from bench.native import NATIVE_SETS
 from bench.page_figures import MODEL, Cells, Figures, goal_cell
@@ -35,6 +36,11 @@ _NATIVE_GOALS: dict[str, dict[str, float]] = {
     "lx6": {"matvec": 1.9},
     "pie": {"matvec": 0.45},
 }  # fmt: skip
+# Rows of matrices with several positions a pass.
+_PASSED = {
+    f"{shape}, {' and '.join(map(str, PASSED))} positions a pass": shape
+    for shape in ("64x64", "288x288")
+}
 _BY_ELEMENT = ("gate", "softmax", "rescale", "rotate")  # not by multiply-accumulate
 _THIN = ("64x16", "64x35")  # for which there is no goal
 # Goals of chips with native kernels, millions at position 128, None for those that have none;
@@ -75,7 +81,16 @@ def native(figures: Figures) -> list[Cells]:
                 _values(values, kernel), goal_cell(max(values), goal), _values(before, kernel)
             ]  # fmt: skip
         made.append(cells)
-    return made
+    return made + [_passed(figures, label, rows) for label, rows in _PASSED.items()]
+
+
+def _passed(figures: Figures, label: str, rows: str) -> Cells:
+    """Instructions of a matrix for several positions in one pass."""
+    cells = [label]
+    for name in _NATIVE_GOALS:
+        values = [figures.value("matmul", name, f"{rows}x{count}") for count in PASSED]
+        cells += [_values(values, "matmul"), "", ""]
+    return cells
 
 
 def native_chip(figures: Figures) -> list[Cells]:

@@ -12,17 +12,19 @@ from functools import cache
 
 from bench import REPOSITORY
 from bench.emulation.module import TARGETS, EmulatedModule
-from bench.kernel_cases import Case, attention, elementwise, matvec
+from bench.kernel_cases import Case, attention, elementwise, matmul, matvec
 from bench.native import NATIVE_SETS, until
 from bench.results import Label, Row
 from host.build.attention_kernel import PARTS, attention_kernel
 from host.build.kernels import kernel_source
 from host.build.machine_code.registry import KernelSet
+from host.build.pass_kernels import pass_source
 from host.model.checkpoint import Config
 
 # Square and thin shapes, whatever the models are: those that the goals are stated for.
 SHAPES = ((64, 64), (172, 64), (64, 172), (288, 288), (64, 16), (64, 35))
 POSITIONS = 128
+PASSED = (2, 4)  # positions of a pass
 _CHIPS = (1, 5)
 _HEAD_DIM = 8
 
@@ -30,8 +32,12 @@ _HEAD_DIM = 8
 def cases_of_shapes() -> list[Case]:
     """The goals' shapes, attention at head size 8, and the other kernels at 64 elements."""
     products = [matvec(rows, columns) for rows, columns in SHAPES]
+    passes = [
+        matmul(rows, columns, count) for rows, columns in SHAPES for count in PASSED
+    ]
     return [
         *products,
+        *passes,
         *attention(_HEAD_DIM, POSITIONS),
         *attention(_HEAD_DIM, 512),
         *elementwise(64, _HEAD_DIM),
@@ -88,10 +94,17 @@ def figures(cases: Iterable[Case], head_dim: int, name: str = "") -> Iterator[Ro
         modules["matvec"] = EmulatedModule(
             generated, "firmware/compute/model_kernels.py", arch, kernels, head_dim
         )
+        if kernels:
+            modules["matmul"] = EmulatedModule(
+                pass_source(columns, kernels.padding), "firmware/compute/pass_kernels.py", arch,
+                kernels, head_dim,
+            )  # fmt: skip
         by_none = EmulatedModule(fixed, "firmware/compute/kernels.py", arch, kernels, head_dim)
         before = 0
         for case in cases:
             module = modules.get(case.kernel, by_none)
+            if case.kernel == "matmul" and not kernels:
+                continue
             if case.kernel not in PARTS[1:]:
                 before = 0
             yield figure(case, module, target, name, before)

@@ -30,6 +30,8 @@ _MODULES = (
     ("firmware", "serve"),
     ("firmware", "exchange"),
 )
+# Kernels that are loaded last, where there is room for them.
+_PASSES = "firmware", "pass_kernels"
 _FOLDER = "native"
 _NATIVE = "native"
 _PROVED = "native, to be confirmed"  # kernels by themselves, but no start with them has succeeded
@@ -44,6 +46,7 @@ _WATCHDOG_MS = 8000
 # same and may come again by itself.
 _TOO_MANY, _HARD_RESET, _POWER_ON = 8, 4, 1
 _STARTING_MS = 3_600_000
+_ANY_SIZE = 1 << 20
 
 
 def choose(config, report_exception):
@@ -99,9 +102,9 @@ def finish(config, chosen, node, weights):
     program = sys.modules.get("firmware.compute.program")
     if weights and program:
         if chosen == _PROVED:
-            has_room = _blaming(key, program.start, node)
+            has_room = _blaming(key, program.start, node, load_passes)
         else:
-            has_room = program.start(node)
+            has_room = program.start(node, load_passes)
         if not has_room:
             words += " (no room for programs)"
     if chosen == _PROVED:
@@ -166,11 +169,21 @@ def load(names):
     return loaded
 
 
+def load_passes(room):
+    """The module of kernels that take several positions a pass; None where there is none, or its
+    file has more than `room` bytes."""
+    try:
+        size = os.stat("%s/%s.mpy" % (_FOLDER, _PASSES[1]))[6]
+    except OSError:
+        return None
+    return load((_PASSES,))[0] if size <= room else None
+
+
 def _proved(names, has_watchdog):
     """What the chip is to run, after a comparison of both."""
     feed = machine.WDT(timeout=_WATCHDOG_MS).feed if has_watchdog else bool  # bool() does nothing
     try:
-        native = load(names)
+        native, passes = load(names), load_passes(_ANY_SIZE)
         for package, name in names:
             sys.modules.pop(package + "." + name)
         for package, name in names:
@@ -180,7 +193,8 @@ def _proved(names, has_watchdog):
 
         with open(_FOLDER + "/shapes.json") as file:
             shapes = json.load(file)
-        wrong = proof.find_wrong(native, viper, shapes["head_dim"], shapes["padding"], feed)
+        sizes = shapes["head_dim"], shapes["padding"]
+        wrong = proof.find_wrong(native, viper, *sizes, feed, passes)
         return "viper (native %s is wrong)" % wrong if wrong else _PROVED
     except Exception as error:
         return _failed(error)

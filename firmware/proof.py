@@ -192,11 +192,12 @@ _CASES = {
 _SCRATCH = {"attend": 8, "authenticate": 2}  # which argument may come back with anything in it
 
 
-def find_wrong(native, viper, head_dim, padding, feed=bool):
+def find_wrong(native, viper, head_dim, padding, feed=bool, passes=None):
     """The name of a kernel whose native form differs from viper's, "" where none does.
 
     native, viper: the same modules with the one and the other; head_dim, padding: what attention
-    and matrices are generated for; feed: a watchdog's, called before each comparison.
+    and matrices are generated for; feed: a watchdog's, called before each comparison; passes: the
+    module of native kernels that take several positions, which viper's do one after another.
     """
     for ours, theirs in zip(native, viper):
         for name in dir(theirs):
@@ -205,7 +206,30 @@ def find_wrong(native, viper, head_dim, padding, feed=bool):
                 given, expected = (_cases(name, head_dim, padding, seed) for _ in range(2))
                 if not _same(name, getattr(ours, name), getattr(theirs, name), given, expected):
                     return name
+    for theirs in viper if passes else ():
+        for name in dir(theirs):
+            multiply = getattr(passes, "matmul" + name[6:], None)
+            for count in passes.COUNTS if multiply else ():
+                feed()
+                cases = _cases(name, head_dim, padding, count)
+                if not _is_pass_right(multiply, getattr(theirs, name), count, next(cases)):
+                    return "matmul" + name[6:]
     return "run_program" if _is_program_wrong(native) else ""
+
+
+def _is_pass_right(multiply, matvec, count, case):
+    """Whether it gives for `count` positions what matvec gives for each; case: matvec's."""
+    weights, _, y, x, rows, at = case
+    step = len(x) + -len(x) % VECTORS
+    numbers = Numbers(count, False)
+    inputs = numbers.words(-32768, 32767, count * step)
+    got = numbers.words(-999, 999, count * (rows + 1))
+    expected = got[:]
+    multiply(weights, count, got, inputs, rows, at, 4 * (rows + 1), 4 * step)
+    for i in range(count):
+        y = memoryview(expected)[i * (rows + 1) :]
+        matvec(weights, 0, y, memoryview(inputs)[i * step :], rows, at)
+    return got == expected
 
 
 def _is_program_wrong(native):

@@ -3,9 +3,9 @@
 Its nonce is of no use there, for its session is given to it.
 """
 
-from uos import chdir
+from uos import chdir, stat
 
-__all__ = ["chdir", "urandom"]  # the former is what starts a run
+__all__ = ["chdir", "stat", "urandom"]  # the first is what starts a run
 
 
 def urandom(size):

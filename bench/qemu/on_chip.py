@@ -139,7 +139,7 @@ def _node(settings, line, radio):
         # Where there are programs; functions that run in them cannot be looked into.
         program = sys.modules.get("firmware.compute.program")
         if program:
-            program.start(node)
+            program.start(node, settings["load_passes"])
         return node
     for name in counts:
         if hasattr(role_module, name):
@@ -195,9 +195,10 @@ def run():
     answers, sent = memoryview(bytearray(4096)), memoryview(bytearray(512))
     line = Line(answers)
     if settings["native"]:
-        from firmware.kernel_choice import load
+        from firmware.kernel_choice import load, load_passes
 
         load(settings["native"])
+        settings["load_passes"] = load_passes
         del sys.modules["firmware.kernel_choice"]
         del sys.modules["firmware"].kernel_choice
         del load

@@ -34,10 +34,10 @@ from protocol.shard_layout import (
 _WORDS = (
     "received", "bytes_received", "sent", "bytes_sent", "member_of", "state", "frame", "place",
     "places", "phases", "residual", "x", "out", "dim", "layers", "capacity", "members", "me",
-    "bits", "chip", "version", "table", "states", "constants", "highest", "seen",
+    "passes", "bits", "chip", "version", "table", "states", "constants", "highest", "seen",
     "counter", "total", "own", "round", "total_1", "own_1", "round_1", "spare", "spare_1",
-    "check_frame", "add_unpacked", "add_rescaled", "norm", "run_program", "contribute", "_clear",
-    "bits_needed", "pack", "put_crc32", "authenticate",
+    "spare_2", "check_frame", "add_unpacked", "add_rescaled", "norm", "run_program", "contribute",
+    "_clear", "bits_needed", "pack", "put_crc32", "authenticate",
 )  # fmt: skip
 # What exchange gives beside lengths of frames.
 _OTHER = const(-1)
@@ -103,7 +103,9 @@ def install(node, programs):
     block, places, slots, held = _block(role, programs)
     due = [0]  # what exchange gave a frame that came, for `advance`
     ways = _Usual(step), _Native(step, outbox, block, places, slots, due)
-    digests = [_digest(role, way) for way in ways]
+    passes = programs.passes
+    rows = 1, passes.words[0] if passes else 1
+    digests = [[_digest(role, way, count) for count in rows] for way in ways]
     if digests[0] == digests[1]:
         step.advance, step._contribute = ways[1].advance, ways[1].contribute
         node.poll = _exchanging(node, block, due)
@@ -193,6 +195,7 @@ def _block(role, programs):
         "frame": collective._frame, "place": step.place, "places": places, "phases": phases,
         "residual": residual.values, "x": model.workspace.x, "out": model.workspace.results,
         "dim": residual.dim, "layers": len(model.layers), "capacity": collective._capacity,
+        "passes": programs.passes and programs.passes.words,
         "members": len(collective._members), "me": collective._me, "bits": collective._bits,
         "chip": outbox.chip_id, "version": outbox.version,
         "add_unpacked": core(add_unpacked), "add_rescaled": core(norms.add_rescaled),
@@ -248,9 +251,9 @@ def _phases(step, programs):
     return phases
 
 
-def _digest(role, way):
-    """That of all that a step sends, and of the residual stream in the end, where the others'
-    contributions are the chip's own; -1 where they are not taken."""
+def _digest(role, way, rows):
+    """That of all that a step of so many rows sends, and of the residual stream in the end, where
+    the others' contributions are the chip's own; -1 where they are not taken."""
     step, outbox = role.step, role.outbox
     version, signer = outbox.version, outbox.signer and outbox.signer._signer
     others = [chip for chip in step.collective._members if chip != outbox.chip_id]
@@ -261,7 +264,7 @@ def _digest(role, way):
         signer.begin(b"")
     step.forget()
     try:
-        request, length = _step_frame(step)
+        request, length = _step_frame(step, rows)
         step.begin(request, length, _TRIED, 3)
         finished = not others and step.advance()
         while not finished:
@@ -285,12 +288,12 @@ def _digest(role, way):
             signer.begin(b"")
 
 
-def _step_frame(step):
-    """A STEP for position 0, and its payload's length; its residual stream has 8 bits."""
-    dim = step.residual.dim
-    frame = bytearray(STEP_DATA + dim)
+def _step_frame(step, rows):
+    """A STEP for positions from 0 on, and its payload's length; its residual stream has 8 bits."""
+    size = rows * step.residual.dim
+    frame = bytearray(STEP_DATA + size)
     put_u16(frame, SEQUENCE_ID, _TRIED)
-    frame[LAYER], frame[COUNT], frame[STEP_BITS] = step.first_layer, 1, 8
-    for i in range(dim):
+    frame[LAYER], frame[COUNT], frame[STEP_BITS] = step.first_layer, rows, 8
+    for i in range(size):
         frame[STEP_DATA + i] = i * 37 & 255
-    return frame, STEP_DATA + dim - HEADER_SIZE
+    return frame, STEP_DATA + size - HEADER_SIZE

@@ -24,6 +24,9 @@ _CORE = const(4)  # bytes of machine code before a kernel's core
 _ROOM = const(16_384)
 _LAYER_ROOM = const(320)
 _SLOT_ROOM = const(112)
+# What passes of several positions take of the heap beside their kernels and buffers, and how many
+# positions these hold at most.
+_PASSES_ROOM, _PASS = const(5_000), const(4)
 # What a program is given at each run; and of a layer, its attributes, gating's numbers by place.
 _TOLD = ("position", "seen", "out")
 
@@ -89,12 +92,20 @@ def layer_values(layer, names):
 
 def _attention(part):
     """The calls of Attention.run."""
-    rope_row, rescale, rotate, cache_rows, attend = part._kernels
-    dim, head_dim, pairs, row_count, heads, kv_heads, context = part._sizes
-    rows, kv, row, scores, means = part._buffers
-    exp_table, rope_table, first = part._tables
+    rows, kv, _, _, means = part._buffers
+    dim, row_count = part._sizes[0], part._sizes[3]
     calls = [(matvec, ("weights", 0, rows, x, row_count, at)) for matvec, at, x in part._qkv]
-    calls += [
+    calls += attention_calls(part, rows, kv, means)
+    return calls + [(matvec, ("weights", 0, "out", x, dim, at)) for matvec, at, x in part._o]
+
+
+def attention_calls(part, rows, kv, means):
+    """Those between the products, from q, k and v in `rows`, of which k and v are `kv`."""
+    rope_row, rescale, rotate, cache_rows, attend = part._kernels
+    _, head_dim, pairs, _, heads, kv_heads, context = part._sizes
+    _, _, row, scores, _ = part._buffers
+    exp_table, rope_table, first = part._tables
+    return [
         (rope_row, (rope_table, 0, "position", row, pairs)),
         (rescale, (rows, 0, "weights", 0, "qkv_scales", 3)),
         (rotate, (rows, 0, row, pairs, "qkv_scales", 2)),
@@ -102,20 +113,26 @@ def _attention(part):
         (attend, (0, 0, "keys", "values", first, heads, rows, means, scores, exp_table, "seen",
                   "score_shift")),
     ]  # fmt: skip
-    return calls + [(matvec, ("weights", 0, "out", x, dim, at)) for matvec, at, x in part._o]
 
 
 def _feed_forward(part):
     """The calls of FeedForward.run."""
-    rescale, gate = part._kernels
-    dim, units, multipliers_at = part._sizes
-    rows, gates, up, table = part._buffers
+    dim, units, _ = part._sizes
+    rows, gates, up, _ = part._buffers
     calls = [(matvec, ("weights", 0, rows, x, 2 * units, at)) for matvec, at, x in part._gate_up]
-    calls += [
+    calls += feed_forward_calls(part, rows, gates, up)
+    return calls + [(matvec, ("weights", 0, "out", x, dim, at)) for matvec, at, x in part._down]
+
+
+def feed_forward_calls(part, rows, gates, up):
+    """Those between the products, from gates and up, which are `rows`."""
+    rescale, gate = part._kernels
+    _, units, multipliers_at = part._sizes
+    table = part._buffers[3]
+    return [
         (rescale, (rows, 0, "weights", multipliers_at, "gate_up_scales", 2)),
         (gate, (gates, 0, up, table, units, "gating 0", "gating 1", "gating 2")),
     ]
-    return calls + [(matvec, ("weights", 0, "out", x, dim, at)) for matvec, at, x in part._down]
 
 
 def scoring_program(vocabulary, answer):
@@ -182,9 +199,11 @@ class Programs:
         """Gives each layer its values, `attention_values` and `feed_forward_values`; of the former
         it has others for each slot, whose caches are elsewhere."""
         self.attention = self.feed_forward = None
+        self.names = [(), ()]  # of what is filled into programs of both
         if attention:
             calls = _attention(attention)
             names = _names(calls)
+            self.names[0] = names
             self.attention = make_program(calls, names)
             for layer in layers:
                 caches = layer.caches
@@ -197,6 +216,7 @@ class Programs:
         if feed_forward:
             calls = _feed_forward(feed_forward)
             names = _names(calls)
+            self.names[1] = names
             self.feed_forward = make_program(calls, names)
             for layer in layers:
                 layer.feed_forward_values = layer_values(layer, names)
@@ -212,9 +232,27 @@ class Programs:
         run_program(self.feed_forward, layer.feed_forward_values, 0, out)
 
 
-def start(node):
+def _passes(model, programs, load):
+    """The Passes of a chip that has the heap for them, and whose requests hold several positions,
+    else None. load: gives the module of their kernels if its file is no larger than that."""
+    workspace = model.workspace
+    integers = len(workspace.x) + len(workspace.rows) + len(workspace.heads)
+    gc.collect()
+    room = gc.mem_free() - _ROOM - _PASSES_ROOM - 4 * _PASS * integers
+    kernels = load(room)
+    counts = [count for count in kernels.COUNTS if count <= len(workspace.out)] if kernels else ()
+    if not counts:
+        return None
+    from firmware.compute.passes import Passes
+
+    load_int16s = sys.modules["firmware.compute.kernels"].load_int16s
+    return Passes(programs, model, counts, kernels.MATMUL, load_int16s)
+
+
+def start(node, load_passes=None):
     """Has a node's chip run programs, and answer natively where it can; whether it does, or lacks
-    the heap: then this module and those that need it leave it."""
+    the heap: then this module and those that need it leave it. load_passes: as of _passes, where
+    there may be any."""
     role = node.role
     model = role.model if hasattr(role, "model") else role.step.model
     attention, feed_forward, layers = model.attention, model.feed_forward, model.layers
@@ -226,11 +264,14 @@ def start(node):
                 delattr(sys.modules["firmware.compute"], name)
         return False
     programs = Programs(attention, feed_forward, layers)
+    programs.passes = load_passes and _passes(model, programs, load_passes)
+    del programs.names
     if attention:
         attention.run = programs.attend
     if feed_forward:
         feed_forward.run = programs.feed
     if hasattr(role, "answer"):  # which has bound them
+        role.passes = programs.passes
         role._attend = attention and programs.attend
         role._feed_forward = feed_forward and programs.feed
     for name in ("serve", "exchange"):
@@ -239,7 +280,8 @@ def start(node):
             module.install(node, programs)
     for name in (
         "start", "make_program", "layer_values", "_attention", "_feed_forward", "_names",
-        "slots_of", "count_frames", "scoring_program",
+        "_passes", "attention_calls", "feed_forward_calls", "slots_of", "count_frames",
+        "scoring_program",
     ):  # fmt: skip
         globals().pop(name)  # what is not needed again gives its heap back
     return True

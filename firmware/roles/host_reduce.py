@@ -44,6 +44,7 @@ class HostReduce(Role):
         self.model = model = Model(weights, kernels)
         self.forget = model.cache.forget
         self.outbox = outbox
+        self.passes = None  # a firmware.compute.passes.Passes, where native kernels have any
         # Bound once, not at each request.
         self._attend = model.attention.run if model.attention else None
         self._feed_forward = model.feed_forward.run if model.feed_forward else None
@@ -117,6 +118,11 @@ class HostReduce(Role):
             if position > held:
                 raise NeedKV(layer, held)
             weights.select(cache.index)
+        if count > 1 and i < count:
+            passes = self.passes
+            if passes:
+                passes.run(attends, request, at, count, weights, position)
+                i = count
         while i < count:
             load(request, 0, at, x, dim)
             if attends:
@@ -145,24 +151,33 @@ class HostReduce(Role):
     def attend(self, request, end, layer, count):
         """Has `count` positions of several sequences attend; false where one of these is older
         than the one in its slot. end: of the request's runs. Raises BadRequest and NeedKV."""
-        model, rows = self.model, self._rows
+        model, rows, passes = self.model, self._rows, self.passes
         cache, weights, out = model.cache, model.layers[layer], model.workspace.out
         if read_rows(request, COMPUTE_DATA, end, rows) != end:
             raise BadRequest("its runs are malformed")
-        for i in range(count):
-            position = rows[2 * i + 1]
-            if position >= self._context:
-                self._refuse(count * self._dim, count, layer, position)
-            if not cache.select(rows[2 * i]):
-                return False
-            held = cache.positions
-            if position > held[layer]:
-                raise NeedKV(layer, held[layer])
-            weights.select(cache.index)
-            self._load(request, 0, end + 2 * self._dim * i, model.workspace.x, self._dim)
-            self._attend(weights, position, out[i])
-            if position == held[layer]:
-                held[layer] = position + 1
+        taken = 0
+        try:
+            for i in range(count):
+                position = rows[2 * i + 1]
+                if position >= self._context:
+                    self._refuse(count * self._dim, count, layer, position)
+                if not cache.select(rows[2 * i]):
+                    return False
+                held = cache.positions
+                if position > held[layer]:
+                    raise NeedKV(layer, held[layer])
+                weights.select(cache.index)
+                if passes:
+                    passes.values[i], passes.positions[i] = weights.attention_values, position
+                    taken += 1
+                else:
+                    self._load(request, 0, end + 2 * self._dim * i, model.workspace.x, self._dim)
+                    self._attend(weights, position, out[i])
+                if position == held[layer]:
+                    held[layer] = position + 1
+        finally:  # also of a request that is refused, for what was noted is to be in the caches
+            if taken:
+                passes.run(True, request, end, taken)
         return True
 
     def _logits(self, request, count, answer):

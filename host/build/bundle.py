@@ -21,9 +21,11 @@ from host.build.error_texts import drop_error_texts
 from host.build.firmware_version import BOOT, chip_sources, firmware_version
 from host.build.kernels import kernel_source
 from host.build.packages import chip_path, flatten_imports
+from host.build.pass_kernels import pass_source
 from host.build.shard import matrix_columns, shard_file
 from host.build.unrolling import FEWEST_PRODUCTS, PRODUCTS
 from host.errors import BuildError, naming_file
+from host.hardware.kernels import PASSES
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Shard
 from host.paths import SOURCES, cache_folder
@@ -38,6 +40,8 @@ _CHANGES = (
     keep_own_branch, inline_constants, drop_error_texts, drop_compiler_names, flatten_imports,
 )  # fmt: skip
 KERNELS = "firmware/compute/model_kernels.py"  # of each chip its own
+# Native kernels that take several positions a pass, and what runs them.
+PASS_KERNELS, _PASSES = "firmware/compute/pass_kernels.py", "firmware/compute/passes.py"
 NATIVE = "native"  # the folder of modules with machine code of ours
 # Modules with kernels, those of firmware/kernel_choice.py; and which of them only chips need that
 # keep the residual stream themselves, that sign, and that answer on a line.
@@ -111,6 +115,12 @@ def chip_files(
         sources[_FRAME_CHECK] = header_check
     for path in () if in_flash else _OF_FLASH:
         del sources[path]
+    passes = ""
+    counts = PASSES.get(kernels.name, ()) if kernels and not in_flash else ()
+    if counts and plan.positions >= min(counts):
+        passes = pass_source(columns, padding, counts)
+    if not passes:
+        del sources[_PASSES]
     files = {
         place: chip_module(source, path, arch)
         for path, source in sources.items()
@@ -129,6 +139,8 @@ def chip_files(
             _FRAMING: not has_line,
         }
         twins = {path: sources[path] for path in TWINS if not is_left_out.get(path)}
+        if passes:
+            twins[PASS_KERNELS] = passes
         native = native_files(twins, kernels, model.config.head_dim)
         files.update(native)
         # A model's shapes are in its machine code: another's has to prove itself anew.

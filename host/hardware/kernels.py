@@ -22,6 +22,12 @@ _NATIVE = {
 PADDING = {"lx6": PAIRS, "pie": VECTORS}
 
 
+# How many positions of a request a chip's kernels multiply a matrix with together: where a pass
+# takes fewer instructions than one position after the other (bench/kernels.py), or as many but
+# reads weights once. On an ESP32 two positions take as many, on an ESP32-S3 a sixth more.
+PASSES = {"rv32im": (4, 2), "lx6": (4,), "pie": (4,)}
+
+
 def matrix_padding(chip: str | None) -> int:
     """Returns how a chip's matrices are stored, whichever kernels it runs: see
     protocol/shard_layout.py."""

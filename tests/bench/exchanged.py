@@ -104,8 +104,9 @@ class Exchanging:
 
     def __init__(
         self, core: Processor, code: int, kernels: Mapping[str, int], states: int, constants: int,
-        result: Callable[[], int], has_part: tuple[bool, bool],
+        result: Callable[[], int], has_part: tuple[bool, bool], in_passes: bool = False,
     ) -> None:  # fmt: skip
+        """in_passes: whether two rows attend together; feed-forward has no such program."""
         self._core, self._code, self._result = core, code, result
         place = core.memory.placed
         self.places = {
@@ -133,8 +134,17 @@ class Exchanging:
             "capacity": ROWS * DIM, "members": len(MEMBERS), "me": MEMBERS.index(CHIP),
             "bits": BITS, "chip": CHIP, "version": 3 if states else 2,
             "table": place(crc_table()), "states": states, "constants": constants,
+            "passes": self._passes() if in_passes else 0,
         }  # fmt: skip
         self.block = place(struct.pack(f"<{len(WORDS)}I", *(words.get(name, 0) for name in WORDS)))
+
+    def _passes(self) -> int:
+        """One group of two rows, whose programs before and behind what each has by itself give
+        what the first row's does."""
+        place, step = self._core.memory.placed, 4 * DIM
+        inputs = place(bytes(2 * step))
+        own = place(struct.pack("<2I", inputs, inputs + step))
+        return place(struct.pack("<9I", 2, inputs, inputs, 0, inputs, step, own, 0, 0))
 
     def _phases(self, has_part: tuple[bool, bool]) -> int:
         place, words = self._core.memory.placed, []

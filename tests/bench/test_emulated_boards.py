@@ -19,6 +19,7 @@ from host.model.formats import llama2c
 from host.model.loading import load_model
 from host.model.quantization.quantize import quantize
 from host.model.quantized import QuantizedModel
+from host.parallel.parallelism import HOST_REDUCE, Parallelism
 from host.paths import HOME_MODEL
 from host.run import main
 from tests.clusters import cluster_file
@@ -37,19 +38,25 @@ COMMANDS = {
 
 
 @contextmanager
-def switched_on(qemu: Path, model: QuantizedModel, context: int) -> Iterator[ClusterFile]:
+def switched_on(
+    qemu: Path,
+    model: QuantizedModel,
+    context: int,
+    parallelism: Parallelism = HOST_REDUCE,
+    key: bytes = b"",
+) -> Iterator[ClusterFile]:
     """The cluster of emulated boards that hold this model."""
     board = load(KIND)
     assert board.flash and board.flash.filesystem_size == boards.FLASH_SIZE
     cluster = cluster_file(
         CHIPS, model=str(HOME_MODEL), digest=model.sha256()[:8], line="pins",
-        context=context,
+        context=context, key=key, parallelism=parallelism,
     )  # fmt: skip
     others = (board,) * (CHIPS - 1)
     files = [
-        Place(board, "", chip, CHIPS, cluster.link, context=context, others=others).files(
-            model, VERSION
-        )
+        Place(
+            board, "", chip, CHIPS, cluster.link, parallelism, context, key, others=others
+        ).files(model, VERSION)
         for chip in range(CHIPS)
     ]
     with EmulatedBoards(qemu, files) as emulated:
@@ -101,4 +108,17 @@ def test_five_emulated_boards_compute_the_logits_of_the_reference(
     model = quantize(llama2c.load(tiny_model_file))
     runs = reference_runs(model, tiny_tokenizer(), PROMPTS[:2], STEPS)
     with switched_on(qemu, model, 64) as cluster:
+        assert_equal(cluster, model, runs)
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("key", [b"", bytes(range(32))], ids=["version 2", "version 3"])
+def test_five_emulated_boards_that_all_reduce_compute_the_logits_of_the_reference(
+    qemu: Path, tiny_model_file: Path, key: bytes
+) -> None:
+    """Their contributions go through the host, which passes them on from line to line."""
+    model = quantize(llama2c.load(tiny_model_file))
+    runs = reference_runs(model, tiny_tokenizer(), PROMPTS[:2], STEPS)
+    with switched_on(qemu, model, 64, Parallelism(reduce="chips"), key) as cluster:
         assert_equal(cluster, model, runs)

@@ -13,11 +13,13 @@ from bench.qemu.machine import output
 from bench.qemu.port import firmware
 from bench.qemu.toolchain import Toolchain
 from bench.recording import SESSION_KEY, Request, line_frame, requests
-from host.build.bundle import KERNELS, TWINS, chip_module, native_files
+from host.build.bundle import KERNELS, PASS_KERNELS, TWINS, chip_module, native_files
 from host.build.firmware_version import chip_sources
 from host.build.kernels import kernel_source
 from host.build.machine_code.registry import RV32IM
 from host.build.packages import chip_path
+from host.build.pass_kernels import pass_source
+from host.hardware.kernels import PASSES
 from host.model.loading import load_model
 from host.model.tokenizers.bpe import BOS
 from host.parallel.parallelism import Link, Parallelism
@@ -55,7 +57,9 @@ def run():
         __import__(package + "." + name)
     viper = [sys.modules[package + "." + name] for package, name in names]
     print([module.__file__.split("/")[2] for module in native + viper])
-    print("wrong:", find_wrong(native, viper, {size}, 1))
+    passes = load((("firmware", "pass_kernels"),))[0]
+    print(sorted(name for name in dir(passes) if name.startswith("matmul_")))
+    print("wrong:", find_wrong(native, viper, {size}, 1, bool, passes))
 """
 CHIP_TIME = REPOSITORY / "bench" / "qemu" / "chip_time.py"  # which the port does not have
 NAMES = [(path.split("/")[0], Path(path).stem) for path in TWINS]
@@ -71,7 +75,9 @@ def lines(qemu: Path, columns: set[int], size: int) -> list[str]:
         for path, source in sources.items()
         if (place := chip_path(path))
     }
-    native = native_files({path: sources[path] for path in TWINS}, RV32IM, size)
+    twins = {path: sources[path] for path in TWINS}
+    twins[PASS_KERNELS] = pass_source(columns, 1, PASSES[RV32IM.name])
+    native = native_files(twins, RV32IM, size)
     program = PROGRAM.format(names=NAMES, size=size)
     files["on_chip.mpy"] = chip_module(program, "on_chip.py", TARGET)
     files["time.mpy"] = chip_module(CHIP_TIME.read_text(), "chip_time.py", TARGET)
@@ -82,8 +88,9 @@ def lines(qemu: Path, columns: set[int], size: int) -> list[str]:
 @pytest.mark.verify
 @pytest.mark.parametrize(("columns", "size"), SHAPES)
 def test_micropython_runs_native_kernels_as_its_own(qemu: Path, columns, size) -> None:
-    folders, wrong = lines(qemu, columns, size)
+    folders, passes, wrong = lines(qemu, columns, size)
     assert folders.count("native") == len(TWINS)
+    assert passes.count("matmul_") >= len(columns)
     assert wrong == "wrong: "
 
 

@@ -61,7 +61,9 @@ XTENSA = {
 }  # fmt: skip
 
 
-def made(processor: type[Processor], key: bytes, has_part: tuple[bool, bool]) -> Exchanging:
+def made(
+    processor: type[Processor], key: bytes, has_part: tuple[bool, bool], in_passes: bool = False
+) -> Exchanging:
     """The member on a core of this kind."""
     core, is_rv32 = processor(), processor is Rv32
     modules = RV32 if is_rv32 else XTENSA
@@ -77,7 +79,7 @@ def made(processor: type[Processor], key: bytes, has_part: tuple[bool, bool]) ->
     states = states_of(core, kernels["authenticate"], constants, key) if key else 0
     return Exchanging(
         core, kernels.pop("exchange"), kernels, states, constants,
-        lambda: core.registers[10 if is_rv32 else 2], has_part,
+        lambda: core.registers[10 if is_rv32 else 2], has_part, in_passes,
     )  # fmt: skip
 
 
@@ -125,11 +127,13 @@ def same(chip: Exchanging, python: Python) -> None:
 
 
 def run_steps(
-    processor: type[Processor], key: bytes, has_part: tuple[bool, bool], rows: int, seed: int
-) -> None:
+    processor: type[Processor], key: bytes, has_part: tuple[bool, bool], rows: int, seed: int,
+    in_passes: bool = False,
+) -> None:  # fmt: skip
     """Two steps whose contributions come in any order, some early and some twice."""
     random = np.random.default_rng(seed)
-    chip, python = made(processor, key, has_part), Python(signer_of(key), has_part)
+    chip = made(processor, key, has_part, in_passes)
+    python = Python(signer_of(key), has_part)
     signers, hears = {other: signer_of(key) for other in OTHERS}, signer_of(key)
     number, sent = int(random.integers(1 << 16)), 0
     for position in (0, 1):
@@ -193,8 +197,13 @@ def test_a_members_steps_are_those_of_its_python(processor, key, seed) -> None:
     run_steps(processor, key, (BOTH, HEADLESS, NOTHING)[seed], 1, seed)
 
 
-def test_sums_of_several_positions_are_too_long_for_a_frame(processor, key) -> None:
-    run_steps(processor, key, BOTH, 2, 7)
+@pytest.mark.parametrize("in_passes", [False, True], ids=["one by one", "in passes"])
+def test_sums_of_several_positions_are_too_long_for_a_frame(processor, key, in_passes) -> None:
+    run_steps(processor, key, BOTH, 2, 7, in_passes)
+
+
+def test_a_row_by_itself_goes_without_a_pass(processor) -> None:
+    run_steps(processor, b"", BOTH, 1, 3, in_passes=True)
 
 
 @pytest.mark.verify

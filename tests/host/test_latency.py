@@ -10,7 +10,12 @@ from host.model.checkpoint import Config
 from host.model.loading import load_model
 from host.model.quantization.quantize import quantize
 from host.parallel.boards import BoardSet
-from host.parallel.cost.instructions import KERNELS, chip_instructions, kernel_costs
+from host.parallel.cost.instructions import (
+    KERNELS,
+    chip_instructions,
+    count_passes,
+    kernel_costs,
+)
 from host.parallel.cost.latency import (
     CYCLES_AN_INSTRUCTION,
     HOST_SECONDS,
@@ -117,7 +122,8 @@ def test_chips_take_what_their_own_kernels_take(stories):
 
 
 def test_several_sequences_or_rows_are_not_answered_in_one_native_call(stories):
-    each, native = token_of(tensor_plan(stories, 1))[1], KERNELS["rv32im"]
+    each = token_of(tensor_plan(stories, 1))[1]
+    native = replace(KERNELS["rv32im"], passes=())
     plan = tensor_plan(stories, 1)
     one, two = (chip_instructions(plan, 0, each, 64, native, rows) for rows in (1, 2))
     assert two > 2 * one + 10_000
@@ -126,6 +132,22 @@ def test_several_sequences_or_rows_are_not_answered_in_one_native_call(stories):
     )
     assert several.slots == 2 and plan.slots == 1
     assert chip_instructions(several, 0, each, 64, native) > one + 25_000
+
+
+def test_several_rows_read_weights_once_where_native_kernels_take_them_together(stories):
+    plan = tensor_plan(stories, 1)
+    feeding, scoring = token_of(plan)[1], token_of(plan)[-1]
+    macs = 3 * 64 * 172
+    for name, rows, together in (("rv32im", 3, 2), ("rv32im", 7, 6), ("lx6", 7, 4), ("pie", 3, 0)):
+        costs = KERNELS[name]
+        by_one = replace(costs, passes=())
+        one, more = (
+            chip_instructions(plan, 0, feeding, 9, each, rows) for each in (by_one, costs)
+        )
+        assert one - more == pytest.approx(together * macs * (costs.matrix - costs.passed))
+        passes = rows - together + len([c for c in costs.passes if c <= rows]) * bool(together)
+        assert count_passes(plan, 0, feeding, costs, rows) == (together, passes)
+        assert count_passes(plan, 0, scoring, costs, rows) == (0, rows)
 
 
 def test_times_are_vipers_where_native_kernels_are_not_to_run(stories):

@@ -160,6 +160,6 @@ def test_chips_fill_every_word_of_the_block_of_exchange():
         key.value for node in ast.walk(block) if isinstance(node, ast.Dict) for key in node.keys
     }
     rounds = {name + suffix for name in ("total", "own", "round") for suffix in ("", "_1")}
-    spare = {"spare", "spare_1"}
+    spare = {"spare", "spare_1", "spare_2"}
     assert filled | rounds | spare | set(COUNTS) == set(EXCHANGE_WORDS)
     assert list(EXCHANGE_WORDS[:4]) == COUNTS

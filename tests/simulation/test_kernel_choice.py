@@ -123,7 +123,7 @@ import sys
 from firmware.kernel_choice import finish, load_chosen
 
 class Program:
-    def start(node):
+    def start(node, load_passes):
         raise ValueError("words")
 
 chosen = load_chosen({config})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from host.build.machine_code.common import CommonCode
+from host.build.machine_code.exchange_rows import compute_rows, locate_row
 from host.build.machine_code.exchange_sums import find_round
 from host.build.machine_code.exchange_words import (
     FRAME,
@@ -56,24 +57,14 @@ def _entry(code: CommonCode) -> None:
     code.operate("+", C, C, "t0")
 
 
-def _row(code: CommonCode, to: str, vector: str) -> None:
-    """to = where row B of a vector of `dim` words each begins; changes t4."""
-    code.get("t4", "dim")
-    code.operate("*", "t4", "t4", B)
-    code.shift("t4", "t4", 2)
-    if code.is_word(vector):
-        code.get(to, vector)
-    code.operate("+", to, to, "t4")
-
-
 def add_sums(code: CommonCode) -> None:
     """Adds the sum to the residual stream; the step enters its next phase."""
     _entry(code)
     code.number(B, 0)
     code.label("row to add")
-    _row(code, "t0", "residual")
+    locate_row(code, "t0", "residual")
     code.load("t1", ROUND, TOTAL)
-    _row(code, "t1", "")
+    locate_row(code, "t1", "")
     code.load("t2", C, Entry.MULTIPLIERS)
     code.load("t3", C, Entry.SHIFT)
     code.call("add_rescaled", "t0", 0, "t1", "t2", 0, "dim", "t3")
@@ -123,26 +114,5 @@ def compute(code: CommonCode) -> None:
     code.load("t0", C, Entry.PROGRAM)
     code.branch_number("t0", "==", 0, "computed")
     code.get(FRAME, "places")
-    code.label("row to compute")
-    _row(code, "t0", "residual")
-    for register, place in (("t1", Entry.GAIN), ("t2", Entry.NORM), ("t3", Entry.EPSILON),
-                            ("t4", Entry.LIMIT)):  # fmt: skip
-        code.load(register, C, place)
-    code.call("norm", "t0", 0, "t1", 0, "x", "dim", "t2", "t3", "t4")
-    code.load("t1", C, Entry.VALUES)
-    code.branch_number("t1", "!=", 0, "of all")
-    code.load("t1", FRAME, Place.VALUES)
-    code.load("t0", A, LAYER)
-    code.shift("t0", "t0", 2)
-    code.operate("+", "t1", "t1", "t0")
-    code.load("t1", "t1")
-    code.label("of all")
-    _row(code, "t2", "out")
-    code.load("t0", C, Entry.PROGRAM)
-    code.load("t3", FRAME, Place.POSITION)
-    code.call("run_program", "t0", "t1", "t3", "t2")
-    code.add(FRAME, FRAME, PLACE_WORDS)
-    code.add(B, B, 1)
-    code.load("t0", A, ROWS)
-    code.branch(B, "<", "t0", "row to compute")
+    compute_rows(code)
     code.label("computed")

@@ -50,3 +50,21 @@ class Place(IntEnum):
 
 
 PLACE_WORDS = 12
+
+
+class Group(IntEnum):
+    """Bytes into the words of a group of positions that go together (firmware/compute/passes.py):
+    how many; programs of attention before and behind what each position has by itself, and of
+    feed-forward, 0 for none; where the first position's inputs go, and bytes to the next one's;
+    where the addresses are of the programs of what each has by itself. They are 32."""
+
+    COUNT = 0
+    BEFORE = 4
+    AFTER = 8
+    FEED_FORWARD = 12
+    INPUTS = 16
+    STEP = 20
+    OWN = 24
+
+
+GROUP_WORDS = 32

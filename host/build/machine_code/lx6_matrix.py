@@ -32,7 +32,7 @@ def matvec(asm: XtensaAssembler, columns: int) -> None:
         asm.s32i("a0", "a1", 0)
         asm.add(_WEIGHTS, _WEIGHTS, "a9")
         asm.addi(_AT, "a1", inputs_at)
-        _pack_inputs(asm, columns, filled)
+        pack_inputs(asm, columns, filled)
         asm.addi(_INPUTS, "a1", inputs_at - 4)  # LDINC increments first
         asm.set(_MASK, 0x00FF00FF)
         asm.movi(_ZERO, 0)
@@ -57,7 +57,7 @@ def matvec(asm: XtensaAssembler, columns: int) -> None:
         asm.l32i("a0", "a1", 0)
 
 
-def _pack_inputs(asm: XtensaAssembler, columns: int, filled: int) -> None:
+def pack_inputs(asm: XtensaAssembler, columns: int, filled: int) -> None:
     """Writes the inputs as int16 to where _AT points, filled up with 0; _BIAS = -128 times their
     sum."""
     asm.movi(_BIAS, 0)
@@ -83,18 +83,7 @@ def _pack_some(asm: XtensaAssembler, count: int) -> None:
 
 def _multiply_pair(asm: XtensaAssembler, together: int) -> None:
     """Two outputs; _WEIGHTS goes on to the next pair."""
-    asm.mov(_AT, _INPUTS)
-    asm.addi("a11", _WEIGHTS, -4)
-    asm.ldinc("m0", _AT)
-    asm.ldinc("m2", "a11")
-    asm.mul_aa_ll(_ZERO, _ZERO)
-    with loop(asm, _FOURS):
-        _load_two_words(asm)
-        asm.mula_dd_ll_ldinc("m0", _AT, "m1", "m3")
-        asm.mula_dd_hh_ldinc("m2", "a11", "m1", "m3")
-    _load_two_words(asm)
-    asm.mula_dd_ll("m1", "m3")
-    asm.mula_dd_hh("m1", "m3")
+    multiply_words(asm, _WEIGHTS)
     asm.mov(_AT, _INPUTS)
     asm.ldinc("m0", _AT)
     asm.ldinc("m1", _AT)
@@ -112,6 +101,33 @@ def _multiply_pair(asm: XtensaAssembler, together: int) -> None:
             asm.mula_da_ll("m1", "a15")
             asm.mula_da_hh_ldinc("m1", _AT, "m1", "a15")
         asm.addi(_WEIGHTS, _WEIGHTS, 8 * together)
+    subtract_lower(asm)
+    asm.add("a14", "a14", _BIAS)
+    asm.s32i("a14", _OUT, 0)
+    asm.s32i("a12", _OUT, 4)
+    asm.addi(_OUT, _OUT, 8)
+
+
+def multiply_words(asm: XtensaAssembler, weights: str) -> None:
+    """ACC = the products of a row's inputs, int16 from 4 bytes behind _INPUTS on, with the words
+    of 16 bits from `weights` on; _FOURS: a quarter of how many, less 1; changes a11."""
+    asm.mov(_AT, _INPUTS)
+    asm.addi("a11", weights, -4)
+    asm.ldinc("m0", _AT)
+    asm.ldinc("m2", "a11")
+    asm.mul_aa_ll(_ZERO, _ZERO)
+    with loop(asm, _FOURS):
+        _load_two_words(asm)
+        asm.mula_dd_ll_ldinc("m0", _AT, "m1", "m3")
+        asm.mula_dd_hh_ldinc("m2", "a11", "m1", "m3")
+    _load_two_words(asm)
+    asm.mula_dd_ll("m1", "m3")
+    asm.mula_dd_hh("m1", "m3")
+
+
+def subtract_lower(asm: XtensaAssembler) -> None:
+    """a14 = B, which is in ACC, and a12 = (A - B) / 256, where a13 and a12 hold A; changes a15.
+    SAR is 8."""
     no_borrow = asm.unique("no borrow")
     asm.rsr("a14", ACCLO)
     asm.rsr("a15", ACCHI)
@@ -121,10 +137,6 @@ def _multiply_pair(asm: XtensaAssembler, together: int) -> None:
     asm.label(no_borrow)
     asm.sub("a12", "a12", "a14")
     asm.src("a12", "a13", "a12")
-    asm.add("a14", "a14", _BIAS)
-    asm.s32i("a14", _OUT, 0)
-    asm.s32i("a12", _OUT, 4)
-    asm.addi(_OUT, _OUT, 8)
 
 
 def _load_two_words(asm: XtensaAssembler) -> None:
@@ -134,6 +146,14 @@ def _load_two_words(asm: XtensaAssembler) -> None:
 
 def _multiply_last(asm: XtensaAssembler, filled: int) -> None:
     """The last of an odd number of rows."""
+    multiply_bytes(asm, filled)
+    asm.add("a12", "a12", _BIAS)
+    asm.s32i("a12", _OUT, 0)
+
+
+def multiply_bytes(asm: XtensaAssembler, filled: int) -> None:
+    """a12 = the products of the inputs with so many bytes from _WEIGHTS on, which goes behind
+    them."""
     asm.mov(_AT, _INPUTS)
     asm.ldinc("m0", _AT)
     asm.mul_aa_ll(_ZERO, _ZERO)
@@ -146,5 +166,3 @@ def _multiply_last(asm: XtensaAssembler, filled: int) -> None:
             asm.mula_da_hl_ldinc("m0", _AT, "m0", "a13")
         asm.addi(_WEIGHTS, _WEIGHTS, 4)
     asm.rsr("a12", ACCLO)
-    asm.add("a12", "a12", _BIAS)
-    asm.s32i("a12", _OUT, 0)

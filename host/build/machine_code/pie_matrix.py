@@ -38,21 +38,27 @@ def matvec(asm: XtensaAssembler, columns: int) -> None:
         asm.set(_BIASES, VECTOR * vectors)
         asm.mull(_BIASES, _BIASES, _ROWS)
         asm.add(_BIASES, _BIASES, _WEIGHTS)
-        _split_inputs(asm, columns)
+        load_masks(asm)
+        asm.mov(_PARTS, "a1")
+        split_inputs(asm, columns)
+        asm.mov(_PARTS, "a1")
         _multiply_rows(asm, vectors)
 
 
-def _split_inputs(asm: XtensaAssembler, columns: int) -> None:
-    """Writes high bytes and then low bytes of all inputs to the stack; _CONSTANT = -128 times the
-    sum of the inputs + 2**15."""
-    vectors = -(-columns // VECTOR)
+def load_masks(asm: XtensaAssembler) -> None:
+    """What split_inputs needs in registers; changes the word at a1."""
     for register, byte in ((_HIGHEST, 128), (_ONES, 1)):
         asm.movi("a9", byte)
         asm.s32i("a9", "a1", 0)
         asm.ee_vldbc_8(register, "a1")
+
+
+def split_inputs(asm: XtensaAssembler, columns: int) -> None:
+    """Writes high bytes and then low bytes of all inputs from _PARTS on, which goes behind the
+    former; _CONSTANT = -128 times the sum of the inputs + 2**15."""
+    vectors = -(-columns // VECTOR)
     asm.ee_zero_accx()
-    asm.mov(_PARTS, "a1")
-    asm.mov("a9", "a1")
+    asm.mov("a9", _PARTS)
     move(asm, "a9", VECTOR * vectors, _SPARE)
     if columns >= VECTOR:
         asm.movi("a11", columns // VECTOR)
@@ -60,7 +66,7 @@ def _split_inputs(asm: XtensaAssembler, columns: int) -> None:
             _split_vector(asm, 4)
     if columns % VECTOR:
         _split_vector(asm, -(-(columns % VECTOR) // 4))
-    asm.mov(_PARTS, "a1")
+    asm.nop()  # others leave some time before ACCX is read
     asm.rur(_CONSTANT, ACCX_0)
     asm.slli(_CONSTANT, _CONSTANT, 7)
     asm.neg(_CONSTANT, _CONSTANT)

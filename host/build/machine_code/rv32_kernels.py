@@ -11,6 +11,7 @@ from host.build.machine_code import (
     rv32_elements,
     rv32_frames,
     rv32_hmac,
+    rv32_matmul,
     rv32_matrix,
     rv32_norms,
 )
@@ -50,16 +51,16 @@ _CORES: dict[str, Callable[[Rv32Assembler], None]] = {
     "put_crc32": rv32_frames.put_crc32,
     "authenticate": rv32_hmac.authenticate,
 }
-_MATVEC = re.compile(r"matvec(_add)?_(\d+)")
+_MATRIX = re.compile(r"(matvec|matmul)(_add)?_(\d+)")
+_PRODUCTS = {"matvec": rv32_matrix.matvec, "matmul": rv32_matmul.matmul}
 
 
 def rv32_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
     """Returns the machine code of a viper twin, None where there is none."""
     name = function.name
-    matvec = _MATVEC.fullmatch(name)
-    if matvec:
-        columns, adds = int(matvec[2]), bool(matvec[1])
-        return function_code(function, lambda asm: rv32_matrix.matvec(asm, columns, adds))
+    if matrix := _MATRIX.fullmatch(name):
+        product, columns, adds = _PRODUCTS[matrix[1]], int(matrix[3]), bool(matrix[2])
+        return function_code(function, lambda asm: product(asm, columns, adds))
     if name == "attend":
         return function_code(function, lambda asm: rv32_attention.attend(asm, head_dim))
     if name in OF_TWINS:

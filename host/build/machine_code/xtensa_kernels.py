@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable
 
 from host.build.machine_code import (
+    lx6_matmul,
     lx6_matrix,
+    pie_matmul,
     pie_matrix,
     xtensa_bits,
     xtensa_elements,
@@ -54,15 +56,18 @@ _CORES: dict[str, Callable[[XtensaAssembler], None]] = {
     "serve": xtensa_serve.serve,
     "exchange": xtensa_core_of(exchange, EXCHANGE_WORDS),
 }
-_MATVEC = re.compile(r"matvec_(\d+)")
+_MATRIX = re.compile(r"(matvec|matmul)_(\d+)")
+_LX6_PRODUCTS = {"matvec": lx6_matrix.matvec, "matmul": lx6_matmul.matmul}
+_PIE_PRODUCTS = {"matvec": pie_matrix.matvec, "matmul": pie_matmul.matmul}
 
 
 def lx6_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
     """Returns an ESP32's machine code of a viper twin for heads of this size, None where there is
     none."""
     name = function.name
-    if matvec := _MATVEC.fullmatch(name):
-        return function_code(function, lambda asm: lx6_matrix.matvec(asm, int(matvec[1])))
+    if matrix := _MATRIX.fullmatch(name):
+        product, columns = _LX6_PRODUCTS[matrix[1]], int(matrix[2])
+        return function_code(function, lambda asm: product(asm, columns))
     if name == "attend":
         return function_code(function, lambda asm: attend(asm, head_dim, MAC16))
     if name in OF_TWINS:
@@ -76,8 +81,9 @@ def lx6_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
 
 def pie_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
     """Returns an ESP32-S3's, in the same way."""
-    if matvec := _MATVEC.fullmatch(function.name):
-        return function_code(function, lambda asm: pie_matrix.matvec(asm, int(matvec[1])))
+    if matrix := _MATRIX.fullmatch(function.name):
+        product, columns = _PIE_PRODUCTS[matrix[1]], int(matrix[2])
+        return function_code(function, lambda asm: product(asm, columns))
     if function.name == "attend":
         return function_code(function, lambda asm: attend(asm, head_dim, pie_unit(head_dim)))
     return lx6_kernel(function, head_dim)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from host.hardware.kernels import native_kernels
+from host.hardware.kernels import PASSES, native_kernels
 from host.parallel.assignment import LocalSizes
 from host.parallel.cost.reading import phase_bytes
 from host.parallel.cost.traffic import Count, frame_sizes, receivers, route
@@ -22,7 +22,7 @@ from host.parallel.synchronization import (
     Synchronization,
 )
 from protocol.frame import BROADCAST, HOST
-from protocol.messages import PHASE_ATTENTION, PHASE_VOCABULARY
+from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class KernelCosts:
     """Instructions per unit of work in machine code."""
 
     matrix: float  # multiply-accumulate
+    passed: float  # of several positions in one pass
     attention: float  # multiply-accumulate of scores and means
     attention_head: float  # beside those, a head of a layer
     softmax: float  # position of a head
@@ -56,6 +57,7 @@ class KernelCosts:
     packed: float  # element of a partial sum that is packed
     unpacked: float  # and of one that is added from a contribution
     calls: Calls
+    passes: tuple[int, ...] = ()  # positions of a pass, the most first
 
 
 # Fitted to whole emulated chips, the same on all processors: on a serial line, and those that
@@ -69,15 +71,17 @@ _PROGRAMS = Calls(4_000, 14, 7_500, 0, served=4_000, taken=4_300, stepped=53_000
 # rv32imc: fitted to the whole chips' counts by phase; norm, add_rescaled and unpacked are those
 # kernels by themselves, at 64 elements of 24 bits. xtensawin, and native kernels: what the kernels
 # by themselves take there (emulated) over what they take on rv32imc, times that; lx6's and pie's
-# matrices take 14 and 11.5 more a row, which row and packed have. Of whole chips only rv32im was
+# matrices take 14 and 11.5 more a row, which row and packed have. What several positions in a pass
+# take is the same of 64x64 by itself over what one takes there. Of whole chips only rv32im was
 # emulated: that lx6's and pie's calls, bytes and heads take what its take is modelled.
 KERNELS = {
-    "rv32imc": KernelCosts(6.385, 5.4, 1_500, 26.0, 77, 123, 69, 79, 79, _BYTECODE),
-    "xtensawin": KernelCosts(8.43, 7.1, 1_970, 28.7, 90, 146, 78, 88, 93, _BYTECODE),
-    "rv32im": KernelCosts(3.22, 2.44, 200, 9.0, 21.7, 31, 13, 17, 14.9, _PROGRAMS),
-    "lx6": KernelCosts(1.55, 2.46, 200, 8.6, 37.6, 28, 14, 31.5, 15.9, _PROGRAMS),
-    "pie": KernelCosts(0.23, 0.77, 200, 8.6, 35.1, 28, 14, 29, 15.9, _PROGRAMS),
+    "rv32imc": KernelCosts(6.385, 6.385, 5.4, 1_500, 26.0, 77, 123, 69, 79, 79, _BYTECODE),
+    "xtensawin": KernelCosts(8.43, 8.43, 7.1, 1_970, 28.7, 90, 146, 78, 88, 93, _BYTECODE),
+    "rv32im": KernelCosts(3.22, 2.82, 2.44, 200, 9.0, 21.7, 31, 13, 17, 14.9, _PROGRAMS),
+    "lx6": KernelCosts(1.55, 1.33, 2.46, 200, 8.6, 37.6, 28, 14, 31.5, 15.9, _PROGRAMS),
+    "pie": KernelCosts(0.23, 0.23, 0.77, 200, 8.6, 35.1, 28, 14, 29, 15.9, _PROGRAMS),
 }
+KERNELS.update({name: replace(KERNELS[name], passes=passes) for name, passes in PASSES.items()})
 _FRAME = 9_700  # a frame sent or received, whatever its length, in bytecode
 # ESP-NOW's send and irecv on a C3's stock firmware, counted by others, and the loop of an emulated
 # gateway: what relaying takes beside the bytes on its line.
@@ -126,8 +130,11 @@ def chip_instructions(
     is_served = rows == 1 and _is_served(plan, each, kernels)
     if each.phase in GATHERED | FINISHED:
         kernels = replace(kernels, calls=_gathering_calls(kernels))
+    together, _ = count_passes(plan, chip, each, kernels, rows)
+    passed = replace(kernels, matrix=kernels.passed)
     return (
-        rows * _work(plan, chip, each, position, kernels, is_served)
+        (rows - together) * _work(plan, chip, each, position, kernels, is_served)
+        + together * _work(plan, chip, each, position, passed, is_served)
         + rows * _combining(plan, chip, each, kernels)
         + sum(
             _carrying(plan, chip, message, kernels.calls, is_served)
@@ -141,6 +148,19 @@ def message_instructions(
 ) -> float:
     """What a chip executes to send a message, to receive it or to pass it on."""
     return _carrying(plan, chip, message, kernels.calls, False)
+
+
+def count_passes(
+    plan: Plan, chip: int, each: Synchronization, kernels: KernelCosts, rows: int
+) -> tuple[int, int]:
+    """How many of so many rows go together with others, and in how many passes over the weights
+    all rows go (firmware/compute/passes.py)."""
+    together = passes = 0
+    if each.phase in (PHASE_ATTENTION, PHASE_FEED_FORWARD) and not plan.block(chip):
+        for count in kernels.passes:
+            groups = (rows - together) // count
+            passes, together = passes + groups, together + groups * count
+    return together, passes + rows - together
 
 
 def _work(

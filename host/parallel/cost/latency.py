@@ -16,6 +16,7 @@ from host.hardware.board import Board
 from host.parallel.cost.instructions import (
     KernelCosts,
     chip_instructions,
+    count_passes,
     kernel_costs,
     message_instructions,
 )
@@ -154,7 +155,8 @@ class LatencyModel:
         self, token: Iterable[Synchronization], position: int, rows: int = 1
     ) -> Latency:
         """Of a token at a position whose synchronizations are these; rows: positions that are run
-        together, each of which is taken to cost as much as one by itself."""
+        together: each costs as much as one by itself, but that native kernels read weights once
+        for several (count_passes)."""
         compute = reading = lines = air = waits = airtime = 0.0
         for each in token:
             computed, read = self._compute(each, position, rows)
@@ -216,7 +218,8 @@ class LatencyModel:
             instructions = chip_instructions(plan, chip, each, position, costs, rows)
             seconds = instructions * CYCLES_AN_INSTRUCTION / (board.clock_mhz or 1) / 1e6
             rate = self._rates[chip].get(each.phase)
-            return seconds, rows * phase_bytes(plan, chip, each) / rate if rate else 0.0
+            _, passes = count_passes(plan, chip, each, costs, rows)
+            return seconds, passes * phase_bytes(plan, chip, each) / rate if rate else 0.0
 
         of_chips = list(zip(self._boards, self._costs, strict=True))
         compute, read = max(
