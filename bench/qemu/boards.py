@@ -35,9 +35,11 @@ _NEOPIXEL = REPOSITORY / "host" / "simulation" / "standins" / "neopixel.py"
 class EmulatedBoards:
     """A context manager around boards that were switched on; all end with it."""
 
-    def __init__(self, folder: Path, files: Sequence[Mapping[str, bytes]]) -> None:
+    def __init__(
+        self, folder: Path, files: Sequence[Mapping[str, bytes]], slower: int = 1
+    ) -> None:
         """folder: of the emulator and its program; files: those in each board's flash, content by
-        path. Raises SetupError where QEMU cannot be had."""
+        path; slower: by how much their clocks are. Raises SetupError where QEMU cannot be had."""
         toolchain = Toolchain(folder)
         program = firmware(folder, toolchain, BOARD)
         self.urls: list[str] = []
@@ -46,7 +48,7 @@ class EmulatedBoards:
         try:
             place = Path(self._exit.enter_context(tempfile.TemporaryDirectory(prefix="boards")))
             rom = place / "standins.romfs"
-            rom.write_bytes(rom_image(_standins()))
+            rom.write_bytes(rom_image(_standins(slower)))
             for number, content in enumerate(files):
                 flash = place / f"flash{number}"
                 flash.write_bytes(make_filesystem(content, FLASH_SIZE))
@@ -89,9 +91,12 @@ class EmulatedBoards:
         self.close()
 
 
-def _standins() -> dict[str, bytes]:
+def _standins(slower: int) -> dict[str, bytes]:
     """The modules that the port has not, which is where a board's have theirs in C."""
+    clock = f"_SLOWER = const({slower})".encode()
     return {
-        f"{path.stem}.mpy": compiled(path.read_bytes(), path.name, ARCHITECTURE)
+        f"{path.stem}.mpy": compiled(
+            path.read_bytes().replace(b"_SLOWER = const(1)", clock), path.name, ARCHITECTURE
+        )
         for path in [*_STANDINS.glob("*.py"), _NEOPIXEL]
     }

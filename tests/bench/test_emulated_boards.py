@@ -9,10 +9,11 @@ import pytest
 
 from bench.qemu import boards
 from bench.qemu.boards import EmulatedBoards
-from host.cluster import ports
+from host.cluster import ports, silence, timeout
 from host.cluster.cluster_fields import ClusterFile, FlashedChip
 from host.cluster.cluster_file import change
 from host.cluster.place import Place
+from host.cluster.timeout import Bounds
 from host.hardware.board import load
 from host.launch import FlashedBoards, flashed, open_cluster
 from host.model.formats import llama2c
@@ -30,6 +31,7 @@ from tests.tiny_model import PROMPTS, tiny_tokenizer
 KIND, CHIPS = "esp32c3", 5
 VERSION = (1, 25, 0)  # of the MicroPython that QEMU runs
 PATIENCE_S = 300.0  # five emulated boards start on a busy machine, and two seconds wait for a user
+RETRY_S, SLOWER = 5.0, 16
 STEPS = 16  # positions of each prompt and its answer
 COMMANDS = {
     "turn off the kitchen lights": "light.kitchen off",
@@ -44,8 +46,9 @@ def switched_on(
     context: int,
     parallelism: Parallelism = HOST_REDUCE,
     key: bytes = b"",
+    slower: int = 1,
 ) -> Iterator[ClusterFile]:
-    """The cluster of emulated boards that hold this model."""
+    """The cluster of emulated boards that hold this model; slower: by how much their clocks are."""
     board = load(KIND)
     assert board.flash and board.flash.filesystem_size == boards.FLASH_SIZE
     cluster = cluster_file(
@@ -59,7 +62,7 @@ def switched_on(
         ).files(model, VERSION)
         for chip in range(CHIPS)
     ]
-    with EmulatedBoards(qemu, files) as emulated:
+    with EmulatedBoards(qemu, files, slower) as emulated:
         for chip, url in enumerate(emulated.urls):
             cluster = cluster.with_chip(FlashedChip(chip, KIND, f"24:00:00:00:00:0{chip}", url))
         yield cluster
@@ -80,6 +83,16 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "TIMEOUT", PATIENCE_S)
     monkeypatch.setattr(flashed, "START_TIMEOUT", PATIENCE_S)
     monkeypatch.setattr(flashed, "TIMEOUT", PATIENCE_S)
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retransmits little: the line loses nothing, and boards that wait for one another on a busy
+    machine would do nothing else, were it up to clocks. The line stays as fast as it is."""
+    for name in ("LOSSY", "LOSSLESS"):
+        monkeypatch.setattr(timeout, name, Bounds(RETRY_S, RETRY_S, RETRY_S))
+    monkeypatch.setattr(silence, "STEP_HANDSHAKE_AFTER", PATIENCE_S)
+    monkeypatch.setattr(flashed, "raise_speeds", lambda coordinator, transport, base, speeds: base)
 
 
 @pytest.mark.verify
@@ -115,10 +128,10 @@ def test_five_emulated_boards_compute_the_logits_of_the_reference(
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("key", [b"", bytes(range(32))], ids=["version 2", "version 3"])
 def test_five_emulated_boards_that_all_reduce_compute_the_logits_of_the_reference(
-    qemu: Path, tiny_model_file: Path, key: bytes
+    qemu: Path, tiny_model_file: Path, key: bytes, unhurried: None
 ) -> None:
     """Their contributions go through the host, which passes them on from line to line."""
     model = quantize(llama2c.load(tiny_model_file))
     runs = reference_runs(model, tiny_tokenizer(), PROMPTS[:2], STEPS)
-    with switched_on(qemu, model, 64, Parallelism(reduce="chips"), key) as cluster:
+    with switched_on(qemu, model, 64, Parallelism(reduce="chips"), key, SLOWER) as cluster:
         assert_equal(cluster, model, runs)
