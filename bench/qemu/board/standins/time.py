@@ -2,15 +2,16 @@
 """What of `time` the firmware uses, by the emulated board's timer.
 
 Its clock may be slow: a busy machine gives several emulated boards a small part of its time, and
-what a board waits for before it asks again is as much slower. By a fast clock, repairs would be most
-of what boards do that add up by themselves, and each would make all of them slower.
+what a board waits for before it asks again is as much slower. By a fast clock, repairs would be
+most of what boards do that add up by themselves, and each would make all of them slower.
 """
 
 import hardware
 from micropython import const
 
 _HALF = const(0x20000000)
-_SLOWER = const(1)  # as bench/qemu/boards.py is told: milliseconds of the timer for each of the clock's
+# The timer's milliseconds for each of the clock's, as bench/qemu/boards.py is told.
+_SLOWER = const(1)
 
 
 def ticks_ms():
