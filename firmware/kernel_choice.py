@@ -170,8 +170,16 @@ def load(names):
 
 
 def load_passes(room):
-    """The module of kernels that take several positions a pass; None where there is none, or its
-    file has more than `room` bytes."""
+    """The module of kernels that take several positions a pass, and the class Passes; None where
+    there is none, or its file has more than `room` bytes."""
+    kernels = _load_pass_kernels(room)
+    if kernels:
+        from firmware.compute.passes import Passes
+
+        return kernels, Passes
+
+
+def _load_pass_kernels(room):
     try:
         size = os.stat("%s/%s.mpy" % (_FOLDER, _PASSES[1]))[6]
     except OSError:
@@ -183,7 +191,7 @@ def _proved(names, has_watchdog):
     """What the chip is to run, after a comparison of both."""
     feed = machine.WDT(timeout=_WATCHDOG_MS).feed if has_watchdog else bool  # bool() does nothing
     try:
-        native, passes = load(names), load_passes(_ANY_SIZE)
+        native, passes = load(names), _load_pass_kernels(_ANY_SIZE)
         for package, name in names:
             sys.modules.pop(package + "." + name)
         for package, name in names:

@@ -234,19 +234,19 @@ class Programs:
 
 def _passes(model, programs, load):
     """The Passes of a chip that has the heap for them, and whose requests hold several positions,
-    else None. load: gives the module of their kernels if its file is no larger than that."""
+    else None. load: gives the module of their kernels, if its file is no larger than that, and
+    the class."""
     workspace = model.workspace
     integers = len(workspace.x) + len(workspace.rows) + len(workspace.heads)
     gc.collect()
     room = gc.mem_free() - _ROOM - _PASSES_ROOM - 4 * _PASS * integers
-    kernels = load(room)
-    counts = [count for count in kernels.COUNTS if count <= len(workspace.out)] if kernels else ()
-    if not counts:
+    loaded = load(room)
+    if not loaded:
         return None
-    from firmware.compute.passes import Passes
-
+    kernels, make_passes = loaded
+    counts = [count for count in kernels.COUNTS if count <= len(workspace.out)]
     load_int16s = sys.modules["firmware.compute.kernels"].load_int16s
-    return Passes(programs, model, counts, kernels.MATMUL, load_int16s)
+    return make_passes(programs, model, counts, kernels.MATMUL, load_int16s) if counts else None
 
 
 def start(node, load_passes=None):

@@ -118,11 +118,7 @@ class HostReduce(Role):
             if position > held:
                 raise NeedKV(layer, held)
             weights.select(cache.index)
-        if count > 1 and i < count:
-            passes = self.passes
-            if passes:
-                passes.run(attends, request, at, count, weights, position)
-                i = count
+        i = int(self._pass(i, attends, request, at, count, weights, position)) if count > 1 else i
         while i < count:
             load(request, 0, at, x, dim)
             if attends:
@@ -138,6 +134,14 @@ class HostReduce(Role):
         ptr8(answer)[int(PARTIAL_BITS)] = bits
         size = int(pack(answer, PARTIAL_DATA, results, values, bits))
         return int(PARTIAL_DATA) - int(HEADER_SIZE) + size
+
+    def _pass(self, done, attends, request, at, count, layer, position):
+        """Computes `count` positions together where native kernels do that, unless as many are
+        done; how many are."""
+        if done or not self.passes:
+            return done
+        self.passes.run(attends, request, at, count, layer, position)
+        return count
 
     def _refuse(self, values, count, layer, position):
         """Raises BadRequest, naming what is wrong with the sizes or the place of a request."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -113,21 +113,15 @@ def chip_files(
     header_check = sources.pop(_HEADER_CHECK)
     if checks_headers := plan.link.signed and not (kernels and answers_on_line):
         sources[_FRAME_CHECK] = header_check
-    for path in () if in_flash else _OF_FLASH:
+    passes = _pass_kernels(plan, shard, columns, kernels)
+    for path in (*(() if in_flash else _OF_FLASH), *(() if passes else (_PASSES,))):
         del sources[path]
-    passes = ""
-    counts = PASSES.get(kernels.name, ()) if kernels and not in_flash else ()
-    if counts and plan.positions >= min(counts):
-        passes = pass_source(columns, padding, counts)
-    if not passes:
-        del sources[_PASSES]
     files = {
         place: chip_module(source, path, arch)
         for path, source in sources.items()
         if (place := chip_path(path))
     }
-    files[BOOT] = (SOURCES / "firmware" / BOOT).read_bytes()
-    files["main.py"] = _START
+    files |= {BOOT: (SOURCES / "firmware" / BOOT).read_bytes(), "main.py": _START}
     if kernels:
         exchanges_natively = plan.strategy.keeps_residual and not shard.elements
         is_left_out = {
@@ -139,9 +133,7 @@ def chip_files(
             _FRAMING: not has_line,
         }
         twins = {path: sources[path] for path in TWINS if not is_left_out.get(path)}
-        if passes:
-            twins[PASS_KERNELS] = passes
-        native = native_files(twins, kernels, model.config.head_dim)
+        native = native_files({**twins, **passes}, kernels, model.config.head_dim)
         files.update(native)
         # A model's shapes are in its machine code: another's has to prove itself anew.
         config = {"kernels": "auto", "native": digest(native), **config}
@@ -150,6 +142,19 @@ def chip_files(
         config = {**config, "weights": _describe_partition(file, plan, shard.chip)}
     files["config.json"] = json.dumps(config).encode()
     return files
+
+
+def _pass_kernels(
+    plan: Plan, shard: Shard, columns: Iterable[int], kernels: KernelSet | None
+) -> dict[str, str]:
+    """The module of kernels that take several positions a pass, by its path; none where requests
+    hold too few, or these go through bytecode."""
+    counts = PASSES.get(kernels.name, ()) if kernels else ()
+    through_bytecode = plan.block(shard.chip) > 0 or shard.elements
+    if not kernels or not counts or plan.positions < min(counts) or through_bytecode:
+        return {}
+    source = pass_source(columns, kernels.padding, counts)
+    return {PASS_KERNELS: source} if source else {}
 
 
 def _describe_partition(file: bytes, plan: Plan, chip: int) -> dict[str, object]:
