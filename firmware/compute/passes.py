@@ -69,9 +69,8 @@ class Passes:
     """Computes a layer's parts for the positions of a request, as Attention.run and
     FeedForward.run do for one.
 
-    values, positions: of each position that attends its layer's attention_values and its place,
-    which who calls `run` fills in; words: those of each group, which
-    host/build/machine_code/exchange_words.py names, the most positions first, and 0.
+    words: those of each group, which host/build/machine_code/exchange_words.py names, the most
+    positions first, and 0.
     """
 
     def __init__(self, programs, model, counts, matmul, load):
@@ -80,18 +79,15 @@ class Passes:
         workspace, most = model.workspace, counts[0]
         self._steps = steps = _lengths(model)
         self._buffers = x, _, _ = [int32s(most * step) for step in steps]
-        dim, out = len(workspace.x), workspace.out
-        self.values, self.positions = [None] * len(out), array("i", [0] * len(out))
+        dim = len(workspace.x)
         inputs = [x[i * steps[0] :] for i in range(most)]
         self._own = own = self._attention_programs(programs, model.attention, most)
         self._groups = groups = [
             self._group(count, programs, model, matmul, dim) for count in counts
         ]
         whole = [self._whole(group, load, inputs, dim) for group in groups]
-        single = programs.feed_forward, programs.attention
         told = array("I", [0] * len(_TOLD))
-        rows = [memoryview(told)[k:] for k in range(most)]
-        self._parts = load, dim, workspace.x, out, whole, single, rows
+        self._parts = dim, workspace.out, whole, told
         self._addresses = array("I", [addressof(program) for program in own])
         self.words = words = array("I", [0] * (8 * len(groups) + 1))
         for i, group in enumerate(groups):
@@ -175,35 +171,17 @@ class Passes:
         return make_program(calls, programs.names[1])
 
     @micropython.native
-    def run(self, attends, request, at, count, layer=None, position=0):
-        """Computes the partial sums of `count` positions, workspace.out, whose activations are in
-        the request from byte `at` on, as `values` and `positions` say; or of one sequence in a
-        layer, from `position` on where they attend."""
-        load, dim, x, out, groups, single, rows = self._parts
+    def run(self, done, attends, request, at, count, layer, position):
+        """Computes the partial sums of positions of one sequence, workspace.out, whose activations
+        are in the request from byte `at` on, as far as they make up groups; how many are done.
+        position: of the first, where they attend; done: how many have been before."""
+        dim, out, groups, told = self._parts
         step = 2 * dim
-        values, positions = self.values, self.positions
-        same = None
-        if layer:
-            same = layer.attention_values if attends else layer.feed_forward_values
-        i = 0
+        values = layer.attention_values if attends else layer.feed_forward_values
         for several, attending, feeding in groups:
             program = attending if attends else feeding
-            while program and count - i >= several:
-                if same:
-                    tell(rows[0], several, request, at, step, same, position + i)
-                else:
-                    for k in range(several):
-                        place, own = at + k * step, positions[i + k]
-                        tell(rows[k], 1, request, place, step, values[i + k], own)
-                run_program(program, rows[0], 0, out[i])
-                at += several * step
-                i += several
-        program = single[attends]
-        while i < count:
-            load(request, 0, at, x, dim)
-            if same:
-                run_program(program, same, position + i, out[i])
-            else:
-                run_program(program, values[i], positions[i], out[i])
-            at += step
-            i += 1
+            while program and count - done >= several:
+                tell(told, several, request, at + done * step, step, values, position + done)
+                run_program(program, told, 0, out[done])
+                done += several
+        return done

@@ -118,14 +118,14 @@ class HostReduce(Role):
             if position > held:
                 raise NeedKV(layer, held)
             weights.select(cache.index)
-        i = int(self._pass(i, attends, request, at, count, weights, position)) if count > 1 else i
+        if count > 1 and self.passes:
+            i = int(self.passes.run(i, attends, request, at, count, weights, position))
         while i < count:
-            load(request, 0, at, x, dim)
+            load(request, 0, at + 2 * dim * i, x, dim)
             if attends:
                 run(weights, position + i, out[i])
             else:
                 run(weights, out[i])
-            at += 2 * dim
             i += 1
         if attends and end > held and not several:
             cache.positions[layer] = end
@@ -134,14 +134,6 @@ class HostReduce(Role):
         ptr8(answer)[int(PARTIAL_BITS)] = bits
         size = int(pack(answer, PARTIAL_DATA, results, values, bits))
         return int(PARTIAL_DATA) - int(HEADER_SIZE) + size
-
-    def _pass(self, done, attends, request, at, count, layer, position):
-        """Computes `count` positions together where native kernels do that, unless as many are
-        done; how many are."""
-        if done or not self.passes:
-            return done
-        self.passes.run(attends, request, at, count, layer, position)
-        return count
 
     def _refuse(self, values, count, layer, position):
         """Raises BadRequest, naming what is wrong with the sizes or the place of a request."""
@@ -155,33 +147,24 @@ class HostReduce(Role):
     def attend(self, request, end, layer, count):
         """Has `count` positions of several sequences attend; false where one of these is older
         than the one in its slot. end: of the request's runs. Raises BadRequest and NeedKV."""
-        model, rows, passes = self.model, self._rows, self.passes
+        model, rows = self.model, self._rows
         cache, weights, out = model.cache, model.layers[layer], model.workspace.out
         if read_rows(request, COMPUTE_DATA, end, rows) != end:
             raise BadRequest("its runs are malformed")
-        taken = 0
-        try:
-            for i in range(count):
-                position = rows[2 * i + 1]
-                if position >= self._context:
-                    self._refuse(count * self._dim, count, layer, position)
-                if not cache.select(rows[2 * i]):
-                    return False
-                held = cache.positions
-                if position > held[layer]:
-                    raise NeedKV(layer, held[layer])
-                weights.select(cache.index)
-                if passes:
-                    passes.values[i], passes.positions[i] = weights.attention_values, position
-                    taken += 1
-                else:
-                    self._load(request, 0, end + 2 * self._dim * i, model.workspace.x, self._dim)
-                    self._attend(weights, position, out[i])
-                if position == held[layer]:
-                    held[layer] = position + 1
-        finally:  # also of a request that is refused, for what was noted is to be in the caches
-            if taken:
-                passes.run(True, request, end, taken)
+        for i in range(count):
+            position = rows[2 * i + 1]
+            if position >= self._context:
+                self._refuse(count * self._dim, count, layer, position)
+            if not cache.select(rows[2 * i]):
+                return False
+            held = cache.positions
+            if position > held[layer]:
+                raise NeedKV(layer, held[layer])
+            weights.select(cache.index)
+            self._load(request, 0, end + 2 * self._dim * i, model.workspace.x, self._dim)
+            self._attend(weights, position, out[i])
+            if position == held[layer]:
+                held[layer] = position + 1
         return True
 
     def _logits(self, request, count, answer):
