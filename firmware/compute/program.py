@@ -271,7 +271,7 @@ def start(node, load_passes=None):
     if feed_forward:
         feed_forward.run = programs.feed
     if hasattr(role, "answer"):  # which has bound them
-        role.passes = programs.passes
+        role.all = programs.passes
         role._attend = attention and programs.attend
         role._feed_forward = feed_forward and programs.feed
     for name in ("serve", "exchange"):

@@ -44,7 +44,7 @@ class HostReduce(Role):
         self.model = model = Model(weights, kernels)
         self.forget = model.cache.forget
         self.outbox = outbox
-        self.passes = None  # a firmware.compute.passes.Passes, where native kernels have any
+        self.all = None  # where native kernels take several positions at once, a Passes
         # Bound once, not at each request.
         self._attend = model.attention.run if model.attention else None
         self._feed_forward = model.feed_forward.run if model.feed_forward else None
@@ -118,8 +118,8 @@ class HostReduce(Role):
             if position > held:
                 raise NeedKV(layer, held)
             weights.select(cache.index)
-        if count > 1 and self.passes:
-            i = int(self.passes.run(i, attends, request, at, count, weights, position))
+        if count > 1 and self.all:
+            i = int(self.all.run(i, attends, request, at, count, weights, position))
         while i < count:
             load(request, 0, at + 2 * dim * i, x, dim)
             if attends:
