@@ -9,16 +9,18 @@ import pytest
 
 from bench.qemu import boards
 from bench.qemu.boards import EmulatedBoards
-from host.cluster import ports
+from host.cluster import ports, silence, timeout
 from host.cluster.cluster_fields import ClusterFile, FlashedChip
 from host.cluster.cluster_file import change
 from host.cluster.place import Place
+from host.cluster.timeout import Bounds
 from host.hardware.board import load
 from host.launch import FlashedBoards, flashed, open_cluster
 from host.model.formats import llama2c
 from host.model.loading import load_model
 from host.model.quantization.quantize import quantize
 from host.model.quantized import QuantizedModel
+from host.parallel.parallelism import HOST_REDUCE, Parallelism
 from host.paths import HOME_MODEL
 from host.run import main
 from tests.clusters import cluster_file
@@ -29,6 +31,7 @@ from tests.tiny_model import PROMPTS, tiny_tokenizer
 KIND, CHIPS = "esp32c3", 5
 VERSION = (1, 25, 0)  # of the MicroPython that QEMU runs
 PATIENCE_S = 300.0  # five emulated boards start on a busy machine, and two seconds wait for a user
+RETRY_S, SLOWER = 5.0, 8
 STEPS = 16  # positions of each prompt and its answer
 COMMANDS = {
     "turn off the kitchen lights": "light.kitchen off",
@@ -37,22 +40,30 @@ COMMANDS = {
 
 
 @contextmanager
-def switched_on(qemu: Path, model: QuantizedModel, context: int) -> Iterator[ClusterFile]:
-    """The cluster of emulated boards that hold this model."""
+def switched_on(
+    qemu: Path,
+    model: QuantizedModel,
+    context: int,
+    parallelism: Parallelism = HOST_REDUCE,
+    key: bytes = b"",
+    slower: int = 1,
+) -> Iterator[ClusterFile]:
+    """The cluster of emulated boards that hold this model; slower: by how much their clocks are
+    so."""
     board = load(KIND)
     assert board.flash and board.flash.filesystem_size == boards.FLASH_SIZE
     cluster = cluster_file(
         CHIPS, model=str(HOME_MODEL), digest=model.sha256()[:8], line="pins",
-        context=context,
+        context=context, key=key, parallelism=parallelism,
     )  # fmt: skip
     others = (board,) * (CHIPS - 1)
     files = [
-        Place(board, "", chip, CHIPS, cluster.link, context=context, others=others).files(
-            model, VERSION
-        )
+        Place(
+            board, "", chip, CHIPS, cluster.link, parallelism, context, key, others=others
+        ).files(model, VERSION)
         for chip in range(CHIPS)
     ]
-    with EmulatedBoards(qemu, files) as emulated:
+    with EmulatedBoards(qemu, files, slower) as emulated:
         for chip, url in enumerate(emulated.urls):
             cluster = cluster.with_chip(FlashedChip(chip, KIND, f"24:00:00:00:00:0{chip}", url))
         yield cluster
@@ -73,6 +84,16 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "TIMEOUT", PATIENCE_S)
     monkeypatch.setattr(flashed, "START_TIMEOUT", PATIENCE_S)
     monkeypatch.setattr(flashed, "TIMEOUT", PATIENCE_S)
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retransmits little: the line loses nothing, and boards that wait for one another on a busy
+    machine would do nothing else, were it up to clocks. The line stays as fast as it is."""
+    for name in ("LOSSY", "LOSSLESS"):
+        monkeypatch.setattr(timeout, name, Bounds(RETRY_S, RETRY_S, RETRY_S))
+    monkeypatch.setattr(silence, "STEP_HANDSHAKE_AFTER", PATIENCE_S)
+    monkeypatch.setattr(flashed, "raise_speeds", lambda coordinator, transport, base, speeds: base)
 
 
 @pytest.mark.verify
@@ -101,4 +122,17 @@ def test_five_emulated_boards_compute_the_logits_of_the_reference(
     model = quantize(llama2c.load(tiny_model_file))
     runs = reference_runs(model, tiny_tokenizer(), PROMPTS[:2], STEPS)
     with switched_on(qemu, model, 64) as cluster:
+        assert_equal(cluster, model, runs)
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(3600)  # where others keep the machine busy
+@pytest.mark.parametrize("key", [b"", bytes(range(32))], ids=["version 2", "version 3"])
+def test_five_emulated_boards_that_all_reduce_compute_the_logits_of_the_reference(
+    qemu: Path, tiny_model_file: Path, key: bytes, unhurried: None
+) -> None:
+    """Their contributions go through the host, which passes them on from line to line."""
+    model = quantize(llama2c.load(tiny_model_file))
+    runs = reference_runs(model, tiny_tokenizer(), PROMPTS[:2], STEPS)
+    with switched_on(qemu, model, 64, Parallelism(reduce="chips"), key, SLOWER) as cluster:
         assert_equal(cluster, model, runs)
