@@ -37,7 +37,7 @@ COUNT = 32
 # Where greedy texts part, the two tokens' logits are at most so far from each other: 4-bit
 # weights times 8-bit activations on llama.cpp's side, 8 times 16 bits on ours.
 NEAR = 0.75
-# Weights of int8 with a scale for each row cost a percent or two by themselves; before massive
+# Weights of int8 with a scale for each row cost one to three percent by themselves; before massive
 # activations were spread (host/model/quantization/massive.py), all cost 43 %.
 WEIGHTS = "weights in int8 with a scale for each row cost more than a percent"
 
