@@ -262,6 +262,7 @@ def _digest(role, way, rows):
     step.advance, step._contribute = way.advance, way.contribute
     if signer:
         signer.begin(b"")
+        outbox.signer.session = signer  # or nothing would be signed before the first session
     step.forget()
     try:
         request, length = _step_frame(step, rows)
@@ -286,6 +287,7 @@ def _digest(role, way, rows):
         step.forget()
         if signer:
             signer.begin(b"")
+            outbox.signer.session = None
 
 
 def _step_frame(step, rows):
