@@ -25,7 +25,8 @@ def assert_same_text(model, runs, strategy, prompts, steps, **settings):
 
 # Long ones without losses are in test_batches.py.
 SLICE = [
-    (strategy, at % 2 == 0, {at: SHORT}, 0.05 * (at % 2)) for at, strategy in enumerate(STRATEGIES)
+    (strategy, at % 2 == 0, {at % CHIPS: SHORT}, 0.05 * (at % 2))
+    for at, strategy in enumerate(STRATEGIES)
 ]
 
 
