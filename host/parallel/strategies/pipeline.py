@@ -39,7 +39,7 @@ from protocol.messages import ACK_SIZE, PHASE_ATTENTION, PHASE_FEED_FORWARD, PHA
 
 # What the role adds to a chip's code and objects beside all-reduce's, and for each layer the
 # objects of its caches. Measured, as heap.CODE.
-ROLE_CODE, _ROLE_LAYER = 4_400, 106
+ROLE_CODE, _ROLE_LAYER = 4_250, 106
 # Acknowledgements of each other chip that may pass one in a ring while it computes.
 _PASSING = 2
 # Chips, where it is asked how many would do: all that there can be would take half a minute.
