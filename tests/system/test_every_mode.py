@@ -56,6 +56,7 @@ SLICE = [
 ]
 RINGS = [(PIPELINE, chips, "ring") for chips in range(1, LAYERS + 1)]
 SLICE.append(RINGS[-1])
+TABLE = [*itertools.product(STRATEGIES, range(1, 9), STARS), *RINGS]
 
 
 @pytest.mark.parametrize(("strategy", "chips", "link"), SLICE, ids=name_of)
@@ -65,10 +66,6 @@ def test_a_slice_of_the_table(model, runs, strategy, chips, link):
 
 @pytest.mark.verify
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    ("strategy", "chips", "link"),
-    [*itertools.product(STRATEGIES, range(1, 9), STARS), *RINGS],
-    ids=name_of,
-)
+@pytest.mark.parametrize(("strategy", "chips", "link"), TABLE, ids=name_of)
 def test_the_whole_table(model, runs, strategy, chips, link):
     assert_same_text(model, runs, range(7), STEPS, how(strategy, chips, link))

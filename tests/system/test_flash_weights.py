@@ -3,7 +3,6 @@
 The default run takes a slice; `verify` runs every strategy on every link.
 """
 
-import itertools
 from dataclasses import replace
 
 import pytest
@@ -11,12 +10,12 @@ import pytest
 from host.errors import ClusterError
 from host.launch import SimulatedChips, open_cluster
 from host.parallel import boards, flash
-from host.parallel.parallelism import ALL_GATHER, ALL_REDUCE, HOST_REDUCE, LINKS
+from host.parallel.parallelism import ALL_GATHER, ALL_REDUCE, HOST_REDUCE
 from host.parallel.strategies import STRATEGIES
 from tests.plans import stages_of
 from tests.system.conftest import STEPS
 from tests.system.reference_runs import assert_equals_reference
-from tests.system.test_every_mode import assert_same_text, how, name_of
+from tests.system.test_every_mode import STARS, TABLE, assert_same_text, how, name_of
 
 BLOCK = 512  # bytes: with larger ones each of the small model's matrices is one block
 
@@ -37,7 +36,7 @@ def partition_of(cluster, chip):
     return cluster.simulation.chips[chip].folder / "partition.bin"
 
 
-SLICE = [(strategy, 3 + at, LINKS[at % 2]) for at, strategy in enumerate(STRATEGIES)]
+SLICE = [(strategy, 3 + at, STARS[at % 2]) for at, strategy in enumerate(STRATEGIES)]
 
 
 @pytest.mark.parametrize(("strategy", "chips", "link"), SLICE, ids=name_of)
@@ -50,11 +49,7 @@ def test_a_slice_of_the_strategies(model, runs, strategy, chips, link):
 
 @pytest.mark.verify
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    ("strategy", "chips", "link"),
-    list(itertools.product(STRATEGIES, range(1, 9), LINKS)),
-    ids=name_of,
-)
+@pytest.mark.parametrize(("strategy", "chips", "link"), TABLE, ids=name_of)
 def test_every_strategy(model, runs, strategy, chips, link):
     assert_same_text(model, runs, range(7), STEPS, in_flash(how(strategy, chips, link)))
 

@@ -9,9 +9,10 @@ import pytest
 from host.launch import SimulatedChips, open_cluster
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
-from host.parallel.parallelism import LINKS
 from host.parallel.strategies import STRATEGIES
+from host.parallel.strategies.pipeline import STRATEGY as PIPELINE
 from tests.host.tiny import NORMED_HEADS, random_checkpoint
+from tests.system.test_every_mode import STARS
 
 TOKENS = [1, 7, 39, 0, 7, 21, 5, 5, 12, 3, 3, 30]
 # Head sizes that are a power of two and not, and as large as kernels have columns for.
@@ -42,13 +43,18 @@ def assert_exact(config, seed, strategy, chips, link, scale=1.0):
 
 @pytest.mark.parametrize(("place", "chips"), [(0, 3), (1, 2)])
 def test_logits_are_the_references(place, chips):
-    assert_exact(CONFIGS[place], place, STRATEGIES[place], chips, LINKS[place])
+    assert_exact(CONFIGS[place], place, STRATEGIES[place], chips, STARS[place])
+
+
+TABLE = [
+    *itertools.product(STRATEGIES, STARS, (1, 2, 4)),
+    *((PIPELINE, "ring", chips) for chips in (1, 2)),
+]
 
 
 @pytest.mark.verify
-@pytest.mark.parametrize("chips", [1, 2, 4])
 @pytest.mark.parametrize(("place", "config"), list(enumerate(CONFIGS)))
-@pytest.mark.parametrize(("strategy", "link"), list(itertools.product(STRATEGIES, LINKS)))
+@pytest.mark.parametrize(("strategy", "link", "chips"), TABLE)
 def test_the_whole_table(strategy, link, place, config, chips):
     scale = (1.0, 1e-4, 300.0)[(place + chips) % 3]
     assert_exact(config, chips, strategy, chips, link, scale)
