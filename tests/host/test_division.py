@@ -114,8 +114,9 @@ def test_auto_has_the_heap_that_a_board_leaves_the_strategy_it_takes():
     five = (*options, "--chips", "5", "--context")
     choice, chips = chosen(model, *five, "96")
     assert choice.parallelism == ALL_REDUCE and chips.link.signed
-    assert parallelism(model, *five, "128") == HOST_REDUCE
-    assert heap(model, *five, "128") == board.planned_heap("espnow")
+    alone = (*five, "128", "--weights", "heap")
+    assert parallelism(model, *alone) == replace(HOST_REDUCE, weights="heap")
+    assert heap(model, *alone) == board.planned_heap("espnow")
     assert heap(model, *five, "64", "--heap", "2M") == 2 << 20
 
 
@@ -127,7 +128,7 @@ def test_a_line_says_what_was_chosen_and_why():
 
     six = ("--board", "esp32s3", "--chips", "6", "--context", "112")
     assert line(*six) == (
-        "parallelism: hybrid in 2 stages (modelled as fastest of 3 that fit for 6 esp32s3 over"
+        "parallelism: hybrid in 2 stages (modelled as fastest of 4 for 6 esp32s3 over"
         " ESP-NOW)"
     )
     psram = ("--board", "esp32s3-psram", "--chips", "2", "--link", "uart")
