@@ -26,7 +26,8 @@ _LAYER_ROOM = const(320)
 _SLOT_ROOM = const(112)
 # What passes of several positions take of the heap beside their kernels and buffers, and how many
 # positions these hold at most.
-_PASSES_ROOM, _PASS = const(5_000), const(4)
+_PASSES_ROOM = const(5_000)
+_PASS = const(4)
 # What a program is given at each run; and of a layer, its attributes, gating's numbers by place.
 _TOLD = ("position", "seen", "out")
 

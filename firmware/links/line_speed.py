@@ -11,7 +11,8 @@ from protocol.fields import u16, u32
 from protocol.frame import HEADER_SIZE, HOST, SEQUENCE, SRC
 from protocol.message_types import LINE
 
-_LEAST, _MOST = const(9_600), const(5_000_000)  # bits per second that a UART has
+_LEAST = const(9_600)  # bits per second that a UART has
+_MOST = const(5_000_000)
 # So many malformed frames within so many milliseconds are those of a host that has another speed:
 # it has started anew, or found this one too fast.
 _NOISE = const(6)

@@ -50,7 +50,7 @@ def test_most_modules_import_none_of_them_any_more():
         if KNOWN.intersection(imported(drop_compiler_names(path.read_text())))
     ]
     # Which give them to others, or call what is in `micropython`.
-    assert having == ["compat", "devices", "line_speed", "repl", "main"]
+    assert having == ["compat", "devices", "repl", "main"]
 
 
 def test_what_code_looks_up_stays():
