@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from host.model.checkpoint import Checkpoint, Config
 from host.model.float_model import FloatModel
 from host.model.float_weights import FloatWeights
-from host.model.quantization.copies import MOST_COPIES, CopiedUnits, choose_copies
+from host.model.quantization.copies import FEW_COPIES, CopiedUnits, choose_copies
 from host.model.quantization.massive import calibrate
 from host.model.quantization.quantize import quantize
 from host.model.quantization.rotation import RotatedWeights, transform
@@ -68,7 +68,7 @@ def test_copies_are_as_few_as_do() -> None:
     assert (peaks / copies).max() <= 4
     # No more than so many, which are for what is largest.
     copies = choose_copies(peaks, np.full(3, 0.5))
-    assert copies.sum(axis=1).tolist() == [64 + 64 * MOST_COPIES] * 3
+    assert copies.sum(axis=1).tolist() == [64 + FEW_COPIES] * 3
     assert copies[0, [5, 9]].tolist() == [4, 2]
     assert (choose_copies(peaks, np.full(3, 8.0)) == 1).all()
 
@@ -110,7 +110,7 @@ def test_massive_activations_cost_little(config: Config) -> None:
     plain = model.measure_ranges(tokens)
     assert ranges.residual < plain.residual / 2
     assert ranges.hidden[0] < plain.hidden[0] / 2
-    assert form.config.hidden_dim <= config.hidden_dim * (1 + MOST_COPIES)
+    assert form.config.hidden_dim <= config.hidden_dim + FEW_COPIES
     assert_same(form, weights)
     quantized = quantize(form, ranges)
     assert_limits(quantized)

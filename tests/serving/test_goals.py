@@ -316,9 +316,21 @@ class Pairs:
 
 @pytest.mark.verify
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("which", "tokens"), [("tiny", 60), ("home", 30)])
-def test_a_server_takes_hardly_longer_than_a_run(micropython, tiny_model_file, which, tokens):
-    """The home model's answers come whole, when they have been verified."""
+@pytest.mark.parametrize(
+    ("which", "tokens", "most"), [("tiny", 60, (40, 15)), ("home", 30, (10, 10))]
+)
+def test_a_server_takes_hardly_longer_than_a_run(
+    micropython, tiny_model_file, which, tokens, most
+):
+    """The home model's answers come whole, when they have been verified. A token of the tiny one
+    takes 3 ms here, far less than on any board: of that, HTTP's 2 ms a request are more.
+
+    most: percent that a server may add to the time to the first token, and to each other.
+    """
+
+    def takes_longer(pairs):
+        return any(over >= bound for over, bound in zip(pairs.overheads, most, strict=True))
+
     path = tiny_model_file if which == "tiny" else HOME_MODEL
     prompt = "Once upon a time" if which == "tiny" else "set the living room lights to blue"
     source, chips = load_quantized(path), SimulatedChips.alike(2, "uart")
@@ -329,8 +341,8 @@ def test_a_server_takes_hardly_longer_than_a_run(micropython, tiny_model_file, w
         pairs.run(5)
         pairs.direct.clear(), pairs.served.clear()
         pairs.run(20)
-        while max(pairs.overheads) >= 10 and len(pairs.direct) < 200:
+        while takes_longer(pairs) and len(pairs.direct) < 200:
             pairs.run(5)  # this machine may be busy
     print(f"\n{which}, best of {len(pairs.direct)}: {pairs}: overheads in percent"
           f" {', '.join(f'{each:.1f}' for each in pairs.overheads)}")  # fmt: skip
-    assert max(pairs.overheads) < 10
+    assert not takes_longer(pairs)

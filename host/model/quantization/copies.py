@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from host.model.checkpoint import FloatArray
 from host.model.float_weights import FloatWeights, LayerWeights
 
-# Units more, at most, as a fraction of those that there are: each takes its part of a chip.
-MOST_COPIES = 1 / 16
+# Units more, at most, as a fraction of those that there are: each takes its part of a chip. Ten
+# boards with 16 MB of flash hold SmolLM2-135M with 24 units more in each layer, and not with 32.
+MOST_COPIES = 1 / 64
+# And so many in small models, of which that fraction would be hardly any.
+FEW_COPIES = 4
 
 
 class CopiedUnits:
@@ -66,11 +69,11 @@ class CopiedUnits:
 def choose_copies(peaks: NDArray[np.float64], goals: NDArray[np.float64]) -> NDArray[np.int64]:
     """Returns how many copies each unit has [layers, units].
 
-    As few as bring all to at most `goals`, but no more than MOST_COPIES; layers that need fewer
-    than others use what they have left for what is largest of them. peaks: of each unit the
-    largest magnitude [layers, units]; goals [layers], above 0.
+    As few as bring all to at most `goals`, but no more than MOST_COPIES, or FEW_COPIES, allow;
+    layers that need fewer than others use what they have left for what is largest of them. peaks:
+    of each unit the largest magnitude [layers, units]; goals [layers], above 0.
     """
-    most = int(peaks.shape[1] * MOST_COPIES)
+    most = max(FEW_COPIES, int(peaks.shape[1] * MOST_COPIES))
     needed = np.maximum(np.ceil(peaks / goals[:, None]) - 1, 0).sum(axis=1).max()
     copies = np.ones(peaks.shape, np.int64)
     for row, peak in zip(copies, peaks, strict=True):
