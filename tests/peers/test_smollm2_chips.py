@@ -28,7 +28,7 @@ QUESTIONS = (
 )
 EXACT, COUNT = 8, 16  # tokens whose logits are compared, and that are generated
 # What can be had with so many boards: the caches of more positions take the weights' place.
-CONTEXT = 72
+CONTEXT = 64
 GOAL = 120.0  # seconds in which the chips are to be ready
 
 
