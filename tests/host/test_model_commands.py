@@ -117,6 +117,7 @@ def test_inspect_tells_whether_a_cluster_holds_it(
     assert problem in " ".join(out.split())
 
 
+@pytest.mark.verify
 def test_inspect_counts_boards_with_weights_in_flash(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,6 +78,7 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert "esp32h2 has no ESP-NOW: give --link uart" in capsys.readouterr().err
 
 
+@pytest.mark.verify
 def test_more_boards_than_a_cluster_has_are_counted_and_not_estimated() -> None:
     large = well_known.WellKnown("large", replace(MODELS[1].config, layers=100))
     found = find_boards_needed(large, N16R8, "uart", 64)
