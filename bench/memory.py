@@ -12,10 +12,10 @@ from host.launch import SimulatedChips, open_cluster
 from host.model.checkpoint import Config
 from host.model.quantized import QuantizedModel
 from host.parallel.assignment import ShardingPlan
-from host.parallel.dealing import MAX_POSITIONS_RADIO
 from host.parallel.heap import HeapNeed, usable_heap
 from host.parallel.parallelism import HOST_REDUCE, Link
 from host.parallel.shape import Shape
+from host.parallel.shaping import MAX_POSITIONS_RADIO
 from host.parallel.strategies import find_strategy
 from protocol.frame import MAX_PAYLOAD
 

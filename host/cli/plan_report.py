@@ -12,7 +12,8 @@ from host.parallel.alternatives import Change
 from host.parallel.assessment import Assessment, describe_options, recommend
 from host.parallel.boards import BoardSet
 from host.parallel.cost.estimate import PROMPT
-from host.parallel.cost.latency import Latency, formula
+from host.parallel.cost.formula import formula
+from host.parallel.cost.latency import Latency
 from host.parallel.cost.reading import RAM, Reading, describe_reading
 from host.parallel.cost.widths import TYPICAL_TOKENS
 from host.parallel.parallelism import Parallelism

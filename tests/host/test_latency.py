@@ -10,6 +10,7 @@ from host.model.checkpoint import Config
 from host.model.loading import load_model
 from host.model.quantization.quantize import quantize
 from host.parallel.boards import BoardSet
+from host.parallel.cost.formula import formula
 from host.parallel.cost.instructions import (
     KERNELS,
     chip_instructions,
@@ -22,7 +23,6 @@ from host.parallel.cost.latency import (
     USB_SECONDS,
     LatencyModel,
     NotModelled,
-    formula,
 )
 from host.parallel.cost.radio import radio_rate
 from host.parallel.cost.reading import FLASH, describe_reading, phase_bytes, read_weights

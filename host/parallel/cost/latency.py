@@ -20,10 +20,9 @@ from host.parallel.cost.instructions import (
     kernel_costs,
     message_instructions,
 )
-from host.parallel.cost.radio import ELEMENT_HEAD, PUBLISHED, SMALL, radio_rate
-from host.parallel.cost.reading import RAM, phase_bytes, phase_rates, read_weights
+from host.parallel.cost.radio import radio_rate
+from host.parallel.cost.reading import phase_bytes, phase_rates
 from host.parallel.cost.traffic import BITS_A_BYTE, frame_sizes, route
-from host.parallel.cost.turns import describe_turns
 from host.parallel.plan import Plan
 from host.parallel.synchronization import Message, Synchronization
 from protocol.cobs import encoded_size
@@ -82,55 +81,6 @@ class Latency:
     def tokens_per_second(self) -> float:
         """Of one stream."""
         return 1 / self.total
-
-
-def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
-    """How LatencyModel comes to its figures, with the constants, in lines for people."""
-    clocks = ", ".join(dict.fromkeys(f"{b.name} {b.clock_mhz} MHz" for b in boards))
-    reading = _describe_reading(plan, boards)
-    parts = f"compute + {'reading + ' if reading else ''}links + waits"
-    lines = [
-        f"token = sum over synchronizations of: {parts}",
-        "compute = instructions of the slowest chip (from emulated counts)"
-        f" x {CYCLES_AN_INSTRUCTION} cycles / clock; {clocks}",
-        f"line = n bytes in COBS x {BITS_A_BYTE} bits / {_describe_baud(plan, boards)};"
-        f" wait = {USB_SECONDS * 1e3:g} ms of USB each way + {HOST_SECONDS * 1e3:g} ms of the"
-        f" host, where {'its line is' if plan.link.is_ring else 'lines are'} used",
-    ]
-    if plan.link.has_radio:
-        rate = radio_rate(boards)
-        lines.append(
-            f"air = {PUBLISHED} / B + 8 (n - {PUBLISHED}{_describe_elements(plan)}) /"
-            f" {rate.bits / 1e6:g}e6 s, one frame"
-            f" after another, B = {rate.broadcast:,} bytes/s to all, {rate.unicast:,} to one"
-            f" (published); wait = {rate.turnaround * 1e3:.2f} ms (published round trip"
-            f" {rate.round_trip * 1e3:g} ms less two frames of {SMALL} bytes)"
-        )
-        lines += describe_turns(plan, rate)
-    lines += reading
-    if len(plan.stages) > 1:
-        air = ", at least that of all its frames on the air" if plan.link.has_radio else ""
-        if plan.link.is_ring:
-            air = " and of its acknowledgement, which passes all others"
-        lines.append(f"many streams: a token in the time of the slowest stage's sum{air}")
-    return lines
-
-
-def _describe_reading(plan: Plan, boards: Sequence[Board]) -> list[str]:
-    """The rates at which weights are read."""
-    of_each = dict.fromkeys(
-        (read.place, read.rate)
-        for chip, board in enumerate(boards)
-        for read in read_weights(plan, chip, board)
-        if read.place != RAM
-    )
-    rates = [
-        f"{place} {f'{rate / 1e6:g} MB/s' if rate else 'at a rate that is not known, not counted'}"
-        for place, rate in of_each
-    ]
-    if not rates:
-        return []
-    return [f"reading = bytes of the chip's weights / rate (published); {', '.join(rates)}"]
 
 
 class LatencyModel:
@@ -291,26 +241,14 @@ class LatencyModel:
         """The longest time that a line is busy with so many bytes."""
         link = self._plan.link
         each = (
-            n * BITS_A_BYTE / (link.baud if link.is_ring else _baud(self._boards[chip]))
+            n * BITS_A_BYTE / (link.baud if link.is_ring else baud_of(self._boards[chip]))
             for chip, n in sizes.items()
         )
         return max(each, default=0.0)
 
 
-def _describe_elements(plan: Plan) -> str:
-    """What frames of version 2 have beside, in a formula."""
-    is_long = (plan.link.mtu or 0) > PUBLISHED
-    return f" + {ELEMENT_HEAD} floor((n - 1) / {PUBLISHED})" if is_long else ""
-
-
-def _describe_baud(plan: Plan, boards: Sequence[Board]) -> str:
-    if plan.link.is_ring:
-        return f"{plan.link.baud:,} baud, from a chip to the next"
-    return f"{_baud(boards[0]):,} baud (--line pins)"
-
-
-def _baud(board: Board) -> int:
-    """Of its UART's line to the host."""
+def baud_of(board: Board) -> int:
+    """Bits a second on its UART's line to the host. Raises NotModelled."""
     if board.uart is None:
         raise NotModelled(f"board {board.name} has no UART")
     return board.uart.baud

@@ -18,11 +18,12 @@ from host.parallel.advice import (
     find_nearest_count,
     make_advice,
 )
-from host.parallel.dealing import describe_vocabulary, make_shape
+from host.parallel.dealing import describe_vocabulary
 from host.parallel.parallelism import Parallelism
 from host.parallel.plan import MAX_CHIPS, Plan, Resources
 from host.parallel.refusal import Advice, DoesNotFit
 from host.parallel.shape import Shape
+from host.parallel.shaping import make_shape
 from host.parallel.strategies.all_reduce import AllReduce
 from host.parallel.strategies.stages import StageDealer, group_chips
 from host.parallel.strategies.tensor import scores_frame

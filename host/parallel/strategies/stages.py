@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from host.parallel.assignment import blocks, even_blocks, level
-from host.parallel.dealing import GROWTH_LEAVES, deal, list_roomier
+from host.parallel.dealing import GROWTH_LEAVES, deal
 from host.parallel.parallelism import Parallelism
 from host.parallel.plan import Plan, Shard, Stage, Strategy
 from host.parallel.shape import Shape
+from host.parallel.shaping import list_roomier
 
 # A sequence more than there are stages keeps all of them at work while the host chooses a token.
 _SPARE_SLOTS = 1

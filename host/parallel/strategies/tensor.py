@@ -19,8 +19,6 @@ from host.parallel.dealing import (
     deal,
     deal_evenly,
     describe_vocabulary,
-    list_roomier,
-    make_shape,
 )
 from host.parallel.flash import reading_bytes
 from host.parallel.heap import (
@@ -40,6 +38,7 @@ from host.parallel.parallelism import Parallelism
 from host.parallel.plan import Plan, Resources, Shard, Stage, Strategy
 from host.parallel.refusal import Advice, DoesNotFit
 from host.parallel.shape import LONGEST_RXBUF, RXBUF_OVERHEAD, Shape
+from host.parallel.shaping import list_roomier, make_shape
 from protocol.bitpack import packed_size
 from protocol.cobs import encoded_size
 from protocol.frame import TRAILER_SIZE
