@@ -20,13 +20,13 @@ from firmware.compute.program import (
 from protocol.compat import const
 from protocol.fields import int32s
 
-# What the program of a group is told beside what run_program tells it: of each position where its
+# What the program of a group is given beside what run_program gives it: of each position where its
 # activations are, its layer's values, and its place.
 _AT = const(3)
 _VALUES = const(7)
 _PLACE = const(11)
-_TOLD = ("position", "seen", "out", "at 0", "at 1", "at 2", "at 3", "values 0", "values 1",
-         "values 2", "values 3", "place 0", "place 1", "place 2", "place 3")  # fmt: skip
+_GIVEN = ("position", "seen", "out", "at 0", "at 1", "at 2", "at 3", "values 0", "values 1",
+          "values 2", "values 3", "place 0", "place 1", "place 2", "place 3")  # fmt: skip
 _APART = const(4)  # integers to a multiple of which inputs are apart, as PIE's vectors are
 
 
@@ -41,17 +41,18 @@ def _lengths(model):
 
 
 @micropython.viper
-def tell(told: ptr32, count: int, request: ptr8, at: int, step: int, values: ptr32, position: int):
-    """Tells the program of a group of `count` positions: where their activations are, `step` bytes
-    from one to the next one, their layer's values, and their places from `position` on."""
+def give(given: ptr32, count: int, request: ptr8, at: int, step: int, values: ptr32, first: int):
+    """Writes what the program of a group is given, of `count` positions: where their activations
+    are, `step` bytes from one to the next one, their layer's values, and their places from `first`
+    on."""
     at += int(request)
     while count:
-        told[_AT] = at
-        told[_VALUES] = int(values)
-        told[_PLACE] = position
-        told = ptr32(int(told) + 4)
+        given[_AT] = at
+        given[_VALUES] = int(values)
+        given[_PLACE] = first
+        given = ptr32(int(given) + 4)
         at += step
-        position += 1
+        first += 1
         count -= 1
 
 
@@ -86,8 +87,8 @@ class Passes:
             self._group(count, programs, model, matmul, dim) for count in counts
         ]
         whole = [self._whole(group, load, inputs, dim) for group in groups]
-        told = array("I", [0] * len(_TOLD))
-        self._parts = dim, workspace.out, whole, told
+        given = array("I", [0] * len(_GIVEN))
+        self._parts = dim, workspace.out, whole, given
         self._addresses = array("I", [addressof(program) for program in own])
         self.words = words = array("I", [0] * (8 * len(groups) + 1))
         for i, group in enumerate(groups):
@@ -115,8 +116,8 @@ class Passes:
         feeding = [(run_program, (feed, "values 0", 0, "out"))]
         return (
             count,
-            make_program(loads + attending, _TOLD) if before else None,
-            make_program(loads + feeding, _TOLD) if feed else None,
+            make_program(loads + attending, _GIVEN) if before else None,
+            make_program(loads + feeding, _GIVEN) if feed else None,
         )
 
     def _rows(self, i, count):
@@ -175,13 +176,13 @@ class Passes:
         """Computes the partial sums of positions of one sequence, workspace.out, whose activations
         are in the request from byte `at` on, as far as they make up groups; how many are done.
         position: of the first, where they attend; done: how many have been before."""
-        dim, out, groups, told = self._parts
+        dim, out, groups, given = self._parts
         step = 2 * dim
         values = layer.attention_values if attends else layer.feed_forward_values
         for several, attending, feeding in groups:
             program = attending if attends else feeding
             while program and count - done >= several:
-                tell(told, several, request, at + done * step, step, values, position + done)
-                run_program(program, told, 0, out[done])
+                give(given, several, request, at + done * step, step, values, position + done)
+                run_program(program, given, 0, out[done])
                 done += several
         return done

@@ -29,7 +29,7 @@ _SLOT_ROOM = const(112)
 _PASSES_ROOM = const(5_000)
 _PASS = const(4)
 # What a program is given at each run; and of a layer, its attributes, gating's numbers by place.
-_TOLD = ("position", "seen", "out")
+_GIVEN = ("position", "seen", "out")
 
 
 @micropython.viper
@@ -82,7 +82,7 @@ def layer_values(layer, names):
     """What a layer has of names beyond those that each run is given."""
     values = array("I", [0] * len(names))
     for i, name in enumerate(names):
-        if name not in _TOLD:
+        if name not in _GIVEN:
             name, _, place = name.partition(" ")
             value = getattr(layer, name)
             if place:
@@ -154,7 +154,7 @@ def scoring_program(vocabulary, answer):
 
 def _names(calls):
     """What is filled into the calls."""
-    names = list(_TOLD)
+    names = list(_GIVEN)
     for _, arguments in calls:
         names += [name for name in arguments if isinstance(name, str) and name not in names]
     return names

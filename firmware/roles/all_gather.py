@@ -120,25 +120,13 @@ class GatherStep(Step):
         self._is_partial = False  # whether the collective is one of activations
 
     @micropython.native
-    def advance(self):
-        """As Step's."""
-        place = self.place
-        while place[_PHASE] != _IDLE and self.collective.done:
-            if self._is_partial:
-                self._finish()
-                continue
-            self._take_stream()
-            if place[_PHASE] == _FEED_FORWARD:
-                self._note_held()
-                place[_LAYER] += 1
-                place[_PHASE] = _ATTENTION
-            else:
-                place[_PHASE] = _FEED_FORWARD
-            if place[_LAYER] == len(self.model.layers):
-                place[_PHASE] = _IDLE
-                return True
-            self._contribute()
-        return False
+    def _take_in(self):
+        """As Step's: after activations this chip's elements of the residual stream are due."""
+        if self._is_partial:
+            self._finish()
+            return False
+        self._take_stream()
+        return True
 
     @micropython.native
     def _contribute(self):

@@ -143,7 +143,8 @@ class Step:
         """Goes on as far as what has come allows; whether the step has come to its end."""
         place = self.place
         while place[_PHASE] != _IDLE and self.collective.done:
-            self._add_sums()
+            if not self._take_in():
+                continue
             if place[_PHASE] == _FEED_FORWARD:
                 self._note_held()
                 place[_LAYER] += 1
@@ -190,8 +191,9 @@ class Step:
         self.collective.all_reduce(model.workspace.results, count * residual.dim)
 
     @micropython.native
-    def _add_sums(self):
-        """Adds the group's sum to the residual stream."""
+    def _take_in(self):
+        """Takes in what chips have exchanged, here the group's sum, which the residual stream is
+        added; whether the phase has come to its end."""
         layer, residual = self.model.layers[self.place[_LAYER]], self.residual
         total, dim = self.collective.result, residual.dim
         if self.place[_PHASE] == _ATTENTION:
@@ -199,6 +201,7 @@ class Step:
         else:
             at, shift = 2 * DOWN_MULTIPLIERS * dim, layer.down_shift
         residual.add(self.place[_COUNT], total, layer.norms, at, shift)
+        return True
 
     def has_answer(self):
         """Whether this chip has the host something to say of the step."""
