@@ -27,7 +27,7 @@ from host.model.prompt_format import load_format
 from host.paths import HOME_MODEL
 from training.spoken import NUMBER_WORDS, number_words
 
-_TOLD = ("light", "fan", "blinds", "tv")  # kinds that no word of another meaning names
+_PLAIN = ("light", "fan", "blinds", "tv")  # kinds that no word of another meaning names
 _UNSUPPORTED = "unsupported action"
 _TOGGLED = re.compile(
     r"\b(toggle|flip|reverse|switch the state|(change|alter) the (\w+ )*(status|state))\b"
@@ -56,7 +56,7 @@ def _line(marked: Marked) -> str:
     """The line of what version 1 could not say, "" for what version 2 cannot either."""
     text, place = marked.text, marked.places.get("A", HERE)
     kind = next(
-        (kind for kind in _TOLD for noun in KIND_WORDS[kind]
+        (kind for kind in _PLAIN for noun in KIND_WORDS[kind]
          if re.search(rf"\b({noun}|{pluralize(noun)})\b", text)), "",
     )  # fmt: skip
     if _PREVIOUS.search(text):

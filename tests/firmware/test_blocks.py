@@ -141,22 +141,27 @@ class Asked:
         return bytes(self.frame[HEADER_SIZE : HEADER_SIZE + length])
 
 
+def assert_answers(model, part, asked, position):
+    """Asks for all phases of all layers at a position."""
+    for layer in (0, 1):
+        for phase in (ATTENTION, FEED_FORWARD):
+            inputs = model.activations()
+            payload = asked.payload(compute(inputs, layer, phase, position))
+            expected = expected_sums(model, part, inputs, layer, phase, position)
+            assert unpacked(decode_partial(payload), model.dim) == expected
+            asked.role.on_idle()
+    x = model.activations()[0]
+    logits = decode_logits(asked.payload(compute([x], 1, VOCABULARY, position)))
+    assert int16s(logits.data) == model.logits(x, part.rows)
+
+
 def test_a_chip_answers_as_one_whose_weights_are_in_its_heap():
     model = TinyModel(seed=1)
     for chip, block in ((0, 48), (1, 64), (1, 400), (0, 8192)):
         part = Part(model, chip, 2)
         asked = Asked(model, part, block)
         for position in range(3):
-            for layer in (0, 1):
-                for phase in (ATTENTION, FEED_FORWARD):
-                    inputs = model.activations()
-                    payload = asked.payload(compute(inputs, layer, phase, position))
-                    expected = expected_sums(model, part, inputs, layer, phase, position)
-                    assert unpacked(decode_partial(payload), model.dim) == expected
-                    asked.role.on_idle()
-            x = model.activations()[0]
-            logits = decode_logits(asked.payload(compute([x], 1, VOCABULARY, position)))
-            assert int16s(logits.data) == model.logits(x, part.rows)
+            assert_answers(model, part, asked, position)
 
 
 def answers_all(model, part, asked, positions):
@@ -164,16 +169,7 @@ def answers_all(model, part, asked, positions):
     reads = []
     for position in range(positions):
         asked.flash.reads = []
-        for layer in (0, 1):
-            for phase in (ATTENTION, FEED_FORWARD):
-                inputs = model.activations()
-                payload = asked.payload(compute(inputs, layer, phase, position))
-                expected = expected_sums(model, part, inputs, layer, phase, position)
-                assert unpacked(decode_partial(payload), model.dim) == expected
-                asked.role.on_idle()
-        x = model.activations()[0]
-        logits = decode_logits(asked.payload(compute([x], 1, VOCABULARY, position)))
-        assert int16s(logits.data) == model.logits(x, part.rows)
+        assert_answers(model, part, asked, position)
         asked.role.on_idle()
         reads.append(len(asked.flash.reads))
     return reads
