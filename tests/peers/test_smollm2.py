@@ -117,7 +117,7 @@ def test_perplexity_is_near_that_of_floats(costs: dict[str, Quality]) -> None:
         assert abs(cost.change) < 0.05, (name, cost)
 
 
-@pytest.mark.xfail(reason=WEIGHTS)
+@pytest.mark.xfail(reason=WEIGHTS, strict=True)
 def test_perplexity_is_within_a_percent_of_floats(costs: dict[str, Quality]) -> None:
     for name, cost in costs.items():
         assert abs(cost.change) < 0.01, (name, cost)
@@ -145,9 +145,10 @@ def test_greedy_texts_beside_llama_cpps(source: LoadedModel, tmp_path: Path) -> 
             print(f"all {len(expected)} tokens alike")
 
 
+@pytest.mark.xfail(reason=f"94 of 99: {WEIGHTS}", strict=True)
 def test_what_the_float_of_the_file_says(source: LoadedModel) -> None:
     """The quantized model's likeliest tokens are those of floats, nearly always."""
     tokens = source.tokenizer.encode(PROSE.read_text()[:400])
     floats = FloatModel(loading.load_weights(MODEL)).logits(tokens)
     logits = Reference(source.quantize(), 1, len(tokens)).logits([tokens])[0]
-    assert (np.argmax(floats, -1) == logits.argmax(-1)).mean() > 0.9
+    assert (np.argmax(floats, -1) == logits.argmax(-1)).mean() > 0.95
