@@ -13,8 +13,8 @@ from array import array
 from firmware.compute.linear import Linear
 from firmware.compute.model import Model
 from firmware.roles.all_reduce import AllReduce, Group
-from firmware.roles.step import Step
-from protocol.compat import const, micropython, ptr32
+from firmware.roles.step import IN_ATTENTION, PLACE_COUNT, PLACE_LAYER, PLACE_PHASE, Step
+from protocol.compat import micropython, ptr32
 from protocol.fields import int32s
 from protocol.shard_layout import (
     ATTENTION_GAIN,
@@ -24,14 +24,6 @@ from protocol.shard_layout import (
     O_MULTIPLIERS,
     O_WEIGHTS,
 )
-
-# As in firmware/roles/step.py.
-_LAYER = const(0)
-_PHASE = const(1)
-_COUNT = const(2)
-_ATTENTION = const(0)
-_FEED_FORWARD = const(1)
-_IDLE = const(2)
 
 
 def make_role(outbox, weights, kernels):
@@ -131,11 +123,11 @@ class GatherStep(Step):
     @micropython.native
     def _contribute(self):
         """Computes what this chip's heads or units give, and sends it."""
-        model, residual, count = self.model, self.residual, self.place[_COUNT]
-        layer, phase = model.layers[self.place[_LAYER]], self.place[_PHASE]
+        model, residual, count = self.model, self.residual, self.place[PLACE_COUNT]
+        layer, phase = model.layers[self.place[PLACE_LAYER]], self.place[PLACE_PHASE]
         results, first, size, _, _, _ = self._phases[phase]
         values, rows, cache = model.workspace.results, self._rows, model.cache
-        attends = phase == _ATTENTION
+        attends = phase == IN_ATTENTION
         part = model.attention if attends else model.feed_forward
         for i in range(count if part else 0):
             if attends:
@@ -155,10 +147,10 @@ class GatherStep(Step):
     @micropython.native
     def _finish(self):
         """Computes this chip's elements of the residual stream, and sends them."""
-        layer, count = self.model.layers[self.place[_LAYER]], self.place[_COUNT]
-        phase, values = self.place[_PHASE], self.model.workspace.results
+        layer, count = self.model.layers[self.place[PLACE_LAYER]], self.place[PLACE_COUNT]
+        phase, values = self.place[PLACE_PHASE], self.model.workspace.results
         _, _, _, edges, projection, at = self._phases[phase]
-        shift = layer.o_shift if phase == _ATTENTION else layer.down_shift
+        shift = layer.o_shift if phase == IN_ATTENTION else layer.down_shift
         members, _, first, own, slices = self._stream
         wide, sums, add_rescaled = self._finishing
         total = self.collective.result
@@ -174,7 +166,7 @@ class GatherStep(Step):
     @micropython.native
     def _take_stream(self):
         """Puts together the residual stream of all members' elements."""
-        total, count = self.collective.result, self.place[_COUNT]
+        total, count = self.collective.result, self.place[PLACE_COUNT]
         rows = self.residual._rows
         members, stream, _, _, _ = self._stream
         for i in range(count):

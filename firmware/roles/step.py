@@ -46,12 +46,12 @@ from protocol.shard_layout import (
 )
 
 # Words of a step's place, where machine code finds them (firmware/compute/exchange.py); phases.
-_LAYER = const(0)
-_PHASE = const(1)
-_COUNT = const(2)
-_ATTENTION = const(0)
-_FEED_FORWARD = const(1)
-_IDLE = const(2)
+PLACE_LAYER = const(0)
+PLACE_PHASE = const(1)
+PLACE_COUNT = const(2)
+IN_ATTENTION = const(0)
+IN_FEED_FORWARD = const(1)
+IDLE = const(2)
 _TRAILER = const(12)  # the longest, for which an answer needs room
 
 
@@ -74,19 +74,19 @@ class Step:
         self._context = weights.layout["context"]
         self.request = bytearray(HEADER_SIZE + REQUEST_SIZE)
         self._rows = array("i", [0] * (2 * self.residual.positions))
-        self.place = array("i", [0, _IDLE, 0])
+        self.place = array("i", [0, IDLE, 0])
 
     def is_idle(self):
         """Whether no step is under way."""
-        return self.place[_PHASE] == _IDLE
+        return self.place[PLACE_PHASE] == IDLE
 
     def abort(self):
         """Leaves the step that is under way, if any."""
-        self.place[_PHASE] = _IDLE
+        self.place[PLACE_PHASE] = IDLE
 
     def forget(self):
         """Aborts any step, and forgets the KV cache and what was contributed."""
-        self.place[_PHASE] = _IDLE
+        self.place[PLACE_PHASE] = IDLE
         self.collective.forget()
         self.model.cache.forget()
 
@@ -100,7 +100,7 @@ class Step:
         count, bits = request[COUNT], request[STEP_BITS]
         at = -1
         if 1 <= bits <= 32 and 0 < count <= residual.positions:
-            self.place[_PHASE] = _IDLE  # whose rows are written over
+            self.place[PLACE_PHASE] = IDLE  # whose rows are written over
             at = read_rows(request, STEP_DATA, HEADER_SIZE + length, rows)
         size = HEADER_SIZE + length - at
         if at < 0 or size != packed_size(count * dim, bits):
@@ -110,7 +110,7 @@ class Step:
         self.request[:] = memoryview(request)[: len(self.request)]
         unpack(request, at, residual.values, count * dim, bits)
         place = self.place
-        place[_LAYER], place[_PHASE], place[_COUNT] = 0, _ATTENTION, count
+        place[PLACE_LAYER], place[PLACE_PHASE], place[PLACE_COUNT] = 0, IN_ATTENTION, count
         self.collective.start(epoch, number)
         self._contribute()
         return True
@@ -142,17 +142,17 @@ class Step:
     def advance(self):
         """Goes on as far as what has come allows; whether the step has come to its end."""
         place = self.place
-        while place[_PHASE] != _IDLE and self.collective.done:
+        while place[PLACE_PHASE] != IDLE and self.collective.done:
             if not self._take_in():
                 continue
-            if place[_PHASE] == _FEED_FORWARD:
+            if place[PLACE_PHASE] == IN_FEED_FORWARD:
                 self._note_held()
-                place[_LAYER] += 1
-                place[_PHASE] = _ATTENTION
+                place[PLACE_LAYER] += 1
+                place[PLACE_PHASE] = IN_ATTENTION
             else:
-                place[_PHASE] = _FEED_FORWARD
-            if place[_LAYER] == len(self.model.layers):
-                place[_PHASE] = _IDLE
+                place[PLACE_PHASE] = IN_FEED_FORWARD
+            if place[PLACE_LAYER] == len(self.model.layers):
+                place[PLACE_PHASE] = IDLE
                 return True
             self._contribute()
         return False
@@ -160,8 +160,8 @@ class Step:
     @micropython.native
     def _note_held(self):
         """Takes in that the layer's cache has the step's positions."""
-        rows, cache, layer = self._rows, self.model.cache, self.place[_LAYER]
-        for i in range(self.place[_COUNT]):
+        rows, cache, layer = self._rows, self.model.cache, self.place[PLACE_LAYER]
+        for i in range(self.place[PLACE_COUNT]):
             cache.select(rows[2 * i])
             if cache.positions[layer] == rows[2 * i + 1]:
                 cache.positions[layer] += 1
@@ -169,9 +169,9 @@ class Step:
     @micropython.native
     def _contribute(self):
         """Computes this chip's partial sums of the phase that is due and sends them."""
-        model, residual, count = self.model, self.residual, self.place[_COUNT]
-        layer = model.layers[self.place[_LAYER]]
-        attends = self.place[_PHASE] == _ATTENTION
+        model, residual, count = self.model, self.residual, self.place[PLACE_COUNT]
+        layer = model.layers[self.place[PLACE_LAYER]]
+        attends = self.place[PLACE_PHASE] == IN_ATTENTION
         part = model.attention if attends else model.feed_forward
         out = model.workspace.out
         rows, cache = self._rows, model.cache
@@ -194,13 +194,13 @@ class Step:
     def _take_in(self):
         """Takes in what chips have exchanged, here the group's sum, which the residual stream is
         added; whether the phase has come to its end."""
-        layer, residual = self.model.layers[self.place[_LAYER]], self.residual
+        layer, residual = self.model.layers[self.place[PLACE_LAYER]], self.residual
         total, dim = self.collective.result, residual.dim
-        if self.place[_PHASE] == _ATTENTION:
+        if self.place[PLACE_PHASE] == IN_ATTENTION:
             at, shift = 2 * O_MULTIPLIERS * dim, layer.o_shift
         else:
             at, shift = 2 * DOWN_MULTIPLIERS * dim, layer.down_shift
-        residual.add(self.place[_COUNT], total, layer.norms, at, shift)
+        residual.add(self.place[PLACE_COUNT], total, layer.norms, at, shift)
         return True
 
     def has_answer(self):
@@ -226,11 +226,11 @@ class Step:
             answer[TYPE], size = CANDIDATES, CANDIDATE_SIZE * written.count
         scored = (request[STEP_WANTS] & ~SEVERAL_RUNS) // SCORED_UNIT + 1
         size = LOGITS_DATA + size * scored + _TRAILER
-        if scored > self.place[_COUNT] or (wants >= WANTS_LOGITS and size > len(answer)):
-            raise BadRequest("%d positions of %d to be scored" % (scored, self.place[_COUNT]))
+        if scored > self.place[PLACE_COUNT] or (wants >= WANTS_LOGITS and size > len(answer)):
+            raise BadRequest("%d positions of %d to be scored" % (scored, self.place[PLACE_COUNT]))
         size = 0
         for i in range(scored):
-            at = self.place[_COUNT] - scored + i
+            at = self.place[PLACE_COUNT] - scored + i
             self.residual.normalize(at, weights.final_gain, 0, weights.final_norm)
             vocabulary.run()
             if wants >= WANTS_LOGITS:
