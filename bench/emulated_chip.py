@@ -34,22 +34,25 @@ _QEMU = Path(__file__).resolve().parent / "qemu"
 # Modules beside firmware and protocol, by the files that hold them.
 _MODULES = {"on_chip": "on_chip.py", "time": "chip_time.py", "os": "chip_os.py"}
 # Flags of on_chip.py's records.
-_MEASURED, _COLLECT, _ON_RADIO = 1, 2, 4
+_MEASURED, _COLLECT, _ON_RADIO, _LOCKED = 1, 2, 4, 8
 
 
 @dataclass(frozen=True)
 class Record:
     """A frame for a chip, as it is on the line; whether to tell what it took, and whether to
-    collect garbage before. on_radio: it is `radio_frames` for a gateway instead."""
+    collect garbage before. on_radio: it is `radio_frames` for a gateway instead; locked: whether
+    what allocates memory meanwhile fails, of one that is measured."""
 
     frame: bytes
     measured: bool = False
     collects: bool = False
     on_radio: bool = False
+    locked: bool = False
 
     def encoded(self) -> bytes:
         """As on_chip.py reads it."""
         flags = _MEASURED * self.measured | _COLLECT * self.collects | _ON_RADIO * self.on_radio
+        flags |= _LOCKED * self.locked
         return bytes([flags]) + len(self.frame).to_bytes(2, "little") + self.frame
 
 

@@ -18,8 +18,9 @@ import sys
 import micropython  # for the code below
 from counter import Line, Radio, instructions
 
-# Flags: to be measured, to collect garbage before, and that it comes by radio.
-MEASURED, COLLECT, ON_RADIO = 1, 2, 4
+# Flags: to be measured, to collect garbage before, that it comes by radio, and that what allocates
+# memory while it is measured is to fail, if only for a moment.
+MEASURED, COLLECT, ON_RADIO, LOCKED = 1, 2, 4, 8
 
 _RELAYED_AT_ONCE = 4  # as firmware/devices.py has it
 
@@ -169,14 +170,18 @@ def _arrives(flags, data, line, radio):
         line.feed(data)
 
 
-def _measured(node, line, radio, answers, sent):
+def _measured(node, line, radio, answers, sent, locked):
     """Tells the instructions from a frame's arrival until its answer has left, and the answer."""
     for spent in _spent.values():
         spent[0] = spent[1] = 0
     held = gc.mem_alloc()
+    if locked:
+        micropython.heap_lock()
     before = instructions()
     node.poll()
     taken = instructions() - before & _SPAN
+    if locked:
+        micropython.heap_unlock()
     held = gc.mem_alloc() - held
     # Of no bytes, hex() gives no string here.
     print("@answer", taken, held, bytes(answers[: line.written()]).hex() or "")
@@ -215,7 +220,7 @@ def run():
                 gc.collect()
             _arrives(head[0], data, line, radio)
             if head[0] & MEASURED:
-                _measured(node, line, radio, answers, sent)
+                _measured(node, line, radio, answers, sent, head[0] & LOCKED)
             else:
                 node.poll()
     before = instructions()

@@ -70,11 +70,13 @@ class _Received:
 def _exchanging(node, block, due):
     """The node's poll with exchange before it."""
     role, link, received = node.role, node.outbox.link, _Received()
-    poll, proceed = node._poll, role.proceed
     node._polled = (received,) + node._polled[1:]
+    # Together, for the reason that firmware/compute/serve.py gives.
+    parts = link, role, block, received, node._poll, due, role.proceed
 
     @micropython.native
     def exchanged():
+        link, role, block, received, poll, due, proceed = parts
         length = link.receive()
         if not length:
             role.on_idle()

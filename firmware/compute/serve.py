@@ -90,10 +90,12 @@ def _serving(node, link, block, slots):
     """The node's poll with serve before it."""
     poll, cache = node.poll, node.role.model.cache
     readinto, data, frame, state, longest = link._reading
-    write, encoded = link._write, link._encoded
+    # Of a closure more than five values are copied onto the heap at each call.
+    parts = link, readinto, data, block, link._write, link._encoded, state, poll, cache, slots
 
     @micropython.native
     def served():
+        link, readinto, data, block, write, encoded, state, poll, cache, slots = parts
         if not link._unread:
             count = readinto(data)
             if not count:
