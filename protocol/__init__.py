@@ -1,1 +1,1 @@
-"""The wire between host and chips: the same files run under CPython and MicroPython."""
+"""The wire format between host and chips: the same files run under CPython and MicroPython."""

@@ -2,12 +2,12 @@
 
 The trailer is a u32 counter and the first 8 bytes of HMAC-SHA256 (RFC 2104, FIPS 198-1) over
 header, payload and counter, under the session key that protocol/session.py establishes for
-the whole group. Each sender counts its own frames up and never uses a counter twice under
-one key, a frame that is sent again included. A receiver keeps, for each source, the highest
-counter that it has accepted and which of the 64 up to it: so frames that overtake each other
-are accepted, in any order, each once.
+the whole group. Each sender numbers its own frames and never uses a counter twice under one
+key, not even for a retransmission. For each source a receiver keeps the highest counter that it
+has accepted, and a window of 64 bits that tells which of the counters up to it it has seen: so
+frames that overtake each other are accepted in any order, each of them once.
 
-The key is the group's: it keeps outsiders out, not members from posing as each other.
+All members share the key: it keeps outsiders out, but a member could pose as another.
 """
 
 import sys
@@ -18,11 +18,12 @@ from protocol.compat import const, micropython, ptr8, ptr32
 from protocol.fields import put_u32, same, u32
 from protocol.frame import HOST, MAX_CHIP_ID, SRC, ProtocolError
 
-# 8 of 32 bytes: a forger's chance is 2**-64 a frame, and 24 more bytes would cost a tenth of
-# a 250-byte radio frame.
+# 8 of 32 bytes: a forged frame passes with probability 2**-64, and 24 more bytes would take a
+# tenth of a 250-byte radio frame.
 MAC_SIZE = const(8)
-# Counters stop short of 2**30 to stay small integers on a 32-bit MicroPython. At 1,000 frames
-# a second that takes 12 days; the host begins a new session, between two sequences, after half.
+# Counters stay below 2**30, which are small integers on a 32-bit MicroPython. At 1,000 frames
+# a second they last 12 days; the host begins a new session, between two sequences, when half
+# of them are used up.
 LAST_COUNTER = const(0x3FFFFFFF)
 
 
@@ -36,7 +37,7 @@ class Hmac:
         self.begin(key)
 
     def begin(self, key):
-        """Takes another key."""
+        """Replaces the key; bytes of any length."""
         if len(key) > 64:
             key = sha256(key).digest()
         for i in range(64):
@@ -44,7 +45,7 @@ class Hmac:
             self._inner[i], self._outer[i] = octet ^ 0x36, octet ^ 0x5C
 
     def digest(self, data):
-        """The 32 bytes of HMAC-SHA256 of `data`."""
+        """Returns the 32 bytes of HMAC-SHA256 of `data`."""
         inner = sha256(self._inner)
         inner.update(data)
         outer = sha256(self._outer)
@@ -52,17 +53,17 @@ class Hmac:
         return outer.digest()
 
     def append(self, buf, end):
-        """Writes at buf[end] the truncated MAC of buf[:end]."""
+        """Writes the truncated MAC of buf[:end] to buf[end : end + MAC_SIZE]."""
         view = memoryview(buf)
         view[end : end + MAC_SIZE] = memoryview(self.digest(view[:end]))[:MAC_SIZE]
 
     def ends(self, buf, n):
-        """Whether buf[:n] ends in the truncated MAC of what is before it."""
+        """Returns whether the last MAC_SIZE bytes of buf[:n] are the MAC of those before them."""
         end = n - MAC_SIZE
         return same(self.digest(memoryview(buf)[:end]), 0, buf, end, MAC_SIZE) == 1
 
 
-# Where a chip has native kernels: hashlib leaves four objects of garbage for each frame.
+# A chip with native kernels has its own HMAC: hashlib leaves four objects of garbage a frame.
 _native = sys.modules.get("protocol.hmac_pointers")
 if _native:
     Hmac = _native.Hmac  # type: ignore
@@ -70,10 +71,11 @@ if _native:
 
 @micropython.viper
 def _is_new(highest: ptr32, seen: ptr8, src: int, counter: int) -> int:
-    """1, and marks it as seen, if this counter of src is within the window and new; else 0.
+    """Marks this counter of source `src` as seen; 1 if it was new and in the window, else 0.
 
-    `seen` holds 64 bits for each source, the bit of a counter being counter modulo 64, so
-    that moving on clears bits instead of shifting them (RFC 6479).
+    `highest` holds the highest counter of each source, `seen` 64 bits of each. The bit of a
+    counter is the counter modulo 64, so that moving the window clears bits instead of shifting
+    them (RFC 6479).
     """
     top = highest[src]
     row = src << 3
@@ -97,26 +99,26 @@ def _is_new(highest: ptr32, seen: ptr8, src: int, counter: int) -> int:
 
 
 class Signer:
-    """Signs one node's frames under a session key and verifies everybody's.
+    """Signs one node's frames under a session key, and verifies those of all nodes.
 
-    `forged` counts frames refused for their MAC, `replayed` those refused for their counter. join:
-    the Hmac with which nodes join the session, where it is kept.
+    `forged` counts frames refused for their MAC, `replayed` those refused for their counter.
+    `join` is the Hmac of the join key, or None until a session has begun (protocol/session.py).
     """
 
     def __init__(self, key, chips=MAX_CHIP_ID + 1):
-        """chips: how many there are; beside them and the host nobody is heard."""
+        """chips: how many there are; frames from any source but these and the host are refused."""
         self.forged = 0
         self.replayed = 0
         self.join = None
         self._chips = chips
-        # Counters: of each chip and the host the highest that was seen, and this node's own last.
+        # The highest counter seen of each chip and of the host, then the last one that was sent.
         self._highest = array("i", bytes(4 * (chips + 2)))
         self._seen = bytearray(8 * (chips + 1))
         self._mac = Hmac(b"")
         self.begin(key)
 
     def begin(self, key):
-        """Starts anew under another key: no frame has been sent or seen."""
+        """Starts over under another key, with all counters and windows cleared."""
         self._mac.begin(key)
         for source in range(len(self._highest)):
             self._highest[source] = -1
@@ -124,7 +126,7 @@ class Signer:
             self._seen[at] = 0
 
     def sign(self, buf, end):
-        """Writes the 12-byte trailer at buf[end]; ProtocolError once the counter is used up."""
+        """Writes the 12-byte trailer at buf[end]; raises ProtocolError if no counter is left."""
         counter = self._highest[-1] + 1
         if counter > LAST_COUNTER:
             raise ProtocolError("session has used up its counters: a new one is needed")
@@ -133,9 +135,9 @@ class Signer:
         self._mac.append(buf, end + 4)
 
     def verify(self, buf, n):
-        """Returns if buf[:n] is authentic and new; raises ProtocolError if it is not.
+        """Raises ProtocolError unless buf[:n] is authentic and not a replay.
 
-        buf[:n] must have a version 3 header of a legal source and its 12-byte trailer.
+        buf[:n] must have a version 3 header with a legal source, and its 12-byte trailer.
         """
         if not self._mac.ends(buf, n):
             self.forged += 1

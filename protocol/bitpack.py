@@ -1,8 +1,8 @@
-"""Signed integers packed without loss into as few bits each as the largest of them needs.
+"""Packs signed integers without loss, all with as few bits as the largest of them needs.
 
-The packed form is a stream of two's complement fields of equal width, the lowest bit first,
-from the lowest bit of each byte up, and zero bits to the end of the last byte. A partial sum
-of a row of 64 weights takes 27 bits at worst, and those of real text stay within 24.
+The packed form is a stream of two's complement fields of equal width, lowest bit first, which
+fill each byte from its lowest bit up; zero bits fill the last byte. The partial sum of a row of
+64 weights takes 27 bits at worst, and within real text no more than 24.
 """
 
 import sys
@@ -14,5 +14,5 @@ else:
 
 
 def packed_size(count, bits):
-    """The bytes that `count` fields of `bits` bits take."""
+    """Returns how many bytes `count` fields of `bits` bits take."""
     return (count * bits + 7) // 8

@@ -1,11 +1,11 @@
-"""Bit packing as protocol/bitpack.py says, where indices alone are at hand: on CPython.
+"""Bit packing with indices, for CPython. protocol/bitpack.py describes the format.
 
-protocol/bitpack_pointers.py is the same for MicroPython.
+protocol/bitpack_pointers.py is its twin for MicroPython.
 """
 
 
 def bits_needed(values, count):
-    """The width, 1 to 32, of the narrowest two's complement field that holds every value."""
+    """Returns the width, 1 to 32, of the narrowest field that holds each of values [count]."""
     widest = 0
     while count:
         count -= 1
@@ -19,9 +19,10 @@ def bits_needed(values, count):
 
 
 def pack(out, at, values, count, bits):
-    """Writes `count` int32 values as fields of `bits` bits from out[at] on; bytes written.
+    """Packs int32 values [count] into fields of `bits` bits from out[at] on.
 
-    Values that do not fit into `bits` bits lose their upper ones: ask bits_needed first.
+    Returns the number of bytes written. Values that do not fit lose their upper bits: call
+    bits_needed first.
     """
     begin = at
     held = 0

@@ -1,5 +1,6 @@
-"""Bit packing with pointers that move, for MicroPython: what protocol/bitpack.py says, in fewer
-turns. A field of 16 to 24 bits, as most partial sums are, goes through one 32-bit word.
+"""Bit packing with moving pointers, for MicroPython: protocol/bitpack_plain.py in fewer turns.
+
+A field of 16 to 24 bits, as most partial sums are, passes through one 32-bit word.
 """
 
 from protocol.compat import micropython, ptr8, ptr32
@@ -7,8 +8,8 @@ from protocol.compat import micropython, ptr8, ptr32
 
 @micropython.viper
 def bits_needed(values: ptr32, widest: int) -> int:
-    """As that of protocol/bitpack_plain.py, whose `count` comes in `widest`, for parameters are
-    in the processor's registers."""
+    """Does what bits_needed of protocol/bitpack_plain.py does. `widest` brings the count:
+    parameters sit in the processor's registers, so they serve as the loop's variables too."""
     end = int(values) + (widest << 2)
     widest = 0
     while int(values) < end:
@@ -23,7 +24,7 @@ def bits_needed(values: ptr32, widest: int) -> int:
 
 @micropython.viper
 def pack(out: ptr8, held: int, values: ptr32, count: int, bits: int) -> int:
-    """As that of protocol/bitpack_plain.py, whose `at` comes in `held`."""
+    """Does what pack of protocol/bitpack_plain.py does; `held` brings its `at`."""
     out = ptr8(int(out) + held)
     begin = int(out)
     held = 0

@@ -1,4 +1,4 @@
-"""Unpacks what protocol/bitpack.py packs: chips whose partial sums the host adds up only pack."""
+"""Unpacks what protocol/bitpack.py packs. A file of its own, since many chips only pack."""
 
 import sys
 

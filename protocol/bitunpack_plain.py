@@ -1,11 +1,14 @@
-"""Unpacking as protocol/bitunpack.py says, where indices alone are at hand: on CPython.
+"""Unpacking of bits with indices, for CPython. protocol/bitpack.py describes the format.
 
-protocol/bitunpack_pointers.py is the same for MicroPython.
+protocol/bitunpack_pointers.py is its twin for MicroPython.
 """
 
 
 def unpack(packed, at, values, count, bits):
-    """Reads `count` fields of `bits` bits from packed[at] on into int32 values; bytes read."""
+    """Unpacks fields of `bits` bits from packed[at] on into int32 values [count].
+
+    Returns the number of bytes read.
+    """
     begin = at
     used = 0
     i = 0
@@ -37,9 +40,9 @@ def unpack(packed, at, values, count, bits):
 
 
 def add_unpacked(packed, at, values, first, count, bits):
-    """Adds `count` fields of `bits` bits, from packed[at] on, to values[first] and on.
+    """Adds fields of `bits` bits from packed[at] on to values[first : first + count].
 
-    The sums must fit 32 bits.
+    The sums must fit into 32 bits.
     """
     used = 0
     while count:

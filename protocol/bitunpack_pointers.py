@@ -1,5 +1,5 @@
-"""Unpacking with pointers that move, for MicroPython: what protocol/bitunpack.py says, in fewer
-turns. A field of 16 to 24 bits, as most partial sums are, is read as bytes of one word.
+"""Unpacking of bits with moving pointers, for MicroPython: protocol/bitunpack_plain.py in fewer
+loop turns. A field of 16 to 24 bits, as most partial sums are, is read as bytes of one word.
 """
 
 from protocol.compat import micropython, ptr8, ptr32
@@ -7,7 +7,7 @@ from protocol.compat import micropython, ptr8, ptr32
 
 @micropython.viper
 def unpack(packed: ptr8, value: int, values: ptr32, count: int, bits: int) -> int:
-    """As that of protocol/bitunpack_plain.py, whose `at` comes in `value`."""
+    """Does what unpack of protocol/bitunpack_plain.py does; `value` brings its `at`."""
     packed = ptr8(int(packed) + value)
     begin = int(packed)
     used = 0
@@ -40,7 +40,7 @@ def unpack(packed: ptr8, value: int, values: ptr32, count: int, bits: int) -> in
 
 @micropython.viper
 def add_unpacked(packed: ptr8, value: int, values: ptr32, first: int, count: int, bits: int):
-    """As that of protocol/bitunpack_plain.py, whose `at` comes in `value`."""
+    """Does what add_unpacked of protocol/bitunpack_plain.py does; `value` brings its `at`."""
     packed = ptr8(int(packed) + value)
     values = ptr32(int(values) + (first << 2))
     end = int(values) + (count << 2)

@@ -2,7 +2,7 @@
 
 Consistent Overhead Byte Stuffing (Cheshire and Baker, IEEE/ACM Transactions on Networking,
 1999) replaces every 0x00 by the distance to the next, at a cost of one byte in 254. So 0x00
-occurs only between frames, and a reader that lost its place finds it again at the next one.
+occurs only between frames, and a reader that has lost its place resynchronizes at the next 0x00.
 """
 
 import sys
@@ -14,5 +14,5 @@ else:
 
 
 def encoded_size(n):
-    """The most bytes that a frame of n bytes takes on the stream, its end included."""
+    """Returns the most bytes that a frame of n bytes takes on the stream, its 0x00 included."""
     return n + n // 254 + 2

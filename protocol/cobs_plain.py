@@ -1,6 +1,6 @@
-"""COBS as protocol/cobs.py says, where indices alone are at hand: on CPython.
+"""COBS with indices, for CPython. protocol/cobs.py describes the format.
 
-protocol/cobs_pointers.py is the same for MicroPython.
+protocol/cobs_pointers.py is its twin for MicroPython.
 """
 
 # Indices of a reader's state between calls.
@@ -11,10 +11,9 @@ _LENGTH = 3  # bytes decoded so far, or -1 in a frame that is being discarded
 
 
 def encode(src, dst, n, at):
-    """Writes the first n bytes of src to dst[at] and on, in COBS with the ending 0x00; bytes
-    written.
+    """Encodes the first n bytes of src into dst[at] and on, with the closing 0x00.
 
-    dst must have room for encoded_size(n) bytes from there.
+    Returns the number of bytes written. dst must have room for encoded_size(n) bytes from `at`.
     """
     begin = at
     i = 0
@@ -43,18 +42,20 @@ def encode(src, dst, n, at):
 
 
 def decode(data, frame, state, n, capacity):
-    """Decodes data[:n] on from the state; a frame's length at its end, -1 for a bad one, 0 at the
-    end of the data.
+    """Decodes data[:n] into `frame`, from where `state` says, up to the end of one frame.
 
-    state: four int32: where in the data to go on, how much is to come of the block, whether a
-    zero is due, and how much of the frame there is, -1 if it is to be dropped. It is left such
-    that another call goes on behind.
+    Returns the frame's length, -1 for a malformed frame or one longer than `capacity`, or 0 where
+    the data end before the frame does.
+
+    state: int32 [4], by the indices above: the position in the data, bytes still to come in the
+    block, whether a zero is due, and bytes of the frame so far, -1 if it is being discarded. The
+    next call continues from it.
     """
     i = state[_POSITION]
     left = state[_LEFT]
     length = state[_LENGTH]
     while i < n:
-        # What the data have of the current block.
+        # The bytes of the current block that the data hold.
         end = i + left
         if end > n:
             end = n

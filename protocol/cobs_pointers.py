@@ -1,4 +1,4 @@
-"""COBS with pointers that move, for MicroPython: what protocol/cobs.py says, in fewer turns.
+"""COBS with moving pointers, for MicroPython: protocol/cobs_plain.py in fewer loop turns.
 
 Bytes without a zero among them are copied four at a time.
 """
@@ -8,7 +8,7 @@ from protocol.compat import micropython, ptr8, ptr32
 
 @micropython.viper
 def encode(src: ptr8, dst: ptr8, n: int, at: int) -> int:
-    """As that of protocol/cobs_plain.py."""
+    """Does what encode of protocol/cobs_plain.py does."""
     begin = int(dst) + at
     code = begin  # where the block's code byte goes
     dst = ptr8(begin + 1)
@@ -31,7 +31,7 @@ def encode(src: ptr8, dst: ptr8, n: int, at: int) -> int:
         ptr8(code)[0] = int(dst) - code
         code = int(dst)
         dst = ptr8(code + 1)
-        if int(src) < stop:  # at a zero, for which the code byte stands
+        if int(src) < stop:  # at a zero, which the code byte stands for
             src = ptr8(int(src) + 1)
         elif stop == at:
             ptr8(code)[0] = 0
@@ -41,7 +41,7 @@ def encode(src: ptr8, dst: ptr8, n: int, at: int) -> int:
 
 @micropython.viper
 def decode(src: ptr8, dst: ptr8, state: ptr32, n: int, capacity: int) -> int:
-    """As that of protocol/cobs_plain.py."""
+    """Does what decode of protocol/cobs_plain.py does."""
     begin = int(src)
     end = begin + n
     src = ptr8(begin + state[0])
@@ -52,7 +52,7 @@ def decode(src: ptr8, dst: ptr8, state: ptr32, n: int, capacity: int) -> int:
     if not bad:
         dst = ptr8(frame + state[3])
     while int(src) < end:
-        stop = int(src) + left  # as far as the data have the current block
+        stop = int(src) + left  # the end of the current block, or of the data
         left = 0
         if stop > end:
             left = stop - end

@@ -1,24 +1,24 @@
-"""All-reduce: what every member of a group computes together, by broadcast and in lockstep.
+"""All-reduce among the members of a group, by broadcast and in lockstep.
 
 Every collective is one exact sum of int32 vectors, to which each member contributes. Members
-contribute to every collective, if only nothing: so nobody is more than one ahead of anybody else,
-and two contributions of one's own, the last and the one before, are all that anyone can still ask
-for. Nothing is acknowledged: whoever misses pieces asks their owners for them.
+contribute to every collective, even if they have nothing to add. So no member is more than one
+collective ahead of another, and a member need keep only its last two contributions for repairs.
+Nothing is acknowledged: a member that misses pieces asks their owners for them.
 
-Members share one air, and each takes in what all others send. So that repairs do not become the
-load that delays what they are to repair:
+Members share one radio channel, and each receives what all others send. So that repairs do not
+become the load that delays the very frames they are to replace:
 
-- one request names all owners of whom something is missing. Everybody hears it, and whoever misses
-  the same leaves it at that; members take turns at asking first;
-- what is sent again goes to all, and once for all who ask at about the same time;
-- nobody asks while contributions keep coming, nor before a silence of some times as long as they
-  are apart: what is under way, on air that is slow or crowded, is waited for;
-- an owner that was asked in vain is given longer each time.
+- one request names all owners from which pieces are missing. All members hear it, and those that
+  miss the same pieces do not ask as well; members take turns at asking first;
+- a retransmission goes to all, once for all requests that come at about the same time;
+- no member asks while contributions keep coming, nor before it has heard nothing for several times
+  the interval between them: frames that are only late, on a slow or crowded channel, still come;
+- each time that an owner was asked in vain, the wait before the next request grows.
 
-CONTRIBUTION: epoch u16, piece u8, of how many u8, first element u16, elements u16, bits u8 (128
-more where it is sent again), then the elements packed (protocol/bitpack.py). The header's sequence
-is the collective's number, which wraps. REPAIR: epoch u16, and for each owner its id u8 and a mask
-u32 of the pieces that the sender has of it.
+CONTRIBUTION: epoch u16, piece u8, number of pieces u8, first element u16, number of elements u16,
+bits u8 (plus 128 in a retransmission), then the elements packed (protocol/bitpack.py). The
+header's sequence is the collective's number, which wraps. REPAIR: epoch u16, then for each owner
+its id u8 and u32, the set of its pieces that the sender of the REPAIR has (bit i: piece i).
 """
 
 from array import array
@@ -43,10 +43,10 @@ from protocol.retransmit import (
 from protocol.sums import AGAIN, COUNT, LEFT, NUMBER, Round, contribute
 
 CONTRIBUTION_FIELDS = const(9)
-# Bytes of a REPAIR: for each owner, and before them.
+# Bytes of a REPAIR: of each owner's entry, and before the entries.
 _ENTRY = const(5)
 _REPAIR_FIELDS = const(2)
-# A set of pieces is one small integer on a 32-bit MicroPython; wide_collective.py has more.
+# A set of pieces is one small integer on a 32-bit MicroPython; wide_collective.py takes more.
 MAX_PIECES = const(30)
 
 # Offsets into a frame.
@@ -57,48 +57,50 @@ _FIRST = const(12)
 _COUNT = const(14)
 _BITS = const(16)
 _DATA = const(17)
-_AGAIN = const(128)  # in the place of bits: the piece is sent again
+_AGAIN = const(128)  # added to the field of bits: the piece is a retransmission
 _ENTRIES = const(10)
 
-_TRAILER = const(12)  # the longest, for which whoever sends a frame needs room
-_HALF = const(0x8000)  # numbers wrap: less than half the circle ahead comes after
+_TRAILER = const(12)  # bytes of the longest trailer, for which the sender's buffer needs room
+_HALF = const(0x8000)  # numbers wrap: one less than half the circle ahead is later
 _NO_MEMBER = const(0xFF)
 _NONE = const(-1)  # no number
-# Words of the state beside those of protocol/retransmit.py.
-_NOW = const(4)  # the number of the collective begun last
+# Words of the state, after those of protocol/retransmit.py.
+_NOW = const(4)  # the number of the current collective: the one begun last
 _ERA = const(5)  # the epoch
-_ROOM = const(6)  # bits of elements in a frame
-_WHOLE = const(-1)  # no piece is missing
+_ROOM = const(6)  # bits of a frame that elements may take
+_WHOLE = const(-1)  # in place of a set of pieces: none is missing
 _EVERYTHING = const((1 << 30) - 1)  # the set of all pieces that there can be
 
 
 def repair_size(members):
-    """Bytes of payload of a request for what is missing of so many members."""
+    """Returns the bytes of payload of a REPAIR that names so many members."""
     return _REPAIR_FIELDS + _ENTRY * members
 
 
 class MissingMember(Exception):
-    """Members whose contributions do not come; args: their ids."""
+    """The contributions of some members do not come; args: these members' ids."""
 
 
 class Collective:
     """One member's side of a group's collectives.
 
-    Begin an `all_reduce`, then `take` what comes and call `tick` until `done`: `result` has the
-    vector until the next is begun. All buffers are made here: 16 bytes for each element.
-    repairs: contributions sent again; state: words that machine code reads and writes as well;
-    is_narrow: whether its pieces are in one set.
+    Begin an `all_reduce`, then `take` each frame received and call `tick` until `done`: `result`
+    holds the sum until the next collective begins. All buffers are made in the constructor: 16
+    bytes for each element.
+
+    repairs: how many times pieces were sent again; state: int32 words, which machine code reads
+    and writes too; is_narrow: whether one set has room for a member's pieces.
     """
 
     is_narrow = True
 
     def __init__(self, me, members, capacity, bits, room, send, timeout):
-        """me: this member's id; members: all ids, in the same order everywhere; capacity: elements
-        of the longest vector; bits: of the widest element; room: bytes in a frame for what a
-        contribution carries beside header and trailer; timeout: milliseconds without a piece.
+        """me: this member's id; members: the ids of all, in the same order on each of them;
+        capacity: elements of the longest vector; bits: width of the widest element; room: bytes of
+        payload in a frame; timeout: milliseconds without a missing piece until `tick` gives up.
 
-        send(frame, kind, dst, number, length) finishes and sends a frame whose payload stands in
-        `frame`. Raises ValueError where a vector would take more than 30 pieces.
+        send(frame, kind, dst, number, length) finishes and sends a frame whose payload is in
+        `frame` already. Raises ValueError where a vector would take more than MAX_PIECES pieces.
         """
         piece = min(capacity, (room - CONTRIBUTION_FIELDS) * 8 // bits)
         if piece < 1 or (self.is_narrow and capacity > piece * MAX_PIECES):
@@ -124,13 +126,13 @@ class Collective:
         self._asked_last = self._me
 
     def limit(self, room):
-        """Has contributions be sent in frames with so much room, at most what there was first."""
+        """Sends contributions with at most `room` bytes of payload, no more than at the start."""
         self.state[_ROOM] = 8 * (room - CONTRIBUTION_FIELDS)  # bits
 
     def start(self, epoch, number):
-        """Makes `number` of `epoch` the next collective.
+        """Makes `number` of `epoch` the next collective to begin.
 
-        Where it is anyhow, contributions to it that came early are kept.
+        If it is the next already, contributions to it that came early are kept.
         """
         state = self.state
         if epoch == state[_ERA] and number == (state[_NOW] + 1) & 0xFFFF:
@@ -140,8 +142,11 @@ class Collective:
         self._forget_rounds()
 
     def forget(self):
-        """Takes part in nothing until the next `start`: numbers of another run of the host may be
-        the same, and nothing that was contributed there must be added up with this one's."""
+        """Ignores all contributions until the next `start`.
+
+        After a restart of the host the numbers may be the same, and contributions from before must
+        not be added to those of now.
+        """
         self.state[_ERA] = _NONE
         self._forget_rounds()
 
@@ -152,36 +157,36 @@ class Collective:
 
     @property
     def done(self):
-        """Whether everybody's contribution to the collective begun last is there."""
+        """Whether all members' contributions to the current collective have come."""
         return self._rounds[self.state[_NOW] & 1].state[LEFT] == 0
 
     @property
     def result(self):
-        """The vector of the collective begun last."""
+        """The sum of the current collective, int32 [capacity]."""
         return self._rounds[self.state[_NOW] & 1].total
 
     def _round(self):
-        """That of the collective begun last."""
+        """Returns the Round of the current collective."""
         return self._rounds[self.state[_NOW] & 1]
 
     def missing(self):
-        """The ids of the members of whose contributions something is missing."""
+        """Returns the ids of the members whose contributions are incomplete."""
         arrived = self._round().arrived
         return [chip for member, chip in enumerate(self._members) if arrived[member] != _WHOLE]
 
     def all_reduce(self, values, count):
-        """Begins the sum of all members' values [count]."""
+        """Begins a collective: the sum of all members' values [count]."""
         self._begin(values, 0, count)
 
     @micropython.viper
     def take(self, frame, length: int) -> int:
-        """Files a verified frame of `length` bytes of payload; whether it brought something.
+        """Takes in a verified CONTRIBUTION or REPAIR with `length` bytes of payload.
 
-        Raises ProtocolError for a payload that is none.
+        Returns 1 if it brought a missing piece or was answered, else 0. Raises ProtocolError for a
+        malformed payload.
         """
         fields = ptr8(frame)
-        # As numbers: where the build has not put them in, viper takes other modules' constants
-        # for objects.
+        # int(): viper takes other modules' constants for objects, unless the build inlined them.
         if fields[int(TYPE)] == int(REPAIR):
             return int(self._answer(frame, length))
         if length < CONTRIBUTION_FIELDS:
@@ -278,14 +283,14 @@ class Collective:
             self._send_pieces(now, 0, 0)
 
     def send_pieces(self):
-        """Sends this member's contribution to the collective begun last."""
+        """Sends this member's contribution to the current collective."""
         self._send_pieces(self._round(), 0, 0)
 
     @micropython.native
     def _send_pieces(self, contribution, held, again):
-        """Sends the pieces that are not in the set `held`: as few as its numbers allow.
+        """Sends the pieces that are not in the set `held`, packed as narrowly as the values allow.
 
-        again: _AGAIN where they were sent before, else 0.
+        again: _AGAIN for a retransmission, else 0.
         """
         frame, left = self._frame, contribution.state[COUNT]
         bits = bits_needed(contribution.own, left)
@@ -308,7 +313,10 @@ class Collective:
                 self._send(frame, CONTRIBUTION, BROADCAST, contribution.state[NUMBER], length)
 
     def _ask(self):
-        """Asks the owners of what is missing, but for those just asked; whether there were any."""
+        """Sends a REPAIR to the owners of missing pieces, except those just asked.
+
+        Returns whether there was one to send.
+        """
         frame, backoff = self._frame, self._backoff
         arrived = self._round().arrived
         at, member = _ENTRIES, self._asked_last
@@ -331,7 +339,10 @@ class Collective:
         return True
 
     def _answer(self, frame, length):
-        """Sends again what a REPAIR asks of this member, and takes in what it asks of others."""
+        """Answers a REPAIR: sends again what it asks of this member, and notes whom else it asks.
+
+        Returns whether anything was sent. Raises ProtocolError for a malformed payload.
+        """
         if length <= _REPAIR_FIELDS or (length - _REPAIR_FIELDS) % _ENTRY:
             raise ProtocolError("REPAIR does not name members")
         number = u16(frame, SEQUENCE)
@@ -350,13 +361,16 @@ class Collective:
             if member == self._me:
                 answered = self._repair(contribution, held) or answered
             elif member != _NO_MEMBER and number == self.state[_NOW]:
-                # Only who lacks as much asks for what this member lacks.
+                # Only a request that lacks all that this member lacks asks on its behalf too.
                 if not held & ~contribution.arrived[member]:
                     self._backoff.note(member)
         return answered
 
     def _repair(self, contribution, held):
-        """Sends again the pieces outside the set `held`, but for those just sent again."""
+        """Sends again the pieces outside the set `held`, except those just sent again.
+
+        Returns whether there were any.
+        """
         backoff = self._backoff
         if backoff.since(contribution.again_at) >= backoff.wait // 2:
             contribution.state[AGAIN] = 0

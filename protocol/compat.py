@@ -1,10 +1,11 @@
-"""What differs between CPython and MicroPython, so that the other files need not know.
+"""Hides the differences between CPython and MicroPython from the other files.
 
-Most hot functions are written once, as `@micropython.viper` functions that do nothing with their
-pointers but index them and whose integers stay within 32 bits. MicroPython compiles them to
-machine code; under CPython the decorator is the identity and the same source runs on bytearrays
-and array("i"). The hottest loops move their pointers, and CPython has others in their place:
-framing_pointers.py and framing_plain.py, bitpack_pointers.py and bitpack_plain.py, frame_check.py.
+Most hot functions are written once, as `@micropython.viper` functions that only index their
+pointers and whose integers stay within 32 bits. MicroPython compiles them to machine code; under
+CPython the decorator is the identity, and the same source runs on bytearrays and array("i"). The
+hottest loops move their pointers, which CPython cannot do, so these modules come in pairs:
+cobs_pointers.py and cobs_plain.py, bitpack_pointers.py and bitpack_plain.py. frame_check.py holds
+both versions in one file.
 """
 
 import sys
@@ -23,11 +24,11 @@ else:
     from types import SimpleNamespace
 
     def ticks_ms():
-        """Milliseconds of a clock that only goes forward; MicroPython's wraps."""
+        """Returns the milliseconds of a clock that only goes forward; MicroPython's wraps."""
         return int(monotonic() * 1000)
 
     def ticks_diff(later, earlier):
-        """Milliseconds from one reading of it to another."""
+        """Returns the milliseconds from one reading of ticks_ms to a later one."""
         return later - earlier
 
     def _unchanged(value):
@@ -37,12 +38,12 @@ else:
     micropython = SimpleNamespace(viper=_unchanged, native=_unchanged)
 
     class _Buffer:
-        """What viper casts to a pointer is the buffer itself."""
+        """Stands for viper's pointer types: a cast returns the buffer itself."""
 
         def __new__(cls, buffer):
             return buffer
 
-    MYPY = False  # which takes it to be True
+    MYPY = False  # mypy takes any variable of this name to be True
     if not MYPY:
-        # They only say "indexable integers": ptr8 any bytes, ptr32 an array("i").
+        # For mypy they only mean "indexable integers": ptr8 any bytes, ptr32 an array("i").
         ptr8 = ptr32 = _Buffer

@@ -1,4 +1,4 @@
-"""Little-endian fields in a buffer, read and written in place, without struct's tuples; and
+"""Reads and writes little-endian fields of a buffer in place, without struct's tuples, and makes
 buffers of integers."""
 
 from array import array
@@ -8,13 +8,13 @@ from protocol.compat import micropython, ptr8
 
 @micropython.viper
 def u16(buf: ptr8, at: int) -> int:
-    """The unsigned 16-bit field at offset `at`."""
+    """Returns the unsigned 16-bit field at offset `at`."""
     return buf[at] | buf[at + 1] << 8
 
 
 @micropython.viper
 def u32(buf: ptr8, at: int) -> int:
-    """The 32-bit field at offset `at`; MicroPython gives values from 2**31 as negative."""
+    """Returns the 32-bit field at offset `at`; on MicroPython those from 2**31 on are negative."""
     return buf[at] | buf[at + 1] << 8 | buf[at + 2] << 16 | buf[at + 3] << 24
 
 
@@ -36,10 +36,10 @@ def put_u32(buf: ptr8, at: int, value: int):
 
 @micropython.viper
 def same(a: ptr8, a_at: int, b: ptr8, b_at: int, count: int) -> int:
-    """1 if `count` bytes of a from a_at equal those of b from b_at, else 0.
+    """Returns 1 if a[a_at : a_at + count] equals b[b_at : b_at + count], else 0.
 
-    Every byte is looked at whatever the earlier ones were, so the time tells an attacker
-    nothing about how much of a MAC was right.
+    It takes the same time wherever the first difference is, so that an attacker cannot learn from
+    it how much of a MAC was right.
     """
     differing = 0
     i = 0
@@ -52,8 +52,11 @@ def same(a: ptr8, a_at: int, b: ptr8, b_at: int, count: int) -> int:
 
 
 def int32s(count):
-    """A buffer of `count` 32-bit integers, all zero, as a memoryview: made without another of its
-    size beside it, for which a full heap may have no room."""
+    """Returns a memoryview of `count` 32-bit integers, all zero.
+
+    array("i", bytes(...)) would allocate a second buffer of this size for a moment, for which a
+    full heap may have no room.
+    """
     made = memoryview(array("i", range(count)))
     for at in range(count):
         made[at] = 0

@@ -1,27 +1,27 @@
-"""The layout of a shard whose matrices stay in a flash partition, where it differs from
-protocol/shard_layout.py's.
+"""The layout of a shard whose matrices stay in a flash partition: how it differs from
+protocol/shard_layout.py.
 
-Its header has one number more, `block`: bytes that a chip reads at once. What goes into the heap
-comes first, in the same order: tables; of each layer its multipliers, filled up to a multiple of
-`columns` bytes, and PLACE_SIZE bytes, then its norms*; the last norm*; the vocabulary's
-multipliers, filled up, and PLACE_SIZE bytes. Then, from a multiple of VECTORS bytes on, all
-matrices follow in the order in which they are used, and the SHA-256.
+Its header has one more number, `block`: the bytes that a chip reads at once. What the chip loads
+into its heap comes first, in the same order: the tables; for each layer its multipliers, padded to
+a multiple of `columns` bytes, PLACE_SIZE bytes, and its norms*; the last norm*; the vocabulary's
+multipliers, padded, and PLACE_SIZE bytes. Then, from a multiple of VECTORS bytes on, all matrices
+follow in the order in which they are used, and last the SHA-256.
 
-The PLACE_SIZE bytes are u32: where in the file a layer, or the vocabulary, would begin if its
-matrices lay behind its multipliers. A matrix begins at a multiple of 4 bytes, or of `columns`.
-With VECTORS, as many rows as `rows_in_block` says are stored as a matrix by themselves.
+The PLACE_SIZE bytes are a u32: the offset in the file at which the layer, or the vocabulary, would
+begin if its matrices followed its multipliers. A matrix begins at a multiple of 4 bytes, or of
+`columns`. With VECTORS, each block of `rows_in_block` rows is stored as a matrix by itself.
 """
 
 from protocol.compat import const
 from protocol.shard_layout import PAIRS, VECTORS
 
 PLACE_SIZE = const(4)
-MOST_ROWS = const(256)  # that are read at once
+MOST_ROWS = const(256)  # in a block
 
 
 def rows_in_block(columns, padding, block):
-    """How many rows of so many columns are read at once into `block` bytes, 0 where they are too
-    few; padding: the header's `columns`."""
+    """Returns how many rows of so many columns a block of `block` bytes holds, 0 if it is too
+    small for any; padding: the header's `columns`."""
     row = columns + -columns % padding
     if padding == VECTORS:
         row += 4
@@ -31,7 +31,7 @@ def rows_in_block(columns, padding, block):
 
 
 def rows_bytes(rows, columns, padding):
-    """Bytes of so many rows that are stored as a matrix by themselves."""
+    """Returns the bytes of a matrix [rows, columns] that is stored in one piece."""
     size = rows * (columns + -columns % padding)
     if padding == VECTORS:
         size += 4 * rows
@@ -39,10 +39,10 @@ def rows_bytes(rows, columns, padding):
 
 
 def matrix_bytes(rows, columns, padding, block):
-    """Bytes that a matrix takes in the partition."""
+    """Returns the bytes that a matrix takes in the partition, divided into blocks."""
     if not columns:
         return 0
-    if padding != VECTORS:  # in which rows are stored the same, however many are read at once
+    if padding != VECTORS:  # rows are stored the same, however many a block holds
         size = rows_bytes(rows, columns, padding)
         return size + -size % 4
     at_once = rows_in_block(columns, padding, block)

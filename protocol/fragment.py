@@ -1,21 +1,21 @@
-"""Messages larger than a link's frames: fragments, and putting them together again.
+"""Splits messages larger than a link's frames into fragments, and reassembles them.
 
-A fragment is a whole sealed frame of type FRAGMENT, so it is checked or authenticated by
-itself and a gateway relays it like any other. Its header has the message's src, dst and
-sequence; its payload is
+A fragment is a complete frame of type FRAGMENT, so it is verified by itself, and a gateway relays
+it like any other. Its header has the message's src, dst and sequence; its payload is
 
 | offset | field |
 | --- | --- |
 | 0 | type of the message u8 |
 | 1 | index u8, from 0 |
-| 2 | total u8: how many fragments, 2 to 255 |
+| 2 | total u8: the number of fragments, 2 to 255 |
 | 3 | length of the message's payload u16 |
 | 5 | tag u16: the low half of the CRC-32 of the message's payload |
 | 7 | data: the same number of bytes in all fragments but the last, which may have fewer |
 
-Sending a message again fills the holes that the first time left, because its fragments have
-the same names. The tag keeps fragments of different messages apart whose names agree (a
-sequence number comes round again, a host starts anew) and is checked on the whole.
+A retransmission of a message fills the holes that the first transmission left, because src, dst,
+sequence, type and index of its fragments are the same. Where those of another message agree too
+(the sequence number has wrapped, or the host has restarted) the tag tells them apart; the whole
+message is checked against it.
 """
 
 from protocol.compat import const
@@ -39,8 +39,8 @@ from protocol.message_types import FRAGMENT
 FRAGMENT_FIELDS = const(7)
 MAX_FRAGMENTS = const(255)
 MAX_MESSAGE = const(65535)  # bytes of payload
-_HELD_SIZE = const(32)  # bytes of a set of fragments
-# Bytes of the longest frame that every ESP-NOW takes; with version 2 it may be 1,470.
+_HELD_SIZE = const(32)  # bytes of a bit set of fragments
+# Bytes of the longest frame that every ESP-NOW takes; version 2 of ESP-NOW takes 1,470.
 LEAST_MTU = const(250)
 
 # Offsets into a fragment's frame.
@@ -53,16 +53,16 @@ _DATA = const(15)
 
 
 def fragment_room(version, mtu):
-    """The most bytes of a message that one fragment of at most `mtu` bytes carries."""
+    """Returns the most bytes of a message that one fragment of at most `mtu` bytes carries."""
     return min(MAX_PAYLOAD, mtu - HEADER_SIZE - TRAILER_SIZE[version]) - FRAGMENT_FIELDS
 
 
 def fragments(message, length, mtu, frame, signer=None):
-    """Yields the length of each fragment's frame, having made it in the buffer `frame`.
+    """Builds the fragments of a message one by one in the buffer `frame`; yields their lengths.
 
     message: a buffer with a header (write_header or seal) and `length` bytes of payload;
-    frame: a buffer of at least `mtu` bytes. Raises ValueError if the message fits one
-    fragment (send it whole), needs more than 255, or is longer than a message can be.
+    frame: a buffer of at least `mtu` bytes. Raises ValueError if the message fits into one
+    fragment (send it whole), needs more than 255, or is longer than MAX_MESSAGE.
     """
     version = message[VERSION]
     room = fragment_room(version, mtu)
@@ -98,7 +98,10 @@ def fragments(message, length, mtu, frame, signer=None):
 
 
 def _room_used(index, total, length, count):
-    """The bytes per fragment that a fragment of `count` bytes implies; 0 if impossible."""
+    """Returns the data bytes of each fragment but the last, as one with `count` bytes implies.
+
+    Returns 0 if no message of this total and length can have such a fragment.
+    """
     if not (2 <= total <= MAX_FRAGMENTS and index < total and count):
         return 0
     if index < total - 1:
@@ -108,18 +111,18 @@ def _room_used(index, total, length, count):
 
 
 class _Slot:
-    """A message in the making: its buffer with the header in front, and what has arrived."""
+    """A message that is being reassembled: its buffer, header included, and what has arrived."""
 
     def __init__(self, capacity):
         self.buffer = bytearray(HEADER_SIZE + capacity)
-        self.fields = bytearray(_DATA)  # header and fields of the fragment that began it
+        self.fields = bytearray(_DATA)  # header and fields of its first fragment to arrive
         self.room = 0
-        self.arrived = 0  # how many have; 0 is a free slot
+        self.arrived = 0  # how many fragments have; 0 for a free slot
         self._held = bytearray(_HELD_SIZE)  # bit i: fragment i
         self.touched = 0
 
     def is_named(self, frame):
-        """Whether the frame is a fragment of a message of this src, dst, sequence and type."""
+        """Returns whether the fragment `frame` has this message's src, dst, sequence and type."""
         return (
             self.arrived
             and self.fields[_KIND] == frame[_KIND]
@@ -127,7 +130,7 @@ class _Slot:
         )
 
     def agrees(self, frame, room):
-        """Whether a frame of this name has the same version, total, length, tag and room."""
+        """Returns whether the fragment has this message's version, total, length, tag and room."""
         return (
             self.room == room
             and self.fields[VERSION] == frame[VERSION]
@@ -142,7 +145,7 @@ class _Slot:
             self._held[i] = 0
 
     def take(self, frame, count):
-        """Copies the fragment's data to its place; whether the message is now whole."""
+        """Copies the fragment's data to their place; returns whether the message is now whole."""
         index = self.fields[_INDEX] = frame[_INDEX]
         start = HEADER_SIZE + index * self.room
         memoryview(self.buffer)[start : start + count] = memoryview(frame)[_DATA : _DATA + count]
@@ -154,17 +157,17 @@ class _Slot:
 
 
 class Reassembler:
-    """Puts messages together from fragments, in fixed memory: slots * (capacity + 8) bytes.
+    """Reassembles messages from fragments, in fixed memory: slots * (capacity + 8) bytes.
 
     Fragments may come in any order, more than once, and mixed with those of other messages.
-    The unfinished message that waited longest gives way to a new one; `dropped` counts such,
-    and those that a different message of the same name replaced. `message` is the message
-    finished last: header (with its own type and length) and payload, like an opened frame,
-    valid until the next `accept`.
+    Where no slot is free, the oldest unfinished message is dropped for a new one. `dropped` counts
+    these messages, and those replaced by another message with the same src, dst, sequence and
+    type. `message` holds the message finished last: header (with its own type and length) and
+    payload, as in a verified frame. It is valid until the next `accept`.
     """
 
     def __init__(self, slots, capacity):
-        """slots: how many messages at once; capacity: the longest payload in bytes."""
+        """slots: messages reassembled at a time; capacity: bytes of the longest payload."""
         self.message = None
         self.dropped = 0
         self._capacity = capacity
@@ -172,11 +175,11 @@ class Reassembler:
         self._clock = 0
 
     def accept(self, frame, length):
-        """The payload length of the message that this fragment finishes, or 0.
+        """Takes in a fragment; returns the payload length of the message it completes, or 0.
 
-        frame, length: an opened frame of type FRAGMENT and its payload length. Raises
+        frame, length: a verified frame of type FRAGMENT, and its payload length. Raises
         ProtocolError if its fields contradict each other, if the message is longer than the
-        capacity, or if the finished one is not what was sent.
+        capacity, or if the completed message does not match its tag.
         """
         count = length - FRAGMENT_FIELDS
         if count < 1 or frame[_KIND] == FRAGMENT:
@@ -194,7 +197,7 @@ class Reassembler:
         return self._finished(slot, whole)
 
     def _slot(self, frame, room):
-        """The slot that this fragment belongs to, a new one if need be."""
+        """Returns the slot of this fragment's message, beginning one if there is none."""
         self._clock += 1
         oldest = self._slots[0]
         for slot in self._slots:

@@ -6,16 +6,15 @@
 | 1 | type u8 |
 | 2 | src u8: a chip 0 to 253, or the host 254 |
 | 3 | dst u8: a chip, the host, or 255 for all |
-| 4 | sequence u16, little-endian; an answer repeats its request's |
+| 4 | sequence u16, little-endian; an answer repeats that of its request |
 | 6 | payload length u16, little-endian |
 | 8 | payload: at most 2048 bytes; a message with more goes in fragments (protocol/fragment.py) |
 
 Trailers: version 2, u32 CRC-32; version 3, u32 counter and 8 bytes of HMAC-SHA256
-(protocol/auth.py). Version 1 is that of ruvllm-esp32, which a chip does not take
-(protocol/frame_v1.py).
+(protocol/auth.py). Version 1 is that of ruvllm-esp32, which chips refuse (protocol/frame_v1.py).
 
-A chip builds and reads frames in place with `seal` and `verify_frame`; the host may as well use
-`FederationMessage`, which is made of them.
+A chip builds and reads frames in place with `seal` and `verify_frame`. On the host there is also
+`FederationMessage` (protocol/message.py), which calls them.
 """
 
 from protocol.compat import const, micropython, ptr8
@@ -40,11 +39,11 @@ MAX_FRAME = const(8 + 2048 + 12)
 
 
 class ProtocolError(Exception):
-    """Received bytes that are not what the protocol allows. Decoders raise nothing else."""
+    """Received bytes violate the protocol. Decoders raise no other exception."""
 
 
 def _fault(negated):
-    """What is wrong, in words."""
+    """Returns the text of a negated fault of protocol/frame_faults.py."""
     from protocol.frame_faults import FAULTS
 
     return FAULTS[0 - negated]
@@ -54,7 +53,7 @@ def _fault(negated):
 def _written_header(
     buf: ptr8, version: int, kind: int, src: int, dst: int, sequence: int, length: int
 ) -> int:
-    """Writes the eight bytes; the version's trailer size, or a fault negated."""
+    """Writes the eight header bytes; returns the version's trailer size, or a negated fault."""
     trailer = 4
     if version == 3:
         trailer = 12
@@ -81,9 +80,9 @@ def _written_header(
 def write_header(buf, version, kind, src, dst, sequence, length):
     """Writes a header at the start of buf and returns the size of its version's trailer.
 
-    The header may be of a message that goes in fragments, of at most 65535 bytes. Raises
-    ValueError, naming what is wrong, for a version, id, sequence number or payload length that the
-    protocol does not allow.
+    length: bytes of payload; up to 65535, for the message may go in fragments. Raises ValueError,
+    naming what is wrong, for a version, id, sequence number or payload length that the protocol
+    does not allow.
     """
     trailer = _written_header(buf, version, kind, src, dst, sequence, length)
     if trailer < 0:
@@ -96,10 +95,11 @@ def write_header(buf, version, kind, src, dst, sequence, length):
 
 @micropython.native
 def append_trailer(buf, length, signer=None):
-    """Ends a frame whose header and `length` bytes of payload stand in buf; its whole length.
+    """Appends the trailer to the header and `length` bytes of payload in buf.
 
-    Appending again is how a frame is sent again: version 3 then gets a new counter. Raises
-    ValueError when version 3 has no signer or another version has one.
+    Returns the length of the frame. To retransmit a frame, append its trailer again: in version 3
+    it then gets a new counter. Raises ValueError for version 3 without a signer, and for another
+    version with one.
     """
     end = HEADER_SIZE + length
     version = buf[VERSION]
@@ -113,11 +113,11 @@ def append_trailer(buf, length, signer=None):
 
 
 def seal(buf, version, kind, src, dst, sequence, length, signer=None):
-    """Makes a frame of the payload that stands at buf[8 : 8 + length]; the frame's length.
+    """Makes a frame of the payload at buf[8 : 8 + length]; returns the frame's length.
 
-    buf must have room for header, payload and trailer. `signer` (with sign and verify, as
-    protocol.auth.Signer) is given for version 3 and only then. Raises ValueError as
-    `write_header` and `append_trailer` do, and for more payload than a frame has.
+    buf must have room for header, payload and trailer. signer: for version 3, and only for it, an
+    object with `sign` and `verify` as protocol.auth.Signer has them. Raises ValueError as
+    `write_header` and `append_trailer` do, and for more payload than one frame can have.
     """
     if length > MAX_PAYLOAD:
         raise ValueError(_fault(-3))
@@ -127,11 +127,11 @@ def seal(buf, version, kind, src, dst, sequence, length, signer=None):
 
 @micropython.native
 def verify_frame(buf, n, signer=None):
-    """Verifies the frame buf[:n]; the length of its payload.
+    """Verifies the frame buf[:n] and returns the length of its payload.
 
-    The fields are then at the offsets TYPE, SRC, DST and SEQUENCE, the payload at
-    HEADER_SIZE. With a signer only version 3 is accepted, without one only version 2.
-    Raises ProtocolError for anything else than an intact frame.
+    The fields are at the offsets TYPE, SRC, DST and SEQUENCE, the payload at HEADER_SIZE. With a
+    signer only version 3 is accepted, without one only version 2. Raises ProtocolError for
+    anything but an intact frame.
     """
     length = check_frame(buf, n)
     if length < 0:
@@ -146,5 +146,5 @@ def verify_frame(buf, n, signer=None):
 
 
 def sequence_after(sequence):
-    """The sequence number that follows; they wrap at 65536."""
+    """Returns the next sequence number; they wrap at 65536."""
     return (sequence + 1) & 0xFFFF

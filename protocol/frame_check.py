@@ -1,10 +1,10 @@
-"""Checks a frame of version 2 or 3 in one call, and makes the CRC-32 of version 2.
+"""Checks a frame of version 2 or 3 in one call, and computes the CRC-32 of version 2.
 
-Faults are negated indices of protocol/frame_faults.py. Chips whose frames are all of version 3
-have protocol/header_check.py in its place, where host/build/bundle.py says so.
+A fault is returned as a negated index into protocol/frame_faults.py. Chips whose frames are all of
+version 3 get protocol/header_check.py instead (host/build/bundle.py).
 
-CRC-32 over a frame and its own little-endian CRC-32 is 0x2144DF1C: the register always ends at
-0xDEBB20E3, complemented on output.
+The CRC-32 of a frame with its own little-endian CRC-32 behind it is always 0x2144DF1C: the
+register ends at 0xDEBB20E3, and is complemented on output.
 """
 
 import sys
@@ -13,11 +13,11 @@ from array import array
 from protocol.compat import micropython, ptr8, ptr32, uint
 
 if sys.implementation.name == "micropython":
-    # binascii's takes no length: it would need a new memoryview for each frame.
+    # binascii.crc32 takes no length: it would need a new memoryview for each frame.
 
     @micropython.viper
     def _make_table(table: ptr32):
-        """table [256]: what eight more bits do to the register, by its lowest eight."""
+        """Fills table [256]: what eight more bits do to the register, by its lowest eight bits."""
         i = 0
         while i < 256:
             value = uint(i)
@@ -58,9 +58,9 @@ if sys.implementation.name == "micropython":
         table = ptr32(_TABLE)
         end = int(buf) + int(n)
         words = end - 3
-        if int(buf) & 3:  # Xtensa loads no word from there
+        if int(buf) & 3:  # Xtensa cannot load words from unaligned addresses
             words = int(buf)
-        n = uint(0 - 1)  # from here on the CRC's register, for parameters sit in the processor's
+        n = uint(0 - 1)  # from here on the CRC: parameters sit in the processor's registers
         while int(buf) < words:
             n = uint(ptr32(buf)[0]) ^ n
             n = uint(table[int(n) & 255]) ^ n >> 8
@@ -76,7 +76,7 @@ if sys.implementation.name == "micropython":
             return -7
         return length
 
-    # The loops again: a call for them would take as long as 50 bytes.
+    # The loops are repeated here: calling them would take as long as 50 bytes do.
     @micropython.viper
     def put_crc32(buf: ptr8, n: uint):
         """Writes the CRC-32 of the first n bytes behind them."""

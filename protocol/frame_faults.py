@@ -1,6 +1,6 @@
-"""What is wrong with a frame, in words: loaded where somebody is to read them."""
+"""The texts of a frame's faults: a module of its own, so that they are loaded only to be shown."""
 
-# By what protocol/frame_check.py, and frame.write_header's own check, return negated.
+# Indexed by the faults that protocol/frame_check.py and frame.write_header return negated.
 FAULTS = (
     "",
     "version is not 2 or 3",

@@ -1,7 +1,7 @@
-"""Frames of version 1, as ruvllm-esp32 sends them: a u8 sum of all bytes before it as the trailer.
+"""Frames of version 1, as ruvllm-esp32 sends them: their trailer is a u8, the sum of all bytes.
 
-Header and offsets are those of protocol/frame.py; the payload has at most 512 bytes. No chip takes
-or sends such frames, and the files that are put on a chip do not include this module.
+Header and offsets are those of protocol/frame.py; the payload has at most 512 bytes. Our chips
+neither take nor send such frames, and this module is not among the files put on a chip.
 """
 
 from protocol.fields import put_u16, u16
@@ -23,7 +23,7 @@ MAX_PAYLOAD_V1 = 512
 
 
 def encode_frame_v1(kind, src, dst, sequence, payload):
-    """The frame as bytes; ValueError for fields that the protocol refuses."""
+    """Returns the frame as bytes; raises ValueError for fields that the protocol forbids."""
     if not 0 <= src <= HOST:
         raise ValueError("source is not a chip (0 to 253) or the host (254): %d" % src)
     if len(payload) > MAX_PAYLOAD_V1:
@@ -42,7 +42,7 @@ def encode_frame_v1(kind, src, dst, sequence, payload):
 
 
 def verify_frame_v1(frame):
-    """Verifies a frame; the length of its payload. ProtocolError where it is malformed."""
+    """Verifies a frame, and returns its payload's length; raises ProtocolError if malformed."""
     if len(frame) < HEADER_SIZE + 1:
         raise ProtocolError("frame is shorter than a header and trailer")
     length = u16(frame, LENGTH)

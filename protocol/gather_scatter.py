@@ -1,39 +1,43 @@
-"""Collectives that no role of a chip uses: all-gather, broadcast, scatter and barrier.
+"""All-gather, broadcast, scatter and barrier: collectives that no role of a chip uses.
 
-They are kept for programs of one's own on this protocol, with their tests; the files that are put
-on a chip do not include them. Each is an all-reduce (protocol/collective.py) to which a member
-contributes a range of the vector, and zeros elsewhere:
+They are here, and tested, for other programs on this protocol; the files put on a chip do not
+include them. Each is an all-reduce (protocol/collective.py) to which a member contributes a range
+of the vector, and zeros elsewhere:
 
 | collective | contributes | result |
 | --- | --- | --- |
-| all-gather | everyone, a slice of its own | the slices in the members' order |
-| broadcast, scatter | the root, the whole vector | the vector; a member's slice of it |
-| barrier | everyone, nothing | that everyone was there |
+| all-gather | each member, its own slice | the slices in the members' order |
+| broadcast | the root, the whole vector | the vector |
+| scatter | the root, the whole vector | a member's slice of it |
+| barrier | each member, nothing | all members have reached it |
 """
 
 from protocol.collective import Collective
 
 
 class GatherScatter(Collective):
-    """A member's side of all collectives."""
+    """A member's side of these collectives, and of all-reduce."""
 
     def all_gather(self, values, count):
-        """Begins to put together all members' values, `count` of each."""
+        """Begins an all-gather of all members' values [count] into result [members * count]."""
         self._begin(values, self._me * count, count)
 
     def broadcast(self, values, count, root):
-        """Begins to give everybody the values [count] of the member with the id `root`."""
+        """Begins a broadcast: result [count] gets the values of the member with the id `root`."""
         self._begin(values, 0, count if self._members[self._me] == root else 0)
 
     def scatter(self, values, count, root):
-        """Begins to give each member its `count` of the values [members * count] of `root`: at
-        `slice_start(count)` of the result. On the air, all get all of them anyhow."""
+        """Begins a scatter of the values [members * count] of the member with the id `root`.
+
+        Each member's slice is at `slice_start(count)` of its result. A broadcast does no more
+        work: all members receive every frame anyway.
+        """
         self.broadcast(values, count * len(self._members), root)
 
     def slice_start(self, count):
-        """Where this member's `count` elements lie in a vector of all members'."""
+        """Returns where this member's slice of `count` elements begins in a vector of all."""
         return self._me * count
 
     def barrier(self):
-        """Begins to wait for everybody."""
+        """Begins a barrier: it is done when every member has begun it."""
         self._begin(self.result, 0, 0)

@@ -1,18 +1,20 @@
-"""Checks the header of a frame of version 3, whose MAC covers all of it: on chips with a key.
+"""Checks the header of a frame of version 3, which a MAC covers: for chips with a key.
 
-It has the place and the names of protocol/frame_check.py there, without the tables and loops of a
-CRC-32 that no frame of theirs has: 1 KB of heap, and as much of machine code.
+On these it replaces protocol/frame_check.py, under the same names, without the tables and loops of
+the CRC-32, which their frames do not have: that saves 1 KB of heap and as much machine code.
 """
 
 from protocol.compat import micropython, ptr8
 
-put_crc32 = None  # which nothing calls where frames are signed
+put_crc32 = None  # never called where frames are signed
 
 
 @micropython.viper
 def check_frame(buf: ptr8, n: int) -> int:
-    """The payload length of the n-byte frame whose header is sound, or a fault negated; version 2
-    is one."""
+    """Returns the payload length of the n-byte frame, or a negated fault of its header.
+
+    Version 2 is a fault.
+    """
     if n < 9:
         return -4
     if buf[0] != 3:

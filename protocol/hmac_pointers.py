@@ -1,8 +1,8 @@
-"""HMAC-SHA256 without an allocation, for chips with native kernels (protocol/auth.py has others').
+"""HMAC-SHA256 without allocations, for chips with native kernels; others use protocol/auth.py's.
 
-RFC 2104 and FIPS 180-4. What SHA-256 makes of a key's two padded blocks is kept, so that a frame
-of 200 bytes takes five blocks in place of seven. Loaded by firmware/kernel_choice.py: the viper
-twin is there to prove the machine code by, for it is slower than hashlib, which is C.
+RFC 2104 and FIPS 180-4. The SHA-256 states after the key's two padded blocks are kept, so that a
+frame of 200 bytes takes five blocks in place of seven. Loaded by firmware/kernel_choice.py: the
+machine code is proved against this viper twin, which itself is slower than hashlib, written in C.
 """
 
 from array import array
@@ -10,7 +10,7 @@ from array import array
 from protocol.compat import const, micropython, ptr8, ptr32, uint
 
 _ROUNDS = const(64)
-# What `authenticate` is to do.
+# The tasks of `authenticate`.
 _VERIFY = const(0)
 _APPEND = const(1)
 _DIGEST = const(2)
@@ -18,7 +18,10 @@ _COMPRESS = const(3)
 
 
 def _fractions(table, degree):
-    """table = the first 32 bits of the fractions of the roots of the first primes."""
+    """Fills table with the first 32 bits of the fractions of the first primes' roots.
+
+    degree: 2 for square roots, 3 for cube roots.
+    """
     prime, i = 2, 0
     while i < len(table):
         # Newton's method from above, in integers, for the root of prime * 2**(32 * degree).
@@ -36,8 +39,8 @@ def _fractions(table, degree):
 
 # The constants of the 64 rounds; then the digest.
 TABLE = array("I", [0] * 72)
-_SCHEDULE = array("I", [0] * 16)  # the twin's
-_FIRST = array("I", [0] * 8)  # what all hashes begin with
+_SCHEDULE = array("I", [0] * 16)  # scratch of the viper twin
+_FIRST = array("I", [0] * 8)  # the state that every hash begins with
 _fractions(memoryview(TABLE)[:_ROUNDS], 3)
 _fractions(_FIRST, 2)
 del _fractions
@@ -45,8 +48,11 @@ del _fractions
 
 @micropython.viper
 def _fill(schedule: ptr32, message: ptr8, at: int, end: int, bits: int):
-    """schedule [16] = the 64 bytes of message[:end] from `at` on, big-endian; behind its end 0x80
-    and zeros, and in the block that has room for it how many bits there are."""
+    """Fills schedule [16] with the block of message[:end] that begins at `at`, big-endian.
+
+    Behind the message's end come 0x80 and zeros, and in the first block with room for it its
+    length in bits.
+    """
     i = 0
     while i < 16:
         word = 0
@@ -66,7 +72,8 @@ def _fill(schedule: ptr32, message: ptr8, at: int, end: int, bits: int):
 
 @micropython.viper
 def _compress(chain: ptr32, first: int, table: ptr32, schedule: ptr32):
-    """The digest of the table = what the block in schedule makes of chain[first : first + 8]."""
+    """Compresses the block in schedule into the state chain[first : first + 8]; the digest at the
+    end of the table gets the new state."""
     chain = ptr32(int(chain) + (first << 2))
     a = uint(chain[0])
     b = uint(chain[1])
@@ -112,12 +119,13 @@ def _compress(chain: ptr32, first: int, table: ptr32, schedule: ptr32):
 
 @micropython.viper
 def authenticate(states, table, schedule, frame, n: int, task: int) -> int:
-    """Makes the HMAC of frame[:n] in the digest of the table, big-endian.
+    """Computes the HMAC of frame[:n], big-endian, into the digest at the end of the table.
 
-    states [16]: what the key's inner and outer block give; schedule [16]: scratch. task: 0 to
-    compare the first 8 bytes with frame[n : n + 8], in a time that tells nothing: 1 where they
-    are equal, else 0; 1 to write them there; 2 for the digest alone; 3 for no HMAC, but what
-    SHA-256 makes of states [8] and 64 bytes, in words.
+    states [16]: SHA-256 states after the key's inner and outer block; schedule [16]: scratch.
+
+    task: 0 compares the first 8 bytes with frame[n : n + 8], in constant time, and returns 1 where
+    they are equal, else 0; 1 writes them there; 2 only computes the digest; 3 computes no HMAC but
+    the SHA-256 state, in words, after states [8] and the 64 bytes of frame.
     """
     digest = ptr32(int(ptr32(table)) + 256)
     chain = states
@@ -167,7 +175,7 @@ def authenticate(states, table, schedule, frame, n: int, task: int) -> int:
 
 
 class Hmac:
-    """As protocol.auth's."""
+    """HMAC-SHA256 under one key, with the methods of protocol.auth.Hmac."""
 
     def __init__(self, key):
         """key: bytes of any length."""
@@ -175,7 +183,7 @@ class Hmac:
         self.begin(key)
 
     def begin(self, key):
-        """Takes another key."""
+        """Replaces the key; bytes of any length."""
         if len(key) > 64:
             from hashlib import sha256
 
@@ -188,14 +196,14 @@ class Hmac:
             self._states[at : at + 8] = TABLE[_ROUNDS:]
 
     def digest(self, data):
-        """The 32 bytes of HMAC-SHA256 of `data`."""
+        """Returns the 32 bytes of HMAC-SHA256 of `data`."""
         authenticate(self._states, TABLE, _SCHEDULE, bytearray(data), len(data), _DIGEST)
         return bytes(TABLE[_ROUNDS:])
 
     def append(self, buf, end):
-        """Writes at buf[end] the truncated MAC of buf[:end]."""
+        """Writes the truncated MAC of buf[:end] to buf[end : end + 8]."""
         authenticate(self._states, TABLE, _SCHEDULE, buf, end, _APPEND)
 
     def ends(self, buf, n):
-        """Whether buf[:n] ends in the truncated MAC of what is before it."""
+        """Returns whether the last 8 bytes of buf[:n] are the truncated MAC of those before."""
         return authenticate(self._states, TABLE, _SCHEDULE, buf, n - 8, _VERIFY) == 1

@@ -1,7 +1,7 @@
-"""FederationMessage: one message as an object, for where convenience counts more than allocation.
+"""FederationMessage: one message as an object, for where convenience matters more than allocation.
 
-protocol/frame.py has the format, and the functions that a chip uses in its place. Messages of
-version 1 interoperate with ruvllm-esp32.
+protocol/frame.py has the format, and the functions that a chip uses instead. Messages of version 1
+interoperate with ruvllm-esp32.
 """
 
 from protocol import message_types
@@ -23,7 +23,7 @@ from protocol.frame_v1 import VERSION_1, encode_frame_v1, verify_frame_v1
 
 
 def type_name(kind):
-    """The name of a type number, or the number in hexadecimal if it has none."""
+    """Returns the name of a message type, or its number in hexadecimal if it has none."""
     for name in dir(message_types):
         if name.isupper() and getattr(message_types, name) == kind:
             return name
@@ -31,13 +31,14 @@ def type_name(kind):
 
 
 class FederationMessage:
-    """One message, for where convenience counts more than allocation.
+    """One message of the protocol.
 
-    kind, src, dst, sequence and version are integers as in the header, payload is bytes.
+    kind (the message type), src, dst, sequence and version are integers as in the header; payload
+    is bytes.
     """
 
     def __init__(self, kind, src, dst, sequence, payload=b"", version=2):
-        """Raises ValueError, naming what is wrong, for fields that the protocol refuses."""
+        """Raises ValueError, naming what is wrong, for fields that the protocol does not allow."""
         if version == VERSION_1:
             encode_frame_v1(kind, src, dst, sequence, payload)
         else:
@@ -52,7 +53,8 @@ class FederationMessage:
         self.version = version
 
     def encode(self, signer=None):
-        """The frame as bytes; version 3 needs the signer."""
+        """Returns the frame as bytes. Raises ValueError for version 3 without a signer, and for
+        another version with one."""
         if self.version == VERSION_1:
             if signer:
                 raise ValueError("version 3 is sent with a signer, versions 1 and 2 without")
@@ -74,7 +76,7 @@ class FederationMessage:
 
     @classmethod
     def decode(cls, data, signer=None):
-        """The message in the frame `data`; raises ProtocolError unless it is intact."""
+        """Returns the message in the frame `data`; raises ProtocolError unless it is intact."""
         if data and data[VERSION] == VERSION_1 and not signer:
             length = verify_frame_v1(data)
         else:

@@ -1,7 +1,7 @@
-"""The number of each type of message: the second byte of a frame.
+"""The numbers of message types: the second byte of a frame.
 
-Those of ruvllm-esp32 keep its numbers. protocol/messages.py says what a type carries; of the types
-that nothing of ours sends, in host/wire/payloads.py.
+Types that ruvllm-esp32 has keep its numbers. protocol/messages.py describes the payloads;
+host/wire/payloads.py those of types that only other programs send.
 """
 
 from protocol.compat import const

@@ -1,8 +1,8 @@
-"""What each type of message carries, where its fields lie, and how a chip writes and reads them.
+"""The payload of each message type: its fields, their offsets, and how a chip writes and reads it.
 
 | type | from | payload |
 | --- | --- | --- |
-| DISCOVERY | host | session nonce; behind it a proof of the cluster key (protocol/session.py), or in a session u16: bytes of the longest frame that the group can send |
+| DISCOVERY | host | session nonce; then a proof of the cluster key (protocol/session.py), or within a session u16: bytes of the longest frame that the group can send |
 | READY | chip | boot id u16, state u8 (0 asks for a proof, 1 ready), chip nonce 8 bytes, model hash 8 bytes, the first 8 bytes of the shard file's SHA-256, heads u8, feed-forward units u16, vocabulary rows u16, context u16, shard bytes u32, heap used u32, heap free u32, bytes of the longest frame that it can send u16, in UTF-8 the firmware version, 0, and which kernels run (`native`, or `viper (why)`) |
 | COMPUTE | host | request, count * dim activations int16 |
 | PARTIAL | chip | request, boot id u16, bits per element u8, count * dim elements packed (protocol/bitpack.py) |
@@ -13,22 +13,23 @@
 | ACK | chip, host | request, boot id u16 |
 | CONTRIBUTION, REPAIR | chip | protocol/collective.py |
 | FRAGMENT | any | protocol/fragment.py |
-| LINE | host, chip | bits per second u32, 0 to leave them as they are, and any bytes, which the answer repeats |
+| LINE | host, chip | bits per second u32, 0 to leave the speed as it is; any bytes, which the answer repeats |
 | STATISTICS | host | u8: whether to collect garbage first |
 | STATISTICS | chip | u32 each: heap used and free in bytes, frames sent and received, bytes sent and received, frames dropped, answers sent again, milliseconds at work (of a pipeline's stage) |
 | ERROR | chip | code u8, layer u8, position u16, text in UTF-8, cut to 200 bytes |
 
 A request is seven bytes that name the work, and that its answers repeat: sequence id u16, layer u8,
-phase u8, first position u16, count of positions u8. In a STEP the layer is the first of the group,
-and in place of the phase stands what is wanted: 0 nothing, 1 the best token, 2 logits, 3
-candidates, and SCORED_UNIT times the number of positions less one: of the last so many.
+phase u8, first position u16, count of positions u8. In a STEP the layer is the group's first, and
+the phase's byte says which answer is wanted: 0 none, 1 the best token, 2 logits, 3 candidates. To
+it is added SCORED_UNIT * (n - 1), where the answer is for the last n positions.
 
-The positions may be of several sequences: runs, of consecutive positions of one sequence each. Then
-SEVERAL_RUNS is added to the phase, and before the data of the positions stands how many runs follow
-the first u8, and of each sequence id u16, first position u16, count u8; the first run has what they
-leave of the request's count. Only what attends needs to know: COMPUTEs of other phases have no runs.
+The positions may belong to several sequences: each run has consecutive positions of one sequence.
+Then SEVERAL_RUNS is added to the phase, and before the positions' data come u8, the number of runs
+after the first, and for each of these sequence id u16, first position u16, count u8. The first run
+has the remaining positions of the request's count. Only attention needs to tell sequences apart, so
+COMPUTEs of other phases have no runs.
 
-All integers are little-endian; where nothing else is said, unsigned. host/wire/ decodes what chips
+All integers are little-endian, and unsigned unless stated otherwise. host/wire/ decodes what chips
 send.
 """  # noqa: E501  a row of the table is a line
 
@@ -50,7 +51,7 @@ PHASE_ATTENTION = const(0)
 PHASE_FEED_FORWARD = const(1)
 PHASE_VOCABULARY = const(2)
 
-# Offsets into a frame; the payload begins at 8.
+# Offsets into a frame, whose payload begins at 8.
 SEQUENCE_ID = const(8)
 LAYER = const(10)
 PHASE = const(11)
@@ -70,11 +71,11 @@ STEP_BITS = const(17)
 STEP_DATA = const(18)
 BEST_TOKEN = const(17)
 BEST_LOGIT = const(19)
-BEST_PLACE = const(4)  # of a token and its logit
-BEST_SIZE = const(8)  # of a position's best two
+BEST_PLACE = const(4)  # bytes of a token and its logit
+BEST_SIZE = const(8)  # bytes of a position's best two
 CANDIDATE_ROW = const(17)
 CANDIDATE_LOGIT = const(19)
-CANDIDATE_SIZE = const(4)  # of a row and its logit
+CANDIDATE_SIZE = const(4)  # bytes of a row and its logit
 
 WANTS_NOTHING = const(0)
 WANTS_BEST = const(1)
@@ -82,21 +83,21 @@ WANTS_LOGITS = const(2)
 WANTS_CANDIDATES = const(3)
 WANTS_MASK = const(3)
 SCORED_UNIT = const(4)
-# A chip's answer has the logits of one position, and of as many as make no more bytes than these.
+# An answer has the logits of one position, or of as many as take no more bytes than this.
 MOST_LOGITS = const(1024)
-# Of a large vocabulary tokens are drawn among so many; a chip that has fewer rows gives all.
+# With a large vocabulary, each chip sends only so many of its best rows to sample from.
 MOST_CANDIDATES = const(64)
-MAX_POSITIONS = const(32)  # of one request, as the field of scored positions has it
+MAX_POSITIONS = const(32)  # of one request: the field of scored positions has room for no more
 SEVERAL_RUNS = const(0x80)
 RUN_SIZE = const(5)
 
 REQUEST_SIZE = const(7)
 ACK_SIZE = const(9)
 
-NEED_KV = const(1)  # a position beyond what the chip has filled for that sequence id
+NEED_KV = const(1)  # positions before the request's are missing in the chip's KV cache
 BAD_REQUEST = const(2)  # a request that contradicts the chip's shard
 MISSING = const(4)  # members of the chip's group are silent; the text says which
-NEED_STEP = const(5)  # others of the chip's group are at a step that it knows nothing of
+NEED_STEP = const(5)  # the chip's group is at a step that this chip has not received
 RADIO = const(6)  # the chip's radio failed and was restarted; the text says how
 FAULT = const(3)  # an exception in the firmware; the text is its message
 
@@ -104,19 +105,19 @@ STATE_ASKS_PROOF = const(0)  # see protocol/session.py
 STATE_READY = const(1)
 CHIP_NONCE_SIZE = const(8)
 HASH_SIZE = const(8)
-MAX_ERROR_TEXT = const(200)  # bytes: with header and trailer still one 250-byte frame
+MAX_ERROR_TEXT = const(200)  # bytes: with header and trailer it fits a 250-byte frame
 
 READY_LAYOUT = "<HB8s8s8sBHHHIIIH"
 STATISTICS_LAYOUT = "<IIIIIIIII"
 
 
 def encode_ready(*fields):
-    """The payload of READY, from its fields in order; the last one is text."""
+    """Returns the payload of READY, given its fields in order; the last one is text."""
     return struct.pack(READY_LAYOUT, *fields[:-1]) + fields[-1].encode()
 
 
 def encode_error(code, layer, position, text):
-    """ERROR: code u8, layer u8, position u16, then UTF-8 text, cut to 200 bytes."""
+    """Returns the payload of ERROR, its text cut to at most MAX_ERROR_TEXT bytes of UTF-8."""
     words = text.encode()
     end = min(len(words), MAX_ERROR_TEXT)
     while end < len(words) and words[end] & 0xC0 == 0x80:  # do not cut a character in two
@@ -125,24 +126,24 @@ def encode_error(code, layer, position, text):
 
 
 def encode_statistics(*counts):
-    """The payload of a chip's STATISTICS, from its fields in order."""
+    """Returns the payload of a chip's STATISTICS, given its fields in order."""
     return struct.pack(STATISTICS_LAYOUT, *counts)
 
 
-# The last answer is kept in the buffer in which it was built, as header and payload, to be sent
-# again without computing again; its trailer is appended anew (frame.append_trailer). As long as
-# there is none, or it is not complete, the version in the buffer is 0. An answer belongs to a
-# request by source, sequence number and the request's seven bytes, so that a request of another
-# generation with the same number is not taken for it.
+# The last answer stays in the buffer in which it was built, as header and payload, so that it can
+# be retransmitted without computing it again, with a new trailer (frame.append_trailer). While
+# there is none, or it is incomplete, the version in the buffer is 0. An answer matches a request
+# by source, sequence number and the request's seven bytes, so that a request of another
+# generation with the same number does not get it.
 
 
 def make_answer_buffer(capacity):
-    """A buffer for answers of at most `capacity` bytes of payload, with none in it."""
+    """Returns a buffer for answers of at most `capacity` bytes of payload; it holds none yet."""
     return bytearray(HEADER_SIZE + capacity + max(TRAILER_SIZE.values()))
 
 
 def is_answered(request, answer):
-    """Whether the buffer holds the answer to this verified request frame."""
+    """Returns whether the buffer `answer` holds the answer to this verified request frame."""
     return (
         answer[VERSION] != 0
         and answer[DST] == request[SRC]
@@ -159,10 +160,10 @@ def begin_compute(
     """Reads a verified COMPUTE frame of `length` >= 7 bytes of payload in place, and begins its
     answer in the buffer `answer` as begin_answer does.
 
-    How many int16 follow, or -1 if the request is malformed, or -2, with all left as it is, if the
-    buffer holds the answer to it (is_answered). fields, of six int32, gets sequence id,
-    layer, phase, first position, count, and where the int16 begin, unless the request is
-    malformed.
+    Returns the number of int16 activations; -1 if the request is malformed; -2, with everything
+    left as it is, if the buffer holds the answer already (is_answered). Unless the request is
+    malformed, fields [6] int32 gets the sequence id, layer, phase, first position, count, and the
+    offset of the activations in the frame.
     """
     i = 8
     if answer[0] and answer[3] == request[2]:
@@ -197,13 +198,14 @@ def begin_compute(
     fields[4] = count
     fields[5] = at
     length = length >> 1
-    # A chip's shapes are fixed, so it compares this with count * dim, without a division.
+    # The caller compares this with count * dim, so that no division is needed.
     return length
 
 
 def begin_answer(request, answer, boot_id):
-    """Begins the frame of an answer: destination and sequence, and what the payload begins with,
-    the request's seven bytes and the boot id. All else is the sender's to write.
+    """Writes what all answers have: destination, sequence, the request's seven bytes, the boot id.
+
+    The caller writes the rest.
     """
     answer[DST] = request[SRC]
     put_u16(answer, SEQUENCE, u16(request, SEQUENCE))
@@ -213,11 +215,10 @@ def begin_answer(request, answer, boot_id):
 
 
 def read_rows(request, at, end, rows):
-    """Reads of which sequence and position each of a request's count of rows is.
+    """Reads the sequence id and position of each row of a request into rows, int32 [count, 2].
 
-    at: where its runs stand, if it has several; end: of what has come; rows: int32 [count, 2],
-    gets sequence id and position. Where the data of the rows begin, or -1 if the runs are
-    malformed.
+    at: the offset of the request's runs, if it has several, else of its data; end: of the payload.
+    Returns the offset of the rows' data, or -1 if the runs are malformed.
     """
     left, data = request[COUNT], at
     if request[PHASE] & SEVERAL_RUNS:

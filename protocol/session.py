@@ -5,32 +5,31 @@
 3. Host to that chip: DISCOVERY(session nonce, proof), proof being the first 16 bytes of
    HMAC(cluster key, "proof", session nonce, chip nonce, chip id).
 4. The chip checks the proof, takes HMAC(cluster key, session nonce) as the session key and
-   answers READY with state 1. Any of these may be lost or doubled: the host asks again.
+   answers READY with state 1. Any of these may be lost or duplicated: the host retries.
 
 Why it is sound:
 
-- A chip takes a session only on a proof over its own nonce, which is random, never used
-  before, and replaced once a proof was taken. So neither an old session nor an old proof can
-  be replayed to it, whether it restarted or not; a replayed DISCOVERY gets a READY, where it
-  came from, and changes nothing: nobody else's address, key or session.
-- A READY costs airtime, of every chip that heard the replay. So chips answer few DISCOVERYs in a
-  given time. A forged one is refused by its MAC, costs no airtime and is not counted; a right
-  proof, which is never a replay, is always answered. The host counts the DISCOVERYs of a session,
-  those that it sends again too: what has a higher count than a chip has heard of that nonce is
-  new, and counted apart from replays, which so keep no chip from answering the host. A chip
-  remembers few nonces: with recordings of more sessions somebody may make chips that
-  restarted slow to join, never join wrongly.
-- DISCOVERY and READY themselves travel before there is a session. They are version 3 frames
-  under a join key, HMAC(cluster key, "join", session nonce): only members make them, and a
-  READY of another session does not verify at the host. Their freshness is that of the
-  nonces; the counter says only which to answer first, and is 0 in a READY. The join key signs
-  nothing else.
+- A chip joins a session only on a proof over its own nonce, which is random, never used before,
+  and replaced once a proof was accepted. So neither an old session nor an old proof can be
+  replayed to it, whether it restarted or not. A replayed DISCOVERY makes the chip send a READY to
+  where it came from, and changes no address, key or session.
+- Each chip that hears a replayed DISCOVERY spends airtime on a READY. So chips limit the rate of
+  these answers. A forged DISCOVERY is refused by its MAC, costs no airtime and is not counted; a
+  right proof, which is never a replay, is always answered. The host numbers the DISCOVERYs of a
+  session, retransmissions included. One with a higher number than the chip has heard under that
+  nonce is new, and has a rate limit of its own, so that replays cannot keep a chip from answering
+  the host. A chip remembers few nonces: an attacker with recordings of more sessions can delay
+  restarted chips in joining, but cannot make them join a wrong session.
+- DISCOVERY and READY travel before there is a session. They are version 3 frames under a join key,
+  HMAC(cluster key, "join", session nonce): only members can make them, and the host does not
+  verify a READY of another session. The nonces prove that they are fresh; the counter only says
+  which DISCOVERY to answer first, and is 0 in a READY. The join key signs nothing else.
 - The host answers one nonce of each chip per session. A second nonce means that the chip
-  restarted: it lost its counters and windows, so that going on under the same key would
-  repeat counters and let frames from before the restart be replayed to it. ChipRestarted
-  tells the host to begin a new session, for all: with it every counter and window is new.
-- A READY may be replayed within its session. It can only claim what the chip once said: that
-  a chip is still in the session is shown by its answers, which the session key signs.
+  restarted and lost its counters and windows: under the same key it would repeat counters, and
+  frames from before the restart could be replayed to it. ChipRestarted tells the host to begin a
+  new session for all chips, in which every counter and window is new.
+- A READY may be replayed within its session, but can only repeat what the chip once said. That a
+  chip is still in the session is shown by its answers, which the session key signs.
 - The three uses of the cluster key cannot be confused: their messages differ in length.
 """
 
@@ -46,13 +45,13 @@ from protocol.messages import CHIP_NONCE_SIZE, STATE_ASKS_PROOF, STATE_READY
 SESSION_NONCE_SIZE = const(16)
 PROOF_SIZE = const(16)
 MIN_KEY_SIZE = const(16)  # bytes: 128 bits cannot be searched
-# DISCOVERYs that a chip answers at once, and after how many milliseconds, for each chip of the
-# cluster, it has one more to answer: together they answer a hundred a second. Of new ones it has
-# one more as soon as the host asks again (LOSSY in host/cluster/timeout.py), however many chips.
+# The rate limit of answers to DISCOVERY: a burst of so many, then one more each _INTERVAL_MS times
+# the number of chips, so that all chips together send a hundred a second. New DISCOVERYs are also
+# answered as often as the host retries (LOSSY in host/cluster/timeout.py), however many chips.
 _BURST = const(8)
 _INTERVAL_MS = const(10)
 _ASKED_AGAIN_MS = const(100)
-# Kinds of DISCOVERYs, and what was heard before.
+# Kinds of DISCOVERY, each with its own rate limit.
 _OF_SESSION = const(0)
 _ANNOUNCEMENT = const(1)
 _REPLAY = const(2)
@@ -60,13 +59,16 @@ _REMEMBERED = const(16)  # nonces
 
 
 def proof(cluster, session_nonce, chip_nonce, chip_id):
-    """What shows to a chip that a session is new; cluster: the Hmac of the cluster's key."""
+    """Returns the PROOF_SIZE bytes that prove to a chip that a session is new.
+
+    cluster: the Hmac of the cluster key.
+    """
     return cluster.digest(b"proof" + session_nonce + chip_nonce + bytes([chip_id]))[:PROOF_SIZE]
 
 
 class Member:
-    """Signs frames for `seal` and verifies them for `verify_frame`: the type decides under which
-    key."""
+    """A signer for `seal` and `verify_frame` that chooses the key by message type: the join key
+    for DISCOVERY and READY, the session key for all others."""
 
     def __init__(self, cluster_key, random):
         if len(cluster_key) < MIN_KEY_SIZE:
@@ -78,7 +80,7 @@ class Member:
         self._join_nonce = b""
 
     def sign(self, buf, end):
-        """Writes the trailer at buf[end]; ProtocolError while there is no key to sign with."""
+        """Writes the trailer at buf[end]; raises ProtocolError while there is no key for it."""
         if buf[TYPE] in (DISCOVERY, READY):
             if self._join is None:
                 raise ProtocolError("no session to join yet")
@@ -90,7 +92,7 @@ class Member:
             self.session.sign(buf, end)
 
     def verify(self, buf, n):
-        """Returns if buf[:n] is authentic and new; raises ProtocolError if it is not."""
+        """Raises ProtocolError unless buf[:n] is authentic and not a replay."""
         if buf[TYPE] in (DISCOVERY, READY):
             if self._join is None or not self._join.ends(buf, n):
                 raise ProtocolError("frame is not of a member that joins this session")
@@ -104,24 +106,28 @@ class Member:
 
 
 class ChipAuthenticator(Member):
-    """A chip's side; give it to `seal` and `verify_frame` as the signer.
+    """A chip's side of the handshake; the signer for its frames.
 
-    `accept` takes in an authentic DISCOVERY, its kind, part of its nonce and its counter, and
-    raises ProtocolError if it must not be answered. `nonce` is what READY carries; `refused`
-    counts proofs that were wrong, and DISCOVERYs that came too fast.
+    `accept(kind, key, count)` applies the rate limit to an authentic DISCOVERY, given its kind, an
+    integer from its nonce and its counter; it raises ProtocolError if it must not be answered.
+    `nonce` is the one that READY carries; `refused` counts wrong proofs, and DISCOVERYs that came
+    too fast.
     """
 
     def __init__(self, cluster_key, chip_id, chips=MAX_CHIP_ID + 1, random=os.urandom):
-        """cluster_key, random: as Member's; chips: how many there are."""
+        """cluster_key: bytes; chips: how many there are; random(n): gives n random bytes.
+
+        Raises ValueError for a key shorter than MIN_KEY_SIZE.
+        """
         super().__init__(cluster_key, random)
         self.nonce = random(CHIP_NONCE_SIZE)
         self.refused = 0
         self._signer = Signer(cluster_key, chips)  # made at the start, used in a session
         self._chip_id = chip_id
         self._session_nonce = b""
-        # How many DISCOVERYs of each kind may still be answered, and since when; nonces that were
-        # heard, the last one first, and the highest counter of each. In a closure, for on a chip
-        # each name of an attribute costs heap.
+        # left, since: how many DISCOVERYs of each kind may still be answered, and since when.
+        # heard, highest: the nonces heard, the last one first, and the highest counter of each.
+        # In a closure, because on a chip each attribute's name costs heap.
         left, since = bytearray([_BURST] * 3), [ticks_ms()] * 3
         heard, highest = [-1] * _REMEMBERED, [-1] * _REMEMBERED
 
@@ -139,7 +145,7 @@ class ChipAuthenticator(Member):
             now = ticks_ms()
             more = ticks_diff(now, since[kind]) // interval
             if more:
-                # Less than nothing is so long that the clock has wrapped.
+                # A negative difference means that so much time has passed that the clock wrapped.
                 left[kind] = _BURST if more < 0 else min(left[kind] + more, _BURST)
                 since[kind] = now
             if not left[kind]:
@@ -150,9 +156,10 @@ class ChipAuthenticator(Member):
         self.accept = accept
 
     def verify(self, buf, n):
-        """As for every member; a DISCOVERY must be the host's, for whatever session.
+        """Raises ProtocolError unless buf[:n] is authentic and not a replay.
 
-        It is the last one verified whose READY is signed.
+        A DISCOVERY must come from the host, but may be of any session: the next READY is signed
+        for the session of the last DISCOVERY verified.
         """
         if buf[SRC] == self._chip_id:
             raise ProtocolError("frame is this chip's own")
@@ -169,13 +176,13 @@ class ChipAuthenticator(Member):
         self._join, self._join_nonce = join, nonce
 
     def state_after(self, frame, length):
-        """The state to answer a verified DISCOVERY with: STATE_ASKS_PROOF or STATE_READY.
+        """Returns the state to answer a verified DISCOVERY with: STATE_ASKS_PROOF or STATE_READY.
 
-        With a right proof this starts the session: whoever calls must then forget all that
-        rests on the session before (caches by sequence id, answers kept to send again). Raises
-        ProtocolError where DISCOVERYs come too fast to be answered.
+        A right proof starts a session: the caller must then forget everything from the session
+        before (caches by sequence id, answers kept for retransmission). Raises ProtocolError where
+        DISCOVERYs come too fast to be answered.
         """
-        key = u32(self._join_nonce, 0) & 0x3FFFFFFF  # which stay small integers
+        key = u32(self._join_nonce, 0) & 0x3FFFFFFF  # small integers
         count = u32(frame, HEADER_SIZE + length) & 0x3FFFFFFF
         if self._join_nonce == self._session_nonce:
             self.accept(_OF_SESSION, key, count)

@@ -1,7 +1,7 @@
-"""The layout of a shard file: one chip's part of a quantized model, laid out as the chip holds it.
+"""The layout of a shard file: one chip's part of a quantized model, as it lies in chip memory.
 
-host/build/shard.py writes such files, firmware/compute/shard.py reads them; a chip drops this
-table once it has read its file.
+host/build/shard.py writes such files, firmware/compute/shard.py reads them. A chip unloads this
+module once it has read its file.
 
 | part | content |
 | --- | --- |
@@ -17,10 +17,10 @@ table once it has read its file.
 
 Everything is little-endian. A weight is stored as weight + WEIGHT_ZERO, so that a byte load needs
 no sign extension, and a gain as multiplier + GAIN_ZERO. Matrices named between two semicolons are
-one, their rows one after another. Each layer and the vocabulary are padded to a multiple of 4
-bytes. Parts with a * are there where the header's `has_norms` is true.
+stored as one, their rows one after another. Each layer and the vocabulary are padded to a multiple
+of 4 bytes. Parts with a * exist only where the header's `has_norms` is true.
 
-How a matrix is stored depends on what the chip's kernels want, the header's `columns`:
+How a matrix is stored depends on the chip's kernels, and is told by the header's `columns`:
 
 | columns | a matrix |
 | --- | --- |
@@ -28,10 +28,11 @@ How a matrix is stored depends on what the chip's kernels want, the header's `co
 | PAIRS | rows of a multiple of PAIRS columns, two and two: see below |
 | VECTORS | rows of a multiple of VECTORS columns, then int32 [rows]: see below |
 
-Rows are filled up with weights of 0. In a pair of rows each column has two bytes: the first row's
-weight, + WEIGHT_ZERO, and the second's as int8; the last of an odd number of rows has one byte for
-each. Behind VECTORS' rows is the sum of each one's weights times BIAS_FACTOR, modulo 2**32.
-Matrices begin, counted from the layer or the vocabulary, and end at multiples of `columns` bytes.
+Rows are padded with weights of 0. In a pair of rows each column has two bytes: the first row's
+weight + WEIGHT_ZERO, and the second row's as int8; the last of an odd number of rows has one byte
+for each column. Behind the rows of VECTORS, each row has an int32: the sum of its weights times
+BIAS_FACTOR, modulo 2**32. Matrices begin and end at multiples of `columns` bytes, counted from the
+start of the layer or the vocabulary.
 """
 
 from protocol.compat import const
@@ -42,52 +43,53 @@ PREFIX_SIZE = const(16)  # bytes before the header
 DIGEST_SIZE = const(32)
 EXP_ENTRIES = const(512)
 SIGMOID_ENTRIES = const(1024)
-ROPE_STRIDE = const(32)  # rope tables have positions 0 to 31, and of the others each 32nd
+ROPE_STRIDE = const(32)  # rope tables have positions 0 to 31, then every 32nd
 WEIGHT_ZERO = const(128)
 PAIRS = const(4)
 VECTORS = const(16)
 BIAS_FACTOR = const(-32768)
 GAIN_ZERO = const(32768)
-RESIDUAL_BITS = const(25)  # of the residual stream in a STEP: 24, and a sign
+RESIDUAL_BITS = const(25)  # of an element of the residual stream in a STEP: 24, and a sign
 
 # The header's fields.
 HEADER = (
     "model",  # the first bytes of the model's SHA-256, hexadecimal
     "chip",  # the id of the chip whose file this is
     "members",  # ids of the chips of its group, in order: all chips where there are no stages
-    "first_layer",  # of the model, with which the group begins
+    "first_layer",  # the layer of the model with which the group begins
     "next",  # ids of the chips of the next stage, none after the last
-    "slots",  # sequences whose keys and values are held at once
-    "columns",  # a row of a matrix has a multiple of so many: 1, PAIRS or VECTORS
+    "slots",  # sequences whose keys and values the chip holds at the same time
+    "columns",  # rows of matrices are padded to a multiple of this: 1, PAIRS or VECTORS
     "has_norms",  # whether the chip keeps the residual stream, and so has gains and norms
     "dim",
     "head_dim",
     "total_heads",
     "total_kv_heads",
-    "heads",  # indices of the chip's own
+    "heads",  # indices of the chip's query heads
     "kv_heads",
-    "units",  # how many feed-forward units the chip owns
-    "rows",  # and rows of the vocabulary,
-    "first_row",  # from which on
+    "units",  # how many feed-forward units the chip has
+    "rows",  # how many rows of the vocabulary it has,
+    "first_row",  # and the first of them
     "context",
-    "positions",  # in one request
+    "positions",  # the most in one request
     "bits",  # of the widest partial sum
     "rope",  # [cosine, sine] of each pair's rotation by a position, in units of 2**-30
     "logit_shift",
     "logit_exponent",  # a logit is an integer / 2**exponent
-    "final_norm",  # numbers of a norm
-    "layers",  # numbers of each layer
+    "final_norm",  # the numbers of a norm, as below
+    "layers",  # for each layer its numbers, as below
 )
 
-# And of a large vocabulary "candidates": how many of the best rows an answer has in place of the
-# logits of all. And where chips exchange by all-gather "gather": for each of heads' means,
-# feed-forward units and elements of the residual stream where each member's begin, in the members'
-# order, and the end of the last's; and the most elements that a member has of any. Such a chip
-# has rows of the o and down matrices in place of columns: of its elements of the residual stream,
-# with columns in the order in which members have heads and units.
+# With a large vocabulary there is also "candidates": how many of the best rows an answer has, in
+# place of the logits of all rows. Where chips exchange by all-gather there is also "gather": three
+# lists, for heads' means, feed-forward units and elements of the residual stream, of where each
+# member's part begins, in the members' order, and where the last one's ends; then the most
+# elements that any member has of any of them. Such a chip has rows of the o and down matrices in
+# place of columns: those of its own elements of the residual stream; their columns are in the
+# order in which members have heads and units.
 
-# Numbers of a layer, by their places; behind them, where queries and keys are normalized, the
-# numbers of a norm and its multipliers [head_dim], of queries and then of keys.
+# Indices of a layer's numbers. Where queries and keys are normalized, more follow: the numbers of
+# a norm and its multipliers [head_dim], first of queries and then of keys.
 Q_SHIFT = const(0)
 Q_LIMIT = const(1)
 K_SHIFT = const(2)
@@ -100,19 +102,19 @@ UP_SHIFT = const(8)
 INDEX_SHIFT = const(9)
 PRODUCT_SHIFT = const(10)
 HIDDEN_LIMIT = const(11)
-ATTENTION_NORM = const(12)  # numbers of a norm
+ATTENTION_NORM = const(12)  # a list: the numbers of a norm
 O_SHIFT = const(13)
-FEED_FORWARD_NORM = const(14)  # numbers of a norm
+FEED_FORWARD_NORM = const(14)  # a list: the numbers of a norm
 DOWN_SHIFT = const(15)
 LAYER_NUMBERS = const(16)
 
-# Numbers of a norm.
+# Indices of a norm's numbers.
 NORM_SHIFT = const(0)
 NORM_EPSILON = const(1)
 NORM_LIMIT = const(2)
 NORM_NUMBERS = const(3)
 
-# Parts of a layer in its buffer, in their order.
+# Parts of a layer, in the order in which its buffer holds them.
 Q_MULTIPLIERS = const(0)
 K_MULTIPLIERS = const(1)
 V_MULTIPLIERS = const(2)
@@ -124,11 +126,11 @@ GATE_UP_WEIGHTS = const(7)
 DOWN_WEIGHTS = const(8)
 LAYER_END = const(9)
 
-# And of the vocabulary, behind them in the list of places.
+# Parts of the vocabulary, which follow in the list of places.
 VOCABULARY_WEIGHTS = const(10)
 VOCABULARY_END = const(11)
 
-# Parts of a layer's norms, each of `dim` numbers.
+# Parts of a layer's norms, each of `dim` elements.
 ATTENTION_GAIN = const(0)
 O_MULTIPLIERS = const(1)
 FEED_FORWARD_GAIN = const(2)

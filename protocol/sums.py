@@ -1,22 +1,20 @@
-"""What one member holds of a collective: the sum so far, and its own contribution to it."""
+"""What a member keeps of one collective: the sum so far, and its own contribution to it."""
 
 from protocol.compat import const, micropython, ptr32
 from protocol.fields import int32s
 
 _NONE = const(-1)  # no number
-# Words of a round's state, where machine code finds them (firmware/compute/exchange.py): members
-# of whom pieces are missing; the number that one's own contribution was made for, and its length;
-# its pieces that were sent again lately, as a set; then the pieces that came of each member.
-LEFT = const(0)
-NUMBER = const(1)
-COUNT = const(2)
-AGAIN = const(3)
-_ARRIVED = const(4)
+# Words of a round's state, at places that machine code knows too (firmware/compute/exchange.py).
+LEFT = const(0)  # members whose contributions are incomplete
+NUMBER = const(1)  # the collective that this member's own contribution was made for
+COUNT = const(2)  # elements of that contribution
+AGAIN = const(3)  # the set of its pieces that were sent again lately
+_ARRIVED = const(4)  # and on: for each member, the set of its pieces that have come
 
 
 @micropython.viper
 def contribute(total: ptr32, first: int, values: ptr32, own: ptr32, count: int):
-    """Adds values [count] to total[first] and on, and keeps them in `own`."""
+    """Adds values [count] to total[first : first + count], and copies them to own [count]."""
     i = 0
     while i < count:
         value = values[i]
@@ -34,10 +32,11 @@ def _clear(total: ptr32, count: int):
 
 
 class Round:
-    """The vector of one collective, and one's own contribution to it or to the last but one.
+    """The sum of one collective, and this member's contribution to it or to the last but one.
 
-    first: the element that `own` begins at; again_at: when pieces were sent again; arrived: the
-    pieces that came of each member; state: the words above.
+    total: int32 [capacity], the sum so far; own: int32 [capacity], this member's contribution, to
+    elements `first` and on; again_at: when pieces of it were last sent again; state: the words
+    above; arrived: those of them that tell which pieces have come.
     """
 
     def __init__(self, members, capacity):
@@ -51,7 +50,7 @@ class Round:
 
     @micropython.native
     def clear(self):
-        """Makes room for another vector; what was contributed last can still be sent again."""
+        """Sets the sum to zero for the next collective; `own` stays, to be sent again if asked."""
         capacity, members = self._sizes
         _clear(self.total, capacity)
         _clear(self.arrived, members)

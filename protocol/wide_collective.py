@@ -1,9 +1,9 @@
-"""All-reduce of vectors that take more pieces than one set has room for (protocol/collective.py).
+"""All-reduce of vectors that take more pieces than protocol/collective.py's one set has room for.
 
-A member's pieces are in banks of MAX_PIECES. Each bank beyond the first is a member of its own,
-under an id that no chip has: so it is waited for, asked for and sent again as any other. On the
-wire a CONTRIBUTION numbers its pieces through all banks, and a REPAIR names banks by these ids,
-which all members find alike.
+The pieces of a member are divided into banks of MAX_PIECES. Each bank beyond the first counts as a
+member of its own, under an id that no chip has: so it is waited for, asked for and retransmitted
+like any other. On the wire a CONTRIBUTION numbers its pieces through all banks, and a REPAIR names
+banks by these ids, which all members assign in the same way.
 """
 
 from array import array
@@ -16,8 +16,8 @@ from protocol.frame import BROADCAST, HEADER_SIZE, SEQUENCE, SRC, TYPE, Protocol
 from protocol.message_types import CONTRIBUTION, REPAIR
 from protocol.sums import COUNT, LEFT, NUMBER
 
-MOST_PIECES = const(240)  # in as many whole banks as the field of pieces counts
-MOST_MEMBERS = const(254)  # banks of all chips: their ids are a byte
+MOST_PIECES = const(240)  # the most whole banks whose pieces a u8 can number
+MOST_MEMBERS = const(254)  # banks of all chips together: an id is a byte
 
 # As in protocol/collective.py.
 _EPOCH = const(8)
@@ -38,8 +38,10 @@ _EVERYTHING = const((1 << 30) - 1)
 
 
 def count_banks(capacity, bits, room):
-    """How many banks a member's pieces of a vector take, as Collective is given it; 0 where there
-    are more pieces than there can be."""
+    """Returns how many banks the pieces of one vector take, 0 if it has more than MOST_PIECES.
+
+    capacity, bits, room: as Collective takes them.
+    """
     piece = (room - CONTRIBUTION_FIELDS) * 8 // bits
     if piece < 1 or capacity > piece * MOST_PIECES:
         return 0
@@ -47,12 +49,12 @@ def count_banks(capacity, bits, room):
 
 
 class WideCollective(Collective):
-    """One member's side, as Collective is, for vectors of up to MOST_PIECES pieces."""
+    """A Collective for vectors of up to MOST_PIECES pieces."""
 
     is_narrow = False
 
     def __init__(self, me, members, capacity, bits, room, send, timeout, least=0):
-        """least: bytes to which `limit` may lower the room, 0 where it never does.
+        """least: the smallest room that `limit` will be given, 0 if it is never called.
 
         Raises ValueError for more than MOST_PIECES pieces, and for more banks than there are ids.
         """
@@ -63,7 +65,7 @@ class WideCollective(Collective):
         others = [other for other in range(256) if other not in members]
         members = list(members) + others[: chips * (banks - 1)]
         super().__init__(me, members, capacity, bits, room, send, timeout)
-        # Of the last two contributions, pieces of each bank that were sent again lately, and when.
+        # Of the last two contributions and each bank: the pieces sent again lately, and when.
         self._sent_again = [array("i", [0] * (2 * banks)) for _ in range(2)]
 
     @property
@@ -72,7 +74,7 @@ class WideCollective(Collective):
         return len(self._members) // self._chips
 
     def missing(self):
-        """The ids of the chips of whose contributions something is missing."""
+        """Returns the ids of the chips whose contributions are incomplete."""
         ids, found = super().missing(), []
         for each in ids:
             chip = self._members[self._member_of[each] % self._chips]
@@ -81,7 +83,7 @@ class WideCollective(Collective):
         return found
 
     def take(self, frame, length):
-        """As Collective's."""
+        """Takes in a verified CONTRIBUTION or REPAIR, as Collective.take does."""
         if frame[TYPE] == REPAIR:
             return self._take_repair(frame, length)
         member, chips = self._member_of[frame[SRC]], self._chips
@@ -101,7 +103,7 @@ class WideCollective(Collective):
         return 1
 
     def _settle(self, contribution, member, banks):
-        """Takes in that a member's banks after the first so many have all that they will have."""
+        """Marks all banks of a member but its first `banks` as complete: nothing comes of them."""
         arrived = contribution.arrived
         for rank in range(member + banks * self._chips, len(arrived), self._chips):
             if arrived[rank] != _WHOLE:
@@ -116,7 +118,7 @@ class WideCollective(Collective):
             again[i] = 0
 
     def _send_pieces(self, contribution, held, again, bank=0):
-        """Sends the pieces that are not in the set `held`: of a bank where again is not 0."""
+        """Sends the pieces that are not in the set `held`: of all banks, or of one if `again`."""
         frame, left = self._frame, contribution.state[COUNT]
         bits = bits_needed(contribution.own, left)
         if bits > self._bits:
@@ -139,7 +141,7 @@ class WideCollective(Collective):
                 self._send(frame, CONTRIBUTION, BROADCAST, contribution.state[NUMBER], length)
 
     def _take_repair(self, frame, length):
-        """Sends again what a REPAIR asks of this chip's banks."""
+        """Sends again what a REPAIR asks of this chip's banks; returns whether it sent any."""
         if self._member_of[frame[SRC]] >= self._chips:
             return 0
         answered = super().take(frame, length)
@@ -156,7 +158,10 @@ class WideCollective(Collective):
         return answered
 
     def _repair_bank(self, contribution, bank, held):
-        """Sends again a bank's pieces outside the set `held`, but for those just sent again."""
+        """Sends again a bank's pieces outside the set `held`, except those just sent again.
+
+        Returns whether there were any.
+        """
         again, backoff = self._sent_again[contribution.state[NUMBER] & 1], self._backoff
         if backoff.since(again[2 * bank + 1]) >= backoff.wait // 2:
             again[2 * bank] = 0
