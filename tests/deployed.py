@@ -21,7 +21,7 @@ TESTED_BESIDE = [f"protocol/{name}" for name in ("frame_v1.py", "gather_scatter.
 ARCH = "x86"  # of the simulated chips
 # One to three blocks, their edges, and the shapes of stories260K on 1, 5 and 8 chips.
 COLUMNS = (1, 2, 3, 8, 16, 22, 35, 64, 128, 172, 191, 192, 193, 255, 256, 384, 385, 400)
-HEAD_SIZES = (2, 4, 6, 8, 16, 32, 48, 64)
+HEAD_SIZES = (2, 4, 6, 8, 16, 32, 48, 64, 226, 256)  # of the last two in blocks of elements
 SHORT_SIZES = (2, 8, 32)
 
 

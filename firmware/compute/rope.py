@@ -1,6 +1,7 @@
 """The rope table, which a chip makes by itself."""
 
 from firmware.compute.shard_sizes import rope_rows
+from protocol.compat import micropython
 from protocol.fields import put_u16
 from protocol.shard_layout import ROPE_STRIDE
 
@@ -10,26 +11,44 @@ def rope_table(layout, steps):
 
     Whole-number arithmetic, as host/model/arithmetic.py has it, so that every chip's is the same.
     """
-    pairs = len(steps)
+    pairs, context = len(steps), layout["context"]
     table = bytearray(4 * rope_rows(layout) * pairs)
     for pair in range(pairs):
-        cosine, sine = 1 << 30, 0
-        for position in range(max(layout["context"], ROPE_STRIDE)):
-            if position < ROPE_STRIDE:
-                _put_entry(table, position * pairs + pair, cosine, sine)
-            if position % ROPE_STRIDE == 0:
-                row = ROPE_STRIDE + position // ROPE_STRIDE
-                _put_entry(table, row * pairs + pair, cosine, sine)
-            cosine, sine = rotate(cosine, sine, steps[pair])
+        step, row = steps[pair], pair
+        for count, stop in ((1, ROPE_STRIDE), (ROPE_STRIDE, context)):
+            cosine, sine = 1 << 30, 0
+            for _ in range(0, stop, count):
+                _put_entry(table, row, cosine, sine)
+                row += pairs
+                turned = rotate(cosine, sine, step[0], step[1], count, 0)
+                sine = rotate(cosine, sine, step[0], step[1], count, 1)
+                cosine = turned
     return table
 
 
-def rotate(cosine, sine, step):
-    half = 1 << 29
-    return (
-        cosine * step[0] - sine * step[1] + half >> 30,
-        cosine * step[1] + sine * step[0] + half >> 30,
-    )
+@micropython.viper
+def rotate(c: int, s: int, a: int, b: int, count: int, sine: int) -> int:
+    """(c, s) after `count` rotations by (a, b), all in units of 2**-30: the cosine, or the sine.
+
+    Each is (c * a - s * b + 2**29 >> 30, c * b + s * a + 2**29 >> 30), whose products of 60 bits
+    are those of numbers' upper and lower halves: of 15 bits, and of 14 with a sign. With lengths
+    of 1 the middle ones add up to less than 2**31 (Cauchy and Schwarz).
+    """
+    ah = a + 16384 >> 15
+    bh = b + 16384 >> 15
+    a -= ah << 15
+    b -= bh << 15
+    while count:
+        ch = c + 16384 >> 15
+        sh = s + 16384 >> 15
+        c -= ch << 15
+        s -= sh << 15
+        low = ch * a + c * ah - sh * b - s * bh + (c * a - s * b + 536870912 >> 15) >> 15
+        s = ch * b + c * bh + sh * a + s * ah + (c * b + s * a + 536870912 >> 15) >> 15
+        s += ch * bh + sh * ah
+        c = ch * ah - sh * bh + low
+        count -= 1
+    return s if sine else c
 
 
 def _put_entry(table, index, cosine, sine):

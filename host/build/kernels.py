@@ -3,7 +3,8 @@
 A matrix-vector kernel is written out for its number of columns: all inputs sit in locals and a
 multiply-accumulate is one load, one multiplication and one addition, in the order
 `acc = w * x + acc` that viper compiles best. The same is done for attention at the model's head
-size (attention_kernel.py). The source goes through mpy-cross like any other firmware file.
+size (attention_kernel.py), in blocks of elements where that is large (wide_attention_kernel.py).
+The source goes through mpy-cross like any other firmware file.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from host.build.attention_kernel import attention_kernel
 from host.build.norm_kernel import norm_kernel
 from host.build.row_kernels import row_kernel
 from host.build.unrolling import PRODUCTS, lines, per_turn, summed, turns
-from host.errors import ModelError
+from host.build.wide_attention_kernel import wide_attention_kernel
 
 # Viper goes wrong silently beyond some 250 locals on Xtensa, and a byte load's literal index ends
 # at 255: 192 inputs leave room for both.
@@ -60,11 +61,8 @@ def kernel_source(
 
     padding: how matrices are stored (protocol/shard_layout.py); products: how many multiplications
     one turn of a loop has (host/build/unrolling.py); qk_norm: whether queries and keys pass a norm
-    before they are rotated. Raises ModelError for heads too large to be
-    held in locals.
+    before they are rotated.
     """
-    if head_dim > MAX_COLUMNS:
-        raise ModelError(f"head size {head_dim}: kernels are made for at most {MAX_COLUMNS}")
     shapes = sorted(set(matrix_columns))
     if padding == 1:
         blocks = {columns: column_blocks(columns) for columns in shapes}
@@ -79,7 +77,9 @@ def kernel_source(
             "import micropython",
             "from firmware.compute.kernels import *",
             *made,
-            attention_kernel(head_dim, products=products),
+            attention_kernel(head_dim, products=products)
+            if head_dim <= MAX_COLUMNS
+            else wide_attention_kernel(head_dim),
             *([norm_kernel(head_dim)] if qk_norm else []),
             "# For each number of columns: first column, columns and kernel of each block.",
             "MATVEC = {",

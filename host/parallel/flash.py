@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from host.model.checkpoint import Config
 from host.parallel.assignment import LocalSizes
-from host.parallel.limits import MAX_HEAD_SIZE
+from host.parallel.limits import KERNEL_COLUMNS
 from protocol.flash_layout import MOST_ROWS, PLACE_SIZE, matrix_bytes
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 from protocol.shard_layout import VECTORS
@@ -46,7 +46,7 @@ def resident_entries(config: Config, sizes: LocalSizes, elements: int = 0) -> in
 
 
 def _count_parts(columns: int) -> int:
-    return -(-columns // MAX_HEAD_SIZE)
+    return -(-columns // KERNEL_COLUMNS)
 
 
 def split_resident(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from host.errors import ModelError
-from host.model.checkpoint import Config
+from host.model.checkpoint import WIDEST, Config
 
-MAX_HEAD_SIZE = 192  # elements that a kernel has in variables: host/build/kernels.py
+MAX_HEAD_SIZE = WIDEST  # what kernels of attention are made and tested for
+KERNEL_COLUMNS = 192  # of a matrix that one call takes: host/build/kernels.py
 # By the fields of a request, protocol/messages.py: a layer is a u8, positions are u16.
 MAX_LAYERS, MAX_CONTEXT = 256, 65_535
 MAX_VOCABULARY = 262_144  # the largest in use, of Gemma 3

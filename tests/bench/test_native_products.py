@@ -94,9 +94,22 @@ def test_attention_of_every_head_size(size):
         attend(size, 2, seen, size * seen)
 
 
+def test_attention_of_wide_heads():
+    """Whose elements viper takes in blocks, and machine code in fewer positions at a time."""
+    attend(256, 2, 9, 1)
+    attend(226, 1, 3, 2)
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("size", [192, 194, 254, 258, 320, 384, 512, 514, 1016, 1024, 1790, 4096])
+def test_attention_of_every_wide_head_size(size):
+    for seen in (1, 2, 3, 9):
+        attend(size, 2, seen, size * seen)
+
+
 @pytest.mark.verify
 def test_attention_over_long_contexts():
-    for seen, seed in ((511, 1), (512, 2), (1024, 3), (1027, 4)):
+    for seen, seed in ((511, 1), (512, 2), (1024, 3), (1027, 4), (8191, 5), (8192, 6), (8192, 7)):
         attend(8, 1, seen, seed)
 
 

@@ -3,8 +3,10 @@
 from firmware.compute.attention import Attention
 from firmware.compute.workspace import Workspace
 from protocol.fields import int32s
+from tests.firmware.plain import write_u16
+from tests.firmware.samples import mixed
 from tests.firmware.shards import Part, kernels_of, weights_of
-from tests.firmware.tiny import TinyModel
+from tests.firmware.tiny import LIMIT, TinyModel
 
 
 class Chip:
@@ -63,6 +65,24 @@ def test_heads_narrower_and_wider_than_the_residual_stream():
 
 def test_positions_beyond_the_near_rows_of_the_rope_table():
     check(TinyModel(seed=7, context=70, layers=1, heads=2, kv_heads=1), 1, range(70))
+
+
+def test_the_last_positions_of_a_long_context():
+    """With caches that are full of what positions before have left."""
+    model = TinyModel(seed=11, dim=4, head_dim=2, heads=1, kv_heads=1, layers=1, context=8192)
+    chip, layer, begin = Chip(model, 0, 1), model.layers[0], 8190
+    own = chip._weights.layers[0]
+    # A few of them, for a chip's heap has no room for lists of all.
+    left = [(mixed(-layer.k_limit, layer.k_limit, 2), mixed(-LIMIT, LIMIT, 2)) for _ in range(99)]
+    for position in range(begin):
+        key, value = left[position % 99]
+        layer.keys[0][position], layer.values[0][position] = key, value
+        for i in range(2):
+            write_u16(own.keys, 2 * position + i, key[i] + own.key_zero)
+            write_u16(own.values, 2 * position + i, value[i] + 32768)
+    for position in range(begin, 8192):
+        x = model.activations()[0]
+        assert chip.partial(0, position, x) == model.attention(0, position, x, [0])
 
 
 def test_a_position_computed_again_gives_the_same_and_forgets_nothing():

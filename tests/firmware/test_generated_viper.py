@@ -17,6 +17,8 @@ from deployed import (
     head_32_short,
     head_48,
     head_64,
+    head_226,
+    head_256,
     matrices,
     matrices_short,
 )
@@ -28,6 +30,7 @@ from tests.protocol.noise import random_bytes
 HEADS = {
     2: head_2, 4: head_4, 6: head_6, 8: head_8, 16: head_16, 32: head_32, 48: head_48, 64: head_64,
 }  # fmt: skip
+WIDE = {226: head_226, 256: head_256}
 SHORT = {2: head_2_short, 8: head_8_short, 32: head_32_short}
 EXP = u16_buffer(EXP_TABLE)
 POSITIONS = (1, 2, 31, 200, 512)
@@ -108,7 +111,8 @@ def attended(kernels, size, keys, values, q, n, shift, rows, zero, table=EXP):
 def check_attention(size, keys, values, q, n, shift, rows, zero):
     arguments = (size, keys, values, q, n, shift, rows, zero)
     expected = attended(PlainKernels(size), *arguments)
-    assert attended(HEADS[size], *arguments) == expected, (size, n, shift, rows)
+    made = (WIDE if size in WIDE else HEADS)[size]
+    assert attended(made, *arguments) == expected, (size, n, shift, rows)
     if size in SHORT:
         assert attended(SHORT[size], *arguments) == expected, (size, n, shift, rows)
 
@@ -125,6 +129,46 @@ def test_attention_of_heads_over_1_to_512_positions():
                 q = mixed(-q_limit, q_limit, len(rows) * size)
                 shift = between(12, 19)
                 check_attention(size, keys, values, q, n, shift, rows, k_limit + 1)
+
+
+def test_attention_of_heads_wider_than_locals():
+    random.seed(4)
+    for size in WIDE:
+        for n in (1, 2, 7):
+            for q_limit, k_limit in limits(size):
+                rows = (1, 0)
+                count = (n + 1) * size
+                keys, values = mixed(-k_limit, k_limit, count), mixed(0, 65535, count)
+                q = mixed(-q_limit, q_limit, len(rows) * size)
+                check_attention(size, keys, values, q, n, between(12, 19), rows, k_limit + 1)
+
+
+def test_attention_over_8192_positions():
+    random.seed(6)
+    n, size = 8192, 2
+    q_limit, k_limit = next(limits(size))
+    keys, values = mixed(-k_limit, k_limit, n * size), mixed(0, 65535, n * size)
+    q = mixed(-q_limit, q_limit, size)
+    for shift in (12, 19):
+        check_attention(size, keys, values, q, n, shift, (0,), k_limit + 1)
+
+
+def test_means_of_extremes_over_8192_positions():
+    """Weights whose sum is the largest that there is, of one more and each rounded up, under the
+    largest and the smallest values; and at the longest context that a message names."""
+    for size, n in ((8, 8192), (2, 65535)):
+        q = Guarded([-1] + [0] * (size - 1))  # only the first key is not 0
+        scores, rows = Guarded([0] * n), Guarded([0])
+        for value in (-32767, 32767):
+            values = bytes(u16_buffer([value + 32768])) * (n * size)
+            keys = bytearray(2 * n * size)
+            for first in (0, 1):
+                keys[0] = first
+                out = Guarded([5] * size)
+                HEADS[size].attend(
+                    0, 0, keys, values, rows.view, 1, q.view, out.view, scores.view, EXP, n, 0
+                )
+                assert out.values() == [value] * size
 
 
 def test_attention_at_every_shift():

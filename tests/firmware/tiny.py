@@ -182,7 +182,8 @@ def _dot(a, b):
 
 def _softmax(scores, shift):
     """Weights of 15 bits whose sum has about 15 bits too."""
-    distances = [(max(scores) - score) >> shift for score in scores]
+    highest = max(scores)
+    distances = [(highest - score) >> shift for score in scores]
     weights = [EXP_TABLE[d % 512] >> min(d // 512, 16) for d in distances]
     excess = max(bit_length(sum(weights) - 1) - 15, 0)
     return [half_up(weight, excess) for weight in weights]

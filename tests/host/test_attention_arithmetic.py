@@ -26,7 +26,7 @@ def scores_of(random: np.random.Generator, positions: int, reach: int) -> np.nda
     return scores
 
 
-counts = st.integers(1, 60) | st.sampled_from([255, 512, 1024, 4095, 4096])
+counts = st.integers(1, 60) | st.sampled_from([255, 512, 1024, 4096, 8191, 8192])
 
 
 @unhurried
@@ -43,11 +43,11 @@ def test_attention_weights_are_a_softmax(positions: int, shift: int, seed: int, 
     assert (np.abs(weights / weights.sum() - real) <= error).all()
 
 
-@pytest.mark.parametrize("positions", [1, 2, 3, 1000, 4095, 4096])
+@pytest.mark.parametrize("positions", [1, 2, 3, 1000, 4095, 4096, 8192])
 def test_equal_scores_weigh_the_same(positions: int) -> None:
     weights = arithmetic.attention_weights(np.full(positions, -12345), 3, EXP)
     assert len(set(weights.tolist())) == 1
-    assert weights[0] == max(1 << 15 >> (positions - 1).bit_length(), 8)
+    assert weights[0] == 1 << 15 >> (positions - 1).bit_length()
 
 
 def test_distances_beyond_sixteen_powers_weigh_nothing() -> None:
@@ -114,7 +114,7 @@ def test_tables_fit_sixteen_bits() -> None:
     assert (SIGMOID[1:512] + SIGMOID[1023:512:-1] == 1 << 15)[1:].all()
 
 
-@pytest.mark.parametrize("head_dim", [2, 4, 6, 8, 10, 48, 64, 100, 128, 192])
+@pytest.mark.parametrize("head_dim", [2, 4, 6, 8, 10, 48, 64, 100, 128, 192, 256, 4096])
 def test_scores_fit_registers(head_dim: int) -> None:
     q_limit, k_limit = score_limits(head_dim)
     assert 0 < q_limit <= INT16_LIMIT

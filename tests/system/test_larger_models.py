@@ -1,5 +1,6 @@
 """Models of millions of parameters on chips with the heap and the flash of real boards."""
 
+import numpy as np
 import pytest
 
 from host.launch import SimulatedChips, open_cluster
@@ -17,6 +18,22 @@ STORIES15M = Config(288, 768, 6, 6, 6, 32_000, 256)
 @pytest.fixture(scope="module")
 def stories15m() -> QuantizedModel:
     return seeded_model(STORIES15M)
+
+
+@pytest.mark.parametrize("reduce", ["host", "chips"])
+def test_wide_heads_with_caches_of_8192_positions(reduce: str) -> None:
+    model = seeded_model(Config(256, 96, 2, 2, 2, 300, 8192, head_dim=256))
+    parallelism = Parallelism(reduce=reduce)
+    of = SimulatedChips.alike(2, "uart", heap=24 << 20, parallelism=parallelism)
+    tokens = [int(token) for token in np.random.default_rng(3).integers(0, 300, 20)]
+    reference = Reference(model, context=20)
+    with open_cluster(model, of) as cluster:
+        executor = cluster.executor
+        assert executor.plan.context == 8192
+        executor.begin()
+        for at in range(0, 20, 4):
+            expected = [reference.step([token])[0] for token in tokens[at : at + 4]][-1]
+            assert (executor.forward(tokens[at : at + 4]) == expected).all()
 
 
 @pytest.mark.parametrize("weights", ["heap", "flash", "auto"])

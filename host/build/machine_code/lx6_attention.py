@@ -8,11 +8,11 @@ from host.build.machine_code.xtensa_attention import (
     LARGEST,
     OUT_AT,
     Q_AT,
-    ROOM,
     TOTAL,
     VALUE_ZERO,
     VALUES,
     Unit,
+    find_query,
     find_rows,
 )
 from host.build.machine_code.xtensa_core import loop, move
@@ -33,7 +33,7 @@ def write_scores(asm: XtensaAssembler, size: int) -> None:
     asm.set("a9", VALUE_ZERO << 16 | VALUE_ZERO)
     asm.set(LARGEST, -1 << 31)
     asm.movi("a10", 0)
-    asm.addi("a6", "a1", ROOM - 4)  # LDINC increments first
+    find_query(asm, size, "a6", -4)  # LDINC increments first
     if size <= _WRITTEN_OUT:
         kept = words <= 4  # the whole query in registers of MAC16
         if kept:
@@ -50,7 +50,7 @@ def write_scores(asm: XtensaAssembler, size: int) -> None:
             _finish_score(asm, size)
         return
     together = next(count for count in (8, 4, 2, 1) if words % count == 0)
-    asm.movi("a11", words // together)
+    asm.set("a11", words // together)
     again = asm.label(asm.unique("score"))
     asm.mov("a7", "a6")
     asm.ldinc("m0", "a7")
@@ -90,11 +90,11 @@ def _finish_score(asm: XtensaAssembler, size: int) -> None:
 
 
 def _pack_query(asm: XtensaAssembler, size: int) -> None:
-    """Writes the query as int16 to the stack; a8 = 2**15 times the sum of its elements."""
+    """Writes the query as int16; a8 = 2**15 times the sum of its elements."""
     asm.l32i("a3", "a1", Q_AT)
-    asm.addi("a4", "a1", ROOM)
+    find_query(asm, size, "a4")
     asm.movi("a8", 0)
-    asm.movi("a5", size // 2)
+    asm.set("a5", size // 2)
     with loop(asm, "a5"):
         for i in range(2):
             asm.l32i("a6", "a3", 4 * i)

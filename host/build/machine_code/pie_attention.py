@@ -1,4 +1,5 @@
-"""Scores and means of attention on the ESP32-S3's vector unit, for heads of a multiple of 8."""
+"""Scores and means of attention on the ESP32-S3's vector unit, for heads of a multiple of 8
+elements that lie on the stack: from one value to the next a load steps at most 2032 bytes."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ _REACH = 2047  # of a load's offset
 _FETCHED = ("t0", "t1", "t2", "t3")
 _SUMS = (*SAVED, "t4", "t5", "t6", "a7")
 _UNROLLED = 16  # elements of a query up to which a score is written out
+_WRITTEN = 8  # of a longer one, in a turn of a loop
 _LARGEST = "a5"  # from scores to softmax
 
 
@@ -49,12 +50,17 @@ def attend(asm: Rv32Assembler, size: int, parts: tuple[str, ...] = PARTS) -> Non
         asm.lw("t1", _LAST_AT, "sp")
         asm.lw("t2", _Q_AT, "sp")
         asm.addi("t0", "t0", 4)
-        asm.addi("t2", "t2", 4 * size)
+        add_constant(asm, "t2", 4 * size, "t3")
         asm.sw("t0", _ROWS_AT, "sp")
         asm.sw("t2", _Q_AT, "sp")
         asm.bgeu("t0", "t1", "no head")
         asm.j("head")
         asm.label("no head")
+
+
+def _is_reached(positions: int, size: int, elements: int) -> bool:
+    """Whether a load's offset reaches the first elements of a position so many further on."""
+    return 2 * (positions * size + elements) <= _REACH
 
 
 def _find_rows(asm: Rv32Assembler, size: int, cache: int, register: str) -> None:
@@ -81,11 +87,15 @@ def _write_scores(asm: Rv32Assembler, size: int) -> None:
     Keys are stored with an offset that makes all scores of a head greater by the same: neither
     their differences nor their order show it, and they still fit 32 bits.
     """
-    together = 8 if 2 * 8 * size <= _REACH else 4
+    together = next(n for n in (8, 4, 2, 1) if n == 1 or _is_reached(n - 1, size, _WRITTEN))
     _find_rows(asm, size, _KEYS, "a1")
     _find_scores(asm, "a3", "a4")
     asm.lw("a2", _Q_AT, "sp")
-    asm.addi("a6", "a2", 4 * size)
+    if 4 * size <= _REACH:
+        asm.addi("a6", "a2", 4 * size)
+    else:
+        asm.li("a6", 4 * size)
+        asm.add("a6", "a6", "a2")
     asm.lui(_LARGEST, 0x80000)
     asm.addi("t5", "a4", -4 * together)
     asm.bgtu("a3", "t5", "few keys")
@@ -103,7 +113,7 @@ def _write_scores(asm: Rv32Assembler, size: int) -> None:
 def _positions(asm: Rv32Assembler, size: int, count: int) -> None:
     """The scores of so many positions; an element of the query is loaded once for all."""
     sums = _SUMS[:count]
-    written = size if size <= _UNROLLED else next(n for n in (8, 6, 4, 2) if size % n == 0)
+    written = size if size <= _UNROLLED else next(n for n in (_WRITTEN, 6, 4, 2) if size % n == 0)
     is_loop = written < size
     if is_loop:
         for total in sums:
@@ -238,7 +248,17 @@ def _some_means(asm: Rv32Assembler, size: int, elements: int, shifts: bool) -> N
                 asm.add(total, total, fetched)
         asm.label(skip)
 
-    each(asm, {"a1": 4, "a2": 2 * size}, "a3", "ra", position, min(8, 32 // elements))
+    several = min(8, 32 // elements)
+    if _is_reached(several, size, elements):
+        each(asm, {"a1": 4, "a2": 2 * size}, "a3", "ra", position, several)
+    else:  # weights are shifted already, and so a4 is free
+        asm.li("a4", 2 * size)
+
+        def far(i: int) -> None:
+            position(i)
+            asm.add("a2", "a2", "a4")
+
+        each(asm, {"a1": 4}, "a3", "ra", far, 1)
     # Values are stored plus 2**15, so the sums are positive, of 32 bits; and so is their mean.
     asm.lw("t0", _OUT_AT, "sp")
     asm.srli("t1", "a6", 1)

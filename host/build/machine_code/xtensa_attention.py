@@ -22,6 +22,7 @@ _WORDS_AT, _ROWS_AT, Q_AT, OUT_AT, _LAST_AT, _RETURN_AT, CONSTANT_AT, ROOM = (
     0, 4, 8, 12, 16, 20, 24, 32,
 )  # fmt: skip
 LARGEST, TOTAL = "a12", "a13"  # from scores to softmax, and from there to means
+STACKED = 1016  # elements of the widest query on the stack; a wider one lies where `out` will
 VALUE_ZERO = 1 << 15  # what values are stored with, and what makes numbers of 16 bits signed
 
 
@@ -40,7 +41,8 @@ class Unit(NamedTuple):
 def attend(asm: XtensaAssembler, size: int, unit: Unit, parts: tuple[str, ...] = PARTS) -> None:
     """Heads of `size` elements, an even number; parts: the first of PARTS, of a kernel that serves
     only to count instructions."""
-    with frame(asm, {"a3": _ROWS, "a4": _HEADS, "a5": _Q, "a6": _OUT}, ROOM + 2 * size + 16):
+    room = ROOM + 2 * (size if size <= STACKED else 0) + 16
+    with frame(asm, {"a3": _ROWS, "a4": _HEADS, "a5": _Q, "a6": _OUT}, room):
         asm.addx4("a4", "a4", "a3")
         for register, place in (("a2", _WORDS_AT), ("a3", _ROWS_AT), ("a5", Q_AT),
                                 ("a6", OUT_AT), ("a4", _LAST_AT), ("a0", _RETURN_AT)):  # fmt: skip
@@ -65,6 +67,15 @@ def attend(asm: XtensaAssembler, size: int, unit: Unit, parts: tuple[str, ...] =
         asm.j("head")
         asm.label("no head")
         asm.l32i("a0", "a1", _RETURN_AT)
+
+
+def find_query(asm: XtensaAssembler, size: int, register: str, more: int = 0) -> None:
+    """register = where the query is as int16, and so many bytes more."""
+    if size <= STACKED:
+        asm.addi(register, "a1", ROOM + more)
+    else:
+        asm.l32i(register, "a1", OUT_AT)
+        asm.addi(register, register, more)
 
 
 def find_rows(

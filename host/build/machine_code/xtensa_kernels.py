@@ -25,7 +25,7 @@ from host.build.machine_code.lx6_attention import MAC16
 from host.build.machine_code.mpy import ViperFunction
 from host.build.machine_code.pie_attention import LANES, PIE
 from host.build.machine_code.xtensa import XtensaAssembler
-from host.build.machine_code.xtensa_attention import Unit, attend
+from host.build.machine_code.xtensa_attention import STACKED, Unit, attend
 from host.build.machine_code.xtensa_common import xtensa_core_of
 from host.build.machine_code.xtensa_core import function_code
 
@@ -91,4 +91,4 @@ def pie_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
 
 def pie_unit(head_dim: int) -> Unit:
     """Returns what an ESP32-S3 multiplies heads of a size with: it has MAC16 as well."""
-    return MAC16 if head_dim % LANES else PIE
+    return MAC16 if head_dim % LANES or head_dim > STACKED else PIE

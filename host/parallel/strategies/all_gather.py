@@ -20,7 +20,7 @@ from host.model.outline import Divisible
 from host.parallel.assignment import LocalSizes, blocks, level
 from host.parallel.dealing import deal_evenly
 from host.parallel.heap import HeapNeed
-from host.parallel.limits import MAX_HEAD_SIZE
+from host.parallel.limits import KERNEL_COLUMNS
 from host.parallel.parallelism import ALL_GATHERED, Parallelism
 from host.parallel.plan import Plan, Resources, Shard
 from host.parallel.shape import RESIDUAL_BITS, Shape
@@ -161,7 +161,7 @@ class AllGather(AllReduce):
         elements += wide + self.most_elements(shape)
         columns = config.heads * config.head_dim, config.hidden_dim
         objects = _SLICE * shape.positions + _CHIP * shape.chips
-        objects += _BLOCK * sum(-(-count // MAX_HEAD_SIZE) for count in columns)
+        objects += _BLOCK * sum(-(-count // KERNEL_COLUMNS) for count in columns)
         # All-reduce's contribution is in the workspace.
         vectors = 4 * (elements - shape.elements) + objects
         return vectors + self.exchange_frame(shape) + self.bank_bytes(shape)
