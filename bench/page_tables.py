@@ -32,7 +32,7 @@ _PHASES = {
     "protocol": "protocol: frames in and out, message loop",
     "calls": "calls: bytecode between kernels",
     "matrix": "matrix",
-    "attention": "attention, softmax in it",
+    "attention": "attention with softmax",
     "elementwise": "elementwise",
     "packing": "packing",
 }
@@ -106,7 +106,9 @@ def links(figures: Figures) -> list[Cells]:
 
 def speed(figures: Figures) -> list[Cells]:
     """Modelled tokens a second of boards."""
-    made: list[Cells] = [["link", "adds", "chips", "S3", "ESP32", "C3", "at 5 % loss", "at 20 %"]]
+    made: list[Cells] = [
+        ["link", "who adds", "chips", "S3", "ESP32", "C3", "at 5 % loss", "at 20 %"]
+    ]
     for chips in CHIPS:
         for link, label in (("uart", "UART"), *((f"espnow {r}", f"ESP-NOW {r}") for r in _RATES)):
             for who, words in (("host", "host adds"), ("chips", "chips add")):
@@ -165,7 +167,7 @@ def air(figures: Figures) -> list[Cells]:
 def collisions(figures: Figures) -> list[Cells]:
     """What collisions on the air cost."""
     made: list[Cells] = [
-        ["rate", "adds", "chips", "taking turns", "with collisions", "frames that collide",
+        ["rate", "who adds", "chips", "taking turns", "with collisions", "frames that collide",
          "by rank", "frames that collide"]
     ]  # fmt: skip
     for rate in _RATES:
