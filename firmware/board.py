@@ -1,4 +1,4 @@
-"""What a board has beside its links: a light, the BOOT button, a watchdog.
+"""A board's light, BOOT button and watchdog.
 
 The light blinks, in a colour of its own where it has colours (docs/hardware.md):
 
@@ -23,8 +23,8 @@ _WAITING = const(1)
 _WORKING = const(2)
 _FAULT = const(3)
 _ENDED = const(4)
-# Milliseconds of a period and how many of them the light is on, and its red, green and blue: low,
-# for at full brightness such a light dazzles.
+# Milliseconds of a period, for how many of them the light is on, and its red, green and blue: low,
+# because at full brightness such a light dazzles.
 _PATTERNS = (
     (250, 125, (12, 8, 0)),
     (2000, 100, (0, 12, 0)),
@@ -33,11 +33,11 @@ _PATTERNS = (
     (1000, 0, (0, 0, 0)),
 )
 _DARK = (0, 0, 0)
-# A chip between two requests of a token is still at work.
+# A chip that waits for the next request of a token still counts as working.
 _LINGER_MS = const(500)
-_TURN_MS = const(20)  # of the loop that waits for BOOT or Ctrl-C
-_PIECE = const(64)  # bytes of what a host says that are looked at in a turn
-# An ESP32's watchdog cannot be stopped but set anew, so whoever is at the prompt has an hour.
+_TURN_MS = const(20)  # a turn of the loop that waits for BOOT or Ctrl-C
+_PIECE = const(64)  # bytes from the host that are examined in a turn
+# An ESP32's watchdog can be set again but not stopped: this gives a user at the prompt an hour.
 _AT_PROMPT_MS = const(3_600_000)
 
 
@@ -53,7 +53,7 @@ class Light:
             self._pixel = NeoPixel(self._pin, 1)
 
     def show(self, state, now):
-        """Lit or dark, as the pattern of the state has it at `now`, in milliseconds."""
+        """Switches the light on or off as the pattern of `state` says; now: milliseconds."""
         period, lit, colour = _PATTERNS[state]
         if now % period >= lit:
             colour = _DARK
@@ -68,18 +68,20 @@ class Light:
 
 
 class Board:
-    """The board around a node: of each thing that `settings` does not name there is none."""
+    """The board around a node, with those of the parts that its settings name."""
 
     def __init__(self, settings):
-        """settings: led (pin, kind), button (a pin), prompt_ms, watchdog_ms."""
+        """settings: a dict that may have led (pin, kind), button (a pin), prompt_ms,
+        watchdog_ms."""
         self._settings = settings
         self._light = Light(**settings["led"]) if "led" in settings else None
 
     def wait_for_prompt(self, on_repl):
-        """Gives whoever wants the prompt the time to say so; raises KeyboardInterrupt then.
+        """Waits `prompt_ms` for BOOT or Ctrl-C; raises KeyboardInterrupt if the user wants the
+        prompt.
 
-        on_repl: whether the REPL's port is the line to the host; one that speaks ends the wait: a
-        zero does, which ends every frame, and is on no keyboard.
+        on_repl: whether the REPL's port is the line to the host. If so, a 0x00 from it ends the
+        wait: that is the end of a frame, and no key sends it.
         """
         console = button = None
         if on_repl:
@@ -100,7 +102,8 @@ class Board:
             now = time.ticks_ms()
 
     def loop(self, poll, fault):
-        """Calls a node's `poll` until it raises, under the watchdog; fault: whether it has one."""
+        """Calls a node's `poll` until it raises, and feeds the watchdog; fault: whether the node
+        has failed to start, which the light shows."""
         feed = None
         if "watchdog_ms" in self._settings:
             feed = machine.WDT(timeout=self._settings["watchdog_ms"]).feed

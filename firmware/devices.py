@@ -1,6 +1,6 @@
-"""What a chip's configuration names beside its role: the board, the radio, the links, the shard.
+"""Opens what a chip's configuration names besides its role: board, radio, links, shard.
 
-It leaves the heap before the chip's node is made.
+This module is unloaded before the chip's node is made.
 """
 
 import gc
@@ -13,17 +13,20 @@ from protocol.compat import const
 from protocol.fragment import LEAST_MTU
 
 _CTRL_C = const(3)
-# Answers that a gateway writes to the host together: each write costs as much as 25 bytes. Of long
-# frames, one has the room of several that are short.
+# A gateway writes so many short answers to the host together: each write costs as much as 25
+# bytes. Of long frames it writes one at a time: one takes as much buffer as several short ones.
 _RELAYED_AT_ONCE = const(4)
 
 
 def open_link(config, unload, report_exception, fault=""):
-    """The link, the weights or None, why there are none or "", and what holds memory for Wi-Fi.
+    """Opens the chip's link and loads its weights.
 
-    fault: why there shall be none; unload(package, name): gives a module back to the heap;
-    report_exception: makes a line of text of an exception. Raises what keeps the link from being
-    made.
+    Returns the link; the weights or None; why there are none, or ""; and the UART that reserves
+    memory for Wi-Fi, or None.
+
+    fault: why the chip must not load weights, or ""; unload(package, name): frees a module;
+    report_exception(error): returns one line of text about it. Raises whatever keeps the link from
+    being opened.
     """
     esp = weights = held = None
     if config["link"] == "espnow":
@@ -35,7 +38,7 @@ def open_link(config, unload, report_exception, fault=""):
             held = begin(config)
         except Exception as error:
             if not config["gateway"]:
-                raise  # no other link could tell the host
+                raise  # there is no other link to tell the host of it
             fault = report_exception(error)
         unload("firmware.links", "wifi")
     try:
@@ -54,7 +57,7 @@ def open_link(config, unload, report_exception, fault=""):
 
 
 def _has_ctrl_c():
-    """Whether Ctrl-C came to the REPL's port while it was no interrupt."""
+    """Returns whether Ctrl-C came to the REPL's port while it did not interrupt."""
     import select
 
     poller = select.poll()
@@ -67,9 +70,10 @@ def _has_ctrl_c():
 
 
 def open_board(config):
-    """The Board, once whoever wants the prompt had the time to say so; None where there is none.
+    """Returns the Board, after waiting for a user who wants the prompt; None if none is
+    configured.
 
-    Raises KeyboardInterrupt for the prompt.
+    Raises KeyboardInterrupt if the user wants the prompt.
     """
     serial = config["link"] != "espnow" or config["gateway"]
     on_repl = serial and config["uart"]["id"] == "repl"
@@ -87,8 +91,10 @@ def open_board(config):
 
 
 def _line(config, receives, sends, queued=1):
-    """The serial line; its buffers hold at least the chip's own reports, for encoding does not
-    look where they end."""
+    """Returns the link over the serial line.
+
+    Its buffers have room at least for the chip's own reports, because encoding checks no bounds.
+    """
     from firmware.links.uart import UartLink
     from firmware.outbox import CONTROL_PAYLOAD
     from protocol.frame import HEADER_SIZE, TRAILER_SIZE
@@ -105,13 +111,15 @@ def _line(config, receives, sends, queued=1):
 
 
 def _link(config, esp):
-    """The link to the host; esp: the ESPNow, None at a gateway whose radio has failed: its line
-    is left to say so."""
+    """Returns the link to the host.
+
+    esp: the ESPNow; None at a gateway whose radio has failed, which then reports it over its line.
+    """
     if config["link"] != "espnow":
         line = _line(config, config["receives"], config["sends"])
         if config["link"] == "uart":
             return line
-        # So chips on other links do without its names.
+        # Not `import`: it would cost chips on other links heap for the module's names.
         module = __import__("firmware.links." + config["link"], None, None, ("*",))
         return module.open_link(config["chip"], line)
     mtu = config["radio"]["mtu"]
@@ -130,7 +138,7 @@ def _link(config, esp):
 
 
 def make_signer(config):
-    """Signs and verifies frames with the cluster's key; None where the cluster has none."""
+    """Returns the ChipAuthenticator of the cluster's key; None if the cluster has none."""
     if not config.get("key"):
         return None
     from protocol.session import ChipAuthenticator
@@ -140,8 +148,10 @@ def make_signer(config):
 
 
 def _weights(config, unload):
-    """The weights, after which their loader is given back to the heap. config: where it says
-    something of weights, these are in a partition of the flash."""
+    """Returns the weights, from a flash partition if config has "weights", else from a file.
+
+    The modules that load them are unloaded afterwards.
+    """
     if "weights" in config:
         from firmware.compute.partition import load_weights
     else:

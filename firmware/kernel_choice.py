@@ -1,12 +1,13 @@
-"""Chooses a chip's kernels: machine code of its own make, proved at its first start, or viper's.
+"""Chooses a chip's kernels: native ones, proved at the first start, or viper's.
 
-The folder native/ has the modules with kernels once more, with other machine code in their
-functions; for what is not there viper's serve. At the first start with a deployment both are
-loaded, run on the same numbers and compared (firmware/proof.py); the outcome is kept in a file,
-and the chip restarts. Until then the file says that they are tried: should they crash, and crash
-again, or hang until the watchdog bites, the chip comes back with viper's, and says so. The first
-start with them goes the same way until it has succeeded, programs and serve.py and exchange.py of
-firmware/compute tried. This module leaves the heap when the kernels are loaded.
+Native kernels are machine code made by host/build/machine_code. The folder native/ has the modules
+with kernels once more, with this code in their functions; kernels that it lacks are viper's. At
+the first start of a deployment both are loaded, run on the same numbers and compared
+(firmware/proof.py); the outcome is recorded in a file, and the chip restarts. Meanwhile the file
+says that a trial is under way: if native kernels crash twice, or hang until the watchdog resets
+the chip, it restarts with viper's and reports that. Then the first start with native kernels is a
+trial too, of programs and of serve.py and exchange.py in firmware/compute, until it has succeeded.
+This module is unloaded when the kernels are loaded.
 """
 
 import json
@@ -15,7 +16,7 @@ import sys
 
 import machine
 
-# Modules in the order in which they are loaded, for some import others.
+# Modules in the order in which they are loaded, since some import others.
 _MODULES = (
     ("protocol", "bitpack_pointers"),
     ("protocol", "bitunpack_pointers"),
@@ -30,27 +31,27 @@ _MODULES = (
     ("firmware", "serve"),
     ("firmware", "exchange"),
 )
-# Kernels that are loaded last, where there is room for them.
+# The module that is loaded last, if there is room for it.
 _PASSES = "firmware", "pass_kernels"
 _FOLDER = "native"
 _NATIVE = "native"
-_PROVED = "native, to be confirmed"  # kernels by themselves, but no start with them has succeeded
-_TRIED = "native, being tried"  # a proof or a first start has begun, and not ended
+_PROVED = "native, to be confirmed"  # they compute the same, but have not started a chip yet
+_TRIED = "native, being tried"  # a proof or a first start has begun, but not ended
 _OUTCOME = "kernels.txt"
 _CRASHED = "viper (native kernels crashed)"
-# Milliseconds that no kernel's proof takes; and as many as the rest of a start may take, for an
-# ESP32's watchdog cannot be stopped but set anew.
+# Milliseconds: more than the proof of any kernel takes. For the rest of the start the watchdog is
+# set to _STARTING_MS, because an ESP32's cannot be stopped.
 _WATCHDOG_MS = 8000
-# Points against kernels by how a chip came back from trying them: with so many they have crashed.
-# A panic is a hard reset to MicroPython; a power loss is nobody's fault, but a brownout looks the
-# same and may come again by itself.
+# Points against native kernels, by the way in which the chip restarted while they were tried; with
+# _TOO_MANY they count as crashed. MicroPython reports a panic as a hard reset. A power loss is not
+# the kernels' fault, but a brownout, which looks the same, may be, and would come again.
 _TOO_MANY, _HARD_RESET, _POWER_ON = 8, 4, 1
 _STARTING_MS = 3_600_000
 _ANY_SIZE = 1 << 20
 
 
 def choose(config, report_exception):
-    """What `load_chosen` gives, and why the chip can do no work, or ""."""
+    """Returns the result of `load_chosen` and "", or "" and the reason why it failed."""
     try:
         return load_chosen(config), ""
     except Exception as error:
@@ -58,11 +59,11 @@ def choose(config, report_exception):
 
 
 def load_chosen(config):
-    """Loads native kernels where they have proved right here; what runs, in words: "native", or
-    "viper (why)"; of the first start with native ones, which is to be confirmed, more.
+    """Loads native kernels if they have proved right on this chip.
 
-    config: as firmware/startup.py has it. Restarts the chip after a proof. Raises RuntimeError
-    where the configuration demands native kernels and they cannot be.
+    Returns which kernels run: "native", "viper (why)", or _PROVED at the first start with native
+    ones. Restarts the chip after a proof. config: as firmware/startup.py describes it. Raises
+    RuntimeError if the configuration demands native kernels but they cannot run.
     """
     wanted = config["kernels"]
     if wanted == "viper":
@@ -94,8 +95,11 @@ def load_chosen(config):
 
 
 def finish(config, chosen, node, weights):
-    """Starts programs of native kernels, where they are chosen, and confirms these; what runs, in
-    words. weights: None for a chip that can do no work; its next start is the first again."""
+    """Starts programs if kernels are native, and records that the first start with them succeeded.
+
+    chosen: the result of `load_chosen`; weights: None for a chip that cannot work, whose next
+    start then is the trial. Returns which kernels run, as text.
+    """
     if chosen != _NATIVE and chosen != _PROVED:
         return chosen
     words, key = _NATIVE, _key(config)
@@ -113,7 +117,7 @@ def finish(config, chosen, node, weights):
 
 
 def _blaming(key, try_kernels, *arguments):
-    """What a first trial of kernels gives; an exception of it is recorded as theirs."""
+    """Returns what try_kernels(*arguments) does; records an exception as the kernels' failure."""
     try:
         return try_kernels(*arguments)
     except Exception as error:
@@ -122,13 +126,15 @@ def _blaming(key, try_kernels, *arguments):
 
 
 def _failed(error):
-    """What runs when native kernels have raised something."""
+    """Returns the text of which kernels run after native ones have raised `error`."""
     return "viper (native kernels: %s: %s)" % (type(error).__name__, error)
 
 
 def _points():
-    """Against kernels whose trial did not end. A soft reset follows an exception, that of a link
-    for example: nothing has crashed."""
+    """Returns the points for this restart against kernels whose trial has not ended.
+
+    A soft reset follows an exception, of a link for example: then nothing has crashed.
+    """
     cause = machine.reset_cause()
     if cause == machine.SOFT_RESET:
         return 0
@@ -138,13 +144,13 @@ def _points():
 
 
 def _key(config):
-    """What was flashed, machine code for one model's shapes, and what it runs on."""
+    """Returns a text that names the deployment: firmware, native kernels, MicroPython version."""
     flashed = config.get("firmware", ""), config.get("native", "")
     return "%s %s %s" % (flashed + (sys.version,))
 
 
 def module_names():
-    """Which modules there are, as (package, name)."""
+    """Returns the native modules that this chip has, each as (package, name)."""
     try:
         files = os.listdir(_FOLDER)
     except OSError:
@@ -153,8 +159,8 @@ def module_names():
 
 
 def load(names):
-    """Imports native modules, in place of those of these names; a list of them."""
-    import protocol.fields  # noqa: F401 (imported by some of them, from its own folder)
+    """Imports the native modules of these names in place of viper's; returns them in a list."""
+    import protocol.fields  # noqa: F401 (some of them import it, but it is not in native/)
 
     loaded = []
     for package, name in names:
@@ -170,8 +176,8 @@ def load(names):
 
 
 def load_passes(room):
-    """The module of kernels that take several positions a pass, and the class Passes; None where
-    there is none, or its file has more than `room` bytes."""
+    """Returns the module of kernels for several positions a pass, and the class Passes; None if
+    there is no such module, or its file has more than `room` bytes."""
     kernels = _load_pass_kernels(room)
     if kernels:
         from firmware.compute.passes import Passes
@@ -188,7 +194,7 @@ def _load_pass_kernels(room):
 
 
 def _proved(names, has_watchdog):
-    """What the chip is to run, after a comparison of both."""
+    """Compares native kernels with viper's; returns which the chip shall run, as text."""
     feed = machine.WDT(timeout=_WATCHDOG_MS).feed if has_watchdog else bool  # bool() does nothing
     try:
         native, passes = load(names), _load_pass_kernels(_ANY_SIZE)
@@ -212,7 +218,7 @@ def _proved(names, has_watchdog):
 
 
 def _recorded(key):
-    """What was recorded of this deployment, "" for nothing, and points against its kernels."""
+    """Returns the recorded outcome of this deployment, "" if none, and the points against it."""
     try:
         with open(_OUTCOME) as file:
             if file.readline() == key + "\n":

@@ -31,13 +31,15 @@ _REASSEMBLIES = const(1)
 
 
 class Role:
-    """What a chip does with messages of the model's work: a module of firmware/roles each.
+    """What a chip does with messages that concern the model; the base of firmware/roles/*.
 
-    A module's `make_role(outbox, weights, kernels)` gives one. handlers: for each message type
-    that the role takes, a function of a verified frame and its payload's length; the node adds its
-    own. frequent: the type among them that comes most. fault: why the chip can do no work, or "".
-    busy_ms: for STATISTICS, where the role measures it. holdings: every role's own function that
-    gives model hash, shard digest, heads, units, rows, context and bytes of the shard.
+    `make_role(outbox, weights, kernels)` of each module there returns one.
+
+    handlers: for each message type that the role handles, a function of a verified frame and its
+    payload's length; the node adds its own. frequent: the type among them that comes most often.
+    fault: why the chip cannot work, or "". busy_ms: milliseconds at work for STATISTICS, if the
+    role measures it. holdings(): defined by every role, returns model hash, shard digest, heads,
+    units, rows, context and bytes of the shard.
     """
 
     fault = ""
@@ -45,33 +47,33 @@ class Role:
     frequent = -1  # none
 
     def timed(self, poll):
-        """The node's `poll` as it is to be called, with what the role measures around it."""
+        """Returns the node's `poll`, wrapped in what the role measures."""
         return poll
 
     def on_idle(self):
-        """Does what there is to do as long as nothing comes."""
+        """Called whenever no frame has come."""
 
     def keep_sender(self):
-        """Takes in that the last received frame, a DISCOVERY, shows the way to the host."""
+        """Called when the last received frame is a DISCOVERY: its sender leads to the host."""
 
     def forget(self):
-        """Drops what belongs to the last session: the host has begun another."""
+        """Drops what belongs to the last session, because the host has begun another."""
 
     def limit(self, room):
-        """Takes in how many bytes of payload a frame has room for."""
+        """Called when frames may have at most `room` bytes of payload from now on."""
 
 
 class Node:
     """One chip on its link, with a role.
 
-    Where the outbox has a signer only frames of version 3 are taken, else only those of version 2.
+    If the outbox has a signer only frames of version 3 are accepted, else only those of version 2.
     """
 
-    firmware = RELEASE  # or the text with which the chip was flashed, 0, and what kernels run
+    firmware = RELEASE  # on a flashed chip: the version flashed, "\0", and which kernels run
 
     def __init__(self, outbox, role, request_size=0):
         """outbox: a firmware.outbox.Outbox; role: a Role; request_size: bytes of the longest
-        payload that comes."""
+        request's payload."""
         self.outbox = outbox
         self.role = role
         handlers = role.handlers
@@ -82,8 +84,8 @@ class Node:
             handlers[FRAGMENT] = self._on_fragment
         self._session_nonce = b""
         self._received = self._bytes_received = self._dropped = 0
-        # Together, for to look up an attribute takes as long as to take several from a tuple; and
-        # the type of message that comes most, on which all speed depends, without a search.
+        # In one tuple: unpacking it takes no longer than looking up one attribute. The most
+        # frequent type, on which all speed depends, is dispatched without a look-up in a dict.
         frequent = role.frequent
         self._polled = (
             outbox.link, outbox.chip_id, outbox.signer, frequent, handlers.get(frequent), handlers,
@@ -92,12 +94,12 @@ class Node:
 
     @property
     def fault(self):
-        """Why the chip can do no work, or ""."""
+        """Why the chip cannot work, or ""."""
         return self.role.fault
 
-    @micropython.native  # for the reason that firmware/outbox.py gives
+    @micropython.native  # for the reason given in firmware/outbox.py
     def _poll(self):
-        """Handles one received frame; False if there was none."""
+        """Handles one received frame; returns False if there was none."""
         link, chip_id, signer, frequent, on_frequent, handlers = self._polled
         length = link.receive()
         if length == 0:
@@ -119,7 +121,7 @@ class Node:
         return True
 
     def report(self, text, code=FAULT):
-        """Reports a fault that belongs to no request, if there is a session to do so."""
+        """Reports a fault that belongs to no request, if there is a session to sign it in."""
         try:
             self.outbox.send_error(HOST, 0, code, text=text)
         except ProtocolError:
@@ -134,7 +136,8 @@ class Node:
                 handler(message, length)
 
     def _on_discovery(self, frame, length):
-        """Answers a host that starts, or that asks whether this chip still is the same."""
+        """Answers a host that begins a session, or that checks whether this chip is still in
+        it."""
         if frame[SRC] != HOST:
             return
         outbox, role = self.outbox, self.role
@@ -146,21 +149,21 @@ class Node:
             nonce = bytes(frame[HEADER_SIZE:end])
             is_new = nonce != self._session_nonce
             self._session_nonce = nonce
-            # With a key, all but the frame that began the session may be somebody's repetition.
+            # With a key, any frame but the one that began the session may be a replay.
             if is_new or not signer:
                 role.keep_sender()
-            # What went wrong can be reported as soon as there is a session to sign it in.
+            # A fault at start can be reported now that there is a session to sign it in.
             if role.fault:
                 outbox.send_error(frame[SRC], sequence, FAULT, text=role.fault)
                 return
             if is_new:
                 outbox.clear_answer()
                 role.forget()
-                gc.collect()  # which takes long, and whoever repeats a frame must not ask for it
+                gc.collect()  # it takes long, so a replayed frame must not cause it
             mtu = outbox.link.mtu
             room = outbox.room(mtu) if is_new else outbox.max_payload
             if length == SESSION_NONCE_SIZE + 2:
-                # Within a session frames get no longer, so that a repetition changes nothing.
+                # Within a session frames never get longer, so that a replay changes nothing.
                 mtu = min(mtu, max(LEAST_MTU, u16(frame, end)))
             room = min(room, outbox.room(mtu))
             if room != outbox.max_payload:
@@ -184,7 +187,7 @@ class Node:
     def _on_statistics(self, frame, length):
         """Sends the counters; a payload of one non-zero byte asks to collect garbage first.
 
-        The host alone is answered: of chips, each would take the other's answer for a request.
+        Only the host is answered: two chips would take each other's answers for requests.
         """
         if frame[SRC] != HOST:
             return

@@ -1,7 +1,8 @@
-"""What leaves a chip: frames are finished, signed, fragmented, sent and counted here.
+"""Finishes, signs, fragments, sends and counts the frames that leave a chip.
 
-Machine code (`native`) is made where a request or answer comes through and bytecode's frame, of
-more than eleven words, would be an allocation: finding room takes thousands of instructions.
+Functions that every request or answer passes through are `native`: a bytecode function whose frame
+has more than eleven words allocates it on the heap, and finding room there takes thousands of
+instructions.
 """
 
 from protocol.compat import const, micropython
@@ -30,30 +31,30 @@ from protocol.messages import (
     make_answer_buffer,
 )
 
-# READY, STATISTICS and ERROR with the longest text; what a chip without a shard has room for.
+# Bytes of payload of READY, STATISTICS and ERROR at most: all that a chip without a shard sends.
 CONTROL_PAYLOAD = const(224)
 
 
 class BadRequest(Exception):
-    """A request that contradicts this chip's shard."""
+    """A request contradicts this chip's shard."""
 
 
 class NeedKV(Exception):
-    """A position beyond what the KV cache holds of this sequence; args: layer, positions held."""
+    """The KV cache lacks positions before the one requested; args: layer, positions held."""
 
 
 class Outbox:
     """Sends one chip's frames.
 
-    answer: the last answer, kept to be sent again: the host asks for one at a time, and asks again
-    until it has it; None where the chip has no shard. max_payload: bytes in one frame; fragment:
-    the buffer for fragments, None where no message needs them. sent, bytes_sent: frames and
-    their bytes; resent: answers sent again.
+    answer: the buffer of the last answer, kept for retransmission: the host asks for one answer at
+    a time, and retries until it has it; None if the chip has no shard. max_payload: bytes of one
+    frame's payload; fragment: the buffer for fragments, None if no message needs them. sent,
+    bytes_sent: counts of frames and of their bytes; resent: of answers sent again.
     """
 
     def __init__(self, chip_id, link, boot_id, signer=None, request_size=0, answer_size=0):
-        """signer: a protocol.session.ChipAuthenticator, with which frames have version 3, else 2;
-        request_size, answer_size: bytes of the longest payloads, 0 without a shard."""
+        """signer: a protocol.session.ChipAuthenticator for frames of version 3, None for version
+        2; request_size, answer_size: bytes of the longest payloads, 0 without a shard."""
         self.chip_id = chip_id
         self.link = link
         self.boot_id = boot_id
@@ -64,7 +65,7 @@ class Outbox:
         if answer_size:
             self.answer = make_answer_buffer(answer_size)
             self.answer[SRC] = chip_id
-            # Chips on the radio may be told that others take short frames alone.
+            # The host may tell chips on the radio that others take only short frames.
             least = min(link.mtu, LEAST_MTU) if hasattr(link, "radio") else link.mtu
             longest = max(request_size, answer_size)
             if longest > self.room(least):
@@ -75,31 +76,33 @@ class Outbox:
         self.limit(link.mtu)
 
     def limit(self, mtu):
-        """Has frames be at most so many bytes long: what the link takes, or less."""
+        """Limits frames to `mtu` bytes: those of the link, or fewer."""
         self.max_payload = room = self.room(mtu)
-        # Together, for to look up an attribute takes as long as to take several from a tuple.
+        # In one tuple: unpacking it takes no longer than looking up one attribute.
         self._answering = self.answer, self.version, self.signer, room, self._send
 
     def room(self, mtu):
-        """The most bytes of payload in a frame of at most `mtu` bytes."""
+        """Returns the most bytes of payload in a frame of at most `mtu` bytes."""
         return min(MAX_PAYLOAD, mtu - HEADER_SIZE - TRAILER_SIZE[self.version])
 
     def clear_answer(self):
-        """Forgets the answer that was kept; its buffer, for another."""
+        """Forgets the kept answer, and returns its buffer for the next one."""
         self.answer[VERSION] = 0
         return self.answer
 
     @micropython.native
     def send_answer(self, size):
-        """Keeps and sends the frame that was begun in `answer` by begin_answer, and given its type
-        and `size` bytes of payload."""
+        """Finishes, keeps and sends the answer in `answer`, with `size` bytes of payload.
+
+        begin_answer must have begun it, and its type must be set.
+        """
         answer, version, signer, max_payload, send = self._answering
         answer[VERSION] = version
         answer[LENGTH] = size & 255
         answer[LENGTH + 1] = size >> 8
         if signer or size > max_payload:
             self._transmit(answer, size, send)
-        else:  # as _transmit does, without a call for each of the steps
+        else:  # what _transmit does, without its calls
             size += HEADER_SIZE
             put_crc32(answer, size)
             size += 4
@@ -108,12 +111,13 @@ class Outbox:
             self.bytes_sent += size
 
     def resend_answer(self):
-        """Sends the answer that is kept."""
+        """Sends the kept answer again."""
         self.resent += 1
         self._transmit(self.answer, u16(self.answer, LENGTH), self._send)
 
     def send_control(self, kind, dst, sequence, payload, send=None):
-        """Sends a short message to the host; send: the link's, where not as others."""
+        """Sends a short message to the host; send: the link's function for it, if not its
+        usual."""
         frame = self.control
         length = len(payload)
         frame[HEADER_SIZE : HEADER_SIZE + length] = payload
@@ -125,7 +129,7 @@ class Outbox:
         self.send_control(ERROR, dst, sequence, encode_error(code, layer, position, text))
 
     def send_failure(self, request, error):
-        """Sends the ERROR that says why a request failed."""
+        """Sends an ERROR that says why a request failed; error: the exception."""
         code, layer, position = FAULT, request[LAYER], u16(request, POSITION)
         text = "%s: %s" % (type(error).__name__, error)
         if isinstance(error, NeedKV):
@@ -135,16 +139,17 @@ class Outbox:
         self.send_error(request[SRC], u16(request, SEQUENCE), code, layer, position, text)
 
     def send(self, frame, length):
-        """Finishes and sends a frame, whose header and payload stand, to the host."""
+        """Finishes a frame with header and `length` bytes of payload, and sends it to the host."""
         self._transmit(frame, length, self._send)
 
     def broadcast(self, frame, length):
-        """Finishes and sends a frame, whose header and payload stand, to other chips."""
+        """Finishes a frame with header and `length` bytes of payload, and sends it to all
+        chips."""
         self._transmit(frame, length, self._broadcast)
 
     @micropython.native
     def _transmit(self, frame, length, send):
-        """Ends and sends a frame, in fragments if need be."""
+        """Finishes and sends a frame, in fragments if it is too long for one."""
         if length > self.max_payload:
             mtu = self.max_payload + HEADER_SIZE + TRAILER_SIZE[self.version]
             for size in fragments(frame, length, mtu, self.fragment, self.signer):

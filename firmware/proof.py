@@ -1,6 +1,7 @@
-"""Runs native kernels and viper's on the same numbers, at a chip's first start.
+"""Compares native kernels with viper's on the same numbers, at a chip's first start.
 
-What kernels return and what they write must be equal to the bit.
+Both must return and write the same, bit for bit. Below, a function `_NAME(numbers)` returns the
+arguments with which to call the kernel NAME.
 """
 
 from array import array
@@ -8,22 +9,22 @@ from array import array
 from firmware.proof_numbers import Numbers
 from protocol.shard_layout import BIAS_FACTOR, VECTORS, WEIGHT_ZERO
 
-_ROWS, _ODD_AT = 29, 3  # rows of a matrix that take blocks of every size, and an odd address
-_PADDED_AT = 16  # where padded matrices begin
+_ROWS, _ODD_AT = 29, 3  # enough rows for blocks of every size; an unaligned offset
+_PADDED_AT = 16  # the offset of padded matrices
 _SEEN, _HEADS = 19, 2
 _COUNT = 21  # elements
 _BITS = (5, 17, 24, 27, 32)
 
 
 def _matvec(numbers, columns):
-    # In a chip's work they are views that begin anywhere.
+    # Views, because on a chip vectors are slices that may begin anywhere.
     y = memoryview(numbers.words(-999, 999, 3 + _ROWS))[3:]
     x = memoryview(numbers.words(-32768, 32767, 1 + columns))[1:]
     yield numbers.octets(1, 255, _ODD_AT + _ROWS * columns), 0, y, x, _ROWS, _ODD_AT
 
 
 def _whole_rows(numbers, columns, padding):
-    # As protocol/shard_layout.py has matrices; both lie at multiples of the padding.
+    # Matrices as in protocol/shard_layout.py; both begin at multiples of the padding.
     filled = columns + -columns % padding
     weights = numbers.octets(1, 255, _PADDED_AT + _ROWS * filled)
     if padding == VECTORS:
@@ -172,7 +173,7 @@ def _put_crc32(numbers):
 
 
 def _authenticate(numbers):
-    # With other constants than SHA-256's, which are as good; lengths around a last block's room.
+    # Other constants than SHA-256's do as well; lengths around that which fills the last block.
     for n in (0, 55, 56, 69):
         states, table = (numbers.words(-(1 << 31), (1 << 31) - 1, count) for count in (16, 72))
         frame = numbers.octets(0, 255, n + 8)
@@ -189,15 +190,15 @@ _CASES = {
     "encode": _encode, "decode": _decode, "check_frame": _check_frame, "put_crc32": _put_crc32,
     "authenticate": _authenticate,
 }  # fmt: skip
-_SCRATCH = {"attend": 8, "authenticate": 2}  # which argument may come back with anything in it
+_SCRATCH = {"attend": 8, "authenticate": 2}  # the index of an argument that is not compared
 
 
 def find_wrong(native, viper, head_dim, padding, feed=bool, passes=None):
-    """The name of a kernel whose native form differs from viper's, "" where none does.
+    """Returns the name of a kernel whose native form differs from viper's, "" if none does.
 
-    native, viper: the same modules with the one and the other; head_dim, padding: what attention
-    and matrices are generated for; feed: a watchdog's, called before each comparison; passes: the
-    module of native kernels that take several positions, which viper's do one after another.
+    native, viper: lists of the same modules in both forms; head_dim, padding: what attention and
+    matrices were generated for; feed: the watchdog's function, called before each comparison;
+    passes: the module of native kernels for several positions, or None.
     """
     for ours, theirs in zip(native, viper):
         for name in dir(theirs):
@@ -218,7 +219,8 @@ def find_wrong(native, viper, head_dim, padding, feed=bool, passes=None):
 
 
 def _is_pass_right(multiply, matvec, count, case):
-    """Whether it gives for `count` positions what matvec gives for each; case: matvec's."""
+    """Returns whether `multiply` gives for `count` positions what matvec gives for each of them;
+    case: arguments for matvec."""
     weights, _, y, x, rows, at = case
     step = len(x) + -len(x) % VECTORS
     numbers = Numbers(count, False)
@@ -233,7 +235,7 @@ def _is_pass_right(multiply, matvec, count, case):
 
 
 def _is_program_wrong(native):
-    """Whether a program of two kernels does another thing than they do one by one."""
+    """Returns whether a program of two kernels gives another result than calling them in turn."""
     by_name = {name: getattr(module, name) for module in native for name in dir(module)}
     if "run_program" not in by_name:
         return False
@@ -262,7 +264,7 @@ def _is_program_wrong(native):
 
 
 def _cases(name, head_dim, padding, seed):
-    """What a function is called with, none for one that is no kernel."""
+    """Returns lists of arguments to call a function with; none if it is not a kernel."""
     numbers = Numbers(seed, seed > 2)
     if name.startswith("matvec_"):
         columns = int(name.split("_")[-1])
@@ -275,7 +277,7 @@ def _cases(name, head_dim, padding, seed):
 
 
 def _same(name, ours, theirs, cases, others):
-    """Whether both return and write the same, called with equal numbers."""
+    """Returns whether two kernels return and write the same, given equal arguments."""
     for given, expected in zip(cases, others):
         got, wanted = ours(*given), theirs(*expected)
         if wanted is not None and got != wanted:

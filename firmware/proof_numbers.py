@@ -1,23 +1,22 @@
-"""The numbers that kernels are proved on.
+"""Makes the numbers that kernels are compared on.
 
-They come from a generator of Lehmer (75, modulo 65537), in turn over their whole range and at its
-ends alone. A number drawn takes a chip 10 to 15 us: long buffers repeat those that they begin
-with.
+They come from a Lehmer generator (75, modulo 65537), either from their whole range or only from
+its two ends. Drawing a number takes a chip 10 to 15 us, so long buffers repeat their first ones.
 """
 
 from array import array
 
-_DRAWN = 251  # numbers at most of a buffer: a prime, so that rows of a matrix differ
+_DRAWN = 251  # numbers drawn for a buffer, at most: a prime, so that rows of a matrix differ
 
 
 class Numbers:
-    """Buffers of numbers; ends: whether only the bounds occur."""
+    """Draws numbers and fills buffers with them; ends: whether to draw only the bounds."""
 
     def __init__(self, seed, ends):
         self._state, self._ends = seed, ends
 
     def number(self, low, high):
-        """An integer within bounds."""
+        """Returns an integer, low <= n <= high."""
         self._state = state = self._state * 75 % 65537
         if self._ends:
             return high if state & 16 else low
@@ -44,7 +43,7 @@ class Numbers:
 
 
 def _filled(drawn, count):
-    """A buffer, repeated up to so many items."""
+    """Returns the drawn numbers, repeated to `count` items."""
     again = drawn[:]
     while len(drawn) < count:
         drawn.extend(again[: count - len(drawn)])

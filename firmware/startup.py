@@ -1,7 +1,7 @@
 """Makes a chip's board and node as its configuration says.
 
-Modules are imported when they are needed: the shard must be loaded before the heap fills with
-code (firmware/heap.py says why).
+Modules are imported only when they are needed, because the shard must be loaded before code fills
+the heap (see firmware/heap.py).
 """
 
 import gc
@@ -11,16 +11,17 @@ import sys
 
 
 def start(report_exception):
-    """The Board, None where config.json names none, and the Node.
+    """Returns the Board, or None if config.json names none, and the Node.
 
-    config.json: chip, chips (their number), role (a module of firmware/roles), firmware (version
-    that was flashed), kernels ("auto" where there are native ones, or which), native (their
-    digest), link ("uart", "ring" or "espnow"), gateway, receives, sends (bytes of the longest
-    frames), uart, radio (settings of machine.UART, or the id "repl", and of ESP-NOW), key (hex),
-    board, baudrate (of a serial line whose speed the host may change).
+    config.json: chip (id), chips (their number), role (a module of firmware/roles), firmware (the
+    version flashed), kernels ("auto", "native" or "viper"), native (digest of the native kernels),
+    link ("uart", "ring" or "espnow"), gateway (whether this chip is it), receives, sends (bytes of
+    the longest frames), uart (settings of machine.UART, or the id "repl"), radio (settings of
+    ESP-NOW), key (hexadecimal), board (see firmware/board.py), baudrate (of a serial line whose
+    speed the host may change), weights (see firmware/compute/partition.py).
 
-    report_exception: makes a line of text of an exception. Raises KeyboardInterrupt for the
-    prompt, and what keeps a node from being made.
+    report_exception(error): returns one line of text about it. Raises KeyboardInterrupt if the
+    user wants the prompt, and whatever keeps a node from being made.
     """
     with open("config.json") as file:
         config = json.load(file)
@@ -39,7 +40,7 @@ def start(report_exception):
     chip = config["chip"], link, boot_id, devices.make_signer(config)
     unload("firmware", "devices")
     del devices
-    gc.collect()  # or what stays would be strewn over the last large piece
+    gc.collect()  # otherwise permanent objects would be scattered over the last large gap
     node = None
     if weights:
         try:
@@ -73,7 +74,7 @@ def start(report_exception):
 
 
 def finish(config, link, node):
-    """Gives the links what they need of the node."""
+    """Connects the link to the node: error reports of the radio, and changes of line speed."""
     if hasattr(link, "radio"):
         link.radio.report = node.report
     if "baudrate" in config:
@@ -84,16 +85,16 @@ def finish(config, link, node):
 
 
 def unload(package, name):
-    """Gives a module back to the heap, if it was loaded."""
+    """Unloads a module, if it was loaded, to free its heap."""
     if sys.modules.pop(package + "." + name, None):
         delattr(sys.modules[package], name)
 
 
 def _node(role, chip, weights):
-    """The node with the role of this name."""
+    """Returns the Node with the role of this name; chip: the first arguments of Outbox."""
     from firmware.compute import model_kernels
 
-    gc.collect()  # what importing leaves behind would make room where none stays
+    gc.collect()  # garbage of the imports would leave gaps between permanent objects
     make_role = __import__("firmware.roles." + role, None, None, ("*",)).make_role
     from firmware.node import Node
     from firmware.outbox import Outbox

@@ -1,5 +1,5 @@
-"""Attention of a chip's heads: q, k, v, rope, the KV cache, softmax(q.k) v, and its columns of the
-output projection."""
+"""Attention of a chip's heads: q, k, v, rope, the KV cache, softmax(q k) v, and the chip's columns
+of the output projection."""
 
 from firmware.compute.linear import Linear
 from protocol.compat import micropython
@@ -8,8 +8,10 @@ from protocol.shard_layout import O_WEIGHTS, QKV_WEIGHTS
 
 
 class Attention:
-    """Turns workspace.x into a layer's partial sum; the layers share shapes and buffers. Where
-    chips exchange by all-gather, into the means of its heads, in workspace.heads."""
+    """Computes a layer's partial sum from workspace.x; all layers share shapes and buffers.
+
+    Where chips exchange by all-gather it ends with the heads' means, in workspace.heads.
+    """
 
     def __init__(self, weights, workspace, kernels):
         layout, places = weights.layout, weights.places
@@ -27,7 +29,7 @@ class Attention:
         if "gather" not in layout:
             self._o = Linear(places[O_WEIGHTS], dim, q_rows, workspace.heads, kernels).blocks
         self._rope_position = -1
-        # Together, for to look up an attribute takes as long as to take several from a tuple.
+        # In one tuple: unpacking it takes no longer than looking up one attribute.
         self._kernels = (
             kernels.rope_row, kernels.rescale, kernels.rotate, kernels.cache_rows, kernels.attend,
         )  # fmt: skip
@@ -37,8 +39,10 @@ class Attention:
 
     @micropython.native
     def run(self, layer, position, out):
-        """The partial sum `out` [dim] at `position`, which joins the cache and attends to all
-        positions up to itself."""
+        """Adds `position` to the layer's KV cache, and attends to all positions up to it.
+
+        out: int32 [dim], gets the partial sum.
+        """
         weights, scales = layer.weights, layer.qkv_scales
         turn, rescale, rotate, cache_rows, attend = self._kernels
         dim, head_dim, pairs, row_count, heads, kv_heads, context = self._sizes

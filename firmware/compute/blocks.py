@@ -1,11 +1,11 @@
-"""Matrices that stay in a flash partition: read in blocks of rows into two buffers that alternate.
+"""Reads matrices that stay in a flash partition, block by block, into two alternating buffers.
 
-While the rows in one buffer are multiplied, or their sums are on their way, the other is free for
-the block that comes next, which is read when nothing else is to be done. Matrices lie in the
-partition in the order in which they are used (protocol/flash_layout.py), so it is known which one
-that is. Kernels work on a block as on a whole matrix: the sums are the same.
+While one buffer is in use, or its sums are being sent, the next block is read into the other as
+soon as the chip is idle. Matrices lie in the partition in the order in which they are used
+(protocol/flash_layout.py), so the next block is known. A kernel works on a block of rows as on a
+whole matrix: the sums are the same.
 
-Where the heap has room, matrices stay there, and are not read again.
+Matrices for which the heap has room are read into it once, and stay there.
 """
 
 from protocol.compat import const, micropython, ptr32
@@ -15,15 +15,15 @@ from protocol.flash_layout import MOST_ROWS, rows_bytes, rows_in_block
 _NONE = const(-1)
 _SECTOR_BITS = const(12)  # Partition.readblocks counts in blocks of 4,096 bytes
 _SECTOR = const(4095)
-# Bytes of a buffer beyond a block, for the next one may begin as many behind the last.
+# Extra bytes of a buffer: the next block may begin so many bytes behind the end of the last one.
 _SLACK = const(16)
 
 
 class Blocks:
-    """The two buffers, and what they hold, and matrices that have buffers of their own.
+    """The two buffers, what they hold, and the matrices that have buffers of their own.
 
-    resident: the buffer of what begins at a place of the partition, and where it begins there.
-    reads, ahead: how many blocks were read when they were needed, and before that.
+    resident: for each offset in the partition at which such a matrix begins, its buffer and the
+    offset in it. reads, ahead: the number of blocks read when needed, and read ahead.
     """
 
     def __init__(self, partition, size):
@@ -32,9 +32,9 @@ class Blocks:
         size += _SLACK
         self.buffers = bytearray(size), bytearray(size)
         self.resident = {}
-        self._skipped = {}  # where the partition goes on behind resident matrices
-        self._views = {}  # of both buffers, by bytes
-        self._held = [_NONE, _NONE]  # where in the partition begins what a buffer holds
+        self._skipped = {}  # from the offset of a resident matrix to that of the next one to read
+        self._views = {}  # memoryviews of both buffers, by their size
+        self._held = [_NONE, _NONE]  # the offset in the partition of what each buffer holds
         self._bytes = [0, 0]
         self.current = 0
         self._next = _NONE
@@ -42,14 +42,17 @@ class Blocks:
         self.reads = self.ahead = 0
 
     def place(self, padding, first, end):
-        """Says where in the partition matrices begin and end; padding: the shard header's
-        `columns`."""
+        """Sets the offsets in the partition at which the matrices begin and end.
+
+        padding: the shard header's `columns`.
+        """
         self._padding = padding
-        # And from where on the last time a whole buffer can be read.
+        # The third is the last offset from which a whole buffer can be read.
         self._bounds = first, end, end - len(self.buffers[0]) & ~15
 
     def install(self, kernels):
-        """Has the matrix kernels of a module `firmware.compute.model_kernels` read from flash."""
+        """Replaces the matrix kernels of firmware.compute.model_kernels by ones that read
+        flash."""
         kernels.MATVEC = {columns: self._of(parts) for columns, parts in kernels.MATVEC.items()}
 
     def _of(self, parts):
@@ -58,7 +61,7 @@ class Blocks:
         ]
 
     def after(self, on_idle):
-        """What a role does when nothing comes, which is `on_idle`, and reading ahead."""
+        """Returns a function for a role's on_idle: it calls `on_idle`, then reads ahead."""
 
         def read_on_idle():
             on_idle()
@@ -68,8 +71,10 @@ class Blocks:
 
     @micropython.native
     def take(self, place, size):
-        """Has buffers[current] hold `size` bytes from `place` of the partition on; at which of its
-        bytes these begin."""
+        """Makes buffers[current] hold `size` bytes from the offset `place` of the partition on.
+
+        Returns the offset in that buffer at which they begin.
+        """
         held, sizes = self._held, self._bytes
         self._next = place + size
         for i in range(2):
@@ -88,7 +93,7 @@ class Blocks:
 
     @micropython.native
     def read_ahead(self):
-        """Reads what comes next into the buffer that is not in use, unless it is there."""
+        """Reads the next block into the buffer that is not in use, unless it is there already."""
         place = self._next
         if place < 0:
             return
@@ -106,15 +111,15 @@ class Blocks:
 
     @micropython.native
     def _fill(self, i, place, size, buffer):
-        self._held[i] = _NONE  # should reading fail
+        self._held[i] = _NONE  # in case reading fails
         self._read(place >> _SECTOR_BITS, buffer, place & _SECTOR)
         self._held[i], self._bytes[i] = place, size
 
     def keep(self, place, size, firsts):
         """Reads a matrix of `size` bytes at `place` into a buffer of its own.
 
-        firsts: bytes from which on its columns are each kernel's. To be called for those behind
-        it in the partition before.
+        firsts: offsets in the matrix at which each kernel's columns begin. To be called for the
+        last matrix in the partition first, so that `_skipped` is right for those before it.
         """
         buffer = bytearray(size)
         self._read(place >> _SECTOR_BITS, buffer, place & _SECTOR)
@@ -123,8 +128,10 @@ class Blocks:
         self._skipped[place] = self._skipped.get(place + size, place + size)
 
     def _streamed(self, kernel, columns, first):
-        """What multiplies with a matrix of so many columns in flash as `kernel` does with one in
-        memory; first: its first column, from which on it adds to what stands in y."""
+        """Returns a function that multiplies as `kernel` does, but with a matrix in flash.
+
+        columns: of the matrix; first: the first of them. If it is not 0, the sums are added to y.
+        """
         take, buffers, sums, resident = self.take, self.buffers, self._sums, self.resident
         at_once = rows_in_block(columns, self._padding, self._size)
         whole = rows_bytes(at_once, columns, self._padding)
@@ -159,7 +166,7 @@ class Blocks:
 
 @micropython.viper
 def move(src: ptr32, at: int, dst: ptr32, to: int, n: int):
-    """Copies n integers from src[at] on to dst[to] on."""
+    """Copies n integers from src[at] on to dst[to] and on."""
     n += at
     while at < n:
         dst[to] = src[at]

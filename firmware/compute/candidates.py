@@ -1,4 +1,4 @@
-"""The best rows of a chip's part of a large vocabulary, in place of the logits of all."""
+"""Finds the best of a chip's rows of a large vocabulary, to send them instead of all logits."""
 
 from protocol.compat import const, micropython, ptr32
 from protocol.fields import int32s, put_u16
@@ -10,8 +10,10 @@ _BELOW = const(-32768)  # less than any logit
 
 @micropython.viper
 def list_best(logits: ptr32, n: int, rows: ptr32, count: int):
-    """rows [count]: which of logits [n] are the largest, the largest first; of equal ones the
-    lowest come first. 0 < count <= n."""
+    """Puts the indices of the largest of logits [n] into rows [count], the largest first.
+
+    Of equal logits the lowest index comes first. 0 < count <= n.
+    """
     least = int(_BELOW)
     held = 0
     row = 0
@@ -33,22 +35,24 @@ def list_best(logits: ptr32, n: int, rows: ptr32, count: int):
 
 
 def select(logits, most):
-    """The Candidates of a chip's logits."""
+    """Returns the Candidates of a chip's logits; most: how many to send at most."""
     return Candidates(logits, most)
 
 
 class Candidates:
-    """Names the best rows in an answer; count: how many for a position."""
+    """Writes the best rows into answers; count: how many for each position."""
 
     def __init__(self, logits, most):
-        """logits: memoryview of array("i") of the chip's rows; most: how many are asked for."""
+        """logits: memoryview of int32, one for each of the chip's rows; most: the most to send."""
         self.count = min(most, len(logits))
         self._logits = logits
         self._rows = int32s(self.count)
 
     def write(self, answer, index):
-        """Writes them into the payload of CANDIDATES, as those of the `index`-th position in
-        it; the payload's length up to their end."""
+        """Writes the best rows into a frame of type CANDIDATES, for its `index`-th position.
+
+        Returns the payload's length up to their end.
+        """
         logits, rows = self._logits, self._rows
         list_best(logits, len(logits), rows, self.count)
         at = CANDIDATE_SIZE * self.count * index

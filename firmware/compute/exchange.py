@@ -1,12 +1,12 @@
-"""Adds up partial sums with other chips without bytecode between a contribution and one's own.
+"""Takes in contributions of other chips, and computes this chip's next one, in machine code.
 
-Where kernels are native, one native call does what firmware/node.py, protocol/auth.py,
-protocol/collective.py and firmware/roles/step.py do one after another for a CONTRIBUTION that
-brings what is missing: it verifies the frame, adds its elements to the sum and, where that is now
-whole, adds it to the residual stream, computes this chip's sums of the next phase and writes the
-frame that contributes them, which bytecode sends. All else goes their way: STEPs, answers,
-repairs, pieces that came before, what contradicts itself, sums too long for a frame. `exchange`
-leaves it as it found it. At each start it has to write what they do.
+Where kernels are native, one native call does for a CONTRIBUTION what firmware/node.py,
+protocol/auth.py, protocol/collective.py and firmware/roles/step.py do one after another: it
+verifies the frame and adds its elements to the sum; when the sum is complete, it adds that to the
+residual stream, computes this chip's partial sums of the next phase, and writes the frame that
+contributes them, which bytecode sends. Everything else is left untouched for these modules: STEPs,
+answers, repairs, pieces that came before, malformed frames, sums too long for a frame. At each
+start `exchange` must produce the same as they do, or it is not used.
 """
 
 import sys
@@ -30,7 +30,7 @@ from protocol.shard_layout import (
     O_MULTIPLIERS,
 )
 
-# The words of the block, which host/build/machine_code/exchange_words.py reads here.
+# The words of the block; host/build/machine_code/exchange_words.py reads this table.
 _WORDS = (
     "received", "bytes_received", "sent", "bytes_sent", "member_of", "state", "frame", "place",
     "places", "phases", "residual", "x", "out", "dim", "layers", "capacity", "members", "me",
@@ -39,39 +39,42 @@ _WORDS = (
     "spare_2", "check_frame", "add_unpacked", "add_rescaled", "norm", "run_program", "contribute",
     "_clear", "bits_needed", "pack", "put_crc32", "authenticate",
 )  # fmt: skip
-# What exchange gives beside lengths of frames.
+# What `exchange` returns besides lengths of frames.
 _OTHER = const(-1)
 _PIECES = const(-3)
-_ENTER = const(-1)  # in the place of a frame's length
+_ENTER = const(-1)  # given in place of a frame's length: begin a step
 _PHASE_WORDS = const(8)
 _PLACE_WORDS = const(3)
-_TRIED = const(0x5A5A)  # a sequence that no host has begun yet
+_TRIED = const(0x5A5A)  # the sequence id of the trial at start, which no host has begun yet
 
 
 @micropython.viper
 def exchange(block: ptr32, frame: ptr8, length: int) -> int:
-    """Takes in a frame of so many bytes, if any, and goes on; as machine_code/exchange.py has it.
-    Machine code alone does: there is no viper twin."""
+    """Takes in a frame of `length` bytes, 0 for none, and goes on with the step.
+
+    Returns the bytes of this chip's next frame, 0 if there is nothing to send, or a code from
+    above. It exists in machine code only, made by host/build/machine_code/exchange.py.
+    """
     return -1
 
 
 class _Received:
-    """Has in the place of a node's link the one frame that is not taken in here."""
+    """Stands for a node's link, and holds the one frame that `exchange` has left to the node."""
 
     frame = None
     length = 0
 
     def receive(self):
-        """As a link's."""
+        """Returns the frame's length, as a link's `receive` does; 0 once it was taken."""
         length, self.length = self.length, 0
         return length
 
 
 def _exchanging(node, block, due):
-    """The node's poll with exchange before it."""
+    """Returns a `poll` for the node that tries `exchange` first; due: as in `install`."""
     role, link, received = node.role, node.outbox.link, _Received()
     node._polled = (received,) + node._polled[1:]
-    # Together, for the reason that firmware/compute/serve.py gives.
+    # In one tuple, for the reason given in firmware/compute/serve.py.
     parts = link, role, block, received, node._poll, due, role.proceed
 
     @micropython.native
@@ -95,7 +98,7 @@ def _exchanging(node, block, due):
 
 
 def install(node, programs):
-    """Has a node whose chip keeps the residual stream exchange natively."""
+    """Makes a node whose chip keeps the residual stream use `exchange`, if it proves right."""
     role, outbox = node.role, node.outbox
     step = role.step
     if not step.collective.is_narrow:
@@ -103,7 +106,7 @@ def install(node, programs):
     if outbox.signer and "protocol.hmac_pointers" not in sys.modules:
         return
     block, places, slots, held = _block(role, programs)
-    due = [0]  # what exchange gave a frame that came, for `advance`
+    due = [0]  # what exchange returned for a frame that came; `advance` reads it
     ways = _Usual(step), _Native(step, outbox, block, places, slots, due)
     passes = programs.passes
     rows = 1, passes.words[0] if passes else 1
@@ -112,29 +115,29 @@ def install(node, programs):
         step.advance, step._contribute = ways[1].advance, ways[1].contribute
         node.poll = _exchanging(node, block, due)
         count_frames(node, memoryview(block)[:4])
-        node.exchanging = held  # to which the block has but addresses
+        node.exchanging = held  # a reference: the block has only their addresses
     for name in (
         "_block", "_phases", "_Usual", "_digest", "_step_frame", "_exchanging", "_Received",
         "_WORDS", "install",
     ):  # fmt: skip
-        globals().pop(name)  # what is not needed again gives its heap back
+        globals().pop(name)  # frees the heap of what is not needed again
 
 
 class _Usual:
-    """A step's way without machine code."""
+    """How a step goes on without machine code, for comparison."""
 
     def __init__(self, step):
         self.advance, self.contribute = step.advance, step._contribute
         self._collective = step.collective
 
     def take(self, frame, size):
-        """Takes in a frame of another member; whether the step has come to its end."""
+        """Takes in another member's frame of `size` bytes; returns whether the step has ended."""
         size -= HEADER_SIZE + TRAILER_SIZE[frame[VERSION]]
         return self._collective.take(frame, size) and self.advance()
 
 
 class _Native:
-    """What takes the places of a step's `advance` and `_contribute`."""
+    """Replaces a step's `advance` and `_contribute` by ones that call `exchange`."""
 
     def __init__(self, step, outbox, block, places, slots, due):
         self._parts = block, step.collective._frame, due, step.advance
@@ -142,7 +145,7 @@ class _Native:
         self._outbox, self._collective = outbox, step.collective
 
     def contribute(self):
-        """Computes and sends the sums of the phase that a step begins with."""
+        """Computes and sends the partial sums of a step's first phase."""
         step, places, slots = self._rows
         cache, rows, at = step.model.cache, step._rows, 0
         for i in range(step.place[2]):
@@ -160,7 +163,7 @@ class _Native:
             self._collective.send_pieces()
 
     def advance(self):
-        """As Step.advance."""
+        """Goes on with the step, as Step.advance does; returns whether it has ended."""
         block, own, due, finish = self._parts
         size = due[0] or exchange(block, own, 0)
         due[0] = 0
@@ -170,7 +173,10 @@ class _Native:
         return finish() if size else False
 
     def take(self, frame, size):
-        """As _Usual.take."""
+        """Takes in another member's frame of `size` bytes; returns whether the step has ended.
+
+        Raises RuntimeError if `exchange` does not take it.
+        """
         block, _, due, _ = self._parts
         due[0] = exchange(block, frame, size)
         if due[0] == _OTHER:
@@ -180,7 +186,11 @@ class _Native:
 
 
 def _block(role, programs):
-    """The words that exchange reads, and what they point at."""
+    """Returns the block, the words that exchange reads: array("I"), and what it points at.
+
+    These are the places of positions; for each slot its positions, values, and their addresses;
+    and objects that nothing else refers to.
+    """
     outbox, step = role.outbox, role.step
     model, residual, collective = step.model, step.residual, step.collective
     norms = sys.modules["firmware.compute.norms"]
@@ -228,9 +238,12 @@ def _block(role, programs):
 
 
 def _phases(step, programs):
-    """The words of each phase: where the multipliers of its sum lie, and its shift; the gain of
-    the norm before it, and the norm's numbers; its program, 0 where this chip has none; and its
-    values, where they are not a row's own."""
+    """Returns the words of each phase, _PHASE_WORDS each.
+
+    These are the address of its sum's multipliers, and the shift; the address of the gain of the
+    norm before it, and the norm's three numbers; its program, 0 if this chip has none; and the
+    program's values, 0 if each row has its own.
+    """
     model, dim = step.model, step.residual.dim
     phases = array("I", [0] * (2 * _PHASE_WORDS * len(model.layers)))
     at = 0
@@ -254,8 +267,11 @@ def _phases(step, programs):
 
 
 def _digest(role, way, rows):
-    """That of all that a step of so many rows sends, and of the residual stream in the end, where
-    the others' contributions are the chip's own; -1 where they are not taken."""
+    """Runs a step of `rows` positions in which the other members contribute what this chip does.
+
+    way: a _Usual or _Native. Returns the CRC-32 of all frames sent and of the final residual
+    stream, or -1 if a contribution was refused.
+    """
     step, outbox = role.step, role.outbox
     version, signer = outbox.version, outbox.signer and outbox.signer._signer
     others = [chip for chip in step.collective._members if chip != outbox.chip_id]
@@ -264,7 +280,7 @@ def _digest(role, way, rows):
     step.advance, step._contribute = way.advance, way.contribute
     if signer:
         signer.begin(b"")
-        outbox.signer.session = signer  # or nothing would be signed before the first session
+        outbox.signer.session = signer  # before the first session nothing else would be signed
     step.forget()
     try:
         request, length = _step_frame(step, rows)
@@ -293,7 +309,8 @@ def _digest(role, way, rows):
 
 
 def _step_frame(step, rows):
-    """A STEP for positions from 0 on, and its payload's length; its residual stream has 8 bits."""
+    """Returns a STEP frame for positions from 0 on, with 8 bits an element, and its payload's
+    length."""
     size = rows * step.residual.dim
     frame = bytearray(STEP_DATA + size)
     put_u16(frame, SEQUENCE_ID, _TRIED)

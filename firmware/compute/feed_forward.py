@@ -6,8 +6,11 @@ from protocol.shard_layout import DOWN_WEIGHTS, GATE_MULTIPLIERS, GATE_UP_WEIGHT
 
 
 class FeedForward:
-    """Turns workspace.x into a layer's partial sum; the layers share shapes and buffers. Where
-    chips exchange by all-gather, into what its units give, first in workspace.rows."""
+    """Computes a layer's partial sum from workspace.x; all layers share shapes and buffers.
+
+    Where chips exchange by all-gather it ends with the units' activations, at the start of
+    workspace.rows.
+    """
 
     def __init__(self, weights, workspace, kernels):
         layout, places = weights.layout, weights.places
@@ -25,7 +28,7 @@ class FeedForward:
 
     @micropython.native
     def run(self, layer, out):
-        """The partial sum `out` [dim]."""
+        """Computes the layer's partial sum into out, int32 [dim]."""
         weights = layer.weights
         rescale, silu = self._kernels
         dim, units, multipliers_at = self._sizes

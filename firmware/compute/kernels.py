@@ -1,12 +1,13 @@
 """Viper kernels whose code does not depend on the model.
 
-host/model/arithmetic.py states their values. All integers are 32 bits and wrap. Pointers move
-with the loop, because a literal index on a register pointer is one instruction; the hottest
-variables come first among the parameters, because mpy-cross keeps the first two locals in
-registers. Loops end at an address rather than count, and -limit <= v <= limit is one comparison
-of v + limit without sign: both spare instructions. An integer that is cast to a pointer where it
-is used serves as one in a register. Kernels check nothing: callers hold buffers of the right size
-and never ask for zero positions.
+host/model/arithmetic.py specifies their results. All integers are 32 bits and wrap.
+
+They are written for what mpy-cross makes of them. Pointers move with the loop, because a literal
+index on a pointer in a register is one instruction. The hottest variables come first among the
+parameters, because the first two locals are kept in registers. Loops end at an address instead of
+counting, and -limit <= v <= limit is one unsigned comparison of v + limit: both save instructions.
+An integer that is cast to a pointer where it is used does for a pointer in a register. Kernels
+check nothing: callers give them buffers of the right size and never ask for zero positions.
 """
 
 import micropython
@@ -14,7 +15,7 @@ import micropython
 
 @micropython.viper
 def load_int16s(src: ptr8, v: int, at: int, out: ptr32, n: int):
-    """n little-endian int16 from byte `at` of src, of any alignment, widened to out [n]."""
+    """Widens n little-endian int16 from byte `at` of src, of any alignment, to int32 out [n]."""
     src = ptr8(int(src) + at)
     v = int(out)
     at = v + ((n >> 2) << 4)
@@ -35,7 +36,7 @@ def load_int16s(src: ptr8, v: int, at: int, out: ptr32, n: int):
 
 @micropython.viper
 def store_int16s(src: ptr32, v: int, at: int, out: ptr8, n: int):
-    """src [n] as little-endian int16 from byte `at` of out, of any alignment."""
+    """Writes int32 src [n] as little-endian int16 from byte `at` of out, of any alignment."""
     v = int(out) + at
     at = int(src) + (n << 2)
     if n & 1:
@@ -54,10 +55,10 @@ def store_int16s(src: ptr32, v: int, at: int, out: ptr8, n: int):
 
 @micropython.viper
 def rescale(x: ptr32, v: int, multiplier: ptr16, at: int, parts: ptr32, count: int):
-    """Accumulators x * multiplier / 2**shift in place, half-up, within limit.
+    """Replaces accumulators x by x * multiplier / 2**shift, rounded half up and clamped to limit.
 
-    parts [count, 3]: elements, shift and limit of each part of x, one after the other.
-    multiplier: u16 from byte `at` on; 16 <= shift <= 45. The 47-bit product is split: see
+    parts [count, 3]: the number of elements, shift and limit of each part of x in turn.
+    multiplier: u16, from byte `at` on; 16 <= shift <= 45. The 47-bit product is split: see
     arithmetic.rescale.
     """
     multiplier = ptr16(int(multiplier) + at)
@@ -81,9 +82,9 @@ def rescale(x: ptr32, v: int, multiplier: ptr16, at: int, parts: ptr32, count: i
 
 @micropython.viper
 def rope_row(table: ptr16, v: int, position: int, row: ptr32, pairs: int):
-    """row [pairs, 2]: cosine and sine at `position` in units of 2**-14.
+    """Computes row [pairs, 2]: cosine and sine at `position`, in units of 2**-14.
 
-    table u16 [32 + n, pairs, 2]: those of positions 0..31, then of each 32nd, plus 2**14.
+    table: u16 [32 + n, pairs, 2], those of positions 0 to 31, then of every 32nd, each plus 2**14.
     """
     far = ptr16(int(table) + ((position >> 5) + 32) * (pairs << 2))
     table = ptr16(int(table) + (position & 31) * (pairs << 2))
@@ -102,9 +103,9 @@ def rope_row(table: ptr16, v: int, position: int, row: ptr32, pairs: int):
 
 @micropython.viper
 def rotate(x: ptr32, v: int, table: ptr32, pairs: int, parts: ptr32, count: int):
-    """Rotary embedding in place of x by cosines and sines table [pairs, 2].
+    """Applies the rotary embedding to x in place, with the cosines and sines of table [pairs, 2].
 
-    parts [count, 3]: as rescale's, each of whole heads of 2 * pairs elements.
+    parts [count, 3]: as for rescale; each part has whole heads of 2 * pairs elements.
     """
     begin = int(table)
     end = begin + (pairs << 3)
@@ -166,12 +167,12 @@ def cache_rows(
 def gate(
     g: ptr32, v: int, up: ptr32, table: ptr16, n: int, index_shift: int, shift: int, limit: int
 ):
-    """SiLU(g [n]) * up [n] / 2**shift in place of g, half-up, within limit.
+    """Replaces g [n] by SiLU(g) * up [n] / 2**shift, rounded half up and clamped to limit.
 
     table [1024]: the sigmoid of (i - 512) / 64 in units of 2**-15.
     """
     span = uint(limit << 1)
-    if index_shift > 17:  # where all gates of 16 bits are 0 as well
+    if index_shift > 17:  # with 17, all gates of 16 bits have index 0 already
         index_shift = 17
     middle = (1 << index_shift >> 1) + (512 << index_shift)
     half = 1 << shift >> 1

@@ -1,13 +1,13 @@
-"""A matrix-vector product of a fixed shape; the weights of each layer lie at the same place."""
+"""A matrix-vector product of fixed shape, whose weights lie at the same offset in each layer."""
 
 
 class Linear:
-    """y = W x, exact: int8 weights, int32 inputs of at most 16 bits, int32 accumulators.
+    """Computes y = W x exactly: int8 weights, int32 inputs of at most 16 bits, int32 accumulators.
 
     The weights are rows * columns bytes from byte `at` of a layer's buffer, each weight + 128,
-    block after block of columns, row-major in each. x: a memoryview of array("i") of
-    `columns`. kernels.MATVEC[columns] gives the blocks: first column, columns, kernel.
-    blocks: (kernel, place, inputs) of each, for those who spare themselves the call of `run`.
+    one block of columns after another, row-major in each. x: a memoryview of int32 [columns].
+    kernels.MATVEC[columns] gives the blocks: first column, columns, kernel. blocks: (kernel,
+    offset of weights, inputs) of each, for code that calls the kernels itself to save a call.
     """
 
     def __init__(self, at, rows, columns, x, kernels):
@@ -18,7 +18,7 @@ class Linear:
         ]
 
     def run(self, weights, y):
-        """Computes y, a memoryview of array("i") of `rows`."""
+        """Computes y, a memoryview of int32 [rows]; weights: the layer's buffer."""
         rows = self._rows
         for kernel, at, x in self.blocks:
             kernel(weights, 0, y, x, rows, at)

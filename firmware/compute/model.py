@@ -1,4 +1,4 @@
-"""A chip's shard of the model, ready to compute, and which positions its KV caches hold."""
+"""A chip's shard of the model, ready to compute, and the state of its KV caches."""
 
 from array import array
 
@@ -7,16 +7,16 @@ from firmware.compute.feed_forward import FeedForward
 from firmware.compute.vocabulary import Vocabulary
 from protocol.compat import const
 
-_HALF = const(0x8000)  # sequence ids wrap: less than half the circle behind is older
+_HALF = const(0x8000)  # sequence ids wrap: one less than half the circle behind is older
 _NOBODY = const(-1)
 
 
 class KVCache:
-    """Keeps the caches of all layers in order: one for each slot.
+    """Knows which sequence each slot of the KV caches belongs to, and which positions it holds.
 
-    A sequence has the slot `its id % slots` until a newer one with that slot comes; older ones are
-    refused. sequence_id: the current sequence's, -1 for none; index: of its slot;
-    positions: how many each layer holds of it.
+    A sequence has the slot `id % slots` until a newer one with the same slot comes; older ones are
+    refused. sequence_id: the current sequence, -1 for none; index: its slot; positions: for each
+    layer, how many positions of the sequence its cache holds.
     """
 
     def __init__(self, layers, slots):
@@ -26,8 +26,10 @@ class KVCache:
         self.positions = self._slots[0][1]
 
     def select(self, sequence_id):
-        """Makes a sequence the current one, empty where it is new; False where it is older than
-        the one in its slot."""
+        """Makes a sequence the current one, with an empty cache if it is new.
+
+        Returns False if it is older than the one in its slot.
+        """
         slots, slot = self._slots, sequence_id % len(self._slots)
         if slot != self.index:
             slots[self.index][0] = self.sequence_id
@@ -42,15 +44,18 @@ class KVCache:
         return True
 
     def forget(self):
-        """Empties all slots: whatever sequence comes next is a new one."""
+        """Empties all slots, so that the next sequence is a new one, whatever its id."""
         self.sequence_id = _NOBODY
         for slot in self._slots:
             slot[0] = _NOBODY
 
 
 class Model:
-    """What the chip computes with its weights: attention, feed_forward and vocabulary, None where
-    it owns no heads, units or rows; and cache, which positions its KV caches hold."""
+    """A chip's parts of the model.
+
+    attention, feed_forward, vocabulary: None if the chip has no heads, units or rows; cache: the
+    KVCache; layers: Layer objects; workspace: the buffers.
+    """
 
     def __init__(self, weights, kernels):
         """kernels: the module firmware.compute.model_kernels."""

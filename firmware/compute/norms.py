@@ -1,6 +1,7 @@
 """Viper kernels for a chip that keeps the residual stream itself.
 
-Written as those of firmware/kernels.py are; host/model/arithmetic.py states their values.
+Written in the same style as firmware/compute/kernels.py; host/model/arithmetic.py specifies their
+results.
 """
 
 import micropython
@@ -15,17 +16,19 @@ def norm(
     residual: ptr32, v: int, gain: ptr16, at: int, x: ptr32, n: int, shift: int, epsilon: int,
     limit: int,
 ):  # fmt: skip
-    """x [n]: RMSNorm of residual [n] times its gain, within limit; see arithmetic.rms_normalize.
-    gain: multiplier + 2**15 as u16 from byte `at` on; 15 <= shift <= 29; epsilon < 2**30.
+    """Computes x [n], the RMSNorm of residual [n] times its gain, clamped to limit.
+
+    gain: u16 from byte `at` on, each multiplier + 2**15; 15 <= shift <= 29; epsilon < 2**30. See
+    arithmetic.rms_normalize.
     """
     begin = int(residual)
     end = (n << 2) + begin
     bits = 0
     while int(residual) != end:
         v = residual[0]
-        bits = (0 - v if v < 0 else v) | bits  # as long as the largest of them
+        bits = (0 - v if v < 0 else v) | bits  # has as many bits as the largest of them
         residual = ptr32(int(residual) + 4)
-    down = 0  # the residual's shift to 15 bits
+    down = 0  # the shift that brings the residual to 15 bits
     while bits >> down > 32767:
         down += 1
     log_n = 0
@@ -43,13 +46,13 @@ def norm(
         residual = ptr32(int(residual) + 4)
         x = ptr32(int(x) + 4)
     total = 1 if total < 1 else total
-    if total >> 30:  # it is brought to [2**28, 2**30); `shift` makes up for that in its root
+    if total >> 30:  # bring it to [2**28, 2**30); `shift` makes up for that in the root
         total = total >> 2
         shift += 1
     while total < 0x10000000:
         total = total << 2
         shift -= 1
-    root = 0x4000  # of 15 bits, of which the first is set
+    root = 0x4000  # it has 15 bits, and the highest is set
     bit = 0x2000
     while bit:
         v = root + bit
@@ -59,7 +62,7 @@ def norm(
     inverse = 0x20000000 // root
     half = 1 << shift >> 1
     span = uint(limit << 1)
-    residual = ptr32(begin)  # now x, in the variable that sits in a register
+    residual = ptr32(begin)  # from here on x: this variable is kept in a register
     gain = ptr16(int(gain) + at)
     end = int(x)
     while int(residual) != end:
@@ -76,10 +79,11 @@ def norm(
 def add_rescaled(
     residual: ptr32, v: int, acc: ptr32, multiplier: ptr16, at: int, n: int, shift: int
 ):
-    """Adds acc [n] * multiplier [n] / 2**shift, half-up, to residual [n], within 24 bits.
+    """Adds acc [n] * multiplier [n] / 2**shift, rounded half up, to residual [n]; 24 bits and
+    sign.
 
     |acc| <= 2**30; multiplier: u16 from byte `at` on; 16 <= shift <= 45. See
-    arithmetic.add_residual, and firmware/kernels.py for how the product is split.
+    arithmetic.add_residual, and arithmetic.rescale for how the product is split.
     """
     multiplier = ptr16(int(multiplier) + at)
     shift -= 15
@@ -103,7 +107,7 @@ def add_rescaled(
 
 @micropython.viper
 def best(logits: ptr32, n: int) -> int:
-    """The index of the largest of logits [n], n > 0; of equal ones the lowest."""
+    """Returns the index of the largest of logits [n], n > 0; of equal ones the lowest."""
     largest = logits[0]
     left = n
     found = n

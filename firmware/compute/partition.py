@@ -1,9 +1,8 @@
-"""Loads a shard whose matrices stay in a flash partition, where firmware/compute/blocks.py reads
-them.
+"""Loads a shard whose matrices stay in a flash partition; firmware/compute/blocks.py reads them.
 
-protocol/flash_layout.py describes it. This module leaves the heap when the shard is loaded.
-Flashing may have been interrupted, or the partition have another chip's or an earlier plan's
-shard: the configuration says which one it has to be, by its size and SHA-256.
+protocol/flash_layout.py describes the layout. This module is unloaded when the shard is loaded.
+Flashing may have been interrupted, or the partition may hold the shard of another chip or of an
+earlier plan: the configuration says which shard it must be, by size and SHA-256.
 """
 
 import hashlib
@@ -28,15 +27,15 @@ from protocol.shard_layout import (
 
 _SECTOR_BITS = const(12)  # Partition.readblocks counts in blocks of 4,096 bytes
 _SECTOR = const(4095)
-_SIZE = const(3)  # of what Partition.info gives
+_SIZE = const(3)  # the index of the size in what Partition.info returns
 
 
 def load_weights(settings, chip_id):
-    """The Weights in a partition, whose matrices the kernels read from there, from now on.
+    """Loads and returns the Weights in a partition, and has the kernels read matrices from there.
 
-    settings: the configuration's: label of the partition, size of the shard in bytes, its sha256
-    in hexadecimal digits, the bytes of a block, and, if there are any, those of heap in which
-    matrices stay. Raises as `load_blocks`.
+    settings: a dict from the configuration: label of the partition, size of the shard in bytes,
+    its sha256 in hexadecimal, bytes of a block and, if some matrices shall stay in the heap, the
+    bytes for these. Raises the errors of `load_blocks`.
     """
     weights, blocks = load_blocks(settings, chip_id)
     from firmware.compute import model_kernels
@@ -47,10 +46,10 @@ def load_weights(settings, chip_id):
 
 
 def load_blocks(settings, chip_id):
-    """The Weights, which must be chip `chip_id`'s, and the Blocks that read their matrices.
+    """Returns the Weights, which must be those of chip `chip_id`, and the Blocks that read them.
 
-    Raises what firmware/compute/shard.py's load_weights does, and ShardError for a partition that
-    is not there, too small, or has another shard.
+    Raises the errors of firmware.compute.shard.load_weights, and ShardError for a partition that
+    is missing, too small, or holds another shard.
     """
     name = "the partition " + settings["label"]
     whole = shard_sizes.places_in_layer
@@ -68,12 +67,12 @@ def load_blocks(settings, chip_id):
         return weights, blocks
     finally:
         shard.places_in_layer = shard_sizes.places_in_layer = whole
-    raise ShardError(reason)  # not from above: MicroPython has no chained exceptions
+    raise ShardError(reason)  # outside the handler: MicroPython has no chained exceptions
 
 
 def keep_matrices(blocks, weights, matvec, room):
-    """Reads into the heap as many matrices as go into `room` bytes: those of attention first,
-    which few chips have, then those of feed-forward layers, then the vocabulary's.
+    """Reads into the heap as many matrices as fit into `room` bytes: those of attention first,
+    then those of feed-forward layers, then the vocabulary's.
 
     matvec: MATVEC of the module with the kernels.
     """
@@ -102,8 +101,8 @@ def keep_matrices(blocks, weights, matvec, room):
 
 
 def places_in_layer(layout):
-    """As firmware/compute/shard_sizes.py's, but the ends are those of what comes into the heap:
-    multipliers, and where the matrices are."""
+    """Returns offsets as places_in_layer of firmware/compute/shard_sizes.py does, except that the
+    ends are those of what goes into the heap: the multipliers, and where the matrices are."""
     places = _whole_places(layout)
     at = places[QKV_WEIGHTS]
     for i, (rows, columns) in enumerate(shard_sizes.layer_matrices(layout)):
@@ -118,7 +117,7 @@ _whole_places = shard_sizes.places_in_layer
 
 
 def _place(blocks, weights, file):
-    """Tells blocks where the file's matrices lie."""
+    """Tells `blocks` where in the partition the file's matrices lie."""
     first = weights.places[QKV_WEIGHTS]
     first += u32(weights.layers[0].weights, first)
     blocks.place(weights.layout["columns"], first, file.size - DIGEST_SIZE)
@@ -126,8 +125,10 @@ def _place(blocks, weights, file):
 
 
 def _verify(file, sha256, buffer):
-    """The SHA-256 with which the file ends; raises ShardError unless it is that of all before, and
-    the one that it has to be, in hexadecimal digits."""
+    """Returns the SHA-256 at the end of the file.
+
+    Raises ShardError unless it matches the bytes before it, and `sha256` in hexadecimal.
+    """
     file.seek(file.size - DIGEST_SIZE)
     digest = file.read()
     if hexlify(digest).decode() != sha256:
@@ -150,13 +151,13 @@ def _verify(file, sha256, buffer):
 
 
 class PartitionFile:
-    """A shard in a partition, with what firmware/compute/shard.py asks of a file.
+    """A shard in a partition, with the methods of a file that firmware/compute/shard.py calls.
 
     partition: the esp32.Partition; size: bytes of the shard.
     """
 
     def __init__(self, settings):
-        """Raises OSError for a partition that is not there or too small."""
+        """Raises OSError for a partition that is missing or too small."""
         partitions = esp32.Partition
         found = partitions.find(partitions.TYPE_DATA, label=settings["label"])
         if not found:
@@ -168,12 +169,12 @@ class PartitionFile:
         self.seek(0)
 
     def seek(self, offset, whence=0):
-        """The place from which on is read next: `offset`, or with 2, counted from the end."""
+        """Sets and returns the offset to read from: `offset`, from the end if `whence` is 2."""
         self._at = offset + (self.size if whence else 0)
         return self._at
 
     def readinto(self, buffer):
-        """Fills the buffer as far as the shard goes; how many bytes that are."""
+        """Fills the buffer, at most to the end of the shard; returns the number of bytes read."""
         count = min(len(buffer), self.size - self._at)
         if count > 0:
             view = buffer if count == len(buffer) else memoryview(buffer)[:count]
@@ -182,7 +183,7 @@ class PartitionFile:
         return max(count, 0)
 
     def read(self):
-        """All that is left, which had better be little."""
+        """Returns all bytes that are left, which should be few."""
         rest = bytearray(self.size - self._at)
         self.readinto(rest)
         return bytes(rest)

@@ -1,9 +1,9 @@
-"""Several positions of a request in one pass over a layer's matrices.
+"""Computes several positions of a request in one pass over a layer's matrices.
 
-Native kernels (host/build/pass_kernels.py) multiply a matrix with several positions' activations
-while they read it once. So a layer's program (firmware/compute/program.py) goes in pieces: q, k
-and v of all positions, what each has by itself, and the output projection of all. Chips do so that
-have the heap for it, where requests hold several positions.
+Native kernels (host/build/pass_kernels.py) read a matrix once and multiply it with the activations
+of several positions. So a layer's program (firmware/compute/program.py) is divided: q, k and v of
+all positions, then attention of each position by itself, then the output projection of all. It is
+used where requests hold several positions, on chips that have the heap for it.
 """
 
 from array import array
@@ -20,18 +20,19 @@ from firmware.compute.program import (
 from protocol.compat import const
 from protocol.fields import int32s
 
-# What the program of a group is given beside what run_program gives it: of each position where its
-# activations are, its layer's values, and its place.
+# What the program of a group is given besides what run_program fills in: for each position the
+# address of its activations, its layer's values, and the position in its sequence.
 _AT = const(3)
 _VALUES = const(7)
 _PLACE = const(11)
 _GIVEN = ("position", "seen", "out", "at 0", "at 1", "at 2", "at 3", "values 0", "values 1",
           "values 2", "values 3", "place 0", "place 1", "place 2", "place 3")  # fmt: skip
-_APART = const(4)  # integers to a multiple of which inputs are apart, as PIE's vectors are
+_APART = const(4)  # inputs begin at multiples of so many integers, as PIE's vectors must
 
 
 def _lengths(model):
-    """Integers of a position: of what comes in, of matrices' rows, and of heads' means."""
+    """Returns a position's integers: of its activations, of matrices' rows, and of heads'
+    means."""
     workspace, attention, feed_forward = model.workspace, model.attention, model.feed_forward
     rows = attention._sizes[3] if attention else 0
     if feed_forward:
@@ -42,9 +43,11 @@ def _lengths(model):
 
 @micropython.viper
 def give(given: ptr32, count: int, request: ptr8, at: int, step: int, values: ptr32, first: int):
-    """Writes what the program of a group is given, of `count` positions: where their activations
-    are, `step` bytes from one to the next one, their layer's values, and their places from `first`
-    on."""
+    """Fills in what the program of a group is given for its `count` positions.
+
+    That is: the addresses of their activations, `step` bytes apart from byte `at` of the request
+    on, their layer's values, and the positions from `first` on.
+    """
     at += int(request)
     while count:
         given[_AT] = at
@@ -57,9 +60,11 @@ def give(given: ptr32, count: int, request: ptr8, at: int, step: int, values: pt
 
 
 def _products(count, matmul, linear, y, x, rows, y_step, x_step):
-    """The calls that multiply a matrix with so many positions' inputs. matmul: the kernels for it,
-    None where it has none; linear: the blocks of its Linear; steps: integers from a position to
-    the next one."""
+    """Returns the calls that multiply a matrix with the inputs x of `count` positions, into y.
+
+    matmul: the kernels for its blocks of columns; linear: the blocks of its Linear; y_step,
+    x_step: integers from one position to the next.
+    """
     return [
         (kernel, ("weights", count, y, x[first:], rows, at, 4 * y_step, 4 * x_step))
         for (first, _, kernel), (_, at, _) in zip(matmul, linear)
@@ -67,16 +72,17 @@ def _products(count, matmul, linear, y, x, rows, y_step, x_step):
 
 
 class Passes:
-    """Computes a layer's parts for the positions of a request, as Attention.run and
+    """Computes a layer's partial sums for several positions of a request, as Attention.run and
     FeedForward.run do for one.
 
-    words: those of each group, which host/build/machine_code/exchange_words.py names, the most
-    positions first, and 0.
+    Positions are taken in groups, of the sizes for which there are kernels. words: the words of
+    each group as host/build/machine_code/exchange_words.py names them, the largest group first;
+    then 0.
     """
 
     def __init__(self, programs, model, counts, matmul, load):
-        """programs: a Programs; counts, matmul: COUNTS and MATMUL of the kernels' module, the
-        former as far as requests hold so many positions; load: the kernel load_int16s."""
+        """programs: a Programs; counts, matmul: COUNTS and MATMUL of the kernels' module, without
+        counts larger than a request has positions; load: the kernel load_int16s."""
         workspace, most = model.workspace, counts[0]
         self._steps = steps = _lengths(model)
         self._buffers = x, _, _ = [int32s(most * step) for step in steps]
@@ -99,13 +105,14 @@ class Passes:
             words[8 * i + 6] = addressof(self._addresses)
 
     def _group(self, count, programs, model, matmul, dim):
-        """Positions, and the programs for so many, those of attention None where it has none."""
+        """Returns a group: `count`, and the programs before and after attention and of the
+        feed-forward units, each None where there is none."""
         before, after = self._around(count, programs, model.attention, matmul, dim)
         return count, before, after, self._feed(count, programs, model.feed_forward, matmul, dim)
 
     def _whole(self, group, load, inputs, dim):
-        """Positions of a group, and the programs of all that they take, the loading of their
-        activations included: that of attention, and of feed-forward."""
+        """Returns the group's count, and the whole programs of attention and of feed-forward,
+        which begin with loading the activations; None where there is none."""
         count, before, after, feed = group
         loads = [(load, ("at %d" % k, 0, 0, inputs[k], dim)) for k in range(count)]
         attending = [(run_program, (before, "values 0", 0, "out"))]
@@ -121,12 +128,12 @@ class Passes:
         )
 
     def _rows(self, i, count):
-        """The rows of matrices of the i-th position."""
+        """Returns the buffer for the i-th position's results of matrices, int32 [count]."""
         step = self._steps[1]
         return self._buffers[1][i * step : i * step + count]
 
     def _attention_programs(self, programs, part, most):
-        """What each position has by itself, between the products."""
+        """Returns for each position the program of its attention between the products."""
         made, step = [], self._steps[2]
         for i in range(most if part else 0):
             _, head_dim, _, row_count, heads, _, _ = part._sizes
@@ -136,8 +143,8 @@ class Passes:
         return made
 
     def _around(self, count, programs, part, matmul, dim):
-        """The programs of q, k and v, and of the output projection, None where matrices of such a
-        size have no kernels."""
+        """Returns the programs of q, k and v, and of the output projection of `count` positions;
+        None for both where matrices of their size have no kernels."""
         if not part:
             return None, None
         x, rows, means = self._buffers
@@ -155,7 +162,7 @@ class Passes:
         ]
 
     def _feed(self, count, programs, part, matmul, dim):
-        """The program of a layer's feed-forward units."""
+        """Returns the program of a layer's feed-forward units for `count` positions, or None."""
         if not part:
             return None
         x, rows, _ = self._buffers
@@ -173,9 +180,12 @@ class Passes:
 
     @micropython.native
     def run(self, done, attends, request, at, count, layer, position):
-        """Computes the partial sums of positions of one sequence, workspace.out, whose activations
-        are in the request from byte `at` on, as far as they make up groups; how many are done.
-        position: of the first, where they attend; done: how many have been before."""
+        """Computes the partial sums of positions of one sequence, workspace.out, in whole groups.
+
+        Their activations are in the request from byte `at` on. position: the first one's, where
+        they attend; done: how many positions of the request are done already; count: how many it
+        has. Returns how many are done now: fewer than `count` where the rest make no group.
+        """
         dim, out, groups, given = self._parts
         step = 2 * dim
         values = layer.attention_values if attends else layer.feed_forward_values

@@ -1,10 +1,11 @@
-"""Programs of native kernels: what a chip computes in a layer, as one call.
+"""Programs of native kernels: all that a chip computes in a layer, in one call.
 
-There are some where kernels are native (firmware/kernel_choice.py), whose machine code has a core
-behind its first four bytes that takes the address of its arguments as 32-bit words. A program is
-a list of such calls with all addresses in it; `run_program` fills in what differs from layer to
-layer and from position to position, and makes them one after another. What it does is what
-firmware/compute/attention.py and feed_forward.py say with a call from bytecode for each kernel.
+They exist where kernels are native (firmware/kernel_choice.py). The machine code of a native
+kernel has, behind its first four bytes, a core that takes the address of its arguments as 32-bit
+words. A program is a list of calls of such cores, with their arguments. `run_program` fills in the
+arguments that differ between layers and positions, and makes the calls one after another. The
+result is that of firmware/compute/attention.py and feed_forward.py, which call each kernel from
+bytecode.
 """
 
 import gc
@@ -19,43 +20,48 @@ from protocol.message_types import STATISTICS
 from protocol.messages import LOGITS_DATA
 
 _CORE = const(4)  # bytes of machine code before a kernel's core
-# Bytes of heap that must be free: what programs and their making take, firmware/node.py and
-# what comes and goes; what a layer takes, and a sequence's caches in it where several take turns.
+# Bytes of heap that must be free: for programs and making them, firmware/node.py and transient
+# objects; for each layer; and in each layer for each slot, where there are several.
 _ROOM = const(16_384)
 _LAYER_ROOM = const(320)
 _SLOT_ROOM = const(112)
-# What passes of several positions take of the heap beside their kernels and buffers, and how many
-# positions these hold at most.
+# Bytes that passes of several positions take besides their kernels and buffers, and the most
+# positions for which there are buffers.
 _PASSES_ROOM = const(5_000)
 _PASS = const(4)
-# What a program is given at each run; and of a layer, its attributes, gating's numbers by place.
+# The arguments that run_program fills in at each run. All others are attributes of a layer;
+# "gating 1" is the element 1 of its attribute `gating`.
 _GIVEN = ("position", "seen", "out")
 
 
 @micropython.viper
 def run_program(program: ptr32, values: ptr32, position: int, out: ptr32):
-    """Runs a program at a position; machine code alone does: there is no viper twin.
+    """Runs a program at a position. It exists in machine code only: there is no viper twin.
 
-    program: how many words of it are to be filled in; of each its address, and the offset in
-    bytes of what it gets in values; then calls: a core's address, bytes of its arguments, these;
-    and 0. values: position, position + 1 and out, which are filled in here, and a layer's.
+    program: the number of words to fill in; for each its address, and the offset in bytes of its
+    value in `values`; then the calls, each a core's address, the bytes of its arguments, and the
+    arguments; then 0. values: position, position + 1 and out, which this function sets, then the
+    layer's values.
     """
 
 
 @micropython.viper
 def _code(function: int) -> int:
-    """Where the machine code of the function with this id lies (mp_obj_fun_bc_t)."""
+    """Returns the address of a function's machine code; function: its id (mp_obj_fun_bc_t)."""
     return ptr32(function)[3]
 
 
 def core(function):
-    """The address of a native kernel's core."""
+    """Returns the address of a native kernel's core."""
     return _code(id(function)) + _CORE
 
 
 def make_program(calls, names):
-    """The program of calls (function, arguments): integers, buffers, and of `names` those that
-    stand for what values have at their place."""
+    """Returns the program, array("I"), that makes calls (function, arguments) in order.
+
+    An argument is an integer, a buffer, or one of `names`: then it is filled in at each run, from
+    the element of `values` at the name's index.
+    """
     words, filled = [], []
     for function, arguments in calls:
         words += [core(function), 4 * len(arguments)]
@@ -79,7 +85,7 @@ def make_program(calls, names):
 
 
 def layer_values(layer, names):
-    """What a layer has of names beyond those that each run is given."""
+    """Returns the values of a layer for `names`, array("I"); those of _GIVEN are 0 as yet."""
     values = array("I", [0] * len(names))
     for i, name in enumerate(names):
         if name not in _GIVEN:
@@ -92,7 +98,7 @@ def layer_values(layer, names):
 
 
 def _attention(part):
-    """The calls of Attention.run."""
+    """Returns the kernel calls of Attention.run."""
     rows, kv, _, _, means = part._buffers
     dim, row_count = part._sizes[0], part._sizes[3]
     calls = [(matvec, ("weights", 0, rows, x, row_count, at)) for matvec, at, x in part._qkv]
@@ -101,7 +107,8 @@ def _attention(part):
 
 
 def attention_calls(part, rows, kv, means):
-    """Those between the products, from q, k and v in `rows`, of which k and v are `kv`."""
+    """Returns the calls between the products; rows: q, k and v; kv: k and v alone; means: gets the
+    heads' means."""
     rope_row, rescale, rotate, cache_rows, attend = part._kernels
     _, head_dim, pairs, _, heads, kv_heads, context = part._sizes
     _, _, row, scores, _ = part._buffers
@@ -117,7 +124,7 @@ def attention_calls(part, rows, kv, means):
 
 
 def _feed_forward(part):
-    """The calls of FeedForward.run."""
+    """Returns the kernel calls of FeedForward.run."""
     dim, units, _ = part._sizes
     rows, gates, up, _ = part._buffers
     calls = [(matvec, ("weights", 0, rows, x, 2 * units, at)) for matvec, at, x in part._gate_up]
@@ -126,7 +133,7 @@ def _feed_forward(part):
 
 
 def feed_forward_calls(part, rows, gates, up):
-    """Those between the products, from gates and up, which are `rows`."""
+    """Returns the calls between the products; rows: gates, then up, as one buffer."""
     rescale, gate = part._kernels
     _, units, multipliers_at = part._sizes
     table = part._buffers[3]
@@ -137,8 +144,8 @@ def feed_forward_calls(part, rows, gates, up):
 
 
 def scoring_program(vocabulary, answer):
-    """The program that writes the logits of workspace.x into the frame buffer `answer`, as
-    Vocabulary's run and write do; where they end in it."""
+    """Returns the program that writes the logits of workspace.x into the frame buffer `answer`, as
+    Vocabulary's run and write do, and the offset of their end in it."""
     logits, weights, kernels = vocabulary.logits, vocabulary._weights, vocabulary._kernels
     rows = len(logits)
     calls = [
@@ -153,7 +160,7 @@ def scoring_program(vocabulary, answer):
 
 
 def _names(calls):
-    """What is filled into the calls."""
+    """Returns the names among the arguments of calls, those of _GIVEN first."""
     names = list(_GIVEN)
     for _, arguments in calls:
         names += [name for name in arguments if isinstance(name, str) and name not in names]
@@ -161,7 +168,7 @@ def _names(calls):
 
 
 def slots_of(model):
-    """Of each slot how many positions its caches hold, and the addresses of layers' values."""
+    """Returns for each slot its positions array, and an array of the layers' value addresses."""
     slots = []
     for index, (_, positions) in enumerate(model.cache._slots):
         places = array("I", [0] * len(model.layers))
@@ -173,8 +180,10 @@ def slots_of(model):
 
 
 def count_frames(node, counts):
-    """Has STATISTICS count the frames that machine code took and sent. counts: as it counts them,
-    frames and bytes of both."""
+    """Adds the frames that machine code handled to what STATISTICS reports.
+
+    counts: its counters, array of frames received, bytes received, frames sent, bytes sent.
+    """
     outbox, handlers = node.outbox, node.role.handlers
     on_statistics = handlers[STATISTICS]
 
@@ -193,14 +202,16 @@ def count_frames(node, counts):
 
 
 class Programs:
-    """What Attention.run and FeedForward.run do, by a program each, None where a chip has no such
-    part."""
+    """The programs that do what Attention.run and FeedForward.run do.
+
+    attention, feed_forward: a program each, None where the chip has no such part.
+    """
 
     def __init__(self, attention, feed_forward, layers):
-        """Gives each layer its values, `attention_values` and `feed_forward_values`; of the former
-        it has others for each slot, whose caches are elsewhere."""
+        """Makes the programs, and gives each layer its `attention_values` and
+        `feed_forward_values`; the former differ between slots, which have other caches."""
         self.attention = self.feed_forward = None
-        self.names = [(), ()]  # of what is filled into programs of both
+        self.names = [(), ()]  # the names that are filled into each of the two
         if attention:
             calls = _attention(attention)
             names = _names(calls)
@@ -224,19 +235,22 @@ class Programs:
 
     @micropython.native
     def attend(self, layer, position, out):
-        """As Attention.run."""
+        """Does what Attention.run does."""
         run_program(self.attention, layer.attention_values, position, out)
 
     @micropython.native
     def feed(self, layer, out):
-        """As FeedForward.run."""
+        """Does what FeedForward.run does."""
         run_program(self.feed_forward, layer.feed_forward_values, 0, out)
 
 
 def _passes(model, programs, load):
-    """The Passes of a chip that has the heap for them, and whose requests hold several positions,
-    else None. load: gives the module of their kernels, if its file is no larger than that, and
-    the class."""
+    """Returns the Passes of a chip whose requests hold several positions and that has the heap for
+    them, else None.
+
+    load(room): returns the module of their kernels, if its file has at most `room` bytes, and the
+    class Passes.
+    """
     workspace = model.workspace
     integers = len(workspace.x) + len(workspace.rows) + len(workspace.heads)
     gc.collect()
@@ -251,9 +265,11 @@ def _passes(model, programs, load):
 
 
 def start(node, load_passes=None):
-    """Has a node's chip run programs, and answer natively where it can; whether it does, or lacks
-    the heap: then this module and those that need it leave it. load_passes: as of _passes, where
-    there may be any."""
+    """Makes a node's chip run programs, and answer natively where it can.
+
+    Returns False if the heap has no room for that: then this module and those that need it are
+    unloaded. load_passes: the `load` of _passes; None for a chip without passes.
+    """
     role = node.role
     model = role.model if hasattr(role, "model") else role.step.model
     attention, feed_forward, layers = model.attention, model.feed_forward, model.layers
@@ -271,7 +287,7 @@ def start(node, load_passes=None):
         attention.run = programs.attend
     if feed_forward:
         feed_forward.run = programs.feed
-    if hasattr(role, "answer"):  # which has bound them
+    if hasattr(role, "answer"):  # it keeps references to the functions replaced here
         role.all = programs.passes
         role._attend = attention and programs.attend
         role._feed_forward = feed_forward and programs.feed

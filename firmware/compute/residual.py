@@ -1,11 +1,14 @@
-"""The residual stream, of which each chip keeps a replica where the host does not."""
+"""The residual stream: where the host does not keep it, each chip of a group has a replica."""
 
 from protocol.compat import micropython
 from protocol.fields import int32s
 
 
 class ResidualStream:
-    """The positions of a step. values: int32 [positions * dim], of at most 24 bits and a sign."""
+    """The residual stream at the positions of a step.
+
+    values: int32 [positions * dim], at most 24 bits and a sign each.
+    """
 
     def __init__(self, weights, kernels):
         """kernels: the module firmware.compute.norms."""
@@ -19,15 +22,19 @@ class ResidualStream:
 
     @micropython.native
     def normalize(self, i, gain, at, numbers):
-        """Puts position i, normalized, into workspace.x. gain: u16 [dim] from byte `at` on, each
-        multiplier + 2**15; numbers: shift, epsilon and limit."""
+        """Normalizes position i into workspace.x.
+
+        gain: u16 [dim] from byte `at` on, each multiplier + 2**15; numbers: shift, epsilon, limit.
+        """
         shift, epsilon, limit = numbers
         self._norm(self._rows[i], 0, gain, at, self._x, self.dim, shift, epsilon, limit)
 
     @micropython.native
     def add(self, count, sums, multipliers, at, shift):
-        """Adds the sums [count, dim], rescaled by multipliers u16 [dim] from byte `at` on, to the
-        first `count` positions."""
+        """Adds sums [count, dim] * multipliers / 2**shift to the first `count` positions.
+
+        multipliers: u16 [dim] from byte `at` on.
+        """
         rows, add_rescaled, dim = self._rows, self._add_rescaled, self.dim
         for i in range(count):
             add_rescaled(

@@ -1,4 +1,4 @@
-"""The rope table, which a chip makes by itself."""
+"""Computes the rope table on the chip, so that it need not be in the shard file."""
 
 from firmware.compute.shard_sizes import rope_rows
 from protocol.compat import micropython
@@ -7,9 +7,10 @@ from protocol.shard_layout import ROPE_STRIDE
 
 
 def rope_table(layout, steps):
-    """u16 [rows, head_dim / 2, 2]: cosine and sine in units of 2**-14, plus 2**14.
+    """Returns the table, u16 [rows, head_dim / 2, 2]: cosine and sine in units of 2**-14, + 2**14.
 
-    Whole-number arithmetic, as host/model/arithmetic.py has it, so that every chip's is the same.
+    steps: [cosine, sine] of each pair's rotation by one position, in units of 2**-30. All in
+    integers, as in host/model/arithmetic.py, so that every chip's table is the same.
     """
     pairs, context = len(steps), layout["context"]
     table = bytearray(4 * rope_rows(layout) * pairs)

@@ -1,10 +1,10 @@
-"""Answers requests of the host without bytecode between a frame's bytes and its answer's.
+"""Answers requests of the host in machine code, from the bytes of a frame to those of its answer.
 
-Where kernels are native, one native call does what firmware/links/uart.py, firmware/node.py,
-firmware/roles/host_reduce.py and firmware/outbox.py do one after another for a COMPUTE that brings
-one position of the current sequence; with a key, what protocol/auth.py does too. All else, faults
-included, goes their way: `serve` leaves it as it found it. At each start it has to answer
-as they do.
+Where kernels are native, one native call does for a COMPUTE with one position of the current
+sequence what firmware/links/uart.py, firmware/node.py, firmware/roles/host_reduce.py and
+firmware/outbox.py do one after another and, with a key, protocol/auth.py. Everything else, faults
+included, is left untouched for these modules. At each start `serve` must answer as they do, or it
+is not used.
 """
 
 import sys
@@ -33,7 +33,7 @@ from protocol.messages import (
     REQUEST_SIZE,
 )
 
-# The words of the block, which host/build/machine_code/frames.py reads here.
+# The words of the block; host/build/machine_code/frames.py reads this table.
 _WORDS = (
     "data", "frame", "state", "capacity", "table", "chip", "answer", "boot_id", "sequence",
     "layers", "context", "positions", "dim", "x", "out", "attention", "attention_values",
@@ -46,20 +46,22 @@ _WORDS = (
 _SEQUENCE = const(8)
 _POSITIONS = const(11)
 _ATTENTION_VALUES = const(16)
-_COUNTS = const(20)  # the first of four
-_TRIED = const(0x5A5A)  # a sequence that no host has begun yet
+_COUNTS = const(20)  # the first of four counters
+_TRIED = const(0x5A5A)  # the sequence id of the trial at start, which no host has begun yet
 
 
 @micropython.viper
 def serve(block: ptr32, count: int) -> int:
-    """Decodes so many bytes of data and answers the frame that ends in them: bytes of the answer
-    on the line; 0 where none ends; -1 where it is another's to answer. Machine code alone does:
-    there is no viper twin."""
+    """Decodes `count` bytes of data, and answers the frame that ends in them.
+
+    Returns the bytes of the answer, encoded for the line; 0 if no frame ends in the data; -1 if
+    the node has to handle it. It exists in machine code only: there is no viper twin.
+    """
     return -1
 
 
 def install(node, programs):
-    """Puts `serve` before a node's `poll`, where frames of its link are such."""
+    """Makes a node with a serial line try `serve` before its own `poll`, if it proves right."""
     from firmware.links.uart import UartLink
 
     role, outbox = node.role, node.outbox
@@ -73,7 +75,7 @@ def install(node, programs):
     if _is_right(role, block, slots):
         node.poll = _serving(node, link, block, slots)
         count_frames(node, memoryview(block)[_COUNTS : _COUNTS + 4])
-        node.serving = held, slots  # to which the block has but addresses
+        node.serving = held, slots  # references: the block has only their addresses
     for name in (
         "_block",
         "_is_right",
@@ -83,11 +85,11 @@ def install(node, programs):
         "_serving",
         "install",
     ):
-        globals().pop(name)  # what is not needed again gives its heap back
+        globals().pop(name)  # frees the heap of what is not needed again
 
 
 def _serving(node, link, block, slots):
-    """The node's poll with serve before it."""
+    """Returns a `poll` for the node that tries `serve` first."""
     poll, cache = node.poll, node.role.model.cache
     readinto, data, frame, state, longest = link._reading
     # Of a closure more than five values are copied onto the heap at each call.
@@ -119,21 +121,22 @@ def _serving(node, link, block, slots):
 
 @micropython.viper
 def follow(block: ptr32, sequence_id: int, positions: ptr32, attention_values: ptr32):
-    """Has serve answer for the sequence that is the current one, in the slot of these."""
+    """Tells serve the current sequence, and the positions and values of its slot."""
     block[_SEQUENCE] = sequence_id
     block[_POSITIONS] = int(positions)
     block[_ATTENTION_VALUES] = int(attention_values)
 
 
 def _block(role, programs, slots):
-    """The words that serve reads, and what they point at and nothing else holds."""
+    """Returns the block, the words that serve reads: array("I"), and the objects it points at
+    that nothing else refers to."""
     outbox, model = role.outbox, role.model
     link, workspace = outbox.link, model.workspace
     _, data, frame, state, longest = link._reading
     values = array("I", [0] * len(model.layers))
     for i, layer in enumerate(model.layers):
         values[i] = addressof(layer.feed_forward_values) if model.feed_forward else 0
-    # What signs stays the same in all sessions; until the first there is no sequence.
+    # The signer is the same object in all sessions; before the first there is no sequence.
     signer = outbox.signer and outbox.signer._signer
     signing, host = sys.modules.get("protocol.hmac_pointers"), signer and len(signer._highest) - 2
     words = {
@@ -162,8 +165,8 @@ def _block(role, programs, slots):
 
 
 def _scoring(vocabulary, answer):
-    """The words of what vocabulary.py does, none where that is another chip's, or too long for an
-    answer, or candidates are wanted."""
+    """Returns the words by name that replace firmware/compute/vocabulary.py; none if this chip has
+    no rows, if they are too many for an answer, or if candidates are sent instead."""
     if not vocabulary or vocabulary.candidates:
         return {}
     program, end = scoring_program(vocabulary, answer)
@@ -176,8 +179,8 @@ def _scoring(vocabulary, answer):
 
 
 def _is_right(role, block, slots):
-    """Whether it answers as the way through the node does: both phases of the first layer, and
-    the vocabulary."""
+    """Returns whether serve answers as the node does: both phases of the first layer, and the
+    vocabulary."""
     outbox, model = role.outbox, role.model
     link, answer = outbox.link, outbox.answer
     signer = outbox.signer and outbox.signer._signer
@@ -195,7 +198,7 @@ def _is_right(role, block, slots):
         expected = bytearray(len(link._encoded))
         count = cobs.encode(answer, expected, append_trailer(answer, size, signer), 0)
         if signer:
-            signer._highest[-1] -= 1  # for to be used again
+            signer._highest[-1] -= 1  # so that serve signs with the same counter
         outbox.clear_answer()
         model.cache.positions[0] = 0
         for i in range(4):
@@ -222,7 +225,7 @@ def _is_right(role, block, slots):
 
 
 def _request(role, phase, signer):
-    """A COMPUTE frame for the first layer's position 0, and its payload's length."""
+    """Returns a COMPUTE frame for the first layer at position 0, and its payload's length."""
     outbox = role.outbox
     version, length = outbox.version, REQUEST_SIZE + 2 * role._dim
     frame = bytearray(HEADER_SIZE + length + TRAILER_SIZE[version])

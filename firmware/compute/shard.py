@@ -1,4 +1,4 @@
-"""A chip's shard of the model, read from its file straight into fixed buffers.
+"""Reads a chip's shard of the model from its file straight into fixed buffers.
 
 protocol/shard_layout.py describes the file.
 """
@@ -46,20 +46,20 @@ from protocol.shard_layout import (
     VOCABULARY_END,
 )
 
-_CHUNK = const(256)  # read at once for the digest; an old pointer may keep it for a while
-# Heap that must stay free beside the shard, for the code and buffers that work with it: the least
-# that a chip takes, one over ESP-NOW, which has loaded the most before.
+_CHUNK = const(256)  # bytes read at once for the digest; a stale pointer may keep them for a while
+# Bytes of heap that must stay free beside the shard for code and buffers: the least of all chips,
+# which is that of a chip on ESP-NOW, because it has loaded the most code before its shard.
 _RESERVE = const(20480)
-_LAYER_OBJECTS = const(1024)  # those of a layer and what their making leaves behind, at most
+_LAYER_OBJECTS = const(1024)  # bytes at most of a layer's objects, and of garbage from making them
 class ShardError(Exception):
-    """A shard file that this chip must not use; the text says why."""
+    """This chip must not use the shard file; the text says why, and what to do."""
 
 
 def load_weights(path, chip_id):
-    """The Weights in the shard file at `path`, which must be chip `chip_id`'s.
+    """Returns the Weights in the shard file at `path`, which must be that of chip `chip_id`.
 
-    Raises ShardError for a file that is damaged or another chip's, BufferOverflow where the heap
-    cannot hold the shard.
+    Raises ShardError for a file that is missing, damaged or another chip's, and BufferOverflow if
+    the heap cannot hold the shard.
     """
     try:
         with open(path, "rb") as file:
@@ -71,10 +71,10 @@ def load_weights(path, chip_id):
 
 
 def load(file, chip_id, digest):
-    """The Weights in a file, as load_weights gives them; digest: its SHA-256, which is right."""
+    """Returns the Weights in an open file; digest: its SHA-256, already verified."""
     file.seek(0)
     size = _header_size(file)
-    gc.collect()  # so that what stays of the header lies low
+    gc.collect()  # so that what is kept of the header lies low in the heap
     weights = _weights(file, size, chip_id)
     weights.digest = digest[:HASH_SIZE]
     return weights
@@ -91,8 +91,8 @@ def _header_size(file):
 
 
 def _digest(file):
-    """The SHA-256 that ends the file; raises ShardError unless it is that of all before: nothing
-    that a damaged file says is believed, sizes least of all."""
+    """Returns the SHA-256 at the end of the file; raises ShardError unless it matches the bytes
+    before it. Nothing in a damaged file is to be believed, least of all a size."""
     hashed = hashlib.sha256()
     chunk = memoryview(bytearray(_CHUNK))
     left = file.seek(0, 2) - DIGEST_SIZE
@@ -118,12 +118,12 @@ def _weights(file, header_size, chip_id):
         del layout["layers"]
         return weights
     except MemoryError:
-        pass  # not raised from here: MicroPython has no chained exceptions
+        pass  # raised below instead: MicroPython has no chained exceptions
     raise _overflow(layout, weights.bytes, "there are no pieces of heap so large")
 
 
 def _header(file, size):
-    """The header's fields by name; raises ShardError where one is missing."""
+    """Returns the header's fields by name; raises ShardError if one is missing."""
     layout = json.loads(_buffer(file, size))
     for name in HEADER:
         if name not in layout:
@@ -157,8 +157,10 @@ def _fill(weights, layout, file):
 
 
 def _layer(layout, numbers, file, size):
-    """The next layer of the file, of `size` bytes beside its norms. What its making leaves behind
-    is little, for the buffers of the next layer lie above it."""
+    """Reads and returns the next layer of the file, of `size` bytes besides its norms.
+
+    It must leave little garbage behind: the buffers of the next layer lie above that.
+    """
     layer = Layer()
     head_dim, units = layout["head_dim"], layout["units"]
     q_rows, kv_rows = len(layout["heads"]) * head_dim, len(layout["kv_heads"]) * head_dim
@@ -174,7 +176,7 @@ def _layer(layout, numbers, file, size):
         others = [(bytearray(cache), bytearray(cache), None) for _ in range(1, layout["slots"])]
         layer.caches = [(layer.keys, layer.values, None)] + others
     k_limit = numbers[K_LIMIT]
-    norms = numbers[LAYER_NUMBERS:]  # of queries and keys
+    norms = numbers[LAYER_NUMBERS:]  # the norms of queries and keys, if there are any
     layer.key_zero = k_limit + 1
     layer.qkv_scales = array("i", [
         q_rows, numbers[Q_SHIFT], numbers[Q_LIMIT],
@@ -195,8 +197,8 @@ def _layer(layout, numbers, file, size):
 
 
 def _check_owner(layout, chip_id):
-    """Raises ShardError unless the shard is this chip's, with the heads that the rule gives it, or
-    gives it where KV heads are held once."""
+    """Raises ShardError unless the shard is this chip's, with the heads that TPConfig deals to it:
+    by whole groups (each KV head is held once) or as TPConfig chooses."""
     if layout["chip"] != chip_id:
         raise ShardError("the shard is chip %d's, this is chip %d" % (layout["chip"], chip_id))
     members = layout["members"]
@@ -215,7 +217,7 @@ def _check_owner(layout, chip_id):
 
 
 def _check_memory(layout, size):
-    """Raises BufferOverflow before anything is allocated that would not fit."""
+    """Raises BufferOverflow, before anything is allocated, if the shard does not fit the heap."""
     gc.collect()
     free = gc.mem_free() if hasattr(gc, "mem_free") else size + _RESERVE
     if size + _RESERVE > free:
@@ -230,7 +232,7 @@ def _overflow(layout, size, lacking):
 
 
 def _buffer(file, size):
-    """The next `size` bytes in a buffer of their own."""
+    """Returns the next `size` bytes of the file in a new buffer; ShardError if there are fewer."""
     buffer = bytearray(size)
     if size and file.readinto(buffer) != size:
         raise ShardError("the shard is cut short: flash this chip again")

@@ -1,4 +1,4 @@
-"""What a chip's shard of the model takes, in its file, in buffers and in messages."""
+"""Computes what a chip's shard of the model takes in its file, in buffers and in messages."""
 
 from protocol.bitpack import packed_size
 from protocol.frame import HEADER_SIZE
@@ -26,8 +26,8 @@ from protocol.shard_layout import (
 
 
 def places_in_layer(layout):
-    """Byte offsets of the parts of a layer in its buffer, and of its end, and of the vocabulary's
-    weights in its own and its end: see protocol/shard_layout.py."""
+    """Returns byte offsets: of a layer's parts in its buffer, and its end; then of the
+    vocabulary's weights in its own buffer, and its end. See protocol/shard_layout.py."""
     head_dim, units = layout["head_dim"], layout["units"]
     rows, padding = layout["rows"], layout["columns"]
     q_rows = len(layout["heads"]) * head_dim
@@ -51,7 +51,7 @@ def places_in_layer(layout):
 
 
 def layer_matrices(layout):
-    """Rows and columns of a layer's matrices: q, k, v; o; gate, up; down."""
+    """Returns rows and columns of a layer's matrices: q, k, v; o; gate, up; down."""
     head_dim, dim, units = layout["head_dim"], layout["dim"], layout["units"]
     q_rows, kv_rows = len(layout["heads"]) * head_dim, len(layout["kv_heads"]) * head_dim
     o, down = (dim, q_rows), (dim, units)
@@ -64,27 +64,27 @@ def layer_matrices(layout):
 
 
 def norms_size(layout):
-    """Bytes of a layer's gains and row multipliers, 0 where the host keeps the residual stream."""
+    """Returns the bytes of a layer's norms, 0 where the host keeps the residual stream."""
     return 2 * NORM_PARTS * layout["dim"] if layout["has_norms"] else 0
 
 
 def shard_bytes(layout):
-    """Bytes that a shard takes in buffers: tables, weights, norms and KV cache."""
+    """Returns the bytes that a shard takes in buffers: tables, weights, norms and KV cache."""
     head_dim, context, layers = layout["head_dim"], layout["context"], len(layout["layers"])
     tables = 2 * (EXP_ENTRIES + SIGMOID_ENTRIES) + 2 * rope_rows(layout) * head_dim
     norms = norms_size(layout)
     caches = 4 * layout["slots"] * len(layout["kv_heads"]) * context * head_dim
     places = places_in_layer(layout)
     layer = places[LAYER_END] + caches + norms
-    # The last norm has one gain, of the four parts of a layer's norms.
+    # The last norm has a gain only: one of the four parts that a layer's norms have.
     last = norms // NORM_PARTS
     return tables + layers * layer + last + places[VOCABULARY_END]
 
 
 def message_sizes(layout):
-    """The longest payloads in bytes: of requests, and of answers."""
+    """Returns the bytes of the longest payload of a request, and of an answer."""
     values = layout["positions"] * layout["dim"]
-    # A sequence has two runs at most: what is scored stands behind the others' positions.
+    # A sequence has at most two runs: positions to be scored come after those of all sequences.
     slots = layout["slots"]
     several = min(layout["positions"], 2 * slots) - 1 if slots > 1 else 0
     runs = 1 + RUN_SIZE * several if several > 0 else 0
@@ -97,11 +97,11 @@ def message_sizes(layout):
         partial = PARTIAL_DATA + packed_size(values, layout["bits"])
         return REQUEST_SIZE + runs + 2 * values, max(partial, logits)
     step = STEP_DATA - HEADER_SIZE + runs + packed_size(values, RESIDUAL_BITS)
-    # Before the last stage what a chip answers is the next one's request.
+    # Before the last stage, what a chip sends is the next stage's request.
     best = BOOT_ID + 2 + BEST_SIZE * layout["positions"]
     return step, step if layout["next"] else max(logits, best)
 
 
 def rope_rows(layout):
-    """Rows of the rope table: positions 0..31, then each 32nd."""
+    """Returns the rows of the rope table: positions 0 to 31, then every 32nd."""
     return ROPE_STRIDE + -(-layout["context"] // ROPE_STRIDE)

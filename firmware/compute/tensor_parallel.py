@@ -1,8 +1,8 @@
-"""Which heads a chip owns."""
+"""Deals heads to the chips of a tensor-parallel group."""
 
 
 class BufferOverflow(Exception):
-    """A chip's share does not fit its memory; the text names chip, heads and bytes."""
+    """A chip's shard does not fit its memory; the text names chip, heads and bytes."""
 
 
 class TPConfig:
@@ -20,13 +20,13 @@ class TPConfig:
     def distribute_heads(
         cls, chip_id, num_chips, total_heads, head_dim, kv_heads=None, by_group=False
     ):
-        """The heads of chip `chip_id`, dealt round-robin: head h goes to chip h % num_chips.
+        """Returns the TPConfig of chip `chip_id`: head h goes to chip h % num_chips.
 
-        With grouped-query attention (fewer kv_heads than heads) whole groups are dealt, the
-        query heads of one KV head together, so that no KV head is held twice; but where chips
-        outnumber KV heads and single heads give the busiest chip fewer, heads are dealt, unless
-        `by_group` says otherwise. A chip may own none. Raises ValueError for counts that make no
-        sense.
+        With grouped-query attention (fewer kv_heads than heads) whole groups are dealt: the query
+        heads of one KV head together, so that no chip holds a KV head that another one holds. But
+        if chips outnumber KV heads, and the busiest chip then has fewer heads, single heads are
+        dealt, unless `by_group` is true. A chip may get none. Raises ValueError for a chip_id
+        outside the group, and for heads that are no multiple of kv_heads.
         """
         kv_heads = total_heads if kv_heads is None else kv_heads
         if not 0 <= chip_id < num_chips:

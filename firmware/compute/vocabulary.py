@@ -1,4 +1,4 @@
-"""A chip's rows of the classifier: the logits of its part of the vocabulary."""
+"""Computes the logits of a chip's part of the vocabulary, with its rows of the classifier."""
 
 from array import array
 
@@ -11,9 +11,9 @@ from protocol.shard_layout import VOCABULARY_WEIGHTS
 
 
 class Vocabulary:
-    """`run()` turns workspace.x into `logits` [rows], each an int16 at the model's logit scale.
+    """Computes `logits`, int32 [rows], from workspace.x: each within 16 bits, logit * 2**exponent.
 
-    candidates: the Candidates where an answer has these in place of all logits, else None.
+    candidates: the Candidates if an answer has these in place of all logits, else None.
     """
 
     def __init__(self, weights, workspace, kernels):
@@ -29,20 +29,22 @@ class Vocabulary:
         self._classifier = Linear(at, rows, layout["dim"], workspace.x, kernels)
         self.candidates = None
         if "candidates" in layout:
-            # So that chips of other models have no name of that module's in their strings.
+            # Not `import`: it would cost chips of other models heap for the module's names.
             from firmware.compute import candidates
 
             self.candidates = candidates.select(self.logits, layout["candidates"])
 
     def run(self):
-        """Computes the logits."""
+        """Computes the logits of workspace.x."""
         logits, weights = self.logits, self._weights
         self._classifier.run(weights, logits)
         self._kernels.rescale(logits, 0, weights, 0, self._scale, 1)
 
     def write(self, answer, index=0):
-        """Writes the logits into the payload of LOGITS after its boot id, as those of the
-        `index`-th position in it; the payload's length up to their end."""
+        """Writes the logits into a frame of type LOGITS, for its `index`-th position.
+
+        Returns the payload's length up to their end.
+        """
         rows = len(self.logits)
         put_u16(answer, LOGITS_FIRST_ROW, self.first_row)
         answer[LOGITS_SHIFT] = self.exponent

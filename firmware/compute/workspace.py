@@ -1,14 +1,17 @@
-"""The buffers in which a chip computes, made once."""
+"""The buffers in which a chip computes; they are made once, at start."""
 
 from protocol.fields import int32s
 
 
 class Workspace:
-    """x [dim]: the activation that came in. rows: accumulators of whichever matrix runs.
-    heads: activations between attention and its output projection. scores [context]: one
-    head's attention. rope_row [head_dim]: cosines and sines of a position. results
-    [positions * dim]: the partial sums of one request, of which out[i] [dim] is the i-th
-    position's; where chips exchange by all-gather, what this chip contributes."""
+    """The buffers, all of int32.
+
+    x [dim]: the activations of the position that is computed; rows: accumulators of the current
+    matrix; heads: activations between attention and its output projection; scores [context]: the
+    attention scores of one head; rope_row [head_dim]: cosines and sines of a position; results
+    [positions * dim]: the partial sums of a request or, where chips exchange by all-gather, this
+    chip's contribution; out[i] [dim]: the i-th position's part of results.
+    """
 
     def __init__(self, layout):
         buffers = map(int32s, _lengths(layout))
@@ -31,5 +34,5 @@ def _lengths(layout):
 
 
 def workspace_bytes(layout):
-    """What the buffers take."""
+    """Returns the bytes that the buffers take."""
     return 4 * sum(_lengths(layout))

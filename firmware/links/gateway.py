@@ -1,17 +1,17 @@
-"""The gateway's link: it joins the radio to the host's serial line."""
+"""The gateway's link: it connects the radio to the host's serial line."""
 
 from protocol.compat import const, micropython
 from protocol.frame import BROADCAST, DST, HOST
 
-# Answers of 20 chips in fragments; a station that never stops must not keep the host out.
+# Enough for fragmented answers of 20 chips; a station that never stops must not block the host.
 RADIO_FRAMES_A_POLL = const(64)
 
 
 class Gateway:
-    """Chip 0's link: the host's serial line, and through it the host's way to the radio.
+    """Chip 0's link: it relays frames between the host's serial line and the radio.
 
-    Frames are relayed as they are; whoever they are for checks them. What this chip is sent comes
-    from both sides, in turn where both have something.
+    Frames are relayed unchanged and unverified: their receiver verifies them. Frames for this chip
+    come from both sides, in turn if both have some.
     """
 
     def __init__(self, chip_id, uart, radio):
@@ -24,12 +24,15 @@ class Gateway:
 
     @property
     def dropped(self):
-        """Damaged frames skipped so far, and frames that the radio did not take."""
+        """The number of damaged frames skipped, and of frames that the radio refused."""
         return self._uart.dropped + self.radio.dropped
 
     @micropython.native
     def receive(self):
-        """As a link's: a frame for this chip; frames for others are relayed on the way."""
+        """Puts a received frame for this chip into `frame` and returns its length, or 0.
+
+        Relays frames for others. Does not wait.
+        """
         self._radio_first = not self._radio_first
         if self._radio_first:
             return self._from_radio() or self._from_host()
@@ -42,13 +45,13 @@ class Gateway:
 
     @micropython.native
     def _relay_to_host(self):
-        """Queues frames for the host until one comes for this chip: its length, or 0."""
+        """Queues frames for the host until one comes for this chip; returns its length, or 0."""
         radio = self.radio
         for _ in range(RADIO_FRAMES_A_POLL):
             length = radio.receive()
             if length == 0:
                 break
-            # A foreign station may send longer frames than the buffers of the serial line hold.
+            # A foreign station may send frames longer than the serial line's buffers.
             if DST < length <= self.mtu:
                 self.frame = frame = radio.frame
                 if frame[DST] == self._chip_id or frame[DST] == BROADCAST:
@@ -73,7 +76,7 @@ class Gateway:
         return 0
 
     def keep_sender(self):
-        """Nothing: answers go to the host anyhow."""
+        """Does nothing: answers go to the host in any case."""
 
     def broadcast(self, frame, length):
         """Sends frame[:length] to all stations."""

@@ -1,8 +1,8 @@
-"""Has a chip's serial line go faster when the host asks for it, and as it began where what comes
-is not understood.
+"""Changes the speed of a chip's serial line when the host asks for it, and changes it back when
+frames come malformed.
 
-A LINE names bits per second, or none and is an echo alone, by which the host verifies what it has
-changed. It is answered as it is, before the line changes.
+A LINE names bits per second; with 0 it is an echo only, by which the host verifies a change. It is
+answered with its own payload, before the speed changes.
 """
 
 from firmware.outbox import CONTROL_PAYLOAD
@@ -13,19 +13,19 @@ from protocol.message_types import LINE
 
 _LEAST = const(9_600)  # bits per second that a UART has
 _MOST = const(5_000_000)
-# So many malformed frames within so many milliseconds are those of a host that has another speed:
-# it has started anew, or found this one too fast.
+# So many malformed frames within so many milliseconds mean that the host uses another speed: it
+# has restarted, or found this one too fast.
 _NOISE = const(6)
 _WITHIN_MS = const(2000)
 
 
 def install(node, line, baud):
-    """Has a node take LINE; line: its UartLink, at so many bits per second as yet."""
+    """Makes a node handle LINE; line: its UartLink; baud: its present bits per second."""
     outbox, uart = node.outbox, line.uart
     state = [baud, 0, 0]  # bits per second; malformed frames, and since when
 
     def change(speed):
-        uart.flush()  # until what was written is sent
+        uart.flush()  # waits until what was written is sent
         uart.init(baudrate=speed)
         state[:] = speed, 0, 0
 

@@ -1,11 +1,12 @@
-"""The board's REPL port as the serial link: what UartLink uses of machine.UART, over stdin.
+"""The board's REPL port as the serial link: the part of machine.UART that UartLink uses, on stdin.
 
-A stream's read on a board waits until it has all that it was asked for, so bytes are taken one
-at a time while there are any; the ring behind them holds 260. Ctrl-C would be data here and is
-switched off (kbd_intr), yet it still ends the program where no frame can be: a frame begins, in
-COBS, with the distance to its first zero. With frames this short (host/build/configuration.py)
-that is the high byte of the payload's length at the latest, so nothing that the host sends
-begins with carriage return (13), nor, as no host is chip 0, with Ctrl-C (3).
+On a board a stream's read waits until it has all that it was asked for, so bytes are read one at a
+time while there are any; the ring buffer behind them holds 260. Ctrl-C may be data here and is
+switched off (kbd_intr), but between frames it still ends the program. It cannot be confused with
+a frame there. A frame begins, in COBS, with the distance to its first zero, which in frames this
+short (host/build/configuration.py) is at the latest the high byte of the payload's length. So no
+frame of the host begins with carriage return (13) nor, since the host is not chip 0, with Ctrl-C
+(3).
 """
 
 import time
@@ -14,16 +15,16 @@ from protocol.compat import const
 
 _CTRL_C = const(3)
 _RETURN = const(13)  # mpremote sends it before Ctrl-C
-# Silence after which what comes is not the rest of a frame, in milliseconds: a host writes a
-# frame at once, and 250 bytes take 22 ms at 115200 baud.
+# Milliseconds of silence after which the next byte is not the rest of a frame: the host writes a
+# frame in one go, and 250 bytes take 22 ms at 115200 baud.
 _SILENCE_MS = const(100)
 
 
 class Console:
-    """Bytes from and to the host. Ctrl-C between frames raises KeyboardInterrupt."""
+    """Reads and writes the port's bytes. Ctrl-C between frames raises KeyboardInterrupt."""
 
     def __init__(self, stdin, stdout, poller):
-        """stdin, stdout: binary streams; poller: a select.poll that has stdin alone."""
+        """stdin, stdout: binary streams; poller: a select.poll with only stdin registered."""
         self._stdin = stdin
         self._poller = poller
         self._byte = bytearray(1)
@@ -32,13 +33,13 @@ class Console:
         self._stdout = stdout
 
     def any(self):
-        """Whether there are bytes to read."""
+        """Returns whether there are bytes to read."""
         for _ in self._poller.ipoll(0):
             return True
         return False
 
     def readinto(self, buffer):
-        """The number of bytes put into the buffer, all that are waiting as far as it has room."""
+        """Reads waiting bytes, as many as the buffer has room for; returns their number."""
         byte, size, count = self._byte, len(buffer), 0
         now = time.ticks_ms()
         between = self._between or time.ticks_diff(now, self._heard) >= _SILENCE_MS
@@ -55,8 +56,7 @@ class Console:
         return count
 
     def write(self, data, count):
-        """Writes a frame, the first `count` bytes of data; the zero before it ends what else was
-        printed, which is no frame."""
+        """Writes a frame, data[:count], after a zero: that ends any other output before it."""
         self._stdout.write(b"\0")
         self._stdout.write(data, count)
 
@@ -65,7 +65,7 @@ _console = None
 
 
 def repl_console():
-    """The Console of this board, which has the port for itself from now on."""
+    """Returns the Console of this board, after switching Ctrl-C off on the port."""
     global _console
     if _console is None:
         import select
@@ -81,8 +81,10 @@ def repl_console():
 
 
 def repl_link(mtu, relays):
-    """The UartLink over it; mtu: the longest frame in bytes; relays: that of others, which a
-    gateway passes on to the host and sends itself."""
+    """Returns the UartLink over the REPL port.
+
+    mtu: bytes of the longest frame; relays: at a gateway, bytes of the longest that it relays.
+    """
     from firmware.links.uart import UartLink
 
     link = UartLink(repl_console(), mtu, max(mtu, relays))

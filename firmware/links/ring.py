@@ -1,14 +1,14 @@
 """The link of a chip in a ring of serial lines: each chip's TX leads to the next one's RX, the
-host's to the first and the last one's to the host's.
+host's to the first chip's, and the last chip's to the host's.
 
-Frames go one way only, and all pass through each chip between sender and receiver. Whoever they
-are for verifies them; what comes back to its sender was for nobody, and ends there.
+Frames go one way only, through each chip between sender and receiver. Only the receiver verifies
+a frame. One that comes back to its sender had no receiver, and is not sent on.
 """
 
 from protocol.compat import const, micropython
 from protocol.frame import BROADCAST, DST, SRC
 
-# Whoever never stops sending must not keep a chip from its own work.
+# A sender that never stops must not keep a chip from its own work.
 FRAMES_A_POLL = const(64)
 
 
@@ -32,12 +32,15 @@ class Ring:
 
     @property
     def dropped(self):
-        """Damaged frames skipped so far, and frames that were too long to pass on."""
+        """The number of damaged frames skipped, and of frames that were too long to pass on."""
         return self._uart.dropped
 
     @micropython.native
     def receive(self):
-        """As a link's: a frame for this chip; frames for others are passed on on the way."""
+        """Puts a received frame for this chip into `frame` and returns its length, or 0.
+
+        Passes on frames for others. Does not wait.
+        """
         chip_id, frame, receive = self._chip_id, self.frame, self._receive
         for _ in range(FRAMES_A_POLL):
             length = receive()
@@ -50,4 +53,4 @@ class Ring:
         return 0
 
     def keep_sender(self):
-        """Nothing: answers go on around the ring."""
+        """Does nothing: answers go on around the ring."""

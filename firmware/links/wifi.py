@@ -1,34 +1,35 @@
-"""The chip's Wi-Fi, as ESP-NOW needs it: loaded to switch it on, and given back to the heap."""
+"""Switches on Wi-Fi and ESP-NOW; this module is unloaded afterwards."""
 
 import gc
 import sys
 
 from protocol.compat import const
 
-# Bytes of ESP-IDF's memory that a chip keeps for frames that it sends: MicroPython's heap, which
-# grows by doubling, would take all, and the driver refuse each frame (ESP_ERR_ESPNOW_NO_MEM).
+# Bytes of ESP-IDF's memory that are reserved for frames to send: otherwise MicroPython's heap,
+# which grows by doubling, would take all of it, and the driver refuse each frame
+# (ESP_ERR_ESPNOW_NO_MEM).
 _SENDING = const(4096)
-# Without so much of it at least, no frame would leave.
+# With fewer bytes than these the driver could send no frame.
 _LEAST = const(1024)
-_UART = const(1)  # the one that lends its buffer, which is ESP-IDF's
+_UART = const(1)  # its receive buffer, in ESP-IDF's memory, is the reserve
 
 
 def start(settings):
-    """Switches Wi-Fi and ESP-NOW on, anew where they are on; the ESPNow, which is always the same.
+    """Switches Wi-Fi and ESP-NOW on, or off and on, and returns the ESPNow, always the same
+    object.
 
-    On a fixed channel, with power save off, which would otherwise lose frames. settings: channel,
-    rxbuf, rate where it is to be set, and mtu, which becomes what this MicroPython offers where
-    that is less.
+    The channel is fixed, and power save is off, since it loses frames. settings: channel; rxbuf;
+    rate, if it is to be set; mtu, which is lowered to what this MicroPython can send.
     """
     import espnow
     import network
 
-    # The name was there before version 2, and on boards means what they can send.
+    # Older versions have this name too; on boards it says what they can send.
     settings["mtu"] = min(settings["mtu"], espnow.MAX_DATA_LEN)
     esp = espnow.ESPNow()
     esp.active(False)
     station = network.WLAN(network.STA_IF)
-    station.active(False)  # which outlasts a soft reset, and a driver's fault with it
+    station.active(False)  # it stays on over a soft reset, and so would a fault of the driver
     station.active(True)
     station.config(channel=settings["channel"], pm=network.WLAN.PM_NONE)
     esp.config(rxbuf=settings["rxbuf"])
@@ -36,15 +37,17 @@ def start(settings):
     if "rate" in settings:
         try:
             esp.config(rate=settings["rate"])
-        except (OSError, ValueError) as error:  # of some chips and versions; it works, slower
+        except (OSError, ValueError) as error:  # on some chips and versions; it works, slower
             print("ESP-NOW stays at 1 Mbit/s: its rate was refused:", error)
-    sys.modules.pop("network", None)  # not needed again; where it is a file it leaves the heap
+    sys.modules.pop("network", None)  # not needed again: frees its heap if it is a file
     return esp
 
 
 def begin(config):
-    """Takes the memory for sending, so that the heap does not, until the node stands: a UART whose
-    `deinit` gives it back, None where there is none to spare."""
+    """Reserves memory for sending, so that the heap does not take it while the node is made.
+
+    Returns a UART whose `deinit` frees it, None if there is no UART to spare or no ESP-IDF.
+    """
     line = config["uart"]["id"] if config["gateway"] else None
     from firmware.heap import room
 
@@ -56,10 +59,10 @@ def begin(config):
 
 
 def verify():
-    """Raises MemoryError where ESP-IDF has too little left to send a frame."""
+    """Raises MemoryError if ESP-IDF has too little memory left to send a frame."""
     from firmware.heap import room
 
-    gc.collect()  # which gives back areas of the heap that are empty
+    gc.collect()  # it returns empty areas of the heap to ESP-IDF
     left = room()
     if left is not None and left < _LEAST:
         raise MemoryError(

@@ -1,11 +1,12 @@
-"""The role of a chip whose group exchanges finished activations in place of partial sums.
+"""The role of a chip whose group exchanges finished activations instead of partial sums.
 
-Each chip has rows of the output and the down projection, not columns: those of its own elements of
-the residual stream. In each phase of a layer chips give one another what their heads or units
-make of it, whole vectors of int16; then each computes its elements of the residual stream, and
-gives them to the others. Every collective is a sum to which each contributes a range of its own
-(protocol/collective.py), so that what is lost is repaired as partial sums are. Of wide models and
-many chips these are fewer bytes, in twice as many collectives.
+Each chip has rows, not columns, of the output and the down projection: those of its own elements
+of the residual stream. Each phase of a layer has two collectives. In the first, each chip
+contributes the activations of its heads or units, as int16; from all of them each chip computes
+its elements of the residual stream, which it contributes to the second. Both are sums to which
+each member contributes its own range (protocol/collective.py), so losses are repaired in the same
+way. For wide models and many chips this takes fewer bytes than all-reduce, in twice as many
+collectives.
 """
 
 from array import array
@@ -27,14 +28,15 @@ from protocol.shard_layout import (
 
 
 def make_role(outbox, weights, kernels):
-    """The role; kernels: the module firmware.compute.model_kernels."""
+    """Returns the role; kernels: the module firmware.compute.model_kernels."""
     from firmware.compute import norms
 
     return make_gathering(outbox, weights, kernels, norms)
 
 
 def make_gathering(outbox, weights, kernels, norms):
-    """The role; kernels, norms: the modules model_kernels and norms of firmware/compute."""
+    """Returns the role; kernels, norms: the modules model_kernels and norms of
+    firmware/compute."""
     layout = weights.layout
     *edges, longest = layout["gather"]
     group = Group(outbox, weights, layout["positions"] * longest)
@@ -44,7 +46,7 @@ def make_gathering(outbox, weights, kernels, norms):
 
 
 def widen(collective, capacity):
-    """Has a collective take vectors of so many elements, longer than any contribution."""
+    """Gives a collective room for vectors of `capacity` elements, longer than any contribution."""
     collective._capacity = capacity
     for each in collective._rounds:
         each.total = int32s(capacity)
@@ -53,8 +55,11 @@ def widen(collective, capacity):
 
 @micropython.viper
 def take_row(total: ptr32, row: ptr32, edges: ptr32, members: int, count: int, i: int):
-    """Copies the i-th of `count` positions from what members contributed, one member's positions
-    one after another, to `row`, whose elements edges[m] to edges[m + 1] are member m's."""
+    """Copies the i-th of `count` positions from `total` to `row`.
+
+    total: all positions of member 0, then all of member 1, and so on. row: of one position; its
+    elements edges[m] to edges[m + 1] are member m's.
+    """
     m = 0
     while m < members:
         to = edges[m]
@@ -69,7 +74,7 @@ def take_row(total: ptr32, row: ptr32, edges: ptr32, members: int, count: int, i
 
 @micropython.viper
 def copy(src: ptr32, dst: ptr32, to: int, n: int):
-    """Copies src [n] to dst[to] and on."""
+    """Copies src [n] to dst[to : to + n]."""
     i = 0
     while i < n:
         dst[to] = src[i]
@@ -78,7 +83,7 @@ def copy(src: ptr32, dst: ptr32, to: int, n: int):
 
 
 class GatherStep(Step):
-    """As Step, with two collectives in each phase: of activations, and of the residual stream."""
+    """A Step with two collectives in each phase: of activations, then of the residual stream."""
 
     def __init__(self, model, weights, kernels, norms, collective):
         """kernels, norms: the modules model_kernels and norms of firmware/compute."""
@@ -92,12 +97,14 @@ class GatherStep(Step):
             residual.values[at + first : at + first + own]
             for at in range(0, len(residual.values), residual.dim)
         ]
-        # Of the residual stream: the members, where each one's elements begin, and its own, of
-        # each position. Together, for to look up an attribute takes as long as to take several.
+        # Of the residual stream: the number of members, where the elements of each begin, the
+        # first and the number of this chip's, and slices of these for each position. In one
+        # tuple: unpacking it takes no longer than looking up one attribute.
         self._stream = len(stream) - 1, stream, first, own, slices
         self._finishing = wide, int32s(own), norms.add_rescaled
-        # Of each phase: where this chip's results are, and how many; where members' begin; its
-        # rows of the projection, and where the multipliers of the first are.
+        # Of each phase: the buffer of this chip's activations, the first and the number of them;
+        # where each member's begin; the blocks of this chip's rows of the projection; and the
+        # offset of the first row's multiplier.
         self._phases = [
             (
                 results, edges[me], edges[me + 1] - edges[me], edges,
@@ -109,11 +116,14 @@ class GatherStep(Step):
                 (workspace.rows, units, DOWN_WEIGHTS, DOWN_MULTIPLIERS),
             )
         ]  # fmt: skip
-        self._is_partial = False  # whether the collective is one of activations
+        self._is_partial = False  # whether the current collective is one of activations
 
     @micropython.native
     def _take_in(self):
-        """As Step's: after activations this chip's elements of the residual stream are due."""
+        """Takes in the result of a collective; returns whether the phase has ended.
+
+        After the activations, this chip's elements of the residual stream are due.
+        """
         if self._is_partial:
             self._finish()
             return False
@@ -122,7 +132,7 @@ class GatherStep(Step):
 
     @micropython.native
     def _contribute(self):
-        """Computes what this chip's heads or units give, and sends it."""
+        """Computes the activations of this chip's heads or units, and sends them."""
         model, residual, count = self.model, self.residual, self.place[PLACE_COUNT]
         layer, phase = model.layers[self.place[PLACE_LAYER]], self.place[PLACE_PHASE]
         results, first, size, _, _, _ = self._phases[phase]
@@ -165,7 +175,7 @@ class GatherStep(Step):
 
     @micropython.native
     def _take_stream(self):
-        """Puts together the residual stream of all members' elements."""
+        """Assembles the residual stream from all members' elements."""
         total, count = self.collective.result, self.place[PLACE_COUNT]
         rows = self.residual._rows
         members, stream, _, _, _ = self._stream

@@ -1,4 +1,4 @@
-"""The role of a chip whose group adds up its partial sums by itself.
+"""The role of a chip in a group that adds up its partial sums by itself, without the host.
 
 The host sends an embedded token (STEP); each chip of the group answers after the last layer.
 """
@@ -22,38 +22,38 @@ from protocol.messages import (
     is_answered,
 )
 
-# Milliseconds without a contribution after which the missing members are reported to the host.
-# It has looked after them by itself before that, in a handshake with all (STEP_HANDSHAKE_AFTER in
-# host/cluster/coordinator.py). Of many members each is asked more seldom.
+# Milliseconds without a contribution after which missing members are reported to the host. Before
+# that the host has looked for them by a handshake with all chips (STEP_HANDSHAKE_AFTER in
+# host/cluster/coordinator.py). The more members there are, the longer the turns between requests.
 _TIMEOUT_MS = const(6000)
 _TIMEOUT_A_MEMBER_MS = const(300)
-# Milliseconds between two times that a chip says it knows nothing of a step: as long as the step
-# takes to come.
+# Milliseconds between two requests of a chip for a STEP that it has not received: about as long as
+# the STEP takes to arrive.
 _ASK_AGAIN_MS = const(10)
-# Milliseconds between two looks at the clock that count as waiting, at most: in the rest this chip
-# was stopped or computed, and could have heard nobody.
+# Milliseconds between two readings of the clock that count as waiting, at most: in the time beyond
+# that this chip was stopped or computed, and could have received nothing.
 _LONGEST_TICK_MS = const(50)
 
 
 def make_role(outbox, weights, kernels):
-    """The role; kernels: the module firmware.compute.model_kernels."""
+    """Returns the role; kernels: the module firmware.compute.model_kernels."""
     from firmware.compute import norms
 
     return AllReduce(outbox, weights, kernels, norms)
 
 
 class Group:
-    """A chip's place among those that add up their partial sums: sends, asks, and reports who is
-    missing. collective: the sums."""
+    """A chip's membership in a group that adds up partial sums: it sends contributions, asks for
+    missing ones, and reports missing members. collective: the Collective."""
 
     def __init__(self, outbox, weights, capacity=0):
-        """capacity: elements of the longest contribution, 0 for those of all positions."""
+        """capacity: elements of the longest contribution, 0 for a partial sum of all positions."""
         layout = weights.layout
         members = layout["members"]
         self.outbox = outbox
         capacity, bits = capacity or layout["positions"] * layout["dim"], layout["bits"]
         room = outbox.max_payload
-        # Chips on the radio may be told that others take short frames alone.
+        # The host may tell chips on the radio that others take only short frames.
         least = outbox.room(LEAST_MTU) if hasattr(outbox.link, "radio") else room
         settings = (
             outbox.chip_id, members, capacity, bits, room, self._send_to_members,
@@ -75,7 +75,7 @@ class Group:
 
     @micropython.native
     def tick(self, step):
-        """Asks for what does not come; step: the Step that waits for it."""
+        """Asks for missing contributions when it is time; step: the Step that waits for them."""
         now = ticks_ms()
         elapsed = min(ticks_diff(now, self._ticked), _LONGEST_TICK_MS)
         self._ticked = now
@@ -98,13 +98,13 @@ class Group:
 
 
 class AllReduce(Role):
-    """Takes STEPs of the host and contributions of the group's other chips."""
+    """Handles STEPs of the host, and contributions of the group's other chips."""
 
     frequent = CONTRIBUTION
 
     def __init__(self, outbox, weights, kernels, norms, group=None, step=None):
-        """kernels, norms: the modules model_kernels and norms of firmware/compute; group, step:
-        in place of a Group and a Step."""
+        """kernels, norms: the modules model_kernels and norms of firmware/compute; group, step: to
+        be used in place of a Group and a Step."""
         self.handlers = {
             STEP: self._on_step,
             CONTRIBUTION: self._on_contribution,
@@ -122,7 +122,7 @@ class AllReduce(Role):
 
     @micropython.native
     def on_idle(self):
-        """Asks for what does not come."""
+        """Asks for missing contributions when it is time."""
         self._group.tick(self.step)
 
     @micropython.native
@@ -135,7 +135,7 @@ class AllReduce(Role):
             self._ask_for_step()
 
     def _ask_for_step(self):
-        """Tells the host that the others are at a step that this chip knows nothing of."""
+        """Tells the host that the others are at a step that this chip has not received."""
         now = ticks_ms()
         if ticks_diff(now, self._asked) >= _ASK_AGAIN_MS:
             self._asked = now
@@ -160,7 +160,7 @@ class AllReduce(Role):
             self.proceed()
 
     def _is_under_way(self, frame):
-        """Whether this STEP, received again, is being worked on."""
+        """Returns whether this STEP is a retransmission of the one being worked on."""
         request = self.step.request
         return (
             not self.step.is_idle()
@@ -171,7 +171,8 @@ class AllReduce(Role):
 
     @micropython.native
     def proceed(self):
-        """Goes on with the step as far as what has come allows, and answers it in the end."""
+        """Goes on with the step as far as contributions allow, and answers it when it has
+        ended."""
         outbox, step = self.outbox, self.step
         try:
             if not step.advance():

@@ -1,4 +1,4 @@
-"""The role of a chip that has failed to start: it answers whatever is asked with the reason."""
+"""The role of a chip that has failed to start: it answers every request with the reason."""
 
 from firmware.node import Role
 from protocol.fields import u16
@@ -8,10 +8,10 @@ from protocol.messages import FAULT, HASH_SIZE, REQUEST_SIZE
 
 
 class Faulty(Role):
-    """Says to the host why this chip can do no work."""
+    """Tells the host why this chip cannot work."""
 
     def __init__(self, outbox, fault):
-        """fault: the reason, in words."""
+        """fault: the reason, as text."""
         self.fault = fault
         self.handlers = {COMPUTE: self._refuse, STEP: self._refuse}
         self.outbox = outbox

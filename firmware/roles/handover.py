@@ -1,43 +1,45 @@
-"""A message that is sent again until each of its receivers has acknowledged it."""
+"""Sends a message again until each of its receivers has acknowledged it."""
 
 from protocol.compat import const, ticks_diff, ticks_ms
 from protocol.fields import u16
 from protocol.frame import BROADCAST, HOST, SEQUENCE, SRC, write_header
 
-# Milliseconds without an acknowledgement after which a message is sent again: longer than a
-# receiver is likely to need for the step before, which is about as long as this chip's own, but
-# not where that took long because frames were lost. It grows by a quarter each time, as far as the
-# longest.
+# The timeout for acknowledgements: so many times the milliseconds that this chip took for its own
+# step, since a receiver is likely to need as long for the step before; but within these bounds,
+# because that step may have been slow through lost frames. It grows by a quarter each time.
 TIMEOUT_STEPS = const(3)
 SHORTEST_TIMEOUT_MS = const(15)
 LONGEST_TIMEOUT_MS = const(120)
-# After so long nobody is there any more; the host will have noticed.
+# Milliseconds after which the receivers count as gone; the host will have noticed by then.
 GIVE_UP_MS = const(20000)
 
 
 class Handover:
-    """Passes on what a stage has made, one message at a time."""
+    """Hands the output of a stage to its receivers, one message at a time."""
 
     def __init__(self, outbox, receivers):
-        """receivers: ids of the next stage's chips, or of the host alone."""
+        """receivers: bytes, the ids of the next stage's chips, or that of the host."""
         self.outbox = outbox
         self._receivers = receivers
         self._to_host = receivers[0] == HOST
         self._size = self._number = 0
-        self._missing = 0  # bit i: the i-th receiver has not acknowledged it
+        self._missing = 0  # bit i: the i-th receiver has not acknowledged the message
         self._sent_at = self._resent_at = self._timeout = 0
 
     def is_pending(self):
-        """Whether somebody has not acknowledged the last message."""
+        """Returns whether a receiver has not acknowledged the last message."""
         return self._missing != 0
 
     def forget(self):
-        """Leaves the last message as it is."""
+        """Stops sending the last message."""
         self._missing = 0
 
     def send(self, kind, size, number, step_ms):
-        """Sends the outbox's answer, with `size` bytes of payload, which took so many milliseconds
-        to make; number: the sequence that its acknowledgements repeat."""
+        """Sends the outbox's answer, with `size` bytes of payload.
+
+        kind: its message type; number: the sequence that its acknowledgements repeat; step_ms: the
+        milliseconds that this chip took for the step.
+        """
         self._sent_at = self._resent_at = ticks_ms()
         timeout = TIMEOUT_STEPS * step_ms
         self._timeout = min(max(SHORTEST_TIMEOUT_MS, timeout), LONGEST_TIMEOUT_MS)
@@ -49,14 +51,14 @@ class Handover:
         self._transmit()
 
     def on_acknowledgement(self, frame):
-        """Takes in a verified ACK."""
+        """Handles a verified ACK."""
         if self._missing and u16(frame, SEQUENCE) == self._number:
             receiver = self._receivers.find(frame[SRC : SRC + 1])
             if receiver >= 0:
                 self._missing &= ~(1 << receiver)
 
     def retransmit(self):
-        """Sends the message again where its timeout has passed, or gives it up."""
+        """Sends the message again if its timeout has passed, or gives up after GIVE_UP_MS."""
         now = ticks_ms()
         if ticks_diff(now, self._sent_at) > GIVE_UP_MS:
             self._missing = 0

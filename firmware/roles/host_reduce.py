@@ -1,4 +1,4 @@
-"""The role of a chip whose partial sums the host adds up: it answers one COMPUTE after another."""
+"""The role of a chip whose partial sums the host adds up: it answers COMPUTEs."""
 
 from array import array
 
@@ -24,11 +24,11 @@ from protocol.messages import (
     read_rows,
 )
 
-_TRAILER = const(12)  # the longest, for which the frame needs room
+_TRAILER = const(12)  # bytes of the longest trailer, for which the frame needs room
 
 
 def make_role(outbox, weights, kernels):
-    """The role; kernels: the module firmware.compute.model_kernels."""
+    """Returns the role; kernels: the module firmware.compute.model_kernels."""
     return HostReduce(outbox, weights, kernels)
 
 
@@ -44,21 +44,21 @@ class HostReduce(Role):
         self.model = model = Model(weights, kernels)
         self.forget = model.cache.forget
         self.outbox = outbox
-        self.all = None  # where native kernels take several positions at once, a Passes
-        # Bound once, not at each request.
+        self.all = None  # a Passes, where native kernels take several positions at once
+        # Bound once: a bound method is an allocation.
         self._attend = model.attention.run if model.attention else None
         self._feed_forward = model.feed_forward.run if model.feed_forward else None
         self._load = kernels.load_int16s
         self._dim, self._context = weights.layout["dim"], weights.layout["context"]
         workspace = weights.workspace
         self._rows = array("i", [0] * (2 * len(workspace.out)))
-        # Together, for to look up an attribute takes as long as to take several from a tuple.
+        # In one tuple: unpacking it takes no longer than looking up one attribute.
         self._request = (
             array("i", [0] * 6), outbox.boot_id, self._load, workspace.x, workspace.out,
             workspace.results, self._dim, self._context, model.cache, weights.layers,
         )  # fmt: skip
 
-    @micropython.native  # for the reason that firmware/outbox.py gives
+    @micropython.native  # for the reason given in firmware/outbox.py
     def _on_compute(self, frame, length):
         if length < REQUEST_SIZE:
             raise ProtocolError("no request is named")
@@ -75,14 +75,14 @@ class HostReduce(Role):
 
     @micropython.viper
     def answer(self, request, length: int, answer) -> int:
-        """Computes a verified COMPUTE frame of at least seven bytes of payload into the frame
-        buffer `answer`: its type, payload, and what begin_answer writes.
+        """Computes the answer to a verified COMPUTE frame of at least seven bytes of payload.
 
-        Returns the payload's length; 0 where there is nothing to say: the request is of an older
-        sequence, or this chip has no part in its phase; -1 where the buffer holds the answer
-        already. Raises BadRequest and NeedKV.
+        The frame buffer `answer` gets its type, its payload, and what begin_answer writes. Returns
+        the payload's length; 0 if there is nothing to answer, because the request is of an older
+        sequence or this chip has no part in its phase; -1 if the buffer holds the answer already.
+        Raises BadRequest and NeedKV.
         """
-        # Without the build's help viper takes other modules' constants for objects: they are cast.
+        # int(): viper takes other modules' constants for objects, unless the build inlined them.
         fields_of, boot_id, load, x, out, results, dims, places, cache, layers = self._request
         values = int(begin_compute(request, answer, length, boot_id, fields_of))
         if values == -2:
@@ -136,7 +136,7 @@ class HostReduce(Role):
         return int(PARTIAL_DATA) - int(HEADER_SIZE) + size
 
     def _refuse(self, values, count, layer, position):
-        """Raises BadRequest, naming what is wrong with the sizes or the place of a request."""
+        """Raises BadRequest, naming what is wrong with a request's size, layer or position."""
         if values != count * self._dim or count > len(self.model.workspace.out):
             raise BadRequest("%d values for %d positions of %d" % (values, count, self._dim))
         raise BadRequest(
@@ -145,8 +145,11 @@ class HostReduce(Role):
         )
 
     def attend(self, request, end, layer, count):
-        """Has `count` positions of several sequences attend; false where one of these is older
-        than the one in its slot. end: of the request's runs. Raises BadRequest and NeedKV."""
+        """Computes attention of `count` positions of several sequences into workspace.out.
+
+        end: the offset of the end of the request's runs. Returns False if one of the sequences is
+        older than the one in its slot. Raises BadRequest and NeedKV.
+        """
         model, rows = self.model, self._rows
         cache, weights, out = model.cache, model.layers[layer], model.workspace.out
         if read_rows(request, COMPUTE_DATA, end, rows) != end:

@@ -1,10 +1,11 @@
-"""The role of a chip that is, alone or in a group, a stage of a pipeline: some whole layers, for
-several sequences in turn.
+"""The role of a chip that is a stage of a pipeline, alone or in a group: it has some whole layers,
+and takes several sequences in turn.
 
-What comes out is the next stage's STEP, or the answer of the last one. Every message from stage to
-stage, from the host to the first and from the last to the host, is acknowledged when the receiver
-begins to work on it, and sent again until it is. A stage begins a STEP when what it made of the
-last one has been taken. So STEPs come in order, and a stage that is slow holds up those before it.
+The output of a stage is the next stage's STEP; that of the last one is the answer to the host.
+Every message between stages, from the host to the first one and from the last one to the host, is
+acknowledged when its receiver begins to work on it, and sent again until then. A stage begins a
+STEP only when its output of the STEP before has been acknowledged. So STEPs stay in order, and a
+slow stage holds up those before it.
 """
 
 from firmware.compute.model import Model
@@ -30,26 +31,27 @@ from protocol.messages import (
     begin_answer,
 )
 
-_HALF = const(0x8000)  # numbers wrap: less than half the circle behind is older
+_HALF = const(0x8000)  # numbers wrap: one less than half the circle behind is older
 _NONE = const(-1)
 _HOST_ALONE = b"\xfe"
 
 
 def make_role(outbox, weights, kernels):
-    """The role; kernels: the module firmware.compute.model_kernels."""
+    """Returns the role; kernels: the module firmware.compute.model_kernels."""
     from firmware.compute import norms
 
     return Pipeline(outbox, weights, kernels, norms)
 
 
 class BusyTime:
-    """Milliseconds that a stage was at work: on steps, and on messages between them."""
+    """Measures the milliseconds that a stage is at work: on steps, and on messages between
+    them."""
 
     def __init__(self):
         self.ms = self._polled = 0
 
     def timed(self, poll, step):
-        """`poll` with the time taken that it works; step: the Step that is under way or not."""
+        """Returns a `poll` that measures its time; step: the Step, which may be under way."""
 
         def timed_poll():
             works = not step.is_idle()
@@ -57,7 +59,7 @@ class BusyTime:
             came = poll()
             self._polled = ticks_ms()
             if came or works:
-                # Of less than a millisecond too, for one in so many ends beyond the clock's tick.
+                # Shorter turns count on average: some of them end after a tick of the clock.
                 self.ms += ticks_diff(self._polled, began)
             return came
 
@@ -65,7 +67,7 @@ class BusyTime:
 
 
 class Pipeline(Role):
-    """Takes STEPs of the stage before, or of the host, and hands over what it makes of them."""
+    """Takes STEPs of the stage before, or of the host, and hands over their output."""
 
     frequent = CONTRIBUTION
 
@@ -87,20 +89,20 @@ class Pipeline(Role):
         self.handover = Handover(outbox, layout["next"] or _HOST_ALONE)
         self.busy = BusyTime()
         self._has_next = bool(layout["next"])
-        # Of a group the first chip hands over what all have.
+        # In a group, only the first chip hands over the output, which all have.
         self._is_first = layout["members"][0] == layout["chip"]
         self._pending = bytearray(HEADER_SIZE + weights.request_size)
-        self._pending_length = 0  # of the STEP that waits there, or 0
-        self._number = _NONE  # of the step begun last
+        self._pending_length = 0  # of the STEP that waits in _pending, 0 for none
+        self._number = _NONE  # the number of the STEP begun last
         self._began = 0
 
     @property
     def busy_ms(self):
-        """Milliseconds at work since the session began."""
+        """The milliseconds at work since the session began."""
         return self.busy.ms
 
     def timed(self, poll):
-        """The node's `poll`, timed."""
+        """Returns the node's `poll`, timed."""
         return self.busy.timed(poll, self.step)
 
     def forget(self):
@@ -111,7 +113,7 @@ class Pipeline(Role):
         self._number = _NONE
 
     def on_idle(self):
-        """Asks for what does not come, and sends again what nobody has taken."""
+        """Asks for missing contributions, and sends the output again if its timeout has passed."""
         self._group.tick(self.step)
         if self.handover.is_pending():
             self.handover.retransmit()
@@ -125,7 +127,7 @@ class Pipeline(Role):
             self.proceed()
 
     def proceed(self):
-        """Goes on with the step as far as what has come allows, and with the next that waits."""
+        """Goes on with the step as far as contributions allow, and begins the one that waits."""
         self._advance()
         self._begin_pending()
 
@@ -146,7 +148,7 @@ class Pipeline(Role):
             self._pending_length = length
 
     def _begin_pending(self):
-        """Begins the STEP that waits, if nothing else is under way."""
+        """Begins the STEP that waits, if no other is under way."""
         length = self._pending_length
         if length and self._is_free():
             self._pending_length = 0
@@ -166,9 +168,9 @@ class Pipeline(Role):
     def _begin(self, frame, length):
         self._number = number = u16(frame, STEP_NUMBER)
         self._acknowledge(frame)
-        frame[SRC] = HOST  # who hears of what goes wrong
+        frame[SRC] = HOST  # errors go to the host
         self._began = ticks_ms()
-        # Steps follow each other whatever sequences they are of, and so do their collectives.
+        # STEPs are numbered through all sequences, and so are their collectives.
         first = number * 2 * len(self.step.model.layers) & 0xFFFF
         try:
             if frame[STEP_WANTS] & SEVERAL_RUNS:
@@ -195,8 +197,10 @@ class Pipeline(Role):
             self.handover.send(outbox.answer[TYPE], size, self._number, step_ms)
 
     def _write_output(self):
-        """Writes what comes of the step into the outbox's answer, its type included: the payload's
-        length, 0 where this chip has nothing to hand over."""
+        """Writes the step's output, with its type, into the outbox's answer.
+
+        Returns the payload's length, 0 if this chip has nothing to hand over.
+        """
         outbox, step = self.outbox, self.step
         if not self._has_next:
             if not step.has_answer():

@@ -1,4 +1,4 @@
-"""A STEP: some positions of a sequence on their way through a group's layers.
+"""Works on a STEP: takes some positions through the layers of a group of chips.
 
 The chips of a group add up their partial sums among themselves (protocol/collective.py), and each
 keeps a replica of the residual stream. The arithmetic is exact, so the replicas never differ.
@@ -45,23 +45,23 @@ from protocol.shard_layout import (
     O_MULTIPLIERS,
 )
 
-# Words of a step's place, where machine code finds them (firmware/compute/exchange.py); phases.
+# Words of a step's place, which machine code reads too (firmware/compute/exchange.py); phases.
 PLACE_LAYER = const(0)
 PLACE_PHASE = const(1)
 PLACE_COUNT = const(2)
 IN_ATTENTION = const(0)
 IN_FEED_FORWARD = const(1)
 IDLE = const(2)
-_TRAILER = const(12)  # the longest, for which an answer needs room
+_TRAILER = const(12)  # bytes of the longest trailer, for which an answer needs room
 
 
 class Step:
-    """The step that is under way, one at a time.
+    """The STEP that is under way: one at a time.
 
-    After `begin`, and whenever a contribution has come, `advance` goes on as far as it can.
-    request: the head of the STEP frame that is or was worked on; place: the layer, of those of the
-    group, and the phase in which it is, and how many positions it has; residual: the
-    ResidualStream; collective: the group's sums.
+    After `begin`, and whenever contributions are complete, `advance` goes on until the next are
+    due. request: header and request fields of the current or last STEP frame; place: int32 words,
+    the layer (counted within the group), the phase, and the number of positions; residual: the
+    ResidualStream; collective: the Collective of the group.
     """
 
     def __init__(self, model, weights, kernels, collective):
@@ -77,30 +77,30 @@ class Step:
         self.place = array("i", [0, IDLE, 0])
 
     def is_idle(self):
-        """Whether no step is under way."""
+        """Returns whether no step is under way."""
         return self.place[PLACE_PHASE] == IDLE
 
     def abort(self):
-        """Leaves the step that is under way, if any."""
+        """Ends the step that is under way, if any, without an answer."""
         self.place[PLACE_PHASE] = IDLE
 
     def forget(self):
-        """Aborts any step, and forgets the KV cache and what was contributed."""
+        """Aborts any step, and forgets the KV cache and all contributions."""
         self.place[PLACE_PHASE] = IDLE
         self.collective.forget()
         self.model.cache.forget()
 
     def begin(self, request, length, epoch, number):
-        """Begins the work that a verified STEP frame asks for, instead of any other.
+        """Begins the work on a verified STEP frame, and aborts any other step.
 
-        epoch, number: of its first collective. False where the request is of an older sequence.
-        Raises BadRequest and NeedKV.
+        length: of its payload; epoch, number: of its first collective. Returns False if the
+        request is of an older sequence. Raises BadRequest and NeedKV.
         """
         residual, dim, rows = self.residual, self.residual.dim, self._rows
         count, bits = request[COUNT], request[STEP_BITS]
         at = -1
         if 1 <= bits <= 32 and 0 < count <= residual.positions:
-            self.place[PLACE_PHASE] = IDLE  # whose rows are written over
+            self.place[PLACE_PHASE] = IDLE  # the rows of any other step are overwritten
             at = read_rows(request, STEP_DATA, HEADER_SIZE + length, rows)
         size = HEADER_SIZE + length - at
         if at < 0 or size != packed_size(count * dim, bits):
@@ -116,8 +116,11 @@ class Step:
         return True
 
     def _has_caches(self, request, count):
-        """Whether no sequence of the rows is older than the one in its slot. Raises BadRequest for
-        a place that is not there, NeedKV where positions before one are missing."""
+        """Returns whether no row's sequence is older than the one in its slot.
+
+        Raises BadRequest for a layer or position that does not exist, and NeedKV if positions
+        before a row's are missing in the KV cache.
+        """
         rows, cache = self._rows, self.model.cache
         for i in range(count):
             sequence_id, position = rows[2 * i], rows[2 * i + 1]
@@ -131,7 +134,7 @@ class Step:
         return True
 
     def _follows(self, at):
-        """Whether the position before that of row `at` is among the rows before it."""
+        """Returns whether an earlier row has the position before that of row `at`."""
         rows = self._rows
         for i in range(at):
             if rows[2 * i] == rows[2 * at] and rows[2 * i + 1] + 1 == rows[2 * at + 1]:
@@ -140,7 +143,7 @@ class Step:
 
     @micropython.native
     def advance(self):
-        """Goes on as far as what has come allows; whether the step has come to its end."""
+        """Goes on as far as contributions allow; returns whether the step has ended."""
         place = self.place
         while place[PLACE_PHASE] != IDLE and self.collective.done:
             if not self._take_in():
@@ -159,7 +162,7 @@ class Step:
 
     @micropython.native
     def _note_held(self):
-        """Takes in that the layer's cache has the step's positions."""
+        """Records that the layer's KV cache has the step's positions."""
         rows, cache, layer = self._rows, self.model.cache, self.place[PLACE_LAYER]
         for i in range(self.place[PLACE_COUNT]):
             cache.select(rows[2 * i])
@@ -168,7 +171,7 @@ class Step:
 
     @micropython.native
     def _contribute(self):
-        """Computes this chip's partial sums of the phase that is due and sends them."""
+        """Computes this chip's partial sums of the current phase, and sends them."""
         model, residual, count = self.model, self.residual, self.place[PLACE_COUNT]
         layer = model.layers[self.place[PLACE_LAYER]]
         attends = self.place[PLACE_PHASE] == IN_ATTENTION
@@ -192,8 +195,10 @@ class Step:
 
     @micropython.native
     def _take_in(self):
-        """Takes in what chips have exchanged, here the group's sum, which the residual stream is
-        added; whether the phase has come to its end."""
+        """Takes in the result of a collective; returns whether the phase has ended.
+
+        Here that is the group's sum, which is added to the residual stream.
+        """
         layer, residual = self.model.layers[self.place[PLACE_LAYER]], self.residual
         total, dim = self.collective.result, residual.dim
         if self.place[PLACE_PHASE] == IN_ATTENTION:
@@ -204,14 +209,17 @@ class Step:
         return True
 
     def has_answer(self):
-        """Whether this chip has the host something to say of the step."""
+        """Returns whether this chip has logits or tokens to send to the host."""
         wanted = self.request[STEP_WANTS] & WANTS_MASK
         return wanted != WANTS_NOTHING and self.model.vocabulary is not None
 
     def write_answer(self, answer, boot_id):
-        """Writes what the step's end asks for into the frame buffer `answer`, its type included:
-        LOGITS, BEST or a mere ACK. The payload's length. Raises BadRequest for more positions
-        than there are or than the answer has room for."""
+        """Writes the answer that the STEP asks for, with its type, into the frame buffer `answer`.
+
+        It is LOGITS, CANDIDATES, BEST, or ACK if nothing is wanted of this chip. Returns the
+        payload's length. Raises BadRequest if more positions are to be scored than there are, or
+        than the answer has room for.
+        """
         request, vocabulary = self.request, self.model.vocabulary
         begin_answer(request, answer, boot_id)
         if not self.has_answer():
@@ -240,6 +248,6 @@ class Step:
                 best = self._best(logits, len(logits))
                 put_u16(answer, BEST_TOKEN + place, vocabulary.first_row + best)
                 put_u16(answer, BEST_LOGIT + place, logits[best])
-                logits[best] = -INT16_LIMIT - 1  # less than any, for the next best
+                logits[best] = -INT16_LIMIT - 1  # below all others, to find the next best
             size = BEST_TOKEN - HEADER_SIZE + BEST_SIZE * (i + 1)
         return size
