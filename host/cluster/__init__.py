@@ -1,1 +1,1 @@
-"""The coordinator: serial lines to the chips, requests and answers, the combined forward pass."""
+"""The host's side of a cluster: its file, sessions with chips, and requests and their answers."""

@@ -1,4 +1,4 @@
-"""A cluster as federation.toml has it, and the fields of that file."""
+"""A cluster as federation.toml describes it, and that file's fields."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MAX_CHIPS, _MAX_KEY_SIZE, _MAX_CONTEXT, _CHANNELS = MAX_CHIP_ID + 1, 64, 65535,
 
 @dataclass(frozen=True)
 class FlashedChip:
-    """One chip: board is a name in boards/, mac as 34:85:18:00:00:01, port where it was last."""
+    """One chip. board: a name in boards/; mac: as 34:85:18:00:00:01; port: the last one it had."""
 
     id: int
     board: str
@@ -42,13 +42,13 @@ class FlashedChip:
 
 @dataclass(frozen=True)
 class ClusterFile:
-    """A cluster of `chips` chips, of which `flashed` have been so far, by id.
+    """A cluster of `chips` chips; `flashed` are those that have been flashed so far, by id.
 
-    model: its path as given; model_hash: its first 8 bytes, as chips report it; context: in
-    positions; key: empty for frames that are not signed, as link.signed says then; channel: of
-    Wi-Fi; boards: the name of each chip's, by which the work is dealt, or empty: then all are
-    dealt the same, as far as the smallest has room; baud: bits per second that all lines to pins
-    were found to carry, None where that was not tried yet.
+    model: the path as given; model_hash: the first 8 bytes of the model's SHA-256, as chips report
+    it; context: positions; key: empty if frames are not signed (then link.signed is false);
+    channel: of Wi-Fi; boards: the name of each chip's board, by which the work is dealt, or empty:
+    then all chips get equal shards, which must fit the smallest; baud: bits per second that all
+    lines to pins were found to carry, None if that was not tried yet.
     """
 
     model: str
@@ -67,8 +67,7 @@ class ClusterFile:
         object.__setattr__(self, "link", replace(self.link, signed=bool(self.key)))
 
     def with_chip(self, chip: FlashedChip) -> ClusterFile:
-        """Returns this cluster after `chip` was flashed: in the place of one with its id or its
-        board."""
+        """Returns this cluster with `chip` flashed; it replaces any chip with its id or board."""
         others = [old for old in self.flashed if old.id != chip.id and old.mac != chip.mac]
         flashed = tuple(sorted([*others, chip], key=lambda one: one.id))
         return replace(self, flashed=flashed, baud=None)
@@ -78,16 +77,18 @@ class ClusterFile:
         return next((chip for chip in self.flashed if chip.id == number), None)
 
     def chip_of(self, mac: str) -> FlashedChip | None:
-        """Returns the chip that the board with this MAC became, None if it is of no chip."""
+        """Returns the chip that the board with this MAC became, None if it became none."""
         return next((chip for chip in self.flashed if chip.mac == mac), None)
 
     def has_line(self, chip: int) -> bool:
-        """Whether the host has a serial line to a chip: over the radio to the gateway alone, and
-        in a ring, whose line ends at none, to no chip."""
+        """Returns whether the host has a serial line to a chip of its own.
+
+        With the radio only the gateway has one; in a ring no chip has, as all share the line.
+        """
         return not self.link.is_ring and (chip == 0 or not self.link.has_radio)
 
 
-# What the file holds, beside what _check finds out.
+# Types of fields; what concerns several fields is checked by functions below.
 _Chips = Annotated[int, Meta(ge=1, le=_MAX_CHIPS, description=f"1 to {_MAX_CHIPS}")]
 _Context = Annotated[int, Meta(ge=1, le=_MAX_CONTEXT, description=f"1 to {_MAX_CONTEXT}")]
 _Channel = Annotated[int, Meta(ge=1, le=_CHANNELS, description=f"1 to {_CHANNELS}")]
@@ -113,8 +114,8 @@ class _LinkTable:
     kind: str
     channel: _Channel
     line: str
-    mtu: _Context | None = None  # None on UART
-    baud: _Baud | None = None  # in a ring, that of all its lines
+    mtu: _Context | None = None  # bytes; None on UART
+    baud: _Baud | None = None  # of all lines of a ring
 
 
 @dataclass(frozen=True)

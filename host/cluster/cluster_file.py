@@ -1,4 +1,4 @@
-"""federation.toml: the cluster as it was flashed, and the key that its chips share.
+"""Reads and writes federation.toml: the cluster as it was flashed, and its chips' common key.
 
     version = 2
     model = "models/home.bin"
@@ -23,8 +23,8 @@
     mtu = 250
 
 
-Whoever reads the key can join the cluster: the file is made for its owner's eyes alone, and git
-ignores it.
+Anyone who has the key can join the cluster, so only the file's owner may read it, and git ignores
+it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _TITLE = "# The cluster as flashed. Whoever has the key can join it: keep this f
 
 
 class ClusterFileError(ClusterError):
-    """A cluster file that cannot be read or written; the message is one line."""
+    """The cluster file cannot be read or written; the message is one line."""
 
 
 def make_key() -> bytes:
@@ -78,10 +78,10 @@ def read(path: Path = FILE) -> ClusterFile | None:
 def change(
     make: Callable[[ClusterFile | None], ClusterFile], path: Path = FILE
 ) -> ClusterFile:
-    """Writes what `make` makes of the cluster in a file, and returns it.
+    """Replaces the cluster in a file by make(cluster), and returns the new one.
 
-    Commands that do so at once, for two boards, wait for each other, so `make` must be quick.
-    The file is replaced whole or not at all. Raises ClusterFileError.
+    Commands that change the file at the same time, for two boards, wait for each other, so `make`
+    must be quick. The file is replaced whole or not at all. Raises ClusterFileError.
     """
     try:
         with _locked(path.parent):
@@ -111,8 +111,8 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _replace(path: Path, text: str) -> None:
     content = text.encode()
-    # In the same folder so that the renaming is atomic, for its owner's eyes alone; always of one
-    # name, so that what a writer leaves that was killed is replaced by the next.
+    # In the same folder, so that renaming is atomic; readable by its owner only; and always of the
+    # same name, so that the file left by a command that was killed is replaced by the next.
     name = path.with_name(f"{path.name}.new")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(name)

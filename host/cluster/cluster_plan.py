@@ -1,4 +1,4 @@
-"""What a cluster's file says of running it: the plan, and the lines to its chips."""
+"""Derives from a cluster's file what is needed to run it: the plan, and the lines to its chips."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def plan_boards(
     named: tuple[Board, ...],
     known: Sequence[Board],
 ) -> Plan:
-    """Returns the plan on which flashing and running agree.
+    """Returns the plan that flashing and running both use.
 
-    named: the board of each chip, by whose heaps and speeds the work is dealt; where it is empty,
-    all are dealt the same, bounded by the smallest heap of the boards that are `known`. Raises
-    ModelError where the model does not fit, BoardError.
+    named: the board of each chip, by whose heaps and speeds the work is dealt; if it is empty, all
+    chips get equal shards, which must fit the smallest heap of the `known` boards. Raises
+    ModelError if the model does not fit, and BoardError.
     """
     if named:
         placed = BoardSet(named, link.kind, context, link.signed, link.line, baud=link.baud)

@@ -1,4 +1,4 @@
-"""Requests to chips and their answers: retransmission, timeouts, errors by name."""
+"""Sends requests to chips and awaits their answers: retransmission, timeouts, errors by name."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ from protocol.frame import BROADCAST
 
 _LOG = logging.getLogger("federation")
 
-# Retransmitted to all at once, a request would be answered by many chips at once, and overflow a
-# gateway.
+# A request is retransmitted to so many chips at a time: if all answered at once, the answers would
+# overflow a gateway.
 MOST_RETRIES_AT_ONCE = 8
-# Seconds between two looks at whether a chip is known to be dead: however long its answer may
-# take, nobody waits longer for one that will not come.
+# Seconds between two calls of `watch`, which notices dead chips: it is the longest that the host
+# waits for an answer that cannot come, however long the timeout is.
 WATCH_EVERY = 0.05
 
 
 class Coordinator:
-    """Asks the chips of a dispatcher, one request at a time.
+    """Sends requests to the chips of a dispatcher, one at a time.
 
-    `resends` counts retransmitted requests; `answering` has the seconds from requests until each
-    chip's answers to them.
+    `resends` counts retransmitted requests; `answering` has the seconds from requests to each
+    chip's answers.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class Coordinator:
         line_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """timeout: seconds without an answer after which a chip is given up; watch: called
-        every WATCH_EVERY seconds of waiting, raises ClusterError when a chip is known to be dead;
-        is_lossless: whether the link loses no frame; line_seconds: that the longest request and
-        its answers keep a line busy; clock: seconds."""
+        """timeout: seconds without an answer after which a chip is given up; watch: called every
+        WATCH_EVERY seconds of waiting, raises ClusterError if a chip is dead; is_lossless: whether
+        the link loses no frames; line_seconds: for which the longest request and its answers keep
+        a line busy; clock: returns seconds."""
         self.dispatcher, self.chips = dispatcher, dispatcher.chips
         self.timeout, self.watch, self.clock = timeout, watch, clock
         self.resends = 0
@@ -76,7 +76,7 @@ class Coordinator:
         self._outstanding = Outstanding(u16(os.urandom(2), 0))
         self._timeouts = RetransmitTimeouts(is_lossless, line_seconds)
         self._request: Request | None = None
-        self._watched = -math.inf  # when it was last looked
+        self._watched = -math.inf  # when `watch` was last called
         dispatcher.subscribe(ANSWER_KINDS, self._on_answer)
         dispatcher.subscribe([message_types.FRAGMENT], self._on_fragment)
         dispatcher.subscribe([message_types.ERROR], self._on_error)
@@ -87,36 +87,36 @@ class Coordinator:
         return self._errors.last
 
     def advise_on_silence(self, text: str) -> None:
-        """Has this be said of chips that do not answer."""
+        """Adds a text to the errors about chips that do not answer."""
         self._errors.advice = text
 
     @property
     def boot_ids(self) -> dict[int, int]:
-        """The boot id of each chip in the session."""
+        """The boot id of each chip in the session, by chip."""
         return self._handshake.boot_ids
 
     @property
     def session(self) -> bytes:
-        """What the session is known by."""
+        """The session's identity; see Handshake.session."""
         return self._handshake.session
 
     @property
     def needs_rekey(self) -> bool:
-        """Whether the counters of the session may not last for another sequence."""
+        """Whether the session's counters may not be enough for another sequence."""
         return self._handshake.needs_rekey
 
     @property
     def is_lossless(self) -> bool:
-        """Whether the link is still taken for one that loses nothing."""
+        """Whether the link is still assumed to lose no frames."""
         return self._timeouts.is_lossless
 
     @property
     def line_seconds(self) -> float:
-        """Seconds that the longest request and its answers keep a line busy."""
+        """Seconds for which the longest request and its answers keep a line busy."""
         return self._timeouts.line_seconds
 
     def rekey(self) -> None:
-        """Begins a new session: a chip that is taken into it forgets all before."""
+        """Begins a new session: a chip that joins it forgets everything before."""
         self._handshake.rekey()
 
     def handshake(
@@ -126,7 +126,7 @@ class Coordinator:
         on_ready: OnReady = lambda chip: None,
         where: str = "at the start",
     ) -> dict[int, Ready]:
-        """Takes chips into the session; what Handshake.run says."""
+        """Brings chips into the session; see Handshake.run."""
         ready = self._handshake.run(chips, where, timeout, on_ready)
         self.dispatcher.limit(self._handshake.mtu)
         return ready
@@ -139,9 +139,10 @@ class Coordinator:
         timing: object,
         on_answer: OnAnswer = ignore_answer,
     ) -> dict[int, bytes]:
-        """Sends a COMPUTE; the payload of each chip's answer. The arguments are Request's.
+        """Sends a COMPUTE and returns the payload of each chip's answer.
 
-        Raises NeedsCache, NeedsHandshake, or ClusterError naming the chip, `where` and its error.
+        The arguments are those of Request. Raises NeedsCache, NeedsHandshake, or ClusterError that
+        names the chip, `where` and its error.
         """
         kind = message_types.COMPUTE
         return self._ask(
@@ -158,22 +159,22 @@ class Coordinator:
     ) -> dict[int, bytes]:
         """Sends a STEP, as `compute` does a COMPUTE.
 
-        Chips wait for one another many times: it may take long, and be no chip's fault. So it
-        never times out by itself; handshakes show who is there.
+        In a STEP chips wait for one another many times, so it may take long without any chip being
+        at fault. It never times out by itself: handshakes show which chips are there.
         """
         kind = message_types.STEP
         return self._ask(Request(kind, payload, chips, where, timing, math.inf, on_answer))
 
     def resume(self, request: Request) -> dict[int, bytes]:
-        """Goes on waiting for the answers to a request, as `compute` and `step` do.
+        """Goes on waiting for the answers to a request, and returns them as `compute` does.
 
-        To chips it is the same request, so those that work on it go on, and those that have done
-        so send their answers again.
+        Chips see the same request again: those that work on it go on, and those that have finished
+        send their answers again.
         """
         return self._ask(request)
 
     def statistics(self, collect: bool = False) -> dict[int, Statistics]:
-        """Every chip's counters; `collect`: after collecting garbage."""
+        """Returns every chip's counters; collect: whether chips collect garbage first."""
         kind, payload = message_types.STATISTICS, bytes([collect])
         answers = self._ask(
             Request(kind, payload, self.chips, "at the end", "statistics", self.timeout)
@@ -181,10 +182,10 @@ class Coordinator:
         return {chip: decode_answer(chip, decode_statistics, answers[chip]) for chip in self.chips}
 
     def poll(self, timeout: float) -> None:
-        """Hands on what has come, waiting for any at most `timeout` seconds, and not longer than
-        until it is to be looked again whether a chip is dead.
+        """Dispatches received messages; waits at most `timeout` seconds for one to come.
 
-        Raises what a handler raises, ClusterError when a port is gone or a chip is dead.
+        It waits no longer than until the next call of `watch`. Raises what a handler raises, and
+        ClusterError if a port is gone or a chip is dead.
         """
         self.dispatcher.poll(min(timeout, WATCH_EVERY))
         now = self.clock()
@@ -193,9 +194,9 @@ class Coordinator:
             self.watch()
 
     def ask_line(self, chip: int, payload: bytes, timeout: float) -> bytes:
-        """Sends a LINE; the payload of the chip's answer. timeout: seconds until it must be there.
+        """Sends a LINE and returns the payload of the chip's answer.
 
-        Raises ClusterError where it is not.
+        Raises ClusterError if none has come after `timeout` seconds.
         """
         kind, where = message_types.LINE, "its line's speed"
         return self._ask(Request(kind, payload, [chip], where, "line", timeout))[chip]
@@ -231,14 +232,17 @@ class Coordinator:
     def _await_answers(
         self, request: Request, timeout: RetransmitTimeout, is_resumed: bool
     ) -> int:
-        """Sends a request, retransmits it until all have answered; how often it did."""
+        """Sends a request, and retransmits it until all chips have answered.
+
+        Returns the number of retransmissions.
+        """
         duplicates, clock = self._outstanding.duplicate, self.clock
         has_key = self.dispatcher.signer is not None
         started = sent = now = request.started = request.progress = clock()
         wait, retries = timeout.seconds, int(is_resumed)
         silence = min(request.timeout, handshake_after(request, has_key))
         rest = self._timeouts.of(("rest", request.timing)) if request.is_lockstep else None
-        first: float | None = None  # when the first answer came, of chips that work in lockstep
+        first: float | None = None  # when the first answer of chips in lockstep came
         if is_resumed:
             self._retransmit(request, 0)
         else:
@@ -248,7 +252,7 @@ class Coordinator:
             self.poll(deadline - now)
             now = clock()
             if rest and first is None and request.answers:
-                # The others' must be on the way, or are lost.
+                # By then the others' answers are on the way, or lost.
                 first, wait = now, min(wait, now - sent + rest.seconds)
                 deadline = sent + wait
             if now < deadline or not self._outstanding.awaited:
@@ -273,11 +277,13 @@ class Coordinator:
         return retries
 
     def _retransmit(self, request: Request, turn: int) -> None:
-        """Asks some who have not answered again, others in the next turn, and nobody whose port
-        has not yet taken the request whole."""
+        """Retransmits a request to some of the chips that have not answered, to others next turn.
+
+        Chips whose port has not taken all of the request yet are left out.
+        """
         missing = self._outstanding.missing()
         if request.kind == message_types.STEP and len(missing) > max(1, len(request.answers)):
-            missing = [BROADCAST]  # in lockstep, most have not got to the end yet
+            missing = [BROADCAST]  # in lockstep, most chips have not finished yet
         first = turn * MOST_RETRIES_AT_ONCE % len(missing)
         for chip in (missing[first:] + missing[:first])[:MOST_RETRIES_AT_ONCE]:
             if chip == BROADCAST or not self.dispatcher.is_sending(chip):
@@ -302,7 +308,7 @@ class Coordinator:
         return True
 
     def _on_fragment(self, message: Message) -> bool:
-        """Takes a fragment of an answer for progress."""
+        """Counts a new fragment of an answer as progress; returns whether it was one."""
         request = self._request
         if (
             request
@@ -314,7 +320,7 @@ class Coordinator:
         return True
 
     def _on_error(self, message: Message) -> bool:
-        """Takes in an ERROR; raises what it means for the request."""
+        """Handles an ERROR: raises the exception that it means for the request, if any."""
         error, chip, request = decode_error(message.payload), message.source, self._request
         if self._errors.note(chip, error, self.clock()):
             return True
@@ -323,13 +329,13 @@ class Coordinator:
         if error.code in (NEED_KV, NEED_STEP, MISSING) and not request.is_work:
             return False
         if error.code == NEED_STEP:
-            if request.kind == message_types.STEP:  # it has heard of the step from the others only
+            if request.kind == message_types.STEP:  # the chip knows of it only from the others
                 self._send(chip)
                 self.resends += 1
         elif message.sequence == request.sequence:
             if error.code == NEED_KV:
                 raise NeedsCache(chip)
-            if error.code == MISSING:  # which of the chips has lost what, a handshake shows
+            if error.code == MISSING:  # a handshake shows which chip has lost what
                 raise NeedsHandshake(request)
             name = error_name(error.code)
             raise ClusterError(f"chip {chip}, {request.where}: {name}: {error.text}")

@@ -1,6 +1,6 @@
-"""Messages to chips and from them: the one reader of a transport, and who is given what it reads.
+"""Sends messages to chips, and hands received ones to subscribers: the one reader of a transport.
 
-It signs and verifies, fragments and reassembles, and drops what is malformed.
+It signs and verifies, fragments and reassembles, and drops malformed frames.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from protocol.frame import (
 
 
 class Message(NamedTuple):
-    """A message of a chip; source: the chip."""
+    """A message received from a chip; source: the chip's id."""
 
     kind: int
     source: int
@@ -53,8 +53,8 @@ class Tap(Protocol):
 
 @dataclass
 class FirstChipTraffic:
-    """Frames and their bytes that tell what of a gateway's traffic was on the air: those that the
-    host has sent it for others, and those that came from itself."""
+    """Counts that tell which of a gateway's traffic was on the air: frames and bytes that the host
+    sent to other chips through it, and those that it sent to the host itself."""
 
     frames_passed_on: int = 0
     bytes_passed_on: int = 0
@@ -63,12 +63,11 @@ class FirstChipTraffic:
 
 
 class Dispatcher:
-    """Sends messages to chips, and hands theirs to those that subscribed to their types.
+    """Sends messages to chips, and hands theirs to the subscribers of their types.
 
-    `tap` is called with each message that passes, fragments among them, where there is one.
-    `first_chip` counts what went to others than chip 0, and what came from that.
-    `dropped` counts what came and was malformed, not authentic, of a chip that is not in the
-    cluster, or expected by no subscriber.
+    `tap`, unless None, sees each message that passes, fragments too. `first_chip` counts frames to
+    chips other than chip 0, and frames from chip 0. `dropped` counts received messages that were
+    malformed, not authentic, from no chip of the cluster, or expected by no subscriber.
     """
 
     def __init__(
@@ -88,25 +87,25 @@ class Dispatcher:
         self._reassembler = Reassembler(len(self.chips) + 1, MAX_MESSAGE)
         self._message = bytearray(MAX_FRAME + MAX_MESSAGE)
         self._fragment = bytearray(MAX_FRAME)
-        self._frames: deque[bytes] = deque()  # received and not yet handed on
+        self._frames: deque[bytes] = deque()  # received but not dispatched yet
         self._handlers: dict[int, list[Handler]] = {}
 
     def limit(self, mtu: int) -> None:
-        """Has frames be no longer than so many bytes, which is as long as all chips can take."""
+        """Limits frames to `mtu` bytes, the most that all chips can take."""
         self._transport.mtu = min(self._transport.mtu, mtu)
 
     def subscribe(self, kinds: Iterable[int], handler: Handler) -> None:
-        """Has `handler` called with each message of these types.
+        """Calls `handler` with each message of these types from now on.
 
-        Who subscribes to FRAGMENT gets the fragments that do not complete a message.
+        A subscriber to FRAGMENT gets those fragments that do not complete a message.
         """
         for kind in kinds:
             self._handlers.setdefault(kind, []).append(handler)
 
     def send(self, kind: int, destination: int, sequence: int, payload: bytes) -> None:
-        """Sends a message to a chip, or to all, in fragments where it exceeds the MTU.
+        """Sends a message to a chip, or to all, in fragments if it exceeds the MTU.
 
-        Raises ClusterError when a port is gone.
+        Raises ClusterError if a port is gone.
         """
         if self.tap:
             self.tap.sent(kind, destination, payload)
@@ -128,18 +127,18 @@ class Dispatcher:
             self.first_chip.bytes_passed_on += size
 
     def fall_back(self, chip: int) -> None:
-        """Has the line to a chip be as fast as it was opened: the chip may have started anew."""
+        """Sets the line to a chip to the speed it was opened at: the chip may have restarted."""
         self._transport.fall_back(chip)
 
     def is_sending(self, chip: int) -> bool:
-        """Whether a port has not yet taken all that was sent to this chip."""
+        """Returns whether the port has not taken yet all that was sent to this chip."""
         return self._transport.is_sending(chip)
 
     def poll(self, timeout: float) -> None:
-        """Hands on what has come, waiting for any at most `timeout` seconds.
+        """Dispatches received messages; waits at most `timeout` seconds for one to come.
 
-        Raises what a handler raises; what came after that message is handed on by the next call.
-        Raises ClusterError when a port is gone.
+        Raises what a handler raises; messages after that one are dispatched by the next call.
+        Raises ClusterError if a port is gone.
         """
         if not self._frames:
             self._frames.extend(self._transport.receive(timeout))
@@ -172,7 +171,7 @@ class Dispatcher:
 
 
 def decode_answer(chip: int, decode: Callable[[bytes], Any], payload: bytes) -> Any:
-    """Decodes a chip's payload. Raises ClusterError, naming the chip, where it is malformed."""
+    """Returns decode(payload). Raises ClusterError, naming the chip, if it is malformed."""
     try:
         return decode(payload)
     except ProtocolError as error:

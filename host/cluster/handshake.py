@@ -1,4 +1,4 @@
-"""Taking chips into a session; protocol/session.py says what is exchanged where there is a key."""
+"""Brings chips into a session; protocol/session.py describes the exchange where there is a key."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LOG = logging.getLogger("federation")
 
 OnReady = Callable[[int], None]
 
-# A chip that restarts in the middle of so many handshakes has a fault of its own.
+# A chip that restarts in the middle of so many handshakes is faulty.
 MOST_ATTEMPTS = 8
 
 
 class Discover(Protocol):
-    """Sends a DISCOVERY with a payload to chips; the payload of each chip's READY."""
+    """Sends a DISCOVERY with a payload to chips, and returns the payload of each chip's READY."""
 
     def __call__(
         self,
@@ -35,7 +35,7 @@ class Discover(Protocol):
 
 
 class _Restarted(Exception):
-    """A chip restarted during its handshake. needs_rekey: within a session it was in already."""
+    """A chip restarted during a handshake; needs_rekey: whether it was in the session before."""
 
     def __init__(self, chip: int, needs_rekey: bool) -> None:
         super().__init__(chip)
@@ -45,8 +45,8 @@ class _Restarted(Exception):
 class Handshake:
     """The session between the host and all `chips`, with a key or without.
 
-    `boot_ids` are those of the chips that are in it: another one tells that a chip restarted.
-    `mtu`: bytes of the longest frame that all of them can send.
+    boot_ids: of the chips in the session, by chip; another boot id shows that a chip restarted.
+    mtu: bytes of the longest frame that all of them can send.
     """
 
     def __init__(
@@ -60,16 +60,16 @@ class Handshake:
 
     @property
     def session(self) -> bytes:
-        """What the session is known by: another one tells that chips have forgotten all before."""
+        """The session's identity: when it has changed, chips have forgotten everything before."""
         return bytes(self._signer.announcement()) if self._signer else self._nonce
 
     @property
     def needs_rekey(self) -> bool:
-        """Whether the counters of the session may not last for another sequence."""
+        """Whether the session's counters may not be enough for another sequence."""
         return self._signer is not None and bool(self._signer.needs_rekey())
 
     def rekey(self) -> None:
-        """Begins a new session: a chip that is taken into it forgets all before."""
+        """Begins a new session: a chip that joins it forgets everything before."""
         if self._signer:
             self._signer.renew()
         self._nonce = os.urandom(16)
@@ -77,11 +77,11 @@ class Handshake:
     def run(
         self, chips: list[int], where: str, timeout: float | None, on_ready: OnReady
     ) -> dict[int, Ready]:
-        """Takes chips into the session; the READY of each.
+        """Brings chips into the session, and returns the READY of each.
 
-        Of all chips where one of them restarted within the session, for that begins a new one.
-        on_ready: called with each chip when it first answers. Raises ClusterError for a chip that
-        failed to start, does not answer, has another key or keeps restarting.
+        If one of them restarted within the session a new one begins: then of all chips. on_ready:
+        called with each chip when it first answers. Raises ClusterError for a chip that failed to
+        start, does not answer, has another key or keeps restarting.
         """
         answered: set[int] = set()
 
@@ -117,7 +117,7 @@ class Handshake:
     def _agree_on_frames(
         self, ready: dict[int, Ready], where: str, timeout: float | None
     ) -> None:
-        """Tells chips that can send longer frames than others how long those of all may be."""
+        """Tells chips that could send longer frames how long a frame may be that all can send."""
         self._mtus.update({chip: of.mtu for chip, of in ready.items()})
         mtu = min(self._mtus.values())
         told = [
@@ -137,7 +137,7 @@ class Handshake:
                 raise _Restarted(chip, needs_rekey=False)
 
     def _prove(self, chip: int, asked: Ready, where: str, timeout: float | None) -> Ready:
-        """Shows a chip that the session is fresh; its READY after that."""
+        """Proves to a chip that the session is new; returns its READY after that."""
         if not self._signer:
             raise ClusterError(f"chip {chip} requires the cluster key")
         try:

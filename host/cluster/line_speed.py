@@ -1,10 +1,10 @@
-"""How fast the serial lines to chips can be: tried, verified, and as they began where they fail.
+"""Finds the fastest speed that all serial lines to chips carry, and sets the lines to it.
 
-A bridge or a cable that does not carry a speed damages or loses frames. So each line is tried at
-the fastest speed first: the chip is told of it (firmware/links/line_speed.py), both ends change,
-and the chip has to echo what is as hard to carry as any frame. Where one echo fails, the host
-changes back; the chip does when what comes is not understood, and so after a host that ended
-without a word.
+A bridge or a cable that does not carry a speed damages or loses frames. So each speed is tried,
+the fastest first: the host tells the chip (firmware/links/line_speed.py), both ends change, and
+the chip has to echo data that is as hard to carry as any frame. If an echo fails, the host changes
+back. The chip changes back when frames come malformed, so also when a host has ended without
+changing back.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from host.links.transport import Transport
 
 _LOG = logging.getLogger("federation")
 
-FAST_BAUDS = (3_000_000, 2_000_000)  # that bridges are offered with, the fastest first
+FAST_BAUDS = (3_000_000, 2_000_000)  # speeds that common bridges have, the fastest first
 _ECHOES, _ECHO_SIZE = 12, 200  # some 20 kilobits each way
 _ECHO_TIMEOUT = 0.4  # seconds
-_BACK_TIMEOUT = 10.0  # in which a chip must be understood again
+_BACK_TIMEOUT = 10.0  # seconds within which a chip must answer again at the old speed
 
 
 def speeds_to_try(base: int, limit: int | None) -> list[int]:
-    """Returns the speeds above `base`, none above the limit that an earlier session has found."""
+    """Returns the speeds above `base` to try, up to the limit that an earlier session found."""
     return [baud for baud in FAST_BAUDS if base < baud <= (limit or FAST_BAUDS[0])]
 
 
 def raise_speeds(
     coordinator: Coordinator, transport: Transport, base: int, speeds: Sequence[int]
 ) -> int:
-    """Returns the fastest of these speeds that all lines carry, at which they are from now on.
+    """Sets all lines to the fastest of these speeds that all of them carry, and returns it.
 
-    base: bits per second that they have. Raises ClusterError for a chip that is not understood
-    any more, at no speed.
+    base: their present bits per second. Raises ClusterError for a chip that then answers at no
+    speed.
     """
     reached = base
     lines = transport.first_chips()
@@ -55,14 +55,14 @@ def raise_speeds(
 
 
 def restore_speeds(coordinator: Coordinator, transport: Transport, base: int) -> None:
-    """Has all lines be as slow as they began, for whoever opens them next."""
+    """Sets all lines back to their first speed, `base`, for the program that opens them next."""
     for chip in transport.first_chips():
-        # One that fails changes by itself when it does not understand what comes.
+        # A chip that fails to change does so by itself when frames come malformed.
         _is_changed(coordinator, transport, chip, base)
 
 
 def _raise(coordinator: Coordinator, transport: Transport, chip: int, baud: int) -> bool:
-    """Whether a line carries a speed, at which it then is on the host's side at least."""
+    """Sets a line to a speed; returns whether the line carries it."""
     resends = coordinator.resends
     if not _is_changed(coordinator, transport, chip, baud):
         return False
@@ -77,7 +77,7 @@ def _raise(coordinator: Coordinator, transport: Transport, chip: int, baud: int)
 
 
 def _is_changed(coordinator: Coordinator, transport: Transport, chip: int, baud: int) -> bool:
-    """Changes both ends of a line; whether they did as they were told."""
+    """Changes the speed of both ends of a line; returns whether both did."""
     try:
         coordinator.ask_line(chip, baud.to_bytes(4, "little"), _ECHO_TIMEOUT)
         transport.set_baud(chip, baud)
@@ -87,6 +87,6 @@ def _is_changed(coordinator: Coordinator, transport: Transport, chip: int, baud:
 
 
 def _fall_back(coordinator: Coordinator, transport: Transport, chip: int) -> None:
-    """Has a line be as it was, whatever its chip has understood. Raises ClusterError."""
+    """Sets a line back to its first speed, whichever the chip has. Raises ClusterError."""
     transport.fall_back(chip)
     coordinator.handshake([chip], _BACK_TIMEOUT, where="after a trial of its line's speed")

@@ -1,4 +1,4 @@
-"""The chips that hold the shards of a plan, in a session: who they are, restarts and silence."""
+"""Keeps the chips of a plan in a session: verifies their shards, handles restarts and silence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from protocol.messages import REQUEST_SIZE
 
 _LOG = logging.getLogger("federation")
 
-_BOOT_ID = slice(REQUEST_SIZE, REQUEST_SIZE + 2)  # where every answer to work has it
+_BOOT_ID = slice(REQUEST_SIZE, REQUEST_SIZE + 2)  # its place in the payload of each answer to work
 
 
 class Ask(Protocol):
@@ -29,9 +29,9 @@ class Ask(Protocol):
 
 
 class Membership:
-    """Takes chips into the session, and verifies that each holds its shard of the model.
+    """Brings chips into the session, and verifies that each holds its shard of the model.
 
-    budget: how often what they have lost is computed again.
+    budget: the RecoveryBudget for what chips have lost.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Membership:
         """model_hash: SHA-256 of the model; digests: of each chip's shard file, as
         host.build.shard.shard_digest gives them."""
         self.budget = RecoveryBudget()
-        # Chips that have lost their caches by another's restart, which was counted.
+        # Chips that have lost their caches through another chip's restart, which was counted.
         self._excused: set[int] = set()
         self._coordinator = coordinator
         self._model_hash, self._digests = model_hash, digests
@@ -48,10 +48,10 @@ class Membership:
     def connect(
         self, timeout: float, on_ready: OnReady = lambda chip: None
     ) -> dict[int, Ready]:
-        """Takes all chips into the session, and verifies their shards.
+        """Brings all chips into the session, verifies their shards, and returns the READY of each.
 
-        Raises ClusterError for a chip that does not answer within `timeout` seconds, or that
-        holds another model or shard.
+        on_ready: called with each chip that has answered. Raises ClusterError for a chip that does
+        not answer within `timeout` seconds, or that holds another model or shard.
         """
         ready = self._coordinator.handshake(self._coordinator.chips, timeout, on_ready)
         for chip in ready:
@@ -59,10 +59,9 @@ class Membership:
         return ready
 
     def handshake(self, chips: list[int], where: str) -> None:
-        """The same for some chips, in the middle of a computation.
+        """Does the same for some chips, in the middle of a computation.
 
-        Where one that restarted made all begin another session, that is its loss, and theirs are
-        not counted.
+        If a restarted chip made all chips begin another session, only its own loss is counted.
         """
         coordinator = self._coordinator
         session, boot_ids = coordinator.session, dict(coordinator.boot_ids)
@@ -75,7 +74,7 @@ class Membership:
             self._excused = set(coordinator.chips) if restarted else set()
 
     def count_loss(self, chip: int, where: str) -> None:
-        """Takes in that a chip has lost its cache. Raises ClusterError if it does so too often."""
+        """Counts that a chip has lost its cache; raises ClusterError if that happens too often."""
         if chip in self._excused:
             self._excused.discard(chip)
         else:
@@ -85,9 +84,9 @@ class Membership:
         self.budget.spend(chip, f"chip {chip} keeps restarting ({where})")
 
     def rekey_if_needed(self) -> None:
-        """Begins another session where the counters may not last.
+        """Begins another session if the counters may not be enough for another sequence.
 
-        To be called where no chip's cache is needed any more.
+        To be called when no chip's cache is needed any more.
         """
         if self._coordinator.needs_rekey:
             _LOG.info("the session's counters are half used: beginning another")
@@ -103,10 +102,11 @@ class Membership:
         timing: object,
         on_answer: OnAnswer = ignore_answer,
     ) -> dict[int, bytes]:
-        """The payload of each chip's answer; chips that are silent have a handshake first.
+        """Sends a request by `ask`, and returns the payload of each chip's answer.
 
-        Chips that turn out to be in the session still go on with the request: it is begun anew
-        only in another session. Raises what `ask` raises, but NeedsHandshake.
+        Chips that stay silent get a handshake. Those that turn out to be in the session still go
+        on with the request; it is sent as a new one only in another session. Raises what `ask`
+        raises, except NeedsHandshake.
         """
         request: Request | None = None
         silent: list[int] = []
@@ -125,10 +125,10 @@ class Membership:
         )
 
     def _changed(self, request: Request, where: str) -> bool:
-        """Has a handshake with chips that do not answer; whether another session began.
+        """Makes a handshake with chips that do not answer; returns whether another session began.
 
-        Chips that wait for one another all have it, for each may be the one that the others wait
-        for. Raises NeedsCache for one of those that has restarted: what it contributed to the
+        If chips wait for one another, it is made with all: any may be the one that the others wait
+        for. Raises NeedsCache for one of these that has restarted, because its contribution to the
         request is lost.
         """
         coordinator = self._coordinator
@@ -142,7 +142,7 @@ class Membership:
         return coordinator.session != session
 
     def verify_restarted(self, answers: dict[int, bytes], where: str) -> None:
-        """Verifies anew the chips whose boot id has changed; their answers hold all the same."""
+        """Verifies the chips whose boot id has changed again; their answers stay valid."""
         boot_ids = self._coordinator.boot_ids
         restarted = [
             chip for chip, payload in answers.items()

@@ -1,4 +1,4 @@
-"""A chip of a cluster and the board that is to be it: the plan of the model, and its files."""
+"""A chip of a cluster and the board that shall become it: its plan and its files."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from host.parallel.boards import make_link
 from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism, check_reachable
 from host.parallel.plan import Plan
 
-# MicroPython 1.26 refuses to set any: see boards/esp32.toml.
+# MicroPython 1.26 refuses to set any rate: see boards/esp32.toml.
 _OLDEST_WITH_RATE = (1, 27)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Which chip a board is to be, in a cluster that is linked and divided so.
+    """Which chip a board becomes, in a cluster with this link and parallelism.
 
     link: its MTU and whether it is signed follow from the boards and the key; key: of the cluster,
-    empty for frames that are not signed; channel: of Wi-Fi; boards: of all chips, as a user names
-    them, or empty; others: the boards that the cluster's other chips are, as far as known;
-    kernels: those that the chip runs, one of host.build.configuration.KERNELS.
+    empty if frames are not signed; channel: of Wi-Fi; boards: those of all chips, as the user
+    names them, or empty; others: the boards of the cluster's other chips, as far as they are
+    known; kernels: those that the chip runs, one of host.build.configuration.KERNELS.
     """
 
     board: Board
@@ -51,7 +51,7 @@ class Place:
     kernels: str = "auto"
 
     def __post_init__(self) -> None:
-        """Raises BoardError for a board that does not have the link."""
+        """Raises BoardError if the board does not have the link."""
         signed = bool(self.key)
         given = self.link
         link = make_link(
@@ -61,11 +61,11 @@ class Place:
 
     @property
     def known(self) -> tuple[Board, ...]:
-        """The boards of which something is known."""
+        """The boards of the cluster that are known."""
         return (self.board, *self.others, *self.boards)
 
     def check(self) -> None:
-        """Raises FlashError for a board or chip that cannot be, ClusterError for a cluster."""
+        """Raises FlashError for an impossible board or chip, ClusterError for such a cluster."""
         if self.board.flash is None or self.board.uart is None:
             raise FlashError(f"{self.board.name} cannot be flashed: its chips are processes")
         if not 0 <= self.chip < self.chips:
@@ -82,8 +82,8 @@ class Place:
         check_reachable(self.link, self.parallelism, self.chips)
 
     def plan(self, model: QuantizedModel) -> Plan:
-        """Returns the plan of the model among the chips, as the host will make it. Raises
-        ModelError where it does not fit."""
+        """Returns the plan that the host will make of the model among the chips; raises ModelError
+        if it does not fit."""
         return plan_boards(
             model, self.chips, self.context, self.link, self.parallelism, self.boards, self.known
         )
@@ -111,7 +111,7 @@ class Place:
         kernels = kernel_set(self.board.chip)
         if kernels and kernels.mpy_arch != self.board.mpy_arch:
             kernels = None
-        if model.config.qk_norm:  # which no program of native kernels computes
+        if model.config.qk_norm:  # programs of native kernels do not compute this norm
             if self.kernels == "native":
                 raise ModelError(
                     "--kernels native: none of them normalizes queries and keys, as this model"

@@ -1,4 +1,4 @@
-"""The port of the board to flash, where none was given."""
+"""Chooses the port of the board to flash, if none was given."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from host.cluster.cluster_fields import ClusterFile
 from host.errors import FlashError
 from host.links.discovery import Candidate
 
-# Given the lines of a question, the answer; None where there is nobody to ask.
+# Asks the user a question and returns the answer; None where there is no terminal.
 Ask = Callable[[str], str] | None
 
 
 def choose_port(
     present: Sequence[Candidate], cluster: ClusterFile | None, chip: int, ask: Ask
 ) -> str:
-    """Returns the port of the one board that can be meant, or else the one that the user names.
+    """Returns the port of the only board in question, or the one that the user chooses.
 
-    Boards that are other chips of the cluster, by the MAC that USB tells, are not meant. Raises
-    FlashError.
+    Boards whose MAC, as USB reports it, belongs to another chip of the cluster are not in
+    question. Raises FlashError.
     """
     if not present:
         raise FlashError(

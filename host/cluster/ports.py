@@ -1,8 +1,8 @@
-"""Which chip of a cluster is at which serial port.
+"""Finds out which chip of a cluster is at which serial port.
 
-federation.toml has the MAC and the last port of each chip, and so says where to look first; who
-answers there is the chip. Where lines end at the pins of boards, they hang on serial adapters of
-which nothing is known: all are probed but the boards' own ports.
+federation.toml has the MAC and the last port of each chip, which says where to look first; the
+chip's answer decides. Where lines end at the pins of boards, they come from serial adapters that
+cannot be identified: all ports are probed but the boards' own.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from host.links.port_search import PortSearch, Probe
 from host.links.transport import Line
 from protocol.frame import BROADCAST
 
-# Seconds: where a chip was last seen it answers at once, and one that opening its port has reset
-# needs to boot and to load its shard.
+# Seconds: a chip where it was last seen answers at once; one that was reset by opening its port
+# must first boot and load its shard.
 EXPECTED_TIMEOUT, TIMEOUT = 1.5, 8.0
 
 
@@ -62,8 +62,8 @@ def open_lines(
 
 
 def find_boards(cluster: ClusterFile, list_ports: ListPorts = comports) -> dict[FlashedChip, str]:
-    """Returns the port of each board of a cluster that answers where it was, or where USB says
-    that it is, as whatever chip. Raises ClusterError."""
+    """Returns the port of each board of a cluster that answers, as whichever chip, at its last
+    port or where USB says that it is. Raises ClusterError."""
     present = find_candidates(list_ports)
     urls = {chip: locate(chip.mac, chip.port, present) for chip in cluster.flashed}
     with _open_search(cluster, range(cluster.chips), REPL_BAUD) as search:
@@ -77,7 +77,7 @@ def find_boards(cluster: ClusterFile, list_ports: ListPorts = comports) -> dict[
 def _probe_boards(
     search: PortSearch, cluster: ClusterFile, wanted: Sequence[int], present: Sequence[Candidate]
 ) -> None:
-    """Probes where the `wanted` chips must be, then where they may be."""
+    """Probes the ports where the `wanted` chips must be, then those where they may be."""
     for chip in wanted:
         entry = cluster.chip(chip)
         port = entry and locate(entry.mac, entry.port, present)
@@ -85,7 +85,7 @@ def _probe_boards(
             search.add(port)
     missing = search.find(set(wanted), EXPECTED_TIMEOUT)
     others = {chip.port for chip in cluster.flashed if chip.id not in wanted}
-    # Last where other chips were, which a probe may interrupt.
+    # Ports where other chips were come last: a probe may interrupt these.
     for group in (False, True):
         if missing:
             for candidate in present:
@@ -108,7 +108,7 @@ def _take(search: PortSearch, cluster: ClusterFile, wanted: Sequence[int]) -> di
 
 
 def _unreachable(chip: int, cluster: ClusterFile, search: PortSearch) -> ClusterError:
-    """Why a chip was not found, as far as it is known."""
+    """Returns the error for a chip that was not found, with what is known about why."""
     for error in search.closed.values():
         return error
     where = f" at {', '.join(search.silent)}" if search.silent else ""

@@ -1,4 +1,4 @@
-"""Whether a board that was flashed starts: its chip reports READY, with what was written."""
+"""Verifies that a flashed board starts: its chip must report READY with what was written."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from host.wire.reports import Ready
 from host.wire.session import HostAuthenticator
 from protocol.messages import HASH_SIZE
 
-# Seconds: a board starts, waits two for who wants its prompt, and loads its shard.
+# Seconds: a board starts, waits two seconds for a user who wants its prompt, and loads its shard.
 READY_TIMEOUT = 20.0
 
-# Seconds in which a board starts, or its program ends. Until then it is sent zeros: nothing to
-# MicroPython and, to the node, that nobody wants the prompt.
+# Seconds in which a board starts, or its program ends. Until then it is sent zeros: MicroPython
+# ignores them, and to the node they mean that no user wants the prompt.
 _START_SECONDS, _POKE_EVERY, _POKE = 3.0, 0.25, b"\0"
 _PROMPT = b">>> "
 _TRACEBACK = re.compile(rb"Traceback .*\r?\n(?: .*\r?\n)*\S.*\n")
@@ -31,7 +31,7 @@ _PORT_TIMEOUT = 6.0  # seconds for native USB to come back
 
 
 class _StartingPort:
-    """A board's port, and all that was read from it, in which a program that fails shows."""
+    """A board's port that keeps all that was read from it, to find the error of a program."""
 
     def __init__(self, port: Port) -> None:
         self.name, self._port, self._text = port.name, port, b""
@@ -56,8 +56,10 @@ class _StartingPort:
         self._port.close()
 
     def find_failure(self) -> FlashError | None:
-        """Returns what has kept the board from starting, where it has printed that or come to its
-        prompt: a program that fails is started again every few seconds, and fails again."""
+        """Returns an error if the board has printed an exception or come to its prompt, else None.
+
+        A program that fails is started again every few seconds, and fails again.
+        """
         if _PROMPT not in self._text and not _TRACEBACK.search(self._text):
             return None
         return FlashError(
@@ -70,9 +72,9 @@ def await_ready(
 ) -> tuple[Ready, str]:
     """Returns the READY of a chip that has started, and the port at which it came.
 
-    locate: the port of the chip or its gateway, at which a board may be starting; called again and
-    again, for native USB goes away in a reset, and may come back under another name. Raises
-    FlashError where it does not answer, has failed to start, or is not what was written.
+    locate: returns the port of the chip or its gateway; it is called again and again, because
+    native USB disappears in a reset and may come back under another name. timeout: seconds. Raises
+    FlashError if the chip does not answer, has failed to start, or is not what was written.
     """
     port = _open_started(locate)
 
@@ -107,10 +109,9 @@ def _check(ready: Ready, chip: int, model: QuantizedModel) -> None:
 
 
 def _open_started(locate: Callable[[], str | None]) -> _StartingPort:
-    """Opens the port of a board that has had the time to start.
+    """Opens the port of a board, and waits until it has had time to start.
 
-    Raises FlashError for a board that has failed to start by then, and for a port that does not
-    come back.
+    Raises FlashError if the board has failed to start by then, or its port does not come back.
     """
     opened: _StartingPort | None = None
     quiet_until = 0.0
@@ -141,7 +142,7 @@ def _open(url: str | None) -> _StartingPort:
 
 
 def _exception(text: bytes) -> str:
-    """The line of a traceback that names the exception."""
+    """Returns the line of a traceback that names the exception."""
     lines = text.decode(errors="replace").split("Traceback")[-1].splitlines()
     named = [line for line in lines[1:] if line and not line.startswith(" ")]
     return named[0] if named else "look at it by mpremote"

@@ -1,4 +1,4 @@
-"""Keeping federation.toml as boards are flashed, and asking before a chip changes places."""
+"""Updates federation.toml as boards are flashed, and asks before a board becomes another chip."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def make_cluster(
     before: ClusterFile | None,
     signed: bool | None = None,
 ) -> ClusterFile:
-    """Returns the cluster that `place` makes of the one `before`, or a new one.
+    """Returns the cluster that results from flashing `place`; before: the one in the file, if any.
 
-    path: of the model, as given; signed: whether it has a key, None for as before, or, of a new
-    one, for yes.
+    path: of the model, as given; signed: whether the cluster has a key; None for as before, which
+    in a new cluster means yes.
     """
     was_signed = before is None or bool(before.key)
     key = before.key if before else b""
@@ -52,11 +52,10 @@ def make_cluster(
 
 
 def agree_on_key(cluster: ClusterFile, chip: int, file: Path) -> tuple[bytes, Sequence[int]]:
-    """Returns the key with which a chip of the cluster is to be flashed, and which others had none
-    before.
+    """Returns the key to flash a chip of the cluster with, and the other chips that have none yet.
 
-    A new key is in the file from now on, so that two boards that are flashed at once have the
-    same. Raises ClusterFileError.
+    A new key is written to the file at once, so that two boards that are flashed at the same time
+    get the same one. Raises ClusterFileError.
     """
     stale: list[int] = []
 
@@ -80,10 +79,9 @@ def load_other_boards(cluster: ClusterFile, chip: int) -> tuple[Board, ...]:
 def check_permission(
     cluster: ClusterFile, chip: int, mac: str, ask: Ask, consented: bool
 ) -> None:
-    """Asks before a board takes another's place, or gives up its own.
+    """Asks the user before a board replaces another one, or becomes another chip.
 
-    consented: without asking. Raises FlashError where the answer is no, or there is nobody to
-    give one.
+    consented: whether not to ask. Raises FlashError if the answer is no, or there is no terminal.
     """
     held, was = cluster.chip(chip), cluster.chip_of(mac)
     if was and was.id != chip:
@@ -104,9 +102,10 @@ def check_permission(
 
 
 def record(cluster: ClusterFile, chip: FlashedChip, file: Path) -> Sequence[int]:
-    """Puts a chip that was flashed as `cluster` says into the file.
+    """Writes a chip that was flashed as `cluster` says to the file.
 
-    Returns the chips that were flashed otherwise, and must be again. Raises ClusterFileError.
+    Returns the chips that were flashed with other settings, and must be flashed again. Raises
+    ClusterFileError.
     """
     stale: list[int] = []
 
@@ -123,5 +122,6 @@ def record(cluster: ClusterFile, chip: FlashedChip, file: Path) -> Sequence[int]
 
 
 def _settings(cluster: ClusterFile) -> ClusterFile:
-    """What all chips of a cluster must have in common: all but where its model and boards are."""
+    """Returns what all chips of a cluster must agree on: all but where its model and boards
+    are."""
     return replace(cluster, model="", flashed=())

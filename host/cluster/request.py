@@ -1,4 +1,4 @@
-"""A request to some chips: what answers it, and what has come so far."""
+"""A request to some chips: which messages answer it, and which answers have come so far."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ANSWERS = {
 }
 # The types of all answers.
 ANSWER_KINDS = sorted({kind for kinds in _ANSWERS.values() for kind in kinds})
-# Work for which a chip needs a session, and whose answers repeat the request and add a boot id.
+# Requests for which a chip must be in the session; their answers repeat them and add a boot id.
 _WORK = (message_types.COMPUTE, message_types.STEP)
 _BOOT_ID_END = REQUEST_SIZE + 2
 
@@ -37,11 +37,13 @@ def ignore_answer(chip: int, payload: bytes) -> None:
 class Request:
     """A message of type `kind` that each of `chips` answers once.
 
-    where: names the place in the computation, for errors; timing: requests of equal timing take
+    where: the place in the computation, for error messages; timing: requests of equal timing take
     equally long; timeout: seconds without any progress until it fails; on_answer: called with each
-    answer as it comes. Set by whoever sends it: sequence; started, when it was first sent, or sent
-    again after a handshake; progress, when the last answer or
-    fragment came, in seconds of the clock; handshakes, how many there were since it was sent.
+    answer as it comes.
+
+    The coordinator sets the rest: sequence; started, when it was sent, or sent again after a
+    handshake, and progress, when the last answer or fragment came (both in seconds of the clock);
+    handshakes, how many were made since it was sent.
     """
 
     kind: int
@@ -60,28 +62,28 @@ class Request:
 
     @property
     def missing(self) -> list[int]:
-        """The chips that have not answered."""
+        """The chips that have not answered yet."""
         return [chip for chip in self.chips if chip not in self.answers]
 
     @property
     def is_work(self) -> bool:
-        """Whether it is computed for a sequence, and so needs a session and a KV cache."""
+        """Whether it is work on a sequence, which needs a session and a KV cache."""
         return self.kind in _WORK
 
     @property
     def is_lockstep(self) -> bool:
-        """Whether its chips wait for one another while they work on it."""
+        """Whether chips wait for one another while they work on it."""
         return self.kind == message_types.STEP and len(self.chips) > 1
 
     def is_lost_on_line(self, now: float) -> bool:
-        """Whether silence is so long that lines may be at another speed than their chips."""
+        """Returns whether chips are silent for so long that their lines may have another speed."""
         if self.kind == message_types.LINE:
-            return False  # of which that is tried
+            return False  # a trial of a line's speed, which handles that itself
         limit = 0.0 if self.kind == message_types.DISCOVERY else 0.4 * self.timeout
         return now - self.progress >= limit
 
     def is_answered_by(self, kind: int, payload: bytes) -> bool:
-        """Whether a message is of a type that answers, and names the work that was asked for."""
+        """Returns whether a message is of a type that answers this request, and names its work."""
         if kind not in _ANSWERS[self.kind]:
             return False
         if not self.is_work:
@@ -91,10 +93,10 @@ class Request:
         )
 
     def is_new_fragment(self, chip: int, payload: bytes) -> bool:
-        """Whether this fragment of a chip's answer is the first with its index.
+        """Returns whether this is the first fragment of a chip's answer with its index.
 
-        The index is the second byte of a fragment's payload. There are few of them, so a chip
-        whose last fragment is always lost times out like a silent one.
+        The index is the second byte of a fragment's payload. Since there are few of them, a chip
+        whose last fragment is always lost still times out, like a silent one.
         """
         fragment = chip, payload[1]
         is_new = fragment not in self._fragments
@@ -103,7 +105,7 @@ class Request:
 
 
 class NeedsCache(Exception):
-    """A chip has no keys and values for the positions before the one that was asked."""
+    """A chip's KV cache lacks positions before the one that was requested."""
 
     def __init__(self, chip: int) -> None:
         super().__init__(chip)
@@ -111,7 +113,7 @@ class NeedsCache(Exception):
 
 
 class NeedsHandshake(Exception):
-    """Chips that may have lost the session. request: what they have not answered."""
+    """Chips may have lost the session; request: the one that they have not answered."""
 
     def __init__(self, request: Request) -> None:
         super().__init__(request.missing)

@@ -1,4 +1,4 @@
-"""Chips that do not answer: how long that is borne, and what is said of them."""
+"""Decides how long chips may stay silent, and words the error when they do not answer."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from protocol import message_types
 _LOG = logging.getLogger("federation")
 
 GATEWAY = 0  # the chip through which the host reaches the others on the radio
-# With a key, a chip that is silent for so many seconds may have restarted and lost the session. Of
-# chips that wait for one another, each may be the one that the others wait for, key or not. Twice
-# as many after each handshake that has shown nothing, up to so many times.
+# Seconds of silence until a handshake: with a key, a silent chip may have restarted and lost the
+# session; if chips wait for one another, with a key or without, any may be the one that the others
+# wait for. Each handshake that has shown nothing doubles the seconds, up to so many times.
 HANDSHAKE_AFTER, STEP_HANDSHAKE_AFTER, _LONGEST_BACKOFF = 0.4, 1.0, 4
-# Where frames are lost, more chips than so many take longer to get all of each other's.
+# If frames are lost, more chips than these take longer to receive all of each other's.
 _FEW_CHIPS = 8
 
 
 def handshake_after(request: Request, has_key: bool) -> float:
-    """Returns the seconds of silence after which a handshake shows who is there."""
+    """Returns the seconds of silence after which a handshake is made to see which chips answer."""
     factor = min(2**request.handshakes, _LONGEST_BACKOFF)
     if request.kind == message_types.STEP:
         return STEP_HANDSHAKE_AFTER * factor * max(1.0, len(request.chips) / _FEW_CHIPS)
@@ -32,16 +32,18 @@ def handshake_after(request: Request, has_key: bool) -> float:
 
 
 class ReportedErrors:
-    """What chips have reported of themselves. last: the text of each chip's last ERROR; advice: on
-    chips that are silent, whatever they have said."""
+    """Errors that chips have reported, for messages about silent ones.
+
+    last: the text of each chip's last ERROR; advice: a text added to every such message.
+    """
 
     def __init__(self) -> None:
         self.advice = ""
         self.last: dict[int, str] = {}
-        self._radio_failures: dict[int, float] = {}  # when a chip last reported one
+        self._radio_failures: dict[int, float] = {}  # by chip: when it last reported one
 
     def note(self, chip: int, error: Error, now: float) -> bool:
-        """Keeps an error; whether it is one of the radio, which ends no request."""
+        """Keeps an error; returns whether it is one of the radio, which ends no request."""
         if error.text:
             self.last[chip] = error.text
         if error.code != RADIO:
@@ -53,9 +55,9 @@ class ReportedErrors:
     def check_silence(
         self, request: Request, missing: list[int], now: float, has_key: bool, recent: float
     ) -> None:
-        """Raises NeedsHandshake or ClusterError where `missing` have been silent for too long.
+        """Raises NeedsHandshake or ClusterError if the `missing` chips are silent for too long.
 
-        recent: seconds for which a failure of a radio may be why chips do not answer.
+        recent: seconds for which a failed radio may be why chips do not answer.
         """
         silent = now - request.progress
         if silent >= handshake_after(request, has_key):
@@ -69,7 +71,7 @@ class ReportedErrors:
             )
 
     def _describe(self, missing: list[int], since: float) -> str:
-        """What chips have said of themselves that may be why these do not answer."""
+        """Returns a text of reported errors that may be why these chips do not answer."""
         failing = [
             f"; the radio of {'the gateway, chip 0,' if chip == GATEWAY else f'chip {chip}'}"
             f" fails: {self.last[chip]}"

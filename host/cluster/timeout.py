@@ -1,4 +1,4 @@
-"""How long to wait for answers before a request is retransmitted."""
+"""Estimates how long to wait for answers before a request is retransmitted."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from host.cluster.request import Request
 from protocol import message_types
 
-# A step takes chips many answers to each other: so many times as long is waited for theirs before
-# it is retransmitted. A chip that missed a step learns of it from the others, and asks.
+# In a STEP chips exchange many messages: its timeout before retransmission is so many times as
+# long. A chip that missed a STEP learns of it from the others, and asks for it.
 STEP_FACTOR = 4
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Bounds of a retransmission timeout in seconds.
+    """Bounds of a retransmission timeout, in seconds.
 
-    initial: before any round trip was measured; shortest: however fast answers come; longest:
-    beyond which it does not back off, unless answers are known to take longer.
+    initial: the timeout before any round trip was measured; shortest: however fast answers come;
+    longest: to which it backs off, unless answers are known to take longer.
     """
 
     initial: float
@@ -25,20 +25,20 @@ class Bounds:
     longest: float
 
     def scaled(self, factor: float) -> Bounds:
-        """The bounds of requests that take `factor` times as long; the shortest stays."""
+        """Returns the bounds for requests that take `factor` times as long; `shortest` stays."""
         return Bounds(factor * self.initial, self.shortest, factor * self.longest)
 
     def on_line(self, seconds: float) -> Bounds:
-        """The bounds where a request and its answers keep a line busy for so many seconds: what
-        comes first is not asked for again before it can have come."""
+        """Returns the bounds if a request and its answers keep a line busy for `seconds`: so that
+        the first request is not retransmitted before its answers can have come."""
         return Bounds(self.initial + seconds, self.shortest, self.longest + seconds)
 
 
-# A link that loses frames is repaired fast: a spurious retransmission costs less than a late one.
-# Within the default timeout a chip is asked some 20 times, so that with one frame in five lost,
-# either way, no chip in a billion is given up for dead.
+# On a link that loses frames, a spurious retransmission costs less than a late one. Within the
+# default timeout a chip is asked some 20 times: if one frame in five is lost in each direction,
+# not one chip in a billion is given up wrongly.
 LOSSY = Bounds(0.05, 0.006, 0.1)
-# A link that loses nothing: as TCP, RFC 6298 for the initial second and Linux for the minimum.
+# On a lossless link, TCP's values: the initial second of RFC 6298, and the minimum of Linux.
 LOSSLESS = Bounds(1.0, 0.2, 1.0)
 
 
@@ -56,14 +56,14 @@ class RetransmitTimeout:
 
     @property
     def seconds(self) -> float:
-        """Seconds to wait after a request was sent."""
+        """Seconds to wait after a request was sent until it is retransmitted."""
         if self._mean is None:
             return self.bounds.initial
         return max(self._mean + 4 * self._deviation, self.bounds.shortest)
 
     @property
     def longest(self) -> float:
-        """Seconds beyond which the timeout does not back off."""
+        """Seconds that the timeout backs off to, at most."""
         return max(self.seconds, self.bounds.longest)
 
     def measure(self, round_trip: float) -> None:
@@ -74,7 +74,7 @@ class RetransmitTimeout:
         self._mean += (round_trip - self._mean) / 8
 
     def note_spurious(self) -> None:
-        """Takes in that a request was retransmitted while its answer was on the way.
+        """Lengthens the timeout, because a request was retransmitted while its answer was coming.
 
         Bounded, because where frames are lost and duplicated every retransmission looks spurious.
         """
@@ -86,27 +86,27 @@ class RetransmitTimeout:
 class RetransmitTimeouts:
     """The retransmission timeouts of all kinds of requests on one link.
 
-    A link that is said to be lossless is taken for it until a retransmission turns out to have
-    been necessary, because no second answer followed the first.
+    A link that is declared lossless is treated so until a retransmission turns out to have been
+    necessary, because no second answer followed the first.
     """
 
     def __init__(self, is_lossless: bool = False, line_seconds: float = 0.0) -> None:
-        """line_seconds: as Bounds.on_line has them."""
+        """line_seconds: as Bounds.on_line takes them."""
         self.is_lossless, self.line_seconds = is_lossless, line_seconds
         self._timeouts: dict[object, RetransmitTimeout] = {}
         self._factors: dict[object, float] = {}
-        self._surplus: int | None = None  # too many answers before a retransmitted request
-        # A chip that is still starting hears nothing, on whatever link.
+        self._surplus: int | None = None  # duplicate answers before a retransmitted request
+        # A chip that is still starting receives nothing, on any link.
         self._handshake = RetransmitTimeout(LOSSY.on_line(line_seconds))
 
     def of_request(self, request: Request) -> RetransmitTimeout:
-        """The timeout of a request."""
+        """Returns the timeout of a request."""
         if request.kind == message_types.DISCOVERY:
             return self._handshake
         return self.of(request.timing, STEP_FACTOR if request.kind == message_types.STEP else 1)
 
     def of(self, kind: object, factor: float = 1.0) -> RetransmitTimeout:
-        """The timeout of a kind of request; factor: how much longer its answers take."""
+        """Returns the timeout of a kind of request; factor: how many times as long it takes."""
         if kind not in self._timeouts:
             self._factors[kind] = factor
             self._timeouts[kind] = RetransmitTimeout(self.bounds.scaled(factor))
@@ -118,10 +118,10 @@ class RetransmitTimeouts:
         return (LOSSLESS if self.is_lossless else LOSSY).on_line(self.line_seconds)
 
     def note_answered(self, was_retransmitted: bool, before: int, surplus: int) -> None:
-        """Takes in that a request was answered. before, surplus: how many answers too many there
-        had been when it was sent, and are now.
+        """Takes in that a request was answered, to learn whether the link loses frames.
 
-        The second answer to a retransmitted request may come while the next one is awaited.
+        before, surplus: the number of duplicate answers when it was sent, and now. The second
+        answer to a retransmitted request may come while the next one is awaited.
         """
         if self._surplus is not None and surplus == self._surplus:
             self._assume_loss()
