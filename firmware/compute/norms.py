@@ -16,11 +16,9 @@ def norm(
     residual: ptr32, v: int, gain: ptr16, at: int, x: ptr32, n: int, shift: int, epsilon: int,
     limit: int,
 ):  # fmt: skip
-    """Computes x [n], the RMSNorm of residual [n] times its gain, clamped to limit.
-
-    gain: u16 from byte `at` on, each multiplier + 2**15; 15 <= shift <= 29; epsilon < 2**30. See
-    arithmetic.rms_normalize.
-    """
+    """Computes x [n], the RMSNorm of residual [n] times its gain, within limit (rms_normalize of
+    arithmetic.py). gain: u16 from byte `at` on, multiplier + 2**15; 15 <= shift <= 29;
+    epsilon < 2**30."""
     begin = int(residual)
     end = (n << 2) + begin
     bits = 0

@@ -1,4 +1,4 @@
-"""What runs a model on connected chips: one module for each way to divide it among them."""
+"""Executors: they run a model on connected chips, one module for each way to divide it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from host.parallel.plan import Plan
 def open_executor(
     model: QuantizedModel, plan: Plan, coordinator: Coordinator, digests: Mapping[int, bytes]
 ) -> Executor:
-    """The executor of a plan's strategy, which is yet to be connected.
+    """Returns the executor of a plan's strategy, not connected yet.
 
-    digests: of each chip's shard file, as host.build.shard.shard_digest gives them.
+    digests: of each chip's shard file, as host.build.shard.shard_digest returns them.
     """
     module = import_module(f"host.executors.{plan.strategy.executor}")
     executor: Executor = module.EXECUTOR(model, plan, coordinator, digests)

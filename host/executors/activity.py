@@ -1,4 +1,4 @@
-"""How busy a pipeline was kept, and how idle its stages were."""
+"""Measures how busy a pipeline was kept, and how idle its stages were."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from host.parallel.plan import Stage
 
 
 class Activity:
-    """Counts since chips last forgot everything.
+    """Counts since the chips last forgot everything.
 
-    `steps` that were sent, `completions` of logits, `most_sequences` that were open at once,
-    `seconds` that logits were awaited.
+    steps: sent; completions: of logits; most_sequences: open at the same time; seconds: for which
+    logits were awaited.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -22,27 +22,27 @@ class Activity:
         self._since = 0.0
 
     def reset(self) -> None:
-        """Counts anew, as chips do that have forgotten everything."""
+        """Sets all counts to zero, as chips do that have forgotten everything."""
         self.steps = self.completions = 0
         self.seconds = 0.0
         self.start()
 
     def start(self) -> None:
-        """Takes in that logits are awaited from now on."""
+        """Records that logits are awaited from now on."""
         self._since = self._clock()
 
     def complete(self) -> None:
-        """Takes in that logits were there."""
+        """Records that the logits have come."""
         now = self._clock()
         self.seconds, self._since = self.seconds + now - self._since, now
         self.completions += 1
 
     def micro_batches(self) -> float:
-        """How many STEPs were on their way for a token of each sequence together, on average."""
+        """Returns the mean number of STEPs under way at a time, the M of GPipe's formula."""
         return self.steps / self.completions * self.most_sequences
 
     def idle(self, stages: Sequence[Stage], busy_ms: Mapping[int, int]) -> Idle | None:
-        """How idle the stages were, None where nothing was completed; busy_ms: of each chip."""
+        """Returns how idle the stages were, None if nothing was completed; busy_ms: by chip."""
         if not self.completions:
             return None
         busy = [max(busy_ms[chip] for chip in stage.chips) for stage in stages]
@@ -54,6 +54,6 @@ class Activity:
 
 
 def idle_share(stages: int, micro_batches: float) -> float:
-    """The share of their time that stages idle, as GPipe's formula has it for so many
-    micro-batches at a time: (S - 1) / (S + M - 1) (Huang et al., 2019)."""
+    """Returns the fraction of time that stages are idle by GPipe's formula, (S - 1) / (S + M - 1)
+    for S stages and M micro-batches (Huang et al., 2019)."""
     return (stages - 1) / (stages + micro_batches - 1)

@@ -1,6 +1,6 @@
 """All-reduce: chips add up their partial sums among themselves.
 
-The host embeds tokens and reads what the last layer gives; the residual stream is the chips'.
+The host embeds tokens and reads the logits; the chips keep the residual stream.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ _LOG = logging.getLogger("federation")
 
 
 class AllReduceExecutor(BatchExecutor):
-    """Runs as many sequences together as the plan has slots. With `greedy`, chips answer with
-    their best tokens."""
+    """Runs as many sequences together as the plan has slots.
+
+    With `greedy`, chips answer with their best tokens only.
+    """
 
     def __init__(
         self,
@@ -33,11 +35,11 @@ class AllReduceExecutor(BatchExecutor):
         digests: Mapping[int, bytes],
     ) -> None:
         super().__init__(model, plan, coordinator, digests)
-        self._collective = 0  # number of the next one
+        self._collective = 0  # the number of the next collective
         self._chips = [shard.chip for shard in plan.shards]
 
     def _run(self, batch: Batch) -> Ints | None:
-        """The logits after the scored rows; None where a chip lost its cache."""
+        """Returns the logits after the scored rows; None if a chip has lost its cache."""
         try:
             return self._step(batch)
         except NeedsCache as need:
@@ -46,8 +48,8 @@ class AllReduceExecutor(BatchExecutor):
             return None
 
     def _replay(self, chip: int, where: str) -> None:
-        """Has all chips run all sequences again: the keys and values of one chip are computed from
-        the sums of all."""
+        """Makes all chips run all sequences again, because the keys and values of one chip depend
+        on the sums of all."""
         self.recoveries += 1
         sequences = list(self._sequences.values())
         most = max(sequence.position for sequence in sequences)
@@ -58,7 +60,7 @@ class AllReduceExecutor(BatchExecutor):
             sequence.restart(self._new_id(sequence.slot))
 
     def _step(self, batch: Batch) -> Ints:
-        """Runs a batch; the logits [scored, vocab] of its scored rows."""
+        """Runs a batch; returns the logits [scored, vocab] of its scored rows."""
         candidates = bool(count_candidates(self.model.config.vocab_size))
         wants = want_scores(batch.scored, batch.is_greedy, candidates)
         residual = self.model.embedding[batch.tokens].reshape(-1)
@@ -77,7 +79,7 @@ class AllReduceExecutor(BatchExecutor):
         self._membership.verify_restarted(answers, batch.where)
         collectives = self.plan.strategy.collectives * self.model.config.layers
         self._collective = (self._collective + collectives) & 0xFFFF
-        waits = collectives if len(self._chips) > 1 else 1  # a lone chip waits for nobody
+        waits = collectives if len(self._chips) > 1 else 1  # a single chip has none to wait for
         self.synchronizations += waits + bool(batch.scored)
         return logits
 

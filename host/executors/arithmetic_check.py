@@ -1,7 +1,7 @@
-"""Compares chips' partial sums with what their shards must give, number by number.
+"""Compares chips' partial sums with those that their shards must give, number by number.
 
-A chip whose kernels compute wrongly, as MicroPython's compiler for Xtensa made them before 1.26,
-answers in good form, and the text is nonsense. This names it.
+A chip whose kernels compute wrongly, as those that MicroPython's compiler for Xtensa made before
+1.26, still answers in valid messages, but the text is nonsense. This check names the chip.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ PHASES = {
     PHASE_FEED_FORWARD: "feed-forward",
     PHASE_VOCABULARY: "vocabulary",
 }
-# Called with layer, phase, first position, x, and each chip's answer in numbers.
+# Called with layer, phase, first position, x [n, dim], and the numbers of each chip's answer.
 Observer = Callable[[int, int, int, Ints, dict[int, Ints]], None]
 
-# Enough for attention to weigh positions, and for a request of several.
+# Enough for attention over several positions, and for a request with several of them.
 _POSITIONS = 6
 
 
 def arithmetic_observer(model: QuantizedModel, plan: Plan) -> Observer:
-    """What raises ClusterError for the first chip that answers otherwise than its shard must."""
+    """Returns an observer that raises ClusterError for the first chip whose answer is wrong."""
     sharded = ShardedModel.of(model, plan)
 
     def compare(layer: int, phase: int, position: int, x: Ints, answers: dict[int, Ints]) -> None:
@@ -56,7 +56,7 @@ def arithmetic_observer(model: QuantizedModel, plan: Plan) -> Observer:
 
 
 def check_tokens(plan: Plan) -> list[int]:
-    """Tokens from all over the vocabulary, no more than the context holds."""
+    """Returns tokens from all over the vocabulary, no more than the context holds."""
     count = min(_POSITIONS, plan.context)
     tokens: list[int] = np.linspace(0, plan.config.vocab_size - 1, count).astype(int).tolist()
     return tokens

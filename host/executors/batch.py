@@ -1,9 +1,8 @@
-"""Which positions go into one pass through the model: as many of as many sequences as there is
-room for.
+"""Chooses the positions that go into one pass through the model, from all sequences that wait.
 
-A pass takes any positions whose predecessors are in the chips' caches or in the pass itself: those
-of prompts, of drafts, and the next ones of several sequences. Weights are read, and messages sent,
-once for all of them.
+A pass can take any positions whose predecessors are in the chips' caches or in the pass itself:
+those of prompts, of drafts, and the next ones of several sequences. Weights are read, and messages
+sent, once for all of them.
 """
 
 from __future__ import annotations
@@ -34,20 +33,20 @@ class Row:
 
     @property
     def token(self) -> int:
-        """The token there."""
+        """The token at this position."""
         return self.sequence.tokens[self.position]
 
     @property
     def is_scored(self) -> bool:
-        """Whether the logits after it are wanted."""
+        """Whether the logits after this position are wanted."""
         return self.position >= len(self.sequence.tokens) - self.sequence.scored
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one pass: those of a sequence in order, those that are scored last.
+    """The rows of one pass: those of a sequence in order, and the rows to be scored last.
 
-    scored: how many these are.
+    scored: the number of rows to be scored.
     """
 
     rows: tuple[Row, ...]
@@ -60,12 +59,12 @@ class Batch:
 
     @property
     def is_greedy(self) -> bool:
-        """Whether the best tokens after the scored rows will do."""
+        """Whether the best tokens after the scored rows are enough."""
         return all(row.sequence.is_greedy for row in self.scored_rows)
 
     @property
     def scored_rows(self) -> tuple[Row, ...]:
-        """Those that are scored."""
+        """The rows that are scored."""
         return self.rows[len(self.rows) - self.scored :]
 
     @property
@@ -80,17 +79,17 @@ class Batch:
 
     @property
     def where(self) -> str:
-        """The first row's position, for messages."""
+        """The first row's position, for error messages."""
         return f"position {self.rows[0].position}"
 
     def advance(self) -> None:
-        """Takes in that all rows were run."""
+        """Records that all rows were run."""
         for row in self.rows:
             row.sequence.position = row.position + 1
 
 
 def _start(place: tuple[int, Row]) -> int:
-    """Equal for neighbours whose positions follow each other."""
+    """Returns a key that is equal for neighbouring rows with consecutive positions."""
     at, row = place
     return row.position - at
 
@@ -98,11 +97,11 @@ def _start(place: tuple[int, Row]) -> int:
 def next_batch(
     waiting: abc.Sequence[Sequence], positions: int, scored: int
 ) -> Batch:
-    """Returns the rows that are due of sequences whose logits are awaited.
+    """Returns the next rows of the sequences whose logits are awaited.
 
-    positions, scored: rows at most, and how many of them are scored at most. Every sequence gets
-    as much as any other, the first ones more where it does not divide: to have the others follow,
-    pass those first that waited longest.
+    positions: the most rows; scored: the most of them that are scored. All sequences get equally
+    many rows, except that the first ones get a remainder: so pass those first that have waited
+    longest.
     """
     left, dues = positions, [len(each.tokens) - each.position for each in waiting]
     counts = [0] * len(waiting)
@@ -134,10 +133,10 @@ class BatchExecutor(BaseExecutor):
         digests: Mapping[int, bytes],
     ) -> None:
         super().__init__(model, plan, coordinator, digests)
-        self._waiting: deque[Sequence] = deque()  # in the order in which they had rows last
+        self._waiting: deque[Sequence] = deque()  # the one that last had rows at the end
 
     def open(self) -> Sequence:
-        """A new sequence in a free slot. Raises ValueError where there is none."""
+        """Returns a new sequence in a free slot. Raises ValueError if no slot is free."""
         sequence = super().open()
         self._waiting.append(sequence)
         return sequence
@@ -148,7 +147,7 @@ class BatchExecutor(BaseExecutor):
         self._waiting.remove(sequence)
 
     def completed(self) -> tuple[Sequence, Ints]:
-        """Runs passes until all logits of a sequence are there, and returns both."""
+        """Runs passes until all logits of a sequence have come, and returns both."""
         while True:
             awaited = self._awaited()
             for sequence in awaited:
@@ -170,12 +169,12 @@ class BatchExecutor(BaseExecutor):
 
     @abstractmethod
     def _run(self, batch: Batch) -> Ints | None:
-        """The logits [scored, vocab] after the scored rows of a batch, once all rows were run.
+        """Runs all rows of a batch; returns the logits [scored, vocab] after its scored rows.
 
-        None where sequences had to begin anew."""
+        Returns None if the sequences had to be begun again."""
 
     def _requeue(self, batch: Batch) -> None:
-        """Has sequences that had rows wait behind those that had none."""
+        """Moves the sequences that had rows behind those that had none."""
         served = {row.sequence.slot for row in batch.rows}
         later = [each for each in self._waiting if each.slot in served]
         sooner = [each for each in self._waiting if each.slot not in served]

@@ -1,4 +1,4 @@
-"""What runs a model on connected chips: the protocol of all strategies, and what they share."""
+"""The protocol of executors, which run a model on connected chips, and what all of them share."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _SILENT_RING = (
 class Sequence:
     """A sequence of tokens in a slot of the chips' KV caches.
 
-    tokens: all that it was extended with; position: how many of them were run or are on their way;
+    tokens: all that it was extended with; position: how many of them were run or are under way;
     is_awaited: whether logits are still to come, those after each of the last `scored` tokens;
-    is_greedy: whether the best ones will do; scores: those [vocab] that came.
+    is_greedy: whether the best logits are enough; scores: the logits [vocab] that have come.
     """
 
     slot: int
@@ -47,21 +47,21 @@ class Sequence:
     scores: list[Ints] = field(default_factory=list)
 
     def restart(self, sequence_id: int) -> None:
-        """Has all of its tokens run again, in another cache."""
+        """Marks all of its tokens to be run again, under another sequence id."""
         self.sequence_id, self.position = sequence_id, 0
         self.scores.clear()
 
     def rewind(self, length: int) -> None:
-        """Drops the tokens from `length` on, which were drafts."""
+        """Drops the tokens from `length` on, which were drafts that proved wrong."""
         del self.tokens[length:]
         self.position = min(self.position, length)
 
 
 @dataclass(frozen=True)
 class Idle:
-    """The part of their time that the stages of a pipeline were idle, since chips were last reset.
+    """The fraction of time that the stages of a pipeline were idle since chips were last reset.
 
-    measured, and as GPipe's formula has it for so many micro-batches at a time.
+    It is measured, and as GPipe's formula predicts it for so many micro-batches at a time.
     """
 
     stages: int
@@ -73,11 +73,11 @@ class Idle:
 class Executor(Protocol):
     """Runs sequences on chips, as many at a time as there are `slots`.
 
-    Its logits are equal to the reference's to the bit. With `greedy` it may give the best token of
-    each chip its logit and all others less than any logit, which is all that greedy decoding looks
-    at. `spot_check`, where there is one, is shown what comes out. `synchronizations` counts the
-    times that all chips wait for one another, `recoveries` the times that a KV cache that was lost
-    was computed again, `resends` retransmitted requests.
+    Its logits equal the reference's bit for bit. With `greedy`, only the best token of each chip
+    may have its logit, and all others one lower than any: greedy decoding needs no more.
+    `spot_check`, unless None, is given the logits. `synchronizations` counts the times that all
+    chips wait for one another, `recoveries` the times that a lost KV cache was computed again,
+    `resends` retransmitted requests.
     """
 
     model: QuantizedModel
@@ -98,24 +98,23 @@ class Executor(Protocol):
     def resends(self) -> int: ...
 
     def connect(self, timeout: float, on_ready: OnReady = ...) -> dict[int, Ready]:
-        """Takes all chips into the session; what Membership.connect says."""
+        """Brings all chips into the session; see Membership.connect."""
 
     def open(self) -> Sequence:
-        """A new sequence in a free slot. Raises ValueError where there is none."""
+        """Returns a new sequence in a free slot. Raises ValueError if no slot is free."""
 
     def extend(self, sequence: Sequence, tokens: Collection[int], scored: int = 1) -> None:
-        """Has these tokens follow those of a sequence; the logits after each of the last `scored`
-        ones will come.
+        """Appends tokens to a sequence, to get the logits after each of the last `scored` ones.
 
-        Tokens that turn out to be no part of the text are taken back by Sequence.rewind. Raises
-        ValueError where there are not so many tokens, ModelError where the context is too short.
+        Drafts among them that prove wrong are taken back by Sequence.rewind. Raises ValueError for
+        no tokens, or fewer than `scored`, and ModelError if the context is too short.
         """
 
     def completed(self) -> tuple[Sequence, Ints]:
-        """Waits for the next sequence whose logits [scored, vocab] are there, and returns both.
+        """Waits for the next sequence whose logits [scored, vocab] have come; returns both.
 
-        Raises ClusterError for chips that fail or do not answer, ValueError where no logits are
-        to come.
+        Raises ClusterError for chips that fail or do not answer, and ValueError if no logits are
+        awaited.
         """
 
     def close(self, sequence: Sequence) -> None:
@@ -125,24 +124,24 @@ class Executor(Protocol):
         """Closes all sequences and opens one, for `forward`."""
 
     def forward(self, tokens: Collection[int]) -> Ints:
-        """Logits [vocab] after the last of `tokens`, which extend the one open sequence."""
+        """Appends tokens to the one open sequence; returns the logits [vocab] after the last."""
 
     def check_arithmetic(self) -> None:
-        """Compares chips' partial sums with what their shards must give.
+        """Compares chips' partial sums with those that their shards must give.
 
-        Raises ClusterError for a chip that computes wrongly, and where the strategy has chips keep
-        their partial sums to themselves.
+        Raises ClusterError for a chip that computes wrongly, and with a strategy whose chips do
+        not send partial sums to the host.
         """
 
     def idle(self, busy_ms: Mapping[int, int]) -> Idle | None:
-        """How idle the stages of a pipeline were, None where there are none or nothing was run.
+        """Returns how idle the stages of a pipeline were; None without stages, or if none has run.
 
         busy_ms: milliseconds at work, of each chip.
         """
 
 
 class BaseExecutor(ABC):
-    """Sessions, slots and one sequence at a time, the same for all strategies."""
+    """What all executors share: the session, slots, and running one sequence at a time."""
 
     def __init__(
         self,
@@ -175,13 +174,13 @@ class BaseExecutor(ABC):
 
     @property
     def resends(self) -> int:
-        """How many requests were retransmitted."""
+        """The number of retransmitted requests."""
         return self._coordinator.resends
 
     def connect(
         self, timeout: float, on_ready: OnReady = lambda chip: None
     ) -> dict[int, Ready]:
-        """Takes all chips into the session; what Membership.connect says."""
+        """Brings all chips into the session; see Membership.connect."""
         return self._membership.connect(timeout, on_ready)
 
     def open(self) -> Sequence:
@@ -196,7 +195,7 @@ class BaseExecutor(ABC):
         return sequence
 
     def extend(self, sequence: Sequence, tokens: Collection[int], scored: int = 1) -> None:
-        """Has these tokens follow those of a sequence; the last `scored` are."""
+        """Appends tokens to a sequence; see Executor.extend."""
         if not tokens:
             raise ValueError("no tokens to run")
         if not 0 < scored <= len(tokens):
@@ -211,11 +210,11 @@ class BaseExecutor(ABC):
 
     @abstractmethod
     def completed(self) -> tuple[Sequence, Ints]:
-        """Waits for the next sequence whose logits [scored, vocab] are there, and returns both."""
+        """Waits for the next sequence whose logits [scored, vocab] have come; returns both."""
 
     def _complete(self, sequence: Sequence, logits: Ints) -> tuple[Sequence, Ints]:
-        """Takes in that a sequence's logits [scored, vocab] are there; both, for `completed` to
-        return."""
+        """Records that a sequence's logits [scored, vocab] have come; returns both, as `completed`
+        does."""
         self._membership.budget.earn()
         if self.spot_check:
             certain = len(sequence.tokens) - len(logits) + 1  # the others are drafts
@@ -245,7 +244,7 @@ class BaseExecutor(ABC):
         raise ClusterError(CANNOT_CHECK)
 
     def idle(self, busy_ms: Mapping[int, int]) -> Idle | None:
-        """None: there are no stages that work in turn."""
+        """Returns None: there are no stages that work in turn."""
         return None
 
     def _close_all(self) -> None:
@@ -253,14 +252,14 @@ class BaseExecutor(ABC):
             self.close(sequence)
 
     def _awaited(self) -> list[Sequence]:
-        """The sequences whose logits are to come. Raises ValueError where there is none."""
+        """Returns the sequences whose logits are awaited. Raises ValueError if there are none."""
         awaited = [each for each in self._sequences.values() if each.is_awaited]
         if not awaited:
             raise ValueError("no sequence was extended since its logits came")
         return awaited
 
     def _new_id(self, slot: int) -> int:
-        """The next sequence id that belongs to a slot: chips take the remainder."""
+        """Returns the next sequence id that belongs to a slot: chips use its remainder."""
         while True:
             self._last_id = (self._last_id + 1) & 0xFFFF
             if self._last_id % self.slots == slot:

@@ -1,6 +1,6 @@
 """Host reduce: chips send their partial sums to the host, which adds them up.
 
-The residual stream, norms and rescaling are the host's.
+The host keeps the residual stream, and computes norms and rescaling.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ _LOG = logging.getLogger("federation")
 
 
 class AttentionInputs:
-    """What attention was given at each layer and position of a sequence.
+    """The inputs of attention at each layer and position of a sequence.
 
-    With it, a chip that lost its KV cache can be given it again without the others.
+    From them, a chip that has lost its KV cache can compute it again without the others.
     """
 
     def __init__(self, layers: int, context: int, dim: int) -> None:
         self._x = np.zeros((layers, context, dim), np.int16)
-        self._lengths = [0] * layers  # positions of each layer that all chips have in their caches
+        self._lengths = [0] * layers  # by layer: the positions that all chips' caches hold
 
     @property
     def positions(self) -> int:
-        """How many positions there are, of the layer that has most."""
+        """The number of positions of the layer that has most."""
         return max(self._lengths)
 
     def clear(self) -> None:
@@ -56,15 +56,15 @@ class AttentionInputs:
         self._lengths = [0] * len(self._lengths)
 
     def put(self, layer: int, position: int, x: Ints) -> None:
-        """Records x [dim] of a position; it does not count yet."""
+        """Records x [dim] of a position; it counts only once it was committed."""
         self._x[layer, position] = x
 
     def commit(self, layer: int, end: int) -> None:
-        """Takes in that all chips have the positions up to `end` in their caches."""
+        """Records that all chips' caches hold the positions up to `end`."""
         self._lengths[layer] = end
 
     def chunks(self, layer: int, positions: int) -> list[tuple[int, Ints]]:
-        """First position and x [n, dim] of each request of up to so many positions."""
+        """Returns first position and x [n, dim] of each request of up to `positions` positions."""
         end = self._lengths[layer]
         starts = range(0, end, positions)
         x = self._x[layer].astype(np.int64)
@@ -74,7 +74,7 @@ class AttentionInputs:
 class HostReduceExecutor(BatchExecutor):
     """Runs as many sequences together as the plan has slots.
 
-    `observer`, where there is one, sees what chips answer.
+    `observer`, unless None, sees the chips' answers.
     """
 
     def __init__(
@@ -104,13 +104,16 @@ class HostReduceExecutor(BatchExecutor):
         return sequence
 
     def _run(self, batch: Batch) -> Ints:
-        """The logits [scored, vocab] after the scored rows."""
+        """Runs a batch; returns the logits [scored, vocab] after its scored rows."""
         self._batch = batch
         x = final_activation(self.model, batch.tokens, self)
         return self._logits(x[len(x) - batch.scored :])
 
     def attention(self, layer: int, x: Ints) -> Ints:
-        """The chips' partial sums [n, dim] of attention of the batch's n rows, added up."""
+        """Returns the sum of the chips' partial sums [n, dim] of attention, for the batch's rows.
+
+        x: int16 inputs [n, dim].
+        """
         for row, its_x in zip(self._batch.rows, x, strict=True):
             self._inputs[row.sequence.slot].put(layer, row.position, its_x)
         total = self._partial_sum(layer, PHASE_ATTENTION, x)
@@ -119,13 +122,13 @@ class HostReduceExecutor(BatchExecutor):
         return total
 
     def feed_forward(self, layer: int, x: Ints) -> Ints:
-        """The chips' partial sums [n, dim] of a feed-forward layer, added up."""
+        """Returns the sum of the chips' partial sums [n, dim] of a feed-forward layer."""
         return self._partial_sum(layer, PHASE_FEED_FORWARD, x)
 
     def check_arithmetic(self) -> None:
-        """Runs some tokens as a sequence of its own and compares every answer.
+        """Runs some tokens as a sequence of its own, and verifies every answer.
 
-        Raises ClusterError for the first chip that answers otherwise than its shard must.
+        Raises ClusterError for the first chip whose answer is not what its shard must give.
         """
         self.observer = arithmetic_observer(self.model, self.plan)
         try:
@@ -139,8 +142,8 @@ class HostReduceExecutor(BatchExecutor):
             self._close_all()
 
     def _logits(self, x: Ints) -> Ints:
-        """The logits [n, vocab] of the classifier's inputs x [n, dim], of the batch's last rows:
-        in as many requests as answers need."""
+        """Returns the logits [n, vocab] of the classifier's inputs x [n, dim], which are those of
+        the batch's last rows; it takes as many requests as the answers' size demands."""
         logits = no_logits(self.plan, len(x))
         for start in range(0, len(x), self.plan.scored):
             part = slice(start, start + self.plan.scored)
@@ -149,7 +152,8 @@ class HostReduceExecutor(BatchExecutor):
         return logits
 
     def _score(self, first: Row, x: Ints, logits: Ints) -> None:
-        """Has chips compute `logits` [n, vocab] of x [n, dim]; first: whose row is the first."""
+        """Fills `logits` [n, vocab] with what chips compute of x [n, dim]; first: the first
+        row."""
 
         def on_answer(chip: int, payload: bytes) -> None:
             put_scores(self.plan, logits, chip, payload)
@@ -174,7 +178,7 @@ class HostReduceExecutor(BatchExecutor):
             parts[chip] = unpack(part.data, x.size, part.bits)
 
         runs = self._batch.runs
-        if phase != PHASE_ATTENTION:  # which alone needs to know
+        if phase != PHASE_ATTENTION:  # only attention must tell sequences apart
             runs = [(*runs[0][:2], len(x))]
         self._compute(layer, phase, runs, x, on_answer)
         if self.observer:
@@ -184,7 +188,7 @@ class HostReduceExecutor(BatchExecutor):
     def _compute(
         self, layer: int, phase: int, runs: list[Run], x: Ints, on_answer: OnAnswer
     ) -> None:
-        """Has the owners of a phase compute it; replays the cache of a chip that lost it.
+        """Makes the chips that take part in a phase compute it; replays a cache that was lost.
 
         on_answer: called with each answer, and again after a chip has restarted.
         """
@@ -198,7 +202,7 @@ class HostReduceExecutor(BatchExecutor):
         while True:
             try:
                 if lost is not None:
-                    self._replay(lost, where)  # in which it may restart again
+                    self._replay(lost, where)  # the chip may restart again during that
                     lost = None
                 answers = self._membership.ask(
                     self._coordinator.compute, payload, chips, where, timing, on_answer
@@ -211,7 +215,8 @@ class HostReduceExecutor(BatchExecutor):
                 return
 
     def _replay(self, chip: int, where: str) -> None:
-        """Gives a chip the keys and values of all positions so far, from the recorded inputs."""
+        """Makes a chip compute the keys and values of all positions so far from recorded
+        inputs."""
         self.recoveries += 1
         positions = max(self._inputs[slot].positions for slot in self._sequences)
         _LOG.info("chip %d lost its cache: replaying %d positions", chip, positions)
@@ -231,7 +236,8 @@ EXECUTOR = HostReduceExecutor
 
 
 def unpack(data: bytes, count: int, bits: int) -> Ints:
-    """The `count` integers that protocol/bitpack.py packed into fields of `bits` bits, at most 32.
+    """Returns the `count` integers that protocol/bitpack.py packed into fields of `bits` <= 32
+    bits.
 
     Each field lies in the 64-bit word that begins at its first byte; two shifts cut it out and
     extend its sign.
@@ -245,6 +251,7 @@ def unpack(data: bytes, count: int, bits: int) -> Ints:
 
 @functools.cache
 def _fields(count: int, bits: int) -> tuple[Ints, Ints]:
-    """First byte of each field, and by how much its word is shifted to have it at the top."""
+    """Returns the first byte of each field, and the shift that brings it to the top of its
+    word."""
     first_bits = np.arange(count) * bits
     return first_bits >> 3, 64 - bits - (first_bits & 7)

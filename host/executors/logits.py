@@ -1,4 +1,4 @@
-"""Logits of the whole vocabulary, from the answers of chips that have some of its rows each."""
+"""Collects the logits of the whole vocabulary from chips that have some of its rows each."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from protocol.messages import MOST_CANDIDATES
 
 
 def no_logits(plan: Plan, positions: int) -> Ints:
-    """Logits [positions, vocab] that are all less than any that a chip gives."""
+    """Returns logits [positions, vocab] that are all lower than any that a chip sends."""
     return np.full((positions, plan.config.vocab_size), -INT16_LIMIT - 2, np.int64)
 
 
 def put_logits(plan: Plan, logits: Ints, chip: int, payload: bytes) -> None:
-    """Puts a chip's LOGITS into `logits` [positions, vocab].
+    """Copies a chip's LOGITS into `logits` [positions, vocab].
 
-    Raises ClusterError for other than its rows.
+    Raises ClusterError for other rows than the chip's.
     """
     rows = plan.shards[chip].rows
     answer = decode_answer(chip, decode_logits, payload)
@@ -34,8 +34,8 @@ def put_logits(plan: Plan, logits: Ints, chip: int, payload: bytes) -> None:
 
 
 def put_best(plan: Plan, logits: Ints, chip: int, payload: bytes) -> None:
-    """Puts the logits of a chip's BEST, those of its best and next best tokens, into `logits`
-    [positions, vocab]. Raises ClusterError for a token that is not one of its rows."""
+    """Copies the logits of a chip's BEST, those of its best and next best tokens, into `logits`
+    [positions, vocab]. Raises ClusterError for a token that is not one of the chip's rows."""
     best, rows = decode_answer(chip, decode_best, payload), plan.shards[chip].rows
     tokens = (*best.tokens, *best.next_tokens)
     if len(best.tokens) != len(logits) or not all(token in rows for token in tokens):
@@ -47,8 +47,8 @@ def put_best(plan: Plan, logits: Ints, chip: int, payload: bytes) -> None:
 
 
 def put_candidates(plan: Plan, logits: Ints, chip: int, payload: bytes) -> None:
-    """Puts the logits of a chip's CANDIDATES into `logits` [positions, vocab]. Raises ClusterError
-    for other than so many of its rows."""
+    """Copies the logits of a chip's CANDIDATES into `logits` [positions, vocab]. Raises
+    ClusterError for a wrong number of candidates, or for other rows than the chip's."""
     found, rows = decode_answer(chip, decode_candidates, payload), plan.shards[chip].rows
     each = min(MOST_CANDIDATES, len(rows))
     if len(found.rows) != each * len(logits) or max(found.rows) >= len(rows):
@@ -60,8 +60,8 @@ def put_candidates(plan: Plan, logits: Ints, chip: int, payload: bytes) -> None:
 def put_scores(
     plan: Plan, logits: Ints, chip: int, payload: bytes, *, greedy: bool = False
 ) -> None:
-    """Puts a chip's answer into `logits` [positions, vocab], as put_candidates, put_best or
-    put_logits, by what it was asked for. Raises ClusterError as these do."""
+    """Copies a chip's answer into `logits` [positions, vocab], by put_candidates, put_best or
+    put_logits, according to what it was asked for. Raises ClusterError as these do."""
     if count_candidates(plan.config.vocab_size):
         put_candidates(plan, logits, chip, payload)
     elif greedy:
@@ -71,8 +71,8 @@ def put_scores(
 
 
 def keep_candidates(logits: Ints) -> Ints:
-    """Returns the logits [positions, rows] that a chip gives of its part of a large vocabulary:
-    those of its candidates, all others less than any."""
+    """Returns logits [positions, rows] as a chip with a large vocabulary sends them: those of its
+    candidates, and for all others one lower than any."""
     kept = np.full_like(logits, -INT16_LIMIT - 2)
     for row, given in zip(logits, kept, strict=True):
         best = list_candidates(row, min(MOST_CANDIDATES, len(row)))

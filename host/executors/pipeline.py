@@ -1,7 +1,7 @@
-"""Pipeline: stages of chips hold whole layers, and several sequences are on their way at a time.
+"""Pipeline: stages of chips hold whole layers, and several sequences are under way at a time.
 
-The host sends STEPs into the first stage, each as soon as that has begun the one before, and takes
-logits from the last. Whatever is lost on the way is retransmitted by whoever sent it; what a chip
+The host sends STEPs to the first stage, each as soon as that stage has begun the one before, and
+receives logits from the last. The sender of a message retransmits it if it is lost; what a chip
 loses by restarting is replayed from the start, in a new session.
 """
 
@@ -32,31 +32,31 @@ _LOG = logging.getLogger("federation")
 
 # Seconds without progress after which a handshake shows whether chips have restarted.
 CHECK_AFTER = 0.6
-# After so many timeouts without progress everything is replayed: a chip dropped a step without
-# restarting.
+# After so many timeouts without progress everything is replayed: some chip has dropped a STEP
+# without restarting.
 REPLAY_AFTER = 4
-_HALF = 0x8000  # numbers wrap: less than half the circle behind is older
-_ACK = b"\0\0"  # in place of a boot id, which the host does not have
+_HALF = 0x8000  # numbers wrap: one less than half the circle behind is older
+_ACK = b"\0\0"  # in place of a boot id: the host has none
 
 
 @dataclass
 class _Recovery:
-    """Whether everything is to be replayed, the number of the first step after it last was, and
-    when a chip last brought anything on (clock seconds)."""
+    """The state of recovery: whether everything must be replayed, the number of the first step
+    after the last replay, and when a chip last made progress (seconds of the clock)."""
 
     is_needed: bool = False
     first_number: int = 0
     progress: float = 0.0
 
     def is_stale(self, number: int) -> bool:
-        """Whether an ERROR is of a step that was given up, or of none."""
+        """Returns whether an ERROR concerns a step that was given up, or none."""
         return not number or (number - self.first_number) & 0xFFFF >= _HALF
 
 
 class PipelineExecutor(BaseExecutor):
     """Runs as many sequences at once as the plan has slots.
 
-    With `greedy`, chips answer with their best token each.
+    With `greedy`, chips answer with their best tokens only.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class PipelineExecutor(BaseExecutor):
         super().__init__(model, plan, coordinator, digests)
         self.activity = Activity(coordinator.clock)
         self._sender = StepSender(coordinator, list(plan.stages[0].chips))
-        self._queue: deque[Sequence] = deque()  # each as often as it has a STEP to send
+        self._queue: deque[Sequence] = deque()  # one entry for each STEP that is to be sent
         self._answers = StepAnswers(plan)
         self._recovery = _Recovery()
         subscribe = coordinator.dispatcher.subscribe
@@ -79,19 +79,19 @@ class PipelineExecutor(BaseExecutor):
         subscribe([message_types.ERROR], self._on_error)
 
     def open(self) -> Sequence:
-        """A new sequence in a free slot. Raises ValueError where there is none."""
+        """Returns a new sequence in a free slot. Raises ValueError if no slot is free."""
         sequence = super().open()
         self.activity.most_sequences = max(self.activity.most_sequences, len(self._sequences))
         return sequence
 
     def close(self, sequence: Sequence) -> None:
-        """Frees the slot of a sequence; what is on its way for it no longer counts."""
+        """Frees the slot of a sequence; answers that are still under way for it are ignored."""
         super().close(sequence)
         self._queue = deque(each for each in self._queue if each is not sequence)
         self._answers.close(sequence)
 
     def extend(self, sequence: Sequence, tokens: Collection[int], scored: int = 1) -> None:
-        """Has these tokens follow those of a sequence; the last `scored` are."""
+        """Appends tokens to a sequence; see Executor.extend."""
         if not any(each.is_awaited for each in self._sequences.values()):
             self.activity.start()
         super().extend(sequence, tokens, scored)
@@ -99,7 +99,7 @@ class PipelineExecutor(BaseExecutor):
         self._send_next()
 
     def completed(self) -> tuple[Sequence, Ints]:
-        """Waits for the next sequence whose logits [scored, vocab] are there, and returns both."""
+        """Waits for the next sequence whose logits [scored, vocab] have come; returns both."""
         completed = self._answers.completed
         if not completed:
             self._awaited()
@@ -124,11 +124,11 @@ class PipelineExecutor(BaseExecutor):
         return self._complete(*completed.popleft())
 
     def idle(self, busy_ms: Mapping[int, int]) -> Idle | None:
-        """How idle the stages were, None where nothing was completed; busy_ms: of each chip."""
+        """Returns how idle the stages were, None if nothing was completed; busy_ms: by chip."""
         return self.activity.idle(self.plan.stages, busy_ms)
 
     def _enqueue(self, sequence: Sequence) -> None:
-        # It may be there still: a replay sends tokens again, while others follow them.
+        # It may still be in the queue: a replay sends tokens again, while others follow them.
         self._queue = deque(each for each in self._queue if each is not sequence)
         at = sequence.position
         while at < len(sequence.tokens):
@@ -136,12 +136,13 @@ class PipelineExecutor(BaseExecutor):
             self._queue.append(sequence)
 
     def _step_end(self, sequence: Sequence, start: int) -> int:
-        """Where the STEP ends that begins at a position: those that are scored are in one."""
+        """Returns the end of the STEP that begins at position `start`; all positions to be scored
+        are in one STEP."""
         length, most = len(sequence.tokens), start + self.plan.positions
         return length if length <= most else min(most, length - sequence.scored)
 
     def _send_next(self) -> None:
-        """Sends the next STEP, if there is one and the first stage has taken the last."""
+        """Sends the next STEP, if there is one and the first stage has begun the last."""
         if not self._sender.is_free or not self._queue:
             return
         sequence = self._queue.popleft()
@@ -172,7 +173,7 @@ class PipelineExecutor(BaseExecutor):
         return True
 
     def _on_answer(self, message: Message) -> bool:
-        """Acknowledges an answer, whether it is still wanted or not, and takes in what it says."""
+        """Acknowledges an answer, whether it is still wanted or not, and takes in its logits."""
         chip, number = message.source, message.sequence
         request = message.payload[:REQUEST_SIZE]
         self._coordinator.dispatcher.send(message_types.ACK, chip, number, request + _ACK)
@@ -181,7 +182,8 @@ class PipelineExecutor(BaseExecutor):
         return True
 
     def _on_error(self, message: Message) -> bool:
-        """Has replayed what a chip cannot do for itself. Raises ClusterError for a fault."""
+        """Handles an ERROR: has everything replayed if need be; raises ClusterError for a
+        fault."""
         error = decode_answer(message.source, decode_error, message.payload)
         if self._recovery.is_stale(message.sequence):
             return True
@@ -193,16 +195,16 @@ class PipelineExecutor(BaseExecutor):
         return True
 
     def _check_chips(self, must_replay: bool) -> None:
-        """Has a handshake with all chips, and replays what a restarted one has lost."""
+        """Makes a handshake with all chips, and replays what a restarted one has lost."""
         before = dict(self._coordinator.boot_ids)
         self._membership.handshake(self._coordinator.chips, self._where())
         if must_replay or self._coordinator.boot_ids != before:
             self._replay()
 
     def _replay(self) -> None:
-        """Has all chips forget everything, and every sequence run again.
+        """Makes all chips forget everything, and runs every sequence again.
 
-        Raises ClusterError where that was in vain too often.
+        Raises ClusterError if that has not helped too often.
         """
         self._membership.budget.spend("chips", f"chips keep losing their caches ({self._where()})")
         self.recoveries += 1

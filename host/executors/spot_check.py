@@ -1,5 +1,5 @@
-"""Recomputes some tokens on the host, in the middle of a text: a chip that answers wrongly in good
-form, by a fault or on purpose, is noticed without running all that it runs."""
+"""Recomputes some tokens on the host, in the middle of a text: this notices a chip that sends
+wrong numbers in valid messages, by a fault or on purpose, without computing everything twice."""
 
 from __future__ import annotations
 
@@ -15,20 +15,26 @@ from host.parallel.plan import Plan
 
 
 class SpotCheck:
-    """Compares the logits of one token in `every` with the reference's, which takes the host as
-    many of its steps as the token has positions before it. count: how many were compared."""
+    """Compares the logits after one token in `every` with the reference's.
+
+    Each comparison runs the reference over all positions up to the token. count: how many were
+    compared.
+    """
 
     def __init__(
         self, model: QuantizedModel, plan: Plan, every: int, random: Random | None = None
     ) -> None:
-        """random: which ones are chosen, None for what nobody can foresee."""
+        """random: chooses the tokens; None for a choice that nobody can predict."""
         self.every, self.count = every, 0
         self._model, self._plan = model, plan
         self._random = random or SystemRandom()
 
     def compare(self, tokens: Sequence[int], logits: Ints) -> None:
-        """Takes in the logits [vocab] after `tokens`, of which some may be left out as less than
-        all others. Raises ClusterError where they are not the model's."""
+        """Compares the logits [vocab] after `tokens`, if this token is chosen.
+
+        Logits that chips have left out, which are lower than all others, are not compared. Raises
+        ClusterError if the others are not the model's.
+        """
         if self._random.randrange(self.every):
             return
         self.count += 1

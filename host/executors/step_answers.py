@@ -1,4 +1,4 @@
-"""Logits from the last stage of a pipeline, put together from the answers of its chips."""
+"""Assembles logits from the answers of the chips in a pipeline's last stage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from protocol import message_types
 
 
 class StepAnswers:
-    """The STEPs whose logits are to come, and the sequences for which they have."""
+    """The STEPs whose logits are awaited, and the sequences whose logits have come."""
 
     def __init__(self, plan: Plan) -> None:
         self.completed: deque[tuple[Sequence, Ints]] = deque()
@@ -30,9 +30,9 @@ class StepAnswers:
         self._awaited[step.number] = step
 
     def take(self, message: Message) -> bool:
-        """Takes in a LOGITS, BEST or CANDIDATES; whether it was awaited.
+        """Takes in a LOGITS, BEST or CANDIDATES; returns whether it was awaited.
 
-        Raises ClusterError where it is malformed, or not of the chip's rows.
+        Raises ClusterError if it is malformed, or has other rows than the chip's.
         """
         step = self._awaited.get(message.sequence)
         if step is None or step.logits is None or message.source not in step.missing:
@@ -47,10 +47,10 @@ class StepAnswers:
         return True
 
     def abandon(self) -> None:
-        """Awaits nothing any more: chips have forgotten all STEPs."""
+        """Stops awaiting answers, because chips have forgotten all STEPs."""
         self._awaited.clear()
 
     def close(self, sequence: Sequence) -> None:
-        """Drops what has come of a sequence, and awaits nothing for it."""
+        """Drops the answers for a sequence, and awaits no more of them."""
         self._awaited = {n: s for n, s in self._awaited.items() if s.sequence is not sequence}
         self.completed = deque(each for each in self.completed if each[0] is not sequence)

@@ -1,4 +1,4 @@
-"""STEPs into the first stage of a pipeline: one at a time, retransmitted until it is taken."""
+"""Sends STEPs to the first stage of a pipeline, one at a time, each until it is acknowledged."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from protocol.frame import BROADCAST
 
 _LOG = logging.getLogger("federation")
 
-# The first stage takes a STEP at once where it is free, and else when it has done the one before.
+# The first stage acknowledges a STEP when it begins it: at once, or when the one before is done.
 LOSSY_STAGE = Bounds(0.1, 0.03, 0.25)
-# Stages may be at work on steps of other sequences, so backing off is gentler than by doubling.
+# Stages may be busy with STEPs of other sequences, so the backoff is gentler than doubling.
 BACKOFF = 1.5
 
 
 @dataclass(eq=False)
 class Step:
-    """A STEP on its way.
+    """A STEP under way.
 
-    number: of the step, and of its first collective; wants: what the last stage answers with;
-    logits [scored, vocab]: what came so far, None where none are wanted; missing: chips whose rows
-    are not among them.
+    number: of the step, and of its first collective; wants: the kind of answer of the last stage;
+    logits [scored, vocab]: those that have come so far, None if none are wanted; missing: chips
+    whose rows have not come.
     """
 
     number: int
@@ -40,7 +40,7 @@ class Step:
 class StepSender:
     """Sends a STEP to all chips of the first stage, which acknowledge it when they begin it.
 
-    number: of the STEP that was sent last.
+    number: that of the last STEP sent.
     """
 
     def __init__(self, coordinator: Coordinator, chips: list[int]) -> None:
@@ -59,23 +59,23 @@ class StepSender:
 
     @property
     def is_free(self) -> bool:
-        """Whether the last STEP was taken, so that the next can be sent."""
+        """Whether the last STEP was acknowledged, so that the next can be sent."""
         return self._step is None
 
     @property
     def retransmit_at(self) -> float | None:
-        """When the STEP is to be retransmitted, None where there is none."""
+        """When the STEP is to be retransmitted (seconds of the clock), None if there is none."""
         return None if self._step is None else self._sent_at + self._wait
 
     def send(self, step: Step) -> None:
-        """Sends a STEP; the one before must have been taken or abandoned."""
+        """Sends a STEP; the one before must have been acknowledged or abandoned."""
         self._step, self._unacknowledged, self._retries = step, set(self._chips), 0
         self._timeout.bounds = self._bounds
         self._sent_at, self._wait = self._coordinator.clock(), self._timeout.seconds
         self._transmit(step)
 
     def acknowledge(self, chip: int, number: int) -> bool:
-        """Takes in the ACK of a chip; whether it was awaited."""
+        """Takes in the ACK of a chip; returns whether it was awaited."""
         step = self._step
         if step is None or number != step.number or chip not in self._unacknowledged:
             return False
@@ -87,7 +87,7 @@ class StepSender:
         return True
 
     def retransmit_if_due(self, now: float) -> bool:
-        """Sends the STEP again where its timeout has passed; whether it did."""
+        """Sends the STEP again if its timeout has passed; returns whether it did."""
         if self._step is None or now < self._sent_at + self._wait:
             return False
         _LOG.debug("retransmitting step %d", self._step.number)
@@ -99,7 +99,7 @@ class StepSender:
         return True
 
     def abandon(self) -> None:
-        """Forgets the STEP: chips have lost what came before it."""
+        """Forgets the STEP, because chips have lost what came before it."""
         self._step = None
 
     def _transmit(self, step: Step) -> None:

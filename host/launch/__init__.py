@@ -1,4 +1,4 @@
-"""One way in to a cluster, of simulated chips or of boards, for all commands, tests and the API.
+"""Opens clusters of simulated chips or of boards: the one way in for commands, tests and the API.
 
 with open_cluster(model, SimulatedChips.alike(5)) as cluster:
     cluster.executor.begin()
@@ -31,13 +31,12 @@ def open_cluster(
     batch: bool = False,
     on_choice: Callable[[Choice], None] = lambda choice: None,
 ) -> AbstractContextManager[OpenCluster]:
-    """Opens a cluster: starts simulated chips, or connects to boards.
+    """Opens a cluster: starts simulated chips, or connects to boards; the context closes it.
 
-    batch: whether several sequences are to run at once, where the planner chooses how the model is
-    divided; on_choice: called with what was chosen, before anything is started; on_ready: called
-    with each chip that is ready. Nothing is left of it when the context ends. Raises ModelError,
-    DoesNotFit or BoardError before anything is started, ClusterError for a chip that fails,
-    SetupError without a MicroPython.
+    batch: whether the planner, if it chooses how the model is divided, shall choose for several
+    sequences at once; on_choice: called with the choice before anything is started; on_ready:
+    called with each chip that is ready. Raises ModelError, DoesNotFit or BoardError before
+    anything is started, ClusterError for a chip that fails, SetupError if there is no MicroPython.
     """
     choice = chips.choose(model, batch)
     on_choice(choice)

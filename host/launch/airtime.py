@@ -1,4 +1,4 @@
-"""How long the frames of each chip were on the air, modelled from those that were counted."""
+"""Models how long the frames of each chip were on the air, from counted frames and bytes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from host.parallel.cost.radio import DEFAULT_RATE, radio_rate
 
 
 def model_airtime(cluster: OpenCluster, statistics: Sequence[ChipStatistics]) -> dict[int, float]:
-    """Returns the seconds of each chip of a cluster on ESP-NOW; nothing on serial lines.
+    """Returns the seconds of airtime by chip for a cluster on ESP-NOW; {} for serial lines.
 
-    All frames are taken for broadcasts of their mean size, at the rate of the slowest board. What
-    a gateway passes on for the host is its own; what it sends the host is not on the air.
+    All frames are assumed to be broadcasts of their mean size, at the rate of the slowest board.
+    Frames that a gateway relays for the host count as its own; those that it sends to the host are
+    not on the air.
     """
     if not cluster.executor.plan.link.has_radio:
         return {}

@@ -1,4 +1,4 @@
-"""Clusters of boards, as federation.toml describes them, or as options do."""
+"""Describes clusters of boards, from federation.toml or from options."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from host.parallel.options import parse_parallelism
 from host.parallel.parallelism import HOST_REDUCE, Link, check_reachable, pipeline
 
 AUTO = "auto"
-_CHIPS = 5  # on the air and in a ring, where nothing says how many
+_CHIPS = 5  # on the radio and in a ring, if no option says how many
 
 
 def describe_cluster(
@@ -31,11 +31,11 @@ def describe_cluster(
     reduce: str | None = None,
     exchange: str | None = None,
 ) -> ClusterFile:
-    """Returns the cluster as federation.toml has it; without that file, as the options do.
+    """Returns the cluster that federation.toml describes or, without that file, the options.
 
-    urls: the ports, None to find them; config: of the model; the others: options of that name,
-    each None where it is not given. Raises ClusterError where file and options contradict each
-    other, or both say too little, and ParallelError for options that contradict each other.
+    urls: the ports, None to find them; config: of the model; the others: options of these names,
+    each None if it was not given. Raises ClusterError if file and options contradict each other,
+    or say too little, and ParallelError for options that contradict each other.
     """
     flashed = cluster_file.read()
     if flashed is None:
@@ -85,7 +85,7 @@ def _describe_unknown(
     reduce: str | None,
     exchange: str | None,
 ) -> ClusterFile:
-    """Returns the cluster of boards of which there is no file."""
+    """Returns the cluster that the options describe, where there is no file."""
     if urls is None:
         raise ClusterError(
             "no federation.toml here, by which --ports auto finds the boards: flash them from"

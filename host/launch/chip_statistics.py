@@ -1,4 +1,4 @@
-"""What a chip holds and has counted."""
+"""The statistics of a chip: what it holds, and what it has counted."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class ChipStatistics:
     """One chip's shard and its counters since it started.
 
     chip: its id; heads, units, rows: numbers of attention heads, feed-forward units and vocabulary
-    rows; shard_bytes: of its shard file; heap_used, heap_free: bytes, after collecting
-    garbage; frames and bytes: that it sent and received on all of its links; frames_dropped:
-    malformed or foreign ones; answers_retransmitted: to requests that came again; busy_ms:
-    milliseconds at work; kernels: which it runs, "native" or "viper (why)".
+    rows; shard_bytes: size of its shard file; heap_used, heap_free: bytes, after collecting
+    garbage; frames and bytes: sent and received on all of its links; frames_dropped: malformed or
+    foreign ones; answers_retransmitted: to requests that came again; busy_ms: milliseconds at
+    work; kernels: which it runs, "native" or "viper (why)".
     """
 
     chip: int
@@ -39,7 +39,7 @@ class ChipStatistics:
     def of(
         cls, shard: Shard, shard_bytes: int, counters: Statistics, kernels: str
     ) -> ChipStatistics:
-        """From what is known of a chip, and what it reports."""
+        """Returns the statistics of a chip with this shard and these reported counters."""
         return cls(
             chip=shard.chip,
             heads=len(shard.heads),

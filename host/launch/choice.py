@@ -1,4 +1,4 @@
-"""Chooses how a model is divided: as is modelled to be the fastest."""
+"""Chooses how a model is divided: the way that is modelled to be the fastest."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _LINKS = {"uart": "UART", "espnow": "ESP-NOW", "ring": "a ring"}
 
 @dataclass(frozen=True)
 class Choice:
-    """How a model is divided, and why so."""
+    """How a model is divided, and the reason."""
 
     parallelism: Parallelism
     reason: str
 
     def describe(self) -> str:
-        """Returns both, as "tensor, host reduce (as flashed)"."""
+        """Returns both as text: "tensor, host reduce (as flashed)"."""
         what = find_strategy(self.parallelism).describe(self.parallelism)
         return f"{what} ({self.reason})"
 
@@ -32,9 +32,9 @@ class Choice:
 
 
 def choose_parallelism(model: QuantizedModel, boards: BoardSet, batch: bool) -> Choice:
-    """Chooses what is modelled to be the fastest for one sequence, or for a batch of them.
+    """Chooses the parallelism modelled to be the fastest for one sequence, or for a batch of them.
 
-    Where no time can be modelled, it is the first that fits. Raises ModelError where none fits.
+    Where times cannot be modelled it is the first that fits. Raises ModelError if none fits.
     """
     if any(board.is_simulated for board in boards.boards):
         reason = "not modelled: simulated chips have no clock"
@@ -56,7 +56,7 @@ def choose_parallelism(model: QuantizedModel, boards: BoardSet, batch: bool) -> 
 
 
 def _count_boards(boards: BoardSet) -> str:
-    """Returns the boards by kind, as "3 esp32s3 and 2 esp32c3"."""
+    """Returns the numbers of boards as text: "3 esp32s3 and 2 esp32c3"."""
     counts = Counter(board.name for board in boards.boards)
     *others, last = (f"{count} {name}" for name, count in counts.items())
     return " and ".join(filter(None, [", ".join(others), last]))

@@ -1,4 +1,4 @@
-"""An open cluster: an executor that is connected to all of its chips, and what these report."""
+"""An open cluster: an executor that is connected to all of its chips, and their reports."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class OpenCluster:
     """A cluster that holds a model and takes requests.
 
     ready: the READY of each chip; shard_bytes: the size of each chip's shard file; choice: how the
-    model is divided, and why so; simulation: the processes of simulated chips, None for boards;
-    boards: of each chip, empty where they are not known.
+    model is divided, and why; simulation: the processes of simulated chips, None for boards;
+    boards: that of each chip, empty if they are not known.
     """
 
     executor: Executor
@@ -50,10 +50,10 @@ class OpenCluster:
         return self.transport.bytes_sent + self.transport.bytes_received
 
     def statistics(self, collect: bool = True) -> list[ChipStatistics]:
-        """Asks all chips for their counters, which they answer after collecting garbage.
+        """Asks all chips for their counters, and returns the statistics of each.
 
-        collect: False has them answer at once, with garbage in what they say of their heap. Raises
-        ClusterError for a chip that does not answer.
+        collect: whether chips collect garbage before they measure their heap. Raises ClusterError
+        for a chip that does not answer.
         """
         counters = self.coordinator.statistics(collect)
         return [
@@ -67,35 +67,37 @@ class OpenCluster:
         ]
 
     def idle(self, statistics: list[ChipStatistics]) -> Idle | None:
-        """How idle the stages of a pipeline were, None where there are none."""
+        """Returns how idle the stages of a pipeline were, None if there are none."""
         return self.executor.idle({each.chip: each.busy_ms for each in statistics})
 
 
 class Chips(Protocol):
-    """Chips that a model can be run on: SimulatedChips, FlashedBoards."""
+    """Chips that a model can be run on: SimulatedChips, FlashedBoards, RewrittenBoards."""
 
     @property
     def count(self) -> int:
-        """How many they are."""
+        """The number of chips."""
 
     @property
     def context(self) -> int | None:
-        """Positions that their KV caches hold, None for all that the model allows."""
+        """The positions that their KV caches hold, None for all that the model allows."""
 
     def check(self, outline: Divisible) -> None:
-        """Raises ModelError where a model of which the header was read cannot fit them."""
+        """Raises ModelError if a model cannot fit them, given what its header tells."""
 
     def choose(self, model: QuantizedModel, batch: bool = False) -> Choice:
-        """Returns how the model is to be divided among them.
+        """Returns how to divide the model among them.
 
-        batch: whether several sequences are to run at once. Raises ModelError where nothing fits.
+        batch: whether several sequences shall run at once. Raises ModelError if nothing fits.
         """
 
     def without_one(self, model: QuantizedModel) -> Chips | None:
-        """Returns what to open where one of them stays away: fewer chips, with a plan of their
-        own; None where the model does not fit these, or they cannot be given other shards."""
+        """Returns the chips to open if one of these is missing: fewer, with another plan.
+
+        Returns None if the model does not fit those, or they cannot be given other shards.
+        """
 
     def open(
         self, model: QuantizedModel, choice: Choice, on_ready: OnReady = ...
     ) -> AbstractContextManager[OpenCluster]:
-        """Starts them, or connects to them."""
+        """Starts the chips, or connects to them; the context closes the cluster."""

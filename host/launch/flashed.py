@@ -1,4 +1,4 @@
-"""Boards that were flashed, connected: what `run --ports` uses in place of simulated chips."""
+"""Connects to flashed boards, which `run --ports` uses in place of simulated chips."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from host.parallel.plan import Plan
 from host.parallel.refusal import DoesNotFit
 from protocol.messages import HASH_SIZE
 
-# Seconds in which a board starts, waits for its REPL's user and loads its shard, or is plugged in
-# again; and in which it must answer later, for its loop may hang until the watchdog resets it.
+# Seconds in which a board starts, waits for a user of its REPL and loads its shard, or is plugged
+# in again; and in which it must answer later: its loop may hang until the watchdog resets it.
 START_TIMEOUT, TIMEOUT = 10.0, 15.0
 
 
@@ -41,9 +41,9 @@ START_TIMEOUT, TIMEOUT = 10.0, 15.0
 class FlashedBoards:
     """The boards of a cluster.
 
-    urls: their ports, in any order, None to find them wherever they are plugged in; on ESP-NOW
-    that of the gateway, of a ring that of its adapter; list_ports: lists the ports that there are;
-    fewer: what to open where one of them stays away, None for nothing.
+    urls: their ports, in any order, or None to find them wherever they are plugged in; on ESP-NOW
+    only that of the gateway, in a ring that of the adapter; list_ports: lists this machine's
+    ports; fewer: the boards to open if one of these is missing, or None.
     """
 
     cluster: ClusterFile
@@ -53,7 +53,7 @@ class FlashedBoards:
 
     @property
     def count(self) -> int:
-        """How many boards there are."""
+        """The number of boards."""
         return self.cluster.chips
 
     @property
@@ -62,11 +62,10 @@ class FlashedBoards:
         return self.cluster.context
 
     def check(self, outline: Divisible) -> None:
-        """Does nothing: the boards hold a model, and whether it is this one the weights tell."""
+        """Does nothing: the boards hold a model already; its hash is compared when they open."""
 
     def without_one(self, model: QuantizedModel) -> Chips | None:
-        """Returns what was given for that: the boards themselves have the shards of a plan for all
-        of them."""
+        """Returns `fewer`: these boards have the shards of a plan for all of them."""
         return self.fewer
 
     def choose(self, model: QuantizedModel, batch: bool = False) -> Choice:
@@ -102,14 +101,14 @@ class FlashedBoards:
 
     @contextmanager
     def _fast_lines(self, coordinator: Coordinator, transport: Transport) -> Iterator[None]:
-        """Has lines to pins be as fast as all carry, and remembers how fast that is."""
+        """Sets lines to pins to the fastest speed that all carry, and remembers it in the file."""
         cluster, base = self.cluster, self._baud()
         if cluster.link.line != "pins" or cluster.link.is_ring:
-            yield  # USB's own speed, or that of the REPL, or of a ring
+            yield  # USB, the REPL's port and a ring keep their speed
             return
         reached = raise_speeds(coordinator, transport, base, speeds_to_try(base, cluster.baud))
         if reached != cluster.baud:
-            with suppress(ClusterError):  # it is tried again next time
+            with suppress(ClusterError):  # the speed is tried again next time
                 if cluster_file.read():
                     cluster_file.change(lambda now: replace(now or cluster, baud=reached))
         try:
@@ -119,20 +118,20 @@ class FlashedBoards:
                 restore_speeds(coordinator, transport, base)
 
     def _padding(self, chip: int) -> int:
-        """How the matrices of a chip's shard were stored."""
+        """Returns the padding with which the matrices of a chip's shard were stored."""
         flashed = self.cluster.chip(chip)
         return matrix_padding(boards.load(flashed.board).chip) if flashed else 1
 
     @property
     def _wanted(self) -> list[int]:
-        """The chips to which the host has a line."""
+        """Returns the chips to which the host has a line."""
         return [0] if self.cluster.link.has_one_line else list(range(self.cluster.chips))
 
     def _baud(self) -> int:
         return line_baud(self.cluster, self._wanted)
 
     def _transport(self) -> Transport:
-        """On UART a line to each board, else that of the gateway, or of the ring, for all."""
+        """Opens the lines: on UART one to each board, else that of the gateway or the ring."""
         cluster, wanted, baud = self.cluster, self._wanted, self._baud()
         if self.urls is None:
             check_flashed(cluster)
@@ -146,7 +145,8 @@ class FlashedBoards:
         return ReconnectingTransport(lines, line_mtu(cluster), reopen, START_TIMEOUT)
 
     def _reopen(self, lines: Mapping[int, Line], baud: int) -> Callable[[int], Port]:
-        """What opens a chip's port again: where USB says that its board is, else where it was."""
+        """Returns a function that opens a chip's port again: where USB says that its board is now,
+        else where it was."""
         urls: dict[int, str] = {chip: line.port.name for chip, line in lines.items()}
 
         def open_again(chip: int) -> Port:
@@ -173,7 +173,7 @@ def _check_model(model: QuantizedModel, cluster: ClusterFile) -> None:
 
 
 def _boards(cluster: ClusterFile) -> tuple[Board, ...]:
-    """The board of each chip; none where the file does not say all."""
+    """Returns the board of each chip; none if the file does not name all of them."""
     names = cluster.boards or tuple(chip.board for chip in cluster.flashed)
     return tuple(map(load, names)) if len(names) == cluster.chips else ()
 
@@ -181,7 +181,7 @@ def _boards(cluster: ClusterFile) -> tuple[Board, ...]:
 def _plan(model: QuantizedModel, cluster: ClusterFile) -> Plan:
     try:
         return plan_cluster(model, cluster)
-    except DoesNotFit as error:  # by the figures of the version that flashed them it did
+    except DoesNotFit as error:  # by the figures of the version that flashed the boards it did
         raise ClusterError(
             f"{error}. That is how the boards were flashed ({cluster_file.FILE}): flash them all"
             " again, so that they fit"

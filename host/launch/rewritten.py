@@ -1,6 +1,6 @@
-"""Boards of a cluster of which some stay away: the others are given the shards of another plan.
+"""Gives the boards that are left of a cluster the shards of another plan, if some are missing.
 
-That takes a line to each board's REPL, over which what differs is copied, and changes the
+That takes a line to each board's REPL, over which changed files are copied. It also changes the
 cluster's file: the boards are another cluster from then on.
 """
 
@@ -34,9 +34,9 @@ _LOG = logging.getLogger("federation")
 
 @dataclass
 class RewrittenBoards:
-    """So many boards of a cluster, which are written anew where just so many answer.
+    """`count` boards of a cluster, to be rewritten if exactly so many answer.
 
-    cluster: as it was flashed; file: where it is described, and what the boards become will be.
+    cluster: as it was flashed; file: the cluster's file, which is rewritten too.
     """
 
     cluster: ClusterFile
@@ -51,11 +51,11 @@ class RewrittenBoards:
         return self.cluster.context
 
     def without_one(self, model: QuantizedModel) -> RewrittenBoards | None:
-        """Returns one board fewer, None where none is left."""
+        """Returns one board fewer, None if none is left."""
         return replace(self, count=self.count - 1) if self.count > 1 else None
 
     def check(self, outline: Divisible) -> None:
-        """Does nothing, as FlashedBoards."""
+        """Does nothing, as in FlashedBoards."""
 
     def choose(self, model: QuantizedModel, batch: bool = False) -> Choice:
         """Returns the Parallelism that the boards were flashed for."""
@@ -65,9 +65,9 @@ class RewrittenBoards:
     def open(
         self, model: QuantizedModel, choice: Choice, on_ready: OnReady = lambda chip: None
     ) -> Iterator[OpenCluster]:
-        """Writes the boards, unless that is done, and connects to them.
+        """Writes the boards, unless that was done before, and connects to them.
 
-        Raises ModelError where the model does not fit them, BoardError, ClusterError, FlashError.
+        Raises ModelError if the model does not fit them, BoardError, ClusterError, FlashError.
         """
         if self._written is None:
             self._written = self._rewrite(model)
@@ -98,8 +98,8 @@ class RewrittenBoards:
 
 
 def shrink(cluster: ClusterFile, found: Mapping[FlashedChip, str]) -> ClusterFile:
-    """Returns the cluster that some of its boards are by themselves, numbered anew; found: the
-    port of each."""
+    """Returns a cluster of only the boards that were found, with new chip ids; found: their
+    ports."""
     chips = sorted(found, key=lambda chip: chip.id)
     flashed = tuple(
         replace(chip, id=number, port=found[chip]) for number, chip in enumerate(chips)
@@ -109,8 +109,8 @@ def shrink(cluster: ClusterFile, found: Mapping[FlashedChip, str]) -> ClusterFil
 
 
 def _write(place: Place, model: QuantizedModel) -> None:
-    """Copies what differs to a board, and starts it again."""
-    from host.flashing.updating import update  # takes a part of a second to import
+    """Copies changed files to a board, and restarts it."""
+    from host.flashing.updating import update  # here, because it takes long to import
 
     update(
         place.port,
@@ -121,7 +121,7 @@ def _write(place: Place, model: QuantizedModel) -> None:
 
 
 def _place(cluster: ClusterFile, chip: FlashedChip) -> Place:
-    from host.cluster.place import Place  # with the machine code of all kernels
+    from host.cluster.place import Place  # here: it imports the machine code of all kernels
 
     others = tuple(load(other.board) for other in cluster.flashed if other.id != chip.id)
     return Place(

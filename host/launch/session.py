@@ -1,4 +1,4 @@
-"""A session with chips: from the ports upward, boards and simulated chips are the same."""
+"""Opens a session with chips; from their ports upward, boards and simulated chips are the same."""
 
 from __future__ import annotations
 
@@ -39,11 +39,12 @@ def open_session(
     simulation: SimulatedCluster | None = None,
     boards: tuple[Board, ...] = (),
 ) -> Iterator[OpenCluster]:
-    """Connects an executor to the chips at the other end of `transport`, closed at the end.
+    """Connects an executor to the chips at the other end of `transport`; the context closes it.
 
-    shards: each chip's shard file; key: of the cluster; start_timeout, timeout: seconds until a
-    chip must answer, at the start and later; on_ready: called with each chip that is ready; watch,
-    is_lossless, line_seconds: as Coordinator's; choice, simulation, boards: as OpenCluster's.
+    shards: each chip's shard file; key: the cluster key, empty if frames are not signed;
+    start_timeout, timeout: seconds until a chip must answer, at the start and later; on_ready:
+    called with each chip that is ready; watch, is_lossless, line_seconds: those of Coordinator;
+    choice, simulation, boards: those of OpenCluster.
 
     Raises ClusterError for a chip that does not answer or holds another firmware, model or
     shard.

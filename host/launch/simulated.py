@@ -1,4 +1,4 @@
-"""Simulated chips, started and connected: what `run` uses without boards."""
+"""Starts simulated chips and connects to them, which `run` uses without boards."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from protocol.frame import MAX_FRAME
 from protocol.session import MIN_KEY_SIZE
 
 SIMULATED_BOARD = "simulated"
-# Seconds within which chips must have started and loaded their shards: 20 of them on a slow core.
+# Seconds within which chips must have started and loaded their shards: for 20 on a slow core.
 _START_TIMEOUT = 30.0
-# Seconds for which a living process may be silent: on a busy machine it may wait for its turn for
-# some. A dead one is noticed at once.
+# Seconds for which a living process may be silent: on a busy machine it may have to wait that long
+# for a processor. A dead one is noticed at once.
 _TIMEOUT = 5.0
 
 
 @dataclass(frozen=True)
 class SimulatedChips:
-    """Chips to simulate, all with the heap that one board leaves to Python.
+    """Chips to simulate, all with the heap that one kind of board leaves to Python.
 
     parallelism: how the model is divided, None to choose what is modelled to be the fastest;
     context: positions, None for all that the model allows; loss: the probability that a frame is
-    lost; seed: of losses; kernels: those that they run, "auto", "viper" or "native"; slots:
-    sequences that have KV caches, as far as heaps allow, 0 for as many as suit what is to be run;
-    shorter: bytes of the longest packet on the radio of chips that turn out to take less than the
-    link's; weights: where chips keep them, if their division is to be chosen.
+    lost; seed: of the losses; kernels: "auto", "viper" or "native"; slots: sequences with a KV
+    cache of their own, as far as heaps allow, 0 for as many as the use needs; shorter: by chip,
+    bytes of the longest packet of radios that take less than the link's; weights: where chips keep
+    them, if the parallelism is to be chosen.
     """
 
     count: int
@@ -73,9 +73,9 @@ class SimulatedChips:
         radio_mtu: int | None = None,
         **settings: Any,
     ) -> SimulatedChips:
-        """Chips of one board, by its name, on a link of its MTU.
+        """Returns `count` chips of one kind of board, given by its name, with its MTU.
 
-        kind, signed: as Link's; heap: bytes of each chip's in place of what the board leaves;
+        kind, signed: those of Link; heap: bytes of each chip's heap in place of the board's;
         radio_mtu: bytes of the longest packet on the radio in place of the board's; settings:
         further fields. Raises BoardError.
         """
@@ -95,12 +95,12 @@ class SimulatedChips:
         )  # fmt: skip
 
     def check(self, outline: Divisible) -> None:
-        """Raises ModelError where a model of which the header was read cannot fit."""
+        """Raises ModelError if a model cannot fit, given what its header tells."""
         find_first_plan(outline, self.boards, self.parallelism)
 
     def without_one(self, model: QuantizedModel) -> SimulatedChips | None:
-        """Returns one chip fewer, with another parallelism where this one does not fit them; None
-        where none does."""
+        """Returns one chip fewer, with another parallelism if this one does not fit them; None if
+        none fits."""
         for parallelism in dict.fromkeys((self.parallelism, None)) if self.count > 1 else ():
             fewer = replace(self, count=self.count - 1, parallelism=parallelism)
             with suppress(ModelError):
@@ -109,9 +109,9 @@ class SimulatedChips:
         return None
 
     def choose(self, model: QuantizedModel, batch: bool = False) -> Choice:
-        """Returns the Parallelism that was given or, else, what the planner chooses.
+        """Returns the Parallelism that was given, else the one that the planner chooses.
 
-        batch: whether several sequences are to run at once. Raises ModelError where none fits.
+        batch: whether several sequences shall run at once. Raises ModelError if none fits.
         """
         if self.parallelism:
             choice = Choice(self.parallelism, "as given")
@@ -127,9 +127,9 @@ class SimulatedChips:
     def open(
         self, model: QuantizedModel, choice: Choice, on_ready: OnReady = lambda chip: None
     ) -> Iterator[OpenCluster]:
-        """Starts the chips and connects to them; what open_cluster says."""
+        """Starts the chips and connects to them; see open_cluster."""
         ports = 1 if self.link.has_one_line else self.count
-        # A wire that loses frames is two.
+        # A wire that loses frames is made of two.
         reserve_files(self.count, ports, 2 * self.count if self.link.is_ring and self.loss else 0)
         heap = self.boards.heaps(choice.parallelism)[0]
         plan = self.boards.plan(model, choice.parallelism)
@@ -170,18 +170,18 @@ class SimulatedChips:
             yield stack.enter_context(session)
 
     def _radio(self) -> dict[str, Any] | None:
-        """Options of the radio's hub, None where there is no radio."""
+        """Returns the options of the radio's hub, None if there is no radio."""
         return self._losses() if self.link.has_radio else None
 
     def _losses(self) -> dict[str, Any]:
         return {"loss": self.loss, "seed": self.seed}
 
     def _mtus(self) -> dict[int, int]:
-        """Bytes of the longest packet that each chip's radio takes."""
+        """Returns by chip the bytes of the longest packet that its radio takes."""
         return {**dict.fromkeys(range(self.count), self.link.mtu or LEAST_MTU), **self.shorter}
 
     def _transport(self, simulation: SimulatedCluster) -> Transport:
-        """On UART a line to each chip, else that of the gateway, or of the ring, for all."""
+        """Opens the lines: on UART one to each chip, else that of the gateway or the ring."""
         chips = simulation.chips
         if self.link.has_one_line:
             lines = dict.fromkeys(chips, self._line(0, chips[0].url))
@@ -190,7 +190,7 @@ class SimulatedChips:
         return Transport(lines, self.link.mtu or MAX_FRAME)
 
     def _line(self, chip: int, url: str) -> Line:
-        """The line of a chip, which loses frames where no radio does."""
+        """Returns the line of a chip; without a radio it is the line that loses frames."""
         port: Port = open_port(url, SIMULATED_UART["baudrate"])
         if self.loss and not self.link.has_radio:
             port = LossyPort(port, seed=self.seed * 256 + chip, loss=self.loss)
@@ -198,5 +198,5 @@ class SimulatedChips:
 
 
 def make_key(link: Link) -> bytes:
-    """A new cluster key where frames of a link are signed, else an empty one."""
+    """Returns a new cluster key if the link's frames are signed, else an empty one."""
     return os.urandom(2 * MIN_KEY_SIZE) if link.signed else b""
