@@ -16,9 +16,8 @@ def start(report_exception):
     config.json: chip (id), chips (their number), role (a module of firmware/roles), firmware (the
     version flashed), kernels ("auto", "native" or "viper"), native (digest of the native kernels),
     link ("uart", "ring" or "espnow"), gateway (whether this chip is it), receives, sends (bytes of
-    the longest frames), uart (settings of machine.UART, or the id "repl"), radio (of ESP-NOW),
-    key (hexadecimal), board (see firmware/board.py), baudrate (of a line whose speed the host may
-    change), weights (see firmware/compute/partition.py).
+    the longest frames), uart (settings of machine.UART, or the id "repl"), radio, key, board,
+    baudrate (of a line whose speed the host may change), weights (of a flash partition).
 
     report_exception(error): returns one line of text about it. Raises KeyboardInterrupt if the
     user wants the prompt, and whatever keeps a node from being made.
