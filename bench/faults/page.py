@@ -23,6 +23,18 @@ PAGE = REPOSITORY / "docs" / "faults.md"
 FIGURES = PAGE.with_suffix(".json")
 
 
+# The figures of the table of strategies; what it calls those that it does not call by name and
+# shape.
+_STRATEGY_ROWS = {
+    "restarts survived": "",
+    "restart under replay": "",
+    "malformed messages": "malformed messages given to the host",
+    "other errors than ClusterError": "errors other than ClusterError caused by these",
+    "growth of the fullest chip's heap": "",
+    "growth of the host's memory": "",
+}
+
+
 class Figures:
     """Figures by what they are of."""
 
@@ -53,16 +65,9 @@ def _losses(figures: Figures) -> list[Cells]:
 
 def _strategies(figures: Figures) -> list[Cells]:
     cells: list[Cells] = [["", *STRATEGIES]]
-    for name in (
-        "restarts survived",
-        "restart under replay",
-        "malformed messages",
-        "other errors than ClusterError",
-        "growth of the fullest chip's heap",
-        "growth of the host's memory",
-    ):
+    for name, label in _STRATEGY_ROWS.items():
         rows = [figures.of(name, strategy) for strategy in STRATEGIES]
-        heading = name if not rows[0].shape else f"{name} ({rows[0].shape})"
+        heading = label or f"{name} ({rows[0].shape})"
         cells.append([heading, *(f"{row.value:,.0f} {row.unit}" for row in rows)])
     return cells
 
