@@ -30,7 +30,7 @@ from host.model.known_models import HOME, find_path
 from host.model.loading import LoadedModel, use_home
 from host.model.outline import Outline
 from host.parallel.options import parse_parallelism
-from host.parallel.parallelism import LINKS, Parallelism
+from host.parallel.parallelism import LEAST_BAUD, LINKS, MOST_BAUD, Parallelism
 from host.parallel.plan import MAX_CHIPS
 
 __all__ = [
@@ -77,6 +77,7 @@ def simulate(
     slots: int = 0,
     drafts: int | None = None,
     radio_mtu: int | None = None,
+    line_baud: int | None = None,
     home: str | Path | None = None,
 ) -> Iterator[Cluster]:
     """Starts simulated chips that hold a model, and ends them with the context.
@@ -89,7 +90,8 @@ def simulate(
     of the losses; secure: whether frames are signed with a random cluster key; slots: sequences
     that run together at most, as far as heaps allow, 0 for as many as the strategy has; drafts:
     tokens that are guessed at a time, None for as many as pay, 0 for none: they change no text;
-    radio_mtu: of the longest packet on the radio, 250 or 1470, None for the board's; home: a file.
+    radio_mtu: of the longest packet on the radio, 250 or 1470, None for the board's; line_baud:
+    bits a second on serial lines by which is chosen, None for the board's; home: a file.
 
     Raises ArgumentError, ModelError, HomeError, BoardError, ParallelError before anything is
     started, ClusterError for a chip that fails, SetupError without a MicroPython.
@@ -101,6 +103,7 @@ def simulate(
     loss, seed = given.probability("loss", loss), given.whole("seed", seed, 0)
     secure, radio_mtu = given.flag("secure", secure), given.radio_mtu(radio_mtu)
     slots, drafts = given.slots("slots", slots), given.drafts(drafts)
+    line_baud = given.maybe_whole("line_baud", line_baud, LEAST_BAUD, MOST_BAUD)
 
     def alike(config: Config) -> SimulatedChips:
         return SimulatedChips.alike(
@@ -110,6 +113,7 @@ def simulate(
             signed=secure,
             slots=slots,
             radio_mtu=radio_mtu,
+            line_baud=line_baud,
             parallelism=_find_parallelism(wanted, config.layers, chips),
             context=context,
             loss=loss,

@@ -18,6 +18,7 @@ from host.cli.arguments import (
     Parser,
     count_up_to,
     exit_code,
+    line_baud,
     model_path,
 )
 from host.cli.console import Console
@@ -90,9 +91,10 @@ def _add_cluster_options(parser: Parser) -> None:
     add("--line", choices=LINES,
         help="where the host's serial line ends: at the USB port (default), or at the pins of"
         " the board's second UART")
-    add("--line-baud", type=count_up_to(_MAX_BAUD), metavar="N",
+    add("--line-baud", type=line_baud, metavar="N",
         help=f"bits a second on all lines of a ring, which the host's adapter has to carry too"
-        f" (default {RING_BAUD})")
+        f" (default {RING_BAUD}); of --line pins what --parallel auto counts with, for these lines"
+        " are as fast as they carry (default: what the board's file has)")
     add("--parallel", choices=CHOICES,
         help="how the model is divided, as host.run has it (default: as before, and for the first"
         " board auto, which chooses for all chips)")

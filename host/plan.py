@@ -10,7 +10,14 @@ import argparse
 import json
 import sys
 
-from host.cli.arguments import Parser, count_from, count_up_to, exit_code, model_path
+from host.cli.arguments import (
+    Parser,
+    count_from,
+    count_up_to,
+    exit_code,
+    line_baud,
+    model_path,
+)
 from host.cli.console import Console
 from host.cli.plan_report import Problems, make_plan_report, print_plan
 from host.errors import BoardError, ModelError
@@ -22,7 +29,15 @@ from host.parallel.assessment import Assessment
 from host.parallel.boards import BoardSet
 from host.parallel.fitting import find_first_plan
 from host.parallel.options import CHOICES, parse_parallelism
-from host.parallel.parallelism import ANYWHERE, EXCHANGES, LINKS, REDUCERS, WEIGHTS, Parallelism
+from host.parallel.parallelism import (
+    ANYWHERE,
+    EXCHANGES,
+    LINKS,
+    REDUCERS,
+    RING_BAUD,
+    WEIGHTS,
+    Parallelism,
+)
 from host.parallel.plan import MAX_CHIPS
 from host.paths import HOME_MODEL
 
@@ -37,6 +52,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
         examples=(
             "--chips 5 --board esp32c3",
             "--boards esp32s3,esp32c3,esp32c3 --link uart",
+            "--link ring --line-baud 921600",
             "--model stories260K.bin --parallel tensor --json",
         ),
     )
@@ -83,6 +99,11 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     add("--weights", choices=WEIGHTS, default=ANYWHERE, help=help)
     help = "longest packet on the radio, 250 or 1470 (default: what all boards take)"
     add("--radio-mtu", type=int, choices=RADIO_MTUS, metavar="BYTES", help=help)
+    help = (
+        "bits a second on serial lines, all of a ring, or the gateway's (default: of a ring"
+        f" {RING_BAUD}, else what the boards' files have)"
+    )
+    add("--line-baud", type=line_baud, metavar="N", help=help)
     help = "frames are signed with a cluster key, as make flash has it (default), or not"
     add("--key", action=argparse.BooleanOptionalAction, default=None, help=help)
     add("--json", action="store_true", help="print one JSON object")
@@ -106,7 +127,8 @@ def parse_boards(options: argparse.Namespace) -> BoardSet:
     # As flashing has it, and simulating these boards.
     signed = any(board.chip for board in boards) if options.key is None else options.key
     where = options.weights
-    return BoardSet(boards, options.link, options.context, signed, "pins", weights=where)
+    of = BoardSet(boards, options.link, options.context, signed, "pins", weights=where)
+    return of.with_line_baud(options.line_baud)
 
 
 def run(options: argparse.Namespace) -> int:

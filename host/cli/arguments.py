@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from host.errors import ModelError, one_line
 from host.interrupts import take_interrupts
 from host.model.known_models import find_path
+from host.parallel.parallelism import LEAST_BAUD, MOST_BAUD
 from host.paths import PROJECT
 from protocol.messages import MAX_POSITIONS
 
@@ -191,6 +192,17 @@ def heap_size(text: str) -> int:
             " 4M, or in bytes"
         )
     return size
+
+
+def line_baud(text: str) -> int:
+    """Bits a second on serial lines. Raises ArgumentTypeError."""
+    value = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if not LEAST_BAUD <= value <= MOST_BAUD:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no speed that lines have: give bits a second, {LEAST_BAUD} to"
+            f" {MOST_BAUD}, as 921600 or 3000000"
+        )
+    return value
 
 
 def probability(text: str) -> float:

@@ -23,7 +23,14 @@ from host.parallel.assessment import choose_parallelism, describe_options
 from host.parallel.boards import BoardSet
 from host.parallel.fitting import find_first_plan
 from host.parallel.options import AUTO, parse_parallelism
-from host.parallel.parallelism import ANYWHERE, HOST_REDUCE, Link, Parallelism, pipeline
+from host.parallel.parallelism import (
+    ANYWHERE,
+    HOST_REDUCE,
+    LINES,
+    Link,
+    Parallelism,
+    pipeline,
+)
 from host.parallel.refusal import DoesNotFit
 from host.paths import HOME_MODEL
 
@@ -70,7 +77,7 @@ def prepare_job(options: argparse.Namespace, console: Console, ask: Ask) -> Flas
     def check(outline: Outline) -> None:
         """What the header shows: no plan for any parallelism means none for the chosen one."""
         if before is None:
-            find_first_plan(outline, _expected_boards(place, before, signed))
+            find_first_plan(outline, _expected_boards(place, before, signed, options.line_baud))
 
     with console.status("quantizing"):
         # As host.run loads it: both must come to the same integers.
@@ -95,10 +102,13 @@ def prepare_job(options: argparse.Namespace, console: Console, ask: Ask) -> Flas
 def _check_link(options: argparse.Namespace, before: ClusterFile | None) -> None:
     """Raises FlashError for options of lines that the link does not have."""
     is_ring = (options.link or (before.link.kind if before else "")) == "ring"
+    line = options.line or (before.link.line if before else LINES[0])
     if is_ring and options.line == "usb":
         raise FlashError("--link ring: chips are wired at their pins, leave --line usb out")
-    if options.line_baud and not is_ring:
-        raise FlashError("--line-baud is for --link ring: other lines are as fast as they carry")
+    if options.line_baud and not is_ring and line != "pins":
+        raise FlashError(
+            "--line-baud is for --link ring and --line pins: a USB port has a speed of its own"
+        )
 
 
 def _check_fit(place: Place, model: QuantizedModel, is_kept: bool) -> None:
@@ -184,11 +194,19 @@ def _parallelism(
     if (place.link.kind, place.link.line) == ("uart", "usb"):
         # The only one whose messages the REPL's port can take.
         return HOST_REDUCE, f"{describe_options(HOST_REDUCE)}: all that REPL ports allow"
-    parallelism = choose_parallelism(model, _expected_boards(place, before, signed))
+    boards = _expected_boards(place, before, signed, options.line_baud)
+    parallelism = choose_parallelism(model, boards)
     return parallelism, (
-        f"{describe_options(parallelism)}: chosen for {place.chips} chips over {place.link.kind}"
-        f" (modelled; --parallel {AUTO})"
+        f"{describe_options(parallelism)}: chosen for {place.chips} chips over"
+        f" {_describe_link(boards)} (modelled; --parallel {AUTO})"
     )
+
+
+def _describe_link(boards: BoardSet) -> str:
+    """With the speed of lines to pins, by which was chosen."""
+    if boards.link.line != "pins" or boards.line_baud is None:
+        return boards.kind
+    return f"{boards.kind} at {boards.line_baud:,} baud"
 
 
 def _is_same_cluster(before: ClusterFile, place: Place) -> bool:
@@ -199,12 +217,18 @@ def _is_same_cluster(before: ClusterFile, place: Place) -> bool:
     )  # fmt: skip
 
 
-def _expected_boards(place: Place, before: ClusterFile | None, signed: bool) -> BoardSet:
-    """The boards of all chips: as named, as flashed, and like this one where nothing is known."""
+def _expected_boards(
+    place: Place, before: ClusterFile | None, signed: bool, baud: int | None
+) -> BoardSet:
+    """The boards of all chips: as named, as flashed, and like this one where nothing is known;
+    baud: that lines to their pins are taken to carry, else as they were found to."""
     known = {chip.id: load(chip.board) for chip in before.flashed} if before else {}
     known[place.chip] = place.board
     alike = tuple(known.get(chip, place.board) for chip in range(place.chips))
-    return BoardSet(
+    boards = BoardSet(
         place.boards or alike, place.link.kind, place.context, signed, place.link.line,
         kernels=place.kernels, weights=place.parallelism.weights, baud=place.link.baud,
     )  # fmt: skip
+    if place.link.is_ring or place.link.line != "pins":
+        return boards
+    return boards.with_line_baud(baud or (before.baud if before else None))

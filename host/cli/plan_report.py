@@ -30,6 +30,7 @@ def make_plan_report(
     best, many = recommend(fitting), recommend(fitting, many=True)
     return {
         "link": boards.kind,
+        "line_baud": boards.line_baud,
         "signed": boards.signed,
         "context": fitting[0].plan.context,
         "strategies": [each.as_dict() for each in fitting],

@@ -12,6 +12,7 @@ from host.cli.arguments import (
     count_up_to,
     draft_count,
     heap_size,
+    line_baud,
     model_path,
     nucleus,
     probability,
@@ -24,6 +25,7 @@ from host.parallel.parallelism import (
     LINKS,
     MAX_SLOTS,
     REDUCERS,
+    RING_BAUD,
     WEIGHTS,
 )
 from host.parallel.plan import MAX_CHIPS
@@ -130,6 +132,9 @@ def add_chip_options(parser: Parser) -> argparse._ArgumentGroup:
     add("--link", choices=LINKS,
         help="a serial port per chip, radio with chip 0 as the gateway (default), or a ring, each"
              " chip's line leading to the next, for a pipeline")
+    add("--line-baud", type=line_baud, metavar="N",
+        help="bits a second on serial lines: that simulated chips of a --board are planned with;"
+             f" of a ring of boards that of all its lines (default: as flashed, else {RING_BAUD})")
     add("--parallel", choices=CHOICES,
         help="tensor divides every layer among all chips, pipeline gives each chip whole layers,"
              " hybrid each group of chips; auto takes what python -m host.plan recommends"

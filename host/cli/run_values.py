@@ -63,6 +63,7 @@ def simulated_chips(options: argparse.Namespace, layers: int) -> SimulatedChips:
         signed=not load(board).is_simulated if secure is None else secure,
         heap=options.heap,
         radio_mtu=options.radio_mtu,
+        line_baud=options.line_baud,
         parallelism=_parallelism(options, layers, count),
         context=options.context,
         loss=options.loss or 0.0,
@@ -106,6 +107,7 @@ def flashed_boards(options: argparse.Namespace, config: Config) -> FlashedBoards
         stages=options.stages,
         reduce=options.reduce,
         exchange=options.exchange,
+        line_baud=options.line_baud,
     )
     return FlashedBoards(cluster, urls)
 

@@ -7,6 +7,7 @@ import json
 from host.cli.console import Console
 from host.cli.tables import print_table
 from host.hardware.board import Board
+from host.parallel.boards import BoardSet
 from host.parallel.cost.estimate import PROMPT
 from host.parallel.well_known import MODELS, MOST_ESTIMATED, BoardsNeeded, find_boards_needed
 
@@ -14,14 +15,20 @@ CONTEXT = 256  # positions that a short conversation takes
 
 
 def print_sizes(
-    console: Console, board: Board, link: str, context: int, is_json: bool = False
+    console: Console,
+    board: Board,
+    link: str,
+    context: int,
+    is_json: bool = False,
+    baud: int | None = None,
 ) -> None:
     """Prints how many boards of a kind hold each well-known model, and how fast they would be.
 
-    Raises BoardError for a link that the board does not have.
+    baud: bits a second on serial lines, None for the board's. Raises BoardError for a link that
+    the board does not have.
     """
     with Console(stderr=True).status("planning"):
-        found = [find_boards_needed(model, board, link, context) for model in MODELS]
+        found = [find_boards_needed(model, board, link, context, baud) for model in MODELS]
     if is_json:
         print(json.dumps([each.as_dict() for each in found]))
         return
@@ -30,6 +37,8 @@ def print_sizes(
         headings += [f"boards, {place}", f"tokens/s, {place}", f"first s, {place}"]
     print_table(console, headings, [_row(each) for each in found], left={0})
     over = {"uart": "serial lines", "ring": "a ring of serial lines"}.get(link)
+    if over and (of_lines := BoardSet((board,), link).with_line_baud(baud).line_baud):
+        over += f" at {of_lines:,} baud"
     over = over or f"ESP-NOW, frames of {board.mtu(link):,} bytes"
     limits = dict.fromkeys(
         need.estimate.limit

@@ -13,8 +13,10 @@ from host.parallel.options import NAMES
 from host.parallel.parallelism import (
     EXCHANGES,
     HOST_REDUCE,
+    LEAST_BAUD,
     LINES,
     LINKS,
+    MOST_BAUD,
     REDUCERS,
     RING_BAUD,
     WEIGHTS,
@@ -92,7 +94,9 @@ class ClusterFile:
 _Chips = Annotated[int, Meta(ge=1, le=_MAX_CHIPS, description=f"1 to {_MAX_CHIPS}")]
 _Context = Annotated[int, Meta(ge=1, le=_MAX_CONTEXT, description=f"1 to {_MAX_CONTEXT}")]
 _Channel = Annotated[int, Meta(ge=1, le=_CHANNELS, description=f"1 to {_CHANNELS}")]
-_Baud = Annotated[int, Meta(ge=9_600, le=5_000_000, description="9600 to 5000000")]
+_Baud = Annotated[
+    int, Meta(ge=LEAST_BAUD, le=MOST_BAUD, description=f"{LEAST_BAUD} to {MOST_BAUD}")
+]
 _Hash = Annotated[
     str,
     Meta(

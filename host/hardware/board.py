@@ -143,6 +143,13 @@ class Board:
         BoardError where it has none."""
         return dataclasses.replace(self, espnow=dataclasses.replace(self.radio, mtu=mtu))
 
+    def with_baud(self, baud: int) -> Board:
+        """Returns this board with so many bits a second on its serial line. Raises BoardError
+        where none is known, as of simulated chips."""
+        if self.uart is None:
+            raise BoardError(f"{self.name} has no serial line with a speed: leave --line-baud out")
+        return dataclasses.replace(self, uart=dataclasses.replace(self.uart, baud=baud))
+
     def python_heap(self, link: str, reduce: str = "host", *, is_signed: bool = True) -> int:
         """Returns the bytes to which MicroPython's heap can grow where our firmware runs, but on a
         gateway (gateway_code).

@@ -30,6 +30,7 @@ def describe_cluster(
     stages: int | None = None,
     reduce: str | None = None,
     exchange: str | None = None,
+    line_baud: int | None = None,
 ) -> ClusterFile:
     """Returns the cluster that federation.toml describes or, without that file, the options.
 
@@ -39,7 +40,9 @@ def describe_cluster(
     """
     flashed = cluster_file.read()
     if flashed is None:
-        cluster = _describe_unknown(urls, config, chips, link, context, reduce, exchange)
+        cluster = _describe_unknown(
+            urls, config, chips, link, context, reduce, exchange, line_baud
+        )
     else:
         cluster = flashed
         _check_option("chips", chips, cluster.chips)
@@ -47,6 +50,13 @@ def describe_cluster(
         _check_option("context", context, cluster.context)
         _check_option("reduce", reduce, cluster.parallelism.reduce)
         _check_option("exchange", exchange, cluster.parallelism.exchange)
+        if cluster.link.is_ring:
+            _check_option("line-baud", line_baud, cluster.link.baud)
+    if line_baud and not cluster.link.is_ring:
+        raise ClusterError(
+            f"--line-baud {line_baud}: lines to boards are as fast as they carry, but in a ring:"
+            " leave it out"
+        )
     if parallel in (None, AUTO_PARALLEL):
         return cluster
     parallelism = parse_parallelism(
@@ -84,6 +94,7 @@ def _describe_unknown(
     context: int | None,
     reduce: str | None,
     exchange: str | None,
+    line_baud: int | None,
 ) -> ClusterFile:
     """Returns the cluster that the options describe, where there is no file."""
     if urls is None:
@@ -92,7 +103,7 @@ def _describe_unknown(
             " this folder, or list their ports"
         )
     kind = link or ("uart" if len(urls) > 1 else "espnow")
-    between = Link(kind, mtu=REPL_MTU if kind == "espnow" else None)
+    between = Link(kind, mtu=REPL_MTU if kind == "espnow" else None, baud=line_baud or 0)
     count = chips or (_CHIPS if between.has_one_line else len(urls))
     parallelism = parse_parallelism(None, None, reduce, 1, count, exchange=exchange)
     if parallelism is None:

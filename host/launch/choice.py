@@ -43,7 +43,7 @@ def choose_parallelism(model: QuantizedModel, boards: BoardSet, batch: bool) -> 
     if not fitting:
         raise explain(problems)
     best = recommend(fitting, many=batch)
-    where = f"for {_count_boards(boards)} over {_LINKS[boards.kind]}"
+    where = f"for {_count_boards(boards)} over {_describe_link(boards)}"
     if best is None:
         reason = f"not modelled {where}"
     elif len(fitting) == 1:
@@ -53,6 +53,12 @@ def choose_parallelism(model: QuantizedModel, boards: BoardSet, batch: bool) -> 
         of_all = f"{len(fitting)}{' that fit' if problems else ''}"
         reason = f"modelled as fastest{goal} of {of_all} {where}"
     return Choice((best or fitting[0]).plan.parallelism, reason)
+
+
+def _describe_link(boards: BoardSet) -> str:
+    """With the speed of the lines that all else waits for."""
+    name, baud = _LINKS[boards.kind], boards.line_baud
+    return name if boards.link.has_radio or baud is None else f"{name} at {baud:,} baud"
 
 
 def _count_boards(boards: BoardSet) -> str:

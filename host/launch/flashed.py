@@ -173,9 +173,13 @@ def _check_model(model: QuantizedModel, cluster: ClusterFile) -> None:
 
 
 def _boards(cluster: ClusterFile) -> tuple[Board, ...]:
-    """Returns the board of each chip; none if the file does not name all of them."""
+    """Returns the board of each chip, with the speed that its line was found to support; none if
+    the file does not name all of them."""
     names = cluster.boards or tuple(chip.board for chip in cluster.flashed)
-    return tuple(map(load, names)) if len(names) == cluster.chips else ()
+    if len(names) != cluster.chips:
+        return ()
+    known = tuple(map(load, names))
+    return tuple(board.with_baud(cluster.baud) for board in known) if cluster.baud else known
 
 
 def _plan(model: QuantizedModel, cluster: ClusterFile) -> Plan:

@@ -71,18 +71,23 @@ class SimulatedChips:
         signed: bool = False,
         heap: int | None = None,
         radio_mtu: int | None = None,
+        line_baud: int | None = None,
         **settings: Any,
     ) -> SimulatedChips:
         """Returns `count` chips of one kind of board, given by its name, with its MTU.
 
         kind, signed: those of Link; heap: bytes of each chip's heap in place of the board's;
-        radio_mtu: bytes of the longest packet on the radio in place of the board's; settings:
-        further fields. Raises BoardError.
+        radio_mtu: bytes of the longest packet on the radio in place of the board's; line_baud:
+        bits per second that are modelled for its serial lines; settings: further fields. Raises
+        BoardError.
         """
         loaded = load(board) if heap is None else load(board).with_heap(heap)
         if radio_mtu is not None and kind == "espnow":
             loaded = loaded.with_mtu(radio_mtu)
-        return cls(count, Link(kind, "pins", loaded.mtu(kind), signed), loaded, **settings)
+        if line_baud is not None:
+            loaded = loaded.with_baud(line_baud)
+        link = Link(kind, "pins", loaded.mtu(kind), signed, baud=line_baud or 0)
+        return cls(count, link, loaded, **settings)
 
     @property
     def boards(self) -> BoardSet:

@@ -7,7 +7,14 @@ import argparse
 import json
 import sys
 
-from host.cli.arguments import Parser, count_from, count_up_to, exit_code, model_path
+from host.cli.arguments import (
+    Parser,
+    count_from,
+    count_up_to,
+    exit_code,
+    line_baud,
+    model_path,
+)
 from host.cli.console import Console
 from host.cli.fetching import get_model, print_known
 from host.cli.inspection import inspect_model, print_inspection
@@ -16,7 +23,7 @@ from host.cli.sizes import CONTEXT, print_sizes
 from host.errors import BoardError, ModelError
 from host.hardware import board as boards
 from host.hardware.board import RADIO_MTUS
-from host.parallel.parallelism import LINKS
+from host.parallel.parallelism import LINKS, RING_BAUD
 from host.parallel.plan import MAX_CHIPS
 
 _PATH = "a llama2.c checkpoint, a folder from Hugging Face, or a GGUF file"
@@ -68,6 +75,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--link", choices=LINKS, default="espnow", help="over which link (default espnow)")
     add("--radio-mtu", type=int, choices=RADIO_MTUS, metavar="BYTES",
         help="longest packet on the radio, 250 or 1470 (default: the board's)")
+    add("--line-baud", type=line_baud, metavar="N",
+        help=f"bits a second on serial lines (default: the board's; of a ring {RING_BAUD})")
     add("--context", type=count_from(1), default=CONTEXT, metavar="N",
         help=f"positions in the chips' caches (default {CONTEXT})")
     add("--json", action="store_true", help="print a list of JSON objects")
@@ -83,7 +92,8 @@ def run(options: argparse.Namespace) -> int:
     if options.command == "sizes":
         board = boards.load(options.board)
         board = board.with_mtu(options.radio_mtu) if options.radio_mtu else board
-        print_sizes(Console(), board, options.link, options.context, options.json)
+        baud = options.line_baud
+        print_sizes(Console(), board, options.link, options.context, options.json, baud)
         return 0
     if options.command == "get":
         if options.name is None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from host.errors import FederationError, ModelError
-from host.hardware.board import RADIO_MTUS, Board
+from host.hardware.board import RADIO_MTUS
 from host.model.outline import Divisible
 from host.model.quantized import QuantizedModel
 from host.parallel.assessment import Assessment, assess, assess_all, recommend
@@ -20,14 +20,13 @@ from host.parallel.boards import BoardSet
 from host.parallel.cost.latency import LatencyModel, NotModelled
 from host.parallel.cost.traffic import widest_sums
 from host.parallel.fitting import explain, find_plans
-from host.parallel.parallelism import Parallelism
+from host.parallel.parallelism import RING_BAUD, Parallelism
 from host.parallel.plan import MAX_CHIPS, Plan
 
 # What is not faster by so much is no advice: no model of time is that exact.
 _WORTH_IT = 1.05
-FASTEST_BAUD = 3_000_000  # that bridges are offered with
+FASTEST_BAUD = RING_BAUD  # that bridges are offered with
 _MORE_BOARDS = 6
-_RING = "a ring, each board's TX to the next one's RX, --link ring"
 _TRIED = 3  # changes that are assessed, the best first, until one holds what it promised
 
 # Which parallelism so many chips shall have, None for the planner's choice. Raises ParallelError.
@@ -69,7 +68,9 @@ def list_changes(boards: BoardSet) -> Iterator[tuple[str, BoardSet]]:
     """Yields what a user could change of these boards, in words, and the boards then."""
     every = boards.boards
     if boards.kind != "ring" and len(every) > 1:
-        yield _RING, replace(boards, kind="ring")
+        ring = replace(boards, kind="ring")
+        text = f"a ring of {ring.line_baud:,} baud, each board's TX to the next one's RX"
+        yield f"{text}, --link ring", ring
     if boards.kind != "uart":
         yield "a serial line to each board, --link uart", replace(boards, kind="uart")
     if boards.kind == "espnow":
@@ -83,15 +84,10 @@ def list_changes(boards: BoardSet) -> Iterator[tuple[str, BoardSet]]:
             yield text, replace(boards, boards=shorter)
     elif all(board.espnow for board in every):
         yield "the radio, --link espnow", replace(boards, kind="espnow")
-    slow = any(board.uart and board.uart.baud < FASTEST_BAUD for board in every)
-    if slow and boards.kind != "ring":
-        faster = tuple(map(_with_fastest_line, every))
-        yield f"serial lines at {FASTEST_BAUD:,} baud", replace(boards, boards=faster)
+    if (boards.line_baud or FASTEST_BAUD) < FASTEST_BAUD:
+        text = f"serial lines at {FASTEST_BAUD:,} baud, --line-baud {FASTEST_BAUD}"
+        yield text, boards.with_line_baud(FASTEST_BAUD)
     yield from _list_other_counts(boards)
-
-
-def _with_fastest_line(board: Board) -> Board:
-    return (board.uart and replace(board, uart=replace(board.uart, baud=FASTEST_BAUD))) or board
 
 
 def _list_other_counts(boards: BoardSet) -> Iterator[tuple[str, BoardSet]]:

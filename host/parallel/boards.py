@@ -52,6 +52,24 @@ class BoardSet:
         )
 
     @property
+    def line_baud(self) -> int | None:
+        """Bits a second on the slowest of the serial lines, None where no speed is known."""
+        if self.kind == "ring":
+            return self.link.baud
+        first = self.boards[: 1 if self.link.has_one_line else None]
+        known = [board.uart.baud for board in first if board.uart]
+        return min(known) if len(known) == len(first) else None
+
+    def with_line_baud(self, baud: int | None) -> BoardSet:
+        """Returns these boards with all lines at so many bits a second, None for those that they
+        have. Raises BoardError for a board whose line has no speed."""
+        if baud is None:
+            return self
+        return replace(
+            self, boards=tuple(board.with_baud(baud) for board in self.boards), baud=baud
+        )
+
+    @property
     def speeds(self) -> list[int] | None:
         """How fast each chip does matrix work, None where a board's clock is not known."""
         speeds = [

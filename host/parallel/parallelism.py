@@ -12,6 +12,7 @@ from host.errors import ClusterError, ParallelError
 
 LINKS = ("uart", "espnow", "ring")
 RING_BAUD = 3_000_000  # bits per second in a ring, where nobody says another speed
+LEAST_BAUD, MOST_BAUD = 9_600, 5_000_000  # that bridges and these chips' UARTs have between them
 # Where the host's serial line to a board ends: at its USB port, which is the REPL's too, or at
 # the pins of its second UART, with a bridge of their own.
 LINES = ("usb", "pins")

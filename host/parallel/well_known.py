@@ -97,17 +97,22 @@ class BoardsNeeded:
         }
 
 
-def find_boards_needed(model: WellKnown, board: Board, link: str, context: int) -> BoardsNeeded:
-    """The fewest of a board that hold a model; context: positions, at most the model's. Raises
-    BoardError for a link that the board does not have."""
+def find_boards_needed(
+    model: WellKnown, board: Board, link: str, context: int, baud: int | None = None
+) -> BoardsNeeded:
+    """The fewest of a board that hold a model; context: positions, at most the model's; baud: bits
+    a second on serial lines, None for the board's. Raises BoardError for a link that the board
+    does not have."""
     size = quantized_bytes(model.config)
     fewest, in_heaps = (
-        _find_need(model, board, link, context, weights) for weights in (ANYWHERE, HEAP)
+        _find_need(model, board, link, context, baud, weights) for weights in (ANYWHERE, HEAP)
     )
     return BoardsNeeded(model, size, fewest, in_heaps)
 
 
-def _find_need(model: WellKnown, board: Board, link: str, context: int, weights: str) -> Need:
+def _find_need(
+    model: WellKnown, board: Board, link: str, context: int, baud: int | None, weights: str
+) -> Need:
     """The fewest with the strategy that takes least of each, and what they would make of the model
     with the fastest that fits them, up to MOST_ESTIMATED."""
     outline = Outline(model.config, _WIDEST_BITS)
@@ -117,4 +122,5 @@ def _find_need(model: WellKnown, board: Board, link: str, context: int, weights:
         return Need(chips, None)
     signed = not board.is_simulated
     boards = BoardSet((board,) * chips, link, context, signed, "pins", weights=weights)
+    boards = boards.with_line_baud(baud)
     return Need(chips, find_fastest(find_plans(outline, boards)[0], boards))

@@ -73,7 +73,7 @@ def test_what_can_be_changed():
         "--link ring",
         "--link uart",
         "--radio-mtu 1470",
-        f"serial lines at {FASTEST_BAUD:,} baud",
+        f"--line-baud {FASTEST_BAUD}",
         *(f"--chips {count}" for count in (1, 3, 4, 5, 6, 7, 8)),
     ]
     long = replace(SMALL.with_mtu(1470), uart=replace(SMALL.uart, baud=FASTEST_BAUD))
@@ -86,9 +86,14 @@ def test_what_can_be_changed():
     assert texts(boards_of(SMALL, PSRAM, kind="uart")) == [
         "--link ring",
         "--link espnow",
-        f"serial lines at {FASTEST_BAUD:,} baud",
+        f"--line-baud {FASTEST_BAUD}",
         *(f"one {board.name} {how}" for board in (SMALL, PSRAM) for how in ("less", "more")),
     ]
+    slow_ring = boards_of(SMALL, SMALL, kind="ring").with_line_baud(921_600)
+    assert f"--line-baud {FASTEST_BAUD}" in texts(slow_ring)
+    changes = dict(list_changes(boards_of(SMALL, SMALL, kind="uart").with_line_baud(115_200)))
+    (ring,) = (text for text in changes if text.startswith("a ring"))
+    assert "a ring of 115,200 baud" in ring and changes[ring].link.baud == 115_200
     no_radio = load("esp32h2")
     assert "--link espnow" not in texts(boards_of(no_radio, kind="uart"))
 

@@ -13,6 +13,7 @@ from host.hardware.board import load
 from host.launch import FlashedBoards, open_cluster
 from host.launch import flashed as launch_flashed
 from host.launch.boards import describe_cluster, listed_ports
+from host.launch.flashed import _boards
 from host.model.quantization.quantize import quantize
 from host.parallel import boards
 from host.parallel.parallelism import HOST_REDUCE, Link
@@ -90,6 +91,28 @@ def test_what_the_file_says(model):
     for name, value in contradictions:
         with pytest.raises(ClusterError, match=f"^--{name} {value}: the boards were flashed"):
             describe_cluster(None, NARROW, **{name: value})
+
+
+def test_the_speed_of_lines_is_that_of_a_ring(model):
+    with pytest.raises(ClusterError, match="^--line-baud 921600: lines to boards are as fast"):
+        describe_cluster(["A", "B"], NARROW, line_baud=921_600)
+    ring = describe_cluster(["A"], NARROW, link="ring", chips=2, line_baud=921_600)
+    assert ring.link.baud == 921_600
+    change(lambda _: cluster_of(model))
+    with pytest.raises(ClusterError, match="^--line-baud 921600: lines to boards are as fast"):
+        describe_cluster(None, NARROW, line_baud=921_600)
+    change(lambda _: replace(cluster_of(model), link=ring.link, parallelism=ring.parallelism))
+    assert describe_cluster(None, NARROW, line_baud=921_600).link.baud == 921_600
+    with pytest.raises(ClusterError, match="^--line-baud 115200: the boards were flashed with"):
+        describe_cluster(None, NARROW, line_baud=115_200)
+
+
+def test_boards_are_timed_with_the_speed_that_their_lines_carry(model):
+    chips = tuple(FlashedChip(id, "esp32s3", str(id), "") for id in range(2))
+    cluster = replace(cluster_of(model), flashed=chips)
+    for baud in (None, 2_000_000):
+        of = _boards(replace(cluster, baud=baud))
+        assert [board.uart.baud for board in of] == [baud or 921_600] * 2
 
 
 def test_without_a_file_the_options_count():

@@ -134,7 +134,7 @@ def test_a_line_says_what_was_chosen_and_why():
     psram = ("--board", "esp32s3-psram", "--chips", "2", "--link", "uart")
     assert line(*psram, batch=True) == (
         "parallelism: pipeline in 2 stages (modelled as fastest for many sequences of"
-        " 3 for 2 esp32s3-psram over UART)"
+        " 3 for 2 esp32s3-psram over UART at 921,600 baud)"
     )
     assert line("--chips", "2") == (
         "parallelism: tensor, host reduce (not modelled: simulated chips have no clock)"
@@ -144,8 +144,9 @@ def test_a_line_says_what_was_chosen_and_why():
 
 def test_boards_that_differ_are_counted_by_kind(model):
     kinds = map(load, ("esp32s3-psram", "esp32s3", "esp32s3-psram"))
-    choice = choose_parallelism(model, BoardSet(tuple(kinds), "uart"), False)
-    assert choice.reason.endswith("for 2 esp32s3-psram and 1 esp32s3 over UART")
+    boards = BoardSet(tuple(kinds), "uart").with_line_baud(9_600)
+    choice = choose_parallelism(model, boards, False)
+    assert choice.reason.endswith("for 2 esp32s3-psram and 1 esp32s3 over UART at 9,600 baud")
 
 
 def test_the_only_way_that_fits_is_called_so(model, monkeypatch):

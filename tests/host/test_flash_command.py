@@ -183,11 +183,29 @@ def test_a_ring_is_flashed_for_a_pipeline_at_one_speed(arguments):
     assert (star.cluster.link.baud, star.cluster.baud) == (0, None)
 
 
+def test_lines_to_pins_are_planned_with_the_speed_that_is_given_or_was_found(
+    arguments, silent_port
+):
+    options = {"link": "uart", "line": "pins", "reduce": None, "board": "esp32s3-psram"}
+
+    def choice(**more):
+        return prepare_job(parsed(arguments(silent_port, **options, **more)), Console(), None)
+
+    assert "over uart at 921,600 baud (modelled" in choice().choice
+    job = choice(line_baud=115_200)
+    assert "over uart at 115,200 baud (modelled" in job.choice
+    # Lines are as fast as they carry, whatever was planned with.
+    assert (job.cluster.link.baud, job.cluster.baud) == (0, None)
+    cluster_file.change(lambda _: replace(job.cluster, baud=2_000_000))
+    assert "over uart at 2,000,000 baud (modelled" in choice(parallel="auto").choice
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [
         ({"link": "ring", "line": "usb"}, "--link ring: chips are wired at their pins, leave"),
-        ({"link": "uart", "line_baud": 921_600}, "--line-baud is for --link ring: other lines"),
+        ({"link": "uart", "line": "usb", "line_baud": 921_600},
+         "--line-baud is for --link ring and --line pins: a USB port has a speed of its own"),
         ({"link": "ring", "line": None, "reduce": "host"}, "chips in a ring hold whole layers"),
     ],
 )

@@ -15,9 +15,12 @@ from host.model.formats import quantized_file
 from host.model.quantization.quantize import quantize
 from host.parallel.assessment import assess_all, describe_options, recommend
 from host.parallel.boards import BoardSet
+from host.parallel.cost.formula import formula
+from host.parallel.cost.latency import LatencyModel
+from host.parallel.cost.traffic import widest_sums
 from host.parallel.heap import usable_heap
 from host.parallel.options import parse_parallelism
-from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE
+from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, pipeline
 from host.parallel.strategies import list_candidates
 from host.plan import main, parse_boards, parse_options
 from tests.host.model_files import VOCABULARY, small_tokenizer
@@ -149,6 +152,49 @@ def test_a_key_is_counted_with_as_flashing_makes_one(planned):
     assert not planned("--board", "simulated", "--json")["signed"]
 
 
+@pytest.mark.parametrize(
+    ("link", "parallelism"),
+    [("uart", HOST_REDUCE), ("espnow", HOST_REDUCE), ("ring", pipeline(2))],
+)
+def test_lines_are_as_fast_as_is_said(model, link, parallelism):
+    def of(*options):
+        boards = parse_boards(parse_options([*options, "--link", link, "--chips", "2",
+                                             "--board", "esp32s3-psram"]))  # fmt: skip
+        plan = boards.plan(model, parallelism)
+        token = plan.strategy.synchronizations(plan, True, widest_sums(plan))
+        assert f" {boards.line_baud:,} baud" in " ".join(formula(plan, boards.boards))
+        return boards.line_baud, LatencyModel(plan, boards.boards).latency(token, 8).lines
+
+    slow, default, fast = (of("--line-baud", "115200"), of(), of("--line-baud", "3000000"))
+    assert [baud for baud, _ in (slow, fast)] == [115_200, 3_000_000]
+    assert default[0] == (3_000_000 if link == "ring" else 921_600)
+    assert slow[1] > default[1] >= fast[1]
+    if link != "espnow":  # where the air may be what is waited for
+        assert slow[1] / fast[1] == pytest.approx(3_000_000 / 115_200)
+
+
+def test_a_faster_line_is_advised_where_that_helps(planned):
+    options = ("--chips", "2", "--board", "esp32s3-psram", "--reduce", "host", "--link", "uart",
+               "--context", "16")  # fmt: skip
+    slow = planned(*options, "--line-baud", "9600", "--json")
+    assert slow["line_baud"] == 9_600
+    assert slow["would_help_most"]["text"] == (
+        "serial lines at 3,000,000 baud, --line-baud 3000000"
+    )
+    assert "--line-baud" not in planned(*options, "--line-baud", "3000000")
+
+
+def test_no_line_has_such_a_speed(capsys):
+    for text in ("9599", "5000001", "fast", "-1", "2e6"):
+        with pytest.raises(SystemExit) as ended:
+            main(["--line-baud", text])
+        assert ended.value.code == 2
+        assert capsys.readouterr().err == (
+            f"error: argument --line-baud: '{text}' is no speed that lines have: give bits a"
+            " second, 9600 to 5000000, as 921600 or 3000000\n"
+        )
+
+
 def test_what_fits_is_planned_and_what_does_not_is_told(model, monkeypatch):
     def refusing(self, divided, parallelism, plan=BoardSet.plan):
         if parallelism != ALL_REDUCE:
@@ -207,6 +253,8 @@ def test_one_way_alone(planned):
          ["--boards", "esp32s3,esp32c3", *IN_HEAPS]),
         ("context must be 1 to 128, the model's, got 500", ["--context", "500"]),
         ("nothing.bin", ["--model", "nothing.bin"]),
+        ("simulated has no serial line with a speed: leave --line-baud out",
+         ["--board", "simulated", "--line-baud", "115200"]),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(planned, capsys, message, arguments):

@@ -70,10 +70,14 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     monkeypatch.setattr("host.cli.sizes.MODELS", MODELS[:1])
     assert main(["sizes", "--link", "uart"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "stories15M 15 M 15 2 " in out and "esp32s3-n16r8 over serial lines" in out
+    assert "stories15M 15 M 15 2 " in out
+    assert "esp32s3-n16r8 over serial lines at 921,600 baud" in out
     assert main(["sizes", "--link", "uart", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert found["fewest"]["chips"] == 2 and found["fewest"]["tokens_per_second"] > 0
+    assert main(["sizes", "--link", "uart", "--line-baud", "3000000", "--json"]) == 0
+    (fast,) = json.loads(capsys.readouterr().out)
+    assert fast["fewest"]["tokens_per_second"] > found["fewest"]["tokens_per_second"]
     assert main(["sizes", "--board", "esp32h2"]) == 1
     assert "esp32h2 has no ESP-NOW: give --link uart" in capsys.readouterr().err
 

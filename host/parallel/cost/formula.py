@@ -76,4 +76,6 @@ def _describe_elements(plan: Plan) -> str:
 def _describe_baud(plan: Plan, boards: Sequence[Board]) -> str:
     if plan.link.is_ring:
         return f"{plan.link.baud:,} baud, from a chip to the next"
-    return f"{baud_of(boards[0]):,} baud (--line pins)"
+    lines = boards[:1] if plan.link.has_one_line else boards
+    bauds = dict.fromkeys(f"{baud_of(board):,}" for board in lines)
+    return f"{' and '.join(bauds)} baud (--line pins)"
