@@ -106,19 +106,11 @@ def simulate(
     line_baud = given.maybe_whole("line_baud", line_baud, LEAST_BAUD, MOST_BAUD)
 
     def alike(config: Config) -> SimulatedChips:
+        divided = _find_parallelism(wanted, config.layers, chips)
         return SimulatedChips.alike(
-            chips,
-            link,
-            board,
-            signed=secure,
-            slots=slots,
-            radio_mtu=radio_mtu,
-            line_baud=line_baud,
-            parallelism=_find_parallelism(wanted, config.layers, chips),
-            context=context,
-            loss=loss,
-            seed=seed,
-        )
+            chips, link, board, signed=secure, slots=slots, radio_mtu=radio_mtu,
+            line_baud=line_baud, parallelism=divided, context=context, loss=loss, seed=seed,
+        )  # fmt: skip
 
     def check(outline: Outline) -> None:
         check_steps(outline.config, context, None)

@@ -7,6 +7,7 @@ import pytest
 
 from host import plan
 from host.cli.console import Console
+from host.cli.plan_options import parse_boards, parse_options
 from host.cli.run_options import parse_options as parse_run_options
 from host.errors import BoardError, ModelError
 from host.hardware.board import load
@@ -22,7 +23,7 @@ from host.parallel.heap import usable_heap
 from host.parallel.options import parse_parallelism
 from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, pipeline
 from host.parallel.strategies import list_candidates
-from host.plan import main, parse_boards, parse_options
+from host.plan import main
 from tests.host.model_files import VOCABULARY, small_tokenizer
 from tests.host.tiny import random_checkpoint
 
