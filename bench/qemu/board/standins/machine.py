@@ -1,7 +1,7 @@
 # mypy: ignore-errors
 """What of the ESP32 port's `machine` the firmware uses, on QEMU's board "virt".
 
-UART drives the emulated 16550; idle() sleeps until a byte comes. A clock, a light, a button and a
+UART drives the emulated 16550; idle() sleeps until bytes come. A clock, a light, a button and a
 watchdog the board has not: what is set is taken, the button is not pressed, nothing bites.
 """
 
@@ -18,7 +18,10 @@ DEEPSLEEP_RESET = const(4)
 SOFT_RESET = const(5)
 
 _PORT = const(0x10000000)  # the 16550's registers
-_LONGEST_MS = const(10)  # that idle() waits, for the firmware's own deadlines
+# That idle() waits, for the firmware's own deadlines; and the timer's milliseconds for each of the
+# clock's, as in time.py: what is due later by the clock may be looked for later.
+_LONGEST_MS = const(10)
+_SLOWER = const(1)
 
 reset = umachine.reset  # QEMU ends
 mem32 = umachine.mem32
@@ -30,8 +33,8 @@ def reset_cause():
 
 
 def idle():
-    """Return when a byte comes, at the latest after 10 ms."""
-    hardware.wait(_LONGEST_MS)
+    """Return when bytes come, at the latest after 10 ms of the board's clock."""
+    hardware.wait(_LONGEST_MS * _SLOWER)
 
 
 def freq(hertz=None):
@@ -40,7 +43,13 @@ def freq(hertz=None):
 
 @micropython.viper
 def _start(port: ptr8):
-    port[2] = 7  # FIFO control: on, both empty
+    # QEMU puts as many bytes into the FIFO at once as are to wake the board, and that takes both
+    # of its threads each time: so as many as can be; fewer wake it four bytes after the last.
+    port[3] = 0x83  # line control: 8 bits, the divisor is in the place of data
+    port[0] = 1
+    port[1] = 0
+    port[3] = 0x03
+    port[2] = 0xC7  # FIFO control: on, both empty, 14 bytes wake the board
 
 
 @micropython.viper

@@ -3,7 +3,8 @@
 
 Its clock may be slow: a busy machine gives several emulated boards a small part of its time, and
 what a board waits for before it asks again is as much slower. By a fast clock, repairs would be
-most of what boards do that add up by themselves, and each would make all of them slower.
+most of what boards do that add up by themselves, and each would make all of them slower. What a
+board sleeps, it sleeps by the timer, and its clock goes on by as much.
 """
 
 import hardware
@@ -13,10 +14,12 @@ _HALF = const(0x20000000)
 # The timer's milliseconds for each of the clock's, as bench/qemu/boards.py is told.
 _SLOWER = const(1)
 
+_slept = [0]  # milliseconds that the clock would have missed
+
 
 def ticks_ms():
     """Milliseconds since the board was switched on."""
-    return hardware.ticks_ms() // _SLOWER
+    return hardware.ticks_ms() // _SLOWER + _slept[0]
 
 
 def ticks_diff(later, earlier):
@@ -26,6 +29,8 @@ def ticks_diff(later, earlier):
 
 def sleep_ms(ms):
     """Wait so many of the timer's, through bytes that come."""
-    start = hardware.ticks_ms()
-    while ticks_diff(hardware.ticks_ms(), start) < ms:
-        hardware.wait(1)
+    start, left = hardware.ticks_ms(), ms
+    while left > 0:
+        hardware.wait(left)
+        left = ms - ticks_diff(hardware.ticks_ms(), start)
+    _slept[0] += ms - ms // _SLOWER
