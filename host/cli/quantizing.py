@@ -80,8 +80,8 @@ def quantize_to_file(
         else:
             length = min(CALIBRATION_LENGTH, config.context)
             texts = sample_texts(tokens, model, begin("sampling texts", 2 * (length - 1)))
-        form, ranges = calibrate(weights, model, texts.calibration, begin)
-        result = quantize(form, ranges, begin("quantizing", config.layers))
+        form, ranges, rows = calibrate(weights, model, texts.calibration, begin)
+        result = quantize(form, ranges, rows, begin("quantizing", config.layers))
         steps = texts.held_out.shape[1] - 1
         cost = measure_quality(model, result, texts.held_out, begin("measuring", steps))
         loading.LoadedModel(result, tokens, header.prompt_format).save(output)

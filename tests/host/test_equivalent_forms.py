@@ -105,14 +105,14 @@ def test_massive_activations_cost_little(config: Config) -> None:
         assert parts == config.layers
         return lambda: None
 
-    form, ranges = calibrate(weights, model, tokens, begin)  # type: ignore[arg-type]
+    form, ranges, rows = calibrate(weights, model, tokens, begin)  # type: ignore[arg-type]
     assert steps == ["calibrating", "calibrating, rotated"]
     plain = model.measure_ranges(tokens)
     assert ranges.residual < plain.residual / 2
     assert ranges.hidden[0] < plain.hidden[0] / 2
     assert form.config.hidden_dim <= config.hidden_dim + FEW_COPIES
     assert_same(form, weights)
-    quantized = quantize(form, ranges)
+    quantized = quantize(form, ranges, rows)
     assert_limits(quantized)
     before, after = (loss(each, weights, tokens) for each in (quantize(weights, plain), quantized))
     print(f"{before:.4f} as it is, {after:.4f} in the other form")
@@ -124,10 +124,10 @@ def test_usual_models_stay_as_they_are() -> None:
     weights = random_checkpoint()
     model = FloatModel(weights)
     tokens = np.arange(12).reshape(2, 6)
-    form, ranges = calibrate(weights, model, tokens)
-    assert form is weights
+    form, ranges, rows = calibrate(weights, model, tokens)
+    assert form is weights and rows is None
     plain = model.measure_ranges(tokens)
     for site, values in vars(Ranges(2)).items():
         assert np.array_equal(getattr(ranges, site), getattr(plain, site)), site
         assert np.shape(values) == np.shape(getattr(plain, site))
-    assert quantize(form, ranges).sha256() == quantize(weights, plain).sha256()
+    assert quantize(form, ranges, rows).sha256() == quantize(weights, plain).sha256()

@@ -9,6 +9,7 @@ from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT, Gain
 from host.model.checkpoint import Config, FloatArray
 from host.model.float_weights import LayerWeights
+from host.model.quantization.rows import LayerRows
 from host.model.quantization.scales import (
     LARGEST_FACTOR,
     MAX_SHIFT,
@@ -30,10 +31,11 @@ class Attention:
     give, which are others than those where norms follow, whose gains are `gains`.
     """
 
-    def __init__(self, layer: LayerWeights, config: Config, ranges: Ranges, index: int) -> None:
+    def __init__(
+        self, layer: LayerWeights, rows: LayerRows, config: Config, ranges: Ranges, index: int
+    ) -> None:
         self.norm = layer["attention_norm"]
-        self.q, self.k = Rows(layer["wq"]), Rows(layer["wk"])
-        self.v, self.o = Rows(layer["wv"]), Rows(layer["wo"])
+        self.q, self.k, self.v, self.o = (rows[name] for name in ("wq", "wk", "wv", "wo"))
         self.limit = min(rows.input_limit() for rows in (self.q, self.k, self.v))
         self.exponent = choose_norm_exponent(self.norm, ranges.attention_input[index], self.limit)
         self.q_limit, self.k_limit = score_limits(config.head_dim)
@@ -106,11 +108,12 @@ class FeedForward:
     residual: the scale 2**-residual that the residual stream is to have.
     """
 
-    def __init__(self, layer: LayerWeights, ranges: Ranges, index: int, residual: int) -> None:
+    def __init__(
+        self, layer: LayerWeights, rows: LayerRows, ranges: Ranges, index: int, residual: int
+    ) -> None:
         steps = arithmetic.SIGMOID_STEP_BITS
         self.norm = layer["ffn_norm"]
-        self.gate, self.up = Rows(layer["w1"]), Rows(layer["w3"])
-        self.down = Rows(layer["w2"])
+        self.gate, self.up, self.down = (rows[name] for name in ("w1", "w3", "w2"))
         self.limit = min(self.gate.input_limit(), self.up.input_limit())
         self.exponent = choose_norm_exponent(self.norm, ranges.ffn_input[index], self.limit)
         self.gate_exponent = min(

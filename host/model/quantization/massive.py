@@ -16,6 +16,7 @@ from host.model.float_model import FloatModel
 from host.model.float_weights import FloatWeights
 from host.model.quantization.copies import CopiedUnits, choose_copies
 from host.model.quantization.rotation import RotatedWeights
+from host.model.quantization.rows import ModelRows, Rounder
 from host.model.ranges import Ranges
 
 # So many times as large as is usual is massive in the residual stream. Those of small models have
@@ -61,9 +62,9 @@ def calibrate(
     model: FloatModel,
     sequences: Iterable[npt.ArrayLike],
     begin: Begin = lambda name, steps: lambda: None,
-) -> tuple[FloatWeights, Ranges]:
-    """Returns weights that compute what `model`, those of `weights`, does, and their ranges over
-    `sequences`: what `quantize` makes its integers from.
+) -> tuple[FloatWeights, Ranges, ModelRows | None]:
+    """Returns weights that compute what `model`, those of `weights`, does, their ranges over
+    `sequences`, and rows that are rounded for these: what `quantize` makes its integers from.
 
     begin: called with the name of a step and its number of parts; what it returns, after each.
     """
@@ -72,15 +73,21 @@ def calibrate(
     found = Magnitudes(weights.config)
     ranges = model.measure_ranges(sequences, begin("calibrating", layers), found.observe)
     if not found.are_massive(ranges):
-        return weights, ranges
+        return weights, ranges, None
     goals = np.maximum(found.usual_units * LARGEST_UNIT, np.finfo(float).tiny)
     form = RotatedWeights(CopiedUnits(weights, choose_copies(found.unit_peaks, goals)))
-    # Each layer is read once, so that none need stay in memory.
-    rotated = FloatModel(form, kept=0)
-    ranges = rotated.measure_ranges(sequences, begin("calibrating, rotated", layers))
+    # Each layer is read for one pass, so that none need stay in memory.
+    rotated, rounder = FloatModel(form, kept=0), Rounder(form)
+    advance = begin("calibrating, rotated", layers)
+
+    def finish_layer() -> None:
+        rounder.finish_layer()
+        advance()
+
+    ranges = rotated.measure_ranges(sequences, finish_layer, rounder.observe)
     # Other texts have larger peaks than those that are calibrated on.
     ranges.roomy_hidden = found.usual_units * LARGEST_UNIT / 2
-    return form, ranges
+    return form, ranges, rounder.finish()
 
 
 def _usual(values: npt.NDArray[np.float64]) -> float:

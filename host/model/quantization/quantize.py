@@ -19,6 +19,7 @@ from host.model.arithmetic import INT16_LIMIT, RESIDUAL_LIMIT, Gain
 from host.model.float_model import FloatModel
 from host.model.float_weights import FloatWeights
 from host.model.quantization.layers import Attention, FeedForward
+from host.model.quantization.rows import ModelRows, round_layer
 from host.model.quantization.scales import (
     SMALLEST,
     Rows,
@@ -39,17 +40,19 @@ CALIBRATION_SEQUENCES, CALIBRATION_LENGTH, CALIBRATION_SEED = 16, 128, 0
 def quantize(
     weights: FloatWeights,
     ranges: Ranges | None = None,
+    rows: ModelRows | None = None,
     advance: Callable[[], object] = lambda: None,
 ) -> QuantizedModel:
     """Quantizes a model, calibrated on `ranges` or else on text that it samples itself.
 
-    Layer by layer, each of which is read once; advance: called after each. Raises ModelError where
-    no scale keeps the arithmetic within 32 bits.
+    Layer by layer, each of which is read once; rows: its matrices, where they are rounded already;
+    advance: called after each layer. Raises ModelError where no scale keeps the arithmetic within
+    32 bits.
     """
     if ranges is None:
         model = FloatModel(weights)
         ranges = model.measure_ranges(sample_calibration(model))
-    return _Quantizer(weights, ranges, advance).make_model()
+    return _Quantizer(weights, ranges, rows, advance).make_model()
 
 
 def sample_calibration(
@@ -66,9 +69,13 @@ def sample_calibration(
 
 class _Quantizer:
     def __init__(
-        self, weights: FloatWeights, ranges: Ranges, advance: Callable[[], object]
+        self,
+        weights: FloatWeights,
+        ranges: Ranges,
+        rows: ModelRows | None,
+        advance: Callable[[], object],
     ) -> None:
-        self.weights, self.config, self.ranges = weights, weights.config, ranges
+        self.weights, self.config, self.ranges, self.rows = weights, weights.config, ranges, rows
         epsilon = max(self.config.dim * self.config.norm_eps, SMALLEST)
         residual = min(
             choose_exponent(ranges.residual, RESIDUAL_LIMIT, RESIDUAL_HEADROOM),
@@ -77,8 +84,9 @@ class _Quantizer:
         self.attention, self.feed_forward = [], []
         for index in range(self.config.layers):
             layer = weights.layer(index)
-            self.attention.append(Attention(layer, self.config, ranges, index))
-            self.feed_forward.append(FeedForward(layer, ranges, index, residual))
+            layer_rows = rows.layers[index] if rows else round_layer(layer)
+            self.attention.append(Attention(layer, layer_rows, self.config, ranges, index))
+            self.feed_forward.append(FeedForward(layer, layer_rows, ranges, index, residual))
             advance()
         self.residual_exponent = min(
             residual,
@@ -87,7 +95,8 @@ class _Quantizer:
         )
 
     def make_model(self) -> QuantizedModel:
-        classifier, final_norm = Rows(self.weights.classifier), self.weights.final_norm
+        classifier = self.rows.classifier if self.rows else Rows(self.weights.classifier)
+        final_norm = self.weights.final_norm
         final_limit = classifier.input_limit()
         exponent = choose_norm_exponent(final_norm, self.ranges.final, final_limit)
         logit_exponent = min(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT, Gain, Rescale
+from host.model.quantization.rounding import LARGEST, Moments, round_rows
 from host.model.quantized import Linear
 
 HEADROOM = 2.0
@@ -25,18 +26,20 @@ Floats = NDArray[np.float64]
 class Rows:
     """A float matrix [rows, columns] as int8 with a real scale per row.
 
-    largest_norm: the largest sum of the magnitudes in a row.
+    moments: of its inputs, where these are known (rounding.py); largest_norm: the largest sum of
+    the magnitudes in a row.
     """
 
-    def __init__(self, weight: NDArray[np.float32]) -> None:
+    def __init__(self, weight: NDArray[np.float32], moments: Moments | None = None) -> None:
         self.scale = np.empty(len(weight))
         self.weight = np.empty(weight.shape, np.int8)
         largest = 0
         for rows in iterate_blocks(weight):
             wide = weight[rows].astype(np.float64)
-            self.scale[rows] = scale = np.abs(wide).max(axis=1) / 127
-            safe = np.where(scale == 0, 1.0, scale)
-            self.weight[rows] = integers = np.round(wide / safe[:, None])
+            self.scale[rows] = scale = np.abs(wide).max(axis=1) / LARGEST
+            scaled = wide / np.where(scale == 0, 1.0, scale)[:, None]
+            integers = np.round(scaled) if moments is None else round_rows(scaled, moments)
+            self.weight[rows] = integers
             largest = max(largest, int(np.abs(integers).sum(axis=1).max()))
         self.largest_norm = largest
 

@@ -1,0 +1,89 @@
+"""Rounding in which the columns of a row make up for what others were rounded by.
+
+What counts is not how near integers are to weights, but how near their products with inputs are:
+with M the second moments of inputs, rounding a row by errors e costs e M e^T. So columns are
+rounded one after another, and after each those that are left move to where they make the cost
+least (Frantar et al., "GPTQ", 2022, after Hassibi and Stork's "Optimal brain surgeon", 1993).
+Inputs of language models are so much alike that few directions hold most of M, and errors are
+moved out of these. Scales stay what they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+# Wider matrices are rounded in parts of so many columns, each for itself, so that neither memory
+# nor time grows with the square of the width.
+WIDEST = 2048
+# Of the mean of the moments' diagonal, added to all of it: what was never seen may yet come.
+DAMPING = 0.01
+LARGEST = 127
+_BLOCK = 64  # columns after whose rounding those behind them are brought up to date
+
+
+class Moments:
+    """Second moments of a matrix's inputs, of parts of at most WIDEST of its columns."""
+
+    def __init__(self, columns: int) -> None:
+        count = -(-columns // WIDEST)
+        edges = np.linspace(0, columns, count + 1).astype(int).tolist()
+        self._parts = [
+            (slice(first, last), np.zeros((last - first, last - first)))
+            for first, last in pairwise(edges)
+        ]
+
+    def add(self, inputs: Floats) -> None:
+        """Takes in inputs [..., columns]."""
+        rows = inputs.reshape(-1, inputs.shape[-1]).astype(np.float32)
+        for columns, part in self._parts:
+            chosen = rows[:, columns]
+            part += chosen.T @ chosen
+
+    def factors(self) -> Iterator[tuple[slice, NDArray[np.integer[Any]], Floats]]:
+        """Yields of each part its columns, the order in which to round them, and the upper
+        Cholesky factor of the inverse of their moments in that order."""
+        for columns, moments in self._parts:
+            # Those of inputs that overflow tell nothing.
+            part = moments if np.isfinite(moments).all() else np.eye(len(moments))
+            diagonal = part.diagonal()
+            damping = max(DAMPING * float(diagonal.mean()), np.finfo(float).tiny ** 0.5)
+            # What weighs most is rounded first, while there are others left to make up for it.
+            order = np.argsort(-diagonal, kind="stable")
+            damped = part[np.ix_(order, order)] + damping * np.eye(len(part))
+            inverse = np.linalg.inv(damped)
+            factor = np.linalg.cholesky((inverse + inverse.T) / 2).T
+            yield columns, order, factor.astype(np.float64)
+
+
+def round_rows(scaled: Floats, moments: Moments) -> Floats:
+    """Returns whole numbers of at most LARGEST, [rows, columns] as `scaled`, that give nearly the
+    same products with inputs of these moments."""
+    rounded = np.empty_like(scaled)
+    for columns, order, factor in moments.factors():
+        # Columns are rows here, so that each lies in one piece.
+        left = np.ascontiguousarray(scaled[:, columns].T[order])
+        _round_columns(left, factor)
+        part = np.empty_like(left)
+        part[order] = left
+        rounded[:, columns] = part.T
+    return rounded
+
+
+def _round_columns(left: Floats, factor: Floats) -> None:
+    """Rounds `left` [columns, rows] in place, one column after another."""
+    for start in range(0, len(left), _BLOCK):
+        end = min(start + _BLOCK, len(left))
+        errors = np.empty((end - start, left.shape[1]))
+        for place in range(start, end):
+            whole = np.clip(np.round(left[place]), -LARGEST, LARGEST)
+            error = errors[place - start] = (left[place] - whole) / factor[place, place]
+            left[place] = whole
+            left[place + 1 : end] -= factor[place, place + 1 : end, None] * error
+        left[end:] -= factor[start:end, end:].T @ errors
