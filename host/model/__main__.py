@@ -5,7 +5,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+
+# Before numpy is imported. The products that quantizing takes are many and small: threads would
+# mostly wait for one another, in busy loops.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from host.cli.arguments import (
     Parser,

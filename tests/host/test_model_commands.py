@@ -2,6 +2,9 @@
 
 import itertools
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -273,3 +276,16 @@ def test_a_model_is_not_quantized_onto_itself(
     assert (code, out) == (1, "")
     assert error == f"error: {path} is the model itself: give another file to write\n"
     assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux tells a process's threads")
+def test_the_command_multiplies_in_one_thread() -> None:
+    program = (
+        "import os, host.model.__main__, numpy as np; a = np.ones((500, 500)); a @ a;"
+        "print(len(os.listdir('/proc/self/task')))"
+    )
+    given = {name: value for name, value in os.environ.items() if "NUM_THREADS" not in name}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=given, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "1\n"

@@ -22,9 +22,11 @@ Floats = NDArray[np.float64]
 # Wider matrices are rounded in parts of so many columns, each for itself, so that neither memory
 # nor time grows with the square of the width.
 WIDEST = 2048
-# Of the mean of the moments' diagonal, added to all of it: what was never seen may yet come.
-DAMPING = 0.01
+# Added to the diagonal of the moments, as parts of what is usual there: so much always, and so
+# much times columns per input that was seen, since few inputs leave most directions unseen.
+DAMPING, DOUBT = 0.01, 0.25
 LARGEST = 127
+SMALLEST = 1e-30  # stands for 0 where moments are divided by
 _BLOCK = 64  # columns after whose rounding those behind them are brought up to date
 
 
@@ -33,6 +35,7 @@ class Moments:
 
     def __init__(self, columns: int) -> None:
         count = -(-columns // WIDEST)
+        self._seen = 0
         edges = np.linspace(0, columns, count + 1).astype(int).tolist()
         self._parts = [
             (slice(first, last), np.zeros((last - first, last - first)))
@@ -42,6 +45,7 @@ class Moments:
     def add(self, inputs: Floats) -> None:
         """Takes in inputs [..., columns]."""
         rows = inputs.reshape(-1, inputs.shape[-1]).astype(np.float32)
+        self._seen += len(rows)
         for columns, part in self._parts:
             chosen = rows[:, columns]
             part += chosen.T @ chosen
@@ -53,13 +57,12 @@ class Moments:
             # Those of inputs that overflow tell nothing.
             part = moments if np.isfinite(moments).all() else np.eye(len(moments))
             diagonal = part.diagonal()
-            damping = max(DAMPING * float(diagonal.mean()), np.finfo(float).tiny ** 0.5)
+            # Not the mean, which a single massive input decides.
+            usual = max(float(np.median(diagonal)), float(diagonal.mean()) / 100, SMALLEST)
+            damping = usual * (DAMPING + DOUBT * len(part) / max(self._seen, 1))
             # What weighs most is rounded first, while there are others left to make up for it.
             order = np.argsort(-diagonal, kind="stable")
-            damped = part[np.ix_(order, order)] + damping * np.eye(len(part))
-            inverse = np.linalg.inv(damped)
-            factor = np.linalg.cholesky((inverse + inverse.T) / 2).T
-            yield columns, order, factor.astype(np.float64)
+            yield columns, order, _factor_inverse(part[np.ix_(order, order)], damping)
 
 
 def round_rows(scaled: Floats, moments: Moments) -> Floats:
@@ -74,6 +77,17 @@ def round_rows(scaled: Floats, moments: Moments) -> Floats:
         part[order] = left
         rounded[:, columns] = part.T
     return rounded
+
+
+def _factor_inverse(moments: Floats, damping: float) -> Floats:
+    """Returns the upper Cholesky factor of the inverse of moments, their diagonal damped by as
+    much as is asked for, or as it takes to have one in spite of rounding."""
+    while True:
+        try:
+            inverse = np.linalg.inv(moments + damping * np.eye(len(moments)))
+            return np.asarray(np.linalg.cholesky((inverse + inverse.T) / 2).T, np.float64)
+        except np.linalg.LinAlgError:
+            damping *= 10
 
 
 def _round_columns(left: Floats, factor: Floats) -> None:
