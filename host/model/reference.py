@@ -43,6 +43,11 @@ class Reference:
 
     def attention(self, index: int, x: Ints) -> Ints:
         """Returns accumulators [batch, dim] of the output projection, at the current position."""
+        return arithmetic.matvec(self.model.layers[index].o.weight, self.heads(index, x))
+
+    def heads(self, index: int, x: Ints) -> Ints:
+        """Returns what the heads give [batch, heads * head_dim], at the current position, whose
+        keys and values join the caches."""
         layer, config = self.model.layers[index], self.model.config
         now, past = self.position, self.position + 1
         cosine, sine = arithmetic.rope_row(self._rope, now)
@@ -66,11 +71,14 @@ class Reference:
         keys, values = self.keys[index, :, :, None, :past], self.values[index, :, :, None, :past]
         scores = (keys @ q[..., None])[..., 0]
         weights = arithmetic.attention_weights(scores, layer.score_shift, self._exp)
-        mean = arithmetic.weighted_mean(weights, values)
-        return arithmetic.matvec(layer.o.weight, mean.reshape(len(x), -1))
+        return arithmetic.weighted_mean(weights, values).reshape(len(x), -1)
 
     def feed_forward(self, index: int, x: Ints) -> Ints:
         """Returns accumulators [batch, dim] of the down projection."""
+        return arithmetic.matvec(self.model.layers[index].down.weight, self.units(index, x))
+
+    def units(self, index: int, x: Ints) -> Ints:
+        """Returns what the feed-forward units give [batch, hidden_dim]."""
         layer = self.model.layers[index]
         gate, up = (
             arithmetic.saturate(
@@ -79,7 +87,6 @@ class Reference:
             )
             for linear in (layer.gate, layer.up)
         )
-        hidden = arithmetic.swiglu(
+        return arithmetic.swiglu(
             gate, up, layer.index_shift, layer.product_shift, self._sigmoid, layer.hidden_limit
         )
-        return arithmetic.matvec(layer.down.weight, hidden)

@@ -18,6 +18,7 @@ from host.model.quantized import QuantizedModel
 from host.parallel.assessment import Assessment, assess, assess_all, recommend
 from host.parallel.boards import BoardSet
 from host.parallel.cost.latency import LatencyModel, NotModelled
+from host.parallel.cost.recorded_text import RecordedText
 from host.parallel.cost.traffic import widest_sums
 from host.parallel.fitting import explain, find_plans
 from host.parallel.parallelism import RING_BAUD, Parallelism
@@ -117,22 +118,27 @@ def assess_with_advice(
     """Returns what is known of each parallelism that fits, or of the one that is to be, why others
     do not, and the best change. Raises ModelError, also where nothing fits."""
     problems: dict[Parallelism, ModelError] = {}
+    text = RecordedText(model)
     if chosen := choose(len(boards.boards)):
-        fitting = [assess(model, boards, boards.plan(model, chosen))]
+        fitting = [assess(model, boards, boards.plan(model, chosen), text)]
     else:
-        fitting, problems = assess_all(model, boards)
+        fitting, problems = assess_all(model, boards, text)
     if not fitting:
         raise explain(problems)
-    return fitting, problems, find_best_change(model, boards, fitting, choose)
+    return fitting, problems, find_best_change(model, boards, fitting, choose, text)
 
 
 def find_best_change(
-    model: QuantizedModel, boards: BoardSet, fitting: Sequence[Assessment], choose: Choose
+    model: QuantizedModel,
+    boards: BoardSet,
+    fitting: Sequence[Assessment],
+    choose: Choose,
+    recorded: RecordedText | None = None,
 ) -> Change | None:
     """Returns the change that makes one sequence fastest, None where none is worth it or nothing
     is modelled. Of numbers of boards that are nearly as fast the one next to what is there.
 
-    fitting: what is known of the boards as they are.
+    fitting: what is known of the boards as they are; recorded: assess's text.
     """
     best = recommend(fitting)
     now = _fastest([each.plan for each in fitting], boards)
@@ -150,7 +156,7 @@ def find_best_change(
         near = [each for each in tried if each[0] * _WORTH_IT > tried[0][0]]
         tried = [max(near, key=lambda each: each[1]), *tried]
     for _, _, text, changed, plan in tried[:_TRIED]:
-        assessed = assess(model, changed, plan)
+        assessed = assess(model, changed, plan, recorded)
         if assessed.latency and assessed.latency.tokens_per_second > before * _WORTH_IT:
             return Change(text, assessed, before)
     return None

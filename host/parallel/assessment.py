@@ -13,6 +13,7 @@ from host.parallel.boards import BoardSet
 from host.parallel.cost.estimate import describe_limit, model_first_token
 from host.parallel.cost.latency import Latency, LatencyModel, NotModelled
 from host.parallel.cost.reading import Reading, read_weights
+from host.parallel.cost.recorded_text import RecordedText
 from host.parallel.cost.traffic import Traffic, count_traffic
 from host.parallel.cost.widths import SumWidths
 from host.parallel.fitting import explain, find_plans
@@ -97,9 +98,11 @@ def describe_options(parallelism: Parallelism) -> str:
     return find_strategy(parallelism).describe_options(parallelism)
 
 
-def assess(model: QuantizedModel, boards: BoardSet, plan: Plan) -> Assessment:
-    """Of a plan for these boards."""
-    sums = SumWidths(model, plan)
+def assess(
+    model: QuantizedModel, boards: BoardSet, plan: Plan, text: RecordedText | None = None
+) -> Assessment:
+    """Of a plan for these boards; text: the model's, where several plans are assessed."""
+    sums = SumWidths(model, plan, text)
     sums.run_typical()
     token = tuple(plan.strategy.synchronizations(plan, True, sums.widths))
     position = plan.context // 2
@@ -115,11 +118,12 @@ def assess(model: QuantizedModel, boards: BoardSet, plan: Plan) -> Assessment:
 
 
 def assess_all(
-    model: QuantizedModel, boards: BoardSet
+    model: QuantizedModel, boards: BoardSet, text: RecordedText | None = None
 ) -> tuple[list[Assessment], dict[Parallelism, ModelError]]:
     """Of each parallelism that fits, and what is wrong with each that does not."""
     plans, problems = find_plans(model, boards)
-    return [assess(model, boards, plan) for plan in plans], problems
+    text = text or RecordedText(model)
+    return [assess(model, boards, plan, text) for plan in plans], problems
 
 
 def recommend(fitting: Sequence[Assessment], many: bool = False) -> Assessment | None:

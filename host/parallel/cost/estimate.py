@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 from host.parallel.boards import BoardSet
 from host.parallel.cost.latency import Latency, LatencyModel, NotModelled
@@ -70,14 +71,19 @@ def estimate(plan: Plan, boards: BoardSet, widths: Widths | None = None) -> Esti
 def model_first_token(plan: Plan, times: LatencyModel, widths: Widths) -> float:
     """Seconds of a prompt of PROMPT tokens, as many in each request as the plan allows, of which
     the last alone has its tokens scored."""
+
+    @cache  # requests but the last are alike
+    def request(rows: int, is_last: bool) -> float:
+        token = plan.strategy.synchronizations(plan, True, widths, rows)
+        if not is_last:
+            token = [each for each in token if each.phase != PHASE_VOCABULARY]
+        return times.latency(token, PROMPT // 2, rows).total
+
     seconds, left = 0.0, min(PROMPT, plan.context)
     while left:
         rows = min(plan.positions, left)
         left -= rows
-        token = plan.strategy.synchronizations(plan, True, widths, rows)
-        if left:
-            token = [each for each in token if each.phase != PHASE_VOCABULARY]
-        seconds += times.latency(token, PROMPT // 2, rows).total
+        seconds += request(rows, not left)
     return seconds
 
 

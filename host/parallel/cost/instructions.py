@@ -6,12 +6,13 @@ by themselves; tests/host/test_latency.py holds the model to them. Collecting ga
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from host.hardware.kernels import PASSES, native_kernels
 from host.parallel.assignment import LocalSizes
 from host.parallel.cost.reading import phase_bytes
-from host.parallel.cost.traffic import Count, frame_sizes, receivers, route
+from host.parallel.cost.traffic import Count, count_frames, receivers, route
 from host.parallel.plan import Plan, Shard
 from host.parallel.synchronization import (
     FINISHED_ATTENTION,
@@ -125,8 +126,14 @@ def chip_instructions(
     position: int,
     kernels: KernelCosts,
     rows: int = 1,
+    frames: Sequence[tuple[Message, Count]] | None = None,
 ) -> float:
-    """What chip `chip` executes for one synchronization of so many rows at a position."""
+    """What chip `chip` executes for one synchronization of so many rows at a position.
+
+    frames: count_frames of its messages, which are the same for all chips.
+    """
+    if frames is None:
+        frames = count_frames(plan, (*each.requests, *each.answers))
     is_served = rows == 1 and _is_served(plan, each, kernels)
     if each.phase in GATHERED | FINISHED:
         kernels = replace(kernels, calls=_gathering_calls(kernels))
@@ -137,8 +144,8 @@ def chip_instructions(
         + together * _work(plan, chip, each, position, passed, is_served)
         + rows * _combining(plan, chip, each, kernels)
         + sum(
-            _carrying(plan, chip, message, kernels.calls, is_served)
-            for message in (*each.requests, *each.answers)
+            _carrying(plan, chip, message, count, kernels.calls, is_served)
+            for message, count in frames
         )
     )
 
@@ -147,7 +154,8 @@ def message_instructions(
     plan: Plan, chip: int, message: Message, kernels: KernelCosts
 ) -> float:
     """What a chip executes to send a message, to receive it or to pass it on."""
-    return _carrying(plan, chip, message, kernels.calls, False)
+    [(_, count)] = count_frames(plan, [message])
+    return _carrying(plan, chip, message, count, kernels.calls, False)
 
 
 def count_passes(
@@ -260,11 +268,11 @@ def _is_contribution(message: Message) -> bool:
 
 
 def _carrying(
-    plan: Plan, chip: int, message: Message, calls: Calls, is_served: bool
+    plan: Plan, chip: int, message: Message, count: Count, calls: Calls, is_served: bool
 ) -> float:
-    """Sending or receiving a message, and passing it on; of one that is served its bytes alone."""
-    path, sizes = route(plan, message), frame_sizes(plan, message.payload)
-    count = Count(len(sizes), sum(sizes))
+    """Sending or receiving messages like this, of so many frames in all, and passing them on; of
+    those that are served their bytes alone."""
+    path = route(plan, message)
     on_own_line = chip in path.to_chips or chip in path.from_chips
     if plan.link.is_ring and chip not in (message.source, message.destination):
         return (calls.line_byte * count.bytes + _PASSED * count.frames) * on_own_line

@@ -22,7 +22,7 @@ from host.parallel.cost.instructions import (
 )
 from host.parallel.cost.radio import radio_rate
 from host.parallel.cost.reading import phase_bytes, phase_rates
-from host.parallel.cost.traffic import BITS_A_BYTE, frame_sizes, route
+from host.parallel.cost.traffic import BITS_A_BYTE, Route, count_frames, frame_sizes, route
 from host.parallel.plan import Plan
 from host.parallel.synchronization import Message, Synchronization
 from protocol.cobs import encoded_size
@@ -93,6 +93,8 @@ class LatencyModel:
         """
         self._plan, self._boards, self._radio = plan, boards, radio_rate(boards)
         self._costs: list[KernelCosts] = []
+        self._routes: dict[tuple[int, int], Route] = {}
+        self._frames: dict[int, tuple[int, ...]] = {}
         self._rates = [phase_rates(plan, chip, board) for chip, board in enumerate(boards)]
         for board in boards:
             costs = kernel_costs(board.mpy_arch, board.chip, kernels)
@@ -163,9 +165,10 @@ class LatencyModel:
     def _compute(self, each: Synchronization, position: int, rows: int) -> tuple[float, float]:
         """The slowest chip's seconds, of instructions and of reading weights."""
         plan = self._plan
+        frames = count_frames(plan, (*each.requests, *each.answers))
 
         def times(chip: int, board: Board, costs: KernelCosts) -> tuple[float, float]:
-            instructions = chip_instructions(plan, chip, each, position, costs, rows)
+            instructions = chip_instructions(plan, chip, each, position, costs, rows, frames)
             seconds = instructions * CYCLES_AN_INSTRUCTION / (board.clock_mhz or 1) / 1e6
             rate = self._rates[chip].get(each.phase)
             _, passes = count_passes(plan, chip, each, costs, rows)
@@ -198,8 +201,8 @@ class LatencyModel:
         to_chips: Counter[int] = Counter()
         from_chips: Counter[int] = Counter()
         for message in messages:
-            path = route(self._plan, message)
-            size = sum(map(encoded_size, frame_sizes(self._plan, message.payload)))
+            path = self._route(message)
+            size = sum(map(encoded_size, self._sizes(message.payload)))
             to_chips.update(dict.fromkeys(path.to_chips, size))
             from_chips.update(dict.fromkeys(path.from_chips, size))
         slowest = self._slowest(from_chips), self._slowest(to_chips)
@@ -217,10 +220,23 @@ class LatencyModel:
         return sum(
             self._radio.airtime(size, path.is_broadcast)
             for message in messages
-            for path in (route(self._plan, message),)
+            for path in (self._route(message),)
             if path.on_air
-            for size in frame_sizes(self._plan, message.payload)
+            for size in self._sizes(message.payload)
         )
+
+    def _route(self, message: Message) -> Route:
+        """As `route`, found once for messages with the same ends."""
+        ends = message.source, message.destination
+        if ends not in self._routes:
+            self._routes[ends] = route(self._plan, message)
+        return self._routes[ends]
+
+    def _sizes(self, payload: int) -> tuple[int, ...]:
+        """As `frame_sizes`, found once for messages of the same length."""
+        if payload not in self._frames:
+            self._frames[payload] = frame_sizes(self._plan, payload)
+        return self._frames[payload]
 
     def _waits(self, each: Synchronization) -> float:
         """Constants: the radio's turnaround, and USB and host where lines are used."""
@@ -231,7 +247,7 @@ class LatencyModel:
                 for message in messages
                 if message.kind != ACK and HOST in (message.source, message.destination)
             )
-        paths = [route(self._plan, message) for message in messages]
+        paths = [self._route(message) for message in messages]
         directions = any(path.to_chips for path in paths) + any(path.from_chips for path in paths)
         on_air = any(path.on_air for path in paths)
         on_lines = directions * USB_SECONDS + bool(directions) * HOST_SECONDS

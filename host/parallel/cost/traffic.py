@@ -127,6 +127,17 @@ def frame_sizes(plan: Plan, payload: int) -> tuple[int, ...]:
     return (around + room,) * whole + ((around + rest,) if rest else ())
 
 
+def count_frames(plan: Plan, messages: Iterable[Message]) -> list[tuple[Message, Count]]:
+    """Returns of messages with the same ends, which take the same route, one and the frames of
+    all."""
+    counts: dict[tuple[int, int], tuple[Message, Count]] = {}
+    for message in messages:
+        sizes, ends = frame_sizes(plan, message.payload), (message.source, message.destination)
+        first, before = counts.get(ends, (message, Count()))
+        counts[ends] = first, before + Count(len(sizes), sum(sizes))
+    return list(counts.values())
+
+
 def route(plan: Plan, message: Message) -> Route:
     """Where a message goes."""
     source, destination = message.source, message.destination

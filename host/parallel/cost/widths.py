@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
-from host.model.arithmetic import Ints, add_residual
+from host.model.arithmetic import Ints, add_residual, matvec
 from host.model.quantized import Linear, QuantizedModel
-from host.model.tokenizers.bpe import BOS
 from host.model.transformer import final_activation
+from host.parallel.cost.recorded_text import TYPICAL_TOKENS, RecordedText
 from host.parallel.plan import Plan
 from host.parallel.sharded_model import ShardedModel
+from host.parallel.sharding import head_rows
 from host.parallel.synchronization import (
     FINISHED_ATTENTION,
     FINISHED_FEED_FORWARD,
@@ -21,20 +24,26 @@ from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD
 
 # What is exchanged of the residual stream after a phase.
 _FINISHED = {PHASE_ATTENTION: FINISHED_ATTENTION, PHASE_FEED_FORWARD: FINISHED_FEED_FORWARD}
-# Sums get no wider with the position, so that a short text will do.
-TYPICAL_TOKENS = 16
-
 
 class SumWidths:
-    """Runs a sequence; `widths` are those of the token that was run last."""
+    """Runs a sequence; `widths` are those of the token that was run last.
 
-    def __init__(self, model: QuantizedModel, plan: Plan) -> None:
+    text: what run_typical takes the model's text from, for several plans of a model.
+    """
+
+    def __init__(
+        self, model: QuantizedModel, plan: Plan, text: RecordedText | None = None
+    ) -> None:
         self.residual_bits = 0  # of the token's embedding
         self._residual: Ints = np.zeros(0, np.int64)
         self._residual_bits = [0] * (model.config.layers + 1)  # as it enters each layer
-        self._model, self._sharded = model, ShardedModel.of(model, plan)
+        self._model, self._plan, self._text = model, plan, text or RecordedText(model)
         self._position = 0
         self._parts: dict[tuple[int, int], list[Ints]] = {}
+
+    @cached_property
+    def _sharded(self) -> ShardedModel:
+        return ShardedModel.of(self._model, self._plan)
 
     def run(self, token: int) -> int:
         """The likeliest token after one more. Raises IndexError beyond the plan's context."""
@@ -46,22 +55,38 @@ class SumWidths:
         return int(np.concatenate(self._sharded.logits(x), axis=1)[0].argmax())
 
     def run_typical(self, tokens: int = TYPICAL_TOKENS) -> None:
-        """Runs so many tokens that the model likes best, of each other's widest sums in the end.
+        """Takes so many tokens that the model likes best, of each other's widest sums in the end.
 
         As many as the context holds at most.
         """
-        token, widest = BOS, dict(self._parts)
-        bits = self._residual_bits
-        for _ in range(min(tokens, self._sharded.plan.context)):
-            token = self.run(token)
-            bits = list(map(max, bits, self._residual_bits))
-            for key, parts in self._parts.items():
-                before = widest.get(key, parts)
-                widest[key] = [
-                    np.maximum(_magnitude(part), _magnitude(one))
-                    for part, one in zip(parts, before, strict=True)
+        count, text, plan = min(tokens, self._plan.context), self._text, self._plan
+        text.record(count)
+        for index, layer in enumerate(self._model.layers):
+            group, size = plan.group(index), self._model.config.head_dim
+            owned = [shard if shard.chip in group else None for shard in plan.shards]
+            heads = [head_rows(shard.heads if shard else (), size) for shard in owned]
+            units = [np.asarray(shard.units if shard else (), np.intp) for shard in owned]
+            for phase, gathered, linear, columns, given, after in (
+                (PHASE_ATTENTION, GATHERED_HEADS, layer.o, heads, text.means(index, count), 1),
+                (PHASE_FEED_FORWARD, GATHERED_UNITS, layer.down, units, text.hidden(index, count),
+                 2),
+            ):  # fmt: skip
+                parts = [given[:, own] for own in columns]
+                sums = [
+                    matvec(linear.weight[:, own], part)
+                    for own, part in zip(columns, parts, strict=True)
                 ]
-        self.residual_bits, self._residual_bits, self._parts = bits[0], bits, widest
+                finished = text.residual(2 * index + after, count)
+                elements = [shard.elements for shard in plan.shards]
+                self._parts[index, gathered] = list(map(_widest, parts))
+                self._parts[index, phase] = list(map(_widest, sums))
+                self._parts[index, _FINISHED[phase]] = [
+                    _widest(finished[:, own.start : own.stop]) for own in elements
+                ]
+        self._residual_bits = [
+            _bits(text.residual(2 * index, count)) for index in range(len(self._residual_bits))
+        ]
+        self.residual_bits = self._residual_bits[0]
 
     @property
     def widths(self) -> Widths:
@@ -104,6 +129,12 @@ class SumWidths:
             for shard in self._sharded.plan.shards
         ]
         return total
+
+
+def _widest(values: Ints) -> Ints:
+    """What is as wide as the widest of each column of [n, columns]."""
+    widest: Ints = _magnitude(values).max(axis=0)
+    return widest
 
 
 def _magnitude(values: Ints) -> Ints:

@@ -1,0 +1,81 @@
+"""A short text that a model writes, and what its layers compute of it: the same for all plans."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from host.model.arithmetic import Ints, add_residual
+from host.model.quantized import Linear, QuantizedModel
+from host.model.reference import Reference
+from host.model.tokenizers.bpe import BOS
+
+# Sums get no wider with the position, so that a short text will do.
+TYPICAL_TOKENS = 16
+
+
+class RecordedText:
+    """Runs the model on the tokens that it likes best after BOS, each once, as far as asked for.
+
+    Arithmetic is exact: what heads and units give, and the residual stream, do not depend on which
+    chip computes them. So one recording serves all plans of a model, of which each takes its
+    chips' columns.
+    """
+
+    def __init__(self, model: QuantizedModel) -> None:
+        self.model = model
+        self._recorder = _Recorder(model)
+        self._token = BOS
+
+    def record(self, tokens: int) -> None:
+        """Runs so many tokens in all, at most TYPICAL_TOKENS and the model's context."""
+        while self._recorder.position < tokens:
+            self._token = int(self._recorder.step([self._token])[0].argmax())
+
+    def means(self, layer: int, tokens: int) -> Ints:
+        """What all heads of a layer give, [tokens, heads * head_dim]."""
+        return np.concatenate(self._recorder.means[layer][:tokens])
+
+    def hidden(self, layer: int, tokens: int) -> Ints:
+        """What all feed-forward units of a layer give, [tokens, hidden_dim]."""
+        return np.concatenate(self._recorder.hidden[layer][:tokens])
+
+    def residual(self, index: int, tokens: int) -> Ints:
+        """The residual stream [tokens, dim]: 0 is that of embeddings, 1 + 2 * layer that after its
+        attention, and 2 + 2 * layer that after its feed-forward network."""
+        return np.concatenate(self._recorder.residuals[index][:tokens])
+
+
+class _Recorder(Reference):
+    """The reference, which keeps what passes."""
+
+    def __init__(self, model: QuantizedModel) -> None:
+        super().__init__(model, context=min(TYPICAL_TOKENS, model.config.context))
+        layers = range(model.config.layers)
+        self.means: list[list[Ints]] = [[] for _ in layers]
+        self.hidden: list[list[Ints]] = [[] for _ in layers]
+        self.residuals: list[list[Ints]] = [[] for _ in range(1 + 2 * len(layers))]
+
+    def step(self, tokens: list[int]) -> Ints:  # type: ignore[override]
+        self.residuals[0].append(self.model.embedding[tokens].astype(np.int64))
+        return super().step(tokens)
+
+    def heads(self, index: int, x: Ints) -> Ints:
+        self.means[index].append(super().heads(index, x))
+        return self.means[index][-1]
+
+    def units(self, index: int, x: Ints) -> Ints:
+        self.hidden[index].append(super().units(index, x))
+        return self.hidden[index][-1]
+
+    def attention(self, index: int, x: Ints) -> Ints:
+        return self._added(2 * index, super().attention(index, x), self.model.layers[index].o)
+
+    def feed_forward(self, index: int, x: Ints) -> Ints:
+        linear = self.model.layers[index].down
+        return self._added(1 + 2 * index, super().feed_forward(index, x), linear)
+
+    def _added(self, before: int, total: Ints, linear: Linear) -> Ints:
+        """Keeps the residual stream with a layer's sums added; these sums."""
+        residual = add_residual(self.residuals[before][-1], total, linear.rescale)
+        self.residuals[before + 1].append(residual)
+        return total
