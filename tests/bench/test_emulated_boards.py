@@ -9,7 +9,7 @@ import pytest
 
 from bench.qemu import boards
 from bench.qemu.boards import EmulatedBoards
-from host.cluster import ports, silence, timeout
+from host.cluster import line_speed, ports, silence, timeout
 from host.cluster.cluster_fields import ClusterFile, FlashedChip
 from host.cluster.cluster_file import change
 from host.cluster.place import Place
@@ -46,10 +46,8 @@ def switched_on(
     context: int,
     parallelism: Parallelism = HOST_REDUCE,
     key: bytes = b"",
-    slower: int = 1,
 ) -> Iterator[ClusterFile]:
-    """The cluster of emulated boards that hold this model; slower: by how much their clocks are
-    so."""
+    """The cluster of emulated boards that hold this model."""
     board = load(KIND)
     assert board.flash and board.flash.filesystem_size == boards.FLASH_SIZE
     cluster = cluster_file(
@@ -63,7 +61,7 @@ def switched_on(
         ).files(model, VERSION)
         for chip in range(CHIPS)
     ]
-    with EmulatedBoards(qemu, files, slower) as emulated:
+    with EmulatedBoards(qemu, files, SLOWER) as emulated:
         for chip, url in enumerate(emulated.urls):
             cluster = cluster.with_chip(FlashedChip(chip, KIND, f"24:00:00:00:00:0{chip}", url))
         yield cluster
@@ -80,18 +78,19 @@ def assert_equal(cluster: ClusterFile, model: QuantizedModel, runs: list[Run]) -
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits for boards until they are there."""
+    """Waits for boards until they are there, and retransmits little: the line loses nothing, and
+    where the machine is busy boards would be sent more than they can take in."""
+    for name in ("LOSSY", "LOSSLESS"):
+        monkeypatch.setattr(timeout, name, Bounds(RETRY_S, RETRY_S, RETRY_S))
     monkeypatch.setattr(ports, "TIMEOUT", PATIENCE_S)
     monkeypatch.setattr(flashed, "START_TIMEOUT", PATIENCE_S)
     monkeypatch.setattr(flashed, "TIMEOUT", PATIENCE_S)
+    monkeypatch.setattr(line_speed, "_BACK_TIMEOUT", PATIENCE_S)
 
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retransmits little: the line loses nothing, and boards that wait for one another on a busy
-    machine would do nothing else, were it up to clocks. The line stays as fast as it is."""
-    for name in ("LOSSY", "LOSSLESS"):
-        monkeypatch.setattr(timeout, name, Bounds(RETRY_S, RETRY_S, RETRY_S))
+    """Lets boards wait for one another for as long as it takes, on a line as fast as it is."""
     monkeypatch.setattr(silence, "STEP_HANDSHAKE_AFTER", PATIENCE_S)
     monkeypatch.setattr(flashed, "raise_speeds", lambda coordinator, transport, base, speeds: base)
 
@@ -134,5 +133,5 @@ def test_five_emulated_boards_that_all_reduce_compute_the_logits_of_the_referenc
     """Their contributions go through the host, which passes them on from line to line."""
     model = quantize(llama2c.load(tiny_model_file))
     runs = reference_runs(model, tiny_tokenizer(), PROMPTS[:2], STEPS)
-    with switched_on(qemu, model, 64, Parallelism(reduce="chips"), key, SLOWER) as cluster:
+    with switched_on(qemu, model, 64, Parallelism(reduce="chips"), key) as cluster:
         assert_equal(cluster, model, runs)

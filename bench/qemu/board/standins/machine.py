@@ -80,6 +80,12 @@ class UART:
     def __init__(self, id, baudrate=115200, **settings):
         _start(_PORT)
 
+    def init(self, baudrate=115200, **settings):
+        """Nothing: the line carries any speed."""
+
+    def flush(self):
+        """Nothing: what was written is sent."""
+
     def readinto(self, buffer):
         """The number of bytes put into the buffer; None when nothing has come."""
         return _receive(_PORT, buffer, len(buffer)) or None
