@@ -1,11 +1,12 @@
 """Tokens per second of a pipeline in a ring, modelled: chips and serial lines as discrete events.
 
 A line carries one frame at a time, a chip does one thing at a time: it passes a frame on, or is at
-work on its layers, while what comes waits in its buffer. It begins a step when what it made of the
-last one was acknowledged, and that acknowledgement passes all chips in between. Frames are those
-of host/parallel/strategies/pipeline.py, instructions those of host/parallel/cost/instructions.py,
-which are fitted to emulated chips. The host sends each sequence's next STEP as soon as the first
-stage has taken the one before and the answer is there.
+work on a phase of its layers, while what comes waits in its buffer. Between phases it passes on
+what is for others, as far as the first frame for itself. It hands over what it made of a step when
+what it made of the last one was acknowledged, and that acknowledgement passes all chips between.
+Frames are those of host/parallel/strategies/pipeline.py, instructions those of
+host/parallel/cost/instructions.py, which are fitted to emulated chips. The host sends each
+sequence's next STEP as soon as the first stage has taken the one before and the answer is there.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from firmware.roles.handover import LONGEST_TIMEOUT_MS, SHORTEST_TIMEOUT_MS, TIM
 from host.executors.step_sender import BACKOFF, LOSSY_STAGE
 from host.parallel.cost.instructions import KernelCosts, chip_instructions, message_instructions
 from host.parallel.cost.latency import HOST_SECONDS, USB_SECONDS
-from host.parallel.cost.traffic import BITS_A_BYTE, frame_sizes, widest_sums
+from host.parallel.cost.traffic import BITS_A_BYTE, around_seconds, frame_sizes, widest_sums
 from host.parallel.plan import Plan
 from host.parallel.synchronization import Message, Synchronization, Widths
 from protocol.cobs import encoded_size
@@ -135,16 +136,22 @@ class _Chip:
         self._before = HOST if chip == 0 else chip - 1
         self._begun = 0  # the number of the step begun last
         self._handed = 0  # of the one of which the output waits for its acknowledgement, or 0
+        self._made, self._took = 0, 0.0  # of the one of which the output waits for that
         self._pending: Frame | None = None
+        self._kept: Frame | None = None  # for this chip, met between phases
         next_one = HOST if self._is_last else chip + 1
         self._output = ring.find(chip, next_one)
         self._acknowledgement = ring.find(chip, self._before, acknowledges=True)
         plan, position = ring.plan, ring.scenario.position
-        own = ring.synchronizations(chip)
-        work = sum(chip_instructions(plan, chip, each, position, self._kernels) for each in own)
-        # What is sent and received is counted where it is.
-        messages = [m for each in own for m in (*each.requests, *each.answers)]
-        self._work = work - sum(map(self._instructions, messages))
+        *phases, last = (
+            # What is sent and received is counted where it is.
+            chip_instructions(plan, chip, each, position, self._kernels)
+            - sum(map(self._instructions, (*each.requests, *each.answers)))
+            for each in ring.synchronizations(chip)
+        )
+        # The vocabulary is run when there is room for what comes of it.
+        self._closing = last if self._is_last else 0.0
+        self._phases = phases if self._is_last else [*phases, last]
         ring.env.process(self._run())
 
     def _instructions(self, message: Message) -> float:
@@ -155,31 +162,53 @@ class _Chip:
 
     def _run(self) -> Events:
         while True:
-            frame = yield self.arrived.get()
+            frame = self._kept or (yield self.arrived.get())
+            self._kept = None
             yield self._busy(self._instructions(frame.message))
             if frame.message.destination != self._chip:
                 self._ring.put(self._chip + 1, frame)
             elif frame.message.kind == ACK:
                 if frame.number == self._handed:
                     self._handed = 0
-                    yield from self._begin_pending()
+                    yield from self._proceed()
             elif frame.number <= self._begun:
                 yield from self._acknowledge(frame.number)
             else:
                 self._pending = frame
-                yield from self._begin_pending()
+                yield from self._proceed()
 
-    def _begin_pending(self) -> Events:
-        frame = self._pending
-        if frame is None or self._handed:
-            return
-        self._pending, self._begun = None, frame.number
-        yield from self._acknowledge(frame.number)
-        began = self._env.now
-        yield self._busy(self._work)
-        self._handed = frame.number
-        yield from self._hand_over()
-        self._env.process(self._retransmitted(frame.number, self._env.now - began))
+    def _proceed(self) -> Events:
+        """Hands over and begins what can be."""
+        while True:
+            if self._made:
+                if self._handed:
+                    return
+                began = self._env.now
+                yield self._busy(self._closing)
+                self._handed, self._made = self._made, 0
+                yield from self._hand_over()
+                took = self._took + self._env.now - began
+                self._env.process(self._retransmitted(self._handed, took))
+            frame = self._pending
+            if frame is None:
+                return
+            self._pending, self._begun = None, frame.number
+            yield from self._acknowledge(frame.number)
+            began = self._env.now
+            for work in self._phases:
+                yield self._busy(work)
+                yield from self._pass_on()
+            self._made, self._took = frame.number, self._env.now - began
+
+    def _pass_on(self) -> Events:
+        """Passes on what has come, as far as the first frame for this chip."""
+        while self.arrived.items and not self._kept:
+            frame = yield self.arrived.get()
+            if frame.message.destination == self._chip:
+                self._kept = frame
+            else:
+                yield self._busy(self._instructions(frame.message))
+                self._ring.put(self._chip + 1, frame)
 
     def _acknowledge(self, number: int) -> Events:
         yield self._busy(self._instructions(self._acknowledgement))
@@ -191,8 +220,10 @@ class _Chip:
 
     def _retransmitted(self, number: int, step_seconds: float) -> Events:
         """Sends the output again until it is taken: as firmware/roles/handover.py."""
-        longest = LONGEST_TIMEOUT_MS / 1e3
-        wait = min(max(SHORTEST_TIMEOUT_MS / 1e3, TIMEOUT_STEPS * step_seconds), longest)
+        around = around_seconds(self._ring.plan)
+        longest = max(LONGEST_TIMEOUT_MS / 1e3, 2 * around)
+        shortest = max(SHORTEST_TIMEOUT_MS / 1e3, around)
+        wait = min(max(shortest, TIMEOUT_STEPS * step_seconds), longest)
         while True:
             yield self._env.timeout(wait)
             if self._handed != number:

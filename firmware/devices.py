@@ -121,7 +121,7 @@ def _link(config, esp):
             return line
         # Not `import`: it would cost chips on other links heap for the module's names.
         module = __import__("firmware.links." + config["link"], None, None, ("*",))
-        return module.open_link(config["chip"], line)
+        return module.open_link(config, line)
     mtu = config["radio"]["mtu"]
     queued = 1 if mtu > LEAST_MTU else _RELAYED_AT_ONCE
     line = _line(config, mtu, mtu, queued) if config["gateway"] else None

@@ -9,10 +9,9 @@ from typing import Any
 
 from bench.virtual.world import ChipUart, World
 from firmware.compute.shard import load_weights
-from firmware.links import line_speed
+from firmware.links import line_speed, ring
 from firmware.links.espnow import RadioLink
 from firmware.links.gateway import Gateway
-from firmware.links.ring import Ring
 from firmware.links.uart import UartLink
 from firmware.node import Node
 from firmware.outbox import CONTROL_PAYLOAD, Outbox
@@ -153,7 +152,7 @@ class VirtualChip:
         if radio is None:
             control = HEADER_SIZE + CONTROL_PAYLOAD + TRAILER_SIZE[3]
             line = UartLink(self.uart, MAX_FRAME, max(int(self.config["sends"]), control))
-            return Ring(self.chip, line) if self.config["link"] == "ring" else line
+            return ring.open_link(self.config, line) if self.config["link"] == "ring" else line
         mtu = min(radio["mtu"], self.world.mtus.get(self.chip, radio["mtu"]))
         self.esp = FailingESPNow(InProcessAir(self.world.radio, self.mac, mtu=mtu))
         self.esp.fails = self.fails_for_good

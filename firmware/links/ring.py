@@ -12,22 +12,29 @@ from protocol.frame import BROADCAST, DST, SRC
 FRAMES_A_POLL = const(64)
 
 
-def open_link(chip_id, uart):
+def open_link(config, uart):
     """As firmware/devices.py opens it; uart: a UartLink."""
-    return Ring(chip_id, uart)
+    return Ring(config["chip"], uart, config["timeout"])
 
 
 class Ring:
-    """A chip's UART, on which it passes on what is not for itself alone."""
+    """A chip's UART, on which it passes on what is not for itself alone.
 
-    def __init__(self, chip_id, uart):
+    timeout: for how many milliseconds an acknowledgement may be on its way around.
+
+    Names here are those of other modules: MicroPython's table of names grows by large pieces.
+    """
+
+    def __init__(self, chip_id, uart, timeout=0):
         """uart: a UartLink, with buffers for the longest frame that passes."""
         self.mtu = uart.mtu
+        self.timeout = timeout
         self._chip_id = chip_id
         self._uart = uart
         self.frame = uart.frame
         # Bound once: a bound method is an allocation.
         self._receive = uart.receive
+        self._unread = 0  # bytes of a frame for this chip that `poll` has met
         self.send = self.broadcast = self.answer = uart.send
 
     @property
@@ -41,6 +48,10 @@ class Ring:
 
         Passes on frames for others. Does not wait.
         """
+        length = self._unread
+        if length:
+            self._unread = 0
+            return length
         chip_id, frame, receive = self._chip_id, self.frame, self._receive
         for _ in range(FRAMES_A_POLL):
             length = receive()
@@ -51,6 +62,23 @@ class Ring:
                 if frame[DST] == BROADCAST:
                     return length
         return 0
+
+    def poll(self):
+        """Passes on frames for others, up to the first one for this chip, which `receive` then
+        returns."""
+        if not self._unread:
+            self._unread = self.receive()
+
+    def install(self, collective):
+        """Has frames for others wait for one phase of this chip's work at most: they are passed on
+        whenever `collective`, of which this chip is the only member, is given a phase's result."""
+        all_reduce = collective.all_reduce
+
+        def send(values, count):
+            all_reduce(values, count)
+            self.poll()
+
+        collective.all_reduce = send
 
     def keep_sender(self):
         """Does nothing: answers go on around the ring."""

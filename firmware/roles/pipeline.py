@@ -3,9 +3,9 @@ and takes several sequences in turn.
 
 The output of a stage is the next stage's STEP; that of the last one is the answer to the host.
 Every message between stages, from the host to the first one and from the last one to the host, is
-acknowledged when its receiver begins to work on it, and sent again until then. A stage begins a
-STEP only when its output of the STEP before has been acknowledged. So STEPs stay in order, and a
-slow stage holds up those before it.
+acknowledged when its receiver begins to work on it, and sent again until then. A stage works on a
+STEP while its output of the STEP before is not acknowledged yet, and hands over the next output
+only afterwards. So STEPs stay in order, and a slow stage holds up those before it.
 """
 
 from firmware.compute.model import Model
@@ -88,13 +88,16 @@ class Pipeline(Role):
         self.step = Step(Model(weights, kernels), weights, norms, self._group.collective)
         self.handover = Handover(outbox, layout["next"] or _HOST_ALONE)
         self.busy = BusyTime()
-        self._has_next = bool(layout["next"])
         # In a group, only the first chip hands over the output, which all have.
         self._is_first = layout["members"][0] == layout["chip"]
         self._pending = bytearray(HEADER_SIZE + weights.request_size)
         self._pending_length = 0  # of the STEP that waits in _pending, 0 for none
         self._number = _NONE  # the number of the STEP begun last
         self._began = 0
+        # Milliseconds that it took to make what waits for what was made before to be taken.
+        self._made_ms = _NONE
+        if hasattr(outbox.link, "install"):
+            outbox.link.install(self._group.collective)
 
     @property
     def busy_ms(self):
@@ -110,17 +113,18 @@ class Pipeline(Role):
         self.handover.forget()
         self.step.forget()
         self._pending_length = self.busy.ms = 0
-        self._number = _NONE
+        self._number = self._made_ms = _NONE
 
     def on_idle(self):
         """Asks for missing contributions, and sends the output again if its timeout has passed."""
         self._group.tick(self.step)
         if self.handover.is_pending():
             self.handover.retransmit()
+        self._hand_over()
         self._begin_pending()
 
     def _is_free(self):
-        return not self.handover.is_pending() and self.step.is_idle()
+        return self.step.is_idle() and self._made_ms == _NONE
 
     def _on_contribution(self, frame, length):
         if self._group.collective.take(frame, length) and not self.step.is_idle():
@@ -133,6 +137,7 @@ class Pipeline(Role):
 
     def _on_acknowledgement(self, frame, length):
         self.handover.on_acknowledgement(frame)
+        self._hand_over()
         self._begin_pending()
 
     def _on_step(self, frame, length):
@@ -183,17 +188,31 @@ class Pipeline(Role):
             self._advance()
 
     def _advance(self):
-        outbox, step = self.outbox, self.step
+        step = self.step
         try:
             if not step.advance():
                 return
-            size = self._write_output()
         except Exception as error:
             step.abort()
-            outbox.send_failure(step.request, error)
+            self.outbox.send_failure(step.request, error)
+            return
+        self._made_ms = ticks_diff(ticks_ms(), self._began)
+        self._hand_over()
+
+    def _hand_over(self):
+        """Hands over what was made, if that of the step before has been taken."""
+        made_ms = self._made_ms
+        if made_ms == _NONE or self.handover.is_pending():
+            return
+        self._made_ms = _NONE
+        outbox, began = self.outbox, ticks_ms()
+        try:
+            size = self._write_output()
+        except Exception as error:
+            outbox.send_failure(self.step.request, error)
             return
         if size:
-            step_ms = ticks_diff(ticks_ms(), self._began)
+            step_ms = made_ms + ticks_diff(ticks_ms(), began)
             self.handover.send(outbox.answer[TYPE], size, self._number, step_ms)
 
     def _write_output(self):
@@ -202,7 +221,7 @@ class Pipeline(Role):
         Returns the payload's length, 0 if this chip has nothing to hand over.
         """
         outbox, step = self.outbox, self.step
-        if not self._has_next:
+        if self.handover.to_host:
             if not step.has_answer():
                 return 0
             return step.write_answer(outbox.clear_answer(), outbox.boot_id)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 
 from host.build.firmware_version import firmware_version
 from host.hardware.board import Board, Uart
 from host.parallel.cost.radio import find_rate
+from host.parallel.cost.traffic import around_seconds
 from host.parallel.cost.turns import slot_seconds
 from host.parallel.parallelism import FEWEST_IN_TURN, Link
 from host.parallel.plan import Plan, Shard
@@ -91,6 +93,8 @@ def configuration(
     has_line = uart["id"] != REPL_UART["id"] and (gateway or mtu is None)
     if fast and has_line and not plan.link.is_ring:  # in which no line can change alone
         config["baudrate"] = uart["baudrate"]
+    if plan.link.is_ring:
+        config["timeout"] = ceil(1e3 * around_seconds(plan))
     if board is not None:
         config["board"] = dict(board)
     if mtu is not None:

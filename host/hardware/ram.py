@@ -27,7 +27,7 @@ MACHINE_CODE["pie"] = MACHINE_CODE["lx6"]
 # What is added where frames are not signed, and have a CRC-32.
 UNSIGNED_CODE = 1_300
 # What firmware/links/ring.py adds to a serial line's.
-RING_CODE = 450
+RING_CODE = 500
 # Bytes that ESP-IDF takes as it runs, and that areas of the heap lose at their ends: an estimate.
 # Over ESP-NOW a chip keeps as many for frames that it sends (firmware/links/wifi.py).
 IDF = 4_096

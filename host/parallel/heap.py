@@ -31,7 +31,7 @@ FLASH_CODE = 3_450
 # What naming the best rows of a large vocabulary adds (firmware/compute/candidates.py).
 CANDIDATES_CODE = 1_000
 # What firmware/links/ring.py adds.
-RING_CODE = 700
+RING_CODE = 1_000
 # MicroPython's table of strings grows in pieces, each twice the last: the sixth, of 640, is needed
 # where there are more than 620 names, those of stand-ins among them.
 SIXTH_STRINGS = 4_500

@@ -82,21 +82,43 @@ def test_what_nobody_wants_to_know_is_not_answered():
     assert through(pipeline, second, 2) == expected_logits(model, second, 2)
 
 
-def test_a_stage_begins_nothing_before_what_it_made_was_taken():
+def test_a_stage_hands_over_nothing_before_what_it_made_was_taken():
     model = TinyModel(seed=24, layers=2)
-    pipeline = Pipeline(model, (1, 1), slots=3)
-    residuals = [embedded(model) for _ in range(3)]
+    pipeline = Pipeline(model, (1, 1), slots=5)
+    residuals = [embedded(model) for _ in range(5)]
     for sequence_id, residual in enumerate(residuals):
         pipeline.step(residual, WANTS_LOGITS, 0, sequence_id)
         said = pipeline.said()
-        # Of three steps the last stage holds one, the first another; the third waits.
-        assert [m.sequence for m in said if m.kind == ACK] == [sequence_id + 1][: 2 - sequence_id]
+        # Of five steps the last stage holds what it made of one and another that it has worked on,
+        # so does the first; the fifth waits.
+        taken = [m.sequence for m in said if m.kind == ACK]
+        assert taken == ([sequence_id + 1] if sequence_id < 4 else [])
+        assert len(answers(said)) == (sequence_id == 0)
         if sequence_id == 0:
             answer = answers(said)
-    pipeline.acknowledge(answer[0])
-    said = pipeline.said()
-    assert [m.sequence for m in said if m.kind == ACK] == [3]
-    assert logits_in(answers(said)) == expected_logits(model, residuals[1], 0)
+    for sequence_id, residual in enumerate(residuals[1:], 1):
+        pipeline.acknowledge(answer[0])
+        said = pipeline.said()
+        assert [m.sequence for m in said if m.kind == ACK] == ([5] if sequence_id == 1 else [])
+        answer = answers(said)
+        assert logits_in(answer) == expected_logits(model, residual, 0)
+
+
+def test_what_waits_to_be_handed_over_is_dropped_with_its_session():
+    model = TinyModel(seed=34, layers=1)
+    pipeline = Pipeline(model, (1,), slots=2)
+    for sequence_id in (1, 2):
+        pipeline.step(embedded(model), WANTS_LOGITS, 0, sequence_id)
+    (answer,) = answers(pipeline.said())
+    pipeline.links[0].inbox.append(
+        FederationMessage(message_types.DISCOVERY, HOST, BROADCAST, 1, b"another").encode()
+    )
+    pipeline.said()
+    pipeline.acknowledge(answer)
+    pipeline.send_again()
+    assert answers(pipeline.said()) == []
+    residual = embedded(model)
+    assert through(pipeline, residual, 0, 3) == expected_logits(model, residual, 0)
 
 
 def test_answers_come_again_until_they_are_acknowledged():
@@ -246,11 +268,11 @@ def test_an_answer_that_nobody_takes_is_given_up_and_the_next_step_begun():
     pipeline.step(first, WANTS_LOGITS)
     (answer,) = answers(pipeline.said())
     pipeline.step(second, WANTS_LOGITS, position=1)
-    assert pipeline.said() == []  # it waits
+    assert [m.kind for m in pipeline.said()] == [ACK]  # what comes of it waits
     CLOCK.pass_ms(GIVE_UP_MS)
     assert answers(pipeline.said()) == [answer]  # a last time
     CLOCK.pass_ms(1)
     said = pipeline.said()
-    assert [m.kind for m in said] == [ACK, LOGITS]
+    assert [m.kind for m in said] == [LOGITS]
     expected_logits(model, first, 0)
     assert logits_in(answers(said)) == expected_logits(model, second, 1)

@@ -1,5 +1,7 @@
 """The link of a chip in a ring: what it keeps, what it passes on, and what ends with it."""
 
+from types import SimpleNamespace
+
 from firmware.links.ring import FRAMES_A_POLL, Ring
 from firmware.links.uart import UartLink
 from protocol import message_types
@@ -85,6 +87,33 @@ def test_answers_go_to_the_next_chip():
     for send in (link.send, link.answer, link.broadcast):
         send(bytearray(frame(CHIP, HOST)), len(frame(CHIP, HOST)))
     assert line.written == 3 * stream(frame(CHIP, HOST))
+
+
+def test_between_phases_frames_pass_as_far_as_the_first_for_the_chip():
+    before, own, after = frame(HOST, 3), frame(1, CHIP), frame(3, 1)
+    line, link = ring(before, own, after)
+    reduced = []
+    collective = SimpleNamespace(all_reduce=lambda values, count: reduced.append((values, count)))
+    link.install(collective)
+    for _ in range(2):
+        collective.all_reduce([1, 2], 2)
+        assert line.written == stream(before)
+    assert reduced == [([1, 2], 2)] * 2
+    assert received(link) == own
+    assert line.written == stream(before)
+    assert received(link) is None
+    assert line.written == stream(before) + stream(after)
+
+
+def test_where_nothing_is_for_the_chip_all_passes_between_phases():
+    passing = [frame(HOST, 3), frame(3, 1), frame(0, HOST)]
+    line, link = ring(*passing)
+    link.poll()
+    assert line.written == b"".join(map(stream, passing))
+    line.received += stream(frame(HOST, CHIP))
+    link.poll()
+    assert received(link) == frame(HOST, CHIP)
+    assert received(link) is None
 
 
 def test_a_chip_passes_on_a_bounded_number_of_frames_a_poll():

@@ -45,7 +45,11 @@ def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
     if len(plan.stages) > 1:
         air = ", at least that of all its frames on the air" if plan.link.has_radio else ""
         if plan.link.is_ring:
-            air = " and of its acknowledgement, which passes all others"
+            lines.append(
+                "many streams: a token in the time that the busiest chip is at work, or in which"
+                " what is handed over is acknowledged, all around the ring"
+            )
+            return lines
         lines.append(f"many streams: a token in the time of the slowest stage's sum{air}")
     return lines
 

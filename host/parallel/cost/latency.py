@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 from host.hardware.board import Board
 from host.parallel.cost.instructions import (
@@ -126,8 +127,8 @@ class LatencyModel:
         """Tokens a second of as many streams as there is room for, of which `rows` are in each
         pass.
 
-        Where stages work on several at a time nothing is faster than the slowest stage, in a ring
-        until it is told that its step was taken, nor than all frames on the air, nor than the
+        Where stages work on several at a time nothing is faster than the slowest stage, nor than
+        all frames on the air, in a ring than a stage is told that its step was taken, nor than the
         streams that there are.
         """
         plan, token = self._plan, tuple(token)
@@ -135,10 +136,46 @@ class LatencyModel:
         if len(plan.stages) == 1:
             return rows / one.total
         parts = ([each for each in token if each.layer in stage.layers] for stage in plan.stages)
-        slowest = max(self.latency(part, position).total for part in parts)
         if plan.link.is_ring:
-            slowest += self._longest_acknowledgement(token)
+            slowest = max(self._busiest(token, position), self._handed_over(token))
+        else:
+            slowest = max(self.latency(part, position).total for part in parts)
         return 1 / max(slowest, one.airtime, one.total / plan.slots)
+
+    def _busiest(self, token: Sequence[Synchronization], position: int) -> float:
+        """Seconds of a token that the busiest chip of a ring is at work, on what it passes on too:
+        what is on lines meanwhile it does not wait for."""
+        return max(
+            sum(
+                chip_instructions(self._plan, chip, each, position, costs)
+                * CYCLES_AN_INSTRUCTION / (board.clock_mhz or 1) / 1e6
+                + self._reading(each, chip, 1)
+                for each in token
+            )
+            for chip, (board, costs) in enumerate(zip(self._boards, self._costs, strict=True))
+        )  # fmt: skip
+
+    def _handed_over(self, token: Sequence[Synchronization]) -> float:
+        """Seconds from when a stage of a ring hands over a step until it may hand over the next:
+        until the acknowledgement has come around. On lines that others share it finds, as often
+        as these are busy, one's STEP before it, and on average waits for half of that."""
+        plan = self._plan
+        steps = [
+            message for each in token for message in each.requests if message.kind != ACK
+        ]  # fmt: skip
+        on_line = max(
+            sum(map(encoded_size, frame_sizes(plan, message.payload))) for message in steps
+        ) * BITS_A_BYTE / plan.link.baud  # fmt: skip
+        sending = max(
+            message_instructions(plan, chip, message, self._costs[chip])
+            * CYCLES_AN_INSTRUCTION / (self._boards[chip].clock_mhz or 1) / 1e6
+            for message in steps
+            for chip in (message.source, message.destination)
+            if chip != HOST
+        )  # fmt: skip
+        alone = self._longest_acknowledgement(token) + on_line + 2 * sending
+        # The time in which one STEP is on each line is what is looked for.
+        return (alone + sqrt(alone**2 + 2 * (plan.chips - 1) * on_line**2)) / 2
 
     def _longest_acknowledgement(self, token: Iterable[Synchronization]) -> float:
         """Seconds until an acknowledgement has passed all chips of a ring that it has to pass."""
@@ -170,15 +207,19 @@ class LatencyModel:
         def times(chip: int, board: Board, costs: KernelCosts) -> tuple[float, float]:
             instructions = chip_instructions(plan, chip, each, position, costs, rows, frames)
             seconds = instructions * CYCLES_AN_INSTRUCTION / (board.clock_mhz or 1) / 1e6
-            rate = self._rates[chip].get(each.phase)
-            _, passes = count_passes(plan, chip, each, costs, rows)
-            return seconds, passes * phase_bytes(plan, chip, each) / rate if rate else 0.0
+            return seconds, self._reading(each, chip, rows)
 
         of_chips = list(zip(self._boards, self._costs, strict=True))
         compute, read = max(
             (times(chip, *of_one) for chip, of_one in enumerate(of_chips)), key=sum
         )
         return compute + self._handing_over(each), read
+
+    def _reading(self, each: Synchronization, chip: int, rows: int) -> float:
+        """Seconds in which a chip reads its weights."""
+        plan, rate = self._plan, self._rates[chip].get(each.phase)
+        _, passes = count_passes(plan, chip, each, self._costs[chip], rows)
+        return passes * phase_bytes(plan, chip, each) / rate if rate else 0.0
 
     def _handing_over(self, each: Synchronization) -> float:
         """Seconds in which chips of a ring send what the next one waits for."""

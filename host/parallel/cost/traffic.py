@@ -22,6 +22,7 @@ from host.parallel.synchronization import Message, Synchronization, Widths
 from host.wire.framing import frame_room
 from protocol.fragment import FRAGMENT_FIELDS, fragment_room
 from protocol.frame import BROADCAST, HEADER_SIZE, HOST, MAX_FRAME, TRAILER_SIZE
+from protocol.messages import ACK_SIZE
 
 BITS_A_BYTE = 10  # on a UART, with start and stop bit
 
@@ -104,6 +105,15 @@ def busy_seconds(plan: Plan, baud: int) -> float:
         answered.append(shape.line_bytes(plan.strategy.answer_frame(shape, len(shard.rows))))
     size = max(asked) + (sum(answered) if plan.link.has_radio else max(answered))
     return size * BITS_A_BYTE / baud
+
+
+def around_seconds(plan: Plan) -> float:
+    """Returns for how long an acknowledgement may be on its way around a ring: on each line behind
+    the longest STEP."""
+    shape = plan.shape
+    step = shape.line_bytes(plan.strategy.request_frame(shape))
+    acknowledgement = shape.line_bytes(HEADER_SIZE + ACK_SIZE + TRAILER_SIZE[3])
+    return (plan.chips + 1) * (step + acknowledgement) * BITS_A_BYTE / plan.link.baud
 
 
 def widest_sums(plan: Plan) -> Widths:
