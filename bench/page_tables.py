@@ -12,6 +12,8 @@ from bench.kernel_tables import kernels, native, native_chip
 from bench.links import CHIPS as LINK_CHIPS
 from bench.memory import CASES as HEAPS
 from bench.page_figures import MODEL, Cells, Figures, goal_cell
+from bench.ring import BAUDS, KINDS, shape_of
+from bench.ring import BOARD as RING_BOARD
 from bench.speed import BOARDS, CHIPS, MANY
 from host.hardware.board import load
 
@@ -187,6 +189,24 @@ def collisions(figures: Figures) -> list[Cells]:
     return made
 
 
+def ring(figures: Figures) -> list[Cells]:
+    """Modelled tokens a second of boards in a ring."""
+    made: list[Cells] = [
+        ["frames are", "baud", "frames a token on all lines", "bytes", "one sequence, `host.plan`",
+         "one sequence, events", "several, events", "sequences"]
+    ]  # fmt: skip
+    for signed in (False, True):
+        for baud in BAUDS:
+            shape = f"{MODEL} {shape_of(baud, signed)}"
+            counts = [figures.value(f"ring: {what}", RING_BOARD, shape)
+                      for what in ("frames", "bytes", "sequences")]  # fmt: skip
+            rates = [f"{figures.value(f'ring: {kind}', RING_BOARD, shape):.1f}" for kind in KINDS]
+            label = "signed" if signed else "unsigned"
+            frames, size, sequences = (f"{count:,.0f}" for count in counts)
+            made.append([label, f"{baud:,}", frames, size, *rates, sequences])
+    return made
+
+
 def memory(figures: Figures) -> list[Cells]:
     """Heap of the fullest chip by part."""
     made: list[Cells] = [["", *(part.replace("kv", "KV") for part in _HEAP_PARTS),
@@ -216,8 +236,8 @@ def largest(figures: Figures) -> list[Cells]:
 
 
 _MAKERS = (
-    kernels, native, chip, native_chip, phases, links, speed, scaling, air, collisions, memory,
-    largest,
+    kernels, native, chip, native_chip, phases, links, speed, scaling, air, collisions, ring,
+    memory, largest,
 )  # fmt: skip
 TABLES: dict[str, Callable[[Figures], list[Cells]]] = {maker.__name__: maker for maker in _MAKERS}
 

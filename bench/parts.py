@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import air, link_figures, links, memory, peers, simulation
+from bench import air, link_figures, links, memory, peers, ring, simulation
 from bench import kernels as kernel_figures
 from bench.chip import ChipBench
 from bench.combining_chip import CombiningBench
@@ -152,6 +152,13 @@ def air_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[
         yield from air.collision_rows(subject.model, subject.name)
 
 
+def ring_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
+    """Boards in a ring."""
+    for subject in subjects:
+        _say(console, f"{subject.name}: boards in a ring modelled")
+        yield from ring.figures(subject.model, subject.name)
+
+
 def memory_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
     """Heaps, and the largest models."""
     for subject in subjects:
@@ -204,6 +211,7 @@ PARTS: dict[str, Part] = {
     "links": link_rows,
     "speed": speed_rows,
     "air": air_rows,
+    "ring": ring_rows,
     "memory": memory_rows,
     "peers": peer_rows,
     "simulation": simulation_rows,
