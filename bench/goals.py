@@ -149,6 +149,8 @@ def board_goals(model: QuantizedModel, yields: Sequence[float]) -> Iterator[Goal
     for words, baud in (("", None), (" of 3 Mbaud", FAST_LINE)):
         best = of.best(_boards(_with_baud(s3, baud), "uart"))
         yield Goal(f"greedy, {CHIPS} esp32s3, UART{words} to the host", best.rate, 50, best.how)
+    best = of.best(_boards(s3, "ring"))
+    yield Goal(f"greedy, {CHIPS} esp32s3 in a ring of 3 Mbaud", best.rate, 100, best.how)
     psram = load("esp32s3-psram").with_mtu(LONG)
     one = of.best(_boards(psram, "espnow"), drafts=False)
     many = of.together(_boards(psram, "espnow"), SEQUENCES)
