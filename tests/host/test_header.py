@@ -1,5 +1,6 @@
 """What the header of a model shows is refused before its weights are read, and all at once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from tests.host.model_files import VOCABULARY, config_of, small_tokenizer
 from tests.host.small_models import KINDS, WORDY, write_model
 from tests.host.tiny import random_checkpoint
 
-# No kernel is made for heads so large.
-LARGE_HEADS = config_of(194, 1, 2, 32, VOCABULARY)
+# No message names so many layers.
+DEEP = replace(config_of(8, 1, 2, 32, VOCABULARY), layers=257)
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +46,11 @@ def test_a_header_is_read_without_weights(kind: str, tmp_path: Path) -> None:
 def test_no_chips_can_run_it_is_told_before_what_can_be_cured(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = str(write_model(kind, tmp_path, LARGE_HEADS, complete=False))
+    path = str(write_model(kind, tmp_path, DEEP, complete=False))
     for main in (run_main, plan_main):
         assert main(["--model", path, "--chips", "3"]) == 1
-        assert capsys.readouterr().err.startswith("error: head size 194: ")
-    with pytest.raises(ModelError, match="^head size 194: "), host.simulate(path):
+        assert capsys.readouterr().err.startswith("error: 257 layers: ")
+    with pytest.raises(ModelError, match="^257 layers: "), host.simulate(path):
         pass
 
 
