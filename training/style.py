@@ -223,7 +223,7 @@ def misspelt(random: Random, text: str) -> str:
     if not places:
         return text
     place = random.choice(places)
-    words[place] = _with_error(random, words[place])
+    words[place] = with_error(random, words[place])
     return " ".join(words)
 
 
@@ -269,7 +269,7 @@ def _may_be_misspelt(word: str) -> bool:
     )
 
 
-def _with_error(random: Random, word: str) -> str:
+def with_error(random: Random, word: str) -> str:
     """`word` with a letter dropped, doubled, exchanged with the next, or typed beside its key."""
     at = random.randrange(1, len(word))
     kind = random.randrange(4)

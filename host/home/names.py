@@ -63,6 +63,13 @@ def list_words(text: str) -> list[str]:
     return [word for word in words if not word.isdigit()]
 
 
+@functools.lru_cache(maxsize=16)
+def list_name_words(home: Home) -> frozenset[str]:
+    """Returns the words of all names of a home, and their plurals."""
+    words = {word for _, names in _tables(home) for name in names for word in key_of(name)}
+    return frozenset({*words, *map(pluralize, words), *map(singularize, words)})
+
+
 def find_mentions(text: str, home: Home) -> list[Mention]:
     """Returns the names of a home in a text, in their order, the longest where several begin with
     the same word. What a timer is called is no name: "set the kitchen timer"."""

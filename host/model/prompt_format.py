@@ -14,6 +14,9 @@ first must be there:
     lower_case = true
     punctuation = true
     wake_words = ["hey", "alexa", "computer,"]
+    [spelling]                  # which typing errors in prompts are put right (spelling.py)
+    words = "turn switch lights"
+    kept = "torn"
     [chat]                      # of a model that was trained on conversations (chat.py), where its
     source = "{% for ... %}"    # own files have no such template, or another is to be used
 """
@@ -37,9 +40,11 @@ from host.home.evidence import explain_unsaid
 from host.home.home import Home, NotInHome
 from host.home.home_file import default_home
 from host.home.marking import Marked, mark_names
+from host.home.names import list_name_words
 from host.model.chat import ChatTemplate, parse_chat_template
 from host.model.confidence import ANY, Confidence, parse_confidence
 from host.model.normalization import Normalization, parse_normalization
+from host.model.spelling import Spelling, parse_spelling
 from host.toml_file import read_toml
 
 _PLACE = "{prompt}"
@@ -65,7 +70,8 @@ def describe_doubt(confidence: float, least: float) -> str:
 @dataclass(frozen=True)
 class PromptFormat:
     """template: what the model is given, with {prompt} in the prompt's place; examples: prompts;
-    normalization: how prompts are rewritten, None for not at all; grammar: what answers are, None
+    normalization: how prompts are rewritten, None for not at all; spelling: which typing errors
+    in them are put right, None for none; grammar: what answers are, None
     for any text; names: SYMBOLS where the model knows these in the place of a home's names, else
     empty; home: whose names they are, and where answers must be possible, None for anywhere;
     chat: how conversations are given to the model, None where it knows none; confidence: how sure
@@ -83,6 +89,7 @@ class PromptFormat:
     home: Home | None = None
     chat: ChatTemplate | None = None
     confidence: Confidence = ANY
+    spelling: Spelling | None = None
 
     def __post_init__(self) -> None:
         if _PLACE not in self.template:
@@ -98,6 +105,15 @@ class PromptFormat:
         return self.template != _PLACE
 
     def mark(self, prompt: str) -> Marked:
+        """Returns `prompt` as `mark_as_said`, with its typing errors put right: after names were
+        found, so that no other word becomes one. Raises TextError for what is no text."""
+        marked = self.mark_as_said(prompt)
+        if self.spelling is None:
+            return marked
+        names = list_name_words(self.home) if self.home else frozenset[str]()
+        return replace(marked, text=self.spelling.correct(marked.text, names))
+
+    def mark_as_said(self, prompt: str) -> Marked:
         """Returns `prompt` normalized, with symbols in the place of names where the model knows
         these. Raises TextError for what is no text."""
         prompt = text_input.normalize(prompt)
@@ -141,7 +157,8 @@ class PromptFormat:
         least = self.confidence.dangerous if is_dangerous else self.confidence.least
         if actions and confidence < least:
             return Answer(self.grammar.refusal, describe_doubt(confidence, least))
-        if is_dangerous and (unknown := list_unknown_words(self.mark(prompt).text, self.home)):
+        said = self.mark_as_said(prompt).text  # what is dangerous is done by no guess at words
+        if is_dangerous and (unknown := list_unknown_words(said, self.home)):
             reason = f"{answer}: the home has no name with {unknown[0]!r:.40} in it"
             return Answer(self.grammar.refusal, reason)
         if is_dangerous and (reason := explain_unsaid(actions, self._names_of(prompt))):
@@ -150,7 +167,7 @@ class PromptFormat:
 
     def _names_of(self, prompt: str) -> Marked:
         """The names in a prompt as symbols, whatever the model knows them by."""
-        marked = self.mark(prompt)
+        marked = self.mark_as_said(prompt)
         return marked if self.names or self.home is None else mark_names(marked.text, self.home)
 
     def at_home(self, home: Home) -> PromptFormat:
@@ -164,6 +181,8 @@ class PromptFormat:
         fields: dict[str, Any] = {"template": self.template, "examples": list(self.examples)}
         if self.normalization:
             fields["normalization"] = self.normalization.fields()
+        if self.spelling:
+            fields["spelling"] = self.spelling.fields()
         if self.grammar:
             fields["grammar"] = self.grammar.name
         if self.names:
@@ -177,7 +196,7 @@ class PromptFormat:
 
 CONTINUATION = PromptFormat()
 _FIELDS = {
-    "template", "examples", "normalization", "grammar", "names", "chat", "confidence",
+    "template", "examples", "normalization", "spelling", "grammar", "names", "chat", "confidence",
 }  # fmt: skip
 
 
@@ -191,7 +210,7 @@ def parse_format(fields: dict[str, Any]) -> PromptFormat:
     if unknown := fields.keys() - _FIELDS:
         raise ModelError(f"unknown field {min(unknown)}")
     normalization, grammar = fields.get("normalization"), fields.get("grammar")
-    chat = fields.get("chat")
+    chat, spelling = fields.get("chat"), fields.get("spelling")
     return PromptFormat(
         fields["template"],
         tuple(examples),
@@ -201,6 +220,7 @@ def parse_format(fields: dict[str, Any]) -> PromptFormat:
         default_home() if grammar == ACTION_LINES.name else None,
         None if chat is None else parse_chat_template(chat),
         parse_confidence(fields.get("confidence", {})),
+        None if spelling is None else parse_spelling(spelling),
     )
 
 

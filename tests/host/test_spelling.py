@@ -1,0 +1,93 @@
+"""Typing errors in commands: put right where it is plain what was meant, and left alone elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from host.errors import ModelError
+from host.home.home_file import parse_home
+from host.model.prompt_format import load_format, parse_format
+from host.model.spelling import Spelling, iterate_slips, parse_spelling
+from host.paths import HOME_MODEL
+from training.style import with_error
+
+FORM = load_format(HOME_MODEL)
+HOME = parse_home(
+    {
+        "rooms": {"den": {"names": ["den", "tomer room"], "has": ["light", "lock"]}},
+        "devices": {"radar": {"kind": "plug", "room": "den", "names": ["radoi"]}},
+    }
+)
+
+
+def shipped() -> Spelling:
+    assert FORM.spelling
+    return FORM.spelling
+
+
+def test_a_slip_gives_the_word_back_or_nothing_else() -> None:
+    spelling, random = shipped(), Random(4)
+    words = [word for word in spelling.words if len(word) > 5]
+    errors = [(word, with_error(random, word)) for word in random.choices(words, k=1000)]
+    meant = [(word, spelling.find_meant(wrong)) for word, wrong in errors]
+    assert all(found in ("", word) for word, found in meant)
+    assert sum(found == word for word, found in meant) > 900
+
+
+def test_slips_are_of_four_kinds() -> None:
+    slips = set(iterate_slips("lihgt"))
+    assert {"light", "ilhgt", "lihght", "liggt"} <= slips and "might" not in slips
+    assert "rooms" in iterate_slips("roooms") and "rooms" in iterate_slips("roms")
+    assert "lamp" in iterate_slips("lapm") and "lamp" not in iterate_slips("lanp")
+
+
+@pytest.mark.parametrize(
+    ("said", "marked"),
+    [
+        ("tunr off teh kitchen lihgts", "turn off teh A lights"),
+        ("Trun on the ligths, please!", "turn on the lights, please"),
+        ("trun on the ligths, pelase", "trun on the ligths, pelase"),  # two at most
+        ("turn on the lights in the kithcen", "turn on the lights in the kithcen"),
+        ("turn on the guest rooom light", "turn on the guest room light"),  # and no name
+        ("quite a star, i sold the torn form", "quite a star, i sold the torn form"),
+        ("mach das licht an", "mach das licht an"),
+    ],
+)
+def test_commands(said: str, marked: str) -> None:
+    assert FORM.mark(said).text == marked
+
+
+def test_names_of_the_home_stay_and_are_not_guessed() -> None:
+    form = FORM.at_home(HOME)
+    assert FORM.mark("tomer on, radoi off").text == "timer on, radio off"
+    assert form.mark("tomer on, radoi off").text == "tomer on, plug P off"
+    assert form.mark("turn off the raddoi").text == "turn off the raddoi"  # near to a name
+    assert form.mark("vloume up in the den").text == "volume up in the A"
+
+
+@pytest.mark.parametrize(
+    "said", ["unlcok the door in the den", "unlock the dooor in the den", "unlokc the den"]
+)
+def test_nothing_is_unlocked_by_a_guess(said: str) -> None:
+    form = replace(FORM.at_home(HOME), confidence=FORM.confidence)
+    right = form.mark(said).text
+    assert right in ("unlock the door in the A", "unlock the A")
+    assert form.verify("lock.A unlock", said).text == "unknown"
+    assert form.verify("lock.A unlock", right.replace("A", "den")).text == "lock.den unlock"
+    assert form.verify("lock.A lock", said).text == "lock.den lock"
+
+
+def test_fields() -> None:
+    assert parse_format(FORM.fields()) == FORM
+    assert parse_spelling({"words": "turn\nlights"}) == Spelling(("turn", "lights"))
+    for fields, message in (
+        (1, "spelling must be a table, as"),
+        ({"word": ""}, "unknown field spelling.word"),
+        ({"words": ["on"]}, "spelling.words must be a text of words in small letters a to z"),
+        ({"kept": "Torn"}, "spelling.kept must be a text of words in small letters a to z"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            parse_spelling(fields)
