@@ -28,24 +28,21 @@ INITIAL_DEVIATION = 0.05
 
 @dataclass(frozen=True)
 class Rope:
-    """Cosines and sines of every position [context, head size / 2]."""
+    """What turns the pairs of every position [context, head size / 2]."""
 
-    cosine: Tensor
-    sine: Tensor
+    turns: Tensor  # complex numbers
 
     @classmethod
     def of(cls, config: Config) -> Rope:
         """For adjacent pairs, as llama2.c has them."""
         pairs = torch.arange(0, config.head_dim, 2) / config.head_dim
         angles = torch.outer(torch.arange(config.context), config.rope_theta**-pairs)
-        return cls(angles.cos(), angles.sin())
+        return cls(torch.polar(torch.ones_like(angles), angles))
 
     def rotated(self, x: Tensor) -> Tensor:
         """`x` [batch, heads, positions, head size] turned by its positions from 0 on."""
-        even, odd = x[..., 0::2], x[..., 1::2]
-        cosine, sine = self.cosine[: x.shape[2]], self.sine[: x.shape[2]]
-        turned = (even * cosine - odd * sine, even * sine + odd * cosine)
-        return torch.stack(turned, -1).flatten(-2)
+        pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+        return torch.view_as_real(pairs * self.turns[: x.shape[2]]).flatten(-2)
 
 
 class Layer(nn.Module):
@@ -75,9 +72,12 @@ class Layer(nn.Module):
             matrix(x).unflatten(-1, (-1, self.config.head_dim)).transpose(1, 2)
             for matrix in (self.wq, self.wk, self.wv)
         )
-        heads = functional.scaled_dot_product_attention(
-            self.rope.rotated(q), self.rope.rotated(k), v, is_causal=True, enable_gqa=True
-        )
+        # In so few positions, products of matrices are faster than PyTorch's attention.
+        shared = self.config.heads // self.config.kv_heads
+        k, v = (x.repeat_interleave(shared, 1) if shared > 1 else x for x in (k, v))
+        scores = self.rope.rotated(q * self.config.head_dim**-0.5) @ self.rope.rotated(k).mT
+        later = torch.full(scores.shape[-2:], -torch.inf).triu(1)
+        heads = (scores + later).softmax(-1) @ v
         return self.wo(heads.transpose(1, 2).flatten(-2))
 
 

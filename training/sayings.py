@@ -25,11 +25,15 @@ from training.saying_patterns import (
     TIMER_STARTS,
 )
 from training.split import is_held_out
-from training.spoken import days, duration, time_of_day
+from training.spoken import NOONS, days, duration, time_of_day
 from training.vocabulary import ALL, HERE, SCENE_SAYINGS, SCENES, TIMERS
 
 # The key of what no other words say: training has to see it, and its hash lies on that side.
 NEVER_HELD_OUT: Combination = ("never held out",)
+
+# Of the kinds of timers and alarms, the sums of their parts; training has more alarms in pairs.
+_HELD_OUT_LIMITS = (0.3, 0.37, 0.66, 0.75, 0.82, 0.87, 0.92, 1.0)
+_TRAINING_LIMITS = (0.26, 0.32, 0.58, 0.66, 0.72, 0.77, 0.86, 1.0)
 
 # What a draw gives: text, action, category, key, and whether it goes on from "could you".
 Drawn = tuple[str, str, str, Combination, bool]
@@ -43,15 +47,22 @@ class Sayings:
 
     def timer(self) -> Clause:
         """A timer or an alarm: started, cancelled or asked for."""
-        draws = (
-            (0.3, self._timer_start),
-            (0.37, self._timer_called),
-            (0.66, self._alarm),
-            (0.75, self._timer_without_value),
-            (0.82, self._alarm_without_value),
-            (0.87, self._timer_change),
-            (0.92, self._alarm_days),
-            (1.0, self._alarms),
+        limits = _HELD_OUT_LIMITS if self.held_out else _TRAINING_LIMITS
+        draws = tuple(
+            zip(
+                limits,
+                (
+                    self._timer_start,
+                    self._timer_called,
+                    self._alarm,
+                    self._timer_without_value,
+                    self._alarm_without_value,
+                    self._timer_change,
+                    self._alarm_days,
+                    self._alarms,
+                ),
+                strict=True,
+            )
         )
 
         def drawn() -> Drawn:
@@ -222,11 +233,12 @@ class Sayings:
 
     def _alarms(self) -> Drawn:
         random = self.random
-        if random.random() < 0.5:
+        pairs, noons = (0.5, NOONS) if self.held_out else (0.65, 0.15)
+        if random.random() < pairs:
             pattern, first, second = (
                 random.choice(ALARMS_TOGETHER),
-                time_of_day(random),
-                time_of_day(random),
+                time_of_day(random, noons),
+                time_of_day(random, noons),
             )
             text = chosen(random, pattern).format(first=first.text, second=second.text)
             line = f"alarm at={first.value}; alarm at={second.value}"

@@ -11,6 +11,7 @@ ONES = (
     "nineteen",
 )  # fmt: skip
 TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+NOONS = 0.06  # of the times of day
 # A misspelt number would be another number or none.
 NUMBER_WORDS = frozenset((*ONES, *TENS[2:], "hundred", "half", "quarter"))
 
@@ -196,9 +197,10 @@ _REPEATED = (
 )  # fmt: skip
 
 
-def time_of_day(random: Random) -> Said:
-    """A time as HH:MM. Without am, pm or a part of the day, the hour is the one that is said."""
-    if random.random() < 0.06:
+def time_of_day(random: Random, noons: float = NOONS) -> Said:
+    """A time as HH:MM, of `noons` of all noon or midnight. Without am, pm or a part of the day, the
+    hour is the one that is said."""
+    if random.random() < noons:
         return random.choice(
             (Said("noon", "12:00"), Said("midnight", "00:00"), Said("midday", "12:00"))
         )
