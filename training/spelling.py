@@ -27,7 +27,7 @@ from training.grammar import SEED, TRAINING_SHARES, Command, Grammar
 
 COMMANDS = 6_000
 RAREST = 3  # of COMMANDS that have a word; names that people invent are rarer
-_WORD = re.compile(r"[a-z]{%d,}" % SHORTEST)
+_WORD = re.compile(rf"[a-z]{{{SHORTEST},}}")
 _TABLE = "[spelling]"
 
 

@@ -198,8 +198,8 @@ _REPEATED = (
 
 
 def time_of_day(random: Random, noons: float = NOONS) -> Said:
-    """A time as HH:MM, of `noons` of all noon or midnight. Without am, pm or a part of the day, the
-    hour is the one that is said."""
+    """A time as HH:MM; `noons`: how many of all are noon or midnight. Without am, pm or a part of
+    the day, the hour is the one that is said."""
     if random.random() < noons:
         return random.choice(
             (Said("noon", "12:00"), Said("midnight", "00:00"), Said("midday", "12:00"))

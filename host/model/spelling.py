@@ -26,7 +26,7 @@ _BESIDE = {
     for row in _KEYBOARD
     for at, letter in enumerate(row)
 }
-_WORD = re.compile(r"(?<![^\s,;])[a-z]{%d,}(?![^\s,;])" % SHORTEST)
+_WORD = re.compile(rf"(?<![^\s,;])[a-z]{{{SHORTEST},}}(?![^\s,;])")
 
 
 @dataclass(frozen=True)

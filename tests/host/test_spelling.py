@@ -1,4 +1,4 @@
-"""Typing errors in commands: put right where it is plain what was meant, and left alone elsewhere."""
+"""Typing errors in commands: corrected where it is plain what was meant, and nowhere else."""
 
 from __future__ import annotations
 
