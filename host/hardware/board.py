@@ -1,4 +1,4 @@
-"""Boards: what each offers, as its file in boards/ says, whose README.md explains the fields."""
+"""Reads what each board offers from its file in boards/; boards/README.md explains the fields."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from host.toml_file import TomlError, read_toml, record_from
 Count = Annotated[int, Meta(ge=0, description="a whole number from 0 on")]
 Text = Annotated[str, Meta(min_length=1, description="text")]
 
-# Bytes of the file system where the rest of the flash is for weights: firmware, with machine code
-# of ours beside it, has some 80 files of one block or two.
+# Bytes of the file system on a board that uses the rest of its flash for weights: the firmware,
+# with our machine code, has some 80 files of one or two blocks.
 FILESYSTEM = 0x80000
-# What a board has and a simulated chip, a process on this machine, does not.
+# Fields of a board that a simulated chip, a process on this machine, does not have.
 _ON_BOARDS_ALONE = ("chip", "clock_mhz", "button", "uart", "flash", "led")
 
 
@@ -35,8 +35,8 @@ _Mtu = Annotated[int, Meta(ge=RADIO_MTUS[0], le=RADIO_MTUS[1], description="250 
 
 @dataclass(frozen=True)
 class EspNow:
-    """The radio: longest packet in bytes; rate for `ESPNow.config`, None where it may not be set;
-    KiB of internal RAM that Wi-Fi takes once it is started."""
+    """The radio. mtu: bytes of the longest packet; rate: for `ESPNow.config`, None if it cannot be
+    set; wifi_kb: KiB of internal RAM that Wi-Fi takes once it is started."""
 
     mtu: _Mtu
     rate: Count | None = None
@@ -56,9 +56,9 @@ class Uart:
 
 @dataclass(frozen=True)
 class Flash:
-    """MicroPython's image: its name and its release, as both stand in the name of the official
-    file; read_rate: bytes a second that a program reads, None where that is not known; all other
-    fields are bytes."""
+    """MicroPython's image, by its name and release as in the name of the official file, and the
+    flash. read_rate: bytes a second that a program reads, None if unknown; all other fields are
+    bytes."""
 
     image: Text
     version: Text
@@ -79,13 +79,13 @@ class Led:
 
 @dataclass(frozen=True)
 class Board:
-    """One board; one that is simulated has no chip, clock, button, UART, flash or LED.
+    """One board. A simulated one has no chip, clock, button, UART, flash or LED.
 
     ram_kb: KiB of internal RAM that are free at MicroPython's prompt, for its heap, machine code
-    and Wi-Fi; psram_kb: KiB of PSRAM, where the heap lies then; psram_rate: bytes a second that it
-    is read with; weights_kb: KiB of a simulated board's partition for weights; code_kb: KiB beside
-    ram_kb for machine code alone; button: GPIO of the BOOT button; espnow: None on chips without
-    Wi-Fi.
+    and Wi-Fi; psram_kb: KiB of PSRAM, which has the heap if there is any; psram_rate: bytes a
+    second that can be read from it; weights_kb: KiB of a simulated board's partition for weights;
+    code_kb: KiB besides ram_kb that only machine code can use; button: GPIO of the BOOT button;
+    espnow: None on chips without Wi-Fi.
     """
 
     name: Text
@@ -112,12 +112,12 @@ class Board:
 
     @property
     def links(self) -> tuple[str, ...]:
-        """The links that it has."""
+        """The names of the board's links."""
         return ("uart", "espnow") if self.espnow else ("uart",)
 
     @property
     def radio(self) -> EspNow:
-        """Its radio. Raises BoardError where it has none."""
+        """The board's radio. Raises BoardError if it has none."""
         if self.espnow is None:
             raise BoardError(f"{self.name} has no ESP-NOW: give --link uart")
         return self.espnow
@@ -128,19 +128,19 @@ class Board:
 
     @property
     def weights_room(self) -> int:
-        """Bytes of flash that a partition for weights can have, 0 for none: all behind a small
-        file system (host/flashing/partition_table.py)."""
+        """The bytes of flash for a partition with weights, 0 for none: all behind a small file
+        system (host/flashing/partition_table.py)."""
         if self.flash is None:
             return 1024 * self.weights_kb
         return max(0, self.flash.size - self.flash.filesystem_offset - FILESYSTEM)
 
     def with_heap(self, heap: int) -> Board:
-        """Returns this board with a heap of so many bytes, whatever else is in its RAM."""
+        """Returns this board with a heap of `heap` bytes, whatever its RAM."""
         return dataclasses.replace(self, fixed_heap=heap)
 
     def with_mtu(self, mtu: int) -> Board:
-        """Returns this board with a radio whose longest packet is so long, in bytes. Raises
-        BoardError where it has none."""
+        """Returns this board with a radio whose longest packet has `mtu` bytes; raises BoardError
+        if it has no radio."""
         return dataclasses.replace(self, espnow=dataclasses.replace(self.radio, mtu=mtu))
 
     def with_baud(self, baud: int) -> Board:
@@ -151,11 +151,11 @@ class Board:
         return dataclasses.replace(self, uart=dataclasses.replace(self.uart, baud=baud))
 
     def python_heap(self, link: str, reduce: str = "host", *, is_signed: bool = True) -> int:
-        """Returns the bytes to which MicroPython's heap can grow where our firmware runs, but on a
-        gateway (gateway_code).
+        """Returns the bytes to which MicroPython's heap can grow beside our firmware; on a gateway
+        it has `gateway_code` bytes less.
 
         link: "uart", "espnow" or "ring"; reduce: who adds up partial sums, "host" or "chips";
-        is_signed: whether frames are. Raises BoardError for a link that it does not have.
+        is_signed: whether frames are signed. Raises BoardError for a link that the board lacks.
         """
         wifi_kb = self.radio.wifi_kb if link == "espnow" else 0
         if self.fixed_heap is not None:
@@ -175,15 +175,17 @@ class Board:
         is_signed: bool = True,
         mtu: int | None = None,
     ) -> int:
-        """Returns the bytes that plans may count with, which are made for simulated chips; those
-        of this board are given that heap. mtu: of the radio, where it is not the shortest. Raises
-        BoardError for a link that it does not have."""
+        """Returns the heap, in bytes, that a plan may count with, and that a simulated chip gets.
+
+        Plans count in simulated chips, so this is not quite `python_heap`, whose parameters and
+        errors it has. mtu: of the radio, if not the shortest.
+        """
         heap = self.python_heap(link, reduce, is_signed=is_signed)
         return heap if self.fixed_heap is not None else ram.planned(heap, link, mtu)
 
     def gateway_code(self, reduce: str = "host") -> int:
-        """Returns how many bytes less a gateway's heap has, for machine code that no other chip on
-        the radio needs."""
+        """Returns by how many bytes a gateway's heap is smaller, because of machine code that only
+        a gateway needs."""
         if self.fixed_heap is not None or self.psram_kb:
             return 0
         of_code = self._machine_code(reduce)
@@ -194,9 +196,9 @@ class Board:
 
 
 def folders() -> list[Path]:
-    """Returns where files of boards are: those that are shipped, then the folders that
-    FEDERATION_BOARDS names, whose files win over earlier ones of the same name. Raises
-    BoardError.
+    """Returns the folders with files of boards: the shipped one, then those in FEDERATION_BOARDS.
+
+    A file in a later folder replaces one of the same name. Raises BoardError.
     """
     added = os.environ.get("FEDERATION_BOARDS", "").split(os.pathsep)
     found = [Path(folder) for folder in added if folder]
@@ -207,14 +209,14 @@ def folders() -> list[Path]:
 
 
 def names(places: Sequence[Path] | None = None) -> list[str]:
-    """Returns the names of all boards, sorted. places: folders() where it is left out."""
+    """Returns the names of all boards, sorted; places: the folders, by default folders()."""
     found = folders() if places is None else places
     return sorted({path.stem for folder in found for path in folder.glob("*.toml")})
 
 
 def board_names(text: str) -> list[str]:
-    """Returns the names in a list with commas, as --boards has it. Raises BoardError where one is
-    empty."""
+    """Returns the names in a comma-separated list, as --boards takes it; raises BoardError if one
+    is empty."""
     found = [name.strip() for name in text.split(",")]
     if "" in found:
         raise BoardError(f"--boards {text}: a name is missing, give them as esp32s3,esp32c3")
@@ -224,8 +226,8 @@ def board_names(text: str) -> list[str]:
 def load(name: str, places: Sequence[Path] | None = None) -> Board:
     """Returns the board called `name`.
 
-    places: folders() where it is left out. Raises BoardError for an unknown name, or a malformed
-    file.
+    places: the folders, by default folders(). Raises BoardError for an unknown name, and for a
+    malformed file.
     """
     found = folders() if places is None else list(places)
     path = _path(name, found)
@@ -243,7 +245,7 @@ def load(name: str, places: Sequence[Path] | None = None) -> Board:
 
 
 def _is_simulated(fields: dict[str, Any]) -> bool:
-    """Takes the field `simulated` out. Raises TomlError."""
+    """Removes the field `simulated` and returns its value. Raises TomlError."""
     value = fields.pop("simulated", False)
     if not isinstance(value, bool):
         raise TomlError(f"field simulated is {value!r}, expected true or false")
@@ -251,7 +253,7 @@ def _is_simulated(fields: dict[str, Any]) -> bool:
 
 
 def _path(name: str, places: Sequence[Path]) -> Path:
-    """The board's file in the last of these folders that has one. Raises BoardError."""
+    """Returns the board's file, from the last of these folders that has one; raises BoardError."""
     known = names(places)
     if name not in known:
         nearest = _find_nearest(name, known)
@@ -261,8 +263,10 @@ def _path(name: str, places: Sequence[Path]) -> Path:
 
 
 def _find_nearest(name: str, known: Sequence[str]) -> str | None:
-    """The name of a board that `name` is most likely meant for: the shortest that has all of it,
-    as S3 for esp32s3, or else the most similar, if one is."""
+    """Returns the board name that was most likely meant, None if none is similar.
+
+    It is the shortest that contains all of `name`, as esp32s3 does S3, else the most similar one.
+    """
 
     def plain(text: str) -> str:
         return re.sub("[^a-z0-9]", "", text.lower())
@@ -273,9 +277,9 @@ def _find_nearest(name: str, known: Sequence[str]) -> str | None:
 
 
 def _fields(path: Path, places: Sequence[Path], likes: tuple[Path, ...]) -> dict[str, Any]:
-    """A file's fields, and those of the board that it is like where it does not have them.
+    """Returns a file's fields, completed by those of the board that its field `like` names.
 
-    A file that is like its own name extends the one that it replaces. Raises BoardError.
+    If `like` is the file's own name, it extends the file that it replaces. Raises BoardError.
     """
     try:
         fields = read_toml(path)
@@ -296,7 +300,7 @@ def _fields(path: Path, places: Sequence[Path], likes: tuple[Path, ...]) -> dict
 
 
 def _merged(base: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `fields` over it, tables field by field."""
+    """Returns `base` with `fields` replacing its own, and tables merged field by field."""
     merged = {**base, **fields}
     for name, value in fields.items():
         if isinstance(value, dict) and isinstance(base.get(name), dict):

@@ -1,1 +1,1 @@
-"""What stands in for hardware: the air between chips, and the modules a simulated chip imports."""
+"""Simulates hardware: the radio between chips, and the modules that a simulated chip imports."""

@@ -1,4 +1,4 @@
-"""Simulated chips: a MicroPython process each, with the very files that a board would hold."""
+"""Simulated chips: one MicroPython process each, with the same files that a board would hold."""
 
 from __future__ import annotations
 
@@ -31,8 +31,11 @@ _RESET_EXIT, _RESETS = 70, (72, 73, 75)
 
 
 class SimulatedChip:
-    """One chip's folder, its process, and its UART: a terminal at whose other end is the host, or
-    in a ring wires from the chip before and to the next."""
+    """One chip's folder, process and UART.
+
+    The UART is a terminal whose other end the host opens or, in a ring, wires from the chip before
+    and to the next one.
+    """
 
     def __init__(
         self,
@@ -44,9 +47,9 @@ class SimulatedChip:
         uart: tuple[int, ...] = (),
         url: str = "",
     ) -> None:
-        """config: what is in config.json, among it the cluster's key; the folder has but a link to
-        a file that is gone when the process is; uart: descriptors, as standins/_uart.py has them;
-        url: where the host opens the chip's line, empty where it has none."""
+        """config: the content of config.json. Since it has the cluster key, the folder only has a
+        link to a file that disappears with the process. uart: file descriptors, as described in
+        standins/_uart.py; url: where the host opens the chip's line, empty if it has none."""
         self.chip = chip
         self.folder = folder
         self._config = config
@@ -72,20 +75,20 @@ class SimulatedChip:
                     **dict(zip(_UART, map(str, self._uart), strict=False)),
                 },
                 pass_fds=[*self._uart, config.descriptor],
-                stdin=subprocess.PIPE,  # its end tells the chip that its host is gone
+                stdin=subprocess.PIPE,  # when it closes, the chip knows that its host is gone
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the host, which ends the chips
             )
 
     def restart(self) -> None:
-        """Power off and on: all that the chip held in memory is lost."""
+        """Switches the chip off and on: all that it held in memory is lost."""
         self._environment.pop("FEDERATION_RESET_CAUSE", None)
         self._end()
         self.process = self._started()
 
     def resume(self) -> None:
-        """What a board does by itself: starts anew where the chip has reset itself."""
+        """Starts the process again if the chip has reset itself, as a board does by itself."""
         code = self.process.poll()
         if code in _RESETS:
             self._environment["FEDERATION_RESET_CAUSE"] = str(code - _RESET_EXIT)
@@ -93,7 +96,7 @@ class SimulatedChip:
             self.process = self._started()
 
     def fate(self) -> str | None:
-        """How the process ended, None while it runs."""
+        """Returns how the process ended, as text, None while it runs."""
         code = self.process.poll()
         if code is None:
             return None
@@ -115,9 +118,9 @@ class SimulatedChip:
 
 
 class SimulatedCluster:
-    """All chips of a simulation, and the radio between them for ESP-NOW.
+    """All chips of a simulation and, for ESP-NOW, the radio between them.
 
-    A context manager: when it ends, so does every process, and their folders are removed.
+    A context manager: at its end all processes end, and their folders are removed.
     """
 
     def __init__(
@@ -131,12 +134,13 @@ class SimulatedCluster:
         weights_room: int = 0,
         ring: Mapping[str, Any] | None = None,
     ) -> None:
-        """files: each chip's, by path; heap: bytes; radio: options of the hub, None for no radio;
-        mtus: bytes of the longest packet that each chip's radio takes, 250 where it is not there;
-        weights_room: bytes of the flash partition of chips whose weights stay there; ring: options
-        of Wires, None where each chip has a line of its own to the host.
+        """files: each chip's files, content by path; arch: for which mpy-cross compiles; heap:
+        bytes of each chip's; radio: options of the hub, None for no radio; mtus: by chip, bytes of
+        the longest packet that its radio takes, by default 250; weights_room: bytes of the flash
+        partition of chips whose weights stay there; ring: options of Wires, None if each chip has
+        its own line to the host.
 
-        Raises SetupError without a MicroPython.
+        Raises SetupError if there is no MicroPython.
         """
         self._exit = ExitStack()
         self.chips: dict[int, SimulatedChip] = {}
@@ -148,7 +152,7 @@ class SimulatedCluster:
             if radio is not None:
                 hub = self._exit.enter_context(_hub(radio))
                 environment["FEDERATION_HUB"] = str(hub.port)
-            # Machine code, for on a board they are C; and it lies outside the heap, as C does.
+            # As machine code, which lies outside the heap, like the C modules of a board.
             standins = _standins(_STANDINS, arch)
             written: dict[bytes, Path] = {}
             uarts = self._uarts(len(files), ring)
@@ -176,7 +180,7 @@ class SimulatedCluster:
     def _uarts(
         self, count: int, ring: Mapping[str, Any] | None
     ) -> list[tuple[tuple[int, ...], str]]:
-        """Each chip's `uart` and `url`."""
+        """Returns each chip's `uart` and `url`."""
         if ring is None:
             terminals = [self._exit.enter_context(_terminal()) for _ in range(count)]
             return [((master,), url) for master, url in terminals]
@@ -189,7 +193,7 @@ class SimulatedCluster:
         ]
 
     def watch(self) -> None:
-        """Raises ClusterError, with its last words, if a chip's process has ended for good."""
+        """Raises ClusterError, with its last output, if a chip's process has ended for good."""
         for chip in self.chips.values():
             chip.resume()
             fate = chip.fate()
@@ -209,8 +213,10 @@ class SimulatedCluster:
 
 @contextmanager
 def _terminal() -> Iterator[tuple[int, str]]:
-    """A chip's end of a terminal, and the path of the other, which the host opens as a serial
-    port. That is kept open here, so that the chip sees no hang-up while the host has not."""
+    """Yields a chip's end of a terminal, and the path of the other end, which the host opens.
+
+    The other end is kept open here too, so that the chip sees no hang-up before the host opens it.
+    """
     master, slave = os.openpty()
     try:
         tty.setraw(slave)
@@ -222,7 +228,7 @@ def _terminal() -> Iterator[tuple[int, str]]:
 
 
 def _standins(folder: Path, arch: str) -> dict[str, bytes]:
-    """Modules in place of a board's, by path on the chip."""
+    """Returns the modules that stand in for a board's, content by path on the chip."""
     return {
         f"standins/{path.stem}.mpy": compiled(path.read_bytes(), path.name, arch, "native")
         for path in folder.glob("*.py")
@@ -231,7 +237,7 @@ def _standins(folder: Path, arch: str) -> dict[str, bytes]:
 
 
 def _write_partition(path: Path, content: bytes, size: int) -> None:
-    """A flash partition of so many bytes that begins with this content, and is erased behind."""
+    """Writes a flash partition of `size` bytes: the content, then erased flash."""
     with naming_file(path), open(path, "wb") as file:
         file.write(content)
         while (left := size - file.tell()) > 0:
@@ -246,8 +252,10 @@ def _hub(options: Mapping[str, float]) -> HubProcess:
 
 
 def _write(folder: Path, files: Mapping[str, bytes], written: dict[bytes, Path]) -> None:
-    """Writes a chip's files; written: where each content lies by now. What several chips hold is
-    one file with a name in each of their folders: they do not write to what they are given."""
+    """Writes a chip's files; written: where each content has been written already.
+
+    Equal files of several chips are hard links to one file: chips do not write to these files.
+    """
     for parent in {(folder / name).parent for name in files}:
         parent.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():

@@ -1,4 +1,4 @@
-"""The hub: a process in which the fake radio runs by the real clock, over UDP on 127.0.0.1.
+"""The hub: a process that runs the fake radio in real time, over UDP on 127.0.0.1.
 
     python -m host.simulation.hub --seed 7 --loss 0.2
 
@@ -45,15 +45,15 @@ TO_CHIP_FRAME, TO_CHIP_STATUS = range(2)
 SEND_HEADER = 10
 RECEIVE_HEADER = struct.Struct("<BxH6sHBb")
 STATUS = struct.Struct("<BxHII")
-# Bytes: some 600 frames, a tenth of a second's work. What waited longer would be retransmitted,
-# and be late all the same.
+# Bytes: some 600 frames, a tenth of a second's work. Frames that waited longer would have been
+# retransmitted anyway.
 RECEIVE_BUFFER = 512 << 10
 
 Address = tuple[str, int]
 
 
 class RemoteStation:
-    """The hub's end of one chip: what it does for a `Station` of the radio."""
+    """The hub's side of one chip, which acts for a `Station` of the radio."""
 
     def __init__(self, link: socket.socket, address: Address, mtu: int) -> None:
         self.station: Station | None = None
@@ -70,11 +70,14 @@ class RemoteStation:
 
     @property
     def on_air(self) -> bool:
-        """Whether the chip has joined, and neither left nor been replaced."""
+        """Whether the chip has joined, and has neither left nor been replaced."""
         return self.station is not None and self.station.present
 
     def receive(self, sender: Station, payload: Payload, rssi: int) -> bool:
-        """Whether it is a frame of the chip's version; for which it has room, it alone knows."""
+        """Sends a frame to the chip; returns False if its version of ESP-NOW does not know it.
+
+        Whether the chip has room for the frame is not known here.
+        """
         out = self._out
         length = len(payload)
         if length > len(out) - RECEIVE_HEADER.size:
@@ -87,7 +90,7 @@ class RemoteStation:
         return True
 
     def respond(self, acknowledged: bool) -> None:
-        """Counts what became of one of the chip's frames."""
+        """Counts whether one of the chip's frames was acknowledged."""
         self._pending -= 1
         self._responses += 1
         self._failures += not acknowledged
@@ -148,7 +151,7 @@ class Hub:
         return {**asdict(self._radio.counters), "missed": missed}
 
     def serve(self, parent: int) -> None:
-        """Carries frames until the parent's end of this file descriptor is closed."""
+        """Carries frames until the other end of the file descriptor `parent` is closed."""
         poller = select.poll()
         poller.register(self._link, select.POLLIN)
         poller.register(parent, select.POLLIN)
@@ -169,7 +172,7 @@ class Hub:
         return None if due_us is None else max(0, due_us - self._now_us()) / 1e3
 
     def _take_in(self) -> None:
-        """Handles a datagram that has arrived, and what fell due before."""
+        """Handles a datagram that has arrived, after all events that were due before."""
         datagram = self._in
         try:
             size, address = self._link.recvfrom_into(datagram)
@@ -228,7 +231,7 @@ class HubProcess:
         self.port = int(port)
 
     def close(self) -> dict[str, int]:
-        """Ends the process; its counters, empty when it had died."""
+        """Ends the process; returns its counters, empty if it had died."""
         output, _ = self.process.communicate()
         counters: dict[str, int] = json.loads(output) if output.strip() else {}
         return counters
@@ -241,7 +244,7 @@ class HubProcess:
 
 
 def parse_options(arguments: list[str] | None) -> argparse.Namespace:
-    """The options of the command line."""
+    """Returns the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m host.simulation.hub")
     parser.add_argument("--seed", type=int, default=0)
     for name in ("loss", "duplicate", "reorder", "corrupt"):

@@ -1,6 +1,6 @@
-"""An air for the stand-in `espnow` in unit tests: a fake radio in the same process.
+"""Connects the stand-in `espnow` to a fake radio in the same process, for unit tests.
 
-Waiting makes the radio's virtual time pass, so a test never sleeps and always runs the same:
+Waiting makes the radio's virtual time pass, so a test never sleeps and always runs the same way:
 
     radio = FakeRadio(seed=1, loss=0.2)
     esp = ESPNow(InProcessAir(radio, b"\\x02\\0\\0\\0\\0\\1"))
@@ -13,10 +13,10 @@ from host.simulation.radio import FakeRadio, Payload, Station
 
 
 class Receiver(Protocol):
-    """What takes the frames: the stand-in ESPNow."""
+    """Receives frames: the stand-in ESPNow."""
 
     def receive(self, sender: int, rssi: int, frame: Payload) -> bool:
-        """Takes a frame from the station of this number; whether there was room for it."""
+        """Takes a frame of the station number `sender`; returns whether there was room for it."""
 
 
 class InProcessAir:
@@ -78,18 +78,18 @@ class InProcessAir:
         """Nothing to do: the counts are always right."""
 
     def ticks_ms(self) -> int:
-        """The virtual time in milliseconds."""
+        """Returns the virtual time in milliseconds."""
         return self._radio.now_us // 1000
 
     def elapsed_ms(self, start: int) -> int:
-        """The virtual milliseconds since `start`."""
+        """Returns the virtual milliseconds since `start`."""
         return self.ticks_ms() - start
 
     def _receive(self, sender: Station, payload: Payload, rssi: int) -> bool:
         if self.receiver is None:
             return True  # acknowledged by the radio, and nobody wants it
         if len(payload) > self.mtu:
-            return False  # of a version of ESP-NOW that this station does not know
+            return False  # a frame of ESP-NOW version 2, which this station does not know
         self.macs[sender.number] = sender.mac
         return self.receiver.receive(sender.number, rssi, payload)
 

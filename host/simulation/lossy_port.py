@@ -1,9 +1,8 @@
 """A serial line that loses and damages frames, around any pyserial port.
 
-Frames are what ends with a zero byte, as COBS framing makes them. A lossy line treats each whole
-frame alike in both directions: it drops it, or changes one to three of its bytes, each with its
-probability, or passes it on. (A byte that becomes zero splits the frame: real lines do this too.)
-A serial line neither reorders nor duplicates.
+A frame is what ends with a zero byte, as in COBS. In both directions the line drops a whole frame,
+or changes one to three of its bytes, each with its own probability, or passes it on. (A byte that
+becomes zero splits the frame, as on a real line.) A serial line neither reorders nor duplicates.
 """
 
 import time
@@ -16,7 +15,7 @@ LONGEST_FRAME = 8192  # more bytes than this without a zero are no frame, and pa
 
 
 class LossyStream:
-    """One direction: bytes in, the bytes that get through out."""
+    """One direction of a lossy line."""
 
     def __init__(self, chance: Random, loss: float, corrupt: float) -> None:
         self._chance = chance
@@ -26,7 +25,7 @@ class LossyStream:
         self.damaged = 0
 
     def passed(self, data: bytes) -> bytes:
-        """What gets through of the frames that these bytes complete."""
+        """Returns the bytes that get through of the frames that `data` completes."""
         *frames, rest = (bytes(self._partial) + data).split(b"\0")
         through = b"".join(self._fate(frame + b"\0") for frame in frames)
         self._partial = bytearray(rest)
@@ -36,7 +35,7 @@ class LossyStream:
         return through
 
     def reset(self) -> None:
-        """Forget the beginning of a frame."""
+        """Forgets the beginning of a frame."""
         self._partial.clear()
 
     def _fate(self, frame: bytes) -> bytes:
@@ -52,11 +51,11 @@ class LossyStream:
 
 
 class LossyPort:
-    """A pyserial port whose line is lossy; whatever is not named here is the port's own.
+    """A pyserial port whose line is lossy; all other attributes are the port's own.
 
     `write` keeps the beginning of a frame until its end is written, `read` until its end has
-    arrived. So after `select` on `fileno()` read all there is: what is kept back here has
-    no more claim to wake anyone. Raises ValueError for a probability out of range.
+    arrived. So after `select` on `fileno()` read everything: bytes kept back here do not make the
+    descriptor readable again. Raises ValueError for a probability out of range.
     """
 
     def __init__(self, port: Any, *, seed: int, loss: float = 0.0, corrupt: float = 0.0) -> None:
@@ -101,7 +100,7 @@ class LossyPort:
         return len(self._ready)
 
     def read(self, size: int = 1) -> bytes:
-        """Up to size bytes of whole frames, fewer after the port's timeout."""
+        """Returns up to `size` bytes of whole frames, fewer after the port's timeout."""
         timeout = self._port.timeout
         deadline = None if timeout is None else time.monotonic() + timeout
         self._take_in(self._port.in_waiting)
@@ -121,20 +120,20 @@ class LossyPort:
         return data
 
     def write(self, data: bytes) -> int:
-        """The number of bytes given; those of an unfinished frame are kept."""
+        """Writes data, but keeps the bytes of an unfinished frame; returns the number of bytes."""
         through = self._outgoing.passed(bytes(data))
         if through:
             self._port.write(through)
         return len(data)
 
     def reset_input_buffer(self) -> None:
-        """Forget what has arrived."""
+        """Forgets all bytes that have arrived."""
         self._ready.clear()
         self._incoming.reset()
         self._port.reset_input_buffer()
 
     def reset_output_buffer(self) -> None:
-        """Forget what has not been sent."""
+        """Forgets all bytes that have not been sent."""
         self._outgoing.reset()
         self._port.reset_output_buffer()
 

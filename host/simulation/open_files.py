@@ -1,4 +1,4 @@
-"""How many files a process may have open: simulated chips take several each."""
+"""Raises the limit of open files for simulated chips, which take several each."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import resource
 
 from host.errors import ClusterError
 
-_EACH = 3  # of a chip: both ends of its terminal or wire, and its standard input
-_PORT = 5  # of a serial port at the host: pyserial has two pipes beside it
-_BESIDE = 24  # for what is opened for a moment, and by the radio's hub
+_EACH = 3  # for a chip: both ends of its terminal or wire, and its standard input
+_PORT = 5  # for a serial port of the host: pyserial opens two pipes besides it
+_BESIDE = 24  # for files opened for a moment, and for the radio's hub
 
 
 def reserve_files(chips: int, ports: int, wires: int = 0) -> None:
-    """Raises this process's limit of open files to what so many chips take, where it may.
+    """Raises this process's limit of open files, if need be, to what so many chips take.
 
-    ports: how many of them the host has a line to; wires: how many ends of wires it has beside.
-
-    Raises ClusterError, which says how many files are needed, where it may not.
+    ports: the number of lines that the host has to chips; wires: that of other ends of wires here.
+    Raises ClusterError, which says how many files are needed, if that is not allowed.
     """
     needed = len(os.listdir("/dev/fd")) + _EACH * chips + _PORT * ports + wires + _BESIDE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

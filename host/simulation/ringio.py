@@ -9,17 +9,18 @@ class RingIO:
         self._bytes = bytearray()
 
     def any(self) -> int:
-        """The number of bytes waiting."""
+        """Returns the number of bytes waiting."""
         return len(self._bytes)
 
     def write(self, source: bytes, offset: int, length: int) -> int:
-        """The number of bytes taken from the source at the offset, as far as there is room."""
+        """Copies source[offset : offset + length] as far as there is room; returns the number of
+        bytes."""
         taken = min(length, self._size - len(self._bytes))
         self._bytes += memoryview(source)[offset : offset + taken]
         return taken
 
     def readinto(self, target: bytearray | memoryview, length: int) -> int:
-        """The number of bytes moved to the start of the target, at most `length`."""
+        """Moves at most `length` bytes to the start of target; returns their number."""
         moved = min(length, len(self._bytes))
         target[:moved] = self._bytes[:moved]
         del self._bytes[:moved]

@@ -1,7 +1,7 @@
-"""The wires of a ring of simulated chips: from each one's UART to the next one's.
+"""The wires of a ring of simulated chips, from the UART of each to that of the next one.
 
-A chip's wire to the next is a pipe. Where frames are to be lost it is two, and a thread passes on
-what comes out of the first, but for the frames that are lost.
+A wire is a pipe. If frames shall be lost it is two pipes, and a thread passes on all frames from
+the first to the second except those that are lost.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _READ_SIZE = 4096
 
 
 class Wires:
-    """ends: of each chip in order, the descriptors of what comes to it and of what it sends, but
-    the first one's and the last one's to the host, which are None."""
+    """ends: for each chip in order, the descriptors that it receives from and sends to; None for
+    those of the first and the last chip that are connected to the host."""
 
     def __init__(self, chips: int, loss: float = 0.0, seed: int = 0) -> None:
-        """loss: the probability that a frame is lost on the way from a chip to the next."""
+        """loss: the probability that a frame is lost on a wire from one chip to the next."""
         self.ends: list[tuple[int | None, int | None]] = []
         self._open: list[int] = []
         self._selector = selectors.DefaultSelector()
@@ -54,7 +54,7 @@ class Wires:
             os.close(descriptor)
 
     def _pipe(self) -> tuple[int, int]:
-        """Both ends, which do not wait."""
+        """Returns both ends of a new non-blocking pipe."""
         source, sink = os.pipe()
         self._open += [source, sink]
         for descriptor in (source, sink):
@@ -67,5 +67,5 @@ class Wires:
                 if key.data is None:
                     return
                 stream, sink = key.data
-                with suppress(BlockingIOError):  # a chip that takes nothing in loses the rest
+                with suppress(BlockingIOError):  # a chip that does not read loses the rest
                     os.write(sink, stream.passed(os.read(key.fd, _READ_SIZE)))

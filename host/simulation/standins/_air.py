@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""A simulated chip's way to the air: UDP datagrams to the hub (`host/simulation/hub.py`).
+"""Connects a simulated chip to the fake radio, by UDP datagrams to its hub (`hub.py`).
 
 The environment says where: FEDERATION_HUB, the hub's port on 127.0.0.1; FEDERATION_MAC, the
 chip's address as 12 hexadecimal digits; FEDERATION_MTU, 250 (default) or 1470; FEDERATION_CHIP,
@@ -69,8 +69,8 @@ class UdpAir:
         self.channel = channel
         self.up = True
         self._out[1] = channel
-        # A program that starts may have got the port of one that ended: the hub must not go on
-        # counting for that one.
+        # A new program may get the port of one that has ended: the hub must not go on with the
+        # counts of that one.
         self._out[2] = 1 if self._joined else 0
         self._out[3] = self.mtu > 250  # which frames the hub is to pass on
         self._joined = True
@@ -113,14 +113,14 @@ class UdpAir:
                 self.receiver.arrived(frame)
 
     def waiting(self):
-        """Whether the program has something to receive."""
+        """Returns whether the program has something to receive."""
         if self.receiver is not None:
             return self.receiver.waiting()
         self.poll()
         return False
 
     def held(self):
-        """Whether the program had left something to receive at its last look."""
+        """Returns whether the program had left something to receive when it last looked."""
         return self.receiver is not None and self.receiver.held()
 
     def wait(self, timeout_ms):

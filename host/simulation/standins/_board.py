@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""What of `machine` is seldom asked for on a simulated chip: Pin, WDT, freq, reset_cause."""
+"""The parts of `machine` that a simulated chip seldom uses: Pin, WDT, freq, reset_cause."""
 
 import os
 import sys
@@ -51,7 +51,7 @@ class Pin:
         self.init(mode, pull, value=value)
 
     def init(self, mode=-1, pull=-1, *, value=None):
-        """Configure the pin; only the value has an effect, and a pull-up where there is none."""
+        """Configures the pin; only the value has an effect or, without one, a pull-up."""
         if value is not None:
             self.value(value)
         elif pull == Pin.PULL_UP:
@@ -80,7 +80,8 @@ class Pin:
 
 
 class WDT:
-    """A watchdog. It bites when it is fed too late: nothing interrupts a simulated program."""
+    """A watchdog. It resets the chip only when it is fed too late: nothing else can interrupt a
+    simulated program."""
 
     def __init__(self, id=0, timeout=5000):
         if id != 0:
@@ -91,7 +92,7 @@ class WDT:
         self._fed = time.ticks_ms()
 
     def feed(self):
-        """Start the time anew; resets the chip when it was over already."""
+        """Starts the time again; resets the chip if it was over already."""
         now = time.ticks_ms()
         if time.ticks_diff(now, self._fed) > self._timeout_ms:
             sys.exit(_WATCHDOG_EXIT)

@@ -28,10 +28,10 @@ _sources = []
 
 
 def watch(stream, source):
-    """Have idle() wake on the stream.
+    """Makes idle() return when the stream has input.
 
-    source.waiting() says if the program has input from it, source.held() if it had some when it
-    last looked.
+    source.waiting(): whether the program has input from it; source.held(): whether it had some
+    when it last looked.
     """
     _poller.register(stream, select.POLLIN)
     _sources.append(source)
@@ -45,7 +45,7 @@ def unwatch(stream, source):
 
 def idle():
     """Return as soon as there is something to receive, at the latest after 10 ms."""
-    # What has not been taken from a stream wakes the poller at once: no need to look at it first.
+    # Input that was not read from a stream wakes the poller at once: no need to look at it first.
     for source in _sources:
         if source.held():
             return

@@ -6,10 +6,10 @@ whose other side the host opens as a serial port, or a stream socket. In a ring 
 to FEDERATION_UART_NEXT instead, and one of the two is the end of a pipe, or both. It is the chip's
 one UART, whatever its number; a second number does not exist.
 
-The wire is infinitely fast: all that was sent has arrived when the program next looks, which it
-does when it has read what came before; what is then beyond `rxbuf` bytes is dropped, as a board
-drops it when it computes while bytes come in. Nobody at the other end, or nobody reading there,
-loses what is written, as on a wire.
+The wire is infinitely fast: all that was sent has arrived when the program next looks at the line,
+which it does when it has read everything from before. Bytes beyond `rxbuf` are then dropped, as on
+a board that computes while bytes come in. If the other end is closed or not read, what is written
+is lost, as on a wire.
 """
 
 import io
@@ -20,7 +20,7 @@ import _idle
 from micropython import RingIO, const
 
 _CHUNK = const(256)
-_MIN_RXBUF = const(256)  # ESP-IDF's least
+_MIN_RXBUF = const(256)  # ESP-IDF's minimum
 _READER_GONE_MS = const(1000)
 _MP_STREAM_FLUSH = const(1)
 _MP_STREAM_POLL = const(3)
@@ -50,7 +50,7 @@ class UART(io.IOBase):
         self.dropped = 0  # bytes that the ring had no room for (not on a board)
         if UART._open is None:
             self._line = self._file = open(int(line), "r+b")
-            line = os.getenv("FEDERATION_UART_NEXT")  # no name, for names cost heap
+            line = os.getenv("FEDERATION_UART_NEXT")  # not a constant: its name would cost heap
             if line:
                 self._line = open(int(line), "r+b")
         else:

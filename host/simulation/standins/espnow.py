@@ -15,7 +15,7 @@ ports/esp32/modules/espnow.py of MicroPython 1.25:
 * a new `rxbuf` counts from the next `active(True)`, and `active(False)` forgets the peers;
 * `irecv` gives the same list with the same bytearray each time, `recv` makes new objects;
 * `config(rate=...)` fails on an ESP32-C6. (MicroPython 1.26.1 has been seen to fail in the same
-  way on an ESP32 and a C3, micropython/micropython#18217: firmware has to bear it anywhere.)
+  way on an ESP32 and a C3, micropython/micropython#18217: firmware must expect it anywhere.)
 
 Where it differs from a board:
 
@@ -362,7 +362,7 @@ class ESPNow(io.IOBase):
         air = self._air
         ring = self._ring
         if ring.any():
-            return True  # without a look at the air, which costs a system call
+            return True  # without polling the air, which costs a system call
         air.poll()
         if ring.any():
             return True

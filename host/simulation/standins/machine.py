@@ -4,7 +4,7 @@ rest in `_board.py`.
 
 A reset ends the process with exit code 70 + the reset cause that the chip sees when it is
 started again (FEDERATION_RESET_CAUSE in its environment): 72 `reset()`, 73 a watchdog that
-was not fed, 75 `soft_reset()`. Whoever launched the process starts it again.
+was not fed, 75 `soft_reset()`. The program that launched the process starts it again.
 """
 
 import os
@@ -20,7 +20,7 @@ _SOFT_RESET = const(5)
 
 
 def unique_id():
-    """The six bytes of FEDERATION_MAC: on a board too, the address of the radio."""
+    """Returns the six bytes of FEDERATION_MAC: as on a board, the address of the radio."""
     return bytes.fromhex(os.getenv("FEDERATION_MAC") or "020000000000")
 
 
@@ -35,7 +35,7 @@ def soft_reset():
 
 
 def __getattr__(name):
-    """The rest when it is first asked for: on a board it takes no heap, here it does."""
+    """Imports the rest of the module when it is first used: on a board it takes no heap."""
     import _board
 
     return getattr(_board, name)

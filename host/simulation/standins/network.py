@@ -66,11 +66,11 @@ class WLAN:
         self._require_started()
 
     def status(self):
-        """That of a station that is not connected."""
+        """Returns the status of a station that is not connected."""
         return _IDLE
 
     def config(self, *args, **settings):
-        """The value of the one parameter that is named, or sets those given as keywords."""
+        """Returns the value of the one parameter named, or sets those given as keywords."""
         if settings:
             if args:
                 raise TypeError("either pos or kw args are allowed")

@@ -1,21 +1,21 @@
 # mypy: ignore-errors
-"""Stand-in for what firmware takes of MicroPython's `esp32` on a simulated chip whose weights stay
-in flash: one data partition, a file of its size.
+"""Stand-in for the parts of MicroPython's `esp32` that firmware uses, on a simulated chip whose
+weights stay in flash: one data partition, which is a file of its size.
 
-Chips whose weights lie in the heap do not have this module, as it would take heap there.
+Chips whose weights lie in the heap do not get this module, because it would take heap.
 """
 
 import os
 
 from micropython import const
 
-# The file that holds the partition, or of a stand-in board the flash, with where it begins there
-# and its size. Names are used again and nothing is kept twice: that would be heap that no board
-# uses.
+# The file that holds the partition (on a stand-in board: the flash), the offset of the partition
+# in it, and its size. Names are reused and nothing is kept twice: that would take heap that a
+# board does not need.
 _FILE, _FIRST, _SIZE = (os.getenv("FEDERATION_PARTITION") or "partition.bin 0 0").split()
 _FIRST = int(_FIRST)
 _SIZE = int(_SIZE) or os.stat(_FILE)[6]
-# Now, as a stand-in board has another file system when its program runs.
+# Opened now: when its program runs, a stand-in board has another file system.
 _FILE = open(_FILE, "r+b")
 del os
 _LABEL = "weights"
@@ -28,7 +28,8 @@ HEAP_DATA = const(4)
 
 
 def idf_heap_info(capabilities):
-    """There is no ESP-IDF that had a heap, which for firmware is as if there were no module."""
+    """Raises ImportError: there is no heap of ESP-IDF, and firmware then acts as without
+    `esp32`."""
     raise ImportError("no ESP-IDF")
 
 
@@ -44,23 +45,23 @@ class Partition:
 
     @staticmethod
     def find(type=TYPE_APP, subtype=0xFF, label=None, block_size=4096):
-        """The partitions that are such."""
+        """Returns the partitions of this type and label."""
         if type != Partition.TYPE_DATA or subtype not in (0xFF, _SUBTYPE):
             return []
         return [Partition(_LABEL)] if label in (None, _LABEL) else []
 
     def info(self):
-        """Type, subtype, address, size, label, and whether it is encrypted."""
+        """Returns type, subtype, address, size, label, and whether it is encrypted."""
         return (self.TYPE_DATA, _SUBTYPE, _ADDRESS, _SIZE, _LABEL, False)
 
     def readblocks(self, block_num, buf, offset=0):
-        """Fills the buffer with what begins so many blocks and bytes behind the beginning."""
+        """Fills the buffer from the block `block_num` on, `offset` bytes behind its start."""
         self._seek(block_num, buf, offset)
         if _FILE.readinto(buf) != len(buf):
             raise OSError(_EIO)
 
     def writeblocks(self, block_num, buf, offset=None):
-        """Writes there, as flash does: without an offset it is erased before."""
+        """Writes there, as flash does; without an offset the blocks are erased before."""
         self._seek(block_num, buf, offset or 0)
         if offset is not None:
             held = bytearray(len(buf))
@@ -71,7 +72,7 @@ class Partition:
         _FILE.flush()
 
     def ioctl(self, op, arg):
-        """Counts blocks (4), their bytes (5), erases one (6)."""
+        """Returns the number of blocks (op 4) or the bytes of one (5), or erases one (6)."""
         if op == 4:
             return _SIZE // 4096
         if op == 5:
