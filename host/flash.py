@@ -55,21 +55,21 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         examples=EXAMPLES,
     )
     add = parser.add_argument_group("the board").add_argument
-    add("--board", metavar="NAME", help="which board it is (python -m host.boards lists them)")
+    add("--board", metavar="NAME", help="the kind of board (python -m host.boards lists them)")
     add("--chip-id", type=int, metavar="I", help="which chip of the cluster it becomes, from 0")
     add("--port", metavar="PORT",
-        help="its serial port, as /dev/ttyACM0 (default: the one that a board is at)")
+        help="its serial port, as /dev/ttyACM0 (default: the only one with a board)")
     add("--yes", action="store_true", help="replace a chip of the cluster without asking")
     _add_cluster_options(parser)
     add = parser.add_argument_group("what is written").add_argument
     add("--firmware", type=Path, metavar="PATH",
         help="MicroPython's image, or a folder of official ones (default: download it)")
-    add("--sha256", metavar="HEX", help="what that image must have")
+    add("--sha256", metavar="HEX", help="the SHA-256 that the image must have")
     add("--baud", type=count_up_to(_MAX_BAUD), metavar="N",
-        help="bits a second at which the flash is written (default: 460800, and slower where the"
-        " line is noisy)")
+        help="bits per second for writing the flash (default: 460800, and slower if the line is"
+        " noisy)")
     add("--update", action="store_true",
-        help="copy what has changed to a board that runs MicroPython, and leave that")
+        help="copy only changed files, to a board that runs MicroPython already")
     return parser.parse_args(arguments)  # fmt: skip
 
 
@@ -78,8 +78,8 @@ def _add_cluster_options(parser: Parser) -> None:
     add("--chips", type=count_up_to(MAX_CHIPS), metavar="N",
         help=f"how many chips there are (default {CHIPS})")
     add("--boards", metavar="NAME,...",
-        help="the board of each chip, where they differ: work is dealt by heap and speed (default:"
-        " all chips are dealt the same, as far as the smallest board has room)")
+        help="the board of each chip, if they differ: work is dealt by heap and speed (default:"
+        " all chips get equal shards, which must fit the smallest board)")
     add("--model", type=model_path, metavar="PATH",
         help="as host.run takes it (default models/home.bin)")
     add("--tokenizer", metavar="FILE", help="its tokenizer, as host.run takes it")
@@ -92,9 +92,9 @@ def _add_cluster_options(parser: Parser) -> None:
         help="where the host's serial line ends: at the USB port (default), or at the pins of"
         " the board's second UART")
     add("--line-baud", type=line_baud, metavar="N",
-        help=f"bits a second on all lines of a ring, which the host's adapter has to carry too"
-        f" (default {RING_BAUD}); of --line pins what --parallel auto counts with, for these lines"
-        " are as fast as they carry (default: what the board's file has)")
+        help=f"bits per second on all lines of a ring, the host's adapter included (default"
+        f" {RING_BAUD}); with --line pins the speed that --parallel auto counts with, since these"
+        " lines are as fast as they can be (default: that in the board's file)")
     add("--parallel", choices=CHOICES,
         help="how the model is divided, as host.run has it (default: as before, and for the first"
         " board auto, which chooses for all chips)")
@@ -120,8 +120,8 @@ def _add_cluster_options(parser: Parser) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Flashes and prints what was done; returns the exit code. Raises what main prints as one
-    line."""
+    """Flashes, and prints what was done; returns the exit code. Raises errors that main prints as
+    one line."""
     try:
         job = prepare_job(options, console, input if sys.stdin.isatty() else None)
         run_job(job, console)

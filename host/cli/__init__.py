@@ -1,1 +1,1 @@
-"""What the commands have in common: arguments, terminal, prompts and reports."""
+"""Shared parts of the commands: arguments, terminal, prompts and reports."""

@@ -1,4 +1,4 @@
-"""What the command lines have in common: errors of one line, exit codes, types of arguments."""
+"""Shared parts of the command lines: errors in one line, exit codes, types of arguments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from host.paths import PROJECT
 from protocol.messages import MAX_POSITIONS
 
 FAILED, USAGE = 1, 2
-# 128 + SIGHUP, SIGINT, SIGPIPE or SIGTERM, as shells have it.
+# 128 + SIGHUP, SIGINT, SIGPIPE or SIGTERM, as shells report it.
 HUNG_UP, INTERRUPTED, NOBODY_READS, TERMINATED = 129, 130, 141, 143
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room for what is written
@@ -35,8 +35,8 @@ _SIZE = re.compile(r"(\d+)([KM]?)", re.IGNORECASE)
 
 
 def as_called(text: str) -> str:
-    """Names our commands in `text` as the user called this one: `federation boards` in place of
-    `python -m host.boards`."""
+    """Returns `text` with our commands named in the way that the user called this one:
+    `federation boards` in place of `python -m host.boards`."""
     if Path(sys.argv[0]).stem != PROGRAM:
         return text
     return re.sub(r"python\s+-m\s+host[.\s]\s*(?=[a-z])", f"{PROGRAM} ", text)
@@ -60,12 +60,14 @@ class _PrintVersion(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports what is wrong with a command line in one line, as all other errors are; takes
-    --version, and names the nearest option for one that it does not know."""
+    """An argument parser that reports errors in one line, as our commands report all errors.
+
+    It also has --version, and suggests the nearest option for an unknown one.
+    """
 
     def __init__(self, prog: str, examples: Sequence[str] = (), **settings: Any) -> None:
-        """prog: as `python -m host.run`, or what argparse makes of that for a subcommand;
-        examples: arguments of it, each shown as a command line at the end of the help."""
+        """prog: `python -m host.run`, or what argparse makes of it for a subcommand; examples:
+        argument lists, each shown as a command line at the end of the help."""
         super().__init__(prog=as_called(prog), **settings)
         self._examples = examples
         self.add_argument(
@@ -73,8 +75,8 @@ class Parser(argparse.ArgumentParser):
         )
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse has it; unknown options are refused here, before what they may have been
-        meant to say is taken for something else."""
+        """Does what argparse does, but refuses unknown options first, before their values are
+        taken for something else."""
         found, rest = super().parse_known_args(args, namespace)
         unknown = [word for word in rest if word.startswith("-")]
         if unknown:
@@ -84,7 +86,7 @@ class Parser(argparse.ArgumentParser):
     def _describe_unknown(self, option: str) -> str:
         known = {name.lstrip("-"): name for name in self._option_string_actions}
         near = difflib.get_close_matches(option.lstrip("-"), known, n=1, cutoff=0.7)
-        hint = f"did you mean {known[near[0]]}?" if near else "see --help for those that there are"
+        hint = f"did you mean {known[near[0]]}?" if near else "--help lists all options"
         return f"no option {option}: {hint}"
 
     def format_help(self) -> str:
@@ -95,7 +97,7 @@ class Parser(argparse.ArgumentParser):
         return as_called(text)
 
     def print_help(self, file: Any = None) -> None:
-        """As argparse has it, but to a reader that has gone, or a full disk."""
+        """Prints the help; exits cleanly if the output's reader is gone or the disk is full."""
         if code := print_out(lambda: print(self.format_help(), end="", file=file)):
             self.exit(code)
 
@@ -105,9 +107,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def hold_standard_files() -> None:
-    """Opens the null device where standard input, output or error were closed before we started:
-    what is opened next would have their numbers, under which a child process has others. Python
-    has None for such a file, and what is to be printed there it prints to standard output."""
+    """Opens the null device for standard input, output or error if they were closed at start.
+
+    Otherwise the next files to be opened would get their numbers, and a child process would use
+    them as its standard files. Python has None for a closed standard file, and prints to standard
+    output what is meant for it.
+    """
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
@@ -117,8 +122,11 @@ def hold_standard_files() -> None:
 
 
 def exit_code(command: Callable[[], int], failures: tuple[type[Exception], ...]) -> int:
-    """That of a command, and of what it raises, which is printed as one line: an error of
-    `failures`, Ctrl-C, a reader of the output that has gone, a full disk or memory."""
+    """Runs a command and returns its exit code, or the one for what it raises.
+
+    An error is printed as one line: one of `failures`, Ctrl-C, an output whose reader is gone, a
+    full disk or memory.
+    """
     hold_standard_files()
     take_interrupts()
     try:
@@ -135,14 +143,14 @@ def exit_code(command: Callable[[], int], failures: tuple[type[Exception], ...])
         return NOBODY_READS
     except OSError as error:  # a full disk, too few files or processes for so many chips
         _give_up_output()
-        # Whoever writes files has errors name them (host/errors.naming_file).
+        # Code that writes files makes its errors name them (host/errors.naming_file).
         where = error.filename or ("standard output" if error.errno in _FULL else "")
         return _failed(f"{where}: {error.strerror or error}".removeprefix(": "))
     return code
 
 
 def end_at_signals() -> None:
-    """Has SIGTERM and SIGHUP end the program with a clean-up, which no further one disturbs."""
+    """Makes SIGTERM and SIGHUP end the program with a clean-up, which further ones do not stop."""
 
     def end(number: int, _: object) -> NoReturn:
         for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -150,12 +158,12 @@ def end_at_signals() -> None:
         sys.exit(HUNG_UP if number == signal.SIGHUP else TERMINATED)
 
     signal.signal(signal.SIGTERM, end)
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup has it ignored
         signal.signal(signal.SIGHUP, end)
 
 
 def print_out(printing: Callable[[], None]) -> int:
-    """The exit code of what does no more than print."""
+    """Calls a function that only prints, and returns the exit code."""
 
     def command() -> int:
         printing()
@@ -170,12 +178,12 @@ def _failed(reason: str) -> int:
 
 
 def _give_up_output() -> None:
-    """Python would meet an error of writing again when it flushes what is left."""
+    """Replaces standard output: otherwise Python would fail again when it flushes the rest."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def model_path(text: str) -> str:
-    """The path of a model, from its path or its name. Raises ArgumentTypeError."""
+    """Returns the path of a model, given its path or name. Raises ArgumentTypeError."""
     try:
         return find_path(text)
     except ModelError as error:
@@ -183,13 +191,13 @@ def model_path(text: str) -> str:
 
 
 def heap_size(text: str) -> int:
-    """Bytes of a chip's heap, from text as 160K or 4M. Raises ArgumentTypeError."""
+    """Returns the bytes of a chip's heap, given as 160K or 4M. Raises ArgumentTypeError."""
     match = _SIZE.fullmatch(text)
     size = int(match[1]) << {"": 0, "k": 10, "m": 20}[match[2].lower()] if match else 0
     if not _LEAST_HEAP <= size <= _MOST_PSRAM << 20:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no size from {_LEAST_HEAP >> 10}K to {_MOST_PSRAM}M: give it as 160K or"
-            " 4M, or in bytes"
+            f"must be a size from {_LEAST_HEAP >> 10}K to {_MOST_PSRAM}M, as 160K or 4M, or in"
+            f" bytes, got {text!r}"
         )
     return size
 
@@ -206,26 +214,26 @@ def line_baud(text: str) -> int:
 
 
 def probability(text: str) -> float:
-    """A probability below 1. Raises ArgumentTypeError."""
+    """Returns a probability below 1. Raises ArgumentTypeError."""
     value = _number(text)
     if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no probability below 1")
+        raise argparse.ArgumentTypeError(f"must be in [0, 1), got {text!r}")
     return value
 
 
 def temperature(text: str) -> float:
-    """A temperature of sampling. Raises ArgumentTypeError."""
+    """Returns a temperature of sampling. Raises ArgumentTypeError."""
     value = _number(text)
     if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0")
+        raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text!r}")
     return value
 
 
 def nucleus(text: str) -> float:
-    """The probability of the tokens to sample among. Raises ArgumentTypeError."""
+    """Returns the total probability of the tokens to sample among. Raises ArgumentTypeError."""
     value = _number(text)
     if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0, up to 1")
+        raise argparse.ArgumentTypeError(f"must be in (0, 1], got {text!r}")
     return value
 
 
@@ -237,34 +245,40 @@ def _number(text: str) -> float:
 
 
 def draft_count(text: str) -> int | None:
-    """How many tokens to guess at a time, None for "auto". Raises ArgumentTypeError."""
+    """Returns how many tokens to draft at a time, None for "auto". Raises ArgumentTypeError."""
     if text == "auto":
         return None
     if not (text.isascii() and text.isdigit() and int(text[:9]) < MAX_POSITIONS):
         most = MAX_POSITIONS - 1
-        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number from 0 to {most}")
+        raise argparse.ArgumentTypeError(
+            f"must be auto or a whole number from 0 to {most}, got {text!r}"
+        )
     return int(text)
 
 
 def count_from(least: int) -> Callable[[str], int]:
-    """What makes a whole number from `least` of a text, or raises ArgumentTypeError."""
+    """Returns an argument type: a whole number of at least `least`."""
 
     def count(text: str) -> int:
         value = int(text) if text.isascii() and text.isdigit() and len(text) < 100 else -1
         if value < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least}")
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number of at least {least}, got {text!r}"
+            )
         return value
 
     return count
 
 
 def count_up_to(most: int) -> Callable[[str], int]:
-    """What makes a whole number from 1 to `most` of a text, or raises ArgumentTypeError."""
+    """Returns an argument type: a whole number from 1 to `most`."""
 
     def count(text: str) -> int:
         value = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
         if not 1 <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {most}")
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from 1 to {most}, got {text!r}"
+            )
         return value
 
     return count

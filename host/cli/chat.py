@@ -1,4 +1,4 @@
-"""A conversation at the prompt: what was said so far, and what of it the model is given."""
+"""A conversation at the prompt: its messages so far, and those that the model is given."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from host.model.prompt_format import PromptFormat
 
 
 class Chat:
-    """Keeps the messages of a conversation, the oldest of which are left out as it gets longer
-    than the model can take."""
+    """Keeps the messages of a conversation; the oldest are left out when it gets too long for the
+    model."""
 
     def __init__(self, encoder: PromptEncoder, system: str | None) -> None:
-        """system: a message that each conversation begins with, None for what the template has."""
+        """system: the system message of each conversation, None for the template's."""
         self._encoder = encoder
         self._system = [] if system is None else [Message(SYSTEM, system)]
         self._said: list[Message] = []
@@ -32,11 +32,11 @@ class Chat:
         self._said.clear()
 
     def ask(self, prompt: str, on_shortening: Callable[[], None] = lambda: None) -> Conversation:
-        """Returns the conversation with another message of the user at its end; on_shortening: is
-        called where its oldest messages had to be left out.
+        """Returns the conversation with another message of the user at its end.
 
-        A quarter of all tokens is kept for the answer. Raises PromptTooLong where the message
-        alone is too long, ModelError for what is no text.
+        on_shortening: called if the oldest messages had to be left out. A quarter of all tokens is
+        reserved for the answer. Raises PromptTooLong if the message alone is too long, and
+        ModelError if it is not text.
         """
         is_short = False
         while True:
@@ -56,20 +56,20 @@ class Chat:
             del self._said[:2]
 
     def note(self, prompt: str, answer: str) -> None:
-        """Takes in what was said."""
+        """Adds a message of the user and its answer to the conversation."""
         self._said += [Message(USER, prompt), Message(ASSISTANT, answer)]
 
 
 def find_steps(options: argparse.Namespace, config: Config, context: int | None) -> int | None:
-    """Returns how many tokens a text has at most, None for the default; a conversation may fill
-    the context."""
+    """Returns the most tokens of a text, None for the default; a conversation may fill the
+    context."""
     if options.chat and options.steps is None:
         return context or config.context
     return options.steps if options.steps is None else int(options.steps)
 
 
 def check_chat(options: argparse.Namespace, form: PromptFormat) -> None:
-    """Raises ArgumentError, ModelError where the model cannot have the conversation asked for."""
+    """Raises ArgumentError or ModelError if the model cannot hold the conversation asked for."""
     if options.chat:
         require_chat_template(form)
         if options.examples:
@@ -79,7 +79,7 @@ def check_chat(options: argparse.Namespace, form: PromptFormat) -> None:
 
 
 def make_prompt(options: argparse.Namespace, text: str) -> Prompt:
-    """Returns what a text is to the model: itself, or the first message of a conversation."""
+    """Returns the text as a prompt: as it is, or as the first message of a conversation."""
     if not options.chat:
         return text
     system = [] if options.system is None else [Message(SYSTEM, options.system)]

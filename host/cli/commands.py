@@ -12,7 +12,8 @@ from host.cli.arguments import PROGRAM
 
 
 class Command(NamedTuple):
-    """A subcommand: the group that its help stands in, its module and what it does, in a line."""
+    """A subcommand: the group that the help lists it in, its module, and a line on what it
+    does."""
 
     group: str
     module: str
@@ -54,7 +55,7 @@ def overview() -> str:
 
 
 def unknown(name: str) -> str:
-    """Returns what is wrong with the name of a command, and the nearest one."""
+    """Returns the error for an unknown command, with the nearest one as a hint."""
     near = difflib.get_close_matches(name, COMMANDS, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"run `{PROGRAM}` for a list"
     return f"no command {name!r}: {hint}"

@@ -1,6 +1,6 @@
-"""What commands print with: rich, by way of a module of ours.
+"""The Console that commands print with: rich's, imported through this module.
 
-A command whose first import is ours works as a script too (host/host.py).
+A command whose first import is one of ours works as a script too (host/host.py).
 """
 
 import rich.console
@@ -12,9 +12,9 @@ __all__ = ["Console", "Table", "escape", "track"]
 
 
 class Console(rich.console.Console):
-    """rich's, but for a reader of the output that has gone: host/cli/arguments.py has the exit
-    code for that, where rich has one of its own."""
+    """rich's Console, except that an output whose reader is gone raises an error: the exit code
+    for that is host/cli/arguments.py's, not rich's."""
 
     def on_broken_pipe(self) -> None:
-        """Passes the error on; rich calls this where it has caught it."""
+        """Raises the error again; rich calls this where it has caught it."""
         raise

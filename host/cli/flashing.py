@@ -1,4 +1,4 @@
-"""Carrying out a flash command: progress, what is printed, and the check that the chip starts."""
+"""Carries out a flash command: shows progress, and verifies that the chip starts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from host.flashing.flashing import check_chip, count_seconds, flash_segments, wr
 from host.flashing.updating import Updated, update
 from host.links.discovery import find_candidates, locate
 
-_LONG = 60  # seconds of writing, of which users are told before
+_LONG = 60  # seconds of writing that are announced beforehand
 
 
 def run_job(job: FlashJob, console: Console) -> None:
@@ -49,7 +49,7 @@ def run_job(job: FlashJob, console: Console) -> None:
 
 
 def flash_board(job: FlashJob, progress: Progress) -> tuple[str, str]:
-    """Writes the whole flash of a board; returns its MAC, and what was done."""
+    """Writes the whole flash of a board; returns its MAC, and a text on what was done."""
     task = progress.add_task("looking at the board", total=None)
 
     def on_download(size: int, total: int | None) -> None:
@@ -80,18 +80,18 @@ def flash_board(job: FlashJob, progress: Progress) -> tuple[str, str]:
 
 
 def _announce(content: Sequence[Segment], seconds: float) -> str:
-    """How long writing takes."""
+    """Returns a line on how long writing takes."""
     size = sum(len(segment.content) for segment in content)
     minutes, left = divmod(round(seconds), 60)
     return (
-        f"writing {size:,} bytes takes up to {minutes}:{left:02d} minutes, less where some are"
-        " there already; it can be interrupted, and the same command goes on"
+        f"writing {size:,} bytes takes up to {minutes}:{left:02d} minutes, less if some are there"
+        " already; it can be interrupted, and the same command goes on"
     )
 
 
 def update_board(job: FlashJob, progress: Progress) -> tuple[str, str]:
-    """Copies what has changed to a board that runs MicroPython; returns its MAC, and what was
-    done."""
+    """Copies changed files to a board that runs MicroPython; returns its MAC, and a text on what
+    was done."""
     task = progress.add_task("looking at the board", total=None)
 
     def make_files(system: System) -> dict[str, bytes]:
@@ -106,8 +106,11 @@ def update_board(job: FlashJob, progress: Progress) -> tuple[str, str]:
 
 
 def check_ready(job: FlashJob, mac: str, console: Console) -> tuple[str, str]:
-    """Waits for the chip to start. Returns what it reports, or why it was not asked, and the port
-    that its board is at now, as far as it is known. Raises FlashError."""
+    """Waits for the chip to start. Raises FlashError.
+
+    Returns a text on what it reports, or why it was not asked; and the port of its board now, as
+    far as that is known.
+    """
     place = job.place
     gateway = job.cluster.chip(0)
     if place.link.line == "pins":
@@ -128,7 +131,8 @@ def check_ready(job: FlashJob, mac: str, console: Console) -> tuple[str, str]:
 
 
 def _await_ready(job: FlashJob, mac: str, port: str, console: Console) -> tuple[str, str]:
-    """What the chip reports, and at which port; mac, port: of the board at the host's line."""
+    """Returns what the chip reports, and at which port; mac, port: of the board at the host's
+    line."""
     with console.status("waiting for the chip"):
         ready, found = await_ready(
             job.model, job.place, lambda: locate(mac, port, find_candidates()), READY_TIMEOUT
@@ -142,7 +146,7 @@ def _await_ready(job: FlashJob, mac: str, port: str, console: Console) -> tuple[
 
 
 def _check_permission(job: FlashJob, mac: str, progress: Progress) -> None:
-    """Asks the user, where that is needed; the question must not stand in a bar that moves."""
+    """Asks the user if need be; progress bars are stopped for the question."""
     progress.stop()
     job.check_permission(mac)
     progress.start()

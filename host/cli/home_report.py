@@ -1,4 +1,4 @@
-"""A home for people: what `python -m host.home check` prints."""
+"""Describes a home for `python -m host.home check`."""
 
 from __future__ import annotations
 

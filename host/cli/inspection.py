@@ -1,4 +1,4 @@
-"""What a model is, and which boards hold it: `python -m host.model inspect`."""
+"""Inspects a model, and which boards can hold it: `python -m host.model inspect`."""
 
 from __future__ import annotations
 
@@ -31,16 +31,17 @@ from host.parallel.fitting import (
 )
 from host.parallel.parallelism import ANYWHERE
 
-LINKS = ("uart", "espnow")  # over which numbers of chips are listed
-_MOST_TRIED = 20  # boards with weights in flash, where none do with them in heaps
+LINKS = ("uart", "espnow")  # the links for which numbers of chips are listed
+_MOST_TRIED = 20  # boards to try with weights in flash, if the model does not fit heaps
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Whether a cluster of these boards holds the model; problem: one line, where it does not.
+    """Whether a cluster of these boards holds the model.
 
-    weights: where these are, of PSRAM and flash; tokens_per_second, first_token (seconds from a
-    prompt of PROMPT tokens on), limit: what takes most of the time; None where not modelled.
+    problem: a line on why not; weights: where they are kept: heap, PSRAM, flash;
+    tokens_per_second; first_token: seconds after a prompt of PROMPT tokens; limit: what takes most
+    of the time. None where it is not modelled.
     """
 
     chips: int
@@ -56,13 +57,12 @@ class Fit:
 class Inspection:
     """A model's figures.
 
-    parameters: a classifier that shares the embedding counts once, but a quantized model has two
-    matrices there in any case; quantized_bytes: int8 weights and
-    their rows' multipliers, which all chips together hold; kv_bytes: of the caches that they hold
-    for `context` positions; chips: of each board and over each link, the smallest number that
-    holds the model, signed where it is no simulated board, as `flash` has it; None where no number
-    does; with_flash: the same where fewer do with weights in flash;
-    problem: one line, where no chips can run the model whatever their heaps.
+    parameters: a classifier that shares the embedding's matrix counts once (a quantized model
+    always has two matrices); quantized_bytes: int8 weights and their rows' multipliers on all
+    chips together; kv_bytes: of their caches for `context` positions; chips: by board and link,
+    the smallest number of boards that hold the model, None if no number does, with signed frames
+    except on simulated boards, as `flash` does it; with_flash: the same, where fewer boards do
+    with weights in flash; problem: one line, if no chips can run the model, whatever their heaps.
     """
 
     path: str
@@ -91,10 +91,11 @@ def inspect_model(
     cluster: tuple[int, Board] | None = None,
     link: str = "espnow",
 ) -> Inspection:
-    """Inspects the model at `path`, with caches for `context` positions, by default its whole
-    context, and whether a cluster of so many boards on a link holds it.
+    """Inspects the model at `path`.
 
-    Raises ModelError and BoardError.
+    context: positions of the KV caches, by default all that the model allows; cluster: a number of
+    boards of a kind, to see whether they hold the model over `link`. Raises ModelError,
+    BoardError.
     """
     kind = loading.detect_format(path)
     shared = False
@@ -103,8 +104,8 @@ def inspect_model(
     else:
         weights = loading.load_weights(path)
         shared = weights.shared_classifier
-        # Plans ask for sizes and for the bits of sums, which the weights alone decide: so any
-        # ranges of activations will do, and the model need not run to calibrate.
+        # Plans need sizes and the bits of sums, which depend on the weights only: so any ranges of
+        # activations do, and the model need not run for calibration.
         model = quantize(weights, _make_unit_ranges(weights.config.layers))
     config = model.config
     context = config.context if context is None else context
@@ -141,7 +142,7 @@ def _fewest_by_link(model: QuantizedModel, board: Board, context: int) -> dict[s
 def _fewest_with_flash(
     model: QuantizedModel, board: Board, context: int, in_heaps: dict[str, int | None]
 ) -> dict[str, int]:
-    """By link, where that is fewer."""
+    """Returns the fewest boards with weights in flash by link, where that is fewer."""
     found = {}
     for link, chips in in_heaps.items():
         if chips == 1 or board.is_simulated or not board.weights_room:
@@ -154,7 +155,7 @@ def _fewest_with_flash(
 
 
 def _check_fit(model: QuantizedModel, chips: int, board: Board, context: int, link: str) -> Fit:
-    """As flashing these boards with their defaults has it."""
+    """Returns whether the model fits these boards, flashed with default options."""
     every = (board,) * chips
     boards = BoardSet(every, link, context, not board.is_simulated, "pins")
     plans, problems = find_plans(model, boards)

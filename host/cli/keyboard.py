@@ -1,7 +1,7 @@
-"""Prompts typed at a terminal: edited, remembered from run to run, kept while one is answered.
+"""Reads prompts typed at a terminal: with editing, and a history that is kept from run to run.
 
-Whatever is typed while nobody asks for it is not shown in the midst of other text, and is there
-when the next prompt is asked for: an end of input (Ctrl-D) too.
+Keys typed while an answer is printed are not shown within it; they are there when the next prompt
+is read, an end of input (Ctrl-D) too.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _REMEMBERED = 1000  # lines
 
 @contextlib.contextmanager
 def hold_keys() -> Iterator[None]:
-    """Keeps what is typed at the terminal of standard input, unseen, for whoever reads it later.
+    """Keeps keys typed at the terminal of standard input, without showing them, for later reading.
 
-    Ctrl-C and Ctrl-Z are still what they are. Does nothing in the background, where a program that
-    changes its terminal is stopped.
+    Ctrl-C and Ctrl-Z keep their meaning. Does nothing in the background, because there a program
+    that changes its terminal is stopped.
     """
     try:
         descriptor = sys.stdin.fileno()
@@ -38,7 +38,7 @@ def hold_keys() -> Iterator[None]:
         yield
         return
     held = list(before)
-    # Not line by line: Ctrl-D would be taken out of what comes.
+    # Not in line mode, which would remove Ctrl-D from the input.
     held[3] &= ~(termios.ECHO | termios.ICANON)
     held[6] = [*before[6]]
     held[6][termios.VMIN], held[6][termios.VTIME] = 1, 0
@@ -51,8 +51,11 @@ def hold_keys() -> Iterator[None]:
 
 @contextlib.contextmanager
 def show_keys(is_edited: bool) -> Iterator[None]:
-    """Undoes hold_keys while a line is read; is_edited: by readline, which takes keys as they come
-    and shows them itself, where the terminal is one that does."""
+    """Undoes hold_keys while a line is read.
+
+    is_edited: whether readline reads it, which on most terminals takes and shows single keys
+    itself.
+    """
     descriptor = sys.stdin.fileno()
     held = termios.tcgetattr(descriptor)
     shown = list(held)
@@ -65,12 +68,12 @@ def show_keys(is_edited: bool) -> Iterator[None]:
 
 
 def typed_prompts() -> Iterator[str]:
-    """Yields lines typed at the terminal until Ctrl-D; Ctrl-C drops the one that is being typed.
+    """Yields lines typed at the terminal until Ctrl-D; Ctrl-C drops the line being typed.
 
-    They can be edited, and earlier ones recalled, those of earlier runs too.
+    Lines can be edited, and earlier ones recalled, from earlier runs too.
     """
     if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="surrogateescape")  # as Python has it for arguments
+        sys.stdin.reconfigure(errors="surrogateescape")  # as Python does for arguments
     with _history(_history_file()):
         while True:
             try:
@@ -86,7 +89,8 @@ def typed_prompts() -> Iterator[str]:
 
 
 def _history_file() -> Path | None:
-    """Where lines are kept: in the file that the environment names, in none where it is empty."""
+    """Returns the history's file, which the environment may name; None if it names an empty
+    one."""
     named = os.environ.get("FEDERATION_HISTORY")
     if named is None:
         return state_file("history")
@@ -95,7 +99,7 @@ def _history_file() -> Path | None:
 
 @contextlib.contextmanager
 def _history(file: Path | None) -> Iterator[None]:
-    """Has input() edit and remember lines: from now on, and from run to run, where it can."""
+    """Makes input() edit and remember lines, if possible from run to run too."""
     try:
         import readline
     except ImportError:
@@ -111,18 +115,18 @@ def _history(file: Path | None) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
-            # What is typed is for its writer's eyes alone.
+            # Only the user may read what was typed.
             os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600))
             readline.set_history_length(_REMEMBERED)
             readline.write_history_file(file)
 
 
 def _typed_line() -> str:
-    """Raises EOFError at Ctrl-D."""
+    """Returns the next typed line. Raises EOFError at Ctrl-D."""
     if sys.stdout is not None and sys.stdout.isatty():
         with show_keys(is_edited="readline" in sys.modules):
             return input(MARK)
-    # Only what is generated is written to a file or a program.
+    # To a file or a program only generated text is written.
     print(MARK, end="", file=sys.stderr, flush=True)
     with show_keys(is_edited=False):
         line = sys.stdin.readline()

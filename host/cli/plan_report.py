@@ -19,14 +19,17 @@ from host.parallel.cost.widths import TYPICAL_TOKENS
 from host.parallel.parallelism import Parallelism
 
 Problems = dict[Parallelism, ModelError]
-_NOTHING_HELPS = "nothing of link, lines, length of frames and number of boards alone (modelled)"
+_NOTHING_HELPS = "no single change of link, lines, frame length or number of boards (modelled)"
 
 
 def make_plan_report(
     boards: BoardSet, fitting: list[Assessment], problems: Problems, change: Change | None
 ) -> dict[str, Any]:
-    """Returns the object that `--json` prints. fitting: one strategy at least; change: what would
-    help most."""
+    """Returns the object that `--json` prints.
+
+    fitting: the strategies that fit, at least one; problems: why others do not; change: the single
+    change that would help most, or None.
+    """
     best, many = recommend(fitting), recommend(fitting, many=True)
     return {
         "link": boards.kind,
@@ -51,7 +54,7 @@ def print_plan(
     problems: Problems,
     change: Change | None,
 ) -> None:
-    """Prints the same for people."""
+    """Prints the plan as tables for people; parameters as in make_plan_report."""
     for each in fitting:
         console.print(_heading(each), highlight=False)
         _print_chips(console, each)
@@ -95,7 +98,7 @@ def _describe_range(numbers: range) -> str:
 
 
 def _print_chips(console: Console, each: Assessment) -> None:
-    """Shards and heaps, chip by chip."""
+    """Prints shards and heaps, chip by chip."""
     headings = [
         "chip", "heads", "units", "rows", "weights", "KV", "tables", "buffers", "code", "room",
         "free",
@@ -114,8 +117,8 @@ def _print_chips(console: Console, each: Assessment) -> None:
 
 
 def describe_readings(each: Assessment) -> list[str]:
-    """Where the chips' weights are read from, and how much of it in a token, but for those whose
-    weights are in internal RAM: a line for each kind."""
+    """Returns lines on where weights are read from, and how many bytes for each token; not for
+    chips with weights in internal RAM."""
     kinds: dict[tuple[str, int | None], dict[int, Reading]] = {}
     for shard in each.plan.shards:
         for read in each.readings(shard):
@@ -129,7 +132,7 @@ def describe_readings(each: Assessment) -> list[str]:
 
 
 def _describe_numbers(numbers: list[int]) -> str:
-    """As "0-3, 5"."""
+    """Returns the numbers as text: "0-3, 5"."""
     parts: list[list[int]] = []
     for number in numbers:
         if parts and number == parts[-1][-1] + 1:
@@ -140,7 +143,7 @@ def _describe_numbers(numbers: list[int]) -> str:
 
 
 def _print_token(console: Console, fitting: list[Assessment]) -> None:
-    """What a token takes, a column for each strategy."""
+    """Prints what a token takes, with a column for each strategy."""
     reads = any(each.latency and each.latency.reading for each in fitting)
     columns = [_figures(each, reads) for each in fitting]
     rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
@@ -149,7 +152,8 @@ def _print_token(console: Console, fitting: list[Assessment]) -> None:
 
 
 def _figures(each: Assessment, reads: bool) -> dict[str, str]:
-    """By name, in order; reads: whether any of them waits for weights."""
+    """Returns the figures of a token by name, in order; reads: whether any strategy waits for
+    weights."""
     used, times = each.traffic, each.latency
     figures = {
         "synchronizations": f"{used.synchronizations:,}",

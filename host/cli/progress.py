@@ -11,23 +11,23 @@ from host.cli.console import Console
 
 
 class Steps:
-    """Work of several kinds, one after the other, that is done step by step."""
+    """A progress bar for work of several kinds, one after another, each in steps."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task
 
     def begin(self, label: str) -> None:
-        """Shows what is done from now on."""
+        """Shows the label of the work that begins now."""
         self._progress.update(self._task, description=label)
 
     def advance(self, _: object = None) -> None:
-        """Takes in that one more step is done."""
+        """Counts one more step as done."""
         self._progress.advance(self._task)
 
 
 @contextmanager
 def show_progress(console: Console, label: str, total: int) -> Iterator[Steps]:
-    """Shows a bar, and that work goes on between two steps, while the context lasts."""
+    """Shows a bar while the context lasts, with a sign that work goes on between two steps."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),

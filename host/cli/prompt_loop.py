@@ -1,4 +1,4 @@
-"""The prompts of a run, wherever they come from, and what is printed for each."""
+"""Runs the prompts of `run`, from options, a pipe or a terminal, and prints the answers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class PromptLoop:
         self._code = 0
 
     def run(self, given: list[str]) -> int:
-        """Runs the prompts given, or those that come, and ends with the table; the exit code."""
+        """Runs the given prompts, or those that come, and prints the table; returns the exit
+        code."""
         stats = True
         if self._options.prompts is not None:
             self._run_batch(given)
@@ -86,7 +87,7 @@ class PromptLoop:
             self._finish(generation)
 
     def _run_piped(self) -> bool:
-        """Runs the lines of standard input; whether somebody would read a table."""
+        """Runs the lines of standard input; returns whether to print the table."""
         is_any = False
         for number, prompt in piped_prompts():
             if isinstance(prompt, str) and not prompt.strip():
@@ -132,10 +133,10 @@ class PromptLoop:
                 self._run_prompt(prompt)
             except ModelError as error:
                 self._fail(str(error))
-        self._code = code  # the user has seen what went wrong, and typed on
+        self._code = code  # the user has seen the errors, and typed on
 
     def _help(self) -> str:
-        """What can be typed at the prompt."""
+        """Returns the help on what can be typed at the prompt."""
         what = "a command, which is answered" if self._answers else "a text to continue"
         if self._chat:
             what = "a message, which is answered; /new begins another conversation"
@@ -148,14 +149,15 @@ class PromptLoop:
         )
 
     def _answer_nothing(self, prompt: str) -> None:
-        """Prints an empty answer to an empty line, where each line has one."""
+        """Prints an empty answer to an empty line, where each line has an answer."""
         if self._answers and self._options.json:
             print(json.dumps({"prompt": prompt, "text": ""}), flush=True)
         elif self._answers:
             self._display.show("\n")
 
     def _run_prompt(self, prompt: str) -> bool:
-        """Shows what a prompt leads to, piece by piece; whether it came to its end."""
+        """Generates the answer to a prompt and shows it piece by piece; returns whether it was
+        completed."""
         asked = self._chat.ask(prompt, _report_shortening) if self._chat else prompt
         task = self._generator.task(asked, self._sampler)
         with StopAtInterrupt() if self._is_typing else nullcontext() as stop:
@@ -166,7 +168,7 @@ class PromptLoop:
                 for piece in stream:
                     self._display.show(piece)
             except BaseException:
-                self._display.end_line()  # but no line for an answer of which nothing came
+                self._display.end_line()  # prints no line if nothing of the answer has come
                 raise
             finally:
                 stream.close()
@@ -179,11 +181,11 @@ class PromptLoop:
         return stop is None or not stop.is_requested
 
     def _text(self, generation: Generation) -> str:
-        """What is printed: the prompt too, where the model continues it."""
+        """Returns the text to print: with the prompt, if the model continues it."""
         return ("" if self._answers else generation.prompt_text) + generation.text
 
     def _finish(self, generation: Generation) -> None:
-        """Prints what comes after the text of a generation."""
+        """Prints the notes after the text of a generation."""
         is_cut = self._answers and generation.finish_reason == LENGTH
         cut = self._encoder.limit if is_cut else ""
         if self._options.json:
@@ -199,8 +201,8 @@ class PromptLoop:
             print_message(f"note: {_shorten(generation.prompt)!r}: ask before that is done")
 
     def _refuse(self, prompt: str | TextError, reason: str) -> None:
-        """Prints the answer to a prompt that cannot be given to a model that has a grammar: of
-        such a model, each prompt has its line."""
+        """Answers a prompt that a model with a grammar cannot be given: with such a model each
+        prompt gets a line."""
         grammar = self._format.grammar
         if grammar and self._options.json:
             asked = None if isinstance(prompt, TextError) else prompt
@@ -210,7 +212,7 @@ class PromptLoop:
             self._display.show(f"{grammar.refusal}\n")
 
     def _fail(self, reason: str) -> None:
-        """Reports what is wrong with a prompt; the others are run."""
+        """Reports what is wrong with a prompt; the others still run."""
         print_message(f"error: {one_line(reason)}")
         self._code = FAILED
 
@@ -239,7 +241,7 @@ def _shorten(prompt: str) -> str:
 
 
 def reads_terminal(options: argparse.Namespace) -> bool:
-    """Whether prompts are typed at a terminal."""
+    """Returns whether prompts are typed at a terminal."""
     return options.prompt is None and is_terminal(sys.stdin)
 
 

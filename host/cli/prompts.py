@@ -15,21 +15,23 @@ from host.errors import TextError
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a stream is a terminal; not where it was closed before we started."""
+    """Returns whether a stream is a terminal; False if it was closed before we started."""
     return stream is not None and stream.isatty()
 
 
 def example(prompt: str) -> str:
-    """Returns how the prompt of an example or file is shown: as if it had been typed, and without
-    what would steer the terminal. Raises TextError for what is no text."""
+    """Returns the line that shows the prompt of an example or file as if it had been typed.
+
+    Characters that would control the terminal are left out. Raises TextError if it is not text.
+    """
     return f"{MARK}{text_input.normalize(prompt)}\n"
 
 
 def piped_prompts() -> Iterator[tuple[int, str | TextError]]:
-    """Yields the lines of standard input as they come, with their numbers; in the place of one
-    that is no text, the error that says why.
+    """Yields number and text of each line of standard input as it comes; for a line that is not
+    text, the error that says why.
 
-    Raises TextError where nothing of it can be read.
+    Raises TextError if nothing of it can be read.
     """
     if sys.stdin is None:
         return
@@ -43,9 +45,9 @@ def piped_prompts() -> Iterator[tuple[int, str | TextError]]:
 
 
 class StopAtInterrupt:
-    """A context in which the first Ctrl-C only sets `is_requested`, and a second interrupts.
+    """A context in which the first Ctrl-C only sets `is_requested`, and the second interrupts.
 
-    So a generation ends between two tokens, with all chips at the same one.
+    So a generation ends between two tokens, with all chips in the same state.
     """
 
     def __init__(self) -> None:

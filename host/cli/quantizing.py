@@ -1,4 +1,4 @@
-"""From a float model to a quantized file, step by step: `python -m host.model quantize`."""
+"""Quantizes a float model to a file, step by step: `python -m host.model quantize`."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from host.model.tokenizers.text import Tokenizer
 Sequences = npt.NDArray[np.int64]
 
 HELD_OUT_SEED = CALIBRATION_SEED + 1
-# Of a long text, as many sequences as are calibrated on and measured in reasonable time.
+# Sequences of a long text that are used, so that calibration and measuring do not take too long.
 MOST_SEQUENCES = 64
 FEWEST_TOKENS = 32
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Sequences [n, length] to calibrate on, and others to measure on; each begins with BOS."""
+    """Sequences [n, length] for calibration, and others for measuring; each begins with BOS."""
 
     calibration: Sequences
     held_out: Sequences
@@ -57,10 +57,10 @@ def quantize_to_file(
     text: str | Path | None,
     console: Console,
 ) -> Quality:
-    """Writes the model at `path`, quantized, to `output`; prints and returns what that cost.
+    """Quantizes the model at `path` to the file `output`; prints and returns the loss of quality.
 
-    text: a file to calibrate on and to measure on, by default texts that the model samples.
-    Raises ModelError.
+    text: a file for calibration and measuring; by default the model samples texts. Raises
+    ModelError.
     """
     if Path(output).exists() and Path(output).samefile(path):
         raise ModelError(f"{output} is the model itself: give another file to write")
@@ -98,14 +98,14 @@ def quantize_to_file(
 
 
 class _Steps:
-    """The steps of quantizing, of which each has its bar."""
+    """The steps of quantizing, each with a progress bar."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task = progress.add_task("loading", total=None)
 
     def begin(self, description: str, total: int) -> Callable[[], None]:
-        """Begins a step; returns what is called after each of its parts."""
+        """Begins a step; returns a function to call after each of its parts."""
         self._progress.reset(self._task, description=description, total=total)
         return lambda: self._progress.advance(self._task)
 
@@ -121,7 +121,10 @@ def sample_texts(
 
 
 def read_texts(path: str | Path, tokenizer: Tokenizer, model: FloatModel) -> Texts:
-    """Reads the text at `path`: its first half, and its second. Raises ModelError, naming it."""
+    """Reads the text at `path`: its first half for calibration, its second for measuring.
+
+    Raises ModelError, naming the file.
+    """
     try:
         text = text_input.read_text(path)
     except OSError as error:
@@ -139,7 +142,7 @@ def read_texts(path: str | Path, tokenizer: Tokenizer, model: FloatModel) -> Tex
 def _cut_sequences(tokens: list[int], bos: int, length: int) -> Sequences:
     """Cuts `tokens` into sequences of `length`, BOS included, or into a single shorter one.
 
-    Of more than MOST_SEQUENCES, that many from all over the text.
+    If they are more than MOST_SEQUENCES, only so many are used, from all over the text.
     """
     body = min(length - 1, len(tokens))
     count = len(tokens) // body

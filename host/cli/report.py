@@ -29,9 +29,9 @@ def make_report(
 ) -> dict[str, object]:
     """Returns the object that `--json` prints for each prompt.
 
-    text, tokens: as they are printed, so with the prompt's where the model continues it; cut:
-    what ended an answer before the model said that it was whole, "" for nothing; answer: the
-    generation of a model whose answers have a grammar.
+    text, tokens: as printed, so with the prompt's if the model continues it; cut: what ended an
+    answer before it was complete, "" for nothing; answer: the generation, if the model's answers
+    have a grammar.
     """
     return {
         "prompt": prompt,
@@ -70,7 +70,7 @@ def print_report(
     idle: Idle | None = None,
     simulated: bool = True,
 ) -> None:
-    """Prints the same for people. simulated: whether the chips are processes of this machine."""
+    """Prints the report of a run for people; simulated: whether chips are processes here."""
     how = "simulated: this machine's speed, not a chip's" if simulated else "measured"
     rows = [
         (
@@ -115,7 +115,7 @@ def print_report(
 
 
 def _describe_kernels(chips: list[ChipStatistics]) -> list[str]:
-    """Says which kernels chips run, a line for each kind; nothing where they do not say."""
+    """Returns a line for each kind of kernels that chips run; none if they do not report it."""
     running: dict[str, list[str]] = {}
     for chip in chips:
         if chip.kernels:

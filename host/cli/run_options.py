@@ -53,9 +53,9 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     _add_model_options(parser)
     add_chip_options(parser).add_argument(
         "--check", nargs="?", type=_check_every, const=0, metavar="N",
-        help="alone: before generating, compare each chip's answers with what its shard must"
-             " give, number by number; the host adds up then (--reduce host). With N: compute one"
-             " token in N on the host too, while the chips generate, however they add up",
+        help="alone: before generating, compare each chip's answers, number by number, with those"
+             " that its shard must give; this takes --reduce host. With N: compute one token in N"
+             " on the host too, while the chips generate; this takes any --reduce",
         )  # fmt: skip
     add_simulation_options(parser)
     _add_output_options(parser)
@@ -66,7 +66,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _take_words(parser: Parser, options: argparse.Namespace) -> None:
-    """Takes words that belong to no option for the prompt."""
+    """Uses words that belong to no option as the prompt."""
     text = " ".join(options.words)
     if options.prompt is not None:
         parser.error(f"{text!r} and --prompt: give one of them")
@@ -80,16 +80,16 @@ def _add_prompt_options(parser: Parser) -> None:
     add("words", nargs="*", metavar="PROMPT", help="text to continue, or to answer")
     add("--prompt", metavar="TEXT", help="the same, which may begin with a dash")
     add("--prompts", metavar="FILE",
-        help="a prompt in each line, which fill a pipeline together; answers are printed under"
-             " their prompts")
+        help="a file with a prompt in each line; a pipeline works on several at a time; answers"
+             " are printed under their prompts")
     add("--chat", action="store_true",
-        help="prompts are messages of one conversation, which the model is given as its chat"
-             " template has it (of a file of --prompts each is its own conversation)")
+        help="prompts are messages of one conversation, formatted by the model's chat template"
+             " (with --prompts, each line is its own conversation)")
     add("--system", metavar="TEXT",
-        help="with --chat: what the conversation begins with, in place of what the template has")
+        help="with --chat: the system message, in place of the template's")
     add("--examples", action="store_true",
-        help="show the model's example prompts and their answers, or a text of its own where it"
-             " has none; then take prompts, at a terminal only")  # fmt: skip
+        help="show answers to the model's example prompts or, if it has none, a text of its own;"
+             " then, at a terminal, take prompts")  # fmt: skip
 
 
 def _add_model_options(parser: Parser) -> None:
@@ -108,19 +108,19 @@ def _add_model_options(parser: Parser) -> None:
     add("--context", type=count_from(1), metavar="N",
         help="positions that the chips' KV caches hold (default: what the model allows)")
     add("--temperature", type=temperature, default=0.0, metavar="T",
-        help="0 takes the most probable token (default), 1 samples as the model says")
+        help="0 takes the most probable token (default), 1 samples by the model's probabilities")
     add("--top-p", type=nucleus, default=0.9, metavar="P",
-        help="sample among the most probable tokens of this probability together (default 0.9)")
+        help="sample among the most probable tokens with this total probability (default 0.9)")
     add("--seed", type=count_from(0), default=0, metavar="N",
         help="of sampling and of losses (default 0)")
     add("--drafts", type=draft_count, default=None, metavar="auto|N",
-        help="guess so many tokens at a time and run them together, which changes no token of the"
+        help="draft so many tokens at a time and run them together, which does not change the"
              " text; 0 for none (default auto: as many as are modelled to be fastest, for a model"
              " with a file of its own text; none on simulated chips)")  # fmt: skip
 
 
 def add_chip_options(parser: Parser) -> argparse._ArgumentGroup:
-    """Adds the options that say which chips; returns their group."""
+    """Adds the options that choose the chips; returns their group."""
     group = parser.add_argument_group("chips")
     add = group.add_argument
     add("--ports", metavar="auto|URL,...",
@@ -156,24 +156,24 @@ def add_chip_options(parser: Parser) -> argparse._ArgumentGroup:
 
 
 def add_simulation_options(parser: Parser) -> None:
-    """Adds the options of chips that are simulated."""
+    """Adds the options for simulated chips."""
     add = parser.add_argument_group("simulated chips").add_argument
     add("--board", metavar="NAME",
         help="simulate chips with this board's heap (python -m host.boards lists them)")
-    add("--heap", type=heap_size, metavar="SIZE", help="each chip's heap instead, as 160K or 4M")
+    add("--heap", type=heap_size, metavar="SIZE", help="each chip's heap, as 160K or 4M")
     add("--weights", choices=WEIGHTS,
         help="where chips keep their weights: in their heaps, or in the flash, from which they are"
              " read for each token; auto takes flash where heaps are too small (default)")
     add("--kernels", choices=KERNELS,
-        help="auto and viper are the same on simulated chips; native, machine code of our own, is"
-             " for boards (python -m host.flash)")
+        help="auto and viper are the same on simulated chips; native, our own machine code, is for"
+             " boards (python -m host.flash)")
     add("--radio-mtu", type=int, choices=RADIO_MTUS, metavar="BYTES",
         help="longest packets of the simulated radio: 250, which all versions of ESP-NOW take, or"
              " 1470, of version 2 (default: the board's)")
     add("--loss", type=probability, metavar="P", help="lose frames with this probability")
     add("--secure", action=argparse.BooleanOptionalAction, default=None,
-        help="sign all frames with a random cluster key (default for a real --board), or"
-             " not")  # fmt: skip
+        help="sign all frames with a random cluster key, or do not (default: sign them for a real"
+             " --board)")  # fmt: skip
 
 
 def _add_output_options(parser: Parser) -> None:
@@ -187,10 +187,10 @@ def _add_output_options(parser: Parser) -> None:
 
 
 def _check_every(text: str) -> int:
-    """How many tokens one of which is recomputed."""
+    """Returns N, where one token in N is to be computed on the host too."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no whole number from 1: give --check N, or --check alone as the last"
-            " option"
+            f"must be a whole number of at least 1, got {text!r}: give --check N, or --check alone"
+            " as the last option"
         )
     return int(text)

@@ -1,4 +1,4 @@
-"""What the options of `run` ask for: a model, a sampler, chips, prompts."""
+"""Makes what the options of `run` ask for: a model, a sampler, chips, prompts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from host.paths import HOME_MODEL
 
 
 def checks_all(options: argparse.Namespace) -> bool:
-    """Whether chips are to be checked before they generate."""
+    """Returns whether chips shall be checked before they generate."""
     return options.check == 0
 
 
@@ -38,20 +38,20 @@ def find_model(options: argparse.Namespace) -> str:
 
 
 def find_sampler(options: argparse.Namespace) -> Sampler:
-    """Returns a new sampler. Raises ArgumentError for what one cannot do."""
+    """Returns a new sampler. Raises ArgumentError for impossible options."""
     return make_sampler(options.temperature, options.top_p, options.seed)
 
 
 def simulated_chips(options: argparse.Namespace, layers: int) -> SimulatedChips:
-    """Returns the chips to simulate for a model of so many layers.
+    """Returns the chips to simulate for a model with `layers` layers.
 
-    Raises BoardError, ArgumentError for kernels that they do not have, and ParallelError for
-    options that contradict each other.
+    Raises BoardError, ArgumentError for kernels that simulated chips do not have, and
+    ParallelError for options that contradict each other.
     """
     if options.kernels == "native":
         raise ArgumentError(
-            "--kernels native: simulated chips have viper's kernels alone, leave it out; boards"
-            " can have native ones (python -m host.flash)"
+            "--kernels native: simulated chips only have viper's kernels: leave it out; boards can"
+            " have native ones (python -m host.flash)"
         )
     board = options.board or SIMULATED_BOARD
     secure = options.secure
@@ -75,12 +75,12 @@ def simulated_chips(options: argparse.Namespace, layers: int) -> SimulatedChips:
 
 
 def _parallelism(options: argparse.Namespace, layers: int, chips: int) -> Parallelism | None:
-    """Returns the one that options name, None for the planner's."""
+    """Returns the parallelism that options name, None for the planner's choice."""
     named = options.parallel, options.stages, options.reduce
     weights = options.weights or ANYWHERE
     parallelism = parse_parallelism(*named, layers, chips, weights, options.exchange)
     if parallelism is None and checks_all(options) and options.parallel != AUTO:
-        # The one whose partial sums can be checked.
+        # The only one whose partial sums can be checked.
         return replace(HOST_REDUCE, weights=weights)
     return parallelism
 
@@ -120,19 +120,19 @@ def find_chips(options: argparse.Namespace, config: Config) -> Chips:
 
 
 def is_chosen_by_planner(options: argparse.Namespace) -> bool:
-    """Whether no option says how the model is divided."""
+    """Returns whether no option says how the model is divided."""
     named = options.reduce or options.exchange
     return options.parallel in (None, AUTO) and named is None and not checks_all(options)
 
 
 def verify_checkable(options: argparse.Namespace, choice: Choice) -> None:
-    """Raises ClusterError where --check is asked of chips that keep their partial sums."""
+    """Raises ClusterError for --check with chips that do not send partial sums to the host."""
     if checks_all(options) and choice.parallelism.reduce == "chips":
         raise ClusterError(CANNOT_CHECK)
 
 
 def list_prompts(options: argparse.Namespace, encoder: PromptEncoder) -> list[str]:
-    """Returns the prompts that options give, after encoding each for a try. Raises ModelError."""
+    """Returns the prompts in options, after encoding each as a test. Raises ModelError."""
     if options.prompts is None:
         if options.prompt is None:
             return []

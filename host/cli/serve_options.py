@@ -1,4 +1,4 @@
-"""The options of `serve`, and what they ask for: models, each with its clusters."""
+"""The options of `serve`, and the models with their clusters that they ask for."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXAMPLES = (
     "--ports auto --host 0.0.0.0 --api-key KEY",
 )
 _MOST_WAITING = 64
-# Models to serve, quantized, by name; each with the chips of its clusters, and their spares.
+# By name: quantized models to serve, each with the chips of its clusters, and their spares.
 Models = dict[str, tuple[LoadedModel, list[list[Chips]]]]
 
 
@@ -51,21 +51,22 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
 def _add_server_options(parser: Parser) -> None:
     add = parser.add_argument_group("server").add_argument
     add("--host", default="127.0.0.1", metavar="ADDRESS",
-        help="the address to listen on (default 127.0.0.1, this machine alone)")
+        help="the address to listen on (default 127.0.0.1: this machine only)")
     add("--port", type=_port, default=DEFAULT_PORT, metavar="N",
         help=f"the port to listen on (default {DEFAULT_PORT}; 0 takes any)")
     add("--api-key", metavar="KEY", default=os.environ.get(KEY_VARIABLE, ""),
         help="what clients must send as their API key; better given as the environment variable"
              f" {KEY_VARIABLE}, which other users do not see")
     add("--insecure", action="store_true",
-        help="listen beyond this machine without --api-key: anybody may ask, pages of other sites"
-             " in browsers of this network too")
+        help="listen beyond this machine without --api-key: anyone may send requests, even web"
+             " pages of other sites in browsers of this network")
     add("--cors", action="append", default=[], metavar="ORIGIN",
-        help="let pages of this origin ask, as https://example.org or *; may be given again")
+        help="accept requests from web pages of this origin, as https://example.org or *; may be"
+             " given again")
     add("--queue", type=count_up_to(100_000), default=_MOST_WAITING, metavar="N",
         help=f"requests that may wait, others are refused (default {_MOST_WAITING})")
     add("--deadline", type=count_up_to(86_400), default=600, metavar="S",
-        help="seconds in which an answer must be there (default 600)")
+        help="seconds within which an answer must be complete (default 600)")
     add("--verbose", action="store_true",
         help="report requests, retransmissions and restarts")  # fmt: skip
 
@@ -86,8 +87,8 @@ def _add_home_options(parser: Parser) -> None:
     add("--zeroconf", action="store_true",
         help="announce that in the network, for Home Assistant to find")
     add("--area", action="append", default=[], metavar="DEVICE=ROOM",
-        help="the room that a satellite or device is in, by Home Assistant's id of it, * for all"
-             " others; may be given again")
+        help="the room of a satellite or device, by its id in Home Assistant, * for all others;"
+             " may be given again")
     add("--home", metavar="FILE",
         help="the home that commands are about, and what Home Assistant calls its rooms and"
              " devices (default: the one that comes with the program)")
@@ -101,12 +102,12 @@ def _add_model_options(parser: Parser) -> None:
         help="a federation.toml whose boards hold a model; may be given again, for another model"
              " or for more clusters with the same one")
     add("--spare", action="append", default=[], metavar="FILE",
-        help="a federation.toml of other boards with the model, which take the place of a cluster"
-             " that stays away; may be given again")
+        help="a federation.toml of other boards with the model, which replace a cluster that is"
+             " missing; may be given again")
     add("--replan", action="store_true",
-        help="where a board stays away and no spare can be opened, write the others anew, for a"
-             " plan without it; that changes the cluster's file, and needs each board's USB port"
-             " (simulated chips are always planned anew)")
+        help="if a board is missing and no spare can be opened, rewrite the others for a plan"
+             " without it; that changes the cluster's file, and needs each board's USB port"
+             " (simulated chips are always replanned)")
     add("--model", type=model_path, metavar="PATH",
         help="the model (default: as flashed, else models/home.bin)")
     add("--tokenizer", metavar="FILE", help="its tokenizer (default: the one in or beside it)")
@@ -138,7 +139,7 @@ def find_models(options: argparse.Namespace) -> Models:
         if isinstance(chips, FlashedBoards):
             chips = _with_replanning(options, chips, cluster_file.FILE)
         elif options.replan:
-            raise ArgumentError("--replan is for boards: simulated chips are always planned anew")
+            raise ArgumentError("--replan is for boards: simulated chips are always replanned")
         found = {options.name or _name(path): (source, [[chips]])}
     for file in options.spare:
         _add_spare(file, found)
@@ -146,7 +147,7 @@ def find_models(options: argparse.Namespace) -> Models:
 
 
 def _find_clusters(options: argparse.Namespace) -> Models:
-    """The models that the boards of --cluster hold."""
+    """Returns the models that the boards of --cluster hold."""
     for name in ("ports", "chips", "model", "name"):
         if getattr(options, name) is not None:
             raise ArgumentError(f"--{name} and --cluster: the cluster's file says that")
@@ -166,21 +167,21 @@ def _find_clusters(options: argparse.Namespace) -> Models:
 def _with_replanning(
     options: argparse.Namespace, boards: FlashedBoards, file: Path
 ) -> FlashedBoards:
-    """Has boards be written anew where one stays away, if that was asked for."""
+    """Returns the boards; with --replan, they are rewritten if one of them is missing."""
     if not options.replan:
         return boards
     cluster = boards.cluster
     if cluster.link.has_radio or cluster.link.line != "usb" or not cluster.flashed:
         raise ArgumentError(
             "--replan: only boards that were flashed for USB, each at a port of its own, can be"
-            " written anew: give --spare, or leave it out"
+            " rewritten: give --spare, or leave it out"
         )
     fewer = RewrittenBoards(cluster, cluster.chips - 1, file) if cluster.chips > 1 else None
     return replace(boards, fewer=fewer)
 
 
 def _add_spare(file: str, found: Models) -> None:
-    """Has boards take the place of any cluster with their model. Raises ArgumentError."""
+    """Adds boards as a spare for all clusters with their model. Raises ArgumentError."""
     cluster = _read("--spare", file)
     held = cluster.model_hash
     alike = [each for each in found.values() if each[0].quantize().sha256()[: len(held)] == held]
@@ -209,6 +210,6 @@ def _read(option: str, file: str) -> ClusterFile:
 
 
 def _name(path: str) -> str:
-    """A folder's name or a file's without its ending."""
+    """Returns the name of a folder, or of a file without its suffix."""
     absolute = Path(path).absolute()
     return absolute.name if absolute.is_dir() else absolute.stem

@@ -1,4 +1,4 @@
-"""What well-known models would take: `python -m host.model sizes`."""
+"""Prints what well-known models would take: `python -m host.model sizes`."""
 
 from __future__ import annotations
 

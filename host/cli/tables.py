@@ -1,4 +1,4 @@
-"""Tables of figures for terminals of any width: no figure is ever cut."""
+"""Prints tables of figures on terminals of any width, without ever cutting a figure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def print_table(
     rows: Sequence[Sequence[str]],
     left: Collection[int] = (),
 ) -> None:
-    """Prints a table; left: columns of text, which are aligned there and not at the right.
+    """Prints a table; left: indices of columns of text, which are aligned at the left.
 
-    Where it is too wide for the console, headings are broken between words, and then columns are
-    stacked in several tables, each beginning with the first column.
+    If it is too wide for the console, headings are broken between words, and if that is not enough
+    the columns are divided into several tables, each beginning with the first column.
     """
     for lines, count in _pieces(headings, rows, console.width, left):
         for number, line in enumerate(lines):
@@ -33,12 +33,12 @@ def format_table(
     width: int,
     left: Collection[int] = (),
 ) -> list[str]:
-    """Returns the lines that print_table prints on a console of so many columns."""
+    """Returns the lines that print_table prints on a console of `width` columns."""
     return [line for lines, _ in _pieces(headings, rows, width, left) for line in lines]
 
 
 def table_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Returns how wide a table is that is not stacked, with its headings broken."""
+    """Returns the width of a table with broken headings that is not divided."""
     return _total(_widths(_broken(headings, rows), rows))
 
 
@@ -48,7 +48,7 @@ def _pieces(
     width: int,
     left: Collection[int],
 ) -> list[tuple[list[str], int]]:
-    """The lines of each stacked table, and how many of them are its headings."""
+    """Returns for each of the divided tables its lines, and how many of them are headings."""
     whole = [[heading] for heading in headings]
     if _total(_widths(whole, rows)) <= width:
         return [_piece(whole, rows, range(len(headings)), left)]
@@ -82,7 +82,7 @@ def _piece(
         )  # fmt: skip
         return _GAP.join(parts).rstrip()
 
-    # A row that has nothing in these columns stands in another of the stacked tables.
+    # A row that is empty in these columns is shown in another of the divided tables.
     filled = [
         row for row in rows if any(row[column] for column in columns[1:]) or not any(row[1:])
     ]
@@ -90,7 +90,7 @@ def _piece(
 
 
 def _broken(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Each heading in lines as wide as the cells below it, or as its longest word."""
+    """Returns each heading broken into lines as wide as its cells, or its longest word."""
     return [
         textwrap.wrap(heading, width, break_on_hyphens=False)
         for heading, width in zip(

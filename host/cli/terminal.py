@@ -1,4 +1,4 @@
-"""Text on standard output as it comes, and messages of the program that do not break into it."""
+"""Shows text on standard output as it comes, and log messages without breaking into it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from host.cli.prompts import is_terminal
 
 
 class Display(logging.Handler):
-    """Shows text; as a handler of log records, writes them to standard error.
+    """Shows text on standard output, and log records on standard error.
 
-    Where both are one terminal, pipe or file, a record waits until the text is at the end of a
-    line.
+    If both are the same terminal, pipe or file, a record waits for the end of a line of the text.
     """
 
     def __init__(self, silent: bool = False) -> None:
@@ -35,8 +34,7 @@ class Display(logging.Handler):
             self._write_waiting()
 
     def end_line(self) -> None:
-        """Ends the line that was begun, if one was: what is printed next, an error too, begins
-        one."""
+        """Ends the current line, if one was begun, so that the next output begins a new one."""
         if self._in_line:
             self.show("\n")
 
@@ -53,7 +51,7 @@ class Display(logging.Handler):
 
 
 def _share_file(one: TextIO | None, other: TextIO | None) -> bool:
-    """Whether what is written to both comes out in one place."""
+    """Returns whether both streams write to the same terminal, pipe or file."""
     if one is None or other is None:
         return False
     try:

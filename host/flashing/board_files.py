@@ -1,4 +1,4 @@
-"""The files of a board that runs MicroPython, over its REPL, by mpremote's transport."""
+"""Reads and writes the files of a board that runs MicroPython, over its REPL (by mpremote)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from host.errors import FlashError
 from host.flashing.changes import File
 from host.links.access import explain_closed
 
-# Seconds that a board has to come to its prompt, at each attempt: one that has just been reset,
-# by opening its port perhaps, does not receive the first.
+# Seconds for a board to come to its prompt, at each attempt: a board that has just been reset, as
+# some are when their port is opened, misses the first.
 ATTEMPTS = (2.0, 5.0, 5.0)
-_READ_TIMEOUT = 2  # seconds for a byte that is due at once
+_READ_TIMEOUT = 2  # seconds for a byte that is expected at once
 _HASHING_TIMEOUT = 60  # seconds for a file: one of several MB fits a board's flash
-# Bytes in a statement, which arrives as up to four times as many characters: larger is faster,
-# and this takes little of the heap of a board that has just been reset.
+# Bytes of content in a statement, which has up to four times as many characters: more would be
+# faster, but this takes little heap of a board that has just been reset.
 _CHUNK = 1024
 
 _SYSTEM = """
@@ -36,7 +36,7 @@ mac = binascii.hexlify(machine.unique_id(), ":").decode()
 print((tuple(s[1][:3]), getattr(s, "_mpy", 0), v[0], v[3], mac))
 """
 
-# A folder is named after what is in it, so that it can be removed in this order.
+# A folder is listed after its content, so that files can be removed in this order.
 _FILES = """
 import binascii, hashlib, os
 b = memoryview(bytearray(1024))
@@ -66,7 +66,7 @@ for name in {names}:
         show(name)
 """
 
-# The SHA-256 with which a shard in a partition ends; nothing where there is no such partition.
+# Prints the SHA-256 at the end of a shard in a partition; nothing without such a partition.
 _PARTITION = """
 try:
     import binascii, esp32
@@ -99,7 +99,7 @@ _RESET = "import machine, time\ntime.sleep_ms(100)\nmachine.reset()"
 
 @dataclass(frozen=True)
 class System:
-    """What runs on a board, its file system (bytes in a block, and blocks that are free), and its
+    """What runs on a board, its file system (bytes of a block, number of free blocks), and its
     MAC, as 34:85:18:00:00:01."""
 
     version: tuple[int, int, int]
@@ -110,7 +110,7 @@ class System:
 
 
 class BoardFiles:
-    """A context manager around a board that has been soft-reset and waits for statements.
+    """A context manager for a board that was soft-reset and waits for statements.
 
     All methods raise FlashError.
     """
@@ -127,14 +127,14 @@ class BoardFiles:
             raise
 
     def system(self) -> System:
-        """Returns what runs on the board, and how much room it has."""
+        """Returns what runs on the board, and how much room its file system has."""
         self._doing = "asking what it is"
         with self._failures():
             return System(*ast.literal_eval(self._run(_SYSTEM)))
 
     def files(self, folders: Iterable[str], names: Iterable[str]) -> dict[str, File]:
-        """Returns all that is in `folders`, and those of `names` that are there, folders after
-        content."""
+        """Returns all files in `folders`, and those of `names` that exist; a folder comes after
+        its content."""
         self._doing = "listing its files"
         program = _FILES.format(folders=tuple(folders), names=tuple(names))
         with self._failures():
@@ -142,32 +142,32 @@ class BoardFiles:
             return {path: File(size, sha256) for path, size, sha256 in entries}
 
     def partition_sha256(self, label: str, size: int) -> str:
-        """Returns the SHA-256 with which so many bytes of a partition end, as hexadecimal digits,
-        empty where it is not there or smaller."""
+        """Returns the SHA-256 at the end of the first `size` bytes of a partition, in hexadecimal;
+        "" if the partition does not exist or is smaller."""
         self._doing = "looking at its weights"
         with self._failures():
             return self._run(_PARTITION.format(label=label, size=size)).strip()
 
     def remove(self, path: str) -> None:
-        """Removes a file or an empty folder, which is what ends with "/"."""
+        """Removes a file or, if the path ends with "/", an empty folder."""
         self._doing = f"removing {path}"
         with self._failures():
             self._run(_REMOVE.format(path=path))
 
     def make_folder(self, name: str) -> None:
-        """Makes a folder at the top, if it is not there."""
+        """Makes a folder at the top, if it does not exist."""
         self._doing = f"making the folder {name}"
         with self._failures():
             self._run(_MAKE_FOLDER.format(folder=name))
 
     def write(self, path: str, content: bytes, written: Callable[[int], None]) -> None:
-        """Writes a file; `written` is called with how many of its bytes are there."""
+        """Writes a file; `written` is called with the number of bytes written so far."""
         self._doing = f"writing {path}"
         with self._failures():
             self._transport.fs_writefile(path, content, _CHUNK, lambda done, size: written(done))
 
     def reset(self) -> None:
-        """Starts the board as switching it on would. Nothing can be asked of it afterwards."""
+        """Resets the board, as switching it off and on would; it cannot be used afterwards."""
         self._doing = "resetting it"
         with self._failures():
             self._transport.exec_raw_no_follow(_RESET)
@@ -181,10 +181,10 @@ class BoardFiles:
         return output.decode()
 
     def _interrupt(self) -> None:
-        """Stops what runs and brings the board to the prompt for programs, its heap empty."""
+        """Stops what runs, and brings the board to the raw REPL with an empty heap."""
         for timeout in ATTEMPTS:
             try:
-                # It prints what came instead of an answer.
+                # mpremote prints what came instead of an answer.
                 with contextlib.redirect_stdout(io.StringIO()):
                     self._transport.enter_raw_repl(timeout_overall=timeout)
                 return
@@ -199,8 +199,8 @@ class BoardFiles:
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
-        """Turns what mpremote and pyserial raise into FlashError, and a KeyboardInterrupt into one
-        that carries what was being done."""
+        """Turns errors of mpremote and pyserial into FlashError, and adds to a KeyboardInterrupt
+        what was being done."""
         try:
             yield
         except KeyboardInterrupt:
@@ -229,7 +229,7 @@ class BoardFiles:
     def _close(self) -> None:
         with contextlib.closing(self._transport.serial), contextlib.suppress(OSError):
             if self._transport.in_raw_repl:
-                # What was interrupted runs again: a soft reset starts main.py, where it is.
+                # A soft reset starts main.py again, if there is one.
                 self._transport.exit_raw_repl()
                 self._transport.serial.write(b"\x04")
             self._transport.close()

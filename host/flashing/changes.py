@@ -1,4 +1,4 @@
-"""What must be done so that a board holds the files of a deployment and no older ones."""
+"""Finds out which files of a board to remove and write, to leave those of a deployment only."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# The file that starts a chip. While others change it is not there, so that a board on which
-# copying was interrupted waits at its prompt and never runs a mixture of two deployments.
+# The file that starts a chip. It is removed first and written last, so that a board on which
+# copying was interrupted waits at its prompt, and never runs a mixture of two deployments.
 START = "main.py"
-FOLDERS = ("protocol", "firmware", "native")  # which hold nothing but a deployment
+FOLDERS = ("protocol", "firmware", "native")  # they hold only files of a deployment
 _POINTERS = 8  # bytes of each block that littlefs uses for itself in a long file
-# Blocks for folders, for names and for what littlefs sets aside.
+# Blocks for folders, for names and for those that littlefs reserves.
 _SPARE_BLOCKS = 8
 
 
 @dataclass(frozen=True)
 class File:
-    """A file on a board; of a folder the path ends with "/" and the digest is empty."""
+    """A file or folder on a board; the path of a folder ends with "/", and its digest is empty."""
 
     size: int
     sha256: str
@@ -25,14 +25,14 @@ class File:
 
 @dataclass(frozen=True)
 class Changes:
-    """First `remove`, then `write`, each in this order."""
+    """Files to remove, then files to write, each in order."""
 
     remove: tuple[str, ...]
     write: dict[str, bytes]
 
     @property
     def size(self) -> int:
-        """Bytes to write."""
+        """The number of bytes to write."""
         return sum(map(len, self.write.values()))
 
     def blocks(self, block: int, present: Mapping[str, File]) -> int:
@@ -43,9 +43,9 @@ class Changes:
 
 
 def find_changes(files: Mapping[str, bytes], present: Mapping[str, File]) -> Changes:
-    """Returns the changes from what is `present` to `files`, which are compared by SHA-256.
+    """Returns the changes from the `present` files to `files`, compared by SHA-256.
 
-    present: all that is in FOLDERS, and of other paths those that `files` has.
+    present: all that is in FOLDERS, and of other paths only those that `files` has.
     """
     write = {
         path: content
@@ -55,6 +55,6 @@ def find_changes(files: Mapping[str, bytes], present: Mapping[str, File]) -> Cha
     if write:
         write.pop(START, None)
         write[START] = files[START]
-    # Changed files go first too: littlefs frees the old content of one only after writing the new.
+    # Changed files are removed too: littlefs frees old content only after writing the new.
     remove = [path for path in present if path in write or path not in files]
     return Changes(tuple(sorted(remove, key=lambda path: path != START)), write)

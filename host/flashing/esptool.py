@@ -1,4 +1,4 @@
-"""Writing a board's flash through its ROM bootloader, by esptool as a child process."""
+"""Writes a board's flash through its ROM bootloader, by esptool as a child process."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from host.errors import FlashError
 from host.flashing.esptool_failures import NoisyLine, explain_locked, make_error
 from host.private_file import open_private
 
-# Bits a second while writing: what the CP2102 and slower bridges do without errors; and then,
-# where the line turns out to be noisy, what carries over any.
+# Bits a second while writing: a speed that the CP2102 and slower bridges carry without errors; and
+# then, if the line turns out to be noisy, one that any line carries.
 BAUDS = (460_800, 115_200)
-_CONNECT_BAUD = 115_200  # esptool's own, at which a chip in its bootloader is asked who it is
+_CONNECT_BAUD = 115_200  # esptool's default, at which it connects to the bootloader
 _ATTEMPTS = 3  # to reset the chip into its bootloader, some 2 seconds each
 _MB = 1 << 20
 
 _KIND = re.compile(r"^Connected to (ESP32\S*) on ", re.MULTILINE)
-# The C6 has a longer address too, "MAC", and the usual one as "BASE MAC".
+# Of a C6 esptool prints a longer address as "MAC", and the usual one as "BASE MAC".
 _MAC = re.compile(r"^(?:BASE )?MAC: +((?:[0-9a-f]{2}:){5}[0-9a-f]{2})$", re.MULTILINE)
 _SIZE = re.compile(r"^Detected flash size: (\d+)MB$", re.MULTILINE)
 # The first comes before a segment's first block is sent, the second after each that has arrived.
@@ -34,7 +34,7 @@ _WRITING = re.compile(r"^(?:Flash will be erased from|Writing at) 0x([0-9a-f]{8}
 
 @dataclass(frozen=True)
 class ConnectedChip:
-    """A chip in its bootloader: kind as boards/ has it ("esp32s3"), flash_size in bytes."""
+    """A chip in its bootloader. kind: as in boards/ ("esp32s3"); flash_size: bytes."""
 
     kind: str
     mac: str
@@ -43,29 +43,27 @@ class ConnectedChip:
 
 @dataclass(frozen=True)
 class Segment:
-    """What is to be written at `offset` of the flash; name: for people."""
+    """Content to write at `offset` of the flash; name: for messages."""
 
     name: str
     offset: int
     content: bytes
 
 
-# Called with the name of the segment being written and how many bytes of all there are.
+# Called with the name of the segment being written, the bytes written so far, and all bytes.
 OnProgress = Callable[[str, int], None]
 
 
 def choose_bauds(given: int | None) -> tuple[int, ...]:
-    """Returns the speeds to write at, one after the other: the one that is given, and what is
-    slower."""
+    """Returns the speeds to try for writing, in order: the given one, then slower ones."""
     return BAUDS if given is None else (given, *(baud for baud in BAUDS if baud < given))
 
 
 def identify_chip(port: str, baud: int | None = None) -> ConnectedChip:
-    """Returns which chip is on a port; baud: where the user wants less than is usual. Raises
-    FlashError.
+    """Returns which chip is on a port; baud: a lower speed, if the user gives one.
 
-    It stays in its bootloader, which a board that a user has brought there by hand would leave in
-    a reset.
+    The chip stays in its bootloader: a user may have brought it there by hand, and a reset would
+    end that. Raises FlashError.
     """
     baud = min(baud or _CONNECT_BAUD, _CONNECT_BAUD)
     options = ["--baud", str(baud), "--after", "no-reset"]
@@ -85,7 +83,7 @@ def identify_chip(port: str, baud: int | None = None) -> ConnectedChip:
 
 
 def leave_bootloader(port: str) -> None:
-    """Resets a chip in its bootloader, where that is possible, to run what is in its flash."""
+    """Resets a chip in its bootloader, if possible, so that it runs what is in its flash."""
     with suppress(FlashError):
         options = ["--before", "no-reset", "--no-stub"]
         _run(port, ["read-mac"], lambda: "resetting it", lambda line: None, options)
@@ -100,12 +98,12 @@ def write(
     on_retry: Callable[[str], None] = lambda line: None,
     flash_size: int | None = None,
 ) -> None:
-    """Writes those segments to the flash of a chip of this kind that are not there, verifies them
-    by MD5, and resets the chip.
+    """Writes segments to the flash of a chip of this kind, except those already there; verifies
+    them by MD5, and resets the chip.
 
-    bauds: speeds to try, each where the line was too noisy for the one before, which `on_retry`
-    is called with, as a line; flash_size: bytes that MicroPython's bootloader is told of, None for
-    what its image says. Raises FlashError, which names the segment at which it stopped.
+    bauds: speeds to try, each if the line was too noisy for the one before; on_retry: called then
+    with a line of text; flash_size: bytes, to be told to MicroPython's bootloader, None for those
+    in its image. Raises FlashError that names the segment at which it stopped.
     """
     for number, baud in enumerate(bauds, 1):
         try:
@@ -148,18 +146,18 @@ def _write(
 
 
 class _Place:
-    """What esptool is doing, by what it prints."""
+    """Follows by its output what esptool is doing."""
 
     def __init__(self, segments: Sequence[Segment], on_progress: OnProgress) -> None:
         self._segments, self._on_progress = segments, on_progress
         self._doing = "connecting"
 
     def doing(self) -> str:
-        """Returns it in words."""
+        """Returns what esptool is doing, as text."""
         return self._doing
 
     def line(self, line: str) -> None:
-        """Takes in a line of its output."""
+        """Takes in a line of esptool's output."""
         if line.startswith("Verifying"):
             self._doing = self._doing.replace("writing", "verifying")
         match = _WRITING.match(line)
@@ -183,8 +181,10 @@ def _run(
     options: Sequence[str] = (),
     files: Sequence[int] = (),
 ) -> str:
-    """Runs esptool and returns what it prints; files: descriptors that it inherits. Raises
-    FlashError; a KeyboardInterrupt carries what was being done."""
+    """Runs esptool and returns its output; files: descriptors that it inherits.
+
+    Raises FlashError; a KeyboardInterrupt carries what was being done.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "esptool", "--port", port, "--connect-attempts", str(_ATTEMPTS),
          *options, *arguments],
@@ -193,7 +193,7 @@ def _run(
         env={**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "300", "TERM": "dumb",
              "NO_COLOR": "1"},
         pass_fds=files,
-        start_new_session=True,  # Ctrl-C is for us, who end it
+        start_new_session=True,  # Ctrl-C goes to this program only, which ends esptool
     )  # fmt: skip
     output = []
     assert process.stdout is not None

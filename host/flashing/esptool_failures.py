@@ -1,6 +1,6 @@
-"""Why esptool failed, in one line of our own: what is wrong with board, line or image.
+"""Explains in one line why esptool failed: what is wrong with board, line or image.
 
-esptool explains itself at length, by options of its own, which `host.flash` does not have.
+esptool's own messages are long, and advise options that `host.flash` does not have.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import re
 from host.errors import FlashError
 from host.links.access import explain_closed
 
-# What a port that has gone makes esptool say, as it reads, writes or closes it.
+# What esptool prints when a port has disappeared while it reads, writes or closes it.
 _GONE = (
     "Lost connection", "serial exception", os.strerror(errno.EIO), os.strerror(errno.ENXIO),
 )  # fmt: skip
-# What it says of a line that does not carry bytes as they were sent.
+# What it prints when a line damages or loses bytes.
 _NOISE = (
     "serial noise", "stopped responding", "No more data to read", "data stream stopped",
     "No serial data received", "Invalid head of packet", "Invalid SLIP escape",
@@ -26,21 +26,21 @@ _NOISE = (
 )  # fmt: skip
 _FATAL = re.compile(r"(?:fatal|serial exception) error occurred: (.*)")
 _REVISION = re.compile(r"requires chip revision (.+) \(this chip is revision (\S+)\)")
-# Sentences of no use to a user of ours.
+# Sentences that do not help our users.
 _FOREIGN = re.compile(r"--?\w+-?\w*\b.*|.*\bargument\b.*|.*https?://.*|.*\besp-?tool\b.*")
 
 
 class NoisyLine(FlashError):
-    """A line that does not carry bytes as they were sent; a slower one may."""
+    """A line damages or loses bytes; at a lower speed it may not."""
 
 
 def make_error(port: str, output: str, doing: str) -> FlashError:
-    """Returns the error that esptool's output tells of, in one line; doing: what it did then."""
+    """Returns the error in esptool's output, as one line; doing: what it was doing."""
     match = _FATAL.search(output)
     reason = match[1].strip() if match else ""
     lost = f"lost the board on {port} while {doing}: the same command goes on"
     if any(sign in output for sign in _GONE):
-        return FlashError(lost)  # it may have tried again, and name the end of that
+        return FlashError(lost)  # esptool may have tried again and reported how that ended
     if "port is busy or doesn't exist" in reason:
         return FlashError(explain_closed(port))
     if "://" not in port and not os.path.exists(port):
@@ -61,7 +61,7 @@ def make_error(port: str, output: str, doing: str) -> FlashError:
 
 
 def explain_locked(port: str) -> str:
-    """Returns what is wrong with a board whose chip has Secure Boot or secure download on."""
+    """Returns the message for a board whose chip has Secure Boot or secure download mode on."""
     return (
         f"the board on {port} is locked to firmware that its maker has signed (Secure Boot): use"
         " another board"
@@ -69,7 +69,7 @@ def explain_locked(port: str) -> str:
 
 
 def _refusal(port: str, reason: str) -> str | None:
-    """What the chip itself does not allow, None where that is not why."""
+    """Returns what the chip itself refuses, None if it is not that."""
     low = reason.lower()
     if revision := _REVISION.search(reason):
         needed, found = revision.groups()

@@ -1,4 +1,4 @@
-"""A board's file system as one image, to be written by esptool: MicroPython's littlefs."""
+"""Makes a board's file system, MicroPython's littlefs, as one image to be written by esptool."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from littlefs import LittleFS, LittleFSError
 
 from host.errors import FlashError
 
-BLOCK = 4096  # bytes: a sector of the flash, as MicroPython's Partition has it
-# extmod/vfs_lfsx.c: what VfsLfs2 is made with where a program does not say. Where a file's data
-# lies depends on some of it.
+BLOCK = 4096  # bytes: a sector of the flash, which is a block of MicroPython's Partition
+# The defaults of VfsLfs2 in extmod/vfs_lfsx.c. The place of a file's data depends on some of them.
 _READ, _PROGRAM, _LOOKAHEAD, _CYCLES = 32, 32, 32, 100
 _CACHE = 4 * max(_READ, _PROGRAM)
-# The oldest layout on flash, 2.0: any MicroPython mounts it.
+# The oldest layout on flash, 2.0, which any MicroPython can mount.
 _LAYOUT = 0x0002_0000
-# Unused blocks between two used ones that are written along, for esptool erases 64 KB at a time.
+# Unused blocks between two used ones that are written too, because esptool erases 64 KB at a time.
 _GAP = 16
 
 
 def make_filesystem(files: Mapping[str, bytes], size: int) -> bytes:
     """Returns a file system of `size` bytes that holds `files`, content by path, and nothing else.
 
-    The same files give the same image. Raises FlashError where there is no room for them.
+    The same files give the same image. Raises FlashError if they do not fit.
     """
     littlefs = LittleFS(
         block_size=BLOCK, block_count=size // BLOCK, block_cycles=_CYCLES, read_size=_READ,
@@ -47,9 +46,9 @@ def make_filesystem(files: Mapping[str, bytes], size: int) -> bytes:
 
 
 def used_segments(image: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yields the parts of an image that are in use, with their offsets, in whole blocks.
+    """Yields the used parts of an image, with their offsets, in whole blocks.
 
-    littlefs erases a block before it writes, so what an unused one holds does not matter.
+    littlefs erases a block before it writes it, so the content of an unused one does not matter.
     """
     used = [
         start

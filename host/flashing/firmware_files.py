@@ -1,8 +1,8 @@
-"""The file of MicroPython for a board: given, kept here, or downloaded.
+"""Finds the file of MicroPython for a board: given, kept from before, or downloaded.
 
-An image is downloaded from MicroPython's site, whose certificate is checked. Its SHA-256 is then
-kept beside it, and checked whenever the image is used: the first download is trusted, a later
-change is noticed. Who knows the SHA-256 from elsewhere can demand it.
+An image is downloaded from MicroPython's site, whose certificate is checked. Its SHA-256 is kept
+beside it and checked whenever the image is used: the first download is trusted, and later changes
+are noticed. A user who knows the SHA-256 can demand it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FOLDER = cache_folder("micropython")
 _TIMEOUT = 20  # seconds without a byte
 _PIECE = 64 * 1024
 
-# Called with how many bytes there are of how many in all, which may be unknown (None).
+# Called with the bytes downloaded so far, and all bytes, None if unknown.
 OnDownload = Callable[[int, int | None], None]
 
 
@@ -39,11 +39,11 @@ def find_image_file(
     folder: Path = FOLDER,
     site: str = SITE,
 ) -> Path:
-    """Returns the image of MicroPython to write to the board, downloading it where it is not here.
+    """Returns the file of MicroPython's image to write to the board, and downloads it if need be.
 
-    given: an image, or a folder of official ones, of which the newest for the board is taken;
-    None for the release that the board's file names, kept in `folder` or else downloaded from
-    `site`. sha256: what it must have, in hexadecimal digits. Raises FlashError.
+    given: an image, or a folder of official ones, of which the newest for the board is taken; None
+    for the release that the board's file names, which is kept in `folder` or downloaded from
+    `site`. sha256: the one that the image must have, in hexadecimal. Raises FlashError.
     """
     try:
         return _find(board, given, sha256, on_download, folder, site)
@@ -81,7 +81,7 @@ def hash_file(path: Path) -> str:
 
 
 def _newest(folder: Path, image: str) -> Path:
-    """Of the files as MicroPython's site names them, that of the highest version."""
+    """Returns the file with the highest version, of those named as on MicroPython's site."""
     name = re.compile(re.escape(image) + r"-(\d{8})-v(\d+)\.(\d+)\.(\d+)\.bin")
     found = [(match, path) for path in folder.iterdir() if (match := name.fullmatch(path.name))]
     if not found:
@@ -90,20 +90,20 @@ def _newest(folder: Path, image: str) -> Path:
 
 
 def _check_kept(path: Path) -> None:
-    """Compares an image with what it was when it came; FlashError where it has changed."""
+    """Raises FlashError if an image has changed since it was downloaded."""
     record = path.with_name(path.name + ".sha256")
     found = hash_file(path)
     if not record.exists():
         record.write_text(f"{found}  {path.name}\n")  # as sha256sum -c reads it
     elif record.read_text().split()[:1] != [found]:
         raise FlashError(
-            f"{path} is not what it was when it came: remove it and {record.name}, or give"
+            f"{path} has changed since it was downloaded: remove it and {record.name}, or give"
             " FIRMWARE="
         )
 
 
 def _download(url: str, path: Path, on_download: OnDownload) -> None:
-    """Puts what is at `url` into a file, whole or not at all."""
+    """Downloads `url` to a file, which is written whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:

@@ -1,4 +1,4 @@
-"""MicroPython's image for a board: what is in it, and where it leaves room for files.
+"""Reads MicroPython's image for a board: its chip and version, and where it has room for files.
 
 Layouts: ESP-IDF's "App Image Format" (the header) and "Partition Tables".
 """
@@ -23,7 +23,7 @@ _CHIP_ID = 12  # place of a u16 in the image's header
 TABLE = 0x8000  # place of the partition table in flash
 ENTRY = struct.Struct("<HBBII16sI")
 ENTRY_MAGIC = 0x50AA
-# The welcome of the REPL, which begins sys.version too.
+# The banner of the REPL, with which sys.version begins too.
 _BANNER = re.compile(rb"MicroPython v(\d+)\.(\d+)\.(\d+)")
 
 
@@ -46,10 +46,10 @@ class FirmwareImage:
     partitions: tuple[Partition, ...]
 
     def filesystem(self, flash_size: int) -> Partition:
-        """Returns where MicroPython will look for its files on a flash chip of so many bytes.
+        """Returns where MicroPython will look for its files on a flash chip of `flash_size` bytes.
 
-        Its boardctrl_startup (ports/esp32/main.c): the partition "vfs", or else all that is
-        behind the last partition. Raises FlashError where the chip is too small.
+        As in its boardctrl_startup (ports/esp32/main.c), that is the partition "vfs", or else
+        everything behind the last partition. Raises FlashError if the chip is too small.
         """
         end = max(part.offset + part.size for part in self.partitions)
         vfs = next((part for part in self.partitions if part.name == "vfs"), None)
@@ -72,13 +72,13 @@ def read_image(path: Path, board: Board) -> FirmwareImage:
     except OSError as error:
         raise FlashError(f"cannot read {path}: {error.strerror}") from None
     if len(content) < _CHIP_ID + 2 or content[0] != _MAGIC:
-        raise FlashError(f"{path} is no image for an ESP32: take MicroPython's .bin")
+        raise FlashError(f"{path} is not an image for an ESP32: take MicroPython's .bin")
     _check_chip(path, content, board)
     partitions = _partitions(content[TABLE - board.flash.offset :])
     version = _version(content)
     if not partitions or version is None:
         raise FlashError(
-            f"{path} is no whole image of MicroPython: take the .bin, not the .app-bin"
+            f"{path} is not a complete image of MicroPython: take the .bin, not the .app-bin"
         )
     check_version(version, str(path))
     if any(part.name == "ffat" for part in partitions):
@@ -87,7 +87,7 @@ def read_image(path: Path, board: Board) -> FirmwareImage:
 
 
 def check_version(version: Version, where: str) -> None:
-    """Raises FlashError where this MicroPython is too old."""
+    """Raises FlashError if this MicroPython is too old."""
     if version[:2] < OLDEST_VERSION:
         raise FlashError(
             f"MicroPython {'.'.join(map(str, version))} on {where}: 1.26 or later is needed,"
@@ -104,7 +104,7 @@ def _check_chip(path: Path, content: bytes, board: Board) -> None:
 
 
 def _partitions(table: bytes) -> tuple[Partition, ...]:
-    """The entries of a partition table, none where there is no table."""
+    """Returns the entries of a partition table, none if there is no table."""
     found = []
     for place in range(0, len(table) - ENTRY.size, ENTRY.size):
         magic, _, _, offset, size, name, _ = ENTRY.unpack_from(table, place)

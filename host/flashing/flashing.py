@@ -1,4 +1,4 @@
-"""Writing a board's whole flash: MicroPython and a chip's files."""
+"""Writes a board's whole flash: MicroPython and a chip's files."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from host.flashing.firmware_image import FirmwareImage
 from host.flashing.partition_table import add_weights, find_weights
 from host.hardware.board import Board
 
-# Bytes of weights that are compared with what is in the flash, and written, together.
+# Bytes of a piece of weights, which is compared with the flash, and written, as one.
 _PIECE = 1 << 20
 
-# Called with what is being written, and how many bytes are there of how many in all.
+# Called with the name of what is being written, the bytes written so far, and all bytes.
 OnProgress = Callable[[str, int, int], None]
 
 
 def check_chip(port: str, board: Board, baud: int | None = None) -> ConnectedChip:
-    """Returns the chip on a port, which stays in its bootloader; baud: where the user gives one.
-    Raises FlashError where it is not of the board's kind."""
+    """Returns the chip on a port, which stays in its bootloader; baud: None for the usual one.
+
+    Raises FlashError if it is not the board's chip.
+    """
     found = esptool.identify_chip(port, baud)
     if found.kind != board.chip:
         esptool.leave_bootloader(port)
@@ -36,11 +38,11 @@ def check_chip(port: str, board: Board, baud: int | None = None) -> ConnectedChi
 def flash_segments(
     files: Mapping[str, bytes], board: Board, image: FirmwareImage, flash_size: int
 ) -> list[Segment]:
-    """Returns what is to be written to a board's flash of so many bytes, MicroPython first.
+    """Returns the segments to write to a board's flash of `flash_size` bytes, MicroPython first.
 
-    files: the chip's, content by path. Where its weights go into a partition, MicroPython's image
-    gets a table with it, and they come last: until they are whole, the chip refuses them. Raises
-    FlashError where there is no room for them.
+    files: the chip's, content by path. If its weights go into a partition, it is added to the
+    table in MicroPython's image, and the weights come last: until they are complete, the chip
+    refuses them. Raises FlashError if there is no room for them.
     """
     assert board.flash is not None
     named, weights = split_files(files)
@@ -56,7 +58,7 @@ def flash_segments(
 
 
 def _weight_segments(weights: bytes, image: FirmwareImage) -> Iterator[Segment]:
-    """The weights in pieces, of which those are not written again that are there already."""
+    """Yields the weights in pieces, so that pieces already in the flash are not written again."""
     if not weights:
         return
     room = find_weights(image)
@@ -70,8 +72,8 @@ def _weight_segments(weights: bytes, image: FirmwareImage) -> Iterator[Segment]:
 
 
 def count_seconds(content: Sequence[Segment], baud: int | None = None) -> float:
-    """Returns how long writing takes at most, if nothing of it is there and the line carries what
-    it can: a byte is ten bits."""
+    """Returns the most seconds that writing takes: when nothing of it is in the flash yet, at the
+    line's full speed of ten bits for each byte."""
     size = sum(len(segment.content) for segment in content)
     return 10 * size / esptool.choose_bauds(baud)[0]
 
@@ -84,9 +86,10 @@ def write_segments(
     baud: int | None = None,
     on_retry: Callable[[str], None] = lambda line: None,
 ) -> int:
-    """Writes `content` to the flash of a board, which then starts; returns how many bytes that
-    were. baud, on_retry: as esptool.choose_bauds and esptool.write have them. Raises
-    FlashError."""
+    """Writes `content` to the flash of a board, which then starts; returns the number of bytes.
+
+    baud, on_retry: as for esptool.choose_bauds and esptool.write. Raises FlashError.
+    """
     total = sum(len(segment.content) for segment in content)
     esptool.write(
         port,

@@ -1,9 +1,9 @@
-"""A partition table of ours in MicroPython's image: its own partitions, a small file system, and
+"""Puts our partition table into MicroPython's image: its own partitions, a small file system, and
 the rest of the flash for weights.
 
 Layout: ESP-IDF's "Partition Tables". MicroPython's applications stay where they are. The file
-system comes before the weights, for MicroPython takes a file system that is last for all of the
-flash that is behind it.
+system comes before the weights, because MicroPython would extend a last file system over all of
+the flash behind it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _SECTOR = 0x1000
 
 
 def add_weights(image: FirmwareImage, board: Board, flash_size: int) -> FirmwareImage:
-    """Returns the image with a partition for weights, on a flash of so many bytes. Raises
-    FlashError where the board's flash is smaller than its file says."""
+    """Returns the image with a partition for weights, on a flash of `flash_size` bytes. Raises
+    FlashError if that is smaller than the board's file says."""
     assert board.flash is not None
     if flash_size < board.flash.size:
         raise FlashError(
@@ -56,7 +56,7 @@ def add_weights(image: FirmwareImage, board: Board, flash_size: int) -> Firmware
 
 
 def find_weights(image: FirmwareImage) -> Partition:
-    """Returns the partition for weights of an image that has one."""
+    """Returns the partition for weights in an image that has one."""
     return next(part for part in image.partitions if part.name == LABEL)
 
 

@@ -1,6 +1,6 @@
-"""Bringing the files of a board that runs MicroPython up to date, over its REPL.
+"""Updates the files of a board that runs MicroPython, over its REPL.
 
-Files that are there already are left, so that repeating what was interrupted finishes it.
+Files that are there already are left alone, so repeating an interrupted update finishes it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from protocol.shard_layout import DIGEST_SIZE
 
 _ARCHITECTURES = {1: "x86", 10: "xtensawin", 11: "rv32imc"}  # py/persistentcode.h
 
-# Called with the file being written, and how many bytes are there of how many in all.
+# Called with the file being written, the bytes written so far, and all bytes.
 OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Updated:
-    """What was done, and what the board is."""
+    """What an update has done, and what runs on the board."""
 
     system: System
     files: int  # of the chip
@@ -37,11 +37,11 @@ def update(
     make_files: Callable[[System], dict[str, bytes]],
     on_progress: OnProgress,
 ) -> Updated:
-    """Puts a chip's files onto the board at a port and starts it again.
+    """Copies a chip's files to the board at a port, and restarts it.
 
-    make_files: called with what the board is before anything is changed, gives content by path;
-    what it raises ends it. Raises FlashError, before anything is changed where the board is at
-    fault.
+    make_files: called with what runs on the board, returns content by path; its errors end the
+    update before anything is changed. Raises FlashError; for a wrong board, before anything is
+    changed.
     """
     with BoardFiles(port) as remote:
         system = remote.system()
@@ -54,11 +54,11 @@ def update(
 
 
 def _check_weights(remote: BoardFiles, weights: bytes) -> None:
-    """Raises FlashError where weights are to be in a partition, and others are."""
+    """Raises FlashError if the weights belong in a partition that has others."""
     sha256 = weights[-DIGEST_SIZE:].hex()
     if weights and remote.partition_sha256(WEIGHTS, len(weights)) != sha256:
         raise FlashError(
-            "its weights belong into a partition of the flash, which has not these: flash it"
+            "its weights belong in a partition of the flash, which does not have them: flash it"
             " without --update"
         )
 
@@ -78,8 +78,8 @@ def _check(system: System, port: str, board: Board) -> None:
 def _write_changes(
     board: BoardFiles, system: System, files: dict[str, bytes], on_progress: OnProgress
 ) -> Changes:
-    """Returns what was changed so that the board holds `files`. Raises FlashError where it does
-    not."""
+    """Changes what differs on the board from `files`, and returns the changes. Raises FlashError
+    if the board does not hold them afterwards."""
     names = [path for path in files if "/" not in path]
     present = board.files(FOLDERS, names)
     needed = find_changes(files, present)

@@ -57,7 +57,7 @@ class Uart:
 @dataclass(frozen=True)
 class Flash:
     """MicroPython's image, by its name and release as in the name of the official file, and the
-    flash. read_rate: bytes a second that a program reads, None if unknown; all other fields are
+    flash. read_rate: bytes per second that a program reads, None if unknown; all other fields are
     bytes."""
 
     image: Text

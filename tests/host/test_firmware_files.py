@@ -54,7 +54,7 @@ def test_an_image_is_downloaded_once_and_checked_ever_after(site, tmp_path):
     assert find_image_file(BOARD, None, digest.upper(), folder=tmp_path, site=site.url) == path
     assert len(site.asked) == 1
     path.write_bytes(CONTENT[:-1] + b"?")
-    with pytest.raises(FlashError, match=f"{NAME} is not what it was when it came: remove it"):
+    with pytest.raises(FlashError, match=f"{NAME} has changed since it was downloaded: remove"):
         find_image_file(BOARD, None, folder=tmp_path, site=site.url)
     path.write_bytes(CONTENT)
     with pytest.raises(FlashError, match=f"{NAME} has the SHA-256 {digest}, not 00$"):

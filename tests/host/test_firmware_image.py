@@ -54,12 +54,12 @@ def test_a_flash_that_the_program_fills(image_file):
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (b"", "is no image for an ESP32: take MicroPython's .bin"),
-        (b"UF2\n" * 100, "is no image for an ESP32: take MicroPython's .bin"),
+        (b"", "is not an image for an ESP32: take MicroPython's .bin"),
+        (b"UF2\n" * 100, "is not an image for an ESP32: take MicroPython's .bin"),
         (micropython_image(load("esp32c3")), "is an image for esp32c3, and esp32s3 has"),
-        (micropython_image(load("esp32s3"))[:0x8000], "is no whole image of MicroPython"),
-        (micropython_image(load("esp32s3"))[:0x10000], "is no whole image of MicroPython"),
-        (micropython_image(load("esp32s3"))[0x10000:], "is no whole image of MicroPython"),
+        (micropython_image(load("esp32s3"))[:0x8000], "is not a complete image of MicroPython"),
+        (micropython_image(load("esp32s3"))[:0x10000], "is not a complete image of MicroPython"),
+        (micropython_image(load("esp32s3"))[0x10000:], "is not a complete image of MicroPython"),
         (micropython_image(load("esp32s3"), "1.25.0"), "1.26 or later is needed"),
         (micropython_image(load("esp32s3")).replace(b"phy_init", b"ffat\0\0\0\0"), "in FAT"),
     ],

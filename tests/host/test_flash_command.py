@@ -63,7 +63,7 @@ def test_an_option_that_is_left_out(error, silent_port, option, line, monkeypatc
 def test_no_chips_or_positions(arguments, capsys, option):
     with pytest.raises(SystemExit, match="2"):
         main(arguments("none", **{option: 0}))
-    assert f"argument --{option}: '0' is no whole number from 1 to " in capsys.readouterr().err
+    assert f"argument --{option}: must be a whole number from 1 to " in capsys.readouterr().err
 
 
 def test_a_question_that_is_not_answered(arguments, capsys, monkeypatch):

@@ -159,9 +159,9 @@ def test_what_inspect_refuses(
         assert error.startswith(f"error: {message}") and error.count("\n") == 1
     for wrong, message in (
         ([], "the following arguments are required: PATH"),
-        ([path, "--chips=0"], "argument --chips: '0' is no whole number from 1 to 254"),
-        ([path, "--chips=-1"], "argument --chips: '-1' is no whole number from 1 to 254"),
-        ([path, "--chips=300"], "argument --chips: '300' is no whole number from 1 to 254"),
+        ([path, "--chips=0"], "argument --chips: must be a whole number from 1 to 254, got '0'"),
+        ([path, "--chips=-1"], "argument --chips: must be a whole number from 1 to 254, got '-1'"),
+        ([path, "--chips=x"], "argument --chips: must be a whole number from 1 to 254, got 'x'"),
     ):
         with pytest.raises(SystemExit) as caught:
             main(["inspect", *map(str, wrong)])

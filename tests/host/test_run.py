@@ -115,7 +115,7 @@ def test_a_heap_that_is_too_small(error, model, chips, context, pattern):
 
 @pytest.mark.parametrize("chips", ["0", "-1", "255", "five"])
 def test_a_count_of_chips_that_cannot_be_is_refused_before_the_model_is_read(error, chips):
-    line = f"argument --chips: '{chips}' is no whole number from 1 to 254"
+    line = f"argument --chips: must be a whole number from 1 to 254, got '{chips}'"
     assert error("--model", "/nonexistent", f"--chips={chips}") == (2, line)
 
 
@@ -123,33 +123,33 @@ def test_a_count_of_chips_that_cannot_be_is_refused_before_the_model_is_read(err
     ("options", "code", "pattern"),
     [
         (("--board", "esp32c33"), 1, r"no board is called 'esp32c33', did you mean esp32c3\? .*"),
-        (("--loss", "2"), 2, "argument --loss: '2' is no probability below 1"),
-        (("--loss", "1"), 2, "argument --loss: '1' is no probability below 1"),
-        (("--loss", "nan"), 2, "argument --loss: 'nan' is no probability below 1"),
-        (("--loss", "some"), 2, "argument --loss: 'some' is no probability below 1"),
-        (("--heap", "12Q"), 2, "argument --heap: '12Q' is no size from 4K to 32M: .*"),
+        (("--loss", "2"), 2, r"argument --loss: must be in \[0, 1\), got '2'"),
+        (("--loss", "1"), 2, r"argument --loss: must be in \[0, 1\), got '1'"),
+        (("--loss", "nan"), 2, r"argument --loss: must be in \[0, 1\), got 'nan'"),
+        (("--loss", "some"), 2, r"argument --loss: must be in \[0, 1\), got 'some'"),
+        (("--heap", "12Q"), 2, "argument --heap: must be a size from 4K to 32M, .*, got '12Q'"),
         (("--heap", "-5K"), 2, "argument --heap: .*"),
-        (("--heap", "160"), 2, "argument --heap: '160' is no size from 4K to 32M: .*"),
-        (("--heap", "1024M"), 2, "argument --heap: '1024M' is no size from 4K to 32M: .*"),
+        (("--heap", "160"), 2, "argument --heap: must be a size from 4K to 32M, .*, got '160'"),
+        (("--heap", "1024M"), 2, "argument --heap: must be a size from 4K .*, got '1024M'"),
         (("--link", "wifi"), 2, "argument --link: invalid choice: 'wifi' .*"),
-        (("--nonsense",), 2, "no option --nonsense: see --help for those that there are"),
-        (("--kernels", "native"), 1, "--kernels native: simulated chips have viper's .*"),
-        (("--check", "0"), 2, "argument --check: '0' is no whole number from 1: give .*"),
+        (("--nonsense",), 2, "no option --nonsense: --help lists all options"),
+        (("--kernels", "native"), 1, "--kernels native: simulated chips only have viper's .*"),
+        (("--check", "0"), 2, "argument --check: must be a whole number .*, got '0': give .*"),
         (("--promt", "hi"), 2, r"no option --promt: did you mean --prompt\?"),
         (("--promt=hi",), 2, r"no option --promt: did you mean --prompt\?"),
         (("--temprature", "0.8", "hi"), 2, r"no option --temprature: did you mean --temp.*"),
         (("hi", "--prompt", "there"), 2, "'hi' and --prompt: give one of them"),
         ((__file__,), 2, f"'{__file__}' is a file: give --model {__file__}, or --prompts .*"),
-        (("--steps", "0"), 2, "argument --steps: '0' is no whole number from 1"),
+        (("--steps", "0"), 2, "argument --steps: must be a whole number of at least 1, got '0'"),
         (("--steps", "513"), 1, "--steps 513: 1 to 512, the context, can be generated"),
-        (("--context", "0"), 2, "argument --context: '0' is no whole number from 1"),
-        (("--context", "-3"), 2, "argument --context: '-3' is no whole number from 1"),
+        (("--context", "0"), 2, "argument --context: must be a whole number .* 1, got '0'"),
+        (("--context", "-3"), 2, "argument --context: must be a whole number .* 1, got '-3'"),
         (("--context", "513"), 1, "context must be 1 to 512, got 513"),
-        (("--temperature", "-1"), 2, "argument --temperature: '-1' is no number from 0"),
-        (("--temperature", "nan"), 2, "argument --temperature: 'nan' is no number from 0"),
-        (("--top-p", "0"), 2, "argument --top-p: '0' is no number above 0, up to 1"),
-        (("--seed", "-1"), 2, "argument --seed: '-1' is no whole number from 0"),
-        (("--seed", "1.5"), 2, "argument --seed: '1.5' is no whole number from 0"),
+        (("--temperature", "-1"), 2, "argument --temperature: must be a number .* 0, got '-1'"),
+        (("--temperature", "nan"), 2, "argument --temperature: must be a number .* 0, got 'nan'"),
+        (("--top-p", "0"), 2, r"argument --top-p: must be in \(0, 1\], got '0'"),
+        (("--seed", "-1"), 2, "argument --seed: must be a whole number of at least 0, got '-1'"),
+        (("--seed", "1.5"), 2, "argument --seed: must be a whole number of at least 0, got '1.5'"),
     ],
 )  # fmt: skip
 def test_options_that_are_wrong(error, model, options, code, pattern):
