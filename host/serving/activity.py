@@ -1,4 +1,4 @@
-"""What each chip of a cluster does, from the messages that pass between it and the host."""
+"""Observes what each chip of a cluster does, by the messages between it and the host."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from protocol.frame import BROADCAST, HEADER_SIZE
 from protocol.messages import LAYER, PHASE, PHASE_ATTENTION, PHASE_FEED_FORWARD
 
 IDLE, COMPUTING, SENDING, WAITING = "idle", "compute", "send", "wait"
-MOST_SPANS = 1000  # of one token that are kept
+MOST_SPANS = 1000  # spans of one token that are kept
 _WORK = frozenset((message_types.COMPUTE, message_types.STEP))
 _RESULTS = frozenset((message_types.LOGITS, message_types.BEST, message_types.CANDIDATES))
 _PHASES = {PHASE_ATTENTION: "attention", PHASE_FEED_FORWARD: "feed-forward"}
 
 
 class Span(NamedTuple):
-    """From a request to a chip until its answer was there; seconds by the clock."""
+    """The time from a request to a chip's answer, in seconds of the clock."""
 
     chip: int
     label: str
@@ -38,7 +38,7 @@ class TokenTimeline:
 
 
 class Activity:
-    """Watches a dispatcher; in the thread of its cluster, but for what reads the last values.
+    """Watches a dispatcher, in the thread of its cluster; other threads may read the attributes.
 
     states: what each chip does now; last: the timeline of the last token.
     """
@@ -47,12 +47,12 @@ class Activity:
         self.states = dict.fromkeys(chips, IDLE)
         self.last: TokenTimeline | None = None
         self._clock = clock
-        self._asked: dict[int, tuple[str, float]] = {}  # chips that have not answered
+        self._asked: dict[int, tuple[str, float]] = {}  # by chip that has not answered yet
         self._spans: list[Span] = []
         self._since = clock()
 
     def sent(self, kind: int, destination: int, payload: bytes) -> None:
-        """Takes in that the host has sent a message."""
+        """Records a message that the host has sent."""
         if kind not in _WORK:
             return
         now, label = self._clock(), _label(kind, payload)
@@ -62,7 +62,7 @@ class Activity:
                 self.states[chip] = COMPUTING
 
     def received(self, message: Message) -> None:
-        """Takes in that a chip has sent a message."""
+        """Records a message that a chip has sent."""
         chip = message.source
         if message.kind in _RESULTS and chip in self.states:  # the last stage of a pipeline too,
             self._asked.setdefault(chip, ("step", self._since))  # which the host does not ask
@@ -77,20 +77,23 @@ class Activity:
                 self._spans.append(Span(chip, label, start, self._clock()))
 
     def complete_token(self) -> None:
-        """Takes in that a token is there: one of the last timeline where chips did nothing for
-        it, as they do for one that must follow."""
+        """Records that a token is complete.
+
+        If chips did nothing for it, because it was the only one possible, it belongs to the last
+        timeline.
+        """
         now = self._clock()
         if self._spans:
             self.last = TokenTimeline(self._since, now - self._since, self._spans)
         self._spans, self._since = [], now
 
     def begin(self) -> None:
-        """Takes in that a text begins: what was before is not of its first token."""
+        """Records that a text begins: what was before does not belong to its first token."""
         if all(state == IDLE for state in self.states.values()):
             self._spans, self._since = [], self._clock()
 
     def rest(self) -> None:
-        """Takes in that no text is generated."""
+        """Records that no text is being generated."""
         self._asked.clear()
         self.states.update(dict.fromkeys(self.states, IDLE))
 

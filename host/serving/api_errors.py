@@ -1,4 +1,5 @@
-"""Errors as OpenAI's API has them: a status, and an object that says what is wrong and where."""
+"""Errors in the form of OpenAI's API: a status, and an object that says what is wrong and
+where."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ _LOADING_RETRY = 2  # seconds after which a model may be loaded
 
 
 class ApiError(Exception):
-    """What a request gets in place of an answer."""
+    """An error that a request gets in place of an answer."""
 
     def __init__(
         self,
@@ -30,30 +31,31 @@ class ApiError(Exception):
         kind: str = "invalid_request_error",
         retry_after: int | None = None,
     ) -> None:
-        """param: the field that is wrong; code, kind: OpenAI's; retry_after: seconds."""
+        """status: of HTTP; param: the field that is wrong; code, kind: OpenAI's code and type;
+        retry_after: seconds."""
         super().__init__(message)
         self.status, self.message, self.retry_after = status, message, retry_after
         self.param, self.code, self.kind = param, code, kind
 
     def body(self) -> dict[str, Any]:
-        """The object that is sent."""
+        """Returns the object of the response's body."""
         error = {
             "message": self.message, "type": self.kind, "param": self.param, "code": self.code,
         }  # fmt: skip
         return {"error": error}
 
     def response(self) -> Response:
-        """The answer to a request."""
+        """Returns the HTTP response."""
         headers = {"Retry-After": str(self.retry_after)} if self.retry_after else {}
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         if self.status in (408, 413):
-            headers["Connection"] = "close"  # what is left of the body would be taken for a head
+            headers["Connection"] = "close"  # the rest of the body would be read as a request
         return JSONResponse(self.body(), self.status, headers)
 
 
 def describe_error(error: FederationError) -> ApiError:
-    """Returns an error of ours as clients get it."""
+    """Returns the ApiError that clients get for one of our errors."""
     text = str(error)
     match error:
         case PromptTooLong():

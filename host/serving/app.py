@@ -22,14 +22,18 @@ from host.serving.page_routes import Page
 from host.serving.service import Service
 from host.serving.status_routes import StatusApi
 
-DEADLINE = 600.0  # seconds in which an answer must be whole
+DEADLINE = 600.0  # seconds within which an answer must be complete
 
 
 @dataclass(frozen=True)
 class AppSettings:
-    """api_key: that every request must have, "" for none; cors: origins of pages that may ask, or
-    "*"; is_insecure: whether all others may too, where there is no key; deadline: seconds within
-    which an answer must be whole; body_timeout: seconds within which a request's body must be."""
+    """Settings of the web application.
+
+    api_key: the key that every request must have, "" for none; cors: origins of web pages whose
+    requests are accepted, or "*"; is_insecure: whether those of all other pages are too, if there
+    is no key; deadline: seconds within which an answer must be complete; body_timeout: seconds
+    within which a request's body must arrive.
+    """
 
     api_key: str = ""
     cors: Sequence[str] = ()
@@ -39,7 +43,7 @@ class AppSettings:
 
 
 def make_app(service: Service, metrics: Metrics, live: LiveView, settings: AppSettings) -> ASGIApp:
-    """Returns the application of a service, which is started and stopped elsewhere.
+    """Returns the application of a service, which others start and stop.
 
     metrics, live: observers of the service's clusters.
     """
@@ -55,7 +59,7 @@ def make_app(service: Service, metrics: Metrics, live: LiveView, settings: AppSe
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
         )
-        middleware.insert(0, cors)  # so that refusals can be read by pages too
+        middleware.insert(0, cors)  # first, so that web pages can read refusals too
     counters = ChipCounters(service)
     return Starlette(
         routes=[

@@ -1,4 +1,4 @@
-"""Asking a model from a coroutine, for whatever speaks to the server otherwise than by HTTP."""
+"""Generates from a coroutine, for clients of the server that do not use HTTP."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from host.serving.service import GenerationRequest, ServedModel
 
 
 def describe_answer(generation: Generation) -> dict[str, Any]:
-    """Returns what clients are told of an answer that has a grammar: how sure the model is of it,
-    why it was refused, if it was, and whether they should ask before they do it."""
+    """Returns what clients are told of an answer that has a grammar: how sure the model is, why
+    the answer was refused, if it was, and whether to ask the user before acting on it."""
     found: dict[str, Any] = {"confidence": round(generation.confidence, 4)}
     if generation.refused:
         found["refused"] = generation.refused
@@ -22,7 +22,7 @@ def describe_answer(generation: Generation) -> dict[str, Any]:
 
 
 async def whole(mailbox: Mailbox, deadline: float) -> Generation:
-    """Awaits the end of a job; what Mailbox.events says."""
+    """Awaits the end of a job, and returns its generation; see Mailbox.events."""
     async for event in mailbox.events(deadline):
         if isinstance(event, Done):
             return event.generation
@@ -32,10 +32,10 @@ async def whole(mailbox: Mailbox, deadline: float) -> Generation:
 async def generate(
     model: ServedModel, request: GenerationRequest, client: str, seconds: float
 ) -> Generation:
-    """Returns what a request leads to.
+    """Returns the generation for a request.
 
-    client: who takes turns with others in the queue; seconds: in which the answer must be there.
-    Raises what ServedModel.task and submit raise, and what the job fails with.
+    client: identifies the client, since clients take turns in the queue; seconds: within which the
+    answer must be complete. Raises what ServedModel.task and submit raise, and the job's error.
     """
     deadline = asyncio.get_running_loop().time() + seconds
     task = await asyncio.to_thread(model.task, request)

@@ -1,4 +1,4 @@
-"""An MQTT broker as --mqtt names it, and a client that acknowledges when it is told to."""
+"""The MQTT broker that --mqtt names, and a client that acknowledges messages when told to."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SCHEMES = {"mqtt": 1883, "mqtts": 8883}
 
 @dataclass(frozen=True)
 class Broker:
-    """A broker of --mqtt: mqtt://user:password@host:port/prefix, mqtts:// for TLS.
+    """The broker that --mqtt names: mqtt://user:password@host:port/prefix, mqtts:// for TLS.
 
-    authority: a file with the certificates by which a broker's is verified, None for those that
-    this machine trusts.
+    authority: a file of certificates to verify the broker's with, None for those that this machine
+    trusts.
     """
 
     host: str
@@ -33,7 +33,10 @@ class Broker:
 
     @classmethod
     def parse(cls, text: str, authority: str | None = None) -> Broker:
-        """authority: of --mqtt-ca. Raises ArgumentError."""
+        """Returns the broker that `text` names; authority: the file of --mqtt-ca.
+
+        Raises ArgumentError.
+        """
         try:
             parts = urlsplit(text)
             host, port = parts.hostname, parts.port
@@ -53,8 +56,8 @@ class Broker:
         return found
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """Returns how to connect with TLS, None without. Raises ArgumentError for a file that has
-        no certificates."""
+        """Returns the context for TLS, None without TLS. Raises ArgumentError for a file without
+        certificates."""
         if not self.is_encrypted:
             return None
         try:
@@ -72,7 +75,7 @@ class Broker:
 
 
 def parse_name(text: str) -> str:
-    """Returns a server's name of --mqtt-id. Raises ArgumentError for what is no part of topics."""
+    """Returns a server's name from --mqtt-id. Raises ArgumentError if a topic cannot have it."""
     if not text or set(text) & set("/#+") or not text.isprintable() or len(text) > _LONGEST_NAME:
         raise ArgumentError(
             f"--mqtt-id {text:.80}: give 1 to {_LONGEST_NAME} characters, and none of / # +"
@@ -81,10 +84,10 @@ def parse_name(text: str) -> str:
 
 
 class AcknowledgingClient(aiomqtt.Client):
-    """A client whose messages are acknowledged by `acknowledge`, and not as they come.
+    """A client whose messages are acknowledged by `acknowledge`, not when they come.
 
-    aiomqtt 2 has no public way to that, while paho, on which it stands, has: this is the one place
-    that reaches through.
+    aiomqtt 2 has no public way to do that, but paho, which it uses, has: only this class uses
+    aiomqtt's private attributes for it.
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -93,5 +96,5 @@ class AcknowledgingClient(aiomqtt.Client):
         self._client.manual_ack_set(True)
 
     def acknowledge(self, message: aiomqtt.Message) -> None:
-        """Has the broker forget a message."""
+        """Acknowledges a message, so that the broker forgets it."""
         self._client.ack(message.mid, message.qos)

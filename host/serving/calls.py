@@ -1,4 +1,4 @@
-"""Calls that other threads want made between two tokens."""
+"""Runs functions of other threads in a cluster's thread, between two tokens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import Future
 
 
 class Calls:
-    """Takes functions from any thread, for one thread to run. Each has its future resolved."""
+    """Functions from any thread, for one thread to run; each has a future for its result."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -18,8 +18,11 @@ class Calls:
     def add(
         self, function: Callable[[], object], refusal: Callable[[], Exception | None]
     ) -> Future[object]:
-        """Adds a function; refusal: why it cannot be, asked while nobody can fail those that
-        wait."""
+        """Adds a function, and returns its future.
+
+        refusal: returns an error if functions cannot run now, else None; it is called under the
+        lock that `fail` takes too.
+        """
         future: Future[object] = Future()
         with self._lock:
             error = refusal()
@@ -30,7 +33,7 @@ class Calls:
         return future
 
     def run(self) -> None:
-        """Runs those that wait. Raises what one of them does, once its future has it."""
+        """Runs the waiting functions. Raises the error of one, after its future got it."""
         while taken := self._take():
             function, future = taken
             try:
@@ -41,12 +44,12 @@ class Calls:
             future.set_result(result)
 
     def fail(self, error: Exception) -> None:
-        """Fails all that wait."""
+        """Fails all waiting functions."""
         while taken := self._take():
             taken[1].set_exception(error)
 
     def _take(self) -> tuple[Callable[[], object], Future[object]] | None:
-        """The next one that nobody has cancelled."""
+        """Returns the next function that was not cancelled, None if there is none."""
         with self._lock:
             while self._waiting:
                 taken = self._waiting.popleft()

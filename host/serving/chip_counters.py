@@ -1,6 +1,6 @@
-"""The counters of chips, asked for once for all who want them at the same time.
+"""Asks chips for their counters, once for all clients that want them at the same time.
 
-Chips are asked between two tokens, so each time delays whatever is generated.
+Chips are asked between two tokens, so each time delays what is being generated.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from host.launch.chip_statistics import ChipStatistics
 from host.serving.engine import READY, Engine
 from host.serving.service import Service
 
-_TIMEOUT = 2.0  # seconds that whoever asks waits for chips' counters
-_INTERVAL = 0.2  # seconds from when chips were asked until they are asked again
+_TIMEOUT = 2.0  # seconds to wait for the chips' counters
+_INTERVAL = 0.2  # seconds at least between two requests to chips
 
 Counters = dict[str, list[ChipStatistics]]  # by cluster
 

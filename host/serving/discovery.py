@@ -1,6 +1,6 @@
-"""What a server tells Home Assistant of itself by MQTT discovery: a device with sensors.
+"""Describes a server to Home Assistant, for MQTT discovery: as a device with sensors.
 
-A device and its components in one message, as Home Assistant takes them from 2024.11 on.
+One message has the device and all of its components, as Home Assistant takes them since 2024.11.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from host.build.firmware_version import RELEASE
 from host.paths import PROJECT
 
-_OTHERS = re.compile("[^a-zA-Z0-9_-]")  # characters that Home Assistant takes in no such topic
+_OTHERS = re.compile("[^a-zA-Z0-9_-]")  # characters that Home Assistant refuses in such topics
 _SENSORS = {
     "boards_online": ("Boards online", "mdi:chip", "measurement"),
     "waiting": ("Commands waiting", "mdi:tray-full", "measurement"),
@@ -26,9 +26,10 @@ _SENSORS = {
 def describe_device(
     prefix: str, identifier: str, own: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields topics and what is to be published there, retained.
+    """Yields topics, and the objects to publish there, retained.
 
-    prefix: of the servers' topics; identifier: the server's; own: the topic above its state.
+    prefix: that of all servers' topics; identifier: the server's name; own: the topic above its
+    state.
     """
     unique = _OTHERS.sub("_", f"{prefix}_{identifier}")
     components = {}

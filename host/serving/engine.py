@@ -1,4 +1,4 @@
-"""A cluster at work: a thread that opens it, runs jobs on it, and opens it again when it fails."""
+"""Runs a cluster: a thread that opens it, runs jobs on it, and opens it again when it fails."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _LOG = logging.getLogger("federation")
 LOADING, READY, RECOVERING, FAILED, STOPPED = (
     "loading", "ready", "recovering", "failed", "stopped"
 )  # fmt: skip
-MOST_ATTEMPTS = 8  # of a job, without a token between
-FAILED_AFTER = 3  # times that neither a cluster nor what stands in for it could be opened
-_IDLE = 0.5  # seconds after which an idle cluster looks after what it was asked
+MOST_ATTEMPTS = 8  # at a job, without a token in between
+FAILED_AFTER = 3  # times in a row that neither a cluster nor any stand-in could be opened
+_IDLE = 0.5  # seconds after which an idle cluster looks for calls from other threads
 _LONGEST_WAIT = 10.0  # seconds between two attempts to open a cluster
 
 
@@ -36,8 +36,8 @@ class Engine:
     """Runs a model's jobs on one cluster, in a thread of its own.
 
     state: LOADING until it is open for the first time, READY, RECOVERING while it is opened again,
-    FAILED where that was in vain FAILED_AFTER times (it goes on trying), STOPPED; error: why it
-    last failed; restarts: how often it was opened again.
+    FAILED if that has failed FAILED_AFTER times (it keeps trying), STOPPED; error: why it last
+    failed; restarts: how often it was opened again.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class Engine:
         observer: Observer,
         pause: Callable[[float], object] | None = None,
     ) -> None:
-        """source: quantized; chips: its own, and spares for where these stay away; pause: waits so
-        many seconds before the next attempts, or until the engine stops."""
+        """source: a quantized model; chips: the cluster's own, then spares for when these are
+        missing; pause(seconds): waits before the next attempt, or until the engine stops."""
         self.name, self.queue, self.observer = name, queue, observer
         self.state, self.error, self.restarts = LOADING, "", 0
         self.cluster: OpenCluster | None = None
@@ -68,7 +68,7 @@ class Engine:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends after the token that is being computed; the jobs that run are failed."""
+        """Ends after the token that is being computed; jobs that run fail."""
         self._stopping.set()
         self.queue.wake()
 
@@ -77,18 +77,21 @@ class Engine:
         self._thread.join()
 
     def ask_statistics(self) -> Future[object]:
-        """Asks chips for their counters between two tokens: a list of ChipStatistics."""
+        """Asks chips for their counters between two tokens.
+
+        Returns a future with a list of ChipStatistics.
+        """
         future = self._calls.add(self._statistics, self._refusal)
         self.queue.wake()
         return future
 
     @property
     def note(self) -> str:
-        """What is open in place of the cluster's own chips, "" where that are these."""
+        """What is open in place of the cluster's own chips; "" if they are open themselves."""
         return self._stand_ins.current.note if self.cluster else ""
 
     def encoder(self) -> PromptEncoder:
-        """Returns what encodes prompts for this cluster. Raises ModelError."""
+        """Returns the encoder of prompts for this cluster. Raises ModelError."""
         context = self._stand_ins.current.chips.context
         return PromptEncoder(self._source, context, context or self._source.config.context)
 
@@ -97,11 +100,14 @@ class Engine:
         return self.cluster.statistics(collect=False)
 
     def _refusal(self) -> ClusterError | None:
-        """Why nothing can be asked now; the state changes before calls that wait are failed."""
+        """Returns why chips cannot be asked now, or None.
+
+        The state changes before waiting calls are failed, so none is added after that.
+        """
         return None if self.state == READY else ClusterError(f"the cluster is {self.state}")
 
     def _run(self) -> None:
-        vain = 0  # how often nothing could be opened, in succession
+        vain = 0  # how often in a row nothing could be opened
         while not self._stopping.is_set():
             try:
                 chips = self._stand_ins.current.chips
@@ -120,9 +126,9 @@ class Engine:
         self._give_up(ClusterError("the server stops"))
 
     def _note_failure(self, error: FederationError, vain: int) -> bool:
-        """Has jobs go on elsewhere or later, and takes the next chips where these do not open.
+        """Returns jobs to the queue, and chooses the next chips if these could not be opened.
 
-        vain: how often nothing could be opened before; whether that was so again.
+        vain: how often in a row nothing could be opened. Returns whether that is so again.
         """
         self.error = str(error)
         _LOG.warning("cluster %s: %s", self.name, error)
@@ -139,7 +145,7 @@ class Engine:
         return is_vain
 
     def _return_jobs(self, error: FederationError) -> None:
-        """Has the jobs that ran go on wherever a slot is free."""
+        """Returns the jobs that ran to the queue, to go on wherever a slot is free."""
         returned = []
         for job in self.running.values():
             job.attempts += 1
@@ -174,7 +180,7 @@ class Engine:
             if job is None:
                 yield None
                 continue
-            if job.task.chooser.is_done:  # its cluster failed after its last token
+            if job.task.chooser.is_done:  # the cluster failed after the job's last token
                 self._finish(job)
                 continue
             job.started = job.started or time.monotonic()
@@ -196,7 +202,7 @@ class Engine:
             task.chooser.end()
 
     def _finish(self, job: Job) -> None:
-        """Delivers a job that has all its tokens already."""
+        """Delivers a job that has all of its tokens already."""
         if rest := job.task.finish():
             job.deliver(Piece(rest))
         self._deliver_end(job)

@@ -1,7 +1,7 @@
-"""Server-sent events, as https://html.spec.whatwg.org/multipage/server-sent-events.html has them.
+"""Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-A response without a task for each event: a cluster's thread waits for Python's lock while the
-server works, so that every step saved here makes tokens come sooner.
+The response does not use a task for each event: while the server works, a cluster's thread waits
+for Python's lock, so every step saved here makes tokens come sooner.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def encode_event(content: Any) -> bytes:
 
 
 class EventStream(StreamingResponse):
-    """Sends encoded events as they come; closes their generator at the end, or where the client
-    is gone."""
+    """Sends encoded events as they come; closes their generator at the end, or when the client is
+    gone."""
 
     media_type = "text/event-stream"
 
@@ -39,7 +39,7 @@ class EventStream(StreamingResponse):
         self._has_sent = False
 
     async def stream_response(self, send: Send) -> None:
-        """Called by Starlette, which cancels it where the client is gone."""
+        """Called by Starlette, which cancels it when the client is gone."""
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
         commenting = asyncio.create_task(self._comment(send))

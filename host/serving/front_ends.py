@@ -1,4 +1,4 @@
-"""What a server speaks beside HTTP, opened and closed together."""
+"""Opens and closes what a server speaks besides HTTP: MQTT and Wyoming."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from host.serving.wyoming_service import WyomingService, open_wyoming
 
 @dataclass(frozen=True)
 class FrontEndSettings:
-    """deadline: seconds in which an answer must be there; broker: of MQTT, None for none; mqtt_id:
-    this server's name there; wyoming: the host and port to listen on, None for none; announces:
-    whether by zeroconf; areas: rooms of satellites, as parse_areas returns them; may_unlock:
-    whether doors are unlocked by voice."""
+    """Settings of MQTT and Wyoming.
+
+    deadline: seconds within which an answer must be complete; broker: of MQTT, None for none;
+    mqtt_id: this server's name there; wyoming: host and port to listen on, None for none;
+    announces: whether to announce Wyoming by zeroconf; areas: rooms of satellites, as parse_areas
+    returns them; may_unlock: whether doors may be unlocked by voice.
+    """
 
     deadline: float
     broker: Broker | None = None
@@ -34,9 +37,9 @@ class FrontEndSettings:
 async def open_front_ends(
     service: Service, metrics: Metrics, settings: FrontEndSettings
 ) -> AsyncIterator[list[str]]:
-    """Opens them while the context lasts; gives a line on each. Raises ArgumentError.
+    """Opens the front ends while the context lasts, and yields a line of text on each.
 
-    They serve the first model.
+    They serve the first model. Raises ArgumentError.
     """
     lines = []
     async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What stands before all endpoints: the key, or pages that may ask, and limits on bodies."""
+"""Guards all endpoints: verifies the key, or the web page that sends a request; limits bodies."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from host.serving.api_errors import ApiError
 from host.serving.origins import verify_page
 
 MOST_BODY = 1 << 20  # bytes
-BODY_TIMEOUT = 20.0  # seconds in which a body must be whole
-# What may be seen without the key: whether the server lives, and the page, which asks for the key.
+BODY_TIMEOUT = 20.0  # seconds within which a body must be complete
+# Paths without the key: the server's health, and the page, which asks the user for the key.
 PUBLIC = ("/", "/health", "/v1/health")
 PUBLIC_FOLDER = "/page/"
 
 
 class Guard:
-    """Refuses requests without the key, those of other sites' pages where there is none, and
+    """Refuses requests without the key (if there is no key: from web pages of other sites), and
     bodies that are too long or too slow.
 
-    A body is read whole before the application sees the request, so that none is half an answer
-    when its limit is found.
+    A body is read completely before the application sees the request, so that no answer has begun
+    when a limit is exceeded.
     """
 
     def __init__(
         self, app: ASGIApp, api_key: str = "", most_body: int = MOST_BODY,
         body_timeout: float = BODY_TIMEOUT, origins: Sequence[str] | None = None,
     ) -> None:  # fmt: skip
-        """api_key: "" for none; origins: of pages that may ask where there is no key, None where
-        all may."""
+        """api_key: "" for none; origins: of web pages whose requests are accepted without a key,
+        None for all."""
         self._app, self._key, self._origins = app, api_key.encode(), origins
         self._most_body, self._body_timeout = most_body, body_timeout
 
@@ -67,7 +67,7 @@ class Guard:
             )  # fmt: skip
 
     async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
-        """Returns the body, None where the client has gone. Raises ApiError."""
+        """Returns the body, None if the client is gone. Raises ApiError."""
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length[:20]) > self._most_body:
             raise self._too_long()
@@ -93,7 +93,7 @@ class Guard:
 
 
 def _replay(body: bytes, receive: Receive) -> Any:
-    """Returns a `receive` that gives the body, and then what comes."""
+    """Returns a `receive` that returns the body first, and then what comes."""
     is_given = False
 
     async def receive_again() -> Message:

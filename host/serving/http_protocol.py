@@ -1,8 +1,8 @@
-"""HTTP on a connection, with limits on what a client may take of the server.
+"""HTTP on a connection, with limits on the resources that a client can take.
 
-uvicorn has a timeout between requests, and none while a head comes byte by byte or while nobody
-reads an answer, nor a limit on connections; its parser in C takes a third of the time that the one
-in Python does, and a head of any length.
+uvicorn has a timeout between requests, but none for a head that comes byte by byte or for a client
+that does not read its answer, and no limit on connections. Its parser in C takes a third of the
+time of the one in Python, but accepts heads of any length.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ import resource
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD_TIMEOUT = 15.0  # seconds in which the head of a request must be whole
-WRITE_TIMEOUT = 30.0  # seconds in which a client must read of what is kept for it
-MOST_PIPELINED = 16  # requests that wait behind one on their connection
-MOST_HEAD = 1 << 16  # bytes of it, which may be read before it is found to be longer
+HEAD_TIMEOUT = 15.0  # seconds within which the head of a request must be complete
+WRITE_TIMEOUT = 30.0  # seconds within which a client must read some of its waiting answer
+MOST_PIPELINED = 16  # requests that may wait behind another on the same connection
+MOST_HEAD = 1 << 16  # bytes of the head of a request
 _REFUSAL = "HTTP/1.1 {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 def find_most_connections() -> int:
-    """Returns how many connections there may be: half of the files that this process may open,
-    for clusters need some too, and at most 512."""
+    """Returns the limit of connections: half of the files that this process may open, because
+    clusters need some too, and at most 512."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 512 if files == resource.RLIM_INFINITY else min(512, max(1, files // 2))
 
 
 class TimedProtocol(HttpToolsProtocol):
-    """Closes connections whose head is too long, or not there in time, whose answer is not read,
-    or that ask too much ahead.
+    """Closes connections whose head is too long or too slow, whose answer is not read, or that
+    send too many requests ahead.
 
-    Where there are too many it closes the one that has waited longest for a request: so those who
-    only hold connections cannot keep others out.
+    If there are too many connections it closes the one that has waited longest for a request, so
+    that clients that only hold connections cannot keep others out.
     """
 
     head_timeout = HEAD_TIMEOUT
@@ -40,7 +40,7 @@ class TimedProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
     _head_size = 0
-    _waits_since = 0.0  # for a request, by the loop's clock
+    _waits_since = 0.0  # since when it waits for a request, by the loop's clock
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -52,7 +52,7 @@ class TimedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         seen = self.cycle
         if self._head_timer is None and (seen is None or seen.response_complete):
-            self._await_head()  # of the next request on a connection that is kept
+            self._await_head()  # the next request on a connection that is kept open
         super().data_received(data)
         if self.cycle is not seen:
             self._forget_head()
@@ -99,7 +99,7 @@ class TimedProtocol(HttpToolsProtocol):
 
     @property
     def _awaits_request(self) -> bool:
-        """Whether the client has yet to send a request, or the rest of its body."""
+        """Whether the client still has to send a request, or the rest of its body."""
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
     def _await_head(self) -> None:

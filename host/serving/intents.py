@@ -1,4 +1,4 @@
-"""Action lines as intents of Home Assistant; intents.toml has the table."""
+"""Translates action lines into intents of Home Assistant, by the table in intents.toml."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TIMER_INTENTS = {
     "add": "HassIncreaseTimer", "remove": "HassDecreaseTimer",
 }  # fmt: skip
 
-# What Home Assistant's own agent takes for a device of this name.
+# Sentences that Home Assistant's own agent understands for a device of this name.
 _SAY_OF_DEVICE = {
     "on": "turn on {name}", "off": "turn off {name}", "open": "open {name}",
     "close": "close {name}", "lock": "lock {name}",
@@ -48,7 +48,7 @@ class HomeIntent:
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of the table; its head says what each is."""
+    """A row of the table; the top of intents.toml explains the fields."""
 
     intent: str
     slots: Slots = field(default_factory=dict)
@@ -70,9 +70,8 @@ class IntentTable:
         clock: Callable[[], datetime] = datetime.now,
         home: Home | None = None,
     ) -> None:
-        """may_unlock: whether rows with `confirm` are translated; clock: the local time; home:
-        what says how Home Assistant calls rooms and devices, None for the one that comes with the
-        program."""
+        """may_unlock: whether rows with `confirm` are translated; clock: returns the local time;
+        home: knows what Home Assistant calls rooms and devices, None for the shipped one."""
         self.rows, self._may_unlock, self._clock = rows, may_unlock, clock
         self._home = home or default_home()
 
@@ -91,17 +90,17 @@ class IntentTable:
         return cls(rows, may_unlock, clock, home)
 
     def translate(self, line: str, area: str = "") -> list[HomeIntent]:
-        """Returns the intents of all actions of a line, none for "unknown".
+        """Returns the intents of all actions in a line, none for "unknown".
 
-        area: the room that the speaker is in, "" where that is not known. Raises NoIntent where
-        one of them has no intent: half of what was said is not to be done; GrammarError.
+        area: the room that the speaker is in, "" if unknown. Raises NoIntent if one of the actions
+        has no intent, since a command must not be done by half; and GrammarError.
         """
         actions = split_everything(self._home, parse_line(line))
         return [intent for action in actions for intent in self._intents(action, area)]
 
     def area_of(self, satellite: str) -> str:
-        """Returns what Home Assistant calls the room that a satellite is in, by its id, or the
-        room of this id; "" where the home has neither."""
+        """Returns what Home Assistant calls the room of a satellite, or the room with this id; ""
+        if the home has neither."""
         room = self._home.area_of(satellite) or satellite
         return area_name(self._home, room) if room in self._home.rooms else ""
 
@@ -147,7 +146,7 @@ class IntentTable:
         return row
 
     def _say(self, action: Action, row: _Row) -> tuple[str, Slots]:
-        """The intent's name, and its slots but for those that say of what."""
+        """Returns the intent's name, and its slots without those for the target."""
         name, slots = row.intent, dict(row.slots)
         if not action.value:
             return name, slots
@@ -161,7 +160,7 @@ class IntentTable:
         return name, slots
 
     def _sentence(self, action: Action, target: Target) -> str:
-        """What a timer is to say for it later."""
+        """Returns the sentence that a timer shall say for the action later."""
         row = self._row(action)
         if target.name and not action.value and action.verb in _SAY_OF_DEVICE:
             return _SAY_OF_DEVICE[action.verb].format(name=target.name)
@@ -170,7 +169,7 @@ class IntentTable:
         return row.say.format(area=target.area, value=action.value)
 
     def _timer(self, action: Action) -> HomeIntent:
-        """The intent of a timer, or of an alarm, which is a timer of that name."""
+        """Returns the intent of a timer, or of an alarm, which is a timer with that name."""
         if action.days or action.when or (action.name == ALL and action.verb != "cancel"):
             raise NoIntent(f"Home Assistant has no intent for {action}")
         if action.name == ALL:
@@ -190,7 +189,8 @@ class IntentTable:
         return HomeIntent(intent, {**lasts, **named})
 
     def _seconds(self, when: str, time: str) -> int:
-        """How long to wait: a duration, or until it is that time of day again."""
+        """Returns the seconds to wait: a duration, or until the next time that it is this time of
+        day."""
         if when != _WHEN_AT:
             return parse_duration(time) or 0
         hours, minutes = map(int, time.split(":"))
@@ -200,7 +200,7 @@ class IntentTable:
 
 
 def _for_target(slots: Slots, target: Target) -> Slots:
-    """The slots of an intent for one target: a device's name says what it is."""
+    """Returns the slots of an intent for one target; a device's name implies its kind."""
     left_out = ("domain", "device_class") if target.is_device else ()
     return {name: value for name, value in slots.items() if name not in left_out}
 

@@ -12,7 +12,7 @@ from host.generation.generator import Generation, Task
 
 
 class DeadlineError(FederationError):
-    """A generation that was not done in its time; the message is one line."""
+    """A generation was not complete in time; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """The end of a job that could not be done."""
+    """The end of a job that has failed."""
 
     error: FederationError
 
@@ -43,10 +43,10 @@ Event = Piece | Done | Failed
 class Job:
     """A task in the queue or in a slot of a cluster.
 
-    client: whose turn it takes in the queue; deliver: is called with each event, from the thread
-    of a cluster, and returns at once; is_cancelled: whether nobody waits for it any more;
-    attempts: how often a cluster failed under it without a token between; created, started: by
-    time.monotonic(), started 0 until a cluster begins with it.
+    client: identifies the client, since clients take turns in the queue; deliver: called with each
+    event from a cluster's thread, must return at once; is_cancelled: whether its client is gone;
+    attempts: how often a cluster failed while running it, without a token in between; created,
+    started: by time.monotonic(); started is 0 until a cluster begins with it.
     """
 
     task: Task
@@ -59,23 +59,23 @@ class Job:
 
 
 class Mailbox:
-    """Brings events of a job from a cluster's thread to the coroutine that made it."""
+    """Carries events of a job from a cluster's thread to the coroutine that created it."""
 
     def __init__(self) -> None:
-        """To be called in the coroutine's loop."""
+        """Must be called in the coroutine's event loop."""
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Event] = asyncio.Queue()
 
     def deliver(self, event: Event) -> None:
-        """Passes on an event; drops it where the loop is closed, as at the end of the program."""
+        """Passes on an event; drops it if the loop is closed, as at the end of the program."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
     async def events(self, deadline: float | None = None) -> AsyncIterator[Piece | Done]:
-        """Yields what comes, Done last.
+        """Yields the events as they come, Done last.
 
-        deadline: by the loop's clock. Raises what the job failed with, DeadlineError where it is
-        not done in time.
+        deadline: by the loop's clock. Raises the job's error if it fails, and DeadlineError if it
+        is not complete in time.
         """
         while True:
             try:

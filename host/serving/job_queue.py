@@ -10,7 +10,7 @@ from host.serving.job import Failed, Job
 
 
 class QueueFull(FederationError):
-    """No job can be taken; retry_after: seconds after which one may be."""
+    """The queue takes no more jobs; retry_after: seconds after which it may take one."""
 
     def __init__(self, length: int, retry_after: int) -> None:
         super().__init__(f"{length} requests wait already: ask again in {retry_after} s")
@@ -20,26 +20,28 @@ class QueueFull(FederationError):
 class JobQueue:
     """Jobs that wait for a slot of any cluster that holds the model.
 
-    Clients take turns, and each one's jobs come in their order; who has most of them gives way
-    where there is no room. Threads may call everything.
+    Clients take turns, and each one's jobs stay in order; if the queue is full, the client with
+    the most jobs loses one. All methods may be called from any thread.
     """
 
     def __init__(self, most: int) -> None:
-        """most: jobs that may wait."""
+        """most: the number of jobs that may wait."""
         self.most = most
         self._changed = threading.Condition()
-        self._returned: deque[Job] = deque()  # of clusters that failed
-        self._clients: OrderedDict[str, deque[Job]] = OrderedDict()  # the next one's turn first
+        self._returned: deque[Job] = deque()  # jobs of clusters that failed
+        self._clients: OrderedDict[str, deque[Job]] = OrderedDict()  # in order of their turns
         self._length = 0
-        self._seconds = 0.5  # that a job takes, smoothed
+        self._seconds = 0.5  # the time that a job takes, smoothed
         self._is_closed = False
 
     def __len__(self) -> int:
         return self._length
 
     def put(self, job: Job) -> None:
-        """Has a job wait for its turn, in the place of the last one of a client that has
-        more where there is no room; that one fails. Raises QueueFull."""
+        """Adds a job; if the queue is full, the last job of a client that has more fails instead.
+
+        Raises QueueFull.
+        """
         with self._changed:
             if self._length >= self.most:
                 full = QueueFull(self._length, max(1, round(self._length * self._seconds)))
@@ -52,14 +54,14 @@ class JobQueue:
             self._changed.notify()
 
     def put_back(self, jobs: list[Job]) -> None:
-        """Has jobs that had begun go on before all others; these are never refused."""
+        """Adds jobs that had begun, before all others; these are never refused."""
         with self._changed:
             self._returned.extend(jobs)
             self._length += len(jobs)
             self._changed.notify_all()
 
     def take(self) -> Job | None:
-        """Returns the next job that somebody still waits for, None where there is none."""
+        """Returns the next job that was not cancelled, None if there is none."""
         with self._changed:
             while self._length:
                 job = self._next()
@@ -68,19 +70,19 @@ class JobQueue:
             return None
 
     def wait(self, timeout: float) -> bool:
-        """Waits until a job is there, or the timeout; whether one is."""
+        """Waits for a job, at most `timeout` seconds; returns whether there is one."""
         with self._changed:
             if not self._length and not self._is_closed:
                 self._changed.wait(timeout)
             return self._length > 0
 
     def wake(self) -> None:
-        """Ends a `wait` that is going on."""
+        """Ends the `wait` of other threads."""
         with self._changed:
             self._changed.notify_all()
 
     def cancel(self, job: Job) -> None:
-        """Forgets a job for which nobody waits any more; one that runs ends at its next token."""
+        """Drops a job whose client is gone; one that runs ends at its next token."""
         with self._changed:
             job.is_cancelled = True
             jobs = self._clients.get(job.client)
@@ -91,11 +93,11 @@ class JobQueue:
                     del self._clients[job.client]
 
     def note_duration(self, seconds: float) -> None:
-        """Takes in how long a job took in its slot."""
+        """Records how long a job took in its slot."""
         self._seconds += 0.2 * (seconds - self._seconds)
 
     def close(self, error: FederationError) -> None:
-        """Fails all jobs that wait, and wakes whoever waits for one."""
+        """Fails all waiting jobs, and wakes all threads that wait for one."""
         with self._changed:
             self._is_closed = True
         while job := self.take():
@@ -103,8 +105,8 @@ class JobQueue:
         self.wake()
 
     def _give_way(self, client: str) -> Job | None:
-        """Takes the last job of whoever has most, where that leaves them as many as the client
-        will then have."""
+        """Removes and returns the last job of the client with the most, if that leaves it at least
+        as many as `client` will then have; else None."""
         longest = max(self._clients.values(), key=len, default=deque())
         if len(longest) < len(self._clients.get(client, ())) + 2:
             return None

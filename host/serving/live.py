@@ -1,4 +1,4 @@
-"""What the page shows of clusters while they work, as objects for JSON."""
+"""Collects what the page shows of clusters while they work, as objects for JSON."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _MS = 1000
 
 @dataclass
 class _Watched:
-    """A cluster that is open: its activity, where it is seen, the jobs that run, the times of its
-    last tokens, and how often each chip was seen to have restarted."""
+    """An open cluster: its activity while watched, running jobs, the times of its last tokens, and
+    how often each chip was seen to have restarted."""
 
     activity: Activity
     dispatcher: Dispatcher
@@ -38,9 +38,9 @@ class _Watched:
 
 
 class LiveView(Observer):
-    """Keeps what clusters do, for whoever looks.
+    """Keeps what clusters do, for viewers of the page.
 
-    Messages are watched only while somebody does: it takes time at each of them.
+    Messages are watched only while there is a viewer, because that takes time for each of them.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -51,7 +51,7 @@ class LiveView(Observer):
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Has messages be watched while the context lasts."""
+        """Watches messages while the context lasts."""
         self._count_viewer(1)
         try:
             yield
@@ -65,7 +65,7 @@ class LiveView(Observer):
                 self._watch(watched)
 
     def _watch(self, watched: _Watched) -> None:
-        """Begins to watch messages, or stops."""
+        """Begins or stops to watch a cluster's messages."""
         if not self._viewers:
             watched.dispatcher.tap = None
         elif watched.dispatcher.tap is None:
@@ -102,7 +102,7 @@ class LiveView(Observer):
                 watched.activity.rest()
 
     def snapshot(self, service: Service, chips: dict[str, list[ChipStatistics]]) -> dict[str, Any]:
-        """Returns what there is to see now; chips: counters of each cluster's, where there are."""
+        """Returns what the page shows now; chips: counters by cluster, as far as there are any."""
         clusters = []
         for model in service.models.values():
             for engine in model.engines:

@@ -23,7 +23,7 @@ from host.serving.job import Job
 from host.serving.observer import Observer
 from host.serving.service import Service
 
-# Counters of a cluster and of a chip: our name, what it is, and the figure.
+# Counters of a cluster and of a chip: our name, a description, and the figure.
 _CLUSTER_COUNTERS: tuple[tuple[str, str, Callable[[OpenCluster], float]], ...] = (
     ("recoveries", "KV caches computed again", lambda cluster: cluster.executor.recoveries),
     ("resends", "requests retransmitted", lambda cluster: cluster.coordinator.resends),
@@ -60,7 +60,7 @@ class Metrics(Observer):
         self._lock = threading.Lock()
         self.prompt_tokens = self.tokens = self.generations = self.refused = self.failures = 0
         self.predict_seconds = 0.0
-        self.rate = 0.0  # tokens a second of the last generation
+        self.rate = 0.0  # tokens per second of the last generation
 
     def cluster_failed(self, name: str, error: str) -> None:
         with self._lock:
@@ -88,7 +88,7 @@ class Metrics(Observer):
 
 
 class _Collector:
-    """What one scrape shows."""
+    """Collects the figures of one scrape."""
 
     def __init__(self, metrics: Metrics, service: Service, chips: Counters) -> None:
         self._metrics, self._service, self._chips = metrics, service, chips
@@ -151,7 +151,7 @@ class _Collector:
     def _seconds(
         self, name: str, what: str, labels: list[str], measure: Measure
     ) -> CounterMetricFamily:
-        """A counter of seconds, of every chip whose cluster is open."""
+        """Returns a counter of seconds for every chip whose cluster is open."""
         family = CounterMetricFamily(f"federation_chip_{name}_seconds", what, labels=labels)
         for engine in self._service.engines:
             if cluster := engine.cluster:

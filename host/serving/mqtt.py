@@ -1,10 +1,11 @@
 """MQTT: commands on a topic, answers on the topic that they name, for any number of servers.
 
 Servers share <prefix>/commands by a shared subscription (MQTT 5): the broker gives each command to
-one of them, and keeps it until that one acknowledges, which it does after its answer has gone out.
-What a server leaves that goes, another takes over: mosquitto does not hand it out again by itself,
-so the first of the others, in the order of their names, connects under the name of the one that is
-gone, and gets what was kept for that. So no command is lost; one may be answered twice.
+one of them, and keeps it until that server acknowledges it, after its answer was sent. The
+commands of a server that is gone are taken over by another. Since mosquitto does not hand them out
+again by itself, the first of the other servers, in the order of their names, connects under the
+name of the one that is gone, and gets what was kept for it. So no command is lost; one may be
+answered twice.
 
     <prefix>/commands           in: a command, as text; response topic and correlation data say
                                 where the answer goes, else it goes to <prefix>/answers
@@ -36,16 +37,16 @@ from host.serving.service import GenerationRequest, NotReady, Service
 
 _LOG = logging.getLogger("federation")
 
-GROUP = "federation"  # of the shared subscription
+GROUP = "federation"  # the name of the shared subscription
 MOST_COMMAND = 1 << 14  # bytes
-_MOST_PACKET = 1 << 16  # bytes of a message that the broker is to send at all
-MOST_WAITING = 1000  # commands that wait without the broker keeping them, those of QoS 0
-MOST_SERVERS = 1000  # of one broker whose states are kept
+_MOST_PACKET = 1 << 16  # bytes of the longest message that the broker may send
+MOST_WAITING = 1000  # waiting commands that the broker does not keep: those of QoS 0
+MOST_SERVERS = 1000  # servers of a broker whose states are kept
 _STATE_EVERY = 5.0  # seconds between two states
 _LONGEST_WAIT = 30.0  # seconds between two attempts to connect
-_SESSION = 3600  # seconds that a broker keeps what an absent server has not acknowledged
+_SESSION = 3600  # seconds for which a broker keeps what an absent server has not acknowledged
 _AT_ONCE = 8  # commands that the broker hands out before the first is acknowledged
-_KEEP_ALIVE = 10  # seconds after which, and half as much, a broker gives up a silent server
+_KEEP_ALIVE = 10  # seconds; a broker gives up a server that is silent for 1.5 times as long
 _QUIET = 1.0  # seconds without a command after which nothing more is kept for a server
 _POLL = 0.25  # seconds
 ONLINE, OFFLINE, _TAKEN = "online", "offline", "taken"
@@ -54,8 +55,8 @@ ONLINE, OFFLINE, _TAKEN = "online", "offline", "taken"
 class MqttServer:
     """A server's connection to a broker.
 
-    identifier: the server's own, by which the broker knows it again; seconds: in which an answer
-    must be there; rate: tokens a second of the last answer.
+    identifier: the server's name, by which the broker knows it again; seconds: within which an
+    answer must be complete; rate: returns the tokens per second of the last answer.
     """
 
     def __init__(
@@ -71,13 +72,13 @@ class MqttServer:
         self._own = f"{broker.prefix}/servers/{identifier}"
         self._answered = 0
         self._last = {"command": "", "answer": ""}
-        self._states: dict[str, str] = {}  # of all servers of the broker, by their names
+        self._states: dict[str, str] = {}  # by name, of all servers of the broker
         self._answering: set[asyncio.Task[None]] = set()
         self._taking_over = asyncio.Lock()
         self.is_connected = asyncio.Event()
 
     async def run(self) -> None:
-        """Serves until it is cancelled; connects again, after ever longer waits, when it must."""
+        """Serves until it is cancelled; reconnects, after ever longer waits, if it must."""
         wait, reported = 1.0, ""
         while True:
             try:
@@ -103,7 +104,7 @@ class MqttServer:
             wait = min(2 * wait, _LONGEST_WAIT)
 
     async def _publish_offline(self, client: AcknowledgingClient) -> None:
-        """Publishes what the broker does only for a server that it has lost."""
+        """Publishes "offline", which the broker itself does only for a server that it has lost."""
         with contextlib.suppress(aiomqtt.MqttError):
             await client.publish(f"{self._own}/status", OFFLINE, qos=1, retain=True)
 
@@ -117,7 +118,8 @@ class MqttServer:
     def _client(
         self, identifier: str, session: int, will: aiomqtt.Will | None = None
     ) -> AcknowledgingClient:
-        """session: seconds that the broker keeps what is not acknowledged, once it is gone."""
+        """Returns a client; session: seconds for which the broker keeps what is not acknowledged
+        after the client is gone."""
         broker, connecting = self._broker, Properties(PacketTypes.CONNECT)
         connecting.SessionExpiryInterval = session
         connecting.ReceiveMaximum = _AT_ONCE
@@ -152,7 +154,7 @@ class MqttServer:
                     tasks.create_task(self._take_over(gone))
 
     def _note_state(self, message: aiomqtt.Message) -> None:
-        """Takes in that a server came or went. Anybody may publish there, and anything."""
+        """Records that a server came or went. Any client may publish there, and anything."""
         name, state = str(message.topic).split("/")[-2], _content(message).decode(errors="replace")
         if state not in (ONLINE, OFFLINE):
             self._states.pop(name, None)
@@ -160,7 +162,7 @@ class MqttServer:
             self._states[name] = state
 
     def _abandoned(self) -> list[str]:
-        """The servers whose commands are this one's to take over."""
+        """Returns the servers whose commands this one must take over."""
         online = [name for name, state in self._states.items() if state == ONLINE]
         if self._id != min(online, default=""):
             return []
@@ -171,7 +173,7 @@ class MqttServer:
         _LOG.info("MQTT: taking over what %r has left", gone)
         try:
             async with self._taking_over, self._client(gone, _SESSION) as client:
-                await client.unsubscribe(self._shared)  # or it is given more
+                await client.unsubscribe(self._shared)  # otherwise it would be given more
                 messages = aiter(client.messages)
                 with contextlib.suppress(TimeoutError):
                     while True:
@@ -181,7 +183,7 @@ class MqttServer:
                             await self._answer(client, message)
                 topic = f"{self._broker.prefix}/servers/{gone}/status"
                 await client.publish(topic, b"", qos=1, retain=True)
-        except (aiomqtt.MqttError, OSError) as error:  # it is back
+        except (aiomqtt.MqttError, OSError) as error:  # the server is back
             _LOG.info("MQTT: %r goes on itself: %s", gone, error)
 
     async def _answer(self, client: AcknowledgingClient, message: aiomqtt.Message) -> None:
@@ -202,7 +204,7 @@ class MqttServer:
         client.acknowledge(message)
 
     async def _ask(self, content: bytes) -> dict[str, Any] | None:
-        """Returns the answer to a command, None where it is to be left to another server."""
+        """Returns the answer to a command, None to leave it to another server."""
         command = content[:MOST_COMMAND].decode(errors="replace")
         found: dict[str, Any] = {"command": command, "server": self._id}
         if len(content) > MOST_COMMAND:
@@ -212,7 +214,7 @@ class MqttServer:
             try:
                 generation = await generate(self._service.default, request, "mqtt", self._seconds)
                 break
-            except (QueueFull, NotReady):  # the broker has no other to give it to
+            except (QueueFull, NotReady):  # the broker has no other server to give it to
                 await asyncio.sleep(_POLL)
             except FederationError as error:
                 return None if self._service.is_stopping else {**found, "error": str(error)}
@@ -234,7 +236,7 @@ class MqttServer:
             await asyncio.sleep(_STATE_EVERY)
 
     def state(self) -> dict[str, Any]:
-        """The figures that are published."""
+        """Returns the figures to publish."""
         engines = self._service.engines
         clusters = [engine.cluster for engine in engines if engine.state == READY]
         return {

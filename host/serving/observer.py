@@ -1,4 +1,4 @@
-"""Who is notified of what happens on clusters: metrics, and the page's live view."""
+"""Observers, which are notified of what happens on clusters: metrics, and the page's live view."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from host.serving.job import Job
 
 
 class Observer:
-    """Called with what happens on a cluster, in that cluster's thread; does nothing with it."""
+    """Is notified of what happens on a cluster, in that cluster's thread; ignores it."""
 
     def cluster_opened(self, name: str, cluster: OpenCluster, note: str) -> None:
         """A cluster was opened, for the first time or again; note: what is open in place of its
-        own chips, "" where that are these."""
+        own chips, "" if these are open themselves."""
 
     def cluster_failed(self, name: str, error: str) -> None:
         """A cluster failed, or could not be opened."""

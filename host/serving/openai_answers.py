@@ -16,9 +16,9 @@ CHAT, TEXT = "chat.completion", "text_completion"
 class AnswerWriter:
     """Writes the objects of one answer.
 
-    kind: CHAT or TEXT; ignored: what of the request had no effect, which the answer says in
-    `federation`, a field of ours; has_grammar: whether the model's answers have one, of which it
-    says there how sure the model is.
+    kind: CHAT or TEXT; ignored: fields of the request that had no effect, listed in `federation`,
+    our own field; has_grammar: whether the model's answers have a grammar: then that field also
+    says how sure the model is.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class AnswerWriter:
         self._id, self._created = f"{prefix}-{secrets.token_hex(12)}", int(time.time())
 
     def whole(self, generation: Generation) -> dict[str, Any]:
-        """The whole answer."""
+        """Returns the whole answer."""
         text, reason = generation.text, _finish_reason(generation)
         if self._is_chat:
             message = {"role": "assistant", "content": text, "refusal": None}
@@ -48,21 +48,21 @@ class AnswerWriter:
         return {**whole, "usage": usage(generation), **self._ours(generation)}
 
     def first_pieces(self) -> list[dict[str, Any]]:
-        """What a streamed answer begins with: in a chat, who speaks."""
+        """Returns what a streamed answer begins with: in a chat, the role of the speaker."""
         role = self._chunk({"role": "assistant", "content": ""}, "", None)
         return [self._object(True, [role])] if self._is_chat else []
 
     def piece(self, text: str) -> dict[str, Any]:
-        """A piece of text."""
+        """Returns a piece of text."""
         return self._object(True, [self._chunk({"content": text}, text, None)])
 
     def last_piece(self, generation: Generation) -> dict[str, Any]:
-        """The piece that says why the text ended."""
+        """Returns the piece that says why the text ended."""
         choice = self._chunk({}, "", _finish_reason(generation))
         return {**self._object(True, [choice]), **self._ours(generation)}
 
     def usage_piece(self, generation: Generation) -> dict[str, Any]:
-        """The piece after the last, for who asked for it."""
+        """Returns the piece after the last one, for clients that want usage."""
         return {**self._object(True, []), "usage": usage(generation)}
 
     def _chunk(self, delta: dict[str, str], text: str, reason: str | None) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class AnswerWriter:
 
 
 def usage(generation: Generation) -> dict[str, int]:
-    """How many tokens an answer took."""
+    """Returns the numbers of tokens of prompt and answer."""
     prompt, completion = len(generation.prompt_tokens), len(generation.tokens)
     return {
         "prompt_tokens": prompt,

@@ -1,4 +1,4 @@
-"""Requests of OpenAI's API, checked, and made into what a cluster generates."""
+"""Parses and checks requests of OpenAI's API, and makes them into requests for a cluster."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from host.serving.api_errors import ApiError
 from host.serving.service import GenerationRequest
 
 MOST_STOPS = 16
-# Fields that ask for what these models cannot do: they are accepted, for many programs send them
-# always, and the answer says that they had no effect.
+# Fields that ask for what these models cannot do. They are accepted, because many programs always
+# send them, and the answer says that they had no effect.
 _WITHOUT_EFFECT = (
     "tools", "tool_choice", "functions", "function_call", "parallel_tool_calls",
     "response_format", "logprobs", "top_logprobs", "logit_bias", "presence_penalty",
@@ -48,7 +48,7 @@ class StreamOptions(msgspec.Struct):
 
 
 class _Body(msgspec.Struct, kw_only=True):
-    """What both kinds of requests have."""
+    """The fields of both kinds of requests."""
 
     model: str | None = None
     max_tokens: int | None = None
@@ -76,8 +76,8 @@ class CompletionBody(_Body, kw_only=True):
 
 
 class ParsedRequest(msgspec.Struct, frozen=True):
-    """A request: what to generate, how to answer, and what of it has no effect; unheard: what has
-    none beside, where the model knows no conversations."""
+    """A request: what to generate, how to answer, and which fields have no effect; unheard: more
+    of these, for a model that does not know conversations."""
 
     model: str | None
     generation: GenerationRequest
@@ -88,13 +88,15 @@ class ParsedRequest(msgspec.Struct, frozen=True):
 
     @property
     def all_ignored(self) -> tuple[str, ...]:
-        """What has no effect where the model knows no conversations."""
+        """All that has no effect if the model does not know conversations."""
         return self.ignored + self.unheard
 
 
 def parse_chat(content: bytes) -> ParsedRequest:
-    """Parses a request of a chat. Its prompt is the last message of a user, for models that know
-    no conversations. Raises ApiError."""
+    """Parses a request of a chat. Raises ApiError.
+
+    For models that do not know conversations, its prompt is the user's last message.
+    """
     fields = _decode(content)
     body = _convert(fields, ChatBody)
     users = [message for message in body.messages if message.role == "user"]
@@ -142,8 +144,8 @@ def _decode(content: bytes) -> dict[str, Any]:
 
 
 def _has_lone(content: bytes) -> bool:
-    """Whether what is JSON otherwise has half of a character in it, which msgspec takes for the
-    end of the text."""
+    """Returns whether otherwise valid JSON has a lone surrogate, which msgspec takes for the end
+    of the text."""
     try:
         json.dumps(json.loads(content), ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -169,7 +171,8 @@ def _first_quoted(text: str) -> str | None:
 
 
 def _read_message(message: Message) -> ChatMessage:
-    """The message as templates know it: OpenAI's newer name for a system is none to them."""
+    """Returns a message for chat templates, which do not know OpenAI's newer name of the system
+    role."""
     role = SYSTEM if message.role == "developer" else message.role
     return ChatMessage(role, _text(message))
 
@@ -222,5 +225,5 @@ def _given(value: Any, default: Any) -> Any:
 
 
 def _seed(seed: int | None) -> int:
-    """Another one for each request that has none; -1 is none too, as llama-server has it."""
+    """Returns the seed; a new one for a request without one, or with -1, as in llama-server."""
     return int.from_bytes(os.urandom(4), "little") if seed is None or seed == -1 else seed

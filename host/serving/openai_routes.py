@@ -21,18 +21,18 @@ from host.serving.openai_answers import CHAT, TEXT, AnswerWriter
 from host.serving.openai_requests import ParsedRequest, parse_chat, parse_completion
 from host.serving.service import ServedModel, Service, UnknownModel
 
-CLOSED_REQUEST = 499  # as nginx has it: the client was gone before its answer was there
+CLOSED_REQUEST = 499  # nginx's status: the client was gone before its answer was complete
 
 
 class OpenAiApi:
     """The endpoints that programs for OpenAI's API call."""
 
     def __init__(self, service: Service, deadline: float) -> None:
-        """deadline: seconds within which an answer must be whole."""
+        """deadline: seconds within which an answer must be complete."""
         self._service, self._deadline = service, deadline
 
     def routes(self) -> list[Route]:
-        """With and without /v1, as llama-server has them."""
+        """Returns the routes, with and without /v1, as llama-server has them."""
         found = []
         for prefix in ("/v1", ""):
             found += [
@@ -90,7 +90,7 @@ class OpenAiApi:
 
 
 async def _until_gone(request: Request, answer: Any) -> Generation | None:
-    """Awaits an answer, and gives it up where the client is gone: None."""
+    """Awaits an answer; returns None, and cancels it, if the client is gone."""
     waiting = asyncio.ensure_future(answer)
     gone = asyncio.ensure_future(_disconnection(request))
     try:
@@ -114,8 +114,8 @@ async def _stream(
     wants_usage: bool,
     cancel: Callable[[], None],
 ) -> AsyncGenerator[bytes, None]:
-    """Yields an answer as server-sent events; cancel: called at the end, or where nobody reads
-    more of them."""
+    """Yields an answer as server-sent events; cancel: called at the end, or when no client reads
+    them any more."""
     try:
         for first in writer.first_pieces():
             yield encode_event(first)
@@ -134,12 +134,12 @@ async def _stream(
 
 
 def _client(request: Request) -> str:
-    """Who takes turns with others in the queue: an address."""
+    """Returns what identifies a client in the queue: its address."""
     return request.client.host if request.client else ""
 
 
 def describe_model(model: ServedModel) -> dict[str, Any]:
-    """Returns a model as /v1/models lists it; `meta` as llama-server has it."""
+    """Returns a model as /v1/models lists it, with a field `meta` as llama-server has it."""
     config = model.source.config
     return {
         "id": model.name,

@@ -1,7 +1,7 @@
-"""Which pages may ask a server that has no key.
+"""Decides which web pages may send requests to a server without a key.
 
-A browser lets any page of the web send requests to this machine, and one whose name's owner has it
-point here (DNS rebinding) read the answers too.
+A browser lets any web page send requests to this machine. A page whose owner makes its name point
+to this machine (DNS rebinding) could read the answers too.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from urllib.parse import urlsplit
 
 from host.serving.api_errors import ApiError
 
-# Names that nobody can own in the public DNS (RFC 6761, 6762, 8375, and ICANN's .internal), and
+# Names that no one can own in the public DNS (RFC 6761, 6762, 8375, and ICANN's .internal), and
 # .lan, which many routers use.
 _PRIVATE = (".localhost", ".local", ".localdomain", ".internal", ".home.arpa", ".lan", ".test")
 _FOREIGN = "foreign_page"
 
 
 def verify_page(headers: Mapping[bytes, bytes], origins: Sequence[str]) -> None:
-    """Raises ApiError, 403, for a request that a page of another site has a browser send.
+    """Raises ApiError (403) for a request that a browser sends for a page of another site.
 
-    headers: of the request, by names in lower case; origins: of pages that may ask, or "*".
+    headers: of the request, by lower-case names; origins: of pages whose requests are accepted, or
+    "*".
     """
     asked = headers.get(b"host", b"").decode("latin-1")
     if not _is_private(asked):
@@ -52,7 +53,8 @@ def _is_foreign(origin: str, asked: str, headers: Mapping[bytes, bytes]) -> bool
 
 
 def _is_private(asked: str) -> bool:
-    """Whether a Host is an address, or a name that only this machine or its network gives."""
+    """Returns whether a Host header has an address, or a name that only this machine or its
+    network can assign."""
     try:
         name = (urlsplit(f"//{asked}").hostname or "").rstrip(".")
     except ValueError:

@@ -51,18 +51,18 @@ class Page:
         ]
 
     async def index(self, request: Request) -> Response:
-        """The page itself."""
+        """Serves the page itself."""
         return _file("index.html")
 
     async def file(self, request: Request) -> Response:
-        """A file that the page asks for."""
+        """Serves a file of the page."""
         name = request.path_params["name"]
         if name not in _TYPES:
             raise ApiError(404, f"no file {name!r:.80}", code="unknown_url")
         return _file(name)
 
     async def live(self, request: Request) -> Response:
-        """What clusters do, several times a second, as server-sent events."""
+        """Streams what clusters do, several times a second, as server-sent events."""
         if self._viewers >= MOST_VIEWERS:
             raise ApiError(
                 429, f"{MOST_VIEWERS} pages look on already: close one", kind="rate_limit_error",

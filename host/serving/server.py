@@ -1,4 +1,4 @@
-"""A server on a port: binding it, running it, stopping it."""
+"""Binds a server to a port, runs it and stops it."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from host.errors import ArgumentError, FederationError
 from host.serving.http_protocol import TimedProtocol
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_BACKLOG = 100  # connections that are taken at once, before any of them is looked at
-_GRACE = 5  # seconds that answers have to end when the server stops
+_BACKLOG = 100  # connections that may wait to be accepted
+_GRACE = 5  # seconds for answers to be completed when the server stops
 _KEEP_ALIVE = 30  # seconds
 _UNREAD = 1 << 17  # bytes of answers that the machine keeps for a client that does not read
 
 
 class PortTaken(FederationError):
-    """A port that another program listens on; the message says which, where that can be seen."""
+    """Another program listens on the port; the message names it, if possible."""
 
 
 def verify_binding(host: str, api_key: str, is_insecure: bool) -> None:
-    """Raises ArgumentError where anybody in the network could use the server unasked."""
+    """Raises ArgumentError if any machine in the network could use the server without a key."""
     if host not in LOOPBACK and not api_key and not is_insecure:
         raise ArgumentError(
             f"--host {host} can be reached from other machines: give --api-key, or --insecure to"
-            " let anybody in"
+            " let anyone in"
         )
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Returns a socket that is bound to an address; port 0 takes any.
+    """Returns a socket that is bound to an address; port 0 takes any free port.
 
     Raises PortTaken, ArgumentError for an address that is not this machine's.
     """
@@ -47,7 +47,7 @@ def bind(host: str, port: int) -> socket.socket:
         raise ArgumentError(f"--host {host}: {error.strerror or error}") from None
     listener = socket.socket(family, kind, number)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD)  # of connections too
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD)  # its connections inherit it
     try:
         listener.bind(address)
         listener.listen(_BACKLOG)
@@ -64,8 +64,11 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def find_holder(port: int) -> str:
-    """Returns the program that listens on a port, as "python3 (pid 123)"; "" where that cannot be
-    seen, as of other users' programs. From Linux's /proc/net/tcp and /proc/PID/fd."""
+    """Returns the program that listens on a port, as "python3 (pid 123)".
+
+    Returns "" if that cannot be seen, as for other users' programs. It reads Linux's /proc/net/tcp
+    and /proc/PID/fd.
+    """
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -77,7 +80,7 @@ def find_holder(port: int) -> str:
             if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
                 inodes.add(f"socket:[{fields[9]}]")
     for file in Path("/proc").glob("[0-9]*/fd/*"):
-        with contextlib.suppress(OSError):  # what has ended meanwhile, and what is not ours
+        with contextlib.suppress(OSError):  # processes that have ended, or of other users
             if str(file.readlink()) in inodes:
                 process = file.parents[1]
                 return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
@@ -102,15 +105,15 @@ class WebServer:
         config = uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", http=TimedProtocol, ws="none",
             backlog=_BACKLOG, timeout_keep_alive=_KEEP_ALIVE, timeout_graceful_shutdown=_GRACE,
-            # A header that says for whom a request is could name anybody, and take all turns.
+            # A client could forge a header that says whom a request is for, and so take all turns.
             server_header=False, proxy_headers=False,
         )  # fmt: skip
         self._server = _Uvicorn(config)
 
     async def run(self) -> None:
-        """Serves until `stop`, and then until answers have ended, or their grace is over."""
+        """Serves until `stop`, and then until answers are complete or their grace is over."""
         await self._server.serve(sockets=[self._listener])
 
     def stop(self) -> None:
-        """Takes no more requests."""
+        """Stops taking requests."""
         self._server.should_exit = True

@@ -17,12 +17,12 @@ from host.serving.job import Event, Job
 from host.serving.job_queue import JobQueue
 from host.serving.observer import Observer
 
-# A token is hardly longer than so many characters: a text beyond that is not even encoded.
+# Hardly any token has more characters than this: a text too long by that measure is not encoded.
 _LONGEST_TOKEN = 64
 
 
 class NotReady(FederationError):
-    """A model whose clusters take no jobs now; state: theirs."""
+    """A model's clusters take no jobs now; state: that of the clusters."""
 
     def __init__(self, message: str, state: str) -> None:
         super().__init__(message)
@@ -30,14 +30,14 @@ class NotReady(FederationError):
 
 
 class UnknownModel(FederationError):
-    """A model that is not served."""
+    """The server has no such model."""
 
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """What is to be generated: as host.Cluster.generate has it, and top_k, 0 for no limit;
-    messages: a whole conversation, whose last message by a user is the prompt, for models that
-    know conversations."""
+    """What to generate: the parameters of host.Cluster.generate, and top_k, 0 for no limit;
+    messages: a whole conversation for models that know them; its last message by the user is the
+    prompt."""
 
     prompt: str
     messages: tuple[Message, ...] = field(default=(), kw_only=True)
@@ -61,8 +61,8 @@ class ServedModel:
         most_waiting: int,
         pause: Callable[[float], object] | None = None,
     ) -> None:
-        """source: quantized; clusters: the chips of each, and others to use where these fail;
-        most_waiting: requests in the queue; pause: as Engine's."""
+        """source: a quantized model; clusters: the chips of each, and others to use if these fail;
+        most_waiting: requests in the queue; pause: that of Engine."""
         self.name, self.source, self.created = name, source, int(time.time())
         self.queue = JobQueue(most_waiting)
         names = [name] if len(clusters) == 1 else [f"{name}-{n}" for n in range(len(clusters))]
@@ -77,25 +77,25 @@ class ServedModel:
 
     @property
     def state(self) -> str:
-        """That of the cluster that is best off."""
+        """The best of the clusters' states."""
         states = {engine.state for engine in self.engines}
         return next((each for each in (READY, RECOVERING, LOADING) if each in states), FAILED)
 
     @property
     def knows_conversations(self) -> bool:
-        """Whether the model is given whole conversations, and not the last message alone."""
+        """Whether the model is given whole conversations, not only the last message."""
         return self.source.prompt_format.chat is not None
 
     @property
     def slots(self) -> int:
-        """How many jobs run at the same time, on all clusters that are open."""
+        """How many jobs can run at the same time, on all open clusters."""
         clusters = [engine.cluster for engine in self.engines]
         return sum(cluster.executor.slots for cluster in clusters if cluster)
 
     def task(self, request: GenerationRequest) -> Task:
-        """Returns a task; takes the time of encoding its prompt.
+        """Returns the task for a request, whose prompt is encoded here.
 
-        Raises PromptTooLong, ModelError for what is no text, ArgumentError.
+        Raises PromptTooLong, ModelError for a prompt that is not text, and ArgumentError.
         """
         sampler = make_sampler(request.temperature, request.top_p, request.seed, request.top_k)
         prompt: Prompt = request.prompt
@@ -110,7 +110,7 @@ class ServedModel:
         return self._maker.make(prompt, sampler, request.max_tokens, request.stop)
 
     def submit(self, task: Task, client: str, deliver: Callable[[Event], None]) -> Job:
-        """Has a task wait for a slot. Raises NotReady, QueueFull."""
+        """Adds a task to the queue, and returns its job. Raises NotReady, QueueFull."""
         if self.state == LOADING:
             raise NotReady("the model is being loaded: ask again in a few seconds", LOADING)
         if self.state not in (READY, RECOVERING):
@@ -122,7 +122,7 @@ class ServedModel:
 
 
 class Service:
-    """All models of a server. is_stopping: whether those who only look on are to go."""
+    """All models of a server; is_stopping: whether viewers of the page must be disconnected."""
 
     def __init__(self, models: Sequence[ServedModel]) -> None:
         self.models = {model.name: model for model in models}
@@ -130,12 +130,12 @@ class Service:
 
     @property
     def engines(self) -> list[Engine]:
-        """Those of all models."""
+        """The engines of all models."""
         return [engine for model in self.models.values() for engine in model.engines]
 
     @property
     def waiting(self) -> int:
-        """How many jobs wait for a slot, of all models."""
+        """How many jobs of all models wait for a slot."""
         return sum(len(model.queue) for model in self.models.values())
 
     @property
@@ -144,10 +144,10 @@ class Service:
         return next(iter(self.models.values()))
 
     def find(self, name: str | None) -> ServedModel:
-        """Returns the model of this name; where there is but one, for every name.
+        """Returns the model of this name; if there is only one, it is returned for every name.
 
-        Programs have names of their own for the only model of a local server, as llama-server
-        lets them. Raises UnknownModel.
+        As llama-server does: programs use names of their own for the only model of a local server.
+        Raises UnknownModel.
         """
         if name is None or len(self.models) == 1:
             return self.default
@@ -162,7 +162,7 @@ class Service:
             engine.start()
 
     def stop(self) -> None:
-        """Fails what waits or runs, and closes all clusters."""
+        """Fails all jobs, and closes all clusters."""
         self.is_stopping = True
         for engine in self.engines:
             engine.stop()

@@ -1,4 +1,5 @@
-"""What a cluster is opened with: its own chips, and where they stay away what stands in."""
+"""Chooses the chips to open for a cluster: its own or, if some are missing, those that stand
+in."""
 
 from __future__ import annotations
 
@@ -11,17 +12,17 @@ from host.model.quantized import QuantizedModel
 
 @dataclass(frozen=True)
 class StandIn:
-    """Chips to open; note: what they are in place of a cluster's own, "" for these."""
+    """Chips to open; note: a text on what they are, "" for the cluster's own."""
 
     chips: Chips
     note: str = ""
 
 
 class StandIns:
-    """Goes through a cluster's own chips, its spares, and plans for fewer of its own.
+    """Tries in turn a cluster's own chips, its spares, and plans for fewer of its own.
 
-    current: what is to be opened now; has_worked: whether it has generated a token. Spares come
-    before fewer chips, for they are as fast.
+    current: what to open now; has_worked: whether it has generated a token. Spares come before
+    fewer chips, because they are as fast.
     """
 
     def __init__(self, model: QuantizedModel, own: Chips, spares: Sequence[Chips] = ()) -> None:
@@ -29,10 +30,10 @@ class StandIns:
         self._begin()
 
     def advance(self) -> bool:
-        """Takes what to open after the current chips failed: where they had worked the own ones,
-        which may be back, else the next ones.
+        """Chooses what to open after the current chips failed: if they had worked, the cluster's
+        own, which may be back, else the next ones.
 
-        False where all had their turn, and the own ones have it again.
+        Returns False if all had their turn, and the own ones are next again.
         """
         following = None if self.has_worked else next(self._rest, None)
         is_vain = not self.has_worked and following is None

@@ -1,4 +1,4 @@
-"""How a server is: /health, /slots and /props, in llama-server's form."""
+"""The state of a server: /health, /slots and /props, in llama-server's form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OK, LOADING_MODEL = "ok", "Loading model"
 
 
 class StatusApi:
-    """The endpoints that programs for llama-server look at."""
+    """The endpoints that programs for llama-server use."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -30,7 +30,7 @@ class StatusApi:
         ]
 
     async def health(self, request: Request) -> Response:
-        """200 where every model takes requests, 503 while one is loaded or has no cluster."""
+        """Answers 200 if every model takes requests, 503 while one is loaded or has no cluster."""
         models = list(self._service.models.values())
         clusters = [describe_engine(engine) for engine in self._service.engines]
         states = {model.state for model in models}
@@ -48,13 +48,13 @@ class StatusApi:
         return JSONResponse({"status": OK, "is_degraded": not is_whole, "clusters": clusters})
 
     async def slots(self, request: Request) -> Response:
-        """What each slot does."""
+        """Shows what each slot does."""
         return JSONResponse([
             slot for model in self._service.models.values() for slot in describe_slots(model)
         ])  # fmt: skip
 
     async def props(self, request: Request) -> Response:
-        """What the first model is, or the one named in the query."""
+        """Describes the first model, or the one named in the query."""
         model = self._service.find(request.query_params.get("model"))
         source = model.source
         chat = source.prompt_format.chat
@@ -76,7 +76,7 @@ DEFAULTS = {"temperature": 0.0, "top_p": 0.9, "top_k": 0, "n_predict": -1, "stop
 
 
 def describe_engine(engine: Engine) -> dict[str, Any]:
-    """Returns a cluster's state, and what it is where it is open."""
+    """Returns a cluster's state and, if it is open, a description of it."""
     cluster = engine.cluster
     found: dict[str, Any] = {
         "name": engine.name, "state": engine.state, "restarts": engine.restarts,
