@@ -203,7 +203,7 @@ def test_lines_to_pins_are_planned_with_the_speed_that_is_given_or_was_found(
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"link": "ring", "line": "usb"}, "--link ring: chips are wired at their pins, leave"),
+        ({"link": "ring", "line": "usb"}, "--link ring: chips are wired at their pins: leave"),
         ({"link": "uart", "line": "usb", "line_baud": 921_600},
          "--line-baud is for --link ring and --line pins: a USB port has a speed of its own"),
         ({"link": "ring", "line": None, "reduce": "host"}, "chips in a ring hold whole layers"),
