@@ -1,1 +1,1 @@
-"""How a model is divided among chips, and what that takes of their heaps."""
+"""Divides a model among chips: strategies, plans, and what they take of heaps and of time."""

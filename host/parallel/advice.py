@@ -1,6 +1,6 @@
-"""What to do where a model does not fit: how many chips, or how many positions, would.
+"""Advises what to do if a model does not fit: how many chips, or how many positions, would do.
 
-Whatever is advised was tried: a plan is made with it, and fits.
+All advice was tried: a plan was made with it, and fits.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from host.parallel.plan import MAX_CHIPS
 from host.parallel.refusal import Advice
 from host.parallel.shape import Shape
 
-_LEAST_USEFUL = 16  # positions: with fewer a model has hardly anything to go on from
+_LEAST_USEFUL = 16  # positions: with fewer, a model has hardly any text to continue
 
 
 def find_largest_context(shape: Shape, fits: Callable[[Shape], bool]) -> int:
-    """The most positions below the shape's with which it fits, 0 where there are none."""
+    """Returns the largest context, below the shape's, with which it fits; 0 if there is none."""
     contexts = range(1, shape.context)
     return bisect_left(
         contexts, True, key=lambda context: not fits(replace(shape, context=context))
@@ -27,14 +27,17 @@ def find_largest_context(shape: Shape, fits: Callable[[Shape], bool]) -> int:
 def find_nearest_count(
     chips: int, fits: Callable[[int], bool], tried: Iterable[int] = range(1, MAX_CHIPS + 1)
 ) -> int | None:
-    """The number of chips next to `chips`, of those to be tried, with which it fits: too many do
-    not fit as well as too few, for each hears all others. None where none of them does."""
+    """Returns the number of chips nearest to `chips`, of those to try, with which it fits.
+
+    Not only too few but also too many chips may not fit, because each receives from all others.
+    Returns None if none of the numbers fits.
+    """
     others = sorted(set(tried) - {chips}, key=lambda count: (abs(count - chips), -count))
     return next(filter(fits, others), None)
 
 
 def describe_shortage(shape: Shape, heaps: Sequence[int], missing: int) -> str:
-    """What is missing: so many bytes."""
+    """Returns a text on the missing memory; missing: bytes."""
     alike = len(set(heaps)) == 1
     sizes = ", ".join(str(heap // 1024) for heap in (heaps[:1] if alike else heaps))
     if shape.flash:  # what is missing is of the one or of the other
@@ -60,11 +63,11 @@ def make_advice(
     tried: int = MAX_CHIPS,
     uart_helps: bool = False,
 ) -> Advice:
-    """Says what would do.
+    """Returns the advice for a model that does not fit.
 
-    problem: what is wrong; is_alike: whether all heaps are, so that numbers of chips were tried,
-    all up to `tried`; enough: the one that would do; context: so many positions, 0 for none;
-    uart_helps: whether a serial line per chip would leave heap enough.
+    problem: what is wrong; is_alike: whether all heaps are equal, so that numbers of chips up to
+    `tried` were tried; enough: the number that would do, None if none; context: the positions that
+    would do, 0 if none; uart_helps: whether a serial line per chip would leave enough heap.
     """
     most = f" up to {tried}" if tried < MAX_CHIPS else ""
     otherwise = f", and no number of chips{most} would do: use boards with more heap"

@@ -1,8 +1,8 @@
-"""The one change of the user's that would make a model fastest: another link, faster lines, longer
-frames on the air, fewer or more boards.
+"""Finds the single change by the user that would make a model fastest: another link, faster lines,
+longer frames on the radio, fewer or more boards.
 
-All changes are tried with sums as wide as plans provide for, which is quick; the best is assessed
-as the boards that are there were.
+All changes are tried with partial sums of the width that plans provide for, which is quick; the
+best one is assessed in the same way as the present boards.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ from host.parallel.fitting import explain, find_plans
 from host.parallel.parallelism import RING_BAUD, Parallelism
 from host.parallel.plan import MAX_CHIPS, Plan
 
-# What is not faster by so much is no advice: no model of time is that exact.
+# A change must be faster by this factor to be advised: the model of time is not more exact.
 _WORTH_IT = 1.05
-FASTEST_BAUD = RING_BAUD  # that bridges are offered with
+FASTEST_BAUD = RING_BAUD  # of common bridges
 _MORE_BOARDS = 6
-_TRIED = 3  # changes that are assessed, the best first, until one holds what it promised
+_TRIED = 3  # changes that are assessed, the best first, until one is as fast as it promised
 
-# Which parallelism so many chips shall have, None for the planner's choice. Raises ParallelError.
+# Returns the parallelism for a number of chips, None for the planner's choice. Raises
+# ParallelError.
 Choose = Callable[[int], Parallelism | None]
 
 
 @dataclass(frozen=True)
 class Change:
-    """What to do, in words, and what comes of it."""
+    """A change, as text, and the assessment of the boards with it."""
 
     text: str
     assessment: Assessment
-    before: float  # tokens a second without it
+    before: float  # tokens per second without it
 
     @property
     def tokens_per_second(self) -> float:
@@ -66,7 +67,8 @@ class Change:
 
 
 def list_changes(boards: BoardSet) -> Iterator[tuple[str, BoardSet]]:
-    """Yields what a user could change of these boards, in words, and the boards then."""
+    """Yields each change that a user could make to these boards, as text, and the boards with
+    it."""
     every = boards.boards
     if boards.kind != "ring" and len(every) > 1:
         ring = replace(boards, kind="ring")
@@ -79,7 +81,7 @@ def list_changes(boards: BoardSet) -> Iterator[tuple[str, BoardSet]]:
             longer = tuple(board.with_mtu(RADIO_MTUS[-1]) for board in every)
             text = f"a MicroPython with frames of {RADIO_MTUS[-1]:,} bytes, --radio-mtu"
             yield f"{text} {RADIO_MTUS[-1]}", replace(boards, boards=longer)
-        else:  # which take less of heaps
+        else:  # short frames take less heap
             shorter = tuple(board.with_mtu(RADIO_MTUS[0]) for board in every)
             text = f"frames of {RADIO_MTUS[0]} bytes, --radio-mtu {RADIO_MTUS[0]}"
             yield text, replace(boards, boards=shorter)
@@ -92,7 +94,7 @@ def list_changes(boards: BoardSet) -> Iterator[tuple[str, BoardSet]]:
 
 
 def _list_other_counts(boards: BoardSet) -> Iterator[tuple[str, BoardSet]]:
-    """Yields fewer and more boards; of those that differ, one less or more of each kind."""
+    """Yields fewer and more boards; if they differ, one fewer or more of each kind."""
     every = boards.boards
     kinds = list(dict.fromkeys(every))
     if len(kinds) == 1:
@@ -115,8 +117,8 @@ def _describe_count(count: int, now: int) -> str:
 def assess_with_advice(
     model: QuantizedModel, boards: BoardSet, choose: Choose
 ) -> tuple[list[Assessment], dict[Parallelism, ModelError], Change | None]:
-    """Returns what is known of each parallelism that fits, or of the one that is to be, why others
-    do not, and the best change. Raises ModelError, also where nothing fits."""
+    """Returns the assessments of all parallelisms that fit, or of the one to use; why others do
+    not fit; and the best change. Raises ModelError, also if none fits."""
     problems: dict[Parallelism, ModelError] = {}
     text = RecordedText(model)
     if chosen := choose(len(boards.boards)):
@@ -135,10 +137,11 @@ def find_best_change(
     choose: Choose,
     recorded: RecordedText | None = None,
 ) -> Change | None:
-    """Returns the change that makes one sequence fastest, None where none is worth it or nothing
-    is modelled. Of numbers of boards that are nearly as fast the one next to what is there.
+    """Returns the change that makes one sequence fastest; None if none is worth it, or times
+    cannot be modelled.
 
-    fitting: what is known of the boards as they are; recorded: assess's text.
+    Of numbers of boards that are nearly as fast, it is the one nearest to the present number.
+    fitting: assessments of the boards as they are; recorded: the text that `assess` takes.
     """
     best = recommend(fitting)
     now = _fastest([each.plan for each in fitting], boards)
@@ -152,7 +155,7 @@ def find_best_change(
             if found and found[0] > now[0] * _WORTH_IT:
                 tried.append((found[0], -at, text, changed, found[1]))
     tried.sort(key=lambda each: each[:2], reverse=True)
-    if tried:  # steps of so little are not worth a board each
+    if tried:  # a small gain is not worth another board
         near = [each for each in tried if each[0] * _WORTH_IT > tried[0][0]]
         tried = [max(near, key=lambda each: each[1]), *tried]
     for _, _, text, changed, plan in tried[:_TRIED]:
@@ -163,13 +166,13 @@ def find_best_change(
 
 
 def _plans(model: Divisible, boards: BoardSet, choose: Choose) -> list[Plan]:
-    """Raises FederationError where the one that is asked for is not to be had."""
+    """Returns the plans that fit; raises FederationError if the one that is asked for does not."""
     chosen = choose(len(boards.boards))
     return [boards.plan(model, chosen)] if chosen else find_plans(model, boards)[0]
 
 
 def _fastest(plans: Sequence[Plan], boards: BoardSet) -> tuple[float, Plan] | None:
-    """Tokens a second of the fastest, with the widest sums, and which it is."""
+    """Returns the tokens per second of the fastest plan, with the widest sums, and that plan."""
     rates = []
     with suppress(NotModelled):
         for plan in plans:

@@ -1,4 +1,4 @@
-"""What each strategy takes on a set of boards, and which is the best."""
+"""Assesses what each strategy takes on a set of boards, and recommends one."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Assessment:
     """What a plan takes on the boards that it fits.
 
     traffic: of a token of greedy decoding, with partial sums as wide as the widest of a short
-    text's; position: of the token whose latency is modelled, None where nothing is known of the
-    boards' times; throughput: tokens a second of as many sequences as there are slots;
-    first_token: seconds until that of a prompt of PROMPT tokens (host/parallel/cost/estimate.py).
+    text; position: of the token whose latency is modelled, None if the boards' times are unknown;
+    throughput: tokens per second of as many sequences as there are slots; first_token: seconds to
+    the first token after a prompt of PROMPT tokens (host/parallel/cost/estimate.py).
     """
 
     boards: BoardSet
@@ -47,16 +47,16 @@ class Assessment:
         return self.plan.strategy.describe_options(self.plan.parallelism)
 
     def free(self, shard: Shard) -> int:
-        """Bytes of a chip's heap that the plan leaves."""
+        """Returns the bytes of a chip's heap that the plan leaves free."""
         heap = self.boards.heaps(self.plan.parallelism)[shard.chip]
         return usable_heap(heap) - self.plan.heap_need(shard).total
 
     def readings(self, shard: Shard) -> list[Reading]:
-        """Where a chip's weights are read from, and how many bytes of them in a token."""
+        """Returns where a chip's weights are read from, and how many bytes for each token."""
         return read_weights(self.plan, shard.chip, self.boards.boards[shard.chip])
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`: bytes, and seconds."""
+        """Returns the object for `--json`, in bytes and seconds."""
         token = asdict(self.traffic)
         token["modelled"] = None
         if self.latency:
@@ -101,7 +101,8 @@ def describe_options(parallelism: Parallelism) -> str:
 def assess(
     model: QuantizedModel, boards: BoardSet, plan: Plan, text: RecordedText | None = None
 ) -> Assessment:
-    """Of a plan for these boards; text: the model's, where several plans are assessed."""
+    """Returns the assessment of a plan for these boards; text: the model's, recorded once for
+    several plans, or None."""
     sums = SumWidths(model, plan, text)
     sums.run_typical()
     token = tuple(plan.strategy.synchronizations(plan, True, sums.widths))
@@ -120,15 +121,15 @@ def assess(
 def assess_all(
     model: QuantizedModel, boards: BoardSet, text: RecordedText | None = None
 ) -> tuple[list[Assessment], dict[Parallelism, ModelError]]:
-    """Of each parallelism that fits, and what is wrong with each that does not."""
+    """Returns the assessment of each parallelism that fits, and for each other the reason."""
     plans, problems = find_plans(model, boards)
     text = text or RecordedText(model)
     return [assess(model, boards, plan, text) for plan in plans], problems
 
 
 def recommend(fitting: Sequence[Assessment], many: bool = False) -> Assessment | None:
-    """The one with the shortest modelled latency, or for many sequences the highest throughput,
-    the first of equals; None where nothing is modelled."""
+    """Returns the assessment with the lowest modelled latency or, for many sequences, the highest
+    throughput; the first of equals; None if times cannot be modelled."""
     timed = [
         (-each.throughput if many else each.latency.total, at)
         for at, each in enumerate(fitting)
@@ -138,9 +139,9 @@ def recommend(fitting: Sequence[Assessment], many: bool = False) -> Assessment |
 
 
 def choose_parallelism(model: QuantizedModel, boards: BoardSet, many: bool = False) -> Parallelism:
-    """The recommended one, or where nothing is modelled the first that fits; many: sequences.
+    """Returns the recommended parallelism or, if times cannot be modelled, the first that fits.
 
-    Raises ModelError where none fits.
+    many: whether to choose for many sequences. Raises ModelError if none fits.
     """
     fitting, problems = assess_all(model, boards)
     if not fitting:

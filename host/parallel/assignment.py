@@ -1,4 +1,4 @@
-"""Which of a layer's heads and feed-forward units each rank owns.
+"""Assigns a layer's heads and feed-forward units to ranks.
 
 A rank is one of the `world_size` workers that divide a layer among them: a chip of a federation,
 or of one stage of it.
@@ -25,7 +25,8 @@ class LocalSizes:
 
     @property
     def q_size(self) -> int:
-        """Elements of the rank's queries at one position: rows of its q, columns of its o."""
+        """Elements of the rank's queries at one position: the rows of its q, the columns of its
+        o."""
         return self.heads * self.head_dim
 
     @property
@@ -53,10 +54,10 @@ class ShardingPlan:
         strict: bool = False,
         by_group: bool = False,
     ) -> ShardingPlan:
-        """Heads dealt as `dealt_heads` says, units in contiguous blocks as even as can be.
+        """Returns the plan: heads dealt by `dealt_heads`, units in contiguous, nearly even blocks.
 
-        strict: whether each number must be divisible by `world_size`. Raises ParallelError where
-        it is not, naming both, and for numbers that no layer has.
+        strict: whether each number must be divisible by `world_size`. Raises ParallelError if one
+        is not, naming both numbers, and for impossible numbers.
         """
         if strict:
             for count, name in (
@@ -72,19 +73,20 @@ class ShardingPlan:
 
     @property
     def world_size(self) -> int:
-        """How many ranks there are."""
+        """The number of ranks."""
         return len(self.heads)
 
     @cached_property
     def head_counts(self) -> tuple[tuple[int, int], ...]:
-        """How many heads, and KV heads, each rank holds."""
+        """The numbers of heads and KV heads that each rank holds."""
         return tuple(
             (len(heads), len(kv_heads))
             for heads, kv_heads in zip(self.heads, self.kv_heads, strict=True)
         )
 
     def local_sizes(self, rank: int, head_dim: int) -> LocalSizes:
-        """What rank `rank` holds. Raises ParallelError where there is no such rank."""
+        """Returns the sizes of what a rank holds. Raises ParallelError if there is no such
+        rank."""
         check_rank(rank, self.world_size)
         return LocalSizes(
             len(self.heads[rank]), len(self.kv_heads[rank]), len(self.units[rank]), head_dim
@@ -94,12 +96,12 @@ class ShardingPlan:
 def dealt_heads(
     heads: int, kv_heads: int, world_size: int, *, by_group: bool = False
 ) -> list[tuple[int, ...]]:
-    """Global head indices of each rank, dealt round-robin; a chip's TPConfig says the same.
+    """Deals heads to ranks round-robin, as a chip's TPConfig does; returns each rank's indices.
 
-    The card that is dealt is the KV group, so that no KV head is held twice. Where ranks outnumber
-    KV heads and it leaves the busiest rank fewer heads, single heads are dealt, unless `by_group`
-    has KV heads held once whatever that costs. (Should heads be no multiple of KV heads, head h
-    belongs to group h * kv_heads // heads.) Raises ParallelError.
+    Whole KV groups are dealt, so that no KV head is held twice. If ranks outnumber KV heads, and
+    the busiest rank then has fewer heads, single heads are dealt, unless `by_group` is true. (If
+    heads are no multiple of KV heads, head h belongs to group h * kv_heads // heads.) Raises
+    ParallelError.
     """
     if not 1 <= kv_heads <= heads:
         raise ParallelError(f"{heads} heads cannot share {kv_heads} KV heads")
@@ -117,9 +119,9 @@ def dealt_heads(
 
 
 def even_blocks(total: int, parts: int) -> list[range]:
-    """0 .. total - 1 in contiguous parts as even as can be, larger parts first.
+    """Divides 0 .. total - 1 into contiguous, nearly even parts, the larger ones first.
 
-    Raises ParallelError for less than one part or a negative total.
+    Raises ParallelError for less than one part, or a negative total.
     """
     check_world(parts)
     if total < 0:
@@ -128,9 +130,11 @@ def even_blocks(total: int, parts: int) -> list[range]:
 
 
 def level(total: int, room: Sequence[int], speeds: Sequence[int] | None = None) -> list[int]:
-    """`total` dealt in proportion to `speeds`, or evenly, as far as `room`, of each part, allows;
-    what is left over goes to those whose share is cut most, the first of them. Less than total
-    where there is not room for all."""
+    """Divides `total` in proportion to `speeds`, or evenly, with at most room[i] for part i.
+
+    A remainder goes to the parts that were rounded down most, the first of equals. The parts add
+    up to less than `total` if there is not enough room.
+    """
     speeds = [1] * len(room) if speeds is None else speeds
     parts = [0] * len(room)
     left = total
@@ -153,13 +157,13 @@ def level(total: int, room: Sequence[int], speeds: Sequence[int] | None = None) 
 
 
 def blocks(counts: Sequence[int]) -> list[range]:
-    """Contiguous ranges of these lengths, one after another from 0."""
+    """Returns contiguous ranges of these lengths, one after another from 0."""
     edges = [0, *itertools.accumulate(counts)]
     return [range(low, high) for low, high in itertools.pairwise(edges)]
 
 
 def quotient(total: int, parts: int, name: str, of: str = "ranks") -> int:
-    """total / parts. Raises ParallelError, naming both numbers, where it is not whole."""
+    """Returns total / parts. Raises ParallelError, naming both, if that is not a whole number."""
     check_world(parts)
     if total % parts:
         raise ParallelError(f"{total} {name} are not divisible by {parts} {of}")

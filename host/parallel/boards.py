@@ -1,4 +1,4 @@
-"""Plans for boards: by the heaps, speeds and radios that their files tell."""
+"""Makes plans for boards, by the heaps, speeds and radios in their files."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ from host.parallel.plan import Plan, Shard
 from host.parallel.refusal import Advice, DoesNotFit
 from protocol.shard_layout import VECTORS
 
-# Bytes of weights that are kept in a heap beside the flash: less is better left to what comes and
-# goes, for all it saves. And what is left between buffers so large.
+# The fewest bytes of heap worth filling with weights from flash: fewer save too little, and are
+# better left for transient objects. And the bytes lost between such large buffers.
 _LEAST_RESIDENT, _BETWEEN = 1 << 19, 1 << 17
 
 
 @dataclass(frozen=True)
 class BoardSet:
-    """Boards, by chip, and how they are linked ("uart", "espnow" or "ring"). context: positions,
-    None for all that the model allows; signed: whether frames are; line: where serial lines end;
-    heap: bytes of every chip's heap in place of what the boards have; kernels: "viper" where
-    native ones are not to run, which times depend on, and how work is dealt does not; weights: of
-    each Parallelism that is considered; baud: as Link's."""
+    """The board of each chip, and how they are linked ("uart", "espnow" or "ring").
+
+    context: positions, None for all that the model allows; signed: whether frames are signed;
+    line: where serial lines end; heap: bytes of every chip's heap in place of the boards';
+    kernels: "viper" if native ones must not run, which changes times but not how work is dealt;
+    weights: where chips keep them, one of WEIGHTS; baud: that of Link.
+    """
 
     boards: tuple[Board, ...]
     kind: str
@@ -46,7 +48,7 @@ class BoardSet:
 
     @property
     def link(self) -> Link:
-        """With the radio's MTU that all boards have."""
+        """The link, with the radio's MTU that all boards can send."""
         return make_link(
             self.kind, self.boards, line=self.line, signed=self.signed, baud=self.baud
         )
@@ -71,7 +73,7 @@ class BoardSet:
 
     @property
     def speeds(self) -> list[int] | None:
-        """How fast each chip does matrix work, None where a board's clock is not known."""
+        """How fast each chip multiplies matrices, None if a board's clock is unknown."""
         speeds = [
             matrix_speed(costs, board.clock_mhz)
             for board in self.boards
@@ -80,7 +82,7 @@ class BoardSet:
         return speeds if len(speeds) == len(self.boards) else None
 
     def heaps(self, parallelism: Parallelism) -> list[int]:
-        """Bytes of each chip's heap that plans may count with."""
+        """Returns the bytes of each chip's heap that plans may count with."""
         if self.heap is not None:
             return [self.heap] * len(self.boards)
         reduce, link = parallelism.reduce, self.link
@@ -90,7 +92,7 @@ class BoardSet:
         ]
 
     def plan(self, model: Divisible, parallelism: Parallelism) -> Plan:
-        """The model divided among the chips. Raises ModelError where it does not fit."""
+        """Returns the plan of the model among the chips. Raises ModelError if it does not fit."""
         places = list_places(self.boards, parallelism.weights, self.heap)
         for at, flash in enumerate(places, 1):
             try:
@@ -133,9 +135,9 @@ class BoardSet:
 def list_places(
     boards: Sequence[Board], weights: str, heap: int | None = None
 ) -> list[tuple[int, ...]]:
-    """Where chips may keep their weights, the best first: as Shape.flash has it.
+    """Returns the ways in which chips may keep their weights, the best first, each as Shape.flash.
 
-    weights: one of WEIGHTS; heap: bytes of each chip's in place of what the boards have. Raises
+    weights: one of WEIGHTS; heap: bytes of each chip's heap in place of the boards'. Raises
     ModelError for a board without flash for weights.
     """
     rooms = tuple(board.weights_room for board in boards)
@@ -144,7 +146,7 @@ def list_places(
             if not board.weights_room:
                 raise ModelError(f"{board.name} has no flash for weights: give --weights heap")
         return [rooms]
-    # Simulated chips have the heap that somebody wants them to have.
+    # Simulated chips have whatever heap is asked for.
     if weights == HEAP or heap is not None or not all(
         board.flash and board.fixed_heap is None and board.weights_room for board in boards
     ):
@@ -162,8 +164,10 @@ def make_link(
     mtu: int | None = None,
     baud: int = 0,
 ) -> Link:
-    """The link between these boards; mtu: of the radio where there are none to tell; baud: as
-    Link's."""
+    """Returns the link between these boards.
+
+    mtu: of the radio, if there are no boards to tell it; baud: that of Link.
+    """
     if kind == "espnow":
         mtu = min((board.radio.mtu for board in boards), default=mtu)
     return Link(kind, line, mtu if kind == "espnow" else None, signed, baud=baud)
@@ -177,8 +181,8 @@ def plan_alike(
     link: Link,
     known: Sequence[Board],
 ) -> Plan:
-    """A plan that deals all chips the same, bounded by the smallest heap of the boards that are
-    known, none for no bound. Raises ModelError where it does not fit."""
+    """Returns a plan with equal shards for all chips, which fit the smallest heap of the `known`
+    boards; without any known board the heap has no bound. Raises ModelError if it does not fit."""
     if not known:
         return partition(model, chips, context, parallelism=parallelism, link=link)
     reduce, is_signed = parallelism.reduce, link.signed
@@ -207,7 +211,7 @@ def plan_alike(
     def plan_for(count: int) -> Plan:
         return plan_alike(model, count, context, parallelism, link, known)
 
-    # All have the smallest board's room, and what one lacks none is dealt.
+    # All count with the smallest room of any board.
     places = dict.fromkeys(
         min(flash, default=0) for flash in list_places(known, parallelism.weights)
     )
@@ -222,10 +226,10 @@ def plan_alike(
 
 
 def _with_tried_advice(problem: DoesNotFit, plan_for: Callable[[int], Plan]) -> DoesNotFit:
-    """The problem, with a number of chips that fit with what their matrices are filled up with as
-    well, which the first advice knows nothing of.
+    """Returns the problem with advice on a number of chips that fits with the padding of matrices
+    too, which the first advice does not count.
 
-    plan_for: gives the plan of so many chips, or raises ModelError.
+    plan_for(chips): returns a plan, or raises ModelError.
     """
 
     def fits(count: int) -> bool:
@@ -247,10 +251,9 @@ def _with_tried_advice(problem: DoesNotFit, plan_for: Callable[[int], Plan]) -> 
 def _with_resident(
     plan: Plan, heaps: Sequence[int], filling: Sequence[int], needs: Sequence[int]
 ) -> Plan:
-    """The plan with matrices of the flash in what it leaves of large heaps, where weights may lie
-    anywhere.
+    """Returns the plan with some matrices of the flash kept in what it leaves of large heaps.
 
-    heaps: of the chips; filling, needs: bytes of each shard's filling, and of its flash.
+    heaps: bytes of each chip's; filling, needs: bytes of each shard's padding, and of its flash.
     """
     if plan.parallelism.weights != ANYWHERE or not any(needs):
         return plan
@@ -271,10 +274,11 @@ def _fitting(
     flash: Sequence[int],
     boards: Sequence[Sequence[Board]],
 ) -> Plan:
-    """A plan whose chips have room for what their matrices are filled up with as well.
+    """Returns a plan whose chips have room for the padding of their matrices too.
 
-    make: gives the plan with so many bytes kept of each chip's heap, and of its flash; heaps: of
-    the chips; flash: as Shape's; boards: those that each chip may be.
+    make(kept, spared): returns the plan with so many bytes of each chip's heap, and of its flash,
+    kept free; heaps: bytes of each chip's; flash: as in Shape; boards: those that each chip may
+    be.
     """
     kept, spared = [0] * len(heaps), [0] * len(heaps)
     while True:

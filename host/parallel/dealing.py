@@ -1,4 +1,4 @@
-"""Dealing one group's heads, units and rows to its chips, as far as their heaps have room."""
+"""Deals the heads, units and rows of a group to its chips, as far as their heaps have room."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from host.parallel.plan import Shard, Strategy
 from host.parallel.shape import Shape
 from protocol.messages import MOST_CANDIDATES, MOST_LOGITS
 
-# Bytes of each heap that more positions and slots leave: native programs take what is free.
+# Bytes of each heap that more positions and slots leave free, for native programs.
 GROWTH_LEAVES = 16_384
-MAX_ROWS = 0xFFFF  # that a chip can name
-# What a unit and a row cost beside their weights: accumulators, and the row's place in an answer.
+MAX_ROWS = 0xFFFF  # of a chip: their number is a u16
+# Bytes of a unit and of a row besides weights: accumulators, and the row's place in an answer.
 _UNIT_BUFFERS, _ROW_BUFFERS = 8, 8
 
 
 def describe_vocabulary(tokens: int, chips: int) -> str:
-    """Why so many chips cannot answer with the logits of all tokens, empty where they can."""
+    """Returns why so many chips cannot send the logits of all tokens, "" if they can."""
     if tokens <= chips * MAX_ROWS:
         return ""
     return (
@@ -35,7 +35,7 @@ def describe_vocabulary(tokens: int, chips: int) -> str:
 def deal_evenly(
     config: Config, chips: int, *, strict: bool = False, by_group: bool = False
 ) -> ShardingPlan:
-    """Every layer's heads and units, whatever the chips' heaps.
+    """Returns the sharding of every layer's heads and units, whatever the chips' heaps.
 
     by_group: whether heads of a KV group stay together. Raises ParallelError where `strict` finds
     a remainder.
@@ -44,7 +44,7 @@ def deal_evenly(
     return _deal_dimensions(*sizes, chips, strict, by_group)
 
 
-@lru_cache(maxsize=1024)  # the same few are dealt again and again while numbers of chips are tried
+@lru_cache(maxsize=1024)  # while numbers of chips are tried, the same few come again and again
 def _deal_dimensions(
     heads: int, kv_heads: int, units: int, chips: int, strict: bool, by_group: bool
 ) -> ShardingPlan:
@@ -61,16 +61,16 @@ def deal(
     first: int = 0,
     vocabulary: int | None = None,
 ) -> tuple[int, list[Shard]]:
-    """How many bytes of weights find no room, and the shards where all do.
+    """Deals a group's work to its chips. Returns the bytes that do not fit, and the shards if it
+    is 0.
 
-    Heads are dealt as assignment.dealt_heads says; where KV heads that are held twice leave too
-    little room, those of a KV group stay together. Units and rows are dealt evenly, or where
-    chips differ in proportion to their speeds: attention and feed-forward are separated by a
-    synchronization, so a chip that waits in one cannot make up for it in the other, and each
-    phase takes as long as its busiest chip. Only where a chip's heap is too small for that do
-    others take more.
+    Heads are dealt by assignment.dealt_heads; if KV heads that are held twice leave too little
+    room, those of a KV group stay together. Units and rows are dealt evenly or, if chips differ,
+    in proportion to their speeds: attention and feed-forward are separated by a synchronization,
+    so a chip that waits in one cannot make up for it in the other, and each phase takes as long as
+    its busiest chip. Others take more only if a chip's heap is too small for its part.
 
-    first: the first of the chips; vocabulary: rows of the classifier, None for all.
+    first: id of the first chip; vocabulary: rows of the classifier, None for all.
     """
     vocabulary = shape.config.vocab_size if vocabulary is None else vocabulary
     even = deal_evenly(shape.config, shape.chips)
@@ -90,7 +90,7 @@ def _deal_heads(
     vocabulary: int,
     heads: ShardingPlan,
 ) -> tuple[int, list[Shard]]:
-    """What `deal` gives with these heads."""
+    """Returns what `deal` does, for these heads."""
     tight = _deal_with(strategy, shape, heaps, speeds, first, vocabulary, heads, 0)
     for heap, shard in zip(heaps, tight[1], strict=False):
         counts = len(shard.heads), len(shard.kv_heads), len(shard.units)
@@ -105,8 +105,8 @@ def _deal_heads(
 
 
 def _answers_growth(strategy: Strategy, shape: Shape, chip: int, vocabulary: int) -> int:
-    """Bytes that a chip needs at most beyond what its rows are counted as: an answer with the
-    logits of several positions is longest with some numbers of rows."""
+    """Returns the most bytes that a chip needs beyond those counted for its rows: an answer with
+    logits of several positions is longest with certain numbers of rows."""
 
     def need(rows: int) -> int:
         counted = rows * (row_bytes(shape.config, shape.block(chip)) + _ROW_BUFFERS)
@@ -121,7 +121,7 @@ def _answers_growth(strategy: Strategy, shape: Shape, chip: int, vocabulary: int
 
 @dataclass
 class _Room:
-    """Bytes that a chip has left in its heap, and in its flash, where its weights lie there; and
+    """The bytes that a chip has left in its heap and, if its weights lie there, in its flash; and
     what a vocabulary row and a feed-forward unit take of both."""
 
     heap: int
@@ -133,25 +133,25 @@ class _Room:
 
     @property
     def short(self) -> int:
-        """Bytes that are missing already."""
+        """The bytes that are missing already."""
         return max(0, -self.heap) + max(0, -self.flash)
 
     def less(self, spare: int) -> _Room:
-        """Returns the same, with so many bytes of heap less. Of each chip while many numbers of
-        chips are tried, for which dataclasses.replace is too slow."""
+        """Returns the same with `spare` bytes less of heap. It is called for each chip of many
+        numbers of chips that are tried; dataclasses.replace would be too slow."""
         heap = self.heap - spare
         return _Room(heap, self.row, self.unit, self.flash, self.flash_row, self.flash_unit)
 
     def count_rows(self) -> int:
-        """How many rows have room."""
+        """Returns how many rows there is room for."""
         return self._count(self.row, self.flash_row)
 
     def count_units(self) -> int:
-        """How many units have room."""
+        """Returns how many units there is room for."""
         return self._count(self.unit, self.flash_unit)
 
     def take_rows(self, count: int) -> None:
-        """Gives so many rows their room."""
+        """Takes the room of `count` rows."""
         self.heap -= count * self.row
         self.flash -= count * self.flash_row
 
@@ -163,7 +163,7 @@ class _Room:
 def _find_room(
     strategy: Strategy, shape: Shape, heap: int, chip: int, heads: int, kv_heads: int
 ) -> _Room:
-    """What a chip with these heads has left for rows and units."""
+    """Returns what a chip with these heads has left for rows and units."""
     config, block = shape.config, shape.block(chip)
     sizes = LocalSizes(heads, kv_heads, 0, config.head_dim)
     left = usable_heap(heap) - strategy.heap_need(shape, chip, sizes, 0).total
@@ -185,7 +185,7 @@ def _deal_with(
     dealt: ShardingPlan,
     spare: int,
 ) -> tuple[int, list[Shard]]:
-    """What `deal` gives with these heads, if each chip keeps `spare` bytes."""
+    """Returns what `deal` does, for these heads and with `spare` bytes of each heap kept free."""
     config = shape.config
 
     @cache  # most chips are alike, and only the gateway, chip 0, takes more

@@ -1,4 +1,4 @@
-"""What fits: the one place that every command asks whether boards can hold a model, and how."""
+"""Finds out whether and how boards can hold a model: the one place that all commands use."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from host.parallel.plan import MAX_CHIPS, Plan
 from host.parallel.refusal import DoesNotFit
 from host.parallel.strategies import list_candidates
 
-_OTHERS_UP_TO = 40  # chips to which other strategies are tried where the leanest does not fit
+_OTHERS_UP_TO = 40  # chips up to which other strategies are tried if the leanest does not fit
 
 
 def list_parallelisms(config: Config, boards: BoardSet) -> list[Parallelism]:
-    """Returns what is worth considering for a model of these dimensions on these boards: all that
-    their link can carry."""
+    """Returns the parallelisms to consider for a model of these dimensions on these boards: all
+    that their link can carry."""
     link, chips = Link(boards.kind, boards.line, baud=boards.baud), len(boards.boards)
     found = []
     for parallelism in list_candidates(config.layers, chips, config.dim):
@@ -42,9 +42,11 @@ def list_parallelisms(config: Config, boards: BoardSet) -> list[Parallelism]:
 def find_plans(
     model: Divisible, boards: BoardSet
 ) -> tuple[list[Plan], dict[Parallelism, ModelError]]:
-    """Returns a plan for each parallelism that fits, and what is wrong with each that does not;
-    with weights anywhere, behind those that fit with weights in heaps those of the others whose
-    weights lie in flash."""
+    """Returns a plan for each parallelism that fits, and the problem of each that does not.
+
+    If weights may lie anywhere, plans with weights in heaps come first, then plans of the other
+    parallelisms with weights in flash.
+    """
     if boards.weights != ANYWHERE:
         return _try_all(model, boards, list_parallelisms(model.config, boards))
     in_heaps = replace(boards, weights=HEAP)
@@ -71,8 +73,8 @@ def _try_all(
 def find_first_plan(
     model: Divisible, boards: BoardSet, parallelism: Parallelism | None = None
 ) -> Plan:
-    """Returns the plan of this parallelism, or of the first that fits. Raises ModelError where it
-    does not fit, or none does."""
+    """Returns the plan of this parallelism or, if it is None, of the first that fits. Raises
+    ModelError if it does not fit, or none does."""
     if parallelism:
         return boards.plan(model, parallelism)
     plans, problems = find_plans(model, boards)
@@ -82,9 +84,11 @@ def find_first_plan(
 
 
 def explain(problems: Mapping[Parallelism, ModelError]) -> ModelError:
-    """Returns the problem to report where none fits: one that more or fewer chips would cure
-    rather than one that a shorter context would, and that rather than one that nothing cures; with
-    the context that would cure another, where this one has none."""
+    """Returns the problem to report if none fits: rather one that another number of chips would
+    solve than one that a shorter context would, and rather that than one that neither would.
+
+    If a shorter context would only solve another problem, that advice is added.
+    """
     shortages = [each for each in problems.values() if isinstance(each, DoesNotFit)]
     shorter = max((each.advice.context or 0 for each in shortages), default=0)
     for each in shortages:
@@ -97,7 +101,7 @@ def explain(problems: Mapping[Parallelism, ModelError]) -> ModelError:
 
 
 def _with_context(problem: DoesNotFit, context: int) -> DoesNotFit:
-    """The problem with the advice of so many positions, where it has none."""
+    """Returns the problem with the advice of `context` positions, if it has none of its own."""
     advice = problem.advice
     if advice.context or not context:
         return problem
@@ -112,9 +116,12 @@ def find_fewest_chips(
     line: str = "usb",
     weights: str = HEAP,
 ) -> int | None:
-    """Returns the smallest number of this board that holds the model, with any parallelism that
-    the link can carry; None where none does. weights: where they may lie, one of WEIGHTS. Frames
-    are signed but on simulated boards, as `flash` has it."""
+    """Returns the smallest number of these boards that holds the model, with any parallelism that
+    the link can carry; None if no number does.
+
+    weights: where they may lie, one of WEIGHTS. Frames are signed except on simulated boards, as
+    `flash` does it.
+    """
 
     def boards(chips: int) -> BoardSet:
         signed = not board.is_simulated
@@ -145,11 +152,11 @@ def find_leanest_chips(
     most: int = MAX_CHIPS,
     tried: Sequence[Parallelism] = (HOST_REDUCE,),
 ) -> int | None:
-    """Returns the smallest number of this board, at most `most`, that holds the model; None where
-    none does.
+    """Returns the smallest number of these boards, at most `most`, that holds the model; None if
+    no number does.
 
-    tried: by default the one that takes least of each chip, the host adding up. Other arguments
-    are find_fewest_chips', of which this is the quick way for large models.
+    It is the quick form of find_fewest_chips for large models. tried: the parallelisms to try, by
+    default the one that takes least of each chip, host reduce. The other arguments are the same.
     """
     room = board.planned_heap(kind)
     if weights != HEAP:
@@ -169,8 +176,8 @@ def find_leanest_chips(
 
 
 def find_obstacle(model: Divisible, context: int) -> ModelError | None:
-    """Returns why not even so many chips as there can be, with heaps without bound, can run the
-    model; None where they can."""
+    """Returns why not even the most chips, with unbounded heaps, can run the model; None if they
+    can."""
     problems = {}
     for parallelism in list_candidates(model.config.layers, MAX_CHIPS):
         try:

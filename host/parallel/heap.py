@@ -1,4 +1,4 @@
-"""How much of a chip's heap its shard takes, part by part: what all strategies have in common.
+"""Computes how much of a chip's heap its shard takes, part by part, as far as strategies share it.
 
 What a strategy adds is in its own module of host/parallel/strategies/.
 """
@@ -19,11 +19,11 @@ from protocol.shard_layout import NORM_NUMBERS, VECTORS
 # for a board's: what the parts below leave of the heap that such a chip reports. Measured;
 # tests/host/test_memory.py holds these figures to what chips report.
 CODE = {"uart": 36_150, "radio": 43_200, "gateway": 45_760}
-# Objects of each layer, beside its buffers.
+# Bytes of the objects of each layer, besides its buffers.
 _LAYER = 287
-_PLACE = 4  # bytes that say where in flash matrices lie
-# What authentication adds, beside the windows in which replayed frames are noticed: so many bytes
-# for each chip and for the host.
+_PLACE = 4  # bytes of an offset of matrices in flash
+# Bytes that authentication adds and, for each chip and the host, those of the windows that notice
+# replayed frames.
 SIGNING, _WINDOW = 3_900, 12
 # What reading weights from flash adds (firmware/compute/blocks.py, and on a simulated chip its
 # stand-in of esp32).
@@ -40,24 +40,24 @@ STATION = 90
 # MicroPython keeps 3 bits for each block of 16 bytes of its heap.
 _HEAP_OVERHEAD = 128 / 131
 READ_SIZE = 256
-_DIGITS = 6  # of a number in a shard's header, and a comma
+_DIGITS = 6  # characters of a number in a shard's header, with a comma
 _RELAYED_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
 class HeapNeed:
-    """Bytes of a chip's heap."""
+    """What a chip needs of its heap, in bytes."""
 
     weights: int  # of the chip's own shard
     kv_cache: int
     tables: int  # the same on all chips: functions, and norms where chips keep the residual stream
     buffers: int
     code: int
-    transient: int  # room for what comes and goes
+    transient: int  # room for transient objects
 
     @property
     def kept(self) -> int:
-        """All that stays."""
+        """The bytes of all permanent objects."""
         return self.weights + self.kv_cache + self.tables + self.buffers + self.code
 
     @property
@@ -67,18 +67,19 @@ class HeapNeed:
 
 
 def relayed_at_once(mtu: int) -> int:
-    """How many of the longest frames a gateway can write to the host together."""
+    """Returns how many of the longest frames a gateway can write to the host at once."""
     return 1 if mtu > LEAST_MTU else _RELAYED_AT_ONCE
 
 
 def usable_heap(heap: int) -> int:
-    """Bytes that a heap of `heap` bytes has for blocks."""
+    """Returns the bytes that a heap of `heap` bytes has for blocks."""
     return int(heap * _HEAP_OVERHEAD)
 
 
 def weight_bytes(config: Config, sizes: LocalSizes, rows: int, block: int = 0) -> int:
-    """Weights and multipliers of so much of each layer, and of so many vocabulary rows; block:
-    bytes that are read at once from flash, where there is more of them than multipliers."""
+    """Returns the bytes of weights and multipliers of a shard with these sizes of each layer and
+    `rows` vocabulary rows; block: bytes that are read at once from flash, 0 for weights in the
+    heap."""
     multipliers = 2 * (sizes.q_size + 2 * sizes.kv_size)
     if block:
         layer = multipliers + 4 * sizes.intermediate + _PLACE
@@ -91,9 +92,9 @@ def weight_bytes(config: Config, sizes: LocalSizes, rows: int, block: int = 0) -
 def padding_bytes(
     config: Config, layers: int, sizes: LocalSizes, rows: int, padding: int
 ) -> int:
-    """How many bytes more a chip's matrices take, in so many layers and of so many vocabulary
-    rows, where their rows are filled up to a multiple of `padding` columns and, with VECTORS, have
-    a bias each (protocol/shard_layout.py)."""
+    """Returns how many more bytes a chip's matrices take, in `layers` layers and `rows` vocabulary
+    rows, if their rows are padded to a multiple of `padding` columns and, with VECTORS, have a
+    bias each (protocol/shard_layout.py)."""
     if padding == 1:
         return 0
     bias = 4 if padding == VECTORS else 0
@@ -104,27 +105,27 @@ def padding_bytes(
     dim, units = config.dim, sizes.intermediate
     layer = more(sizes.q_size + 2 * sizes.kv_size, dim) + more(dim, sizes.q_size)
     layer += more(2 * units, dim) + more(dim, units)
-    # Each matrix, and the first's place, is filled up to a multiple of the padding too.
+    # Each matrix, and the offset of the first, is padded to a multiple of the padding too.
     return layers * (layer + 5 * padding) + more(rows, dim) + 2 * padding
 
 
 def unit_bytes(config: Config, block: int = 0) -> int:
-    """Weights and multipliers of one feed-forward unit in all layers; block: as weight_bytes'."""
+    """Returns the bytes of one feed-forward unit in all layers; block: as for weight_bytes."""
     if block:
         return config.layers * 4
     return config.layers * (3 * config.dim + 4)
 
 
 def row_bytes(config: Config, block: int = 0) -> int:
-    """Weights and multiplier of one vocabulary row; block: as weight_bytes'."""
+    """Returns the bytes of one vocabulary row; block: as for weight_bytes."""
     if block:
         return 2
     return config.dim + 2
 
 
 def norm_bytes(config: Config) -> int:
-    """What a chip holds beside its shard where chips keep the residual stream: the gains of all
-    norms, and the row multipliers of o and down."""
+    """Returns the bytes that a chip holds besides its shard if chips keep the residual stream: the
+    gains of all norms, and the row multipliers of o and down."""
     return 2 * config.dim * (4 * config.layers + 1)
 
 
@@ -141,14 +142,15 @@ def table_bytes(shape: Shape) -> int:
 
 
 def _qk_norm_bytes(config: Config) -> int:
-    """The norms of queries and keys, int32, and while a chip starts the same as numbers of a list
-    and as digits in its shard's header."""
+    """Returns the bytes of the norms of queries and keys: as int32 and, while a chip starts, also
+    as a list of numbers and as digits in its shard's header."""
     numbers = 2 * (config.head_dim + NORM_NUMBERS) if config.qk_norm else 0
     return config.layers * numbers * (4 + 4 + _DIGITS)
 
 
 def workspace_bytes(shape: Shape, sizes: LocalSizes, rows: int) -> int:
-    """The buffers in which a chip computes (firmware/, Workspace)."""
+    """Returns the bytes of the buffers in which a chip computes
+    (firmware/compute/workspace.py)."""
     dim = shape.config.dim
     widest = max(sizes.q_size + 2 * sizes.kv_size, 2 * sizes.intermediate, rows)
     scores = shape.context if sizes.heads else 0
@@ -156,7 +158,7 @@ def workspace_bytes(shape: Shape, sizes: LocalSizes, rows: int) -> int:
 
 
 def code_bytes(shape: Shape, place: str) -> int:
-    """Code and objects of a chip on this place of the link: "uart", "radio" or "gateway"."""
+    """Returns the bytes of a chip's code and objects; place: "uart", "radio" or "gateway"."""
     code = CODE[place] + _LAYER * shape.config.layers
     if place == "gateway":
         code += shape.link.gateway_code

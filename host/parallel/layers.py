@@ -1,9 +1,9 @@
-"""Layers whose weights are dealt to workers, in numpy: what a federation's chips compute together.
+"""Layers whose weights are divided among workers, in numpy: what chips compute together.
 
-A weight is [rows, columns], as checkpoints have it: y = W x, rows are output features. Dividing
-the output features is called column-parallel (Shoeybi et al., Megatron-LM, 2019, who write
-Y = X A), dividing the input features row-parallel. A quantized weight (`Linear`) takes and gives
-integers; its accumulators are rescaled where a bias would be added.
+A weight is [rows, columns], as in checkpoints: y = W x, and rows are output features. Dividing the
+output features is called column-parallel (Shoeybi et al., Megatron-LM, 2019, who write Y = X A),
+dividing the input features row-parallel. A quantized weight (`Linear`) takes and returns integers;
+its accumulators are rescaled where otherwise a bias would be added.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from host.parallel.sharding import Array, W, WeightSlice, array_of, merge_shards
 def all_gather(
     parts: Sequence[Array], indices: Sequence[NDArray[np.intp] | range], size: int
 ) -> Array:
-    """[..., size] of which parts[i] [..., n_i] stands at indices[i]; together they cover it."""
+    """Returns the array [..., size] that has parts[i] [..., n_i] at indices[i]; they cover it."""
     whole = np.empty((*parts[0].shape[:-1], size), parts[0].dtype)
     for part, own in zip(parts, indices, strict=True):
         whole[..., np.asarray(own, np.intp)] = part
@@ -32,7 +32,7 @@ def all_gather(
 
 
 def all_reduce(parts: Sequence[Array]) -> Array:
-    """The sum of at least one partial result, all of equal shape and dtype, which is the sum's."""
+    """Returns the sum of at least one partial result, all of equal shape and dtype."""
     return functools.reduce(np.add, parts)
 
 
@@ -50,7 +50,7 @@ class ColumnParallelLinear(Generic[W]):
         *,
         gather_output: bool = True,
     ) -> None:
-        merge_shards(shards, 0)  # or says why they are no weight
+        merge_shards(shards, 0)  # raises ParallelError if they do not make up a weight
         self.shards: Sequence[WeightSlice[W]] = shards
         self.rows = shards[0].size
         self.bias = _checked_bias(bias, self.rows)
@@ -65,19 +65,19 @@ class ColumnParallelLinear(Generic[W]):
         *,
         gather_output: bool = True,
     ) -> ColumnParallelLinear[W]:
-        """Of a whole weight [rows, columns], worker i having the rows owned[i]."""
+        """Divides a whole weight [rows, columns]: worker i gets the rows owned[i]."""
         shards: list[WeightSlice[W]] = [shard_weight(weight, 0, indices=own) for own in owned]
         return cls(shards, bias, gather_output=gather_output)
 
     def __call__(self, x: Array) -> Array | list[Array]:
-        """[..., rows] for x [..., columns], or each worker's [..., its rows]."""
+        """Returns y [..., rows] for x [..., columns], or each worker's [..., its rows]."""
         parts = self.parts(x)
         if not self.gather_output:
             return parts
         return all_gather(parts, [shard.indices for shard in self.shards], self.rows)
 
     def parts(self, x: Array) -> list[Array]:
-        """Each worker's outputs [..., its rows] for x [..., columns]."""
+        """Returns each worker's outputs [..., its rows] for x [..., columns]."""
         parts = [_finished(shard.weight, _product(shard.weight, x)) for shard in self.shards]
         if self.bias is None:
             return parts
@@ -105,30 +105,31 @@ class RowParallelLinear(Generic[W]):
     def split(
         cls, weight: W, owned: Iterable[ArrayLike], bias: Array | None = None
     ) -> RowParallelLinear[W]:
-        """Of a whole weight [rows, columns], worker i having the columns owned[i]."""
+        """Divides a whole weight [rows, columns]: worker i gets the columns owned[i]."""
         shards: list[WeightSlice[W]] = [shard_weight(weight, 1, indices=own) for own in owned]
         return cls(shards, bias)
 
     def __call__(self, x: Array | Sequence[Array]) -> Array:
-        """[..., rows] for x [..., columns], or for each worker's part of it, as column-parallel
-        workers leave it."""
+        """Returns y [..., rows] for x [..., columns], or for each worker's part of x, as
+        column-parallel workers compute it."""
         y = _finished(self.shards[0].weight, all_reduce(self.partial_sums(x)))
         return y if self.bias is None else y + self.bias
 
     def partial_sums(self, x: Array | Sequence[Array]) -> list[Array]:
-        """Each worker's summand [..., rows], raw: accumulators where the weight is quantized."""
+        """Returns each worker's partial sum [..., rows]: accumulators, if the weight is
+        quantized."""
         if isinstance(x, np.ndarray):
             x = [x[..., shard.indices] for shard in self.shards]
         return [_product(s.weight, part) for s, part in zip(self.shards, x, strict=True)]
 
 
 def _product(weight: Array | Linear, x: Array) -> Array:
-    """W x: accumulators where W is quantized."""
+    """Returns W x: accumulators, if W is quantized."""
     return matvec(weight.weight, x) if isinstance(weight, Linear) else x @ weight.T
 
 
 def _finished(weight: Array | Linear, product: Array) -> Array:
-    """What is to be done once with all of a row's products added up, but for the bias."""
+    """Returns the sum of a row's products, rescaled if the weight is quantized."""
     return rescale(product, weight.rescale) if isinstance(weight, Linear) else product
 
 

@@ -1,4 +1,4 @@
-"""What no number of chips can run, whatever their heaps: bounds of kernels and of messages."""
+"""Limits of kernels and messages, which no number of chips with whatever heaps can exceed."""
 
 from __future__ import annotations
 

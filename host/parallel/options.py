@@ -1,4 +1,4 @@
-"""A Parallelism from the options of a command line: --parallel, --stages, --reduce, --exchange."""
+"""Makes a Parallelism of the options --parallel, --stages, --reduce and --exchange."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ def parse_parallelism(
     weights: str = HEAP,
     exchange: str | None = None,
 ) -> Parallelism | None:
-    """The one that options name, each None where it is not given; None where the planner is to
-    choose. weights: where chips keep them, one of WEIGHTS.
+    """Returns the parallelism that the options name, each None if not given; None if the planner
+    shall choose.
 
-    Raises ParallelError where they contradict each other.
+    weights: where chips keep them, one of WEIGHTS. Raises ParallelError if options contradict each
+    other.
     """
     for name, given in (("reduce", reduce), ("exchange", exchange)):
         if parallel == AUTO and given is not None:
@@ -45,7 +46,7 @@ def parse_parallelism(
     if not named:
         raise ParallelError(f"no strategy {parallel!r}: it is {' or '.join(NAMES)}")
     for strategy in named:
-        # Who says how chips exchange has them do so.
+        # --exchange implies that chips add up.
         if exchange is not None and (strategy.reduce, strategy.exchange) != ("chips", exchange):
             continue
         if reduce in (None, strategy.reduce):

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from host.errors import ClusterError, ParallelError
 
 LINKS = ("uart", "espnow", "ring")
-RING_BAUD = 3_000_000  # bits per second in a ring, where nobody says another speed
-LEAST_BAUD, MOST_BAUD = 9_600, 5_000_000  # that bridges and these chips' UARTs have between them
+RING_BAUD = 3_000_000  # bits per second in a ring, unless another speed is given
+LEAST_BAUD, MOST_BAUD = 9_600, 5_000_000  # speeds of bridges and of these chips' UARTs
 # Where the host's serial line to a board ends: at its USB port, which is the REPL's too, or at
 # the pins of its second UART, with a bridge of their own.
 LINES = ("usb", "pins")
 REDUCERS = ("host", "chips")
-# How chips exchange what they compute: partial sums, which each adds up, or finished activations.
+# What chips exchange: partial sums, which each of them adds up, or finished activations.
 ALL_REDUCED, ALL_GATHERED = EXCHANGES = ("all-reduce", "all-gather")
 # Chips of a group on the radio that send in turn: two collide so seldom that turns cost more than
 # they save (bench/air.py).
@@ -27,12 +27,12 @@ FEWEST_IN_TURN = 3
 # these have room, and else in the flash of boards without PSRAM, or of all.
 HEAP, FLASH, ANYWHERE = WEIGHTS = ("heap", "flash", "auto")
 MAX_SLOTS = 64  # sequences whose KV caches a chip may have
-BATCH_SLOTS = 8  # where it is known that several will come, and nobody says how many
+BATCH_SLOTS = 8  # if several sequences are expected, but no option says how many
 
 
 @dataclass(frozen=True)
 class Link:
-    """What connects the host and the chips, and these among each other.
+    """What connects the host with the chips, and the chips with each other.
 
     kind: "uart", a serial line to each chip, "espnow", radio with chip 0 as the gateway, or
     "ring", a serial line from the host to chip 0, from each chip to the next, and from the last to
@@ -56,7 +56,8 @@ class Link:
 
     @property
     def is_ring(self) -> bool:
-        """Whether chips reach each other, and the host them, through one another."""
+        """Whether frames between the host and chips, or between chips, pass through other
+        chips."""
         return self.kind == "ring"
 
     @property
@@ -97,21 +98,21 @@ ALL_GATHER = Parallelism(reduce="chips", exchange=ALL_GATHERED)
 
 
 def pipeline(stages: int) -> Parallelism:
-    """Whole layers on each of so many chips."""
+    """Returns the parallelism with whole layers on each of `stages` chips."""
     return Parallelism("pipeline", stages, "chips")
 
 
 def hybrid(stages: int) -> Parallelism:
-    """Whole layers on each of so many groups of chips."""
+    """Returns the parallelism with whole layers on each of `stages` groups of chips."""
     return Parallelism("hybrid", stages, "chips")
 
 
 def check_reachable(link: Link, parallelism: Parallelism, chips: int) -> None:
-    """Raises ClusterError where chips must exchange partial sums and cannot.
+    """Raises ClusterError if chips must exchange partial sums but cannot.
 
     On serial lines the host relays to a chip what all others send at once, and the REPL's port
-    loses what comes while the chip computes. In a ring what all say to all would take each line
-    as often as there are chips.
+    loses what comes while the chip computes. In a ring, frames from all chips to all would occupy
+    each line once for each chip.
     """
     if link.is_ring and not suits_ring(parallelism, chips):
         raise ClusterError(RING_TAKES_STAGES)
@@ -129,7 +130,7 @@ RING_TAKES_STAGES = (
 
 
 def suits_ring(parallelism: Parallelism, chips: int) -> bool:
-    """Whether chips in a ring can work so: in stages, or a single one in any way."""
+    """Returns whether chips in a ring can work so: in stages, or a single chip in any way."""
     return chips == 1 or parallelism.strategy == "pipeline"
 
 

@@ -1,4 +1,4 @@
-"""Dividing a model: a plan from a model, a number of chips and a Parallelism."""
+"""Divides a model: makes a plan from a model, a number of chips and a Parallelism."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ def partition(
     flash: Sequence[int] = (),
     strict: bool = False,
 ) -> Plan:
-    """The model divided among so many chips.
+    """Returns the plan of a model on `chips` chips.
 
     context: positions, None for all that the model allows; heap: bytes of the heap of every chip,
-    or of each, None for no bound; speeds: of each chip, as clocks or any other measure, None where
-    all are alike; uart_heap: as `heap`, over serial lines, to advise them where the radio leaves
-    too little, None to advise nothing; flash: bytes of each chip's partition for weights, 0 where
-    they lie in its heap, nothing where they do on all; strict: whether heads, KV heads and units
-    must be divisible by `chips`. Raises ModelError for a count, context, heaps or speeds that
-    cannot be, ParallelError for a strategy that is not there and where `strict` finds a remainder,
-    and DoesNotFit where the heaps are too small.
+    or a sequence with one for each, None for no bound; speeds: of each chip, as clocks or in any
+    other unit, None if all are alike; uart_heap: as `heap`, but over serial lines, to advise these
+    if the radio leaves too little, None for no such advice; flash: bytes of each chip's partition
+    for weights, 0 if they lie in its heap, empty if they do on all chips; strict: whether heads,
+    KV heads and units must be divisible by `chips`.
+
+    Raises ModelError for an impossible count, context, heap or speed, ParallelError for an unknown
+    strategy and for a remainder if `strict`, and DoesNotFit if the heaps are too small.
     """
     if link.is_ring:
         check_ring(parallelism, chips, model.config.layers)

@@ -1,4 +1,4 @@
-"""Why the chips that there are cannot hold a model, and what would do."""
+"""The error that chips cannot hold a model: why, and what would do."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from host.errors import Curable, one_line
 class Advice:
     """Why a model does not fit, and what would do.
 
-    problem: what is wrong; chips, context: how many chips, or positions, would do, each None where
-    none would; otherwise: what to do where no number of chips would; uart_helps: whether a serial
-    line per chip would leave heap enough.
+    problem: what is wrong; chips, context: how many chips, or positions, would do, each None if no
+    number would; otherwise: what to do if no number of chips would do; uart_helps: whether a
+    serial line per chip would leave enough heap.
     """
 
     problem: str
@@ -26,7 +26,7 @@ class Advice:
 
     @property
     def text(self) -> str:
-        """All of it in a line."""
+        """The problem and the advice in one line."""
         less = f", or --context {self.context}" if self.context else ""
         if self.chips:
             return f"{self.problem}: {self.chips} chip{'s' * (self.chips > 1)} would do{less}"
@@ -38,7 +38,7 @@ class Advice:
 class DoesNotFit(Curable):
     """The chips cannot hold the model; the message says why, and what would do.
 
-    Looking for that takes time, so it is done when somebody asks.
+    Finding advice takes time, so it is done only when the message or the advice is read.
     """
 
     def __init__(self, find_advice: Callable[[], Advice]) -> None:
@@ -47,12 +47,12 @@ class DoesNotFit(Curable):
 
     @cached_property
     def advice(self) -> Advice:
-        """What would do."""
+        """The advice on what would do."""
         return self._find_advice()
 
     @property
     def chips(self) -> int | None:
-        """How many chips would do, None where no number of them would."""
+        """The number of chips that would do, None if no number would."""
         return self.advice.chips
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What the chips of a group have in common: dimensions, link, and how much they hold at once."""
+"""The shape that the chips of a group share: dimensions, link, and what they hold at a time."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ RESIDUAL_BITS = arithmetic.RESIDUAL_LIMIT.bit_length() + 1  # and a sign
 
 @dataclass(frozen=True)
 class Shape:
-    """The chips that divide the same layers, a stage: all chips, where there is only one.
+    """What the chips of a stage share, which divide the same layers; one stage has all chips.
 
-    config: the model's, with this stage's layers only; chips: of this stage; context: positions;
-    positions: in one request; bits: of the widest partial sum; link: between all chips; slots:
-    sequences whose keys and values are held at once; heard: chips of other stages whose messages
-    reach this one's; last: chips of the last stage; answers: whether this is the last stage;
-    flash: bytes of each chip's partition for weights, by its id, 0 where they lie in its heap,
-    and empty where they do so on all.
+    config: the model's, with only this stage's layers; chips: their number in this stage; context:
+    positions; positions: the most in one request; bits: of the widest partial sum; link: between
+    all chips; slots: sequences whose keys and values are held at the same time; heard: chips of
+    other stages whose messages reach those of this one; last: chips of the last stage; answers:
+    whether this is the last stage; flash: bytes of each chip's partition for weights, by its id, 0
+    if they lie in its heap, empty if they do on all chips.
     """
 
     config: Config
@@ -46,72 +46,74 @@ class Shape:
     flash: tuple[int, ...] = ()
 
     def flash_room(self, chip: int) -> int:
-        """Bytes of a chip's partition for weights, 0 where they lie in its heap. More chips than
-        are known are like the last."""
+        """Returns the bytes of a chip's partition for weights, 0 if they lie in its heap. Chips
+        beyond those known are like the last one."""
         return self.flash[min(chip, len(self.flash) - 1)] if self.flash else 0
 
     def block(self, chip: int) -> int:
-        """Bytes of flash that a chip reads at once, 0 where its weights lie in its heap: the
-        shard's `block` (protocol/flash_layout.py)."""
+        """Returns the bytes of flash that a chip reads at once, the shard's `block`
+        (protocol/flash_layout.py); 0 if its weights lie in its heap."""
         return block_bytes(self.config) if self.flash_room(chip) else 0
 
     @property
     def mtu(self) -> int | None:
-        """Bytes of the longest ESP-NOW frame, None on UART."""
+        """The bytes of the longest ESP-NOW frame, None on UART."""
         return self.link.mtu
 
     @property
     def elements(self) -> int:
-        """Of the residual stream of all positions in one request."""
+        """The elements of the residual stream of all positions in one request."""
         return self.positions * self.config.dim
 
     def scored(self, rows: int) -> int:
-        """Of how many positions an answer has the logits of so many rows, as chips have it."""
+        """Returns the most positions for which an answer has the logits of `rows` rows."""
         return max(1, min(self.positions, MOST_LOGITS // max(1, self.score_bytes(rows))))
 
     def score_bytes(self, rows: int) -> int:
-        """Bytes of the logits of so many rows, or of the candidates among them, of a position."""
+        """Returns the bytes of a position's logits of `rows` rows, or of the candidates of
+        them."""
         if candidates := count_candidates(self.config.vocab_size):
             return CANDIDATE_SIZE * min(candidates, rows)
         return 2 * rows
 
     @property
     def runs_bytes(self) -> int:
-        """Of a request: what says of which sequences its positions are, in two runs of each at
-        most, for those that are scored stand behind all others."""
+        """The bytes of a request that name the sequences of its positions: at most two runs of
+        each, since positions to be scored come after all others."""
         others = min(2 * self.slots, self.positions) - 1 if self.slots > 1 else 0
         return 1 + RUN_SIZE * others if others > 0 else 0
 
     @property
     def mtus(self) -> tuple[int, ...]:
-        """Bytes of the longest frame; of the radio also what chips fall back to where one takes no
-        longer frames."""
+        """The bytes of the longest frame; on the radio also those that chips fall back to if one
+        of them takes no longer frames."""
         if self.mtu is None:
             return (MAX_FRAME,)
         return tuple({self.mtu, min(self.mtu, LEAST_MTU)})
 
     @property
     def longest(self) -> int:
-        """Bytes of the longest frame on the link."""
+        """The bytes of the longest frame on the link."""
         return max(self.mtus)
 
     def longest_frame(self, message: int) -> int:
-        """Bytes of the longest frame in which a message goes that would be so long as one."""
+        """Returns the bytes of the longest frame for a message of `message` bytes as one frame."""
         return min(message, self.longest)
 
     def frames(self, message: int) -> int:
-        """How many frames carry a message that would be so long as one, at most."""
+        """Returns the most frames for a message of `message` bytes as one frame."""
         return count_frames(message, min(self.mtus))
 
     def radio_bytes(self, message: int) -> int:
-        """What a message that would be so long as one frame takes of ESP-NOW's receive buffer, at
-        most."""
+        """Returns the most bytes that a message of `message` bytes as one frame takes of ESP-NOW's
+        receive buffer."""
         return max(
             count_frames(message, mtu) * (min(message, mtu) + RXBUF_OVERHEAD) for mtu in self.mtus
         )
 
     def line_bytes(self, message: int) -> int:
-        """What a message that would be so long as one frame takes on a serial line, at most."""
+        """Returns the most bytes that a message of `message` bytes as one frame takes on a serial
+        line."""
         least = 0 if self.mtu is None else LEAST_MTU  # as it comes over the radio
         return max(
             count_frames(message, mtu) * encoded_size(min(mtu, max(message, least)))
@@ -120,7 +122,7 @@ class Shape:
 
 
 def count_frames(frame: int, mtu: int) -> int:
-    """How many frames of at most `mtu` bytes carry one of this length."""
+    """Returns how many frames of at most `mtu` bytes carry one of `frame` bytes."""
     if frame <= mtu:
         return 1
     return -(-(frame - HEADER_SIZE - TRAILER_SIZE[3]) // fragment_room(3, mtu))

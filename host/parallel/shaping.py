@@ -1,4 +1,4 @@
-"""What all chips of a group have in common: sequences, and positions that go in a message."""
+"""Chooses what all chips of a group share: sequences, and positions in a message."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from protocol.frame import MAX_PAYLOAD
 from protocol.messages import REQUEST_SIZE
 from protocol.wide_collective import MOST_MEMBERS, MOST_PIECES
 
-# More positions in a request save less and less waiting, cost a chip buffers, and on the radio
-# come back in more frames at once than a gateway can take in. So a plan counts with these, and has
-# more, as far as heaps allow that as it is, where the link takes them well.
+# More positions in a request save less and less waiting, take buffers, and on the radio are
+# answered in more frames at once than a gateway can receive. So a plan counts with these, and gets
+# more only if heaps have room anyway and the link carries them well.
 MAX_POSITIONS_UART, MAX_POSITIONS_RADIO = 4, 2
 MOST_POSITIONS = 8
 _PARTIAL_HEAD = REQUEST_SIZE + 3  # boot id and width
 
 
 def make_shape(strategy: Strategy, model: Divisible, resources: Resources) -> Shape:
-    """What the chips will have in common. Raises ModelError for what cannot be."""
+    """Returns the shape of the chips. Raises ModelError for impossible values."""
     config, chips, link = model.config, resources.chips, resources.link
     if not 1 <= chips <= MAX_CHIPS:
         raise ModelError(f"chips must be 1 to {MAX_CHIPS}, got {chips}")
@@ -48,10 +48,10 @@ def make_shape(strategy: Strategy, model: Divisible, resources: Resources) -> Sh
 
 
 def list_roomier(strategy: Strategy, shape: Shape, slots: int) -> Iterator[Shape]:
-    """Shapes with more sequences, at most so many, and more positions: the best first.
+    """Yields shapes with more sequences, at most `slots`, and more positions, the best first.
 
-    On the radio, with as many positions as a frame carries, there and back; of wide models, of
-    which a frame carries one at most, with as many as a message does.
+    On the radio, with as many positions as a frame carries in both directions; for wide models, of
+    which a frame carries at most one, with as many as a message does.
     """
     in_a_frame = _positions(strategy, shape.config.dim, shape.bits, MAX_PAYLOAD)
     is_wide = in_a_frame < 2
@@ -68,7 +68,7 @@ def list_roomier(strategy: Strategy, shape: Shape, slots: int) -> Iterator[Shape
 
 
 def _goes_well(strategy: Strategy, shape: Shape, is_wide: bool) -> bool:
-    """Whether the link takes so many positions well: in frames, or in buffers."""
+    """Returns whether the link carries so many positions well: in single frames, or in buffers."""
     if not is_wide:
         return strategy.goes_in_a_frame(shape)
     rxbuf = strategy.uart_rxbuf(shape)
@@ -78,8 +78,8 @@ def _goes_well(strategy: Strategy, shape: Shape, is_wide: bool) -> bool:
 
 
 def _most_positions(strategy: Strategy, shape: Shape) -> int:
-    """How many positions one message carries in its fragments, there and back, and
-    CONTRIBUTIONs in their pieces."""
+    """Returns the most positions that a message carries in fragments, in both directions, and
+    CONTRIBUTIONs in pieces."""
     mtu, bits, dim = min(shape.mtus), shape.bits, shape.config.dim
     message = min(MAX_MESSAGE, MAX_FRAGMENTS * fragment_room(3, mtu))
     piece = (frame_room(3, mtu) - CONTRIBUTION_FIELDS) * 8 // bits
@@ -91,13 +91,14 @@ def _most_positions(strategy: Strategy, shape: Shape) -> int:
 
 
 def _positions(strategy: Strategy, dim: int, bits: int, size: int) -> int:
-    """How many positions' activations, and packed partial sums, go in `size` bytes of payload."""
+    """Returns how many positions' activations, and packed partial sums, fit `size` payload
+    bytes."""
     back = (size - _PARTIAL_HEAD) * 8 // (dim * bits)
     return min(strategy.request_positions(dim, size), back)
 
 
 def _request_positions(strategy: Strategy, dim: int, bits: int, mtu: int | None) -> int:
-    """As many positions as the longest frame on a line carries, there and packed back, and the
-    link takes well; one of wide models, which goes in several frames."""
+    """Returns as many positions as the longest frame on a line carries in both directions and the
+    link carries well; 1 for wide models, of which a position takes several frames."""
     most = MAX_POSITIONS_UART if mtu is None else MAX_POSITIONS_RADIO
     return max(1, min(most, _positions(strategy, dim, bits, MAX_PAYLOAD)))

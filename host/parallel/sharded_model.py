@@ -1,4 +1,4 @@
-"""What each chip of a plan computes, in numpy: a quantized model made of parallel layers."""
+"""Computes in numpy what each chip of a plan does: a quantized model made of parallel layers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Row = RowParallelLinear[Linear]
 
 
 class ShardedLayer(NamedTuple):
-    """A block's matrices, dealt to chips; what column-parallel ones give stays where it is."""
+    """A block's matrices, dealt to chips; outputs of column-parallel ones are not gathered."""
 
     q: Column
     k: Column
@@ -32,9 +32,10 @@ class ShardedLayer(NamedTuple):
 
 
 class ShardedModel:
-    """All chips' shards of a model, and what they answer; each chip has a KV cache of its own.
+    """All chips' shards of a model, and their answers; each chip has its own KV cache.
 
-    Chips are in the order of `plan.shards`; one with no part in a phase gives zeros, or no rows.
+    Chips are in the order of `plan.shards`; one that takes no part in a phase gives zeros, or no
+    rows.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class ShardedModel:
 
     @classmethod
     def of(cls, model: QuantizedModel, plan: Plan) -> ShardedModel:
-        """`model` divided as `plan` says."""
+        """Returns the model divided as `plan` says."""
         layers = [
             _sharded(layer, plan, plan.group(index), model.config.head_dim)
             for index, layer in enumerate(model.layers)
@@ -61,14 +62,16 @@ class ShardedModel:
         return cls(model, plan, layers, classifier)
 
     def attention(self, index: int, x: Ints, position: int) -> list[Ints]:
-        """Each chip's partial sum [n, dim] for x [n, dim] at n positions from `position` on.
+        """Returns each chip's partial sum [n, dim] of attention for x [n, dim], at n positions
+        from `position` on.
 
-        Their keys and values are cached; all positions before must have been given.
+        Keys and values are cached; all positions before must have been given.
         """
         return self.layers[index].o.partial_sums(self.heads(index, x, position))
 
     def heads(self, index: int, x: Ints, position: int) -> list[Ints]:
-        """What each chip's heads give [n, its heads * head_dim], as `attention` has x."""
+        """Returns each chip's means [n, its heads * head_dim] of its heads; x: as for
+        attention."""
         layer = self.layers[index]
         qkv = zip(layer.q.parts(x), layer.k.parts(x), layer.v.parts(x), strict=True)
         return [
@@ -82,11 +85,11 @@ class ShardedModel:
         ]
 
     def feed_forward(self, index: int, x: Ints) -> list[Ints]:
-        """Each chip's partial sum [n, dim] for x [n, dim]."""
+        """Returns each chip's partial sum [n, dim] of a feed-forward layer for x [n, dim]."""
         return self.layers[index].down.partial_sums(self.units(index, x))
 
     def units(self, index: int, x: Ints) -> list[Ints]:
-        """What each chip's feed-forward units give [n, its units] for x [n, dim]."""
+        """Returns each chip's activations [n, its units] of feed-forward units for x [n, dim]."""
         layer, numbers = self.layers[index], self.model.layers[index]
         return [
             arithmetic.swiglu(
@@ -98,11 +101,11 @@ class ShardedModel:
         ]  # fmt: skip
 
     def logits(self, x: Ints) -> list[Ints]:
-        """Each chip's logits [n, its rows] for x [n, dim]."""
+        """Returns each chip's logits [n, its rows] for x [n, dim]."""
         return [arithmetic.saturate(part, INT16_LIMIT) for part in self.classifier.parts(x)]
 
     def _attended(self, index: int, chip: int, qkv: list[Ints], position: int) -> Ints:
-        """The results [1, heads * head_dim] of a chip's heads, for one row of its q, k and v."""
+        """Returns the means [1, heads * head_dim] of a chip's heads for one row of its q, k, v."""
         numbers, shard, cache = (
             self.model.layers[index],
             self.plan.shards[chip],
@@ -122,20 +125,20 @@ class ShardedModel:
         return arithmetic.weighted_mean(weights, values).reshape(1, -1)
 
     def _kv_places(self, shard: Shard) -> list[int]:
-        """Where in a chip's cache the KV head of each of its heads is."""
+        """Returns for each of a chip's heads the index of its KV head in the chip's cache."""
         group = self.model.config.heads_per_kv_head
         return [shard.kv_heads.index(head // group) for head in shard.heads]
 
 
 def _limited(rows: Ints, gain: Gain | None, limit: int) -> Ints:
-    """Queries or keys [heads, head_dim], normalized where they are, within their limit."""
+    """Returns queries or keys [heads, head_dim], normalized if gain is not None, within limit."""
     if gain is None:
         return arithmetic.saturate(rows, limit)
     return arithmetic.rms_normalize(arithmetic.saturate(rows, INT16_LIMIT), gain, limit)
 
 
 def _sharded(layer: QuantizedLayer, plan: Plan, group: range, size: int) -> ShardedLayer:
-    """A layer's matrices dealt to the chips of a group; of the others each has nothing."""
+    """Returns a layer's matrices dealt to the chips of a group; all other chips have none."""
     owned = [shard if shard.chip in group else None for shard in plan.shards]
     q = [head_rows(shard.heads if shard else (), size) for shard in owned]
     kv = [head_rows(shard.kv_heads if shard else (), size) for shard in owned]

@@ -1,4 +1,4 @@
-"""Weights cut into shards, and shards put together again.
+"""Cuts weights into shards, and merges shards into weights again.
 
 A shard carries the indices that it holds, so the same code cuts and merges contiguous blocks and
 dealt heads, and parts that several ranks hold. A weight is an array of any shape and dtype, or a
@@ -27,8 +27,8 @@ W = TypeVar("W", Array, Linear)
 class WeightSlice(Generic[W]):
     """A part of a weight along one dimension.
 
-    weight: of the whole's shape, but with len(indices) elements along `dim`; indices: where they
-    stand in the whole, which has `size` of them.
+    weight: of the whole weight's shape, but with len(indices) elements along `dim`; indices: their
+    places in the whole, which has `size` of them.
     """
 
     weight: W
@@ -45,12 +45,12 @@ def shard_weight(
     *,
     indices: ArrayLike | None = None,
 ) -> WeightSlice[W]:
-    """The shard of `weight` along dimension `dim` (negative: counted from the last).
+    """Returns the shard of `weight` along dimension `dim` (negative: counted from the last).
 
-    Either the contiguous block of rank `rank` of `world_size`, or the elements at `indices`, in
-    that order. Of a `Linear` dimension 0 is its rows, whose multipliers are cut as well, and 1 its
-    columns, for which all rows' multipliers are kept. Raises ParallelError for a dimension, rank
-    or index that is not there, and a length that is not divisible by `world_size`.
+    It is either the contiguous block of rank `rank` of `world_size`, or the elements at `indices`,
+    in that order. Dimension 0 of a `Linear` is its rows, whose multipliers are cut too, and 1 its
+    columns, for which the multipliers of all rows are kept. Raises ParallelError for a dimension,
+    rank or index that does not exist, and for a length not divisible by `world_size`.
     """
     dim = _dimension(weight, dim)
     size = array_of(weight).shape[dim]
@@ -68,15 +68,15 @@ def shard_weight(
 
 
 def head_rows(heads: tuple[int, ...], head_dim: int) -> NDArray[np.intp]:
-    """Row (or column) indices of whole heads."""
+    """Returns the row (or column) indices of whole heads."""
     return (np.array(heads, np.intp)[:, None] * head_dim + np.arange(head_dim)).reshape(-1)
 
 
 def merge_shards(shards: Sequence[WeightSlice[W]], dim: int) -> W:
-    """The weight of which `shards` are all parts along `dim`, in any order.
+    """Returns the weight of which `shards` are all parts along `dim`, in any order.
 
-    What several hold must be the same. Raises ParallelError where there are no shards or not all
-    of them, and where they are of different weights.
+    Elements in several shards must be equal. Raises ParallelError if shards are missing, or belong
+    to different weights.
     """
     if not shards:
         raise ParallelError("no shards to merge")
@@ -113,7 +113,7 @@ def _merged_linear(shards: Sequence[WeightSlice[Linear]], dim: int) -> Linear:
 
 
 def _merged(arrays: Sequence[Array], shards: Sequence[WeightSlice[Any]], dim: int) -> Array:
-    """The array of which arrays[i] stands at shards[i].indices."""
+    """Returns the array that has arrays[i] at shards[i].indices."""
     dtypes = sorted({str(array.dtype) for array in arrays})
     if len(dtypes) > 1:
         raise ParallelError(f"shards of mixed dtypes: {' and '.join(dtypes)}")
@@ -148,12 +148,12 @@ def _taken(weight: W, dim: int, own: NDArray[np.intp]) -> W:
 
 
 def array_of(weight: Array | Linear) -> Array:
-    """The array, or a quantized matrix's integers."""
+    """Returns the array, or the integers of a quantized matrix."""
     return weight.weight if isinstance(weight, Linear) else weight
 
 
 def _dimension(weight: Array | Linear, dim: int) -> int:
-    """`dim` counted from the first."""
+    """Returns `dim` counted from the first dimension."""
     shape = array_of(weight).shape
     if not -len(shape) <= dim < len(shape):
         raise ParallelError(f"a weight of shape {shape} has no dimension {dim}")
@@ -161,7 +161,7 @@ def _dimension(weight: Array | Linear, dim: int) -> int:
 
 
 def _checked(indices: Array, size: int) -> NDArray[np.intp]:
-    """Indices [n], each of 0 .. size - 1 and there at most once."""
+    """Returns indices [n], after checking that each is in 0 .. size - 1 and occurs once."""
     if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
         raise ParallelError(f"indices of shape {indices.shape} and dtype {indices.dtype}:"
                             " expected a list of whole numbers")  # fmt: skip
