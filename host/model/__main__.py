@@ -55,7 +55,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         metavar="N",
         help="check whether so many chips hold it, by the exit code too",
     )
-    add("--board", metavar="NAME", help="which chips (python -m host.boards lists them)")
+    add("--board", metavar="NAME", help="the kind of board (python -m host.boards lists them)")
     add("--link", choices=LINKS, default="espnow", help="over which link (default espnow)")
     add("--context", type=count_from(1), metavar="N",
         help="positions in the chips' caches (default: all)")  # fmt: skip
@@ -121,8 +121,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit code: 1 also where a cluster that was asked about does not hold the
-    model."""
+    """Returns the exit code, which is also 1 if the cluster in question cannot hold the model."""
     options = parse_arguments(arguments)
     return exit_code(lambda: run(options), (BoardError, ModelError))
 

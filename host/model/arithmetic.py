@@ -27,8 +27,7 @@ Ints = NDArray[np.int64]
 
 INT16_LIMIT = 32767
 RESIDUAL_LIMIT = (1 << 24) - 1
-# A row's accumulator stays within this, so that acc * multiplier >> 15 plus its rounding fits
-# 32 bits.
+# Bound of a row's accumulator, so that acc * multiplier >> 15 with its rounding fits 32 bits.
 ACCUMULATOR_LIMIT = 1 << 30
 
 _BLOCK = 1 << 17  # elements of a matrix that are multiplied at a time
@@ -72,11 +71,11 @@ def saturate(values: Ints, limit: int) -> Ints:
 def matvec(weight: NDArray[np.int8], x: Ints) -> Ints:
     """Multiplies `weight` [rows, columns] by `x` [..., columns]: raw accumulators [..., rows].
 
-    Exact: products and sums stay below 2**53, so float64 (and its fast BLAS) holds them. Blocks of
-    rows are made float64, so small that they stay in the processor's cache.
+    The result is exact: products and sums stay below 2**53, so float64 (with its fast BLAS) holds
+    them. Rows are converted to float64 in blocks small enough for the processor's cache.
     """
     rows, columns = weight.shape
-    if not weight.size:  # of a chip that has no part in it
+    if not weight.size:  # a chip that takes no part in this matrix
         return np.zeros((*x.shape[:-1], rows), np.int64)
     vectors = np.ascontiguousarray(x.reshape(-1, columns).T, np.float64)
     block = np.empty((min(rows, max(1, _BLOCK // columns)), columns))
@@ -89,7 +88,8 @@ def matvec(weight: NDArray[np.int8], x: Ints) -> Ints:
 
 
 def rescale(accumulator: Ints, factors: Rescale) -> Ints:
-    """Returns accumulator * multiplier / 2**shift, half-up, for 32-bit accumulators [..., rows].
+    """Returns accumulator * multiplier / 2**shift, rounded half up, for 32-bit accumulators
+    [..., rows].
 
     A chip splits the 32 x 15 bit product: accumulator = high * 2**15 + low, and computes
     (high * m + (low * m >> 15) + 2**(shift - 16)) >> (shift - 15), which is the same integer:
@@ -117,21 +117,22 @@ def rms_normalize(residual: Ints, gain: Gain, limit: int) -> Ints:
 
 
 def _normalize_row(row: Ints, gain: Gain, limit: int) -> Ints:
-    """Normalizes one row [dim]. What a row has one of is a Python number, which costs least."""
+    """Normalizes one row [dim]. Values of which a row has only one are Python numbers, since these
+    are the fastest."""
     log_dim = (len(row) - 1).bit_length()
     shift = max(int(np.abs(row).max()).bit_length() - 15, 0)
     v = np.minimum(_shift_half_up(row, shift), INT16_LIMIT)  # rounding up may reach 2**15
     total = int(np.add.reduce(v * v >> log_dim)) + (gain.epsilon >> (2 * shift + log_dim))
     total = max(total, 1)
-    doublings = (30 - total.bit_length()) >> 1  # of the root; -1 at least
+    doublings = (30 - total.bit_length()) >> 1  # of the root; at least -1
     scaled = total << 2 * doublings if doublings >= 0 else total >> 2  # in [2**28, 2**30)
     normalized = _shift_half_up(v * ((1 << 29) // math.isqrt(scaled)), 15)
     return saturate(_shift_half_up(normalized * gain.multiplier, gain.shift - doublings), limit)
 
 
 def rotate(pairs: Ints, cosine: Ints, sine: Ints, limit: int) -> Ints:
-    """Turns adjacent pairs of [..., head_dim] by rotary embedding; cosine and sine
-    [..., head_dim / 2] in units of 2**-14."""
+    """Returns pairs [..., head_dim] with adjacent elements turned by the rotary embedding,
+    saturated to limit; cosine, sine: [..., head_dim / 2] in units of 2**-14."""
     even, odd = pairs[..., 0::2], pairs[..., 1::2]
     half = 1 << (ROPE_BITS - 1)
     out = np.empty_like(pairs)
@@ -220,8 +221,8 @@ def weighted_mean(weights: Ints, values: Ints) -> Ints:
 def sigmoid_table() -> Ints:
     """Returns the logistic function at (i - 512) / 64 in units of 2**-15, for i in 0..1023.
 
-    The ends stand for all beyond, where it is as good as 0 and 1: any other number there would
-    make SiLU's error grow with its argument.
+    The ends, which are used for all values beyond, are exactly 0 and 1: any other number there
+    would make SiLU's error grow with its argument.
     """
     z = np.arange(-SIGMOID_RANGE, SIGMOID_RANGE, 1 / (1 << SIGMOID_STEP_BITS))
     table = np.round(SIGMOID_ONE / (1 + np.exp(-z))).astype(np.int64)

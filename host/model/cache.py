@@ -1,4 +1,4 @@
-"""Keeps what a model was quantized to: calibrating takes seconds, and gives the same each time."""
+"""Caches quantized models: calibration takes seconds, and gives the same result each time."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from host.model.loading import Check, LoadedModel, load_model
 from host.model.quantized import QuantizedModel
 from host.paths import cache_folder
 
-_LARGEST = 300_000_000  # parameters: larger models are worth a file that the user knows of
+_LARGEST = 300_000_000  # parameters: a larger file should not be cached without the user knowing
 _HERE = Path(__file__).parent
-# What the integers depend on beside the weights.
+# Modules that the integers depend on, besides the weights.
 _QUANTIZER = ("arithmetic.py", "float_model.py", "loading.py", "quantized.py", "sampling.py")
 
 
 def load_quantized(
     path: str | Path, tokenizer: str | Path | None = None, check: Check = lambda outline: None
 ) -> LoadedModel:
-    """Loads a model as load_model does, and has it quantized. Raises ModelError."""
+    """Loads a model as load_model does, and quantizes it. Raises ModelError."""
     source = load_model(path, tokenizer, check)
     return replace(source, weights=quantize_once(source))
 
 
 def quantize_once(source: LoadedModel, folder: Path | None = None) -> QuantizedModel:
-    """The model in integers: quantized now, or as `folder` holds it from an earlier time.
+    """Returns the quantized model: quantized now, or read from `folder`, where it was kept before.
 
-    folder: None for the user's cache; one that cannot be written, or a damaged file in it, costs
-    time and nothing else. Raises ModelError as quantizing does.
+    folder: None for the user's cache; if it cannot be written, or a file in it is damaged, that
+    only costs time. Raises ModelError as quantizing does.
     """
     weights = source.weights
     if isinstance(weights, QuantizedModel) or count_parameters(weights.config) > _LARGEST:
@@ -58,6 +58,6 @@ def _digest(weights: FloatWeights, bos: int) -> str:
 
 @cache
 def _quantizer_digest() -> str:
-    """Of the code that quantizes: another version may come to other integers."""
+    """Returns the digest of the code that quantizes: another version may give other integers."""
     files = [*(_HERE / name for name in _QUANTIZER), *sorted(_HERE.glob("quantization/*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

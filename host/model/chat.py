@@ -1,7 +1,7 @@
-"""Conversations as a model was trained on them: its chat template, rendered and made into tokens.
+"""Renders conversations by a model's chat template, and encodes them as tokens.
 
-A template is a Jinja program that comes with a model, so it runs in Jinja's sandbox. What it is
-given, and what it may call, is what transformers' `apply_chat_template` offers.
+A template is a Jinja program that comes with a model, so it runs in Jinja's sandbox. It gets the
+variables and functions that transformers' `apply_chat_template` offers.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
-# Put into texts of control tokens that a message has, which are not to become those tokens: a code
-# point that is no character.
+# Inserted into messages where they contain the text of a control token, so that it does not become
+# that token: a code point that is not a character.
 _GUARD = "\ufdd0"
 
 
 @dataclass(frozen=True)
 class Message:
-    """role: "system", "user", "assistant", or what else a template knows; content: its text."""
+    """A message. role: "system", "user", "assistant", or another that the template knows; content:
+    its text."""
 
     role: str
     content: str
@@ -39,7 +40,8 @@ Conversation = Sequence[Message]
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """source: the Jinja program; words: special tokens that it may name, as bos_token."""
+    """A chat template. source: the Jinja program; words: special tokens that it may name, as
+    bos_token."""
 
     source: str
     words: Mapping[str, str] = field(default_factory=dict)
@@ -71,9 +73,9 @@ class ChatTemplate:
     def encode(self, messages: Conversation, tokenizer: Tokenizer) -> list[int]:
         """Returns the tokens of a conversation, up to where the model's answer begins.
 
-        Begins with BOS where the tokenizer begins a text so, once even where the template puts it
-        there too. Text of a message that is the text of a control token stays text, so that no
-        message ends itself or speaks for another role. Raises ModelError as render does.
+        They begin with BOS if the tokenizer begins texts so, but only once if the template puts it
+        there too. The text of a control token within a message stays text, so that no message can
+        end itself or speak for another role. Raises ModelError as render does.
         """
         controls = tokenizer.controls
         names = [re.escape(text) for text in sorted(controls, key=len, reverse=True)]
@@ -120,7 +122,7 @@ class ChatTemplate:
 
 
 def parse_chat_template(fields: object) -> ChatTemplate:
-    """Makes the template of the fields of a TOML or JSON object. Raises ModelError."""
+    """Makes the template from the fields of a TOML or JSON object. Raises ModelError."""
     if not isinstance(fields, dict) or not isinstance(fields.get("source"), str):
         raise ModelError("chat must be a table with the template's source, a text")
     words = fields.get("words", {})
@@ -136,7 +138,7 @@ def _break_up(text: str) -> str:
 
 
 class _Refusal(Exception):
-    """What a template raises for messages that it does not take."""
+    """Raised by a template for messages that it refuses."""
 
 
 def _refuse(message: object) -> None:
@@ -148,5 +150,5 @@ def _format_now(form: str) -> str:
 
 
 def _dump_json(value: object, indent: int | None = None, **options: Any) -> str:
-    """JSON for a model, not for a page: Jinja's own filter writes "<" otherwise."""
+    """Returns JSON for a model, not for a web page: Jinja's own filter escapes "<"."""
     return json.dumps(value, ensure_ascii=False, indent=indent)

@@ -1,4 +1,4 @@
-"""A model in memory: its dimensions and its float weights, whatever file they came from."""
+"""A model in memory: its dimensions and float weights, whatever file they came from."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ FloatArray = npt.NDArray[np.float32]
 
 
 DIMENSIONS = ("dim", "hidden_dim", "layers", "heads", "kv_heads", "vocab_size", "context")
-# No model of this family comes near; beyond it, some other file or a damaged one was read.
+# No model of this family comes near this: beyond it, the file is of another kind or damaged.
 LARGEST_DIMENSION = 1 << 20
-# What norms and messages are made and tested for. Known before the weights are read, which of a
-# wider model would take gigabytes.
+# The widest dim that norms and messages are made and tested for. It is checked before the weights
+# are read, which would take gigabytes for a wider model.
 WIDEST = 4096
 
 
@@ -28,7 +28,7 @@ class Config:
     """Dimensions of a Llama model.
 
     The heads of one position have heads * head_dim elements, which may be more or fewer than dim.
-    Raises ModelError where the dimensions contradict each other.
+    Raises ModelError if the dimensions contradict each other.
     """
 
     dim: int
@@ -70,17 +70,17 @@ class Config:
 
     @property
     def q_dim(self) -> int:
-        """Elements of all queries (or attention results) of one position in one layer."""
+        """The elements of all queries (or attention results) of one position in one layer."""
         return self.heads * self.head_dim
 
     @property
     def kv_dim(self) -> int:
-        """Elements of all keys (or values) of one position in one layer."""
+        """The elements of all keys (or values) of one position in one layer."""
         return self.kv_heads * self.head_dim
 
     @property
     def heads_per_kv_head(self) -> int:
-        """Query heads that share a KV head: query head h uses KV head h // heads_per_kv_head."""
+        """The query heads that share a KV head: query head h uses KV head h // this."""
         return self.heads // self.kv_heads
 
 
@@ -160,7 +160,7 @@ class Checkpoint:
         return {name: getattr(self, name)[index] for name in layer_shapes(self.config)}
 
     def digest(self) -> bytes:
-        """Returns what two models share only where their weights are the same."""
+        """Returns a digest that is equal for two models only if their weights are equal."""
         digest = hashlib.sha256()
         for name in weight_shapes(self.config):
             digest.update(np.ascontiguousarray(getattr(self, name)).data)
@@ -173,12 +173,13 @@ class Checkpoint:
 
 
 def quantized_bytes(config: Config) -> int:
-    """Bytes of the matrices in int8, and of the multipliers that chips keep with their rows."""
+    """Returns the bytes of the matrices in int8, and of the multipliers that chips keep for
+    rows."""
     total = 0
     for name, shape in weight_shapes(config).items():
         if name.endswith("norm") or name == "embedding":
             continue  # these stay on the host
         total += math.prod(shape)
-        if name not in ("wo", "w2"):  # whose sums the host rescales
+        if name not in ("wo", "w2"):  # the host rescales the sums of these
             total += 2 * math.prod(shape[:-1])
     return total

@@ -11,13 +11,16 @@ from dataclasses import asdict, dataclass
 
 from host.errors import ModelError
 
-LOWEST = 0.5  # a token that another one equals; of those that are not the best, chips do not tell
+LOWEST = 0.5  # of a token that ties with another; chips do not report confidences below that
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """least: that of an answer which is passed on; dangerous: of one that should not be given by
-    mistake. From LOWEST to 1; host/generation/constraint.py says of what."""
+    """How sure a model must be of an answer, from LOWEST to 1 (host/generation/constraint.py says
+    how that is measured).
+
+    least: for any answer that is passed on; dangerous: for one that must not be given by mistake.
+    """
 
     least: float = LOWEST
     dangerous: float = LOWEST
@@ -27,11 +30,11 @@ class Confidence:
         return asdict(self)
 
 
-ANY = Confidence()  # of what the model likes best
+ANY = Confidence()  # passes on any answer
 
 
 def parse_confidence(fields: object) -> Confidence:
-    """Makes it of the fields of a TOML or JSON object. Raises ModelError."""
+    """Makes a Confidence from the fields of a TOML or JSON object. Raises ModelError."""
     if not isinstance(fields, dict):
         raise ModelError("confidence must be a table, as [confidence]")
     if unknown := fields.keys() - {"least", "dangerous"}:

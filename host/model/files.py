@@ -1,4 +1,4 @@
-"""Opens the files of models, whatever a user's path leads to."""
+"""Opens the files of models, safely for any path that a user gives."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import BinaryIO
 
 from host.errors import ModelError
 
-# No tokenizer or configuration comes near: those of vocabularies of 250,000 tokens have 35 MB.
+# No tokenizer or configuration is that large: those with 250,000 tokens have 35 MB.
 LARGEST_TEXT = 1 << 28
 
 
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """A context in which a ModelError gets the name of a file or folder before it."""
+    """A context that puts the name of a file or folder before the text of a ModelError."""
     try:
         yield
     except ModelError as error:
@@ -26,8 +26,8 @@ def naming(path: str | Path) -> Iterator[None]:
 
 
 def open_file(path: str | Path) -> BinaryIO:
-    """Opens the regular file at `path`. Raises OSError, also for anything else: a pipe would be
-    waited for or give its bytes but once, and a device may never end."""
+    """Opens the regular file at `path`. Raises OSError, also for a pipe or device: a pipe can
+    block and be read only once, and a device may never end."""
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -37,12 +37,12 @@ def open_file(path: str | Path) -> BinaryIO:
 
 
 def file_size(file: BinaryIO) -> int:
-    """Returns the bytes of a file."""
+    """Returns the size of a file in bytes."""
     return os.fstat(file.fileno()).st_size
 
 
 def read_small_file(path: str | Path) -> bytes:
-    """Reads a file that holds no weights. Raises OSError, also for one too large to be that."""
+    """Reads a file that holds no weights. Raises OSError, also for one that is too large."""
     with open_file(path) as file:
         if file_size(file) > LARGEST_TEXT:
             raise OSError(errno.EFBIG, f"it has {file_size(file):,} bytes")

@@ -29,7 +29,7 @@ Observer = Callable[[str, int, Array], None]
 # Largest temporary of a batch, in elements (64 MB), so that calibration of a large model with a
 # large vocabulary is split rather than running out of memory.
 BATCH_ELEMENTS = 1 << 23
-# Of layers that are kept in float64, bytes. What is beyond is read anew for each pass, from a file
+# Bytes of layers that are kept in float64. The others are read again for each pass, from a file
 # that is larger than most computers' memory anyway.
 _KEPT = 3 << 29
 _LARGE = 1 << 17  # elements of a matrix that does not stay in a processor's cache
@@ -49,7 +49,7 @@ Layer = Mapping[str, Array]
 
 
 class FloatModel:
-    """A model that computes in float64, with no more of its weights in memory than must be."""
+    """A model that computes in float64, with no more of its weights in memory than necessary."""
 
     def __init__(self, weights: FloatWeights, kept: int = _KEPT) -> None:
         """kept: bytes of layers that stay in memory; the others are read for each pass."""
@@ -92,7 +92,7 @@ class FloatModel:
     def step(self, tokens: npt.ArrayLike, cache: KVCache) -> Array:
         """Runs one more token of each sequence of `cache`; returns logits [batch, vocab].
 
-        Raises ModelError where the cache is full.
+        Raises ModelError if the cache is full.
         """
         return self._forward(np.asarray(tokens).reshape(-1, 1), cache)[:, 0]
 
@@ -104,8 +104,8 @@ class FloatModel:
     ) -> Ranges:
         """Measures the largest magnitude at every site over all positions of `sequences`.
 
-        Layer by layer, so that each is read once. advance: called after each. watch: observes the
-        same values.
+        It goes layer by layer, so that each is read only once. advance: called after each layer;
+        watch: observes the same values.
         """
         ranges = Ranges(self.config.layers)
 
@@ -158,8 +158,8 @@ class FloatModel:
         length: int,
         advance: Callable[[], object] = lambda: None,
     ) -> npt.NDArray[np.int64]:
-        """Returns sequences [count, length] that begin so [count, given], each next token the most
-        probable one. advance: called after each position."""
+        """Returns sequences [count, length] that begin with `beginnings` [count, given] and go on
+        with the most probable token each time; advance: called after each position."""
         count, given = beginnings.shape
         cache = self.new_cache(count, length)
         sequences = np.zeros((count, length), np.int64)
@@ -317,8 +317,9 @@ class FloatModel:
 def _times(x: Array, matrix: Array) -> Array:
     """Returns x [..., columns] @ matrix.
 
-    numpy makes a product for each of a batch, and reads the matrix anew for each: that of a large
-    one is made as one. For small ones that would only wake the threads of its library.
+    numpy would compute a product for each element of a batch, and read the matrix again for each:
+    with a large matrix they are computed as one product. With a small one that would only start
+    the threads of its library.
     """
     if matrix.size < _LARGE:
         return np.asarray(x @ matrix)
@@ -338,4 +339,4 @@ def perplexity(logits: Array, sequences: npt.ArrayLike) -> float:
 
 
 def _ignore(site: str, layer: int, values: Array) -> None:
-    """Ignores what it is given: the observer of a forward pass that nobody watches."""
+    """Does nothing: the observer of a forward pass that is not observed."""

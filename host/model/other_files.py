@@ -1,4 +1,4 @@
-"""Files that are taken for models and tokenizers, and are none: named for what they are."""
+"""Recognizes files that users mistake for models and tokenizers, to say what they are."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ _SENTENCEPIECE = re.compile(rb"\x0a.\x0a.[^\0]{1,30}?\x15", re.DOTALL)
 
 
 def name_file(path: str | Path) -> str:
-    """Returns what a file is, and where the right one comes from: as "a PDF document". Empty for
-    what is not recognized, and for what cannot be read."""
+    """Returns what a file is, and where to get the right one, as "a PDF document"; "" if it is not
+    recognized or cannot be read."""
     try:
         with open_file(path) as file:
             start = file.read(LONGEST_START)
@@ -62,7 +62,7 @@ def name_file(path: str | Path) -> str:
 
 
 def name_start(start: bytes, path: Path) -> str:
-    """The same, of a file that begins so."""
+    """Returns the same for a file that begins with `start`."""
     if start.startswith(b"PK\x03\x04"):
         return _name_zip(path)
     for begin, name in _STARTS:

@@ -1,4 +1,5 @@
-"""What plans ask of a model, known from its header: whether chips could run it at all."""
+"""What plans need to know of a model, as its header tells it: whether chips could run it at
+all."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from host.model.arithmetic import INT16_LIMIT
 from host.model.checkpoint import Config, FloatArray
 from host.model.quantization.scales import Rows
 
-# Of any row that is not all zeros the largest weight is 127, and the largest input INT16_LIMIT.
+# In any row that is not all zeros the largest weight is 127; the largest input is INT16_LIMIT.
 LEAST_BITS = (127 * INT16_LIMIT).bit_length() + 1
 
 
@@ -23,21 +24,21 @@ class Divisible(Protocol):
 
     @property
     def accumulator_bits(self) -> int:
-        """Bits of the widest partial sum that a chip can send."""
+        """The bits of the widest partial sum that a chip can send."""
 
 
 @dataclass(frozen=True)
 class Outline:
-    """A model of which the header was read. accumulator_bits: the model's own are no fewer, so
-    that what does not fit by these never will."""
+    """A model whose header was read; accumulator_bits: a lower bound of the model's own, so that
+    what does not fit by this bound never fits."""
 
     config: Config
     accumulator_bits: int = LEAST_BITS
 
 
 def count_bits(matrices: Iterable[FloatArray]) -> int:
-    """Bits of the widest sum that these matrices, [rows, columns], can lead to: a lower bound for
-    the model that they are a part of."""
+    """Returns the bits of the widest sum that these matrices [rows, columns] can give: a lower
+    bound for the model that they belong to."""
     found = LEAST_BITS
     for matrix in matrices:
         rows = Rows(matrix)

@@ -1,4 +1,5 @@
-"""Texts that a model writes by itself, kept beside it: what drafts of further texts are made from.
+"""Texts that a model has written by itself, kept beside it: drafts of further texts come from
+them.
 
 `python -m host.model quantize` writes them to `own_text_path(model)`: a file of the safetensors
 format with the tokens of all texts one after another, `tokens` (u16 or u32), and how many each
@@ -28,28 +29,28 @@ Text = NDArray[np.int64]
 
 SEED = 31
 SEQUENCES, LENGTH = 160, 200
-# Multiply-accumulates that writing may take: a minute. Of larger models fewer texts are written.
+# Multiply-accumulates that writing may take: a minute. Larger models write fewer texts.
 _MOST_WORK = 1 << 39
 _FEWEST = 8
-_GIVEN = 8  # tokens with which greedy texts begin
+_GIVEN = 8  # tokens that greedy texts begin with
 
 
 @dataclass(frozen=True)
 class OwnText:
-    """texts: tokens of each; yields: tokens that a pass through the model gives with no guess,
-    one, two ..., as host/generation/drafts.py measures them."""
+    """A model's own texts. texts: the tokens of each; yields: tokens that a pass through the model
+    gives on average with 0, 1, 2 ... drafts, as host/generation/drafts.py measures them."""
 
     texts: list[Text]
     yields: list[float]
 
 
 def own_text_path(model: str | Path) -> Path:
-    """Where the texts of the model at this path are."""
+    """Returns the path of the texts of the model at this path."""
     return Path(f"{model}.drafts")
 
 
 def own_text_length(config: Config) -> int:
-    """Returns how many tokens each of a model's own texts has at most."""
+    """Returns the most tokens of each of a model's own texts."""
     return min(LENGTH, config.context)
 
 
@@ -59,8 +60,11 @@ def write_own_text(
     stops: Collection[int],
     advance: Callable[[], object] = lambda: None,
 ) -> list[Text]:
-    """Returns texts that the model writes, the same each time; stops: tokens that end one;
-    advance: called after each position of two texts of `own_text_length`, but the first."""
+    """Returns texts that the model writes, the same each time.
+
+    stops: tokens that end a text; advance: called after each position, except the first, of two
+    texts of `own_text_length`.
+    """
     length = own_text_length(model.config)
     most = _MOST_WORK // (2 * length * count_parameters(model.config))
     count = max(_FEWEST, min(SEQUENCES, most))
@@ -76,7 +80,7 @@ def _until_end(text: Text, stops: Collection[int]) -> Text:
 
 
 def save_own_text(own: OwnText, path: str | Path) -> None:
-    """Writes texts to `path`. Raises ModelError where it cannot."""
+    """Writes texts to `path`. Raises ModelError if that fails."""
     tokens = np.concatenate(own.texts)
     kind = np.uint16 if tokens.max() < 1 << 16 else np.uint32
     arrays = {
@@ -91,9 +95,9 @@ def save_own_text(own: OwnText, path: str | Path) -> None:
 
 
 def load_own_text(path: str | Path, vocabulary: int) -> OwnText | None:
-    """Reads texts of tokens below `vocabulary`; None where there is no such file.
+    """Reads texts of tokens below `vocabulary`; returns None if there is no such file.
 
-    Raises ModelError for one that is damaged, or another model's.
+    Raises ModelError for a file that is damaged, or another model's.
     """
     try:
         content = Path(path).read_bytes()

@@ -1,8 +1,8 @@
-"""The format of a model's prompts: what goes around one, and prompts that show what it does.
+"""The format of a model's prompts: a template, examples, and how answers are checked.
 
-A model that goes on with any text needs none of this. One that answers, as the home model does,
-has a TOML file beside it, called as the model's file but for the ending. Of its fields, only the
-first must be there:
+A model that continues any text needs none of this. One that answers, as the home model does, has a
+TOML file beside it, with the name of the model's file and the suffix .toml. Only the first field
+is required:
 
     template = "{prompt}\\n"      # what the model is given, {prompt} being what was said
     examples = ["turn off the kitchen lights"]    # prompts that show what it does
@@ -53,9 +53,12 @@ SYMBOLS = "symbols"
 
 @dataclass(frozen=True)
 class Answer:
-    """What is passed on of a model's answer: its text; refused: why that is a refusal in the place
-    of what the model wrote, empty where it is not; needs_confirmation: whether it would unlock,
-    open or disarm, which nobody should do without having asked."""
+    """The answer that is passed on.
+
+    text: the model's answer, or a refusal in its place; refused: why it was refused, "" if it was
+    not; needs_confirmation: whether it would unlock, open or disarm something, which should not be
+    done without asking the user.
+    """
 
     text: str
     refused: str = ""
@@ -63,21 +66,22 @@ class Answer:
 
 
 def describe_doubt(confidence: float, least: float) -> str:
-    """Returns why an answer is refused of which the model is not sure enough."""
+    """Returns the reason for refusing an answer that the model is not sure enough of."""
     return f"the model is not sure: {confidence:.3f}, and {least:g} is needed"
 
 
 @dataclass(frozen=True)
 class PromptFormat:
-    """template: what the model is given, with {prompt} in the prompt's place; examples: prompts;
-    normalization: how prompts are rewritten, None for not at all; spelling: which typing errors
-    in them are put right, None for none; grammar: what answers are, None
-    for any text; names: SYMBOLS where the model knows these in the place of a home's names, else
-    empty; home: whose names they are, and where answers must be possible, None for anywhere;
-    chat: how conversations are given to the model, None where it knows none; confidence: how sure
-    it must be.
+    """The format of a model's prompts.
 
-    Raises ModelError for a template without the place, and for symbols in other answers than
+    template: the text that the model is given, with {prompt} in place of the prompt; examples:
+    prompts; normalization: how prompts are rewritten, None for not at all; spelling: which typing
+    errors in them are corrected, None for none; grammar: that of answers, None for any text; names: SYMBOLS if the model knows symbols in place of a home's
+    names, else ""; home: the home with these names, in which answers must be possible, None for
+    any; chat: the chat template, None if the model does not know conversations; confidence: how
+    sure the model must be.
+
+    Raises ModelError for a template without {prompt}, and for symbols with a grammar other than
     action lines.
     """
 
@@ -101,12 +105,15 @@ class PromptFormat:
 
     @property
     def answers(self) -> bool:
-        """Whether the model's text is an answer to the prompt, and does not go on from it."""
+        """Whether the model's text is an answer to the prompt, not its continuation."""
         return self.template != _PLACE
 
     def mark(self, prompt: str) -> Marked:
-        """Returns `prompt` as `mark_as_said`, with its typing errors put right: after names were
-        found, so that no other word becomes one. Raises TextError for what is no text."""
+        """Returns the prompt as `mark_as_said` does, with typing errors corrected.
+
+        They are corrected after names were found, so that no other word becomes one. Raises
+        TextError if it is not text.
+        """
         marked = self.mark_as_said(prompt)
         if self.spelling is None:
             return marked
@@ -114,8 +121,11 @@ class PromptFormat:
         return replace(marked, text=self.spelling.correct(marked.text, names))
 
     def mark_as_said(self, prompt: str) -> Marked:
-        """Returns `prompt` normalized, with symbols in the place of names where the model knows
-        these. Raises TextError for what is no text."""
+        """Returns the normalized prompt, with symbols in place of names if the model knows
+        symbols.
+
+        Raises TextError if it is not text.
+        """
         prompt = text_input.normalize(prompt)
         if self.normalization:
             prompt = self.normalization.apply(prompt)
@@ -124,14 +134,16 @@ class PromptFormat:
         return Marked(prompt, {}, {}, {})
 
     def text(self, prompt: str) -> str:
-        """Puts `prompt` into the template, as `mark` gives it, and without blanks around it where
-        the model answers. Raises TextError for what is no text."""
+        """Returns the template with the prompt as `mark` returns it, without blanks around it if
+        the model answers. Raises TextError if it is not text."""
         text = self.mark(prompt).text
         return self.template.replace(_PLACE, text.strip() if self.answers else text)
 
     def automaton(self, prompt: str) -> Automaton | None:
-        """Returns what holds answers to `prompt` to the grammar, None where there is none: to
-        lines with the symbols that stand in the prompt, or with the home's ids."""
+        """Returns the automaton that constrains answers to the grammar, None if there is none.
+
+        It allows only symbols that occur in the prompt, or the home's ids.
+        """
         if self.grammar is not ACTION_LINES or self.home is None:
             return None
         if not self.names:
@@ -141,9 +153,11 @@ class PromptFormat:
         return line_automaton(LineNames(tuple(marked.places), devices))
 
     def verify(self, text: str, prompt: str, confidence: float = 1.0) -> Answer:
-        """Returns what is to be passed on of the model's answer to `prompt`: the grammar's refusal
-        where it does not parse, where the home cannot do it, or where the model is not as sure of
-        it as it must be; else the answer, with names in the place of symbols."""
+        """Returns the Answer to pass on, given the model's text and its confidence.
+
+        It is the grammar's refusal if the text does not parse, if the home cannot do it, or if the
+        model is not sure enough; else the text, with names in place of symbols.
+        """
         if self.grammar is None:
             return Answer(text)
         answer, reason = self.grammar.verify(text)
@@ -166,12 +180,12 @@ class PromptFormat:
         return Answer(format_line(actions), "", is_dangerous)
 
     def _names_of(self, prompt: str) -> Marked:
-        """The names in a prompt as symbols, whatever the model knows them by."""
+        """Returns the prompt with names as symbols, whether or not the model knows symbols."""
         marked = self.mark_as_said(prompt)
         return marked if self.names or self.home is None else mark_names(marked.text, self.home)
 
     def at_home(self, home: Home) -> PromptFormat:
-        """Returns the format for another home. Raises ModelError for a model that has none."""
+        """Returns the format for another home. Raises ModelError for a model without a home."""
         if self.home is None:
             raise ModelError("--home: this model's answers are not about a home")
         return replace(self, home=home)
@@ -201,7 +215,7 @@ _FIELDS = {
 
 
 def parse_format(fields: dict[str, Any]) -> PromptFormat:
-    """Makes the format from fields of a TOML or JSON object. Raises ModelError."""
+    """Makes the format from the fields of a TOML or JSON object. Raises ModelError."""
     examples = fields.get("examples", [])
     if not isinstance(fields.get("template"), str):
         raise ModelError('no template, as template = "{prompt}\\n"')
@@ -225,7 +239,7 @@ def parse_format(fields: dict[str, Any]) -> PromptFormat:
 
 
 def format_path(model: str | Path) -> Path:
-    """Returns where the file with the format of the model at `model` would be."""
+    """Returns the path of the file with the format of the model at `model`."""
     model = Path(model)
     if model.name in ("", ".."):  # of "." too
         model = Path(os.path.abspath(model))
@@ -233,7 +247,7 @@ def format_path(model: str | Path) -> Path:
 
 
 def load_format(model: str | Path) -> PromptFormat:
-    """Loads the format from the file beside the model at `model`, CONTINUATION where none is.
+    """Loads the format from the file beside the model at `model`; CONTINUATION if there is none.
 
     Raises ModelError, naming the file and what is wrong with it.
     """

@@ -1,4 +1,4 @@
-"""The quantized model: what `quantize.py` makes, `reference.py` runs and shards are cut from."""
+"""The quantized model, which `quantize.py` makes, `reference.py` runs, and shards are cut from."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ class QuantizedLayer:
     product_shift: int
     hidden_limit: int
     down: Linear
-    # Of each head's query and key before rope, where config.qk_norm: q and k are int16 until then.
+    # The norms of each head's query and key before rope, if config.qk_norm; until then q and k are
+    # int16.
     q_norm: Gain | None = None
     k_norm: Gain | None = None
 
@@ -69,8 +70,8 @@ class QuantizedModel:
 
     @cached_property
     def accumulator_bits(self) -> int:
-        """Bits of the widest partial sum that a chip can send: a row's L1 norm times the largest
-        input."""
+        """The bits of the widest partial sum that a chip can send: a row's L1 norm times the
+        largest input."""
         largest = 0
         for layer in self.layers:
             for linear, limit in ((layer.o, layer.v_limit), (layer.down, layer.hidden_limit)):

@@ -15,8 +15,8 @@ class Ranges:
         self.q = np.zeros(layers)
         self.k = np.zeros(layers)
         self.v = np.zeros(layers)
-        # After rope, which can lengthen by sqrt(2), and where there are norms of q and k before
-        # it, after these too.
+        # After rope, which can increase values by sqrt(2), and after the norms of q and k before
+        # it, if there are any.
         self.rotated_q = np.zeros(layers)
         self.rotated_k = np.zeros(layers)
         self.attention_output = np.zeros(layers)  # the heads' results: input of wo
@@ -24,7 +24,7 @@ class Ranges:
         self.gate = np.zeros(layers)  # w1 x: input of SiLU
         self.up = np.zeros(layers)  # w3 x
         self.hidden = np.zeros(layers)  # SiLU(gate) * up: input of w2
-        # What hidden may have room for beyond what was observed, where that costs nothing else.
+        # Room for larger values of hidden than were observed, where that costs nothing else.
         self.roomy_hidden = np.zeros(layers)
         self.residual = 0.0  # the embedding and every sum of the residual stream
         self.final = 0.0  # normalized: input of the classifier

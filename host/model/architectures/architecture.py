@@ -1,4 +1,4 @@
-"""What an architecture is: how its files name things, and which of its models can run here."""
+"""The interface of architectures: how their files name things, and which models can run here."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ class Metadata(Protocol):
     """The metadata of a GGUF file."""
 
     def get(self, key: str, kind: type[T], default: T | None = None) -> T:
-        """The value of `key`, or `default` where there is none.
+        """Returns the value of `key`, or `default` if there is none.
 
-        Raises ModelError for a value of another type, and for none without a default.
+        Raises ModelError for a value of another type, and for a missing one without a default.
         """
 
 
 class Architecture(ABC):
     """One family of models in the files of Hugging Face and of llama.cpp.
 
-    Its methods take what a file says and give what `Config` and `Checkpoint` hold. Whatever a
-    model of the family may have and the arithmetic here has not must be refused, with ModelError:
-    a model that loads computes what its authors meant.
+    Its methods translate the content of a file to that of `Config` and `Checkpoint`. Features that
+    a model of the family may have but this program does not compute must be refused with
+    ModelError, so that a model that loads computes what its authors meant.
     """
 
     name: ClassVar[str]  # for people
@@ -45,8 +45,8 @@ class Architecture(ABC):
 
     @abstractmethod
     def huggingface_names(self) -> dict[str, str]:
-        """Returns for each weight of `weight_shapes` its tensor in safetensors files, {layer}
-        standing for the layer's number."""
+        """Returns for each weight of `weight_shapes` the name of its tensor in safetensors files,
+        with {layer} in place of the layer's number."""
 
     @abstractmethod
     def gguf_names(self) -> dict[str, str]:
@@ -54,16 +54,16 @@ class Architecture(ABC):
 
     @abstractmethod
     def arrange_huggingface(self, weights: Weights, config: Config) -> Weights:
-        """Returns the weights of safetensors files in the order that `Checkpoint` has."""
+        """Returns the weights of safetensors files in the order of `Checkpoint`."""
 
     @abstractmethod
     def arrange_gguf(self, weights: Weights, config: Config) -> Weights:
-        """Returns the weights of a GGUF file in the order that `Checkpoint` has."""
+        """Returns the weights of a GGUF file in the order of `Checkpoint`."""
 
 
 def pair_rows(weight: FloatArray, heads: int) -> FloatArray:
-    """Brings rows [layers, heads * head size, dim] from a rope that turns element i of a head with
-    element i + head size / 2 to the order of `Checkpoint`, where the two stand side by side."""
+    """Reorders rows [layers, heads * head size, dim] of a model whose rope pairs element i of a
+    head with element i + head size / 2, to the order of `Checkpoint`, where pairs are adjacent."""
     layers, rows, columns = weight.shape
     halves = weight.reshape(layers, heads, 2, rows // heads // 2, columns)
     return halves.swapaxes(2, 3).reshape(weight.shape)

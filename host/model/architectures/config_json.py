@@ -9,13 +9,14 @@ from host.errors import ModelError
 
 
 class ConfigJson:
-    """The fields; those that are absent and those that are null are the same."""
+    """The fields of a config.json; a field that is null counts as absent."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.fields = fields
 
     def get_count(self, name: str, default: int | None = None) -> int:
-        """Returns a whole number. Raises ModelError for another value, and for none."""
+        """Returns a whole number. Raises ModelError for another value, and for a missing one
+        without a default."""
         value = self.fields.get(name)
         value = default if value is None else value
         if not isinstance(value, int) or isinstance(value, bool):
@@ -36,13 +37,13 @@ class ConfigJson:
             ) from None
 
     def require(self, name: str, *supported: object) -> None:
-        """Raises ModelError where a field is neither absent nor one of `supported`."""
+        """Raises ModelError if a field is neither absent nor one of `supported`."""
         value = self.fields.get(name)
         if value is not None and value not in supported:
             raise ModelError(f"{name} is {brief(value)}, which is not supported")
 
     def rope_theta(self, default: float) -> float:
-        """Returns the base of rope's angles, which newer files have among rope_parameters.
+        """Returns the base of rope's angles, which newer files have in rope_parameters.
 
         Raises ModelError for a rope that is scaled.
         """
@@ -68,6 +69,6 @@ class ConfigJson:
 
 
 def brief(value: object) -> str:
-    """Returns a value of a JSON file for people, cut where it is long."""
+    """Returns a value of a JSON file as text for messages, shortened if it is long."""
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."

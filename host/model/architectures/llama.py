@@ -18,7 +18,7 @@ from host.model.architectures.architecture import Architecture, Metadata, Weight
 from host.model.architectures.config_json import ConfigJson
 from host.model.checkpoint import Config
 
-# Of a GGUF file, what would be multiplied with something.
+# Metadata of a GGUF file that are factors of some value.
 _SCALES = (
     "logit_scale", "embedding_scale", "residual_scale", "attention.scale", "rope.scaling.factor",
     "rope.scale_linear", "rope.scaling.attn_factor",
@@ -27,7 +27,7 @@ _HUGGINGFACE_LAYER, _GGUF_LAYER = "model.layers.{layer}.", "blk.{layer}."
 
 
 class Llama(Architecture):
-    """Llama 1 to 3, and what has the same layers under the same names."""
+    """Llama 1 to 3, and models that have the same layers under the same names."""
 
     name = "Llama"
     model_type = "llama"
@@ -57,7 +57,7 @@ class Llama(Architecture):
         )
 
     def check_window(self, fields: ConfigJson) -> None:
-        """Raises ModelError where attention does not reach back over the whole context."""
+        """Raises ModelError if attention does not reach back over the whole context."""
         fields.require("sliding_window")
 
     def read_metadata(self, metadata: Metadata, vocab_size: int) -> Config:
@@ -156,5 +156,5 @@ class Llama(Architecture):
 
 
 def _shortest(value: float) -> float:
-    """Returns the shortest decimal number of a float32: 1e-05, which float32 has only nearly."""
+    """Returns the float with the shortest decimal form of a float32: 1e-05, not 9.99999974e-06."""
     return float(str(np.float32(value)))

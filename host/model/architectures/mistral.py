@@ -1,4 +1,4 @@
-"""Mistral, where its sliding window does not matter: Llama's layers under Llama's names.
+"""Mistral without an effective sliding window: Llama's layers under Llama's names.
 
 The defaults of config.json are those of transformers' `MistralConfig`. llama.cpp's converter
 writes "llama" into GGUF files of these models, so those are read as Llama's.
@@ -16,7 +16,7 @@ _DEFAULT_KV_HEADS = 8
 
 
 class Mistral(Llama):
-    """Mistral 7B from version 0.2 on, Nemo, and what else attends to the whole context."""
+    """Mistral 7B since version 0.2, Nemo, and others that attend to the whole context."""
 
     name = "Mistral"
     model_type = "mistral"

@@ -1,8 +1,8 @@
 """Qwen3: `Qwen3Config` and `Qwen3ForCausalLM` of transformers, "qwen3" of llama.cpp.
 
-Llama's layers, and an RMSNorm over each head's query and key before rope; heads have a size of
-their own. The defaults of config.json are those of `Qwen3Config`. Both kinds of files are laid out
-for a rope that turns element i of a head with element i + head size / 2: llama.cpp runs this
+Llama's layers, with an RMSNorm over each head's query and key before rope; the head size is not
+tied to dim. The defaults of config.json are those of `Qwen3Config`. Both kinds of files are laid
+out for a rope that turns element i of a head with element i + head size / 2: llama.cpp runs this
 architecture with LLAMA_ROPE_TYPE_NEOX, so its converter leaves the rows as they are.
 """
 

@@ -1,4 +1,4 @@
-"""Which format a model is of: detected by the first bytes of its file."""
+"""Detects the format of a model by the first bytes of its file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from host.model.files import open_file
 from host.model.formats import gguf, quantized_file
 from host.model.other_files import LONGEST_START, name_start
 
-# Of llama2.c's tokenizer: the longest token, then "<unk>" with its score and length.
+# llama2.c's tokenizer begins with the longest token's length, then "<unk>" with score and length.
 _LLAMA2C_TOKENIZER = struct.Struct("<ifi")
 
 
 class Format(enum.Enum):
-    """What a model's file or folder is; the value is its name for people."""
+    """The format of a model's file or folder; the value is its name for messages."""
 
     LLAMA2C = "llama2.c checkpoint"
     HUGGING_FACE = "Hugging Face folder"
@@ -25,10 +25,10 @@ class Format(enum.Enum):
 
 
 def detect_format(path: str | Path) -> Format:
-    """Detects what is at `path`, by its first bytes: llama2.c's where nothing else fits or exists.
+    """Detects the format at `path` by its first bytes; llama2.c's if no other fits.
 
-    Raises ModelError for formats that are known but not read, and files that are known to be no
-    models.
+    Raises ModelError for formats that are known but not read, and for files that are known not to
+    be models.
     """
     path = Path(path)
     if path.is_dir():
@@ -54,7 +54,7 @@ def detect_format(path: str | Path) -> Format:
 
 
 def read_start(path: Path) -> bytes:
-    """Reads the first bytes of a file; none where it cannot be read, which its loader reports."""
+    """Reads the first bytes of a file; b"" if it cannot be read, which its loader reports."""
     try:
         with open_file(path) as file:
             return file.read(LONGEST_START)

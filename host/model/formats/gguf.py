@@ -1,7 +1,6 @@
-"""Models as GGUF files, of any type of tensor that the gguf library dequantizes.
+"""Reads models from GGUF files, with any type of tensor that the gguf library dequantizes.
 
-Keys are those of the gguf library's constants; what the tensors are called is a matter of the
-architecture.
+Keys are those of the gguf library's constants; architectures know the names of tensors.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ MAGIC = b"GGUF"
 
 
 class GgufModel:
-    """An opened GGUF file, of which the metadata are read. Opening it and its methods raise
+    """An open GGUF file whose metadata were read. The constructor and all methods raise
     ModelError, which does not name the file."""
 
     def __init__(self, path: str | Path) -> None:
@@ -47,17 +46,17 @@ class GgufModel:
         return find_by_gguf_name(self.fields.get("general.architecture", str))
 
     def outline(self) -> Outline:
-        """Returns what the header and one layer's matrices show."""
+        """Returns the outline of the model, from the header and one layer's matrices."""
         config, names = self._config, self.architecture().gguf_names()
         sampled = (names[weight].format(layer=0) for weight in ("wo", "w2"))
         return Outline(config, count_bits(map(self._tensor, sampled)))
 
     def tokenizer(self, vocab_size: int) -> Tokenizer:
-        """Returns the tokenizer in the file, for a model of so many tokens."""
+        """Returns the tokenizer in the file, for a model with `vocab_size` tokens."""
         return read_tokenizer(self.fields, vocab_size)
 
     def chat_template(self) -> ChatTemplate | None:
-        """Returns the template of conversations in the file, None where it has none."""
+        """Returns the chat template in the file, None if it has none."""
         return read_chat_template(self.fields)
 
     def checkpoint(self) -> Checkpoint:
@@ -68,7 +67,7 @@ class GgufModel:
         return Checkpoint(config=config, **architecture.arrange_gguf(weights, config))
 
     def weights(self) -> StreamedWeights:
-        """Returns what reads the weights as they are asked for."""
+        """Returns the weights, each of which is read when it is needed."""
         architecture = self.architecture()
         names = architecture.gguf_names()
         return StreamedWeights(
@@ -78,7 +77,7 @@ class GgufModel:
 
     @cached_property
     def _config(self) -> Config:
-        """The dimensions, which all tensors have."""
+        """The model's dimensions; the shapes of all tensors agree with them."""
         architecture = self.architecture()
         parts = self.fields.get("split.count", int, 1)
         if parts > 1:
@@ -97,8 +96,8 @@ class GgufModel:
         return config
 
     def _count_tokens(self) -> int:
-        """How many tokens the model has: the rows of its embedding, which files of any age have,
-        the last number of its shape there."""
+        """Returns the number of tokens: the rows of the embedding, which files of any age have; in
+        GGUF that is the last number of its shape."""
         name = self.architecture().gguf_names()["embedding"]
         if name not in self._tensors:
             raise ModelError(f"tensor {name} is missing")
@@ -149,7 +148,7 @@ class Fields:
         self.reader = _open_reader(path)
 
     def get(self, key: str, kind: type[_T], default: _T | None = None) -> _T:
-        """Returns the value of `key`. Raises ModelError where it is of another type or missing."""
+        """Returns the value of `key`. Raises ModelError if it is missing or of another type."""
         field = self.reader.get_field(key)
         if field is None:
             if default is None:
@@ -164,11 +163,11 @@ class Fields:
         return value
 
     def has(self, key: str) -> bool:
-        """Whether the file has a value of `key`."""
+        """Returns whether the file has a value for `key`."""
         return self.reader.get_field(key) is not None
 
     def is_list(self, key: str) -> bool:
-        """Whether the value of `key` is an array."""
+        """Returns whether the value of `key` is an array."""
         field = self.reader.get_field(key)
         return field is not None and isinstance(field.contents(), list)
 
@@ -184,7 +183,7 @@ def _open_reader(path: str | Path) -> GGUFReader:
     import gguf
 
     class Reader(gguf.GGUFReader):
-        """Stops at the end of the file, where the library's goes on counting empty items."""
+        """Raises an error at the end of the file, where the library's reader would go on."""
 
         def _get(self, offset: int, dtype: Any, count: int = 1, *order: Any, **named: Any) -> Any:
             if offset + np.dtype(dtype).itemsize * int(count) > len(self.data):

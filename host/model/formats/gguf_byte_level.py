@@ -1,5 +1,5 @@
-"""Byte-level tokenizers of GGUF files ("gpt2"): tokens, merges and the name of a pre-tokenizer,
-made into what a tokenizer.json would hold."""
+"""Converts byte-level tokenizers of GGUF files ("gpt2"), which have tokens, merges and the name of
+a pre-tokenizer, to the content of a tokenizer.json."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from host.model.tokenizers.pre_tokenizers import PRE_TOKENIZERS, PreTokenizer
 
 
 def find_pre_tokenizer(name: str) -> PreTokenizer:
-    """Returns the pre-tokenizer of this name. Raises ModelError for one that is not known."""
+    """Returns the pre-tokenizer with this name. Raises ModelError for an unknown one."""
     if name not in PRE_TOKENIZERS:
         raise ModelError(
             f"the pre-tokenizer {name:.60} is not supported: give the model's tokenizer.json with"
@@ -28,9 +28,10 @@ def make_tokenizer_json(
 ) -> bytes:
     """Returns a tokenizer.json.
 
-    texts [vocab]: of each token, bytes written as GPT-2 does; merges: pairs, a space between; the
-    first are merged first; control: tokens without a text of their own; verbatim: those that stand
-    for their texts wherever they occur. Raises ModelError for merges that lead to no token.
+    texts [vocab]: those of all tokens, with bytes written as GPT-2 does; merges: pairs separated
+    by a space, in order of priority; control: tokens without a text of their own; verbatim: tokens
+    that replace their texts wherever these occur. Raises ModelError for a merge whose result is
+    not a token.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 

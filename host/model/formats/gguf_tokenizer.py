@@ -1,7 +1,7 @@
-"""The tokenizers of GGUF files, with all that changes their tokens: SentencePiece's BPE ("llama")
-and byte-level ones ("gpt2").
+"""Reads the tokenizers of GGUF files, with all metadata that change their tokens: SentencePiece's
+BPE ("llama") and byte-level ones ("gpt2").
 
-What llama.cpp would do otherwise than we is refused.
+A tokenizer is refused if llama.cpp would encode with it in another way than this program.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _T = TypeVar("_T")
 
 _SPACE = "\u2581"  # SentencePiece's sign for a space
 _CONTROL, _USER_DEFINED = 3, 4  # of tokenizer.ggml.token_type
-# Texts of control tokens by which llama.cpp knows the end of a text or of a turn, whatever the
-# metadata say (llama-vocab.cpp, special_eog_ids).
+# Texts of control tokens that llama.cpp takes for the end of a text or turn, whatever the metadata
+# say (llama-vocab.cpp, special_eog_ids).
 _ENDS = frozenset(
     ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>",
      "<EOT>", "_<EOT>", "<|end_of_text|>", "<end_of_utterance>")
@@ -33,7 +33,7 @@ _WORDS = {
 
 
 class Metadata(Protocol):
-    """What of a GGUF file is asked here; host/model/formats/gguf.py says what each does."""
+    """The metadata of a GGUF file; host/model/formats/gguf.py describes the methods."""
 
     def get(self, key: str, kind: type[_T], default: _T | None = None) -> _T: ...
     def has(self, key: str) -> bool: ...
@@ -42,7 +42,7 @@ class Metadata(Protocol):
 
 
 def read_tokenizer(fields: Metadata, vocab_size: int) -> BpeTokenizer | HuggingFaceTokenizer:
-    """Returns the tokenizer of a model of so many tokens. Raises ModelError."""
+    """Returns the tokenizer of a model with `vocab_size` tokens. Raises ModelError."""
     kind = fields.get(f"{_KEY}model", str)
     if kind == "llama":
         return _read_scores(fields, vocab_size)
@@ -55,7 +55,7 @@ def read_tokenizer(fields: Metadata, vocab_size: int) -> BpeTokenizer | HuggingF
 
 
 def read_chat_template(fields: Metadata) -> ChatTemplate | None:
-    """Returns the template of conversations, None where the file has none. Raises ModelError."""
+    """Returns the chat template, None if the file has none. Raises ModelError."""
     if not fields.has(_TEMPLATE_KEY):
         return None
     texts = fields.items(f"{_KEY}tokens", str)
@@ -68,7 +68,7 @@ def read_chat_template(fields: Metadata) -> ChatTemplate | None:
 
 
 def _read_merges(fields: Metadata, vocab_size: int) -> HuggingFaceTokenizer:
-    """A byte-level tokenizer, as the tokenizers library has it."""
+    """Returns a byte-level tokenizer of the tokenizers library."""
     _check_preparation(fields)
     pre_tokenizer = find_pre_tokenizer(fields.get(f"{_KEY}pre", str, "default"))
     texts = _read_texts(fields, vocab_size)
@@ -78,7 +78,7 @@ def _read_merges(fields: Metadata, vocab_size: int) -> HuggingFaceTokenizer:
         texts, fields.items(f"{_KEY}merges", str), pre_tokenizer, control, _list_verbatim(types)
     )
     eos = _list_eos(fields, vocab_size)
-    bos = eos[0]  # where a model has none, what ends a text begins the next
+    bos = eos[0]  # for a model without BOS: the token that ends a text begins the next
     if fields.has(f"{_KEY}bos_token_id"):
         bos = _special_token(fields, "bos", 0, vocab_size)
     return HuggingFaceTokenizer(
@@ -135,7 +135,7 @@ def _list_verbatim(types: list[int]) -> list[int]:
 
 
 def _check_preparation(fields: Metadata) -> None:
-    """Raises ModelError for what would be done to a text beside what our tokenizers do."""
+    """Raises ModelError for preparations of a text that our tokenizers do not make."""
     for name in ("add_eos_token", "add_sep_token", "remove_extra_whitespaces"):
         if fields.get(f"{_KEY}{name}", bool, False):
             raise ModelError(f"a tokenizer with {name} is not supported")
@@ -153,8 +153,8 @@ def _read_types(fields: Metadata, vocab_size: int) -> list[int]:
 
 
 def _find_ends(fields: Metadata, texts: list[str], control: set[int], vocab_size: int) -> set[int]:
-    """Returns the tokens beside EOS that end a text: of a turn, of a message, and what llama.cpp
-    takes for such by its text."""
+    """Returns the tokens besides EOS that end a text: those that end a turn or a message, and
+    those that llama.cpp recognizes by their texts."""
     found = {token for token in control if texts[token] in _ENDS}
     found.update(_list_eos(fields, vocab_size)[1:])
     for name in ("eot", "eom"):

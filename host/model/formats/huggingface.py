@@ -1,6 +1,6 @@
-"""Models as Hugging Face folders have them: config.json and safetensors.
+"""Reads models from Hugging Face folders: config.json and safetensors files.
 
-What is in config.json, and what the tensors are called, is a matter of the architecture.
+Architectures know the fields of config.json and the names of tensors.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from host.model.outline import Outline, count_bits
 from host.model.tokenizers.huggingface import HuggingFaceTokenizer
 from host.model.tokenizers.special_tokens import read_chat_template
 
-# Old files keep rope's frequencies, which follow from the configuration.
+# Old files have rope's frequencies too, which follow from the configuration.
 _IGNORED = "rotary_emb.inv_freq"
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 
 
 class HuggingFaceModel:
-    """An opened folder. Its methods raise ModelError, which does not name the folder."""
+    """A model's folder. All methods raise ModelError, which does not name the folder."""
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
@@ -44,17 +44,18 @@ class HuggingFaceModel:
         return find_by_config(self._fields)
 
     def outline(self) -> Outline:
-        """Returns what config.json, the shapes of all tensors, and one layer's matrices show."""
+        """Returns the outline of the model, from config.json, the shapes of all tensors, and one
+        layer's matrices."""
         config, names = self._config, self.architecture().huggingface_names()
         sampled = (names[weight].format(layer=0) for weight in ("wo", "w2"))
         return Outline(config, count_bits(map(self._tensors.tensor, sampled)))
 
     def tokenizer(self, vocab_size: int) -> HuggingFaceTokenizer:
-        """Returns the tokenizer in the folder, for a model of so many tokens."""
+        """Returns the tokenizer in the folder, for a model with `vocab_size` tokens."""
         return HuggingFaceTokenizer.load(self._folder / "tokenizer.json", vocab_size)
 
     def chat_template(self) -> ChatTemplate | None:
-        """Returns the template of conversations in the folder, None where it has none."""
+        """Returns the chat template in the folder, None if it has none."""
         return read_chat_template(self._folder)
 
     def checkpoint(self) -> Checkpoint:
@@ -65,7 +66,7 @@ class HuggingFaceModel:
         return Checkpoint(config=config, **architecture.arrange_huggingface(weights, config))
 
     def weights(self) -> StreamedWeights:
-        """Returns what reads the weights as they are asked for."""
+        """Returns the weights, each of which is read when it is needed."""
         architecture = self.architecture()
         return StreamedWeights(
             self._config,
@@ -78,7 +79,7 @@ class HuggingFaceModel:
 
     @cached_property
     def _config(self) -> Config:
-        """The dimensions, which all tensors have."""
+        """The model's dimensions; the shapes of all tensors agree with them."""
         architecture = self.architecture()
         config = architecture.read_config(self._fields)
         names = architecture.huggingface_names()
@@ -121,7 +122,7 @@ class _Tensors:
         }
 
     def tensor(self, name: str) -> FloatArray:
-        """Returns the tensor of this name, in float32: reads it and no other."""
+        """Reads the tensor with this name, and no other; returns it in float32."""
         entry = self._find_entry(name)
         start, end = entry["data_offsets"]
         path = self._folder / self._file_of[name]
@@ -137,7 +138,7 @@ class _Tensors:
 
     @property
     def files(self) -> list[Path]:
-        """Those that hold the tensors."""
+        """The files that hold the tensors."""
         return [self._folder / file for file in self._headers]
 
     def _find_entry(self, name: str) -> dict[str, Any]:
@@ -158,7 +159,7 @@ class _Tensors:
 
 
 def _describe_absence(folder: Path) -> str:
-    """What a folder without safetensors files holds."""
+    """Returns the error for a folder without safetensors files, by what it holds instead."""
     if any(folder.glob("pytorch_model*.bin")) or any(folder.glob("*.pth")):
         return (
             "its weights are in PyTorch's files alone: get the safetensors files of the same"
@@ -171,7 +172,7 @@ def _describe_absence(folder: Path) -> str:
 
 
 def _read_header(path: Path) -> dict[str, dict[str, Any]]:
-    """Reads shape, type and place of each tensor, which the library finds to be sound."""
+    """Reads shape, type and offset of each tensor, after the library has verified them."""
     import safetensors
 
     try:

@@ -41,7 +41,7 @@ MATRICES = ("embedding", "wq", "wk", "wv", "wo", "w1", "w2", "w3", "classifier")
 
 
 class Llama2cModel:
-    """A checkpoint's file. Its methods raise ModelError, which does not name the file."""
+    """A checkpoint's file. All methods raise ModelError, which does not name the file."""
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
@@ -51,7 +51,8 @@ class Llama2cModel:
         return LLAMA
 
     def outline(self) -> Outline:
-        """Returns what the header shows, where the file is as long as it says."""
+        """Returns the outline of the model, from the header, if the file has the length that the
+        header implies."""
         with _opened(self._path) as file:
             start = file.read(VERSIONED_HEADER_SIZE)
             if _is_versioned(start):
@@ -64,7 +65,7 @@ class Llama2cModel:
             return Outline(config)
 
     def tokenizer(self, vocab_size: int) -> BpeTokenizer:
-        """Returns the tokenizer beside the file, for a model of so many tokens."""
+        """Returns the tokenizer beside the file, for a model with `vocab_size` tokens."""
         for name in (f"tok{vocab_size}.bin", "tokenizer.bin"):
             if (self._path.parent / name).exists():
                 return BpeTokenizer.load(self._path.parent / name, vocab_size)
@@ -112,8 +113,8 @@ def _is_versioned(start: bytes) -> bool:
 def save(checkpoint: Checkpoint, path: str | Path) -> None:
     """Writes `checkpoint` as version 0.
 
-    The inverse of `load`: every weight keeps its bits. The rope tables are computed anew, so
-    they may differ in the last bit from those that another program wrote; nothing reads them.
+    The inverse of `load`: every weight keeps its bits. The rope tables are computed again, so they
+    may differ in the last bit from those that another program wrote; nothing reads them.
     Raises ModelError for what the format cannot express: another rope base, epsilon or head size.
     """
     config = checkpoint.config
@@ -142,7 +143,7 @@ def save(checkpoint: Checkpoint, path: str | Path) -> None:
 
 
 def _parse_version_0(start: bytes) -> tuple[Config, bool]:
-    """The dimensions, and whether the classifier shares the embedding."""
+    """Returns the dimensions, and whether the classifier shares the embedding."""
     if not start:
         raise ModelError("the file is empty, expected a llama2.c checkpoint")
     if len(start) < HEADER.size:
@@ -158,7 +159,7 @@ def _load_version_0(file: BinaryIO, start: bytes) -> Checkpoint:
 
 
 def _parse_version_2(start: bytes) -> tuple[Config, bool, int]:
-    """The same, and how many weights have a scale in common."""
+    """Returns the same, and the number of weights that share a scale."""
     if len(start) < VERSIONED_HEADER_SIZE:
         raise ModelError(
             f"truncated: {len(start)} bytes, the header alone needs {VERSIONED_HEADER_SIZE}"
@@ -191,7 +192,7 @@ def _make_config(sizes: list[int]) -> Config:
 
 
 def _check_size(file: BinaryIO, needed: int) -> None:
-    """Raises ModelError unless a file has as many bytes as its header asks for."""
+    """Raises ModelError unless a file has as many bytes as its header implies."""
     size = file_size(file)
     if size < needed:
         raise ModelError(f"truncated: {size} bytes, the header asks for {needed}")
@@ -200,7 +201,7 @@ def _check_size(file: BinaryIO, needed: int) -> None:
 
 
 def _read_whole(file: BinaryIO, needed: int) -> bytes:
-    """Reads a file, where it has as many bytes as its header asks for. Raises ModelError."""
+    """Reads a file. Raises ModelError unless it has as many bytes as its header implies."""
     _check_size(file, needed)
     file.seek(0)
     return file.read()
@@ -216,7 +217,7 @@ def _size_version_0(config: Config, shared: bool) -> int:
 
 
 def _matrix_sizes(config: Config, shared: bool, group: int) -> dict[str, int]:
-    """Weights of each matrix, or of that of each layer, that is stored."""
+    """Returns the number of weights of each stored matrix, or of each layer's."""
     shapes = weight_shapes(config)
     stored = [name for name in MATRICES if name != "classifier" or not shared]
     # Groups do not end with rows, but with the matrix of a layer.

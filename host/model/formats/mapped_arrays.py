@@ -1,7 +1,7 @@
-"""Arrays in files of the safetensors format, written one by one and read where they lie.
+"""Writes arrays one by one to files of the safetensors format, and maps them for reading.
 
-The library's writer holds all bytes at once, and its reader copies. So a model of some hundred
-megabytes is written from its arrays, and mapped: what is not used is not read.
+The library's writer holds all bytes in memory at once, and its reader copies. Here a model of some
+hundred megabytes is written from its arrays and mapped, so that unused parts are never read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ALIGNMENT = 8
 def write_arrays(file: BinaryIO, arrays: Arrays, metadata: Mapping[str, str]) -> None:
     """Writes arrays of the kinds that have names, the same bytes for the same arguments.
 
-    Those of the largest elements come first, so that each is aligned. Raises OSError.
+    Arrays with the largest elements come first, so that each is aligned. Raises OSError.
     """
     order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
     header: dict[str, object] = {"__metadata__": dict(metadata)}
@@ -45,10 +45,10 @@ def write_arrays(file: BinaryIO, arrays: Arrays, metadata: Mapping[str, str]) ->
 
 
 def map_arrays(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Returns the arrays in a file, which cannot be written to, and its metadata.
+    """Returns the arrays in a file, read-only, and its metadata.
 
-    A change to the file shows in them: replace it by another, as `quantize` does. Raises OSError,
-    and what the library raises for a file that is damaged.
+    Changes to the file would show in the arrays, so replace it by a new file, as `quantize` does.
+    Raises OSError, and the library's errors for a damaged file.
     """
     from safetensors import safe_open
 

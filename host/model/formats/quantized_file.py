@@ -1,4 +1,4 @@
-"""A quantized model and its tokenizer in one file, which loads without calibration.
+"""Saves and loads a quantized model and its tokenizer as one file, without calibration.
 
 The file is of the safetensors format (https://github.com/huggingface/safetensors): one tensor for
 each array of `QuantizedModel`, called by its path there (`layers.0.q.rescale.multiplier`), and
@@ -32,7 +32,7 @@ from host.model.tokenizers.huggingface import HuggingFaceTokenizer
 from host.model.tokenizers.text import Tokenizer
 
 METADATA = "micropython_federation"
-VERSION = 3  # since head_dim is a dimension of its own
+VERSION = 3  # increased when head_dim became a dimension of its own
 _TOKENIZER = "tokenizer"
 
 
@@ -42,9 +42,10 @@ def save(
     path: str | Path,
     prompt_format: PromptFormat = CONTINUATION,
 ) -> None:
-    """Writes them, all or nothing: a file that was at `path` stays until the new one is whole.
+    """Writes a model, its tokenizer and prompt format to a file, all or nothing: an older file at
+    `path` stays until the new one is complete.
 
-    The same arguments give the same bytes. Raises ModelError where it cannot write.
+    The same arguments give the same bytes. Raises ModelError if the file cannot be written.
     """
     leaves = dict(_iterate_leaves(model, ""))
     arrays = {name: leaf for name, leaf in leaves.items() if isinstance(leaf, np.ndarray)}
@@ -63,7 +64,8 @@ def save(
 
 
 def is_quantized(start: bytes) -> bool:
-    """Whether a file that begins with `start`, of at least 64 bytes, is one, of any version."""
+    """Returns whether a file that begins with `start`, at least 64 bytes, is a quantized model of
+    any version."""
     return start[8:].startswith(b'{"__metadata__":{"%s"' % METADATA.encode())
 
 
@@ -103,7 +105,7 @@ def _iterate_leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     if dataclasses.is_dataclass(value):
         parts = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
     elif value is None or value is False:
-        return  # what models of older kinds do not have
+        return  # parts that older architectures do not have
     elif isinstance(value, tuple):
         names = getattr(value, "_fields", [str(index) for index in range(len(value))])
         parts = list(zip(names, value, strict=True))
@@ -115,7 +117,7 @@ def _iterate_leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _build(kind: Any, leaves: dict[str, Any], name: str) -> Any:
-    """Makes an object of the type `kind` from what lies below `name`: the inverse."""
+    """Makes an object of the type `kind` from the leaves below `name`: the inverse."""
     if kind == Gain | None:
         return _build(Gain, leaves, name) if f"{name}.shift" in leaves else None
     if name not in leaves and kind is bool:
@@ -132,7 +134,7 @@ def _build(kind: Any, leaves: dict[str, Any], name: str) -> Any:
 
 
 def _store_tokenizer(tokenizer: Tokenizer) -> tuple[dict[str, Any], bytes]:
-    """Returns what `_load_tokenizer` makes the tokenizer from again."""
+    """Returns the fields and bytes from which `_load_tokenizer` makes the tokenizer again."""
     if isinstance(tokenizer, HuggingFaceTokenizer):
         stops = sorted(tokenizer.stops)
         return {
@@ -169,7 +171,7 @@ def _compute_digest(model: QuantizedModel, objects: list[dict[str, Any]], data: 
 
 
 def _replace_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Puts a file at `path`, in one step; write: writes its bytes."""
+    """Replaces the file at `path` in one step; write: writes the bytes of the new one."""
     if path.exists() and not (path.is_file() or path.is_dir()):  # a device: root could replace it
         raise ModelError(f"{path}: cannot write: it is no regular file")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

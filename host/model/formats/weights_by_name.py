@@ -1,4 +1,4 @@
-"""A model's weights from tensors that go by the names of another program's files."""
+"""Gathers a model's weights from tensors that have the names of another program's files."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ def check_tensors(
     stored: Mapping[str, tuple[int, ...]],
     shared: bool,
 ) -> None:
-    """Checks the shapes of all tensors that a file has, which must be those of `config`.
+    """Checks that the shapes of all tensors in a file are those that `config` implies.
 
-    names: of each weight the tensor's name, with {layer} where each layer has one; stored: the
-    shape of each tensor by its name; shared: whether the classifier is the embedding, and a tensor
-    for it is left alone.
-
-    Raises ModelError for a tensor that is missing, has another shape, or has no place in a model
-    of this architecture.
+    names: the tensor of each weight, with {layer} if each layer has one; stored: the shape of each
+    tensor by its name; shared: whether the classifier is the embedding: then a tensor for it is
+    ignored. Raises ModelError for a tensor that is missing, has another shape, or does not belong
+    in a model of this architecture.
     """
     if config.layers > len(stored):
         raise ModelError(f"{config.layers} layers, but only {len(stored)} tensors")
@@ -44,8 +42,10 @@ def check_tensors(
 def gather_weights(
     config: Config, names: Mapping[str, str], tensor: Callable[[str], FloatArray], shared: bool
 ) -> dict[str, FloatArray]:
-    """Gathers every weight of `config`, each layer's tensors stacked, of a file that check_tensors
-    has found sound. tensor: gives one by its name; names, shared: as there."""
+    """Returns all weights of `config`, with the layers' tensors stacked.
+
+    check_tensors must have checked the file; names, shared: as there; tensor: returns one by name.
+    """
 
     def gather(weight: str) -> FloatArray:
         parts = [tensor(name) for name in _expand_name(names[weight], config)]
