@@ -1,4 +1,4 @@
-"""What a strategy puts on the links for one token: messages, grouped by what waits for what."""
+"""The messages of a strategy for one token, grouped by the times at which chips wait."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Message:
 
 @dataclass(frozen=True)
 class Synchronization:
-    """A time that chips wait for one another: what is sent to them, and after the phase's work,
-    what they send."""
+    """A time at which chips wait for one another: the messages sent to them and, after the phase's
+    work, those that they send."""
 
     layer: int
     phase: int
@@ -48,8 +48,8 @@ class Synchronization:
 
 @dataclass(frozen=True)
 class Widths:
-    """How many bits a token's numbers take: partial sums, or what chips exchange in their place,
-    the embedding, and the residual stream as it enters a layer."""
+    """The bits of a token's numbers: of partial sums, or of what chips exchange instead, of the
+    embedding, and of the residual stream that enters each layer."""
 
     partial_sum: Width
     embedding: int

@@ -1,4 +1,4 @@
-"""How many tokens to guess at a time, so that tokens come fastest by the model of time."""
+"""Chooses how many tokens to draft at a time, so that text comes fastest by the model of time."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from host.parallel.plan import Plan
 
 
 def count_that_pays(plan: Plan, boards: Sequence[Board], yields: Sequence[float]) -> int:
-    """Returns how many tokens to guess at a time, 0 where guessing does not pay.
+    """Returns how many tokens to draft at a time, 0 if drafting does not pay.
 
-    boards: of each chip; yields: tokens that a pass gives with no guess, one, two ... Where times
-    cannot be modelled, as of simulated chips, nothing is known to pay.
+    boards: that of each chip; yields: tokens that a pass gives on average with 0, 1, 2 ... drafts.
+    Returns 0 if times cannot be modelled, as for simulated chips.
     """
     most = min(len(yields), plan.positions) - 1
     if len(boards) != plan.chips:

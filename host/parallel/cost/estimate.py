@@ -1,4 +1,4 @@
-"""How fast a plan would be on boards, known from its shapes alone: without running the model."""
+"""Estimates how fast a plan would be on boards from its shapes only, without running the model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Estimate:
 
     @property
     def options(self) -> str:
-        """The command line's options that ask for its strategy."""
+        """The command-line options that ask for the plan's strategy."""
         return self.plan.strategy.describe_options(self.plan.parallelism)
 
     @property
@@ -88,7 +88,7 @@ def model_first_token(plan: Plan, times: LatencyModel, widths: Widths) -> float:
 
 
 def find_fastest(plans: Iterable[Plan], boards: BoardSet) -> Estimate | None:
-    """The estimate of the plan whose tokens come fastest, None where nothing is modelled."""
+    """Returns the estimate of the plan whose tokens come fastest, None if no time is modelled."""
     found = []
     with suppress(NotModelled):
         found = [estimate(plan, boards) for plan in plans]

@@ -1,4 +1,4 @@
-"""How the model of time comes to its figures, in lines for people."""
+"""Explains the model of time to users: its formula and constants, in lines of text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from host.parallel.plan import Plan
 
 
 def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
-    """How LatencyModel comes to its figures, with the constants, in lines for people."""
+    """Returns lines of text with the formula of LatencyModel and its constants."""
     clocks = ", ".join(dict.fromkeys(f"{b.name} {b.clock_mhz} MHz" for b in boards))
     reading = _describe_reading(plan, boards)
     parts = f"compute + {'reading + ' if reading else ''}links + waits"
@@ -55,7 +55,7 @@ def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
 
 
 def _describe_reading(plan: Plan, boards: Sequence[Board]) -> list[str]:
-    """The rates at which weights are read."""
+    """Returns a line on the rates at which weights are read, if that takes time."""
     of_each = dict.fromkeys(
         (read.place, read.rate)
         for chip, board in enumerate(boards)

@@ -41,7 +41,7 @@ HOST_SECONDS = 0.3e-3
 
 
 class NotModelled(ValueError):
-    """Boards whose times cannot be modelled; the message is one line."""
+    """The times of these boards cannot be modelled; the message is one line."""
 
 
 @dataclass(frozen=True)

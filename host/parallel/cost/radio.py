@@ -1,4 +1,4 @@
-"""How long ESP-NOW's packets take, from what others have published."""
+"""Models how long ESP-NOW's packets take, from published measurements."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ def find_rate(number: int | None) -> RadioRate:
 
 
 def radio_rate(boards: Sequence[Board]) -> RadioRate:
-    """The rate at which the slowest of these boards sends, taken for all."""
+    """Returns the rate at which the slowest of these boards sends, which is assumed for all."""
     rates = [find_rate(board.espnow.rate if board.espnow else None) for board in boards]
     return min(rates, key=lambda rate: rate.bits)

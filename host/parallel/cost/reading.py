@@ -1,4 +1,4 @@
-"""Where each chip's weights are read from for a token, how many bytes these are, and how fast.
+"""Models where each chip's weights are read from for a token, how many bytes, and how fast.
 
 Weights in internal RAM cost no more than the instructions that multiply with them. From PSRAM they
 come through the cache, and from a flash partition by the driver, at rates that boards' files give.
@@ -41,7 +41,7 @@ class Reading:
 
     @property
     def seconds(self) -> float:
-        """That reading takes."""
+        """The seconds that reading takes."""
         return self.bytes / self.rate if self.rate else 0.0
 
 
@@ -91,7 +91,7 @@ def phase_bytes(plan: Plan, chip: int, each: Synchronization) -> int:
 
 
 def read_weights(plan: Plan, chip: int, board: Board) -> list[Reading]:
-    """What a chip reads for a token, from each place."""
+    """Returns what a chip reads for a token from each place."""
     resident, read = _split(plan, chip)
     place, rate = weights_place(plan, chip, board)
     readings = [Reading(place, sum(read.values()), rate)]
@@ -117,7 +117,7 @@ def phase_rates(plan: Plan, chip: int, board: Board) -> dict[int, float]:
 
 
 def _split(plan: Plan, chip: int) -> tuple[dict[int, int], dict[int, int]]:
-    """As split_resident, of a chip."""
+    """Returns what split_resident does, for a chip of the plan."""
     shard = plan.shards[chip]
     config, room = plan.stage_of(chip).shape.config, plan.resident_room(chip)
     sizes, elements = plan.local_sizes(shard), len(shard.elements)

@@ -1,8 +1,8 @@
-"""What a generated token puts on the links: synchronizations, frames and bytes, by formula.
+"""Computes what a generated token puts on the links: synchronizations, frames and bytes.
 
-As executors and roles send it while nothing is lost: the frames in one's text, the lines that they
-take, and what each end counts. tests/system/test_traffic.py holds this to counts on running
-clusters. What depends on numbers is how many bits partial sums take (protocol/bitpack.py).
+It counts what executors and roles send if no frame is lost: the frames, the lines that they take,
+and what each end counts. tests/system/test_traffic.py compares this with counts of running
+clusters. Only the widths of partial sums (protocol/bitpack.py) depend on the numbers themselves.
 
 On UART each chip has a line of its own, and the host relays what chips send to each other. On
 ESP-NOW the host reaches all through the line of chip 0, which repeats on the air what is not for
@@ -117,7 +117,7 @@ def around_seconds(plan: Plan) -> float:
 
 
 def widest_sums(plan: Plan) -> Widths:
-    """Numbers as wide as the plan provides for."""
+    """Returns the widths of numbers that the plan provides for."""
 
     def width(layer: int, phase: int, chip: int, elements: range) -> int:
         return plan.shape.bits
@@ -126,7 +126,7 @@ def widest_sums(plan: Plan) -> Widths:
 
 
 def frame_sizes(plan: Plan, payload: int) -> tuple[int, ...]:
-    """Bytes of each frame in which a message with so much payload goes."""
+    """Returns the bytes of each frame of a message with `payload` bytes of payload."""
     version, mtu = 3 if plan.link.signed else 2, plan.link.mtu or MAX_FRAME
     around = HEADER_SIZE + TRAILER_SIZE[version]
     if payload <= frame_room(version, mtu):
@@ -149,7 +149,7 @@ def count_frames(plan: Plan, messages: Iterable[Message]) -> list[tuple[Message,
 
 
 def route(plan: Plan, message: Message) -> Route:
-    """Where a message goes."""
+    """Returns the route of a message."""
     source, destination = message.source, message.destination
     if plan.link.is_ring:
         return _route_around(plan.chips, source, destination)
@@ -176,7 +176,7 @@ def _route_around(chips: int, source: int, destination: int) -> Route:
 
 
 def receivers(plan: Plan, message: Message) -> tuple[int, ...]:
-    """The chips that take in a message."""
+    """Returns the chips that receive a message."""
     if message.destination == HOST:
         return ()
     if message.destination == BROADCAST:

@@ -1,5 +1,5 @@
-"""How long chips of a group on the radio wait for one another, so that what they send at the end
-of a phase does not collide (firmware/roles/turns.py)."""
+"""Models how long the chips of a group on the radio wait for one another, so that their frames at
+the end of a phase do not collide (firmware/roles/turns.py)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from protocol.message_types import CONTRIBUTION
 
 
 def takes_turns(plan: Plan) -> bool:
-    """Whether chips send in turn: in groups of several on the radio."""
+    """Returns whether chips send in turn: in groups of several on the radio."""
     return plan.link.has_radio and max(len(stage.chips) for stage in plan.stages) >= FEWEST_IN_TURN
 
 

@@ -1,4 +1,4 @@
-"""How many bits what chips send takes, from running their shards in numpy."""
+"""Measures how many bits the numbers that chips send take, by running their shards in numpy."""
 
 from __future__ import annotations
 

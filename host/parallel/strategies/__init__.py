@@ -1,5 +1,5 @@
-"""The strategies, by which models are divided: one module each, in the order in which users see
-them."""
+"""The registry of strategies, the ways to divide a model: one module each, in the order in which
+users see them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STRATEGIES: tuple[Strategy, ...] = tuple(
 
 
 def find_strategy(parallelism: Parallelism) -> Strategy:
-    """The strategy that divides a model so. Raises ParallelError where there is none."""
+    """Returns the strategy of a parallelism. Raises ParallelError if there is none."""
     for strategy in STRATEGIES:
         made = strategy.name, strategy.reduce, strategy.exchange
         if made == (parallelism.strategy, parallelism.reduce, parallelism.exchange):
@@ -27,7 +27,7 @@ def find_strategy(parallelism: Parallelism) -> Strategy:
 
 
 def list_candidates(layers: int, chips: int, dim: int = 0) -> list[Parallelism]:
-    """What is worth considering for a model of so many layers, with a residual stream of so many
-    elements, on so many chips."""
+    """Returns the parallelisms to consider for a model with `layers` layers and a residual stream
+    of `dim` elements, on `chips` chips."""
     wide_enough = [strategy for strategy in STRATEGIES if dim >= strategy.narrowest]
     return [each for one in wide_enough for each in one.candidates(layers, chips)]

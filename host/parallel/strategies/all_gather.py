@@ -1,11 +1,12 @@
 """Tensor parallelism in which chips exchange finished activations in place of partial sums.
 
-Each chip has rows of the output and the down projection, of its own elements of the residual
-stream. In each phase of a layer chips give one another what their heads or units make of it, and
-then, each having computed its elements with all columns, the residual stream: each number is sent
-once, where by all-reduce each chip sends a sum for each. Bytes of a layer, with activations of a
-and a residual stream of r bits: (heads + units) * a / 8 + 2 * dim * r / 8, whatever the number of
-chips, in place of chips * 2 * dim * bits / 8; in four collectives in place of two.
+Each chip has rows of the output and the down projection: those of its own elements of the residual
+stream. In each phase of a layer, chips exchange the activations of their heads or units; then each
+computes its elements of the residual stream, and they exchange these. Each number is sent once,
+where in all-reduce each chip sends a partial sum for each. The bytes of a layer, with activations
+of `a` bits and a residual stream of `r` bits, are (heads + units) * a / 8 + 2 * dim * r / 8,
+whatever the number of chips, instead of chips * 2 * dim * bits / 8; but in four collectives
+instead of two.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ _PHASES = (
 
 
 class AllGather(AllReduce):
-    """Chips exchange activations."""
+    """Chips exchange activations, and then elements of the residual stream."""
 
     exchange = ALL_GATHERED
     summary = "chips keep the residual stream and exchange activations in place of partial sums"
@@ -94,7 +95,7 @@ class AllGather(AllReduce):
         return min(shape.config.hidden_dim, _MOST_SHARES * even)
 
     def most_elements(self, shape: Shape) -> int:
-        """Elements of the residual stream that a chip finishes at most."""
+        """Returns the most elements of the residual stream that a chip finishes."""
         config = shape.config
         columns = self._most_heads(shape) * config.head_dim + self.most_units(shape)
         part = -(-config.dim * columns // count_columns(config))
@@ -109,7 +110,8 @@ class AllGather(AllReduce):
         )
 
     def longest_part(self, shape: Shape) -> int:
-        """Elements that a chip contributes at most at one position: the shard's `gather`."""
+        """Returns the most elements that a chip contributes at one position: the shard's
+        `gather`."""
         heads = self._most_heads(shape) * shape.config.head_dim
         return max(heads, self.most_units(shape), self.most_elements(shape))
 
@@ -132,8 +134,8 @@ class AllGather(AllReduce):
         return super().partition(model, parallelism, resources, strict=strict)
 
     def finish(self, shape: Shape, shards: Sequence[Shard]) -> Sequence[Shard]:
-        """The shards with elements of the residual stream in proportion to what they have of the
-        projections' columns, one each at least."""
+        """Returns the shards with elements of the residual stream, at least one each, in
+        proportion to their columns of the projections."""
         size = shape.config.head_dim
         columns = [len(shard.heads) * size + len(shard.units) for shard in shards]
         spare = shape.config.dim - len(shards)
@@ -186,7 +188,7 @@ class AllGather(AllReduce):
     def synchronizations(
         self, plan: Plan, greedy: bool, widths: Widths, rows: int = 1
     ) -> Sequence[Synchronization]:
-        """As all-reduce's, with two exchanges in place of each."""
+        """Returns all-reduce's synchronizations, with two exchanges in place of each."""
         token = super().synchronizations(plan, greedy, widths, rows)
         parts = {phase: (gathered, finished) for phase, gathered, finished in _PHASES}
         made = []
@@ -205,19 +207,19 @@ class AllGather(AllReduce):
 
 
 def count_columns(config: Config) -> int:
-    """Columns of the output and the down projection together."""
+    """Returns the number of columns of the output and the down projection together."""
     return config.heads * config.head_dim + config.hidden_dim
 
 
 def part_size(plan: Plan, shard: Shard, phase: int) -> int:
-    """Elements that a chip contributes to the collective of a phase, at one position."""
+    """Returns how many elements a chip contributes to a phase's collective at one position."""
     if phase == GATHERED_HEADS:
         return len(shard.heads) * plan.config.head_dim
     return len(shard.units if phase == GATHERED_UNITS else shard.elements)
 
 
 def describe_gather(plan: Plan) -> list[list[int] | int]:
-    """The shard header's `gather`."""
+    """Returns the field `gather` of the shard's header."""
     edges = [
         [0, *itertools.accumulate(part_size(plan, shard, phase) for shard in plan.shards)]
         for phase in (GATHERED_HEADS, GATHERED_UNITS, FINISHED_FEED_FORWARD)
@@ -226,7 +228,7 @@ def describe_gather(plan: Plan) -> list[list[int] | int]:
 
 
 def list_head_columns(plan: Plan) -> list[int]:
-    """Columns of the output projection in the order in which chips have them."""
+    """Returns the columns of the output projection in the order in which chips have them."""
     heads = tuple(head for shard in plan.shards for head in shard.heads)
     columns: list[int] = head_rows(heads, plan.config.head_dim).tolist()
     return columns

@@ -1,4 +1,4 @@
-"""Tensor parallelism among chips: every chip keeps the residual stream, and all add up all partial
+"""Tensor parallelism among chips: every chip keeps the residual stream, and chips add up partial
 sums among themselves.
 
 The host sends a STEP with an embedded token; chips exchange CONTRIBUTIONs in each phase of each
@@ -66,11 +66,11 @@ class AllReduce(TensorStrategy):
         return shape.longest_frame(whole)
 
     def exchange_frames(self, shape: Shape) -> int:
-        """In how many frames a chip's partial sums go at most (protocol/collective.py)."""
+        """Returns the most frames for a chip's partial sums (protocol/collective.py)."""
         return max(self._exchange_frames(shape, mtu) for mtu in shape.mtus)
 
     def contributed(self, shape: Shape) -> int:
-        """Elements of the longest contribution."""
+        """Returns the elements of the longest contribution."""
         return shape.elements
 
     def _exchange_frames(self, shape: Shape, mtu: int) -> int:
@@ -108,7 +108,7 @@ class AllReduce(TensorStrategy):
         return 5 * 4 * shape.elements + self.exchange_frame(shape) + self.bank_bytes(shape)
 
     def bank_bytes(self, shape: Shape) -> int:
-        """What adds up vectors of several banks, 0 where there is one."""
+        """Returns the bytes for adding up vectors of several banks, 0 if there is one bank."""
         banks = self.exchange_banks(shape)
         return WIDE_CODE + banks * (shape.chips * _BANK + 16) if banks > 1 else 0
 
@@ -122,7 +122,7 @@ class AllReduce(TensorStrategy):
         return FLASH_CODE + (0 if self.has_many_names(shape) else SIXTH_STRINGS)
 
     def has_many_names(self, shape: Shape) -> bool:
-        """Whether a chip's code has more names than five tables of strings hold."""
+        """Returns whether a chip's code has more names than five tables of strings hold."""
         return shape.link.has_radio
 
     def synchronizations(

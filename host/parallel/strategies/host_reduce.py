@@ -1,4 +1,4 @@
-"""Tensor parallelism in a star: the host adds up what chips answer, and keeps the residual stream.
+"""Tensor parallelism in a star: the host adds up partial sums and keeps the residual stream.
 
 For each phase of each layer the host sends a COMPUTE to all chips, and each answers with a
 PARTIAL; with the last activation, each with the LOGITS of its rows.

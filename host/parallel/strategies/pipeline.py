@@ -43,13 +43,13 @@ from protocol.messages import ACK_SIZE, PHASE_ATTENTION, PHASE_FEED_FORWARD, PHA
 ROLE_CODE, _ROLE_LAYER = 4_250, 106
 # Acknowledgements of each other chip that may pass one in a ring while it computes.
 _PASSING = 2
-# Chips, where it is asked how many would do: all that there can be would take half a minute.
+# The most chips to try when a number that would do is looked for: trying all takes half a minute.
 _ALL_UP_TO = 40
 _TRIED = (*range(2, _ALL_UP_TO + 1), 48, 60, 80, 100, 128, 160, 200, MAX_CHIPS)
 
 
 def count_stages(layers: int, chips: int) -> int:
-    """How many stages a pipeline of so many chips has: one each, while there are layers."""
+    """Returns how many stages a pipeline has: one for each chip, at most one for each layer."""
     return min(layers, chips)
 
 
@@ -85,13 +85,13 @@ class Pipeline(AllReduce):
         *,
         strict: bool = False,
     ) -> Plan:
-        """Layers divided among stages, and each stage among its chips.
+        """Divides layers among stages, and each stage's layers among its chips.
 
-        Chips are dealt to stages evenly, larger groups last, for the last stage has the classifier
-        too. Layers are dealt in proportion to the groups, or where chips differ to how fast they
-        are together, the remainder to the first; where heaps do not allow that, as they do. Each
-        chip has caches for several sequences, at most one more than there are stages, as far as
-        heaps allow.
+        Chips are dealt to stages evenly, larger groups last, because the last stage has the
+        classifier too. Layers are dealt in proportion to the sizes of groups or, if chips differ,
+        to their total speeds, with the remainder to the first; if heaps do not allow that, as they
+        allow. Each chip has caches for several sequences, at most one more than there are stages,
+        as far as heaps allow.
         """
         stages, chips, layers = parallelism.stages, resources.chips, model.config.layers
         shape = make_shape(self, model, resources)
@@ -137,11 +137,12 @@ class Pipeline(AllReduce):
         )
 
     def stages_of_chips(self, layers: int, chips: int, parallelism: Parallelism) -> int | None:
-        """How many stages it would have with so many chips, None where it cannot."""
+        """Returns the number of stages with so many chips, None if that is impossible."""
         return count_stages(layers, chips)
 
     def answer_frame(self, shape: Shape, rows: int) -> int:
-        """Of a stage that is not the last, the next stage's request."""
+        """Returns the bytes of the longest answer; before the last stage it is the next
+        request."""
         return scores_frame(shape, rows) if shape.answers else self.request_frame(shape)
 
     def uart_rxbuf(self, shape: Shape) -> int:

@@ -1,4 +1,4 @@
-"""Dealing chips and layers to the stages of a pipeline, and each stage's work to its chips."""
+"""Deals chips and layers to the stages of a pipeline, and each stage's work to its chips."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from host.parallel.plan import Plan, Shard, Stage, Strategy
 from host.parallel.shape import Shape
 from host.parallel.shaping import list_roomier
 
-# A sequence more than there are stages keeps all of them at work while the host chooses a token.
+# One sequence more than there are stages keeps all of them busy while the host chooses a token.
 _SPARE_SLOTS = 1
 
 
 def group_chips(chips: int, stages: int) -> list[range]:
-    """The chips of each stage: as even as can be, larger groups last."""
+    """Returns the chips of each stage: groups of nearly equal size, the larger ones last."""
     return blocks([len(part) for part in reversed(even_blocks(chips, stages))])
 
 
 @dataclass(frozen=True)
 class StageDealer:
-    """Deals to a number of stages. heaps: bytes of each chip's; speeds: of each chip."""
+    """Deals to a number of stages. heaps: bytes of each chip's heap; speeds: of each chip."""
 
     strategy: Strategy
     heaps: Sequence[int]
@@ -31,8 +31,10 @@ class StageDealer:
     stages: int
 
     def deal(self, shape: Shape, parallelism: Parallelism) -> Plan | None:
-        """The plan with as many slots as there is room for, rather fewer than layers dealt
-        unevenly; None where nothing fits."""
+        """Returns the plan with as many slots as there is room for, None if nothing fits.
+
+        Fewer slots are preferred to layers dealt unevenly.
+        """
         most = parallelism.slots or self.stages + _SPARE_SLOTS
         even = self._deal_layers(shape)
         plan = self._deal_most_slots(
@@ -46,8 +48,8 @@ class StageDealer:
 
     @staticmethod
     def _deal_most_slots(most: int, deal_with: Callable[[int], Plan | None]) -> Plan | None:
-        """The plan with the most slots that fits, None where one alone does not: each takes of
-        every heap."""
+        """Returns the plan with the most slots that fits, None if not even one slot fits: each
+        slot takes some of every heap."""
         least = deal_with(1)
         if not least:
             return None
@@ -55,15 +57,15 @@ class StageDealer:
         return next(filter(None, more), least)
 
     def _deal_by_room(self, shape: Shape, parallelism: Parallelism) -> Plan | None:
-        """The plan with as many layers in each stage as its heaps allow, None where the stages
-        cannot hold them all."""
+        """Returns the plan with as many layers in each stage as its heaps allow, None if the
+        stages cannot hold all layers."""
         layers = level(shape.config.layers, self._count_room(shape), self._weights(shape))
         if sum(layers) < shape.config.layers or not min(layers):
             return None
         return self._deal_as(shape, parallelism, layers)
 
     def _with_more_positions(self, plan: Plan, layers: Sequence[int]) -> Plan:
-        """The same with as many positions in a request as there is room for."""
+        """Returns the plan with as many positions in a request as there is room for."""
         roomy = replace(self, heaps=[heap - GROWTH_LEAVES for heap in self.heaps])
         for roomier in list_roomier(self.strategy, plan.shape, plan.shape.slots):
             grown = roomy._deal_as(roomier, plan.parallelism, layers)
@@ -72,19 +74,19 @@ class StageDealer:
         return plan
 
     def count_missing(self, shape: Shape) -> int:
-        """Bytes that find no room, with layers dealt evenly and one sequence at a time."""
+        """Returns the bytes that do not fit, with layers dealt evenly and one sequence."""
         return sum(
             self._deal_stage(shape, at, layers)[1]
             for at, layers in enumerate(self._deal_layers(shape))
         )
 
     def _weights(self, shape: Shape) -> list[int]:
-        """How fast each group is: of boards alike, how many they are."""
+        """Returns the speed of each group: the number of its chips, if all boards are alike."""
         groups = group_chips(shape.chips, self.stages)
         return [sum(self.speeds[group.start : group.stop]) for group in groups]
 
     def _deal_layers(self, shape: Shape) -> list[int]:
-        """How many layers each group gets, in proportion to its speed, one at least."""
+        """Returns how many layers each group gets, in proportion to its speed, at least one."""
         layers, weights = shape.config.layers, self._weights(shape)
         dealt = level(layers, [layers] * len(weights), weights)
         if min(dealt):
@@ -93,7 +95,7 @@ class StageDealer:
         return [1 + more for more in level(rest, [rest] * len(weights), weights)]
 
     def _count_room(self, shape: Shape) -> list[int]:
-        """How many layers each stage could hold."""
+        """Returns how many layers each stage could hold."""
         every = range(shape.config.layers, 0, -1)
         found: dict[tuple[object, ...], int] = {}
         room = []
@@ -110,7 +112,7 @@ class StageDealer:
     def _deal_as(
         self, shape: Shape, parallelism: Parallelism, layers: Sequence[int]
     ) -> Plan | None:
-        """The plan with these numbers of layers, None where a stage does not fit."""
+        """Returns the plan with these numbers of layers, None if a stage does not fit."""
         stages: list[Stage] = []
         shards: list[Shard] = []
         groups = group_chips(shape.chips, self.stages)
@@ -127,7 +129,7 @@ class StageDealer:
         )  # fmt: skip
 
     def _deal_stage(self, shape: Shape, at: int, layers: int) -> tuple[Shape, int, list[Shard]]:
-        """A stage's shape, the bytes that find no room, and its chips' shards where all do."""
+        """Returns a stage's shape, the bytes that do not fit, and its chips' shards if all do."""
         groups = group_chips(shape.chips, self.stages)
         group, is_last = groups[at], at == len(groups) - 1
         # On serial lines the host passes on to all chips what is for more than one, and in a ring

@@ -1,4 +1,4 @@
-"""Tensor parallelism: every layer divided among all chips, whoever adds up their partial sums."""
+"""Tensor parallelism: divides every layer among all chips; the base of strategies that do so."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ from protocol.messages import BEST_SIZE, BEST_TOKEN, LOGITS_DATA, PARTIAL_DATA
 
 
 class TensorStrategy(Strategy):
-    """What both kinds of tensor parallelism, and the groups of a pipeline, have in common.
+    """What all kinds of tensor parallelism, and the groups of a pipeline, share.
 
-    transient: bytes of free heap without which garbage would be collected at every turn, and a
-    buffer find no place between the smaller ones.
+    transient: bytes of heap that must stay free, since otherwise garbage would be collected all
+    the time, and a buffer would find no gap that is large enough.
     """
 
     name = "tensor"
@@ -96,7 +96,7 @@ class TensorStrategy(Strategy):
         return Plan(parallelism, self, shape, (stage,), tuple(self.finish(shape, shards)))
 
     def finish(self, shape: Shape, shards: Sequence[Shard]) -> Sequence[Shard]:
-        """The shards with what is dealt once all else is."""
+        """Returns the shards with what is dealt last, after all else."""
         return shards
 
     def _find_advice(
@@ -133,11 +133,11 @@ class TensorStrategy(Strategy):
         return max(self.request_frame(shape), sums) <= shape.longest
 
     def exchange_frame(self, shape: Shape) -> int:
-        """Bytes of the longest frame with partial sums from chip to chip, 0 where none goes."""
+        """Returns the bytes of the longest frame with partial sums between chips, 0 if none."""
         return 0
 
     def exchange_frames(self, shape: Shape) -> int:
-        """In how many frames a chip's partial sums go to others at most."""
+        """Returns the most frames for a chip's partial sums to others."""
         return 0
 
     def received_frame(self, shape: Shape) -> int:
@@ -174,15 +174,15 @@ class TensorStrategy(Strategy):
         )
 
     def table_bytes(self, shape: Shape) -> int:
-        """What all chips hold alike."""
+        """Returns the bytes of what all chips hold in the same way."""
         return table_bytes(shape)
 
     def exchange_bytes(self, shape: Shape) -> int:
-        """What exchanging partial sums among chips takes, 0 where they do not."""
+        """Returns the bytes for exchanging partial sums among chips, 0 if they do not."""
         return 0
 
     def code_bytes(self, shape: Shape, place: str) -> int:
-        """Code and objects."""
+        """Returns the bytes of a chip's code and objects; place: as in heap.code_bytes."""
         return code_bytes(shape, place)
 
     def flash_code(self, shape: Shape) -> int:
@@ -191,7 +191,7 @@ class TensorStrategy(Strategy):
         return FLASH_CODE + (SIXTH_STRINGS if shape.link.has_radio else 0)
 
     def _node_bytes(self, shape: Shape, rows: int) -> int:
-        """The answer that is kept, and what fragments are put together in."""
+        """Returns the bytes of the kept answer, and of the buffers that reassemble fragments."""
         request, answer = self.request_frame(shape), self.answer_frame(shape, rows)
         longest = max(request, answer)
         if longest <= min(shape.mtus):
@@ -199,7 +199,7 @@ class TensorStrategy(Strategy):
         return answer + request + (shape.longest if longest > shape.longest else min(shape.mtus))
 
     def _link_bytes(self, shape: Shape, rows: int, place: str) -> int:
-        """The links, and what a simulated chip's UART and ESPNow keep."""
+        """Returns the bytes of the links, and of a simulated chip's UART and ESPNow."""
         size = 0
         if place != "radio":
             received = self.received_frame(shape)

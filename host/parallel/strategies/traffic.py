@@ -1,5 +1,4 @@
-"""Messages that several strategies send; what a message weighs on the links is in cost/traffic.py.
-"""
+"""The messages that several strategies send; cost/traffic.py counts their bytes on the links."""
 
 from __future__ import annotations
 
@@ -26,29 +25,29 @@ from protocol.messages import (
 
 
 def list_phases(plan: Plan) -> Iterator[tuple[int, int]]:
-    """Layer and phase of all partial sums, in order."""
+    """Yields layer and phase of all partial sums, in order."""
     for layer in range(plan.config.layers):
         yield layer, PHASE_ATTENTION
         yield layer, PHASE_FEED_FORWARD
 
 
 def find_owners(plan: Plan, phase: int) -> list[int]:
-    """The chips that have a part in a phase."""
+    """Returns the chips that take part in a phase."""
     return [shard.chip for shard in plan.shards if getattr(shard, PHASE_PARTS[phase])]
 
 
 def destination_of(chips: list[int]) -> int:
-    """The destination of what is for these chips, as the coordinator addresses it."""
+    """Returns the destination of a message for these chips, as the coordinator addresses it."""
     return BROADCAST if len(chips) > 1 else chips[0]
 
 
 def frame_limit(plan: Plan) -> tuple[int, int]:
-    """The frames' version, and the longest one in bytes."""
+    """Returns the frames' version, and the bytes of the longest frame."""
     return 3 if plan.link.signed else 2, plan.link.mtu or MAX_FRAME
 
 
 def logits_message(plan: Plan, chip: int, rows: int = 1) -> Message:
-    """A chip's LOGITS of so many positions, or its CANDIDATES."""
+    """Returns a chip's LOGITS, or CANDIDATES, for `rows` positions."""
     size = rows * plan.shape.score_bytes(len(plan.shards[chip].rows))
     if count_candidates(plan.config.vocab_size):
         return Message(CANDIDATES, chip, HOST, CANDIDATE_ROW - HEADER_SIZE + size)
@@ -58,13 +57,14 @@ def logits_message(plan: Plan, chip: int, rows: int = 1) -> Message:
 def step_message(
     plan: Plan, source: int, chips: list[int], bits: int, rows: int = 1
 ) -> Message:
-    """A STEP of so many positions whose residual stream takes so many bits an element."""
+    """Returns a STEP for `rows` positions, with `bits` bits for each element."""
     packed = packed_size(rows * plan.config.dim, bits)
     return Message(STEP, source, destination_of(chips), STEP_DATA - HEADER_SIZE + packed)
 
 
 def score_message(plan: Plan, chip: int, greedy: bool, rows: int = 1) -> Message:
-    """The answer of a chip that has rows of the vocabulary and keeps the residual stream."""
+    """Returns the answer of a chip that has rows of the vocabulary and keeps the residual
+    stream."""
     if greedy and not count_candidates(plan.config.vocab_size):
         return Message(BEST, chip, HOST, BEST_TOKEN + BEST_SIZE * rows - HEADER_SIZE)
     return logits_message(plan, chip, rows)
@@ -78,8 +78,8 @@ def ack_message(source: int, destination: int) -> Message:
 def contribution_messages(
     plan: Plan, layer: int, phase: int, width: Width, rows: int = 1
 ) -> tuple[Message, ...]:
-    """What chips send one another, in pieces as protocol/collective.py has them: a chip with no
-    part in a phase sends an empty one."""
+    """Returns the messages of chips to each other in a collective, in the pieces of
+    protocol/collective.py: a chip that takes no part in a phase sends an empty one."""
     group = plan.group(layer)
     if len(group) == 1:
         return ()
