@@ -21,7 +21,7 @@ def describe_answer(generation: Generation) -> dict[str, Any]:
     return found
 
 
-async def whole(mailbox: Mailbox, deadline: float) -> Generation:
+async def await_generation(mailbox: Mailbox, deadline: float) -> Generation:
     """Awaits the end of a job, and returns its generation; see Mailbox.events."""
     async for event in mailbox.events(deadline):
         if isinstance(event, Done):
@@ -42,6 +42,6 @@ async def generate(
     mailbox = Mailbox()
     job = model.submit(task, client, mailbox.deliver)
     try:
-        return await whole(mailbox, deadline)
+        return await await_generation(mailbox, deadline)
     finally:
         model.queue.cancel(job)

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from host.errors import FederationError
 from host.generation.generator import Generation
 from host.serving.api_errors import describe_error
-from host.serving.asking import whole
+from host.serving.asking import await_generation
 from host.serving.event_stream import DONE, EventStream, encode_event
 from host.serving.job import Done, Mailbox, Piece
 from host.serving.openai_answers import CHAT, TEXT, AnswerWriter
@@ -81,7 +81,7 @@ class OpenAiApi:
             pieces = _stream(writer, events, parsed.wants_usage, lambda: model.queue.cancel(job))
             return EventStream(pieces)
         try:
-            generation = await _until_gone(request, whole(mailbox, deadline))
+            generation = await _until_gone(request, await_generation(mailbox, deadline))
         finally:
             model.queue.cancel(job)
         if generation is None:
