@@ -51,11 +51,11 @@ __all__ = [
 def load_model(
     name_or_path: str | Path = HOME, tokenizer: str | Path | None = None
 ) -> LoadedModel:
-    """Loads a model and quantizes it, so that clusters can be opened with it at once.
+    """Loads a model and quantizes it; clusters can then be opened with it without delay.
 
     name_or_path: "home", the model that comes with the program, another name that
     `python -m host.model get` lists, once it was fetched, or the path of a llama2.c
-    checkpoint, Hugging Face folder, GGUF file or quantized model; tokenizer: a path, where the
+    checkpoint, Hugging Face folder, GGUF file or quantized model; tokenizer: a path, if the
     model's own is not in or beside it. Raises ModelError.
     """
     tokenizer = None if tokenizer is None else given.path("tokenizer", tokenizer)
@@ -135,10 +135,10 @@ def connect(
     """Connects to flashed boards, and disconnects with the context.
 
     ports: "auto" for the boards of federation.toml in the working folder, wherever they are
-    plugged in; or their ports, as a list or separated by commas: of each board on "uart", of the
-    gateway on "espnow", of the adapter of a "ring"; model: the one that was flashed, None for the
-    one that federation.toml names; chips, link, context: as flashed, where there is no such file;
-    drafts, home: as simulate's.
+    plugged in; or their ports, as a list or separated by commas: that of each board on "uart", of
+    the gateway on "espnow", of the adapter of a "ring"; model: the one that was flashed, None for
+    the one that federation.toml names; chips, link, context: as flashed, if there is no such file;
+    drafts, home: as for simulate.
 
     Raises ClusterError for boards that are missing, do not answer or hold something else,
     ArgumentError, ModelError, HomeError, BoardError.

@@ -1,6 +1,8 @@
-"""Checks what the API is given, before anything is started with it: every function returns a value
-as the program takes it, or raises ArgumentError with the argument's name, what it must be and what
-it is."""
+"""Checks the API's arguments before anything is started with them.
+
+Every function returns a value in the form that the program uses, or raises ArgumentError with the
+argument's name, what it must be, and what it is.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cluster as the public API gives it: prompts in, generations out."""
+"""The cluster of the public API: it takes prompts, and returns generations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from host.model.loading import LoadedModel
 
 
 class Cluster:
-    """Chips that hold a model and generate with it: what simulate() and connect() give."""
+    """Chips that hold a model and generate with it; simulate() and connect() return one."""
 
     def __init__(
         self,
@@ -52,13 +52,13 @@ class Cluster:
     ) -> Generation:
         """Generates what follows a prompt.
 
-        max_tokens: that are generated at most, None for as many as the context holds; temperature:
-        0 takes the most probable token each time, above 0 tokens are drawn; top_p: among the most
-        probable ones of this probability together; seed: the same one draws the same tokens, on
-        any number of chips; stop: texts before which the generation ends.
+        max_tokens: the most tokens to generate, None for as many as the context holds;
+        temperature: 0 takes the most probable token each time, above 0 tokens are sampled; top_p:
+        sampling is among the most probable tokens with this total probability; seed: the same seed
+        samples the same tokens on any number of chips; stop: texts before which the generation
+        ends.
 
-        Raises ArgumentError, ModelError for a prompt that is too long, ClusterError where chips
-        fail.
+        Raises ArgumentError, ModelError for a prompt that is too long, ClusterError if chips fail.
         """
         task = self._task(prompt, max_tokens, temperature, top_p, seed, stop)
         return self._generator.generate(task)
@@ -73,10 +73,10 @@ class Cluster:
         seed: int = 0,
         stop: str | Sequence[str] | None = None,
     ) -> GenerationStream:
-        """Generates as `generate` does, and gives pieces of text as they come.
+        """Generates as `generate` does, and returns a stream of the pieces of text as they come.
 
-        The stream's `generation` is whole once it was read to its end. Close it to end sooner:
-        until either, nothing else can be generated on this cluster.
+        The stream's `generation` is complete once the stream was read to its end. Close the stream
+        to end sooner; until then nothing else can be generated on this cluster.
         """
         task = self._task(prompt, max_tokens, temperature, top_p, seed, stop)
         return self._generator.stream(task)
@@ -104,7 +104,7 @@ class Cluster:
         return self._open_cluster().statistics()
 
     def mark_closed(self) -> None:
-        """Refuses what is asked from now on: the chips are about to end."""
+        """Makes all further calls raise ClusterError, because the chips are about to end."""
         self._opened = None
 
     def _open_cluster(self) -> OpenCluster:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 
 def one_line(text: str) -> str:
-    """`text` with all that would break the line, or control a terminal, escaped: names that come
-    from files may hold anything."""
+    """Returns `text` with line breaks and terminal control characters escaped, since names from
+    files may contain anything."""
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
@@ -17,8 +17,8 @@ def one_line(text: str) -> str:
 
 @contextmanager
 def naming_file(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Has an OSError of what runs in the context name the file, where it does not: writing to a
-    full disk, unlike opening, does not say which."""
+    """A context that adds the file's name to an OSError without one: writing to a full disk,
+    unlike opening, does not say which file it was."""
     try:
         yield
     except OSError as error:
@@ -28,47 +28,47 @@ def naming_file(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 class FederationError(Exception):
-    """What a user can put right; the message is one line."""
+    """An error that a user can correct; the message is one line."""
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
 
 
 class ArgumentError(FederationError, ValueError):
-    """A value that cannot be; the message says what can."""
+    """An impossible value; the message says which are possible."""
 
 
 class ModelError(FederationError):
-    """A model or tokenizer that cannot be used."""
+    """A model or tokenizer cannot be used."""
 
 
 class ParallelError(ModelError, ValueError):
-    """A division that cannot be made or undone; the message names the numbers."""
+    """A model cannot be divided, or merged, in this way; the message names the numbers."""
 
 
 class Curable(ModelError):
-    """What another cluster or another option would put right, and no other model."""
+    """A model cannot be used here, but could be with another cluster or other options."""
 
 
 class TextError(ModelError, ValueError):
-    """Text that cannot be given to a model, for its encoding is not read or it is none."""
+    """Text cannot be given to a model: it is not text, or in an encoding that is not supported."""
 
 
 class BoardError(FederationError):
-    """A board that is not known, or whose file is malformed."""
+    """A board is unknown, or its file is malformed."""
 
 
 class ClusterError(FederationError):
-    """A cluster that cannot go on; the message names the chip and what it said."""
+    """A cluster cannot go on; the message names the chip and its error."""
 
 
 class BuildError(FederationError):
-    """Files for a chip that could not be made."""
+    """Files for a chip cannot be built."""
 
 
 class FlashError(FederationError):
-    """A board that cannot be flashed."""
+    """A board cannot be flashed."""
 
 
 class SetupError(FederationError):
-    """Something that set-up provides and that is missing here."""
+    """Something that the set-up provides is missing here."""

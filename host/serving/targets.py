@@ -1,4 +1,4 @@
-"""What Home Assistant calls the places and devices of an action."""
+"""Finds out what Home Assistant calls the places and devices of an action."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from host.grammar.devices import ALL, EVERYTHING, HERE
 from host.home.home import Home
 
 Slots = dict[str, "str | int"]
-# Intents that take a floor; of others, each of its rooms is asked.
+# Intents that take a floor; other intents are sent for each of its rooms.
 _TAKE_FLOORS = frozenset(
     ("HassTurnOn", "HassTurnOff", "HassGetState", "HassSetPosition", "HassLightSet",
      "HassClimateSetTemperature", "HassClimateGetTemperature", "HassVacuumStart",
@@ -20,13 +20,14 @@ _TAKE_FLOORS = frozenset(
 
 
 class NoIntent(FederationError):
-    """An action that Home Assistant has no intent for, or that is not to be done; the message is
-    for whoever spoke."""
+    """Home Assistant has no intent for the action, or it must not be done; the message is meant
+    for the speaker."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """slots: that name it; area, name: what a sentence calls it, one of them or neither."""
+    """A target of an intent. slots: those that name it; area, name: what a sentence calls it, one
+    of them or neither."""
 
     slots: Slots = field(default_factory=dict)
     area: str = ""
@@ -34,7 +35,7 @@ class Target:
 
     @property
     def is_device(self) -> bool:
-        """Whether it is one device by its name, which says what it is."""
+        """Whether it is a single device, given by its name, which implies its kind."""
         return "name" in self.slots
 
 
@@ -45,8 +46,8 @@ def area_name(home: Home, room: str) -> str:
 
 
 def find_targets(home: Home, action: Action, area: str, intent: str) -> list[Target]:
-    """Returns what an intent of an action is asked of; area: what Home Assistant calls the room
-    that the speaker is in, "" where that is not known. Raises NoIntent."""
+    """Returns the targets of an action's intent; area: what Home Assistant calls the room that the
+    speaker is in, "" if unknown. Raises NoIntent."""
     name = action.name
     if name == ALL:
         return [Target()]
@@ -69,7 +70,7 @@ def find_targets(home: Home, action: Action, area: str, intent: str) -> list[Tar
 
 
 def split_everything(home: Home, actions: Iterable[Action]) -> list[Action]:
-    """Returns actions with each kind of device in the place of everything: those that a place has
+    """Returns the actions, with "everything" replaced by each kind of device that the place has
     and that can be switched."""
     found: list[Action] = []
     for action in actions:

@@ -1,4 +1,4 @@
-"""Wyoming, by which Home Assistant asks: a transcript in, intents out.
+"""Serves Wyoming, the protocol by which Home Assistant sends transcripts and receives intents.
 
 The protocol is that of the wyoming library: a line of JSON for each event, and then its data.
 """
@@ -42,13 +42,13 @@ _LOG = logging.getLogger("federation")
 MOST_EVENT = 1 << 16  # bytes of an event's data or payload
 MOST_CONNECTIONS = 64
 _READ_TIMEOUT = 60.0  # seconds that a connection may be silent
-_WRITE_TIMEOUT = 30.0  # seconds in which what is sent must be read
+_WRITE_TIMEOUT = 30.0  # seconds within which the client must read what is sent
 _NOT_UNDERSTOOD = "Sorry, I did not understand that"
 _BY = Attribution(name=PROJECT, url="")
 
 
 class _Reader(asyncio.StreamReader):
-    """Reads no event that is longer than ours are, and waits for none for ever."""
+    """A reader that refuses events longer than ours are, and does not wait for ever."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
@@ -65,10 +65,10 @@ class _Reader(asyncio.StreamReader):
 
 
 class WyomingService:
-    """Answers transcripts: with intents where the model answers in action lines, else with text.
+    """Answers transcripts: with intents if the model answers in action lines, else with text.
 
-    areas: the room of each satellite or device, by the id that Home Assistant gives it, "*" for
-    all others; seconds: in which an answer must be there.
+    areas: the room of each satellite or device, by its id in Home Assistant, "*" for all others;
+    seconds: within which an answer must be complete.
     """
 
     def __init__(
@@ -77,10 +77,10 @@ class WyomingService:
         self._model, self._table, self._areas, self._seconds = model, table, areas, seconds
         self._recognizes = model.source.prompt_format.grammar is not None
         self._connections = 0
-        self._silent: dict[asyncio.StreamWriter, None] = {}  # that wait for an event, oldest first
+        self._silent: dict[asyncio.StreamWriter, None] = {}  # waiting for an event, oldest first
 
     def info(self) -> Info:
-        """What the service says of itself."""
+        """Returns the description of the service."""
         name = self._model.name
         what: dict[str, Any] = {
             "attribution": _BY, "installed": True, "version": RELEASE,
@@ -128,9 +128,9 @@ class WyomingService:
         return self._table.area_of(area.replace(" ", "_")) or area
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serves a connection until it is closed, or sends what is no event.
+        """Serves a connection until it is closed, or sends something other than an event.
 
-        One too many has the one that was silent for longest be closed.
+        If there are too many connections, the one that was silent for longest is closed.
         """
         self._connections += 1
         has_room = self._connections <= MOST_CONNECTIONS or self._make_room()
@@ -156,7 +156,8 @@ class WyomingService:
             self._silent.pop(writer, None)
 
     def _make_room(self) -> bool:
-        """Closes the connection that has been silent for longest; whether there is one."""
+        """Closes the connection that has been silent for longest; returns whether there was
+        one."""
         for oldest in self._silent:
             del self._silent[oldest]
             oldest.transport.abort()
@@ -172,11 +173,11 @@ class WyomingService:
         if Recognize.is_type(event.type):
             asked = Recognize.from_event(event)
             return await self.answer(str(asked.text), asked.context or {})
-        return []  # as other programs do with what they do not know
+        return []  # other programs ignore unknown events too
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
-    """Closes a connection, at once where what was sent is not read in time."""
+    """Closes a connection; at once, if what was sent is not read in time."""
     writer.close()
     try:
         async with asyncio.timeout(_WRITE_TIMEOUT):
@@ -188,8 +189,8 @@ async def _close(writer: asyncio.StreamWriter) -> None:
 def parse_address(text: str, is_insecure: bool = False) -> tuple[str, int]:
     """Returns host and port of tcp://HOST:PORT.
 
-    Raises ArgumentError, unless is_insecure also where other machines could ask: Wyoming knows no
-    keys.
+    Raises ArgumentError; unless is_insecure, also if other machines could connect, because Wyoming
+    has no keys.
     """
     try:
         parts = urlsplit(text)
@@ -207,7 +208,7 @@ def parse_address(text: str, is_insecure: bool = False) -> tuple[str, int]:
 
 
 def parse_areas(texts: list[str]) -> dict[str, str]:
-    """Returns rooms by satellite, of texts as DEVICE=ROOM. Raises ArgumentError."""
+    """Returns rooms by satellite, given texts of the form DEVICE=ROOM. Raises ArgumentError."""
     found = {}
     for text in texts:
         device, equals, room = text.rpartition("=")
@@ -221,7 +222,7 @@ def parse_areas(texts: list[str]) -> dict[str, str]:
 async def open_wyoming(
     service: WyomingService, address: tuple[str, int], announce: bool = False
 ) -> AsyncIterator[int]:
-    """Listens while the context lasts; gives the port. announce: by zeroconf too.
+    """Listens while the context lasts, and yields the port; announce: whether to use zeroconf.
 
     Raises ArgumentError for an address that cannot be listened on.
     """
@@ -242,7 +243,7 @@ async def open_wyoming(
 
 @contextlib.asynccontextmanager
 async def _announced(host: str, port: int) -> AsyncIterator[None]:
-    """Has Home Assistant find the service by zeroconf while the context lasts."""
+    """Announces the service to Home Assistant by zeroconf while the context lasts."""
     # Imported here: it takes a tenth of a second, and few servers announce themselves.
     from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
@@ -256,7 +257,8 @@ async def _announced(host: str, port: int) -> AsyncIterator[None]:
 
 
 def _own_address() -> str:
-    """This machine's address in its network: the one from which it would send multicast."""
+    """Returns this machine's address in its network: the one from which it would send
+    multicast."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
         unused.connect(("224.0.0.251", 1))
         return str(unused.getsockname()[0])
