@@ -75,11 +75,12 @@ class PromptFormat:
     """The format of a model's prompts.
 
     template: the text that the model is given, with {prompt} in place of the prompt; examples:
-    prompts; normalization: how prompts are rewritten, None for not at all; spelling: which typing
-    errors in them are corrected, None for none; grammar: that of answers, None for any text; names: SYMBOLS if the model knows symbols in place of a home's
-    names, else ""; home: the home with these names, in which answers must be possible, None for
-    any; chat: the chat template, None if the model does not know conversations; confidence: how
-    sure the model must be.
+    prompts; normalization: how prompts are rewritten, None for not at all; spelling: which
+    typing errors in them are corrected, None for none; grammar: that of answers, None for any
+    text; names: SYMBOLS if the model knows symbols in place of a home's names, else ""; home:
+    the home with these names, in which answers must be possible, None for any; chat: the chat
+    template, None if the model does not know conversations; confidence: how sure the model must
+    be.
 
     Raises ModelError for a template without {prompt}, and for symbols with a grammar other than
     action lines.
