@@ -143,20 +143,19 @@ def feed_forward_calls(part, rows, gates, up):
     ]
 
 
-def scoring_program(vocabulary, answer):
-    """Returns the program that writes the logits of workspace.x into the frame buffer `answer`, as
-    Vocabulary's run and write do, and the offset of their end in it."""
+def scoring_program(vocabulary, answer=None):
+    """Returns the program that computes the logits of workspace.x, as Vocabulary.run does, and
+    writes them into the frame buffer `answer`, if it is given."""
     logits, weights, kernels = vocabulary.logits, vocabulary._weights, vocabulary._kernels
     rows = len(logits)
     calls = [
         (matvec, (weights, 0, logits, x, rows, at))
         for matvec, at, x in vocabulary._classifier.blocks
     ]
-    calls += [
-        (kernels.rescale, (logits, 0, weights, 0, vocabulary._scale, 1)),
-        (kernels.store_int16s, (logits, 0, LOGITS_DATA, answer, rows)),
-    ]
-    return make_program(calls, ()), LOGITS_DATA + 2 * rows
+    calls.append((kernels.rescale, (logits, 0, weights, 0, vocabulary._scale, 1)))
+    if answer:
+        calls.append((kernels.store_int16s, (logits, 0, LOGITS_DATA, answer, rows)))
+    return make_program(calls, ())
 
 
 def _names(calls):
@@ -276,7 +275,7 @@ def start(node, load_passes=None):
     room = _LAYER_ROOM + _SLOT_ROOM * len(layers[0].caches or ())
     gc.collect()
     if gc.mem_free() < _ROOM + room * len(layers):
-        for name in ("program", "serve", "exchange"):
+        for name in ("program", "serve", "exchange", "exchange_line"):
             if sys.modules.pop("firmware.compute." + name, None):
                 delattr(sys.modules["firmware.compute"], name)
         return False

@@ -28,6 +28,7 @@ from protocol.frame import HEADER_SIZE, HOST, LENGTH, TRAILER_SIZE, append_trail
 from protocol.message_types import COMPUTE
 from protocol.messages import (
     COMPUTE_DATA,
+    LOGITS_DATA,
     PHASE_ATTENTION,
     PHASE_FEED_FORWARD,
     PHASE_VOCABULARY,
@@ -170,11 +171,12 @@ def _scoring(vocabulary, answer):
     no rows, if they are too many for an answer, or if candidates are sent instead."""
     if not vocabulary or vocabulary.candidates:
         return {}
-    program, end = scoring_program(vocabulary, answer)
+    end = LOGITS_DATA + 2 * len(vocabulary.logits)
     if end + TRAILER_SIZE[3] > len(answer):
         return {}
     return {
-        "vocabulary": program, "vocabulary_values": array("I", [0] * 3), "logits_end": end,
+        "vocabulary": scoring_program(vocabulary, answer),
+        "vocabulary_values": array("I", [0] * 3), "logits_end": end,
         "first_row": vocabulary.first_row, "exponent": vocabulary.exponent,
     }  # fmt: skip
 

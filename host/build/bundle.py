@@ -50,13 +50,14 @@ TWINS = (
     "protocol/frame_check.py", "protocol/sums.py", "protocol/hmac_pointers.py",
     "firmware/compute/kernels.py", "firmware/compute/norms.py", KERNELS,
     "firmware/compute/program.py", "firmware/compute/serve.py",
-    "firmware/compute/exchange.py",
+    "firmware/compute/exchange.py", "firmware/compute/exchange_line.py",
 )  # fmt: skip
 _OF_RESIDUAL = (
     "firmware/compute/norms.py", "protocol/bitunpack_pointers.py", "protocol/sums.py",
 )  # fmt: skip
 # Calls of programs, which an exchange runs, have the addresses of weights in them.
 _PROGRAM, _EXCHANGE = "firmware/compute/program.py", "firmware/compute/exchange.py"
+_EXCHANGE_LINE = "firmware/compute/exchange_line.py"  # of chips with a line of their own
 # Of chips alone whose weights stay in flash.
 _OF_FLASH = (
     "firmware/compute/blocks.py", "firmware/compute/partition.py", "protocol/flash_layout.py",
@@ -123,15 +124,15 @@ def chip_files(
     }
     files |= {BOOT: (SOURCES / "firmware" / BOOT).read_bytes(), "main.py": _START}
     if kernels:
-        exchanges_natively = plan.strategy.keeps_residual and not shard.elements
+        exchanges_natively = plan.strategy.keeps_residual and not (shard.elements or in_flash)
         is_left_out = {
             **dict.fromkeys(_OF_RESIDUAL, not plan.strategy.keeps_residual),
             **dict.fromkeys(_OF_SIGNING, not plan.link.signed),
             **dict.fromkeys(_OF_LINES, not answers_on_line),
-            _PROGRAM: in_flash, _EXCHANGE: in_flash or not exchanges_natively,
-            _FRAME_CHECK: checks_headers,
-            _FRAMING: not has_line,
-        }
+            _PROGRAM: in_flash, _EXCHANGE: not exchanges_natively,
+            _EXCHANGE_LINE: not exchanges_natively or plan.link.kind != "uart",
+            _FRAME_CHECK: checks_headers, _FRAMING: not has_line,
+        }  # fmt: skip
         twins = {path: sources[path] for path in TWINS if not is_left_out.get(path)}
         native = native_files({**twins, **passes}, kernels, model.config.head_dim)
         files.update(native)

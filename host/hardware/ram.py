@@ -16,7 +16,7 @@ MACHINE_CODE = {
     },
     "rv32im": {
         "host": {"uart": 30_300, "espnow": 26_000, "gateway": 29_600},
-        "chips": {"uart": 40_300, "espnow": 39_300, "gateway": 42_900},
+        "chips": {"uart": 43_700, "espnow": 41_500, "gateway": 45_100},
     },
     "lx6": {
         "host": {"uart": 26_300, "espnow": 23_400, "gateway": 27_500},

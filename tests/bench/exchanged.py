@@ -16,15 +16,45 @@ import numpy as np
 from bench.emulation.processor import Processor, signed
 from host.build.machine_code.exchange_words import WORDS
 from host.model.arithmetic import Gain, Rescale, add_residual, rms_normalize
+from host.wire.payloads import encode_step
 from protocol.auth import Signer
 from protocol.collective import Collective
-from protocol.frame import HEADER_SIZE, TRAILER_SIZE, append_trailer, write_header
+from protocol.fields import put_u16
+from protocol.frame import (
+    BROADCAST,
+    HEADER_SIZE,
+    HOST,
+    SRC,
+    TRAILER_SIZE,
+    append_trailer,
+    seal,
+    write_header,
+)
+from protocol.message_types import ACK, BEST, LOGITS, STEP
+from protocol.messages import (
+    ACK_SIZE,
+    BEST_LOGIT,
+    BEST_PLACE,
+    BEST_SIZE,
+    BEST_TOKEN,
+    LAYER,
+    LOGITS_DATA,
+    LOGITS_FIRST_ROW,
+    LOGITS_SHIFT,
+    STEP_WANTS,
+    WANTS_BEST,
+    WANTS_NOTHING,
+    begin_answer,
+)
 from tests.bench.twins import crc_table
 
 DIM, LAYERS, ROWS, BITS, ROOM = 24, 2, 2, 26, 130
+FIRST_LAYER, CONTEXT, BOOT_ID, FIRST_ROW, EXPONENT = 3, 200, 0xB007, 0x0304, 9
+LONGEST = 256  # bytes of a frame, and of data from a line
 MEMBERS, CHIP = (4, 7, 2, 9), 2
 EPOCH = 0x8123
 OTHER, FINISH, PIECES, ENTER = -1, -2, -3, -1
+ANSWER = 1 << 16
 ATTENTION, FEED_FORWARD, IDLE = range(3)
 _LIMIT = 32767
 
@@ -84,6 +114,33 @@ class Python:
             self._contribute()
         return False
 
+    def answer(self, request: bytes, has_rows: bool = True) -> bytes:
+        """Ends the step of a STEP frame with its last sum; the frame of its answer."""
+        total = np.array(self.collective.result[:DIM])[None]
+        factors, _ = numbers_of(2 * self.layer + self.phase)
+        self.residual[:1] = add_residual(self.residual[:1], total, factors)
+        self.held[0][self.layer] += self.held[0][self.layer] == self.positions[0]
+        self.layer, self.phase = LAYERS, IDLE
+        _, gain = numbers_of(2 * LAYERS)
+        logits = rms_normalize(self.residual[:1], gain, _LIMIT)[0] * 1000
+        answer = bytearray(LONGEST)
+        begin_answer(request, answer, BOOT_ID)
+        kind, length = ACK, ACK_SIZE
+        if has_rows and request[STEP_WANTS] == WANTS_BEST:
+            kind, length = BEST, BEST_TOKEN - HEADER_SIZE + BEST_SIZE
+            # Of equal ones the lowest come first.
+            for place, best in enumerate(np.argsort(-logits, kind="stable")[:2]):
+                put_u16(answer, BEST_TOKEN + BEST_PLACE * place, FIRST_ROW + int(best))
+                put_u16(answer, BEST_LOGIT + BEST_PLACE * place, int(logits[best]) & 0xFFFF)
+        elif has_rows and request[STEP_WANTS] != WANTS_NOTHING:
+            kind, length = LOGITS, LOGITS_DATA - HEADER_SIZE + 2 * DIM
+            put_u16(answer, LOGITS_FIRST_ROW, FIRST_ROW)
+            answer[LOGITS_SHIFT] = EXPONENT
+            answer[LOGITS_DATA : LOGITS_DATA + 2 * DIM] = logits.astype("<i2").tobytes()
+        number = request[4] | request[5] << 8
+        write_header(answer, 3 if self.signer else 2, kind, CHIP, HOST, number, length)
+        return bytes(answer[: append_trailer(answer, length, self.signer)])
+
     def _contribute(self) -> None:
         rows = len(self.positions) if self.has_part[self.phase] else 0
         out = np.zeros((rows, DIM), np.int64)
@@ -105,8 +162,11 @@ class Exchanging:
     def __init__(
         self, core: Processor, code: int, kernels: Mapping[str, int], states: int, constants: int,
         result: Callable[[], int], has_part: tuple[bool, bool], in_passes: bool = False,
+        answers: bool = False, has_rows: bool = True, chips: int = 10,
     ) -> None:  # fmt: skip
-        """in_passes: whether two rows attend together; feed-forward has no such program."""
+        """in_passes: whether two rows attend together; feed-forward has no such program. answers:
+        whether steps come as STEPs and end with answers; has_rows: whether of the vocabulary
+        there are rows here; chips: that are signed for."""
         self._core, self._code, self._result = core, code, result
         place = core.memory.placed
         self.places = {
@@ -116,7 +176,9 @@ class Exchanging:
                 "residual": 4 * ROWS * DIM, "x": 4 * DIM, "out": 4 * ROWS * DIM,
                 "highest": 4 * 12, "seen": 8 * 12, "counter": 4,
                 "total": 4 * ROWS * DIM, "own": 4 * ROWS * DIM, "total_1": 4 * ROWS * DIM,
-                "own_1": 4 * ROWS * DIM, "held": 4 * ROWS * LAYERS,
+                "own_1": 4 * ROWS * DIM, "held": 4 * ROWS * LAYERS, "request": 15, "rows": 8,
+                "answer": LONGEST, "data": LONGEST, "line_frame": LONGEST, "line_state": 16,
+                "encoded": 2 * LONGEST,
             }.items()
         }  # fmt: skip
         size = 16 + 4 * len(MEMBERS)
@@ -127,6 +189,7 @@ class Exchanging:
             member_of[chip] = member
         core.memory.write(self.places["highest"], b"\xff" * 48)
         core.memory.write(self.places["counter"], b"\xff" * 4)
+        core.memory.write(self.places["answer"] + SRC, bytes([CHIP]))  # as an Outbox does
         core.memory.write(self.places["place"], struct.pack("<3i", 0, IDLE, 0))
         words = {
             **self.places, **kernels, "member_of": place(bytes(member_of)),
@@ -134,8 +197,20 @@ class Exchanging:
             "capacity": ROWS * DIM, "members": len(MEMBERS), "me": MEMBERS.index(CHIP),
             "bits": BITS, "chip": CHIP, "version": 3 if states else 2,
             "table": place(crc_table()), "states": states, "constants": constants,
-            "passes": self._passes() if in_passes else 0,
+            "passes": self._passes() if in_passes else 0, "exchange": code,
+            "longest": LONGEST, "host": chips, "first_layer": FIRST_LAYER, "context": CONTEXT,
+            "positions": self.places["held"], "boot_id": BOOT_ID, "sequence": 0xFFFFFFFF,
+            "attention_values": place(bytes(8)),
         }  # fmt: skip
+        if answers:
+            words["sequence"] = EPOCH
+        else:
+            del words["answer"]
+        if has_rows:
+            words.update({
+                "logit_rows": DIM, "logits": self.places["out"], "first_row": FIRST_ROW,
+                "exponent": EXPONENT, "logits_end": LOGITS_DATA + 2 * DIM,
+            })  # fmt: skip
         self.block = place(struct.pack(f"<{len(WORDS)}I", *(words.get(name, 0) for name in WORDS)))
 
     def _passes(self) -> int:
@@ -157,6 +232,10 @@ class Exchanging:
                 self.places["x"] if has_part[phase & 1] else 0,
                 self.places["x"] if phase & 1 else 0,
             ]  # fmt: skip
+        _, gain = numbers_of(2 * LAYERS)
+        gains = [int(value) + (1 << 15) for value in gain.multiplier]
+        words += [0, 0, place(struct.pack(f"<{DIM}H", *gains)), gain.shift, gain.epsilon, _LIMIT,
+                  self.places["x"], 0]  # fmt: skip
         return place(struct.pack(f"<{len(words)}I", *words))
 
     def ints(self, name: str, count: int) -> list[int]:
@@ -174,7 +253,7 @@ class Exchanging:
         sizes = {"state": 28, "place": 12, "residual": 4 * ROWS * DIM, "highest": 48, "seen": 96,
                  "counter": 4, "total": 4 * ROWS * DIM, "own": 4 * ROWS * DIM, "held": 16,
                  "total_1": 4 * ROWS * DIM, "own_1": 4 * ROWS * DIM, "round": 32, "round_1": 32,
-                 "frame": 300}  # fmt: skip
+                 "frame": 300, "request": 15, "rows": 8, "answer": LONGEST}  # fmt: skip
         return b"".join(content(self.places[name], size) for name, size in sizes.items()) + (
             content(self.block, 16)
         )
@@ -205,7 +284,31 @@ class Exchanging:
 
     def sent(self, size: int) -> bytes:
         """The frame that is to be sent."""
+        if size > ANSWER:
+            return self._core.memory.content(self.places["answer"], size - ANSWER)
         return self._core.memory.content(self.places["frame"], size)
+
+    def expect(self, number: int) -> None:
+        """Has a STEP begin with the collective of this number."""
+        self.write("state", *self.ints("state", 4), (number - 1) & 0xFFFF, EPOCH, 8 * (ROOM - 9))
+
+    def word(self, name: str, value: int) -> None:
+        """Writes a word of the block."""
+        at = self.block + 4 * WORDS.index(name)
+        self._core.memory.write(at, struct.pack("<I", value))
+
+    def take_line(self, line_code: int, data: bytes) -> int:
+        """What take_line, whose core lies at line_code, gives for so much data."""
+        memory = self._core.memory
+        memory.write(self.places["data"], data)
+        self._core._operations.clear()
+        self._core.enter(memory.placed(struct.pack("<2I", self.block, len(data))), 0, 0)
+        self._core._run(line_code)
+        return signed(self._result())
+
+    def encoded(self, size: int) -> bytes:
+        """What is to be written to the line."""
+        return self._core.memory.content(self.places["encoded"], size)
 
 
 def contribution(
@@ -222,6 +325,17 @@ def contribution(
     collective.start(EPOCH, number)
     collective.all_reduce(memoryview(array("i", values)), len(values))
     return frames
+
+
+def step_frame(
+    number: int, position: int, residual: list[int], wants: int, signer: Signer | None = None
+) -> bytes:
+    """The STEP frame of one position."""
+    payload = encode_step(EPOCH, wants, position, 1, number, residual)
+    frame = bytearray(HEADER_SIZE) + payload + bytes(12)
+    frame[LAYER] = FIRST_LAYER
+    size = seal(frame, 3 if signer else 2, STEP, HOST, BROADCAST, position, len(payload), signer)
+    return bytes(frame[:size])
 
 
 def payload_of(frame: bytes) -> int:

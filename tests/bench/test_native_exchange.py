@@ -12,10 +12,12 @@ from bench.emulation.processor import Processor
 from bench.emulation.rv32 import Rv32
 from host.build.machine_code import (
     rv32_bits,
+    rv32_elements,
     rv32_frames,
     rv32_hmac,
     rv32_norms,
     xtensa_bits,
+    xtensa_elements,
     xtensa_frames,
     xtensa_hmac,
     xtensa_norms,
@@ -53,17 +55,23 @@ BOTH, HEADLESS, NOTHING = (True, True), (False, True), (False, False)
 ITEMS = {
     "check_frame": "frames", "add_unpacked": "bits", "add_rescaled": "norms", "norm": "norms",
     "contribute": "norms", "_clear": "norms", "bits_needed": "bits", "pack": "bits",
-    "put_crc32": "frames", "authenticate": "hmac",
+    "put_crc32": "frames", "authenticate": "hmac", "unpack": "bits", "best": "norms",
+    "store_int16s": "elements", "decode": "frames", "encode": "frames",
 }  # fmt: skip
-RV32 = {"frames": rv32_frames, "bits": rv32_bits, "norms": rv32_norms, "hmac": rv32_hmac}
+RV32 = {
+    "frames": rv32_frames, "bits": rv32_bits, "norms": rv32_norms, "hmac": rv32_hmac,
+    "elements": rv32_elements,
+}  # fmt: skip
 XTENSA = {
     "frames": xtensa_frames, "bits": xtensa_bits, "norms": xtensa_norms, "hmac": xtensa_hmac,
+    "elements": xtensa_elements,
 }  # fmt: skip
 
 
 def made(
-    processor: type[Processor], key: bytes, has_part: tuple[bool, bool], in_passes: bool = False
-) -> Exchanging:
+    processor: type[Processor], key: bytes, has_part: tuple[bool, bool], in_passes: bool = False,
+    **answering: bool,
+) -> Exchanging:  # fmt: skip
     """The member on a core of this kind."""
     core, is_rv32 = processor(), processor is Rv32
     modules = RV32 if is_rv32 else XTENSA
@@ -79,7 +87,8 @@ def made(
     states = states_of(core, kernels["authenticate"], constants, key) if key else 0
     return Exchanging(
         core, kernels.pop("exchange"), kernels, states, constants,
-        lambda: core.registers[10 if is_rv32 else 2], has_part, in_passes,
+        lambda: core.registers[10 if is_rv32 else 2], has_part, in_passes, chips=CHIPS,
+        **answering,
     )  # fmt: skip
 
 

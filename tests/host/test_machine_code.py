@@ -9,6 +9,7 @@ import pytest
 from bench.emulation.mpy import machine_code
 from bench.native import NATIVE_SETS
 from host.build.bundle import NATIVE, chip_files, chip_module
+from host.build.machine_code import exchange_words
 from host.build.machine_code.exchange_words import WORDS as EXCHANGE_WORDS
 from host.build.machine_code.frames import WORDS
 from host.build.packages import chip_path
@@ -154,12 +155,30 @@ def test_chips_fill_every_word_of_the_block_of_serve():
 
 def test_chips_fill_every_word_of_the_block_of_exchange():
     """Those of both rounds and of what a chip has for its version of frames among them."""
-    tree = ast.parse((REPOSITORY / "firmware" / "compute" / "exchange.py").read_text())
-    block = next(node for node in tree.body if getattr(node, "name", "") == "_block")
+    trees = [
+        ast.parse((REPOSITORY / "firmware" / "compute" / f"{module}.py").read_text())
+        for module in ("exchange_block", "exchange_line")
+    ]
     filled = {
-        key.value for node in ast.walk(block) if isinstance(node, ast.Dict) for key in node.keys
+        key.value
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Dict)
+        for key in node.keys
     }
+    filled |= {"logits_end", "exchange"}  # where there are logits, and a line
+    filled |= {"attention_values"}  # of whatever sequence is the current one
+    filled -= {"scoring", "values"}  # which are only held
     rounds = {name + suffix for name in ("total", "own", "round") for suffix in ("", "_1")}
-    spare = {"spare", "spare_1", "spare_2"}
+    spare = {"spare", "spare_1", "spare_2", *(f"line_state_{place}" for place in range(4))}
     assert filled | rounds | spare | set(COUNTS) == set(EXCHANGE_WORDS)
     assert list(EXCHANGE_WORDS[:4]) == COUNTS
+    given = given_in("exchange")
+    for name in ("sequence", "positions", "attention_values"):
+        assert EXCHANGE_WORDS[given[f"_{name.upper()}"].args[0].value] == name
+
+
+def test_machine_code_and_bytecode_of_exchanges_have_the_same_results():
+    given = {name: eval(ast.unparse(value.args[0])) for name, value in given_in("results").items()}
+    assert given == {"OTHER": exchange_words.OTHER, "PIECES": exchange_words.PIECES,
+                     "ANSWER": exchange_words.ANSWER}  # fmt: skip

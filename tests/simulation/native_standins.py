@@ -4,6 +4,9 @@ from host.build.machine_code.registry import KernelSet
 
 CRASH = b"\x0f\x0b"  # ud2: an undefined instruction
 HANG = b"\xeb\xfe"  # jmp to itself
+_OF_PROGRAMS = (
+    "run_program", "_code", "serve", "follow", "exchange", "_set_sequence", "take_line",
+)  # fmt: skip
 
 
 def standin(**changed):
@@ -12,7 +15,7 @@ def standin(**changed):
     made = {}
 
     def kernel(function, head_dim):
-        if function.name in ("run_program", "_code", "serve", "follow", "exchange"):
+        if function.name in _OF_PROGRAMS:
             return None  # no processor runs programs by viper's code
         made[function.name] = function.code
         other = changed.get(function.name, function.code)

@@ -251,7 +251,7 @@ def test_a_processor_without_any_says_so(chip):
 
 def test_every_kernel_is_proved():
     """All functions with machine code of ours have cases; matvec and attend by their names."""
-    assert set(_CORES) == set(proof._CASES) | {"run_program", "serve", "exchange"}
+    assert set(_CORES) == set(proof._CASES) | {"run_program", "serve", "exchange", "take_line"}
 
 
 def test_the_widest_models_proof_draws_few_numbers_and_feeds_the_watchdog(monkeypatch):

@@ -8,6 +8,7 @@ from host.build.machine_code.exchange_words import (
     FRAME,
     GROUP_WORDS,
     LAYER,
+    PHASE,
     PLACE_WORDS,
     ROUND,
     ROWS,
@@ -18,6 +19,17 @@ from host.build.machine_code.exchange_words import (
     Group,
     Place,
 )
+
+
+def find_phase(code: CommonCode) -> None:
+    """C = the words of the phase that the step at A is in; changes t0, t1."""
+    code.load("t0", A, LAYER)
+    code.shift("t0", "t0", 1)
+    code.load("t1", A, PHASE)
+    code.operate("+", "t0", "t0", "t1")
+    code.shift("t0", "t0", 5)
+    code.get(C, "phases")
+    code.operate("+", C, C, "t0")
 
 
 def locate_row(code: CommonCode, to: str, vector: str) -> None:
@@ -39,7 +51,7 @@ def compute_rows(code: CommonCode) -> None:
     code.load("t0", A, ROWS)
     code.branch(B, "==", "t0", "rows computed")
     code.label("row to compute")
-    _normalize(code, "x")
+    normalize(code, "x")
     _load_values(code)
     locate_row(code, "t2", "out")
     code.load("t0", C, Entry.PROGRAM)
@@ -57,7 +69,7 @@ def _go_on(code: CommonCode) -> None:
     code.add(B, B, 1)
 
 
-def _normalize(code: CommonCode, into: str) -> None:
+def normalize(code: CommonCode, into: str) -> None:
     """Row B of the residual stream, normalized, to where a word says."""
     locate_row(code, "t0", "residual")
     for register, place in (("t1", Entry.GAIN), ("t2", Entry.NORM), ("t3", Entry.EPSILON),
@@ -136,7 +148,7 @@ def _normalize_group(code: CommonCode) -> None:
     code.load("t0", ROUND, Group.INPUTS)
     code.put("t0", "spare_1")
     code.label("row to normalize")
-    _normalize(code, "spare_1")
+    normalize(code, "spare_1")
     code.get("t0", "spare_1")
     code.load("t1", ROUND, Group.STEP)
     code.operate("+", "t0", "t0", "t1")

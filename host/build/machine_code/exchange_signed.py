@@ -5,7 +5,7 @@ from __future__ import annotations
 from host.build.machine_code.common import CommonCode
 from host.build.machine_code.exchange_words import FRAME, A
 from protocol.auth import LAST_COUNTER, MAC_SIZE
-from protocol.frame import SRC, TRAILER_SIZE
+from protocol.frame import HOST, SRC, TRAILER_SIZE
 
 _COUNTER_SIZE = TRAILER_SIZE[3] - MAC_SIZE
 _WINDOW = 64
@@ -27,11 +27,20 @@ def _counters(code: CommonCode) -> None:
         code.load8("t1", "t3", place)
         code.shift("t0", "t0", 8)
         code.operate("|", "t0", "t0", "t1")
-    code.load8("t2", FRAME, SRC)
+    _source(code, "t2")
     code.shift("t2", "t2", 2)
     code.get("t1", "highest")
     code.operate("+", "t2", "t2", "t1")
     code.load("t1", "t2")
+
+
+def _source(code: CommonCode, to: str) -> None:
+    """to = the place of the frame's source in what is kept of each; changes t4."""
+    found = code.unique("source")
+    code.load8(to, FRAME, SRC)
+    code.branch_number(to, "!=", HOST, found)
+    code.get(to, "host")
+    code.label(found)
 
 
 def verify_frame(code: CommonCode) -> None:
@@ -55,7 +64,7 @@ def mark_counter(code: CommonCode) -> None:
     _unless_signed(code, "marked")
     _counters(code)
     code.store("t0", "t2")
-    code.load8("t2", FRAME, SRC)
+    _source(code, "t2")
     code.shift("t2", "t2", 3)
     code.get("t3", "seen")
     code.operate("+", "t3", "t3", "t2")
@@ -84,13 +93,14 @@ def mark_counter(code: CommonCode) -> None:
     code.label("marked")
 
 
-def check_counter(code: CommonCode) -> None:
-    """Goes to "pieces" where this chip has used up its counters; changes t0, t1."""
-    _unless_signed(code, "countable")
+def check_counter(code: CommonCode, otherwise: str) -> None:
+    """Goes to a label where this chip has used up its counters; changes t0, t4."""
+    countable = code.unique("countable")
+    _unless_signed(code, countable)
     code.get("t0", "counter")
     code.load("t0", "t0")
-    code.branch_number("t0", "==", LAST_COUNTER, "pieces")
-    code.label("countable")
+    code.branch_number("t0", "==", LAST_COUNTER, otherwise)
+    code.label(countable)
 
 
 def end_frame(code: CommonCode) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from host.build.machine_code import exchange_answer as answer
 from host.build.machine_code.common import CommonCode
-from host.build.machine_code.exchange_rows import compute_rows, locate_row
+from host.build.machine_code.exchange_rows import compute_rows, find_phase, locate_row
 from host.build.machine_code.exchange_sums import find_round
 from host.build.machine_code.exchange_words import (
+    ATTENTION,
+    FEED_FORWARD,
     FRAME,
+    IDLE,
     LAYER,
     LEFT,
     NOW,
@@ -23,12 +27,11 @@ from host.build.machine_code.exchange_words import (
     Place,
 )
 
-_ATTENTION, _FEED_FORWARD, _IDLE = 0, 1, 2
-
 
 def complete(code: CommonCode) -> None:
     """Goes to "none" unless a step is under way whose sum is there, to "finish" where it is the
-    last; A = where the step's place lies, ROUND = the sum's words."""
+    last and its answer is not for this; A = where the step's place lies, ROUND = the sum's words.
+    """
     code.get("t0", "state")
     code.load("t0", "t0", NOW)
     find_round(code, "t0")
@@ -37,29 +40,20 @@ def complete(code: CommonCode) -> None:
     code.branch_number("t0", "!=", 0, "none")
     code.get(A, "place")
     code.load("t1", A, PHASE)
-    code.branch_number("t1", "==", _IDLE, "none")
-    code.branch_number("t1", "==", _ATTENTION, "goes on")
+    code.branch_number("t1", "==", IDLE, "none")
+    code.branch_number("t1", "==", ATTENTION, "goes on")
     code.load("t0", A, LAYER)
     code.add("t0", "t0", 1)
     code.get("t1", "layers")
-    code.branch("t0", "==", "t1", "finish")
+    code.branch("t0", "!=", "t1", "goes on")
+    answer.check(code)
     code.label("goes on")
 
 
-def _entry(code: CommonCode) -> None:
-    """C = the words of the phase that the step at A is in; changes t0, t1."""
-    code.load("t0", A, LAYER)
-    code.shift("t0", "t0", 1)
-    code.load("t1", A, PHASE)
-    code.operate("+", "t0", "t0", "t1")
-    code.shift("t0", "t0", 5)
-    code.get(C, "phases")
-    code.operate("+", C, C, "t0")
-
-
 def add_sums(code: CommonCode) -> None:
-    """Adds the sum to the residual stream; the step enters its next phase."""
-    _entry(code)
+    """Adds the sum to the residual stream; the step enters its next phase, or "answer" where there
+    is none."""
+    find_phase(code)
     code.number(B, 0)
     code.label("row to add")
     locate_row(code, "t0", "residual")
@@ -72,17 +66,19 @@ def add_sums(code: CommonCode) -> None:
     code.load("t0", A, ROWS)
     code.branch(B, "<", "t0", "row to add")
     code.load("t0", A, PHASE)
-    code.branch_number("t0", "==", _FEED_FORWARD, "layer done")
-    code.number("t0", _FEED_FORWARD)
+    code.branch_number("t0", "==", FEED_FORWARD, "layer done")
+    code.number("t0", FEED_FORWARD)
     code.store("t0", A, PHASE)
     code.jump("enter")
     code.label("layer done")
     _note_held(code)
-    code.number("t0", _ATTENTION)
+    code.number("t0", ATTENTION)
     code.store("t0", A, PHASE)
     code.load("t0", A, LAYER)
     code.add("t0", "t0", 1)
     code.store("t0", A, LAYER)
+    code.get("t1", "layers")
+    code.branch("t0", "==", "t1", "answer")
 
 
 def _note_held(code: CommonCode) -> None:
@@ -109,7 +105,7 @@ def compute(code: CommonCode) -> None:
     """out = this chip's partial sums of the phase that the step is in, B rows of them; none where
     it has no part in it."""
     code.get(A, "place")
-    _entry(code)
+    find_phase(code)
     code.number(B, 0)
     code.load("t0", C, Entry.PROGRAM)
     code.branch_number("t0", "==", 0, "computed")

@@ -137,8 +137,9 @@ def clear_next(code: CommonCode) -> None:
 
 
 def write(code: CommonCode) -> None:
-    """t0 = the bytes of the frame with this chip's contribution, number A and of B elements, which
-    has been written; "pieces" where one does not do."""
+    """Writes the frame with this chip's contribution, number A and of B elements, but for its
+    trailer; its address is in FRAME, its bytes so far in A, and C is not 0. Goes to "pieces" where
+    one does not do."""
     code.load("t0", ROUND, OWN)
     code.call("bits_needed", "t0", B)
     code.move(C, "t0")
@@ -147,7 +148,7 @@ def write(code: CommonCode) -> None:
     code.operate("*", "t0", C, B)
     code.load("t1", FRAME, LIMIT)
     code.branch("t1", "<", "t0", "pieces")
-    signed.check_counter(code)
+    signed.check_counter(code, "pieces")
     code.load("t1", FRAME, ERA)
     code.get(FRAME, "frame")
     code.store16("t1", FRAME, EPOCH_AT)
@@ -167,7 +168,3 @@ def write(code: CommonCode) -> None:
     code.add(A, "t0", DATA_AT)
     code.add("t0", A, -HEADER_SIZE)
     code.store16("t0", FRAME, LENGTH)
-    signed.end_frame(code)
-    count(code, "sent")
-    count(code, "bytes_sent", A)
-    code.move("t0", A)

@@ -6,13 +6,15 @@ from enum import IntEnum
 
 from host.build.machine_code.frames import block_words
 
-WORDS = block_words("exchange")
+WORDS = block_words("exchange_block")
 
 # Registers: the frame that came, later other things; the words of a collective; changing use.
 FRAME, ROUND, A, B, C = "k1", "k2", "k3", "k4", "k5"
 
 # Results that are no lengths of frames.
 OTHER, FINISH, PIECES = -1, -2, -3
+# What is added to the bytes of a frame that is an answer, not a contribution.
+ANSWER = 1 << 16
 
 # A contribution's fields (protocol/collective.py).
 EPOCH_AT, PIECE_AT, PIECES_AT, FIRST_AT, COUNT_AT, BITS_AT, DATA_AT = 8, 10, 11, 12, 14, 16, 17
@@ -23,6 +25,7 @@ NEWS, WAITED, TURN, FRESH, NOW, ERA, LIMIT = range(0, 28, 4)
 LEFT, MADE_FOR, COUNT, AGAIN, ARRIVED = range(0, 20, 4)
 # Into a step's place (firmware/roles/step.py).
 LAYER, PHASE, ROWS = range(0, 12, 4)
+ATTENTION, FEED_FORWARD, IDLE = range(3)
 # Into the block's words of a round, and how many bytes those of the next are behind them.
 TOTAL, OWN, STATE = range(0, 12, 4)
 ROUND_WORDS = 12

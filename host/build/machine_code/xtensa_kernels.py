@@ -19,6 +19,7 @@ from host.build.machine_code import (
     xtensa_serve,
 )
 from host.build.machine_code.exchange import exchange
+from host.build.machine_code.exchange_line import take_line
 from host.build.machine_code.exchange_words import WORDS as EXCHANGE_WORDS
 from host.build.machine_code.frames import OF_TWINS, READS
 from host.build.machine_code.lx6_attention import MAC16
@@ -55,6 +56,7 @@ _CORES: dict[str, Callable[[XtensaAssembler], None]] = {
     "run_program": xtensa_program.run_program,
     "serve": xtensa_serve.serve,
     "exchange": xtensa_core_of(exchange, EXCHANGE_WORDS),
+    "take_line": xtensa_core_of(take_line, EXCHANGE_WORDS),
 }
 _MATRIX = re.compile(r"(matvec|matmul)_(\d+)")
 _LX6_PRODUCTS = {"matvec": lx6_matrix.matvec, "matmul": lx6_matmul.matmul}

@@ -1,0 +1,8 @@
+"""What machine code for exchanges gives beside lengths of frames (exchange.py, exchange_line.py);
+host/build/machine_code/exchange_words.py has the same."""
+
+from protocol.compat import const
+
+OTHER = const(-1)  # a frame that is not for it, with all as it was
+PIECES = const(-3)  # sums that have to be sent otherwise
+ANSWER = const(1 << 16)  # is added to the length of an answer

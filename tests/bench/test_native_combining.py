@@ -1,0 +1,160 @@
+"""Whole chips that add up among themselves, in QEMU: with native kernels they send what they send
+without, whatever comes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import bounds
+from bench.combining_chip import CombiningBench
+from bench.emulated_chip import Emulator, Record
+from bench.plans import tensor_plan
+from bench.recording import SESSION_KEY, requests
+from host.build.machine_code.registry import RV32IM, KernelSet
+from host.model.loading import load_model
+from host.model.tokenizers.bpe import BOS
+from host.parallel.plan import Plan
+from host.wire.framing import decode_frame, encode_frame
+from protocol.auth import Signer
+from protocol.frame import (
+    DST,
+    HEADER_SIZE,
+    HOST,
+    LENGTH,
+    SRC,
+    TRAILER_SIZE,
+    TYPE,
+    VERSION,
+    append_trailer,
+)
+from protocol.message_types import STEP
+from protocol.messages import (
+    COUNT,
+    LAYER,
+    POSITION,
+    SEQUENCE_ID,
+    STEP_WANTS,
+    WANTS_BEST,
+    WANTS_LOGITS,
+    WANTS_NOTHING,
+)
+
+_CHIPS, _TOKENS, _READ = 3, 2, 256
+
+
+class Senders:
+    """The host and all chips, who sign what they send where there is a key."""
+
+    def __init__(self, key: bytes) -> None:
+        self._signers = {
+            source: Signer(key, _CHIPS) if key else None for source in (HOST, *range(_CHIPS))
+        }
+        self._forger = Signer(key + b"?", _CHIPS) if key else None
+
+    def line(
+        self, frame: bytes, changes: dict[int, int] | None = None, forged: bool = False
+    ) -> bytes:
+        """The frame with other fields, as it is on the line; forged: under another key."""
+        made = bytearray(frame) + bytes(TRAILER_SIZE[3])
+        for place, value in (changes or {}).items():
+            made[place] = value & 0xFF
+        signer = self._forger if forged else self._signers[made[SRC]]
+        made[VERSION] = 3 if signer else 2
+        size = append_trailer(made, made[LENGTH] | made[LENGTH + 1] << 8, signer)
+        return encode_frame(bytes(made[:size]))
+
+
+def frames_of(bench: CombiningBench, plan: Plan, sequence: int) -> list[bytes]:
+    """All that comes to the first chip in a text, without trailers."""
+    frames = []
+    for event in bench.events(plan, plan.shards[0]):
+        frame = bytearray(decode_frame(event.record.frame[:-1]) or b"")
+        frame[SEQUENCE_ID], frame[SEQUENCE_ID + 1] = sequence & 255, sequence >> 8  # or epoch
+        if frame[TYPE] == STEP:
+            frame[STEP_WANTS] = (WANTS_LOGITS, WANTS_BEST, WANTS_NOTHING)[frame[POSITION] % 3]
+        frames.append(bytes(frame[: HEADER_SIZE + (frame[LENGTH] | frame[LENGTH + 1] << 8)]))
+    return frames
+
+
+def disturbed(frames: list[bytes], senders: Senders, random: np.random.Generator) -> list[bytes]:
+    """What is read from the line at a time: all frames, others among them."""
+    reads, joined = [], b""
+    for frame in frames:
+        damaged = bytearray(senders.line(frame)[:-1])
+        damaged[random.integers(len(damaged))] = 1 + random.integers(255)
+        other = [
+            bytes(damaged) + b"\0",
+            senders.line(frame, {DST: 1}),  # for another chip
+            senders.line(frame, {SRC: 0}),  # in this one's own name
+            senders.line(frame, forged=True),
+            b"\0\0" + senders.line(frame)[: random.integers(9)] + b"\0",
+        ]
+        if frame[TYPE] == STEP:
+            if joined:
+                reads.append(joined)
+                joined = b""
+            other = [
+                senders.line(frame, {COUNT: 2}), senders.line(frame, {LAYER: 1}),
+                senders.line(frame, {POSITION: frame[POSITION] + 9}), bytes(damaged) + b"\0",
+            ]  # fmt: skip
+        if random.random() < 0.3:
+            reads.append(other[random.integers(len(other))])
+        line = senders.line(frame)
+        cut = int(random.integers(len(line)))
+        match random.integers(5):
+            case 0:
+                reads += [line[:cut], line[cut:]]
+            case 1:
+                reads += [line, line]  # sent again as it was
+            case 2:
+                reads += [line, senders.line(frame)]  # and as the protocol does it
+            case 3 if frame[TYPE] != STEP and len(joined) + len(line) <= _READ:
+                joined += line
+                continue
+            case _:
+                reads.append(line)
+        if joined:
+            # Of these one or the other comes first, and late.
+            reads.append(joined)
+            joined = b""
+    return [*reads, joined] if joined else reads
+
+
+def sent(
+    qemu: Path, plan: Plan, lines: list[bytes], key: bytes, kernels: KernelSet | None
+) -> bytes:
+    """All that the first chip writes to the line."""
+    model = load_model(bounds.SHIPPED).quantize()
+    records = []
+    for line in lines:
+        records.append(Record(line))
+        # It has one frame a poll, or all that a read brings. Nothing comes with the others.
+        records += [Record(b"", on_radio=True)] * 3 + [Record(b"", measured=True, on_radio=True)]
+    runs = Emulator(qemu, kernels).runs(model, plan, plan.shards[0], records, key=key)
+    return b"".join(run.answer for run in runs)
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("key", [b"", SESSION_KEY], ids=["version 2", "version 3"])
+def test_whatever_comes_is_combined_as_without_native_kernels(qemu: Path, key: bytes) -> None:
+    """Frames that are cut, damaged, forged, repeated, another chip's or of nobody among sound
+    ones, in one read and in several; answers of all kinds, of two sequences."""
+    model = load_model(bounds.SHIPPED).quantize()
+    plan = tensor_plan(model, _CHIPS, reduce="chips", signed=bool(key))
+    bench = CombiningBench(model, requests(model, [BOS], _TOKENS), range(_TOKENS), qemu)
+    random, senders = np.random.default_rng(5), Senders(key)
+    lines = []
+    for sequence in (7, 8):
+        lines += disturbed(frames_of(bench, plan, sequence), senders, random)
+    viper, native = (sent(qemu, plan, lines, key, kernels) for kernels in (None, RV32IM))
+    assert native == viper
+    answers = [
+        frame
+        for encoded in native.split(b"\0")
+        if (frame := decode_frame(encoded)) and frame[DST] == HOST
+    ]
+    assert len(answers) >= 2 * _TOKENS
