@@ -51,6 +51,8 @@ _CHUNK = const(256)  # bytes read at once for the digest; a stale pointer may ke
 # which is that of a chip on ESP-NOW, because it has loaded the most code before its shard.
 _RESERVE = const(20480)
 _LAYER_OBJECTS = const(1024)  # bytes at most of a layer's objects, and of garbage from making them
+
+
 class ShardError(Exception):
     """This chip must not use the shard file; the text says why, and what to do."""
 
@@ -143,8 +145,7 @@ def _fill(weights, layout, file):
     weights.sigmoid_table = _buffer(file, 2 * SIGMOID_ENTRIES)
     weights.places = places = places_in_layer(layout)
     weights.layers = [
-        _layer(layout, numbers, file, places[LAYER_END])
-        for numbers in layout["layers"]
+        _layer(layout, numbers, file, places[LAYER_END]) for numbers in layout["layers"]
     ]
     final_norm = layout.pop("final_norm")
     if layout["has_norms"]:
