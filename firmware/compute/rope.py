@@ -24,18 +24,20 @@ def rope_table(layout, steps):
     return table
 
 
-def rotate(c, s, step, count):
-    """Returns the cosine and sine (c, s) after `count` rotations by step, in units of 2**-30.
+def rotate(cosine, sine, step, count):
+    """Returns cosine and sine after `count` rotations by step, all in units of 2**-30.
 
-    Each rotation is (c * a - s * b + 2**29 >> 30, c * b + s * a + 2**29 >> 30). Its products of 60
-    bits are made of numbers' upper and lower halves, of 15 bits, and of 14 with a sign, since
-    MicroPython allocates memory for integers of more than 31 bits: that took four times as long.
+    A rotation of (c, s) by (a, b) is (c * a - s * b + 2**29 >> 30, c * b + s * a + 2**29 >> 30).
+    Its products of 60 bits are made of numbers' upper and lower halves, of 15 bits, and of 14 with
+    a sign, since MicroPython allocates memory for integers of more than 31 bits: that took four
+    times as long (measured, in a MicroPython process).
     """
     a, b = step
     ah = a + 16384 >> 15
     bh = b + 16384 >> 15
     a -= ah << 15
     b -= bh << 15
+    c, s = cosine, sine
     while count:
         ch = c + 16384 >> 15
         sh = s + 16384 >> 15
