@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import tomllib
 from pathlib import Path
 
 from tests.simulation.launch import REPOSITORY
@@ -19,6 +20,7 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 PYTHON = ".venv/bin/python"
 BLOCK = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WIDTH = 99
+CHECKED = re.compile(r"(?<=no issues found in )\d+(?= source files)")  # as mypy says it
 
 
 def shown(block: str) -> dict[str, str]:
@@ -55,8 +57,21 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def count_checked_files() -> int:
+    """Returns how many source files mypy checks, by its settings in pyproject.toml."""
+    text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    settings = tomllib.loads(text)["tool"]["mypy"]
+    paths = (
+        path.relative_to(REPOSITORY).as_posix()
+        for folder in settings["files"]
+        for path in (REPOSITORY / folder).rglob("*.py")
+    )
+    return sum(not any(re.search(out, path) for out in settings["exclude"]) for path in paths)
+
+
 def _written(block: str) -> str:
     """Returns a block with what its commands print now."""
+    block = CHECKED.sub(str(count_checked_files()), block)
     commands = shown(block)
     if not all(map(is_run, commands)):
         return block

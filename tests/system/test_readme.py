@@ -13,7 +13,7 @@ from host.paths import HOME_MODEL
 from host.run import main
 from protocol import message_types
 from tests.host.test_setup_micropython import script
-from tests.pages import BLOCK, PAGES, blocks, is_run, run
+from tests.pages import BLOCK, CHECKED, PAGES, blocks, count_checked_files, is_run, run
 from tests.simulation.launch import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -48,6 +48,11 @@ def test_all_kinds_of_commands_are_shown():
     used = words(" ".join(command for block in RUN.values() for command in block))
     assert len(RUN) >= 5 and "make run" in SHOWN
     assert {"inspect", "quantize", "host.plan", "federation"} <= set(used)
+
+
+def test_readme_says_how_many_files_are_checked():
+    """`python -m tests.pages` writes the number anew."""
+    assert CHECKED.findall(README) == [str(count_checked_files())]
 
 
 @pytest.mark.parametrize("name", RUN)
