@@ -21,7 +21,7 @@ HOST_ONLY = (
 GENERATORS = (
     "attention_kernel.py", "branches.py", "compiler_names.py", "constants.py", "error_texts.py",
     "kernels.py", "norm_kernel.py", "packages.py", "row_kernels.py", "source_edits.py",
-    "unrolling.py", "machine_code",
+    "unrolling.py", "wide_attention_kernel.py", "machine_code",
 )  # fmt: skip
 
 
@@ -45,9 +45,7 @@ def firmware_version() -> str:
     """The release, and a digest of all sources of a chip's code, as 0.1.0+0123abcd."""
     digest = hashlib.sha256()
     generators = [
-        path
-        for name in GENERATORS
-        for path in _files(SOURCES / "host" / "build" / name)
+        path for name in GENERATORS for path in _files(SOURCES / "host" / "build" / name)
     ]
     for path in [*chip_sources(), SOURCES / "firmware" / BOOT, *generators]:
         content = path.read_bytes()

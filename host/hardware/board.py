@@ -164,7 +164,7 @@ class Board:
             return ram.psram_heap(self.psram_kb)
         of_link = self._machine_code(reduce)
         code = of_link["uart"] + ram.RING_CODE if link == "ring" else of_link[link]
-        code += 0 if is_signed else ram.UNSIGNED_CODE
+        code += 0 if is_signed else ram.UNSIGNED_CODE[self._kernels]
         return ram.internal_heap(self.ram_kb, self.code_kb, wifi_kb, code)
 
     def planned_heap(
@@ -191,8 +191,12 @@ class Board:
         of_code = self._machine_code(reduce)
         return of_code["gateway"] - of_code["espnow"]
 
+    @property
+    def _kernels(self) -> str:
+        return native_kernels(self.chip) or "viper"
+
     def _machine_code(self, reduce: str) -> Mapping[str, int]:
-        return ram.MACHINE_CODE[native_kernels(self.chip) or "viper"][reduce]
+        return ram.MACHINE_CODE[self._kernels][reduce]
 
 
 def folders() -> list[Path]:

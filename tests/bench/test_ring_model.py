@@ -21,7 +21,7 @@ from protocol.cobs import encoded_size
 from protocol.frame import HOST
 
 LAYERS = 5
-MODEL = small_model(replace(CONFIG, dim=64, hidden_dim=96, layers=LAYERS))
+MODEL = small_model(replace(CONFIG, dim=64, hidden_dim=88, layers=LAYERS))
 S3 = load("esp32s3")
 COSTS = kernel_costs(S3.mpy_arch, S3.chip)
 HERTZ = S3.clock_mhz * 1e6 / CYCLES_AN_INSTRUCTION

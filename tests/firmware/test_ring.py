@@ -1,7 +1,5 @@
 """The link of a chip in a ring: what it keeps, what it passes on, and what ends with it."""
 
-from types import SimpleNamespace
-
 from firmware.links.ring import FRAMES_A_POLL, Ring
 from firmware.links.uart import UartLink
 from protocol import message_types
@@ -89,11 +87,21 @@ def test_answers_go_to_the_next_chip():
     assert line.written == 3 * stream(frame(CHIP, HOST))
 
 
+class Collective:
+    """Records what it is given to add up."""
+
+    def __init__(self, reduced):
+        self.reduced = reduced
+
+    def all_reduce(self, values, count):
+        self.reduced.append((values, count))
+
+
 def test_between_phases_frames_pass_as_far_as_the_first_for_the_chip():
     before, own, after = frame(HOST, 3), frame(1, CHIP), frame(3, 1)
     line, link = ring(before, own, after)
     reduced = []
-    collective = SimpleNamespace(all_reduce=lambda values, count: reduced.append((values, count)))
+    collective = Collective(reduced)
     link.install(collective)
     for _ in range(2):
         collective.all_reduce([1, 2], 2)

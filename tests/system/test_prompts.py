@@ -119,8 +119,8 @@ def test_an_answer_that_is_cut_off_is_told_and_fails_and_the_others_are_answered
     cut, whole = map(json.loads, out.splitlines())
     assert cut["cut"] == full and "cut" not in whole
     # With room for all of it, but not to ask whether that is all, and with room for that too.
-    assert piped(f"{long}\n", "--context", 21)[:2] == (1, "unknown\n")
-    assert piped(f"{long}\n", "--context", 22) == (0, "light.bedroom brightness=30\n", "")
+    assert piped(f"{long}\n", "--context", 22)[:2] == (1, "unknown\n")
+    assert piped(f"{long}\n", "--context", 23) == (0, "light.bedroom brightness=30\n", "")
 
 
 GARBLED = "turn on the light in the kitchen and " * 9
