@@ -28,7 +28,7 @@ INITIAL_DEVIATION = 0.05
 
 @dataclass(frozen=True)
 class Rope:
-    """What turns the pairs of every position [context, head size / 2]."""
+    """The rotations of the pairs of every position [context, head size / 2]."""
 
     turns: Tensor  # complex numbers
 
@@ -40,7 +40,7 @@ class Rope:
         return cls(torch.polar(torch.ones_like(angles), angles))
 
     def rotated(self, x: Tensor) -> Tensor:
-        """`x` [batch, heads, positions, head size] turned by its positions from 0 on."""
+        """Returns `x` [batch, heads, positions, head size], rotated by its positions from 0 on."""
         pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
         return torch.view_as_real(pairs * self.turns[: x.shape[2]]).flatten(-2)
 

@@ -49,7 +49,7 @@ def test_an_exported_model_loads_as_it_was(samples: list[Batch], tmp_path: Path)
 
 def test_an_export_that_computes_something_else_is_refused(samples: list[Batch]) -> None:
     model = Training(3, "data").model
-    model.layers[0].rope.cosine.zero_()
+    model.layers[0].rope.turns.zero_()
     with pytest.raises(ValueError, match="the host's logits differ from PyTorch's by"):
         exported(model, samples[0])
 
