@@ -5,11 +5,11 @@ Where kernels are native, one native call does for a CONTRIBUTION what firmware/
 protocol/auth.py, protocol/collective.py and firmware/roles/step.py do one after another: it
 verifies the frame and adds its elements to the sum; when the sum is complete, it adds that to the
 residual stream, computes this chip's partial sums of the next phase, and writes the frame that
-contributes them, which bytecode sends; or, at the end of a step, the answer. So a STEP of the host
-for the next position of the current sequence begins. Everything else is left untouched for these
-modules: the first STEP of a sequence, STEPs and answers of several positions, STEPs of stages,
-repairs, pieces that came before, malformed frames, sums too long for a frame. At each start
-`exchange` must produce the same as they do (exchange_proof.py), or it is not used.
+contributes them, which bytecode sends; or, at the end of a step, the answer. In the same way it
+begins a STEP of the host for the next position of the current sequence. Everything else is left
+untouched for these modules: the first STEP of a sequence, STEPs and answers of several positions,
+STEPs of stages, repairs, pieces that came before, malformed frames, sums too long for a frame. At
+each start `exchange` must produce the same as they do (exchange_proof.py), or it is not used.
 """
 
 import sys

@@ -4,5 +4,6 @@ host/build/machine_code/exchange_words.py has the same."""
 from protocol.compat import const
 
 OTHER = const(-1)  # a frame that is not for it, with all as it was
+# -2: the last sum of the step is complete, and bytecode is to end the step.
 PIECES = const(-3)  # sums that have to be sent otherwise
 ANSWER = const(1 << 16)  # is added to the length of an answer

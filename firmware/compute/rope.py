@@ -29,8 +29,7 @@ def rotate(cosine, sine, step, count):
 
     A rotation of (c, s) by (a, b) is (c * a - s * b + 2**29 >> 30, c * b + s * a + 2**29 >> 30).
     Its products of 60 bits are made of numbers' upper and lower halves, of 15 bits, and of 14 with
-    a sign, since MicroPython allocates memory for integers of more than 31 bits: that took four
-    times as long (measured, in a MicroPython process).
+    a sign, since MicroPython allocates memory for integers of more than 31 bits, and is slow.
     """
     a, b = step
     ah = a + 16384 >> 15

@@ -70,8 +70,9 @@ class Ring:
             self._unread = self.receive()
 
     def install(self, collective):
-        """Has frames for others wait for one phase of this chip's work at most: they are passed on
-        whenever `collective`, of which this chip is the only member, is given a phase's result."""
+        """Has frames for others passed on after each phase of this chip's work, up to the first
+        one for this chip; those behind it wait until the step ends. A phase ends when
+        `collective`, of which this chip is the only member, is given its result."""
         all_reduce = collective.all_reduce
 
         def send(values, count):

@@ -94,7 +94,8 @@ class Pipeline(Role):
         self._pending_length = 0  # of the STEP that waits in _pending, 0 for none
         self._number = _NONE  # the number of the STEP begun last
         self._began = 0
-        # Milliseconds that it took to make what waits for what was made before to be taken.
+        # Milliseconds that the finished step took whose output waits until the last one is
+        # acknowledged; _NONE if none waits.
         self._made_ms = _NONE
         if hasattr(outbox.link, "install"):
             outbox.link.install(self._group.collective)

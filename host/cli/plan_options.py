@@ -65,7 +65,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     help = "frames are signed with a cluster key, as make flash has it (default), or not"
     add("--key", action=argparse.BooleanOptionalAction, default=None, help=help)
     add("--json", action="store_true", help="print one JSON object")
-    return parser.parse_args(arguments)  # fmt: skip
+    return parser.parse_args(arguments)
 
 
 def _add_division(parser: Parser) -> None:
@@ -83,8 +83,8 @@ def _add_division(parser: Parser) -> None:
         help="how many groups of --parallel hybrid (default 2)",
     )
     add("--reduce", choices=REDUCERS, help="who adds up partial sums in --parallel tensor")
-    help = "where weights lie: flash is read for each token; auto where heaps are small (default)"
     add("--exchange", choices=EXCHANGES, help="what chips with --reduce chips exchange")
+    help = "where weights lie: flash is read for each token; auto where heaps are small (default)"
     add("--weights", choices=WEIGHTS, default=ANYWHERE, help=help)
 
 

@@ -1,9 +1,8 @@
-"""Typing errors in what a model is asked, put right where it is plain which word was meant.
+"""Corrects typing errors in a prompt if it is clear which word was meant.
 
-A word that nobody knows and that is one slip of the fingers from exactly one word of commands is
-taken for that word: two letters exchanged, one twice or missing, or the key beside. Words of
-English that come as near to one of commands, and names of the home, stay as they are; so a word
-never becomes a name.
+An unknown word that is one slip from exactly one word of commands is replaced by that word. A slip
+exchanges two letters, doubles one, leaves one out, or hits the key beside. English words that are
+as close to a word of commands stay as they are, and so do the names of the home.
 """
 
 from __future__ import annotations
@@ -38,20 +37,22 @@ class Spelling:
     kept: tuple[str, ...] = ()
 
     def correct(self, text: str, names: Iterable[str] = ()) -> str:
-        """Returns `text` with words of commands where typing errors stood, if there are at most
-        MOST. names: words that stay too, and that what is near to both is not taken from."""
+        """Returns `text` with its typing errors corrected, or as it is if there are more than
+        MOST. names: words that stay, as do words that are as close to one of them."""
         given = frozenset(names)
         parts, end = [], 0
         for found in _WORD.finditer(text):
             if meant := self.find_meant(found[0], given):
                 parts += [text[end : found.start()], meant]
                 end = found.end()
-        return text if len(parts) > 2 * MOST else "".join(parts) + text[end:]
+            if len(parts) > 2 * MOST:
+                return text
+        return "".join(parts) + text[end:]
 
     def find_meant(self, word: str, names: frozenset[str] = frozenset()) -> str:
-        """Returns the one word of commands that a slip makes `word` of, "" where it is known, or
-        where there is none or more than one, those of `names` being counted."""
-        if word in self._known or word in names:
+        """Returns the only word of commands that `word` is one slip away from; "" if `word` is
+        known, or if there is no such word, or several, among commands and `names`."""
+        if word in self._known or word in names or len(word) > self._longest + 1:
             return ""
         found = {each for each in iterate_slips(word) if each in self._words or each in names}
         return found.pop() if len(found) == 1 and found <= self._words else ""
@@ -59,6 +60,10 @@ class Spelling:
     @cached_property
     def _words(self) -> frozenset[str]:
         return frozenset(self.words)
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self.words), default=0)
 
     @cached_property
     def _known(self) -> frozenset[str]:

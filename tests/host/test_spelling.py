@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 
 import pytest
 
 from host.errors import ModelError
+from host.generation.command_tables import load_commands
 from host.home.home_file import parse_home
+from host.model import spelling
 from host.model.prompt_format import load_format, parse_format
-from host.model.spelling import Spelling, iterate_slips, parse_spelling
-from host.paths import HOME_MODEL
+from host.model.spelling import MOST, Spelling, iterate_slips, parse_spelling
+from host.paths import HELD_OUT, HOME_MODEL
 from training.style import with_error
 
 FORM = load_format(HOME_MODEL)
@@ -58,6 +61,27 @@ def test_slips_are_of_four_kinds() -> None:
 )
 def test_commands(said: str, marked: str) -> None:
     assert FORM.mark(said).text == marked
+
+
+def test_held_out_commands_are_changed_only_where_they_have_typing_errors() -> None:
+    """As many as models/README.md says."""
+    without = replace(FORM, spelling=None)
+    commands = load_commands(HELD_OUT)
+    changed = [each for each in commands if FORM.text(each.text) != without.text(each.text)]
+    assert len(changed) == 59 and {each.category for each in changed} == {"typo"}
+
+
+def test_long_words_and_many_errors_take_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def record(word: str) -> Iterator[str]:
+        tried.append(word)
+        return iterate_slips(word)
+
+    monkeypatch.setattr(spelling, "iterate_slips", record)
+    assert shipped().correct(f"{'a' * 100_000} tunr") == f"{'a' * 100_000} turn"
+    assert shipped().correct("tunr " * 1000) == "tunr " * 1000
+    assert len(tried) == 1 + MOST + 1
 
 
 def test_names_of_the_home_stay_and_are_not_guessed() -> None:

@@ -32,7 +32,7 @@ ROUND_WORDS = 12
 
 
 class Entry(IntEnum):
-    """Bytes into the words of a phase (firmware/compute/exchange.py); they are 32."""
+    """Bytes into the words of a phase (firmware/compute/exchange_block.py); they are 32."""
 
     MULTIPLIERS = 0
     SHIFT = 4

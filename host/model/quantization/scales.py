@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT, Gain, Rescale
-from host.model.quantization.rounding import LARGEST, Moments, round_rows
+from host.model.quantization.rounding import LARGEST, SMALLEST, Moments, round_rows
 from host.model.quantized import Linear
 
 HEADROOM = 2.0
 MAX_SHIFT = 30  # of a kernel that adds half of the divisor in 32 bits
 LARGEST_FACTOR = 0.49  # of a Rescale, which must be below one half
-SMALLEST = 1e-30  # stands for 0 where a logarithm is taken
 
 _BLOCK = 1 << 21  # elements that are held in float64 at a time
 

@@ -124,12 +124,11 @@ class LatencyModel:
     def throughput(
         self, token: Iterable[Synchronization], position: int, rows: int = 1
     ) -> float:
-        """Tokens a second of as many streams as there is room for, of which `rows` are in each
-        pass.
+        """Returns the tokens per second of as many sequences as there is room for, of which `rows`
+        are in each pass.
 
-        Where stages work on several at a time nothing is faster than the slowest stage, nor than
-        all frames on the air, in a ring than a stage is told that its step was taken, nor than the
-        streams that there are.
+        If stages work at the same time, the rate is limited by the slowest stage, by the air, by
+        the number of sequences and, in a ring, by the time until an output is acknowledged.
         """
         plan, token = self._plan, tuple(token)
         one = self.latency(token, position, rows)
@@ -174,7 +173,7 @@ class LatencyModel:
             if chip != HOST
         )  # fmt: skip
         alone = self._longest_acknowledgement(token) + on_line + 2 * sending
-        # The time in which one STEP is on each line is what is looked for.
+        # The solution for the time in which one STEP is on each line.
         return (alone + sqrt(alone**2 + 2 * (plan.chips - 1) * on_line**2)) / 2
 
     def _longest_acknowledgement(self, token: Iterable[Synchronization]) -> float:

@@ -14,7 +14,8 @@ TYPICAL_TOKENS = 16
 
 
 class RecordedText:
-    """Runs the model on the tokens that it likes best after BOS, each once, as far as asked for.
+    """Runs the model on the tokens that it likes best after BOS, as far as asked for, and keeps
+    what each computed, so that none is run twice.
 
     Arithmetic is exact: what heads and units give, and the residual stream, do not depend on which
     chip computes them. So one recording serves all plans of a model, of which each takes its
