@@ -81,7 +81,8 @@ _SOFTMAX = """
             at += 8
 """
 
-_WEIGHT = """
+# Turns a score into a weight, and adds that to the total; wide heads do this too.
+WEIGHT = """
             acc = largest - ptr32(at)[{index}] >> shift
             if acc < 8192:
                 acc = table[acc & 511] >> (acc >> 9)
@@ -163,7 +164,7 @@ def _scores_turn(size: int, positions: int, header: str) -> str:
 
 
 def _softmax(size: int, most: int) -> str:
-    one, other = (_WEIGHT.format(index=index).strip("\n") for index in (0, 1))
+    one, other = (WEIGHT.format(index=index).strip("\n") for index in (0, 1))
     return _SOFTMAX.format(one=one, other=other)
 
 

@@ -7,6 +7,7 @@ sums of scores stand in the buffer of scores meanwhile, and weights are shifted 
 
 from __future__ import annotations
 
+from host.build.attention_kernel import WEIGHT
 from host.build.unrolling import lines
 
 _BLOCK = 128  # elements in locals: as many multiplications in a turn of a loop
@@ -39,13 +40,7 @@ def attend(
             at += 4
         at = begin
         while at < end:
-            acc = largest - ptr32(at)[0] >> shift
-            if acc < 8192:
-                acc = table[acc & 511] >> (acc >> 9)
-                total = total + acc
-            else:
-                acc = 0
-            ptr32(at)[0] = acc
+{weight}
             at += 4
         by = 0
         total -= 1
@@ -110,6 +105,7 @@ def wide_attention_kernel(size: int) -> str:
         size=size,
         stride=2 * size,
         blocks=blocks,
+        weight=WEIGHT.format(index=0).strip("\n"),
         scores="\n".join(_scores(count, size, loop) for count, loop in parts),
         means="\n".join(_means(count, size, loop) for count, loop in parts),
     )

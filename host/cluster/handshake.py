@@ -120,18 +120,18 @@ class Handshake:
         """Tells chips that could send longer frames how long a frame may be that all can send."""
         self._mtus.update({chip: of.mtu for chip, of in ready.items()})
         mtu = min(self._mtus.values())
-        told = [
+        longer = [
             chip
             for chip, longest in self._mtus.items()
             if longest > mtu and (chip in ready or mtu != self.mtu)
         ]
         self.mtu = mtu
-        if not told:
+        if not longer:
             return
         short = [chip for chip, longest in self._mtus.items() if longest == mtu]
         _LOG.info("frames of at most %d bytes: chips %s take no longer ones", mtu, short)
         payload = self.session + mtu.to_bytes(2, "little")
-        for chip, answer in self._discover(payload, told, where, timeout).items():
+        for chip, answer in self._discover(payload, longer, where, timeout).items():
             taken = _decode_ready(chip, answer)
             if taken.state != STATE_READY or taken.boot_id != self.boot_ids[chip]:
                 raise _Restarted(chip, needs_rekey=False)

@@ -30,7 +30,7 @@ from tests.tiny_model import PROMPTS, tiny_tokenizer
 
 KIND, CHIPS = "esp32c3", 5
 VERSION = (1, 25, 0)  # of the MicroPython that QEMU runs
-PATIENCE_S = 300.0  # five emulated boards start on a busy machine, and two seconds wait for a user
+TIMEOUT_S = 300.0  # five emulated boards start on a busy machine, and two seconds wait for a user
 RETRY_S, SLOWER = 5.0, 64
 STEPS = 16  # positions of each prompt and its answer
 COMMANDS = {
@@ -77,21 +77,21 @@ def assert_equal(cluster: ClusterFile, model: QuantizedModel, runs: list[Run]) -
 
 
 @pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits for boards until they are there, and retransmits little: the line loses nothing, and
     where the machine is busy boards would be sent more than they can take in."""
     for name in ("LOSSY", "LOSSLESS"):
         monkeypatch.setattr(timeout, name, Bounds(RETRY_S, RETRY_S, RETRY_S))
-    monkeypatch.setattr(ports, "TIMEOUT", PATIENCE_S)
-    monkeypatch.setattr(flashed, "START_TIMEOUT", PATIENCE_S)
-    monkeypatch.setattr(flashed, "TIMEOUT", PATIENCE_S)
-    monkeypatch.setattr(line_speed, "_BACK_TIMEOUT", PATIENCE_S)
+    monkeypatch.setattr(ports, "TIMEOUT", TIMEOUT_S)
+    monkeypatch.setattr(flashed, "START_TIMEOUT", TIMEOUT_S)
+    monkeypatch.setattr(flashed, "TIMEOUT", TIMEOUT_S)
+    monkeypatch.setattr(line_speed, "_BACK_TIMEOUT", TIMEOUT_S)
 
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets boards wait for one another for as long as it takes, on a line as fast as it is."""
-    monkeypatch.setattr(silence, "STEP_HANDSHAKE_AFTER", PATIENCE_S)
+    monkeypatch.setattr(silence, "STEP_HANDSHAKE_AFTER", TIMEOUT_S)
     monkeypatch.setattr(flashed, "raise_speeds", lambda coordinator, transport, base, speeds: base)
 
 

@@ -7,7 +7,6 @@ import struct
 import numpy as np
 import pytest
 
-from bench.emulation.lx6 import Lx6
 from bench.emulation.processor import Processor
 from bench.emulation.rv32 import Rv32
 from host.build.machine_code import (
@@ -46,10 +45,11 @@ from tests.bench.exchanged import (
     contribution,
     payload_of,
 )
+from tests.bench.keys import KEY
 from tests.bench.test_native_hmac import FIRST, TABLE
 from tests.bench.test_native_serve import rv32_program, xtensa_program
 
-KEY, CHIPS = bytes(range(32)), 10
+CHIPS = 10
 OTHERS = [chip for chip in MEMBERS if chip != CHIP]
 BOTH, HEADLESS, NOTHING = (True, True), (False, True), (False, False)
 ITEMS = {
@@ -102,16 +102,6 @@ def states_of(core: Processor, authenticate: int, constants: int, key: bytes) ->
         core._run(authenticate)
         states += memory.content(constants + 256, 32)
     return memory.placed(states)
-
-
-@pytest.fixture(params=[Rv32, Lx6], ids=["rv32im", "lx6"])
-def processor(request: pytest.FixtureRequest) -> type[Processor]:
-    return request.param
-
-
-@pytest.fixture(params=[b"", KEY], ids=["version 2", "version 3"])
-def key(request: pytest.FixtureRequest) -> bytes:
-    return request.param
 
 
 def signer_of(key: bytes) -> Signer | None:

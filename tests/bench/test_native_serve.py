@@ -29,10 +29,11 @@ from host.build.machine_code.xtensa import XtensaAssembler
 from host.build.machine_code.xtensa_core import frame, loop
 from protocol.auth import LAST_COUNTER, Signer
 from protocol.frame import HOST, ProtocolError, verify_frame
+from tests.bench.keys import KEY
 from tests.bench.served import CHIP, CONTEXT, DIM, ServingChip, answer_to, on_line, request
 from tests.bench.test_native_hmac import FIRST, TABLE
 
-KEY, CHIPS = bytes(range(32)), 5
+CHIPS = 5
 
 
 def rv32_program(asm: Rv32Assembler) -> None:
@@ -163,11 +164,6 @@ class Esp32(Chip):
 
 @pytest.fixture(params=[C3, Esp32])
 def make_chip(request: pytest.FixtureRequest) -> type[Chip]:
-    return request.param
-
-
-@pytest.fixture(params=[b"", KEY], ids=["version 2", "version 3"])
-def key(request: pytest.FixtureRequest) -> bytes:
     return request.param
 
 

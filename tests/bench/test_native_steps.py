@@ -6,8 +6,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.emulation.lx6 import Lx6
-from bench.emulation.processor import Processor
 from bench.emulation.rv32 import Rv32
 from host.build.machine_code.exchange_line import take_line
 from host.build.machine_code.exchange_words import WORDS
@@ -50,19 +48,10 @@ from tests.bench.exchanged import (
     payload_of,
     step_frame,
 )
-from tests.bench.test_native_exchange import BOTH, HEADLESS, KEY, OTHERS, made, same, signer_of
+from tests.bench.keys import KEY
+from tests.bench.test_native_exchange import BOTH, HEADLESS, OTHERS, made, same, signer_of
 
 _FOREIGN = 1  # a chip of another group
-
-
-@pytest.fixture(params=[Rv32, Lx6], ids=["rv32im", "lx6"])
-def processor(request: pytest.FixtureRequest) -> type[Processor]:
-    return request.param
-
-
-@pytest.fixture(params=[b"", KEY], ids=["version 2", "version 3"])
-def key(request: pytest.FixtureRequest) -> bytes:
-    return request.param
 
 
 class Group:

@@ -141,7 +141,7 @@ def test_who_asks_far_ahead_is_cut_off(address):
 
 
 @pytest.fixture(scope="module")
-def impatient(tiny):
+def short_timeouts(tiny):
     """A server that keeps little for those who do not read, and not for long: its address, and
     what is set when it has given up a connection."""
     service, watching = make_service(tiny, [[ReferenceChips()]])
@@ -163,9 +163,9 @@ def impatient(tiny):
 @pytest.mark.parametrize(
     ("requests", "ends"), [(17, b""), (5, b""), (5, b"Connection: close\r\n")]
 )
-def test_who_reads_nothing_is_cut_off(impatient, requests, ends):
+def test_who_reads_nothing_is_cut_off(short_timeouts, requests, ends):
     """Where answers wait to be made, where all are made, and where the connection is to end."""
-    address, lost = impatient
+    address, lost = short_timeouts
     lost.clear()
     head = b"GET /page/page.js HTTP/1.1\r\nHost: x\r\n"
     with socket.socket() as line:

@@ -36,6 +36,7 @@ class Moments:
     def __init__(self, columns: int) -> None:
         count = -(-columns // WIDEST)
         self._seen = 0
+        self._factors: list[tuple[slice, NDArray[np.integer[Any]], Floats]] = []
         edges = np.linspace(0, columns, count + 1).astype(int).tolist()
         self._parts = [
             (slice(first, last), np.zeros((last - first, last - first)))
@@ -46,13 +47,22 @@ class Moments:
         """Takes in inputs [..., columns]."""
         rows = inputs.reshape(-1, inputs.shape[-1]).astype(np.float32)
         self._seen += len(rows)
+        self._factors.clear()
         for columns, part in self._parts:
             chosen = rows[:, columns]
             part += chosen.T @ chosen
 
-    def factors(self) -> Iterator[tuple[slice, NDArray[np.integer[Any]], Floats]]:
-        """Yields of each part its columns, the order in which to round them, and the upper
-        Cholesky factor of the inverse of their moments in that order."""
+    def factors(self) -> list[tuple[slice, NDArray[np.integer[Any]], Floats]]:
+        """Returns for each part its columns, the order in which to round them, and the upper
+        Cholesky factor of the inverse of their moments in that order.
+
+        They are computed once for all blocks of rows, and for all matrices with these inputs.
+        """
+        if not self._factors:
+            self._factors.extend(self._factor())
+        return self._factors
+
+    def _factor(self) -> Iterator[tuple[slice, NDArray[np.integer[Any]], Floats]]:
         for columns, moments in self._parts:
             # Those of inputs that overflow tell nothing.
             part = moments if np.isfinite(moments).all() else np.eye(len(moments))

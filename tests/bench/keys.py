@@ -1,0 +1,3 @@
+"""The key of chips that sign, in tests of machine code."""
+
+KEY = bytes(range(32))
