@@ -40,6 +40,7 @@ from host.model.tokenizers.bpe import BOS
 from host.parallel.assessment import describe_options
 from host.parallel.boards import BoardSet
 from host.parallel.cost.latency import LatencyModel
+from host.parallel.cost.throughput import count_rows, model_throughput
 from host.parallel.cost.traffic import count_traffic, widest_sums
 from host.parallel.cost.widths import SumWidths
 from host.parallel.fitting import find_plans
@@ -107,9 +108,9 @@ class Boards:
 
     def _throughput(self, plan: Plan, boards: BoardSet) -> _Best:
         model, widths = self._costs(plan, boards)
-        rows = min(plan.slots, plan.positions) if len(plan.stages) == 1 else 1
+        rows = count_rows(plan)
         token = plan.strategy.synchronizations(plan, True, widths, rows)
-        rate = model.throughput(token, plan.context // 2, rows)
+        rate = model_throughput(model, token, plan.context // 2, rows)
         how = f"{describe_options(plan.parallelism)}, {plan.slots} sequences, {rows} a message"
         return _Best(rate, how)
 

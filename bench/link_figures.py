@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from host.parallel.cost.latency import BITS_A_BYTE, HOST_SECONDS, USB_SECONDS
+from host.parallel.cost.latency import HOST_SECONDS, USB_SECONDS
 from host.parallel.cost.radio import DEFAULT_RATE, FIXED_RATES, RATE_54M, RadioRate
+from host.parallel.cost.traffic import BITS_A_BYTE
 from protocol.cobs import encoded_size
 
 

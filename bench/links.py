@@ -19,7 +19,7 @@ from bench.results import Label, Row
 from host.launch import OpenCluster, SimulatedChips, open_cluster
 from host.model.quantized import QuantizedModel
 from host.model.tokenizers.bpe import BOS
-from host.parallel.cost.latency import BITS_A_BYTE
+from host.parallel.cost.traffic import BITS_A_BYTE
 from host.parallel.parallelism import Parallelism
 from host.parallel.plan import Plan
 from protocol.frame import HEADER_SIZE, TRAILER_SIZE

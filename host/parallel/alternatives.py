@@ -17,7 +17,8 @@ from host.model.outline import Divisible
 from host.model.quantized import QuantizedModel
 from host.parallel.assessment import Assessment, assess, assess_all, recommend
 from host.parallel.boards import BoardSet
-from host.parallel.cost.latency import LatencyModel, NotModelled
+from host.parallel.cost.chip_times import NotModelled
+from host.parallel.cost.latency import LatencyModel
 from host.parallel.cost.recorded_text import RecordedText
 from host.parallel.cost.traffic import widest_sums
 from host.parallel.fitting import explain, find_plans

@@ -10,10 +10,12 @@ from typing import Any
 from host.errors import ModelError
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import BoardSet
+from host.parallel.cost.chip_times import NotModelled
 from host.parallel.cost.estimate import describe_limit, model_first_token
-from host.parallel.cost.latency import Latency, LatencyModel, NotModelled
+from host.parallel.cost.latency import Latency, LatencyModel
 from host.parallel.cost.reading import Reading, read_weights
 from host.parallel.cost.recorded_text import RecordedText
+from host.parallel.cost.throughput import count_rows, model_throughput
 from host.parallel.cost.traffic import Traffic, count_traffic
 from host.parallel.cost.widths import SumWidths
 from host.parallel.fitting import explain, find_plans
@@ -111,9 +113,9 @@ def assess(
     with suppress(NotModelled):
         times = LatencyModel(plan, boards.boards, boards.kernels)
         modelled = times.latency(token, position)
-        rows = min(plan.slots, plan.positions) if len(plan.stages) == 1 else 1
+        rows = count_rows(plan)
         together = plan.strategy.synchronizations(plan, True, sums.widths, rows)
-        rate = times.throughput(together, position, rows)
+        rate = model_throughput(times, together, position, rows)
         first = model_first_token(plan, times, sums.widths)
     return Assessment(boards, plan, count_traffic(plan, token), position, modelled, rate, first)
 

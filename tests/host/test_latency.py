@@ -10,6 +10,7 @@ from host.model.checkpoint import Config
 from host.model.loading import load_model
 from host.model.quantization.quantize import quantize
 from host.parallel.boards import BoardSet
+from host.parallel.cost.chip_times import CYCLES_AN_INSTRUCTION, NotModelled
 from host.parallel.cost.formula import formula
 from host.parallel.cost.instructions import (
     KERNELS,
@@ -17,15 +18,10 @@ from host.parallel.cost.instructions import (
     count_passes,
     kernel_costs,
 )
-from host.parallel.cost.latency import (
-    CYCLES_AN_INSTRUCTION,
-    HOST_SECONDS,
-    USB_SECONDS,
-    LatencyModel,
-    NotModelled,
-)
+from host.parallel.cost.latency import HOST_SECONDS, USB_SECONDS, LatencyModel
 from host.parallel.cost.radio import radio_rate
 from host.parallel.cost.reading import FLASH, describe_reading, phase_bytes, read_weights
+from host.parallel.cost.throughput import model_throughput
 from host.parallel.parallelism import UART, Parallelism
 from host.parallel.partition import partition
 from host.parallel.synchronization import Widths
@@ -155,7 +151,9 @@ def test_times_are_vipers_where_native_kernels_are_not_to_run(stories):
     token = token_of(plan)
     native, viper = (LatencyModel(plan, boards, of).latency(token, 64) for of in ("auto", "viper"))
     assert native.compute < viper.compute / 2 and native.links == viper.links
-    rates = [LatencyModel(plan, boards, of).throughput(token, 64) for of in ("auto", "viper")]
+    rates = [
+        model_throughput(LatencyModel(plan, boards, of), token, 64) for of in ("auto", "viper")
+    ]
     assert rates == [native.tokens_per_second, viper.tokens_per_second]
 
 

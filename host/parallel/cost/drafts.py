@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from host.hardware.board import Board
-from host.parallel.cost.latency import LatencyModel, NotModelled
+from host.parallel.cost.chip_times import NotModelled
+from host.parallel.cost.latency import LatencyModel
 from host.parallel.cost.traffic import widest_sums
 from host.parallel.plan import Plan
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from host.parallel.boards import BoardSet
-from host.parallel.cost.latency import Latency, LatencyModel, NotModelled
+from host.parallel.cost.chip_times import NotModelled
+from host.parallel.cost.latency import Latency, LatencyModel
 from host.parallel.cost.reading import read_weights
 from host.parallel.cost.traffic import widest_sums
 from host.parallel.plan import Plan

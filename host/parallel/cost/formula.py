@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from host.hardware.board import Board
-from host.parallel.cost.latency import (
-    CYCLES_AN_INSTRUCTION,
-    HOST_SECONDS,
-    USB_SECONDS,
-    baud_of,
-)
+from host.parallel.cost.chip_times import CYCLES_AN_INSTRUCTION
+from host.parallel.cost.latency import HOST_SECONDS, USB_SECONDS, baud_of
 from host.parallel.cost.radio import ELEMENT_HEAD, PUBLISHED, SMALL, radio_rate
 from host.parallel.cost.reading import RAM, read_weights
 from host.parallel.cost.traffic import BITS_A_BYTE

@@ -1,9 +1,9 @@
-"""How long one stream's tokens take on a federation of boards: modelled, from published figures.
+"""Models how long a token of one sequence takes on a federation of boards, from published figures.
 
-A token's time is the sum over its synchronizations of what its slowest chip computes, what its
-messages take on the links, and constants. Nothing overlaps, but that in one direction all lines,
-or the gateway's line and the air, are busy at the same time. Losses, other radios and garbage
-collection are left out. None of it was measured on a board.
+A token's time is a sum over its synchronizations: the computation of the slowest chip, the time of
+the messages on the links, and constants. These do not overlap, except that in one direction all
+serial lines, or the gateway's line and the air, are busy at the same time. Losses, other radios
+and garbage collection are left out. None of it was measured on a board.
 """
 
 from __future__ import annotations
@@ -11,18 +11,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import sqrt
 
 from host.hardware.board import Board
-from host.parallel.cost.instructions import (
-    KernelCosts,
-    chip_instructions,
-    count_passes,
-    kernel_costs,
-    message_instructions,
-)
+from host.parallel.cost.chip_times import ChipTimes, NotModelled
 from host.parallel.cost.radio import radio_rate
-from host.parallel.cost.reading import phase_bytes, phase_rates
 from host.parallel.cost.traffic import BITS_A_BYTE, Route, count_frames, frame_sizes, route
 from host.parallel.plan import Plan
 from host.parallel.synchronization import Message, Synchronization
@@ -30,25 +22,21 @@ from protocol.cobs import encoded_size
 from protocol.frame import HOST
 from protocol.message_types import ACK
 
-# Assumed: both processors begin at most one instruction a cycle; loads that are used at once,
-# taken branches and code that comes from flash cost more, 1.2 to 2 in all.
-CYCLES_AN_INSTRUCTION = 1.5
-# USB polls its devices once in a frame of 1 ms (USB 2.0, full speed): half of that on average, in
-# each direction.
+# USB polls its devices once in each frame of 1 ms (USB 2.0, full speed), so data waits for half a
+# frame on average, in each direction.
 USB_SECONDS = 0.5e-3
-# The host's own part in a synchronization: assumed, of a machine of today.
+# The host's own work in a synchronization: assumed, for a computer of today.
 HOST_SECONDS = 0.3e-3
-
-
-class NotModelled(ValueError):
-    """The times of these boards cannot be modelled; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds of a token, by what takes them: chips' instructions, serial lines, the air as far as
-    it is waited for, and waits (the radio's turnaround, USB and host). airtime: what all its
-    frames take on the air; reading: weights from PSRAM or flash, beside the instructions."""
+    """Seconds of a token, divided by cause.
+
+    compute: instructions of chips; lines: serial lines; air: the radio, as far as the token waits
+    for it; waits: the radio's turnaround, USB and the host; airtime: of all its frames, waited for
+    or not; reading: weights from PSRAM or flash, in addition to the instructions.
+    """
 
     compute: float
     lines: float
@@ -59,57 +47,54 @@ class Latency:
 
     @property
     def links(self) -> float:
-        """Seconds."""
+        """Seconds on lines and on the air."""
         return self.lines + self.air
 
     @property
     def percent(self) -> dict[str, int]:
-        """Where the time goes, in whole percent that add up to 100: what the largest remainders
-        lack goes to them."""
+        """Where the time goes, in whole percent that add up to 100, by the method of largest
+        remainders."""
         names = ("compute", "reading", "lines", "air", "waits")
         parts = {name: getattr(self, name) for name in names}
         exact = {name: 100 * part / self.total for name, part in parts.items()}
-        whole = {name: int(of) for name, of in exact.items()}
-        by_rest = sorted(exact, key=lambda name: whole[name] - exact[name])
-        return whole | {name: whole[name] + 1 for name in by_rest[: 100 - sum(whole.values())]}
+        whole = {name: int(part) for name, part in exact.items()}
+        by_remainder = sorted(exact, key=lambda name: whole[name] - exact[name])
+        missing = 100 - sum(whole.values())
+        return whole | {name: whole[name] + 1 for name in by_remainder[:missing]}
 
     @property
     def total(self) -> float:
-        """Seconds."""
+        """Seconds of the whole token."""
         return self.compute + self.reading + self.links + self.waits
 
     @property
     def tokens_per_second(self) -> float:
-        """Of one stream."""
+        """The rate of one sequence."""
         return 1 / self.total
 
 
 class LatencyModel:
-    """Models how long tokens take by a plan on boards."""
+    """Models how long a plan's tokens take on boards. chips: the work of each chip."""
 
     def __init__(self, plan: Plan, boards: Sequence[Board], kernels: str = "auto") -> None:
         """boards: of each chip; kernels: "viper" where native ones are not to run.
 
         Raises NotModelled for boards without clock or UART, as simulated ones.
         """
-        self._plan, self._boards, self._radio = plan, boards, radio_rate(boards)
-        self._costs: list[KernelCosts] = []
+        self.plan = plan
+        self.chips = ChipTimes(plan, boards, kernels)
+        self._boards, self._radio = boards, radio_rate(boards)
         self._routes: dict[tuple[int, int], Route] = {}
         self._frames: dict[int, tuple[int, ...]] = {}
-        self._rates = [phase_rates(plan, chip, board) for chip, board in enumerate(boards)]
-        for board in boards:
-            costs = kernel_costs(board.mpy_arch, board.chip, kernels)
-            if costs:
-                self._costs.append(costs)
-            if not board.clock_mhz or not board.uart or not costs:
-                raise NotModelled(f"board {board.name} has no clock or UART to model times with")
 
     def latency(
         self, token: Iterable[Synchronization], position: int, rows: int = 1
     ) -> Latency:
-        """Of a token at a position whose synchronizations are these; rows: positions that are run
-        together: each costs as much as one by itself, but that native kernels read weights once
-        for several (count_passes)."""
+        """Returns the latency of a token at a position.
+
+        token: its synchronizations; rows: positions that are computed together. Each costs as much
+        as one by itself, except that native kernels read weights once for several (count_passes).
+        """
         compute = reading = lines = air = waits = airtime = 0.0
         for each in token:
             computed, read = self._compute(each, position, rows)
@@ -121,122 +106,34 @@ class LatencyModel:
             waits += self._waits(each)
         return Latency(compute, lines, air, waits, airtime, reading)
 
-    def throughput(
-        self, token: Iterable[Synchronization], position: int, rows: int = 1
-    ) -> float:
-        """Returns the tokens per second of as many sequences as there is room for, of which `rows`
-        are in each pass.
-
-        If stages work at the same time, the rate is limited by the slowest stage, by the air, by
-        the number of sequences and, in a ring, by the time until an output is acknowledged.
-        """
-        plan, token = self._plan, tuple(token)
-        one = self.latency(token, position, rows)
-        if len(plan.stages) == 1:
-            return rows / one.total
-        parts = ([each for each in token if each.layer in stage.layers] for stage in plan.stages)
-        if plan.link.is_ring:
-            slowest = max(self._busiest(token, position), self._handed_over(token))
-        else:
-            slowest = max(self.latency(part, position).total for part in parts)
-        return 1 / max(slowest, one.airtime, one.total / plan.slots)
-
-    def _busiest(self, token: Sequence[Synchronization], position: int) -> float:
-        """Seconds of a token that the busiest chip of a ring is at work, on what it passes on too:
-        what is on lines meanwhile it does not wait for."""
-        return max(
-            sum(
-                chip_instructions(self._plan, chip, each, position, costs)
-                * CYCLES_AN_INSTRUCTION / (board.clock_mhz or 1) / 1e6
-                + self._reading(each, chip, 1)
-                for each in token
-            )
-            for chip, (board, costs) in enumerate(zip(self._boards, self._costs, strict=True))
-        )  # fmt: skip
-
-    def _handed_over(self, token: Sequence[Synchronization]) -> float:
-        """Seconds from when a stage of a ring hands over a step until it may hand over the next:
-        until the acknowledgement has come around. On lines that others share it finds, as often
-        as these are busy, one's STEP before it, and on average waits for half of that."""
-        plan = self._plan
-        steps = [
-            message for each in token for message in each.requests if message.kind != ACK
-        ]  # fmt: skip
-        on_line = max(
-            sum(map(encoded_size, frame_sizes(plan, message.payload))) for message in steps
-        ) * BITS_A_BYTE / plan.link.baud  # fmt: skip
-        sending = max(
-            message_instructions(plan, chip, message, self._costs[chip])
-            * CYCLES_AN_INSTRUCTION / (self._boards[chip].clock_mhz or 1) / 1e6
-            for message in steps
-            for chip in (message.source, message.destination)
-            if chip != HOST
-        )  # fmt: skip
-        alone = self._longest_acknowledgement(token) + on_line + 2 * sending
-        # The solution for the time in which one STEP is on each line.
-        return (alone + sqrt(alone**2 + 2 * (plan.chips - 1) * on_line**2)) / 2
-
-    def _longest_acknowledgement(self, token: Iterable[Synchronization]) -> float:
-        """Seconds until an acknowledgement has passed all chips of a ring that it has to pass."""
-        plan = self._plan
-        messages = [
-            message for each in token for message in (*each.requests, *each.answers)
-            if message.kind == ACK
-        ]  # fmt: skip
-
-        def seconds(message: Message) -> float:
-            path = route(plan, message)
-            hops = len(path.to_chips) + len(path.from_chips)
-            sizes = sum(map(encoded_size, frame_sizes(plan, message.payload)))
-            passing = sum(
-                message_instructions(plan, chip, message, self._costs[chip])
-                * CYCLES_AN_INSTRUCTION / (self._boards[chip].clock_mhz or 1) / 1e6
-                for chip in range(plan.chips)
-            )  # fmt: skip
-            on_usb = USB_SECONDS * (bool(path.from_host) + bool(path.from_chips))
-            return hops * sizes * BITS_A_BYTE / plan.link.baud + passing + on_usb
-
-        return max(map(seconds, messages))
-
     def _compute(self, each: Synchronization, position: int, rows: int) -> tuple[float, float]:
-        """The slowest chip's seconds, of instructions and of reading weights."""
-        plan = self._plan
-        frames = count_frames(plan, (*each.requests, *each.answers))
-
-        def times(chip: int, board: Board, costs: KernelCosts) -> tuple[float, float]:
-            instructions = chip_instructions(plan, chip, each, position, costs, rows, frames)
-            seconds = instructions * CYCLES_AN_INSTRUCTION / (board.clock_mhz or 1) / 1e6
-            return seconds, self._reading(each, chip, rows)
-
-        of_chips = list(zip(self._boards, self._costs, strict=True))
+        """Returns the seconds of the slowest chip: of its instructions, and of reading weights."""
+        frames = count_frames(self.plan, (*each.requests, *each.answers))
         compute, read = max(
-            (times(chip, *of_one) for chip, of_one in enumerate(of_chips)), key=sum
+            (
+                (
+                    self.chips.compute(chip, each, position, rows, frames),
+                    self.chips.read(chip, each, rows),
+                )
+                for chip in range(self.plan.chips)
+            ),
+            key=sum,
         )
         return compute + self._handing_over(each), read
 
-    def _reading(self, each: Synchronization, chip: int, rows: int) -> float:
-        """Seconds in which a chip reads its weights."""
-        plan, rate = self._plan, self._rates[chip].get(each.phase)
-        _, passes = count_passes(plan, chip, each, self._costs[chip], rows)
-        return passes * phase_bytes(plan, chip, each) / rate if rate else 0.0
-
     def _handing_over(self, each: Synchronization) -> float:
-        """Seconds in which chips of a ring send what the next one waits for."""
-        plan = self._plan
-        if not plan.link.is_ring:
+        """Returns the seconds in which chips of a ring send what the next one waits for."""
+        if not self.plan.link.is_ring:
             return 0.0
         return sum(
-            message_instructions(
-                plan, message.source, message, self._costs[message.source]
-            )
-            * CYCLES_AN_INSTRUCTION / (self._boards[message.source].clock_mhz or 1) / 1e6
+            self.chips.carry(message.source, message)
             for message in each.requests
             if message.kind != ACK and message.source != HOST
-        )  # fmt: skip
+        )
 
     def _on_links(self, messages: Iterable[Message]) -> tuple[float, float]:
-        """On serial lines, and on the air, until the last of these messages is there. What chips
-        send each other over serial lines goes to the host first."""
+        """Returns the seconds, on serial lines and on the air, until all these messages have
+        arrived. What chips send to each other over serial lines goes to the host first."""
         messages = tuple(messages)
         to_chips: Counter[int] = Counter()
         from_chips: Counter[int] = Counter()
@@ -246,17 +143,18 @@ class LatencyModel:
             to_chips.update(dict.fromkeys(path.to_chips, size))
             from_chips.update(dict.fromkeys(path.from_chips, size))
         slowest = self._slowest(from_chips), self._slowest(to_chips)
-        # In a ring who is asked hands over to the next: nothing else that passes is waited for.
-        lines = max(slowest) if self._plan.link.is_ring else sum(slowest)
+        # In a ring, a chip that has its request hands over to the next; the chips wait for nothing
+        # else that passes.
+        lines = max(slowest) if self.plan.link.is_ring else sum(slowest)
         air = self._on_air(messages)
-        # A gateway has to have a request before it repeats it; answers come in while it passes
-        # on others.
+        # A gateway repeats a request after it has received all of it; it receives answers while it
+        # passes on others.
         if to_chips:
             return lines, air
         return (lines, 0.0) if lines >= air else (0.0, air)
 
     def _on_air(self, messages: Iterable[Message]) -> float:
-        """That they take on the air, one after another."""
+        """Returns the seconds that messages take on the air, one after another."""
         return sum(
             self._radio.airtime(size, path.is_broadcast)
             for message in messages
@@ -266,22 +164,22 @@ class LatencyModel:
         )
 
     def _route(self, message: Message) -> Route:
-        """As `route`, found once for messages with the same ends."""
+        """Returns what `route` does, computed once for messages with the same ends."""
         ends = message.source, message.destination
         if ends not in self._routes:
-            self._routes[ends] = route(self._plan, message)
+            self._routes[ends] = route(self.plan, message)
         return self._routes[ends]
 
     def _sizes(self, payload: int) -> tuple[int, ...]:
-        """As `frame_sizes`, found once for messages of the same length."""
+        """Returns what `frame_sizes` does, computed once for messages of the same length."""
         if payload not in self._frames:
-            self._frames[payload] = frame_sizes(self._plan, payload)
+            self._frames[payload] = frame_sizes(self.plan, payload)
         return self._frames[payload]
 
     def _waits(self, each: Synchronization) -> float:
-        """Constants: the radio's turnaround, and USB and host where lines are used."""
+        """Returns the constants: the radio's turnaround, and USB and host where lines are used."""
         messages = (*each.requests, *each.answers)
-        if self._plan.link.is_ring:  # between chips there is neither
+        if self.plan.link.is_ring:  # messages between chips pass neither USB nor the host
             return sum(
                 USB_SECONDS + HOST_SECONDS
                 for message in messages
@@ -294,8 +192,8 @@ class LatencyModel:
         return on_lines + on_air * self._radio.turnaround
 
     def _slowest(self, sizes: Counter[int]) -> float:
-        """The longest time that a line is busy with so many bytes."""
-        link = self._plan.link
+        """Returns for how long the busiest line is busy; sizes: bytes on each chip's line."""
+        link = self.plan.link
         each = (
             n * BITS_A_BYTE / (link.baud if link.is_ring else baud_of(self._boards[chip]))
             for chip, n in sizes.items()
@@ -304,7 +202,7 @@ class LatencyModel:
 
 
 def baud_of(board: Board) -> int:
-    """Bits a second on its UART's line to the host. Raises NotModelled."""
+    """Returns the bits per second of a board's UART to the host. Raises NotModelled."""
     if board.uart is None:
         raise NotModelled(f"board {board.name} has no UART")
     return board.uart.baud
