@@ -110,23 +110,8 @@ class PromptFormat:
         return self.template != _PLACE
 
     def mark(self, prompt: str) -> Marked:
-        """Returns the prompt as `mark_as_said` does, with typing errors corrected.
-
-        They are corrected after names were found, so that no other word becomes one. Raises
-        TextError if it is not text.
-        """
-        marked = self.mark_as_said(prompt)
-        if self.spelling is None:
-            return marked
-        names = list_name_words(self.home) if self.home else frozenset[str]()
-        return replace(marked, text=self.spelling.correct(marked.text, names))
-
-    def mark_as_said(self, prompt: str) -> Marked:
         """Returns the normalized prompt, with symbols in place of names if the model knows
-        symbols.
-
-        Raises TextError if it is not text.
-        """
+        symbols. Raises TextError if it is not text."""
         prompt = text_input.normalize(prompt)
         if self.normalization:
             prompt = self.normalization.apply(prompt)
@@ -134,10 +119,18 @@ class PromptFormat:
             return mark_names(prompt, self.home)
         return Marked(prompt, {}, {}, {})
 
-    def text(self, prompt: str) -> str:
-        """Returns the template with the prompt as `mark` returns it, without blanks around it if
-        the model answers. Raises TextError if it is not text."""
+    def rewrite(self, prompt: str) -> str:
+        """Returns the marked prompt with typing errors corrected: names were found before, so that
+        no other word becomes one. Raises TextError if it is not text."""
         text = self.mark(prompt).text
+        if self.spelling is None:
+            return text
+        return self.spelling.correct(text, list_name_words(self.home) if self.home else ())
+
+    def text(self, prompt: str) -> str:
+        """Returns the template with the rewritten prompt in it, without blanks around the prompt
+        if the model answers. Raises TextError if it is not text."""
+        text = self.rewrite(prompt)
         return self.template.replace(_PLACE, text.strip() if self.answers else text)
 
     def automaton(self, prompt: str) -> Automaton | None:
@@ -156,34 +149,34 @@ class PromptFormat:
     def verify(self, text: str, prompt: str, confidence: float = 1.0) -> Answer:
         """Returns the Answer to pass on, given the model's text and its confidence.
 
-        It is the grammar's refusal if the text does not parse, if the home cannot do it, or if the
-        model is not sure enough; else the text, with names in place of symbols.
+        It is the grammar's refusal if the text does not parse, if the home cannot do it, if the
+        model is not sure enough, or if the prompt does not ask for a dangerous action; else the
+        text, with names in place of symbols.
         """
         if self.grammar is None:
             return Answer(text)
         answer, reason = self.grammar.verify(text)
         if reason or self.home is None:
             return Answer(answer, reason)
+        marked = self.mark(prompt)
         try:
-            actions = self.home.resolve(self.mark(prompt).restore(parse_line(answer)))
+            actions = self.home.resolve(marked.restore(parse_line(answer)))
         except NotInHome as error:
             return Answer(self.grammar.refusal, str(error))
         is_dangerous = any((each.device, each.verb) in DANGEROUS for each in actions)
         least = self.confidence.dangerous if is_dangerous else self.confidence.least
         if actions and confidence < least:
-            return Answer(self.grammar.refusal, describe_doubt(confidence, least))
-        said = self.mark_as_said(prompt).text  # what is dangerous is done by no guess at words
-        if is_dangerous and (unknown := list_unknown_words(said, self.home)):
-            reason = f"{answer}: the home has no name with {unknown[0]!r:.40} in it"
-            return Answer(self.grammar.refusal, reason)
-        if is_dangerous and (reason := explain_unsaid(actions, self._names_of(prompt))):
+            reason = describe_doubt(confidence, least)
+        elif is_dangerous:
+            # Judged by the words as they were typed: a corrected word must not unlock a door.
+            named = marked if self.names else mark_names(marked.text, self.home)
+            if unknown := list_unknown_words(marked.text, self.home):
+                reason = f"{answer}: the home has no name with {unknown[0]!r:.40} in it"
+            else:
+                reason = explain_unsaid(actions, named)
+        if reason:
             return Answer(self.grammar.refusal, reason)
         return Answer(format_line(actions), "", is_dangerous)
-
-    def _names_of(self, prompt: str) -> Marked:
-        """Returns the prompt with names as symbols, whether or not the model knows symbols."""
-        marked = self.mark_as_said(prompt)
-        return marked if self.names or self.home is None else mark_names(marked.text, self.home)
 
     def at_home(self, home: Home) -> PromptFormat:
         """Returns the format for another home. Raises ModelError for a model without a home."""

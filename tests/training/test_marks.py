@@ -39,7 +39,7 @@ def test_the_host_marks_what_training_has_marked() -> None:
     for command in islice(Grammar(SEED + 7).commands(), 4000):
         if not command.raw_text or "'s" in command.raw_text or command.raw_text == command.text:
             continue
-        marked = form.mark_as_said(command.raw_text)
+        marked = form.mark(command.raw_text)
         if command.text.startswith(("hey", "ok")) or command.category in ("intent", "unknown"):
             continue  # wake words go, and other words of a sentence may be names by chance
         assert marked.text == command.text

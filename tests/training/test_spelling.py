@@ -24,7 +24,7 @@ def test_no_word_of_commands_without_errors_is_changed() -> None:
     assert FORM.spelling
     lines = HELD_OUT.read_text(encoding="utf-8").splitlines()
     held_out = [line.split("\t") for line in lines]
-    texts = [FORM.mark_as_said(text).text for kind, text, _ in held_out if kind != "typo"]
+    texts = [FORM.mark(text).text for kind, text, _ in held_out if kind != "typo"]
     texts += [text for kind, text, _ in held_out if kind == "unknown"]
     assert all(FORM.spelling.correct(text) == text for text in texts)
 
