@@ -59,7 +59,7 @@ def cases_of_model(config: Config) -> list[Case]:
 
 
 def _products(config: Config, chips: int) -> Iterator[Case]:
-    """The matrices of the chip that has most, where groups of heads are dealt."""
+    """The matrices of the chip with the most heads, where groups of heads stay together."""
     groups = -(-config.kv_heads // chips)
     q_rows = groups * (config.heads // config.kv_heads) * config.head_dim
     units, rows = -(-config.hidden_dim // chips), -(-config.vocab_size // chips)

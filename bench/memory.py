@@ -101,7 +101,7 @@ def parameters(config: Config) -> int:
 
 
 def _holds(config: Config, board: Board) -> bool:
-    """Whether the boards hold it where units and rows are dealt evenly."""
+    """Whether the boards hold it where units and rows are divided evenly."""
     room = 8 * MAX_PAYLOAD // (config.dim * _SUM_BITS)
     positions = min(MAX_POSITIONS_RADIO, room)
     link = Link("espnow", mtu=board.radio.mtu, gateway_code=board.gateway_code())

@@ -78,7 +78,7 @@ def _add_cluster_options(parser: Parser) -> None:
     add("--chips", type=count_up_to(MAX_CHIPS), metavar="N",
         help=f"how many chips there are (default {CHIPS})")
     add("--boards", metavar="NAME,...",
-        help="the board of each chip, if they differ: work is dealt by heap and speed (default:"
+        help="the board of each chip, if they differ: work is divided by heap and speed (default:"
         " all chips get equal shards, which must fit the smallest board)")
     add("--model", type=model_path, metavar="PATH",
         help="as host.run takes it (default models/home.bin)")

@@ -198,7 +198,7 @@ def _layer(layout, numbers, file, size):
 
 
 def _check_owner(layout, chip_id):
-    """Raises ShardError unless the shard is this chip's, with the heads that TPConfig deals to it:
+    """Raises ShardError unless the shard is this chip's, with the heads that TPConfig gives it:
     by whole groups (each KV head is held once) or as TPConfig chooses."""
     if layout["chip"] != chip_id:
         raise ShardError("the shard is chip %d's, this is chip %d" % (layout["chip"], chip_id))

@@ -1,4 +1,4 @@
-"""Deals heads to the chips of a tensor-parallel group."""
+"""Distributes heads to the chips of a tensor-parallel group."""
 
 
 class BufferOverflow(Exception):
@@ -22,11 +22,11 @@ class TPConfig:
     ):
         """Returns the TPConfig of chip `chip_id`: head h goes to chip h % num_chips.
 
-        With grouped-query attention (fewer kv_heads than heads) whole groups are dealt: the query
-        heads of one KV head together, so that no chip holds a KV head that another one holds. But
-        if chips outnumber KV heads, and the busiest chip then has fewer heads, single heads are
-        dealt, unless `by_group` is true. A chip may get none. Raises ValueError for a chip_id
-        outside the group, and for heads that are no multiple of kv_heads.
+        With grouped-query attention (fewer kv_heads than heads) whole groups are assigned: the
+        query heads of one KV head together, so that no chip holds a KV head that another one
+        holds. But if chips outnumber KV heads, and the busiest chip then has fewer heads, single
+        heads are assigned, unless `by_group` is true. A chip may get none. Raises ValueError for a
+        chip_id outside the group, and for heads that are no multiple of kv_heads.
         """
         kv_heads = total_heads if kv_heads is None else kv_heads
         if not 0 <= chip_id < num_chips:
@@ -36,6 +36,6 @@ class TPConfig:
         group = total_heads // kv_heads
         busiest_of_groups = -(-kv_heads // num_chips) * group
         split = num_chips > kv_heads and -(-total_heads // num_chips) < busiest_of_groups
-        dealt = 1 if split and not by_group else group
-        heads = [h for h in range(total_heads) if h // dealt % num_chips == chip_id]
+        together = 1 if split and not by_group else group
+        heads = [h for h in range(total_heads) if h // together % num_chips == chip_id]
         return cls(chip_id, num_chips, head_dim, heads, sorted({h // group for h in heads}))

@@ -48,7 +48,7 @@ class ClusterFile:
 
     model: the path as given; model_hash: the first 8 bytes of the model's SHA-256, as chips report
     it; context: positions; key: empty if frames are not signed (then link.signed is false);
-    channel: of Wi-Fi; boards: the name of each chip's board, by which the work is dealt, or empty:
+    channel: of Wi-Fi; boards: the name of each chip's board, by which work is divided, or empty:
     then all chips get equal shards, which must fit the smallest; baud: bits per second that all
     lines to pins were found to carry, None if that was not tried yet.
     """

@@ -41,7 +41,7 @@ def plan_boards(
 ) -> Plan:
     """Returns the plan that flashing and running both use.
 
-    named: the board of each chip, by whose heaps and speeds the work is dealt; if it is empty, all
+    named: the board of each chip, by whose heaps and speeds work is divided; if it is empty, all
     chips get equal shards, which must fit the smallest heap of the `known` boards. Raises
     ModelError if the model does not fit, and BoardError.
     """

@@ -54,7 +54,7 @@ class ShardingPlan:
         strict: bool = False,
         by_group: bool = False,
     ) -> ShardingPlan:
-        """Returns the plan: heads dealt by `dealt_heads`, units in contiguous, nearly even blocks.
+        """Returns the plan: heads by `assign_heads`, units in contiguous, nearly even blocks.
 
         strict: whether each number must be divisible by `world_size`. Raises ParallelError if one
         is not, naming both numbers, and for impossible numbers.
@@ -67,7 +67,7 @@ class ShardingPlan:
             ):
                 quotient(count, world_size, name)
             quotient(num_heads, num_kv_heads, "heads", "KV heads")
-        heads = dealt_heads(num_heads, num_kv_heads, world_size, by_group=by_group)
+        heads = assign_heads(num_heads, num_kv_heads, world_size, by_group=by_group)
         kv_heads = (tuple(sorted({h * num_kv_heads // num_heads for h in own})) for own in heads)
         return cls(tuple(heads), tuple(kv_heads), tuple(even_blocks(ffn_dim, world_size)))
 
@@ -93,13 +93,13 @@ class ShardingPlan:
         )
 
 
-def dealt_heads(
+def assign_heads(
     heads: int, kv_heads: int, world_size: int, *, by_group: bool = False
 ) -> list[tuple[int, ...]]:
-    """Deals heads to ranks round-robin, as a chip's TPConfig does; returns each rank's indices.
+    """Assigns heads to ranks round-robin, as a chip's TPConfig does; returns each rank's indices.
 
-    Whole KV groups are dealt, so that no KV head is held twice. If ranks outnumber KV heads, and
-    the busiest rank then has fewer heads, single heads are dealt, unless `by_group` is true. (If
+    Whole KV groups are assigned, so that no KV head is held twice. If ranks outnumber KV heads,
+    and the busiest rank then has fewer heads, single heads are, unless `by_group` is true. (If
     heads are no multiple of KV heads, head h belongs to group h * kv_heads // heads.) Raises
     ParallelError.
     """
@@ -115,7 +115,7 @@ def dealt_heads(
     if by_group or world_size <= kv_heads:
         return grouped
     single = [tuple(range(rank, heads, world_size)) for rank in range(world_size)]
-    return min(grouped, single, key=lambda dealt: max(map(len, dealt)))
+    return min(grouped, single, key=lambda assigned: max(map(len, assigned)))
 
 
 def even_blocks(total: int, parts: int) -> list[range]:

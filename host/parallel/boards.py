@@ -12,7 +12,7 @@ from host.hardware.kernels import matrix_padding
 from host.model.outline import Divisible
 from host.parallel.advice import find_nearest_count
 from host.parallel.cost.instructions import kernel_costs, matrix_speed
-from host.parallel.dealing import GROWTH_LEAVES
+from host.parallel.distribution import GROWTH_LEAVES
 from host.parallel.flash import resident_entries
 from host.parallel.heap import usable_heap
 from host.parallel.parallelism import ANYWHERE, FLASH, HEAP, Link, Parallelism
@@ -32,7 +32,7 @@ class BoardSet:
 
     context: positions, None for all that the model allows; signed: whether frames are signed;
     line: where serial lines end; heap: bytes of every chip's heap in place of the boards';
-    kernels: "viper" if native ones must not run, which changes times but not how work is dealt;
+    kernels: "viper" if native ones must not run, which changes times but not how work is divided;
     weights: where chips keep them, one of WEIGHTS; baud: that of Link.
     """
 

@@ -37,7 +37,7 @@ def all_reduce(parts: Sequence[Array]) -> Array:
 
 
 class ColumnParallelLinear(Generic[W]):
-    """y = W x + bias [rows], the rows dealt to workers, and the bias with them.
+    """y = W x + bias [rows], the rows divided among workers, and the bias with them.
 
     shards: each worker's, cut along dimension 0. gather_output: whether the workers' outputs are
     put together. Raises ParallelError where the shards do not make up a weight.
@@ -86,8 +86,8 @@ class ColumnParallelLinear(Generic[W]):
 
 
 class RowParallelLinear(Generic[W]):
-    """y = W x + bias [rows], the columns dealt to workers; their partial sums are added up, and
-    then, once, the bias.
+    """y = W x + bias [rows], the columns divided among workers; their partial sums are added up,
+    and then, once, the bias.
 
     shards: each worker's, cut along dimension 1. Raises ParallelError where they do not make up a
     weight, each column held once.

@@ -280,7 +280,7 @@ class Strategy(ABC):
         """Returns what a chip needs with these sizes of each layer and `rows` vocabulary rows."""
 
     def settle_need(self, shape: Shape, shard: Shard, need: HeapNeed) -> HeapNeed:
-        """Returns what a chip needs of its heap, at most `need`, once all work is dealt."""
+        """Returns what a chip needs of its heap, at most `need`, once all work is distributed."""
         return need
 
     @abstractmethod

@@ -20,7 +20,7 @@ Row = RowParallelLinear[Linear]
 
 
 class ShardedLayer(NamedTuple):
-    """A block's matrices, dealt to chips; outputs of column-parallel ones are not gathered."""
+    """A block's matrices, divided among chips, without gathering of column-parallel outputs."""
 
     q: Column
     k: Column
@@ -138,7 +138,7 @@ def _limited(rows: Ints, gain: Gain | None, limit: int) -> Ints:
 
 
 def _sharded(layer: QuantizedLayer, plan: Plan, group: range, size: int) -> ShardedLayer:
-    """Returns a layer's matrices dealt to the chips of a group; all other chips have none."""
+    """Returns a layer's matrices, divided among the chips of a group; other chips have none."""
     owned = [shard if shard.chip in group else None for shard in plan.shards]
     q = [head_rows(shard.heads if shard else (), size) for shard in owned]
     kv = [head_rows(shard.kv_heads if shard else (), size) for shard in owned]

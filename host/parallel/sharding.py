@@ -1,8 +1,8 @@
 """Cuts weights into shards, and merges shards into weights again.
 
 A shard carries the indices that it holds, so the same code cuts and merges contiguous blocks and
-dealt heads, and parts that several ranks hold. A weight is an array of any shape and dtype, or a
-quantized matrix (`Linear`) whose multipliers, one per row, go with the rows.
+heads in any order, and parts that several ranks hold. A weight is an array of any shape and dtype,
+or a quantized matrix (`Linear`), in which each row keeps its multiplier.
 """
 
 from __future__ import annotations

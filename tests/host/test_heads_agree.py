@@ -1,9 +1,9 @@
-"""The rule by which heads are dealt, in its two statements: a chip's and the host's."""
+"""The rule by which heads are assigned, in its two statements: a chip's and the host's."""
 
 import pytest
 
 from firmware.compute.tensor_parallel import TPConfig
-from host.parallel.assignment import dealt_heads
+from host.parallel.assignment import assign_heads
 
 
 @pytest.mark.parametrize("by_group", [False, True])
@@ -15,7 +15,7 @@ def test_chips_and_host_deal_the_same_heads(heads, by_group):
                 TPConfig.distribute_heads(chip, chips, heads, 8, kv_heads, by_group)
                 for chip in range(chips)
             ]
-            planned = dealt_heads(heads, kv_heads, chips, by_group=by_group)
+            planned = assign_heads(heads, kv_heads, chips, by_group=by_group)
             assert [tuple(config.heads) for config in configs] == planned
             for config in configs:
                 assert config.kv_heads == sorted({h * kv_heads // heads for h in config.heads})

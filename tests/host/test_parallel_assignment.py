@@ -11,8 +11,8 @@ from host.errors import ModelError, ParallelError
 from host.parallel.assignment import (
     LocalSizes,
     ShardingPlan,
+    assign_heads,
     blocks,
-    dealt_heads,
     even_blocks,
     level,
 )
@@ -69,13 +69,13 @@ def test_level_is_in_proportion_to_speeds_but_for_parts_that_are_full(total, chi
     ],
 )
 def test_heads_are_dealt_by_kv_group(heads, kv_heads, chips, dealt):
-    assert dealt_heads(heads, kv_heads, chips) == dealt
+    assert assign_heads(heads, kv_heads, chips) == dealt
 
 
 @given(st.integers(1, 8), st.integers(1, 6), st.integers(1, 60))
 def test_every_head_is_dealt_once_and_no_kv_head_twice_without_need(kv_heads, group, chips):
     heads = kv_heads * group
-    dealt = dealt_heads(heads, kv_heads, chips)
+    dealt = assign_heads(heads, kv_heads, chips)
     assert len(dealt) == chips
     assert sorted(head for own in dealt for head in own) == list(range(heads))
     holders = [{h // group for h in own} for own in dealt]
@@ -92,7 +92,7 @@ def test_every_head_is_dealt_once_and_no_kv_head_twice_without_need(kv_heads, gr
 @given(st.integers(1, 8), st.integers(1, 6), st.integers(1, 60))
 def test_groups_that_stay_together_hold_every_kv_head_once(kv_heads, group, chips):
     heads = kv_heads * group
-    dealt = dealt_heads(heads, kv_heads, chips, by_group=True)
+    dealt = assign_heads(heads, kv_heads, chips, by_group=True)
     assert sorted(itertools.chain(*dealt)) == list(range(heads))
     assert sum(len({h // group for h in own}) for own in dealt) == kv_heads
 
@@ -100,7 +100,7 @@ def test_groups_that_stay_together_hold_every_kv_head_once(kv_heads, group, chip
 @given(st.integers(1, 40), st.data(), st.integers(1, 20))
 def test_heads_that_are_no_multiple_of_kv_heads_are_dealt_too(heads, data, world_size):
     kv_heads = data.draw(st.integers(1, heads))
-    dealt = dealt_heads(heads, kv_heads, world_size)
+    dealt = assign_heads(heads, kv_heads, world_size)
     assert sorted(itertools.chain(*dealt)) == list(range(heads))
     if world_size <= kv_heads:
         holders = [{h * kv_heads // heads for h in own} for own in dealt]

@@ -103,7 +103,7 @@ _TAKEN_ROW = 12
 # Phases of all-gather: of activations, and of the residual stream.
 GATHERED = frozenset({GATHERED_HEADS, GATHERED_UNITS})
 FINISHED = frozenset({FINISHED_ATTENTION, FINISHED_FEED_FORWARD})
-_COLUMNS = 64  # of a matrix whose rows' work counts as well when work is dealt
+_COLUMNS = 64  # of a typical matrix, for the work of its rows in matrix_speed
 
 
 def kernel_costs(mpy_arch: str, chip: str | None, kernels: str = "auto") -> KernelCosts | None:
@@ -114,8 +114,9 @@ def kernel_costs(mpy_arch: str, chip: str | None, kernels: str = "auto") -> Kern
 
 
 def matrix_speed(costs: KernelCosts, clock_mhz: int) -> int:
-    """Multiply-accumulates per millisecond at a cycle an instruction, by which work is dealt: with
-    what is done to each row's sum, for that is the more the faster matrices are."""
+    """Returns multiply-accumulates per millisecond, at one cycle per instruction. Work is divided
+    in proportion. The work on each row's sum is included: the faster the multiplications are, the
+    larger is its part."""
     return round(1000 * clock_mhz / (costs.matrix + costs.row / _COLUMNS))
 
 

@@ -19,7 +19,7 @@ from host.errors import ModelError
 from host.model.checkpoint import Config
 from host.model.outline import Divisible
 from host.parallel.assignment import LocalSizes, blocks, level
-from host.parallel.dealing import deal_evenly
+from host.parallel.distribution import distribute_evenly
 from host.parallel.heap import HeapNeed
 from host.parallel.limits import KERNEL_COLUMNS
 from host.parallel.parallelism import ALL_GATHERED, Parallelism
@@ -105,8 +105,10 @@ class AllGather(AllReduce):
     def _most_heads(shape: Shape) -> int:
         return max(
             heads
-            for by_group in (False, True)  # as dealing.deal tries them
-            for heads, _ in deal_evenly(shape.config, shape.chips, by_group=by_group).head_counts
+            for by_group in (False, True)  # as distribution.distribute tries them
+            for heads, _ in distribute_evenly(
+                shape.config, shape.chips, by_group=by_group
+            ).head_counts
         )
 
     def longest_part(self, shape: Shape) -> int:

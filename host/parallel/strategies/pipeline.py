@@ -18,14 +18,14 @@ from host.parallel.advice import (
     find_nearest_count,
     make_advice,
 )
-from host.parallel.dealing import describe_vocabulary
+from host.parallel.distribution import describe_vocabulary
 from host.parallel.parallelism import Parallelism
 from host.parallel.plan import MAX_CHIPS, Plan, Resources
 from host.parallel.refusal import Advice, DoesNotFit
 from host.parallel.shape import Shape
 from host.parallel.shaping import make_shape
 from host.parallel.strategies.all_reduce import AllReduce
-from host.parallel.strategies.stages import StageDealer, group_chips
+from host.parallel.strategies.stages import StagePlanner, group_chips
 from host.parallel.strategies.tensor import scores_frame
 from host.parallel.strategies.traffic import (
     ack_message,
@@ -87,11 +87,11 @@ class Pipeline(AllReduce):
     ) -> Plan:
         """Divides layers among stages, and each stage's layers among its chips.
 
-        Chips are dealt to stages evenly, larger groups last, because the last stage has the
-        classifier too. Layers are dealt in proportion to the sizes of groups or, if chips differ,
-        to their total speeds, with the remainder to the first; if heaps do not allow that, as they
-        allow. Each chip has caches for several sequences, at most one more than there are stages,
-        as far as heaps allow.
+        Chips are divided evenly among stages, larger groups last, because the last stage has the
+        classifier too. Layers are divided in proportion to the sizes of groups or, if chips
+        differ, to their total speeds, with the remainder to the first; if heaps do not allow that,
+        by the room in them. Each chip has caches for several sequences, at most one more than
+        there are stages, as far as heaps allow.
         """
         stages, chips, layers = parallelism.stages, resources.chips, model.config.layers
         shape = make_shape(self, model, resources)
@@ -100,30 +100,30 @@ class Pipeline(AllReduce):
                 f"stages must be 1 to {min(layers, chips)} for {layers} layers on {chips}"
                 f" chip{'s' * (chips > 1)}, got {stages}"
             )
-        dealer = StageDealer(self, resources.heaps, resources.speeds, stages)
-        plan = dealer.deal(shape, parallelism)
+        planner = StagePlanner(self, resources.heaps, resources.speeds, stages)
+        plan = planner.plan(shape, parallelism)
         if plan is None:
-            raise DoesNotFit(lambda: self._find_advice_on_stages(dealer, shape, parallelism))
+            raise DoesNotFit(lambda: self._find_advice_on_stages(planner, shape, parallelism))
         return plan
 
     def _find_advice_on_stages(
-        self, dealer: StageDealer, shape: Shape, parallelism: Parallelism
+        self, planner: StagePlanner, shape: Shape, parallelism: Parallelism
     ) -> Advice:
-        heaps, stages = dealer.heaps, parallelism.stages
+        heaps, stages = planner.heaps, parallelism.stages
 
         def fits(chips: int) -> bool:
             stages = self.stages_of_chips(shape.config.layers, chips, parallelism)
             if stages is None:
                 return False
-            dealer = StageDealer(self, (heaps[0],) * chips, (1,) * chips, stages)
-            return dealer.deal(replace(shape, chips=chips), parallelism) is not None
+            planner = StagePlanner(self, (heaps[0],) * chips, (1,) * chips, stages)
+            return planner.plan(replace(shape, chips=chips), parallelism) is not None
 
         last = len(group_chips(shape.chips, stages)[-1])
         problem = describe_vocabulary(shape.config.vocab_size, last)
         if problem:
             problem = f"in {stages} stages, of the last one's chips {problem}"
         else:
-            missing = dealer.count_missing(shape)
+            missing = planner.count_missing(shape)
             problem = f"in {stages} stages, {describe_shortage(shape, heaps, missing)}"
         is_alike = len(set(heaps)) == 1
         return make_advice(
@@ -131,7 +131,7 @@ class Pipeline(AllReduce):
             is_alike=is_alike,
             enough=find_nearest_count(shape.chips, fits, _TRIED) if is_alike else None,
             context=find_largest_context(
-                shape, lambda less: dealer.deal(less, parallelism) is not None
+                shape, lambda less: planner.plan(less, parallelism) is not None
             ),
             tried=_ALL_UP_TO,
         )

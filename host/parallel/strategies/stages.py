@@ -1,4 +1,4 @@
-"""Deals chips and layers to the stages of a pipeline, and each stage's work to its chips."""
+"""Divides chips and layers among the stages of a pipeline, and a stage's work among its chips."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from host.parallel.assignment import blocks, even_blocks, level
-from host.parallel.dealing import GROWTH_LEAVES, deal
+from host.parallel.distribution import GROWTH_LEAVES, Distribution, distribute
 from host.parallel.parallelism import Parallelism
 from host.parallel.plan import Plan, Shard, Stage, Strategy
 from host.parallel.shape import Shape
@@ -22,62 +22,68 @@ def group_chips(chips: int, stages: int) -> list[range]:
 
 
 @dataclass(frozen=True)
-class StageDealer:
-    """Deals to a number of stages. heaps: bytes of each chip's heap; speeds: of each chip."""
+class _PlannedStage:
+    shape: Shape
+    work: Distribution
+
+
+@dataclass(frozen=True)
+class StagePlanner:
+    """Plans a number of stages. heaps: bytes of each chip's heap; speeds: of each chip."""
 
     strategy: Strategy
     heaps: Sequence[int]
     speeds: Sequence[int]
     stages: int
 
-    def deal(self, shape: Shape, parallelism: Parallelism) -> Plan | None:
+    def plan(self, shape: Shape, parallelism: Parallelism) -> Plan | None:
         """Returns the plan with as many slots as there is room for, None if nothing fits.
 
-        Fewer slots are preferred to layers dealt unevenly.
+        Fewer slots are preferred to an uneven division of layers.
         """
         most = parallelism.slots or self.stages + _SPARE_SLOTS
-        even = self._deal_layers(shape)
-        plan = self._deal_most_slots(
-            most, lambda slots: self._deal_as(replace(shape, slots=slots), parallelism, even)
+        even = self._divide_layers(shape)
+        plan = self._plan_most_slots(
+            most, lambda slots: self._plan_layers(replace(shape, slots=slots), parallelism, even)
         )
         if plan:
             return self._with_more_positions(plan, even)
-        return self._deal_most_slots(
-            most, lambda slots: self._deal_by_room(replace(shape, slots=slots), parallelism)
+        return self._plan_most_slots(
+            most, lambda slots: self._plan_by_room(replace(shape, slots=slots), parallelism)
         )
 
     @staticmethod
-    def _deal_most_slots(most: int, deal_with: Callable[[int], Plan | None]) -> Plan | None:
+    def _plan_most_slots(most: int, plan_with: Callable[[int], Plan | None]) -> Plan | None:
         """Returns the plan with the most slots that fits, None if not even one slot fits: each
         slot takes some of every heap."""
-        least = deal_with(1)
+        least = plan_with(1)
         if not least:
             return None
-        more = (deal_with(slots) for slots in range(most, 1, -1))
+        more = (plan_with(slots) for slots in range(most, 1, -1))
         return next(filter(None, more), least)
 
-    def _deal_by_room(self, shape: Shape, parallelism: Parallelism) -> Plan | None:
+    def _plan_by_room(self, shape: Shape, parallelism: Parallelism) -> Plan | None:
         """Returns the plan with as many layers in each stage as its heaps allow, None if the
         stages cannot hold all layers."""
         layers = level(shape.config.layers, self._count_room(shape), self._weights(shape))
         if sum(layers) < shape.config.layers or not min(layers):
             return None
-        return self._deal_as(shape, parallelism, layers)
+        return self._plan_layers(shape, parallelism, layers)
 
     def _with_more_positions(self, plan: Plan, layers: Sequence[int]) -> Plan:
         """Returns the plan with as many positions in a request as there is room for."""
         roomy = replace(self, heaps=[heap - GROWTH_LEAVES for heap in self.heaps])
         for roomier in list_roomier(self.strategy, plan.shape, plan.shape.slots):
-            grown = roomy._deal_as(roomier, plan.parallelism, layers)
+            grown = roomy._plan_layers(roomier, plan.parallelism, layers)
             if grown and grown.shards == plan.shards:
                 return grown
         return plan
 
     def count_missing(self, shape: Shape) -> int:
-        """Returns the bytes that do not fit, with layers dealt evenly and one sequence."""
+        """Returns the bytes that do not fit, with layers divided evenly and one sequence."""
         return sum(
-            self._deal_stage(shape, at, layers)[1]
-            for at, layers in enumerate(self._deal_layers(shape))
+            self._plan_stage(shape, at, layers).work.missing
+            for at, layers in enumerate(self._divide_layers(shape))
         )
 
     def _weights(self, shape: Shape) -> list[int]:
@@ -85,12 +91,12 @@ class StageDealer:
         groups = group_chips(shape.chips, self.stages)
         return [sum(self.speeds[group.start : group.stop]) for group in groups]
 
-    def _deal_layers(self, shape: Shape) -> list[int]:
+    def _divide_layers(self, shape: Shape) -> list[int]:
         """Returns how many layers each group gets, in proportion to its speed, at least one."""
         layers, weights = shape.config.layers, self._weights(shape)
-        dealt = level(layers, [layers] * len(weights), weights)
-        if min(dealt):
-            return dealt
+        divided = level(layers, [layers] * len(weights), weights)
+        if min(divided):
+            return divided
         rest = layers - len(weights)
         return [1 + more for more in level(rest, [rest] * len(weights), weights)]
 
@@ -104,12 +110,16 @@ class StageDealer:
             # What tells stages apart: the first has the gateway, the last the vocabulary.
             kind = at == 0, at == self.stages - 1, *self.heaps[own], *self.speeds[own]
             if kind not in found:
-                fitting = (some for some in every if not self._deal_stage(shape, at, some)[1])
+                fitting = (
+                    layers
+                    for layers in every
+                    if not self._plan_stage(shape, at, layers).work.missing
+                )
                 found[kind] = next(fitting, 0)
             room.append(found[kind])
         return room
 
-    def _deal_as(
+    def _plan_layers(
         self, shape: Shape, parallelism: Parallelism, layers: Sequence[int]
     ) -> Plan | None:
         """Returns the plan with these numbers of layers, None if a stage does not fit."""
@@ -117,19 +127,19 @@ class StageDealer:
         shards: list[Shard] = []
         groups = group_chips(shape.chips, self.stages)
         for at, held in enumerate(blocks(layers)):
-            own, missing, parts = self._deal_stage(shape, at, len(held))
-            if missing:
+            stage = self._plan_stage(shape, at, len(held))
+            if stage.work.missing:
                 return None
-            stages.append(Stage(held, groups[at], own))
-            shards += parts
+            stages.append(Stage(held, groups[at], stage.shape))
+            shards += stage.work.shards
         whole = replace(shape, last=len(groups[-1]))
         return Plan(
             replace(parallelism, stages=self.stages), self.strategy, whole, tuple(stages),
             tuple(shards),
         )  # fmt: skip
 
-    def _deal_stage(self, shape: Shape, at: int, layers: int) -> tuple[Shape, int, list[Shard]]:
-        """Returns a stage's shape, the bytes that do not fit, and its chips' shards if all do."""
+    def _plan_stage(self, shape: Shape, at: int, layers: int) -> _PlannedStage:
+        """Returns the stage at this place of the pipeline, with so many layers."""
         groups = group_chips(shape.chips, self.stages)
         group, is_last = groups[at], at == len(groups) - 1
         # On serial lines the host passes on to all chips what is for more than one, and in a ring
@@ -145,7 +155,7 @@ class StageDealer:
         )
         rows = shape.config.vocab_size if is_last else 0
         heaps, speeds = (of[group.start : group.stop] for of in (self.heaps, self.speeds))
-        missing, shards = deal(
+        work = distribute(
             self.strategy, own, heaps, speeds, first=group.start, vocabulary=rows
         )
-        return own, missing, shards
+        return _PlannedStage(own, work)

@@ -14,11 +14,11 @@ from host.parallel.advice import (
     make_advice,
 )
 from host.parallel.assignment import LocalSizes
-from host.parallel.dealing import (
+from host.parallel.distribution import (
     GROWTH_LEAVES,
-    deal,
-    deal_evenly,
     describe_vocabulary,
+    distribute,
+    distribute_evenly,
 )
 from host.parallel.flash import reading_bytes
 from host.parallel.heap import (
@@ -81,22 +81,22 @@ class TensorStrategy(Strategy):
         config, heaps, speeds = model.config, resources.heaps, resources.speeds
         shape = make_shape(self, model, resources)
         if strict:
-            deal_evenly(config, shape.chips, strict=True)
-        missing, shards = deal(self, shape, heaps, speeds)
-        if missing:
+            distribute_evenly(config, shape.chips, strict=True)
+        found = distribute(self, shape, heaps, speeds)
+        if found.missing:
             problem = describe_vocabulary(config.vocab_size, shape.chips)
-            problem = problem or describe_shortage(shape, heaps, missing)
+            problem = problem or describe_shortage(shape, heaps, found.missing)
             raise DoesNotFit(lambda: self._find_advice(model, shape, resources, problem))
         left = [heap - GROWTH_LEAVES for heap in heaps]
         for roomier in list_roomier(self, shape, parallelism.slots):
-            if deal(self, roomier, left, speeds) == (0, shards):
+            if distribute(self, roomier, left, speeds) == found:
                 shape = roomier
                 break
         stage = Stage(range(config.layers), range(shape.chips), shape)
-        return Plan(parallelism, self, shape, (stage,), tuple(self.finish(shape, shards)))
+        return Plan(parallelism, self, shape, (stage,), tuple(self.finish(shape, found.shards)))
 
     def finish(self, shape: Shape, shards: Sequence[Shard]) -> Sequence[Shard]:
-        """Returns the shards with what is dealt last, after all else."""
+        """Returns the shards with what is assigned last, after all else."""
         return shards
 
     def _find_advice(
@@ -106,7 +106,7 @@ class TensorStrategy(Strategy):
         is_alike = len(set(heaps)) == 1
 
         def has_room(shape: Shape, heaps: Sequence[int], speeds: Sequence[int]) -> bool:
-            return not deal(self, shape, heaps, speeds)[0]
+            return not distribute(self, shape, heaps, speeds).missing
 
         def fits(chips: int) -> bool:
             return has_room(replace(shape, chips=chips), [heaps[0]] * chips, [1] * chips)

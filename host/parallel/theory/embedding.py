@@ -1,4 +1,4 @@
-"""An embedding table whose rows are dealt to workers (Shoeybi et al., Megatron-LM, 2019)."""
+"""An embedding table with its rows divided among workers (Shoeybi et al., Megatron-LM, 2019)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from host.parallel.sharding import Array, WeightSlice, merge_shards
 
 
 class ParallelEmbedding:
-    """Rows of a table [size, dim], dealt to workers.
+    """Rows of a table [size, dim], divided among workers.
 
     shards: each worker's, cut along dimension 0. Raises ParallelError where they do not make up a
     table.

@@ -1,4 +1,4 @@
-"""Deals the heads, units and rows of a group to its chips, as far as their heaps have room."""
+"""Distributes heads, units and rows to the chips of a group, as far as their heaps have room."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def describe_vocabulary(tokens: int, chips: int) -> str:
     )
 
 
-def deal_evenly(
+def distribute_evenly(
     config: Config, chips: int, *, strict: bool = False, by_group: bool = False
 ) -> ShardingPlan:
     """Returns the sharding of every layer's heads and units, whatever the chips' heaps.
@@ -41,11 +41,11 @@ def deal_evenly(
     a remainder.
     """
     sizes = config.heads, config.kv_heads, config.hidden_dim
-    return _deal_dimensions(*sizes, chips, strict, by_group)
+    return _shard_dimensions(*sizes, chips, strict, by_group)
 
 
 @lru_cache(maxsize=1024)  # while numbers of chips are tried, the same few come again and again
-def _deal_dimensions(
+def _shard_dimensions(
     heads: int, kv_heads: int, units: int, chips: int, strict: bool, by_group: bool
 ) -> ShardingPlan:
     return ShardingPlan.from_config(
@@ -53,19 +53,27 @@ def _deal_dimensions(
     )
 
 
-def deal(
+@dataclass(frozen=True)
+class Distribution:
+    """A group's work by chip. missing: the bytes that do not fit; shards: those of the group's
+    chips in order, empty if not all fit."""
+
+    missing: int
+    shards: tuple[Shard, ...] = ()
+
+
+def distribute(
     strategy: Strategy,
     shape: Shape,
     heaps: Sequence[int],
     speeds: Sequence[int],
     first: int = 0,
     vocabulary: int | None = None,
-) -> tuple[int, list[Shard]]:
-    """Deals a group's work to its chips. Returns the bytes that do not fit, and the shards if it
-    is 0.
+) -> Distribution:
+    """Distributes a group's work to its chips.
 
-    Heads are dealt by assignment.dealt_heads; if KV heads that are held twice leave too little
-    room, those of a KV group stay together. Units and rows are dealt evenly or, if chips differ,
+    Heads are assigned by assignment.assign_heads; if KV heads that are held twice leave too little
+    room, those of a KV group stay together. Units and rows are divided evenly or, if chips differ,
     in proportion to their speeds: attention and feed-forward are separated by a synchronization,
     so a chip that waits in one cannot make up for it in the other, and each phase takes as long as
     its busiest chip. Others take more only if a chip's heap is too small for its part.
@@ -73,40 +81,43 @@ def deal(
     first: id of the first chip; vocabulary: rows of the classifier, None for all.
     """
     vocabulary = shape.config.vocab_size if vocabulary is None else vocabulary
-    even = deal_evenly(shape.config, shape.chips)
-    grouped = deal_evenly(shape.config, shape.chips, by_group=True)
-    missing, shards = _deal_heads(strategy, shape, heaps, speeds, first, vocabulary, even)
-    if missing and grouped != even:
-        return _deal_heads(strategy, shape, heaps, speeds, first, vocabulary, grouped)
-    return missing, shards
+    group = _Group(strategy, shape, heaps, speeds, first, vocabulary)
+    split = distribute_evenly(shape.config, shape.chips)
+    whole = distribute_evenly(shape.config, shape.chips, by_group=True)
+    found = _distribute_with(group, split)
+    return _distribute_with(group, whole) if found.missing and whole != split else found
 
 
-def _deal_heads(
-    strategy: Strategy,
-    shape: Shape,
-    heaps: Sequence[int],
-    speeds: Sequence[int],
-    first: int,
-    vocabulary: int,
-    heads: ShardingPlan,
-) -> tuple[int, list[Shard]]:
-    """Returns what `deal` does, for these heads."""
-    tight = _deal_with(strategy, shape, heaps, speeds, first, vocabulary, heads, 0)
-    for heap, shard in zip(heaps, tight[1], strict=False):
+@dataclass(frozen=True)
+class _Group:
+    """What `distribute` is given."""
+
+    strategy: Strategy
+    shape: Shape
+    heaps: Sequence[int]
+    speeds: Sequence[int]
+    first: int
+    vocabulary: int
+
+
+def _distribute_with(group: _Group, heads: ShardingPlan) -> Distribution:
+    """Distributes units and rows to chips that have these heads."""
+    tight = _fill(group, heads, spare=0)
+    shape = group.shape
+    for heap, shard in zip(group.heaps, tight.shards, strict=False):
         counts = len(shard.heads), len(shard.kv_heads), len(shard.units)
         sizes = LocalSizes(*counts, shape.config.head_dim)
-        need = strategy.heap_need(shape, shard.chip, sizes, len(shard.rows)).total
+        need = group.strategy.heap_need(shape, shard.chip, sizes, len(shard.rows)).total
         if need > usable_heap(heap):
-            break
-    else:
-        return tight
-    spare = _answers_growth(strategy, shape, first + len(heaps) - 1, vocabulary)
-    return _deal_with(strategy, shape, heaps, speeds, first, vocabulary, heads, spare)
+            return _fill(group, heads, _answers_growth(group))
+    return tight
 
 
-def _answers_growth(strategy: Strategy, shape: Shape, chip: int, vocabulary: int) -> int:
+def _answers_growth(group: _Group) -> int:
     """Returns the most bytes that a chip needs beyond those counted for its rows: an answer with
     logits of several positions is longest with certain numbers of rows."""
+    strategy, shape, vocabulary = group.strategy, group.shape, group.vocabulary
+    chip = group.first + len(group.heaps) - 1
 
     def need(rows: int) -> int:
         counted = rows * (row_bytes(shape.config, shape.block(chip)) + _ROW_BUFFERS)
@@ -175,18 +186,11 @@ def _find_room(
     return _Room(left, row, unit, flash, config.dim + 2, unit_bytes(config))
 
 
-def _deal_with(
-    strategy: Strategy,
-    shape: Shape,
-    heaps: Sequence[int],
-    speeds: Sequence[int],
-    first: int,
-    vocabulary: int,
-    dealt: ShardingPlan,
-    spare: int,
-) -> tuple[int, list[Shard]]:
-    """Returns what `deal` does, for these heads and with `spare` bytes of each heap kept free."""
-    config = shape.config
+def _fill(group: _Group, heads: ShardingPlan, spare: int) -> Distribution:
+    """Distributes units and rows to chips that have these heads, as far as there is room with
+    `spare` bytes of each heap kept free."""
+    strategy, shape, first = group.strategy, group.shape, group.first
+    config, vocabulary = shape.config, group.vocabulary
 
     @cache  # most chips are alike, and only the gateway, chip 0, takes more
     def find(heap: int, chip: int, heads: int, kv_heads: int) -> _Room:
@@ -194,21 +198,18 @@ def _deal_with(
 
     rooms = [
         find(heap, first + rank if shape.flash else min(first + rank, 1), *counts).less(spare)
-        for rank, (heap, counts) in enumerate(zip(heaps, dealt.head_counts, strict=True))
+        for rank, (heap, counts) in enumerate(zip(group.heaps, heads.head_counts, strict=True))
     ]
     row, unit = row_bytes(config) + _ROW_BUFFERS, unit_bytes(config) + _UNIT_BUFFERS
     short = sum(room.short for room in rooms)
-    rows = level(vocabulary, [min(room.count_rows(), MAX_ROWS) for room in rooms], speeds)
+    rows = level(vocabulary, [min(room.count_rows(), MAX_ROWS) for room in rooms], group.speeds)
     for room, count in zip(rooms, rows, strict=True):
         room.take_rows(count)
     most = strategy.most_units(shape)
-    units = level(config.hidden_dim, [min(room.count_units(), most) for room in rooms], speeds)
+    most_of_each = [min(room.count_units(), most) for room in rooms]
+    units = level(config.hidden_dim, most_of_each, group.speeds)
     missing = (vocabulary - sum(rows)) * row + (config.hidden_dim - sum(units)) * unit
     if short or missing:
-        return short + missing, []
-    return 0, [
-        Shard(chip, *parts)
-        for chip, parts in enumerate(
-            zip(dealt.heads, dealt.kv_heads, blocks(units), blocks(rows), strict=True), first
-        )
-    ]
+        return Distribution(short + missing)
+    parts = zip(heads.heads, heads.kv_heads, blocks(units), blocks(rows), strict=True)
+    return Distribution(0, tuple(Shard(chip, *part) for chip, part in enumerate(parts, first)))
