@@ -29,7 +29,8 @@ class Attention:
         if "gather" not in layout:
             self._o = Linear(places[O_WEIGHTS], dim, q_rows, workspace.heads, kernels).blocks
         self._rope_position = -1
-        # In one tuple: unpacking it takes no longer than looking up one attribute.
+        # Tuples, because to unpack one takes no longer than to look up one attribute. `run` names
+        # what they hold; programs of native kernels (program.py, passes.py) read them too.
         self._kernels = (
             kernels.rope_row, kernels.rescale, kernels.rotate, kernels.cache_rows, kernels.attend,
         )  # fmt: skip

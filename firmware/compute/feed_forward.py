@@ -17,6 +17,7 @@ class FeedForward:
         dim, units = layout["dim"], layout["units"]
         rows = workspace.rows[: 2 * units]
         gate = rows[:units]
+        # As in attention.py: `run` names what these tuples hold.
         self._kernels = kernels.rescale, kernels.gate
         gate_up = Linear(places[GATE_UP_WEIGHTS], 2 * units, dim, workspace.x, kernels)
         self._gate_up = gate_up.blocks

@@ -33,10 +33,12 @@ _APART = const(4)  # inputs begin at multiples of so many integers, as PIE's vec
 def _lengths(model):
     """Returns a position's integers: of its activations, of matrices' rows, and of heads'
     means."""
-    workspace, attention, feed_forward = model.workspace, model.attention, model.feed_forward
-    rows = attention._sizes[3] if attention else 0
-    if feed_forward:
-        rows = max(rows, 2 * feed_forward._sizes[1])
+    workspace, rows = model.workspace, 0
+    if model.attention:
+        _, _, _, rows, _, _, _ = model.attention._sizes
+    if model.feed_forward:
+        _, units, _ = model.feed_forward._sizes
+        rows = max(rows, 2 * units)
     lengths = len(workspace.x), rows, len(workspace.heads)
     return [length + -length % _APART for length in lengths]
 
@@ -129,16 +131,18 @@ class Passes:
 
     def _rows(self, i, count):
         """Returns the buffer for the i-th position's results of matrices, int32 [count]."""
-        step = self._steps[1]
-        return self._buffers[1][i * step : i * step + count]
+        _, step, _ = self._steps
+        _, rows, _ = self._buffers
+        return rows[i * step : i * step + count]
 
     def _attention_programs(self, programs, part, most):
         """Returns for each position the program of its attention between the products."""
-        made, step = [], self._steps[2]
+        made, (_, _, step) = [], self._steps
         for i in range(most if part else 0):
             _, head_dim, _, row_count, heads, _, _ = part._sizes
-            rows, means = self._rows(i, row_count), self._buffers[2][i * step :]
-            calls = attention_calls(part, rows, rows[heads * head_dim :], means)
+            _, _, means = self._buffers
+            rows = self._rows(i, row_count)
+            calls = attention_calls(part, rows, rows[heads * head_dim :], means[i * step :])
             made.append(make_program(calls, programs.names[0]))
         return made
 
@@ -167,7 +171,7 @@ class Passes:
             return None
         x, rows, _ = self._buffers
         x_step, rows_step, _ = self._steps
-        units = part._sizes[1]
+        _, units, _ = part._sizes
         before, after = matmul.get(dim), matmul.get(units)
         if not before or not after:
             return None

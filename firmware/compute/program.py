@@ -100,7 +100,7 @@ def layer_values(layer, names):
 def _attention(part):
     """Returns the kernel calls of Attention.run."""
     rows, kv, _, _, means = part._buffers
-    dim, row_count = part._sizes[0], part._sizes[3]
+    dim, _, _, row_count, _, _, _ = part._sizes
     calls = [(matvec, ("weights", 0, rows, x, row_count, at)) for matvec, at, x in part._qkv]
     calls += attention_calls(part, rows, kv, means)
     return calls + [(matvec, ("weights", 0, "out", x, dim, at)) for matvec, at, x in part._o]
@@ -136,7 +136,7 @@ def feed_forward_calls(part, rows, gates, up):
     """Returns the calls between the products; rows: gates, then up, as one buffer."""
     rescale, gate = part._kernels
     _, units, multipliers_at = part._sizes
-    table = part._buffers[3]
+    _, _, _, table = part._buffers
     return [
         (rescale, (rows, 0, "weights", multipliers_at, "gate_up_scales", 2)),
         (gate, (gates, 0, up, table, units, "gating 0", "gating 1", "gating 2")),

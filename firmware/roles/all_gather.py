@@ -97,25 +97,30 @@ class GatherStep(Step):
             residual.values[at + first : at + first + own]
             for at in range(0, len(residual.values), residual.dim)
         ]
-        # Of the residual stream: the number of members, where the elements of each begin, the
-        # first and the number of this chip's, and slices of these for each position. In one
-        # tuple: unpacking it takes no longer than looking up one attribute.
-        self._stream = len(stream) - 1, stream, first, own, slices
-        self._finishing = wide, int32s(own), norms.add_rescaled
-        # Of each phase: the buffer of this chip's activations, the first and the number of them;
-        # where each member's begin; the blocks of this chip's rows of the projection; and the
-        # offset of the first row's multiplier.
-        self._phases = [
+        # Tuples, because to unpack one takes no longer than to look up one attribute.
+        # Where the elements of each member begin in the residual stream.
+        self._stream = len(stream) - 1, stream
+        # This chip's elements of it: the first, their number, and slices of them for each
+        # position; then what they are computed with.
+        self._finishing = first, own, slices, wide, int32s(own), norms.add_rescaled
+        # For each phase, this chip's activations: their buffer, the first, and their number.
+        self._parts = [
+            (results, edges[me], edges[me + 1] - edges[me])
+            for results, edges in ((workspace.heads, heads), (workspace.rows, units))
+        ]
+        # For each phase, the projection of all activations to this chip's elements: where the
+        # activations of each member begin, its blocks, and the offset of the first multiplier.
+        self._projections = [
             (
-                results, edges[me], edges[me + 1] - edges[me], edges,
+                edges,
                 Linear(places[part], own, edges[-1], wide[: edges[-1]], kernels).blocks,
                 2 * (multipliers * residual.dim + first),
             )
-            for results, edges, part, multipliers in (
-                (workspace.heads, heads, O_WEIGHTS, O_MULTIPLIERS),
-                (workspace.rows, units, DOWN_WEIGHTS, DOWN_MULTIPLIERS),
+            for edges, part, multipliers in (
+                (heads, O_WEIGHTS, O_MULTIPLIERS),
+                (units, DOWN_WEIGHTS, DOWN_MULTIPLIERS),
             )
-        ]  # fmt: skip
+        ]
         self._is_partial = False  # whether the current collective is one of activations
 
     @micropython.native
@@ -135,7 +140,7 @@ class GatherStep(Step):
         """Computes the activations of this chip's heads or units, and sends them."""
         model, residual, count = self.model, self.residual, self.place[PLACE_COUNT]
         layer, phase = model.layers[self.place[PLACE_LAYER]], self.place[PLACE_PHASE]
-        results, first, size, _, _, _ = self._phases[phase]
+        results, first, size = self._parts[phase]
         values, rows, cache = model.workspace.results, self._rows, model.cache
         attends = phase == IN_ATTENTION
         part = model.attention if attends else model.feed_forward
@@ -159,10 +164,10 @@ class GatherStep(Step):
         """Computes this chip's elements of the residual stream, and sends them."""
         layer, count = self.model.layers[self.place[PLACE_LAYER]], self.place[PLACE_COUNT]
         phase, values = self.place[PLACE_PHASE], self.model.workspace.results
-        _, _, _, edges, projection, at = self._phases[phase]
+        edges, projection, at = self._projections[phase]
         shift = layer.o_shift if phase == IN_ATTENTION else layer.down_shift
-        members, _, first, own, slices = self._stream
-        wide, sums, add_rescaled = self._finishing
+        members, _ = self._stream
+        first, own, slices, wide, sums, add_rescaled = self._finishing
         total = self.collective.result
         for i in range(count):
             take_row(total, wide, edges, members, count, i)
@@ -178,6 +183,6 @@ class GatherStep(Step):
         """Assembles the residual stream from all members' elements."""
         total, count = self.collective.result, self.place[PLACE_COUNT]
         rows = self.residual._rows
-        members, stream, _, _, _ = self._stream
+        members, stream = self._stream
         for i in range(count):
             take_row(total, rows[i], stream, members, count, i)
