@@ -131,14 +131,21 @@ class Blocks:
         """Returns a function that multiplies as `kernel` does, but with a matrix in flash.
 
         columns: of the matrix; first: the first of them. If it is not 0, the sums are added to y.
+        The function's second argument, unless it is 0, is a number of positions, whose y and x
+        are lists then: each block is read once for all of them.
         """
         take, buffers, sums, resident = self.take, self.buffers, self._sums, self.resident
+        one = [None], [None]
         at_once = rows_in_block(columns, self._padding, self._size)
         whole = rows_bytes(at_once, columns, self._padding)
         padding = self._padding
 
         @micropython.native
-        def multiply(weights, _, y, x, rows, at):
+        def multiply(weights, positions, y, x, rows, at):
+            if not positions:
+                one[0][0], one[1][0] = y, x
+                y, x = one
+                positions = 1
             at += u32(weights, len(weights) - 4)
             held = resident.get(at)
             if held:
@@ -153,10 +160,11 @@ class Blocks:
                 if not held:
                     begin = take(at, size)
                     buffer = buffers[self.current]
-                if first:
-                    move(y, done, sums, 0, count)
-                kernel(buffer, 0, sums, x, count, begin)
-                move(sums, 0, y, done, count)
+                for i in range(positions):
+                    if first:
+                        move(y[i], done, sums, 0, count)
+                    kernel(buffer, 0, sums, x[i], count, begin)
+                    move(sums, 0, y[i], done, count)
                 done += count
                 at += size
                 begin += size

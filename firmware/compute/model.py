@@ -54,7 +54,8 @@ class Model:
     """A chip's parts of the model.
 
     attention, feed_forward, vocabulary: None if the chip has no heads, units or rows; cache: the
-    KVCache; layers: Layer objects; workspace: the buffers.
+    KVCache; layers: Layer objects; workspace: the buffers; all: the Several that computes all
+    positions of a request together, where matrices stay in flash, else None.
     """
 
     def __init__(self, weights, kernels):
@@ -66,3 +67,4 @@ class Model:
         self.feed_forward = FeedForward(weights, workspace, kernels) if layout["units"] else None
         self.vocabulary = Vocabulary(weights, workspace, kernels) if layout["rows"] else None
         self.cache = KVCache(len(weights.layers), layout["slots"])
+        self.all = weights.all(weights, kernels, self) if weights.all else None

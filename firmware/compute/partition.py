@@ -42,6 +42,10 @@ def load_weights(settings, chip_id):
 
     keep_matrices(blocks, weights, model_kernels.MATVEC, settings.get("resident", 0))
     blocks.install(model_kernels)
+    if weights.layout["positions"] > 1:
+        from firmware.compute.several import Several
+
+        weights.all = Several
     return weights
 
 

@@ -21,13 +21,13 @@ class ResidualStream:
         self._norm, self._add_rescaled = kernels.norm, kernels.add_rescaled
 
     @micropython.native
-    def normalize(self, i, gain, at, numbers):
-        """Normalizes position i into workspace.x.
+    def normalize(self, i, gain, at, numbers, x=None):
+        """Normalizes position i into x, int32 [dim], by default workspace.x.
 
         gain: u16 [dim] from byte `at` on, each multiplier + 2**15; numbers: shift, epsilon, limit.
         """
         shift, epsilon, limit = numbers
-        self._norm(self._rows[i], 0, gain, at, self._x, self.dim, shift, epsilon, limit)
+        self._norm(self._rows[i], 0, gain, at, x or self._x, self.dim, shift, epsilon, limit)
 
     @micropython.native
     def add(self, count, sums, multipliers, at, shift):

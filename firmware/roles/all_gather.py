@@ -92,7 +92,8 @@ class GatherStep(Step):
         heads, units, stream = [array("i", each) for each in layout["gather"][:3]]
         me = layout["members"].index(bytes([layout["chip"]]))
         first, own = stream[me], stream[me + 1] - stream[me]
-        wide, residual = int32s(max(heads[-1], units[-1])), self.residual
+        residual, count = self.residual, layout["positions"] if model.all else 1
+        wide = [int32s(max(heads[-1], units[-1])) for _ in range(count)]
         slices = [
             residual.values[at + first : at + first + own]
             for at in range(0, len(residual.values), residual.dim)
@@ -102,7 +103,8 @@ class GatherStep(Step):
         self._stream = len(stream) - 1, stream
         # This chip's elements of it: the first, their number, and slices of them for each
         # position; then what they are computed with.
-        self._finishing = first, own, slices, wide, int32s(own), norms.add_rescaled
+        sums = [int32s(own) for _ in wide]
+        self._finishing = first, own, slices, wide, sums, norms.add_rescaled
         # For each phase, this chip's activations: their buffer, the first, and their number.
         self._parts = [
             (results, edges[me], edges[me + 1] - edges[me])
@@ -113,7 +115,9 @@ class GatherStep(Step):
         self._projections = [
             (
                 edges,
-                Linear(places[part], own, edges[-1], wide[: edges[-1]], kernels).blocks,
+                _projection(
+                    [Linear(places[part], own, edges[-1], x[: edges[-1]], kernels) for x in wide]
+                ),
                 2 * (multipliers * residual.dim + first),
             )
             for edges, part, multipliers in (
@@ -144,7 +148,15 @@ class GatherStep(Step):
         values, rows, cache = model.workspace.results, self._rows, model.cache
         attends = phase == IN_ATTENTION
         part = model.attention if attends else model.feed_forward
+        several = count > 1 and part and model.all
+        if several:
+            several.normalize(residual, attends, layer, count)
+            several.compute(attends, layer, rows, count)
+            several = several.results[0 if attends else 1]
         for i in range(count if part else 0):
+            if several:
+                copy(several[i], values, i * size, size)
+                continue
             if attends:
                 cache.select(rows[2 * i])
                 layer.select(cache.index)
@@ -169,12 +181,19 @@ class GatherStep(Step):
         members, _ = self._stream
         first, own, slices, wide, sums, add_rescaled = self._finishing
         total = self.collective.result
-        for i in range(count):
-            take_row(total, wide, edges, members, count, i)
+        together = count if self.model.all else 1
+        for begin in range(0, count, together):
+            for i in range(together):
+                take_row(total, wide[i], edges, members, count, begin + i)
             for matvec, place, x in projection:
-                matvec(layer.weights, 0, sums, x, own, place)
-            add_rescaled(slices[i], 0, sums, layer.norms, at, own, shift)
-            copy(slices[i], values, i * own, own)
+                if together > 1:
+                    matvec(layer.weights, together, sums, x, own, place)
+                else:
+                    matvec(layer.weights, 0, sums[0], x[0], own, place)
+            for i in range(together):
+                row = slices[begin + i]
+                add_rescaled(row, 0, sums[i], layer.norms, at, own, shift)
+                copy(row, values, (begin + i) * own, own)
         self._is_partial = False
         self.collective._begin(values, count * first, count * own)
 
@@ -186,3 +205,12 @@ class GatherStep(Step):
         members, stream = self._stream
         for i in range(count):
             take_row(total, rows[i], stream, members, count, i)
+
+
+def _projection(linears):
+    """Returns of a projection's blocks of columns (kernel, offset of weights, inputs of each
+    position); linears: those of each position."""
+    return [
+        (each[0][0], each[0][1], [block[2] for block in each])
+        for each in zip(*[linear.blocks for linear in linears])
+    ]

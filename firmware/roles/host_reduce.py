@@ -44,7 +44,8 @@ class HostReduce(Role):
         self.model = model = Model(weights, kernels)
         self.forget = model.cache.forget
         self.outbox = outbox
-        self.all = None  # a Passes, where native kernels take several positions at once
+        # A Several or, later, a Passes, where kernels take several positions at once.
+        self.all = model.all
         # Bound once: a bound method is an allocation.
         self._attend = model.attention.run if model.attention else None
         self._feed_forward = model.feed_forward.run if model.feed_forward else None

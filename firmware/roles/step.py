@@ -180,7 +180,11 @@ class Step:
         rows, cache = self._rows, model.cache
         if part is None:
             count = 0
-        for i in range(count):
+        several = count > 1 and model.all
+        if several:
+            several.normalize(residual, attends, layer, count)
+            several.compute(attends, layer, rows, count)
+        for i in range(0 if several else count):
             if attends:
                 cache.select(rows[2 * i])
                 layer.select(cache.index)

@@ -60,7 +60,8 @@ _PROGRAM, _EXCHANGE = "firmware/compute/program.py", "firmware/compute/exchange.
 _EXCHANGE_LINE = "firmware/compute/exchange_line.py"  # of chips with a line of their own
 # Of chips alone whose weights stay in flash.
 _OF_FLASH = (
-    "firmware/compute/blocks.py", "firmware/compute/partition.py", "protocol/flash_layout.py",
+    "firmware/compute/blocks.py", "firmware/compute/partition.py", "firmware/compute/several.py",
+    "protocol/flash_layout.py",
 )  # fmt: skip
 SHARD = "shard.bin"
 WEIGHTS = "weights"  # the label of the partition for them

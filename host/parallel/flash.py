@@ -23,6 +23,8 @@ _SLACK = 16
 _ENTRY, _SKIPPED = 48, 2
 # Objects of what reads blocks: views of its buffers, and a closure for each shape.
 _OBJECTS = 1_600
+# Code that computes several positions together, and objects of each.
+SEVERAL_CODE, _POSITION = 3_100, 750
 # The shard's header and tables, and what each layer adds to the header: at most.
 _HEAD, _HEAD_LAYER = 12_288, 320
 
@@ -36,6 +38,16 @@ def block_bytes(config: Config) -> int:
 def reading_bytes(block: int) -> int:
     """Bytes of heap that reading blocks takes, 0 for no reading."""
     return 2 * (block + _SLACK) + 4 * MOST_ROWS + _OBJECTS if block else 0
+
+
+def several_bytes(positions: int, dim: int, sizes: LocalSizes) -> int:
+    """Bytes of heap with which so many positions of a request are computed together
+    (firmware/compute/several.py), 0 where there is one."""
+    if positions == 1:
+        return 0
+    rows = max(sizes.q_size + 2 * sizes.kv_size, 2 * sizes.intermediate)
+    numbers = dim + rows + sizes.q_size + sizes.head_dim
+    return SEVERAL_CODE + positions * (4 * numbers + _POSITION)
 
 
 def resident_entries(config: Config, sizes: LocalSizes, elements: int = 0) -> int:

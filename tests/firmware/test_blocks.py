@@ -4,6 +4,7 @@ import random
 
 from firmware.compute.blocks import Blocks
 from firmware.compute.linear import Linear
+from firmware.compute.several import Several
 from firmware.compute.shard import ShardError
 from firmware.outbox import NeedKV
 from firmware.roles.host_reduce import HostReduce
@@ -130,6 +131,7 @@ class Asked:
         kernels = FlashKernels(model.head_dim, columns)
         module.keep_matrices(self.blocks, weights, kernels.MATVEC, resident)
         self.blocks.install(kernels)
+        weights.all = Several
         outbox = outbox_of(part.chip, MemoryLink(), weights)
         self.role = HostReduce(outbox, weights, kernels)
         self.role.on_idle = weights.on_idle(self.role.on_idle)
@@ -214,6 +216,45 @@ def test_several_positions_and_what_is_missing_are_as_ever():
     assert unpacked(decode_partial(payload), 2 * model.dim) == expected
     ahead = compute(model.activations(), 0, ATTENTION, 5)
     assert raises(NeedKV, asked.payload, ahead).args == (0, 2)
+
+
+def test_a_block_is_read_once_for_all_positions_of_a_request():
+    for case in range(6):
+        model = TinyModel(seed=20 + case, positions=3)
+        part = Part(model, case % 2, 2)
+        block, counted = 48 + 16 * below(20), []
+        for count in (1, 2, 3):
+            model = TinyModel(seed=20 + case, positions=3)  # with empty caches
+            asked = Asked(model, part, block)
+            asked.flash.reads = []
+            first = 0
+            for _ in range(2):
+                for layer in (0, 1):
+                    for phase in (ATTENTION, FEED_FORWARD):
+                        inputs = model.activations(count)
+                        payload = asked.payload(compute(inputs, layer, phase, first))
+                        expected = expected_sums(model, part, inputs, layer, phase, first)
+                        assert unpacked(decode_partial(payload), count * model.dim) == expected
+                first += count
+            counted.append(asked.flash.reads)
+        assert counted[0] == counted[1] == counted[2] and len(counted[0]) > 8, case
+
+
+def test_positions_that_are_computed_by_themselves_come_before_and_after_others():
+    """Each position has its rotations, whatever others were computed with its buffers."""
+    model = TinyModel(seed=11, positions=3)
+    part = Part(model)
+    asked = Asked(model, part, 64)
+    first = 0
+    for count in (1, 2, 1, 1, 3, 1):
+        again = max(0, first - 1)  # as after a draft that was wrong
+        for at in (again, first):
+            inputs = model.activations(count)
+            for layer in (0, 1):
+                payload = asked.payload(compute(inputs, layer, ATTENTION, at))
+                expected = expected_sums(model, part, inputs, layer, ATTENTION, at)
+                assert unpacked(decode_partial(payload), count * model.dim) == expected
+        first += count
 
 
 def test_what_comes_next_is_read_before_it_is_asked_for():

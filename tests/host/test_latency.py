@@ -22,11 +22,13 @@ from host.parallel.cost.latency import HOST_SECONDS, USB_SECONDS, LatencyModel
 from host.parallel.cost.radio import radio_rate
 from host.parallel.cost.reading import FLASH, describe_reading, phase_bytes, read_weights
 from host.parallel.cost.throughput import model_throughput
-from host.parallel.parallelism import UART, Parallelism
+from host.parallel.cost.traffic import widest_sums
+from host.parallel.parallelism import ALL_GATHER, ALL_REDUCE, UART, Parallelism
 from host.parallel.partition import partition
 from host.parallel.synchronization import Widths
 from host.paths import HOME_MODEL
 from protocol.cobs import encoded_size
+from protocol.messages import PHASE_VOCABULARY
 from tests.host.tiny import random_checkpoint
 from tests.plans import tensor_plan
 
@@ -268,6 +270,18 @@ def test_reading_weights_takes_its_time(stories):
     assert read.place == FLASH
     told = describe_reading([read])
     assert re.fullmatch(r"flash, \d+ KB a token at 11.5 MB/s \(modelled\)", told)
+
+
+@pytest.mark.parametrize("parallelism", [Parallelism(), ALL_REDUCE, ALL_GATHER])
+def test_flash_is_read_once_for_the_positions_of_a_request(stories, parallelism):
+    boards = BoardSet((load("esp32s3"),) * 3, "uart", 128)
+    plan = boards.plan(stories, replace(parallelism, weights="flash"))
+    chips = LatencyModel(plan, boards.boards).chips
+    for each in plan.strategy.synchronizations(plan, True, widest_sums(plan), 3):
+        one, three = (chips.read(0, each, rows) for rows in (1, 3))
+        assert 0 < three == one * (3 if each.phase == PHASE_VOCABULARY else 1)
+        one, three = (chips.compute(0, each, 64, rows) for rows in (1, 3))
+        assert one < three < 3 * one
 
 
 def test_formulas_tell_at_what_rates_weights_are_read(stories):

@@ -94,9 +94,10 @@ _CONTRIBUTED = 5_000  # in an exchange among chips, for each contribution
 # HMAC-SHA256 over 200 bytes, counted there too, and what else signing took of an emulated chip in
 # place of CRC-32.
 _SIGNED_FRAME = 11_800 + 12_900
-# A block that is read from flash: calls in bytecode and of the driver; those that are not full in
-# a phase; and for each row's sum that it is copied. Estimated from the costs of such calls.
-_BLOCK, _BLOCKS_BEGUN, _MOVED = 12_000, 2, 8
+# A block that is read from flash: calls in bytecode and of the driver; those for each position
+# that it is multiplied with; the blocks that are not full in a phase; and for each row's sum that
+# it is copied. Estimated from the costs of such calls.
+_BLOCK, _PRODUCT, _BLOCKS_BEGUN, _MOVED = 9_500, 2_500, 2, 8
 # An element of what all chips contributed that is copied to where it is used
 # (firmware/roles/all_gather.py): counted in its source.
 _TAKEN_ROW = 12
@@ -138,11 +139,12 @@ def chip_instructions(
     is_served = rows == 1 and _is_served(plan, each, kernels)
     if each.phase in GATHERED | FINISHED:
         kernels = replace(kernels, calls=_gathering_calls(kernels))
-    together, _ = count_passes(plan, chip, each, kernels, rows)
+    together, passes = count_passes(plan, chip, each, kernels, rows)
     passed = replace(kernels, matrix=kernels.passed)
     return (
         (rows - together) * _work(plan, chip, each, position, kernels, is_served)
         + together * _work(plan, chip, each, position, passed, is_served)
+        + _handle_blocks(plan, chip, each, rows, passes)
         + rows * _combining(plan, chip, each, kernels)
         + sum(
             _carrying(plan, chip, message, count, kernels.calls, is_served)
@@ -163,9 +165,11 @@ def count_passes(
     plan: Plan, chip: int, each: Synchronization, kernels: KernelCosts, rows: int
 ) -> tuple[int, int]:
     """How many of so many rows go together with others, and in how many passes over the weights
-    all rows go (firmware/compute/passes.py)."""
+    all rows go (firmware/compute/passes.py and several.py)."""
     together = passes = 0
-    if each.phase in (PHASE_ATTENTION, PHASE_FEED_FORWARD) and not plan.block(chip):
+    if plan.block(chip):  # kernels multiply a block with one row after another
+        return 0, rows if each.phase == PHASE_VOCABULARY else 1
+    if each.phase in (PHASE_ATTENTION, PHASE_FEED_FORWARD):
         for count in kernels.passes:
             groups = (rows - together) // count
             passes, together = passes + groups, together + groups * count
@@ -181,18 +185,11 @@ def _work(
     is_served: bool,
 ) -> float:
     """The phase itself, for one position."""
-    shard, dim = plan.shards[chip], plan.config.dim
+    shard = plan.shards[chip]
     sizes = plan.local_sizes(shard)
     macs = phase_bytes(plan, chip, each)
-    sent = dim
-    if each.phase == PHASE_VOCABULARY:
-        rows, sent = len(shard.rows), 0
-    elif each.phase in (PHASE_ATTENTION, GATHERED_HEADS):
-        rows = sizes.q_size + 2 * sizes.kv_size
-    elif each.phase in FINISHED:
-        rows = len(shard.elements)
-    else:
-        rows = 2 * sizes.intermediate
+    sent = 0 if each.phase == PHASE_VOCABULARY else plan.config.dim
+    rows = _count_rows(shard, sizes, each.phase)
     if not rows or chip not in plan.group(each.layer):
         return 0
     work = _calling(plan, each, kernels, is_served) + kernels.matrix * macs
@@ -200,14 +197,34 @@ def _work(
     work += (kernels.add_rescaled if each.phase in FINISHED else kernels.row) * rows
     if each.phase in GATHERED | FINISHED:
         sent = count_parts(each.phase, shard, sizes)
-    if block := plan.block(chip):
-        work += _BLOCK * (macs // block + _BLOCKS_BEGUN) + _MOVED * (rows + dim)
     work += kernels.packed * sent
     if each.phase in (PHASE_ATTENTION, GATHERED_HEADS):
         seen = position + 1
         a_head = kernels.attention_head + kernels.softmax * seen
         work += sizes.heads * a_head + kernels.attention * 2 * sizes.q_size * seen
     return work
+
+
+def _count_rows(shard: Shard, sizes: LocalSizes, phase: int) -> int:
+    """Returns the rows of a phase's first matrices: those whose sums are rescaled one by one."""
+    if phase == PHASE_VOCABULARY:
+        return len(shard.rows)
+    if phase in (PHASE_ATTENTION, GATHERED_HEADS):
+        return sizes.q_size + 2 * sizes.kv_size
+    return len(shard.elements) if phase in FINISHED else 2 * sizes.intermediate
+
+
+def _handle_blocks(
+    plan: Plan, chip: int, each: Synchronization, rows: int, passes: int
+) -> float:
+    """Returns what dividing matrices into blocks takes, which are read `passes` times and
+    multiplied with `rows` positions."""
+    macs, block, shard = phase_bytes(plan, chip, each), plan.block(chip), plan.shards[chip]
+    if not macs or not block:
+        return 0
+    sums = _count_rows(shard, plan.local_sizes(shard), each.phase) + plan.config.dim
+    blocks = macs // block + _BLOCKS_BEGUN
+    return blocks * (passes * _BLOCK + rows * _PRODUCT) + rows * _MOVED * sums
 
 
 def _is_served(plan: Plan, each: Synchronization, kernels: KernelCosts) -> bool:

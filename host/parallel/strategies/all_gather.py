@@ -170,6 +170,16 @@ class AllGather(AllReduce):
         vectors = 4 * (elements - shape.elements) + objects
         return vectors + self.exchange_frame(shape) + self.bank_bytes(shape)
 
+    def flash_buffers(self, shape: Shape, block: int, sizes: LocalSizes) -> int:
+        """Returns all-reduce's, and a row of a vector and the chip's elements for each further
+        position."""
+        config, more = shape.config, (shape.positions - 1) * (block > 0)
+        wide = max(config.heads * config.head_dim, config.hidden_dim)
+        columns = config.heads * config.head_dim, config.hidden_dim
+        objects = sum(-(-count // KERNEL_COLUMNS) for count in columns) * _SLICE
+        each = 4 * (wide + self.most_elements(shape)) + objects
+        return super().flash_buffers(shape, block, sizes) + more * each
+
     def heap_need(self, shape: Shape, chip: int, sizes: LocalSizes, rows: int) -> HeapNeed:
         need = super().heap_need(shape, chip, sizes, rows)
         more = 0 if shape.block(chip) else self.rounding_bytes(shape, 1)

@@ -20,7 +20,7 @@ from host.parallel.distribution import (
     distribute,
     distribute_evenly,
 )
-from host.parallel.flash import reading_bytes
+from host.parallel.flash import reading_bytes, several_bytes
 from host.parallel.heap import (
     FLASH_CODE,
     READ_SIZE,
@@ -168,10 +168,17 @@ class TensorStrategy(Strategy):
             + self.exchange_bytes(shape)
             + self._node_bytes(shape, rows)
             + self._link_bytes(shape, rows, place)
-            + reading_bytes(block),
+            + self.flash_buffers(shape, block, sizes),
             code=self.code_bytes(shape, place) + (self.flash_code(shape) if block else 0),
             transient=self.transient,
         )
+
+    def flash_buffers(self, shape: Shape, block: int, sizes: LocalSizes) -> int:
+        """Returns the bytes of heap for reading matrices in blocks of `block` bytes, and for
+        multiplying them with several positions; 0 where they are in the heap."""
+        if not block:
+            return 0
+        return reading_bytes(block) + several_bytes(shape.positions, shape.config.dim, sizes)
 
     def table_bytes(self, shape: Shape) -> int:
         """Returns the bytes of what all chips hold in the same way."""
