@@ -5,7 +5,7 @@ emulated chips execute instructions (bench/work.py). A serial line carries one f
 way; the air carries one frame at a time, whoever sends it. A frame is lost with a probability of
 its own at each receiver, after what the radio itself may have repeated, and where stations may
 collide by the rule of bench/contention.py as well. Who waits for whom, and when something is asked
-for again, is as in host/cluster/coordinator.py and protocol/collective.py.
+for again, is as in host/cluster/requester.py and protocol/collective.py.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench import frame_sizes
 from bench.federation_model import Events, Model, Request, Scenario
 from bench.link_figures import REPEAT
-from host.cluster import coordinator
+from host.cluster.requester import MOST_RETRIES_AT_ONCE
 from host.cluster.timeout import LOSSY, RetransmitTimeout
 from host.parallel.cost.latency import HOST_SECONDS
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
@@ -49,11 +49,8 @@ class HostCombined(Model):
                 break
             if not repeats and request.progress > request.started:
                 pace.measure(request.progress - request.started)
-            first = repeats * coordinator.MOST_RETRIES_AT_ONCE % len(request.missing)
-            again = (request.missing[first:] + request.missing[:first])[
-                : coordinator.MOST_RETRIES_AT_ONCE
-            ]
-            for chip in again:
+            first = repeats * MOST_RETRIES_AT_ONCE % len(request.missing)
+            for chip in (request.missing[first:] + request.missing[:first])[:MOST_RETRIES_AT_ONCE]:
                 self._ask(request, task, self._number, [chip])
             progressed = request.progress > asked
             wait = pace.seconds if progressed else min(2 * wait, pace.longest)

@@ -24,7 +24,7 @@ from protocol.messages import (
 
 # Milliseconds without a contribution after which missing members are reported to the host. Before
 # that the host has looked for them by a handshake with all chips (STEP_HANDSHAKE_AFTER in
-# host/cluster/coordinator.py). The more members there are, the longer the turns between requests.
+# host/cluster/silence.py). The more members there are, the longer the turns between requests.
 _TIMEOUT_MS = const(6000)
 _TIMEOUT_A_MEMBER_MS = const(300)
 # Milliseconds between two requests of a chip for a STEP that it has not received: about as long as

@@ -83,6 +83,60 @@ class RetransmitTimeout:
         self._deviation = max(self._deviation, min(doubled, most))
 
 
+class RetransmitTimer:
+    """Says when a request is due to be retransmitted; measures round trips for its timeout.
+
+    due: when, in seconds of the clock; retries: how many retransmissions there were.
+    """
+
+    def __init__(
+        self, timeout: RetransmitTimeout, rest: RetransmitTimeout | None, now: float, retries: int
+    ) -> None:
+        """timeout: from the request to its answers; rest: from the first answer of chips in
+        lockstep to the last one, None for other requests; now: when the request is sent."""
+        self._timeout, self._rest = timeout, rest
+        self._started = self._sent = now
+        self._wait = timeout.seconds
+        self._first: float | None = None  # when the first answer of chips in lockstep came
+        self.retries = retries
+
+    @property
+    def due(self) -> float:
+        """When the request is to be retransmitted, unless all answers come before."""
+        return self._sent + self._wait
+
+    def note_first_answer(self, now: float) -> bool:
+        """Takes in that there is an answer; returns whether another time is due for that.
+
+        It is if chips work in lockstep: by now the others' answers are on the way, or lost.
+        """
+        if self._rest is None or self._first is not None:
+            return False
+        self._first = now
+        self._wait = min(self._wait, now - self._sent + self._rest.seconds)
+        return True
+
+    def expire(self, now: float, progress: float) -> None:
+        """Takes in that the request is retransmitted now; progress: when an answer, or a part of
+        one, last came. Without any since it was last sent, the next wait is twice as long."""
+        if not self.retries and progress > self._started:
+            self._timeout.measure(progress - self._started)
+        doubled = min(2 * self._wait, self._timeout.longest)
+        self._wait = self._timeout.seconds if progress > self._sent else doubled
+        self._sent, self.retries = now, self.retries + 1
+
+    def finish(self, now: float, is_spurious: bool) -> None:
+        """Takes in that all chips have answered; is_spurious: whether an answer came twice, so
+        that a retransmission was not necessary."""
+        if self.retries:
+            if is_spurious:
+                self._timeout.note_spurious()
+            return
+        self._timeout.measure(now - self._started)
+        if self._rest and self._first is not None:
+            self._rest.measure(now - self._first)
+
+
 class RetransmitTimeouts:
     """The retransmission timeouts of all kinds of requests on one link.
 
@@ -99,11 +153,14 @@ class RetransmitTimeouts:
         # A chip that is still starting receives nothing, on any link.
         self._handshake = RetransmitTimeout(LOSSY.on_line(line_seconds))
 
-    def of_request(self, request: Request) -> RetransmitTimeout:
-        """Returns the timeout of a request."""
+    def of_answers(self, request: Request) -> tuple[RetransmitTimeout, RetransmitTimeout | None]:
+        """Returns the timeout of a request and, if chips answer it in lockstep, the timeout from
+        the first answer to the last."""
         if request.kind == message_types.DISCOVERY:
-            return self._handshake
-        return self.of(request.timing, STEP_FACTOR if request.kind == message_types.STEP else 1)
+            return self._handshake, None
+        factor = STEP_FACTOR if request.kind == message_types.STEP else 1
+        rest = self.of(("rest", request.timing)) if request.is_lockstep else None
+        return self.of(request.timing, factor), rest
 
     def of(self, kind: object, factor: float = 1.0) -> RetransmitTimeout:
         """Returns the timeout of a kind of request; factor: how many times as long it takes."""
