@@ -105,13 +105,48 @@ class Member:
         return Hmac(self._cluster.digest(b"join" + nonce))
 
 
+def limit(chips):
+    """Returns the rate limit of a chip's answers to DISCOVERY: accept(kind, key, count).
+
+    That function returns whether to answer an authentic DISCOVERY, given its kind, an integer from
+    its nonce, and its counter; chips: how many there are. It is a closure, because on a chip
+    the name of each attribute costs heap.
+    """
+    # Of each kind: how many may still be answered, and since when more are added.
+    left, since = bytearray([_BURST] * 3), [ticks_ms()] * 3
+    # The nonces heard, the last one first, and the highest counter heard under each.
+    heard, highest = [-1] * _REMEMBERED, [-1] * _REMEMBERED
+
+    def accept(kind, key, count):
+        if key not in heard:
+            for of_each, value in ((heard, key), (highest, -1)):
+                of_each.pop()
+                of_each.insert(0, value)
+        at, interval = heard.index(key), _INTERVAL_MS * chips
+        if count > highest[at]:  # new, so it is the host's own
+            highest[at] = count
+            interval = min(interval, _ASKED_AGAIN_MS)
+        else:
+            kind = _REPLAY
+        now = ticks_ms()
+        more = ticks_diff(now, since[kind]) // interval
+        if more:
+            # A negative difference means that so much time has passed that the clock wrapped.
+            left[kind] = _BURST if more < 0 else min(left[kind] + more, _BURST)
+            since[kind] = now
+        if not left[kind]:
+            return False
+        left[kind] -= 1
+        return True
+
+    return accept
+
+
 class ChipAuthenticator(Member):
     """A chip's side of the handshake; the signer for its frames.
 
-    `accept(kind, key, count)` applies the rate limit to an authentic DISCOVERY, given its kind, an
-    integer from its nonce and its counter; it raises ProtocolError if it must not be answered.
-    `nonce` is the one that READY carries; `refused` counts wrong proofs, and DISCOVERYs that came
-    too fast.
+    accept: the rate limit of answers to DISCOVERY; nonce: the one that READY carries; refused:
+    counts wrong proofs, and DISCOVERYs that came too fast.
     """
 
     def __init__(self, cluster_key, chip_id, chips=MAX_CHIP_ID + 1, random=os.urandom):
@@ -125,35 +160,7 @@ class ChipAuthenticator(Member):
         self._signer = Signer(cluster_key, chips)  # made at the start, used in a session
         self._chip_id = chip_id
         self._session_nonce = b""
-        # left, since: how many DISCOVERYs of each kind may still be answered, and since when.
-        # heard, highest: the nonces heard, the last one first, and the highest counter of each.
-        # In a closure, because on a chip each attribute's name costs heap.
-        left, since = bytearray([_BURST] * 3), [ticks_ms()] * 3
-        heard, highest = [-1] * _REMEMBERED, [-1] * _REMEMBERED
-
-        def accept(kind, key, count):
-            if key not in heard:
-                for of_each, value in ((heard, key), (highest, -1)):
-                    of_each.pop()
-                    of_each.insert(0, value)
-            at, interval = heard.index(key), _INTERVAL_MS * chips
-            if count > highest[at]:
-                highest[at] = count
-                interval = min(interval, _ASKED_AGAIN_MS)
-            else:
-                kind = _REPLAY
-            now = ticks_ms()
-            more = ticks_diff(now, since[kind]) // interval
-            if more:
-                # A negative difference means that so much time has passed that the clock wrapped.
-                left[kind] = _BURST if more < 0 else min(left[kind] + more, _BURST)
-                since[kind] = now
-            if not left[kind]:
-                self.refused += 1
-                raise ProtocolError("DISCOVERYs come too fast")
-            left[kind] -= 1
-
-        self.accept = accept
+        self.accept = limit(chips)
 
     def verify(self, buf, n):
         """Raises ProtocolError unless buf[:n] is authentic and not a replay.
@@ -184,10 +191,10 @@ class ChipAuthenticator(Member):
         """
         key = u32(self._join_nonce, 0) & 0x3FFFFFFF  # small integers
         count = u32(frame, HEADER_SIZE + length) & 0x3FFFFFFF
+        kind = _ANNOUNCEMENT
         if self._join_nonce == self._session_nonce:
-            self.accept(_OF_SESSION, key, count)
-            return STATE_READY
-        if length == SESSION_NONCE_SIZE + PROOF_SIZE:
+            kind = _OF_SESSION
+        elif length == SESSION_NONCE_SIZE + PROOF_SIZE:
             right = proof(self._cluster, self._join_nonce, self.nonce, self._chip_id)
             if same(right, 0, frame, HEADER_SIZE + SESSION_NONCE_SIZE, PROOF_SIZE):
                 self._signer.begin(self._cluster.digest(self._join_nonce))
@@ -197,5 +204,7 @@ class ChipAuthenticator(Member):
                 self.nonce = self._random(CHIP_NONCE_SIZE)
                 return STATE_READY
             self.refused += 1
-        self.accept(_ANNOUNCEMENT, key, count)
-        return STATE_ASKS_PROOF
+        if not self.accept(kind, key, count):
+            self.refused += 1
+            raise ProtocolError("DISCOVERYs come too fast")
+        return STATE_READY if kind == _OF_SESSION else STATE_ASKS_PROOF

@@ -29,7 +29,8 @@ LOADING, READY, RECOVERING, FAILED, STOPPED = (
 MOST_ATTEMPTS = 8  # at a job, without a token in between
 FAILED_AFTER = 3  # times in a row that neither a cluster nor any stand-in could be opened
 _IDLE = 0.5  # seconds after which an idle cluster looks for calls from other threads
-_LONGEST_WAIT = 10.0  # seconds between two attempts to open a cluster
+# Seconds before the next attempt to open a cluster: after the first failure, and at most.
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0
 
 
 class Engine:
@@ -107,42 +108,45 @@ class Engine:
         return None if self.state == READY else ClusterError(f"the cluster is {self.state}")
 
     def _run(self) -> None:
-        vain = 0  # how often in a row nothing could be opened
         while not self._stopping.is_set():
             try:
-                chips = self._stand_ins.current.chips
-                with open_cluster(self._source.quantize(), chips, batch=True) as cluster:
-                    vain = 0
-                    self._serve(cluster)
+                self._open_and_serve()
             except FederationError as error:
-                vain += self._note_failure(error, vain)
+                self._recover(error)
             except Exception as error:
                 _LOG.exception("cluster %s: a fault of this program", self.name)
-                fault = ClusterError(f"{type(error).__name__}: {error}")
-                vain += self._note_failure(fault, vain)
+                self._recover(ClusterError(f"{type(error).__name__}: {error}"))
             finally:
                 self.cluster = None
         self.state = STOPPED
         self._give_up(ClusterError("the server stops"))
 
-    def _note_failure(self, error: FederationError, vain: int) -> bool:
+    def _open_and_serve(self) -> None:
+        """Opens the current chips, and runs jobs on them until they fail or the engine stops."""
+        chips = self._stand_ins.current.chips
+        with open_cluster(self._source.quantize(), chips, batch=True) as cluster:
+            self._stand_ins.failures = 0
+            self._serve(cluster)
+
+    def _recover(self, error: FederationError) -> None:
         """Returns jobs to the queue, and chooses the next chips if these could not be opened.
 
-        vain: how often in a row nothing could be opened. Returns whether that is so again.
+        If all chips had their turn, waits before the cluster's own are tried again: each time in a
+        row twice as long.
         """
         self.error = str(error)
         _LOG.warning("cluster %s: %s", self.name, error)
-        is_vain = not self._stand_ins.advance()
+        has_next = self._stand_ins.advance()
         self.cluster = None
-        if vain + is_vain >= FAILED_AFTER:
+        failures = self._stand_ins.failures
+        if failures >= FAILED_AFTER:
             self.state = FAILED
         elif self._was_open:
             self.state = RECOVERING
         self._return_jobs(error)
         self.observer.cluster_failed(self.name, self.error)
-        if is_vain and not self._stopping.is_set():
-            self._pause(min(_LONGEST_WAIT, 0.5 * 2**vain))
-        return is_vain
+        if not has_next and not self._stopping.is_set():
+            self._pause(min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (failures - 1)))
 
     def _return_jobs(self, error: FederationError) -> None:
         """Returns the jobs that ran to the queue, to go on wherever a slot is free."""

@@ -21,12 +21,13 @@ class StandIn:
 class StandIns:
     """Tries in turn a cluster's own chips, its spares, and plans for fewer of its own.
 
-    current: what to open now; has_worked: whether it has generated a token. Spares come before
-    fewer chips, because they are as fast.
+    current: what to open now; has_worked: whether it has generated a token; failures: how often in
+    a row nothing could be opened. Spares come before fewer chips, because they are as fast.
     """
 
     def __init__(self, model: QuantizedModel, own: Chips, spares: Sequence[Chips] = ()) -> None:
         self._model, self._own, self._spares = model, own, spares
+        self.failures = 0
         self._begin()
 
     def advance(self) -> bool:
@@ -36,9 +37,10 @@ class StandIns:
         Returns False if all had their turn, and the own ones are next again.
         """
         following = None if self.has_worked else next(self._rest, None)
-        is_vain = not self.has_worked and following is None
+        has_next = self.has_worked or following is not None
+        self.failures += not has_next
         self._begin(following)
-        return not is_vain
+        return has_next
 
     def _begin(self, chips: StandIn | None = None) -> None:
         if chips is None:
