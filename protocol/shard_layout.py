@@ -80,6 +80,7 @@ HEADER = (
     "layers",  # for each layer its numbers, as below
 )
 
+# Where KV caches hold int8 there is also "cache": the bits of a number in them, 8.
 # With a large vocabulary there is also "candidates": how many of the best rows an answer has, in
 # place of the logits of all rows. Where chips exchange by all-gather there is also "gather": three
 # lists, for heads' means, feed-forward units and elements of the residual stream, of where each

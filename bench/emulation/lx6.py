@@ -181,8 +181,8 @@ Lx6.meanings = {
     **{
         name: _multiply(name)
         for name in (
-            "mul.aa.ll", "mula.ad.ll", "mula.ad.hh", "mula.da.ll", "mula.da.hh", "mula.dd.ll",
-            "mula.dd.hh", "mula.da.hh.ldinc", "mula.da.hl.ldinc", "mula.dd.ll.ldinc",
+            "mul.aa.ll", "mula.ad.ll", "mula.ad.lh", "mula.ad.hh", "mula.da.ll", "mula.da.hl",
+            "mula.da.hh", "mula.dd.ll", "mula.dd.hh", "mula.da.hh.ldinc", "mula.da.hl.ldinc", "mula.dd.ll.ldinc",
             "mula.dd.hh.ldinc",
         )
     },

@@ -106,8 +106,9 @@ def chip_files(
     columns = matrix_columns(model, shard)
     # Beside native kernels viper's are only there in case.
     products = FEWEST_PRODUCTS if kernels else PRODUCTS
+    shape = model.config
     sources[KERNELS] = kernel_source(
-        columns, model.config.head_dim, padding, products, qk_norm=model.config.qk_norm
+        columns, shape.head_dim, padding, products, qk_norm=shape.qk_norm, int8_kv=shape.int8_kv
     )
     has_line = not plan.link.has_radio or shard.chip == 0  # or it is the gateway
     in_flash = plan.block(shard.chip) > 0

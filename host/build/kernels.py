@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from host.build.attention_kernel import attention_kernel
+from host.build.int8_kernels import int8_kernels
 from host.build.norm_kernel import norm_kernel
 from host.build.row_kernels import row_kernel
 from host.build.unrolling import PRODUCTS, lines, per_turn, summed, turns
@@ -56,12 +57,13 @@ def kernel_source(
     products: int = PRODUCTS,
     *,
     qk_norm: bool = False,
+    int8_kv: bool = False,
 ) -> str:
     """The module `firmware/compute/model_kernels.py` for matrices of these column counts.
 
     padding: how matrices are stored (protocol/shard_layout.py); products: how many multiplications
     one turn of a loop has (host/build/unrolling.py); qk_norm: whether queries and keys pass a norm
-    before they are rotated.
+    before they are rotated; int8_kv: whether KV caches hold int8.
     """
     shapes = sorted(set(matrix_columns))
     if padding == 1:
@@ -77,9 +79,7 @@ def kernel_source(
             "import micropython",
             "from firmware.compute.kernels import *",
             *made,
-            attention_kernel(head_dim, products=products)
-            if head_dim <= MAX_COLUMNS
-            else wide_attention_kernel(head_dim),
+            _attention(head_dim, products, int8_kv),
             *([norm_kernel(head_dim)] if qk_norm else []),
             "# For each number of columns: first column, columns and kernel of each block.",
             "MATVEC = {",
@@ -87,6 +87,14 @@ def kernel_source(
             "}\n",
         ]
     )
+
+
+def _attention(head_dim: int, products: int, int8_kv: bool) -> str:
+    if int8_kv:
+        return int8_kernels(head_dim)
+    if head_dim <= MAX_COLUMNS:
+        return attention_kernel(head_dim, products=products)
+    return wide_attention_kernel(head_dim)
 
 
 def _entries(blocks: list[tuple[int, int]]) -> str:

@@ -37,7 +37,7 @@ def shard_file(model: QuantizedModel, plan: Plan, shard: Shard, padding: int = 1
     protocol/shard_layout.py."""
     block = plan.block(shard.chip)
     numbers = {"columns": padding, **_header(model, plan, shard)}
-    optional = "candidates", "gather"
+    optional = "cache", "candidates", "gather"
     ordered = {name: numbers[name] for name in (*HEADER, *optional) if name in numbers}
     ordered |= {"block": block} if block else {}
     header = json.dumps(ordered, separators=(",", ":")).encode()
@@ -145,6 +145,8 @@ def _header(model: QuantizedModel, plan: Plan, shard: Shard) -> dict[str, object
         "final_norm": _norm(model.final_gain, model.final_limit),
         "layers": [_layer_numbers(layer) for layer in _layers(model, plan, shard)],
     }
+    if config.int8_kv:
+        values["cache"] = 8
     if shard.elements:
         values["gather"] = describe_gather(plan)
     if candidates := count_candidates(config.vocab_size):

@@ -123,7 +123,7 @@ def inspect_model(
         parameters=_count_parameters(config, shared),
         quantized_bytes=quantized_bytes(config),
         context=context,
-        kv_bytes=4 * config.layers * config.kv_dim * context,
+        kv_bytes=2 * config.layers * config.kv_heads * config.cache_row * context,
         chips=chips,
         with_flash={
             board.name: found
@@ -200,7 +200,7 @@ def print_inspection(console: Console, found: Inspection) -> None:
         f" epsilon {config.norm_eps:g}",
         "parameters": f"{found.parameters:,}",
         "quantized": f"{_format_size(found.quantized_bytes)} of weights, and"
-        f" {_format_size(found.kv_bytes)} of caches for {found.context:,} positions, divided among"
+        f" {_format_size(found.kv_bytes)} of {'int8 ' if config.int8_kv else ''}caches for {found.context:,} positions, divided among"
         " the chips",
     }
     table = Table(box=None, show_header=False, pad_edge=False)

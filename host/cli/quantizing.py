@@ -23,6 +23,7 @@ from host.model.own_text import (
     save_own_text,
     write_own_text,
 )
+from host.model.quantization.caches import narrow_caches
 from host.model.quantization.massive import calibrate
 from host.model.quantization.quality import Quality, measure_quality
 from host.model.quantization.quantize import (
@@ -33,6 +34,9 @@ from host.model.quantization.quantize import (
 )
 from host.model.quantized import QuantizedModel
 from host.model.tokenizers.text import Tokenizer
+
+INT16, INT8 = "int16", "int8"
+KV = (INT16, INT8)  # what KV caches can hold
 
 Sequences = npt.NDArray[np.int64]
 
@@ -56,11 +60,12 @@ def quantize_to_file(
     tokenizer: str | Path | None,
     text: str | Path | None,
     console: Console,
+    kv: str = INT16,
 ) -> Quality:
     """Quantizes the model at `path` to the file `output`; prints and returns the loss of quality.
 
-    text: a file for calibration and measuring; by default the model samples texts. Raises
-    ModelError.
+    text: a file for calibration and measuring; by default the model samples texts; kv: what its
+    KV caches hold, one of KV. Raises ModelError.
     """
     if Path(output).exists() and Path(output).samefile(path):
         raise ModelError(f"{output} is the model itself: give another file to write")
@@ -82,6 +87,8 @@ def quantize_to_file(
             texts = sample_texts(tokens, model, begin("sampling texts", 2 * (length - 1)))
         form, ranges, rows = calibrate(weights, model, texts.calibration, begin)
         result = quantize(form, ranges, rows, begin("quantizing", config.layers))
+        if kv == INT8:
+            result = narrow_caches(result)
         steps = texts.held_out.shape[1] - 1
         cost = measure_quality(model, result, texts.held_out, begin("measuring", steps))
         loading.LoadedModel(result, tokens, header.prompt_format).save(output)

@@ -39,6 +39,9 @@ SIGMOID_STEP_BITS = 6  # entries per unit: 64
 SIGMOID_RANGE = 8  # the table covers [-8, 8)
 SIGMOID_ONE = 1 << 15
 
+NARROW_BITS = 7  # of the largest magnitude of a row in an int8 cache
+NARROW_LIMIT = 127
+
 ROPE_BITS = 14
 ROPE_STEP_BITS = 30
 ROPE_STRIDE = 32
@@ -139,6 +142,24 @@ def rotate(pairs: Ints, cosine: Ints, sine: Ints, limit: int) -> Ints:
     out[..., 0::2] = (even * cosine - odd * sine + half) >> ROPE_BITS
     out[..., 1::2] = (even * sine + odd * cosine + half) >> ROPE_BITS
     return saturate(out, limit)
+
+
+def narrow_rows(rows: Ints) -> Ints:
+    """Returns keys or values [..., head_dim] as int8 caches give them back.
+
+    A cache keeps int8 numbers and, for each row, the least shift that brings its largest magnitude
+    to 7 bits; what it gives back is number << shift.
+    """
+    largest = np.abs(rows).max(axis=-1, keepdims=True)
+    shift = np.maximum(_bit_length(largest) - NARROW_BITS, 0)
+    return np.minimum(_shift_half_up(rows, shift), NARROW_LIMIT) << shift  # rounding may reach 128
+
+
+def narrow_limit(limit: int) -> int:
+    """Returns the largest bound up to `limit` that rows within it keep as int8 caches give them
+    back: one of 7 bits and zeros."""
+    shift = max(limit.bit_length() - NARROW_BITS, 0)
+    return limit >> shift << shift
 
 
 def rope_steps(head_dim: int, theta: float) -> Ints:

@@ -42,6 +42,8 @@ class Config:
     norm_eps: float = 1e-5
     head_dim: int = 0  # elements of one head; 0 stands for dim // heads
     qk_norm: bool = False  # whether each head's query and key pass an RMSNorm before rope
+    # Whether a quantized model's KV caches hold int8 (arithmetic.narrow_rows), else int16.
+    int8_kv: bool = False
 
     def __post_init__(self) -> None:
         for name in DIMENSIONS:
@@ -72,6 +74,11 @@ class Config:
     def q_dim(self) -> int:
         """The elements of all queries (or attention results) of one position in one layer."""
         return self.heads * self.head_dim
+
+    @property
+    def cache_row(self) -> int:
+        """The bytes of one head's key (or value) of one position in a KV cache."""
+        return self.head_dim + 1 if self.int8_kv else 2 * self.head_dim
 
     @property
     def kv_dim(self) -> int:

@@ -64,8 +64,10 @@ class Reference:
             return arithmetic.rotate(found, cosine, sine, limit)
 
         q = turned("q", layer.q_norm, layer.q_limit)
-        self.keys[index, :, :, now] = turned("k", layer.k_norm, layer.k_limit)
-        self.values[index, :, :, now] = heads("v", layer.v_limit)
+        k, v = turned("k", layer.k_norm, layer.k_limit), heads("v", layer.v_limit)
+        if config.int8_kv:
+            k, v = arithmetic.narrow_rows(k), arithmetic.narrow_rows(v)
+        self.keys[index, :, :, now], self.values[index, :, :, now] = k, v
         # Query heads that share a KV head are neighbours: [batch, kv_heads, group, head_dim].
         q = q.reshape(len(x), config.kv_heads, -1, config.head_dim)
         keys, values = self.keys[index, :, :, None, :past], self.values[index, :, :, None, :past]

@@ -130,8 +130,9 @@ def norm_bytes(config: Config) -> int:
 
 
 def cache_bytes(shape: Shape, sizes: LocalSizes) -> int:
-    """Keys and values, int16, of all slots."""
-    return 4 * shape.config.layers * shape.slots * shape.context * sizes.kv_size
+    """Keys and values of all slots."""
+    rows = 2 * shape.config.layers * shape.slots * shape.context * sizes.kv_heads
+    return rows * shape.config.cache_row
 
 
 def table_bytes(shape: Shape) -> int:

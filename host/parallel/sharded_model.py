@@ -117,8 +117,10 @@ class ShardedModel:
         q, k, v = (part.reshape(-1, self.model.config.head_dim) for part in qkv)
         q = _limited(q, numbers.q_norm, numbers.q_limit)
         k = _limited(k, numbers.k_norm, numbers.k_limit)
-        cache[0, index, :, position] = arithmetic.rotate(k, *turn, numbers.k_limit)
-        cache[1, index, :, position] = arithmetic.saturate(v, numbers.v_limit)
+        k, v = arithmetic.rotate(k, *turn, numbers.k_limit), arithmetic.saturate(v, numbers.v_limit)
+        if self.model.config.int8_kv:
+            k, v = arithmetic.narrow_rows(k), arithmetic.narrow_rows(v)
+        cache[:, index, :, position] = k, v
         keys, values = cache[:, index, self._kv_places(shard), : position + 1]
         scores = (keys @ arithmetic.rotate(q, *turn, numbers.q_limit)[..., None])[..., 0]
         weights = arithmetic.attention_weights(scores, numbers.score_shift, arithmetic.exp_table())

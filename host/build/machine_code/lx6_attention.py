@@ -17,8 +17,8 @@ from host.build.machine_code.xtensa_attention import (
 )
 from host.build.machine_code.xtensa_core import loop, move
 
-_WRITTEN_OUT = 16  # elements of a head up to which a score is written out
-_SUMS = ("a0", "a2", "a4", "a5", "a6", "a7", "a8", "a9")  # of as many elements at once
+WRITTEN_OUT = 16  # elements of a head up to which a score is written out
+SUMS = ("a0", "a2", "a4", "a5", "a6", "a7", "a8", "a9")  # of as many elements at once
 
 
 def write_scores(asm: XtensaAssembler, size: int) -> None:
@@ -28,13 +28,13 @@ def write_scores(asm: XtensaAssembler, size: int) -> None:
     this takes from a score is added again.
     """
     words = size // 2
-    _pack_query(asm, size)
-    find_rows(asm, size, KEYS, "a3", "a4", "a5")
+    pack_query(asm, size, 15)
+    find_rows(asm, 2 * size, KEYS, "a3", "a4", "a5")
     asm.set("a9", VALUE_ZERO << 16 | VALUE_ZERO)
     asm.set(LARGEST, -1 << 31)
     asm.movi("a10", 0)
     find_query(asm, size, "a6", -4)  # LDINC increments first
-    if size <= _WRITTEN_OUT:
+    if size <= WRITTEN_OUT:
         kept = words <= 4  # the whole query in registers of MAC16
         if kept:
             asm.mov("a7", "a6")
@@ -89,8 +89,8 @@ def _finish_score(asm: XtensaAssembler, size: int) -> None:
         asm.addi("a3", "a3", 2 * size)
 
 
-def _pack_query(asm: XtensaAssembler, size: int) -> None:
-    """Writes the query as int16; a8 = 2**15 times the sum of its elements."""
+def pack_query(asm: XtensaAssembler, size: int, shift: int) -> None:
+    """Writes the query as int16; a8 = 2**shift times the sum of its elements."""
     asm.l32i("a3", "a1", Q_AT)
     find_query(asm, size, "a4")
     asm.movi("a8", 0)
@@ -102,7 +102,7 @@ def _pack_query(asm: XtensaAssembler, size: int) -> None:
             asm.s16i("a6", "a4", 2 * i)
         asm.addi("a3", "a3", 8)
         asm.addi("a4", "a4", 4)
-    asm.slli("a8", "a8", 15)
+    asm.slli("a8", "a8", shift)
 
 
 def write_means(asm: XtensaAssembler, size: int) -> None:
@@ -111,13 +111,13 @@ def write_means(asm: XtensaAssembler, size: int) -> None:
     The sums of several elements go on side by side, for which MAC16 has no registers. Values are
     stored with 2**15 more, and so is what the division gives.
     """
-    for first in range(0, size, len(_SUMS)):
-        _write_some_means(asm, size, range(first, min(first + len(_SUMS), size)))
+    for first in range(0, size, len(SUMS)):
+        _write_some_means(asm, size, range(first, min(first + len(SUMS), size)))
 
 
 def _write_some_means(asm: XtensaAssembler, size: int, elements: range) -> None:
-    sums = _SUMS[: len(elements)]
-    find_rows(asm, size, VALUES, "a3", "a10", "a11")
+    sums = SUMS[: len(elements)]
+    find_rows(asm, 2 * size, VALUES, "a3", "a10", "a11")
     move(asm, "a3", 2 * elements.start, "a15")
     for total in sums:
         asm.movi(total, 0)

@@ -33,7 +33,7 @@ def write_scores(asm: XtensaAssembler, size: int) -> None:
     """
     vectors = size // LANES
     _load_query(asm, vectors)
-    find_rows(asm, size, KEYS, "a3", "a4", "a5")
+    find_rows(asm, 2 * size, KEYS, "a3", "a4", "a5")
     asm.set(LARGEST, -1 << 31)
     asm.ee_vld_128_ip("q5", "a3", VECTOR)
     asm.addi("a5", "a5", -1)  # the last key has none behind it
@@ -125,7 +125,7 @@ def _one_score(asm: XtensaAssembler, vectors: int, is_last: bool) -> None:
 def write_means(asm: XtensaAssembler, size: int) -> None:
     """mean = weights . values / their sum, half-up, 8 elements at a time."""
     for first in range(0, size, LANES):
-        find_rows(asm, size, VALUES, "a3", "a4", "a5")
+        find_rows(asm, 2 * size, VALUES, "a3", "a4", "a5")
         move(asm, "a3", 2 * first, "a15")
         asm.ee_zero_qacc()
         asm.ee_vldbc_16_ip("q0", "a4", 2)

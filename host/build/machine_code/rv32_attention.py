@@ -1,9 +1,12 @@
 """RV32IM attention of one position: scores, softmax and weighted mean of all heads of a chip.
 
-The core of the twin `attend` (host/build/attention_kernel.py), whose docstring states the shapes.
+The core of the twin `attend` (host/build/attention_kernel.py), whose docstring states the shapes,
+and of `attend_int8` (host/build/int8_kernels.py).
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from host.build.machine_code.rv32 import SAVED, Rv32Assembler
 from host.build.machine_code.rv32_core import (
@@ -27,11 +30,16 @@ _SUMS = (*SAVED, "t4", "t5", "t6", "a7")
 _UNROLLED = 16  # elements of a query up to which a score is written out
 _WRITTEN = 8  # of a longer one, in a turn of a loop
 _LARGEST = "a5"  # from scores to softmax
+_KEY_SHIFTS, _OFFSET = "s10", "s11"  # while scores of int8 caches are made
+_ADDED = "a5"  # from their weights to means
 
 
-def attend(asm: Rv32Assembler, size: int, parts: tuple[str, ...] = PARTS) -> None:
+def attend(
+    asm: Rv32Assembler, size: int, parts: tuple[str, ...] = PARTS, is_int8: bool = False
+) -> None:
     """Heads of `size` elements; parts: the first of PARTS, of a kernel that serves only to count
-    instructions."""
+    instructions; is_int8: whether caches hold int8."""
+    rows = _Rows(size, is_int8)
     with saved(asm, (*SAVED, "ra"), _ROOM):
         load_words(asm, {"t0": _ROWS, "t1": _HEADS, "t2": _Q, "t3": _OUT})
         end_of(asm, "t1", "t0")
@@ -41,11 +49,11 @@ def attend(asm: Rv32Assembler, size: int, parts: tuple[str, ...] = PARTS) -> Non
         asm.bltu("t0", "t1", "head")
         asm.j("no head")
         asm.label("head")
-        _write_scores(asm, size)
+        _write_scores(asm, rows)
         if "softmax" in parts:
             _write_softmax(asm)
         if "mean" in parts:
-            _write_means(asm, size)
+            _write_means(asm, rows)
         asm.lw("t0", _ROWS_AT, "sp")
         asm.lw("t1", _LAST_AT, "sp")
         asm.lw("t2", _Q_AT, "sp")
@@ -58,20 +66,50 @@ def attend(asm: Rv32Assembler, size: int, parts: tuple[str, ...] = PARTS) -> Non
         asm.label("no head")
 
 
-def _is_reached(positions: int, size: int, elements: int) -> bool:
-    """Whether a load's offset reaches the first elements of a position so many further on."""
-    return 2 * (positions * size + elements) <= _REACH
+class _Rows(NamedTuple):
+    """Rows of a cache: their elements, and whether these are int8, of which each row has a shift
+    behind all rows."""
 
+    size: int
+    is_int8: bool
 
-def _find_rows(asm: Rv32Assembler, size: int, cache: int, register: str) -> None:
-    """register = where the head's rows begin in a cache; a0 = the words; changes t0, t1."""
-    asm.lw("a0", _WORDS_AT, "sp")
-    asm.lw("t0", _ROWS_AT, "sp")
-    asm.lw("t0", 0, "t0")
-    asm.li("t1", 2 * size)
-    asm.mul("t0", "t0", "t1")
-    asm.lw(register, 4 * cache, "a0")
-    asm.add(register, register, "t0")
+    @property
+    def width(self) -> int:
+        """The bytes of an element."""
+        return 1 if self.is_int8 else 2
+
+    @property
+    def stride(self) -> int:
+        """The bytes of a row."""
+        return self.width * self.size
+
+    def is_reached(self, positions: int, elements: int) -> bool:
+        """Whether a load's offset reaches the first elements of a position so many further on."""
+        return positions * self.stride + self.width * elements <= _REACH
+
+    def load(self, asm: Rv32Assembler, to: str, position: int, element: int, base: str) -> None:
+        """to = an element as it is stored, of a position so many further on."""
+        instruction = asm.lbu if self.is_int8 else asm.lhu
+        instruction(to, position * self.stride + self.width * element, base)
+
+    def find(self, asm: Rv32Assembler, cache: int, register: str, shifts: str = "") -> None:
+        """register = where the head's rows begin in a cache, shifts = where their shifts do; a0 =
+        the words; changes t0, t1."""
+        asm.lw("a0", _WORDS_AT, "sp")
+        asm.lw("t0", _ROWS_AT, "sp")
+        asm.lw("t0", 0, "t0")
+        if shifts:
+            asm.lw(shifts, _LAST_AT, "sp")
+            asm.lw(shifts, 0, shifts)  # how many rows the cache has
+            asm.li("t1", self.stride)
+            asm.mul(shifts, shifts, "t1")
+            asm.add(shifts, shifts, "t0")
+        asm.li("t1", self.stride)
+        asm.mul("t0", "t0", "t1")
+        asm.lw(register, 4 * cache, "a0")
+        if shifts:
+            asm.add(shifts, shifts, register)
+        asm.add(register, register, "t0")
 
 
 def _find_scores(asm: Rv32Assembler, begin: str, end: str) -> None:
@@ -81,14 +119,16 @@ def _find_scores(asm: Rv32Assembler, begin: str, end: str) -> None:
     end_of(asm, end, begin)
 
 
-def _write_scores(asm: Rv32Assembler, size: int) -> None:
+def _write_scores(asm: Rv32Assembler, rows: _Rows) -> None:
     """scores [seen] = q . key, and the largest of them.
 
     Keys are stored with an offset that makes all scores of a head greater by the same: neither
-    their differences nor their order show it, and they still fit 32 bits.
+    their differences nor their order show it, and they still fit 32 bits. What it adds to those of
+    int8 caches differs with the keys' shifts, and is taken away before these are applied.
     """
-    together = next(n for n in (8, 4, 2, 1) if n == 1 or _is_reached(n - 1, size, _WRITTEN))
-    _find_rows(asm, size, _KEYS, "a1")
+    size = rows.size
+    together = next(n for n in (8, 4, 2, 1) if n == 1 or rows.is_reached(n - 1, _WRITTEN))
+    rows.find(asm, _KEYS, "a1", _KEY_SHIFTS if rows.is_int8 else "")
     _find_scores(asm, "a3", "a4")
     asm.lw("a2", _Q_AT, "sp")
     if 4 * size <= _REACH:
@@ -97,21 +137,37 @@ def _write_scores(asm: Rv32Assembler, size: int) -> None:
         asm.li("a6", 4 * size)
         asm.add("a6", "a6", "a2")
     asm.lui(_LARGEST, 0x80000)
+    if rows.is_int8:
+        _find_offset(asm)
     asm.addi("t5", "a4", -4 * together)
     asm.bgtu("a3", "t5", "few keys")
     asm.label("keys")
-    _positions(asm, size, together)
+    _positions(asm, rows, together)
     asm.bleu("a3", "t5", "keys")
     asm.label("few keys")
     asm.bgeu("a3", "a4", "no keys")
     asm.label("key")
-    _positions(asm, size, 1)
+    _positions(asm, rows, 1)
     asm.bltu("a3", "a4", "key")
     asm.label("no keys")
 
 
-def _positions(asm: Rv32Assembler, size: int, count: int) -> None:
+def _find_offset(asm: Rv32Assembler) -> None:
+    """_OFFSET = 128 times the sum of the query, which lies from a2 to a6."""
+    asm.li(_OFFSET, 0)
+    asm.mv("a7", "a2")
+
+    def element(i: int) -> None:
+        asm.lw("t0", 4 * i, "a7")
+        asm.add(_OFFSET, _OFFSET, "t0")
+
+    each(asm, {"a7": 4}, "a6", "t6", element)
+    asm.slli(_OFFSET, _OFFSET, 7)
+
+
+def _positions(asm: Rv32Assembler, rows: _Rows, count: int) -> None:
     """The scores of so many positions; an element of the query is loaded once for all."""
+    size = rows.size
     sums = _SUMS[:count]
     written = size if size <= _UNROLLED else next(n for n in (_WRITTEN, 6, 4, 2) if size % n == 0)
     is_loop = written < size
@@ -125,7 +181,7 @@ def _positions(asm: Rv32Assembler, size: int, count: int) -> None:
         for first in range(0, count, len(_FETCHED)):
             some = list(zip(_FETCHED, range(first, count), strict=False))
             for fetched, p in some:
-                asm.lhu(fetched, 2 * (p * size + element), "a1")
+                rows.load(asm, fetched, p, element, "a1")
             for fetched, p in some:
                 begins = not is_loop and element == 0
                 asm.mul(sums[p] if begins else fetched, fetched, "t4")
@@ -133,17 +189,23 @@ def _positions(asm: Rv32Assembler, size: int, count: int) -> None:
                 for fetched, p in some:
                     asm.add(sums[p], sums[p], fetched)
     if is_loop:
-        asm.addi("a1", "a1", 2 * written)
+        asm.addi("a1", "a1", rows.width * written)
         asm.addi("a7", "a7", 4 * written)
         asm.bltu("a7", "a6", turn)
-    add_constant(asm, "a1", 2 * size * (count - is_loop), "t0")
+    add_constant(asm, "a1", rows.stride * (count - is_loop), "t0")
     for p, total in enumerate(sums):
+        if rows.is_int8:
+            asm.lbu("t0", p, _KEY_SHIFTS)
+            asm.sub(total, total, _OFFSET)
+            asm.sll(total, total, "t0")
         asm.sw(total, 4 * p, "a3")
         smaller = asm.unique("smaller")
         asm.bge(_LARGEST, total, smaller)
         asm.mv(_LARGEST, total)
         asm.label(smaller)
     asm.addi("a3", "a3", 4 * count)
+    if rows.is_int8:
+        asm.addi(_KEY_SHIFTS, _KEY_SHIFTS, count)
 
 
 def _write_softmax(asm: Rv32Assembler) -> None:
@@ -173,9 +235,10 @@ def _write_softmax(asm: Rv32Assembler) -> None:
     each(asm, {"a1": 4}, "a4", "s4", element)
 
 
-def _write_means(asm: Rv32Assembler, size: int) -> None:
+def _write_means(asm: Rv32Assembler, rows: _Rows) -> None:
     """out [size] = the mean of values under the weights, which are first shifted right until their
     sum has about 15 bits."""
+    size = rows.size
     asm.addi("a6", "s0", -1)
     asm.li("a5", 0)
     asm.li("t0", 32767)
@@ -187,41 +250,58 @@ def _write_means(asm: Rv32Assembler, size: int) -> None:
     asm.label("weights fit")
     half_of(asm, "a4", "a5")
     asm.li("a6", 0)  # the sum of the weights as shifted
-    if size <= len(_SUMS):
-        _some_means(asm, size, size, shifts=True)
+    if size <= len(_SUMS) and not rows.is_int8:
+        _some_means(asm, rows, size, shifts=True)
         return
-    _shift_weights(asm)
+    _shift_weights(asm, rows)
     asm.sw("zero", _BLOCK_AT, "sp")
-    asm.label("block")
-    _some_means(asm, size, len(_SUMS), shifts=False)
-    asm.lw("t1", _BLOCK_AT, "sp")
-    asm.addi("t1", "t1", 2 * len(_SUMS))
-    asm.sw("t1", _BLOCK_AT, "sp")
-    asm.li("t0", 2 * (size - size % len(_SUMS)))
-    asm.bltu("t1", "t0", "block")
+    if blocks := size // len(_SUMS):
+        asm.label("block")
+        _some_means(asm, rows, len(_SUMS), shifts=False)
+        asm.lw("t1", _BLOCK_AT, "sp")
+        asm.addi("t1", "t1", rows.width * len(_SUMS))
+        asm.sw("t1", _BLOCK_AT, "sp")
+        asm.li("t0", rows.width * blocks * len(_SUMS))
+        asm.bltu("t1", "t0", "block")
     if size % len(_SUMS):
-        _some_means(asm, size, size % len(_SUMS), shifts=False)
+        _some_means(asm, rows, size % len(_SUMS), shifts=False)
 
 
-def _shift_weights(asm: Rv32Assembler) -> None:
-    """Weights shifted in place, half-up; their sum in a6."""
+def _shift_weights(asm: Rv32Assembler, rows: _Rows) -> None:
+    """Weights shifted in place, half-up; their sum in a6. Those of int8 caches then have the shifts
+    of their values, and _ADDED is what a sum of products gets before it is divided."""
+    if rows.is_int8:
+        rows.find(asm, _VALUES, "t2", "s1")
+        asm.li("s2", 0)
     asm.lw("a0", _WORDS_AT, "sp")
     _find_scores(asm, "a1", "a3")
 
     def weight(i: int) -> None:
         asm.lw("t0", 4 * i, "a1")
+        if rows.is_int8:
+            asm.lbu("t1", i, "s1")
         asm.add("t0", "t0", "a4")
         asm.sra("t0", "t0", "a5")
         asm.add("a6", "a6", "t0")
+        if rows.is_int8:
+            asm.sll("t0", "t0", "t1")
+            asm.add("s2", "s2", "t0")
         asm.sw("t0", 4 * i, "a1")
 
-    each(asm, {"a1": 4}, "a3", "ra", weight)
+    each(asm, {"a1": 4, "s1": 1} if rows.is_int8 else {"a1": 4}, "a3", "ra", weight)
+    if rows.is_int8:
+        # As if values were stored plus 2**15, and not plus 128 before they are shifted.
+        asm.srli(_ADDED, "a6", 1)
+        asm.slli("t0", "a6", 15)
+        asm.slli("s2", "s2", 7)
+        asm.add(_ADDED, _ADDED, "t0")
+        asm.sub(_ADDED, _ADDED, "s2")
 
 
-def _some_means(asm: Rv32Assembler, size: int, elements: int, shifts: bool) -> None:
+def _some_means(asm: Rv32Assembler, rows: _Rows, elements: int, shifts: bool) -> None:
     """The means of the next elements; shifts: whether the weights are yet to be shifted."""
     sums = _SUMS[:elements]
-    _find_rows(asm, size, _VALUES, "a2")
+    rows.find(asm, _VALUES, "a2")
     _find_scores(asm, "a1", "a3")
     if not shifts:
         asm.lw("t0", _BLOCK_AT, "sp")
@@ -241,7 +321,7 @@ def _some_means(asm: Rv32Assembler, size: int, elements: int, shifts: bool) -> N
         for first in range(0, elements, len(_FETCHED)):
             some = list(zip(_FETCHED, sums[first:], strict=False))
             for place, (fetched, _) in enumerate(some, first):
-                asm.lhu(fetched, 2 * (i * size + place), "a2")
+                rows.load(asm, fetched, i, place, "a2")
             for fetched, _ in some:
                 asm.mul(fetched, fetched, "a0")
             for fetched, total in some:
@@ -249,10 +329,10 @@ def _some_means(asm: Rv32Assembler, size: int, elements: int, shifts: bool) -> N
         asm.label(skip)
 
     several = min(8, 32 // elements)
-    if _is_reached(several, size, elements):
-        each(asm, {"a1": 4, "a2": 2 * size}, "a3", "ra", position, several)
+    if rows.is_reached(several, elements):
+        each(asm, {"a1": 4, "a2": rows.stride}, "a3", "ra", position, several)
     else:  # weights are shifted already, and so a4 is free
-        asm.li("a4", 2 * size)
+        asm.li("a4", rows.stride)
 
         def far(i: int) -> None:
             position(i)
@@ -261,10 +341,12 @@ def _some_means(asm: Rv32Assembler, size: int, elements: int, shifts: bool) -> N
         each(asm, {"a1": 4}, "a3", "ra", far, 1)
     # Values are stored plus 2**15, so the sums are positive, of 32 bits; and so is their mean.
     asm.lw("t0", _OUT_AT, "sp")
-    asm.srli("t1", "a6", 1)
+    added = _ADDED if rows.is_int8 else "t1"
+    if not rows.is_int8:
+        asm.srli(added, "a6", 1)
     asm.lui("t2", 8)
     for place, total in enumerate(sums):
-        asm.add(total, total, "t1")
+        asm.add(total, total, added)
         asm.divu(total, total, "a6")
         asm.sub(total, total, "t2")
         asm.sw(total, 4 * place, "t0")

@@ -33,6 +33,7 @@ _CORES: dict[str, Callable[[Rv32Assembler], None]] = {
     "rope_row": rv32_elements.rope_row,
     "rotate": rv32_elements.rotate,
     "cache_rows": rv32_elements.cache_rows,
+    "cache_rows_int8": rv32_elements.cache_rows_int8,
     "gate": rv32_elements.gate,
     "norm": rv32_norms.norm,
     "add_rescaled": rv32_norms.add_rescaled,
@@ -63,8 +64,11 @@ def rv32_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
     if matrix := _MATRIX.fullmatch(name):
         product, columns, adds = _PRODUCTS[matrix[1]], int(matrix[3]), bool(matrix[2])
         return function_code(function, lambda asm: product(asm, columns, adds))
-    if name == "attend":
-        return function_code(function, lambda asm: rv32_attention.attend(asm, head_dim))
+    if name in ("attend", "attend_int8"):
+        is_int8 = name != "attend"
+        return function_code(
+            function, lambda asm: rv32_attention.attend(asm, head_dim, is_int8=is_int8)
+        )
     if name in OF_TWINS:
         asm = Rv32Assembler()
         asm.ret()

@@ -1,8 +1,10 @@
 """Attention of one position on Xtensa: the core of the twin `attend`
-(host/build/attention_kernel.py), whose docstring states the shapes.
+(host/build/attention_kernel.py), whose docstring states the shapes, and of `attend_int8`
+(host/build/int8_kernels.py).
 
 What both chips have in common: the loop over heads, and softmax. Scores and means are made by
-MAC16 (lx6_attention.py) or by the S3's vector unit (pie_attention.py).
+MAC16 (lx6_attention.py) or by the S3's vector unit (pie_attention.py), those of int8 caches in
+xtensa_int8_attention.py.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ PARTS = ("scores", "softmax", "mean")
 KEYS, VALUES, _ROWS, _HEADS, _Q, _OUT, _SCORES, _TABLE, _SEEN, _SHIFT = range(2, 12)
 # In the frame: the words' address, what is left of `rows`, `q` and `out`, where `rows` ends, the
 # return address, a word to build constants in, and from ROOM on the query as int16.
-_WORDS_AT, _ROWS_AT, Q_AT, OUT_AT, _LAST_AT, _RETURN_AT, CONSTANT_AT, ROOM = (
+WORDS_AT, ROWS_AT, Q_AT, OUT_AT, LAST_AT, _RETURN_AT, CONSTANT_AT, ROOM = (
     0, 4, 8, 12, 16, 20, 24, 32,
 )  # fmt: skip
 LARGEST, TOTAL = "a12", "a13"  # from scores to softmax, and from there to means
@@ -44,8 +46,8 @@ def attend(asm: XtensaAssembler, size: int, unit: Unit, parts: tuple[str, ...] =
     room = ROOM + 2 * (size if size <= STACKED else 0) + 16
     with frame(asm, {"a3": _ROWS, "a4": _HEADS, "a5": _Q, "a6": _OUT}, room):
         asm.addx4("a4", "a4", "a3")
-        for register, place in (("a2", _WORDS_AT), ("a3", _ROWS_AT), ("a5", Q_AT),
-                                ("a6", OUT_AT), ("a4", _LAST_AT), ("a0", _RETURN_AT)):  # fmt: skip
+        for register, place in (("a2", WORDS_AT), ("a3", ROWS_AT), ("a5", Q_AT),
+                                ("a6", OUT_AT), ("a4", LAST_AT), ("a0", _RETURN_AT)):  # fmt: skip
             asm.s32i(register, "a1", place)
         asm.bltu("a3", "a4", "head")
         asm.j("no head")
@@ -56,12 +58,12 @@ def attend(asm: XtensaAssembler, size: int, unit: Unit, parts: tuple[str, ...] =
         if "mean" in parts:
             _write_weights(asm)
             unit.write_means(asm, size)
-        asm.l32i("a3", "a1", _ROWS_AT)
-        asm.l32i("a4", "a1", _LAST_AT)
+        asm.l32i("a3", "a1", ROWS_AT)
+        asm.l32i("a4", "a1", LAST_AT)
         asm.l32i("a5", "a1", Q_AT)
         asm.addi("a3", "a3", 4)
         move(asm, "a5", 4 * size, "a6")
-        asm.s32i("a3", "a1", _ROWS_AT)
+        asm.s32i("a3", "a1", ROWS_AT)
         asm.s32i("a5", "a1", Q_AT)
         asm.bgeu("a3", "a4", "no head")
         asm.j("head")
@@ -79,14 +81,14 @@ def find_query(asm: XtensaAssembler, size: int, register: str, more: int = 0) ->
 
 
 def find_rows(
-    asm: XtensaAssembler, size: int, cache: int, rows: str, scores: str, seen: str
+    asm: XtensaAssembler, stride: int, cache: int, rows: str, scores: str, seen: str
 ) -> None:
-    """rows = where the head's rows begin in a cache, scores = where its scores do, seen = how many
-    there are; a2 = the words' address; changes a15."""
-    asm.l32i("a2", "a1", _WORDS_AT)
-    asm.l32i("a15", "a1", _ROWS_AT)
+    """rows = where the head's rows, of `stride` bytes, begin in a cache, scores = where its scores
+    do, seen = how many there are; a2 = the words' address; changes a15."""
+    asm.l32i("a2", "a1", WORDS_AT)
+    asm.l32i("a15", "a1", ROWS_AT)
     asm.l32i("a15", "a15", 0)
-    asm.set(rows, 2 * size)
+    asm.set(rows, stride)
     asm.mull("a15", "a15", rows)
     asm.l32i(rows, "a2", 4 * cache)
     asm.add(rows, rows, "a15")
@@ -97,7 +99,7 @@ def find_rows(
 def _write_softmax(asm: XtensaAssembler) -> None:
     """weights u16, from the scores' begin on, = 2**((score - largest) / 2**(shift + 9)) * 2**15;
     TOTAL = their sum."""
-    asm.l32i("a2", "a1", _WORDS_AT)
+    asm.l32i("a2", "a1", WORDS_AT)
     asm.l32i("a3", "a2", 4 * _SCORES)
     asm.l32i("a5", "a2", 4 * _SEEN)
     asm.l32i("a6", "a2", 4 * _SHIFT)
@@ -137,7 +139,7 @@ def _write_weights(asm: XtensaAssembler) -> None:
     """Shifts the weights right, half-up, until their sum has about 15 bits, but at least by one,
     so that none is 2**15: only a single position has a weight without that, and its mean is the
     same. TOTAL = their new sum."""
-    asm.l32i("a2", "a1", _WORDS_AT)
+    asm.l32i("a2", "a1", WORDS_AT)
     asm.l32i("a3", "a2", 4 * _SCORES)
     asm.l32i("a5", "a2", 4 * _SEEN)
     asm.addi("a6", TOTAL, -1)

@@ -29,6 +29,7 @@ from host.build.machine_code.xtensa import XtensaAssembler
 from host.build.machine_code.xtensa_attention import STACKED, Unit, attend
 from host.build.machine_code.xtensa_common import xtensa_core_of
 from host.build.machine_code.xtensa_core import function_code
+from host.build.machine_code.xtensa_int8_attention import INT8
 
 # What both chips have in common.
 _CORES: dict[str, Callable[[XtensaAssembler], None]] = {
@@ -38,6 +39,7 @@ _CORES: dict[str, Callable[[XtensaAssembler], None]] = {
     "rope_row": xtensa_elements.rope_row,
     "rotate": xtensa_elements.rotate,
     "cache_rows": xtensa_elements.cache_rows,
+    "cache_rows_int8": xtensa_elements.cache_rows_int8,
     "gate": xtensa_elements.gate,
     "norm": xtensa_norms.norm,
     "add_rescaled": xtensa_norms.add_rescaled,
@@ -72,6 +74,8 @@ def lx6_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
         return function_code(function, lambda asm: product(asm, columns))
     if name == "attend":
         return function_code(function, lambda asm: attend(asm, head_dim, MAC16))
+    if name == "attend_int8":
+        return function_code(function, lambda asm: attend(asm, head_dim, INT8))
     if name in OF_TWINS:
         asm = XtensaAssembler()
         asm.entry("a1", 32)

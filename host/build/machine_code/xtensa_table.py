@@ -100,8 +100,10 @@ retw.n                    1111 0000 0001 1101
 MAC16 = """
 ldinc              mw,as        1000 0000 00 mw as 0000 0100
 mula.da.ll         mx,at        0110 1000 0 mx 00 0000 at 0100
+mula.da.hl         mx,at        0110 1001 0 mx 00 0000 at 0100
 mula.da.hh         mx,at        0110 1011 0 mx 00 0000 at 0100
 mula.ad.ll         as,my        0011 1000 0000 as 0 my 00 0100
+mula.ad.lh         as,my        0011 1010 0000 as 0 my 00 0100
 mula.ad.hh         as,my        0011 1011 0000 as 0 my 00 0100
 mul.aa.ll          as,at        0111 0100 0000 as at 0100
 mula.dd.ll         mx,my        0010 1000 0 mx 00 0000 0 my 00 0100
