@@ -188,13 +188,14 @@ def _authenticate(numbers):
 
 _CASES = {
     "rescale": _rescale, "rope_row": _rope_row, "rotate": _rotate, "cache_rows": _cache_rows,
-    "cache_rows_int8": _cache_rows, "gate": _gate, "load_int16s": _load_int16s, "store_int16s": _store_int16s, "norm": _norm,
-    "add_rescaled": _add_rescaled, "best": _best, "contribute": _contribute, "_clear": _clear,
-    "bits_needed": _bits_needed, "pack": _pack, "unpack": _unpack, "add_unpacked": _add_unpacked,
-    "encode": _encode, "decode": _decode, "check_frame": _check_frame, "put_crc32": _put_crc32,
-    "authenticate": _authenticate,
+    "cache_rows_int8": _cache_rows, "gate": _gate, "load_int16s": _load_int16s,
+    "store_int16s": _store_int16s, "norm": _norm, "add_rescaled": _add_rescaled, "best": _best,
+    "contribute": _contribute, "_clear": _clear, "bits_needed": _bits_needed, "pack": _pack,
+    "unpack": _unpack, "add_unpacked": _add_unpacked, "encode": _encode, "decode": _decode,
+    "check_frame": _check_frame, "put_crc32": _put_crc32, "authenticate": _authenticate,
 }  # fmt: skip
-_SCRATCH = {"attend": 8, "attend_int8": 8, "authenticate": 2}  # the index of an argument that is not compared
+# The index of an argument that is not compared.
+_SCRATCH = {"attend": 8, "attend_int8": 8, "authenticate": 2}
 
 
 def find_wrong(native, viper, head_dim, padding, feed=bool, passes=None):

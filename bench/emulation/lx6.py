@@ -182,8 +182,8 @@ Lx6.meanings = {
         name: _multiply(name)
         for name in (
             "mul.aa.ll", "mula.ad.ll", "mula.ad.lh", "mula.ad.hh", "mula.da.ll", "mula.da.hl",
-            "mula.da.hh", "mula.dd.ll", "mula.dd.hh", "mula.da.hh.ldinc", "mula.da.hl.ldinc", "mula.dd.ll.ldinc",
-            "mula.dd.hh.ldinc",
+            "mula.da.hh", "mula.dd.ll", "mula.dd.hh", "mula.da.hh.ldinc", "mula.da.hl.ldinc",
+            "mula.dd.ll.ldinc", "mula.dd.hh.ldinc",
         )
     },
 }  # fmt: skip

@@ -19,8 +19,8 @@ class Attention:
         heads, kv_heads = layout["heads"], layout["kv_heads"]
         q_rows, kv_rows = len(heads) * head_dim, len(kv_heads) * head_dim
         rows = workspace.rows[: q_rows + 2 * kv_rows]
-        # The row of the caches [kv_heads * context, head_dim] at which each head's begin, and their
-        # number, behind which int8 caches keep their shifts.
+        # The row of the caches [kv_heads * context, head_dim] at which each head's begin; and how
+        # many these are, for int8 caches have shifts behind them.
         first = int32s(len(heads) + 1)
         first[-1] = len(kv_heads) * context
         group = layout["total_heads"] // layout["total_kv_heads"]

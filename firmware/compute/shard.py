@@ -10,13 +10,7 @@ from array import array
 from binascii import unhexlify
 
 from firmware.compute.rope import rope_table
-from firmware.compute.shard_sizes import (
-    cache_size,
-    message_sizes,
-    norms_size,
-    places_in_layer,
-    shard_bytes,
-)
+from firmware.compute.shard_sizes import message_sizes, norms_size, places_in_layer, shard_bytes
 from firmware.compute.tensor_parallel import BufferOverflow, TPConfig
 from firmware.compute.weights import INT16_LIMIT, Layer, Weights
 from firmware.compute.workspace import Workspace, workspace_bytes
@@ -177,7 +171,8 @@ def _layer(layout, numbers, file, size):
         layer.attention_norm = numbers[ATTENTION_NORM]
         layer.feed_forward_norm = numbers[FEED_FORWARD_NORM]
         layer.o_shift, layer.down_shift = numbers[O_SHIFT], numbers[DOWN_SHIFT]
-    cache = cache_size(layout)
+    cache = kv_rows * layout["context"]
+    cache += len(layout["kv_heads"]) * layout["context"] if "cache" in layout else cache
     layer.keys, layer.values = bytearray(cache), bytearray(cache)
     if layout["slots"] > 1:
         others = [(bytearray(cache), bytearray(cache), None) for _ in range(1, layout["slots"])]

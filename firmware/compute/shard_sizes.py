@@ -68,18 +68,13 @@ def norms_size(layout):
     return 2 * NORM_PARTS * layout["dim"] if layout["has_norms"] else 0
 
 
-def cache_size(layout):
-    """Returns the bytes of the keys, or values, of a layer and a sequence."""
-    rows = len(layout["kv_heads"]) * layout["context"]
-    return rows * (layout["head_dim"] + 1 if "cache" in layout else 2 * layout["head_dim"])
-
-
 def shard_bytes(layout):
     """Returns the bytes that a shard takes in buffers: tables, weights, norms and KV cache."""
-    head_dim, layers = layout["head_dim"], len(layout["layers"])
+    head_dim, context, layers = layout["head_dim"], layout["context"], len(layout["layers"])
     tables = 2 * (EXP_ENTRIES + SIGMOID_ENTRIES) + 2 * rope_rows(layout) * head_dim
     norms = norms_size(layout)
-    caches = 2 * layout["slots"] * cache_size(layout)
+    row = head_dim + 1 if "cache" in layout else 2 * head_dim
+    caches = 2 * layout["slots"] * len(layout["kv_heads"]) * context * row
     places = places_in_layer(layout)
     layer = places[LAYER_END] + caches + norms
     # The last norm has a gain only: one of the four parts that a layer's norms have.

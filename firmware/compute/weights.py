@@ -45,8 +45,8 @@ class Layer:
     weights: a buffer of its parts, in the order of protocol/shard_layout.py. keys, values: of the
     current sequence, u16 [kv_heads * context, head_dim], stored as key + key_zero (the limit of
     keys, plus 1) and value + 2**15; or, as int8 caches, u8 of the same shape, number + 128, and
-    then for each row the shift of its numbers. caches: for each slot (keys, values, attention_values), None
-    if there is one slot; attention_values: those of the current slot
+    then for each row the shift of its numbers. caches: for each slot (keys, values,
+    attention_values), None if there is one slot; attention_values: those of the current slot
     (firmware/compute/program.py). qkv_scales, gate_up_scales: int32, for the kernel `rescale`:
     rows, shift and limit of each of q, k and v, and of gate and up; the former also has what the
     norms of q and k need. gating: index shift, product shift and limit for the kernel `gate`.

@@ -19,7 +19,7 @@ from host.build.compiler_names import drop_compiler_names
 from host.build.constants import inline_constants
 from host.build.error_texts import drop_error_texts
 from host.build.firmware_version import BOOT, chip_sources, firmware_version
-from host.build.kernels import kernel_source
+from host.build.kernels import model_kernels
 from host.build.packages import chip_path, flatten_imports
 from host.build.pass_kernels import pass_source
 from host.build.shard import matrix_columns, shard_file
@@ -106,10 +106,7 @@ def chip_files(
     columns = matrix_columns(model, shard)
     # Beside native kernels viper's are only there in case.
     products = FEWEST_PRODUCTS if kernels else PRODUCTS
-    shape = model.config
-    sources[KERNELS] = kernel_source(
-        columns, shape.head_dim, padding, products, qk_norm=shape.qk_norm, int8_kv=shape.int8_kv
-    )
+    sources[KERNELS] = model_kernels(model.config, columns, padding, products)
     has_line = not plan.link.has_radio or shard.chip == 0  # or it is the gateway
     in_flash = plan.block(shard.chip) > 0
     answers_on_line = plan.link.kind == "uart" and not (plan.strategy.keeps_residual or in_flash)

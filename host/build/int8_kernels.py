@@ -1,9 +1,9 @@
 """Source of the viper kernels of models whose KV caches hold int8.
 
 They take the places of `cache_rows` and `attend` in a chip's module of kernels, with the same
-arguments, and do what host/model/arithmetic.py's narrow_rows says: a cache has u8 [rows, head_dim],
-number + 128, and behind these the shift of each row. The last of attend's `rows`, behind those of
-the heads, is the number of all rows.
+arguments, and do what host/model/arithmetic.py's narrow_rows says: a cache has u8 [rows,
+head_dim], number + 128, and behind these the shift of each row. In attend's `rows`, behind those
+at which heads begin, is the number of all rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ def cache_rows_int8(
     x: ptr32, cache: ptr8, values: ptr8, row: int, heads: int, head_dim: int, context: int,
     zero: int,
 ):
-    """Writes x [2, heads, head_dim], keys and values, to row `row` of each head of their caches."""
+    """Writes x [2, heads, head_dim], keys and values, to row `row` of each head of their
+    caches, whose other rows do not change."""
     left = heads << 1
     shifts = int(cache) + heads * context * head_dim + row
     at = int(cache) + row * head_dim

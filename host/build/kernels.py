@@ -18,6 +18,7 @@ from host.build.norm_kernel import norm_kernel
 from host.build.row_kernels import row_kernel
 from host.build.unrolling import PRODUCTS, lines, per_turn, summed, turns
 from host.build.wide_attention_kernel import wide_attention_kernel
+from host.model.checkpoint import Config
 
 # Viper goes wrong silently beyond some 250 locals on Xtensa, and a byte load's literal index ends
 # at 255: 192 inputs leave room for both.
@@ -87,6 +88,14 @@ def kernel_source(
             "}\n",
         ]
     )
+
+
+def model_kernels(
+    config: Config, columns: Iterable[int], padding: int = 1, products: int = PRODUCTS
+) -> str:
+    """The same for a model with these dimensions."""
+    options = {"qk_norm": config.qk_norm, "int8_kv": config.int8_kv}
+    return kernel_source(columns, config.head_dim, padding, products, **options)
 
 
 def _attention(head_dim: int, products: int, int8_kv: bool) -> str:

@@ -200,8 +200,8 @@ def print_inspection(console: Console, found: Inspection) -> None:
         f" epsilon {config.norm_eps:g}",
         "parameters": f"{found.parameters:,}",
         "quantized": f"{_format_size(found.quantized_bytes)} of weights, and"
-        f" {_format_size(found.kv_bytes)} of {'int8 ' if config.int8_kv else ''}caches for {found.context:,} positions, divided among"
-        " the chips",
+        f" {_format_size(found.kv_bytes)} of {'int8 ' if config.int8_kv else ''}caches for"
+        f" {found.context:,} positions, divided among the chips",
     }
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, text in lines.items():

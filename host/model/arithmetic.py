@@ -152,7 +152,8 @@ def narrow_rows(rows: Ints) -> Ints:
     """
     largest = np.abs(rows).max(axis=-1, keepdims=True)
     shift = np.maximum(_bit_length(largest) - NARROW_BITS, 0)
-    return np.minimum(_shift_half_up(rows, shift), NARROW_LIMIT) << shift  # rounding may reach 128
+    numbers: Ints = np.minimum(_shift_half_up(rows, shift), NARROW_LIMIT)  # it may reach 128
+    return numbers << shift
 
 
 def narrow_limit(limit: int) -> int:

@@ -117,7 +117,8 @@ class ShardedModel:
         q, k, v = (part.reshape(-1, self.model.config.head_dim) for part in qkv)
         q = _limited(q, numbers.q_norm, numbers.q_limit)
         k = _limited(k, numbers.k_norm, numbers.k_limit)
-        k, v = arithmetic.rotate(k, *turn, numbers.k_limit), arithmetic.saturate(v, numbers.v_limit)
+        k = arithmetic.rotate(k, *turn, numbers.k_limit)
+        v = arithmetic.saturate(v, numbers.v_limit)
         if self.model.config.int8_kv:
             k, v = arithmetic.narrow_rows(k), arithmetic.narrow_rows(v)
         cache[:, index, :, position] = k, v

@@ -102,6 +102,14 @@ def rope_row(table: list[list[tuple[int, int]]], position: int) -> list[tuple[in
     ]
 
 
+def narrowed(row: Sequence[int]) -> list[int]:
+    """A key or value as an int8 cache gives it back."""
+    shift = 0
+    while max(map(abs, row)) >> shift > 127:
+        shift += 1
+    return [register(min(half_up(value, shift), 127) << shift) for value in row]
+
+
 def attention_weights(scores: Sequence[int], shift: int, table: Sequence[int]) -> list[int]:
     largest = max(scores)
     weights = []

@@ -9,6 +9,7 @@ from host.build.shard import shard_file
 from host.hardware.board import load
 from host.launch import SimulatedChips, open_cluster
 from host.model.checkpoint import Config
+from host.model.quantization.caches import narrow_caches
 from host.model.quantization.quantize import quantize
 from host.model.sampling import LARGE_VOCABULARY
 from host.parallel.heap import usable_heap
@@ -67,6 +68,23 @@ def test_the_need_is_what_chips_use(model, chips, link, heap_kb, context, secure
     heap = heap_kb * 1024
     settings = SimulatedChips.alike(chips, link, signed=secure, heap=heap, context=context)
     with open_cluster(model, settings) as cluster:
+        verify_need(cluster)
+
+
+@pytest.mark.parametrize(
+    ("chips", "link", "reduce"),
+    [
+        (3, "espnow", "host"),
+        pytest.param(2, "uart", "chips", marks=pytest.mark.verify),
+        pytest.param(1, "uart", "host", marks=pytest.mark.verify),
+    ],
+)
+def test_the_need_of_int8_caches_is_what_chips_use(model, chips, link, reduce):
+    settings = SimulatedChips.alike(
+        chips, link, signed=True, heap=1 << 20, context=256,
+        parallelism=Parallelism(reduce=reduce),
+    )  # fmt: skip
+    with open_cluster(narrow_caches(model), settings) as cluster:
         verify_need(cluster)
 
 

@@ -19,6 +19,7 @@ from host.model.__main__ import main
 from host.model.checkpoint import Checkpoint, Config, quantized_bytes
 from host.model.float_model import FloatModel, perplexity
 from host.model.formats import quantized_file
+from host.model.quantization.caches import narrow_caches
 from host.model.quantization.quality import measure_quality
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
@@ -183,6 +184,30 @@ def test_quantize_writes_what_run_would_make_of_the_floats(
     assert loading.load_model(output).quantize().sha256() == model.sha256()
     code, out, _ = printed(capsys, "inspect", output)
     assert code == 0 and "format quantized model" in " ".join(out.split())
+
+
+def test_quantize_to_int8_caches(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "model.q"
+    code, _, error = printed(capsys, "quantize", path, "-o", output, "--kv", "int8")
+    assert code == 0
+    model, *_ = quantized_file.load(output)
+    whole = loading.load_model(path).quantize()
+    assert model.sha256() == narrow_caches(whole).sha256() != whole.sha256()
+    assert "quantized (" in error
+    code, out, _ = printed(capsys, "inspect", output, "--context", 8, "--json")
+    # Numbers of keys and values and a shift for each head, of two layers and two KV heads of 8.
+    assert json.loads(out)["kv_bytes"] == 2 * 2 * 2 * 8 * (8 + 1)
+    code, out, _ = printed(capsys, "inspect", output)
+    assert "of int8 caches for" in " ".join(out.split())
+
+
+def test_quantize_refuses_other_caches(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["quantize", str(path), "-o", "never", "--kv", "int4"])
+    assert ended.value.code
+    assert "int4" in capsys.readouterr().err
 
 
 def test_quantize_calibrates_on_a_text_and_measures_on_its_other_half(

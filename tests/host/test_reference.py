@@ -12,6 +12,7 @@ from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT, Gain
 from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel
+from host.model.quantization.caches import narrow_caches
 from host.model.quantization.quantize import quantize
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 from host.model.reference import Reference
@@ -52,9 +53,10 @@ class PlainModel:
         queries = self.turned(layer.q, layer.q_norm, x, layer.q_limit)
         keys = self.turned(layer.k, layer.k_norm, x, layer.k_limit)
         values = product(layer.v, x, layer.v_limit)
+        stored = registers.narrowed if self.config.int8_kv else list
         for head in range(self.config.kv_heads):
-            self.keys[index][head].append(keys[head * size : (head + 1) * size])
-            self.values[index][head].append(values[head * size : (head + 1) * size])
+            self.keys[index][head].append(stored(keys[head * size : (head + 1) * size]))
+            self.values[index][head].append(stored(values[head * size : (head + 1) * size]))
         means = []
         for head in range(self.config.heads):
             query = queries[head * size : (head + 1) * size]
@@ -152,15 +154,17 @@ def test_heads_narrower_and_wider_than_the_residual_stream(head_dim: int) -> Non
 @given(
     checkpoints(configs((2, 6, 8, 16), largest_hidden=90)),
     st.lists(st.integers(0, VOCABULARY - 1), min_size=2, max_size=5),
+    st.booleans(),
 )
 def test_logits_of_any_model_equal_those_of_registers(
-    checkpoint: Checkpoint, tokens: list[int]
+    checkpoint: Checkpoint, tokens: list[int], int8_kv: bool
 ) -> None:
     try:
         model = quantize(checkpoint)
     except ModelError:
         event("refused")
         assume(False)
+    model = narrow_caches(model) if int8_kv else model
     plain, reference = PlainModel(model), Reference(model)
     for token in tokens:
         assert plain.step(token) == reference.step([token])[0].tolist()
@@ -190,10 +194,11 @@ def saturating(model: QuantizedModel) -> QuantizedModel:
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_registers_hold_when_all_that_can_saturates(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "int8_kv"), [(0, False), (1, False), (2, False), (3, True)])
+def test_registers_hold_when_all_that_can_saturates(seed: int, int8_kv: bool) -> None:
     """Calibration never saw the text that a chip will run: nothing may rest on its ranges."""
     model = saturating(quantize(random_checkpoint(seed=seed)))
+    model = narrow_caches(model) if int8_kv else model
     plain, reference = PlainModel(model), Reference(model)
     clipped = 0
     for token in TOKENS:

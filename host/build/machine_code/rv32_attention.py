@@ -268,8 +268,8 @@ def _write_means(asm: Rv32Assembler, rows: _Rows) -> None:
 
 
 def _shift_weights(asm: Rv32Assembler, rows: _Rows) -> None:
-    """Weights shifted in place, half-up; their sum in a6. Those of int8 caches then have the shifts
-    of their values, and _ADDED is what a sum of products gets before it is divided."""
+    """Weights shifted in place, half-up; their sum in a6. Those of int8 caches then have the
+    shifts of their values, and _ADDED is what a sum of products gets before it is divided."""
     if rows.is_int8:
         rows.find(asm, _VALUES, "t2", "s1")
         asm.li("s2", 0)

@@ -1,7 +1,7 @@
 """Scores and means of attention over int8 caches, by MAC16: of ESP32 and ESP32-S3.
 
-Numbers are stored as u8, plus 128, which is taken away from whole sums. A row's shift is applied to
-its score, and to its weight.
+Numbers are stored as u8, plus 128, which is taken away from whole sums. A row's shift is applied
+to its score, and to its weight.
 """
 
 from __future__ import annotations

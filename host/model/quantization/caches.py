@@ -1,4 +1,4 @@
-"""Makes a quantized model one whose KV caches hold int8: half the memory, for a little accuracy."""
+"""Gives a quantized model KV caches of int8: half the memory, for a little accuracy."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ def narrow_caches(model: QuantizedModel) -> QuantizedModel:
     """Returns the model with int8 KV caches.
 
     Nothing else changes, except that keys and values saturate a little earlier, by less than 1 in
-    64: what a cache gives back is then within the same limits, on which it depends that sums fit 32
-    bits.
+    64: what a cache gives back is then within the same limits, by which sums fit 32 bits.
     """
     layers = tuple(map(_narrow, model.layers))
     return replace(model, config=replace(model.config, int8_kv=True), layers=layers)

@@ -58,10 +58,11 @@ class HostReduce(TensorStrategy):
 
     def code_bytes(self, shape: Shape, place: str) -> int:
         code = super().code_bytes(shape, place)
-        # Names of candidates are too many for the strings of a gateway that signs.
-        candidates = count_candidates(shape.config.vocab_size)
+        # Names of candidates, or of other kernels, are too many for the strings of a gateway that
+        # signs.
+        has_more = count_candidates(shape.config.vocab_size) > 0 or shape.config.int8_kv
         signs = place == "gateway" and shape.link.signed
-        return code + (SIXTH_STRINGS if candidates and signs else 0)
+        return code + (SIXTH_STRINGS if has_more and signs else 0)
 
     def synchronizations(
         self, plan: Plan, greedy: bool, widths: Widths, rows: int = 1
