@@ -1,6 +1,6 @@
-"""Advises what to do if a model does not fit: how many chips, or how many positions, would do.
+"""Advises what to do if a model does not fit: how many chips, or how many positions, are enough.
 
-All advice was tried: a plan was made with it, and fits.
+All advice was tried: a plan made with it fits.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def describe_shortage(shape: Shape, heaps: Sequence[int], missing: int) -> str:
     """Returns a text on the missing memory; missing: bytes."""
     alike = len(set(heaps)) == 1
     sizes = ", ".join(str(heap // 1024) for heap in (heaps[:1] if alike else heaps))
-    if shape.flash:  # what is missing is of the one or of the other
+    if shape.flash:  # the missing bytes may be of either
         rooms = ", ".join(str(room // 1024) for room in dict.fromkeys(shape.flash))
         return (
             f"{shape.chips} chip{'s' if shape.chips > 1 else ''} with {sizes} KB of heap and"
@@ -66,8 +66,9 @@ def make_advice(
     """Returns the advice for a model that does not fit.
 
     problem: what is wrong; is_alike: whether all heaps are equal, so that numbers of chips up to
-    `tried` were tried; enough: the number that would do, None if none; context: the positions that
-    would do, 0 if none; uart_helps: whether a serial line per chip would leave enough heap.
+    `tried` were tried; enough: the number of chips that is enough, None if none; context: the
+    positions that fit, 0 if none; uart_helps: whether a serial line per chip would leave enough
+    heap.
     """
     most = f" up to {tried}" if tried < MAX_CHIPS else ""
     otherwise = f", and no number of chips{most} would do: use boards with more heap"

@@ -1,8 +1,8 @@
-"""Finds the single change by the user that would make a model fastest: another link, faster lines,
-longer frames on the radio, fewer or more boards.
+"""Finds the one change that would make a model fastest: another link, faster lines, longer frames
+on the radio, fewer or more boards.
 
-All changes are tried with partial sums of the width that plans provide for, which is quick; the
-best one is assessed in the same way as the present boards.
+All changes are tried with partial sums of the width that plans provide for, which is quick. The
+best ones are then assessed in the same way as the present boards.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from host.parallel.fitting import explain, find_plans
 from host.parallel.parallelism import RING_BAUD, Parallelism
 from host.parallel.plan import MAX_CHIPS, Plan
 
-# A change must be faster by this factor to be advised: the model of time is not more exact.
+# A change is advised only if it is faster by this factor, because the model of time is not exact.
 _WORTH_IT = 1.05
 FASTEST_BAUD = RING_BAUD  # of common bridges
 _MORE_BOARDS = 6
-_TRIED = 3  # changes that are assessed, the best first, until one is as fast as it promised
+_TRIED = 3  # changes that are assessed, the best first, until one is as fast as estimated
 
 # Returns the parallelism for a number of chips, None for the planner's choice. Raises
 # ParallelError.
@@ -46,12 +46,12 @@ class Change:
 
     @property
     def tokens_per_second(self) -> float:
-        """Modelled."""
+        """The modelled rate with the change."""
         assert self.assessment.latency is not None
         return self.assessment.latency.tokens_per_second
 
     def as_dict(self) -> dict[str, object]:
-        """For `--json`."""
+        """Returns the object for `--json`."""
         return {
             "text": self.text,
             "options": self.assessment.options,

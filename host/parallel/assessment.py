@@ -30,9 +30,9 @@ class Assessment:
     """What a plan takes on the boards that it fits.
 
     traffic: of a token of greedy decoding, with partial sums as wide as the widest of a short
-    text; position: of the token whose latency is modelled, None if the boards' times are unknown;
-    throughput: tokens per second of as many sequences as there are slots; first_token: seconds to
-    the first token after a prompt of PROMPT tokens (host/parallel/cost/estimate.py).
+    text; latency: of a token at `position`, None if the boards' times are unknown; throughput:
+    tokens per second of as many sequences as there are slots; first_token: seconds to the first
+    token after a prompt of PROMPT tokens (host/parallel/cost/estimate.py).
     """
 
     boards: BoardSet
@@ -45,7 +45,7 @@ class Assessment:
 
     @property
     def options(self) -> str:
-        """The command line's options that ask for it."""
+        """The command-line options for the plan's parallelism."""
         return self.plan.strategy.describe_options(self.plan.parallelism)
 
     def free(self, shard: Shard) -> int:
@@ -96,7 +96,7 @@ class Assessment:
 
 
 def describe_options(parallelism: Parallelism) -> str:
-    """The command line's options that ask for this."""
+    """Returns the command-line options for a parallelism."""
     return find_strategy(parallelism).describe_options(parallelism)
 
 

@@ -21,19 +21,20 @@ from host.parallel.plan import Plan, Shard
 from host.parallel.refusal import Advice, DoesNotFit
 from protocol.shard_layout import VECTORS
 
-# The fewest bytes of heap worth filling with weights from flash: fewer save too little, and are
-# better left for transient objects. And the bytes lost between such large buffers.
+# The fewest bytes of heap that are filled with weights from flash: fewer save too little, and are
+# better left for transient objects; and the bytes lost between such large buffers.
 _LEAST_RESIDENT, _BETWEEN = 1 << 19, 1 << 17
 
 
 @dataclass(frozen=True)
 class BoardSet:
-    """The board of each chip, and how they are linked ("uart", "espnow" or "ring").
+    """The board of each chip, and the link between them.
 
-    context: positions, None for all that the model allows; signed: whether frames are signed;
-    line: where serial lines end; heap: bytes of every chip's heap in place of the boards';
-    kernels: "viper" if native ones must not run, which changes times but not how work is divided;
-    weights: where chips keep them, one of WEIGHTS; baud: that of Link.
+    kind: "uart", "espnow" or "ring"; context: positions, None for all that the model allows;
+    signed: whether frames are signed; line: where serial lines end; heap: bytes of every chip's
+    heap in place of the boards'; kernels: "viper" if native ones must not run, which changes times
+    but not how work is divided; weights: where chips keep them, one of WEIGHTS; baud: that of
+    Link.
     """
 
     boards: tuple[Board, ...]
@@ -55,7 +56,7 @@ class BoardSet:
 
     @property
     def line_baud(self) -> int | None:
-        """Bits a second on the slowest of the serial lines, None where no speed is known."""
+        """Bits per second on the slowest serial line, None if a speed is unknown."""
         if self.kind == "ring":
             return self.link.baud
         first = self.boards[: 1 if self.link.has_one_line else None]
@@ -63,8 +64,8 @@ class BoardSet:
         return min(known) if len(known) == len(first) else None
 
     def with_line_baud(self, baud: int | None) -> BoardSet:
-        """Returns these boards with all lines at so many bits a second, None for those that they
-        have. Raises BoardError for a board whose line has no speed."""
+        """Returns these boards with all lines at `baud` bits per second, None for the boards' own
+        speeds. Raises BoardError for a board with a line that has no speed."""
         if baud is None:
             return self
         return replace(
@@ -166,7 +167,7 @@ def make_link(
 ) -> Link:
     """Returns the link between these boards.
 
-    mtu: of the radio, if there are no boards to tell it; baud: that of Link.
+    mtu: of the radio, if there are no boards from which to take it; baud: that of Link.
     """
     if kind == "espnow":
         mtu = min((board.radio.mtu for board in boards), default=mtu)
@@ -182,7 +183,7 @@ def plan_alike(
     known: Sequence[Board],
 ) -> Plan:
     """Returns a plan with equal shards for all chips, which fit the smallest heap of the `known`
-    boards; without any known board the heap has no bound. Raises ModelError if it does not fit."""
+    boards; without known boards, heaps have no bound. Raises ModelError if it does not fit."""
     if not known:
         return partition(model, chips, context, parallelism=parallelism, link=link)
     reduce, is_signed = parallelism.reduce, link.signed
@@ -226,8 +227,8 @@ def plan_alike(
 
 
 def _with_tried_advice(problem: DoesNotFit, plan_for: Callable[[int], Plan]) -> DoesNotFit:
-    """Returns the problem with advice on a number of chips that fits with the padding of matrices
-    too, which the first advice does not count.
+    """Returns the problem, with advice on a number of chips that has room for the padding of
+    matrices too; the first advice does not count padding.
 
     plan_for(chips): returns a plan, or raises ModelError.
     """
@@ -274,10 +275,13 @@ def _fitting(
     flash: Sequence[int],
     boards: Sequence[Sequence[Board]],
 ) -> Plan:
-    """Returns a plan whose chips have room for the padding of their matrices too.
+    """Returns a plan for chips that also have room for the padding of their matrices.
 
-    make(kept, spared): returns the plan with so many bytes of each chip's heap, and of its flash,
-    kept free; heaps: bytes of each chip's; flash: as in Shape; boards: those that each chip may
+    How much padding there is depends on the plan, so plans are made with more and more bytes kept
+    free until the padding fits.
+
+    make(kept, spared): returns the plan with these bytes of each chip's heap and of its flash kept
+    free; heaps: bytes of each chip's heap; flash: as in Shape; boards: those that each chip may
     be.
     """
     kept, spared = [0] * len(heaps), [0] * len(heaps)

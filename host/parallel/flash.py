@@ -1,4 +1,4 @@
-"""What a chip's shard takes of the flash partition for weights, and of its heap to read it."""
+"""Computes what a chip's shard takes of the flash partition, and of the heap that reads it."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from protocol.flash_layout import MOST_ROWS, PLACE_SIZE, matrix_bytes
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 from protocol.shard_layout import VECTORS
 
-# Bytes that are read at once: at 10 MB/s, what a reading costs beside its bytes is then 2 % of it.
+# Bytes that are read at once: at 10 MB/s, a call then adds 2 % to the time of its bytes.
 BLOCK = 8_192
-# Two rows of a matrix at least go into a block, with what they are filled up with.
+# At least two rows of a matrix fit into a block, each with so many bytes of padding.
 _FILLING = 20
-# Beyond a block each of its two buffers has some bytes, for what follows may begin a little later.
+# Bytes of each of the two buffers beyond a block, because rows may begin a little later in it.
 _SLACK = 16
-# Objects and entries of dictionaries that say where resident matrices are, and how many more each
-# layer has of them than kernels.
+# Bytes of an object and its dictionary entry that say where a resident matrix is; and how many
+# more of them than kernels each layer has.
 _ENTRY, _SKIPPED = 48, 2
-# Objects of what reads blocks: views of its buffers, and a closure for each shape.
+# Bytes of the objects that read blocks: views of the buffers, and a closure for each shape.
 _OBJECTS = 1_600
 # Code that computes several positions together, and objects of each.
 SEVERAL_CODE, _POSITION = 3_100, 750
-# The shard's header and tables, and what each layer adds to the header: at most.
+# At most: bytes of the shard's header and tables, and bytes that each layer adds to the header.
 _HEAD, _HEAD_LAYER = 12_288, 320
 
 
 def block_bytes(config: Config) -> int:
-    """Bytes of a block: whatever a chip has of the model, it holds two rows of its matrices."""
+    """Returns the bytes of a block. It holds two rows of any matrix of the model."""
     widest = max(config.dim, config.hidden_dim, config.heads * config.head_dim)
     return max(BLOCK, 2 * (widest + _FILLING) + VECTORS & -VECTORS)
 
 
 def reading_bytes(block: int) -> int:
-    """Bytes of heap that reading blocks takes, 0 for no reading."""
+    """Returns the bytes of heap that reading blocks takes; block: its bytes, 0 for none."""
     return 2 * (block + _SLACK) + 4 * MOST_ROWS + _OBJECTS if block else 0
 
 
@@ -51,7 +51,8 @@ def several_bytes(positions: int, dim: int, sizes: LocalSizes) -> int:
 
 
 def resident_entries(config: Config, sizes: LocalSizes, elements: int = 0) -> int:
-    """Bytes of heap that say where resident matrices are, at most: of each kernel's columns."""
+    """Returns the most bytes of heap for objects that say where resident matrices are: one for
+    the columns of each kernel."""
     matrices = matrices_of_layer(config, sizes, elements)
     parts = sum(_count_parts(columns) for _, columns in matrices)
     return _ENTRY * (config.layers * (parts + _SKIPPED) + _count_parts(config.dim))
@@ -64,10 +65,10 @@ def _count_parts(columns: int) -> int:
 def split_resident(
     config: Config, sizes: LocalSizes, rows: int, room: int, elements: int = 0
 ) -> tuple[dict[int, int], dict[int, int]]:
-    """Bytes of weights that a token passes in each phase, of those that are resident in so many
-    bytes of heap, and of those that are read from flash (firmware/compute/partition.py).
+    """Returns the bytes of weights that a token uses in each phase: of those that are resident in
+    `room` bytes of heap, and of those read from flash (firmware/compute/partition.py).
 
-    elements: of the residual stream that the chip finishes, where chips exchange by all-gather.
+    elements: those of the residual stream that the chip finishes, if chips use all-gather.
     """
     attention, output, gate_up, down = (
         count * columns for count, columns in matrices_of_layer(config, sizes, elements)
@@ -86,8 +87,8 @@ def split_resident(
 def matrices_of_layer(
     config: Config, sizes: LocalSizes, elements: int = 0
 ) -> tuple[tuple[int, int], ...]:
-    """Rows and columns of a chip's matrices in a layer: q, k, v; o; gate, up; down. elements: as
-    split_resident's."""
+    """Returns the rows and columns of a chip's matrices in a layer: q, k, v; o; gate, up; down.
+    elements: as for split_resident."""
     q, kv, units = sizes.q_size, sizes.kv_size, sizes.intermediate
     output, down = (config.dim, q), (config.dim, units)
     if elements:
@@ -96,8 +97,9 @@ def matrices_of_layer(
 
 
 def flash_bytes(config: Config, sizes: LocalSizes, rows: int, padding: int) -> int:
-    """Bytes that a shard with so much of each layer, and so many vocabulary rows, takes of the
-    partition, at most; padding: as its kernels want matrices (protocol/shard_layout.py)."""
+    """Returns the most bytes that a shard with these sizes of each layer and `rows` vocabulary
+    rows takes of the partition; padding: that of its kernels' matrices
+    (protocol/shard_layout.py)."""
     block = block_bytes(config)
 
     def sizes_of(matrices: tuple[tuple[int, int], ...]) -> Iterator[int]:

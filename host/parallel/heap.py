@@ -1,6 +1,7 @@
-"""Computes how much of a chip's heap its shard takes, part by part, as far as strategies share it.
+"""Computes how much of a chip's heap its shard takes, part by part.
 
-What a strategy adds is in its own module of host/parallel/strategies/.
+This is what strategies have in common; what each adds is in its module of
+host/parallel/strategies/.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from host.parallel.shape import Shape
 from protocol.fragment import LEAST_MTU
 from protocol.shard_layout import NORM_NUMBERS, VECTORS
 
-# Code and objects of firmware and protocol, and on a simulated chip of the modules that stand in
-# for a board's: what the parts below leave of the heap that such a chip reports. Measured;
-# tests/host/test_memory.py holds these figures to what chips report.
+# Code and objects of firmware and protocol, and on a simulated chip also of the stand-ins for a
+# board's modules. Measured: the heap that such a chip reports in use, less the parts below.
+# tests/host/test_memory.py compares plans with what chips report.
 CODE = {"uart": 36_150, "radio": 43_200, "gateway": 45_760}
 # Bytes of the objects of each layer, besides its buffers.
 _LAYER = 287
 _PLACE = 4  # bytes of an offset of matrices in flash
-# Bytes that authentication adds and, for each chip and the host, those of the windows that notice
+# Bytes that authentication adds; and bytes for each chip and the host of the windows that detect
 # replayed frames.
 SIGNING, _WINDOW = 3_900, 12
 # What reading weights from flash adds (firmware/compute/blocks.py, and on a simulated chip its
@@ -32,12 +33,12 @@ FLASH_CODE = 3_450
 CANDIDATES_CODE = 1_000
 # What firmware/links/ring.py adds.
 RING_CODE = 1_000
-# MicroPython's table of strings grows in pieces, each twice the last: the sixth, of 640, is needed
-# where there are more than 620 names, those of stand-ins among them.
+# MicroPython's table of interned strings grows in blocks, each twice the size of the last one. The
+# sixth, of 640, is allocated when there are more than 620 names, including those of stand-ins.
 SIXTH_STRINGS = 4_500
-# What a chip's ESPNow keeps of each station that it hears.
+# Bytes that a chip's ESPNow keeps for each station that it hears.
 STATION = 90
-# MicroPython keeps 3 bits for each block of 16 bytes of its heap.
+# MicroPython uses 3 bits of its heap for each block of 16 bytes.
 _HEAP_OVERHEAD = 128 / 131
 READ_SIZE = 256
 _DIGITS = 6  # characters of a number in a shard's header, with a comma
@@ -130,13 +131,13 @@ def norm_bytes(config: Config) -> int:
 
 
 def cache_bytes(shape: Shape, sizes: LocalSizes) -> int:
-    """Keys and values of all slots."""
+    """Returns the bytes of the keys and values of all slots."""
     rows = 2 * shape.config.layers * shape.slots * shape.context * sizes.kv_heads
     return rows * shape.config.cache_row
 
 
 def table_bytes(shape: Shape) -> int:
-    """The exponential, sigmoid and rope tables."""
+    """Returns the bytes of the exponential, sigmoid and rope tables."""
     rope_rows = arithmetic.ROPE_STRIDE + -(-shape.context // arithmetic.ROPE_STRIDE)
     entries = len(arithmetic.exp_table()) + len(arithmetic.sigmoid_table())
     return 2 * (entries + rope_rows * shape.config.head_dim) + _qk_norm_bytes(shape.config)

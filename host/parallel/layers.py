@@ -3,7 +3,7 @@
 A weight is [rows, columns], as in checkpoints: y = W x, and rows are output features. Dividing the
 output features is called column-parallel (Shoeybi et al., Megatron-LM, 2019, who write Y = X A),
 dividing the input features row-parallel. A quantized weight (`Linear`) takes and returns integers;
-its accumulators are rescaled where otherwise a bias would be added.
+its accumulators are rescaled at the point where otherwise a bias is added.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ColumnParallelLinear(Generic[W]):
     """y = W x + bias [rows], the rows divided among workers, and the bias with them.
 
     shards: each worker's, cut along dimension 0. gather_output: whether the workers' outputs are
-    put together. Raises ParallelError where the shards do not make up a weight.
+    concatenated. Raises ParallelError if the shards do not make up a weight.
     """
 
     def __init__(
@@ -89,15 +89,15 @@ class RowParallelLinear(Generic[W]):
     """y = W x + bias [rows], the columns divided among workers; their partial sums are added up,
     and then, once, the bias.
 
-    shards: each worker's, cut along dimension 1. Raises ParallelError where they do not make up a
-    weight, each column held once.
+    shards: each worker's, cut along dimension 1. Raises ParallelError if they do not make up a
+    weight, with each column held once.
     """
 
     def __init__(self, shards: Sequence[WeightSlice[W]], bias: Array | None = None) -> None:
         rows = len(array_of(merge_shards(shards, 1)))
         held, columns = sum(len(shard.indices) for shard in shards), shards[0].size
         if held > columns:
-            raise ParallelError(f"{columns} columns are held {held} times: each must be once")
+            raise ParallelError(f"{columns} columns are held {held} times: each must be held once")
         self.shards: Sequence[WeightSlice[W]] = shards
         self.bias = _checked_bias(bias, rows)
 

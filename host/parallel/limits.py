@@ -1,11 +1,11 @@
-"""Limits of kernels and messages, which no number of chips with whatever heaps can exceed."""
+"""Limits of kernels and messages, which no number of chips and no size of heaps can exceed."""
 
 from __future__ import annotations
 
 from host.errors import ModelError
 from host.model.checkpoint import WIDEST, Config
 
-MAX_HEAD_SIZE = WIDEST  # what kernels of attention are made and tested for
+MAX_HEAD_SIZE = WIDEST  # for which the kernels of attention are made and tested
 KERNEL_COLUMNS = 192  # of a matrix that one call takes: host/build/kernels.py
 # By the fields of a request, protocol/messages.py: a layer is a u8, positions are u16.
 MAX_LAYERS, MAX_CONTEXT = 256, 65_535
@@ -22,7 +22,7 @@ def check_limits(config: Config, context: int) -> None:
         raise ModelError(f"{config.layers} layers: a message names at most {MAX_LAYERS}")
     if config.vocab_size > MAX_VOCABULARY:
         raise ModelError(
-            f"a vocabulary of {config.vocab_size} tokens: at most {MAX_VOCABULARY} can be"
+            f"a vocabulary of {config.vocab_size} tokens: at most {MAX_VOCABULARY} are supported"
         )
     if context > MAX_CONTEXT:
         raise ModelError(

@@ -1,4 +1,4 @@
-"""Makes a Parallelism of the options --parallel, --stages, --reduce and --exchange."""
+"""Makes a Parallelism from the options --parallel, --stages, --reduce and --exchange."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from host.parallel.strategies import STRATEGIES
 AUTO = "auto"
 NAMES = tuple(dict.fromkeys(strategy.name for strategy in STRATEGIES))
 CHOICES = (*NAMES, AUTO)
-_DEFAULT = NAMES[0]  # where only --reduce is given
+_DEFAULT = NAMES[0]  # if only --reduce is given
 
 
 def parse_parallelism(
@@ -24,7 +24,7 @@ def parse_parallelism(
     exchange: str | None = None,
 ) -> Parallelism | None:
     """Returns the parallelism that the options name, each None if not given; None if the planner
-    shall choose.
+    is to choose.
 
     weights: where chips keep them, one of WEIGHTS. Raises ParallelError if options contradict each
     other.

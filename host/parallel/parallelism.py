@@ -13,14 +13,14 @@ from host.errors import ClusterError, ParallelError
 LINKS = ("uart", "espnow", "ring")
 RING_BAUD = 3_000_000  # bits per second in a ring, unless another speed is given
 LEAST_BAUD, MOST_BAUD = 9_600, 5_000_000  # speeds of bridges and of these chips' UARTs
-# Where the host's serial line to a board ends: at its USB port, which is the REPL's too, or at
-# the pins of its second UART, with a bridge of their own.
+# Where the host's serial line to a board ends: at its USB port, which is also the REPL's, or at
+# the pins of its second UART, which has its own USB bridge.
 LINES = ("usb", "pins")
 REDUCERS = ("host", "chips")
 # What chips exchange: partial sums, which each of them adds up, or finished activations.
 ALL_REDUCED, ALL_GATHERED = EXCHANGES = ("all-reduce", "all-gather")
-# Chips of a group on the radio that send in turn: two collide so seldom that turns cost more than
-# they save (bench/air.py).
+# The fewest chips of a group on the radio that send in turn: two collide so seldom that turns cost
+# more than they save (bench/air.py).
 FEWEST_IN_TURN = 3
 # Where chips keep their weights: in their heaps, which lie in PSRAM where there is some, or in a
 # partition of their flash, from which they are read again for each token; "auto" is in heaps where
@@ -130,7 +130,7 @@ RING_TAKES_STAGES = (
 
 
 def suits_ring(parallelism: Parallelism, chips: int) -> bool:
-    """Returns whether chips in a ring can work so: in stages, or a single chip in any way."""
+    """Returns whether chips in a ring can work in this way: in stages, or a single chip."""
     return chips == 1 or parallelism.strategy == "pipeline"
 
 

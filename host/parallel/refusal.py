@@ -1,4 +1,4 @@
-"""The error that chips cannot hold a model: why, and what would do."""
+"""The error for a model that chips cannot hold: why, and what would help."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from host.errors import Curable, one_line
 
 @dataclass(frozen=True)
 class Advice:
-    """Why a model does not fit, and what would do.
+    """Why a model does not fit, and what would help.
 
-    problem: what is wrong; chips, context: how many chips, or positions, would do, each None if no
-    number would; otherwise: what to do if no number of chips would do; uart_helps: whether a
+    problem: what is wrong; chips, context: how many chips, or positions, are enough, each None if
+    no number is; otherwise: what to do if no number of chips is enough; uart_helps: whether a
     serial line per chip would leave enough heap.
     """
 
@@ -36,7 +36,7 @@ class Advice:
 
 
 class DoesNotFit(Curable):
-    """The chips cannot hold the model; the message says why, and what would do.
+    """The chips cannot hold the model; the message says why, and what would help.
 
     Finding advice takes time, so it is done only when the message or the advice is read.
     """
@@ -47,12 +47,12 @@ class DoesNotFit(Curable):
 
     @cached_property
     def advice(self) -> Advice:
-        """The advice on what would do."""
+        """The advice on what would help."""
         return self._find_advice()
 
     @property
     def chips(self) -> int | None:
-        """The number of chips that would do, None if no number would."""
+        """The number of chips that is enough, None if no number is."""
         return self.advice.chips
 
     def __str__(self) -> str:

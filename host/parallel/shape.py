@@ -15,15 +15,15 @@ from protocol.frame import HEADER_SIZE, MAX_FRAME, TRAILER_SIZE
 from protocol.messages import CANDIDATE_SIZE, MOST_LOGITS, RUN_SIZE
 
 RXBUF_OVERHEAD = 14  # bytes that ESP-NOW's receive buffer keeps beside a message
-# MicroPython's ring buffers count in 16 bits, of which the last value is one byte too many. What
-# would need more, of very wide models that chips add up, is asked for again where it overflows.
+# MicroPython's ring buffers count in 16 bits, and hold one byte less than their size. Very wide
+# models, whose sums chips add up, would need more: what overflows is requested again.
 LONGEST_RXBUF = 65_534
 RESIDUAL_BITS = arithmetic.RESIDUAL_LIMIT.bit_length() + 1  # and a sign
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What the chips of a stage share, which divide the same layers; one stage has all chips.
+    """What the chips of a stage, which divide the same layers, have in common.
 
     config: the model's, with only this stage's layers; chips: their number in this stage; context:
     positions; positions: the most in one request; bits: of the widest partial sum; link: between

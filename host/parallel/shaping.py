@@ -1,4 +1,4 @@
-"""Chooses what all chips of a group share: sequences, and positions in a message."""
+"""Chooses the numbers of sequences, and of positions in a message, for all chips of a group."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from protocol.frame import MAX_PAYLOAD
 from protocol.messages import REQUEST_SIZE
 from protocol.wide_collective import MOST_MEMBERS, MOST_PIECES
 
-# More positions in a request save less and less waiting, take buffers, and on the radio are
-# answered in more frames at once than a gateway can receive. So a plan counts with these, and gets
-# more only if heaps have room anyway and the link carries them well.
+# The more positions a request has, the less waiting each further one saves; they take buffers, and
+# on the radio are answered in more frames at once than a gateway can receive. So a plan starts
+# with these numbers, and gets more only if heaps have room anyway and the link carries them well.
 MAX_POSITIONS_UART, MAX_POSITIONS_RADIO = 4, 2
 MOST_POSITIONS = 8
 _PARTIAL_HEAD = REQUEST_SIZE + 3  # boot id and width

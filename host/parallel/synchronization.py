@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
-# Bits of the widest element that a chip sends, of a layer, a phase, a chip, a range of elements.
+# Returns the bits of the widest element that a chip sends, given a layer, a phase, the chip and a
+# range of elements.
 Width = Callable[[int, int, int, range], int]
 
-# Where chips exchange by all-gather attention and feed-forward have two phases each: what heads or
-# units give is exchanged, and then the residual stream.
+# If chips exchange by all-gather, attention and feed-forward have two phases each: the chips
+# exchange the activations of heads or units, and then the residual stream.
 GATHERED_HEADS, FINISHED_ATTENTION, GATHERED_UNITS, FINISHED_FEED_FORWARD = range(3, 7)
 # The attribute of a Shard that says whether the chip takes part in a phase.
 PHASE_PARTS = {
@@ -37,8 +38,8 @@ class Message:
 
 @dataclass(frozen=True)
 class Synchronization:
-    """A time at which chips wait for one another: the messages sent to them and, after the phase's
-    work, those that they send."""
+    """A point at which chips wait for one another: the messages sent to them (`requests`) and,
+    after the work of the phase, those that they send (`answers`)."""
 
     layer: int
     phase: int
@@ -48,8 +49,8 @@ class Synchronization:
 
 @dataclass(frozen=True)
 class Widths:
-    """The bits of a token's numbers: of partial sums, or of what chips exchange instead, of the
-    embedding, and of the residual stream that enters each layer."""
+    """The bits of a token's numbers. partial_sum: of partial sums, or of what chips exchange in
+    their place; embedding: of the embedding; residual: of the stream that enters a layer."""
 
     partial_sum: Width
     embedding: int

@@ -1,5 +1,4 @@
-"""Models that people have heard of, by the shapes that were published of them, and the boards that
-each would take."""
+"""Well-known models by their published shapes, and how many boards each would take."""
 
 from __future__ import annotations
 
@@ -14,16 +13,16 @@ from host.parallel.cost.estimate import Estimate, find_fastest
 from host.parallel.fitting import find_leanest_chips, find_plans
 from host.parallel.parallelism import ANYWHERE, HEAP, HOST_REDUCE, hybrid
 
-# Bits of partial sums that are not known: as wide as they can be.
+# Bits of partial sums, which are not known from shapes: the most.
 _WIDEST_BITS = 32
-# A head of all layers may be more than one board holds.
+# Hybrid too, because one head of all layers may be more than a board holds.
 _TRIED = (HOST_REDUCE, hybrid(2))
-MOST_ESTIMATED = 20  # boards: what a cluster is made for
+MOST_ESTIMATED = 20  # boards, as in the largest clusters that the project is made for
 
 
 @dataclass(frozen=True)
 class WellKnown:
-    """A model's shapes, and whether its classifier is its embedding."""
+    """A model's shapes. is_shared: whether its classifier is its embedding."""
 
     name: str
     config: Config
@@ -31,12 +30,12 @@ class WellKnown:
 
     @property
     def parameters(self) -> int:
-        """How many weights it has, a classifier that is the embedding counted once."""
+        """The number of weights; a classifier that is the embedding is counted once."""
         shared = self.config.vocab_size * self.config.dim if self.is_shared else 0
         return count_parameters(self.config) - shared
 
 
-# Of the config.json or params.json that each was published with; of Llama's layers all of them.
+# From the config.json or params.json published with each. All have Llama's layers.
 MODELS = (
     WellKnown("stories15M", Config(288, 768, 6, 6, 6, 32_000, 256)),
     WellKnown("stories42M", Config(512, 1376, 8, 8, 8, 32_000, 1024)),
@@ -57,14 +56,14 @@ MODELS = (
 class Need:
     """How many boards hold a model, and how fast they would be.
 
-    chips: None where no number of them does; estimate: None where that is not modelled.
+    chips: None if no number of them does; estimate: None if it is not modelled.
     """
 
     chips: int | None
     estimate: Estimate | None
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Returns the object for `--json`."""
         found = self.estimate
         return {
             "chips": self.chips,
@@ -78,8 +77,8 @@ class Need:
 
 @dataclass(frozen=True)
 class BoardsNeeded:
-    """What a model takes of a board. weight_bytes: of all chips together; fewest: with weights in
-    heaps and in flash; in_heaps: without flash."""
+    """How many boards of a kind a model needs. weight_bytes: of all chips together; fewest: with
+    weights in heaps or flash; in_heaps: without flash."""
 
     model: WellKnown
     weight_bytes: int
@@ -87,7 +86,7 @@ class BoardsNeeded:
     in_heaps: Need
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Returns the object for `--json`."""
         return {
             "model": self.model.name,
             "parameters": self.model.parameters,
@@ -100,9 +99,11 @@ class BoardsNeeded:
 def find_boards_needed(
     model: WellKnown, board: Board, link: str, context: int, baud: int | None = None
 ) -> BoardsNeeded:
-    """The fewest of a board that hold a model; context: positions, at most the model's; baud: bits
-    a second on serial lines, None for the board's. Raises BoardError for a link that the board
-    does not have."""
+    """Returns the fewest boards of a kind that hold a model.
+
+    context: positions, at most the model's; baud: bits per second on serial lines, None for the
+    board's. Raises BoardError for a link that the board does not have.
+    """
     size = quantized_bytes(model.config)
     fewest, in_heaps = (
         _find_need(model, board, link, context, baud, weights) for weights in (ANYWHERE, HEAP)
@@ -113,8 +114,8 @@ def find_boards_needed(
 def _find_need(
     model: WellKnown, board: Board, link: str, context: int, baud: int | None, weights: str
 ) -> Need:
-    """The fewest with the strategy that takes least of each, and what they would make of the model
-    with the fastest that fits them, up to MOST_ESTIMATED."""
+    """Returns the fewest boards with the strategy that takes least of each and, up to
+    MOST_ESTIMATED boards, the estimate with the fastest strategy that fits them."""
     outline = Outline(model.config, _WIDEST_BITS)
     context = min(context, model.config.context)
     chips = find_leanest_chips(outline, board, context, link, weights, "pins", tried=_TRIED)

@@ -30,7 +30,7 @@ CASES = [
     ({"heads": 2, "kv_heads": 1, "head_dim": 4098},
      "head size 4098: kernels are made for at most 4096"),
     ({"layers": 257}, "257 layers: a message names at most 256"),
-    ({"vocab_size": 262_145}, "a vocabulary of 262145 tokens: at most 262144 can be"),
+    ({"vocab_size": 262_145}, "a vocabulary of 262145 tokens: at most 262144 are supported"),
     ({"context": 65_536}, "a context of 65536 positions: a message names at most 65535, give a"
      " smaller --context"),
 ]  # fmt: skip

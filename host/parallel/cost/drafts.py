@@ -1,4 +1,4 @@
-"""Chooses how many tokens to draft at a time, so that text comes fastest by the model of time."""
+"""Chooses the number of tokens to draft at a time with which text is modelled to come fastest."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def count_that_pays(plan: Plan, boards: Sequence[Board], yields: Sequence[float]
 
 
 def _seconds(plan: Plan, model: LatencyModel, rows: int) -> float:
-    """Of a pass of so many rows in the middle of the context, with sums as wide as planned."""
+    """Returns the seconds of a pass of `rows` positions in the middle of the context, with the
+    widest sums."""
     token = plan.strategy.synchronizations(plan, True, widest_sums(plan), rows)
     return model.latency(token, plan.context // 2, rows).total

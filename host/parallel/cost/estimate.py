@@ -1,4 +1,4 @@
-"""Estimates how fast a plan would be on boards from its shapes only, without running the model."""
+"""Estimates how fast a plan would be on boards, from shapes alone, without running the model."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _LIMITS = {
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of a plan. latency: of a token halfway through the context; first_token: seconds from a
-    prompt of PROMPT tokens to the first of the answer; places: where weights are read from."""
+    """An estimate of a plan. latency: of a token halfway through the context; first_token: seconds
+    from a prompt of PROMPT tokens to the first token of the answer; places: where weights are."""
 
     plan: Plan
     latency: Latency
@@ -45,13 +45,13 @@ class Estimate:
 
 
 def describe_limit(latency: Latency) -> str:
-    """What takes most of a token's time, in words."""
+    """Returns what takes most of a token's time, in words."""
     return _LIMITS[max(_LIMITS, key=lambda name: float(getattr(latency, name)))]
 
 
 def estimate(plan: Plan, boards: BoardSet, widths: Widths | None = None) -> Estimate:
-    """Estimates, with sums of these widths, by default as wide as the plan provides for. Raises
-    NotModelled."""
+    """Returns the estimate of a plan; widths: of its sums, by default as wide as the plan provides
+    for. Raises NotModelled."""
     widths = widths or widest_sums(plan)
     times = LatencyModel(plan, boards.boards, boards.kernels)
     token = plan.strategy.synchronizations(plan, True, widths)
@@ -70,10 +70,10 @@ def estimate(plan: Plan, boards: BoardSet, widths: Widths | None = None) -> Esti
 
 
 def model_first_token(plan: Plan, times: LatencyModel, widths: Widths) -> float:
-    """Seconds of a prompt of PROMPT tokens, as many in each request as the plan allows, of which
-    the last alone has its tokens scored."""
+    """Returns the seconds that a prompt of PROMPT tokens takes, with as many in each request as
+    the plan allows. Only the last request is scored."""
 
-    @cache  # requests but the last are alike
+    @cache  # all requests but the last are alike
     def request(rows: int, is_last: bool) -> float:
         token = plan.strategy.synchronizations(plan, True, widths, rows)
         if not is_last:
@@ -89,7 +89,7 @@ def model_first_token(plan: Plan, times: LatencyModel, widths: Widths) -> float:
 
 
 def find_fastest(plans: Iterable[Plan], boards: BoardSet) -> Estimate | None:
-    """Returns the estimate of the plan whose tokens come fastest, None if no time is modelled."""
+    """Returns the estimate of the fastest plan, None if times cannot be modelled."""
     found = []
     with suppress(NotModelled):
         found = [estimate(plan, boards) for plan in plans]

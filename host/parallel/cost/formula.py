@@ -68,7 +68,7 @@ def _describe_reading(plan: Plan, boards: Sequence[Board]) -> list[str]:
 
 
 def _describe_elements(plan: Plan) -> str:
-    """What frames of version 2 have beside, in a formula."""
+    """Returns the bytes that frames of version 2 have in addition, as a formula."""
     is_long = (plan.link.mtu or 0) > PUBLISHED
     return f" + {ELEMENT_HEAD} floor((n - 1) / {PUBLISHED})" if is_long else ""
 

@@ -1,7 +1,8 @@
 """How many instructions a chip executes for a token, modelled from counts of emulated chips.
 
 The counts are those of `python -m bench`, of whole chips with stories260K's shapes and of kernels
-by themselves; tests/host/test_latency.py holds the model to them. Collecting garbage is left out.
+by themselves; tests/host/test_latency.py compares the model with them. Garbage collection is left
+out.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ class Calls:
 
     synchronization: float  # calls from the message's type down to kernels, activations widened
     line_byte: float  # COBS and CRC-32 in both directions
-    # What an exchange among chips takes beside its kernels and frames, of each chip, and to
-    # contribute.
+    # An exchange among chips, besides its kernels and frames: of each chip; and to contribute.
     exchange: float
     contributing: float
-    served: float | None = None  # a synchronization and its frames in one call, None without
-    # A contribution taken in with its frame, by firmware/compute/exchange.py; and what a STEP and
-    # its end take there, which go through bytecode. None without.
+    # A synchronization and its frames in one native call, None without such calls.
+    served: float | None = None
+    # A contribution taken in with its frame by firmware/compute/exchange.py, None without it; and
+    # the start and end of a STEP there, which are bytecode.
     taken: float | None = None
     stepped: float = 0
 
@@ -50,31 +51,33 @@ class KernelCosts:
     matrix: float  # multiply-accumulate
     passed: float  # of several positions in one pass
     attention: float  # multiply-accumulate of scores and means
-    attention_head: float  # beside those, a head of a layer
+    attention_head: float  # a head of a layer, besides those
     softmax: float  # position of a head
-    row: float  # element of q, k, v, gate, up or logit: rescaled, turned, stored, gated
+    row: float  # element of q, k, v, gate, up or logits: rescale, rope, store, gate
     norm: float  # element
     add_rescaled: float  # element
     packed: float  # element of a partial sum that is packed
     unpacked: float  # and of one that is added from a contribution
     calls: Calls
-    passes: tuple[int, ...] = ()  # positions of a pass, the most first
+    passes: tuple[int, ...] = ()  # numbers of positions of a pass, largest first
 
 
-# Fitted to whole emulated chips, the same on all processors: on a serial line, and those that
-# all-reduce.
+# Fitted to whole emulated chips, on a serial line and with all-reduce; the same on all processors.
 _BYTECODE = Calls(11_000, 32, 35_000, 32_000)
 # With native kernels, fitted to whole emulated chips of rv32im: signed ones, which run programs
-# (firmware/compute/program.py), those that serve (firmware/compute/serve.py), and all-reduce
-# (firmware/compute/exchange.py).
+# (firmware/compute/program.py); those that answer natively (firmware/compute/serve.py); and those
+# that all-reduce (firmware/compute/exchange.py).
 _PROGRAMS = Calls(4_000, 14, 7_500, 0, served=4_000, taken=4_300, stepped=53_000)
-# By what native_kernels calls a chip's, else by mpy-cross's name of its processor.
-# rv32imc: fitted to the whole chips' counts by phase; norm, add_rescaled and unpacked are those
-# kernels by themselves, at 64 elements of 24 bits. xtensawin, and native kernels: what the kernels
-# by themselves take there (emulated) over what they take on rv32imc, times that; lx6's and pie's
-# matrices take 14 and 11.5 more a row, which row and packed have. What several positions in a pass
-# take is the same of 64x64 by itself over what one takes there. Of whole chips only rv32im was
-# emulated: that lx6's and pie's calls, bytes and heads take what its take is modelled.
+# By the name of a chip's native kernels, else by mpy-cross's name of its processor.
+#
+# rv32imc is fitted to counts of whole chips by phase; norm, add_rescaled and unpacked are counts
+# of these kernels by themselves, at 64 elements of 24 bits.
+#
+# xtensawin and the native kernels have the costs of rv32imc times a ratio: that of the kernel's
+# counts by itself (emulated) there and on rv32imc. Matrices of lx6 and pie take 14 and 11.5 more a
+# row, which `row` and `packed` include. The ratio for `passed` is that of several positions to
+# one, for a matrix of 64 x 64. Whole chips with native kernels were emulated for rv32im only: it
+# is modelled that calls, bytes and heads take the same on lx6 and pie.
 KERNELS = {
     "rv32imc": KernelCosts(6.385, 6.385, 5.4, 1_500, 26.0, 77, 123, 69, 79, 79, _BYTECODE),
     "xtensawin": KernelCosts(8.43, 8.43, 7.1, 1_970, 28.7, 90, 146, 78, 88, 93, _BYTECODE),
@@ -84,22 +87,22 @@ KERNELS = {
 }
 KERNELS.update({name: replace(KERNELS[name], passes=passes) for name, passes in PASSES.items()})
 _FRAME = 9_700  # a frame sent or received, whatever its length, in bytecode
-# ESP-NOW's send and irecv on a C3's stock firmware, counted by others, and the loop of an emulated
-# gateway: what relaying takes beside the bytes on its line.
+# To relay a frame, besides the bytes on its line: ESP-NOW's send and irecv on a C3's stock
+# firmware (counted by others), and the loop of an emulated gateway.
 _RELAY = 16_100 + 4_900 + 8_300
-# To pass a frame on in a ring, beside its bytes: taken to be what one takes that is received, and
-# a UART's write, counted by others on a C3's stock firmware.
+# To pass a frame on in a ring, besides its bytes: assumed to be that of receiving one, and a
+# UART's write on a C3's stock firmware (counted by others).
 _PASSED = _FRAME + 6_600
 _CONTRIBUTED = 5_000  # in an exchange among chips, for each contribution
-# HMAC-SHA256 over 200 bytes, counted there too, and what else signing took of an emulated chip in
-# place of CRC-32.
+# HMAC-SHA256 over 200 bytes, counted there too; and the rest of signing on an emulated chip, less
+# CRC-32.
 _SIGNED_FRAME = 11_800 + 12_900
 # A block that is read from flash: calls in bytecode and of the driver; those for each position
 # that it is multiplied with; the blocks that are not full in a phase; and for each row's sum that
 # it is copied. Estimated from the costs of such calls.
 _BLOCK, _PRODUCT, _BLOCKS_BEGUN, _MOVED = 9_500, 2_500, 2, 8
-# An element of what all chips contributed that is copied to where it is used
-# (firmware/roles/all_gather.py): counted in its source.
+# To copy an element of what all chips contributed to where it is used
+# (firmware/roles/all_gather.py): counted in the source.
 _TAKEN_ROW = 12
 # Phases of all-gather: of activations, and of the residual stream.
 GATHERED = frozenset({GATHERED_HEADS, GATHERED_UNITS})
@@ -108,8 +111,11 @@ _COLUMNS = 64  # of a typical matrix, for the work of its rows in matrix_speed
 
 
 def kernel_costs(mpy_arch: str, chip: str | None, kernels: str = "auto") -> KernelCosts | None:
-    """What a chip's kernels take, None where nothing is known of them; chip: as esptool names it,
-    None for a simulated one; kernels: "viper" where native ones are not to run."""
+    """Returns the costs of a chip's kernels, None if they are unknown.
+
+    chip: esptool's name of it, None for a simulated one; kernels: "viper" if native ones are not
+    to run.
+    """
     native = native_kernels(chip) if kernels != "viper" else None
     return KERNELS.get(native or mpy_arch)
 
@@ -130,7 +136,7 @@ def chip_instructions(
     rows: int = 1,
     frames: Sequence[tuple[Message, Count]] | None = None,
 ) -> float:
-    """What chip `chip` executes for one synchronization of so many rows at a position.
+    """Returns the instructions of a chip for one synchronization of `rows` positions.
 
     frames: count_frames of its messages, which are the same for all chips.
     """
@@ -156,7 +162,7 @@ def chip_instructions(
 def message_instructions(
     plan: Plan, chip: int, message: Message, kernels: KernelCosts
 ) -> float:
-    """What a chip executes to send a message, to receive it or to pass it on."""
+    """Returns the instructions of a chip that sends a message, receives it or passes it on."""
     [(_, count)] = count_frames(plan, [message])
     return _carrying(plan, chip, message, count, kernels.calls, False)
 
@@ -164,8 +170,8 @@ def message_instructions(
 def count_passes(
     plan: Plan, chip: int, each: Synchronization, kernels: KernelCosts, rows: int
 ) -> tuple[int, int]:
-    """How many of so many rows go together with others, and in how many passes over the weights
-    all rows go (firmware/compute/passes.py and several.py)."""
+    """Returns how many of the rows are computed together with others, and the number of passes
+    over the weights for all rows (firmware/compute/passes.py and several.py)."""
     together = passes = 0
     if plan.block(chip):  # kernels multiply a block with one row after another
         return 0, rows if each.phase == PHASE_VOCABULARY else 1
@@ -184,7 +190,7 @@ def _work(
     kernels: KernelCosts,
     is_served: bool,
 ) -> float:
-    """The phase itself, for one position."""
+    """Returns the instructions of the phase itself, for one position."""
     shard = plan.shards[chip]
     sizes = plan.local_sizes(shard)
     macs = phase_bytes(plan, chip, each)
@@ -193,7 +199,7 @@ def _work(
     if not rows or chip not in plan.group(each.layer):
         return 0
     work = _calling(plan, each, kernels, is_served) + kernels.matrix * macs
-    # A row's sum is rescaled as it is added to the residual stream.
+    # Finished rows are rescaled and added to the residual stream at the same time.
     work += (kernels.add_rescaled if each.phase in FINISHED else kernels.row) * rows
     if each.phase in GATHERED | FINISHED:
         sent = count_parts(each.phase, shard, sizes)
@@ -228,7 +234,7 @@ def _handle_blocks(
 
 
 def _is_served(plan: Plan, each: Synchronization, kernels: KernelCosts) -> bool:
-    """Whether a chip answers in one native call."""
+    """Returns whether a chip answers in one native call."""
     link = plan.link
     is_other = link.signed or link.has_radio or plan.strategy.keeps_residual or plan.slots > 1
     is_other = is_other or link.is_ring or bool(plan.shape.flash)
@@ -238,7 +244,8 @@ def _is_served(plan: Plan, each: Synchronization, kernels: KernelCosts) -> bool:
 def _calling(
     plan: Plan, each: Synchronization, kernels: KernelCosts, is_served: bool
 ) -> float:
-    """Calls of kernels: programs are of phases, on chips that have one sequence at a time."""
+    """Returns the instructions between kernels. There are programs for phases only, on chips with
+    one sequence at a time."""
     if is_served:
         return kernels.calls.served or 0
     if plan.slots > 1 or each.phase == PHASE_VOCABULARY or plan.shape.flash:
@@ -247,7 +254,7 @@ def _calling(
 
 
 def _combining(plan: Plan, chip: int, each: Synchronization, kernels: KernelCosts) -> float:
-    """What a chip does to the residual stream in the host's place."""
+    """Returns the instructions of a chip that keeps the residual stream in place of the host."""
     if not plan.strategy.keeps_residual or chip not in plan.group(each.layer):
         return 0
     config = plan.config
@@ -269,27 +276,28 @@ def _combining(plan: Plan, chip: int, each: Synchronization, kernels: KernelCost
 
 
 def count_parts(phase: int, shard: Shard, sizes: LocalSizes) -> int:
-    """Elements that a chip contributes to a collective of all-gather, at one position."""
+    """Returns the elements that a chip contributes to a collective of all-gather, at one
+    position."""
     if phase == GATHERED_HEADS:
         return sizes.q_size
     return sizes.intermediate if phase == GATHERED_UNITS else len(shard.elements)
 
 
 def _gathering_calls(kernels: KernelCosts) -> Calls:
-    """Exchanges of all-gather go through bytecode, two in a phase, with native kernels too."""
+    """Returns the calls of all-gather: its two exchanges in a phase are always bytecode."""
     return replace(_BYTECODE, synchronization=kernels.calls.synchronization)
 
 
 def _is_contribution(message: Message) -> bool:
-    """Whether it is one of a chip's partial sums to the others."""
+    """Returns whether a message has a chip's partial sums for the others."""
     return message.source != HOST and message.destination == BROADCAST
 
 
 def _carrying(
     plan: Plan, chip: int, message: Message, count: Count, calls: Calls, is_served: bool
 ) -> float:
-    """Sending or receiving messages like this, of so many frames in all, and passing them on; of
-    those that are served their bytes alone."""
+    """Returns the instructions to send, receive or pass on messages like this one; for those that
+    are served natively, only those for their bytes. count: the frames of all such messages."""
     path = route(plan, message)
     on_own_line = chip in path.to_chips or chip in path.from_chips
     if plan.link.is_ring and chip not in (message.source, message.destination):

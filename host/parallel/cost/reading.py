@@ -1,7 +1,8 @@
-"""Models where each chip's weights are read from for a token, how many bytes, and how fast.
+"""Models the reading of weights: from where each chip reads them for a token, and how fast.
 
-Weights in internal RAM cost no more than the instructions that multiply with them. From PSRAM they
-come through the cache, and from a flash partition by the driver, at rates that boards' files give.
+Reading weights in internal RAM takes no time beyond the instructions that multiply with them. From
+PSRAM they come through the cache, and from a flash partition through the driver, at the rates in
+the boards' files.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from host.parallel.synchronization import (
 )
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
-# Phases whose matrices are those of one, where chips exchange by all-gather.
+# The phases into which all-gather divides a phase, and which use its matrices.
 _PARTS = {
     PHASE_ATTENTION: (PHASE_ATTENTION, GATHERED_HEADS, FINISHED_ATTENTION),
     PHASE_FEED_FORWARD: (PHASE_FEED_FORWARD, GATHERED_UNITS, FINISHED_FEED_FORWARD),
@@ -31,9 +32,9 @@ RAM, PSRAM, FLASH = "RAM", "PSRAM", "flash"
 
 @dataclass(frozen=True)
 class Reading:
-    """Of one chip from one place. place: RAM, PSRAM or FLASH; bytes: of weights that a token
-    passes, at one position; rate: bytes a second, None where reading takes no time of its own, or
-    none is known."""
+    """What one chip reads from one place. place: RAM, PSRAM or FLASH; bytes: of weights that a
+    token uses, at one position; rate: bytes per second, None if reading takes no time of its own,
+    or the rate is unknown."""
 
     place: str
     bytes: int
@@ -46,8 +47,8 @@ class Reading:
 
 
 def describe_reading(chips: Sequence[Reading]) -> str:
-    """What chips read from the same place, at the same rate: "flash, 83 to 101 KB a token at
-    6.7 MB/s (modelled)"."""
+    """Returns a text on what chips read from the same place at the same rate: "flash, 83 to 101 KB
+    a token at 6.7 MB/s (modelled)"."""
     place, rate = chips[0].place, chips[0].rate
     sizes = sorted({round(of.bytes / 1024) for of in chips})
     amount = " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
@@ -56,7 +57,7 @@ def describe_reading(chips: Sequence[Reading]) -> str:
 
 
 def weights_place(plan: Plan, chip: int, board: Board) -> tuple[str, int | None]:
-    """Where a chip's weights are, but for those that are resident, and the rate at which they are
+    """Returns where a chip's weights are, except resident ones, and the rate at which they are
     read from there."""
     if plan.block(chip):
         return FLASH, board.flash.read_rate if board.flash else None
@@ -70,7 +71,7 @@ def _heap_place(board: Board) -> tuple[str, int | None]:
 
 
 def phase_bytes(plan: Plan, chip: int, each: Synchronization) -> int:
-    """Bytes of weights that a chip multiplies with in a synchronization, at one position."""
+    """Returns the bytes of weights that a chip uses in a synchronization, at one position."""
     if chip not in plan.group(each.layer):
         return 0
     shard, dim = plan.shards[chip], plan.config.dim
@@ -102,8 +103,8 @@ def read_weights(plan: Plan, chip: int, board: Board) -> list[Reading]:
 
 
 def phase_rates(plan: Plan, chip: int, board: Board) -> dict[int, float]:
-    """Bytes a second with which a chip reads its weights in each phase, of those in which that
-    takes time: where matrices are resident in part, on the average of all layers."""
+    """Returns the bytes per second at which a chip reads its weights in each phase in which
+    reading takes time; if some matrices are resident, the mean over all layers."""
     resident, read = _split(plan, chip)
     rate, fast = weights_place(plan, chip, board)[1], _heap_place(board)[1]
     rates = {}

@@ -1,4 +1,4 @@
-"""A short text that a model writes, and what its layers compute of it: the same for all plans."""
+"""Records a short text that a model generates, with the values in its layers, for all plans."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from host.model.quantized import Linear, QuantizedModel
 from host.model.reference import Reference
 from host.model.tokenizers.bpe import BOS
 
-# Sums get no wider with the position, so that a short text will do.
+# Sums do not get wider with the position, so a short text is enough.
 TYPICAL_TOKENS = 16
 
 
 class RecordedText:
-    """Runs the model on the tokens that it likes best after BOS, as far as asked for, and keeps
-    what each computed, so that none is run twice.
+    """Runs the model on the most probable tokens after BOS, as many as requested, and keeps the
+    values that each computed, so that none is run twice.
 
-    Arithmetic is exact: what heads and units give, and the residual stream, do not depend on which
-    chip computes them. So one recording serves all plans of a model, of which each takes its
-    chips' columns.
+    Arithmetic is exact: the activations of heads and units, and the residual stream, do not depend
+    on which chip computes them. So one recording serves all plans of a model, and each plan takes
+    the columns of its chips.
     """
 
     def __init__(self, model: QuantizedModel) -> None:
@@ -28,26 +28,26 @@ class RecordedText:
         self._token = BOS
 
     def record(self, tokens: int) -> None:
-        """Runs so many tokens in all, at most TYPICAL_TOKENS and the model's context."""
+        """Runs `tokens` tokens in all, at most TYPICAL_TOKENS and the model's context."""
         while self._recorder.position < tokens:
             self._token = int(self._recorder.step([self._token])[0].argmax())
 
     def means(self, layer: int, tokens: int) -> Ints:
-        """What all heads of a layer give, [tokens, heads * head_dim]."""
+        """Returns the means of all heads of a layer, [tokens, heads * head_dim]."""
         return np.concatenate(self._recorder.means[layer][:tokens])
 
     def hidden(self, layer: int, tokens: int) -> Ints:
-        """What all feed-forward units of a layer give, [tokens, hidden_dim]."""
+        """Returns the activations of a layer's feed-forward units, [tokens, hidden_dim]."""
         return np.concatenate(self._recorder.hidden[layer][:tokens])
 
     def residual(self, index: int, tokens: int) -> Ints:
-        """The residual stream [tokens, dim]: 0 is that of embeddings, 1 + 2 * layer that after its
-        attention, and 2 + 2 * layer that after its feed-forward network."""
+        """Returns the residual stream [tokens, dim]; index: 0 for the embeddings, 1 + 2 * layer
+        for after its attention, 2 + 2 * layer for after its feed-forward network."""
         return np.concatenate(self._recorder.residuals[index][:tokens])
 
 
 class _Recorder(Reference):
-    """The reference, which keeps what passes."""
+    """The reference model, which keeps intermediate values."""
 
     def __init__(self, model: QuantizedModel) -> None:
         super().__init__(model, context=min(TYPICAL_TOKENS, model.config.context))
@@ -76,7 +76,7 @@ class _Recorder(Reference):
         return self._added(1 + 2 * index, super().feed_forward(index, x), linear)
 
     def _added(self, before: int, total: Ints, linear: Linear) -> Ints:
-        """Keeps the residual stream with a layer's sums added; these sums."""
+        """Records the residual stream with a layer's sums added; returns these sums."""
         residual = add_residual(self.residuals[before][-1], total, linear.rescale)
         self.residuals[before + 1].append(residual)
         return total

@@ -2,13 +2,13 @@
 
 It counts what executors and roles send if no frame is lost: the frames, the lines that they take,
 and what each end counts. tests/system/test_traffic.py compares this with counts of running
-clusters. Only the widths of partial sums (protocol/bitpack.py) depend on the numbers themselves.
+clusters. Only the widths of partial sums (protocol/bitpack.py) depend on the values.
 
 On UART each chip has a line of its own, and the host relays what chips send to each other. On
-ESP-NOW the host reaches all through the line of chip 0, which repeats on the air what is not for
-itself alone, as a broadcast; chips answer it, and it relays that. In a ring a frame is on the line
-of each chip that it comes to on its way, and on the last one's where it goes to or through the
-host.
+ESP-NOW the host reaches all chips through the line of chip 0, the gateway. It broadcasts on the
+air what is not for itself alone, and relays the answers of the other chips to the host. In a ring
+a frame takes the line into each chip on its way, and the line from the last chip to the host if it
+goes to the host or through it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,12 @@ BITS_A_BYTE = 10  # on a UART, with start and stop bit
 
 @dataclass(frozen=True)
 class Route:
-    """Where a message goes: lines by chip, towards the chips and from them, and on how many of
-    these the host puts it; and the air, as a broadcast or to one station."""
+    """Where a message goes.
+
+    to_chips, from_chips: the chips on whose lines it goes, in each direction; from_host: on how
+    many lines the host sends it; on_air: whether it goes over the radio; is_broadcast: to all
+    stations.
+    """
 
     to_chips: tuple[int, ...] = ()
     from_chips: tuple[int, ...] = ()
@@ -41,7 +45,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Count:
-    """Frames, and their bytes without what a link adds: COBS, or the radio's headers."""
+    """Numbers of frames and of their bytes, without what a link adds: COBS, or radio headers."""
 
     frames: int = 0
     bytes: int = 0
@@ -55,8 +59,11 @@ class Count:
 
 @dataclass(frozen=True)
 class Traffic:
-    """A token's. sent, received, relayed: by the host, as its Transport counts; lines, air: on
-    all serial lines and on the radio; chips_sent, chips_received: as each chip's STATISTICS."""
+    """The traffic of a token.
+
+    sent, received, relayed: by the host, as its Transport counts; lines, air: on all serial lines
+    and on the radio; chips_sent, chips_received: as in each chip's STATISTICS.
+    """
 
     synchronizations: int
     sent: Count
@@ -69,7 +76,7 @@ class Traffic:
 
 
 def count_traffic(plan: Plan, token: Iterable[Synchronization]) -> Traffic:
-    """All that a token's synchronizations put on the links."""
+    """Returns the traffic of a token with these synchronizations."""
     synchronizations = tuple(token)
     sent = received = relayed = lines = air = Count()
     chips_sent, chips_received = [Count()] * plan.chips, [Count()] * plan.chips
@@ -88,7 +95,7 @@ def count_traffic(plan: Plan, token: Iterable[Synchronization]) -> Traffic:
                 relayed += count * path.from_host
         for chip in receivers(plan, message):
             chips_received[chip] += count
-    # A stage of one chip waits for nobody from its first layer to its last.
+    # Inside a stage of one chip no messages pass, so nothing waits.
     waits = [each for each in synchronizations if each.requests or each.answers]
     return Traffic(
         len(waits), sent, received, relayed, lines, air, tuple(chips_sent), tuple(chips_received)
@@ -96,8 +103,8 @@ def count_traffic(plan: Plan, token: Iterable[Synchronization]) -> Traffic:
 
 
 def busy_seconds(plan: Plan, baud: int) -> float:
-    """Returns for how long the longest request and the answers to it keep the busiest serial line
-    busy, at so many bits per second. Behind a gateway all answers come over its line."""
+    """Returns the seconds for which the longest request and its answers keep the busiest serial
+    line busy; baud: bits per second. Behind a gateway all answers come over its line."""
     asked, answered = [], []
     for shard in plan.shards:
         shape = plan.stage_of(shard.chip).shape
@@ -108,8 +115,8 @@ def busy_seconds(plan: Plan, baud: int) -> float:
 
 
 def around_seconds(plan: Plan) -> float:
-    """Returns for how long an acknowledgement may be on its way around a ring: on each line behind
-    the longest STEP."""
+    """Returns the most seconds that an acknowledgement takes around a ring: on each line it may
+    wait for the longest STEP."""
     shape = plan.shape
     step = shape.line_bytes(plan.strategy.request_frame(shape))
     acknowledgement = shape.line_bytes(HEADER_SIZE + ACK_SIZE + TRAILER_SIZE[3])
@@ -138,8 +145,8 @@ def frame_sizes(plan: Plan, payload: int) -> tuple[int, ...]:
 
 
 def count_frames(plan: Plan, messages: Iterable[Message]) -> list[tuple[Message, Count]]:
-    """Returns of messages with the same ends, which take the same route, one and the frames of
-    all."""
+    """Returns one message of each pair of ends, and the frames of all with the same ends: they
+    take the same route."""
     counts: dict[tuple[int, int], tuple[Message, Count]] = {}
     for message in messages:
         sizes, ends = frame_sizes(plan, message.payload), (message.source, message.destination)
@@ -164,7 +171,7 @@ def route(plan: Plan, message: Message) -> Route:
 
 
 def _route_around(chips: int, source: int, destination: int) -> Route:
-    """In a ring, from one end to another, either the host."""
+    """Returns the route in a ring; either end may be the host."""
     last = chips - 1
     first = 0 if source == HOST else source + 1
     if destination in (HOST, BROADCAST):

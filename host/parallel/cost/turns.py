@@ -1,5 +1,5 @@
-"""Models how long the chips of a group on the radio wait for one another, so that their frames at
-the end of a phase do not collide (firmware/roles/turns.py)."""
+"""Models how long the chips of a group on the radio wait for their turns, which keep their frames
+at the end of a phase from colliding (firmware/roles/turns.py)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def takes_turns(plan: Plan) -> bool:
 
 
 def slot_seconds(plan: Plan, rate: RadioRate) -> float:
-    """Seconds that a contribution takes on the air, on average, with the widest numbers, for which
-    a chip waits for each before it that has not sent; 0 where there are no turns."""
+    """Returns the mean seconds that a contribution of the widest numbers takes on the air; 0 if
+    there are no turns. So long a chip waits for each chip before it that has not sent."""
     if not takes_turns(plan):
         return 0.0
     token = plan.strategy.synchronizations(plan, True, widest_sums(plan))
@@ -32,8 +32,8 @@ def slot_seconds(plan: Plan, rate: RadioRate) -> float:
 
 
 def describe_turns(plan: Plan, rate: RadioRate) -> list[str]:
-    """By which rule chips send what they exchange, in lines for people; nothing where there is no
-    air that they share."""
+    """Returns lines of text that say when chips send what they exchange; none if they do not share
+    the air."""
     together = max(len(stage.chips) for stage in plan.stages)
     if not plan.link.has_radio or together == 1:
         return []

@@ -1,4 +1,4 @@
-"""Measures how many bits the numbers that chips send take, by running their shards in numpy."""
+"""Measures the widths of the numbers that chips send, by running their shards in numpy."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD
 # What is exchanged of the residual stream after a phase.
 _FINISHED = {PHASE_ATTENTION: FINISHED_ATTENTION, PHASE_FEED_FORWARD: FINISHED_FEED_FORWARD}
 
-class SumWidths:
-    """Runs a sequence; `widths` are those of the token that was run last.
 
-    text: what run_typical takes the model's text from, for several plans of a model.
+class SumWidths:
+    """Runs a sequence; `widths` are those of the last token, or of the typical text.
+
+    text: a recording for run_typical, which several plans of a model share.
     """
 
     def __init__(
@@ -46,7 +47,8 @@ class SumWidths:
         return ShardedModel.of(self._model, self._plan)
 
     def run(self, token: int) -> int:
-        """The likeliest token after one more. Raises IndexError beyond the plan's context."""
+        """Runs one more token, and returns the most probable next one. Raises IndexError beyond
+        the plan's context."""
         self._parts = {}
         self._residual = self._model.embedding[token].astype(np.int64)
         self.residual_bits = self._residual_bits[0] = _bits(self._residual)
@@ -55,10 +57,8 @@ class SumWidths:
         return int(np.concatenate(self._sharded.logits(x), axis=1)[0].argmax())
 
     def run_typical(self, tokens: int = TYPICAL_TOKENS) -> None:
-        """Takes so many tokens that the model likes best, of each other's widest sums in the end.
-
-        As many as the context holds at most.
-        """
+        """Runs the model's own text of `tokens` tokens, at most the plan's context: `widths` are
+        then the widest of all its tokens."""
         count, text, plan = min(tokens, self._plan.context), self._text, self._plan
         text.record(count)
         for index, layer in enumerate(self._model.layers):
@@ -90,28 +90,28 @@ class SumWidths:
 
     @property
     def widths(self) -> Widths:
-        """The widths of the token that was run last, or of the widest."""
+        """The widths of the last token, or of the typical text."""
         return Widths(self._width, self.residual_bits, self.residual)
 
     def residual(self, layer: int) -> int:
-        """Bits of the widest element of the residual stream that enters a layer."""
+        """Returns the bits of the widest element of the residual stream that enters a layer."""
         return self._residual_bits[layer]
 
     def _width(self, layer: int, phase: int, chip: int, elements: range) -> int:
-        """Bits of the widest of these elements of a chip's sums, or of what it sends in their
-        place."""
+        """Returns the bits of the widest of these elements of a chip's sums, or of what it sends
+        in their place."""
         part = self._parts[layer, phase][chip].reshape(-1)
         return _bits(part[elements.start : elements.stop])
 
     def attention(self, layer: int, x: Ints) -> Ints:
-        """The chips' sums [n, dim], added up."""
+        """Returns the total of the chips' sums, [n, dim]."""
         means = self._sharded.heads(layer, x, self._position)
         self._parts[layer, GATHERED_HEADS] = means
         parts = self._sharded.layers[layer].o.partial_sums(means)
         return self._noted(layer, PHASE_ATTENTION, parts, self._model.layers[layer].o)
 
     def feed_forward(self, layer: int, x: Ints) -> Ints:
-        """The chips' sums [n, dim], added up."""
+        """Returns the total of the chips' sums, [n, dim]."""
         hidden = self._sharded.units(layer, x)
         self._parts[layer, GATHERED_UNITS] = hidden
         parts = self._sharded.layers[layer].down.partial_sums(hidden)
@@ -132,17 +132,17 @@ class SumWidths:
 
 
 def _widest(values: Ints) -> Ints:
-    """What is as wide as the widest of each column of [n, columns]."""
+    """Returns for each column of [n, columns] a value as wide as its widest."""
     widest: Ints = _magnitude(values).max(axis=0)
     return widest
 
 
 def _magnitude(values: Ints) -> Ints:
-    """What is as wide in two's complement, from 0 on."""
+    """Returns non-negative values that are as wide in two's complement."""
     flipped: Ints = values ^ (values >> 63)
     return flipped
 
 
 def _bits(values: Ints) -> int:
-    """As protocol/bitpack.py's bits_needed."""
+    """Returns what bits_needed of protocol/bitpack.py does."""
     return int(_magnitude(values.astype(np.int64)).max()).bit_length() + 1
